@@ -1,0 +1,144 @@
+//! Builds Layer 2, renders the C header, and checks the generated files that are committed.
+//!
+//! Environment:
+//! - `ATLAS_LAYER2_DIR=<prefix>`: link `<prefix>/lib/libatlas_conservation.a` instead of building it.
+//! - `ATLAS_GENERATED=check`: a stale committed file is an error (the tests do this).
+//! - `ATLAS_GENERATED=update`: a stale committed file is renewed.
+//!
+//! Nothing is written outside `OUT_DIR` except by `update`.
+
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+fn main() {
+    let root = PathBuf::from(variable("CARGO_MANIFEST_DIR"));
+    let out = PathBuf::from(variable("OUT_DIR"));
+    println!("cargo::rerun-if-env-changed=ATLAS_GENERATED");
+    println!("cargo::rerun-if-changed=build.rs");
+    layer2(&root);
+    #[cfg(feature = "bindgen")]
+    compare(&layer2_bindings(&root, &out), &root.join("src/layer2/bindings.rs"));
+    compare(&header(&root, &out), &root.join("include/atlas_manifold.h"));
+    link_arguments();
+}
+
+fn variable(name: &str) -> String {
+    env::var(name).unwrap_or_else(|_| fail(&format!("{name} is not set")))
+}
+
+fn fail(message: &str) -> ! {
+    println!("cargo::error={message}");
+    std::process::exit(1)
+}
+
+/// Compiles Layer 2 into the crate, or links the archive that the environment names.
+fn layer2(root: &Path) {
+    println!("cargo::rerun-if-env-changed=ATLAS_LAYER2_DIR");
+    if let Some(prefix) = env::var_os("ATLAS_LAYER2_DIR") {
+        let lib = Path::new(&prefix).join("lib");
+        let archive = lib.join("libatlas_conservation.a");
+        if !archive.is_file() {
+            fail(&format!("ATLAS_LAYER2_DIR: {} does not exist", archive.display()));
+        }
+        println!("cargo::rerun-if-changed={}", archive.display());
+        println!("cargo::rustc-link-search=native={}", lib.display());
+        println!("cargo::rustc-link-lib=static=atlas_conservation");
+        return;
+    }
+    let folder = root.join("layer2");
+    println!("cargo::rerun-if-changed={}", folder.display());
+    let mut sources: Vec<PathBuf> = fs::read_dir(folder.join("src"))
+        .unwrap_or_else(|error| fail(&format!("layer2/src: {error}")))
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "c"))
+        .collect();
+    sources.sort();
+    cc::Build::new()
+        .files(&sources)
+        .include(folder.join("include"))
+        .std("c17")
+        .pic(true)
+        // The sums are worth it in every profile.
+        .opt_level(3)
+        .flag_if_supported("-fvisibility=hidden")
+        .warnings(true)
+        .extra_warnings(true)
+        .compile("atlas_conservation");
+}
+
+/// The bindings of Layer 2's header. Needs libclang, so that only renewing and checking call it.
+#[cfg(feature = "bindgen")]
+fn layer2_bindings(root: &Path, out: &Path) -> PathBuf {
+    let header = root.join("layer2/include/atlas_conservation.h");
+    let target = bindgen::RustTarget::stable(85, 0).unwrap_or_else(|_| fail("bindgen knows no Rust 1.85"));
+    let bindings = bindgen::Builder::default()
+        .header(header.display().to_string())
+        .clang_arg("-std=c17")
+        .rust_target(target)
+        .rust_edition(bindgen::RustEdition::Edition2024)
+        .use_core()
+        .layout_tests(true)
+        .default_enum_style(bindgen::EnumVariation::NewType { is_bitfield: false, is_global: false })
+        .allowlist_function("atlas_.*")
+        .allowlist_type("atlas_.*")
+        .raw_line("// Made by bindgen from layer2/include/atlas_conservation.h: `make generate` renews it.")
+        .disable_header_comment()
+        .formatter(bindgen::Formatter::None)
+        .generate()
+        .unwrap_or_else(|error| fail(&format!("bindgen: {error}")));
+    let path = out.join("layer2_bindings.rs");
+    bindings.write_to_file(&path).unwrap_or_else(|error| fail(&format!("{}: {error}", path.display())));
+    path
+}
+
+/// Renders `atlas_manifold.h` from the Rust source.
+fn header(root: &Path, out: &Path) -> PathBuf {
+    println!("cargo::rerun-if-changed={}", root.join("src").display());
+    println!("cargo::rerun-if-changed={}", root.join("cbindgen.toml").display());
+    println!("cargo::rerun-if-changed={}", root.join("include/atlas_manifold.h").display());
+    let config = cbindgen::Config::from_file(root.join("cbindgen.toml"))
+        .unwrap_or_else(|error| fail(&format!("cbindgen.toml: {error}")));
+    let path = out.join("atlas_manifold.h");
+    cbindgen::Builder::new()
+        .with_crate(root)
+        .with_config(config)
+        .generate()
+        .unwrap_or_else(|error| fail(&format!("cbindgen: {error}")))
+        .write_to_file(&path);
+    path
+}
+
+/// Compares a generated file with the committed one.
+fn compare(fresh: &Path, committed: &Path) {
+    let read = |path: &Path| fs::read_to_string(path).unwrap_or_default();
+    if read(fresh) == read(committed) {
+        return;
+    }
+    let stale = format!("{} is stale: `make generate` renews it", committed.display());
+    match env::var("ATLAS_GENERATED").as_deref() {
+        Ok("update") => {
+            if let Err(error) = fs::copy(fresh, committed) {
+                fail(&format!("{}: {error}", committed.display()));
+            }
+        }
+        Ok("check") => fail(&stale),
+        _ => println!("cargo::warning={stale}"),
+    }
+}
+
+/// The soname with the ABI number, and no unloading: a host that calls dlclose may have threads with
+/// thread-local destructors of ours.
+fn link_arguments() {
+    let target = variable("CARGO_CFG_TARGET_OS");
+    let abi = variable("CARGO_PKG_VERSION_MAJOR");
+    match target.as_str() {
+        "linux" | "android" | "freebsd" | "netbsd" | "openbsd" | "dragonfly" => {
+            println!("cargo::rustc-cdylib-link-arg=-Wl,-soname,libatlas_manifold.so.{abi}");
+            println!("cargo::rustc-cdylib-link-arg=-Wl,-z,nodelete");
+        }
+        "macos" => {
+            println!("cargo::rustc-cdylib-link-arg=-Wl,-install_name,@rpath/libatlas_manifold.{abi}.dylib");
+        }
+        _ => {}
+    }
+}

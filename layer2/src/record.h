@@ -1,0 +1,27 @@
+/* What is kept of some bytes in order to know them again: a witness is one, and so is what a
+ * domain remembers of its region. */
+#ifndef ATLAS_L2_RECORD_H
+#define ATLAS_L2_RECORD_H
+
+#include "atlas_conservation.h"
+
+#define ATLAS_L2_DIGEST_SIZE 32
+
+typedef struct {
+    size_t len;
+    uint8_t residue;
+    bool has_digest;
+    uint8_t digest[ATLAS_L2_DIGEST_SIZE]; /* zero without one */
+} atlas_l2_record;
+
+/* Whether a digest is registered. Once true it stays true. */
+bool atlas_l2_has_digest(void);
+
+/* The record of `len` > 0 bytes, with their digest if one is registered. */
+atlas_l2_record atlas_l2_record_of(const void *base, size_t len);
+
+/* Whether two records can be of the same bytes: length and residue, and the digests if both
+ * have one, which are compared in constant time. */
+bool atlas_l2_record_agree(const atlas_l2_record *a, const atlas_l2_record *b);
+
+#endif

@@ -1,0 +1,46 @@
+#include "sum.h"
+
+#ifdef ATLAS_L2_X86
+
+#include <immintrin.h>
+
+#define TARGET_AVX512 __attribute__((target("avx512f,avx512bw")))
+
+/* Eight 64-bit sums of eight bytes each, added to those of `sums`. */
+TARGET_AVX512 static inline __m512i add_bytes(__m512i sums, __m512i bytes)
+{
+    return _mm512_add_epi64(sums, _mm512_sad_epu8(bytes, _mm512_setzero_si512()));
+}
+
+TARGET_AVX512 uint64_t atlas_l2_sum_avx512(const uint8_t *data, size_t len)
+{
+    __m512i a = _mm512_setzero_si512();
+    __m512i b = a;
+    __m512i c = a;
+    __m512i d = a;
+    for (; len >= 256; len -= 256) {
+        a = add_bytes(a, _mm512_loadu_si512(data));
+        b = add_bytes(b, _mm512_loadu_si512(data + 64));
+        c = add_bytes(c, _mm512_loadu_si512(data + 128));
+        d = add_bytes(d, _mm512_loadu_si512(data + 192));
+        data += 256;
+    }
+    for (; len >= 64; len -= 64) {
+        a = add_bytes(a, _mm512_loadu_si512(data));
+        data += 64;
+    }
+    if (len > 0) {
+        /* Bytes outside the mask are not read, so this cannot fault behind the end. */
+        const __mmask64 kept = UINT64_MAX >> (64 - len);
+        b = add_bytes(b, _mm512_maskz_loadu_epi8(kept, data));
+    }
+    const __m512i sums = _mm512_add_epi64(_mm512_add_epi64(a, b), _mm512_add_epi64(c, d));
+    return (uint64_t)_mm512_reduce_add_epi64(sums);
+}
+
+#else
+
+/* ISO C wants a declaration in every file. */
+typedef int atlas_l2_no_avx512;
+
+#endif

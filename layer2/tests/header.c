@@ -1,0 +1,6 @@
+#include "header.h"
+
+int main(void)
+{
+    return header_test();
+}

@@ -1,0 +1,6 @@
+#include "header.h"
+
+int main()
+{
+    return header_test();
+}
