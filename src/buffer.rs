@@ -1,0 +1,177 @@
+//! Byte buffers whose size comes from outside, and the bounded list of used ones.
+//!
+//! Fresh memory costs more than hashing it: each page is a fault and is cleared by the kernel. So
+//! buffers of [`RECYCLED_MIN`] bytes and more come from a list of used buffers, which holds at most
+//! [`RECYCLED_TOTAL`] bytes for the whole process. A used buffer still has its old bytes: whoever
+//! takes one overwrites all of it before anybody else sees it.
+
+#![forbid(unsafe_code)]
+
+use crate::error::{AtlasError, Result};
+use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
+use std::sync::Mutex;
+
+/// Buffers smaller than this are not kept.
+const RECYCLED_MIN: usize = 64 * 1024;
+/// The most bytes that the list of used buffers holds.
+const RECYCLED_TOTAL: usize = 64 * 1024 * 1024;
+/// Capacities are rounded up to this, so that buffers fit one another's place.
+const RECYCLED_STEP: usize = 16 * 1024;
+
+/// Reserves exactly `len` elements, or says that there is no memory.
+pub(crate) fn try_vec<T>(len: usize) -> Result<Vec<T>> {
+    let mut vec = Vec::new();
+    vec.try_reserve_exact(len).map_err(|_| {
+        let bytes = len.saturating_mul(size_of::<T>());
+        AtlasError::out_of_memory(format!("allocation of {bytes} bytes failed"))
+    })?;
+    Ok(vec)
+}
+
+/// Initialised bytes of unspecified contents.
+pub(crate) struct Buffer {
+    /// Initialised to its full length, which is at least `len`.
+    bytes: Vec<u8>,
+    len: usize,
+}
+
+struct UsedBuffers {
+    by_len: BTreeMap<usize, Vec<Vec<u8>>>,
+    total: usize,
+}
+
+static USED: Mutex<UsedBuffers> = Mutex::new(UsedBuffers { by_len: BTreeMap::new(), total: 0 });
+
+/// Runs `action` on the list of used buffers, unless it is in use.
+///
+/// It never waits: after a fork the list may be locked for ever by a thread that the child does not
+/// have, and then buffers are just allocated and freed.
+fn with_used<R>(action: impl FnOnce(&mut UsedBuffers) -> R) -> Option<R> {
+    for _ in 0..64 {
+        if let Ok(mut used) = USED.try_lock() {
+            return Some(action(&mut used));
+        }
+        std::hint::spin_loop();
+    }
+    None
+}
+
+impl UsedBuffers {
+    fn take(&mut self, capacity: usize) -> Option<Vec<u8>> {
+        // Not more than a quarter too large, or a small payload would keep a large buffer alive.
+        let (&found, stack) = self.by_len.range_mut(capacity..=capacity + capacity / 4).next()?;
+        let bytes = stack.pop()?;
+        if stack.is_empty() {
+            self.by_len.remove(&found);
+        }
+        self.total -= found;
+        Some(bytes)
+    }
+
+    fn put(&mut self, bytes: Vec<u8>) -> Option<Vec<u8>> {
+        let len = bytes.len();
+        if len > RECYCLED_TOTAL - self.total {
+            return Some(bytes);
+        }
+        self.total += len;
+        self.by_len.entry(len).or_default().push(bytes);
+        None
+    }
+}
+
+impl Buffer {
+    /// `len` bytes of unspecified contents, or OUT_OF_MEMORY.
+    pub(crate) fn new(len: usize) -> Result<Buffer> {
+        let capacity = if len < RECYCLED_MIN {
+            len
+        } else {
+            // A length so large that rounding overflows cannot be allocated either.
+            len.checked_next_multiple_of(RECYCLED_STEP).unwrap_or(len)
+        };
+        if capacity >= RECYCLED_MIN
+            && capacity <= RECYCLED_TOTAL
+            && let Some(Some(bytes)) = with_used(|used| used.take(capacity))
+        {
+            return Ok(Buffer { bytes, len });
+        }
+        let mut bytes = try_vec(capacity)?;
+        bytes.resize(capacity, 0);
+        Ok(Buffer { bytes, len })
+    }
+
+    /// A copy of `bytes`.
+    pub(crate) fn copy_of(bytes: &[u8]) -> Result<Buffer> {
+        let mut buffer = Buffer::new(bytes.len())?;
+        buffer.copy_from_slice(bytes);
+        Ok(buffer)
+    }
+
+    /// Gives the bytes away; they are not recycled then.
+    pub(crate) fn into_vec(mut self) -> Vec<u8> {
+        let mut bytes = std::mem::take(&mut self.bytes);
+        bytes.truncate(self.len);
+        bytes
+    }
+}
+
+impl Deref for Buffer {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+impl DerefMut for Buffer {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[..self.len]
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        if self.bytes.len() >= RECYCLED_MIN {
+            let bytes = std::mem::take(&mut self.bytes);
+            // What does not fit is freed here, outside the lock.
+            drop(with_used(move |used| used.put(bytes)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_impossible_size_is_an_error_and_not_an_abort() {
+        let error = Buffer::new(isize::MAX as usize).err().unwrap();
+        assert_eq!(error.kind(), crate::ErrorKind::OutOfMemory);
+        assert!(Buffer::new(usize::MAX).is_err());
+        assert!(try_vec::<u64>(usize::MAX / 4).is_err());
+    }
+
+    #[test]
+    fn the_list_of_used_buffers_is_bounded() {
+        let mut used = UsedBuffers { by_len: BTreeMap::new(), total: 0 };
+        for _ in 0..1_000 {
+            used.put(vec![0; 1 << 20]);
+        }
+        assert_eq!(used.total, RECYCLED_TOTAL);
+        assert!(used.take(1 << 22).is_none());
+        assert!(used.take(1 << 19).is_none(), "a buffer of twice the size is not handed out");
+        for _ in 0..64 {
+            assert_eq!(used.take(1 << 20).unwrap().len(), 1 << 20);
+        }
+        assert_eq!((used.total, used.by_len.len()), (0, 0));
+    }
+
+    #[test]
+    fn lengths_are_as_asked() {
+        for len in [0, 1, 65_535, 65_536, 65_537, 1 << 20, (1 << 20) + 1] {
+            let mut buffer = Buffer::new(len).unwrap();
+            assert_eq!(buffer.len(), len);
+            buffer.fill(7);
+            assert_eq!(buffer.into_vec().len(), len);
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Conservation sums: the one safe wrapper over Layer 2's C.
+//!
+//! C(x) = (sum of the bytes of x) mod 96. It is additive, C(xy) = C(x) + C(y) mod 96, which makes
+//! it cheap to keep and to check through every change. It misses one in 96 random corruptions: what
+//! shows integrity is the witness, never the residue.
+
+#[allow(missing_docs, unreachable_pub, dead_code, non_camel_case_types, non_upper_case_globals, clippy::all)]
+mod bindings;
+
+use std::fmt;
+use std::iter::Sum;
+use std::ops::{Add, Sub};
+
+/// The modulus of the conservation law.
+pub const CONSERVATION_MODULUS: u8 = 96;
+
+/// A conservation sum, 0..=95.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub struct Residue(u8);
+
+impl Residue {
+    /// The residue of no bytes.
+    pub const ZERO: Residue = Residue(0);
+
+    /// C(bytes), exact for every length.
+    pub fn of(bytes: &[u8]) -> Residue {
+        // SAFETY: pointer and length are those of a live slice, which the function only reads.
+        let sum = unsafe { bindings::atlas_conserved_sum(bytes.as_ptr().cast(), bytes.len()) };
+        Residue::wrapping(u64::from(sum))
+    }
+
+    /// C(after) − C(before), for changes that keep the length.
+    ///
+    /// # Panics
+    /// Where the lengths differ.
+    pub fn delta(before: &[u8], after: &[u8]) -> Residue {
+        assert_eq!(before.len(), after.len(), "a delta is defined for equal lengths");
+        if before.is_empty() {
+            return Residue::ZERO;
+        }
+        // SAFETY: both pointers are valid for the one length, which is not 0, and are only read.
+        let delta = unsafe {
+            bindings::atlas_conserved_delta(before.as_ptr().cast(), after.as_ptr().cast(), before.len())
+        };
+        Residue::wrapping(u64::from(delta))
+    }
+
+    /// `value` mod 96.
+    pub fn wrapping(value: u64) -> Residue {
+        #[expect(clippy::cast_possible_truncation, reason = "less than 96")]
+        Residue((value % u64::from(CONSERVATION_MODULUS)) as u8)
+    }
+
+    /// `value`, where it is a residue.
+    pub fn new(value: u8) -> Option<Residue> {
+        (value < CONSERVATION_MODULUS).then_some(Residue(value))
+    }
+
+    /// 0..=95.
+    pub fn value(self) -> u8 {
+        self.0
+    }
+
+    /// What would have to be added for the sum to be 0 mod 96.
+    pub fn correction(self) -> u8 {
+        (CONSERVATION_MODULUS - self.0) % CONSERVATION_MODULUS
+    }
+}
+
+impl Add for Residue {
+    type Output = Residue;
+    fn add(self, other: Residue) -> Residue {
+        Residue((self.0 + other.0) % CONSERVATION_MODULUS)
+    }
+}
+
+impl Sub for Residue {
+    type Output = Residue;
+    fn sub(self, other: Residue) -> Residue {
+        Residue((self.0 + CONSERVATION_MODULUS - other.0) % CONSERVATION_MODULUS)
+    }
+}
+
+impl Sum for Residue {
+    fn sum<I: Iterator<Item = Residue>>(residues: I) -> Residue {
+        residues.fold(Residue::ZERO, Add::add)
+    }
+}
+
+impl fmt::Display for Residue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_agree_with_a_naive_loop() {
+        let bytes: Vec<u8> = (0..5_000u32).map(|i| (i * i % 251) as u8).collect();
+        for len in [0, 1, 31, 32, 33, 255, 256, 4_095, 5_000] {
+            let naive: u64 = bytes[..len].iter().map(|&b| u64::from(b)).sum();
+            assert_eq!(u64::from(Residue::of(&bytes[..len]).value()), naive % 96);
+        }
+        assert_eq!(Residue::of(&vec![0xff; 1 << 24]).value(), ((255u64 << 24) % 96) as u8);
+    }
+
+    #[test]
+    fn residues_form_the_group_of_96() {
+        for a in 0..96 {
+            let a = Residue::new(a).unwrap();
+            assert_eq!((a.value() + a.correction()) % 96, 0);
+            for b in 0..96 {
+                let b = Residue::new(b).unwrap();
+                assert_eq!(a + b - b, a);
+            }
+        }
+        assert_eq!(Residue::new(96), None);
+    }
+
+    #[test]
+    fn a_delta_is_the_difference_of_the_sums() {
+        let before = [1, 2, 3, 250];
+        let after = [9, 0, 77, 1];
+        assert_eq!(Residue::of(&before) + Residue::delta(&before, &after), Residue::of(&after));
+        assert_eq!(Residue::delta(&[], &[]), Residue::ZERO);
+    }
+}

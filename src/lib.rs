@@ -1,0 +1,37 @@
+//! Large byte domains as verifiable tiles, shards that travel alone, and exact incremental states.
+
+mod atomic_file;
+mod buffer;
+mod chain;
+mod codec;
+mod digest;
+mod error;
+mod geometry;
+mod hashing;
+mod layer2;
+mod merkle;
+mod operation;
+mod pool;
+mod projection;
+mod reconstruction;
+mod shape;
+mod shard;
+mod source;
+mod transform;
+mod tree;
+
+pub use digest::{Digest, digest256};
+pub use error::{AtlasError, ErrorKind, Result};
+pub use geometry::{ATLAS_PAGE_SIZE, PAGE_SIZE, TILE_SIZE};
+pub use layer2::{CONSERVATION_MODULUS, Residue};
+pub use operation::{Operation, Progress, ProgressFn};
+pub use pool::Pool;
+pub use projection::{
+    AtlasProjection, ConservationPolicy, ProjectionInfo, ProjectionOptions, ProjectionType, TileInfo,
+};
+pub use reconstruction::{AtlasReconstruction, ReconstructionOptions};
+pub use shard::{
+    AtlasBoundaryRegion, AtlasShard, ExtractOptions, Limits, ParallelStrategy, ShardInfo, VerifyOptions,
+};
+pub use source::{ReadAt, Source};
+pub use transform::{Bounds, TransformParams};

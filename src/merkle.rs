@@ -1,0 +1,309 @@
+//! The tree over the tiles of a projection, its root, and proofs for ranges of tiles.
+//!
+//! The levels are flat arrays beside the persistent tile tree. Every node commits to the bytes under
+//! its children, so that a verifier takes a tile's offset from the lengths on its path alone.
+
+#![forbid(unsafe_code)]
+
+use crate::digest::{Digest, Digests};
+use crate::error::{AtlasError, Result};
+use crate::geometry::{TILE_BYTES, to_u64, to_usize};
+use crate::layer2::Residue;
+use crate::shape::{self, Place, Visitor};
+use std::ops::Range;
+
+/// What the tree commits to of one tile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Leaf {
+    pub(crate) len: u32,
+    pub(crate) residue: Residue,
+    pub(crate) witness: Digest,
+}
+
+/// A node of a proof: the bytes under it and its digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sibling {
+    pub(crate) bytes: u64,
+    pub(crate) digest: Digest,
+}
+
+/// What the root says beside the tree: type, K, domain size and tile count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Head {
+    pub(crate) kind: u8,
+    pub(crate) classes: u8,
+    pub(crate) size: u64,
+    pub(crate) tiles: u64,
+}
+
+impl Head {
+    pub(crate) fn root(&self, digests: &Digests, top: &Digest) -> Digest {
+        digests.root(self.kind, self.classes, self.size, self.tiles, top)
+    }
+}
+
+/// The digests of one state of a projection.
+pub(crate) struct Merkle {
+    /// Leaves first, the single top last.
+    levels: Vec<Box<[Digest]>>,
+    /// Where each tile ends in the domain.
+    ends: Box<[u64]>,
+    root: Digest,
+}
+
+impl Merkle {
+    pub(crate) fn new(
+        digests: &Digests,
+        kind: u8,
+        classes: u8,
+        count: u64,
+        tiles: impl Iterator<Item = Leaf>,
+    ) -> Result<Merkle> {
+        let capacity = usize::try_from(count).unwrap_or(usize::MAX);
+        let mut ends = crate::buffer::try_vec(capacity)?;
+        let mut leaves = crate::buffer::try_vec(capacity)?;
+        let mut end = 0u64;
+        for tile in tiles {
+            end += u64::from(tile.len);
+            ends.push(end);
+            leaves.push(digests.leaf(u64::from(tile.len), tile.residue.value(), &tile.witness));
+        }
+        let n = to_u64(leaves.len());
+        let bytes_under = |place: Place| bytes_under(&ends, &place.leaves(n));
+        let levels = shape::levels(leaves, |place, left, right| {
+            let child = |right| Place { level: place.level - 1, index: place.index * 2 + right };
+            digests.node(bytes_under(child(0)), bytes_under(child(1)), left, right)
+        });
+        let top = levels.last().map_or_else(|| digests.no_leaves(), |top| top[0]);
+        let root = Head { kind, classes, size: end, tiles: n }.root(digests, &top);
+        Ok(Merkle { levels, ends: ends.into_boxed_slice(), root })
+    }
+
+    pub(crate) fn root(&self) -> &Digest {
+        &self.root
+    }
+
+    /// The bytes that this takes for `tiles` tiles, at the most.
+    pub(crate) fn footprint(tiles: u64) -> u64 {
+        let per_tile = to_u64(size_of::<u64>() + 2 * size_of::<Digest>());
+        tiles.saturating_mul(per_tile).saturating_add(64 * to_u64(size_of::<Digest>()))
+    }
+
+    /// The nodes beside tiles `range`, ascending. An empty range is proved by the top alone.
+    pub(crate) fn prove(&self, range: &Range<u64>) -> Result<Vec<Sibling>> {
+        let n = to_u64(self.ends.len());
+        if n == 0 {
+            return Ok(Vec::new());
+        }
+        let places = shape::siblings(range, n)?;
+        Ok(places
+            .into_iter()
+            .map(|place| Sibling {
+                bytes: bytes_under(&self.ends, &place.leaves(n)),
+                digest: self.levels[to_usize(u64::from(place.level))][to_usize(place.index)],
+            })
+            .collect())
+    }
+}
+
+fn bytes_under(ends: &[u64], tiles: &Range<u64>) -> u64 {
+    let until = |tile: u64| tile.checked_sub(1).map_or(0, |last| ends[to_usize(last)]);
+    until(tiles.end) - until(tiles.start)
+}
+
+/// How many siblings prove tiles `range` of `tiles`.
+pub(crate) fn proof_len(range: &Range<u64>, tiles: u64) -> Result<usize> {
+    if tiles == 0 { Ok(0) } else { Ok(shape::siblings(range, tiles)?.len()) }
+}
+
+/// Computes the root from the leaves of tiles `range` and their siblings, and where they begin.
+///
+/// Everything may be hostile; `range` lies within 0..head.tiles and has as many tiles as `leaves`.
+pub(crate) fn root_from_tiles(
+    digests: &Digests,
+    head: &Head,
+    range: &Range<u64>,
+    leaves: &[Leaf],
+    siblings: &[Sibling],
+) -> Result<(Digest, u64)> {
+    let (top, size, start) = if head.tiles == 0 {
+        (digests.no_leaves(), 0, 0)
+    } else {
+        let mut verifier =
+            TileVerifier { digests, range, tiles: head.tiles, leaves, siblings: siblings.iter(), before: 0 };
+        let (size, top) = shape::walk(&mut verifier, range, head.tiles)?;
+        if verifier.siblings.next().is_some() {
+            return Err(AtlasError::format("the proof has more nodes than its range needs"));
+        }
+        (top, size, verifier.before)
+    };
+    if size != head.size {
+        return Err(AtlasError::witness(format!(
+            "the lengths of the proof add up to {size} bytes where the domain has {}",
+            head.size
+        )));
+    }
+    Ok((head.root(digests, &top), start))
+}
+
+struct TileVerifier<'a> {
+    digests: &'a Digests,
+    range: &'a Range<u64>,
+    tiles: u64,
+    leaves: &'a [Leaf],
+    siblings: std::slice::Iter<'a, Sibling>,
+    /// Bytes of the siblings that lie before the range.
+    before: u64,
+}
+
+impl Visitor for TileVerifier<'_> {
+    type Node = (u64, Digest);
+
+    fn outside(&mut self, place: Place) -> Result<Self::Node> {
+        let sibling = self
+            .siblings
+            .next()
+            .ok_or_else(|| AtlasError::format("the proof has fewer nodes than needed"))?;
+        let under = place.leaves(self.tiles);
+        let tiles = under.end - under.start;
+        if sibling.bytes < tiles || sibling.bytes > tiles.saturating_mul(TILE_BYTES) {
+            return Err(AtlasError::witness(format!(
+                "a node of the proof claims {} bytes for {tiles} tiles of 1 to {TILE_BYTES} bytes",
+                sibling.bytes
+            )));
+        }
+        if under.end <= self.range.start {
+            self.before = self.before.checked_add(sibling.bytes).ok_or_else(too_long)?;
+        }
+        Ok((sibling.bytes, sibling.digest))
+    }
+
+    fn inside(&mut self, place: Place) -> Result<Option<Self::Node>> {
+        if place.level > 0 {
+            return Ok(None);
+        }
+        let leaf = usize::try_from(place.index - self.range.start).ok().and_then(|i| self.leaves.get(i));
+        let leaf = leaf.ok_or_else(|| AtlasError::format("the proof has fewer tiles than its range"))?;
+        let len = u64::from(leaf.len);
+        if len == 0 || len > TILE_BYTES {
+            return Err(AtlasError::witness(format!("a tile of {len} bytes is outside 1..={TILE_BYTES}")));
+        }
+        Ok(Some((len, self.digests.leaf(len, leaf.residue.value(), &leaf.witness))))
+    }
+
+    fn combine(&mut self, left: Self::Node, right: Self::Node, _top: bool) -> Result<Self::Node> {
+        let bytes = left.0.checked_add(right.0).ok_or_else(too_long)?;
+        Ok((bytes, self.digests.node(left.0, right.0, &left.1, &right.1)))
+    }
+}
+
+fn too_long() -> AtlasError {
+    AtlasError::witness("the lengths of the proof add up to more than 2^64 bytes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leaf(i: u64) -> Leaf {
+        Leaf {
+            len: if i % 3 == 0 { 1 << 20 } else { 7 + i as u32 },
+            residue: Residue::wrapping(i),
+            witness: [i as u8; 32],
+        }
+    }
+
+    fn head(size: u64, tiles: u64) -> Head {
+        Head { kind: 0, classes: 0, size, tiles }
+    }
+
+    /// Section 4 of the design, recursively.
+    fn reference(digests: &Digests, leaves: &[Leaf]) -> (u64, Digest) {
+        match leaves {
+            [] => (0, digests.tree(b"")),
+            [one] => {
+                let mut bytes = vec![0];
+                bytes.extend(u64::from(one.len).to_le_bytes());
+                bytes.push(one.residue.value());
+                bytes.extend(one.witness);
+                (u64::from(one.len), digests.tree(&bytes))
+            }
+            many => {
+                let k = many.len().next_power_of_two() / 2;
+                let (left, right) = (reference(digests, &many[..k]), reference(digests, &many[k..]));
+                let mut bytes = vec![1];
+                bytes.extend(left.0.to_le_bytes());
+                bytes.extend(right.0.to_le_bytes());
+                bytes.extend(left.1);
+                bytes.extend(right.1);
+                (left.0 + right.0, digests.tree(&bytes))
+            }
+        }
+    }
+
+    #[test]
+    fn every_range_proves_its_offset_and_the_root() {
+        let digests = Digests::new(None);
+        for n in 0..18u64 {
+            let leaves: Vec<Leaf> = (0..n).map(leaf).collect();
+            let merkle = Merkle::new(&digests, 0, 0, n, leaves.iter().copied()).unwrap();
+            let (size, top) = reference(&digests, &leaves);
+            assert_eq!(*merkle.root(), digests.root(0, 0, size, n, &top));
+            for start in 0..=n {
+                for end in start..=n {
+                    let range = start..end;
+                    let proof = merkle.prove(&range).unwrap();
+                    assert_eq!(proof.len(), proof_len(&range, n).unwrap());
+                    let within = &leaves[start as usize..end as usize];
+                    let (root, at) =
+                        root_from_tiles(&digests, &head(size, n), &range, within, &proof).unwrap();
+                    assert_eq!(root, *merkle.root());
+                    if !range.is_empty() {
+                        let want: u64 = leaves[..start as usize].iter().map(|l| u64::from(l.len)).sum();
+                        assert_eq!(at, want);
+                    }
+                    for index in 0..proof.len() {
+                        let mut wrong = proof.clone();
+                        wrong[index].digest[5] ^= 1;
+                        let root = root_from_tiles(&digests, &head(size, n), &range, within, &wrong);
+                        assert_ne!(root.unwrap().0, *merkle.root());
+                        wrong = proof.clone();
+                        wrong[index].bytes ^= 1;
+                        assert!(root_from_tiles(&digests, &head(size, n), &range, within, &wrong).is_err());
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn lengths_that_are_no_tiles_are_refused() {
+        let digests = Digests::new(None);
+        for len in [0, (1 << 20) + 1] {
+            let bad = Leaf { len, ..leaf(1) };
+            let error =
+                root_from_tiles(&digests, &head(u64::from(len), 1), &(0..1), &[bad], &[]).unwrap_err();
+            assert_eq!(error.kind(), crate::ErrorKind::Witness);
+        }
+        let huge = Sibling { bytes: u64::MAX, digest: [0; 32] };
+        let error = root_from_tiles(&digests, &head(5, u64::MAX), &(0..0), &[], &[huge]).unwrap_err();
+        assert_eq!(error.kind(), crate::ErrorKind::Witness);
+    }
+
+    #[test]
+    fn a_proof_over_two_to_the_forty_bytes_of_synthetic_tiles_holds() {
+        let digests = Digests::new(None);
+        let n = 1u64 << 20;
+        let full =
+            |i: u64| Leaf { len: 1 << 20, residue: Residue::wrapping(i), witness: [(i % 251) as u8; 32] };
+        let merkle = Merkle::new(&digests, 0, 0, n, (0..n).map(full)).unwrap();
+        for tile in [0, 1, n / 2 - 1, n / 2, n - 1] {
+            let range = tile..tile + 1;
+            let proof = merkle.prove(&range).unwrap();
+            assert_eq!(proof.len(), 20);
+            let (root, at) =
+                root_from_tiles(&digests, &head(1 << 40, n), &range, &[full(tile)], &proof).unwrap();
+            assert_eq!((root, at), (*merkle.root(), tile << 20));
+        }
+    }
+}

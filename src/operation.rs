@@ -1,0 +1,189 @@
+//! How a long call runs: on which threads, with what progress, within what memory.
+
+#![forbid(unsafe_code)]
+
+use crate::error::{AtlasError, Result};
+use crate::pool::{Executor, Pool};
+
+/// How far a long call has come. The values of one call never decrease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Progress {
+    /// Bytes of work done.
+    pub bytes_done: u64,
+    /// Bytes of work in all; 0 where that is not known.
+    pub bytes_total: u64,
+    /// Tiles, chunks, regions or shards done.
+    pub chunks_done: u64,
+    /// Tiles, chunks, regions or shards in all.
+    pub chunks_total: u64,
+}
+
+/// A progress callback; `false` cancels the call.
+pub type ProgressFn<'a> = dyn FnMut(&Progress) -> bool + 'a;
+
+/// Pool, progress, cancellation and memory limit of a long call.
+///
+/// The default runs on the library's own pool (one thread a core, made at the first parallel call),
+/// reports nothing and has no limit.
+#[derive(Default)]
+pub struct Operation<'a> {
+    pub(crate) executor: Executor<'a>,
+    progress: Option<&'a mut ProgressFn<'a>>,
+    memory_limit: Option<u64>,
+}
+
+impl<'a> Operation<'a> {
+    /// What [`Default`] gives.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// All work on the calling thread.
+    pub fn sequential() -> Self {
+        Operation { executor: Executor::Inline, ..Self::default() }
+    }
+
+    /// Runs on `pool` and nowhere else.
+    #[must_use]
+    pub fn with_pool(mut self, pool: &'a Pool) -> Self {
+        self.executor = Executor::Pool(pool);
+        self
+    }
+
+    /// Runs on a rayon pool of the host and nowhere else.
+    #[cfg(feature = "parallel")]
+    #[must_use]
+    pub fn with_rayon_pool(mut self, pool: &'a rayon::ThreadPool) -> Self {
+        self.executor = Executor::Rayon(pool);
+        self
+    }
+
+    /// Reports progress, in order and on the calling thread. `false` cancels, and it is not called
+    /// again then.
+    #[must_use]
+    pub fn with_progress(mut self, progress: &'a mut ProgressFn<'a>) -> Self {
+        self.progress = Some(progress);
+        self
+    }
+
+    /// The most bytes that the call may allocate, its result included. It uses fewer workers before
+    /// it answers LIMIT.
+    #[must_use]
+    pub fn with_memory_limit(mut self, bytes: u64) -> Self {
+        self.memory_limit = Some(bytes);
+        self
+    }
+
+    /// How many workers a call of `tasks` tasks may use, each with `per_worker` bytes of buffers,
+    /// beside `fixed` bytes for the result. At least one, or LIMIT.
+    pub(crate) fn workers(&self, tasks: u64, per_worker: u64, fixed: u64) -> Result<usize> {
+        let threads = if tasks <= 1 { 1 } else { self.executor.threads() };
+        let wanted = usize::try_from(tasks).unwrap_or(usize::MAX).clamp(1, threads);
+        let Some(limit) = self.memory_limit else { return Ok(wanted) };
+        let least = fixed.saturating_add(per_worker);
+        if least > limit {
+            return Err(AtlasError::limit(format!(
+                "memory_limit {limit} is less than the {least} bytes that one worker and the result need"
+            )));
+        }
+        let affordable = (limit - fixed).checked_div(per_worker).unwrap_or(u64::MAX);
+        Ok(wanted.min(usize::try_from(affordable).unwrap_or(usize::MAX)).max(1))
+    }
+
+    pub(crate) fn tracker(&mut self, bytes_total: u64, chunks_total: u64) -> Tracker<'_, 'a> {
+        Tracker {
+            callback: self.progress.as_mut(),
+            progress: Progress { bytes_total, chunks_total, ..Progress::default() },
+            finished: false,
+        }
+    }
+}
+
+/// The progress of one call: counts, reports, and turns `false` into CANCELLED.
+pub(crate) struct Tracker<'t, 'a> {
+    callback: Option<&'t mut &'a mut ProgressFn<'a>>,
+    progress: Progress,
+    finished: bool,
+}
+
+impl Tracker<'_, '_> {
+    /// Adds work done and reports it.
+    pub(crate) fn advance(&mut self, bytes: u64, chunks: u64) -> Result<()> {
+        self.progress.bytes_done += bytes;
+        self.progress.chunks_done += chunks;
+        self.report()
+    }
+
+    /// Reports the end, unless the last report was it.
+    pub(crate) fn finish(mut self) -> Result<()> {
+        self.progress.bytes_done = self.progress.bytes_total;
+        self.progress.chunks_done = self.progress.chunks_total;
+        if self.finished { Ok(()) } else { self.report() }
+    }
+
+    fn report(&mut self) -> Result<()> {
+        let progress = &self.progress;
+        self.finished =
+            progress.bytes_done == progress.bytes_total && progress.chunks_done == progress.chunks_total;
+        let Some(callback) = &mut self.callback else { return Ok(()) };
+        if callback(progress) {
+            return Ok(());
+        }
+        self.callback = None;
+        Err(AtlasError::cancelled(format!(
+            "the progress callback cancelled after {} of {} bytes",
+            progress.bytes_done, progress.bytes_total
+        )))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+
+    #[test]
+    fn the_memory_limit_costs_workers_before_it_refuses() {
+        let pool = Pool::new(1).unwrap();
+        let one = Operation::new().with_pool(&pool).with_memory_limit(100);
+        assert_eq!(one.workers(1_000, 50, 50).unwrap(), 1);
+        let error = one.workers(1_000, 50, 51).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Limit);
+        assert!(error.message().contains("memory_limit 100") && error.message().contains("101 bytes"));
+        assert_eq!(one.workers(1, 0, 100).unwrap(), 1);
+    }
+
+    #[test]
+    fn the_end_is_reported_once() {
+        let mut seen = Vec::new();
+        let mut record = |p: &Progress| {
+            seen.push((p.bytes_done, p.chunks_done));
+            true
+        };
+        let mut operation = Operation::new().with_progress(&mut record);
+        let mut tracker = operation.tracker(10, 2);
+        tracker.advance(4, 1).unwrap();
+        tracker.advance(6, 1).unwrap();
+        tracker.finish().unwrap();
+        operation.tracker(0, 0).finish().unwrap();
+        drop(operation);
+        assert_eq!(seen, [(4, 1), (10, 2), (0, 0)]);
+    }
+
+    #[test]
+    fn after_false_the_callback_is_not_called_again() {
+        let mut calls = 0;
+        let mut stop = |_: &Progress| {
+            calls += 1;
+            false
+        };
+        let mut operation = Operation::new().with_progress(&mut stop);
+        let mut tracker = operation.tracker(10, 2);
+        assert_eq!(tracker.advance(4, 1).unwrap_err().kind(), ErrorKind::Cancelled);
+        assert!(tracker.advance(4, 1).is_ok());
+        assert!(tracker.finish().is_ok());
+        drop(operation);
+        assert_eq!(calls, 1);
+    }
+}

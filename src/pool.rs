@@ -1,0 +1,530 @@
+//! Threads: the pools, and the one function that runs parallel code.
+//!
+//! All parallel work of the library goes through [`run`]. It takes tasks 0..n from one counter on as
+//! many workers as the caller allows, and hands the results to the calling thread in order, which
+//! is where progress is reported and where the first error in order is found: an error stops the
+//! tasks behind it and none before it.
+//!
+//! rayon's global pool is never used. The library's own pool is made at the first parallel call and
+//! again in a forked child, where the parent's threads do not exist. A pool of the host from before
+//! a fork is refused there with STATE instead of hanging.
+
+use crate::error::{AtlasError, Result};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+#[cfg(feature = "parallel")]
+pub use threads::Pool;
+
+/// What a task should be worth at least, in bytes hashed: waking a thread costs as much as some
+/// 10 KiB.
+pub(crate) const TASK_BYTES: usize = 64 * 1024;
+
+/// Where parallel work runs.
+#[derive(Default, Clone, Copy)]
+pub(crate) enum Executor<'a> {
+    /// The library's own pool, made on demand.
+    #[default]
+    Library,
+    /// The calling thread.
+    Inline,
+    /// A pool that the host made with us.
+    Pool(&'a Pool),
+    /// A pool that the host made with rayon.
+    #[cfg(feature = "parallel")]
+    Rayon(&'a rayon::ThreadPool),
+}
+
+impl Executor<'_> {
+    /// How many threads there are to use. Starts none.
+    pub(crate) fn threads(&self) -> usize {
+        match self {
+            Executor::Library => cores(),
+            Executor::Inline => 1,
+            Executor::Pool(pool) => pool.threads(),
+            #[cfg(feature = "parallel")]
+            Executor::Rayon(pool) => pool.current_num_threads(),
+        }
+    }
+
+    /// Refuses a pool whose threads are in another process.
+    pub(crate) fn check(&self) -> Result<()> {
+        match self {
+            Executor::Pool(pool) => pool.check_process(),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// One thread a core, as far as this process may use them.
+fn cores() -> usize {
+    // Asking the system reads files; once is enough.
+    static CORES: AtomicU64 = AtomicU64::new(0);
+    let cores = match CORES.load(Ordering::Relaxed) {
+        0 if cfg!(feature = "parallel") => {
+            let found = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
+            CORES.store(found, Ordering::Relaxed);
+            found
+        }
+        0 => 1,
+        known => known,
+    };
+    usize::try_from(cores).unwrap_or(1)
+}
+
+/// Runs `work` for each of `tasks` tasks and gives the results to `sink` in order.
+///
+/// At most `workers` tasks are at work at a time, each worker with a state of its own from `start`.
+/// `sink` runs on the calling thread; its error cancels the rest. With one worker everything runs
+/// on the calling thread, and so it does in a call from inside a task of the same pool.
+pub(crate) fn run<S, T: Send>(
+    executor: Executor<'_>,
+    workers: usize,
+    tasks: u64,
+    start: impl Fn() -> Result<S> + Sync,
+    work: impl Fn(&mut S, u64) -> Result<T> + Sync,
+    mut sink: impl FnMut(u64, T) -> Result<()>,
+) -> Result<()> {
+    executor.check()?;
+    if tasks == 0 {
+        return Ok(());
+    }
+    #[cfg(feature = "parallel")]
+    if let Some(pool) = threads::pool_for(executor, workers)? {
+        return threads::run_on(pool, workers, tasks, start, work, sink);
+    }
+    let _ = workers;
+    let mut state = start()?;
+    (0..tasks).try_for_each(|task| sink(task, work(&mut state, task)?))
+}
+
+/// The text of a panic's payload, which is forgotten: its drop could panic again.
+pub(crate) fn panic_text(payload: Box<dyn std::any::Any + Send>) -> String {
+    let text = if let Some(text) = payload.downcast_ref::<&str>() {
+        (*text).to_owned()
+    } else if let Some(text) = payload.downcast_ref::<String>() {
+        text.clone()
+    } else {
+        "a panic without a text".to_owned()
+    };
+    std::mem::forget(payload);
+    text
+}
+
+/// A panic as an error.
+pub(crate) fn panic_error(payload: Box<dyn std::any::Any + Send>) -> AtlasError {
+    AtlasError::internal(format!("caught a panic: {}", panic_text(payload)))
+}
+
+#[cfg(not(feature = "parallel"))]
+mod sequential {
+    use super::*;
+
+    /// Without the feature `parallel` every pool is the calling thread.
+    #[derive(Debug)]
+    pub struct Pool(());
+
+    impl Pool {
+        /// Accepts any number of threads and starts none.
+        pub fn new(_threads: u32) -> Result<Pool> {
+            Ok(Pool(()))
+        }
+
+        /// Always 1.
+        pub fn threads(&self) -> usize {
+            1
+        }
+
+        pub(super) fn check_process(&self) -> Result<()> {
+            Ok(())
+        }
+    }
+}
+#[cfg(not(feature = "parallel"))]
+pub use sequential::Pool;
+
+#[cfg(feature = "parallel")]
+mod threads {
+    use super::*;
+    use std::collections::BTreeMap;
+    use std::io;
+    use std::mem::ManuallyDrop;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::process;
+    use std::sync::atomic::AtomicPtr;
+    use std::sync::{Arc, Mutex, PoisonError, mpsc};
+    use std::thread::{self, JoinHandle};
+
+    /// Stack of a worker. The deepest recursion is over the height of a tree, so that this is ample.
+    const STACK_SIZE: usize = 2 * 1024 * 1024;
+    /// More threads than this are a mistake in the argument.
+    const MAX_THREADS: u32 = 1024;
+
+    /// Threads that the host asked for, joined when it is dropped.
+    ///
+    /// A pool of one thread starts none: its work runs on the calling thread. The others are named
+    /// `atlas-0`, `atlas-1` and so on, block asynchronous signals, and have a stack of 2 MiB.
+    #[derive(Debug)]
+    pub struct Pool {
+        started: Option<Started>,
+    }
+
+    #[derive(Debug)]
+    struct Started {
+        pool: ManuallyDrop<rayon::ThreadPool>,
+        joins: Arc<Mutex<Vec<JoinHandle<()>>>>,
+        /// The process whose threads these are.
+        process: u32,
+    }
+
+    impl Pool {
+        /// Starts `threads` threads, 0 for one a core.
+        pub fn new(threads: u32) -> Result<Pool> {
+            if threads > MAX_THREADS {
+                return Err(AtlasError::invalid_argument(format!(
+                    "threads {threads} is outside 0..={MAX_THREADS}"
+                )));
+            }
+            let threads = if threads == 0 { cores() } else { threads as usize };
+            if threads == 1 {
+                return Ok(Pool { started: None });
+            }
+            let joins = Arc::new(Mutex::new(Vec::new()));
+            let spawned = Arc::clone(&joins);
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .spawn_handler(move |worker| {
+                    let name = format!("atlas-{}", worker.index());
+                    let builder = thread::Builder::new().name(name).stack_size(STACK_SIZE);
+                    let join = with_signals_blocked(|| builder.spawn(|| worker.run()))?;
+                    spawned.lock().unwrap_or_else(PoisonError::into_inner).push(join);
+                    Ok(())
+                })
+                .build();
+            match pool {
+                Ok(pool) => Ok(Pool {
+                    started: Some(Started { pool: ManuallyDrop::new(pool), joins, process: process::id() }),
+                }),
+                Err(error) => {
+                    join_all(&joins);
+                    let os_error = std::error::Error::source(&error)
+                        .and_then(|source| source.downcast_ref::<io::Error>())
+                        .and_then(io::Error::raw_os_error)
+                        .unwrap_or(0);
+                    Err(AtlasError::out_of_memory(format!("starting {threads} threads: {error}"))
+                        .with_os_error(os_error))
+                }
+            }
+        }
+
+        /// How many tasks can be at work at a time.
+        pub fn threads(&self) -> usize {
+            self.started.as_ref().map_or(1, |started| started.pool.current_num_threads())
+        }
+
+        pub(super) fn check_process(&self) -> Result<()> {
+            match &self.started {
+                Some(started) if started.process != process::id() => Err(AtlasError::state(
+                    "the pool was made before a fork and its threads are in the parent process",
+                )),
+                _ => Ok(()),
+            }
+        }
+    }
+
+    impl Drop for Started {
+        fn drop(&mut self) {
+            if self.process != process::id() {
+                // The threads are the parent's: there is nothing to stop or to join here.
+                return;
+            }
+            // SAFETY: dropped here only, and `self.pool` is not used again.
+            unsafe { ManuallyDrop::drop(&mut self.pool) };
+            join_all(&self.joins);
+        }
+    }
+
+    /// Joins all but the current thread, which may be one of them: a task may drop its pool.
+    fn join_all(joins: &Mutex<Vec<JoinHandle<()>>>) {
+        let joins = std::mem::take(&mut *joins.lock().unwrap_or_else(PoisonError::into_inner));
+        for join in joins {
+            if join.thread().id() != thread::current().id() {
+                // A worker's panic was delivered where its task was run.
+                drop(join.join());
+            }
+        }
+    }
+
+    /// Runs `spawn` with all asynchronous signals blocked, so that the new thread never handles one
+    /// of the host's.
+    #[cfg(unix)]
+    fn with_signals_blocked<R>(spawn: impl FnOnce() -> R) -> R {
+        let mut block = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+        let mut before = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+        // SAFETY: sigfillset initialises `block` before it is used; the signals taken out of it are
+        // valid numbers; pthread_sigmask writes `before` and touches this thread alone.
+        let blocked = unsafe {
+            libc::sigfillset(block.as_mut_ptr());
+            for fault in
+                [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP, libc::SIGSYS]
+            {
+                libc::sigdelset(block.as_mut_ptr(), fault);
+            }
+            libc::pthread_sigmask(libc::SIG_SETMASK, block.as_ptr(), before.as_mut_ptr()) == 0
+        };
+        let result = spawn();
+        if blocked {
+            // SAFETY: `before` was written by the successful call above.
+            unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut()) };
+        }
+        result
+    }
+
+    #[cfg(not(unix))]
+    fn with_signals_blocked<R>(spawn: impl FnOnce() -> R) -> R {
+        spawn()
+    }
+
+    /// The library's own pool in this process.
+    ///
+    /// An atomic pointer and no lock: a lock that another thread held at a fork would never open
+    /// again in the child. A pool that is replaced, after a fork only, is left alone: its threads
+    /// are the parent's.
+    pub(super) fn library_pool() -> Result<&'static Pool> {
+        static LIBRARY: AtomicPtr<Pool> = AtomicPtr::new(std::ptr::null_mut());
+        loop {
+            let current = LIBRARY.load(Ordering::Acquire);
+            // SAFETY: what was stored came from Box::into_raw and is never freed.
+            if let Some(pool) = unsafe { current.as_ref() }
+                && pool.check_process().is_ok()
+            {
+                return Ok(pool);
+            }
+            let made = Box::into_raw(Box::new(Pool::new(0)?));
+            match LIBRARY.compare_exchange(current, made, Ordering::AcqRel, Ordering::Acquire) {
+                // SAFETY: as above; it stays for the life of the process.
+                Ok(_) => return Ok(unsafe { &*made }),
+                // SAFETY: `made` is ours alone, as it was not stored. Another thread was faster.
+                Err(_) => drop(unsafe { Box::from_raw(made) }),
+            }
+        }
+    }
+
+    /// The pool to use, or None where the calling thread is the place.
+    pub(super) fn pool_for(executor: Executor<'_>, workers: usize) -> Result<Option<&rayon::ThreadPool>> {
+        let pool = match executor {
+            Executor::Inline => None,
+            Executor::Library if workers <= 1 => None,
+            Executor::Library => library_pool()?.started.as_ref().map(|started| &*started.pool),
+            Executor::Pool(pool) if workers <= 1 && pool.started.is_none() => None,
+            Executor::Pool(pool) => pool.started.as_ref().map(|started| &*started.pool),
+            Executor::Rayon(pool) => Some(pool),
+        };
+        // From inside a task of that pool: waiting for its threads could wait for ourselves.
+        Ok(pool.filter(|pool| pool.current_thread_index().is_none()))
+    }
+
+    pub(super) fn run_on<S, T: Send>(
+        pool: &rayon::ThreadPool,
+        workers: usize,
+        tasks: u64,
+        start: impl Fn() -> Result<S> + Sync,
+        work: impl Fn(&mut S, u64) -> Result<T> + Sync,
+        mut sink: impl FnMut(u64, T) -> Result<()>,
+    ) -> Result<()> {
+        let next = AtomicU64::new(0);
+        // Tasks from here on are not started any more.
+        let stop = AtomicU64::new(tasks);
+        let worker = |results: mpsc::Sender<(u64, Result<T>)>| {
+            let mut state = None;
+            loop {
+                let task = next.fetch_add(1, Ordering::Relaxed);
+                if task >= stop.load(Ordering::Relaxed) {
+                    return;
+                }
+                // Caught here, so that the result of every task that was taken arrives.
+                let result = catch_unwind(AssertUnwindSafe(|| {
+                    if state.is_none() {
+                        state = Some(start()?);
+                    }
+                    match &mut state {
+                        Some(state) => work(state, task),
+                        None => Err(AtlasError::internal("a worker has no state")),
+                    }
+                }))
+                .unwrap_or_else(|payload| Err(panic_error(payload)));
+                if result.is_err() {
+                    stop.fetch_min(task, Ordering::Relaxed);
+                }
+                if results.send((task, result)).is_err() {
+                    return;
+                }
+            }
+        };
+        pool.in_place_scope(|scope| {
+            let (sender, receiver) = mpsc::channel();
+            for _ in 0..workers.max(1) {
+                let sender = sender.clone();
+                let worker = &worker;
+                scope.spawn(move |_| worker(sender));
+            }
+            drop(sender);
+            let mut early = BTreeMap::new();
+            let mut due = 0;
+            let mut deliver = || {
+                for (task, result) in &receiver {
+                    early.insert(task, result);
+                    while let Some(result) = early.remove(&due) {
+                        sink(due, result?)?;
+                        due += 1;
+                    }
+                }
+                Ok(())
+            };
+            let outcome = deliver();
+            stop.store(0, Ordering::Relaxed);
+            outcome
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+
+    fn collect(executor: Executor<'_>, workers: usize, tasks: u64) -> Vec<u64> {
+        let mut seen = Vec::new();
+        run(
+            executor,
+            workers,
+            tasks,
+            || Ok(()),
+            |(), i| Ok(i * i),
+            |i, square| {
+                assert_eq!(square, i * i);
+                seen.push(i);
+                Ok(())
+            },
+        )
+        .unwrap();
+        seen
+    }
+
+    #[test]
+    fn results_arrive_in_order_for_every_number_of_workers() {
+        let pool = Pool::new(3).unwrap();
+        for workers in [1, 2, 3, 8] {
+            for executor in [Executor::Library, Executor::Inline, Executor::Pool(&pool)] {
+                assert_eq!(collect(executor, workers, 1_000), (0..1_000).collect::<Vec<_>>());
+                assert!(collect(executor, workers, 0).is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_error_in_order_is_reported() {
+        let pool = Pool::new(4).unwrap();
+        for round in 0..200 {
+            let error = run(
+                Executor::Pool(&pool),
+                4,
+                100,
+                || Ok(()),
+                |(), i| if i >= 40 + round % 7 { Err(AtlasError::witness("x").at_index(i)) } else { Ok(()) },
+                |_, ()| Ok(()),
+            )
+            .unwrap_err();
+            assert_eq!(error.index(), Some(40 + round % 7));
+        }
+    }
+
+    #[test]
+    fn a_panic_in_a_task_is_an_error_of_that_task() {
+        let pool = Pool::new(2).unwrap();
+        let error = run(
+            Executor::Pool(&pool),
+            2,
+            10,
+            || Ok(()),
+            |(), i| if i == 3 { std::panic::panic_any(format!("task {i}")) } else { Ok(i) },
+            |_, _| Ok(()),
+        )
+        .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Internal);
+        assert!(cfg!(not(feature = "parallel")) || error.message().contains("task 3"));
+    }
+
+    #[test]
+    fn an_error_of_the_sink_cancels_the_rest() {
+        let pool = Pool::new(2).unwrap();
+        let done = AtomicU64::new(0);
+        let error = run(
+            Executor::Pool(&pool),
+            2,
+            1_000_000,
+            || Ok(()),
+            |(), _| {
+                done.fetch_add(1, Ordering::Relaxed);
+                Ok(())
+            },
+            |i, ()| if i == 5 { Err(AtlasError::cancelled("enough")) } else { Ok(()) },
+        )
+        .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Cancelled);
+        assert!(done.load(Ordering::Relaxed) < 1_000_000);
+    }
+
+    #[test]
+    fn a_call_from_inside_a_task_of_the_same_pool_runs_there() {
+        let pool = Pool::new(2).unwrap();
+        run(
+            Executor::Pool(&pool),
+            2,
+            4,
+            || Ok(()),
+            |(), _| Ok(collect(Executor::Pool(&pool), 2, 50).len()),
+            |_, count| {
+                assert_eq!(count, 50);
+                Ok(())
+            },
+        )
+        .unwrap();
+    }
+
+    #[test]
+    fn a_failing_start_is_an_error_of_the_first_task() {
+        let pool = Pool::new(2).unwrap();
+        let start = || -> Result<()> { Err(AtlasError::out_of_memory("no buffer")) };
+        let error = run(Executor::Pool(&pool), 2, 9, start, |(), _| Ok(()), |_, ()| Ok(())).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::OutOfMemory);
+    }
+
+    #[test]
+    fn a_pool_of_one_thread_starts_none_and_too_many_are_refused() {
+        assert_eq!(Pool::new(1).unwrap().threads(), 1);
+        #[cfg(feature = "parallel")]
+        {
+            assert_eq!(Pool::new(5).unwrap().threads(), 5);
+            let error = Pool::new(1025).unwrap_err();
+            assert_eq!(error.message(), "threads 1025 is outside 0..=1024");
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn dropping_a_pool_joins_its_threads() {
+        let names = || {
+            std::fs::read_dir("/proc/self/task")
+                .unwrap()
+                .filter_map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")).ok())
+                .filter(|name| name.starts_with("atlas-6"))
+                .count()
+        };
+        let pool = Pool::new(64).unwrap();
+        if cfg!(feature = "parallel") {
+            assert!(names() > 0);
+        }
+        drop(pool);
+        assert_eq!(names(), 0);
+    }
+}

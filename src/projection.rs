@@ -1,0 +1,329 @@
+//! Projections: an addressable, verifiable view of a domain.
+
+#![forbid(unsafe_code)]
+
+use crate::atomic_file::AtomicFile;
+use crate::digest::{Digest, Digests};
+use crate::error::{AtlasError, Result, check_range};
+use crate::geometry::{PAGE_BYTES, TILE_BYTES, to_u64};
+use crate::hashing::{self, Geometry};
+use crate::layer2::Residue;
+use crate::merkle::{Head, Leaf, Merkle};
+use crate::operation::Operation;
+use crate::source::Source;
+use crate::transform::{self, Affine, Bounds, TransformParams};
+use crate::tree::{Chains, TileAt, Tree};
+use std::mem::MaybeUninit;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// How a tile's bytes become witnessed payload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum ProjectionType {
+    /// The bytes as they are.
+    #[default]
+    Linear,
+}
+
+impl ProjectionType {
+    /// The number in the root, in shards and in the C API.
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            ProjectionType::Linear => 0,
+        }
+    }
+}
+
+/// What is asked of the sum of all bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ConservationPolicy {
+    /// Any bytes; residue and correction are recorded.
+    #[default]
+    Track,
+    /// The sum must be 0 mod 96, and stay so.
+    Strict,
+}
+
+/// Options of a new projection.
+#[derive(Clone, Default)]
+pub struct ProjectionOptions {
+    pub(crate) policy: ConservationPolicy,
+    pub(crate) key: Option<zeroize::Zeroizing<[u8; 32]>>,
+}
+
+impl ProjectionOptions {
+    /// TRACK, without a key.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What is asked of the sum of all bytes.
+    #[must_use]
+    pub fn with_conservation(mut self, policy: ConservationPolicy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Keyed witnesses: only who has the key can make or verify them.
+    #[must_use]
+    pub fn with_key(mut self, key: &[u8; 32]) -> Self {
+        self.key = Some(zeroize::Zeroizing::new(*key));
+        self
+    }
+}
+
+/// What all states of a projection have in common.
+pub(crate) struct Config {
+    pub(crate) kind: ProjectionType,
+    /// K of R96; 0 for LINEAR.
+    pub(crate) classes: u8,
+    pub(crate) digests: Digests,
+    pub(crate) chains: Chains,
+}
+
+/// One state: tiles and their digests. Immutable.
+pub(crate) struct State {
+    pub(crate) config: Arc<Config>,
+    pub(crate) tree: Tree,
+    pub(crate) merkle: Merkle,
+}
+
+impl State {
+    pub(crate) fn new(config: Arc<Config>, tree: Tree) -> Result<State> {
+        let leaves = tree.iter_from_tile(0).map(leaf).collect::<Result<Vec<Leaf>>>()?;
+        let merkle = Merkle::new(
+            &config.digests,
+            config.kind.code(),
+            config.classes,
+            tree.tiles(),
+            leaves.into_iter(),
+        )?;
+        Ok(State { config, tree, merkle })
+    }
+
+    pub(crate) fn head(&self) -> Head {
+        Head {
+            kind: self.config.kind.code(),
+            classes: self.config.classes,
+            size: self.tree.bytes(),
+            tiles: self.tree.tiles(),
+        }
+    }
+}
+
+/// What the root commits to of a tile.
+pub(crate) fn leaf(at: TileAt<'_>) -> Result<Leaf> {
+    let witness = *at.tile.witness().ok_or_else(|| AtlasError::internal("a tile has no witness"))?;
+    // A tile has at most 1 MiB.
+    let len = u32::try_from(at.tile.len()).unwrap_or(u32::MAX);
+    Ok(Leaf { len, residue: at.tile.residue(), witness })
+}
+
+/// Properties of a projection's present state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ProjectionInfo {
+    /// How tiles become payload.
+    pub projection_type: ProjectionType,
+    /// Bytes of the domain.
+    pub domain_size: u64,
+    /// Pages of 4,096 bytes that the domain fills, the last one perhaps in part.
+    pub page_count: u64,
+    /// Tiles of at most 1 MiB.
+    pub tile_count: u64,
+    /// The sum of all bytes mod 96.
+    pub residue: Residue,
+    /// Tiles in a row of the plane: ceil(sqrt(tile_count)), as are the rows.
+    pub width: u64,
+    /// Whether witnesses are keyed.
+    pub keyed: bool,
+    /// Whether tiles are full from offset 0 on, as when fresh.
+    pub canonical: bool,
+}
+
+/// Properties of a tile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TileInfo {
+    /// Of its first byte, in the domain.
+    pub offset: u64,
+    /// 1 to 1,048,576 bytes.
+    pub length: u64,
+    /// The sum of its bytes mod 96.
+    pub residue: Residue,
+    /// Its digest.
+    pub witness: Digest,
+}
+
+/// A verifiable view of a domain.
+///
+/// All methods take `&self` and may run at the same time. A snapshot is a second projection on the
+/// same state, made in O(1).
+pub struct AtlasProjection {
+    state: Mutex<Arc<State>>,
+    transform: Mutex<Affine>,
+}
+
+impl AtlasProjection {
+    /// Hashes all of `source`: the projection commits to what it holds now.
+    ///
+    /// Costs about one BLAKE3 of the bytes, on as many threads as `operation` allows, and at most
+    /// 448 bytes of memory a tile. Fails with what reading fails with, and with CONSERVATION where
+    /// the policy is STRICT and the sum is not 0 mod 96.
+    pub fn create(
+        projection_type: ProjectionType,
+        source: &Source,
+        options: &ProjectionOptions,
+        operation: &mut Operation<'_>,
+    ) -> Result<AtlasProjection> {
+        let config = Arc::new(Config {
+            kind: projection_type,
+            classes: 0,
+            digests: Digests::new(options.key.as_deref()),
+            chains: Chains::default(),
+        });
+        let geometry = Geometry::Canonical { size: source.size() };
+        let tree = hashing::project(&config.digests, source, &geometry, operation)?;
+        let residue = tree.residue();
+        if options.policy == ConservationPolicy::Strict && residue != Residue::ZERO {
+            return Err(AtlasError::conservation(format!(
+                "the domain sums to {residue} mod 96 where STRICT asks for 0: {} is missing",
+                residue.correction()
+            )));
+        }
+        Ok(Self::from_state(State::new(config, tree)?))
+    }
+
+    /// A LINEAR projection with default options, on the library's pool.
+    pub fn linear(source: &Source) -> Result<AtlasProjection> {
+        Self::create(ProjectionType::Linear, source, &ProjectionOptions::new(), &mut Operation::new())
+    }
+
+    pub(crate) fn from_state(state: State) -> AtlasProjection {
+        AtlasProjection { state: Mutex::new(Arc::new(state)), transform: Mutex::new(Affine::IDENTITY) }
+    }
+
+    /// The present state, which stays as it is whatever happens to the projection.
+    pub(crate) fn state(&self) -> Arc<State> {
+        Arc::clone(&lock(&self.state))
+    }
+
+    /// Properties of the present state.
+    pub fn info(&self) -> ProjectionInfo {
+        let state = self.state();
+        let tree = &state.tree;
+        let (size, tiles) = (tree.bytes(), tree.tiles());
+        let canonical = tiles == size.div_ceil(TILE_BYTES)
+            && tree.iter_from_tile(0).all(|at| at.offset == at.index * TILE_BYTES);
+        ProjectionInfo {
+            projection_type: state.config.kind,
+            domain_size: size,
+            page_count: size.div_ceil(PAGE_BYTES),
+            tile_count: tiles,
+            residue: tree.residue(),
+            width: transform::width(tiles),
+            keyed: state.config.digests.keyed(),
+            canonical,
+        }
+    }
+
+    /// The witness root: the digest that all shards of this state prove themselves against.
+    pub fn root(&self, _operation: &mut Operation<'_>) -> Result<Digest> {
+        Ok(*self.state().merkle.root())
+    }
+
+    /// Properties of tile `tile`. OUT_OF_RANGE where there is none.
+    pub fn tile(&self, tile: u64) -> Result<TileInfo> {
+        let state = self.state();
+        let at = state.tree.iter_from_tile(tile).next().ok_or_else(|| {
+            let tiles = state.tree.tiles();
+            AtlasError::out_of_range(format!("tile {tile} is outside 0..{tiles}")).at_index(tile)
+        })?;
+        let leaf = leaf(at)?;
+        Ok(TileInfo {
+            offset: at.offset,
+            length: u64::from(leaf.len),
+            residue: leaf.residue,
+            witness: leaf.witness,
+        })
+    }
+
+    /// A second projection on the present state, O(1).
+    #[must_use]
+    pub fn snapshot(&self) -> AtlasProjection {
+        AtlasProjection { state: Mutex::new(self.state()), transform: Mutex::new(*lock(&self.transform)) }
+    }
+
+    /// Fills `buffer` with the bytes from `offset` on, as the source holds them now: not verified.
+    pub fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
+        self.read_raw(offset, crate::source::as_uninit(buffer))
+    }
+
+    pub(crate) fn read_raw(&self, offset: u64, buffer: &mut [MaybeUninit<u8>]) -> Result<()> {
+        let state = self.state();
+        check_range(offset, to_u64(buffer.len()), state.tree.bytes(), "read")?;
+        let (mut at, mut rest) = (offset, buffer);
+        for tile in state.tree.iter_from_byte(offset) {
+            if rest.is_empty() {
+                break;
+            }
+            let start = crate::geometry::to_usize(at - tile.offset);
+            let take = rest.len().min(tile.tile.len() - start);
+            let (now, later) = rest.split_at_mut(take);
+            tile.tile.read_raw(start, now).map_err(|error| error.at_index(tile.index))?;
+            (at, rest) = (at + to_u64(take), later);
+        }
+        Ok(())
+    }
+
+    /// Reads and hashes every byte again. WITNESS or CONSERVATION names the first tile that differs.
+    pub fn verify(&self, operation: &mut Operation<'_>) -> Result<()> {
+        let state = self.state();
+        hashing::for_each_checked_tile(&state.config.digests, &state.tree, operation, true, |_, _| Ok(()))
+    }
+
+    /// Writes all bytes to a file, each verified before it is written.
+    ///
+    /// They go to a temporary file beside `path`, which is flushed to the disk and renamed at the
+    /// end: on failure there is no file, and an older one stays.
+    pub fn write_file(&self, path: impl AsRef<Path>, operation: &mut Operation<'_>) -> Result<()> {
+        let state = self.state();
+        let file = AtomicFile::create(path.as_ref())?;
+        file.set_len(state.tree.bytes())?;
+        hashing::for_each_checked_tile(&state.config.digests, &state.tree, operation, false, |at, bytes| {
+            file.write_at(at.offset, bytes)
+        })?;
+        file.persist().map_err(|(_, error)| error)
+    }
+
+    /// Maps the tile plane by `params`, after the earlier maps. The bytes stay as they are.
+    pub fn transform(&self, params: &TransformParams) -> Result<()> {
+        let mut transform = lock(&self.transform);
+        *transform = transform.then(params)?;
+        Ok(())
+    }
+
+    /// The axis-aligned bounds of a transformed tile.
+    pub fn tile_bounds(&self, tile: u64) -> Result<Bounds> {
+        let map = *lock(&self.transform);
+        transform::tile_bounds(&map, tile, self.state().tree.tiles())
+    }
+
+    /// The tile at a point of the transformed plane. OUT_OF_RANGE where there is none.
+    pub fn tile_at(&self, x: f64, y: f64) -> Result<u64> {
+        let map = *lock(&self.transform);
+        transform::tile_at(&map, x, y, self.state().tree.tiles())
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What is in there is replaced whole, so that a panic elsewhere leaves it intact.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl std::fmt::Debug for AtlasProjection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("AtlasProjection").field(&self.info()).finish()
+    }
+}

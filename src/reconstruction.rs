@@ -1,0 +1,530 @@
+//! Rebuilding a domain from its shards, in any order.
+//!
+//! Every shard is verified before a byte is taken. What it adds goes to memory, piece by piece and
+//! never by the size that a shard claims for the domain, or to a spool file. `finish` hashes the
+//! whole domain anew and compares the root.
+
+#![forbid(unsafe_code)]
+
+use crate::atomic_file::AtomicFile;
+use crate::buffer::Buffer;
+use crate::digest::{Digest, Digests, same};
+use crate::error::{AtlasError, Result};
+use crate::geometry::{to_u64, to_usize};
+use crate::hashing::{self, Geometry};
+use crate::merkle::Head;
+use crate::operation::Operation;
+use crate::projection::{AtlasProjection, Config, ProjectionType, State};
+use crate::shard::{AtlasBoundaryRegion, AtlasShard, TileShape, VerifyOptions};
+use crate::source::{ReadAt, Source};
+use crate::tree::Chains;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Options of a reconstruction.
+#[derive(Clone, Default)]
+pub struct ReconstructionOptions {
+    trust: VerifyOptions,
+    spool_path: Option<PathBuf>,
+    max_domain_size: Option<u64>,
+}
+
+impl ReconstructionOptions {
+    /// The root of the first shard that verifies, no key, in memory, any size.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The root that shards must belong to.
+    #[must_use]
+    pub fn with_root(mut self, root: Digest) -> Self {
+        self.trust = self.trust.with_root(root);
+        self
+    }
+
+    /// The key of the projection.
+    #[must_use]
+    pub fn with_key(mut self, key: &[u8; 32]) -> Self {
+        self.trust = self.trust.with_key(key);
+        self
+    }
+
+    /// Bytes go to a temporary file beside `path`, which `finish` renames to it.
+    #[must_use]
+    pub fn with_spool(mut self, path: impl AsRef<Path>) -> Self {
+        self.spool_path = Some(path.as_ref().to_owned());
+        self
+    }
+
+    /// A shard that claims a larger domain is LIMIT.
+    #[must_use]
+    pub fn with_max_domain_size(mut self, size: u64) -> Self {
+        self.max_domain_size = Some(size);
+        self
+    }
+}
+
+/// A set of disjoint, merged ranges.
+#[derive(Default)]
+struct Ranges {
+    /// End by start.
+    ends: BTreeMap<u64, u64>,
+}
+
+impl Ranges {
+    /// The parts of `range` that are not in the set, ascending.
+    fn gaps(&self, range: Range<u64>) -> Vec<Range<u64>> {
+        let mut gaps = Vec::new();
+        let mut at = range.start;
+        if let Some((_, &end)) = self.ends.range(..=at).next_back() {
+            at = at.max(end);
+        }
+        for (&start, &end) in self.ends.range(at..) {
+            if start >= range.end {
+                break;
+            }
+            if start > at {
+                gaps.push(at..start);
+            }
+            at = end;
+        }
+        if at < range.end {
+            gaps.push(at..range.end);
+        }
+        gaps
+    }
+
+    /// Adds a range that does not overlap the set.
+    fn insert(&mut self, range: Range<u64>) {
+        let (mut start, mut end) = (range.start, range.end);
+        if start == end {
+            return;
+        }
+        if let Some((&before, &touching)) = self.ends.range(..=start).next_back()
+            && touching >= start
+        {
+            start = before;
+            end = end.max(touching);
+        }
+        if let Some(after) = self.ends.remove(&end) {
+            end = after;
+        }
+        self.ends.insert(start, end);
+    }
+}
+
+/// Where the bytes are.
+enum Store {
+    /// Pieces by their offset, disjoint.
+    Memory(BTreeMap<u64, Arc<Buffer>>),
+    Spool(AtomicFile),
+    /// Given away by `finish`.
+    Finished,
+}
+
+/// What the first shard said of the domain.
+struct Domain {
+    root: Digest,
+    head: Head,
+    keyed: bool,
+}
+
+/// Collects the shards of one projection state until the domain is whole.
+pub struct AtlasReconstruction {
+    trust: VerifyOptions,
+    max_domain_size: Option<u64>,
+    domain: Option<Domain>,
+    /// Offset and shape of the tiles that shards told of, by index.
+    tiles: BTreeMap<u64, (u64, TileShape)>,
+    have: Ranges,
+    store: Store,
+}
+
+impl AtlasReconstruction {
+    /// Nothing yet. With a spool path the temporary file is made now.
+    pub fn new(options: &ReconstructionOptions) -> Result<AtlasReconstruction> {
+        let store = match &options.spool_path {
+            None => Store::Memory(BTreeMap::new()),
+            Some(path) => Store::Spool(AtomicFile::create(path)?),
+        };
+        Ok(AtlasReconstruction {
+            trust: options.trust.clone(),
+            max_domain_size: options.max_domain_size,
+            domain: None,
+            tiles: BTreeMap::new(),
+            have: Ranges::default(),
+            store,
+        })
+    }
+
+    /// Verifies `shard` and takes the bytes that it adds.
+    ///
+    /// Duplicates and overlaps are harmless. Another root, type, K or size is WITNESS, another tile
+    /// geometry under the same root CONFLICT, a larger domain than allowed LIMIT; nothing changes
+    /// then. STATE after a successful `finish`.
+    pub fn add(&mut self, shard: &AtlasShard, operation: &mut Operation<'_>) -> Result<()> {
+        self.check_unfinished()?;
+        let proof = shard.proof();
+        if let Some(limit) = self.max_domain_size
+            && proof.head.size > limit
+        {
+            return Err(AtlasError::limit(format!(
+                "a domain of {} bytes is larger than the max_domain_size of {limit}",
+                proof.head.size
+            )));
+        }
+        if let Some(domain) = &self.domain
+            && (!same(&domain.root, &proof.root) || domain.head != proof.head || domain.keyed != proof.keyed)
+        {
+            return Err(AtlasError::witness(
+                "the shard belongs to another root, type or size than those before it",
+            ));
+        }
+        shard.verify(&self.trust, operation)?;
+        let told = self.new_tiles(shard)?;
+        let (start, payload) = shard.payload();
+        let end = start + to_u64(payload.len());
+        let gaps = self.have.gaps(start..end);
+        self.take(&gaps, start, payload)?;
+        // Nothing fails from here on.
+        gaps.into_iter().for_each(|gap| self.have.insert(gap));
+        self.tiles.extend(told);
+        self.domain.get_or_insert(Domain { root: proof.root, head: proof.head, keyed: proof.keyed });
+        Ok(())
+    }
+
+    /// The tiles that a shard tells of; CONFLICT where they are not as known.
+    fn new_tiles(&self, shard: &AtlasShard) -> Result<Vec<(u64, (u64, TileShape))>> {
+        let proof = shard.proof();
+        let mut told = crate::buffer::try_vec(proof.tiles.len())?;
+        // The first page that the shard holds is in its first tile, so that the tile's start follows
+        // from the length of the proof's path.
+        let mut offset = proof.claimed_start()?;
+        for (index, tile) in (proof.first_tile..).zip(&proof.tiles) {
+            let known = self.tiles.get(&index);
+            if known.is_some_and(|known| *known != (offset, *tile)) {
+                return Err(AtlasError::conflict(format!(
+                    "tile {index} has {} bytes at offset {offset} by this shard and others by an earlier one",
+                    tile.len
+                ))
+                .at_index(index));
+            }
+            told.push((index, (offset, *tile)));
+            offset += u64::from(tile.len);
+        }
+        Ok(told)
+    }
+
+    fn take(&mut self, gaps: &[Range<u64>], start: u64, payload: &[u8]) -> Result<()> {
+        let part = |gap: &Range<u64>| &payload[to_usize(gap.start - start)..to_usize(gap.end - start)];
+        match &mut self.store {
+            Store::Memory(pieces) => {
+                let copies = gaps
+                    .iter()
+                    .map(|gap| Ok((gap.start, Arc::new(Buffer::copy_of(part(gap))?))))
+                    .collect::<Result<Vec<_>>>()?;
+                pieces.extend(copies);
+                Ok(())
+            }
+            // Bytes of a failed write lie where nothing counts as present, and are written again.
+            Store::Spool(file) => gaps.iter().try_for_each(|gap| file.write_at(gap.start, part(gap))),
+            Store::Finished => Err(finished()),
+        }
+    }
+
+    fn check_unfinished(&self) -> Result<()> {
+        match self.store {
+            Store::Finished => Err(finished()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether every byte of the domain has come.
+    pub fn is_complete(&self) -> bool {
+        self.domain.is_some() && self.missing().is_empty()
+    }
+
+    /// What has not come yet, ascending and merged. Nothing before the first shard.
+    pub fn missing(&self) -> Vec<AtlasBoundaryRegion> {
+        let size = self.domain.as_ref().map_or(0, |domain| domain.head.size);
+        let gaps = self.have.gaps(0..size).into_iter();
+        gaps.map(|gap| AtlasBoundaryRegion::new(gap.start, gap.end - gap.start)).collect()
+    }
+
+    /// The rebuilt domain as a projection of the same geometry and root.
+    ///
+    /// Hashes every byte anew: WITNESS where the root differs. INCOMPLETE says how much is missing. A
+    /// spool file gets its name now. On failure everything stays as it was; after success only
+    /// getters work.
+    pub fn finish(&mut self, operation: &mut Operation<'_>) -> Result<AtlasProjection> {
+        self.check_unfinished()?;
+        let Some(domain) = &self.domain else {
+            return Err(AtlasError::incomplete("no shard was added"));
+        };
+        let missing = self.missing();
+        if let Some(first) = missing.first() {
+            let bytes: u64 = missing.iter().map(|region| region.length).sum();
+            return Err(AtlasError::incomplete(format!(
+                "{bytes} of {} bytes are missing in {} regions, the first at offset {}",
+                domain.head.size,
+                missing.len(),
+                first.offset
+            ))
+            .at_range(first.offset, first.length));
+        }
+        let mut ends = crate::buffer::try_vec(self.tiles.len())?;
+        ends.extend(self.tiles.values().map(|(offset, tile)| offset + u64::from(tile.len)));
+        let source = match &self.store {
+            Store::Memory(pieces) => Source::from_reader(domain.head.size, Pieces(pieces.clone())),
+            Store::Spool(file) => Source::from_file(file.reopen()?, file.target())?,
+            Store::Finished => return Err(finished()),
+        };
+        let config = Arc::new(Config {
+            // Only LINEAR shards can be read.
+            kind: ProjectionType::Linear,
+            classes: domain.head.classes,
+            digests: Digests::new(self.trust.key.as_deref()),
+            chains: Chains::default(),
+        });
+        let tree = hashing::project(&config.digests, &source, &Geometry::Ends(&ends), operation)?;
+        let state = State::new(config, tree)?;
+        if !same(state.merkle.root(), &domain.root) {
+            return Err(AtlasError::witness("the root of the rebuilt bytes is not that of the shards"));
+        }
+        self.persist()?;
+        Ok(AtlasProjection::from_state(state))
+    }
+
+    /// Gives a spool its name; the store is given away.
+    fn persist(&mut self) -> Result<()> {
+        match std::mem::replace(&mut self.store, Store::Finished) {
+            Store::Spool(file) => file.persist().map_err(|(file, error)| {
+                self.store = Store::Spool(file);
+                error
+            }),
+            Store::Memory(_) | Store::Finished => Ok(()),
+        }
+    }
+}
+
+fn finished() -> AtlasError {
+    AtlasError::state("the reconstruction is finished")
+}
+
+/// A domain in pieces of memory, by their offset, without gaps.
+struct Pieces(BTreeMap<u64, Arc<Buffer>>);
+
+impl ReadAt for Pieces {
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> std::io::Result<()> {
+        let (mut at, mut rest) = (offset, buffer);
+        let first = self.0.range(..=offset).next_back().map_or(0, |(start, _)| *start);
+        for (start, piece) in self.0.range(first..) {
+            if rest.is_empty() {
+                return Ok(());
+            }
+            let from = to_usize(at - start);
+            let take = rest.len().min(piece.len().saturating_sub(from));
+            let (now, later) = rest.split_at_mut(take);
+            now.copy_from_slice(&piece[from..from + take]);
+            (at, rest) = (at + to_u64(take), later);
+        }
+        if rest.is_empty() { Ok(()) } else { Err(std::io::ErrorKind::UnexpectedEof.into()) }
+    }
+}
+
+impl std::fmt::Debug for AtlasReconstruction {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AtlasReconstruction").field("missing", &self.missing()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ErrorKind, ProjectionOptions, TILE_SIZE};
+
+    fn data(len: usize) -> Vec<u8> {
+        (0..len).map(|i| (i * 17 + i / 1_021) as u8).collect()
+    }
+
+    fn project(data: &[u8]) -> AtlasProjection {
+        AtlasProjection::linear(&Source::copy(data).unwrap()).unwrap()
+    }
+
+    fn shard(projection: &AtlasProjection, offset: usize, length: usize) -> AtlasShard {
+        let region = AtlasBoundaryRegion::new(offset as u64, length as u64);
+        projection.extract_shard(&region, &mut Operation::new()).unwrap()
+    }
+
+    fn bytes(projection: &AtlasProjection) -> Vec<u8> {
+        let mut out = vec![0; projection.info().domain_size as usize];
+        projection.read(0, &mut out).unwrap();
+        out
+    }
+
+    #[test]
+    fn ranges_agree_with_a_bitmap() {
+        let mut state = 7u64;
+        let mut random = |below: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 33) % below
+        };
+        for _ in 0..200 {
+            let (mut ranges, mut model) = (Ranges::default(), [false; 64]);
+            for _ in 0..20 {
+                let mut ends = [random(65), random(65)];
+                ends.sort_unstable();
+                for gap in ranges.gaps(ends[0]..ends[1]) {
+                    assert!(
+                        gap.start < gap.end && model[gap.start as usize..gap.end as usize].iter().all(|b| !b)
+                    );
+                    ranges.insert(gap);
+                }
+                model[ends[0] as usize..ends[1] as usize].fill(true);
+                let missing: u64 = ranges.gaps(0..64).iter().map(|gap| gap.end - gap.start).sum();
+                assert_eq!(missing, model.iter().filter(|b| !**b).count() as u64);
+                let list: Vec<_> = ranges.ends.iter().collect();
+                assert!(list.windows(2).all(|pair| pair[0].1 < pair[1].0), "merged: {list:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn any_order_with_duplicates_and_overlaps_rebuilds_the_domain() {
+        let dir = tempfile::tempdir().unwrap();
+        for len in [0, 1, 4_096, TILE_SIZE + 1, 3 * TILE_SIZE + 777] {
+            let data = data(len);
+            let original = project(&data);
+            let root = original.root(&mut Operation::new()).unwrap();
+            let mut cuts: Vec<(usize, usize)> =
+                (0..40).map(|i| ((i * 99_991) % (len + 1), (i * 7_919) % 200_000)).collect();
+            cuts.extend((0..len).step_by(500_000).map(|start| (start, 500_000)));
+            cuts.push((0, 0));
+            for spool in [false, true] {
+                let path = dir.path().join(format!("spool-{len}"));
+                let mut options = ReconstructionOptions::new().with_root(root);
+                if spool {
+                    options = options.with_spool(&path);
+                }
+                let mut rebuilt = AtlasReconstruction::new(&options).unwrap();
+                for (index, &(start, wanted)) in cuts.iter().enumerate().rev() {
+                    let shard = shard(&original, start, wanted.min(len - start));
+                    rebuilt.add(&shard, &mut Operation::new()).unwrap();
+                    if index % 3 == 0 {
+                        rebuilt.add(&shard, &mut Operation::new()).unwrap();
+                    }
+                }
+                assert!(rebuilt.is_complete(), "{:?}", rebuilt.missing());
+                assert!(!path.exists());
+                let projection = rebuilt.finish(&mut Operation::new()).unwrap();
+                assert_eq!(bytes(&projection), data);
+                assert_eq!(projection.root(&mut Operation::new()).unwrap(), root);
+                projection.verify(&mut Operation::new()).unwrap();
+                if spool {
+                    assert_eq!(std::fs::read(&path).unwrap(), data);
+                }
+                assert_eq!(rebuilt.finish(&mut Operation::new()).unwrap_err().kind(), ErrorKind::State);
+                let late = shard(&original, 0, 0);
+                assert_eq!(rebuilt.add(&late, &mut Operation::new()).unwrap_err().kind(), ErrorKind::State);
+                assert!(rebuilt.is_complete());
+            }
+        }
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 5, "no temporary is left");
+    }
+
+    #[test]
+    fn missing_is_merged_and_named() {
+        let data = data(3 * TILE_SIZE);
+        let original = project(&data);
+        let mut rebuilt = AtlasReconstruction::new(&ReconstructionOptions::new()).unwrap();
+        assert!(rebuilt.missing().is_empty() && !rebuilt.is_complete());
+        assert_eq!(rebuilt.finish(&mut Operation::new()).unwrap_err().kind(), ErrorKind::Incomplete);
+        for offset in [8_192, 4_096, TILE_SIZE, TILE_SIZE + 4_096] {
+            rebuilt.add(&shard(&original, offset, 4_096), &mut Operation::new()).unwrap();
+        }
+        let tile = TILE_SIZE as u64;
+        let want = [(0, 4_096), (12_288, tile - 12_288), (tile + 8_192, 2 * tile - 8_192)];
+        let missing: Vec<_> = rebuilt.missing().iter().map(|r| (r.offset, r.length)).collect();
+        assert_eq!(missing, want);
+        let error = rebuilt.finish(&mut Operation::new()).unwrap_err();
+        assert_eq!(
+            (error.kind(), error.offset(), error.length()),
+            (ErrorKind::Incomplete, Some(0), Some(4_096))
+        );
+        assert!(error.message().contains("3 regions"), "{error}");
+        rebuilt.add(&shard(&original, 0, data.len()), &mut Operation::new()).unwrap();
+        assert_eq!(bytes(&rebuilt.finish(&mut Operation::new()).unwrap()), data);
+    }
+
+    #[test]
+    fn foreign_shards_are_refused_without_harm() {
+        let (data, other) = (data(50_000), vec![3; 50_000]);
+        let (original, foreign) = (project(&data), project(&other));
+        let mut rebuilt = AtlasReconstruction::new(&ReconstructionOptions::new()).unwrap();
+        rebuilt.add(&shard(&original, 0, 20_000), &mut Operation::new()).unwrap();
+        let before = rebuilt.missing();
+        let error = rebuilt.add(&shard(&foreign, 0, 50_000), &mut Operation::new()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Witness);
+        assert_eq!(rebuilt.missing(), before);
+        rebuilt.add(&shard(&original, 10_000, 40_000), &mut Operation::new()).unwrap();
+        assert_eq!(bytes(&rebuilt.finish(&mut Operation::new()).unwrap()), data);
+        let expected = ReconstructionOptions::new().with_root(original.root(&mut Operation::new()).unwrap());
+        let mut strict = AtlasReconstruction::new(&expected).unwrap();
+        let error = strict.add(&shard(&foreign, 0, 1), &mut Operation::new()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Witness);
+        let small = ReconstructionOptions::new().with_max_domain_size(49_999);
+        let error =
+            AtlasReconstruction::new(&small).unwrap().add(&shard(&original, 0, 1), &mut Operation::new());
+        assert_eq!(error.unwrap_err().kind(), ErrorKind::Limit);
+    }
+
+    #[test]
+    fn keyed_shards_need_the_key() {
+        let key = [9; 32];
+        let options = ProjectionOptions::new().with_key(&key);
+        let source = Source::from_vec(data(30_000));
+        let original =
+            AtlasProjection::create(ProjectionType::Linear, &source, &options, &mut Operation::new())
+                .unwrap();
+        let all = shard(&original, 0, 30_000);
+        for (options, works) in [
+            (ReconstructionOptions::new(), false),
+            (ReconstructionOptions::new().with_key(&[8; 32]), false),
+            (ReconstructionOptions::new().with_key(&key), true),
+        ] {
+            let mut rebuilt = AtlasReconstruction::new(&options).unwrap();
+            let added = rebuilt.add(&all, &mut Operation::new());
+            if works {
+                let projection = rebuilt.finish(&mut Operation::new()).unwrap();
+                assert_eq!(
+                    projection.root(&mut Operation::new()).unwrap(),
+                    original.root(&mut Operation::new()).unwrap()
+                );
+                assert!(projection.info().keyed);
+            } else {
+                assert_eq!(added.unwrap_err().kind(), ErrorKind::Witness);
+            }
+        }
+    }
+
+    #[test]
+    fn a_spool_that_was_tampered_with_is_found_at_the_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out");
+        let data = data(100_000);
+        let original = project(&data);
+        let mut rebuilt = AtlasReconstruction::new(&ReconstructionOptions::new().with_spool(&path)).unwrap();
+        rebuilt.add(&shard(&original, 0, 100_000), &mut Operation::new()).unwrap();
+        let temporary = std::fs::read_dir(dir.path()).unwrap().next().unwrap().unwrap().path();
+        let mut wrong = data.clone();
+        wrong[50_000] ^= 1;
+        std::fs::write(&temporary, &wrong).unwrap();
+        assert_eq!(rebuilt.finish(&mut Operation::new()).unwrap_err().kind(), ErrorKind::Witness);
+        assert!(!path.exists());
+        std::fs::write(&temporary, &data).unwrap();
+        rebuilt.finish(&mut Operation::new()).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), data);
+    }
+}

@@ -1,0 +1,184 @@
+//! Serialised shards (docs/format.md).
+
+use super::{AtlasBoundaryRegion, AtlasShard, Proof, TileShape, VerifyOptions};
+use crate::buffer::{Buffer, try_vec};
+use crate::codec::{Kind, Reader, Writer, encoded_size};
+use crate::error::{AtlasError, Result};
+use crate::geometry::to_u64;
+use crate::layer2::Residue;
+use crate::merkle::{Head, Sibling};
+use crate::operation::Operation;
+
+const ROOT: u16 = 1;
+const DOMAIN: u16 = 2;
+const REGION: u16 = 3;
+const TILES: u16 = 4;
+const PAGES: u16 = 5;
+const TREE: u16 = 6;
+const PAYLOAD: u16 = 7;
+
+const TILE_ENTRY: usize = 5;
+const PAGE_ENTRY: usize = 32;
+const TREE_ENTRY: usize = 40;
+
+const KEYED: u8 = 1;
+
+/// What a reader of serialised data accepts. Checked before anything is allocated for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of payload; default 1 GiB.
+    pub max_payload_size: u64,
+    /// Bytes of everything that proves the payload; default 64 MiB.
+    pub max_proof_size: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { max_payload_size: 1 << 30, max_proof_size: 64 << 20 }
+    }
+}
+
+impl AtlasShard {
+    fn lengths(&self) -> [usize; 7] {
+        let proof = &self.proof;
+        [
+            32,
+            24,
+            16,
+            8 + proof.tiles.len() * TILE_ENTRY,
+            proof.pages.len() * PAGE_ENTRY,
+            proof.tree.len() * TREE_ENTRY,
+            self.payload.len(),
+        ]
+    }
+
+    /// The bytes that [`serialize`](Self::serialize) gives.
+    pub fn serialized_size(&self) -> usize {
+        // All parts are in memory, and their sum is little more than they take.
+        encoded_size(&self.lengths()).unwrap_or(usize::MAX)
+    }
+
+    /// The one encoding of this shard (docs/format.md).
+    pub fn serialize(&self) -> Result<Vec<u8>> {
+        let lengths = self.lengths();
+        let proof = &self.proof;
+        let mut writer = Writer::new(Kind::Shard, &lengths)?;
+        writer.record(ROOT, lengths[0]);
+        writer.put(&proof.root);
+        writer.record(DOMAIN, lengths[1]);
+        writer.put(&[proof.head.kind, proof.head.classes, if proof.keyed { KEYED } else { 0 }]);
+        writer.put(&[0; 5]);
+        writer.put(&proof.head.size.to_le_bytes());
+        writer.put(&proof.head.tiles.to_le_bytes());
+        writer.record(REGION, lengths[2]);
+        writer.put(&proof.region.offset.to_le_bytes());
+        writer.put(&proof.region.length.to_le_bytes());
+        writer.record(TILES, lengths[3]);
+        writer.put(&proof.first_tile.to_le_bytes());
+        for tile in &proof.tiles {
+            writer.put(&tile.len.to_le_bytes());
+            writer.put(&[tile.residue.value()]);
+        }
+        writer.record(PAGES, lengths[4]);
+        for value in &proof.pages {
+            writer.put(value);
+        }
+        writer.record(TREE, lengths[5]);
+        for sibling in &proof.tree {
+            writer.put(&sibling.bytes.to_le_bytes());
+            writer.put(&sibling.digest);
+        }
+        writer.record(PAYLOAD, lengths[6]);
+        writer.put(&self.payload);
+        writer.finish()
+    }
+
+    /// The shard that `bytes` encode, verified against its own root and what `verify` trusts.
+    ///
+    /// FORMAT or UNSUPPORTED for what is no shard, LIMIT for what is larger than `limits`, WITNESS or
+    /// CONSERVATION for what does not verify.
+    pub fn deserialize(
+        bytes: &[u8],
+        limits: &Limits,
+        verify: &VerifyOptions,
+        operation: &mut Operation<'_>,
+    ) -> Result<AtlasShard> {
+        let mut reader = Reader::new(bytes, Kind::Shard)?;
+        let (proof, payload) = read_proof(&mut reader, limits)?;
+        let memory =
+            to_u64(payload.len()).saturating_add(to_u64(bytes.len() - payload.len()).saturating_mul(2));
+        operation.workers(1, 0, memory)?;
+        proof.check_trust(verify)?;
+        let payload = Buffer::copy_of(payload)?;
+        let (payload_offset, residue) = proof.verify(&payload, verify, operation)?;
+        Ok(AtlasShard { proof, payload, payload_offset, residue })
+    }
+}
+
+fn read_proof<'a>(reader: &mut Reader<'a>, limits: &Limits) -> Result<(Proof, &'a [u8])> {
+    let mut value = reader.record(ROOT, "ROOT")?;
+    let root = value.digest()?;
+    value.finish("ROOT")?;
+
+    let mut value = reader.record(DOMAIN, "DOMAIN")?;
+    let (kind, classes, flags) = (value.u8()?, value.u8()?, value.u8()?);
+    value.zeros(5)?;
+    let head = Head { kind, classes, size: value.u64()?, tiles: value.u64()? };
+    value.finish("DOMAIN")?;
+    if kind != 0 {
+        return Err(AtlasError::unsupported(format!("projection type {kind} is not known")));
+    }
+    if classes != 0 || flags & !KEYED != 0 {
+        return Err(AtlasError::format(format!("K {classes} and flags {flags:#x} of a LINEAR shard")));
+    }
+
+    let mut value = reader.record(REGION, "REGION")?;
+    let region = AtlasBoundaryRegion { offset: value.u64()?, length: value.u64()? };
+    value.finish("REGION")?;
+
+    let mut tile_list = reader.record(TILES, "TILES")?;
+    let mut page_list = reader.record(PAGES, "PAGES")?;
+    let mut node_list = reader.record(TREE, "TREE")?;
+    let mut payload = reader.record(PAYLOAD, "PAYLOAD")?;
+    reader.finish("the encoding")?;
+    let lists = [&tile_list, &page_list, &node_list].map(|list| to_u64(list.remaining())).iter().sum();
+    within("max_proof_size", lists, limits.max_proof_size)?;
+    within("max_payload_size", to_u64(payload.remaining()), limits.max_payload_size)?;
+
+    let first_tile = tile_list.u64()?;
+    let mut tiles = entries(&tile_list, TILE_ENTRY, "TILES")?;
+    while tile_list.remaining() > 0 {
+        let (len, residue) = (tile_list.u32()?, tile_list.u8()?);
+        let residue = Residue::new(residue)
+            .ok_or_else(|| AtlasError::format(format!("a residue of {residue} is outside 0..=95")))?;
+        tiles.push(TileShape { len, residue });
+    }
+    let mut pages = entries(&page_list, PAGE_ENTRY, "PAGES")?;
+    while page_list.remaining() > 0 {
+        pages.push(page_list.digest()?);
+    }
+    let mut tree = entries(&node_list, TREE_ENTRY, "TREE")?;
+    while node_list.remaining() > 0 {
+        tree.push(Sibling { bytes: node_list.u64()?, digest: node_list.digest()? });
+    }
+    let keyed = flags & KEYED != 0;
+    Ok((Proof { root, head, keyed, region, first_tile, tiles, pages, tree }, payload.rest()))
+}
+
+fn within(name: &str, size: u64, limit: u64) -> Result<()> {
+    if size <= limit {
+        return Ok(());
+    }
+    Err(AtlasError::limit(format!("{size} bytes are more than the {name} of {limit}")))
+}
+
+/// Room for the entries of a list, whose length must be a multiple of theirs.
+fn entries<T>(list: &Reader<'_>, size: usize, name: &str) -> Result<Vec<T>> {
+    if !list.remaining().is_multiple_of(size) {
+        return Err(AtlasError::format(format!(
+            "{name} has {} bytes of entries, which is no multiple of {size}",
+            list.remaining()
+        )));
+    }
+    try_vec(list.remaining() / size)
+}

@@ -1,0 +1,424 @@
+//! Shards: regions of a domain that travel alone, with their proof against the root.
+//!
+//! A shard holds the pages that its region touches (docs/format.md). There is no shard whose bytes
+//! did not verify: extraction hashes the copy that it hands out, deserialisation checks the proof.
+
+#![forbid(unsafe_code)]
+
+mod extract;
+mod format;
+
+pub use extract::{ExtractOptions, ParallelStrategy};
+pub use format::Limits;
+
+use crate::buffer::Buffer;
+use crate::chain::{page_bytes, pages_in, witness_from_pages};
+use crate::digest::{Digest, Digests, same};
+use crate::error::{AtlasError, Result, check_range};
+use crate::geometry::{PAGE_BYTES, PAGE_SIZE, to_u64, to_usize};
+use crate::layer2::Residue;
+use crate::merkle::{Head, Leaf, Sibling, root_from_tiles};
+use crate::operation::Operation;
+use crate::pool;
+use crate::projection::ProjectionType;
+use crate::shape;
+use std::ops::Range;
+
+/// A part of a domain: `length` bytes from `offset` on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct AtlasBoundaryRegion {
+    /// Of the first byte.
+    pub offset: u64,
+    /// In bytes; 0 is a region too.
+    pub length: u64,
+}
+
+impl AtlasBoundaryRegion {
+    /// `length` bytes from `offset` on.
+    pub fn new(offset: u64, length: u64) -> Self {
+        AtlasBoundaryRegion { offset, length }
+    }
+
+    /// One past the last byte; saturates where the region passes 2^64.
+    pub fn end(&self) -> u64 {
+        self.offset.saturating_add(self.length)
+    }
+}
+
+/// The length and residue of a tile, as the root commits to them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TileShape {
+    pub(crate) len: u32,
+    pub(crate) residue: Residue,
+}
+
+/// Everything of a shard but its payload: what the encoding says.
+pub(crate) struct Proof {
+    pub(crate) root: Digest,
+    pub(crate) head: Head,
+    pub(crate) keyed: bool,
+    pub(crate) region: AtlasBoundaryRegion,
+    pub(crate) first_tile: u64,
+    pub(crate) tiles: Vec<TileShape>,
+    /// Chaining values beside the pages of the first tile, then beside those of the last.
+    pub(crate) pages: Vec<Digest>,
+    /// Nodes beside the tiles.
+    pub(crate) tree: Vec<Sibling>,
+}
+
+/// A region of a domain with its bytes and their proof against the root.
+///
+/// It owns its bytes and does not need the projection or its source any more.
+pub struct AtlasShard {
+    proof: Proof,
+    payload: Buffer,
+    /// Where the payload begins in the domain.
+    payload_offset: u64,
+    /// Of the region's bytes.
+    residue: Residue,
+}
+
+/// Properties of a shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ShardInfo {
+    /// Of the projection that it belongs to.
+    pub projection_type: ProjectionType,
+    /// Bytes of the whole domain.
+    pub domain_size: u64,
+    /// What it covers.
+    pub region: AtlasBoundaryRegion,
+    /// The sum of the region's bytes mod 96.
+    pub residue: Residue,
+    /// Whether its witnesses are keyed.
+    pub keyed: bool,
+    /// The projection state that it belongs to.
+    pub root: Digest,
+}
+
+/// What a verifier trusts.
+///
+/// With a key, a shard must be keyed and match; a keyed shard without a key is WITNESS. Without an
+/// expected root only self-consistency is shown: anyone can make a shard that is consistent with a
+/// root of their own.
+#[derive(Clone, Default)]
+pub struct VerifyOptions {
+    pub(crate) expected_root: Option<Digest>,
+    pub(crate) key: Option<zeroize::Zeroizing<[u8; 32]>>,
+}
+
+impl VerifyOptions {
+    /// Self-consistency, without a key.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The root that shards must prove themselves against.
+    #[must_use]
+    pub fn with_root(mut self, root: Digest) -> Self {
+        self.expected_root = Some(root);
+        self
+    }
+
+    /// The key of the projection.
+    #[must_use]
+    pub fn with_key(mut self, key: &[u8; 32]) -> Self {
+        self.key = Some(zeroize::Zeroizing::new(*key));
+        self
+    }
+
+    pub(crate) fn digests(&self) -> Digests {
+        Digests::new(self.key.as_deref())
+    }
+}
+
+/// The pages that a region touches of the tile at `offset` with `len` bytes; not empty.
+fn touched_pages(region: &AtlasBoundaryRegion, offset: u64, len: usize) -> Range<u64> {
+    let start = region.offset.max(offset) - offset;
+    let end = region.end().min(offset + to_u64(len)) - offset;
+    start / PAGE_BYTES..end.div_ceil(PAGE_BYTES)
+}
+
+/// What a shard holds of one tile.
+#[derive(Clone)]
+struct TilePart {
+    pages: Range<u64>,
+    /// Of the tile.
+    len: usize,
+    /// Of the part, in the payload.
+    payload: Range<usize>,
+    /// Of its chaining values, in the proof.
+    proof: Range<usize>,
+}
+
+impl TilePart {
+    fn is_whole(&self) -> bool {
+        self.payload.len() == self.len
+    }
+}
+
+impl Proof {
+    fn tile_range(&self) -> Range<u64> {
+        self.first_tile..self.first_tile + to_u64(self.tiles.len())
+    }
+
+    /// Checks that tiles, region, proof and payload follow from one another, all of them hostile,
+    /// and gives the parts and where the payload begins in the domain.
+    fn parts(&self, payload_len: usize) -> Result<(Vec<TilePart>, u64)> {
+        let malformed = |what: String| Err(AtlasError::format(what));
+        let region = &self.region;
+        check_range(region.offset, region.length, self.head.size, "the region")
+            .map_err(|error| AtlasError::format(error.message()))?;
+        let count = to_u64(self.tiles.len());
+        match self.first_tile.checked_add(count) {
+            Some(end) if end <= self.head.tiles => {}
+            _ => {
+                return malformed(format!(
+                    "{count} tiles from tile {} on are outside 0..{}",
+                    self.first_tile, self.head.tiles
+                ));
+            }
+        }
+        if (region.length == 0) != self.tiles.is_empty() || (count == 0 && self.first_tile != 0) {
+            return malformed(format!("a region of {} bytes has {count} tiles", region.length));
+        }
+        let wanted = crate::merkle::proof_len(&self.tile_range(), self.head.tiles)?;
+        if wanted != self.tree.len() {
+            return malformed(format!("the proof has {} nodes where {wanted} follow", self.tree.len()));
+        }
+        let start = self.claimed_start()?;
+        let (mut parts, mut tile_offset) = (Vec::with_capacity(self.tiles.len()), start);
+        let (mut payload, mut proof, mut payload_offset) = (0usize, 0usize, start);
+        for (index, tile) in (self.first_tile..).zip(&self.tiles) {
+            let len = to_usize(u64::from(tile.len));
+            let end = tile_offset.checked_add(u64::from(tile.len));
+            let Some(end) = end.filter(|_| (1..=crate::TILE_SIZE).contains(&len)) else {
+                return malformed(format!("tile {index} of {len} bytes is outside 1..={}", crate::TILE_SIZE));
+            };
+            if end <= region.offset || tile_offset >= region.end() {
+                return malformed(format!("the region does not touch tile {index}"));
+            }
+            let pages = touched_pages(region, tile_offset, len);
+            let bytes = page_bytes(&pages, len);
+            if parts.is_empty() {
+                payload_offset = tile_offset + to_u64(bytes.start);
+            }
+            let siblings = match pages == (0..pages_in(len)) {
+                true => 0,
+                false => shape::siblings(&pages, pages_in(len))?.len(),
+            };
+            // Sums of lengths of at most 1 MiB, one for each tile that is at hand: no overflow in
+            // 64 bits; `payload_len` bounds them on 32.
+            parts.push(TilePart {
+                pages,
+                len,
+                payload: payload..payload.saturating_add(bytes.len()),
+                proof: proof..proof + siblings,
+            });
+            payload = payload.saturating_add(bytes.len());
+            proof += siblings;
+            tile_offset = end;
+        }
+        if tile_offset < region.end() && count > 0 {
+            return malformed(format!("the tiles end at {tile_offset}, before the region"));
+        }
+        if payload != payload_len {
+            return malformed(format!("the payload has {payload_len} bytes where {payload} follow"));
+        }
+        if proof != self.pages.len() {
+            let found = self.pages.len();
+            return malformed(format!("the proof has {found} chaining values where {proof} follow"));
+        }
+        Ok((parts, payload_offset))
+    }
+
+    /// Where the first tile begins by the lengths of the proof, which the root then confirms.
+    pub(crate) fn claimed_start(&self) -> Result<u64> {
+        if self.tiles.is_empty() {
+            return Ok(self.region.offset);
+        }
+        let places = shape::siblings(&self.tile_range(), self.head.tiles)?;
+        places
+            .iter()
+            .zip(&self.tree)
+            .take_while(|(place, _)| place.leaves(self.head.tiles).end <= self.first_tile)
+            .try_fold(0u64, |sum, (_, sibling)| sum.checked_add(sibling.bytes))
+            .ok_or_else(|| AtlasError::witness("the lengths of the proof add up to more than 2^64 bytes"))
+    }
+
+    /// Verifies payload and proof against the root and what `options` trust.
+    ///
+    /// WITNESS comes before CONSERVATION. Gives where the payload begins and the region's residue.
+    fn verify(
+        &self,
+        payload: &[u8],
+        options: &VerifyOptions,
+        operation: &mut Operation<'_>,
+    ) -> Result<(u64, Residue)> {
+        self.check_trust(options)?;
+        let digests = options.digests();
+        let (parts, payload_offset) = self.parts(payload.len())?;
+        let hashed = self.hash_parts(&digests, &parts, payload, operation)?;
+        let leaves: Vec<Leaf> = self
+            .tiles
+            .iter()
+            .zip(&hashed)
+            .map(|(tile, (witness, _))| Leaf { len: tile.len, residue: tile.residue, witness: *witness })
+            .collect();
+        let (root, _) = root_from_tiles(&digests, &self.head, &self.tile_range(), &leaves, &self.tree)?;
+        let place = |error: AtlasError| error.at_range(self.region.offset, self.region.length);
+        if !same(&root, &self.root) {
+            return Err(place(AtlasError::witness("the shard's bytes and proof do not lead to its root")));
+        }
+        for (index, ((tile, part), (_, residue))) in
+            (self.first_tile..).zip(self.tiles.iter().zip(&parts).zip(&hashed))
+        {
+            if part.is_whole() && tile.residue != *residue {
+                return Err(place(AtlasError::conservation(format!(
+                    "tile {index} sums to {residue} mod 96 where its leaf says {}",
+                    tile.residue
+                )))
+                .at_index(index));
+            }
+        }
+        let total = hashed.iter().map(|(_, residue)| *residue).sum();
+        Ok((payload_offset, region_residue(total, payload, payload_offset, &self.region)))
+    }
+
+    /// Refuses another root, and a key that is missing or too much.
+    fn check_trust(&self, options: &VerifyOptions) -> Result<()> {
+        if let Some(expected) = &options.expected_root
+            && !same(expected, &self.root)
+        {
+            return Err(AtlasError::witness("the shard belongs to another root than the expected one"));
+        }
+        match (self.keyed, options.key.is_some()) {
+            (true, false) => Err(AtlasError::witness("the shard is keyed and no key was given")),
+            (false, true) => Err(AtlasError::witness("a key was given and the shard is not keyed")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Witness of each tile and residue of what is at hand of it, in parallel.
+    fn hash_parts(
+        &self,
+        digests: &Digests,
+        parts: &[TilePart],
+        payload: &[u8],
+        operation: &mut Operation<'_>,
+    ) -> Result<Vec<(Digest, Residue)>> {
+        let mut hashed = crate::buffer::try_vec(parts.len())?;
+        let worth = (payload.len() / pool::TASK_BYTES).max(1);
+        let result = to_u64(parts.len() * size_of::<(TilePart, Leaf, Digest, Residue)>());
+        let workers = operation.workers(to_u64(parts.len()), 0, result)?.min(worth);
+        let executor = operation.executor;
+        let mut tracker = operation.tracker(to_u64(payload.len()), to_u64(parts.len()));
+        pool::run(
+            executor,
+            workers,
+            to_u64(parts.len()),
+            || Ok(()),
+            |(), index| {
+                let part = &parts[to_usize(index)];
+                let bytes = &payload[part.payload.clone()];
+                // The sum brings the bytes into the cache for the digest.
+                let residue = Residue::of(bytes);
+                let mut values = self.pages[part.proof.clone()].iter();
+                let take = || values.next().copied().ok_or_else(|| AtlasError::internal("a short proof"));
+                Ok((witness_from_pages(digests, part.len, &part.pages, bytes, take)?, residue))
+            },
+            |index, done| {
+                hashed.push(done);
+                tracker.advance(to_u64(parts[to_usize(index)].payload.len()), 1)
+            },
+        )?;
+        tracker.finish()?;
+        Ok(hashed)
+    }
+}
+
+/// The residue of the region, from that of the payload: less what lies outside on either side.
+fn region_residue(
+    total: Residue,
+    payload: &[u8],
+    payload_offset: u64,
+    region: &AtlasBoundaryRegion,
+) -> Residue {
+    let within = region_bytes(payload.len(), payload_offset, region);
+    total - Residue::of(&payload[..within.start]) - Residue::of(&payload[within.end..])
+}
+
+/// The region's bytes in a payload that begins at `payload_offset`.
+fn region_bytes(payload_len: usize, payload_offset: u64, region: &AtlasBoundaryRegion) -> Range<usize> {
+    if payload_len == 0 {
+        return 0..0;
+    }
+    let start = to_usize(region.offset - payload_offset);
+    start..start + to_usize(region.length)
+}
+
+impl AtlasShard {
+    pub(crate) fn proof(&self) -> &Proof {
+        &self.proof
+    }
+
+    /// All verified bytes, which may pass the region by up to 4,095 on either side, and where in the
+    /// domain they begin.
+    pub(crate) fn payload(&self) -> (u64, &[u8]) {
+        (self.payload_offset, &self.payload)
+    }
+
+    /// Properties of the shard.
+    pub fn info(&self) -> ShardInfo {
+        ShardInfo {
+            projection_type: ProjectionType::Linear,
+            domain_size: self.proof.head.size,
+            region: self.proof.region,
+            residue: self.residue,
+            keyed: self.proof.keyed,
+            root: self.proof.root,
+        }
+    }
+
+    /// The region's bytes.
+    pub fn data(&self) -> &[u8] {
+        &self.payload[region_bytes(self.payload.len(), self.payload_offset, &self.proof.region)]
+    }
+
+    /// The domain's bytes from `offset` on. OUT_OF_RANGE outside the region.
+    pub fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
+        buffer.copy_from_slice(self.slice(offset, buffer.len())?);
+        Ok(())
+    }
+
+    /// `len` of the domain's bytes from `offset` on, inside the region.
+    pub(crate) fn slice(&self, offset: u64, len: usize) -> Result<&[u8]> {
+        let region = &self.proof.region;
+        match offset.checked_add(to_u64(len)) {
+            Some(end) if offset >= region.offset && end <= region.end() => {
+                let start = to_usize(offset - region.offset);
+                Ok(&self.data()[start..start + len])
+            }
+            _ => Err(AtlasError::out_of_range(format!(
+                "read of {len} bytes at offset {offset} is outside the shard's {}..{}",
+                region.offset,
+                region.end()
+            ))
+            .at_range(offset, to_u64(len))),
+        }
+    }
+
+    /// Hashes the payload again and checks the proof.
+    pub fn verify(&self, options: &VerifyOptions, operation: &mut Operation<'_>) -> Result<()> {
+        self.proof.verify(&self.payload, options, operation).map(|_| ())
+    }
+}
+
+impl std::fmt::Debug for AtlasShard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("AtlasShard").field(&self.info()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests;

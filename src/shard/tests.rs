@@ -1,0 +1,344 @@
+use super::*;
+use crate::{AtlasProjection, ErrorKind, ProjectionOptions, Source, TILE_SIZE};
+
+fn data(len: usize) -> Vec<u8> {
+    (0..len).map(|i| (i * 31 + i / 4_093) as u8).collect()
+}
+
+fn project(data: &[u8]) -> AtlasProjection {
+    AtlasProjection::linear(&Source::copy(data).unwrap()).unwrap()
+}
+
+fn region(offset: usize, length: usize) -> AtlasBoundaryRegion {
+    AtlasBoundaryRegion::new(offset as u64, length as u64)
+}
+
+fn extract(projection: &AtlasProjection, region: AtlasBoundaryRegion) -> AtlasShard {
+    projection.extract_shard(&region, &mut Operation::new()).unwrap()
+}
+
+fn read(bytes: &[u8]) -> Result<AtlasShard> {
+    AtlasShard::deserialize(bytes, &Limits::default(), &VerifyOptions::new(), &mut Operation::sequential())
+}
+
+#[test]
+fn regions_of_any_offset_and_length_hold_their_bytes_and_come_back() {
+    for len in
+        [0, 1, 4_095, 4_096, 4_097, 16_385, TILE_SIZE - 1, TILE_SIZE, TILE_SIZE + 1, 3 * TILE_SIZE + 5_000]
+    {
+        let data = data(len);
+        let projection = project(&data);
+        let root = projection.root(&mut Operation::new()).unwrap();
+        let marks: Vec<usize> = [
+            0,
+            1,
+            4_095,
+            4_096,
+            16_384,
+            16_385,
+            20_000,
+            TILE_SIZE - 1,
+            TILE_SIZE,
+            TILE_SIZE + 1,
+            len / 2,
+            len - len.min(1),
+            len,
+        ]
+        .into_iter()
+        .filter(|mark| *mark <= len)
+        .collect();
+        for &start in &marks {
+            for &end in marks.iter().filter(|end| **end >= start) {
+                let shard = extract(&projection, region(start, end - start));
+                assert_eq!(shard.data(), &data[start..end], "{start}..{end} of {len}");
+                assert_eq!(shard.info().residue, Residue::of(&data[start..end]));
+                assert_eq!(shard.info().root, root);
+                let trust = VerifyOptions::new().with_root(root);
+                shard.verify(&trust, &mut Operation::new()).unwrap();
+                let bytes = shard.serialize().unwrap();
+                assert_eq!(bytes.len(), shard.serialized_size());
+                let again = read(&bytes).unwrap();
+                assert_eq!(again.info(), shard.info());
+                assert_eq!(again.data(), shard.data());
+                assert_eq!(again.serialize().unwrap(), bytes, "one encoding per shard");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_page_of_a_large_domain_costs_less_than_eight_kibibytes() {
+    let projection = project(&data(64 * TILE_SIZE));
+    for offset in [0, 4_096, 17 * 4_096, 33 * TILE_SIZE + 5 * 4_096, 64 * TILE_SIZE - 4_096] {
+        let size = extract(&projection, region(offset, 4_096)).serialized_size();
+        assert!(size < 8_192, "{size}");
+    }
+}
+
+#[test]
+fn every_flipped_bit_of_a_small_shard_is_refused() {
+    let projection = project(&data(3 * 4_096 + 77));
+    for region in [region(4_000, 200), region(0, 0), region(12_300, 1)] {
+        let bytes = extract(&projection, region).serialize().unwrap();
+        for bit in 0..bytes.len() * 8 {
+            let mut wrong = bytes.clone();
+            wrong[bit / 8] ^= 1 << (bit % 8);
+            assert!(read(&wrong).is_err(), "bit {bit}");
+        }
+    }
+}
+
+/// Where REGION's value lies: behind the header, ROOT, DOMAIN and its own tag and length.
+const REGION: Range<usize> = {
+    let start = 24 + (16 + 32) + (16 + 24) + 16;
+    start..start + 16
+};
+
+/// As an attacker would: changes, and makes the digest at the end fit again.
+fn forge(bytes: &[u8], change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut body = bytes[..bytes.len() - 32].to_vec();
+    change(&mut body);
+    let size = (body.len() + 32) as u64;
+    body[16..24].copy_from_slice(&size.to_le_bytes());
+    let digest = crate::digest256(&body);
+    body.extend(digest);
+    body
+}
+
+#[test]
+fn every_flipped_bit_with_a_fitting_digest_is_refused_too() {
+    let data = data(TILE_SIZE + 3 * 4_096 + 77);
+    let projection = project(&data);
+    let bytes = extract(&projection, region(TILE_SIZE - 5_000, 9_000)).serialize().unwrap();
+    // All of the head and the proof, and some of the payload.
+    let payload = bytes.len() - 32 - 12_288;
+    let positions =
+        (0..payload.min(bytes.len()) * 8).chain((payload * 8..(bytes.len() - 32) * 8).step_by(997));
+    for bit in positions.filter(|bit| !(128..192).contains(bit)) {
+        let wrong = forge(&bytes, |body| body[bit / 8] ^= 1 << (bit % 8));
+        let error = match read(&wrong) {
+            Err(error) => error,
+            // Another region over the same pages is another shard, and a true one.
+            Ok(shard) => {
+                assert!(REGION.contains(&(bit / 8)), "bit {bit} was accepted");
+                let region = shard.info().region;
+                assert_eq!(shard.data(), &data[region.offset as usize..region.end() as usize]);
+                continue;
+            }
+        };
+        assert!(
+            matches!(
+                error.kind(),
+                ErrorKind::Format | ErrorKind::Unsupported | ErrorKind::Witness | ErrorKind::Limit
+            ),
+            "bit {bit}: {error}"
+        );
+    }
+}
+
+#[test]
+fn every_cut_and_every_extension_is_refused() {
+    let bytes = extract(&project(&data(10_000)), region(5_000, 10)).serialize().unwrap();
+    for len in 0..bytes.len() {
+        assert_eq!(read(&bytes[..len]).unwrap_err().kind(), ErrorKind::Format, "{len}");
+    }
+    for more in [1, 16, 32, 4_096] {
+        let mut long = bytes.clone();
+        long.resize(bytes.len() + more, 0);
+        assert!(read(&long).is_err());
+        assert!(read(&forge(&bytes, |body| body.resize(body.len() + more, 0))).is_err());
+    }
+}
+
+#[test]
+fn another_region_over_the_same_proof_is_refused() {
+    let bytes = extract(&project(&data(3 * TILE_SIZE)), region(4_096, 4_096)).serialize().unwrap();
+    let at = REGION.start;
+    for (offset, length) in
+        [(0u64, 4_096u64), (4_096, 4_097), (8_192, 1), (4_096, u64::MAX), (u64::MAX, 0), (4_096, 0)]
+    {
+        let wrong = forge(&bytes, |body| {
+            body[at..at + 8].copy_from_slice(&offset.to_le_bytes());
+            body[at + 8..at + 16].copy_from_slice(&length.to_le_bytes());
+        });
+        let kind = read(&wrong).unwrap_err().kind();
+        assert!(matches!(kind, ErrorKind::Format | ErrorKind::Witness), "{offset} {length}: {kind:?}");
+    }
+    // A smaller region within the same pages is another shard, and a true one.
+    let inner = forge(&bytes, |body| body[at + 8..at + 16].copy_from_slice(&4_095u64.to_le_bytes()));
+    assert_eq!(read(&inner).unwrap().data().len(), 4_095);
+}
+
+#[test]
+fn huge_claims_are_refused_before_anything_is_allocated() {
+    let bytes = extract(&project(&data(10_000)), region(0, 10_000)).serialize().unwrap();
+    let lengths = [24, 24 + 48, 24 + 48 + 40, 24 + 48 + 40 + 32];
+    for record in lengths {
+        for claim in [u64::MAX, 1 << 40, 1 << 62] {
+            let wrong =
+                forge(&bytes, |body| body[record + 8..record + 16].copy_from_slice(&claim.to_le_bytes()));
+            assert_eq!(read(&wrong).unwrap_err().kind(), ErrorKind::Format);
+        }
+    }
+    let domain = 24 + 48 + 16;
+    for (size, tiles) in [(u64::MAX, 1u64), (10_000, u64::MAX), (u64::MAX, u64::MAX), (10_000, 0)] {
+        let wrong = forge(&bytes, |body| {
+            body[domain + 8..domain + 16].copy_from_slice(&size.to_le_bytes());
+            body[domain + 16..domain + 24].copy_from_slice(&tiles.to_le_bytes());
+        });
+        let kind = read(&wrong).unwrap_err().kind();
+        assert!(matches!(kind, ErrorKind::Format | ErrorKind::Witness), "{size} {tiles}: {kind:?}");
+    }
+}
+
+#[test]
+fn limits_are_kept_and_named() {
+    let bytes = extract(&project(&data(100_000)), region(0, 50_000)).serialize().unwrap();
+    let try_limits = |payload, proof| {
+        let limits = Limits { max_payload_size: payload, max_proof_size: proof };
+        AtlasShard::deserialize(&bytes, &limits, &VerifyOptions::new(), &mut Operation::new())
+    };
+    let error = try_limits(53_247, 1 << 20).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Limit);
+    assert!(error.message().contains("max_payload_size of 53247"), "{error}");
+    assert_eq!(try_limits(1 << 20, 10).unwrap_err().kind(), ErrorKind::Limit);
+    assert!(try_limits(53_248, 1 << 20).is_ok());
+}
+
+#[test]
+fn newer_versions_kinds_types_and_tags_are_unsupported() {
+    let bytes = extract(&project(&data(10)), region(0, 10)).serialize().unwrap();
+    for (at, value) in [(8, 2), (10, 2), (24 + 48 + 16, 1), (24, 99)] {
+        let wrong = forge(&bytes, |body| body[at] = value);
+        assert_eq!(read(&wrong).unwrap_err().kind(), ErrorKind::Unsupported, "byte {at}");
+    }
+}
+
+#[test]
+fn keys_are_needed_and_checked() {
+    let key = [5; 32];
+    let source = Source::from_vec(data(20_000));
+    let options = ProjectionOptions::new().with_key(&key);
+    let keyed =
+        AtlasProjection::create(ProjectionType::Linear, &source, &options, &mut Operation::new()).unwrap();
+    let shard = extract(&keyed, region(3_000, 5_000));
+    let bytes = shard.serialize().unwrap();
+    let try_key = |key: Option<[u8; 32]>| {
+        let verify = key.map_or(VerifyOptions::new(), |key| VerifyOptions::new().with_key(&key));
+        AtlasShard::deserialize(&bytes, &Limits::default(), &verify, &mut Operation::new())
+    };
+    assert!(shard.info().keyed);
+    assert_eq!(try_key(Some(key)).unwrap().data(), shard.data());
+    assert_eq!(try_key(None).unwrap_err().kind(), ErrorKind::Witness);
+    assert_eq!(try_key(Some([6; 32])).unwrap_err().kind(), ErrorKind::Witness);
+    let plain = extract(&project(&data(20_000)), region(0, 10));
+    let error = plain.verify(&VerifyOptions::new().with_key(&key), &mut Operation::new()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Witness);
+}
+
+#[test]
+fn all_strategies_give_the_same_shards() {
+    let data = data(5 * TILE_SIZE + 12_345);
+    let projection = project(&data);
+    let mut regions = vec![region(0, data.len()), region(100, 0), region(data.len(), 0)];
+    for i in 0..300 {
+        let offset = (i * 104_729) % data.len();
+        regions.push(region(offset, (i * 7_919 % 50_000).min(data.len() - offset)));
+    }
+    let pool = crate::Pool::new(3).unwrap();
+    let encode = |shards: Vec<AtlasShard>| -> Vec<Vec<u8>> {
+        shards.iter().map(|shard| shard.serialize().unwrap()).collect()
+    };
+    let one_by_one: Vec<AtlasShard> = regions.iter().map(|r| extract(&projection, *r)).collect();
+    let want = encode(one_by_one);
+    for strategy in [
+        ParallelStrategy::Sequential,
+        ParallelStrategy::Default,
+        ParallelStrategy::Chunked(1),
+        ParallelStrategy::Chunked(7),
+        ParallelStrategy::Chunked(1_000),
+        ParallelStrategy::WorkStealing,
+    ] {
+        for threads in [None, Some(1), Some(2), Some(64)] {
+            let mut options = ExtractOptions::new().with_strategy(strategy);
+            options.max_threads = threads;
+            // A fresh snapshot of the bytes, so that chains are cold and warm in turn.
+            for projection in [&project(&data), &projection] {
+                let shards = projection
+                    .extract_shards(&regions, &options, &mut Operation::new().with_pool(&pool))
+                    .unwrap();
+                assert_eq!(encode(shards), want, "{strategy:?} {threads:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_batch_is_all_or_nothing_and_names_the_first_region_that_fails() {
+    let projection = project(&data(100_000));
+    let regions = [region(0, 10), region(99_999, 2), region(200_000, 1)];
+    let error = projection.extract_shards_parallel(&regions).unwrap_err();
+    assert_eq!((error.kind(), error.index()), (ErrorKind::OutOfRange, Some(1)));
+    assert!(projection.extract_shards_parallel(&[]).unwrap().is_empty());
+    let error = projection.extract_shards_chunked_parallel(&regions[..1], 0).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+}
+
+#[test]
+fn a_source_that_changed_is_a_witness_error_and_never_a_shard() {
+    use std::io;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    struct Changing(Vec<u8>, Arc<AtomicU64>);
+    impl crate::ReadAt for Changing {
+        fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+            buffer.copy_from_slice(&self.0[offset as usize..][..buffer.len()]);
+            let changed = self.1.load(Ordering::Relaxed);
+            if let Some(byte) = changed.checked_sub(offset).and_then(|at| buffer.get_mut(at as usize)) {
+                *byte ^= 1;
+            }
+            Ok(())
+        }
+    }
+    let changed = Arc::new(AtomicU64::new(u64::MAX));
+    let data = data(6 * TILE_SIZE);
+    let source = Source::from_reader(data.len() as u64, Changing(data, Arc::clone(&changed)));
+    let projection = AtlasProjection::linear(&source).unwrap();
+    // Regions in no order of tiles: the error must be of region 2 and not of a lower tile.
+    let regions = [
+        region(0, 100),
+        region(5 * TILE_SIZE, 9),
+        region(4 * TILE_SIZE, TILE_SIZE),
+        region(3 * TILE_SIZE, 10),
+    ];
+    for warm in [false, true] {
+        if warm {
+            changed.store(u64::MAX, Ordering::Relaxed);
+            projection.extract_shards_parallel(&regions).unwrap();
+        }
+        changed.store(4 * TILE_SIZE as u64 + 17, Ordering::Relaxed);
+        for _ in 0..20 {
+            let error = projection.extract_shards_parallel(&regions).unwrap_err();
+            assert_eq!((error.kind(), error.index()), (ErrorKind::Witness, Some(2)));
+        }
+        let error = projection.verify(&mut Operation::new()).unwrap_err();
+        assert_eq!((error.kind(), error.index()), (ErrorKind::Witness, Some(4)));
+        assert_eq!(extract(&projection, region(3 * TILE_SIZE, 10)).data().len(), 10);
+        // With the chain at hand only the groups that are wanted are looked at.
+        changed.store(3 * TILE_SIZE as u64 + 5, Ordering::Relaxed);
+        let error = projection.extract_shard(&regions[3], &mut Operation::new()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Witness);
+    }
+}
+
+#[test]
+fn reads_stay_inside_the_region() {
+    let data = data(20_000);
+    let shard = extract(&project(&data), region(5_000, 6_000));
+    let mut out = [0; 100];
+    shard.read(10_900, &mut out).unwrap();
+    assert_eq!(out, data[10_900..11_000]);
+    for offset in [4_999, 10_901, u64::MAX] {
+        assert_eq!(shard.read(offset, &mut out).unwrap_err().kind(), ErrorKind::OutOfRange);
+    }
+}

@@ -1,0 +1,299 @@
+//! Sources: where the bytes of a domain come from.
+//!
+//! A source is reference-counted and immutable by promise. Memory is read in place, files by
+//! positioned reads or through a mapping, anything else through [`ReadAt`]. A promise can be broken:
+//! `read` of a projection gives what the source holds now, and whatever must be true (shards, files,
+//! reconstructions) is made from a copy that was hashed.
+
+mod file;
+mod memory;
+
+use crate::error::{AtlasError, Result, check_range};
+use crate::geometry::to_u64;
+use std::mem::MaybeUninit;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Bytes by position, for sources of the host's own.
+///
+/// Called from several threads at a time, unless the operation runs on one.
+pub trait ReadAt: Send + Sync {
+    /// Reads exactly `buffer.len()` bytes from `offset` on.
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> std::io::Result<()>;
+}
+
+/// How [`Source::open_file`] and [`Source::map_file`] read, and the rest beside them.
+#[derive(Clone)]
+pub struct Source {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    size: u64,
+    kind: Kind,
+}
+
+enum Kind {
+    /// Memory that is ours or borrowed, or a mapping.
+    Memory(memory::Memory),
+    File(file::PositionedFile),
+    ReadAt(Box<dyn ReadAt>),
+    /// As `ReadAt`, for a callback that accepts uninitialised memory.
+    Raw(Box<dyn RawReadAt>),
+}
+
+/// [`ReadAt`] into memory that need not be initialised; errors are errno values.
+pub(crate) trait RawReadAt: Send + Sync {
+    fn read_at(&self, offset: u64, buffer: &mut [MaybeUninit<u8>]) -> std::result::Result<(), i32>;
+}
+
+impl Source {
+    fn new(size: u64, kind: Kind) -> Source {
+        Source { inner: Arc::new(Inner { size, kind }) }
+    }
+
+    /// A copy of `data`.
+    pub fn copy(data: &[u8]) -> Result<Source> {
+        Ok(Self::from_buffer(crate::buffer::Buffer::copy_of(data)?))
+    }
+
+    /// `data`, without copying it.
+    pub fn from_vec(data: Vec<u8>) -> Source {
+        Self::from_shared(Arc::new(data))
+    }
+
+    /// Shared memory, without copying it.
+    pub fn from_shared<B: AsRef<[u8]> + Send + Sync + 'static>(data: Arc<B>) -> Source {
+        Self::new(to_u64((*data).as_ref().len()), Kind::Memory(memory::Memory::Shared(data)))
+    }
+
+    pub(crate) fn from_buffer(data: crate::buffer::Buffer) -> Source {
+        Self::new(to_u64(data.len()), Kind::Memory(memory::Memory::Buffer(data)))
+    }
+
+    /// Memory that stays the caller's.
+    ///
+    /// # Safety
+    /// `data` must be readable for `size` bytes, and must not be written to, until `release` is
+    /// called, or, without one, until the last projection and snapshot of the source are gone.
+    /// `release` may be called from any thread.
+    pub unsafe fn borrow(
+        data: *const u8,
+        size: usize,
+        release: Option<Box<dyn FnOnce() + Send + Sync>>,
+    ) -> Source {
+        // SAFETY: the caller's promise is the one that is asked for here.
+        let memory = unsafe { memory::Borrowed::new(data, size, release) };
+        Self::new(to_u64(size), Kind::Memory(memory::Memory::Borrowed(memory)))
+    }
+
+    /// A regular file by positioned reads. A file that shrinks or fails later is an error then.
+    pub fn open_file(path: impl AsRef<Path>) -> Result<Source> {
+        let file = file::PositionedFile::open(path.as_ref())?;
+        Ok(Self::new(file.size(), Kind::File(file)))
+    }
+
+    /// A file of ours, such as a finished spool, under the name `path`.
+    pub(crate) fn from_file(file: std::fs::File, path: &Path) -> Result<Source> {
+        let file = file::PositionedFile::new(file, path)?;
+        Ok(Self::new(file.size(), Kind::File(file)))
+    }
+
+    /// A regular file through a mapping.
+    ///
+    /// # Safety
+    /// Until the last projection and snapshot of the source are gone nobody may truncate the file
+    /// (reading beyond its new end kills the process) or write to it.
+    pub unsafe fn map_file(path: impl AsRef<Path>) -> Result<Source> {
+        // SAFETY: the caller's promise is the one that is asked for here.
+        let memory = unsafe { memory::map(path.as_ref()) }?;
+        Ok(Self::new(to_u64(memory.bytes().len()), Kind::Memory(memory)))
+    }
+
+    /// `size` bytes that `reader` gives by position.
+    pub fn from_reader(size: u64, reader: impl ReadAt + 'static) -> Source {
+        Self::new(size, Kind::ReadAt(Box::new(reader)))
+    }
+
+    pub(crate) fn from_raw_reader(size: u64, reader: Box<dyn RawReadAt>) -> Source {
+        Self::new(size, Kind::Raw(reader))
+    }
+
+    /// How many bytes there are.
+    pub fn size(&self) -> u64 {
+        self.inner.size
+    }
+
+    /// The bytes in place, where they are in memory.
+    pub(crate) fn slice(&self, offset: u64, len: usize) -> Option<&[u8]> {
+        let Kind::Memory(memory) = &self.inner.kind else { return None };
+        let start = usize::try_from(offset).ok()?;
+        memory.bytes().get(start..start.checked_add(len)?)
+    }
+
+    /// Whether the bytes are in memory.
+    pub(crate) fn in_memory(&self) -> bool {
+        matches!(self.inner.kind, Kind::Memory(_))
+    }
+
+    /// Fills all of `out`, which counts as initialised after success.
+    pub(crate) fn read_raw(&self, offset: u64, out: &mut [MaybeUninit<u8>]) -> Result<()> {
+        let len = to_u64(out.len());
+        check_range(offset, len, self.inner.size, "read")?;
+        if out.is_empty() {
+            return Ok(());
+        }
+        match &self.inner.kind {
+            Kind::Memory(_) => match self.slice(offset, out.len()) {
+                Some(bytes) => {
+                    out.write_copy_of_slice(bytes);
+                    Ok(())
+                }
+                None => Err(AtlasError::internal("a checked range is outside its memory")),
+            },
+            Kind::File(file) => file.read_at(offset, out),
+            Kind::ReadAt(reader) => {
+                let out = filled(out);
+                reader.read_at(offset, out).map_err(|error| {
+                    AtlasError::io(format_args!("reading {len} bytes at offset {offset}"), error)
+                })
+            }
+            Kind::Raw(reader) => reader.read_at(offset, out).map_err(|code| {
+                let what = format_args!("the read callback failed for {len} bytes at offset {offset}");
+                AtlasError::io(what, std::io::Error::from_raw_os_error(code))
+            }),
+        }
+        .map_err(|error| error.at_range(offset, len))
+    }
+
+    /// Fills all of `out`.
+    pub(crate) fn read(&self, offset: u64, out: &mut [u8]) -> Result<()> {
+        self.read_raw(offset, as_uninit(out))
+    }
+}
+
+/// `out` as zeros, for readers that ask for initialised memory.
+fn filled(out: &mut [MaybeUninit<u8>]) -> &mut [u8] {
+    out.fill(MaybeUninit::new(0));
+    // SAFETY: every byte was written just above.
+    unsafe { std::slice::from_raw_parts_mut(out.as_mut_ptr().cast(), out.len()) }
+}
+
+/// Initialised bytes as a place to write to.
+pub(crate) fn as_uninit(bytes: &mut [u8]) -> &mut [MaybeUninit<u8>] {
+    let len = bytes.len();
+    // SAFETY: u8 and MaybeUninit<u8> have one layout, the borrow is handed over, and everything
+    // that is given this slice here writes initialised bytes into it or nothing.
+    unsafe { std::slice::from_raw_parts_mut(bytes.as_mut_ptr().cast(), len) }
+}
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let kind = match &self.inner.kind {
+            Kind::Memory(_) => "memory",
+            Kind::File(_) => "file",
+            Kind::ReadAt(_) | Kind::Raw(_) => "reader",
+        };
+        f.debug_struct("Source").field("kind", &kind).field("size", &self.inner.size).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+    use std::io;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    struct Failing(AtomicU32);
+
+    impl ReadAt for Failing {
+        fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+            if self.0.fetch_add(1, Ordering::Relaxed) == 1 {
+                return Err(io::Error::from_raw_os_error(5));
+            }
+            buffer.fill(u8::try_from(offset).unwrap());
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn every_kind_reads_the_same_bytes() {
+        let data: Vec<u8> = (0..100_000u32).map(|i| (i % 253) as u8).collect();
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ä漢.bin");
+        std::fs::write(&path, &data).unwrap();
+        let mut sources = vec![
+            Source::copy(&data).unwrap(),
+            Source::from_vec(data.clone()),
+            Source::open_file(&path).unwrap(),
+        ];
+        // SAFETY: `data` outlives the sources, and nobody truncates the file.
+        unsafe {
+            sources.push(Source::borrow(data.as_ptr(), data.len(), None));
+            #[cfg(feature = "streaming")]
+            sources.push(Source::map_file(&path).unwrap());
+        }
+        for source in &sources {
+            assert_eq!(source.size(), 100_000);
+            for (offset, len) in [(0, 0), (0, 100_000), (99_999, 1), (100_000, 0), (77, 4_096)] {
+                let mut out = vec![0; len];
+                source.read(offset, &mut out).unwrap();
+                assert_eq!(out, data[offset as usize..][..len]);
+            }
+            for (offset, len) in [(100_000, 1), (u64::MAX, 1), (1, 100_000)] {
+                let error = source.read(offset, &mut vec![0; len]).unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::OutOfRange);
+            }
+        }
+    }
+
+    #[test]
+    fn a_release_runs_once_when_the_last_clone_is_gone() {
+        static RELEASED: AtomicU32 = AtomicU32::new(0);
+        let data = [1u8, 2, 3];
+        let release = Box::new(|| {
+            RELEASED.fetch_add(1, Ordering::Relaxed);
+        });
+        // SAFETY: `data` outlives the source.
+        let source = unsafe { Source::borrow(data.as_ptr(), 3, Some(release)) };
+        let second = source.clone();
+        drop(source);
+        assert_eq!(RELEASED.load(Ordering::Relaxed), 0);
+        drop(second);
+        assert_eq!(RELEASED.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn a_shrunk_file_is_an_error_that_names_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("shrinks.bin");
+        std::fs::write(&path, vec![1; 10_000]).unwrap();
+        let source = Source::open_file(&path).unwrap();
+        std::fs::File::options().write(true).open(&path).unwrap().set_len(5_000).unwrap();
+        let error = source.read(0, &mut vec![0; 10_000]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Io);
+        assert!(error.message().contains("shrinks.bin"), "{error}");
+        assert_eq!((error.offset(), error.length()), (Some(0), Some(10_000)));
+    }
+
+    #[test]
+    fn missing_files_and_folders_are_io_errors_with_the_path() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = Source::open_file(dir.path().join("absent")).unwrap_err();
+        assert_eq!((error.kind(), error.os_error()), (ErrorKind::Io, libc::ENOENT));
+        assert!(error.message().contains("absent"));
+        let error = Source::open_file(dir.path()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    }
+
+    #[test]
+    fn a_failing_reader_is_an_io_error_with_its_number() {
+        let source = Source::from_reader(100, Failing(AtomicU32::new(0)));
+        let mut out = [0; 4];
+        source.read(9, &mut out).unwrap();
+        assert_eq!(out, [9; 4]);
+        let error = source.read(9, &mut out).unwrap_err();
+        assert_eq!((error.kind(), error.os_error()), (ErrorKind::Io, 5));
+    }
+}

@@ -1,0 +1,97 @@
+//! Files by positioned reads.
+
+use crate::error::{AtlasError, Result};
+use crate::geometry::to_u64;
+use std::fs::File;
+use std::mem::MaybeUninit;
+use std::path::{Path, PathBuf};
+
+pub(super) struct PositionedFile {
+    file: File,
+    path: PathBuf,
+    size: u64,
+}
+
+/// Opens a regular file for reading, or says why not.
+pub(super) fn open_regular(path: &Path) -> Result<File> {
+    let failed = |error| AtlasError::io(format_args!("opening {}", path.display()), error);
+    let file = File::open(path).map_err(failed)?;
+    if !file.metadata().map_err(failed)?.is_file() {
+        return Err(AtlasError::invalid_argument(format!("{} is not a regular file", path.display())));
+    }
+    Ok(file)
+}
+
+pub(super) fn size_of(file: &File, path: &Path) -> Result<u64> {
+    let metadata = file.metadata();
+    Ok(metadata
+        .map_err(|error| AtlasError::io(format_args!("reading the size of {}", path.display()), error))?
+        .len())
+}
+
+impl PositionedFile {
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        Self::new(open_regular(path)?, path)
+    }
+
+    pub(super) fn new(file: File, path: &Path) -> Result<Self> {
+        let size = size_of(&file, path)?;
+        Ok(PositionedFile { file, path: path.to_owned(), size })
+    }
+
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+
+    pub(super) fn read_at(&self, offset: u64, out: &mut [MaybeUninit<u8>]) -> Result<()> {
+        let len = to_u64(out.len());
+        read_exact_at(&self.file, offset, out).map_err(|error| {
+            let what = format_args!("reading {len} bytes at offset {offset} of {}", self.path.display());
+            AtlasError::io(what, error)
+        })
+    }
+}
+
+#[cfg(unix)]
+fn read_exact_at(file: &File, offset: u64, mut out: &mut [MaybeUninit<u8>]) -> std::io::Result<()> {
+    use std::io::{Error, ErrorKind};
+    use std::os::fd::AsRawFd;
+    let mut position = offset;
+    while !out.is_empty() {
+        let at = libc::off_t::try_from(position).map_err(|_| Error::from(ErrorKind::InvalidInput))?;
+        // SAFETY: the descriptor is open, and the kernel writes at most `out.len()` bytes to `out`.
+        let read = unsafe { libc::pread(file.as_raw_fd(), out.as_mut_ptr().cast(), out.len(), at) };
+        match usize::try_from(read) {
+            Ok(0) => return Err(Error::new(ErrorKind::UnexpectedEof, "the file ends before")),
+            Ok(read) => {
+                position += to_u64(read);
+                out = &mut out[read..];
+            }
+            Err(_) => match Error::last_os_error() {
+                error if error.kind() == ErrorKind::Interrupted => {}
+                error => return Err(error),
+            },
+        }
+    }
+    Ok(())
+}
+
+#[cfg(windows)]
+fn read_exact_at(file: &File, offset: u64, out: &mut [MaybeUninit<u8>]) -> std::io::Result<()> {
+    use std::io::{Error, ErrorKind};
+    use std::os::windows::fs::FileExt;
+    let mut out = super::filled(out);
+    let mut position = offset;
+    while !out.is_empty() {
+        match file.seek_read(out, position) {
+            Ok(0) => return Err(Error::new(ErrorKind::UnexpectedEof, "the file ends before")),
+            Ok(read) => {
+                position += to_u64(read);
+                out = &mut out[read..];
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,114 @@
+//! Sources in memory: ours, shared, borrowed, mapped.
+
+use crate::buffer::Buffer;
+use crate::error::{AtlasError, Result};
+use std::path::Path;
+use std::sync::Arc;
+
+pub(super) enum Memory {
+    Buffer(Buffer),
+    Shared(Arc<dyn SharedBytes>),
+    Borrowed(Borrowed),
+    #[cfg(feature = "streaming")]
+    Mapped(memmap2::Mmap),
+}
+
+/// Object-safe `AsRef<[u8]> + Send + Sync`.
+pub(super) trait SharedBytes: Send + Sync {
+    fn shared_bytes(&self) -> &[u8];
+}
+
+impl<B: AsRef<[u8]> + Send + Sync> SharedBytes for B {
+    fn shared_bytes(&self) -> &[u8] {
+        self.as_ref()
+    }
+}
+
+impl Memory {
+    pub(super) fn bytes(&self) -> &[u8] {
+        match self {
+            Memory::Buffer(buffer) => buffer,
+            Memory::Shared(bytes) => bytes.shared_bytes(),
+            Memory::Borrowed(borrowed) => borrowed.bytes(),
+            #[cfg(feature = "streaming")]
+            Memory::Mapped(map) => map,
+        }
+    }
+}
+
+/// Memory of the caller's, released when this is dropped.
+pub(super) struct Borrowed {
+    data: *const u8,
+    size: usize,
+    release: Option<Box<dyn FnOnce() + Send + Sync>>,
+}
+
+// SAFETY: the memory is only read, it is nobody's thread-local by the promise of `new`, and the
+// release function is Send.
+unsafe impl Send for Borrowed {}
+// SAFETY: shared access only reads memory that nobody writes to.
+unsafe impl Sync for Borrowed {}
+
+impl Borrowed {
+    /// # Safety
+    /// `data` must be readable for `size` bytes from any thread, and must not be written to, until
+    /// this object is dropped. `data` is not looked at where `size` is 0.
+    pub(super) unsafe fn new(
+        data: *const u8,
+        size: usize,
+        release: Option<Box<dyn FnOnce() + Send + Sync>>,
+    ) -> Borrowed {
+        Borrowed { data, size, release }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        if self.size == 0 {
+            return &[];
+        }
+        // SAFETY: readable and unchanged for the life of `self`, which the slice does not outlive.
+        unsafe { std::slice::from_raw_parts(self.data, self.size) }
+    }
+}
+
+impl Drop for Borrowed {
+    fn drop(&mut self) {
+        if let Some(release) = self.release.take() {
+            release();
+        }
+    }
+}
+
+/// Maps a regular file for reading.
+///
+/// # Safety
+/// Nobody may truncate the file or write to it as long as the mapping lives.
+#[cfg(feature = "streaming")]
+pub(super) unsafe fn map(path: &Path) -> Result<Memory> {
+    let file = super::file::open_regular(path)?;
+    let size = super::file::size_of(&file, path)?;
+    if usize::try_from(size).is_err() {
+        return Err(AtlasError::unsupported(format!(
+            "{}: {size} bytes do not fit this machine's address space",
+            path.display()
+        )));
+    }
+    if size == 0 {
+        // An empty mapping is an error on some systems.
+        return Ok(Memory::Buffer(Buffer::new(0)?));
+    }
+    // SAFETY: shared memory that others could change. The caller promises that nobody does, and the
+    // header tells what happens otherwise; positioned reads are the default beside this.
+    let map = unsafe { memmap2::Mmap::map(&file) }
+        .map_err(|error| AtlasError::io(format_args!("mapping {}", path.display()), error))?;
+    Ok(Memory::Mapped(map))
+}
+
+/// # Safety
+/// None to keep: it always fails.
+#[cfg(not(feature = "streaming"))]
+pub(super) unsafe fn map(path: &Path) -> Result<Memory> {
+    Err(AtlasError::unsupported(format!(
+        "{}: mapped files need the feature `streaming`, which is not built in",
+        path.display()
+    )))
+}
