@@ -61,6 +61,8 @@ fn layer2(root: &Path) {
         // The sums are worth it in every profile.
         .opt_level(3)
         .flag_if_supported("-fvisibility=hidden")
+        // Its names are hidden in the shared library.
+        .define("ATLAS_CONSERVATION_API", "")
         .warnings(true)
         .extra_warnings(true)
         .compile("atlas_conservation");
@@ -96,16 +98,34 @@ fn header(root: &Path, out: &Path) -> PathBuf {
     println!("cargo::rerun-if-changed={}", root.join("src").display());
     println!("cargo::rerun-if-changed={}", root.join("cbindgen.toml").display());
     println!("cargo::rerun-if-changed={}", root.join("include/atlas_manifold.h").display());
-    let config = cbindgen::Config::from_file(root.join("cbindgen.toml"))
+    let mut config = cbindgen::Config::from_file(root.join("cbindgen.toml"))
         .unwrap_or_else(|error| fail(&format!("cbindgen.toml: {error}")));
+    config.after_includes.get_or_insert_default().push_str(&version_macros());
     let path = out.join("atlas_manifold.h");
     cbindgen::Builder::new()
-        .with_crate(root)
+        // The C API is the boundary and nothing else.
+        .with_src(root.join("src/ffi/mod.rs"))
         .with_config(config)
         .generate()
         .unwrap_or_else(|error| fail(&format!("cbindgen: {error}")))
         .write_to_file(&path);
     path
+}
+
+/// The version that a program is compiled with, from the package's.
+fn version_macros() -> String {
+    let [major, minor, patch] =
+        ["MAJOR", "MINOR", "PATCH"].map(|part| variable(&format!("CARGO_PKG_VERSION_{part}")));
+    format!(
+        "\n\n/* The version of this header; atlas_manifold_version() gives the library's. */\n\
+         #define ATLAS_MANIFOLD_VERSION_MAJOR {major}\n\
+         #define ATLAS_MANIFOLD_VERSION_MINOR {minor}\n\
+         #define ATLAS_MANIFOLD_VERSION_PATCH {patch}\n\
+         #define ATLAS_MANIFOLD_VERSION_STRING \"{major}.{minor}.{patch}\"\n\
+         #define ATLAS_MANIFOLD_VERSION \\\n  \
+         (ATLAS_MANIFOLD_VERSION_MAJOR << 16 | ATLAS_MANIFOLD_VERSION_MINOR << 8 | \\\n   \
+         ATLAS_MANIFOLD_VERSION_PATCH)"
+    )
 }
 
 /// Compares a generated file with the committed one.

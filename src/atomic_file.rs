@@ -67,10 +67,10 @@ impl AtomicFile {
     }
 
     /// Gives the file its name, flushed to the disk. On failure it is still temporary.
-    pub(crate) fn persist(self) -> std::result::Result<(), (AtomicFile, AtlasError)> {
+    pub(crate) fn persist(self) -> std::result::Result<(), Box<(AtomicFile, AtlasError)>> {
         if let Err(error) = self.temporary.as_file().sync_all() {
             let error = self.failed("flushing it", error);
-            return Err((self, error));
+            return Err(Box::new((self, error)));
         }
         let target = self.target;
         match self.temporary.persist(&target) {
@@ -85,7 +85,7 @@ impl AtomicFile {
             Err(error) => {
                 let what = format!("renaming the temporary file to {}", target.display());
                 let failed = AtlasError::io(what, error.error);
-                Err((AtomicFile { temporary: error.file, target }, failed))
+                Err(Box::new((AtomicFile { temporary: error.file, target }, failed)))
             }
         }
     }

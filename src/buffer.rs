@@ -89,8 +89,7 @@ impl Buffer {
             // A length so large that rounding overflows cannot be allocated either.
             len.checked_next_multiple_of(RECYCLED_STEP).unwrap_or(len)
         };
-        if capacity >= RECYCLED_MIN
-            && capacity <= RECYCLED_TOTAL
+        if (RECYCLED_MIN..=RECYCLED_TOTAL).contains(&capacity)
             && let Some(Some(bytes)) = with_used(|used| used.take(capacity))
         {
             return Ok(Buffer { bytes, len });
@@ -105,13 +104,6 @@ impl Buffer {
         let mut buffer = Buffer::new(bytes.len())?;
         buffer.copy_from_slice(bytes);
         Ok(buffer)
-    }
-
-    /// Gives the bytes away; they are not recycled then.
-    pub(crate) fn into_vec(mut self) -> Vec<u8> {
-        let mut bytes = std::mem::take(&mut self.bytes);
-        bytes.truncate(self.len);
-        bytes
     }
 }
 
@@ -171,7 +163,7 @@ mod tests {
             let mut buffer = Buffer::new(len).unwrap();
             assert_eq!(buffer.len(), len);
             buffer.fill(7);
-            assert_eq!(buffer.into_vec().len(), len);
+            assert!(buffer.iter().all(|byte| *byte == 7));
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use crate::buffer::Buffer;
 use crate::chain::source_changed;
-use crate::digest::{Digest, Digests, same};
+use crate::digest::{Digests, same};
 use crate::error::{AtlasError, Result};
 use crate::geometry::{TILE_BYTES, TILE_SIZE, to_usize};
 use crate::layer2::Residue;
@@ -42,7 +42,7 @@ pub(crate) fn project(
 ) -> Result<Tree> {
     let count = geometry.tiles();
     let per_worker = if source.in_memory() { 0 } else { TILE_BYTES };
-    let result = count.saturating_mul(crate::tree::fresh_footprint() + 2 * size_of::<usize>() as u64);
+    let result = count.saturating_mul(crate::tree::fresh_footprint() + crate::merkle::FOOTPRINT);
     let workers = operation.workers(count, per_worker, result)?;
     let mut tiles = crate::buffer::try_vec(usize::try_from(count).unwrap_or(usize::MAX))?;
     let executor = operation.executor;

@@ -1,11 +1,14 @@
 //! Large byte domains as verifiable tiles, shards that travel alone, and exact incremental states.
 
+#![cfg_attr(test, allow(clippy::cast_possible_truncation, reason = "test data are small numbers"))]
+
 mod atomic_file;
 mod buffer;
 mod chain;
 mod codec;
 mod digest;
 mod error;
+mod ffi;
 mod geometry;
 mod hashing;
 mod layer2;

@@ -42,6 +42,9 @@ impl Head {
     }
 }
 
+/// The bytes that [`Merkle`] takes a tile: where it ends, its leaf, and as much again above.
+pub(crate) const FOOTPRINT: u64 = (size_of::<u64>() + 2 * size_of::<Digest>()) as u64;
+
 /// The digests of one state of a projection.
 pub(crate) struct Merkle {
     /// Leaves first, the single top last.
@@ -81,12 +84,6 @@ impl Merkle {
 
     pub(crate) fn root(&self) -> &Digest {
         &self.root
-    }
-
-    /// The bytes that this takes for `tiles` tiles, at the most.
-    pub(crate) fn footprint(tiles: u64) -> u64 {
-        let per_tile = to_u64(size_of::<u64>() + 2 * size_of::<Digest>());
-        tiles.saturating_mul(per_tile).saturating_add(64 * to_u64(size_of::<Digest>()))
     }
 
     /// The nodes beside tiles `range`, ascending. An empty range is proved by the top alone.
@@ -207,7 +204,7 @@ mod tests {
 
     fn leaf(i: u64) -> Leaf {
         Leaf {
-            len: if i % 3 == 0 { 1 << 20 } else { 7 + i as u32 },
+            len: if i.is_multiple_of(3) { 1 << 20 } else { 7 + i as u32 },
             residue: Residue::wrapping(i),
             witness: [i as u8; 32],
         }

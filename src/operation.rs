@@ -167,7 +167,6 @@ mod tests {
         tracker.advance(6, 1).unwrap();
         tracker.finish().unwrap();
         operation.tracker(0, 0).finish().unwrap();
-        drop(operation);
         assert_eq!(seen, [(4, 1), (10, 2), (0, 0)]);
     }
 
@@ -183,7 +182,6 @@ mod tests {
         assert_eq!(tracker.advance(4, 1).unwrap_err().kind(), ErrorKind::Cancelled);
         assert!(tracker.advance(4, 1).is_ok());
         assert!(tracker.finish().is_ok());
-        drop(operation);
         assert_eq!(calls, 1);
     }
 }

@@ -294,7 +294,7 @@ impl AtlasProjection {
         hashing::for_each_checked_tile(&state.config.digests, &state.tree, operation, false, |at, bytes| {
             file.write_at(at.offset, bytes)
         })?;
-        file.persist().map_err(|(_, error)| error)
+        file.persist().map_err(|failed| failed.1)
     }
 
     /// Maps the tile plane by `params`, after the earlier maps. The bytes stay as they are.

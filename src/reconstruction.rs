@@ -300,9 +300,9 @@ impl AtlasReconstruction {
     /// Gives a spool its name; the store is given away.
     fn persist(&mut self) -> Result<()> {
         match std::mem::replace(&mut self.store, Store::Finished) {
-            Store::Spool(file) => file.persist().map_err(|(file, error)| {
-                self.store = Store::Spool(file);
-                error
+            Store::Spool(file) => file.persist().map_err(|failed| {
+                self.store = Store::Spool(failed.0);
+                failed.1
             }),
             Store::Memory(_) | Store::Finished => Ok(()),
         }

@@ -146,7 +146,7 @@ impl Source {
         match &self.inner.kind {
             Kind::Memory(_) => match self.slice(offset, out.len()) {
                 Some(bytes) => {
-                    out.write_copy_of_slice(bytes);
+                    copy_into(out, bytes);
                     Ok(())
                 }
                 None => Err(AtlasError::internal("a checked range is outside its memory")),
@@ -170,6 +170,13 @@ impl Source {
     pub(crate) fn read(&self, offset: u64, out: &mut [u8]) -> Result<()> {
         self.read_raw(offset, as_uninit(out))
     }
+}
+
+/// Fills `out` with bytes of the same number.
+pub(crate) fn copy_into(out: &mut [MaybeUninit<u8>], bytes: &[u8]) {
+    assert_eq!(out.len(), bytes.len());
+    // SAFETY: both are as long as asserted, and apart, since `out` is exclusive.
+    unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), out.as_mut_ptr().cast(), bytes.len()) };
 }
 
 /// `out` as zeros, for readers that ask for initialised memory.

@@ -17,7 +17,7 @@ use crate::buffer::{Buffer, try_vec};
 use crate::chain::{Chain, cut_groups, page_bytes, pages_in, source_changed};
 use crate::digest::{Digest, same};
 use crate::error::{AtlasError, Result, check_range};
-use crate::geometry::{GROUP_SIZE, GROUPS, TILE_BYTES, to_u64, to_usize};
+use crate::geometry::{GROUP_SIZE, TILE_BYTES, to_u64, to_usize};
 use crate::hashing::Scratch;
 use crate::layer2::Residue;
 use crate::merkle::Sibling;

@@ -15,7 +15,7 @@ use crate::buffer::Buffer;
 use crate::chain::{page_bytes, pages_in, witness_from_pages};
 use crate::digest::{Digest, Digests, same};
 use crate::error::{AtlasError, Result, check_range};
-use crate::geometry::{PAGE_BYTES, PAGE_SIZE, to_u64, to_usize};
+use crate::geometry::{PAGE_BYTES, to_u64, to_usize};
 use crate::layer2::Residue;
 use crate::merkle::{Head, Leaf, Sibling, root_from_tiles};
 use crate::operation::Operation;

@@ -10,6 +10,9 @@ use crate::error::Result;
 use crate::layer2::Residue;
 use std::sync::Arc;
 
+/// A root, or nothing.
+pub(super) type Subtree = Option<Arc<Node>>;
+
 const MAX_CHILDREN: usize = 32;
 const MIN_CHILDREN: usize = MAX_CHILDREN / 2;
 
@@ -171,7 +174,7 @@ impl Node {
     }
 
     /// The trees of the bytes before `at` and from it on.
-    pub(super) fn split(self: &Arc<Node>, at: u64) -> Result<(Option<Arc<Node>>, Option<Arc<Node>>)> {
+    pub(super) fn split(self: &Arc<Node>, at: u64) -> Result<(Subtree, Subtree)> {
         if at == 0 {
             return Ok((None, Some(Arc::clone(self))));
         }

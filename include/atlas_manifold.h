@@ -1,0 +1,1140 @@
+/* atlas_manifold: large byte domains as verifiable tiles, shards that travel alone, and exact
+ * reconstruction.
+ *
+ * Made by cbindgen from src/ffi; `make generate` renews it.
+ *
+ * Link
+ *   CMake       find_package(AtlasManifold 0.1 REQUIRED)
+ *               target_link_libraries(program PRIVATE AtlasManifold::AtlasManifold)
+ *   pkg-config  cc program.c $(pkg-config --cflags --libs atlas_manifold)
+ *   by hand     cc program.c -latlas_manifold
+ *   static      cc program.c -l:libatlas_manifold.a -lpthread -lm -ldl -Wl,--gc-sections
+ *
+ * A first program
+ *
+ *   #include <atlas_manifold.h>
+ *   #include <stdio.h>
+ *
+ *   int main(int argc, char **argv) {
+ *     atlas_source *source = NULL;
+ *     atlas_projection *projection = NULL;
+ *     atlas_projection_info info = { .struct_size = sizeof info };
+ *     uint8_t root[32];
+ *     if (argc != 2
+ *         || atlas_source_open_file(argv[1], ATLAS_FILE_IO_READ, &source)
+ *         || atlas_projection_create(ATLAS_PROJECTION_LINEAR, source, NULL, NULL, &projection)
+ *         || atlas_projection_get_info(projection, &info)
+ *         || atlas_projection_root(projection, NULL, root)) {
+ *       fprintf(stderr, "%s\n", argc == 2 ? atlas_last_error_message() : "usage: first FILE");
+ *       return 1;
+ *     }
+ *     printf("%llu bytes, residue %u, root ", (unsigned long long)info.domain_size, info.residue);
+ *     for (int i = 0; i < 32; i++) printf("%02x", root[i]);
+ *     printf("\n");
+ *     atlas_projection_destroy(projection);
+ *     atlas_source_destroy(source);
+ *     return 0;
+ *   }
+ *
+ * Errors     A function that can fail returns atlas_status, 0 is success. Out-parameters are set to
+ *            NULL or 0 first. On failure nothing the caller had is changed. The text and the numbers
+ *            of the thread's last failure: atlas_last_error_message(), atlas_last_error_get().
+ * Ownership  What create, open, copy, borrow, extract, deserialize, snapshot and finish give is the
+ *            caller's, to be given to the matching destroy, which accepts NULL. Memory from the
+ *            library goes back to the library, never to free().
+ * Threads    const functions on a handle may run at the same time as any other on it; changing ones
+ *            are serialised inside. Destroy a handle when no call uses it. The library starts no
+ *            thread before the first parallel call and never uses a process-global pool. After
+ *            fork() the child makes a pool of its own; one that the caller made is STATE there.
+ * Structs    Those that begin with struct_size: fill them with their *_init, or, where the library
+ *            fills them, set struct_size to sizeof and nothing else. Older, smaller sizes stay valid.
+ * NULL       for options, limits and operation means what *_init gives.
+ * Callbacks  must not throw or longjmp. Progress runs on the thread that made the call.
+ * Sizes      of the domain are uint64_t, of memory size_t. Paths are bytes on Unix, UTF-8 on Windows.
+ * Versions   Compare atlas_manifold_version() with ATLAS_MANIFOLD_VERSION.
+ */
+
+#ifndef ATLAS_MANIFOLD_H
+#define ATLAS_MANIFOLD_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdbool.h>
+
+/* Marks what the library exports. */
+#ifndef ATLAS_API
+#if defined(__GNUC__)
+#define ATLAS_API __attribute__((visibility("default")))
+#else
+#define ATLAS_API
+#endif
+#endif
+
+/* The version of this header; atlas_manifold_version() gives the library's. */
+#define ATLAS_MANIFOLD_VERSION_MAJOR 0
+#define ATLAS_MANIFOLD_VERSION_MINOR 1
+#define ATLAS_MANIFOLD_VERSION_PATCH 0
+#define ATLAS_MANIFOLD_VERSION_STRING "0.1.0"
+#define ATLAS_MANIFOLD_VERSION \
+  (ATLAS_MANIFOLD_VERSION_MAJOR << 16 | ATLAS_MANIFOLD_VERSION_MINOR << 8 | \
+   ATLAS_MANIFOLD_VERSION_PATCH)
+
+/**
+ * Work runs on several threads.
+ */
+#define ATLAS_FEATURE_PARALLEL 1
+
+/**
+ * Shards can be compressed.
+ */
+#define ATLAS_FEATURE_COMPRESSION 2
+
+/**
+ * Domains can be streamed.
+ */
+#define ATLAS_FEATURE_STREAMING 4
+
+/**
+ * The benchmark suite is there.
+ */
+#define ATLAS_FEATURE_BENCHMARKS 8
+
+/**
+ * What a call says of its outcome. Numbers are never reused.
+ */
+typedef enum atlas_status {
+  /**
+   * Success.
+   */
+  ATLAS_STATUS_OK = 0,
+  /**
+   * NULL where that is not allowed, an unknown enum value, a bad configuration.
+   */
+  ATLAS_STATUS_INVALID_ARGUMENT = 1,
+  /**
+   * A buffer whose size comes from outside could not be allocated, or no thread be started.
+   */
+  ATLAS_STATUS_OUT_OF_MEMORY = 2,
+  /**
+   * An offset or a length outside the domain, or a number outside its range.
+   */
+  ATLAS_STATUS_OUT_OF_RANGE = 3,
+  /**
+   * The operating system or a callback failed; the message carries path and reason.
+   */
+  ATLAS_STATUS_IO = 4,
+  /**
+   * The sum of bytes mod 96 is not as it must be.
+   */
+  ATLAS_STATUS_CONSERVATION = 5,
+  /**
+   * A digest, a proof or a key does not match: the bytes are not those that were projected.
+   */
+  ATLAS_STATUS_WITNESS = 6,
+  /**
+   * Serialised data is malformed or cut.
+   */
+  ATLAS_STATUS_FORMAT = 7,
+  /**
+   * A feature that is not built in, or data of a newer version.
+   */
+  ATLAS_STATUS_UNSUPPORTED = 8,
+  /**
+   * The call is not valid in this state.
+   */
+  ATLAS_STATUS_STATE = 9,
+  /**
+   * Shards are missing for reconstruction.
+   */
+  ATLAS_STATUS_INCOMPLETE = 10,
+  /**
+   * Overlapping shards disagree.
+   */
+  ATLAS_STATUS_CONFLICT = 11,
+  /**
+   * A progress callback returned false.
+   */
+  ATLAS_STATUS_CANCELLED = 12,
+  /**
+   * A limit that the caller set would be exceeded.
+   */
+  ATLAS_STATUS_LIMIT = 13,
+  /**
+   * A defect of the library, such as a caught panic.
+   */
+  ATLAS_STATUS_INTERNAL = 14,
+} atlas_status;
+
+/**
+ * How a file is read.
+ */
+typedef enum atlas_file_io {
+  /**
+   * Positioned reads: a file that shrinks or fails later is an error then.
+   */
+  ATLAS_FILE_IO_READ = 0,
+  /**
+   * Mapped: the caller promises that nobody truncates or writes the file as long as a projection
+   * reads it. Reading behind the new end of a truncated file kills the process (SIGBUS).
+   */
+  ATLAS_FILE_IO_MMAP = 1,
+} atlas_file_io;
+
+/**
+ * How a tile's bytes become witnessed payload.
+ */
+typedef enum atlas_projection_type {
+  /**
+   * The bytes as they are.
+   */
+  ATLAS_PROJECTION_LINEAR = 0,
+  /**
+   * 96 resonance classes of a Fourier transform over GF(12289). Not built in yet:
+   * ATLAS_STATUS_UNSUPPORTED.
+   */
+  ATLAS_PROJECTION_R96_FOURIER = 1,
+} atlas_projection_type;
+
+/**
+ * What is asked of the sum of all bytes.
+ */
+typedef enum atlas_conservation_policy {
+  /**
+   * Any bytes; residue and correction are recorded.
+   */
+  ATLAS_CONSERVATION_TRACK = 0,
+  /**
+   * The sum must be 0 mod 96, and stay so.
+   */
+  ATLAS_CONSERVATION_STRICT = 1,
+} atlas_conservation_policy;
+
+/**
+ * How a batch is spread over threads. The shards are the same, bit for bit.
+ */
+typedef enum atlas_parallel_strategy {
+  /**
+   * On the calling thread.
+   */
+  ATLAS_PARALLEL_SEQUENTIAL = 0,
+  /**
+   * A tile a task, on the operation's pool, else on the library's.
+   */
+  ATLAS_PARALLEL_DEFAULT = 1,
+  /**
+   * As DEFAULT, on the operation's pool, which must be given.
+   */
+  ATLAS_PARALLEL_POOL = 2,
+  /**
+   * As DEFAULT, with chunk_size regions a task. A tile that two tasks touch is hashed twice.
+   */
+  ATLAS_PARALLEL_CHUNKED = 3,
+  /**
+   * As DEFAULT, the most work first, with up to max_threads at work.
+   */
+  ATLAS_PARALLEL_WORK_STEALING = 4,
+} atlas_parallel_strategy;
+
+/**
+ * Threads that the host asked for.
+ */
+typedef struct atlas_pool atlas_pool;
+
+/**
+ * An addressable, verifiable view of a domain.
+ */
+typedef struct atlas_projection atlas_projection;
+
+/**
+ * Collects the shards of one projection state until the domain is whole.
+ */
+typedef struct atlas_reconstruction atlas_reconstruction;
+
+/**
+ * A region of a domain with its bytes and their proof against the root. It owns its bytes.
+ *
+ * A handle is always internally consistent: its bytes were verified against the root that it names
+ * before there was a handle.
+ */
+typedef struct atlas_shard atlas_shard;
+
+/**
+ * Where a domain's bytes come from. Reference-counted: projections and their snapshots hold on to
+ * their source, shards never do.
+ */
+typedef struct atlas_source atlas_source;
+
+/**
+ * The last failure of a thread as numbers. Filled by atlas_last_error_get().
+ */
+typedef struct atlas_error_info {
+  /**
+   * sizeof(atlas_error_info), set by the caller.
+   */
+  uint32_t struct_size;
+  /**
+   * The atlas_status that the call returned; 0 after success.
+   */
+  int32_t status;
+  /**
+   * The errno of the operating system or of a callback, or 0.
+   */
+  int32_t os_error;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+  /**
+   * The batch item, tile, chunk or class that failed; UINT64_MAX: none.
+   */
+  uint64_t index;
+  /**
+   * Place in the domain, or in the bytes read; UINT64_MAX: none.
+   */
+  uint64_t offset;
+  /**
+   * Bytes from offset on; UINT64_MAX: none.
+   */
+  uint64_t length;
+} atlas_error_info;
+
+/**
+ * How far a long call has come. The values of one call never decrease.
+ */
+typedef struct atlas_progress {
+  /**
+   * sizeof(atlas_progress).
+   */
+  uint32_t struct_size;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+  /**
+   * Bytes of work done.
+   */
+  uint64_t bytes_done;
+  /**
+   * Bytes of work in all; 0: not known.
+   */
+  uint64_t bytes_total;
+  /**
+   * Tiles, chunks, regions, shards or cases done.
+   */
+  uint64_t chunks_done;
+  /**
+   * Tiles, chunks, regions, shards or cases in all.
+   */
+  uint64_t chunks_total;
+} atlas_progress;
+
+/**
+ * Called with the progress of a call, on the thread that made it; false cancels.
+ *
+ * `progress` is borrowed for the callback. It may use other handles, not the one at work, and must
+ * not throw or longjmp. After false it is not called again and the call returns
+ * ATLAS_STATUS_CANCELLED.
+ */
+typedef bool (*atlas_progress_fn)(const struct atlas_progress *progress, void *user_data);
+
+/**
+ * How a long call runs. Fill it with atlas_operation_init(); NULL means what that gives.
+ */
+typedef struct atlas_operation {
+  /**
+   * sizeof(atlas_operation).
+   */
+  uint32_t struct_size;
+  /**
+   * NULL: the library's own pool, one thread a core, made at the first parallel call.
+   */
+  const struct atlas_pool *pool;
+  /**
+   * NULL: no progress.
+   */
+  atlas_progress_fn progress;
+  /**
+   * Handed to progress.
+   */
+  void *user_data;
+  /**
+   * The most bytes that the library may allocate during the call, its result included, thread
+   * stacks and mapped pages not; 0: no limit. It uses fewer workers before it answers
+   * ATLAS_STATUS_LIMIT.
+   */
+  uint64_t memory_limit;
+} atlas_operation;
+
+/**
+ * Options of a new projection. Fill it with atlas_projection_options_init().
+ */
+typedef struct atlas_projection_options {
+  /**
+   * sizeof(atlas_projection_options).
+   */
+  uint32_t struct_size;
+  /**
+   * An atlas_conservation_policy; default TRACK.
+   */
+  uint32_t conservation;
+  /**
+   * K, 1..96: any K of the 96 classes rebuild; default 96. Not looked at for LINEAR.
+   */
+  uint32_t r96_data_classes;
+  /**
+   * NULL, or 32 bytes: keyed witnesses, which only who has the key can make or verify. Copied,
+   * and wiped after use.
+   */
+  const uint8_t *key;
+} atlas_projection_options;
+
+/**
+ * Properties of a projection's present state. Filled by atlas_projection_get_info().
+ */
+typedef struct atlas_projection_info {
+  /**
+   * sizeof(atlas_projection_info), set by the caller.
+   */
+  uint32_t struct_size;
+  /**
+   * An atlas_projection_type.
+   */
+  uint32_t type;
+  /**
+   * Bytes of the domain.
+   */
+  uint64_t domain_size;
+  /**
+   * Pages of 4,096 bytes, the last one perhaps in part.
+   */
+  uint64_t page_count;
+  /**
+   * Tiles of 1 byte to 1 MiB.
+   */
+  uint64_t tile_count;
+  /**
+   * The sum of all bytes mod 96. It composes, but misses one in 96 random corruptions: what shows
+   * integrity is the root.
+   */
+  uint32_t residue;
+  /**
+   * (96 - residue) mod 96: what would have to be added for the sum to be 0 mod 96.
+   */
+  uint32_t correction;
+  /**
+   * Tiles in a row of the plane: ceil(sqrt(tile_count)).
+   */
+  uint32_t width;
+  /**
+   * Rows of the plane: as width.
+   */
+  uint32_t height;
+  /**
+   * K; 0 for LINEAR.
+   */
+  uint32_t r96_data_classes;
+  /**
+   * 1 where witnesses are keyed.
+   */
+  uint32_t keyed;
+  /**
+   * 1 where tiles are full from offset 0 on, as when fresh or optimised.
+   */
+  uint32_t canonical;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+} atlas_projection_info;
+
+/**
+ * Properties of a tile. Filled by atlas_projection_get_tile().
+ */
+typedef struct atlas_tile_info {
+  /**
+   * sizeof(atlas_tile_info), set by the caller.
+   */
+  uint32_t struct_size;
+  /**
+   * The sum of its bytes mod 96.
+   */
+  uint32_t residue;
+  /**
+   * Of its first byte, in the domain.
+   */
+  uint64_t offset;
+  /**
+   * 1 to 1,048,576 bytes.
+   */
+  uint64_t length;
+  /**
+   * Its digest: BLAKE3, or keyed BLAKE3.
+   */
+  uint8_t witness[32];
+} atlas_tile_info;
+
+/**
+ * Options of a reconstruction. Fill it with atlas_reconstruction_options_init().
+ */
+typedef struct atlas_reconstruction_options {
+  /**
+   * sizeof(atlas_reconstruction_options).
+   */
+  uint32_t struct_size;
+  /**
+   * 32 bytes; NULL: the root of the first shard that verifies.
+   */
+  const uint8_t *expected_root;
+  /**
+   * 32 bytes, or NULL. Copied.
+   */
+  const uint8_t *key;
+  /**
+   * NULL: in memory. Else bytes go to a new temporary file beside this path, which
+   * atlas_reconstruction_finish() renames to it and destroy removes. Copied.
+   */
+  const char *spool_path;
+  /**
+   * 0: none; a shard that claims a larger domain is ATLAS_STATUS_LIMIT.
+   */
+  uint64_t max_domain_size;
+} atlas_reconstruction_options;
+
+/**
+ * A part of a domain: `length` bytes from `offset` on.
+ */
+typedef struct atlas_region {
+  /**
+   * Of the first byte.
+   */
+  uint64_t offset;
+  /**
+   * In bytes; 0 is a region too.
+   */
+  uint64_t length;
+} atlas_region;
+
+/**
+ * Options of a batch. Fill it with atlas_extract_options_init().
+ */
+typedef struct atlas_extract_options {
+  /**
+   * sizeof(atlas_extract_options).
+   */
+  uint32_t struct_size;
+  /**
+   * An atlas_parallel_strategy; default DEFAULT.
+   */
+  uint32_t strategy;
+  /**
+   * At most so many tasks at work; 0, the default: all threads of the pool.
+   */
+  uint32_t max_threads;
+  /**
+   * CHUNKED: regions a task, greater than 0; default 16.
+   */
+  uint32_t chunk_size;
+} atlas_extract_options;
+
+/**
+ * Properties of a shard. Filled by atlas_shard_get_info().
+ */
+typedef struct atlas_shard_info {
+  /**
+   * sizeof(atlas_shard_info), set by the caller.
+   */
+  uint32_t struct_size;
+  /**
+   * An atlas_projection_type.
+   */
+  uint32_t type;
+  /**
+   * Bytes of the whole domain.
+   */
+  uint64_t domain_size;
+  /**
+   * What it covers of the domain.
+   */
+  struct atlas_region region;
+  /**
+   * LINEAR: region.length.
+   */
+  uint64_t payload_size;
+  /**
+   * LINEAR: the sum of the region's bytes mod 96.
+   */
+  uint32_t residue;
+  /**
+   * LINEAR: 0.
+   */
+  uint32_t r96_data_classes;
+  /**
+   * 1 where its witnesses are keyed.
+   */
+  uint32_t keyed;
+  /**
+   * LINEAR: all 0.
+   */
+  uint8_t class_mask[12];
+  /**
+   * The projection state that it belongs to.
+   */
+  uint8_t root[32];
+} atlas_shard_info;
+
+/**
+ * What a verifier trusts. Fill it with atlas_verify_options_init().
+ *
+ * With a key the shard must be keyed and match; a keyed shard without a key is
+ * ATLAS_STATUS_WITNESS. Without expected_root only self-consistency is shown: anyone can make a
+ * shard that is consistent with a root of their own.
+ */
+typedef struct atlas_verify_options {
+  /**
+   * sizeof(atlas_verify_options).
+   */
+  uint32_t struct_size;
+  /**
+   * 32 bytes, or NULL.
+   */
+  const uint8_t *expected_root;
+  /**
+   * 32 bytes, or NULL. Copied, and wiped after use.
+   */
+  const uint8_t *key;
+} atlas_verify_options;
+
+/**
+ * What a reader of serialised data accepts, checked before anything is allocated for it. Fill it
+ * with atlas_limits_init().
+ */
+typedef struct atlas_limits {
+  /**
+   * sizeof(atlas_limits).
+   */
+  uint32_t struct_size;
+  /**
+   * Bytes of payload; default 1 GiB.
+   */
+  uint64_t max_payload_size;
+  /**
+   * Bytes of everything that proves the payload; default 64 MiB.
+   */
+  uint64_t max_proof_size;
+} atlas_limits;
+
+/**
+ * Bytes that the library allocated and the caller owns. Free with atlas_buffer_free().
+ */
+typedef struct atlas_buffer {
+  /**
+   * NULL when size is 0.
+   */
+  uint8_t *data;
+  /**
+   * Bytes at data.
+   */
+  size_t size;
+} atlas_buffer;
+
+/**
+ * Called once, from any thread, when the last object that reads a source is gone.
+ */
+typedef void (*atlas_release_fn)(void *user_data);
+
+/**
+ * Reads exactly `size` bytes at `offset` into `buffer`; returns 0, or an errno value.
+ *
+ * Called from several threads at a time, unless the operation's pool has one thread. `buffer` may
+ * be uninitialised. It must not throw or longjmp.
+ */
+typedef int (*atlas_read_at_fn)(void *user_data, uint64_t offset, void *buffer, size_t size);
+
+/**
+ * A scaling, then a rotation, then a translation of the tile plane.
+ */
+typedef struct atlas_transform_params {
+  /**
+   * Greater than 0 and finite.
+   */
+  double scaling_factor;
+  /**
+   * In radians, counter-clockwise about the origin.
+   */
+  double rotation_angle;
+  /**
+   * Added to x at last.
+   */
+  double translation_x;
+  /**
+   * Added to y at last.
+   */
+  double translation_y;
+} atlas_transform_params;
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/**
+ * The name of a status, such as "ATLAS_STATUS_WITNESS".
+ *
+ * Any number is fine and the result is never NULL; it lives as long as the library. Any thread.
+ */
+ATLAS_API const char *atlas_status_name(int32_t status);
+
+/**
+ * What was wrong in the calling thread's last failed call, with the value and the limit.
+ *
+ * Never NULL, empty after success. Borrowed until the thread's next call that returns a status:
+ * copy it to keep it.
+ */
+ATLAS_API const char *atlas_last_error_message(void);
+
+/**
+ * The calling thread's last failure as numbers; status 0 after success.
+ *
+ * This call itself leaves the last failure as it is. Fails with INVALID_ARGUMENT.
+ */
+ATLAS_API enum atlas_status atlas_last_error_get(struct atlas_error_info *info);
+
+/**
+ * Fills `operation` with the defaults: the library's pool, no progress, no memory limit.
+ */
+ATLAS_API void atlas_operation_init(struct atlas_operation *operation);
+
+/**
+ * Starts `threads` threads for the caller's calls, 0 for one a core, at most 1,024.
+ *
+ * With 1 no thread is started: all work and all callbacks run on the calling thread. `*out` is
+ * owned by the caller: atlas_pool_destroy(). One pool may serve many calls at a time. Threads are
+ * named atlas-N, block asynchronous signals and have a stack of 2 MiB. In a forked child the pool
+ * is ATLAS_STATUS_STATE. Fails with INVALID_ARGUMENT or OUT_OF_MEMORY (no thread could be started).
+ */
+ATLAS_API enum atlas_status atlas_pool_create(uint32_t threads, struct atlas_pool **out);
+
+/**
+ * How many tasks of a pool can be at work at a time; 0 for NULL.
+ */
+ATLAS_API uint32_t atlas_pool_threads(const struct atlas_pool *pool);
+
+/**
+ * Joins the threads of a pool and frees it. NULL does nothing. No call may be using it.
+ *
+ * In a forked child of the process that made it, only memory is freed.
+ */
+ATLAS_API void atlas_pool_destroy(struct atlas_pool *pool);
+
+/**
+ * Fills `options` with the defaults: TRACK, K = 96, no key.
+ */
+ATLAS_API void atlas_projection_options_init(struct atlas_projection_options *options);
+
+/**
+ * Projects a source: hashes everything, and commits to what the source holds now.
+ *
+ * `type` is an atlas_projection_type, `options` and `operation` may be NULL. The projection holds
+ * on to the source, which may be destroyed at once. `*out` is owned by the caller:
+ * atlas_projection_destroy(). Costs about one BLAKE3 of the bytes, shared by the operation's
+ * threads, and at most 448 bytes of memory a tile of 1 MiB; progress is reported once a tile. Fails
+ * with INVALID_ARGUMENT, IO, CONSERVATION (STRICT, the message names what is missing), UNSUPPORTED,
+ * LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY or CANCELLED.
+ */
+ATLAS_API
+enum atlas_status atlas_projection_create(uint32_t type,
+                                          const struct atlas_source *source,
+                                          const struct atlas_projection_options *options,
+                                          const struct atlas_operation *operation,
+                                          struct atlas_projection **out);
+
+/**
+ * Frees a projection. NULL does nothing. No call may be using it; snapshots and shards stay valid.
+ */
+ATLAS_API void atlas_projection_destroy(struct atlas_projection *projection);
+
+/**
+ * Properties of the present state. Any thread. Fails with INVALID_ARGUMENT.
+ */
+ATLAS_API
+enum atlas_status atlas_projection_get_info(const struct atlas_projection *projection,
+                                            struct atlas_projection_info *info);
+
+/**
+ * The witness root: 32 bytes that all shards of this state prove themselves against.
+ *
+ * Any thread. `operation` may be NULL. Fails with INVALID_ARGUMENT.
+ *
+ */
+ATLAS_API
+enum atlas_status atlas_projection_root(const struct atlas_projection *projection,
+                                        const struct atlas_operation *operation,
+                                        uint8_t root[32]);
+
+/**
+ * Properties of tile number `tile`. Any thread. Fails with INVALID_ARGUMENT or OUT_OF_RANGE.
+ */
+ATLAS_API
+enum atlas_status atlas_projection_get_tile(const struct atlas_projection *projection,
+                                            uint64_t tile,
+                                            struct atlas_tile_info *info);
+
+/**
+ * A second handle on the present state, in O(1): later updates of either do not touch the other.
+ *
+ * Any thread. `*out` is owned by the caller: atlas_projection_destroy(). Fails with
+ * INVALID_ARGUMENT.
+ */
+ATLAS_API
+enum atlas_status atlas_projection_snapshot(const struct atlas_projection *projection,
+                                            struct atlas_projection **out);
+
+/**
+ * Reads `size` bytes at `offset` into `buffer`: all of them, or an error.
+ *
+ * The bytes are what the source holds now and are not verified: extract, verify and write_file do
+ * that. `buffer` is borrowed for the call and may be NULL when `size` is 0. Any thread. Fails with
+ * INVALID_ARGUMENT, OUT_OF_RANGE or IO.
+ */
+ATLAS_API
+enum atlas_status atlas_projection_read(const struct atlas_projection *projection,
+                                        uint64_t offset,
+                                        void *buffer,
+                                        size_t size);
+
+/**
+ * Reads and hashes every byte again.
+ *
+ * Fails with WITNESS or CONSERVATION, with the first tile that differs as the error's index, and
+ * with what reading fails with. Any thread. `operation` may be NULL; progress once a tile.
+ */
+ATLAS_API
+enum atlas_status atlas_projection_verify(const struct atlas_projection *projection,
+                                          const struct atlas_operation *operation);
+
+/**
+ * Writes the domain to a file, every byte verified before it is written.
+ *
+ * The bytes go to a temporary file beside `path`, which is flushed to the disk and then renamed: on
+ * failure an older file stays, and nothing else is left. Any thread. `operation` may be NULL;
+ * progress once a tile. Fails with INVALID_ARGUMENT, IO, WITNESS, CONSERVATION, LIMIT or CANCELLED.
+ */
+ATLAS_API
+enum atlas_status atlas_projection_write_file(const struct atlas_projection *projection,
+                                              const char *path,
+                                              const struct atlas_operation *operation);
+
+/**
+ * Fills `options` with the defaults: any root, no key, in memory, any size.
+ */
+ATLAS_API void atlas_reconstruction_options_init(struct atlas_reconstruction_options *options);
+
+/**
+ * Begins a reconstruction. `options` may be NULL and is copied.
+ *
+ * `*out` is owned by the caller: atlas_reconstruction_destroy(). Fails with INVALID_ARGUMENT or IO
+ * (the temporary file could not be made).
+ */
+ATLAS_API
+enum atlas_status atlas_reconstruction_create(const struct atlas_reconstruction_options *options,
+                                              struct atlas_reconstruction **out);
+
+/**
+ * Verifies a shard and takes the bytes that it adds; the shard stays the caller's.
+ *
+ * Duplicates and overlaps are harmless. Serialised with other calls on the handle. `operation` may
+ * be NULL. Fails, and changes nothing, with WITNESS (does not verify; another root, type, K or
+ * size), CONFLICT (another tile geometry under the same root), LIMIT, IO, STATE (finished),
+ * OUT_OF_MEMORY or CANCELLED.
+ */
+ATLAS_API
+enum atlas_status atlas_reconstruction_add(struct atlas_reconstruction *reconstruction,
+                                           const struct atlas_shard *shard,
+                                           const struct atlas_operation *operation);
+
+/**
+ * Whether every byte of the domain has come; false for NULL. Any thread.
+ */
+ATLAS_API bool atlas_reconstruction_is_complete(const struct atlas_reconstruction *reconstruction);
+
+/**
+ * The byte ranges still missing, ascending and merged; none before the first add.
+ *
+ * `*count` is in: the capacity of `regions` (which may be NULL when it is 0), out: how many there
+ * are. OK also when the capacity is short: then the first ones are there. Any thread. Fails with
+ * INVALID_ARGUMENT.
+ */
+ATLAS_API
+enum atlas_status atlas_reconstruction_missing(const struct atlas_reconstruction *reconstruction,
+                                               struct atlas_region *regions,
+                                               size_t *count);
+
+/**
+ * The rebuilt domain as a projection with the same geometry and root.
+ *
+ * Hashes every byte anew. A spool file gets its name now. `*out` is owned by the caller:
+ * atlas_projection_destroy(). Serialised with other calls on the handle. `operation` may be NULL;
+ * progress once a tile. Fails, and leaves the handle usable, with INCOMPLETE (the text says how much
+ * is missing), WITNESS (the root differs), IO, STATE (finished already), LIMIT or CANCELLED.
+ */
+ATLAS_API
+enum atlas_status atlas_reconstruction_finish(struct atlas_reconstruction *reconstruction,
+                                              const struct atlas_operation *operation,
+                                              struct atlas_projection **out);
+
+/**
+ * Frees a reconstruction, and removes its temporary file. NULL does nothing. No call may be using
+ * it; the projection that finish gave stays valid.
+ */
+ATLAS_API void atlas_reconstruction_destroy(struct atlas_reconstruction *reconstruction);
+
+/**
+ * Cuts one region out of a projection: copies its bytes once and verifies the copy.
+ *
+ * A region of length 0 (offset <= size) proves the root alone. A shard discloses up to 4,095 bytes
+ * on either side of its region when it is serialised. Any thread. `operation` may be NULL. `*out`
+ * is owned by the caller: atlas_shard_destroy(). Costs one BLAKE3 of the tiles that the region
+ * touches; a second small region of a tile costs that of the groups of 16 KiB that it touches.
+ * Fails with INVALID_ARGUMENT, OUT_OF_RANGE, IO, WITNESS (the source changed since it was
+ * projected), LIMIT, STATE, OUT_OF_MEMORY or CANCELLED.
+ */
+ATLAS_API
+enum atlas_status atlas_shard_extract(const struct atlas_projection *projection,
+                                      const struct atlas_region *region,
+                                      const struct atlas_operation *operation,
+                                      struct atlas_shard **out);
+
+/**
+ * Fills `options` with the defaults: DEFAULT on all threads.
+ */
+ATLAS_API void atlas_extract_options_init(struct atlas_extract_options *options);
+
+/**
+ * Cuts many regions out of a projection: all of them, or none.
+ *
+ * `out` has room for `region_count` handles, in the order of the regions, each owned by the caller;
+ * on failure every entry is NULL. A tile is read and hashed once however many regions touch it (once
+ * a task with CHUNKED). `options` and `operation` may be NULL; progress once a tile. The error of
+ * the first region that fails is reported, its index in atlas_error_info. Any thread. Fails as
+ * atlas_shard_extract().
+ */
+ATLAS_API
+enum atlas_status atlas_shard_extract_batch(const struct atlas_projection *projection,
+                                            const struct atlas_region *regions,
+                                            size_t region_count,
+                                            const struct atlas_extract_options *options,
+                                            const struct atlas_operation *operation,
+                                            struct atlas_shard **out);
+
+/**
+ * Properties of a shard. Any thread. Fails with INVALID_ARGUMENT.
+ */
+ATLAS_API
+enum atlas_status atlas_shard_get_info(const struct atlas_shard *shard,
+                                       struct atlas_shard_info *info);
+
+/**
+ * The region's bytes, borrowed until the shard is destroyed.
+ *
+ * `*data` is not NULL, also where `*size` is 0. Any thread. Fails with INVALID_ARGUMENT.
+ */
+ATLAS_API
+enum atlas_status atlas_shard_data(const struct atlas_shard *shard,
+                                   const uint8_t **data,
+                                   size_t *size);
+
+/**
+ * Reads `size` of the domain's bytes at `offset`, which lie inside the shard's region.
+ *
+ * `buffer` is borrowed for the call and may be NULL when `size` is 0. Any thread. Fails with
+ * INVALID_ARGUMENT or OUT_OF_RANGE.
+ */
+ATLAS_API
+enum atlas_status atlas_shard_read(const struct atlas_shard *shard,
+                                   uint64_t offset,
+                                   void *buffer,
+                                   size_t size);
+
+/**
+ * Fills `options` with the defaults: no root, no key.
+ */
+ATLAS_API void atlas_verify_options_init(struct atlas_verify_options *options);
+
+/**
+ * Hashes a shard's bytes again and checks their proof against what `options` trusts.
+ *
+ * Any thread. `options` and `operation` may be NULL; progress once a tile. Fails with
+ * INVALID_ARGUMENT, WITNESS, then CONSERVATION, LIMIT, STATE or CANCELLED.
+ */
+ATLAS_API
+enum atlas_status atlas_shard_verify(const struct atlas_shard *shard,
+                                     const struct atlas_verify_options *options,
+                                     const struct atlas_operation *operation);
+
+/**
+ * Fills `limits` with the defaults.
+ */
+ATLAS_API void atlas_limits_init(struct atlas_limits *limits);
+
+/**
+ * The one encoding of a shard (docs/format.md): the same bytes on every machine.
+ *
+ * `*out` is owned by the caller: atlas_buffer_free(). Any thread. Fails with INVALID_ARGUMENT or
+ * OUT_OF_MEMORY. Costs one copy and one BLAKE3 of it.
+ */
+ATLAS_API
+enum atlas_status atlas_shard_serialize(const struct atlas_shard *shard,
+                                        struct atlas_buffer *out);
+
+/**
+ * The shard that `size` bytes at `data` encode, verified before there is a handle.
+ *
+ * `data` is borrowed for the call. `limits`, `verify` and `operation` may be NULL. `*out` is owned
+ * by the caller: atlas_shard_destroy(). Any thread. Costs two BLAKE3 of the bytes. Fails with
+ * FORMAT, UNSUPPORTED (a newer version), LIMIT, WITNESS, CONSERVATION, INVALID_ARGUMENT, STATE,
+ * OUT_OF_MEMORY or CANCELLED.
+ */
+ATLAS_API
+enum atlas_status atlas_shard_deserialize(const void *data,
+                                          size_t size,
+                                          const struct atlas_limits *limits,
+                                          const struct atlas_verify_options *verify,
+                                          const struct atlas_operation *operation,
+                                          struct atlas_shard **out);
+
+/**
+ * Frees a shard. NULL does nothing. No call may be using it.
+ */
+ATLAS_API void atlas_shard_destroy(struct atlas_shard *shard);
+
+/**
+ * A source of a copy of `size` bytes at `data`, which may be NULL when `size` is 0.
+ *
+ * `*out` is owned by the caller: atlas_source_destroy(). Fails with INVALID_ARGUMENT or
+ * OUT_OF_MEMORY. Costs one copy.
+ */
+ATLAS_API
+enum atlas_status atlas_source_copy(const void *data,
+                                    size_t size,
+                                    struct atlas_source **out);
+
+/**
+ * A source of memory that stays the caller's, without a copy.
+ *
+ * `data` must stay readable and unchanged until `release` is called with `user_data`, once, from
+ * any thread, when the last object that reads it is gone. `release` may be NULL: then until all
+ * those objects are destroyed. On failure `release` is not called. `*out` is owned by the caller.
+ * Fails with INVALID_ARGUMENT.
+ */
+ATLAS_API
+enum atlas_status atlas_source_borrow(const void *data,
+                                      size_t size,
+                                      atlas_release_fn release,
+                                      void *user_data,
+                                      struct atlas_source **out);
+
+/**
+ * A source that reads a regular file; `io` is an atlas_file_io.
+ *
+ * `path` is copied: bytes on Unix, UTF-8 on Windows. The size is that of the moment. `*out` is
+ * owned by the caller. Fails with INVALID_ARGUMENT (not a regular file, unknown io), IO (message
+ * with path and reason, os_error set) or UNSUPPORTED (mapping not built in).
+ */
+ATLAS_API
+enum atlas_status atlas_source_open_file(const char *path,
+                                         uint32_t io,
+                                         struct atlas_source **out);
+
+/**
+ * A source of `size` bytes that `read_at` gives.
+ *
+ * `release` (may be NULL) is called once with `user_data`, from any thread, when the last object
+ * that reads the source is gone; on failure it is not called. `*out` is owned by the caller. Fails
+ * with INVALID_ARGUMENT.
+ */
+ATLAS_API
+enum atlas_status atlas_source_from_callback(uint64_t size,
+                                             atlas_read_at_fn read_at,
+                                             atlas_release_fn release,
+                                             void *user_data,
+                                             struct atlas_source **out);
+
+/**
+ * How many bytes a source has; 0 for NULL. Any thread.
+ */
+ATLAS_API uint64_t atlas_source_size(const struct atlas_source *source);
+
+/**
+ * Gives up the caller's hold on a source. NULL does nothing. Projections keep theirs.
+ */
+ATLAS_API void atlas_source_destroy(struct atlas_source *source);
+
+/**
+ * Maps the tile plane by `params`, after the earlier maps; the bytes stay as they are.
+ *
+ * Tile i is the unit square at column i mod width, row i / width. Serialised with other changes of
+ * the handle. Fails with INVALID_ARGUMENT, also where the composed map could not be inverted.
+ */
+ATLAS_API
+enum atlas_status atlas_projection_transform(struct atlas_projection *projection,
+                                             const struct atlas_transform_params *params);
+
+/**
+ * The bounds of the four transformed corners of a tile: min x, min y, max x, max y.
+ *
+ * Any thread. Fails with INVALID_ARGUMENT or OUT_OF_RANGE.
+ *
+ */
+ATLAS_API
+enum atlas_status atlas_projection_tile_bounds(const struct atlas_projection *projection,
+                                               uint64_t tile,
+                                               double bounds[4]);
+
+/**
+ * The tile at a point of the transformed plane, by the inverse map.
+ *
+ * Any thread. Fails with INVALID_ARGUMENT (not finite) or OUT_OF_RANGE (no tile is there).
+ */
+ATLAS_API
+enum atlas_status atlas_projection_tile_at(const struct atlas_projection *projection,
+                                           double x,
+                                           double y,
+                                           uint64_t *tile);
+
+/**
+ * The version of the library in use: major << 16 | minor << 8 | patch.
+ *
+ * Compare it with ATLAS_MANIFOLD_VERSION, which the program was compiled with. Any thread.
+ */
+ATLAS_API uint32_t atlas_manifold_version(void);
+
+/**
+ * The version of the library in use as text, such as "0.1.0". Lives as long as the library.
+ */
+ATLAS_API const char *atlas_manifold_version_string(void);
+
+/**
+ * What is built in: a set of ATLAS_FEATURE_ bits. Any thread.
+ */
+ATLAS_API uint64_t atlas_manifold_features(void);
+
+/**
+ * BLAKE3-256 of `size` bytes at `data`, which may be NULL when `size` is 0.
+ *
+ * A fitting digest for atlas_conservation_set_digest() of Layer 2. Any thread. A NULL `digest` is
+ * ignored; NULL data with a size other than 0 gives 32 zero bytes.
+ *
+ */
+ATLAS_API void atlas_digest256(const void *data, size_t size, uint8_t digest[32]);
+
+/**
+ * Frees the bytes of a buffer and sets it to {NULL, 0}, so that a second call does nothing.
+ *
+ * NULL does nothing. For buffers that the library filled only, each from one thread at a time.
+ */
+ATLAS_API void atlas_buffer_free(struct atlas_buffer *buffer);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* ATLAS_MANIFOLD_H */

@@ -1,0 +1,144 @@
+//! Pointers from C as references, each with the check that the header promises.
+
+use crate::error::{AtlasError, Result};
+use std::ffi::{CStr, c_char, c_void};
+use std::mem::MaybeUninit;
+use std::path::PathBuf;
+
+/// A `bool` of C: any byte may arrive, and only 0 is false.
+pub(super) type CBool = u8;
+
+fn is_null(name: &str) -> AtlasError {
+    AtlasError::invalid_argument(format!("{name} is NULL"))
+}
+
+/// A handle, or the thing behind any pointer to one object.
+///
+/// # Safety
+/// `pointer` is NULL or a live object that is not changed through other pointers for `'a`.
+pub(super) unsafe fn handle<'a, T>(pointer: *const T, name: &str) -> Result<&'a T> {
+    // SAFETY: as the caller promises.
+    unsafe { pointer.as_ref() }.ok_or_else(|| is_null(name))
+}
+
+/// Readable bytes; (NULL, 0) is the empty slice.
+///
+/// # Safety
+/// `data` is readable for `size` bytes for `'a`, or NULL.
+pub(super) unsafe fn bytes_in<'a>(data: *const c_void, size: usize, name: &str) -> Result<&'a [u8]> {
+    // SAFETY: as the caller promises.
+    unsafe { items_in(data.cast(), size, name) }
+}
+
+/// Readable items; (NULL, 0) is the empty slice.
+///
+/// # Safety
+/// `data` is NULL, or holds `count` values of T that nobody changes for `'a`.
+pub(super) unsafe fn items_in<'a, T>(data: *const T, count: usize, name: &str) -> Result<&'a [T]> {
+    if count == 0 {
+        return Ok(&[]);
+    }
+    check_extent(data.is_null(), count, size_of::<T>(), name)?;
+    // SAFETY: not NULL, `count` values by the caller's promise, less than isize::MAX bytes.
+    Ok(unsafe { std::slice::from_raw_parts(data, count) })
+}
+
+/// Writable bytes, perhaps uninitialised; (NULL, 0) is the empty slice.
+///
+/// # Safety
+/// `data` is NULL, or writable for `size` bytes and not used otherwise for `'a`.
+pub(super) unsafe fn bytes_out<'a>(
+    data: *mut c_void,
+    size: usize,
+    name: &str,
+) -> Result<&'a mut [MaybeUninit<u8>]> {
+    if size == 0 {
+        return Ok(&mut []);
+    }
+    check_extent(data.is_null(), size, 1, name)?;
+    // SAFETY: not NULL, writable for `size` bytes by the caller's promise, at most isize::MAX.
+    Ok(unsafe { std::slice::from_raw_parts_mut(data.cast(), size) })
+}
+
+fn check_extent(null: bool, count: usize, each: usize, name: &str) -> Result<()> {
+    if null {
+        return Err(AtlasError::invalid_argument(format!("{name} is NULL where {count} are to be there")));
+    }
+    match count.checked_mul(each) {
+        Some(bytes) if isize::try_from(bytes).is_ok() => Ok(()),
+        _ => Err(AtlasError::invalid_argument(format!("{name}: {count} do not fit the address space"))),
+    }
+}
+
+/// An out-parameter, set to `empty` at once.
+///
+/// # Safety
+/// `out` is NULL, or writable for a T and not used otherwise for `'a`.
+pub(super) unsafe fn out<'a, T>(out: *mut T, empty: T, name: &str) -> Result<&'a mut T> {
+    if out.is_null() {
+        return Err(is_null(name));
+    }
+    // SAFETY: writable by the caller's promise; a write does not read what was there.
+    unsafe {
+        out.write(empty);
+        Ok(&mut *out)
+    }
+}
+
+/// 32 bytes, or None for NULL.
+///
+/// # Safety
+/// `pointer` is NULL or readable for 32 bytes.
+pub(super) unsafe fn optional_32(pointer: *const u8) -> Option<[u8; 32]> {
+    if pointer.is_null() {
+        return None;
+    }
+    // SAFETY: as the caller promises.
+    Some(unsafe { pointer.cast::<[u8; 32]>().read() })
+}
+
+/// A path: bytes on Unix, UTF-8 on Windows.
+///
+/// # Safety
+/// `path` is NULL or a C string.
+pub(super) unsafe fn path(path: *const c_char, name: &str) -> Result<PathBuf> {
+    if path.is_null() {
+        return Err(is_null(name));
+    }
+    // SAFETY: as the caller promises.
+    let bytes = unsafe { CStr::from_ptr(path) }.to_bytes();
+    if bytes.is_empty() {
+        return Err(AtlasError::invalid_argument(format!("{name} is empty")));
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::ffi::OsStrExt;
+        Ok(PathBuf::from(std::ffi::OsStr::from_bytes(bytes)))
+    }
+    #[cfg(not(unix))]
+    {
+        let text = std::str::from_utf8(bytes);
+        text.map(PathBuf::from).map_err(|_| AtlasError::invalid_argument(format!("{name} is not UTF-8")))
+    }
+}
+
+/// Gives a handle to C.
+pub(super) fn into_handle<T>(value: T) -> *mut T {
+    Box::into_raw(Box::new(value))
+}
+
+/// Takes a handle back and drops it; NULL does nothing.
+///
+/// # Safety
+/// `handle` is NULL or came from [`into_handle`] and is not used again.
+pub(super) unsafe fn drop_handle<T>(handle: *mut T) {
+    if !handle.is_null() {
+        // SAFETY: as the caller promises.
+        super::boundary::infallible((), || drop(unsafe { Box::from_raw(handle) }));
+    }
+}
+
+/// An unknown value of an enumeration.
+pub(super) fn unknown(name: &str, value: u32) -> AtlasError {
+    AtlasError::invalid_argument(format!("{name} {value} is not a known value"))
+}

@@ -1,0 +1,145 @@
+//! Structs that begin with `uint32_t struct_size`.
+//!
+//! One that the caller filled is copied, never borrowed: min(struct_size, sizeof) bytes over the
+//! defaults, and what a newer caller has beyond must be zero. One that the library fills is written
+//! up to struct_size and not a byte more.
+
+use crate::error::{AtlasError, Result};
+
+/// A larger `struct_size` is a number that nobody set.
+const MAX_STRUCT_SIZE: usize = 64 * 1024;
+
+/// A `#[repr(C)]` struct that begins with `struct_size: u32` and has no padding behind its last field.
+///
+/// # Safety
+/// Every pattern of bytes is a value of the type, and `FIELD_ENDS` are the ends of its fields,
+/// ascending, the last one being its size.
+pub(super) unsafe trait SizedStruct: Copy {
+    const NAME: &'static str;
+    const FIELD_ENDS: &'static [usize];
+    /// What `*_init` gives, or zeros for a struct that the library fills; `struct_size` is set.
+    const DEFAULT: Self;
+}
+
+/// Implements [`SizedStruct`]: the name, the default, and the fields in their order.
+macro_rules! sized_struct {
+    ($name:ident, $default:expr, [$($field:ident),+ $(,)?]) => {
+        const _: () = {
+            const fn size_of_pointee<T>(_: *const T) -> usize {
+                size_of::<T>()
+            }
+            const ENDS: &[usize] = &[$({
+                let value = std::mem::MaybeUninit::<$name>::uninit();
+                // SAFETY: the address of a field inside the allocation, which is not read.
+                let field = unsafe { &raw const (*value.as_ptr()).$field };
+                std::mem::offset_of!($name, $field) + size_of_pointee(field)
+            }),+];
+            assert!(ENDS[ENDS.len() - 1] == size_of::<$name>(), "no padding behind the last field");
+            assert!(std::mem::offset_of!($name, struct_size) == 0);
+            // SAFETY: integers, floats, raw pointers and nullable function pointers only; the ends
+            // are computed from the fields, and the last one is asserted.
+            unsafe impl $crate::ffi::sized::SizedStruct for $name {
+                const NAME: &'static str = stringify!($name);
+                const FIELD_ENDS: &'static [usize] = ENDS;
+                const DEFAULT: Self = $default;
+            }
+        };
+    };
+}
+pub(super) use sized_struct;
+
+/// sizeof(T) as a `struct_size`.
+#[expect(clippy::cast_possible_truncation, reason = "structs of the C API are small")]
+pub(super) const fn own_size<T>() -> u32 {
+    assert!(size_of::<T>() <= MAX_STRUCT_SIZE);
+    size_of::<T>() as u32
+}
+
+/// The checked `struct_size`.
+///
+/// # Safety
+/// `pointer` is readable for a `u32`.
+unsafe fn struct_size<T: SizedStruct>(pointer: *const T) -> Result<usize> {
+    // SAFETY: the caller's promise; the field is the first one.
+    let size = unsafe { pointer.cast::<u32>().read_unaligned() } as usize;
+    if size > size_of::<T>() && size <= MAX_STRUCT_SIZE || T::FIELD_ENDS.contains(&size) {
+        return Ok(size);
+    }
+    Err(AtlasError::invalid_argument(format!(
+        "struct_size {size} of {} is not the end of a field (its size is {})",
+        T::NAME,
+        size_of::<T>()
+    )))
+}
+
+/// A copy of the caller's struct, the defaults where it is NULL.
+///
+/// # Safety
+/// `pointer` is NULL, or readable for the `struct_size` bytes that it says.
+pub(super) unsafe fn read_struct<T: SizedStruct>(pointer: *const T) -> Result<T> {
+    let mut value = T::DEFAULT;
+    if pointer.is_null() {
+        return Ok(value);
+    }
+    // SAFETY: readable, as the caller promises.
+    let size = unsafe { struct_size(pointer) }?;
+    let known = size.min(size_of::<T>());
+    // SAFETY: `size` bytes are readable; what a newer caller has beyond ours is looked at as bytes.
+    let beyond = unsafe { std::slice::from_raw_parts(pointer.cast::<u8>().add(known), size - known) };
+    if beyond.iter().any(|byte| *byte != 0) {
+        return Err(AtlasError::invalid_argument(format!(
+            "struct_size {size} of {}: bytes behind the {known} that are known are not 0",
+            T::NAME
+        )));
+    }
+    // SAFETY: both are valid for `known` bytes, every pattern is a value, and the first four are
+    // replaced by our own size.
+    unsafe {
+        std::ptr::copy_nonoverlapping(pointer.cast::<u8>(), (&raw mut value).cast::<u8>(), known);
+        (&raw mut value).cast::<u32>().write(own_size::<T>());
+    }
+    Ok(value)
+}
+
+/// Fills a whole struct with its defaults: the `*_init` functions. NULL does nothing.
+///
+/// # Safety
+/// `pointer` is NULL or writable for a `T`.
+pub(super) unsafe fn init_struct<T: SizedStruct>(pointer: *mut T) {
+    if !pointer.is_null() {
+        // SAFETY: writable, as the caller promises.
+        unsafe { pointer.write(T::DEFAULT) };
+    }
+}
+
+/// A struct of the caller's that will be filled: zeroed at first, but for its `struct_size`.
+pub(super) struct OutStruct<T: SizedStruct> {
+    pointer: *mut T,
+    size: usize,
+}
+
+impl<T: SizedStruct> OutStruct<T> {
+    /// # Safety
+    /// `pointer` is NULL, or writable for the `struct_size` bytes that it says, for as long as this
+    /// lives.
+    pub(super) unsafe fn new(pointer: *mut T, name: &str) -> Result<Self> {
+        if pointer.is_null() {
+            return Err(AtlasError::invalid_argument(format!("{name} is NULL")));
+        }
+        // SAFETY: as the caller promises.
+        let size = unsafe { struct_size(pointer) }?;
+        // SAFETY: `size` bytes are writable, of which the first four stay.
+        unsafe { pointer.cast::<u8>().add(4).write_bytes(0, size - 4) };
+        Ok(OutStruct { pointer, size })
+    }
+
+    /// Writes the fields that the caller knows; `struct_size` stays the caller's.
+    pub(super) fn fill(self, value: &T) {
+        let known = self.size.min(size_of::<T>());
+        // SAFETY: `size` bytes are writable by the promise of `new`, and `value` is a T.
+        unsafe {
+            let from = std::ptr::from_ref(value).cast::<u8>().add(4);
+            std::ptr::copy_nonoverlapping(from, self.pointer.cast::<u8>().add(4), known - 4);
+        }
+    }
+}

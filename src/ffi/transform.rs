@@ -1,0 +1,82 @@
+//! Transformations of the tile plane.
+
+use super::args::{handle, out};
+use super::boundary::boundary;
+use super::error::atlas_status;
+use super::projection::atlas_projection;
+use crate::transform::TransformParams;
+
+/// A scaling, then a rotation, then a translation of the tile plane.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct atlas_transform_params {
+    /// Greater than 0 and finite.
+    pub scaling_factor: f64,
+    /// In radians, counter-clockwise about the origin.
+    pub rotation_angle: f64,
+    /// Added to x at last.
+    pub translation_x: f64,
+    /// Added to y at last.
+    pub translation_y: f64,
+}
+
+/// Maps the tile plane by `params`, after the earlier maps; the bytes stay as they are.
+///
+/// Tile i is the unit square at column i mod width, row i / width. Serialised with other changes of
+/// the handle. Fails with INVALID_ARGUMENT, also where the composed map could not be inverted.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn atlas_projection_transform(
+    projection: *mut atlas_projection,
+    params: *const atlas_transform_params,
+) -> atlas_status {
+    boundary(|| {
+        // SAFETY: as the header asks: a live projection, a whole struct.
+        let (projection, params) = unsafe { (handle(projection, "projection")?, handle(params, "params")?) };
+        projection.0.transform(&TransformParams {
+            scaling_factor: params.scaling_factor,
+            rotation_angle: params.rotation_angle,
+            translation_x: params.translation_x,
+            translation_y: params.translation_y,
+        })
+    })
+}
+
+/// The bounds of the four transformed corners of a tile: min x, min y, max x, max y.
+///
+/// Any thread. Fails with INVALID_ARGUMENT or OUT_OF_RANGE.
+///
+/// cbindgen:ptrs-as-arrays=[[bounds;4]]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn atlas_projection_tile_bounds(
+    projection: *const atlas_projection,
+    tile: u64,
+    bounds: *mut f64,
+) -> atlas_status {
+    boundary(|| {
+        // SAFETY: as the header asks: four writable doubles.
+        let out = unsafe { self::out(bounds.cast::<[f64; 4]>(), [0.0; 4], "bounds") }?;
+        // SAFETY: as the header asks: a live projection.
+        let bounds = unsafe { handle(projection, "projection") }?.0.tile_bounds(tile)?;
+        *out = [bounds.min_x, bounds.min_y, bounds.max_x, bounds.max_y];
+        Ok(())
+    })
+}
+
+/// The tile at a point of the transformed plane, by the inverse map.
+///
+/// Any thread. Fails with INVALID_ARGUMENT (not finite) or OUT_OF_RANGE (no tile is there).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn atlas_projection_tile_at(
+    projection: *const atlas_projection,
+    x: f64,
+    y: f64,
+    tile: *mut u64,
+) -> atlas_status {
+    boundary(|| {
+        // SAFETY: as the header asks: a writable number.
+        let out = unsafe { self::out(tile, 0, "tile") }?;
+        // SAFETY: as the header asks: a live projection.
+        *out = unsafe { handle(projection, "projection") }?.0.tile_at(x, y)?;
+        Ok(())
+    })
+}
