@@ -6,6 +6,7 @@ mod atomic_file;
 mod buffer;
 mod chain;
 mod codec;
+mod copy;
 mod digest;
 mod error;
 mod ffi;

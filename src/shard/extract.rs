@@ -6,15 +6,16 @@
 //!
 //! ```text
 //! for each tile touched:
-//!     one region, whole tile:        read it into the payload, hash that copy
+//!     one region, whole tile:        read it, hash that copy
 //!     chain at hand, few groups:     read the groups, check each against the chain
-//!     else:                          read the tile, hash it group by group, keep its chain
-//!     cut the wanted pages out of the copy that was checked, with the proof beside them
+//!     else:                          read it, hash it group by group, keep its chain
+//!     take the wanted pages from the copy that was checked, and the proof beside them
 //! ```
 
 use super::{AtlasBoundaryRegion, AtlasShard, Proof, TileShape, region_residue, touched_pages};
 use crate::buffer::{Buffer, try_vec};
 use crate::chain::{Chain, cut_groups, page_bytes, pages_in, source_changed};
+use crate::copy::copy_to_payload;
 use crate::digest::{Digest, same};
 use crate::error::{AtlasError, Result, check_range};
 use crate::geometry::{GROUP_SIZE, TILE_BYTES, to_u64, to_usize};
@@ -397,7 +398,7 @@ impl Batch<'_> {
         if let [want] = &work.wants[..]
             && want.pages == (0..pages_in(len))
         {
-            let mut cutter = Cutter::Whole;
+            let mut cutter = Cutter::Whole { scratch };
             return work
                 .wants
                 .into_iter()
@@ -503,8 +504,8 @@ impl TreeProofs<'_> {
 
 /// The three ways to get checked bytes of a tile.
 enum Cutter<'c> {
-    /// Read into the payload and hashed there.
-    Whole,
+    /// The whole tile, copied and hashed in one go.
+    Whole { scratch: &'c mut Scratch },
     /// Group by group, each checked against the chain.
     Groups { chain: &'c Chain, scratch: &'c mut Scratch },
     /// Out of a copy of the tile that was hashed.
@@ -528,16 +529,18 @@ impl Cutter<'_> {
         };
         let digests = &batch.state.config.digests;
         let (pages, residue) = match self {
-            Cutter::Whole => {
-                at.tile.read(0, out)?;
-                let witness = digests.tile(out);
+            Cutter::Whole { scratch } => {
+                let copy = scratch.bytes(len)?;
+                at.tile.read(0, copy)?;
+                let witness = digests.tile(copy);
                 if at.tile.witness().is_none_or(|known| !same(known, &witness)) {
                     return Err(source_changed().at_range(at.offset, to_u64(len)));
                 }
+                copy_to_payload(copy, out);
                 (Vec::new(), at.tile.residue())
             }
             Cutter::Checked { chain, edges, bytes } => {
-                out.copy_from_slice(&bytes[within]);
+                copy_to_payload(&bytes[within], out);
                 (chain.prove(digests, len, edges, &want.pages)?, Residue::of(out))
             }
             Cutter::Groups { chain, scratch } => {

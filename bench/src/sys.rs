@@ -1,0 +1,78 @@
+//! The part of the C API that is measured.
+#![allow(non_camel_case_types)]
+
+use std::ffi::{c_char, c_int, c_void};
+
+pub enum Source {}
+pub enum Projection {}
+pub enum Shard {}
+pub enum Pool {}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Region {
+    pub offset: u64,
+    pub length: u64,
+}
+
+#[repr(C)]
+pub struct Operation {
+    pub struct_size: u32,
+    pub pool: *const Pool,
+    pub progress: Option<extern "C" fn(*const c_void, *mut c_void) -> u8>,
+    pub user_data: *mut c_void,
+    pub memory_limit: u64,
+}
+
+#[repr(C)]
+pub struct ExtractOptions {
+    pub struct_size: u32,
+    pub strategy: u32,
+    pub max_threads: u32,
+    pub chunk_size: u32,
+}
+
+unsafe extern "C" {
+    pub fn atlas_last_error_message() -> *const c_char;
+    pub fn atlas_operation_init(operation: *mut Operation);
+    pub fn atlas_pool_create(threads: u32, out: *mut *mut Pool) -> c_int;
+    pub fn atlas_source_borrow(
+        data: *const c_void,
+        size: usize,
+        release: *const c_void,
+        user_data: *mut c_void,
+        out: *mut *mut Source,
+    ) -> c_int;
+    pub fn atlas_source_open_file(path: *const c_char, io: u32, out: *mut *mut Source) -> c_int;
+    pub fn atlas_source_destroy(source: *mut Source);
+    pub fn atlas_projection_create(
+        kind: u32,
+        source: *const Source,
+        options: *const c_void,
+        operation: *const Operation,
+        out: *mut *mut Projection,
+    ) -> c_int;
+    pub fn atlas_projection_root(
+        projection: *const Projection,
+        operation: *const Operation,
+        root: *mut u8,
+    ) -> c_int;
+    pub fn atlas_projection_destroy(projection: *mut Projection);
+    pub fn atlas_extract_options_init(options: *mut ExtractOptions);
+    pub fn atlas_shard_extract(
+        projection: *const Projection,
+        region: *const Region,
+        operation: *const Operation,
+        out: *mut *mut Shard,
+    ) -> c_int;
+    pub fn atlas_shard_extract_batch(
+        projection: *const Projection,
+        regions: *const Region,
+        count: usize,
+        options: *const ExtractOptions,
+        operation: *const Operation,
+        out: *mut *mut Shard,
+    ) -> c_int;
+    pub fn atlas_shard_verify(shard: *const Shard, options: *const c_void, operation: *const Operation) -> c_int;
+    pub fn atlas_shard_destroy(shard: *mut Shard);
+}
