@@ -1,0 +1,56 @@
+//! Every LINEAR case of the golden roots, through the public API.
+
+use atlas_manifold::{AtlasProjection, Operation, ProjectionOptions, ProjectionType, Source};
+use serde_json::Value;
+
+/// The first `size` bytes of the SplitMix64 stream of `seed`.
+fn split_mix(seed: u64, size: usize) -> Vec<u8> {
+    let mut state = seed;
+    let mut bytes = Vec::with_capacity(size + 8);
+    while bytes.len() < size {
+        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        bytes.extend_from_slice(&(z ^ (z >> 31)).to_le_bytes());
+    }
+    bytes.truncate(size);
+    bytes
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn every_linear_case_has_its_residue_witnesses_and_root() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/root/roots.json");
+    let file: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let key_text = file["key"].as_str().unwrap();
+    let key: Vec<u8> =
+        (0..32).map(|i| u8::from_str_radix(&key_text[i * 2..i * 2 + 2], 16).unwrap()).collect();
+    let mut cases = 0;
+    for case in file["cases"].as_array().unwrap().iter().filter(|case| case["type"] == "LINEAR") {
+        let name = case["name"].as_str().unwrap();
+        let size = usize::try_from(case["size"].as_u64().unwrap()).unwrap();
+        let bytes = split_mix(case["seed"].as_u64().unwrap(), size);
+        let mut options = ProjectionOptions::new();
+        if case["keyed"].as_bool().unwrap() {
+            options = options.with_key(key[..].try_into().unwrap());
+        }
+        for mut operation in [Operation::new(), Operation::sequential()] {
+            let source = Source::copy(&bytes).unwrap();
+            let projection =
+                AtlasProjection::create(ProjectionType::Linear, &source, &options, &mut operation).unwrap();
+            assert_eq!(u64::from(projection.info().residue.value()), case["residue"], "{name}");
+            let witnesses = case["tile_witnesses"].as_array().unwrap();
+            assert_eq!(projection.info().tile_count, witnesses.len() as u64, "{name}");
+            for (tile, witness) in (0..).zip(witnesses) {
+                assert_eq!(hex(&projection.tile(tile).unwrap().witness), *witness, "{name}, tile {tile}");
+            }
+            assert_eq!(hex(&projection.root(&mut operation).unwrap()), case["root"], "{name}");
+        }
+        cases += 1;
+    }
+    assert_eq!(cases, 9);
+}
