@@ -1,4 +1,56 @@
-//! Large byte domains as verifiable tiles, shards that travel alone, and exact incremental states.
+//! Large byte domains as verifiable tiles, shards that travel alone, and exact reconstruction.
+//!
+//! A *domain* (memory, a file bigger than memory, a callback) is projected into tiles of at most
+//! 1 MiB, each with its conservation residue (the sum of its bytes mod 96) and its witness (BLAKE3),
+//! under one root. *Shards* are regions of it that verify alone against the root and rebuild the
+//! domain byte for byte. The bytes themselves are never changed.
+//!
+//! ```
+//! use atlas_manifold::{
+//!     AtlasBoundaryRegion, AtlasProjection, AtlasReconstruction, Operation, ReconstructionOptions, Source,
+//! };
+//!
+//! # fn main() -> atlas_manifold::Result<()> {
+//! let data: Vec<u8> = (0..3_000_000u32).map(|i| (i % 251) as u8).collect();
+//! let projection = AtlasProjection::linear(&Source::copy(&data)?)?;
+//! let root = projection.root(&mut Operation::new())?;
+//!
+//! let regions: Vec<AtlasBoundaryRegion> =
+//!     (0..3).map(|i| AtlasBoundaryRegion::new(i * 1_000_000, 1_000_000)).collect();
+//! let shards = projection.extract_shards_parallel(&regions)?;
+//! # #[cfg(feature = "parallel")] {
+//! let pool = rayon::ThreadPoolBuilder::new().num_threads(4).build().expect("four threads");
+//! let shards = projection.extract_shards_parallel_with_pool(&regions, &pool)?;
+//! # let _ = shards; }
+//!
+//! let mut rebuilt = AtlasReconstruction::new(&ReconstructionOptions::new().with_root(root))?;
+//! for shard in shards.iter().rev() {
+//!     rebuilt.add(shard, &mut Operation::new())?;
+//! }
+//! let rebuilt = rebuilt.finish(&mut Operation::new())?;
+//! let mut bytes = vec![0; data.len()];
+//! rebuilt.read(0, &mut bytes)?;
+//! assert_eq!(bytes, data);
+//! # Ok(()) }
+//! ```
+//!
+//! Residue and witness do different jobs. The residue is additive, which makes it cheap to keep
+//! through every change; it misses one in 96 random corruptions. What shows integrity is the
+//! witness: nothing false passes it.
+//!
+//! # Layers
+//!
+//! `src/ffi` is the C boundary and knows of no algorithm; the modules beside it know nothing of C.
+//! [`layer2`](Residue) in C does the sums. docs/design.md has the definitions that must match bit for
+//! bit, docs/format.md the bytes of a serialised shard.
+//!
+//! # Features
+//!
+//! | feature | what it brings | without it |
+//! |---|---|---|
+//! | `std` | the library | required |
+//! | `parallel` | worker threads (rayon) | everything runs on the calling thread |
+//! | `streaming` | mapped files (memmap2) | mapping is UNSUPPORTED |
 
 #![cfg_attr(test, allow(clippy::cast_possible_truncation, reason = "test data are small numbers"))]
 
@@ -17,6 +69,11 @@ mod merkle;
 mod operation;
 mod pool;
 mod projection;
+#[cfg_attr(
+    not(test),
+    allow(dead_code, unused_imports, reason = "the exact transform; no projection type uses it yet")
+)]
+mod r96;
 mod reconstruction;
 mod shape;
 mod shard;

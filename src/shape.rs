@@ -215,13 +215,13 @@ mod tests {
             let sums: Vec<u64> = (0..n).map(|i| i + 1).collect();
             let levels = levels(sums.clone(), |place, l, r| {
                 let under = place.leaves(n);
-                assert_eq!(l + r, (under.start + 1..=under.end).sum());
+                assert_eq!(l + r, (under.start + 1..=under.end).sum::<u64>());
                 l + r
             });
             for (level, nodes) in levels.iter().enumerate() {
                 for (index, node) in nodes.iter().enumerate() {
                     let under = Place { level: level as u32, index: index as u64 }.leaves(n);
-                    assert_eq!(*node, (under.start + 1..=under.end).sum());
+                    assert_eq!(*node, (under.start + 1..=under.end).sum::<u64>());
                 }
             }
             assert_eq!(levels.last().unwrap().len(), 1);

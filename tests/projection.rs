@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 fn data(len: usize) -> Vec<u8> {
-    (0..len).map(|i| u8::try_from((i * 29 + i / 4_099) % 256).unwrap()).collect()
+    (0..len).map(|i| (i * 29 + i / 4_099).to_le_bytes()[0]).collect()
 }
 
 /// Zeros with the tile's number at its start: large without memory.

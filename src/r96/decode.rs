@@ -1,0 +1,330 @@
+//! Resonance classes to bytes, from any K or more of them.
+//!
+//! For each of the 128 columns the transform without its rows and twist is a polynomial p of degree
+//! below K, and class r knows p(ζ^r). With all 96 at hand p is the inverse transform. With some
+//! missing, let E be the set of missing classes and Λ(z) the product of (z - ζ^r) over E:
+//!
+//! ```text
+//! N = p · Λ                     known everywhere: p(ζ^r) Λ(ζ^r) where there is a class, 0 in E
+//! coefficients of N             one inverse transform, as its degree is below 96
+//! N' = p' · Λ + p · Λ'          so N'(ζ^r) = p(ζ^r) Λ'(ζ^r) in E
+//! p(ζ^r) = ζ^r N'(ζ^r) / (ζ^r Λ'(ζ^r))     z N' = sum of q N_q z^q: one forward transform
+//! coefficients of p             one inverse transform
+//! ```
+//!
+//! Nothing here grows with the square of the number of missing classes, and only 192 factors depend
+//! on which are missing: `Erasure` has them, once for all blocks.
+//!
+//! All the classes given take part. With n of them the polynomial found has degree below n, and it
+//! is the right one exactly if its coefficients K .. n are zero: so the surplus checks the result.
+
+#![forbid(unsafe_code)]
+
+use super::field::{self, Factor, P};
+use super::lanes::{Job, Kernel, LANE_BYTES, Lanes, SYMBOL_BYTES};
+use super::pack::{SYMBOL_MAX, first_bad_field};
+use super::transform::{self, COLUMNS, TWISTS};
+use super::{
+    CLASS_BLOCK_BYTES, CLASSES, COEFFICIENTS_PER_CLASS, ClassList, DecodeError, ParameterError, WORDS,
+    block_bytes, block_count, check_data_classes,
+};
+
+/// Rebuilds bytes from the payloads of K or more classes.
+#[derive(Clone, Debug)]
+pub(crate) struct Decoder {
+    k: usize,
+    classes: ClassList,
+    erasure: Option<Erasure>,
+    kernel: Kernel,
+}
+
+impl Decoder {
+    /// A decoder for blocks of `k` rows that takes the payloads of `classes`, in that order.
+    pub(crate) fn new(k: usize, classes: &[u8]) -> Result<Self, ParameterError> {
+        let k = check_data_classes(k)?;
+        let classes = ClassList::new(classes)?;
+        let have = classes.as_slice().len();
+        if have < k {
+            return Err(ParameterError::TooFewClasses { have, needed: k });
+        }
+        let erasure = (have < CLASSES).then(|| Erasure::new(classes.as_slice()));
+        Ok(Self { k, classes, erasure, kernel: Kernel::detect() })
+    }
+
+    /// The same decoder on lanes of the tests' choice.
+    #[cfg(test)]
+    pub(super) fn on(mut self, kernel: Kernel) -> Self {
+        self.kernel = kernel;
+        self
+    }
+
+    /// The classes, in the order of their payloads.
+    pub(crate) fn classes(&self) -> &[u8] {
+        self.classes.as_slice()
+    }
+
+    /// Fills `bytes`, a tile or a slice of one as `Encoder::encode` takes it, from the payload of
+    /// each class. After an error the contents of `bytes` are unspecified.
+    ///
+    /// The error is that of the first block that has one. Within it a bad field comes first, by
+    /// the order of the classes, then inconsistency, then the first bad symbol, then padding.
+    pub(crate) fn decode(&self, payloads: &[&[u8]], bytes: &mut [u8]) -> Result<(), DecodeError> {
+        let classes = self.classes();
+        if payloads.len() != classes.len() {
+            return Err(DecodeError::Payloads { expected: classes.len(), actual: payloads.len() });
+        }
+        let expected = block_count(bytes.len(), self.k) * CLASS_BLOCK_BYTES;
+        for (&class, payload) in classes.iter().zip(payloads) {
+            if payload.len() != expected {
+                return Err(DecodeError::Length { class, expected, actual: payload.len() });
+            }
+        }
+        let erasure = self.erasure.as_ref();
+        self.kernel.run(DecodeJob { k: self.k, classes, erasure, payloads, bytes })
+    }
+}
+
+/// What depends on which classes are missing.
+#[derive(Clone, Debug)]
+pub(super) struct Erasure {
+    /// Λ(ζ^r), and so 0 for a missing class.
+    locator: [Factor; CLASSES],
+    /// The missing classes with 1 / (96 ζ^r Λ'(ζ^r)).
+    missing: Vec<(usize, Factor)>,
+}
+
+impl Erasure {
+    pub(super) fn new(classes: &[u8]) -> Self {
+        let zeta: [u32; CLASSES] = core::array::from_fn(|r| field::root(128 * r));
+        let mut have = [false; CLASSES];
+        classes.iter().for_each(|&class| have[usize::from(class)] = true);
+        // The product over the missing classes but `r` itself: Λ(ζ^r), or Λ'(ζ^r) for a missing r.
+        let product = |r: usize| {
+            (0..CLASSES)
+                .filter(|&e| !have[e] && e != r)
+                .fold(1, |product, e| field::mul(product, field::difference(zeta[r], zeta[e])))
+        };
+        let locator = core::array::from_fn(|r| Factor::new(if have[r] { product(r) } else { 0 }));
+        let missing = (0..CLASSES)
+            .filter(|&r| !have[r])
+            .map(|r| {
+                let denominator = field::mul(field::mul(96, zeta[r]), product(r));
+                (r, Factor::new(field::inverse(denominator)))
+            })
+            .collect();
+        Self { locator, missing }
+    }
+}
+
+/// The factor q of coefficient number q in a derivative.
+const DERIVATIVE: [Factor; CLASSES] = {
+    let mut factors = [Factor::new(0); CLASSES];
+    let mut q = 0;
+    while q < CLASSES {
+        #[expect(clippy::cast_possible_truncation, reason = "q is below 96")]
+        let factor = Factor::new(q as u32);
+        factors[q] = factor;
+        q += 1;
+    }
+    factors
+};
+
+/// -i mod n, where the forward transform of n points has coefficient i of the inverse.
+#[inline(always)]
+const fn negated(i: usize, n: usize) -> usize {
+    (n - i) % n
+}
+
+/// Decodes all the blocks.
+pub(super) struct DecodeJob<'a> {
+    pub(super) k: usize,
+    pub(super) classes: &'a [u8],
+    pub(super) erasure: Option<&'a Erasure>,
+    pub(super) payloads: &'a [&'a [u8]],
+    pub(super) bytes: &'a mut [u8],
+}
+
+impl Job for DecodeJob<'_> {
+    type Output = Result<(), DecodeError>;
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, l: L) -> Self::Output {
+        let Self { k, classes, erasure, payloads, bytes } = self;
+        let mut grid = vec![[l.splat(0); COEFFICIENTS_PER_CLASS]; classes.len().div_ceil(16)];
+        let mut words = [l.splat(0); WORDS];
+        let mut columns = Columns::new(l);
+        let mut padded = Vec::new();
+        for (block, bytes) in bytes.chunks_mut(block_bytes(k)).enumerate() {
+            for (group, x) in grid.iter_mut().enumerate() {
+                let end = payloads.len().min(16 * group + 16);
+                if !unpack_rows(l, &payloads[16 * group..end], block, &mut words, x) {
+                    return Err(field_error(classes, payloads, block));
+                }
+                transform::rows(l, x);
+            }
+            let whole = bytes.len() == block_bytes(k);
+            let target = if whole {
+                &mut *bytes
+            } else {
+                padded.resize(block_bytes(k), 0);
+                &mut padded[..]
+            };
+            columns.interpolate(l, classes, erasure, &grid);
+            let (symbols, _) = target.as_chunks_mut::<SYMBOL_BYTES>();
+            store_symbols(l, &columns.x, classes.len(), block, symbols)?;
+            if !whole {
+                let (kept, padding) = padded.split_at(bytes.len());
+                if padding.iter().any(|&byte| byte != 0) {
+                    return Err(DecodeError::Padding { block });
+                }
+                bytes.copy_from_slice(kept);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Unpacks one block of up to sixteen classes, the classes in the lanes, by way of `words`. False if
+/// a field is no residue.
+#[inline(always)]
+pub(super) fn unpack_rows<L: Lanes>(
+    l: L,
+    payloads: &[&[u8]],
+    block: usize,
+    words: &mut [L::V; WORDS],
+    x: &mut [L::V; COEFFICIENTS_PER_CLASS],
+) -> bool {
+    let mut rows = [l.splat(0); 16];
+    for (tile, words) in words.as_chunks_mut::<16>().0.iter_mut().enumerate() {
+        for (row, payload) in rows.iter_mut().zip(payloads) {
+            *row = l.load_words(&payload.as_chunks::<LANE_BYTES>().0[7 * block + tile]);
+        }
+        l.transpose(&rows, words);
+    }
+    let mut largest = l.splat(0);
+    for (seven, eight) in words.as_chunks::<7>().0.iter().zip(x.as_chunks_mut::<8>().0) {
+        let fields = l.unpack_fields(*seven);
+        for j in 0..8 {
+            largest = l.max(largest, fields[j]);
+            eight[j] = l.reduce(fields[j]);
+        }
+    }
+    l.lanes(largest).iter().all(|&field| field.cast_unsigned() < P)
+}
+
+/// The columns of a block, sixteen together, and room for the way to them.
+pub(super) struct Columns<V> {
+    /// Numbers congruent to the symbols, those of row q at -q mod 96.
+    pub(super) x: Vec<[V; CLASSES]>,
+    product: [V; CLASSES],
+    derivative: [V; CLASSES],
+    thirds: transform::Thirds<V>,
+}
+
+impl<V: Copy> Columns<V> {
+    #[inline(always)]
+    pub(super) fn new<L: Lanes<V = V>>(l: L) -> Self {
+        let zero = l.splat(0);
+        Self {
+            x: vec![[zero; CLASSES]; COLUMNS],
+            product: [zero; CLASSES],
+            derivative: [zero; CLASSES],
+            thirds: [[zero; 32]; 3],
+        }
+    }
+
+    /// Finds the columns from the rows of the classes.
+    #[inline(always)]
+    pub(super) fn interpolate<L: Lanes<V = V>>(
+        &mut self,
+        l: L,
+        classes: &[u8],
+        erasure: Option<&Erasure>,
+        grid: &[[V; COEFFICIENTS_PER_CLASS]],
+    ) {
+        let Self { x, product, derivative, thirds } = self;
+        let mut rows = [l.splat(0); 16];
+        let mut columns = rows;
+        for (column, (x, twists)) in x.iter_mut().zip(&TWISTS.inverse).enumerate() {
+            for (classes, group) in classes.chunks(16).zip(grid) {
+                for (s, row) in rows.iter_mut().enumerate() {
+                    let j = negated(16 * column + s, COEFFICIENTS_PER_CLASS);
+                    *row = group[transform::row_slot(j)];
+                }
+                l.transpose(&rows, &mut columns);
+                for (&class, &values) in classes.iter().zip(&columns) {
+                    let r = usize::from(class);
+                    x[r] = l.mul(values, l.factors(&twists[r]));
+                }
+            }
+            if let Some(erasure) = erasure {
+                // What x holds for a missing class, from the block before, is multiplied by 0.
+                for (r, value) in product.iter_mut().enumerate() {
+                    *value = l.mul(x[r], l.factor(erasure.locator[r]));
+                }
+                transform::columns(l, product, thirds);
+                for (q, value) in derivative.iter_mut().enumerate() {
+                    *value = l.mul(product[negated(q, CLASSES)], l.factor(DERIVATIVE[q]));
+                }
+                transform::columns(l, derivative, thirds);
+                for &(r, factor) in &erasure.missing {
+                    x[r] = l.mul(derivative[r], l.factor(factor));
+                }
+            }
+            transform::columns(l, x, thirds);
+        }
+    }
+}
+
+/// Packs the symbols of a block and looks at all that must hold: of `have` classes, the rows from
+/// K on are zero, and the others hold symbols.
+#[inline(always)]
+fn store_symbols<L: Lanes>(
+    l: L,
+    x: &[[L::V; CLASSES]],
+    have: usize,
+    block: usize,
+    symbols: &mut [[u8; SYMBOL_BYTES]],
+) -> Result<(), DecodeError> {
+    let (rows, _) = symbols.as_chunks_mut::<COLUMNS>();
+    let mut surplus = l.splat(0);
+    for q in rows.len()..have {
+        for x in x {
+            surplus = l.or(surplus, l.canonical(x[negated(q, CLASSES)]));
+        }
+    }
+    if l.lanes(surplus).iter().any(|&bits| bits != 0) {
+        return Err(DecodeError::Inconsistent { block });
+    }
+    let mut bits = l.splat(0);
+    for (q, row) in rows.iter_mut().enumerate() {
+        for (x, bytes) in x.iter().zip(row) {
+            let symbols = l.canonical(x[negated(q, CLASSES)]);
+            bits = l.or(bits, symbols);
+            l.store_symbols(symbols, bytes);
+        }
+    }
+    if l.lanes(bits).iter().any(|&bits| bits.cast_unsigned() > SYMBOL_MAX) {
+        for index in 0..rows.len() * COEFFICIENTS_PER_CLASS {
+            let (q, s) = (index / COEFFICIENTS_PER_CLASS, index % COEFFICIENTS_PER_CLASS);
+            let symbols = l.lanes(l.canonical(x[s / 16][negated(q, CLASSES)]));
+            let value = symbols[s % 16].cast_unsigned();
+            if value > SYMBOL_MAX {
+                return Err(DecodeError::Symbol { block, index, value });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The first bad field of a block that has one.
+#[cold]
+fn field_error(classes: &[u8], payloads: &[&[u8]], block: usize) -> DecodeError {
+    let at = block * CLASS_BLOCK_BYTES;
+    for (&class, payload) in classes.iter().zip(payloads) {
+        if let Some((index, value)) = first_bad_field(&payload[at..at + CLASS_BLOCK_BYTES]) {
+            return DecodeError::Field { class, block, index, value };
+        }
+    }
+    unreachable!("the lanes saw a field above 12288 that is not there")
+}

@@ -1,0 +1,169 @@
+//! Bytes to resonance classes.
+
+#![forbid(unsafe_code)]
+
+use super::lanes::{Job, Kernel, LANE_BYTES, Lanes, SYMBOL_BYTES};
+use super::transform::{self, COLUMNS, TWISTS, Twists};
+use super::{
+    CLASS_BLOCK_BYTES, CLASSES, COEFFICIENTS_PER_CLASS, ClassList, ParameterError, WORDS, block_bytes,
+    block_count, check_data_classes,
+};
+
+/// Computes the packed coefficients of some or all classes.
+#[derive(Clone, Debug)]
+pub(crate) struct Encoder {
+    k: usize,
+    classes: ClassList,
+    kernel: Kernel,
+}
+
+impl Encoder {
+    /// An encoder of all 96 classes, for blocks of `k` rows of 128 symbols.
+    pub(crate) fn new(k: usize) -> Result<Self, ParameterError> {
+        Ok(Self { k: check_data_classes(k)?, classes: ClassList::all(), kernel: Kernel::detect() })
+    }
+
+    /// An encoder of `classes` alone, in that order. Per block it costs the columns of all classes
+    /// and the rows of these, sixteen at a time.
+    pub(crate) fn for_classes(k: usize, classes: &[u8]) -> Result<Self, ParameterError> {
+        let k = check_data_classes(k)?;
+        Ok(Self { k, classes: ClassList::new(classes)?, kernel: Kernel::detect() })
+    }
+
+    /// The same encoder on lanes of the tests' choice.
+    #[cfg(test)]
+    pub(super) fn on(mut self, kernel: Kernel) -> Self {
+        self.kernel = kernel;
+        self
+    }
+
+    /// The classes, in the order of their payloads.
+    pub(crate) fn classes(&self) -> &[u8] {
+        self.classes.as_slice()
+    }
+
+    /// Bytes of one class's payload for `len` bytes of a tile.
+    pub(crate) fn payload_bytes(&self, len: usize) -> usize {
+        block_count(len, self.k) * CLASS_BLOCK_BYTES
+    }
+
+    /// Writes the payloads of all the classes for `bytes`, one class after the other, each with its
+    /// 224 bytes of every block.
+    ///
+    /// `bytes` is a tile, or a part of one that begins at a block and ends at a block or the tile's
+    /// end: what is missing of the last block counts as zeros. So a tile of many blocks can be done
+    /// in slices, and a class's payload is the concatenation of what the slices give.
+    ///
+    /// # Panics
+    ///
+    /// Unless `payloads` has `payload_bytes(bytes.len())` bytes for each class.
+    pub(crate) fn encode(&self, bytes: &[u8], payloads: &mut [u8]) {
+        let expected = self.payload_bytes(bytes.len()) * self.classes().len();
+        assert_eq!(payloads.len(), expected, "payloads of {} bytes", bytes.len());
+        self.kernel.run(EncodeJob { k: self.k, classes: self.classes(), bytes, payloads });
+    }
+}
+
+/// Encodes all the blocks.
+pub(super) struct EncodeJob<'a> {
+    pub(super) k: usize,
+    pub(super) classes: &'a [u8],
+    pub(super) bytes: &'a [u8],
+    pub(super) payloads: &'a mut [u8],
+}
+
+impl Job for EncodeJob<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, l: L) {
+        let twists = &*TWISTS;
+        let class_words = 7 * block_count(self.bytes.len(), self.k);
+        let (payloads, _) = self.payloads.as_chunks_mut::<LANE_BYTES>();
+        let groups = self.classes.len().div_ceil(16);
+        let mut grid = vec![[l.splat(0); COEFFICIENTS_PER_CLASS]; groups];
+        let mut columns = Columns::new(l);
+        let mut words = [l.splat(0); WORDS];
+        let mut padded = Vec::new();
+        for (block, bytes) in self.bytes.chunks(block_bytes(self.k)).enumerate() {
+            let bytes = if bytes.len() < block_bytes(self.k) {
+                padded.extend_from_slice(bytes);
+                padded.resize(block_bytes(self.k), 0);
+                &padded
+            } else {
+                bytes
+            };
+            let (symbols, _) = bytes.as_chunks::<SYMBOL_BYTES>();
+            columns.transform(l, twists, symbols, self.classes, &mut grid);
+            for (group, x) in grid.iter_mut().enumerate() {
+                transform::rows(l, x);
+                pack_rows(l, x, &mut words);
+                let mine = &mut payloads[16 * group * class_words..];
+                for (tile, rows) in words.as_chunks::<16>().0.iter().enumerate() {
+                    let mut lanes = *rows;
+                    l.transpose(rows, &mut lanes);
+                    for (payload, &lane) in mine.chunks_exact_mut(class_words).zip(&lanes) {
+                        l.store_words(lane, &mut payload[7 * block + tile]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Room for the columns of a block, sixteen together.
+struct Columns<V> {
+    x: Vec<[V; CLASSES]>,
+    thirds: transform::Thirds<V>,
+}
+
+impl<V: Copy> Columns<V> {
+    #[inline(always)]
+    fn new<L: Lanes<V = V>>(l: L) -> Self {
+        Self { x: vec![[l.splat(0); CLASSES]; COLUMNS], thirds: [[l.splat(0); 32]; 3] }
+    }
+
+    /// Unpacks a block, transforms its columns, twists, and leaves the classes in the lanes.
+    #[inline(always)]
+    fn transform<L: Lanes<V = V>>(
+        &mut self,
+        l: L,
+        twists: &Twists,
+        symbols: &[[u8; SYMBOL_BYTES]],
+        classes: &[u8],
+        grid: &mut [[V; COEFFICIENTS_PER_CLASS]],
+    ) {
+        let (symbols, _) = symbols.as_chunks::<COLUMNS>();
+        for (q, row) in symbols.iter().enumerate() {
+            for (x, bytes) in self.x.iter_mut().zip(row) {
+                x[q] = l.load_symbols(bytes);
+            }
+        }
+        for (column, (x, twists)) in self.x.iter_mut().zip(&twists.forward).enumerate() {
+            for x in x.iter_mut().skip(symbols.len()) {
+                *x = l.splat(0);
+            }
+            transform::columns(l, x, &mut self.thirds);
+            let mut rows = [l.splat(0); 16];
+            for (classes, group) in classes.chunks(16).zip(grid.iter_mut()) {
+                for (row, &class) in rows.iter_mut().zip(classes) {
+                    let r = usize::from(class);
+                    *row = l.mul(x[r], l.factors(&twists[r]));
+                }
+                l.transpose(&rows, &mut group.as_chunks_mut::<16>().0[column]);
+            }
+        }
+    }
+}
+
+/// The 128 coefficients of sixteen classes as words, still in the lanes.
+#[inline(always)]
+fn pack_rows<L: Lanes>(l: L, x: &[L::V; COEFFICIENTS_PER_CLASS], words: &mut [L::V; WORDS]) {
+    for (eight, seven) in words.as_chunks_mut::<7>().0.iter_mut().enumerate() {
+        let mut fields = [x[0]; 8];
+        for (j, field) in fields.iter_mut().enumerate() {
+            *field = l.canonical(x[transform::row_slot(8 * eight + j)]);
+        }
+        *seven = l.pack_fields(fields);
+    }
+}

@@ -1,0 +1,213 @@
+//! R96_FOURIER: an exact Fourier transform whose 96 parts are a Reed–Solomon code.
+//!
+//! 12289 = 96 · 128 + 1 is prime, so the integers modulo 12289 have a Fourier transform of length
+//! 12,288 without rounding. A tile's bytes, read as 13-bit symbols, are cut into blocks of K · 128
+//! of them, and the spectrum of a block is dealt out to 96 classes:
+//!
+//! ```text
+//! for each block f of K·128 symbols, least significant bit first, the last one padded with zeros:
+//!     for k in 0..12288:  F[k] = sum over m of f[m] · 11^(k m)  mod 12289
+//!     for r in 0..96:     payload of class r += F[r], F[r + 96], …, F[r + 96·127], 14 bits each
+//! ```
+//!
+//! For fixed s < 128 the symbols f[s], f[128 + s], … are the coefficients of a polynomial of degree
+//! below K, and class r holds, disguised by a transform of its own 128 numbers, the values of these
+//! 128 polynomials at the r-th 96th root of unity. A polynomial of degree below K is known from any
+//! K of its values: so **any K classes rebuild the block**, and more than K check it.
+//!
+//! The real code does not follow the definition, at 12,288 products a coefficient, but splits the
+//! transform as 96 × 128 (`transform`) over sixteen 16-bit lanes (`lanes`) with Montgomery products
+//! and sums that are reduced only where they must be (`field`). All machines give the same bits.
+//!
+//! The names of the parts: `encode` and `decode` walk over the blocks, `pack` has the bit formats.
+
+#![allow(clippy::needless_range_loop, reason = "indices are exponents here, not just places")]
+
+mod decode;
+mod encode;
+mod field;
+mod lanes;
+mod pack;
+mod transform;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use decode::Decoder;
+pub(crate) use encode::Encoder;
+
+use std::fmt;
+
+/// Resonance classes.
+pub(crate) const CLASSES: usize = 96;
+
+/// Coefficients of a block in one class.
+pub(crate) const COEFFICIENTS_PER_CLASS: usize = 128;
+
+/// Bytes of a block in one class: 128 coefficients of 14 bits.
+pub(crate) const CLASS_BLOCK_BYTES: usize = 224;
+
+/// Words of sixteen bits in those bytes.
+const WORDS: usize = CLASS_BLOCK_BYTES / 2;
+
+/// Bytes of a block for K = `k`: 128 k symbols of 13 bits.
+pub(crate) const fn block_bytes(k: usize) -> usize {
+    208 * k
+}
+
+/// Blocks in a tile of `len` bytes for K = `k`, which must not be 0.
+pub(crate) const fn block_count(len: usize, k: usize) -> usize {
+    len.div_ceil(block_bytes(k))
+}
+
+/// Why there is no encoder or decoder for what was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ParameterError {
+    /// K is not 1..=96.
+    DataClasses {
+        /// K.
+        k: usize,
+    },
+    /// There is no such class.
+    Class {
+        /// The class, 96 or more.
+        class: u8,
+    },
+    /// A class is named twice.
+    Duplicate {
+        /// The class.
+        class: u8,
+    },
+    /// Fewer than K classes rebuild nothing.
+    TooFewClasses {
+        /// The classes at hand.
+        have: usize,
+        /// K.
+        needed: usize,
+    },
+}
+
+impl fmt::Display for ParameterError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DataClasses { k } => write!(f, "r96_data_classes {k} is outside 1..=96"),
+            Self::Class { class } => write!(f, "class {class} is outside 0..=95"),
+            Self::Duplicate { class } => write!(f, "class {class} is named twice"),
+            Self::TooFewClasses { have, needed } => {
+                write!(f, "{have} of {needed} needed classes are at hand")
+            }
+        }
+    }
+}
+
+impl std::error::Error for ParameterError {}
+
+/// What is wrong with payloads. Blocks count from the beginning of the payloads given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub(crate) enum DecodeError {
+    /// There is not one payload for each class.
+    Payloads {
+        /// The classes of the decoder.
+        expected: usize,
+        /// The payloads given.
+        actual: usize,
+    },
+    /// A payload has the wrong length for the bytes asked for.
+    Length {
+        /// Its class.
+        class: u8,
+        /// 224 bytes a block.
+        expected: usize,
+        /// What it has.
+        actual: usize,
+    },
+    /// A 14-bit field is above 12288.
+    Field {
+        /// Its class.
+        class: u8,
+        /// Its block.
+        block: usize,
+        /// Its index in the block, 0..=127.
+        index: usize,
+        /// What it says.
+        value: u16,
+    },
+    /// The classes are not one codeword: those beyond K contradict the others.
+    Inconsistent {
+        /// The block.
+        block: usize,
+    },
+    /// A symbol of the block rebuilt is above 8191.
+    Symbol {
+        /// The block.
+        block: usize,
+        /// The symbol's number in the block.
+        index: usize,
+        /// The number rebuilt.
+        value: u16,
+    },
+    /// A bit after the tile's end is not zero.
+    Padding {
+        /// The last block.
+        block: usize,
+    },
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Payloads { expected, actual } => {
+                write!(f, "{actual} payloads for {expected} classes")
+            }
+            Self::Length { class, expected, actual } => {
+                write!(f, "payload of class {class} has {actual} bytes instead of {expected}")
+            }
+            Self::Field { class, block, index, value } => {
+                write!(f, "coefficient {index} of class {class} in block {block} is {value}, above 12288")
+            }
+            Self::Inconsistent { block } => {
+                write!(f, "the classes of block {block} contradict each other")
+            }
+            Self::Symbol { block, index, value } => {
+                write!(f, "symbol {index} of block {block} is {value}, above 8191")
+            }
+            Self::Padding { block } => {
+                write!(f, "padding of block {block} is not zero")
+            }
+        }
+    }
+}
+
+impl std::error::Error for DecodeError {}
+
+/// `k`, if it can be K.
+fn check_data_classes(k: usize) -> Result<usize, ParameterError> {
+    if (1..=CLASSES).contains(&k) { Ok(k) } else { Err(ParameterError::DataClasses { k }) }
+}
+
+/// Different classes in the order of their payloads.
+#[derive(Clone, Debug)]
+struct ClassList(Vec<u8>);
+
+impl ClassList {
+    fn all() -> Self {
+        Self((0..=95).collect())
+    }
+
+    fn new(classes: &[u8]) -> Result<Self, ParameterError> {
+        let mut seen = [false; CLASSES];
+        for &class in classes {
+            match seen.get_mut(usize::from(class)) {
+                None => return Err(ParameterError::Class { class }),
+                Some(true) => return Err(ParameterError::Duplicate { class }),
+                Some(seen) => *seen = true,
+            }
+        }
+        Ok(Self(classes.to_vec()))
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        &self.0
+    }
+}

@@ -1,0 +1,230 @@
+//! The 12,288-point transform as 96 × 128.
+//!
+//! With symbol number m = 128 q + s and coefficient number k = r + 96 j, and with ζ = ω^128 and
+//! η = ω^96,
+//!
+//! ```text
+//! F[r + 96 j] = sum over s of η^(s j) · ω^(r s) · (sum over q of ζ^(q r) · f[128 q + s])
+//!               ------- rows, over s ----  twist   ------- columns, over q -------------
+//! ```
+//!
+//! The columns run with sixteen neighbouring s in the lanes, the rows with sixteen classes r: the
+//! twist in between is where vectors are transposed. So no butterfly ever mixes lanes.
+//!
+//! **Columns**: 96 = 3 · 32 with coprime parts, so the index maps q = 64 a + 33 b and
+//! r = 32 c + 3 d (mod 96) split it into transforms of 3 and 32 points without factors between them.
+//! 32 = 8 · 4 and **rows** 128 = 8 · 4 · 4 are split as Cooley and Tukey do, with factors.
+//!
+//! There is no second code for the inverse: sum over k of F[k] ω^(-mk) is the forward transform read
+//! at -m, and 1/12288 = -1. So the inverse takes the output index negated and has -ω^(-rs) as twist.
+//!
+//! # Why no sum overflows
+//!
+//! Numbers are congruent to what they stand for and only as small as they need be. Any lane times a
+//! factor is at most 9216 in size; `reduce` leaves 6828, 8194 or 9560 for numbers below 16384,
+//! 27307 and 32768 (`field`). With B for the largest input of a step:
+//!
+//! - `dft3`, B = 9560: a + b + c is 28680; a - c + w(b - c) at most 19120 + 7937.
+//! - `dft4`, B = 9560: a0 + a2 is 19120 and is reduced to 8194, so the sum of four is 27314, and a
+//!   difference with the turned one, 19120 + 7937, is less.
+//! - `dft8` takes its sums a[i] + a[i+4] and one difference through `reduce`: 2B = 19120 becomes
+//!   8194, so both halves are a `dft4` with B = 8194; the other three differences are multiplied.
+//!   Its result is below 8194 + 2 · 8194 = 24582, or for odd outputs 8194 + 7937 + 2 · 7937 = 32005.
+//! - every output of `dft8` and of the inner `dft4` is multiplied or reduced: at most 9216 or 9560.
+//! - symbols are at most 8191, fields are reduced to at most 6828, other inputs are products.
+//!
+//! The tests run all of this on intervals instead of numbers, where a sum that could overflow panics.
+
+#![forbid(unsafe_code)]
+
+use std::sync::LazyLock;
+
+use super::field::{self, Factor};
+use super::lanes::{FactorRow, Lanes};
+use super::{CLASSES, COEFFICIENTS_PER_CLASS};
+
+/// Vectors of sixteen lanes in 128 coefficients.
+pub(super) const COLUMNS: usize = COEFFICIENTS_PER_CLASS / 16;
+
+const ONE: Factor = Factor::new(1);
+/// ω^3072, a square root of -1.
+const FOURTH_ROOT: Factor = Factor::root(3072);
+/// Powers 1 and 3 of ω^1536; power 2 is `FOURTH_ROOT`.
+const EIGHTH_ROOT: Factor = Factor::root(1536);
+const EIGHTH_ROOT_CUBED: Factor = Factor::root(3 * 1536);
+/// ω^4096, a cube root of 1.
+const CUBE_ROOT: Factor = Factor::root(4096);
+
+/// The factors between the transforms of 8 and 4 points of a column: (ζ^3)^(b0 · d0).
+const COLUMN_FACTORS: [[Factor; 8]; 4] = products::<8, 4>(384);
+/// The factors between the transforms of 8 and 16 points of a row: η^(n · j0).
+const ROW_FACTORS: [[Factor; 8]; 16] = products::<8, 16>(96);
+/// The factors within the transform of 16 points of a row: (η^8)^(c · j1).
+const SIXTEENTHS: [[Factor; 4]; 4] = products::<4, 4>(768);
+
+/// ω^(step · i · j) for all i < I, j < J.
+const fn products<const I: usize, const J: usize>(step: usize) -> [[Factor; I]; J] {
+    let mut table = [[ONE; I]; J];
+    let mut j = 0;
+    while j < J {
+        let mut i = 0;
+        while i < I {
+            table[j][i] = Factor::root(step * i * j);
+            i += 1;
+        }
+        j += 1;
+    }
+    table
+}
+
+/// Where class r = 32 c + 3 d (mod 96) and symbol row q = 64 a + 33 b (mod 96) are found.
+const fn class_index(c: usize, d: usize) -> usize {
+    (32 * c + 3 * d) % CLASSES
+}
+
+const fn row_index(a: usize, b: usize) -> usize {
+    (64 * a + 33 * b) % CLASSES
+}
+
+/// The twist factors of sixteen s, by column and class r.
+type Twist = Vec<[FactorRow; CLASSES]>;
+
+/// The twist factors of all coefficients.
+pub(super) struct Twists {
+    /// ω^(r s).
+    pub(super) forward: Twist,
+    /// -ω^(-r s).
+    pub(super) inverse: Twist,
+}
+
+/// The one copy of the twists, 96 KiB, made when first used.
+pub(super) static TWISTS: LazyLock<Twists> = LazyLock::new(|| {
+    // The factor of class r and symbol s is first · step(r)^s.
+    let table = |first: u32, step: fn(usize) -> u32| {
+        let mut powers = [first; CLASSES];
+        (0..COLUMNS)
+            .map(|_| {
+                core::array::from_fn(|r| {
+                    let step = step(r);
+                    FactorRow::new(core::array::from_fn(|_| {
+                        let factor = Factor::new(powers[r]);
+                        powers[r] = field::mul(powers[r], step);
+                        factor
+                    }))
+                })
+            })
+            .collect()
+    };
+    Twists { forward: table(1, field::root), inverse: table(12_288, |r| field::inverse(field::root(r))) }
+});
+
+#[inline(always)]
+fn dft3<L: Lanes>(l: L, [a, b, c]: [L::V; 3]) -> [L::V; 3] {
+    // With w^2 = -1 - w one product is enough.
+    let turned = l.mul(l.sub(b, c), l.factor(CUBE_ROOT));
+    [l.add(l.add(a, b), c), l.add(l.sub(a, c), turned), l.sub(l.sub(a, b), turned)]
+}
+
+#[inline(always)]
+fn dft4<L: Lanes>(l: L, [a, b, c, d]: [L::V; 4]) -> [L::V; 4] {
+    let even = l.reduce(l.add(a, c));
+    let odd = l.add(b, d);
+    let difference = l.sub(a, c);
+    let turned = l.mul(l.sub(b, d), l.factor(FOURTH_ROOT));
+    [l.add(even, odd), l.add(difference, turned), l.sub(even, odd), l.sub(difference, turned)]
+}
+
+#[inline(always)]
+fn dft8<L: Lanes>(l: L, a: [L::V; 8]) -> [L::V; 8] {
+    let [e0, e1, e2, e3] = dft4(
+        l,
+        [
+            l.reduce(l.add(a[0], a[4])),
+            l.reduce(l.add(a[1], a[5])),
+            l.reduce(l.add(a[2], a[6])),
+            l.reduce(l.add(a[3], a[7])),
+        ],
+    );
+    let d = [
+        l.reduce(l.sub(a[0], a[4])),
+        l.mul(l.sub(a[1], a[5]), l.factor(EIGHTH_ROOT)),
+        l.mul(l.sub(a[2], a[6]), l.factor(FOURTH_ROOT)),
+        l.mul(l.sub(a[3], a[7]), l.factor(EIGHTH_ROOT_CUBED)),
+    ];
+    // As `dft4`, but its first sum stays within 8194 + 7937 and need not be reduced.
+    let (even, odd) = (l.add(d[0], d[2]), l.add(d[1], d[3]));
+    let difference = l.sub(d[0], d[2]);
+    let turned = l.mul(l.sub(d[1], d[3]), l.factor(FOURTH_ROOT));
+    [e0, l.add(even, odd), e1, l.add(difference, turned), e2, l.sub(even, odd), e3, l.sub(difference, turned)]
+}
+
+/// Room for `columns` between its two passes.
+pub(super) type Thirds<V> = [[V; 32]; 3];
+
+/// The 96-point transform with ζ of sixteen columns at once, in natural order on both sides.
+#[inline(always)]
+pub(super) fn columns<L: Lanes>(l: L, x: &mut [L::V; CLASSES], thirds: &mut Thirds<L::V>) {
+    for b in 0..32 {
+        let y = dft3(l, [x[row_index(0, b)], x[row_index(1, b)], x[row_index(2, b)]]);
+        thirds[0][b] = l.mul(y[0], l.factor(ONE));
+        thirds[1][b] = l.reduce(y[1]);
+        thirds[2][b] = l.reduce(y[2]);
+    }
+    for (c, third) in thirds.iter_mut().enumerate() {
+        for (b0, factors) in COLUMN_FACTORS.iter().enumerate() {
+            let mut a = [third[b0]; 8];
+            for b1 in 1..8 {
+                a[b1] = third[4 * b1 + b0];
+            }
+            let y = dft8(l, a);
+            for d0 in 0..8 {
+                third[4 * d0 + b0] = l.mul(y[d0], l.factor(factors[d0]));
+            }
+        }
+        for d0 in 0..8 {
+            let a = [third[4 * d0], third[4 * d0 + 1], third[4 * d0 + 2], third[4 * d0 + 3]];
+            let y = dft4(l, a);
+            for d1 in 0..4 {
+                x[class_index(c, d0 + 8 * d1)] = y[d1];
+            }
+        }
+    }
+}
+
+/// Where `rows` leaves its output number j.
+#[inline(always)]
+pub(super) const fn row_slot(j: usize) -> usize {
+    16 * (j % 8) + j / 8
+}
+
+/// The 128-point transform with η of sixteen classes at once, in place: output j is at `row_slot`.
+#[inline(always)]
+pub(super) fn rows<L: Lanes>(l: L, x: &mut [L::V; COEFFICIENTS_PER_CLASS]) {
+    for (n, factors) in ROW_FACTORS.iter().enumerate() {
+        let mut a = [x[n]; 8];
+        for i in 1..8 {
+            a[i] = x[16 * i + n];
+        }
+        let y = dft8(l, a);
+        for j0 in 0..8 {
+            x[16 * j0 + n] = l.mul(y[j0], l.factor(factors[j0]));
+        }
+    }
+    for sixteen in x.chunks_exact_mut(16) {
+        let mut y = [[sixteen[0]; 4]; 4];
+        for c in 0..4 {
+            y[c] = dft4(l, [sixteen[c], sixteen[4 + c], sixteen[8 + c], sixteen[12 + c]]);
+            y[c][0] = l.reduce(y[c][0]);
+            for j1 in 1..4 {
+                y[c][j1] =
+                    if c == 0 { l.reduce(y[c][j1]) } else { l.mul(y[c][j1], l.factor(SIXTEENTHS[c][j1])) };
+            }
+        }
+        for j1 in 0..4 {
+            let z = dft4(l, [y[0][j1], y[1][j1], y[2][j1], y[3][j1]]);
+            for j2 in 0..4 {
+                sixteen[j1 + 4 * j2] = z[j2];
+            }
+        }
+    }
+}
