@@ -106,13 +106,34 @@ ATLAS_CONSERVATION_API bool atlas_runtime_is_thread_safe(void);
 /* ---- Conservation -------------------------------------------------------------------------
  *
  * The sums are exact for every length and every alignment. `data`, `before` and `after` are
- * borrowed for the call. */
+ * borrowed for the call.
+ *
+ * Long data are read at several places at once, since memory delivers more to four sequential
+ * readers than to one: on a server of 2021 17 GB/s instead of 12. The sums of data that are in
+ * the cache take as long as ever. */
 
 /* C(data), 0..95.
  *
  * A `len` of 0 is the empty sum: 0 and ATLAS_OK, `data` may then be NULL. NULL with another
  * length is 0 and ATLAS_E_INVALID. */
 ATLAS_CONSERVATION_API uint32_t atlas_conserved_sum(const void *data, size_t len);
+
+/* C of each group of `group` > 0 bytes of `data`, counted from its start; the last group has
+ * the bytes that are left. Their sum, mod 96, is C(data).
+ *
+ * Writes one byte, 0..95, for each group to `sums`, which is borrowed for the call, must not
+ * overlap `data` and has room for ceil(len / group) bytes. Allocates nothing and may be called
+ * from several threads at once, also for the same `data`, with `sums` of their own.
+ *
+ * Faster than atlas_conserved_sum in a loop for data in memory and groups of 1 KiB to 128 KiB:
+ * it reads four groups at a time, a quarter of 1 MiB apart, for the reason above, which a loop
+ * over groups cannot. Groups outside these limits cost what the loop costs.
+ *
+ * A `len` of 0 is ATLAS_OK, nothing is written, and `data` and `sums` may then be NULL.
+ * ATLAS_E_INVALID, with nothing written, where one of them is NULL and `len` is not 0, and
+ * where `group` is 0, whatever `len` is. The last error is set to the same. */
+ATLAS_CONSERVATION_API atlas_error_t atlas_conserved_sums(const void *data, size_t len,
+                                                          size_t group, uint8_t *sums);
 
 /* Whether `len` > 0 bytes at `data` are conserved: C(data) = 0.
  *

@@ -21,6 +21,17 @@ uint32_t atlas_conserved_sum(const void *data, size_t len)
     return atlas_l2_residue(data, len);
 }
 
+atlas_error_t atlas_conserved_sums(const void *data, size_t len, size_t group, uint8_t *sums)
+{
+    if (group == 0 || (len > 0 && (data == NULL || sums == NULL))) {
+        return atlas_l2_set_error(ATLAS_E_INVALID);
+    }
+    if (len > 0) {
+        atlas_l2_residues(data, len, group, sums);
+    }
+    return atlas_l2_set_error(ATLAS_OK);
+}
+
 bool atlas_conserved_check(const void *data, size_t len)
 {
     return atlas_l2_end(check(data, len, SIZE_MAX));

@@ -7,6 +7,16 @@
  * block of 128 words cannot overflow them (128 * 510 = 65,280). */
 #define BLOCK_WORDS 128
 
+/* Data are read in four streams a quarter of a block apart. A block is at most 1 MiB, since
+ * streams that lie farther apart are no faster and cost more address translations, and at least
+ * 128 KiB, since in shorter ones the streams end before they gain on one. */
+#define STREAMS ((size_t)4)
+#define BLOCK_MAX ((size_t)1 << 20)
+#define BLOCK_MIN ((size_t)1 << 17)
+
+/* Below 1 KiB a group in the cache takes longer to begin and end in a stream than by itself. */
+#define STREAMED_GROUP_MIN ((size_t)1 << 10)
+
 static const uint64_t EVEN_BYTES = UINT64_C(0x00ff00ff00ff00ff);
 static const uint64_t EVEN_PAIRS = UINT64_C(0x0000ffff0000ffff);
 
@@ -54,41 +64,70 @@ uint64_t atlas_l2_sum_plain(const uint8_t *data, size_t len)
     return total;
 }
 
-size_t atlas_l2_sum_paths(atlas_l2_sum_path paths[ATLAS_L2_SUM_PATHS])
+void atlas_l2_sum4_plain(const uint8_t *data, size_t stride, size_t len, uint64_t sums[4])
 {
+    for (size_t stream = 0; stream < 4; stream++) {
+        sums[stream] = atlas_l2_sum_plain(data + stream * stride, len);
+    }
+}
+
+size_t atlas_l2_sum_paths(const atlas_l2_sum_path *paths[ATLAS_L2_SUM_PATHS])
+{
+    static const atlas_l2_sum_path plain = {"plain", atlas_l2_sum_plain, atlas_l2_sum4_plain};
     size_t count = 0;
-    paths[count++] = (atlas_l2_sum_path){"plain", atlas_l2_sum_plain};
+    paths[count++] = &plain;
 #ifdef ATLAS_L2_X86
+    static const atlas_l2_sum_path avx2 = {"avx2", atlas_l2_sum_avx2, atlas_l2_sum4_avx2};
+    static const atlas_l2_sum_path avx512 = {"avx512", atlas_l2_sum_avx512,
+                                             atlas_l2_sum4_avx512};
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx2")) {
-        paths[count++] = (atlas_l2_sum_path){"avx2", atlas_l2_sum_avx2};
+        paths[count++] = &avx2;
     }
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")) {
-        paths[count++] = (atlas_l2_sum_path){"avx512", atlas_l2_sum_avx512};
+        paths[count++] = &avx512;
     }
 #endif
 #ifdef ATLAS_L2_NEON
-    paths[count++] = (atlas_l2_sum_path){"neon", atlas_l2_sum_neon};
+    static const atlas_l2_sum_path neon = {"neon", atlas_l2_sum_neon, atlas_l2_sum4_neon};
+    paths[count++] = &neon;
 #endif
     return count;
 }
 
-/* The best path, found out by the first call. Threads that race for it all find the same. */
-static atlas_l2_sum_fn best_path(void)
+/* The best path, found out by the first call. Threads that race for it all find the same, and
+ * it is constant, so that nothing has to be published with the pointer. */
+static const atlas_l2_sum_path *best_path(void)
 {
-    static _Atomic(atlas_l2_sum_fn) chosen;
-    atlas_l2_sum_fn sum = atomic_load_explicit(&chosen, memory_order_relaxed);
-    if (sum == NULL) {
-        atlas_l2_sum_path paths[ATLAS_L2_SUM_PATHS];
-        sum = paths[atlas_l2_sum_paths(paths) - 1].sum;
-        atomic_store_explicit(&chosen, sum, memory_order_relaxed);
+    static _Atomic(const atlas_l2_sum_path *) chosen;
+    const atlas_l2_sum_path *path = atomic_load_explicit(&chosen, memory_order_relaxed);
+    if (path == NULL) {
+        const atlas_l2_sum_path *paths[ATLAS_L2_SUM_PATHS];
+        path = paths[atlas_l2_sum_paths(paths) - 1];
+        atomic_store_explicit(&chosen, path, memory_order_relaxed);
     }
-    return sum;
+    return path;
 }
 
-uint8_t atlas_l2_residue_by(atlas_l2_sum_fn sum, const void *data, size_t len)
+/* Quarters are whole cache lines, so that what remains is shorter than four lines or a block
+ * of its own. */
+static uint64_t sum_by(const atlas_l2_sum_path *path, const uint8_t *data, size_t len)
 {
-    return len == 0 ? 0 : (uint8_t)(sum(data, len) % 96);
+    uint64_t total = 0;
+    while (len >= BLOCK_MIN) {
+        const size_t quarter = (len < BLOCK_MAX ? len : BLOCK_MAX) / STREAMS / 64 * 64;
+        uint64_t sums[4];
+        path->sum4(data, quarter, quarter, sums);
+        total += sums[0] + sums[1] + sums[2] + sums[3];
+        data += STREAMS * quarter;
+        len -= STREAMS * quarter;
+    }
+    return total + path->sum(data, len);
+}
+
+uint8_t atlas_l2_residue_by(const atlas_l2_sum_path *path, const void *data, size_t len)
+{
+    return len == 0 ? 0 : (uint8_t)(sum_by(path, data, len) % 96);
 }
 
 uint8_t atlas_l2_residue(const void *data, size_t len)
@@ -96,10 +135,53 @@ uint8_t atlas_l2_residue(const void *data, size_t len)
     return atlas_l2_residue_by(best_path(), data, len);
 }
 
-uint8_t atlas_l2_delta_by(atlas_l2_sum_fn sum, const void *before, const void *after, size_t len)
+/* Residues of 4 * `quarter` groups: of each four that lie a quarter apart at once. */
+static void block_residues(const atlas_l2_sum_path *path, const uint8_t *data, size_t quarter,
+                           size_t group, uint8_t *residues)
 {
-    const unsigned was = atlas_l2_residue_by(sum, before, len);
-    const unsigned is = atlas_l2_residue_by(sum, after, len);
+    for (size_t i = 0; i < quarter; i++) {
+        uint64_t sums[4];
+        path->sum4(data + i * group, quarter * group, group, sums);
+        for (size_t stream = 0; stream < STREAMS; stream++) {
+            residues[stream * quarter + i] = (uint8_t)(sums[stream] % 96);
+        }
+    }
+}
+
+/* A group that is as long as a block is read in four streams by itself. */
+void atlas_l2_residues_by(const atlas_l2_sum_path *path, const uint8_t *data, size_t len,
+                          size_t group, uint8_t *residues)
+{
+    if (group >= STREAMED_GROUP_MIN && group < BLOCK_MIN) {
+        const size_t quarter_max = BLOCK_MAX / STREAMS / group;
+        while (len / STREAMS >= group) {
+            const size_t rest = len / group / STREAMS;
+            const size_t quarter = rest < quarter_max ? rest : quarter_max;
+            block_residues(path, data, quarter, group, residues);
+            data += STREAMS * quarter * group;
+            len -= STREAMS * quarter * group;
+            residues += STREAMS * quarter;
+        }
+    }
+    for (; len > group; len -= group) {
+        *residues++ = atlas_l2_residue_by(path, data, group);
+        data += group;
+    }
+    if (len > 0) {
+        *residues = atlas_l2_residue_by(path, data, len);
+    }
+}
+
+void atlas_l2_residues(const uint8_t *data, size_t len, size_t group, uint8_t *residues)
+{
+    atlas_l2_residues_by(best_path(), data, len, group, residues);
+}
+
+uint8_t atlas_l2_delta_by(const atlas_l2_sum_path *path, const void *before, const void *after,
+                          size_t len)
+{
+    const unsigned was = atlas_l2_residue_by(path, before, len);
+    const unsigned is = atlas_l2_residue_by(path, after, len);
     return (uint8_t)((96 + is - was) % 96);
 }
 

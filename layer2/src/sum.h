@@ -27,24 +27,48 @@ uint64_t atlas_l2_sum_avx512(const uint8_t *data, size_t len);
 uint64_t atlas_l2_sum_neon(const uint8_t *data, size_t len);
 #endif
 
+/* The sums of four strings of `len` bytes each, len 0 included, whose beginnings lie `stride`
+ * bytes apart. They are read side by side: a core has more reads from memory under way for four
+ * sequential streams than for one. The plain path is not fast enough to wait for memory and
+ * reads them one after the other. */
+typedef void (*atlas_l2_sum4_fn)(const uint8_t *data, size_t stride, size_t len,
+                                 uint64_t sums[4]);
+
+void atlas_l2_sum4_plain(const uint8_t *data, size_t stride, size_t len, uint64_t sums[4]);
+#ifdef ATLAS_L2_X86
+void atlas_l2_sum4_avx2(const uint8_t *data, size_t stride, size_t len, uint64_t sums[4]);
+void atlas_l2_sum4_avx512(const uint8_t *data, size_t stride, size_t len, uint64_t sums[4]);
+#endif
+#ifdef ATLAS_L2_NEON
+void atlas_l2_sum4_neon(const uint8_t *data, size_t stride, size_t len, uint64_t sums[4]);
+#endif
+
 /* A path and its name. */
 typedef struct {
     const char *name;
     atlas_l2_sum_fn sum;
+    atlas_l2_sum4_fn sum4;
 } atlas_l2_sum_path;
 
 #define ATLAS_L2_SUM_PATHS 3
 
 /* Fills in the paths that this machine can run, the plain one first and the best one last, and
- * returns their number. */
-size_t atlas_l2_sum_paths(atlas_l2_sum_path paths[ATLAS_L2_SUM_PATHS]);
+ * returns their number. They are static. */
+size_t atlas_l2_sum_paths(const atlas_l2_sum_path *paths[ATLAS_L2_SUM_PATHS]);
 
 /* C of `len` bytes on the given path, and on the best one. `data` may be NULL if len is 0. */
-uint8_t atlas_l2_residue_by(atlas_l2_sum_fn sum, const void *data, size_t len);
+uint8_t atlas_l2_residue_by(const atlas_l2_sum_path *path, const void *data, size_t len);
 uint8_t atlas_l2_residue(const void *data, size_t len);
 
+/* C of each `group` > 0 bytes of `data` on the given path, and on the best one. The last group
+ * may be shorter. */
+void atlas_l2_residues_by(const atlas_l2_sum_path *path, const uint8_t *data, size_t len,
+                          size_t group, uint8_t *residues);
+void atlas_l2_residues(const uint8_t *data, size_t len, size_t group, uint8_t *residues);
+
 /* (C(after) - C(before)) mod 96 on the given path, and on the best one. */
-uint8_t atlas_l2_delta_by(atlas_l2_sum_fn sum, const void *before, const void *after, size_t len);
+uint8_t atlas_l2_delta_by(const atlas_l2_sum_path *path, const void *before, const void *after,
+                          size_t len);
 uint8_t atlas_l2_delta(const void *before, const void *after, size_t len);
 
 #endif

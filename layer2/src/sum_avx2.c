@@ -63,6 +63,34 @@ TARGET_AVX2 uint64_t atlas_l2_sum_avx2(const uint8_t *data, size_t len)
     return lanes_total(_mm256_add_epi64(_mm256_add_epi64(a, b), _mm256_add_epi64(c, d)));
 }
 
+/* A step is one cache line of each stream. */
+TARGET_AVX2 void atlas_l2_sum4_avx2(const uint8_t *data, size_t stride, size_t len,
+                                    uint64_t sums[4])
+{
+    const uint8_t *const second = data + stride;
+    const uint8_t *const third = second + stride;
+    const uint8_t *const fourth = third + stride;
+    __m256i a = _mm256_setzero_si256();
+    __m256i b = a;
+    __m256i c = a;
+    __m256i d = a;
+    size_t at = 0;
+    for (; len - at >= 64; at += 64) {
+        a = add_bytes(a, load(data + at));
+        b = add_bytes(b, load(second + at));
+        c = add_bytes(c, load(third + at));
+        d = add_bytes(d, load(fourth + at));
+        a = add_bytes(a, load(data + at + 32));
+        b = add_bytes(b, load(second + at + 32));
+        c = add_bytes(c, load(third + at + 32));
+        d = add_bytes(d, load(fourth + at + 32));
+    }
+    sums[0] = lanes_total(a) + atlas_l2_sum_avx2(data + at, len - at);
+    sums[1] = lanes_total(b) + atlas_l2_sum_avx2(second + at, len - at);
+    sums[2] = lanes_total(c) + atlas_l2_sum_avx2(third + at, len - at);
+    sums[3] = lanes_total(d) + atlas_l2_sum_avx2(fourth + at, len - at);
+}
+
 #else
 
 /* ISO C wants a declaration in every file. */

@@ -12,6 +12,11 @@ TARGET_AVX512 static inline __m512i add_bytes(__m512i sums, __m512i bytes)
     return _mm512_add_epi64(sums, _mm512_sad_epu8(bytes, _mm512_setzero_si512()));
 }
 
+TARGET_AVX512 static inline uint64_t lanes_total(__m512i sums)
+{
+    return (uint64_t)_mm512_reduce_add_epi64(sums);
+}
+
 TARGET_AVX512 uint64_t atlas_l2_sum_avx512(const uint8_t *data, size_t len)
 {
     __m512i a = _mm512_setzero_si512();
@@ -34,8 +39,31 @@ TARGET_AVX512 uint64_t atlas_l2_sum_avx512(const uint8_t *data, size_t len)
         const __mmask64 kept = UINT64_MAX >> (64 - len);
         b = add_bytes(b, _mm512_maskz_loadu_epi8(kept, data));
     }
-    const __m512i sums = _mm512_add_epi64(_mm512_add_epi64(a, b), _mm512_add_epi64(c, d));
-    return (uint64_t)_mm512_reduce_add_epi64(sums);
+    return lanes_total(_mm512_add_epi64(_mm512_add_epi64(a, b), _mm512_add_epi64(c, d)));
+}
+
+/* A step is one cache line of each stream. */
+TARGET_AVX512 void atlas_l2_sum4_avx512(const uint8_t *data, size_t stride, size_t len,
+                                        uint64_t sums[4])
+{
+    const uint8_t *const second = data + stride;
+    const uint8_t *const third = second + stride;
+    const uint8_t *const fourth = third + stride;
+    __m512i a = _mm512_setzero_si512();
+    __m512i b = a;
+    __m512i c = a;
+    __m512i d = a;
+    size_t at = 0;
+    for (; len - at >= 64; at += 64) {
+        a = add_bytes(a, _mm512_loadu_si512(data + at));
+        b = add_bytes(b, _mm512_loadu_si512(second + at));
+        c = add_bytes(c, _mm512_loadu_si512(third + at));
+        d = add_bytes(d, _mm512_loadu_si512(fourth + at));
+    }
+    sums[0] = lanes_total(a) + atlas_l2_sum_avx512(data + at, len - at);
+    sums[1] = lanes_total(b) + atlas_l2_sum_avx512(second + at, len - at);
+    sums[2] = lanes_total(c) + atlas_l2_sum_avx512(third + at, len - at);
+    sums[3] = lanes_total(d) + atlas_l2_sum_avx512(fourth + at, len - at);
 }
 
 #else

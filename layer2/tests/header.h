@@ -20,6 +20,8 @@ static atlas_error_t (*volatile get_last_error)(void) = atlas_get_last_error;
 static const char *(*volatile error_string)(atlas_error_t) = atlas_error_string;
 static bool (*volatile is_thread_safe)(void) = atlas_runtime_is_thread_safe;
 static uint32_t (*volatile sum)(const void *, size_t) = atlas_conserved_sum;
+static atlas_error_t (*volatile sums)(const void *, size_t, size_t, uint8_t *) =
+    atlas_conserved_sums;
 static bool (*volatile check)(const void *, size_t) = atlas_conserved_check;
 static bool (*volatile window_check)(const void *, size_t) = atlas_conserved_window_check;
 static uint8_t (*volatile delta)(const void *, const void *, size_t) = atlas_conserved_delta;
@@ -47,8 +49,8 @@ static size_t (*volatile optimal)(size_t) = atlas_batch_get_optimal_size;
 
 static int header_test(void)
 {
-    const int present = get_last_error && error_string && is_thread_safe && sum && check &&
-                        window_check && delta && domain_create && attach && domain_verify &&
+    const int present = get_last_error && error_string && is_thread_safe && sum && sums &&
+                        check && window_check && delta && domain_create && attach && domain_verify &&
                         commit && domain_destroy && alloc && release && set_digest && generate &&
                         verify && witness_destroy && batch_check && batch_delta &&
                         batch_witness && statistics && reset && optimal;

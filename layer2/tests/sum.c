@@ -22,7 +22,7 @@ static void sums_are_exact_for_every_length_and_alignment(const atlas_l2_sum_pat
         uint64_t expected = 0;
         for (size_t len = 0; len < LENGTHS; len++) {
             CHECK(path->sum(data, len) == expected);
-            CHECK(atlas_l2_residue_by(path->sum, data, len) == expected % 96);
+            CHECK(atlas_l2_residue_by(path, data, len) == expected % 96);
             data[len] = check_random_byte(&state);
             expected += data[len];
         }
@@ -57,10 +57,126 @@ static void large_sums_do_not_overflow(const atlas_l2_sum_path *path)
     for (size_t offset = 0; offset < 4; offset++) {
         CHECK(path->sum(data + offset, LARGE) == 255 * (uint64_t)LARGE);
         CHECK(path->sum(data + offset, LARGE - 1) == 255 * (uint64_t)(LARGE - 1));
+        CHECK(atlas_l2_residue_by(path, data + offset, LARGE) == 255 * (uint64_t)LARGE % 96);
+        uint64_t sums[4];
+        path->sum4(data + offset, LARGE / 4, LARGE / 4, sums);
+        for (size_t stream = 0; stream < 4; stream++) {
+            CHECK(sums[stream] == 255 * (uint64_t)(LARGE / 4));
+        }
     }
     check_fill(data, LARGE, 7);
-    CHECK(atlas_l2_residue_by(path->sum, data, LARGE) == check_residue(data, LARGE));
+    CHECK(atlas_l2_residue_by(path, data, LARGE) == check_residue(data, LARGE));
     free(data);
+}
+
+/* What lies between the streams is 0xff, and the last one ends with its allocation. */
+static void four_sums_are_exact_for_every_length(const atlas_l2_sum_path *path)
+{
+    for (size_t len = 0; len < LENGTHS; len++) {
+        const size_t alignment = len % ALIGNMENTS;
+        const size_t stride = len + len % 3 * 37;
+        uint8_t *const store = malloc(alignment + 3 * stride + len + (len == 0));
+        CHECK(store != NULL);
+        memset(store, 0xff, alignment + 3 * stride);
+        uint8_t *const data = store + alignment;
+        uint64_t expected[4] = {0};
+        for (size_t stream = 0; stream < 4; stream++) {
+            check_fill(data + stream * stride, len, 4 * len + stream);
+            for (size_t i = 0; i < len; i++) {
+                expected[stream] += data[stream * stride + i];
+            }
+        }
+        uint64_t sums[4] = {1, 2, 3, 4};
+        path->sum4(data, stride, len, sums);
+        CHECK(memcmp(sums, expected, sizeof sums) == 0);
+        free(store);
+    }
+}
+
+/* The lengths where the reading in four streams begins, where its blocks end, and what remains
+ * of either. */
+static void sums_are_exact_where_blocks_begin_and_end(const atlas_l2_sum_path *path)
+{
+    static const size_t KIB = 1024;
+    const size_t lengths[] = {64 * KIB,  128 * KIB,       129 * KIB,  256 * KIB,
+                              777 * KIB, 1024 * KIB,      1100 * KIB, 1152 * KIB,
+                              1280 * KIB, 2048 * KIB + 7, 2176 * KIB, 2300 * KIB + 300};
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        for (size_t alignment = 0; alignment < 3; alignment++) {
+            for (size_t len = lengths[i] - 1; len <= lengths[i] + 1; len++) {
+                uint8_t *const store = malloc(alignment + len);
+                CHECK(store != NULL);
+                memset(store, 0xff, alignment);
+                check_fill(store + alignment, len, len);
+                CHECK(atlas_l2_residue_by(path, store + alignment, len) ==
+                      check_residue(store + alignment, len));
+                free(store);
+            }
+        }
+    }
+}
+
+/* Both data and sums end with their allocations; `path` is NULL for the public function. */
+static void check_groups(const atlas_l2_sum_path *path, size_t alignment, size_t len,
+                         size_t group)
+{
+    const size_t count = len / group + (len % group != 0);
+    uint8_t *const store = malloc(alignment + len + 1);
+    uint8_t *const sums = malloc(count + 1);
+    CHECK(store != NULL && sums != NULL);
+    uint8_t *const data = store + 1 + alignment;
+    memset(store, 0xff, 1 + alignment);
+    memset(sums, 0xa5, count + 1);
+    check_fill(data, len, len + group);
+    if (path == NULL) {
+        CHECK_GIVES(ATLAS_OK, atlas_conserved_sums(data, len, group, sums), ATLAS_OK);
+    } else {
+        atlas_l2_residues_by(path, data, len, group, sums);
+    }
+    for (size_t i = 0; i < count; i++) {
+        const size_t from = i * group;
+        const size_t size = len - from < group ? len - from : group;
+        CHECK(sums[i] == check_residue(data + from, size));
+    }
+    CHECK(sums[count] == 0xa5);
+    free(sums);
+    free(store);
+}
+
+static void check_some_groups(const atlas_l2_sum_path *path, size_t groups, size_t group)
+{
+    static const size_t alignments[] = {0, 1, 15, 32, 63};
+    for (size_t i = 0; i < sizeof alignments / sizeof *alignments; i++) {
+        const size_t len = groups * group;
+        if (len > 0) {
+            check_groups(path, alignments[i], len - 1, group);
+        }
+        check_groups(path, alignments[i], len, group);
+        check_groups(path, alignments[i], len + 1, group);
+    }
+}
+
+/* Groups around the limits of what is read in streams, and blocks of them: a whole one is 1 MiB,
+ * what remains is fours and then single groups. */
+static void sums_of_groups_are_exact(const atlas_l2_sum_path *path)
+{
+    static const size_t sizes[] = {1, 2, 7, 31, 64, 1023, 1024, 1025, 4096, 5000, 16384};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        for (size_t groups = 0; groups <= 13; groups++) {
+            check_some_groups(path, groups, sizes[i]);
+        }
+    }
+    check_some_groups(path, 64, 16384);
+    check_some_groups(path, 64 + 7, 16384);
+    check_some_groups(path, 256 + 9, 4096);
+    check_some_groups(path, 1024 + 5, 1024);
+    check_some_groups(path, 300, 7);
+    check_some_groups(path, 3000, 1);
+    check_some_groups(path, 9, ((size_t)1 << 17) - 1);
+    check_some_groups(path, 5, (size_t)1 << 17);
+    check_some_groups(path, 2, ((size_t)1 << 20) + 3);
+    check_groups(path, 0, 5000, SIZE_MAX);
+    check_groups(path, 0, 0, SIZE_MAX);
 }
 
 static void deltas_are_exact(const atlas_l2_sum_path *path)
@@ -74,8 +190,8 @@ static void deltas_are_exact(const atlas_l2_sum_path *path)
         const uint8_t *const to = after + (ALIGNMENTS - 1 - alignment);
         unsigned expected = 0;
         for (size_t len = 0; len < LENGTHS; len++) {
-            CHECK(atlas_l2_delta_by(path->sum, from, to, len) == expected);
-            CHECK(atlas_l2_delta_by(path->sum, to, from, len) == (96 - expected) % 96);
+            CHECK(atlas_l2_delta_by(path, from, to, len) == expected);
+            CHECK(atlas_l2_delta_by(path, to, from, len) == (96 - expected) % 96);
             expected = (expected + 96 * 3 + to[len] - from[len]) % 96;
         }
     }
@@ -97,6 +213,7 @@ static void public_functions_agree_with_the_definition(void)
         CHECK_GIVES(delta, atlas_conserved_delta(data, other, len), ATLAS_OK);
         CHECK_GIVES(0, atlas_conserved_delta(data, data, len), ATLAS_OK);
     }
+    sums_of_groups_are_exact(NULL);
 }
 
 static void every_residue_is_told(void)
@@ -130,6 +247,14 @@ static void bad_arguments_are_refused(void)
     CHECK_GIVES(0, atlas_conserved_sum(NULL, 1), ATLAS_E_INVALID);
     CHECK_GIVES(0, atlas_conserved_sum(NULL, 0), ATLAS_OK);
     CHECK_GIVES(0, atlas_conserved_sum(&byte, 0), ATLAS_OK);
+    uint8_t sum = 0xa5;
+    CHECK_GIVES(ATLAS_E_INVALID, atlas_conserved_sums(NULL, 1, 1, &sum), ATLAS_E_INVALID);
+    CHECK_GIVES(ATLAS_E_INVALID, atlas_conserved_sums(&byte, 1, 1, NULL), ATLAS_E_INVALID);
+    CHECK_GIVES(ATLAS_E_INVALID, atlas_conserved_sums(&byte, 1, 0, &sum), ATLAS_E_INVALID);
+    CHECK_GIVES(ATLAS_E_INVALID, atlas_conserved_sums(&byte, 0, 0, &sum), ATLAS_E_INVALID);
+    CHECK_GIVES(ATLAS_OK, atlas_conserved_sums(&byte, 0, 1, &sum), ATLAS_OK);
+    CHECK_GIVES(ATLAS_OK, atlas_conserved_sums(NULL, 0, 1, NULL), ATLAS_OK);
+    CHECK(sum == 0xa5);
     CHECK_GIVES(false, atlas_conserved_check(NULL, 1), ATLAS_E_INVALID);
     CHECK_GIVES(false, atlas_conserved_check(&byte, 0), ATLAS_E_INVALID);
     CHECK_GIVES(false, atlas_conserved_window_check(NULL, 1), ATLAS_E_INVALID);
@@ -141,16 +266,19 @@ static void bad_arguments_are_refused(void)
 
 int main(void)
 {
-    atlas_l2_sum_path paths[ATLAS_L2_SUM_PATHS];
+    const atlas_l2_sum_path *paths[ATLAS_L2_SUM_PATHS];
     const size_t count = atlas_l2_sum_paths(paths);
     CHECK(count >= 1 && count <= ATLAS_L2_SUM_PATHS);
-    CHECK(paths[0].sum == atlas_l2_sum_plain);
+    CHECK(paths[0]->sum == atlas_l2_sum_plain);
     for (size_t i = 0; i < count; i++) {
-        printf("path %s\n", paths[i].name);
-        sums_are_exact_for_every_length_and_alignment(&paths[i]);
-        sums_end_with_the_buffer(&paths[i]);
-        large_sums_do_not_overflow(&paths[i]);
-        deltas_are_exact(&paths[i]);
+        printf("path %s\n", paths[i]->name);
+        sums_are_exact_for_every_length_and_alignment(paths[i]);
+        sums_end_with_the_buffer(paths[i]);
+        four_sums_are_exact_for_every_length(paths[i]);
+        sums_are_exact_where_blocks_begin_and_end(paths[i]);
+        sums_of_groups_are_exact(paths[i]);
+        large_sums_do_not_overflow(paths[i]);
+        deltas_are_exact(paths[i]);
     }
     public_functions_agree_with_the_definition();
     every_residue_is_told();

@@ -64,6 +64,9 @@ static void use_witnesses(void)
 static void use_sums_and_batches(void)
 {
     CHECK_GIVES(0, atlas_conserved_sum(region, SIZE), ATLAS_OK);
+    uint8_t sums[5]; /* four groups in streams and one by itself */
+    CHECK_GIVES(ATLAS_OK, atlas_conserved_sums(region, SIZE, 1024, sums), ATLAS_OK);
+    CHECK((sums[0] + sums[1] + sums[2] + sums[3] + sums[4]) % 96 == 0);
     atlas_batch_buffer_t buffers[2] = {{region, SIZE, 0, {0}}, {NULL, SIZE, 0, {0}}};
     uint8_t *const results = atlas_batch_conserved_check(buffers, 2);
     CHECK(results != NULL && results[0] == 1 && results[1] == 0);
