@@ -219,7 +219,8 @@ impl Batch<'_> {
         let spans = self.spans()?;
         // Payloads that several tasks fill. The others are made where they are filled.
         let mut shared = try_vec(spans.len())?;
-        self.check_memory(&spans, operation)?;
+        let memory = self.memory(&spans);
+        operation.workers(1, TILE_BYTES, memory)?;
         for span in &spans {
             let several = span.tiles.end - span.tiles.start > 1;
             shared.push(if several { Some(Buffer::new(span.payload_len)?) } else { None });
@@ -228,7 +229,7 @@ impl Batch<'_> {
         drafts.resize_with(spans.len(), Draft::default);
         let slices = shared.iter_mut().map(|payload| payload.as_deref_mut());
         let tasks = self.tasks(&spans, slices, options.strategy)?;
-        self.run(tasks, options, operation, &mut drafts)?;
+        self.run(tasks, memory, options, operation, &mut drafts)?;
         let finished = self.regions.iter().zip(spans).zip(shared.into_iter().zip(drafts));
         finished.map(|((region, span), (shared, draft))| self.finish(region, &span, shared, draft)).collect()
     }
@@ -261,11 +262,12 @@ impl Batch<'_> {
         Ok(spans)
     }
 
-    fn check_memory(&self, spans: &[Span], operation: &Operation<'_>) -> Result<()> {
+    /// The bytes that the result takes.
+    fn memory(&self, spans: &[Span]) -> u64 {
+        // Beside the payload: the shard, its proof of at most some 50 nodes, and the bookkeeping.
         let each = to_u64(size_of::<AtlasShard>() + size_of::<Span>() + size_of::<Draft>() + 2_048);
-        let payload = spans.iter().map(|span| to_u64(span.payload_len));
-        let result = payload.fold(0u64, |sum, len| sum.saturating_add(len).saturating_add(each));
-        operation.workers(1, TILE_BYTES, result).map(|_| ())
+        let payloads = spans.iter().map(|span| to_u64(span.payload_len));
+        payloads.fold(0u64, |sum, len| sum.saturating_add(len).saturating_add(each))
     }
 
     /// The work of the batch: a list of tasks, each some tiles.
@@ -322,6 +324,7 @@ impl Batch<'_> {
     fn run(
         &self,
         tasks: Vec<Vec<TileWork<'_>>>,
+        memory: u64,
         options: &ExtractOptions,
         operation: &mut Operation<'_>,
         drafts: &mut [Draft],
@@ -331,7 +334,7 @@ impl Batch<'_> {
         let tiles = tasks.iter().map(|task| to_u64(task.len())).sum();
         let cost: usize = tasks.iter().flatten().map(TileWork::cost).fold(0, usize::saturating_add);
         let cap = options.max_threads.unwrap_or(usize::MAX).min((cost / pool::TASK_BYTES).max(1));
-        let workers = operation.workers(count, TILE_BYTES, 0)?.min(cap);
+        let workers = operation.workers(count, TILE_BYTES, memory)?.min(cap);
         let executor = match options.strategy {
             ParallelStrategy::Sequential => Executor::Inline,
             _ => operation.executor,
