@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
 pub(crate) struct AtomicFile {
-    temporary: NamedTempFile,
+    temporary: NamedTempFile<File>,
     target: PathBuf,
 }
 
@@ -29,16 +29,22 @@ impl AtomicFile {
         if target.file_name().is_none() || target.is_dir() {
             return Err(AtlasError::invalid_argument(format!("{} is no name for a file", target.display())));
         }
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".atlas-").suffix(".tmp");
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            // As for any new file: the umask takes away from it.
-            builder.permissions(std::fs::Permissions::from_mode(0o666));
-        }
-        let temporary = builder.tempfile_in(folder(target)).map_err(|error| {
-            AtlasError::io(format_args!("creating a temporary file beside {}", target.display()), error)
+        // What tempfile makes of an error has lost its number, and names a file that nobody knows.
+        let mut refused = None;
+        let open = |path: &Path| {
+            let mut options = File::options();
+            options.read(true).write(true).create_new(true);
+            options.open(path).map_err(|error| {
+                let again = io::Error::from(error.kind());
+                refused = Some(error);
+                again
+            })
+        };
+        let temporary =
+            tempfile::Builder::new().prefix(".atlas-").suffix(".tmp").make_in(folder(target), open);
+        let temporary = temporary.map_err(|error| {
+            let what = format_args!("creating a temporary file beside {}", target.display());
+            AtlasError::io(what, refused.unwrap_or(error))
         })?;
         Ok(AtomicFile { temporary, target: target.to_owned() })
     }
@@ -63,7 +69,7 @@ impl AtomicFile {
 
     /// A second handle on the file, which stays valid whatever its name.
     pub(crate) fn reopen(&self) -> Result<File> {
-        self.temporary.reopen().map_err(|error| self.failed("opening it again", error))
+        self.temporary.as_file().try_clone().map_err(|error| self.failed("opening it again", error))
     }
 
     /// Gives the file its name, flushed to the disk. On failure it is still temporary.
@@ -145,6 +151,7 @@ mod tests {
         let kind = |path: &Path| AtomicFile::create(path).err().unwrap().kind();
         assert_eq!(kind(dir.path()), ErrorKind::InvalidArgument);
         assert_eq!(kind(Path::new("")), ErrorKind::InvalidArgument);
-        assert_eq!(kind(&dir.path().join("no/such/folder")), ErrorKind::Io);
+        let error = AtomicFile::create(&dir.path().join("no/such/folder")).err().unwrap();
+        assert_eq!((error.kind(), error.os_error()), (ErrorKind::Io, libc::ENOENT));
     }
 }

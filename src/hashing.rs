@@ -133,7 +133,8 @@ pub(crate) fn for_each_checked_tile(
     in_place: bool,
     then: impl Fn(&TileAt<'_>, &[u8]) -> Result<()> + Sync,
 ) -> Result<()> {
-    let workers = operation.workers(tree.tiles(), TILE_BYTES, 0)?;
+    let in_memory = in_place && tree.iter_from_tile(0).all(|at| at.tile.slice().is_some());
+    let workers = operation.workers(tree.tiles(), if in_memory { 0 } else { TILE_BYTES }, 0)?;
     let executor = operation.executor;
     let mut tracker = operation.tracker(tree.bytes(), tree.tiles());
     pool::run(

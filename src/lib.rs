@@ -23,7 +23,7 @@
 //! let shards = projection.extract_shards_parallel_with_pool(&regions, &pool)?;
 //! # let _ = shards; }
 //!
-//! let mut rebuilt = AtlasReconstruction::new(&ReconstructionOptions::new().with_root(root))?;
+//! let rebuilt = AtlasReconstruction::new(&ReconstructionOptions::new().with_root(root))?;
 //! for shard in shards.iter().rev() {
 //!     rebuilt.add(shard, &mut Operation::new())?;
 //! }

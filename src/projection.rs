@@ -317,8 +317,8 @@ impl AtlasProjection {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What is in there is replaced whole, so that a panic elsewhere leaves it intact.
+/// Locks what is only ever replaced whole, so that a panic elsewhere leaves it intact.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

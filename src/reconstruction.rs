@@ -8,20 +8,20 @@
 
 use crate::atomic_file::AtomicFile;
 use crate::buffer::Buffer;
-use crate::digest::{Digest, Digests, same};
+use crate::digest::{Digest, same};
 use crate::error::{AtlasError, Result};
 use crate::geometry::{to_u64, to_usize};
 use crate::hashing::{self, Geometry};
 use crate::merkle::Head;
 use crate::operation::Operation;
-use crate::projection::{AtlasProjection, Config, ProjectionType, State};
-use crate::shard::{AtlasBoundaryRegion, AtlasShard, TileShape, VerifyOptions};
+use crate::projection::{AtlasProjection, Config, ProjectionType, State, lock};
+use crate::shard::{AtlasBoundaryRegion, AtlasShard, Proof, TileShape, VerifyOptions};
 use crate::source::{ReadAt, Source};
 use crate::tree::Chains;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// Options of a reconstruction.
 #[derive(Clone, Default)]
@@ -132,9 +132,19 @@ struct Domain {
 }
 
 /// Collects the shards of one projection state until the domain is whole.
+///
+/// All methods take `&self`. Changes are serialised; getters run beside them, also while a progress
+/// callback of a change is at work.
 pub struct AtlasReconstruction {
     trust: VerifyOptions,
     max_domain_size: Option<u64>,
+    /// Held by the one change at a time.
+    turn: Mutex<()>,
+    collected: Mutex<Collected>,
+}
+
+/// What has come so far.
+struct Collected {
     domain: Option<Domain>,
     /// Offset and shape of the tiles that shards told of, by index.
     tiles: BTreeMap<u64, (u64, TileShape)>,
@@ -149,13 +159,12 @@ impl AtlasReconstruction {
             None => Store::Memory(BTreeMap::new()),
             Some(path) => Store::Spool(AtomicFile::create(path)?),
         };
+        let collected = Collected { domain: None, tiles: BTreeMap::new(), have: Ranges::default(), store };
         Ok(AtlasReconstruction {
             trust: options.trust.clone(),
             max_domain_size: options.max_domain_size,
-            domain: None,
-            tiles: BTreeMap::new(),
-            have: Ranges::default(),
-            store,
+            turn: Mutex::new(()),
+            collected: Mutex::new(collected),
         })
     }
 
@@ -164,9 +173,10 @@ impl AtlasReconstruction {
     /// Duplicates and overlaps are harmless. Another root, type, K or size is WITNESS, another tile
     /// geometry under the same root CONFLICT, a larger domain than allowed LIMIT; nothing changes
     /// then. STATE after a successful `finish`.
-    pub fn add(&mut self, shard: &AtlasShard, operation: &mut Operation<'_>) -> Result<()> {
-        self.check_unfinished()?;
+    pub fn add(&self, shard: &AtlasShard, operation: &mut Operation<'_>) -> Result<()> {
+        let _turn = lock(&self.turn);
         let proof = shard.proof();
+        lock(&self.collected).check_fits(proof)?;
         if let Some(limit) = self.max_domain_size
             && proof.head.size > limit
         {
@@ -175,19 +185,86 @@ impl AtlasReconstruction {
                 proof.head.size
             )));
         }
-        if let Some(domain) = &self.domain
-            && (!same(&domain.root, &proof.root) || domain.head != proof.head || domain.keyed != proof.keyed)
-        {
-            return Err(AtlasError::witness(
-                "the shard belongs to another root, type or size than those before it",
-            ));
-        }
         shard.verify(&self.trust, operation)?;
-        let told = self.new_tiles(shard)?;
+        lock(&self.collected).take(shard, operation)
+    }
+
+    /// Whether every byte of the domain has come.
+    pub fn is_complete(&self) -> bool {
+        let collected = lock(&self.collected);
+        collected.domain.is_some() && collected.missing().is_empty()
+    }
+
+    /// What has not come yet, ascending and merged. Nothing before the first shard.
+    pub fn missing(&self) -> Vec<AtlasBoundaryRegion> {
+        lock(&self.collected).missing()
+    }
+
+    /// The rebuilt domain as a projection of the same geometry and root.
+    ///
+    /// Hashes every byte anew: WITNESS where the root differs. INCOMPLETE says how much is missing. A
+    /// spool file gets its name now. On failure everything stays as it was; after success only
+    /// getters work.
+    pub fn finish(&self, operation: &mut Operation<'_>) -> Result<AtlasProjection> {
+        let _turn = lock(&self.turn);
+        let (root, head, ends, source) = lock(&self.collected).whole()?;
+        let config = Arc::new(Config {
+            // Only LINEAR shards can be read.
+            kind: ProjectionType::Linear,
+            classes: head.classes,
+            digests: self.trust.digests(),
+            chains: Chains::default(),
+        });
+        let tree = hashing::project(&config.digests, &source, &Geometry::Ends(&ends), operation)?;
+        let state = State::new(config, tree)?;
+        if !same(state.merkle.root(), &root) {
+            return Err(AtlasError::witness("the root of the rebuilt bytes is not that of the shards"));
+        }
+        lock(&self.collected).persist()?;
+        Ok(AtlasProjection::from_state(state))
+    }
+}
+
+impl Collected {
+    /// Refuses shards of another domain, and all after the end.
+    fn check_fits(&self, proof: &Proof) -> Result<()> {
+        if let Store::Finished = self.store {
+            return Err(finished());
+        }
+        match &self.domain {
+            Some(domain)
+                if !same(&domain.root, &proof.root)
+                    || domain.head != proof.head
+                    || domain.keyed != proof.keyed =>
+            {
+                Err(AtlasError::witness(
+                    "the shard belongs to another root, type or size than those before it",
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes what a verified shard adds.
+    fn take(&mut self, shard: &AtlasShard, operation: &Operation<'_>) -> Result<()> {
+        let proof = shard.proof();
+        let told = self.new_tiles(proof)?;
         let (start, payload) = shard.payload();
-        let end = start + to_u64(payload.len());
-        let gaps = self.have.gaps(start..end);
-        self.take(&gaps, start, payload)?;
+        let gaps = self.have.gaps(start..start + to_u64(payload.len()));
+        let part = |gap: &Range<u64>| &payload[to_usize(gap.start - start)..to_usize(gap.end - start)];
+        match &mut self.store {
+            Store::Memory(pieces) => {
+                operation.workers(1, 0, gaps.iter().map(|gap| gap.end - gap.start).sum())?;
+                let copies = gaps
+                    .iter()
+                    .map(|gap| Ok((gap.start, Arc::new(Buffer::copy_of(part(gap))?))))
+                    .collect::<Result<Vec<_>>>()?;
+                pieces.extend(copies);
+            }
+            // Bytes of a failed write lie where nothing counts as present, and are written again.
+            Store::Spool(file) => gaps.iter().try_for_each(|gap| file.write_at(gap.start, part(gap)))?,
+            Store::Finished => return Err(finished()),
+        }
         // Nothing fails from here on.
         gaps.into_iter().for_each(|gap| self.have.insert(gap));
         self.tiles.extend(told);
@@ -196,11 +273,8 @@ impl AtlasReconstruction {
     }
 
     /// The tiles that a shard tells of; CONFLICT where they are not as known.
-    fn new_tiles(&self, shard: &AtlasShard) -> Result<Vec<(u64, (u64, TileShape))>> {
-        let proof = shard.proof();
+    fn new_tiles(&self, proof: &Proof) -> Result<Vec<(u64, (u64, TileShape))>> {
         let mut told = crate::buffer::try_vec(proof.tiles.len())?;
-        // The first page that the shard holds is in its first tile, so that the tile's start follows
-        // from the length of the proof's path.
         let mut offset = proof.claimed_start()?;
         for (index, tile) in (proof.first_tile..).zip(&proof.tiles) {
             let known = self.tiles.get(&index);
@@ -217,49 +291,17 @@ impl AtlasReconstruction {
         Ok(told)
     }
 
-    fn take(&mut self, gaps: &[Range<u64>], start: u64, payload: &[u8]) -> Result<()> {
-        let part = |gap: &Range<u64>| &payload[to_usize(gap.start - start)..to_usize(gap.end - start)];
-        match &mut self.store {
-            Store::Memory(pieces) => {
-                let copies = gaps
-                    .iter()
-                    .map(|gap| Ok((gap.start, Arc::new(Buffer::copy_of(part(gap))?))))
-                    .collect::<Result<Vec<_>>>()?;
-                pieces.extend(copies);
-                Ok(())
-            }
-            // Bytes of a failed write lie where nothing counts as present, and are written again.
-            Store::Spool(file) => gaps.iter().try_for_each(|gap| file.write_at(gap.start, part(gap))),
-            Store::Finished => Err(finished()),
-        }
-    }
-
-    fn check_unfinished(&self) -> Result<()> {
-        match self.store {
-            Store::Finished => Err(finished()),
-            _ => Ok(()),
-        }
-    }
-
-    /// Whether every byte of the domain has come.
-    pub fn is_complete(&self) -> bool {
-        self.domain.is_some() && self.missing().is_empty()
-    }
-
-    /// What has not come yet, ascending and merged. Nothing before the first shard.
-    pub fn missing(&self) -> Vec<AtlasBoundaryRegion> {
+    fn missing(&self) -> Vec<AtlasBoundaryRegion> {
         let size = self.domain.as_ref().map_or(0, |domain| domain.head.size);
         let gaps = self.have.gaps(0..size).into_iter();
         gaps.map(|gap| AtlasBoundaryRegion::new(gap.start, gap.end - gap.start)).collect()
     }
 
-    /// The rebuilt domain as a projection of the same geometry and root.
-    ///
-    /// Hashes every byte anew: WITNESS where the root differs. INCOMPLETE says how much is missing. A
-    /// spool file gets its name now. On failure everything stays as it was; after success only
-    /// getters work.
-    pub fn finish(&mut self, operation: &mut Operation<'_>) -> Result<AtlasProjection> {
-        self.check_unfinished()?;
+    /// Root, head, tile ends and bytes of the whole domain; INCOMPLETE where something is missing.
+    fn whole(&self) -> Result<(Digest, Head, Vec<u64>, Source)> {
+        if let Store::Finished = self.store {
+            return Err(finished());
+        }
         let Some(domain) = &self.domain else {
             return Err(AtlasError::incomplete("no shard was added"));
         };
@@ -281,20 +323,7 @@ impl AtlasReconstruction {
             Store::Spool(file) => Source::from_file(file.reopen()?, file.target())?,
             Store::Finished => return Err(finished()),
         };
-        let config = Arc::new(Config {
-            // Only LINEAR shards can be read.
-            kind: ProjectionType::Linear,
-            classes: domain.head.classes,
-            digests: Digests::new(self.trust.key.as_deref()),
-            chains: Chains::default(),
-        });
-        let tree = hashing::project(&config.digests, &source, &Geometry::Ends(&ends), operation)?;
-        let state = State::new(config, tree)?;
-        if !same(state.merkle.root(), &domain.root) {
-            return Err(AtlasError::witness("the root of the rebuilt bytes is not that of the shards"));
-        }
-        self.persist()?;
-        Ok(AtlasProjection::from_state(state))
+        Ok((domain.root, domain.head, ends, source))
     }
 
     /// Gives a spool its name; the store is given away.
@@ -408,7 +437,7 @@ mod tests {
                 if spool {
                     options = options.with_spool(&path);
                 }
-                let mut rebuilt = AtlasReconstruction::new(&options).unwrap();
+                let rebuilt = AtlasReconstruction::new(&options).unwrap();
                 for (index, &(start, wanted)) in cuts.iter().enumerate().rev() {
                     let shard = shard(&original, start, wanted.min(len - start));
                     rebuilt.add(&shard, &mut Operation::new()).unwrap();
@@ -438,7 +467,7 @@ mod tests {
     fn missing_is_merged_and_named() {
         let data = data(3 * TILE_SIZE);
         let original = project(&data);
-        let mut rebuilt = AtlasReconstruction::new(&ReconstructionOptions::new()).unwrap();
+        let rebuilt = AtlasReconstruction::new(&ReconstructionOptions::new()).unwrap();
         assert!(rebuilt.missing().is_empty() && !rebuilt.is_complete());
         assert_eq!(rebuilt.finish(&mut Operation::new()).unwrap_err().kind(), ErrorKind::Incomplete);
         for offset in [8_192, 4_096, TILE_SIZE, TILE_SIZE + 4_096] {
@@ -462,7 +491,7 @@ mod tests {
     fn foreign_shards_are_refused_without_harm() {
         let (data, other) = (data(50_000), vec![3; 50_000]);
         let (original, foreign) = (project(&data), project(&other));
-        let mut rebuilt = AtlasReconstruction::new(&ReconstructionOptions::new()).unwrap();
+        let rebuilt = AtlasReconstruction::new(&ReconstructionOptions::new()).unwrap();
         rebuilt.add(&shard(&original, 0, 20_000), &mut Operation::new()).unwrap();
         let before = rebuilt.missing();
         let error = rebuilt.add(&shard(&foreign, 0, 50_000), &mut Operation::new()).unwrap_err();
@@ -471,7 +500,7 @@ mod tests {
         rebuilt.add(&shard(&original, 10_000, 40_000), &mut Operation::new()).unwrap();
         assert_eq!(bytes(&rebuilt.finish(&mut Operation::new()).unwrap()), data);
         let expected = ReconstructionOptions::new().with_root(original.root(&mut Operation::new()).unwrap());
-        let mut strict = AtlasReconstruction::new(&expected).unwrap();
+        let strict = AtlasReconstruction::new(&expected).unwrap();
         let error = strict.add(&shard(&foreign, 0, 1), &mut Operation::new()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Witness);
         let small = ReconstructionOptions::new().with_max_domain_size(49_999);
@@ -494,7 +523,7 @@ mod tests {
             (ReconstructionOptions::new().with_key(&[8; 32]), false),
             (ReconstructionOptions::new().with_key(&key), true),
         ] {
-            let mut rebuilt = AtlasReconstruction::new(&options).unwrap();
+            let rebuilt = AtlasReconstruction::new(&options).unwrap();
             let added = rebuilt.add(&all, &mut Operation::new());
             if works {
                 let projection = rebuilt.finish(&mut Operation::new()).unwrap();
@@ -515,7 +544,7 @@ mod tests {
         let path = dir.path().join("out");
         let data = data(100_000);
         let original = project(&data);
-        let mut rebuilt = AtlasReconstruction::new(&ReconstructionOptions::new().with_spool(&path)).unwrap();
+        let rebuilt = AtlasReconstruction::new(&ReconstructionOptions::new().with_spool(&path)).unwrap();
         rebuilt.add(&shard(&original, 0, 100_000), &mut Operation::new()).unwrap();
         let temporary = std::fs::read_dir(dir.path()).unwrap().next().unwrap().unwrap().path();
         let mut wrong = data.clone();

@@ -10,18 +10,10 @@ use super::sized::{init_struct, own_size, read_struct, sized_struct};
 use crate::error::Result;
 use crate::reconstruction::{AtlasReconstruction, ReconstructionOptions};
 use std::ffi::c_char;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use zeroize::Zeroize;
 
 /// Collects the shards of one projection state until the domain is whole.
-pub struct atlas_reconstruction(Mutex<AtlasReconstruction>);
-
-impl atlas_reconstruction {
-    fn lock(&self) -> MutexGuard<'_, AtlasReconstruction> {
-        // A changing call builds first and swaps in last: a panic leaves the old state.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+pub struct atlas_reconstruction(AtlasReconstruction);
 
 /// Options of a reconstruction. Fill it with atlas_reconstruction_options_init().
 #[repr(C)]
@@ -101,7 +93,7 @@ pub unsafe extern "C" fn atlas_reconstruction_create(
         let out = unsafe { self::out(out, std::ptr::null_mut(), "out") }?;
         // SAFETY: as the header asks.
         let options = unsafe { reconstruction_options(options) }?;
-        *out = into_handle(atlas_reconstruction(Mutex::new(AtlasReconstruction::new(&options)?)));
+        *out = into_handle(atlas_reconstruction(AtlasReconstruction::new(&options)?));
         Ok(())
     })
 }
@@ -123,7 +115,7 @@ pub unsafe extern "C" fn atlas_reconstruction_add(
         let (reconstruction, shard) =
             unsafe { (handle(reconstruction, "reconstruction")?, handle(shard, "shard")?) };
         // SAFETY: as the header asks.
-        unsafe { with_operation(operation, |run| reconstruction.lock().add(&shard.0, run)) }
+        unsafe { with_operation(operation, |run| reconstruction.0.add(&shard.0, run)) }
     })
 }
 
@@ -134,7 +126,7 @@ pub unsafe extern "C" fn atlas_reconstruction_is_complete(
 ) -> CBool {
     infallible(0, || {
         // SAFETY: as the header asks: NULL or a live handle.
-        let complete = unsafe { reconstruction.as_ref() }.is_some_and(|context| context.lock().is_complete());
+        let complete = unsafe { reconstruction.as_ref() }.is_some_and(|context| context.0.is_complete());
         CBool::from(complete)
     })
 }
@@ -156,12 +148,12 @@ pub unsafe extern "C" fn atlas_reconstruction_missing(
         // SAFETY: as above, for writing.
         let count = unsafe { out(count, 0, "count") }?;
         // SAFETY: as the header asks: room for `capacity` regions, a live handle.
-        let room = unsafe {
+        let reconstruction = unsafe {
             let bytes = capacity.saturating_mul(size_of::<atlas_region>());
             super::args::bytes_out(regions.cast(), bytes, "regions")?;
             handle(reconstruction, "reconstruction")?
         };
-        let missing = room.lock().missing();
+        let missing = reconstruction.0.missing();
         for (index, region) in missing.iter().take(capacity).enumerate() {
             // SAFETY: `index` is less than the capacity.
             unsafe { regions.add(index).write((*region).into()) };
@@ -189,7 +181,7 @@ pub unsafe extern "C" fn atlas_reconstruction_finish(
         // SAFETY: as the header asks: a live handle.
         let reconstruction = unsafe { handle(reconstruction, "reconstruction") }?;
         // SAFETY: as the header asks.
-        let projection = unsafe { with_operation(operation, |run| reconstruction.lock().finish(run)) }?;
+        let projection = unsafe { with_operation(operation, |run| reconstruction.0.finish(run)) }?;
         *out = into_handle(atlas_projection(projection));
         Ok(())
     })
