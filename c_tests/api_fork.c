@@ -1,0 +1,197 @@
+/* fork: the child has threads of its own on demand, the caller's pool says STATE there, and the
+ * parent goes on. Every child has an alarm, since what goes wrong here is a hang. */
+#include "check.h"
+
+#include <pthread.h>
+#include <signal.h>
+
+enum { REGIONS = 24 };
+static const size_t size = 6 * TILE + 5;
+static uint8_t *data;
+static atlas_projection *projection;
+static atlas_region regions[REGIONS];
+static uint8_t root[32];
+
+/* Work that wakes every thread of the pool. */
+static bool work(const atlas_pool *pool)
+{
+    atlas_operation operation;
+    atlas_operation_init(&operation);
+    operation.pool = pool;
+    atlas_source *source = borrowed(data, size);
+    atlas_projection *made = NULL;
+    atlas_shard *shards[REGIONS];
+    uint8_t found[32];
+    bool good =
+        atlas_projection_create(0, source, NULL, &operation, &made) == ATLAS_STATUS_OK &&
+        atlas_projection_root(made, &operation, found) == ATLAS_STATUS_OK &&
+        memcmp(found, root, 32) == 0 &&
+        atlas_projection_verify(made, &operation) == ATLAS_STATUS_OK &&
+        atlas_shard_extract_batch(made, regions, REGIONS, NULL, &operation, shards) ==
+            ATLAS_STATUS_OK;
+    for (size_t i = 0; good && i < REGIONS; i++) {
+        const uint8_t *bytes = NULL;
+        size_t count = 0;
+        good = atlas_shard_data(shards[i], &bytes, &count) == ATLAS_STATUS_OK &&
+               count == regions[i].length && memcmp(bytes, data + regions[i].offset, count) == 0;
+        atlas_shard_destroy(shards[i]);
+    }
+    atlas_projection_destroy(made);
+    atlas_source_destroy(source);
+    return good;
+}
+
+static int child(atlas_pool *pool)
+{
+    (void)alarm(60);
+    /* The parent's handles are here too, and nobody was inside of them. */
+    atlas_shard *shards[REGIONS];
+    if (!work(NULL) || atlas_projection_verify(projection, NULL) != ATLAS_STATUS_OK) {
+        return 1;
+    }
+    if (pool != NULL) {
+        atlas_operation operation;
+        atlas_operation_init(&operation);
+        operation.pool = pool;
+        if (atlas_projection_verify(projection, &operation) != ATLAS_STATUS_STATE) {
+            return 2;
+        }
+        memset(shards, 0xA5, sizeof shards);
+        if (atlas_shard_extract_batch(projection, regions, REGIONS, NULL, &operation, shards) !=
+                ATLAS_STATUS_STATE ||
+            !all_bytes(shards, sizeof shards, 0) || last_error().status != ATLAS_STATUS_STATE) {
+            return 3;
+        }
+        const atlas_region region = {0, 100};
+        atlas_shard *shard = NULL;
+        if (atlas_shard_extract(projection, &region, &operation, &shard) != ATLAS_STATUS_STATE) {
+            return 4;
+        }
+        atlas_pool_destroy(pool);
+    }
+    atlas_pool *own = NULL;
+    if (atlas_pool_create(2, &own) != ATLAS_STATUS_OK || !work(own)) {
+        return 5;
+    }
+    atlas_pool_destroy(own);
+    if (!work(NULL)) {
+        return 6;
+    }
+    atlas_projection_destroy(projection);
+    return 0;
+}
+
+static void wait_for(pid_t pid)
+{
+    int status = 0;
+    CHECK(waitpid(pid, &status, 0) == pid);
+    CHECK(!(WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM));
+    CHECK(WIFEXITED(status));
+    CHECK_EQ(WEXITSTATUS(status), 0);
+}
+
+static void fork_once(atlas_pool *pool)
+{
+    CHECK(fflush(NULL) == 0);
+    const pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        _exit(child(pool));
+    }
+    wait_for(pid);
+}
+
+/* A child of a child has to notice a second time. */
+static void fork_twice(void)
+{
+    CHECK(fflush(NULL) == 0);
+    const pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        (void)alarm(60);
+        atlas_pool *pool = NULL;
+        if (!work(NULL) || atlas_pool_create(2, &pool) != ATLAS_STATUS_OK || !work(pool)) {
+            _exit(7);
+        }
+        const pid_t second = fork();
+        if (second == 0) {
+            _exit(child(pool));
+        }
+        int status = 0;
+        if (waitpid(second, &status, 0) != second || !WIFEXITED(status)) {
+            _exit(8);
+        }
+        atlas_pool_destroy(pool);
+        _exit(work(NULL) ? WEXITSTATUS(status) : 9);
+    }
+    wait_for(pid);
+}
+
+/* Other threads are inside of the library at the fork, with handles of their own. */
+typedef struct busy {
+    pthread_mutex_t lock;
+    bool stop, failed;
+} busy;
+
+static void *keep_busy(void *argument)
+{
+    busy *self = (busy *)argument;
+    for (bool stop = false; !stop;) {
+        const bool good = work(NULL);
+        (void)pthread_mutex_lock(&self->lock);
+        self->failed = self->failed || !good;
+        stop = self->stop;
+        (void)pthread_mutex_unlock(&self->lock);
+    }
+    return NULL;
+}
+
+static void fork_while_others_work(void)
+{
+    busy self;
+    memset(&self, 0, sizeof self);
+    CHECK(pthread_mutex_init(&self.lock, NULL) == 0);
+    pthread_t threads[2];
+    for (size_t i = 0; i < 2; i++) {
+        CHECK(pthread_create(&threads[i], NULL, keep_busy, &self) == 0);
+    }
+    for (int i = 0; i < (small_run() ? 2 : 10); i++) {
+        fork_once(NULL);
+    }
+    (void)pthread_mutex_lock(&self.lock);
+    self.stop = true;
+    (void)pthread_mutex_unlock(&self.lock);
+    for (size_t i = 0; i < 2; i++) {
+        CHECK(pthread_join(threads[i], NULL) == 0);
+    }
+    CHECK(!self.failed);
+}
+
+int main(void)
+{
+    (void)alarm(300);
+    data = random_bytes(size, 101);
+    random_state random = {102};
+    for (size_t i = 0; i < REGIONS; i++) {
+        regions[i].offset = random_below(&random, size - 300000);
+        regions[i].length = 1 + random_below(&random, 300000);
+    }
+    projection = projected_bytes(data, size);
+    root_of(projection, root);
+    CHECK(work(NULL));
+    fork_once(NULL);
+    atlas_pool *pool = NULL;
+    CHECK_OK(atlas_pool_create(3, &pool));
+    fork_once(pool); /* whose threads have not worked yet */
+    CHECK(work(pool));
+    fork_once(pool);
+    fork_twice();
+    CHECK(work(pool) && work(NULL));
+    fork_while_others_work();
+    CHECK(work(pool) && work(NULL));
+    atlas_pool_destroy(pool);
+    CHECK(work(NULL));
+    atlas_projection_destroy(projection);
+    free(data);
+    return 0;
+}

@@ -1,0 +1,128 @@
+/* Where the system has no memory left the answer is OUT_OF_MEMORY, in a child with little address
+ * space, and the library goes on after it. */
+#include "check.h"
+
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+
+static const size_t huge = (size_t)3 << 30;
+
+static int read_zeros(void *user_data, uint64_t offset, void *buffer, size_t count)
+{
+    (void)user_data;
+    (void)offset;
+    memset(buffer, 0, count);
+    return 0;
+}
+
+static bool works(void)
+{
+    static uint8_t data[100000];
+    atlas_projection *projection = projected_bytes(data, sizeof data);
+    atlas_shard *shard = extracted(projection, 50, 60000);
+    const bool good = atlas_shard_verify(shard, NULL, NULL) == ATLAS_STATUS_OK;
+    atlas_shard_destroy(shard);
+    atlas_projection_destroy(projection);
+    return good;
+}
+
+/* A mapping that costs no memory stands for 3 GiB of the caller's; the copy does not fit. */
+static void a_copy_that_does_not_fit(const void *data)
+{
+    atlas_source *source = (atlas_source *)&huge;
+    CHECK_STATUS(atlas_source_copy(data, huge, &source), ATLAS_STATUS_OUT_OF_MEMORY);
+    CHECK(source == NULL);
+    CHECK_SAYS("bytes");
+    CHECK_EQ(last_error().status, ATLAS_STATUS_OUT_OF_MEMORY);
+}
+
+static void a_shard_that_does_not_fit(void)
+{
+    atlas_source *source = NULL;
+    CHECK_OK(atlas_source_from_callback(huge, read_zeros, NULL, NULL, &source));
+    atlas_pool *pool = NULL;
+    CHECK_OK(atlas_pool_create(1, &pool));
+    atlas_operation operation;
+    atlas_operation_init(&operation);
+    operation.pool = pool;
+    atlas_projection *projection = NULL;
+    CHECK_OK(atlas_projection_create(0, source, NULL, &operation, &projection));
+    const atlas_region region = {0, huge};
+    atlas_shard *shard = (atlas_shard *)&region;
+    CHECK_STATUS(atlas_shard_extract(projection, &region, &operation, &shard),
+                 ATLAS_STATUS_OUT_OF_MEMORY);
+    CHECK(shard == NULL);
+    const atlas_region two[2] = {{0, 10}, {5, huge - 5}};
+    atlas_shard *shards[2] = {(atlas_shard *)&region, (atlas_shard *)&region};
+    CHECK_STATUS(atlas_shard_extract_batch(projection, two, 2, NULL, &operation, shards),
+                 ATLAS_STATUS_OUT_OF_MEMORY);
+    CHECK(shards[0] == NULL && shards[1] == NULL);
+    atlas_projection_destroy(projection);
+    atlas_pool_destroy(pool);
+    atlas_source_destroy(source);
+}
+
+/* Sizes that are only claims: a batch, a pool and a domain that cannot be. */
+static void claims_that_cannot_be(void)
+{
+    uint8_t data[10] = {0};
+    atlas_projection *projection = projected_bytes(data, sizeof data);
+    const atlas_region region = {0, UINT64_MAX};
+    atlas_shard *shard = (atlas_shard *)&region;
+    CHECK_STATUS(atlas_shard_extract(projection, &region, NULL, &shard), ATLAS_STATUS_OUT_OF_RANGE);
+    CHECK(shard == NULL);
+    atlas_projection_destroy(projection);
+    atlas_source *source = NULL;
+    CHECK_OK(atlas_source_from_callback(UINT64_MAX, read_zeros, NULL, NULL, &source));
+    atlas_projection *made = (atlas_projection *)&region;
+    const int status = (int)atlas_projection_create(0, source, NULL, NULL, &made);
+    CHECK(status == ATLAS_STATUS_OUT_OF_MEMORY || status == ATLAS_STATUS_LIMIT);
+    CHECK(made == NULL);
+    atlas_source_destroy(source);
+}
+
+static int child(const void *data)
+{
+    (void)alarm(120);
+    const struct rlimit limit = {(rlim_t)5 << 30, (rlim_t)5 << 30};
+    CHECK(setrlimit(RLIMIT_AS, &limit) == 0);
+    a_copy_that_does_not_fit(data);
+    CHECK(works());
+    if (!small_run()) {
+        a_shard_that_does_not_fit();
+        CHECK(works());
+    }
+    claims_that_cannot_be();
+    return works() ? 0 : 1;
+}
+
+int main(void)
+{
+    if (sizeof(size_t) < 8) {
+        skip("the address space is small by itself");
+    }
+    const char *path = temp_path("hole.bin");
+    const int file = open(path, O_CREAT | O_RDWR, 0600);
+    CHECK(file >= 0);
+    if (ftruncate(file, (off_t)huge) != 0) {
+        skip("this file system has no file of 3 GiB");
+    }
+    void *data = mmap(NULL, huge, PROT_READ, MAP_SHARED, file, 0);
+    CHECK(close(file) == 0);
+    if (data == MAP_FAILED) {
+        skip("3 GiB cannot be mapped");
+    }
+    CHECK(fflush(NULL) == 0);
+    const pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        _exit(child(data));
+    }
+    int status = 0;
+    CHECK(waitpid(pid, &status, 0) == pid);
+    CHECK(!WIFSIGNALED(status)); /* an abort is what must not be */
+    CHECK_EQ(WEXITSTATUS(status), 0);
+    CHECK(munmap(data, huge) == 0);
+    return 0;
+}

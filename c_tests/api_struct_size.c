@@ -1,0 +1,414 @@
+/* struct_size: every older size, every size that cannot be, newer ones, and not a byte beyond. */
+#include "check.h"
+
+enum { ROOM = 256, MAX_FIELDS = 16 };
+
+static uint8_t data[3 * 4096];
+static uint8_t wrong_root[32];
+static uint8_t key[32];
+static atlas_source *source;
+static atlas_projection *projection;
+static atlas_shard *shard;
+static atlas_buffer encoded;
+
+#define END(type, field) (offsetof(type, field) + sizeof(((type *)0)->field))
+#define START(type, field) offsetof(type, field)
+#define FIELD(type, field) {START(type, field), END(type, field)}
+
+typedef struct field {
+    size_t start, end;
+} field;
+
+typedef enum place { AT_END, INSIDE, PADDING } place;
+
+static place place_of(const field *fields, size_t count, size_t size)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (size == fields[i].end) {
+            return AT_END;
+        }
+        if (size > fields[i].start && size < fields[i].end) {
+            return INSIDE;
+        }
+    }
+    return PADDING;
+}
+
+/* ---- structs that the caller fills ---------------------------------------------- */
+
+typedef struct input {
+    const char *name;
+    size_t size;
+    int (*use)(const void *options); /* a call that is OK with the defaults */
+    /* Values other than the defaults in the bytes from `from` on, at each of which the call must
+     * fail; so that a field that is read where it must not be, or not read where it must, shows. */
+    void (*spoil)(void *options);
+    size_t spoiled_at; /* the end of the first field that spoil changed */
+    size_t count;
+    field fields[MAX_FIELDS];
+} input;
+
+static int use_options(const void *options)
+{
+    atlas_projection *made = NULL;
+    const int status = (int)atlas_projection_create(
+        0, source, (const atlas_projection_options *)options, NULL, &made);
+    CHECK((made != NULL) == (status == 0));
+    atlas_projection_destroy(made);
+    return status;
+}
+
+static int use_operation(const void *options)
+{
+    return (int)atlas_projection_verify(projection, (const atlas_operation *)options);
+}
+
+static int use_extract(const void *options)
+{
+    const atlas_region region = {1, 2};
+    atlas_shard *made = NULL;
+    const int status = (int)atlas_shard_extract_batch(
+        projection, &region, 1, (const atlas_extract_options *)options, NULL, &made);
+    CHECK((made != NULL) == (status == 0));
+    atlas_shard_destroy(made);
+    return status;
+}
+
+static int use_verify(const void *options)
+{
+    return (int)atlas_shard_verify(shard, (const atlas_verify_options *)options, NULL);
+}
+
+static int use_verify_in_deserialize(const void *options)
+{
+    atlas_shard *made = NULL;
+    const int status =
+        (int)atlas_shard_deserialize(encoded.data, encoded.size, NULL,
+                                     (const atlas_verify_options *)options, NULL, &made);
+    CHECK((made != NULL) == (status == 0));
+    atlas_shard_destroy(made);
+    return status;
+}
+
+static int use_limits(const void *options)
+{
+    atlas_shard *made = NULL;
+    const int status = (int)atlas_shard_deserialize(
+        encoded.data, encoded.size, (const atlas_limits *)options, NULL, NULL, &made);
+    CHECK((made != NULL) == (status == 0));
+    atlas_shard_destroy(made);
+    return status;
+}
+
+static int use_rebuild(const void *options)
+{
+    atlas_reconstruction *made = NULL;
+    const int status = (int)atlas_reconstruction_create(
+        (const atlas_reconstruction_options *)options, &made);
+    CHECK((made != NULL) == (status == 0));
+    const int added = made == NULL ? status : (int)atlas_reconstruction_add(made, shard, NULL);
+    atlas_reconstruction_destroy(made);
+    return added;
+}
+
+static bool stop(const atlas_progress *progress, void *user_data)
+{
+    (void)progress;
+    (void)user_data;
+    return false;
+}
+
+static void spoil_options(void *options)
+{
+    ((atlas_projection_options *)options)->r96_data_classes = 0;
+}
+static void spoil_operation(void *options) { ((atlas_operation *)options)->progress = stop; }
+static void spoil_extract(void *options) { ((atlas_extract_options *)options)->strategy = 2; }
+static void spoil_verify(void *options)
+{
+    ((atlas_verify_options *)options)->expected_root = wrong_root;
+}
+static void spoil_verify_key(void *options) { ((atlas_verify_options *)options)->key = key; }
+static void spoil_limits(void *options) { ((atlas_limits *)options)->max_payload_size = 1; }
+static void spoil_limits_proof(void *options) { ((atlas_limits *)options)->max_proof_size = 1; }
+static void spoil_rebuild(void *options)
+{
+    ((atlas_reconstruction_options *)options)->expected_root = wrong_root;
+}
+static void spoil_rebuild_size(void *options)
+{
+    ((atlas_reconstruction_options *)options)->max_domain_size = 1;
+}
+
+#define OPTIONS                                                                                    \
+    4, {FIELD(atlas_projection_options, struct_size), FIELD(atlas_projection_options, conservation), \
+        FIELD(atlas_projection_options, r96_data_classes), FIELD(atlas_projection_options, key)}
+#define OPERATION                                                                      \
+    5, {FIELD(atlas_operation, struct_size), FIELD(atlas_operation, pool),             \
+        FIELD(atlas_operation, progress), FIELD(atlas_operation, user_data),           \
+        FIELD(atlas_operation, memory_limit)}
+#define EXTRACT                                                                                \
+    4, {FIELD(atlas_extract_options, struct_size), FIELD(atlas_extract_options, strategy),     \
+        FIELD(atlas_extract_options, max_threads), FIELD(atlas_extract_options, chunk_size)}
+#define VERIFY                                                                                \
+    3, {FIELD(atlas_verify_options, struct_size), FIELD(atlas_verify_options, expected_root), \
+        FIELD(atlas_verify_options, key)}
+#define LIMITS                                                                        \
+    3, {FIELD(atlas_limits, struct_size), FIELD(atlas_limits, max_payload_size),      \
+        FIELD(atlas_limits, max_proof_size)}
+#define REBUILD                                              \
+    5, {FIELD(atlas_reconstruction_options, struct_size),    \
+        FIELD(atlas_reconstruction_options, expected_root),  \
+        FIELD(atlas_reconstruction_options, key),            \
+        FIELD(atlas_reconstruction_options, spool_path),     \
+        FIELD(atlas_reconstruction_options, max_domain_size)}
+
+static const input inputs[] = {
+    {"atlas_projection_options", sizeof(atlas_projection_options), use_options, spoil_options,
+     END(atlas_projection_options, r96_data_classes), OPTIONS},
+    {"atlas_operation", sizeof(atlas_operation), use_operation, spoil_operation,
+     END(atlas_operation, progress), OPERATION},
+    {"atlas_extract_options", sizeof(atlas_extract_options), use_extract, spoil_extract,
+     END(atlas_extract_options, strategy), EXTRACT},
+    {"atlas_verify_options", sizeof(atlas_verify_options), use_verify, spoil_verify,
+     END(atlas_verify_options, expected_root), VERIFY},
+    {"atlas_verify_options", sizeof(atlas_verify_options), use_verify_in_deserialize,
+     spoil_verify_key, END(atlas_verify_options, key), VERIFY},
+    {"atlas_limits", sizeof(atlas_limits), use_limits, spoil_limits,
+     END(atlas_limits, max_payload_size), LIMITS},
+    {"atlas_limits", sizeof(atlas_limits), use_limits, spoil_limits_proof,
+     END(atlas_limits, max_proof_size), LIMITS},
+    {"atlas_reconstruction_options", sizeof(atlas_reconstruction_options), use_rebuild,
+     spoil_rebuild, END(atlas_reconstruction_options, expected_root), REBUILD},
+    {"atlas_reconstruction_options", sizeof(atlas_reconstruction_options), use_rebuild,
+     spoil_rebuild_size, END(atlas_reconstruction_options, max_domain_size), REBUILD},
+};
+
+static void init(const input *one, void *options)
+{
+    if (one->use == use_options) {
+        atlas_projection_options_init((atlas_projection_options *)options);
+    } else if (one->use == use_operation) {
+        atlas_operation_init((atlas_operation *)options);
+    } else if (one->use == use_extract) {
+        atlas_extract_options_init((atlas_extract_options *)options);
+    } else if (one->use == use_limits) {
+        atlas_limits_init((atlas_limits *)options);
+    } else if (one->use == use_rebuild) {
+        atlas_reconstruction_options_init((atlas_reconstruction_options *)options);
+    } else {
+        atlas_verify_options_init((atlas_verify_options *)options);
+    }
+}
+
+/* Exactly `size` bytes on the heap, so that valgrind sees a read behind them. */
+static int use_copy(const input *one, const void *options, size_t size)
+{
+    uint8_t *copy = (uint8_t *)malloc(size < 4 ? 4 : size);
+    CHECK(copy != NULL);
+    memcpy(copy, options, size < 4 ? 4 : size);
+    const uint32_t said = (uint32_t)size;
+    memcpy(copy, &said, 4);
+    const int status = one->use(copy);
+    free(copy);
+    return status;
+}
+
+static void inputs_of_every_size(const input *one)
+{
+    _Alignas(16) uint8_t plain[ROOM];
+    _Alignas(16) uint8_t spoiled[ROOM];
+    memset(plain, 0, sizeof plain);
+    memset(spoiled, 0, sizeof spoiled);
+    init(one, plain);
+    init(one, spoiled);
+    one->spoil(spoiled);
+    CHECK_EQ(one->fields[one->count - 1].end, one->size);
+    for (size_t size = 0; size <= one->size; size++) {
+        switch (place_of(one->fields, one->count, size)) {
+        case AT_END:
+            CHECK_OK(use_copy(one, plain, size));
+            if (size < one->spoiled_at) {
+                CHECK_OK(use_copy(one, spoiled, size)); /* the default counts */
+            } else {
+                CHECK(use_copy(one, spoiled, size) != ATLAS_STATUS_OK);
+            }
+            break;
+        case INSIDE:
+            CHECK_STATUS(use_copy(one, plain, size), ATLAS_STATUS_INVALID_ARGUMENT);
+            CHECK_SAYS("struct_size");
+            CHECK(strstr(atlas_last_error_message(), one->name) != NULL);
+            break;
+        case PADDING: /* 0, or behind a field that the next one is aligned after */
+            if (size == 0) {
+                CHECK_STATUS(use_copy(one, plain, size), ATLAS_STATUS_INVALID_ARGUMENT);
+            }
+            break;
+        }
+    }
+    for (size_t size = one->size + 1; size <= one->size + 64; size++) {
+        CHECK_OK(use_copy(one, plain, size));
+        CHECK(use_copy(one, spoiled, size) != ATLAS_STATUS_OK);
+        for (size_t at = one->size; at < size; at += 1 + (size - one->size) / 7) {
+            plain[at] = 1;
+            CHECK_STATUS(use_copy(one, plain, size), ATLAS_STATUS_INVALID_ARGUMENT);
+            CHECK_SAYS("struct_size");
+            plain[at] = 0;
+        }
+    }
+}
+
+/* ---- structs that the library fills ------------------------------------------------ */
+
+typedef struct output {
+    const char *name;
+    size_t size;
+    int (*fill)(void *info);
+    size_t count;
+    field fields[MAX_FIELDS];
+} output;
+
+static int fill_error(void *info)
+{
+    uint8_t byte;
+    const atlas_region region = {5, UINT64_MAX};
+    atlas_shard *made = NULL;
+    CHECK(atlas_projection_read(projection, 77777, &byte, 1) != ATLAS_STATUS_OK);
+    CHECK(atlas_shard_extract_batch(projection, &region, 1, NULL, NULL, &made) != ATLAS_STATUS_OK);
+    return (int)atlas_last_error_get((atlas_error_info *)info);
+}
+
+static int fill_projection(void *info)
+{
+    return (int)atlas_projection_get_info(projection, (atlas_projection_info *)info);
+}
+
+static int fill_tile(void *info)
+{
+    return (int)atlas_projection_get_tile(projection, 0, (atlas_tile_info *)info);
+}
+
+static int fill_shard(void *info)
+{
+    return (int)atlas_shard_get_info(shard, (atlas_shard_info *)info);
+}
+
+static const output outputs[] = {
+    {"atlas_error_info",
+     sizeof(atlas_error_info),
+     fill_error,
+     7,
+     {FIELD(atlas_error_info, struct_size), FIELD(atlas_error_info, status),
+      FIELD(atlas_error_info, os_error), FIELD(atlas_error_info, reserved),
+      FIELD(atlas_error_info, index), FIELD(atlas_error_info, offset),
+      FIELD(atlas_error_info, length)}},
+    {"atlas_projection_info",
+     sizeof(atlas_projection_info),
+     fill_projection,
+     13,
+     {FIELD(atlas_projection_info, struct_size), FIELD(atlas_projection_info, type),
+      FIELD(atlas_projection_info, domain_size), FIELD(atlas_projection_info, page_count),
+      FIELD(atlas_projection_info, tile_count), FIELD(atlas_projection_info, residue),
+      FIELD(atlas_projection_info, correction), FIELD(atlas_projection_info, width),
+      FIELD(atlas_projection_info, height), FIELD(atlas_projection_info, r96_data_classes),
+      FIELD(atlas_projection_info, keyed), FIELD(atlas_projection_info, canonical),
+      FIELD(atlas_projection_info, reserved)}},
+    {"atlas_tile_info",
+     sizeof(atlas_tile_info),
+     fill_tile,
+     5,
+     {FIELD(atlas_tile_info, struct_size), FIELD(atlas_tile_info, residue),
+      FIELD(atlas_tile_info, offset), FIELD(atlas_tile_info, length),
+      FIELD(atlas_tile_info, witness)}},
+    {"atlas_shard_info",
+     sizeof(atlas_shard_info),
+     fill_shard,
+     10,
+     {FIELD(atlas_shard_info, struct_size), FIELD(atlas_shard_info, type),
+      FIELD(atlas_shard_info, domain_size), FIELD(atlas_shard_info, region),
+      FIELD(atlas_shard_info, payload_size), FIELD(atlas_shard_info, residue),
+      FIELD(atlas_shard_info, r96_data_classes), FIELD(atlas_shard_info, keyed),
+      FIELD(atlas_shard_info, class_mask), FIELD(atlas_shard_info, root)}},
+};
+
+static void set_size(uint8_t *info, size_t size)
+{
+    const uint32_t said = (uint32_t)size;
+    memcpy(info, &said, 4);
+}
+
+static void outputs_of_every_size(const output *one)
+{
+    _Alignas(16) uint8_t full[ROOM];
+    _Alignas(16) uint8_t info[ROOM];
+    memset(full, 0xA5, sizeof full);
+    set_size(full, one->size);
+    CHECK_OK(one->fill(full));
+    CHECK(all_bytes(full + one->size, ROOM - one->size, 0xA5));
+    CHECK(!all_bytes(full + one->size - 8, 8, 0xA5));
+    CHECK_EQ(one->fields[one->count - 1].end, one->size);
+    for (size_t size = 0; size <= one->size + 40; size++) {
+        memset(info, 0xA5, sizeof info);
+        set_size(info, size);
+        const size_t known = size < one->size ? size : one->size;
+        const size_t edge = size < 4 ? 4 : size;
+        const place where = place_of(one->fields, one->count, size);
+        const int status = one->fill(info);
+        uint32_t said = 0;
+        memcpy(&said, info, 4);
+        CHECK_EQ(said, size);
+        CHECK(all_bytes(info + edge, ROOM - edge, 0xA5));
+        if (size > one->size || where == AT_END) {
+            CHECK_OK(status);
+            CHECK(memcmp(info + 4, full + 4, known - 4) == 0);
+        } else if (where == INSIDE || size == 0) {
+            CHECK_STATUS(status, ATLAS_STATUS_INVALID_ARGUMENT);
+        }
+    }
+}
+
+/* What was there is gone when the call fails: zeros, up to struct_size. */
+static void outputs_are_zeroed_on_failure(void)
+{
+    _Alignas(16) uint8_t info[ROOM];
+    static const size_t offered[] = {8, 24, sizeof(atlas_tile_info)};
+    for (size_t i = 0; i < 3; i++) {
+        memset(info, 0xA5, sizeof info);
+        set_size(info, offered[i]);
+        CHECK_STATUS(atlas_projection_get_tile(projection, 99, (atlas_tile_info *)(void *)info),
+                     ATLAS_STATUS_OUT_OF_RANGE);
+        CHECK(all_bytes(info + 4, offered[i] - 4, 0));
+        CHECK(all_bytes(info + offered[i], ROOM - offered[i], 0xA5));
+    }
+    memset(info, 0xA5, sizeof info);
+    set_size(info, sizeof(atlas_projection_info));
+    CHECK_STATUS(atlas_projection_get_info(NULL, (atlas_projection_info *)(void *)info),
+                 ATLAS_STATUS_INVALID_ARGUMENT);
+    CHECK(all_bytes(info + 4, sizeof(atlas_projection_info) - 4, 0));
+    memset(info, 0xA5, sizeof info);
+    set_size(info, sizeof(atlas_shard_info));
+    CHECK_STATUS(atlas_shard_get_info(NULL, (atlas_shard_info *)(void *)info),
+                 ATLAS_STATUS_INVALID_ARGUMENT);
+    CHECK(all_bytes(info + 4, sizeof(atlas_shard_info) - 4, 0));
+}
+
+int main(void)
+{
+    fill_random(data, sizeof data, 91);
+    source = borrowed(data, sizeof data);
+    projection = projected(source, NULL);
+    shard = extracted(projection, 3, 5000);
+    CHECK_OK(atlas_shard_serialize(shard, &encoded));
+    for (size_t i = 0; i < sizeof inputs / sizeof inputs[0]; i++) {
+        inputs_of_every_size(&inputs[i]);
+    }
+    for (size_t i = 0; i < sizeof outputs / sizeof outputs[0]; i++) {
+        outputs_of_every_size(&outputs[i]);
+    }
+    outputs_are_zeroed_on_failure();
+    atlas_buffer_free(&encoded);
+    atlas_shard_destroy(shard);
+    atlas_projection_destroy(projection);
+    atlas_source_destroy(source);
+    return 0;
+}

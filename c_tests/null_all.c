@@ -1,0 +1,254 @@
+/* Every function with every pointer NULL in turn: the documented answer, out-parameters emptied,
+ * and no crash. */
+#include "check.h"
+
+static const uint8_t data[100] = {1, 2, 3};
+static atlas_source *source;
+static atlas_projection *projection;
+static atlas_shard *shard;
+static int releases;
+
+/* Something that is not NULL, so that it shows when it is not set. */
+#define JUNK(type) ((type *)(void *)&releases)
+
+#define REFUSED(call)                                        \
+    do {                                                     \
+        CHECK_STATUS(call, ATLAS_STATUS_INVALID_ARGUMENT);   \
+        CHECK_SAYS("NULL");                                  \
+        CHECK_EQ(last_error().status, ATLAS_STATUS_INVALID_ARGUMENT); \
+    } while (0)
+
+static void on_release(void *user_data)
+{
+    (void)user_data;
+    releases++;
+}
+
+static int read_zeros(void *user_data, uint64_t offset, void *buffer, size_t size)
+{
+    (void)user_data;
+    (void)offset;
+    memset(buffer, 0, size);
+    return 0;
+}
+
+static void void_functions_do_nothing(void)
+{
+    atlas_buffer_free(NULL);
+    atlas_pool_destroy(NULL);
+    atlas_source_destroy(NULL);
+    atlas_projection_destroy(NULL);
+    atlas_shard_destroy(NULL);
+    atlas_reconstruction_destroy(NULL);
+    atlas_operation_init(NULL);
+    atlas_projection_options_init(NULL);
+    atlas_extract_options_init(NULL);
+    atlas_verify_options_init(NULL);
+    atlas_limits_init(NULL);
+    atlas_reconstruction_options_init(NULL);
+    uint8_t digest[32];
+    atlas_digest256(NULL, 0, digest);
+    atlas_digest256(data, 5, NULL);
+    atlas_digest256(NULL, 0, NULL);
+    CHECK(atlas_pool_threads(NULL) == 0);
+    CHECK(atlas_source_size(NULL) == 0);
+    CHECK(!atlas_reconstruction_is_complete(NULL));
+}
+
+static void errors_and_pools(void)
+{
+    CHECK_STATUS(atlas_last_error_get(NULL), ATLAS_STATUS_INVALID_ARGUMENT);
+    REFUSED(atlas_pool_create(1, NULL));
+    REFUSED(atlas_pool_create(2, NULL));
+}
+
+static void sources(void)
+{
+    atlas_source *out = JUNK(atlas_source);
+    REFUSED(atlas_source_copy(NULL, 5, &out));
+    CHECK(out == NULL);
+    REFUSED(atlas_source_copy(data, 5, NULL));
+    REFUSED(atlas_source_copy(NULL, 0, NULL));
+    out = JUNK(atlas_source);
+    REFUSED(atlas_source_borrow(NULL, 5, on_release, NULL, &out));
+    CHECK(out == NULL);
+    REFUSED(atlas_source_borrow(data, 5, on_release, NULL, NULL));
+    out = JUNK(atlas_source);
+    REFUSED(atlas_source_open_file(NULL, ATLAS_FILE_IO_READ, &out));
+    CHECK(out == NULL);
+    out = JUNK(atlas_source);
+    REFUSED(atlas_source_open_file(NULL, ATLAS_FILE_IO_MMAP, &out));
+    CHECK(out == NULL);
+    REFUSED(atlas_source_open_file("x", ATLAS_FILE_IO_READ, NULL));
+    out = JUNK(atlas_source);
+    REFUSED(atlas_source_from_callback(5, NULL, on_release, NULL, &out));
+    CHECK(out == NULL);
+    REFUSED(atlas_source_from_callback(5, read_zeros, on_release, NULL, NULL));
+    CHECK(releases == 0);
+    /* release and user_data may be NULL. */
+    CHECK_OK(atlas_source_from_callback(5, read_zeros, NULL, NULL, &out));
+    atlas_source_destroy(out);
+}
+
+static void projections(void)
+{
+    atlas_projection *out = JUNK(atlas_projection);
+    REFUSED(atlas_projection_create(ATLAS_PROJECTION_LINEAR, NULL, NULL, NULL, &out));
+    CHECK(out == NULL);
+    REFUSED(atlas_projection_create(ATLAS_PROJECTION_LINEAR, source, NULL, NULL, NULL));
+    atlas_projection_info info;
+    info.struct_size = (uint32_t)sizeof info;
+    info.domain_size = 7;
+    REFUSED(atlas_projection_get_info(NULL, &info));
+    CHECK(info.domain_size == 0);
+    REFUSED(atlas_projection_get_info(projection, NULL));
+    uint8_t root[32];
+    memset(root, 0xA5, sizeof root);
+    REFUSED(atlas_projection_root(NULL, NULL, root));
+    CHECK(all_bytes(root, sizeof root, 0));
+    REFUSED(atlas_projection_root(projection, NULL, NULL));
+    atlas_tile_info tile;
+    memset(&tile, 0xA5, sizeof tile);
+    tile.struct_size = (uint32_t)sizeof tile;
+    REFUSED(atlas_projection_get_tile(NULL, 0, &tile));
+    CHECK(tile.length == 0 && all_bytes(tile.witness, 32, 0));
+    REFUSED(atlas_projection_get_tile(projection, 0, NULL));
+    out = JUNK(atlas_projection);
+    REFUSED(atlas_projection_snapshot(NULL, &out));
+    CHECK(out == NULL);
+    REFUSED(atlas_projection_snapshot(projection, NULL));
+    uint8_t bytes[5];
+    REFUSED(atlas_projection_read(NULL, 0, bytes, 5));
+    REFUSED(atlas_projection_read(NULL, 0, NULL, 0));
+    REFUSED(atlas_projection_read(projection, 0, NULL, 5));
+    CHECK_OK(atlas_projection_read(projection, 0, NULL, 0));
+    REFUSED(atlas_projection_verify(NULL, NULL));
+    REFUSED(atlas_projection_write_file(NULL, temp_path("x"), NULL));
+    REFUSED(atlas_projection_write_file(projection, NULL, NULL));
+    CHECK_EQ(temp_names(), 0);
+}
+
+static void transforms(void)
+{
+    const atlas_transform_params params = {1, 0, 0, 0};
+    REFUSED(atlas_projection_transform(NULL, &params));
+    REFUSED(atlas_projection_transform(projection, NULL));
+    double bounds[4] = {7, 7, 7, 7};
+    REFUSED(atlas_projection_tile_bounds(NULL, 0, bounds));
+    for (size_t i = 0; i < 4; i++) {
+        CHECK(bounds[i] < 0.5);
+    }
+    REFUSED(atlas_projection_tile_bounds(projection, 0, NULL));
+    uint64_t tile = 7;
+    REFUSED(atlas_projection_tile_at(NULL, 0, 0, &tile));
+    CHECK(tile == 0);
+    REFUSED(atlas_projection_tile_at(projection, 0, 0, NULL));
+}
+
+static void shards(void)
+{
+    const atlas_region region = {0, 10};
+    atlas_shard *out = JUNK(atlas_shard);
+    REFUSED(atlas_shard_extract(NULL, &region, NULL, &out));
+    CHECK(out == NULL);
+    out = JUNK(atlas_shard);
+    REFUSED(atlas_shard_extract(projection, NULL, NULL, &out));
+    CHECK(out == NULL);
+    REFUSED(atlas_shard_extract(projection, &region, NULL, NULL));
+    const atlas_region two[2] = {{0, 10}, {5, 5}};
+    atlas_shard *outs[2] = {JUNK(atlas_shard), JUNK(atlas_shard)};
+    REFUSED(atlas_shard_extract_batch(NULL, two, 2, NULL, NULL, outs));
+    CHECK(outs[0] == NULL && outs[1] == NULL);
+    outs[0] = outs[1] = JUNK(atlas_shard);
+    REFUSED(atlas_shard_extract_batch(projection, NULL, 2, NULL, NULL, outs));
+    CHECK(outs[0] == NULL && outs[1] == NULL);
+    REFUSED(atlas_shard_extract_batch(projection, two, 2, NULL, NULL, NULL));
+    REFUSED(atlas_shard_extract_batch(NULL, NULL, 0, NULL, NULL, NULL));
+    atlas_shard_info info;
+    memset(&info, 0xA5, sizeof info);
+    info.struct_size = (uint32_t)sizeof info;
+    REFUSED(atlas_shard_get_info(NULL, &info));
+    CHECK(info.payload_size == 0 && all_bytes(info.root, 32, 0));
+    REFUSED(atlas_shard_get_info(shard, NULL));
+    const uint8_t *bytes = data;
+    size_t size = 7;
+    REFUSED(atlas_shard_data(NULL, &bytes, &size));
+    CHECK(bytes == NULL && size == 0);
+    size = 7;
+    REFUSED(atlas_shard_data(shard, NULL, &size));
+    CHECK(size == 0);
+    bytes = data;
+    REFUSED(atlas_shard_data(shard, &bytes, NULL));
+    CHECK(bytes == NULL);
+    uint8_t buffer[5];
+    REFUSED(atlas_shard_read(NULL, 0, buffer, 5));
+    REFUSED(atlas_shard_read(shard, 10, NULL, 5));
+    CHECK_OK(atlas_shard_read(shard, 10, NULL, 0));
+    REFUSED(atlas_shard_verify(NULL, NULL, NULL));
+    CHECK_OK(atlas_shard_verify(shard, NULL, NULL));
+}
+
+static void serialised_shards(void)
+{
+    atlas_buffer buffer = {JUNK(uint8_t), 7};
+    REFUSED(atlas_shard_serialize(NULL, &buffer));
+    CHECK(buffer.data == NULL && buffer.size == 0);
+    REFUSED(atlas_shard_serialize(shard, NULL));
+    CHECK_OK(atlas_shard_serialize(shard, &buffer));
+    atlas_shard *out = JUNK(atlas_shard);
+    REFUSED(atlas_shard_deserialize(NULL, 5, NULL, NULL, NULL, &out));
+    CHECK(out == NULL);
+    REFUSED(atlas_shard_deserialize(buffer.data, buffer.size, NULL, NULL, NULL, NULL));
+    out = JUNK(atlas_shard);
+    CHECK_STATUS(atlas_shard_deserialize(NULL, 0, NULL, NULL, NULL, &out), ATLAS_STATUS_FORMAT);
+    CHECK(out == NULL);
+    atlas_buffer_free(&buffer);
+}
+
+static void reconstructions(void)
+{
+    atlas_reconstruction *rebuilt = NULL;
+    REFUSED(atlas_reconstruction_create(NULL, NULL));
+    CHECK_OK(atlas_reconstruction_create(NULL, &rebuilt));
+    REFUSED(atlas_reconstruction_add(NULL, shard, NULL));
+    REFUSED(atlas_reconstruction_add(rebuilt, NULL, NULL));
+    CHECK_OK(atlas_reconstruction_add(rebuilt, shard, NULL));
+    atlas_region regions[2];
+    size_t count = 2;
+    REFUSED(atlas_reconstruction_missing(NULL, regions, &count));
+    CHECK(count == 0);
+    count = 2;
+    REFUSED(atlas_reconstruction_missing(rebuilt, NULL, &count));
+    CHECK(count == 0);
+    REFUSED(atlas_reconstruction_missing(rebuilt, regions, NULL));
+    count = 0;
+    CHECK_OK(atlas_reconstruction_missing(rebuilt, NULL, &count));
+    atlas_projection *out = JUNK(atlas_projection);
+    REFUSED(atlas_reconstruction_finish(NULL, NULL, &out));
+    CHECK(out == NULL);
+    REFUSED(atlas_reconstruction_finish(rebuilt, NULL, NULL));
+    /* The refusal did not finish it. */
+    CHECK_OK(atlas_reconstruction_finish(rebuilt, NULL, &out));
+    atlas_projection_destroy(out);
+    atlas_reconstruction_destroy(rebuilt);
+}
+
+int main(void)
+{
+    source = borrowed(data, sizeof data);
+    projection = projected(source, NULL);
+    shard = extracted(projection, 0, sizeof data);
+    void_functions_do_nothing();
+    errors_and_pools();
+    sources();
+    projections();
+    transforms();
+    shards();
+    serialised_shards();
+    reconstructions();
+    CHECK(releases == 0);
+    atlas_shard_destroy(shard);
+    atlas_projection_destroy(projection);
+    atlas_source_destroy(source);
+    return 0;
+}
