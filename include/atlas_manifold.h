@@ -378,7 +378,7 @@ typedef struct atlas_projection_options {
    */
   uint32_t conservation;
   /**
-   * K, 1..96: any K of the 96 classes rebuild; default 96. Not looked at for LINEAR.
+   * K, 1..96: any K of the 96 classes rebuild; default 96. Means nothing for LINEAR.
    */
   uint32_t r96_data_classes;
   /**
@@ -721,7 +721,7 @@ ATLAS_API uint32_t atlas_pool_threads(const struct atlas_pool *pool);
 /**
  * Joins the threads of a pool and frees it. NULL does nothing. No call may be using it.
  *
- * In a forked child of the process that made it, only memory is freed.
+ * In a forked child of the process that made it, nothing is joined: the threads are the parent's.
  */
 ATLAS_API void atlas_pool_destroy(struct atlas_pool *pool);
 
@@ -815,7 +815,8 @@ enum atlas_status atlas_projection_verify(const struct atlas_projection *project
  * Writes the domain to a file, every byte verified before it is written.
  *
  * The bytes go to a temporary file beside `path`, which is flushed to the disk and then renamed: on
- * failure an older file stays, and nothing else is left. Any thread. `operation` may be NULL;
+ * failure an older file stays, and nothing else is left. A file that is replaced is a new one with
+ * the permissions of a new file, also where `path` was a symbolic link. Any thread. `operation` may be NULL;
  * progress once a tile. Fails with INVALID_ARGUMENT, IO, WITNESS, CONSERVATION, LIMIT or CANCELLED.
  */
 ATLAS_API

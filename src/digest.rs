@@ -6,14 +6,18 @@
 #![forbid(unsafe_code)]
 
 use blake3::Hasher;
-use blake3::hazmat::{ContextKey, HasherExt, Mode, hash_derive_key_context};
-use std::sync::OnceLock;
+use blake3::hazmat::{ContextKey, HasherExt, Mode};
 use zeroize::Zeroizing;
 
 /// A 32-byte BLAKE3 digest: of a tile, of a node, or of a whole projection.
 pub type Digest = [u8; 32];
 
-const TREE_CONTEXT: &str = "atlas_manifold 1 tree";
+/// What BLAKE3 makes of the context `atlas_manifold 1 tree`, so that nothing is made at the first use:
+/// a lock there could be held by another thread at a fork.
+const TREE_CONTEXT_KEY: ContextKey = [
+    195, 47, 8, 243, 72, 219, 91, 126, 246, 248, 146, 164, 178, 57, 15, 33, 119, 49, 183, 245, 46, 146, 71,
+    250, 172, 216, 233, 30, 70, 151, 104, 231,
+];
 const TILE_KEY_CONTEXT: &str = "atlas_manifold 1 tile key";
 const TREE_KEY_CONTEXT: &str = "atlas_manifold 1 tree key";
 
@@ -78,11 +82,7 @@ impl Digests {
     /// N(bytes). Everything that N is given fits one chunk of BLAKE3.
     pub(crate) fn tree(&self, bytes: &[u8]) -> Digest {
         match &self.keys {
-            None => {
-                static CONTEXT: OnceLock<ContextKey> = OnceLock::new();
-                let context = CONTEXT.get_or_init(|| hash_derive_key_context(TREE_CONTEXT));
-                *Hasher::new_from_context_key(context).update(bytes).finalize().as_bytes()
-            }
+            None => *Hasher::new_from_context_key(&TREE_CONTEXT_KEY).update(bytes).finalize().as_bytes(),
             Some(keys) => *blake3::keyed_hash(&keys.tree, bytes).as_bytes(),
         }
     }

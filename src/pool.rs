@@ -6,8 +6,9 @@
 //! tasks behind it and none before it.
 //!
 //! rayon's global pool is never used. The library's own pool is made at the first parallel call and
-//! again in a forked child, where the parent's threads do not exist. A pool of the host from before
-//! a fork is refused there with STATE instead of hanging.
+//! again in a forked child, where the parent's threads do not exist. A [`Pool`] from before a fork is
+//! refused there with STATE instead of hanging; a host that brings a pool of rayon's own must know
+//! itself where its threads are.
 
 use crate::error::{AtlasError, Result};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -171,7 +172,7 @@ mod threads {
     #[derive(Debug)]
     struct Started {
         pool: ManuallyDrop<rayon::ThreadPool>,
-        joins: Arc<Mutex<Vec<JoinHandle<()>>>>,
+        joins: ManuallyDrop<Arc<Mutex<Vec<JoinHandle<()>>>>>,
         /// The process whose threads these are.
         process: u32,
     }
@@ -202,7 +203,11 @@ mod threads {
                 .build();
             match pool {
                 Ok(pool) => Ok(Pool {
-                    started: Some(Started { pool: ManuallyDrop::new(pool), joins, process: process::id() }),
+                    started: Some(Started {
+                        pool: ManuallyDrop::new(pool),
+                        joins: ManuallyDrop::new(joins),
+                        process: process::id(),
+                    }),
                 }),
                 Err(error) => {
                     join_all(&joins);
@@ -234,12 +239,15 @@ mod threads {
     impl Drop for Started {
         fn drop(&mut self) {
             if self.process != process::id() {
-                // The threads are the parent's: there is nothing to stop or to join here.
+                // The threads are the parent's. Nothing is stopped, joined or even detached here: the
+                // numbers of those threads may by now be those of the child's own.
                 return;
             }
-            // SAFETY: dropped here only, and `self.pool` is not used again.
+            // SAFETY: dropped here only, and not used again.
             unsafe { ManuallyDrop::drop(&mut self.pool) };
             join_all(&self.joins);
+            // SAFETY: as above.
+            unsafe { ManuallyDrop::drop(&mut self.joins) };
         }
     }
 

@@ -149,6 +149,8 @@ struct Collected {
     /// Offset and shape of the tiles that shards told of, by index.
     tiles: BTreeMap<u64, (u64, TileShape)>,
     have: Ranges,
+    /// Bytes in `have`.
+    present: u64,
     store: Store,
 }
 
@@ -159,7 +161,8 @@ impl AtlasReconstruction {
             None => Store::Memory(BTreeMap::new()),
             Some(path) => Store::Spool(AtomicFile::create(path)?),
         };
-        let collected = Collected { domain: None, tiles: BTreeMap::new(), have: Ranges::default(), store };
+        let collected =
+            Collected { domain: None, tiles: BTreeMap::new(), have: Ranges::default(), present: 0, store };
         Ok(AtlasReconstruction {
             trust: options.trust.clone(),
             max_domain_size: options.max_domain_size,
@@ -192,7 +195,7 @@ impl AtlasReconstruction {
     /// Whether every byte of the domain has come.
     pub fn is_complete(&self) -> bool {
         let collected = lock(&self.collected);
-        collected.domain.is_some() && collected.missing().is_empty()
+        collected.domain.as_ref().is_some_and(|domain| domain.head.size == collected.present)
     }
 
     /// What has not come yet, ascending and merged. Nothing before the first shard.
@@ -266,7 +269,10 @@ impl Collected {
             Store::Finished => return Err(finished()),
         }
         // Nothing fails from here on.
-        gaps.into_iter().for_each(|gap| self.have.insert(gap));
+        for gap in gaps {
+            self.present += gap.end - gap.start;
+            self.have.insert(gap);
+        }
         self.tiles.extend(told);
         self.domain.get_or_insert(Domain { root: proof.root, head: proof.head, keyed: proof.keyed });
         Ok(())

@@ -292,6 +292,14 @@ mod tests {
         assert!(error.message().contains("absent"));
         let error = Source::open_file(dir.path()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+        #[cfg(unix)]
+        {
+            let fifo = dir.path().join("fifo");
+            let name = std::ffi::CString::new(fifo.to_str().unwrap()).unwrap();
+            // SAFETY: a C string.
+            assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+            assert_eq!(Source::open_file(&fifo).unwrap_err().kind(), ErrorKind::InvalidArgument);
+        }
     }
 
     #[test]

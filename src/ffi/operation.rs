@@ -161,7 +161,7 @@ pub unsafe extern "C" fn atlas_pool_threads(pool: *const atlas_pool) -> u32 {
 
 /// Joins the threads of a pool and frees it. NULL does nothing. No call may be using it.
 ///
-/// In a forked child of the process that made it, only memory is freed.
+/// In a forked child of the process that made it, nothing is joined: the threads are the parent's.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_pool_destroy(pool: *mut atlas_pool) {
     // SAFETY: as the header asks: NULL or a pool that is not used again.

@@ -44,7 +44,7 @@ pub struct atlas_projection_options {
     pub struct_size: u32,
     /// An atlas_conservation_policy; default TRACK.
     pub conservation: u32,
-    /// K, 1..96: any K of the 96 classes rebuild; default 96. Not looked at for LINEAR.
+    /// K, 1..96: any K of the 96 classes rebuild; default 96. Means nothing for LINEAR.
     pub r96_data_classes: u32,
     /// NULL, or 32 bytes: keyed witnesses, which only who has the key can make or verify. Copied,
     /// and wiped after use.
@@ -370,7 +370,8 @@ pub unsafe extern "C" fn atlas_projection_verify(
 /// Writes the domain to a file, every byte verified before it is written.
 ///
 /// The bytes go to a temporary file beside `path`, which is flushed to the disk and then renamed: on
-/// failure an older file stays, and nothing else is left. Any thread. `operation` may be NULL;
+/// failure an older file stays, and nothing else is left. A file that is replaced is a new one with
+/// the permissions of a new file, also where `path` was a symbolic link. Any thread. `operation` may be NULL;
 /// progress once a tile. Fails with INVALID_ARGUMENT, IO, WITNESS, CONSERVATION, LIMIT or CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_projection_write_file(

@@ -358,13 +358,14 @@ impl Batch<'_> {
                     if region > lowest.load(Ordering::Relaxed) {
                         continue;
                     }
-                    let place = (region, work.at.index);
-                    let bytes = work.bytes_wanted();
+                    let (tile, bytes) = (work.at.index, work.bytes_wanted());
                     let result = self.cut(work, scratch);
+                    // Bytes that only one region wants fail for it alone, others for the first one.
+                    let failed = result.as_ref().err().and_then(AtlasError::index).unwrap_or(region);
                     if result.is_err() {
-                        lowest.fetch_min(region, Ordering::Relaxed);
+                        lowest.fetch_min(failed, Ordering::Relaxed);
                     }
-                    results.push((place, bytes, result));
+                    results.push(((failed, tile), bytes, result));
                 }
                 Ok(results)
             },
@@ -428,10 +429,11 @@ impl Batch<'_> {
                 Cutter::Checked { chain, edges, bytes }
             }
         };
-        work.wants
-            .into_iter()
-            .map(|want| cutter.cut(self, &work.at, want, &mut proofs).map_err(place))
-            .collect()
+        let cut = |want: Want<'_>| {
+            let region = to_u64(want.region);
+            cutter.cut(self, &work.at, want, &mut proofs).map_err(|error| place(error).at_index(region))
+        };
+        work.wants.into_iter().map(cut).collect()
     }
 
     fn finish(
@@ -543,8 +545,9 @@ impl Cutter<'_> {
                 (Vec::new(), at.tile.residue())
             }
             Cutter::Checked { chain, edges, bytes } => {
-                copy_to_payload(&bytes[within], out);
-                (chain.prove(digests, len, edges, &want.pages)?, Residue::of(out))
+                let part = &bytes[within];
+                copy_to_payload(part, out);
+                (chain.prove(digests, len, edges, &want.pages)?, Residue::of(part))
             }
             Cutter::Groups { chain, scratch } => {
                 let mut edges = Vec::new();

@@ -1,6 +1,6 @@
 //! Serialised shards (docs/format.md).
 
-use super::{AtlasBoundaryRegion, AtlasShard, Proof, TileShape, VerifyOptions};
+use super::{AtlasBoundaryRegion, AtlasShard, Proof, TileShape, VERIFIED_TILE, VerifyOptions};
 use crate::buffer::{Buffer, try_vec};
 use crate::codec::{Kind, Reader, Writer, encoded_size};
 use crate::error::{AtlasError, Result};
@@ -104,10 +104,7 @@ impl AtlasShard {
         operation: &mut Operation<'_>,
     ) -> Result<AtlasShard> {
         let mut reader = Reader::new(bytes, Kind::Shard)?;
-        let (proof, payload) = read_proof(&mut reader, limits)?;
-        let memory =
-            to_u64(payload.len()).saturating_add(to_u64(bytes.len() - payload.len()).saturating_mul(2));
-        operation.workers(1, 0, memory)?;
+        let (proof, payload) = read_proof(&mut reader, limits, operation)?;
         proof.check_trust(verify)?;
         let payload = Buffer::copy_of(payload)?;
         let (payload_offset, residue) = proof.verify(&payload, verify, operation)?;
@@ -115,7 +112,11 @@ impl AtlasShard {
     }
 }
 
-fn read_proof<'a>(reader: &mut Reader<'a>, limits: &Limits) -> Result<(Proof, &'a [u8])> {
+fn read_proof<'a>(
+    reader: &mut Reader<'a>,
+    limits: &Limits,
+    operation: &Operation<'_>,
+) -> Result<(Proof, &'a [u8])> {
     let mut value = reader.record(ROOT, "ROOT")?;
     let root = value.digest()?;
     value.finish("ROOT")?;
@@ -141,11 +142,21 @@ fn read_proof<'a>(reader: &mut Reader<'a>, limits: &Limits) -> Result<(Proof, &'
     let mut node_list = reader.record(TREE, "TREE")?;
     let mut payload = reader.record(PAYLOAD, "PAYLOAD")?;
     reader.finish("the encoding")?;
-    let lists = [&tile_list, &page_list, &node_list].map(|list| to_u64(list.remaining())).iter().sum();
+    let lists: u64 = [&tile_list, &page_list, &node_list].map(|list| to_u64(list.remaining())).iter().sum();
     within("max_proof_size", lists, limits.max_proof_size)?;
     within("max_payload_size", to_u64(payload.remaining()), limits.max_payload_size)?;
 
     let first_tile = tile_list.u64()?;
+    // At least a byte of each tile is there: so many tiles need so many bytes, which bounds them.
+    let count = to_u64(tile_list.remaining() / TILE_ENTRY);
+    if count > to_u64(payload.remaining()) {
+        return Err(AtlasError::format(format!(
+            "{count} tiles where the payload has {} bytes",
+            payload.remaining()
+        )));
+    }
+    let memory = count.saturating_mul(VERIFIED_TILE).saturating_add(lists);
+    operation.workers(1, 0, memory.saturating_add(to_u64(payload.remaining())))?;
     let mut tiles = entries(&tile_list, TILE_ENTRY, "TILES")?;
     while tile_list.remaining() > 0 {
         let (len, residue) = (tile_list.u32()?, tile_list.u8()?);

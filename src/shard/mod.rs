@@ -151,6 +151,9 @@ struct TilePart {
     proof: Range<usize>,
 }
 
+/// What verifying needs a tile, beside the payload.
+const VERIFIED_TILE: u64 = (size_of::<TileShape>() + size_of::<(TilePart, Leaf, Digest, Residue)>()) as u64;
+
 impl TilePart {
     fn is_whole(&self) -> bool {
         self.payload.len() == self.len
@@ -187,7 +190,7 @@ impl Proof {
             return malformed(format!("the proof has {} nodes where {wanted} follow", self.tree.len()));
         }
         let start = self.claimed_start()?;
-        let (mut parts, mut tile_offset) = (Vec::with_capacity(self.tiles.len()), start);
+        let (mut parts, mut tile_offset) = (crate::buffer::try_vec(self.tiles.len())?, start);
         let (mut payload, mut proof, mut payload_offset) = (0usize, 0usize, start);
         for (index, tile) in (self.first_tile..).zip(&self.tiles) {
             let len = to_usize(u64::from(tile.len));
@@ -259,12 +262,12 @@ impl Proof {
         let digests = options.digests();
         let (parts, payload_offset) = self.parts(payload.len())?;
         let hashed = self.hash_parts(&digests, &parts, payload, operation)?;
-        let leaves: Vec<Leaf> = self
-            .tiles
-            .iter()
-            .zip(&hashed)
-            .map(|(tile, (witness, _))| Leaf { len: tile.len, residue: tile.residue, witness: *witness })
-            .collect();
+        let mut leaves = crate::buffer::try_vec(hashed.len())?;
+        leaves.extend(self.tiles.iter().zip(&hashed).map(|(tile, (witness, _))| Leaf {
+            len: tile.len,
+            residue: tile.residue,
+            witness: *witness,
+        }));
         let (root, _) = root_from_tiles(&digests, &self.head, &self.tile_range(), &leaves, &self.tree)?;
         let place = |error: AtlasError| error.at_range(self.region.offset, self.region.length);
         if !same(&root, &self.root) {
@@ -309,7 +312,7 @@ impl Proof {
     ) -> Result<Vec<(Digest, Residue)>> {
         let mut hashed = crate::buffer::try_vec(parts.len())?;
         let worth = (payload.len() / pool::TASK_BYTES).max(1);
-        let result = to_u64(parts.len() * size_of::<(TilePart, Leaf, Digest, Residue)>());
+        let result = to_u64(parts.len()).saturating_mul(VERIFIED_TILE);
         let workers = operation.workers(to_u64(parts.len()), 0, result)?.min(worth);
         let executor = operation.executor;
         let mut tracker = operation.tracker(to_u64(payload.len()), to_u64(parts.len()));

@@ -333,6 +333,44 @@ fn a_source_that_changed_is_a_witness_error_and_never_a_shard() {
 }
 
 #[test]
+fn more_tiles_than_payload_bytes_are_refused_before_anything_is_allocated() {
+    let bytes = extract(&project(&data(10)), region(0, 0)).serialize().unwrap();
+    // TILES is the fourth record; its value is made to hold a million tiles of one byte.
+    let tiles = REGION.end;
+    let wrong = forge(&bytes, |body| {
+        let list: Vec<u8> = std::iter::repeat_n([1u8, 0, 0, 0, 1], 1_000_000).flatten().collect();
+        body[tiles + 8..tiles + 16].copy_from_slice(&(8 + list.len() as u64).to_le_bytes());
+        body.splice(tiles + 24..tiles + 24, list);
+    });
+    let error = read(&wrong).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Format);
+    assert!(error.message().contains("1000000 tiles"), "{error}");
+}
+
+#[test]
+fn a_group_that_changed_fails_for_the_region_that_wants_it() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    static CHANGED: AtomicBool = AtomicBool::new(false);
+    struct Changing(Vec<u8>);
+    impl crate::ReadAt for Changing {
+        fn read_at(&self, offset: u64, buffer: &mut [u8]) -> std::io::Result<()> {
+            buffer.copy_from_slice(&self.0[offset as usize..][..buffer.len()]);
+            if let Some(byte) = 500_000u64.checked_sub(offset).and_then(|at| buffer.get_mut(at as usize)) {
+                *byte ^= u8::from(CHANGED.load(Ordering::Relaxed));
+            }
+            Ok(())
+        }
+    }
+    let source = Source::from_reader(TILE_SIZE as u64, Changing(data(TILE_SIZE)));
+    let projection = AtlasProjection::linear(&source).unwrap();
+    let regions = [region(0, 10), region(900_000, 10), region(500_000, 10), region(100_000, 10)];
+    projection.extract_shards_parallel(&regions).unwrap();
+    CHANGED.store(true, Ordering::Relaxed);
+    let error = projection.extract_shards_parallel(&regions).unwrap_err();
+    assert_eq!((error.kind(), error.index()), (ErrorKind::Witness, Some(2)));
+}
+
+#[test]
 fn reads_stay_inside_the_region() {
     let data = data(20_000);
     let shard = extract(&project(&data), region(5_000, 6_000));

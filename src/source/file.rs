@@ -15,7 +15,16 @@ pub(super) struct PositionedFile {
 /// Opens a regular file for reading, or says why not.
 pub(super) fn open_regular(path: &Path) -> Result<File> {
     let failed = |error| AtlasError::io(format_args!("opening {}", path.display()), error);
-    let file = File::open(path).map_err(failed)?;
+    let mut options = File::options();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        // A FIFO without a writer would block here, before it can be refused. For regular files the
+        // flag means nothing.
+        options.custom_flags(libc::O_NONBLOCK);
+    }
+    let file = options.open(path).map_err(failed)?;
     if !file.metadata().map_err(failed)?.is_file() {
         return Err(AtlasError::invalid_argument(format!("{} is not a regular file", path.display())));
     }
