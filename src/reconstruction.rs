@@ -8,16 +8,15 @@
 
 use crate::atomic_file::AtomicFile;
 use crate::buffer::Buffer;
-use crate::digest::{Digest, Digests, same};
+use crate::digest::{Digest, same};
 use crate::error::{AtlasError, Result};
 use crate::geometry::{to_u64, to_usize};
 use crate::hashing::{self, Geometry};
 use crate::merkle::Head;
 use crate::operation::Operation;
-use crate::projection::{AtlasProjection, Config, ProjectionType, State};
+use crate::projection::{AtlasProjection, Config, ConservationPolicy, ProjectionType, State};
 use crate::shard::{AtlasBoundaryRegion, AtlasShard, TileShape, VerifyOptions};
 use crate::source::{ReadAt, Source};
-use crate::tree::Chains;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -281,16 +280,13 @@ impl AtlasReconstruction {
             Store::Spool(file) => Source::from_file(file.reopen()?, file.target())?,
             Store::Finished => return Err(finished()),
         };
-        let config = Arc::new(Config {
-            // Only LINEAR shards can be read.
-            kind: ProjectionType::Linear,
-            classes: domain.head.classes,
-            digests: Digests::new(self.trust.key.as_deref()),
-            chains: Chains::default(),
-        });
+        // Only LINEAR shards can be read.
+        let (kind, policy) = (ProjectionType::Linear, ConservationPolicy::Track);
+        let key = self.trust.key.as_deref();
+        let config = Arc::new(Config::new(kind, domain.head.classes, policy, key));
         let tree = hashing::project(&config.digests, &source, &Geometry::Ends(&ends), operation)?;
         let state = State::new(config, tree)?;
-        if !same(state.merkle.root(), &domain.root) {
+        if !same(state.merkle(operation)?.root(), &domain.root) {
             return Err(AtlasError::witness("the root of the rebuilt bytes is not that of the shards"));
         }
         self.persist()?;

@@ -21,7 +21,7 @@ use crate::error::{AtlasError, Result, check_range};
 use crate::geometry::{GROUP_SIZE, TILE_BYTES, to_u64, to_usize};
 use crate::hashing::Scratch;
 use crate::layer2::Residue;
-use crate::merkle::Sibling;
+use crate::merkle::{Merkle, Sibling};
 use crate::operation::Operation;
 use crate::pool::{self, Executor};
 use crate::projection::{AtlasProjection, State};
@@ -168,7 +168,11 @@ impl AtlasProjection {
         options: &ExtractOptions,
         operation: &mut Operation<'_>,
     ) -> Result<Vec<AtlasShard>> {
-        Batch { state: &self.state(), regions }.extract(options, operation)
+        let state = self.state();
+        // Before anything else: an edited state's proofs need the witnesses of all its tiles.
+        operation.executor.check()?;
+        let merkle = state.merkle(operation)?;
+        Batch { state: &state, merkle, regions }.extract(options, operation)
     }
 
     /// [`extract_shards`](Self::extract_shards) on the library's pool.
@@ -210,6 +214,7 @@ impl AtlasProjection {
 
 struct Batch<'b> {
     state: &'b State,
+    merkle: &'b Merkle,
     regions: &'b [AtlasBoundaryRegion],
 }
 
@@ -394,7 +399,7 @@ impl Batch<'_> {
         let place = |error: AtlasError| error.at_range(work.at.offset, to_u64(len));
         let few = work.groups_wanted() * 2 <= len.div_ceil(GROUP_SIZE);
         let chain = if few { tile.chain() } else { None };
-        let mut proofs = TreeProofs { state: self.state, last: None };
+        let mut proofs = TreeProofs { merkle: self.merkle, last: None };
         if let [want] = &work.wants[..]
             && want.pages == (0..pages_in(len))
         {
@@ -445,7 +450,7 @@ impl Batch<'_> {
         };
         let mut pages = draft.first_pages;
         pages.extend(draft.last_pages);
-        let tree = if region.length == 0 { state.merkle.prove(&(0..0))? } else { draft.tree };
+        let tree = if region.length == 0 { self.merkle.prove(&(0..0))? } else { draft.tree };
         let count = to_usize(span.tiles.end - span.tiles.start);
         let mut tiles = try_vec(count)?;
         tiles.extend(state.tree.iter_from_tile(span.tiles.start).take(count).map(|at| TileShape {
@@ -455,7 +460,7 @@ impl Batch<'_> {
         }));
         let residue = region_residue(draft.residue, &payload, span.payload_offset, region);
         let proof = Proof {
-            root: *state.merkle.root(),
+            root: *self.merkle.root(),
             head: state.head(),
             keyed: state.config.digests.keyed(),
             region: *region,
@@ -485,7 +490,7 @@ impl Draft {
 
 /// Proofs against the root. Regions in one tile have the same, so that the last one is kept.
 struct TreeProofs<'a> {
-    state: &'a State,
+    merkle: &'a Merkle,
     last: Option<(Range<u64>, Vec<Sibling>)>,
 }
 
@@ -496,7 +501,7 @@ impl TreeProofs<'_> {
         {
             return Ok(proof.clone());
         }
-        let proof = self.state.merkle.prove(tiles)?;
+        let proof = self.merkle.prove(tiles)?;
         self.last = Some((tiles.clone(), proof.clone()));
         Ok(proof)
     }
