@@ -272,3 +272,293 @@ fn a_hundred_thousand_random_scripts_agree_with_a_vector() {
         }
     });
 }
+
+fn kind_of<T>(result: Result<T>) -> ErrorKind {
+    result.err().unwrap().kind()
+}
+
+#[test]
+fn every_error_changes_nothing() {
+    let model = Random(1).bytes(TILE_BYTES + 100);
+    let projection = linear(&Source::from_vec(model.clone()));
+    let size = model.len() as u64;
+    projection.apply_incremental_update(ProjectionDelta::insert(5, Vec::new())).unwrap();
+    let before = (projection.info(), projection.root(&mut op()).unwrap(), projection.incremental_stats());
+    let out_of_range = [
+        ProjectionDelta::insert(size + 1, vec![1]),
+        ProjectionDelta::update(size, size + 1, vec![1]),
+        ProjectionDelta::update(size + 1, size + 1, vec![]),
+        ProjectionDelta::delete(0, size + 1),
+        ProjectionDelta::delete(u64::MAX, u64::MAX),
+        ProjectionDelta::move_range(0, size + 1, 0),
+        ProjectionDelta::move_range(0, 1, size + 1),
+        ProjectionDelta::move_range(size + 1, size + 1, 0),
+    ];
+    for delta in out_of_range {
+        assert_eq!(kind_of(projection.apply_incremental_update(delta.clone())), ErrorKind::OutOfRange);
+        let batch = vec![ProjectionDelta::insert(0, vec![]), delta];
+        let error = projection.apply_incremental_batch(batch).unwrap_err();
+        assert_eq!((error.kind(), error.index()), (ErrorKind::OutOfRange, Some(1)));
+    }
+    for delta in [
+        ProjectionDelta::move_range(10, 20, 15),
+        ProjectionDelta::delete(2, 1),
+        ProjectionDelta::update(size, 0, vec![]),
+    ] {
+        assert_eq!(kind_of(projection.apply_incremental_update(delta)), ErrorKind::InvalidArgument);
+    }
+    assert_eq!(kind_of(projection.rollback(2)), ErrorKind::OutOfRange);
+    assert_eq!(kind_of(projection.rollback(u64::MAX)), ErrorKind::OutOfRange);
+    let mut stop = |_: &crate::Progress| false;
+    projection.apply_incremental_update(ProjectionDelta::delete(0, 1)).unwrap();
+    let mut cancelled = Operation::sequential().with_progress(&mut stop);
+    assert_eq!(kind_of(projection.optimize(&mut cancelled)), ErrorKind::Cancelled);
+    assert_eq!(projection.history_len(), 2);
+    projection.rollback(1).unwrap();
+    let after = (projection.info(), projection.root(&mut op()).unwrap());
+    assert_eq!((before.0, before.1), after);
+    assert_eq!(projection.history_len(), 1);
+    assert_eq!(projection.incremental_stats().total_updates, before.2.total_updates + 1);
+    check_against(&projection, &model, "after errors");
+}
+
+#[test]
+fn a_source_that_changed_under_an_edited_tile_is_a_witness_error() {
+    let model = Random(2).bytes(3 * TILE_BYTES);
+    for (changed, edit) in [(100, 700_000u64), (700_001, 700_010), (1_048_575, 0), (5_000, 4_990)] {
+        for early in [false, true] {
+            let store = Store::new(&model);
+            let projection = linear(&store.source());
+            if early {
+                store.flip(changed);
+            }
+            projection.apply_incremental_update(ProjectionDelta::update(edit, edit + 5, *b"fives")).unwrap();
+            if !early {
+                store.flip(changed);
+            }
+            let error = projection.root(&mut op()).unwrap_err();
+            assert_eq!((error.kind(), error.index()), (ErrorKind::Witness, Some(0)), "{changed} {edit}");
+            assert_eq!(kind_of(projection.tile(0)), ErrorKind::Witness);
+            assert!(projection.tile(1).is_ok());
+            assert_eq!(kind_of(projection.verify(&mut op())), ErrorKind::Witness);
+            let region = AtlasBoundaryRegion::new(2 * TILE_BYTES, 10);
+            assert_eq!(kind_of(projection.extract_shard(&region, &mut op())), ErrorKind::Witness);
+            assert_eq!(kind_of(projection.optimize(&mut op())), ErrorKind::Witness);
+            // Nothing was lost by the refusals.
+            store.flip(changed);
+            let mut want = model.clone();
+            want[edit as usize..edit as usize + 5].copy_from_slice(b"fives");
+            check_root(&projection, &want, "the source is back");
+        }
+    }
+}
+
+#[test]
+fn a_change_after_the_first_root_is_found_in_the_groups_that_are_hashed_again() {
+    let model = Random(3).bytes(TILE_BYTES);
+    let store = Store::new(&model);
+    let projection = linear(&store.source());
+    projection.apply_incremental_update(ProjectionDelta::update(10, 11, vec![9])).unwrap();
+    projection.root(&mut op()).unwrap();
+    store.flip(20);
+    projection.apply_incremental_update(ProjectionDelta::update(30, 31, vec![9])).unwrap();
+    assert_eq!(kind_of(projection.root(&mut op())), ErrorKind::Witness);
+}
+
+#[test]
+fn many_tiny_pieces_are_flattened_and_never_from_a_changed_source() {
+    let mut model = Random(4).bytes(TILE_BYTES);
+    let store = Store::new(&model);
+    let projection = linear(&store.source());
+    let mut random = Random(5);
+    for step in 0..2_000 {
+        let at = random.below(TILE_BYTES / 8);
+        let byte = random.bytes(1);
+        model[at as usize] = byte[0];
+        projection.apply_incremental_update(ProjectionDelta::update(at, at + 1, byte)).unwrap();
+        if step % 400 == 0 {
+            check_root(&projection, &model, "tiny updates");
+        }
+    }
+    let state = projection.state();
+    let pieces = state.tree.iter_from_tile(0).next().unwrap().tile.pieces().len();
+    assert!(pieces <= 8 * 9, "{pieces} pieces");
+    check_against(&projection, &model, "tiny updates");
+    store.flip(900_000);
+    for step in 0..20 {
+        let at = 890_000 + step * 3;
+        let error = projection.apply_incremental_update(ProjectionDelta::update(at, at + 1, vec![1])).err();
+        if let Some(error) = error {
+            assert_eq!(error.kind(), ErrorKind::Witness);
+            return;
+        }
+    }
+    assert_eq!(kind_of(projection.root(&mut op())), ErrorKind::Witness);
+}
+
+#[test]
+fn an_update_of_the_same_size_moves_no_tile_edge() {
+    let projection = linear(&Source::from_vec(Random(6).bytes(5 * TILE_BYTES)));
+    projection.apply_incremental_update(ProjectionDelta::insert(700_000, vec![1; 5_000])).unwrap();
+    let edges = || -> Vec<u64> { projection.state().tree.iter_from_tile(0).map(|at| at.offset).collect() };
+    let before = edges();
+    for (start, end) in [(0, 5 * TILE_BYTES + 5_000), (1, 2 * TILE_BYTES), (704_999, 705_001)] {
+        let data = Random(7).bytes(end - start);
+        projection.apply_incremental_update(ProjectionDelta::update(start, end, data)).unwrap();
+        assert_eq!(edges(), before);
+    }
+    let mut want = contents(&projection);
+    want[0] = 1;
+    projection.apply_incremental_update(ProjectionDelta::update(0, 1, vec![1])).unwrap();
+    check_root(&projection, &want, "whole updates");
+}
+
+#[test]
+fn a_strict_projection_refuses_what_is_missing_and_takes_what_is_balanced() {
+    let options = ProjectionOptions::new().with_conservation(ConservationPolicy::Strict);
+    let source = Source::from_vec(vec![96; 1_000]);
+    let projection = AtlasProjection::create(ProjectionType::Linear, &source, &options, &mut op()).unwrap();
+    let error = projection.apply_incremental_update(ProjectionDelta::insert(3, vec![5, 6])).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conservation);
+    assert!(error.message().contains("85 is missing"), "{error}");
+    check_against(&projection, &[96; 1_000], "refused");
+    assert_eq!(projection.history_len(), 0);
+    assert_eq!(projection.incremental_stats().conservation_violations, 1);
+    projection
+        .apply_incremental_batch(vec![
+            ProjectionDelta::insert(3, vec![5, 6]),
+            ProjectionDelta::update(10, 11, vec![85]),
+        ])
+        .unwrap();
+    assert_eq!(kind_of(projection.rollback(1)), ErrorKind::Conservation);
+    assert_eq!(projection.history_len(), 2);
+    projection.rollback(2).unwrap();
+    check_against(&projection, &[96; 1_000], "rolled back");
+    projection.apply_incremental_update(ProjectionDelta::move_range(0, 10, 500)).unwrap();
+    let stats = projection.incremental_stats();
+    assert_eq!((stats.total_updates, stats.rollbacks, stats.conservation_violations), (3, 1, 2));
+}
+
+#[test]
+fn the_history_is_bounded_and_can_be_off() {
+    let projection = linear(&Source::from_vec(vec![0; 100]));
+    let insert = || projection.apply_incremental_update(ProjectionDelta::insert(0, vec![1])).unwrap();
+    let configure = |enable_rollback, max_deltas| {
+        let config = IncrementalConfig { enable_rollback, max_deltas, ..IncrementalConfig::default() };
+        projection.configure_incremental(&config);
+    };
+    configure(true, 3);
+    (0..5).for_each(|_| insert());
+    assert_eq!(projection.history_len(), 3);
+    configure(true, 2);
+    assert_eq!(projection.history_len(), 2);
+    projection.rollback(2).unwrap();
+    assert_eq!(projection.info().domain_size, 103);
+    projection.apply_incremental_batch(vec![ProjectionDelta::delete(0, 1); 5]).unwrap();
+    assert_eq!(projection.history_len(), 2);
+    configure(false, 2);
+    assert_eq!(projection.history_len(), 0);
+    insert();
+    configure(true, 0);
+    insert();
+    assert_eq!((projection.history_len(), projection.info().domain_size), (0, 100));
+}
+
+#[test]
+fn snapshots_go_their_own_way() {
+    let mut model = Random(8).bytes(2 * TILE_BYTES);
+    let projection = linear(&Source::from_vec(model.clone()));
+    projection.apply_incremental_update(ProjectionDelta::delete(7, 8)).unwrap();
+    model.remove(7);
+    let snapshot = projection.snapshot();
+    let root = projection.root(&mut op()).unwrap();
+    assert_eq!(snapshot.history_len(), 0);
+    snapshot.apply_incremental_update(ProjectionDelta::insert(0, vec![1, 2])).unwrap();
+    projection.apply_incremental_update(ProjectionDelta::delete(0, 1_500_000)).unwrap();
+    let other = [&[1, 2][..], &model].concat();
+    check_root(&snapshot, &other, "snapshot");
+    check_root(&projection, &model[1_500_000..], "original");
+    drop(snapshot);
+    projection.rollback(1).unwrap();
+    assert_eq!(projection.root(&mut op()).unwrap(), root);
+}
+
+#[test]
+fn shards_of_an_old_state_stay_valid_against_its_root() {
+    let projection = linear(&Source::from_vec(Random(9).bytes(2 * TILE_BYTES)));
+    projection.apply_incremental_update(ProjectionDelta::insert(5_000, vec![1; 9_000])).unwrap();
+    let root = projection.root(&mut op()).unwrap();
+    let shard = projection.extract_shard(&AtlasBoundaryRegion::new(4_000, 20_000), &mut op()).unwrap();
+    projection.apply_incremental_update(ProjectionDelta::delete(0, 30_000)).unwrap();
+    shard.verify(&VerifyOptions::new().with_root(root), &mut op()).unwrap();
+    let now = projection.root(&mut op()).unwrap();
+    assert_eq!(kind_of(shard.verify(&VerifyOptions::new().with_root(now), &mut op())), ErrorKind::Witness);
+}
+
+#[test]
+fn readers_see_the_state_before_or_after_an_update_and_never_a_mixture() {
+    // All bytes of a state are equal, and so long is the domain: 1 MiB + the byte.
+    let domain = |byte: u8| vec![byte; TILE_SIZE + byte as usize];
+    let projection = linear(&Source::from_vec(domain(0)));
+    let stop = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while stop.load(Ordering::Relaxed) == 0 {
+                    let snapshot = projection.snapshot();
+                    let bytes = contents(&snapshot);
+                    assert_eq!(bytes.len(), TILE_SIZE + bytes[0] as usize);
+                    assert!(bytes.iter().all(|byte| *byte == bytes[0]));
+                    let mut part = [0; 300];
+                    projection.read(TILE_BYTES - 300, &mut part).unwrap();
+                    assert!(part.iter().all(|byte| *byte == part[0]));
+                    assert_eq!(snapshot.info().residue, Residue::of(&bytes));
+                    snapshot.root(&mut op()).unwrap();
+                }
+            });
+        }
+        for round in 1..60u8 {
+            let size = projection.info().domain_size;
+            projection.apply_incremental_update(ProjectionDelta::update(0, size, domain(round))).unwrap();
+            if round % 7 == 0 {
+                projection.rollback(1).unwrap();
+            }
+        }
+        stop.store(1, Ordering::Relaxed);
+    });
+}
+
+#[test]
+fn a_domain_becomes_empty_and_grows_again() {
+    let projection = linear(&Source::from_vec(Vec::new()));
+    let empty = projection.root(&mut op()).unwrap();
+    let model = Random(10).bytes(3 * TILE_BYTES + 17);
+    projection.apply_incremental_update(ProjectionDelta::insert(0, model.clone())).unwrap();
+    check_root(&projection, &model, "grown");
+    let fresh = linear(&Source::from_vec(model.clone()));
+    assert_eq!(projection.root(&mut op()).unwrap(), fresh.root(&mut op()).unwrap());
+    projection.apply_incremental_update(ProjectionDelta::delete(0, model.len() as u64)).unwrap();
+    assert_eq!(projection.info().tile_count, 0);
+    assert_eq!(projection.root(&mut op()).unwrap(), empty);
+    projection.optimize(&mut op()).unwrap();
+    assert_eq!(projection.root(&mut op()).unwrap(), empty);
+    projection.apply_incremental_update(ProjectionDelta::update(0, 0, vec![1])).unwrap();
+    check_root(&projection, &[1], "one byte");
+}
+
+#[test]
+fn a_context_counts_its_own_series() {
+    let projection = linear(&Source::from_vec(vec![0; 10]));
+    projection.apply_incremental_update(ProjectionDelta::insert(0, vec![1])).unwrap();
+    let mut context = IncrementalUpdateContext::new(&projection, &IncrementalConfig::default());
+    context.apply(ProjectionDelta::delete(0, 1)).unwrap();
+    context
+        .apply_batch(vec![ProjectionDelta::move_range(0, 2, 5), ProjectionDelta::update(0, 3, vec![1; 7])])
+        .unwrap();
+    context.rollback(1).unwrap();
+    let stats = context.stats();
+    assert_eq!((stats.total_updates, stats.delete_operations, stats.move_operations), (3, 1, 1));
+    assert_eq!((stats.update_operations, stats.insert_operations, stats.rollbacks), (1, 0, 1));
+    assert_eq!(stats.bytes_modified, 1 + 2 + 7);
+    assert_eq!(context.projection().incremental_stats().total_updates, 4);
+}
