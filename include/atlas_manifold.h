@@ -196,6 +196,31 @@ typedef enum atlas_projection_type {
 } atlas_projection_type;
 
 /**
+ * What a delta does. Fields of it that a type does not use are ignored.
+ */
+typedef enum atlas_change_type {
+  /**
+   * Data goes in before the byte at offset; at the size of the domain it is appended.
+   */
+  ATLAS_CHANGE_INSERT = 0,
+  /**
+   * [offset, offset + length) is replaced by data, of any size; of the same size it moves no tile
+   * edge.
+   */
+  ATLAS_CHANGE_UPDATE = 1,
+  /**
+   * [offset, offset + length) is removed.
+   */
+  ATLAS_CHANGE_DELETE = 2,
+  /**
+   * [offset, offset + length) is cut and goes in before the byte that was at destination before
+   * the move; at the size of the domain it goes to the end. At the two edges of the range nothing
+   * happens, strictly inside it is ATLAS_STATUS_INVALID_ARGUMENT.
+   */
+  ATLAS_CHANGE_MOVE = 3,
+} atlas_change_type;
+
+/**
  * What is asked of the sum of all bytes.
  */
 typedef enum atlas_conservation_policy {
@@ -297,6 +322,108 @@ typedef struct atlas_error_info {
    */
   uint64_t length;
 } atlas_error_info;
+
+/**
+ * How a projection is updated. Fill it with atlas_incremental_config_init().
+ */
+typedef struct atlas_incremental_config {
+  /**
+   * sizeof(atlas_incremental_config).
+   */
+  uint32_t struct_size;
+  /**
+   * Not 0: the residue after an update is checked against the residue of what changed. Default 1.
+   */
+  uint32_t validate_conservation;
+  /**
+   * Not 0: a history is kept. Default 1.
+   */
+  uint32_t enable_rollback;
+  /**
+   * Deltas that the history holds, default 1,000; where there are more, the oldest are forgotten.
+   * 0: none.
+   */
+  uint64_t max_deltas;
+} atlas_incremental_config;
+
+/**
+ * One change of a domain.
+ *
+ * A range outside the domain is ATLAS_STATUS_OUT_OF_RANGE. A delta without effect succeeds, and
+ * counts in statistics and history.
+ */
+typedef struct atlas_delta {
+  /**
+   * An atlas_change_type.
+   */
+  uint32_t type;
+  /**
+   * Of the first byte concerned.
+   */
+  uint64_t offset;
+  /**
+   * Bytes concerned; not looked at by INSERT.
+   */
+  uint64_t length;
+  /**
+   * Of MOVE: a coordinate before the move.
+   */
+  uint64_t destination;
+  /**
+   * Of INSERT and UPDATE: copied. May be NULL when data_size is 0.
+   */
+  const void *data;
+  /**
+   * Bytes at data.
+   */
+  size_t data_size;
+} atlas_delta;
+
+/**
+ * What was applied to a projection. Filled by atlas_projection_get_incremental_stats().
+ */
+typedef struct atlas_incremental_stats {
+  /**
+   * sizeof(atlas_incremental_stats), set by the caller.
+   */
+  uint32_t struct_size;
+  /**
+   * Deltas of all kinds. Rolling back takes nothing away.
+   */
+  uint64_t total_updates;
+  /**
+   * Deltas that insert.
+   */
+  uint64_t insert_operations;
+  /**
+   * Deltas that replace.
+   */
+  uint64_t update_operations;
+  /**
+   * Deltas that delete.
+   */
+  uint64_t delete_operations;
+  /**
+   * Deltas that move.
+   */
+  uint64_t move_operations;
+  /**
+   * Calls of atlas_projection_rollback() that succeeded.
+   */
+  uint64_t rollbacks;
+  /**
+   * Bytes inserted, deleted and moved; of an update the longer of what went and what came.
+   */
+  uint64_t bytes_modified;
+  /**
+   * Calls that were refused with ATLAS_STATUS_CONSERVATION.
+   */
+  uint64_t conservation_violations;
+  /**
+   * Nanoseconds a delta.
+   */
+  uint64_t avg_update_time_ns;
+} atlas_incremental_stats;
 
 /**
  * How far a long call has come. The values of one call never decrease.
@@ -697,6 +824,82 @@ ATLAS_API const char *atlas_last_error_message(void);
  * This call itself leaves the last failure as it is. Fails with INVALID_ARGUMENT.
  */
 ATLAS_API enum atlas_status atlas_last_error_get(struct atlas_error_info *info);
+
+/**
+ * Fills `config` with the defaults: checked, with a history of 1,000 deltas.
+ */
+ATLAS_API void atlas_incremental_config_init(struct atlas_incremental_config *config);
+
+/**
+ * Says how a projection is updated from now on. NULL for `config`: the defaults.
+ *
+ * A shorter history forgets the oldest deltas at once. Serialised with other changes of the handle.
+ * Fails with INVALID_ARGUMENT.
+ */
+ATLAS_API
+enum atlas_status atlas_projection_configure_incremental(struct atlas_projection *projection,
+                                                         const struct atlas_incremental_config *config);
+
+/**
+ * Applies one delta, or changes nothing.
+ *
+ * The cost follows the change and not the domain; what was edited is hashed when a root, a tile or a
+ * shard is asked for. Serialised with other changes of the handle; readers see the state before or
+ * after. Fails with INVALID_ARGUMENT, OUT_OF_RANGE, OUT_OF_MEMORY, CONSERVATION (a STRICT projection
+ * would not sum to 0 mod 96 any more: the message names what is missing), and with what reading the
+ * source fails with; WITNESS where the source does not hold any more what was projected.
+ */
+ATLAS_API
+enum atlas_status atlas_projection_apply(struct atlas_projection *projection,
+                                         const struct atlas_delta *delta);
+
+/**
+ * Applies deltas in order, each to the result of the one before: all of them or none.
+ *
+ * A STRICT projection looks at the net residue of the whole batch. Fails as
+ * atlas_projection_apply(), with the number of the delta as the error's index. `deltas` may be NULL
+ * when `count` is 0.
+ */
+ATLAS_API
+enum atlas_status atlas_projection_apply_batch(struct atlas_projection *projection,
+                                               const struct atlas_delta *deltas,
+                                               size_t count);
+
+/**
+ * Undoes the last `count` applied deltas; a batch counts as its deltas.
+ *
+ * Bytes, size, residue, geometry and root come back exactly, at a cost that does not depend on how
+ * much data the deltas touched. More than the history holds is OUT_OF_RANGE and undoes nothing.
+ * Statistics keep counting what was applied; transforms are not history. Serialised with other
+ * changes of the handle. Fails with INVALID_ARGUMENT, OUT_OF_RANGE, or CONSERVATION where it would
+ * take a STRICT projection into the middle of a batch whose parts do not sum to 0 mod 96.
+ */
+ATLAS_API
+enum atlas_status atlas_projection_rollback(struct atlas_projection *projection,
+                                            uint64_t count);
+
+/**
+ * How many deltas can be undone; 0 for NULL. Any thread.
+ */
+ATLAS_API uint64_t atlas_projection_history_len(const struct atlas_projection *projection);
+
+/**
+ * What was applied so far. Any thread. Fails with INVALID_ARGUMENT.
+ */
+ATLAS_API
+enum atlas_status atlas_projection_get_incremental_stats(const struct atlas_projection *projection,
+                                                         struct atlas_incremental_stats *stats);
+
+/**
+ * Back to full tiles from offset 0: the root then equals a fresh projection's of the same bytes.
+ *
+ * Hashes the tiles that change and empties the history. `operation` may be NULL; progress once a
+ * tile. Serialised with other changes of the handle. Fails with INVALID_ARGUMENT, WITNESS, IO, LIMIT,
+ * STATE, OUT_OF_MEMORY or CANCELLED, and then changes nothing.
+ */
+ATLAS_API
+enum atlas_status atlas_projection_optimize(struct atlas_projection *projection,
+                                            const struct atlas_operation *operation);
 
 /**
  * Fills `operation` with the defaults: the library's pool, no progress, no memory limit.

@@ -11,7 +11,8 @@
 
 use crate::digest::{Digest, Digests, same};
 use crate::error::{AtlasError, Result};
-use crate::geometry::{GROUP_PAGES, GROUP_SIZE, PAGE_SIZE, TILE_SIZE, to_u64, to_usize};
+use crate::geometry::{GROUP_PAGES, GROUP_SIZE, GROUPS, PAGE_SIZE, TILE_SIZE, to_u64, to_usize};
+use crate::layer2::Residue;
 use crate::shape::{self, Place, Visitor};
 use blake3::hazmat::{HasherExt, merge_subtrees_non_root, merge_subtrees_root};
 use std::ops::Range;
@@ -46,6 +47,13 @@ fn parent(digests: &Digests, left: &Digest, right: &Digest, top: bool) -> Digest
 /// The chaining values of the groups of a tile, and of all nodes above them.
 pub(crate) struct Chain {
     levels: Vec<Box<[Digest]>>,
+    /// Of the groups, where the tile was edited.
+    residues: Option<Box<[Residue; GROUPS]>>,
+}
+
+/// The chaining value of group `group` of a tile of more than one.
+pub(crate) fn group_value(digests: &Digests, group: usize, bytes: &[u8]) -> Digest {
+    subtree(digests, group * GROUP_SIZE, bytes)
 }
 
 /// The chaining values of the pages of one group.
@@ -94,7 +102,7 @@ impl Chain {
         if pages == 1 {
             let witness = digests.tile(tile);
             let only = GroupPages([witness; GROUP_PAGES]);
-            return (Chain { levels: vec![Box::new([witness])] }, witness, vec![(0, only)]);
+            return (Chain { levels: vec![Box::new([witness])], residues: None }, witness, vec![(0, only)]);
         }
         let single = tile.len() <= GROUP_SIZE;
         let mut edge_pages = Vec::with_capacity(edges.len());
@@ -110,12 +118,33 @@ impl Chain {
                 groups.push(subtree(digests, group * GROUP_SIZE, bytes));
             }
         }
+        let (chain, witness) = Chain::of_groups(digests, groups, None);
+        (chain, witness, edge_pages)
+    }
+
+    /// The chain and the witness of a tile from the chaining values of its groups, of which it has
+    /// more than one, or from the witness of its only one.
+    pub(crate) fn of_groups(
+        digests: &Digests,
+        groups: Vec<Digest>,
+        residues: Option<Box<[Residue; GROUPS]>>,
+    ) -> (Chain, Digest) {
         let count = to_u64(groups.len());
         let levels = shape::levels(groups, |place, left, right| {
             parent(digests, left, right, place.leaves(count) == (0..count))
         });
         let witness = levels.last().map_or([0; 32], |top| top[0]);
-        (Chain { levels }, witness, edge_pages)
+        (Chain { levels, residues }, witness)
+    }
+
+    /// The chaining value of a group.
+    pub(crate) fn group(&self, group: usize) -> Digest {
+        self.levels[0][group]
+    }
+
+    /// The residues of the groups, where the tile was edited.
+    pub(crate) fn residues(&self) -> Option<&[Residue; GROUPS]> {
+        self.residues.as_deref()
     }
 
     /// Whether `bytes` are the group that they are said to be; with its pages where those are

@@ -64,6 +64,7 @@ mod error;
 mod ffi;
 mod geometry;
 mod hashing;
+pub mod incremental;
 mod layer2;
 mod merkle;
 mod operation;
@@ -75,15 +76,18 @@ mod projection;
 )]
 mod r96;
 mod reconstruction;
+mod rehash;
 mod shape;
 mod shard;
 mod source;
+mod sync;
 mod transform;
 mod tree;
 
 pub use digest::{Digest, digest256};
 pub use error::{AtlasError, ErrorKind, Result};
 pub use geometry::{ATLAS_PAGE_SIZE, PAGE_SIZE, TILE_SIZE};
+pub use incremental::{IncrementalConfig, IncrementalStats, IncrementalUpdateContext, ProjectionDelta};
 pub use layer2::{CONSERVATION_MODULUS, Residue};
 pub use operation::{Operation, Progress, ProgressFn};
 pub use pool::Pool;

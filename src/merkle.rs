@@ -46,12 +46,19 @@ impl Head {
 pub(crate) const FOOTPRINT: u64 = (size_of::<u64>() + 2 * size_of::<Digest>()) as u64;
 
 /// The digests of one state of a projection.
+#[derive(Clone)]
 pub(crate) struct Merkle {
     /// Leaves first, the single top last.
-    levels: Vec<Box<[Digest]>>,
+    levels: Vec<Vec<Digest>>,
     /// Where each tile ends in the domain.
-    ends: Box<[u64]>,
+    ends: Vec<u64>,
     root: Digest,
+}
+
+impl Leaf {
+    fn digest(&self, digests: &Digests) -> Digest {
+        digests.leaf(u64::from(self.len), self.residue.value(), &self.witness)
+    }
 }
 
 impl Merkle {
@@ -69,17 +76,125 @@ impl Merkle {
         for tile in tiles {
             end += u64::from(tile.len);
             ends.push(end);
-            leaves.push(digests.leaf(u64::from(tile.len), tile.residue.value(), &tile.witness));
+            leaves.push(tile.digest(digests));
         }
         let n = to_u64(leaves.len());
         let bytes_under = |place: Place| bytes_under(&ends, &place.leaves(n));
-        let levels = shape::levels(leaves, |place, left, right| {
+        let levels: Vec<Vec<Digest>> = shape::levels(leaves, |place, left, right| {
             let child = |right| Place { level: place.level - 1, index: place.index * 2 + right };
             digests.node(bytes_under(child(0)), bytes_under(child(1)), left, right)
-        });
+        })
+        .into_iter()
+        .map(<[Digest]>::into_vec)
+        .collect();
         let top = levels.last().map_or_else(|| digests.no_leaves(), |top| top[0]);
         let root = Head { kind, classes, size: end, tiles: n }.root(digests, &top);
-        Ok(Merkle { levels, ends: ends.into_boxed_slice(), root })
+        Ok(Merkle { levels, ends, root })
+    }
+
+    /// Takes other leaves for some tiles, which are given with their numbers, ascending.
+    pub(crate) fn replace(&mut self, digests: &Digests, kind: u8, classes: u8, leaves: &[(u64, Leaf)]) {
+        let mut dirty: Vec<Range<usize>> = Vec::with_capacity(leaves.len());
+        let mut leaves = leaves.iter().peekable();
+        let Some(first) = leaves.peek().map(|(tile, _)| to_usize(*tile)) else { return };
+        let mut old = first.checked_sub(1).map_or(0, |before| self.ends[before]);
+        let (mut end, mut moved) = (old, false);
+        for tile in first..self.ends.len() {
+            let len = self.ends[tile] - old;
+            old = self.ends[tile];
+            end += match leaves.next_if(|(next, _)| to_usize(*next) == tile) {
+                Some((_, leaf)) => {
+                    self.levels[0][tile] = leaf.digest(digests);
+                    dirty.push(tile..tile + 1);
+                    moved |= u64::from(leaf.len) != len;
+                    u64::from(leaf.len)
+                }
+                None if !moved && leaves.peek().is_none() => break,
+                None => len,
+            };
+            self.ends[tile] = end;
+        }
+        self.rehash(digests, kind, classes, dirty);
+    }
+
+    /// Puts `leaves` in place of `removed` tiles behind the first `before`.
+    pub(crate) fn splice(
+        &mut self,
+        digests: &Digests,
+        kind: u8,
+        classes: u8,
+        (before, removed): (usize, usize),
+        leaves: &[Leaf],
+    ) {
+        let start = before.checked_sub(1).map_or(0, |last| self.ends[last]);
+        let mut old = start;
+        let mut lengths: Vec<u64> = Vec::with_capacity(self.ends.len() - before);
+        for end in &self.ends[before..] {
+            lengths.push(end - old);
+            old = *end;
+        }
+        self.ends.truncate(before);
+        let mut end = start;
+        for len in leaves.iter().map(|leaf| u64::from(leaf.len)).chain(lengths.into_iter().skip(removed)) {
+            end += len;
+            self.ends.push(end);
+        }
+        if self.levels.is_empty() {
+            self.levels.push(Vec::new());
+        }
+        let fresh = leaves.iter().map(|leaf| leaf.digest(digests));
+        drop(self.levels[0].splice(before..before + removed, fresh));
+        // The last tile's ancestors changed their shape, whatever else did.
+        let tiles = self.ends.len();
+        self.rehash(
+            digests,
+            kind,
+            classes,
+            std::iter::once(before.min(tiles.saturating_sub(1))..tiles).collect(),
+        );
+    }
+
+    /// Hashes all above `dirty` leaves, which are ascending ranges.
+    fn rehash(&mut self, digests: &Digests, kind: u8, classes: u8, mut dirty: Vec<Range<usize>>) {
+        let tiles = self.ends.len();
+        let n = to_u64(tiles);
+        let mut level = 0;
+        let mut width = tiles;
+        while width > 1 {
+            level += 1;
+            width = width.div_ceil(2);
+            if self.levels.len() == level {
+                self.levels.push(Vec::new());
+            }
+            let (below, above) = self.levels.split_at_mut(level);
+            let (below, nodes) = (&below[level - 1], &mut above[0]);
+            nodes.resize(width, [0; 32]);
+            let mut parents: Vec<Range<usize>> = Vec::with_capacity(dirty.len());
+            for range in dirty {
+                let range = range.start / 2..range.end.div_ceil(2);
+                match parents.last_mut() {
+                    Some(last) if last.end >= range.start => last.end = last.end.max(range.end),
+                    _ => parents.push(range),
+                }
+            }
+            for index in parents.iter().cloned().flatten() {
+                // A level has less than 2^64 nodes, and there are less than 64 levels.
+                let child = |right| Place {
+                    level: u32::try_from(level - 1).unwrap_or(u32::MAX),
+                    index: to_u64(index * 2 + right),
+                };
+                let under = |right| bytes_under(&self.ends, &child(right).leaves(n));
+                nodes[index] = match below.get(index * 2 + 1) {
+                    Some(right) => digests.node(under(0), under(1), &below[index * 2], right),
+                    None => below[index * 2],
+                };
+            }
+            dirty = parents;
+        }
+        self.levels.truncate(if tiles == 0 { 0 } else { level + 1 });
+        let top = self.levels.last().map_or_else(|| digests.no_leaves(), |top| top[0]);
+        let size = self.ends.last().copied().unwrap_or(0);
+        self.root = Head { kind, classes, size, tiles: n }.root(digests, &top);
     }
 
     pub(crate) fn root(&self) -> &Digest {
@@ -270,6 +385,39 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn an_updated_tree_is_the_one_made_anew() {
+        let digests = Digests::new(None);
+        let mut random = crate::incremental::tests::Random(3);
+        let make = |leaves: &[Leaf]| {
+            Merkle::new(&digests, 1, 96, leaves.len() as u64, leaves.iter().copied()).unwrap()
+        };
+        let mut leaves: Vec<Leaf> = Vec::new();
+        let mut merkle = make(&leaves);
+        for round in 0..2_000u64 {
+            let before = random.below(leaves.len() as u64 + 1) as usize;
+            if round % 3 == 0 && !leaves.is_empty() {
+                let mut changed: Vec<u64> =
+                    (0..random.below(4)).map(|_| random.below(leaves.len() as u64)).collect();
+                changed.sort_unstable();
+                changed.dedup();
+                let changed: Vec<_> = changed.iter().map(|i| (*i, leaf(round * 7 + i))).collect();
+                for (index, leaf) in &changed {
+                    leaves[*index as usize] = *leaf;
+                }
+                merkle.replace(&digests, 1, 96, &changed);
+            } else {
+                let removed = random.below((leaves.len() - before) as u64 + 1).min(3 + round % 7) as usize;
+                let put: Vec<Leaf> = (0..random.below(6)).map(|i| leaf(round * 5 + i)).collect();
+                merkle.splice(&digests, 1, 96, (before, removed), &put);
+                leaves.splice(before..before + removed, put);
+            }
+            let want = make(&leaves);
+            assert_eq!(merkle.root, want.root, "round {round}, {} leaves", leaves.len());
+            assert_eq!((&merkle.levels, &merkle.ends), (&want.levels, &want.ends));
         }
     }
 

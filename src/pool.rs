@@ -146,13 +146,14 @@ pub use sequential::Pool;
 #[cfg(feature = "parallel")]
 mod threads {
     use super::*;
+    use crate::sync::lock;
     use std::collections::BTreeMap;
     use std::io;
     use std::mem::ManuallyDrop;
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::process;
     use std::sync::atomic::AtomicPtr;
-    use std::sync::{Arc, Mutex, PoisonError, mpsc};
+    use std::sync::{Arc, Mutex, mpsc};
     use std::thread::{self, JoinHandle};
 
     /// Stack of a worker. The deepest recursion is over the height of a tree, so that this is ample.
@@ -197,7 +198,7 @@ mod threads {
                     let name = format!("atlas-{}", worker.index());
                     let builder = thread::Builder::new().name(name).stack_size(STACK_SIZE);
                     let join = with_signals_blocked(|| builder.spawn(|| worker.run()))?;
-                    spawned.lock().unwrap_or_else(PoisonError::into_inner).push(join);
+                    lock(&spawned).push(join);
                     Ok(())
                 })
                 .build();
@@ -253,7 +254,7 @@ mod threads {
 
     /// Joins all but the current thread, which may be one of them: a task may drop its pool.
     fn join_all(joins: &Mutex<Vec<JoinHandle<()>>>) {
-        let joins = std::mem::take(&mut *joins.lock().unwrap_or_else(PoisonError::into_inner));
+        let joins = std::mem::take(&mut *lock(joins));
         for join in joins {
             if join.thread().id() != thread::current().id() {
                 // A worker's panic was delivered where its task was run.

@@ -5,17 +5,20 @@
 use crate::atomic_file::AtomicFile;
 use crate::digest::{Digest, Digests};
 use crate::error::{AtlasError, Result, check_range};
-use crate::geometry::{PAGE_BYTES, TILE_BYTES, to_u64};
+use crate::geometry::{PAGE_BYTES, TILE_BYTES, to_u64, to_usize};
 use crate::hashing::{self, Geometry};
+use crate::incremental::Edits;
 use crate::layer2::Residue;
-use crate::merkle::{Head, Leaf, Merkle};
+use crate::merkle::{self, Head, Leaf, Merkle};
 use crate::operation::Operation;
+use crate::rehash::{self, Verified};
 use crate::source::Source;
+use crate::sync::lock;
 use crate::transform::{self, Affine, Bounds, TransformParams};
-use crate::tree::{Chains, TileAt, Tree};
+use crate::tree::{Chains, Difference, TileAt, Trash, Tree};
 use std::mem::MaybeUninit;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 /// How a tile's bytes become witnessed payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -78,18 +81,42 @@ pub(crate) struct Config {
     pub(crate) kind: ProjectionType,
     /// K of R96; 0 for LINEAR.
     pub(crate) classes: u8,
+    pub(crate) policy: ConservationPolicy,
     pub(crate) digests: Digests,
     pub(crate) chains: Chains,
+    pub(crate) trash: Trash,
+    /// The last digests that were computed, with their tiles: the next ones start from them.
+    latest: Mutex<Option<(Tree, Arc<Merkle>)>>,
 }
 
-/// One state: tiles and their digests. Immutable.
+impl Config {
+    pub(crate) fn new(
+        kind: ProjectionType,
+        classes: u8,
+        policy: ConservationPolicy,
+        key: Option<&[u8; 32]>,
+    ) -> Config {
+        Config {
+            kind,
+            classes,
+            policy,
+            digests: Digests::new(key),
+            chains: Chains::default(),
+            trash: Trash::default(),
+            latest: Mutex::new(None),
+        }
+    }
+}
+
+/// One state: tiles and their digests, which an edited state has when they are asked for. Immutable.
 pub(crate) struct State {
     pub(crate) config: Arc<Config>,
     pub(crate) tree: Tree,
-    pub(crate) merkle: Merkle,
+    merkle: OnceLock<Arc<Merkle>>,
 }
 
 impl State {
+    /// Of fresh tiles, whose witnesses are known.
     pub(crate) fn new(config: Arc<Config>, tree: Tree) -> Result<State> {
         let leaves = tree.iter_from_tile(0).map(leaf).collect::<Result<Vec<Leaf>>>()?;
         let merkle = Merkle::new(
@@ -99,7 +126,76 @@ impl State {
             tree.tiles(),
             leaves.into_iter(),
         )?;
-        Ok(State { config, tree, merkle })
+        let merkle = Arc::new(merkle);
+        *lock(&config.latest) = Some((tree.clone(), Arc::clone(&merkle)));
+        Ok(State { config, tree, merkle: OnceLock::from(merkle) })
+    }
+
+    /// Of tiles some of which were edited.
+    pub(crate) fn edited(config: Arc<Config>, tree: Tree) -> State {
+        State { config, tree, merkle: OnceLock::new() }
+    }
+
+    /// The digests. The first call after an edit hashes what was edited, and may find that the
+    /// source changed; it reports once a tile.
+    pub(crate) fn merkle(&self, operation: &mut Operation<'_>) -> Result<&Merkle> {
+        self.merkle_reporting(operation, false)
+    }
+
+    /// Hashes what was edited, with progress.
+    pub(crate) fn hash(&self, operation: &mut Operation<'_>) -> Result<()> {
+        self.merkle_reporting(operation, true).map(|_| ())
+    }
+
+    fn merkle_reporting(&self, operation: &mut Operation<'_>, report: bool) -> Result<&Merkle> {
+        if let Some(merkle) = self.merkle.get() {
+            return Ok(merkle);
+        }
+        operation.executor.check()?;
+        let merkle = self.compute_merkle(operation, report)?;
+        Ok(self.merkle.get_or_init(|| merkle))
+    }
+
+    fn compute_merkle(&self, operation: &mut Operation<'_>, report: bool) -> Result<Arc<Merkle>> {
+        let Config { digests, classes, .. } = &*self.config;
+        let (kind, result) = (self.config.kind.code(), self.tree.tiles() * merkle::FOOTPRINT);
+        // Taken away while it is worked on, so that nobody waits: who finds nothing starts anew.
+        let Some((old, mut merkle)) = lock(&self.config.latest).take() else {
+            let tiles: Vec<_> = self.tree.iter_from_tile(0).collect();
+            rehash::witnesses(&self.config, &tiles, operation, result, report)?;
+            let leaves = tiles.into_iter().map(leaf).collect::<Result<Vec<Leaf>>>()?;
+            let merkle = Merkle::new(digests, kind, *classes, self.tree.tiles(), leaves.into_iter())?;
+            return Ok(self.keep_latest(Arc::new(merkle)));
+        };
+        let difference = self.tree.difference(&old);
+        let tiles = match &difference {
+            Difference::Replaced(tiles) | Difference::Spliced { inserted: tiles, .. } => tiles,
+        };
+        if let Err(error) = rehash::witnesses(&self.config, tiles, operation, result, report) {
+            lock(&self.config.latest).get_or_insert((old, merkle));
+            return Err(error);
+        }
+        let leaves = tiles.iter().map(|at| leaf(*at)).collect::<Result<Vec<Leaf>>>()?;
+        // In place, where no state has these digests any more.
+        let changed = Arc::make_mut(&mut merkle);
+        match &difference {
+            Difference::Replaced(tiles) => {
+                let leaves: Vec<_> = tiles.iter().map(|at| at.index).zip(leaves).collect();
+                changed.replace(digests, kind, *classes, &leaves);
+            }
+            Difference::Spliced { before, removed, .. } => {
+                let place = (to_usize(*before), to_usize(*removed));
+                changed.splice(digests, kind, *classes, place, &leaves);
+            }
+        }
+        self.config.trash.put([old]);
+        Ok(self.keep_latest(merkle))
+    }
+
+    fn keep_latest(&self, merkle: Arc<Merkle>) -> Arc<Merkle> {
+        let before = lock(&self.config.latest).replace((self.tree.clone(), Arc::clone(&merkle)));
+        self.config.trash.put(before.map(|(tree, _)| tree));
+        merkle
     }
 
     pub(crate) fn head(&self) -> Head {
@@ -163,6 +259,7 @@ pub struct TileInfo {
 pub struct AtlasProjection {
     state: Mutex<Arc<State>>,
     transform: Mutex<Affine>,
+    pub(crate) edits: Edits,
 }
 
 impl AtlasProjection {
@@ -177,12 +274,7 @@ impl AtlasProjection {
         options: &ProjectionOptions,
         operation: &mut Operation<'_>,
     ) -> Result<AtlasProjection> {
-        let config = Arc::new(Config {
-            kind: projection_type,
-            classes: 0,
-            digests: Digests::new(options.key.as_deref()),
-            chains: Chains::default(),
-        });
+        let config = Arc::new(Config::new(projection_type, 0, options.policy, options.key.as_deref()));
         let geometry = Geometry::Canonical { size: source.size() };
         let tree = hashing::project(&config.digests, source, &geometry, operation)?;
         let residue = tree.residue();
@@ -201,7 +293,16 @@ impl AtlasProjection {
     }
 
     pub(crate) fn from_state(state: State) -> AtlasProjection {
-        AtlasProjection { state: Mutex::new(Arc::new(state)), transform: Mutex::new(Affine::IDENTITY) }
+        Self::of(Arc::new(state), Affine::IDENTITY, Edits::default())
+    }
+
+    fn of(state: Arc<State>, transform: Affine, edits: Edits) -> AtlasProjection {
+        AtlasProjection { state: Mutex::new(state), transform: Mutex::new(transform), edits }
+    }
+
+    /// Puts another state in place. Only who holds the lock of the edits does.
+    pub(crate) fn set_state(&self, state: State) -> Arc<State> {
+        std::mem::replace(&mut *lock(&self.state), Arc::new(state))
     }
 
     /// The present state, which stays as it is whatever happens to the projection.
@@ -229,17 +330,23 @@ impl AtlasProjection {
     }
 
     /// The witness root: the digest that all shards of this state prove themselves against.
-    pub fn root(&self, _operation: &mut Operation<'_>) -> Result<Digest> {
-        Ok(*self.state().merkle.root())
+    ///
+    /// After an edit the first call hashes what was edited. WITNESS where the source does not hold
+    /// any more what was projected, of the tiles that were edited.
+    pub fn root(&self, operation: &mut Operation<'_>) -> Result<Digest> {
+        Ok(*self.state().merkle_reporting(operation, true)?.root())
     }
 
-    /// Properties of tile `tile`. OUT_OF_RANGE where there is none.
+    /// Properties of tile `tile`, which is hashed first where it was edited. OUT_OF_RANGE where
+    /// there is none.
     pub fn tile(&self, tile: u64) -> Result<TileInfo> {
         let state = self.state();
         let at = state.tree.iter_from_tile(tile).next().ok_or_else(|| {
             let tiles = state.tree.tiles();
             AtlasError::out_of_range(format!("tile {tile} is outside 0..{tiles}")).at_index(tile)
         })?;
+        rehash::witness(&state.config, at.tile, &mut Verified::new(&state.config))
+            .map_err(|error| error.at_index(tile).at_range(at.offset, to_u64(at.tile.len())))?;
         let leaf = leaf(at)?;
         Ok(TileInfo {
             offset: at.offset,
@@ -249,10 +356,10 @@ impl AtlasProjection {
         })
     }
 
-    /// A second projection on the present state, O(1).
+    /// A second projection on the present state, O(1). It has no history and counts anew.
     #[must_use]
     pub fn snapshot(&self) -> AtlasProjection {
-        AtlasProjection { state: Mutex::new(self.state()), transform: Mutex::new(*lock(&self.transform)) }
+        Self::of(self.state(), *lock(&self.transform), self.edits.successor())
     }
 
     /// Fills `buffer` with the bytes from `offset` on, as the source holds them now: not verified.
@@ -268,7 +375,7 @@ impl AtlasProjection {
             if rest.is_empty() {
                 break;
             }
-            let start = crate::geometry::to_usize(at - tile.offset);
+            let start = to_usize(at - tile.offset);
             let take = rest.len().min(tile.tile.len() - start);
             let (now, later) = rest.split_at_mut(take);
             tile.tile.read_raw(start, now).map_err(|error| error.at_index(tile.index))?;
@@ -280,6 +387,7 @@ impl AtlasProjection {
     /// Reads and hashes every byte again. WITNESS or CONSERVATION names the first tile that differs.
     pub fn verify(&self, operation: &mut Operation<'_>) -> Result<()> {
         let state = self.state();
+        state.merkle(operation)?;
         hashing::for_each_checked_tile(&state.config.digests, &state.tree, operation, true, |_, _| Ok(()))
     }
 
@@ -289,6 +397,7 @@ impl AtlasProjection {
     /// end: on failure there is no file, and an older one stays.
     pub fn write_file(&self, path: impl AsRef<Path>, operation: &mut Operation<'_>) -> Result<()> {
         let state = self.state();
+        state.merkle(operation)?;
         let file = AtomicFile::create(path.as_ref())?;
         file.set_len(state.tree.bytes())?;
         hashing::for_each_checked_tile(&state.config.digests, &state.tree, operation, false, |at, bytes| {
@@ -315,11 +424,6 @@ impl AtlasProjection {
         let map = *lock(&self.transform);
         transform::tile_at(&map, x, y, self.state().tree.tiles())
     }
-}
-
-/// Locks what is only ever replaced whole, so that a panic elsewhere leaves it intact.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl std::fmt::Debug for AtlasProjection {

@@ -14,10 +14,10 @@ use crate::geometry::{to_u64, to_usize};
 use crate::hashing::{self, Geometry};
 use crate::merkle::Head;
 use crate::operation::Operation;
-use crate::projection::{AtlasProjection, Config, ProjectionType, State, lock};
+use crate::projection::{AtlasProjection, Config, ConservationPolicy, ProjectionType, State};
 use crate::shard::{AtlasBoundaryRegion, AtlasShard, Proof, TileShape, VerifyOptions};
 use crate::source::{ReadAt, Source};
-use crate::tree::Chains;
+use crate::sync::lock;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -211,16 +211,12 @@ impl AtlasReconstruction {
     pub fn finish(&self, operation: &mut Operation<'_>) -> Result<AtlasProjection> {
         let _turn = lock(&self.turn);
         let (root, head, ends, source) = lock(&self.collected).whole()?;
-        let config = Arc::new(Config {
-            // Only LINEAR shards can be read.
-            kind: ProjectionType::Linear,
-            classes: head.classes,
-            digests: self.trust.digests(),
-            chains: Chains::default(),
-        });
+        // Only LINEAR shards can be read.
+        let (kind, policy) = (ProjectionType::Linear, ConservationPolicy::Track);
+        let config = Arc::new(Config::new(kind, head.classes, policy, self.trust.key.as_deref()));
         let tree = hashing::project(&config.digests, &source, &Geometry::Ends(&ends), operation)?;
         let state = State::new(config, tree)?;
-        if !same(state.merkle.root(), &root) {
+        if !same(state.merkle(operation)?.root(), &root) {
             return Err(AtlasError::witness("the root of the rebuilt bytes is not that of the shards"));
         }
         lock(&self.collected).persist()?;

@@ -1,8 +1,9 @@
 //! The figures that the core promises, each against its limit in the same run.
 //!
 //! Runs alternate, the median of 9 is shown with the spread (smallest and largest of the ratio), and
-//! every projection includes its root. Usage: atlas_bench [all | memory | file DIR | shards | tiles]
+//! every projection includes its root. Usage: atlas_bench [all | memory | file DIR | shards | tiles | incremental]
 
+mod incremental;
 mod sys;
 
 use std::ffi::{CStr, CString, c_int, c_void};
@@ -300,15 +301,17 @@ fn main() {
             memory();
             shards();
             tiles();
+            incremental::run();
             file("/dev/shm");
             file(".");
         }
         ["memory"] => memory(),
         ["shards"] => shards(),
         ["tiles"] => tiles(),
+        ["incremental"] => incremental::run(),
         ["file", dir] => file(dir),
         _ => {
-            eprintln!("usage: atlas_bench [all | memory | file DIR | shards | tiles]");
+            eprintln!("usage: atlas_bench [all | memory | file DIR | shards | tiles | incremental]");
             std::process::exit(2);
         }
     }

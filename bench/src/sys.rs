@@ -32,7 +32,33 @@ pub struct ExtractOptions {
     pub chunk_size: u32,
 }
 
+#[repr(C)]
+pub struct Delta {
+    pub kind: u32,
+    pub offset: u64,
+    pub length: u64,
+    pub destination: u64,
+    pub data: *const c_void,
+    pub data_size: usize,
+}
+
 unsafe extern "C" {
+    pub fn atlas_source_from_callback(
+        size: u64,
+        read_at: extern "C" fn(*mut c_void, u64, *mut c_void, usize) -> c_int,
+        release: *const c_void,
+        user_data: *mut c_void,
+        out: *mut *mut Source,
+    ) -> c_int;
+    pub fn atlas_projection_apply(projection: *mut Projection, delta: *const Delta) -> c_int;
+    pub fn atlas_projection_rollback(projection: *mut Projection, count: u64) -> c_int;
+    pub fn atlas_projection_optimize(projection: *mut Projection, operation: *const Operation) -> c_int;
+    pub fn atlas_projection_read(
+        projection: *const Projection,
+        offset: u64,
+        buffer: *mut c_void,
+        size: usize,
+    ) -> c_int;
     pub fn atlas_last_error_message() -> *const c_char;
     pub fn atlas_operation_init(operation: *mut Operation);
     pub fn atlas_pool_create(threads: u32, out: *mut *mut Pool) -> c_int;

@@ -15,6 +15,7 @@
 mod args;
 mod boundary;
 mod error;
+mod incremental;
 mod operation;
 mod projection;
 mod reconstruction;

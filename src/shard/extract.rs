@@ -21,15 +21,16 @@ use crate::error::{AtlasError, Result, check_range};
 use crate::geometry::{GROUP_SIZE, TILE_BYTES, to_u64, to_usize};
 use crate::hashing::Scratch;
 use crate::layer2::Residue;
-use crate::merkle::Sibling;
+use crate::merkle::{Merkle, Sibling};
 use crate::operation::Operation;
 use crate::pool::{self, Executor};
 use crate::projection::{AtlasProjection, State};
+use crate::sync::lock;
 use crate::tree::TileAt;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// How a batch is spread over threads. The shards are the same, bit for bit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -168,7 +169,11 @@ impl AtlasProjection {
         options: &ExtractOptions,
         operation: &mut Operation<'_>,
     ) -> Result<Vec<AtlasShard>> {
-        Batch { state: &self.state(), regions }.extract(options, operation)
+        let state = self.state();
+        // Before anything else: an edited state's proofs need the witnesses of all its tiles.
+        operation.executor.check()?;
+        let merkle = state.merkle(operation)?;
+        Batch { state: &state, merkle, regions }.extract(options, operation)
     }
 
     /// [`extract_shards`](Self::extract_shards) on the library's pool.
@@ -210,6 +215,7 @@ impl AtlasProjection {
 
 struct Batch<'b> {
     state: &'b State,
+    merkle: &'b Merkle,
     regions: &'b [AtlasBoundaryRegion],
 }
 
@@ -351,7 +357,7 @@ impl Batch<'_> {
             count,
             || Ok(Scratch::default()),
             |scratch, index| {
-                let task = tasks[to_usize(index)].lock().unwrap_or_else(PoisonError::into_inner).take();
+                let task = lock(&tasks[to_usize(index)]).take();
                 let mut results = Vec::new();
                 for work in task.into_iter().flatten() {
                     let region = work.wants.iter().map(|want| to_u64(want.region)).min().unwrap_or(u64::MAX);
@@ -398,7 +404,7 @@ impl Batch<'_> {
         let place = |error: AtlasError| error.at_range(work.at.offset, to_u64(len));
         let few = work.groups_wanted() * 2 <= len.div_ceil(GROUP_SIZE);
         let chain = if few { tile.chain() } else { None };
-        let mut proofs = TreeProofs { state: self.state, last: None };
+        let mut proofs = TreeProofs { merkle: self.merkle, last: None };
         if let [want] = &work.wants[..]
             && want.pages == (0..pages_in(len))
         {
@@ -450,7 +456,7 @@ impl Batch<'_> {
         };
         let mut pages = draft.first_pages;
         pages.extend(draft.last_pages);
-        let tree = if region.length == 0 { state.merkle.prove(&(0..0))? } else { draft.tree };
+        let tree = if region.length == 0 { self.merkle.prove(&(0..0))? } else { draft.tree };
         let count = to_usize(span.tiles.end - span.tiles.start);
         let mut tiles = try_vec(count)?;
         tiles.extend(state.tree.iter_from_tile(span.tiles.start).take(count).map(|at| TileShape {
@@ -460,7 +466,7 @@ impl Batch<'_> {
         }));
         let residue = region_residue(draft.residue, &payload, span.payload_offset, region);
         let proof = Proof {
-            root: *state.merkle.root(),
+            root: *self.merkle.root(),
             head: state.head(),
             keyed: state.config.digests.keyed(),
             region: *region,
@@ -490,7 +496,7 @@ impl Draft {
 
 /// Proofs against the root. Regions in one tile have the same, so that the last one is kept.
 struct TreeProofs<'a> {
-    state: &'a State,
+    merkle: &'a Merkle,
     last: Option<(Range<u64>, Vec<Sibling>)>,
 }
 
@@ -501,7 +507,7 @@ impl TreeProofs<'_> {
         {
             return Ok(proof.clone());
         }
-        let proof = self.state.merkle.prove(tiles)?;
+        let proof = self.merkle.prove(tiles)?;
         self.last = Some((tiles.clone(), proof.clone()));
         Ok(proof)
     }

@@ -11,11 +11,16 @@
 #![forbid(unsafe_code)]
 
 mod chains;
+mod diff;
 mod node;
+mod splice;
 mod tile;
+mod trash;
 
 pub(crate) use chains::Chains;
-pub(crate) use tile::{Extent, Tile, fresh_footprint};
+pub(crate) use diff::Difference;
+pub(crate) use tile::{Extent, Piece, Tile, fresh_footprint, group_residues};
+pub(crate) use trash::Trash;
 
 use crate::error::Result;
 use crate::layer2::Residue;
@@ -101,7 +106,6 @@ impl Tree {
 
     /// Two trees, of the bytes before `at` and of those from it on; `at` <= bytes. A tile that is
     /// cut becomes two, for which the groups that are cut are summed anew.
-    #[cfg_attr(not(test), expect(dead_code, reason = "edits build on it"))]
     pub(crate) fn split(&self, at: u64) -> Result<(Tree, Tree)> {
         let (left, right) = match &self.root {
             None => (None, None),
@@ -111,7 +115,6 @@ impl Tree {
     }
 
     /// The tiles of `left`, then those of `right`.
-    #[cfg_attr(not(test), expect(dead_code, reason = "edits build on it"))]
     pub(crate) fn concat(left: &Tree, right: &Tree) -> Tree {
         match (&left.root, &right.root) {
             (None, _) => right.clone(),

@@ -7,6 +7,7 @@
 
 use super::Tile;
 use crate::error::Result;
+use crate::geometry::to_usize;
 use crate::layer2::Residue;
 use std::sync::Arc;
 
@@ -81,9 +82,34 @@ impl Node {
         &self.children
     }
 
-    #[cfg(test)]
     pub(super) fn height(&self) -> u8 {
         self.height
+    }
+
+    /// Takes the node apart.
+    pub(super) fn into_children(self) -> Children {
+        self.children
+    }
+
+    /// The same tree with another tile of the same length in place of tile `index`.
+    pub(super) fn replace_tile(&self, index: usize, tile: Arc<Tile>) -> Arc<Node> {
+        match &self.children {
+            Children::Tiles(tiles) => {
+                let mut tiles = tiles.clone();
+                tiles[index] = tile;
+                Node::new(Children::Tiles(tiles))
+            }
+            Children::Nodes(nodes) => {
+                let (mut child, mut before) = (0, 0);
+                while before + to_usize(nodes[child].tiles) <= index {
+                    before += to_usize(nodes[child].tiles);
+                    child += 1;
+                }
+                let mut nodes = nodes.clone();
+                nodes[child] = nodes[child].replace_tile(index - before, tile);
+                Node::new(Children::Nodes(nodes))
+            }
+        }
     }
 
     fn new(children: Children) -> Arc<Node> {
@@ -197,7 +223,7 @@ impl Node {
         }
         let (left, right) = match &self.children {
             Children::Tiles(tiles) => {
-                let (left, right) = tiles[child].split(crate::geometry::to_usize(at - before))?;
+                let (left, right) = tiles[child].split(to_usize(at - before))?;
                 let single = |tile| Some(Node::new(Children::Tiles(vec![Arc::new(tile)])));
                 (single(left), single(right))
             }

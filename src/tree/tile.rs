@@ -1,8 +1,9 @@
 //! Tiles and what they are made of.
 //!
 //! An extent is up to 1 MiB of a source as it was when it was projected: its place, the residues of
-//! its groups, its witness. A piece is a part of an extent. A tile is one or more pieces, 1 byte to
-//! 1 MiB together, with their residue; a fresh tile is one whole extent.
+//! its groups, its witness. What an edit brings is an extent of memory of ours, which cannot change
+//! and has no witness. A piece is a part of an extent. A tile is one or more pieces, 1 byte to 1 MiB
+//! together, with their residue; a fresh tile is one whole extent.
 
 #![forbid(unsafe_code)]
 
@@ -12,53 +13,93 @@ use crate::error::{AtlasError, Result};
 use crate::geometry::{GROUP_SIZE, GROUPS, TILE_SIZE, to_u64};
 use crate::layer2::Residue;
 use crate::source::Source;
+use crate::sync::lock;
 use std::mem::MaybeUninit;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
-/// Up to 1 MiB of a source, as projected.
+/// Up to 1 MiB of a source, as projected, or of what an edit brought.
 pub(crate) struct Extent {
     source: Source,
     offset: u64,
     len: u32,
+    /// The witness of the tile that was projected from it. None: memory of ours.
+    origin: Option<Digest>,
     /// Of each group of 16 KiB, counted from the extent's start.
     residues: [Residue; GROUPS],
+    /// Kept on demand, once the bytes were found to be those of the origin; see `tree::chains`.
+    chain: Mutex<Option<Arc<Chain>>>,
 }
 
 impl Extent {
     /// The extent at `offset` of `source` with the given bytes, which it sums.
     pub(crate) fn new(source: Source, offset: u64, bytes: &[u8]) -> Result<Extent> {
         let len = tile_len(bytes.len())?;
-        Ok(Extent { source, offset, len, residues: group_residues(bytes) })
+        let residues = group_residues(bytes);
+        Ok(Extent { source, offset, len, origin: None, residues, chain: Mutex::new(None) })
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    /// What its bytes must be, where they can change.
+    pub(crate) fn origin(&self) -> Option<&Digest> {
+        self.origin.as_ref()
+    }
+
+    pub(crate) fn residues(&self) -> &[Residue; GROUPS] {
+        &self.residues
+    }
+
+    /// The chain, where it is at hand.
+    pub(crate) fn chain(&self) -> Option<Arc<Chain>> {
+        lock(&self.chain).clone()
+    }
+
+    pub(super) fn set_chain(&self, chain: Option<Arc<Chain>>) -> Option<Arc<Chain>> {
+        std::mem::replace(&mut *lock(&self.chain), chain)
+    }
+
+    /// The bytes of `range` in place, where they are in memory.
+    pub(crate) fn slice(&self, range: &Range<usize>) -> Option<&[u8]> {
+        self.source.slice(self.offset + to_u64(range.start), range.len())
+    }
+
+    /// Fills `out` with the bytes from `start` on, as the source holds them now.
+    pub(crate) fn read(&self, start: usize, out: &mut [u8]) -> Result<()> {
+        self.source.read(self.offset + to_u64(start), out)
+    }
+
+    fn read_raw(&self, start: u32, out: &mut [MaybeUninit<u8>]) -> Result<()> {
+        self.source.read_raw(self.offset + u64::from(start), out)
     }
 
     fn residue(&self) -> Residue {
         self.residues.iter().copied().sum()
     }
 
-    fn read(&self, start: u32, out: &mut [MaybeUninit<u8>]) -> Result<()> {
-        self.source.read_raw(self.offset + u64::from(start), out)
-    }
-
-    /// The residue of a part: kept groups, and at most two parts of groups that are read.
+    /// The residue of a part: kept groups, and at most two halves of groups that are read.
     fn residue_of(&self, range: &Range<u32>) -> Result<Residue> {
-        let group = u32::try_from(GROUP_SIZE).unwrap_or(u32::MAX);
-        let (first, last) = (range.start.div_ceil(group) * group, range.end / group * group);
-        let full = |start: u32, end: u32| -> Residue {
-            self.residues[start as usize / GROUP_SIZE..end as usize / GROUP_SIZE].iter().copied().sum()
-        };
-        if range.end == self.len && first <= range.end {
-            // The last group may be short, and is kept whole.
-            let tail = self.residues[first as usize / GROUP_SIZE..].iter().copied().sum();
-            return Ok(self.sum_of(range.start..first.min(range.end))? + tail);
-        }
-        if first > last {
+        if range.len() <= GROUP_SIZE {
             return self.sum_of(range.clone());
         }
-        Ok(self.sum_of(range.start..first)? + full(first, last) + self.sum_of(last..range.end)?)
+        Ok(self.residue_before(range.end)? - self.residue_before(range.start)?)
     }
 
-    /// The residue of at most a group or two, from the bytes.
+    /// The residue of the bytes before `at`, for which the shorter part of a group is read.
+    fn residue_before(&self, at: u32) -> Result<Residue> {
+        let group = at as usize / GROUP_SIZE;
+        let before: Residue = self.residues[..group].iter().copied().sum();
+        let size = u32::try_from(GROUP_SIZE).unwrap_or(u32::MAX);
+        let (start, end) = (at / size * size, (at / size * size).saturating_add(size).min(self.len));
+        if at - start <= end - at {
+            return Ok(before + self.sum_of(start..at)?);
+        }
+        Ok(before + self.residues[group] - self.sum_of(at..end)?)
+    }
+
+    /// The residue of at most a group, from the bytes.
     fn sum_of(&self, range: Range<u32>) -> Result<Residue> {
         let len = (range.end - range.start) as usize;
         if len == 0 {
@@ -90,31 +131,97 @@ fn tile_len(len: usize) -> Result<u32> {
     }
 }
 
-/// A part of an extent.
+/// A part of an extent, with its residue.
 #[derive(Clone)]
 pub(crate) struct Piece {
     extent: Arc<Extent>,
     start: u32,
     len: u32,
+    residue: Residue,
 }
 
 impl Piece {
-    fn range(&self) -> Range<u32> {
-        self.start..self.start + self.len
+    /// All of an extent.
+    pub(super) fn whole(extent: Extent) -> Piece {
+        let (len, residue) = (extent.len, extent.residue());
+        Piece { extent: Arc::new(extent), start: 0, len, residue }
     }
 
-    fn part(&self, range: Range<u32>) -> Piece {
-        Piece {
-            extent: Arc::clone(&self.extent),
-            start: self.start + range.start,
-            len: range.end - range.start,
-        }
+    pub(crate) fn extent(&self) -> &Arc<Extent> {
+        &self.extent
     }
+
+    /// Its first byte, in the extent.
+    pub(crate) fn start(&self) -> usize {
+        self.start as usize
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    pub(super) fn residue(&self) -> Residue {
+        self.residue
+    }
+
+    /// Two pieces, cut `at` bytes from the start; 0 < `at` < len.
+    fn cut(&self, at: usize) -> Result<(Piece, Piece)> {
+        // Inside the piece, whose length is 32 bits.
+        let at = u32::try_from(at).unwrap_or(self.len);
+        let middle = self.start + at;
+        let residue = self.extent.residue_of(&(self.start..middle))?;
+        let extent = || Arc::clone(&self.extent);
+        Ok((
+            Piece { extent: extent(), start: self.start, len: at, residue },
+            Piece { extent: extent(), start: middle, len: self.len - at, residue: self.residue - residue },
+        ))
+    }
+
+    /// Takes `next` in, where that goes on where this ends.
+    fn extend(&mut self, next: &Piece) -> bool {
+        let follows = Arc::ptr_eq(&self.extent, &next.extent) && self.start + self.len == next.start;
+        if follows {
+            self.len += next.len;
+            self.residue = self.residue + next.residue;
+        }
+        follows
+    }
+}
+
+/// The parts of `pieces` before and from `at` on, counted from their start.
+pub(super) fn cut_pieces(pieces: &[Piece], at: usize) -> Result<(Vec<Piece>, Vec<Piece>)> {
+    let mut before = 0;
+    for (index, piece) in pieces.iter().enumerate() {
+        if at <= before {
+            return Ok((pieces[..index].to_vec(), pieces[index..].to_vec()));
+        }
+        if at < before + piece.len() {
+            let (left, right) = piece.cut(at - before)?;
+            let mut lefts = Vec::with_capacity(index + 2);
+            lefts.extend_from_slice(&pieces[..index]);
+            lefts.push(left);
+            let mut rights = Vec::with_capacity(pieces.len() - index + 1);
+            rights.push(right);
+            rights.extend_from_slice(&pieces[index + 1..]);
+            return Ok((lefts, rights));
+        }
+        before += piece.len();
+    }
+    Ok((pieces.to_vec(), Vec::new()))
 }
 
 enum Pieces {
     One(Piece),
     Many(Box<[Piece]>),
+}
+
+/// A chain that is at hand.
+#[derive(Clone)]
+struct Kept {
+    chain: Arc<Chain>,
+    /// None: it is the tile's own. Else the set of groups that the tile has in common with the tile
+    /// whose chain this is.
+    common: Option<u64>,
 }
 
 /// 1 byte to 1 MiB of the domain, with their residue and, once it was asked for, their witness.
@@ -123,37 +230,52 @@ pub(crate) struct Tile {
     len: u32,
     residue: Residue,
     witness: OnceLock<Digest>,
-    /// Kept on demand and dropped again, see `tree::chains`.
-    chain: Mutex<Option<Arc<Chain>>>,
+    /// Of a tile that was edited. Kept on demand and dropped again, see `tree::chains`.
+    kept: Mutex<Option<Kept>>,
 }
 
 impl Tile {
     /// A fresh tile: one whole extent with its witness.
-    pub(crate) fn fresh(extent: Extent, witness: Digest) -> Tile {
-        let (len, residue) = (extent.len, extent.residue());
+    pub(crate) fn fresh(mut extent: Extent, witness: Digest) -> Tile {
+        extent.origin = Some(witness);
+        let piece = Piece::whole(extent);
         Tile {
-            pieces: Pieces::One(Piece { extent: Arc::new(extent), start: 0, len }),
-            len,
-            residue,
+            len: piece.len,
+            residue: piece.residue,
+            pieces: Pieces::One(piece),
             witness: OnceLock::from(witness),
-            chain: Mutex::new(None),
+            kept: Mutex::new(None),
         }
     }
 
     /// A tile of these pieces, which are 1 byte to 1 MiB together.
-    fn of_pieces(pieces: Vec<Piece>) -> Result<Tile> {
-        let mut residue = Residue::ZERO;
-        let mut len = 0usize;
-        for piece in &pieces {
-            residue = residue + piece.extent.residue_of(&piece.range())?;
-            len += piece.len as usize;
+    pub(super) fn of_pieces(pieces: Vec<Piece>) -> Result<Tile> {
+        let mut joined: Vec<Piece> = Vec::with_capacity(pieces.len());
+        for piece in pieces {
+            if !joined.last_mut().is_some_and(|last| last.extend(&piece)) {
+                joined.push(piece);
+            }
         }
-        let len = tile_len(len)?;
-        let pieces = match <[Piece; 1]>::try_from(pieces) {
+        let len = tile_len(joined.iter().map(Piece::len).sum())?;
+        let residue = joined.iter().map(Piece::residue).sum();
+        let pieces = match <[Piece; 1]>::try_from(joined) {
             Ok([piece]) => Pieces::One(piece),
             Err(pieces) => Pieces::Many(pieces.into_boxed_slice()),
         };
-        Ok(Tile { pieces, len, residue, witness: OnceLock::new(), chain: Mutex::new(None) })
+        let tile = Tile { pieces, len, residue, witness: OnceLock::new(), kept: Mutex::new(None) };
+        if let Some(witness) = tile.whole().and_then(|extent| extent.origin) {
+            // The bytes of a tile alone make its witness.
+            tile.set_witness(witness);
+        }
+        Ok(tile)
+    }
+
+    /// The extent that the tile is all of.
+    pub(super) fn whole(&self) -> Option<&Arc<Extent>> {
+        match &self.pieces {
+            Pieces::One(piece) if piece.start == 0 && piece.len == piece.extent.len => Some(&piece.extent),
+            _ => None,
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -169,7 +291,12 @@ impl Tile {
         self.witness.get()
     }
 
-    fn pieces(&self) -> &[Piece] {
+    /// The first one stays; all are equal.
+    pub(crate) fn set_witness(&self, witness: Digest) -> Digest {
+        *self.witness.get_or_init(|| witness)
+    }
+
+    pub(crate) fn pieces(&self) -> &[Piece] {
         match &self.pieces {
             Pieces::One(piece) => std::slice::from_ref(piece),
             Pieces::Many(pieces) => pieces,
@@ -189,7 +316,7 @@ impl Tile {
             let (now, rest) = out.split_at_mut(take);
             // Less than a piece's length, which is 32 bits.
             let within = piece.start + u32::try_from(skip).unwrap_or(u32::MAX);
-            piece.extent.read(within, now)?;
+            piece.extent.read_raw(within, now)?;
             (skip, out) = (0, rest);
             if out.is_empty() {
                 break;
@@ -215,32 +342,55 @@ impl Tile {
 
     /// Two tiles, cut `at` bytes from the start; 0 < `at` < len.
     pub(super) fn split(&self, at: usize) -> Result<(Tile, Tile)> {
-        let (mut left, mut right) = (Vec::new(), Vec::new());
-        let mut start = 0;
-        for piece in self.pieces() {
-            let end = start + piece.len as usize;
-            if end <= at {
-                left.push(piece.clone());
-            } else if start >= at {
-                right.push(piece.clone());
-            } else {
-                // Inside the piece, whose length is 32 bits.
-                let cut = u32::try_from(at - start).unwrap_or(piece.len);
-                left.push(piece.part(0..cut));
-                right.push(piece.part(cut..piece.len));
-            }
-            start = end;
-        }
-        Ok((Tile::of_pieces(left)?, Tile::of_pieces(right)?))
+        let (left, right) = cut_pieces(self.pieces(), at)?;
+        let (left, right) = (Tile::of_pieces(left)?, Tile::of_pieces(right)?);
+        left.inherit(self, groups_below(at));
+        Ok((left, right))
     }
 
     /// The chain, where it is at hand.
     pub(crate) fn chain(&self) -> Option<Arc<Chain>> {
-        self.chain.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        if let Some(extent) = self.whole()
+            && let Some(chain) = extent.chain()
+        {
+            return Some(chain);
+        }
+        lock(&self.kept).as_ref().filter(|kept| kept.common.is_none()).map(|kept| Arc::clone(&kept.chain))
     }
 
-    pub(super) fn set_chain(&self, chain: Option<Arc<Chain>>) -> Option<Arc<Chain>> {
-        std::mem::replace(&mut *self.chain.lock().unwrap_or_else(PoisonError::into_inner), chain)
+    pub(super) fn set_chain(&self, chain: Arc<Chain>) -> bool {
+        lock(&self.kept).replace(Kept { chain, common: None }).is_some()
+    }
+
+    pub(super) fn drop_chain(&self) {
+        // Dropped behind the lock.
+        let kept = lock(&self.kept).take();
+        drop(kept);
+    }
+
+    /// Another tile's chain, with the set of groups that the two have in common.
+    pub(crate) fn common_groups(&self) -> Option<(Arc<Chain>, u64)> {
+        let kept = lock(&self.kept).clone()?;
+        Some((kept.chain, kept.common?))
+    }
+
+    /// Takes over what `from` knows of those of `groups` that it has, which are the same here. Only
+    /// chains that know the residues of their groups are of use.
+    pub(super) fn inherit(&self, from: &Tile, groups: u64) {
+        let Some(kept) = lock(&from.kept).clone() else { return };
+        let known = kept.common.unwrap_or(if from.len() > GROUP_SIZE { u64::MAX } else { 0 });
+        let common = known & groups;
+        if common != 0 && kept.chain.residues().is_some() && self.len() > GROUP_SIZE {
+            *lock(&self.kept) = Some(Kept { chain: kept.chain, common: Some(common) });
+        }
+    }
+}
+
+/// The set of groups that end before or at `len`.
+pub(super) fn groups_below(len: usize) -> u64 {
+    match u32::try_from(len / GROUP_SIZE) {
+        Ok(groups @ 0..64) => (1 << groups) - 1,
+        _ => u64::MAX,
     }
 }
 

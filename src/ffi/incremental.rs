@@ -1,0 +1,295 @@
+//! Incremental updates.
+
+use super::args::{bytes_in, handle, items_in, unknown};
+use super::boundary::{boundary, infallible};
+use super::error::atlas_status;
+use super::operation::{atlas_operation, with_operation};
+use super::projection::atlas_projection;
+use super::sized::{OutStruct, init_struct, own_size, read_struct, sized_struct};
+use crate::buffer::try_vec;
+use crate::error::Result;
+use crate::incremental::{IncrementalConfig, ProjectionDelta};
+use crate::source::Source;
+use std::ffi::c_void;
+
+/// What a delta does. Fields of it that a type does not use are ignored.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub enum atlas_change_type {
+    /// Data goes in before the byte at offset; at the size of the domain it is appended.
+    ATLAS_CHANGE_INSERT = 0,
+    /// [offset, offset + length) is replaced by data, of any size; of the same size it moves no tile
+    /// edge.
+    ATLAS_CHANGE_UPDATE = 1,
+    /// [offset, offset + length) is removed.
+    ATLAS_CHANGE_DELETE = 2,
+    /// [offset, offset + length) is cut and goes in before the byte that was at destination before
+    /// the move; at the size of the domain it goes to the end. At the two edges of the range nothing
+    /// happens, strictly inside it is ATLAS_STATUS_INVALID_ARGUMENT.
+    ATLAS_CHANGE_MOVE = 3,
+}
+
+/// One change of a domain.
+///
+/// A range outside the domain is ATLAS_STATUS_OUT_OF_RANGE. A delta without effect succeeds, and
+/// counts in statistics and history.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct atlas_delta {
+    /// An atlas_change_type.
+    pub r#type: u32,
+    /// Of the first byte concerned.
+    pub offset: u64,
+    /// Bytes concerned; not looked at by INSERT.
+    pub length: u64,
+    /// Of MOVE: a coordinate before the move.
+    pub destination: u64,
+    /// Of INSERT and UPDATE: copied. May be NULL when data_size is 0.
+    pub data: *const c_void,
+    /// Bytes at data.
+    pub data_size: usize,
+}
+
+/// How a projection is updated. Fill it with atlas_incremental_config_init().
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct atlas_incremental_config {
+    /// sizeof(atlas_incremental_config).
+    pub struct_size: u32,
+    /// Not 0: the residue after an update is checked against the residue of what changed. Default 1.
+    pub validate_conservation: u32,
+    /// Not 0: a history is kept. Default 1.
+    pub enable_rollback: u32,
+    /// Deltas that the history holds, default 1,000; where there are more, the oldest are forgotten.
+    /// 0: none.
+    pub max_deltas: u64,
+}
+
+sized_struct!(
+    atlas_incremental_config,
+    atlas_incremental_config {
+        struct_size: own_size::<atlas_incremental_config>(),
+        validate_conservation: 1,
+        enable_rollback: 1,
+        max_deltas: 1_000,
+    },
+    [struct_size, validate_conservation, enable_rollback, max_deltas]
+);
+
+/// What was applied to a projection. Filled by atlas_projection_get_incremental_stats().
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct atlas_incremental_stats {
+    /// sizeof(atlas_incremental_stats), set by the caller.
+    pub struct_size: u32,
+    /// Deltas of all kinds. Rolling back takes nothing away.
+    pub total_updates: u64,
+    /// Deltas that insert.
+    pub insert_operations: u64,
+    /// Deltas that replace.
+    pub update_operations: u64,
+    /// Deltas that delete.
+    pub delete_operations: u64,
+    /// Deltas that move.
+    pub move_operations: u64,
+    /// Calls of atlas_projection_rollback() that succeeded.
+    pub rollbacks: u64,
+    /// Bytes inserted, deleted and moved; of an update the longer of what went and what came.
+    pub bytes_modified: u64,
+    /// Calls that were refused with ATLAS_STATUS_CONSERVATION.
+    pub conservation_violations: u64,
+    /// Nanoseconds a delta.
+    pub avg_update_time_ns: u64,
+}
+
+sized_struct!(
+    atlas_incremental_stats,
+    atlas_incremental_stats {
+        struct_size: own_size::<atlas_incremental_stats>(),
+        total_updates: 0,
+        insert_operations: 0,
+        update_operations: 0,
+        delete_operations: 0,
+        move_operations: 0,
+        rollbacks: 0,
+        bytes_modified: 0,
+        conservation_violations: 0,
+        avg_update_time_ns: 0,
+    },
+    [
+        struct_size,
+        total_updates,
+        insert_operations,
+        update_operations,
+        delete_operations,
+        move_operations,
+        rollbacks,
+        bytes_modified,
+        conservation_violations,
+        avg_update_time_ns
+    ]
+);
+
+/// Fills `config` with the defaults: checked, with a history of 1,000 deltas.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn atlas_incremental_config_init(config: *mut atlas_incremental_config) {
+    // SAFETY: as the header asks: NULL or a whole struct.
+    unsafe { init_struct(config) };
+}
+
+/// Says how a projection is updated from now on. NULL for `config`: the defaults.
+///
+/// A shorter history forgets the oldest deltas at once. Serialised with other changes of the handle.
+/// Fails with INVALID_ARGUMENT.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn atlas_projection_configure_incremental(
+    projection: *mut atlas_projection,
+    config: *const atlas_incremental_config,
+) -> atlas_status {
+    boundary(|| {
+        // SAFETY: as the header asks: a live projection, a struct of its struct_size.
+        let (projection, config) = unsafe { (handle(projection, "projection")?, read_struct(config)?) };
+        projection.0.configure_incremental(&IncrementalConfig {
+            validate_conservation: config.validate_conservation != 0,
+            enable_rollback: config.enable_rollback != 0,
+            max_deltas: config.max_deltas,
+        });
+        Ok(())
+    })
+}
+
+/// # Safety
+/// The data of `delta` are NULL or readable for data_size bytes, where its type uses them.
+unsafe fn projection_delta(delta: &atlas_delta) -> Result<ProjectionDelta> {
+    const INSERT: u32 = atlas_change_type::ATLAS_CHANGE_INSERT as u32;
+    const UPDATE: u32 = atlas_change_type::ATLAS_CHANGE_UPDATE as u32;
+    const DELETE: u32 = atlas_change_type::ATLAS_CHANGE_DELETE as u32;
+    const MOVE: u32 = atlas_change_type::ATLAS_CHANGE_MOVE as u32;
+    // SAFETY: as the caller promises.
+    let data = || unsafe { bytes_in(delta.data, delta.data_size, "data") }.and_then(Source::copy);
+    // A range beyond 2^64 is outside every domain, also when it is cut there.
+    let end = delta.offset.saturating_add(delta.length);
+    match delta.r#type {
+        INSERT => Ok(ProjectionDelta::insert_source(delta.offset, data()?)),
+        UPDATE => Ok(ProjectionDelta::update_source(delta.offset, end, data()?)),
+        DELETE => Ok(ProjectionDelta::delete(delta.offset, end)),
+        MOVE => Ok(ProjectionDelta::move_range(delta.offset, end, delta.destination)),
+        other => Err(unknown("the type of a delta", other)),
+    }
+}
+
+/// Applies one delta, or changes nothing.
+///
+/// The cost follows the change and not the domain; what was edited is hashed when a root, a tile or a
+/// shard is asked for. Serialised with other changes of the handle; readers see the state before or
+/// after. Fails with INVALID_ARGUMENT, OUT_OF_RANGE, OUT_OF_MEMORY, CONSERVATION (a STRICT projection
+/// would not sum to 0 mod 96 any more: the message names what is missing), and with what reading the
+/// source fails with; WITNESS where the source does not hold any more what was projected.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn atlas_projection_apply(
+    projection: *mut atlas_projection,
+    delta: *const atlas_delta,
+) -> atlas_status {
+    boundary(|| {
+        // SAFETY: as the header asks: a live projection, a whole struct.
+        let (projection, delta) = unsafe { (handle(projection, "projection")?, handle(delta, "delta")?) };
+        // SAFETY: as the header asks: data_size readable bytes.
+        projection.0.apply_incremental_update(unsafe { projection_delta(delta) }?)
+    })
+}
+
+/// Applies deltas in order, each to the result of the one before: all of them or none.
+///
+/// A STRICT projection looks at the net residue of the whole batch. Fails as
+/// atlas_projection_apply(), with the number of the delta as the error's index. `deltas` may be NULL
+/// when `count` is 0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn atlas_projection_apply_batch(
+    projection: *mut atlas_projection,
+    deltas: *const atlas_delta,
+    count: usize,
+) -> atlas_status {
+    boundary(|| {
+        // SAFETY: as the header asks: a live projection, `count` whole structs.
+        let (projection, deltas) =
+            unsafe { (handle(projection, "projection")?, items_in(deltas, count, "deltas")?) };
+        let mut batch = try_vec(deltas.len())?;
+        for (index, delta) in (0..).zip(deltas) {
+            // SAFETY: as the header asks: data_size readable bytes.
+            batch.push(unsafe { projection_delta(delta) }.map_err(|error| error.at_index(index))?);
+        }
+        projection.0.apply_incremental_batch(batch).map(|_| ())
+    })
+}
+
+/// Undoes the last `count` applied deltas; a batch counts as its deltas.
+///
+/// Bytes, size, residue, geometry and root come back exactly, at a cost that does not depend on how
+/// much data the deltas touched. More than the history holds is OUT_OF_RANGE and undoes nothing.
+/// Statistics keep counting what was applied; transforms are not history. Serialised with other
+/// changes of the handle. Fails with INVALID_ARGUMENT, OUT_OF_RANGE, or CONSERVATION where it would
+/// take a STRICT projection into the middle of a batch whose parts do not sum to 0 mod 96.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn atlas_projection_rollback(
+    projection: *mut atlas_projection,
+    count: u64,
+) -> atlas_status {
+    boundary(|| {
+        // SAFETY: as the header asks: a live projection.
+        unsafe { handle(projection, "projection") }?.0.rollback(count)
+    })
+}
+
+/// How many deltas can be undone; 0 for NULL. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn atlas_projection_history_len(projection: *const atlas_projection) -> u64 {
+    infallible(0, || {
+        // SAFETY: as the header asks: NULL or a live projection.
+        unsafe { projection.as_ref() }.map_or(0, |projection| projection.0.history_len())
+    })
+}
+
+/// What was applied so far. Any thread. Fails with INVALID_ARGUMENT.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn atlas_projection_get_incremental_stats(
+    projection: *const atlas_projection,
+    stats: *mut atlas_incremental_stats,
+) -> atlas_status {
+    boundary(|| {
+        // SAFETY: as the header asks: a struct of its struct_size, a live projection.
+        let (out, projection) =
+            unsafe { (OutStruct::new(stats, "stats")?, handle(projection, "projection")?) };
+        let stats = projection.0.incremental_stats();
+        out.fill(&atlas_incremental_stats {
+            struct_size: 0,
+            total_updates: stats.total_updates,
+            insert_operations: stats.insert_operations,
+            update_operations: stats.update_operations,
+            delete_operations: stats.delete_operations,
+            move_operations: stats.move_operations,
+            rollbacks: stats.rollbacks,
+            bytes_modified: stats.bytes_modified,
+            conservation_violations: stats.conservation_violations,
+            avg_update_time_ns: stats.avg_update_time_ns,
+        });
+        Ok(())
+    })
+}
+
+/// Back to full tiles from offset 0: the root then equals a fresh projection's of the same bytes.
+///
+/// Hashes the tiles that change and empties the history. `operation` may be NULL; progress once a
+/// tile. Serialised with other changes of the handle. Fails with INVALID_ARGUMENT, WITNESS, IO, LIMIT,
+/// STATE, OUT_OF_MEMORY or CANCELLED, and then changes nothing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn atlas_projection_optimize(
+    projection: *mut atlas_projection,
+    operation: *const atlas_operation,
+) -> atlas_status {
+    boundary(|| {
+        // SAFETY: as the header asks: a live projection.
+        let projection = unsafe { handle(projection, "projection") }?;
+        // SAFETY: as the header asks.
+        unsafe { with_operation(operation, |run| projection.0.optimize(run)) }
+    })
+}

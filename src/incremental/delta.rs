@@ -1,0 +1,146 @@
+//! One change, and the tree that it makes out of another.
+
+use crate::error::{AtlasError, Result, check_range};
+use crate::layer2::Residue;
+use crate::rehash::Verified;
+use crate::source::Source;
+use crate::tree::Tree;
+use std::ops::Range;
+
+/// One change of a domain: insert, update, delete or move.
+#[derive(Debug, Clone)]
+pub struct ProjectionDelta {
+    pub(super) change: Change,
+    start: u64,
+    end: u64,
+    data: Source,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Change {
+    Insert,
+    Update,
+    Delete,
+    Move { to: u64 },
+}
+
+impl ProjectionDelta {
+    /// `data` goes in before the byte at `offset`; at the size of the domain it is appended.
+    pub fn insert(offset: u64, data: impl Into<Vec<u8>>) -> Self {
+        Self::insert_source(offset, Source::from_vec(data.into()))
+    }
+
+    /// `start..end` is replaced by `data`, of any size. Of the same size it moves no tile edge.
+    pub fn update(start: u64, end: u64, data: impl Into<Vec<u8>>) -> Self {
+        Self::update_source(start, end, Source::from_vec(data.into()))
+    }
+
+    /// `start..end` is removed.
+    pub fn delete(start: u64, end: u64) -> Self {
+        ProjectionDelta { change: Change::Delete, start, end, data: Source::from_vec(Vec::new()) }
+    }
+
+    /// `start..end` is cut and goes in before the byte that was at `destination` before the move; at
+    /// the size of the domain it goes to the end. At its own edges it stays.
+    pub fn move_range(start: u64, end: u64, destination: u64) -> Self {
+        let change = Change::Move { to: destination };
+        ProjectionDelta { change, start, end, data: Source::from_vec(Vec::new()) }
+    }
+
+    /// `data` is memory of ours.
+    pub(crate) fn insert_source(offset: u64, data: Source) -> Self {
+        ProjectionDelta { change: Change::Insert, start: offset, end: offset, data }
+    }
+
+    /// `data` is memory of ours.
+    pub(crate) fn update_source(start: u64, end: u64, data: Source) -> Self {
+        ProjectionDelta { change: Change::Update, start, end, data }
+    }
+
+    pub(super) fn bytes_modified(&self) -> u64 {
+        self.data.size().max(self.end - self.start)
+    }
+
+    /// The tree after this change of `tree`.
+    pub(super) fn applied(&self, tree: &Tree, validate: bool, verified: &mut Verified<'_>) -> Result<Tree> {
+        let range = self.checked_range(tree.bytes())?;
+        let (next, came, went) = match self.change {
+            Change::Move { to } if to == range.start || to == range.end || range.is_empty() => {
+                return Ok(tree.clone());
+            }
+            Change::Move { to } => (tree.moved(&range, to, verified)?, Residue::ZERO, Residue::ZERO),
+            _ if range.is_empty() && self.data.size() == 0 => return Ok(tree.clone()),
+            _ if range.end - range.start == self.data.size() => {
+                let next = tree.overwritten(range.start, &self.data, verified)?;
+                if !validate {
+                    return Ok(next);
+                }
+                (next, tree.delta(range.start, &self.data)?, Residue::ZERO)
+            }
+            _ => {
+                let (next, went) = tree.spliced(&range, &self.data, verified)?;
+                (next, self.sum_of_data()?, went)
+            }
+        };
+        let size = tree.bytes() - (range.end - range.start) + self.data.size();
+        let size = if matches!(self.change, Change::Move { .. }) { tree.bytes() } else { size };
+        if next.bytes() != size {
+            let bytes = next.bytes();
+            return Err(AtlasError::internal(format!("{bytes} bytes after a change that leads to {size}")));
+        }
+        let expected = tree.residue() + came - went;
+        if validate && next.residue() != expected {
+            return Err(AtlasError::conservation(format!(
+                "the sum is {} mod 96 after a change that leads from {} to {expected}",
+                next.residue(),
+                tree.residue()
+            )));
+        }
+        Ok(next)
+    }
+
+    fn sum_of_data(&self) -> Result<Residue> {
+        let len = usize::try_from(self.data.size()).unwrap_or(usize::MAX);
+        match self.data.slice(0, len) {
+            Some(data) => Ok(Residue::of(data)),
+            None => Err(AtlasError::internal("the data of an edit are not in memory")),
+        }
+    }
+
+    fn checked_range(&self, size: u64) -> Result<Range<u64>> {
+        let what = match self.change {
+            Change::Insert => "insert",
+            Change::Update => "update",
+            Change::Delete => "delete",
+            Change::Move { .. } => "move",
+        };
+        let Some(length) = self.end.checked_sub(self.start) else {
+            let (start, end) = (self.start, self.end);
+            return Err(AtlasError::invalid_argument(format!(
+                "{what}: {start}..{end} ends before it begins"
+            )));
+        };
+        check_range(self.start, length, size, what)?;
+        if (size - length).checked_add(self.data.size()).is_none() {
+            return Err(AtlasError::out_of_range(format!(
+                "{what} of {} bytes into a domain of {size} leads beyond 2^64",
+                self.data.size()
+            )));
+        }
+        if let Change::Move { to } = self.change {
+            if to > size {
+                return Err(AtlasError::out_of_range(format!(
+                    "destination {to} of a move is outside 0..={size}"
+                ))
+                .at_range(to, length));
+            }
+            if self.start < to && to < self.end {
+                return Err(AtlasError::invalid_argument(format!(
+                    "destination {to} of a move is inside {}..{}, which is moved",
+                    self.start, self.end
+                )));
+            }
+        }
+        Ok(self.start..self.end)
+    }
+}

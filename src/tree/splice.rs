@@ -1,0 +1,280 @@
+//! Edits of a tree: parts that are cut out, put in, overwritten and cut anew.
+//!
+//! ```text
+//! put in        split, join left and data, join with right
+//! take out      split, split, join left and right
+//! overwrite     new pieces in the tiles that are there, whose edges stay
+//! ```
+//!
+//! A join mends the seam: of the two tiles on either side, neighbours that fit one tile become one.
+//! As two neighbours always exceed 1 MiB together, there are at most 2·ceil(size / 1 MiB) + 1 tiles.
+
+use super::tile::{cut_pieces, groups_below};
+use super::{Extent, Piece, Tile, Tree};
+use crate::buffer::{Buffer, try_vec};
+use crate::error::{AtlasError, Result};
+use crate::geometry::{GROUP_SIZE, GROUPS, TILE_BYTES, TILE_SIZE, to_u64, to_usize};
+use crate::layer2::Residue;
+use crate::rehash::Verified;
+use crate::source::Source;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// More pieces than this in a window of 16 KiB become one.
+const MAX_PIECES: u8 = 8;
+
+/// The seam of a join: so many tiles on either side may be too small.
+const SEAM: usize = 2;
+
+impl Tree {
+    /// A tree over memory of ours, in full tiles and one shorter last one.
+    pub(crate) fn of_data(data: &Source) -> Result<Tree> {
+        let count = data.size().div_ceil(TILE_BYTES);
+        let mut tiles = try_vec(usize::try_from(count).unwrap_or(usize::MAX))?;
+        for start in (0..count).map(|tile| tile * TILE_BYTES) {
+            let len = TILE_BYTES.min(data.size() - start);
+            let piece = data_piece(data, start..start + len)?;
+            tiles.push(Arc::new(Tile::of_pieces(vec![piece])?));
+        }
+        Ok(Tree::from_tiles(tiles))
+    }
+
+    /// [`concat`](Tree::concat) that mends the seam.
+    pub(crate) fn join(left: &Tree, right: &Tree, verified: &mut Verified<'_>) -> Result<Tree> {
+        let (head, mut seam) = left.split_off_last()?;
+        let middle = seam.len();
+        let (more, tail) = right.split_off_first()?;
+        seam.extend(more);
+        let fits = |pair: &[Arc<Tile>]| pair[0].len() + pair[1].len() <= TILE_SIZE;
+        if middle == 0 || middle == seam.len() || !seam.windows(2).any(fits) {
+            return Ok(Tree::concat(left, right));
+        }
+        let mut tiles: Vec<Arc<Tile>> = Vec::with_capacity(seam.len());
+        let mut run: Vec<Arc<Tile>> = Vec::new();
+        let mut len = 0;
+        for tile in seam {
+            if len + tile.len() > TILE_SIZE {
+                tiles.extend(merge(&run, verified)?);
+                (run, len) = (Vec::new(), 0);
+            }
+            len += tile.len();
+            run.push(tile);
+        }
+        tiles.extend(merge(&run, verified)?);
+        Ok(Tree::concat(&Tree::concat(&head, &Tree::from_tiles(tiles)), &tail))
+    }
+
+    /// All but the last tiles, and those.
+    fn split_off_last(&self) -> Result<(Tree, Vec<Arc<Tile>>)> {
+        let first = self.tiles().saturating_sub(to_u64(SEAM));
+        let tiles: Vec<_> = self.iter_from_tile(first).map(|at| Arc::clone(at.tile)).collect();
+        let len: u64 = tiles.iter().map(|tile| to_u64(tile.len())).sum();
+        Ok((self.split(self.bytes() - len)?.0, tiles))
+    }
+
+    /// The first tiles, and all others.
+    fn split_off_first(&self) -> Result<(Vec<Arc<Tile>>, Tree)> {
+        let tiles: Vec<_> = self.iter_from_tile(0).take(SEAM).map(|at| Arc::clone(at.tile)).collect();
+        let len: u64 = tiles.iter().map(|tile| to_u64(tile.len())).sum();
+        Ok((tiles, self.split(len)?.1))
+    }
+
+    /// Puts `data` in place of `range`. Also gives the residue of what was there.
+    pub(crate) fn spliced(
+        &self,
+        range: &Range<u64>,
+        data: &Source,
+        verified: &mut Verified<'_>,
+    ) -> Result<(Tree, Residue)> {
+        let (left, rest) = self.split(range.start)?;
+        let (gone, right) = rest.split(range.end - range.start)?;
+        let left = Tree::join(&left, &Tree::of_data(data)?, verified)?;
+        Ok((Tree::join(&left, &right, verified)?, gone.residue()))
+    }
+
+    /// Moves `range` before the byte at `to`, which lies outside it.
+    pub(crate) fn moved(&self, range: &Range<u64>, to: u64, verified: &mut Verified<'_>) -> Result<Tree> {
+        // Two neighbouring ranges change places.
+        let (first, middle, last) =
+            if to <= range.start { (to, range.start, range.end) } else { (range.start, range.end, to) };
+        let (left, rest) = self.split(first)?;
+        let (a, rest) = rest.split(middle - first)?;
+        let (b, right) = rest.split(last - middle)?;
+        let mut tree = left;
+        for part in [&b, &a, &right] {
+            tree = Tree::join(&tree, part, verified)?;
+        }
+        Ok(tree)
+    }
+
+    /// Puts `data` in place of as many bytes from `offset` on. No tile edge moves.
+    pub(crate) fn overwritten(
+        &self,
+        offset: u64,
+        data: &Source,
+        verified: &mut Verified<'_>,
+    ) -> Result<Tree> {
+        let end = offset + data.size();
+        let mut tree = self.clone();
+        for at in self.iter_from_byte(offset).take_while(|at| at.offset < end) {
+            let (start, stop) = (at.offset.max(offset), at.end().min(end));
+            let piece = data_piece(data, start - offset..stop - offset)?;
+            let range = to_usize(start - at.offset)..to_usize(stop - at.offset);
+            let (mut pieces, rest) = cut_pieces(at.tile.pieces(), range.start)?;
+            pieces.push(piece);
+            pieces.extend(cut_pieces(&rest, range.len())?.1);
+            let tile = Tile::of_pieces(flattened(pieces, verified)?)?;
+            tile.inherit(at.tile, !groups_touched(&range));
+            let tile = Arc::new(tile);
+            verified.chains().keep_inherited(&tile);
+            tree.root = tree.root.map(|root| root.replace_tile(to_usize(at.index), tile));
+        }
+        Ok(tree)
+    }
+
+    /// The same bytes in full tiles from offset 0 on and one shorter last one.
+    pub(crate) fn retiled(&self, verified: &mut Verified<'_>) -> Result<Tree> {
+        let count = self.bytes().div_ceil(TILE_BYTES);
+        let mut tiles: Vec<Arc<Tile>> = try_vec(usize::try_from(count).unwrap_or(usize::MAX))?;
+        let (mut pieces, mut len) = (Vec::new(), 0);
+        for at in self.iter_from_tile(0) {
+            if len == 0 && (at.tile.len() == TILE_SIZE || at.end() == self.bytes()) {
+                tiles.push(Arc::clone(at.tile));
+                continue;
+            }
+            let room = TILE_SIZE - len;
+            if at.tile.len() < room {
+                pieces.extend_from_slice(at.tile.pieces());
+                len += at.tile.len();
+                continue;
+            }
+            let (last, rest) = cut_pieces(at.tile.pieces(), room)?;
+            pieces.extend(last);
+            tiles.push(Arc::new(Tile::of_pieces(flattened(pieces, verified)?)?));
+            (pieces, len) = (rest, at.tile.len() - room);
+        }
+        if len > 0 {
+            tiles.push(Arc::new(Tile::of_pieces(flattened(pieces, verified)?)?));
+        }
+        Ok(Tree::from_tiles(tiles))
+    }
+
+    /// What overwriting the bytes from `offset` on with `data` adds to the residue.
+    pub(crate) fn delta(&self, offset: u64, data: &Source) -> Result<Residue> {
+        let end = offset + data.size();
+        let mut delta = Residue::ZERO;
+        let mut buffer = None;
+        for at in self.iter_from_byte(offset).take_while(|at| at.offset < end) {
+            let (start, stop) = (at.offset.max(offset), at.end().min(end));
+            let after = bytes_of(data, start - offset..stop - offset)?;
+            let (mut from, mut rest) = (to_usize(start - at.offset), after);
+            for piece in at.tile.pieces() {
+                if from >= piece.len() {
+                    from -= piece.len();
+                    continue;
+                }
+                let (now, later) = rest.split_at(rest.len().min(piece.len() - from));
+                let place = piece.start() + from..piece.start() + from + now.len();
+                delta = delta
+                    + match piece.extent().slice(&place) {
+                        Some(before) => Residue::delta(before, now),
+                        None => {
+                            let buffer = match &mut buffer {
+                                Some(buffer) => buffer,
+                                None => buffer.insert(Buffer::new(TILE_SIZE)?),
+                            };
+                            let before = &mut buffer[..now.len()];
+                            piece.extent().read(place.start, before)?;
+                            Residue::delta(before, now)
+                        }
+                    };
+                (from, rest) = (0, later);
+                if rest.is_empty() {
+                    break;
+                }
+            }
+        }
+        Ok(delta)
+    }
+}
+
+/// A range of what an edit brought, which is in memory.
+fn bytes_of(data: &Source, range: Range<u64>) -> Result<&[u8]> {
+    data.slice(range.start, to_usize(range.end - range.start))
+        .ok_or_else(|| AtlasError::internal("the data of an edit are not in memory"))
+}
+
+fn data_piece(data: &Source, range: Range<u64>) -> Result<Piece> {
+    let bytes = bytes_of(data, range.clone())?;
+    Ok(Piece::whole(Extent::new(data.clone(), range.start, bytes)?))
+}
+
+/// The set of groups that a range of a tile touches.
+fn groups_touched(range: &Range<usize>) -> u64 {
+    let (first, last) = (range.start / GROUP_SIZE, range.end.div_ceil(GROUP_SIZE));
+    groups_below(last * GROUP_SIZE) & !groups_below(first * GROUP_SIZE)
+}
+
+/// One tile of all in `run`, which are no more than 1 MiB together.
+fn merge(run: &[Arc<Tile>], verified: &mut Verified<'_>) -> Result<Option<Arc<Tile>>> {
+    let [first, _, ..] = run else { return Ok(run.first().cloned()) };
+    let pieces = run.iter().flat_map(|tile| tile.pieces()).cloned().collect();
+    let tile = Tile::of_pieces(flattened(pieces, verified)?)?;
+    tile.inherit(first, groups_below(first.len()));
+    let tile = Arc::new(tile);
+    verified.chains().keep_inherited(&tile);
+    Ok(Some(tile))
+}
+
+/// The pieces of a tile, with one in place of those in a window of 16 KiB that has too many.
+fn flattened(pieces: Vec<Piece>, verified: &mut Verified<'_>) -> Result<Vec<Piece>> {
+    let mut counts = [0u8; GROUPS];
+    let mut len = 0;
+    for piece in &pieces {
+        for count in &mut counts[len / GROUP_SIZE..(len + piece.len()).div_ceil(GROUP_SIZE)] {
+            *count = count.saturating_add(1);
+        }
+        len += piece.len();
+    }
+    if counts.iter().all(|count| *count <= MAX_PIECES) {
+        return Ok(pieces);
+    }
+    let (mut done, mut done_len) = (Vec::new(), 0);
+    let mut rest = pieces;
+    for (window, count) in counts.iter().enumerate() {
+        if *count <= MAX_PIECES {
+            continue;
+        }
+        let start = window * GROUP_SIZE;
+        let end = (start + GROUP_SIZE).min(len);
+        let (before, later) = cut_pieces(&rest, start - done_len)?;
+        let (within, later) = cut_pieces(&later, end - start)?;
+        done.extend(before);
+        done.push(flat(&within, end - start, verified)?);
+        (done_len, rest) = (end, later);
+    }
+    done.extend(rest);
+    Ok(done)
+}
+
+/// One piece of memory of ours with the bytes of all, which are checked against their origins.
+fn flat(pieces: &[Piece], len: usize, verified: &mut Verified<'_>) -> Result<Piece> {
+    let mut buffer = Buffer::new(len)?;
+    let mut rest = &mut buffer[..];
+    let mut residue = Residue::ZERO;
+    for piece in pieces {
+        let (now, later) = rest.split_at_mut(piece.len());
+        verified.copy(piece.extent(), piece.start(), now)?;
+        residue = residue + piece.residue();
+        rest = later;
+    }
+    let source = Source::from_buffer(buffer);
+    let piece = data_piece(&source, 0..to_u64(len))?;
+    if piece.residue() != residue {
+        return Err(AtlasError::conservation(format!(
+            "{len} bytes sum to {} mod 96 where their parts sum to {residue}",
+            piece.residue()
+        )));
+    }
+    Ok(piece)
+}
