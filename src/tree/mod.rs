@@ -15,7 +15,7 @@ mod node;
 mod tile;
 
 pub(crate) use chains::Chains;
-pub(crate) use tile::{Extent, Tile, fresh_footprint};
+pub(crate) use tile::{Extent, GroupResidues, Tile, fresh_footprint};
 
 use crate::error::Result;
 use crate::layer2::Residue;
