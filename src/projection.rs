@@ -82,6 +82,17 @@ pub(crate) struct Config {
     pub(crate) chains: Chains,
 }
 
+impl Config {
+    pub(crate) fn new(kind: ProjectionType, options: &ProjectionOptions) -> Arc<Config> {
+        Arc::new(Config {
+            kind,
+            classes: 0,
+            digests: Digests::new(options.key.as_deref()),
+            chains: Chains::default(),
+        })
+    }
+}
+
 /// One state: tiles and their digests. Immutable.
 pub(crate) struct State {
     pub(crate) config: Arc<Config>,
@@ -91,15 +102,16 @@ pub(crate) struct State {
 
 impl State {
     pub(crate) fn new(config: Arc<Config>, tree: Tree) -> Result<State> {
-        let leaves = tree.iter_from_tile(0).map(leaf).collect::<Result<Vec<Leaf>>>()?;
-        let merkle = Merkle::new(
-            &config.digests,
-            config.kind.code(),
-            config.classes,
-            tree.tiles(),
-            leaves.into_iter(),
-        )?;
-        Ok(State { config, tree, merkle })
+        let mut failed = None;
+        // One by one: a list of all leaves would be memory that no limit accounts for.
+        let leaves =
+            tree.iter_from_tile(0).map_while(|at| leaf(at).map_err(|error| failed = Some(error)).ok());
+        let (kind, classes) = (config.kind.code(), config.classes);
+        let merkle = Merkle::new(&config.digests, kind, classes, tree.tiles(), leaves)?;
+        match failed {
+            Some(error) => Err(error),
+            None => Ok(State { config, tree, merkle }),
+        }
     }
 
     pub(crate) fn head(&self) -> Head {
@@ -177,16 +189,20 @@ impl AtlasProjection {
         options: &ProjectionOptions,
         operation: &mut Operation<'_>,
     ) -> Result<AtlasProjection> {
-        let config = Arc::new(Config {
-            kind: projection_type,
-            classes: 0,
-            digests: Digests::new(options.key.as_deref()),
-            chains: Chains::default(),
-        });
+        let config = Config::new(projection_type, options);
         let geometry = Geometry::Canonical { size: source.size() };
-        let tree = hashing::project(&config.digests, source, &geometry, operation)?;
+        let tree = hashing::project(&config.digests, source, geometry, operation)?;
+        Self::from_fresh(config, options.policy, tree)
+    }
+
+    /// The projection of fresh tiles, if the policy accepts them.
+    pub(crate) fn from_fresh(
+        config: Arc<Config>,
+        policy: ConservationPolicy,
+        tree: Tree,
+    ) -> Result<AtlasProjection> {
         let residue = tree.residue();
-        if options.policy == ConservationPolicy::Strict && residue != Residue::ZERO {
+        if policy == ConservationPolicy::Strict && residue != Residue::ZERO {
             return Err(AtlasError::conservation(format!(
                 "the domain sums to {residue} mod 96 where STRICT asks for 0: {} is missing",
                 residue.correction()

@@ -288,7 +288,7 @@ impl AtlasReconstruction {
             digests: Digests::new(self.trust.key.as_deref()),
             chains: Chains::default(),
         });
-        let tree = hashing::project(&config.digests, &source, &Geometry::Ends(&ends), operation)?;
+        let tree = hashing::project(&config.digests, &source, Geometry::Ends(&ends), operation)?;
         let state = State::new(config, tree)?;
         if !same(state.merkle.root(), &domain.root) {
             return Err(AtlasError::witness("the root of the rebuilt bytes is not that of the shards"));
