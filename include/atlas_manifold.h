@@ -290,6 +290,11 @@ typedef struct atlas_shard atlas_shard;
 typedef struct atlas_source atlas_source;
 
 /**
+ * A stream: chunks that are pulled from a source, or bytes that are pushed.
+ */
+typedef struct atlas_stream atlas_stream;
+
+/**
  * The last failure of a thread as numbers. Filled by atlas_last_error_get().
  */
 typedef struct atlas_error_info {
@@ -776,6 +781,76 @@ typedef void (*atlas_release_fn)(void *user_data);
  * be uninitialised. It must not throw or longjmp.
  */
 typedef int (*atlas_read_at_fn)(void *user_data, uint64_t offset, void *buffer, size_t size);
+
+/**
+ * How a domain is streamed; none of it changes the result. Fill it with atlas_stream_config_init().
+ */
+typedef struct atlas_stream_config {
+  /**
+   * sizeof(atlas_stream_config).
+   */
+  uint32_t struct_size;
+  /**
+   * Bytes of a chunk, 64 KiB to 256 MiB; default 16 MiB. The unit of progress, of read-ahead and of
+   * atlas_stream_next().
+   */
+  uint64_t chunk_size;
+  /**
+   * Chunks that may be at work, > 0; default 4.
+   */
+  uint32_t parallel_chunks;
+  /**
+   * Chunks that the system is asked to read ahead of the one in work; default 2.
+   */
+  uint32_t prefetch_chunks;
+  /**
+   * Bytes of the next chunk shown with each, at most chunk_size; default 4,096.
+   */
+  uint64_t chunk_overlap;
+  /**
+   * Bytes of the largest positioned read, 4 KiB to 16 MiB; default 1 MiB. Above 1 MiB it is rounded
+   * down to whole MiB, and each worker has a buffer of that size.
+   */
+  uint64_t io_buffer_size;
+} atlas_stream_config;
+
+/**
+ * A chunk, and the beginning of the next one. Filled by atlas_stream_next().
+ */
+typedef struct atlas_chunk {
+  /**
+   * sizeof(atlas_chunk), set by the caller.
+   */
+  uint32_t struct_size;
+  /**
+   * The sum of the bytes at data mod 96.
+   */
+  uint32_t residue;
+  /**
+   * Its number, from 0.
+   */
+  uint64_t id;
+  /**
+   * Of data, in the domain.
+   */
+  uint64_t offset;
+  /**
+   * Borrowed until the next changing call on the stream.
+   */
+  const uint8_t *data;
+  /**
+   * Bytes at data.
+   */
+  size_t size;
+  /**
+   * The next chunk's first bytes; borrowed as data. They are read once.
+   */
+  const uint8_t *overlap;
+  /**
+   * Bytes at overlap: min(chunk_overlap, what is left).
+   */
+  size_t overlap_size;
+} atlas_chunk;
 
 /**
  * A scaling, then a rotation, then a translation of the tile plane.
@@ -1271,6 +1346,125 @@ ATLAS_API uint64_t atlas_source_size(const struct atlas_source *source);
  * Gives up the caller's hold on a source. NULL does nothing. Projections keep theirs.
  */
 ATLAS_API void atlas_source_destroy(struct atlas_source *source);
+
+/**
+ * Fills `config` with the defaults: chunks of 16 MiB, 4 in flight, 2 read ahead, an overlap of 4,096
+ * bytes, reads of 1 MiB.
+ */
+ATLAS_API
+void atlas_stream_config_init(struct atlas_stream_config *config);
+
+/**
+ * Projects a source in one call, with memory bounded by the configuration.
+ *
+ * The result equals that of atlas_projection_create() on the same bytes, root and all. Each worker
+ * reads into one buffer of its own; what is mapped is given back behind it. `type` is an
+ * atlas_projection_type; `options`, `config` and `operation` may be NULL. The projection holds on to
+ * the source, which may be destroyed at once. `*out` is owned by the caller:
+ * atlas_projection_destroy(). Progress once a chunk, in order; false cancels after at most one tile a
+ * worker. Fails with INVALID_ARGUMENT, IO, CONSERVATION (STRICT), UNSUPPORTED, LIMIT, STATE (pool from
+ * before a fork), OUT_OF_MEMORY or CANCELLED.
+ */
+ATLAS_API
+enum atlas_status atlas_stream_project(uint32_t type,
+                                       const struct atlas_source *source,
+                                       const struct atlas_projection_options *options,
+                                       const struct atlas_stream_config *config,
+                                       const struct atlas_operation *operation,
+                                       struct atlas_projection **out);
+
+/**
+ * Begins to stream a source, chunk by chunk; reads nothing yet.
+ *
+ * The stream holds on to the source. `options`, `config` and `operation` may be NULL and are copied;
+ * the operation's pool and user_data must outlive the stream. `*out` is owned by the caller:
+ * atlas_stream_destroy(). After a failure or a cancellation only getters and destroy work, the rest is
+ * STATE, and nothing is held any more. Fails with INVALID_ARGUMENT, UNSUPPORTED or LIMIT (the
+ * memory limit is too small for one worker and the result).
+ */
+ATLAS_API
+enum atlas_status atlas_stream_open(uint32_t type,
+                                    const struct atlas_source *source,
+                                    const struct atlas_projection_options *options,
+                                    const struct atlas_stream_config *config,
+                                    const struct atlas_operation *operation,
+                                    struct atlas_stream **out);
+
+/**
+ * Begins a stream of bytes that the caller pushes as they come.
+ *
+ * They go to a temporary file beside `spool_path` (copied), which atlas_stream_finish() flushes to the
+ * disk and renames to it, or, where it is NULL, to memory, which counts for the operation's memory
+ * limit. For the rest as atlas_stream_open(); the operation's progress has totals of 0 until the end.
+ * Fails with INVALID_ARGUMENT, UNSUPPORTED, LIMIT or IO (the temporary file could not be made).
+ */
+ATLAS_API
+enum atlas_status atlas_stream_open_push(uint32_t type,
+                                         const char *spool_path,
+                                         const struct atlas_projection_options *options,
+                                         const struct atlas_stream_config *config,
+                                         const struct atlas_operation *operation,
+                                         struct atlas_stream **out);
+
+/**
+ * Takes `size` bytes at `data`, which are borrowed for the call; (NULL, 0) is no bytes.
+ *
+ * Pieces may have any size. Changing calls on a stream are serialised. Progress at each chunk's end.
+ * Fails with INVALID_ARGUMENT, UNSUPPORTED, STATE (finished, failed before, or a stream of a source),
+ * LIMIT, IO, OUT_OF_MEMORY or CANCELLED.
+ */
+ATLAS_API
+enum atlas_status atlas_stream_push(struct atlas_stream *stream,
+                                    const void *data,
+                                    size_t size);
+
+/**
+ * Reads and hashes the next chunk, and shows it. `*has_chunk` is false at the end; an empty domain has
+ * no chunk.
+ *
+ * The caller sets chunk->struct_size. What was shown before is not valid any more. Progress once,
+ * before the chunk is shown. Fails with INVALID_ARGUMENT, UNSUPPORTED, STATE (a push stream, finished,
+ * or failed before), IO, LIMIT, OUT_OF_MEMORY or CANCELLED.
+ */
+ATLAS_API
+enum atlas_status atlas_stream_next(struct atlas_stream *stream,
+                                    struct atlas_chunk *chunk,
+                                    bool *has_chunk);
+
+/**
+ * How far a stream is: at once, from any thread, also while another call on it is at work.
+ *
+ * The totals of a push stream are 0 until it is finished. The caller sets progress->struct_size. Fails
+ * with INVALID_ARGUMENT or UNSUPPORTED.
+ */
+ATLAS_API
+enum atlas_status atlas_stream_get_progress(const struct atlas_stream *stream,
+                                            struct atlas_progress *progress);
+
+/**
+ * Whether every byte was processed: after the last chunk was shown, and after finish; false for NULL.
+ * Any thread.
+ */
+ATLAS_API
+bool atlas_stream_is_complete(const struct atlas_stream *stream);
+
+/**
+ * Processes what is left and gives the projection of the whole domain; once.
+ *
+ * A spool file is complete under its name now. `*out` is owned by the caller:
+ * atlas_projection_destroy(); it outlives the stream. Progress once a chunk, and at the end with the
+ * totals. Fails with INVALID_ARGUMENT, UNSUPPORTED, STATE (finished or failed before), IO, CONSERVATION
+ * (STRICT), LIMIT, OUT_OF_MEMORY or CANCELLED.
+ */
+ATLAS_API
+enum atlas_status atlas_stream_finish(struct atlas_stream *stream,
+                                      struct atlas_projection **out);
+
+/**
+ * Frees a stream, and removes the temporary file of one that is not finished. NULL does nothing. No
+ * call may be using it; the projection that finish gave stays valid.
+ */
+ATLAS_API void atlas_stream_destroy(struct atlas_stream *stream);
 
 /**
  * Maps the tile plane by `params`, after the earlier maps; the bytes stay as they are.

@@ -119,6 +119,12 @@ impl Buffer {
         buffer.copy_from_slice(bytes);
         Ok(buffer)
     }
+
+    /// The first `len` bytes; the memory of the rest stays taken.
+    pub(crate) fn truncated(mut self, len: usize) -> Buffer {
+        self.len = self.len.min(len);
+        self
+    }
 }
 
 impl Deref for Buffer {

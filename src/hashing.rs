@@ -6,12 +6,13 @@ use crate::buffer::Buffer;
 use crate::chain::source_changed;
 use crate::digest::{Digests, same};
 use crate::error::{AtlasError, Result};
-use crate::geometry::{TILE_BYTES, TILE_SIZE, to_usize};
+use crate::geometry::{TILE_BYTES, TILE_SIZE, to_u64, to_usize};
 use crate::layer2::Residue;
 use crate::operation::Operation;
-use crate::pool;
+use crate::pool::{self, Executor};
 use crate::source::Source;
 use crate::tree::{Extent, Tile, TileAt, Tree};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A buffer of one tile, taken when it is first needed.
@@ -31,46 +32,185 @@ impl Scratch {
     }
 }
 
-/// Hashes `lengths` tiles of `source` from `offset` on, in parallel: a fresh tree over it.
+/// The bytes that a fresh tile takes in a projection.
+pub(crate) fn tile_footprint() -> u64 {
+    crate::tree::fresh_footprint() + crate::merkle::FOOTPRINT
+}
+
+/// A fresh tile of the bytes at `offset` of `source`.
 ///
-/// Every byte is read once. Sums a tile first and hashes it then: the sum brings it into the cache.
+/// Sums the bytes first and hashes them then: the sum brings them into the cache.
+pub(crate) fn fresh_tile(digests: &Digests, source: &Source, offset: u64, bytes: &[u8]) -> Result<Arc<Tile>> {
+    let extent = Extent::new(source.clone(), offset, bytes)?;
+    Ok(Arc::new(Tile::fresh(extent, digests.tile(bytes))))
+}
+
+/// In what steps, and how far ahead, tiles are read and hashed.
+pub(crate) struct Pace {
+    /// Bytes that may be at work, or done and not yet delivered.
+    pub(crate) window: u64,
+    /// Bytes that are announced to the system ahead of a tile; 0: none.
+    pub(crate) ahead: u64,
+    /// The largest read, at least 1. Reads of several tiles are whole tiles.
+    pub(crate) read: usize,
+    /// Whether the memory of a mapping is given back behind each tile.
+    pub(crate) release: bool,
+}
+
+impl Pace {
+    /// Tile by tile, as fast as the workers go.
+    pub(crate) const FREE: Pace = Pace { window: u64::MAX, ahead: 0, read: TILE_SIZE, release: false };
+}
+
+/// Tiles to read and to hash.
+pub(crate) struct Job<'a> {
+    pub(crate) digests: &'a Digests,
+    pub(crate) source: &'a Source,
+    pub(crate) geometry: Geometry<'a>,
+    /// The first tile to hash; those before it are done.
+    pub(crate) first: u64,
+    /// Bytes that were read before and are not read again: ascending, each with its offset, in one
+    /// piece from the start of tile `first` on.
+    pub(crate) held: &'a [(u64, &'a [u8])],
+    pub(crate) pace: &'a Pace,
+}
+
+/// How a job runs within an operation.
+pub(crate) struct Plan<'a> {
+    executor: Executor<'a>,
+    workers: usize,
+    window: u64,
+    tasks: u64,
+    tiles_a_task: u64,
+}
+
+impl Job<'_> {
+    /// On how many workers the job runs, or LIMIT. `beside` is what the caller holds in memory
+    /// meanwhile, apart from what the projection takes for its tiles.
+    pub(crate) fn plan<'a>(&self, operation: &Operation<'a>, beside: u64) -> Result<Plan<'a>> {
+        let count = self.geometry.tiles();
+        let (tiles_a_task, per_worker) = if self.source.in_memory() {
+            (1, 0)
+        } else {
+            let tiles = self.tiles_a_read();
+            (tiles, tiles * TILE_BYTES)
+        };
+        let tasks = (count - self.first.min(count)).div_ceil(tiles_a_task);
+        let window = (self.pace.window.div_ceil(TILE_BYTES) / tiles_a_task).max(1);
+        let fixed = count.saturating_mul(tile_footprint()).saturating_add(beside);
+        let workers = operation.workers(tasks.min(window), per_worker, fixed)?;
+        Ok(Plan { executor: operation.executor, workers, window, tasks, tiles_a_task })
+    }
+
+    /// Hashes the tiles in parallel and gives them to `sink` in order, on the calling thread.
+    ///
+    /// Every byte is read once.
+    pub(crate) fn run(&self, plan: &Plan<'_>, mut sink: impl FnMut(Arc<Tile>) -> Result<()>) -> Result<()> {
+        let (count, step) = (self.geometry.tiles(), plan.tiles_a_task);
+        if self.pace.ahead > 0 && plan.tasks > 0 {
+            self.source.will_need(self.geometry.tile(self.first).0, self.pace.ahead);
+        }
+        pool::run_within(
+            plan.executor,
+            plan.workers,
+            plan.tasks,
+            plan.window,
+            || Ok(None),
+            |buffer, task| {
+                let first = self.first + task * step;
+                self.task(buffer, first..(first + step).min(count))
+            },
+            |_, tiles| tiles.into_iter().try_for_each(&mut sink),
+        )
+    }
+
+    /// How many tiles are read at a time.
+    fn tiles_a_read(&self) -> u64 {
+        match self.geometry {
+            Geometry::Canonical { .. } => {
+                let window = self.pace.window.max(TILE_BYTES);
+                (to_u64(self.pace.read).min(window) / TILE_BYTES).max(1)
+            }
+            // Tiles of any length: one by one.
+            Geometry::Ends(_) => 1,
+        }
+    }
+
+    fn task(&self, buffer: &mut Option<Buffer>, tiles: Range<u64>) -> Result<Vec<Arc<Tile>>> {
+        let mut done = crate::buffer::try_vec(to_usize(tiles.end - tiles.start))?;
+        let (start, end) = (self.geometry.tile(tiles.start).0, self.geometry.end(tiles.end - 1));
+        let len = to_usize(end - start);
+        if self.pace.ahead > 0 {
+            self.source.will_need(start.saturating_add(self.pace.ahead), end - start);
+        }
+        let bytes = match self.source.slice(start, len) {
+            Some(bytes) => bytes,
+            None => {
+                let whole = match buffer.take().filter(|buffer| buffer.len() >= len) {
+                    Some(buffer) => buffer,
+                    None => Buffer::new(len.max(TILE_SIZE))?,
+                };
+                let bytes = &mut buffer.insert(whole)[..len];
+                self.read(start, bytes).map_err(|error| error.at_index(tiles.start))?;
+                bytes
+            }
+        };
+        let mut rest = bytes;
+        for tile in tiles {
+            let (offset, len) = self.geometry.tile(tile);
+            let (bytes, after) = rest.split_at(len);
+            done.push(fresh_tile(self.digests, self.source, offset, bytes)?);
+            rest = after;
+        }
+        if self.pace.release {
+            self.source.release(start, end - start);
+        }
+        Ok(done)
+    }
+
+    /// Fills `out` with what is held and with reads of at most `pace.read` bytes.
+    fn read(&self, offset: u64, out: &mut [u8]) -> Result<()> {
+        let (mut at, mut rest) = (offset, out);
+        for (start, bytes) in self.held {
+            let end = start + to_u64(bytes.len());
+            if (*start..end).contains(&at) && !rest.is_empty() {
+                let bytes = &bytes[to_usize(at - start)..];
+                let (now, later) = rest.split_at_mut(rest.len().min(bytes.len()));
+                now.copy_from_slice(&bytes[..now.len()]);
+                (at, rest) = (at + to_u64(now.len()), later);
+            }
+        }
+        read_in_steps(self.source, at, rest, self.pace.read)
+    }
+}
+
+/// Fills `out` by reads of at most `step` bytes.
+pub(crate) fn read_in_steps(source: &Source, offset: u64, out: &mut [u8], step: usize) -> Result<()> {
+    let mut at = offset;
+    for part in out.chunks_mut(step) {
+        source.read(at, part)?;
+        at += to_u64(part.len());
+    }
+    Ok(())
+}
+
+/// Hashes the tiles of `source` in parallel: a fresh tree over it. Progress once a tile.
 pub(crate) fn project(
     digests: &Digests,
     source: &Source,
-    geometry: &Geometry<'_>,
+    geometry: Geometry<'_>,
     operation: &mut Operation<'_>,
 ) -> Result<Tree> {
     let count = geometry.tiles();
-    let per_worker = if source.in_memory() { 0 } else { TILE_BYTES };
-    let result = count.saturating_mul(crate::tree::fresh_footprint() + crate::merkle::FOOTPRINT);
-    let workers = operation.workers(count, per_worker, result)?;
+    let job = Job { digests, source, geometry, first: 0, held: &[], pace: &Pace::FREE };
+    let plan = job.plan(operation, 0)?;
     let mut tiles = crate::buffer::try_vec(usize::try_from(count).unwrap_or(usize::MAX))?;
-    let executor = operation.executor;
     let mut tracker = operation.tracker(source.size(), count);
-    pool::run(
-        executor,
-        workers,
-        count,
-        || Ok(Scratch::default()),
-        |scratch, index| {
-            let (offset, len) = geometry.tile(index);
-            let bytes = match source.slice(offset, len) {
-                Some(bytes) => bytes,
-                None => {
-                    let bytes = scratch.bytes(len)?;
-                    source.read(offset, bytes).map_err(|error| error.at_index(index))?;
-                    bytes
-                }
-            };
-            let extent = Extent::new(source.clone(), offset, bytes)?;
-            Ok(Tile::fresh(extent, digests.tile(bytes)))
-        },
-        |_, tile| {
-            let len = tile.len() as u64;
-            tiles.push(Arc::new(tile));
-            tracker.advance(len, 1)
-        },
-    )?;
+    job.run(&plan, |tile| {
+        let len = to_u64(tile.len());
+        tiles.push(tile);
+        tracker.advance(len, 1)
+    })?;
     tracker.finish()?;
     Ok(Tree::from_tiles(tiles))
 }
@@ -103,6 +243,12 @@ impl Geometry<'_> {
             }
         };
         (start, to_usize(end - start))
+    }
+
+    /// One past the last byte of tile `index`.
+    fn end(&self, index: u64) -> u64 {
+        let (start, len) = self.tile(index);
+        start + to_u64(len)
     }
 }
 

@@ -80,6 +80,7 @@ mod rehash;
 mod shape;
 mod shard;
 mod source;
+pub mod streaming;
 mod sync;
 mod transform;
 mod tree;
@@ -99,4 +100,8 @@ pub use shard::{
     AtlasBoundaryRegion, AtlasShard, ExtractOptions, Limits, ParallelStrategy, ShardInfo, VerifyOptions,
 };
 pub use source::{ReadAt, Source};
+pub use streaming::{
+    StreamingChunk, StreamingConfig, StreamingContext, stream_file_projection,
+    stream_large_domain_projection, stream_projection, stream_reader_projection,
+};
 pub use transform::{Bounds, TransformParams};

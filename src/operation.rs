@@ -92,11 +92,17 @@ impl<'a> Operation<'a> {
     }
 
     pub(crate) fn tracker(&mut self, bytes_total: u64, chunks_total: u64) -> Tracker<'_, 'a> {
-        Tracker {
-            callback: self.progress.as_mut(),
-            progress: Progress { bytes_total, chunks_total, ..Progress::default() },
-            finished: false,
-        }
+        self.resume(Progress { bytes_total, chunks_total, ..Progress::default() }, false)
+    }
+
+    /// Goes on from `progress`, whose end may have been reported.
+    pub(crate) fn resume(&mut self, progress: Progress, finished: bool) -> Tracker<'_, 'a> {
+        Tracker { callback: self.progress.as_mut(), progress, finished }
+    }
+
+    /// What is left of the memory limit beside `taken` bytes; all there is without a limit.
+    pub(crate) fn memory_left(&self, taken: u64) -> u64 {
+        self.memory_limit.map_or(u64::MAX, |limit| limit.saturating_sub(taken))
     }
 }
 
@@ -108,6 +114,17 @@ pub(crate) struct Tracker<'t, 'a> {
 }
 
 impl Tracker<'_, '_> {
+    /// How far the call is.
+    pub(crate) fn progress(&self) -> Progress {
+        self.progress
+    }
+
+    /// Sets the totals, which were not known.
+    pub(crate) fn set_totals(&mut self, bytes: u64, chunks: u64) {
+        (self.progress.bytes_total, self.progress.chunks_total) = (bytes, chunks);
+        self.finished = false;
+    }
+
     /// Adds work done and reports it.
     pub(crate) fn advance(&mut self, bytes: u64, chunks: u64) -> Result<()> {
         self.progress.bytes_done += bytes;

@@ -3,7 +3,10 @@
 //! All parallel work of the library goes through [`run`]. It takes tasks 0..n from one counter on as
 //! many workers as the caller allows, and hands the results to the calling thread in order, which
 //! is where progress is reported and where the first error in order is found: an error stops the
-//! tasks behind it and none before it.
+//! tasks behind it and none before it. [`run_within`] also bounds how far the workers may be ahead of
+//! what was delivered. A worker with nothing to do inside that window ends and is started again
+//! later; it never waits, because the call that would wake it may itself wait for the pool, from
+//! within a progress callback.
 //!
 //! rayon's global pool is never used. The library's own pool is made at the first parallel call and
 //! again in a forked child, where the parent's threads do not exist. A [`Pool`] from before a fork is
@@ -83,6 +86,19 @@ pub(crate) fn run<S, T: Send>(
     tasks: u64,
     start: impl Fn() -> Result<S> + Sync,
     work: impl Fn(&mut S, u64) -> Result<T> + Sync,
+    sink: impl FnMut(u64, T) -> Result<()>,
+) -> Result<()> {
+    run_within(executor, workers, tasks, u64::MAX, start, work, sink)
+}
+
+/// As [`run`], where no task starts that is `window` or more ahead of the one that `sink` is due.
+pub(crate) fn run_within<S, T: Send>(
+    executor: Executor<'_>,
+    workers: usize,
+    tasks: u64,
+    window: u64,
+    start: impl Fn() -> Result<S> + Sync,
+    work: impl Fn(&mut S, u64) -> Result<T> + Sync,
     mut sink: impl FnMut(u64, T) -> Result<()>,
 ) -> Result<()> {
     executor.check()?;
@@ -91,9 +107,9 @@ pub(crate) fn run<S, T: Send>(
     }
     #[cfg(feature = "parallel")]
     if let Some(pool) = threads::pool_for(executor, workers)? {
-        return threads::run_on(pool, workers, tasks, start, work, sink);
+        return threads::run_on(pool, workers, tasks, window, start, work, sink);
     }
-    let _ = workers;
+    let _ = (workers, window);
     let mut state = start()?;
     (0..tasks).try_for_each(|task| sink(task, work(&mut state, task)?))
 }
@@ -332,24 +348,57 @@ mod threads {
         Ok(pool.filter(|pool| pool.current_thread_index().is_none()))
     }
 
+    /// Which tasks are to be taken, and by how many.
+    struct Queue {
+        /// The next task to take.
+        next: u64,
+        /// Tasks from here on are outside the window.
+        limit: u64,
+        /// Tasks from here on are not started any more.
+        stop: u64,
+        /// Workers that will look for a task again.
+        working: usize,
+    }
+
+    impl Queue {
+        /// The next task, or the end of a worker.
+        fn take(&mut self) -> Option<u64> {
+            if self.next < self.limit.min(self.stop) {
+                self.next += 1;
+                return Some(self.next - 1);
+            }
+            self.working -= 1;
+            None
+        }
+
+        /// Moves the window on, and says how many workers are to be started for it.
+        fn open(&mut self, limit: u64, workers: usize) -> usize {
+            self.limit = limit;
+            let open = self.limit.min(self.stop).saturating_sub(self.next);
+            let wanted =
+                usize::try_from(open).unwrap_or(usize::MAX).min(workers.saturating_sub(self.working));
+            self.working += wanted;
+            wanted
+        }
+    }
+
     pub(super) fn run_on<S, T: Send>(
         pool: &rayon::ThreadPool,
         workers: usize,
         tasks: u64,
+        window: u64,
         start: impl Fn() -> Result<S> + Sync,
         work: impl Fn(&mut S, u64) -> Result<T> + Sync,
         mut sink: impl FnMut(u64, T) -> Result<()>,
     ) -> Result<()> {
-        let next = AtomicU64::new(0);
-        // Tasks from here on are not started any more.
-        let stop = AtomicU64::new(tasks);
+        let (workers, window) = (workers.max(1), window.max(1));
+        let queue = Mutex::new(Queue { next: 0, limit: 0, stop: tasks, working: 0 });
+        let locked = || lock(&queue);
         let worker = |results: mpsc::Sender<(u64, Result<T>)>| {
             let mut state = None;
             loop {
-                let task = next.fetch_add(1, Ordering::Relaxed);
-                if task >= stop.load(Ordering::Relaxed) {
-                    return;
-                }
+                let task = locked().take();
+                let Some(task) = task else { return };
                 // Caught here, so that the result of every task that was taken arrives.
                 let result = catch_unwind(AssertUnwindSafe(|| {
                     if state.is_none() {
@@ -362,7 +411,8 @@ mod threads {
                 }))
                 .unwrap_or_else(|payload| Err(panic_error(payload)));
                 if result.is_err() {
-                    stop.fetch_min(task, Ordering::Relaxed);
+                    let mut queue = locked();
+                    queue.stop = queue.stop.min(task);
                 }
                 if results.send((task, result)).is_err() {
                     return;
@@ -371,26 +421,31 @@ mod threads {
         };
         pool.in_place_scope(|scope| {
             let (sender, receiver) = mpsc::channel();
-            for _ in 0..workers.max(1) {
-                let sender = sender.clone();
-                let worker = &worker;
-                scope.spawn(move |_| worker(sender));
-            }
-            drop(sender);
             let mut early = BTreeMap::new();
             let mut due = 0;
             let mut deliver = || {
-                for (task, result) in &receiver {
-                    early.insert(task, result);
-                    while let Some(result) = early.remove(&due) {
-                        sink(due, result?)?;
-                        due += 1;
+                while due < tasks {
+                    let starting = locked().open(due.saturating_add(window), workers);
+                    for _ in 0..starting {
+                        let (sender, worker) = (sender.clone(), &worker);
+                        scope.spawn(move |_| worker(sender));
+                    }
+                    match early.remove(&due) {
+                        Some(result) => {
+                            sink(due, result?)?;
+                            due += 1;
+                        }
+                        // What is due is inside the window and before every error: somebody has it.
+                        None => match receiver.recv() {
+                            Ok((task, result)) => drop(early.insert(task, result)),
+                            Err(_) => return Err(AtlasError::internal("the workers are gone")),
+                        },
                     }
                 }
                 Ok(())
             };
             let outcome = deliver();
-            stop.store(0, Ordering::Relaxed);
+            locked().stop = 0;
             outcome
         })
     }
@@ -481,6 +536,42 @@ mod tests {
         .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Cancelled);
         assert!(done.load(Ordering::Relaxed) < 1_000_000);
+    }
+
+    #[test]
+    fn workers_stay_inside_the_window() {
+        let pool = Pool::new(3).unwrap();
+        for window in [1, 2, 7, 1_000] {
+            let delivered = AtomicU64::new(0);
+            let mut seen = 0;
+            run_within(
+                Executor::Pool(&pool),
+                3,
+                500,
+                window,
+                || Ok(()),
+                |(), i| Ok(i.saturating_sub(delivered.load(Ordering::SeqCst))),
+                |i, ahead| {
+                    assert_eq!(i, seen);
+                    assert!(ahead < window, "{ahead} ahead in a window of {window}");
+                    seen += 1;
+                    delivered.store(seen, Ordering::SeqCst);
+                    Ok(())
+                },
+            )
+            .unwrap();
+            assert_eq!(seen, 500);
+        }
+    }
+
+    #[test]
+    fn the_sink_may_use_the_pool_while_the_window_is_full() {
+        let pool = Pool::new(2).unwrap();
+        let sink = |_, ()| {
+            assert_eq!(collect(Executor::Pool(&pool), 2, 20).len(), 20);
+            Ok(())
+        };
+        run_within(Executor::Pool(&pool), 2, 100, 2, || Ok(()), |(), _| Ok(()), sink).unwrap();
     }
 
     #[test]

@@ -90,21 +90,16 @@ pub(crate) struct Config {
 }
 
 impl Config {
-    pub(crate) fn new(
-        kind: ProjectionType,
-        classes: u8,
-        policy: ConservationPolicy,
-        key: Option<&[u8; 32]>,
-    ) -> Config {
-        Config {
+    pub(crate) fn new(kind: ProjectionType, options: &ProjectionOptions) -> Arc<Config> {
+        Arc::new(Config {
             kind,
-            classes,
-            policy,
-            digests: Digests::new(key),
+            classes: 0,
+            policy: options.policy,
+            digests: Digests::new(options.key.as_deref()),
             chains: Chains::default(),
             trash: Trash::default(),
             latest: Mutex::new(None),
-        }
+        })
     }
 }
 
@@ -118,14 +113,15 @@ pub(crate) struct State {
 impl State {
     /// Of fresh tiles, whose witnesses are known.
     pub(crate) fn new(config: Arc<Config>, tree: Tree) -> Result<State> {
-        let leaves = tree.iter_from_tile(0).map(leaf).collect::<Result<Vec<Leaf>>>()?;
-        let merkle = Merkle::new(
-            &config.digests,
-            config.kind.code(),
-            config.classes,
-            tree.tiles(),
-            leaves.into_iter(),
-        )?;
+        let mut failed = None;
+        // One by one: a list of all leaves would be memory that no limit accounts for.
+        let leaves =
+            tree.iter_from_tile(0).map_while(|at| leaf(at).map_err(|error| failed = Some(error)).ok());
+        let (kind, classes) = (config.kind.code(), config.classes);
+        let merkle = Merkle::new(&config.digests, kind, classes, tree.tiles(), leaves)?;
+        if let Some(error) = failed {
+            return Err(error);
+        }
         let merkle = Arc::new(merkle);
         *lock(&config.latest) = Some((tree.clone(), Arc::clone(&merkle)));
         Ok(State { config, tree, merkle: OnceLock::from(merkle) })
@@ -274,11 +270,20 @@ impl AtlasProjection {
         options: &ProjectionOptions,
         operation: &mut Operation<'_>,
     ) -> Result<AtlasProjection> {
-        let config = Arc::new(Config::new(projection_type, 0, options.policy, options.key.as_deref()));
+        let config = Config::new(projection_type, options);
         let geometry = Geometry::Canonical { size: source.size() };
-        let tree = hashing::project(&config.digests, source, &geometry, operation)?;
+        let tree = hashing::project(&config.digests, source, geometry, operation)?;
+        Self::from_fresh(config, options.policy, tree)
+    }
+
+    /// The projection of fresh tiles, if the policy accepts them.
+    pub(crate) fn from_fresh(
+        config: Arc<Config>,
+        policy: ConservationPolicy,
+        tree: Tree,
+    ) -> Result<AtlasProjection> {
         let residue = tree.residue();
-        if options.policy == ConservationPolicy::Strict && residue != Residue::ZERO {
+        if policy == ConservationPolicy::Strict && residue != Residue::ZERO {
             return Err(AtlasError::conservation(format!(
                 "the domain sums to {residue} mod 96 where STRICT asks for 0: {} is missing",
                 residue.correction()

@@ -14,7 +14,7 @@ use crate::geometry::{to_u64, to_usize};
 use crate::hashing::{self, Geometry};
 use crate::merkle::Head;
 use crate::operation::Operation;
-use crate::projection::{AtlasProjection, Config, ConservationPolicy, ProjectionType, State};
+use crate::projection::{AtlasProjection, Config, ProjectionOptions, ProjectionType, State};
 use crate::shard::{AtlasBoundaryRegion, AtlasShard, Proof, TileShape, VerifyOptions};
 use crate::source::{ReadAt, Source};
 use crate::sync::lock;
@@ -210,11 +210,12 @@ impl AtlasReconstruction {
     /// getters work.
     pub fn finish(&self, operation: &mut Operation<'_>) -> Result<AtlasProjection> {
         let _turn = lock(&self.turn);
-        let (root, head, ends, source) = lock(&self.collected).whole()?;
+        let (root, ends, source) = lock(&self.collected).whole()?;
+        let mut options = ProjectionOptions::new();
+        options.key.clone_from(&self.trust.key);
         // Only LINEAR shards can be read.
-        let (kind, policy) = (ProjectionType::Linear, ConservationPolicy::Track);
-        let config = Arc::new(Config::new(kind, head.classes, policy, self.trust.key.as_deref()));
-        let tree = hashing::project(&config.digests, &source, &Geometry::Ends(&ends), operation)?;
+        let config = Config::new(ProjectionType::Linear, &options);
+        let tree = hashing::project(&config.digests, &source, Geometry::Ends(&ends), operation)?;
         let state = State::new(config, tree)?;
         if !same(state.merkle(operation)?.root(), &root) {
             return Err(AtlasError::witness("the root of the rebuilt bytes is not that of the shards"));
@@ -299,8 +300,8 @@ impl Collected {
         gaps.map(|gap| AtlasBoundaryRegion::new(gap.start, gap.end - gap.start)).collect()
     }
 
-    /// Root, head, tile ends and bytes of the whole domain; INCOMPLETE where something is missing.
-    fn whole(&self) -> Result<(Digest, Head, Vec<u64>, Source)> {
+    /// Root, tile ends and bytes of the whole domain; INCOMPLETE where something is missing.
+    fn whole(&self) -> Result<(Digest, Vec<u64>, Source)> {
         if let Store::Finished = self.store {
             return Err(finished());
         }
@@ -325,7 +326,7 @@ impl Collected {
             Store::Spool(file) => Source::from_file(file.reopen()?, file.target())?,
             Store::Finished => return Err(finished()),
         };
-        Ok((domain.root, domain.head, ends, source))
+        Ok((domain.root, ends, source))
     }
 
     /// Gives a spool its name; the store is given away.

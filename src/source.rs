@@ -8,8 +8,9 @@
 mod file;
 mod memory;
 
+use crate::buffer::Buffer;
 use crate::error::{AtlasError, Result, check_range};
-use crate::geometry::to_u64;
+use crate::geometry::{TILE_BYTES, TILE_SIZE, to_u64, to_usize};
 use std::mem::MaybeUninit;
 use std::path::Path;
 use std::sync::Arc;
@@ -36,6 +37,8 @@ pub(crate) struct Inner {
 enum Kind {
     /// Memory that is ours or borrowed, or a mapping.
     Memory(memory::Memory),
+    /// Memory that came in pieces: a tile each, of which the last one may be shorter.
+    Tiles(Vec<Buffer>),
     File(file::PositionedFile),
     ReadAt(Box<dyn ReadAt>),
     /// As `ReadAt`, for a callback that accepts uninitialised memory.
@@ -54,7 +57,7 @@ impl Source {
 
     /// A copy of `data`.
     pub fn copy(data: &[u8]) -> Result<Source> {
-        Ok(Self::from_buffer(crate::buffer::Buffer::copy_of(data)?))
+        Ok(Self::from_buffer(Buffer::copy_of(data)?))
     }
 
     /// `data`, without copying it.
@@ -67,7 +70,7 @@ impl Source {
         Self::new(to_u64((*data).as_ref().len()), Kind::Memory(memory::Memory::Shared(data)))
     }
 
-    pub(crate) fn from_buffer(data: crate::buffer::Buffer) -> Source {
+    pub(crate) fn from_buffer(data: Buffer) -> Source {
         Self::new(to_u64(data.len()), Kind::Memory(memory::Memory::Buffer(data)))
     }
 
@@ -124,16 +127,56 @@ impl Source {
         self.inner.size
     }
 
-    /// The bytes in place, where they are in memory.
-    pub(crate) fn slice(&self, offset: u64, len: usize) -> Option<&[u8]> {
-        let Kind::Memory(memory) = &self.inner.kind else { return None };
-        let start = usize::try_from(offset).ok()?;
-        memory.bytes().get(start..start.checked_add(len)?)
+    /// Buffers of a tile each, of which the last one may be shorter.
+    pub(crate) fn from_tiles(tiles: Vec<Buffer>) -> Source {
+        let size = tiles.iter().map(|tile| to_u64(tile.len())).sum();
+        debug_assert!(tiles.iter().rev().skip(1).all(|tile| tile.len() == TILE_SIZE));
+        Self::new(size, Kind::Tiles(tiles))
     }
 
-    /// Whether the bytes are in memory.
+    /// The bytes in place, where they are one piece of memory.
+    pub(crate) fn slice(&self, offset: u64, len: usize) -> Option<&[u8]> {
+        let (bytes, start) = match &self.inner.kind {
+            Kind::Memory(memory) => (memory.bytes(), usize::try_from(offset).ok()?),
+            Kind::Tiles(tiles) => {
+                let tile = tiles.get(usize::try_from(offset / TILE_BYTES).ok()?)?;
+                (&**tile, to_usize(offset % TILE_BYTES))
+            }
+            Kind::File(_) | Kind::ReadAt(_) | Kind::Raw(_) => return None,
+        };
+        bytes.get(start..start.checked_add(len)?)
+    }
+
+    /// Whether all bytes are in memory, each tile of them in one piece.
     pub(crate) fn in_memory(&self) -> bool {
-        matches!(self.inner.kind, Kind::Memory(_))
+        matches!(self.inner.kind, Kind::Memory(_) | Kind::Tiles(_))
+    }
+
+    /// Says that the bytes will be read from the first to the last; `over` takes it back.
+    ///
+    /// This and the two below are advice: where the system takes none, or refuses it, nothing is lost.
+    pub(crate) fn advise_sequential(&self, over: bool) {
+        if let Kind::Memory(memory) = &self.inner.kind {
+            memory.advise_sequential(over);
+        }
+    }
+
+    /// Says that these bytes are needed soon. Bytes beyond the end are ignored.
+    pub(crate) fn will_need(&self, offset: u64, len: u64) {
+        let len = len.min(self.inner.size.saturating_sub(offset));
+        match &self.inner.kind {
+            _ if len == 0 => {}
+            Kind::Memory(memory) => memory.will_need(offset, len),
+            Kind::File(file) => file.will_need(offset, len),
+            Kind::Tiles(_) | Kind::ReadAt(_) | Kind::Raw(_) => {}
+        }
+    }
+
+    /// Gives back the memory that these bytes of a mapping take; they are there again when read.
+    pub(crate) fn release(&self, offset: u64, len: u64) {
+        if let Kind::Memory(memory) = &self.inner.kind {
+            memory.release(offset, len.min(self.inner.size.saturating_sub(offset)));
+        }
     }
 
     /// Fills all of `out`, which counts as initialised after success.
@@ -151,6 +194,10 @@ impl Source {
                 }
                 None => Err(AtlasError::internal("a checked range is outside its memory")),
             },
+            Kind::Tiles(tiles) => {
+                read_tiles(tiles, offset, out);
+                Ok(())
+            }
             Kind::File(file) => file.read_at(offset, out),
             Kind::ReadAt(reader) => {
                 let out = filled(out);
@@ -169,6 +216,19 @@ impl Source {
     /// Fills all of `out`.
     pub(crate) fn read(&self, offset: u64, out: &mut [u8]) -> Result<()> {
         self.read_raw(offset, as_uninit(out))
+    }
+}
+
+/// Fills `out` with the bytes from `offset` on, which are there.
+fn read_tiles(tiles: &[Buffer], offset: u64, mut out: &mut [MaybeUninit<u8>]) {
+    let mut start = to_usize(offset % TILE_BYTES);
+    for tile in tiles.iter().skip(to_usize(offset / TILE_BYTES)) {
+        if out.is_empty() {
+            return;
+        }
+        let (now, rest) = out.split_at_mut(out.len().min(tile.len() - start));
+        copy_into(now, &tile[start..start + now.len()]);
+        (start, out) = (0, rest);
     }
 }
 
@@ -197,7 +257,7 @@ pub(crate) fn as_uninit(bytes: &mut [u8]) -> &mut [MaybeUninit<u8>] {
 impl std::fmt::Debug for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let kind = match &self.inner.kind {
-            Kind::Memory(_) => "memory",
+            Kind::Memory(_) | Kind::Tiles(_) => "memory",
             Kind::File(_) => "file",
             Kind::ReadAt(_) | Kind::Raw(_) => "reader",
         };
@@ -253,6 +313,23 @@ mod tests {
                 assert_eq!(error.kind(), ErrorKind::OutOfRange);
             }
         }
+    }
+
+    #[test]
+    fn pieces_of_a_tile_read_as_one() {
+        let data: Vec<u8> = (0..2_500_000u32).map(|i| (i % 251) as u8).collect();
+        let source =
+            Source::from_tiles(data.chunks(TILE_SIZE).map(|c| Buffer::copy_of(c).unwrap()).collect());
+        assert_eq!(source.size(), 2_500_000);
+        for (offset, len) in [(0, 2_500_000), (1_048_575, 2), (1_048_576, 1_048_577), (2_499_999, 1), (7, 0)]
+        {
+            let mut out = vec![0; len];
+            source.read(offset, &mut out).unwrap();
+            assert_eq!(out, data[offset as usize..][..len]);
+        }
+        assert_eq!(source.slice(1_048_576, 100), Some(&data[1_048_576..1_048_676]));
+        assert!(source.slice(1_048_575, 2).is_none());
+        assert!(source.slice(2_499_999, 2).is_none() && source.slice(1 << 40, 1).is_none());
     }
 
     #[test]

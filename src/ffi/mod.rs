@@ -22,5 +22,6 @@ mod reconstruction;
 mod shard;
 mod sized;
 mod source;
+mod streaming;
 mod transform;
 mod version;

@@ -69,7 +69,7 @@ pub unsafe extern "C" fn atlas_projection_options_init(options: *mut atlas_proje
     unsafe { init_struct(options) };
 }
 
-fn projection_type(value: u32) -> Result<ProjectionType> {
+pub(super) fn projection_type(value: u32) -> Result<ProjectionType> {
     const LINEAR: u32 = atlas_projection_type::ATLAS_PROJECTION_LINEAR as u32;
     const R96_FOURIER: u32 = atlas_projection_type::ATLAS_PROJECTION_R96_FOURIER as u32;
     match value {
@@ -81,7 +81,9 @@ fn projection_type(value: u32) -> Result<ProjectionType> {
 
 /// # Safety
 /// `options` is NULL or a struct as the header asks, its key NULL or 32 readable bytes.
-unsafe fn projection_options(options: *const atlas_projection_options) -> Result<ProjectionOptions> {
+pub(super) unsafe fn projection_options(
+    options: *const atlas_projection_options,
+) -> Result<ProjectionOptions> {
     // SAFETY: as the caller promises.
     let options = unsafe { read_struct(options) }?;
     const TRACK: u32 = atlas_conservation_policy::ATLAS_CONSERVATION_TRACK as u32;

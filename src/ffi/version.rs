@@ -43,7 +43,9 @@ pub extern "C" fn atlas_manifold_version_string() -> *const c_char {
 /// What is built in: a set of ATLAS_FEATURE_ bits. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn atlas_manifold_features() -> u64 {
-    if cfg!(feature = "parallel") { ATLAS_FEATURE_PARALLEL } else { 0 }
+    let bit = |built_in: bool, bit: u64| if built_in { bit } else { 0 };
+    bit(cfg!(feature = "parallel"), ATLAS_FEATURE_PARALLEL)
+        | bit(cfg!(feature = "streaming"), ATLAS_FEATURE_STREAMING)
 }
 
 /// BLAKE3-256 of `size` bytes at `data`, which may be NULL when `size` is 0.

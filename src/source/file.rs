@@ -52,6 +52,17 @@ impl PositionedFile {
         self.size
     }
 
+    /// Asks the system to read ahead.
+    pub(super) fn will_need(&self, offset: u64, len: u64) {
+        #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+        if let (Ok(offset), Ok(len)) = (offset.try_into(), len.try_into()) {
+            use std::os::fd::AsRawFd;
+            // SAFETY: the descriptor is open; the call reads no memory of ours.
+            unsafe { libc::posix_fadvise(self.file.as_raw_fd(), offset, len, libc::POSIX_FADV_WILLNEED) };
+        }
+        let _ = (offset, len);
+    }
+
     pub(super) fn read_at(&self, offset: u64, out: &mut [MaybeUninit<u8>]) -> Result<()> {
         let len = to_u64(out.len());
         read_exact_at(&self.file, offset, out).map_err(|error| {

@@ -2,6 +2,8 @@
 
 use crate::buffer::Buffer;
 use crate::error::{AtlasError, Result};
+#[cfg(all(unix, feature = "streaming"))]
+use crate::geometry::to_usize;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -33,6 +35,42 @@ impl Memory {
             #[cfg(feature = "streaming")]
             Memory::Mapped(map) => map,
         }
+    }
+
+    /// Advice for a mapping; the rest needs none.
+    pub(super) fn advise_sequential(&self, over: bool) {
+        #[cfg(all(unix, feature = "streaming"))]
+        if let Memory::Mapped(map) = self {
+            use memmap2::Advice;
+            drop(map.advise(if over { Advice::Normal } else { Advice::Sequential }));
+        }
+        let _ = over;
+    }
+
+    /// As above, for a range inside the memory.
+    pub(super) fn will_need(&self, offset: u64, len: u64) {
+        #[cfg(all(unix, feature = "streaming"))]
+        if let Memory::Mapped(map) = self {
+            drop(map.advise_range(memmap2::Advice::WillNeed, to_usize(offset), to_usize(len)));
+        }
+        let _ = (offset, len);
+    }
+
+    /// As above: gives the pages of the range back.
+    pub(super) fn release(&self, offset: u64, len: u64) {
+        #[cfg(all(unix, feature = "streaming"))]
+        if let Memory::Mapped(map) = self {
+            // SAFETY: a shared mapping of a file that is only read: what is given back is read from
+            // the file again when it is touched, with the same bytes by the promise of `map`.
+            let _advice = unsafe {
+                map.unchecked_advise_range(
+                    memmap2::UncheckedAdvice::DontNeed,
+                    to_usize(offset),
+                    to_usize(len),
+                )
+            };
+        }
+        let _ = (offset, len);
     }
 }
 

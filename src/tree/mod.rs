@@ -19,7 +19,7 @@ mod trash;
 
 pub(crate) use chains::Chains;
 pub(crate) use diff::Difference;
-pub(crate) use tile::{Extent, Piece, Tile, fresh_footprint, group_residues};
+pub(crate) use tile::{Extent, GroupResidues, Piece, Tile, fresh_footprint, group_residues};
 pub(crate) use trash::Trash;
 
 use crate::error::Result;

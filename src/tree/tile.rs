@@ -31,12 +31,30 @@ pub(crate) struct Extent {
     chain: Mutex<Option<Arc<Chain>>>,
 }
 
+/// The residues of the groups of a tile whose source is not there yet.
+pub(crate) struct GroupResidues([Residue; GROUPS]);
+
+impl GroupResidues {
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        GroupResidues(group_residues(bytes))
+    }
+}
+
 impl Extent {
     /// The extent at `offset` of `source` with the given bytes, which it sums.
     pub(crate) fn new(source: Source, offset: u64, bytes: &[u8]) -> Result<Extent> {
-        let len = tile_len(bytes.len())?;
-        let residues = group_residues(bytes);
-        Ok(Extent { source, offset, len, origin: None, residues, chain: Mutex::new(None) })
+        Self::of_residues(source, offset, bytes.len(), GroupResidues::of(bytes))
+    }
+
+    /// The extent of `len` bytes at `offset` of `source` that sum to these residues.
+    pub(crate) fn of_residues(
+        source: Source,
+        offset: u64,
+        len: usize,
+        residues: GroupResidues,
+    ) -> Result<Extent> {
+        let len = tile_len(len)?;
+        Ok(Extent { source, offset, len, origin: None, residues: residues.0, chain: Mutex::new(None) })
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -1,0 +1,234 @@
+//! The figures that streaming promises, each against its limit in the same run.
+//!
+//! Usage: stream [file DIR | cold DIR | resident DIR]
+//!
+//! `file` and `cold` alternate the runs on a file of 4 GiB and show medians with the spread of the
+//! ratio. `resident` starts itself anew for each line of its table.
+
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
+use std::ptr::{null, null_mut};
+use std::time::Instant;
+
+const MIB: u64 = 1 << 20;
+
+#[repr(C)]
+struct Operation {
+    struct_size: u32,
+    pool: *const c_void,
+    progress: *const c_void,
+    user_data: *mut c_void,
+    memory_limit: u64,
+}
+
+unsafe extern "C" {
+    fn atlas_last_error_message() -> *const c_char;
+    fn atlas_operation_init(operation: *mut Operation);
+    fn atlas_pool_create(threads: u32, out: *mut *mut c_void) -> c_int;
+    fn atlas_source_open_file(path: *const c_char, io: u32, out: *mut *mut c_void) -> c_int;
+    fn atlas_source_destroy(source: *mut c_void);
+    fn atlas_stream_project(
+        kind: u32,
+        source: *const c_void,
+        options: *const c_void,
+        config: *const c_void,
+        operation: *const Operation,
+        out: *mut *mut c_void,
+    ) -> c_int;
+    fn atlas_projection_root(projection: *const c_void, operation: *const Operation, root: *mut u8) -> c_int;
+    fn atlas_projection_destroy(projection: *mut c_void);
+}
+
+fn check(status: c_int) {
+    if status != 0 {
+        let text = unsafe { CStr::from_ptr(atlas_last_error_message()) };
+        panic!("status {status}: {}", text.to_string_lossy());
+    }
+}
+
+fn random(bytes: &mut [u8], seed: u64) {
+    let mut state = seed;
+    for part in bytes.chunks_mut(8) {
+        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        part.copy_from_slice(&(z ^ (z >> 31)).to_le_bytes()[..part.len()]);
+    }
+}
+
+fn operation(threads: u32) -> Operation {
+    let mut operation = Operation {
+        struct_size: 0,
+        pool: null(),
+        progress: null(),
+        user_data: null_mut(),
+        memory_limit: 0,
+    };
+    let mut pool = null_mut();
+    unsafe {
+        atlas_operation_init(&raw mut operation);
+        check(atlas_pool_create(threads, &raw mut pool));
+    }
+    operation.pool = pool;
+    operation
+}
+
+fn open(path: &str, io: u32) -> *mut c_void {
+    let path = CString::new(path).expect("a path");
+    let mut source = null_mut();
+    check(unsafe { atlas_source_open_file(path.as_ptr(), io, &raw mut source) });
+    source
+}
+
+/// Streams the file and takes the root.
+fn stream(source: *mut c_void, operation: &Operation) -> [u8; 32] {
+    let (mut projection, mut root) = (null_mut(), [0; 32]);
+    unsafe {
+        check(atlas_stream_project(0, source, null(), null(), operation, &raw mut projection));
+        check(atlas_projection_root(projection, operation, root.as_mut_ptr()));
+        atlas_projection_destroy(projection);
+    }
+    root
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+type Case<'a> = (&'a str, Box<dyn FnMut() + 'a>);
+
+fn compare(title: &str, bytes: u64, rounds: usize, before: &dyn Fn(), cases: &mut [Case<'_>]) {
+    let mut times = vec![Vec::new(); cases.len()];
+    for round in 0..=rounds {
+        for (case, times) in cases.iter_mut().zip(&mut times) {
+            before();
+            let start = Instant::now();
+            case.1();
+            if round > 0 {
+                times.push(start.elapsed().as_secs_f64());
+            }
+        }
+    }
+    println!("\n{title}");
+    let base = times[0].clone();
+    for ((name, _), times) in cases.iter().zip(&times) {
+        let mut ratios: Vec<f64> = base.iter().zip(times).map(|(base, time)| base / time).collect();
+        let ratio = median(&mut ratios);
+        let typical = median(&mut times.clone());
+        println!(
+            "  {name:<40} {:>8.3} GB/s   {ratio:>6.3} ({:.3}..{:.3})",
+            bytes as f64 / typical / 1e9,
+            ratios[0],
+            ratios[ratios.len() - 1]
+        );
+    }
+}
+
+/// A file of `size` bytes: all random, or one MiB in 32.
+fn make(path: &str, size: u64, sparse: bool) {
+    let file = File::create(path).expect("a file to write");
+    file.set_len(size).expect("room");
+    let mut part = vec![0; MIB as usize];
+    for offset in (0..size).step_by(if sparse { 32 * MIB as usize } else { MIB as usize }) {
+        random(&mut part, offset);
+        file.write_all_at(&part, offset).expect("room");
+    }
+    file.sync_all().expect("a flushed file");
+}
+
+fn drop_cache(path: &str) {
+    let file = File::open(path).expect("the file is there");
+    assert_eq!(unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) }, 0);
+}
+
+fn read_all(path: &str, buffer: &mut [u8]) {
+    let mut file = File::open(path).expect("the file is there");
+    while file.read(buffer).expect("it can be read") > 0 {}
+}
+
+fn file(dir: &str, cold: bool) {
+    let path = format!("{dir}/atlas-stream-{}.bin", std::process::id());
+    let size = 4096 * MIB;
+    make(&path, size, false);
+    let (two, read, mapped) = (operation(2), open(&path, 0), open(&path, 1));
+    let mut buffer = vec![0; MIB as usize];
+    read_all(&path, &mut buffer);
+    let streams: [Case<'_>; 2] = [
+        ("stream_project, positioned reads", Box::new(|| drop(stream(read, &two)))),
+        ("stream_project, mapped", Box::new(|| drop(stream(mapped, &two)))),
+    ];
+    if cold {
+        let plain: Case<'_> = ("a plain sequential read", Box::new(|| read_all(&path, &mut buffer)));
+        let mut cases: Vec<Case<'_>> = [plain].into_iter().chain(streams).collect();
+        let title = format!("4 GiB in {dir}, not in the page cache, two threads");
+        compare(&title, size, 5, &|| drop_cache(&path), &mut cases);
+    } else {
+        let hash = || {
+            let mut hasher = blake3::Hasher::new();
+            hasher.update_mmap_rayon(&path).expect("a mapping");
+            std::hint::black_box(hasher.finalize());
+        };
+        let blake3: Case<'_> = ("blake3 update_mmap_rayon", Box::new(hash));
+        let mut cases: Vec<Case<'_>> = [blake3].into_iter().chain(streams).collect();
+        let title = format!("4 GiB in {dir}, in the page cache, two threads");
+        compare(&title, size, 9, &|| (), &mut cases);
+    }
+    unsafe {
+        atlas_source_destroy(read);
+        atlas_source_destroy(mapped);
+    }
+    std::fs::remove_file(&path).expect("the file is there");
+}
+
+/// The peak of this process's resident memory in KiB, since the last reset.
+fn peak() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("a status");
+    let line = status.lines().find(|line| line.starts_with("VmHWM")).expect("a peak");
+    line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
+}
+
+fn resident_once(path: &str, io: u32) {
+    let operation = operation(2);
+    let source = open(path, io);
+    std::fs::write("/proc/self/clear_refs", "5").expect("a reset of the peak");
+    let before = peak();
+    let start = Instant::now();
+    let root = stream(source, &operation);
+    let seconds = start.elapsed().as_secs_f64();
+    let above = (peak() - before) as f64 / 1024.0;
+    println!("{above:>10.1} MiB above {:.1}   {seconds:>7.1} s   root {:02x}{:02x}..", before as f64 / 1024.0, root[0], root[1]);
+}
+
+fn resident(dir: &str) {
+    for gib in [1, 16, 64] {
+        let path = format!("{dir}/atlas-stream-{}.bin", std::process::id());
+        make(&path, gib * 1024 * MIB, true);
+        for (io, name) in [("0", "positioned"), ("1", "mapped")] {
+            print!("{gib:>3} GiB, {name:<12}");
+            std::io::Write::flush(&mut std::io::stdout()).expect("an output");
+            let me = std::env::current_exe().expect("a program");
+            let status = std::process::Command::new(me).args(["once", &path, io]).status().expect("a process");
+            assert!(status.success());
+        }
+        std::fs::remove_file(&path).expect("the file is there");
+    }
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["file", dir] => file(dir, false),
+        ["cold", dir] => file(dir, true),
+        ["resident", dir] => resident(dir),
+        ["once", path, io] => resident_once(path, io.parse().expect("0 or 1")),
+        _ => {
+            eprintln!("usage: stream [file DIR | cold DIR | resident DIR]");
+            std::process::exit(2);
+        }
+    }
+}

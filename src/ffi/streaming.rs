@@ -1,0 +1,363 @@
+//! Streams.
+
+use super::args::{CBool, bytes_in, drop_handle, handle, into_handle, out, path};
+use super::boundary::{boundary, infallible};
+use super::error::atlas_status;
+use super::operation::{atlas_operation, atlas_progress, with_operation};
+use super::projection::{atlas_projection, atlas_projection_options, projection_options, projection_type};
+use super::sized::{OutStruct, SizedStruct, init_struct, own_size, read_struct, sized_struct};
+use super::source::atlas_source;
+use crate::error::Result;
+use crate::operation::Operation;
+use crate::streaming::{StreamMonitor, StreamingConfig, StreamingContext, check_built_in, stream_projection};
+use std::ffi::{c_char, c_void};
+use std::sync::{Mutex, PoisonError};
+
+/// How a domain is streamed; none of it changes the result. Fill it with atlas_stream_config_init().
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct atlas_stream_config {
+    /// sizeof(atlas_stream_config).
+    pub struct_size: u32,
+    /// Bytes of a chunk, 64 KiB to 256 MiB; default 16 MiB. The unit of progress, of read-ahead and of
+    /// atlas_stream_next().
+    pub chunk_size: u64,
+    /// Chunks that may be at work, > 0; default 4.
+    pub parallel_chunks: u32,
+    /// Chunks that the system is asked to read ahead of the one in work; default 2.
+    pub prefetch_chunks: u32,
+    /// Bytes of the next chunk shown with each, at most chunk_size; default 4,096.
+    pub chunk_overlap: u64,
+    /// Bytes of the largest positioned read, 4 KiB to 16 MiB; default 1 MiB. Above 1 MiB it is rounded
+    /// down to whole MiB, and each worker has a buffer of that size.
+    pub io_buffer_size: u64,
+}
+
+sized_struct!(
+    atlas_stream_config,
+    atlas_stream_config {
+        struct_size: own_size::<atlas_stream_config>(),
+        chunk_size: 16 * 1024 * 1024,
+        parallel_chunks: 4,
+        prefetch_chunks: 2,
+        chunk_overlap: 4_096,
+        io_buffer_size: 1024 * 1024,
+    },
+    [struct_size, chunk_size, parallel_chunks, prefetch_chunks, chunk_overlap, io_buffer_size]
+);
+
+/// Fills `config` with the defaults: chunks of 16 MiB, 4 in flight, 2 read ahead, an overlap of 4,096
+/// bytes, reads of 1 MiB.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn atlas_stream_config_init(config: *mut atlas_stream_config) {
+    // SAFETY: as the header asks: NULL or a whole struct.
+    unsafe { init_struct(config) };
+}
+
+/// # Safety
+/// `config` is NULL or a struct as the header asks.
+unsafe fn stream_config(config: *const atlas_stream_config) -> Result<StreamingConfig> {
+    // SAFETY: as the caller promises.
+    let config = unsafe { read_struct(config) }?;
+    StreamingConfig::new(config.chunk_size, config.parallel_chunks)?
+        .with_prefetch_chunks(config.prefetch_chunks)
+        .with_chunk_overlap(config.chunk_overlap)?
+        .with_io_buffer_size(config.io_buffer_size)
+}
+
+/// A stream: chunks that are pulled from a source, or bytes that are pushed.
+pub struct atlas_stream {
+    context: Mutex<StreamingContext>,
+    /// Beside the lock, so that getters never wait for a long call.
+    monitor: StreamMonitor,
+    operation: atlas_operation,
+}
+
+impl atlas_stream {
+    /// A stream that runs as `operation` says, which is copied.
+    ///
+    /// # Safety
+    /// `operation` is NULL or a struct as the header asks.
+    unsafe fn new(
+        operation: *const atlas_operation,
+        open: impl FnOnce(&mut Operation<'_>) -> Result<StreamingContext>,
+    ) -> Result<atlas_stream> {
+        // SAFETY: as the caller promises.
+        let operation = unsafe { read_struct(operation) }?;
+        // SAFETY: our own copy, its pool live as the header asks.
+        let context = unsafe { with_operation(&raw const operation, open) }?;
+        Ok(atlas_stream { monitor: context.monitor(), context: Mutex::new(context), operation })
+    }
+
+    /// One changing call at a time.
+    fn run<R>(&self, call: impl FnOnce(&mut StreamingContext, &mut Operation<'_>) -> Result<R>) -> Result<R> {
+        // A call that panicked leaves a stream that failed.
+        let mut context = self.context.lock().unwrap_or_else(PoisonError::into_inner);
+        // SAFETY: our own copy; the header asks that pool and user_data outlive the stream.
+        unsafe { with_operation(&raw const self.operation, |operation| call(&mut context, operation)) }
+    }
+}
+
+/// Projects a source in one call, with memory bounded by the configuration.
+///
+/// The result equals that of atlas_projection_create() on the same bytes, root and all. Each worker
+/// reads into one buffer of its own; what is mapped is given back behind it. `type` is an
+/// atlas_projection_type; `options`, `config` and `operation` may be NULL. The projection holds on to
+/// the source, which may be destroyed at once. `*out` is owned by the caller:
+/// atlas_projection_destroy(). Progress once a chunk, in order; false cancels after at most one tile a
+/// worker. Fails with INVALID_ARGUMENT, IO, CONSERVATION (STRICT), UNSUPPORTED, LIMIT, STATE (pool from
+/// before a fork), OUT_OF_MEMORY or CANCELLED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn atlas_stream_project(
+    r#type: u32,
+    source: *const atlas_source,
+    options: *const atlas_projection_options,
+    config: *const atlas_stream_config,
+    operation: *const atlas_operation,
+    out: *mut *mut atlas_projection,
+) -> atlas_status {
+    boundary(|| {
+        // SAFETY: as the header asks: NULL or a place for a pointer.
+        let out = unsafe { self::out(out, std::ptr::null_mut(), "out") }?;
+        check_built_in()?;
+        // SAFETY: as the header asks: a live source, and structs of their struct_size.
+        let (source, options, config) =
+            unsafe { (handle(source, "source")?, projection_options(options)?, stream_config(config)?) };
+        let kind = projection_type(r#type)?;
+        // SAFETY: as above.
+        let made = unsafe {
+            with_operation(operation, |run| stream_projection(&source.0, kind, &options, config, run))
+        }?;
+        *out = into_handle(atlas_projection(made));
+        Ok(())
+    })
+}
+
+/// Begins to stream a source, chunk by chunk; reads nothing yet.
+///
+/// The stream holds on to the source. `options`, `config` and `operation` may be NULL and are copied;
+/// the operation's pool and user_data must outlive the stream. `*out` is owned by the caller:
+/// atlas_stream_destroy(). After a failure or a cancellation only getters and destroy work, the rest is
+/// STATE, and nothing is held any more. Fails with INVALID_ARGUMENT, UNSUPPORTED or LIMIT (the
+/// memory limit is too small for one worker and the result).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn atlas_stream_open(
+    r#type: u32,
+    source: *const atlas_source,
+    options: *const atlas_projection_options,
+    config: *const atlas_stream_config,
+    operation: *const atlas_operation,
+    out: *mut *mut atlas_stream,
+) -> atlas_status {
+    boundary(|| {
+        // SAFETY: as the header asks: NULL or a place for a pointer.
+        let out = unsafe { self::out(out, std::ptr::null_mut(), "out") }?;
+        check_built_in()?;
+        // SAFETY: as the header asks: a live source, and structs of their struct_size.
+        let (source, options, config) =
+            unsafe { (handle(source, "source")?, projection_options(options)?, stream_config(config)?) };
+        let kind = projection_type(r#type)?;
+        // SAFETY: as above.
+        let stream = unsafe {
+            atlas_stream::new(operation, |run| StreamingContext::open(&source.0, kind, &options, config, run))
+        }?;
+        *out = into_handle(stream);
+        Ok(())
+    })
+}
+
+/// Begins a stream of bytes that the caller pushes as they come.
+///
+/// They go to a temporary file beside `spool_path` (copied), which atlas_stream_finish() flushes to the
+/// disk and renames to it, or, where it is NULL, to memory, which counts for the operation's memory
+/// limit. For the rest as atlas_stream_open(); the operation's progress has totals of 0 until the end.
+/// Fails with INVALID_ARGUMENT, UNSUPPORTED, LIMIT or IO (the temporary file could not be made).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn atlas_stream_open_push(
+    r#type: u32,
+    spool_path: *const c_char,
+    options: *const atlas_projection_options,
+    config: *const atlas_stream_config,
+    operation: *const atlas_operation,
+    out: *mut *mut atlas_stream,
+) -> atlas_status {
+    boundary(|| {
+        // SAFETY: as the header asks: NULL or a place for a pointer.
+        let out = unsafe { self::out(out, std::ptr::null_mut(), "out") }?;
+        check_built_in()?;
+        // SAFETY: as the header asks: structs of their struct_size.
+        let (options, config) = unsafe { (projection_options(options)?, stream_config(config)?) };
+        let kind = projection_type(r#type)?;
+        let spool = match spool_path.is_null() {
+            true => None,
+            // SAFETY: as the header asks: a C string.
+            false => Some(unsafe { path(spool_path, "spool_path") }?),
+        };
+        // SAFETY: as the header asks.
+        let stream = unsafe {
+            atlas_stream::new(operation, |run| {
+                StreamingContext::open_push(spool.as_deref(), kind, &options, config, run)
+            })
+        }?;
+        *out = into_handle(stream);
+        Ok(())
+    })
+}
+
+/// Takes `size` bytes at `data`, which are borrowed for the call; (NULL, 0) is no bytes.
+///
+/// Pieces may have any size. Changing calls on a stream are serialised. Progress at each chunk's end.
+/// Fails with INVALID_ARGUMENT, UNSUPPORTED, STATE (finished, failed before, or a stream of a source),
+/// LIMIT, IO, OUT_OF_MEMORY or CANCELLED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn atlas_stream_push(
+    stream: *mut atlas_stream,
+    data: *const c_void,
+    size: usize,
+) -> atlas_status {
+    boundary(|| {
+        check_built_in()?;
+        // SAFETY: as the header asks: a live stream, `size` readable bytes.
+        let (stream, data) = unsafe { (handle(stream, "stream")?, bytes_in(data, size, "data")?) };
+        stream.run(|context, operation| context.push(data, operation))
+    })
+}
+
+/// A chunk, and the beginning of the next one. Filled by atlas_stream_next().
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct atlas_chunk {
+    /// sizeof(atlas_chunk), set by the caller.
+    pub struct_size: u32,
+    /// The sum of the bytes at data mod 96.
+    pub residue: u32,
+    /// Its number, from 0.
+    pub id: u64,
+    /// Of data, in the domain.
+    pub offset: u64,
+    /// Borrowed until the next changing call on the stream.
+    pub data: *const u8,
+    /// Bytes at data.
+    pub size: usize,
+    /// The next chunk's first bytes; borrowed as data. They are read once.
+    pub overlap: *const u8,
+    /// Bytes at overlap: min(chunk_overlap, what is left).
+    pub overlap_size: usize,
+}
+
+sized_struct!(
+    atlas_chunk,
+    atlas_chunk {
+        struct_size: own_size::<atlas_chunk>(),
+        residue: 0,
+        id: 0,
+        offset: 0,
+        data: std::ptr::null(),
+        size: 0,
+        overlap: std::ptr::null(),
+        overlap_size: 0,
+    },
+    [struct_size, residue, id, offset, data, size, overlap, overlap_size]
+);
+
+/// Reads and hashes the next chunk, and shows it. `*has_chunk` is false at the end; an empty domain has
+/// no chunk.
+///
+/// The caller sets chunk->struct_size. What was shown before is not valid any more. Progress once,
+/// before the chunk is shown. Fails with INVALID_ARGUMENT, UNSUPPORTED, STATE (a push stream, finished,
+/// or failed before), IO, LIMIT, OUT_OF_MEMORY or CANCELLED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn atlas_stream_next(
+    stream: *mut atlas_stream,
+    chunk: *mut atlas_chunk,
+    has_chunk: *mut CBool,
+) -> atlas_status {
+    boundary(|| {
+        // SAFETY: as the header asks: NULL or a place for a bool.
+        let has_chunk = unsafe { self::out(has_chunk, 0, "has_chunk") }?;
+        check_built_in()?;
+        // SAFETY: as the header asks: a struct of its struct_size, a live stream.
+        let (out, stream) = unsafe { (OutStruct::new(chunk, "chunk")?, handle(stream, "stream")?) };
+        stream.run(|context, operation| {
+            let Some(chunk) = context.next(operation)? else { return Ok(()) };
+            out.fill(&atlas_chunk {
+                residue: u32::from(chunk.residue.value()),
+                id: chunk.id,
+                offset: chunk.offset,
+                data: chunk.data.as_ptr(),
+                size: chunk.data.len(),
+                overlap: chunk.overlap.as_ptr(),
+                overlap_size: chunk.overlap.len(),
+                ..atlas_chunk::DEFAULT
+            });
+            *has_chunk = 1;
+            Ok(())
+        })
+    })
+}
+
+/// How far a stream is: at once, from any thread, also while another call on it is at work.
+///
+/// The totals of a push stream are 0 until it is finished. The caller sets progress->struct_size. Fails
+/// with INVALID_ARGUMENT or UNSUPPORTED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn atlas_stream_get_progress(
+    stream: *const atlas_stream,
+    progress: *mut atlas_progress,
+) -> atlas_status {
+    boundary(|| {
+        check_built_in()?;
+        // SAFETY: as the header asks: a struct of its struct_size, a live stream.
+        let (out, stream) = unsafe { (OutStruct::new(progress, "progress")?, handle(stream, "stream")?) };
+        let now = stream.monitor.progress();
+        out.fill(&atlas_progress {
+            bytes_done: now.bytes_done,
+            bytes_total: now.bytes_total,
+            chunks_done: now.chunks_done,
+            chunks_total: now.chunks_total,
+            ..atlas_progress::DEFAULT
+        });
+        Ok(())
+    })
+}
+
+/// Whether every byte was processed: after the last chunk was shown, and after finish; false for NULL.
+/// Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn atlas_stream_is_complete(stream: *const atlas_stream) -> CBool {
+    infallible(0, || {
+        // SAFETY: as the header asks: NULL or a live stream.
+        CBool::from(unsafe { stream.as_ref() }.is_some_and(|stream| stream.monitor.is_complete()))
+    })
+}
+
+/// Processes what is left and gives the projection of the whole domain; once.
+///
+/// A spool file is complete under its name now. `*out` is owned by the caller:
+/// atlas_projection_destroy(); it outlives the stream. Progress once a chunk, and at the end with the
+/// totals. Fails with INVALID_ARGUMENT, UNSUPPORTED, STATE (finished or failed before), IO, CONSERVATION
+/// (STRICT), LIMIT, OUT_OF_MEMORY or CANCELLED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn atlas_stream_finish(
+    stream: *mut atlas_stream,
+    out: *mut *mut atlas_projection,
+) -> atlas_status {
+    boundary(|| {
+        // SAFETY: as the header asks: NULL or a place for a pointer.
+        let out = unsafe { self::out(out, std::ptr::null_mut(), "out") }?;
+        check_built_in()?;
+        // SAFETY: as the header asks: a live stream.
+        let stream = unsafe { handle(stream, "stream") }?;
+        let projection = stream.run(|context, operation| context.finish(operation))?;
+        *out = into_handle(atlas_projection(projection));
+        Ok(())
+    })
+}
+
+/// Frees a stream, and removes the temporary file of one that is not finished. NULL does nothing. No
+/// call may be using it; the projection that finish gave stays valid.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn atlas_stream_destroy(stream: *mut atlas_stream) {
+    // SAFETY: as the header asks: NULL or a stream that is not used again.
+    unsafe { drop_handle(stream) };
+}

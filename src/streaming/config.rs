@@ -1,0 +1,144 @@
+//! The configuration of a stream.
+
+use crate::error::{AtlasError, Result};
+use crate::geometry::{PAGE_BYTES, TILE_BYTES, to_usize};
+use crate::hashing::Pace;
+use std::ops::RangeInclusive;
+
+const CHUNK_SIZE: RangeInclusive<u64> = 64 * 1024..=256 * 1024 * 1024;
+const IO_BUFFER_SIZE: RangeInclusive<u64> = 4 * 1024..=16 * 1024 * 1024;
+
+/// How a domain is streamed. None of it changes the result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamingConfig {
+    chunk_size: u64,
+    parallel_chunks: u32,
+    prefetch_chunks: u32,
+    chunk_overlap: u64,
+    io_buffer_size: u64,
+}
+
+impl Default for StreamingConfig {
+    /// Chunks of 16 MiB, 4 in flight, 2 read ahead, an overlap of 4,096 bytes, reads of 1 MiB.
+    fn default() -> Self {
+        StreamingConfig {
+            chunk_size: 16 * 1024 * 1024,
+            parallel_chunks: 4,
+            prefetch_chunks: 2,
+            chunk_overlap: PAGE_BYTES,
+            io_buffer_size: TILE_BYTES,
+        }
+    }
+}
+
+impl StreamingConfig {
+    /// Chunks of `chunk_size` bytes (64 KiB to 256 MiB), of which `parallel_chunks` (at least 1) may
+    /// be at work; the rest as in the default.
+    pub fn new(chunk_size: u64, parallel_chunks: u32) -> Result<Self> {
+        check("chunk_size", chunk_size, &CHUNK_SIZE)?;
+        check("parallel_chunks", u64::from(parallel_chunks), &(1..=u64::from(u32::MAX)))?;
+        Ok(StreamingConfig { chunk_size, parallel_chunks, ..Self::default() })
+    }
+
+    /// How many chunks the system is asked to read ahead of the one in work.
+    #[must_use]
+    pub fn with_prefetch_chunks(mut self, chunks: u32) -> Self {
+        self.prefetch_chunks = chunks;
+        self
+    }
+
+    /// How many bytes of the next chunk are shown with each, at most a chunk.
+    pub fn with_chunk_overlap(mut self, bytes: u64) -> Result<Self> {
+        check("chunk_overlap", bytes, &(0..=self.chunk_size))?;
+        self.chunk_overlap = bytes;
+        Ok(self)
+    }
+
+    /// The largest positioned read, 4 KiB to 16 MiB. Above a tile it is rounded down to whole tiles,
+    /// and a worker has a buffer of that size.
+    pub fn with_io_buffer_size(mut self, bytes: u64) -> Result<Self> {
+        check("io_buffer_size", bytes, &IO_BUFFER_SIZE)?;
+        self.io_buffer_size = bytes;
+        Ok(self)
+    }
+
+    /// Bytes of a chunk.
+    pub fn chunk_size(&self) -> u64 {
+        self.chunk_size
+    }
+
+    /// Chunks that may be at work.
+    pub fn parallel_chunks(&self) -> u32 {
+        self.parallel_chunks
+    }
+
+    /// Chunks that the system is asked to read ahead.
+    pub fn prefetch_chunks(&self) -> u32 {
+        self.prefetch_chunks
+    }
+
+    /// Bytes of the next chunk that are shown with each.
+    pub fn chunk_overlap(&self) -> u64 {
+        self.chunk_overlap
+    }
+
+    /// Bytes of the largest positioned read.
+    pub fn io_buffer_size(&self) -> u64 {
+        self.io_buffer_size
+    }
+
+    /// How the workers proceed when nobody looks at the chunks.
+    pub(super) fn pace(&self) -> Pace {
+        Pace {
+            window: self.chunk_size.saturating_mul(u64::from(self.parallel_chunks)),
+            ahead: self.ahead(),
+            read: self.read_size(),
+            release: true,
+        }
+    }
+
+    /// Bytes to announce ahead.
+    pub(super) fn ahead(&self) -> u64 {
+        self.chunk_size.saturating_mul(u64::from(self.prefetch_chunks))
+    }
+
+    /// Bytes of the largest read.
+    pub(super) fn read_size(&self) -> usize {
+        to_usize(self.io_buffer_size)
+    }
+}
+
+fn check(name: &str, value: u64, range: &RangeInclusive<u64>) -> Result<()> {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    Err(AtlasError::invalid_argument(format!("{name} {value} is outside {range:?}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_outside_their_limits_are_named_with_them() {
+        let message = |result: Result<StreamingConfig>| result.unwrap_err().message().to_owned();
+        assert_eq!(message(StreamingConfig::new(0, 1)), "chunk_size 0 is outside 65536..=268435456");
+        assert_eq!(
+            message(StreamingConfig::new((256 << 20) + 1, 1)),
+            "chunk_size 268435457 is outside 65536..=268435456"
+        );
+        assert_eq!(message(StreamingConfig::new(65_536, 0)), "parallel_chunks 0 is outside 1..=4294967295");
+        let config = StreamingConfig::new(65_536, 1).unwrap();
+        assert_eq!(
+            message(config.clone().with_chunk_overlap(65_537)),
+            "chunk_overlap 65537 is outside 0..=65536"
+        );
+        assert_eq!(
+            message(config.clone().with_io_buffer_size(4_095)),
+            "io_buffer_size 4095 is outside 4096..=16777216"
+        );
+        assert!(config.clone().with_chunk_overlap(65_536).is_ok());
+        assert!(config.with_io_buffer_size(16 << 20).is_ok());
+        assert!(StreamingConfig::new(256 << 20, u32::MAX).is_ok());
+    }
+}

@@ -1,0 +1,277 @@
+//! Domains bigger than memory, chunk by chunk.
+//!
+//! ```text
+//! source ── read ahead ── workers: read a tile, sum it, hash it ── in order ── tiles, progress
+//! push   ── gather tiles ── workers: sum, hash, write or keep    ── in order ── tiles, progress
+//! ```
+//!
+//! Chunks and tiles are cut independently of each other: tiles make the root, chunks are the window of
+//! what may be at work, the unit of progress and of read-ahead, and what [`StreamingContext::next`]
+//! shows. So the result is that of projecting in memory, whatever the configuration. When nobody
+//! asks to see the chunks none is ever held.
+
+#![forbid(unsafe_code)]
+
+mod config;
+mod pipeline;
+mod pull;
+mod push;
+
+pub use config::StreamingConfig;
+pub use pull::StreamingChunk;
+
+use crate::error::{AtlasError, Result};
+use crate::operation::{Operation, Progress};
+use crate::projection::{AtlasProjection, ProjectionOptions, ProjectionType};
+use crate::source::Source;
+use pipeline::{Setup, Status};
+use pull::Pull;
+use push::Push;
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// UNSUPPORTED where the feature is not built in.
+pub(crate) fn check_built_in() -> Result<()> {
+    if cfg!(feature = "streaming") {
+        return Ok(());
+    }
+    Err(AtlasError::unsupported("streaming needs the feature `streaming`, which is not built in"))
+}
+
+/// Projects a copy of `data`. For what should not be copied there is [`stream_projection`].
+///
+/// ```
+/// use atlas_manifold::{ProjectionType, StreamingConfig, stream_large_domain_projection};
+/// # fn main() -> atlas_manifold::Result<()> {
+/// let data = vec![7; 3_000_000];
+/// let config = StreamingConfig::new(8 * 1024 * 1024, 4)?; // 8 MiB chunks, 4 in flight
+/// let handle = stream_large_domain_projection(&data, ProjectionType::Linear, config)?;
+/// assert_eq!(handle.info().domain_size, 3_000_000);
+/// # Ok(())
+/// # }
+/// ```
+pub fn stream_large_domain_projection(
+    data: &[u8],
+    projection_type: ProjectionType,
+    config: StreamingConfig,
+) -> Result<AtlasProjection> {
+    check_built_in()?;
+    project_default(&Source::copy(data)?, projection_type, config)
+}
+
+/// Projects a file by positioned reads.
+pub fn stream_file_projection(
+    path: impl AsRef<Path>,
+    projection_type: ProjectionType,
+    config: StreamingConfig,
+) -> Result<AtlasProjection> {
+    check_built_in()?;
+    project_default(&Source::open_file(path)?, projection_type, config)
+}
+
+fn project_default(
+    source: &Source,
+    projection_type: ProjectionType,
+    config: StreamingConfig,
+) -> Result<AtlasProjection> {
+    stream_projection(source, projection_type, &ProjectionOptions::new(), config, &mut Operation::new())
+}
+
+/// Projects any source: the result equals [`AtlasProjection::create`] on the same bytes.
+///
+/// Each worker reads into one buffer of its own; what is mapped is given back behind each tile.
+/// Progress once a chunk.
+pub fn stream_projection(
+    source: &Source,
+    projection_type: ProjectionType,
+    options: &ProjectionOptions,
+    config: StreamingConfig,
+    operation: &mut Operation<'_>,
+) -> Result<AtlasProjection> {
+    StreamingContext::open(source, projection_type, options, config, operation)?.finish(operation)
+}
+
+/// Projects all that `reader` gives. It goes to the file `spool`, or, where that is None, to memory.
+pub fn stream_reader_projection(
+    mut reader: impl Read,
+    spool: Option<&Path>,
+    projection_type: ProjectionType,
+    config: StreamingConfig,
+) -> Result<AtlasProjection> {
+    let operation = &mut Operation::new();
+    let mut stream =
+        StreamingContext::open_push(spool, projection_type, &ProjectionOptions::new(), config, operation)?;
+    let mut buffer = crate::buffer::Buffer::new(crate::geometry::TILE_SIZE)?;
+    loop {
+        match reader.read(&mut buffer) {
+            Ok(0) => return stream.finish(operation),
+            Ok(len) => stream.push(&buffer[..len], operation)?,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(AtlasError::io("reading the stream", error)),
+        }
+    }
+}
+
+enum Stage {
+    Pull(Box<Pull>),
+    Push(Box<Push>),
+    Finished,
+    /// By an error, a cancellation or a panic: what there was is gone.
+    Failed,
+}
+
+/// A stream, step by step: chunks that are pulled from a source, or bytes that are pushed.
+///
+/// After a failure or a cancellation only the getters work, and nothing is left: no file, no buffer,
+/// no hold on the source. A call that is not valid at the time is STATE and changes nothing.
+pub struct StreamingContext {
+    setup: Setup,
+    monitor: StreamMonitor,
+    stage: Stage,
+}
+
+/// A view of how far a stream is, for any thread, also while the stream works.
+#[derive(Clone)]
+pub(crate) struct StreamMonitor {
+    status: Arc<Status>,
+    complete: Arc<AtomicBool>,
+}
+
+impl StreamMonitor {
+    fn new() -> Self {
+        StreamMonitor { status: Arc::default(), complete: Arc::default() }
+    }
+
+    pub(crate) fn progress(&self) -> Progress {
+        self.status.progress()
+    }
+
+    pub(crate) fn is_complete(&self) -> bool {
+        self.complete.load(Ordering::Acquire)
+    }
+
+    fn set_complete(&self) {
+        self.complete.store(true, Ordering::Release);
+    }
+}
+
+impl StreamingContext {
+    /// Begins to stream `source`. Reads nothing yet. LIMIT where the memory limit is too small for one
+    /// worker and the result.
+    pub fn open(
+        source: &Source,
+        projection_type: ProjectionType,
+        options: &ProjectionOptions,
+        config: StreamingConfig,
+        operation: &mut Operation<'_>,
+    ) -> Result<StreamingContext> {
+        check_built_in()?;
+        let (setup, monitor) = (Setup::new(projection_type, options, config), StreamMonitor::new());
+        let pull = Pull::open(&setup, source, &monitor.status, operation)?;
+        Ok(StreamingContext { setup, monitor, stage: Stage::Pull(Box::new(pull)) })
+    }
+
+    /// Begins a stream of bytes that are pushed. They go to a temporary file beside `spool`, which
+    /// `finish` renames to it, or, where that is None, to memory.
+    pub fn open_push(
+        spool: Option<&Path>,
+        projection_type: ProjectionType,
+        options: &ProjectionOptions,
+        config: StreamingConfig,
+        operation: &mut Operation<'_>,
+    ) -> Result<StreamingContext> {
+        check_built_in()?;
+        let (setup, monitor) = (Setup::new(projection_type, options, config), StreamMonitor::new());
+        let push = Push::open(spool, operation)?;
+        Ok(StreamingContext { setup, monitor, stage: Stage::Push(Box::new(push)) })
+    }
+
+    pub(crate) fn monitor(&self) -> StreamMonitor {
+        self.monitor.clone()
+    }
+
+    /// Takes bytes, in pieces of any size. STATE on a stream of a source.
+    pub fn push(&mut self, data: &[u8], operation: &mut Operation<'_>) -> Result<()> {
+        match std::mem::replace(&mut self.stage, Stage::Failed) {
+            Stage::Push(mut push) => {
+                push.push(data, &self.setup, &self.monitor.status, operation)?;
+                self.stage = Stage::Push(push);
+                Ok(())
+            }
+            other => Err(self.refuse(other, "the stream reads a source: nothing can be pushed")),
+        }
+    }
+
+    /// The next chunk, which is valid until the next call; None at the end. STATE on a push stream.
+    ///
+    /// Progress once, after the chunk was hashed and before it is shown.
+    pub fn next(&mut self, operation: &mut Operation<'_>) -> Result<Option<StreamingChunk<'_>>> {
+        match std::mem::replace(&mut self.stage, Stage::Failed) {
+            Stage::Pull(mut pull) => {
+                let more = pull.advance(&self.setup, &self.monitor.status, operation)?;
+                let progress = self.monitor.progress();
+                if progress.chunks_done == progress.chunks_total {
+                    self.monitor.set_complete();
+                }
+                self.stage = Stage::Pull(pull);
+                match &self.stage {
+                    Stage::Pull(pull) if more => pull.chunk().map(Some),
+                    _ => Ok(None),
+                }
+            }
+            other => Err(self.refuse(other, "the stream is pushed: it has no chunks to show")),
+        }
+    }
+
+    /// Reads and hashes what is left, and gives the projection; once.
+    ///
+    /// A spool file gets its name now.
+    pub fn finish(&mut self, operation: &mut Operation<'_>) -> Result<AtlasProjection> {
+        let status = &self.monitor.status;
+        let projection = match std::mem::replace(&mut self.stage, Stage::Failed) {
+            Stage::Pull(pull) => pull.finish(&self.setup, status, operation)?,
+            Stage::Push(push) => push.finish(&self.setup, status, operation)?,
+            other => return Err(self.refuse(other, "")),
+        };
+        self.stage = Stage::Finished;
+        self.monitor.set_complete();
+        Ok(projection)
+    }
+
+    /// A STATE error; the stage stays.
+    fn refuse(&mut self, stage: Stage, otherwise: &str) -> AtlasError {
+        let why = match &stage {
+            Stage::Finished => "the stream is finished",
+            Stage::Failed => "the stream failed or was cancelled before",
+            Stage::Pull(_) | Stage::Push(_) => otherwise,
+        };
+        self.stage = stage;
+        AtlasError::state(why)
+    }
+
+    /// How far the stream is. The totals of a push stream are 0 until it is finished.
+    pub fn progress(&self) -> Progress {
+        self.monitor.progress()
+    }
+
+    /// Whether every byte of the domain was processed: after the last chunk was shown, and after
+    /// `finish`.
+    pub fn is_complete(&self) -> bool {
+        self.monitor.is_complete()
+    }
+}
+
+impl std::fmt::Debug for StreamingContext {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let stage = match self.stage {
+            Stage::Pull(_) => "pull",
+            Stage::Push(_) => "push",
+            Stage::Finished => "finished",
+            Stage::Failed => "failed",
+        };
+        let progress = self.progress();
+        f.debug_struct("StreamingContext").field("stage", &stage).field("progress", &progress).finish()
+    }
+}

@@ -1,0 +1,141 @@
+//! What every way of streaming shares: the options, the progress, the tiles so far.
+
+use super::config::StreamingConfig;
+use crate::error::Result;
+use crate::geometry::{TILE_BYTES, to_u64};
+use crate::hashing::{Geometry, Job};
+use crate::operation::{Operation, Progress, Tracker};
+use crate::projection::{AtlasProjection, Config, ConservationPolicy, ProjectionOptions, ProjectionType};
+use crate::source::Source;
+use crate::tree::{Tile, Tree};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What the projection will be, and how it is made.
+pub(super) struct Setup {
+    pub(super) config: StreamingConfig,
+    pub(super) projection: Arc<Config>,
+    pub(super) policy: ConservationPolicy,
+}
+
+impl Setup {
+    pub(super) fn new(kind: ProjectionType, options: &ProjectionOptions, config: StreamingConfig) -> Setup {
+        Setup { config, projection: Config::new(kind, options), policy: options.policy }
+    }
+
+    pub(super) fn finish(&self, tiles: Vec<Arc<Tile>>) -> Result<AtlasProjection> {
+        AtlasProjection::from_fresh(Arc::clone(&self.projection), self.policy, Tree::from_tiles(tiles))
+    }
+}
+
+/// How far a stream is, for any thread to look at while it works.
+#[derive(Default)]
+pub(super) struct Status {
+    progress: Mutex<Progress>,
+}
+
+impl Status {
+    pub(super) fn progress(&self) -> Progress {
+        // Replaced whole: a panic elsewhere leaves it intact.
+        *self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set(&self, progress: Progress) {
+        *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = progress;
+    }
+}
+
+/// Reports once a chunk what is told of in any steps.
+pub(super) struct ChunkTracker<'t, 'o, 's> {
+    tracker: Tracker<'t, 'o>,
+    chunk_size: u64,
+    status: &'s Status,
+}
+
+impl<'t, 'o, 's> ChunkTracker<'t, 'o, 's> {
+    /// Goes on where the status says that the stream is.
+    pub(super) fn new(operation: &'t mut Operation<'o>, chunk_size: u64, status: &'s Status) -> Self {
+        let progress = status.progress();
+        let finished = progress.chunks_done > 0 && progress.bytes_done == progress.bytes_total;
+        ChunkTracker { tracker: operation.resume(progress, finished), chunk_size, status }
+    }
+
+    /// Says that the first `bytes` bytes of the domain are done: reports every chunk that they end.
+    pub(super) fn reach(&mut self, bytes: u64) -> Result<()> {
+        loop {
+            let now = self.tracker.progress();
+            let mut end = (now.chunks_done + 1).saturating_mul(self.chunk_size);
+            if now.bytes_total > 0 {
+                end = end.min(now.bytes_total);
+            }
+            if now.bytes_done >= end || end > bytes {
+                return Ok(());
+            }
+            let report = self.tracker.advance(end - now.bytes_done, 1);
+            self.status.set(self.tracker.progress());
+            report?;
+        }
+    }
+
+    /// The domain ends here, which was not known.
+    pub(super) fn end_at(&mut self, bytes: u64) {
+        self.tracker.set_totals(bytes, bytes.div_ceil(self.chunk_size));
+    }
+
+    /// Reports the end, unless the last report was it.
+    pub(super) fn finish(self) -> Result<()> {
+        let now = self.tracker.progress();
+        let end = Progress { bytes_done: now.bytes_total, chunks_done: now.chunks_total, ..now };
+        self.tracker.finish()?;
+        self.status.set(end);
+        Ok(())
+    }
+}
+
+/// Reads and hashes what `tiles` do not hold yet, each worker a read at a time into a buffer of its
+/// own, and makes the projection.
+///
+/// `held` are bytes that were read before, in one piece from the end of `tiles` on.
+pub(super) fn project_rest(
+    setup: &Setup,
+    source: &Source,
+    mut tiles: Vec<Arc<Tile>>,
+    held: &[(u64, &[u8])],
+    status: &Status,
+    operation: &mut Operation<'_>,
+) -> Result<AtlasProjection> {
+    let size = source.size();
+    let job = Job {
+        digests: &setup.projection.digests,
+        source,
+        geometry: Geometry::Canonical { size },
+        first: to_u64(tiles.len()),
+        held,
+        pace: &setup.config.pace(),
+    };
+    let beside = held.iter().map(|(_, bytes)| to_u64(bytes.len())).sum();
+    let plan = job.plan(operation, beside)?;
+    reserve_tiles(&mut tiles, size)?;
+    let mut tracker = ChunkTracker::new(operation, setup.config.chunk_size(), status);
+    source.advise_sequential(false);
+    let mut done = to_u64(tiles.len()) * TILE_BYTES;
+    let run = job.run(&plan, |tile| {
+        done += to_u64(tile.len());
+        tiles.push(tile);
+        tracker.reach(done)
+    });
+    source.advise_sequential(true);
+    run?;
+    tracker.finish()?;
+    setup.finish(tiles)
+}
+
+/// Room for all tiles of a domain of `size` bytes.
+pub(super) fn reserve_tiles(tiles: &mut Vec<Arc<Tile>>, size: u64) -> Result<()> {
+    let count = usize::try_from(size.div_ceil(TILE_BYTES)).unwrap_or(usize::MAX);
+    if count > tiles.capacity() {
+        let mut all = crate::buffer::try_vec(count)?;
+        all.append(tiles);
+        *tiles = all;
+    }
+    Ok(())
+}

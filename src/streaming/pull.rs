@@ -1,0 +1,354 @@
+//! A source, chunk by chunk.
+//!
+//! A chunk and its overlap lie in one buffer. The next chunk begins with that overlap, which moves to
+//! the front, so that every byte is read once. The workers take the chunk in parts, cut where tiles
+//! end: each reads its part and, where the part is a tile, hashes it while it is in the cache. The
+//! tile that a chunk begins and does not end waits in a buffer of its own. A source in memory is
+//! shown and hashed in place.
+
+use super::config::StreamingConfig;
+use super::pipeline::{ChunkTracker, Setup, Status, project_rest, reserve_tiles};
+use crate::buffer::Buffer;
+use crate::error::{AtlasError, Result};
+use crate::geometry::{TILE_BYTES, TILE_SIZE, to_u64, to_usize};
+use crate::hashing::{fresh_tile, read_in_steps, tile_footprint};
+use crate::layer2::Residue;
+use crate::operation::{Operation, Progress};
+use crate::pool;
+use crate::projection::AtlasProjection;
+use crate::source::Source;
+use crate::tree::Tile;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A chunk of a domain, and the beginning of the next one.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct StreamingChunk<'a> {
+    /// Its number, from 0.
+    pub id: u64,
+    /// Of its first byte, in the domain.
+    pub offset: u64,
+    /// Its bytes.
+    pub data: &'a [u8],
+    /// The bytes that follow: min(chunk_overlap, what is left).
+    pub overlap: &'a [u8],
+    /// The sum of `data` mod 96.
+    pub residue: Residue,
+}
+
+/// Where a chunk and its overlap are.
+#[derive(Clone, Copy, Default)]
+struct Place {
+    id: u64,
+    start: u64,
+    /// Of the chunk, and the start of its overlap.
+    end: u64,
+    /// Of its overlap.
+    overlap_end: u64,
+    residue: Residue,
+}
+
+pub(super) struct Pull {
+    source: Source,
+    /// Those that end with the chunk that was shown last, or before.
+    tiles: Vec<Arc<Tile>>,
+    /// What was shown last; at first nothing, at 0.
+    place: Place,
+    /// The chunk and its overlap, for a source that is not in memory.
+    buffer: Option<Buffer>,
+    /// The bytes of the chunks so far that are in no tile yet.
+    begun: Option<Buffer>,
+    /// How far the system was asked to read.
+    announced: u64,
+}
+
+/// A part of a chunk or its overlap: its place, its bytes, and how many of them are there.
+struct Part<'b> {
+    range: Range<u64>,
+    bytes: &'b mut [u8],
+    known: usize,
+}
+
+impl Pull {
+    pub(super) fn open(
+        setup: &Setup,
+        source: &Source,
+        status: &Status,
+        operation: &Operation<'_>,
+    ) -> Result<Pull> {
+        let size = source.size();
+        let per_worker = if source.in_memory() { 0 } else { TILE_BYTES };
+        operation.workers(1, per_worker, size.div_ceil(TILE_BYTES).saturating_mul(tile_footprint()))?;
+        let chunks_total = size.div_ceil(setup.config.chunk_size());
+        status.set(Progress { bytes_total: size, chunks_total, ..Progress::default() });
+        Ok(Pull {
+            source: source.clone(),
+            tiles: Vec::new(),
+            place: Place::default(),
+            buffer: None,
+            begun: None,
+            announced: 0,
+        })
+    }
+
+    /// Reads and hashes the next chunk. False at the end.
+    pub(super) fn advance(
+        &mut self,
+        setup: &Setup,
+        status: &Status,
+        operation: &mut Operation<'_>,
+    ) -> Result<bool> {
+        let (before, size) = (self.place, self.source.size());
+        if before.end == size {
+            self.buffer = None;
+            return Ok(false);
+        }
+        let end = before.end.saturating_add(setup.config.chunk_size()).min(size);
+        let place = Place {
+            id: status.progress().chunks_done,
+            start: before.end,
+            end,
+            overlap_end: end.saturating_add(setup.config.chunk_overlap()).min(size),
+            residue: Residue::ZERO,
+        };
+        reserve_tiles(&mut self.tiles, size)?;
+        let residue = if self.source.slice(0, to_usize_or_max(size)).is_some() {
+            self.hash_in_place(setup, place, operation)?
+        } else {
+            self.read_and_hash(setup, before, place, operation)?
+        };
+        self.place = Place { residue, ..place };
+        self.read_ahead(&setup.config);
+        ChunkTracker::new(operation, setup.config.chunk_size(), status).reach(end)?;
+        Ok(true)
+    }
+
+    /// What was shown last.
+    pub(super) fn chunk(&self) -> Result<StreamingChunk<'_>> {
+        let Place { id, start, end, overlap_end, residue } = self.place;
+        let len = to_usize(end - start);
+        let both = match &self.buffer {
+            Some(buffer) => Some(&buffer[..to_usize(overlap_end - start)]),
+            None => self.source.slice(start, to_usize(overlap_end - start)),
+        };
+        let both = both.ok_or_else(|| AtlasError::internal("a chunk is not in memory"))?;
+        let (data, overlap) = both.split_at(len);
+        Ok(StreamingChunk { id, offset: start, data, overlap, residue })
+    }
+
+    /// Reads and hashes the rest without showing it.
+    pub(super) fn finish(
+        mut self,
+        setup: &Setup,
+        status: &Status,
+        operation: &mut Operation<'_>,
+    ) -> Result<AtlasProjection> {
+        let (hashed, Place { start, end, overlap_end, .. }) = (self.hashed(), self.place);
+        // Of the chunk only the overlap is still of use.
+        let overlap = match self.buffer.take() {
+            Some(buffer) => Buffer::copy_of(&buffer[to_usize(end - start)..to_usize(overlap_end - start)])?,
+            None => Buffer::new(0)?,
+        };
+        let begun = match &self.begun {
+            Some(begun) => &begun[..to_usize(end - hashed)],
+            None => &[],
+        };
+        let held = [(hashed, begun), (end, &*overlap)];
+        project_rest(setup, &self.source, self.tiles, &held, status, operation)
+    }
+
+    /// Where the first tile begins that is not hashed.
+    fn hashed(&self) -> u64 {
+        (to_u64(self.tiles.len()) * TILE_BYTES).min(self.source.size())
+    }
+
+    /// Asks the system for the chunks behind the one at hand, and gives back those before it.
+    fn read_ahead(&mut self, config: &StreamingConfig) {
+        let wanted = self.place.end.saturating_add(config.ahead()).min(self.source.size());
+        let from = self.announced.max(self.place.overlap_end);
+        if wanted > from {
+            self.source.will_need(from, wanted - from);
+            self.announced = wanted;
+        }
+        // Whole tiles, so that no page is given back that the chunk shows.
+        let tile = self.place.start / TILE_BYTES * TILE_BYTES;
+        let len = config.chunk_size().next_multiple_of(TILE_BYTES) + TILE_BYTES;
+        self.source.release(tile.saturating_sub(len), len.min(tile));
+    }
+
+    /// The tiles that end in the chunk, and the residue of the chunk, for a source in memory.
+    fn hash_in_place(&mut self, setup: &Setup, place: Place, operation: &Operation<'_>) -> Result<Residue> {
+        let (source, digests) = (&self.source, &setup.projection.digests);
+        let parts = cuts(place.start..place.end);
+        let count = to_u64(parts.len());
+        let workers = operation.workers(count, 0, self.result())?;
+        let slice = |range: &Range<u64>| {
+            source
+                .slice(range.start, to_usize(range.end - range.start))
+                .ok_or_else(|| AtlasError::internal("a chunk is not in memory"))
+        };
+        let (mut residue, tiles) = (Residue::ZERO, &mut self.tiles);
+        pool::run(
+            operation.executor,
+            workers,
+            count,
+            || Ok(()),
+            |(), index| {
+                let part = &parts[to_usize(index)];
+                let start = part.start / TILE_BYTES * TILE_BYTES;
+                let whole = part.end.is_multiple_of(TILE_BYTES) || part.end == source.size();
+                let tile = match whole {
+                    true => Some(fresh_tile(digests, source, start, slice(&(start..part.end))?)?),
+                    false => None,
+                };
+                match &tile {
+                    Some(tile) if part.start == start => Ok((tile.residue(), Some(Arc::clone(tile)))),
+                    _ => Ok((Residue::of(slice(part)?), tile)),
+                }
+            },
+            |_, (part, tile)| {
+                residue = residue + part;
+                tiles.extend(tile);
+                Ok(())
+            },
+        )?;
+        Ok(residue)
+    }
+
+    /// As above, for a source that is read: into the buffer, from where the last overlap ends.
+    fn read_and_hash(
+        &mut self,
+        setup: &Setup,
+        before: Place,
+        place: Place,
+        operation: &Operation<'_>,
+    ) -> Result<Residue> {
+        let size = self.source.size();
+        let (start, known) = (place.start, before.overlap_end);
+        let whole = setup.config.chunk_size().saturating_add(setup.config.chunk_overlap()).min(size);
+        let parts = cuts(place.start..place.end).into_iter().chain(cuts(place.end..place.overlap_end));
+        let parts: Vec<Range<u64>> = parts.collect();
+        let count = to_u64(parts.len());
+        let workers = operation.workers(count, 0, self.result().saturating_add(whole + TILE_BYTES))?;
+
+        let mut buffer = match self.buffer.take() {
+            Some(buffer) => buffer,
+            None => Buffer::new(usize::try_from(whole).map_err(|_| too_large(whole))?)?,
+        };
+        // The overlap that was shown is where this chunk begins.
+        buffer.copy_within(to_usize(before.end - before.start)..to_usize(known - before.start), 0);
+        let buffer = self.buffer.insert(buffer);
+        let places = split(buffer, parts, start, known);
+
+        let (source, digests) = (&self.source, &setup.projection.digests);
+        let step = setup.config.read_size();
+        let (mut residue, mut tiles) = (Residue::ZERO, Vec::new());
+        pool::run(
+            operation.executor,
+            workers,
+            count,
+            || Ok(()),
+            |(), index| {
+                let part = places[to_usize(index)].lock().unwrap_or_else(PoisonError::into_inner).take();
+                let part = part.ok_or_else(|| AtlasError::internal("a part is taken twice"))?;
+                let (offset, end) = (part.range.start, part.range.end);
+                let rest = &mut part.bytes[part.known..];
+                read_in_steps(source, offset + to_u64(part.known), rest, step)
+                    .map_err(|error| error.at_index(place.id))?;
+                if end > place.end {
+                    return Ok((Residue::ZERO, None));
+                }
+                let whole =
+                    offset.is_multiple_of(TILE_BYTES) && (end.is_multiple_of(TILE_BYTES) || end == size);
+                if whole {
+                    let tile = fresh_tile(digests, source, offset, part.bytes)?;
+                    return Ok((tile.residue(), Some(tile)));
+                }
+                Ok((Residue::of(part.bytes), None))
+            },
+            |_, (part, tile)| {
+                residue = residue + part;
+                tiles.extend(tile);
+                Ok(())
+            },
+        )?;
+        drop(places);
+        self.join_tiles(setup, place, tiles)?;
+        Ok(residue)
+    }
+
+    /// Adds a chunk's tiles: the one that earlier chunks began, those that were hashed, and puts aside
+    /// what it begins.
+    fn join_tiles(&mut self, setup: &Setup, place: Place, tiles: Vec<Arc<Tile>>) -> Result<()> {
+        let size = self.source.size();
+        let Some(buffer) = &self.buffer else {
+            return Err(AtlasError::internal("a chunk is not in memory"));
+        };
+        let bytes = |range: Range<u64>| {
+            &buffer[to_usize(range.start - place.start)..to_usize(range.end - place.start)]
+        };
+        let tile = to_u64(self.tiles.len()) * TILE_BYTES;
+        if tile < place.start {
+            let tile_end = (tile + TILE_BYTES).min(size);
+            let end = place.end.min(tile_end);
+            let begun =
+                self.begun.as_mut().ok_or_else(|| AtlasError::internal("a tile lost its beginning"))?;
+            begun[to_usize(place.start - tile)..to_usize(end - tile)]
+                .copy_from_slice(bytes(place.start..end));
+            if end == tile_end {
+                let whole = &begun[..to_usize(end - tile)];
+                self.tiles.push(fresh_tile(&setup.projection.digests, &self.source, tile, whole)?);
+            }
+        }
+        self.tiles.extend(tiles);
+        let tile = self.hashed();
+        if tile >= place.start && tile < place.end {
+            let begun = match &mut self.begun {
+                Some(begun) => begun,
+                None => self.begun.insert(Buffer::new(TILE_SIZE)?),
+            };
+            begun[..to_usize(place.end - tile)].copy_from_slice(bytes(tile..place.end));
+        }
+        Ok(())
+    }
+
+    /// What the projection will take.
+    fn result(&self) -> u64 {
+        self.source.size().div_ceil(TILE_BYTES).saturating_mul(tile_footprint())
+    }
+}
+
+fn to_usize_or_max(size: u64) -> usize {
+    usize::try_from(size).unwrap_or(usize::MAX)
+}
+
+fn too_large(size: u64) -> AtlasError {
+    AtlasError::out_of_memory(format!("{size} bytes do not fit this machine's address space"))
+}
+
+/// `range`, cut where tiles end.
+fn cuts(range: Range<u64>) -> Vec<Range<u64>> {
+    let mut parts = Vec::new();
+    let mut at = range.start;
+    while at < range.end {
+        let end = (at / TILE_BYTES + 1).saturating_mul(TILE_BYTES).min(range.end);
+        parts.push(at..end);
+        at = end;
+    }
+    parts
+}
+
+/// The parts of the buffer, which begins at `start` and is filled up to `known`, for workers to take.
+fn split(buffer: &mut [u8], parts: Vec<Range<u64>>, start: u64, known: u64) -> Vec<Mutex<Option<Part<'_>>>> {
+    let mut rest = buffer;
+    debug_assert!(parts.first().is_none_or(|part| part.start == start));
+    let mut places = Vec::with_capacity(parts.len());
+    for range in parts {
+        let (bytes, after) = rest.split_at_mut(to_usize(range.end - range.start));
+        let known = to_usize(known.clamp(range.start, range.end) - range.start);
+        places.push(Mutex::new(Some(Part { range, bytes, known })));
+        rest = after;
+    }
+    places
+}

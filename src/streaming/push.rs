@@ -1,0 +1,305 @@
+//! Bytes as they come, in pieces of any size, to a spool file or to memory.
+//!
+//! Pieces are gathered into tiles. Some tiles are hashed at a time, in parallel, and written or kept;
+//! whole tiles of a large piece are taken from the caller's memory without gathering them. The
+//! source of the projection does not exist before the end, so that what was hashed waits as sums and
+//! digests.
+
+use super::pipeline::{ChunkTracker, Setup, Status};
+use crate::atomic_file::AtomicFile;
+use crate::buffer::{Buffer, try_vec};
+use crate::digest::Digest;
+use crate::error::{AtlasError, Result};
+use crate::geometry::{TILE_BYTES, TILE_SIZE, to_u64, to_usize};
+use crate::hashing::tile_footprint;
+use crate::operation::{Operation, Progress};
+use crate::pool;
+use crate::projection::AtlasProjection;
+use crate::source::Source;
+use crate::tree::{Extent, GroupResidues, Tile};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Tiles that are gathered for each worker before they are hashed.
+const TILES_A_WORKER: u64 = 4;
+
+enum Store {
+    /// Whole tiles, then perhaps a shorter one.
+    Memory(Vec<Buffer>),
+    Spool(AtomicFile),
+}
+
+/// What is known of a tile before there is a source.
+struct Hashed {
+    residues: GroupResidues,
+    len: usize,
+    witness: Digest,
+}
+
+/// The bytes that one gathered or hashed tile takes until the end, beside its contents. The lists
+/// have room for half as much again.
+fn footprint() -> u64 {
+    tile_footprint() + 2 * to_u64(size_of::<Hashed>() + size_of::<Buffer>())
+}
+
+pub(super) struct Push {
+    store: Store,
+    hashed: Vec<Hashed>,
+    /// Whole tiles to be hashed, and the one that is being filled.
+    gathered: Vec<Buffer>,
+    filling: Option<Buffer>,
+    /// Bytes in `filling`.
+    filled: usize,
+    /// Bytes taken.
+    size: u64,
+}
+
+impl Push {
+    pub(super) fn open(spool: Option<&Path>, operation: &Operation<'_>) -> Result<Push> {
+        let store = match spool {
+            None => Store::Memory(Vec::new()),
+            Some(path) => {
+                operation.workers(1, TILE_BYTES, footprint())?;
+                Store::Spool(AtomicFile::create(path)?)
+            }
+        };
+        Ok(Push { store, hashed: Vec::new(), gathered: Vec::new(), filling: None, filled: 0, size: 0 })
+    }
+
+    /// Takes `data`.
+    pub(super) fn push(
+        &mut self,
+        data: &[u8],
+        setup: &Setup,
+        status: &Status,
+        operation: &mut Operation<'_>,
+    ) -> Result<()> {
+        let mut rest = data;
+        while !rest.is_empty() {
+            let batch = self.batch(setup, operation)?;
+            let taken = if self.filled == 0 && rest.len() >= TILE_SIZE {
+                self.hash_gathered(setup, operation)?;
+                self.take_whole(rest, batch, setup, operation)?
+            } else {
+                self.gather(rest, batch, setup, operation)?
+            };
+            rest = &rest[taken..];
+            self.size += to_u64(taken);
+            self.report(setup, status, operation)?;
+        }
+        Ok(())
+    }
+
+    /// Says how many bytes are taken: to the callback once a chunk, to the status always.
+    fn report(&self, setup: &Setup, status: &Status, operation: &mut Operation<'_>) -> Result<()> {
+        ChunkTracker::new(operation, setup.config.chunk_size(), status).reach(self.size)?;
+        status.set(Progress { bytes_done: self.size, ..status.progress() });
+        Ok(())
+    }
+
+    /// How many tiles are to be hashed at a time, as far as the memory goes.
+    fn batch(&self, setup: &Setup, operation: &Operation<'_>) -> Result<u64> {
+        let window = setup.config.pace().window.div_ceil(TILE_BYTES);
+        match self.store {
+            Store::Memory(_) => {
+                let workers = operation.workers(window, 0, self.account(0))?;
+                Ok(if workers > 1 { window.min(to_u64(workers) * TILES_A_WORKER) } else { 1 })
+            }
+            Store::Spool(_) => {
+                let records = self.records(1).saturating_mul(footprint());
+                let workers = to_u64(operation.workers(window, TILE_BYTES, records)?);
+                let buffers = operation.memory_left(records) / TILE_BYTES;
+                Ok(if workers > 1 { window.min(workers * TILES_A_WORKER).min(buffers) } else { 1 })
+            }
+        }
+    }
+
+    /// Tiles that there are, and `more`.
+    fn records(&self, more: u64) -> u64 {
+        to_u64(self.hashed.len() + self.gathered.len()) + more
+    }
+
+    /// What is held, what the result will take, and `more` bytes.
+    fn account(&self, more: u64) -> u64 {
+        let kept = match &self.store {
+            Store::Memory(tiles) => tiles.len(),
+            Store::Spool(_) => 0,
+        };
+        let whole = to_u64(kept + self.gathered.len()) * TILE_BYTES;
+        let filling = self.filling.as_ref().map_or(0, |buffer| to_u64(buffer.len()));
+        let held = whole + filling + self.records(1) * footprint();
+        held.saturating_add(more)
+    }
+
+    fn check_memory(&self, more: u64, operation: &Operation<'_>) -> Result<()> {
+        operation.workers(1, 0, self.account(more)).map(drop)
+    }
+
+    /// Copies bytes into the tile that is being filled; hashes the tiles when there are enough.
+    fn gather(&mut self, data: &[u8], batch: u64, setup: &Setup, operation: &Operation<'_>) -> Result<usize> {
+        // Not beyond a chunk, so that its end is reported before more is taken.
+        let chunk = setup.config.chunk_size();
+        let chunk_left = usize::try_from(chunk - self.size % chunk).unwrap_or(usize::MAX);
+        let len = data.len().min(TILE_SIZE - self.filled).min(chunk_left);
+        let end = self.filled + len;
+        let buffer = self.room(end, operation)?;
+        buffer[end - len..end].copy_from_slice(&data[..len]);
+        self.filled = end;
+        if end == TILE_SIZE {
+            self.gathered.extend(self.filling.take());
+            self.filled = 0;
+            if to_u64(self.gathered.len()) >= batch {
+                self.hash_gathered(setup, operation)?;
+            }
+        }
+        Ok(len)
+    }
+
+    /// The tile that is being filled, with room for `len` bytes: a whole tile's if the memory allows.
+    fn room(&mut self, len: usize, operation: &Operation<'_>) -> Result<&mut Buffer> {
+        let small = self.filling.as_ref().is_none_or(|buffer| buffer.len() < len);
+        if small {
+            let whole = self.check_memory(TILE_BYTES, operation).is_ok();
+            let size = if whole { TILE_SIZE } else { len.next_power_of_two().clamp(4_096, TILE_SIZE) };
+            self.check_memory(to_u64(size), operation)?;
+            let mut larger = Buffer::new(size)?;
+            if let Some(filling) = &self.filling {
+                larger[..self.filled].copy_from_slice(&filling[..self.filled]);
+            }
+            self.filling = Some(larger);
+        }
+        self.filling.as_mut().ok_or_else(|| AtlasError::internal("a tile has no buffer"))
+    }
+
+    fn hash_gathered(&mut self, setup: &Setup, operation: &Operation<'_>) -> Result<()> {
+        let gathered = std::mem::take(&mut self.gathered);
+        let tiles: Vec<&[u8]> = gathered.iter().map(|buffer| &**buffer).collect();
+        self.hash(&tiles, false, setup, operation)?;
+        if let Store::Memory(kept) = &mut self.store {
+            reserve(kept, gathered.len())?;
+            kept.extend(gathered);
+        }
+        Ok(())
+    }
+
+    /// Takes whole tiles from the caller's memory: up to the end of a chunk.
+    fn take_whole(
+        &mut self,
+        data: &[u8],
+        batch: u64,
+        setup: &Setup,
+        operation: &Operation<'_>,
+    ) -> Result<usize> {
+        let chunk = setup.config.chunk_size();
+        let chunk_left = (chunk - self.size % chunk).div_ceil(TILE_BYTES);
+        let mut count = to_usize(batch.min(chunk_left).min(to_u64(data.len() / TILE_SIZE)));
+        if matches!(self.store, Store::Memory(_)) {
+            let more = |count: usize| to_u64(count) * (TILE_BYTES + footprint());
+            while count > 1 && self.check_memory(more(count), operation).is_err() {
+                count -= 1;
+            }
+            self.check_memory(more(count), operation)?;
+        }
+        let taken = count * TILE_SIZE;
+        let tiles: Vec<&[u8]> = data[..taken].chunks_exact(TILE_SIZE).collect();
+        self.hash(&tiles, true, setup, operation)?;
+        Ok(taken)
+    }
+
+    /// Hashes tiles in parallel, and writes them, or keeps a copy if asked to.
+    fn hash(&mut self, tiles: &[&[u8]], copy: bool, setup: &Setup, operation: &Operation<'_>) -> Result<()> {
+        let (count, start) = (to_u64(tiles.len()), to_u64(self.hashed.len()) * TILE_BYTES);
+        reserve(&mut self.hashed, tiles.len())?;
+        let (spool, kept) = match &mut self.store {
+            Store::Memory(kept) => (None, Some(kept).filter(|_| copy)),
+            Store::Spool(file) => (Some(&*file), None),
+        };
+        let (copy, mut kept) = (kept.is_some(), kept);
+        let (digests, hashed) = (&setup.projection.digests, &mut self.hashed);
+        pool::run(
+            operation.executor,
+            operation.workers(count, 0, 0)?,
+            count,
+            || Ok(()),
+            |(), index| {
+                let bytes = tiles[to_usize(index)];
+                let residues = GroupResidues::of(bytes);
+                let tile = Hashed { residues, len: bytes.len(), witness: digests.tile(bytes) };
+                if let Some(file) = spool {
+                    file.write_at(start + index * TILE_BYTES, bytes)?;
+                }
+                Ok((tile, if copy { Some(Buffer::copy_of(bytes)?) } else { None }))
+            },
+            |_, (tile, copied)| {
+                hashed.push(tile);
+                if let (Some(kept), Some(copied)) = (&mut kept, copied) {
+                    reserve(kept, 1)?;
+                    kept.push(copied);
+                }
+                Ok(())
+            },
+        )
+    }
+
+    /// Hashes what is left and makes the projection. The spool file gets its name last.
+    pub(super) fn finish(
+        mut self,
+        setup: &Setup,
+        status: &Status,
+        operation: &mut Operation<'_>,
+    ) -> Result<AtlasProjection> {
+        self.hash_gathered(setup, operation)?;
+        if let Some(filling) = self.filling.take().filter(|_| self.filled > 0) {
+            let bytes = &filling[..self.filled];
+            self.hash(&[bytes], false, setup, operation)?;
+            if matches!(self.store, Store::Memory(_)) {
+                let last = self.trimmed(filling, operation)?;
+                if let Store::Memory(kept) = &mut self.store {
+                    reserve(kept, 1)?;
+                    kept.push(last);
+                }
+            }
+        }
+        // Only now is it known how much there is.
+        let mut tracker = ChunkTracker::new(operation, setup.config.chunk_size(), status);
+        tracker.end_at(self.size);
+        tracker.finish()?;
+
+        let (source, spool) = match self.store {
+            Store::Memory(tiles) => (Source::from_tiles(tiles), None),
+            Store::Spool(file) => (Source::from_file(file.reopen()?, file.target())?, Some(file)),
+        };
+        let mut tiles = try_vec(self.hashed.len())?;
+        let mut offset = 0;
+        for hashed in self.hashed {
+            let extent = Extent::of_residues(source.clone(), offset, hashed.len, hashed.residues)?;
+            offset += to_u64(hashed.len);
+            tiles.push(Arc::new(Tile::fresh(extent, hashed.witness)));
+        }
+        let projection = setup.finish(tiles)?;
+        if let Some(file) = spool {
+            file.persist().map_err(|failed| failed.1)?;
+        }
+        Ok(projection)
+    }
+
+    /// The last tile without the room behind it, where the memory allows the copy.
+    fn trimmed(&self, filling: Buffer, operation: &Operation<'_>) -> Result<Buffer> {
+        let more = to_u64(filling.len() + self.filled);
+        if self.filled == filling.len() || self.check_memory(more, operation).is_err() {
+            return Ok(filling.truncated(self.filled));
+        }
+        Buffer::copy_of(&filling[..self.filled])
+    }
+}
+
+/// Room for `more` items, growing by half at least.
+fn reserve<T>(items: &mut Vec<T>, more: usize) -> Result<()> {
+    if items.capacity() - items.len() >= more {
+        return Ok(());
+    }
+    let mut larger = try_vec(items.len() + more.max(items.len() / 2).max(8))?;
+    larger.append(items);
+    *items = larger;
+    Ok(())
+}
