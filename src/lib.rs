@@ -6,6 +6,7 @@ mod atomic_file;
 mod buffer;
 mod chain;
 mod codec;
+mod compression;
 mod copy;
 mod digest;
 mod error;
@@ -24,6 +25,10 @@ mod source;
 mod transform;
 mod tree;
 
+pub use compression::{
+    CompressedInfo, CompressedShard, CompressionAlgorithm, CompressionConfig, CompressionLevel,
+    CompressionManager, CompressionStats, decompress_shard,
+};
 pub use digest::{Digest, digest256};
 pub use error::{AtlasError, ErrorKind, Result};
 pub use geometry::{ATLAS_PAGE_SIZE, PAGE_SIZE, TILE_SIZE};

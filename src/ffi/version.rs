@@ -43,7 +43,9 @@ pub extern "C" fn atlas_manifold_version_string() -> *const c_char {
 /// What is built in: a set of ATLAS_FEATURE_ bits. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn atlas_manifold_features() -> u64 {
-    if cfg!(feature = "parallel") { ATLAS_FEATURE_PARALLEL } else { 0 }
+    let parallel = if cfg!(feature = "parallel") { ATLAS_FEATURE_PARALLEL } else { 0 };
+    let compression = if cfg!(feature = "compression") { ATLAS_FEATURE_COMPRESSION } else { 0 };
+    parallel | compression
 }
 
 /// BLAKE3-256 of `size` bytes at `data`, which may be NULL when `size` is 0.

@@ -8,6 +8,7 @@ use crate::geometry::to_u64;
 use crate::layer2::Residue;
 use crate::merkle::{Head, Sibling};
 use crate::operation::Operation;
+use std::sync::Arc;
 
 const ROOT: u16 = 1;
 const DOMAIN: u16 = 2;
@@ -38,18 +39,55 @@ impl Default for Limits {
     }
 }
 
+/// The records before the payload.
+pub(crate) const PROOF_RECORDS: usize = 6;
+
+/// Lengths of the values of ROOT to TREE.
+pub(crate) fn proof_lengths(proof: &Proof) -> [usize; PROOF_RECORDS] {
+    [
+        32,
+        24,
+        16,
+        8 + proof.tiles.len() * TILE_ENTRY,
+        proof.pages.len() * PAGE_ENTRY,
+        proof.tree.len() * TREE_ENTRY,
+    ]
+}
+
+/// Writes ROOT to TREE, which every kind of shard begins with.
+pub(crate) fn write_proof(writer: &mut Writer, proof: &Proof) {
+    let lengths = proof_lengths(proof);
+    writer.record(ROOT, lengths[0]);
+    writer.put(&proof.root);
+    writer.record(DOMAIN, lengths[1]);
+    writer.put(&[proof.head.kind, proof.head.classes, if proof.keyed { KEYED } else { 0 }]);
+    writer.put(&[0; 5]);
+    writer.put(&proof.head.size.to_le_bytes());
+    writer.put(&proof.head.tiles.to_le_bytes());
+    writer.record(REGION, lengths[2]);
+    writer.put(&proof.region.offset.to_le_bytes());
+    writer.put(&proof.region.length.to_le_bytes());
+    writer.record(TILES, lengths[3]);
+    writer.put(&proof.first_tile.to_le_bytes());
+    for tile in &proof.tiles {
+        writer.put(&tile.len.to_le_bytes());
+        writer.put(&[tile.residue.value()]);
+    }
+    writer.record(PAGES, lengths[4]);
+    for value in &proof.pages {
+        writer.put(value);
+    }
+    writer.record(TREE, lengths[5]);
+    for sibling in &proof.tree {
+        writer.put(&sibling.bytes.to_le_bytes());
+        writer.put(&sibling.digest);
+    }
+}
+
 impl AtlasShard {
-    fn lengths(&self) -> [usize; 7] {
-        let proof = &self.proof;
-        [
-            32,
-            24,
-            16,
-            8 + proof.tiles.len() * TILE_ENTRY,
-            proof.pages.len() * PAGE_ENTRY,
-            proof.tree.len() * TREE_ENTRY,
-            self.payload.len(),
-        ]
+    fn lengths(&self) -> [usize; PROOF_RECORDS + 1] {
+        let [root, domain, region, tiles, pages, tree] = proof_lengths(&self.proof);
+        [root, domain, region, tiles, pages, tree, self.payload.len()]
     }
 
     /// The bytes that [`serialize`](Self::serialize) gives.
@@ -60,35 +98,9 @@ impl AtlasShard {
 
     /// The one encoding of this shard (docs/format.md).
     pub fn serialize(&self) -> Result<Vec<u8>> {
-        let lengths = self.lengths();
-        let proof = &self.proof;
-        let mut writer = Writer::new(Kind::Shard, &lengths)?;
-        writer.record(ROOT, lengths[0]);
-        writer.put(&proof.root);
-        writer.record(DOMAIN, lengths[1]);
-        writer.put(&[proof.head.kind, proof.head.classes, if proof.keyed { KEYED } else { 0 }]);
-        writer.put(&[0; 5]);
-        writer.put(&proof.head.size.to_le_bytes());
-        writer.put(&proof.head.tiles.to_le_bytes());
-        writer.record(REGION, lengths[2]);
-        writer.put(&proof.region.offset.to_le_bytes());
-        writer.put(&proof.region.length.to_le_bytes());
-        writer.record(TILES, lengths[3]);
-        writer.put(&proof.first_tile.to_le_bytes());
-        for tile in &proof.tiles {
-            writer.put(&tile.len.to_le_bytes());
-            writer.put(&[tile.residue.value()]);
-        }
-        writer.record(PAGES, lengths[4]);
-        for value in &proof.pages {
-            writer.put(value);
-        }
-        writer.record(TREE, lengths[5]);
-        for sibling in &proof.tree {
-            writer.put(&sibling.bytes.to_le_bytes());
-            writer.put(&sibling.digest);
-        }
-        writer.record(PAYLOAD, lengths[6]);
+        let mut writer = Writer::new(Kind::Shard, &self.lengths())?;
+        write_proof(&mut writer, &self.proof);
+        writer.record(PAYLOAD, self.payload.len());
         writer.put(&self.payload);
         writer.finish()
     }
@@ -104,18 +116,24 @@ impl AtlasShard {
         operation: &mut Operation<'_>,
     ) -> Result<AtlasShard> {
         let mut reader = Reader::new(bytes, Kind::Shard)?;
-        let (proof, payload) = read_proof(&mut reader, limits)?;
+        let (proof, [payload]) = read_proof(&mut reader, limits, [(PAYLOAD, "PAYLOAD")])?;
+        within("max_payload_size", to_u64(payload.len()), limits.max_payload_size)?;
         let memory =
             to_u64(payload.len()).saturating_add(to_u64(bytes.len() - payload.len()).saturating_mul(2));
         operation.workers(1, 0, memory)?;
         proof.check_trust(verify)?;
         let payload = Buffer::copy_of(payload)?;
         let (payload_offset, residue) = proof.verify(&payload, verify, operation)?;
-        Ok(AtlasShard { proof, payload, payload_offset, residue })
+        Ok(AtlasShard { proof: Arc::new(proof), payload: Arc::new(payload), payload_offset, residue })
     }
 }
 
-fn read_proof<'a>(reader: &mut Reader<'a>, limits: &Limits) -> Result<(Proof, &'a [u8])> {
+/// Reads ROOT to TREE and the values of the records behind them, the last ones of the encoding.
+pub(crate) fn read_proof<'a, const N: usize>(
+    reader: &mut Reader<'a>,
+    limits: &Limits,
+    behind: [(u16, &str); N],
+) -> Result<(Proof, [&'a [u8]; N])> {
     let mut value = reader.record(ROOT, "ROOT")?;
     let root = value.digest()?;
     value.finish("ROOT")?;
@@ -139,11 +157,13 @@ fn read_proof<'a>(reader: &mut Reader<'a>, limits: &Limits) -> Result<(Proof, &'
     let mut tile_list = reader.record(TILES, "TILES")?;
     let mut page_list = reader.record(PAGES, "PAGES")?;
     let mut node_list = reader.record(TREE, "TREE")?;
-    let mut payload = reader.record(PAYLOAD, "PAYLOAD")?;
+    let mut rest = [&[][..]; N];
+    for (value, (tag, name)) in rest.iter_mut().zip(behind) {
+        *value = reader.record(tag, name)?.rest();
+    }
     reader.finish("the encoding")?;
     let lists = [&tile_list, &page_list, &node_list].map(|list| to_u64(list.remaining())).iter().sum();
     within("max_proof_size", lists, limits.max_proof_size)?;
-    within("max_payload_size", to_u64(payload.remaining()), limits.max_payload_size)?;
 
     let first_tile = tile_list.u64()?;
     let mut tiles = entries(&tile_list, TILE_ENTRY, "TILES")?;
@@ -162,10 +182,11 @@ fn read_proof<'a>(reader: &mut Reader<'a>, limits: &Limits) -> Result<(Proof, &'
         tree.push(Sibling { bytes: node_list.u64()?, digest: node_list.digest()? });
     }
     let keyed = flags & KEYED != 0;
-    Ok((Proof { root, head, keyed, region, first_tile, tiles, pages, tree }, payload.rest()))
+    Ok((Proof { root, head, keyed, region, first_tile, tiles, pages, tree }, rest))
 }
 
-fn within(name: &str, size: u64, limit: u64) -> Result<()> {
+/// LIMIT where `size` is more than `limit`.
+pub(crate) fn within(name: &str, size: u64, limit: u64) -> Result<()> {
     if size <= limit {
         return Ok(());
     }
