@@ -14,6 +14,8 @@ pub(crate) const CHECK_SIZE: usize = 16;
 pub(crate) const MAX_EXPANSION: usize = 1_032;
 
 const PLANE_ENTRY: usize = 4;
+/// A level with short searches. Level 1 has fixed codes, and shows nothing.
+const QUICK_LEVEL: u8 = 3;
 
 /// What is kept about a block beside its encoded bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +53,8 @@ pub(crate) enum Attempt {
 /// What one worker needs to encode blocks.
 pub(crate) struct Encoder {
     deflater: Deflater,
+    /// For trials, and for bytes in which nothing repeats.
+    quick: Deflater,
     /// The filtered block, the encoded block, the block that it gives back.
     filtered: Buffer,
     encoded: Buffer,
@@ -60,14 +64,14 @@ pub(crate) struct Encoder {
 impl Encoder {
     /// Bytes that one takes for blocks of this size.
     pub(crate) fn footprint(block_size: usize) -> usize {
-        // The states of DEFLATE and INFLATE are some 300 KiB and 50 KiB.
-        5 * block_size + 384 * 1024
+        // A state of DEFLATE is some 300 KiB, of which there are two, one of INFLATE 50 KiB.
+        5 * block_size + 704 * 1024
     }
 
     pub(crate) fn new(block_size: usize, verify: bool) -> Result<Encoder> {
         let decoded = if verify { Some((Buffer::new(block_size)?, Decoder::new(block_size)?)) } else { None };
         let (filtered, encoded) = (Buffer::new(block_size)?, Buffer::new(block_size)?);
-        Ok(Encoder { deflater: Deflater::new()?, filtered, encoded, decoded })
+        Ok(Encoder { deflater: Deflater::new()?, quick: Deflater::new()?, filtered, encoded, decoded })
     }
 
     /// Makes a block smaller, or says that it stays.
@@ -94,7 +98,7 @@ impl Encoder {
         // One byte less: what is not smaller is stored.
         let out = &mut self.encoded[..block.len().saturating_sub(1)];
         let len = if planes {
-            deflate_planes(&mut self.deflater, level, filter, from, out)?
+            deflate_planes(&mut self.deflater, &mut self.quick, level, filter, from, out)?
         } else {
             self.deflater.deflate(level, from, out)?
         };
@@ -121,13 +125,14 @@ impl Encoder {
         let part = &block[start..][..block.len().min(TRIAL)];
         let (filtered, out) = (&mut self.filtered[..part.len()], &mut self.encoded[..]);
         candidate.split(part, filtered);
-        let plain = self.deflater.deflate(level, part, out)?.unwrap_or(part.len());
+        let level = level.min(QUICK_LEVEL);
+        let plain = self.quick.deflate(level, part, out)?.unwrap_or(part.len());
         let mut split = 0;
         for plane in candidate.planes(part.len()) {
             let plane = &filtered[plane];
             split += match filter::incompressible(plane) {
                 true => plane.len(),
-                false => self.deflater.deflate(level, plane, out)?.unwrap_or(plane.len()).min(plane.len()),
+                false => self.quick.deflate(level, plane, out)?.unwrap_or(plane.len()).min(plane.len()),
             };
         }
         // A long block has repeats that a part does not show; they are lost to planes.
@@ -138,6 +143,7 @@ impl Encoder {
 /// The planes, each stored or deflated, behind their lengths; None where they do not fit.
 fn deflate_planes(
     deflater: &mut Deflater,
+    quick: &mut Deflater,
     level: u8,
     filter: Filter,
     filtered: &[u8],
@@ -152,6 +158,10 @@ fn deflate_planes(
         let fits = plane.len().saturating_sub(1).min(rest.len());
         let deflated = match plane.is_empty() || filter::incompressible(plane) {
             true => None,
+            // Long searches for what does not repeat find nothing, and take most of the time.
+            false if !filter::repeats(plane) => {
+                quick.deflate(level.min(QUICK_LEVEL), plane, &mut rest[..fits])?
+            }
             false => deflater.deflate(level, plane, &mut rest[..fits])?,
         };
         let len = match deflated {

@@ -216,7 +216,7 @@ const REPEATS: usize = 16 * 1024;
 /// Whether the bytes look as if nothing would make them smaller: all values about as frequent, and
 /// nothing repeated. Wrong answers cost size and never bytes.
 pub(crate) fn incompressible(bytes: &[u8]) -> bool {
-    if bytes.len() < 2_048 {
+    if bytes.len() < 512 {
         return false;
     }
     // Four tables, so that equal bytes in a row do not wait for one another.
@@ -239,12 +239,13 @@ pub(crate) fn incompressible(bytes: &[u8]) -> bool {
     if 256 * squares > total * (total + total / 16 + 310) {
         return false;
     }
-    !repeats(&bytes[..bytes.len().min(REPEATS)])
+    !repeats(bytes)
 }
 
 /// Whether strings of four bytes come again. The strings looked at are chosen by what they are, one
 /// in 64, so that both copies are chosen whatever their distance.
-fn repeats(bytes: &[u8]) -> bool {
+pub(crate) fn repeats(bytes: &[u8]) -> bool {
+    let bytes = &bytes[..bytes.len().min(REPEATS)];
     let mut seen = [0u32; 256];
     let mut found = 0;
     for window in bytes.windows(4) {
@@ -301,7 +302,7 @@ mod tests {
 
     #[test]
     fn noise_is_incompressible_and_what_repeats_is_not() {
-        for len in [2_048, 4_096, 4_097, 65_536, 131_072, 1 << 20] {
+        for len in [512, 1_000, 2_048, 4_096, 4_097, 65_536, 131_072, 1 << 20] {
             assert!(incompressible(&noise(len)), "{len}");
         }
         assert!(!incompressible(&noise(512).repeat(64)));
