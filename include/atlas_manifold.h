@@ -80,6 +80,21 @@
    ATLAS_MANIFOLD_VERSION_PATCH)
 
 /**
+ * The fastest level.
+ */
+#define ATLAS_COMPRESSION_LEVEL_FAST 1
+
+/**
+ * The default level.
+ */
+#define ATLAS_COMPRESSION_LEVEL_BALANCED 6
+
+/**
+ * The level with the smallest results.
+ */
+#define ATLAS_COMPRESSION_LEVEL_BEST 9
+
+/**
  * Work runs on several threads.
  */
 #define ATLAS_FEATURE_PARALLEL 1
@@ -261,6 +276,38 @@ typedef enum atlas_parallel_strategy {
 } atlas_parallel_strategy;
 
 /**
+ * How a payload is compressed.
+ */
+typedef enum atlas_compression_algorithm {
+  /**
+   * Stored as it is.
+   */
+  ATLAS_COMPRESSION_NONE = 0,
+  /**
+   * A raw DEFLATE stream (RFC 1951) a block.
+   */
+  ATLAS_COMPRESSION_DEFLATE = 1,
+  /**
+   * For each block the best of DEFLATE alone and of DEFLATE behind a split into byte planes.
+   */
+  ATLAS_COMPRESSION_CONSERVATION_AWARE = 2,
+} atlas_compression_algorithm;
+
+/**
+ * A shard whose payload takes less room, or is stored where it would not.
+ *
+ * Its blocks have digests of their own, against accidents; what its bytes prove is known when it is
+ * decompressed.
+ */
+typedef struct atlas_compressed_shard atlas_compressed_shard;
+
+/**
+ * Compresses and decompresses batches with one configuration, and keeps count. It may be used from
+ * several threads at once.
+ */
+typedef struct atlas_compression_manager atlas_compression_manager;
+
+/**
  * Threads that the host asked for.
  */
 typedef struct atlas_pool atlas_pool;
@@ -293,6 +340,241 @@ typedef struct atlas_source atlas_source;
  * A stream: chunks that are pulled from a source, or bytes that are pushed.
  */
 typedef struct atlas_stream atlas_stream;
+
+/**
+ * What a compression does. Fill it with atlas_compression_config_init().
+ */
+typedef struct atlas_compression_config {
+  /**
+   * sizeof(atlas_compression_config).
+   */
+  uint32_t struct_size;
+  /**
+   * An atlas_compression_algorithm; default CONSERVATION_AWARE.
+   */
+  uint32_t algorithm;
+  /**
+   * 0 (stored) to 9; default 6.
+   */
+  uint32_t level;
+  /**
+   * Regions of fewer bytes are stored; default 1,024.
+   */
+  uint64_t min_size_threshold;
+  /**
+   * What would take more than this part of its bytes is stored; default 0.9.
+   */
+  double max_compression_ratio;
+  /**
+   * Not 0: check the residue of what is about to be deflated; default 1. Decompression always
+   * checks.
+   */
+  uint32_t preserve_conservation;
+  /**
+   * Not 0: decompress and compare before it is handed out; default 1.
+   */
+  uint32_t verify_integrity;
+  /**
+   * Bytes of the independent blocks, 4 KiB to 1 MiB; default 128 KiB.
+   */
+  uint64_t block_size;
+} atlas_compression_config;
+
+/**
+ * How far a long call has come. The values of one call never decrease.
+ */
+typedef struct atlas_progress {
+  /**
+   * sizeof(atlas_progress).
+   */
+  uint32_t struct_size;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+  /**
+   * Bytes of work done.
+   */
+  uint64_t bytes_done;
+  /**
+   * Bytes of work in all; 0: not known.
+   */
+  uint64_t bytes_total;
+  /**
+   * Tiles, chunks, regions, shards or cases done.
+   */
+  uint64_t chunks_done;
+  /**
+   * Tiles, chunks, regions, shards or cases in all.
+   */
+  uint64_t chunks_total;
+} atlas_progress;
+
+/**
+ * Called with the progress of a call, on the thread that made it; false cancels.
+ *
+ * `progress` is borrowed for the callback. It may use other handles, not the one at work, and must
+ * not throw or longjmp. After false it is not called again and the call returns
+ * ATLAS_STATUS_CANCELLED.
+ */
+typedef bool (*atlas_progress_fn)(const struct atlas_progress *progress, void *user_data);
+
+/**
+ * How a long call runs. Fill it with atlas_operation_init(); NULL means what that gives.
+ */
+typedef struct atlas_operation {
+  /**
+   * sizeof(atlas_operation).
+   */
+  uint32_t struct_size;
+  /**
+   * NULL: the library's own pool, one thread a core, made at the first parallel call.
+   */
+  const struct atlas_pool *pool;
+  /**
+   * NULL: no progress.
+   */
+  atlas_progress_fn progress;
+  /**
+   * Handed to progress.
+   */
+  void *user_data;
+  /**
+   * The most bytes that the library may allocate during the call, its result included, thread
+   * stacks and mapped pages not; 0: no limit. It uses fewer workers before it answers
+   * ATLAS_STATUS_LIMIT.
+   */
+  uint64_t memory_limit;
+} atlas_operation;
+
+/**
+ * What a verifier trusts. Fill it with atlas_verify_options_init().
+ *
+ * With a key the shard must be keyed and match; a keyed shard without a key is
+ * ATLAS_STATUS_WITNESS. Without expected_root only self-consistency is shown: anyone can make a
+ * shard that is consistent with a root of their own.
+ */
+typedef struct atlas_verify_options {
+  /**
+   * sizeof(atlas_verify_options).
+   */
+  uint32_t struct_size;
+  /**
+   * 32 bytes, or NULL.
+   */
+  const uint8_t *expected_root;
+  /**
+   * 32 bytes, or NULL. Copied, and wiped after use.
+   */
+  const uint8_t *key;
+} atlas_verify_options;
+
+/**
+ * Properties of a compressed shard. Filled by atlas_compressed_shard_get_info().
+ */
+typedef struct atlas_compressed_info {
+  /**
+   * sizeof(atlas_compressed_info), set by the caller.
+   */
+  uint32_t struct_size;
+  /**
+   * An atlas_compression_algorithm, the one in fact used: NONE where stored.
+   */
+  uint32_t algorithm;
+  /**
+   * The level in fact used: 0 where stored.
+   */
+  uint32_t level;
+  /**
+   * Of the shard's bytes, as in atlas_shard_info.
+   */
+  uint32_t residue;
+  /**
+   * Bytes of the payload, as in atlas_shard_info: what can be read.
+   */
+  uint64_t original_size;
+  /**
+   * Bytes that stand for the payload in the serialised form: its blocks and 20 bytes for each. A
+   * payload is stored in whole pages, up to 8,190 bytes more than a region that does not end at them.
+   */
+  uint64_t compressed_size;
+} atlas_compressed_info;
+
+/**
+ * Bytes that the library allocated and the caller owns. Free with atlas_buffer_free().
+ */
+typedef struct atlas_buffer {
+  /**
+   * NULL when size is 0.
+   */
+  uint8_t *data;
+  /**
+   * Bytes at data.
+   */
+  size_t size;
+} atlas_buffer;
+
+/**
+ * What a reader of serialised data accepts, checked before anything is allocated for it. Fill it
+ * with atlas_limits_init().
+ */
+typedef struct atlas_limits {
+  /**
+   * sizeof(atlas_limits).
+   */
+  uint32_t struct_size;
+  /**
+   * Bytes of payload; default 1 GiB.
+   */
+  uint64_t max_payload_size;
+  /**
+   * Bytes of everything that proves the payload; default 64 MiB.
+   */
+  uint64_t max_proof_size;
+} atlas_limits;
+
+/**
+ * What a manager did; calls that failed do not count. Filled by
+ * atlas_compression_manager_get_stats().
+ */
+typedef struct atlas_compression_stats {
+  /**
+   * sizeof(atlas_compression_stats), set by the caller.
+   */
+  uint32_t struct_size;
+  /**
+   * Shards given to compression.
+   */
+  uint64_t compression_operations;
+  /**
+   * Compressed shards given back as shards.
+   */
+  uint64_t decompression_operations;
+  /**
+   * Of those given to compression, how many became smaller.
+   */
+  uint64_t shards_compressed;
+  /**
+   * Of those given to compression, how many are stored.
+   */
+  uint64_t shards_stored;
+  /**
+   * The sum of their original_size.
+   */
+  uint64_t original_bytes;
+  /**
+   * The sum of their compressed_size.
+   */
+  uint64_t compressed_bytes;
+  /**
+   * original_bytes less compressed_bytes, 0 where that would be negative.
+   */
+  uint64_t saved_bytes;
+  /**
+   * compressed_bytes by original_bytes, 1.0 where there are none.
+   */
+  double average_ratio;
+} atlas_compression_stats;
 
 /**
  * The last failure of a thread as numbers. Filled by atlas_last_error_get().
@@ -429,73 +711,6 @@ typedef struct atlas_incremental_stats {
    */
   uint64_t avg_update_time_ns;
 } atlas_incremental_stats;
-
-/**
- * How far a long call has come. The values of one call never decrease.
- */
-typedef struct atlas_progress {
-  /**
-   * sizeof(atlas_progress).
-   */
-  uint32_t struct_size;
-  /**
-   * 0.
-   */
-  uint32_t reserved;
-  /**
-   * Bytes of work done.
-   */
-  uint64_t bytes_done;
-  /**
-   * Bytes of work in all; 0: not known.
-   */
-  uint64_t bytes_total;
-  /**
-   * Tiles, chunks, regions, shards or cases done.
-   */
-  uint64_t chunks_done;
-  /**
-   * Tiles, chunks, regions, shards or cases in all.
-   */
-  uint64_t chunks_total;
-} atlas_progress;
-
-/**
- * Called with the progress of a call, on the thread that made it; false cancels.
- *
- * `progress` is borrowed for the callback. It may use other handles, not the one at work, and must
- * not throw or longjmp. After false it is not called again and the call returns
- * ATLAS_STATUS_CANCELLED.
- */
-typedef bool (*atlas_progress_fn)(const struct atlas_progress *progress, void *user_data);
-
-/**
- * How a long call runs. Fill it with atlas_operation_init(); NULL means what that gives.
- */
-typedef struct atlas_operation {
-  /**
-   * sizeof(atlas_operation).
-   */
-  uint32_t struct_size;
-  /**
-   * NULL: the library's own pool, one thread a core, made at the first parallel call.
-   */
-  const struct atlas_pool *pool;
-  /**
-   * NULL: no progress.
-   */
-  atlas_progress_fn progress;
-  /**
-   * Handed to progress.
-   */
-  void *user_data;
-  /**
-   * The most bytes that the library may allocate during the call, its result included, thread
-   * stacks and mapped pages not; 0: no limit. It uses fewer workers before it answers
-   * ATLAS_STATUS_LIMIT.
-   */
-  uint64_t memory_limit;
-} atlas_operation;
 
 /**
  * Options of a new projection. Fill it with atlas_projection_options_init().
@@ -715,61 +930,6 @@ typedef struct atlas_shard_info {
 } atlas_shard_info;
 
 /**
- * What a verifier trusts. Fill it with atlas_verify_options_init().
- *
- * With a key the shard must be keyed and match; a keyed shard without a key is
- * ATLAS_STATUS_WITNESS. Without expected_root only self-consistency is shown: anyone can make a
- * shard that is consistent with a root of their own.
- */
-typedef struct atlas_verify_options {
-  /**
-   * sizeof(atlas_verify_options).
-   */
-  uint32_t struct_size;
-  /**
-   * 32 bytes, or NULL.
-   */
-  const uint8_t *expected_root;
-  /**
-   * 32 bytes, or NULL. Copied, and wiped after use.
-   */
-  const uint8_t *key;
-} atlas_verify_options;
-
-/**
- * What a reader of serialised data accepts, checked before anything is allocated for it. Fill it
- * with atlas_limits_init().
- */
-typedef struct atlas_limits {
-  /**
-   * sizeof(atlas_limits).
-   */
-  uint32_t struct_size;
-  /**
-   * Bytes of payload; default 1 GiB.
-   */
-  uint64_t max_payload_size;
-  /**
-   * Bytes of everything that proves the payload; default 64 MiB.
-   */
-  uint64_t max_proof_size;
-} atlas_limits;
-
-/**
- * Bytes that the library allocated and the caller owns. Free with atlas_buffer_free().
- */
-typedef struct atlas_buffer {
-  /**
-   * NULL when size is 0.
-   */
-  uint8_t *data;
-  /**
-   * Bytes at data.
-   */
-  size_t size;
-} atlas_buffer;
-
-/**
  * Called once, from any thread, when the last object that reads a source is gone.
  */
 typedef void (*atlas_release_fn)(void *user_data);
@@ -877,6 +1037,145 @@ typedef struct atlas_transform_params {
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
+
+/**
+ * Fills `config` with the defaults.
+ */
+ATLAS_API void atlas_compression_config_init(struct atlas_compression_config *config);
+
+/**
+ * Compresses a shard's payload; what does not become smaller is stored, which is no error.
+ *
+ * The shard stays the caller's; one that is stored shares its payload, so that destroying either
+ * leaves the other. `config` and `operation` may be NULL; progress once a block or 128 KiB. `*out` is
+ * owned by the caller: atlas_compressed_shard_destroy(). Any thread; the same bytes for every number
+ * of threads. Fails with INVALID_ARGUMENT, LIMIT, STATE, OUT_OF_MEMORY, CANCELLED, or UNSUPPORTED (not
+ * built in).
+ */
+ATLAS_API
+enum atlas_status atlas_shard_compress(const struct atlas_shard *shard,
+                                       const struct atlas_compression_config *config,
+                                       const struct atlas_operation *operation,
+                                       struct atlas_compressed_shard **out);
+
+/**
+ * The shard that went in, exactly, verified as by atlas_shard_deserialize().
+ *
+ * `verify` and `operation` may be NULL; progress once a block or 128 KiB and once a tile. `*out` is
+ * owned by the caller: atlas_shard_destroy(). Any thread. Fails with FORMAT, WITNESS, CONSERVATION,
+ * INVALID_ARGUMENT, LIMIT, STATE, OUT_OF_MEMORY, CANCELLED or UNSUPPORTED (not built in).
+ */
+ATLAS_API
+enum atlas_status atlas_shard_decompress(const struct atlas_compressed_shard *compressed,
+                                         const struct atlas_verify_options *verify,
+                                         const struct atlas_operation *operation,
+                                         struct atlas_shard **out);
+
+/**
+ * Reads `size` bytes of the payload, as atlas_shard_data() gives it, from `offset` on.
+ *
+ * Only the blocks that they lie in are decompressed, each checked against its own digest and
+ * residue; for trust in a root decompress the shard. `buffer` is borrowed for the call and may be NULL
+ * when `size` is 0. Any thread. Fails with OUT_OF_RANGE, FORMAT, WITNESS, CONSERVATION,
+ * INVALID_ARGUMENT, OUT_OF_MEMORY or UNSUPPORTED (not built in).
+ */
+ATLAS_API
+enum atlas_status atlas_compressed_shard_read(const struct atlas_compressed_shard *compressed,
+                                              uint64_t offset,
+                                              void *buffer,
+                                              size_t size);
+
+/**
+ * Properties of a compressed shard. Any thread. Fails with INVALID_ARGUMENT or UNSUPPORTED (not built
+ * in).
+ */
+ATLAS_API
+enum atlas_status atlas_compressed_shard_get_info(const struct atlas_compressed_shard *compressed,
+                                                  struct atlas_compressed_info *info);
+
+/**
+ * The one encoding of a compressed shard (docs/format.md).
+ *
+ * `*out` is owned by the caller: atlas_buffer_free(). Any thread. Fails with INVALID_ARGUMENT,
+ * OUT_OF_MEMORY or UNSUPPORTED (not built in). Costs one copy and one BLAKE3 of it.
+ */
+ATLAS_API
+enum atlas_status atlas_compressed_shard_serialize(const struct atlas_compressed_shard *compressed,
+                                                   struct atlas_buffer *out);
+
+/**
+ * The compressed shard that `size` bytes at `data` encode. Its form is checked; its blocks are when
+ * they are read, its proof when it is decompressed.
+ *
+ * `data` is borrowed for the call. `limits` may be NULL; max_payload_size is what decompression may
+ * give. `*out` is owned by the caller: atlas_compressed_shard_destroy(). Any thread. Costs one BLAKE3
+ * of the bytes and one copy. Fails with FORMAT, UNSUPPORTED (a newer version or algorithm, or not
+ * built in), LIMIT, INVALID_ARGUMENT or OUT_OF_MEMORY.
+ */
+ATLAS_API
+enum atlas_status atlas_compressed_shard_deserialize(const void *data,
+                                                     size_t size,
+                                                     const struct atlas_limits *limits,
+                                                     struct atlas_compressed_shard **out);
+
+/**
+ * Frees a compressed shard. NULL does nothing. No call may be using it.
+ */
+ATLAS_API void atlas_compressed_shard_destroy(struct atlas_compressed_shard *compressed);
+
+/**
+ * A manager that compresses with a copy of `config`; NULL for the defaults.
+ *
+ * `*out` is owned by the caller: atlas_compression_manager_destroy(). Fails with INVALID_ARGUMENT or
+ * UNSUPPORTED (not built in).
+ */
+ATLAS_API
+enum atlas_status atlas_compression_manager_create(const struct atlas_compression_config *config,
+                                                   struct atlas_compression_manager **out);
+
+/**
+ * Compresses `count` shards in parallel: all of them, or none.
+ *
+ * `out` has room for `count` handles, in the order of the shards, each owned by the caller; on failure
+ * every entry is NULL. `operation` may be NULL; progress once a block or 128 KiB, shards as chunks. May
+ * be called from several threads at once. Fails as atlas_shard_compress(), the shard's index in
+ * atlas_error_info.
+ */
+ATLAS_API
+enum atlas_status atlas_compression_manager_compress_batch(struct atlas_compression_manager *manager,
+                                                           const struct atlas_shard *const *shards,
+                                                           size_t count,
+                                                           const struct atlas_operation *operation,
+                                                           struct atlas_compressed_shard **out);
+
+/**
+ * Decompresses and verifies `count` compressed shards in parallel: all of them, or none.
+ *
+ * `out` has room for `count` handles, in the order of the compressed shards, each owned by the caller;
+ * on failure every entry is NULL. `verify` is for all of them; `verify` and `operation` may be NULL.
+ * May be called from several threads at once. Fails as atlas_shard_decompress(), the shard's index in
+ * atlas_error_info.
+ */
+ATLAS_API
+enum atlas_status atlas_compression_manager_decompress_batch(struct atlas_compression_manager *manager,
+                                                             const struct atlas_compressed_shard *const *compressed,
+                                                             size_t count,
+                                                             const struct atlas_verify_options *verify,
+                                                             const struct atlas_operation *operation,
+                                                             struct atlas_shard **out);
+
+/**
+ * What a manager did so far. May run while batches do. Fails with INVALID_ARGUMENT or UNSUPPORTED (not
+ * built in).
+ */
+ATLAS_API
+enum atlas_status atlas_compression_manager_get_stats(const struct atlas_compression_manager *manager,
+                                                      struct atlas_compression_stats *stats);
+
+/**
+ * Frees a manager; what it made stays. NULL does nothing. No call may be using it.
+ */
+ATLAS_API void atlas_compression_manager_destroy(struct atlas_compression_manager *manager);
 
 /**
  * The name of a status, such as "ATLAS_STATUS_WITNESS".

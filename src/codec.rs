@@ -18,6 +18,7 @@ const DIGEST_SIZE: usize = size_of::<Digest>();
 #[repr(u16)]
 pub(crate) enum Kind {
     Shard = 1,
+    CompressedShard = 2,
 }
 
 /// Bytes of the encoding of records with these lengths.

@@ -78,6 +78,7 @@ impl AtlasError {
         this
     }
 
+    #[cfg(feature = "parallel")]
     pub(crate) fn with_os_error(mut self, code: i32) -> Self {
         self.os_error = code;
         self

@@ -58,6 +58,7 @@ mod atomic_file;
 mod buffer;
 mod chain;
 mod codec;
+mod compression;
 mod copy;
 mod digest;
 mod error;
@@ -85,6 +86,10 @@ mod sync;
 mod transform;
 mod tree;
 
+pub use compression::{
+    CompressedInfo, CompressedShard, CompressionAlgorithm, CompressionConfig, CompressionLevel,
+    CompressionManager, CompressionStats, decompress_shard,
+};
 pub use digest::{Digest, digest256};
 pub use error::{AtlasError, ErrorKind, Result};
 pub use geometry::{ATLAS_PAGE_SIZE, PAGE_SIZE, TILE_SIZE};

@@ -14,6 +14,7 @@
 
 mod args;
 mod boundary;
+mod compression;
 mod error;
 mod incremental;
 mod operation;

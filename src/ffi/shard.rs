@@ -340,7 +340,7 @@ pub unsafe extern "C" fn atlas_verify_options_init(options: *mut atlas_verify_op
 
 /// # Safety
 /// `options` is NULL or a struct as the header asks, its pointers NULL or 32 readable bytes.
-unsafe fn verify_options(options: *const atlas_verify_options) -> Result<VerifyOptions> {
+pub(super) unsafe fn verify_options(options: *const atlas_verify_options) -> Result<VerifyOptions> {
     // SAFETY: as the caller promises.
     let (root, key) = unsafe {
         let options = read_struct(options)?;
@@ -405,6 +405,14 @@ pub unsafe extern "C" fn atlas_limits_init(limits: *mut atlas_limits) {
     unsafe { init_struct(limits) };
 }
 
+/// # Safety
+/// `limits` is NULL or a struct as the header asks.
+pub(super) unsafe fn limits_in(limits: *const atlas_limits) -> Result<Limits> {
+    // SAFETY: as the caller promises.
+    let limits = unsafe { read_struct(limits) }?;
+    Ok(Limits { max_payload_size: limits.max_payload_size, max_proof_size: limits.max_proof_size })
+}
+
 /// The one encoding of a shard (docs/format.md): the same bytes on every machine.
 ///
 /// `*out` is owned by the caller: atlas_buffer_free(). Any thread. Fails with INVALID_ARGUMENT or
@@ -443,9 +451,7 @@ pub unsafe extern "C" fn atlas_shard_deserialize(
         let out = unsafe { self::out(out, std::ptr::null_mut(), "out") }?;
         // SAFETY: as the header asks: `size` readable bytes, and structs of their struct_size.
         let (bytes, limits, verify) =
-            unsafe { (bytes_in(data, size, "data")?, read_struct(limits)?, verify_options(verify)?) };
-        let limits =
-            Limits { max_payload_size: limits.max_payload_size, max_proof_size: limits.max_proof_size };
+            unsafe { (bytes_in(data, size, "data")?, limits_in(limits)?, verify_options(verify)?) };
         // SAFETY: as the header asks.
         let shard = unsafe {
             with_operation(operation, |run| AtlasShard::deserialize(bytes, &limits, &verify, run))

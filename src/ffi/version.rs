@@ -45,6 +45,7 @@ pub extern "C" fn atlas_manifold_version_string() -> *const c_char {
 pub extern "C" fn atlas_manifold_features() -> u64 {
     let bit = |built_in: bool, bit: u64| if built_in { bit } else { 0 };
     bit(cfg!(feature = "parallel"), ATLAS_FEATURE_PARALLEL)
+        | bit(cfg!(feature = "compression"), ATLAS_FEATURE_COMPRESSION)
         | bit(cfg!(feature = "streaming"), ATLAS_FEATURE_STREAMING)
 }
 

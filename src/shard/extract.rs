@@ -475,6 +475,7 @@ impl Batch<'_> {
             pages,
             tree,
         };
+        let (proof, payload) = (Arc::new(proof), Arc::new(payload));
         Ok(AtlasShard { proof, payload, payload_offset: span.payload_offset, residue })
     }
 }

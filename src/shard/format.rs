@@ -8,6 +8,7 @@ use crate::geometry::to_u64;
 use crate::layer2::Residue;
 use crate::merkle::{Head, Sibling};
 use crate::operation::Operation;
+use std::sync::Arc;
 
 const ROOT: u16 = 1;
 const DOMAIN: u16 = 2;
@@ -38,18 +39,55 @@ impl Default for Limits {
     }
 }
 
+/// The records before the payload.
+pub(crate) const PROOF_RECORDS: usize = 6;
+
+/// Lengths of the values of ROOT to TREE.
+pub(crate) fn proof_lengths(proof: &Proof) -> [usize; PROOF_RECORDS] {
+    [
+        32,
+        24,
+        16,
+        8 + proof.tiles.len() * TILE_ENTRY,
+        proof.pages.len() * PAGE_ENTRY,
+        proof.tree.len() * TREE_ENTRY,
+    ]
+}
+
+/// Writes ROOT to TREE, which every kind of shard begins with.
+pub(crate) fn write_proof(writer: &mut Writer, proof: &Proof) {
+    let lengths = proof_lengths(proof);
+    writer.record(ROOT, lengths[0]);
+    writer.put(&proof.root);
+    writer.record(DOMAIN, lengths[1]);
+    writer.put(&[proof.head.kind, proof.head.classes, if proof.keyed { KEYED } else { 0 }]);
+    writer.put(&[0; 5]);
+    writer.put(&proof.head.size.to_le_bytes());
+    writer.put(&proof.head.tiles.to_le_bytes());
+    writer.record(REGION, lengths[2]);
+    writer.put(&proof.region.offset.to_le_bytes());
+    writer.put(&proof.region.length.to_le_bytes());
+    writer.record(TILES, lengths[3]);
+    writer.put(&proof.first_tile.to_le_bytes());
+    for tile in &proof.tiles {
+        writer.put(&tile.len.to_le_bytes());
+        writer.put(&[tile.residue.value()]);
+    }
+    writer.record(PAGES, lengths[4]);
+    for value in &proof.pages {
+        writer.put(value);
+    }
+    writer.record(TREE, lengths[5]);
+    for sibling in &proof.tree {
+        writer.put(&sibling.bytes.to_le_bytes());
+        writer.put(&sibling.digest);
+    }
+}
+
 impl AtlasShard {
-    fn lengths(&self) -> [usize; 7] {
-        let proof = &self.proof;
-        [
-            32,
-            24,
-            16,
-            8 + proof.tiles.len() * TILE_ENTRY,
-            proof.pages.len() * PAGE_ENTRY,
-            proof.tree.len() * TREE_ENTRY,
-            self.payload.len(),
-        ]
+    fn lengths(&self) -> [usize; PROOF_RECORDS + 1] {
+        let [root, domain, region, tiles, pages, tree] = proof_lengths(&self.proof);
+        [root, domain, region, tiles, pages, tree, self.payload.len()]
     }
 
     /// The bytes that [`serialize`](Self::serialize) gives.
@@ -60,35 +98,9 @@ impl AtlasShard {
 
     /// The one encoding of this shard (docs/format.md).
     pub fn serialize(&self) -> Result<Vec<u8>> {
-        let lengths = self.lengths();
-        let proof = &self.proof;
-        let mut writer = Writer::new(Kind::Shard, &lengths)?;
-        writer.record(ROOT, lengths[0]);
-        writer.put(&proof.root);
-        writer.record(DOMAIN, lengths[1]);
-        writer.put(&[proof.head.kind, proof.head.classes, if proof.keyed { KEYED } else { 0 }]);
-        writer.put(&[0; 5]);
-        writer.put(&proof.head.size.to_le_bytes());
-        writer.put(&proof.head.tiles.to_le_bytes());
-        writer.record(REGION, lengths[2]);
-        writer.put(&proof.region.offset.to_le_bytes());
-        writer.put(&proof.region.length.to_le_bytes());
-        writer.record(TILES, lengths[3]);
-        writer.put(&proof.first_tile.to_le_bytes());
-        for tile in &proof.tiles {
-            writer.put(&tile.len.to_le_bytes());
-            writer.put(&[tile.residue.value()]);
-        }
-        writer.record(PAGES, lengths[4]);
-        for value in &proof.pages {
-            writer.put(value);
-        }
-        writer.record(TREE, lengths[5]);
-        for sibling in &proof.tree {
-            writer.put(&sibling.bytes.to_le_bytes());
-            writer.put(&sibling.digest);
-        }
-        writer.record(PAYLOAD, lengths[6]);
+        let mut writer = Writer::new(Kind::Shard, &self.lengths())?;
+        write_proof(&mut writer, &self.proof);
+        writer.record(PAYLOAD, self.payload.len());
         writer.put(&self.payload);
         writer.finish()
     }
@@ -104,19 +116,36 @@ impl AtlasShard {
         operation: &mut Operation<'_>,
     ) -> Result<AtlasShard> {
         let mut reader = Reader::new(bytes, Kind::Shard)?;
-        let (proof, payload) = read_proof(&mut reader, limits, operation)?;
+        let (proof, [payload]) =
+            read_proof(&mut reader, limits, [(PAYLOAD, "PAYLOAD")], |tiles, lists, [payload]| {
+                let size = to_u64(payload.len());
+                within("max_payload_size", size, limits.max_payload_size)?;
+                // A byte of each tile is there at least: so many tiles need so many bytes.
+                if tiles > size {
+                    return Err(AtlasError::format(format!(
+                        "{tiles} tiles where the payload has {size} bytes"
+                    )));
+                }
+                let memory = tiles.saturating_mul(VERIFIED_TILE).saturating_add(lists);
+                operation.workers(1, 0, memory.saturating_add(size)).map(|_| ())
+            })?;
         proof.check_trust(verify)?;
         let payload = Buffer::copy_of(payload)?;
         let (payload_offset, residue) = proof.verify(&payload, verify, operation)?;
-        Ok(AtlasShard { proof, payload, payload_offset, residue })
+        Ok(AtlasShard { proof: Arc::new(proof), payload: Arc::new(payload), payload_offset, residue })
     }
 }
 
-fn read_proof<'a>(
+/// Reads ROOT to TREE and the values of the records behind them, the last ones of the encoding.
+///
+/// `check` gets the number of tiles, the bytes of the lists and those values, before anything is
+/// allocated.
+pub(crate) fn read_proof<'a, const N: usize>(
     reader: &mut Reader<'a>,
     limits: &Limits,
-    operation: &Operation<'_>,
-) -> Result<(Proof, &'a [u8])> {
+    behind: [(u16, &str); N],
+    check: impl FnOnce(u64, u64, [&'a [u8]; N]) -> Result<()>,
+) -> Result<(Proof, [&'a [u8]; N])> {
     let mut value = reader.record(ROOT, "ROOT")?;
     let root = value.digest()?;
     value.finish("ROOT")?;
@@ -140,23 +169,16 @@ fn read_proof<'a>(
     let mut tile_list = reader.record(TILES, "TILES")?;
     let mut page_list = reader.record(PAGES, "PAGES")?;
     let mut node_list = reader.record(TREE, "TREE")?;
-    let mut payload = reader.record(PAYLOAD, "PAYLOAD")?;
+    let mut rest = [&[][..]; N];
+    for (value, (tag, name)) in rest.iter_mut().zip(behind) {
+        *value = reader.record(tag, name)?.rest();
+    }
     reader.finish("the encoding")?;
     let lists: u64 = [&tile_list, &page_list, &node_list].map(|list| to_u64(list.remaining())).iter().sum();
     within("max_proof_size", lists, limits.max_proof_size)?;
-    within("max_payload_size", to_u64(payload.remaining()), limits.max_payload_size)?;
 
     let first_tile = tile_list.u64()?;
-    // At least a byte of each tile is there: so many tiles need so many bytes, which bounds them.
-    let count = to_u64(tile_list.remaining() / TILE_ENTRY);
-    if count > to_u64(payload.remaining()) {
-        return Err(AtlasError::format(format!(
-            "{count} tiles where the payload has {} bytes",
-            payload.remaining()
-        )));
-    }
-    let memory = count.saturating_mul(VERIFIED_TILE).saturating_add(lists);
-    operation.workers(1, 0, memory.saturating_add(to_u64(payload.remaining())))?;
+    check(to_u64(tile_list.remaining() / TILE_ENTRY), lists, rest)?;
     let mut tiles = entries(&tile_list, TILE_ENTRY, "TILES")?;
     while tile_list.remaining() > 0 {
         let (len, residue) = (tile_list.u32()?, tile_list.u8()?);
@@ -173,10 +195,11 @@ fn read_proof<'a>(
         tree.push(Sibling { bytes: node_list.u64()?, digest: node_list.digest()? });
     }
     let keyed = flags & KEYED != 0;
-    Ok((Proof { root, head, keyed, region, first_tile, tiles, pages, tree }, payload.rest()))
+    Ok((Proof { root, head, keyed, region, first_tile, tiles, pages, tree }, rest))
 }
 
-fn within(name: &str, size: u64, limit: u64) -> Result<()> {
+/// LIMIT where `size` is more than `limit`.
+pub(crate) fn within(name: &str, size: u64, limit: u64) -> Result<()> {
     if size <= limit {
         return Ok(());
     }

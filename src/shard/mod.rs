@@ -10,6 +10,7 @@ mod format;
 
 pub use extract::{ExtractOptions, ParallelStrategy};
 pub use format::Limits;
+pub(crate) use format::{PROOF_RECORDS, proof_lengths, read_proof, within, write_proof};
 
 use crate::buffer::Buffer;
 use crate::chain::{page_bytes, pages_in, witness_from_pages};
@@ -23,6 +24,7 @@ use crate::pool;
 use crate::projection::ProjectionType;
 use crate::shape;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// A part of a domain: `length` bytes from `offset` on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -69,13 +71,15 @@ pub(crate) struct Proof {
 /// A region of a domain with its bytes and their proof against the root.
 ///
 /// It owns its bytes and does not need the projection or its source any more.
+///
+/// Proof and payload are shared with the compressed shards that are made of it.
 pub struct AtlasShard {
-    proof: Proof,
-    payload: Buffer,
+    pub(crate) proof: Arc<Proof>,
+    pub(crate) payload: Arc<Buffer>,
     /// Where the payload begins in the domain.
-    payload_offset: u64,
+    pub(crate) payload_offset: u64,
     /// Of the region's bytes.
-    residue: Residue,
+    pub(crate) residue: Residue,
 }
 
 /// Properties of a shard.
@@ -141,12 +145,12 @@ fn touched_pages(region: &AtlasBoundaryRegion, offset: u64, len: usize) -> Range
 
 /// What a shard holds of one tile.
 #[derive(Clone)]
-struct TilePart {
+pub(crate) struct TilePart {
     pages: Range<u64>,
     /// Of the tile.
     len: usize,
     /// Of the part, in the payload.
-    payload: Range<usize>,
+    pub(crate) payload: Range<usize>,
     /// Of its chaining values, in the proof.
     proof: Range<usize>,
 }
@@ -167,7 +171,7 @@ impl Proof {
 
     /// Checks that tiles, region, proof and payload follow from one another, all of them hostile,
     /// and gives the parts and where the payload begins in the domain.
-    fn parts(&self, payload_len: usize) -> Result<(Vec<TilePart>, u64)> {
+    pub(crate) fn parts(&self, payload_len: usize) -> Result<(Vec<TilePart>, u64)> {
         let malformed = |what: String| Err(AtlasError::format(what));
         let region = &self.region;
         check_range(region.offset, region.length, self.head.size, "the region")
@@ -262,19 +266,32 @@ impl Proof {
         let digests = options.digests();
         let (parts, payload_offset) = self.parts(payload.len())?;
         let hashed = self.hash_parts(&digests, &parts, payload, operation)?;
+        Ok((payload_offset, self.conclude(&digests, &parts, payload_offset, payload, &hashed)?))
+    }
+
+    /// The last step of verification: from witness and residue of each part to the root. Gives the
+    /// region's residue.
+    pub(crate) fn conclude(
+        &self,
+        digests: &Digests,
+        parts: &[TilePart],
+        payload_offset: u64,
+        payload: &[u8],
+        hashed: &[(Digest, Residue)],
+    ) -> Result<Residue> {
         let mut leaves = crate::buffer::try_vec(hashed.len())?;
-        leaves.extend(self.tiles.iter().zip(&hashed).map(|(tile, (witness, _))| Leaf {
+        leaves.extend(self.tiles.iter().zip(hashed).map(|(tile, (witness, _))| Leaf {
             len: tile.len,
             residue: tile.residue,
             witness: *witness,
         }));
-        let (root, _) = root_from_tiles(&digests, &self.head, &self.tile_range(), &leaves, &self.tree)?;
+        let (root, _) = root_from_tiles(digests, &self.head, &self.tile_range(), &leaves, &self.tree)?;
         let place = |error: AtlasError| error.at_range(self.region.offset, self.region.length);
         if !same(&root, &self.root) {
             return Err(place(AtlasError::witness("the shard's bytes and proof do not lead to its root")));
         }
         for (index, ((tile, part), (_, residue))) in
-            (self.first_tile..).zip(self.tiles.iter().zip(&parts).zip(&hashed))
+            (self.first_tile..).zip(self.tiles.iter().zip(parts).zip(hashed))
         {
             if part.is_whole() && tile.residue != *residue {
                 return Err(place(AtlasError::conservation(format!(
@@ -285,11 +302,11 @@ impl Proof {
             }
         }
         let total = hashed.iter().map(|(_, residue)| *residue).sum();
-        Ok((payload_offset, region_residue(total, payload, payload_offset, &self.region)))
+        Ok(region_residue(total, payload, payload_offset, &self.region))
     }
 
     /// Refuses another root, and a key that is missing or too much.
-    fn check_trust(&self, options: &VerifyOptions) -> Result<()> {
+    pub(crate) fn check_trust(&self, options: &VerifyOptions) -> Result<()> {
         if let Some(expected) = &options.expected_root
             && !same(expected, &self.root)
         {
@@ -300,6 +317,20 @@ impl Proof {
             (false, true) => Err(AtlasError::witness("a key was given and the shard is not keyed")),
             _ => Ok(()),
         }
+    }
+
+    /// Witness of a tile and residue of what is at hand of it, `bytes`.
+    pub(crate) fn hash_part(
+        &self,
+        digests: &Digests,
+        part: &TilePart,
+        bytes: &[u8],
+    ) -> Result<(Digest, Residue)> {
+        // The sum brings the bytes into the cache for the digest.
+        let residue = Residue::of(bytes);
+        let mut values = self.pages[part.proof.clone()].iter();
+        let take = || values.next().copied().ok_or_else(|| AtlasError::internal("a short proof"));
+        Ok((witness_from_pages(digests, part.len, &part.pages, bytes, take)?, residue))
     }
 
     /// Witness of each tile and residue of what is at hand of it, in parallel.
@@ -323,12 +354,7 @@ impl Proof {
             || Ok(()),
             |(), index| {
                 let part = &parts[to_usize(index)];
-                let bytes = &payload[part.payload.clone()];
-                // The sum brings the bytes into the cache for the digest.
-                let residue = Residue::of(bytes);
-                let mut values = self.pages[part.proof.clone()].iter();
-                let take = || values.next().copied().ok_or_else(|| AtlasError::internal("a short proof"));
-                Ok((witness_from_pages(digests, part.len, &part.pages, bytes, take)?, residue))
+                self.hash_part(digests, part, &payload[part.payload.clone()])
             },
             |index, done| {
                 hashed.push(done);
@@ -352,7 +378,11 @@ fn region_residue(
 }
 
 /// The region's bytes in a payload that begins at `payload_offset`.
-fn region_bytes(payload_len: usize, payload_offset: u64, region: &AtlasBoundaryRegion) -> Range<usize> {
+pub(crate) fn region_bytes(
+    payload_len: usize,
+    payload_offset: u64,
+    region: &AtlasBoundaryRegion,
+) -> Range<usize> {
     if payload_len == 0 {
         return 0..0;
     }

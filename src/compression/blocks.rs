@@ -1,0 +1,263 @@
+//! One block: from bytes to the encoded form of docs/format.md and back.
+
+use super::config::{CompressionAlgorithm, CompressionConfig};
+use super::deflate::{Deflater, Inflater};
+use super::filter::{self, Filter};
+use crate::buffer::{Buffer, try_vec};
+use crate::digest::digest256;
+use crate::error::{AtlasError, Result};
+use crate::layer2::Residue;
+
+/// Bytes of the digest that a block carries.
+pub(crate) const CHECK_SIZE: usize = 16;
+/// Bytes that one byte of DEFLATE can stand for at the most: 258 for two bits.
+pub(crate) const MAX_EXPANSION: usize = 1_032;
+
+const PLANE_ENTRY: usize = 4;
+/// A level with short searches. Level 1 has fixed codes, and shows nothing.
+const QUICK_LEVEL: u8 = 3;
+
+/// What is kept about a block beside its encoded bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BlockHead {
+    /// Of the encoded bytes.
+    pub(crate) len: usize,
+    pub(crate) filter: Filter,
+    pub(crate) residue: Residue,
+    /// The first half of the digest of the block's bytes.
+    pub(crate) check: [u8; CHECK_SIZE],
+}
+
+impl BlockHead {
+    /// The head of a block that is kept as it is.
+    pub(crate) fn stored(block: &[u8]) -> BlockHead {
+        // The sum brings the bytes into the cache for the digest.
+        let residue = Residue::of(block);
+        BlockHead { len: block.len(), filter: Filter::NONE, residue, check: check_of(block) }
+    }
+}
+
+fn check_of(block: &[u8]) -> [u8; CHECK_SIZE] {
+    let [left @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = digest256(block);
+    left
+}
+
+/// A block after the attempt to make it smaller.
+pub(crate) enum Attempt {
+    /// It stays as it is, and nobody has hashed it yet.
+    Stored,
+    /// Smaller than it was.
+    Packed(BlockHead, Vec<u8>),
+}
+
+/// What one worker needs to encode blocks.
+pub(crate) struct Encoder {
+    deflater: Deflater,
+    /// For trials, and for bytes in which nothing repeats.
+    quick: Deflater,
+    /// The filtered block, the encoded block, the block that it gives back.
+    filtered: Buffer,
+    encoded: Buffer,
+    decoded: Option<(Buffer, Decoder)>,
+}
+
+impl Encoder {
+    /// Bytes that one takes for blocks of this size.
+    pub(crate) fn footprint(block_size: usize) -> usize {
+        // A state of DEFLATE is some 300 KiB, of which there are two, one of INFLATE 50 KiB.
+        5 * block_size + 704 * 1024
+    }
+
+    pub(crate) fn new(block_size: usize, verify: bool) -> Result<Encoder> {
+        let decoded = if verify { Some((Buffer::new(block_size)?, Decoder::new(block_size)?)) } else { None };
+        let (filtered, encoded) = (Buffer::new(block_size)?, Buffer::new(block_size)?);
+        Ok(Encoder { deflater: Deflater::new()?, quick: Deflater::new()?, filtered, encoded, decoded })
+    }
+
+    /// Makes a block smaller, or says that it stays.
+    pub(crate) fn encode(&mut self, config: &CompressionConfig, block: &[u8]) -> Result<Attempt> {
+        if config.level.value() == 0 || filter::incompressible(block) {
+            return Ok(Attempt::Stored);
+        }
+        let residue = Residue::of(block);
+        let level = config.level.value();
+        let filter = match config.algorithm {
+            CompressionAlgorithm::ConservationAware => self.choose(level, block)?,
+            _ => Filter::NONE,
+        };
+        let (from, planes) = if filter == Filter::NONE {
+            (block, false)
+        } else {
+            let filtered = &mut self.filtered[..block.len()];
+            filter.split(block, filtered);
+            if config.preserve_conservation && Residue::of(filtered) != residue {
+                return Err(AtlasError::conservation("the filter changed the residue of a block"));
+            }
+            (&*filtered, true)
+        };
+        // One byte less: what is not smaller is stored.
+        let out = &mut self.encoded[..block.len().saturating_sub(1)];
+        let len = if planes {
+            deflate_planes(&mut self.deflater, &mut self.quick, level, filter, from, out)?
+        } else {
+            self.deflater.deflate(level, from, out)?
+        };
+        let Some(len) = len else { return Ok(Attempt::Stored) };
+        let encoded = &self.encoded[..len];
+        let head = BlockHead { len, filter, residue, check: check_of(block) };
+        if let Some((decoded, decoder)) = &mut self.decoded {
+            let decoded = &mut decoded[..block.len()];
+            decoder.decode(&head, encoded, decoded)?;
+            if decoded != block {
+                return Err(AtlasError::internal("a compressed block does not give back its bytes"));
+            }
+        }
+        let mut bytes = try_vec(len)?;
+        bytes.extend_from_slice(encoded);
+        Ok(Attempt::Packed(head, bytes))
+    }
+
+    /// The filter for a block: where one could pay, a part of the block is deflated both ways.
+    fn choose(&mut self, level: u8, block: &[u8]) -> Result<Filter> {
+        const TRIAL: usize = 8 * 1024;
+        let Some(candidate) = filter::candidate(block) else { return Ok(Filter::NONE) };
+        let start = (block.len().saturating_sub(TRIAL) / 2) / 16 * 16;
+        let part = &block[start..][..block.len().min(TRIAL)];
+        let (filtered, out) = (&mut self.filtered[..part.len()], &mut self.encoded[..]);
+        candidate.split(part, filtered);
+        let level = level.min(QUICK_LEVEL);
+        let plain = self.quick.deflate(level, part, out)?.unwrap_or(part.len());
+        let mut split = 0;
+        for plane in candidate.planes(part.len()) {
+            let plane = &filtered[plane];
+            split += match filter::incompressible(plane) {
+                true => plane.len(),
+                false => self.quick.deflate(level, plane, out)?.unwrap_or(plane.len()).min(plane.len()),
+            };
+        }
+        // A long block has repeats that a part does not show; they are lost to planes.
+        Ok(if split + split / 32 < plain { candidate } else { Filter::NONE })
+    }
+}
+
+/// The planes, each stored or deflated, behind their lengths; None where they do not fit.
+fn deflate_planes(
+    deflater: &mut Deflater,
+    quick: &mut Deflater,
+    level: u8,
+    filter: Filter,
+    filtered: &[u8],
+    out: &mut [u8],
+) -> Result<Option<usize>> {
+    let Some((lengths, mut rest)) = out.split_at_mut_checked(filter.stride() * PLANE_ENTRY) else {
+        return Ok(None);
+    };
+    let mut used = lengths.len();
+    for (plane, entry) in filter.planes(filtered.len()).zip(lengths.chunks_exact_mut(PLANE_ENTRY)) {
+        let plane = &filtered[plane];
+        let fits = plane.len().saturating_sub(1).min(rest.len());
+        let deflated = match plane.is_empty() || filter::incompressible(plane) {
+            true => None,
+            // Long searches for what does not repeat find nothing, and take most of the time.
+            false if !filter::repeats(plane) => {
+                quick.deflate(level.min(QUICK_LEVEL), plane, &mut rest[..fits])?
+            }
+            false => deflater.deflate(level, plane, &mut rest[..fits])?,
+        };
+        let len = match deflated {
+            Some(len) => len,
+            None => {
+                let Some(target) = rest.get_mut(..plane.len()) else { return Ok(None) };
+                target.copy_from_slice(plane);
+                plane.len()
+            }
+        };
+        let Ok(length) = u32::try_from(len) else { return Ok(None) };
+        entry.copy_from_slice(&length.to_le_bytes());
+        rest = &mut rest[len..];
+        used += len;
+    }
+    Ok(Some(used))
+}
+
+/// What one worker needs to decode blocks.
+pub(crate) struct Decoder {
+    inflater: Inflater,
+    filtered: Buffer,
+}
+
+impl Decoder {
+    /// Bytes that one takes for blocks of this size.
+    pub(crate) fn footprint(block_size: usize) -> usize {
+        block_size + 64 * 1024
+    }
+
+    pub(crate) fn new(block_size: usize) -> Result<Decoder> {
+        Ok(Decoder { inflater: Inflater::new()?, filtered: Buffer::new(block_size)? })
+    }
+
+    /// Fills `block` with the bytes of the block, checked. Everything is hostile but the lengths,
+    /// which are those that [`BlockHead`] and the place of the block say.
+    pub(crate) fn decode(&mut self, head: &BlockHead, encoded: &[u8], block: &mut [u8]) -> Result<()> {
+        if head.filter == Filter::NONE {
+            inflate(&mut self.inflater, encoded, block)?;
+            return check(head, block, Residue::of(block) == head.residue);
+        }
+        let filtered = self
+            .filtered
+            .get_mut(..block.len())
+            .ok_or_else(|| AtlasError::internal("a block is larger than its decoder"))?;
+        let entries = head.filter.stride() * PLANE_ENTRY;
+        let Some((lengths, mut rest)) = encoded.split_at_checked(entries) else {
+            return Err(AtlasError::format(format!(
+                "{} encoded bytes where {entries} of lengths follow",
+                encoded.len()
+            )));
+        };
+        for (plane, length) in head.filter.planes(block.len()).zip(lengths.as_chunks::<PLANE_ENTRY>().0) {
+            let plane = &mut filtered[plane];
+            let length = u32::from_le_bytes(*length);
+            let part = usize::try_from(length).ok().and_then(|len| rest.split_at_checked(len));
+            let Some((part, later)) = part.filter(|(part, _)| part.len() <= plane.len()) else {
+                return Err(AtlasError::format(format!(
+                    "a plane of {} bytes is encoded in {length} of {}",
+                    plane.len(),
+                    rest.len()
+                )));
+            };
+            if !plane.is_empty() {
+                inflate(&mut self.inflater, part, plane)?;
+            }
+            rest = later;
+        }
+        if !rest.is_empty() {
+            return Err(AtlasError::format(format!("{} bytes too many in a block", rest.len())));
+        }
+        let conserved = Residue::of(filtered) == head.residue;
+        head.filter.merge(filtered, block);
+        check(head, block, conserved)
+    }
+}
+
+/// Fills `to` with what `from` encodes: itself where the lengths are equal, else a stream.
+fn inflate(inflater: &mut Inflater, from: &[u8], to: &mut [u8]) -> Result<()> {
+    if from.len() == to.len() {
+        to.copy_from_slice(from);
+        return Ok(());
+    }
+    inflater.inflate(from, to)
+}
+
+/// WITNESS where the digest is another one, then CONSERVATION where the residue was.
+pub(crate) fn check(head: &BlockHead, block: &[u8], conserved: bool) -> Result<()> {
+    if check_of(block) != head.check {
+        return Err(AtlasError::witness("a block does not have its digest"));
+    }
+    if !conserved {
+        return Err(AtlasError::conservation(format!(
+            "a block does not have the residue {} of its head",
+            head.residue
+        )));
+    }
+    Ok(())
+}

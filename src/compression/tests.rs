@@ -1,0 +1,546 @@
+use super::*;
+use crate::{AtlasBoundaryRegion, AtlasProjection, ErrorKind, Limits, Pool, ProjectionOptions, Source};
+
+fn noise(len: usize, mut state: u64) -> Vec<u8> {
+    let mut step = || {
+        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let z = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB) >> 56
+    };
+    (0..len).map(|_| step() as u8).collect()
+}
+
+fn text(len: usize) -> Vec<u8> {
+    let words = ["the ", "shard ", "of ", "a ", "domain ", "is ", "verified ", "and ", "kept\n"];
+    let picks = noise(len, 9);
+    picks.iter().flat_map(|pick| words[usize::from(*pick) % words.len()].bytes()).take(len).collect()
+}
+
+fn doubles(len: usize) -> Vec<u8> {
+    (0..len / 8 + 1).flat_map(|i| ((i as f64).sqrt() * 1.001).to_le_bytes()).take(len).collect()
+}
+
+fn floats(len: usize) -> Vec<u8> {
+    (0..len / 4 + 1).flat_map(|i| ((i as f32) * 0.37).sin().to_le_bytes()).take(len).collect()
+}
+
+fn records(len: usize) -> Vec<u8> {
+    (0..len / 16 + 1)
+        .flat_map(|i| (i as u64 * 24).to_le_bytes().into_iter().chain((i as u64 ^ 0x5555_0000).to_be_bytes()))
+        .take(len)
+        .collect()
+}
+
+fn mixed(len: usize) -> Vec<u8> {
+    let mut bytes = text(len);
+    let part = len / 3;
+    bytes[part..2 * part].copy_from_slice(&noise(part, 3));
+    bytes
+}
+
+fn kinds(len: usize) -> Vec<(&'static str, Vec<u8>)> {
+    vec![
+        ("zeros", vec![0; len]),
+        ("noise", noise(len, 1)),
+        ("text", text(len)),
+        ("doubles", doubles(len)),
+        ("floats", floats(len)),
+        ("records", records(len)),
+        ("mixed", mixed(len)),
+    ]
+}
+
+fn projection(data: &[u8]) -> AtlasProjection {
+    AtlasProjection::linear(&Source::copy(data).unwrap()).unwrap()
+}
+
+fn shard_of(data: &[u8], offset: usize, length: usize) -> AtlasShard {
+    let region = AtlasBoundaryRegion::new(offset as u64, length as u64);
+    projection(data).extract_shard(&region, &mut Operation::new()).unwrap()
+}
+
+fn whole(data: &[u8]) -> AtlasShard {
+    shard_of(data, 0, data.len())
+}
+
+fn eager() -> CompressionConfig {
+    CompressionConfig { min_size_threshold: 0, max_compression_ratio: 1.0, ..CompressionConfig::default() }
+}
+
+fn read_back(bytes: &[u8]) -> Result<CompressedShard> {
+    CompressedShard::deserialize(bytes, &Limits::default())
+}
+
+/// There, through bytes, and back: exactly the shard. Gives the info.
+fn round_trip(shard: &AtlasShard, config: &CompressionConfig) -> CompressedInfo {
+    let compressed = shard.compress(config).unwrap();
+    let bytes = compressed.serialize().unwrap();
+    assert_eq!(bytes.len(), compressed.serialized_size());
+    let again = read_back(&bytes).unwrap();
+    assert_eq!(again.info(), compressed.info());
+    assert_eq!(again.serialize().unwrap(), bytes, "one encoding");
+    let original = shard.serialize().unwrap();
+    for one in [&compressed, &again] {
+        let back = decompress_shard(one, config).unwrap();
+        assert_eq!(back.info(), shard.info());
+        assert!(back.serialize().unwrap() == original, "another shard came back");
+        let mut buffer = vec![0xaa; shard.data().len()];
+        one.read(0, &mut buffer).unwrap();
+        assert!(buffer == shard.data());
+    }
+    let info = compressed.info();
+    assert_eq!(info.original_size, shard.info().region.length);
+    assert_eq!(info.residue, shard.info().residue);
+    let payload = shard.payload.len() as u64;
+    let blocks = if info.level == 0 { 1 << 20 } else { config.block_size };
+    assert!(info.compressed_size <= payload + 20 * payload.div_ceil(blocks));
+    info
+}
+
+#[test]
+fn every_kind_length_algorithm_and_block_size_comes_back() {
+    let block = 4_096;
+    for len in [0, 1, 2, 15, 16, 17, 1_023, 1_024, block - 1, block, block + 1, 3 * block + 7, 70_001] {
+        for (name, data) in kinds(len) {
+            let shard = whole(&data);
+            for algorithm in [
+                CompressionAlgorithm::None,
+                CompressionAlgorithm::Deflate,
+                CompressionAlgorithm::ConservationAware,
+            ] {
+                for block_size in [4_096, 5_001, 131_072] {
+                    let info = round_trip(&shard, &CompressionConfig { algorithm, block_size, ..eager() });
+                    let stored = info.algorithm == CompressionAlgorithm::None;
+                    assert!(stored || info.algorithm == algorithm);
+                    if len >= block && name != "noise" && algorithm != CompressionAlgorithm::None {
+                        assert!(!stored, "{name} of {len} is stored");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_level_comes_back_and_zero_is_stored() {
+    for (_, data) in kinds(150_000) {
+        let shard = whole(&data);
+        for level in 0..=9 {
+            let config = CompressionConfig { level: CompressionLevel::Custom(level), ..eager() };
+            let info = round_trip(&shard, &config);
+            assert!(info.level == level || info.level == 0);
+            assert!(level > 0 || info.algorithm == CompressionAlgorithm::None);
+        }
+    }
+    let levels = [CompressionLevel::Fast, CompressionLevel::Default, CompressionLevel::Best];
+    assert_eq!(levels.map(CompressionLevel::value), [1, 6, 9]);
+}
+
+#[test]
+fn regions_inside_pages_and_tiles_come_back() {
+    let data = mixed(2 * (1 << 20) + 12_345);
+    for (offset, length) in
+        [(0, 0), (1, 0), (5, 1), (4_095, 2), (5_000, 100_000), ((1 << 20) - 3, 6), (1 << 20, 1 << 20)]
+    {
+        let shard = shard_of(&data, offset, length);
+        let info = round_trip(&shard, &CompressionConfig { block_size: 16_384, ..eager() });
+        assert_eq!(info.original_size, length as u64);
+        let compressed = shard.compress(&eager()).unwrap();
+        let length = length as u64;
+        assert_eq!(compressed.read(length, &mut [0]).unwrap_err().kind(), ErrorKind::OutOfRange);
+        assert_eq!(compressed.read(u64::MAX, &mut [0; 2]).unwrap_err().kind(), ErrorKind::OutOfRange);
+        compressed.read(length, &mut []).unwrap();
+    }
+}
+
+#[test]
+fn parts_are_read_exactly() {
+    for (_, data) in kinds(300_003) {
+        let shard = shard_of(&data, 777, 299_000);
+        for block_size in [4_096, 16_384, 100_000] {
+            let compressed = shard.compress(&CompressionConfig { block_size, ..eager() }).unwrap();
+            let mut state = 5u64;
+            for _ in 0..60 {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(99);
+                let offset = (state >> 33) as usize % 299_000;
+                let len = (state >> 20) as usize % 20_000.min(299_000 - offset).max(1);
+                let mut buffer = vec![0; len];
+                compressed.read(offset as u64, &mut buffer).unwrap();
+                assert!(buffer == data[777 + offset..][..len]);
+            }
+        }
+    }
+}
+
+#[test]
+fn numbers_become_much_smaller_behind_planes() {
+    for data in [doubles(500_000), floats(500_000), records(500_000)] {
+        let shard = whole(&data);
+        let size =
+            |algorithm| round_trip(&shard, &CompressionConfig { algorithm, ..eager() }).compressed_size;
+        let (plain, aware) =
+            (size(CompressionAlgorithm::Deflate), size(CompressionAlgorithm::ConservationAware));
+        assert!(aware * 10 < plain * 9, "{aware} of {plain}");
+    }
+}
+
+#[test]
+fn what_does_not_pay_is_stored_and_shares_the_payload() {
+    let shares = |shard: &AtlasShard, config: &CompressionConfig| {
+        let compressed = shard.compress(config).unwrap();
+        let info = compressed.info();
+        assert_eq!((info.algorithm, info.level), (CompressionAlgorithm::None, 0));
+        let Data::Shared(payload) = &compressed.data else { panic!("a copy") };
+        assert!(Arc::ptr_eq(payload, &shard.payload));
+        let back = decompress_shard(&compressed, config).unwrap();
+        assert!(Arc::ptr_eq(&back.payload, &shard.payload));
+        let growth = compressed.serialized_size() - shard.serialized_size();
+        assert!(growth <= 64 * shard.payload.len().div_ceil(1 << 20).max(1), "{growth}");
+        round_trip(shard, config);
+    };
+    let default = CompressionConfig::default();
+    for len in [1_024, 4_096, 100_000, 1 << 20, (1 << 20) + 1, 3_500_000] {
+        shares(&whole(&noise(len, 4)), &default);
+    }
+    shares(&whole(&text(1_023)), &default);
+    assert_ne!(whole(&text(1_024)).compress(&default).unwrap().info().level, 0);
+    shares(&whole(&[]), &eager());
+    shares(&whole(&text(100_000)), &CompressionConfig { max_compression_ratio: 0.01, ..default });
+    shares(&whole(&text(100_000)), &CompressionConfig { max_compression_ratio: 0.0, ..default });
+    shares(&whole(&text(100_000)), &CompressionConfig { min_size_threshold: u64::MAX, ..default });
+    shares(&whole(&text(100_000)), &CompressionConfig { algorithm: CompressionAlgorithm::None, ..default });
+}
+
+#[test]
+fn noise_between_text_costs_its_bytes_and_heads() {
+    let data = mixed(6 << 20);
+    let shard = whole(&data);
+    let info = round_trip(&shard, &CompressionConfig::default());
+    assert_eq!(info.algorithm, CompressionAlgorithm::ConservationAware);
+    let (bytes, blocks) = (info.compressed_size, 48);
+    assert!(bytes < (2 << 20) + (4 << 20) * 2 / 5 + blocks * 64, "{bytes}");
+}
+
+#[test]
+fn wrong_configurations_are_refused() {
+    let shard = whole(&text(5_000));
+    let wrong = |config: CompressionConfig| {
+        assert_eq!(shard.compress(&config).unwrap_err().kind(), ErrorKind::InvalidArgument);
+        assert!(CompressionManager::new(config).is_err());
+        let compressed = shard.compress(&eager()).unwrap();
+        assert!(decompress_shard(&compressed, &config).is_err());
+    };
+    wrong(CompressionConfig { level: CompressionLevel::Custom(10), ..eager() });
+    for block_size in [0, 4_095, (1 << 20) + 1, u64::MAX] {
+        wrong(CompressionConfig { block_size, ..eager() });
+    }
+    for max_compression_ratio in [f64::NAN, f64::INFINITY, -0.1] {
+        wrong(CompressionConfig { max_compression_ratio, ..eager() });
+    }
+}
+
+/// Decompresses what these bytes are, if anything; true where it is the original shard.
+fn harmless(bytes: &[u8], original: &[u8]) -> bool {
+    let Ok(compressed) = read_back(bytes) else { return false };
+    let mut buffer = vec![0; usize::try_from(compressed.info().original_size).unwrap()];
+    let _ = compressed.read(0, &mut buffer);
+    match compressed.decompress(&VerifyOptions::new(), &mut Operation::sequential()) {
+        Ok(shard) => {
+            let bytes = shard.serialize().unwrap();
+            assert!(bytes == original, "another shard came out");
+            true
+        }
+        Err(error) => {
+            assert!(
+                matches!(
+                    error.kind(),
+                    ErrorKind::Format | ErrorKind::Witness | ErrorKind::Conservation | ErrorKind::Unsupported
+                ),
+                "{error:?}"
+            );
+            false
+        }
+    }
+}
+
+/// As an attacker would: changes, and makes size and digest at the end fit again.
+fn forge(bytes: &[u8], change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut body = bytes[..bytes.len() - 32].to_vec();
+    change(&mut body);
+    let size = (body.len() + 32) as u64;
+    body[16..24].copy_from_slice(&size.to_le_bytes());
+    let digest = crate::digest256(&body);
+    body.extend(digest);
+    body
+}
+
+fn small_shards() -> Vec<AtlasShard> {
+    let mut records = records(4_096);
+    records.extend(noise(200, 8));
+    vec![shard_of(&records, 4_000, 290), whole(&doubles(600)), whole(&text(4_200)), whole(&noise(300, 2))]
+}
+
+#[test]
+fn every_flipped_byte_of_a_small_compressed_shard_is_refused() {
+    for shard in small_shards() {
+        let config = CompressionConfig { block_size: 4_096, ..eager() };
+        let bytes = shard.compress(&config).unwrap().serialize().unwrap();
+        for at in 0..bytes.len() {
+            for flip in [0x01, 0x80, 0xff] {
+                let mut wrong = bytes.clone();
+                wrong[at] ^= flip;
+                assert!(read_back(&wrong).is_err(), "byte {at}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_flipped_bit_with_a_fitting_digest_is_refused_or_harmless() {
+    for shard in small_shards() {
+        let config = CompressionConfig { block_size: 4_096, ..eager() };
+        let original = shard.serialize().unwrap();
+        let bytes = shard.compress(&config).unwrap().serialize().unwrap();
+        assert!(harmless(&bytes, &original));
+        // Another region over the same pages is another shard, and a true one: not looked at here.
+        let region = 24 + (16 + 32) + (16 + 24) + 16;
+        for bit in (0..(bytes.len() - 32) * 8).filter(|bit| !(region..region + 16).contains(&(bit / 8))) {
+            harmless(&forge(&bytes, |body| body[bit / 8] ^= 1 << (bit % 8)), &original);
+        }
+    }
+}
+
+#[test]
+fn every_cut_is_refused() {
+    let shard = whole(&records(4_500));
+    let bytes = shard.compress(&eager()).unwrap().serialize().unwrap();
+    for len in 0..bytes.len() {
+        assert!(read_back(&bytes[..len]).is_err());
+        if len > 56 {
+            let cut = forge(&bytes, |body| body.truncate(len - 32));
+            assert!(read_back(&cut).is_err(), "{len}");
+        }
+    }
+    assert!(read_back(&forge(&bytes, |body| body.push(0))).is_err());
+    // Another kind: neither takes the other.
+    assert_eq!(read_back(&shard.serialize().unwrap()).unwrap_err().kind(), ErrorKind::Unsupported);
+    let other =
+        AtlasShard::deserialize(&bytes, &Limits::default(), &VerifyOptions::new(), &mut Operation::new());
+    assert_eq!(other.unwrap_err().kind(), ErrorKind::Unsupported);
+}
+
+/// Where the value of COMPRESSION begins in the encoding of `shard`.
+fn compression_at(shard: &AtlasShard) -> usize {
+    24 + crate::shard::proof_lengths(&shard.proof).iter().map(|len| len + 16).sum::<usize>() + 16
+}
+
+#[test]
+fn forged_sizes_and_bombs_are_refused_before_anything_is_allocated() {
+    let shard = whole(&vec![0; 1 << 20]);
+    let config =
+        CompressionConfig { block_size: 1 << 20, algorithm: CompressionAlgorithm::Deflate, ..eager() };
+    let bytes = shard.compress(&config).unwrap().serialize().unwrap();
+    let at = compression_at(&shard);
+    let patch = |offset: usize, value: &[u8]| {
+        let forged = forge(&bytes, |body| body[at + offset..][..value.len()].copy_from_slice(value));
+        read_back(&forged).unwrap_err().kind()
+    };
+    // Sizes that the proof does not have, over any limit, and beyond what DEFLATE can do.
+    assert_eq!(patch(8, &((1u64 << 20) - 1).to_le_bytes()), ErrorKind::Format);
+    assert_eq!(patch(8, &(1u64 << 40).to_le_bytes()), ErrorKind::Limit);
+    assert_eq!(patch(8, &u64::MAX.to_le_bytes()), ErrorKind::Limit);
+    assert_eq!(patch(16, &1_000u32.to_le_bytes()), ErrorKind::Format);
+    assert_eq!(patch(16, &0u32.to_le_bytes()), ErrorKind::Format);
+    assert_eq!(patch(4, &0u32.to_le_bytes()), ErrorKind::Format);
+    assert_eq!(patch(4, &u32::MAX.to_le_bytes()), ErrorKind::Format);
+    for (code, kind) in [(0, ErrorKind::Format), (3, ErrorKind::Unsupported), (4, ErrorKind::Unsupported)] {
+        assert_eq!(patch(0, &[code]), kind);
+    }
+    assert_eq!(patch(1, &[10]), ErrorKind::Format);
+    assert_eq!(patch(2, &[96]), ErrorKind::Format);
+    assert_eq!(patch(3, &[1]), ErrorKind::Format);
+    let limits = Limits { max_payload_size: (1 << 20) - 1, ..Limits::default() };
+    assert_eq!(CompressedShard::deserialize(&bytes, &limits).unwrap_err().kind(), ErrorKind::Limit);
+    let limits = Limits { max_proof_size: 20, ..Limits::default() };
+    assert_eq!(CompressedShard::deserialize(&bytes, &limits).unwrap_err().kind(), ErrorKind::Limit);
+    let compressed = read_back(&bytes).unwrap();
+    let error =
+        compressed.decompress(&VerifyOptions::new(), &mut Operation::new().with_memory_limit(1 << 20));
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::Limit);
+}
+
+#[test]
+fn streams_that_give_more_or_less_than_declared_are_refused() {
+    let shard = whole(&vec![7; 10_000]);
+    let config = CompressionConfig { algorithm: CompressionAlgorithm::Deflate, ..eager() };
+    let mut encoder = Encoder::new(1 << 20, false).unwrap();
+    for len in [0, 1, 9_999, 10_001, 100_000, 1 << 20] {
+        let mut compressed = shard.compress(&config).unwrap();
+        let stream = match encoder.encode(&config, &vec![7; len]).unwrap() {
+            Attempt::Packed(_, stream) => stream,
+            Attempt::Stored => vec![3, 0],
+        };
+        compressed.heads[0].len = stream.len();
+        compressed.data = Data::Blocks(vec![stream]);
+        let error = compressed.decompress(&VerifyOptions::new(), &mut Operation::new()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Format, "{len}");
+        assert_eq!(compressed.read(0, &mut [0; 10]).unwrap_err().kind(), ErrorKind::Format);
+        // Through bytes there is the same refusal, or an earlier one.
+        assert!(!harmless(&compressed.serialize().unwrap(), &shard.serialize().unwrap()));
+    }
+    // Bytes behind the end of a stream.
+    let mut compressed = shard.compress(&config).unwrap();
+    let Data::Blocks(blocks) = &mut compressed.data else { panic!("stored") };
+    blocks[0].push(0);
+    compressed.heads[0].len += 1;
+    assert!(!harmless(&compressed.serialize().unwrap(), &shard.serialize().unwrap()));
+}
+
+#[test]
+fn residue_and_digest_are_told_apart() {
+    let shard = whole(&records(50_000));
+    let decompress = |compressed: &CompressedShard| {
+        compressed.decompress(&VerifyOptions::new(), &mut Operation::new()).unwrap_err().kind()
+    };
+    let other = Residue::new(1).unwrap();
+    let mut compressed = shard.compress(&eager()).unwrap();
+    compressed.heads[0].residue = compressed.heads[0].residue + other;
+    assert_eq!(decompress(&compressed), ErrorKind::Conservation);
+    compressed.heads[0].check[3] ^= 1;
+    assert_eq!(decompress(&compressed), ErrorKind::Witness);
+    let mut compressed = shard.compress(&eager()).unwrap();
+    compressed.residue = compressed.residue + other;
+    assert_eq!(decompress(&compressed), ErrorKind::Conservation);
+    // True blocks of other bytes: the root does not follow.
+    let mut foreign =
+        whole(&records(50_000).iter().map(|byte| byte ^ 1).collect::<Vec<u8>>()).compress(&eager()).unwrap();
+    foreign.proof = Arc::clone(&shard.proof);
+    foreign.residue = shard.residue;
+    assert_eq!(decompress(&foreign), ErrorKind::Witness);
+}
+
+#[test]
+fn the_bytes_are_the_same_for_every_number_of_threads() {
+    let shards = [mixed(3 << 20), doubles(900_000), noise(2 << 20, 5), text(10)].map(|data| whole(&data));
+    let refs: Vec<&AtlasShard> = shards.iter().collect();
+    let manager = CompressionManager::new(CompressionConfig::default()).unwrap();
+    let bytes = |operation: &mut Operation<'_>| -> Vec<Vec<u8>> {
+        let compressed = manager.compress_batch(&refs, operation).unwrap();
+        let refs: Vec<&CompressedShard> = compressed.iter().collect();
+        let back = manager.decompress_batch(&refs, &VerifyOptions::new(), operation).unwrap();
+        for (back, shard) in back.iter().zip(&shards) {
+            assert!(back.serialize().unwrap() == shard.serialize().unwrap());
+        }
+        compressed.iter().map(|shard| shard.serialize().unwrap()).collect()
+    };
+    let wanted = bytes(&mut Operation::sequential());
+    for threads in [1, 2, 3, 7] {
+        let pool = Pool::new(threads).unwrap();
+        assert!(bytes(&mut Operation::new().with_pool(&pool)) == wanted);
+    }
+    for (shard, bytes) in shards.iter().zip(&wanted) {
+        assert!(shard.compress(&CompressionConfig::default()).unwrap().serialize().unwrap() == *bytes);
+    }
+}
+
+#[test]
+fn a_manager_keeps_count() {
+    let manager = CompressionManager::new(CompressionConfig::default()).unwrap();
+    assert_eq!(manager.stats(), CompressionStats::default());
+    assert!((manager.stats().average_ratio() - 1.0).abs() < f64::EPSILON);
+    let shards = [text(100_000), noise(8_192, 1), text(100), doubles(80_000)].map(|data| whole(&data));
+    let refs: Vec<&AtlasShard> = shards.iter().collect();
+    let compressed = manager.compress_batch(&refs, &mut Operation::new()).unwrap();
+    let infos: Vec<CompressedInfo> = compressed.iter().map(CompressedShard::info).collect();
+    let stats = manager.stats();
+    assert_eq!((stats.compression_operations, stats.decompression_operations), (4, 0));
+    assert_eq!((stats.shards_compressed, stats.shards_stored), (2, 2));
+    assert_eq!(stats.original_bytes, 188_292);
+    assert_eq!(stats.compressed_bytes, infos.iter().map(|info| info.compressed_size).sum::<u64>());
+    assert_eq!(stats.saved_bytes, stats.original_bytes - stats.compressed_bytes);
+    assert!(stats.average_ratio() < 0.8);
+    let refs: Vec<&CompressedShard> = compressed.iter().collect();
+    manager.decompress_batch(&refs, &VerifyOptions::new(), &mut Operation::new()).unwrap();
+    assert_eq!(manager.stats().decompression_operations, 4);
+    assert!(manager.compress_batch(&[], &mut Operation::new()).unwrap().is_empty());
+    assert_eq!(manager.stats().compression_operations, 4);
+}
+
+#[test]
+fn a_batch_is_all_or_nothing_and_names_the_shard() {
+    let manager = CompressionManager::new(eager()).unwrap();
+    let shards = [text(50_000), records(300_000), text(70_000)].map(|data| whole(&data));
+    let refs: Vec<&AtlasShard> = shards.iter().collect();
+    let mut compressed = manager.compress_batch(&refs, &mut Operation::new()).unwrap();
+    compressed[1].heads[2].check[0] ^= 1;
+    let before = manager.stats();
+    let refs: Vec<&CompressedShard> = compressed.iter().collect();
+    let error = manager.decompress_batch(&refs, &VerifyOptions::new(), &mut Operation::new()).unwrap_err();
+    assert_eq!((error.kind(), error.index()), (ErrorKind::Witness, Some(1)));
+    assert_eq!(manager.stats(), before);
+    let root = VerifyOptions::new().with_root(shards[0].proof.root);
+    let error = manager.decompress_batch(&refs, &root, &mut Operation::new()).unwrap_err();
+    assert_eq!((error.kind(), error.index()), (ErrorKind::Witness, Some(1)));
+}
+
+#[test]
+fn keyed_shards_need_their_key() {
+    let key = [9; 32];
+    let data = records(40_000);
+    let source = Source::copy(&data).unwrap();
+    let options = ProjectionOptions::default().with_key(&key);
+    let projection =
+        AtlasProjection::create(crate::ProjectionType::Linear, &source, &options, &mut Operation::new())
+            .unwrap();
+    let region = AtlasBoundaryRegion::new(100, 30_000);
+    let shard = projection.extract_shard(&region, &mut Operation::new()).unwrap();
+    let compressed = shard.compress(&eager()).unwrap();
+    let verify = |options: VerifyOptions| compressed.decompress(&options, &mut Operation::new());
+    assert_eq!(decompress_shard(&compressed, &eager()).unwrap_err().kind(), ErrorKind::Witness);
+    assert_eq!(verify(VerifyOptions::new().with_key(&[8; 32])).unwrap_err().kind(), ErrorKind::Witness);
+    let back = verify(VerifyOptions::new().with_key(&key)).unwrap();
+    assert_eq!(back.serialize().unwrap(), shard.serialize().unwrap());
+    let plain = whole(&data).compress(&eager()).unwrap();
+    let error = plain.decompress(&VerifyOptions::new().with_key(&key), &mut Operation::new()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Witness);
+}
+
+#[test]
+fn progress_never_goes_back_and_cancels() {
+    let shards = [mixed(3 << 20), noise(1 << 20, 2), text(500)].map(|data| whole(&data));
+    let refs: Vec<&AtlasShard> = shards.iter().collect();
+    let config = CompressionConfig { max_compression_ratio: 0.75, ..CompressionConfig::default() };
+    let manager = CompressionManager::new(config).unwrap();
+    let mut seen = Vec::new();
+    let mut record = |progress: &crate::Progress| {
+        seen.push(*progress);
+        true
+    };
+    let compressed = manager.compress_batch(&refs, &mut Operation::new().with_progress(&mut record)).unwrap();
+    let refs: Vec<&CompressedShard> = compressed.iter().collect();
+    let first = seen.len();
+    let mut record = |progress: &crate::Progress| {
+        seen.push(*progress);
+        true
+    };
+    let mut operation = Operation::new().with_progress(&mut record);
+    manager.decompress_batch(&refs, &VerifyOptions::new(), &mut operation).unwrap();
+    for part in [&seen[..first], &seen[first..]] {
+        for pair in part.windows(2) {
+            assert!(pair[0].bytes_done <= pair[1].bytes_done && pair[0].chunks_done <= pair[1].chunks_done);
+            assert!(pair[1].bytes_done - pair[0].bytes_done <= 2 << 20);
+        }
+        let last = part.last().unwrap();
+        assert_eq!((last.bytes_done, last.chunks_done), (last.bytes_total, last.chunks_total));
+        let ends = part.iter().filter(|p| (p.bytes_done, p.chunks_done) == (p.bytes_total, p.chunks_total));
+        assert_eq!(ends.count(), 1);
+    }
+    let mut calls = 0;
+    let mut stop = |_: &crate::Progress| {
+        calls += 1;
+        calls < 3
+    };
+    let mut operation = Operation::new().with_progress(&mut stop);
+    let error = shards[0].compress_with(&CompressionConfig::default(), &mut operation).unwrap_err();
+    assert_eq!((error.kind(), calls), (ErrorKind::Cancelled, 3));
+}
