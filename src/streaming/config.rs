@@ -54,8 +54,8 @@ impl StreamingConfig {
         Ok(self)
     }
 
-    /// The largest positioned read, 4 KiB to 16 MiB. Above a tile it is rounded down to whole tiles,
-    /// and a worker has a buffer of that size.
+    /// The largest positioned read, 4 KiB to 16 MiB. Above a tile it is rounded down to whole tiles and
+    /// to a chunk, and a worker has a buffer of that size.
     pub fn with_io_buffer_size(mut self, bytes: u64) -> Result<Self> {
         check("io_buffer_size", bytes, &IO_BUFFER_SIZE)?;
         self.io_buffer_size = bytes;
@@ -92,7 +92,8 @@ impl StreamingConfig {
         Pace {
             window: self.chunk_size.saturating_mul(u64::from(self.parallel_chunks)),
             ahead: self.ahead(),
-            read: self.read_size(),
+            // A worker finishes the read that it is at before it sees a cancellation.
+            read: self.read_size().min(to_usize(self.chunk_size.max(TILE_BYTES))),
             release: true,
         }
     }
