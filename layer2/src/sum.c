@@ -111,7 +111,7 @@ static const atlas_l2_sum_path *best_path(void)
 
 /* Quarters are whole cache lines, so that what remains is shorter than four lines or a block
  * of its own. */
-static uint64_t sum_by(const atlas_l2_sum_path *path, const uint8_t *data, size_t len)
+static uint64_t blocks_sum(const atlas_l2_sum_path *path, const uint8_t *data, size_t len)
 {
     uint64_t total = 0;
     while (len >= BLOCK_MIN) {
@@ -127,7 +127,10 @@ static uint64_t sum_by(const atlas_l2_sum_path *path, const uint8_t *data, size_
 
 uint8_t atlas_l2_residue_by(const atlas_l2_sum_path *path, const void *data, size_t len)
 {
-    return len == 0 ? 0 : (uint8_t)(sum_by(path, data, len) % 96);
+    if (len == 0) {
+        return 0;
+    }
+    return (uint8_t)((len < BLOCK_MIN ? path->sum(data, len) : blocks_sum(path, data, len)) % 96);
 }
 
 uint8_t atlas_l2_residue(const void *data, size_t len)

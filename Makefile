@@ -1,0 +1,113 @@
+# `make help` lists what there is. Each target sets itself up: setup.sh installs what is missing.
+# The libraries and C programs are CMake's (CMakeLists.txt), the Rust tests and lints are cargo's.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := build
+.NOTPARALLEL:
+
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+PREFIX ?= /usr/local
+FILE ?=
+export PREFIX FILE
+
+# The cargo on PATH comes first.
+export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
+
+# Neither cargo nor the make below has a share in the jobs of this one.
+unmade := env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL
+
+# A test there builds the crate in the dev profile, which cargo's own folder has the parts of.
+configure := $(unmade) cmake -S . -B build -DATLAS_DEV_TARGET_DIR="$(CURDIR)/target"
+cmake_build := $(unmade) cmake --build build -j $(JOBS)
+ctest := cd build && $(unmade) ctest -j $(JOBS) --output-on-failure
+
+# Lints and tests of Rust share one build: the same features, and stale generated files are errors.
+# Where libclang is missing the committed bindings are taken as they are.
+checked := ATLAS_GENERATED=check $(unmade) cargo
+bindgen = $$(./setup.sh libclang && echo --features bindgen || :)
+smallest = --no-default-features --features std $(bindgen)
+
+.PHONY: build demo test lint test-rust test-c asan valgrind generate bench install clean help
+
+build: ## the shared and the static library, in build/lib
+	@./setup.sh build
+	@[ -f build/configured ] || { $(configure) && touch build/configured; }
+	@$(cmake_build) --target atlas_manifold_libraries atlas_conservation
+
+demo: ## the whole job on a real file: FILE=path, by default the largest library of the Rust toolchain
+	@./setup.sh build
+	@[ -f build/configured ] || { $(configure) && touch build/configured; }
+	@$(cmake_build) --target example_demo
+	@file=$$FILE; \
+	if [ -z "$$file" ]; then \
+	    libraries=$$(rustc --print sysroot)/lib; \
+	    file=$$(ls -S "$$libraries"/*.so* | sed -n 1p); \
+	fi; \
+	exec build/examples/example_demo "$$file"
+
+test: ## everything: lints, generated files, Rust tests, C tests
+	@start=$$SECONDS; mkdir -p build; rm -f build/test-*.log; \
+	./setup.sh test; \
+	for part in lint test-rust test-c; do \
+	    $(MAKE) --no-print-directory $$part; \
+	done; \
+	awk -v seconds=$$((SECONDS - start)) \
+	    '/^test result: / { rust += $$4; failed += $$6; ignored += $$8 } \
+	     / tests passed, .* tests? failed out of / { c = $$0 } \
+	     END { printf "\nRust: %d tests passed, %d failed, %d ignored\nC:    %s\nLints and generated files: in order\nAll in %d s\n", \
+	           rust, failed, ignored, c, seconds }' build/test-rust.log build/test-c.log
+
+lint: ## formatting, clippy, and whether header, bindings and symbol list are fresh
+	@./setup.sh test
+	cargo fmt --check
+	$(checked) clippy --locked --all-targets $(bindgen) -- -D warnings
+	$(unmade) cargo clippy --locked --lib $(smallest) -- -D warnings
+	c_tests/scripts/check_symbols.sh header include/atlas_manifold.h c_tests/symbols.txt
+
+test-rust: ## the Rust tests, those in the documentation included
+	@./setup.sh test
+	@mkdir -p build
+	$(checked) test --locked --no-fail-fast $(bindgen) 2>&1 | tee build/test-rust.log
+
+test-c: ## the C and C++ tests and those of Layer 2, under valgrind and sanitizers too
+	@./setup.sh test
+	@mkdir -p build
+	$(configure) && touch build/configured
+	$(cmake_build)
+	($(ctest)) 2>&1 | tee build/test-c.log
+
+asan: ## the C tests under ASan and UBSan alone
+	@./setup.sh test
+	@$(configure) && touch build/configured
+	@$(cmake_build)
+	@$(ctest) -L asan
+
+valgrind: ## the C tests under valgrind alone
+	@./setup.sh test
+	@$(configure) && touch build/configured
+	@$(cmake_build)
+	@$(ctest) -L valgrind
+
+generate: ## renews the header, the bindings of Layer 2 (with libclang) and the list of symbols
+	@./setup.sh test
+	ATLAS_GENERATED=update $(unmade) cargo check --locked $(bindgen)
+	@mkdir -p build
+	c_tests/scripts/symbols.sh include/atlas_manifold.h > build/symbols.txt
+	cp build/symbols.txt c_tests/symbols.txt
+	@./setup.sh libclang || echo 'without libclang the bindings of Layer 2 are left as they are'
+
+bench: ## the benchmarks of the Rust library
+	@./setup.sh build
+	$(unmade) cargo bench --locked
+
+# With sudo the build is that of the user, from before.
+install: $(if $(SUDO_USER),,build) ## installs below PREFIX (/usr/local); DESTDIR is respected
+	@cmake --install build --prefix "$$PREFIX"
+
+clean: ## removes what was built
+	rm -rf build
+	cargo clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))

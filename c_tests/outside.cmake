@@ -1,0 +1,36 @@
+# The library as others meet it: installed, moved, and used by the project in consumer/.
+set(outside "${work}/outside")
+
+set(outside_environment
+    "CMAKE=${CMAKE_COMMAND}" "CTEST=${CMAKE_CTEST_COMMAND}" "GENERATOR=${CMAKE_GENERATOR}"
+    "C_COMPILER=${CMAKE_C_COMPILER}" "NM=${CMAKE_NM}" "READELF=${CMAKE_READELF}"
+    "CARGO=${ATLAS_CARGO}" "SOURCE=${PROJECT_SOURCE_DIR}" "BUILD=${PROJECT_BINARY_DIR}"
+    "BUILD_TYPE=${CMAKE_BUILD_TYPE}" "CARGO_OUTPUT=${ATLAS_CARGO_TARGET_DIR}"
+    "DEV_OUTPUT=${ATLAS_DEV_TARGET_DIR}" "WORK=${outside}"
+    "VERSION=${PROJECT_VERSION}" "SONAME=${atlas_soname}")
+
+function(atlas_outside_test step)
+    add_test(NAME outside_${step} COMMAND "${scripts}/outside.sh" ${step})
+    set_tests_properties(outside_${step} PROPERTIES
+        LABELS outside TIMEOUT 900
+        FIXTURES_REQUIRED atlas_installed
+        ENVIRONMENT "${outside_environment};${ARGN}")
+endfunction()
+
+add_test(NAME outside_install COMMAND "${scripts}/outside.sh" install)
+set_tests_properties(outside_install PROPERTIES
+    LABELS outside FIXTURES_SETUP atlas_installed ENVIRONMENT "${outside_environment}")
+
+atlas_outside_test(destdir)
+atlas_outside_test(find_package)
+atlas_outside_test(version)
+atlas_outside_test(components)
+atlas_outside_test(subdirectory)
+atlas_outside_test(by_hand)
+if(ATLAS_PKG_CONFIG)
+    atlas_outside_test(pkg_config "PKG_CONFIG=${ATLAS_PKG_CONFIG}")
+endif()
+if(ATLAS_RUSTC)
+    atlas_outside_test(second_rust_library "RUSTC=${ATLAS_RUSTC}")
+endif()
+atlas_outside_test(prebuilt_layer2)

@@ -1,0 +1,100 @@
+# The library as cargo builds it, and as it is shipped.
+#
+#   cargo/release/libatlas_manifold.{so,a}    what cargo makes
+#   lib/libatlas_manifold.so.<version>        the same with the links that its soname asks for
+#   lib/libatlas_manifold.a                   the same with its foreign names hidden
+
+# PATHS and not HINTS: the cargo on PATH comes first.
+find_program(ATLAS_CARGO cargo REQUIRED
+    PATHS "$ENV{CARGO_HOME}/bin" "$ENV{HOME}/.cargo/bin"
+    DOC "The cargo of Rust")
+
+if(CMAKE_BUILD_TYPE STREQUAL "Debug")
+    set(atlas_cargo_profile dev)
+    set(atlas_cargo_output "${ATLAS_CARGO_TARGET_DIR}/debug")
+else()
+    set(atlas_cargo_profile release)
+    set(atlas_cargo_output "${ATLAS_CARGO_TARGET_DIR}/release")
+endif()
+
+# What a static link needs beside the C library and the compiler's own; tested against rustc's list.
+if(CMAKE_SYSTEM_NAME STREQUAL "Linux")
+    set(atlas_system_libraries util rt pthread m dl)
+else()
+    set(atlas_system_libraries "")
+endif()
+
+set(atlas_so_name "${CMAKE_SHARED_LIBRARY_PREFIX}atlas_manifold${CMAKE_SHARED_LIBRARY_SUFFIX}")
+set(atlas_a_name "${CMAKE_STATIC_LIBRARY_PREFIX}atlas_manifold${CMAKE_STATIC_LIBRARY_SUFFIX}")
+set(atlas_lib "${CMAKE_CURRENT_BINARY_DIR}/lib")
+if(APPLE)
+    set(atlas_soname "libatlas_manifold.${PROJECT_VERSION_MAJOR}.dylib")
+    set(atlas_so_file "libatlas_manifold.${PROJECT_VERSION}.dylib")
+else()
+    set(atlas_soname "${atlas_so_name}.${PROJECT_VERSION_MAJOR}")
+    set(atlas_so_file "${atlas_so_name}.${PROJECT_VERSION}")
+endif()
+
+# Cargo looks each time; where nothing has changed that takes a fraction of a second. Both kinds in
+# one run and no rlib, or else there is no link-time optimisation. The job server of a make above is
+# none of cargo's.
+add_custom_target(atlas_cargo
+    COMMAND "${CMAKE_COMMAND}" -E env --unset=MAKEFLAGS --unset=MFLAGS
+        "CARGO_TARGET_DIR=${ATLAS_CARGO_TARGET_DIR}"
+        "${ATLAS_CARGO}" rustc --quiet --lib --profile ${atlas_cargo_profile} --crate-type cdylib,staticlib
+        --locked --manifest-path "${CMAKE_CURRENT_SOURCE_DIR}/Cargo.toml"
+    BYPRODUCTS "${atlas_cargo_output}/${atlas_so_name}" "${atlas_cargo_output}/${atlas_a_name}"
+    COMMENT "Building the Rust library (${atlas_cargo_profile})"
+    USES_TERMINAL VERBATIM)
+
+add_custom_command(
+    OUTPUT "${atlas_lib}/${atlas_so_file}"
+    COMMAND "${CMAKE_COMMAND}" -E make_directory "${atlas_lib}"
+    COMMAND "${CMAKE_COMMAND}" -E copy "${atlas_cargo_output}/${atlas_so_name}" "${atlas_lib}/${atlas_so_file}"
+    COMMAND "${CMAKE_COMMAND}" -E create_symlink "${atlas_so_file}" "${atlas_lib}/${atlas_soname}"
+    COMMAND "${CMAKE_COMMAND}" -E create_symlink "${atlas_soname}" "${atlas_lib}/${atlas_so_name}"
+    DEPENDS atlas_cargo "${atlas_cargo_output}/${atlas_so_name}"
+    VERBATIM)
+
+# The names that the static library keeps are those of its header. Without this, a program with a
+# function named like one of Layer 2 replaces ours without a word, and two Rust libraries in one
+# program collide.
+set(atlas_symbols "${CMAKE_CURRENT_SOURCE_DIR}/c_tests/symbols.txt")
+add_custom_command(
+    OUTPUT "${atlas_lib}/${atlas_a_name}"
+    COMMAND "${CMAKE_COMMAND}"
+        "-DLD=${CMAKE_LINKER}" "-DOBJCOPY=${CMAKE_OBJCOPY}" "-DAR=${CMAKE_AR}"
+        "-DARCHIVE=${atlas_cargo_output}/${atlas_a_name}"
+        "-DSYMBOLS=${atlas_symbols}"
+        "-DOUTPUT=${atlas_lib}/${atlas_a_name}"
+        -P "${CMAKE_CURRENT_SOURCE_DIR}/cmake/HideSymbols.cmake"
+    DEPENDS atlas_cargo "${atlas_cargo_output}/${atlas_a_name}" "${atlas_symbols}"
+        "${CMAKE_CURRENT_SOURCE_DIR}/cmake/HideSymbols.cmake"
+    VERBATIM)
+
+add_custom_target(atlas_manifold_libraries ALL
+    DEPENDS "${atlas_lib}/${atlas_so_file}" "${atlas_lib}/${atlas_a_name}")
+
+if(ATLAS_MANIFOLD_SHARED)
+    add_library(atlas_manifold_shared SHARED IMPORTED GLOBAL)
+    add_dependencies(atlas_manifold_shared atlas_manifold_libraries)
+    set_target_properties(atlas_manifold_shared PROPERTIES
+        IMPORTED_LOCATION "${atlas_lib}/${atlas_so_file}"
+        IMPORTED_SONAME "${atlas_soname}"
+        INTERFACE_INCLUDE_DIRECTORIES "${CMAKE_CURRENT_SOURCE_DIR}/include")
+    add_library(AtlasManifold::shared ALIAS atlas_manifold_shared)
+    add_library(AtlasManifold::AtlasManifold ALIAS atlas_manifold_shared)
+endif()
+
+if(ATLAS_MANIFOLD_STATIC)
+    add_library(atlas_manifold_static STATIC IMPORTED GLOBAL)
+    add_dependencies(atlas_manifold_static atlas_manifold_libraries)
+    set_target_properties(atlas_manifold_static PROPERTIES
+        IMPORTED_LOCATION "${atlas_lib}/${atlas_a_name}"
+        INTERFACE_INCLUDE_DIRECTORIES "${CMAKE_CURRENT_SOURCE_DIR}/include"
+        INTERFACE_LINK_LIBRARIES "${atlas_system_libraries}")
+    add_library(AtlasManifold::static ALIAS atlas_manifold_static)
+    if(NOT ATLAS_MANIFOLD_SHARED)
+        add_library(AtlasManifold::AtlasManifold ALIAS atlas_manifold_static)
+    endif()
+endif()

@@ -1,0 +1,59 @@
+# Installs libraries, headers, and what find_package and pkg-config read. All of it may be moved.
+include(CMakePackageConfigHelpers)
+
+set(atlas_cmake_dir "${CMAKE_INSTALL_LIBDIR}/cmake/AtlasManifold")
+
+# The libraries exist after the build only, and the links are installed as links.
+if(ATLAS_MANIFOLD_SHARED)
+    install(FILES
+        "${atlas_lib}/${atlas_so_file}" "${atlas_lib}/${atlas_soname}" "${atlas_lib}/${atlas_so_name}"
+        DESTINATION "${CMAKE_INSTALL_LIBDIR}")
+endif()
+if(ATLAS_MANIFOLD_STATIC)
+    install(FILES "${atlas_lib}/${atlas_a_name}" DESTINATION "${CMAKE_INSTALL_LIBDIR}")
+endif()
+
+install(FILES include/atlas_manifold.h DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
+install(FILES include/atlas_manifold.hpp DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" OPTIONAL)
+
+# Before 1.0 a new minor version may break what was.
+if(PROJECT_VERSION_MAJOR EQUAL 0)
+    set(atlas_compatibility SameMinorVersion)
+else()
+    set(atlas_compatibility SameMajorVersion)
+endif()
+configure_package_config_file(cmake/AtlasManifoldConfig.cmake.in
+    "${CMAKE_CURRENT_BINARY_DIR}/AtlasManifoldConfig.cmake"
+    INSTALL_DESTINATION "${atlas_cmake_dir}"
+    PATH_VARS CMAKE_INSTALL_LIBDIR CMAKE_INSTALL_INCLUDEDIR)
+write_basic_package_version_file(
+    "${CMAKE_CURRENT_BINARY_DIR}/AtlasManifoldConfigVersion.cmake"
+    COMPATIBILITY ${atlas_compatibility})
+install(FILES
+    "${CMAKE_CURRENT_BINARY_DIR}/AtlasManifoldConfig.cmake"
+    "${CMAKE_CURRENT_BINARY_DIR}/AtlasManifoldConfigVersion.cmake"
+    DESTINATION "${atlas_cmake_dir}")
+install(EXPORT AtlasManifoldTargets
+    NAMESPACE AtlasManifold::
+    FILE AtlasManifoldConservation.cmake
+    DESTINATION "${atlas_cmake_dir}")
+
+# pkg-config: the prefix is where the .pc file lies, so many folders up.
+if(IS_ABSOLUTE "${CMAKE_INSTALL_LIBDIR}" OR IS_ABSOLUTE "${CMAKE_INSTALL_INCLUDEDIR}")
+    set(atlas_pc_prefix "${CMAKE_INSTALL_PREFIX}")
+    set(atlas_pc_libdir "${CMAKE_INSTALL_FULL_LIBDIR}")
+    set(atlas_pc_includedir "${CMAKE_INSTALL_FULL_INCLUDEDIR}")
+else()
+    file(RELATIVE_PATH atlas_pc_up "/prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/prefix")
+    string(REGEX REPLACE "/$" "" atlas_pc_up "${atlas_pc_up}")
+    set(atlas_pc_prefix "\${pcfiledir}/${atlas_pc_up}")
+    set(atlas_pc_libdir "\${prefix}/${CMAKE_INSTALL_LIBDIR}")
+    set(atlas_pc_includedir "\${prefix}/${CMAKE_INSTALL_INCLUDEDIR}")
+endif()
+list(TRANSFORM atlas_system_libraries PREPEND "-l" OUTPUT_VARIABLE atlas_pc_private)
+string(JOIN " " atlas_pc_private ${atlas_pc_private})
+foreach(name atlas_manifold atlas_conservation)
+    configure_file(cmake/${name}.pc.in "${CMAKE_CURRENT_BINARY_DIR}/${name}.pc" @ONLY)
+    install(FILES "${CMAKE_CURRENT_BINARY_DIR}/${name}.pc"
+        DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
+endforeach()

@@ -1,0 +1,121 @@
+#!/bin/sh
+# Installs what is missing for a build or for the tests, and is done in milliseconds where nothing is.
+#
+#   ./setup.sh build      what `make demo` needs: Rust, a C and C++ compiler, make, cmake, pkg-config
+#   ./setup.sh test       that, and valgrind, libclang, rustfmt and clippy
+#   ./setup.sh libclang   installs nothing: status 0 where libclang can renew the bindings of Layer 2
+#
+# As root on a system with apt-get the packages are installed. Otherwise the one line that does it is
+# printed, and the status is 1 where a build is impossible without it. Rust itself is not installed:
+# distributions of the day have it too old, and which way it comes is the machine owner's choice.
+set -eu
+cd "$(dirname "$0")"
+PATH=$PATH:${CARGO_HOME:-${HOME:-/root}/.cargo}/bin
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+found() { command -v "$1" >/dev/null 2>&1; }
+first_file() { for candidate; do if [ -e "$candidate" ]; then return 0; fi; done; return 1; }
+
+# The library itself, and its own headers: it reads no C file without stddef.h.
+libclang_library() {
+    if [ -n "${LIBCLANG_PATH:-}" ]; then
+        first_file "$LIBCLANG_PATH"/libclang.so* "$LIBCLANG_PATH"/libclang-[0-9]*.so* || [ -f "$LIBCLANG_PATH" ]
+    else
+        first_file /usr/lib/llvm-*/lib/libclang.so* /usr/lib/llvm-*/lib/libclang-[0-9]*.so* \
+            /usr/lib/*-linux-gnu*/libclang.so* /usr/lib/*-linux-gnu*/libclang-[0-9]*.so* \
+            /usr/lib64/libclang.so* /usr/lib/libclang.so*
+    fi
+}
+libclang_headers() {
+    case ${BINDGEN_EXTRA_CLANG_ARGS:-} in *-isystem*) return 0 ;; esac
+    first_file /usr/lib/llvm-*/lib/clang/*/include/stddef.h /usr/lib/clang/*/include/stddef.h \
+        /usr/lib64/clang/*/include/stddef.h
+}
+
+needed='' # a build is impossible without these packages
+wished='' # without these some tests are left out
+need() { needed="$needed $1"; }
+wish() { wished="$wished $1"; }
+
+look_for_tools() {
+    needed='' wished=''
+    found cc || found gcc || found clang || need gcc
+    found c++ || found g++ || found clang++ || need g++
+    first_file /usr/include/stdio.h || ! found apt-get || need libc6-dev
+    found make || need make
+    found cmake || need cmake
+    found pkg-config || need pkg-config
+    if [ "$mode" = test ]; then
+        found valgrind || wish valgrind
+        if ! libclang_library; then wish libclang1-14; wish libclang-common-14-dev
+        elif ! libclang_headers; then wish libclang-common-14-dev
+        fi
+    fi
+}
+
+apt_install() {
+    say "installing$*"
+    # shellcheck disable=SC2086,SC2048 # a list of package names
+    set -- apt-get install -y -q --no-install-recommends $*
+    DEBIAN_FRONTEND=noninteractive "$@" >&2 && return
+    say 'once more, with fresh package lists'
+    apt-get update -qq >&2 && DEBIAN_FRONTEND=noninteractive "$@" >&2
+}
+
+install_tools() {
+    look_for_tools
+    [ -n "$needed$wished" ] || return 0
+    if [ "$(id -u)" = 0 ] && found apt-get; then
+        apt_install "$needed$wished" || [ -z "$needed" ] || apt_install "$needed" || :
+        look_for_tools
+    fi
+    [ -n "$needed$wished" ] || return 0
+    if found apt-get; then
+        say 'missing here; this line installs it:'
+        say "    sudo apt-get install --no-install-recommends$needed$wished"
+    else
+        say "missing here (names of Debian packages):$needed$wished"
+    fi
+    case $wished in *libclang*) say 'without libclang the committed bindings of Layer 2 are used and not compared with fresh ones' ;; esac
+    case $wished in *valgrind*) say 'without valgrind the tests under valgrind are left out' ;; esac
+    [ -z "$needed" ]
+}
+
+# Rust of the version that Cargo.toml asks for.
+look_for_rust() {
+    wanted=$(sed -n 's/^rust-version = "\([0-9.]*\)".*/\1/p' Cargo.toml)
+    advice="Rust $wanted or newer is needed, from https://rustup.rs (Debian's own packages may be older)"
+    if ! found cargo || ! found rustc; then
+        say "cargo is missing: $advice"
+        return 1
+    fi
+    if ! version=$(rustc --version 2>/dev/null); then
+        say "rustc does not run: $advice"
+        return 1
+    fi
+    version=${version#rustc }
+    major=${version%%.*} rest=${version#*.}
+    minor=${rest%%.*} wanted_rest=${wanted#*.}
+    if [ "$major" -lt "${wanted%%.*}" ] ||
+        { [ "$major" -eq "${wanted%%.*}" ] && [ "$minor" -lt "${wanted_rest%%.*}" ]; }; then
+        say "rustc is $version: $advice"
+        return 1
+    fi
+    [ "$mode" = test ] || return 0
+    tools=$(rustc --print sysroot)/bin
+    if [ ! -x "$tools/cargo-fmt" ] || [ ! -x "$tools/cargo-clippy" ]; then
+        if found rustup && rustup component add rustfmt clippy >&2; then return 0; fi
+        if found cargo-fmt && found cargo-clippy && ! found rustup; then return 0; fi
+        say 'rustfmt or clippy is missing: `rustup component add rustfmt clippy` adds them'
+        return 1
+    fi
+}
+
+mode=${1:-build}
+case $mode in
+    build | test) ;;
+    libclang) libclang_library && libclang_headers; exit ;;
+    *) say "unknown mode '$mode': build, test or libclang"; exit 2 ;;
+esac
+install_tools
+look_for_rust
