@@ -9,7 +9,8 @@ SHELL := /bin/bash
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 PREFIX ?= /usr/local
 FILE ?=
-export PREFIX FILE
+BENCH ?=
+export PREFIX FILE BENCH
 
 # The cargo on PATH comes first.
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
@@ -28,7 +29,7 @@ checked := ATLAS_GENERATED=check $(unmade) cargo
 bindgen = $$(./setup.sh libclang && echo --features bindgen || :)
 smallest = --no-default-features --features std $(bindgen)
 
-.PHONY: build demo test lint test-rust test-c asan valgrind generate bench install clean help
+.PHONY: build demo test lint test-rust test-c asan valgrind generate bench-core install clean help
 
 build: ## the shared and the static library, in build/lib
 	@./setup.sh build
@@ -97,9 +98,8 @@ generate: ## renews the header, the bindings of Layer 2 (with libclang) and the 
 	cp build/symbols.txt c_tests/symbols.txt
 	@./setup.sh libclang || echo 'without libclang the bindings of Layer 2 are left as they are'
 
-bench: ## the benchmarks of the Rust library
-	@./setup.sh build
-	$(unmade) cargo bench --locked
+bench-core: build ## the figures of the core through the C API; BENCH=what, as bench/src/main.rs says
+	ATLAS_LIBRARY_DIR="$(CURDIR)/build/lib" $(unmade) cargo run --release --locked --manifest-path bench/Cargo.toml -- $$BENCH
 
 # With sudo the build is that of the user, from before.
 install: $(if $(SUDO_USER),,build) ## installs below PREFIX (/usr/local); DESTDIR is respected

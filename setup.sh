@@ -117,5 +117,7 @@ case $mode in
     libclang) libclang_library && libclang_headers; exit ;;
     *) say "unknown mode '$mode': build, test or libclang"; exit 2 ;;
 esac
-install_tools
-look_for_rust
+status=0
+install_tools || status=1
+look_for_rust || status=1
+exit $status

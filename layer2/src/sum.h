@@ -28,9 +28,8 @@ uint64_t atlas_l2_sum_neon(const uint8_t *data, size_t len);
 #endif
 
 /* The sums of four strings of `len` bytes each, len 0 included, whose beginnings lie `stride`
- * bytes apart. They are read side by side: a core has more reads from memory under way for four
- * sequential streams than for one. The plain path is not fast enough to wait for memory and
- * reads them one after the other. */
+ * bytes apart. They are read side by side, since memory delivers more to four sequential streams
+ * than to one; only the plain path reads them one after the other. */
 typedef void (*atlas_l2_sum4_fn)(const uint8_t *data, size_t stride, size_t len,
                                  uint64_t sums[4]);
 

@@ -50,10 +50,10 @@ static size_t (*volatile optimal)(size_t) = atlas_batch_get_optimal_size;
 static int header_test(void)
 {
     const int present = get_last_error && error_string && is_thread_safe && sum && sums &&
-                        check && window_check && delta && domain_create && attach && domain_verify &&
-                        commit && domain_destroy && alloc && release && set_digest && generate &&
-                        verify && witness_destroy && batch_check && batch_delta &&
-                        batch_witness && statistics && reset && optimal;
+                        check && window_check && delta && domain_create && attach &&
+                        domain_verify && commit && domain_destroy && alloc && release &&
+                        set_digest && generate && verify && witness_destroy && batch_check &&
+                        batch_delta && batch_witness && statistics && reset && optimal;
     const int values = ATLAS_OK == 0 && ATLAS_E_INVALID == 1 && ATLAS_E_MEMORY == 2 &&
                        ATLAS_E_STATE == 3 && ATLAS_E_BUDGET == 4 && ATLAS_E_CONSERVATION == 5 &&
                        ATLAS_E_WITNESS == 6 && ATLAS_E_DESTROYED == 7;
