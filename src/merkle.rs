@@ -146,12 +146,8 @@ impl Merkle {
         drop(self.levels[0].splice(before..before + removed, fresh));
         // The last tile's ancestors changed their shape, whatever else did.
         let tiles = self.ends.len();
-        self.rehash(
-            digests,
-            kind,
-            classes,
-            std::iter::once(before.min(tiles.saturating_sub(1))..tiles).collect(),
-        );
+        let changed = before.min(tiles.saturating_sub(1))..tiles;
+        self.rehash(digests, kind, classes, vec![changed]);
     }
 
     /// Hashes all above `dirty` leaves, which are ascending ranges.

@@ -119,7 +119,8 @@ impl IncrementalStats {
 #[derive(Default)]
 pub(crate) struct Edits {
     history: Mutex<History>,
-    /// As `history` has it; readers do not wait for an update.
+    /// As `history` has them; readers do not wait for an update.
+    config: Mutex<IncrementalConfig>,
     held: AtomicU64,
     totals: Mutex<Totals>,
 }
@@ -140,8 +141,9 @@ struct Totals {
 impl Edits {
     /// For a snapshot: the same configuration, no history.
     pub(crate) fn successor(&self) -> Edits {
-        let config = lock(&self.history).config;
-        Edits { history: Mutex::new(History { config, ..History::default() }), ..Edits::default() }
+        let config = *lock(&self.config);
+        let history = History { config, ..History::default() };
+        Edits { history: Mutex::new(history), config: Mutex::new(config), ..Edits::default() }
     }
 }
 
@@ -158,6 +160,7 @@ impl AtlasProjection {
     pub fn configure_incremental(&self, config: &IncrementalConfig) {
         self.changing(1, |history| {
             history.config = *config;
+            *lock(&self.edits.config) = *config;
             Ok(history.surplus())
         })
         .unwrap_or_default();

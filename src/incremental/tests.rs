@@ -251,20 +251,20 @@ fn script(seed: u64) {
 
 #[test]
 fn random_scripts_agree_with_a_vector() {
-    (0..1_600).for_each(script);
+    (0..2_400).for_each(script);
 }
 
-/// `cargo test --release --lib incremental -- --ignored a_hundred_thousand`
+/// `cargo test --lib incremental -- --ignored a_hundred_thousand`
 #[test]
 #[ignore = "takes minutes"]
 fn a_hundred_thousand_random_scripts_agree_with_a_vector() {
-    let next = AtomicU64::new(1_600);
+    let next = AtomicU64::new(2_400);
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
                 loop {
                     match next.fetch_add(1, Ordering::Relaxed) {
-                        seed if seed < 101_600 => script(seed),
+                        seed if seed < 102_400 => script(seed),
                         _ => break,
                     }
                 }

@@ -228,6 +228,27 @@ pub(super) fn cut_pieces(pieces: &[Piece], at: usize) -> Result<(Vec<Piece>, Vec
     Ok((pieces.to_vec(), Vec::new()))
 }
 
+/// [`cut_pieces`] of pieces that are not needed any more.
+pub(super) fn cut_off(mut pieces: Vec<Piece>, at: usize) -> Result<(Vec<Piece>, Vec<Piece>)> {
+    let mut before = 0;
+    for index in 0..pieces.len() {
+        if at <= before {
+            let rest = pieces.split_off(index);
+            return Ok((pieces, rest));
+        }
+        let len = pieces[index].len();
+        if at < before + len {
+            let (left, right) = pieces[index].cut(at - before)?;
+            let mut rest = pieces.split_off(index);
+            rest[0] = right;
+            pieces.push(left);
+            return Ok((pieces, rest));
+        }
+        before += len;
+    }
+    Ok((pieces, Vec::new()))
+}
+
 enum Pieces {
     One(Piece),
     Many(Box<[Piece]>),
