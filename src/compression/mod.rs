@@ -577,5 +577,5 @@ impl std::fmt::Debug for CompressedShard {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "compression"))]
 mod tests;
