@@ -45,6 +45,7 @@ pub(crate) fn check_built_in() -> Result<()> {
 /// ```
 /// use atlas_manifold::{ProjectionType, StreamingConfig, stream_large_domain_projection};
 /// # fn main() -> atlas_manifold::Result<()> {
+/// # if !cfg!(feature = "streaming") { return Ok(()); }
 /// let data = vec![7; 3_000_000];
 /// let config = StreamingConfig::new(8 * 1024 * 1024, 4)?; // 8 MiB chunks, 4 in flight
 /// let handle = stream_large_domain_projection(&data, ProjectionType::Linear, config)?;

@@ -24,7 +24,25 @@ struct Operation {
     memory_limit: u64,
 }
 
+#[repr(C)]
+struct Config {
+    struct_size: u32,
+    chunk_size: u64,
+    parallel_chunks: u32,
+    prefetch_chunks: u32,
+    chunk_overlap: u64,
+    io_buffer_size: u64,
+}
+
 unsafe extern "C" {
+    fn atlas_stream_config_init(config: *mut Config);
+    fn atlas_projection_create(
+        kind: u32,
+        source: *const c_void,
+        options: *const c_void,
+        operation: *const Operation,
+        out: *mut *mut c_void,
+    ) -> c_int;
     fn atlas_last_error_message() -> *const c_char;
     fn atlas_operation_init(operation: *mut Operation);
     fn atlas_pool_create(threads: u32, out: *mut *mut c_void) -> c_int;
@@ -34,7 +52,7 @@ unsafe extern "C" {
         kind: u32,
         source: *const c_void,
         options: *const c_void,
-        config: *const c_void,
+        config: *const Config,
         operation: *const Operation,
         out: *mut *mut c_void,
     ) -> c_int;
@@ -95,6 +113,27 @@ fn stream(source: *mut c_void, operation: &Operation) -> [u8; 32] {
     root
 }
 
+/// As [`stream`], with nothing read ahead.
+fn stream_without_hints(source: *mut c_void, operation: &Operation) {
+    let mut config =
+        Config { struct_size: 0, chunk_size: 0, parallel_chunks: 0, prefetch_chunks: 0, chunk_overlap: 0, io_buffer_size: 0 };
+    let mut projection = null_mut();
+    unsafe {
+        atlas_stream_config_init(&raw mut config);
+        config.prefetch_chunks = 0;
+        check(atlas_stream_project(0, source, null(), &raw const config, operation, &raw mut projection));
+        atlas_projection_destroy(projection);
+    }
+}
+
+fn create(source: *mut c_void, operation: &Operation) {
+    let mut projection = null_mut();
+    unsafe {
+        check(atlas_projection_create(0, source, null(), operation, &raw mut projection));
+        atlas_projection_destroy(projection);
+    }
+}
+
 fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
@@ -129,12 +168,12 @@ fn compare(title: &str, bytes: u64, rounds: usize, before: &dyn Fn(), cases: &mu
     }
 }
 
-/// A file of `size` bytes: all random, or one MiB in 32.
+/// A file of `size` bytes: all random, or one MiB in 64.
 fn make(path: &str, size: u64, sparse: bool) {
     let file = File::create(path).expect("a file to write");
     file.set_len(size).expect("room");
     let mut part = vec![0; MIB as usize];
-    for offset in (0..size).step_by(if sparse { 32 * MIB as usize } else { MIB as usize }) {
+    for offset in (0..size).step_by(if sparse { 64 * MIB as usize } else { MIB as usize }) {
         random(&mut part, offset);
         file.write_all_at(&part, offset).expect("room");
     }
@@ -158,9 +197,12 @@ fn file(dir: &str, cold: bool) {
     let (two, read, mapped) = (operation(2), open(&path, 0), open(&path, 1));
     let mut buffer = vec![0; MIB as usize];
     read_all(&path, &mut buffer);
-    let streams: [Case<'_>; 2] = [
-        ("stream_project, positioned reads", Box::new(|| drop(stream(read, &two)))),
-        ("stream_project, mapped", Box::new(|| drop(stream(mapped, &two)))),
+    let streams: [Case<'_>; 5] = [
+        ("stream_project, positioned reads", Box::new(|| { stream(read, &two); })),
+        ("stream_project, mapped", Box::new(|| { stream(mapped, &two); })),
+        ("stream_project, positioned, no prefetch", Box::new(|| stream_without_hints(read, &two))),
+        ("stream_project, mapped, no prefetch", Box::new(|| stream_without_hints(mapped, &two))),
+        ("projection_create, positioned reads", Box::new(|| create(read, &two))),
     ];
     if cold {
         let plain: Case<'_> = ("a plain sequential read", Box::new(|| read_all(&path, &mut buffer)));
