@@ -85,7 +85,8 @@ fn layer2_bindings(root: &Path, out: &Path) -> PathBuf {
         .allowlist_type("atlas_.*")
         .raw_line("// Made by bindgen from layer2/include/atlas_conservation.h: `make generate` renews it.")
         .disable_header_comment()
-        .formatter(bindgen::Formatter::None)
+        .formatter(bindgen::Formatter::Rustfmt)
+        .rustfmt_configuration_file(Some(root.join("rustfmt.toml")))
         .generate()
         .unwrap_or_else(|error| fail(&format!("bindgen: {error}")));
     let path = out.join("layer2_bindings.rs");

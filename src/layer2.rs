@@ -29,6 +29,18 @@ impl Residue {
         Residue::wrapping(u64::from(sum))
     }
 
+    /// C of each group of `group` > 0 bytes, the last one perhaps shorter; the groups that there are
+    /// come first in the result. Reads several groups at a time, so that memory keeps up.
+    pub(crate) fn of_groups<const N: usize>(bytes: &[u8], group: usize) -> [Residue; N] {
+        assert!(bytes.len().div_ceil(group) <= N, "more groups than there is room for");
+        let mut sums = [0u8; N];
+        // SAFETY: pointer and length are those of a live slice, and there is room for its groups.
+        unsafe {
+            bindings::atlas_conserved_sums(bytes.as_ptr().cast(), bytes.len(), group, sums.as_mut_ptr())
+        };
+        sums.map(|sum| Residue::wrapping(u64::from(sum)))
+    }
+
     /// C(after) − C(before), for changes that keep the length.
     ///
     /// # Panics
@@ -105,6 +117,17 @@ mod tests {
             assert_eq!(u64::from(Residue::of(&bytes[..len]).value()), naive % 96);
         }
         assert_eq!(Residue::of(&vec![0xff; 1 << 24]).value(), ((255u64 << 24) % 96) as u8);
+    }
+
+    #[test]
+    fn groups_have_the_sums_of_their_bytes() {
+        let bytes: Vec<u8> = (0..1_000_000u32).map(|i| (i * 7 % 253) as u8).collect();
+        for len in [0, 1, 16_383, 16_384, 16_385, 1_000_000] {
+            let sums: [Residue; 64] = Residue::of_groups(&bytes[..len], 16_384);
+            let groups: Vec<Residue> = bytes[..len].chunks(16_384).map(Residue::of).collect();
+            assert_eq!(sums[..groups.len()], groups);
+            assert!(sums[groups.len()..].iter().all(|sum| *sum == Residue::ZERO));
+        }
     }
 
     #[test]

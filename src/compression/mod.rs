@@ -577,5 +577,6 @@ impl std::fmt::Debug for CompressedShard {
     }
 }
 
-#[cfg(all(test, feature = "compression"))]
+#[cfg(test)]
+#[cfg(feature = "compression")]
 mod tests;

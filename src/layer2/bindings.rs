@@ -26,6 +26,14 @@ unsafe extern "C" {
     pub fn atlas_conserved_sum(data: *const ::core::ffi::c_void, len: usize) -> u32;
 }
 unsafe extern "C" {
+    pub fn atlas_conserved_sums(
+        data: *const ::core::ffi::c_void,
+        len: usize,
+        group: usize,
+        sums: *mut u8,
+    ) -> atlas_error_t;
+}
+unsafe extern "C" {
     pub fn atlas_conserved_check(data: *const ::core::ffi::c_void, len: usize) -> bool;
 }
 unsafe extern "C" {

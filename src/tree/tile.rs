@@ -134,11 +134,7 @@ impl Extent {
 
 /// The residues of the groups of a tile's bytes.
 pub(crate) fn group_residues(bytes: &[u8]) -> [Residue; GROUPS] {
-    let mut residues = [Residue::ZERO; GROUPS];
-    for (residue, group) in residues.iter_mut().zip(bytes.chunks(GROUP_SIZE)) {
-        *residue = Residue::of(group);
-    }
-    residues
+    Residue::of_groups(bytes, GROUP_SIZE)
 }
 
 /// `len` as the length of a tile.
