@@ -50,7 +50,8 @@
 //! |---|---|---|
 //! | `std` | the library | required |
 //! | `parallel` | worker threads (rayon) | everything runs on the calling thread |
-//! | `streaming` | mapped files (memmap2) | mapping is UNSUPPORTED |
+//! | `compression` | compressed shards (flate2) | its functions are UNSUPPORTED |
+//! | `streaming` | streams, mapped files (memmap2) | streams and mapping are UNSUPPORTED |
 
 #![cfg_attr(test, allow(clippy::cast_possible_truncation, reason = "test data are small numbers"))]
 
