@@ -114,7 +114,7 @@ impl Job<'_> {
             plan.executor,
             plan.workers,
             plan.tasks,
-            plan.window,
+            pool::Order { window: Some(plan.window), runs: &[] },
             || Ok(None),
             |buffer, task| {
                 let first = self.first + task * step;

@@ -14,6 +14,7 @@
 //! itself where its threads are.
 
 use crate::error::{AtlasError, Result};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 #[cfg(feature = "parallel")]
@@ -88,15 +89,25 @@ pub(crate) fn run<S, T: Send>(
     work: impl Fn(&mut S, u64) -> Result<T> + Sync,
     sink: impl FnMut(u64, T) -> Result<()>,
 ) -> Result<()> {
-    run_within(executor, workers, tasks, u64::MAX, start, work, sink)
+    run_within(executor, workers, tasks, Order::default(), start, work, sink)
 }
 
-/// As [`run`], where no task starts that is `window` or more ahead of the one that `sink` is due.
+/// In which order workers take tasks, and how far ahead.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Order<'a> {
+    /// No task starts that is so many or more ahead of the one that the sink is due. None: any.
+    pub(crate) window: Option<u64>,
+    /// Where runs of tasks end that one worker takes at a time, ascending, the last one being the
+    /// number of tasks. Empty: every task is a run.
+    pub(crate) runs: &'a [u64],
+}
+
+/// As [`run`], with an order.
 pub(crate) fn run_within<S, T: Send>(
     executor: Executor<'_>,
     workers: usize,
     tasks: u64,
-    window: u64,
+    order: Order<'_>,
     start: impl Fn() -> Result<S> + Sync,
     work: impl Fn(&mut S, u64) -> Result<T> + Sync,
     mut sink: impl FnMut(u64, T) -> Result<()>,
@@ -107,11 +118,14 @@ pub(crate) fn run_within<S, T: Send>(
     }
     #[cfg(feature = "parallel")]
     if let Some(pool) = threads::pool_for(executor, workers)? {
-        return threads::run_on(pool, workers, tasks, window, start, work, sink);
+        return threads::run_on(pool, workers, tasks, order, start, work, sink);
     }
-    let _ = (workers, window);
+    let _ = (workers, order);
     let mut state = start()?;
-    (0..tasks).try_for_each(|task| sink(task, work(&mut state, task)?))
+    (0..tasks).try_for_each(|task| {
+        let result = catch_unwind(AssertUnwindSafe(|| work(&mut state, task)));
+        sink(task, result.unwrap_or_else(|payload| Err(panic_error(payload)))?)
+    })
 }
 
 /// The text of a panic's payload, which is forgotten: its drop could panic again.
@@ -166,7 +180,7 @@ mod threads {
     use std::collections::BTreeMap;
     use std::io;
     use std::mem::ManuallyDrop;
-    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::ops::Range;
     use std::process;
     use std::sync::atomic::AtomicPtr;
     use std::sync::{Arc, Mutex, mpsc};
@@ -361,11 +375,12 @@ mod threads {
     }
 
     impl Queue {
-        /// The next task, or the end of a worker.
-        fn take(&mut self) -> Option<u64> {
+        /// The next run of tasks, or the end of a worker.
+        fn take(&mut self, runs: &[u64]) -> Option<Range<u64>> {
             if self.next < self.limit.min(self.stop) {
-                self.next += 1;
-                return Some(self.next - 1);
+                let start = self.next;
+                self.next = runs.get(runs.partition_point(|end| *end <= start)).map_or(start + 1, |end| *end);
+                return Some(start..self.next);
             }
             self.working -= 1;
             None
@@ -386,36 +401,41 @@ mod threads {
         pool: &rayon::ThreadPool,
         workers: usize,
         tasks: u64,
-        window: u64,
+        order: Order<'_>,
         start: impl Fn() -> Result<S> + Sync,
         work: impl Fn(&mut S, u64) -> Result<T> + Sync,
         mut sink: impl FnMut(u64, T) -> Result<()>,
     ) -> Result<()> {
-        let (workers, window) = (workers.max(1), window.max(1));
+        let (workers, window) = (workers.max(1), order.window.unwrap_or(u64::MAX).max(1));
         let queue = Mutex::new(Queue { next: 0, limit: 0, stop: tasks, working: 0 });
         let locked = || lock(&queue);
         let worker = |results: mpsc::Sender<(u64, Result<T>)>| {
             let mut state = None;
             loop {
-                let task = locked().take();
-                let Some(task) = task else { return };
-                // Caught here, so that the result of every task that was taken arrives.
-                let result = catch_unwind(AssertUnwindSafe(|| {
-                    if state.is_none() {
-                        state = Some(start()?);
+                let run = locked().take(order.runs);
+                let Some(run) = run else { return };
+                for task in run {
+                    if task >= locked().stop {
+                        break;
                     }
-                    match &mut state {
-                        Some(state) => work(state, task),
-                        None => Err(AtlasError::internal("a worker has no state")),
+                    // Caught here, so that the result of every task that was taken arrives.
+                    let result = catch_unwind(AssertUnwindSafe(|| {
+                        if state.is_none() {
+                            state = Some(start()?);
+                        }
+                        match &mut state {
+                            Some(state) => work(state, task),
+                            None => Err(AtlasError::internal("a worker has no state")),
+                        }
+                    }))
+                    .unwrap_or_else(|payload| Err(panic_error(payload)));
+                    if result.is_err() {
+                        let mut queue = locked();
+                        queue.stop = queue.stop.min(task);
                     }
-                }))
-                .unwrap_or_else(|payload| Err(panic_error(payload)));
-                if result.is_err() {
-                    let mut queue = locked();
-                    queue.stop = queue.stop.min(task);
-                }
-                if results.send((task, result)).is_err() {
-                    return;
+                    if results.send((task, result)).is_err() {
+                        return;
+                    }
                 }
             }
         };
@@ -503,6 +523,33 @@ mod tests {
     }
 
     #[test]
+    fn a_run_of_tasks_is_one_worker_s_and_its_results_arrive_one_by_one() {
+        let pool = Pool::new(3).unwrap();
+        let runs = [7, 8, 20, 50];
+        let mut workers = Vec::new();
+        run_within(
+            Executor::Pool(&pool),
+            3,
+            50,
+            Order { window: None, runs: &runs },
+            || Ok(std::thread::current().id()),
+            |worker, i| Ok((*worker, i)),
+            |i, (worker, task)| {
+                assert_eq!(i, task);
+                workers.push(worker);
+                Ok(())
+            },
+        )
+        .unwrap();
+        assert_eq!(workers.len(), 50);
+        let mut start = 0;
+        for end in runs {
+            assert!(workers[start..end as usize].iter().all(|worker| *worker == workers[start]));
+            start = end as usize;
+        }
+    }
+
+    #[test]
     fn a_panic_in_a_task_is_an_error_of_that_task() {
         let pool = Pool::new(2).unwrap();
         let error = run(
@@ -515,7 +562,7 @@ mod tests {
         )
         .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Internal);
-        assert!(cfg!(not(feature = "parallel")) || error.message().contains("task 3"));
+        assert!(error.message().contains("task 3"));
     }
 
     #[test]
@@ -548,7 +595,7 @@ mod tests {
                 Executor::Pool(&pool),
                 3,
                 500,
-                window,
+                Order { window: Some(window), runs: &[] },
                 || Ok(()),
                 |(), i| Ok(i.saturating_sub(delivered.load(Ordering::SeqCst))),
                 |i, ahead| {
@@ -571,7 +618,16 @@ mod tests {
             assert_eq!(collect(Executor::Pool(&pool), 2, 20).len(), 20);
             Ok(())
         };
-        run_within(Executor::Pool(&pool), 2, 100, 2, || Ok(()), |(), _| Ok(()), sink).unwrap();
+        run_within(
+            Executor::Pool(&pool),
+            2,
+            100,
+            Order { window: Some(2), runs: &[] },
+            || Ok(()),
+            |(), _| Ok(()),
+            sink,
+        )
+        .unwrap();
     }
 
     #[test]

@@ -144,10 +144,10 @@ impl State {
     }
 
     fn merkle_reporting(&self, operation: &mut Operation<'_>, report: bool) -> Result<&Merkle> {
+        operation.executor.check()?;
         if let Some(merkle) = self.merkle.get() {
             return Ok(merkle);
         }
-        operation.executor.check()?;
         let merkle = self.compute_merkle(operation, report)?;
         Ok(self.merkle.get_or_init(|| merkle))
     }
@@ -339,7 +339,12 @@ impl AtlasProjection {
     /// After an edit the first call hashes what was edited. WITNESS where the source does not hold
     /// any more what was projected, of the tiles that were edited.
     pub fn root(&self, operation: &mut Operation<'_>) -> Result<Digest> {
-        Ok(*self.state().merkle_reporting(operation, true)?.root())
+        let state = self.state();
+        if state.merkle.get().is_some() {
+            // Nothing is left to do, which is a report too.
+            operation.tracker(0, 0).finish()?;
+        }
+        Ok(*state.merkle_reporting(operation, true)?.root())
     }
 
     /// Properties of tile `tile`, which is hashed first where it was edited. OUT_OF_RANGE where

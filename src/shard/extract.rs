@@ -23,7 +23,7 @@ use crate::hashing::Scratch;
 use crate::layer2::Residue;
 use crate::merkle::{Merkle, Sibling};
 use crate::operation::Operation;
-use crate::pool::{self, Executor};
+use crate::pool::{self, Executor, Order};
 use crate::projection::{AtlasProjection, State};
 use crate::sync::lock;
 use crate::tree::TileAt;
@@ -276,13 +276,13 @@ impl Batch<'_> {
         payloads.fold(0u64, |sum, len| sum.saturating_add(len).saturating_add(each))
     }
 
-    /// The work of the batch: a list of tasks, each some tiles.
+    /// The work of the batch, tile by tile, and where the runs of tasks end that belong together.
     fn tasks<'a>(
         &'a self,
         spans: &[Span],
         slices: impl Iterator<Item = Option<&'a mut [u8]>>,
         strategy: ParallelStrategy,
-    ) -> Result<Vec<Vec<TileWork<'a>>>> {
+    ) -> Result<(Vec<TileWork<'a>>, Vec<u64>)> {
         let per_chunk = match strategy {
             ParallelStrategy::Chunked(0) => {
                 return Err(AtlasError::invalid_argument("chunk_size 0 is not greater than 0"));
@@ -290,11 +290,12 @@ impl Batch<'_> {
             ParallelStrategy::Chunked(regions) => regions,
             _ => usize::MAX,
         };
-        let mut tasks: Vec<Vec<TileWork<'a>>> = Vec::new();
+        let (mut tasks, mut runs) = (Vec::new(), Vec::new());
         let mut tiles: BTreeMap<u64, TileWork<'a>> = BTreeMap::new();
         for (index, ((region, span), slice)) in self.regions.iter().zip(spans).zip(slices).enumerate() {
             if index > 0 && index % per_chunk == 0 {
-                tasks.push(std::mem::take(&mut tiles).into_values().collect());
+                tasks.extend(std::mem::take(&mut tiles).into_values());
+                runs.push(to_u64(tasks.len()));
             }
             let mut rest = slice;
             for at in self.state.tree.iter_from_tile(span.tiles.start) {
@@ -316,79 +317,70 @@ impl Batch<'_> {
                 tiles.entry(at.index).or_insert_with(|| TileWork { at, wants: Vec::new() }).wants.push(want);
             }
         }
-        match strategy {
-            ParallelStrategy::Chunked(_) => tasks.push(tiles.into_values().collect()),
-            _ => tasks.extend(tiles.into_values().map(|work| vec![work])),
+        tasks.extend(tiles.into_values());
+        if per_chunk < usize::MAX {
+            runs.push(to_u64(tasks.len()));
         }
         if strategy == ParallelStrategy::WorkStealing {
-            tasks
-                .sort_by_cached_key(|task| std::cmp::Reverse(task.iter().map(TileWork::cost).sum::<usize>()));
+            tasks.sort_by_cached_key(|task| std::cmp::Reverse(task.cost()));
         }
-        Ok(tasks)
+        Ok((tasks, runs))
     }
 
     fn run(
         &self,
-        tasks: Vec<Vec<TileWork<'_>>>,
+        (tasks, runs): (Vec<TileWork<'_>>, Vec<u64>),
         memory: u64,
         options: &ExtractOptions,
         operation: &mut Operation<'_>,
         drafts: &mut [Draft],
     ) -> Result<()> {
         let count = to_u64(tasks.len());
-        let bytes: u64 = tasks.iter().flatten().map(TileWork::bytes_wanted).sum();
-        let tiles = tasks.iter().map(|task| to_u64(task.len())).sum();
-        let cost: usize = tasks.iter().flatten().map(TileWork::cost).fold(0, usize::saturating_add);
+        let bytes: u64 = tasks.iter().map(TileWork::bytes_wanted).sum();
+        let cost: usize = tasks.iter().map(TileWork::cost).fold(0, usize::saturating_add);
         let cap = options.max_threads.unwrap_or(usize::MAX).min((cost / pool::TASK_BYTES).max(1));
         let workers = operation.workers(count, TILE_BYTES, memory)?.min(cap);
         let executor = match options.strategy {
             ParallelStrategy::Sequential => Executor::Inline,
             _ => operation.executor,
         };
-        let mut tracker = operation.tracker(bytes, tiles);
+        let mut tracker = operation.tracker(bytes, count);
         // The lowest region that failed: work on later ones is pointless, on earlier ones it is not,
         // since the first error in the order of the regions is the one to report.
         let lowest = AtomicU64::new(u64::MAX);
         let mut failure: Option<((u64, u64), AtlasError)> = None;
         let tasks: Vec<_> = tasks.into_iter().map(|task| Mutex::new(Some(task))).collect();
-        pool::run(
+        pool::run_within(
             executor,
             workers,
             count,
+            Order { window: None, runs: &runs },
             || Ok(Scratch::default()),
             |scratch, index| {
-                let task = lock(&tasks[to_usize(index)]).take();
-                let mut results = Vec::new();
-                for work in task.into_iter().flatten() {
-                    let region = work.wants.iter().map(|want| to_u64(want.region)).min().unwrap_or(u64::MAX);
-                    if region > lowest.load(Ordering::Relaxed) {
-                        continue;
-                    }
-                    let (tile, bytes) = (work.at.index, work.bytes_wanted());
-                    let result = self.cut(work, scratch);
-                    // Bytes that only one region wants fail for it alone, others for the first one.
-                    let failed = result.as_ref().err().and_then(AtlasError::index).unwrap_or(region);
-                    if result.is_err() {
-                        lowest.fetch_min(failed, Ordering::Relaxed);
-                    }
-                    results.push(((failed, tile), bytes, result));
+                let Some(work) = lock(&tasks[to_usize(index)]).take() else { return Ok(None) };
+                let region = work.wants.iter().map(|want| to_u64(want.region)).min().unwrap_or(u64::MAX);
+                if region > lowest.load(Ordering::Relaxed) {
+                    return Ok(None);
                 }
-                Ok(results)
+                let (tile, bytes) = (work.at.index, work.bytes_wanted());
+                let result = self.cut(work, scratch);
+                // Bytes that only one region wants fail for it alone, others for the first one.
+                let failed = result.as_ref().err().and_then(AtlasError::index).unwrap_or(region);
+                if result.is_err() {
+                    lowest.fetch_min(failed, Ordering::Relaxed);
+                }
+                Ok(Some(((failed, tile), bytes, result)))
             },
-            |_, results| {
-                for (place, bytes, result) in results {
-                    match result {
-                        Ok(parts) => parts.into_iter().for_each(|done| drafts[done.region].take(done)),
-                        Err(error) if failure.as_ref().is_none_or(|(at, _)| place < *at) => {
-                            failure = Some((place, error.at_index(place.0)));
-                        }
-                        Err(_) => {}
+            |_, done| {
+                let Some((place, bytes, result)) = done else { return Ok(()) };
+                match result {
+                    Ok(parts) => parts.into_iter().for_each(|done| drafts[done.region].take(done)),
+                    Err(error) if failure.as_ref().is_none_or(|(at, _)| place < *at) => {
+                        failure = Some((place, error.at_index(place.0)));
                     }
-                    if failure.is_none() {
-                        tracker.advance(bytes, 1)?;
-                    }
+                    Err(_) => {}
                 }
-                Ok(())
+                if failure.is_none() { tracker.advance(bytes, 1) } else { Ok(()) }
             },
         )?;
         match failure {
