@@ -94,6 +94,7 @@ pub(crate) fn run<S, T: Send>(
 
 /// In which order workers take tasks, and how far ahead.
 #[derive(Clone, Copy, Default)]
+#[cfg_attr(not(feature = "parallel"), expect(dead_code, reason = "one thread has one order"))]
 pub(crate) struct Order<'a> {
     /// No task starts that is so many or more ahead of the one that the sink is due. None: any.
     pub(crate) window: Option<u64>,
