@@ -204,8 +204,8 @@ typedef enum atlas_projection_type {
    */
   ATLAS_PROJECTION_LINEAR = 0,
   /**
-   * 96 resonance classes of a Fourier transform over GF(12289). Not built in yet:
-   * ATLAS_STATUS_UNSUPPORTED.
+   * The exact Fourier transform over GF(12289), dealt out to 96 resonance classes of which any
+   * r96_data_classes rebuild the domain.
    */
   ATLAS_PROJECTION_R96_FOURIER = 1,
 } atlas_projection_type;
@@ -725,7 +725,8 @@ typedef struct atlas_projection_options {
    */
   uint32_t conservation;
   /**
-   * K, 1..96: any K of the 96 classes rebuild; default 96. Means nothing for LINEAR.
+   * K, 1..96: any K of the 96 classes rebuild, so that 96 - K may be lost, and all of them take
+   * about 14/13 * 96/K of the domain; default 96. Means nothing for LINEAR.
    */
   uint32_t r96_data_classes;
   /**
@@ -900,19 +901,19 @@ typedef struct atlas_shard_info {
    */
   uint64_t domain_size;
   /**
-   * What it covers of the domain.
+   * What it covers of the domain; R96: whole tiles.
    */
   struct atlas_region region;
   /**
-   * LINEAR: region.length.
+   * LINEAR: region.length. R96: bytes of the packed coefficients.
    */
   uint64_t payload_size;
   /**
-   * LINEAR: the sum of the region's bytes mod 96.
+   * LINEAR: the sum of the region's bytes mod 96. R96: 0.
    */
   uint32_t residue;
   /**
-   * LINEAR: 0.
+   * K; 0 for LINEAR.
    */
   uint32_t r96_data_classes;
   /**
@@ -920,7 +921,7 @@ typedef struct atlas_shard_info {
    */
   uint32_t keyed;
   /**
-   * LINEAR: all 0.
+   * R96: bit r % 8 of byte r / 8 is set where it carries class r. LINEAR: all 0.
    */
   uint8_t class_mask[12];
   /**
@@ -1419,7 +1420,8 @@ enum atlas_status atlas_reconstruction_create(const struct atlas_reconstruction_
 /**
  * Verifies a shard and takes the bytes that it adds; the shard stays the caller's.
  *
- * Duplicates and overlaps are harmless. Serialised with other calls on the handle. `operation` may
+ * Duplicates and overlaps are harmless. Classes of R96 wait, in memory or in a second temporary file
+ * beside spool_path, until a tile has K of them. Serialised with other calls on the handle. `operation` may
  * be NULL. Fails, and changes nothing, with WITNESS (does not verify; another root, type, K or
  * size), CONFLICT (another tile geometry under the same root), LIMIT, IO, STATE (finished),
  * OUT_OF_MEMORY or CANCELLED.
@@ -1435,7 +1437,15 @@ enum atlas_status atlas_reconstruction_add(struct atlas_reconstruction *reconstr
 ATLAS_API bool atlas_reconstruction_is_complete(const struct atlas_reconstruction *reconstruction);
 
 /**
- * The byte ranges still missing, ascending and merged; none before the first add.
+ * How many more classes of an R96 domain are needed, the most over all tiles; 0 for LINEAR, before
+ * the first add and for NULL. Any thread.
+ */
+ATLAS_API
+uint32_t atlas_reconstruction_classes_needed(const struct atlas_reconstruction *reconstruction);
+
+/**
+ * The byte ranges still missing (R96: with fewer than K classes), ascending and merged; none before
+ * the first add.
  *
  * `*count` is in: the capacity of `regions` (which may be NULL when it is 0), out: how many there
  * are. OK also when the capacity is short: then the first ones are there. Any thread. Fails with
@@ -1468,8 +1478,9 @@ ATLAS_API void atlas_reconstruction_destroy(struct atlas_reconstruction *reconst
 /**
  * Cuts one region out of a projection: copies its bytes once and verifies the copy.
  *
- * A region of length 0 (offset <= size) proves the root alone. A shard discloses up to 4,095 bytes
- * on either side of its region when it is serialised. Any thread. `operation` may be NULL. `*out`
+ * A region of length 0 (offset <= size) proves the root alone. A LINEAR shard discloses up to 4,095
+ * bytes on either side of its region when it is serialised; an R96 shard has all 96 classes of the
+ * tiles that the region touches. Any thread. `operation` may be NULL. `*out`
  * is owned by the caller: atlas_shard_destroy(). Costs one BLAKE3 of the tiles that the region
  * touches; a second small region of a tile costs that of the groups of 16 KiB that it touches.
  * Fails with INVALID_ARGUMENT, OUT_OF_RANGE, IO, WITNESS (the source changed since it was
@@ -1504,6 +1515,23 @@ enum atlas_status atlas_shard_extract_batch(const struct atlas_projection *proje
                                             struct atlas_shard **out);
 
 /**
+ * One pass over a region of an R96 projection, one shard a class.
+ *
+ * `out` has room for `class_count` handles, in the order of `classes`, each owned by the caller; on
+ * failure every entry is NULL. The region is rounded out to whole tiles; NULL: the whole domain.
+ * `operation` may be NULL; progress once a tile. Any thread. Costs one transform of the region,
+ * whatever the number of classes. Fails with INVALID_ARGUMENT (a class twice or above 95, a LINEAR
+ * projection), and as atlas_shard_extract().
+ */
+ATLAS_API
+enum atlas_status atlas_shard_extract_classes(const struct atlas_projection *projection,
+                                              const struct atlas_region *region,
+                                              const uint8_t *classes,
+                                              size_t class_count,
+                                              const struct atlas_operation *operation,
+                                              struct atlas_shard **out);
+
+/**
  * Properties of a shard. Any thread. Fails with INVALID_ARGUMENT.
  */
 ATLAS_API
@@ -1511,8 +1539,10 @@ enum atlas_status atlas_shard_get_info(const struct atlas_shard *shard,
                                        struct atlas_shard_info *info);
 
 /**
- * The region's bytes, borrowed until the shard is destroyed.
+ * The shard's bytes, borrowed until it is destroyed.
  *
+ * LINEAR: the region's bytes. R96: tile by tile, in it class by class (ascending), in it block by
+ * block, 128 coefficients in 14 bits each.
  * `*data` is not NULL, also where `*size` is 0. Any thread. Fails with INVALID_ARGUMENT.
  */
 ATLAS_API
@@ -1523,8 +1553,10 @@ enum atlas_status atlas_shard_data(const struct atlas_shard *shard,
 /**
  * Reads `size` of the domain's bytes at `offset`, which lie inside the shard's region.
  *
- * `buffer` is borrowed for the call and may be NULL when `size` is 0. Any thread. Fails with
- * INVALID_ARGUMENT or OUT_OF_RANGE.
+ * R96: decodes the blocks that they lie in. `buffer` is borrowed for the call and may be NULL when
+ * `size` is 0. Any thread. Fails with INVALID_ARGUMENT, OUT_OF_RANGE, and for R96 with INCOMPLETE
+ * (fewer than K classes), FORMAT or WITNESS (the classes are no spectrum of bytes, which only who
+ * made the root can bring about) or OUT_OF_MEMORY.
  */
 ATLAS_API
 enum atlas_status atlas_shard_read(const struct atlas_shard *shard,

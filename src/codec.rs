@@ -164,7 +164,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn take<const N: usize>(&mut self) -> Result<[u8; N]> {
+    pub(crate) fn take<const N: usize>(&mut self) -> Result<[u8; N]> {
         match self.bytes[self.at..self.end].first_chunk::<N>() {
             Some(bytes) => {
                 self.at += N;

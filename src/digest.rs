@@ -119,6 +119,24 @@ impl Digests {
         self.tree(&bytes)
     }
 
+    /// Leaf of a tile's classes = N(0x03 ‖ class ‖ T(payload)), from T(payload).
+    pub(crate) fn class_leaf(&self, class: u8, payload: &Digest) -> Digest {
+        let mut bytes = [0u8; 34];
+        bytes[0] = 0x03;
+        bytes[1] = class;
+        bytes[2..].copy_from_slice(payload);
+        self.tree(&bytes)
+    }
+
+    /// Node over a tile's classes = N(0x04 ‖ left ‖ right).
+    pub(crate) fn class_node(&self, left: &Digest, right: &Digest) -> Digest {
+        let mut bytes = [0u8; 65];
+        bytes[0] = 0x04;
+        bytes[1..33].copy_from_slice(left);
+        bytes[33..].copy_from_slice(right);
+        self.tree(&bytes)
+    }
+
     /// The tree over no leaves, N("").
     pub(crate) fn no_leaves(&self) -> Digest {
         self.tree(&[])

@@ -4,12 +4,13 @@
 
 use crate::buffer::Buffer;
 use crate::chain::source_changed;
-use crate::digest::{Digests, same};
+use crate::digest::same;
 use crate::error::{AtlasError, Result};
 use crate::geometry::{TILE_BYTES, TILE_SIZE, to_u64, to_usize};
 use crate::layer2::Residue;
 use crate::operation::Operation;
 use crate::pool::{self, Executor};
+use crate::scheme::{Scheme, Workspace};
 use crate::source::Source;
 use crate::tree::{Extent, Tile, TileAt, Tree};
 use std::ops::Range;
@@ -40,9 +41,15 @@ pub(crate) fn tile_footprint() -> u64 {
 /// A fresh tile of the bytes at `offset` of `source`.
 ///
 /// Sums the bytes first and hashes them then: the sum brings them into the cache.
-pub(crate) fn fresh_tile(digests: &Digests, source: &Source, offset: u64, bytes: &[u8]) -> Result<Arc<Tile>> {
+pub(crate) fn fresh_tile(
+    scheme: &Scheme,
+    workspace: &mut Workspace,
+    source: &Source,
+    offset: u64,
+    bytes: &[u8],
+) -> Result<Arc<Tile>> {
     let extent = Extent::new(source.clone(), offset, bytes)?;
-    Ok(Arc::new(Tile::fresh(extent, digests.tile(bytes))))
+    Ok(Arc::new(Tile::fresh(extent, scheme.witness(bytes, workspace)?)))
 }
 
 /// In what steps, and how far ahead, tiles are read and hashed.
@@ -64,7 +71,7 @@ impl Pace {
 
 /// Tiles to read and to hash.
 pub(crate) struct Job<'a> {
-    pub(crate) digests: &'a Digests,
+    pub(crate) scheme: &'a Scheme,
     pub(crate) source: &'a Source,
     pub(crate) geometry: Geometry<'a>,
     /// The first tile to hash; those before it are done.
@@ -98,6 +105,7 @@ impl Job<'_> {
         let tasks = (count - self.first.min(count)).div_ceil(tiles_a_task);
         let window = (self.pace.window.div_ceil(TILE_BYTES) / tiles_a_task).max(1);
         let fixed = count.saturating_mul(tile_footprint()).saturating_add(beside);
+        let per_worker = per_worker + self.scheme.workspace();
         let workers = operation.workers(tasks.min(window), per_worker, fixed)?;
         Ok(Plan { executor: operation.executor, workers, window, tasks, tiles_a_task })
     }
@@ -115,10 +123,10 @@ impl Job<'_> {
             plan.workers,
             plan.tasks,
             pool::Order { window: Some(plan.window), runs: &[] },
-            || Ok(None),
-            |buffer, task| {
+            || Ok((None, Workspace::default())),
+            |(buffer, workspace), task| {
                 let first = self.first + task * step;
-                self.task(buffer, first..(first + step).min(count))
+                self.task(buffer, workspace, first..(first + step).min(count))
             },
             |_, tiles| tiles.into_iter().try_for_each(&mut sink),
         )
@@ -136,7 +144,12 @@ impl Job<'_> {
         }
     }
 
-    fn task(&self, buffer: &mut Option<Buffer>, tiles: Range<u64>) -> Result<Vec<Arc<Tile>>> {
+    fn task(
+        &self,
+        buffer: &mut Option<Buffer>,
+        workspace: &mut Workspace,
+        tiles: Range<u64>,
+    ) -> Result<Vec<Arc<Tile>>> {
         let mut done = crate::buffer::try_vec(to_usize(tiles.end - tiles.start))?;
         let (start, end) = (self.geometry.tile(tiles.start).0, self.geometry.end(tiles.end - 1));
         let len = to_usize(end - start);
@@ -159,7 +172,7 @@ impl Job<'_> {
         for tile in tiles {
             let (offset, len) = self.geometry.tile(tile);
             let (bytes, after) = rest.split_at(len);
-            done.push(fresh_tile(self.digests, self.source, offset, bytes)?);
+            done.push(fresh_tile(self.scheme, workspace, self.source, offset, bytes)?);
             rest = after;
         }
         if self.pace.release {
@@ -196,13 +209,13 @@ pub(crate) fn read_in_steps(source: &Source, offset: u64, out: &mut [u8], step: 
 
 /// Hashes the tiles of `source` in parallel: a fresh tree over it. Progress once a tile.
 pub(crate) fn project(
-    digests: &Digests,
+    scheme: &Scheme,
     source: &Source,
     geometry: Geometry<'_>,
     operation: &mut Operation<'_>,
 ) -> Result<Tree> {
     let count = geometry.tiles();
-    let job = Job { digests, source, geometry, first: 0, held: &[], pace: &Pace::FREE };
+    let job = Job { scheme, source, geometry, first: 0, held: &[], pace: &Pace::FREE };
     let plan = job.plan(operation, 0)?;
     let mut tiles = crate::buffer::try_vec(usize::try_from(count).unwrap_or(usize::MAX))?;
     let mut tracker = operation.tracker(source.size(), count);
@@ -253,11 +266,16 @@ impl Geometry<'_> {
 }
 
 /// Refuses the bytes of a tile that are not those that it commits to: WITNESS before CONSERVATION.
-pub(crate) fn check_tile(digests: &Digests, at: &TileAt<'_>, bytes: &[u8]) -> Result<()> {
+pub(crate) fn check_tile(
+    scheme: &Scheme,
+    workspace: &mut Workspace,
+    at: &TileAt<'_>,
+    bytes: &[u8],
+) -> Result<()> {
     let residue = Residue::of(bytes);
     let place = |error: AtlasError| error.at_index(at.index).at_range(at.offset, bytes.len() as u64);
     match at.tile.witness() {
-        Some(witness) if same(witness, &digests.tile(bytes)) => {}
+        Some(witness) if same(witness, &scheme.witness(bytes, workspace)?) => {}
         Some(_) => return Err(place(source_changed())),
         None => return Err(AtlasError::internal("a tile without a witness is checked")),
     }
@@ -273,22 +291,23 @@ pub(crate) fn check_tile(digests: &Digests, at: &TileAt<'_>, bytes: &[u8]) -> Re
 
 /// Reads and checks every tile in parallel, and gives the bytes of each to `then`, from any thread.
 pub(crate) fn for_each_checked_tile(
-    digests: &Digests,
+    scheme: &Scheme,
     tree: &Tree,
     operation: &mut Operation<'_>,
     in_place: bool,
     then: impl Fn(&TileAt<'_>, &[u8]) -> Result<()> + Sync,
 ) -> Result<()> {
     let in_memory = in_place && tree.iter_from_tile(0).all(|at| at.tile.slice().is_some());
-    let workers = operation.workers(tree.tiles(), if in_memory { 0 } else { TILE_BYTES }, 0)?;
+    let per_worker = scheme.workspace() + if in_memory { 0 } else { TILE_BYTES };
+    let workers = operation.workers(tree.tiles(), per_worker, 0)?;
     let executor = operation.executor;
     let mut tracker = operation.tracker(tree.bytes(), tree.tiles());
     pool::run(
         executor,
         workers,
         tree.tiles(),
-        || Ok(Scratch::default()),
-        |scratch, index| {
+        || Ok((Scratch::default(), Workspace::default())),
+        |(scratch, workspace), index| {
             let Some(at) = tree.iter_from_tile(index).next() else {
                 return Err(AtlasError::internal(format!("tile {index} is not in the tree")));
             };
@@ -301,7 +320,7 @@ pub(crate) fn for_each_checked_tile(
                     bytes
                 }
             };
-            check_tile(digests, &at, bytes)?;
+            check_tile(scheme, workspace, &at, bytes)?;
             then(&at, bytes)?;
             Ok(len as u64)
         },

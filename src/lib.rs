@@ -58,6 +58,7 @@
 mod atomic_file;
 mod buffer;
 mod chain;
+mod classes;
 mod codec;
 mod compression;
 mod copy;
@@ -72,13 +73,10 @@ mod merkle;
 mod operation;
 mod pool;
 mod projection;
-#[cfg_attr(
-    not(test),
-    allow(dead_code, unused_imports, reason = "the exact transform; no projection type uses it yet")
-)]
 mod r96;
 mod reconstruction;
 mod rehash;
+mod scheme;
 mod shape;
 mod shard;
 mod source;
@@ -87,6 +85,7 @@ mod sync;
 mod transform;
 mod tree;
 
+pub use classes::ClassSet;
 pub use compression::{
     CompressedInfo, CompressedShard, CompressionAlgorithm, CompressionConfig, CompressionLevel,
     CompressionManager, CompressionStats, decompress_shard,

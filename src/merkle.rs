@@ -9,6 +9,7 @@ use crate::digest::{Digest, Digests};
 use crate::error::{AtlasError, Result};
 use crate::geometry::{TILE_BYTES, to_u64, to_usize};
 use crate::layer2::Residue;
+use crate::scheme::Scheme;
 use crate::shape::{self, Place, Visitor};
 use std::ops::Range;
 
@@ -62,13 +63,8 @@ impl Leaf {
 }
 
 impl Merkle {
-    pub(crate) fn new(
-        digests: &Digests,
-        kind: u8,
-        classes: u8,
-        count: u64,
-        tiles: impl Iterator<Item = Leaf>,
-    ) -> Result<Merkle> {
+    pub(crate) fn new(scheme: &Scheme, count: u64, tiles: impl Iterator<Item = Leaf>) -> Result<Merkle> {
+        let digests = scheme.digests();
         let capacity = usize::try_from(count).unwrap_or(usize::MAX);
         let mut ends = crate::buffer::try_vec(capacity)?;
         let mut leaves = crate::buffer::try_vec(capacity)?;
@@ -88,12 +84,12 @@ impl Merkle {
         .map(<[Digest]>::into_vec)
         .collect();
         let top = levels.last().map_or_else(|| digests.no_leaves(), |top| top[0]);
-        let root = Head { kind, classes, size: end, tiles: n }.root(digests, &top);
+        let root = scheme.head(end, n).root(digests, &top);
         Ok(Merkle { levels, ends, root })
     }
 
     /// Takes other leaves for some tiles, which are given with their numbers, ascending.
-    pub(crate) fn replace(&mut self, digests: &Digests, kind: u8, classes: u8, leaves: &[(u64, Leaf)]) {
+    pub(crate) fn replace(&mut self, scheme: &Scheme, leaves: &[(u64, Leaf)]) {
         let mut dirty: Vec<Range<usize>> = Vec::with_capacity(leaves.len());
         let mut leaves = leaves.iter().peekable();
         let Some(first) = leaves.peek().map(|(tile, _)| to_usize(*tile)) else { return };
@@ -104,7 +100,7 @@ impl Merkle {
             old = self.ends[tile];
             end += match leaves.next_if(|(next, _)| to_usize(*next) == tile) {
                 Some((_, leaf)) => {
-                    self.levels[0][tile] = leaf.digest(digests);
+                    self.levels[0][tile] = leaf.digest(scheme.digests());
                     dirty.push(tile..tile + 1);
                     moved |= u64::from(leaf.len) != len;
                     u64::from(leaf.len)
@@ -114,18 +110,11 @@ impl Merkle {
             };
             self.ends[tile] = end;
         }
-        self.rehash(digests, kind, classes, dirty);
+        self.rehash(scheme, dirty);
     }
 
     /// Puts `leaves` in place of `removed` tiles behind the first `before`.
-    pub(crate) fn splice(
-        &mut self,
-        digests: &Digests,
-        kind: u8,
-        classes: u8,
-        (before, removed): (usize, usize),
-        leaves: &[Leaf],
-    ) {
+    pub(crate) fn splice(&mut self, scheme: &Scheme, (before, removed): (usize, usize), leaves: &[Leaf]) {
         let start = before.checked_sub(1).map_or(0, |last| self.ends[last]);
         let mut old = start;
         let mut lengths: Vec<u64> = Vec::with_capacity(self.ends.len() - before);
@@ -142,16 +131,17 @@ impl Merkle {
         if self.levels.is_empty() {
             self.levels.push(Vec::new());
         }
-        let fresh = leaves.iter().map(|leaf| leaf.digest(digests));
+        let fresh = leaves.iter().map(|leaf| leaf.digest(scheme.digests()));
         drop(self.levels[0].splice(before..before + removed, fresh));
         // The last tile's ancestors changed their shape, whatever else did.
         let tiles = self.ends.len();
         let changed = before.min(tiles.saturating_sub(1))..tiles;
-        self.rehash(digests, kind, classes, vec![changed]);
+        self.rehash(scheme, vec![changed]);
     }
 
     /// Hashes all above `dirty` leaves, which are ascending ranges.
-    fn rehash(&mut self, digests: &Digests, kind: u8, classes: u8, mut dirty: Vec<Range<usize>>) {
+    fn rehash(&mut self, scheme: &Scheme, mut dirty: Vec<Range<usize>>) {
+        let digests = scheme.digests();
         let tiles = self.ends.len();
         let n = to_u64(tiles);
         let mut level = 0;
@@ -190,7 +180,7 @@ impl Merkle {
         self.levels.truncate(if tiles == 0 { 0 } else { level + 1 });
         let top = self.levels.last().map_or_else(|| digests.no_leaves(), |top| top[0]);
         let size = self.ends.last().copied().unwrap_or(0);
-        self.root = Head { kind, classes, size, tiles: n }.root(digests, &top);
+        self.root = scheme.head(size, n).root(digests, &top);
     }
 
     pub(crate) fn root(&self) -> &Digest {
@@ -312,6 +302,7 @@ fn too_long() -> AtlasError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{ProjectionOptions, ProjectionType};
 
     fn leaf(i: u64) -> Leaf {
         Leaf {
@@ -319,6 +310,10 @@ mod tests {
             residue: Residue::wrapping(i),
             witness: [i as u8; 32],
         }
+    }
+
+    fn linear() -> Scheme {
+        Scheme::new(ProjectionType::Linear, &ProjectionOptions::new()).unwrap()
     }
 
     fn head(size: u64, tiles: u64) -> Head {
@@ -354,7 +349,7 @@ mod tests {
         let digests = Digests::new(None);
         for n in 0..18u64 {
             let leaves: Vec<Leaf> = (0..n).map(leaf).collect();
-            let merkle = Merkle::new(&digests, 0, 0, n, leaves.iter().copied()).unwrap();
+            let merkle = Merkle::new(&linear(), n, leaves.iter().copied()).unwrap();
             let (size, top) = reference(&digests, &leaves);
             assert_eq!(*merkle.root(), digests.root(0, 0, size, n, &top));
             for start in 0..=n {
@@ -386,11 +381,10 @@ mod tests {
 
     #[test]
     fn an_updated_tree_is_the_one_made_anew() {
-        let digests = Digests::new(None);
+        let scheme = Scheme::new(ProjectionType::R96Fourier, &ProjectionOptions::new()).unwrap();
         let mut random = crate::incremental::tests::Random(3);
-        let make = |leaves: &[Leaf]| {
-            Merkle::new(&digests, 1, 96, leaves.len() as u64, leaves.iter().copied()).unwrap()
-        };
+        let make =
+            |leaves: &[Leaf]| Merkle::new(&scheme, leaves.len() as u64, leaves.iter().copied()).unwrap();
         let mut leaves: Vec<Leaf> = Vec::new();
         let mut merkle = make(&leaves);
         for round in 0..2_000u64 {
@@ -404,11 +398,11 @@ mod tests {
                 for (index, leaf) in &changed {
                     leaves[*index as usize] = *leaf;
                 }
-                merkle.replace(&digests, 1, 96, &changed);
+                merkle.replace(&scheme, &changed);
             } else {
                 let removed = random.below((leaves.len() - before) as u64 + 1).min(3 + round % 7) as usize;
                 let put: Vec<Leaf> = (0..random.below(6)).map(|i| leaf(round * 5 + i)).collect();
-                merkle.splice(&digests, 1, 96, (before, removed), &put);
+                merkle.splice(&scheme, (before, removed), &put);
                 leaves.splice(before..before + removed, put);
             }
             let want = make(&leaves);
@@ -437,7 +431,7 @@ mod tests {
         let n = 1u64 << 20;
         let full =
             |i: u64| Leaf { len: 1 << 20, residue: Residue::wrapping(i), witness: [(i % 251) as u8; 32] };
-        let merkle = Merkle::new(&digests, 0, 0, n, (0..n).map(full)).unwrap();
+        let merkle = Merkle::new(&linear(), n, (0..n).map(full)).unwrap();
         for tile in [0, 1, n / 2 - 1, n / 2, n - 1] {
             let range = tile..tile + 1;
             let proof = merkle.prove(&range).unwrap();

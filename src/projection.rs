@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::atomic_file::AtomicFile;
-use crate::digest::{Digest, Digests};
+use crate::digest::Digest;
 use crate::error::{AtlasError, Result, check_range};
 use crate::geometry::{PAGE_BYTES, TILE_BYTES, to_u64, to_usize};
 use crate::hashing::{self, Geometry};
@@ -12,6 +12,7 @@ use crate::layer2::Residue;
 use crate::merkle::{self, Head, Leaf, Merkle};
 use crate::operation::Operation;
 use crate::rehash::{self, Verified};
+use crate::scheme::Scheme;
 use crate::source::Source;
 use crate::sync::lock;
 use crate::transform::{self, Affine, Bounds, TransformParams};
@@ -27,6 +28,9 @@ pub enum ProjectionType {
     /// The bytes as they are.
     #[default]
     Linear,
+    /// The exact Fourier transform over GF(12289), dealt out to 96 resonance classes of which any K
+    /// rebuild the domain ([`ProjectionOptions::with_data_classes`]).
+    R96Fourier,
 }
 
 impl ProjectionType {
@@ -34,6 +38,16 @@ impl ProjectionType {
     pub(crate) fn code(self) -> u8 {
         match self {
             ProjectionType::Linear => 0,
+            ProjectionType::R96Fourier => 1,
+        }
+    }
+
+    /// The type with this number.
+    pub(crate) fn from_code(code: u8) -> Option<ProjectionType> {
+        match code {
+            0 => Some(ProjectionType::Linear),
+            1 => Some(ProjectionType::R96Fourier),
+            _ => None,
         }
     }
 }
@@ -49,14 +63,22 @@ pub enum ConservationPolicy {
 }
 
 /// Options of a new projection.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct ProjectionOptions {
     pub(crate) policy: ConservationPolicy,
+    /// K of R96.
+    pub(crate) data_classes: u8,
     pub(crate) key: Option<zeroize::Zeroizing<[u8; 32]>>,
 }
 
+impl Default for ProjectionOptions {
+    fn default() -> Self {
+        ProjectionOptions { policy: ConservationPolicy::Track, data_classes: 96, key: None }
+    }
+}
+
 impl ProjectionOptions {
-    /// TRACK, without a key.
+    /// TRACK, K = 96, without a key.
     pub fn new() -> Self {
         Self::default()
     }
@@ -65,6 +87,14 @@ impl ProjectionOptions {
     #[must_use]
     pub fn with_conservation(mut self, policy: ConservationPolicy) -> Self {
         self.policy = policy;
+        self
+    }
+
+    /// K, 1 to 96: so many of the 96 classes of an R96 projection rebuild it, and 96 − K may be lost.
+    /// All of them together take about 14/13 · 96/K of the domain. LINEAR has none.
+    #[must_use]
+    pub fn with_data_classes(mut self, data_classes: u8) -> Self {
+        self.data_classes = data_classes;
         self
     }
 
@@ -78,11 +108,8 @@ impl ProjectionOptions {
 
 /// What all states of a projection have in common.
 pub(crate) struct Config {
-    pub(crate) kind: ProjectionType,
-    /// K of R96; 0 for LINEAR.
-    pub(crate) classes: u8,
+    pub(crate) scheme: Scheme,
     pub(crate) policy: ConservationPolicy,
-    pub(crate) digests: Digests,
     pub(crate) chains: Chains,
     pub(crate) trash: Trash,
     /// The last digests that were computed, with their tiles: the next ones start from them.
@@ -90,16 +117,15 @@ pub(crate) struct Config {
 }
 
 impl Config {
-    pub(crate) fn new(kind: ProjectionType, options: &ProjectionOptions) -> Arc<Config> {
-        Arc::new(Config {
-            kind,
-            classes: 0,
+    /// INVALID_ARGUMENT for a K that there is not.
+    pub(crate) fn new(kind: ProjectionType, options: &ProjectionOptions) -> Result<Arc<Config>> {
+        Ok(Arc::new(Config {
+            scheme: Scheme::new(kind, options)?,
             policy: options.policy,
-            digests: Digests::new(options.key.as_deref()),
             chains: Chains::default(),
             trash: Trash::default(),
             latest: Mutex::new(None),
-        })
+        }))
     }
 }
 
@@ -117,8 +143,7 @@ impl State {
         // One by one: a list of all leaves would be memory that no limit accounts for.
         let leaves =
             tree.iter_from_tile(0).map_while(|at| leaf(at).map_err(|error| failed = Some(error)).ok());
-        let (kind, classes) = (config.kind.code(), config.classes);
-        let merkle = Merkle::new(&config.digests, kind, classes, tree.tiles(), leaves)?;
+        let merkle = Merkle::new(&config.scheme, tree.tiles(), leaves)?;
         if let Some(error) = failed {
             return Err(error);
         }
@@ -153,14 +178,14 @@ impl State {
     }
 
     fn compute_merkle(&self, operation: &mut Operation<'_>, report: bool) -> Result<Arc<Merkle>> {
-        let Config { digests, classes, .. } = &*self.config;
-        let (kind, result) = (self.config.kind.code(), self.tree.tiles() * merkle::FOOTPRINT);
+        let scheme = &self.config.scheme;
+        let result = self.tree.tiles() * merkle::FOOTPRINT;
         // Taken away while it is worked on, so that nobody waits: who finds nothing starts anew.
         let Some((old, mut merkle)) = lock(&self.config.latest).take() else {
             let tiles: Vec<_> = self.tree.iter_from_tile(0).collect();
             rehash::witnesses(&self.config, &tiles, operation, result, report)?;
             let leaves = tiles.into_iter().map(leaf).collect::<Result<Vec<Leaf>>>()?;
-            let merkle = Merkle::new(digests, kind, *classes, self.tree.tiles(), leaves.into_iter())?;
+            let merkle = Merkle::new(scheme, self.tree.tiles(), leaves.into_iter())?;
             return Ok(self.keep_latest(Arc::new(merkle)));
         };
         let difference = self.tree.difference(&old);
@@ -177,11 +202,11 @@ impl State {
         match &difference {
             Difference::Replaced(tiles) => {
                 let leaves: Vec<_> = tiles.iter().map(|at| at.index).zip(leaves).collect();
-                changed.replace(digests, kind, *classes, &leaves);
+                changed.replace(scheme, &leaves);
             }
             Difference::Spliced { before, removed, .. } => {
                 let place = (to_usize(*before), to_usize(*removed));
-                changed.splice(digests, kind, *classes, place, &leaves);
+                changed.splice(scheme, place, &leaves);
             }
         }
         self.config.trash.put([old]);
@@ -195,12 +220,7 @@ impl State {
     }
 
     pub(crate) fn head(&self) -> Head {
-        Head {
-            kind: self.config.kind.code(),
-            classes: self.config.classes,
-            size: self.tree.bytes(),
-            tiles: self.tree.tiles(),
-        }
+        self.config.scheme.head(self.tree.bytes(), self.tree.tiles())
     }
 }
 
@@ -228,6 +248,8 @@ pub struct ProjectionInfo {
     pub residue: Residue,
     /// Tiles in a row of the plane: ceil(sqrt(tile_count)), as are the rows.
     pub width: u64,
+    /// K of R96: so many of the 96 classes rebuild it; 0 for LINEAR.
+    pub data_classes: u8,
     /// Whether witnesses are keyed.
     pub keyed: bool,
     /// Whether tiles are full from offset 0 on, as when fresh.
@@ -261,7 +283,7 @@ pub struct AtlasProjection {
 impl AtlasProjection {
     /// Hashes all of `source`: the projection commits to what it holds now.
     ///
-    /// Costs about one BLAKE3 of the bytes, on as many threads as `operation` allows, and at most
+    /// INVALID_ARGUMENT for R96 with a K outside 1..=96. Costs about one BLAKE3 of the bytes (R96: also their transform), on as many threads as `operation` allows, and at most
     /// 448 bytes of memory a tile. Fails with what reading fails with, and with CONSERVATION where
     /// the policy is STRICT and the sum is not 0 mod 96.
     pub fn create(
@@ -270,9 +292,9 @@ impl AtlasProjection {
         options: &ProjectionOptions,
         operation: &mut Operation<'_>,
     ) -> Result<AtlasProjection> {
-        let config = Config::new(projection_type, options);
+        let config = Config::new(projection_type, options)?;
         let geometry = Geometry::Canonical { size: source.size() };
-        let tree = hashing::project(&config.digests, source, geometry, operation)?;
+        let tree = hashing::project(&config.scheme, source, geometry, operation)?;
         Self::from_fresh(config, options.policy, tree)
     }
 
@@ -323,13 +345,14 @@ impl AtlasProjection {
         let canonical = tiles == size.div_ceil(TILE_BYTES)
             && tree.iter_from_tile(0).all(|at| at.offset == at.index * TILE_BYTES);
         ProjectionInfo {
-            projection_type: state.config.kind,
+            projection_type: state.config.scheme.kind(),
             domain_size: size,
             page_count: size.div_ceil(PAGE_BYTES),
             tile_count: tiles,
             residue: tree.residue(),
             width: transform::width(tiles),
-            keyed: state.config.digests.keyed(),
+            data_classes: state.config.scheme.data_classes(),
+            keyed: state.config.scheme.digests().keyed(),
             canonical,
         }
     }
@@ -398,7 +421,7 @@ impl AtlasProjection {
     pub fn verify(&self, operation: &mut Operation<'_>) -> Result<()> {
         let state = self.state();
         state.merkle(operation)?;
-        hashing::for_each_checked_tile(&state.config.digests, &state.tree, operation, true, |_, _| Ok(()))
+        hashing::for_each_checked_tile(&state.config.scheme, &state.tree, operation, true, |_, _| Ok(()))
     }
 
     /// Writes all bytes to a file, each verified before it is written.
@@ -410,7 +433,7 @@ impl AtlasProjection {
         state.merkle(operation)?;
         let file = AtomicFile::create(path.as_ref())?;
         file.set_len(state.tree.bytes())?;
-        hashing::for_each_checked_tile(&state.config.digests, &state.tree, operation, false, |at, bytes| {
+        hashing::for_each_checked_tile(&state.config.scheme, &state.tree, operation, false, |at, bytes| {
             file.write_at(at.offset, bytes)
         })?;
         file.persist().map_err(|failed| failed.1)

@@ -1,10 +1,13 @@
 //! Rebuilding a domain from its shards, in any order.
 //!
 //! Every shard is verified before a byte is taken. What it adds goes to memory, piece by piece and
-//! never by the size that a shard claims for the domain, or to a spool file. `finish` hashes the
-//! whole domain anew and compares the root.
+//! never by the size that a shard claims for the domain, or to a spool file. Classes of R96 wait
+//! (`classes`) until a tile has K of them, and become bytes then. `finish` hashes the whole domain anew
+//! and compares the root.
 
 #![forbid(unsafe_code)]
+
+mod classes;
 
 use crate::atomic_file::AtomicFile;
 use crate::buffer::Buffer;
@@ -18,6 +21,7 @@ use crate::projection::{AtlasProjection, Config, ProjectionOptions, ProjectionTy
 use crate::shard::{AtlasBoundaryRegion, AtlasShard, Proof, TileShape, VerifyOptions};
 use crate::source::{ReadAt, Source};
 use crate::sync::lock;
+use classes::Waiting;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -124,6 +128,21 @@ enum Store {
     Finished,
 }
 
+impl Store {
+    /// Puts bytes that are not there yet in place.
+    fn put(&mut self, pieces: Vec<(u64, Arc<Buffer>)>) -> Result<()> {
+        match self {
+            Store::Memory(all) => all.extend(pieces),
+            // Bytes of a failed write lie where nothing counts as present, and are written again.
+            Store::Spool(file) => {
+                pieces.iter().try_for_each(|(offset, bytes)| file.write_at(*offset, bytes))?;
+            }
+            Store::Finished => return Err(finished()),
+        }
+        Ok(())
+    }
+}
+
 /// What the first shard said of the domain.
 struct Domain {
     root: Digest,
@@ -143,6 +162,15 @@ pub struct AtlasReconstruction {
     collected: Mutex<Collected>,
 }
 
+/// A domain of which everything has come.
+struct Whole {
+    root: Digest,
+    head: Head,
+    /// Where each tile ends.
+    ends: Vec<u64>,
+    source: Source,
+}
+
 /// What has come so far.
 struct Collected {
     domain: Option<Domain>,
@@ -152,6 +180,7 @@ struct Collected {
     /// Bytes in `have`.
     present: u64,
     store: Store,
+    waiting: Waiting,
 }
 
 impl AtlasReconstruction {
@@ -161,8 +190,14 @@ impl AtlasReconstruction {
             None => Store::Memory(BTreeMap::new()),
             Some(path) => Store::Spool(AtomicFile::create(path)?),
         };
-        let collected =
-            Collected { domain: None, tiles: BTreeMap::new(), have: Ranges::default(), present: 0, store };
+        let collected = Collected {
+            domain: None,
+            tiles: BTreeMap::new(),
+            have: Ranges::default(),
+            present: 0,
+            store,
+            waiting: Waiting::default(),
+        };
         Ok(AtlasReconstruction {
             trust: options.trust.clone(),
             max_domain_size: options.max_domain_size,
@@ -176,6 +211,9 @@ impl AtlasReconstruction {
     /// Duplicates and overlaps are harmless. Another root, type, K or size is WITNESS, another tile
     /// geometry under the same root CONFLICT, a larger domain than allowed LIMIT; nothing changes
     /// then. STATE after a successful `finish`.
+    ///
+    /// R96: what completes K classes of a tile decodes it. FORMAT, WITNESS or CONSERVATION where the
+    /// classes are no spectrum of the tile, which only who made the root can bring about.
     pub fn add(&self, shard: &AtlasShard, operation: &mut Operation<'_>) -> Result<()> {
         let _turn = lock(&self.turn);
         let proof = shard.proof();
@@ -188,8 +226,19 @@ impl AtlasReconstruction {
                 proof.head.size
             )));
         }
-        shard.verify(&self.trust, operation)?;
-        lock(&self.collected).take(shard, operation)
+        match proof.kind() {
+            ProjectionType::Linear => {
+                shard.verify(&self.trust, operation)?;
+                lock(&self.collected).take(shard, operation)
+            }
+            ProjectionType::R96Fourier => self.add_classes(shard, operation),
+        }
+    }
+
+    /// How many more classes are needed, the most over all tiles. 0 for LINEAR, and before the first
+    /// shard.
+    pub fn classes_needed(&self) -> u32 {
+        lock(&self.collected).classes_needed()
     }
 
     /// Whether every byte of the domain has come.
@@ -210,12 +259,16 @@ impl AtlasReconstruction {
     /// getters work.
     pub fn finish(&self, operation: &mut Operation<'_>) -> Result<AtlasProjection> {
         let _turn = lock(&self.turn);
-        let (root, ends, source) = lock(&self.collected).whole()?;
+        let Whole { root, head, ends, source } = lock(&self.collected).whole()?;
+        let kind = ProjectionType::from_code(head.kind)
+            .ok_or_else(|| AtlasError::internal("a shard of a type that is not known"))?;
         let mut options = ProjectionOptions::new();
+        if kind == ProjectionType::R96Fourier {
+            options.data_classes = head.classes;
+        }
         options.key.clone_from(&self.trust.key);
-        // Only LINEAR shards can be read.
-        let config = Config::new(ProjectionType::Linear, &options);
-        let tree = hashing::project(&config.digests, &source, Geometry::Ends(&ends), operation)?;
+        let config = Config::new(kind, &options)?;
+        let tree = hashing::project(&config.scheme, &source, Geometry::Ends(&ends), operation)?;
         let state = State::new(config, tree)?;
         if !same(state.merkle(operation)?.root(), &root) {
             return Err(AtlasError::witness("the root of the rebuilt bytes is not that of the shards"));
@@ -238,7 +291,7 @@ impl Collected {
                     || domain.keyed != proof.keyed =>
             {
                 Err(AtlasError::witness(
-                    "the shard belongs to another root, type or size than those before it",
+                    "the shard belongs to another root, type, K or size than those before it",
                 ))
             }
             _ => Ok(()),
@@ -253,26 +306,27 @@ impl Collected {
         let gaps = self.have.gaps(start..start + to_u64(payload.len()));
         let part = |gap: &Range<u64>| &payload[to_usize(gap.start - start)..to_usize(gap.end - start)];
         match &mut self.store {
-            Store::Memory(pieces) => {
+            Store::Memory(_) => {
                 operation.workers(1, 0, gaps.iter().map(|gap| gap.end - gap.start).sum())?;
-                let copies = gaps
-                    .iter()
-                    .map(|gap| Ok((gap.start, Arc::new(Buffer::copy_of(part(gap))?))))
-                    .collect::<Result<Vec<_>>>()?;
-                pieces.extend(copies);
+                let copies = gaps.iter().map(|gap| Ok((gap.start, Arc::new(Buffer::copy_of(part(gap))?))));
+                self.store.put(copies.collect::<Result<_>>()?)?;
             }
-            // Bytes of a failed write lie where nothing counts as present, and are written again.
+            // As `put` does, without a copy.
             Store::Spool(file) => gaps.iter().try_for_each(|gap| file.write_at(gap.start, part(gap)))?,
             Store::Finished => return Err(finished()),
         }
-        // Nothing fails from here on.
-        for gap in gaps {
-            self.present += gap.end - gap.start;
-            self.have.insert(gap);
+        self.has_come(proof, told, gaps);
+        Ok(())
+    }
+
+    /// Notes what a shard told of, and the bytes that it brought.
+    fn has_come(&mut self, proof: &Proof, told: Vec<(u64, (u64, TileShape))>, ranges: Vec<Range<u64>>) {
+        for range in ranges {
+            self.present += range.end - range.start;
+            self.have.insert(range);
         }
         self.tiles.extend(told);
         self.domain.get_or_insert(Domain { root: proof.root, head: proof.head, keyed: proof.keyed });
-        Ok(())
     }
 
     /// The tiles that a shard tells of; CONFLICT where they are not as known.
@@ -300,8 +354,8 @@ impl Collected {
         gaps.map(|gap| AtlasBoundaryRegion::new(gap.start, gap.end - gap.start)).collect()
     }
 
-    /// Root, tile ends and bytes of the whole domain; INCOMPLETE where something is missing.
-    fn whole(&self) -> Result<(Digest, Vec<u64>, Source)> {
+    /// The whole domain; INCOMPLETE where something is missing.
+    fn whole(&self) -> Result<Whole> {
         if let Store::Finished = self.store {
             return Err(finished());
         }
@@ -311,8 +365,12 @@ impl Collected {
         let missing = self.missing();
         if let Some(first) = missing.first() {
             let bytes: u64 = missing.iter().map(|region| region.length).sum();
+            let classes = match self.classes_needed() {
+                0 => String::new(),
+                needed => format!(": {needed} more of the {} classes are needed", domain.head.classes),
+            };
             return Err(AtlasError::incomplete(format!(
-                "{bytes} of {} bytes are missing in {} regions, the first at offset {}",
+                "{bytes} of {} bytes are missing in {} regions, the first at offset {}{classes}",
                 domain.head.size,
                 missing.len(),
                 first.offset
@@ -326,7 +384,7 @@ impl Collected {
             Store::Spool(file) => Source::from_file(file.reopen()?, file.target())?,
             Store::Finished => return Err(finished()),
         };
-        Ok((domain.root, ends, source))
+        Ok(Whole { root: domain.root, head: domain.head, ends, source })
     }
 
     /// Gives a spool its name; the store is given away.
@@ -335,9 +393,11 @@ impl Collected {
             Store::Spool(file) => file.persist().map_err(|failed| {
                 self.store = Store::Spool(failed.0);
                 failed.1
-            }),
-            Store::Memory(_) | Store::Finished => Ok(()),
+            })?,
+            Store::Memory(_) | Store::Finished => {}
         }
+        self.waiting = Waiting::default();
+        Ok(())
     }
 }
 

@@ -23,6 +23,7 @@ use crate::layer2::Residue;
 use crate::operation::Operation;
 use crate::pool;
 use crate::projection::{Config, ProjectionType};
+use crate::scheme::Workspace;
 use crate::tree::{Chains, Extent, Piece, Tile, TileAt, group_residues};
 use std::ops::Range;
 use std::sync::Arc;
@@ -34,11 +35,14 @@ pub(crate) struct Verified<'c> {
     held: Option<Arc<Extent>>,
     bytes: Option<Buffer>,
     group: Option<Buffer>,
+    /// A whole tile that was put together, and what its transform needs.
+    tile: Option<Buffer>,
+    workspace: Workspace,
 }
 
 impl<'c> Verified<'c> {
     pub(crate) fn new(config: &'c Config) -> Verified<'c> {
-        Verified { config, held: None, bytes: None, group: None }
+        Verified { config, held: None, bytes: None, group: None, tile: None, workspace: Workspace::default() }
     }
 
     pub(crate) fn chains(&self) -> &'c Chains {
@@ -94,9 +98,12 @@ impl<'c> Verified<'c> {
         };
         // The sum brings the bytes into the cache.
         let residues = group_residues(bytes);
-        let digests = &self.config.digests;
-        let (chain, witness, _) = match self.config.kind {
-            ProjectionType::Linear => Chain::of_tile(digests, bytes, &[]),
+        // The chain stands for bytes whose witness it need not lead to.
+        let scheme = &self.config.scheme;
+        let (chain, digest, _) = Chain::of_tile(scheme.digests(), bytes, &[]);
+        let witness = match scheme.kind() {
+            ProjectionType::Linear => digest,
+            ProjectionType::R96Fourier => scheme.witness(bytes, &mut self.workspace)?,
         };
         if extent.origin().is_none_or(|origin| !same(origin, &witness)) {
             return Err(source_changed());
@@ -129,7 +136,7 @@ impl<'c> Verified<'c> {
                     &buffer[..whole.len()]
                 }
             };
-            chain.check_group(&self.config.digests, extent.len(), group, bytes, false)?;
+            chain.check_group(self.config.scheme.digests(), extent.len(), group, bytes, false)?;
             let part = whole.start.max(range.start)..whole.end.min(range.end);
             out[part.start - range.start..part.end - range.start]
                 .copy_from_slice(&bytes[part.start - whole.start..part.end - whole.start]);
@@ -188,14 +195,26 @@ impl Parts<'_> {
 pub(crate) fn witness(config: &Config, tile: &Arc<Tile>, verified: &mut Verified<'_>) -> Result<Digest> {
     match tile.witness() {
         Some(witness) => Ok(*witness),
-        None => match config.kind {
+        None => match config.scheme.kind() {
             ProjectionType::Linear => linear_witness(config, tile, verified),
+            ProjectionType::R96Fourier => whole_witness(config, tile, verified),
         },
     }
 }
 
+/// Where every class has a part of every byte: from the whole tile.
+fn whole_witness(config: &Config, tile: &Arc<Tile>, verified: &mut Verified<'_>) -> Result<Digest> {
+    let mut buffer = verified.tile.take();
+    let bytes = &mut take(&mut buffer, TILE_SIZE)?[..tile.len()];
+    verified.assemble(&Parts { pieces: tile.pieces(), used: 0 }.next(tile.len()), bytes)?;
+    check_residue(tile, Residue::of(bytes))?;
+    let witness = config.scheme.witness(bytes, &mut verified.workspace)?;
+    verified.tile = buffer;
+    Ok(tile.set_witness(witness))
+}
+
 fn linear_witness(config: &Config, tile: &Arc<Tile>, verified: &mut Verified<'_>) -> Result<Digest> {
-    let digests = &config.digests;
+    let digests = config.scheme.digests();
     let len = tile.len();
     let mut buffer = Buffer::new(len.min(GROUP_SIZE))?;
     let mut parts = Parts { pieces: tile.pieces(), used: 0 };
@@ -264,7 +283,11 @@ pub(crate) fn witnesses(
         return Ok(());
     }
     let bytes: u64 = pending.iter().map(|at| to_u64(at.tile.len())).sum();
-    let workers = operation.workers(count, TILE_BYTES + 2 * to_u64(GROUP_SIZE), result)?;
+    let whole = match config.scheme.kind() {
+        ProjectionType::Linear => 0,
+        ProjectionType::R96Fourier => TILE_BYTES + config.scheme.workspace(),
+    };
+    let workers = operation.workers(count, TILE_BYTES + 2 * to_u64(GROUP_SIZE) + whole, result)?;
     let executor = operation.executor;
     // Before work that reports by itself only the signs of life count: the totals are not known.
     let mut tracker = if report { operation.tracker(bytes, count) } else { operation.tracker(0, 0) };

@@ -5,10 +5,11 @@
 //! up unchanged. That is the tree of RFC 6962 (the left subtree has the largest power of two < n of
 //! the leaves), and it is BLAKE3's tree where a leaf is a power of two of its chunks.
 //!
-//! A proof for a range of leaves is the nodes that lie outside it and have a parent that does not,
-//! in ascending order of position; for an empty range it is the top. Which nodes those are follows from the range and n alone, which
-//! makes the encoding of a proof unique. [`walk`] visits exactly them, for the prover, who looks them
-//! up, and for the verifier, who takes them from the proof.
+//! A proof for some leaves, a range of them or a set, is the nodes that hold none of them and have a
+//! parent that does, in ascending order of position; for no leaves it is the top. Which nodes those
+//! are follows from the selection and n alone, which makes the encoding of a proof unique. [`walk`]
+//! visits exactly them, for the prover, who looks them up, and for the verifier, who takes them from
+//! the proof.
 
 #![forbid(unsafe_code)]
 
@@ -37,61 +38,75 @@ impl Place {
     }
 }
 
+/// The leaves that a proof is for.
+pub(crate) trait Selection {
+    /// Whether one of `leaves` is selected.
+    fn touches(&self, leaves: &Range<u64>) -> bool;
+
+    /// Whether all of `leaves`, which are not empty, are selected.
+    fn covers(&self, leaves: &Range<u64>) -> bool;
+}
+
+impl Selection for Range<u64> {
+    fn touches(&self, leaves: &Range<u64>) -> bool {
+        leaves.start.max(self.start) < leaves.end.min(self.end)
+    }
+
+    fn covers(&self, leaves: &Range<u64>) -> bool {
+        leaves.start >= self.start && leaves.end <= self.end
+    }
+}
+
 /// What [`walk`] does at the nodes that it meets, in ascending order of position.
 pub(crate) trait Visitor {
     type Node;
 
-    /// A node with no leaf in the range, whose parent has one.
+    /// A node with no selected leaf, whose parent has one.
     fn outside(&mut self, place: Place) -> Result<Self::Node>;
 
-    /// A node with all its leaves in the range. None: go down, unless it is a leaf.
+    /// A node with all its leaves selected. None: go down, unless it is a leaf.
     fn inside(&mut self, place: Place) -> Result<Option<Self::Node>>;
 
     /// The parent of two nodes; `top` where it is the top of the tree.
     fn combine(&mut self, left: Self::Node, right: Self::Node, top: bool) -> Result<Self::Node>;
 }
 
-/// Computes the top of a tree of `n` > 0 leaves from a range of its leaves and what is beside it.
-pub(crate) fn walk<V: Visitor>(visitor: &mut V, range: &Range<u64>, n: u64) -> Result<V::Node> {
-    debug_assert!(n > 0 && range.start <= range.end && range.end <= n);
-    if range.is_empty() {
-        return visitor.outside(Place::top(n));
-    }
-    descend(visitor, range, n, Place::top(n), true)
+/// Computes the top of a tree of `n` > 0 leaves from some of its leaves and what is beside them.
+pub(crate) fn walk<V: Visitor>(visitor: &mut V, selected: &impl Selection, n: u64) -> Result<V::Node> {
+    descend(visitor, selected, n, Place::top(n), true)
 }
 
 fn descend<V: Visitor>(
     visitor: &mut V,
-    range: &Range<u64>,
+    selected: &impl Selection,
     n: u64,
     place: Place,
     top: bool,
 ) -> Result<V::Node> {
     let under = place.leaves(n);
-    if under.end <= range.start || under.start >= range.end {
+    if !selected.touches(&under) {
         return visitor.outside(place);
     }
-    if under.start >= range.start
-        && under.end <= range.end
+    if selected.covers(&under)
         && let Some(node) = visitor.inside(place)?
     {
         return Ok(node);
     }
     if place.level == 0 {
-        return Err(crate::AtlasError::internal("a leaf of the range was not visited"));
+        return Err(crate::AtlasError::internal("a selected leaf was not visited"));
     }
     let child = |right| Place { level: place.level - 1, index: place.index * 2 + right };
-    let left = descend(visitor, range, n, child(0), false)?;
+    let left = descend(visitor, selected, n, child(0), false)?;
     if child(1).leaves(n).is_empty() {
         // The odd last node of its level, which moved up. `top` has two children.
         return Ok(left);
     }
-    let right = descend(visitor, range, n, child(1), false)?;
+    let right = descend(visitor, selected, n, child(1), false)?;
     visitor.combine(left, right, top)
 }
 
-/// The nodes that prove leaves `range` of `n` > 0.
-pub(crate) fn siblings(range: &Range<u64>, n: u64) -> Result<Vec<Place>> {
+/// The nodes that prove the selected ones of `n` > 0 leaves.
+pub(crate) fn siblings(selected: &impl Selection, n: u64) -> Result<Vec<Place>> {
     struct Collect(Vec<Place>);
     impl Visitor for Collect {
         type Node = ();
@@ -107,7 +122,7 @@ pub(crate) fn siblings(range: &Range<u64>, n: u64) -> Result<Vec<Place>> {
         }
     }
     let mut collect = Collect(Vec::new());
-    walk(&mut collect, range, n)?;
+    walk(&mut collect, selected, n)?;
     Ok(collect.0)
 }
 

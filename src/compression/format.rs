@@ -25,9 +25,9 @@ const FILTER_BITS: u32 = 3;
 
 impl CompressedShard {
     fn lengths(&self) -> [usize; PROOF_RECORDS + 2] {
-        let [root, domain, region, tiles, pages, tree] = proof_lengths(&self.proof);
+        let [root, domain, region, tiles, parts, tree] = proof_lengths(&self.proof);
         let heads = FIXED_SIZE + HEAD_SIZE * self.heads.len();
-        [root, domain, region, tiles, pages, tree, heads, self.data_len()]
+        [root, domain, region, tiles, parts, tree, heads, self.data_len()]
     }
 
     /// The bytes that [`serialize`](Self::serialize) gives.
@@ -71,8 +71,8 @@ impl CompressedShard {
         let Some((fixed, heads)) = how.split_first_chunk::<FIXED_SIZE>() else {
             return malformed(format!("COMPRESSION has {} bytes", how.len()));
         };
-        let [.., tiles, pages, tree] = proof_lengths(&proof);
-        let lists = [tiles, pages, tree, heads.len()].map(to_u64).iter().sum();
+        let [.., tiles, parts, tree] = proof_lengths(&proof);
+        let lists = [tiles, parts, tree, heads.len()].map(to_u64).iter().sum();
         within("max_proof_size", lists, limits.max_proof_size)?;
 
         let [code, level, residue, reserved, size @ ..] = *fixed;

@@ -30,7 +30,7 @@ use crate::geometry::{to_u64, to_usize};
 use crate::layer2::Residue;
 use crate::operation::{Operation, Tracker};
 use crate::pool;
-use crate::shard::{AtlasShard, Proof, VerifyOptions, region_bytes};
+use crate::shard::{AtlasShard, Proof, VerifyOptions};
 use blocks::{Attempt, BlockHead, Decoder, Encoder};
 use config::MAX_BLOCK_SIZE;
 use std::ops::Range;
@@ -46,7 +46,7 @@ pub struct CompressedShard {
     payload_offset: u64,
     /// Of the payload.
     payload_len: usize,
-    /// Of the region's bytes.
+    /// Of the bytes that the shard is about.
     residue: Residue,
     algorithm: CompressionAlgorithm,
     level: u8,
@@ -70,9 +70,9 @@ pub struct CompressedInfo {
     pub algorithm: CompressionAlgorithm,
     /// The one in fact used: 0 where stored.
     pub level: u8,
-    /// Of the region's bytes.
+    /// Of the shard's bytes: the region's, or the packed coefficients.
     pub residue: Residue,
-    /// Of the region: what can be read.
+    /// Bytes of the shard: what can be read.
     pub original_size: u64,
     /// What the payload takes: its blocks and their heads. The payload of a region that does not end
     /// at pages is up to 8,190 bytes more than the region.
@@ -160,7 +160,7 @@ fn compress_all(
     for (index, shard) in shards.iter().enumerate() {
         let len = shard.payload.len();
         let wanted = config.algorithm != CompressionAlgorithm::None && config.level.value() > 0;
-        let tried = wanted && len > 0 && shard.proof.region.length >= config.min_size_threshold;
+        let tried = wanted && len > 0 && to_u64(shard.data().len()) >= config.min_size_threshold;
         result += 512 + to_u64(len / block_size + 1) * 96;
         if tried {
             result += to_u64(len);
@@ -284,9 +284,9 @@ fn finish(draft: Draft<'_>, heads: Vec<BlockHead>, config: &CompressionConfig) -
     Ok(compressed)
 }
 
-/// Of all bytes of the payload, from the residue of the region.
+/// Of all bytes of the payload, from the residue of what the shard is about.
 fn payload_residue(shard: &AtlasShard) -> Residue {
-    let within = region_bytes(shard.payload.len(), shard.payload_offset, &shard.proof.region);
+    let within = shard.proof.scope().content(shard.payload.len(), shard.payload_offset);
     shard.residue + Residue::of(&shard.payload[..within.start]) + Residue::of(&shard.payload[within.end..])
 }
 
@@ -417,7 +417,7 @@ fn verify_all(
             .map_err(of_batch(count, index))?;
         if residue != shard.residue {
             let error = AtlasError::conservation(format!(
-                "the region sums to {residue} mod 96 where the compressed shard says {}",
+                "the shard sums to {residue} mod 96 where the compressed one says {}",
                 shard.residue
             ));
             return Err(of_batch(count, index)(error.at_range(proof.region.offset, proof.region.length)));
@@ -481,13 +481,14 @@ impl CompressedShard {
             algorithm: self.algorithm,
             level: self.level,
             residue: self.residue,
-            original_size: self.proof.region.length,
+            original_size: to_u64(self.content().len()),
             compressed_size: to_u64(self.data_len() + self.heads.len() * format::HEAD_SIZE),
         }
     }
 
-    /// Bytes of the region from `offset`, counted from its beginning. Only the blocks that they lie in
-    /// are decompressed, each checked against its own digest. OUT_OF_RANGE outside the region.
+    /// Bytes of [`AtlasShard::data`] from `offset` on: of the region, or of the packed coefficients.
+    /// Only the blocks that they lie in are decompressed, each checked against its own digest.
+    /// OUT_OF_RANGE outside.
     pub fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
         let mut done = 0;
         self.read_parts(offset, buffer.len(), |part| {
@@ -499,12 +500,13 @@ impl CompressedShard {
     /// [`read`](Self::read), part by part.
     pub(crate) fn read_parts(&self, offset: u64, len: usize, mut then: impl FnMut(&[u8])) -> Result<()> {
         available()?;
-        let region = &self.proof.region;
-        crate::error::check_range(offset, to_u64(len), region.length, "read of the compressed shard")?;
+        let content = self.content();
+        let size = to_u64(content.len());
+        crate::error::check_range(offset, to_u64(len), size, "read of the compressed shard")?;
         if len == 0 {
             return Ok(());
         }
-        let start = region_bytes(self.payload_len, self.payload_offset, region).start + to_usize(offset);
+        let start = content.start + to_usize(offset);
         let end = start + len;
         let mut scratch: Option<(Decoder, Buffer)> = None;
         for block in start / self.block_size..end.div_ceil(self.block_size) {
@@ -523,6 +525,11 @@ impl CompressedShard {
             then(&buffer[wanted]);
         }
         Ok(())
+    }
+
+    /// What the shard is about, in the payload.
+    fn content(&self) -> Range<usize> {
+        self.proof.scope().content(self.payload_len, self.payload_offset)
     }
 
     /// Bytes that the payload takes beside what is there already.
@@ -566,8 +573,13 @@ impl CompressedShard {
     /// Says where in the domain a block lies.
     fn place(&self, block: usize) -> impl Fn(AtlasError) -> AtlasError {
         let bytes = self.block_bytes(block);
-        let offset = self.payload_offset.saturating_add(to_u64(bytes.start));
-        move |error| error.at_range(offset, to_u64(bytes.len()))
+        let region = self.proof.region;
+        let (offset, len) = match self.proof.scope().data_classes {
+            0 => (self.payload_offset.saturating_add(to_u64(bytes.start)), to_u64(bytes.len())),
+            // Every class has a part of every byte.
+            _ => (region.offset, region.length),
+        };
+        move |error| error.at_range(offset, len)
     }
 }
 

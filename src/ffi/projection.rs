@@ -21,8 +21,8 @@ pub struct atlas_projection(pub(super) AtlasProjection);
 pub enum atlas_projection_type {
     /// The bytes as they are.
     ATLAS_PROJECTION_LINEAR = 0,
-    /// 96 resonance classes of a Fourier transform over GF(12289). Not built in yet:
-    /// ATLAS_STATUS_UNSUPPORTED.
+    /// The exact Fourier transform over GF(12289), dealt out to 96 resonance classes of which any
+    /// r96_data_classes rebuild the domain.
     ATLAS_PROJECTION_R96_FOURIER = 1,
 }
 
@@ -44,7 +44,8 @@ pub struct atlas_projection_options {
     pub struct_size: u32,
     /// An atlas_conservation_policy; default TRACK.
     pub conservation: u32,
-    /// K, 1..96: any K of the 96 classes rebuild; default 96. Means nothing for LINEAR.
+    /// K, 1..96: any K of the 96 classes rebuild, so that 96 - K may be lost, and all of them take
+    /// about 14/13 * 96/K of the domain; default 96. Means nothing for LINEAR.
     pub r96_data_classes: u32,
     /// NULL, or 32 bytes: keyed witnesses, which only who has the key can make or verify. Copied,
     /// and wiped after use.
@@ -74,7 +75,7 @@ pub(super) fn projection_type(value: u32) -> Result<ProjectionType> {
     const R96_FOURIER: u32 = atlas_projection_type::ATLAS_PROJECTION_R96_FOURIER as u32;
     match value {
         LINEAR => Ok(ProjectionType::Linear),
-        R96_FOURIER => Err(AtlasError::unsupported("projection type 1 (R96_FOURIER) is not built in")),
+        R96_FOURIER => Ok(ProjectionType::R96Fourier),
         other => Err(unknown("projection type", other)),
     }
 }
@@ -93,11 +94,11 @@ pub(super) unsafe fn projection_options(
         STRICT => ConservationPolicy::Strict,
         other => return Err(unknown("conservation", other)),
     };
-    if !(1..=96).contains(&options.r96_data_classes) {
-        let classes = options.r96_data_classes;
+    let classes = options.r96_data_classes;
+    let Some(data_classes) = u8::try_from(classes).ok().filter(|k| (1..=96).contains(k)) else {
         return Err(AtlasError::invalid_argument(format!("r96_data_classes {classes} is outside 1..=96")));
-    }
-    let mut result = ProjectionOptions::new().with_conservation(policy);
+    };
+    let mut result = ProjectionOptions::new().with_conservation(policy).with_data_classes(data_classes);
     // SAFETY: as the caller promises.
     if let Some(mut key) = unsafe { optional_32(options.key) } {
         result = result.with_key(&key);
@@ -232,7 +233,7 @@ pub unsafe extern "C" fn atlas_projection_get_info(
             correction: u32::from(info.residue.correction()),
             width,
             height: width,
-            r96_data_classes: 0,
+            r96_data_classes: u32::from(info.data_classes),
             keyed: u32::from(info.keyed),
             canonical: u32::from(info.canonical),
             ..atlas_projection_info::DEFAULT

@@ -100,7 +100,8 @@ pub unsafe extern "C" fn atlas_reconstruction_create(
 
 /// Verifies a shard and takes the bytes that it adds; the shard stays the caller's.
 ///
-/// Duplicates and overlaps are harmless. Serialised with other calls on the handle. `operation` may
+/// Duplicates and overlaps are harmless. Classes of R96 wait, in memory or in a second temporary file
+/// beside spool_path, until a tile has K of them. Serialised with other calls on the handle. `operation` may
 /// be NULL. Fails, and changes nothing, with WITNESS (does not verify; another root, type, K or
 /// size), CONFLICT (another tile geometry under the same root), LIMIT, IO, STATE (finished),
 /// OUT_OF_MEMORY or CANCELLED.
@@ -131,7 +132,20 @@ pub unsafe extern "C" fn atlas_reconstruction_is_complete(
     })
 }
 
-/// The byte ranges still missing, ascending and merged; none before the first add.
+/// How many more classes of an R96 domain are needed, the most over all tiles; 0 for LINEAR, before
+/// the first add and for NULL. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn atlas_reconstruction_classes_needed(
+    reconstruction: *const atlas_reconstruction,
+) -> u32 {
+    infallible(0, || {
+        // SAFETY: as the header asks: NULL or a live handle.
+        unsafe { reconstruction.as_ref() }.map_or(0, |context| context.0.classes_needed())
+    })
+}
+
+/// The byte ranges still missing (R96: with fewer than K classes), ascending and merged; none before
+/// the first add.
 ///
 /// `*count` is in: the capacity of `regions` (which may be NULL when it is 0), out: how many there
 /// are. OK also when the capacity is short: then the first ones are there. Any thread. Fails with

@@ -46,8 +46,9 @@ impl From<AtlasBoundaryRegion> for atlas_region {
 
 /// Cuts one region out of a projection: copies its bytes once and verifies the copy.
 ///
-/// A region of length 0 (offset <= size) proves the root alone. A shard discloses up to 4,095 bytes
-/// on either side of its region when it is serialised. Any thread. `operation` may be NULL. `*out`
+/// A region of length 0 (offset <= size) proves the root alone. A LINEAR shard discloses up to 4,095
+/// bytes on either side of its region when it is serialised; an R96 shard has all 96 classes of the
+/// tiles that the region touches. Any thread. `operation` may be NULL. `*out`
 /// is owned by the caller: atlas_shard_destroy(). Costs one BLAKE3 of the tiles that the region
 /// touches; a second small region of a tile costs that of the groups of 16 KiB that it touches.
 /// Fails with INVALID_ARGUMENT, OUT_OF_RANGE, IO, WITNESS (the source changed since it was
@@ -188,6 +189,44 @@ pub unsafe extern "C" fn atlas_shard_extract_batch(
     })
 }
 
+/// One pass over a region of an R96 projection, one shard a class.
+///
+/// `out` has room for `class_count` handles, in the order of `classes`, each owned by the caller; on
+/// failure every entry is NULL. The region is rounded out to whole tiles; NULL: the whole domain.
+/// `operation` may be NULL; progress once a tile. Any thread. Costs one transform of the region,
+/// whatever the number of classes. Fails with INVALID_ARGUMENT (a class twice or above 95, a LINEAR
+/// projection), and as atlas_shard_extract().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn atlas_shard_extract_classes(
+    projection: *const atlas_projection,
+    region: *const atlas_region,
+    classes: *const u8,
+    class_count: usize,
+    operation: *const atlas_operation,
+    out: *mut *mut atlas_shard,
+) -> atlas_status {
+    boundary(|| {
+        let bytes = class_count.saturating_mul(size_of::<*mut atlas_shard>());
+        // SAFETY: as the header asks: room for `class_count` pointers.
+        let room = unsafe { bytes_out(out.cast(), bytes, "out") }?;
+        room.fill(std::mem::MaybeUninit::new(0));
+        // SAFETY: as the header asks: a live projection, `class_count` classes.
+        let (projection, classes) =
+            unsafe { (handle(projection, "projection")?, items_in(classes, class_count, "classes")?) };
+        // SAFETY: as the header asks: NULL or a whole struct.
+        let region = unsafe { region.as_ref() }.map(|region| AtlasBoundaryRegion::from(*region));
+        // SAFETY: as the header asks.
+        let shards = unsafe {
+            with_operation(operation, |run| projection.0.extract_classes(region.as_ref(), classes, run))
+        }?;
+        for (index, shard) in shards.into_iter().enumerate() {
+            // SAFETY: one shard a class, and `out` has room for that many.
+            unsafe { out.add(index).write(into_handle(atlas_shard(shard))) };
+        }
+        Ok(())
+    })
+}
+
 /// Properties of a shard. Filled by atlas_shard_get_info().
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
@@ -198,17 +237,17 @@ pub struct atlas_shard_info {
     pub r#type: u32,
     /// Bytes of the whole domain.
     pub domain_size: u64,
-    /// What it covers of the domain.
+    /// What it covers of the domain; R96: whole tiles.
     pub region: atlas_region,
-    /// LINEAR: region.length.
+    /// LINEAR: region.length. R96: bytes of the packed coefficients.
     pub payload_size: u64,
-    /// LINEAR: the sum of the region's bytes mod 96.
+    /// LINEAR: the sum of the region's bytes mod 96. R96: 0.
     pub residue: u32,
-    /// LINEAR: 0.
+    /// K; 0 for LINEAR.
     pub r96_data_classes: u32,
     /// 1 where its witnesses are keyed.
     pub keyed: u32,
-    /// LINEAR: all 0.
+    /// R96: bit r % 8 of byte r / 8 is set where it carries class r. LINEAR: all 0.
     pub class_mask: [u8; 12],
     /// The projection state that it belongs to.
     pub root: [u8; 32],
@@ -256,8 +295,10 @@ pub unsafe extern "C" fn atlas_shard_get_info(
             r#type: u32::from(info.projection_type.code()),
             domain_size: info.domain_size,
             region: info.region.into(),
-            payload_size: info.region.length,
+            payload_size: info.payload_size,
             residue: u32::from(info.residue.value()),
+            r96_data_classes: u32::from(info.data_classes),
+            class_mask: info.classes.to_mask(),
             keyed: u32::from(info.keyed),
             root: info.root,
             ..atlas_shard_info::DEFAULT
@@ -266,8 +307,10 @@ pub unsafe extern "C" fn atlas_shard_get_info(
     })
 }
 
-/// The region's bytes, borrowed until the shard is destroyed.
+/// The shard's bytes, borrowed until it is destroyed.
 ///
+/// LINEAR: the region's bytes. R96: tile by tile, in it class by class (ascending), in it block by
+/// block, 128 coefficients in 14 bits each.
 /// `*data` is not NULL, also where `*size` is 0. Any thread. Fails with INVALID_ARGUMENT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_shard_data(
@@ -288,8 +331,10 @@ pub unsafe extern "C" fn atlas_shard_data(
 
 /// Reads `size` of the domain's bytes at `offset`, which lie inside the shard's region.
 ///
-/// `buffer` is borrowed for the call and may be NULL when `size` is 0. Any thread. Fails with
-/// INVALID_ARGUMENT or OUT_OF_RANGE.
+/// R96: decodes the blocks that they lie in. `buffer` is borrowed for the call and may be NULL when
+/// `size` is 0. Any thread. Fails with INVALID_ARGUMENT, OUT_OF_RANGE, and for R96 with INCOMPLETE
+/// (fewer than K classes), FORMAT or WITNESS (the classes are no spectrum of bytes, which only who
+/// made the root can bring about) or OUT_OF_MEMORY.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_shard_read(
     shard: *const atlas_shard,
@@ -300,8 +345,12 @@ pub unsafe extern "C" fn atlas_shard_read(
     boundary(|| {
         // SAFETY: as the header asks: a live shard, `size` writable bytes.
         let (shard, buffer) = unsafe { (handle(shard, "shard")?, bytes_out(buffer, size, "buffer")?) };
-        crate::source::copy_into(buffer, shard.0.slice(offset, size)?);
-        Ok(())
+        let mut rest = buffer;
+        shard.0.read_parts(offset, size, |part| {
+            let (now, later) = std::mem::take(&mut rest).split_at_mut(part.len());
+            crate::source::copy_into(now, part);
+            rest = later;
+        })
     })
 }
 

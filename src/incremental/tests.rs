@@ -105,7 +105,7 @@ fn check_root(projection: &AtlasProjection, model: &[u8], what: &str) {
         })
         .collect();
     let head = state.head();
-    let merkle = Merkle::new(&state.config.digests, head.kind, head.classes, head.tiles, leaves.into_iter());
+    let merkle = Merkle::new(&state.config.scheme, head.tiles, leaves.into_iter());
     assert_eq!(root, *merkle.unwrap().root(), "{what}");
     if !model.is_empty() {
         let region = AtlasBoundaryRegion { offset: model.len() as u64 / 2, length: 1 };

@@ -63,6 +63,11 @@ impl Decoder {
         self.classes.as_slice()
     }
 
+    /// K.
+    pub(crate) fn data_classes(&self) -> usize {
+        self.k
+    }
+
     /// Fills `bytes`, a tile or a slice of one as `Encoder::encode` takes it, from the payload of
     /// each class. After an error the contents of `bytes` are unspecified.
     ///

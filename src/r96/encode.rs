@@ -5,29 +5,21 @@
 use super::lanes::{Job, Kernel, LANE_BYTES, Lanes, SYMBOL_BYTES};
 use super::transform::{self, COLUMNS, TWISTS, Twists};
 use super::{
-    CLASS_BLOCK_BYTES, CLASSES, COEFFICIENTS_PER_CLASS, ClassList, ParameterError, WORDS, block_bytes,
-    block_count, check_data_classes,
+    CLASS_BLOCK_BYTES, CLASSES, COEFFICIENTS_PER_CLASS, ParameterError, WORDS, block_bytes, block_count,
+    check_data_classes,
 };
 
-/// Computes the packed coefficients of some or all classes.
+/// Computes the packed coefficients of all classes.
 #[derive(Clone, Debug)]
 pub(crate) struct Encoder {
     k: usize,
-    classes: ClassList,
     kernel: Kernel,
 }
 
 impl Encoder {
     /// An encoder of all 96 classes, for blocks of `k` rows of 128 symbols.
     pub(crate) fn new(k: usize) -> Result<Self, ParameterError> {
-        Ok(Self { k: check_data_classes(k)?, classes: ClassList::all(), kernel: Kernel::detect() })
-    }
-
-    /// An encoder of `classes` alone, in that order. Per block it costs the columns of all classes
-    /// and the rows of these, sixteen at a time.
-    pub(crate) fn for_classes(k: usize, classes: &[u8]) -> Result<Self, ParameterError> {
-        let k = check_data_classes(k)?;
-        Ok(Self { k, classes: ClassList::new(classes)?, kernel: Kernel::detect() })
+        Ok(Self { k: check_data_classes(k)?, kernel: Kernel::detect() })
     }
 
     /// The same encoder on lanes of the tests' choice.
@@ -37,17 +29,12 @@ impl Encoder {
         self
     }
 
-    /// The classes, in the order of their payloads.
-    pub(crate) fn classes(&self) -> &[u8] {
-        self.classes.as_slice()
-    }
-
     /// Bytes of one class's payload for `len` bytes of a tile.
     pub(crate) fn payload_bytes(&self, len: usize) -> usize {
         block_count(len, self.k) * CLASS_BLOCK_BYTES
     }
 
-    /// Writes the payloads of all the classes for `bytes`, one class after the other, each with its
+    /// Writes the payloads of all 96 classes for `bytes`, one class after the other, each with its
     /// 224 bytes of every block.
     ///
     /// `bytes` is a tile, or a part of one that begins at a block and ends at a block or the tile's
@@ -58,16 +45,15 @@ impl Encoder {
     ///
     /// Unless `payloads` has `payload_bytes(bytes.len())` bytes for each class.
     pub(crate) fn encode(&self, bytes: &[u8], payloads: &mut [u8]) {
-        let expected = self.payload_bytes(bytes.len()) * self.classes().len();
+        let expected = self.payload_bytes(bytes.len()) * CLASSES;
         assert_eq!(payloads.len(), expected, "payloads of {} bytes", bytes.len());
-        self.kernel.run(EncodeJob { k: self.k, classes: self.classes(), bytes, payloads });
+        self.kernel.run(EncodeJob { k: self.k, bytes, payloads });
     }
 }
 
 /// Encodes all the blocks.
 pub(super) struct EncodeJob<'a> {
     pub(super) k: usize,
-    pub(super) classes: &'a [u8],
     pub(super) bytes: &'a [u8],
     pub(super) payloads: &'a mut [u8],
 }
@@ -80,8 +66,7 @@ impl Job for EncodeJob<'_> {
         let twists = &*TWISTS;
         let class_words = 7 * block_count(self.bytes.len(), self.k);
         let (payloads, _) = self.payloads.as_chunks_mut::<LANE_BYTES>();
-        let groups = self.classes.len().div_ceil(16);
-        let mut grid = vec![[l.splat(0); COEFFICIENTS_PER_CLASS]; groups];
+        let mut grid = vec![[l.splat(0); COEFFICIENTS_PER_CLASS]; CLASSES / 16];
         let mut columns = Columns::new(l);
         let mut words = [l.splat(0); WORDS];
         let mut padded = Vec::new();
@@ -94,7 +79,7 @@ impl Job for EncodeJob<'_> {
                 bytes
             };
             let (symbols, _) = bytes.as_chunks::<SYMBOL_BYTES>();
-            columns.transform(l, twists, symbols, self.classes, &mut grid);
+            columns.transform(l, twists, symbols, &mut grid);
             for (group, x) in grid.iter_mut().enumerate() {
                 transform::rows(l, x);
                 pack_rows(l, x, &mut words);
@@ -130,7 +115,6 @@ impl<V: Copy> Columns<V> {
         l: L,
         twists: &Twists,
         symbols: &[[u8; SYMBOL_BYTES]],
-        classes: &[u8],
         grid: &mut [[V; COEFFICIENTS_PER_CLASS]],
     ) {
         let (symbols, _) = symbols.as_chunks::<COLUMNS>();
@@ -145,9 +129,8 @@ impl<V: Copy> Columns<V> {
             }
             transform::columns(l, x, &mut self.thirds);
             let mut rows = [l.splat(0); 16];
-            for (classes, group) in classes.chunks(16).zip(grid.iter_mut()) {
-                for (row, &class) in rows.iter_mut().zip(classes) {
-                    let r = usize::from(class);
+            for (sixteen, group) in grid.iter_mut().enumerate() {
+                for (row, r) in rows.iter_mut().zip(16 * sixteen..) {
                     *row = l.mul(x[r], l.factors(&twists[r]));
                 }
                 l.transpose(&rows, &mut group.as_chunks_mut::<16>().0[column]);

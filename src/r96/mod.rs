@@ -191,10 +191,6 @@ fn check_data_classes(k: usize) -> Result<usize, ParameterError> {
 struct ClassList(Vec<u8>);
 
 impl ClassList {
-    fn all() -> Self {
-        Self((0..=95).collect())
-    }
-
     fn new(classes: &[u8]) -> Result<Self, ParameterError> {
         let mut seen = [false; CLASSES];
         for &class in classes {

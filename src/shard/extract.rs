@@ -1,20 +1,24 @@
 //! Cutting shards out of a projection, one or many, on one thread or many.
 //!
-//! A batch is turned round: regions are sorted to the tiles that they touch, and a task is the work
-//! on a tile, so that a tile is read and hashed once however many regions touch it, and a large
-//! region is spread over all threads.
+//! A batch is turned round: shards are sorted to the tiles that they touch, and a task is the work
+//! on a tile, so that a tile is read and hashed once however many shards touch it, and a large
+//! region is spread over all threads. The 96 classes of a region are a batch of 96 shards.
 //!
 //! ```text
 //! for each tile touched:
+//!     R96:                           read it, transform and hash it slice by slice; each slice of a
+//!                                    class goes to the shards that want it
 //!     one region, whole tile:        read it, hash that copy
 //!     chain at hand, few groups:     read the groups, check each against the chain
 //!     else:                          read it, hash it group by group, keep its chain
 //!     take the wanted pages from the copy that was checked, and the proof beside them
 //! ```
 
-use super::{AtlasBoundaryRegion, AtlasShard, Proof, TileShape, region_residue, touched_pages};
+use super::scope::{Scope, Share};
+use super::{AtlasBoundaryRegion, AtlasShard, Proof, TileShape};
 use crate::buffer::{Buffer, try_vec};
-use crate::chain::{Chain, cut_groups, page_bytes, pages_in, source_changed};
+use crate::chain::{Chain, cut_groups, page_bytes, source_changed};
+use crate::classes::ClassSet;
 use crate::copy::copy_to_payload;
 use crate::digest::{Digest, same};
 use crate::error::{AtlasError, Result, check_range};
@@ -24,7 +28,8 @@ use crate::layer2::Residue;
 use crate::merkle::{Merkle, Sibling};
 use crate::operation::Operation;
 use crate::pool::{self, Executor, Order};
-use crate::projection::{AtlasProjection, State};
+use crate::projection::{AtlasProjection, ProjectionType, State};
+use crate::scheme::Workspace;
 use crate::sync::lock;
 use crate::tree::TileAt;
 use std::collections::BTreeMap;
@@ -76,15 +81,26 @@ impl ExtractOptions {
     }
 }
 
-/// What one region wants of one tile.
+/// What one shard wants of one tile.
 struct Want<'a> {
-    region: usize,
-    /// Of the region: the first of its tiles, or the last of several.
+    /// The number of the shard in the batch.
+    shard: usize,
+    /// Of the shard: whether this is the first of its tiles, and all of them.
     first: bool,
     tiles: Range<u64>,
-    pages: Range<u64>,
-    /// Where the bytes go; None: into a payload of their own, as the region lies in this tile.
+    share: Share,
+    /// Where the bytes go; None: into a payload of their own, as the shard lies in this tile.
     out: Option<&'a mut [u8]>,
+}
+
+impl Want<'_> {
+    /// The pages of a LINEAR tile.
+    fn pages(&self) -> Result<&Range<u64>> {
+        match &self.share {
+            Share::Pages(pages) => Ok(pages),
+            Share::Classes { .. } => Err(AtlasError::internal("classes are wanted of a LINEAR tile")),
+        }
+    }
 }
 
 /// The work on one tile.
@@ -105,23 +121,28 @@ impl TileWork<'_> {
     }
 
     fn groups_wanted(&self) -> usize {
-        let groups = |want: &Want<'_>| {
-            let bytes = page_bytes(&want.pages, self.at.tile.len());
-            bytes.end.div_ceil(GROUP_SIZE) - bytes.start / GROUP_SIZE
+        let groups = |want: &Want<'_>| match &want.share {
+            Share::Pages(pages) => {
+                let bytes = page_bytes(pages, self.at.tile.len());
+                bytes.end.div_ceil(GROUP_SIZE) - bytes.start / GROUP_SIZE
+            }
+            Share::Classes { .. } => self.at.tile.len().div_ceil(GROUP_SIZE),
         };
         self.wants.iter().map(groups).sum()
     }
 
     fn bytes_wanted(&self) -> u64 {
-        self.wants.iter().map(|want| to_u64(page_bytes(&want.pages, self.at.tile.len()).len())).sum()
+        self.wants.iter().map(|want| to_u64(want.share.payload_len(self.at.tile.len()))).sum()
     }
 }
 
 /// A part that was cut and checked.
 struct Done {
-    region: usize,
-    first: bool,
-    pages: Vec<Digest>,
+    shard: usize,
+    tile: u64,
+    /// Beside the part, inside the tile.
+    proof: Vec<Digest>,
+    /// Beside the shard's tiles, from its first.
     tree: Option<Vec<Sibling>>,
     residue: Residue,
     payload: Option<Buffer>,
@@ -130,14 +151,14 @@ struct Done {
 /// A shard in the making.
 #[derive(Default)]
 struct Draft {
-    first_pages: Vec<Digest>,
-    last_pages: Vec<Digest>,
+    /// By tile, in any order.
+    parts: Vec<(u64, Vec<Digest>)>,
     tree: Vec<Sibling>,
     residue: Residue,
     payload: Option<Buffer>,
 }
 
-/// Where a region lies.
+/// Where a shard lies.
 struct Span {
     tiles: Range<u64>,
     payload_offset: u64,
@@ -148,7 +169,8 @@ impl AtlasProjection {
     /// Cuts one region out: copies its bytes once and verifies the copy.
     ///
     /// WITNESS where the source changed since it was projected, OUT_OF_RANGE outside the domain. A
-    /// region of length 0 proves the root alone.
+    /// region of length 0 proves the root alone. R96: all 96 classes of the tiles that the region
+    /// touches, which are the shard's region then.
     pub fn extract_shard(
         &self,
         region: &AtlasBoundaryRegion,
@@ -173,7 +195,44 @@ impl AtlasProjection {
         // Before anything else: an edited state's proofs need the witnesses of all its tiles.
         operation.executor.check()?;
         let merkle = state.merkle(operation)?;
-        Batch { state: &state, merkle, regions }.extract(options, operation)
+        let mut scopes = try_vec(regions.len())?;
+        for (index, region) in (0..).zip(regions) {
+            let scope = scope(&state, region, ClassSet::ALL).map_err(|error| error.at_index(index))?;
+            scopes.push(scope);
+        }
+        Batch { state: &state, merkle, scopes: &scopes }.extract(options, operation)
+    }
+
+    /// One shard for each of `classes`, in their order, of the tiles that `region` touches; None: of
+    /// all. All of them or none.
+    ///
+    /// One pass over the region, whatever the number of classes: every tile is transformed once. A
+    /// class twice or above 95, or a LINEAR projection, is INVALID_ARGUMENT.
+    pub fn extract_classes(
+        &self,
+        region: Option<&AtlasBoundaryRegion>,
+        classes: &[u8],
+        operation: &mut Operation<'_>,
+    ) -> Result<Vec<AtlasShard>> {
+        let state = self.state();
+        if state.config.scheme.kind() == ProjectionType::Linear {
+            return Err(AtlasError::invalid_argument("a LINEAR projection has no classes"));
+        }
+        let domain = AtlasBoundaryRegion::new(0, state.tree.bytes());
+        let all = scope(&state, region.unwrap_or(&domain), ClassSet::EMPTY)?;
+        let (mut scopes, mut seen) = (try_vec(classes.len())?, ClassSet::EMPTY);
+        for (index, &class) in (0..).zip(classes) {
+            let refused = |what: &str| AtlasError::invalid_argument(format!("class {class} {what}"));
+            let only = ClassSet::of(class).ok_or_else(|| refused("is outside 0..=95").at_index(index))?;
+            if seen.contains(class) {
+                return Err(refused("is named twice").at_index(index));
+            }
+            seen = seen.union(only);
+            scopes.push(Scope { classes: only, ..all });
+        }
+        operation.executor.check()?;
+        let merkle = state.merkle(operation)?;
+        Batch { state: &state, merkle, scopes: &scopes }.extract(&ExtractOptions::new(), operation)
     }
 
     /// [`extract_shards`](Self::extract_shards) on the library's pool.
@@ -213,10 +272,29 @@ impl AtlasProjection {
     }
 }
 
+/// What a shard of `region` is about: of R96 `classes` of whole tiles.
+fn scope(state: &State, region: &AtlasBoundaryRegion, classes: ClassSet) -> Result<Scope> {
+    let (tree, data_classes) = (&state.tree, state.config.scheme.data_classes());
+    check_range(region.offset, region.length, tree.bytes(), "the region")?;
+    if data_classes == 0 {
+        return Ok(Scope { region: *region, classes: ClassSet::EMPTY, data_classes });
+    }
+    let mut whole = *region;
+    if region.length > 0 {
+        let tile = |byte: u64| tree.iter_from_byte(byte).next();
+        let (Some(first), Some(last)) = (tile(region.offset), tile(region.end() - 1)) else {
+            return Err(AtlasError::internal("a byte of the domain is in no tile"));
+        };
+        whole.offset = first.offset;
+        whole.length = last.offset + to_u64(last.tile.len()) - first.offset;
+    }
+    Ok(Scope { region: whole, classes, data_classes })
+}
+
 struct Batch<'b> {
     state: &'b State,
     merkle: &'b Merkle,
-    regions: &'b [AtlasBoundaryRegion],
+    scopes: &'b [Scope],
 }
 
 impl Batch<'_> {
@@ -236,26 +314,26 @@ impl Batch<'_> {
         let slices = shared.iter_mut().map(|payload| payload.as_deref_mut());
         let tasks = self.tasks(&spans, slices, options.strategy)?;
         self.run(tasks, memory, options, operation, &mut drafts)?;
-        let finished = self.regions.iter().zip(spans).zip(shared.into_iter().zip(drafts));
-        finished.map(|((region, span), (shared, draft))| self.finish(region, &span, shared, draft)).collect()
+        let finished = self.scopes.iter().zip(spans).zip(shared.into_iter().zip(drafts));
+        finished.map(|((scope, span), (shared, draft))| self.finish(scope, &span, shared, draft)).collect()
     }
 
     fn spans(&self) -> Result<Vec<Span>> {
         let tree = &self.state.tree;
-        let mut spans = try_vec(self.regions.len())?;
-        for (index, region) in (0..).zip(self.regions) {
-            check_range(region.offset, region.length, tree.bytes(), "the region")
-                .map_err(|error| error.at_index(index))?;
+        let mut spans = try_vec(self.scopes.len())?;
+        for (index, scope) in (0..).zip(self.scopes) {
+            let region = &scope.region;
             let mut span = Span { tiles: 0..0, payload_offset: region.offset, payload_len: 0 };
             if region.length > 0 {
                 let mut end = 0;
                 for at in tree.iter_from_byte(region.offset).take_while(|at| at.offset < region.end()) {
-                    let bytes = page_bytes(&touched_pages(region, at.offset, at.tile.len()), at.tile.len());
+                    let share = scope.share(at.offset, at.tile.len());
                     if span.payload_len == 0 {
                         span.tiles = at.index..at.index;
-                        span.payload_offset = at.offset + to_u64(bytes.start);
+                        span.payload_offset = at.offset + share.offset();
                     }
-                    span.payload_len = span.payload_len.checked_add(bytes.len()).ok_or_else(|| {
+                    let bytes = share.payload_len(at.tile.len());
+                    span.payload_len = span.payload_len.checked_add(bytes).ok_or_else(|| {
                         AtlasError::out_of_memory(format!("a region of {} bytes", region.length))
                             .at_index(index)
                     })?;
@@ -272,8 +350,13 @@ impl Batch<'_> {
     fn memory(&self, spans: &[Span]) -> u64 {
         // Beside the payload: the shard, its proof of at most some 50 nodes, and the bookkeeping.
         let each = to_u64(size_of::<AtlasShard>() + size_of::<Span>() + size_of::<Draft>() + 2_048);
-        let payloads = spans.iter().map(|span| to_u64(span.payload_len));
-        payloads.fold(0u64, |sum, len| sum.saturating_add(len).saturating_add(each))
+        // Of classes every tile has nodes of its own, 7 for one class and at most 48.
+        let nodes = if self.state.config.scheme.data_classes() > 0 { 8 * size_of::<Digest>() } else { 0 };
+        let a_tile = to_u64(size_of::<Want<'_>>() + size_of::<TileShape>() + nodes);
+        spans.iter().fold(0u64, |sum, span| {
+            let tiles = (span.tiles.end - span.tiles.start).saturating_mul(a_tile);
+            sum.saturating_add(to_u64(span.payload_len)).saturating_add(tiles).saturating_add(each)
+        })
     }
 
     /// The work of the batch, tile by tile, and where the runs of tasks end that belong together.
@@ -292,7 +375,7 @@ impl Batch<'_> {
         };
         let (mut tasks, mut runs) = (Vec::new(), Vec::new());
         let mut tiles: BTreeMap<u64, TileWork<'a>> = BTreeMap::new();
-        for (index, ((region, span), slice)) in self.regions.iter().zip(spans).zip(slices).enumerate() {
+        for (index, ((scope, span), slice)) in self.scopes.iter().zip(spans).zip(slices).enumerate() {
             if index > 0 && index % per_chunk == 0 {
                 tasks.extend(std::mem::take(&mut tiles).into_values());
                 runs.push(to_u64(tasks.len()));
@@ -302,8 +385,8 @@ impl Batch<'_> {
                 if at.index >= span.tiles.end {
                     break;
                 }
-                let pages = touched_pages(region, at.offset, at.tile.len());
-                let len = page_bytes(&pages, at.tile.len()).len();
+                let share = scope.share(at.offset, at.tile.len());
+                let len = share.payload_len(at.tile.len());
                 let out = match rest.take() {
                     Some(slice) => {
                         let (out, later) = slice.split_at_mut(len);
@@ -313,7 +396,7 @@ impl Batch<'_> {
                     None => None,
                 };
                 let first = at.index == span.tiles.start;
-                let want = Want { region: index, first, tiles: span.tiles.clone(), pages, out };
+                let want = Want { shard: index, first, tiles: span.tiles.clone(), share, out };
                 tiles.entry(at.index).or_insert_with(|| TileWork { at, wants: Vec::new() }).wants.push(want);
             }
         }
@@ -339,14 +422,15 @@ impl Batch<'_> {
         let bytes: u64 = tasks.iter().map(TileWork::bytes_wanted).sum();
         let cost: usize = tasks.iter().map(TileWork::cost).fold(0, usize::saturating_add);
         let cap = options.max_threads.unwrap_or(usize::MAX).min((cost / pool::TASK_BYTES).max(1));
-        let workers = operation.workers(count, TILE_BYTES, memory)?.min(cap);
+        let per_worker = TILE_BYTES + self.state.config.scheme.workspace();
+        let workers = operation.workers(count, per_worker, memory)?.min(cap);
         let executor = match options.strategy {
             ParallelStrategy::Sequential => Executor::Inline,
             _ => operation.executor,
         };
         let mut tracker = operation.tracker(bytes, count);
-        // The lowest region that failed: work on later ones is pointless, on earlier ones it is not,
-        // since the first error in the order of the regions is the one to report.
+        // The lowest shard that failed: work on later ones is pointless, on earlier ones it is not,
+        // since the first error in the order of the batch is the one to report.
         let lowest = AtomicU64::new(u64::MAX);
         let mut failure: Option<((u64, u64), AtlasError)> = None;
         let tasks: Vec<_> = tasks.into_iter().map(|task| Mutex::new(Some(task))).collect();
@@ -355,17 +439,20 @@ impl Batch<'_> {
             workers,
             count,
             Order { window: None, runs: &runs },
-            || Ok(Scratch::default()),
-            |scratch, index| {
+            || Ok((Scratch::default(), Workspace::default())),
+            |(scratch, workspace), index| {
                 let Some(work) = lock(&tasks[to_usize(index)]).take() else { return Ok(None) };
-                let region = work.wants.iter().map(|want| to_u64(want.region)).min().unwrap_or(u64::MAX);
-                if region > lowest.load(Ordering::Relaxed) {
+                let shard = work.wants.iter().map(|want| to_u64(want.shard)).min().unwrap_or(u64::MAX);
+                if shard > lowest.load(Ordering::Relaxed) {
                     return Ok(None);
                 }
                 let (tile, bytes) = (work.at.index, work.bytes_wanted());
-                let result = self.cut(work, scratch);
-                // Bytes that only one region wants fail for it alone, others for the first one.
-                let failed = result.as_ref().err().and_then(AtlasError::index).unwrap_or(region);
+                let result = match self.state.config.scheme.kind() {
+                    ProjectionType::Linear => self.cut_pages(work, scratch),
+                    ProjectionType::R96Fourier => self.cut_classes(work, scratch, workspace),
+                };
+                // Bytes that only one shard wants fail for it alone, others for the first one.
+                let failed = result.as_ref().err().and_then(AtlasError::index).unwrap_or(shard);
                 if result.is_err() {
                     lowest.fetch_min(failed, Ordering::Relaxed);
                 }
@@ -374,7 +461,7 @@ impl Batch<'_> {
             |_, done| {
                 let Some((place, bytes, result)) = done else { return Ok(()) };
                 match result {
-                    Ok(parts) => parts.into_iter().for_each(|done| drafts[done.region].take(done)),
+                    Ok(parts) => parts.into_iter().for_each(|done| drafts[done.shard].take(done)),
                     Err(error) if failure.as_ref().is_none_or(|(at, _)| place < *at) => {
                         failure = Some((place, error.at_index(place.0)));
                     }
@@ -389,8 +476,58 @@ impl Batch<'_> {
         }
     }
 
-    /// Cuts all wanted parts out of one tile.
-    fn cut(&self, work: TileWork<'_>, scratch: &mut Scratch) -> Result<Vec<Done>> {
+    /// Transforms one tile, and gives every shard the classes that it wants.
+    fn cut_classes(
+        &self,
+        work: TileWork<'_>,
+        scratch: &mut Scratch,
+        workspace: &mut Workspace,
+    ) -> Result<Vec<Done>> {
+        let (TileWork { at, mut wants }, scheme) = (work, &self.state.config.scheme);
+        let (tile, len) = (at.tile, at.tile.len());
+        let place = |error: AtlasError| error.at_range(at.offset, to_u64(len));
+        let mut own = try_vec(wants.len())?;
+        for want in &wants {
+            let fresh = want.out.is_none().then(|| Buffer::new(want.share.payload_len(len)));
+            own.push(fresh.transpose()?);
+        }
+        // What is hashed is what is handed out, so that the bytes need no copy.
+        let bytes = match tile.slice() {
+            Some(bytes) => bytes,
+            None => {
+                let bytes = scratch.bytes(len)?;
+                tile.read(0, bytes).map_err(place)?;
+                bytes
+            }
+        };
+        let tree = scheme.classes(bytes, workspace, |class, start, payload| {
+            for (want, own) in wants.iter_mut().zip(&mut own) {
+                let out = want.out.as_deref_mut().or(own.as_deref_mut());
+                if let (Some(range), Some(out)) = (want.share.class_range(class), out) {
+                    out[range][start..start + payload.len()].copy_from_slice(payload);
+                }
+            }
+        })?;
+        let witness = tree.witness()?;
+        if tile.witness().is_none_or(|known| !same(known, &witness)) {
+            return Err(place(source_changed()));
+        }
+        let mut proofs = TreeProofs { merkle: self.merkle, last: None };
+        let mut done = try_vec(wants.len())?;
+        for (want, own) in wants.into_iter().zip(own) {
+            let Share::Classes { classes, .. } = want.share else {
+                return Err(AtlasError::internal("pages are wanted of a transformed tile"));
+            };
+            let residue = Residue::of(want.out.as_deref().or(own.as_deref()).unwrap_or_default());
+            let tree_proof = if want.first { Some(proofs.prove(&want.tiles)?) } else { None };
+            let (shard, proof) = (want.shard, tree.prove(classes)?);
+            done.push(Done { shard, tile: at.index, proof, tree: tree_proof, residue, payload: own });
+        }
+        Ok(done)
+    }
+
+    /// Cuts all wanted pages out of one tile.
+    fn cut_pages(&self, work: TileWork<'_>, scratch: &mut Scratch) -> Result<Vec<Done>> {
         let config = &self.state.config;
         let (tile, len) = (work.at.tile, work.at.tile.len());
         let place = |error: AtlasError| error.at_range(work.at.offset, to_u64(len));
@@ -398,7 +535,7 @@ impl Batch<'_> {
         let chain = if few { tile.chain() } else { None };
         let mut proofs = TreeProofs { merkle: self.merkle, last: None };
         if let [want] = &work.wants[..]
-            && want.pages == (0..pages_in(len))
+            && want.share.is_whole(len)
         {
             let mut cutter = Cutter::Whole { scratch };
             return work
@@ -410,13 +547,15 @@ impl Batch<'_> {
         let mut cutter = match &chain {
             Some(chain) if len > GROUP_SIZE => Cutter::Groups { chain, scratch },
             _ => {
-                let mut edges: Vec<usize> =
-                    work.wants.iter().flat_map(|want| cut_groups(&want.pages, len)).collect();
+                let mut edges: Vec<usize> = Vec::new();
+                for want in &work.wants {
+                    edges.extend(cut_groups(want.pages()?, len));
+                }
                 edges.sort_unstable();
                 edges.dedup();
                 let bytes = scratch.bytes(len)?;
                 tile.read(0, bytes)?;
-                let (chain, witness, edges) = Chain::of_tile(&config.digests, bytes, &edges);
+                let (chain, witness, edges) = Chain::of_tile(config.scheme.digests(), bytes, &edges);
                 if tile.witness().is_none_or(|known| !same(known, &witness)) {
                     return Err(place(source_changed()));
                 }
@@ -428,27 +567,28 @@ impl Batch<'_> {
             }
         };
         let cut = |want: Want<'_>| {
-            let region = to_u64(want.region);
-            cutter.cut(self, &work.at, want, &mut proofs).map_err(|error| place(error).at_index(region))
+            let shard = to_u64(want.shard);
+            cutter.cut(self, &work.at, want, &mut proofs).map_err(|error| place(error).at_index(shard))
         };
         work.wants.into_iter().map(cut).collect()
     }
 
     fn finish(
         &self,
-        region: &AtlasBoundaryRegion,
+        scope: &Scope,
         span: &Span,
         shared: Option<Buffer>,
-        draft: Draft,
+        mut draft: Draft,
     ) -> Result<AtlasShard> {
         let state = self.state;
         let payload = match shared.or(draft.payload) {
             Some(payload) => payload,
             None => Buffer::new(0)?,
         };
-        let mut pages = draft.first_pages;
-        pages.extend(draft.last_pages);
-        let tree = if region.length == 0 { self.merkle.prove(&(0..0))? } else { draft.tree };
+        draft.parts.sort_unstable_by_key(|(tile, _)| *tile);
+        let mut parts = try_vec(draft.parts.iter().map(|(_, proof)| proof.len()).sum())?;
+        parts.extend(draft.parts.into_iter().flat_map(|(_, proof)| proof));
+        let tree = if scope.region.length == 0 { self.merkle.prove(&(0..0))? } else { draft.tree };
         let count = to_usize(span.tiles.end - span.tiles.start);
         let mut tiles = try_vec(count)?;
         tiles.extend(state.tree.iter_from_tile(span.tiles.start).take(count).map(|at| TileShape {
@@ -456,15 +596,16 @@ impl Batch<'_> {
             len: u32::try_from(at.tile.len()).unwrap_or(u32::MAX),
             residue: at.tile.residue(),
         }));
-        let residue = region_residue(draft.residue, &payload, span.payload_offset, region);
+        let residue = scope.content_residue(draft.residue, &payload, span.payload_offset);
         let proof = Proof {
             root: *self.merkle.root(),
             head: state.head(),
-            keyed: state.config.digests.keyed(),
-            region: *region,
+            keyed: state.config.scheme.digests().keyed(),
+            region: scope.region,
+            classes: scope.classes,
             first_tile: span.tiles.start,
             tiles,
-            pages,
+            parts,
             tree,
         };
         let (proof, payload) = (Arc::new(proof), Arc::new(payload));
@@ -474,10 +615,8 @@ impl Batch<'_> {
 
 impl Draft {
     fn take(&mut self, done: Done) {
-        if done.first {
-            self.first_pages = done.pages;
-        } else if !done.pages.is_empty() {
-            self.last_pages = done.pages;
+        if !done.proof.is_empty() {
+            self.parts.push((done.tile, done.proof));
         }
         if let Some(tree) = done.tree {
             self.tree = tree;
@@ -487,7 +626,7 @@ impl Draft {
     }
 }
 
-/// Proofs against the root. Regions in one tile have the same, so that the last one is kept.
+/// Proofs against the root. Shards in one tile have the same, so that the last one is kept.
 struct TreeProofs<'a> {
     merkle: &'a Merkle,
     last: Option<(Range<u64>, Vec<Sibling>)>,
@@ -525,14 +664,15 @@ impl Cutter<'_> {
         proofs: &mut TreeProofs<'_>,
     ) -> Result<Done> {
         let len = at.tile.len();
-        let within = page_bytes(&want.pages, len);
+        let wanted = want.pages()?.clone();
+        let within = page_bytes(&wanted, len);
         let mut own = None;
         let out = match want.out {
             Some(out) => out,
             None => &mut own.insert(Buffer::new(within.len())?)[..],
         };
-        let digests = &batch.state.config.digests;
-        let (pages, residue) = match self {
+        let digests = batch.state.config.scheme.digests();
+        let (proof, residue) = match self {
             Cutter::Whole { scratch } => {
                 let copy = scratch.bytes(len)?;
                 at.tile.read(0, copy)?;
@@ -546,7 +686,7 @@ impl Cutter<'_> {
             Cutter::Checked { chain, edges, bytes } => {
                 let part = &bytes[within];
                 copy_to_payload(part, out);
-                (chain.prove(digests, len, edges, &want.pages)?, Residue::of(part))
+                (chain.prove(digests, len, edges, &wanted)?, Residue::of(part))
             }
             Cutter::Groups { chain, scratch } => {
                 let mut edges = Vec::new();
@@ -565,10 +705,10 @@ impl Cutter<'_> {
                         target.copy_from_slice(&copy[wanted.start - bytes.start..wanted.end - bytes.start]);
                     }
                 }
-                (chain.prove(digests, len, &edges, &want.pages)?, Residue::of(out))
+                (chain.prove(digests, len, &edges, &wanted)?, Residue::of(out))
             }
         };
         let tree = if want.first { Some(proofs.prove(&want.tiles)?) } else { None };
-        Ok(Done { region: want.region, first: want.first, pages, tree, residue, payload: own })
+        Ok(Done { shard: want.shard, tile: at.index, proof, tree, residue, payload: own })
     }
 }

@@ -2,24 +2,26 @@
 
 use super::{AtlasBoundaryRegion, AtlasShard, Proof, TileShape, VERIFIED_TILE, VerifyOptions};
 use crate::buffer::{Buffer, try_vec};
+use crate::classes::ClassSet;
 use crate::codec::{Kind, Reader, Writer, encoded_size};
 use crate::error::{AtlasError, Result};
 use crate::geometry::to_u64;
 use crate::layer2::Residue;
 use crate::merkle::{Head, Sibling};
 use crate::operation::Operation;
+use crate::projection::ProjectionType;
 use std::sync::Arc;
 
 const ROOT: u16 = 1;
 const DOMAIN: u16 = 2;
 const REGION: u16 = 3;
 const TILES: u16 = 4;
-const PAGES: u16 = 5;
+const PARTS: u16 = 5;
 const TREE: u16 = 6;
 const PAYLOAD: u16 = 7;
 
 const TILE_ENTRY: usize = 5;
-const PAGE_ENTRY: usize = 32;
+const PART_ENTRY: usize = 32;
 const TREE_ENTRY: usize = 40;
 
 const KEYED: u8 = 1;
@@ -47,9 +49,9 @@ pub(crate) fn proof_lengths(proof: &Proof) -> [usize; PROOF_RECORDS] {
     [
         32,
         24,
-        16,
+        if proof.head.classes > 0 { 28 } else { 16 },
         8 + proof.tiles.len() * TILE_ENTRY,
-        proof.pages.len() * PAGE_ENTRY,
+        proof.parts.len() * PART_ENTRY,
         proof.tree.len() * TREE_ENTRY,
     ]
 }
@@ -67,14 +69,17 @@ pub(crate) fn write_proof(writer: &mut Writer, proof: &Proof) {
     writer.record(REGION, lengths[2]);
     writer.put(&proof.region.offset.to_le_bytes());
     writer.put(&proof.region.length.to_le_bytes());
+    if proof.head.classes > 0 {
+        writer.put(&proof.classes.to_mask());
+    }
     writer.record(TILES, lengths[3]);
     writer.put(&proof.first_tile.to_le_bytes());
     for tile in &proof.tiles {
         writer.put(&tile.len.to_le_bytes());
         writer.put(&[tile.residue.value()]);
     }
-    writer.record(PAGES, lengths[4]);
-    for value in &proof.pages {
+    writer.record(PARTS, lengths[4]);
+    for value in &proof.parts {
         writer.put(value);
     }
     writer.record(TREE, lengths[5]);
@@ -86,8 +91,8 @@ pub(crate) fn write_proof(writer: &mut Writer, proof: &Proof) {
 
 impl AtlasShard {
     fn lengths(&self) -> [usize; PROOF_RECORDS + 1] {
-        let [root, domain, region, tiles, pages, tree] = proof_lengths(&self.proof);
-        [root, domain, region, tiles, pages, tree, self.payload.len()]
+        let [root, domain, region, tiles, parts, tree] = proof_lengths(&self.proof);
+        [root, domain, region, tiles, parts, tree, self.payload.len()]
     }
 
     /// The bytes that [`serialize`](Self::serialize) gives.
@@ -155,26 +160,37 @@ pub(crate) fn read_proof<'a, const N: usize>(
     value.zeros(5)?;
     let head = Head { kind, classes, size: value.u64()?, tiles: value.u64()? };
     value.finish("DOMAIN")?;
-    if kind != 0 {
-        return Err(AtlasError::unsupported(format!("projection type {kind} is not known")));
-    }
-    if classes != 0 || flags & !KEYED != 0 {
-        return Err(AtlasError::format(format!("K {classes} and flags {flags:#x} of a LINEAR shard")));
+    let valid = match ProjectionType::from_code(kind) {
+        None => return Err(AtlasError::unsupported(format!("projection type {kind} is not known"))),
+        Some(ProjectionType::Linear) => classes == 0,
+        Some(ProjectionType::R96Fourier) => (1..=96).contains(&classes),
+    };
+    if !valid || flags & !KEYED != 0 {
+        return Err(AtlasError::format(format!(
+            "K {classes} and flags {flags:#x} of a shard of projection type {kind}"
+        )));
     }
 
     let mut value = reader.record(REGION, "REGION")?;
     let region = AtlasBoundaryRegion { offset: value.u64()?, length: value.u64()? };
+    let classes = match head.classes {
+        0 => ClassSet::EMPTY,
+        _ => ClassSet::from_mask(value.take()?),
+    };
     value.finish("REGION")?;
+    if head.classes > 0 && classes.is_empty() {
+        return Err(AtlasError::format("an R96 shard carries no class"));
+    }
 
     let mut tile_list = reader.record(TILES, "TILES")?;
-    let mut page_list = reader.record(PAGES, "PAGES")?;
+    let mut part_list = reader.record(PARTS, "PARTS")?;
     let mut node_list = reader.record(TREE, "TREE")?;
     let mut rest = [&[][..]; N];
     for (value, (tag, name)) in rest.iter_mut().zip(behind) {
         *value = reader.record(tag, name)?.rest();
     }
     reader.finish("the encoding")?;
-    let lists: u64 = [&tile_list, &page_list, &node_list].map(|list| to_u64(list.remaining())).iter().sum();
+    let lists: u64 = [&tile_list, &part_list, &node_list].map(|list| to_u64(list.remaining())).iter().sum();
     within("max_proof_size", lists, limits.max_proof_size)?;
 
     let first_tile = tile_list.u64()?;
@@ -186,16 +202,16 @@ pub(crate) fn read_proof<'a, const N: usize>(
             .ok_or_else(|| AtlasError::format(format!("a residue of {residue} is outside 0..=95")))?;
         tiles.push(TileShape { len, residue });
     }
-    let mut pages = entries(&page_list, PAGE_ENTRY, "PAGES")?;
-    while page_list.remaining() > 0 {
-        pages.push(page_list.digest()?);
+    let mut parts = entries(&part_list, PART_ENTRY, "PARTS")?;
+    while part_list.remaining() > 0 {
+        parts.push(part_list.digest()?);
     }
     let mut tree = entries(&node_list, TREE_ENTRY, "TREE")?;
     while node_list.remaining() > 0 {
         tree.push(Sibling { bytes: node_list.u64()?, digest: node_list.digest()? });
     }
     let keyed = flags & KEYED != 0;
-    Ok((Proof { root, head, keyed, region, first_tile, tiles, pages, tree }, rest))
+    Ok((Proof { root, head, keyed, region, classes, first_tile, tiles, parts, tree }, rest))
 }
 
 /// LIMIT where `size` is more than `limit`.

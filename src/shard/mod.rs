@@ -1,27 +1,33 @@
 //! Shards: regions of a domain that travel alone, with their proof against the root.
 //!
-//! A shard holds the pages that its region touches (docs/format.md). There is no shard whose bytes
-//! did not verify: extraction hashes the copy that it hands out, deserialisation checks the proof.
+//! A LINEAR shard holds the pages that its region touches, an R96 shard some classes of its tiles
+//! (docs/format.md). There is no shard whose bytes did not verify: extraction hashes the copy that it
+//! hands out, deserialisation checks the proof.
 
 #![forbid(unsafe_code)]
 
 mod extract;
 mod format;
+mod scope;
 
 pub use extract::{ExtractOptions, ParallelStrategy};
 pub use format::Limits;
 pub(crate) use format::{PROOF_RECORDS, proof_lengths, read_proof, within, write_proof};
+use scope::{Scope, Share};
 
 use crate::buffer::Buffer;
-use crate::chain::{page_bytes, pages_in, witness_from_pages};
+use crate::chain::witness_from_pages;
+use crate::classes::{ClassSet, witness_from_classes};
 use crate::digest::{Digest, Digests, same};
 use crate::error::{AtlasError, Result, check_range};
-use crate::geometry::{PAGE_BYTES, to_u64, to_usize};
+use crate::geometry::{to_u64, to_usize};
 use crate::layer2::Residue;
 use crate::merkle::{Head, Leaf, Sibling, root_from_tiles};
-use crate::operation::Operation;
+use crate::operation::{Operation, Tracker};
 use crate::pool;
 use crate::projection::ProjectionType;
+use crate::r96::block_bytes;
+use crate::scheme::{decode_blocks, decoder};
 use crate::shape;
 use std::ops::Range;
 use std::sync::Arc;
@@ -60,10 +66,13 @@ pub(crate) struct Proof {
     pub(crate) head: Head,
     pub(crate) keyed: bool,
     pub(crate) region: AtlasBoundaryRegion,
+    /// Of R96; LINEAR has none.
+    pub(crate) classes: ClassSet,
     pub(crate) first_tile: u64,
     pub(crate) tiles: Vec<TileShape>,
-    /// Chaining values beside the pages of the first tile, then beside those of the last.
-    pub(crate) pages: Vec<Digest>,
+    /// LINEAR: chaining values beside the pages of the first tile, then beside those of the last. R96:
+    /// nodes beside the classes, tile by tile.
+    pub(crate) parts: Vec<Digest>,
     /// Nodes beside the tiles.
     pub(crate) tree: Vec<Sibling>,
 }
@@ -78,7 +87,7 @@ pub struct AtlasShard {
     pub(crate) payload: Arc<Buffer>,
     /// Where the payload begins in the domain.
     pub(crate) payload_offset: u64,
-    /// Of the region's bytes.
+    /// Of the bytes that the shard is about: the region's, or the classes' payload.
     pub(crate) residue: Residue,
 }
 
@@ -90,10 +99,16 @@ pub struct ShardInfo {
     pub projection_type: ProjectionType,
     /// Bytes of the whole domain.
     pub domain_size: u64,
-    /// What it covers.
+    /// What it covers of the domain; R96: whole tiles.
     pub region: AtlasBoundaryRegion,
-    /// The sum of the region's bytes mod 96.
+    /// Bytes of [`AtlasShard::data`]. LINEAR: the region's length.
+    pub payload_size: u64,
+    /// LINEAR: the sum of the region's bytes mod 96. R96: 0.
     pub residue: Residue,
+    /// K of R96; 0 for LINEAR.
+    pub data_classes: u8,
+    /// The classes that it carries; LINEAR has none.
+    pub classes: ClassSet,
     /// Whether its witnesses are keyed.
     pub keyed: bool,
     /// The projection state that it belongs to.
@@ -136,35 +151,46 @@ impl VerifyOptions {
     }
 }
 
-/// The pages that a region touches of the tile at `offset` with `len` bytes; not empty.
-fn touched_pages(region: &AtlasBoundaryRegion, offset: u64, len: usize) -> Range<u64> {
-    let start = region.offset.max(offset) - offset;
-    let end = region.end().min(offset + to_u64(len)) - offset;
-    start / PAGE_BYTES..end.div_ceil(PAGE_BYTES)
-}
-
 /// What a shard holds of one tile.
 #[derive(Clone)]
 pub(crate) struct TilePart {
-    pages: Range<u64>,
+    share: Share,
     /// Of the tile.
     len: usize,
     /// Of the part, in the payload.
     pub(crate) payload: Range<usize>,
-    /// Of its chaining values, in the proof.
+    /// Of its chaining values or nodes, in the proof.
     proof: Range<usize>,
 }
+
+impl TilePart {
+    /// Of the tile.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Where the payload of `class` lies in the shard's.
+    pub(crate) fn class_range(&self, class: u8) -> Option<Range<usize>> {
+        let range = self.share.class_range(class)?;
+        Some(self.payload.start + range.start..self.payload.start + range.end)
+    }
+}
+
+/// Blocks that a read of an R96 shard decodes at a time.
+const BLOCKS_A_READ: usize = 8;
 
 /// What verifying needs a tile, beside the payload.
 const VERIFIED_TILE: u64 = (size_of::<TileShape>() + size_of::<(TilePart, Leaf, Digest, Residue)>()) as u64;
 
-impl TilePart {
-    fn is_whole(&self) -> bool {
-        self.payload.len() == self.len
-    }
-}
-
 impl Proof {
+    pub(crate) fn scope(&self) -> Scope {
+        Scope { region: self.region, classes: self.classes, data_classes: self.head.classes }
+    }
+
+    pub(crate) fn kind(&self) -> ProjectionType {
+        if self.head.classes > 0 { ProjectionType::R96Fourier } else { ProjectionType::Linear }
+    }
+
     fn tile_range(&self) -> Range<u64> {
         self.first_tile..self.first_tile + to_u64(self.tiles.len())
     }
@@ -193,7 +219,7 @@ impl Proof {
         if wanted != self.tree.len() {
             return malformed(format!("the proof has {} nodes where {wanted} follow", self.tree.len()));
         }
-        let start = self.claimed_start()?;
+        let (scope, start) = (self.scope(), self.claimed_start()?);
         let (mut parts, mut tile_offset) = (crate::buffer::try_vec(self.tiles.len())?, start);
         let (mut payload, mut proof, mut payload_offset) = (0usize, 0usize, start);
         for (index, tile) in (self.first_tile..).zip(&self.tiles) {
@@ -205,36 +231,39 @@ impl Proof {
             if end <= region.offset || tile_offset >= region.end() {
                 return malformed(format!("the region does not touch tile {index}"));
             }
-            let pages = touched_pages(region, tile_offset, len);
-            let bytes = page_bytes(&pages, len);
+            let share = scope.share(tile_offset, len);
             if parts.is_empty() {
-                payload_offset = tile_offset + to_u64(bytes.start);
+                payload_offset = tile_offset + share.offset();
             }
-            let siblings = match pages == (0..pages_in(len)) {
-                true => 0,
-                false => shape::siblings(&pages, pages_in(len))?.len(),
-            };
+            let (bytes, siblings) = (share.payload_len(len), share.proof_len(len)?);
             // Sums of lengths of at most 1 MiB, one for each tile that is at hand: no overflow in
             // 64 bits; `payload_len` bounds them on 32.
             parts.push(TilePart {
-                pages,
+                share,
                 len,
-                payload: payload..payload.saturating_add(bytes.len()),
+                payload: payload..payload.saturating_add(bytes),
                 proof: proof..proof + siblings,
             });
-            payload = payload.saturating_add(bytes.len());
+            payload = payload.saturating_add(bytes);
             proof += siblings;
             tile_offset = end;
         }
         if tile_offset < region.end() && count > 0 {
             return malformed(format!("the tiles end at {tile_offset}, before the region"));
         }
+        if self.head.classes > 0 && count > 0 && (start..tile_offset) != (region.offset..region.end()) {
+            return malformed(format!(
+                "the tiles {start}..{tile_offset} are not the region {}..{}",
+                region.offset,
+                region.end()
+            ));
+        }
         if payload != payload_len {
             return malformed(format!("the payload has {payload_len} bytes where {payload} follow"));
         }
-        if proof != self.pages.len() {
-            let found = self.pages.len();
-            return malformed(format!("the proof has {found} chaining values where {proof} follow"));
+        if proof != self.parts.len() {
+            let found = self.parts.len();
+            return malformed(format!("the proof has {found} nodes inside tiles where {proof} follow"));
         }
         Ok((parts, payload_offset))
     }
@@ -255,7 +284,8 @@ impl Proof {
 
     /// Verifies payload and proof against the root and what `options` trust.
     ///
-    /// WITNESS comes before CONSERVATION. Gives where the payload begins and the region's residue.
+    /// WITNESS comes before CONSERVATION. Gives where the payload begins and the residue of what the
+    /// shard is about.
     fn verify(
         &self,
         payload: &[u8],
@@ -263,10 +293,49 @@ impl Proof {
         operation: &mut Operation<'_>,
     ) -> Result<(u64, Residue)> {
         self.check_trust(options)?;
-        let digests = options.digests();
         let (parts, payload_offset) = self.parts(payload.len())?;
-        let hashed = self.hash_parts(&digests, &parts, payload, operation)?;
-        Ok((payload_offset, self.conclude(&digests, &parts, payload_offset, payload, &hashed)?))
+        let workers = self.verifiers(parts.len(), payload.len(), operation)?;
+        let executor = operation.executor;
+        let mut tracker = operation.tracker(to_u64(payload.len()), to_u64(parts.len()));
+        let layout = (&parts[..], payload_offset);
+        let residue = self.verify_parts(payload, layout, options, (executor, workers), &mut tracker)?;
+        tracker.finish()?;
+        Ok((payload_offset, residue))
+    }
+
+    /// On how many workers so many parts are verified, or LIMIT.
+    pub(crate) fn verifiers(&self, parts: usize, payload: usize, operation: &Operation<'_>) -> Result<usize> {
+        let worth = (payload / pool::TASK_BYTES).max(1);
+        let result = to_u64(parts).saturating_mul(VERIFIED_TILE);
+        Ok(operation.workers(to_u64(parts), 0, result)?.min(worth))
+    }
+
+    /// Verifies what [`parts`](Self::parts) gave; trust was checked. Reports every part, not the end.
+    pub(crate) fn verify_parts(
+        &self,
+        payload: &[u8],
+        (parts, payload_offset): (&[TilePart], u64),
+        options: &VerifyOptions,
+        (executor, workers): (pool::Executor<'_>, usize),
+        tracker: &mut Tracker<'_, '_>,
+    ) -> Result<Residue> {
+        let digests = options.digests();
+        let mut hashed = crate::buffer::try_vec(parts.len())?;
+        pool::run(
+            executor,
+            workers,
+            to_u64(parts.len()),
+            || Ok(()),
+            |(), index| {
+                let part = &parts[to_usize(index)];
+                self.hash_part(&digests, part, &payload[part.payload.clone()])
+            },
+            |index, done| {
+                hashed.push(done);
+                tracker.advance(to_u64(parts[to_usize(index)].payload.len()), 1)
+            },
+        )?;
+        self.conclude(&digests, parts, payload_offset, payload, &hashed)
     }
 
     /// The last step of verification: from witness and residue of each part to the root. Gives the
@@ -293,7 +362,7 @@ impl Proof {
         for (index, ((tile, part), (_, residue))) in
             (self.first_tile..).zip(self.tiles.iter().zip(parts).zip(hashed))
         {
-            if part.is_whole() && tile.residue != *residue {
+            if part.share.is_whole(part.len) && tile.residue != *residue {
                 return Err(place(AtlasError::conservation(format!(
                     "tile {index} sums to {residue} mod 96 where its leaf says {}",
                     tile.residue
@@ -302,7 +371,7 @@ impl Proof {
             }
         }
         let total = hashed.iter().map(|(_, residue)| *residue).sum();
-        Ok(region_residue(total, payload, payload_offset, &self.region))
+        Ok(self.scope().content_residue(total, payload, payload_offset))
     }
 
     /// Refuses another root, and a key that is missing or too much.
@@ -328,66 +397,21 @@ impl Proof {
     ) -> Result<(Digest, Residue)> {
         // The sum brings the bytes into the cache for the digest.
         let residue = Residue::of(bytes);
-        let mut values = self.pages[part.proof.clone()].iter();
-        let take = || values.next().copied().ok_or_else(|| AtlasError::internal("a short proof"));
-        Ok((witness_from_pages(digests, part.len, &part.pages, bytes, take)?, residue))
+        let proof = &self.parts[part.proof.clone()];
+        let witness = match &part.share {
+            Share::Pages(pages) => {
+                let mut values = proof.iter();
+                let take = || values.next().copied().ok_or_else(|| AtlasError::internal("a short proof"));
+                witness_from_pages(digests, part.len, pages, bytes, take)?
+            }
+            Share::Classes { classes, .. } => {
+                let mut payloads = crate::buffer::try_vec(classes.len())?;
+                payloads.extend(part.share.class_payloads(bytes).map(|payload| digests.tile(payload)));
+                witness_from_classes(digests, *classes, &payloads, proof)?
+            }
+        };
+        Ok((witness, residue))
     }
-
-    /// Witness of each tile and residue of what is at hand of it, in parallel.
-    fn hash_parts(
-        &self,
-        digests: &Digests,
-        parts: &[TilePart],
-        payload: &[u8],
-        operation: &mut Operation<'_>,
-    ) -> Result<Vec<(Digest, Residue)>> {
-        let mut hashed = crate::buffer::try_vec(parts.len())?;
-        let worth = (payload.len() / pool::TASK_BYTES).max(1);
-        let result = to_u64(parts.len()).saturating_mul(VERIFIED_TILE);
-        let workers = operation.workers(to_u64(parts.len()), 0, result)?.min(worth);
-        let executor = operation.executor;
-        let mut tracker = operation.tracker(to_u64(payload.len()), to_u64(parts.len()));
-        pool::run(
-            executor,
-            workers,
-            to_u64(parts.len()),
-            || Ok(()),
-            |(), index| {
-                let part = &parts[to_usize(index)];
-                self.hash_part(digests, part, &payload[part.payload.clone()])
-            },
-            |index, done| {
-                hashed.push(done);
-                tracker.advance(to_u64(parts[to_usize(index)].payload.len()), 1)
-            },
-        )?;
-        tracker.finish()?;
-        Ok(hashed)
-    }
-}
-
-/// The residue of the region, from that of the payload: less what lies outside on either side.
-fn region_residue(
-    total: Residue,
-    payload: &[u8],
-    payload_offset: u64,
-    region: &AtlasBoundaryRegion,
-) -> Residue {
-    let within = region_bytes(payload.len(), payload_offset, region);
-    total - Residue::of(&payload[..within.start]) - Residue::of(&payload[within.end..])
-}
-
-/// The region's bytes in a payload that begins at `payload_offset`.
-pub(crate) fn region_bytes(
-    payload_len: usize,
-    payload_offset: u64,
-    region: &AtlasBoundaryRegion,
-) -> Range<usize> {
-    if payload_len == 0 {
-        return 0..0;
-    }
-    let start = to_usize(region.offset - payload_offset);
-    start..start + to_usize(region.length)
 }
 
 impl AtlasShard {
@@ -401,44 +425,97 @@ impl AtlasShard {
         (self.payload_offset, &self.payload)
     }
 
+    pub(crate) fn shared_payload(&self) -> Arc<Buffer> {
+        Arc::clone(&self.payload)
+    }
+
     /// Properties of the shard.
     pub fn info(&self) -> ShardInfo {
+        let kind = self.proof.kind();
         ShardInfo {
-            projection_type: ProjectionType::Linear,
+            projection_type: kind,
             domain_size: self.proof.head.size,
             region: self.proof.region,
-            residue: self.residue,
+            payload_size: to_u64(self.data().len()),
+            residue: match kind {
+                ProjectionType::Linear => self.residue,
+                ProjectionType::R96Fourier => Residue::ZERO,
+            },
+            data_classes: self.proof.head.classes,
+            classes: self.proof.classes,
             keyed: self.proof.keyed,
             root: self.proof.root,
         }
     }
 
-    /// The region's bytes.
+    /// LINEAR: the region's bytes. R96: tile by tile, in it class by class, in it block by block, the
+    /// coefficients in 14 bits each.
     pub fn data(&self) -> &[u8] {
-        &self.payload[region_bytes(self.payload.len(), self.payload_offset, &self.proof.region)]
+        &self.payload[self.proof.scope().content(self.payload.len(), self.payload_offset)]
     }
 
     /// The domain's bytes from `offset` on. OUT_OF_RANGE outside the region.
+    ///
+    /// R96: decodes the blocks that they lie in, from all classes of the shard. INCOMPLETE where those
+    /// are fewer than K, FORMAT or WITNESS where they are no spectrum of bytes.
     pub fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
-        buffer.copy_from_slice(self.slice(offset, buffer.len())?);
-        Ok(())
+        let mut done = 0;
+        self.read_parts(offset, buffer.len(), |part| {
+            buffer[done..done + part.len()].copy_from_slice(part);
+            done += part.len();
+        })
     }
 
-    /// `len` of the domain's bytes from `offset` on, inside the region.
-    pub(crate) fn slice(&self, offset: u64, len: usize) -> Result<&[u8]> {
+    /// [`read`](Self::read), part by part.
+    pub(crate) fn read_parts(&self, offset: u64, len: usize, mut then: impl FnMut(&[u8])) -> Result<()> {
         let region = &self.proof.region;
-        match offset.checked_add(to_u64(len)) {
-            Some(end) if offset >= region.offset && end <= region.end() => {
-                let start = to_usize(offset - region.offset);
-                Ok(&self.data()[start..start + len])
+        let end = match offset.checked_add(to_u64(len)) {
+            Some(end) if offset >= region.offset && end <= region.end() => end,
+            _ => {
+                return Err(AtlasError::out_of_range(format!(
+                    "read of {len} bytes at offset {offset} is outside the shard's {}..{}",
+                    region.offset,
+                    region.end()
+                ))
+                .at_range(offset, to_u64(len)));
             }
-            _ => Err(AtlasError::out_of_range(format!(
-                "read of {len} bytes at offset {offset} is outside the shard's {}..{}",
-                region.offset,
-                region.end()
-            ))
-            .at_range(offset, to_u64(len))),
+        };
+        match self.proof.kind() {
+            ProjectionType::Linear => {
+                let start = to_usize(offset - region.offset);
+                then(&self.data()[start..start + len]);
+                Ok(())
+            }
+            ProjectionType::R96Fourier => self.decode_parts(offset..end, then),
         }
+    }
+
+    /// Decodes the domain's bytes of `range`, which lies in the region.
+    fn decode_parts(&self, range: Range<u64>, mut then: impl FnMut(&[u8])) -> Result<()> {
+        let decoder = decoder(self.proof.head.classes, self.proof.classes)?;
+        let block = block_bytes(usize::from(self.proof.head.classes));
+        let mut buffer = Buffer::new(BLOCKS_A_READ * block)?;
+        let (parts, mut start) = self.proof.parts(self.payload.len())?;
+        for part in &parts {
+            let end = start + to_u64(part.len);
+            let wanted = range.start.clamp(start, end) - start..range.end.clamp(start, end) - start;
+            let (mut at, until) = (to_usize(wanted.start), to_usize(wanted.end));
+            if at < until {
+                let bytes = &self.payload[part.payload.clone()];
+                let payloads: Vec<&[u8]> = part.share.class_payloads(bytes).collect();
+                while at < until {
+                    let first = at / block * block;
+                    let last = until.next_multiple_of(block).min(first + BLOCKS_A_READ * block).min(part.len);
+                    let out = &mut buffer[..last - first];
+                    decode_blocks(&decoder, &payloads, first / block, out)
+                        .map_err(|error| error.at_range(start, to_u64(part.len)))?;
+                    then(&out[at - first..until.min(last) - first]);
+                    at = last;
+                }
+            }
+            start = end;
+        }
+        Ok(())
     }
 
     /// Hashes the payload again and checks the proof.

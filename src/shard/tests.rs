@@ -209,7 +209,7 @@ fn limits_are_kept_and_named() {
 #[test]
 fn newer_versions_kinds_types_and_tags_are_unsupported() {
     let bytes = extract(&project(&data(10)), region(0, 10)).serialize().unwrap();
-    for (at, value) in [(8, 2), (10, 2), (24 + 48 + 16, 1), (24, 99)] {
+    for (at, value) in [(8, 2), (10, 2), (24 + 48 + 16, 2), (24, 99)] {
         let wrong = forge(&bytes, |body| body[at] = value);
         assert_eq!(read(&wrong).unwrap_err().kind(), ErrorKind::Unsupported, "byte {at}");
     }

@@ -169,7 +169,7 @@ impl StreamingContext {
         operation: &mut Operation<'_>,
     ) -> Result<StreamingContext> {
         check_built_in()?;
-        let (setup, monitor) = (Setup::new(projection_type, options, config), StreamMonitor::new());
+        let (setup, monitor) = (Setup::new(projection_type, options, config)?, StreamMonitor::new());
         let pull = Pull::open(&setup, source, &monitor.status, operation)?;
         Ok(StreamingContext { setup, monitor, stage: Stage::Pull(Box::new(pull)) })
     }
@@ -184,8 +184,8 @@ impl StreamingContext {
         operation: &mut Operation<'_>,
     ) -> Result<StreamingContext> {
         check_built_in()?;
-        let (setup, monitor) = (Setup::new(projection_type, options, config), StreamMonitor::new());
-        let push = Push::open(spool, operation)?;
+        let (setup, monitor) = (Setup::new(projection_type, options, config)?, StreamMonitor::new());
+        let push = Push::open(&setup, spool, operation)?;
         Ok(StreamingContext { setup, monitor, stage: Stage::Push(Box::new(push)) })
     }
 

@@ -18,8 +18,12 @@ pub(super) struct Setup {
 }
 
 impl Setup {
-    pub(super) fn new(kind: ProjectionType, options: &ProjectionOptions, config: StreamingConfig) -> Setup {
-        Setup { config, projection: Config::new(kind, options), policy: options.policy }
+    pub(super) fn new(
+        kind: ProjectionType,
+        options: &ProjectionOptions,
+        config: StreamingConfig,
+    ) -> Result<Setup> {
+        Ok(Setup { config, projection: Config::new(kind, options)?, policy: options.policy })
     }
 
     pub(super) fn finish(&self, tiles: Vec<Arc<Tile>>) -> Result<AtlasProjection> {
@@ -105,7 +109,7 @@ pub(super) fn project_rest(
 ) -> Result<AtlasProjection> {
     let size = source.size();
     let job = Job {
-        digests: &setup.projection.digests,
+        scheme: &setup.projection.scheme,
         source,
         geometry: Geometry::Canonical { size },
         first: to_u64(tiles.len()),

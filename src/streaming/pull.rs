@@ -16,6 +16,7 @@ use crate::layer2::Residue;
 use crate::operation::{Operation, Progress};
 use crate::pool;
 use crate::projection::AtlasProjection;
+use crate::scheme::Workspace;
 use crate::source::Source;
 use crate::tree::Tile;
 use std::ops::Range;
@@ -78,7 +79,8 @@ impl Pull {
         operation: &Operation<'_>,
     ) -> Result<Pull> {
         let size = source.size();
-        let per_worker = if source.in_memory() { 0 } else { TILE_BYTES };
+        let workspace = setup.projection.scheme.workspace();
+        let per_worker = workspace + if source.in_memory() { 0 } else { TILE_BYTES };
         operation.workers(1, per_worker, size.div_ceil(TILE_BYTES).saturating_mul(tile_footprint()))?;
         let chunks_total = size.div_ceil(setup.config.chunk_size());
         status.set(Progress { bytes_total: size, chunks_total, ..Progress::default() });
@@ -179,10 +181,10 @@ impl Pull {
 
     /// The tiles that end in the chunk, and the residue of the chunk, for a source in memory.
     fn hash_in_place(&mut self, setup: &Setup, place: Place, operation: &Operation<'_>) -> Result<Residue> {
-        let (source, digests) = (&self.source, &setup.projection.digests);
+        let (source, scheme) = (&self.source, &setup.projection.scheme);
         let parts = cuts(place.start..place.end);
         let count = to_u64(parts.len());
-        let workers = operation.workers(count, 0, self.result())?;
+        let workers = operation.workers(count, scheme.workspace(), self.result())?;
         let slice = |range: &Range<u64>| {
             source
                 .slice(range.start, to_usize(range.end - range.start))
@@ -193,13 +195,13 @@ impl Pull {
             operation.executor,
             workers,
             count,
-            || Ok(()),
-            |(), index| {
+            || Ok(Workspace::default()),
+            |workspace, index| {
                 let part = &parts[to_usize(index)];
                 let start = part.start / TILE_BYTES * TILE_BYTES;
                 let whole = part.end.is_multiple_of(TILE_BYTES) || part.end == source.size();
                 let tile = match whole {
-                    true => Some(fresh_tile(digests, source, start, slice(&(start..part.end))?)?),
+                    true => Some(fresh_tile(scheme, workspace, source, start, slice(&(start..part.end))?)?),
                     false => None,
                 };
                 match &tile {
@@ -230,7 +232,9 @@ impl Pull {
         let parts = cuts(place.start..place.end).into_iter().chain(cuts(place.end..place.overlap_end));
         let parts: Vec<Range<u64>> = parts.collect();
         let count = to_u64(parts.len());
-        let workers = operation.workers(count, 0, self.result().saturating_add(whole + TILE_BYTES))?;
+        let scheme = &setup.projection.scheme;
+        let fixed = self.result().saturating_add(whole + TILE_BYTES);
+        let workers = operation.workers(count, scheme.workspace(), fixed)?;
 
         let mut buffer = match self.buffer.take() {
             Some(buffer) => buffer,
@@ -241,15 +245,15 @@ impl Pull {
         let buffer = self.buffer.insert(buffer);
         let places = split(buffer, parts, start, known);
 
-        let (source, digests) = (&self.source, &setup.projection.digests);
+        let source = &self.source;
         let step = setup.config.read_size();
         let (mut residue, mut tiles) = (Residue::ZERO, Vec::new());
         pool::run(
             operation.executor,
             workers,
             count,
-            || Ok(()),
-            |(), index| {
+            || Ok(Workspace::default()),
+            |workspace, index| {
                 let part = places[to_usize(index)].lock().unwrap_or_else(PoisonError::into_inner).take();
                 let part = part.ok_or_else(|| AtlasError::internal("a part is taken twice"))?;
                 let (offset, end) = (part.range.start, part.range.end);
@@ -262,7 +266,7 @@ impl Pull {
                 let whole =
                     offset.is_multiple_of(TILE_BYTES) && (end.is_multiple_of(TILE_BYTES) || end == size);
                 if whole {
-                    let tile = fresh_tile(digests, source, offset, part.bytes)?;
+                    let tile = fresh_tile(scheme, workspace, source, offset, part.bytes)?;
                     return Ok((tile.residue(), Some(tile)));
                 }
                 Ok((Residue::of(part.bytes), None))
@@ -298,7 +302,8 @@ impl Pull {
                 .copy_from_slice(bytes(place.start..end));
             if end == tile_end {
                 let whole = &begun[..to_usize(end - tile)];
-                self.tiles.push(fresh_tile(&setup.projection.digests, &self.source, tile, whole)?);
+                let (scheme, workspace) = (&setup.projection.scheme, &mut Workspace::default());
+                self.tiles.push(fresh_tile(scheme, workspace, &self.source, tile, whole)?);
             }
         }
         self.tiles.extend(tiles);

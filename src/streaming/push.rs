@@ -15,6 +15,7 @@ use crate::hashing::tile_footprint;
 use crate::operation::{Operation, Progress};
 use crate::pool;
 use crate::projection::AtlasProjection;
+use crate::scheme::Workspace;
 use crate::source::Source;
 use crate::tree::{Extent, GroupResidues, Tile};
 use std::path::Path;
@@ -55,11 +56,11 @@ pub(super) struct Push {
 }
 
 impl Push {
-    pub(super) fn open(spool: Option<&Path>, operation: &Operation<'_>) -> Result<Push> {
+    pub(super) fn open(setup: &Setup, spool: Option<&Path>, operation: &Operation<'_>) -> Result<Push> {
         let store = match spool {
             None => Store::Memory(Vec::new()),
             Some(path) => {
-                operation.workers(1, TILE_BYTES, footprint())?;
+                operation.workers(1, TILE_BYTES + setup.projection.scheme.workspace(), footprint())?;
                 Store::Spool(AtomicFile::create(path)?)
             }
         };
@@ -100,15 +101,16 @@ impl Push {
     /// How many tiles are to be hashed at a time, as far as the memory goes.
     fn batch(&self, setup: &Setup, operation: &Operation<'_>) -> Result<u64> {
         let window = setup.config.pace().window.div_ceil(TILE_BYTES);
+        let workspace = setup.projection.scheme.workspace();
         match self.store {
             Store::Memory(_) => {
-                let workers = operation.workers(window, 0, self.account(0))?;
+                let workers = operation.workers(window, workspace, self.account(0))?;
                 Ok(if workers > 1 { window.min(to_u64(workers) * TILES_A_WORKER) } else { 1 })
             }
             Store::Spool(_) => {
                 let records = self.records(1).saturating_mul(footprint());
-                let workers = to_u64(operation.workers(window, TILE_BYTES, records)?);
-                let buffers = operation.memory_left(records) / TILE_BYTES;
+                let workers = to_u64(operation.workers(window, TILE_BYTES + workspace, records)?);
+                let buffers = operation.memory_left(records + workers * workspace) / TILE_BYTES;
                 Ok(if workers > 1 { window.min(workers * TILES_A_WORKER).min(buffers) } else { 1 })
             }
         }
@@ -215,16 +217,16 @@ impl Push {
             Store::Spool(file) => (Some(&*file), None),
         };
         let (copy, mut kept) = (kept.is_some(), kept);
-        let (digests, hashed) = (&setup.projection.digests, &mut self.hashed);
+        let (scheme, hashed) = (&setup.projection.scheme, &mut self.hashed);
         pool::run(
             operation.executor,
-            operation.workers(count, 0, 0)?,
+            operation.workers(count, scheme.workspace(), 0)?,
             count,
-            || Ok(()),
-            |(), index| {
+            || Ok(Workspace::default()),
+            |workspace, index| {
                 let bytes = tiles[to_usize(index)];
                 let residues = GroupResidues::of(bytes);
-                let tile = Hashed { residues, len: bytes.len(), witness: digests.tile(bytes) };
+                let tile = Hashed { residues, len: bytes.len(), witness: scheme.witness(bytes, workspace)? };
                 if let Some(file) = spool {
                     file.write_at(start + index * TILE_BYTES, bytes)?;
                 }

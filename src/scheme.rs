@@ -1,0 +1,175 @@
+//! How the bytes of a tile become its witnessed payload: as they are, or as 96 resonance classes.
+//!
+//! ```text
+//! LINEAR         witness = T(bytes)
+//! R96_FOURIER    96 payloads of the transformed bytes; witness = top of the tree over T(payload)
+//! ```
+//!
+//! This is all in which the types of projections differ before there are shards. Coefficients are
+//! computed when they are needed and not kept; a tile of many blocks is transformed in slices, so
+//! that what a worker needs does not depend on K.
+
+#![forbid(unsafe_code)]
+
+use crate::buffer::{Buffer, try_vec};
+use crate::classes::{ClassSet, ClassTree};
+use crate::digest::{Digest, Digests};
+use crate::error::{AtlasError, Result};
+use crate::geometry::to_u64;
+use crate::merkle::Head;
+use crate::projection::{ProjectionOptions, ProjectionType};
+use crate::r96::{
+    CLASS_BLOCK_BYTES, CLASSES, DecodeError, Decoder, Encoder, ParameterError, block_bytes, block_count,
+};
+use blake3::Hasher;
+
+/// Blocks that are transformed at a time: a full tile for K from 64 on.
+const SLICE_BLOCKS: usize = 80;
+
+/// What a worker takes beside the tile's bytes: the payloads of a slice, a hasher a class, and the
+/// transform's own.
+const WORKSPACE: usize =
+    SLICE_BLOCKS * CLASSES * CLASS_BLOCK_BYTES + CLASSES * size_of::<Hasher>() + 128 * 1024;
+
+/// The type of a projection with its K and its digests.
+pub(crate) struct Scheme {
+    digests: Digests,
+    /// None: LINEAR.
+    transform: Option<Transform>,
+}
+
+struct Transform {
+    encoder: Encoder,
+    /// K.
+    data_classes: u8,
+}
+
+/// The buffers of one worker, made when they are first needed.
+#[derive(Default)]
+pub(crate) struct Workspace {
+    payloads: Option<Buffer>,
+    hashers: Vec<Hasher>,
+}
+
+impl Scheme {
+    /// INVALID_ARGUMENT for a K that there is not.
+    pub(crate) fn new(kind: ProjectionType, options: &ProjectionOptions) -> Result<Scheme> {
+        let transform = match kind {
+            ProjectionType::Linear => None,
+            ProjectionType::R96Fourier => {
+                let data_classes = options.data_classes;
+                let encoder = Encoder::new(usize::from(data_classes))
+                    .map_err(|error: ParameterError| AtlasError::invalid_argument(error.to_string()))?;
+                Some(Transform { encoder, data_classes })
+            }
+        };
+        Ok(Scheme { digests: Digests::new(options.key.as_deref()), transform })
+    }
+
+    pub(crate) fn digests(&self) -> &Digests {
+        &self.digests
+    }
+
+    pub(crate) fn kind(&self) -> ProjectionType {
+        if self.transform.is_some() { ProjectionType::R96Fourier } else { ProjectionType::Linear }
+    }
+
+    /// K; 0 for LINEAR.
+    pub(crate) fn data_classes(&self) -> u8 {
+        self.transform.as_ref().map_or(0, |transform| transform.data_classes)
+    }
+
+    /// What a root says of `tiles` tiles of `size` bytes.
+    pub(crate) fn head(&self, size: u64, tiles: u64) -> Head {
+        Head { kind: self.kind().code(), classes: self.data_classes(), size, tiles }
+    }
+
+    /// The bytes of a [`Workspace`].
+    pub(crate) fn workspace(&self) -> u64 {
+        if self.transform.is_some() { to_u64(WORKSPACE) } else { 0 }
+    }
+
+    /// The witness of a tile of these bytes.
+    pub(crate) fn witness(&self, bytes: &[u8], workspace: &mut Workspace) -> Result<Digest> {
+        match &self.transform {
+            None => Ok(self.digests.tile(bytes)),
+            Some(_) => self.classes(bytes, workspace, |_, _, _| ())?.witness(),
+        }
+    }
+
+    /// Transforms a tile. `sink` gets class after class what a slice of the tile adds to its payload,
+    /// and where in the payload that begins.
+    pub(crate) fn classes(
+        &self,
+        bytes: &[u8],
+        workspace: &mut Workspace,
+        mut sink: impl FnMut(u8, usize, &[u8]),
+    ) -> Result<ClassTree> {
+        let Some(Transform { encoder, data_classes }) = &self.transform else {
+            return Err(AtlasError::internal("LINEAR tiles have no classes"));
+        };
+        let slice = SLICE_BLOCKS * block_bytes(usize::from(*data_classes));
+        let buffer = match &mut workspace.payloads {
+            Some(buffer) => buffer,
+            None => workspace.payloads.insert(Buffer::new(SLICE_BLOCKS * CLASSES * CLASS_BLOCK_BYTES)?),
+        };
+        let (hashers, sliced) = (&mut workspace.hashers, bytes.len() > slice);
+        if sliced {
+            *hashers = try_vec(CLASSES)?;
+            hashers.resize_with(CLASSES, || self.digests.tile_hasher());
+        }
+        let mut digests = [[0; 32]; CLASSES];
+        let mut start = 0;
+        for part in bytes.chunks(slice) {
+            let len = encoder.payload_bytes(part.len());
+            let payloads = &mut buffer[..CLASSES * len];
+            encoder.encode(part, payloads);
+            for (class, payload) in (0..=95).zip(payloads.chunks_exact(len)) {
+                match hashers.get_mut(usize::from(class)).filter(|_| sliced) {
+                    Some(hasher) => drop(hasher.update(payload)),
+                    None => digests[usize::from(class)] = self.digests.tile(payload),
+                }
+                sink(class, start, payload);
+            }
+            start += len;
+        }
+        if sliced {
+            for (digest, hasher) in digests.iter_mut().zip(hashers) {
+                *digest = *hasher.finalize().as_bytes();
+            }
+        }
+        Ok(ClassTree::new(&self.digests, &digests))
+    }
+}
+
+/// What rebuilds bytes from `classes`, or INCOMPLETE where those are fewer than K.
+pub(crate) fn decoder(data_classes: u8, classes: ClassSet) -> Result<Decoder> {
+    let list: Vec<u8> = classes.iter().collect();
+    Decoder::new(usize::from(data_classes), &list).map_err(|error| match error {
+        ParameterError::TooFewClasses { .. } => AtlasError::incomplete(error.to_string()),
+        _ => AtlasError::internal(error.to_string()),
+    })
+}
+
+/// Rebuilds the blocks of a tile from block `first` on, which is where `bytes` begin; `payloads` are
+/// the tile's, one a class of the decoder.
+///
+/// FORMAT for what stands for no bytes, WITNESS where more than K classes contradict one another.
+pub(crate) fn decode_blocks(
+    decoder: &Decoder,
+    payloads: &[&[u8]],
+    first: usize,
+    bytes: &mut [u8],
+) -> Result<()> {
+    let range = first * CLASS_BLOCK_BYTES..;
+    let len = block_count(bytes.len(), decoder.data_classes()) * CLASS_BLOCK_BYTES;
+    let mut slices = try_vec(payloads.len())?;
+    slices.extend(payloads.iter().map(|payload| {
+        let rest = payload.get(range.clone()).unwrap_or_default();
+        &rest[..len.min(rest.len())]
+    }));
+    decoder.decode(&slices, bytes).map_err(|error| match error {
+        DecodeError::Inconsistent { .. } => AtlasError::witness(error.to_string()),
+        _ => AtlasError::format(error.to_string()),
+    })
+}
