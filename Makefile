@@ -39,13 +39,15 @@ build: ## the shared and the static library, in build/lib
 demo: ## the whole job on a real file: FILE=path, by default the largest library of the Rust toolchain
 	@./setup.sh build
 	@[ -f build/configured ] || { $(configure) && touch build/configured; }
-	@$(cmake_build) --target example_demo
+	@$(cmake_build) --target example_demo example_classes
 	@file=$$FILE; \
 	if [ -z "$$file" ]; then \
 	    libraries=$$(rustc --print sysroot)/lib; \
 	    file=$$(ls -S "$$libraries"/*.so* | sed -n 1p); \
 	fi; \
-	exec build/examples/example_demo "$$file"
+	build/examples/example_demo "$$file"; \
+	printf '\nThe same file as 96 classes, of which any 64 rebuild it:\n\n'; \
+	exec build/examples/example_classes "$$file"
 
 test: ## everything: lints, generated files, Rust tests, C tests
 	@start=$$SECONDS; mkdir -p build; rm -f build/test-*.log; \
