@@ -1,9 +1,10 @@
 //! The figures that the core promises, each against its limit in the same run.
 //!
 //! Runs alternate, the median of 9 is shown with the spread (smallest and largest of the ratio), and
-//! every projection includes its root. Usage: atlas_bench [all | memory | file DIR | shards | tiles | incremental]
+//! every projection includes its root. Usage: atlas_bench [all | memory | file DIR | shards | tiles | incremental | r96]
 
 mod incremental;
+mod r96;
 mod sys;
 
 use std::ffi::{CStr, CString, c_int, c_void};
@@ -302,6 +303,7 @@ fn main() {
             shards();
             tiles();
             incremental::run();
+            r96::run();
             file("/dev/shm");
             file(".");
         }
@@ -309,9 +311,10 @@ fn main() {
         ["shards"] => shards(),
         ["tiles"] => tiles(),
         ["incremental"] => incremental::run(),
+        ["r96"] => r96::run(),
         ["file", dir] => file(dir),
         _ => {
-            eprintln!("usage: atlas_bench [all | memory | file DIR | shards | tiles | incremental]");
+            eprintln!("usage: atlas_bench [all | memory | file DIR | shards | tiles | incremental | r96]");
             std::process::exit(2);
         }
     }

@@ -25,6 +25,16 @@ pub struct Operation {
 }
 
 #[repr(C)]
+pub struct ProjectionOptions {
+    pub struct_size: u32,
+    pub conservation: u32,
+    pub r96_data_classes: u32,
+    pub key: *const u8,
+}
+
+pub enum Reconstruction {}
+
+#[repr(C)]
 pub struct ExtractOptions {
     pub struct_size: u32,
     pub strategy: u32,
@@ -43,6 +53,27 @@ pub struct Delta {
 }
 
 unsafe extern "C" {
+    pub fn atlas_projection_options_init(options: *mut ProjectionOptions);
+    pub fn atlas_shard_extract_classes(
+        projection: *const Projection,
+        region: *const Region,
+        classes: *const u8,
+        class_count: usize,
+        operation: *const Operation,
+        out: *mut *mut Shard,
+    ) -> c_int;
+    pub fn atlas_reconstruction_create(options: *const c_void, out: *mut *mut Reconstruction) -> c_int;
+    pub fn atlas_reconstruction_add(
+        reconstruction: *mut Reconstruction,
+        shard: *const Shard,
+        operation: *const Operation,
+    ) -> c_int;
+    pub fn atlas_reconstruction_finish(
+        reconstruction: *mut Reconstruction,
+        operation: *const Operation,
+        out: *mut *mut Projection,
+    ) -> c_int;
+    pub fn atlas_reconstruction_destroy(reconstruction: *mut Reconstruction);
     pub fn atlas_source_from_callback(
         size: u64,
         read_at: extern "C" fn(*mut c_void, u64, *mut c_void, usize) -> c_int,

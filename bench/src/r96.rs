@@ -1,0 +1,179 @@
+//! R96_FOURIER: the transform itself against a floating-point one of the same length, and projections,
+//! classes and recovery through the C API.
+
+use super::sys::{self, ProjectionOptions};
+use super::{MIB, borrow, check, compare, operation, pool, random_bytes};
+use realfft::RealFftPlanner;
+use std::hint::black_box;
+use std::ptr::{null, null_mut};
+
+/// The library's own, which uses nothing else of it.
+#[path = "../../src/r96/mod.rs"]
+#[allow(dead_code)]
+mod transform;
+
+use transform::{CLASS_BLOCK_BYTES, CLASSES, Decoder, Encoder, block_bytes};
+
+/// Blocks of a run: some ten times what a cache holds.
+const BLOCKS: usize = 512;
+
+pub(crate) fn run() {
+    kernel();
+    through_the_library();
+}
+
+/// One thread; the rate is that of the bytes that the symbols are.
+fn kernel() {
+    let whole = random_bytes(BLOCKS * block_bytes(96));
+    let part = &whole[..BLOCKS * block_bytes(64)];
+    let symbols: Vec<f32> = (0..BLOCKS * 12_288)
+        .map(|m| {
+            let (byte, bit) = (13 * m / 8, 13 * m % 8);
+            let window: u32 = (0..3).map(|i| u32::from(*whole.get(byte + i).unwrap_or(&0)) << (8 * i)).sum();
+            (window >> bit & 0x1fff) as f32
+        })
+        .collect();
+    let plan = RealFftPlanner::<f32>::new().plan_fft_forward(12_288);
+    let (mut input, mut output, mut scratch) =
+        (plan.make_input_vec(), plan.make_output_vec(), plan.make_scratch_vec());
+    let float = || {
+        for block in symbols.chunks_exact(12_288) {
+            input.copy_from_slice(block);
+            plan.process_with_scratch(&mut input, &mut output, &mut scratch).expect("a plan of this length");
+            black_box(&output);
+        }
+    };
+    let (k96, k64) = (Encoder::new(96).expect("K"), Encoder::new(64).expect("K"));
+    let mut spectrum = vec![0; BLOCKS * CLASSES * CLASS_BLOCK_BYTES];
+    k96.encode(&whole, &mut spectrum);
+    let mut small = vec![0; spectrum.len()];
+    k64.encode(part, &mut small);
+    let payloads = |spectrum: &'static [u8], classes: &[u8]| -> Vec<&'static [u8]> {
+        classes.iter().map(|&class| &spectrum[usize::from(class) * BLOCKS * CLASS_BLOCK_BYTES..][..BLOCKS * CLASS_BLOCK_BYTES]).collect()
+    };
+    let (spectrum, small): (&'static [u8], &'static [u8]) = (spectrum.leak(), small.leak());
+    let all: Vec<u8> = (0..96).collect();
+    let some: Vec<u8> = all.iter().copied().filter(|class| class % 3 != 2).collect();
+    let inverse96 = Decoder::new(96, &all).expect("K");
+    let inverse64 = Decoder::new(64, &all).expect("K");
+    let erasures = Decoder::new(64, &some).expect("K");
+    let (all96, all64, some64) = (payloads(spectrum, &all), payloads(small, &all), payloads(small, &some));
+    let mut out = vec![0; whole.len()];
+    let mut encoded = vec![0; spectrum.len()];
+    let (out, encoded) = (std::cell::RefCell::new(&mut out[..]), std::cell::RefCell::new(&mut encoded[..]));
+    let decode = |decoder: &Decoder, payloads: &[&[u8]], len: usize| {
+        decoder.decode(payloads, &mut out.borrow_mut()[..len]).expect("a spectrum");
+    };
+    compare(
+        "the transform alone, K = 96, one thread",
+        whole.len(),
+        &mut [
+            ("realfft, f32, length 12,288", Box::new(float)),
+            ("forward", Box::new(|| k96.encode(&whole, &mut encoded.borrow_mut()))),
+            ("inverse", Box::new(|| decode(&inverse96, &all96, whole.len()))),
+        ],
+    );
+    compare(
+        "forward, bytes of K = 96 and of K = 64",
+        whole.len(),
+        &mut [
+            ("K = 96", Box::new(|| k96.encode(&whole, &mut encoded.borrow_mut()))),
+            // As many bytes: half as many blocks again.
+            (
+                "K = 64",
+                Box::new(|| {
+                    k64.encode(part, &mut encoded.borrow_mut());
+                    k64.encode(&part[..part.len() / 2], &mut encoded.borrow_mut()[..small.len() / 2]);
+                }),
+            ),
+        ],
+    );
+    compare(
+        "inverse, K = 64",
+        part.len(),
+        &mut [
+            ("from all 96 classes", Box::new(|| decode(&inverse64, &all64, part.len()))),
+            ("with 32 classes missing", Box::new(|| decode(&erasures, &some64, part.len()))),
+        ],
+    );
+}
+
+fn through_the_library() {
+    let bytes = random_bytes(1024 * MIB);
+    let source = borrow(&bytes);
+    let (one, two) = (operation(pool(1)), operation(pool(2)));
+    let options = |k: u32| {
+        let mut options =
+            ProjectionOptions { struct_size: 0, conservation: 0, r96_data_classes: k, key: null() };
+        unsafe { sys::atlas_projection_options_init(&raw mut options) };
+        options.r96_data_classes = k;
+        options
+    };
+    let (k96, k64) = (options(96), options(64));
+    let project = |source: *const sys::Source, options: &ProjectionOptions, operation: &sys::Operation| {
+        let mut projection = null_mut();
+        let mut root = [0; 32];
+        unsafe {
+            let options: *const ProjectionOptions = options;
+            check(sys::atlas_projection_create(1, source, options.cast(), operation, &raw mut projection));
+            check(sys::atlas_projection_root(projection, operation, root.as_mut_ptr()));
+        }
+        black_box(root);
+        projection
+    };
+    let projected = |options: &ProjectionOptions, operation: &sys::Operation| unsafe {
+        sys::atlas_projection_destroy(project(source, options, operation));
+    };
+    compare(
+        "R96 projection of 1 GiB in memory, borrowed",
+        bytes.len(),
+        &mut [
+            ("blake3::hash, one thread", Box::new(|| drop(black_box(blake3::hash(&bytes))))),
+            ("project, K = 96, one thread", Box::new(|| projected(&k96, &one))),
+            ("project, K = 96, two threads", Box::new(|| projected(&k96, &two))),
+            ("project, K = 64, one thread", Box::new(|| projected(&k64, &one))),
+        ],
+    );
+
+    let part = &bytes[..64 * MIB];
+    let small = borrow(part);
+    let projection = project(small, &k64, &two);
+    let classes: Vec<u8> = (0..96).collect();
+    let extract = |operation: &sys::Operation| {
+        let mut shards = vec![null_mut(); 96];
+        let out = shards.as_mut_ptr();
+        check(unsafe { sys::atlas_shard_extract_classes(projection, null(), classes.as_ptr(), 96, operation, out) });
+        shards
+    };
+    let free = |shards: Vec<*mut sys::Shard>| {
+        shards.into_iter().for_each(|shard| unsafe { sys::atlas_shard_destroy(shard) });
+    };
+    let held = extract(&two);
+    let rebuild = |operation: &sys::Operation| unsafe {
+        let (mut context, mut rebuilt) = (null_mut(), null_mut());
+        check(sys::atlas_reconstruction_create(null(), &raw mut context));
+        for class in (0..96).filter(|class| class % 3 != 2) {
+            check(sys::atlas_reconstruction_add(context, held[class], operation));
+        }
+        check(sys::atlas_reconstruction_finish(context, operation, &raw mut rebuilt));
+        sys::atlas_projection_destroy(rebuilt);
+        sys::atlas_reconstruction_destroy(context);
+    };
+    compare(
+        "64 MiB, K = 64: all 96 classes in one pass, and the domain from 64 of them",
+        part.len(),
+        &mut [
+            ("blake3::hash, one thread", Box::new(|| drop(black_box(blake3::hash(part))))),
+            ("extract 96 classes, one thread", Box::new(|| free(extract(&one)))),
+            ("extract 96 classes, two threads", Box::new(|| free(extract(&two)))),
+            ("verify, decode, transform anew, one thread", Box::new(|| rebuild(&one))),
+            ("verify, decode, transform anew, two threads", Box::new(|| rebuild(&two))),
+        ],
+    );
+    free(held);
+    unsafe {
+        sys::atlas_projection_destroy(projection);
+        sys::atlas_source_destroy(small);
+        sys::atlas_source_destroy(source);
+    }
+}
