@@ -7,7 +7,7 @@ use std::ptr::{null, null_mut};
 use std::time::Instant;
 
 const INSERT: u32 = 0;
-const UPDATE: u32 = 1;
+pub(crate) const UPDATE: u32 = 1;
 const DELETE: u32 = 2;
 const KIB4: u64 = 4_096;
 
@@ -29,7 +29,7 @@ fn micros(action: impl FnOnce()) -> f64 {
     start.elapsed().as_secs_f64() * 1e6
 }
 
-fn apply(projection: *mut Projection, kind: u32, offset: u64, length: u64, data: &[u8]) {
+pub(crate) fn apply(projection: *mut Projection, kind: u32, offset: u64, length: u64, data: &[u8]) {
     let delta = Delta {
         kind,
         offset,

@@ -2,7 +2,7 @@
 //! classes and recovery through the C API.
 
 use super::sys::{self, ProjectionOptions};
-use super::{MIB, borrow, check, compare, operation, pool, random_bytes};
+use super::{MIB, borrow, check, compare, incremental, median, operation, pool, random_bytes, time};
 use realfft::RealFftPlanner;
 use std::hint::black_box;
 use std::ptr::{null, null_mut};
@@ -171,6 +171,24 @@ fn through_the_library() {
         ],
     );
     free(held);
+    unsafe { sys::atlas_projection_destroy(projection) };
+    let projection = project(small, &k96, &two);
+    let root = || {
+        let mut root = [0; 32];
+        check(unsafe { sys::atlas_projection_root(projection, &one, root.as_mut_ptr()) });
+        black_box(root);
+    };
+    let (mut first, mut again) = (Vec::new(), Vec::new());
+    for tile in 0..64u64 {
+        for (times, place) in [(&mut first, 7_919), (&mut again, 104_729)] {
+            let offset = (tile << 20) + tile * place % (MIB as u64 - 4_096);
+            incremental::apply(projection, incremental::UPDATE, offset, 4_096, &bytes[..4_096]);
+            times.push(time(&mut || root()) * 1e3);
+        }
+    }
+    println!("\nroot after an update of 4 KiB in place, K = 96, one thread, median in milliseconds");
+    println!("  first touch of a tile                        {:>8.3}", median(&mut first));
+    println!("  touched before                               {:>8.3}", median(&mut again));
     unsafe {
         sys::atlas_projection_destroy(projection);
         sys::atlas_source_destroy(small);
