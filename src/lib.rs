@@ -52,10 +52,12 @@
 //! | `parallel` | worker threads (rayon) | everything runs on the calling thread |
 //! | `compression` | compressed shards (flate2) | its functions are UNSUPPORTED |
 //! | `streaming` | streams, mapped files (memmap2) | streams and mapping are UNSUPPORTED |
+//! | `benchmarks` | the benchmark suite | its functions are UNSUPPORTED |
 
 #![cfg_attr(test, allow(clippy::cast_possible_truncation, reason = "test data are small numbers"))]
 
 mod atomic_file;
+pub mod benchmark;
 mod buffer;
 mod chain;
 mod classes;
@@ -86,6 +88,7 @@ mod transform;
 mod tree;
 
 pub use classes::ClassSet;
+pub use benchmark::{BenchmarkConfig, BenchmarkReport, BenchmarkResult, BenchmarkSummary, ManifoldBenchmark};
 pub use compression::{
     CompressedInfo, CompressedShard, CompressionAlgorithm, CompressionConfig, CompressionLevel,
     CompressionManager, CompressionStats, decompress_shard,

@@ -1,0 +1,441 @@
+//! What is measured.
+
+use super::data::generate;
+use super::measure::{Iteration, Stopwatch};
+use crate::buffer::Buffer;
+use crate::compression::{CompressionAlgorithm, CompressionConfig, CompressionLevel};
+use crate::error::Result;
+use crate::geometry::{TILE_BYTES, TILE_SIZE, to_u64, to_usize};
+use crate::incremental::ProjectionDelta;
+use crate::operation::Operation;
+use crate::pool::{self, Executor};
+use crate::projection::{AtlasProjection, ProjectionOptions, ProjectionType};
+use crate::reconstruction::{AtlasReconstruction, ReconstructionOptions};
+use crate::shard::{AtlasBoundaryRegion, AtlasShard, ExtractOptions, VerifyOptions};
+use crate::source::{ReadAt, Source};
+use crate::streaming::{StreamingConfig, stream_projection};
+use crate::sync::lock;
+use crate::transform::TransformParams;
+use std::f64::consts::TAU;
+use std::sync::Mutex;
+
+/// Bytes that the updates change.
+pub(super) const CHANGE: usize = 4_096;
+/// Bytes of the shards of a batch, at the most.
+const BATCH_SHARD: usize = 64 * 1024;
+/// Bytes beside the domain's for each of its tiles: tiles, shards, proofs.
+const PER_TILE: u64 = 64 * 1024;
+/// Bytes of a worker's buffers.
+const PER_WORKER: u64 = 2 * TILE_BYTES;
+
+/// What no implementation can be faster than, measured in turn with a case on the same threads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Limit {
+    /// It is one.
+    Itself,
+    /// No byte need be touched.
+    None,
+    /// BLAKE3 of the domain.
+    Digest,
+    /// A copy of what changes.
+    CopyOfChange,
+    /// BLAKE3 of what changes.
+    DigestOfChange,
+}
+
+impl Limit {
+    /// The name of the row that it is.
+    pub(super) fn name(self) -> Option<&'static str> {
+        match self {
+            Limit::Itself | Limit::None => None,
+            Limit::CopyOfChange => Some("memcpy"),
+            Limit::Digest | Limit::DigestOfChange => Some("BLAKE3"),
+        }
+    }
+
+    /// Bytes of a domain of `size` that an iteration has to touch.
+    pub(super) fn work(self, size: usize) -> usize {
+        match self {
+            Limit::None => 0,
+            Limit::Itself | Limit::Digest => size,
+            Limit::CopyOfChange | Limit::DigestOfChange => size.min(CHANGE),
+        }
+    }
+
+    pub(super) fn iteration<'d>(self, domain: &'d Domain<'_>) -> Option<Iteration<'d>> {
+        let bytes = &domain.bytes()[..self.work(domain.size)];
+        match self {
+            Limit::Itself | Limit::None => None,
+            Limit::CopyOfChange => Some(copy(domain, bytes)),
+            Limit::Digest | Limit::DigestOfChange => Some(digest(domain, bytes)),
+        }
+    }
+}
+
+/// A case: its name, its limit, the Cargo feature that it needs, and what it does.
+pub(super) struct Case {
+    pub(super) name: &'static str,
+    pub(super) limit: Limit,
+    feature: Feature,
+    pub(super) prepare: for<'d> fn(&'d Domain<'_>) -> Result<Iteration<'d>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Feature {
+    Always,
+    Streaming,
+    Compression,
+}
+
+impl Case {
+    pub(super) fn is_built_in(&self) -> bool {
+        match self.feature {
+            Feature::Always => true,
+            Feature::Streaming => cfg!(feature = "streaming"),
+            Feature::Compression => cfg!(feature = "compression"),
+        }
+    }
+}
+
+/// All cases, in the order of the report. A projection type of its own belongs behind the linear one:
+/// its projection, its inverse, its recovery from parts.
+pub(super) const CASES: &[Case] = {
+    use Feature::{Always, Compression, Streaming};
+    macro_rules! case {
+        ($name:literal, $limit:ident, $feature:ident, $prepare:expr) => {
+            Case { name: $name, limit: Limit::$limit, feature: $feature, prepare: $prepare }
+        };
+    }
+    &[
+        case!("memcpy", Itself, Always, |domain| Ok(copy(domain, domain.bytes()))),
+        case!("BLAKE3", Itself, Always, |domain| Ok(digest(domain, domain.bytes()))),
+        case!("linear projection", Digest, Always, linear_projection),
+        case!("streaming", Digest, Streaming, streaming),
+        case!("verification", Digest, Always, verification),
+        case!("single shard", Digest, Always, single_shard),
+        case!("batch of shards", Digest, Always, batch_of_shards),
+        case!("verification of shards", Digest, Always, verification_of_shards),
+        case!("reconstruction", Digest, Always, reconstruction),
+        case!("transformation", None, Always, transformation),
+        case!("incremental insert", CopyOfChange, Always, insert),
+        case!("incremental update", CopyOfChange, Always, update),
+        case!("incremental update with root", DigestOfChange, Always, update_with_root),
+        case!("incremental rollback", CopyOfChange, Always, rollback),
+        case!("compression none", Digest, Compression, |domain| compression(
+            domain,
+            CompressionAlgorithm::None
+        )),
+        case!("compression DEFLATE", Digest, Compression, |domain| compression(
+            domain,
+            CompressionAlgorithm::Deflate
+        )),
+        case!("compression conservation-aware", Digest, Compression, |domain| compression(
+            domain,
+            CompressionAlgorithm::ConservationAware
+        )),
+        case!("decompression none", Digest, Compression, |domain| decompression(
+            domain,
+            CompressionAlgorithm::None
+        )),
+        case!("decompression DEFLATE", Digest, Compression, |domain| decompression(
+            domain,
+            CompressionAlgorithm::Deflate
+        )),
+        case!("decompression conservation-aware", Digest, Compression, |domain| decompression(
+            domain,
+            CompressionAlgorithm::ConservationAware
+        )),
+    ]
+};
+
+/// A domain in memory, and how the work on it runs.
+pub(super) struct Domain<'a> {
+    size: usize,
+    source: Source,
+    /// What copies go to.
+    target: Mutex<Buffer>,
+    executor: Executor<'a>,
+    /// For an operation that is measured.
+    memory_limit: Option<u64>,
+}
+
+impl<'a> Domain<'a> {
+    /// LIMIT where `operation` does not allow the memory that the cases take: the domain, the target of
+    /// copies, a shard of all of it, what is made of that and what is made of this again.
+    pub(super) fn check_memory(size: usize, operation: &Operation<'_>) -> Result<()> {
+        let (size, tiles) = (to_u64(size), to_u64(size).div_ceil(TILE_BYTES));
+        let whole = size.saturating_mul(5).saturating_add(tiles.saturating_mul(PER_TILE));
+        operation.workers(1, PER_WORKER, whole).map(|_| ())
+    }
+
+    pub(super) fn new(size: usize, operation: &Operation<'a>) -> Result<Domain<'a>> {
+        let left = operation.memory_left(to_u64(size).saturating_mul(3));
+        let mut target = Buffer::new(size)?;
+        // Its pages are there before anything is timed.
+        target.fill(0);
+        Ok(Domain {
+            size,
+            source: Source::from_buffer(generate(size)?),
+            target: Mutex::new(target),
+            executor: operation.executor,
+            memory_limit: (left < u64::MAX).then_some(left),
+        })
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.source.slice(0, self.size).unwrap_or(&[])
+    }
+
+    fn operation(&self) -> Operation<'a> {
+        let mut operation = Operation::new();
+        operation.executor = self.executor;
+        match self.memory_limit {
+            Some(limit) => operation.with_memory_limit(limit),
+            None => operation,
+        }
+    }
+
+    fn project(&self) -> Result<AtlasProjection> {
+        self.project_source(&self.source)
+    }
+
+    fn project_source(&self, source: &Source) -> Result<AtlasProjection> {
+        let options = ProjectionOptions::new();
+        AtlasProjection::create(ProjectionType::Linear, source, &options, &mut self.operation())
+    }
+
+    fn whole(&self) -> AtlasBoundaryRegion {
+        AtlasBoundaryRegion::new(0, to_u64(self.size))
+    }
+
+    /// The domain in a row of regions.
+    fn regions(&self) -> Vec<AtlasBoundaryRegion> {
+        let each = (self.size / 16).clamp(1, BATCH_SHARD).max(self.size / 65_536);
+        let region =
+            |start: usize| AtlasBoundaryRegion::new(to_u64(start), to_u64(each.min(self.size - start)));
+        (0..self.size).step_by(each).map(region).collect()
+    }
+
+    fn shards(&self, projection: &AtlasProjection) -> Result<Vec<AtlasShard>> {
+        projection.extract_shards(&self.regions(), &ExtractOptions::new(), &mut self.operation())
+    }
+
+    /// Where the next change begins: all over the domain, at no edge of anything.
+    fn place(&self, turn: &mut u64) -> usize {
+        *turn = turn.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let room = to_u64(self.size - self.size.min(CHANGE)) + 1;
+        to_usize((*turn >> 8) % room)
+    }
+
+    /// Runs `work` on the tiles of `bytes`, on as many threads as a projection of them would.
+    fn each_tile(&self, bytes: &[u8], work: impl Fn(usize) -> Result<()> + Sync) -> Result<()> {
+        let tiles = to_u64(bytes.len().div_ceil(TILE_SIZE));
+        let workers = self.operation().workers(tiles, 0, 0)?;
+        pool::run(self.executor, workers, tiles, || Ok(()), |(), tile| work(to_usize(tile)), |_, ()| Ok(()))
+    }
+}
+
+/// Boxes an iteration: a closure alone would not be seen as one for every stopwatch.
+fn iteration<'d>(each: impl FnMut(&mut Stopwatch<'_>) -> Result<()> + 'd) -> Iteration<'d> {
+    Box::new(each)
+}
+
+fn copy<'d>(domain: &'d Domain<'_>, bytes: &'d [u8]) -> Iteration<'d> {
+    iteration(move |stopwatch| {
+        let mut target = lock(&domain.target);
+        stopwatch.time(|| {
+            let parts = target[..bytes.len()].chunks_mut(TILE_SIZE).zip(bytes.chunks(TILE_SIZE));
+            let parts: Vec<_> = parts.map(Mutex::new).collect();
+            domain.each_tile(bytes, |tile| {
+                let (to, from) = &mut *lock(&parts[tile]);
+                to.copy_from_slice(from);
+                Ok(())
+            })
+        })
+    })
+}
+
+fn digest<'d>(domain: &'d Domain<'_>, bytes: &'d [u8]) -> Iteration<'d> {
+    iteration(move |stopwatch| {
+        stopwatch.time(|| {
+            domain.each_tile(bytes, |tile| {
+                let start = tile * TILE_SIZE;
+                let end = (start + TILE_SIZE).min(bytes.len());
+                std::hint::black_box(crate::digest256(&bytes[start..end]));
+                Ok(())
+            })
+        })
+    })
+}
+
+fn linear_projection<'d>(domain: &'d Domain<'_>) -> Result<Iteration<'d>> {
+    Ok(iteration(|stopwatch| {
+        let made = stopwatch.time(|| {
+            let projection = domain.project()?;
+            projection.root(&mut domain.operation())?;
+            Ok(projection)
+        });
+        made.map(drop)
+    }))
+}
+
+/// Reads from memory as a file is read.
+struct ByPosition(Source);
+
+impl ReadAt for ByPosition {
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> std::io::Result<()> {
+        let bytes = self.0.slice(offset, buffer.len()).ok_or(std::io::ErrorKind::UnexpectedEof)?;
+        buffer.copy_from_slice(bytes);
+        Ok(())
+    }
+}
+
+fn streaming<'d>(domain: &'d Domain<'_>) -> Result<Iteration<'d>> {
+    let source = Source::from_reader(to_u64(domain.size), ByPosition(domain.source.clone()));
+    let config = StreamingConfig::new(8 * TILE_BYTES, 4)?;
+    let options = ProjectionOptions::new();
+    Ok(iteration(move |stopwatch| {
+        let made = stopwatch.time(|| {
+            let operation = &mut domain.operation();
+            let made =
+                stream_projection(&source, ProjectionType::Linear, &options, config.clone(), operation)?;
+            made.root(operation)?;
+            Ok(made)
+        });
+        made.map(drop)
+    }))
+}
+
+fn verification<'d>(domain: &'d Domain<'_>) -> Result<Iteration<'d>> {
+    let projection = domain.project()?;
+    Ok(iteration(move |stopwatch| stopwatch.time(|| projection.verify(&mut domain.operation()))))
+}
+
+fn single_shard<'d>(domain: &'d Domain<'_>) -> Result<Iteration<'d>> {
+    let (projection, region) = (domain.project()?, domain.whole());
+    Ok(iteration(move |stopwatch| {
+        stopwatch.time(|| projection.extract_shard(&region, &mut domain.operation())).map(drop)
+    }))
+}
+
+fn batch_of_shards<'d>(domain: &'d Domain<'_>) -> Result<Iteration<'d>> {
+    let (regions, options) = (domain.regions(), ExtractOptions::new());
+    // A projection anew, so that no tile of it has what an earlier batch left.
+    Ok(iteration(move |stopwatch| {
+        let projection = domain.project()?;
+        stopwatch.time(|| projection.extract_shards(&regions, &options, &mut domain.operation())).map(drop)
+    }))
+}
+
+fn verification_of_shards<'d>(domain: &'d Domain<'_>) -> Result<Iteration<'d>> {
+    let projection = domain.project()?;
+    let shard = projection.extract_shard(&domain.whole(), &mut domain.operation())?;
+    let trust = VerifyOptions::new().with_root(projection.root(&mut domain.operation())?);
+    Ok(iteration(move |stopwatch| stopwatch.time(|| shard.verify(&trust, &mut domain.operation()))))
+}
+
+fn reconstruction<'d>(domain: &'d Domain<'_>) -> Result<Iteration<'d>> {
+    let projection = domain.project()?;
+    let shards = domain.shards(&projection)?;
+    let options = ReconstructionOptions::new().with_root(projection.root(&mut domain.operation())?);
+    Ok(iteration(move |stopwatch| {
+        let rebuilt = stopwatch.time(|| {
+            let rebuilt = AtlasReconstruction::new(&options)?;
+            for shard in shards.iter().rev() {
+                rebuilt.add(shard, &mut domain.operation())?;
+            }
+            rebuilt.finish(&mut domain.operation())
+        });
+        rebuilt.map(drop)
+    }))
+}
+
+/// One map, and the bounds of every tile.
+fn transformation<'d>(domain: &'d Domain<'_>) -> Result<Iteration<'d>> {
+    let projection = domain.project()?;
+    let tiles = projection.info().tile_count;
+    let params = TransformParams {
+        scaling_factor: 1.0,
+        rotation_angle: TAU / 96.0,
+        translation_x: 0.25,
+        translation_y: -0.25,
+    };
+    Ok(iteration(move |stopwatch| {
+        let projection = projection.snapshot();
+        stopwatch.time(|| {
+            projection.transform(&params)?;
+            (0..tiles).try_for_each(|tile| projection.tile_bounds(tile).map(|_| ()))
+        })
+    }))
+}
+
+fn insert<'d>(domain: &'d Domain<'_>) -> Result<Iteration<'d>> {
+    let (projection, mut turn) = (domain.project()?, 0);
+    Ok(iteration(move |stopwatch| {
+        let change = domain.bytes()[..domain.size.min(CHANGE)].to_vec();
+        let delta = ProjectionDelta::insert(to_u64(domain.place(&mut turn)), change);
+        stopwatch.time(|| projection.apply_incremental_update(delta))?;
+        projection.rollback(1)
+    }))
+}
+
+/// Replaces bytes by others of the same number.
+fn next_update(domain: &Domain<'_>, turn: &mut u64) -> ProjectionDelta {
+    let (start, len) = (domain.place(turn), domain.size.min(CHANGE));
+    let mut change = domain.bytes()[start..start + len].to_vec();
+    change.iter_mut().for_each(|byte| *byte ^= 0x5A);
+    ProjectionDelta::update(to_u64(start), to_u64(start + len), change)
+}
+
+fn update<'d>(domain: &'d Domain<'_>) -> Result<Iteration<'d>> {
+    let (projection, mut turn) = (domain.project()?, 0);
+    Ok(iteration(move |stopwatch| {
+        let delta = next_update(domain, &mut turn);
+        stopwatch.time(|| projection.apply_incremental_update(delta))?;
+        projection.rollback(1)
+    }))
+}
+
+fn update_with_root<'d>(domain: &'d Domain<'_>) -> Result<Iteration<'d>> {
+    let (projection, mut turn) = (domain.project()?, 0);
+    Ok(iteration(move |stopwatch| {
+        let delta = next_update(domain, &mut turn);
+        stopwatch.time(|| {
+            projection.apply_incremental_update(delta)?;
+            projection.root(&mut domain.operation())
+        })?;
+        projection.rollback(1)?;
+        projection.root(&mut domain.operation()).map(drop)
+    }))
+}
+
+fn rollback<'d>(domain: &'d Domain<'_>) -> Result<Iteration<'d>> {
+    let (projection, mut turn) = (domain.project()?, 0);
+    Ok(iteration(move |stopwatch| {
+        projection.apply_incremental_update(next_update(domain, &mut turn))?;
+        stopwatch.time(|| projection.rollback(1))
+    }))
+}
+
+fn compression_config(algorithm: CompressionAlgorithm) -> CompressionConfig {
+    let level = CompressionLevel::Default;
+    CompressionConfig { algorithm, level, min_size_threshold: 0, ..CompressionConfig::default() }
+}
+
+fn compression<'d>(domain: &'d Domain<'_>, algorithm: CompressionAlgorithm) -> Result<Iteration<'d>> {
+    let shard = domain.project()?.extract_shard(&domain.whole(), &mut domain.operation())?;
+    let config = compression_config(algorithm);
+    Ok(iteration(move |stopwatch| {
+        stopwatch.time(|| shard.compress_with(&config, &mut domain.operation())).map(drop)
+    }))
+}
+
+fn decompression<'d>(domain: &'d Domain<'_>, algorithm: CompressionAlgorithm) -> Result<Iteration<'d>> {
+    let shard = domain.project()?.extract_shard(&domain.whole(), &mut domain.operation())?;
+    let compressed = shard.compress_with(&compression_config(algorithm), &mut domain.operation())?;
+    drop(shard);
+    let trust = VerifyOptions::new().with_root(domain.project()?.root(&mut domain.operation())?);
+    Ok(iteration(move |stopwatch| {
+        stopwatch.time(|| compressed.decompress(&trust, &mut domain.operation())).map(drop)
+    }))
+}

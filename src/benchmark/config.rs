@@ -1,0 +1,60 @@
+//! What is measured, how often and for how long.
+
+use crate::error::{AtlasError, Result};
+use crate::geometry::{to_u64, to_usize};
+
+/// What a run measures.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BenchmarkConfig {
+    /// Iterations of a case before those that count. Default 3.
+    pub warmup_iterations: u32,
+    /// Iterations of a case that count, at least 1. Default 10.
+    pub iterations: u32,
+    /// Seconds for one case: no iteration begins later, except for the first one that counts; warm-up
+    /// gets half of it. Greater than 0. Default 5.
+    pub max_seconds: f64,
+    /// Bytes of the domains, each greater than 0. Default 1, 16 and 64 MiB.
+    pub data_sizes: Vec<u64>,
+}
+
+impl Default for BenchmarkConfig {
+    fn default() -> Self {
+        BenchmarkConfig {
+            warmup_iterations: 3,
+            iterations: 10,
+            max_seconds: 5.0,
+            data_sizes: [1, 16, 64].map(|mib| mib << 20).to_vec(),
+        }
+    }
+}
+
+impl BenchmarkConfig {
+    /// INVALID_ARGUMENT where a value is out of its range; the sizes of the domains in memory.
+    pub(super) fn sizes(&self) -> Result<Vec<usize>> {
+        if self.iterations == 0 {
+            return Err(AtlasError::invalid_argument("iterations 0 is not greater than 0"));
+        }
+        if !(self.max_seconds.is_finite() && self.max_seconds > 0.0) {
+            return Err(AtlasError::invalid_argument(format!(
+                "max_seconds {} is not a finite number greater than 0",
+                self.max_seconds
+            )));
+        }
+        if self.data_sizes.is_empty() {
+            return Err(AtlasError::invalid_argument("data_size_count 0 is not greater than 0"));
+        }
+        let mut sizes = crate::buffer::try_vec(self.data_sizes.len())?;
+        for (index, size) in (0..).zip(&self.data_sizes) {
+            let size = match *size {
+                0 => Err(AtlasError::invalid_argument("a data size of 0 is not greater than 0")),
+                // No allocation is larger.
+                size if size > to_u64(isize::MAX.unsigned_abs()) => {
+                    Err(AtlasError::out_of_memory(format!("allocation of {size} bytes failed")))
+                }
+                size => Ok(to_usize(size)),
+            };
+            sizes.push(size.map_err(|error| error.at_index(index))?);
+        }
+        Ok(sizes)
+    }
+}

@@ -1,0 +1,62 @@
+//! The bytes that are measured on: the same on every machine and in every run.
+
+use crate::buffer::Buffer;
+use crate::error::Result;
+
+/// Bytes of one kind in a row.
+const SECTION: usize = 256 * 1024;
+
+/// `len` bytes: floating-point numbers, text, samples of 16 bits and noise in turn, so that something
+/// is there to compress and something is not.
+pub(super) fn generate(len: usize) -> Result<Buffer> {
+    let mut buffer = Buffer::new(len)?;
+    let mut noise = Noise(7);
+    let section = (len / 4).clamp(1, SECTION);
+    for (index, part) in buffer.chunks_mut(section).enumerate() {
+        match index % 4 {
+            0 => fill(part, |i: u32| {
+                let (i, wave) = (f64::from(i), f64::from(i % 1_009));
+                (1_000.0 + i / 8.0 + wave * wave / 3.0).to_le_bytes()
+            }),
+            1 => words(part, &mut noise),
+            2 => fill(part, |i: u32| {
+                let [low, high, ..] = (i.wrapping_mul(37) % 4_801 + i / 64 % 97).to_le_bytes();
+                [low, high]
+            }),
+            _ => fill(part, |_| noise.next().to_le_bytes()),
+        }
+    }
+    Ok(buffer)
+}
+
+fn fill<const N: usize>(part: &mut [u8], mut value: impl FnMut(u32) -> [u8; N]) {
+    for (i, target) in (0..).zip(part.chunks_mut(N)) {
+        target.copy_from_slice(&value(i)[..target.len()]);
+    }
+}
+
+fn words(part: &mut [u8], noise: &mut Noise) {
+    const WORDS: [&[u8]; 8] =
+        [b"tile ", b"witness ", b"residue ", b"shard ", b"of ", b"the ", b"domain, ", b"root.\n"];
+    let (mut rest, mut at) = (part, noise.next());
+    while !rest.is_empty() {
+        let [choice, ..] = at.to_le_bytes();
+        let word = WORDS[usize::from(choice % 8)];
+        let (now, later) = rest.split_at_mut(word.len().min(rest.len()));
+        now.copy_from_slice(&word[..now.len()]);
+        (rest, at) = (later, noise.next());
+    }
+}
+
+/// SplitMix64.
+struct Noise(u64);
+
+impl Noise {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+}

@@ -1,0 +1,150 @@
+//! Times: warm-up, iterations within a time limit, and what they come to.
+
+use crate::error::{AtlasError, Result};
+
+/// Nanoseconds since some moment; never less than before.
+pub(super) type Clock<'c> = dyn Fn() -> u64 + 'c;
+
+/// One iteration of a case. It does what is to be timed inside of [`Stopwatch::time`], and what prepares
+/// or undoes that outside.
+pub(super) type Iteration<'d> = Box<dyn FnMut(&mut Stopwatch<'_>) -> Result<()> + 'd>;
+
+/// Times the part of an iteration that counts.
+pub(super) struct Stopwatch<'c> {
+    clock: &'c Clock<'c>,
+    nanoseconds: u64,
+}
+
+impl Stopwatch<'_> {
+    /// Runs `action` and adds its time. What it gives is dropped by the caller, outside of that time.
+    pub(super) fn time<R>(&mut self, action: impl FnOnce() -> R) -> R {
+        let start = (self.clock)();
+        let result = std::hint::black_box(action());
+        self.nanoseconds += (self.clock)().saturating_sub(start);
+        result
+    }
+}
+
+/// How often and how long.
+#[derive(Clone, Copy)]
+pub(super) struct Plan {
+    pub(super) warmup: u32,
+    pub(super) iterations: u32,
+    pub(super) max_nanoseconds: f64,
+}
+
+/// What a case came to.
+pub(super) struct Measured {
+    /// Nanoseconds.
+    pub(super) times: Samples,
+    /// The time of the limit by that of the case, iteration by iteration; empty without a limit.
+    pub(super) of_limit: Samples,
+}
+
+/// Measures `case`, in turn with `limit` where there is one: what slows the machine down for a while
+/// then slows both. `pause` runs after each iteration, and may end the run.
+pub(super) fn measure(
+    plan: Plan,
+    clock: &Clock<'_>,
+    mut limit: Option<Iteration<'_>>,
+    mut case: Iteration<'_>,
+    pause: &mut dyn FnMut() -> Result<()>,
+) -> Result<Measured> {
+    let start = clock();
+    let spent = || float(clock().saturating_sub(start));
+    let mut once = || -> Result<(Option<f64>, f64)> {
+        let bound = limit.as_mut().map(|limit| timed(clock, limit)).transpose()?;
+        let time = timed(clock, &mut case)?;
+        pause()?;
+        Ok((bound, time))
+    };
+    for _ in 0..plan.warmup {
+        if spent() >= plan.max_nanoseconds / 2.0 {
+            break;
+        }
+        once()?;
+    }
+    let (mut times, mut of_limit) = (Samples::default(), Samples::default());
+    while times.count < u64::from(plan.iterations) && (times.count == 0 || spent() < plan.max_nanoseconds) {
+        let (bound, time) = once()?;
+        times.add(time)?;
+        if let Some(bound) = bound {
+            of_limit.add(bound / time)?;
+        }
+    }
+    Ok(Measured { times, of_limit })
+}
+
+fn timed(clock: &Clock<'_>, iteration: &mut Iteration<'_>) -> Result<f64> {
+    let mut stopwatch = Stopwatch { clock, nanoseconds: 0 };
+    iteration(&mut stopwatch)?;
+    // The clock may not have moved; nothing takes no time.
+    Ok(float(stopwatch.nanoseconds.max(1)))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a measurement, and exact for 104 days of nanoseconds")]
+pub(super) fn float(value: u64) -> f64 {
+    value as f64
+}
+
+/// Values that are kept at the most.
+const KEPT: usize = 1 << 16;
+
+/// Smallest, largest, mean, deviation and median of any number of values, in bounded memory: of more
+/// than 65,536 values the median is that of every second, fourth, eighth …
+#[derive(Default)]
+pub(super) struct Samples {
+    pub(super) count: u64,
+    pub(super) min: f64,
+    pub(super) max: f64,
+    pub(super) mean: f64,
+    /// The sum of the squared distances from the mean.
+    squares: f64,
+    kept: Vec<f64>,
+    /// One value in 2^skip is kept.
+    skip: u32,
+}
+
+impl Samples {
+    pub(super) fn add(&mut self, value: f64) -> Result<()> {
+        if self.kept.len() == KEPT {
+            let mut index = 0;
+            self.kept.retain(|_| {
+                index += 1;
+                index % 2 == 1
+            });
+            self.skip += 1;
+        }
+        if self.count.is_multiple_of(1 << self.skip) {
+            self.kept
+                .try_reserve(1)
+                .map_err(|_| AtlasError::out_of_memory("there is no room for another measurement"))?;
+            self.kept.push(value);
+        }
+        self.min = if self.count == 0 { value } else { self.min.min(value) };
+        self.max = if self.count == 0 { value } else { self.max.max(value) };
+        self.count += 1;
+        // Welford's: no sum grows so large that small differences are lost.
+        let distance = value - self.mean;
+        self.mean += distance / float(self.count);
+        self.squares += distance * (value - self.mean);
+        Ok(())
+    }
+
+    /// The value in the middle, or the mean of the two that are; 0 of none.
+    pub(super) fn median(&self) -> f64 {
+        let mut sorted = self.kept.clone();
+        sorted.sort_unstable_by(f64::total_cmp);
+        let half = sorted.len() / 2;
+        match (sorted.get(half), half.checked_sub(1).and_then(|before| sorted.get(before))) {
+            (Some(value), Some(before)) if sorted.len().is_multiple_of(2) => f64::midpoint(*value, *before),
+            (Some(value), _) => *value,
+            (None, _) => 0.0,
+        }
+    }
+
+    /// The standard deviation of what the values are a sample of; 0 of fewer than two.
+    pub(super) fn deviation(&self) -> f64 {
+        if self.count < 2 { 0.0 } else { (self.squares.max(0.0) / float(self.count - 1)).sqrt() }
+    }
+}

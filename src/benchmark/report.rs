@@ -1,0 +1,332 @@
+//! What a run came to, as values, as text for people, and as JSON and CSV for programs.
+
+use super::cases::{CHANGE, Limit};
+use super::config::BenchmarkConfig;
+use super::measure::Measured;
+use std::fmt::{self, Write as _};
+
+/// One case on a domain of one size. Times are in nanoseconds.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct BenchmarkResult {
+    /// The case.
+    pub name: &'static str,
+    /// Bytes of the domain.
+    pub data_size: u64,
+    /// Iterations that count.
+    pub iterations: u64,
+    /// The fastest iteration.
+    pub min_ns: f64,
+    /// The slowest iteration.
+    pub max_ns: f64,
+    /// The mean of all.
+    pub mean_ns: f64,
+    /// As many are faster as are slower.
+    pub median_ns: f64,
+    /// The standard deviation; 0 of one iteration.
+    pub stddev_ns: f64,
+    /// `data_size` by the median. Not a rate at which bytes are processed where
+    /// [`work_bytes`](Self::work_bytes) is less.
+    pub bytes_per_second: f64,
+    /// Bytes that an iteration has to touch: the domain, what an update changes, or none.
+    pub work_bytes: u64,
+    /// The row that bounds this one.
+    pub limit: Option<&'static str>,
+    /// The time of the limit for `work_bytes` by the time of the case: the median over iterations that
+    /// alternate. 1 for a limit itself, None where no byte need be touched.
+    pub of_limit: Option<f64>,
+}
+
+impl BenchmarkResult {
+    pub(super) fn new(name: &'static str, limit: Limit, size: usize, measured: &Measured) -> BenchmarkResult {
+        let (data_size, work_bytes) =
+            (crate::geometry::to_u64(size), crate::geometry::to_u64(limit.work(size)));
+        let times = &measured.times;
+        let median_ns = times.median();
+        BenchmarkResult {
+            name,
+            data_size,
+            iterations: times.count,
+            min_ns: times.min,
+            max_ns: times.max,
+            mean_ns: times.mean,
+            median_ns,
+            stddev_ns: times.deviation(),
+            bytes_per_second: super::measure::float(data_size) / (median_ns / 1e9),
+            work_bytes,
+            limit: limit.name(),
+            of_limit: match limit {
+                Limit::Itself => Some(1.0),
+                Limit::None => None,
+                _ => Some(measured.of_limit.median()),
+            },
+        }
+    }
+}
+
+/// The results of a run, case by case for each size in turn.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BenchmarkReport {
+    pub(super) config: BenchmarkConfig,
+    pub(super) threads: usize,
+    pub(super) results: Vec<BenchmarkResult>,
+    /// Cases whose feature is not built in.
+    pub(super) left_out: Vec<&'static str>,
+    pub(super) seconds: f64,
+}
+
+/// A run in a few numbers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct BenchmarkSummary {
+    /// Rows of the report.
+    pub results: usize,
+    /// Rows that max_seconds left with fewer iterations than asked for.
+    pub cut_short: usize,
+    /// Cases that are not built in.
+    pub left_out: usize,
+    /// Iterations that count, of all rows.
+    pub iterations: u64,
+    /// How many threads there were to use.
+    pub threads: usize,
+    /// The whole run, warm-up and preparation included.
+    pub seconds: f64,
+}
+
+impl fmt::Display for BenchmarkSummary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let BenchmarkSummary { results, cut_short, left_out, iterations, threads, seconds } = self;
+        let iterations = count(*iterations);
+        write!(f, "{results} results, {iterations} iterations, {seconds:.1} s, {threads} threads")?;
+        if *cut_short > 0 {
+            write!(f, ", {cut_short} cut short")?;
+        }
+        if *left_out > 0 {
+            write!(f, ", {left_out} not built in")?;
+        }
+        Ok(())
+    }
+}
+
+impl BenchmarkReport {
+    /// All results.
+    pub fn results(&self) -> &[BenchmarkResult] {
+        &self.results
+    }
+
+    /// Cases that were left out, since the Cargo feature that they need is not built in.
+    pub fn left_out(&self) -> &[&'static str] {
+        &self.left_out
+    }
+
+    /// The run in a few numbers.
+    pub fn summary(&self) -> BenchmarkSummary {
+        let asked = u64::from(self.config.iterations);
+        BenchmarkSummary {
+            results: self.results.len(),
+            cut_short: self.results.iter().filter(|result| result.iterations < asked).count(),
+            left_out: self.left_out.len(),
+            iterations: self.results.iter().map(|result| result.iterations).sum(),
+            threads: self.threads,
+            seconds: self.seconds,
+        }
+    }
+
+    /// A table for people, at most 100 columns wide; UTF-8.
+    pub fn to_text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string does not fail.
+        let _ = self.write_text(&mut text);
+        text
+    }
+
+    fn write_text(&self, f: &mut String) -> fmt::Result {
+        writeln!(f, "atlas_manifold {}\n{}", env!("CARGO_PKG_VERSION"), self.summary())?;
+        let mut size = None;
+        for result in &self.results {
+            if size != Some(result.data_size) || result.name == "memcpy" {
+                size = Some(result.data_size);
+                writeln!(
+                    f,
+                    "\n{:<33}{:>5}{:>8}{:>8}{:>8}{:>8}{:>8}{:>10}{:>12}",
+                    format!("domain of {}", bytes(result.data_size)),
+                    "runs",
+                    "median",
+                    "min",
+                    "max",
+                    "mean",
+                    "stddev",
+                    "rate",
+                    "of limit"
+                )?;
+            }
+            writeln!(f, "{}", line(result))?;
+        }
+        writeln!(
+            f,
+            "\nThe limit is measured in turn with each row, on the same threads: over the domain, or over\n\
+             the {} at most that an incremental case changes. A transformation touches no byte.",
+            bytes(crate::geometry::to_u64(CHANGE))
+        )?;
+        if !self.left_out.is_empty() {
+            writeln!(f, "Not built in:")?;
+            self.left_out.iter().try_for_each(|name| writeln!(f, "  {name}"))?;
+        }
+        Ok(())
+    }
+
+    /// A JSON object: what ran, and an array of results.
+    pub fn to_json(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string does not fail.
+        let _ = self.write_json(&mut text);
+        text
+    }
+
+    fn write_json(&self, f: &mut String) -> fmt::Result {
+        let BenchmarkConfig { warmup_iterations, iterations, max_seconds, data_sizes } = &self.config;
+        let list = |items: &mut dyn Iterator<Item = String>| items.collect::<Vec<_>>().join(", ");
+        writeln!(f, "{{")?;
+        writeln!(f, "  \"library\": \"atlas_manifold\",")?;
+        writeln!(f, "  \"version\": \"{}\",", env!("CARGO_PKG_VERSION"))?;
+        writeln!(f, "  \"os\": \"{}\",", std::env::consts::OS)?;
+        writeln!(f, "  \"architecture\": \"{}\",", std::env::consts::ARCH)?;
+        writeln!(f, "  \"threads\": {},", self.threads)?;
+        writeln!(f, "  \"seconds\": {},", self.seconds)?;
+        writeln!(f, "  \"warmup_iterations\": {warmup_iterations},")?;
+        writeln!(f, "  \"iterations\": {iterations},")?;
+        writeln!(f, "  \"max_seconds\": {max_seconds},")?;
+        writeln!(f, "  \"data_sizes\": [{}],", list(&mut data_sizes.iter().map(u64::to_string)))?;
+        let names = &mut self.left_out.iter().map(|name| format!("\"{name}\""));
+        writeln!(f, "  \"not_built_in\": [{}],", list(names))?;
+        writeln!(f, "  \"results\": [")?;
+        for (index, result) in self.results.iter().enumerate() {
+            // Names have nothing that needs escaping, and all numbers are finite.
+            let limit = result.limit.map_or("null".to_owned(), |name| format!("\"{name}\""));
+            let of_limit = result.of_limit.map_or("null".to_owned(), |part| part.to_string());
+            writeln!(
+                f,
+                "    {{\"name\": \"{}\", \"data_size\": {}, \"iterations\": {}, \"min_ns\": {}, \"max_ns\": {}, \
+                 \"mean_ns\": {}, \"median_ns\": {}, \"stddev_ns\": {}, \"bytes_per_second\": {}, \
+                 \"work_bytes\": {}, \"limit\": {limit}, \"of_limit\": {of_limit}}}{}",
+                result.name,
+                result.data_size,
+                result.iterations,
+                result.min_ns,
+                result.max_ns,
+                result.mean_ns,
+                result.median_ns,
+                result.stddev_ns,
+                result.bytes_per_second,
+                result.work_bytes,
+                if index + 1 < self.results.len() { "," } else { "" }
+            )?;
+        }
+        writeln!(f, "  ]\n}}")
+    }
+
+    /// Comma-separated values: a line of names, then a line a result; what does not apply is empty.
+    pub fn to_csv(&self) -> String {
+        let mut text = String::from(
+            "name,data_size,iterations,min_ns,max_ns,mean_ns,median_ns,stddev_ns,bytes_per_second,\
+             work_bytes,limit,of_limit\n",
+        );
+        for result in &self.results {
+            let of_limit = result.of_limit.map(|part| part.to_string()).unwrap_or_default();
+            // Writing to a string does not fail, and names have no comma.
+            let _ = writeln!(
+                text,
+                "{},{},{},{},{},{},{},{},{},{},{},{of_limit}",
+                result.name,
+                result.data_size,
+                result.iterations,
+                result.min_ns,
+                result.max_ns,
+                result.mean_ns,
+                result.median_ns,
+                result.stddev_ns,
+                result.bytes_per_second,
+                result.work_bytes,
+                result.limit.unwrap_or_default()
+            );
+        }
+        text
+    }
+}
+
+fn line(result: &BenchmarkResult) -> String {
+    let rate = if result.work_bytes < result.data_size {
+        "-".to_owned()
+    } else {
+        scaled(result.bytes_per_second, 1e3, &["B/s", "kB/s", "MB/s", "GB/s", "TB/s", "PB/s", "EB/s", "ZB/s"])
+    };
+    let of_limit = match (result.of_limit, result.limit) {
+        (Some(part), Some(limit)) => format!("{} {limit}", percent(part)),
+        (Some(_), None) => "limit".to_owned(),
+        (None, _) => "-".to_owned(),
+    };
+    format!(
+        "{:<33}{:>5}{:>8}{:>8}{:>8}{:>8}{:>8}{:>10}{:>12}",
+        result.name,
+        count(result.iterations),
+        time(result.median_ns),
+        time(result.min_ns),
+        time(result.max_ns),
+        time(result.mean_ns),
+        time(result.stddev_ns),
+        rate,
+        of_limit
+    )
+}
+
+/// At most 4 characters.
+fn percent(part: f64) -> String {
+    match part {
+        0.0..0.00995 => format!("{:.1}%", part * 100.0),
+        0.0..9.995 => format!("{:.0}%", part * 100.0),
+        0.0..999.5 => format!("{part:.0}x"),
+        _ => ">999".to_owned(),
+    }
+}
+
+/// At most 4 characters.
+fn count(value: u64) -> String {
+    let units = [(1_000_000_000_u64, "G"), (1_000_000, "M"), (1_000, "k")];
+    match units.iter().find(|(unit, _)| value >= 10_000 && value >= *unit) {
+        Some((unit, name)) => format!("{}{name}", value / unit),
+        None => value.to_string(),
+    }
+}
+
+/// Up to 999 of a unit, three digits: at most 7 characters, for less than 31 years.
+fn time(nanoseconds: f64) -> String {
+    if nanoseconds < 1e12 {
+        return scaled(nanoseconds, 1e3, &["ns", "µs", "ms", "s"]);
+    }
+    scaled(nanoseconds / 1e9, 1e3, &["s", "ks", "Ms"])
+}
+
+/// Sizes of domains are often a power of two: then in those units.
+fn bytes(size: u64) -> String {
+    let units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    scaled(super::measure::float(size), 1024.0, &units)
+}
+
+fn scaled(value: f64, step: f64, units: &[&str]) -> String {
+    let (mut value, mut units) = (value, units.iter());
+    let mut unit = units.next().copied().unwrap_or_default();
+    // What would be rounded to 1,000 is 1 of the next unit.
+    while value >= step.min(999.5)
+        && let Some(next) = units.next()
+    {
+        (value, unit) = (value / step, next);
+    }
+    let digits = if value >= 99.95 || value.fract() == 0.0 {
+        0
+    } else if value >= 9.995 {
+        1
+    } else {
+        2
+    };
+    format!("{value:.digits$} {unit}")
+}
