@@ -294,6 +294,29 @@ typedef enum atlas_compression_algorithm {
 } atlas_compression_algorithm;
 
 /**
+ * What a report is written as; all are UTF-8.
+ */
+typedef enum atlas_report_format {
+  /**
+   * A table for people, at most 100 columns wide.
+   */
+  ATLAS_REPORT_TEXT = 0,
+  /**
+   * One JSON object, with what ran and an array of results.
+   */
+  ATLAS_REPORT_JSON = 1,
+  /**
+   * A line of names and a line for each result, separated by commas.
+   */
+  ATLAS_REPORT_CSV = 2,
+} atlas_report_format;
+
+/**
+ * What a run came to. It does not change.
+ */
+typedef struct atlas_benchmark_report atlas_benchmark_report;
+
+/**
  * A shard whose payload takes less room, or is stored where it would not.
  *
  * Its blocks have digests of their own, against accidents; what its bytes prove is known when it is
@@ -342,43 +365,35 @@ typedef struct atlas_source atlas_source;
 typedef struct atlas_stream atlas_stream;
 
 /**
- * What a compression does. Fill it with atlas_compression_config_init().
+ * What a run of the benchmarks measures. Fill it with atlas_benchmark_config_init().
  */
-typedef struct atlas_compression_config {
+typedef struct atlas_benchmark_config {
   /**
-   * sizeof(atlas_compression_config).
+   * sizeof(atlas_benchmark_config).
    */
   uint32_t struct_size;
   /**
-   * An atlas_compression_algorithm; default CONSERVATION_AWARE.
+   * Iterations of a case before those that count; default 3.
    */
-  uint32_t algorithm;
+  uint32_t warmup_iterations;
   /**
-   * 0 (stored) to 9; default 6.
+   * Iterations of a case that count, at least 1; default 10.
    */
-  uint32_t level;
+  uint32_t iterations;
   /**
-   * Regions of fewer bytes are stored; default 1,024.
+   * Seconds for one case, finite and greater than 0; default 5. No iteration begins later, but for the
+   * first one that counts; warm-up gets half of it.
    */
-  uint64_t min_size_threshold;
+  double max_seconds;
   /**
-   * What would take more than this part of its bytes is stored; default 0.9.
+   * Bytes of the domains, each greater than 0; NULL: 1, 16 and 64 MiB. Borrowed for the call.
    */
-  double max_compression_ratio;
+  const uint64_t *data_sizes;
   /**
-   * Not 0: check the residue of what is about to be deflated; default 1. Decompression always
-   * checks.
+   * Numbers at data_sizes, at least 1; 0 where that is NULL.
    */
-  uint32_t preserve_conservation;
-  /**
-   * Not 0: decompress and compare before it is handed out; default 1.
-   */
-  uint32_t verify_integrity;
-  /**
-   * Bytes of the independent blocks, 4 KiB to 1 MiB; default 128 KiB.
-   */
-  uint64_t block_size;
-} atlas_compression_config;
+  size_t data_size_count;
+} atlas_benchmark_config;
 
 /**
  * How far a long call has come. The values of one call never decrease.
@@ -448,6 +463,111 @@ typedef struct atlas_operation {
 } atlas_operation;
 
 /**
+ * One case on a domain of one size; times are nanoseconds of an iteration. Filled by
+ * atlas_benchmark_report_get().
+ */
+typedef struct atlas_benchmark_result {
+  /**
+   * sizeof(atlas_benchmark_result), set by the caller.
+   */
+  uint32_t struct_size;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+  /**
+   * The case, such as "linear projection"; borrowed until the report is destroyed.
+   */
+  const char *name;
+  /**
+   * Bytes of the domain.
+   */
+  uint64_t data_size;
+  /**
+   * Iterations that count; fewer than asked for where max_seconds was over.
+   */
+  uint64_t iterations;
+  /**
+   * The fastest iteration.
+   */
+  double min_ns;
+  /**
+   * The slowest iteration.
+   */
+  double max_ns;
+  /**
+   * The mean of all.
+   */
+  double mean_ns;
+  /**
+   * As many are faster as are slower.
+   */
+  double median_ns;
+  /**
+   * The standard deviation; 0 of one iteration.
+   */
+  double stddev_ns;
+  /**
+   * data_size by the median. Of a transformation and of incremental cases, whose time does not follow
+   * the domain, it says nothing of how fast bytes are processed.
+   */
+  double bytes_per_second;
+} atlas_benchmark_result;
+
+/**
+ * Bytes that the library allocated and the caller owns. Free with atlas_buffer_free().
+ */
+typedef struct atlas_buffer {
+  /**
+   * NULL when size is 0.
+   */
+  uint8_t *data;
+  /**
+   * Bytes at data.
+   */
+  size_t size;
+} atlas_buffer;
+
+/**
+ * What a compression does. Fill it with atlas_compression_config_init().
+ */
+typedef struct atlas_compression_config {
+  /**
+   * sizeof(atlas_compression_config).
+   */
+  uint32_t struct_size;
+  /**
+   * An atlas_compression_algorithm; default CONSERVATION_AWARE.
+   */
+  uint32_t algorithm;
+  /**
+   * 0 (stored) to 9; default 6.
+   */
+  uint32_t level;
+  /**
+   * Regions of fewer bytes are stored; default 1,024.
+   */
+  uint64_t min_size_threshold;
+  /**
+   * What would take more than this part of its bytes is stored; default 0.9.
+   */
+  double max_compression_ratio;
+  /**
+   * Not 0: check the residue of what is about to be deflated; default 1. Decompression always
+   * checks.
+   */
+  uint32_t preserve_conservation;
+  /**
+   * Not 0: decompress and compare before it is handed out; default 1.
+   */
+  uint32_t verify_integrity;
+  /**
+   * Bytes of the independent blocks, 4 KiB to 1 MiB; default 128 KiB.
+   */
+  uint64_t block_size;
+} atlas_compression_config;
+
+/**
  * What a verifier trusts. Fill it with atlas_verify_options_init().
  *
  * With a key the shard must be keyed and match; a keyed shard without a key is
@@ -499,20 +619,6 @@ typedef struct atlas_compressed_info {
    */
   uint64_t compressed_size;
 } atlas_compressed_info;
-
-/**
- * Bytes that the library allocated and the caller owns. Free with atlas_buffer_free().
- */
-typedef struct atlas_buffer {
-  /**
-   * NULL when size is 0.
-   */
-  uint8_t *data;
-  /**
-   * Bytes at data.
-   */
-  size_t size;
-} atlas_buffer;
 
 /**
  * What a reader of serialised data accepts, checked before anything is allocated for it. Fill it
@@ -1038,6 +1144,61 @@ typedef struct atlas_transform_params {
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
+
+/**
+ * Fills `config` with the defaults: 3 and 10 iterations, 5 seconds a case, domains of 1, 16 and 64 MiB.
+ */
+ATLAS_API
+void atlas_benchmark_config_init(struct atlas_benchmark_config *config);
+
+/**
+ * Measures the library on this machine, case by case for each size, on data that it makes itself.
+ *
+ * Cases: "memcpy" and "BLAKE3" (what bounds the others), projections, streaming, verification, shards
+ * one and many, reconstruction, transformation, updates, compression; those that are not built in are
+ * left out. `config` and `operation` may be NULL. `*out` is owned by the caller:
+ * atlas_benchmark_report_destroy(). Progress after each iteration, cases as chunks; false cancels. Any
+ * thread, but what runs beside it slows it down. Takes five times the largest size and a few MiB of
+ * memory, and up to max_seconds a case and size. Fails with INVALID_ARGUMENT, LIMIT, OUT_OF_MEMORY,
+ * CANCELLED, STATE (pool from before a fork) or UNSUPPORTED (not built in); the index is that of the
+ * size.
+ */
+ATLAS_API
+enum atlas_status atlas_benchmark_run(const struct atlas_benchmark_config *config,
+                                      const struct atlas_operation *operation,
+                                      struct atlas_benchmark_report **out);
+
+/**
+ * How many results there are; 0 for NULL. Any thread.
+ */
+ATLAS_API size_t atlas_benchmark_report_count(const struct atlas_benchmark_report *report);
+
+/**
+ * Result `index`, in the order in which they were measured: all cases of the first size come first.
+ *
+ * The caller sets result->struct_size. Any thread. Fails with OUT_OF_RANGE, INVALID_ARGUMENT or
+ * UNSUPPORTED (not built in).
+ */
+ATLAS_API
+enum atlas_status atlas_benchmark_report_get(const struct atlas_benchmark_report *report,
+                                             size_t index,
+                                             struct atlas_benchmark_result *result);
+
+/**
+ * Writes all results, with what part of its limit each reaches.
+ *
+ * `format` is an atlas_report_format. `*out` is owned by the caller: atlas_buffer_free(); no NUL byte
+ * ends it. Any thread. Fails with INVALID_ARGUMENT or UNSUPPORTED (not built in).
+ */
+ATLAS_API
+enum atlas_status atlas_benchmark_report_format(const struct atlas_benchmark_report *report,
+                                                uint32_t format,
+                                                struct atlas_buffer *out);
+
+/**
+ * Frees a report and its names. NULL does nothing. No call may be using it.
+ */
+ATLAS_API void atlas_benchmark_report_destroy(struct atlas_benchmark_report *report);
 
 /**
  * Fills `config` with the defaults.

@@ -13,6 +13,7 @@
 #![allow(unreachable_pub, dead_code, reason = "C reaches and uses what Rust does not")]
 
 mod args;
+mod benchmark;
 mod boundary;
 mod compression;
 mod error;

@@ -47,6 +47,7 @@ pub extern "C" fn atlas_manifold_features() -> u64 {
     bit(cfg!(feature = "parallel"), ATLAS_FEATURE_PARALLEL)
         | bit(cfg!(feature = "compression"), ATLAS_FEATURE_COMPRESSION)
         | bit(cfg!(feature = "streaming"), ATLAS_FEATURE_STREAMING)
+        | bit(cfg!(feature = "benchmarks"), ATLAS_FEATURE_BENCHMARKS)
 }
 
 /// BLAKE3-256 of `size` bytes at `data`, which may be NULL when `size` is 0.

@@ -1,0 +1,263 @@
+//! Benchmarks.
+
+use super::args::{drop_handle, handle, into_handle, items_in, out, unknown};
+use super::boundary::{boundary, infallible};
+use super::error::atlas_status;
+use super::operation::{atlas_operation, with_operation};
+use super::sized::{OutStruct, SizedStruct, init_struct, own_size, read_struct, sized_struct};
+use super::version::atlas_buffer;
+use crate::benchmark::{BenchmarkConfig, BenchmarkReport, available, run};
+use crate::error::{AtlasError, Result};
+use crate::geometry::to_u64;
+use std::ffi::{CString, c_char};
+
+/// What a run of the benchmarks measures. Fill it with atlas_benchmark_config_init().
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct atlas_benchmark_config {
+    /// sizeof(atlas_benchmark_config).
+    pub struct_size: u32,
+    /// Iterations of a case before those that count; default 3.
+    pub warmup_iterations: u32,
+    /// Iterations of a case that count, at least 1; default 10.
+    pub iterations: u32,
+    /// Seconds for one case, finite and greater than 0; default 5. No iteration begins later, but for the
+    /// first one that counts; warm-up gets half of it.
+    pub max_seconds: f64,
+    /// Bytes of the domains, each greater than 0; NULL: 1, 16 and 64 MiB. Borrowed for the call.
+    pub data_sizes: *const u64,
+    /// Numbers at data_sizes, at least 1; 0 where that is NULL.
+    pub data_size_count: usize,
+}
+
+sized_struct!(
+    atlas_benchmark_config,
+    atlas_benchmark_config {
+        struct_size: own_size::<atlas_benchmark_config>(),
+        warmup_iterations: 3,
+        iterations: 10,
+        max_seconds: 5.0,
+        data_sizes: std::ptr::null(),
+        data_size_count: 0,
+    },
+    [struct_size, warmup_iterations, iterations, max_seconds, data_sizes, data_size_count]
+);
+
+/// Fills `config` with the defaults: 3 and 10 iterations, 5 seconds a case, domains of 1, 16 and 64 MiB.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn atlas_benchmark_config_init(config: *mut atlas_benchmark_config) {
+    // SAFETY: as the header asks: NULL or a whole struct.
+    unsafe { init_struct(config) };
+}
+
+/// # Safety
+/// `config` is NULL or a struct as the header asks.
+unsafe fn config_in(config: *const atlas_benchmark_config) -> Result<BenchmarkConfig> {
+    // SAFETY: as the caller promises.
+    let config = unsafe { read_struct(config) }?;
+    let mut taken = BenchmarkConfig {
+        warmup_iterations: config.warmup_iterations,
+        iterations: config.iterations,
+        max_seconds: config.max_seconds,
+        ..BenchmarkConfig::default()
+    };
+    if !config.data_sizes.is_null() || config.data_size_count > 0 {
+        // SAFETY: as the caller promises: so many numbers.
+        let sizes = unsafe { items_in(config.data_sizes, config.data_size_count, "data_sizes") }?;
+        taken.data_sizes = crate::buffer::try_vec(sizes.len())?;
+        taken.data_sizes.extend_from_slice(sizes);
+    }
+    Ok(taken)
+}
+
+/// What a run came to. It does not change.
+pub struct atlas_benchmark_report {
+    report: BenchmarkReport,
+    /// Of the results, as C strings.
+    names: Vec<CString>,
+}
+
+/// One case on a domain of one size; times are nanoseconds of an iteration. Filled by
+/// atlas_benchmark_report_get().
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct atlas_benchmark_result {
+    /// sizeof(atlas_benchmark_result), set by the caller.
+    pub struct_size: u32,
+    /// 0.
+    pub reserved: u32,
+    /// The case, such as "linear projection"; borrowed until the report is destroyed.
+    pub name: *const c_char,
+    /// Bytes of the domain.
+    pub data_size: u64,
+    /// Iterations that count; fewer than asked for where max_seconds was over.
+    pub iterations: u64,
+    /// The fastest iteration.
+    pub min_ns: f64,
+    /// The slowest iteration.
+    pub max_ns: f64,
+    /// The mean of all.
+    pub mean_ns: f64,
+    /// As many are faster as are slower.
+    pub median_ns: f64,
+    /// The standard deviation; 0 of one iteration.
+    pub stddev_ns: f64,
+    /// data_size by the median. Of a transformation and of incremental cases, whose time does not follow
+    /// the domain, it says nothing of how fast bytes are processed.
+    pub bytes_per_second: f64,
+}
+
+sized_struct!(
+    atlas_benchmark_result,
+    atlas_benchmark_result {
+        struct_size: own_size::<atlas_benchmark_result>(),
+        reserved: 0,
+        name: std::ptr::null(),
+        data_size: 0,
+        iterations: 0,
+        min_ns: 0.0,
+        max_ns: 0.0,
+        mean_ns: 0.0,
+        median_ns: 0.0,
+        stddev_ns: 0.0,
+        bytes_per_second: 0.0,
+    },
+    [
+        struct_size,
+        reserved,
+        name,
+        data_size,
+        iterations,
+        min_ns,
+        max_ns,
+        mean_ns,
+        median_ns,
+        stddev_ns,
+        bytes_per_second
+    ]
+);
+
+/// Measures the library on this machine, case by case for each size, on data that it makes itself.
+///
+/// Cases: "memcpy" and "BLAKE3" (what bounds the others), projections, streaming, verification, shards
+/// one and many, reconstruction, transformation, updates, compression; those that are not built in are
+/// left out. `config` and `operation` may be NULL. `*out` is owned by the caller:
+/// atlas_benchmark_report_destroy(). Progress after each iteration, cases as chunks; false cancels. Any
+/// thread, but what runs beside it slows it down. Takes five times the largest size and a few MiB of
+/// memory, and up to max_seconds a case and size. Fails with INVALID_ARGUMENT, LIMIT, OUT_OF_MEMORY,
+/// CANCELLED, STATE (pool from before a fork) or UNSUPPORTED (not built in); the index is that of the
+/// size.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn atlas_benchmark_run(
+    config: *const atlas_benchmark_config,
+    operation: *const atlas_operation,
+    out: *mut *mut atlas_benchmark_report,
+) -> atlas_status {
+    boundary(|| {
+        // SAFETY: as the header asks: NULL or a place for a pointer.
+        let out = unsafe { self::out(out, std::ptr::null_mut(), "out") }?;
+        available()?;
+        // SAFETY: as the header asks: a struct of its struct_size.
+        let config = unsafe { config_in(config) }?;
+        // SAFETY: as the header asks.
+        let report = unsafe { with_operation(operation, |operation| run(&config, operation)) }?;
+        let names = report.results().iter().map(|result| {
+            CString::new(result.name).map_err(|_| AtlasError::internal("the name of a case has a NUL byte"))
+        });
+        let names = names.collect::<Result<Vec<_>>>()?;
+        *out = into_handle(atlas_benchmark_report { report, names });
+        Ok(())
+    })
+}
+
+/// How many results there are; 0 for NULL. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn atlas_benchmark_report_count(report: *const atlas_benchmark_report) -> usize {
+    infallible(0, || {
+        // SAFETY: as the header asks: NULL or a live report.
+        unsafe { report.as_ref() }.map_or(0, |report| report.report.results().len())
+    })
+}
+
+/// Result `index`, in the order in which they were measured: all cases of the first size come first.
+///
+/// The caller sets result->struct_size. Any thread. Fails with OUT_OF_RANGE, INVALID_ARGUMENT or
+/// UNSUPPORTED (not built in).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn atlas_benchmark_report_get(
+    report: *const atlas_benchmark_report,
+    index: usize,
+    result: *mut atlas_benchmark_result,
+) -> atlas_status {
+    boundary(|| {
+        // SAFETY: as the header asks: a struct of its struct_size.
+        let out = unsafe { OutStruct::new(result, "result") }?;
+        available()?;
+        // SAFETY: as the header asks: a live report.
+        let report = unsafe { handle(report, "report") }?;
+        let (Some(result), Some(name)) = (report.report.results().get(index), report.names.get(index)) else {
+            let count = report.names.len();
+            return Err(AtlasError::out_of_range(format!("result {index} is outside 0..{count}"))
+                .at_index(to_u64(index)));
+        };
+        out.fill(&atlas_benchmark_result {
+            name: name.as_ptr(),
+            data_size: result.data_size,
+            iterations: result.iterations,
+            min_ns: result.min_ns,
+            max_ns: result.max_ns,
+            mean_ns: result.mean_ns,
+            median_ns: result.median_ns,
+            stddev_ns: result.stddev_ns,
+            bytes_per_second: result.bytes_per_second,
+            ..atlas_benchmark_result::DEFAULT
+        });
+        Ok(())
+    })
+}
+
+/// What a report is written as; all are UTF-8.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub enum atlas_report_format {
+    /// A table for people, at most 100 columns wide.
+    ATLAS_REPORT_TEXT = 0,
+    /// One JSON object, with what ran and an array of results.
+    ATLAS_REPORT_JSON = 1,
+    /// A line of names and a line for each result, separated by commas.
+    ATLAS_REPORT_CSV = 2,
+}
+
+/// Writes all results, with what part of its limit each reaches.
+///
+/// `format` is an atlas_report_format. `*out` is owned by the caller: atlas_buffer_free(); no NUL byte
+/// ends it. Any thread. Fails with INVALID_ARGUMENT or UNSUPPORTED (not built in).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn atlas_benchmark_report_format(
+    report: *const atlas_benchmark_report,
+    format: u32,
+    out: *mut atlas_buffer,
+) -> atlas_status {
+    boundary(|| {
+        // SAFETY: as the header asks: a writable struct.
+        let out = unsafe { self::out(out, atlas_buffer::EMPTY, "out") }?;
+        available()?;
+        // SAFETY: as the header asks: a live report.
+        let report = &unsafe { handle(report, "report") }?.report;
+        let text = match format {
+            0 => report.to_text(),
+            1 => report.to_json(),
+            2 => report.to_csv(),
+            _ => return Err(unknown("format", format)),
+        };
+        *out = atlas_buffer::from_vec(text.into_bytes());
+        Ok(())
+    })
+}
+
+/// Frees a report and its names. NULL does nothing. No call may be using it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn atlas_benchmark_report_destroy(report: *mut atlas_benchmark_report) {
+    // SAFETY: as the header asks: NULL or a report that is not used again.
+    unsafe { drop_handle(report) };
+}
