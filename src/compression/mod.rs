@@ -441,6 +441,26 @@ impl AtlasShard {
     /// Compresses the payload; what does not become smaller is stored, which is no error.
     ///
     /// Runs on the library's pool: [`compress_with`](Self::compress_with) takes an operation.
+    ///
+    /// ```
+    /// use atlas_manifold::{CompressionAlgorithm, CompressionConfig, CompressionLevel, decompress_shard};
+    /// # use atlas_manifold::{AtlasBoundaryRegion, AtlasProjection, Operation, Source};
+    /// # fn main() -> atlas_manifold::Result<()> {
+    /// # if !cfg!(feature = "compression") { return Ok(()); }
+    /// # let projection = AtlasProjection::linear(&Source::from_vec(vec![7; 100_000]))?;
+    /// # let shard = projection.extract_shard(&AtlasBoundaryRegion::new(5, 99_000), &mut Operation::new())?;
+    /// let config = CompressionConfig {
+    ///     algorithm: CompressionAlgorithm::ConservationAware,
+    ///     level: CompressionLevel::Default,
+    ///     preserve_conservation: true,
+    ///     ..CompressionConfig::default()
+    /// };
+    /// let compressed = shard.compress(&config)?;
+    /// let decompressed = decompress_shard(&compressed, &config)?;
+    /// assert_eq!(decompressed.data(), shard.data());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn compress(&self, config: &CompressionConfig) -> Result<CompressedShard> {
         self.compress_with(config, &mut Operation::new())
     }
