@@ -1,0 +1,103 @@
+//! Runs the library's own benchmark suite on the shared library and writes what it came to: the table to
+//! the standard output, `report.json` for programs and `report.html` for people.
+//!
+//! Usage: atlas_bench_suite FOLDER [ITERATIONS [SECONDS [MIB...]]]
+
+mod html;
+mod machine;
+mod sys;
+
+use serde_json::{Value, json};
+use std::ffi::{CStr, c_int, c_void};
+use std::io::Write;
+use std::path::Path;
+use std::ptr::{null, null_mut};
+
+/// Shows how far the run is.
+extern "C" fn progress(progress: *const sys::Progress, user_data: *mut c_void) -> bool {
+    // The library hands out its struct and our own counter, on this thread.
+    let (progress, shown) = unsafe { (&*progress, &mut *user_data.cast::<u64>()) };
+    if progress.chunks_done > *shown {
+        *shown = progress.chunks_done;
+        eprint!("\r{} of {} ", progress.chunks_done, progress.chunks_total);
+    }
+    true
+}
+
+fn check(status: c_int) {
+    if status != 0 {
+        let text = unsafe { CStr::from_ptr(sys::atlas_last_error_message()) };
+        eprintln!("status {status}: {}", text.to_string_lossy());
+        std::process::exit(1);
+    }
+}
+
+fn text(report: *const sys::Report, format: u32) -> String {
+    let mut buffer = sys::Buffer { data: null_mut(), size: 0 };
+    check(unsafe { sys::atlas_benchmark_report_format(report, format, &raw mut buffer) });
+    let bytes = unsafe { std::slice::from_raw_parts(buffer.data, buffer.size) };
+    let text = String::from_utf8_lossy(bytes).into_owned();
+    unsafe { sys::atlas_buffer_free(&raw mut buffer) };
+    text
+}
+
+fn write(path: &Path, text: &str) {
+    if let Err(error) = std::fs::write(path, text) {
+        eprintln!("{}: {error}", path.display());
+        std::process::exit(1);
+    }
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let number = |text: &String| {
+        text.parse::<f64>().unwrap_or_else(|_| {
+            eprintln!("{text} is not a number");
+            std::process::exit(2);
+        })
+    };
+    let Some(folder) = arguments.first().map(Path::new) else {
+        eprintln!("usage: atlas_bench_suite FOLDER [ITERATIONS [SECONDS [MIB...]]]");
+        std::process::exit(2);
+    };
+    let sizes: Vec<u64> = arguments.iter().skip(3).map(|mib| (number(mib) * 1048576.0) as u64).collect();
+    let mut config = sys::Config {
+        struct_size: 0,
+        warmup_iterations: 0,
+        iterations: 0,
+        max_seconds: 0.0,
+        data_sizes: null(),
+        data_size_count: 0,
+    };
+    let mut operation = sys::Operation {
+        struct_size: 0,
+        pool: null(),
+        progress: None,
+        user_data: null_mut(),
+        memory_limit: 0,
+    };
+    let (mut report, mut shown) = (null_mut(), 0u64);
+    unsafe {
+        sys::atlas_benchmark_config_init(&raw mut config);
+        config.iterations = arguments.get(1).map_or(30, |text| number(text) as u32);
+        sys::atlas_operation_init(&raw mut operation);
+    }
+    config.max_seconds = arguments.get(2).map_or(5.0, number);
+    if !sizes.is_empty() {
+        (config.data_sizes, config.data_size_count) = (sizes.as_ptr(), sizes.len());
+    }
+    operation.progress = Some(progress);
+    operation.user_data = (&raw mut shown).cast();
+    check(unsafe { sys::atlas_benchmark_run(&raw const config, &raw const operation, &raw mut report) });
+    eprint!("\r");
+
+    print!("{}", text(report, 0));
+    let suite: Value = serde_json::from_str(&text(report, 1)).expect("the library writes JSON");
+    unsafe { sys::atlas_benchmark_report_destroy(report) };
+    let all = json!({ "machine": machine::describe(), "suite": suite });
+    let pretty = serde_json::to_string_pretty(&all).expect("values can be written");
+    write(&folder.join("report.json"), &(pretty + "\n"));
+    write(&folder.join("report.html"), &html::page(&all));
+    println!("\n{}", folder.join("report.html").display());
+    let _ = std::io::stdout().flush();
+}
