@@ -87,8 +87,8 @@ mod sync;
 mod transform;
 mod tree;
 
-pub use classes::ClassSet;
 pub use benchmark::{BenchmarkConfig, BenchmarkReport, BenchmarkResult, BenchmarkSummary, ManifoldBenchmark};
+pub use classes::ClassSet;
 pub use compression::{
     CompressedInfo, CompressedShard, CompressionAlgorithm, CompressionConfig, CompressionLevel,
     CompressionManager, CompressionStats, decompress_shard,
