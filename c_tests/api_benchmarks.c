@@ -187,7 +187,7 @@ static void struct_sizes_of_the_result(const atlas_benchmark_report *report)
 static void results_are_complete(const atlas_benchmark_report *report, uint32_t iterations)
 {
     static const char *const wanted[] = {
-        "memcpy", "BLAKE3", "linear projection", "single shard", "batch of shards", "transformation",
+        "memcpy", "BLAKE3", "linear projection", "R96 projection", "R96 inverse", "R96 decode", "single shard", "batch of shards", "transformation",
         "reconstruction", "verification", "incremental insert", "incremental update", "incremental rollback"};
     const size_t count = atlas_benchmark_report_count(report);
     CHECK(count >= CASES_AT_LEAST);

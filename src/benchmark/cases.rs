@@ -25,8 +25,10 @@ pub(super) const CHANGE: usize = 4_096;
 const BATCH_SHARD: usize = 64 * 1024;
 /// Bytes beside the domain's for each of its tiles: tiles, shards, proofs.
 const PER_TILE: u64 = 64 * 1024;
-/// Bytes of a worker's buffers.
-const PER_WORKER: u64 = 2 * TILE_BYTES;
+/// Bytes of a worker's buffers: a tile, and what transforming or decoding one takes.
+const PER_WORKER: u64 = 6 * TILE_BYTES;
+/// K of the domain that is rebuilt with classes missing.
+const DATA_CLASSES: u8 = 64;
 
 /// What no implementation can be faster than, measured in turn with a case on the same threads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,8 +99,7 @@ impl Case {
     }
 }
 
-/// All cases, in the order of the report. A projection type of its own belongs behind the linear one:
-/// its projection, its inverse, its recovery from parts.
+/// All cases, in the order of the report.
 pub(super) const CASES: &[Case] = {
     use Feature::{Always, Compression, Streaming};
     macro_rules! case {
@@ -110,6 +111,10 @@ pub(super) const CASES: &[Case] = {
         case!("memcpy", Itself, Always, |domain| Ok(copy(domain, domain.bytes()))),
         case!("BLAKE3", Itself, Always, |domain| Ok(digest(domain, domain.bytes()))),
         case!("linear projection", Digest, Always, linear_projection),
+        case!("R96 projection", Digest, Always, r96_projection),
+        case!("R96 extraction of classes", Digest, Always, r96_classes),
+        case!("R96 inverse", Digest, Always, r96_inverse),
+        case!("R96 decode", Digest, Always, r96_decode),
         case!("streaming", Digest, Streaming, streaming),
         case!("verification", Digest, Always, verification),
         case!("single shard", Digest, Always, single_shard),
@@ -196,12 +201,13 @@ impl<'a> Domain<'a> {
     }
 
     fn project(&self) -> Result<AtlasProjection> {
-        self.project_source(&self.source)
+        let options = ProjectionOptions::new();
+        AtlasProjection::create(ProjectionType::Linear, &self.source, &options, &mut self.operation())
     }
 
-    fn project_source(&self, source: &Source) -> Result<AtlasProjection> {
-        let options = ProjectionOptions::new();
-        AtlasProjection::create(ProjectionType::Linear, source, &options, &mut self.operation())
+    fn project_r96(&self, data_classes: u8) -> Result<AtlasProjection> {
+        let options = ProjectionOptions::new().with_data_classes(data_classes);
+        AtlasProjection::create(ProjectionType::R96Fourier, &self.source, &options, &mut self.operation())
     }
 
     fn whole(&self) -> AtlasBoundaryRegion {
@@ -279,6 +285,54 @@ fn linear_projection<'d>(domain: &'d Domain<'_>) -> Result<Iteration<'d>> {
     }))
 }
 
+fn r96_projection<'d>(domain: &'d Domain<'_>) -> Result<Iteration<'d>> {
+    Ok(iteration(|stopwatch| {
+        let made = stopwatch.time(|| {
+            let projection = domain.project_r96(96)?;
+            projection.root(&mut domain.operation())?;
+            Ok(projection)
+        });
+        made.map(drop)
+    }))
+}
+
+fn r96_classes<'d>(domain: &'d Domain<'_>) -> Result<Iteration<'d>> {
+    let (projection, classes) = (domain.project_r96(96)?, (0..96).collect::<Vec<u8>>());
+    Ok(iteration(move |stopwatch| {
+        stopwatch.time(|| projection.extract_classes(None, &classes, &mut domain.operation())).map(drop)
+    }))
+}
+
+/// All bytes of a shard that has all classes.
+fn r96_inverse<'d>(domain: &'d Domain<'_>) -> Result<Iteration<'d>> {
+    let shard = domain.project_r96(96)?.extract_shard(&domain.whole(), &mut domain.operation())?;
+    Ok(iteration(move |stopwatch| {
+        let mut target = lock(&domain.target);
+        stopwatch.time(|| shard.read(0, &mut target))
+    }))
+}
+
+/// The domain from K classes, 32 of the 96 missing: each verified, and the whole domain at the end.
+fn r96_decode<'d>(domain: &'d Domain<'_>) -> Result<Iteration<'d>> {
+    let projection = domain.project_r96(DATA_CLASSES)?;
+    let classes: Vec<u8> = (0..96).filter(|class| class % 3 != 2).collect();
+    let shards = projection.extract_classes(None, &classes, &mut domain.operation())?;
+    let options = ReconstructionOptions::new().with_root(projection.root(&mut domain.operation())?);
+    Ok(iteration(move |stopwatch| stopwatch.time(|| rebuild(domain, &options, &shards)).map(drop)))
+}
+
+fn rebuild(
+    domain: &Domain<'_>,
+    options: &ReconstructionOptions,
+    shards: &[AtlasShard],
+) -> Result<AtlasProjection> {
+    let rebuilt = AtlasReconstruction::new(options)?;
+    for shard in shards.iter().rev() {
+        rebuilt.add(shard, &mut domain.operation())?;
+    }
+    rebuilt.finish(&mut domain.operation())
+}
+
 /// Reads from memory as a file is read.
 struct ByPosition(Source);
 
@@ -338,16 +392,7 @@ fn reconstruction<'d>(domain: &'d Domain<'_>) -> Result<Iteration<'d>> {
     let projection = domain.project()?;
     let shards = domain.shards(&projection)?;
     let options = ReconstructionOptions::new().with_root(projection.root(&mut domain.operation())?);
-    Ok(iteration(move |stopwatch| {
-        let rebuilt = stopwatch.time(|| {
-            let rebuilt = AtlasReconstruction::new(&options)?;
-            for shard in shards.iter().rev() {
-                rebuilt.add(shard, &mut domain.operation())?;
-            }
-            rebuilt.finish(&mut domain.operation())
-        });
-        rebuilt.map(drop)
-    }))
+    Ok(iteration(move |stopwatch| stopwatch.time(|| rebuild(domain, &options, &shards)).map(drop)))
 }
 
 /// One map, and the bounds of every tile.
