@@ -24,6 +24,16 @@ pub use threads::Pool;
 /// 10 KiB.
 pub(crate) const TASK_BYTES: usize = 64 * 1024;
 
+/// More threads than this are a mistake in the argument.
+const MAX_THREADS: u32 = 1024;
+
+fn check_threads(threads: u32) -> Result<()> {
+    if threads <= MAX_THREADS {
+        return Ok(());
+    }
+    Err(AtlasError::invalid_argument(format!("threads {threads} is outside 0..={MAX_THREADS}")))
+}
+
 /// Where parallel work runs.
 #[derive(Default, Clone, Copy)]
 pub(crate) enum Executor<'a> {
@@ -156,9 +166,9 @@ mod sequential {
     pub struct Pool(());
 
     impl Pool {
-        /// Accepts any number of threads and starts none.
-        pub fn new(_threads: u32) -> Result<Pool> {
-            Ok(Pool(()))
+        /// Accepts as many threads as ever and starts none.
+        pub fn new(threads: u32) -> Result<Pool> {
+            check_threads(threads).map(|()| Pool(()))
         }
 
         /// Always 1.
@@ -189,8 +199,6 @@ mod threads {
 
     /// Stack of a worker. The deepest recursion is over the height of a tree, so that this is ample.
     const STACK_SIZE: usize = 2 * 1024 * 1024;
-    /// More threads than this are a mistake in the argument.
-    const MAX_THREADS: u32 = 1024;
 
     /// Threads that the host asked for, joined when it is dropped.
     ///
@@ -212,11 +220,7 @@ mod threads {
     impl Pool {
         /// Starts `threads` threads, 0 for one a core.
         pub fn new(threads: u32) -> Result<Pool> {
-            if threads > MAX_THREADS {
-                return Err(AtlasError::invalid_argument(format!(
-                    "threads {threads} is outside 0..={MAX_THREADS}"
-                )));
-            }
+            check_threads(threads)?;
             let threads = if threads == 0 { cores() } else { threads as usize };
             if threads == 1 {
                 return Ok(Pool { started: None });
@@ -659,12 +663,9 @@ mod tests {
     #[test]
     fn a_pool_of_one_thread_starts_none_and_too_many_are_refused() {
         assert_eq!(Pool::new(1).unwrap().threads(), 1);
-        #[cfg(feature = "parallel")]
-        {
-            assert_eq!(Pool::new(5).unwrap().threads(), 5);
-            let error = Pool::new(1025).unwrap_err();
-            assert_eq!(error.message(), "threads 1025 is outside 0..=1024");
-        }
+        assert_eq!(Pool::new(5).unwrap().threads(), if cfg!(feature = "parallel") { 5 } else { 1 });
+        let error = Pool::new(1025).unwrap_err();
+        assert_eq!(error.message(), "threads 1025 is outside 0..=1024");
     }
 
     #[cfg(target_os = "linux")]
@@ -677,11 +678,10 @@ mod tests {
                 .filter(|name| name.starts_with("atlas-6"))
                 .count()
         };
-        let pool = Pool::new(64).unwrap();
-        if cfg!(feature = "parallel") {
-            assert!(names() > 0);
+        {
+            let _pool = Pool::new(64).unwrap();
+            assert_eq!(names() > 0, cfg!(feature = "parallel"));
         }
-        drop(pool);
         assert_eq!(names(), 0);
     }
 }
