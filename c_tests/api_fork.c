@@ -96,7 +96,7 @@ static void fork_once(atlas_pool *pool)
     const pid_t pid = fork();
     CHECK(pid >= 0);
     if (pid == 0) {
-        _exit(child(pool));
+        _exit(child(built_in(ATLAS_FEATURE_PARALLEL) ? pool : NULL)); /* or no thread is left behind */
     }
     wait_for(pid);
 }
@@ -115,7 +115,7 @@ static void fork_twice(void)
         }
         const pid_t second = fork();
         if (second == 0) {
-            _exit(child(pool));
+            _exit(child(built_in(ATLAS_FEATURE_PARALLEL) ? pool : NULL));
         }
         int status = 0;
         if (waitpid(second, &status, 0) != second || !WIFEXITED(status)) {

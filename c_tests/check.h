@@ -84,6 +84,9 @@ static inline bool small_run(void)
     return value != NULL && value[0] != '\0' && value[0] != '0';
 }
 
+/* Whether the library was built with a feature, an ATLAS_FEATURE_ bit. */
+static inline bool built_in(uint64_t feature) { return (atlas_manifold_features() & feature) != 0; }
+
 /* Skips are told on stdout, and are no failure. */
 static inline void skip(const char *why)
 {
