@@ -29,7 +29,7 @@ checked := ATLAS_GENERATED=check $(unmade) cargo
 bindgen = $$(./setup.sh libclang && echo --features bindgen || :)
 smallest = --no-default-features --features std $(bindgen)
 
-.PHONY: build demo test lint test-rust test-c asan valgrind generate bench-core install clean help
+.PHONY: build demo test lint test-rust test-c loom asan valgrind generate bench-core install clean help
 
 build: ## the shared and the static library, in build/lib
 	@./setup.sh build
@@ -79,6 +79,9 @@ test-c: ## the C and C++ tests and those of Layer 2, under valgrind and sanitize
 	$(configure) && touch build/configured
 	$(cmake_build)
 	($(ctest)) 2>&1 | tee build/test-c.log
+
+loom: ## every interleaving of the lock-free code
+	RUSTFLAGS="--cfg loom" $(unmade) cargo test --release --manifest-path tests/loom/Cargo.toml
 
 asan: ## the C tests under ASan and UBSan alone
 	@./setup.sh test

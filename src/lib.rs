@@ -81,6 +81,8 @@ mod rehash;
 mod scheme;
 mod shape;
 mod shard;
+#[cfg(feature = "parallel")]
+mod slot;
 mod source;
 pub mod streaming;
 mod sync;

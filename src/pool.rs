@@ -187,13 +187,13 @@ pub use sequential::Pool;
 #[cfg(feature = "parallel")]
 mod threads {
     use super::*;
+    use crate::slot::Slot;
     use crate::sync::lock;
     use std::collections::BTreeMap;
     use std::io;
     use std::mem::ManuallyDrop;
     use std::ops::Range;
     use std::process;
-    use std::sync::atomic::AtomicPtr;
     use std::sync::{Arc, Mutex, mpsc};
     use std::thread::{self, JoinHandle};
 
@@ -328,29 +328,10 @@ mod threads {
         spawn()
     }
 
-    /// The library's own pool in this process.
-    ///
-    /// An atomic pointer and no lock: a lock that another thread held at a fork would never open
-    /// again in the child. A pool that is replaced, after a fork only, is left alone: its threads
-    /// are the parent's.
+    /// The library's own pool in this process, which is another one in a forked child.
     pub(super) fn library_pool() -> Result<&'static Pool> {
-        static LIBRARY: AtomicPtr<Pool> = AtomicPtr::new(std::ptr::null_mut());
-        loop {
-            let current = LIBRARY.load(Ordering::Acquire);
-            // SAFETY: what was stored came from Box::into_raw and is never freed.
-            if let Some(pool) = unsafe { current.as_ref() }
-                && pool.check_process().is_ok()
-            {
-                return Ok(pool);
-            }
-            let made = Box::into_raw(Box::new(Pool::new(0)?));
-            match LIBRARY.compare_exchange(current, made, Ordering::AcqRel, Ordering::Acquire) {
-                // SAFETY: as above; it stays for the life of the process.
-                Ok(_) => return Ok(unsafe { &*made }),
-                // SAFETY: `made` is ours alone, as it was not stored. Another thread was faster.
-                Err(_) => drop(unsafe { Box::from_raw(made) }),
-            }
-        }
+        static LIBRARY: Slot<Pool> = Slot::new();
+        LIBRARY.get(|pool| pool.check_process().is_ok(), || Pool::new(0))
     }
 
     /// The pool to use, or None where the calling thread is the place.
