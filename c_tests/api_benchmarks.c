@@ -318,7 +318,7 @@ static void pools_and_limits_are_used(void)
     atlas_benchmark_report *report = NULL;
     CHECK_STATUS(atlas_benchmark_run(&config, &operation, &report), ATLAS_STATUS_LIMIT);
     CHECK_EQ(last_error().index, 0);
-    operation.memory_limit = 5 * DOMAIN + 4 * TILE;
+    operation.memory_limit = 8 * TILE;
     atlas_benchmark_report_destroy(ran(&config, &operation));
     atlas_pool_destroy(pool);
 }

@@ -148,9 +148,17 @@ struct Done {
     payload: Option<Buffer>,
 }
 
+/// What comes of a want: a part of a shard, or all of one that lies in one tile.
+enum Outcome {
+    Part(Done),
+    Whole(usize, AtlasShard),
+}
+
 /// A shard in the making.
 #[derive(Default)]
 struct Draft {
+    /// It is made: the rest means nothing.
+    finished: Option<AtlasShard>,
     /// By tile, in any order.
     parts: Vec<(u64, Vec<Digest>)>,
     tree: Vec<Sibling>,
@@ -313,9 +321,15 @@ impl Batch<'_> {
         drafts.resize_with(spans.len(), Draft::default);
         let slices = shared.iter_mut().map(|payload| payload.as_deref_mut());
         let tasks = self.tasks(&spans, slices, options.strategy)?;
-        self.run(tasks, memory, options, operation, &mut drafts)?;
-        let finished = self.scopes.iter().zip(spans).zip(shared.into_iter().zip(drafts));
-        finished.map(|((scope, span), (shared, draft))| self.finish(scope, &span, shared, draft)).collect()
+        self.run(tasks, &spans, memory, options, operation, &mut drafts)?;
+        let mut shards = try_vec(drafts.len())?;
+        for (index, (shared, mut draft)) in shared.into_iter().zip(drafts).enumerate() {
+            shards.push(match draft.finished.take() {
+                Some(shard) => shard,
+                None => self.finish(&self.scopes[index], &spans[index], shared, draft)?,
+            });
+        }
+        Ok(shards)
     }
 
     fn spans(&self) -> Result<Vec<Span>> {
@@ -413,6 +427,7 @@ impl Batch<'_> {
     fn run(
         &self,
         (tasks, runs): (Vec<TileWork<'_>>, Vec<u64>),
+        spans: &[Span],
         memory: u64,
         options: &ExtractOptions,
         operation: &mut Operation<'_>,
@@ -451,6 +466,11 @@ impl Batch<'_> {
                     ProjectionType::Linear => self.cut_pages(work, scratch),
                     ProjectionType::R96Fourier => self.cut_classes(work, scratch, workspace),
                 };
+                // What lies in this tile alone is finished here, beside the other workers.
+                let settled = |parts: Vec<Done>| {
+                    parts.into_iter().map(|done| self.settle(done, spans)).collect::<Result<Vec<_>>>()
+                };
+                let result = result.and_then(settled);
                 // Bytes that only one shard wants fail for it alone, others for the first one.
                 let failed = result.as_ref().err().and_then(AtlasError::index).unwrap_or(shard);
                 if result.is_err() {
@@ -461,7 +481,10 @@ impl Batch<'_> {
             |_, done| {
                 let Some((place, bytes, result)) = done else { return Ok(()) };
                 match result {
-                    Ok(parts) => parts.into_iter().for_each(|done| drafts[done.shard].take(done)),
+                    Ok(outcomes) => outcomes.into_iter().for_each(|outcome| match outcome {
+                        Outcome::Part(done) => drafts[done.shard].take(done),
+                        Outcome::Whole(shard, finished) => drafts[shard].finished = Some(finished),
+                    }),
                     Err(error) if failure.as_ref().is_none_or(|(at, _)| place < *at) => {
                         failure = Some((place, error.at_index(place.0)));
                     }
@@ -474,6 +497,18 @@ impl Batch<'_> {
             Some((_, error)) => Err(error),
             None => tracker.finish(),
         }
+    }
+
+    /// Makes the shard of which this is all there is.
+    fn settle(&self, done: Done, spans: &[Span]) -> Result<Outcome> {
+        let (shard, span) = (done.shard, &spans[done.shard]);
+        if span.tiles.end - span.tiles.start > 1 {
+            return Ok(Outcome::Part(done));
+        }
+        let mut draft = Draft::default();
+        draft.take(done);
+        let finished = self.finish(&self.scopes[shard], span, None, draft);
+        Ok(Outcome::Whole(shard, finished.map_err(|error| error.at_index(to_u64(shard)))?))
     }
 
     /// Transforms one tile, and gives every shard the classes that it wants.
