@@ -49,6 +49,10 @@ static int child(atlas_pool *pool)
     if (!work(NULL) || atlas_projection_verify(projection, NULL) != ATLAS_STATUS_OK) {
         return 1;
     }
+    /* Its threads are its own: fork left it one. */
+    if (built_in(ATLAS_FEATURE_PARALLEL) && thread_count() == 1 && sysconf(_SC_NPROCESSORS_ONLN) > 1) {
+        return 10;
+    }
     if (pool != NULL) {
         atlas_operation operation;
         atlas_operation_init(&operation);

@@ -254,23 +254,28 @@ typedef enum atlas_conservation_policy {
  */
 typedef enum atlas_parallel_strategy {
   /**
-   * On the calling thread.
+   * On the calling thread: where the host has no thread to spare, or runs batches in parallel itself.
    */
   ATLAS_PARALLEL_SEQUENTIAL = 0,
   /**
-   * A tile a task, on the operation's pool, else on the library's.
+   * A tile a task, on the operation's pool, else on the library's: what to use without a reason for
+   * another one.
    */
   ATLAS_PARALLEL_DEFAULT = 1,
   /**
-   * As DEFAULT, on the operation's pool, which must be given.
+   * As DEFAULT, on the operation's pool, which must be given: where nothing may run elsewhere, even by
+   * mistake.
    */
   ATLAS_PARALLEL_POOL = 2,
   /**
-   * As DEFAULT, with chunk_size regions a task. A tile that two tasks touch is hashed twice.
+   * As DEFAULT, with chunk_size regions a task: for many small regions whose neighbours lie in the same
+   * tile. A tile that two tasks touch is hashed twice. A task with a region of more than 8 tiles is cut
+   * into its tiles.
    */
   ATLAS_PARALLEL_CHUNKED = 3,
   /**
-   * As DEFAULT, the most work first, with up to max_threads at work.
+   * As DEFAULT, the most work first, with up to max_threads at work: for regions of very different
+   * sizes.
    */
   ATLAS_PARALLEL_WORK_STEALING = 4,
 } atlas_parallel_strategy;

@@ -37,19 +37,24 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+/// A region with more tiles is not left to one thread.
+const RUN_TILES: u64 = 8;
+
 /// How a batch is spread over threads. The shards are the same, bit for bit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum ParallelStrategy {
-    /// On the calling thread.
+    /// On the calling thread: where the host has no thread to spare, or runs batches in parallel itself.
     Sequential,
-    /// A tile a task, on the operation's pool.
+    /// A tile a task, on the operation's pool: what to use without a reason for another one.
     #[default]
     Default,
-    /// So many regions a task, in their order. A tile that two tasks touch is hashed twice, so this
-    /// is for regions that lie together and are to be done by one thread.
+    /// So many regions a task, in their order: for many small regions whose neighbours lie in the same
+    /// tile, since each worker then stays where it is in the domain. A tile that two tasks touch is
+    /// hashed twice. A task with a region of more than 8 tiles is cut into its tiles.
     Chunked(usize),
-    /// A tile a task, those with the most work first.
+    /// A tile a task, those with the most work first: for regions of very different sizes, where the
+    /// last task should be a small one.
     WorkStealing,
 }
 
@@ -389,11 +394,24 @@ impl Batch<'_> {
         };
         let (mut tasks, mut runs) = (Vec::new(), Vec::new());
         let mut tiles: BTreeMap<u64, TileWork<'a>> = BTreeMap::new();
+        let mut large = false;
+        let mut close = |tiles: BTreeMap<u64, TileWork<'a>>, large| {
+            let first = to_u64(tasks.len());
+            tasks.extend(tiles.into_values());
+            let end = to_u64(tasks.len());
+            // Only CHUNKED has runs.
+            match large {
+                _ if per_chunk == usize::MAX => {}
+                true => runs.extend(first + 1..=end),
+                false => runs.push(end),
+            }
+        };
         for (index, ((scope, span), slice)) in self.scopes.iter().zip(spans).zip(slices).enumerate() {
             if index > 0 && index % per_chunk == 0 {
-                tasks.extend(std::mem::take(&mut tiles).into_values());
-                runs.push(to_u64(tasks.len()));
+                close(std::mem::take(&mut tiles), large);
+                large = false;
             }
+            large |= span.tiles.end - span.tiles.start > RUN_TILES;
             let mut rest = slice;
             for at in self.state.tree.iter_from_tile(span.tiles.start) {
                 if at.index >= span.tiles.end {
@@ -414,10 +432,7 @@ impl Batch<'_> {
                 tiles.entry(at.index).or_insert_with(|| TileWork { at, wants: Vec::new() }).wants.push(want);
             }
         }
-        tasks.extend(tiles.into_values());
-        if per_chunk < usize::MAX {
-            runs.push(to_u64(tasks.len()));
-        }
+        close(tiles, large);
         if strategy == ParallelStrategy::WorkStealing {
             tasks.sort_by_cached_key(|task| std::cmp::Reverse(task.cost()));
         }
