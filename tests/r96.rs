@@ -4,8 +4,8 @@
 
 use atlas_manifold::{
     AtlasBoundaryRegion, AtlasError, AtlasProjection, AtlasReconstruction, AtlasShard, ClassSet, ErrorKind,
-    ExtractOptions, Limits, Operation, ParallelStrategy, ProjectionDelta, ProjectionOptions, ProjectionType,
-    ReconstructionOptions, Source, TILE_SIZE, VerifyOptions,
+    ExtractOptions, Limits, Operation, ParallelStrategy, Pool, ProjectionDelta, ProjectionOptions,
+    ProjectionType, ReconstructionOptions, Source, TILE_SIZE, VerifyOptions,
 };
 
 struct Random(u64);
@@ -495,4 +495,27 @@ fn classes_are_compressed_and_come_back() {
             }
         }
     }
+}
+
+#[test]
+fn cancelling_an_extraction_of_classes_gives_none() {
+    let data = Random(13).bytes(4 * TILE_SIZE + 1);
+    let projection = project(&data, 64);
+    for pool in [None, Some(Pool::new(2).unwrap())] {
+        for stop in 0..4 {
+            let mut calls = 0;
+            let mut progress = |_: &atlas_manifold::Progress| {
+                calls += 1;
+                calls <= stop
+            };
+            let mut operation = match &pool {
+                Some(pool) => Operation::new().with_pool(pool).with_progress(&mut progress),
+                None => Operation::sequential().with_progress(&mut progress),
+            };
+            let error = projection.extract_classes(None, &[3, 4], &mut operation).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Cancelled);
+            assert_eq!(calls, stop + 1, "never called again after false");
+        }
+    }
+    projection.verify(&mut Operation::new()).unwrap();
 }

@@ -491,3 +491,50 @@ fn misuse_is_state_and_changes_nothing() {
     assert_eq!(push.next(operation).unwrap_err().kind(), ErrorKind::State);
     assert_same(&push.finish(operation).unwrap(), &data, "push");
 }
+
+/// As R96: K where a tile is one slice of blocks, and K where it is many.
+#[test]
+fn classes_come_of_streams_as_of_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let (one, two) = (Pool::new(1).unwrap(), Pool::new(3).unwrap());
+    let path = dir.path().join("spool.bin");
+    let kind = ProjectionType::R96Fourier;
+    for (k, size) in [(64, 0), (64, 2 * MIB + 12_345), (95, MIB + 1), (2, 300_001)] {
+        let data = bytes(size);
+        let options = ProjectionOptions::new().with_data_classes(k);
+        let source = Source::copy(&data).unwrap();
+        let wanted = AtlasProjection::create(kind, &source, &options, &mut Operation::new()).unwrap();
+        let check = |made: &AtlasProjection, what: &str| {
+            assert_eq!((root(made), made.info()), (root(&wanted), wanted.info()), "{what}");
+            let mut read = vec![0; size];
+            made.read(0, &mut read).unwrap();
+            assert!(read == data, "{what}: the bytes differ");
+            let classes = |projection: &AtlasProjection| -> Vec<Vec<u8>> {
+                let shards = projection.extract_classes(None, &[0, 95, 40], &mut Operation::new());
+                shards.unwrap().iter().map(|shard| shard.serialize().unwrap()).collect()
+            };
+            assert!(classes(made) == classes(&wanted), "{what}: the classes differ");
+        };
+        let configs = [(64 * KIB, 0, 4 * KIB), (100_000, 100_000, 100_000), (3 * MIB / 2, 77, 3 * MIB)];
+        for (chunk, overlap, io) in configs {
+            for (pool, parallel) in [(&one, 1), (&two, 3)] {
+                for (name, source) in sources(&data, dir.path()) {
+                    let config = config(chunk, parallel, overlap, io);
+                    let mut operation = Operation::new().with_pool(pool);
+                    let made = stream_projection(&source, kind, &options, config, &mut operation);
+                    check(&made.unwrap(), &format!("{name}, K {k}, {size} bytes, chunks of {chunk}"));
+                }
+                for spool in [None, Some(path.as_path())] {
+                    let mut operation = Operation::new().with_pool(pool);
+                    let config = config(chunk, parallel, 0, io);
+                    let mut stream =
+                        StreamingContext::open_push(spool, kind, &options, config, &mut operation).unwrap();
+                    data.chunks(77_777).for_each(|piece| stream.push(piece, &mut operation).unwrap());
+                    let made = stream.finish(&mut operation).unwrap();
+                    check(&made, &format!("{spool:?}, K {k}, {size} bytes, chunks of {chunk}"));
+                    drop(std::fs::remove_file(&path));
+                }
+            }
+        }
+    }
+}

@@ -303,3 +303,6 @@ impl Collected {
         u32::from(domain.head.classes).saturating_sub(u32::try_from(fewest).unwrap_or(u32::MAX))
     }
 }
+
+#[cfg(test)]
+mod tests;
