@@ -29,7 +29,7 @@ checked := ATLAS_GENERATED=check $(unmade) cargo
 bindgen = $$(./setup.sh libclang && echo --features bindgen || :)
 smallest = --no-default-features --features std $(bindgen)
 
-.PHONY: build demo test lint test-rust test-c loom asan valgrind generate bench-core install clean help
+.PHONY: build demo test lint test-rust test-c loom asan valgrind generate features features-size bench bench-micro bench-core install clean help
 
 build: ## the shared and the static library, in build/lib
 	@./setup.sh build
@@ -103,6 +103,21 @@ generate: ## renews the header, the bindings of Layer 2 (with libclang) and the 
 	cp build/symbols.txt c_tests/symbols.txt
 	@./setup.sh libclang || echo 'without libclang the bindings of Layer 2 are left as they are'
 
+features: ## every subset of the Cargo features: lints, tests, exported names; some minutes
+	@./setup.sh test
+	@$(unmade) tests/features.sh check
+
+features-size: ## what each Cargo feature adds to the shared library
+	@./setup.sh build
+	@$(unmade) tests/features.sh size
+
+bench: build ## what the library does on this machine, to bench/report.html; BENCH='ITERATIONS SECONDS MIB...'
+	ATLAS_LIBRARY_DIR="$(CURDIR)/build/lib" $(unmade) cargo run --release --locked --manifest-path bench/Cargo.toml \
+	    --bin atlas_bench_suite -- bench $$BENCH
+
+bench-micro: ## sums, digests, trees, filters, each alone; BENCH=what, as divan understands it
+	$(unmade) cargo bench --locked --manifest-path bench/Cargo.toml --package atlas_micro -- $$BENCH
+
 bench-core: build ## the figures of the core through the C API; BENCH=what, as bench/src/main.rs says
 	ATLAS_LIBRARY_DIR="$(CURDIR)/build/lib" $(unmade) cargo run --release --locked --manifest-path bench/Cargo.toml -- $$BENCH
 
@@ -115,4 +130,4 @@ clean: ## removes what was built
 	cargo clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))

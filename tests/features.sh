@@ -1,0 +1,89 @@
+#!/bin/bash
+# features.sh check             every subset of the Cargo features that contains std builds without a
+#                               warning, passes the tests in Rust and in C, and exports the names in
+#                               c_tests/symbols.txt
+# features.sh check FEATURES    the same for one subset, such as std,parallel
+# features.sh size              what each feature adds to the shared library
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+optional=(parallel compression streaming benchmarks)
+target=${CARGO_TARGET_DIR:-target}
+
+# Quiet while it works, complete where it does not.
+quietly() {
+    local log
+    log=$(mktemp)
+    if ! "$@" > "$log" 2>&1; then
+        cat "$log"
+        rm -f "$log"
+        echo "failed with the features $features: $*"
+        exit 1
+    fi
+    rm -f "$log"
+}
+
+# The programs of the C tests that need nothing but the library.
+run_c_tests() {
+    local folder=$target/features source program
+    mkdir -p "$folder"
+    for source in c_tests/api_*.c c_tests/null_*.c c_tests/leak_*.c; do
+        program=$folder/$(basename "$source" .c)
+        quietly "${CC:-cc}" -std=c17 -O1 -Wall -Wextra -Werror -Iinclude -o "$program" "$source" \
+            -L"$target/debug" -Wl,-rpath,"$PWD/$target/debug" -latlas_manifold -lpthread -lm
+        quietly env ATLAS_TEST_SMALL=1 LD_LIBRARY_PATH="$target/debug" "$program"
+    done
+    rm -rf "$folder"
+}
+
+check_subset() {
+    features=$1
+    local start=$SECONDS chosen=(--locked --no-default-features --features "$1")
+    quietly cargo clippy "${chosen[@]}" --all-targets -- -D warnings
+    quietly cargo test "${chosen[@]}" --no-fail-fast
+    quietly cargo build "${chosen[@]}" --lib
+    ln -sf libatlas_manifold.so "$target/debug/libatlas_manifold.so.0"
+    quietly c_tests/scripts/check_symbols.sh shared "$target/debug/libatlas_manifold.so" c_tests/symbols.txt
+    run_c_tests
+    printf '%-55s in order, %3d s\n' "$features" $((SECONDS - start))
+}
+
+check() {
+    if [ $# -gt 0 ]; then
+        check_subset "$1"
+        return
+    fi
+    local number index subset
+    for ((number = 0; number < 1 << ${#optional[@]}; number++)); do
+        subset=std
+        for index in "${!optional[@]}"; do
+            if ((number >> index & 1)); then subset+=,${optional[index]}; fi
+        done
+        check_subset "$subset"
+    done
+}
+
+# Bytes of the stripped library with these features.
+size_of() {
+    features=$1
+    quietly env CARGO_TARGET_DIR="$target/features-size" cargo rustc --release --locked --lib \
+        --crate-type cdylib --no-default-features --features "$features"
+    strip -o "$target/features-size/stripped.so" "$target/features-size/release/libatlas_manifold.so"
+    stat -c %s "$target/features-size/stripped.so"
+}
+
+size() {
+    local all least with
+    all=$(IFS=,; echo "std,${optional[*]}")
+    least=$(size_of std)
+    printf '%-15s %8d\n' std "$least"
+    for one in "${optional[@]}"; do
+        with=$(size_of "std,$one")
+        printf '%-15s %+8d\n' "$one" $((with - least))
+    done
+    printf '%-15s %8d\n' all "$(size_of "$all")"
+}
+
+case ${1-} in
+    check | size) "$@" ;;
+    *) echo "usage: features.sh check [FEATURES] | size"; exit 2 ;;
+esac
