@@ -1,8 +1,8 @@
 //! Every case of the golden roots, through the public API.
 
-use atlas_manifold::{
-    AtlasProjection, Operation, ProjectionOptions, ProjectionType, Source, StreamingConfig, stream_projection,
-};
+use atlas_manifold::{AtlasProjection, Operation, ProjectionOptions, ProjectionType, Source};
+#[cfg(feature = "streaming")]
+use atlas_manifold::{StreamingConfig, stream_projection};
 use serde_json::Value;
 
 /// The first `size` bytes of the SplitMix64 stream of `seed`.
