@@ -1241,8 +1241,8 @@ enum atlas_status atlas_shard_decompress(const struct atlas_compressed_shard *co
 /**
  * Reads `size` bytes of the payload, as atlas_shard_data() gives it, from `offset` on.
  *
- * Only the blocks that they lie in are decompressed, each checked against its own digest and
- * residue; for trust in a root decompress the shard. `buffer` is borrowed for the call and may be NULL
+ * Only the blocks that they lie in are decompressed, each checked against its own digest and residue, one
+ * that is stored as it is once; for trust in a root decompress the shard. `buffer` is borrowed for the call and may be NULL
  * when `size` is 0. Any thread. Fails with OUT_OF_RANGE, FORMAT, WITNESS, CONSERVATION,
  * INVALID_ARGUMENT, OUT_OF_MEMORY or UNSUPPORTED (not built in).
  */

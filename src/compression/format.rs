@@ -3,7 +3,7 @@
 use super::blocks::{BlockHead, CHECK_SIZE, MAX_EXPANSION};
 use super::config::{CompressionAlgorithm, MAX_BLOCK_SIZE, MIN_BLOCK_SIZE};
 use super::filter::Filter;
-use super::{CompressedShard, Data, available};
+use super::{CompressedShard, Data, available, flags};
 use crate::buffer::{Buffer, try_vec};
 use crate::codec::{Kind, Reader, Writer, encoded_size};
 use crate::error::{AtlasError, Result};
@@ -143,6 +143,7 @@ impl CompressedShard {
             algorithm,
             level,
             block_size,
+            checked: flags(heads.len(), false)?,
             heads,
             data,
         })

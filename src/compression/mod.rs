@@ -34,6 +34,7 @@ use crate::shard::{AtlasShard, Proof, VerifyOptions};
 use blocks::{Attempt, BlockHead, Decoder, Encoder};
 use config::MAX_BLOCK_SIZE;
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A shard whose payload takes less room, or is stored where it would not.
@@ -53,6 +54,9 @@ pub struct CompressedShard {
     block_size: usize,
     heads: Vec<BlockHead>,
     data: Data,
+    /// Which of the blocks that are kept as they are had their digest when they were last looked at:
+    /// nobody can change them since, so that a read need not hash them again.
+    checked: Vec<AtomicBool>,
 }
 
 /// The encoded blocks.
@@ -250,6 +254,13 @@ fn compress_all(
     drafts.into_iter().zip(whole).map(|(draft, heads)| finish(draft, heads, config)).collect()
 }
 
+/// A flag a block.
+fn flags(blocks: usize, value: bool) -> Result<Vec<AtomicBool>> {
+    let mut flags = try_vec(blocks)?;
+    flags.resize_with(blocks, || AtomicBool::new(value));
+    Ok(flags)
+}
+
 fn finish(draft: Draft<'_>, heads: Vec<BlockHead>, config: &CompressionConfig) -> Result<CompressedShard> {
     let shard = draft.shard;
     let mut compressed = CompressedShard {
@@ -262,6 +273,7 @@ fn finish(draft: Draft<'_>, heads: Vec<BlockHead>, config: &CompressionConfig) -
         block_size: MAX_BLOCK_SIZE,
         heads,
         data: Data::Shared(Arc::clone(&shard.payload)),
+        checked: Vec::new(),
     };
     if !draft.attempts.is_empty() {
         let mut blocks = try_vec(draft.attempts.len())?;
@@ -278,6 +290,8 @@ fn finish(draft: Draft<'_>, heads: Vec<BlockHead>, config: &CompressionConfig) -
         compressed.block_size = to_usize(config.block_size);
         compressed.data = Data::Blocks(blocks);
     }
+    // Their digests were just made of them.
+    compressed.checked = flags(compressed.heads.len(), true)?;
     if config.preserve_conservation && compressed.payload_residue() != payload_residue(shard) {
         return Err(AtlasError::conservation("the residues of the blocks do not add up to the shard's"));
     }
@@ -507,8 +521,8 @@ impl CompressedShard {
     }
 
     /// Bytes of [`AtlasShard::data`] from `offset` on: of the region, or of the packed coefficients.
-    /// Only the blocks that they lie in are decompressed, each checked against its own digest.
-    /// OUT_OF_RANGE outside.
+    /// Only the blocks that they lie in are decompressed, each checked against its own digest; a block
+    /// that is kept as it is, and so cannot change, once. OUT_OF_RANGE outside.
     pub fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
         let mut done = 0;
         self.read_parts(offset, buffer.len(), |part| {
@@ -533,7 +547,12 @@ impl CompressedShard {
             let bytes = self.block_bytes(block);
             let wanted = start.max(bytes.start) - bytes.start..end.min(bytes.end) - bytes.start;
             if self.heads[block].len == bytes.len() {
-                then(&self.stored(block)?[wanted]);
+                let bytes = match self.checked[block].load(Ordering::Relaxed) {
+                    true => self.encoded(block),
+                    false => self.stored(block)?,
+                };
+                self.checked[block].store(true, Ordering::Relaxed);
+                then(&bytes[wanted]);
                 continue;
             }
             let (decoder, buffer) = match &mut scratch {

@@ -1,3 +1,4 @@
+use super::config::MAX_BLOCK_SIZE;
 use super::*;
 use crate::{AtlasBoundaryRegion, AtlasProjection, ErrorKind, Limits, Pool, ProjectionOptions, Source};
 
@@ -308,6 +309,32 @@ fn every_flipped_bit_with_a_fitting_digest_is_refused_or_harmless() {
             harmless(&forge(&bytes, |body| body[bit / 8] ^= 1 << (bit % 8)), &original);
         }
     }
+}
+
+#[test]
+fn a_stored_block_is_read_when_it_was_found_right_and_never_when_it_is_wrong() {
+    let bytes = noise(3 * MAX_BLOCK_SIZE + 100, 21);
+    let encoded = whole(&bytes).compress(&eager()).unwrap().serialize().unwrap();
+    // The payload is the end of the encoding; the wrong byte lies in block 1.
+    let start = encoded.len() - 32 - bytes.len();
+    let wrong = read_back(&forge(&encoded, |body| body[start + MAX_BLOCK_SIZE + 9] ^= 4)).unwrap();
+    let mut part = vec![0; 1_000];
+    for _ in 0..3 {
+        for (block, good) in [(0, true), (1, false), (2, true), (3, true)] {
+            let offset = (block * MAX_BLOCK_SIZE).min(bytes.len() - part.len());
+            if good {
+                let offset = if block == 3 { bytes.len() - 100 } else { offset };
+                let part = &mut part[..(bytes.len() - offset).min(1_000)];
+                wrong.read(offset as u64, part).unwrap();
+                assert_eq!(part, &bytes[offset..offset + part.len()]);
+            } else {
+                assert_eq!(wrong.read(offset as u64, &mut part).unwrap_err().kind(), ErrorKind::Witness);
+            }
+        }
+    }
+    let verify = VerifyOptions::new();
+    let error = wrong.decompress(&verify, &mut Operation::sequential()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Witness);
 }
 
 #[test]
