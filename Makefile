@@ -29,7 +29,7 @@ checked := ATLAS_GENERATED=check $(unmade) cargo
 bindgen = $$(./setup.sh libclang && echo --features bindgen || :)
 smallest = --no-default-features --features std $(bindgen)
 
-.PHONY: build demo test lint test-rust test-c loom asan valgrind generate features features-size bench bench-micro bench-core install clean help
+.PHONY: build demo test lint test-rust test-c loom asan valgrind generate features features-size bench bench-micro bench-peers bench-core install clean help
 
 build: ## the shared and the static library, in build/lib
 	@./setup.sh build
@@ -64,6 +64,7 @@ test: ## everything: lints, generated files, Rust tests, C tests
 lint: ## formatting, clippy, and whether header, bindings and symbol list are fresh
 	@./setup.sh test
 	cargo fmt --check
+	rustfmt --check --edition 2024 bench/build.rs bench/src/*.rs bench/src/*/main.rs bench/src/bin/*.rs bench/micro/benches/*.rs
 	$(checked) clippy --locked --all-targets $(bindgen) -- -D warnings
 	$(unmade) cargo clippy --locked --lib $(smallest) -- -D warnings
 	c_tests/scripts/check_symbols.sh header include/atlas_manifold.h c_tests/symbols.txt
@@ -117,6 +118,11 @@ bench: build ## what the library does on this machine, to bench/report.html; BEN
 
 bench-micro: ## sums, digests, trees, filters, each alone; BENCH=what, as divan understands it
 	$(unmade) cargo bench --locked --manifest-path bench/Cargo.toml --package atlas_micro -- $$BENCH
+
+bench-peers: build ## the library beside c-blosc2, libdeflate, BLAKE3, ISA-L and others, to bench/peers.md; BENCH=part
+	@bench/src/peers/setup.sh build/peers
+	ATLAS_LIBRARY_DIR="$(CURDIR)/build/lib" ATLAS_PEERS_DIR="$(CURDIR)/build/peers" $(unmade) cargo run --release \
+	    --locked --manifest-path bench/Cargo.toml --features peers --bin atlas_bench_peers -- build/peers bench/peers.md $$BENCH
 
 bench-core: build ## the figures of the core through the C API; BENCH=what, as bench/src/main.rs says
 	ATLAS_LIBRARY_DIR="$(CURDIR)/build/lib" $(unmade) cargo run --release --locked --manifest-path bench/Cargo.toml -- $$BENCH

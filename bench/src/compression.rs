@@ -5,144 +5,66 @@
 //! The name of a file is the name of its line.
 
 use flate2::{Compress, Compression, FlushCompress};
-use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ffi::{CStr, c_int};
 use std::hint::black_box;
 use std::ptr::{null, null_mut};
 use std::time::Instant;
 
+mod sys;
+
+use sys::{Compressed, CompressedInfo, CompressionConfig, Operation, Projection, Region, Shard, Source};
+
 const ROUNDS: usize = 9;
 const MIB: usize = 1 << 20;
 
-enum Opaque {}
-
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct Config {
-    struct_size: u32,
-    algorithm: u32,
-    level: u32,
-    min_size_threshold: u64,
-    max_compression_ratio: f64,
-    preserve_conservation: u32,
-    verify_integrity: u32,
-    block_size: u64,
-}
-
-#[repr(C)]
-struct Info {
-    struct_size: u32,
-    algorithm: u32,
-    level: u32,
-    residue: u32,
-    original_size: u64,
-    compressed_size: u64,
-}
-
-#[repr(C)]
-struct Region {
-    offset: u64,
-    length: u64,
-}
-
-#[repr(C)]
-struct Operation {
-    struct_size: u32,
-    pool: *const Opaque,
-    progress: *const c_void,
-    user_data: *mut c_void,
-    memory_limit: u64,
-}
-
-unsafe extern "C" {
-    fn atlas_last_error_message() -> *const c_char;
-    fn atlas_operation_init(operation: *mut Operation);
-    fn atlas_pool_create(threads: u32, out: *mut *mut Opaque) -> c_int;
-    fn atlas_source_copy(data: *const c_void, size: usize, out: *mut *mut Opaque) -> c_int;
-    fn atlas_source_destroy(source: *mut Opaque);
-    fn atlas_projection_create(
-        kind: u32,
-        source: *const Opaque,
-        options: *const c_void,
-        operation: *const Operation,
-        out: *mut *mut Opaque,
-    ) -> c_int;
-    fn atlas_projection_destroy(projection: *mut Opaque);
-    fn atlas_shard_extract(
-        projection: *const Opaque,
-        region: *const Region,
-        operation: *const Operation,
-        out: *mut *mut Opaque,
-    ) -> c_int;
-    fn atlas_shard_destroy(shard: *mut Opaque);
-    fn atlas_compression_config_init(config: *mut Config);
-    fn atlas_shard_compress(
-        shard: *const Opaque,
-        config: *const Config,
-        operation: *const Operation,
-        out: *mut *mut Opaque,
-    ) -> c_int;
-    fn atlas_shard_decompress(
-        compressed: *const Opaque,
-        verify: *const c_void,
-        operation: *const Operation,
-        out: *mut *mut Opaque,
-    ) -> c_int;
-    fn atlas_compressed_shard_read(
-        compressed: *const Opaque,
-        offset: u64,
-        buffer: *mut c_void,
-        size: usize,
-    ) -> c_int;
-    fn atlas_compressed_shard_get_info(compressed: *const Opaque, info: *mut Info) -> c_int;
-    fn atlas_compressed_shard_destroy(compressed: *mut Opaque);
-}
-
 fn check(status: c_int) {
     if status != 0 {
-        let text = unsafe { CStr::from_ptr(atlas_last_error_message()) };
+        let text = unsafe { CStr::from_ptr(sys::atlas_last_error_message()) };
         panic!("status {status}: {}", text.to_string_lossy());
     }
 }
 
 fn operation(threads: u32) -> Operation {
     let mut pool = null_mut();
-    check(unsafe { atlas_pool_create(threads, &raw mut pool) });
+    check(unsafe { sys::atlas_pool_create(threads, &raw mut pool) });
     let mut operation =
-        Operation { struct_size: 0, pool, progress: null(), user_data: null_mut(), memory_limit: 0 };
-    unsafe { atlas_operation_init(&raw mut operation) };
+        Operation { struct_size: 0, pool, progress: None, user_data: null_mut(), memory_limit: 0 };
+    unsafe { sys::atlas_operation_init(&raw mut operation) };
     operation.pool = pool;
     operation
 }
 
-fn config(algorithm: u32, block_size: u64, verify: u32) -> Config {
+fn config(algorithm: u32, block_size: u64, verify: u32) -> CompressionConfig {
     let mut config = unsafe { std::mem::zeroed() };
-    unsafe { atlas_compression_config_init(&raw mut config) };
-    Config { algorithm, block_size, verify_integrity: verify, ..config }
+    unsafe { sys::atlas_compression_config_init(&raw mut config) };
+    CompressionConfig { algorithm, block_size, verify_integrity: verify, ..config }
 }
 
-fn shard_of(bytes: &[u8], operation: &Operation) -> *mut Opaque {
-    let (mut source, mut projection, mut shard) = (null_mut(), null_mut(), null_mut());
+fn shard_of(bytes: &[u8], operation: &Operation) -> *mut Shard {
+    let mut source: *mut Source = null_mut();
+    let mut projection: *mut Projection = null_mut();
+    let mut shard = null_mut();
     let region = Region { offset: 0, length: bytes.len() as u64 };
     unsafe {
-        check(atlas_source_copy(bytes.as_ptr().cast(), bytes.len(), &raw mut source));
-        check(atlas_projection_create(0, source, null(), operation, &raw mut projection));
-        check(atlas_shard_extract(projection, &raw const region, operation, &raw mut shard));
-        atlas_projection_destroy(projection);
-        atlas_source_destroy(source);
+        check(sys::atlas_source_copy(bytes.as_ptr().cast(), bytes.len(), &raw mut source));
+        check(sys::atlas_projection_create(0, source, null(), operation, &raw mut projection));
+        check(sys::atlas_shard_extract(projection, &raw const region, operation, &raw mut shard));
+        sys::atlas_projection_destroy(projection);
+        sys::atlas_source_destroy(source);
     }
     shard
 }
 
-fn compress(shard: *const Opaque, config: &Config, operation: &Operation) -> *mut Opaque {
+fn compress(shard: *const Shard, config: &CompressionConfig, operation: &Operation) -> *mut Compressed {
     let mut out = null_mut();
-    check(unsafe { atlas_shard_compress(shard, config, operation, &raw mut out) });
+    check(unsafe { sys::atlas_shard_compress(shard, config, operation, &raw mut out) });
     out
 }
 
-fn info(compressed: *const Opaque) -> Info {
-    let mut info: Info = unsafe { std::mem::zeroed() };
-    info.struct_size = size_of::<Info>() as u32;
-    check(unsafe { atlas_compressed_shard_get_info(compressed, &raw mut info) });
+fn info(compressed: *const Compressed) -> CompressedInfo {
+    let mut info: CompressedInfo = unsafe { std::mem::zeroed() };
+    info.struct_size = size_of::<CompressedInfo>() as u32;
+    check(unsafe { sys::atlas_compressed_shard_get_info(compressed, &raw mut info) });
     info
 }
 
@@ -198,8 +120,8 @@ fn file(name: &str, bytes: &[u8], one: &Operation, two: &Operation) {
         len / stream_size as f64,
         100.0 * (plain_size as f64 / stream_size as f64 - 1.0)
     );
-    let run = |config: Config, operation| {
-        move || unsafe { atlas_compressed_shard_destroy(compress(shard, &config, operation)) }
+    let run = |config: CompressionConfig, operation| {
+        move || unsafe { sys::atlas_compressed_shard_destroy(compress(shard, &config, operation)) }
     };
     let (deflate, aware) = (config(1, block as u64, 0), config(2, block as u64, 0));
     let names = [
@@ -210,16 +132,18 @@ fn file(name: &str, bytes: &[u8], one: &Operation, two: &Operation) {
         "  the same with verify_integrity, one thread",
     ];
     let times = compare(&mut [
-        Box::new(|| drop(black_box(plain(bytes, block, &mut out)))),
+        Box::new(|| {
+            black_box(plain(bytes, block, &mut out));
+        }),
         Box::new(run(deflate, one)),
         Box::new(run(aware, one)),
         Box::new(run(aware, two)),
         Box::new(run(config(2, block as u64, 1), one)),
     ]);
-    let size = |config: &Config| {
+    let size = |config: &CompressionConfig| {
         let compressed = compress(shard, config, one);
         let info = info(compressed);
-        unsafe { atlas_compressed_shard_destroy(compressed) };
+        unsafe { sys::atlas_compressed_shard_destroy(compressed) };
         (info.compressed_size as f64, info.algorithm)
     };
     let sizes = [(plain_size as f64, 1), size(&deflate), size(&aware), size(&aware), size(&aware)];
@@ -237,8 +161,8 @@ fn file(name: &str, bytes: &[u8], one: &Operation, two: &Operation) {
     let decompress = |operation: *const Operation| {
         let mut back = null_mut();
         unsafe {
-            check(atlas_shard_decompress(compressed, null(), operation, &raw mut back));
-            atlas_shard_destroy(back);
+            check(sys::atlas_shard_decompress(compressed, null(), operation, &raw mut back));
+            sys::atlas_shard_destroy(back);
         }
     };
     let times = compare(&mut [Box::new(|| decompress(one)), Box::new(|| decompress(two))]);
@@ -248,8 +172,8 @@ fn file(name: &str, bytes: &[u8], one: &Operation, two: &Operation) {
         len / times[1].0 / 1e6
     );
     unsafe {
-        atlas_compressed_shard_destroy(compressed);
-        atlas_shard_destroy(shard);
+        sys::atlas_compressed_shard_destroy(compressed);
+        sys::atlas_shard_destroy(shard);
     }
     reads(bytes, one);
 }
@@ -266,16 +190,19 @@ fn reads(bytes: &[u8], one: &Operation) {
                 let offset = i * 2_654_435_761 % (64 * MIB as u64 - 4_096);
                 let start = Instant::now();
                 check(unsafe {
-                    atlas_compressed_shard_read(compressed, offset, buffer.as_mut_ptr().cast(), 4_096)
+                    sys::atlas_compressed_shard_read(compressed, offset, buffer.as_mut_ptr().cast(), 4_096)
                 });
                 start.elapsed().as_secs_f64()
             })
             .collect();
         let ratio = large.len() as f64 / info(compressed).compressed_size as f64;
-        println!("  read 4 KiB, {block:>4} KiB blocks: {:>7.1} us, ratio {ratio:.4}", median(&mut times) * 1e6);
-        unsafe { atlas_compressed_shard_destroy(compressed) };
+        println!(
+            "  read 4 KiB, {block:>4} KiB blocks: {:>7.1} us, ratio {ratio:.4}",
+            median(&mut times) * 1e6
+        );
+        unsafe { sys::atlas_compressed_shard_destroy(compressed) };
     }
-    unsafe { atlas_shard_destroy(shard) };
+    unsafe { sys::atlas_shard_destroy(shard) };
 }
 
 fn main() {

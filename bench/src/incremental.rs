@@ -167,7 +167,10 @@ pub fn run() {
         moves.push(micros(|| bytes.copy_within(at..size as usize - 4_096, at + 4_096)));
     }
     let memmove = median(&mut moves);
-    println!("  memmove of the tail: {memmove:.0}, an insert is {:.0} times faster (limit 500)", memmove / insert);
+    println!(
+        "  memmove of the tail: {memmove:.0}, an insert is {:.0} times faster (limit 500)",
+        memmove / insert
+    );
 
     let small: &'static [u8] = Box::leak(random_bytes(64 * MIB).into_boxed_slice());
     let mut flat = [0.0; 2];

@@ -1,9 +1,10 @@
 //! The figures that the core promises, each against its limit in the same run.
 //!
 //! Runs alternate, the median of 9 is shown with the spread (smallest and largest of the ratio), and
-//! every projection includes its root. Usage: atlas_bench [all | memory | file DIR | shards | tiles | incremental | r96]
+//! every projection includes its root. Usage: atlas_bench [all | memory | file DIR | shards | parallel | tiles | incremental | r96]
 
 mod incremental;
+mod parallel;
 mod r96;
 mod sys;
 
@@ -81,8 +82,11 @@ fn median(values: &mut [f64]) -> f64 {
     values[values.len() / 2]
 }
 
+/// What is timed, and its name.
+type Case<'a> = (&'a str, Box<dyn FnMut() + 'a>);
+
 /// Runs all in turn; prints each one's median rate, and its speed as a multiple of the first's.
-fn compare(title: &str, bytes: usize, cases: &mut [(&str, Box<dyn FnMut() + '_>)]) {
+fn compare(title: &str, bytes: usize, cases: &mut [Case<'_>]) {
     let mut times = vec![Vec::new(); cases.len()];
     for round in 0..=ROUNDS {
         for (case, times) in cases.iter_mut().zip(&mut times) {
@@ -116,7 +120,7 @@ fn memory() {
         "projection of 1 GiB in memory, borrowed",
         bytes.len(),
         &mut [
-            ("blake3::hash, one thread", Box::new(|| drop(black_box(blake3::hash(&bytes))))),
+            ("blake3::hash, one thread", Box::new(|| _ = black_box(blake3::hash(&bytes)))),
             (
                 "project, one thread",
                 Box::new(|| unsafe { sys::atlas_projection_destroy(project(source, &one)) }),
@@ -205,7 +209,8 @@ fn shards() {
     let (sequential, default) = (options(0), options(1));
     let tiles: Vec<Region> =
         (0..64).map(|tile| Region { offset: tile * MIB as u64, length: MIB as u64 }).collect();
-    let hash_tiles = || tiles.iter().for_each(|r| drop(black_box(blake3::hash(&bytes[r.offset as usize..][..MIB]))));
+    let hash_tiles =
+        || tiles.iter().for_each(|r| _ = black_box(blake3::hash(&bytes[r.offset as usize..][..MIB])));
     let run = |regions: &[Region], options: &ExtractOptions, operation: &Operation| {
         let mut shards = Vec::new();
         batch(projection, regions, options, operation, &mut shards);
@@ -222,7 +227,9 @@ fn shards() {
             ("extract, two threads", Box::new(|| run(&tiles, &default, &two))),
             (
                 "verify, one thread",
-                Box::new(|| held.iter().for_each(|s| check(unsafe { sys::atlas_shard_verify(*s, null(), &one) }))),
+                Box::new(|| {
+                    held.iter().for_each(|s| check(unsafe { sys::atlas_shard_verify(*s, null(), &one) }))
+                }),
             ),
         ],
     );
@@ -262,7 +269,11 @@ fn single(projection: *const Projection, operation: &Operation) {
     for tile in 0..1024u64 {
         for page in 0..9 {
             let (shard, time) = extract((tile << 20) + (page * 29 % 256) * 4_096);
-            if page == 0 { first.push(micros(time)) } else { second.push(micros(time)) }
+            if page == 0 {
+                first.push(micros(time))
+            } else {
+                second.push(micros(time))
+            }
             let start = Instant::now();
             check(unsafe { sys::atlas_shard_verify(shard, null(), operation) });
             verify.push(micros(start.elapsed()));
@@ -301,6 +312,7 @@ fn main() {
         [] | ["all"] => {
             memory();
             shards();
+            parallel::run();
             tiles();
             incremental::run();
             r96::run();
@@ -309,12 +321,15 @@ fn main() {
         }
         ["memory"] => memory(),
         ["shards"] => shards(),
+        ["parallel"] => parallel::run(),
         ["tiles"] => tiles(),
         ["incremental"] => incremental::run(),
         ["r96"] => r96::run(),
         ["file", dir] => file(dir),
         _ => {
-            eprintln!("usage: atlas_bench [all | memory | file DIR | shards | tiles | incremental | r96]");
+            eprintln!(
+                "usage: atlas_bench [all | memory | file DIR | shards | parallel | tiles | incremental | r96]"
+            );
             std::process::exit(2);
         }
     }

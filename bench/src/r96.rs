@@ -9,7 +9,7 @@ use std::ptr::{null, null_mut};
 
 /// The library's own, which uses nothing else of it.
 #[path = "../../src/r96/mod.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, clippy::module_inception)]
 mod transform;
 
 use transform::{CLASS_BLOCK_BYTES, CLASSES, Decoder, Encoder, block_bytes};
@@ -49,7 +49,12 @@ fn kernel() {
     let mut small = vec![0; spectrum.len()];
     k64.encode(part, &mut small);
     let payloads = |spectrum: &'static [u8], classes: &[u8]| -> Vec<&'static [u8]> {
-        classes.iter().map(|&class| &spectrum[usize::from(class) * BLOCKS * CLASS_BLOCK_BYTES..][..BLOCKS * CLASS_BLOCK_BYTES]).collect()
+        classes
+            .iter()
+            .map(|&class| {
+                &spectrum[usize::from(class) * BLOCKS * CLASS_BLOCK_BYTES..][..BLOCKS * CLASS_BLOCK_BYTES]
+            })
+            .collect()
     };
     let (spectrum, small): (&'static [u8], &'static [u8]) = (spectrum.leak(), small.leak());
     let all: Vec<u8> = (0..96).collect();
@@ -128,7 +133,7 @@ fn through_the_library() {
         "R96 projection of 1 GiB in memory, borrowed",
         bytes.len(),
         &mut [
-            ("blake3::hash, one thread", Box::new(|| drop(black_box(blake3::hash(&bytes))))),
+            ("blake3::hash, one thread", Box::new(|| _ = black_box(blake3::hash(&bytes)))),
             ("project, K = 96, one thread", Box::new(|| projected(&k96, &one))),
             ("project, K = 96, two threads", Box::new(|| projected(&k96, &two))),
             ("project, K = 64, one thread", Box::new(|| projected(&k64, &one))),
@@ -142,7 +147,9 @@ fn through_the_library() {
     let extract = |operation: &sys::Operation| {
         let mut shards = vec![null_mut(); 96];
         let out = shards.as_mut_ptr();
-        check(unsafe { sys::atlas_shard_extract_classes(projection, null(), classes.as_ptr(), 96, operation, out) });
+        check(unsafe {
+            sys::atlas_shard_extract_classes(projection, null(), classes.as_ptr(), 96, operation, out)
+        });
         shards
     };
     let free = |shards: Vec<*mut sys::Shard>| {
@@ -163,7 +170,7 @@ fn through_the_library() {
         "64 MiB, K = 64: all 96 classes in one pass, and the domain from 64 of them",
         part.len(),
         &mut [
-            ("blake3::hash, one thread", Box::new(|| drop(black_box(blake3::hash(part))))),
+            ("blake3::hash, one thread", Box::new(|| _ = black_box(blake3::hash(part)))),
             ("extract 96 classes, one thread", Box::new(|| free(extract(&one)))),
             ("extract 96 classes, two threads", Box::new(|| free(extract(&two)))),
             ("verify, decode, transform anew, one thread", Box::new(|| rebuild(&one))),

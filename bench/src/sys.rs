@@ -1,5 +1,5 @@
-//! The part of the C API that is measured.
-#![allow(non_camel_case_types)]
+//! The part of the C API that is measured, some of it by each program.
+#![allow(dead_code)]
 
 use std::ffi::{c_char, c_int, c_void};
 
@@ -35,6 +35,7 @@ pub struct ProjectionOptions {
 pub enum Reconstruction {}
 
 #[repr(C)]
+#[derive(Clone, Copy)]
 pub struct ExtractOptions {
     pub struct_size: u32,
     pub strategy: u32,
@@ -52,7 +53,60 @@ pub struct Delta {
     pub data_size: usize,
 }
 
+pub enum Compressed {}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct CompressionConfig {
+    pub struct_size: u32,
+    pub algorithm: u32,
+    pub level: u32,
+    pub min_size_threshold: u64,
+    pub max_compression_ratio: f64,
+    pub preserve_conservation: u32,
+    pub verify_integrity: u32,
+    pub block_size: u64,
+}
+
+#[repr(C)]
+pub struct CompressedInfo {
+    pub struct_size: u32,
+    pub algorithm: u32,
+    pub level: u32,
+    pub residue: u32,
+    pub original_size: u64,
+    pub compressed_size: u64,
+}
+
 unsafe extern "C" {
+    pub fn atlas_source_copy(data: *const c_void, size: usize, out: *mut *mut Source) -> c_int;
+    pub fn atlas_projection_write_file(
+        projection: *const Projection,
+        path: *const c_char,
+        operation: *const Operation,
+    ) -> c_int;
+    pub fn atlas_compression_config_init(config: *mut CompressionConfig);
+    pub fn atlas_shard_compress(
+        shard: *const Shard,
+        config: *const CompressionConfig,
+        operation: *const Operation,
+        out: *mut *mut Compressed,
+    ) -> c_int;
+    pub fn atlas_shard_decompress(
+        compressed: *const Compressed,
+        verify: *const c_void,
+        operation: *const Operation,
+        out: *mut *mut Shard,
+    ) -> c_int;
+    pub fn atlas_compressed_shard_read(
+        compressed: *const Compressed,
+        offset: u64,
+        buffer: *mut c_void,
+        size: usize,
+    ) -> c_int;
+    pub fn atlas_compressed_shard_get_info(compressed: *const Compressed, info: *mut CompressedInfo)
+    -> c_int;
+    pub fn atlas_compressed_shard_destroy(compressed: *mut Compressed);
     pub fn atlas_projection_options_init(options: *mut ProjectionOptions);
     pub fn atlas_shard_extract_classes(
         projection: *const Projection,
@@ -130,6 +184,10 @@ unsafe extern "C" {
         operation: *const Operation,
         out: *mut *mut Shard,
     ) -> c_int;
-    pub fn atlas_shard_verify(shard: *const Shard, options: *const c_void, operation: *const Operation) -> c_int;
+    pub fn atlas_shard_verify(
+        shard: *const Shard,
+        options: *const c_void,
+        operation: *const Operation,
+    ) -> c_int;
     pub fn atlas_shard_destroy(shard: *mut Shard);
 }

@@ -79,13 +79,8 @@ fn random(bytes: &mut [u8], seed: u64) {
 }
 
 fn operation(threads: u32) -> Operation {
-    let mut operation = Operation {
-        struct_size: 0,
-        pool: null(),
-        progress: null(),
-        user_data: null_mut(),
-        memory_limit: 0,
-    };
+    let mut operation =
+        Operation { struct_size: 0, pool: null(), progress: null(), user_data: null_mut(), memory_limit: 0 };
     let mut pool = null_mut();
     unsafe {
         atlas_operation_init(&raw mut operation);
@@ -115,8 +110,14 @@ fn stream(source: *mut c_void, operation: &Operation) -> [u8; 32] {
 
 /// As [`stream`], with nothing read ahead.
 fn stream_without_hints(source: *mut c_void, operation: &Operation) {
-    let mut config =
-        Config { struct_size: 0, chunk_size: 0, parallel_chunks: 0, prefetch_chunks: 0, chunk_overlap: 0, io_buffer_size: 0 };
+    let mut config = Config {
+        struct_size: 0,
+        chunk_size: 0,
+        parallel_chunks: 0,
+        prefetch_chunks: 0,
+        chunk_overlap: 0,
+        io_buffer_size: 0,
+    };
     let mut projection = null_mut();
     unsafe {
         atlas_stream_config_init(&raw mut config);
@@ -198,8 +199,18 @@ fn file(dir: &str, cold: bool) {
     let mut buffer = vec![0; MIB as usize];
     read_all(&path, &mut buffer);
     let streams: [Case<'_>; 5] = [
-        ("stream_project, positioned reads", Box::new(|| { stream(read, &two); })),
-        ("stream_project, mapped", Box::new(|| { stream(mapped, &two); })),
+        (
+            "stream_project, positioned reads",
+            Box::new(|| {
+                stream(read, &two);
+            }),
+        ),
+        (
+            "stream_project, mapped",
+            Box::new(|| {
+                stream(mapped, &two);
+            }),
+        ),
         ("stream_project, positioned, no prefetch", Box::new(|| stream_without_hints(read, &two))),
         ("stream_project, mapped, no prefetch", Box::new(|| stream_without_hints(mapped, &two))),
         ("projection_create, positioned reads", Box::new(|| create(read, &two))),
@@ -243,7 +254,12 @@ fn resident_once(path: &str, io: u32) {
     let root = stream(source, &operation);
     let seconds = start.elapsed().as_secs_f64();
     let above = (peak() - before) as f64 / 1024.0;
-    println!("{above:>10.1} MiB above {:.1}   {seconds:>7.1} s   root {:02x}{:02x}..", before as f64 / 1024.0, root[0], root[1]);
+    println!(
+        "{above:>10.1} MiB above {:.1}   {seconds:>7.1} s   root {:02x}{:02x}..",
+        before as f64 / 1024.0,
+        root[0],
+        root[1]
+    );
 }
 
 fn resident(dir: &str) {
@@ -254,7 +270,8 @@ fn resident(dir: &str) {
             print!("{gib:>3} GiB, {name:<12}");
             std::io::Write::flush(&mut std::io::stdout()).expect("an output");
             let me = std::env::current_exe().expect("a program");
-            let status = std::process::Command::new(me).args(["once", &path, io]).status().expect("a process");
+            let status =
+                std::process::Command::new(me).args(["once", &path, io]).status().expect("a process");
             assert!(status.success());
         }
         std::fs::remove_file(&path).expect("the file is there");

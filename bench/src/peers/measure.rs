@@ -1,0 +1,104 @@
+//! Alternating runs, and the table that they end in.
+
+use std::fmt::Write;
+use std::hint::black_box;
+use std::time::Instant;
+
+/// An odd number, so that there is a median.
+const ROUNDS: usize = 7;
+
+pub struct Case<'a> {
+    name: &'a str,
+    run: Box<dyn FnMut() -> f64 + 'a>,
+}
+
+/// What is timed from beginning to end, the freeing of its result included.
+pub fn case<'a, R>(name: &'a str, mut run: impl FnMut() -> R + 'a) -> Case<'a> {
+    timing(name, move || {
+        let start = Instant::now();
+        drop(black_box(run()));
+        start.elapsed().as_secs_f64()
+    })
+}
+
+/// What takes its own time and says it in seconds.
+pub fn timing<'a>(name: &'a str, run: impl FnMut() -> f64 + 'a) -> Case<'a> {
+    Case { name, run: Box::new(run) }
+}
+
+pub fn median(values: &[f64]) -> f64 {
+    let mut values = values.to_vec();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// The report, as Markdown, shown as it grows.
+#[derive(Default)]
+pub struct Report(pub String);
+
+impl Report {
+    pub fn line(&mut self, line: &str) {
+        println!("{line}");
+        self.0.push_str(line);
+        self.0.push('\n');
+    }
+
+    /// Begins a table.
+    pub fn section(&mut self, title: &str, note: &str) {
+        let heads = "| ours | | peer | | ours by peer |\n|---|---:|---|---:|---:|";
+        self.line(&format!("\n### {title}\n\n{note}\n\n{heads}"));
+    }
+
+    /// Runs all in turn, the first of them being ours, and adds a row for each of the others. `bytes` are
+    /// what the rates are of; 0: times are shown. A ratio above 1: ours is so many times as fast.
+    pub fn against(&mut self, bytes: usize, cases: &mut [Case<'_>]) {
+        let notes = vec![String::new(); cases.len()];
+        self.against_with(bytes, cases, &notes);
+    }
+
+    /// The same with something to be said of each.
+    pub fn against_with(&mut self, bytes: usize, cases: &mut [Case<'_>], notes: &[String]) {
+        let mut times = vec![Vec::new(); cases.len()];
+        for round in 0..=ROUNDS {
+            for (case, times) in cases.iter_mut().zip(&mut times) {
+                let elapsed = (case.run)();
+                // The first round warms up.
+                if round > 0 {
+                    times.push(elapsed);
+                }
+            }
+        }
+        let show = |times: &[f64]| speed(bytes, median(times));
+        for peer in 1..cases.len() {
+            let mut ratios: Vec<f64> =
+                times[peer].iter().zip(&times[0]).map(|(theirs, ours)| theirs / ours).collect();
+            ratios.sort_by(f64::total_cmp);
+            let mut row = format!("| {}{} | {} ", cases[0].name, notes[0], show(&times[0]));
+            let (middle, least, most) = (ratios[ROUNDS / 2], ratios[0], ratios[ROUNDS - 1]);
+            let (middle, least, most) = (digits(middle), digits(least), digits(most));
+            let _ = write!(row, "| {}{} | {} ", cases[peer].name, notes[peer], show(&times[peer]));
+            let _ = write!(row, "| {middle} ({least}..{most}) |");
+            self.line(&row);
+        }
+    }
+}
+
+fn digits(ratio: f64) -> String {
+    if ratio >= 100.0 { format!("{ratio:.0}") } else { format!("{ratio:.2}") }
+}
+
+fn speed(bytes: usize, seconds: f64) -> String {
+    if bytes > 0 {
+        let rate = bytes as f64 / seconds;
+        return if rate >= 1e9 {
+            format!("{:.2} GB/s", rate / 1e9)
+        } else {
+            format!("{:.0} MB/s", rate / 1e6)
+        };
+    }
+    match seconds {
+        s if s >= 1.0 => format!("{s:.2} s"),
+        s if s >= 1e-3 => format!("{:.2} ms", s * 1e3),
+        s => format!("{:.2} µs", s * 1e6),
+    }
+}

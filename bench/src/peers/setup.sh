@@ -1,0 +1,28 @@
+#!/bin/bash
+# setup.sh FOLDER    puts the peers that are no crates, and the data, into FOLDER, where they are missing:
+#                    c-blosc2 and three data packages from PyPI, ISA-L and rdiff from Debian, b3sum from
+#                    crates.io
+set -euo pipefail
+folder=$1
+mkdir -p "$folder"
+
+packages=()
+[ -f /usr/include/isa-l/erasure_code.h ] || packages+=(libisal-dev)
+command -v rdiff > /dev/null || packages+=(rdiff)
+python3 -m pip --version > /dev/null 2>&1 || packages+=(python3-pip)
+if [ ${#packages[@]} -gt 0 ]; then
+    if [ "$(id -u)" != 0 ] || ! command -v apt-get > /dev/null; then
+        echo "install first: ${packages[*]}"
+        exit 1
+    fi
+    apt-get update -qq
+    apt-get install -y -qq --no-install-recommends "${packages[@]}"
+fi
+
+for package in blosc2==4.14.1 de421==2008.1 iris-sample-data==2.5.2 timezonefinder==6.5.2; do
+    [ -f "$folder/$package.done" ] && continue
+    python3 -m pip install --quiet --disable-pip-version-check --no-deps --target "$folder/${package%%=*}" \
+        "$package"
+    touch "$folder/$package.done"
+done
+[ -x "$folder/bin/b3sum" ] || cargo install --quiet --locked --root "$folder" --version 1.8.7 b3sum
