@@ -6,8 +6,9 @@
 #   ./setup.sh libclang   installs nothing: status 0 where libclang can renew the bindings of Layer 2
 #
 # As root on a system with apt-get the packages are installed. Otherwise the one line that does it is
-# printed, and the status is 1 where a build is impossible without it. Rust itself is not installed:
-# distributions of the day have it too old, and which way it comes is the machine owner's choice.
+# printed, and the status is 1 where a build is impossible without it. Where there is no Rust at all,
+# rustup puts the stable one into the home folder, which needs no root; a Rust that is too old is its
+# owner's affair, and only told.
 set -eu
 cd "$(dirname "$0")"
 PATH=$PATH:${CARGO_HOME:-${HOME:-/root}/.cargo}/bin
@@ -45,6 +46,11 @@ look_for_tools() {
     found make || need make
     found cmake || need cmake
     found pkg-config || need pkg-config
+    # They bring Rust.
+    if ! found cargo; then
+        found curl || need curl
+        ! found apt-get || first_file /etc/ssl/certs/ca-certificates.crt || need ca-certificates
+    fi
     if [ "$mode" = test ]; then
         found valgrind || wish valgrind
         if ! libclang_library; then wish libclang1-14; wish libclang-common-14-dev
@@ -81,10 +87,31 @@ install_tools() {
     [ -z "$needed" ]
 }
 
+# rustup's installer for this machine, compared with the checksum beside it.
+install_rust() {
+    case $(uname -s)-$(uname -m) in
+        Linux-x86_64 | Linux-aarch64) host=$(uname -m)-unknown-linux-gnu ;;
+        *) return 1 ;;
+    esac
+    say 'installing Rust by rustup into the home folder'
+    folder=$(mktemp -d)
+    url=https://static.rust-lang.org/rustup/dist/$host/rustup-init
+    if curl -sSf --proto '=https' -o "$folder/rustup-init" "$url" &&
+        curl -sSf --proto '=https' -o "$folder/sum" "$url.sha256" &&
+        read -r sum _ < "$folder/sum" &&
+        printf '%s  %s\n' "$sum" "$folder/rustup-init" | sha256sum -c --quiet >&2; then
+        chmod +x "$folder/rustup-init"
+        "$folder/rustup-init" -y --quiet --no-modify-path --profile minimal -c rustfmt -c clippy >&2 || :
+    fi
+    rm -rf "$folder"
+    found cargo && found rustc
+}
+
 # Rust of the version that Cargo.toml asks for.
 look_for_rust() {
     wanted=$(sed -n 's/^rust-version = "\([0-9.]*\)".*/\1/p' Cargo.toml)
     advice="Rust $wanted or newer is needed, from https://rustup.rs (Debian's own packages may be older)"
+    if ! found cargo && ! found rustc; then install_rust || :; fi
     if ! found cargo || ! found rustc; then
         say "cargo is missing: $advice"
         return 1
