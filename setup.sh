@@ -98,8 +98,7 @@ install_rust() {
     url=https://static.rust-lang.org/rustup/dist/$host/rustup-init
     if curl -sSf --proto '=https' -o "$folder/rustup-init" "$url" &&
         curl -sSf --proto '=https' -o "$folder/sum" "$url.sha256" &&
-        read -r sum _ < "$folder/sum" &&
-        printf '%s  %s\n' "$sum" "$folder/rustup-init" | sha256sum -c --quiet >&2; then
+        printf '%s  %s\n' "$(cut -c 1-64 "$folder/sum")" "$folder/rustup-init" | sha256sum -c --quiet >&2; then
         chmod +x "$folder/rustup-init"
         "$folder/rustup-init" -y --quiet --no-modify-path --profile minimal -c rustfmt -c clippy >&2 || :
     fi
