@@ -338,9 +338,9 @@ mod threads {
     pub(super) fn pool_for(executor: Executor<'_>, workers: usize) -> Result<Option<&rayon::ThreadPool>> {
         let pool = match executor {
             Executor::Inline => None,
-            Executor::Library if workers <= 1 => None,
+            // To wake a thread for it takes longer than many a small task.
+            _ if workers <= 1 => None,
             Executor::Library => library_pool()?.started.as_ref().map(|started| &*started.pool),
-            Executor::Pool(pool) if workers <= 1 && pool.started.is_none() => None,
             Executor::Pool(pool) => pool.started.as_ref().map(|started| &*started.pool),
             Executor::Rayon(pool) => Some(pool),
         };

@@ -1,7 +1,8 @@
-//! Batches of shards: what strategies and threads make of regions of different sizes.
+//! Batches of shards: what strategies and threads make of regions of different sizes, as a table.
 
 use crate::sys::{self, ExtractOptions, Operation, Projection, Region, Shard};
-use crate::{MIB, batch, borrow, compare, destroy, operation, options, pool, project, random_bytes};
+use crate::{MIB, ROUNDS, batch, borrow, destroy, median, operation, options, pool, project, random_bytes};
+use std::time::Instant;
 
 const KIB: usize = 1 << 10;
 
@@ -10,18 +11,44 @@ fn regions(count: usize, length: usize, domain: usize) -> Vec<Region> {
     (0..count).map(|i| Region { offset: place(i) as u64, length: length as u64 }).collect()
 }
 
-/// Batches of at most 64 MiB, each destroyed before the next.
+/// The seconds that it takes to extract some batches. Each is destroyed before the next, which is not
+/// timed.
 fn extract(
     projection: *const Projection,
     batches: &[Vec<Region>],
     options: &ExtractOptions,
     operation: &Operation,
-) {
+) -> f64 {
     let mut shards: Vec<*mut Shard> = Vec::new();
+    let mut seconds = 0.0;
     for regions in batches {
+        let start = Instant::now();
         batch(projection, regions, options, operation, &mut shards);
+        seconds += start.elapsed().as_secs_f64();
         destroy(&mut shards);
     }
+    seconds
+}
+
+/// The median seconds of each of the cases in alternating runs, and of its ratio to the first, with the
+/// smallest and the largest.
+fn alternate(cases: &[&dyn Fn() -> f64]) -> Vec<(f64, [f64; 3])> {
+    let mut times = vec![Vec::new(); cases.len()];
+    for round in 0..=ROUNDS {
+        for (case, times) in cases.iter().zip(&mut times) {
+            let seconds = case();
+            if round > 0 {
+                times.push(seconds);
+            }
+        }
+    }
+    let base = times[0].clone();
+    let ratios = |times: &[f64]| -> [f64; 3] {
+        let mut ratios: Vec<f64> = base.iter().zip(times).map(|(base, time)| base / time).collect();
+        let middle = median(&mut ratios);
+        [middle, ratios[0], ratios[ratios.len() - 1]]
+    };
+    times.iter().map(|times| (median(&mut times.clone()), ratios(times))).collect()
 }
 
 pub fn run() {
@@ -29,65 +56,46 @@ pub fn run() {
     let source = borrow(&bytes);
     let (one, two) = (operation(pool(1)), operation(pool(2)));
     let projection = project(source, &two);
-    let in_batches = |regions: &[Region], each: usize| -> Vec<Vec<Region>> {
-        regions.chunks(each).map(<[Region]>::to_vec).collect()
-    };
-    let mut mixed = vec![Region { offset: 900 * MIB as u64, length: 48 * MIB as u64 }];
-    mixed.extend((0..256).map(|i| Region { offset: (i * 3 * 64 * KIB) as u64, length: 64 * KIB as u64 }));
+    let mut mixed: Vec<Region> =
+        (0..256).map(|i| Region { offset: (i * 3 * 64 * KIB) as u64, length: 64 * KIB as u64 }).collect();
     // The large one is neither the first nor the last.
-    mixed.swap(0, 128);
-    let tiles: Vec<Region> =
-        (0..64).map(|tile| Region { offset: tile * MIB as u64, length: MIB as u64 }).collect();
+    mixed.insert(128, Region { offset: 900 * MIB as u64, length: 48 * MIB as u64 });
+    let tiles = (0..64).map(|tile| Region { offset: tile * MIB as u64, length: MIB as u64 }).collect();
+    let pages = regions(100_000, 4 * KIB, bytes.len());
     let sets = [
-        (
-            "100,000 regions of 4 KiB, in batches of 16,000",
-            in_batches(&regions(100_000, 4 * KIB, bytes.len()), 16_000),
-        ),
-        ("1,024 regions of 64 KiB", in_batches(&regions(1_024, 64 * KIB, bytes.len()), 1_024)),
-        ("64 regions of 1 MiB", in_batches(&tiles, 64)),
-        ("one region of 48 MiB among 256 of 64 KiB", in_batches(&mixed, mixed.len())),
+        ("100,000 of 4 KiB, 16,000 a batch", pages.chunks(16_000).map(<[Region]>::to_vec).collect()),
+        ("1,024 of 64 KiB", vec![regions(1_024, 64 * KIB, bytes.len())]),
+        ("64 of 1 MiB", vec![tiles]),
+        ("48 MiB among 256 of 64 KiB", vec![mixed]),
     ];
-    let strategy = |number| {
-        let mut options = options(number);
-        options.chunk_size = 16;
-        options
-    };
-    let (sequential, default, pooled, chunked, stealing) =
-        (strategy(0), strategy(1), strategy(2), strategy(3), strategy(4));
-    let operations = [&one, &two];
+    let strategies = ["SEQUENTIAL", "DEFAULT", "POOL", "CHUNKED of 16", "WORK_STEALING"];
+    println!("\n| regions | strategy | one thread | two threads | ratio |\n|---|---|---:|---:|---:|");
     for (title, batches) in &sets {
         let total: u64 = batches.iter().flatten().map(|region| region.length).sum();
-        let case = |name: &'static str, options: ExtractOptions, on: usize| {
-            let run = move || extract(projection, batches, &options, operations[on]);
-            (name, Box::new(run) as Box<dyn FnMut() + '_>)
-        };
-        compare(
-            title,
-            total as usize,
-            &mut [
-                case("DEFAULT, one thread", default, 0),
-                case("SEQUENTIAL", sequential, 1),
-                case("DEFAULT, two threads", default, 1),
-                case("POOL, two threads", pooled, 1),
-                case("CHUNKED of 16, one thread", chunked, 0),
-                case("CHUNKED of 16, two threads", chunked, 1),
-                case("WORK_STEALING, one thread", stealing, 0),
-                case("WORK_STEALING, two threads", stealing, 1),
-            ],
-        );
+        let rate = |seconds: f64| total as f64 / seconds / 1e9;
+        for (number, name) in (0..).zip(strategies) {
+            let options = options(number);
+            let found = alternate(&[&|| extract(projection, batches, &options, &one), &|| {
+                extract(projection, batches, &options, &two)
+            }]);
+            let (alone, (both, [ratio, least, most])) = (rate(found[0].0), found[1]);
+            let both = rate(both);
+            println!(
+                "| {title} | {name} | {alone:.2} GB/s | {both:.2} GB/s | {ratio:.2} ({least:.2}..{most:.2}) |"
+            );
+        }
     }
-    // So many at a time that the clock sees them.
+    println!("\n| one region a batch | SEQUENTIAL | DEFAULT, a pool of two | ratio |\n|---|---:|---:|---:|");
     for length in [512, 4 * KIB, 64 * KIB] {
         let batches: Vec<Vec<Region>> =
             regions(1_000, length, bytes.len()).into_iter().map(|region| vec![region]).collect();
-        compare(
-            &format!("batches of one region of {length} bytes"),
-            1_000 * length,
-            &mut [
-                ("SEQUENTIAL", Box::new(|| extract(projection, &batches, &sequential, &two))),
-                ("DEFAULT, two threads", Box::new(|| extract(projection, &batches, &default, &two))),
-            ],
-        );
+        let (sequential, default) = (options(0), options(1));
+        let found = alternate(&[&|| extract(projection, &batches, &sequential, &two), &|| {
+            extract(projection, &batches, &default, &two)
+        }]);
+        // A batch is a thousandth of a run.
+        let (first, second, [ratio, least, most]) = (found[0].0 * 1e3, found[1].0 * 1e3, found[1].1);
+        println!("| {length} bytes | {first:.2} µs | {second:.2} µs | {ratio:.2} ({least:.2}..{most:.2}) |");
     }
     unsafe {
         sys::atlas_projection_destroy(projection);
