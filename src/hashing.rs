@@ -4,15 +4,15 @@
 
 use crate::buffer::Buffer;
 use crate::chain::source_changed;
-use crate::digest::same;
+use crate::digest::{Digest, Digests, same};
 use crate::error::{AtlasError, Result};
 use crate::geometry::{TILE_BYTES, TILE_SIZE, to_u64, to_usize};
-use crate::layer2::Residue;
 use crate::operation::Operation;
 use crate::pool::{self, Executor};
+use crate::projection::ProjectionType;
 use crate::scheme::{Scheme, Workspace};
 use crate::source::Source;
-use crate::tree::{Extent, Tile, TileAt, Tree};
+use crate::tree::{Extent, GroupResidues, Tile, TileAt, Tree};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -39,8 +39,6 @@ pub(crate) fn tile_footprint() -> u64 {
 }
 
 /// A fresh tile of the bytes at `offset` of `source`.
-///
-/// Sums the bytes first and hashes them then: the sum brings them into the cache.
 pub(crate) fn fresh_tile(
     scheme: &Scheme,
     workspace: &mut Workspace,
@@ -48,8 +46,51 @@ pub(crate) fn fresh_tile(
     offset: u64,
     bytes: &[u8],
 ) -> Result<Arc<Tile>> {
-    let extent = Extent::new(source.clone(), offset, bytes)?;
-    Ok(Arc::new(Tile::fresh(extent, scheme.witness(bytes, workspace)?)))
+    let (residues, witness) = sum_and_hash(scheme, workspace, bytes)?;
+    let extent = Extent::of_residues(source.clone(), offset, bytes.len(), residues)?;
+    Ok(Arc::new(Tile::fresh(extent, witness)))
+}
+
+/// How much is hashed and then summed where that is the faster order.
+const HASH_FIRST_STEP: usize = 128 * 1024;
+
+/// The residues of a tile's groups and its witness.
+pub(crate) fn sum_and_hash(
+    scheme: &Scheme,
+    workspace: &mut Workspace,
+    bytes: &[u8],
+) -> Result<(GroupResidues, Digest)> {
+    match scheme.kind() {
+        ProjectionType::Linear => Ok(sum_and_digest(scheme.digests(), bytes)),
+        ProjectionType::R96Fourier => Ok((GroupResidues::of(bytes), scheme.witness(bytes, workspace)?)),
+    }
+}
+
+/// The residues of the groups of at most a tile's bytes and T of the bytes, from one pass over memory.
+///
+/// What comes first brings the bytes into the cache for the other. The sum is the better one at that,
+/// except beside a BLAKE3 that works on 16 chunks at a time: this reads 16 streams, so that memory
+/// keeps up with it better than with one core's sum. Measured on 1 GiB, as shares of the speed of
+/// hashing alone: with AVX-512 (Sapphire Rapids) 0.92 this way and 0.85 the other; with AVX2 (Zen 3)
+/// the sum first was the faster one.
+pub(crate) fn sum_and_digest(digests: &Digests, bytes: &[u8]) -> (GroupResidues, Digest) {
+    if !hashes_16_chunks() {
+        let residues = GroupResidues::of(bytes);
+        return (residues, digests.tile(bytes));
+    }
+    let mut hasher = digests.tile_hasher();
+    let residues = GroupResidues::in_steps(bytes, HASH_FIRST_STEP, |step| {
+        hasher.update(step);
+    });
+    (residues, *hasher.finalize().as_bytes())
+}
+
+/// Whether BLAKE3 takes 16 chunks at a time here.
+fn hashes_16_chunks() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl");
+    #[cfg(not(target_arch = "x86_64"))]
+    return false;
 }
 
 /// In what steps, and how far ahead, tiles are read and hashed.
@@ -85,6 +126,7 @@ pub(crate) struct Job<'a> {
 /// How a job runs within an operation.
 pub(crate) struct Plan<'a> {
     executor: Executor<'a>,
+    unwatched: bool,
     workers: usize,
     window: u64,
     tasks: u64,
@@ -107,7 +149,8 @@ impl Job<'_> {
         let fixed = count.saturating_mul(tile_footprint()).saturating_add(beside);
         let per_worker = per_worker + self.scheme.workspace();
         let workers = operation.workers(tasks.min(window), per_worker, fixed)?;
-        Ok(Plan { executor: operation.executor, workers, window, tasks, tiles_a_task })
+        let unwatched = operation.unwatched();
+        Ok(Plan { executor: operation.executor, unwatched, workers, window, tasks, tiles_a_task })
     }
 
     /// Hashes the tiles in parallel and gives them to `sink` in order, on the calling thread.
@@ -122,7 +165,7 @@ impl Job<'_> {
             plan.executor,
             plan.workers,
             plan.tasks,
-            pool::Order { window: Some(plan.window), runs: &[] },
+            pool::Order { window: Some(plan.window), runs: &[], unwatched: plan.unwatched },
             || Ok((None, Workspace::default())),
             |(buffer, workspace), task| {
                 let first = self.first + task * step;
@@ -272,10 +315,11 @@ pub(crate) fn check_tile(
     at: &TileAt<'_>,
     bytes: &[u8],
 ) -> Result<()> {
-    let residue = Residue::of(bytes);
+    let (residues, found) = sum_and_hash(scheme, workspace, bytes)?;
+    let residue = residues.total();
     let place = |error: AtlasError| error.at_index(at.index).at_range(at.offset, bytes.len() as u64);
     match at.tile.witness() {
-        Some(witness) if same(witness, &scheme.witness(bytes, workspace)?) => {}
+        Some(witness) if same(witness, &found) => {}
         Some(_) => return Err(place(source_changed())),
         None => return Err(AtlasError::internal("a tile without a witness is checked")),
     }
@@ -301,11 +345,13 @@ pub(crate) fn for_each_checked_tile(
     let per_worker = scheme.workspace() + if in_memory { 0 } else { TILE_BYTES };
     let workers = operation.workers(tree.tiles(), per_worker, 0)?;
     let executor = operation.executor;
+    let order = pool::Order { unwatched: operation.unwatched(), ..pool::Order::default() };
     let mut tracker = operation.tracker(tree.bytes(), tree.tiles());
-    pool::run(
+    pool::run_within(
         executor,
         workers,
         tree.tiles(),
+        order,
         || Ok((Scratch::default(), Workspace::default())),
         |(scratch, workspace), index| {
             let Some(at) = tree.iter_from_tile(index).next() else {

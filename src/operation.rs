@@ -91,6 +91,11 @@ impl<'a> Operation<'a> {
         Ok(wanted.min(usize::try_from(affordable).unwrap_or(usize::MAX)).max(1))
     }
 
+    /// Whether nobody is told of progress, nor can cancel.
+    pub(crate) fn unwatched(&self) -> bool {
+        self.progress.is_none()
+    }
+
     pub(crate) fn tracker(&mut self, bytes_total: u64, chunks_total: u64) -> Tracker<'_, 'a> {
         self.resume(Progress { bytes_total, chunks_total, ..Progress::default() }, false)
     }

@@ -102,10 +102,13 @@ pub(crate) fn run<S, T: Send>(
     run_within(executor, workers, tasks, Order::default(), start, work, sink)
 }
 
-/// In which order workers take tasks, and how far ahead.
+/// In which order workers take tasks, how far ahead, and how soon the sink gets what is done.
 #[derive(Clone, Copy, Default)]
 #[cfg_attr(not(feature = "parallel"), expect(dead_code, reason = "one thread has one order"))]
 pub(crate) struct Order<'a> {
+    /// Nobody watches the sink: it may get results many at a time, which saves the calling thread as
+    /// many wake-ups on cores that are at work. Errors stop the rest as soon as ever.
+    pub(crate) unwatched: bool,
     /// No task starts that is so many or more ahead of the one that the sink is due. None: any.
     pub(crate) window: Option<u64>,
     /// Where runs of tasks end that one worker takes at a time, ascending, the last one being the
@@ -194,7 +197,7 @@ mod threads {
     use std::mem::ManuallyDrop;
     use std::ops::Range;
     use std::process;
-    use std::sync::{Arc, Mutex, mpsc};
+    use std::sync::{Arc, Condvar, Mutex, PoisonError};
     use std::thread::{self, JoinHandle};
 
     /// Stack of a worker. The deepest recursion is over the height of a tree, so that this is ample.
@@ -383,6 +386,49 @@ mod threads {
         }
     }
 
+    /// How many results wait for the calling thread where nobody watches.
+    const UNWATCHED_BATCH: usize = 64;
+
+    /// Results on their way to the calling thread.
+    struct Done<T> {
+        results: Mutex<Vec<(u64, Result<T>)>>,
+        arrived: Condvar,
+        /// As many results are worth waking the calling thread for.
+        batch: usize,
+    }
+
+    impl<T> Done<T> {
+        fn send(&self, task: u64, result: Result<T>) {
+            let failed = result.is_err();
+            let mut results = lock(&self.results);
+            results.push((task, result));
+            if failed || results.len() == self.batch {
+                self.arrived.notify_one();
+            }
+        }
+
+        /// Moves what has come to `into`, which is empty: at least one result.
+        fn receive(&self, into: &mut Vec<(u64, Result<T>)>) {
+            let mut results = lock(&self.results);
+            while results.is_empty() {
+                results = self.arrived.wait(results).unwrap_or_else(PoisonError::into_inner);
+            }
+            std::mem::swap(&mut *results, into);
+        }
+    }
+
+    /// Held by a worker: at its end, however it ends, what it did may be what the calling thread waits
+    /// for.
+    struct Flush<'d, T>(&'d Done<T>);
+
+    impl<T> Drop for Flush<'_, T> {
+        fn drop(&mut self) {
+            // Under the lock, or the thread could miss it between its look and its sleep.
+            let _results = lock(&self.0.results);
+            self.0.arrived.notify_one();
+        }
+    }
+
     pub(super) fn run_on<S, T: Send>(
         pool: &rayon::ThreadPool,
         workers: usize,
@@ -395,7 +441,14 @@ mod threads {
         let (workers, window) = (workers.max(1), order.window.unwrap_or(u64::MAX).max(1));
         let queue = Mutex::new(Queue { next: 0, limit: 0, stop: tasks, working: 0 });
         let locked = || lock(&queue);
-        let worker = |results: mpsc::Sender<(u64, Result<T>)>| {
+        let done = Done {
+            results: Mutex::new(Vec::new()),
+            arrived: Condvar::new(),
+            // Half a window, so that there is work while the calling thread opens the next.
+            batch: if order.unwatched { usize::try_from(window / 2).unwrap_or(usize::MAX) } else { 1 }
+                .clamp(1, UNWATCHED_BATCH),
+        };
+        let worker = || {
             let mut state = None;
             loop {
                 let run = locked().take(order.runs);
@@ -419,22 +472,22 @@ mod threads {
                         let mut queue = locked();
                         queue.stop = queue.stop.min(task);
                     }
-                    if results.send((task, result)).is_err() {
-                        return;
-                    }
+                    done.send(task, result);
                 }
             }
         };
         pool.in_place_scope(|scope| {
-            let (sender, receiver) = mpsc::channel();
-            let mut early = BTreeMap::new();
+            let (mut early, mut arrived) = (BTreeMap::new(), Vec::new());
             let mut due = 0;
             let mut deliver = || {
                 while due < tasks {
                     let starting = locked().open(due.saturating_add(window), workers);
                     for _ in 0..starting {
-                        let (sender, worker) = (sender.clone(), &worker);
-                        scope.spawn(move |_| worker(sender));
+                        let (worker, done) = (&worker, &done);
+                        scope.spawn(move |_| {
+                            let _flush = Flush(done);
+                            worker();
+                        });
                     }
                     match early.remove(&due) {
                         Some(result) => {
@@ -442,10 +495,10 @@ mod threads {
                             due += 1;
                         }
                         // What is due is inside the window and before every error: somebody has it.
-                        None => match receiver.recv() {
-                            Ok((task, result)) => drop(early.insert(task, result)),
-                            Err(_) => return Err(AtlasError::internal("the workers are gone")),
-                        },
+                        None => {
+                            done.receive(&mut arrived);
+                            early.extend(arrived.drain(..));
+                        }
                     }
                 }
                 Ok(())
@@ -517,7 +570,7 @@ mod tests {
             Executor::Pool(&pool),
             3,
             50,
-            Order { window: None, runs: &runs },
+            Order { runs: &runs, ..Order::default() },
             || Ok(std::thread::current().id()),
             |worker, i| Ok((*worker, i)),
             |i, (worker, task)| {
@@ -572,6 +625,27 @@ mod tests {
     }
 
     #[test]
+    fn what_nobody_watches_arrives_in_order_and_whole() {
+        let pool = Pool::new(3).unwrap();
+        for (tasks, window) in
+            [(1, None), (63, None), (1_000, None), (500, Some(1)), (500, Some(7)), (500, Some(200))]
+        {
+            let mut seen = 0;
+            let order = Order { window, unwatched: true, ..Order::default() };
+            let sink = |i, task| {
+                assert_eq!((i, task), (seen, seen));
+                seen += 1;
+                Ok(())
+            };
+            run_within(Executor::Pool(&pool), 3, tasks, order, || Ok(()), |(), i| Ok(i), sink).unwrap();
+            assert_eq!(seen, tasks);
+            let fail = |(): &mut (), i| if i == tasks / 2 { Err(AtlasError::witness("x")) } else { Ok(()) };
+            let error = run_within(Executor::Pool(&pool), 3, tasks, order, || Ok(()), fail, |_, ()| Ok(()));
+            assert_eq!(error.unwrap_err().kind(), ErrorKind::Witness);
+        }
+    }
+
+    #[test]
     fn workers_stay_inside_the_window() {
         let pool = Pool::new(3).unwrap();
         for window in [1, 2, 7, 1_000] {
@@ -581,7 +655,7 @@ mod tests {
                 Executor::Pool(&pool),
                 3,
                 500,
-                Order { window: Some(window), runs: &[] },
+                Order { window: Some(window), ..Order::default() },
                 || Ok(()),
                 |(), i| Ok(i.saturating_sub(delivered.load(Ordering::SeqCst))),
                 |i, ahead| {
@@ -608,7 +682,7 @@ mod tests {
             Executor::Pool(&pool),
             2,
             100,
-            Order { window: Some(2), runs: &[] },
+            Order { window: Some(2), ..Order::default() },
             || Ok(()),
             |(), _| Ok(()),
             sink,
@@ -663,6 +737,11 @@ mod tests {
             let _pool = Pool::new(64).unwrap();
             assert_eq!(names() > 0, cfg!(feature = "parallel"));
         }
-        assert_eq!(names(), 0);
+        // A thread is joined when it is through with its memory, and listed for a moment longer.
+        let gone = (0..10_000).any(|_| {
+            std::thread::yield_now();
+            names() == 0
+        });
+        assert!(gone);
     }
 }

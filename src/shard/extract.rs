@@ -458,6 +458,7 @@ impl Batch<'_> {
             ParallelStrategy::Sequential => Executor::Inline,
             _ => operation.executor,
         };
+        let order = Order { window: None, runs: &runs, unwatched: operation.unwatched() };
         let mut tracker = operation.tracker(bytes, count);
         // The lowest shard that failed: work on later ones is pointless, on earlier ones it is not,
         // since the first error in the order of the batch is the one to report.
@@ -468,7 +469,7 @@ impl Batch<'_> {
             executor,
             workers,
             count,
-            Order { window: None, runs: &runs },
+            order,
             || Ok((Scratch::default(), Workspace::default())),
             |(scratch, workspace), index| {
                 let Some(work) = lock(&tasks[to_usize(index)]).take() else { return Ok(None) };

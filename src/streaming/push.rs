@@ -11,7 +11,7 @@ use crate::buffer::{Buffer, try_vec};
 use crate::digest::Digest;
 use crate::error::{AtlasError, Result};
 use crate::geometry::{TILE_BYTES, TILE_SIZE, to_u64, to_usize};
-use crate::hashing::tile_footprint;
+use crate::hashing::{sum_and_hash, tile_footprint};
 use crate::operation::{Operation, Progress};
 use crate::pool;
 use crate::projection::AtlasProjection;
@@ -225,8 +225,8 @@ impl Push {
             || Ok(Workspace::default()),
             |workspace, index| {
                 let bytes = tiles[to_usize(index)];
-                let residues = GroupResidues::of(bytes);
-                let tile = Hashed { residues, len: bytes.len(), witness: scheme.witness(bytes, workspace)? };
+                let (residues, witness) = sum_and_hash(scheme, workspace, bytes)?;
+                let tile = Hashed { residues, len: bytes.len(), witness };
                 if let Some(file) = spool {
                     file.write_at(start + index * TILE_BYTES, bytes)?;
                 }

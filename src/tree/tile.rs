@@ -38,6 +38,25 @@ impl GroupResidues {
     pub(crate) fn of(bytes: &[u8]) -> Self {
         GroupResidues(group_residues(bytes))
     }
+
+    /// The residue of all the bytes.
+    pub(crate) fn total(&self) -> Residue {
+        self.0.iter().copied().sum()
+    }
+
+    /// As [`GroupResidues::of`], in steps of some groups, each of which `before` gets first.
+    pub(crate) fn in_steps(bytes: &[u8], step: usize, mut before: impl FnMut(&[u8])) -> Self {
+        let mut residues = [Residue::ZERO; GROUPS];
+        let mut rest = &mut residues[..];
+        for part in bytes.chunks(step) {
+            before(part);
+            let of_part: [Residue; GROUPS] = group_residues(part);
+            let groups = part.len().div_ceil(GROUP_SIZE);
+            rest[..groups].copy_from_slice(&of_part[..groups]);
+            rest = &mut rest[groups..];
+        }
+        GroupResidues(residues)
+    }
 }
 
 impl Extent {
