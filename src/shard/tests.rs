@@ -171,6 +171,21 @@ fn another_region_over_the_same_proof_is_refused() {
 }
 
 #[test]
+fn tiles_that_begin_behind_the_region_are_refused() {
+    let bytes = extract(&project(&data(3 * TILE_SIZE)), region(TILE_SIZE, 4_096)).serialize().unwrap();
+    for offset in [0, 1, TILE_SIZE - 1] {
+        let wrong = forge(&bytes, |body| {
+            let length = TILE_SIZE + 4_096 - offset;
+            body[REGION][..8].copy_from_slice(&(offset as u64).to_le_bytes());
+            body[REGION][8..].copy_from_slice(&(length as u64).to_le_bytes());
+        });
+        let error = read(&wrong).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Format, "{error}");
+        assert!(error.message().contains("begin at 1048576"), "{error}");
+    }
+}
+
+#[test]
 fn huge_claims_are_refused_before_anything_is_allocated() {
     let bytes = extract(&project(&data(10_000)), region(0, 10_000)).serialize().unwrap();
     let lengths = [24, 24 + 48, 24 + 48 + 40, 24 + 48 + 40 + 32];
