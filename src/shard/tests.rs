@@ -396,3 +396,26 @@ fn reads_stay_inside_the_region() {
         assert_eq!(shard.read(offset, &mut out).unwrap_err().kind(), ErrorKind::OutOfRange);
     }
 }
+
+#[test]
+fn chains_are_kept_within_the_memory_limit() {
+    let data = data(8 * TILE_SIZE);
+    let regions: Vec<_> = (0..8).map(|tile| region(tile * TILE_SIZE + 5_000, 100)).collect();
+    // How many tiles have a chain afterwards; None: LIMIT.
+    let kept = |limit: u64| {
+        let projection = project(&data);
+        let operation = &mut Operation::sequential().with_memory_limit(limit);
+        let extracted = projection.extract_shards(&regions, &ExtractOptions::new(), operation);
+        extracted
+            .is_ok()
+            .then(|| projection.state().tree.iter_from_tile(0).filter(|at| at.tile.chain().is_some()).count())
+    };
+    let (mut refused, mut least) = (0, 16 * TILE_SIZE as u64);
+    while refused + 1 < least {
+        let middle = (refused + least) / 2;
+        *(if kept(middle).is_some() { &mut least } else { &mut refused }) = middle;
+    }
+    assert_eq!(kept(least), Some(0));
+    assert_eq!(kept(least + 3 * crate::chain::Chain::FOOTPRINT), Some(3));
+    assert_eq!(kept(2 * least), Some(8));
+}
