@@ -51,6 +51,11 @@ pub(crate) struct Chain {
     residues: Option<Box<[Residue; GROUPS]>>,
 }
 
+impl Chain {
+    /// The bytes that the largest one takes: groups, as much again above them, and allocations.
+    pub(crate) const FOOTPRINT: u64 = (2 * GROUPS * size_of::<Digest>() + 512) as u64;
+}
+
 /// The chaining value of group `group` of a tile of more than one.
 pub(crate) fn group_value(digests: &Digests, group: usize, bytes: &[u8]) -> Digest {
     subtree(digests, group * GROUP_SIZE, bytes)

@@ -28,10 +28,11 @@ use crate::tree::{Chains, Extent, Piece, Tile, TileAt, group_residues};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Bytes of extents, checked against their origins.
+/// Bytes of extents, checked against their origins. What could change between the check and the use
+/// is copied first.
 pub(crate) struct Verified<'c> {
     config: &'c Config,
-    /// The extent that was checked whole, and its bytes where they are not in memory.
+    /// The extent that was checked whole, and its bytes where those in the source are not fixed.
     held: Option<Arc<Extent>>,
     bytes: Option<Buffer>,
     group: Option<Buffer>,
@@ -62,7 +63,7 @@ impl<'c> Verified<'c> {
             }
             self.hold(extent)?;
         }
-        match extent.slice(&range) {
+        match extent.fixed_slice(&range) {
             Some(bytes) => out.copy_from_slice(bytes),
             None => match &self.bytes {
                 Some(bytes) => out.copy_from_slice(&bytes[range]),
@@ -88,7 +89,7 @@ impl<'c> Verified<'c> {
     fn hold(&mut self, extent: &Arc<Extent>) -> Result<Arc<Chain>> {
         self.held = None;
         let len = extent.len();
-        let bytes = match extent.slice(&(0..len)) {
+        let bytes = match extent.fixed_slice(&(0..len)) {
             Some(bytes) => bytes,
             None => {
                 let buffer = take(&mut self.bytes, TILE_SIZE)?;
@@ -128,7 +129,7 @@ impl<'c> Verified<'c> {
     ) -> Result<()> {
         for group in range.start / GROUP_SIZE..range.end.div_ceil(GROUP_SIZE) {
             let whole = group * GROUP_SIZE..((group + 1) * GROUP_SIZE).min(extent.len());
-            let bytes = match extent.slice(&whole) {
+            let bytes = match extent.fixed_slice(&whole) {
                 Some(bytes) => bytes,
                 None => {
                     let buffer = take(&mut self.group, GROUP_SIZE)?;
@@ -307,4 +308,43 @@ pub(crate) fn witnesses(
         |_, len| if report { tracker.advance(len, 1) } else { tracker.advance(0, 0) },
     )?;
     if report { tracker.finish() } else { Ok(()) }
+}
+
+#[cfg(all(test, feature = "streaming"))]
+mod tests {
+    use super::*;
+    use crate::projection::{AtlasProjection, ProjectionOptions};
+    use crate::source::tests::mapped;
+
+    /// Another process writes to a mapped file after its bytes were checked and before they are used.
+    #[test]
+    fn bytes_of_a_mapping_are_used_as_they_were_checked() {
+        for kind in [ProjectionType::Linear, ProjectionType::R96Fourier] {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("mapped.bin");
+            let data: Vec<u8> = (0..100_000u32).map(|i| (i % 251) as u8).collect();
+            std::fs::write(&path, &data).unwrap();
+            let source = mapped(&path);
+            let options = ProjectionOptions::new();
+            let operation = &mut Operation::new();
+            let projection = AtlasProjection::create(kind, &source, &options, operation).unwrap();
+            let state = projection.state();
+            let tile = state.tree.iter_from_tile(0).next().unwrap().tile;
+            let extent = tile.pieces()[0].extent();
+            let mut verified = Verified::new(&state.config);
+            let mut out = vec![0; 100];
+            verified.copy(extent, 50_000, &mut out).unwrap();
+            let mut changed = data.clone();
+            changed[50_010] ^= 1;
+            // In place, so that the mapping sees it.
+            let mut file = std::fs::File::options().write(true).open(&path).unwrap();
+            std::io::Write::write_all(&mut file, &changed).unwrap();
+            assert_eq!(source.slice(0, data.len()), Some(&changed[..]));
+            verified.copy(extent, 50_000, &mut out).unwrap();
+            assert_eq!(out, data[50_000..50_100]);
+            // Who comes later checks for himself.
+            let error = Verified::new(&state.config).copy(extent, 50_000, &mut out).unwrap_err();
+            assert_eq!(error.kind(), crate::ErrorKind::Witness);
+        }
+    }
 }

@@ -147,6 +147,15 @@ impl Source {
         bytes.get(start..start.checked_add(len)?)
     }
 
+    /// As `slice`, where the bytes are ours or their owner's promise is all that they depend on: of a
+    /// mapping, which other processes can write to, only a copy stays as it was checked.
+    pub(crate) fn fixed_slice(&self, offset: u64, len: usize) -> Option<&[u8]> {
+        match &self.inner.kind {
+            Kind::Memory(memory) if memory.is_mapped() => None,
+            _ => self.slice(offset, len),
+        }
+    }
+
     /// Whether all bytes are in memory, each tile of them in one piece.
     pub(crate) fn in_memory(&self) -> bool {
         matches!(self.inner.kind, Kind::Memory(_) | Kind::Tiles(_))
@@ -266,11 +275,18 @@ impl std::fmt::Debug for Source {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::ErrorKind;
     use std::io;
     use std::sync::atomic::{AtomicU32, Ordering};
+
+    /// A mapping of a file that the test does not truncate.
+    #[cfg(feature = "streaming")]
+    pub(crate) fn mapped(path: &Path) -> Source {
+        // SAFETY: as said above; what is written to it is written by other means and read as it comes.
+        unsafe { Source::map_file(path) }.unwrap()
+    }
 
     struct Failing(AtomicU32);
 
@@ -295,12 +311,10 @@ mod tests {
             Source::from_vec(data.clone()),
             Source::open_file(&path).unwrap(),
         ];
-        // SAFETY: `data` outlives the sources, and nobody truncates the file.
-        unsafe {
-            sources.push(Source::borrow(data.as_ptr(), data.len(), None));
-            #[cfg(feature = "streaming")]
-            sources.push(Source::map_file(&path).unwrap());
-        }
+        // SAFETY: `data` outlives the sources.
+        sources.push(unsafe { Source::borrow(data.as_ptr(), data.len(), None) });
+        #[cfg(feature = "streaming")]
+        sources.push(mapped(&path));
         for source in &sources {
             assert_eq!(source.size(), 100_000);
             for (offset, len) in [(0, 0), (0, 100_000), (99_999, 1), (100_000, 0), (77, 4_096)] {

@@ -24,10 +24,20 @@ static SEEDS: LazyLock<Vec<Seed>> = LazyLock::new(|| {
     let noise: Vec<u8> = (0..5_000u32).map(|i| digest256(&i.to_le_bytes())[0]).collect();
     let mixed = [&text[..], &noise[..], &doubles[..]].concat();
     let mut seeds = Vec::new();
-    for (data, offset) in [(doubles, 0), (records, 5_000), (text, 100), (noise, 0), (mixed, 4_000), (vec![], 0)] {
+    // The last one lies in the second of three tiles.
+    let tiles = text.repeat(300);
+    for (data, offset, most) in [
+        (doubles, 0, u64::MAX),
+        (records, 5_000, u64::MAX),
+        (text, 100, u64::MAX),
+        (noise, 0, u64::MAX),
+        (mixed, 4_000, u64::MAX),
+        (vec![], 0, u64::MAX),
+        (tiles, 1 << 20, 5_000),
+    ] {
         let source = Source::copy(&data).unwrap();
         let projection = AtlasProjection::linear(&source).unwrap();
-        let length = (data.len() as u64).saturating_sub(offset);
+        let length = (data.len() as u64).saturating_sub(offset).min(most);
         let region = AtlasBoundaryRegion::new(offset, length);
         let shard = projection.extract_shard(&region, &mut Operation::sequential()).unwrap();
         for (algorithm, block_size) in

@@ -1,6 +1,8 @@
 use super::config::MAX_BLOCK_SIZE;
 use super::*;
-use crate::{AtlasBoundaryRegion, AtlasProjection, ErrorKind, Limits, Pool, ProjectionOptions, Source};
+use crate::{
+    AtlasBoundaryRegion, AtlasProjection, ErrorKind, Limits, Pool, ProjectionOptions, Source, TILE_SIZE,
+};
 
 fn noise(len: usize, mut state: u64) -> Vec<u8> {
     let mut step = || {
@@ -394,6 +396,20 @@ fn forged_sizes_and_bombs_are_refused_before_anything_is_allocated() {
     let error =
         compressed.decompress(&VerifyOptions::new(), &mut Operation::new().with_memory_limit(1 << 20));
     assert_eq!(error.unwrap_err().kind(), ErrorKind::Limit);
+}
+
+#[test]
+fn tiles_that_begin_behind_the_region_are_refused() {
+    let shard = shard_of(&text(3 * TILE_SIZE), TILE_SIZE, 4_096);
+    for config in [eager(), CompressionConfig { min_size_threshold: u64::MAX, ..eager() }] {
+        let bytes = shard.compress_with(&config, &mut Operation::new()).unwrap().serialize().unwrap();
+        // REGION lies behind the header, ROOT and DOMAIN: from byte 0, over the tile that is not there.
+        let forged = forge(&bytes, |body| {
+            body[128..136].fill(0);
+            body[136..144].copy_from_slice(&to_u64(TILE_SIZE + 4_096).to_le_bytes());
+        });
+        assert_eq!(read_back(&forged).unwrap_err().kind(), ErrorKind::Format);
+    }
 }
 
 #[test]

@@ -454,6 +454,8 @@ impl Batch<'_> {
         let cap = options.max_threads.unwrap_or(usize::MAX).min((cost / pool::TASK_BYTES).max(1));
         let per_worker = TILE_BYTES + self.state.config.scheme.workspace();
         let workers = operation.workers(count, per_worker, memory)?.min(cap);
+        let taken = per_worker.saturating_mul(to_u64(workers)).saturating_add(memory);
+        let chains = AtomicU64::new(operation.memory_left(taken) / Chain::FOOTPRINT);
         let executor = match options.strategy {
             ParallelStrategy::Sequential => Executor::Inline,
             _ => operation.executor,
@@ -479,7 +481,7 @@ impl Batch<'_> {
                 }
                 let (tile, bytes) = (work.at.index, work.bytes_wanted());
                 let result = match self.state.config.scheme.kind() {
-                    ProjectionType::Linear => self.cut_pages(work, scratch),
+                    ProjectionType::Linear => self.cut_pages(work, scratch, &chains),
                     ProjectionType::R96Fourier => self.cut_classes(work, scratch, workspace),
                 };
                 // What lies in this tile alone is finished here, beside the other workers.
@@ -577,8 +579,8 @@ impl Batch<'_> {
         Ok(done)
     }
 
-    /// Cuts all wanted pages out of one tile.
-    fn cut_pages(&self, work: TileWork<'_>, scratch: &mut Scratch) -> Result<Vec<Done>> {
+    /// Cuts all wanted pages out of one tile. So many chains may be kept as `chains` says.
+    fn cut_pages(&self, work: TileWork<'_>, scratch: &mut Scratch, chains: &AtomicU64) -> Result<Vec<Done>> {
         let config = &self.state.config;
         let (tile, len) = (work.at.tile, work.at.tile.len());
         let place = |error: AtlasError| error.at_range(work.at.offset, to_u64(len));
@@ -611,7 +613,10 @@ impl Batch<'_> {
                     return Err(place(source_changed()));
                 }
                 let chain = Arc::new(chain);
-                if len > GROUP_SIZE {
+                let one_less = |left: u64| left.checked_sub(1);
+                if len > GROUP_SIZE
+                    && chains.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok()
+                {
                     config.chains.keep(tile, Arc::clone(&chain));
                 }
                 Cutter::Checked { chain, edges, bytes }

@@ -221,6 +221,12 @@ impl Proof {
             return malformed(format!("the proof has {} nodes where {wanted} follow", self.tree.len()));
         }
         let (scope, start) = (self.scope(), self.claimed_start()?);
+        if start > region.offset {
+            return malformed(format!(
+                "the tiles begin at {start}, behind the region's first byte at {}",
+                region.offset
+            ));
+        }
         let (mut parts, mut tile_offset) = (crate::buffer::try_vec(self.tiles.len())?, start);
         let (mut payload, mut proof, mut payload_offset) = (0usize, 0usize, start);
         for (index, tile) in (self.first_tile..).zip(&self.tiles) {

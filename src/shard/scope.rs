@@ -35,7 +35,7 @@ impl Scope {
     }
 
     /// The bytes that the shard is about in a payload that begins at `payload_offset`: the region's,
-    /// or all of the classes.
+    /// or all of the classes. That the payload covers the region is for [`super::Proof::parts`] to find.
     pub(crate) fn content(&self, payload_len: usize, payload_offset: u64) -> Range<usize> {
         if self.data_classes > 0 || payload_len == 0 {
             return 0..payload_len;

@@ -171,6 +171,21 @@ fn another_region_over_the_same_proof_is_refused() {
 }
 
 #[test]
+fn tiles_that_begin_behind_the_region_are_refused() {
+    let bytes = extract(&project(&data(3 * TILE_SIZE)), region(TILE_SIZE, 4_096)).serialize().unwrap();
+    for offset in [0, 1, TILE_SIZE - 1] {
+        let wrong = forge(&bytes, |body| {
+            let length = TILE_SIZE + 4_096 - offset;
+            body[REGION][..8].copy_from_slice(&(offset as u64).to_le_bytes());
+            body[REGION][8..].copy_from_slice(&(length as u64).to_le_bytes());
+        });
+        let error = read(&wrong).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Format, "{error}");
+        assert!(error.message().contains("begin at 1048576"), "{error}");
+    }
+}
+
+#[test]
 fn huge_claims_are_refused_before_anything_is_allocated() {
     let bytes = extract(&project(&data(10_000)), region(0, 10_000)).serialize().unwrap();
     let lengths = [24, 24 + 48, 24 + 48 + 40, 24 + 48 + 40 + 32];
@@ -380,4 +395,27 @@ fn reads_stay_inside_the_region() {
     for offset in [4_999, 10_901, u64::MAX] {
         assert_eq!(shard.read(offset, &mut out).unwrap_err().kind(), ErrorKind::OutOfRange);
     }
+}
+
+#[test]
+fn chains_are_kept_within_the_memory_limit() {
+    let data = data(8 * TILE_SIZE);
+    let regions: Vec<_> = (0..8).map(|tile| region(tile * TILE_SIZE + 5_000, 100)).collect();
+    // How many tiles have a chain afterwards; None: LIMIT.
+    let kept = |limit: u64| {
+        let projection = project(&data);
+        let operation = &mut Operation::sequential().with_memory_limit(limit);
+        let extracted = projection.extract_shards(&regions, &ExtractOptions::new(), operation);
+        extracted
+            .is_ok()
+            .then(|| projection.state().tree.iter_from_tile(0).filter(|at| at.tile.chain().is_some()).count())
+    };
+    let (mut refused, mut least) = (0, 16 * TILE_SIZE as u64);
+    while refused + 1 < least {
+        let middle = (refused + least) / 2;
+        *(if kept(middle).is_some() { &mut least } else { &mut refused }) = middle;
+    }
+    assert_eq!(kept(least), Some(0));
+    assert_eq!(kept(least + 3 * crate::chain::Chain::FOOTPRINT), Some(3));
+    assert_eq!(kept(2 * least), Some(8));
 }

@@ -37,6 +37,15 @@ impl Memory {
         }
     }
 
+    /// Whether it is a mapping of a file.
+    pub(super) fn is_mapped(&self) -> bool {
+        match self {
+            Memory::Buffer(_) | Memory::Shared(_) | Memory::Borrowed(_) => false,
+            #[cfg(feature = "streaming")]
+            Memory::Mapped(_) => true,
+        }
+    }
+
     /// Advice for a mapping; the rest needs none.
     pub(super) fn advise_sequential(&self, over: bool) {
         #[cfg(all(unix, feature = "streaming"))]

@@ -103,6 +103,11 @@ impl Extent {
         self.source.slice(self.offset + to_u64(range.start), range.len())
     }
 
+    /// As `slice`, where what was checked in place stays as it is.
+    pub(crate) fn fixed_slice(&self, range: &Range<usize>) -> Option<&[u8]> {
+        self.source.fixed_slice(self.offset + to_u64(range.start), range.len())
+    }
+
     /// Fills `out` with the bytes from `start` on, as the source holds them now.
     pub(crate) fn read(&self, start: usize, out: &mut [u8]) -> Result<()> {
         self.source.read(self.offset + to_u64(start), out)
