@@ -3,6 +3,8 @@
 #include "check.h"
 
 #include <pthread.h>
+#include <signal.h>
+#include <sys/resource.h>
 
 #define KIB ((size_t)1024)
 
@@ -42,9 +44,12 @@ static atlas_source *reading(reader *self, const uint8_t *data, size_t size, uin
     return source;
 }
 
+static pthread_t calling_thread;
+
 typedef struct reports {
     uint64_t count;
     uint64_t stop_after;      /* false at this report, counted from 1; 0: never */
+    const atlas_stream *stream; /* whose progress is what is reported; may be NULL */
     atlas_progress last;
     bool decreased;
     bool stopped;
@@ -54,6 +59,13 @@ typedef struct reports {
 static bool on_progress(const atlas_progress *progress, void *user_data)
 {
     reports *self = (reports *)user_data;
+    CHECK(pthread_equal(pthread_self(), calling_thread) != 0);
+    if (self->stream != NULL) {
+        atlas_progress now = {.struct_size = sizeof now};
+        CHECK_OK(atlas_stream_get_progress(self->stream, &now));
+        CHECK(now.bytes_done == progress->bytes_done && now.chunks_done == progress->chunks_done);
+        CHECK(now.bytes_total == progress->bytes_total && now.chunks_total == progress->chunks_total);
+    }
     self->called_after_stop = self->called_after_stop || self->stopped;
     self->decreased = self->decreased || progress->bytes_done < self->last.bytes_done
                       || progress->chunks_done < self->last.chunks_done;
@@ -177,7 +189,14 @@ static void null_is_refused(void)
     atlas_stream_destroy(NULL);
     CHECK_OK(atlas_stream_open(0, source, NULL, NULL, NULL, &stream));
     CHECK_STATUS(atlas_stream_next(stream, NULL, &has_chunk), ATLAS_STATUS_INVALID_ARGUMENT);
+    memset(&chunk, 0xA5, sizeof chunk);
+    chunk.struct_size = (uint32_t)sizeof chunk;
     CHECK_STATUS(atlas_stream_next(stream, &chunk, NULL), ATLAS_STATUS_INVALID_ARGUMENT);
+    CHECK(all_bytes(&chunk.residue, sizeof chunk - sizeof chunk.struct_size, 0));
+    memset(&progress, 0xA5, sizeof progress);
+    progress.struct_size = (uint32_t)sizeof progress;
+    CHECK_STATUS(atlas_stream_get_progress(NULL, &progress), ATLAS_STATUS_INVALID_ARGUMENT);
+    CHECK(all_bytes(&progress.reserved, sizeof progress - sizeof progress.struct_size, 0));
     CHECK_STATUS(atlas_stream_get_progress(stream, NULL), ATLAS_STATUS_INVALID_ARGUMENT);
     CHECK_STATUS(atlas_stream_finish(stream, NULL), ATLAS_STATUS_INVALID_ARGUMENT);
     CHECK_OK(atlas_stream_finish(stream, &projection));
@@ -205,6 +224,7 @@ static void walk(const atlas_source *source, const uint8_t *data, size_t size, s
     const atlas_stream_config config = configured(chunk_size, overlap);
     atlas_stream *stream = NULL;
     CHECK_OK(atlas_stream_open(0, source, NULL, &config, &operation, &stream));
+    seen.stream = stream;
     memset(&operation, 0xA5, sizeof operation); /* was copied */
     const size_t chunks = (size + chunk_size - 1) / chunk_size;
     for (size_t id = 0; id < steps; id++) {
@@ -306,6 +326,7 @@ static void pushes_of_any_size_give_the_same(void)
         const atlas_stream_config config = configured(TILE, 0);
         atlas_stream *stream = NULL;
         CHECK_OK(atlas_stream_open_push(0, spool, NULL, &config, &operation, &stream));
+        seen.stream = stream;
         size_t at = 0;
         while (at < size) {
             const size_t wanted = 1 + (size_t)random_below(&random, steps[i / 2]);
@@ -373,6 +394,86 @@ static void is_over(atlas_stream *stream)
     CHECK(projection == NULL);
     CHECK_OK(atlas_stream_get_progress(stream, &progress));
     CHECK(!atlas_stream_is_complete(stream));
+}
+
+/* The largest file that may be written; RLIM_INFINITY takes it back. */
+static void limit_files(rlim_t size)
+{
+    struct rlimit limit;
+    CHECK(getrlimit(RLIMIT_FSIZE, &limit) == 0);
+    limit.rlim_cur = size < limit.rlim_max ? size : limit.rlim_max;
+    CHECK(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+}
+
+/* The spool may not grow beyond some size: the write that would is IO, and what is left is nothing. */
+static void a_failing_write_is_io_at_every_place(void)
+{
+    CHECK(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
+    const size_t tiles = small_run() ? 2 : 6;
+    const size_t size = (tiles - 1) * TILE + 777;
+    uint8_t *data = random_bytes(size, 12);
+    const char *path = temp_path("spool.bin");
+    write_file(path, "before", 6);
+    const atlas_stream_config config = configured(TILE, 0);
+    for (uint32_t threads = 1; threads <= 3; threads += 2) {
+        atlas_pool *pool = NULL;
+        CHECK_OK(atlas_pool_create(threads, &pool));
+        atlas_operation operation;
+        atlas_operation_init(&operation);
+        operation.pool = pool;
+        for (size_t i = 0; i < 2 * tiles; i++) {
+            const size_t room = i / 2 * TILE + (i % 2 == 0 ? 0 : 500);
+            const size_t pieces[] = {size, 300000, TILE};
+            const size_t piece = pieces[(i + threads) % 3];
+            atlas_stream *stream = NULL;
+            atlas_projection *projection = NULL;
+            CHECK_OK(atlas_stream_open_push(0, path, NULL, &config, &operation, &stream));
+            CHECK_EQ(temp_names(), 2);
+            limit_files(room);
+            atlas_status status = ATLAS_STATUS_OK;
+            for (size_t at = 0; at < size && status == ATLAS_STATUS_OK; at += piece) {
+                status = atlas_stream_push(stream, data + at, size - at < piece ? size - at : piece);
+            }
+            if (status == ATLAS_STATUS_OK) {
+                status = atlas_stream_finish(stream, &projection);
+            }
+            CHECK_STATUS(status, ATLAS_STATUS_IO);
+            CHECK_EQ(last_error().os_error, EFBIG);
+            limit_files(RLIM_INFINITY);
+            CHECK(projection == NULL);
+            CHECK_EQ(temp_names(), 1);
+            CHECK(file_is(path, "before", 6));
+            is_over(stream);
+            atlas_stream_destroy(stream);
+        }
+        atlas_pool_destroy(pool);
+    }
+    CHECK(unlink(path) == 0);
+
+    /* All is written, and the name is taken by what no file can replace. */
+    atlas_stream *stream = NULL;
+    atlas_projection *projection = NULL;
+    CHECK_OK(atlas_stream_open_push(0, path, NULL, &config, NULL, &stream));
+    CHECK_OK(atlas_stream_push(stream, data, size));
+    CHECK(mkdir(path, 0700) == 0);
+    CHECK_STATUS(atlas_stream_finish(stream, &projection), ATLAS_STATUS_IO);
+    CHECK(projection == NULL && last_error().os_error != 0);
+    is_over(stream);
+    CHECK(rmdir(path) == 0);
+    CHECK_EQ(temp_names(), 0);
+    atlas_stream_destroy(stream);
+
+    /* A file that is there is replaced at the end, and not before. */
+    write_file(path, "before", 6);
+    CHECK_OK(atlas_stream_open_push(0, path, NULL, &config, NULL, &stream));
+    CHECK_OK(atlas_stream_push(stream, data, size));
+    CHECK(file_is(path, "before", 6));
+    CHECK_OK(atlas_stream_finish(stream, &projection));
+    CHECK(file_is(path, data, size));
+    atlas_stream_destroy(stream);
+    is_the_domain(projection, data, size);
+    CHECK(unlink(path) == 0);
+    free(data);
 }
 
 static void a_failing_source_is_io_at_every_call(void)
@@ -561,8 +662,16 @@ static void without_the_feature_every_call_is_unsupported(void)
     CHECK_STATUS(atlas_stream_open(0, source, NULL, NULL, NULL, &stream), ATLAS_STATUS_UNSUPPORTED);
     CHECK_STATUS(atlas_stream_open_push(0, NULL, NULL, NULL, NULL, &stream), ATLAS_STATUS_UNSUPPORTED);
     CHECK_STATUS(atlas_stream_push(NULL, "abc", 3), ATLAS_STATUS_UNSUPPORTED);
-    CHECK_STATUS(atlas_stream_next(NULL, NULL, &has_chunk), ATLAS_STATUS_UNSUPPORTED);
-    CHECK_STATUS(atlas_stream_get_progress(NULL, NULL), ATLAS_STATUS_UNSUPPORTED);
+    atlas_chunk chunk;
+    atlas_progress progress;
+    memset(&chunk, 0xA5, sizeof chunk);
+    memset(&progress, 0xA5, sizeof progress);
+    chunk.struct_size = (uint32_t)sizeof chunk;
+    progress.struct_size = (uint32_t)sizeof progress;
+    CHECK_STATUS(atlas_stream_next(NULL, &chunk, &has_chunk), ATLAS_STATUS_UNSUPPORTED);
+    CHECK(all_bytes(&chunk.residue, sizeof chunk - sizeof chunk.struct_size, 0));
+    CHECK_STATUS(atlas_stream_get_progress(NULL, &progress), ATLAS_STATUS_UNSUPPORTED);
+    CHECK(all_bytes(&progress.reserved, sizeof progress - sizeof progress.struct_size, 0));
     CHECK_STATUS(atlas_stream_finish(NULL, &projection), ATLAS_STATUS_UNSUPPORTED);
     CHECK(!atlas_stream_is_complete(NULL));
     atlas_stream_destroy(NULL);
@@ -571,6 +680,7 @@ static void without_the_feature_every_call_is_unsupported(void)
 
 int main(void)
 {
+    calling_thread = pthread_self();
     if ((atlas_manifold_features() & ATLAS_FEATURE_STREAMING) == 0) {
         without_the_feature_every_call_is_unsupported();
         return 0;
@@ -581,6 +691,7 @@ int main(void)
     every_source_gives_the_same();
     pushes_of_any_size_give_the_same();
     an_unfinished_spool_leaves_no_file();
+    a_failing_write_is_io_at_every_place();
     a_failing_source_is_io_at_every_call();
     cancelling_at_every_report();
     the_memory_limit_is_kept();

@@ -1068,7 +1068,8 @@ typedef struct atlas_stream_config {
    */
   uint64_t chunk_size;
   /**
-   * Chunks that may be at work, > 0; default 4.
+   * Chunks, or MiB where a chunk is less, that may be at work; > 0, default 4. Without effect on
+   * atlas_stream_next(), which works at one chunk.
    */
   uint32_t parallel_chunks;
   /**
@@ -1081,7 +1082,8 @@ typedef struct atlas_stream_config {
   uint64_t chunk_overlap;
   /**
    * Bytes of the largest positioned read, 4 KiB to 16 MiB; default 1 MiB. Above 1 MiB it is rounded
-   * down to whole MiB, and each worker has a buffer of that size.
+   * down to whole MiB, and each worker has a buffer of that size, at most a chunk's.
+   * atlas_stream_next() reads at most 1 MiB at a time.
    */
   uint64_t io_buffer_size;
 } atlas_stream_config;
@@ -1858,8 +1860,8 @@ void atlas_stream_config_init(struct atlas_stream_config *config);
  * reads into one buffer of its own; what is mapped is given back behind it. `type` is an
  * atlas_projection_type; `options`, `config` and `operation` may be NULL. The projection holds on to
  * the source, which may be destroyed at once. `*out` is owned by the caller:
- * atlas_projection_destroy(). Progress once a chunk, in order; false cancels after at most one tile a
- * worker. Fails with INVALID_ARGUMENT, IO, CONSERVATION (STRICT), UNSUPPORTED, LIMIT, STATE (pool from
+ * atlas_projection_destroy(). Progress once a chunk, in order; after false a worker ends with the read or
+ * the tile that it is at. Fails with INVALID_ARGUMENT, IO, CONSERVATION (STRICT), UNSUPPORTED, LIMIT, STATE (pool from
  * before a fork), OUT_OF_MEMORY or CANCELLED.
  */
 ATLAS_API
@@ -1891,8 +1893,8 @@ enum atlas_status atlas_stream_open(uint32_t type,
  * Begins a stream of bytes that the caller pushes as they come.
  *
  * They go to a temporary file beside `spool_path` (copied), which atlas_stream_finish() flushes to the
- * disk and renames to it, or, where it is NULL, to memory, which counts for the operation's memory
- * limit. For the rest as atlas_stream_open(); the operation's progress has totals of 0 until the end.
+ * disk and renames to it, in place of a file that is there, or, where it is NULL, to memory, which
+ * counts for the operation's memory limit. For the rest as atlas_stream_open(); the operation's progress has totals of 0 until the end.
  * Fails with INVALID_ARGUMENT, UNSUPPORTED, LIMIT or IO (the temporary file could not be made).
  */
 ATLAS_API
@@ -1948,7 +1950,7 @@ bool atlas_stream_is_complete(const struct atlas_stream *stream);
 /**
  * Processes what is left and gives the projection of the whole domain; once.
  *
- * A spool file is complete under its name now. `*out` is owned by the caller:
+ * A spool file is complete under its name now, and a file that was there is gone. `*out` is owned by the caller:
  * atlas_projection_destroy(); it outlives the stream. Progress once a chunk, and at the end with the
  * totals. Fails with INVALID_ARGUMENT, UNSUPPORTED, STATE (finished or failed before), IO, CONSERVATION
  * (STRICT), LIMIT, OUT_OF_MEMORY or CANCELLED.

@@ -4,8 +4,11 @@
 //! buffers of [`RECYCLED_MIN`] bytes and more come from a list of used buffers, which holds at most
 //! [`RECYCLED_TOTAL`] bytes for the whole process. A used buffer still has its old bytes: whoever
 //! takes one overwrites all of it before anybody else sees it.
+//!
+//! What the list holds counts for the memory limit of an operation, which gives back what is too much.
 
 use crate::error::{AtlasError, Result};
+use crate::geometry::to_u64;
 use std::alloc::Layout;
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
@@ -73,7 +76,47 @@ fn with_used<R>(action: impl FnOnce(&mut UsedBuffers) -> R) -> Option<R> {
     None
 }
 
+/// Gives buffers of the list back to the system, the largest first, until it holds `most` bytes.
+pub(crate) fn shrink_used(most: u64) {
+    while let Some(Some(bytes)) = with_used(|used| used.take_above(most)) {
+        give_back(bytes);
+    }
+}
+
+/// Frees memory, whose pages the system gets at once: an allocator may keep what it is given for
+/// the thread that gave it.
+fn give_back(mut bytes: Vec<u8>) {
+    release_pages(&mut bytes);
+}
+
+#[cfg(target_os = "linux")]
+fn release_pages(bytes: &mut [u8]) {
+    // SAFETY: a question.
+    let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(usize::MAX);
+    if !page.is_power_of_two() {
+        return;
+    }
+    let start = bytes.as_ptr().align_offset(page);
+    let len = bytes.len().saturating_sub(start) / page * page;
+    if len > 0 {
+        // SAFETY: whole pages inside of memory that is ours alone. They read as zeros afterwards, which
+        // are as good as any bytes.
+        unsafe { libc::madvise(bytes[start..].as_mut_ptr().cast(), len, libc::MADV_DONTNEED) };
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn release_pages(_: &mut [u8]) {}
+
 impl UsedBuffers {
+    fn take_above(&mut self, most: u64) -> Option<Vec<u8>> {
+        if to_u64(self.total) <= most {
+            return None;
+        }
+        let (&largest, _) = self.by_len.last_key_value()?;
+        self.take(largest)
+    }
+
     fn take(&mut self, capacity: usize) -> Option<Vec<u8>> {
         // Not more than a quarter too large, or a small payload would keep a large buffer alive.
         let (&found, stack) = self.by_len.range_mut(capacity..=capacity + capacity / 4).next()?;
@@ -118,6 +161,11 @@ impl Buffer {
         let mut buffer = Buffer::new(bytes.len())?;
         buffer.copy_from_slice(bytes);
         Ok(buffer)
+    }
+
+    /// Frees it for good: the list does not get it.
+    pub(crate) fn discard(mut self) {
+        give_back(std::mem::take(&mut self.bytes));
     }
 
     /// The first `len` bytes; the memory of the rest stays taken.
@@ -175,6 +223,23 @@ mod tests {
             assert_eq!(used.take(1 << 20).unwrap().len(), 1 << 20);
         }
         assert_eq!((used.total, used.by_len.len()), (0, 0));
+    }
+
+    #[test]
+    fn the_list_of_used_buffers_shrinks_from_the_largest_on() {
+        let mut used = UsedBuffers { by_len: BTreeMap::new(), total: 0 };
+        for mib in [1, 4, 2, 1] {
+            used.put(vec![0; mib << 20]);
+        }
+        assert!(used.take_above(8 << 20).is_none());
+        assert_eq!(used.take_above(3 << 20).unwrap().len(), 4 << 20);
+        assert_eq!(used.take_above(3 << 20).unwrap().len(), 2 << 20);
+        assert!(used.take_above(3 << 20).is_none());
+        assert_eq!(used.total, 2 << 20);
+        give_back(vec![7; (3 << 20) + 5]);
+        give_back(vec![7; 5]);
+        give_back(Vec::new());
+        Buffer::new(1 << 20).unwrap().discard();
     }
 
     #[test]

@@ -15,6 +15,7 @@ use crate::source::Source;
 use crate::tree::{Extent, GroupResidues, Tile, TileAt, Tree};
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A buffer of one tile, taken when it is first needed.
 #[derive(Default)]
@@ -101,13 +102,11 @@ pub(crate) struct Pace {
     pub(crate) ahead: u64,
     /// The largest read, at least 1. Reads of several tiles are whole tiles.
     pub(crate) read: usize,
-    /// Whether the memory of a mapping is given back behind each tile.
-    pub(crate) release: bool,
 }
 
 impl Pace {
     /// Tile by tile, as fast as the workers go.
-    pub(crate) const FREE: Pace = Pace { window: u64::MAX, ahead: 0, read: TILE_SIZE, release: false };
+    pub(crate) const FREE: Pace = Pace { window: u64::MAX, ahead: 0, read: TILE_SIZE };
 }
 
 /// Tiles to read and to hash.
@@ -117,9 +116,6 @@ pub(crate) struct Job<'a> {
     pub(crate) geometry: Geometry<'a>,
     /// The first tile to hash; those before it are done.
     pub(crate) first: u64,
-    /// Bytes that were read before and are not read again: ascending, each with its offset, in one
-    /// piece from the start of tile `first` on.
-    pub(crate) held: &'a [(u64, &'a [u8])],
     pub(crate) pace: &'a Pace,
 }
 
@@ -134,9 +130,8 @@ pub(crate) struct Plan<'a> {
 }
 
 impl Job<'_> {
-    /// On how many workers the job runs, or LIMIT. `beside` is what the caller holds in memory
-    /// meanwhile, apart from what the projection takes for its tiles.
-    pub(crate) fn plan<'a>(&self, operation: &Operation<'a>, beside: u64) -> Result<Plan<'a>> {
+    /// On how many workers the job runs, or LIMIT. It counts what the projection takes for its tiles.
+    pub(crate) fn plan<'a>(&self, operation: &Operation<'a>) -> Result<Plan<'a>> {
         let count = self.geometry.tiles();
         let (tiles_a_task, per_worker) = if self.source.in_memory() {
             (1, 0)
@@ -146,7 +141,7 @@ impl Job<'_> {
         };
         let tasks = (count - self.first.min(count)).div_ceil(tiles_a_task);
         let window = (self.pace.window.div_ceil(TILE_BYTES) / tiles_a_task).max(1);
-        let fixed = count.saturating_mul(tile_footprint()).saturating_add(beside);
+        let fixed = count.saturating_mul(tile_footprint());
         let per_worker = per_worker + self.scheme.workspace();
         let workers = operation.workers(tasks.min(window), per_worker, fixed)?;
         let unwatched = operation.unwatched();
@@ -155,9 +150,10 @@ impl Job<'_> {
 
     /// Hashes the tiles in parallel and gives them to `sink` in order, on the calling thread.
     ///
-    /// Every byte is read once.
+    /// Every byte is read once. After an error of the sink a worker ends with the read or the tile that
+    /// it is at.
     pub(crate) fn run(&self, plan: &Plan<'_>, mut sink: impl FnMut(Arc<Tile>) -> Result<()>) -> Result<()> {
-        let (count, step) = (self.geometry.tiles(), plan.tiles_a_task);
+        let (count, step, stop) = (self.geometry.tiles(), plan.tiles_a_task, Stop::default());
         if self.pace.ahead > 0 && plan.tasks > 0 {
             self.source.will_need(self.geometry.tile(self.first).0, self.pace.ahead);
         }
@@ -169,9 +165,9 @@ impl Job<'_> {
             || Ok((None, Workspace::default())),
             |(buffer, workspace), task| {
                 let first = self.first + task * step;
-                self.task(buffer, workspace, first..(first + step).min(count))
+                self.task(buffer, workspace, first..(first + step).min(count), &stop)
             },
-            |_, tiles| tiles.into_iter().try_for_each(&mut sink),
+            |_, tiles| tiles.into_iter().try_for_each(&mut sink).inspect_err(|_| stop.set()),
         )
     }
 
@@ -192,6 +188,7 @@ impl Job<'_> {
         buffer: &mut Option<Buffer>,
         workspace: &mut Workspace,
         tiles: Range<u64>,
+        stop: &Stop,
     ) -> Result<Vec<Arc<Tile>>> {
         let mut done = crate::buffer::try_vec(to_usize(tiles.end - tiles.start))?;
         let (start, end) = (self.geometry.tile(tiles.start).0, self.geometry.end(tiles.end - 1));
@@ -207,43 +204,53 @@ impl Job<'_> {
                     None => Buffer::new(len.max(TILE_SIZE))?,
                 };
                 let bytes = &mut buffer.insert(whole)[..len];
-                self.read(start, bytes).map_err(|error| error.at_index(tiles.start))?;
+                read_in_steps(self.source, start, bytes, self.pace.read, stop)
+                    .map_err(|error| error.at_index(tiles.start))?;
                 bytes
             }
         };
         let mut rest = bytes;
         for tile in tiles {
+            stop.check()?;
             let (offset, len) = self.geometry.tile(tile);
             let (bytes, after) = rest.split_at(len);
             done.push(fresh_tile(self.scheme, workspace, self.source, offset, bytes)?);
             rest = after;
         }
-        if self.pace.release {
-            self.source.release(start, end - start);
-        }
         Ok(done)
     }
+}
 
-    /// Fills `out` with what is held and with reads of at most `pace.read` bytes.
-    fn read(&self, offset: u64, out: &mut [u8]) -> Result<()> {
-        let (mut at, mut rest) = (offset, out);
-        for (start, bytes) in self.held {
-            let end = start + to_u64(bytes.len());
-            if (*start..end).contains(&at) && !rest.is_empty() {
-                let bytes = &bytes[to_usize(at - start)..];
-                let (now, later) = rest.split_at_mut(rest.len().min(bytes.len()));
-                now.copy_from_slice(&bytes[..now.len()]);
-                (at, rest) = (at + to_u64(now.len()), later);
-            }
+/// Whether nobody wants the result any more.
+#[derive(Default)]
+pub(crate) struct Stop(AtomicBool);
+
+impl Stop {
+    fn set(&self) {
+        // It carries no data, and whoever sees it late does a little more in vain.
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.0.load(Ordering::Relaxed) {
+            Err(AtlasError::cancelled("nobody waits for it"))
+        } else {
+            Ok(())
         }
-        read_in_steps(self.source, at, rest, self.pace.read)
     }
 }
 
 /// Fills `out` by reads of at most `step` bytes.
-pub(crate) fn read_in_steps(source: &Source, offset: u64, out: &mut [u8], step: usize) -> Result<()> {
+pub(crate) fn read_in_steps(
+    source: &Source,
+    offset: u64,
+    out: &mut [u8],
+    step: usize,
+    stop: &Stop,
+) -> Result<()> {
     let mut at = offset;
     for part in out.chunks_mut(step) {
+        stop.check()?;
         source.read(at, part)?;
         at += to_u64(part.len());
     }
@@ -258,8 +265,8 @@ pub(crate) fn project(
     operation: &mut Operation<'_>,
 ) -> Result<Tree> {
     let count = geometry.tiles();
-    let job = Job { scheme, source, geometry, first: 0, held: &[], pace: &Pace::FREE };
-    let plan = job.plan(operation, 0)?;
+    let job = Job { scheme, source, geometry, first: 0, pace: &Pace::FREE };
+    let plan = job.plan(operation)?;
     let mut tiles = crate::buffer::try_vec(usize::try_from(count).unwrap_or(usize::MAX))?;
     let mut tracker = operation.tracker(source.size(), count);
     job.run(&plan, |tile| {

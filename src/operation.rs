@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::error::{AtlasError, Result};
+use crate::geometry::to_u64;
 use crate::pool::{Executor, Pool};
 
 /// How far a long call has come. The values of one call never decrease.
@@ -88,7 +89,17 @@ impl<'a> Operation<'a> {
             )));
         }
         let affordable = (limit - fixed).checked_div(per_worker).unwrap_or(u64::MAX);
-        Ok(wanted.min(usize::try_from(affordable).unwrap_or(usize::MAX)).max(1))
+        let workers = wanted.min(usize::try_from(affordable).unwrap_or(usize::MAX)).max(1);
+        // Buffers of what went before, of a size that is not needed now, are memory too.
+        crate::buffer::shrink_used(
+            (limit - fixed).saturating_sub(to_u64(workers).saturating_mul(per_worker)),
+        );
+        Ok(workers)
+    }
+
+    /// Whether memory is counted.
+    pub(crate) fn is_limited(&self) -> bool {
+        self.memory_limit.is_some()
     }
 
     /// Whether nobody is told of progress, nor can cancel.

@@ -181,10 +181,11 @@ impl Source {
         }
     }
 
-    /// Gives back the memory that these bytes of a mapping take; they are there again when read.
+    /// Gives back the memory that these bytes of a mapping take; they are there again when read. Bytes
+    /// beyond the end are ignored.
     pub(crate) fn release(&self, offset: u64, len: u64) {
         if let Kind::Memory(memory) = &self.inner.kind {
-            memory.release(offset, len.min(self.inner.size.saturating_sub(offset)));
+            memory.release(offset.min(self.inner.size), len.min(self.inner.size.saturating_sub(offset)));
         }
     }
 
@@ -208,12 +209,7 @@ impl Source {
                 Ok(())
             }
             Kind::File(file) => file.read_at(offset, out),
-            Kind::ReadAt(reader) => {
-                let out = filled(out);
-                reader.read_at(offset, out).map_err(|error| {
-                    AtlasError::io(format_args!("reading {len} bytes at offset {offset}"), error)
-                })
-            }
+            Kind::ReadAt(reader) => ask(&**reader, offset, filled(out)),
             Kind::Raw(reader) => reader.read_at(offset, out).map_err(|code| {
                 let what = format_args!("the read callback failed for {len} bytes at offset {offset}");
                 AtlasError::io(what, std::io::Error::from_raw_os_error(code))
@@ -224,8 +220,46 @@ impl Source {
 
     /// Fills all of `out`.
     pub(crate) fn read(&self, offset: u64, out: &mut [u8]) -> Result<()> {
-        self.read_raw(offset, as_uninit(out))
+        match &self.inner.kind {
+            // It asks for initialised memory, which this is.
+            Kind::ReadAt(reader) if !out.is_empty() => {
+                let len = to_u64(out.len());
+                check_range(offset, len, self.inner.size, "read")?;
+                ask(&**reader, offset, out).map_err(|error| error.at_range(offset, len))
+            }
+            _ => self.read_raw(offset, as_uninit(out)),
+        }
     }
+}
+
+fn ask(reader: &dyn ReadAt, offset: u64, out: &mut [u8]) -> Result<()> {
+    let len = out.len();
+    reader
+        .read_at(offset, out)
+        .map_err(|error| AtlasError::io(format_args!("reading {len} bytes at offset {offset}"), error))
+}
+
+/// A system may read no more at a time for an advice than one request to the disk takes.
+#[cfg(any(
+    target_os = "linux",
+    target_os = "android",
+    target_os = "freebsd",
+    all(unix, feature = "streaming")
+))]
+const ADVICE_STEP: u64 = 128 * 1024;
+
+/// `len` bytes from `offset` on in steps, each with its offset and length.
+#[cfg(any(
+    target_os = "linux",
+    target_os = "android",
+    target_os = "freebsd",
+    all(unix, feature = "streaming")
+))]
+fn advice_steps(offset: u64, len: u64) -> impl Iterator<Item = (u64, u64)> {
+    let end = offset.saturating_add(len);
+    std::iter::successors(Some(offset), |at| at.checked_add(ADVICE_STEP))
+        .take_while(move |at| *at < end)
+        .map(move |at| (at, ADVICE_STEP.min(end - at)))
 }
 
 /// Fills `out` with the bytes from `offset` on, which are there.
@@ -391,6 +425,53 @@ pub(crate) mod tests {
             assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
             assert_eq!(Source::open_file(&fifo).unwrap_err().kind(), ErrorKind::InvalidArgument);
         }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn advice_goes_out_in_small_steps_and_hints_change_nothing() {
+        let steps: Vec<_> = advice_steps(5, 2 * ADVICE_STEP + 1).collect();
+        assert_eq!(steps, [(5, ADVICE_STEP), (5 + ADVICE_STEP, ADVICE_STEP), (5 + 2 * ADVICE_STEP, 1)]);
+        assert_eq!(advice_steps(5, 0).count(), 0);
+        assert_eq!(advice_steps(u64::MAX - 1, 9).collect::<Vec<_>>(), [(u64::MAX - 1, 1)]);
+
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("hinted.bin");
+        let data: Vec<u8> = (0..3_000_001_u32).map(|i| (i % 251) as u8).collect();
+        std::fs::write(&path, &data).unwrap();
+        let mut sources = vec![Source::open_file(&path).unwrap()];
+        // SAFETY: nobody truncates the file.
+        #[cfg(feature = "streaming")]
+        sources.push(unsafe { Source::map_file(&path) }.unwrap());
+        for source in sources.drain(..) {
+            for (offset, len) in [(0, 1), (4_095, 2), (3_000_000, 1), (3_000_001, 1), (u64::MAX, u64::MAX)] {
+                source.advise_sequential(false);
+                source.will_need(offset, len);
+                source.release(offset, len);
+                source.advise_sequential(true);
+            }
+            let mut out = vec![0; data.len()];
+            source.read(0, &mut out).unwrap();
+            assert!(out == data);
+        }
+    }
+
+    #[test]
+    fn a_reader_gets_initialised_memory_as_it_is() {
+        struct Idle;
+        impl ReadAt for Idle {
+            fn read_at(&self, _: u64, _: &mut [u8]) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let source = Source::from_reader(100, Idle);
+        let mut out = [9; 4];
+        source.read(7, &mut out).unwrap();
+        assert_eq!(out, [9; 4]);
+        assert_eq!(source.read(97, &mut out).unwrap_err().kind(), ErrorKind::OutOfRange);
+        let mut out = [MaybeUninit::new(9); 4];
+        source.read_raw(7, &mut out).unwrap();
+        assert_eq!(filled(&mut out), [0; 4]);
     }
 
     #[test]

@@ -5,13 +5,15 @@
 
 use atlas_manifold::{
     AtlasBoundaryRegion, AtlasProjection, ConservationPolicy, ErrorKind, Operation, Pool, Progress,
-    ProjectionOptions, ProjectionType, ReadAt, Residue, Source, StreamingConfig, StreamingContext,
-    stream_file_projection, stream_large_domain_projection, stream_projection, stream_reader_projection,
+    ProjectionDelta, ProjectionOptions, ProjectionType, ReadAt, Residue, Source, StreamingConfig,
+    StreamingContext, stream_file_projection, stream_large_domain_projection, stream_projection,
+    stream_reader_projection,
 };
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
@@ -401,6 +403,162 @@ fn cancelling_at_any_report_ends_within_a_chunk_and_leaves_nothing() {
             assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "gone before destroy");
             assert_eq!(stream.push(&[1], &mut operation).unwrap_err().kind(), ErrorKind::State);
         }
+    }
+}
+
+/// A reader that is slow, and counts how many reads begin after somebody cancelled.
+struct Slow {
+    cancelled: Arc<AtomicBool>,
+    after: Arc<AtomicU64>,
+}
+
+impl ReadAt for Slow {
+    fn read_at(&self, _: u64, buffer: &mut [u8]) -> io::Result<()> {
+        if self.cancelled.load(Ordering::SeqCst) {
+            self.after.fetch_add(1, Ordering::SeqCst);
+        }
+        std::thread::sleep(Duration::from_millis(2));
+        buffer.fill(1);
+        Ok(())
+    }
+}
+
+#[test]
+fn after_a_cancellation_a_worker_ends_with_the_read_that_it_is_at() {
+    let pool = Pool::new(2).unwrap();
+    // A tile of 64 reads; a read of 16 tiles.
+    for (chunk, io) in [(64 * KIB, 16 * KIB), (16 * MIB, 16 * KIB), (16 * MIB, 16 * MIB)] {
+        let (cancelled, after) = (Arc::new(AtomicBool::new(false)), Arc::<AtomicU64>::default());
+        let reader = Slow { cancelled: Arc::clone(&cancelled), after: Arc::clone(&after) };
+        let source = Source::from_reader(80 * MIB as u64, reader);
+        let mut cancel = |_: &Progress| {
+            cancelled.store(true, Ordering::SeqCst);
+            false
+        };
+        let mut operation = Operation::new().with_pool(&pool).with_progress(&mut cancel);
+        let config = config(chunk, 4, 0, io);
+        let options = ProjectionOptions::new();
+        let error = stream_projection(&source, LINEAR, &options, config, &mut operation).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Cancelled);
+        assert!(error.message().contains("the progress callback"), "{error}");
+        // The one that begins while the callback returns.
+        assert!(after.load(Ordering::SeqCst) <= 2, "{after:?} reads of {io} bytes");
+    }
+}
+
+#[test]
+fn a_panic_of_a_reader_is_internal_and_ends_the_stream() {
+    struct Panics;
+    impl ReadAt for Panics {
+        fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+            assert!(offset < 2 * MIB as u64, "no byte {offset}");
+            buffer.fill(0);
+            Ok(())
+        }
+    }
+    let source = Source::from_reader(5 * MIB as u64, Panics);
+    for threads in [1, 3] {
+        let pool = Pool::new(threads).unwrap();
+        for steps in [0, 1, 4] {
+            let mut operation = Operation::new().with_pool(&pool);
+            let options = ProjectionOptions::new();
+            let config = config(MIB, 2, 4_096, MIB);
+            let mut stream =
+                StreamingContext::open(&source, LINEAR, &options, config, &mut operation).unwrap();
+            let mut run = || {
+                for _ in 0..steps {
+                    stream.next(&mut operation)?;
+                }
+                stream.finish(&mut operation)
+            };
+            let error = run().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Internal);
+            assert!(error.message().contains("no byte"), "{error}");
+            assert_eq!(stream.finish(&mut operation).unwrap_err().kind(), ErrorKind::State);
+        }
+    }
+}
+
+#[test]
+fn a_file_that_shrinks_between_two_chunks_is_io() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("shrinks.bin");
+    for finish in [false, true] {
+        std::fs::write(&path, bytes(4 * MIB)).unwrap();
+        let source = Source::open_file(&path).unwrap();
+        let operation = &mut Operation::new();
+        let options = ProjectionOptions::new();
+        let mut stream =
+            StreamingContext::open(&source, LINEAR, &options, config(MIB, 2, 4_096, MIB), operation).unwrap();
+        stream.next(operation).unwrap();
+        std::fs::File::options().write(true).open(&path).unwrap().set_len((2 * MIB - 5) as u64).unwrap();
+        let error = match finish {
+            true => stream.finish(operation).unwrap_err(),
+            false => stream.next(operation).unwrap_err(),
+        };
+        assert_eq!(error.kind(), ErrorKind::Io);
+        assert!(error.message().contains("shrinks.bin"), "{error}");
+        assert_eq!(stream.next(operation).unwrap_err().kind(), ErrorKind::State);
+    }
+}
+
+#[test]
+fn what_was_streamed_is_edited_as_what_was_projected_in_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = bytes(3 * MIB + 4_321);
+    let config = || config(MIB / 2 + 77, 2, 4_096, MIB);
+    let options = ProjectionOptions::new();
+    let mut streamed: Vec<(&str, AtlasProjection)> = Vec::new();
+    for (name, source) in sources(&data, dir.path()) {
+        let made = stream_projection(&source, LINEAR, &options, config(), &mut Operation::new());
+        streamed.push((name, made.unwrap()));
+    }
+    let spool = dir.path().join("spool.bin");
+    streamed.push(("spool", stream_reader_projection(&data[..], Some(&spool), LINEAR, config()).unwrap()));
+    streamed.push(("pushed", stream_reader_projection(&data[..], None, LINEAR, config()).unwrap()));
+
+    let size = data.len() as u64;
+    let edits = [
+        ProjectionDelta::insert(MIB as u64 - 3, bytes(70_000)),
+        ProjectionDelta::update(10, 5_000, bytes(4_990)),
+        ProjectionDelta::delete(2 * MIB as u64, 3 * MIB as u64 + 9),
+        ProjectionDelta::insert(size - MIB as u64 - 9 + 70_000, vec![7; 2 * MIB]),
+        ProjectionDelta::move_range(100, 1_000_000, 2_000_000),
+        ProjectionDelta::update(0, 1, vec![]),
+    ];
+    let mut model = data.clone();
+    model.splice(MIB - 3..MIB - 3, bytes(70_000));
+    model.splice(10..5_000, bytes(4_990));
+    model.drain(2 * MIB..3 * MIB + 9);
+    model.extend(vec![7; 2 * MIB]);
+    let moved: Vec<u8> = model.drain(100..1_000_000).collect();
+    model.splice(2_000_000 - 999_900..2_000_000 - 999_900, moved);
+    model.remove(0);
+
+    let plain = in_memory(&data);
+    for edit in &edits {
+        plain.apply_incremental_update(edit.clone()).unwrap();
+    }
+    for (name, projection) in &streamed {
+        for edit in &edits {
+            projection.apply_incremental_update(edit.clone()).unwrap();
+        }
+        let mut read = vec![0; model.len()];
+        projection.read(0, &mut read).unwrap();
+        assert!(read == model, "{name}: the bytes differ");
+        assert_eq!(projection.info(), plain.info(), "{name}");
+        assert_eq!(root(projection), root(&plain), "{name}");
+        projection.verify(&mut Operation::new()).unwrap();
+        projection.rollback(2).unwrap();
+        projection.verify(&mut Operation::new()).unwrap();
+        projection.rollback(edits.len() as u64 - 2).unwrap();
+        assert_same(projection, &data, name);
+        projection.verify(&mut Operation::new()).unwrap();
+        for edit in &edits {
+            projection.apply_incremental_update(edit.clone()).unwrap();
+        }
+        projection.optimize(&mut Operation::new()).unwrap();
+        assert_same(projection, &model, name);
     }
 }
 

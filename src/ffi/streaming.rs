@@ -22,14 +22,16 @@ pub struct atlas_stream_config {
     /// Bytes of a chunk, 64 KiB to 256 MiB; default 16 MiB. The unit of progress, of read-ahead and of
     /// atlas_stream_next().
     pub chunk_size: u64,
-    /// Chunks that may be at work, > 0; default 4.
+    /// Chunks, or MiB where a chunk is less, that may be at work; > 0, default 4. Without effect on
+    /// atlas_stream_next(), which works at one chunk.
     pub parallel_chunks: u32,
     /// Chunks that the system is asked to read ahead of the one in work; default 2.
     pub prefetch_chunks: u32,
     /// Bytes of the next chunk shown with each, at most chunk_size; default 4,096.
     pub chunk_overlap: u64,
     /// Bytes of the largest positioned read, 4 KiB to 16 MiB; default 1 MiB. Above 1 MiB it is rounded
-    /// down to whole MiB, and each worker has a buffer of that size.
+    /// down to whole MiB, and each worker has a buffer of that size, at most a chunk's.
+    /// atlas_stream_next() reads at most 1 MiB at a time.
     pub io_buffer_size: u64,
 }
 
@@ -104,8 +106,8 @@ impl atlas_stream {
 /// reads into one buffer of its own; what is mapped is given back behind it. `type` is an
 /// atlas_projection_type; `options`, `config` and `operation` may be NULL. The projection holds on to
 /// the source, which may be destroyed at once. `*out` is owned by the caller:
-/// atlas_projection_destroy(). Progress once a chunk, in order; false cancels after at most one tile a
-/// worker. Fails with INVALID_ARGUMENT, IO, CONSERVATION (STRICT), UNSUPPORTED, LIMIT, STATE (pool from
+/// atlas_projection_destroy(). Progress once a chunk, in order; after false a worker ends with the read or
+/// the tile that it is at. Fails with INVALID_ARGUMENT, IO, CONSERVATION (STRICT), UNSUPPORTED, LIMIT, STATE (pool from
 /// before a fork), OUT_OF_MEMORY or CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_stream_project(
@@ -169,8 +171,8 @@ pub unsafe extern "C" fn atlas_stream_open(
 /// Begins a stream of bytes that the caller pushes as they come.
 ///
 /// They go to a temporary file beside `spool_path` (copied), which atlas_stream_finish() flushes to the
-/// disk and renames to it, or, where it is NULL, to memory, which counts for the operation's memory
-/// limit. For the rest as atlas_stream_open(); the operation's progress has totals of 0 until the end.
+/// disk and renames to it, in place of a file that is there, or, where it is NULL, to memory, which
+/// counts for the operation's memory limit. For the rest as atlas_stream_open(); the operation's progress has totals of 0 until the end.
 /// Fails with INVALID_ARGUMENT, UNSUPPORTED, LIMIT or IO (the temporary file could not be made).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_stream_open_push(
@@ -273,11 +275,13 @@ pub unsafe extern "C" fn atlas_stream_next(
     has_chunk: *mut CBool,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: NULL or a place for a bool.
-        let has_chunk = unsafe { self::out(has_chunk, 0, "has_chunk") }?;
+        // SAFETY: as the header asks: NULL or a place for a bool, NULL or a struct of its struct_size.
+        let (has_chunk, out) =
+            unsafe { (self::out(has_chunk, 0, "has_chunk"), OutStruct::new(chunk, "chunk")) };
+        let (has_chunk, out) = (has_chunk?, out?);
         check_built_in()?;
-        // SAFETY: as the header asks: a struct of its struct_size, a live stream.
-        let (out, stream) = unsafe { (OutStruct::new(chunk, "chunk")?, handle(stream, "stream")?) };
+        // SAFETY: as the header asks: a live stream.
+        let stream = unsafe { handle(stream, "stream") }?;
         stream.run(|context, operation| {
             let Some(chunk) = context.next(operation)? else { return Ok(()) };
             out.fill(&atlas_chunk {
@@ -306,9 +310,11 @@ pub unsafe extern "C" fn atlas_stream_get_progress(
     progress: *mut atlas_progress,
 ) -> atlas_status {
     boundary(|| {
+        // SAFETY: as the header asks: a struct of its struct_size.
+        let out = unsafe { OutStruct::new(progress, "progress") }?;
         check_built_in()?;
-        // SAFETY: as the header asks: a struct of its struct_size, a live stream.
-        let (out, stream) = unsafe { (OutStruct::new(progress, "progress")?, handle(stream, "stream")?) };
+        // SAFETY: as the header asks: a live stream.
+        let stream = unsafe { handle(stream, "stream") }?;
         let now = stream.monitor.progress();
         out.fill(&atlas_progress {
             bytes_done: now.bytes_done,
@@ -333,7 +339,7 @@ pub unsafe extern "C" fn atlas_stream_is_complete(stream: *const atlas_stream) -
 
 /// Processes what is left and gives the projection of the whole domain; once.
 ///
-/// A spool file is complete under its name now. `*out` is owned by the caller:
+/// A spool file is complete under its name now, and a file that was there is gone. `*out` is owned by the caller:
 /// atlas_projection_destroy(); it outlives the stream. Progress once a chunk, and at the end with the
 /// totals. Fails with INVALID_ARGUMENT, UNSUPPORTED, STATE (finished or failed before), IO, CONSERVATION
 /// (STRICT), LIMIT, OUT_OF_MEMORY or CANCELLED.

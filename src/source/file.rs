@@ -52,15 +52,36 @@ impl PositionedFile {
         self.size
     }
 
-    /// Asks the system to read ahead.
+    /// Asks the system to read ahead, unless the first byte is in the cache.
     pub(super) fn will_need(&self, offset: u64, len: u64) {
         #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
-        if let (Ok(offset), Ok(len)) = (offset.try_into(), len.try_into()) {
+        if !self.is_cached(offset) {
             use std::os::fd::AsRawFd;
-            // SAFETY: the descriptor is open; the call reads no memory of ours.
-            unsafe { libc::posix_fadvise(self.file.as_raw_fd(), offset, len, libc::POSIX_FADV_WILLNEED) };
+            for (offset, len) in super::advice_steps(offset, len) {
+                if let (Ok(offset), Ok(len)) = (offset.try_into(), len.try_into()) {
+                    let (file, advice) = (self.file.as_raw_fd(), libc::POSIX_FADV_WILLNEED);
+                    // SAFETY: the descriptor is open; the call reads no memory of ours.
+                    unsafe { libc::posix_fadvise(file, offset, len, advice) };
+                }
+            }
         }
         let _ = (offset, len);
+    }
+
+    /// Whether a read would not wait for the disk. The system may not tell: then no.
+    #[cfg(target_os = "linux")]
+    fn is_cached(&self, offset: u64) -> bool {
+        use std::os::fd::AsRawFd;
+        let Ok(offset) = libc::off_t::try_from(offset) else { return false };
+        let mut byte = 0_u8;
+        let place = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
+        // SAFETY: the descriptor is open, and the kernel writes at most one byte to the one that is there.
+        unsafe { libc::preadv2(self.file.as_raw_fd(), &raw const place, 1, offset, libc::RWF_NOWAIT) == 1 }
+    }
+
+    #[cfg(any(target_os = "android", target_os = "freebsd"))]
+    fn is_cached(&self, _: u64) -> bool {
+        false
     }
 
     pub(super) fn read_at(&self, offset: u64, out: &mut [MaybeUninit<u8>]) -> Result<()> {

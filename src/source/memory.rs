@@ -56,11 +56,15 @@ impl Memory {
         let _ = over;
     }
 
-    /// As above, for a range inside the memory.
+    /// As above, for a range inside the memory, unless its first byte is in the cache.
     pub(super) fn will_need(&self, offset: u64, len: u64) {
         #[cfg(all(unix, feature = "streaming"))]
-        if let Memory::Mapped(map) = self {
-            drop(map.advise_range(memmap2::Advice::WillNeed, to_usize(offset), to_usize(len)));
+        if let Memory::Mapped(map) = self
+            && !is_cached(map, to_usize(offset))
+        {
+            for (offset, len) in super::advice_steps(offset, len) {
+                drop(map.advise_range(memmap2::Advice::WillNeed, to_usize(offset), to_usize(len)));
+            }
         }
         let _ = (offset, len);
     }
@@ -81,6 +85,24 @@ impl Memory {
         }
         let _ = (offset, len);
     }
+}
+
+/// Whether a byte of a mapping is there without a read from the disk. The system may not tell; of a
+/// file that this user may not write to Linux always says yes.
+#[cfg(all(target_os = "linux", feature = "streaming"))]
+fn is_cached(map: &memmap2::Mmap, offset: usize) -> bool {
+    // SAFETY: a question.
+    let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(usize::MAX);
+    let mut there = 0_u8;
+    let first = map[offset / page * page..].as_ptr();
+    // SAFETY: one page of a mapping that lives, whose state is written to the one byte.
+    let told = unsafe { libc::mincore(first.cast_mut().cast(), 1, &raw mut there) };
+    told == 0 && there & 1 == 1
+}
+
+#[cfg(all(unix, not(target_os = "linux"), feature = "streaming"))]
+fn is_cached(_: &memmap2::Mmap, _: usize) -> bool {
+    false
 }
 
 /// Memory of the caller's, released when this is dropped.

@@ -33,7 +33,8 @@ impl Default for StreamingConfig {
 
 impl StreamingConfig {
     /// Chunks of `chunk_size` bytes (64 KiB to 256 MiB), of which `parallel_chunks` (at least 1) may
-    /// be at work; the rest as in the default.
+    /// be at work, as tiles where a chunk is less; the rest as in the default. Who looks at the chunks
+    /// has one at work.
     pub fn new(chunk_size: u64, parallel_chunks: u32) -> Result<Self> {
         check("chunk_size", chunk_size, &CHUNK_SIZE)?;
         check("parallel_chunks", u64::from(parallel_chunks), &(1..=u64::from(u32::MAX)))?;
@@ -55,7 +56,8 @@ impl StreamingConfig {
     }
 
     /// The largest positioned read, 4 KiB to 16 MiB. Above a tile it is rounded down to whole tiles and
-    /// to a chunk, and a worker has a buffer of that size.
+    /// to a chunk, and a worker has a buffer of that size. Of chunks that somebody looks at no more than
+    /// a tile is read at a time.
     pub fn with_io_buffer_size(mut self, bytes: u64) -> Result<Self> {
         check("io_buffer_size", bytes, &IO_BUFFER_SIZE)?;
         self.io_buffer_size = bytes;
@@ -90,11 +92,10 @@ impl StreamingConfig {
     /// How the workers proceed when nobody looks at the chunks.
     pub(super) fn pace(&self) -> Pace {
         Pace {
-            window: self.chunk_size.saturating_mul(u64::from(self.parallel_chunks)),
+            // A worker takes no less than a tile.
+            window: self.chunk_size.max(TILE_BYTES).saturating_mul(u64::from(self.parallel_chunks)),
             ahead: self.ahead(),
-            // A worker finishes the read that it is at before it sees a cancellation.
             read: self.read_size().min(to_usize(self.chunk_size.max(TILE_BYTES))),
-            release: true,
         }
     }
 

@@ -20,7 +20,9 @@ mod push;
 pub use config::StreamingConfig;
 pub use pull::StreamingChunk;
 
+use crate::buffer::Buffer;
 use crate::error::{AtlasError, Result};
+use crate::geometry::{TILE_BYTES, to_usize};
 use crate::operation::{Operation, Progress};
 use crate::projection::{AtlasProjection, ProjectionOptions, ProjectionType};
 use crate::source::Source;
@@ -104,15 +106,23 @@ pub fn stream_reader_projection(
     let operation = &mut Operation::new();
     let mut stream =
         StreamingContext::open_push(spool, projection_type, &ProjectionOptions::new(), config, operation)?;
-    let mut buffer = crate::buffer::Buffer::new(crate::geometry::TILE_SIZE)?;
+    // As much as the workers take at a time, so that it is hashed in parallel and not copied before.
+    let mut buffer = Buffer::new(to_usize(stream.batch(operation)? * TILE_BYTES))?;
+    let mut filled = 0;
     loop {
-        match reader.read(&mut buffer) {
-            Ok(0) => return stream.finish(operation),
-            Ok(len) => stream.push(&buffer[..len], operation)?,
+        match reader.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(len) => filled += len,
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             Err(error) => return Err(AtlasError::io("reading the stream", error)),
         }
+        if filled == buffer.len() {
+            stream.push(&buffer, operation)?;
+            filled = 0;
+        }
     }
+    stream.push(&buffer[..filled], operation)?;
+    stream.finish(operation)
 }
 
 enum Stage {
@@ -191,6 +201,14 @@ impl StreamingContext {
 
     pub(crate) fn monitor(&self) -> StreamMonitor {
         self.monitor.clone()
+    }
+
+    /// How many tiles a push stream hashes at a time.
+    fn batch(&self, operation: &Operation<'_>) -> Result<u64> {
+        match &self.stage {
+            Stage::Push(push) => push.batch(&self.setup, operation),
+            _ => Err(AtlasError::internal("nothing is pushed")),
+        }
     }
 
     /// Takes bytes, in pieces of any size. STATE on a stream of a source.

@@ -3,7 +3,7 @@
 use super::config::StreamingConfig;
 use crate::error::Result;
 use crate::geometry::{TILE_BYTES, to_u64};
-use crate::hashing::{Geometry, Job};
+use crate::hashing::{Geometry, Job, Pace};
 use crate::operation::{Operation, Progress, Tracker};
 use crate::projection::{AtlasProjection, Config, ConservationPolicy, ProjectionOptions, ProjectionType};
 use crate::source::Source;
@@ -13,6 +13,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// What the projection will be, and how it is made.
 pub(super) struct Setup {
     pub(super) config: StreamingConfig,
+    /// Of what nobody looks at.
+    pub(super) pace: Pace,
     pub(super) projection: Arc<Config>,
     pub(super) policy: ConservationPolicy,
 }
@@ -23,7 +25,14 @@ impl Setup {
         options: &ProjectionOptions,
         config: StreamingConfig,
     ) -> Result<Setup> {
-        Ok(Setup { config, projection: Config::new(kind, options)?, policy: options.policy })
+        let projection = Config::new(kind, options)?;
+        Ok(Setup { pace: config.pace(), config, projection, policy: options.policy })
+    }
+
+    /// The tiles of `source` from tile `first` on.
+    pub(super) fn job<'a>(&'a self, source: &'a Source, first: u64) -> Job<'a> {
+        let geometry = Geometry::Canonical { size: source.size() };
+        Job { scheme: &self.projection.scheme, source, geometry, first, pace: &self.pace }
     }
 
     pub(super) fn finish(&self, tiles: Vec<Arc<Tile>>) -> Result<AtlasProjection> {
@@ -74,9 +83,9 @@ impl<'t, 'o, 's> ChunkTracker<'t, 'o, 's> {
             if now.bytes_done >= end || end > bytes {
                 return Ok(());
             }
-            let report = self.tracker.advance(end - now.bytes_done, 1);
-            self.status.set(self.tracker.progress());
-            report?;
+            // First, so that the callback finds there what it is told.
+            self.status.set(Progress { bytes_done: end, chunks_done: now.chunks_done + 1, ..now });
+            self.tracker.advance(end - now.bytes_done, 1)?;
         }
     }
 
@@ -88,47 +97,69 @@ impl<'t, 'o, 's> ChunkTracker<'t, 'o, 's> {
     /// Reports the end, unless the last report was it.
     pub(super) fn finish(self) -> Result<()> {
         let now = self.tracker.progress();
-        let end = Progress { bytes_done: now.bytes_total, chunks_done: now.chunks_total, ..now };
-        self.tracker.finish()?;
-        self.status.set(end);
-        Ok(())
+        self.status.set(Progress { bytes_done: now.bytes_total, chunks_done: now.chunks_total, ..now });
+        self.tracker.finish()
+    }
+}
+
+/// What of a mapping is given back at a time: pages of the cache are up to 2 MiB, and every time costs
+/// an interrupt on the other cores.
+const STRIDE: u64 = 2 * 1024 * 1024;
+
+/// A source that is read from its first byte to its last. Where it is mapped the system is told so,
+/// and the memory behind is given back, the rest of it at the end.
+pub(super) struct Pass {
+    source: Source,
+    released: u64,
+    stride: u64,
+}
+
+impl Pass {
+    /// From `start` on.
+    pub(super) fn new(source: &Source, start: u64, config: &StreamingConfig) -> Pass {
+        source.advise_sequential(false);
+        let stride = (config.chunk_size() / STRIDE).clamp(1, 8) * STRIDE;
+        Pass { source: source.clone(), released: start / STRIDE * STRIDE, stride }
+    }
+
+    /// What is before `offset` is done with.
+    pub(super) fn leave_behind(&mut self, offset: u64) {
+        let offset = offset / self.stride * self.stride;
+        if offset > self.released {
+            self.source.release(self.released, offset - self.released);
+            self.released = offset;
+        }
+    }
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        self.source.release(self.released, u64::MAX);
+        self.source.advise_sequential(true);
     }
 }
 
 /// Reads and hashes what `tiles` do not hold yet, each worker a read at a time into a buffer of its
 /// own, and makes the projection.
-///
-/// `held` are bytes that were read before, in one piece from the end of `tiles` on.
 pub(super) fn project_rest(
     setup: &Setup,
     source: &Source,
     mut tiles: Vec<Arc<Tile>>,
-    held: &[(u64, &[u8])],
     status: &Status,
     operation: &mut Operation<'_>,
 ) -> Result<AtlasProjection> {
-    let size = source.size();
-    let job = Job {
-        scheme: &setup.projection.scheme,
-        source,
-        geometry: Geometry::Canonical { size },
-        first: to_u64(tiles.len()),
-        held,
-        pace: &setup.config.pace(),
-    };
-    let beside = held.iter().map(|(_, bytes)| to_u64(bytes.len())).sum();
-    let plan = job.plan(operation, beside)?;
-    reserve_tiles(&mut tiles, size)?;
+    let job = setup.job(source, to_u64(tiles.len()));
+    let plan = job.plan(operation)?;
+    reserve_tiles(&mut tiles, source.size())?;
     let mut tracker = ChunkTracker::new(operation, setup.config.chunk_size(), status);
-    source.advise_sequential(false);
-    let mut done = to_u64(tiles.len()) * TILE_BYTES;
-    let run = job.run(&plan, |tile| {
+    let mut done = (to_u64(tiles.len()) * TILE_BYTES).min(source.size());
+    let mut pass = Pass::new(source, done, &setup.config);
+    job.run(&plan, |tile| {
         done += to_u64(tile.len());
+        pass.leave_behind(done);
         tiles.push(tile);
         tracker.reach(done)
-    });
-    source.advise_sequential(true);
-    run?;
+    })?;
     tracker.finish()?;
     setup.finish(tiles)
 }

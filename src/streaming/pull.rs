@@ -7,11 +7,11 @@
 //! shown and hashed in place.
 
 use super::config::StreamingConfig;
-use super::pipeline::{ChunkTracker, Setup, Status, project_rest, reserve_tiles};
+use super::pipeline::{ChunkTracker, Pass, Setup, Status, project_rest, reserve_tiles};
 use crate::buffer::Buffer;
 use crate::error::{AtlasError, Result};
 use crate::geometry::{TILE_BYTES, TILE_SIZE, to_u64, to_usize};
-use crate::hashing::{fresh_tile, read_in_steps, tile_footprint};
+use crate::hashing::{Stop, fresh_tile, read_in_steps, tile_footprint};
 use crate::layer2::Residue;
 use crate::operation::{Operation, Progress};
 use crate::pool;
@@ -62,6 +62,8 @@ pub(super) struct Pull {
     begun: Option<Buffer>,
     /// How far the system was asked to read.
     announced: u64,
+    /// From the first chunk on.
+    pass: Option<Pass>,
 }
 
 /// A part of a chunk or its overlap: its place, its bytes, and how many of them are there.
@@ -78,10 +80,8 @@ impl Pull {
         status: &Status,
         operation: &Operation<'_>,
     ) -> Result<Pull> {
+        setup.job(source, 0).plan(operation)?;
         let size = source.size();
-        let workspace = setup.projection.scheme.workspace();
-        let per_worker = workspace + if source.in_memory() { 0 } else { TILE_BYTES };
-        operation.workers(1, per_worker, size.div_ceil(TILE_BYTES).saturating_mul(tile_footprint()))?;
         let chunks_total = size.div_ceil(setup.config.chunk_size());
         status.set(Progress { bytes_total: size, chunks_total, ..Progress::default() });
         Ok(Pull {
@@ -91,6 +91,7 @@ impl Pull {
             buffer: None,
             begun: None,
             announced: 0,
+            pass: None,
         })
     }
 
@@ -103,7 +104,7 @@ impl Pull {
     ) -> Result<bool> {
         let (before, size) = (self.place, self.source.size());
         if before.end == size {
-            self.buffer = None;
+            (self.buffer, self.pass) = (None, None);
             return Ok(false);
         }
         let end = before.end.saturating_add(setup.config.chunk_size()).min(size);
@@ -115,6 +116,7 @@ impl Pull {
             residue: Residue::ZERO,
         };
         reserve_tiles(&mut self.tiles, size)?;
+        self.pass.get_or_insert_with(|| Pass::new(&self.source, 0, &setup.config));
         let residue = if self.source.slice(0, to_usize_or_max(size)).is_some() {
             self.hash_in_place(setup, place, operation)?
         } else {
@@ -146,18 +148,39 @@ impl Pull {
         status: &Status,
         operation: &mut Operation<'_>,
     ) -> Result<AtlasProjection> {
-        let (hashed, Place { start, end, overlap_end, .. }) = (self.hashed(), self.place);
-        // Of the chunk only the overlap is still of use.
-        let overlap = match self.buffer.take() {
-            Some(buffer) => Buffer::copy_of(&buffer[to_usize(end - start)..to_usize(overlap_end - start)])?,
-            None => Buffer::new(0)?,
-        };
-        let begun = match &self.begun {
-            Some(begun) => &begun[..to_usize(end - hashed)],
-            None => &[],
-        };
-        let held = [(hashed, begun), (end, &*overlap)];
-        project_rest(setup, &self.source, self.tiles, &held, status, operation)
+        if self.buffer.is_some() {
+            self.hash_what_is_held(setup, status, operation)?;
+        }
+        // What is left is read tile by tile, with all of the memory for it.
+        for buffer in [self.buffer, self.begun].into_iter().flatten() {
+            if operation.is_limited() {
+                buffer.discard();
+            }
+        }
+        drop(self.pass);
+        project_rest(setup, &self.source, self.tiles, status, operation)
+    }
+
+    /// Reads and hashes the tiles of which a part is in the buffers, so that nothing is read again.
+    fn hash_what_is_held(
+        &mut self,
+        setup: &Setup,
+        status: &Status,
+        operation: &mut Operation<'_>,
+    ) -> Result<()> {
+        let size = self.source.size();
+        let last = self.place.overlap_end.checked_next_multiple_of(TILE_BYTES).unwrap_or(size).min(size);
+        while self.place.end < last {
+            let before = self.place;
+            let end = before.end.saturating_add(setup.config.chunk_size()).min(last);
+            let id = status.progress().chunks_done;
+            let overlap_end = before.overlap_end.max(end);
+            let place = Place { id, start: before.end, end, overlap_end, residue: Residue::ZERO };
+            self.read_and_hash(setup, before, place, operation)?;
+            self.place = place;
+            ChunkTracker::new(operation, setup.config.chunk_size(), status).reach(end)?;
+        }
+        Ok(())
     }
 
     /// Where the first tile begins that is not hashed.
@@ -173,10 +196,9 @@ impl Pull {
             self.source.will_need(from, wanted - from);
             self.announced = wanted;
         }
-        // Whole tiles, so that no page is given back that the chunk shows.
-        let tile = self.place.start / TILE_BYTES * TILE_BYTES;
-        let len = config.chunk_size().next_multiple_of(TILE_BYTES) + TILE_BYTES;
-        self.source.release(tile.saturating_sub(len), len.min(tile));
+        if let Some(pass) = &mut self.pass {
+            pass.leave_behind(self.place.start);
+        }
     }
 
     /// The tiles that end in the chunk, and the residue of the chunk, for a source in memory.
@@ -228,12 +250,15 @@ impl Pull {
     ) -> Result<Residue> {
         let size = self.source.size();
         let (start, known) = (place.start, before.overlap_end);
-        let whole = setup.config.chunk_size().saturating_add(setup.config.chunk_overlap()).min(size);
+        let chunk = setup.config.chunk_size();
+        let whole = chunk.saturating_add(setup.config.chunk_overlap()).min(size);
+        // Chunks that end where tiles end begin none.
+        let begun = if chunk.is_multiple_of(TILE_BYTES) || size <= chunk { 0 } else { TILE_BYTES };
         let parts = cuts(place.start..place.end).into_iter().chain(cuts(place.end..place.overlap_end));
         let parts: Vec<Range<u64>> = parts.collect();
         let count = to_u64(parts.len());
         let scheme = &setup.projection.scheme;
-        let fixed = self.result().saturating_add(whole + TILE_BYTES);
+        let fixed = self.result().saturating_add(whole + begun);
         let workers = operation.workers(count, scheme.workspace(), fixed)?;
 
         let mut buffer = match self.buffer.take() {
@@ -258,7 +283,7 @@ impl Pull {
                 let part = part.ok_or_else(|| AtlasError::internal("a part is taken twice"))?;
                 let (offset, end) = (part.range.start, part.range.end);
                 let rest = &mut part.bytes[part.known..];
-                read_in_steps(source, offset + to_u64(part.known), rest, step)
+                read_in_steps(source, offset + to_u64(part.known), rest, step, &Stop::default())
                     .map_err(|error| error.at_index(place.id))?;
                 if end > place.end {
                     return Ok((Residue::ZERO, None));

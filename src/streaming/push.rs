@@ -1,7 +1,7 @@
 //! Bytes as they come, in pieces of any size, to a spool file or to memory.
 //!
 //! Pieces are gathered into tiles. Some tiles are hashed at a time, in parallel, and written or kept;
-//! whole tiles of a large piece are taken from the caller's memory without gathering them. The
+//! a piece that is as large is taken from the caller's memory without gathering it. The
 //! source of the projection does not exist before the end, so that what was hashed waits as sums and
 //! digests.
 
@@ -57,10 +57,14 @@ pub(super) struct Push {
 
 impl Push {
     pub(super) fn open(setup: &Setup, spool: Option<&Path>, operation: &Operation<'_>) -> Result<Push> {
+        let workspace = setup.projection.scheme.workspace();
         let store = match spool {
-            None => Store::Memory(Vec::new()),
+            None => {
+                operation.workers(1, workspace, 0)?;
+                Store::Memory(Vec::new())
+            }
             Some(path) => {
-                operation.workers(1, TILE_BYTES + setup.projection.scheme.workspace(), footprint())?;
+                operation.workers(1, TILE_BYTES + workspace, 2 * footprint())?;
                 Store::Spool(AtomicFile::create(path)?)
             }
         };
@@ -78,11 +82,14 @@ impl Push {
         let mut rest = data;
         while !rest.is_empty() {
             let batch = self.batch(setup, operation)?;
-            let taken = if self.filled == 0 && rest.len() >= TILE_SIZE {
+            if to_u64(self.gathered.len()) >= batch {
                 self.hash_gathered(setup, operation)?;
+            }
+            let none_waits = self.filled == 0 && self.gathered.is_empty();
+            let taken = if none_waits && to_u64(rest.len()) >= batch.saturating_mul(TILE_BYTES) {
                 self.take_whole(rest, batch, setup, operation)?
             } else {
-                self.gather(rest, batch, setup, operation)?
+                self.gather(rest, setup, operation)?
             };
             rest = &rest[taken..];
             self.size += to_u64(taken);
@@ -99,8 +106,8 @@ impl Push {
     }
 
     /// How many tiles are to be hashed at a time, as far as the memory goes.
-    fn batch(&self, setup: &Setup, operation: &Operation<'_>) -> Result<u64> {
-        let window = setup.config.pace().window.div_ceil(TILE_BYTES);
+    pub(super) fn batch(&self, setup: &Setup, operation: &Operation<'_>) -> Result<u64> {
+        let window = setup.pace.window.div_ceil(TILE_BYTES);
         let workspace = setup.projection.scheme.workspace();
         match self.store {
             Store::Memory(_) => {
@@ -137,33 +144,32 @@ impl Push {
         operation.workers(1, 0, self.account(more)).map(drop)
     }
 
-    /// Copies bytes into the tile that is being filled; hashes the tiles when there are enough.
-    fn gather(&mut self, data: &[u8], batch: u64, setup: &Setup, operation: &Operation<'_>) -> Result<usize> {
+    /// Copies bytes into the tile that is being filled.
+    fn gather(&mut self, data: &[u8], setup: &Setup, operation: &Operation<'_>) -> Result<usize> {
         // Not beyond a chunk, so that its end is reported before more is taken.
         let chunk = setup.config.chunk_size();
         let chunk_left = usize::try_from(chunk - self.size % chunk).unwrap_or(usize::MAX);
         let len = data.len().min(TILE_SIZE - self.filled).min(chunk_left);
         let end = self.filled + len;
-        let buffer = self.room(end, operation)?;
+        let buffer = self.room(end, setup, operation)?;
         buffer[end - len..end].copy_from_slice(&data[..len]);
         self.filled = end;
         if end == TILE_SIZE {
             self.gathered.extend(self.filling.take());
             self.filled = 0;
-            if to_u64(self.gathered.len()) >= batch {
-                self.hash_gathered(setup, operation)?;
-            }
         }
         Ok(len)
     }
 
     /// The tile that is being filled, with room for `len` bytes: a whole tile's if the memory allows.
-    fn room(&mut self, len: usize, operation: &Operation<'_>) -> Result<&mut Buffer> {
+    fn room(&mut self, len: usize, setup: &Setup, operation: &Operation<'_>) -> Result<&mut Buffer> {
         let small = self.filling.as_ref().is_none_or(|buffer| buffer.len() < len);
         if small {
-            let whole = self.check_memory(TILE_BYTES, operation).is_ok();
+            // What a worker needs, so that the tile can be hashed in the end.
+            let beside = footprint() + setup.projection.scheme.workspace();
+            let whole = self.check_memory(TILE_BYTES + beside, operation).is_ok();
             let size = if whole { TILE_SIZE } else { len.next_power_of_two().clamp(4_096, TILE_SIZE) };
-            self.check_memory(to_u64(size), operation)?;
+            self.check_memory(to_u64(size) + beside, operation)?;
             let mut larger = Buffer::new(size)?;
             if let Some(filling) = &self.filling {
                 larger[..self.filled].copy_from_slice(&filling[..self.filled]);
@@ -174,9 +180,10 @@ impl Push {
     }
 
     fn hash_gathered(&mut self, setup: &Setup, operation: &Operation<'_>) -> Result<()> {
+        let held = self.account(0);
         let gathered = std::mem::take(&mut self.gathered);
         let tiles: Vec<&[u8]> = gathered.iter().map(|buffer| &**buffer).collect();
-        self.hash(&tiles, false, setup, operation)?;
+        self.hash(&tiles, false, held, setup, operation)?;
         if let Store::Memory(kept) = &mut self.store {
             reserve(kept, gathered.len())?;
             kept.extend(gathered);
@@ -184,7 +191,7 @@ impl Push {
         Ok(())
     }
 
-    /// Takes whole tiles from the caller's memory: up to the end of a chunk.
+    /// Takes whole tiles from the caller's memory: a batch at least, and no chunk more.
     fn take_whole(
         &mut self,
         data: &[u8],
@@ -194,22 +201,28 @@ impl Push {
     ) -> Result<usize> {
         let chunk = setup.config.chunk_size();
         let chunk_left = (chunk - self.size % chunk).div_ceil(TILE_BYTES);
-        let mut count = to_usize(batch.min(chunk_left).min(to_u64(data.len() / TILE_SIZE)));
-        if matches!(self.store, Store::Memory(_)) {
-            let more = |count: usize| to_u64(count) * (TILE_BYTES + footprint());
-            while count > 1 && self.check_memory(more(count), operation).is_err() {
-                count -= 1;
-            }
-            self.check_memory(more(count), operation)?;
+        let mut count = to_usize(chunk_left.max(batch).min(to_u64(data.len() / TILE_SIZE)));
+        let copied = if matches!(self.store, Store::Memory(_)) { TILE_BYTES } else { 0 };
+        let held = |count: usize| self.account(to_u64(count) * (copied + footprint()));
+        while count > 1 && operation.memory_left(held(count)) < setup.projection.scheme.workspace() {
+            count -= 1;
         }
-        let taken = count * TILE_SIZE;
+        let (held, taken) = (held(count), count * TILE_SIZE);
         let tiles: Vec<&[u8]> = data[..taken].chunks_exact(TILE_SIZE).collect();
-        self.hash(&tiles, true, setup, operation)?;
+        self.hash(&tiles, true, held, setup, operation)?;
         Ok(taken)
     }
 
-    /// Hashes tiles in parallel, and writes them, or keeps a copy if asked to.
-    fn hash(&mut self, tiles: &[&[u8]], copy: bool, setup: &Setup, operation: &Operation<'_>) -> Result<()> {
+    /// Hashes tiles in parallel, and writes them, or keeps a copy if asked to. `held` is the account of
+    /// all but the workers.
+    fn hash(
+        &mut self,
+        tiles: &[&[u8]],
+        copy: bool,
+        held: u64,
+        setup: &Setup,
+        operation: &Operation<'_>,
+    ) -> Result<()> {
         let (count, start) = (to_u64(tiles.len()), to_u64(self.hashed.len()) * TILE_BYTES);
         reserve(&mut self.hashed, tiles.len())?;
         let (spool, kept) = match &mut self.store {
@@ -220,7 +233,7 @@ impl Push {
         let (scheme, hashed) = (&setup.projection.scheme, &mut self.hashed);
         pool::run(
             operation.executor,
-            operation.workers(count, scheme.workspace(), 0)?,
+            operation.workers(count, scheme.workspace(), held)?,
             count,
             || Ok(Workspace::default()),
             |workspace, index| {
@@ -251,9 +264,10 @@ impl Push {
         operation: &mut Operation<'_>,
     ) -> Result<AtlasProjection> {
         self.hash_gathered(setup, operation)?;
+        let held = self.account(0);
         if let Some(filling) = self.filling.take().filter(|_| self.filled > 0) {
             let bytes = &filling[..self.filled];
-            self.hash(&[bytes], false, setup, operation)?;
+            self.hash(&[bytes], false, held, setup, operation)?;
             if matches!(self.store, Store::Memory(_)) {
                 let last = self.trimmed(filling, operation)?;
                 if let Store::Memory(kept) = &mut self.store {
@@ -304,4 +318,41 @@ fn reserve<T>(items: &mut Vec<T>, more: usize) -> Result<()> {
     larger.append(items);
     *items = larger;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::StreamingConfig;
+    use super::*;
+    use crate::pool::Pool;
+    use crate::projection::{ProjectionOptions, ProjectionType};
+
+    /// Or they would be hashed one after the other.
+    #[test]
+    fn pieces_of_a_tile_are_gathered_for_all_workers() {
+        let pool = Pool::new(2).unwrap();
+        let (threads, piece, status) = (pool.threads(), vec![3; TILE_SIZE], Status::default());
+        let mut operation = Operation::new().with_pool(&pool);
+        let options = ProjectionOptions::new();
+        // A chunk of less than a tile leaves four tiles at work.
+        for (chunk, wanted) in [(16 << 20, 8), (64 << 10, 4)] {
+            let config = StreamingConfig::new(chunk, 4).unwrap();
+            let setup = Setup::new(ProjectionType::Linear, &options, config).unwrap();
+            let mut push = Push::open(&setup, None, &operation).unwrap();
+            let wanted = if threads > 1 { wanted } else { 1 };
+            assert_eq!(push.batch(&setup, &operation).unwrap(), wanted as u64);
+            for count in 1..=wanted {
+                push.push(&piece, &setup, &status, &mut operation).unwrap();
+                let waiting = if threads > 1 { count } else { 0 };
+                assert_eq!((push.gathered.len(), push.hashed.len()), (waiting, count - waiting));
+            }
+            push.push(&piece, &setup, &status, &mut operation).unwrap();
+            assert_eq!(push.hashed.len(), if threads > 1 { wanted } else { 2 });
+            let many = vec![3; TILE_SIZE * 2 * wanted];
+            push.push(&many, &setup, &status, &mut operation).unwrap();
+            let made = push.finish(&setup, &status, &mut operation).unwrap();
+            assert_eq!(made.info().tile_count, 3 * wanted as u64 + 1);
+            status.set(Progress::default());
+        }
+    }
 }
