@@ -138,7 +138,7 @@ impl Scheme {
                 *digest = *hasher.finalize().as_bytes();
             }
         }
-        Ok(ClassTree::new(&self.digests, &digests))
+        ClassTree::new(&self.digests, &digests)
     }
 }
 
