@@ -125,6 +125,32 @@ impl Chain {
         Ok((chain, witness, edge_pages))
     }
 
+    /// The chain, the witness and the residues of the groups of a whole tile. A few groups are summed and
+    /// then hashed: the sum brings them into the cache.
+    pub(crate) fn with_residues(
+        digests: &Digests,
+        tile: &[u8],
+    ) -> Result<(Chain, Digest, [Residue; GROUPS])> {
+        let mut residues = [Residue::ZERO; GROUPS];
+        if tile.len() <= GROUP_SIZE {
+            residues[0] = Residue::of(tile);
+            let (chain, witness, _) = Chain::of_tile(digests, tile, &[])?;
+            return Ok((chain, witness, residues));
+        }
+        const STEP: usize = 4;
+        let mut groups = Vec::with_capacity(GROUPS);
+        for (step, residues) in tile.chunks(STEP * GROUP_SIZE).zip(residues.chunks_mut(STEP)) {
+            for (bytes, residue) in step.chunks(GROUP_SIZE).zip(residues) {
+                *residue = Residue::of(bytes);
+            }
+            for bytes in step.chunks(GROUP_SIZE) {
+                groups.push(group_value(digests, groups.len(), bytes));
+            }
+        }
+        let (chain, witness) = Chain::of_groups(digests, groups, None)?;
+        Ok((chain, witness, residues))
+    }
+
     /// The chain and the witness of a tile from the chaining values of its groups, of which it has
     /// more than one, or from the witness of its only one.
     pub(crate) fn of_groups(
@@ -299,6 +325,9 @@ mod tests {
                     let (_, witness, _) = Chain::of_tile(&digests, &tile, &edges).unwrap();
                     assert_eq!(witness, digests.tile(&tile), "{len}");
                 }
+                let (_, witness, residues) = Chain::with_residues(&digests, &tile).unwrap();
+                assert_eq!(witness, digests.tile(&tile), "{len}");
+                assert_eq!(residues, Residue::of_groups(&tile, GROUP_SIZE), "{len}");
             }
         }
     }

@@ -24,7 +24,7 @@ use crate::operation::Operation;
 use crate::pool;
 use crate::projection::{Config, ProjectionType};
 use crate::scheme::Workspace;
-use crate::tree::{Chains, Extent, Piece, Tile, TileAt, group_residues};
+use crate::tree::{Chains, Extent, Piece, Tile, TileAt};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -38,11 +38,21 @@ pub(crate) struct Verified<'c> {
     /// A whole tile that was put together, and what its transform needs.
     tile: Option<Buffer>,
     workspace: Workspace,
+    /// Whether the workspace has the transform of the extent that was checked whole.
+    transformed: bool,
 }
 
 impl<'c> Verified<'c> {
     pub(crate) fn new(config: &'c Config) -> Verified<'c> {
-        Verified { config, held: None, bytes: None, group: None, tile: None, workspace: Workspace::default() }
+        Verified {
+            config,
+            held: None,
+            bytes: None,
+            group: None,
+            tile: None,
+            workspace: Workspace::default(),
+            transformed: false,
+        }
     }
 
     pub(crate) fn chains(&self) -> &'c Chains {
@@ -96,11 +106,10 @@ impl<'c> Verified<'c> {
                 &buffer[..len]
             }
         };
-        // The sum brings the bytes into the cache.
-        let residues = group_residues(bytes);
         // The chain stands for bytes whose witness it need not lead to.
         let scheme = &self.config.scheme;
-        let (chain, digest, _) = Chain::of_tile(scheme.digests(), bytes, &[])?;
+        let (chain, digest, residues) = Chain::with_residues(scheme.digests(), bytes)?;
+        self.transformed = scheme.kind() == ProjectionType::R96Fourier;
         let witness = match scheme.kind() {
             ProjectionType::Linear => digest,
             ProjectionType::R96Fourier => scheme.witness(bytes, &mut self.workspace)?,
@@ -208,7 +217,15 @@ fn whole_witness(config: &Config, tile: &Arc<Tile>, verified: &mut Verified<'_>)
     let bytes = &mut take(&mut buffer, TILE_SIZE)?[..tile.len()];
     verified.assemble(&Parts { pieces: tile.pieces(), used: 0 }.next(tile.len()), bytes)?;
     check_residue(tile, Residue::of(bytes))?;
-    let witness = config.scheme.witness(bytes, &mut verified.workspace)?;
+    let before = if std::mem::take(&mut verified.transformed) { verified.held.as_ref() } else { None };
+    let before = before.and_then(|held| match held.slice(&(0..held.len())) {
+        Some(bytes) => Some(bytes),
+        None => verified.bytes.as_ref().map(|bytes| &bytes[..held.len()]),
+    });
+    let witness = match before {
+        Some(before) => config.scheme.witness_after(before, bytes, &mut verified.workspace)?,
+        None => config.scheme.witness(bytes, &mut verified.workspace)?,
+    };
     verified.tile = buffer;
     Ok(tile.set_witness(witness))
 }

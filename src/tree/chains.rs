@@ -99,8 +99,9 @@ mod tests {
     use super::*;
     use crate::digest::Digests;
     use crate::geometry::GROUP_SIZE;
+    use crate::layer2::Residue;
     use crate::source::Source;
-    use crate::tree::{Piece, group_residues};
+    use crate::tree::Piece;
 
     fn edited_tile(salt: u8) -> (Arc<Tile>, Arc<Chain>) {
         let bytes = vec![salt; 3 * GROUP_SIZE];
@@ -109,7 +110,9 @@ mod tests {
             Tile::of_pieces(vec![Piece::whole(extent)]).unwrap().split(3 * GROUP_SIZE - 1).unwrap();
         let digests = Digests::new(None);
         let groups = vec![[salt; 32]; 3];
-        let (chain, _) = Chain::of_groups(&digests, groups, Some(Box::new(group_residues(&bytes)))).unwrap();
+        let (chain, _) =
+            Chain::of_groups(&digests, groups, Some(Box::new(Residue::of_groups(&bytes, GROUP_SIZE))))
+                .unwrap();
         (Arc::new(left), Arc::new(chain))
     }
 

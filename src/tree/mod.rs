@@ -21,7 +21,7 @@ mod trash;
 pub(crate) use chains::Chains;
 pub(crate) use data::Data;
 pub(crate) use diff::Difference;
-pub(crate) use tile::{Extent, GroupResidues, Piece, Tile, fresh_footprint, group_residues};
+pub(crate) use tile::{Extent, GroupResidues, Piece, Tile, fresh_footprint};
 pub(crate) use trash::{READ_BUDGET, Trash};
 
 use crate::error::Result;

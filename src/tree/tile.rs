@@ -163,7 +163,7 @@ impl Extent {
 }
 
 /// The residues of the groups of a tile's bytes.
-pub(crate) fn group_residues(bytes: &[u8]) -> [Residue; GROUPS] {
+fn group_residues(bytes: &[u8]) -> [Residue; GROUPS] {
     Residue::of_groups(bytes, GROUP_SIZE)
 }
 
