@@ -195,6 +195,43 @@ static int run_finish(const atlas_operation *operation)
     return status;
 }
 
+/* The whole domain moved by a few bytes, so that all tiles are to be hashed. */
+static atlas_projection *edited(void)
+{
+    atlas_projection *made = projected_bytes(data, size);
+    const atlas_delta deltas[] = {
+        {ATLAS_CHANGE_INSERT, 10, 0, 0, data, 7},
+        {ATLAS_CHANGE_UPDATE, TILE + 1000, 9, 0, data, 9},
+        {ATLAS_CHANGE_DELETE, 2 * TILE + 1000, 9, 0, NULL, 0},
+    };
+    CHECK_OK(atlas_projection_apply_batch(made, deltas, 3));
+    return made;
+}
+
+static int run_root(const atlas_operation *operation)
+{
+    atlas_projection *made = edited();
+    uint8_t root[32], again[32];
+    const int status = (int)atlas_projection_root(made, operation, root);
+    root_of(made, again);
+    CHECK((memcmp(root, again, 32) == 0) == (status == ATLAS_STATUS_OK));
+    atlas_projection_destroy(made);
+    return status;
+}
+
+static int run_optimize(const atlas_operation *operation)
+{
+    atlas_projection *made = edited();
+    const int status = (int)atlas_projection_optimize(made, operation);
+    atlas_projection_info info;
+    info.struct_size = (uint32_t)sizeof info;
+    CHECK_OK(atlas_projection_get_info(made, &info));
+    CHECK((info.canonical == 1) == (status == ATLAS_STATUS_OK));
+    CHECK_EQ(atlas_projection_history_len(made), status == ATLAS_STATUS_OK ? 0 : 3);
+    atlas_projection_destroy(made);
+    return status;
+}
+
 typedef struct named_call {
     const char *name;
     long_call call;
@@ -207,6 +244,7 @@ static const named_call calls[] = {
     {"extract", run_extract, true},     {"extract_batch", run_batch, false},
     {"shard_verify", run_shard_verify, true}, {"deserialize", run_deserialize, true},
     {"add", run_add, true},             {"finish", run_finish, true},
+    {"root", run_root, true},           {"optimize", run_optimize, true},
 };
 
 static void progress_keeps_its_rules(const named_call *one, const atlas_pool *pool)
@@ -281,6 +319,30 @@ static void nothing_to_do_is_reported_once(void)
     CHECK(one.last.bytes_done == 0 && one.last.bytes_total == 0);
     atlas_projection_destroy(made);
     atlas_source_destroy(source);
+}
+
+/* So has a call on a projection whose tiles are all hashed: after an undo, or as it is canonical. */
+static void hashed_tiles_are_reported_once(void)
+{
+    static const uint8_t byte = 1;
+    const atlas_delta insert = {ATLAS_CHANGE_INSERT, 5, 0, 0, &byte, 1};
+    atlas_projection *made = projected_bytes(data, size);
+    atlas_operation operation;
+    atlas_operation_init(&operation);
+    operation.progress = record;
+    for (int round = 0; round < 4; round++) {
+        CHECK_OK(atlas_projection_apply(made, &insert));
+        CHECK_OK(atlas_projection_rollback(made, 1));
+        recorder one;
+        recorder_init(&one, round < 2 ? 0 : NONE);
+        operation.user_data = &one;
+        uint8_t root[32];
+        const atlas_status status = round % 2 == 0 ? atlas_projection_root(made, &operation, root)
+                                                   : atlas_projection_optimize(made, &operation);
+        CHECK_STATUS(status, round < 2 ? ATLAS_STATUS_CANCELLED : ATLAS_STATUS_OK);
+        CHECK(one.calls == 1 && one.ended && !one.wrong);
+    }
+    atlas_projection_destroy(made);
 }
 
 static void memory_limits_are_answered_with_limit(void)
@@ -621,6 +683,7 @@ int main(void)
     pools_have_sane_sizes();
     every_long_call_reports_and_can_be_cancelled();
     nothing_to_do_is_reported_once();
+    hashed_tiles_are_reported_once();
     memory_limits_are_answered_with_limit();
     a_pool_of_one_is_the_calling_thread();
     a_callback_may_use_other_handles();

@@ -31,6 +31,14 @@ pub(crate) fn try_vec<T>(len: usize) -> Result<Vec<T>> {
     Ok(vec)
 }
 
+/// Makes room for so many more elements, and some for later.
+pub(crate) fn try_grow<T>(vec: &mut Vec<T>, more: usize) -> Result<()> {
+    vec.try_reserve(more).map_err(|_| {
+        let bytes = vec.len().saturating_add(more).saturating_mul(size_of::<T>());
+        AtlasError::out_of_memory(format!("allocation of {bytes} bytes failed"))
+    })
+}
+
 /// Zeros, or OUT_OF_MEMORY. Large ones are not touched here: the system gives pages that are zero, at
 /// the first touch, which may be on any thread.
 fn try_zeroed(len: usize) -> Result<Vec<u8>> {

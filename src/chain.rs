@@ -46,7 +46,7 @@ fn parent(digests: &Digests, left: &Digest, right: &Digest, top: bool) -> Digest
 
 /// The chaining values of the groups of a tile, and of all nodes above them.
 pub(crate) struct Chain {
-    levels: Vec<Box<[Digest]>>,
+    levels: Vec<Vec<Digest>>,
     /// Of the groups, where the tile was edited.
     residues: Option<Box<[Residue; GROUPS]>>,
 }
@@ -64,6 +64,9 @@ pub(crate) fn group_value(digests: &Digests, group: usize, bytes: &[u8]) -> Dige
 /// The chaining values of the pages of one group.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct GroupPages([Digest; GROUP_PAGES]);
+
+/// Groups, ascending, with their pages.
+pub(crate) type EdgePages = Vec<(usize, GroupPages)>;
 
 impl GroupPages {
     /// The pages of group `group`, whose bytes are given, in a tile of more than a page.
@@ -101,13 +104,13 @@ impl Chain {
         digests: &Digests,
         tile: &[u8],
         edges: &[usize],
-    ) -> (Chain, Digest, Vec<(usize, GroupPages)>) {
+    ) -> Result<(Chain, Digest, EdgePages)> {
         debug_assert!(!tile.is_empty() && tile.len() <= TILE_SIZE);
         let pages = pages_in(tile.len());
         if pages == 1 {
             let witness = digests.tile(tile);
             let only = GroupPages([witness; GROUP_PAGES]);
-            return (Chain { levels: vec![Box::new([witness])], residues: None }, witness, vec![(0, only)]);
+            return Ok((Chain { levels: vec![vec![witness]], residues: None }, witness, vec![(0, only)]));
         }
         let single = tile.len() <= GROUP_SIZE;
         let mut edge_pages = Vec::with_capacity(edges.len());
@@ -123,8 +126,34 @@ impl Chain {
                 groups.push(subtree(digests, group * GROUP_SIZE, bytes));
             }
         }
-        let (chain, witness) = Chain::of_groups(digests, groups, None);
-        (chain, witness, edge_pages)
+        let (chain, witness) = Chain::of_groups(digests, groups, None)?;
+        Ok((chain, witness, edge_pages))
+    }
+
+    /// The chain, the witness and the residues of the groups of a whole tile. A few groups are summed and
+    /// then hashed: the sum brings them into the cache.
+    pub(crate) fn with_residues(
+        digests: &Digests,
+        tile: &[u8],
+    ) -> Result<(Chain, Digest, [Residue; GROUPS])> {
+        let mut residues = [Residue::ZERO; GROUPS];
+        if tile.len() <= GROUP_SIZE {
+            residues[0] = Residue::of(tile);
+            let (chain, witness, _) = Chain::of_tile(digests, tile, &[])?;
+            return Ok((chain, witness, residues));
+        }
+        const STEP: usize = 4;
+        let mut groups = Vec::with_capacity(GROUPS);
+        for (step, residues) in tile.chunks(STEP * GROUP_SIZE).zip(residues.chunks_mut(STEP)) {
+            for (bytes, residue) in step.chunks(GROUP_SIZE).zip(residues) {
+                *residue = Residue::of(bytes);
+            }
+            for bytes in step.chunks(GROUP_SIZE) {
+                groups.push(group_value(digests, groups.len(), bytes));
+            }
+        }
+        let (chain, witness) = Chain::of_groups(digests, groups, None)?;
+        Ok((chain, witness, residues))
     }
 
     /// The chain and the witness of a tile from the chaining values of its groups, of which it has
@@ -133,13 +162,13 @@ impl Chain {
         digests: &Digests,
         groups: Vec<Digest>,
         residues: Option<Box<[Residue; GROUPS]>>,
-    ) -> (Chain, Digest) {
+    ) -> Result<(Chain, Digest)> {
         let count = to_u64(groups.len());
         let levels = shape::levels(groups, |place, left, right| {
             parent(digests, left, right, place.leaves(count) == (0..count))
-        });
+        })?;
         let witness = levels.last().map_or([0; 32], |top| top[0]);
-        (Chain { levels, residues }, witness)
+        Ok((Chain { levels, residues }, witness))
     }
 
     /// The chaining value of a group.
@@ -298,9 +327,12 @@ mod tests {
                 let tile = tile(len);
                 let groups: Vec<usize> = (0..len.div_ceil(GROUP_SIZE)).collect();
                 for edges in [vec![], vec![0], groups] {
-                    let (_, witness, _) = Chain::of_tile(&digests, &tile, &edges);
+                    let (_, witness, _) = Chain::of_tile(&digests, &tile, &edges).unwrap();
                     assert_eq!(witness, digests.tile(&tile), "{len}");
                 }
+                let (_, witness, residues) = Chain::with_residues(&digests, &tile).unwrap();
+                assert_eq!(witness, digests.tile(&tile), "{len}");
+                assert_eq!(residues, Residue::of_groups(&tile, GROUP_SIZE), "{len}");
             }
         }
     }
@@ -316,7 +348,7 @@ mod tests {
                 for end in (start + 1..=count).step_by(step) {
                     let pages = start..end;
                     let edges: Vec<usize> = cut_groups(&pages, len).collect();
-                    let (chain, witness, edges) = Chain::of_tile(&digests, &tile, &edges);
+                    let (chain, witness, edges) = Chain::of_tile(&digests, &tile, &edges).unwrap();
                     let proof = chain.prove(&digests, len, &edges, &pages).unwrap();
                     let bytes = &tile[page_bytes(&pages, len)];
                     let verify = |bytes: &[u8], proof: &[Digest]| {
@@ -342,7 +374,7 @@ mod tests {
     fn a_group_is_checked_against_the_chain() {
         let digests = Digests::new(None);
         let tile = tile(100_000);
-        let (chain, ..) = Chain::of_tile(&digests, &tile, &[]);
+        let (chain, ..) = Chain::of_tile(&digests, &tile, &[]).unwrap();
         for (group, bytes) in tile.chunks(GROUP_SIZE).enumerate() {
             for with_pages in [false, true] {
                 assert!(chain.check_group(&digests, tile.len(), group, bytes, with_pages).is_ok());

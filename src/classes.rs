@@ -103,15 +103,15 @@ const LEAVES: u64 = CLASSES as u64;
 /// The tree over the classes of a tile.
 pub(crate) struct ClassTree {
     /// Leaves first, the single top last.
-    levels: Vec<Box<[Digest]>>,
+    levels: Vec<Vec<Digest>>,
 }
 
 impl ClassTree {
     /// Of the digests T of the payloads of all classes.
-    pub(crate) fn new(digests: &Digests, payloads: &[Digest; CLASSES]) -> ClassTree {
+    pub(crate) fn new(digests: &Digests, payloads: &[Digest; CLASSES]) -> Result<ClassTree> {
         let leaves = (0..=95).zip(payloads).map(|(class, payload)| digests.class_leaf(class, payload));
-        let levels = shape::levels(leaves.collect(), |_, left, right| digests.class_node(left, right));
-        ClassTree { levels }
+        let levels = shape::levels(leaves.collect(), |_, left, right| digests.class_node(left, right))?;
+        Ok(ClassTree { levels })
     }
 
     /// The witness of the tile.
@@ -192,7 +192,7 @@ mod tests {
     fn any_set_of_classes_proves_the_witness() {
         let digests = Digests::new(Some(&[3; 32]));
         let payloads: [Digest; CLASSES] = std::array::from_fn(|class| [class as u8; 32]);
-        let tree = ClassTree::new(&digests, &payloads);
+        let tree = ClassTree::new(&digests, &payloads).unwrap();
         for set in sets() {
             let proof = tree.prove(set).unwrap();
             let mine: Vec<Digest> = set.iter().map(|class| payloads[usize::from(class)]).collect();

@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::buffer::{try_grow, try_vec};
 use crate::digest::{Digest, Digests};
 use crate::error::{AtlasError, Result};
 use crate::geometry::{TILE_BYTES, to_u64, to_usize};
@@ -47,7 +48,6 @@ impl Head {
 pub(crate) const FOOTPRINT: u64 = (size_of::<u64>() + 2 * size_of::<Digest>()) as u64;
 
 /// The digests of one state of a projection.
-#[derive(Clone)]
 pub(crate) struct Merkle {
     /// Leaves first, the single top last.
     levels: Vec<Vec<Digest>>,
@@ -66,8 +66,8 @@ impl Merkle {
     pub(crate) fn new(scheme: &Scheme, count: u64, tiles: impl Iterator<Item = Leaf>) -> Result<Merkle> {
         let digests = scheme.digests();
         let capacity = usize::try_from(count).unwrap_or(usize::MAX);
-        let mut ends = crate::buffer::try_vec(capacity)?;
-        let mut leaves = crate::buffer::try_vec(capacity)?;
+        let mut ends = try_vec(capacity)?;
+        let mut leaves = try_vec(capacity)?;
         let mut end = 0u64;
         for tile in tiles {
             end += u64::from(tile.len);
@@ -79,20 +79,27 @@ impl Merkle {
         let levels: Vec<Vec<Digest>> = shape::levels(leaves, |place, left, right| {
             let child = |right| Place { level: place.level - 1, index: place.index * 2 + right };
             digests.node(bytes_under(child(0)), bytes_under(child(1)), left, right)
-        })
-        .into_iter()
-        .map(<[Digest]>::into_vec)
-        .collect();
+        })?;
         let top = levels.last().map_or_else(|| digests.no_leaves(), |top| top[0]);
         let root = scheme.head(end, n).root(digests, &top);
         Ok(Merkle { levels, ends, root })
     }
 
+    pub(crate) fn try_clone(&self) -> Result<Merkle> {
+        let mut levels = try_vec(self.levels.len())?;
+        for level in &self.levels {
+            levels.push(try_copy(level)?);
+        }
+        Ok(Merkle { levels, ends: try_copy(&self.ends)?, root: self.root })
+    }
+
     /// Takes other leaves for some tiles, which are given with their numbers, ascending.
-    pub(crate) fn replace(&mut self, scheme: &Scheme, leaves: &[(u64, Leaf)]) {
-        let mut dirty: Vec<Range<usize>> = Vec::with_capacity(leaves.len());
+    ///
+    /// A failure of this and the next leaves nothing that could be used.
+    pub(crate) fn replace(&mut self, scheme: &Scheme, leaves: &[(u64, Leaf)]) -> Result<()> {
+        let mut dirty: Vec<Range<usize>> = try_vec(leaves.len())?;
         let mut leaves = leaves.iter().peekable();
-        let Some(first) = leaves.peek().map(|(tile, _)| to_usize(*tile)) else { return };
+        let Some(first) = leaves.peek().map(|(tile, _)| to_usize(*tile)) else { return Ok(()) };
         let mut old = first.checked_sub(1).map_or(0, |before| self.ends[before]);
         let (mut end, mut moved) = (old, false);
         for tile in first..self.ends.len() {
@@ -110,37 +117,45 @@ impl Merkle {
             };
             self.ends[tile] = end;
         }
-        self.rehash(scheme, dirty);
+        self.rehash(scheme, dirty)
     }
 
     /// Puts `leaves` in place of `removed` tiles behind the first `before`.
-    pub(crate) fn splice(&mut self, scheme: &Scheme, (before, removed): (usize, usize), leaves: &[Leaf]) {
+    pub(crate) fn splice(
+        &mut self,
+        scheme: &Scheme,
+        (before, removed): (usize, usize),
+        leaves: &[(u64, Leaf)],
+    ) -> Result<()> {
+        let leaves = leaves.iter().map(|(_, leaf)| leaf);
         let start = before.checked_sub(1).map_or(0, |last| self.ends[last]);
         let mut old = start;
-        let mut lengths: Vec<u64> = Vec::with_capacity(self.ends.len() - before);
+        let mut lengths: Vec<u64> = try_vec(self.ends.len() - before)?;
         for end in &self.ends[before..] {
             lengths.push(end - old);
             old = *end;
         }
         self.ends.truncate(before);
         let mut end = start;
-        for len in leaves.iter().map(|leaf| u64::from(leaf.len)).chain(lengths.into_iter().skip(removed)) {
+        try_grow(&mut self.ends, leaves.len())?;
+        for len in leaves.clone().map(|leaf| u64::from(leaf.len)).chain(lengths.into_iter().skip(removed)) {
             end += len;
             self.ends.push(end);
         }
         if self.levels.is_empty() {
             self.levels.push(Vec::new());
         }
-        let fresh = leaves.iter().map(|leaf| leaf.digest(scheme.digests()));
+        try_grow(&mut self.levels[0], leaves.len())?;
+        let fresh = leaves.map(|leaf| leaf.digest(scheme.digests()));
         drop(self.levels[0].splice(before..before + removed, fresh));
         // The last tile's ancestors changed their shape, whatever else did.
         let tiles = self.ends.len();
         let changed = before.min(tiles.saturating_sub(1))..tiles;
-        self.rehash(scheme, vec![changed]);
+        self.rehash(scheme, vec![changed])
     }
 
     /// Hashes all above `dirty` leaves, which are ascending ranges.
-    fn rehash(&mut self, scheme: &Scheme, mut dirty: Vec<Range<usize>>) {
+    fn rehash(&mut self, scheme: &Scheme, mut dirty: Vec<Range<usize>>) -> Result<()> {
         let digests = scheme.digests();
         let tiles = self.ends.len();
         let n = to_u64(tiles);
@@ -154,8 +169,9 @@ impl Merkle {
             }
             let (below, above) = self.levels.split_at_mut(level);
             let (below, nodes) = (&below[level - 1], &mut above[0]);
+            try_grow(nodes, width.saturating_sub(nodes.len()))?;
             nodes.resize(width, [0; 32]);
-            let mut parents: Vec<Range<usize>> = Vec::with_capacity(dirty.len());
+            let mut parents: Vec<Range<usize>> = try_vec(dirty.len())?;
             for range in dirty {
                 let range = range.start / 2..range.end.div_ceil(2);
                 match parents.last_mut() {
@@ -181,6 +197,7 @@ impl Merkle {
         let top = self.levels.last().map_or_else(|| digests.no_leaves(), |top| top[0]);
         let size = self.ends.last().copied().unwrap_or(0);
         self.root = scheme.head(size, n).root(digests, &top);
+        Ok(())
     }
 
     pub(crate) fn root(&self) -> &Digest {
@@ -202,6 +219,12 @@ impl Merkle {
             })
             .collect())
     }
+}
+
+fn try_copy<T: Copy>(from: &[T]) -> Result<Vec<T>> {
+    let mut copy = try_vec(from.len())?;
+    copy.extend_from_slice(from);
+    Ok(copy)
 }
 
 fn bytes_under(ends: &[u64], tiles: &Range<u64>) -> u64 {
@@ -398,16 +421,17 @@ mod tests {
                 for (index, leaf) in &changed {
                     leaves[*index as usize] = *leaf;
                 }
-                merkle.replace(&scheme, &changed);
+                merkle.replace(&scheme, &changed).unwrap();
             } else {
                 let removed = random.below((leaves.len() - before) as u64 + 1).min(3 + round % 7) as usize;
-                let put: Vec<Leaf> = (0..random.below(6)).map(|i| leaf(round * 5 + i)).collect();
-                merkle.splice(&scheme, (before, removed), &put);
-                leaves.splice(before..before + removed, put);
+                let put: Vec<_> = (0..random.below(6)).map(|i| (i, leaf(round * 5 + i))).collect();
+                merkle.splice(&scheme, (before, removed), &put).unwrap();
+                leaves.splice(before..before + removed, put.into_iter().map(|(_, leaf)| leaf));
             }
             let want = make(&leaves);
             assert_eq!(merkle.root, want.root, "round {round}, {} leaves", leaves.len());
             assert_eq!((&merkle.levels, &merkle.ends), (&want.levels, &want.ends));
+            merkle = merkle.try_clone().unwrap();
         }
     }
 

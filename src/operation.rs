@@ -76,6 +76,11 @@ impl<'a> Operation<'a> {
         self
     }
 
+    /// The same, with nothing to report.
+    pub(crate) fn silent(&self) -> Operation<'a> {
+        Operation { executor: self.executor, progress: None, memory_limit: self.memory_limit }
+    }
+
     /// How many workers a call of `tasks` tasks may use, each with `per_worker` bytes of buffers,
     /// beside `fixed` bytes for the result. At least one, or LIMIT.
     pub(crate) fn workers(&self, tasks: u64, per_worker: u64, fixed: u64) -> Result<usize> {

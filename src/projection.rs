@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::atomic_file::AtomicFile;
+use crate::buffer::try_vec;
 use crate::digest::Digest;
 use crate::error::{AtlasError, Result, check_range};
 use crate::geometry::{PAGE_BYTES, TILE_BYTES, to_u64, to_usize};
@@ -16,7 +17,7 @@ use crate::scheme::Scheme;
 use crate::source::Source;
 use crate::sync::lock;
 use crate::transform::{self, Affine, Bounds, TransformParams};
-use crate::tree::{Chains, Difference, TileAt, Trash, Tree};
+use crate::tree::{Chains, Difference, READ_BUDGET, TileAt, Trash, Tree};
 use std::mem::MaybeUninit;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -111,9 +112,6 @@ pub(crate) struct Config {
     pub(crate) scheme: Scheme,
     pub(crate) policy: ConservationPolicy,
     pub(crate) chains: Chains,
-    pub(crate) trash: Trash,
-    /// The last digests that were computed, with their tiles: the next ones start from them.
-    latest: Mutex<Option<(Tree, Arc<Merkle>)>>,
 }
 
 impl Config {
@@ -123,102 +121,209 @@ impl Config {
             scheme: Scheme::new(kind, options)?,
             policy: options.policy,
             chains: Chains::default(),
-            trash: Trash::default(),
-            latest: Mutex::new(None),
         }))
+    }
+}
+
+/// What one handle has beside its states, and its snapshots do not. It goes with the handle.
+#[derive(Default)]
+pub(crate) struct Upkeep {
+    pub(crate) trash: Trash,
+    /// The last digests that were computed: the next ones start from them.
+    latest: Mutex<Option<Latest>>,
+}
+
+#[derive(Clone)]
+struct Latest {
+    tree: Tree,
+    merkle: Arc<Merkle>,
+    /// Calls since the projection is another tree than this.
+    idle: u32,
+}
+
+/// So many calls may pass from one root to the next before the next is computed from nothing: until
+/// then the last state that was hashed stays in memory.
+const IDLE_CALLS: u32 = 256;
+
+impl Upkeep {
+    /// What every call does, with no lock held: frees what takes `budget` nanoseconds of what was
+    /// dropped.
+    pub(crate) fn tidy(&self, present: &Tree, budget: u64) {
+        self.forget_latest(|latest| {
+            latest.idle = if latest.tree.is(present) { 0 } else { latest.idle + 1 };
+            latest.idle > IDLE_CALLS
+        });
+        self.trash.free(budget);
+    }
+
+    /// Frees all that is not part of the projection any more.
+    pub(crate) fn clear(&self, present: &Tree) {
+        self.forget_latest(|latest| !latest.tree.is(present));
+        self.trash.free(u64::MAX);
+    }
+
+    fn forget_latest(&self, forget: impl FnOnce(&mut Latest) -> bool) {
+        let latest = lock(&self.latest).take_if(forget);
+        self.trash.put(latest.map(|latest| latest.tree));
     }
 }
 
 /// One state: tiles and their digests, which an edited state has when they are asked for. Immutable.
 pub(crate) struct State {
     pub(crate) config: Arc<Config>,
+    pub(crate) upkeep: Arc<Upkeep>,
     pub(crate) tree: Tree,
     merkle: OnceLock<Arc<Merkle>>,
+    /// The root, which may be known where the digests are not.
+    root: OnceLock<Digest>,
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        self.upkeep.trash.put([std::mem::take(&mut self.tree)]);
+    }
 }
 
 impl State {
     /// Of fresh tiles, whose witnesses are known.
     pub(crate) fn new(config: Arc<Config>, tree: Tree) -> Result<State> {
-        let mut failed = None;
-        // One by one: a list of all leaves would be memory that no limit accounts for.
-        let leaves =
-            tree.iter_from_tile(0).map_while(|at| leaf(at).map_err(|error| failed = Some(error)).ok());
-        let merkle = Merkle::new(&config.scheme, tree.tiles(), leaves)?;
-        if let Some(error) = failed {
-            return Err(error);
-        }
-        let merkle = Arc::new(merkle);
-        *lock(&config.latest) = Some((tree.clone(), Arc::clone(&merkle)));
-        Ok(State { config, tree, merkle: OnceLock::from(merkle) })
+        let (upkeep, merkle, root) = (Arc::default(), OnceLock::new(), OnceLock::new());
+        let state = State { config, upkeep, tree, merkle, root };
+        let merkle = state.keep_latest(state.new_merkle()?);
+        state.root.get_or_init(|| *merkle.root());
+        state.merkle.get_or_init(|| merkle);
+        Ok(state)
     }
 
-    /// Of tiles some of which were edited.
-    pub(crate) fn edited(config: Arc<Config>, tree: Tree) -> State {
-        State { config, tree, merkle: OnceLock::new() }
+    /// Another state of the same handle, of tiles some of which were edited, and its root where that
+    /// is known.
+    pub(crate) fn successor(&self, tree: Tree, root: Option<Digest>) -> State {
+        State {
+            config: Arc::clone(&self.config),
+            upkeep: Arc::clone(&self.upkeep),
+            tree,
+            merkle: OnceLock::new(),
+            root: root.map_or_else(OnceLock::new, OnceLock::from),
+        }
+    }
+
+    /// The same state for another handle.
+    fn snapshot(&self) -> State {
+        let latest = lock(&self.upkeep.latest).clone();
+        State {
+            config: Arc::clone(&self.config),
+            upkeep: Arc::new(Upkeep { latest: Mutex::new(latest), ..Upkeep::default() }),
+            tree: self.tree.clone(),
+            merkle: self.merkle.clone(),
+            root: self.root.clone(),
+        }
+    }
+
+    /// The root, where it is known.
+    pub(crate) fn known_root(&self) -> Option<Digest> {
+        self.root.get().copied()
     }
 
     /// The digests. The first call after an edit hashes what was edited, and may find that the
     /// source changed; it reports once a tile.
     pub(crate) fn merkle(&self, operation: &mut Operation<'_>) -> Result<&Merkle> {
-        self.merkle_reporting(operation, false)
+        self.merkle_reporting(operation, 0, false)
     }
 
-    /// Hashes what was edited, with progress.
-    pub(crate) fn hash(&self, operation: &mut Operation<'_>) -> Result<()> {
-        self.merkle_reporting(operation, true).map(|_| ())
+    /// Hashes what was edited, with progress. The caller holds `beside` bytes meanwhile.
+    pub(crate) fn hash(&self, operation: &mut Operation<'_>, beside: u64) -> Result<Digest> {
+        operation.executor.check()?;
+        if let Some(root) = self.root.get() {
+            // Nothing is left to do, which is a report too.
+            operation.tracker(0, 0).finish()?;
+            return Ok(*root);
+        }
+        Ok(*self.merkle_reporting(operation, beside, true)?.root())
     }
 
-    fn merkle_reporting(&self, operation: &mut Operation<'_>, report: bool) -> Result<&Merkle> {
+    fn merkle_reporting(&self, operation: &mut Operation<'_>, beside: u64, report: bool) -> Result<&Merkle> {
         operation.executor.check()?;
         if let Some(merkle) = self.merkle.get() {
             return Ok(merkle);
         }
-        let merkle = self.compute_merkle(operation, report)?;
-        Ok(self.merkle.get_or_init(|| merkle))
+        let merkle = self.compute_merkle(operation, beside, report)?;
+        let merkle = self.merkle.get_or_init(|| merkle);
+        self.root.get_or_init(|| *merkle.root());
+        Ok(merkle)
     }
 
-    fn compute_merkle(&self, operation: &mut Operation<'_>, report: bool) -> Result<Arc<Merkle>> {
-        let scheme = &self.config.scheme;
-        let result = self.tree.tiles() * merkle::FOOTPRINT;
-        // Taken away while it is worked on, so that nobody waits: who finds nothing starts anew.
-        let Some((old, mut merkle)) = lock(&self.config.latest).take() else {
-            let tiles: Vec<_> = self.tree.iter_from_tile(0).collect();
-            rehash::witnesses(&self.config, &tiles, operation, result, report)?;
-            let leaves = tiles.into_iter().map(leaf).collect::<Result<Vec<Leaf>>>()?;
-            let merkle = Merkle::new(scheme, self.tree.tiles(), leaves.into_iter())?;
-            return Ok(self.keep_latest(Arc::new(merkle)));
-        };
-        let difference = self.tree.difference(&old);
+    fn compute_merkle(
+        &self,
+        operation: &mut Operation<'_>,
+        beside: u64,
+        report: bool,
+    ) -> Result<Arc<Merkle>> {
+        let count = self.tree.tiles();
+        let latest = lock(&self.upkeep.latest).clone();
+        let difference = latest.as_ref().map(|latest| self.tree.difference(&latest.tree)).transpose()?;
+        let mut all;
         let tiles = match &difference {
-            Difference::Replaced(tiles) | Difference::Spliced { inserted: tiles, .. } => tiles,
+            Some(difference) => difference.tiles(),
+            None => {
+                all = try_vec(to_usize(count))?;
+                all.extend(self.tree.iter_from_tile(0));
+                &all
+            }
         };
-        if let Err(error) = rehash::witnesses(&self.config, tiles, operation, result, report) {
-            lock(&self.config.latest).get_or_insert((old, merkle));
-            return Err(error);
+        // In place, where no state has these digests any more: the handle and this call do.
+        let in_place = latest.as_ref().is_some_and(|latest| Arc::strong_count(&latest.merkle) <= 2);
+        let mut taken = if in_place { 0 } else { count * merkle::FOOTPRINT };
+        if let Some(Difference::Spliced { before, inserted, .. }) = &difference {
+            taken += (count - before) * 8 + to_u64(inserted.len()) * merkle::FOOTPRINT;
         }
-        let leaves = tiles.iter().map(|at| leaf(*at)).collect::<Result<Vec<Leaf>>>()?;
-        // In place, where no state has these digests any more.
-        let changed = Arc::make_mut(&mut merkle);
-        match &difference {
-            Difference::Replaced(tiles) => {
-                let leaves: Vec<_> = tiles.iter().map(|at| at.index).zip(leaves).collect();
-                changed.replace(scheme, &leaves);
-            }
-            Difference::Spliced { before, removed, .. } => {
-                let place = (to_usize(*before), to_usize(*removed));
-                changed.splice(scheme, place, &leaves);
-            }
-        }
-        self.config.trash.put([old]);
+        rehash::witnesses(&self.config, tiles, operation, beside + taken, report)?;
+        let merkle = match (latest, difference) {
+            (Some(latest), Some(difference)) => self.next_merkle(latest, &difference)?,
+            _ => self.new_merkle()?,
+        };
         Ok(self.keep_latest(merkle))
     }
 
-    fn keep_latest(&self, merkle: Arc<Merkle>) -> Arc<Merkle> {
-        let before = lock(&self.config.latest).replace((self.tree.clone(), Arc::clone(&merkle)));
-        self.config.trash.put(before.map(|(tree, _)| tree));
+    /// The digests out of the latest ones, of which `copy` is a copy.
+    fn next_merkle(&self, copy: Latest, difference: &Difference<'_>) -> Result<Merkle> {
+        // Taken away while it is worked on, so that nobody waits.
+        let taken = lock(&self.upkeep.latest).take_if(|now| now.tree.is(&copy.tree));
+        self.upkeep.trash.put([copy.tree]);
+        drop(copy.merkle);
+        // Others took their place meanwhile.
+        let Some(Latest { tree, merkle, .. }) = taken else { return self.new_merkle() };
+        self.upkeep.trash.put([tree]);
+        let mut merkle = Arc::try_unwrap(merkle).or_else(|shared| shared.try_clone())?;
+        let mut leaves = try_vec(difference.tiles().len())?;
+        for at in difference.tiles() {
+            leaves.push((at.index, leaf(*at)?));
+        }
+        let scheme = &self.config.scheme;
+        match difference {
+            Difference::Replaced(_) => merkle.replace(scheme, &leaves)?,
+            Difference::Spliced { before, removed, .. } => {
+                merkle.splice(scheme, (to_usize(*before), to_usize(*removed)), &leaves)?;
+            }
+        }
+        Ok(merkle)
+    }
+
+    fn keep_latest(&self, merkle: Merkle) -> Arc<Merkle> {
+        let merkle = Arc::new(merkle);
+        let latest = Latest { tree: self.tree.clone(), merkle: Arc::clone(&merkle), idle: 0 };
+        let before = lock(&self.upkeep.latest).replace(latest);
+        self.upkeep.trash.put(before.map(|latest| latest.tree));
         merkle
     }
 
+    fn new_merkle(&self) -> Result<Merkle> {
+        // One by one: a list of all leaves would be memory that no limit accounts for.
+        let mut failed = None;
+        let leaves =
+            self.tree.iter_from_tile(0).map_while(|at| leaf(at).map_err(|error| failed = Some(error)).ok());
+        let merkle = Merkle::new(&self.config.scheme, self.tree.tiles(), leaves)?;
+        failed.map_or(Ok(merkle), Err)
+    }
     pub(crate) fn head(&self) -> Head {
         self.config.scheme.head(self.tree.bytes(), self.tree.tiles())
     }
@@ -328,8 +433,9 @@ impl AtlasProjection {
     }
 
     /// Puts another state in place. Only who holds the lock of the edits does.
-    pub(crate) fn set_state(&self, state: State) -> Arc<State> {
-        std::mem::replace(&mut *lock(&self.state), Arc::new(state))
+    pub(crate) fn set_state(&self, state: State) {
+        let before = std::mem::replace(&mut *lock(&self.state), Arc::new(state));
+        drop(before);
     }
 
     /// The present state, which stays as it is whatever happens to the projection.
@@ -363,11 +469,8 @@ impl AtlasProjection {
     /// any more what was projected, of the tiles that were edited.
     pub fn root(&self, operation: &mut Operation<'_>) -> Result<Digest> {
         let state = self.state();
-        if state.merkle.get().is_some() {
-            // Nothing is left to do, which is a report too.
-            operation.tracker(0, 0).finish()?;
-        }
-        Ok(*state.merkle_reporting(operation, true)?.root())
+        state.upkeep.tidy(&state.tree, READ_BUDGET);
+        state.hash(operation, 0)
     }
 
     /// Properties of tile `tile`, which is hashed first where it was edited. OUT_OF_RANGE where
@@ -392,7 +495,7 @@ impl AtlasProjection {
     /// A second projection on the present state, O(1). It has no history and counts anew.
     #[must_use]
     pub fn snapshot(&self) -> AtlasProjection {
-        Self::of(self.state(), *lock(&self.transform), self.edits.successor())
+        Self::of(Arc::new(self.state().snapshot()), *lock(&self.transform), self.edits.successor())
     }
 
     /// Fills `buffer` with the bytes from `offset` on, as the source holds them now: not verified.
@@ -402,6 +505,7 @@ impl AtlasProjection {
 
     pub(crate) fn read_raw(&self, offset: u64, buffer: &mut [MaybeUninit<u8>]) -> Result<()> {
         let state = self.state();
+        state.upkeep.tidy(&state.tree, READ_BUDGET);
         check_range(offset, to_u64(buffer.len()), state.tree.bytes(), "read")?;
         let (mut at, mut rest) = (offset, buffer);
         for tile in state.tree.iter_from_byte(offset) {

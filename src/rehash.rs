@@ -14,7 +14,7 @@
 
 #![forbid(unsafe_code)]
 
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, try_vec};
 use crate::chain::{Chain, group_value, source_changed};
 use crate::digest::{Digest, same};
 use crate::error::{AtlasError, Result};
@@ -24,7 +24,7 @@ use crate::operation::Operation;
 use crate::pool;
 use crate::projection::{Config, ProjectionType};
 use crate::scheme::Workspace;
-use crate::tree::{Chains, Extent, Piece, Tile, TileAt, group_residues};
+use crate::tree::{Chains, Extent, Piece, Tile, TileAt};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -39,11 +39,21 @@ pub(crate) struct Verified<'c> {
     /// A whole tile that was put together, and what its transform needs.
     tile: Option<Buffer>,
     workspace: Workspace,
+    /// Whether the workspace has the transform of the extent that was checked whole.
+    transformed: bool,
 }
 
 impl<'c> Verified<'c> {
     pub(crate) fn new(config: &'c Config) -> Verified<'c> {
-        Verified { config, held: None, bytes: None, group: None, tile: None, workspace: Workspace::default() }
+        Verified {
+            config,
+            held: None,
+            bytes: None,
+            group: None,
+            tile: None,
+            workspace: Workspace::default(),
+            transformed: false,
+        }
     }
 
     pub(crate) fn chains(&self) -> &'c Chains {
@@ -73,11 +83,11 @@ impl<'c> Verified<'c> {
         Ok(())
     }
 
-    /// The chain of an extent of more than one group.
-    fn chain(&mut self, extent: &Arc<Extent>) -> Result<Arc<Chain>> {
+    /// The chain of an extent of more than one group. None: of memory of ours, which was not hashed.
+    fn chain(&mut self, extent: &Arc<Extent>) -> Result<Option<Arc<Chain>>> {
         match extent.chain() {
-            Some(chain) => Ok(chain),
-            None => self.hold(extent),
+            None if extent.origin().is_some() => self.hold(extent).map(Some),
+            chain => Ok(chain),
         }
     }
 
@@ -97,11 +107,10 @@ impl<'c> Verified<'c> {
                 &buffer[..len]
             }
         };
-        // The sum brings the bytes into the cache.
-        let residues = group_residues(bytes);
         // The chain stands for bytes whose witness it need not lead to.
         let scheme = &self.config.scheme;
-        let (chain, digest, _) = Chain::of_tile(scheme.digests(), bytes, &[]);
+        let (chain, digest, residues) = Chain::with_residues(scheme.digests(), bytes)?;
+        self.transformed = scheme.kind() == ProjectionType::R96Fourier;
         let witness = match scheme.kind() {
             ProjectionType::Linear => digest,
             ProjectionType::R96Fourier => scheme.witness(bytes, &mut self.workspace)?,
@@ -209,7 +218,15 @@ fn whole_witness(config: &Config, tile: &Arc<Tile>, verified: &mut Verified<'_>)
     let bytes = &mut take(&mut buffer, TILE_SIZE)?[..tile.len()];
     verified.assemble(&Parts { pieces: tile.pieces(), used: 0 }.next(tile.len()), bytes)?;
     check_residue(tile, Residue::of(bytes))?;
-    let witness = config.scheme.witness(bytes, &mut verified.workspace)?;
+    let before = if std::mem::take(&mut verified.transformed) { verified.held.as_ref() } else { None };
+    let before = before.and_then(|held| match held.slice(&(0..held.len())) {
+        Some(bytes) => Some(bytes),
+        None => verified.bytes.as_ref().map(|bytes| &bytes[..held.len()]),
+    });
+    let witness = match before {
+        Some(before) => config.scheme.witness_after(before, bytes, &mut verified.workspace)?,
+        None => config.scheme.witness(bytes, &mut verified.workspace)?,
+    };
     verified.tile = buffer;
     Ok(tile.set_witness(witness))
 }
@@ -240,12 +257,12 @@ fn linear_witness(config: &Config, tile: &Arc<Tile>, verified: &mut Verified<'_>
         }
         if let [(piece, within)] = &parts[..]
             && let extent = piece.extent()
-            && extent.origin().is_some()
             && extent.len() > GROUP_SIZE
             && *within == range
             && (range.len() == GROUP_SIZE || range.end == extent.len())
+            && let Some(chain) = verified.chain(extent)?
         {
-            values.push(verified.chain(extent)?.group(group));
+            values.push(chain.group(group));
             residues[group] = extent.residues()[group];
             continue;
         }
@@ -255,7 +272,7 @@ fn linear_witness(config: &Config, tile: &Arc<Tile>, verified: &mut Verified<'_>
         values.push(group_value(digests, group, bytes));
     }
     check_residue(tile, residues.iter().copied().sum())?;
-    let (chain, witness) = Chain::of_groups(digests, values, Some(residues));
+    let (chain, witness) = Chain::of_groups(digests, values, Some(residues))?;
     config.chains.keep(tile, Arc::new(chain));
     Ok(tile.set_witness(witness))
 }
@@ -270,6 +287,28 @@ fn check_residue(tile: &Tile, residue: Residue) -> Result<()> {
     )))
 }
 
+/// Where runs of tiles end that one worker takes: those that have parts of one extent, which is
+/// checked once then. Where there are many the runs are short enough for all threads.
+fn runs(pending: &[&TileAt<'_>], threads: usize) -> Result<Vec<u64>> {
+    let longest = (pending.len() / (4 * threads.max(1))).clamp(2, 16);
+    let mut ends = try_vec(pending.len())?;
+    let mut start = 0;
+    for (index, at) in pending.iter().enumerate() {
+        let mut of_source = at.tile.pieces().iter().rev().filter(|piece| piece.extent().origin().is_some());
+        let goes_on = index + 1 - start < longest
+            && of_source.next().is_some_and(|last| {
+                let next = pending.get(index + 1).map(|next| next.tile.pieces()).unwrap_or_default();
+                let first = next.iter().find(|piece| piece.extent().origin().is_some());
+                first.is_some_and(|first| Arc::ptr_eq(first.extent(), last.extent()))
+            });
+        if !goes_on {
+            ends.push(to_u64(index + 1));
+            start = index + 1;
+        }
+    }
+    Ok(ends)
+}
+
 /// Computes the witnesses of those of `tiles` that have none, in parallel. Reports once a tile.
 pub(crate) fn witnesses(
     config: &Config,
@@ -278,24 +317,31 @@ pub(crate) fn witnesses(
     result: u64,
     report: bool,
 ) -> Result<()> {
-    let pending: Vec<_> = tiles.iter().filter(|at| at.tile.witness().is_none()).collect();
+    let mut pending: Vec<&TileAt<'_>> =
+        try_vec(tiles.iter().filter(|at| at.tile.witness().is_none()).count())?;
+    // Others may be at them too.
+    pending.extend(tiles.iter().filter(|at| at.tile.witness().is_none()).take(pending.capacity()));
     let count = to_u64(pending.len());
     if count == 0 {
-        return Ok(());
+        // Nothing is left to do, which is a report too.
+        return if report { operation.tracker(0, 0).finish() } else { Ok(()) };
     }
     let bytes: u64 = pending.iter().map(|at| to_u64(at.tile.len())).sum();
     let whole = match config.scheme.kind() {
         ProjectionType::Linear => 0,
         ProjectionType::R96Fourier => TILE_BYTES + config.scheme.workspace(),
     };
-    let workers = operation.workers(count, TILE_BYTES + 2 * to_u64(GROUP_SIZE) + whole, result)?;
     let executor = operation.executor;
+    let runs = runs(&pending, executor.threads())?;
+    let workers =
+        operation.workers(to_u64(runs.len()), TILE_BYTES + 2 * to_u64(GROUP_SIZE) + whole, result)?;
     // Before work that reports by itself only the signs of life count: the totals are not known.
     let mut tracker = if report { operation.tracker(bytes, count) } else { operation.tracker(0, 0) };
-    pool::run(
+    pool::run_within(
         executor,
         workers,
         count,
+        pool::Order { window: None, runs: &runs },
         || Ok(Verified::new(config)),
         |verified, index| {
             let at = pending[crate::geometry::to_usize(index)];

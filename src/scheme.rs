@@ -97,6 +97,42 @@ impl Scheme {
         }
     }
 
+    /// The witness of a tile that `before` became, the last tile that this workspace made a witness of.
+    /// Where they are equally long only the blocks that differ are transformed.
+    pub(crate) fn witness_after(
+        &self,
+        before: &[u8],
+        bytes: &[u8],
+        workspace: &mut Workspace,
+    ) -> Result<Digest> {
+        let Some(Transform { encoder, data_classes }) = &self.transform else {
+            return Ok(self.digests.tile(bytes));
+        };
+        let (block, len) = (block_bytes(usize::from(*data_classes)), encoder.payload_bytes(bytes.len()));
+        let Some(payloads) = workspace.payloads.as_mut().and_then(|all| all.get_mut(..CLASSES * len)) else {
+            return self.witness(bytes, workspace);
+        };
+        if before.len() != bytes.len() || len > SLICE_BLOCKS * CLASS_BLOCK_BYTES {
+            return self.witness(bytes, workspace);
+        }
+        let mut one = [0; CLASSES * CLASS_BLOCK_BYTES];
+        for (index, (before, bytes)) in before.chunks(block).zip(bytes.chunks(block)).enumerate() {
+            if before != bytes {
+                encoder.encode(bytes, &mut one);
+                let place = index * CLASS_BLOCK_BYTES..(index + 1) * CLASS_BLOCK_BYTES;
+                for (payload, part) in payloads.chunks_exact_mut(len).zip(one.chunks_exact(CLASS_BLOCK_BYTES))
+                {
+                    payload[place.clone()].copy_from_slice(part);
+                }
+            }
+        }
+        let mut digests = [[0; 32]; CLASSES];
+        for (digest, payload) in digests.iter_mut().zip(payloads.chunks_exact(len)) {
+            *digest = self.digests.tile(payload);
+        }
+        ClassTree::new(&self.digests, &digests)?.witness()
+    }
+
     /// Transforms a tile. `sink` gets class after class what a slice of the tile adds to its payload,
     /// and where in the payload that begins.
     pub(crate) fn classes(
@@ -138,7 +174,7 @@ impl Scheme {
                 *digest = *hasher.finalize().as_bytes();
             }
         }
-        Ok(ClassTree::new(&self.digests, &digests))
+        ClassTree::new(&self.digests, &digests)
     }
 }
 

@@ -127,25 +127,28 @@ pub(crate) fn siblings(selected: &impl Selection, n: u64) -> Result<Vec<Place>> 
 }
 
 /// All levels of a tree, the leaves first and the single top last. No leaves: no levels.
-pub(crate) fn levels<T: Copy>(leaves: Vec<T>, mut combine: impl FnMut(Place, &T, &T) -> T) -> Vec<Box<[T]>> {
+pub(crate) fn levels<T: Copy>(
+    leaves: Vec<T>,
+    mut combine: impl FnMut(Place, &T, &T) -> T,
+) -> Result<Vec<Vec<T>>> {
     let mut levels = Vec::new();
     let mut nodes = leaves;
     let mut level = 0;
     while nodes.len() > 1 {
         level += 1;
-        let mut parents = Vec::with_capacity(nodes.len().div_ceil(2));
+        let mut parents = crate::buffer::try_vec(nodes.len().div_ceil(2))?;
         for (index, pair) in (0..).zip(nodes.chunks(2)) {
             parents.push(match pair {
                 [left, right] => combine(Place { level, index }, left, right),
                 rest => rest[0],
             });
         }
-        levels.push(std::mem::replace(&mut nodes, parents).into_boxed_slice());
+        levels.push(std::mem::replace(&mut nodes, parents));
     }
     if !nodes.is_empty() {
-        levels.push(nodes.into_boxed_slice());
+        levels.push(nodes);
     }
-    levels
+    Ok(levels)
 }
 
 #[cfg(test)]
@@ -232,7 +235,8 @@ mod tests {
                 let under = place.leaves(n);
                 assert_eq!(l + r, (under.start + 1..=under.end).sum::<u64>());
                 l + r
-            });
+            })
+            .unwrap();
             for (level, nodes) in levels.iter().enumerate() {
                 for (index, node) in nodes.iter().enumerate() {
                     let under = Place { level: level as u32, index: index as u64 }.leaves(n);
@@ -242,7 +246,7 @@ mod tests {
             assert_eq!(levels.last().unwrap().len(), 1);
             assert_eq!(Place::top(n), Place { level: levels.len() as u32 - 1, index: 0 });
         }
-        assert!(levels(Vec::<u64>::new(), |_, l, _| *l).is_empty());
+        assert!(levels(Vec::<u64>::new(), |_, l, _| *l).unwrap().is_empty());
     }
 
     #[test]

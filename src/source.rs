@@ -113,6 +113,13 @@ impl Source {
         Ok(Self::new(to_u64(memory.bytes().len()), Kind::Memory(memory)))
     }
 
+    /// A mapped file that no test touches.
+    #[cfg(test)]
+    pub(crate) fn map_untouched(path: &Path) -> Source {
+        // SAFETY: nobody does.
+        unsafe { Self::map_file(path) }.unwrap()
+    }
+
     /// `size` bytes that `reader` gives by position.
     pub fn from_reader(size: u64, reader: impl ReadAt + 'static) -> Source {
         Self::new(size, Kind::ReadAt(Box::new(reader)))

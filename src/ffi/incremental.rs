@@ -9,7 +9,7 @@ use super::sized::{OutStruct, init_struct, own_size, read_struct, sized_struct};
 use crate::buffer::try_vec;
 use crate::error::Result;
 use crate::incremental::{IncrementalConfig, ProjectionDelta};
-use crate::source::Source;
+use crate::tree::Data;
 use std::ffi::c_void;
 
 /// What a delta does. Fields of it that a type does not use are ignored.
@@ -166,12 +166,12 @@ unsafe fn projection_delta(delta: &atlas_delta) -> Result<ProjectionDelta> {
     const DELETE: u32 = atlas_change_type::ATLAS_CHANGE_DELETE as u32;
     const MOVE: u32 = atlas_change_type::ATLAS_CHANGE_MOVE as u32;
     // SAFETY: as the caller promises.
-    let data = || unsafe { bytes_in(delta.data, delta.data_size, "data") }.and_then(Source::copy);
+    let data = || unsafe { bytes_in(delta.data, delta.data_size, "data") }.and_then(Data::copy_of);
     // A range beyond 2^64 is outside every domain, also when it is cut there.
     let end = delta.offset.saturating_add(delta.length);
     match delta.r#type {
-        INSERT => Ok(ProjectionDelta::insert_source(delta.offset, data()?)),
-        UPDATE => Ok(ProjectionDelta::update_source(delta.offset, end, data()?)),
+        INSERT => Ok(ProjectionDelta::insert_data(delta.offset, data()?)),
+        UPDATE => Ok(ProjectionDelta::update_data(delta.offset, end, data()?)),
         DELETE => Ok(ProjectionDelta::delete(delta.offset, end)),
         MOVE => Ok(ProjectionDelta::move_range(delta.offset, end, delta.destination)),
         other => Err(unknown("the type of a delta", other)),

@@ -3,8 +3,7 @@
 use crate::error::{AtlasError, Result, check_range};
 use crate::layer2::Residue;
 use crate::rehash::Verified;
-use crate::source::Source;
-use crate::tree::Tree;
+use crate::tree::{Data, Tree};
 use std::ops::Range;
 
 /// One change of a domain: insert, update, delete or move.
@@ -13,7 +12,7 @@ pub struct ProjectionDelta {
     pub(super) change: Change,
     start: u64,
     end: u64,
-    data: Source,
+    data: Data,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -27,62 +26,66 @@ pub(super) enum Change {
 impl ProjectionDelta {
     /// `data` goes in before the byte at `offset`; at the size of the domain it is appended.
     pub fn insert(offset: u64, data: impl Into<Vec<u8>>) -> Self {
-        Self::insert_source(offset, Source::from_vec(data.into()))
+        Self::insert_data(offset, Data::from_vec(data.into()))
     }
 
     /// `start..end` is replaced by `data`, of any size. Of the same size it moves no tile edge.
     pub fn update(start: u64, end: u64, data: impl Into<Vec<u8>>) -> Self {
-        Self::update_source(start, end, Source::from_vec(data.into()))
+        Self::update_data(start, end, Data::from_vec(data.into()))
     }
 
     /// `start..end` is removed.
     pub fn delete(start: u64, end: u64) -> Self {
-        ProjectionDelta { change: Change::Delete, start, end, data: Source::from_vec(Vec::new()) }
+        ProjectionDelta { change: Change::Delete, start, end, data: Data::from_vec(Vec::new()) }
     }
 
     /// `start..end` is cut and goes in before the byte that was at `destination` before the move; at
     /// the size of the domain it goes to the end. At its own edges it stays.
     pub fn move_range(start: u64, end: u64, destination: u64) -> Self {
         let change = Change::Move { to: destination };
-        ProjectionDelta { change, start, end, data: Source::from_vec(Vec::new()) }
+        ProjectionDelta { change, start, end, data: Data::from_vec(Vec::new()) }
     }
 
-    /// `data` is memory of ours.
-    pub(crate) fn insert_source(offset: u64, data: Source) -> Self {
+    pub(crate) fn insert_data(offset: u64, data: Data) -> Self {
         ProjectionDelta { change: Change::Insert, start: offset, end: offset, data }
     }
 
-    /// `data` is memory of ours.
-    pub(crate) fn update_source(start: u64, end: u64, data: Source) -> Self {
+    pub(crate) fn update_data(start: u64, end: u64, data: Data) -> Self {
         ProjectionDelta { change: Change::Update, start, end, data }
     }
 
+    /// Bytes that it brings.
+    pub(super) fn data_size(&self) -> u64 {
+        self.data.size()
+    }
+
     pub(super) fn bytes_modified(&self) -> u64 {
-        self.data.size().max(self.end - self.start)
+        self.data.size().max(self.end.saturating_sub(self.start))
     }
 
     /// The tree after this change of `tree`.
-    pub(super) fn applied(&self, tree: &Tree, validate: bool, verified: &mut Verified<'_>) -> Result<Tree> {
+    pub(super) fn applied(self, tree: &Tree, validate: bool, verified: &mut Verified<'_>) -> Result<Tree> {
         let range = self.checked_range(tree.bytes())?;
+        let data = self.data.chunked()?;
         let (next, came, went) = match self.change {
             Change::Move { to } if to == range.start || to == range.end || range.is_empty() => {
                 return Ok(tree.clone());
             }
             Change::Move { to } => (tree.moved(&range, to, verified)?, Residue::ZERO, Residue::ZERO),
-            _ if range.is_empty() && self.data.size() == 0 => return Ok(tree.clone()),
-            _ if range.end - range.start == self.data.size() => {
-                let next = tree.overwritten(range.start, &self.data, verified)?;
+            _ if range.is_empty() && data.size() == 0 => return Ok(tree.clone()),
+            _ if range.end - range.start == data.size() => {
+                let next = tree.overwritten(range.start, &data, verified)?;
                 if !validate {
                     return Ok(next);
                 }
-                (next, tree.delta(range.start, &self.data)?, Residue::ZERO)
+                (next, tree.delta(range.start, &data)?, Residue::ZERO)
             }
             _ => {
-                let (next, went) = tree.spliced(&range, &self.data, verified)?;
-                (next, self.sum_of_data()?, went)
+                let (next, went) = tree.spliced(&range, &data, verified)?;
+                (next, data.residue()?, went)
             }
         };
-        let size = tree.bytes() - (range.end - range.start) + self.data.size();
+        let size = tree.bytes() - (range.end - range.start) + data.size();
         let size = if matches!(self.change, Change::Move { .. }) { tree.bytes() } else { size };
         if next.bytes() != size {
             let bytes = next.bytes();
@@ -97,14 +100,6 @@ impl ProjectionDelta {
             )));
         }
         Ok(next)
-    }
-
-    fn sum_of_data(&self) -> Result<Residue> {
-        let len = usize::try_from(self.data.size()).unwrap_or(usize::MAX);
-        match self.data.slice(0, len) {
-            Some(data) => Ok(Residue::of(data)),
-            None => Err(AtlasError::internal("the data of an edit are not in memory")),
-        }
     }
 
     fn checked_range(&self, size: u64) -> Result<Range<u64>> {

@@ -31,6 +31,8 @@ mod delta;
 
 pub use delta::ProjectionDelta;
 
+use crate::buffer::try_vec;
+use crate::digest::Digest;
 use crate::error::{AtlasError, ErrorKind, Result};
 use crate::geometry::to_u64;
 use crate::layer2::Residue;
@@ -38,7 +40,7 @@ use crate::operation::Operation;
 use crate::projection::{AtlasProjection, ConservationPolicy, State};
 use crate::rehash::Verified;
 use crate::sync::lock;
-use crate::tree::Tree;
+use crate::tree::{Trash, Tree};
 use delta::Change;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -128,8 +130,8 @@ pub(crate) struct Edits {
 #[derive(Default)]
 struct History {
     config: IncrementalConfig,
-    /// The state before each delta, oldest first.
-    before: VecDeque<Tree>,
+    /// The state before each delta, oldest first, with its root where that was asked for.
+    before: VecDeque<(Tree, Option<Digest>)>,
 }
 
 #[derive(Default, Clone, Copy)]
@@ -151,19 +153,22 @@ impl History {
     /// Takes the oldest states out that are too many.
     fn surplus(&mut self) -> Vec<Tree> {
         let kept = usize::try_from(self.config.kept()).unwrap_or(usize::MAX);
-        self.before.drain(..self.before.len().saturating_sub(kept)).collect()
+        self.before.drain(..self.before.len().saturating_sub(kept)).map(|(tree, _)| tree).collect()
     }
 }
 
 impl AtlasProjection {
     /// How the projection is updated from now on. A shorter history forgets the oldest at once.
+    /// What nothing needs any more is freed within the call.
     pub fn configure_incremental(&self, config: &IncrementalConfig) {
-        self.changing(1, |history| {
+        self.changing(0, |history| {
             history.config = *config;
             *lock(&self.edits.config) = *config;
             Ok(history.surplus())
         })
         .unwrap_or_default();
+        let state = self.state();
+        state.upkeep.clear(&state.tree);
     }
 
     /// Applies one delta, or changes nothing.
@@ -186,19 +191,23 @@ impl AtlasProjection {
 
     fn apply(&self, deltas: Vec<ProjectionDelta>, batch: bool) -> Result<IncrementalStats> {
         let mut stats = IncrementalStats::default();
-        self.changing(deltas.len(), |history| {
+        let bytes = deltas.iter().map(ProjectionDelta::data_size).sum();
+        self.changing(Trash::budget(deltas.len(), bytes), |history| {
             let start = Instant::now();
             let before = self.state();
-            let config = Arc::clone(&before.config);
-            let mut verified = Verified::new(&config);
+            let config = &before.config;
+            let mut verified = Verified::new(config);
             let mut tree = before.tree.clone();
-            let mut steps = Vec::with_capacity(deltas.len());
-            for (index, delta) in (0..).zip(&deltas) {
+            let mut steps = try_vec(deltas.len())?;
+            for (index, delta) in (0..).zip(deltas) {
+                stats.count(&delta);
                 let next = delta
                     .applied(&tree, history.config.validate_conservation, &mut verified)
                     .map_err(|error| if batch { error.at_index(index) } else { error })?;
-                stats.count(delta);
-                steps.push(std::mem::replace(&mut tree, next));
+                steps.push((std::mem::replace(&mut tree, next), None));
+            }
+            if let Some((_, root)) = steps.first_mut() {
+                *root = before.known_root();
             }
             let net = tree.residue() - before.tree.residue();
             if config.policy == ConservationPolicy::Strict && net != Residue::ZERO {
@@ -207,11 +216,12 @@ impl AtlasProjection {
                     net.correction()
                 )));
             }
-            drop(verified);
-            let old = self.set_state(State::edited(config, tree));
+            history.before.try_reserve(steps.len()).map_err(|_| {
+                AtlasError::out_of_memory(format!("a history of {} more deltas", steps.len()))
+            })?;
+            self.set_state(before.successor(tree, None));
             history.before.extend(steps);
-            let mut dropped = history.surplus();
-            dropped.push(old.tree.clone());
+            let dropped = history.surplus();
             let nanoseconds = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
             stats.avg_update_time_ns = nanoseconds.checked_div(stats.total_updates).unwrap_or(0);
             let mut totals = lock(&self.edits.totals);
@@ -229,14 +239,14 @@ impl AtlasProjection {
     /// projection back into the middle of a batch whose parts do not sum to 0 mod 96: then nothing
     /// changes. The cost does not depend on how much data the deltas touched.
     pub fn rollback(&self, count: u64) -> Result<()> {
-        self.changing(1, |history| {
+        self.changing(Trash::budget(1, 0), |history| {
             let held = to_u64(history.before.len());
             let keep = held.checked_sub(count).ok_or_else(|| {
                 AtlasError::out_of_range(format!("rollback of {count} deltas where the history holds {held}"))
             })?;
             let keep = crate::geometry::to_usize(keep);
             let mut dropped = Vec::new();
-            if let Some(target) = history.before.get(keep) {
+            if let Some((target, root)) = history.before.get(keep) {
                 let state = self.state();
                 let residue = target.residue();
                 if state.config.policy == ConservationPolicy::Strict && residue != Residue::ZERO {
@@ -245,10 +255,8 @@ impl AtlasProjection {
                          STRICT asks for 0"
                     )));
                 }
-                let config = Arc::clone(&state.config);
-                dropped.extend(history.before.drain(keep..));
-                drop(self.set_state(State::edited(config, dropped[0].clone())));
-                dropped.push(state.tree.clone());
+                self.set_state(state.successor(target.clone(), *root));
+                dropped.extend(history.before.drain(keep..).map(|(tree, _)| tree));
             }
             lock(&self.edits.totals).stats.rollbacks += 1;
             Ok(dropped)
@@ -270,38 +278,57 @@ impl AtlasProjection {
     /// Cuts the domain into full tiles from offset 0 on: the root then equals a fresh projection's of
     /// the same bytes. Forgets the history.
     ///
-    /// Hashes the tiles that change, and checks what is left of the source in them.
+    /// Hashes the tiles that change, and checks what is left of the source in them. Other changes may
+    /// go on meanwhile; what they change is hashed once more at the end, and that is not reported. What
+    /// nothing needs any more is freed within the call.
     pub fn optimize(&self, operation: &mut Operation<'_>) -> Result<()> {
         operation.executor.check()?;
-        self.changing(1, |history| {
-            let before = self.state();
-            let config = Arc::clone(&before.config);
-            let tree = before.tree.retiled(&mut Verified::new(&config))?;
-            if tree.residue() != before.tree.residue() || tree.bytes() != before.tree.bytes() {
-                return Err(AtlasError::internal("cutting tiles anew changed the sum or the size"));
+        // With no lock held: the callback may use other handles, and so may who waits for this one.
+        let before = self.state();
+        let mut optimized = Self::optimized(&before, None, operation)?;
+        self.changing(0, |history| {
+            let now = self.state();
+            if !Arc::ptr_eq(&before, &now) {
+                optimized = Self::optimized(&now, Some(&optimized.tree), &mut operation.silent())?;
             }
-            let state = State::edited(config, tree);
-            state.hash(operation)?;
-            drop(self.set_state(state));
-            let mut dropped: Vec<Tree> = history.before.drain(..).collect();
-            dropped.push(before.tree.clone());
-            Ok(dropped)
-        })
+            self.set_state(optimized);
+            Ok(history.before.drain(..).map(|(tree, _)| tree).collect())
+        })?;
+        drop(before);
+        let state = self.state();
+        state.upkeep.clear(&state.tree);
+        Ok(())
     }
 
-    /// Runs one changing call of so many changes. The states that it drops are freed by later ones, a
-    /// few at a time.
-    fn changing(&self, changes: usize, change: impl FnOnce(&mut History) -> Result<Vec<Tree>>) -> Result<()> {
-        let config = Arc::clone(&self.state().config);
+    /// A state with the bytes of `state` in full tiles, hashed. `earlier` has some of them.
+    fn optimized(state: &State, earlier: Option<&Tree>, operation: &mut Operation<'_>) -> Result<State> {
+        let mut taken = 0;
+        let tree = state.tree.retiled(earlier, |bytes| {
+            taken = bytes;
+            operation.workers(1, 0, taken).map(|_| ())
+        })?;
+        if tree.residue() != state.tree.residue() || tree.bytes() != state.tree.bytes() {
+            return Err(AtlasError::internal("cutting tiles anew changed the sum or the size"));
+        }
+        let state = state.successor(tree, None);
+        state.hash(operation, taken)?;
+        Ok(state)
+    }
+
+    /// Runs one changing call, which frees what takes `budget` nanoseconds of what earlier ones dropped.
+    fn changing(&self, budget: u64, change: impl FnOnce(&mut History) -> Result<Vec<Tree>>) -> Result<()> {
+        let state = self.state();
+        let upkeep = Arc::clone(&state.upkeep);
         // Before the change, so that what this call drops is left to later ones.
-        config.trash.free_some(changes);
+        upkeep.tidy(&state.tree, budget);
+        drop(state);
         let mut history = lock(&self.edits.history);
         let outcome = change(&mut history);
         self.edits.held.store(to_u64(history.before.len()), Ordering::Release);
         drop(history);
         match outcome {
             Ok(dropped) => {
-                config.trash.put(dropped);
+                upkeep.trash.put(dropped);
                 Ok(())
             }
             Err(error) => {

@@ -608,7 +608,7 @@ impl Batch<'_> {
                 edges.dedup();
                 let bytes = scratch.bytes(len)?;
                 tile.read(0, bytes)?;
-                let (chain, witness, edges) = Chain::of_tile(config.scheme.digests(), bytes, &edges);
+                let (chain, witness, edges) = Chain::of_tile(config.scheme.digests(), bytes, &edges)?;
                 if tile.witness().is_none_or(|known| !same(known, &witness)) {
                     return Err(place(source_changed()));
                 }

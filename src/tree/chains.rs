@@ -7,12 +7,20 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, Weak};
 
 /// Chains that are kept at a time: 4 KiB each, so that this is 64 MiB.
-const KEPT: usize = 16 * 1024;
+const KEPT: usize = if cfg!(test) { 64 } else { 16 * 1024 };
 
-/// What has a chain now, oldest first. Shared by a projection and its snapshots.
+/// What has a chain now. Shared by a projection and its snapshots.
 #[derive(Default)]
 pub(crate) struct Chains {
-    kept: Mutex<VecDeque<Holder>>,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    /// Oldest first, nearly.
+    holders: VecDeque<Holder>,
+    /// Where to look next for holders that are gone.
+    next: usize,
 }
 
 enum Holder {
@@ -21,6 +29,13 @@ enum Holder {
 }
 
 impl Holder {
+    fn is_gone(&self) -> bool {
+        match self {
+            Holder::Extent(extent) => extent.strong_count() == 0,
+            Holder::Tile(tile) => tile.strong_count() == 0,
+        }
+    }
+
     fn drop_chain(&self) {
         match self {
             Holder::Extent(extent) => drop(extent.upgrade().and_then(|extent| extent.set_chain(None))),
@@ -39,9 +54,8 @@ impl Chains {
         if let Some(extent) = tile.whole() {
             return self.keep_extent(extent, chain);
         }
-        if !tile.set_chain(chain) {
-            self.add(Holder::Tile(Arc::downgrade(tile)));
-        }
+        tile.set_chain(chain);
+        self.count(tile);
     }
 
     /// Keeps the chain of an extent, whose bytes were found to be those of its origin.
@@ -51,9 +65,9 @@ impl Chains {
         }
     }
 
-    /// Counts a tile that took over a chain.
-    pub(crate) fn keep_inherited(&self, tile: &Arc<Tile>) {
-        if tile.common_groups().is_some() {
+    /// Counts a tile that may have taken over a chain.
+    pub(crate) fn count(&self, tile: &Arc<Tile>) {
+        if tile.count() {
             self.add(Holder::Tile(Arc::downgrade(tile)));
         }
     }
@@ -61,11 +75,97 @@ impl Chains {
     fn add(&self, holder: Holder) {
         let oldest = {
             let mut kept = lock(&self.kept);
-            kept.push_back(holder);
-            if kept.len() > KEPT { kept.pop_front() } else { None }
+            let Kept { holders, next } = &mut *kept;
+            // Two are looked at for one that comes, so that those that are gone do not take the place of
+            // those that are not.
+            for _ in 0..2 {
+                match holders.get(*next) {
+                    Some(holder) if holder.is_gone() => drop(holders.swap_remove_back(*next)),
+                    Some(_) => *next += 1,
+                    None => *next = 0,
+                }
+            }
+            holders.push_back(holder);
+            if holders.len() > KEPT { holders.pop_front() } else { None }
         };
         if let Some(oldest) = oldest {
             oldest.drop_chain();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::Digests;
+    use crate::geometry::GROUP_SIZE;
+    use crate::layer2::Residue;
+    use crate::source::Source;
+    use crate::tree::Piece;
+
+    fn edited_tile(salt: u8) -> (Arc<Tile>, Arc<Chain>) {
+        let bytes = vec![salt; 3 * GROUP_SIZE];
+        let extent = Extent::new(Source::from_vec(bytes.clone()), 0, &bytes).unwrap();
+        let (left, _) =
+            Tile::of_pieces(vec![Piece::whole(extent)]).unwrap().split(3 * GROUP_SIZE - 1).unwrap();
+        let digests = Digests::new(None);
+        let groups = vec![[salt; 32]; 3];
+        let (chain, _) =
+            Chain::of_groups(&digests, groups, Some(Box::new(Residue::of_groups(&bytes, GROUP_SIZE))))
+                .unwrap();
+        (Arc::new(left), Arc::new(chain))
+    }
+
+    fn has_one(tile: &Tile) -> bool {
+        tile.chain().is_some() || tile.common_groups().is_some()
+    }
+
+    #[test]
+    fn chains_are_bounded_and_those_that_were_taken_over_count() {
+        let chains = Chains::default();
+        let mut tiles = Vec::new();
+        for _ in 0..2 * KEPT {
+            let (tile, chain) = edited_tile(7);
+            chains.keep(&tile, chain);
+            let (left, _) = tile.split(2 * GROUP_SIZE).unwrap();
+            let left = Arc::new(left);
+            assert!(left.common_groups().is_some());
+            chains.count(&left);
+            chains.count(&left);
+            tiles.extend([tile, left]);
+        }
+        assert_eq!(tiles.iter().filter(|tile| has_one(tile)).count(), KEPT);
+        // A tile that takes its own in place of another's counts once.
+        let (left, chain) = (tiles.pop().unwrap(), edited_tile(7).1);
+        let before = lock(&chains.kept).holders.len();
+        chains.keep(&left, chain);
+        assert_eq!(lock(&chains.kept).holders.len(), before);
+    }
+
+    #[test]
+    fn those_of_tiles_that_are_gone_take_nobodys_place() {
+        let chains = Chains::default();
+        let living: Vec<_> = (0..KEPT / 4)
+            .map(|_| {
+                let (tile, chain) = edited_tile(1);
+                chains.keep(&tile, chain);
+                tile
+            })
+            .collect();
+        for _ in 0..100 * KEPT {
+            let (tile, chain) = edited_tile(2);
+            chains.keep(&tile, chain);
+        }
+        assert!(living.iter().all(|tile| has_one(tile)));
+    }
+
+    #[test]
+    fn a_chain_with_residues_is_not_replaced_by_one_without() {
+        let chains = Chains::default();
+        let (tile, chain) = edited_tile(3);
+        chains.keep(&tile, Arc::clone(&chain));
+        let (plain, _) = Chain::of_groups(&Digests::new(None), vec![[3; 32]; 3], None).unwrap();
+        chains.keep(&tile, Arc::new(plain));
+        assert!(Arc::ptr_eq(&tile.chain().unwrap(), &chain));
     }
 }

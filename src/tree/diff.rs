@@ -2,6 +2,9 @@
 
 use super::node::{Children, Node};
 use super::{Tile, TileAt, Tree};
+use crate::buffer::{try_grow, try_vec};
+use crate::error::Result;
+use crate::geometry::to_usize;
 use std::sync::Arc;
 
 /// How one tree became another, as far as tiles are concerned.
@@ -13,17 +16,28 @@ pub(crate) enum Difference<'a> {
     Spliced { before: u64, removed: u64, inserted: Vec<TileAt<'a>> },
 }
 
+impl<'a> Difference<'a> {
+    /// The tiles that are new.
+    pub(crate) fn tiles(&self) -> &[TileAt<'a>] {
+        match self {
+            Difference::Replaced(tiles) | Difference::Spliced { inserted: tiles, .. } => tiles,
+        }
+    }
+}
+
 impl Tree {
     /// How this tree came from `old`.
-    pub(crate) fn difference<'a>(&'a self, old: &Tree) -> Difference<'a> {
+    pub(crate) fn difference<'a>(&'a self, old: &Tree) -> Result<Difference<'a>> {
         if self.tiles() == old.tiles() {
-            let mut replaced = Vec::new();
+            let (mut replaced, mut grown) = (Vec::new(), Ok(()));
             walk(self, old, false, |index| {
-                replaced.push(index);
-                true
+                grown = try_grow(&mut replaced, 1);
+                if grown.is_ok() {
+                    replaced.extend(self.iter_from_tile(index).next());
+                }
+                grown.is_ok()
             });
-            let at = |index: u64| self.iter_from_tile(index).next();
-            return Difference::Replaced(replaced.into_iter().filter_map(at).collect());
+            return grown.map(|()| Difference::Replaced(replaced));
         }
         let shorter = self.tiles().min(old.tiles());
         let common = |backwards| {
@@ -36,9 +50,10 @@ impl Tree {
         };
         let before = common(false);
         let after = common(true).min(shorter - before);
-        let inserted = self.tiles() - after - before;
-        let inserted = self.iter_from_tile(before).take(crate::geometry::to_usize(inserted)).collect();
-        Difference::Spliced { before, removed: old.tiles() - after - before, inserted }
+        let count = to_usize(self.tiles() - after - before);
+        let mut inserted = try_vec(count)?;
+        inserted.extend(self.iter_from_tile(before).take(count));
+        Ok(Difference::Spliced { before, removed: old.tiles() - after - before, inserted })
     }
 }
 
@@ -145,7 +160,7 @@ mod tests {
 
     fn apply(old: &Tree, new: &Tree) -> Vec<*const Tile> {
         let mut list: Vec<_> = old.iter_from_tile(0).map(|at| Arc::as_ptr(at.tile)).collect();
-        match new.difference(old) {
+        match new.difference(old).unwrap() {
             Difference::Replaced(changed) => {
                 for at in changed {
                     list[at.index as usize] = Arc::as_ptr(at.tile);
@@ -177,7 +192,7 @@ mod tests {
             }
             let want: Vec<_> = new.iter_from_tile(0).map(|at| Arc::as_ptr(at.tile)).collect();
             assert_eq!(apply(&old, &new), want);
-            let same = new.difference(&new.clone());
+            let same = new.difference(&new.clone()).unwrap();
             assert!(matches!(same, Difference::Replaced(changed) if changed.is_empty()));
         }
     }

@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod chains;
+mod data;
 mod diff;
 mod node;
 mod splice;
@@ -18,9 +19,10 @@ mod tile;
 mod trash;
 
 pub(crate) use chains::Chains;
+pub(crate) use data::Data;
 pub(crate) use diff::Difference;
-pub(crate) use tile::{Extent, GroupResidues, Piece, Tile, fresh_footprint, group_residues};
-pub(crate) use trash::Trash;
+pub(crate) use tile::{Extent, GroupResidues, Piece, Tile, fresh_footprint};
+pub(crate) use trash::{READ_BUDGET, Trash};
 
 use crate::error::Result;
 use crate::layer2::Residue;
@@ -53,6 +55,14 @@ impl Tree {
     /// A balanced tree of these tiles.
     pub(crate) fn from_tiles(tiles: Vec<Arc<Tile>>) -> Tree {
         Tree { root: Node::balanced(tiles) }
+    }
+
+    /// Whether the two are one tree, of the same nodes.
+    pub(crate) fn is(&self, other: &Tree) -> bool {
+        match (&self.root, &other.root) {
+            (Some(left), Some(right)) => Arc::ptr_eq(left, right),
+            (left, right) => left.is_none() && right.is_none(),
+        }
     }
 
     pub(crate) fn bytes(&self) -> u64 {

@@ -9,8 +9,8 @@
 //! A join mends the seam: of the two tiles on either side, neighbours that fit one tile become one.
 //! As two neighbours always exceed 1 MiB together, there are at most 2·ceil(size / 1 MiB) + 1 tiles.
 
-use super::tile::{cut_off, cut_pieces, groups_below};
-use super::{Extent, Piece, Tile, Tree};
+use super::tile::{cut_off, cut_pieces, groups_below, retiled_footprint};
+use super::{Data, Extent, Piece, Tile, Tree};
 use crate::buffer::{Buffer, try_vec};
 use crate::error::{AtlasError, Result};
 use crate::geometry::{GROUP_SIZE, GROUPS, TILE_BYTES, TILE_SIZE, to_u64, to_usize};
@@ -29,12 +29,11 @@ const SEAM: usize = 2;
 
 impl Tree {
     /// A tree over memory of ours, in full tiles and one shorter last one.
-    pub(crate) fn of_data(data: &Source) -> Result<Tree> {
-        let count = data.size().div_ceil(TILE_BYTES);
-        let mut tiles = try_vec(usize::try_from(count).unwrap_or(usize::MAX))?;
-        for start in (0..count).map(|tile| tile * TILE_BYTES) {
-            let len = TILE_BYTES.min(data.size() - start);
-            let piece = data_piece(data, start..start + len)?;
+    pub(crate) fn of_data(data: &Data) -> Result<Tree> {
+        let mut tiles = try_vec(to_usize(data.size().div_ceil(TILE_BYTES)))?;
+        for chunk in data.chunks() {
+            let (source, bytes) = chunk?;
+            let piece = Piece::whole(Extent::new(source.clone(), 0, bytes)?);
             tiles.push(Arc::new(Tile::of_pieces(vec![piece])?));
         }
         Ok(Tree::from_tiles(tiles))
@@ -43,13 +42,20 @@ impl Tree {
     /// [`concat`](Tree::concat) that mends the seam.
     pub(crate) fn join(left: &Tree, right: &Tree, verified: &mut Verified<'_>) -> Result<Tree> {
         // Also where one side is empty: the other may begin or end with a tile that was cut.
-        let (head, mut seam) = left.split_off_last()?;
-        let (more, tail) = right.split_off_first()?;
-        seam.extend(more);
+        let before = left.iter_from_tile(left.tiles().saturating_sub(to_u64(SEAM)));
+        let mut seam: Vec<Arc<Tile>> = before.map(|at| Arc::clone(at.tile)).collect();
+        let len = |tiles: &[Arc<Tile>]| tiles.iter().map(|tile| to_u64(tile.len())).sum::<u64>();
+        let len_before = len(&seam);
+        seam.extend(right.iter_from_tile(0).take(SEAM).map(|at| Arc::clone(at.tile)));
+        for tile in &seam {
+            verified.chains().count(tile);
+        }
         let fits = |pair: &[Arc<Tile>]| pair[0].len() + pair[1].len() <= TILE_SIZE;
         if !seam.windows(2).any(fits) {
             return Ok(Tree::concat(left, right));
         }
+        let (head, _) = left.split(left.bytes() - len_before)?;
+        let (_, tail) = right.split(len(&seam) - len_before)?;
         let mut tiles: Vec<Arc<Tile>> = Vec::with_capacity(seam.len());
         let mut run: Vec<Arc<Tile>> = Vec::new();
         let mut len = 0;
@@ -65,26 +71,11 @@ impl Tree {
         Ok(Tree::concat(&Tree::concat(&head, &Tree::from_tiles(tiles)), &tail))
     }
 
-    /// All but the last tiles, and those.
-    fn split_off_last(&self) -> Result<(Tree, Vec<Arc<Tile>>)> {
-        let first = self.tiles().saturating_sub(to_u64(SEAM));
-        let tiles: Vec<_> = self.iter_from_tile(first).map(|at| Arc::clone(at.tile)).collect();
-        let len: u64 = tiles.iter().map(|tile| to_u64(tile.len())).sum();
-        Ok((self.split(self.bytes() - len)?.0, tiles))
-    }
-
-    /// The first tiles, and all others.
-    fn split_off_first(&self) -> Result<(Vec<Arc<Tile>>, Tree)> {
-        let tiles: Vec<_> = self.iter_from_tile(0).take(SEAM).map(|at| Arc::clone(at.tile)).collect();
-        let len: u64 = tiles.iter().map(|tile| to_u64(tile.len())).sum();
-        Ok((tiles, self.split(len)?.1))
-    }
-
     /// Puts `data` in place of `range`. Also gives the residue of what was there.
     pub(crate) fn spliced(
         &self,
         range: &Range<u64>,
-        data: &Source,
+        data: &Data,
         verified: &mut Verified<'_>,
     ) -> Result<(Tree, Residue)> {
         let (left, rest) = self.split(range.start)?;
@@ -109,38 +100,59 @@ impl Tree {
     }
 
     /// Puts `data` in place of as many bytes from `offset` on. No tile edge moves.
-    pub(crate) fn overwritten(
-        &self,
-        offset: u64,
-        data: &Source,
-        verified: &mut Verified<'_>,
-    ) -> Result<Tree> {
+    pub(crate) fn overwritten(&self, offset: u64, data: &Data, verified: &mut Verified<'_>) -> Result<Tree> {
         let end = offset + data.size();
         let mut tree = self.clone();
         for at in self.iter_from_byte(offset).take_while(|at| at.offset < end) {
             let (start, stop) = (at.offset.max(offset), at.end().min(end));
-            let piece = data_piece(data, start - offset..stop - offset)?;
             let range = to_usize(start - at.offset)..to_usize(stop - at.offset);
             let (mut pieces, rest) = cut_pieces(at.tile.pieces(), range.start)?;
-            pieces.push(piece);
+            for (chunk, part) in data.parts(start - offset..stop - offset) {
+                pieces.push(data_piece(chunk, part)?);
+            }
             pieces.extend(cut_off(rest, range.len())?.1);
             let tile = Tile::of_pieces(flattened(pieces, verified)?)?;
             tile.inherit(at.tile, !groups_touched(&range));
             let tile = Arc::new(tile);
-            verified.chains().keep_inherited(&tile);
+            verified.chains().count(&tile);
             tree.root = tree.root.map(|root| root.replace_tile(to_usize(at.index), tile));
         }
         Ok(tree)
     }
 
-    /// The same bytes in full tiles from offset 0 on and one shorter last one.
-    pub(crate) fn retiled(&self, verified: &mut Verified<'_>) -> Result<Tree> {
-        let count = self.bytes().div_ceil(TILE_BYTES);
-        let mut tiles: Vec<Arc<Tile>> = try_vec(usize::try_from(count).unwrap_or(usize::MAX))?;
+    /// The same bytes in full tiles from offset 0 on and one shorter last one. Takes the tiles of
+    /// `earlier` that are the same. `account` is told of every tile that is made what all take so far.
+    ///
+    /// Pieces are not flattened: there are no more of them a byte than before, and the next edit of a
+    /// tile does it.
+    pub(crate) fn retiled(
+        &self,
+        earlier: Option<&Tree>,
+        mut account: impl FnMut(u64) -> Result<()>,
+    ) -> Result<Tree> {
+        let mut tiles: Vec<Arc<Tile>> = try_vec(to_usize(self.bytes().div_ceil(TILE_BYTES)))?;
+        let mut earlier = earlier.map(|tree| tree.iter_from_tile(0));
+        let mut taken = 0;
+        let mut push = |tile: std::result::Result<Vec<Piece>, Arc<Tile>>| {
+            let before = earlier.as_mut().and_then(Iterator::next);
+            tiles.push(match (tile, before) {
+                (Err(kept), _) => kept,
+                (Ok(pieces), before) => {
+                    taken += retiled_footprint(pieces.len());
+                    account(taken)?;
+                    let tile = Tile::of_pieces(pieces)?;
+                    match before.filter(|before| before.tile.is(&tile)) {
+                        Some(before) => Arc::clone(before.tile),
+                        None => Arc::new(tile),
+                    }
+                }
+            });
+            Ok::<(), AtlasError>(())
+        };
         let (mut pieces, mut len) = (Vec::new(), 0);
         for at in self.iter_from_tile(0) {
             if len == 0 && (at.tile.len() == TILE_SIZE || at.end() == self.bytes()) {
-                tiles.push(Arc::clone(at.tile));
+                push(Err(Arc::clone(at.tile)))?;
                 continue;
             }
             let room = TILE_SIZE - len;
@@ -151,23 +163,32 @@ impl Tree {
             }
             let (last, rest) = cut_pieces(at.tile.pieces(), room)?;
             pieces.extend(last);
-            tiles.push(Arc::new(Tile::of_pieces(flattened(pieces, verified)?)?));
+            push(Ok(pieces))?;
             (pieces, len) = (rest, at.tile.len() - room);
         }
         if len > 0 {
-            tiles.push(Arc::new(Tile::of_pieces(flattened(pieces, verified)?)?));
+            push(Ok(pieces))?;
         }
         Ok(Tree::from_tiles(tiles))
     }
 
     /// What overwriting the bytes from `offset` on with `data` adds to the residue.
-    pub(crate) fn delta(&self, offset: u64, data: &Source) -> Result<Residue> {
-        let end = offset + data.size();
+    pub(crate) fn delta(&self, offset: u64, data: &Data) -> Result<Residue> {
+        let (mut at, mut delta, mut buffer) = (offset, Residue::ZERO, None);
+        for chunk in data.chunks() {
+            let (_, bytes) = chunk?;
+            delta = delta + self.delta_of(at, bytes, &mut buffer)?;
+            at += to_u64(bytes.len());
+        }
+        Ok(delta)
+    }
+
+    fn delta_of(&self, offset: u64, data: &[u8], buffer: &mut Option<Buffer>) -> Result<Residue> {
+        let end = offset + to_u64(data.len());
         let mut delta = Residue::ZERO;
-        let mut buffer = None;
         for at in self.iter_from_byte(offset).take_while(|at| at.offset < end) {
             let (start, stop) = (at.offset.max(offset), at.end().min(end));
-            let after = bytes_of(data, start - offset..stop - offset)?;
+            let after = &data[to_usize(start - offset)..to_usize(stop - offset)];
             let (mut from, mut rest) = (to_usize(start - at.offset), after);
             for piece in at.tile.pieces() {
                 if from >= piece.len() {
@@ -180,9 +201,9 @@ impl Tree {
                     + match piece.extent().slice(&place) {
                         Some(before) => Residue::delta(before, now),
                         None => {
-                            let buffer = match &mut buffer {
+                            let buffer = match &mut *buffer {
                                 Some(buffer) => buffer,
-                                None => buffer.insert(Buffer::new(TILE_SIZE)?),
+                                none => none.insert(Buffer::new(TILE_SIZE)?),
                             };
                             let before = &mut buffer[..now.len()];
                             piece.extent().read(place.start, before)?;
@@ -199,15 +220,12 @@ impl Tree {
     }
 }
 
-/// A range of what an edit brought, which is in memory.
-fn bytes_of(data: &Source, range: Range<u64>) -> Result<&[u8]> {
-    data.slice(range.start, to_usize(range.end - range.start))
-        .ok_or_else(|| AtlasError::internal("the data of an edit are not in memory"))
-}
-
-fn data_piece(data: &Source, range: Range<u64>) -> Result<Piece> {
-    let bytes = bytes_of(data, range.clone())?;
-    Ok(Piece::whole(Extent::new(data.clone(), range.start, bytes)?))
+/// All of an extent of memory of ours.
+fn data_piece(chunk: &Source, range: Range<u64>) -> Result<Piece> {
+    let bytes = chunk
+        .slice(range.start, to_usize(range.end - range.start))
+        .ok_or_else(|| AtlasError::internal("the data of an edit are not in memory"))?;
+    Ok(Piece::whole(Extent::new(chunk.clone(), range.start, bytes)?))
 }
 
 /// The set of groups that a range of a tile touches.
@@ -223,7 +241,7 @@ fn merge(run: &[Arc<Tile>], verified: &mut Verified<'_>) -> Result<Option<Arc<Ti
     let tile = Tile::of_pieces(flattened(pieces, verified)?)?;
     tile.inherit(first, groups_below(first.len()));
     let tile = Arc::new(tile);
-    verified.chains().keep_inherited(&tile);
+    verified.chains().count(&tile);
     Ok(Some(tile))
 }
 
@@ -269,8 +287,7 @@ fn flat(pieces: &[Piece], len: usize, verified: &mut Verified<'_>) -> Result<Pie
         residue = residue + piece.residue();
         rest = later;
     }
-    let source = Source::from_buffer(buffer);
-    let piece = data_piece(&source, 0..to_u64(len))?;
+    let piece = data_piece(&Source::from_buffer(buffer), 0..to_u64(len))?;
     if piece.residue() != residue {
         return Err(AtlasError::conservation(format!(
             "{len} bytes sum to {} mod 96 where their parts sum to {residue}",

@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::buffer::Buffer;
 use crate::chain::Chain;
 use crate::digest::Digest;
 use crate::error::{AtlasError, Result};
@@ -80,6 +81,11 @@ impl Extent {
         self.len as usize
     }
 
+    #[cfg(test)]
+    pub(crate) fn source_size(&self) -> u64 {
+        self.source.size()
+    }
+
     /// What its bytes must be, where they can change.
     pub(crate) fn origin(&self) -> Option<&Digest> {
         self.origin.as_ref()
@@ -121,43 +127,67 @@ impl Extent {
         self.residues.iter().copied().sum()
     }
 
-    /// The residue of a part: kept groups, and at most two halves of groups that are read.
-    fn residue_of(&self, range: &Range<u32>) -> Result<Residue> {
-        if range.len() <= GROUP_SIZE {
-            return self.sum_of(range.clone());
-        }
-        Ok(self.residue_before(range.end)? - self.residue_before(range.start)?)
-    }
-
-    /// The residue of the bytes before `at`, for which the shorter part of a group is read.
-    fn residue_before(&self, at: u32) -> Result<Residue> {
-        let group = at as usize / GROUP_SIZE;
-        let before: Residue = self.residues[..group].iter().copied().sum();
-        let size = u32::try_from(GROUP_SIZE).unwrap_or(u32::MAX);
-        let (start, end) = (at / size * size, (at / size * size).saturating_add(size).min(self.len));
-        if at - start <= end - at {
-            return Ok(before + self.sum_of(start..at)?);
-        }
-        Ok(before + self.residues[group] - self.sum_of(at..end)?)
-    }
-
-    /// The residue of at most a group, from the bytes.
-    fn sum_of(&self, range: Range<u32>) -> Result<Residue> {
-        let len = (range.end - range.start) as usize;
-        if len == 0 {
+    /// The residue of a part, from the kept ones of its groups. A group that is cut is read, all of
+    /// it, and must sum to what it did: what is read wrong once would else stay wrong in the parts.
+    fn residue_of(&self, range: &Range<usize>) -> Result<Residue> {
+        let (first, last) = (range.start / GROUP_SIZE, range.end / GROUP_SIZE);
+        if range.is_empty() {
             return Ok(Residue::ZERO);
         }
-        if let Some(bytes) = self.source.slice(self.offset + u64::from(range.start), len) {
-            return Ok(Residue::of(bytes));
+        if first == last {
+            let whole = range.start.is_multiple_of(GROUP_SIZE) && range.end == self.len();
+            return if whole { Ok(self.residues[first]) } else { self.sum_within(first, range) };
         }
-        let mut bytes = crate::buffer::Buffer::new(len)?;
-        self.source.read(self.offset + u64::from(range.start), &mut bytes)?;
-        Ok(Residue::of(&bytes))
+        let mut residue: Residue = self.residues[first..last].iter().copied().sum();
+        if !range.start.is_multiple_of(GROUP_SIZE) {
+            residue = residue - self.sum_within(first, &(first * GROUP_SIZE..range.start))?;
+        }
+        if range.end == self.len() && !range.end.is_multiple_of(GROUP_SIZE) {
+            residue = residue + self.residues[last];
+        } else if !range.end.is_multiple_of(GROUP_SIZE) {
+            residue = residue + self.sum_within(last, &(last * GROUP_SIZE..range.end))?;
+        }
+        Ok(residue)
+    }
+
+    /// How many groups [`residue_of`](Self::residue_of) reads.
+    fn groups_read(&self, range: &Range<usize>) -> usize {
+        let is_cut = |at: usize| !at.is_multiple_of(GROUP_SIZE) && at != self.len();
+        match (is_cut(range.start), is_cut(range.end)) {
+            (true, true) if range.start / GROUP_SIZE == range.end / GROUP_SIZE => 1,
+            (start, end) => usize::from(start) + usize::from(end),
+        }
+    }
+
+    /// The residue of a part of a group, from the bytes.
+    fn sum_within(&self, group: usize, range: &Range<usize>) -> Result<Residue> {
+        let whole = group * GROUP_SIZE..((group + 1) * GROUP_SIZE).min(self.len());
+        let mut buffer;
+        let bytes = match self.slice(&whole) {
+            // Memory of ours does not change.
+            Some(_) if self.origin.is_none() => {
+                return Ok(self.slice(range).map_or(Residue::ZERO, Residue::of));
+            }
+            Some(bytes) => bytes,
+            None => {
+                buffer = Buffer::new(whole.len())?;
+                self.read(whole.start, &mut buffer)?;
+                &buffer[..]
+            }
+        };
+        let (start, end) = (range.start - whole.start, range.end - whole.start);
+        let part = Residue::of(&bytes[start..end]);
+        if part + Residue::of(&bytes[..start]) + Residue::of(&bytes[end..]) != self.residues[group] {
+            return Err(AtlasError::witness(
+                "the bytes of the source are not those that were projected: their sum differs",
+            ));
+        }
+        Ok(part)
     }
 }
 
 /// The residues of the groups of a tile's bytes.
-pub(crate) fn group_residues(bytes: &[u8]) -> [Residue; GROUPS] {
+fn group_residues(bytes: &[u8]) -> [Residue; GROUPS] {
     Residue::of_groups(bytes, GROUP_SIZE)
 }
 
@@ -202,17 +232,28 @@ impl Piece {
         self.residue
     }
 
+    pub(super) fn into_extent(self) -> Arc<Extent> {
+        self.extent
+    }
+
+    fn is(&self, other: &Piece) -> bool {
+        Arc::ptr_eq(&self.extent, &other.extent) && (self.start, self.len) == (other.start, other.len)
+    }
+
     /// Two pieces, cut `at` bytes from the start; 0 < `at` < len.
     fn cut(&self, at: usize) -> Result<(Piece, Piece)> {
+        let (start, middle, end) = (self.start(), self.start() + at, self.start() + self.len());
+        let extent = &self.extent;
+        // Both sides are known where one is: the one that needs less to be read.
+        let left = if extent.groups_read(&(start..middle)) <= extent.groups_read(&(middle..end)) {
+            extent.residue_of(&(start..middle))?
+        } else {
+            self.residue - extent.residue_of(&(middle..end))?
+        };
         // Inside the piece, whose length is 32 bits.
         let at = u32::try_from(at).unwrap_or(self.len);
-        let middle = self.start + at;
-        let residue = self.extent.residue_of(&(self.start..middle))?;
-        let extent = || Arc::clone(&self.extent);
-        Ok((
-            Piece { extent: extent(), start: self.start, len: at, residue },
-            Piece { extent: extent(), start: middle, len: self.len - at, residue: self.residue - residue },
-        ))
+        let part = |start, len, residue| Piece { extent: Arc::clone(extent), start, len, residue };
+        Ok((part(self.start, at, left), part(self.start + at, self.len - at, self.residue - left)))
     }
 
     /// Takes `next` in, where that goes on where this ends.
@@ -281,6 +322,8 @@ struct Kept {
     /// None: it is the tile's own. Else the set of groups that the tile has in common with the tile
     /// whose chain this is.
     common: Option<u64>,
+    /// Whether `tree::chains` knows of it.
+    counted: bool,
 }
 
 /// 1 byte to 1 MiB of the domain, with their residue and, once it was asked for, their witness.
@@ -362,6 +405,19 @@ impl Tile {
         }
     }
 
+    pub(super) fn into_pieces(self) -> Vec<Piece> {
+        match self.pieces {
+            Pieces::One(piece) => vec![piece],
+            Pieces::Many(pieces) => pieces.into_vec(),
+        }
+    }
+
+    /// Whether both are made of the same.
+    pub(super) fn is(&self, other: &Tile) -> bool {
+        let (left, right) = (self.pieces(), other.pieces());
+        left.len() == right.len() && left.iter().zip(right).all(|(left, right)| left.is(right))
+    }
+
     /// Fills `out` with the tile's bytes from `start` on, as the sources hold them now.
     pub(crate) fn read_raw(&self, start: usize, out: &mut [MaybeUninit<u8>]) -> Result<()> {
         let (mut skip, mut out) = (start, out);
@@ -417,8 +473,28 @@ impl Tile {
         lock(&self.kept).as_ref().filter(|kept| kept.common.is_none()).map(|kept| Arc::clone(&kept.chain))
     }
 
-    pub(super) fn set_chain(&self, chain: Arc<Chain>) -> bool {
-        lock(&self.kept).replace(Kept { chain, common: None }).is_some()
+    /// Keeps the tile's own chain, unless the one that is there says more. Call [`count`](Self::count)
+    /// then.
+    pub(super) fn set_chain(&self, chain: Arc<Chain>) {
+        let before = {
+            let mut kept = lock(&self.kept);
+            let counted = match &*kept {
+                Some(old)
+                    if old.common.is_none()
+                        && (old.chain.residues().is_some() || chain.residues().is_none()) =>
+                {
+                    return;
+                }
+                old => old.as_ref().is_some_and(|old| old.counted),
+            };
+            kept.replace(Kept { chain, common: None, counted })
+        };
+        drop(before);
+    }
+
+    /// Whether the tile has a chain that was not counted; it is from now on.
+    pub(super) fn count(&self) -> bool {
+        lock(&self.kept).as_mut().is_some_and(|kept| !std::mem::replace(&mut kept.counted, true))
     }
 
     pub(super) fn drop_chain(&self) {
@@ -440,7 +516,7 @@ impl Tile {
         let known = kept.common.unwrap_or(if from.len() > GROUP_SIZE { u64::MAX } else { 0 });
         let common = known & groups;
         if common != 0 && kept.chain.residues().is_some() && self.len() > GROUP_SIZE {
-            *lock(&self.kept) = Some(Kept { chain: kept.chain, common: Some(common) });
+            *lock(&self.kept) = Some(Kept { chain: kept.chain, common: Some(common), counted: false });
         }
     }
 }
@@ -457,6 +533,11 @@ impl std::fmt::Debug for Tile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Tile({} bytes, {} pieces)", self.len, self.pieces().len())
     }
+}
+
+/// The bytes that a tile of so many pieces takes that is cut anew, its place in the tree included.
+pub(super) fn retiled_footprint(pieces: usize) -> u64 {
+    to_u64(size_of::<Tile>() + 4 * size_of::<usize>() + 16 + pieces * size_of::<Piece>())
 }
 
 /// The bytes that a fresh tile takes, its place in the tree included.
@@ -486,7 +567,7 @@ mod tests {
                 .collect();
             for &start in &marks {
                 for &end in marks.iter().filter(|end| **end >= start) {
-                    let part = extent.residue_of(&(start as u32..end as u32)).unwrap();
+                    let part = extent.residue_of(&(start..end)).unwrap();
                     assert_eq!(part, Residue::of(&data[start..end]), "{start}..{end} of {len}");
                 }
             }

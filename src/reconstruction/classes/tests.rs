@@ -47,7 +47,7 @@ fn set_field(payload: &mut [u8], index: usize, value: u32) {
 fn forge(payloads: &[Vec<u8>], len: usize, residue: Residue) -> Vec<AtlasShard> {
     let digests = Digests::new(None);
     let each: [Digest; CLASSES] = std::array::from_fn(|class| digests.tile(&payloads[class]));
-    let tree = ClassTree::new(&digests, &each);
+    let tree = ClassTree::new(&digests, &each).unwrap();
     let head = Head { kind: ProjectionType::R96Fourier.code(), classes: K, size: to_u64(len), tiles: 1 };
     let leaf = Leaf { len: u32::try_from(len).unwrap(), residue, witness: tree.witness().unwrap() };
     let (root, _) = root_from_tiles(&digests, &head, &(0..1), &[leaf], &[]).unwrap();
@@ -194,7 +194,7 @@ fn more_than_k_classes_contradict_a_wrong_one_at_once() {
     let honest = shards[80].proof();
     let proof = Proof {
         classes,
-        parts: ClassTree::new(&digests, &each).prove(classes).unwrap(),
+        parts: ClassTree::new(&digests, &each).unwrap().prove(classes).unwrap(),
         tiles: honest.tiles.clone(),
         tree: Vec::new(),
         ..*honest
