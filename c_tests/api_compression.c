@@ -1,6 +1,8 @@
 /* Compression: configurations, exact round trips, parts, damage, storing, batches, statistics. */
 #include "check.h"
 
+#include <pthread.h>
+
 static const uint8_t key[32] = {9, 8, 7, 6, 5, 4, 3, 2, 1, 10, 11, 12, 13, 14, 15, 16,
                                 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32};
 
@@ -194,6 +196,9 @@ static void every_algorithm_gives_back_exactly_the_shard(void)
 
 static void damage_and_limits_are_refused(void)
 {
+    /* Another region over the same pages is another shard, and a true one. Before the value of REGION are
+     * the header, ROOT and DOMAIN. */
+    enum { REGION = 24 + (16 + 32) + (16 + 24) + 16 };
     const size_t size = 20000;
     uint8_t *data = bytes_of(2, size);
     atlas_projection *projection = projected_bytes(data, size);
@@ -207,7 +212,7 @@ static void damage_and_limits_are_refused(void)
         CHECK(atlas_compressed_shard_deserialize(bytes.data, bytes.size, NULL, &arrived) != 0);
         CHECK(arrived == NULL);
         /* With a digest that fits, as who tampers on purpose would: an error, or the shard. */
-        if (i + 32 < bytes.size && (i < 80 || i > 160)) {
+        if (i + 32 < bytes.size && (i < REGION || i >= REGION + 16)) {
             uint8_t digest[32];
             memcpy(digest, bytes.data + bytes.size - 32, 32);
             atlas_digest256(bytes.data, bytes.size - 32, bytes.data + bytes.size - 32);
@@ -390,6 +395,62 @@ static void batches_are_all_or_nothing_and_counted(void)
     atlas_compressed_shard_destroy(NULL);
 }
 
+enum { THREADS = 4, ROUNDS = 5, EACH = 3 };
+
+typedef struct shared_manager {
+    atlas_compression_manager *manager;
+    atlas_shard *shards[EACH];
+} shared_manager;
+
+static void *work_with_a_manager(void *argument)
+{
+    const shared_manager *shared = argument;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        atlas_compressed_shard *compressed[EACH] = {NULL};
+        atlas_shard *back[EACH] = {NULL};
+        CHECK_OK(atlas_compression_manager_compress_batch(
+            shared->manager, (const atlas_shard *const *)shared->shards, EACH, NULL, compressed));
+        CHECK_OK(atlas_compression_manager_decompress_batch(
+            shared->manager, (const atlas_compressed_shard *const *)compressed, EACH, NULL, NULL, back));
+        CHECK(stats_of(shared->manager).decompression_operations >= EACH * (round + 1));
+        for (unsigned i = 0; i < EACH; i++) {
+            CHECK(same_shards(shared->shards[i], back[i]));
+            atlas_shard_destroy(back[i]);
+            atlas_compressed_shard_destroy(compressed[i]);
+        }
+    }
+    return NULL;
+}
+
+static void a_manager_is_used_from_several_threads_at_once(void)
+{
+    const size_t size = small_run() ? 9000 : 300000;
+    shared_manager shared = {NULL, {NULL}};
+    CHECK_OK(atlas_compression_manager_create(NULL, &shared.manager));
+    for (unsigned i = 0; i < EACH; i++) {
+        uint8_t *data = bytes_of(i + 1, size);
+        atlas_projection *projection = projected_bytes(data, size);
+        shared.shards[i] = extracted(projection, 0, size);
+        atlas_projection_destroy(projection);
+        free(data);
+    }
+    pthread_t threads[THREADS];
+    for (unsigned i = 0; i < THREADS; i++) {
+        CHECK_EQ(pthread_create(&threads[i], NULL, work_with_a_manager, &shared), 0);
+    }
+    for (unsigned i = 0; i < THREADS; i++) {
+        CHECK_EQ(pthread_join(threads[i], NULL), 0);
+    }
+    const atlas_compression_stats stats = stats_of(shared.manager);
+    CHECK_EQ(stats.compression_operations, THREADS * ROUNDS * EACH);
+    CHECK_EQ(stats.decompression_operations, THREADS * ROUNDS * EACH);
+    CHECK_EQ(stats.original_bytes, THREADS * ROUNDS * EACH * size);
+    for (unsigned i = 0; i < EACH; i++) {
+        atlas_shard_destroy(shared.shards[i]);
+    }
+    atlas_compression_manager_destroy(shared.manager);
+}
+
 int main(void)
 {
     if ((atlas_manifold_features() & ATLAS_FEATURE_COMPRESSION) == 0) {
@@ -400,5 +461,6 @@ int main(void)
     damage_and_limits_are_refused();
     keyed_shards_need_their_key();
     batches_are_all_or_nothing_and_counted();
+    a_manager_is_used_from_several_threads_at_once();
     return 0;
 }

@@ -619,7 +619,7 @@ typedef struct atlas_compressed_info {
    */
   uint64_t original_size;
   /**
-   * Bytes that stand for the payload in the serialised form: its blocks and 20 bytes for each. A
+   * Bytes that stand for the payload in the serialised form: its blocks and 12 bytes for each. A
    * payload is stored in whole pages, up to 8,190 bytes more than a region that does not end at them.
    */
   uint64_t compressed_size;
@@ -1230,9 +1230,10 @@ enum atlas_status atlas_shard_compress(const struct atlas_shard *shard,
 /**
  * The shard that went in, exactly, verified as by atlas_shard_deserialize().
  *
- * `verify` and `operation` may be NULL; progress once a block or 128 KiB and once a tile. `*out` is
- * owned by the caller: atlas_shard_destroy(). Any thread. Fails with FORMAT, WITNESS, CONSERVATION,
- * INVALID_ARGUMENT, LIMIT, STATE, OUT_OF_MEMORY, CANCELLED or UNSUPPORTED (not built in).
+ * `verify` and `operation` may be NULL; progress once a block or 128 KiB and once a tile. FORMAT for a
+ * damaged stream and WITNESS come before CONSERVATION. `*out` is owned by the caller:
+ * atlas_shard_destroy(). Any thread. Fails with FORMAT, WITNESS, CONSERVATION, INVALID_ARGUMENT, LIMIT,
+ * STATE, OUT_OF_MEMORY, CANCELLED or UNSUPPORTED (not built in).
  */
 ATLAS_API
 enum atlas_status atlas_shard_decompress(const struct atlas_compressed_shard *compressed,
@@ -1243,10 +1244,12 @@ enum atlas_status atlas_shard_decompress(const struct atlas_compressed_shard *co
 /**
  * Reads `size` bytes of the payload, as atlas_shard_data() gives it, from `offset` on.
  *
- * Only the blocks that they lie in are decompressed, each checked against its own digest and residue, one
- * that is stored as it is once; for trust in a root decompress the shard. `buffer` is borrowed for the call and may be NULL
- * when `size` is 0. Any thread. Fails with OUT_OF_RANGE, FORMAT, WITNESS, CONSERVATION,
- * INVALID_ARGUMENT, OUT_OF_MEMORY or UNSUPPORTED (not built in).
+ * Only the blocks that they lie in are decompressed, each checked against its own digest and residue; one
+ * that is stored as it is once, at its first read after atlas_compressed_shard_deserialize(), and not again
+ * where atlas_shard_compress() just made its digest. For trust in a root decompress the shard. On failure
+ * the contents of `buffer` are unspecified. `buffer` is borrowed for the call and may be NULL when `size`
+ * is 0. Any thread. Fails with OUT_OF_RANGE, FORMAT, WITNESS, CONSERVATION, INVALID_ARGUMENT, OUT_OF_MEMORY
+ * or UNSUPPORTED (not built in).
  */
 ATLAS_API
 enum atlas_status atlas_compressed_shard_read(const struct atlas_compressed_shard *compressed,

@@ -90,6 +90,12 @@ impl AtlasError {
         self
     }
 
+    /// Says which item of a batch, instead of a tile or block in it.
+    pub(crate) fn in_batch(mut self, index: u64) -> Self {
+        self.index = Some(index);
+        self
+    }
+
     /// Says where in the domain, or in the bytes read; an inner place wins.
     pub(crate) fn at_range(mut self, offset: u64, length: u64) -> Self {
         self.offset.get_or_insert(offset);

@@ -1,15 +1,16 @@
 //! One block: from bytes to the encoded form of docs/format.md and back.
 
 use super::config::{CompressionAlgorithm, CompressionConfig};
-use super::deflate::{Deflater, Inflater};
+use super::deflate::{Deflater, Inflater, room};
 use super::filter::{self, Filter};
 use crate::buffer::{Buffer, try_vec};
 use crate::digest::digest256;
 use crate::error::{AtlasError, Result};
 use crate::layer2::Residue;
 
-/// Bytes of the digest that a block carries.
-pub(crate) const CHECK_SIZE: usize = 16;
+/// Bytes of the digest that a block carries: against accidents, and so few that they do not show in the
+/// size of what becomes ten times smaller.
+pub(crate) const CHECK_SIZE: usize = 8;
 /// Bytes that one byte of DEFLATE can stand for at the most: 258 for two bits.
 pub(crate) const MAX_EXPANSION: usize = 1_032;
 
@@ -24,7 +25,7 @@ pub(crate) struct BlockHead {
     pub(crate) len: usize,
     pub(crate) filter: Filter,
     pub(crate) residue: Residue,
-    /// The first half of the digest of the block's bytes.
+    /// The first bytes of the digest of the block's bytes.
     pub(crate) check: [u8; CHECK_SIZE],
 }
 
@@ -38,16 +39,44 @@ impl BlockHead {
 }
 
 fn check_of(block: &[u8]) -> [u8; CHECK_SIZE] {
-    let [left @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = digest256(block);
-    left
+    let digest = digest256(block);
+    digest.first_chunk().copied().unwrap_or_default()
+}
+
+/// The encoded bytes of a block.
+pub(crate) enum Encoded {
+    Packed(Vec<u8>),
+    /// The block itself.
+    Stored(Buffer),
+}
+
+impl Encoded {
+    /// A copy of what a block is encoded as, of `block_len` bytes decoded.
+    pub(crate) fn copy_of(bytes: &[u8], block_len: usize) -> Result<Encoded> {
+        if bytes.len() == block_len {
+            return Buffer::copy_of(bytes).map(Encoded::Stored);
+        }
+        let mut copy = try_vec(bytes.len())?;
+        copy.extend_from_slice(bytes);
+        Ok(Encoded::Packed(copy))
+    }
+}
+
+impl std::ops::Deref for Encoded {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        match self {
+            Encoded::Packed(bytes) => bytes,
+            Encoded::Stored(bytes) => bytes,
+        }
+    }
 }
 
 /// A block after the attempt to make it smaller.
 pub(crate) enum Attempt {
     /// It stays as it is, and nobody has hashed it yet.
     Stored,
-    /// Smaller than it was.
-    Packed(BlockHead, Vec<u8>),
+    Done(BlockHead, Encoded),
 }
 
 /// What one worker needs to encode blocks.
@@ -63,14 +92,14 @@ pub(crate) struct Encoder {
 
 impl Encoder {
     /// Bytes that one takes for blocks of this size.
-    pub(crate) fn footprint(block_size: usize) -> usize {
-        // A state of DEFLATE is some 300 KiB, of which there are two, one of INFLATE 50 KiB.
-        5 * block_size + 704 * 1024
+    pub(crate) fn footprint(block_size: usize, verify: bool) -> usize {
+        let decoded = if verify { footprint(block_size) + Decoder::footprint(block_size) } else { 0 };
+        2 * Deflater::FOOTPRINT + footprint(block_size) + footprint(room(block_size)) + decoded
     }
 
     pub(crate) fn new(block_size: usize, verify: bool) -> Result<Encoder> {
         let decoded = if verify { Some((Buffer::new(block_size)?, Decoder::new(block_size)?)) } else { None };
-        let (filtered, encoded) = (Buffer::new(block_size)?, Buffer::new(block_size)?);
+        let (filtered, encoded) = (Buffer::new(block_size)?, Buffer::new(room(block_size))?);
         Ok(Encoder { deflater: Deflater::new()?, quick: Deflater::new()?, filtered, encoded, decoded })
     }
 
@@ -95,26 +124,24 @@ impl Encoder {
             }
             (&*filtered, true)
         };
-        // One byte less: what is not smaller is stored.
-        let out = &mut self.encoded[..block.len().saturating_sub(1)];
+        let out = &mut self.encoded[..];
         let len = if planes {
             deflate_planes(&mut self.deflater, &mut self.quick, level, filter, from, out)?
         } else {
             self.deflater.deflate(level, from, out)?
         };
-        let Some(len) = len else { return Ok(Attempt::Stored) };
+        // What is not smaller is stored.
+        let Some(len) = len.filter(|len| *len < block.len()) else { return Ok(Attempt::Stored) };
         let encoded = &self.encoded[..len];
         let head = BlockHead { len, filter, residue, check: check_of(block) };
         if let Some((decoded, decoder)) = &mut self.decoded {
             let decoded = &mut decoded[..block.len()];
-            decoder.decode(&head, encoded, decoded)?;
+            decoder.decode(&head, encoded, decoded)?.map_or(Ok(()), Err)?;
             if decoded != block {
                 return Err(AtlasError::internal("a compressed block does not give back its bytes"));
             }
         }
-        let mut bytes = try_vec(len)?;
-        bytes.extend_from_slice(encoded);
-        Ok(Attempt::Packed(head, bytes))
+        Ok(Attempt::Done(head, Encoded::copy_of(encoded, block.len())?))
     }
 
     /// The filter for a block: where one could pay, a part of the block is deflated both ways.
@@ -140,7 +167,9 @@ impl Encoder {
     }
 }
 
-/// The planes, each stored or deflated, behind their lengths; None where they do not fit.
+/// The planes, each stored or deflated, behind their lengths; None where they do not fit. `out` has
+/// [`room`] for the block: behind the planes before, none of them longer than it was, there is room for
+/// the next one.
 fn deflate_planes(
     deflater: &mut Deflater,
     quick: &mut Deflater,
@@ -155,18 +184,15 @@ fn deflate_planes(
     let mut used = lengths.len();
     for (plane, entry) in filter.planes(filtered.len()).zip(lengths.chunks_exact_mut(PLANE_ENTRY)) {
         let plane = &filtered[plane];
-        let fits = plane.len().saturating_sub(1).min(rest.len());
         let deflated = match plane.is_empty() || filter::incompressible(plane) {
             true => None,
             // Long searches for what does not repeat find nothing, and take most of the time.
-            false if !filter::repeats(plane) => {
-                quick.deflate(level.min(QUICK_LEVEL), plane, &mut rest[..fits])?
-            }
-            false => deflater.deflate(level, plane, &mut rest[..fits])?,
+            false if !filter::repeats(plane) => quick.deflate(level.min(QUICK_LEVEL), plane, rest)?,
+            false => deflater.deflate(level, plane, rest)?,
         };
         let len = match deflated {
-            Some(len) => len,
-            None => {
+            Some(len) if len < plane.len() => len,
+            _ => {
                 let Some(target) = rest.get_mut(..plane.len()) else { return Ok(None) };
                 target.copy_from_slice(plane);
                 plane.len()
@@ -183,28 +209,41 @@ fn deflate_planes(
 /// What one worker needs to decode blocks.
 pub(crate) struct Decoder {
     inflater: Inflater,
-    filtered: Buffer,
+    /// The largest block.
+    block_size: usize,
+    /// Taken at the first filter.
+    filtered: Option<Buffer>,
 }
 
 impl Decoder {
     /// Bytes that one takes for blocks of this size.
     pub(crate) fn footprint(block_size: usize) -> usize {
-        block_size + 64 * 1024
+        footprint(block_size) + Inflater::FOOTPRINT
     }
 
     pub(crate) fn new(block_size: usize) -> Result<Decoder> {
-        Ok(Decoder { inflater: Inflater::new()?, filtered: Buffer::new(block_size)? })
+        Ok(Decoder { inflater: Inflater::new()?, block_size, filtered: None })
     }
 
     /// Fills `block` with the bytes of the block, checked. Everything is hostile but the lengths,
-    /// which are those that [`BlockHead`] and the place of the block say.
-    pub(crate) fn decode(&mut self, head: &BlockHead, encoded: &[u8], block: &mut [u8]) -> Result<()> {
+    /// which are those that [`BlockHead`] and the place of the block say. Gives what [`check`] gives.
+    pub(crate) fn decode(
+        &mut self,
+        head: &BlockHead,
+        encoded: &[u8],
+        block: &mut [u8],
+    ) -> Result<Option<AtlasError>> {
         if head.filter == Filter::NONE {
             inflate(&mut self.inflater, encoded, block)?;
             return check(head, block, Residue::of(block) == head.residue);
         }
+        let filtered = match self.filtered.take() {
+            Some(filtered) => filtered,
+            None => Buffer::new(self.block_size)?,
+        };
         let filtered = self
             .filtered
+            .insert(filtered)
             .get_mut(..block.len())
             .ok_or_else(|| AtlasError::internal("a block is larger than its decoder"))?;
         let entries = head.filter.stride() * PLANE_ENTRY;
@@ -248,16 +287,19 @@ fn inflate(inflater: &mut Inflater, from: &[u8], to: &mut [u8]) -> Result<()> {
     inflater.inflate(from, to)
 }
 
-/// WITNESS where the digest is another one, then CONSERVATION where the residue was.
-pub(crate) fn check(head: &BlockHead, block: &[u8], conserved: bool) -> Result<()> {
+/// WITNESS where the digest is another one. Gives what is to be said about a residue that is, CONSERVATION:
+/// that comes after every WITNESS, also that of other blocks.
+pub(crate) fn check(head: &BlockHead, block: &[u8], conserved: bool) -> Result<Option<AtlasError>> {
     if check_of(block) != head.check {
         return Err(AtlasError::witness("a block does not have its digest"));
     }
-    if !conserved {
-        return Err(AtlasError::conservation(format!(
-            "a block does not have the residue {} of its head",
-            head.residue
-        )));
-    }
-    Ok(())
+    let differs = || {
+        AtlasError::conservation(format!("a block does not have the residue {} of its head", head.residue))
+    };
+    Ok((!conserved).then(differs))
+}
+
+/// What a buffer of `len` bytes takes, which may be a used one that is somewhat longer.
+fn footprint(len: usize) -> usize {
+    len + len / 4 + 16 * 1024
 }

@@ -1,6 +1,6 @@
 //! Serialised compressed shards (docs/format.md).
 
-use super::blocks::{BlockHead, CHECK_SIZE, MAX_EXPANSION};
+use super::blocks::{BlockHead, CHECK_SIZE, Encoded, MAX_EXPANSION};
 use super::config::{CompressionAlgorithm, MAX_BLOCK_SIZE, MIN_BLOCK_SIZE};
 use super::filter::Filter;
 use super::{CompressedShard, Data, available, flags};
@@ -67,17 +67,24 @@ impl CompressedShard {
         available()?;
         let mut reader = Reader::new(bytes, Kind::CompressedShard)?;
         let records = [(COMPRESSION, "COMPRESSION"), (DATA, "DATA")];
-        let (proof, [how, data]) = read_proof(&mut reader, limits, records, |_, _, _| Ok(()))?;
-        let Some((fixed, heads)) = how.split_first_chunk::<FIXED_SIZE>() else {
-            return malformed(format!("COMPRESSION has {} bytes", how.len()));
-        };
-        let [.., tiles, parts, tree] = proof_lengths(&proof);
-        let lists = [tiles, parts, tree, heads.len()].map(to_u64).iter().sum();
-        within("max_proof_size", lists, limits.max_proof_size)?;
-
-        let [code, level, residue, reserved, size @ ..] = *fixed;
-        let [b0, b1, b2, b3, size @ ..] = size;
-        let (block_size, size) = (u32::from_le_bytes([b0, b1, b2, b3]), u64::from_le_bytes(size));
+        let mut fixed = [0; FIXED_SIZE];
+        let (proof, [how, data]) = read_proof(&mut reader, limits, records, |tiles, lists, [how, _]| {
+            let Some((first, heads)) = how.split_first_chunk() else {
+                return malformed(format!("COMPRESSION has {} bytes", how.len()));
+            };
+            fixed = *first;
+            let (_, size) = sizes(&fixed);
+            within("max_proof_size", lists + to_u64(heads.len()), limits.max_proof_size)?;
+            within("max_payload_size", size, limits.max_payload_size)?;
+            // A byte of each tile is there at least.
+            if tiles > size {
+                return malformed(format!("{tiles} tiles where the payload has {size} bytes"));
+            }
+            Ok(())
+        })?;
+        let heads = how.get(FIXED_SIZE..).unwrap_or_default();
+        let [code, level, residue, reserved, ..] = fixed;
+        let (block_size, size) = sizes(&fixed);
         let Some(algorithm) = CompressionAlgorithm::from_code(u32::from(code)) else {
             return Err(AtlasError::unsupported(format!("compression algorithm {code} is not known")));
         };
@@ -91,7 +98,6 @@ impl CompressedShard {
         if !(least..=MAX_BLOCK_SIZE).contains(&block_size) {
             return malformed(format!("a block size of {block_size} is outside {least}..={MAX_BLOCK_SIZE}"));
         }
-        within("max_payload_size", size, limits.max_payload_size)?;
         let (list, rest) = heads.as_chunks::<HEAD_SIZE>();
         let Ok(payload_len) = usize::try_from(size) else {
             return malformed(format!("a payload of {size} bytes"));
@@ -120,9 +126,7 @@ impl CompressedShard {
                 ));
             };
             if !stored {
-                let mut copy = try_vec(block.len())?;
-                copy.extend_from_slice(block);
-                blocks.push(copy);
+                blocks.push(Encoded::copy_of(block, block_len)?);
             }
             heads.push(head);
             left = later;
@@ -148,6 +152,12 @@ impl CompressedShard {
             data,
         })
     }
+}
+
+/// Block size, and bytes of the payload, as COMPRESSION claims.
+fn sizes(fixed: &[u8; FIXED_SIZE]) -> (u32, u64) {
+    let [_, _, _, _, b0, b1, b2, b3, size @ ..] = *fixed;
+    (u32::from_le_bytes([b0, b1, b2, b3]), u64::from_le_bytes(size))
 }
 
 /// The head of a block of `block_len` bytes.

@@ -78,27 +78,29 @@ impl CompressionManager {
         *self.lock()
     }
 
-    /// Compresses all shards in parallel, in their order: all of them or none.
+    /// Compresses all shards in parallel, in their order: all of them or none. The index of an error is that
+    /// of the shard.
     pub fn compress_batch(
         &self,
         shards: &[&AtlasShard],
         operation: &mut Operation<'_>,
     ) -> Result<Vec<CompressedShard>> {
-        let compressed = compress_all(shards, &self.config, operation)?;
+        let compressed = compress_all(shards, &self.config, true, operation)?;
         let mut stats = self.lock();
         compressed.iter().for_each(|shard| stats.add(&shard.info()));
         drop(stats);
         Ok(compressed)
     }
 
-    /// Decompresses and verifies all shards in parallel, in their order: all of them or none.
+    /// Decompresses and verifies all shards in parallel, in their order: all of them or none. The index of
+    /// an error is that of the shard.
     pub fn decompress_batch(
         &self,
         compressed: &[&CompressedShard],
         verify: &VerifyOptions,
         operation: &mut Operation<'_>,
     ) -> Result<Vec<AtlasShard>> {
-        let shards = decompress_all(compressed, verify, operation)?;
+        let shards = decompress_all(compressed, verify, true, operation)?;
         self.lock().decompression_operations += shards.len() as u64;
         Ok(shards)
     }

@@ -24,14 +24,15 @@ pub use config::{CompressionAlgorithm, CompressionConfig, CompressionLevel};
 pub use manager::{CompressionManager, CompressionStats};
 
 use crate::buffer::{Buffer, try_vec};
-use crate::digest::Digest;
-use crate::error::{AtlasError, Result};
+use crate::digest::{Digest, Digests};
+use crate::error::{AtlasError, ErrorKind, Result};
 use crate::geometry::{to_u64, to_usize};
 use crate::layer2::Residue;
+use crate::merkle::Leaf;
 use crate::operation::{Operation, Tracker};
 use crate::pool;
-use crate::shard::{AtlasShard, Proof, VerifyOptions};
-use blocks::{Attempt, BlockHead, Decoder, Encoder};
+use crate::shard::{AtlasShard, Proof, TilePart, VerifyOptions};
+use blocks::{Attempt, BlockHead, Decoder, Encoded, Encoder};
 use config::MAX_BLOCK_SIZE;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -54,8 +55,8 @@ pub struct CompressedShard {
     block_size: usize,
     heads: Vec<BlockHead>,
     data: Data,
-    /// Which of the blocks that are kept as they are had their digest when they were last looked at:
-    /// nobody can change them since, so that a read need not hash them again.
+    /// Which of the blocks that are kept as they are have their digest, all where it was just made of
+    /// them: nobody can change them since, so that a read need not hash them again.
     checked: Vec<AtomicBool>,
 }
 
@@ -63,7 +64,7 @@ pub struct CompressedShard {
 enum Data {
     /// All of them as they are.
     Shared(Arc<Buffer>),
-    Blocks(Vec<Vec<u8>>),
+    Blocks(Vec<Encoded>),
 }
 
 /// Properties of a compressed shard.
@@ -86,6 +87,14 @@ pub struct CompressedInfo {
 /// Bytes that a task is worth at least.
 const TASK_BYTES: usize = 128 * 1024;
 
+/// What a shard of a call takes beside what it has of blocks, runs and tiles: itself, its draft, the heads of
+/// some lists and allocations.
+const A_SHARD: usize = size_of::<CompressedShard>() + size_of::<AtlasShard>() + size_of::<Draft<'_>>() + 512;
+const A_BLOCK: usize = size_of::<(Attempt, BlockHead, Encoded, Settled, AtomicBool)>() + 32;
+const A_TILE: usize = size_of::<(TilePart, (usize, usize), (Digest, Residue), Leaf)>();
+/// A buffer that is used again may be so much longer than asked for.
+const ROUNDING: usize = 16 * 1024;
+
 /// Some blocks of one shard of a batch.
 struct Run {
     shard: usize,
@@ -94,164 +103,199 @@ struct Run {
     bytes: Range<usize>,
 }
 
+/// How many blocks of `block_size` a run has.
+fn blocks_a_run(block_size: usize) -> usize {
+    TASK_BYTES.div_ceil(block_size)
+}
+
+fn run_count(len: usize, block_size: usize) -> usize {
+    len.div_ceil(block_size).div_ceil(blocks_a_run(block_size))
+}
+
 /// Cuts blocks of `block_size` over `len` bytes into runs worth a task each.
 fn runs(shard: usize, len: usize, block_size: usize) -> impl Iterator<Item = Run> {
-    let (count, each) = (len.div_ceil(block_size), TASK_BYTES.div_ceil(block_size));
+    let (count, each) = (len.div_ceil(block_size), blocks_a_run(block_size));
     (0..count).step_by(each).map(move |first| {
         let last = (first + each).min(count);
         Run { shard, blocks: first..last, bytes: first * block_size..(last * block_size).min(len) }
     })
 }
 
-/// Names the shard of a batch that failed.
-fn of_batch(count: usize, shard: usize) -> impl Fn(AtlasError) -> AtlasError {
-    move |error| if count > 1 { error.at_index(to_u64(shard)) } else { error }
+/// Names the shard of a batch that failed, in the place of its tile.
+fn named(batch: bool, shard: usize) -> impl Fn(AtlasError) -> AtlasError {
+    move |error| if batch { error.in_batch(to_u64(shard)) } else { error }
 }
 
 /// A shard on its way through compression.
 struct Draft<'a> {
     shard: &'a AtlasShard,
-    /// Whether there is an attempt at all.
-    tried: bool,
+    /// Of a block each; none where there is no attempt, or where it was not worth it.
     attempts: Vec<Attempt>,
-    /// Bytes of work that progress still expects.
-    left: u64,
+    /// Of what is attempted, the bytes of progress that the second pass is worth, by 1/16.
+    tried: bool,
+    settled: Vec<Settled>,
 }
+
+/// A block that stays as it is, and a copy of it where the shard is not stored whole.
+type Settled = (BlockHead, Option<Encoded>);
 
 impl Draft<'_> {
+    /// Whether what the attempts came to is not worth it.
     fn is_stored(&self, config: &CompressionConfig) -> bool {
-        let len = self.shard.payload.len();
-        let packed = |attempt: &Attempt| match attempt {
-            Attempt::Packed(head, _) => Some(head.len),
-            Attempt::Stored => None,
-        };
-        let saved = self.attempts.iter().filter_map(packed).count();
-        let size: usize = self.attempts.iter().filter_map(packed).sum();
-        let block = to_usize(config.block_size);
-        let stored: usize = runs_of_stored(&self.attempts, len, block).map(|(_, bytes)| bytes.len()).sum();
-        saved == 0 || !config.is_worth(size + stored + format::HEAD_SIZE * self.attempts.len(), len)
+        let (mut saved, mut size) = (false, format::HEAD_SIZE * self.attempts.len());
+        let blocks = self.shard.payload.chunks(to_usize(config.block_size));
+        for (attempt, block) in self.attempts.iter().zip(blocks) {
+            size += match attempt {
+                Attempt::Done(head, _) => head.len,
+                Attempt::Stored => block.len(),
+            };
+            saved |= matches!(attempt, Attempt::Done(..));
+        }
+        !saved || !config.is_worth(size, self.shard.payload.len())
     }
 
-    fn advance(&mut self, tracker: &mut Tracker<'_, '_>, bytes: usize, chunks: u64) -> Result<()> {
-        let bytes = to_u64(bytes).min(self.left);
-        self.left -= bytes;
-        tracker.advance(bytes, chunks)
+    /// Bytes of progress that `bytes` of the payload are in the first pass and in the second, in which what
+    /// was tried is at the most hashed.
+    fn worth(&self, bytes: &Range<usize>) -> (u64, u64) {
+        let second = if self.tried { bytes.end / 16 - bytes.start / 16 } else { bytes.len() };
+        (to_u64(bytes.len() - second), to_u64(second))
     }
 }
 
-/// The blocks that stay as they are, and their bytes.
-fn runs_of_stored(
-    attempts: &[Attempt],
-    len: usize,
-    block: usize,
-) -> impl Iterator<Item = (usize, Range<usize>)> {
-    let stored = attempts.iter().enumerate().filter(|(_, attempt)| matches!(attempt, Attempt::Stored));
-    stored.map(move |(index, _)| (index, index * block..((index + 1) * block).min(len)))
-}
-
-/// Compresses all shards, in their order: all of them or none.
+/// Compresses all shards, in their order: all of them or none. `batch`: an error names the shard.
 fn compress_all(
     shards: &[&AtlasShard],
     config: &CompressionConfig,
+    batch: bool,
     operation: &mut Operation<'_>,
 ) -> Result<Vec<CompressedShard>> {
     let block_size = config.check()?;
     available()?;
     let executor = operation.executor;
     executor.check()?;
-    let mut drafts: Vec<Draft<'_>> = try_vec(shards.len())?;
-    let (mut tasks, mut result) = (Vec::new(), 0u64);
-    for (index, shard) in shards.iter().enumerate() {
+    let wanted = config.algorithm != CompressionAlgorithm::None && config.level.value() > 0;
+    let is_tried = |shard: &AtlasShard| {
+        wanted && !shard.payload.is_empty() && to_u64(shard.data().len()) >= config.min_size_threshold
+    };
+    let (mut count, mut fixed, mut total, mut largest) = (0, 0u64, 0, 0);
+    for shard in shards {
         let len = shard.payload.len();
-        let wanted = config.algorithm != CompressionAlgorithm::None && config.level.value() > 0;
-        let tried = wanted && len > 0 && to_u64(shard.data().len()) >= config.min_size_threshold;
-        result += 512 + to_u64(len / block_size + 1) * 96;
+        total += to_u64(len);
+        let mut memory = A_SHARD + len.div_ceil(MAX_BLOCK_SIZE) * (A_BLOCK + size_of::<Run>());
+        if is_tried(shard) {
+            let (blocks, runs) = (len.div_ceil(block_size), run_count(len, block_size));
+            memory += len + blocks * A_BLOCK + runs * 2 * size_of::<Run>();
+            // Copies of blocks are buffers that can be used again where they are large enough.
+            memory += if block_size >= 4 * ROUNDING { blocks * ROUNDING } else { 0 };
+            count += runs;
+            largest = largest.max(len.min(block_size));
+        }
+        fixed = fixed.saturating_add(to_u64(memory));
+    }
+    let footprint = if count > 0 { Encoder::footprint(largest, config.verify_integrity) } else { 0 };
+    let workers = operation.workers(to_u64(count), to_u64(footprint), fixed)?;
+
+    let (mut tasks, mut drafts): (Vec<Run>, Vec<Draft<'_>>) = (try_vec(count)?, try_vec(shards.len())?);
+    for (index, shard) in shards.iter().enumerate() {
+        let (len, tried) = (shard.payload.len(), is_tried(shard));
+        let attempts = try_vec(if tried { len.div_ceil(block_size) } else { 0 })?;
         if tried {
-            result += to_u64(len);
             tasks.extend(runs(index, len, block_size));
         }
-        let left = to_u64(len) * if tried { 2 } else { 1 };
-        drafts.push(Draft { shard, tried, attempts: Vec::new(), left });
+        drafts.push(Draft { shard, tried, attempts, settled: Vec::new() });
     }
-    let footprint = Encoder::footprint(block_size) + Decoder::footprint(block_size);
-    let workers = operation.workers(
-        to_u64(tasks.len()),
-        if tasks.is_empty() { 0 } else { to_u64(footprint) },
-        result,
-    )?;
-    let total = drafts.iter().map(|draft| draft.left).sum();
     let mut tracker = operation.tracker(total, to_u64(shards.len()));
-
     pool::run(
         executor,
         workers,
         to_u64(tasks.len()),
-        || Encoder::new(block_size, config.verify_integrity),
+        || Encoder::new(largest, config.verify_integrity),
         |encoder, task| {
             let run = &tasks[to_usize(task)];
             let bytes = &shards[run.shard].payload[run.bytes.clone()];
             let attempts = bytes.chunks(block_size).map(|block| encoder.encode(config, block));
-            attempts.collect::<Result<Vec<_>>>().map_err(of_batch(shards.len(), run.shard))
+            attempts.collect::<Result<Vec<_>>>().map_err(named(batch, run.shard))
         },
         |task, attempts| {
-            let run = &tasks[to_usize(task)];
-            let draft = &mut drafts[run.shard];
-            let last = run.bytes.end == draft.shard.payload.len();
-            for (attempt, block) in
-                attempts.iter().zip(shards[run.shard].payload[run.bytes.clone()].chunks(block_size))
-            {
-                let times = if matches!(attempt, Attempt::Packed(..)) { 2 } else { 1 };
-                draft.advance(&mut tracker, times * block.len(), 0)?;
-            }
+            let Run { shard, bytes, .. } = &tasks[to_usize(task)];
+            let draft = &mut drafts[*shard];
             draft.attempts.extend(attempts);
-            if last { tracker.advance(0, 1) } else { Ok(()) }
+            for start in bytes.clone().step_by(block_size) {
+                let (first, _) = draft.worth(&(start..(start + block_size).min(bytes.end)));
+                tracker.advance(first, 0)?;
+            }
+            Ok(())
         },
     )?;
+    settle(&mut drafts, config, batch, executor, tracker)?;
+    let mut compressed = try_vec(drafts.len())?;
+    for (index, draft) in drafts.into_iter().enumerate() {
+        compressed.push(finish(draft, config).map_err(named(batch, index))?);
+    }
+    Ok(compressed)
+}
 
-    // What stays as it is: hashed only now, when the size of its blocks is known.
-    let mut pieces: Vec<Run> = Vec::new();
-    for (index, draft) in drafts.iter_mut().enumerate() {
+/// The second pass: decides what is stored whole, and hashes what stays as it is. Only now is the size of
+/// its blocks known.
+fn settle(
+    drafts: &mut [Draft<'_>],
+    config: &CompressionConfig,
+    batch: bool,
+    executor: pool::Executor<'_>,
+    mut tracker: Tracker<'_, '_>,
+) -> Result<()> {
+    let is_left = |attempt: &Attempt| matches!(attempt, Attempt::Stored);
+    let block_size = to_usize(config.block_size);
+    let (mut count, mut left) = (0, 0);
+    for draft in drafts.iter_mut() {
         let len = draft.shard.payload.len();
-        if draft.tried && draft.is_stored(config) {
+        if draft.is_stored(config) {
             draft.attempts = Vec::new();
-        }
-        if draft.attempts.is_empty() {
-            pieces.extend(runs(index, len, MAX_BLOCK_SIZE));
+            draft.settled = try_vec(len.div_ceil(MAX_BLOCK_SIZE))?;
+            (count, left) = (count + run_count(len, MAX_BLOCK_SIZE), left + len);
         } else {
-            let stored = runs_of_stored(&draft.attempts, len, block_size);
-            pieces.extend(stored.map(|(block, bytes)| Run { shard: index, blocks: block..block + 1, bytes }));
+            let blocks = draft.attempts.iter().filter(|attempt| is_left(attempt)).count();
+            draft.settled = try_vec(blocks)?;
+            (count, left) = (count + run_count(len, block_size), left + blocks * block_size);
         }
     }
-    let mut whole: Vec<Vec<BlockHead>> = drafts.iter().map(|_| Vec::new()).collect();
-    let bytes: usize = pieces.iter().map(|piece| piece.bytes.len()).sum();
-    let worth = (bytes / pool::TASK_BYTES).max(1);
+    let mut tasks: Vec<Run> = try_vec(count)?;
+    for (index, draft) in drafts.iter().enumerate() {
+        let block_size = if draft.attempts.is_empty() { MAX_BLOCK_SIZE } else { block_size };
+        tasks.extend(runs(index, draft.shard.payload.len(), block_size));
+    }
+    let mut settled: Vec<Vec<Settled>> = try_vec(drafts.len())?;
+    settled.extend(drafts.iter_mut().map(|draft| std::mem::take(&mut draft.settled)));
     pool::run(
         executor,
-        executor.threads().min(worth),
-        to_u64(pieces.len()),
+        executor.threads().min((left / pool::TASK_BYTES).max(1)),
+        to_u64(tasks.len()),
         || Ok(()),
         |(), task| {
-            let piece = &pieces[to_usize(task)];
-            Ok(BlockHead::stored(&shards[piece.shard].payload[piece.bytes.clone()]))
-        },
-        |task, head| {
-            let piece = &pieces[to_usize(task)];
-            let draft = &mut drafts[piece.shard];
-            let last = !draft.tried && piece.bytes.end == draft.shard.payload.len();
-            match draft.attempts.get_mut(piece.blocks.start) {
-                Some(attempt) => {
-                    let block = &draft.shard.payload[piece.bytes.clone()];
-                    let mut copy = try_vec(block.len())?;
-                    copy.extend_from_slice(block);
-                    *attempt = Attempt::Packed(head, copy);
-                }
-                None => whole[piece.shard].push(head),
+            let run = &tasks[to_usize(task)];
+            let draft = &drafts[run.shard];
+            let bytes = &draft.shard.payload[run.bytes.clone()];
+            if draft.attempts.is_empty() {
+                return Ok(vec![(BlockHead::stored(bytes), None)]);
             }
-            draft.advance(&mut tracker, piece.bytes.len(), u64::from(last))
+            let blocks = draft.attempts[run.blocks.clone()].iter().zip(bytes.chunks(block_size));
+            let settle =
+                |block: &[u8]| Ok((BlockHead::stored(block), Some(Encoded::copy_of(block, block.len())?)));
+            let blocks = blocks.filter(|(attempt, _)| is_left(attempt)).map(|(_, block)| settle(block));
+            blocks.collect::<Result<Vec<Settled>>>().map_err(named(batch, run.shard))
+        },
+        |task, blocks| {
+            let run = &tasks[to_usize(task)];
+            settled[run.shard].extend(blocks);
+            let draft = &drafts[run.shard];
+            let (_, second) = draft.worth(&run.bytes);
+            tracker.advance(second, u64::from(run.bytes.end == draft.shard.payload.len()))
         },
     )?;
-    tracker.finish()?;
-    drafts.into_iter().zip(whole).map(|(draft, heads)| finish(draft, heads, config)).collect()
+    for (draft, settled) in drafts.iter_mut().zip(settled) {
+        draft.settled = settled;
+    }
+    tracker.finish()
 }
 
 /// A flag a block.
@@ -261,7 +305,7 @@ fn flags(blocks: usize, value: bool) -> Result<Vec<AtomicBool>> {
     Ok(flags)
 }
 
-fn finish(draft: Draft<'_>, heads: Vec<BlockHead>, config: &CompressionConfig) -> Result<CompressedShard> {
+fn finish(draft: Draft<'_>, config: &CompressionConfig) -> Result<CompressedShard> {
     let shard = draft.shard;
     let mut compressed = CompressedShard {
         proof: Arc::clone(&shard.proof),
@@ -271,16 +315,24 @@ fn finish(draft: Draft<'_>, heads: Vec<BlockHead>, config: &CompressionConfig) -
         algorithm: CompressionAlgorithm::None,
         level: 0,
         block_size: MAX_BLOCK_SIZE,
-        heads,
+        heads: Vec::new(),
         data: Data::Shared(Arc::clone(&shard.payload)),
         checked: Vec::new(),
     };
-    if !draft.attempts.is_empty() {
+    let mut settled = draft.settled.into_iter();
+    if draft.attempts.is_empty() {
+        compressed.heads = try_vec(settled.len())?;
+        compressed.heads.extend(settled.map(|(head, _)| head));
+    } else {
         let mut blocks = try_vec(draft.attempts.len())?;
         compressed.heads = try_vec(draft.attempts.len())?;
         for attempt in draft.attempts {
-            let Attempt::Packed(head, bytes) = attempt else {
-                return Err(AtlasError::internal("a block was left out"));
+            let (head, bytes) = match attempt {
+                Attempt::Done(head, bytes) => (head, bytes),
+                Attempt::Stored => match settled.next() {
+                    Some((head, Some(bytes))) => (head, bytes),
+                    _ => return Err(AtlasError::internal("a block was left out")),
+                },
             };
             compressed.heads.push(head);
             blocks.push(bytes);
@@ -304,109 +356,117 @@ fn payload_residue(shard: &AtlasShard) -> Residue {
     shard.residue + Residue::of(&shard.payload[..within.start]) + Residue::of(&shard.payload[within.end..])
 }
 
-/// Decompresses and verifies all shards, in their order: all of them or none.
+/// The first shard of a call with a block whose residue was another one, and what is said about it: after
+/// everything that is WITNESS.
+type Held = Option<(usize, AtlasError)>;
+
+/// Decompresses and verifies all shards, in their order: all of them or none. `batch`: an error names the
+/// shard.
 fn decompress_all(
     compressed: &[&CompressedShard],
     verify: &VerifyOptions,
+    batch: bool,
     operation: &mut Operation<'_>,
 ) -> Result<Vec<AtlasShard>> {
     available()?;
     let executor = operation.executor;
     executor.check()?;
-    let count = compressed.len();
-    let (mut layouts, mut total, mut result) = (try_vec(count)?, 0u64, 0u64);
+    let (mut count, mut fixed, mut total, mut largest) = (0, 0u64, 0, 0);
     for (index, shard) in compressed.iter().enumerate() {
-        shard.proof.check_trust(verify).map_err(of_batch(count, index))?;
-        let (parts, _) = shard.proof.parts(shard.payload_len).map_err(of_batch(count, index))?;
+        shard.proof.check_trust(verify).map_err(named(batch, index))?;
+        let runs = run_count(shard.payload_len, shard.block_size);
+        let mut memory = A_SHARD + runs * size_of::<(Run, Mutex<&mut [u8]>)>();
+        if shard.is_packed() {
+            memory += shard.payload_len + ROUNDING;
+            largest = largest.max(shard.block_size.min(shard.payload_len));
+        }
+        // The tiles are those of a proof that nobody looked at yet, and that may have many.
+        let tiles = to_u64(shard.proof.tiles.len()).saturating_mul(to_u64(A_TILE));
+        fixed = fixed.saturating_add(to_u64(memory)).saturating_add(tiles);
         total += 2 * to_u64(shard.payload_len);
-        result += 512 + to_u64(parts.len()) * 128 + to_u64(shard.fresh_len());
-        layouts.push(parts);
+        count += runs;
     }
-    let block_size = compressed.iter().filter(|shard| shard.fresh_len() > 0).map(|shard| shard.block_size);
-    let block_size = block_size.max().unwrap_or(0);
-    let mut payloads = try_vec(count)?;
-    let footprint = if block_size > 0 { Decoder::footprint(block_size) } else { 0 };
-    let tasks: Vec<Run> = compressed
-        .iter()
-        .enumerate()
-        .flat_map(|(index, shard)| runs(index, shard.payload_len, shard.block_size))
-        .collect();
-    let workers = operation.workers(to_u64(tasks.len()), to_u64(footprint), result)?;
-    for shard in compressed {
-        payloads.push(Buffer::new(shard.fresh_len())?);
-    }
-    let mut tracker = operation.tracker(total, to_u64(count));
+    let footprint = if largest > 0 { Decoder::footprint(largest) } else { 0 };
+    let workers = operation.workers(to_u64(count), to_u64(footprint), fixed)?;
 
-    let mut targets: Vec<Mutex<&mut [u8]>> = try_vec(tasks.len())?;
+    let mut layouts: Vec<Vec<TilePart>> = try_vec(compressed.len())?;
+    let (mut payloads, mut tasks): (Vec<Buffer>, Vec<Run>) = (try_vec(compressed.len())?, try_vec(count)?);
+    for (index, shard) in compressed.iter().enumerate() {
+        let (parts, _) = shard.proof.parts(shard.payload_len).map_err(named(batch, index))?;
+        layouts.push(parts);
+        payloads.push(Buffer::new(if shard.is_packed() { shard.payload_len } else { 0 })?);
+        tasks.extend(runs(index, shard.payload_len, shard.block_size));
+    }
+    let mut tracker = operation.tracker(total, to_u64(compressed.len()));
+    let mut targets: Vec<Mutex<&mut [u8]>> = try_vec(count)?;
     for (index, (shard, payload)) in compressed.iter().zip(&mut payloads).enumerate() {
         let mut rest = &mut payload[..];
         for run in runs(index, shard.payload_len, shard.block_size) {
-            let (target, later) = rest.split_at_mut(if shard.fresh_len() > 0 { run.bytes.len() } else { 0 });
+            let (target, later) = rest.split_at_mut(if shard.is_packed() { run.bytes.len() } else { 0 });
             targets.push(Mutex::new(target));
             rest = later;
         }
     }
+    let mut held: Held = None;
     pool::run(
         executor,
         workers,
-        to_u64(tasks.len()),
-        || if block_size > 0 { Decoder::new(block_size).map(Some) } else { Ok(None) },
+        to_u64(count),
+        || Decoder::new(largest),
         |decoder, task| {
             let run = &tasks[to_usize(task)];
             let shard = compressed[run.shard];
             let mut target = targets[to_usize(task)].lock().unwrap_or_else(PoisonError::into_inner);
             let mut out = target.chunks_mut(shard.block_size);
+            let mut first = None;
             for block in run.blocks.clone() {
-                match (out.next(), &mut *decoder) {
-                    (Some(out), Some(decoder)) => shard.decode(decoder, block, out),
-                    _ => shard.stored(block).map(|_| ()),
-                }
-                .map_err(of_batch(count, run.shard))?;
+                let unconserved = match out.next() {
+                    Some(out) => shard.decode(decoder, block, out),
+                    None => shard.check(block),
+                };
+                first = first.or(unconserved.map_err(named(batch, run.shard))?);
             }
-            Ok(run.bytes.len())
+            Ok(first)
         },
-        |_, bytes| tracker.advance(to_u64(bytes), 0),
+        |task, unconserved| {
+            let run = &tasks[to_usize(task)];
+            held = held.take().or(unconserved.map(|error| (run.shard, error)));
+            tracker.advance(to_u64(run.bytes.len()), 0)
+        },
     )?;
     drop(targets);
 
-    let payloads: Vec<Arc<Buffer>> = compressed
-        .iter()
-        .zip(payloads)
-        .map(|(shard, fresh)| match &shard.data {
-            Data::Shared(payload) => Arc::clone(payload),
-            Data::Blocks(_) => Arc::new(fresh),
-        })
-        .collect();
-    verify_all(compressed, &payloads, &layouts, verify, operation_parts(executor, total), tracker)
-}
-
-/// What the second half of decompression needs of the operation.
-fn operation_parts(executor: pool::Executor<'_>, bytes: u64) -> (pool::Executor<'_>, usize) {
-    let worth = usize::try_from(bytes / 2 / to_u64(pool::TASK_BYTES)).unwrap_or(usize::MAX).max(1);
-    (executor, executor.threads().min(worth))
+    let mut whole: Vec<Arc<Buffer>> = try_vec(compressed.len())?;
+    whole.extend(compressed.iter().zip(payloads).map(|(shard, fresh)| match &shard.data {
+        Data::Shared(payload) => Arc::clone(payload),
+        Data::Blocks(_) => Arc::new(fresh),
+    }));
+    verify_all(compressed, &whole, &layouts, verify, held, batch, executor, tracker)
 }
 
 /// Verifies the payloads against the roots of their shards.
+#[expect(clippy::too_many_arguments, reason = "the second half of decompress_all")]
 fn verify_all(
     compressed: &[&CompressedShard],
     payloads: &[Arc<Buffer>],
-    layouts: &[Vec<crate::shard::TilePart>],
+    layouts: &[Vec<TilePart>],
     verify: &VerifyOptions,
-    (executor, workers): (pool::Executor<'_>, usize),
+    mut held: Held,
+    batch: bool,
+    executor: pool::Executor<'_>,
     mut tracker: Tracker<'_, '_>,
 ) -> Result<Vec<AtlasShard>> {
     let digests = verify.digests();
-    let count = compressed.len();
-    let tasks: Vec<(usize, usize)> = layouts
-        .iter()
-        .enumerate()
-        .flat_map(|(shard, parts)| (0..parts.len()).map(move |part| (shard, part)))
-        .collect();
-    let mut hashed: Vec<Vec<(Digest, Residue)>> = Vec::new();
-    hashed.resize_with(count, Vec::new);
+    let bytes: usize = payloads.iter().map(|payload| payload.len()).sum();
+    let mut tasks: Vec<(usize, usize)> = try_vec(layouts.iter().map(Vec::len).sum())?;
+    let mut hashed: Vec<Vec<(Digest, Residue)>> = try_vec(layouts.len())?;
+    for (shard, parts) in layouts.iter().enumerate() {
+        tasks.extend((0..parts.len()).map(|part| (shard, part)));
+        hashed.push(try_vec(parts.len())?);
+    }
     pool::run(
         executor,
-        workers,
+        executor.threads().min((bytes / pool::TASK_BYTES).max(1)),
         to_u64(tasks.len()),
         || Ok(()),
         |(), task| {
@@ -414,7 +474,7 @@ fn verify_all(
             let (proof, part) = (&compressed[shard].proof, &layouts[shard][part]);
             proof
                 .hash_part(&digests, part, &payloads[shard][part.payload.clone()])
-                .map_err(of_batch(count, shard))
+                .map_err(named(batch, shard))
         },
         |task, done| {
             let (shard, part) = tasks[to_usize(task)];
@@ -423,21 +483,11 @@ fn verify_all(
             tracker.advance(to_u64(layouts[shard][part].payload.len()), u64::from(last))
         },
     )?;
-    let mut shards = try_vec(count)?;
+    let mut shards = try_vec(compressed.len())?;
     for (index, (shard, payload)) in compressed.iter().zip(payloads).enumerate() {
-        let (proof, payload_offset) = (&shard.proof, shard.payload_offset);
-        let residue = proof
-            .conclude(&digests, &layouts[index], payload_offset, payload, &hashed[index])
-            .map_err(of_batch(count, index))?;
-        if residue != shard.residue {
-            let error = AtlasError::conservation(format!(
-                "the shard sums to {residue} mod 96 where the compressed one says {}",
-                shard.residue
-            ));
-            return Err(of_batch(count, index)(error.at_range(proof.region.offset, proof.region.length)));
-        }
-        let (proof, payload) = (Arc::clone(proof), Arc::clone(payload));
-        shards.push(AtlasShard { proof, payload, payload_offset, residue });
+        let unconserved = held.take_if(|(held, _)| *held == index).map(|(_, error)| error);
+        let shard = shard.conclude(&digests, &layouts[index], payload, &hashed[index], unconserved);
+        shards.push(shard.map_err(named(batch, index))?);
     }
     tracker.finish()?;
     Ok(shards)
@@ -485,7 +535,7 @@ impl AtlasShard {
         config: &CompressionConfig,
         operation: &mut Operation<'_>,
     ) -> Result<CompressedShard> {
-        let shards = compress_all(&[self], config, operation)?;
+        let shards = compress_all(&[self], config, false, operation)?;
         shards.into_iter().next().ok_or_else(|| AtlasError::internal("a batch of one gave no shard"))
     }
 }
@@ -505,7 +555,7 @@ impl CompressedShard {
     ///
     /// FORMAT for a damaged stream, then WITNESS, then CONSERVATION.
     pub fn decompress(&self, verify: &VerifyOptions, operation: &mut Operation<'_>) -> Result<AtlasShard> {
-        let shards = decompress_all(&[self], verify, operation)?;
+        let shards = decompress_all(&[self], verify, false, operation)?;
         shards.into_iter().next().ok_or_else(|| AtlasError::internal("a batch of one gave no shard"))
     }
 
@@ -522,7 +572,8 @@ impl CompressedShard {
 
     /// Bytes of [`AtlasShard::data`] from `offset` on: of the region, or of the packed coefficients.
     /// Only the blocks that they lie in are decompressed, each checked against its own digest; a block
-    /// that is kept as it is, and so cannot change, once. OUT_OF_RANGE outside.
+    /// that is kept as it is, and so cannot change, once after [`deserialize`](Self::deserialize), and not
+    /// where it was just hashed to compress the shard. OUT_OF_RANGE outside.
     pub fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
         let mut done = 0;
         self.read_parts(offset, buffer.len(), |part| {
@@ -542,28 +593,33 @@ impl CompressedShard {
         }
         let start = content.start + to_usize(offset);
         let end = start + len;
-        let mut scratch: Option<(Decoder, Buffer)> = None;
+        let (mut scratch, mut unconserved): (Option<(Decoder, Buffer)>, _) = (None, None);
         for block in start / self.block_size..end.div_ceil(self.block_size) {
             let bytes = self.block_bytes(block);
             let wanted = start.max(bytes.start) - bytes.start..end.min(bytes.end) - bytes.start;
             if self.heads[block].len == bytes.len() {
-                let bytes = match self.checked[block].load(Ordering::Relaxed) {
-                    true => self.encoded(block),
-                    false => self.stored(block)?,
-                };
-                self.checked[block].store(true, Ordering::Relaxed);
-                then(&bytes[wanted]);
+                // Written once: the flags of many blocks share a cache line.
+                if !self.checked[block].load(Ordering::Relaxed) {
+                    match self.check(block)? {
+                        None => self.checked[block].store(true, Ordering::Relaxed),
+                        error => unconserved = unconserved.or(error),
+                    }
+                }
+                then(&self.encoded(block)[wanted]);
                 continue;
             }
             let (decoder, buffer) = match &mut scratch {
                 Some(scratch) => scratch,
-                None => scratch.insert((Decoder::new(self.block_size)?, Buffer::new(self.block_size)?)),
+                None => {
+                    let size = self.block_size.min(self.payload_len);
+                    scratch.insert((Decoder::new(size)?, Buffer::new(size)?))
+                }
             };
             let buffer = &mut buffer[..bytes.len()];
-            self.decode(decoder, block, buffer)?;
+            unconserved = unconserved.or(self.decode(decoder, block, buffer)?);
             then(&buffer[wanted]);
         }
-        Ok(())
+        unconserved.map_or(Ok(()), Err)
     }
 
     /// What the shard is about, in the payload.
@@ -571,9 +627,9 @@ impl CompressedShard {
         self.proof.scope().content(self.payload_len, self.payload_offset)
     }
 
-    /// Bytes that the payload takes beside what is there already.
-    fn fresh_len(&self) -> usize {
-        if matches!(self.data, Data::Shared(_)) { 0 } else { self.payload_len }
+    /// Whether it has blocks of its own, and not the payload.
+    fn is_packed(&self) -> bool {
+        matches!(self.data, Data::Blocks(_))
     }
 
     fn data_len(&self) -> usize {
@@ -597,16 +653,49 @@ impl CompressedShard {
         }
     }
 
-    /// A block that is kept as it is, checked.
-    fn stored(&self, block: usize) -> Result<&[u8]> {
+    /// Checks a block that is kept as it is, and gives what [`blocks::check`] gives.
+    fn check(&self, block: usize) -> Result<Option<AtlasError>> {
         let (head, bytes) = (&self.heads[block], self.encoded(block));
         let conserved = Residue::of(bytes) == head.residue;
-        blocks::check(head, bytes, conserved).map_err(self.place(block)).map(|()| bytes)
+        self.placed(block, blocks::check(head, bytes, conserved))
     }
 
     /// Fills `out` with a block, checked.
-    fn decode(&self, decoder: &mut Decoder, block: usize, out: &mut [u8]) -> Result<()> {
-        decoder.decode(&self.heads[block], self.encoded(block), out).map_err(self.place(block))
+    fn decode(&self, decoder: &mut Decoder, block: usize, out: &mut [u8]) -> Result<Option<AtlasError>> {
+        self.placed(block, decoder.decode(&self.heads[block], self.encoded(block), out))
+    }
+
+    /// The last step of decompression: what was hashed must lead to the root.
+    fn conclude(
+        &self,
+        digests: &Digests,
+        layout: &[TilePart],
+        payload: &Arc<Buffer>,
+        hashed: &[(Digest, Residue)],
+        unconserved: Option<AtlasError>,
+    ) -> Result<AtlasShard> {
+        let (proof, payload_offset) = (Arc::clone(&self.proof), self.payload_offset);
+        let residue = proof.conclude(digests, layout, payload_offset, payload, hashed);
+        let residue = match (residue, unconserved) {
+            (Err(error), Some(unconserved)) if error.kind() == ErrorKind::Conservation => Err(unconserved),
+            (Ok(_), Some(unconserved)) => Err(unconserved),
+            (residue, _) => residue,
+        }?;
+        if residue != self.residue {
+            return Err(AtlasError::conservation(format!(
+                "the shard sums to {residue} mod 96 where the compressed one says {}",
+                self.residue
+            ))
+            .at_range(proof.region.offset, proof.region.length));
+        }
+        Ok(AtlasShard { proof, payload: Arc::clone(payload), payload_offset, residue })
+    }
+
+    fn placed(&self, block: usize, checked: Result<Option<AtlasError>>) -> Result<Option<AtlasError>> {
+        match checked {
+            Ok(unconserved) => Ok(unconserved.map(self.place(block))),
+            Err(error) => Err(self.place(block)(error)),
+        }
     }
 
     /// Says where in the domain a block lies.

@@ -140,9 +140,10 @@ pub unsafe extern "C" fn atlas_shard_compress(
 
 /// The shard that went in, exactly, verified as by atlas_shard_deserialize().
 ///
-/// `verify` and `operation` may be NULL; progress once a block or 128 KiB and once a tile. `*out` is
-/// owned by the caller: atlas_shard_destroy(). Any thread. Fails with FORMAT, WITNESS, CONSERVATION,
-/// INVALID_ARGUMENT, LIMIT, STATE, OUT_OF_MEMORY, CANCELLED or UNSUPPORTED (not built in).
+/// `verify` and `operation` may be NULL; progress once a block or 128 KiB and once a tile. FORMAT for a
+/// damaged stream and WITNESS come before CONSERVATION. `*out` is owned by the caller:
+/// atlas_shard_destroy(). Any thread. Fails with FORMAT, WITNESS, CONSERVATION, INVALID_ARGUMENT, LIMIT,
+/// STATE, OUT_OF_MEMORY, CANCELLED or UNSUPPORTED (not built in).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_shard_decompress(
     compressed: *const atlas_compressed_shard,
@@ -165,10 +166,12 @@ pub unsafe extern "C" fn atlas_shard_decompress(
 
 /// Reads `size` bytes of the payload, as atlas_shard_data() gives it, from `offset` on.
 ///
-/// Only the blocks that they lie in are decompressed, each checked against its own digest and residue, one
-/// that is stored as it is once; for trust in a root decompress the shard. `buffer` is borrowed for the call and may be NULL
-/// when `size` is 0. Any thread. Fails with OUT_OF_RANGE, FORMAT, WITNESS, CONSERVATION,
-/// INVALID_ARGUMENT, OUT_OF_MEMORY or UNSUPPORTED (not built in).
+/// Only the blocks that they lie in are decompressed, each checked against its own digest and residue; one
+/// that is stored as it is once, at its first read after atlas_compressed_shard_deserialize(), and not again
+/// where atlas_shard_compress() just made its digest. For trust in a root decompress the shard. On failure
+/// the contents of `buffer` are unspecified. `buffer` is borrowed for the call and may be NULL when `size`
+/// is 0. Any thread. Fails with OUT_OF_RANGE, FORMAT, WITNESS, CONSERVATION, INVALID_ARGUMENT, OUT_OF_MEMORY
+/// or UNSUPPORTED (not built in).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_compressed_shard_read(
     compressed: *const atlas_compressed_shard,
@@ -203,7 +206,7 @@ pub struct atlas_compressed_info {
     pub residue: u32,
     /// Bytes of the payload, as in atlas_shard_info: what can be read.
     pub original_size: u64,
-    /// Bytes that stand for the payload in the serialised form: its blocks and 20 bytes for each. A
+    /// Bytes that stand for the payload in the serialised form: its blocks and 12 bytes for each. A
     /// payload is stored in whole pages, up to 8,190 bytes more than a region that does not end at them.
     pub compressed_size: u64,
 }
