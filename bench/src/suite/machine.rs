@@ -22,23 +22,24 @@ pub fn describe() -> Value {
         "system": field(&file("/etc/os-release"), "PRETTY_NAME", '='),
         "kernel": file("/proc/sys/kernel/osrelease").trim(),
         "compiler": run("rustc", &["--version"]),
-        "crates": crates(),
+        // Where most of the time is spent, as the library is built with.
+        "crates": versions(include_str!("../../../Cargo.lock"), &["blake3", "flate2", "zlib-rs", "rayon"]),
         "revision": run("git", &["describe", "--always", "--dirty", "--tags"]),
     })
 }
 
-fn run(program: &str, arguments: &[&str]) -> String {
+/// What a program prints.
+pub fn run(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output();
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
     text.ok().filter(|text| !text.is_empty()).unwrap_or_else(|| "unknown".to_owned())
 }
 
-/// The versions of the crates that most of the time is spent in, as the library is built with.
-fn crates() -> Vec<String> {
-    let lock = include_str!("../../../Cargo.lock");
+/// The versions of crates, as a lock file has them.
+pub fn versions(lock: &str, names: &[&str]) -> Vec<String> {
     let version = |name: &&str| {
         let at = lock.split("[[package]]").find(|part| part.contains(&format!("\nname = \"{name}\"\n")))?;
         Some(format!("{name} {}", at.split_once("version = \"")?.1.split_once('"')?.0))
     };
-    ["blake3", "flate2", "zlib-rs", "rayon"].iter().filter_map(version).collect()
+    names.iter().filter_map(version).collect()
 }
