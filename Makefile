@@ -112,7 +112,7 @@ features-size: ## what each Cargo feature adds to the shared library
 	@./setup.sh build
 	@$(unmade) tests/features.sh size
 
-bench: build ## what the library does on this machine, to bench/report.html; BENCH='ITERATIONS SECONDS MIB...'
+bench: build ## what the library does on this machine, to bench/report.html; BENCH='ITERATIONS SECONDS MIB...' or '--compare A B' of two report.json
 	ATLAS_LIBRARY_DIR="$(CURDIR)/build/lib" $(unmade) cargo run --release --locked --manifest-path bench/Cargo.toml \
 	    --bin atlas_bench_suite -- bench $$BENCH
 

@@ -386,8 +386,9 @@ typedef struct atlas_benchmark_config {
    */
   uint32_t iterations;
   /**
-   * Seconds for one case, finite and greater than 0; default 5. No iteration begins later, but for the
-   * first one that counts; warm-up gets half of it.
+   * Seconds for the iterations of one case, finite and greater than 0; default 5. None begins later, but
+   * for the first one that counts; warm-up gets half of it. What has begun is not cut short, and
+   * preparing the case is not counted.
    */
   double max_seconds;
   /**
@@ -1164,11 +1165,16 @@ void atlas_benchmark_config_init(struct atlas_benchmark_config *config);
  * Cases: "memcpy" and "BLAKE3" (what bounds the others), projections, streaming, verification, shards
  * one and many, reconstruction, transformation, updates, compression; those that are not built in are
  * left out. `config` and `operation` may be NULL. `*out` is owned by the caller:
- * atlas_benchmark_report_destroy(). Progress after each iteration, cases as chunks; false cancels. Any
- * thread, but what runs beside it slows it down. Takes five times the largest size and a few MiB of
- * memory, and up to max_seconds a case and size. Fails with INVALID_ARGUMENT, LIMIT, OUT_OF_MEMORY,
- * CANCELLED, STATE (pool from before a fork) or UNSUPPORTED (not built in); the index is that of the
- * size.
+ * atlas_benchmark_report_destroy(). Any thread, but what runs beside it slows it down.
+ *
+ * A case and size takes max_seconds and whatever its preparation (the domain projected, cut into shards,
+ * compressed), one warm-up and one iteration take beyond it: these are never cut short. Progress before
+ * a case is prepared, after each iteration and after the case, cases as chunks; false cancels, which
+ * waits for the preparation or the iteration at work.
+ *
+ * Takes five times the largest size, 64 KiB for each MiB of it and 6 MiB of memory. Fails with
+ * INVALID_ARGUMENT, LIMIT (memory_limit is less than that), OUT_OF_MEMORY, CANCELLED, STATE (pool from
+ * before a fork) or UNSUPPORTED (not built in); the index is that of the size.
  */
 ATLAS_API
 enum atlas_status atlas_benchmark_run(const struct atlas_benchmark_config *config,
@@ -1203,7 +1209,7 @@ enum atlas_status atlas_benchmark_report_format(const struct atlas_benchmark_rep
                                                 struct atlas_buffer *out);
 
 /**
- * Frees a report and its names. NULL does nothing. No call may be using it.
+ * Frees a report. NULL does nothing. No call may be using it.
  */
 ATLAS_API void atlas_benchmark_report_destroy(struct atlas_benchmark_report *report);
 

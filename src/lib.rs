@@ -10,7 +10,7 @@
 //!     AtlasBoundaryRegion, AtlasProjection, AtlasReconstruction, Operation, ReconstructionOptions, Source,
 //! };
 //!
-//! # fn main() -> atlas_manifold::Result<()> {
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let data: Vec<u8> = (0..3_000_000u32).map(|i| (i % 251) as u8).collect();
 //! let projection = AtlasProjection::linear(&Source::copy(&data)?)?;
 //! let root = projection.root(&mut Operation::new())?;
@@ -18,10 +18,20 @@
 //! let regions: Vec<AtlasBoundaryRegion> =
 //!     (0..3).map(|i| AtlasBoundaryRegion::new(i * 1_000_000, 1_000_000)).collect();
 //! let shards = projection.extract_shards_parallel(&regions)?;
+//! # let bytes = |shards: &[atlas_manifold::AtlasShard]| -> atlas_manifold::Result<Vec<Vec<u8>>> {
+//! #     shards.iter().map(|shard| shard.serialize()).collect()
+//! # };
+//! # let first = bytes(&shards)?;
 //! # #[cfg(feature = "parallel")] {
-//! let pool = rayon::ThreadPoolBuilder::new().num_threads(4).build().expect("four threads");
+//! let pool = rayon::ThreadPoolBuilder::new().num_threads(4).build()?;
 //! let shards = projection.extract_shards_parallel_with_pool(&regions, &pool)?;
-//! # let _ = shards; }
+//! # assert_eq!(bytes(&shards)?, first);
+//! # }
+//! // The same shards, bit for bit: two regions a task, and the largest work first on up to two threads.
+//! let shards = projection.extract_shards_chunked_parallel(&regions, 2)?;
+//! # assert_eq!(bytes(&shards)?, first);
+//! let shards = projection.extract_shards_work_stealing(&regions, 2)?;
+//! # assert_eq!(bytes(&shards)?, first);
 //!
 //! let rebuilt = AtlasReconstruction::new(&ReconstructionOptions::new().with_root(root))?;
 //! for shard in shards.iter().rev() {
@@ -44,6 +54,27 @@
 //! [`layer2`](Residue) in C does the sums. docs/design.md has the definitions that must match bit for
 //! bit, docs/format.md the bytes of a serialised shard.
 //!
+//! Each noun has a module of its own, and all public names are here too:
+//!
+//! ```
+//! use atlas_manifold::benchmark::ManifoldBenchmark;
+//! use atlas_manifold::compression::{CompressedShard, CompressionManager};
+//! use atlas_manifold::incremental::IncrementalUpdateContext;
+//! use atlas_manifold::projection::AtlasProjection;
+//! use atlas_manifold::shard::{AtlasBoundaryRegion, AtlasShard};
+//! use atlas_manifold::streaming::StreamingContext;
+//! # use std::any::TypeId;
+//! # fn same<A: 'static, B: 'static>() { assert_eq!(TypeId::of::<A>(), TypeId::of::<B>()); }
+//! # same::<ManifoldBenchmark, atlas_manifold::ManifoldBenchmark>();
+//! # same::<CompressedShard, atlas_manifold::CompressedShard>();
+//! # same::<CompressionManager, atlas_manifold::CompressionManager>();
+//! # same::<IncrementalUpdateContext, atlas_manifold::IncrementalUpdateContext>();
+//! # same::<AtlasProjection, atlas_manifold::AtlasProjection>();
+//! # same::<AtlasBoundaryRegion, atlas_manifold::AtlasBoundaryRegion>();
+//! # same::<AtlasShard, atlas_manifold::AtlasShard>();
+//! # same::<StreamingContext, atlas_manifold::StreamingContext>();
+//! ```
+//!
 //! # Features
 //!
 //! | feature | what it brings | without it |
@@ -62,7 +93,7 @@ mod buffer;
 mod chain;
 mod classes;
 mod codec;
-mod compression;
+pub mod compression;
 mod copy;
 mod digest;
 mod error;
@@ -74,13 +105,13 @@ mod layer2;
 mod merkle;
 mod operation;
 mod pool;
-mod projection;
+pub mod projection;
 mod r96;
 mod reconstruction;
 mod rehash;
 mod scheme;
 mod shape;
-mod shard;
+pub mod shard;
 #[cfg(feature = "parallel")]
 mod slot;
 mod source;

@@ -9,14 +9,14 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 optional=(parallel compression streaming benchmarks)
 target=${CARGO_TARGET_DIR:-target}
 
-# Quiet while it works, complete where it does not.
+# Quiet while it works, complete where it does not: on the standard error, since the output may be taken.
 quietly() {
     local log
     log=$(mktemp)
     if ! "$@" > "$log" 2>&1; then
-        cat "$log"
+        cat "$log" >&2
         rm -f "$log"
-        echo "failed with the features $features: $*"
+        echo "failed with the features $features: $*" >&2
         exit 1
     fi
     rm -f "$log"
@@ -80,7 +80,8 @@ size() {
         with=$(size_of "std,$one")
         printf '%-15s %+8d\n' "$one" $((with - least))
     done
-    printf '%-15s %8d\n' all "$(size_of "$all")"
+    with=$(size_of "$all") # in an argument its failure would be lost
+    printf '%-15s %8d\n' all "$with"
 }
 
 case ${1-} in

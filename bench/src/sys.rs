@@ -1,7 +1,11 @@
-//! The part of the C API that is measured, some of it by each program.
+//! The part of the C API that the programs here use, each some of it; the only declarations of it.
+//!
+//! Written by hand, as there is no crate of bindings. What the library fills by its own idea of a
+//! struct's size goes through [`init`], which compares that with ours.
 #![allow(dead_code)]
 
 use std::ffi::{c_char, c_int, c_void};
+use std::mem::MaybeUninit;
 
 pub enum Source {}
 pub enum Projection {}
@@ -16,10 +20,20 @@ pub struct Region {
 }
 
 #[repr(C)]
+pub struct Progress {
+    pub struct_size: u32,
+    pub reserved: u32,
+    pub bytes_done: u64,
+    pub bytes_total: u64,
+    pub chunks_done: u64,
+    pub chunks_total: u64,
+}
+
+#[repr(C)]
 pub struct Operation {
     pub struct_size: u32,
     pub pool: *const Pool,
-    pub progress: Option<extern "C" fn(*const c_void, *mut c_void) -> u8>,
+    pub progress: Option<extern "C" fn(*const Progress, *mut c_void) -> bool>,
     pub user_data: *mut c_void,
     pub memory_limit: u64,
 }
@@ -78,6 +92,61 @@ pub struct CompressedInfo {
     pub compressed_size: u64,
 }
 
+pub enum Report {}
+
+#[repr(C)]
+pub struct BenchmarkConfig {
+    pub struct_size: u32,
+    pub warmup_iterations: u32,
+    pub iterations: u32,
+    pub max_seconds: f64,
+    pub data_sizes: *const u64,
+    pub data_size_count: usize,
+}
+
+#[repr(C)]
+pub struct Buffer {
+    pub data: *mut u8,
+    pub size: usize,
+}
+
+/// Lets the library fill a struct where there is room for a larger one, which begins with its size.
+///
+/// # Safety
+/// `fill` is the function for this struct, and `out` a place for one.
+unsafe fn init<T>(fill: unsafe extern "C" fn(*mut T), out: *mut T) {
+    #[repr(C)]
+    struct Room<T>(MaybeUninit<T>, [u64; 64]);
+    let mut room = Room(MaybeUninit::<T>::zeroed(), [0; 64]);
+    let size = unsafe {
+        fill((&raw mut room).cast());
+        (&raw const room).cast::<u32>().read() as usize
+    };
+    let name = std::any::type_name::<T>();
+    assert!(size == size_of::<T>(), "{name} has {} bytes here and {size} in the library", size_of::<T>());
+    unsafe { out.write(room.0.assume_init()) };
+}
+
+/// The functions that fill a struct, by the names that they have.
+macro_rules! inits {
+    ($($name:ident($struct:ty)),* $(,)?) => {$(
+        pub unsafe fn $name(out: *mut $struct) {
+            unsafe extern "C" {
+                fn $name(out: *mut $struct);
+            }
+            unsafe { init($name, out) };
+        }
+    )*};
+}
+
+inits! {
+    atlas_operation_init(Operation),
+    atlas_projection_options_init(ProjectionOptions),
+    atlas_extract_options_init(ExtractOptions),
+    atlas_compression_config_init(CompressionConfig),
+    atlas_benchmark_config_init(BenchmarkConfig),
+}
+
 unsafe extern "C" {
     pub fn atlas_source_copy(data: *const c_void, size: usize, out: *mut *mut Source) -> c_int;
     pub fn atlas_projection_write_file(
@@ -85,7 +154,6 @@ unsafe extern "C" {
         path: *const c_char,
         operation: *const Operation,
     ) -> c_int;
-    pub fn atlas_compression_config_init(config: *mut CompressionConfig);
     pub fn atlas_shard_compress(
         shard: *const Shard,
         config: *const CompressionConfig,
@@ -107,7 +175,6 @@ unsafe extern "C" {
     pub fn atlas_compressed_shard_get_info(compressed: *const Compressed, info: *mut CompressedInfo)
     -> c_int;
     pub fn atlas_compressed_shard_destroy(compressed: *mut Compressed);
-    pub fn atlas_projection_options_init(options: *mut ProjectionOptions);
     pub fn atlas_shard_extract_classes(
         projection: *const Projection,
         region: *const Region,
@@ -145,7 +212,6 @@ unsafe extern "C" {
         size: usize,
     ) -> c_int;
     pub fn atlas_last_error_message() -> *const c_char;
-    pub fn atlas_operation_init(operation: *mut Operation);
     pub fn atlas_pool_create(threads: u32, out: *mut *mut Pool) -> c_int;
     pub fn atlas_source_borrow(
         data: *const c_void,
@@ -169,7 +235,6 @@ unsafe extern "C" {
         root: *mut u8,
     ) -> c_int;
     pub fn atlas_projection_destroy(projection: *mut Projection);
-    pub fn atlas_extract_options_init(options: *mut ExtractOptions);
     pub fn atlas_shard_extract(
         projection: *const Projection,
         region: *const Region,
@@ -190,4 +255,12 @@ unsafe extern "C" {
         operation: *const Operation,
     ) -> c_int;
     pub fn atlas_shard_destroy(shard: *mut Shard);
+    pub fn atlas_buffer_free(buffer: *mut Buffer);
+    pub fn atlas_benchmark_run(
+        config: *const BenchmarkConfig,
+        operation: *const Operation,
+        out: *mut *mut Report,
+    ) -> c_int;
+    pub fn atlas_benchmark_report_format(report: *const Report, format: u32, out: *mut Buffer) -> c_int;
+    pub fn atlas_benchmark_report_destroy(report: *mut Report);
 }

@@ -17,6 +17,7 @@ use crate::streaming::{StreamingConfig, stream_projection};
 use crate::sync::lock;
 use crate::transform::TransformParams;
 use std::f64::consts::TAU;
+use std::ffi::CStr;
 use std::sync::Mutex;
 
 /// Bytes that the updates change.
@@ -30,15 +31,17 @@ const PER_WORKER: u64 = 6 * TILE_BYTES;
 /// K of the domain that is rebuilt with classes missing.
 const DATA_CLASSES: u8 = 64;
 
-/// What no implementation can be faster than, measured in turn with a case on the same threads.
+/// What no implementation can be faster than, measured in turn with a case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Limit {
     /// It is one.
     Itself,
     /// No byte need be touched.
     None,
-    /// BLAKE3 of the domain.
+    /// BLAKE3 of the domain, on the threads of the run.
     Digest,
+    /// A copy of the domain, on one thread.
+    Copy,
     /// A copy of what changes.
     CopyOfChange,
     /// BLAKE3 of what changes.
@@ -50,7 +53,7 @@ impl Limit {
     pub(super) fn name(self) -> Option<&'static str> {
         match self {
             Limit::Itself | Limit::None => None,
-            Limit::CopyOfChange => Some("memcpy"),
+            Limit::Copy | Limit::CopyOfChange => Some("memcpy"),
             Limit::Digest | Limit::DigestOfChange => Some("BLAKE3"),
         }
     }
@@ -59,7 +62,7 @@ impl Limit {
     pub(super) fn work(self, size: usize) -> usize {
         match self {
             Limit::None => 0,
-            Limit::Itself | Limit::Digest => size,
+            Limit::Itself | Limit::Digest | Limit::Copy => size,
             Limit::CopyOfChange | Limit::DigestOfChange => size.min(CHANGE),
         }
     }
@@ -68,7 +71,7 @@ impl Limit {
         let bytes = &domain.bytes()[..self.work(domain.size)];
         match self {
             Limit::Itself | Limit::None => None,
-            Limit::CopyOfChange => Some(copy(domain, bytes)),
+            Limit::Copy | Limit::CopyOfChange => Some(copy(domain, bytes, Executor::Inline)),
             Limit::Digest | Limit::DigestOfChange => Some(digest(domain, bytes)),
         }
     }
@@ -76,10 +79,26 @@ impl Limit {
 
 /// A case: its name, its limit, the Cargo feature that it needs, and what it does.
 pub(super) struct Case {
-    pub(super) name: &'static str,
+    pub(super) name: Name,
     pub(super) limit: Limit,
     feature: Feature,
     pub(super) prepare: for<'d> fn(&'d Domain<'_>) -> Result<Iteration<'d>>,
+}
+
+/// A name for both languages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Name {
+    pub(super) rust: &'static str,
+    pub(super) c: &'static CStr,
+}
+
+impl Name {
+    const fn new(c: &'static CStr) -> Name {
+        match c.to_str() {
+            Ok(rust) => Name { rust, c },
+            Err(_) => panic!("a name is UTF-8"),
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -104,49 +123,54 @@ pub(super) const CASES: &[Case] = {
     use Feature::{Always, Compression, Streaming};
     macro_rules! case {
         ($name:literal, $limit:ident, $feature:ident, $prepare:expr) => {
-            Case { name: $name, limit: Limit::$limit, feature: $feature, prepare: $prepare }
+            Case {
+                name: const { Name::new($name) },
+                limit: Limit::$limit,
+                feature: $feature,
+                prepare: $prepare,
+            }
         };
     }
     &[
-        case!("memcpy", Itself, Always, |domain| Ok(copy(domain, domain.bytes()))),
-        case!("BLAKE3", Itself, Always, |domain| Ok(digest(domain, domain.bytes()))),
-        case!("linear projection", Digest, Always, linear_projection),
-        case!("R96 projection", Digest, Always, r96_projection),
-        case!("R96 extraction of classes", Digest, Always, r96_classes),
-        case!("R96 inverse", Digest, Always, r96_inverse),
-        case!("R96 decode", Digest, Always, r96_decode),
-        case!("streaming", Digest, Streaming, streaming),
-        case!("verification", Digest, Always, verification),
-        case!("single shard", Digest, Always, single_shard),
-        case!("batch of shards", Digest, Always, batch_of_shards),
-        case!("verification of shards", Digest, Always, verification_of_shards),
-        case!("reconstruction", Digest, Always, reconstruction),
-        case!("transformation", None, Always, transformation),
-        case!("incremental insert", CopyOfChange, Always, insert),
-        case!("incremental update", CopyOfChange, Always, update),
-        case!("incremental update with root", DigestOfChange, Always, update_with_root),
-        case!("incremental rollback", CopyOfChange, Always, rollback),
-        case!("compression none", Digest, Compression, |domain| compression(
+        case!(c"memcpy", Itself, Always, |domain| Ok(copy(domain, domain.bytes(), domain.executor))),
+        case!(c"BLAKE3", Itself, Always, |domain| Ok(digest(domain, domain.bytes()))),
+        case!(c"linear projection", Digest, Always, linear_projection),
+        case!(c"R96 projection", Digest, Always, r96_projection),
+        case!(c"R96 extraction of classes", Digest, Always, r96_classes),
+        case!(c"R96 inverse", Copy, Always, r96_inverse),
+        case!(c"R96 decode", Digest, Always, r96_decode),
+        case!(c"streaming", Digest, Streaming, streaming),
+        case!(c"verification", Digest, Always, verification),
+        case!(c"single shard", Digest, Always, single_shard),
+        case!(c"batch of shards", Digest, Always, batch_of_shards),
+        case!(c"verification of shards", Digest, Always, verification_of_shards),
+        case!(c"reconstruction", Digest, Always, reconstruction),
+        case!(c"transformation", None, Always, transformation),
+        case!(c"incremental insert", CopyOfChange, Always, insert),
+        case!(c"incremental update", CopyOfChange, Always, update),
+        case!(c"incremental update with root", DigestOfChange, Always, update_with_root),
+        case!(c"incremental rollback", None, Always, rollback),
+        case!(c"compression none", Digest, Compression, |domain| compression(
             domain,
             CompressionAlgorithm::None
         )),
-        case!("compression DEFLATE", Digest, Compression, |domain| compression(
+        case!(c"compression DEFLATE", Digest, Compression, |domain| compression(
             domain,
             CompressionAlgorithm::Deflate
         )),
-        case!("compression conservation-aware", Digest, Compression, |domain| compression(
+        case!(c"compression conservation-aware", Digest, Compression, |domain| compression(
             domain,
             CompressionAlgorithm::ConservationAware
         )),
-        case!("decompression none", Digest, Compression, |domain| decompression(
+        case!(c"decompression none", Digest, Compression, |domain| decompression(
             domain,
             CompressionAlgorithm::None
         )),
-        case!("decompression DEFLATE", Digest, Compression, |domain| decompression(
+        case!(c"decompression DEFLATE", Digest, Compression, |domain| decompression(
             domain,
             CompressionAlgorithm::Deflate
         )),
-        case!("decompression conservation-aware", Digest, Compression, |domain| decompression(
+        case!(c"decompression conservation-aware", Digest, Compression, |domain| decompression(
             domain,
             CompressionAlgorithm::ConservationAware
         )),
@@ -232,13 +256,22 @@ impl<'a> Domain<'a> {
         let room = to_u64(self.size - self.size.min(CHANGE)) + 1;
         to_usize((*turn >> 8) % room)
     }
+}
 
-    /// Runs `work` on the tiles of `bytes`, on as many threads as a projection of them would.
-    fn each_tile(&self, bytes: &[u8], work: impl Fn(usize) -> Result<()> + Sync) -> Result<()> {
-        let tiles = to_u64(bytes.len().div_ceil(TILE_SIZE));
-        let workers = self.operation().workers(tiles, 0, 0)?;
-        pool::run(self.executor, workers, tiles, || Ok(()), |(), tile| work(to_usize(tile)), |_, ()| Ok(()))
+/// Runs `work` on the tiles of `bytes`, on as many threads as a projection of them would; on one there is
+/// nothing beside the work.
+pub(super) fn each_tile(
+    executor: Executor<'_>,
+    len: usize,
+    work: impl Fn(usize) -> Result<()> + Sync,
+) -> Result<()> {
+    let tiles = len.div_ceil(TILE_SIZE);
+    let workers = tiles.min(executor.threads());
+    if workers <= 1 {
+        return (0..tiles).try_for_each(work);
     }
+    let (none, done) = (|| Ok(()), |_, ()| Ok(()));
+    pool::run(executor, workers, to_u64(tiles), none, |(), tile| work(to_usize(tile)), done)
 }
 
 /// Boxes an iteration: a closure alone would not be seen as one for every stopwatch.
@@ -246,13 +279,13 @@ fn iteration<'d>(each: impl FnMut(&mut Stopwatch<'_>) -> Result<()> + 'd) -> Ite
     Box::new(each)
 }
 
-fn copy<'d>(domain: &'d Domain<'_>, bytes: &'d [u8]) -> Iteration<'d> {
+fn copy<'d>(domain: &'d Domain<'_>, bytes: &'d [u8], executor: Executor<'d>) -> Iteration<'d> {
     iteration(move |stopwatch| {
         let mut target = lock(&domain.target);
+        let parts = target[..bytes.len()].chunks_mut(TILE_SIZE).zip(bytes.chunks(TILE_SIZE));
+        let parts: Vec<_> = parts.map(Mutex::new).collect();
         stopwatch.time(|| {
-            let parts = target[..bytes.len()].chunks_mut(TILE_SIZE).zip(bytes.chunks(TILE_SIZE));
-            let parts: Vec<_> = parts.map(Mutex::new).collect();
-            domain.each_tile(bytes, |tile| {
+            each_tile(executor, bytes.len(), |tile| {
                 let (to, from) = &mut *lock(&parts[tile]);
                 to.copy_from_slice(from);
                 Ok(())
@@ -264,7 +297,7 @@ fn copy<'d>(domain: &'d Domain<'_>, bytes: &'d [u8]) -> Iteration<'d> {
 fn digest<'d>(domain: &'d Domain<'_>, bytes: &'d [u8]) -> Iteration<'d> {
     iteration(move |stopwatch| {
         stopwatch.time(|| {
-            domain.each_tile(bytes, |tile| {
+            each_tile(domain.executor, bytes.len(), |tile| {
                 let start = tile * TILE_SIZE;
                 let end = (start + TILE_SIZE).min(bytes.len());
                 std::hint::black_box(crate::digest256(&bytes[start..end]));

@@ -10,8 +10,9 @@ pub struct BenchmarkConfig {
     pub warmup_iterations: u32,
     /// Iterations of a case that count, at least 1. Default 10.
     pub iterations: u32,
-    /// Seconds for one case: no iteration begins later, except for the first one that counts; warm-up
-    /// gets half of it. Greater than 0. Default 5.
+    /// Seconds for the iterations of one case: none begins later, except for the first one that counts;
+    /// warm-up gets half of it. What has begun is not cut short, and preparing the case is not counted.
+    /// Greater than 0. Default 5.
     pub max_seconds: f64,
     /// Bytes of the domains, each greater than 0. Default 1, 16 and 64 MiB.
     pub data_sizes: Vec<u64>,
@@ -41,7 +42,7 @@ impl BenchmarkConfig {
             )));
         }
         if self.data_sizes.is_empty() {
-            return Err(AtlasError::invalid_argument("data_size_count 0 is not greater than 0"));
+            return Err(AtlasError::invalid_argument("data_sizes is empty"));
         }
         let mut sizes = crate::buffer::try_vec(self.data_sizes.len())?;
         for (index, size) in (0..).zip(&self.data_sizes) {

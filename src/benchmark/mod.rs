@@ -5,8 +5,9 @@
 //!   for each case: prepare; warm up; until iterations or max_seconds: time its limit, time it
 //! ```
 //!
-//! A case is measured in turn with its limit, a plain copy or bare BLAKE3 of the same bytes on the same
-//! threads: machines change their speed from one second to the next, and so both change it together. What
+//! A case is measured in turn with its limit, a plain copy or bare BLAKE3 of the bytes that it has to
+//! touch: machines change their speed from one second to the next, and so both change it together. BLAKE3
+//! of a domain runs on the threads of the run, a tile a task, the others on one, as what they bound. What
 //! is timed is what a caller waits for; freeing results, undoing changes and preparing the next iteration
 //! are not.
 //!
@@ -78,10 +79,12 @@ impl ManifoldBenchmark {
 
     /// Runs all cases that are built in, on the threads of `operation`.
     ///
-    /// Progress after each iteration, cases as chunks and the bytes of their domains as bytes; `false`
-    /// cancels, and the report of an earlier run stays. Fails with INVALID_ARGUMENT where the
-    /// configuration is not valid, LIMIT where the memory limit is less than some five times the largest
-    /// size, OUT_OF_MEMORY, and UNSUPPORTED without the feature.
+    /// Progress before a case is prepared, after each iteration and after the case, cases as chunks and
+    /// the bytes of their domains as bytes; `false` cancels, and the report of an earlier run stays.
+    /// Preparing a case and an iteration run to their end, whatever `max_seconds` and the callback say.
+    /// Takes five times the largest size, 64 KiB for each MiB of it and 6 MiB of memory. Fails with
+    /// INVALID_ARGUMENT where the configuration is not valid, LIMIT where the memory limit is less than
+    /// that, OUT_OF_MEMORY, and UNSUPPORTED without the feature.
     pub fn run_with(&mut self, operation: &mut Operation<'_>) -> Result<()> {
         self.report = Some(run(&self.config, operation)?);
         Ok(())
@@ -139,6 +142,8 @@ pub(crate) fn run(config: &BenchmarkConfig, operation: &mut Operation<'_>) -> Re
         let domain = Domain::new(size, operation).map_err(|error| error.at_index(index))?;
         let mut tracker = operation.resume(progress, false);
         for case in &cases {
+            // It may take as long as many iterations.
+            tracker.advance(0, 0)?;
             let iteration = (case.prepare)(&domain)?;
             let limit = case.limit.iteration(&domain);
             let measured = measure(plan, &clock, limit, iteration, &mut || tracker.advance(0, 0))?;
@@ -151,7 +156,7 @@ pub(crate) fn run(config: &BenchmarkConfig, operation: &mut Operation<'_>) -> Re
         config: config.clone(),
         threads,
         results,
-        left_out: left_out.iter().map(|case| case.name).collect(),
+        left_out: left_out.iter().map(|case| case.name.rust).collect(),
         seconds: start.elapsed().as_secs_f64(),
     })
 }

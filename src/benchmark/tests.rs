@@ -25,7 +25,8 @@ fn every_case_runs_on_every_size() {
     assert_eq!(results.len(), 3 * built_in());
     for (index, result) in results.iter().enumerate() {
         let case = CASES.iter().filter(|case| case.is_built_in()).nth(index % built_in()).unwrap();
-        assert_eq!((result.name, result.iterations), (case.name, 2));
+        assert_eq!(result.c_name.to_str(), Ok(result.name));
+        assert_eq!((result.name, result.iterations), (case.name.rust, 2));
         assert_eq!(result.data_size, benchmark.config().data_sizes[index / built_in()]);
         assert!(
             result.min_ns > 0.0 && result.min_ns <= result.median_ns && result.median_ns <= result.max_ns
@@ -43,19 +44,88 @@ fn every_case_runs_on_every_size() {
     assert_eq!(summary.left_out + built_in(), CASES.len());
 }
 
+/// Programs ask for them by name.
 #[test]
-fn names_are_unique_and_safe_in_every_format() {
-    let names: BTreeSet<_> = CASES.iter().map(|case| case.name).collect();
-    assert_eq!(names.len(), CASES.len());
-    for name in names {
+fn the_names_are_these() {
+    let names: Vec<_> = CASES.iter().map(|case| case.name.rust).collect();
+    assert_eq!(
+        names,
+        [
+            "memcpy",
+            "BLAKE3",
+            "linear projection",
+            "R96 projection",
+            "R96 extraction of classes",
+            "R96 inverse",
+            "R96 decode",
+            "streaming",
+            "verification",
+            "single shard",
+            "batch of shards",
+            "verification of shards",
+            "reconstruction",
+            "transformation",
+            "incremental insert",
+            "incremental update",
+            "incremental update with root",
+            "incremental rollback",
+            "compression none",
+            "compression DEFLATE",
+            "compression conservation-aware",
+            "decompression none",
+            "decompression DEFLATE",
+            "decompression conservation-aware",
+        ]
+    );
+}
+
+#[test]
+fn names_are_safe_in_every_format() {
+    for name in CASES.iter().map(|case| case.name.rust) {
         assert!(
             name.len() <= 32 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b" -".contains(&b)),
             "{name}"
         );
     }
     for limit in CASES.iter().filter_map(|case| case.limit.name()) {
-        assert!(CASES.iter().any(|case| case.name == limit && case.limit == Limit::Itself));
+        assert!(CASES.iter().any(|case| case.name.rust == limit && case.limit == Limit::Itself));
     }
+}
+
+/// A limit that is no limit, or of other threads, makes its column a lie.
+#[test]
+fn limits_are_of_what_a_case_has_to_touch() {
+    let limits = |wanted: Limit| {
+        let cases = CASES.iter().filter(move |case| case.limit == wanted);
+        cases.map(|case| case.name.rust).collect::<Vec<_>>()
+    };
+    assert_eq!(limits(Limit::Itself), ["memcpy", "BLAKE3"]);
+    assert_eq!(limits(Limit::None), ["transformation", "incremental rollback"]);
+    assert_eq!(limits(Limit::Copy), ["R96 inverse"]);
+    assert_eq!(limits(Limit::CopyOfChange), ["incremental insert", "incremental update"]);
+    assert_eq!(limits(Limit::DigestOfChange), ["incremental update with root"]);
+}
+
+#[cfg(feature = "parallel")]
+#[test]
+fn limits_of_one_thread_and_of_one_tile_run_on_the_calling_one() {
+    let pool = crate::Pool::new(2).unwrap();
+    let here = std::thread::current().id();
+    let elsewhere = |executor, tiles: usize| {
+        let seen = std::sync::Mutex::new(BTreeSet::new());
+        cases::each_tile(executor, tiles << 20, |tile| {
+            let thread = if std::thread::current().id() == here { "here" } else { "there" };
+            assert!(crate::sync::lock(&seen).insert((tile, thread)));
+            Ok(())
+        })
+        .unwrap();
+        let seen = seen.into_inner().unwrap();
+        assert_eq!(seen.len(), tiles);
+        seen.iter().any(|(_, thread)| *thread == "there")
+    };
+    assert!(!elsewhere(crate::pool::Executor::Pool(&pool), 1));
+    assert!(elsewhere(crate::pool::Executor::Pool(&pool), 64));
+    assert!(!elsewhere(crate::pool::Executor::Inline, 64));
 }
 
 #[test]
@@ -73,7 +143,8 @@ fn wrong_configurations_are_refused() {
         assert!(error.message().contains("max_seconds"));
     }
     assert_eq!(refused(BenchmarkConfig { iterations: 0, ..config() }).kind(), ErrorKind::InvalidArgument);
-    assert_eq!(refused(small(&[])).kind(), ErrorKind::InvalidArgument);
+    let error = refused(small(&[]));
+    assert_eq!((error.kind(), error.message()), (ErrorKind::InvalidArgument, "data_sizes is empty"));
     let error = refused(small(&[5, 0]));
     assert_eq!((error.kind(), error.index()), (ErrorKind::InvalidArgument, Some(1)));
     for size in [u64::MAX, 1 << 63, (1 << 63) - 1, 1 << 62] {
@@ -113,8 +184,10 @@ fn progress_counts_cases_and_cancels_anywhere() {
         true
     };
     run(&small(&[100, 5_000]), &mut Operation::sequential().with_progress(&mut record)).unwrap();
-    // One warm-up and two that count, and the end of the case.
-    assert_eq!(seen.len(), 2 * built_in() * 4);
+    // Before the case, one warm-up and two that count, and the end of the case.
+    assert_eq!(seen.len(), 2 * built_in() * 5);
+    // What takes long is not begun without asking.
+    assert_eq!((seen[0].chunks_done, seen[0].bytes_done), (0, 0));
     let last = seen.last().unwrap();
     assert_eq!((last.chunks_done, last.chunks_total), (2 * built_in() as u64, 2 * built_in() as u64));
     assert_eq!((last.bytes_done, last.bytes_total), (5_100 * built_in() as u64, 5_100 * built_in() as u64));
@@ -229,7 +302,8 @@ fn many_samples_take_bounded_memory() {
 fn report(times: [f64; 5], size: u64, of_limit: Option<f64>) -> BenchmarkReport {
     let [min_ns, median_ns, mean_ns, max_ns, stddev_ns] = times;
     let results = CASES.iter().map(|case| BenchmarkResult {
-        name: case.name,
+        name: case.name.rust,
+        c_name: case.name.c,
         data_size: size,
         iterations: 4_294_967_295,
         min_ns,
@@ -246,7 +320,7 @@ fn report(times: [f64; 5], size: u64, of_limit: Option<f64>) -> BenchmarkReport 
         config: BenchmarkConfig { iterations: u32::MAX, max_seconds: 1e300, ..BenchmarkConfig::default() },
         threads: 1_024,
         results: results.collect(),
-        left_out: CASES.iter().map(|case| case.name).collect(),
+        left_out: CASES.iter().map(|case| case.name.rust).collect(),
         seconds: 123_456_789.0,
     }
 }
@@ -282,12 +356,18 @@ fn numbers_are_readable() {
     assert!(text.contains("domain of 16 MiB"));
 }
 
+/// The text in one line.
+fn text_of(report: &BenchmarkReport) -> String {
+    report.to_text().replace('\n', " ")
+}
+
 #[test]
 fn json_and_csv_hold_every_number() {
     let report = report([1.5, 2.25, 3.0, 4.0, 0.125], 4_096, None);
     let json: serde_json::Value = serde_json::from_str(&report.to_json()).unwrap();
     assert_eq!(json["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!((json["threads"].as_u64(), json["data_sizes"][1].as_u64()), (Some(1_024), Some(16 << 20)));
+    assert!(json["note"].as_str().is_some_and(|note| text_of(&report).contains(note)));
     assert_eq!(json["not_built_in"].as_array().unwrap().len(), CASES.len());
     let rows = json["results"].as_array().unwrap();
     assert_eq!(rows.len(), CASES.len());

@@ -9,7 +9,7 @@ use super::version::atlas_buffer;
 use crate::benchmark::{BenchmarkConfig, BenchmarkReport, available, run};
 use crate::error::{AtlasError, Result};
 use crate::geometry::to_u64;
-use std::ffi::{CString, c_char};
+use std::ffi::c_char;
 
 /// What a run of the benchmarks measures. Fill it with atlas_benchmark_config_init().
 #[repr(C)]
@@ -21,8 +21,9 @@ pub struct atlas_benchmark_config {
     pub warmup_iterations: u32,
     /// Iterations of a case that count, at least 1; default 10.
     pub iterations: u32,
-    /// Seconds for one case, finite and greater than 0; default 5. No iteration begins later, but for the
-    /// first one that counts; warm-up gets half of it.
+    /// Seconds for the iterations of one case, finite and greater than 0; default 5. None begins later, but
+    /// for the first one that counts; warm-up gets half of it. What has begun is not cut short, and
+    /// preparing the case is not counted.
     pub max_seconds: f64,
     /// Bytes of the domains, each greater than 0; NULL: 1, 16 and 64 MiB. Borrowed for the call.
     pub data_sizes: *const u64,
@@ -73,8 +74,6 @@ unsafe fn config_in(config: *const atlas_benchmark_config) -> Result<BenchmarkCo
 /// What a run came to. It does not change.
 pub struct atlas_benchmark_report {
     report: BenchmarkReport,
-    /// Of the results, as C strings.
-    names: Vec<CString>,
 }
 
 /// One case on a domain of one size; times are nanoseconds of an iteration. Filled by
@@ -142,11 +141,16 @@ sized_struct!(
 /// Cases: "memcpy" and "BLAKE3" (what bounds the others), projections, streaming, verification, shards
 /// one and many, reconstruction, transformation, updates, compression; those that are not built in are
 /// left out. `config` and `operation` may be NULL. `*out` is owned by the caller:
-/// atlas_benchmark_report_destroy(). Progress after each iteration, cases as chunks; false cancels. Any
-/// thread, but what runs beside it slows it down. Takes five times the largest size and a few MiB of
-/// memory, and up to max_seconds a case and size. Fails with INVALID_ARGUMENT, LIMIT, OUT_OF_MEMORY,
-/// CANCELLED, STATE (pool from before a fork) or UNSUPPORTED (not built in); the index is that of the
-/// size.
+/// atlas_benchmark_report_destroy(). Any thread, but what runs beside it slows it down.
+///
+/// A case and size takes max_seconds and whatever its preparation (the domain projected, cut into shards,
+/// compressed), one warm-up and one iteration take beyond it: these are never cut short. Progress before
+/// a case is prepared, after each iteration and after the case, cases as chunks; false cancels, which
+/// waits for the preparation or the iteration at work.
+///
+/// Takes five times the largest size, 64 KiB for each MiB of it and 6 MiB of memory. Fails with
+/// INVALID_ARGUMENT, LIMIT (memory_limit is less than that), OUT_OF_MEMORY, CANCELLED, STATE (pool from
+/// before a fork) or UNSUPPORTED (not built in); the index is that of the size.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_benchmark_run(
     config: *const atlas_benchmark_config,
@@ -161,11 +165,7 @@ pub unsafe extern "C" fn atlas_benchmark_run(
         let config = unsafe { config_in(config) }?;
         // SAFETY: as the header asks.
         let report = unsafe { with_operation(operation, |operation| run(&config, operation)) }?;
-        let names = report.results().iter().map(|result| {
-            CString::new(result.name).map_err(|_| AtlasError::internal("the name of a case has a NUL byte"))
-        });
-        let names = names.collect::<Result<Vec<_>>>()?;
-        *out = into_handle(atlas_benchmark_report { report, names });
+        *out = into_handle(atlas_benchmark_report { report });
         Ok(())
     })
 }
@@ -194,14 +194,14 @@ pub unsafe extern "C" fn atlas_benchmark_report_get(
         let out = unsafe { OutStruct::new(result, "result") }?;
         available()?;
         // SAFETY: as the header asks: a live report.
-        let report = unsafe { handle(report, "report") }?;
-        let (Some(result), Some(name)) = (report.report.results().get(index), report.names.get(index)) else {
-            let count = report.names.len();
+        let results = unsafe { handle(report, "report") }?.report.results();
+        let Some(result) = results.get(index) else {
+            let count = results.len();
             return Err(AtlasError::out_of_range(format!("result {index} is outside 0..{count}"))
                 .at_index(to_u64(index)));
         };
         out.fill(&atlas_benchmark_result {
-            name: name.as_ptr(),
+            name: result.c_name.as_ptr(),
             data_size: result.data_size,
             iterations: result.iterations,
             min_ns: result.min_ns,
@@ -255,7 +255,7 @@ pub unsafe extern "C" fn atlas_benchmark_report_format(
     })
 }
 
-/// Frees a report and its names. NULL does nothing. No call may be using it.
+/// Frees a report. NULL does nothing. No call may be using it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_benchmark_report_destroy(report: *mut atlas_benchmark_report) {
     // SAFETY: as the header asks: NULL or a report that is not used again.

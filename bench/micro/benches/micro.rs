@@ -1,10 +1,13 @@
-//! Sums, digests, tree operations, the transform and the filters, each alone and on one thread.
+//! Sums, digests, tree operations, the transform and the filters, on one thread.
+//!
+//! `transform` and `filter_*` are those alone, `tile_r96` and `compression` with what belongs to them.
 
 use atlas_manifold::{
     AtlasBoundaryRegion, AtlasProjection, AtlasShard, CompressionAlgorithm, CompressionConfig, Operation,
     ProjectionDelta, ProjectionOptions, ProjectionType, Residue, Source, TILE_SIZE, TransformParams,
     digest256,
 };
+use atlas_micro::Transform;
 use divan::counter::BytesCount;
 use divan::{Bencher, black_box};
 
@@ -66,6 +69,41 @@ fn tile(bencher: Bencher, len: usize) {
     });
 }
 
+/// The exact transform alone: the whole blocks of a tile.
+#[divan::bench(args = [64, 96])]
+fn transform(bencher: Bencher, data_classes: usize) {
+    let transform = Transform::new(data_classes, TILE_SIZE);
+    let (bytes, mut spectrum) = (noise(transform.len()), vec![0; transform.spectrum_len()]);
+    bencher
+        .counter(BytesCount::new(bytes.len()))
+        .bench_local(|| transform.run(black_box(&bytes), black_box(&mut spectrum)));
+}
+
+/// The byte planes of a block of the default size, alone.
+#[divan::bench(args = [2, 4, 8, 16])]
+fn filter_split(bencher: Bencher, stride: usize) {
+    let (bytes, mut planes) = (noise(128 * 1024), vec![0; 128 * 1024]);
+    bencher
+        .counter(BytesCount::new(bytes.len()))
+        .bench_local(|| atlas_micro::split(stride, black_box(&bytes), black_box(&mut planes)));
+}
+
+/// The block again.
+#[divan::bench(args = [2, 4, 8, 16])]
+fn filter_merge(bencher: Bencher, stride: usize) {
+    let (planes, mut bytes) = (noise(128 * 1024), vec![0; 128 * 1024]);
+    bencher
+        .counter(BytesCount::new(planes.len()))
+        .bench_local(|| atlas_micro::merge(stride, black_box(&planes), black_box(&mut bytes)));
+}
+
+/// Which filter a block could have, before any is tried.
+#[divan::bench]
+fn filter_candidate(bencher: Bencher) {
+    let bytes = numbers();
+    bencher.bench(|| atlas_micro::has_candidate(black_box(&bytes)));
+}
+
 /// The exact transform of one tile, and the digests of its 96 classes.
 #[divan::bench(args = [64, 96])]
 fn tile_r96(bencher: Bencher, data_classes: u8) {
@@ -125,11 +163,16 @@ fn plane(bencher: Bencher) {
     bencher.bench(|| projection.transform(black_box(&params)).and_then(|()| projection.tile_bounds(0)));
 }
 
+/// A block of floating-point numbers.
+fn numbers() -> Vec<u8> {
+    let number = |i: u32| 1_000.0 + f64::from(i) / 8.0 + f64::from(i % 1_009).powi(2) / 3.0;
+    (0..16_384).map(number).flat_map(f64::to_le_bytes).collect()
+}
+
 /// A block of numbers, packed by DEFLATE alone and behind the filters.
 #[divan::bench(args = [CompressionAlgorithm::Deflate, CompressionAlgorithm::ConservationAware])]
-fn filters(bencher: Bencher, algorithm: CompressionAlgorithm) {
-    let numbers = (0..16_384u32).map(|i| 1_000.0 + f64::from(i) / 8.0 + f64::from(i % 1_009).powi(2) / 3.0);
-    let shard = shard(numbers.flat_map(f64::to_le_bytes).collect());
+fn compression(bencher: Bencher, algorithm: CompressionAlgorithm) {
+    let shard = shard(numbers());
     let config = CompressionConfig { algorithm, verify_integrity: false, ..CompressionConfig::default() };
     bencher
         .counter(BytesCount::new(shard.data().len()))

@@ -1,5 +1,5 @@
-//! The six kinds of data that compression is measured on, 16 MiB or 20 MiB of each, from packages that
-//! `setup.sh` unpacks and from what a machine with Rust has.
+//! The six kinds of data that compression is measured on, those of docs/compression.md: 16 MiB or 20 MiB
+//! of each, from packages that `setup.sh` unpacks and from what a machine with Rust has.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,6 +8,7 @@ const MIB: usize = 1 << 20;
 
 pub struct Corpus {
     pub name: &'static str,
+    pub from: String,
     pub bytes: Vec<u8>,
     /// Of its numbers, which c-blosc2 is told and the library is not.
     pub type_size: i32,
@@ -65,32 +66,47 @@ fn pp(file: Vec<u8>) -> Vec<u8> {
     out
 }
 
-pub fn all(peers: &Path, random: Vec<u8>) -> Vec<Corpus> {
-    let home = std::env::var("CARGO_HOME")
-        .map_or_else(|_| PathBuf::from(std::env::var("HOME").expect("a home")).join(".cargo"), PathBuf::from);
-    let sysroot = std::process::Command::new("rustc").args(["--print", "sysroot"]).output().expect("rustc");
-    let sysroot = PathBuf::from(String::from_utf8_lossy(&sysroot.stdout).trim());
-    let driver = files(&sysroot.join("lib"), &[".so"]);
-    let driver = driver.iter().max_by_key(|path| fs::metadata(path).map_or(0, |info| info.len()));
-    let glosea = files(&peers.join("iris-sample-data"), &[".pp"]);
-    let glosea: Vec<PathBuf> = glosea
-        .into_iter()
-        .filter(|path| {
-            let path = path.to_string_lossy();
-            path.contains("GloSea4") || path.contains("time_varying_hybrid_height")
-        })
-        .collect();
+/// Debian's libclang where it is, which the same release has the same of everywhere, or else the largest
+/// library of Rust.
+fn elf(sysroot: &Path) -> PathBuf {
+    let clang = PathBuf::from("/usr/lib/x86_64-linux-gnu/libclang-14.so.14.0.6");
+    if clang.is_file() {
+        return clang;
+    }
+    let libraries = files(&sysroot.join("lib"), &[".so"]);
+    let size = |path: &PathBuf| fs::metadata(path).map_or(0, |info| info.len());
+    libraries.into_iter().max_by_key(size).expect("a library of Rust")
+}
+
+pub fn all(peers: &Path, random: &[u8]) -> Vec<Corpus> {
+    let sysroot = PathBuf::from(crate::machine::run("rustc", &["--print", "sysroot"]));
+    let rust = crate::machine::run("rustc", &["--version"]);
+    let html = files(&sysroot.join("share/doc/rust/html/std"), &[".html"]);
+    assert!(!html.is_empty(), "the documentation of Rust is missing: rustup component add rust-docs");
+    let elf = elf(&sysroot);
+    let fields = files(&peers.join("iris-sample-data"), &[".pp"]).into_iter().filter(|path| {
+        let path = path.to_string_lossy();
+        path.contains("GloSea4") || path.contains("time_varying_hybrid_height")
+    });
+    let fields: Vec<PathBuf> = fields.collect();
+    let planets = files(&peers.join("de421"), &[".npy"]);
     let zones = files(&peers.join("timezonefinder"), &["poly_data.bin"]);
-    let corpus = |name, type_size, bytes: Vec<u8>| {
+    let corpus = |name, type_size, from: &str, bytes: Vec<u8>| {
         assert!(bytes.len() >= 16 * MIB, "{name}: {} bytes are too few", bytes.len());
-        Corpus { name, bytes, type_size }
+        Corpus { name, from: from.to_owned(), bytes, type_size }
     };
+    let whole = |file| file;
     vec![
-        corpus("text", 1, joined(&files(&home.join("registry/src"), &[".rs"]), 20 * MIB, |file| file)),
-        corpus("ELF", 1, joined(&driver.into_iter().cloned().collect::<Vec<_>>(), 20 * MIB, |file| file)),
-        corpus("float32", 4, joined(&glosea, 16 * MIB, pp)),
-        corpus("float64", 8, joined(&files(&peers.join("de421"), &[".npy"]), 16 * MIB, npy)),
-        corpus("int32", 4, joined(&zones, 16 * MIB, |file| file)),
-        corpus("random", 1, random[..16 * MIB].to_vec()),
+        corpus(
+            "HTML",
+            1,
+            &format!("`share/doc/rust/html/std/**.html` of {rust}"),
+            joined(&html, 20 * MIB, whole),
+        ),
+        corpus("ELF", 1, &format!("`{}`", elf.display()), joined(&[elf.clone()], 20 * MIB, whole)),
+        corpus("float32", 4, "PyPI's iris-sample-data, fields of two models", joined(&fields, 16 * MIB, pp)),
+        corpus("float64", 8, "PyPI's de421, `.npy` of the planets", joined(&planets, 16 * MIB, npy)),
+        corpus("int32", 4, "PyPI's timezonefinder, `poly_data.bin`", joined(&zones, 16 * MIB, whole)),
+        corpus("random", 1, "SplitMix64 from 7", random[..16 * MIB].to_vec()),
     ]
 }

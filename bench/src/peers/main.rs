@@ -1,9 +1,11 @@
 //! The library beside what people would use instead, on the same inputs, in alternating runs of one
 //! process: `make bench-peers`. Losses are shown as plainly as wins.
 //!
-//! Usage: atlas_bench_peers PEERS_FOLDER REPORT [projecting | files | compression | updates | patches | r96]
+//! Usage: atlas_bench_peers PEERS_FOLDER REPORT [projecting | files | compression | updates | patches | r96]...
 
 mod corpora;
+#[path = "../suite/machine.rs"]
+mod machine;
 mod measure;
 /// The library's own transform, which uses nothing else of it.
 #[path = "../../../src/r96/mod.rs"]
@@ -18,8 +20,9 @@ use measure::{Report, case, timing};
 use r96::{CLASS_BLOCK_BYTES, CLASSES, Decoder, Encoder, block_bytes};
 use realfft::RealFftPlanner;
 use std::cell::RefCell;
-use std::ffi::{CStr, CString, c_int, c_uchar, c_void};
+use std::ffi::{CStr, CString, c_char, c_int, c_uchar, c_void};
 use std::hint::black_box;
+use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::ptr::{null, null_mut};
@@ -39,6 +42,8 @@ unsafe extern "C" {
     -> bool;
     fn peer_blosc_insert_chunk(schunk: *mut c_void, index: i64, data: *const u8) -> bool;
     fn peer_blosc_delete_chunk(schunk: *mut c_void, index: i64) -> bool;
+    fn peer_blosc_version() -> *const c_char;
+    fn peer_isal_version() -> *const c_char;
     fn peer_isal_new() -> *mut c_void;
     fn peer_isal_free(isal: *mut c_void);
     fn peer_isal_encode(
@@ -168,16 +173,37 @@ fn run_program(program: impl AsRef<std::ffi::OsStr>, arguments: &[&str]) {
     assert!(status.success(), "{}: {status}", program.as_ref().to_string_lossy());
 }
 
+/// Files that are gone with this, also where a panic ends the run.
+struct Files(Vec<String>);
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|path| drop(std::fs::remove_file(path)));
+    }
+}
+
+/// Writes a file, to the disk and not only to the page cache, whose writing back would go on beside what
+/// is timed.
+fn write(path: &str, bytes: &[u8]) {
+    let written = std::fs::File::create(path).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()
+    });
+    written.unwrap_or_else(|error| panic!("{path}: {error}"));
+}
+
 fn files(report: &mut Report, peers: &Path, random: &[u8]) {
     report.section(
         "Projecting a file of 1 GiB in the page cache, two threads",
-        "Ours reads by position; BLAKE3 maps the file; `b3sum` is a program, whose start is in its time.",
+        "The file was flushed before, and the first round, which does not count, reads all of it into the \
+         cache. Ours reads by position; BLAKE3 maps the file; `b3sum` is a program, whose start is in its time.",
     );
     let two = operation(2);
     let threads = rayon_of_two();
     for (place, name) in [("/dev/shm".to_owned(), "shared memory"), (peers.display().to_string(), "disk")] {
         let path = format!("{place}/atlas-peers-{}.bin", std::process::id());
-        std::fs::write(&path, random).expect("1 GiB of room");
+        let _files = Files(vec![path.clone()]);
+        write(&path, random);
         let c_path = CString::new(path.clone()).expect("a path");
         let mut source = null_mut();
         check(unsafe { sys::atlas_source_open_file(c_path.as_ptr(), 0, &raw mut source) });
@@ -198,7 +224,6 @@ fn files(report: &mut Report, peers: &Path, random: &[u8]) {
             ],
         );
         unsafe { sys::atlas_source_destroy(source) };
-        std::fs::remove_file(&path).expect("the file is there");
     }
 }
 
@@ -209,7 +234,7 @@ struct Packed {
 }
 
 impl Packed {
-    fn new(bytes: &[u8], algorithm: u32, operation: &sys::Operation) -> Packed {
+    fn new(bytes: &[u8], algorithm: u32, verify_integrity: u32, operation: &sys::Operation) -> Packed {
         let source = borrow(bytes);
         let (projection, mut shard) = (project(source, 0, 96, operation), null_mut());
         let region = sys::Region { offset: 0, length: bytes.len() as u64 };
@@ -220,8 +245,7 @@ impl Packed {
             sys::atlas_source_destroy(source);
             sys::atlas_compression_config_init(&raw mut config);
         }
-        config =
-            sys::CompressionConfig { algorithm, block_size: BLOCK as u64, verify_integrity: 0, ..config };
+        config = sys::CompressionConfig { algorithm, block_size: BLOCK as u64, verify_integrity, ..config };
         Packed { shard, compressed: RefCell::new(null_mut()), config }
     }
 
@@ -295,47 +319,57 @@ impl Drop for Blosc {
 
 /// Each block of the data as its own stream, packed and unpacked by closures.
 struct Streams {
-    packed: Vec<Vec<u8>>,
+    /// Buffers that stay, and how much of each the stream takes.
+    packed: Vec<(Vec<u8>, usize)>,
     out: Vec<u8>,
 }
 
 impl Streams {
     fn new(len: usize) -> RefCell<Streams> {
-        RefCell::new(Streams { packed: vec![Vec::new(); len.div_ceil(BLOCK)], out: vec![0; BLOCK] })
+        RefCell::new(Streams { packed: vec![(Vec::new(), 0); len.div_ceil(BLOCK)], out: vec![0; BLOCK] })
     }
 
-    fn pack(&mut self, bytes: &[u8], mut pack: impl FnMut(&[u8], &mut Vec<u8>)) {
-        for (block, packed) in bytes.chunks(BLOCK).zip(&mut self.packed) {
-            packed.clear();
-            pack(block, packed);
+    /// `pack` gives the size of the stream.
+    fn pack(&mut self, bytes: &[u8], mut pack: impl FnMut(&[u8], &mut Vec<u8>) -> usize) {
+        for (block, (packed, size)) in bytes.chunks(BLOCK).zip(&mut self.packed) {
+            *size = pack(block, packed);
         }
     }
 
     fn unpack(&mut self, len: usize, mut unpack: impl FnMut(&[u8], &mut [u8])) {
         let mut rest = len;
-        for packed in &self.packed {
+        for (packed, size) in &self.packed {
             let part = rest.min(BLOCK);
-            unpack(packed, &mut self.out[..part]);
+            unpack(&packed[..*size], &mut self.out[..part]);
             rest -= part;
         }
     }
 
     fn size(&self) -> usize {
-        self.packed.iter().map(Vec::len).sum()
+        self.packed.iter().map(|packed| packed.1).sum()
     }
 }
 
 fn compression(report: &mut Report, peers: &Path, random: &[u8]) {
+    let corpora = corpora::all(peers, random);
+    report.line("\n| data | bytes | BLAKE3 | from |\n|---|---:|---|---|");
+    for corpora::Corpus { name, bytes, from, .. } in &corpora {
+        let digest = blake3::hash(bytes).to_hex();
+        report.line(&format!("| {name} | {} | `{}` | {from} |", bytes.len(), &digest[..16]));
+    }
     report.section(
         "Compression, one thread, blocks of 128 KiB",
         "After each name the ratio of original by compressed. Ours and DEFLATE at level 6; c-blosc2 with its \
          shuffle and the size of the numbers told, chunks of 1 MiB. Ours checks residues and digests when it \
-         unpacks, and verifies the shard against its root; nobody else checks anything.",
+         unpacks, and verifies the shard against its root; nobody else checks anything. With \
+         `verify_integrity`, which is on by default, ours also unpacks each block again and compares before \
+         it hands anything out: the rows that say so have it on, the others off.",
     );
     let one = operation(1);
-    for corpora::Corpus { name, bytes, type_size } in corpora::all(peers, random.to_vec()) {
+    for corpora::Corpus { name, bytes, type_size, .. } in corpora {
         let len = bytes.len();
-        let ours = [Packed::new(&bytes, 2, &one), Packed::new(&bytes, 1, &one)];
+        let ours = [Packed::new(&bytes, 2, 0, &one), Packed::new(&bytes, 1, 0, &one)];
+        let verifying = Packed::new(&bytes, 2, 1, &one);
         let zlib = RefCell::new((Compress::new(Compression::new(6), false), Decompress::new(false)));
         let deflate =
             RefCell::new((Compressor::new(CompressionLvl::new(6).expect("a level")), Decompressor::new()));
@@ -344,8 +378,10 @@ fn compression(report: &mut Report, peers: &Path, random: &[u8]) {
             plain.borrow_mut().pack(&bytes, |block, packed| {
                 let stream = &mut zlib.borrow_mut().0;
                 stream.reset();
+                packed.clear();
                 packed.reserve(block.len() + block.len() / 100 + 1_000);
                 stream.compress_vec(block, packed, FlushCompress::Finish).expect("a stream");
+                packed.len()
             });
         };
         let unpack_plain = || {
@@ -358,9 +394,9 @@ fn compression(report: &mut Report, peers: &Path, random: &[u8]) {
         let pack_deflate = || {
             theirs.borrow_mut().pack(&bytes, |block, packed| {
                 let stream = &mut deflate.borrow_mut().0;
-                packed.resize(stream.deflate_compress_bound(block.len()), 0);
-                let size = stream.deflate_compress(block, packed).expect("room");
-                packed.truncate(size);
+                // At its length after the first time: no byte is cleared in its time.
+                packed.resize(stream.deflate_compress_bound(BLOCK), 0);
+                stream.deflate_compress(block, packed).expect("room")
             });
         };
         let unpack_deflate = || {
@@ -383,6 +419,14 @@ fn compression(report: &mut Report, peers: &Path, random: &[u8]) {
             note(blosc.size as f64),
             note(zstd.size as f64),
         ];
+        report.against(
+            len,
+            &mut [
+                case(&format!("{name}: conservation-aware with `verify_integrity`"), || verifying.pack(&one)),
+                case("zlib-rs", pack_plain),
+                case("libdeflate", pack_deflate),
+            ],
+        );
         for (ours, kind) in ours.iter().zip(["conservation-aware", "DEFLATE"]) {
             let notes: Vec<String> =
                 std::iter::once(note(ours.size() as f64)).chain(shared.clone()).collect();
@@ -517,7 +561,8 @@ fn patches(report: &mut Report, random: &[u8], peers: &Path) {
     report.section(
         "A file of 256 MiB with 4 KiB inserted, written anew",
         "Ours: the file projected before, an insert, and the new file flushed to the disk and renamed. rdiff: \
-         a patch with a delta made before, a program, whose start is in its time; it does not flush.",
+         a patch with a delta made before, a program, whose start is in its time; it does not flush. The old \
+         file is in the page cache.",
     );
     let two = operation(2);
     let (bytes, data, middle) = (&random[..256 * MIB], &random[5_000..9_096], 100 * MIB + 77);
@@ -526,8 +571,9 @@ fn patches(report: &mut Report, random: &[u8], peers: &Path) {
         let names = ["old", "signature", "new", "delta", "patched", "written"];
         let names = names.map(|name| format!("{base}.{name}"));
         let [old, signature, new, delta, patched, written] = &names;
-        std::fs::write(old, bytes).expect("room");
-        std::fs::write(new, [&bytes[..middle], data, &bytes[middle..]].concat()).expect("room");
+        let _files = Files(names.to_vec());
+        write(old, bytes);
+        write(new, &[&bytes[..middle], data, &bytes[middle..]].concat());
         run_program("rdiff", &["signature", old, signature]);
         run_program("rdiff", &["delta", signature, new, delta]);
         let path = CString::new(old.clone()).expect("a path");
@@ -554,7 +600,6 @@ fn patches(report: &mut Report, random: &[u8], peers: &Path) {
             sys::atlas_projection_destroy(projection);
             sys::atlas_source_destroy(source);
         }
-        names.iter().for_each(|name| drop(std::fs::remove_file(name)));
     }
 }
 
@@ -562,7 +607,8 @@ fn transforms(report: &mut Report, random: &[u8]) {
     report.section(
         "The exact transform, one thread",
         "512 blocks, which no cache holds; `realfft` in f32 on the same 12,288 symbols a block. Both rates are \
-         of the bytes that the symbols are.",
+         of the bytes that the symbols are. The transform has no name of its own in the C API: `src/r96` is \
+         compiled into this program, here and in the next table, and nothing else of the library is at work.",
     );
     const BLOCKS: usize = 512;
     let bytes = &random[..BLOCKS * block_bytes(96)];
@@ -596,7 +642,8 @@ fn transforms(report: &mut Report, random: &[u8]) {
         "Erasure codes: 64 of 96, one thread",
         "64 MiB of data, rates of the data. Ours turns them into 96 classes, none of which is the data; the \
          others are systematic: they leave the data as they are and add 32 shards, so that half of the work \
-         of ours has no counterpart, and of 32 lost shards a third are parity. Every third shard is lost.",
+         of ours has no counterpart, and of 32 lost shards a third are parity. Every third shard is lost. \
+         reed-solomon-simd takes copies of the shards, which is in its time.",
     );
     let encoder = Encoder::new(64).expect("K");
     // Whole blocks, the same for all.
@@ -627,7 +674,7 @@ fn transforms(report: &mut Report, random: &[u8]) {
         let mut simd = simd.borrow_mut();
         shards.iter().for_each(|shard| simd.add_original_shard(shard).expect("room"));
         let result = simd.encode().expect("all shards");
-        result.recovery_iter().map(<[u8]>::to_vec).collect::<Vec<_>>()
+        result.recovery_iter().for_each(|shard| _ = black_box(shard));
     };
     report.against(
         data.len(),
@@ -637,7 +684,11 @@ fn transforms(report: &mut Report, random: &[u8]) {
             case("reed-solomon-simd", simd_encode),
         ],
     );
-    let recovery = simd_encode();
+    let recovery: Vec<Vec<u8>> = {
+        let mut simd = simd.borrow_mut();
+        shards.iter().for_each(|shard| simd.add_original_shard(shard).expect("room"));
+        simd.encode().expect("all shards").recovery_iter().map(<[u8]>::to_vec).collect()
+    };
     isal_encode();
     let isal_parity = parity.borrow().clone();
     let all =
@@ -672,30 +723,74 @@ fn transforms(report: &mut Report, random: &[u8]) {
     unsafe { peer_isal_free(isal) };
 }
 
-fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [peers, path, wanted @ ..] = &arguments[..] else {
-        eprintln!(
-            "usage: atlas_bench_peers PEERS_FOLDER REPORT [projecting | files | compression | updates | patches | r96]"
-        );
-        std::process::exit(2);
-    };
-    let peers = std::path::absolute(peers).expect("a folder");
-    let random = random_bytes(1024 * MIB);
-    let mut report = Report::default();
-    type Part<'a> = (&'a str, &'a dyn Fn(&mut Report));
-    let parts: [Part<'_>; 6] = [
-        ("projecting", &|report| projecting(report, &random)),
-        ("files", &|report| files(report, &peers, &random)),
-        ("compression", &|report| compression(report, &peers, &random)),
-        ("updates", &|report| updates(report, &random)),
-        ("patches", &|report| patches(report, &random, &peers)),
-        ("r96", &|report| transforms(report, &random)),
-    ];
-    for (name, run) in parts {
-        if wanted.is_empty() || wanted.iter().any(|wanted| wanted == name) {
-            run(&mut report);
+/// A part of the report: its name, its title, the crates and programs it is beside, and what it does.
+type Part<'a> = (&'static str, &'static str, &'static [&'static str], &'a dyn Fn(&mut Report));
+
+/// When, where and beside what a part was measured.
+fn circumstances(title: &str, peers: &Path, names: &[&str]) -> String {
+    let machine = machine::describe();
+    let word = |name: &str| machine[name].as_str().unwrap_or("unknown").to_owned();
+    let c = |text: *const c_char| unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned();
+    let mut versions = machine::versions(include_str!("../../Cargo.lock"), names);
+    for name in names {
+        match *name {
+            "c-blosc2" => versions.push(format!("c-blosc2 {}", c(unsafe { peer_blosc_version() }))),
+            "ISA-L" => versions.push(format!("ISA-L {}", c(unsafe { peer_isal_version() }))),
+            "b3sum" => {
+                versions.push(machine::run(&peers.join("bin/b3sum").to_string_lossy(), &["--version"]))
+            }
+            "rdiff" => {
+                let text = machine::run("rdiff", &["--version"]);
+                versions.push(text.lines().next().unwrap_or_default().to_owned());
+            }
+            _ => {}
         }
     }
-    std::fs::write(path, report.0).expect("a file to write");
+    format!(
+        "## {title}\n\n{}, revision {}; {}, {} CPUs, {} of memory, Linux {}; {}.",
+        word("date"),
+        word("revision"),
+        word("processor"),
+        machine["cpus"],
+        word("memory"),
+        word("kernel"),
+        versions.join(", ")
+    )
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let random = std::cell::OnceCell::new();
+    let random = || random.get_or_init(|| random_bytes(1024 * MIB)).as_slice();
+    let [peers, path, wanted @ ..] = &arguments[..] else { usage() };
+    let peers = std::path::absolute(peers).expect("a folder");
+    let parts: [Part<'_>; 6] = [
+        ("projecting", "Projecting", &["blake3"], &|report| projecting(report, random())),
+        ("files", "Files", &["blake3", "b3sum"], &|report| files(report, &peers, random())),
+        ("compression", "Compression", &["zlib-rs", "libdeflate-sys", "c-blosc2"], &|report| {
+            compression(report, &peers, random())
+        }),
+        ("updates", "Updates", &["c-blosc2"], &|report| updates(report, random())),
+        ("patches", "Patches", &["rdiff"], &|report| patches(report, random(), &peers)),
+        ("r96", "R96", &["realfft", "reed-solomon-simd", "ISA-L"], &|report| transforms(report, random())),
+    ];
+    if let Some(unknown) = wanted.iter().find(|wanted| parts.iter().all(|part| part.0 != wanted.as_str())) {
+        eprintln!("there is no part {unknown}");
+        usage();
+    }
+    let mut report = Report::new(path, &parts.each_ref().map(|part| part.0));
+    for (name, title, beside, run) in parts {
+        if wanted.is_empty() || wanted.iter().any(|wanted| wanted == name) {
+            report.begin(name, &circumstances(title, &peers, beside));
+            run(&mut report);
+            report.end();
+        }
+    }
+}
+
+fn usage() -> ! {
+    eprintln!(
+        "usage: atlas_bench_peers PEERS_FOLDER REPORT [projecting | files | compression | updates | patches | r96]..."
+    );
+    std::process::exit(2);
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::hint::black_box;
+use std::path::PathBuf;
 use std::time::Instant;
 
 /// An odd number, so that there is a median.
@@ -32,15 +33,74 @@ pub fn median(values: &[f64]) -> f64 {
     values[values.len() / 2]
 }
 
-/// The report, as Markdown, shown as it grows.
-#[derive(Default)]
-pub struct Report(pub String);
+/// The report, as Markdown, shown and written as it grows, part by part. What an earlier run has of the
+/// other parts stays.
+pub struct Report {
+    path: PathBuf,
+    /// The name of a part and its text, in the order of the report.
+    parts: Vec<(&'static str, String)>,
+    /// The part that grows.
+    current: usize,
+    finished: bool,
+}
+
+const HEAD: &str = "\
+# The library beside its peers
+
+`make bench-peers` makes this page, `make bench-peers BENCH=part` one part of it. All runs of a row
+alternate in one process; the medians of 7 are shown, and of the ratio, theirs by ours, the median with the
+smallest and the largest. Above 1: ours is so many times as fast.
+";
+const UNFINISHED: &str = "\n(This part was not finished.)\n";
+
+fn mark(name: &str) -> String {
+    format!("\n<!-- {name} -->\n")
+}
 
 impl Report {
+    pub fn new(path: &str, names: &[&'static str]) -> Report {
+        let before = std::fs::read_to_string(path).unwrap_or_default();
+        let part = |name: &&'static str| {
+            let text = before.split_once(&mark(name)).map_or("", |(_, text)| text);
+            (*name, text.split("\n<!-- ").next().unwrap_or_default().to_owned())
+        };
+        Report { path: path.into(), parts: names.iter().map(part).collect(), current: 0, finished: true }
+    }
+
+    /// Begins a part anew.
+    pub fn begin(&mut self, name: &str, what: &str) {
+        self.current = self.parts.iter().position(|part| part.0 == name).expect("a part of the report");
+        self.parts[self.current].1.clear();
+        self.finished = false;
+        self.line(what);
+    }
+
+    pub fn end(&mut self) {
+        self.finished = true;
+        self.write();
+    }
+
     pub fn line(&mut self, line: &str) {
         println!("{line}");
-        self.0.push_str(line);
-        self.0.push('\n');
+        let text = &mut self.parts[self.current].1;
+        text.push_str(line);
+        text.push('\n');
+        self.write();
+    }
+
+    /// A run that ends early loses nothing that was measured.
+    fn write(&self) {
+        let mut all = HEAD.to_owned();
+        for (index, (name, text)) in self.parts.iter().enumerate().filter(|(_, part)| !part.1.is_empty()) {
+            all += &mark(name);
+            all += text;
+            if index == self.current && !self.finished {
+                all += UNFINISHED;
+            }
+        }
+        if let Err(error) = std::fs::write(&self.path, all) {
+            panic!("{}: {error}", self.path.display());
+        }
     }
 
     /// Begins a table.

@@ -1,6 +1,6 @@
 /* What the peers that are C libraries do, in calls that are simple to make from Rust. */
 #include <blosc2.h>
-#include <isa-l/erasure_code.h>
+#include <isa-l.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,16 +66,33 @@ int64_t peer_blosc_unpack(void *handle, uint8_t *out, int32_t chunk)
     return total;
 }
 
-static bool replace_chunk(blosc2_schunk *schunk, int64_t index, const uint8_t *data, int32_t size)
+const char *peer_blosc_version(void) { return BLOSC2_VERSION_STRING; }
+
+/* A chunk of its own memory, or NULL. */
+static uint8_t *packed_chunk(blosc2_schunk *schunk, const uint8_t *data, int32_t size)
 {
     uint8_t *packed = (uint8_t *)malloc((size_t)size + BLOSC2_MAX_OVERHEAD);
-    if (packed == NULL || blosc2_compress_ctx(schunk->cctx, data, size, packed, size + BLOSC2_MAX_OVERHEAD) <= 0) {
+    if (packed != NULL &&
+        blosc2_compress_ctx(schunk->cctx, data, size, packed, size + BLOSC2_MAX_OVERHEAD) <= 0) {
+        free(packed);
+        return NULL;
+    }
+    return packed;
+}
+
+/* Without a copy, as blosc2_schunk_append_buffer does it: from then on the memory is the super-chunk's,
+ * which shrinks and frees it; where the call fails it is still ours. */
+static bool replace_chunk(blosc2_schunk *schunk, int64_t index, const uint8_t *data, int32_t size)
+{
+    uint8_t *packed = packed_chunk(schunk, data, size);
+    if (packed == NULL) {
+        return false;
+    }
+    if (blosc2_schunk_update_chunk(schunk, index, packed, false) < 0) {
         free(packed);
         return false;
     }
-    const bool good = blosc2_schunk_update_chunk(schunk, index, packed, true) >= 0;
-    free(packed);
-    return good;
+    return true;
 }
 
 /* Puts `count` bytes in place of as many, within one chunk: it is unpacked, changed and packed. */
@@ -95,13 +112,15 @@ bool peer_blosc_update(void *handle, uint8_t *scratch, int64_t offset, const uin
 bool peer_blosc_insert_chunk(void *handle, int64_t index, const uint8_t *data)
 {
     blosc2_schunk *schunk = (blosc2_schunk *)handle;
-    const int32_t size = schunk->chunksize;
-    uint8_t *packed = (uint8_t *)malloc((size_t)size + BLOSC2_MAX_OVERHEAD);
-    const bool good = packed != NULL &&
-                      blosc2_compress_ctx(schunk->cctx, data, size, packed, size + BLOSC2_MAX_OVERHEAD) > 0 &&
-                      blosc2_schunk_insert_chunk(schunk, index, packed, true) >= 0;
-    free(packed);
-    return good;
+    uint8_t *packed = packed_chunk(schunk, data, schunk->chunksize);
+    if (packed == NULL) {
+        return false;
+    }
+    if (blosc2_schunk_insert_chunk(schunk, index, packed, false) < 0) {
+        free(packed);
+        return false;
+    }
+    return true;
 }
 
 bool peer_blosc_delete_chunk(void *handle, int64_t index)
@@ -137,6 +156,14 @@ bool peer_blosc_insert(void *handle, uint8_t *scratch, int64_t offset, const uin
 }
 
 /* ---- ISA-L ------------------------------------------------------------------------------ */
+
+#define TEXT_OF(name) #name
+#define VERSION(major, minor, patch) TEXT_OF(major) "." TEXT_OF(minor) "." TEXT_OF(patch)
+
+const char *peer_isal_version(void)
+{
+    return VERSION(ISAL_MAJOR_VERSION, ISAL_MINOR_VERSION, ISAL_PATCH_VERSION);
+}
 
 enum { ALL = 96, DATA = 64, PARITY = ALL - DATA };
 

@@ -2,10 +2,22 @@
 //! the standard output, `report.json` for programs and `report.html` for people.
 //!
 //! Usage: atlas_bench_suite FOLDER [ITERATIONS [SECONDS [MIB...]]]
+//!        atlas_bench_suite FOLDER --compare REPORT.JSON REPORT.JSON
+//!
+//! By default a case runs for 6 seconds or a thousand times: the slow ones often enough for a median
+//! that comes out the same again, the fast ones no longer than it takes.
 
+mod compare;
 mod html;
 mod machine;
+#[path = "../sys.rs"]
 mod sys;
+
+const USAGE: &str = "\
+usage: atlas_bench_suite FOLDER [ITERATIONS [SECONDS [MIB...]]]
+       atlas_bench_suite FOLDER --compare REPORT.JSON REPORT.JSON";
+const ITERATIONS: u32 = 1_000;
+const SECONDS: f64 = 6.0;
 
 use serde_json::{Value, json};
 use std::ffi::{CStr, c_int, c_void};
@@ -57,11 +69,18 @@ fn main() {
         })
     };
     let Some(folder) = arguments.first().map(Path::new) else {
-        eprintln!("usage: atlas_bench_suite FOLDER [ITERATIONS [SECONDS [MIB...]]]");
+        eprintln!("{USAGE}");
         std::process::exit(2);
     };
+    if arguments.get(1).is_some_and(|word| word == "--compare") {
+        let [_, _, first, second] = &arguments[..] else {
+            eprintln!("{USAGE}");
+            std::process::exit(2);
+        };
+        std::process::exit(compare::run(first, second));
+    }
     let sizes: Vec<u64> = arguments.iter().skip(3).map(|mib| (number(mib) * 1048576.0) as u64).collect();
-    let mut config = sys::Config {
+    let mut config = sys::BenchmarkConfig {
         struct_size: 0,
         warmup_iterations: 0,
         iterations: 0,
@@ -79,10 +98,10 @@ fn main() {
     let (mut report, mut shown) = (null_mut(), 0u64);
     unsafe {
         sys::atlas_benchmark_config_init(&raw mut config);
-        config.iterations = arguments.get(1).map_or(30, |text| number(text) as u32);
+        config.iterations = arguments.get(1).map_or(ITERATIONS, |text| number(text) as u32);
         sys::atlas_operation_init(&raw mut operation);
     }
-    config.max_seconds = arguments.get(2).map_or(5.0, number);
+    config.max_seconds = arguments.get(2).map_or(SECONDS, number);
     if !sizes.is_empty() {
         (config.data_sizes, config.data_size_count) = (sizes.as_ptr(), sizes.len());
     }
