@@ -335,13 +335,14 @@ pub(crate) fn witnesses(
     let runs = runs(&pending, executor.threads())?;
     let workers =
         operation.workers(to_u64(runs.len()), TILE_BYTES + 2 * to_u64(GROUP_SIZE) + whole, result)?;
+    let unwatched = operation.unwatched();
     // Before work that reports by itself only the signs of life count: the totals are not known.
     let mut tracker = if report { operation.tracker(bytes, count) } else { operation.tracker(0, 0) };
     pool::run_within(
         executor,
         workers,
         count,
-        pool::Order { window: None, runs: &runs },
+        pool::Order { window: None, runs: &runs, unwatched },
         || Ok(Verified::new(config)),
         |verified, index| {
             let at = pending[crate::geometry::to_usize(index)];

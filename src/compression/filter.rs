@@ -252,9 +252,9 @@ pub(crate) fn repeats(bytes: &[u8]) -> bool {
     // Eight places at a time. A byte of `mixed` is made of the three bytes from its place on.
     for (index, window) in bytes.windows(11).step_by(8).enumerate() {
         let at = |start: usize| window[start..].first_chunk().map_or(0, |eight| u64::from_le_bytes(*eight));
-        let mixed = at(0) ^ (at(1) >> 1 & LOW * 0x7f) ^ (at(2) << 1 & LOW * 0xfe);
+        let mixed = at(0) ^ ((at(1) >> 1) & (LOW * 0x7f)) ^ ((at(2) << 1) & (LOW * 0xfe));
         // Bit 6 of each byte whose low six bits are all set.
-        let mut chosen = ((mixed & LOW * 0x3f) + LOW) & LOW * 0x40;
+        let mut chosen = ((mixed & (LOW * 0x3f)) + LOW) & (LOW * 0x40);
         while chosen != 0 {
             let place = index * 8 + (chosen.trailing_zeros() / 8) as usize;
             chosen &= chosen - 1;
