@@ -10,7 +10,6 @@ use crate::digest::Digest;
 use crate::error::{AtlasError, Result};
 use crate::projection::{AtlasProjection, ConservationPolicy, ProjectionOptions, ProjectionType};
 use std::ffi::{c_char, c_void};
-use zeroize::Zeroize;
 
 /// An addressable, verifiable view of a domain.
 pub struct atlas_projection(pub(super) AtlasProjection);
@@ -100,9 +99,8 @@ pub(super) unsafe fn projection_options(
     };
     let mut result = ProjectionOptions::new().with_conservation(policy).with_data_classes(data_classes);
     // SAFETY: as the caller promises.
-    if let Some(mut key) = unsafe { optional_32(options.key) } {
-        result = result.with_key(&key);
-        key.zeroize();
+    if let Some(key) = unsafe { optional_32(options.key) } {
+        result = result.with_key(key);
     }
     Ok(result)
 }

@@ -10,7 +10,6 @@ use super::sized::{init_struct, own_size, read_struct, sized_struct};
 use crate::error::Result;
 use crate::reconstruction::{AtlasReconstruction, ReconstructionOptions};
 use std::ffi::c_char;
-use zeroize::Zeroize;
 
 /// Collects the shards of one projection state until the domain is whole.
 pub struct atlas_reconstruction(AtlasReconstruction);
@@ -63,11 +62,10 @@ unsafe fn reconstruction_options(
     };
     let mut result = ReconstructionOptions::new();
     if let Some(root) = root {
-        result = result.with_root(root);
+        result = result.with_root(*root);
     }
-    if let Some(mut key) = key {
-        result = result.with_key(&key);
-        key.zeroize();
+    if let Some(key) = key {
+        result = result.with_key(key);
     }
     if !options.spool_path.is_null() {
         // SAFETY: a C string, as the caller promises.

@@ -14,7 +14,6 @@ use crate::shard::{
     AtlasBoundaryRegion, AtlasShard, ExtractOptions, Limits, ParallelStrategy, VerifyOptions,
 };
 use std::ffi::c_void;
-use zeroize::Zeroize;
 
 /// A region of a domain with its bytes and their proof against the root. It owns its bytes.
 ///
@@ -402,11 +401,10 @@ pub(super) unsafe fn verify_options(options: *const atlas_verify_options) -> Res
     };
     let mut result = VerifyOptions::new();
     if let Some(root) = root {
-        result = result.with_root(root);
+        result = result.with_root(*root);
     }
-    if let Some(mut key) = key {
-        result = result.with_key(&key);
-        key.zeroize();
+    if let Some(key) = key {
+        result = result.with_key(key);
     }
     Ok(result)
 }
