@@ -412,7 +412,8 @@ pub(super) unsafe fn verify_options(options: *const atlas_verify_options) -> Res
 /// Hashes a shard's bytes again and checks their proof against what `options` trusts.
 ///
 /// Any thread. `options` and `operation` may be NULL; progress once a tile. Fails with
-/// INVALID_ARGUMENT, WITNESS, then CONSERVATION, LIMIT, STATE or CANCELLED.
+/// INVALID_ARGUMENT, WITNESS, then CONSERVATION, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY or
+/// CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_shard_verify(
     shard: *const atlas_shard,
