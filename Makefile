@@ -15,13 +15,17 @@ export PREFIX FILE BENCH
 # The cargo on PATH comes first.
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 
+# What makes a target ready. `make setup=: ...` takes that for done.
+setup ?= ./setup.sh
+
 # Neither cargo nor the make below has a share in the jobs of this one.
 unmade := env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL
 
 # A test there builds the crate in the dev profile, which cargo's own folder has the parts of.
 configure := $(unmade) cmake -S . -B build -DATLAS_DEV_TARGET_DIR="$(CURDIR)/target"
 cmake_build := $(unmade) cmake --build build -j $(JOBS)
-ctest := cd build && $(unmade) ctest -j $(JOBS) --output-on-failure
+configure_tests := $(configure) -DATLAS_MANIFOLD_TESTS=ON -DATLAS_MANIFOLD_WERROR=ON
+ctest := cd build && $(unmade) ctest -j $(JOBS) --output-on-failure --no-tests=error
 
 # Lints and tests of Rust share one build: the same features, and stale generated files are errors.
 # Where libclang is missing the committed bindings are taken as they are.
@@ -29,21 +33,22 @@ checked := ATLAS_GENERATED=check $(unmade) cargo
 bindgen = $$(./setup.sh libclang && echo --features bindgen || :)
 smallest = --no-default-features --features std $(bindgen)
 
-.PHONY: build demo test lint test-rust test-c loom asan valgrind generate features features-size bench bench-micro bench-peers bench-core install clean help
+.PHONY: build demo test lint test-rust test-c loom asan valgrind neon generate features features-size bench bench-micro bench-peers bench-core install clean help
 
 build: ## the shared and the static library, in build/lib
-	@./setup.sh build
+	@$(setup) build
 	@[ -f build/configured ] || { $(configure) && touch build/configured; }
 	@$(cmake_build) --target atlas_manifold_libraries atlas_conservation
 
 demo: ## the whole job on a real file: FILE=path, by default the largest library of the Rust toolchain
-	@./setup.sh build
+	@$(setup) build
 	@[ -f build/configured ] || { $(configure) && touch build/configured; }
 	@$(cmake_build) --target example_demo example_classes
 	@file=$$FILE; \
 	if [ -z "$$file" ]; then \
 	    libraries=$$(rustc --print sysroot)/lib; \
-	    file=$$(ls -S "$$libraries"/*.so* | sed -n 1p); \
+	    file=$$(find "$$libraries" -name '*.so*' -type f -printf '%s %p\n' | sort -rn | sed -n '1s/^[0-9]* //p'); \
+	    [ -n "$$file" ] || { echo "no shared library in $$libraries: name a file, as in 'make demo FILE=path'" >&2; exit 1; }; \
 	fi; \
 	build/examples/example_demo "$$file"; \
 	printf '\nThe same file as 96 classes, of which any 64 rebuild it:\n\n'; \
@@ -51,53 +56,67 @@ demo: ## the whole job on a real file: FILE=path, by default the largest library
 
 test: ## everything: lints, generated files, Rust tests, C tests
 	@start=$$SECONDS; mkdir -p build; rm -f build/test-*.log; \
-	./setup.sh test; \
+	$(setup) test; \
 	for part in lint test-rust test-c; do \
-	    $(MAKE) --no-print-directory $$part; \
+	    $(MAKE) --no-print-directory setup=: $$part; \
 	done; \
 	awk -v seconds=$$((SECONDS - start)) \
 	    '/^test result: / { rust += $$4; failed += $$6; ignored += $$8 } \
 	     / tests passed, .* tests? failed out of / { c = $$0 } \
-	     END { printf "\nRust: %d tests passed, %d failed, %d ignored\nC:    %s\nLints and generated files: in order\nAll in %d s\n", \
-	           rust, failed, ignored, c, seconds }' build/test-rust.log build/test-c.log
+	     / Test +#[0-9]+: valgrind_/ { valgrind++ } / Test +#[0-9]+: (layer2_)?asan_/ { asan++ } /\*\*\*Skipped/ { skipped++ } \
+	     END { printf "\nRust: %d tests passed, %d failed, %d ignored\n", rust, failed, ignored; \
+	           printf "C:    %s (%d of them under valgrind, %d with sanitizers, %d skipped)\n", c, valgrind, asan, skipped; \
+	           printf "Lints and generated files: in order\nAll in %d s\n", seconds }' build/test-rust.log build/test-c.log
 
 lint: ## formatting, clippy, and whether header, bindings and symbol list are fresh
-	@./setup.sh test
+	@$(setup) test
 	cargo fmt --check
 	rustfmt --check --edition 2024 bench/build.rs bench/src/*.rs bench/src/*/main.rs bench/src/bin/*.rs bench/micro/benches/*.rs
 	$(checked) clippy --locked --all-targets $(bindgen) -- -D warnings
 	$(unmade) cargo clippy --locked --lib $(smallest) -- -D warnings
+	$(unmade) cargo check --locked --workspace --manifest-path bench/Cargo.toml
+	$(unmade) cargo check --locked --package atlas_micro --benches --manifest-path bench/Cargo.toml
 	c_tests/scripts/check_symbols.sh header include/atlas_manifold.h c_tests/symbols.txt
 
 test-rust: ## the Rust tests, those in the documentation included
-	@./setup.sh test
+	@$(setup) test
 	@mkdir -p build
 	$(checked) test --locked --no-fail-fast $(bindgen) 2>&1 | tee build/test-rust.log
 
 test-c: ## the C and C++ tests and those of Layer 2, under valgrind and sanitizers too
-	@./setup.sh test
+	@$(setup) test
 	@mkdir -p build
-	$(configure) && touch build/configured
+	$(configure_tests) && touch build/configured
 	$(cmake_build)
 	($(ctest)) 2>&1 | tee build/test-c.log
 
 loom: ## every interleaving of the lock-free code
+	@$(setup) build
 	RUSTFLAGS="--cfg loom" $(unmade) cargo test --release --manifest-path tests/loom/Cargo.toml
 
 asan: ## the C tests under ASan and UBSan alone
-	@./setup.sh test
-	@$(configure) && touch build/configured
+	@$(setup) test
+	@$(configure_tests) && touch build/configured
 	@$(cmake_build)
 	@$(ctest) -L asan
 
 valgrind: ## the C tests under valgrind alone
-	@./setup.sh test
-	@$(configure) && touch build/configured
+	@$(setup) test
+	@$(configure_tests) && touch build/configured
 	@$(cmake_build)
 	@$(ctest) -L valgrind
 
+neon: ## the tests of Layer 2 for AArch64, whose sums are NEON's, under an emulator
+	@$(setup) neon
+	@$(unmade) cmake -S layer2 -B build/neon -DCMAKE_BUILD_TYPE=Release -DATLAS_CONSERVATION_WERROR=ON \
+	    -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 -DCMAKE_C_COMPILER=aarch64-linux-gnu-gcc \
+	    -DCMAKE_CXX_COMPILER=NOTFOUND -DCMAKE_EXE_LINKER_FLAGS=-static -DCMAKE_CROSSCOMPILING_EMULATOR=qemu-aarch64
+	@$(unmade) cmake --build build/neon -j $(JOBS)
+	@cd build/neon && $(unmade) ctest -j $(JOBS) --output-on-failure --no-tests=error
+	@qemu-aarch64 build/neon/tests/layer2_sum | grep -x 'path neon'
+
 generate: ## renews the header, the bindings of Layer 2 (with libclang) and the list of symbols
-	@./setup.sh test
+	@$(setup) test
 	ATLAS_GENERATED=update $(unmade) cargo check --locked $(bindgen)
 	@mkdir -p build
 	c_tests/scripts/symbols.sh include/atlas_manifold.h > build/symbols.txt
@@ -105,11 +124,11 @@ generate: ## renews the header, the bindings of Layer 2 (with libclang) and the 
 	@./setup.sh libclang || echo 'without libclang the bindings of Layer 2 are left as they are'
 
 features: ## every subset of the Cargo features: lints, tests, exported names; some minutes
-	@./setup.sh test
+	@$(setup) test
 	@$(unmade) tests/features.sh check
 
 features-size: ## what each Cargo feature adds to the shared library
-	@./setup.sh build
+	@$(setup) build
 	@$(unmade) tests/features.sh size
 
 bench: build ## what the library does on this machine, to bench/report.html; BENCH='ITERATIONS SECONDS MIB...' or '--compare A B' of two report.json
@@ -117,6 +136,7 @@ bench: build ## what the library does on this machine, to bench/report.html; BEN
 	    --bin atlas_bench_suite -- bench $$BENCH
 
 bench-micro: ## sums, digests, trees, filters, each alone; BENCH=what, as divan understands it
+	@$(setup) build
 	$(unmade) cargo bench --locked --manifest-path bench/Cargo.toml --package atlas_micro -- $$BENCH
 
 bench-peers: build ## the library beside c-blosc2, libdeflate, BLAKE3, ISA-L and others, to bench/peers.md; BENCH=part
@@ -129,6 +149,7 @@ bench-core: build ## the figures of the core through the C API; BENCH=what, as b
 
 # With sudo the build is that of the user, from before.
 install: $(if $(SUDO_USER),,build) ## installs below PREFIX (/usr/local); DESTDIR is respected
+	@[ -e build/lib/libatlas_manifold.a ] || { echo 'nothing is built: run make first, without sudo' >&2; exit 1; }
 	@cmake --install build --prefix "$$PREFIX"
 
 clean: ## removes what was built

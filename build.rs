@@ -1,7 +1,8 @@
 //! Builds Layer 2, renders the C header, and checks the generated files that are committed.
 //!
 //! Environment:
-//! - `ATLAS_LAYER2_DIR=<prefix>`: link `<prefix>/lib/libatlas_conservation.a` instead of building it.
+//! - `ATLAS_LAYER2_DIR=<prefix>`: link `libatlas_conservation.a` from `<prefix>/lib`, `lib64` or
+//!   `lib/<triplet>` instead of building it.
 //! - `ATLAS_GENERATED=check`: a stale committed file is an error (the tests do this).
 //! - `ATLAS_GENERATED=update`: a stale committed file is renewed.
 //!
@@ -9,6 +10,11 @@
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
+
+const ARCHIVE: &str = "libatlas_conservation.a";
+
+/// A function of Layer 2 that the library calls and that is not among its published names.
+const ADDED: &str = "atlas_conserved_sums";
 
 fn main() {
     let root = PathBuf::from(variable("CARGO_MANIFEST_DIR"));
@@ -35,12 +41,7 @@ fn fail(message: &str) -> ! {
 fn layer2(root: &Path) {
     println!("cargo::rerun-if-env-changed=ATLAS_LAYER2_DIR");
     if let Some(prefix) = env::var_os("ATLAS_LAYER2_DIR") {
-        let lib = Path::new(&prefix).join("lib");
-        let archive = lib.join("libatlas_conservation.a");
-        if !archive.is_file() {
-            fail(&format!("ATLAS_LAYER2_DIR: {} does not exist", archive.display()));
-        }
-        println!("cargo::rerun-if-changed={}", archive.display());
+        let lib = prebuilt_folder(Path::new(&prefix));
         println!("cargo::rustc-link-search=native={}", lib.display());
         println!("cargo::rustc-link-lib=static=atlas_conservation");
         return;
@@ -66,6 +67,29 @@ fn layer2(root: &Path) {
         .warnings(true)
         .extra_warnings(true)
         .compile("atlas_conservation");
+}
+
+/// The folder below `prefix` that has a whole Layer 2.
+fn prebuilt_folder(prefix: &Path) -> PathBuf {
+    // As compilers name it: the vendor is left out.
+    let triplet = variable("TARGET").replace("-unknown-", "-").replace("-pc-", "-");
+    let folders = [prefix.join("lib"), prefix.join("lib64"), prefix.join("lib").join(triplet)];
+    let Some(lib) = folders.iter().find(|lib| lib.join(ARCHIVE).is_file()) else {
+        let [lib, lib64, multiarch] = folders.map(|folder| folder.join(ARCHIVE).display().to_string());
+        fail(&format!("ATLAS_LAYER2_DIR: none of {lib}, {lib64} and {multiarch} exists"));
+    };
+    let archive = lib.join(ARCHIVE);
+    println!("cargo::rerun-if-changed={}", archive.display());
+    let bytes = fs::read(&archive).unwrap_or_else(|error| fail(&format!("{}: {error}", archive.display())));
+    // An archive lists its names in its first member; a name of our own addition tells old ones.
+    if !bytes.windows(ADDED.len()).any(|bytes| bytes == ADDED.as_bytes()) {
+        fail(&format!(
+            "ATLAS_LAYER2_DIR: {} has no {ADDED}: a Layer 2 built from layer2/ of this version is needed, \
+             not one with the published names alone",
+            archive.display()
+        ));
+    }
+    lib.clone()
 }
 
 /// The bindings of Layer 2's header. Needs libclang, so that only renewing and checking call it.
@@ -151,7 +175,9 @@ fn compare(fresh: &Path, committed: &Path) {
 /// thread-local destructors of ours.
 fn link_arguments() {
     let target = variable("CARGO_CFG_TARGET_OS");
-    let abi = variable("CARGO_PKG_VERSION_MAJOR");
+    // Before 1.0 a new minor version may break what was. cmake/AtlasCargo.cmake has the same.
+    let [major, minor] = ["MAJOR", "MINOR"].map(|part| variable(&format!("CARGO_PKG_VERSION_{part}")));
+    let abi = if major == "0" { format!("0.{minor}") } else { major };
     match target.as_str() {
         "linux" | "android" | "freebsd" | "netbsd" | "openbsd" | "dragonfly" => {
             println!("cargo::rustc-cdylib-link-arg=-Wl,-soname,libatlas_manifold.so.{abi}");

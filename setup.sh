@@ -1,12 +1,15 @@
 #!/bin/sh
 # Installs what is missing for a build or for the tests, and is done in milliseconds where nothing is.
 #
-#   ./setup.sh build      what `make demo` needs: Rust, a C and C++ compiler, make, cmake, pkg-config
-#   ./setup.sh test       that, and valgrind, libclang, rustfmt and clippy
+#   ./setup.sh build      what `make demo` needs: Rust, a C compiler, make, cmake
+#   ./setup.sh test       that, rustfmt and clippy; and without which tests are left out: a C++
+#                         compiler, pkg-config, valgrind, libclang
+#   ./setup.sh neon       a compiler and an emulator for AArch64, for `make neon`
 #   ./setup.sh libclang   installs nothing: status 0 where libclang can renew the bindings of Layer 2
 #
-# As root on a system with apt-get the packages are installed. Otherwise the one line that does it is
-# printed, and the status is 1 where a build is impossible without it. Where there is no Rust at all,
+# As root on a system with apt-get the packages are installed, those that tests can do without each on
+# its own. Otherwise the one line that does it is printed, and the status is 1 where it is impossible
+# without. Where there is no Rust at all,
 # rustup puts the stable one into the home folder, which needs no root; a Rust that is too old is its
 # owner's affair, and only told.
 set -eu
@@ -33,48 +36,75 @@ libclang_headers() {
         /usr/lib64/clang/*/include/stddef.h
 }
 
+# Of the version that the system prefers; nothing where it has no package lists yet.
+libclang_headers_package() {
+    apt-cache depends libclang1 2>/dev/null |
+        sed -n 's/.*Depends: libclang1-\([0-9][0-9]*\)$/libclang-common-\1-dev/p' | sed -n 1p
+}
+
 needed='' # a build is impossible without these packages
 wished='' # without these some tests are left out
+updated=  # whether the package lists are fresh
 need() { needed="$needed $1"; }
-wish() { wished="$wished $1"; }
+wish() { [ -z "$1" ] || wished="$wished $1"; }
 
 look_for_tools() {
     needed='' wished=''
     found cc || found gcc || found clang || need gcc
-    found c++ || found g++ || found clang++ || need g++
     first_file /usr/include/stdio.h || ! found apt-get || need libc6-dev
     found make || need make
     found cmake || need cmake
-    found pkg-config || need pkg-config
+    if [ "$mode" = neon ]; then
+        found aarch64-linux-gnu-gcc || need gcc-aarch64-linux-gnu
+        first_file /usr/aarch64-linux-gnu/lib/libc.a || need libc6-dev-arm64-cross
+        found qemu-aarch64 || need qemu-user
+        return
+    fi
     # They bring Rust.
     if ! found cargo; then
         found curl || need curl
         ! found apt-get || first_file /etc/ssl/certs/ca-certificates.crt || need ca-certificates
     fi
     if [ "$mode" = test ]; then
+        found c++ || found g++ || found clang++ || wish g++
+        found pkg-config || found pkgconf || wish pkg-config
         found valgrind || wish valgrind
-        if ! libclang_library; then wish libclang1-14; wish libclang-common-14-dev
-        elif ! libclang_headers; then wish libclang-common-14-dev
-        fi
+        libclang_library || wish libclang1
+        libclang_library && libclang_headers || wish "$(libclang_headers_package)"
     fi
 }
 
+apt_update() {
+    [ -z "$updated" ] || return 1
+    updated=yes
+    say 'fetching the package lists'
+    apt-get update -qq >&2
+}
+
 apt_install() {
-    say "installing$*"
-    # shellcheck disable=SC2086,SC2048 # a list of package names
-    set -- apt-get install -y -q --no-install-recommends $*
+    say "installing $*"
+    set -- apt-get install -y -q --no-install-recommends "$@"
     DEBIAN_FRONTEND=noninteractive "$@" >&2 && return
-    say 'once more, with fresh package lists'
-    apt-get update -qq >&2 && DEBIAN_FRONTEND=noninteractive "$@" >&2
+    apt_update && DEBIAN_FRONTEND=noninteractive "$@" >&2
+}
+
+install_packages() {
+    # The name of a package may be known only then.
+    case $wished in
+        *libclang*) [ -n "$(libclang_headers_package)" ] || ! apt_update || look_for_tools ;;
+    esac
+    # shellcheck disable=SC2086 # a list of package names
+    [ -z "$needed" ] || apt_install $needed || :
+    for package in $wished; do
+        apt_install "$package" || say "$package could not be installed"
+    done
+    look_for_tools
 }
 
 install_tools() {
     look_for_tools
     [ -n "$needed$wished" ] || return 0
-    if [ "$(id -u)" = 0 ] && found apt-get; then
-        apt_install "$needed$wished" || [ -z "$needed" ] || apt_install "$needed" || :
-        look_for_tools
-    fi
+    if [ "$(id -u)" = 0 ] && found apt-get; then install_packages; fi
     [ -n "$needed$wished" ] || return 0
     if found apt-get; then
         say 'missing here; this line installs it:'
@@ -84,6 +114,8 @@ install_tools() {
     fi
     case $wished in *libclang*) say 'without libclang the committed bindings of Layer 2 are used and not compared with fresh ones' ;; esac
     case $wished in *valgrind*) say 'without valgrind the tests under valgrind are left out' ;; esac
+    case $wished in *g++*) say 'without a C++ compiler the tests in C++ are left out' ;; esac
+    case $wished in *pkg-config*) say 'without pkg-config its test is left out' ;; esac
     [ -z "$needed" ]
 }
 
@@ -139,11 +171,11 @@ look_for_rust() {
 
 mode=${1:-build}
 case $mode in
-    build | test) ;;
+    build | test | neon) ;;
     libclang) libclang_library && libclang_headers; exit ;;
-    *) say "unknown mode '$mode': build, test or libclang"; exit 2 ;;
+    *) say "unknown mode '$mode': build, test, neon or libclang"; exit 2 ;;
 esac
 status=0
 install_tools || status=1
-look_for_rust || status=1
+[ "$mode" = neon ] || look_for_rust || status=1
 exit $status

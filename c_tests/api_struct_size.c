@@ -10,6 +10,9 @@ static atlas_source *source;
 static atlas_projection *projection;
 static atlas_shard *shard;
 static atlas_buffer encoded;
+static atlas_compressed_shard *compressed;
+static atlas_compression_manager *manager;
+static atlas_stream *stream;
 
 #define END(type, field) (offsetof(type, field) + sizeof(((type *)0)->field))
 #define START(type, field) offsetof(type, field)
@@ -38,6 +41,7 @@ static place place_of(const field *fields, size_t count, size_t size)
 
 typedef struct input {
     const char *name;
+    uint64_t feature; /* without which there is no such call */
     size_t size;
     int (*use)(const void *options); /* a call that is OK with the defaults */
     /* Values other than the defaults in the bytes from `from` on, at each of which the call must
@@ -111,6 +115,42 @@ static int use_rebuild(const void *options)
     return added;
 }
 
+static int use_stream(const void *config)
+{
+    atlas_projection *made = NULL;
+    const int status = (int)atlas_stream_project(0, source, NULL, (const atlas_stream_config *)config,
+                                                 NULL, &made);
+    CHECK((made != NULL) == (status == 0));
+    atlas_projection_destroy(made);
+    return status;
+}
+
+static int use_compression(const void *config)
+{
+    atlas_compressed_shard *made = NULL;
+    const int status =
+        (int)atlas_shard_compress(shard, (const atlas_compression_config *)config, NULL, &made);
+    CHECK((made != NULL) == (status == 0));
+    atlas_compressed_shard_destroy(made);
+    return status;
+}
+
+/* Every value is fine: what one of them changes is seen afterwards. */
+static int use_incremental(const void *config)
+{
+    const atlas_delta delta = {.type = ATLAS_CHANGE_INSERT, .offset = 1, .data = "x", .data_size = 1};
+    atlas_projection *other = NULL;
+    CHECK_OK(atlas_projection_snapshot(projection, &other));
+    int status = (int)atlas_projection_configure_incremental(
+        other, (const atlas_incremental_config *)config);
+    if (status == 0) {
+        CHECK_OK(atlas_projection_apply(other, &delta));
+        status = atlas_projection_history_len(other) == 1 ? 0 : -1;
+    }
+    atlas_projection_destroy(other);
+    return status;
+}
+
 static bool stop(const atlas_progress *progress, void *user_data)
 {
     (void)progress;
@@ -134,6 +174,21 @@ static void spoil_limits_proof(void *options) { ((atlas_limits *)options)->max_p
 static void spoil_rebuild(void *options)
 {
     ((atlas_reconstruction_options *)options)->expected_root = wrong_root;
+}
+static void spoil_stream(void *config) { ((atlas_stream_config *)config)->chunk_size = 1; }
+static void spoil_stream_io(void *config) { ((atlas_stream_config *)config)->io_buffer_size = 1; }
+static void spoil_compression(void *config) { ((atlas_compression_config *)config)->level = 10; }
+static void spoil_compression_block(void *config)
+{
+    ((atlas_compression_config *)config)->block_size = 1;
+}
+static void spoil_incremental(void *config)
+{
+    ((atlas_incremental_config *)config)->enable_rollback = 0;
+}
+static void spoil_incremental_count(void *config)
+{
+    ((atlas_incremental_config *)config)->max_deltas = 0;
 }
 static void spoil_rebuild_size(void *options)
 {
@@ -163,24 +218,56 @@ static void spoil_rebuild_size(void *options)
         FIELD(atlas_reconstruction_options, spool_path),     \
         FIELD(atlas_reconstruction_options, max_domain_size)}
 
+#define STREAM                                                                                     \
+    6, {FIELD(atlas_stream_config, struct_size), FIELD(atlas_stream_config, chunk_size),           \
+        FIELD(atlas_stream_config, parallel_chunks), FIELD(atlas_stream_config, prefetch_chunks),  \
+        FIELD(atlas_stream_config, chunk_overlap), FIELD(atlas_stream_config, io_buffer_size)}
+#define COMPRESSION                                                 \
+    8, {FIELD(atlas_compression_config, struct_size),               \
+        FIELD(atlas_compression_config, algorithm),                 \
+        FIELD(atlas_compression_config, level),                     \
+        FIELD(atlas_compression_config, min_size_threshold),        \
+        FIELD(atlas_compression_config, max_compression_ratio),     \
+        FIELD(atlas_compression_config, preserve_conservation),     \
+        FIELD(atlas_compression_config, verify_integrity),          \
+        FIELD(atlas_compression_config, block_size)}
+#define INCREMENTAL                                                 \
+    4, {FIELD(atlas_incremental_config, struct_size),               \
+        FIELD(atlas_incremental_config, validate_conservation),     \
+        FIELD(atlas_incremental_config, enable_rollback),           \
+        FIELD(atlas_incremental_config, max_deltas)}
+
 static const input inputs[] = {
-    {"atlas_projection_options", sizeof(atlas_projection_options), use_options, spoil_options,
+    {"atlas_stream_config", ATLAS_FEATURE_STREAMING, sizeof(atlas_stream_config), use_stream,
+     spoil_stream, END(atlas_stream_config, chunk_size), STREAM},
+    {"atlas_stream_config", ATLAS_FEATURE_STREAMING, sizeof(atlas_stream_config), use_stream,
+     spoil_stream_io, END(atlas_stream_config, io_buffer_size), STREAM},
+    {"atlas_compression_config", ATLAS_FEATURE_COMPRESSION, sizeof(atlas_compression_config),
+     use_compression, spoil_compression, END(atlas_compression_config, level), COMPRESSION},
+    {"atlas_compression_config", ATLAS_FEATURE_COMPRESSION, sizeof(atlas_compression_config),
+     use_compression, spoil_compression_block, END(atlas_compression_config, block_size),
+     COMPRESSION},
+    {"atlas_incremental_config", 0, sizeof(atlas_incremental_config), use_incremental,
+     spoil_incremental, END(atlas_incremental_config, enable_rollback), INCREMENTAL},
+    {"atlas_incremental_config", 0, sizeof(atlas_incremental_config), use_incremental,
+     spoil_incremental_count, END(atlas_incremental_config, max_deltas), INCREMENTAL},
+    {"atlas_projection_options", 0, sizeof(atlas_projection_options), use_options, spoil_options,
      END(atlas_projection_options, r96_data_classes), OPTIONS},
-    {"atlas_operation", sizeof(atlas_operation), use_operation, spoil_operation,
+    {"atlas_operation", 0, sizeof(atlas_operation), use_operation, spoil_operation,
      END(atlas_operation, progress), OPERATION},
-    {"atlas_extract_options", sizeof(atlas_extract_options), use_extract, spoil_extract,
+    {"atlas_extract_options", 0, sizeof(atlas_extract_options), use_extract, spoil_extract,
      END(atlas_extract_options, strategy), EXTRACT},
-    {"atlas_verify_options", sizeof(atlas_verify_options), use_verify, spoil_verify,
+    {"atlas_verify_options", 0, sizeof(atlas_verify_options), use_verify, spoil_verify,
      END(atlas_verify_options, expected_root), VERIFY},
-    {"atlas_verify_options", sizeof(atlas_verify_options), use_verify_in_deserialize,
+    {"atlas_verify_options", 0, sizeof(atlas_verify_options), use_verify_in_deserialize,
      spoil_verify_key, END(atlas_verify_options, key), VERIFY},
-    {"atlas_limits", sizeof(atlas_limits), use_limits, spoil_limits,
+    {"atlas_limits", 0, sizeof(atlas_limits), use_limits, spoil_limits,
      END(atlas_limits, max_payload_size), LIMITS},
-    {"atlas_limits", sizeof(atlas_limits), use_limits, spoil_limits_proof,
+    {"atlas_limits", 0, sizeof(atlas_limits), use_limits, spoil_limits_proof,
      END(atlas_limits, max_proof_size), LIMITS},
-    {"atlas_reconstruction_options", sizeof(atlas_reconstruction_options), use_rebuild,
+    {"atlas_reconstruction_options", 0, sizeof(atlas_reconstruction_options), use_rebuild,
      spoil_rebuild, END(atlas_reconstruction_options, expected_root), REBUILD},
-    {"atlas_reconstruction_options", sizeof(atlas_reconstruction_options), use_rebuild,
+    {"atlas_reconstruction_options", 0, sizeof(atlas_reconstruction_options), use_rebuild,
      spoil_rebuild_size, END(atlas_reconstruction_options, max_domain_size), REBUILD},
 };
 
@@ -194,6 +281,12 @@ static void init(const input *one, void *options)
         atlas_extract_options_init((atlas_extract_options *)options);
     } else if (one->use == use_limits) {
         atlas_limits_init((atlas_limits *)options);
+    } else if (one->use == use_stream) {
+        atlas_stream_config_init((atlas_stream_config *)options);
+    } else if (one->use == use_compression) {
+        atlas_compression_config_init((atlas_compression_config *)options);
+    } else if (one->use == use_incremental) {
+        atlas_incremental_config_init((atlas_incremental_config *)options);
     } else if (one->use == use_rebuild) {
         atlas_reconstruction_options_init((atlas_reconstruction_options *)options);
     } else {
@@ -262,6 +355,7 @@ static void inputs_of_every_size(const input *one)
 
 typedef struct output {
     const char *name;
+    uint64_t feature;
     size_t size;
     int (*fill)(void *info);
     size_t count;
@@ -293,8 +387,107 @@ static int fill_shard(void *info)
     return (int)atlas_shard_get_info(shard, (atlas_shard_info *)info);
 }
 
+/* Addresses differ from call to call: each is looked at here and taken out. */
+static void take_out_address(void *info, size_t start)
+{
+    uint32_t size = 0;
+    memcpy(&size, info, 4);
+    if (size >= start + sizeof(void *)) {
+        static const uint8_t none[sizeof(void *)];
+        CHECK(memcmp((uint8_t *)info + start, none, sizeof none) != 0);
+        memset((uint8_t *)info + start, 0, sizeof none);
+    }
+}
+
+static int fill_chunk(void *info)
+{
+    atlas_stream *opened = NULL;
+    bool has_chunk = false;
+    CHECK_OK(atlas_stream_open(0, source, NULL, NULL, NULL, &opened));
+    const int status = (int)atlas_stream_next(opened, (atlas_chunk *)info, &has_chunk);
+    CHECK(has_chunk == (status == 0));
+    if (status == 0) {
+        take_out_address(info, offsetof(atlas_chunk, data));
+        take_out_address(info, offsetof(atlas_chunk, overlap));
+    }
+    atlas_stream_destroy(opened);
+    return status;
+}
+
+static int fill_progress(void *info)
+{
+    return (int)atlas_stream_get_progress(stream, (atlas_progress *)info);
+}
+
+static int fill_compressed(void *info)
+{
+    return (int)atlas_compressed_shard_get_info(compressed, (atlas_compressed_info *)info);
+}
+
+static int fill_compression_stats(void *info)
+{
+    return (int)atlas_compression_manager_get_stats(manager, (atlas_compression_stats *)info);
+}
+
+static int fill_incremental_stats(void *info)
+{
+    return (int)atlas_projection_get_incremental_stats(projection, (atlas_incremental_stats *)info);
+}
+
 static const output outputs[] = {
+    {"atlas_chunk",
+     ATLAS_FEATURE_STREAMING,
+     sizeof(atlas_chunk),
+     fill_chunk,
+     8,
+     {FIELD(atlas_chunk, struct_size), FIELD(atlas_chunk, residue), FIELD(atlas_chunk, id),
+      FIELD(atlas_chunk, offset), FIELD(atlas_chunk, data), FIELD(atlas_chunk, size),
+      FIELD(atlas_chunk, overlap), FIELD(atlas_chunk, overlap_size)}},
+    {"atlas_progress",
+     ATLAS_FEATURE_STREAMING,
+     sizeof(atlas_progress),
+     fill_progress,
+     6,
+     {FIELD(atlas_progress, struct_size), FIELD(atlas_progress, reserved),
+      FIELD(atlas_progress, bytes_done), FIELD(atlas_progress, bytes_total),
+      FIELD(atlas_progress, chunks_done), FIELD(atlas_progress, chunks_total)}},
+    {"atlas_compressed_info",
+     ATLAS_FEATURE_COMPRESSION,
+     sizeof(atlas_compressed_info),
+     fill_compressed,
+     6,
+     {FIELD(atlas_compressed_info, struct_size), FIELD(atlas_compressed_info, algorithm),
+      FIELD(atlas_compressed_info, level), FIELD(atlas_compressed_info, residue),
+      FIELD(atlas_compressed_info, original_size), FIELD(atlas_compressed_info, compressed_size)}},
+    {"atlas_compression_stats",
+     ATLAS_FEATURE_COMPRESSION,
+     sizeof(atlas_compression_stats),
+     fill_compression_stats,
+     9,
+     {FIELD(atlas_compression_stats, struct_size),
+      FIELD(atlas_compression_stats, compression_operations),
+      FIELD(atlas_compression_stats, decompression_operations),
+      FIELD(atlas_compression_stats, shards_compressed),
+      FIELD(atlas_compression_stats, shards_stored),
+      FIELD(atlas_compression_stats, original_bytes),
+      FIELD(atlas_compression_stats, compressed_bytes),
+      FIELD(atlas_compression_stats, saved_bytes),
+      FIELD(atlas_compression_stats, average_ratio)}},
+    {"atlas_incremental_stats",
+     0,
+     sizeof(atlas_incremental_stats),
+     fill_incremental_stats,
+     10,
+     {FIELD(atlas_incremental_stats, struct_size), FIELD(atlas_incremental_stats, total_updates),
+      FIELD(atlas_incremental_stats, insert_operations),
+      FIELD(atlas_incremental_stats, update_operations),
+      FIELD(atlas_incremental_stats, delete_operations),
+      FIELD(atlas_incremental_stats, move_operations), FIELD(atlas_incremental_stats, rollbacks),
+      FIELD(atlas_incremental_stats, bytes_modified),
+      FIELD(atlas_incremental_stats, conservation_violations),
+      FIELD(atlas_incremental_stats, avg_update_time_ns)}},
     {"atlas_error_info",
+     0,
      sizeof(atlas_error_info),
      fill_error,
      7,
@@ -303,6 +496,7 @@ static const output outputs[] = {
       FIELD(atlas_error_info, index), FIELD(atlas_error_info, offset),
       FIELD(atlas_error_info, length)}},
     {"atlas_projection_info",
+     0,
      sizeof(atlas_projection_info),
      fill_projection,
      13,
@@ -314,6 +508,7 @@ static const output outputs[] = {
       FIELD(atlas_projection_info, keyed), FIELD(atlas_projection_info, canonical),
       FIELD(atlas_projection_info, reserved)}},
     {"atlas_tile_info",
+     0,
      sizeof(atlas_tile_info),
      fill_tile,
      5,
@@ -321,6 +516,7 @@ static const output outputs[] = {
       FIELD(atlas_tile_info, offset), FIELD(atlas_tile_info, length),
       FIELD(atlas_tile_info, witness)}},
     {"atlas_shard_info",
+     0,
      sizeof(atlas_shard_info),
      fill_shard,
      10,
@@ -399,13 +595,28 @@ int main(void)
     projection = projected(source, NULL);
     shard = extracted(projection, 3, 5000);
     CHECK_OK(atlas_shard_serialize(shard, &encoded));
+    if (built_in(ATLAS_FEATURE_COMPRESSION)) {
+        const atlas_shard *const one = shard;
+        CHECK_OK(atlas_compression_manager_create(NULL, &manager));
+        CHECK_OK(atlas_compression_manager_compress_batch(manager, &one, 1, NULL, &compressed));
+    }
+    if (built_in(ATLAS_FEATURE_STREAMING)) {
+        CHECK_OK(atlas_stream_open(0, source, NULL, NULL, NULL, &stream));
+    }
     for (size_t i = 0; i < sizeof inputs / sizeof inputs[0]; i++) {
-        inputs_of_every_size(&inputs[i]);
+        if (inputs[i].feature == 0 || built_in(inputs[i].feature)) {
+            inputs_of_every_size(&inputs[i]);
+        }
     }
     for (size_t i = 0; i < sizeof outputs / sizeof outputs[0]; i++) {
-        outputs_of_every_size(&outputs[i]);
+        if (outputs[i].feature == 0 || built_in(outputs[i].feature)) {
+            outputs_of_every_size(&outputs[i]);
+        }
     }
     outputs_are_zeroed_on_failure();
+    atlas_stream_destroy(stream);
+    atlas_compressed_shard_destroy(compressed);
+    atlas_compression_manager_destroy(manager);
     atlas_buffer_free(&encoded);
     atlas_shard_destroy(shard);
     atlas_projection_destroy(projection);

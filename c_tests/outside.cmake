@@ -3,7 +3,7 @@ set(outside "${work}/outside")
 
 set(outside_environment
     "CMAKE=${CMAKE_COMMAND}" "CTEST=${CMAKE_CTEST_COMMAND}" "GENERATOR=${CMAKE_GENERATOR}"
-    "C_COMPILER=${CMAKE_C_COMPILER}" "NM=${CMAKE_NM}" "READELF=${CMAKE_READELF}"
+    "C_COMPILER=${CMAKE_C_COMPILER}" "NM=${CMAKE_NM}" "OBJCOPY=${CMAKE_OBJCOPY}" "READELF=${CMAKE_READELF}"
     "CARGO=${ATLAS_CARGO}" "SOURCE=${PROJECT_SOURCE_DIR}" "BUILD=${PROJECT_BINARY_DIR}"
     "BUILD_TYPE=${CMAKE_BUILD_TYPE}" "CARGO_OUTPUT=${ATLAS_CARGO_TARGET_DIR}"
     "DEV_OUTPUT=${ATLAS_DEV_TARGET_DIR}" "WORK=${outside}"
@@ -27,9 +27,16 @@ atlas_outside_test(version)
 atlas_outside_test(components)
 atlas_outside_test(subdirectory)
 atlas_outside_test(by_hand)
+atlas_outside_test(conservation_alone)
+set(tools "VALGRIND=")
+if(ATLAS_VALGRIND)
+    set(tools "VALGRIND=${ATLAS_VALGRIND} --quiet --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite")
+endif()
 if(ATLAS_PKG_CONFIG)
+    list(APPEND tools "PKG_CONFIG=${ATLAS_PKG_CONFIG}")
     atlas_outside_test(pkg_config "PKG_CONFIG=${ATLAS_PKG_CONFIG}")
 endif()
+atlas_outside_test(documents "${tools}")
 if(ATLAS_RUSTC)
     atlas_outside_test(second_rust_library "RUSTC=${ATLAS_RUSTC}")
 endif()

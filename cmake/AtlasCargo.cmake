@@ -18,20 +18,29 @@ else()
 endif()
 
 # What a static link needs beside the C library and the compiler's own; tested against rustc's list.
+# The static library is one object: what of it a program does not use is taken out by sections.
 if(CMAKE_SYSTEM_NAME STREQUAL "Linux")
     set(atlas_system_libraries util rt pthread m dl)
+    set(atlas_static_link_options -Wl,--gc-sections)
 else()
     set(atlas_system_libraries "")
+    set(atlas_static_link_options "")
 endif()
 
 set(atlas_so_name "${CMAKE_SHARED_LIBRARY_PREFIX}atlas_manifold${CMAKE_SHARED_LIBRARY_SUFFIX}")
 set(atlas_a_name "${CMAKE_STATIC_LIBRARY_PREFIX}atlas_manifold${CMAKE_STATIC_LIBRARY_SUFFIX}")
 set(atlas_lib "${CMAKE_CURRENT_BINARY_DIR}/lib")
+# The number of the ABI, as build.rs has it too: before 1.0 a new minor version may break what was.
+if(PROJECT_VERSION_MAJOR EQUAL 0)
+    set(atlas_abi "0.${PROJECT_VERSION_MINOR}")
+else()
+    set(atlas_abi "${PROJECT_VERSION_MAJOR}")
+endif()
 if(APPLE)
-    set(atlas_soname "libatlas_manifold.${PROJECT_VERSION_MAJOR}.dylib")
+    set(atlas_soname "libatlas_manifold.${atlas_abi}.dylib")
     set(atlas_so_file "libatlas_manifold.${PROJECT_VERSION}.dylib")
 else()
-    set(atlas_soname "${atlas_so_name}.${PROJECT_VERSION_MAJOR}")
+    set(atlas_soname "${atlas_so_name}.${atlas_abi}")
     set(atlas_so_file "${atlas_so_name}.${PROJECT_VERSION}")
 endif()
 
@@ -92,7 +101,8 @@ if(ATLAS_MANIFOLD_STATIC)
     set_target_properties(atlas_manifold_static PROPERTIES
         IMPORTED_LOCATION "${atlas_lib}/${atlas_a_name}"
         INTERFACE_INCLUDE_DIRECTORIES "${CMAKE_CURRENT_SOURCE_DIR}/include"
-        INTERFACE_LINK_LIBRARIES "${atlas_system_libraries}")
+        INTERFACE_LINK_LIBRARIES "${atlas_system_libraries}"
+        INTERFACE_LINK_OPTIONS "${atlas_static_link_options}")
     add_library(AtlasManifold::static ALIAS atlas_manifold_static)
     if(NOT ATLAS_MANIFOLD_SHARED)
         add_library(AtlasManifold::AtlasManifold ALIAS atlas_manifold_static)

@@ -51,7 +51,7 @@ else()
     set(atlas_pc_includedir "\${prefix}/${CMAKE_INSTALL_INCLUDEDIR}")
 endif()
 list(TRANSFORM atlas_system_libraries PREPEND "-l" OUTPUT_VARIABLE atlas_pc_private)
-string(JOIN " " atlas_pc_private ${atlas_pc_private})
+string(JOIN " " atlas_pc_private ${atlas_pc_private} ${atlas_static_link_options})
 foreach(name atlas_manifold atlas_conservation)
     configure_file(cmake/${name}.pc.in "${CMAKE_CURRENT_BINARY_DIR}/${name}.pc" @ONLY)
     install(FILES "${CMAKE_CURRENT_BINARY_DIR}/${name}.pc"

@@ -20,28 +20,33 @@
  *     atlas_projection *projection = NULL;
  *     atlas_projection_info info = { .struct_size = sizeof info };
  *     uint8_t root[32];
- *     if (argc != 2
+ *     int failed = argc != 2
  *         || atlas_source_open_file(argv[1], ATLAS_FILE_IO_READ, &source)
  *         || atlas_projection_create(ATLAS_PROJECTION_LINEAR, source, NULL, NULL, &projection)
  *         || atlas_projection_get_info(projection, &info)
- *         || atlas_projection_root(projection, NULL, root)) {
+ *         || atlas_projection_root(projection, NULL, root);
+ *     if (failed) {
  *       fprintf(stderr, "%s\n", argc == 2 ? atlas_last_error_message() : "usage: first FILE");
- *       return 1;
+ *     } else {
+ *       printf("%llu bytes, residue %u, root ", (unsigned long long)info.domain_size, info.residue);
+ *       for (int i = 0; i < 32; i++) printf("%02x", root[i]);
+ *       printf("\n");
  *     }
- *     printf("%llu bytes, residue %u, root ", (unsigned long long)info.domain_size, info.residue);
- *     for (int i = 0; i < 32; i++) printf("%02x", root[i]);
- *     printf("\n");
- *     atlas_projection_destroy(projection);
+ *     atlas_projection_destroy(projection); // NULL does nothing
  *     atlas_source_destroy(source);
- *     return 0;
+ *     return failed;
  *   }
  *
  * Errors     A function that can fail returns atlas_status, 0 is success. Out-parameters are set to
  *            NULL or 0 first. On failure nothing the caller had is changed. The text and the numbers
  *            of the thread's last failure: atlas_last_error_message(), atlas_last_error_get().
- * Ownership  What create, open, copy, borrow, extract, deserialize, snapshot and finish give is the
- *            caller's, to be given to the matching destroy, which accepts NULL. Memory from the
- *            library goes back to the library, never to free().
+ *            Each function lists how it fails. Beside that every one can answer INVALID_ARGUMENT (NULL
+ *            where that is not allowed, a struct_size that cannot be) and INTERNAL: a defect of the
+ *            library, such as a caught panic, of which Rust also prints a line to stderr.
+ * Ownership  What create, open, copy, borrow, from_callback, project, snapshot, extract, deserialize,
+ *            compress, decompress, finish and run give through `out` is the caller's, to be given to
+ *            the destroy of its type, which accepts NULL. Memory from the library goes back to the
+ *            library, never to free().
  * Threads    const functions on a handle may run at the same time as any other on it; changing ones
  *            are serialised inside. Destroy a handle when no call uses it. The library starts no
  *            thread before the first parallel call and never uses a process-global pool. After
@@ -51,6 +56,8 @@
  * NULL       for options, limits and operation means what *_init gives.
  * Callbacks  must not throw or longjmp. Progress runs on the thread that made the call.
  * Sizes      of the domain are uint64_t, of memory size_t. Paths are bytes on Unix, UTF-8 on Windows.
+ * Unloading  The library stays mapped after dlclose(), so that threads which used it end in peace.
+ *            Destroy your pools before it.
  * Versions   Compare atlas_manifold_version() with ATLAS_MANIFOLD_VERSION.
  */
 
@@ -928,7 +935,8 @@ typedef struct atlas_tile_info {
    */
   uint64_t length;
   /**
-   * Its digest: BLAKE3, or keyed BLAKE3.
+   * LINEAR: BLAKE3 of its bytes, or keyed BLAKE3. R96: the top of a tree over the digests of its 96
+   * classes.
    */
   uint8_t witness[32];
 } atlas_tile_info;
@@ -946,7 +954,7 @@ typedef struct atlas_reconstruction_options {
    */
   const uint8_t *expected_root;
   /**
-   * 32 bytes, or NULL. Copied.
+   * 32 bytes, or NULL. Copied, and wiped after use.
    */
   const uint8_t *key;
   /**
@@ -1224,8 +1232,9 @@ ATLAS_API void atlas_compression_config_init(struct atlas_compression_config *co
  * The shard stays the caller's; one that is stored shares its payload, so that destroying either
  * leaves the other. `config` and `operation` may be NULL; progress once a block or 128 KiB. `*out` is
  * owned by the caller: atlas_compressed_shard_destroy(). Any thread; the same bytes for every number
- * of threads. Fails with INVALID_ARGUMENT, LIMIT, STATE, OUT_OF_MEMORY, CANCELLED, or UNSUPPORTED (not
- * built in).
+ * of threads. Fails with INVALID_ARGUMENT, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY,
+ * CANCELLED or UNSUPPORTED (not built in); with CONSERVATION (preserve_conservation) or INTERNAL
+ * (verify_integrity) where a check of its own output finds a defect.
  */
 ATLAS_API
 enum atlas_status atlas_shard_compress(const struct atlas_shard *shard,
@@ -1239,7 +1248,7 @@ enum atlas_status atlas_shard_compress(const struct atlas_shard *shard,
  * `verify` and `operation` may be NULL; progress once a block or 128 KiB and once a tile. FORMAT for a
  * damaged stream and WITNESS come before CONSERVATION. `*out` is owned by the caller:
  * atlas_shard_destroy(). Any thread. Fails with FORMAT, WITNESS, CONSERVATION, INVALID_ARGUMENT, LIMIT,
- * STATE, OUT_OF_MEMORY, CANCELLED or UNSUPPORTED (not built in).
+ * STATE (pool from before a fork), OUT_OF_MEMORY, CANCELLED or UNSUPPORTED (not built in).
  */
 ATLAS_API
 enum atlas_status atlas_shard_decompress(const struct atlas_compressed_shard *compressed,
@@ -1398,8 +1407,8 @@ enum atlas_status atlas_projection_configure_incremental(struct atlas_projection
  * The cost follows the change and not the domain; what was edited is hashed when a root, a tile or a
  * shard is asked for. Serialised with other changes of the handle; readers see the state before or
  * after. Fails with INVALID_ARGUMENT, OUT_OF_RANGE, OUT_OF_MEMORY, CONSERVATION (a STRICT projection
- * would not sum to 0 mod 96 any more: the message names what is missing), and with what reading the
- * source fails with; WITNESS where the source does not hold any more what was projected.
+ * would not sum to 0 mod 96 any more: the message names what is missing), IO (reading the source), or
+ * WITNESS or CONSERVATION where the source does not hold any more what was projected.
  */
 ATLAS_API
 enum atlas_status atlas_projection_apply(struct atlas_projection *projection,
@@ -1446,8 +1455,9 @@ enum atlas_status atlas_projection_get_incremental_stats(const struct atlas_proj
  * Back to full tiles from offset 0: the root then equals a fresh projection's of the same bytes.
  *
  * Hashes the tiles that change and empties the history. `operation` may be NULL; progress once a
- * tile. Serialised with other changes of the handle. Fails with INVALID_ARGUMENT, WITNESS, IO, LIMIT,
- * STATE, OUT_OF_MEMORY or CANCELLED, and then changes nothing.
+ * tile. Serialised with other changes of the handle. Fails with INVALID_ARGUMENT, IO, WITNESS or
+ * CONSERVATION (the source does not hold any more what was projected), LIMIT, STATE (pool from before
+ * a fork), OUT_OF_MEMORY or CANCELLED, and then changes nothing.
  */
 ATLAS_API
 enum atlas_status atlas_projection_optimize(struct atlas_projection *projection,
@@ -1492,8 +1502,8 @@ ATLAS_API void atlas_projection_options_init(struct atlas_projection_options *op
  * on to the source, which may be destroyed at once. `*out` is owned by the caller:
  * atlas_projection_destroy(). Costs about one BLAKE3 of the bytes, shared by the operation's
  * threads, and at most 448 bytes of memory a tile of 1 MiB; progress is reported once a tile. Fails
- * with INVALID_ARGUMENT, IO, CONSERVATION (STRICT, the message names what is missing), UNSUPPORTED,
- * LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY or CANCELLED.
+ * with INVALID_ARGUMENT, IO, CONSERVATION (STRICT, the message names what is missing), LIMIT, STATE
+ * (pool from before a fork), OUT_OF_MEMORY or CANCELLED.
  */
 ATLAS_API
 enum atlas_status atlas_projection_create(uint32_t type,
@@ -1517,7 +1527,10 @@ enum atlas_status atlas_projection_get_info(const struct atlas_projection *proje
 /**
  * The witness root: 32 bytes that all shards of this state prove themselves against.
  *
- * Any thread. `operation` may be NULL. Fails with INVALID_ARGUMENT.
+ * After edits it first hashes what changed, with progress once a tile. Any thread. `operation` may be
+ * NULL. Fails with INVALID_ARGUMENT, STATE (pool from before a fork) or CANCELLED, and after edits
+ * with IO, WITNESS or CONSERVATION (the source does not hold any more what was projected, of the tiles
+ * that were edited; the error's index is the tile), LIMIT or OUT_OF_MEMORY.
  *
  */
 ATLAS_API
@@ -1526,7 +1539,10 @@ enum atlas_status atlas_projection_root(const struct atlas_projection *projectio
                                         uint8_t root[32]);
 
 /**
- * Properties of tile number `tile`. Any thread. Fails with INVALID_ARGUMENT or OUT_OF_RANGE.
+ * Properties of tile number `tile`, which is hashed first where it was edited.
+ *
+ * Any thread. Fails with INVALID_ARGUMENT or OUT_OF_RANGE, and of an edited tile with IO, WITNESS or
+ * CONSERVATION (the source does not hold any more what was projected) or OUT_OF_MEMORY.
  */
 ATLAS_API
 enum atlas_status atlas_projection_get_tile(const struct atlas_projection *projection,
@@ -1559,8 +1575,9 @@ enum atlas_status atlas_projection_read(const struct atlas_projection *projectio
 /**
  * Reads and hashes every byte again.
  *
- * Fails with WITNESS or CONSERVATION, with the first tile that differs as the error's index, and
- * with what reading fails with. Any thread. `operation` may be NULL; progress once a tile.
+ * Any thread. `operation` may be NULL; progress once a tile. Fails with WITNESS, then CONSERVATION,
+ * with the first tile that differs as the error's index, INVALID_ARGUMENT, IO, LIMIT, STATE (pool from
+ * before a fork), OUT_OF_MEMORY or CANCELLED.
  */
 ATLAS_API
 enum atlas_status atlas_projection_verify(const struct atlas_projection *projection,
@@ -1572,7 +1589,8 @@ enum atlas_status atlas_projection_verify(const struct atlas_projection *project
  * The bytes go to a temporary file beside `path`, which is flushed to the disk and then renamed: on
  * failure an older file stays, and nothing else is left. A file that is replaced is a new one with
  * the permissions of a new file, also where `path` was a symbolic link. Any thread. `operation` may be NULL;
- * progress once a tile. Fails with INVALID_ARGUMENT, IO, WITNESS, CONSERVATION, LIMIT or CANCELLED.
+ * progress once a tile. Fails with INVALID_ARGUMENT, IO, WITNESS, CONSERVATION, LIMIT, STATE (pool from
+ * before a fork), OUT_OF_MEMORY or CANCELLED.
  */
 ATLAS_API
 enum atlas_status atlas_projection_write_file(const struct atlas_projection *projection,
@@ -1639,7 +1657,8 @@ enum atlas_status atlas_reconstruction_missing(const struct atlas_reconstruction
  * Hashes every byte anew. A spool file gets its name now. `*out` is owned by the caller:
  * atlas_projection_destroy(). Serialised with other calls on the handle. `operation` may be NULL;
  * progress once a tile. Fails, and leaves the handle usable, with INCOMPLETE (the text says how much
- * is missing), WITNESS (the root differs), IO, STATE (finished already), LIMIT or CANCELLED.
+ * is missing), WITNESS (the root differs), IO, STATE (finished already, or a pool from before a fork),
+ * INVALID_ARGUMENT, LIMIT, OUT_OF_MEMORY or CANCELLED.
  */
 ATLAS_API
 enum atlas_status atlas_reconstruction_finish(struct atlas_reconstruction *reconstruction,
@@ -1750,7 +1769,8 @@ ATLAS_API void atlas_verify_options_init(struct atlas_verify_options *options);
  * Hashes a shard's bytes again and checks their proof against what `options` trusts.
  *
  * Any thread. `options` and `operation` may be NULL; progress once a tile. Fails with
- * INVALID_ARGUMENT, WITNESS, then CONSERVATION, LIMIT, STATE or CANCELLED.
+ * INVALID_ARGUMENT, WITNESS, then CONSERVATION, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY or
+ * CANCELLED.
  */
 ATLAS_API
 enum atlas_status atlas_shard_verify(const struct atlas_shard *shard,

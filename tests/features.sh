@@ -41,7 +41,8 @@ check_subset() {
     quietly cargo clippy "${chosen[@]}" --all-targets -- -D warnings
     quietly cargo test "${chosen[@]}" --no-fail-fast
     quietly cargo build "${chosen[@]}" --lib
-    ln -sf libatlas_manifold.so "$target/debug/libatlas_manifold.so.0"
+    ln -sf libatlas_manifold.so "$target/debug/$(readelf -d "$target/debug/libatlas_manifold.so" |
+        sed -n 's/.*soname: \[\(.*\)\].*/\1/p')"
     quietly c_tests/scripts/check_symbols.sh shared "$target/debug/libatlas_manifold.so" c_tests/symbols.txt
     run_c_tests
     printf '%-55s in order, %3d s\n' "$features" $((SECONDS - start))

@@ -52,6 +52,36 @@ is_installed() {
 
 needs() { "$READELF" -d "$1" | grep -q "NEEDED.*$SONAME"; }
 
+# What the README writes behind NAME, a bold word of its list.
+readme_line() { sed -n "s/^- \*\*$1\*\*: \`\([^\`]*\)\`.*/\1/p" "$SOURCE/README.md"; }
+
+# The same line of the header's first page.
+header_line() { sed -n "s/^ \*   $1  *cc /cc /p" "$prefix/include/atlas_manifold.h"; }
+
+# link LINE SOURCE PROGRAM: runs a documented line, with what its reader would set for this prefix.
+link_as_documented() {
+    case $1 in 'cc program.c '*) ;; *) fail "no line of the README: $1" ;; esac
+    eval "set -- \"\$2\" \"\$3\" ${1#cc program.c }"
+    source=$1 program=$2
+    shift 2
+    "$C_COMPILER" "$source" -I "$prefix/include" -L "$prefix/lib" "$@" -o "$program"
+}
+
+static_flags() { readme_line Static | sed 's/.*libatlas_manifold\.a//'; }
+
+# A program of the documentation, with and without a file, and with one that is not there.
+try_program() {
+    LD_LIBRARY_PATH=$prefix/lib $VALGRIND "$1" "$consumer/consumer.c" > "$1.txt" || fail "$1 on a file"
+    grep -Eq '^[0-9]+ bytes, residue [0-9]+, root [0-9a-f]{64}$' "$1.txt" || fail "$1 prints $(cat "$1.txt")"
+    for file in '' "$WORK/nowhere"; do
+        # shellcheck disable=SC2086 # without a file: no argument
+        status=0
+        LD_LIBRARY_PATH=$prefix/lib $VALGRIND "$1" $file > "$1.txt" 2>&1 || status=$?
+        [ $status = 1 ] || { cat "$1.txt"; fail "$1 ends with $status on '$file': not refused, or a leak"; }
+        grep -q 'usage\|nowhere' "$1.txt" || fail "$1 does not say what is wrong"
+    done
+}
+
 # Functions with all names of Layer 2, and two that other libraries in the archive have. A program
 # with these in it goes wrong where one of them is called instead of the library's own.
 clashing_names() {
@@ -82,6 +112,10 @@ case $1 in
         build_and_run find_package
         needs "$WORK/find_package/c_default" || fail 'the default is not the shared library'
         if needs "$WORK/find_package/c_static"; then fail 'a static program loads the shared library'; fi
+        "$C_COMPILER" "$consumer/consumer.c" -I "$prefix/include" "$prefix/lib/libatlas_manifold.a" \
+            -lpthread -lm -ldl -o "$WORK/whole_static"
+        [ "$(stat -c %s "$WORK/find_package/c_static")" -lt "$(stat -c %s "$WORK/whole_static")" ] ||
+            fail 'what a static program does not use is in it'
         ;;
     version)
         major=${VERSION%%.*} rest=${VERSION#*.}
@@ -116,11 +150,63 @@ case $1 in
         [ ! -e "$WORK/subdirectory/atlas/c_tests" ] || fail 'as a part of another project it builds its tests'
         ;;
     by_hand)
-        "$C_COMPILER" "$consumer/consumer.c" -I "$prefix/include" -L "$prefix/lib" -latlas_manifold -o "$WORK/by_hand"
+        link_as_documented "$(readme_line 'By hand')" "$consumer/consumer.c" "$WORK/by_hand"
         LD_LIBRARY_PATH=$prefix/lib "$WORK/by_hand"
-        "$C_COMPILER" "$consumer/consumer.c" -I "$prefix/include" "$prefix/lib/libatlas_manifold.a" \
-            -lpthread -lm -ldl -Wl,--gc-sections -o "$WORK/by_hand_static"
+        link_as_documented "$(readme_line Static)" "$consumer/consumer.c" "$WORK/by_hand_static"
+        if needs "$WORK/by_hand_static"; then fail 'the static line of the README links the shared library'; fi
         "$WORK/by_hand_static"
+        ;;
+    documents)
+        # The programs of the README and of the header's first page, in every way that both tell.
+        sed -n '/^```c$/,/^```$/p' "$SOURCE/README.md" | sed -e '1d' -e '$d' > "$WORK/readme.c"
+        sed -n '/^ \* A first program/,/^ \* Errors/s/^ \*   //p' "$prefix/include/atlas_manifold.h" |
+            sed '/^}$/q' > "$WORK/header.c"
+        export PKG_CONFIG_PATH="$prefix/lib/pkgconfig"
+        [ "$(readme_line 'By hand')" = "$(header_line 'by hand')" ] || fail 'README and header link differently by hand'
+        [ "$(readme_line Static)" = "$(header_line static)" ] || fail 'README and header link differently: static'
+        [ "$(readme_line pkg-config)" = "$(header_line pkg-config)" ] || fail 'README and header link differently: pkg-config'
+        for from in readme header; do
+            for way in 'By hand' Static ${PKG_CONFIG:+pkg-config}; do
+                link_as_documented "$(readme_line "$way")" "$WORK/$from.c" "$WORK/program"
+                try_program "$WORK/program"
+            done
+        done
+        # Versions and names that are written by hand.
+        for file in README.md include/atlas_manifold.h; do
+            grep -qF "find_package(AtlasManifold ${VERSION%.*} REQUIRED)" "$SOURCE/$file" || fail "$file asks for another version"
+        done
+        grep -qF "dlopen(\"$SONAME\"" "$SOURCE/README.md" || fail "the README does not open $SONAME"
+        ;;
+    conservation_alone)
+        # Layer 2 as a project and a package of its own.
+        "$CMAKE" -S "$SOURCE/layer2" -B "$WORK/layer2" -G "$GENERATOR" -DCMAKE_BUILD_TYPE="$BUILD_TYPE" \
+            -DCMAKE_C_COMPILER="$C_COMPILER" -DBUILD_TESTING=OFF
+        "$CMAKE" --build "$WORK/layer2"
+        "$CMAKE" --install "$WORK/layer2" --prefix "$WORK/layer2/prefix"
+        mkdir -p "$WORK/alone"
+        cat > "$WORK/alone/CMakeLists.txt" <<'EOF'
+cmake_minimum_required(VERSION 3.20)
+project(Alone LANGUAGES C)
+find_package(AtlasConservation ${ATLAS_VERSION} REQUIRED)
+if(NOT AtlasConservation_VERSION STREQUAL ATLAS_WHOLE_VERSION)
+    message(FATAL_ERROR "the package has version ${AtlasConservation_VERSION}")
+endif()
+add_executable(alone alone.c)
+target_link_libraries(alone PRIVATE AtlasManifold::conservation)
+EOF
+        cat > "$WORK/alone/alone.c" <<'EOF'
+#include <atlas_conservation.h>
+int main(void) { return atlas_conserved_sum("ab", 2) != ('a' + 'b') % 96; }
+EOF
+        alone() {
+            rm -rf "$WORK/alone/build"
+            "$CMAKE" -S "$WORK/alone" -B "$WORK/alone/build" -G "$GENERATOR" -DCMAKE_C_COMPILER="$C_COMPILER" \
+                -DCMAKE_PREFIX_PATH="$WORK/layer2/prefix" -DATLAS_WHOLE_VERSION="$VERSION" -DATLAS_VERSION="$1"
+        }
+        alone "${VERSION%.*}"
+        "$CMAKE" --build "$WORK/alone/build"
+        "$WORK/alone/build/alone"
+        wants 'compatible with requested version' alone "$((${VERSION%%.*} + 1)).0"
         ;;
     pkg_config)
         export PKG_CONFIG_PATH="$prefix/lib/pkgconfig"
@@ -135,15 +221,20 @@ case $1 in
         }
         needs "$WORK/pc_shared" || fail 'pkg-config --libs does not link the shared library'
         LD_LIBRARY_PATH=$prefix/lib "$WORK/pc_shared"
+        case $("$PKG_CONFIG" --static --libs atlas_manifold) in
+            *--gc-sections*) ;;
+            *) fail 'pkg-config --static leaves in what a program does not use' ;;
+        esac
         "$WORK/pc_static"
         LD_LIBRARY_PATH=$prefix/lib "$WORK/pc_conservation"
         ;;
     second_rust_library)
         # Link-time optimisation on the other side as well: that is where the names of std collide.
+        # shellcheck disable=SC2046 # the flags are words
         for lto in no fat; do
             "$RUSTC" --edition 2021 --crate-type staticlib -O -C lto=$lto "$consumer/other.rs" -o "$WORK/libother_$lto.a"
             "$C_COMPILER" -DWITH_OTHER "$consumer/consumer.c" -I "$prefix/include" \
-                "$prefix/lib/libatlas_manifold.a" "$WORK/libother_$lto.a" -lpthread -lm -ldl -o "$WORK/two_$lto"
+                "$prefix/lib/libatlas_manifold.a" "$WORK/libother_$lto.a" $(static_flags) -o "$WORK/two_$lto"
             "$WORK/two_$lto"
         done
         ;;
@@ -156,10 +247,17 @@ case $1 in
         if ./setup.sh libclang; then features=std,bindgen; fi
         cargo() { "$CARGO" "$@" --lib --locked --no-default-features --features $features --target-dir "$DEV_OUTPUT"; }
         export ATLAS_LAYER2_DIR="$WORK/nowhere"
-        wants 'nowhere/lib/libatlas_conservation.a does not exist' cargo test --no-run
-        ATLAS_LAYER2_DIR=$prefix
+        wants 'nowhere/lib64/libatlas_conservation.a' cargo test --no-run
+        # One with the published names alone, from an older or another Layer 2.
+        ATLAS_LAYER2_DIR=$WORK/published
+        mkdir -p "$WORK/published/lib" "$WORK/multi/lib64"
+        "$OBJCOPY" --redefine-sym atlas_conserved_sums=gone "$prefix/lib/libatlas_conservation.a" \
+            "$WORK/published/lib/libatlas_conservation.a"
+        wants 'has no atlas_conserved_sums' cargo test --no-run
+        ATLAS_LAYER2_DIR=$WORK/multi
+        cp "$prefix/lib/libatlas_conservation.a" "$WORK/multi/lib64"
         cargo test --no-run --message-format=json > "$WORK/prebuilt_layer2.json"
-        grep -qF "native=$prefix/lib" "$WORK/prebuilt_layer2.json" || fail 'cargo links another Layer 2'
+        grep -qF "native=$WORK/multi/lib64" "$WORK/prebuilt_layer2.json" || fail 'cargo links another Layer 2'
         cargo test layer2
         ;;
     *)

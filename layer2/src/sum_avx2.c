@@ -6,8 +6,8 @@
 
 #define TARGET_AVX2 __attribute__((target("avx2")))
 
-/* A window of 32 bytes that begins 32 - n bytes after the start of this has n bytes 0xff at its
- * end: it keeps the last n bytes of a vector. */
+/* A window of 32 bytes that begins n bytes after the start of this has n bytes 0xff at its end: it
+ * keeps the last n bytes of a vector. */
 static const uint8_t TAIL_MASK[64] = {
     0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,
     0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,

@@ -6,6 +6,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define HAS_ASAN
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__)
+#define HAS_ASAN
+#endif
+#if defined(EXPECT_ASAN) && !defined(HAS_ASAN)
+#error "this test was to be built with AddressSanitizer"
+#endif
+
 #define CHECK(condition)                                                            \
     do {                                                                            \
         if (!(condition)) {                                                         \

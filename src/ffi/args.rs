@@ -85,16 +85,13 @@ pub(super) unsafe fn out<'a, T>(out: *mut T, empty: T, name: &str) -> Result<&'a
     }
 }
 
-/// 32 bytes, or None for NULL.
+/// 32 bytes, or None for NULL. The caller's own: of a key there is no copy that has to be wiped.
 ///
 /// # Safety
-/// `pointer` is NULL or readable for 32 bytes.
-pub(super) unsafe fn optional_32(pointer: *const u8) -> Option<[u8; 32]> {
-    if pointer.is_null() {
-        return None;
-    }
+/// `pointer` is NULL or readable for 32 bytes that nobody changes for `'a`.
+pub(super) unsafe fn optional_32<'a>(pointer: *const u8) -> Option<&'a [u8; 32]> {
     // SAFETY: as the caller promises.
-    Some(unsafe { pointer.cast::<[u8; 32]>().read() })
+    unsafe { pointer.cast::<[u8; 32]>().as_ref() }
 }
 
 /// A path: bytes on Unix, UTF-8 on Windows.

@@ -116,8 +116,9 @@ pub struct atlas_compressed_shard(CompressedShard);
 /// The shard stays the caller's; one that is stored shares its payload, so that destroying either
 /// leaves the other. `config` and `operation` may be NULL; progress once a block or 128 KiB. `*out` is
 /// owned by the caller: atlas_compressed_shard_destroy(). Any thread; the same bytes for every number
-/// of threads. Fails with INVALID_ARGUMENT, LIMIT, STATE, OUT_OF_MEMORY, CANCELLED, or UNSUPPORTED (not
-/// built in).
+/// of threads. Fails with INVALID_ARGUMENT, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY,
+/// CANCELLED or UNSUPPORTED (not built in); with CONSERVATION (preserve_conservation) or INTERNAL
+/// (verify_integrity) where a check of its own output finds a defect.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_shard_compress(
     shard: *const atlas_shard,
@@ -143,7 +144,7 @@ pub unsafe extern "C" fn atlas_shard_compress(
 /// `verify` and `operation` may be NULL; progress once a block or 128 KiB and once a tile. FORMAT for a
 /// damaged stream and WITNESS come before CONSERVATION. `*out` is owned by the caller:
 /// atlas_shard_destroy(). Any thread. Fails with FORMAT, WITNESS, CONSERVATION, INVALID_ARGUMENT, LIMIT,
-/// STATE, OUT_OF_MEMORY, CANCELLED or UNSUPPORTED (not built in).
+/// STATE (pool from before a fork), OUT_OF_MEMORY, CANCELLED or UNSUPPORTED (not built in).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_shard_decompress(
     compressed: *const atlas_compressed_shard,

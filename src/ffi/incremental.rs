@@ -183,8 +183,8 @@ unsafe fn projection_delta(delta: &atlas_delta) -> Result<ProjectionDelta> {
 /// The cost follows the change and not the domain; what was edited is hashed when a root, a tile or a
 /// shard is asked for. Serialised with other changes of the handle; readers see the state before or
 /// after. Fails with INVALID_ARGUMENT, OUT_OF_RANGE, OUT_OF_MEMORY, CONSERVATION (a STRICT projection
-/// would not sum to 0 mod 96 any more: the message names what is missing), and with what reading the
-/// source fails with; WITNESS where the source does not hold any more what was projected.
+/// would not sum to 0 mod 96 any more: the message names what is missing), IO (reading the source), or
+/// WITNESS or CONSERVATION where the source does not hold any more what was projected.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_projection_apply(
     projection: *mut atlas_projection,
@@ -279,8 +279,9 @@ pub unsafe extern "C" fn atlas_projection_get_incremental_stats(
 /// Back to full tiles from offset 0: the root then equals a fresh projection's of the same bytes.
 ///
 /// Hashes the tiles that change and empties the history. `operation` may be NULL; progress once a
-/// tile. Serialised with other changes of the handle. Fails with INVALID_ARGUMENT, WITNESS, IO, LIMIT,
-/// STATE, OUT_OF_MEMORY or CANCELLED, and then changes nothing.
+/// tile. Serialised with other changes of the handle. Fails with INVALID_ARGUMENT, IO, WITNESS or
+/// CONSERVATION (the source does not hold any more what was projected), LIMIT, STATE (pool from before
+/// a fork), OUT_OF_MEMORY or CANCELLED, and then changes nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_projection_optimize(
     projection: *mut atlas_projection,

@@ -10,7 +10,6 @@ use crate::digest::Digest;
 use crate::error::{AtlasError, Result};
 use crate::projection::{AtlasProjection, ConservationPolicy, ProjectionOptions, ProjectionType};
 use std::ffi::{c_char, c_void};
-use zeroize::Zeroize;
 
 /// An addressable, verifiable view of a domain.
 pub struct atlas_projection(pub(super) AtlasProjection);
@@ -100,9 +99,8 @@ pub(super) unsafe fn projection_options(
     };
     let mut result = ProjectionOptions::new().with_conservation(policy).with_data_classes(data_classes);
     // SAFETY: as the caller promises.
-    if let Some(mut key) = unsafe { optional_32(options.key) } {
-        result = result.with_key(&key);
-        key.zeroize();
+    if let Some(key) = unsafe { optional_32(options.key) } {
+        result = result.with_key(key);
     }
     Ok(result)
 }
@@ -113,8 +111,8 @@ pub(super) unsafe fn projection_options(
 /// on to the source, which may be destroyed at once. `*out` is owned by the caller:
 /// atlas_projection_destroy(). Costs about one BLAKE3 of the bytes, shared by the operation's
 /// threads, and at most 448 bytes of memory a tile of 1 MiB; progress is reported once a tile. Fails
-/// with INVALID_ARGUMENT, IO, CONSERVATION (STRICT, the message names what is missing), UNSUPPORTED,
-/// LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY or CANCELLED.
+/// with INVALID_ARGUMENT, IO, CONSERVATION (STRICT, the message names what is missing), LIMIT, STATE
+/// (pool from before a fork), OUT_OF_MEMORY or CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_projection_create(
     r#type: u32,
@@ -244,7 +242,10 @@ pub unsafe extern "C" fn atlas_projection_get_info(
 
 /// The witness root: 32 bytes that all shards of this state prove themselves against.
 ///
-/// Any thread. `operation` may be NULL. Fails with INVALID_ARGUMENT.
+/// After edits it first hashes what changed, with progress once a tile. Any thread. `operation` may be
+/// NULL. Fails with INVALID_ARGUMENT, STATE (pool from before a fork) or CANCELLED, and after edits
+/// with IO, WITNESS or CONSERVATION (the source does not hold any more what was projected, of the tiles
+/// that were edited; the error's index is the tile), LIMIT or OUT_OF_MEMORY.
 ///
 /// cbindgen:ptrs-as-arrays=[[root;32]]
 #[unsafe(no_mangle)]
@@ -276,7 +277,8 @@ pub struct atlas_tile_info {
     pub offset: u64,
     /// 1 to 1,048,576 bytes.
     pub length: u64,
-    /// Its digest: BLAKE3, or keyed BLAKE3.
+    /// LINEAR: BLAKE3 of its bytes, or keyed BLAKE3. R96: the top of a tree over the digests of its 96
+    /// classes.
     pub witness: [u8; 32],
 }
 
@@ -292,7 +294,10 @@ sized_struct!(
     [struct_size, residue, offset, length, witness]
 );
 
-/// Properties of tile number `tile`. Any thread. Fails with INVALID_ARGUMENT or OUT_OF_RANGE.
+/// Properties of tile number `tile`, which is hashed first where it was edited.
+///
+/// Any thread. Fails with INVALID_ARGUMENT or OUT_OF_RANGE, and of an edited tile with IO, WITNESS or
+/// CONSERVATION (the source does not hold any more what was projected) or OUT_OF_MEMORY.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_projection_get_tile(
     projection: *const atlas_projection,
@@ -355,8 +360,9 @@ pub unsafe extern "C" fn atlas_projection_read(
 
 /// Reads and hashes every byte again.
 ///
-/// Fails with WITNESS or CONSERVATION, with the first tile that differs as the error's index, and
-/// with what reading fails with. Any thread. `operation` may be NULL; progress once a tile.
+/// Any thread. `operation` may be NULL; progress once a tile. Fails with WITNESS, then CONSERVATION,
+/// with the first tile that differs as the error's index, INVALID_ARGUMENT, IO, LIMIT, STATE (pool from
+/// before a fork), OUT_OF_MEMORY or CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_projection_verify(
     projection: *const atlas_projection,
@@ -375,7 +381,8 @@ pub unsafe extern "C" fn atlas_projection_verify(
 /// The bytes go to a temporary file beside `path`, which is flushed to the disk and then renamed: on
 /// failure an older file stays, and nothing else is left. A file that is replaced is a new one with
 /// the permissions of a new file, also where `path` was a symbolic link. Any thread. `operation` may be NULL;
-/// progress once a tile. Fails with INVALID_ARGUMENT, IO, WITNESS, CONSERVATION, LIMIT or CANCELLED.
+/// progress once a tile. Fails with INVALID_ARGUMENT, IO, WITNESS, CONSERVATION, LIMIT, STATE (pool from
+/// before a fork), OUT_OF_MEMORY or CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_projection_write_file(
     projection: *const atlas_projection,

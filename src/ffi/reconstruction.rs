@@ -10,7 +10,6 @@ use super::sized::{init_struct, own_size, read_struct, sized_struct};
 use crate::error::Result;
 use crate::reconstruction::{AtlasReconstruction, ReconstructionOptions};
 use std::ffi::c_char;
-use zeroize::Zeroize;
 
 /// Collects the shards of one projection state until the domain is whole.
 pub struct atlas_reconstruction(AtlasReconstruction);
@@ -23,7 +22,7 @@ pub struct atlas_reconstruction_options {
     pub struct_size: u32,
     /// 32 bytes; NULL: the root of the first shard that verifies.
     pub expected_root: *const u8,
-    /// 32 bytes, or NULL. Copied.
+    /// 32 bytes, or NULL. Copied, and wiped after use.
     pub key: *const u8,
     /// NULL: in memory. Else bytes go to a new temporary file beside this path, which
     /// atlas_reconstruction_finish() renames to it and destroy removes. Copied.
@@ -63,11 +62,10 @@ unsafe fn reconstruction_options(
     };
     let mut result = ReconstructionOptions::new();
     if let Some(root) = root {
-        result = result.with_root(root);
+        result = result.with_root(*root);
     }
-    if let Some(mut key) = key {
-        result = result.with_key(&key);
-        key.zeroize();
+    if let Some(key) = key {
+        result = result.with_key(key);
     }
     if !options.spool_path.is_null() {
         // SAFETY: a C string, as the caller promises.
@@ -182,7 +180,8 @@ pub unsafe extern "C" fn atlas_reconstruction_missing(
 /// Hashes every byte anew. A spool file gets its name now. `*out` is owned by the caller:
 /// atlas_projection_destroy(). Serialised with other calls on the handle. `operation` may be NULL;
 /// progress once a tile. Fails, and leaves the handle usable, with INCOMPLETE (the text says how much
-/// is missing), WITNESS (the root differs), IO, STATE (finished already), LIMIT or CANCELLED.
+/// is missing), WITNESS (the root differs), IO, STATE (finished already, or a pool from before a fork),
+/// INVALID_ARGUMENT, LIMIT, OUT_OF_MEMORY or CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_reconstruction_finish(
     reconstruction: *mut atlas_reconstruction,

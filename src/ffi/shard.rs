@@ -14,7 +14,6 @@ use crate::shard::{
     AtlasBoundaryRegion, AtlasShard, ExtractOptions, Limits, ParallelStrategy, VerifyOptions,
 };
 use std::ffi::c_void;
-use zeroize::Zeroize;
 
 /// A region of a domain with its bytes and their proof against the root. It owns its bytes.
 ///
@@ -402,11 +401,10 @@ pub(super) unsafe fn verify_options(options: *const atlas_verify_options) -> Res
     };
     let mut result = VerifyOptions::new();
     if let Some(root) = root {
-        result = result.with_root(root);
+        result = result.with_root(*root);
     }
-    if let Some(mut key) = key {
-        result = result.with_key(&key);
-        key.zeroize();
+    if let Some(key) = key {
+        result = result.with_key(key);
     }
     Ok(result)
 }
@@ -414,7 +412,8 @@ pub(super) unsafe fn verify_options(options: *const atlas_verify_options) -> Res
 /// Hashes a shard's bytes again and checks their proof against what `options` trusts.
 ///
 /// Any thread. `options` and `operation` may be NULL; progress once a tile. Fails with
-/// INVALID_ARGUMENT, WITNESS, then CONSERVATION, LIMIT, STATE or CANCELLED.
+/// INVALID_ARGUMENT, WITNESS, then CONSERVATION, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY or
+/// CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_shard_verify(
     shard: *const atlas_shard,

@@ -12,11 +12,11 @@ const MAX_STRUCT_SIZE: usize = 64 * 1024;
 /// A `#[repr(C)]` struct that begins with `struct_size: u32` and has no padding behind its last field.
 ///
 /// # Safety
-/// Every pattern of bytes is a value of the type, and `FIELD_ENDS` are the ends of its fields,
-/// ascending, the last one being its size.
+/// Every pattern of bytes is a value of the type, and `FIELDS` are where its fields begin and end,
+/// ascending, the last end being its size.
 pub(super) unsafe trait SizedStruct: Copy {
     const NAME: &'static str;
-    const FIELD_ENDS: &'static [usize];
+    const FIELDS: &'static [(usize, usize)];
     /// What `*_init` gives, or zeros for a struct that the library fills; `struct_size` is set.
     const DEFAULT: Self;
 }
@@ -28,19 +28,20 @@ macro_rules! sized_struct {
             const fn size_of_pointee<T>(_: *const T) -> usize {
                 size_of::<T>()
             }
-            const ENDS: &[usize] = &[$({
+            const FIELDS: &[(usize, usize)] = &[$({
                 let value = std::mem::MaybeUninit::<$name>::uninit();
                 // SAFETY: the address of a field inside the allocation, which is not read.
                 let field = unsafe { &raw const (*value.as_ptr()).$field };
-                std::mem::offset_of!($name, $field) + size_of_pointee(field)
+                let start = std::mem::offset_of!($name, $field);
+                (start, start + size_of_pointee(field))
             }),+];
-            assert!(ENDS[ENDS.len() - 1] == size_of::<$name>(), "no padding behind the last field");
+            assert!(FIELDS[FIELDS.len() - 1].1 == size_of::<$name>(), "no padding behind the last field");
             assert!(std::mem::offset_of!($name, struct_size) == 0);
-            // SAFETY: integers, floats, raw pointers and nullable function pointers only; the ends
-            // are computed from the fields, and the last one is asserted.
+            // SAFETY: integers, floats, raw pointers and nullable function pointers only; the places
+            // are computed from the fields, and the last end is asserted.
             unsafe impl $crate::ffi::sized::SizedStruct for $name {
                 const NAME: &'static str = stringify!($name);
-                const FIELD_ENDS: &'static [usize] = ENDS;
+                const FIELDS: &'static [(usize, usize)] = FIELDS;
                 const DEFAULT: Self = $default;
             }
         };
@@ -62,7 +63,7 @@ pub(super) const fn own_size<T>() -> u32 {
 unsafe fn struct_size<T: SizedStruct>(pointer: *const T) -> Result<usize> {
     // SAFETY: the caller's promise; the field is the first one.
     let size = unsafe { pointer.cast::<u32>().read_unaligned() } as usize;
-    if size > size_of::<T>() && size <= MAX_STRUCT_SIZE || T::FIELD_ENDS.contains(&size) {
+    if size > size_of::<T>() && size <= MAX_STRUCT_SIZE || T::FIELDS.iter().any(|(_, end)| *end == size) {
         return Ok(size);
     }
     Err(AtlasError::invalid_argument(format!(
@@ -133,13 +134,19 @@ impl<T: SizedStruct> OutStruct<T> {
         Ok(OutStruct { pointer, size })
     }
 
-    /// Writes the fields that the caller knows; `struct_size` stays the caller's.
+    /// Writes the fields that the caller knows; `struct_size` stays the caller's. Between fields the
+    /// zeros of `new` stay: there a value has whatever was on the stack.
     pub(super) fn fill(self, value: &T) {
-        let known = self.size.min(size_of::<T>());
-        // SAFETY: `size` bytes are writable by the promise of `new`, and `value` is a T.
-        unsafe {
-            let from = std::ptr::from_ref(value).cast::<u8>().add(4);
-            std::ptr::copy_nonoverlapping(from, self.pointer.cast::<u8>().add(4), known - 4);
+        let from = std::ptr::from_ref(value).cast::<u8>();
+        for (start, end) in T::FIELDS.iter().skip(1).filter(|(_, end)| *end <= self.size) {
+            // SAFETY: `size` bytes are writable by the promise of `new`, and `value` is a T.
+            unsafe {
+                std::ptr::copy_nonoverlapping(
+                    from.add(*start),
+                    self.pointer.cast::<u8>().add(*start),
+                    end - start,
+                );
+            }
         }
     }
 }
