@@ -122,11 +122,27 @@ fn classes_that_are_no_codeword_do_not_pass() {
         // Without the wrong class the bytes are right, and the root is still of no bytes.
         let without = (0..96).filter(|other| *other != class).take(64);
         assert_eq!(refused(&shards, without).kind(), ErrorKind::Witness);
-        // With it the bytes are wrong, which shows in a symbol, a padding bit, the residue or the root.
+        // With it the bytes are wrong, which shows in a symbol, a padding bit, the witness or the root.
         let with = std::iter::once(class).chain((0..96).filter(|other| *other != class)).take(64);
         let kind = refused(&shards, with).kind();
-        assert!(matches!(kind, ErrorKind::Witness | ErrorKind::Format | ErrorKind::Conservation), "{kind:?}");
+        assert!(matches!(kind, ErrorKind::Witness | ErrorKind::Format), "{kind:?}");
     }
+}
+
+/// Where witness and sum are both wrong, the witness is what is reported.
+#[test]
+fn classes_of_other_bytes_are_no_witness_before_they_are_no_sum() {
+    let (bytes, mut other) = (data(LEN), data(LEN));
+    other[LEN / 2] ^= 1;
+    let mut payloads = encode(&other);
+    payloads.truncate(64);
+    payloads.extend(encode(&bytes).drain(64..));
+    let shards = forge(&payloads, LEN, Residue::of(&bytes));
+    let error = refused(&shards, 0..64);
+    assert_eq!((error.kind(), error.index()), (ErrorKind::Witness, Some(0)));
+    // With the sum of the other bytes it is the root that shows it.
+    let shards = forge(&payloads, LEN, Residue::of(&other));
+    assert_eq!(refused(&shards, 0..64).kind(), ErrorKind::Witness);
 }
 
 #[test]
