@@ -6,7 +6,7 @@ use crate::classes::ClassTree;
 use crate::digest::{Digest, Digests};
 use crate::merkle::{Head, Leaf, root_from_tiles};
 use crate::projection::{ProjectionOptions, ProjectionType};
-use crate::r96::CLASSES;
+use crate::r96::{CLASS_BLOCK_BYTES, CLASSES};
 use crate::scheme::{Scheme, Workspace};
 use crate::shard::{AtlasBoundaryRegion, Limits, Proof, TileShape, VerifyOptions};
 use crate::{ErrorKind, ReconstructionOptions};
@@ -227,4 +227,23 @@ fn more_than_k_classes_contradict_a_wrong_one_at_once() {
     shard.verify(&VerifyOptions::new(), &mut Operation::new()).unwrap();
     assert_eq!(rebuilt.add(&shard, &mut Operation::new()).unwrap_err().kind(), ErrorKind::Witness);
     assert_eq!(rebuilt.classes_needed(), 1);
+}
+
+#[test]
+fn more_tiles_than_the_payload_has_blocks_for_are_refused_at_once() {
+    let bytes = data(LEN);
+    let shards = forge(&encode(&bytes), LEN, Residue::of(&bytes));
+    let (honest, payload) = (shards[0].proof(), shards[0].payload().1);
+    let tiles = payload.len() / CLASS_BLOCK_BYTES + 1;
+    let proof = Proof {
+        region: AtlasBoundaryRegion::new(0, to_u64(tiles)),
+        head: Head { size: to_u64(tiles), tiles: to_u64(tiles), ..honest.head },
+        tiles: vec![TileShape { len: 1, residue: Residue::ZERO }; tiles],
+        parts: vec![[0; 32]; 7 * tiles],
+        tree: Vec::new(),
+        ..*honest
+    };
+    let error = proof.parts(payload.len()).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Format);
+    assert!(error.message().contains(&format!("1 classes of {tiles} tiles")), "{}", error.message());
 }
