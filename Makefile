@@ -33,7 +33,7 @@ checked := ATLAS_GENERATED=check $(unmade) cargo
 bindgen = $$(./setup.sh libclang && echo --features bindgen || :)
 smallest = --no-default-features --features std $(bindgen)
 
-.PHONY: build demo test lint test-rust test-c loom asan valgrind neon generate features features-size bench bench-micro bench-peers bench-core install clean help
+.PHONY: build demo test lint test-rust test-long test-c loom asan valgrind neon generate features features-size bench bench-micro bench-peers bench-core install clean help
 
 build: ## the shared and the static library, in build/lib
 	@$(setup) build
@@ -82,6 +82,10 @@ test-rust: ## the Rust tests, those in the documentation included
 	@$(setup) test
 	@mkdir -p build
 	$(checked) test --locked --no-fail-fast $(bindgen) 2>&1 | tee build/test-rust.log
+
+test-long: ## the Rust tests that `make test` leaves out for their time: some minutes
+	@$(setup) test
+	$(checked) test --release --locked --no-fail-fast -- --ignored
 
 test-c: ## the C and C++ tests and those of Layer 2, under valgrind and sanitizers too
 	@$(setup) test

@@ -1619,7 +1619,9 @@ enum atlas_status atlas_reconstruction_create(const struct atlas_reconstruction_
  * beside spool_path, until a tile has K of them. Serialised with other calls on the handle. `operation` may
  * be NULL. Fails, and changes nothing, with WITNESS (does not verify; another root, type, K or
  * size), CONFLICT (another tile geometry under the same root), LIMIT, IO, STATE (finished),
- * OUT_OF_MEMORY or CANCELLED.
+ * OUT_OF_MEMORY or CANCELLED. R96: also with FORMAT, WITNESS or CONSERVATION where K classes of a tile
+ * prove themselves and stand for no bytes with its witness and residue, which only who made the root can
+ * bring about.
  */
 ATLAS_API
 enum atlas_status atlas_reconstruction_add(struct atlas_reconstruction *reconstruction,
@@ -1677,8 +1679,9 @@ ATLAS_API void atlas_reconstruction_destroy(struct atlas_reconstruction *reconst
  * A region of length 0 (offset <= size) proves the root alone. A LINEAR shard discloses up to 4,095
  * bytes on either side of its region when it is serialised; an R96 shard has all 96 classes of the
  * tiles that the region touches. Any thread. `operation` may be NULL. `*out`
- * is owned by the caller: atlas_shard_destroy(). Costs one BLAKE3 of the tiles that the region
- * touches; a second small region of a tile costs that of the groups of 16 KiB that it touches.
+ * is owned by the caller: atlas_shard_destroy(). LINEAR: costs one BLAKE3 of the tiles that the region
+ * touches; a second small region of a tile costs that of the groups of 16 KiB that it touches. R96:
+ * transforms the tiles that the region touches, every time.
  * Fails with INVALID_ARGUMENT, OUT_OF_RANGE, IO, WITNESS (the source changed since it was
  * projected), LIMIT, STATE, OUT_OF_MEMORY or CANCELLED.
  */

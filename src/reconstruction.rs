@@ -119,28 +119,15 @@ impl Ranges {
     }
 }
 
-/// Where the bytes are.
-enum Store {
-    /// Pieces by their offset, disjoint.
-    Memory(BTreeMap<u64, Arc<Buffer>>),
-    Spool(AtomicFile),
-    /// Given away by `finish`.
-    Finished,
-}
-
-impl Store {
-    /// Puts bytes that are not there yet in place.
-    fn put(&mut self, pieces: Vec<(u64, Arc<Buffer>)>) -> Result<()> {
-        match self {
-            Store::Memory(all) => all.extend(pieces),
-            // Bytes of a failed write lie where nothing counts as present, and are written again.
-            Store::Spool(file) => {
-                pieces.iter().try_for_each(|(offset, bytes)| file.write_at(*offset, bytes))?;
-            }
-            Store::Finished => return Err(finished()),
-        }
-        Ok(())
-    }
+/// The files of a reconstruction, both with a spool path alone.
+///
+/// Whoever makes a change has them, and no getter needs them: so bytes are written beside the lock of
+/// what was collected. What a change that failed has written lies where nothing counts as present.
+#[derive(Default)]
+struct Files {
+    spool: Option<AtomicFile>,
+    /// Where classes of R96 wait, and the end of those that count.
+    waiting: Option<(AtomicFile, u64)>,
 }
 
 /// What the first shard said of the domain.
@@ -158,7 +145,7 @@ pub struct AtlasReconstruction {
     trust: VerifyOptions,
     max_domain_size: Option<u64>,
     /// Held by the one change at a time.
-    turn: Mutex<()>,
+    turn: Mutex<Files>,
     collected: Mutex<Collected>,
 }
 
@@ -179,29 +166,30 @@ struct Collected {
     have: Ranges,
     /// Bytes in `have`.
     present: u64,
-    store: Store,
+    /// Without a spool: the bytes in `have`, by their offset.
+    pieces: BTreeMap<u64, Arc<Buffer>>,
     waiting: Waiting,
+    /// `finish` gave the domain away.
+    finished: bool,
 }
 
 impl AtlasReconstruction {
     /// Nothing yet. With a spool path the temporary file is made now.
     pub fn new(options: &ReconstructionOptions) -> Result<AtlasReconstruction> {
-        let store = match &options.spool_path {
-            None => Store::Memory(BTreeMap::new()),
-            Some(path) => Store::Spool(AtomicFile::create(path)?),
-        };
+        let spool = options.spool_path.as_deref().map(AtomicFile::create).transpose()?;
         let collected = Collected {
             domain: None,
             tiles: BTreeMap::new(),
             have: Ranges::default(),
             present: 0,
-            store,
+            pieces: BTreeMap::new(),
             waiting: Waiting::default(),
+            finished: false,
         };
         Ok(AtlasReconstruction {
             trust: options.trust.clone(),
             max_domain_size: options.max_domain_size,
-            turn: Mutex::new(()),
+            turn: Mutex::new(Files { spool, waiting: None }),
             collected: Mutex::new(collected),
         })
     }
@@ -215,7 +203,7 @@ impl AtlasReconstruction {
     /// R96: what completes K classes of a tile decodes it. FORMAT, WITNESS or CONSERVATION where the
     /// classes are no spectrum of the tile, which only who made the root can bring about.
     pub fn add(&self, shard: &AtlasShard, operation: &mut Operation<'_>) -> Result<()> {
-        let _turn = lock(&self.turn);
+        let mut files = lock(&self.turn);
         let proof = shard.proof();
         lock(&self.collected).check_fits(proof)?;
         if let Some(limit) = self.max_domain_size
@@ -229,10 +217,39 @@ impl AtlasReconstruction {
         match proof.kind() {
             ProjectionType::Linear => {
                 shard.verify(&self.trust, operation)?;
-                lock(&self.collected).take(shard, operation)
+                self.add_bytes(shard, files.spool.as_ref(), operation)
             }
-            ProjectionType::R96Fourier => self.add_classes(shard, operation),
+            ProjectionType::R96Fourier => self.add_classes(shard, &mut files, operation),
         }
+    }
+
+    /// Takes what a verified LINEAR shard adds.
+    fn add_bytes(
+        &self,
+        shard: &AtlasShard,
+        spool: Option<&AtomicFile>,
+        operation: &Operation<'_>,
+    ) -> Result<()> {
+        let proof = shard.proof();
+        let (start, payload) = shard.payload();
+        let (told, gaps) = {
+            let collected = lock(&self.collected);
+            (collected.new_tiles(proof)?, collected.have.gaps(start..start + to_u64(payload.len())))
+        };
+        let part = |gap: &Range<u64>| &payload[to_usize(gap.start - start)..to_usize(gap.end - start)];
+        let mut pieces = Vec::new();
+        match spool {
+            Some(file) => gaps.iter().try_for_each(|gap| file.write_at(gap.start, part(gap)))?,
+            None => {
+                operation.workers(1, 0, gaps.iter().map(|gap| gap.end - gap.start).sum())?;
+                pieces = crate::buffer::try_vec(gaps.len())?;
+                for gap in &gaps {
+                    pieces.push((gap.start, Arc::new(Buffer::copy_of(part(gap))?)));
+                }
+            }
+        }
+        lock(&self.collected).has_come(proof, told, gaps, pieces);
+        Ok(())
     }
 
     /// How many more classes are needed, the most over all tiles. 0 for LINEAR, and before the first
@@ -258,8 +275,8 @@ impl AtlasReconstruction {
     /// spool file gets its name now. On failure everything stays as it was; after success only
     /// getters work.
     pub fn finish(&self, operation: &mut Operation<'_>) -> Result<AtlasProjection> {
-        let _turn = lock(&self.turn);
-        let Whole { root, head, ends, source } = lock(&self.collected).whole()?;
+        let mut files = lock(&self.turn);
+        let Whole { root, head, ends, source } = lock(&self.collected).whole(files.spool.as_ref())?;
         let kind = ProjectionType::from_code(head.kind)
             .ok_or_else(|| AtlasError::internal("a shard of a type that is not known"))?;
         let mut options = ProjectionOptions::new();
@@ -273,7 +290,18 @@ impl AtlasReconstruction {
         if !same(state.merkle(operation)?.root(), &root) {
             return Err(AtlasError::witness("the root of the rebuilt bytes is not that of the shards"));
         }
-        lock(&self.collected).persist()?;
+        if let Some(spool) = files.spool.take() {
+            spool.persist().map_err(|failed| {
+                files.spool = Some(failed.0);
+                failed.1
+            })?;
+        }
+        files.waiting = None;
+        let mut collected = lock(&self.collected);
+        collected.finished = true;
+        collected.pieces = BTreeMap::new();
+        collected.waiting = Waiting::default();
+        drop(collected);
         Ok(AtlasProjection::from_state(state))
     }
 }
@@ -281,7 +309,7 @@ impl AtlasReconstruction {
 impl Collected {
     /// Refuses shards of another domain, and all after the end.
     fn check_fits(&self, proof: &Proof) -> Result<()> {
-        if let Store::Finished = self.store {
+        if self.finished {
             return Err(finished());
         }
         match &self.domain {
@@ -298,33 +326,19 @@ impl Collected {
         }
     }
 
-    /// Takes what a verified shard adds.
-    fn take(&mut self, shard: &AtlasShard, operation: &Operation<'_>) -> Result<()> {
-        let proof = shard.proof();
-        let told = self.new_tiles(proof)?;
-        let (start, payload) = shard.payload();
-        let gaps = self.have.gaps(start..start + to_u64(payload.len()));
-        let part = |gap: &Range<u64>| &payload[to_usize(gap.start - start)..to_usize(gap.end - start)];
-        match &mut self.store {
-            Store::Memory(_) => {
-                operation.workers(1, 0, gaps.iter().map(|gap| gap.end - gap.start).sum())?;
-                let copies = gaps.iter().map(|gap| Ok((gap.start, Arc::new(Buffer::copy_of(part(gap))?))));
-                self.store.put(copies.collect::<Result<_>>()?)?;
-            }
-            // As `put` does, without a copy.
-            Store::Spool(file) => gaps.iter().try_for_each(|gap| file.write_at(gap.start, part(gap)))?,
-            Store::Finished => return Err(finished()),
-        }
-        self.has_come(proof, told, gaps);
-        Ok(())
-    }
-
     /// Notes what a shard told of, and the bytes that it brought.
-    fn has_come(&mut self, proof: &Proof, told: Vec<(u64, (u64, TileShape))>, ranges: Vec<Range<u64>>) {
+    fn has_come(
+        &mut self,
+        proof: &Proof,
+        told: Vec<(u64, (u64, TileShape))>,
+        ranges: Vec<Range<u64>>,
+        pieces: Vec<(u64, Arc<Buffer>)>,
+    ) {
         for range in ranges {
             self.present += range.end - range.start;
             self.have.insert(range);
         }
+        self.pieces.extend(pieces);
         self.tiles.extend(told);
         self.domain.get_or_insert(Domain { root: proof.root, head: proof.head, keyed: proof.keyed });
     }
@@ -355,8 +369,8 @@ impl Collected {
     }
 
     /// The whole domain; INCOMPLETE where something is missing.
-    fn whole(&self) -> Result<Whole> {
-        if let Store::Finished = self.store {
+    fn whole(&self, spool: Option<&AtomicFile>) -> Result<Whole> {
+        if self.finished {
             return Err(finished());
         }
         let Some(domain) = &self.domain else {
@@ -379,25 +393,11 @@ impl Collected {
         }
         let mut ends = crate::buffer::try_vec(self.tiles.len())?;
         ends.extend(self.tiles.values().map(|(offset, tile)| offset + u64::from(tile.len)));
-        let source = match &self.store {
-            Store::Memory(pieces) => Source::from_reader(domain.head.size, Pieces(pieces.clone())),
-            Store::Spool(file) => Source::from_file(file.reopen()?, file.target())?,
-            Store::Finished => return Err(finished()),
+        let source = match spool {
+            None => Source::from_reader(domain.head.size, Pieces(self.pieces.clone())),
+            Some(file) => Source::from_file(file.reopen()?, file.target())?,
         };
         Ok(Whole { root: domain.root, head: domain.head, ends, source })
-    }
-
-    /// Gives a spool its name; the store is given away.
-    fn persist(&mut self) -> Result<()> {
-        match std::mem::replace(&mut self.store, Store::Finished) {
-            Store::Spool(file) => file.persist().map_err(|failed| {
-                self.store = Store::Spool(failed.0);
-                failed.1
-            })?,
-            Store::Memory(_) | Store::Finished => {}
-        }
-        self.waiting = Waiting::default();
-        Ok(())
     }
 }
 

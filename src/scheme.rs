@@ -151,7 +151,8 @@ impl Scheme {
         };
         let (hashers, sliced) = (&mut workspace.hashers, bytes.len() > slice);
         if sliced {
-            *hashers = try_vec(CLASSES)?;
+            hashers.clear();
+            hashers.try_reserve(CLASSES).map_err(|_| AtlasError::out_of_memory("96 hashers"))?;
             hashers.resize_with(CLASSES, || self.digests.tile_hasher());
         }
         let mut digests = [[0; 32]; CLASSES];

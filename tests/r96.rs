@@ -164,18 +164,60 @@ fn a_class_is_the_same_however_it_was_cut() {
 
 #[test]
 fn serialised_classes_take_what_is_promised() {
-    for (k, size) in [(64u8, 64 << 20), (96, 64 << 20), (96, 5_000_000), (64, 20_000)] {
-        // What is in it does not matter.
+    // What is in it does not matter.
+    let sizes = |k: u8, size: usize| -> Vec<usize> {
         let projection = project(&vec![0; size], k);
         let shards = extract(&projection, &(0..96).collect::<Vec<u8>>());
-        let total: usize = shards.iter().map(AtlasShard::serialized_size).sum();
-        // Below 64 MiB the last block counts whole.
-        let block = 208 * usize::from(k);
-        let (whole, more) =
-            if size >= 64 << 20 { (size, 0) } else { (size.next_multiple_of(block), 96 * 512) };
-        let limit = 1.05 * 14.0 / 13.0 * 96.0 / f64::from(k) * whole as f64 + f64::from(more);
-        assert!((total as f64) < limit, "K {k}, {size} bytes: {total} of {limit}");
+        let tiles = size.div_ceil(TILE_SIZE);
+        let tile = |index: usize| TILE_SIZE.min(size - index * TILE_SIZE);
+        let blocks: usize = (0..tiles).map(|index| tile(index).div_ceil(208 * usize::from(k))).sum();
+        let sizes: Vec<usize> = shards.iter().map(AtlasShard::serialized_size).collect();
+        for (class, size) in sizes.iter().enumerate() {
+            let a_tile = if class < 64 { 229 } else { 197 };
+            assert_eq!(*size, 260 + tiles * a_tile + 224 * blocks, "K {k}, class {class}");
+        }
+        sizes
+    };
+    let share = |k: u8, size: usize| 1.05 * 14.0 / 13.0 * 96.0 / f64::from(k) * size as f64;
+    for k in [64u8, 96] {
+        let blocks = 208 * usize::from(k);
+        for size in [18 * blocks + 1, 19 * blocks - 1, TILE_SIZE, TILE_SIZE + 1, 5_000_000] {
+            let total: usize = sizes(k, size).iter().sum();
+            let limit = share(k, size) + 96.0 * 512.0;
+            assert!(total as f64 <= limit, "K {k}, {size} bytes: {total} of {limit}");
+        }
+        let total: usize = sizes(k, 64 << 20).iter().sum();
+        assert!(total as f64 <= share(k, 64 << 20), "K {k}: {total}");
+        // A block counts whole, so that the smallest domains cost more than 512 bytes a shard.
+        assert_eq!(sizes(k, 1).iter().max(), Some(&713));
     }
+}
+
+#[test]
+fn tiles_may_lose_different_classes() {
+    let data = Random(14).bytes(2 * TILE_SIZE + 5_555);
+    let projection = project(&data, 64);
+    let trust = VerifyOptions::new().with_root(root(&projection));
+    let (first, last): (Vec<u8>, Vec<u8>) = ((0..64).collect(), (32..96).collect());
+    let ends: Vec<u8> = (0..32).chain(64..96).collect();
+    let mut shards = Vec::new();
+    for (tile, classes) in [first, last, ends].iter().enumerate() {
+        let region = AtlasBoundaryRegion::new((tile * TILE_SIZE) as u64 + 9, 1);
+        let some = projection.extract_classes(Some(&region), classes, &mut Operation::new()).unwrap();
+        shards.extend(some.iter().map(|shard| again(shard, &trust).unwrap()));
+    }
+    let mut random = Random(15);
+    for index in 0..shards.len() {
+        let other = index + random.below(shards.len() - index);
+        shards.swap(index, other);
+    }
+    let rebuilt = AtlasReconstruction::new(&ReconstructionOptions::new()).unwrap();
+    for shard in &shards {
+        assert!(!rebuilt.is_complete());
+        rebuilt.add(shard, &mut Operation::new()).unwrap();
+    }
+    assert_eq!(rebuilt.classes_needed(), 0);
+    assert_eq!(bytes(&rebuilt.finish(&mut Operation::new()).unwrap()), data);
 }
 
 #[test]
@@ -375,6 +417,18 @@ fn cancelling_an_add_changes_nothing() {
     }
     rebuilt.add(&shards[1], &mut Operation::new()).unwrap();
     assert_eq!(bytes(&rebuilt.finish(&mut Operation::new()).unwrap()), data);
+
+    // A shard of nothing has nothing to report but its end, and does not bind the context before that.
+    for projection in [projection, project(&[], 2)] {
+        let empty = projection.extract_shard(&AtlasBoundaryRegion::new(0, 0), &mut Operation::new()).unwrap();
+        let rebuilt = AtlasReconstruction::new(&ReconstructionOptions::new()).unwrap();
+        let mut stop = |_: &atlas_manifold::Progress| false;
+        let error = rebuilt.add(&empty, &mut Operation::new().with_progress(&mut stop)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Cancelled);
+        assert!(!rebuilt.is_complete());
+        rebuilt.add(&extract(&project(&[1; 10], 1), &[3])[0], &mut Operation::new()).unwrap();
+        assert!(rebuilt.is_complete());
+    }
 }
 
 #[test]

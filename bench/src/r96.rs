@@ -12,24 +12,52 @@ use std::ptr::{null, null_mut};
 #[allow(dead_code, clippy::module_inception)]
 mod transform;
 
-use transform::{CLASS_BLOCK_BYTES, CLASSES, Decoder, Encoder, block_bytes};
+use transform::{CLASSES, Decoder, Encoder};
 
-/// Blocks of a run: some ten times what a cache holds.
-const BLOCKS: usize = 512;
+/// Tiles of a run, more than the caches of a core hold.
+const TILES: usize = 16;
 
 pub(crate) fn run() {
     kernel();
     through_the_library();
 }
 
-/// One thread; the rate is that of the bytes that the symbols are.
+/// What all the classes of some tiles are, tile by tile.
+struct Spectrum {
+    tiles: Vec<Vec<u8>>,
+    decoder: Decoder,
+}
+
+impl Spectrum {
+    fn of(bytes: &[u8], k: usize, classes: &[u8]) -> Self {
+        let encoder = Encoder::new(k).expect("K");
+        let encode = |tile: &[u8]| {
+            let len = encoder.payload_bytes(tile.len());
+            let mut payloads = vec![0; CLASSES * len];
+            encoder.encode(tile, &mut payloads);
+            classes.iter().flat_map(|&class| payloads[usize::from(class) * len..][..len].to_vec()).collect()
+        };
+        let tiles = bytes.chunks(MIB).map(encode).collect();
+        Self { tiles, decoder: Decoder::new(k, classes).expect("K") }
+    }
+
+    fn decode(&self, out: &mut [u8]) {
+        for (tile, out) in self.tiles.iter().zip(out.chunks_mut(MIB)) {
+            let classes = self.decoder.classes().len();
+            let payloads: Vec<&[u8]> = tile.chunks_exact(tile.len() / classes).collect();
+            self.decoder.decode(&payloads, out).expect("a spectrum");
+        }
+    }
+}
+
+/// One thread, tile by tile, as the library works; the rate is that of the bytes that the symbols are.
+/// The code is the library's, compiled into this program.
 fn kernel() {
-    let whole = random_bytes(BLOCKS * block_bytes(96));
-    let part = &whole[..BLOCKS * block_bytes(64)];
-    let symbols: Vec<f32> = (0..BLOCKS * 12_288)
+    let bytes = random_bytes(TILES * MIB);
+    let symbols: Vec<f32> = (0..bytes.len() * 8 / 13)
         .map(|m| {
             let (byte, bit) = (13 * m / 8, 13 * m % 8);
-            let window: u32 = (0..3).map(|i| u32::from(*whole.get(byte + i).unwrap_or(&0)) << (8 * i)).sum();
+            let window: u32 = (0..3).map(|i| u32::from(*bytes.get(byte + i).unwrap_or(&0)) << (8 * i)).sum();
             (window >> bit & 0x1fff) as f32
         })
         .collect();
@@ -37,68 +65,51 @@ fn kernel() {
     let (mut input, mut output, mut scratch) =
         (plan.make_input_vec(), plan.make_output_vec(), plan.make_scratch_vec());
     let float = || {
-        for block in symbols.chunks_exact(12_288) {
-            input.copy_from_slice(block);
+        for block in symbols.chunks(12_288) {
+            input[..block.len()].copy_from_slice(block);
+            input[block.len()..].fill(0.0);
             plan.process_with_scratch(&mut input, &mut output, &mut scratch).expect("a plan of this length");
             black_box(&output);
         }
     };
-    let (k96, k64) = (Encoder::new(96).expect("K"), Encoder::new(64).expect("K"));
-    let mut spectrum = vec![0; BLOCKS * CLASSES * CLASS_BLOCK_BYTES];
-    k96.encode(&whole, &mut spectrum);
-    let mut small = vec![0; spectrum.len()];
-    k64.encode(part, &mut small);
-    let payloads = |spectrum: &'static [u8], classes: &[u8]| -> Vec<&'static [u8]> {
-        classes
-            .iter()
-            .map(|&class| {
-                &spectrum[usize::from(class) * BLOCKS * CLASS_BLOCK_BYTES..][..BLOCKS * CLASS_BLOCK_BYTES]
-            })
-            .collect()
+    let forward = |k: usize| {
+        let encoder = Encoder::new(k).expect("K");
+        let mut payloads = vec![0; CLASSES * encoder.payload_bytes(MIB)];
+        let bytes = &bytes;
+        move || {
+            for tile in bytes.chunks(MIB) {
+                encoder.encode(tile, &mut payloads);
+                black_box(&payloads);
+            }
+        }
     };
-    let (spectrum, small): (&'static [u8], &'static [u8]) = (spectrum.leak(), small.leak());
     let all: Vec<u8> = (0..96).collect();
     let some: Vec<u8> = all.iter().copied().filter(|class| class % 3 != 2).collect();
-    let inverse96 = Decoder::new(96, &all).expect("K");
-    let inverse64 = Decoder::new(64, &all).expect("K");
-    let erasures = Decoder::new(64, &some).expect("K");
-    let (all96, all64, some64) = (payloads(spectrum, &all), payloads(small, &all), payloads(small, &some));
-    let mut out = vec![0; whole.len()];
-    let mut encoded = vec![0; spectrum.len()];
-    let (out, encoded) = (std::cell::RefCell::new(&mut out[..]), std::cell::RefCell::new(&mut encoded[..]));
-    let decode = |decoder: &Decoder, payloads: &[&[u8]], len: usize| {
-        decoder.decode(payloads, &mut out.borrow_mut()[..len]).expect("a spectrum");
+    let inverse = |k: usize, classes: &[u8]| {
+        let spectrum = Spectrum::of(&bytes, k, classes);
+        let mut out = vec![0; bytes.len()];
+        move || spectrum.decode(&mut out)
     };
     compare(
-        "the transform alone, K = 96, one thread",
-        whole.len(),
+        "the transform alone, compiled in, K = 96, one thread",
+        bytes.len(),
         &mut [
             ("realfft, f32, length 12,288", Box::new(float)),
-            ("forward", Box::new(|| k96.encode(&whole, &mut encoded.borrow_mut()))),
-            ("inverse", Box::new(|| decode(&inverse96, &all96, whole.len()))),
+            ("forward", Box::new(forward(96))),
+            ("inverse", Box::new(inverse(96, &all))),
         ],
     );
     compare(
-        "forward, bytes of K = 96 and of K = 64",
-        whole.len(),
-        &mut [
-            ("K = 96", Box::new(|| k96.encode(&whole, &mut encoded.borrow_mut()))),
-            // As many bytes: half as many blocks again.
-            (
-                "K = 64",
-                Box::new(|| {
-                    k64.encode(part, &mut encoded.borrow_mut());
-                    k64.encode(&part[..part.len() / 2], &mut encoded.borrow_mut()[..small.len() / 2]);
-                }),
-            ),
-        ],
+        "forward, compiled in",
+        bytes.len(),
+        &mut [("K = 96", Box::new(forward(96))), ("K = 64", Box::new(forward(64)))],
     );
     compare(
-        "inverse, K = 64",
-        part.len(),
+        "inverse, compiled in, K = 64",
+        bytes.len(),
         &mut [
-            ("from all 96 classes", Box::new(|| decode(&inverse64, &all64, part.len()))),
-            ("with 32 classes missing", Box::new(|| decode(&erasures, &some64, part.len()))),
+            ("from all 96 classes", Box::new(inverse(64, &all))),
+            ("with 32 classes missing", Box::new(inverse(64, &some))),
         ],
     );
 }

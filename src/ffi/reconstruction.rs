@@ -102,7 +102,9 @@ pub unsafe extern "C" fn atlas_reconstruction_create(
 /// beside spool_path, until a tile has K of them. Serialised with other calls on the handle. `operation` may
 /// be NULL. Fails, and changes nothing, with WITNESS (does not verify; another root, type, K or
 /// size), CONFLICT (another tile geometry under the same root), LIMIT, IO, STATE (finished),
-/// OUT_OF_MEMORY or CANCELLED.
+/// OUT_OF_MEMORY or CANCELLED. R96: also with FORMAT, WITNESS or CONSERVATION where K classes of a tile
+/// prove themselves and stand for no bytes with its witness and residue, which only who made the root can
+/// bring about.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_reconstruction_add(
     reconstruction: *mut atlas_reconstruction,

@@ -48,8 +48,9 @@ impl From<AtlasBoundaryRegion> for atlas_region {
 /// A region of length 0 (offset <= size) proves the root alone. A LINEAR shard discloses up to 4,095
 /// bytes on either side of its region when it is serialised; an R96 shard has all 96 classes of the
 /// tiles that the region touches. Any thread. `operation` may be NULL. `*out`
-/// is owned by the caller: atlas_shard_destroy(). Costs one BLAKE3 of the tiles that the region
-/// touches; a second small region of a tile costs that of the groups of 16 KiB that it touches.
+/// is owned by the caller: atlas_shard_destroy(). LINEAR: costs one BLAKE3 of the tiles that the region
+/// touches; a second small region of a tile costs that of the groups of 16 KiB that it touches. R96:
+/// transforms the tiles that the region touches, every time.
 /// Fails with INVALID_ARGUMENT, OUT_OF_RANGE, IO, WITNESS (the source changed since it was
 /// projected), LIMIT, STATE, OUT_OF_MEMORY or CANCELLED.
 #[unsafe(no_mangle)]

@@ -155,54 +155,66 @@ impl Job for DecodeJob<'_> {
     #[inline(always)]
     fn run<L: Lanes>(self, l: L) -> Self::Output {
         let Self { k, classes, erasure, payloads, bytes } = self;
+        let (blocks, whole) = (block_count(bytes.len(), k), bytes.len() / block_bytes(k));
+        let (symbols, last) = bytes.split_at_mut(whole * block_bytes(k));
+        let (symbols, _) = symbols.as_chunks_mut::<SYMBOL_BYTES>();
+        let mut padded = vec![0; if blocks > whole { block_bytes(k) } else { 0 }];
         let mut grid = vec![[l.splat(0); COEFFICIENTS_PER_CLASS]; classes.len().div_ceil(16)];
         let mut words = [l.splat(0); WORDS];
         let mut columns = Columns::new(l);
-        let mut padded = Vec::new();
-        for (block, bytes) in bytes.chunks_mut(block_bytes(k)).enumerate() {
+        let (mut block, mut together) = (0, L::BLOCKS);
+        while block < blocks {
+            let count = if block + together <= whole { together } else { 1 };
+            // From one block to the next one beside it.
+            let step = count - 1;
+            let (symbols, at) = if block < whole {
+                (&mut *symbols, block * COLUMNS * k)
+            } else {
+                (padded.as_chunks_mut::<SYMBOL_BYTES>().0, 0)
+            };
+            let mut fields_are_good = true;
             for (group, x) in grid.iter_mut().enumerate() {
-                let end = payloads.len().min(16 * group + 16);
-                if !unpack_rows(l, &payloads[16 * group..end], block, &mut words, x) {
-                    return Err(field_error(classes, payloads, block));
-                }
+                let payloads = &payloads[16 * group..payloads.len().min(16 * group + 16)];
+                fields_are_good &= unpack_rows(l, payloads, (block, step), &mut words, x);
                 transform::rows(l, x);
             }
-            let whole = bytes.len() == block_bytes(k);
-            let target = if whole {
-                &mut *bytes
-            } else {
-                padded.resize(block_bytes(k), 0);
-                &mut padded[..]
-            };
-            columns.interpolate(l, classes, erasure, &grid);
-            let (symbols, _) = target.as_chunks_mut::<SYMBOL_BYTES>();
-            store_symbols(l, &columns.x, classes.len(), block, symbols)?;
-            if !whole {
-                let (kept, padding) = padded.split_at(bytes.len());
-                if padding.iter().any(|&byte| byte != 0) {
-                    return Err(DecodeError::Padding { block });
-                }
-                bytes.copy_from_slice(kept);
+            let mut result =
+                if fields_are_good { Ok(()) } else { Err(field_error(classes, payloads, block)) };
+            if result.is_ok() {
+                columns.interpolate(l, classes, erasure, &grid);
+                let to = (symbols, at, step * COLUMNS * k);
+                result = store_symbols(l, &columns.x, (k, classes.len()), block, to);
+            }
+            match result {
+                Ok(()) => block += count,
+                // Which block, and what of it, shows when they come one by one.
+                Err(_) if count > 1 => together = 1,
+                Err(error) => return Err(error),
             }
         }
+        let (kept, padding) = padded.split_at(last.len());
+        if padding.iter().any(|&byte| byte != 0) {
+            return Err(DecodeError::Padding { block: whole });
+        }
+        last.copy_from_slice(kept);
         Ok(())
     }
 }
 
-/// Unpacks one block of up to sixteen classes, the classes in the lanes, by way of `words`. False if
-/// a field is no residue.
+/// Unpacks up to sixteen classes of a block, and of the one `step` blocks further on beside it, the
+/// classes in the lanes, by way of `words`. False if a field is no residue.
 #[inline(always)]
 pub(super) fn unpack_rows<L: Lanes>(
     l: L,
     payloads: &[&[u8]],
-    block: usize,
+    (block, step): (usize, usize),
     words: &mut [L::V; WORDS],
     x: &mut [L::V; COEFFICIENTS_PER_CLASS],
 ) -> bool {
     let mut rows = [l.splat(0); 16];
     for (tile, words) in words.as_chunks_mut::<16>().0.iter_mut().enumerate() {
         for (row, payload) in rows.iter_mut().zip(payloads) {
-            *row = l.load_words(&payload.as_chunks::<LANE_BYTES>().0[7 * block + tile]);
+            *row = l.load_words(payload.as_chunks::<LANE_BYTES>().0, 7 * block + tile, 7 * step);
         }
         l.transpose(&rows, words);
     }
@@ -214,7 +226,7 @@ pub(super) fn unpack_rows<L: Lanes>(
             eight[j] = l.reduce(fields[j]);
         }
     }
-    l.lanes(largest).iter().all(|&field| field.cast_unsigned() < P)
+    (0..L::BLOCKS).all(|block| l.lanes(largest, block).iter().all(|&field| field.cast_unsigned() < P))
 }
 
 /// The columns of a block, sixteen together, and room for the way to them.
@@ -281,54 +293,59 @@ impl<V: Copy> Columns<V> {
     }
 }
 
-/// Packs the symbols of a block and looks at all that must hold: of `have` classes, the rows from
-/// K on are zero, and the others hold symbols.
+/// Packs the symbols of a block, and of one beside it, and looks at all that must hold: of `have`
+/// classes, the rows from K on are zero, and the others hold symbols.
 #[inline(always)]
 fn store_symbols<L: Lanes>(
     l: L,
     x: &[[L::V; CLASSES]],
-    have: usize,
+    (k, have): (usize, usize),
     block: usize,
-    symbols: &mut [[u8; SYMBOL_BYTES]],
+    (symbols, at, step): (&mut [[u8; SYMBOL_BYTES]], usize, usize),
 ) -> Result<(), DecodeError> {
-    let (rows, _) = symbols.as_chunks_mut::<COLUMNS>();
     let mut surplus = l.splat(0);
-    for q in rows.len()..have {
+    for q in k..have {
         for x in x {
             surplus = l.or(surplus, l.canonical(x[negated(q, CLASSES)]));
         }
     }
-    if l.lanes(surplus).iter().any(|&bits| bits != 0) {
+    if (0..L::BLOCKS).any(|beside| l.lanes(surplus, beside) != [0; 16]) {
         return Err(DecodeError::Inconsistent { block });
     }
     let mut bits = l.splat(0);
-    for (q, row) in rows.iter_mut().enumerate() {
-        for (x, bytes) in x.iter().zip(row) {
-            let symbols = l.canonical(x[negated(q, CLASSES)]);
-            bits = l.or(bits, symbols);
-            l.store_symbols(symbols, bytes);
+    for q in 0..k {
+        for (column, x) in x.iter().enumerate() {
+            let row = l.canonical(x[negated(q, CLASSES)]);
+            bits = l.or(bits, row);
+            l.store_symbols(row, symbols, at + COLUMNS * q + column, step);
         }
     }
-    if l.lanes(bits).iter().any(|&bits| bits.cast_unsigned() > SYMBOL_MAX) {
-        for index in 0..rows.len() * COEFFICIENTS_PER_CLASS {
+    for beside in 0..L::BLOCKS {
+        if l.lanes(bits, beside).iter().all(|&bits| bits.cast_unsigned() <= SYMBOL_MAX) {
+            continue;
+        }
+        for index in 0..k * COEFFICIENTS_PER_CLASS {
             let (q, s) = (index / COEFFICIENTS_PER_CLASS, index % COEFFICIENTS_PER_CLASS);
-            let symbols = l.lanes(l.canonical(x[s / 16][negated(q, CLASSES)]));
+            let symbols = l.lanes(l.canonical(x[s / 16][negated(q, CLASSES)]), beside);
             let value = symbols[s % 16].cast_unsigned();
             if value > SYMBOL_MAX {
-                return Err(DecodeError::Symbol { block, index, value });
+                return Err(DecodeError::Symbol { block: block + beside, index, value });
             }
         }
     }
     Ok(())
 }
 
-/// The first bad field of a block that has one.
+/// The first bad field from `block` on, which is in it or in one beside it.
 #[cold]
 fn field_error(classes: &[u8], payloads: &[&[u8]], block: usize) -> DecodeError {
-    let at = block * CLASS_BLOCK_BYTES;
-    for (&class, payload) in classes.iter().zip(payloads) {
-        if let Some((index, value)) = first_bad_field(&payload[at..at + CLASS_BLOCK_BYTES]) {
-            return DecodeError::Field { class, block, index, value };
+    let blocks = payloads.first().map_or(0, |payload| payload.len() / CLASS_BLOCK_BYTES);
+    for block in block..blocks {
+        for (&class, payload) in classes.iter().zip(payloads) {
+            let at = block * CLASS_BLOCK_BYTES;
+            if let Some((index, value)) = first_bad_field(&payload[at..at + CLASS_BLOCK_BYTES]) {
+                return DecodeError::Field { class, block, index, value };
+            }
         }
     }
     unreachable!("the lanes saw a field above 12288 that is not there")

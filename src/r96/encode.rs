@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::lanes::{Job, Kernel, LANE_BYTES, Lanes, SYMBOL_BYTES};
-use super::transform::{self, COLUMNS, TWISTS, Twists};
+use super::transform::{self, COLUMNS, TWISTS};
 use super::{
     CLASS_BLOCK_BYTES, CLASSES, COEFFICIENTS_PER_CLASS, ParameterError, WORDS, block_bytes, block_count,
     check_data_classes,
@@ -63,23 +63,25 @@ impl Job for EncodeJob<'_> {
 
     #[inline(always)]
     fn run<L: Lanes>(self, l: L) {
-        let twists = &*TWISTS;
-        let class_words = 7 * block_count(self.bytes.len(), self.k);
-        let (payloads, _) = self.payloads.as_chunks_mut::<LANE_BYTES>();
+        let Self { k, bytes, payloads } = self;
+        let (blocks, whole) = (block_count(bytes.len(), k), bytes.len() / block_bytes(k));
+        let (symbols, _) = bytes.as_chunks::<SYMBOL_BYTES>();
+        let mut padded = vec![0; if blocks > whole { block_bytes(k) } else { 0 }];
+        let last = &bytes[whole * block_bytes(k)..];
+        padded[..last.len()].copy_from_slice(last);
+        let (padded, _) = padded.as_chunks::<SYMBOL_BYTES>();
+        let (payloads, _) = payloads.as_chunks_mut::<LANE_BYTES>();
+        let class_words = 7 * blocks;
         let mut grid = vec![[l.splat(0); COEFFICIENTS_PER_CLASS]; CLASSES / 16];
         let mut columns = Columns::new(l);
         let mut words = [l.splat(0); WORDS];
-        let mut padded = Vec::new();
-        for (block, bytes) in self.bytes.chunks(block_bytes(self.k)).enumerate() {
-            let bytes = if bytes.len() < block_bytes(self.k) {
-                padded.extend_from_slice(bytes);
-                padded.resize(block_bytes(self.k), 0);
-                &padded
-            } else {
-                bytes
-            };
-            let (symbols, _) = bytes.as_chunks::<SYMBOL_BYTES>();
-            columns.transform(l, twists, symbols, &mut grid);
+        let mut block = 0;
+        while block < blocks {
+            let count = if block + L::BLOCKS <= whole { L::BLOCKS } else { 1 };
+            // From one block to the next one beside it.
+            let step = count - 1;
+            let (symbols, at) = if block < whole { (symbols, block * COLUMNS * k) } else { (padded, 0) };
+            columns.transform(l, k, (symbols, at, step * COLUMNS * k), &mut grid);
             for (group, x) in grid.iter_mut().enumerate() {
                 transform::rows(l, x);
                 pack_rows(l, x, &mut words);
@@ -88,46 +90,45 @@ impl Job for EncodeJob<'_> {
                     let mut lanes = *rows;
                     l.transpose(rows, &mut lanes);
                     for (payload, &lane) in mine.chunks_exact_mut(class_words).zip(&lanes) {
-                        l.store_words(lane, &mut payload[7 * block + tile]);
+                        l.store_words(lane, payload, 7 * block + tile, 7 * step);
                     }
                 }
             }
+            block += count;
         }
     }
 }
 
-/// Room for the columns of a block, sixteen together.
+/// Room for sixteen columns of a block.
 struct Columns<V> {
-    x: Vec<[V; CLASSES]>,
+    x: [V; CLASSES],
     thirds: transform::Thirds<V>,
 }
 
 impl<V: Copy> Columns<V> {
     #[inline(always)]
     fn new<L: Lanes<V = V>>(l: L) -> Self {
-        Self { x: vec![[l.splat(0); CLASSES]; COLUMNS], thirds: [[l.splat(0); 32]; 3] }
+        Self { x: [l.splat(0); CLASSES], thirds: [[l.splat(0); 32]; 3] }
     }
 
-    /// Unpacks a block, transforms its columns, twists, and leaves the classes in the lanes.
+    /// Unpacks the K rows of a block, transforms its columns, twists, and leaves the classes in the
+    /// lanes. The symbols are those from `at` on, and those of a block beside it `step` further on.
     #[inline(always)]
     fn transform<L: Lanes<V = V>>(
         &mut self,
         l: L,
-        twists: &Twists,
-        symbols: &[[u8; SYMBOL_BYTES]],
+        k: usize,
+        (symbols, at, step): (&[[u8; SYMBOL_BYTES]], usize, usize),
         grid: &mut [[V; COEFFICIENTS_PER_CLASS]],
     ) {
-        let (symbols, _) = symbols.as_chunks::<COLUMNS>();
-        for (q, row) in symbols.iter().enumerate() {
-            for (x, bytes) in self.x.iter_mut().zip(row) {
-                x[q] = l.load_symbols(bytes);
+        let Self { x, thirds } = self;
+        for (column, twists) in TWISTS.forward.iter().enumerate() {
+            let (rows, rest) = x.split_at_mut(k);
+            for (q, x) in rows.iter_mut().enumerate() {
+                *x = l.load_symbols(symbols, at + COLUMNS * q + column, step);
             }
-        }
-        for (column, (x, twists)) in self.x.iter_mut().zip(&twists.forward).enumerate() {
-            for x in x.iter_mut().skip(symbols.len()) {
-                *x = l.splat(0);
-            }
-            transform::columns(l, x, &mut self.thirds);
+            rest.fill(l.splat(0));
+            transform::columns(l, x, thirds);
             let mut rows = [l.splat(0); 16];
             for (sixteen, group) in grid.iter_mut().enumerate() {
                 for (row, r) in rows.iter_mut().zip(16 * sixteen..) {

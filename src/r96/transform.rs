@@ -30,14 +30,13 @@
 //! - `dft8` takes its sums a[i] + a[i+4] and one difference through `reduce`: 2B = 19120 becomes
 //!   8194, so both halves are a `dft4` with B = 8194; the other three differences are multiplied.
 //!   Its result is below 8194 + 2 · 8194 = 24582, or for odd outputs 8194 + 7937 + 2 · 7937 = 32005.
-//! - every output of `dft8` and of the inner `dft4` is multiplied or reduced: at most 9216 or 9560.
+//! - every output of `dft3`, `dft8` and the inner `dft4` is multiplied or reduced, the latter where the
+//!   factor is 1: at most 9216 or 9560.
 //! - symbols are at most 8191, fields are reduced to at most 6828, other inputs are products.
 //!
 //! The tests run all of this on intervals instead of numbers, where a sum that could overflow panics.
 
 #![forbid(unsafe_code)]
-
-use std::sync::LazyLock;
 
 use super::field::{self, Factor};
 use super::lanes::{FactorRow, Lanes};
@@ -87,7 +86,7 @@ const fn row_index(a: usize, b: usize) -> usize {
 }
 
 /// The twist factors of sixteen s, by column and class r.
-type Twist = Vec<[FactorRow; CLASSES]>;
+type Twist = [[FactorRow; CLASSES]; COLUMNS];
 
 /// The twist factors of all coefficients.
 pub(super) struct Twists {
@@ -97,26 +96,32 @@ pub(super) struct Twists {
     pub(super) inverse: Twist,
 }
 
-/// The one copy of the twists, 96 KiB, made when first used.
-pub(super) static TWISTS: LazyLock<Twists> = LazyLock::new(|| {
-    // The factor of class r and symbol s is first · step(r)^s.
-    let table = |first: u32, step: fn(usize) -> u32| {
-        let mut powers = [first; CLASSES];
-        (0..COLUMNS)
-            .map(|_| {
-                core::array::from_fn(|r| {
-                    let step = step(r);
-                    FactorRow::new(core::array::from_fn(|_| {
-                        let factor = Factor::new(powers[r]);
-                        powers[r] = field::mul(powers[r], step);
-                        factor
-                    }))
-                })
-            })
-            .collect()
-    };
-    Twists { forward: table(1, field::root), inverse: table(12_288, |r| field::inverse(field::root(r))) }
-});
+/// The one copy of the twists, 96 KiB. It is made by the compiler: what is made at the first use needs
+/// a lock, which another thread could hold at a fork.
+pub(super) static TWISTS: Twists = Twists { forward: twist(1, 1), inverse: twist(12_288, 12_287) };
+
+/// first · ω^(direction · r · s).
+const fn twist(first: u32, direction: usize) -> Twist {
+    let mut table = [[FactorRow::new([ONE; 16]); CLASSES]; COLUMNS];
+    let mut r = 0;
+    while r < CLASSES {
+        let (step, mut power) = (field::root(direction * r), first);
+        let mut column = 0;
+        while column < COLUMNS {
+            let mut factors = [ONE; 16];
+            let mut lane = 0;
+            while lane < 16 {
+                factors[lane] = Factor::new(power);
+                power = field::mul(power, step);
+                lane += 1;
+            }
+            table[column][r] = FactorRow::new(factors);
+            column += 1;
+        }
+        r += 1;
+    }
+    table
+}
 
 #[inline(always)]
 fn dft3<L: Lanes>(l: L, [a, b, c]: [L::V; 3]) -> [L::V; 3] {
@@ -166,7 +171,7 @@ pub(super) type Thirds<V> = [[V; 32]; 3];
 pub(super) fn columns<L: Lanes>(l: L, x: &mut [L::V; CLASSES], thirds: &mut Thirds<L::V>) {
     for b in 0..32 {
         let y = dft3(l, [x[row_index(0, b)], x[row_index(1, b)], x[row_index(2, b)]]);
-        thirds[0][b] = l.mul(y[0], l.factor(ONE));
+        thirds[0][b] = l.reduce(y[0]);
         thirds[1][b] = l.reduce(y[1]);
         thirds[2][b] = l.reduce(y[2]);
     }
@@ -177,7 +182,8 @@ pub(super) fn columns<L: Lanes>(l: L, x: &mut [L::V; CLASSES], thirds: &mut Thir
                 a[b1] = third[4 * b1 + b0];
             }
             let y = dft8(l, a);
-            for d0 in 0..8 {
+            third[b0] = l.reduce(y[0]);
+            for d0 in 1..8 {
                 third[4 * d0 + b0] = l.mul(y[d0], l.factor(factors[d0]));
             }
         }
@@ -206,7 +212,8 @@ pub(super) fn rows<L: Lanes>(l: L, x: &mut [L::V; COEFFICIENTS_PER_CLASS]) {
             a[i] = x[16 * i + n];
         }
         let y = dft8(l, a);
-        for j0 in 0..8 {
+        x[n] = l.reduce(y[0]);
+        for j0 in 1..8 {
             x[16 * j0 + n] = l.mul(y[j0], l.factor(factors[j0]));
         }
     }

@@ -7,18 +7,20 @@
 //!         has no name to stay
 //! ```
 
-use super::{AtlasReconstruction, Collected, Store, finished};
+use super::{AtlasReconstruction, Collected, Files};
 use crate::atomic_file::AtomicFile;
 use crate::buffer::{Buffer, try_vec};
 use crate::classes::ClassSet;
+use crate::digest::same;
 use crate::error::{AtlasError, Result};
 use crate::geometry::{TILE_BYTES, to_u64, to_usize};
 use crate::layer2::Residue;
 use crate::operation::Operation;
 use crate::pool;
+use crate::projection::{ProjectionOptions, ProjectionType};
 use crate::r96::Decoder;
-use crate::scheme::{decode_blocks, decoder};
-use crate::shard::{AtlasShard, TilePart};
+use crate::scheme::{Scheme, Workspace, decode_blocks, decoder};
+use crate::shard::{AtlasShard, Proof, TilePart};
 use crate::source::Source;
 use crate::sync::lock;
 use std::collections::BTreeMap;
@@ -29,8 +31,13 @@ use std::sync::Arc;
 #[derive(Default)]
 pub(super) struct Waiting {
     tiles: BTreeMap<u64, Vec<Payload>>,
-    /// With a spool: where the payloads are, and how many bytes. Removed with the reconstruction.
-    file: Option<(AtomicFile, u64)>,
+}
+
+impl Waiting {
+    /// What waits of a tile.
+    fn of(&self, tile: u64) -> &[Payload] {
+        self.tiles.get(&tile).map_or(&[], |payloads| payloads)
+    }
 }
 
 /// What waits of one class of one tile.
@@ -56,8 +63,6 @@ struct Step<'s> {
     /// All classes that there are now, and those of them that are new.
     classes: ClassSet,
     fresh: ClassSet,
-    /// The others, where there are K.
-    waiting: Vec<Payload>,
 }
 
 impl Step<'_> {
@@ -76,27 +81,26 @@ struct Scratch {
 
 impl AtlasReconstruction {
     /// Verifies a shard of R96 and takes the classes that it adds.
-    pub(super) fn add_classes(&self, shard: &AtlasShard, operation: &mut Operation<'_>) -> Result<()> {
+    pub(super) fn add_classes(
+        &self,
+        shard: &AtlasShard,
+        files: &mut Files,
+        operation: &mut Operation<'_>,
+    ) -> Result<()> {
         let (proof, (_, payload)) = (shard.proof(), shard.payload());
         let data_classes = proof.head.classes;
         proof.check_trust(&self.trust)?;
         let (parts, payload_offset) = proof.parts(payload.len())?;
-        let (steps, told, file) = {
+        let (steps, told) = {
             let collected = lock(&self.collected);
-            let file = match &collected.waiting.file {
-                Some((file, _)) => Some(Source::from_file(file.reopen()?, file.target())?),
-                None => None,
-            };
-            (collected.steps(shard, &parts)?, collected.new_tiles(proof)?, file)
+            (collected.steps(proof, &parts)?, collected.new_tiles(proof)?)
         };
         let enough = |step: &Step<'_>| step.classes.len() >= usize::from(data_classes);
         let (decoded, kept): (Vec<Step<'_>>, Vec<Step<'_>>) = steps.into_iter().partition(enough);
         let bytes: u64 = decoded.iter().map(|step| to_u64(step.part.len())).sum();
-        let in_memory = matches!(lock(&self.collected).store, Store::Memory(_));
-        let result = if in_memory {
-            to_u64(kept.iter().map(Step::fresh_len).sum::<usize>()).saturating_add(bytes)
-        } else {
-            0
+        let result = match files.spool {
+            None => to_u64(kept.iter().map(Step::fresh_len).sum::<usize>()).saturating_add(bytes),
+            Some(_) => 0,
         };
 
         let verifiers = proof.verifiers(parts.len(), payload.len(), operation)?;
@@ -109,7 +113,12 @@ impl AtlasReconstruction {
         let layout = (&parts[..], payload_offset);
         proof.verify_parts(payload, layout, &self.trust, (executor, verifiers), &mut tracker)?;
 
-        let mut pieces = try_vec(if in_memory { decoded.len() } else { 0 })?;
+        let file = match &files.waiting {
+            Some((file, _)) => Some(Source::from_file(file.reopen()?, file.target())?),
+            None => None,
+        };
+        let spool = files.spool.as_ref();
+        let mut pieces = try_vec(if spool.is_none() { decoded.len() } else { 0 })?;
         pool::run(
             executor,
             workers,
@@ -120,34 +129,72 @@ impl AtlasReconstruction {
                 let place = |error: AtlasError| {
                     error.at_index(step.tile).at_range(step.offset, to_u64(step.part.len()))
                 };
-                decode(scratch, data_classes, step, payload, file.as_ref()).map_err(place)
+                let waiting = {
+                    let collected = lock(&self.collected);
+                    let known = collected.waiting.of(step.tile);
+                    let mut waiting = try_vec(known.len())?;
+                    waiting.extend_from_slice(known);
+                    waiting
+                };
+                let bytes = decode(scratch, data_classes, step, &waiting, payload, file.as_ref())
+                    .and_then(|bytes| self.check_sum(shard, step, bytes))
+                    .map_err(place)?;
+                // Written here and not where progress is reported: what a slow callback holds up must
+                // not pile up in memory.
+                match spool {
+                    Some(spool) => spool.write_at(step.offset, &bytes).map(|()| None),
+                    None => Ok(Some(bytes)),
+                }
             },
             |index, bytes| {
-                let (offset, len) = (decoded[to_usize(index)].offset, to_u64(bytes.len()));
-                let piece = (offset, Arc::new(bytes));
-                if in_memory {
-                    pieces.push(piece);
-                } else {
-                    lock(&self.collected).store.put(vec![piece])?;
-                }
-                tracker.advance(len, 1)
+                let step = &decoded[to_usize(index)];
+                pieces.extend(bytes.map(|bytes| (step.offset, Arc::new(bytes))));
+                tracker.advance(to_u64(step.part.len()), 1)
             },
         )?;
         let ranges = decoded.iter().map(|step| step.offset..step.offset + to_u64(step.part.len())).collect();
+        let (kept, end) = keep(&kept, shard, files)?;
+        tracker.finish()?;
 
+        // Nothing fails from here on.
+        if let Some(waiting) = &mut files.waiting {
+            waiting.1 = end;
+        }
         let mut collected = lock(&self.collected);
-        let kept = collected.keep(&kept, shard)?;
-        collected.store.put(pieces)?;
-        // Nothing fails from here on, except that the callback may say so at the end.
         for step in &decoded {
             collected.waiting.tiles.remove(&step.tile);
         }
-        for (tile, payloads) in kept {
-            collected.waiting.tiles.entry(tile).or_default().extend(payloads);
+        for (tile, payload) in kept {
+            collected.waiting.tiles.entry(tile).or_default().push(payload);
         }
-        collected.has_come(proof, told, ranges);
-        drop(collected);
-        tracker.finish()
+        collected.has_come(proof, told, ranges, pieces);
+        Ok(())
+    }
+
+    /// Refuses a decoded tile whose sum is not that of its leaf.
+    fn check_sum(&self, shard: &AtlasShard, step: &Step<'_>, bytes: Buffer) -> Result<Buffer> {
+        let residue = Residue::of(&bytes);
+        if residue == step.residue {
+            return Ok(bytes);
+        }
+        // Bytes that do not have the tile's witness are wrong whatever they sum to, and that is what
+        // is reported first.
+        let (proof, (_, payload)) = (shard.proof(), shard.payload());
+        let mut options = ProjectionOptions::new().with_data_classes(proof.head.classes);
+        options.key.clone_from(&self.trust.key);
+        let scheme = Scheme::new(ProjectionType::R96Fourier, &options)?;
+        let (expected, _) =
+            proof.hash_part(scheme.digests(), step.part, &payload[step.part.payload.clone()])?;
+        if !same(&scheme.witness(&bytes, &mut Workspace::default())?, &expected) {
+            return Err(AtlasError::witness(format!(
+                "the classes of tile {} are those of no bytes that have its witness",
+                step.tile
+            )));
+        }
+        Err(AtlasError::conservation(format!(
+            "tile {} sums to {residue} mod 96 where its leaf says {}",
+            step.tile, step.residue
+        )))
     }
 }
 
@@ -156,6 +203,7 @@ fn decode(
     scratch: &mut Scratch,
     data_classes: u8,
     step: &Step<'_>,
+    waiting: &[Payload],
     fresh: &[u8],
     file: Option<&Source>,
 ) -> Result<Buffer> {
@@ -168,10 +216,10 @@ fn decode(
     let in_file = |payload: &&Payload| matches!(payload.bytes, Bytes::File(_));
     let read = &mut scratch.read;
     read.clear();
-    let wanted = step.waiting.iter().filter(in_file).count() * class_len;
+    let wanted = waiting.iter().filter(in_file).count() * class_len;
     read.try_reserve(wanted).map_err(|_| AtlasError::out_of_memory(format!("{wanted} bytes of classes")))?;
     read.resize(wanted, 0);
-    let places = step.waiting.iter().filter_map(|payload| match payload.bytes {
+    let places = waiting.iter().filter_map(|payload| match payload.bytes {
         Bytes::File(offset) => Some(offset),
         Bytes::Memory(..) => None,
     });
@@ -181,7 +229,7 @@ fn decode(
     }
     let mut read = read.chunks_exact(class_len.max(1));
     let mut payloads: Vec<(u8, &[u8])> = try_vec(classes.len())?;
-    for payload in &step.waiting {
+    for payload in waiting {
         let bytes = match &payload.bytes {
             Bytes::Memory(buffer, range) => buffer.get(range.clone()),
             Bytes::File(_) => read.next(),
@@ -197,99 +245,77 @@ fn decode(
     let payloads: Vec<&[u8]> = payloads.into_iter().map(|(_, bytes)| bytes).collect();
     let mut out = Buffer::new(step.part.len())?;
     decode_blocks(decoder, &payloads, 0, &mut out)?;
-    let residue = Residue::of(&out);
-    if residue != step.residue {
-        return Err(AtlasError::conservation(format!(
-            "tile {} sums to {residue} mod 96 where its leaf says {}",
-            step.tile, step.residue
-        )));
-    }
     Ok(out)
+}
+
+/// Puts the fresh classes of some tiles where they can wait, and says where the file of them ends then.
+fn keep(steps: &[Step<'_>], shard: &AtlasShard, files: &mut Files) -> Result<(Vec<(u64, Payload)>, u64)> {
+    let (_, payload) = shard.payload();
+    let mut end = files.waiting.as_ref().map_or(0, |(_, end)| *end);
+    let total = steps.iter().map(Step::fresh_len).sum();
+    if total == 0 {
+        return Ok((Vec::new(), end));
+    }
+    if let (Some(spool), None) = (&files.spool, &files.waiting) {
+        files.waiting = Some((AtomicFile::create(spool.target())?, 0));
+    }
+    let ranges = || {
+        steps.iter().flat_map(|step| {
+            let ranges = step.fresh.iter().map(|class| (class, step.part.class_range(class)));
+            ranges.filter_map(|(class, range)| Some((step.tile, class, range?)))
+        })
+    };
+    let mut kept = try_vec(ranges().count())?;
+    match (&files.waiting, total == payload.len()) {
+        (Some((file, _)), _) => {
+            for (tile, class, range) in ranges() {
+                file.write_at(end, &payload[range.clone()])?;
+                kept.push((tile, Payload { class, bytes: Bytes::File(end) }));
+                end += to_u64(range.len());
+            }
+        }
+        // All of it: the shard's own memory.
+        (None, true) => {
+            let buffer = shard.shared_payload();
+            kept.extend(ranges().map(|(tile, class, range)| {
+                (tile, Payload { class, bytes: Bytes::Memory(Arc::clone(&buffer), range) })
+            }));
+        }
+        (None, false) => {
+            let (mut copy, mut at) = (Buffer::new(total)?, 0);
+            for (_, _, range) in ranges() {
+                copy[at..at + range.len()].copy_from_slice(&payload[range.clone()]);
+                at += range.len();
+            }
+            let (buffer, mut at) = (Arc::new(copy), 0);
+            kept.extend(ranges().map(|(tile, class, range)| {
+                at += range.len();
+                let place = at - range.len()..at;
+                (tile, Payload { class, bytes: Bytes::Memory(Arc::clone(&buffer), place) })
+            }));
+        }
+    }
+    Ok((kept, end))
 }
 
 impl Collected {
     /// What a shard does for those of its tiles that are not whole.
-    fn steps<'s>(&self, shard: &AtlasShard, parts: &'s [TilePart]) -> Result<Vec<Step<'s>>> {
-        let proof = shard.proof();
+    fn steps<'s>(&self, proof: &Proof, parts: &'s [TilePart]) -> Result<Vec<Step<'s>>> {
         let mut steps = try_vec(parts.len())?;
         let mut offset = proof.claimed_start()?;
         for (tile, (part, shape)) in (proof.first_tile..).zip(parts.iter().zip(&proof.tiles)) {
             let end = offset + to_u64(part.len());
             if !self.have.gaps(offset..end).is_empty() {
-                let known = self.waiting.tiles.get(&tile).map_or(&[][..], |payloads| payloads);
-                let waiting = known.iter().filter_map(|payload| ClassSet::of(payload.class));
+                let waiting = self.waiting.of(tile).iter().filter_map(|payload| ClassSet::of(payload.class));
                 let waiting = waiting.fold(ClassSet::EMPTY, ClassSet::union);
                 let (classes, fresh) = (waiting.union(proof.classes), proof.classes.without(waiting));
-                let waiting = match classes.len() >= usize::from(proof.head.classes) {
-                    true => known.to_vec(),
-                    false => Vec::new(),
-                };
                 if !fresh.is_empty() {
-                    let residue = shape.residue;
-                    steps.push(Step { tile, offset, residue, part, classes, fresh, waiting });
+                    steps.push(Step { tile, offset, residue: shape.residue, part, classes, fresh });
                 }
             }
             offset = end;
         }
         Ok(steps)
-    }
-
-    /// Puts the fresh classes of some tiles where they can wait.
-    fn keep(&mut self, steps: &[Step<'_>], shard: &AtlasShard) -> Result<Vec<(u64, Vec<Payload>)>> {
-        let (_, payload) = shard.payload();
-        let total = steps.iter().map(Step::fresh_len).sum();
-        let mut kept = try_vec(steps.len())?;
-        if total == 0 {
-            return Ok(kept);
-        }
-        let ranges = || {
-            steps.iter().flat_map(|step| {
-                let ranges = step.fresh.iter().map(|class| (class, step.part.class_range(class)));
-                ranges.filter_map(|(class, range)| Some((step.tile, class, range?)))
-            })
-        };
-        let mut place: Box<dyn FnMut(Range<usize>) -> Result<Bytes>> = match &self.store {
-            // All of it: the shard's own memory.
-            Store::Memory(_) if total == payload.len() => {
-                let buffer = shard.shared_payload();
-                Box::new(move |range| Ok(Bytes::Memory(Arc::clone(&buffer), range)))
-            }
-            Store::Memory(_) => {
-                let mut copy = Buffer::new(total)?;
-                let mut at = 0;
-                for (_, _, range) in ranges() {
-                    copy[at..at + range.len()].copy_from_slice(&payload[range.clone()]);
-                    at += range.len();
-                }
-                let (buffer, mut at) = (Arc::new(copy), 0);
-                Box::new(move |range| {
-                    at += range.len();
-                    Ok(Bytes::Memory(Arc::clone(&buffer), at - range.len()..at))
-                })
-            }
-            Store::Spool(spool) => {
-                if self.waiting.file.is_none() {
-                    self.waiting.file = Some((AtomicFile::create(spool.target())?, 0));
-                }
-                let Some((file, end)) = &mut self.waiting.file else {
-                    return Err(AtlasError::internal("waiting classes have no file"));
-                };
-                Box::new(move |range| {
-                    file.write_at(*end, &payload[range.clone()])?;
-                    *end += to_u64(range.len());
-                    Ok(Bytes::File(*end - to_u64(range.len())))
-                })
-            }
-            Store::Finished => return Err(finished()),
-        };
-        for (tile, class, range) in ranges() {
-            let payload = Payload { class, bytes: place(range)? };
-            match kept.last_mut() {
-                Some((last, payloads)) if *last == tile => payloads.push(payload),
-                _ => kept.push((tile, vec![payload])),
-            }
-        }
-        Ok(kept)
     }
 
     pub(super) fn classes_needed(&self) -> u32 {

@@ -27,7 +27,7 @@ use crate::merkle::{Head, Leaf, Sibling, root_from_tiles};
 use crate::operation::{Operation, Tracker};
 use crate::pool;
 use crate::projection::ProjectionType;
-use crate::r96::block_bytes;
+use crate::r96::{CLASS_BLOCK_BYTES, block_bytes};
 use crate::scheme::{decode_blocks, decoder};
 use crate::shape;
 use std::ops::Range;
@@ -220,6 +220,18 @@ impl Proof {
         if wanted != self.tree.len() {
             return malformed(format!("the proof has {} nodes where {wanted} follow", self.tree.len()));
         }
+        // Every tile has at least one block of each class, and they all prove the same classes.
+        let class_nodes = match self.head.classes {
+            0 => None,
+            _ => Some(crate::classes::proof_len(self.classes)?),
+        };
+        let least = count.saturating_mul(to_u64(self.classes.len() * CLASS_BLOCK_BYTES));
+        if least > to_u64(payload_len) {
+            return malformed(format!(
+                "the payload has {payload_len} bytes where {} classes of {count} tiles have {least} at least",
+                self.classes.len()
+            ));
+        }
         let (scope, start) = (self.scope(), self.claimed_start()?);
         if start > region.offset {
             return malformed(format!(
@@ -242,7 +254,8 @@ impl Proof {
             if parts.is_empty() {
                 payload_offset = tile_offset + share.offset();
             }
-            let (bytes, siblings) = (share.payload_len(len), share.proof_len(len)?);
+            let bytes = share.payload_len(len);
+            let siblings = class_nodes.map_or_else(|| share.proof_len(len), Ok)?;
             // Sums of lengths of at most 1 MiB, one for each tile that is at hand: no overflow in
             // 64 bits; `payload_len` bounds them on 32.
             parts.push(TilePart {
@@ -506,20 +519,22 @@ impl AtlasShard {
         let decoder = decoder(self.proof.head.classes, self.proof.classes)?;
         let block = block_bytes(usize::from(self.proof.head.classes));
         let mut buffer = Buffer::new(BLOCKS_A_READ * block)?;
-        let (parts, mut start) = self.proof.parts(self.payload.len())?;
-        for part in &parts {
-            let end = start + to_u64(part.len);
+        let (scope, mut start, mut payload) = (self.proof.scope(), self.proof.region.offset, 0);
+        for tile in &self.proof.tiles {
+            let (len, end) = (to_usize(u64::from(tile.len)), start + u64::from(tile.len));
+            let share = scope.share(start, len);
+            let part = payload..payload + share.payload_len(len);
+            payload = part.end;
             let wanted = range.start.clamp(start, end) - start..range.end.clamp(start, end) - start;
             let (mut at, until) = (to_usize(wanted.start), to_usize(wanted.end));
             if at < until {
-                let bytes = &self.payload[part.payload.clone()];
-                let payloads: Vec<&[u8]> = part.share.class_payloads(bytes).collect();
+                let payloads: Vec<&[u8]> = share.class_payloads(&self.payload[part]).collect();
                 while at < until {
                     let first = at / block * block;
-                    let last = until.next_multiple_of(block).min(first + BLOCKS_A_READ * block).min(part.len);
+                    let last = until.next_multiple_of(block).min(first + BLOCKS_A_READ * block).min(len);
                     let out = &mut buffer[..last - first];
                     decode_blocks(&decoder, &payloads, first / block, out)
-                        .map_err(|error| error.at_range(start, to_u64(part.len)))?;
+                        .map_err(|error| error.at_range(start, to_u64(len)))?;
                     then(&out[at - first..until.min(last) - first]);
                     at = last;
                 }

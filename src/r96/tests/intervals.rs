@@ -32,6 +32,7 @@ const RESIDUE: Interval = Interval(0, 12_288);
 
 impl Lanes for Intervals {
     type V = Interval;
+    const BLOCKS: usize = 1;
 
     fn splat(self, value: i16) -> Interval {
         Interval(value.into(), value.into())
@@ -41,7 +42,7 @@ impl Lanes for Intervals {
         unreachable!("only factors are loaded as rows")
     }
 
-    fn lanes(self, _: Interval) -> [i16; 16] {
+    fn lanes(self, _: Interval, _: usize) -> [i16; 16] {
         [0; 16] // whatever is asked, nothing is wrong
     }
 
@@ -89,23 +90,23 @@ impl Lanes for Intervals {
         *columns = [rows.iter().copied().reduce(Interval::hull).unwrap(); 16];
     }
 
-    fn load_words(self, _: &[u8; LANE_BYTES]) -> Interval {
+    fn load_words(self, _: &[[u8; LANE_BYTES]], _: usize, _: usize) -> Interval {
         Interval(i16::MIN.into(), i16::MAX.into())
     }
 
-    fn store_words(self, _: Interval, _: &mut [u8; LANE_BYTES]) {}
+    fn store_words(self, _: Interval, _: &mut [[u8; LANE_BYTES]], _: usize, _: usize) {}
 
-    fn load_symbols(self, _: &[u8; SYMBOL_BYTES]) -> Interval {
+    fn load_symbols(self, _: &[[u8; SYMBOL_BYTES]], _: usize, _: usize) -> Interval {
         Interval(0, 8191)
     }
 
-    fn store_symbols(self, _: Interval, _: &mut [u8; SYMBOL_BYTES]) {}
+    fn store_symbols(self, _: Interval, _: &mut [[u8; SYMBOL_BYTES]], _: usize, _: usize) {}
 
     fn pack_fields(self, fields: [Interval; 8]) -> [Interval; 7] {
         for field in fields {
             assert!(field.0 >= RESIDUE.0 && field.1 <= RESIDUE.1, "{field:?} is packed");
         }
-        [self.load_words(&[0; LANE_BYTES]); 7]
+        [self.load_words(&[], 0, 0); 7]
     }
 
     fn unpack_fields(self, _: [Interval; 7]) -> [Interval; 8] {

@@ -6,7 +6,7 @@ use crate::classes::ClassTree;
 use crate::digest::{Digest, Digests};
 use crate::merkle::{Head, Leaf, root_from_tiles};
 use crate::projection::{ProjectionOptions, ProjectionType};
-use crate::r96::CLASSES;
+use crate::r96::{CLASS_BLOCK_BYTES, CLASSES};
 use crate::scheme::{Scheme, Workspace};
 use crate::shard::{AtlasBoundaryRegion, Limits, Proof, TileShape, VerifyOptions};
 use crate::{ErrorKind, ReconstructionOptions};
@@ -122,11 +122,27 @@ fn classes_that_are_no_codeword_do_not_pass() {
         // Without the wrong class the bytes are right, and the root is still of no bytes.
         let without = (0..96).filter(|other| *other != class).take(64);
         assert_eq!(refused(&shards, without).kind(), ErrorKind::Witness);
-        // With it the bytes are wrong, which shows in a symbol, a padding bit, the residue or the root.
+        // With it the bytes are wrong, which shows in a symbol, a padding bit, the witness or the root.
         let with = std::iter::once(class).chain((0..96).filter(|other| *other != class)).take(64);
         let kind = refused(&shards, with).kind();
-        assert!(matches!(kind, ErrorKind::Witness | ErrorKind::Format | ErrorKind::Conservation), "{kind:?}");
+        assert!(matches!(kind, ErrorKind::Witness | ErrorKind::Format), "{kind:?}");
     }
+}
+
+/// Where witness and sum are both wrong, the witness is what is reported.
+#[test]
+fn classes_of_other_bytes_are_no_witness_before_they_are_no_sum() {
+    let (bytes, mut other) = (data(LEN), data(LEN));
+    other[LEN / 2] ^= 1;
+    let mut payloads = encode(&other);
+    payloads.truncate(64);
+    payloads.extend(encode(&bytes).drain(64..));
+    let shards = forge(&payloads, LEN, Residue::of(&bytes));
+    let error = refused(&shards, 0..64);
+    assert_eq!((error.kind(), error.index()), (ErrorKind::Witness, Some(0)));
+    // With the sum of the other bytes it is the root that shows it.
+    let shards = forge(&payloads, LEN, Residue::of(&other));
+    assert_eq!(refused(&shards, 0..64).kind(), ErrorKind::Witness);
 }
 
 #[test]
@@ -211,4 +227,23 @@ fn more_than_k_classes_contradict_a_wrong_one_at_once() {
     shard.verify(&VerifyOptions::new(), &mut Operation::new()).unwrap();
     assert_eq!(rebuilt.add(&shard, &mut Operation::new()).unwrap_err().kind(), ErrorKind::Witness);
     assert_eq!(rebuilt.classes_needed(), 1);
+}
+
+#[test]
+fn more_tiles_than_the_payload_has_blocks_for_are_refused_at_once() {
+    let bytes = data(LEN);
+    let shards = forge(&encode(&bytes), LEN, Residue::of(&bytes));
+    let (honest, payload) = (shards[0].proof(), shards[0].payload().1);
+    let tiles = payload.len() / CLASS_BLOCK_BYTES + 1;
+    let proof = Proof {
+        region: AtlasBoundaryRegion::new(0, to_u64(tiles)),
+        head: Head { size: to_u64(tiles), tiles: to_u64(tiles), ..honest.head },
+        tiles: vec![TileShape { len: 1, residue: Residue::ZERO }; tiles],
+        parts: vec![[0; 32]; 7 * tiles],
+        tree: Vec::new(),
+        ..*honest
+    };
+    let error = proof.parts(payload.len()).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Format);
+    assert!(error.message().contains(&format!("1 classes of {tiles} tiles")), "{}", error.message());
 }
