@@ -6,6 +6,7 @@
 
 #include "atlas_manifold.h"
 
+#include <dirent.h>
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -178,6 +179,33 @@ static size_t resident(void)
     return got == 2 ? (size_t)pages * (size_t)sysconf(_SC_PAGESIZE) : 0;
 }
 
+/* Lines of a file of the system, 0 where there is none. */
+static size_t lines_of(const char *path)
+{
+    FILE *file = fopen(path, "r");
+    size_t lines = 0;
+    if (file != NULL) {
+        for (int c = fgetc(file); c != EOF; c = fgetc(file)) {
+            lines += c == '\n';
+        }
+        (void)fclose(file);
+    }
+    return lines;
+}
+
+static size_t threads(void)
+{
+    DIR *folder = opendir("/proc/self/task");
+    size_t names = 0;
+    if (folder != NULL) {
+        while (readdir(folder) != NULL) {
+            names++;
+        }
+        (void)closedir(folder);
+    }
+    return names;
+}
+
 int main(int argc, char **argv)
 {
     const char *path = argc > 1 ? argv[1] : getenv("ATLAS_MANIFOLD_LIBRARY");
@@ -186,7 +214,7 @@ int main(int argc, char **argv)
         return 2;
     }
     const char *small = getenv("ATLAS_TEST_SMALL");
-    const int rounds = small != NULL && small[0] != '\0' && small[0] != '0' ? 4 : 200;
+    const int rounds = small != NULL && small[0] != '\0' && small[0] != '0' ? 4 : 800;
     for (size_t i = 0; i < SIZE; i++) {
         data[i] = (uint8_t)(i * 31 + i / 4099);
     }
@@ -202,6 +230,8 @@ int main(int argc, char **argv)
     first.atlas_source_destroy_(source);
     NEED(dlclose(first.handle) == 0);
     size_t middle = 0;
+    size_t middle_mappings = 0;
+    size_t middle_threads = 0;
     for (int i = 0; i < rounds; i++) {
         library here;
         library_open(&here, path);
@@ -212,10 +242,16 @@ int main(int argc, char **argv)
         }
         if (i == rounds / 2) {
             middle = resident();
+            middle_mappings = lines_of("/proc/self/maps");
+            middle_threads = threads();
         }
     }
-    if (rounds > 100 && resident() > middle + 4 * 1024 * 1024) {
-        fprintf(stderr, "%zu resident bytes in the middle, %zu at the end\n", middle, resident());
+    NEED(threads() == middle_threads);
+    /* More than 1 KiB a round would be a leak. A mapping more may be the stack or the arena of a thread
+     * that came late. */
+    if (rounds > 100 && (resident() > middle + 512 * 1024 || lines_of("/proc/self/maps") > middle_mappings + 8)) {
+        fprintf(stderr, "%zu resident bytes and %zu mappings in the middle, %zu and %zu at the end\n", middle,
+                middle_mappings, resident(), lines_of("/proc/self/maps"));
         FAIL("memory grows");
     }
     return 0;

@@ -63,12 +63,23 @@ pub(crate) struct Buffer {
     len: usize,
 }
 
+/// By length, those of one length last in first out. What is not asked for any more makes room for
+/// what comes in, or else buffers of a length that nobody wants now would fill the list for ever.
 struct UsedBuffers {
-    by_len: BTreeMap<usize, Vec<Vec<u8>>>,
+    by_len: BTreeMap<usize, OneLength>,
     total: usize,
+    /// Counts what comes and goes.
+    now: u64,
 }
 
-static USED: Mutex<UsedBuffers> = Mutex::new(UsedBuffers { by_len: BTreeMap::new(), total: 0 });
+#[derive(Default)]
+struct OneLength {
+    buffers: Vec<Vec<u8>>,
+    /// When one came or went last.
+    used: u64,
+}
+
+static USED: Mutex<UsedBuffers> = Mutex::new(UsedBuffers::new());
 
 /// Runs `action` on the list of used buffers, unless it is in use.
 ///
@@ -117,34 +128,68 @@ fn release_pages(bytes: &mut [u8]) {
 fn release_pages(_: &mut [u8]) {}
 
 impl UsedBuffers {
+    const fn new() -> UsedBuffers {
+        UsedBuffers { by_len: BTreeMap::new(), total: 0, now: 0 }
+    }
+
     fn take_above(&mut self, most: u64) -> Option<Vec<u8>> {
         if to_u64(self.total) <= most {
             return None;
         }
         let (&largest, _) = self.by_len.last_key_value()?;
-        self.take(largest)
+        self.pop(largest)
     }
 
     fn take(&mut self, capacity: usize) -> Option<Vec<u8>> {
         // Not more than a quarter too large, or a small payload would keep a large buffer alive.
-        let (&found, stack) = self.by_len.range_mut(capacity..=capacity + capacity / 4).next()?;
-        let bytes = stack.pop()?;
-        if stack.is_empty() {
-            self.by_len.remove(&found);
+        let (&found, _) = self.by_len.range(capacity..=capacity + capacity / 4).next()?;
+        self.pop(found)
+    }
+
+    fn pop(&mut self, len: usize) -> Option<Vec<u8>> {
+        let of_len = self.by_len.get_mut(&len)?;
+        let bytes = of_len.buffers.pop()?;
+        (of_len.used, self.now) = (self.now, self.now + 1);
+        if of_len.buffers.is_empty() {
+            self.by_len.remove(&len);
         }
-        self.total -= found;
+        self.total -= len;
         Some(bytes)
     }
 
-    fn put(&mut self, bytes: Vec<u8>) -> Option<Vec<u8>> {
+    /// Takes a buffer in, or gives one back that is to be freed first: itself, or one that waited longer.
+    fn put(&mut self, bytes: Vec<u8>) -> Put {
         let len = bytes.len();
-        if len > RECYCLED_TOTAL - self.total {
-            return Some(bytes);
+        if len <= RECYCLED_TOTAL - self.total {
+            let of_len = self.by_len.entry(len).or_default();
+            (of_len.used, self.now) = (self.now, self.now + 1);
+            of_len.buffers.push(bytes);
+            self.total += len;
+            return Put::Kept;
         }
-        self.total += len;
-        self.by_len.entry(len).or_default().push(bytes);
-        None
+        let oldest =
+            self.by_len.iter().filter(|(other, _)| **other != len).min_by_key(|(_, of_len)| of_len.used);
+        match oldest.map(|(other, of_len)| (*other, of_len.used)) {
+            Some((other, used)) if len <= RECYCLED_TOTAL => match self.pop(other) {
+                Some(unwanted) => {
+                    // It was not asked for.
+                    if let Some(of_len) = self.by_len.get_mut(&other) {
+                        of_len.used = used;
+                    }
+                    Put::Full { bytes, unwanted }
+                }
+                None => Put::Refused(bytes),
+            },
+            _ => Put::Refused(bytes),
+        }
     }
+}
+
+/// What becomes of a buffer. What is not kept is freed outside of the lock.
+enum Put {
+    Kept,
+    Refused(#[expect(dead_code, reason = "to be dropped")] Vec<u8>),
+    Full { bytes: Vec<u8>, unwanted: Vec<u8> },
 }
 
 impl Buffer {
@@ -199,9 +244,11 @@ impl DerefMut for Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         if self.bytes.len() >= RECYCLED_MIN {
-            let bytes = std::mem::take(&mut self.bytes);
-            // What does not fit is freed here, outside the lock.
-            drop(with_used(move |used| used.put(bytes)));
+            let mut rest = std::mem::take(&mut self.bytes);
+            while let Some(Put::Full { bytes, unwanted }) = with_used(move |used| used.put(rest)) {
+                drop(unwanted);
+                rest = bytes;
+            }
         }
     }
 }
@@ -220,7 +267,7 @@ mod tests {
 
     #[test]
     fn the_list_of_used_buffers_is_bounded() {
-        let mut used = UsedBuffers { by_len: BTreeMap::new(), total: 0 };
+        let mut used = UsedBuffers::new();
         for _ in 0..1_000 {
             used.put(vec![0; 1 << 20]);
         }
@@ -235,7 +282,7 @@ mod tests {
 
     #[test]
     fn the_list_of_used_buffers_shrinks_from_the_largest_on() {
-        let mut used = UsedBuffers { by_len: BTreeMap::new(), total: 0 };
+        let mut used = UsedBuffers::new();
         for mib in [1, 4, 2, 1] {
             used.put(vec![0; mib << 20]);
         }
@@ -248,6 +295,39 @@ mod tests {
         give_back(vec![7; 5]);
         give_back(Vec::new());
         Buffer::new(1 << 20).unwrap().discard();
+    }
+
+    #[test]
+    fn buffers_that_nobody_asks_for_make_room() {
+        let mut used = UsedBuffers::new();
+        let put = |used: &mut UsedBuffers, len: usize| {
+            let (mut rest, mut freed) = (vec![0; len], 0);
+            loop {
+                match used.put(rest) {
+                    Put::Kept => return Some(freed),
+                    Put::Refused(_) => return None,
+                    Put::Full { bytes, unwanted } => {
+                        freed += unwanted.len();
+                        rest = bytes;
+                    }
+                }
+            }
+        };
+        for _ in 0..1_024 {
+            assert_eq!(put(&mut used, 1 << 16), Some(0));
+        }
+        for _ in 0..64 {
+            assert_eq!(put(&mut used, 1 << 20), Some(1 << 20));
+            assert_eq!(used.total, RECYCLED_TOTAL);
+        }
+        assert!(used.take(1 << 16).is_none());
+        assert_eq!(put(&mut used, 1 << 20), None, "nothing is freed for one more of the same");
+        assert_eq!(put(&mut used, RECYCLED_TOTAL + 1), None);
+        // The one that is in use stays, the other goes.
+        assert_eq!(put(&mut used, 1 << 21), Some(1 << 21));
+        assert!(used.take(1 << 20).is_some());
+        assert_eq!(put(&mut used, 1 << 22), Some(3 << 20));
+        assert_eq!(used.total, RECYCLED_TOTAL);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! There is no lock: one that another thread held at a fork would never open again in the child.
 //! Threads that come at the same time may each make one; all get the same, and the others are
-//! dropped. A value that was replaced stays where it is, as somebody may still look at it.
+//! dropped. Who cannot make one takes that of another thread, if there is one by then. A value that was replaced stays where it is, as somebody may still look at it.
 //!
 //! `make loom` runs all interleavings of its users (tests/loom).
 
@@ -34,16 +34,21 @@ impl<T: Send + Sync + 'static> Slot<T> {
         good: impl Fn(&T) -> bool,
         make: impl Fn() -> Result<T, E>,
     ) -> Result<&'static T, E> {
-        loop {
+        let look = || {
             let current = self.current.load(Ordering::Acquire);
             // SAFETY: what was stored came from Box::into_raw and is never freed; the release of the
             // store below and the acquire above order its making before this.
-            if let Some(value) = unsafe { current.as_ref() }
-                && good(value)
-            {
+            (current, unsafe { current.as_ref() }.filter(|value| good(value)))
+        };
+        loop {
+            let (current, found) = look();
+            if let Some(value) = found {
                 return Ok(value);
             }
-            let made = Box::into_raw(Box::new(make()?));
+            let made = match make() {
+                Ok(made) => Box::into_raw(Box::new(made)),
+                Err(error) => return look().1.ok_or(error),
+            };
             match self.current.compare_exchange(current, made, Ordering::AcqRel, Ordering::Acquire) {
                 // SAFETY: as above; it stays for the life of the process.
                 Ok(_) => return Ok(unsafe { &*made }),

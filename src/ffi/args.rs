@@ -12,11 +12,20 @@ fn is_null(name: &str) -> AtlasError {
     AtlasError::invalid_argument(format!("{name} is NULL"))
 }
 
-/// A handle, or the thing behind any pointer to one object.
+/// A handle, which other threads may look at too.
+///
+/// # Safety
+/// As [`pointee`].
+pub(super) unsafe fn handle<'a, T: Send + Sync>(pointer: *const T, name: &str) -> Result<&'a T> {
+    // SAFETY: as the caller promises.
+    unsafe { pointee(pointer, name) }
+}
+
+/// The thing behind a pointer to one object.
 ///
 /// # Safety
 /// `pointer` is NULL or a live object that is not changed through other pointers for `'a`.
-pub(super) unsafe fn handle<'a, T>(pointer: *const T, name: &str) -> Result<&'a T> {
+pub(super) unsafe fn pointee<'a, T>(pointer: *const T, name: &str) -> Result<&'a T> {
     // SAFETY: as the caller promises.
     unsafe { pointer.as_ref() }.ok_or_else(|| is_null(name))
 }
@@ -119,8 +128,8 @@ pub(super) unsafe fn path(path: *const c_char, name: &str) -> Result<PathBuf> {
     }
 }
 
-/// Gives a handle to C.
-pub(super) fn into_handle<T>(value: T) -> *mut T {
+/// Gives a handle to C, where any thread may use it and take it apart.
+pub(super) fn into_handle<T: Send + Sync>(value: T) -> *mut T {
     Box::into_raw(Box::new(value))
 }
 

@@ -391,7 +391,7 @@ unsafe fn clear<T>(out: *mut *mut T, count: usize) -> Result<()> {
 ///
 /// # Safety
 /// `handles` is NULL or holds `count` pointers, each NULL or live for `'a`.
-unsafe fn all<'a, H: 'a, T>(
+unsafe fn all<'a, H: Send + Sync + 'a, T>(
     handles: *const *const H,
     count: usize,
     name: &str,

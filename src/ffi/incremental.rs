@@ -1,6 +1,6 @@
 //! Incremental updates.
 
-use super::args::{bytes_in, handle, items_in, unknown};
+use super::args::{bytes_in, handle, items_in, pointee, unknown};
 use super::boundary::{boundary, infallible};
 use super::error::atlas_status;
 use super::operation::{atlas_operation, with_operation};
@@ -192,7 +192,7 @@ pub unsafe extern "C" fn atlas_projection_apply(
 ) -> atlas_status {
     boundary(|| {
         // SAFETY: as the header asks: a live projection, a whole struct.
-        let (projection, delta) = unsafe { (handle(projection, "projection")?, handle(delta, "delta")?) };
+        let (projection, delta) = unsafe { (handle(projection, "projection")?, pointee(delta, "delta")?) };
         // SAFETY: as the header asks: data_size readable bytes.
         projection.0.apply_incremental_update(unsafe { projection_delta(delta) }?)
     })

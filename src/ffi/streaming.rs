@@ -72,8 +72,18 @@ pub struct atlas_stream {
     context: Mutex<StreamingContext>,
     /// Beside the lock, so that getters never wait for a long call.
     monitor: StreamMonitor,
-    operation: atlas_operation,
+    operation: StreamOperation,
 }
+
+/// The operation of all calls on a stream.
+struct StreamOperation(atlas_operation);
+
+// SAFETY: nothing of it is changed. The pool may be used by any thread. The function and user_data are
+// the caller's, who lets any thread call the stream; we hand them to each other in calls alone, one at a
+// time under the stream's lock.
+unsafe impl Send for StreamOperation {}
+// SAFETY: as above.
+unsafe impl Sync for StreamOperation {}
 
 impl atlas_stream {
     /// A stream that runs as `operation` says, which is copied.
@@ -88,7 +98,11 @@ impl atlas_stream {
         let operation = unsafe { read_struct(operation) }?;
         // SAFETY: our own copy, its pool live as the header asks.
         let context = unsafe { with_operation(&raw const operation, open) }?;
-        Ok(atlas_stream { monitor: context.monitor(), context: Mutex::new(context), operation })
+        Ok(atlas_stream {
+            monitor: context.monitor(),
+            context: Mutex::new(context),
+            operation: StreamOperation(operation),
+        })
     }
 
     /// One changing call at a time.
@@ -96,7 +110,7 @@ impl atlas_stream {
         // A call that panicked leaves a stream that failed.
         let mut context = self.context.lock().unwrap_or_else(PoisonError::into_inner);
         // SAFETY: our own copy; the header asks that pool and user_data outlive the stream.
-        unsafe { with_operation(&raw const self.operation, |operation| call(&mut context, operation)) }
+        unsafe { with_operation(&raw const self.operation.0, |operation| call(&mut context, operation)) }
     }
 }
 

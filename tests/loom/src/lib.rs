@@ -81,3 +81,41 @@ fn a_value_that_is_no_good_is_replaced_once_and_stays_where_it_is() {
         assert_eq!((old.generation, alive.load(Ordering::SeqCst)), (1, 2));
     });
 }
+
+#[test]
+fn who_cannot_make_a_value_gets_that_of_another_thread_or_the_error() {
+    loom::model(|| {
+        let (slot, alive) = (Arc::new(Slot::new()), std::sync::Arc::default());
+        let maker = {
+            let (slot, alive) = (Arc::clone(&slot), std::sync::Arc::clone(&alive));
+            thread::spawn(move || match slot.get(|_| true, || make(1, &alive)) {
+                Ok(value) => std::ptr::from_ref(value) as usize,
+                Err(never) => match never {},
+            })
+        };
+        let failing = slot.get(|_| true, || Err("no memory")).map(|value| {
+            // SAFETY: nothing is written any more.
+            value.written.with(|written| assert_eq!(unsafe { *written }, 101));
+            std::ptr::from_ref(value) as usize
+        });
+        let made = maker.join().expect("no panic");
+        assert!(failing == Ok(made) || failing == Err("no memory"));
+        assert_eq!(alive.load(Ordering::SeqCst), 1);
+    });
+}
+
+#[test]
+fn a_value_that_came_meanwhile_is_better_than_an_error() {
+    loom::model(|| {
+        let (slot, alive) = (Slot::new(), std::sync::Arc::default());
+        let found = slot.get(
+            |_| true,
+            || {
+                // Another thread is faster.
+                drop(slot.get(|_| true, || make(1, &alive)));
+                Err("no memory")
+            },
+        );
+        assert_eq!(found.map(|value| value.generation), Ok(1));
+    });
+}
