@@ -5,7 +5,6 @@ use super::*;
 use crate::ErrorKind;
 use crate::operation::Progress;
 use std::cell::Cell;
-use std::collections::BTreeSet;
 
 fn small(data_sizes: &[u64]) -> BenchmarkConfig {
     // No limit that a slow machine could reach.
@@ -112,7 +111,7 @@ fn limits_of_one_thread_and_of_one_tile_run_on_the_calling_one() {
     let pool = crate::Pool::new(2).unwrap();
     let here = std::thread::current().id();
     let elsewhere = |executor, tiles: usize| {
-        let seen = std::sync::Mutex::new(BTreeSet::new());
+        let seen = std::sync::Mutex::new(std::collections::BTreeSet::new());
         cases::each_tile(executor, tiles << 20, |tile| {
             let thread = if std::thread::current().id() == here { "here" } else { "there" };
             assert!(crate::sync::lock(&seen).insert((tile, thread)));
