@@ -210,7 +210,7 @@ pub(crate) fn candidate(block: &[u8]) -> Option<Filter> {
     Filter::SPLITS.into_iter().zip(splits).find(|(_, size)| good(size)).map(|(filter, _)| filter)
 }
 
-/// Positions that are looked at for repeats.
+/// Bytes at the start of a block that are looked at for repeats.
 const REPEATS: usize = 16 * 1024;
 
 /// Whether the bytes look as if nothing would make them smaller: all values about as frequent, and
@@ -242,17 +242,24 @@ pub(crate) fn incompressible(bytes: &[u8]) -> bool {
     !repeats(bytes)
 }
 
-/// Whether strings of four bytes come again. The strings looked at are chosen by what they are, one
-/// in 64, so that both copies are chosen whatever their distance.
+/// Whether strings of four bytes come again in the first 16 KiB. The strings looked at are chosen by what they
+/// are, one in 64, so that both copies are chosen whatever their distance in there.
 pub(crate) fn repeats(bytes: &[u8]) -> bool {
+    const LOW: u64 = u64::MAX / 0xff;
     let bytes = &bytes[..bytes.len().min(REPEATS)];
     let mut seen = [0u32; 256];
     let mut found = 0;
-    for window in bytes.windows(4) {
-        let value = u32::from_le_bytes([window[0], window[1], window[2], window[3]]);
-        let hash = value.wrapping_mul(0x9E37_79B1);
-        if hash >> 26 == 0 {
-            let slot = &mut seen[(hash >> 18 & 0xff) as usize];
+    // Eight places at a time. A byte of `mixed` is made of the three bytes from its place on.
+    for (index, window) in bytes.windows(11).step_by(8).enumerate() {
+        let at = |start: usize| window[start..].first_chunk().map_or(0, |eight| u64::from_le_bytes(*eight));
+        let mixed = at(0) ^ ((at(1) >> 1) & (LOW * 0x7f)) ^ ((at(2) << 1) & (LOW * 0xfe));
+        // Bit 6 of each byte whose low six bits are all set.
+        let mut chosen = ((mixed & (LOW * 0x3f)) + LOW) & (LOW * 0x40);
+        while chosen != 0 {
+            let place = index * 8 + (chosen.trailing_zeros() / 8) as usize;
+            chosen &= chosen - 1;
+            let value = bytes[place..].first_chunk().map_or(0, |four| u32::from_le_bytes(*four));
+            let slot = &mut seen[(value.wrapping_mul(0x9E37_79B1) >> 24) as usize];
             found += usize::from(*slot == value);
             *slot = value;
         }
@@ -302,6 +309,10 @@ mod tests {
 
     #[test]
     fn noise_is_incompressible_and_what_repeats_is_not() {
+        for distance in [64, 500, 3_001, 8_000] {
+            let copies = noise(distance).repeat(2 * REPEATS / distance);
+            assert!(repeats(&copies[..REPEATS]), "{distance}");
+        }
         for len in [512, 1_000, 2_048, 4_096, 4_097, 65_536, 131_072, 1 << 20] {
             assert!(incompressible(&noise(len)), "{len}");
         }
