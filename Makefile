@@ -33,7 +33,7 @@ checked := ATLAS_GENERATED=check $(unmade) cargo
 bindgen = $$(./setup.sh libclang && echo --features bindgen || :)
 smallest = --no-default-features --features std $(bindgen)
 
-.PHONY: build demo test lint test-rust test-long test-c loom asan valgrind neon generate features features-size bench bench-micro bench-peers bench-core install clean help
+.PHONY: build demo test lint test-rust test-long test-c fuzz loom asan valgrind neon generate features features-size bench bench-micro bench-peers bench-core install clean help
 
 build: ## the shared and the static library, in build/lib
 	@$(setup) build
@@ -93,6 +93,13 @@ test-c: ## the C and C++ tests and those of Layer 2, under valgrind and sanitize
 	$(configure_tests) && touch build/configured
 	$(cmake_build)
 	($(ctest)) 2>&1 | tee build/test-c.log
+
+fuzz: ## hostile input under ASan, SECONDS=60 for each target; sets cargo-fuzz up
+	@$(setup) build
+	@command -v cargo-fuzz > /dev/null || $(unmade) cargo install --quiet --locked --version 0.13.2 cargo-fuzz
+	@for target in $$(cargo fuzz list); do \
+	    RUSTC_BOOTSTRAP=1 $(unmade) cargo fuzz run "$$target" -- -max_total_time=$(or $(SECONDS),60); \
+	done
 
 loom: ## every interleaving of the lock-free code
 	@$(setup) build
@@ -161,4 +168,4 @@ clean: ## removes what was built
 	cargo clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))

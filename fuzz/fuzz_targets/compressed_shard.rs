@@ -6,8 +6,8 @@
 #![no_main]
 
 use atlas_manifold::{
-    AtlasBoundaryRegion, AtlasProjection, CompressedShard, CompressionAlgorithm, CompressionConfig, Limits,
-    Operation, Source, VerifyOptions, digest256,
+    AtlasBoundaryRegion, AtlasProjection, AtlasShard, CompressedShard, CompressionAlgorithm, CompressionConfig,
+    Limits, Operation, ProjectionOptions, ProjectionType, Source, VerifyOptions, digest256,
 };
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
@@ -15,31 +15,55 @@ use std::sync::LazyLock;
 struct Seed {
     compressed: Vec<u8>,
     shard: Vec<u8>,
+    keyed: bool,
+}
+
+const KEY: [u8; 32] = [7; 32];
+
+fn verify(keyed: bool) -> VerifyOptions {
+    if keyed { VerifyOptions::new().with_key(&KEY) } else { VerifyOptions::new() }
+}
+
+fn shard(data: &[u8], kind: ProjectionType, keyed: bool, offset: u64, length: u64) -> AtlasShard {
+    let mut options = ProjectionOptions::default().with_data_classes(64);
+    if keyed {
+        options = options.with_key(&KEY);
+    }
+    let source = Source::copy(data).unwrap();
+    let projection = AtlasProjection::create(kind, &source, &options, &mut Operation::sequential()).unwrap();
+    let region = AtlasBoundaryRegion::new(offset, length);
+    if kind == ProjectionType::R96Fourier {
+        let classes = projection.extract_classes(Some(&region), &[40], &mut Operation::sequential());
+        return classes.unwrap().remove(0);
+    }
+    projection.extract_shard(&region, &mut Operation::sequential()).unwrap()
 }
 
 static SEEDS: LazyLock<Vec<Seed>> = LazyLock::new(|| {
+    use ProjectionType::{Linear, R96Fourier};
     let doubles: Vec<u8> = (0..3_000).flat_map(|i| f64::from(i).sqrt().to_le_bytes()).collect();
     let records: Vec<u8> = (0..9_000u32).flat_map(|i| (i * 24).to_le_bytes()).collect();
     let text = b"a shard of a domain, verified alone; ".repeat(300);
     let noise: Vec<u8> = (0..5_000u32).map(|i| digest256(&i.to_le_bytes())[0]).collect();
     let mixed = [&text[..], &noise[..], &doubles[..]].concat();
+    let tiles = records.repeat(88);
+    assert!(tiles.len() > 3 << 20);
+    let len = |data: &[u8], offset: u64| data.len() as u64 - offset;
+    let shards = [
+        (shard(&doubles, Linear, false, 0, len(&doubles, 0)), false),
+        (shard(&records, Linear, false, 5_000, len(&records, 5_000)), false),
+        (shard(&text, Linear, true, 100, len(&text, 100)), true),
+        (shard(&noise, Linear, false, 0, len(&noise, 0)), false),
+        (shard(&mixed, Linear, false, 4_000, len(&mixed, 4_000)), false),
+        (shard(&[], Linear, false, 0, 0), false),
+        // Of one of several tiles, and the edges of three around a whole one.
+        (shard(&tiles, Linear, true, (1 << 20) + 4_000, 9_000), true),
+        (shard(&tiles, Linear, false, (1 << 20) - 3_000, (1 << 20) + 6_000), false),
+        (shard(&mixed, R96Fourier, false, 0, 1), false),
+        (shard(&tiles, R96Fourier, true, 3 << 20, 1), true),
+    ];
     let mut seeds = Vec::new();
-    // The last one lies in the second of three tiles.
-    let tiles = text.repeat(300);
-    for (data, offset, most) in [
-        (doubles, 0, u64::MAX),
-        (records, 5_000, u64::MAX),
-        (text, 100, u64::MAX),
-        (noise, 0, u64::MAX),
-        (mixed, 4_000, u64::MAX),
-        (vec![], 0, u64::MAX),
-        (tiles, 1 << 20, 5_000),
-    ] {
-        let source = Source::copy(&data).unwrap();
-        let projection = AtlasProjection::linear(&source).unwrap();
-        let length = (data.len() as u64).saturating_sub(offset).min(most);
-        let region = AtlasBoundaryRegion::new(offset, length);
-        let shard = projection.extract_shard(&region, &mut Operation::sequential()).unwrap();
+    for (shard, keyed) in &shards {
         for (algorithm, block_size) in
             [(CompressionAlgorithm::ConservationAware, 4_096), (CompressionAlgorithm::Deflate, 1 << 20)]
         {
@@ -54,6 +78,7 @@ static SEEDS: LazyLock<Vec<Seed>> = LazyLock::new(|| {
             seeds.push(Seed {
                 compressed: compressed.serialize().unwrap(),
                 shard: shard.serialize().unwrap(),
+                keyed: *keyed,
             });
         }
     }
@@ -71,14 +96,14 @@ fn sign(mut body: Vec<u8>) -> Vec<u8> {
     body
 }
 
-fn try_one(bytes: &[u8], original: Option<&[u8]>) {
+fn try_one(bytes: &[u8], original: Option<&[u8]>, keyed: bool) {
     let limits = Limits { max_payload_size: 4 << 20, ..Limits::default() };
     let Ok(compressed) = CompressedShard::deserialize(bytes, &limits) else { return };
     assert_eq!(compressed.serialize().unwrap(), bytes, "one encoding");
     let size = compressed.info().original_size;
     let mut part = vec![0; size.min(5_000) as usize];
     let _ = compressed.read(size - part.len() as u64, &mut part);
-    let shard = compressed.decompress(&VerifyOptions::new(), &mut Operation::sequential());
+    let shard = compressed.decompress(&verify(keyed), &mut Operation::sequential());
     if let (Ok(shard), Some(original)) = (shard, original) {
         let bytes = shard.serialize().unwrap();
         // Another region over the same pages is another shard, and a true one.
@@ -93,14 +118,16 @@ fn try_one(bytes: &[u8], original: Option<&[u8]>) {
 fuzz_target!(|input: &[u8]| {
     let Some((&pick, edits)) = input.split_first() else { return };
     let Some(seed) = SEEDS.get(usize::from(pick)) else {
-        try_one(edits, None);
-        try_one(&sign(edits.to_vec()), None);
+        try_one(edits, None, false);
+        try_one(&sign(edits.to_vec()), None, false);
         return;
     };
     let mut body = seed.compressed[..seed.compressed.len() - 32].to_vec();
     // Edits of four bytes: a place, what to do, a value.
     for edit in edits.chunks_exact(4) {
-        let at = usize::from(u16::from_le_bytes([edit[0], edit[1]])) % body.len().max(1);
+        let place = usize::from(u16::from_le_bytes([edit[0], edit[1]]));
+        // Half of them where proof and heads are, also of a shard of a mebibyte.
+        let at = place % if edit[2] & 0x80 == 0 { body.len().min(1_000) } else { body.len() };
         match edit[2] % 6 {
             0 => body[at] ^= edit[3],
             1 => body[at] = edit[3],
@@ -118,5 +145,5 @@ fuzz_target!(|input: &[u8]| {
             return;
         }
     }
-    try_one(&sign(body), Some(&seed.shard));
+    try_one(&sign(body), Some(&seed.shard), seed.keyed);
 });
