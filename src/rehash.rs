@@ -269,7 +269,8 @@ fn check_residue(tile: &Tile, residue: Residue) -> Result<()> {
     )))
 }
 
-/// Computes the witnesses of those of `tiles` that have none, in parallel. Reports once a tile.
+/// Computes the witnesses of those of `tiles` that have none, in parallel. Reports once a tile: what is
+/// done with `report`, else that nothing is done yet of what follows.
 pub(crate) fn witnesses(
     config: &Config,
     tiles: &[TileAt<'_>],
@@ -289,8 +290,9 @@ pub(crate) fn witnesses(
     };
     let workers = operation.workers(count, TILE_BYTES + 2 * to_u64(GROUP_SIZE) + whole, result)?;
     let executor = operation.executor;
-    // Before work that reports by itself only the signs of life count: the totals are not known.
-    let mut tracker = if report { operation.tracker(bytes, count) } else { operation.tracker(0, 0) };
+    // Before work that reports by itself this is no part of the count, and a sign of life only.
+    let mut tracker =
+        if report { operation.tracker(bytes, count) } else { operation.tracker_before(bytes, count) };
     pool::run(
         executor,
         workers,
