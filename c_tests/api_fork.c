@@ -56,6 +56,9 @@ static bool work(const atlas_pool *pool)
     return good;
 }
 
+/* Of one thread, which never had a thread: it is from before the fork all the same. */
+static atlas_pool *one_thread;
+
 static int child(atlas_pool *pool)
 {
     (void)alarm(60);
@@ -88,6 +91,14 @@ static int child(atlas_pool *pool)
         }
         atlas_pool_destroy(pool);
     }
+    atlas_operation operation;
+    atlas_operation_init(&operation);
+    operation.pool = one_thread;
+    if (built_in(ATLAS_FEATURE_PARALLEL) &&
+        atlas_projection_verify(projection, &operation) != ATLAS_STATUS_STATE) {
+        return 11;
+    }
+    atlas_pool_destroy(one_thread);
     atlas_pool *own = NULL;
     if (atlas_pool_create(2, &own) != ATLAS_STATUS_OK || !work(own)) {
         return 5;
@@ -199,6 +210,7 @@ int main(void)
     root_of(projection, root);
     CHECK(transform(NULL, r96_root));
     CHECK(work(NULL));
+    CHECK_OK(atlas_pool_create(1, &one_thread));
     fork_once(NULL);
     atlas_pool *pool = NULL;
     CHECK_OK(atlas_pool_create(3, &pool));
@@ -208,7 +220,8 @@ int main(void)
     fork_twice();
     CHECK(work(pool) && work(NULL));
     fork_while_others_work();
-    CHECK(work(pool) && work(NULL));
+    CHECK(work(pool) && work(NULL) && work(one_thread));
+    atlas_pool_destroy(one_thread);
     atlas_pool_destroy(pool);
     CHECK(work(NULL));
     atlas_projection_destroy(projection);

@@ -82,8 +82,51 @@ static void claims_that_cannot_be(void)
     atlas_source_destroy(source);
 }
 
-static int child(const void *data)
+/* A batch of very many regions, with a little less memory than its lists of them need. */
+static int child_with_many_regions(size_t left)
 {
+    enum { MANY = 200000 };
+    static uint8_t data[100000];
+    static atlas_region regions[MANY];
+    static atlas_shard *shards[MANY];
+    (void)alarm(120);
+    atlas_pool *pool = NULL;
+    CHECK_OK(atlas_pool_create(1, &pool));
+    atlas_operation operation;
+    atlas_operation_init(&operation);
+    operation.pool = pool;
+    atlas_projection *projection = projected_bytes(data, sizeof data);
+    for (size_t i = 0; i < MANY; i++) {
+        regions[i] = (atlas_region){i % 90000, 1};
+    }
+    unsigned long pages = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    if (file == NULL || fscanf(file, "%lu", &pages) != 1) {
+        return 0;
+    }
+    (void)fclose(file);
+    const rlim_t now = (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE) + left;
+    struct rlimit limit;
+    CHECK(getrlimit(RLIMIT_AS, &limit) == 0);
+    const rlim_t before = limit.rlim_cur;
+    limit.rlim_cur = now;
+    CHECK(setrlimit(RLIMIT_AS, &limit) == 0);
+    atlas_extract_options options;
+    atlas_extract_options_init(&options);
+    for (uint32_t strategy = 0; strategy <= ATLAS_PARALLEL_WORK_STEALING; strategy++) {
+        options.strategy = strategy;
+        CHECK_STATUS(atlas_shard_extract_batch(projection, regions, MANY, &options, &operation, shards),
+                     ATLAS_STATUS_OUT_OF_MEMORY);
+        CHECK(all_bytes(shards, sizeof shards, 0));
+    }
+    limit.rlim_cur = before;
+    CHECK(setrlimit(RLIMIT_AS, &limit) == 0);
+    return works() ? 0 : 1;
+}
+
+static int child(size_t address)
+{
+    const void *data = (const void *)address;
     (void)alarm(120);
     const struct rlimit limit = {(rlim_t)5 << 30, (rlim_t)5 << 30};
     CHECK(setrlimit(RLIMIT_AS, &limit) == 0);
@@ -95,6 +138,20 @@ static int child(const void *data)
     }
     claims_that_cannot_be();
     return works() ? 0 : 1;
+}
+
+static void in_a_child(int (*action)(size_t), size_t argument)
+{
+    CHECK(fflush(NULL) == 0);
+    const pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        _exit(action(argument));
+    }
+    int status = 0;
+    CHECK(waitpid(pid, &status, 0) == pid);
+    CHECK(!WIFSIGNALED(status)); /* an abort is what must not be */
+    CHECK_EQ(WEXITSTATUS(status), 0);
 }
 
 int main(void)
@@ -113,16 +170,10 @@ int main(void)
     if (data == MAP_FAILED) {
         skip("3 GiB cannot be mapped");
     }
-    CHECK(fflush(NULL) == 0);
-    const pid_t pid = fork();
-    CHECK(pid >= 0);
-    if (pid == 0) {
-        _exit(child(data));
+    in_a_child(child, (size_t)data);
+    for (size_t left = 1; left <= (small_run() ? 9U : 49U); left += 4) {
+        in_a_child(child_with_many_regions, left << 20);
     }
-    int status = 0;
-    CHECK(waitpid(pid, &status, 0) == pid);
-    CHECK(!WIFSIGNALED(status)); /* an abort is what must not be */
-    CHECK_EQ(WEXITSTATUS(status), 0);
     CHECK(munmap(data, huge) == 0);
     return 0;
 }

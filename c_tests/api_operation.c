@@ -241,7 +241,7 @@ typedef struct named_call {
 static const named_call calls[] = {
     {"create", run_create, true},       {"create from a file", run_create_from_file, true},
     {"verify", run_verify, true},       {"write_file", run_write_file, true},
-    {"extract", run_extract, true},     {"extract_batch", run_batch, false},
+    {"extract", run_extract, true},     {"extract_batch", run_batch, true},
     {"shard_verify", run_shard_verify, true}, {"deserialize", run_deserialize, true},
     {"add", run_add, true},             {"finish", run_finish, true},
     {"root", run_root, true},           {"optimize", run_optimize, true},

@@ -15,7 +15,7 @@ static uint8_t *data;
 typedef struct watch {
     pthread_t caller;
     uint32_t wanted; /* readers that are to be inside at once; 0: nobody waits */
-    atomic_uint inside, most, elsewhere, strangers, gave_up;
+    atomic_uint inside, most, here, elsewhere, strangers, gave_up;
 } watch;
 
 /* Every asynchronous signal is blocked, and faults are not. */
@@ -35,7 +35,9 @@ static int read_watched(void *user_data, uint64_t offset, void *buffer, size_t c
     for (unsigned most = atomic_load(&self->most);
          now > most && !atomic_compare_exchange_weak(&self->most, &most, now);) {
     }
-    if (!pthread_equal(self->caller, pthread_self())) {
+    if (pthread_equal(self->caller, pthread_self())) {
+        atomic_fetch_add(&self->here, 1);
+    } else {
         atomic_fetch_add(&self->elsewhere, 1);
         if (!is_deaf()) {
             atomic_fetch_add(&self->strangers, 1);
@@ -60,6 +62,7 @@ static void look(watch *self, uint32_t wanted)
     self->caller = pthread_self();
     self->wanted = wanted;
     atomic_store(&self->most, 0);
+    atomic_store(&self->here, 0);
     atomic_store(&self->elsewhere, 0);
     atomic_store(&self->strangers, 0);
     atomic_store(&self->gave_up, 0);
@@ -183,6 +186,59 @@ static void strategies_are_parallel(watch *self, const atlas_source *source)
     atlas_projection_destroy(projection);
 }
 
+static void edit(atlas_projection *projection)
+{
+    const atlas_delta delta = {ATLAS_CHANGE_UPDATE, size / 2, 3, 0, "abc", 3};
+    CHECK_OK(atlas_projection_apply(projection, &delta));
+}
+
+/* Work for one thread too, and the hashing of what was edited before: POOL, CHUNKED and WORK_STEALING
+ * leave all of it to the pool, SEQUENTIAL nothing, and max_threads is kept by both. */
+static void the_caller_reads_what_it_is_to_read(watch *self, const atlas_source *source)
+{
+    look(self, 0);
+    atlas_pool *pool = NULL;
+    CHECK_OK(atlas_pool_create(3, &pool));
+    atlas_operation operation;
+    atlas_operation_init(&operation);
+    operation.pool = pool;
+    atlas_projection *projection = NULL;
+    CHECK_OK(atlas_projection_create(ATLAS_PROJECTION_LINEAR, source, NULL, &operation, &projection));
+    atlas_region regions[REGIONS];
+    for (size_t i = 0; i < REGIONS; i++) {
+        regions[i] = (atlas_region){i * (size / REGIONS), size / REGIONS};
+    }
+    static const size_t counts[] = {1, REGIONS};
+    for (uint32_t strategy = 0; strategy <= ATLAS_PARALLEL_WORK_STEALING; strategy++) {
+        for (uint32_t cap = 0; cap <= 1; cap++) {
+            for (size_t i = 0; i < 2; i++) {
+                atlas_extract_options options;
+                atlas_extract_options_init(&options);
+                options.strategy = strategy;
+                options.max_threads = cap;
+                edit(projection);
+                edit(projection);
+                atlas_shard *shards[REGIONS];
+                look(self, 0);
+                CHECK_OK(atlas_shard_extract_batch(projection, regions, counts[i], &options, &operation,
+                                                   shards));
+                for (size_t s = 0; s < counts[i]; s++) {
+                    atlas_shard_destroy(shards[s]);
+                }
+                CHECK(atomic_load(&self->here) + atomic_load(&self->elsewhere) > 0);
+                CHECK(cap == 0 || atomic_load(&self->most) == 1);
+                if (strategy == ATLAS_PARALLEL_SEQUENTIAL) {
+                    CHECK_EQ(atomic_load(&self->elsewhere), 0);
+                } else if (strategy != ATLAS_PARALLEL_DEFAULT) {
+                    CHECK_EQ(atomic_load(&self->here), 0);
+                }
+            }
+        }
+    }
+    atlas_projection_destroy(projection);
+    atlas_pool_destroy(pool);
+}
+
 int main(void)
 {
     if (!built_in(ATLAS_FEATURE_PARALLEL)) {
@@ -194,6 +250,7 @@ int main(void)
     atlas_source *source = NULL;
     CHECK_OK(atlas_source_from_callback(size, read_watched, NULL, &self, &source));
     nothing_runs_outside_of_the_callers_pool(&self, source);
+    the_caller_reads_what_it_is_to_read(&self, source);
     strategies_are_parallel(&self, source);
     atlas_source_destroy(source);
     free(data);

@@ -49,8 +49,10 @@
  *            library, never to free().
  * Threads    const functions on a handle may run at the same time as any other on it; changing ones
  *            are serialised inside. Destroy a handle when no call uses it. The library starts no
- *            thread before the first parallel call and never uses a process-global pool. After
- *            fork() the child makes a pool of its own; one that the caller made is STATE there.
+ *            thread before the first parallel call and never uses a process-global pool.
+ * Fork       The child makes a pool of its own; one that the caller made is STATE there. A handle that
+ *            another thread was inside of at the fork must not be used in the child, where it may be
+ *            locked for ever. A projection and its snapshots count as one handle here.
  * Structs    Those that begin with struct_size: fill them with their *_init, or, where the library
  *            fills them, set struct_size to sizeof and nothing else. Older, smaller sizes stay valid.
  * NULL       for options, limits and operation means what *_init gives.
@@ -265,24 +267,25 @@ typedef enum atlas_parallel_strategy {
    */
   ATLAS_PARALLEL_SEQUENTIAL = 0,
   /**
-   * A tile a task, on the operation's pool, else on the library's: what to use without a reason for
-   * another one.
+   * About a tile a task, on the operation's pool, else on the library's: what to use without a reason
+   * for another one. A batch too small for a second thread is done on the calling one, which takes less
+   * time than to wake another.
    */
   ATLAS_PARALLEL_DEFAULT = 1,
   /**
-   * As DEFAULT, on the operation's pool, which must be given: where nothing may run elsewhere, even by
-   * mistake.
+   * As DEFAULT, on the operation's pool, which must be given, however small the batch: where the calling
+   * thread must do no such work. It waits, reports progress and puts the shards together.
    */
   ATLAS_PARALLEL_POOL = 2,
   /**
    * As DEFAULT, with chunk_size regions a task: for many small regions whose neighbours lie in the same
-   * tile. A tile that two tasks touch is hashed twice. A task with a region of more than 8 tiles is cut
-   * into its tiles.
+   * tile. A tile that two tasks touch is hashed twice. A region larger than a thread's share of the
+   * batch is cut into its tiles. In a pool that the operation names nothing runs elsewhere, as with POOL.
    */
   ATLAS_PARALLEL_CHUNKED = 3,
   /**
    * As DEFAULT, the most work first, with up to max_threads at work: for regions of very different
-   * sizes.
+   * sizes. In a pool that the operation names nothing runs elsewhere, as with POOL.
    */
   ATLAS_PARALLEL_WORK_STEALING = 4,
 } atlas_parallel_strategy;
@@ -456,7 +459,9 @@ typedef struct atlas_operation {
    */
   uint32_t struct_size;
   /**
-   * NULL: the library's own pool, one thread a core, made at the first parallel call.
+   * NULL: the library's own pool, one thread a core, made at the first parallel call. With a pool no
+   * other thread does any of the work but the calling one, which does what is too small to share and
+   * what takes no time (ATLAS_PARALLEL_POOL: the latter alone).
    */
   const struct atlas_pool *pool;
   /**
@@ -1474,9 +1479,11 @@ ATLAS_API void atlas_operation_init(struct atlas_operation *operation);
  * With 1 no thread is started: all work and all callbacks run on the calling thread. `*out` is
  * owned by the caller: atlas_pool_destroy(). One pool may serve many calls at a time. Threads are
  * named atlas-N, block asynchronous signals and have a stack of 2 MiB. In a forked child the pool
- * is ATLAS_STATUS_STATE. Fails with INVALID_ARGUMENT or OUT_OF_MEMORY (no thread could be started).
+ * is ATLAS_STATUS_STATE, also one of one thread. Fails with INVALID_ARGUMENT or OUT_OF_MEMORY (no thread could be started).
  */
-ATLAS_API enum atlas_status atlas_pool_create(uint32_t threads, struct atlas_pool **out);
+ATLAS_API
+enum atlas_status atlas_pool_create(uint32_t threads,
+                                    struct atlas_pool **out);
 
 /**
  * How many tasks of a pool can be at work at a time; 0 for NULL.
@@ -1700,10 +1707,12 @@ ATLAS_API void atlas_extract_options_init(struct atlas_extract_options *options)
  * Cuts many regions out of a projection: all of them, or none.
  *
  * `out` has room for `region_count` handles, in the order of the regions, each owned by the caller;
- * on failure every entry is NULL. A tile is read and hashed once however many regions touch it (once
- * a task with CHUNKED). `options` and `operation` may be NULL; progress once a tile. The error of
- * the first region that fails is reported, its index in atlas_error_info. Any thread. Fails as
- * atlas_shard_extract().
+ * on failure every entry is NULL. A tile is read and hashed once for each MiB and each 256 shards cut
+ * out of it, however many regions touch it (and once a task with CHUNKED). `options` and `operation`
+ * may be NULL; progress once for at most a MiB of payload, in whose count a region has a part in each
+ * tile that it touches. The error of the first region that fails is reported, its index in
+ * atlas_error_info; that of hashing what was edited before has none. Any thread. Fails as
+ * atlas_shard_extract(), and with INVALID_ARGUMENT (POOL without a pool, a chunk_size of 0).
  */
 ATLAS_API
 enum atlas_status atlas_shard_extract_batch(const struct atlas_projection *projection,

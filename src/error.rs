@@ -96,6 +96,12 @@ impl AtlasError {
         self
     }
 
+    /// Says nothing of the number of an item: what failed is not one of the caller's.
+    pub(crate) fn without_index(mut self) -> Self {
+        self.index = None;
+        self
+    }
+
     /// Says where in the domain, or in the bytes read; an inner place wins.
     pub(crate) fn at_range(mut self, offset: u64, length: u64) -> Self {
         self.offset.get_or_insert(offset);

@@ -5,6 +5,7 @@
 use crate::error::{AtlasError, Result};
 use crate::geometry::to_u64;
 use crate::pool::{Executor, Pool};
+use std::num::NonZeroUsize;
 
 /// How far a long call has come. The values of one call never decrease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -32,6 +33,10 @@ pub struct Operation<'a> {
     pub(crate) executor: Executor<'a>,
     progress: Option<&'a mut ProgressFn<'a>>,
     memory_limit: Option<u64>,
+    /// The most tasks at work at a time; None: as many as there are threads.
+    max_threads: Option<NonZeroUsize>,
+    /// Bytes and parts of the work that comes after what is hashed first.
+    announced: Option<(u64, u64)>,
 }
 
 impl<'a> Operation<'a> {
@@ -45,14 +50,17 @@ impl<'a> Operation<'a> {
         Operation { executor: Executor::Inline, ..Self::default() }
     }
 
-    /// Runs on `pool` and nowhere else.
+    /// Runs on `pool`. Work too small for a second thread is done on the calling one, which takes less
+    /// time than to wake another; [`ParallelStrategy`](crate::ParallelStrategy) says where it is not. No
+    /// other thread is used.
     #[must_use]
     pub fn with_pool(mut self, pool: &'a Pool) -> Self {
         self.executor = Executor::Pool(pool);
         self
     }
 
-    /// Runs on a rayon pool of the host and nowhere else.
+    /// Runs on a rayon pool of the host, as on one of [`with_pool`](Self::with_pool). rayon does not notice
+    /// a fork: in the child a pool from before it hangs, where a [`Pool`] is refused.
     #[cfg(feature = "parallel")]
     #[must_use]
     pub fn with_rayon_pool(mut self, pool: &'a rayon::ThreadPool) -> Self {
@@ -78,13 +86,38 @@ impl<'a> Operation<'a> {
 
     /// The same, with nothing to report.
     pub(crate) fn silent(&self) -> Operation<'a> {
-        Operation { executor: self.executor, progress: None, memory_limit: self.memory_limit }
+        Operation {
+            executor: self.executor,
+            max_threads: self.max_threads,
+            memory_limit: self.memory_limit,
+            ..Self::default()
+        }
+    }
+
+    /// Runs `call` elsewhere, with at most so many tasks at work.
+    pub(crate) fn within<R>(
+        &mut self,
+        executor: Executor<'a>,
+        max_threads: Option<NonZeroUsize>,
+        call: impl FnOnce(&mut Self) -> R,
+    ) -> R {
+        let before = (self.executor, self.max_threads);
+        (self.executor, self.max_threads) = (executor, max_threads);
+        let result = call(self);
+        (self.executor, self.max_threads) = before;
+        self.announced = None;
+        result
+    }
+
+    /// How many tasks may be at work at a time.
+    pub(crate) fn threads(&self) -> usize {
+        self.executor.threads().min(self.max_threads.map_or(usize::MAX, NonZeroUsize::get))
     }
 
     /// How many workers a call of `tasks` tasks may use, each with `per_worker` bytes of buffers,
     /// beside `fixed` bytes for the result. At least one, or LIMIT.
     pub(crate) fn workers(&self, tasks: u64, per_worker: u64, fixed: u64) -> Result<usize> {
-        let threads = if tasks <= 1 { 1 } else { self.executor.threads() };
+        let threads = if tasks <= 1 { 1 } else { self.threads() };
         let wanted = usize::try_from(tasks).unwrap_or(usize::MAX).clamp(1, threads);
         let Some(limit) = self.memory_limit else { return Ok(wanted) };
         let least = fixed.saturating_add(per_worker);
@@ -114,6 +147,18 @@ impl<'a> Operation<'a> {
 
     pub(crate) fn tracker(&mut self, bytes_total: u64, chunks_total: u64) -> Tracker<'_, 'a> {
         self.resume(Progress { bytes_total, chunks_total, ..Progress::default() }, false)
+    }
+
+    /// Says what the work will be that comes after the next witnesses of edited tiles.
+    pub(crate) fn announce(&mut self, bytes: u64, chunks: u64) {
+        self.announced = Some((bytes, chunks));
+    }
+
+    /// Reports that work goes on before what was announced, or else before `bytes` and `chunks`, of which
+    /// nothing is done yet.
+    pub(crate) fn tracker_before(&mut self, bytes: u64, chunks: u64) -> Tracker<'_, 'a> {
+        let (bytes, chunks) = self.announced.filter(|announced| announced.0 > 0).unwrap_or((bytes, chunks));
+        self.tracker(bytes, chunks)
     }
 
     /// Goes on from `progress`, whose end may have been reported.

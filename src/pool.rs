@@ -44,9 +44,14 @@ pub(crate) enum Executor<'a> {
     Inline,
     /// A pool that the host made with us.
     Pool(&'a Pool),
+    /// A pool that the host made with us, and not the calling thread either.
+    OnlyPool(&'a Pool),
     /// A pool that the host made with rayon.
     #[cfg(feature = "parallel")]
     Rayon(&'a rayon::ThreadPool),
+    /// One of rayon's, and not the calling thread either.
+    #[cfg(feature = "parallel")]
+    OnlyRayon(&'a rayon::ThreadPool),
 }
 
 impl Executor<'_> {
@@ -55,17 +60,32 @@ impl Executor<'_> {
         match self {
             Executor::Library => cores(),
             Executor::Inline => 1,
-            Executor::Pool(pool) => pool.threads(),
+            Executor::Pool(pool) | Executor::OnlyPool(pool) => pool.threads(),
             #[cfg(feature = "parallel")]
-            Executor::Rayon(pool) => pool.current_num_threads(),
+            Executor::Rayon(pool) | Executor::OnlyRayon(pool) => pool.current_num_threads(),
         }
     }
 
     /// Refuses a pool whose threads are in another process.
     pub(crate) fn check(&self) -> Result<()> {
         match self {
-            Executor::Pool(pool) => pool.check_process(),
+            Executor::Pool(pool) | Executor::OnlyPool(pool) => pool.check_process(),
             _ => Ok(()),
+        }
+    }
+
+    /// Whether it is a pool of the host.
+    pub(crate) fn is_hosts(&self) -> bool {
+        !matches!(self, Executor::Library | Executor::Inline)
+    }
+
+    /// Where it is a pool of the host: work for one thread is for that pool too.
+    pub(crate) fn and_nowhere_else(self) -> Self {
+        match self {
+            Executor::Pool(pool) => Executor::OnlyPool(pool),
+            #[cfg(feature = "parallel")]
+            Executor::Rayon(pool) => Executor::OnlyRayon(pool),
+            other => other,
         }
     }
 }
@@ -90,7 +110,8 @@ fn cores() -> usize {
 ///
 /// At most `workers` tasks are at work at a time, each worker with a state of its own from `start`.
 /// `sink` runs on the calling thread; its error cancels the rest. With one worker everything runs
-/// on the calling thread, and so it does in a call from inside a task of the same pool.
+/// on the calling thread unless the executor forbids it, and so it does in a call from inside a task
+/// of the same pool.
 pub(crate) fn run<S, T: Send>(
     executor: Executor<'_>,
     workers: usize,
@@ -210,13 +231,15 @@ mod threads {
     #[derive(Debug)]
     pub struct Pool {
         started: Option<Started>,
+        /// The process that made it, whose threads these are.
+        process: u32,
     }
 
     #[derive(Debug)]
     struct Started {
         pool: ManuallyDrop<rayon::ThreadPool>,
         joins: ManuallyDrop<Arc<Mutex<Vec<JoinHandle<()>>>>>,
-        /// The process whose threads these are.
+        /// As the pool's.
         process: u32,
     }
 
@@ -225,8 +248,9 @@ mod threads {
         pub fn new(threads: u32) -> Result<Pool> {
             check_threads(threads)?;
             let threads = if threads == 0 { cores() } else { threads as usize };
+            let process = process::id();
             if threads == 1 {
-                return Ok(Pool { started: None });
+                return Ok(Pool { started: None, process });
             }
             let joins = Arc::new(Mutex::new(Vec::new()));
             let spawned = Arc::clone(&joins);
@@ -245,8 +269,9 @@ mod threads {
                     started: Some(Started {
                         pool: ManuallyDrop::new(pool),
                         joins: ManuallyDrop::new(joins),
-                        process: process::id(),
+                        process,
                     }),
+                    process,
                 }),
                 Err(error) => {
                     join_all(&joins);
@@ -266,12 +291,10 @@ mod threads {
         }
 
         pub(super) fn check_process(&self) -> Result<()> {
-            match &self.started {
-                Some(started) if started.process != process::id() => Err(AtlasError::state(
-                    "the pool was made before a fork and its threads are in the parent process",
-                )),
-                _ => Ok(()),
+            if self.process == process::id() {
+                return Ok(());
             }
+            Err(AtlasError::state("the pool was made before a fork: its threads are in the parent process"))
         }
     }
 
@@ -340,6 +363,8 @@ mod threads {
     /// The pool to use, or None where the calling thread is the place.
     pub(super) fn pool_for(executor: Executor<'_>, workers: usize) -> Result<Option<&rayon::ThreadPool>> {
         let pool = match executor {
+            Executor::OnlyPool(pool) => pool.started.as_ref().map(|started| &*started.pool),
+            Executor::OnlyRayon(pool) => Some(pool),
             Executor::Inline => None,
             // To wake a thread for it takes longer than many a small task.
             _ if workers <= 1 => None,
@@ -621,7 +646,8 @@ mod tests {
         )
         .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Cancelled);
-        assert!(done.load(Ordering::Relaxed) < 1_000_000);
+        // What was taken before the error came to be known, and not the rest.
+        assert!(done.load(Ordering::Relaxed) < 500_000, "{done:?}");
     }
 
     #[test]
@@ -721,6 +747,42 @@ mod tests {
         assert_eq!(Pool::new(5).unwrap().threads(), if cfg!(feature = "parallel") { 5 } else { 1 });
         let error = Pool::new(1025).unwrap_err();
         assert_eq!(error.message(), "threads 1025 is outside 0..=1024");
+    }
+
+    /// Everything else of rayon runs on its global pool, or may.
+    #[test]
+    fn nothing_of_rayon_is_used_but_its_pools() {
+        fn sources(folder: &std::path::Path, found: &mut Vec<std::path::PathBuf>) {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    sources(&path, found);
+                } else if path.extension().is_some_and(|extension| extension == "rs") {
+                    found.push(path);
+                }
+            }
+        }
+        let mut files = Vec::new();
+        sources(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
+        let name = concat!("ray", "on");
+        let mut uses = 0;
+        for file in files {
+            let text = std::fs::read_to_string(&file).unwrap();
+            let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+            for line in code {
+                for (at, _) in line.match_indices(name) {
+                    let rest = &line[at + name.len()..];
+                    let word = rest.chars().next().is_some_and(|c| c.is_alphanumeric() || c == '_')
+                        || line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
+                    let pools = rest.starts_with("::ThreadPool");
+                    assert!(word || pools || rest.starts_with(' '), "{}: {line}", file.display());
+                    uses += usize::from(pools);
+                }
+                let imports = [concat!("use ray", "on "), concat!("crate ray", "on")];
+                assert!(!imports.iter().any(|import| line.contains(import)), "{}: {line}", file.display());
+            }
+        }
+        assert!(uses > 3);
     }
 
     #[cfg(target_os = "linux")]

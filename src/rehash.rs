@@ -309,7 +309,8 @@ fn runs(pending: &[&TileAt<'_>], threads: usize) -> Result<Vec<u64>> {
     Ok(ends)
 }
 
-/// Computes the witnesses of those of `tiles` that have none, in parallel. Reports once a tile.
+/// Computes the witnesses of those of `tiles` that have none, in parallel. Reports once a tile: what is
+/// done with `report`, else that nothing is done yet of what follows.
 pub(crate) fn witnesses(
     config: &Config,
     tiles: &[TileAt<'_>],
@@ -332,12 +333,13 @@ pub(crate) fn witnesses(
         ProjectionType::R96Fourier => TILE_BYTES + config.scheme.workspace(),
     };
     let executor = operation.executor;
-    let runs = runs(&pending, executor.threads())?;
+    let runs = runs(&pending, operation.threads())?;
     let workers =
         operation.workers(to_u64(runs.len()), TILE_BYTES + 2 * to_u64(GROUP_SIZE) + whole, result)?;
     let unwatched = operation.unwatched();
-    // Before work that reports by itself only the signs of life count: the totals are not known.
-    let mut tracker = if report { operation.tracker(bytes, count) } else { operation.tracker(0, 0) };
+    // Before work that reports by itself this is no part of the count, and a sign of life only.
+    let mut tracker =
+        if report { operation.tracker(bytes, count) } else { operation.tracker_before(bytes, count) };
     pool::run_within(
         executor,
         workers,

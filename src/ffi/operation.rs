@@ -57,7 +57,9 @@ pub type atlas_progress_fn =
 pub struct atlas_operation {
     /// sizeof(atlas_operation).
     pub struct_size: u32,
-    /// NULL: the library's own pool, one thread a core, made at the first parallel call.
+    /// NULL: the library's own pool, one thread a core, made at the first parallel call. With a pool no
+    /// other thread does any of the work but the calling one, which does what is too small to share and
+    /// what takes no time (ATLAS_PARALLEL_POOL: the latter alone).
     pub pool: *const atlas_pool,
     /// NULL: no progress.
     pub progress: atlas_progress_fn,
@@ -118,15 +120,6 @@ pub(super) unsafe fn with_operation<R>(
     call(&mut run)
 }
 
-/// Whether the operation names a pool.
-///
-/// # Safety
-/// As [`with_operation`].
-pub(super) unsafe fn has_pool(operation: *const atlas_operation) -> Result<bool> {
-    // SAFETY: as the caller promises.
-    Ok(!unsafe { read_struct(operation) }?.pool.is_null())
-}
-
 /// Fills `operation` with the defaults: the library's pool, no progress, no memory limit.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_operation_init(operation: *mut atlas_operation) {
@@ -139,7 +132,7 @@ pub unsafe extern "C" fn atlas_operation_init(operation: *mut atlas_operation) {
 /// With 1 no thread is started: all work and all callbacks run on the calling thread. `*out` is
 /// owned by the caller: atlas_pool_destroy(). One pool may serve many calls at a time. Threads are
 /// named atlas-N, block asynchronous signals and have a stack of 2 MiB. In a forked child the pool
-/// is ATLAS_STATUS_STATE. Fails with INVALID_ARGUMENT or OUT_OF_MEMORY (no thread could be started).
+/// is ATLAS_STATUS_STATE, also one of one thread. Fails with INVALID_ARGUMENT or OUT_OF_MEMORY (no thread could be started).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_pool_create(threads: u32, out: *mut *mut atlas_pool) -> atlas_status {
     boundary(|| {

@@ -5,11 +5,11 @@ use super::args::{
 };
 use super::boundary::boundary;
 use super::error::atlas_status;
-use super::operation::{atlas_operation, has_pool, with_operation};
+use super::operation::{atlas_operation, with_operation};
 use super::projection::atlas_projection;
 use super::sized::{OutStruct, SizedStruct, init_struct, own_size, read_struct, sized_struct};
 use super::version::atlas_buffer;
-use crate::error::{AtlasError, Result};
+use crate::error::Result;
 use crate::shard::{
     AtlasBoundaryRegion, AtlasShard, ExtractOptions, Limits, ParallelStrategy, VerifyOptions,
 };
@@ -79,18 +79,19 @@ pub unsafe extern "C" fn atlas_shard_extract(
 pub enum atlas_parallel_strategy {
     /// On the calling thread: where the host has no thread to spare, or runs batches in parallel itself.
     ATLAS_PARALLEL_SEQUENTIAL = 0,
-    /// A tile a task, on the operation's pool, else on the library's: what to use without a reason for
-    /// another one.
+    /// About a tile a task, on the operation's pool, else on the library's: what to use without a reason
+    /// for another one. A batch too small for a second thread is done on the calling one, which takes less
+    /// time than to wake another.
     ATLAS_PARALLEL_DEFAULT = 1,
-    /// As DEFAULT, on the operation's pool, which must be given: where nothing may run elsewhere, even by
-    /// mistake.
+    /// As DEFAULT, on the operation's pool, which must be given, however small the batch: where the calling
+    /// thread must do no such work. It waits, reports progress and puts the shards together.
     ATLAS_PARALLEL_POOL = 2,
     /// As DEFAULT, with chunk_size regions a task: for many small regions whose neighbours lie in the same
-    /// tile. A tile that two tasks touch is hashed twice. A task with a region of more than 8 tiles is cut
-    /// into its tiles.
+    /// tile. A tile that two tasks touch is hashed twice. A region larger than a thread's share of the
+    /// batch is cut into its tiles. In a pool that the operation names nothing runs elsewhere, as with POOL.
     ATLAS_PARALLEL_CHUNKED = 3,
     /// As DEFAULT, the most work first, with up to max_threads at work: for regions of very different
-    /// sizes.
+    /// sizes. In a pool that the operation names nothing runs elsewhere, as with POOL.
     ATLAS_PARALLEL_WORK_STEALING = 4,
 }
 
@@ -127,13 +128,10 @@ pub unsafe extern "C" fn atlas_extract_options_init(options: *mut atlas_extract_
 }
 
 /// # Safety
-/// Both are NULL or structs as the header asks.
-unsafe fn extract_options(
-    options: *const atlas_extract_options,
-    operation: *const atlas_operation,
-) -> Result<ExtractOptions> {
+/// NULL or a struct as the header asks.
+unsafe fn extract_options(options: *const atlas_extract_options) -> Result<ExtractOptions> {
     // SAFETY: as the caller promises.
-    let (options, has_pool) = unsafe { (read_struct(options)?, has_pool(operation)?) };
+    let options = unsafe { read_struct(options) }?;
     const SEQUENTIAL: u32 = atlas_parallel_strategy::ATLAS_PARALLEL_SEQUENTIAL as u32;
     const DEFAULT: u32 = atlas_parallel_strategy::ATLAS_PARALLEL_DEFAULT as u32;
     const POOL: u32 = atlas_parallel_strategy::ATLAS_PARALLEL_POOL as u32;
@@ -142,26 +140,23 @@ unsafe fn extract_options(
     let strategy = match options.strategy {
         SEQUENTIAL => ParallelStrategy::Sequential,
         DEFAULT => ParallelStrategy::Default,
-        POOL if has_pool => ParallelStrategy::Default,
-        POOL => return Err(AtlasError::invalid_argument("strategy POOL needs a pool in the operation")),
+        POOL => ParallelStrategy::Pool,
         CHUNKED => ParallelStrategy::Chunked(options.chunk_size as usize),
         WORK_STEALING => ParallelStrategy::WorkStealing,
         other => return Err(unknown("strategy", other)),
     };
-    let mut result = ExtractOptions::new().with_strategy(strategy);
-    if options.max_threads > 0 {
-        result = result.with_max_threads(options.max_threads as usize);
-    }
-    Ok(result)
+    Ok(ExtractOptions::new().with_strategy(strategy).with_max_threads(options.max_threads as usize))
 }
 
 /// Cuts many regions out of a projection: all of them, or none.
 ///
 /// `out` has room for `region_count` handles, in the order of the regions, each owned by the caller;
-/// on failure every entry is NULL. A tile is read and hashed once however many regions touch it (once
-/// a task with CHUNKED). `options` and `operation` may be NULL; progress once a tile. The error of
-/// the first region that fails is reported, its index in atlas_error_info. Any thread. Fails as
-/// atlas_shard_extract().
+/// on failure every entry is NULL. A tile is read and hashed once for each MiB and each 256 shards cut
+/// out of it, however many regions touch it (and once a task with CHUNKED). `options` and `operation`
+/// may be NULL; progress once for at most a MiB of payload, in whose count a region has a part in each
+/// tile that it touches. The error of the first region that fails is reported, its index in
+/// atlas_error_info; that of hashing what was edited before has none. Any thread. Fails as
+/// atlas_shard_extract(), and with INVALID_ARGUMENT (POOL without a pool, a chunk_size of 0).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_shard_extract_batch(
     projection: *const atlas_projection,
@@ -180,7 +175,7 @@ pub unsafe extern "C" fn atlas_shard_extract_batch(
         let (projection, regions) =
             unsafe { (handle(projection, "projection")?, items_in(regions, region_count, "regions")?) };
         // SAFETY: as the header asks.
-        let options = unsafe { extract_options(options, operation) }?;
+        let options = unsafe { extract_options(options) }?;
         let mut copies = crate::buffer::try_vec(region_count)?;
         copies.extend(regions.iter().map(|region| AtlasBoundaryRegion::from(*region)));
         // SAFETY: as the header asks.

@@ -1,8 +1,9 @@
 //! Cutting shards out of a projection, one or many, on one thread or many.
 //!
-//! A batch is turned round: shards are sorted to the tiles that they touch, and a task is the work
-//! on a tile, so that a tile is read and hashed once however many shards touch it, and a large
-//! region is spread over all threads. The 96 classes of a region are a batch of 96 shards.
+//! A batch is turned round: what shards want is sorted by the tiles that they touch, so that a tile is
+//! read and hashed once for many of them, and a large region is spread over all threads. The 96
+//! classes of a region are a batch of 96 shards. A task is about a tile's worth of work: some tiles
+//! of which little is wanted, or a part of what is wanted of one, which is hashed anew for each part.
 //!
 //! ```text
 //! for each tile touched:
@@ -32,13 +33,17 @@ use crate::projection::{AtlasProjection, ProjectionType, State};
 use crate::scheme::Workspace;
 use crate::sync::lock;
 use crate::tree::TileAt;
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// A region with more tiles is not left to one thread.
-const RUN_TILES: u64 = 8;
+/// So many shards are cut out of a tile before another task goes on with it.
+const MOST_WANTS: usize = 256;
+
+/// A worker's share of a batch is in about so many tasks, so that all end at about the same time.
+const TASKS_A_WORKER: u64 = 8;
 
 /// How a batch is spread over threads. The shards are the same, bit for bit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -46,23 +51,29 @@ const RUN_TILES: u64 = 8;
 pub enum ParallelStrategy {
     /// On the calling thread: where the host has no thread to spare, or runs batches in parallel itself.
     Sequential,
-    /// A tile a task, on the operation's pool: what to use without a reason for another one.
+    /// About a tile a task, on the operation's pool: what to use without a reason for another one. What
+    /// is too small to be worth a second thread is done on the calling one, which takes less time than
+    /// to wake another.
     #[default]
     Default,
+    /// As `Default`, on the operation's pool, which must be given, and nowhere else, however small the
+    /// batch: where the calling thread must not do such work.
+    Pool,
     /// So many regions a task, in their order: for many small regions whose neighbours lie in the same
     /// tile, since each worker then stays where it is in the domain. A tile that two tasks touch is
-    /// hashed twice. A task with a region of more than 8 tiles is cut into its tiles.
+    /// hashed twice. Regions beside one that is larger than a thread's share of the batch are not kept
+    /// together, and that one is cut into its tiles. On a pool of the host nothing runs elsewhere.
     Chunked(usize),
-    /// A tile a task, those with the most work first: for regions of very different sizes, where the
-    /// last task should be a small one.
+    /// As `Default`, the tasks with the most work first: for regions of very different sizes, where the
+    /// last task should be a small one. On a pool of the host nothing runs elsewhere.
     WorkStealing,
 }
 
 /// Options of a batch.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ExtractOptions {
-    pub(crate) strategy: ParallelStrategy,
-    pub(crate) max_threads: Option<usize>,
+    strategy: ParallelStrategy,
+    max_threads: Option<NonZeroUsize>,
 }
 
 impl ExtractOptions {
@@ -78,11 +89,30 @@ impl ExtractOptions {
         self
     }
 
-    /// At most so many tasks at work at a time.
+    /// At most so many tasks at work at a time; 0: as many as the pool has threads.
     #[must_use]
     pub fn with_max_threads(mut self, threads: usize) -> Self {
-        self.max_threads = Some(threads);
+        self.max_threads = NonZeroUsize::new(threads);
         self
+    }
+
+    /// Where the work runs in an operation that names `executor`.
+    fn executor<'a>(&self, executor: Executor<'a>) -> Result<Executor<'a>> {
+        let executor = match self.strategy {
+            ParallelStrategy::Sequential => Executor::Inline,
+            ParallelStrategy::Default => executor,
+            ParallelStrategy::Pool if !executor.is_hosts() => {
+                return Err(AtlasError::invalid_argument("strategy POOL needs a pool in the operation"));
+            }
+            ParallelStrategy::Chunked(0) => {
+                return Err(AtlasError::invalid_argument("chunk_size 0 is not greater than 0"));
+            }
+            ParallelStrategy::Pool | ParallelStrategy::Chunked(_) | ParallelStrategy::WorkStealing => {
+                executor.and_nowhere_else()
+            }
+        };
+        executor.check()?;
+        Ok(executor)
     }
 }
 
@@ -90,55 +120,22 @@ impl ExtractOptions {
 struct Want<'a> {
     /// The number of the shard in the batch.
     shard: usize,
-    /// Of the shard: whether this is the first of its tiles, and all of them.
-    first: bool,
-    tiles: Range<u64>,
-    share: Share,
+    at: TileAt<'a>,
     /// Where the bytes go; None: into a payload of their own, as the shard lies in this tile.
     out: Option<&'a mut [u8]>,
 }
 
-impl Want<'_> {
-    /// The pages of a LINEAR tile.
-    fn pages(&self) -> Result<&Range<u64>> {
-        match &self.share {
-            Share::Pages(pages) => Ok(pages),
-            Share::Classes { .. } => Err(AtlasError::internal("classes are wanted of a LINEAR tile")),
-        }
-    }
+/// Wants that one worker sees to, one after the other.
+struct Task<'w, 'a> {
+    cost: u64,
+    wants: Mutex<&'w mut [Want<'a>]>,
 }
 
-/// The work on one tile.
-struct TileWork<'a> {
-    at: TileAt<'a>,
-    wants: Vec<Want<'a>>,
-}
-
-impl TileWork<'_> {
-    /// The bytes that this hashes, at the most.
-    fn cost(&self) -> usize {
-        let len = self.at.tile.len();
-        if self.at.tile.chain().is_some() {
-            self.groups_wanted().saturating_mul(GROUP_SIZE).min(len)
-        } else {
-            len
-        }
-    }
-
-    fn groups_wanted(&self) -> usize {
-        let groups = |want: &Want<'_>| match &want.share {
-            Share::Pages(pages) => {
-                let bytes = page_bytes(pages, self.at.tile.len());
-                bytes.end.div_ceil(GROUP_SIZE) - bytes.start / GROUP_SIZE
-            }
-            Share::Classes { .. } => self.at.tile.len().div_ceil(GROUP_SIZE),
-        };
-        self.wants.iter().map(groups).sum()
-    }
-
-    fn bytes_wanted(&self) -> u64 {
-        self.wants.iter().map(|want| to_u64(want.share.payload_len(self.at.tile.len()))).sum()
-    }
+/// Neighbours in the sorted wants, of one tile.
+#[derive(Clone, Copy)]
+struct Group {
+    wants: usize,
+    cost: u64,
 }
 
 /// A part that was cut and checked.
@@ -157,6 +154,16 @@ struct Done {
 enum Outcome {
     Part(Done),
     Whole(usize, AtlasShard),
+}
+
+/// What comes of a task.
+struct Outcomes {
+    done: Vec<Outcome>,
+    /// Bytes and parts that were cut.
+    bytes: u64,
+    parts: u64,
+    /// The first region that failed, and its tile.
+    failure: Option<((u64, u64), AtlasError)>,
 }
 
 /// A shard in the making.
@@ -178,6 +185,31 @@ struct Span {
     payload_len: usize,
 }
 
+impl Span {
+    fn tile_count(&self) -> u64 {
+        self.tiles.end - self.tiles.start
+    }
+}
+
+/// The pages that are wanted of a LINEAR tile.
+fn pages(share: &Share) -> Result<Range<u64>> {
+    match share {
+        Share::Pages(pages) => Ok(pages.clone()),
+        Share::Classes { .. } => Err(AtlasError::internal("classes are wanted of a LINEAR tile")),
+    }
+}
+
+/// The groups of 16 KiB that a share touches, of a tile of `len` bytes.
+fn groups_wanted(share: &Share, len: usize) -> usize {
+    match share {
+        Share::Pages(pages) => {
+            let bytes = page_bytes(pages, len);
+            bytes.end.div_ceil(GROUP_SIZE) - bytes.start / GROUP_SIZE
+        }
+        Share::Classes { .. } => len.div_ceil(GROUP_SIZE),
+    }
+}
+
 impl AtlasProjection {
     /// Cuts one region out: copies its bytes once and verifies the copy.
     ///
@@ -195,25 +227,26 @@ impl AtlasProjection {
 
     /// Cuts many regions out, in their order: all of them or none.
     ///
-    /// A tile is read and hashed once a batch (once a chunk with [`ParallelStrategy::Chunked`]),
-    /// however many regions touch it. The error of the first region that fails is reported, with
-    /// its index.
+    /// A tile is read and hashed once for each MiB and each 256 shards that are cut out of it (and once a
+    /// chunk with [`ParallelStrategy::Chunked`]), however many regions touch it. The error of the first
+    /// region that fails is reported, with its index; one that comes of hashing what was edited before
+    /// concerns them all and has none.
     pub fn extract_shards(
         &self,
         regions: &[AtlasBoundaryRegion],
         options: &ExtractOptions,
         operation: &mut Operation<'_>,
     ) -> Result<Vec<AtlasShard>> {
+        let executor = options.executor(operation.executor)?;
         let state = self.state();
-        // Before anything else: an edited state's proofs need the witnesses of all its tiles.
-        operation.executor.check()?;
-        let merkle = state.merkle(operation)?;
         let mut scopes = try_vec(regions.len())?;
         for (index, region) in (0..).zip(regions) {
             let scope = scope(&state, region, ClassSet::ALL).map_err(|error| error.at_index(index))?;
             scopes.push(scope);
         }
-        Batch { state: &state, merkle, scopes: &scopes }.extract(options, operation)
+        operation.within(executor, options.max_threads, |operation| {
+            extract(&state, &scopes, options.strategy, operation)
+        })
     }
 
     /// One shard for each of `classes`, in their order, of the tiles that `region` touches; None: of
@@ -244,26 +277,30 @@ impl AtlasProjection {
             scopes.push(Scope { classes: only, ..all });
         }
         operation.executor.check()?;
-        let merkle = state.merkle(operation)?;
-        Batch { state: &state, merkle, scopes: &scopes }.extract(&ExtractOptions::new(), operation)
+        extract(&state, &scopes, ParallelStrategy::Default, operation)
     }
 
-    /// [`extract_shards`](Self::extract_shards) on the library's pool.
+    /// [`extract_shards`](Self::extract_shards) on the library's pool: what to use without a reason for
+    /// another one.
     pub fn extract_shards_parallel(&self, regions: &[AtlasBoundaryRegion]) -> Result<Vec<AtlasShard>> {
         self.extract_shards(regions, &ExtractOptions::new(), &mut Operation::new())
     }
 
-    /// [`extract_shards`](Self::extract_shards) on a pool of the host and nowhere else.
+    /// [`extract_shards`](Self::extract_shards) on a pool of the host and nowhere else, however small the
+    /// batch: where the host has a pool of rayon's own, and says how many threads there are. The calling
+    /// thread puts the results together. In a forked child it hangs if the pool is from before the fork.
     #[cfg(feature = "parallel")]
     pub fn extract_shards_parallel_with_pool(
         &self,
         regions: &[AtlasBoundaryRegion],
         pool: &rayon::ThreadPool,
     ) -> Result<Vec<AtlasShard>> {
-        self.extract_shards(regions, &ExtractOptions::new(), &mut Operation::new().with_rayon_pool(pool))
+        let options = ExtractOptions::new().with_strategy(ParallelStrategy::Pool);
+        self.extract_shards(regions, &options, &mut Operation::new().with_rayon_pool(pool))
     }
 
-    /// [`extract_shards`](Self::extract_shards) with `chunk` regions a task.
+    /// [`extract_shards`](Self::extract_shards) with `chunk` regions a task: for many small regions whose
+    /// neighbours lie in the same tile. 0 is INVALID_ARGUMENT.
     pub fn extract_shards_chunked_parallel(
         &self,
         regions: &[AtlasBoundaryRegion],
@@ -273,7 +310,8 @@ impl AtlasProjection {
         self.extract_shards(regions, &options, &mut Operation::new())
     }
 
-    /// [`extract_shards`](Self::extract_shards) with the largest work first, on up to `max_threads`.
+    /// [`extract_shards`](Self::extract_shards) with the largest work first, on up to `max_threads`, 0 for
+    /// all: for regions of very different sizes, and to leave threads to others.
     pub fn extract_shards_work_stealing(
         &self,
         regions: &[AtlasBoundaryRegion],
@@ -304,169 +342,237 @@ fn scope(state: &State, region: &AtlasBoundaryRegion, classes: ClassSet) -> Resu
     Ok(Scope { region: whole, classes, data_classes })
 }
 
+/// Where the shards lie.
+fn spans(state: &State, scopes: &[Scope]) -> Result<Vec<Span>> {
+    let mut spans = try_vec(scopes.len())?;
+    for (index, scope) in (0..).zip(scopes) {
+        let region = &scope.region;
+        let mut span = Span { tiles: 0..0, payload_offset: region.offset, payload_len: 0 };
+        if region.length > 0 {
+            let mut end = 0;
+            for at in state.tree.iter_from_byte(region.offset).take_while(|at| at.offset < region.end()) {
+                let share = scope.share(at.offset, at.tile.len());
+                if span.payload_len == 0 {
+                    span.tiles = at.index..at.index;
+                    span.payload_offset = at.offset + share.offset();
+                }
+                let bytes = share.payload_len(at.tile.len());
+                span.payload_len = span.payload_len.checked_add(bytes).ok_or_else(|| {
+                    AtlasError::out_of_memory(format!("a region of {} bytes", region.length)).at_index(index)
+                })?;
+                end = at.index + 1;
+            }
+            span.tiles.end = end;
+        }
+        spans.push(span);
+    }
+    Ok(spans)
+}
+
+/// The bytes that the result takes.
+fn memory(state: &State, spans: &[Span]) -> u64 {
+    // Beside the payload: the shard, its proof of at most some 50 nodes, and the bookkeeping.
+    let each = to_u64(size_of::<AtlasShard>() + size_of::<Span>() + size_of::<Draft>() + 2_048);
+    // Of classes every tile has nodes of its own, 7 for one class and at most 48.
+    let nodes = if state.config.scheme.data_classes() > 0 { 8 * size_of::<Digest>() } else { 0 };
+    let task = size_of::<Want<'_>>() + size_of::<Group>() + size_of::<Task<'_, '_>>();
+    let a_tile = to_u64(task + size_of::<TileShape>() + nodes);
+    spans.iter().fold(0u64, |sum, span| {
+        let tiles = span.tile_count().saturating_mul(a_tile);
+        sum.saturating_add(to_u64(span.payload_len)).saturating_add(tiles).saturating_add(each)
+    })
+}
+
+/// Cuts out what `scopes` are about, on the operation's executor.
+fn extract(
+    state: &State,
+    scopes: &[Scope],
+    strategy: ParallelStrategy,
+    operation: &mut Operation<'_>,
+) -> Result<Vec<AtlasShard>> {
+    let spans = spans(state, scopes)?;
+    let memory = memory(state, &spans);
+    operation.workers(1, TILE_BYTES, memory)?;
+    let bytes = spans.iter().map(|span| to_u64(span.payload_len)).fold(0, u64::saturating_add);
+    let parts = spans.iter().map(Span::tile_count).fold(0, u64::saturating_add);
+    // An edited state's proofs need the witnesses of all its tiles, which are no region's.
+    operation.announce(bytes, parts);
+    let merkle = state.merkle(operation).map_err(AtlasError::without_index)?;
+    let chunk = if let ParallelStrategy::Chunked(regions) = strategy { regions } else { usize::MAX };
+    let batch = Batch { state, merkle, scopes, spans: &spans, chunk };
+
+    // Payloads that several tasks fill. The others are made where they are filled.
+    let mut shared = try_vec(spans.len())?;
+    for span in &spans {
+        shared.push(if span.tile_count() > 1 { Some(Buffer::new(span.payload_len)?) } else { None });
+    }
+    let mut drafts: Vec<Draft> = try_vec(spans.len())?;
+    drafts.resize_with(spans.len(), Draft::default);
+    let mut wants = try_vec(usize::try_from(parts).unwrap_or(usize::MAX))?;
+    batch.wants(shared.iter_mut().map(|payload| payload.as_deref_mut()), &mut wants);
+    let most_first = strategy == ParallelStrategy::WorkStealing;
+    batch.run(&mut wants, (bytes, parts), most_first, memory, operation, &mut drafts)?;
+    drop(wants);
+    let mut shards = try_vec(drafts.len())?;
+    for (index, (shared, mut draft)) in shared.into_iter().zip(drafts).enumerate() {
+        shards.push(match draft.finished.take() {
+            Some(shard) => shard,
+            None => batch.finish(index, shared, draft)?,
+        });
+    }
+    Ok(shards)
+}
+
 struct Batch<'b> {
     state: &'b State,
     merkle: &'b Merkle,
     scopes: &'b [Scope],
+    spans: &'b [Span],
+    /// Regions that stay together; the largest number there is: no matter.
+    chunk: usize,
 }
 
 impl Batch<'_> {
-    fn extract(&self, options: &ExtractOptions, operation: &mut Operation<'_>) -> Result<Vec<AtlasShard>> {
-        operation.executor.check()?;
-        let spans = self.spans()?;
-        // Payloads that several tasks fill. The others are made where they are filled.
-        let mut shared = try_vec(spans.len())?;
-        let memory = self.memory(&spans);
-        operation.workers(1, TILE_BYTES, memory)?;
-        for span in &spans {
-            let several = span.tiles.end - span.tiles.start > 1;
-            shared.push(if several { Some(Buffer::new(span.payload_len)?) } else { None });
-        }
-        let mut drafts: Vec<Draft> = try_vec(spans.len())?;
-        drafts.resize_with(spans.len(), Draft::default);
-        let slices = shared.iter_mut().map(|payload| payload.as_deref_mut());
-        let tasks = self.tasks(&spans, slices, options.strategy)?;
-        self.run(tasks, &spans, memory, options, operation, &mut drafts)?;
-        let mut shards = try_vec(drafts.len())?;
-        for (index, (shared, mut draft)) in shared.into_iter().zip(drafts).enumerate() {
-            shards.push(match draft.finished.take() {
-                Some(shard) => shard,
-                None => self.finish(&self.scopes[index], &spans[index], shared, draft)?,
-            });
-        }
-        Ok(shards)
+    fn share(&self, want: &Want<'_>) -> Share {
+        self.scopes[want.shard].share(want.at.offset, want.at.tile.len())
     }
 
-    fn spans(&self) -> Result<Vec<Span>> {
-        let tree = &self.state.tree;
-        let mut spans = try_vec(self.scopes.len())?;
-        for (index, scope) in (0..).zip(self.scopes) {
-            let region = &scope.region;
-            let mut span = Span { tiles: 0..0, payload_offset: region.offset, payload_len: 0 };
-            if region.length > 0 {
-                let mut end = 0;
-                for at in tree.iter_from_byte(region.offset).take_while(|at| at.offset < region.end()) {
-                    let share = scope.share(at.offset, at.tile.len());
-                    if span.payload_len == 0 {
-                        span.tiles = at.index..at.index;
-                        span.payload_offset = at.offset + share.offset();
-                    }
-                    let bytes = share.payload_len(at.tile.len());
-                    span.payload_len = span.payload_len.checked_add(bytes).ok_or_else(|| {
-                        AtlasError::out_of_memory(format!("a region of {} bytes", region.length))
-                            .at_index(index)
-                    })?;
-                    end = at.index + 1;
-                }
-                span.tiles.end = end;
-            }
-            spans.push(span);
-        }
-        Ok(spans)
+    fn is_linear(&self) -> bool {
+        self.state.config.scheme.kind() == ProjectionType::Linear
     }
 
-    /// The bytes that the result takes.
-    fn memory(&self, spans: &[Span]) -> u64 {
-        // Beside the payload: the shard, its proof of at most some 50 nodes, and the bookkeeping.
-        let each = to_u64(size_of::<AtlasShard>() + size_of::<Span>() + size_of::<Draft>() + 2_048);
-        // Of classes every tile has nodes of its own, 7 for one class and at most 48.
-        let nodes = if self.state.config.scheme.data_classes() > 0 { 8 * size_of::<Digest>() } else { 0 };
-        let a_tile = to_u64(size_of::<Want<'_>>() + size_of::<TileShape>() + nodes);
-        spans.iter().fold(0u64, |sum, span| {
-            let tiles = (span.tiles.end - span.tiles.start).saturating_mul(a_tile);
-            sum.saturating_add(to_u64(span.payload_len)).saturating_add(tiles).saturating_add(each)
-        })
-    }
-
-    /// The work of the batch, tile by tile, and where the runs of tasks end that belong together.
-    fn tasks<'a>(
-        &'a self,
-        spans: &[Span],
-        slices: impl Iterator<Item = Option<&'a mut [u8]>>,
-        strategy: ParallelStrategy,
-    ) -> Result<(Vec<TileWork<'a>>, Vec<u64>)> {
-        let per_chunk = match strategy {
-            ParallelStrategy::Chunked(0) => {
-                return Err(AtlasError::invalid_argument("chunk_size 0 is not greater than 0"));
-            }
-            ParallelStrategy::Chunked(regions) => regions,
-            _ => usize::MAX,
-        };
-        let (mut tasks, mut runs) = (Vec::new(), Vec::new());
-        let mut tiles: BTreeMap<u64, TileWork<'a>> = BTreeMap::new();
-        let mut large = false;
-        let mut close = |tiles: BTreeMap<u64, TileWork<'a>>, large| {
-            let first = to_u64(tasks.len());
-            tasks.extend(tiles.into_values());
-            let end = to_u64(tasks.len());
-            // Only CHUNKED has runs.
-            match large {
-                _ if per_chunk == usize::MAX => {}
-                true => runs.extend(first + 1..=end),
-                false => runs.push(end),
-            }
-        };
-        for (index, ((scope, span), slice)) in self.scopes.iter().zip(spans).zip(slices).enumerate() {
-            if index > 0 && index % per_chunk == 0 {
-                close(std::mem::take(&mut tiles), large);
-                large = false;
-            }
-            large |= span.tiles.end - span.tiles.start > RUN_TILES;
+    /// All that is wanted: chunk by chunk, tile by tile, in the order of the regions.
+    fn wants<'a>(&'a self, slices: impl Iterator<Item = Option<&'a mut [u8]>>, wants: &mut Vec<Want<'a>>) {
+        for (shard, (span, slice)) in self.spans.iter().zip(slices).enumerate() {
             let mut rest = slice;
-            for at in self.state.tree.iter_from_tile(span.tiles.start) {
-                if at.index >= span.tiles.end {
-                    break;
-                }
-                let share = scope.share(at.offset, at.tile.len());
-                let len = share.payload_len(at.tile.len());
-                let out = match rest.take() {
-                    Some(slice) => {
-                        let (out, later) = slice.split_at_mut(len);
-                        rest = Some(later);
-                        Some(out)
-                    }
-                    None => None,
-                };
-                let first = at.index == span.tiles.start;
-                let want = Want { shard: index, first, tiles: span.tiles.clone(), share, out };
-                tiles.entry(at.index).or_insert_with(|| TileWork { at, wants: Vec::new() }).wants.push(want);
+            let tiles = self.state.tree.iter_from_tile(span.tiles.start);
+            for at in tiles.take(to_usize(span.tile_count())) {
+                let len = self.scopes[shard].share(at.offset, at.tile.len()).payload_len(at.tile.len());
+                let out = rest.take().map(|slice| {
+                    let (out, later) = slice.split_at_mut(len);
+                    rest = Some(later);
+                    out
+                });
+                wants.push(Want { shard, at, out });
             }
         }
-        close(tiles, large);
-        if strategy == ParallelStrategy::WorkStealing {
-            tasks.sort_by_cached_key(|task| std::cmp::Reverse(task.cost()));
+        wants.sort_unstable_by_key(|want| (want.shard / self.chunk, want.at.index, want.shard));
+    }
+
+    /// How many wants from the first on are of one tile, as far as they go into one task.
+    fn group_len(&self, wants: &[Want<'_>]) -> usize {
+        let Some(first) = wants.first() else { return 0 };
+        let (tile, len) = (first.at.index, first.at.tile.len());
+        let most = if self.is_linear() {
+            len
+        } else {
+            // What a transform takes is worth some sets of classes.
+            let all = Scope { classes: ClassSet::ALL, ..self.scopes[first.shard] };
+            all.share(first.at.offset, len).payload_len(len).saturating_mul(4)
+        };
+        let mut bytes = 0usize;
+        let fits = |want: &&Want<'_>| {
+            bytes = bytes.saturating_add(self.share(want).payload_len(len));
+            let together = want.at.index == tile && want.shard / self.chunk == first.shard / self.chunk;
+            together && bytes <= most
+        };
+        wants.iter().take(MOST_WANTS).take_while(fits).count().max(1)
+    }
+
+    /// Bytes that a group hashes and hands out, at the most.
+    fn cost(&self, group: &[Want<'_>]) -> u64 {
+        let Some(first) = group.first() else { return 0 };
+        let len = first.at.tile.len();
+        let (mut groups, mut wanted) = (0usize, 0usize);
+        for want in group {
+            let share = self.share(want);
+            groups += groups_wanted(&share, len);
+            wanted += share.payload_len(len);
         }
-        Ok((tasks, runs))
+        let hashed = if first.at.tile.chain().is_some() { (groups * GROUP_SIZE).min(len) } else { len };
+        to_u64(hashed + wanted)
+    }
+
+    /// The sorted wants as tasks, what they cost, and where the tasks of a chunk end that one worker
+    /// takes.
+    fn tasks<'w, 'a>(
+        &self,
+        wants: &'w mut [Want<'a>],
+        threads: u64,
+        bytes: u64,
+    ) -> Result<(Vec<Task<'w, 'a>>, u64, Vec<u64>)> {
+        let mut groups = try_vec(wants.len())?;
+        let (mut rest, mut total) = (&wants[..], 0u64);
+        while !rest.is_empty() {
+            let (group, later) = rest.split_at(self.group_len(rest));
+            let cost = self.cost(group);
+            groups.push(Group { wants: group.len(), cost });
+            (rest, total) = (later, total.saturating_add(cost));
+        }
+        let target = (total / (threads * TASKS_A_WORKER)).clamp(to_u64(pool::TASK_BYTES), TILE_BYTES);
+        let chunked = self.chunk != usize::MAX;
+        let (mut tasks, mut runs) =
+            (try_vec(groups.len())?, try_vec(if chunked { groups.len() } else { 0 })?);
+        let (mut rest, mut large) = (wants, (usize::MAX, false));
+        let mut groups = groups.into_iter().peekable();
+        while let Some(Group { wants: mut count, mut cost }) = groups.next() {
+            let chunk = rest[0].shard / self.chunk;
+            let fits = |count: usize, cost| cost <= target && rest[count].shard / self.chunk == chunk;
+            while let Some(next) = groups.next_if(|next| fits(count, cost + next.cost)) {
+                (count, cost) = (count + next.wants, cost + next.cost);
+            }
+            let (wants, later) = rest.split_at_mut(count);
+            rest = later;
+            tasks.push(Task { cost, wants: Mutex::new(wants) });
+            if chunked {
+                if large.0 != chunk {
+                    large = (chunk, self.is_large(chunk, bytes / threads));
+                }
+                let last = rest.first().is_none_or(|want| want.shard / self.chunk != chunk);
+                if last || large.1 {
+                    runs.push(to_u64(tasks.len()));
+                }
+            }
+        }
+        Ok((tasks, total, runs))
+    }
+
+    /// Whether a region of a chunk is larger than a thread's share, and could be cut up.
+    fn is_large(&self, chunk: usize, share: u64) -> bool {
+        let start = chunk * self.chunk;
+        let end = start.saturating_add(self.chunk).min(self.spans.len());
+        self.spans[start..end].iter().any(|span| span.tile_count() > 1 && to_u64(span.payload_len) > share)
     }
 
     fn run(
         &self,
-        (tasks, runs): (Vec<TileWork<'_>>, Vec<u64>),
-        spans: &[Span],
+        wants: &mut [Want<'_>],
+        (bytes, parts): (u64, u64),
+        most_first: bool,
         memory: u64,
-        options: &ExtractOptions,
         operation: &mut Operation<'_>,
         drafts: &mut [Draft],
     ) -> Result<()> {
+        let (mut tasks, cost, runs) = self.tasks(wants, to_u64(operation.threads()), bytes)?;
+        if most_first {
+            tasks.sort_unstable_by_key(|task| {
+                let first = lock(&task.wants).first().map(|want| (want.at.index, want.shard));
+                (Reverse(task.cost), first)
+            });
+        }
         let count = to_u64(tasks.len());
-        let bytes: u64 = tasks.iter().map(TileWork::bytes_wanted).sum();
-        let cost: usize = tasks.iter().map(TileWork::cost).fold(0, usize::saturating_add);
-        let cap = options.max_threads.unwrap_or(usize::MAX).min((cost / pool::TASK_BYTES).max(1));
+        let worth = usize::try_from(cost).unwrap_or(usize::MAX) / pool::TASK_BYTES;
         let per_worker = TILE_BYTES + self.state.config.scheme.workspace();
-        let workers = operation.workers(count, per_worker, memory)?.min(cap);
+        let workers = operation.workers(count, per_worker, memory)?.min(worth.max(1));
         let taken = per_worker.saturating_mul(to_u64(workers)).saturating_add(memory);
         let chains = AtomicU64::new(operation.memory_left(taken) / Chain::FOOTPRINT);
-        let executor = match options.strategy {
-            ParallelStrategy::Sequential => Executor::Inline,
-            _ => operation.executor,
-        };
+        let executor = operation.executor;
         let order = Order { window: None, runs: &runs, unwatched: operation.unwatched() };
-        let mut tracker = operation.tracker(bytes, count);
+        let mut tracker = operation.tracker(bytes, parts);
         // The lowest shard that failed: work on later ones is pointless, on earlier ones it is not,
         // since the first error in the order of the batch is the one to report.
         let lowest = AtomicU64::new(u64::MAX);
         let mut failure: Option<((u64, u64), AtlasError)> = None;
-        let tasks: Vec<_> = tasks.into_iter().map(|task| Mutex::new(Some(task))).collect();
         pool::run_within(
             executor,
             workers,
@@ -474,41 +580,23 @@ impl Batch<'_> {
             order,
             || Ok((Scratch::default(), Workspace::default())),
             |(scratch, workspace), index| {
-                let Some(work) = lock(&tasks[to_usize(index)]).take() else { return Ok(None) };
-                let shard = work.wants.iter().map(|want| to_u64(want.shard)).min().unwrap_or(u64::MAX);
-                if shard > lowest.load(Ordering::Relaxed) {
-                    return Ok(None);
-                }
-                let (tile, bytes) = (work.at.index, work.bytes_wanted());
-                let result = match self.state.config.scheme.kind() {
-                    ProjectionType::Linear => self.cut_pages(work, scratch, &chains),
-                    ProjectionType::R96Fourier => self.cut_classes(work, scratch, workspace),
-                };
-                // What lies in this tile alone is finished here, beside the other workers.
-                let settled = |parts: Vec<Done>| {
-                    parts.into_iter().map(|done| self.settle(done, spans)).collect::<Result<Vec<_>>>()
-                };
-                let result = result.and_then(settled);
-                // Bytes that only one shard wants fail for it alone, others for the first one.
-                let failed = result.as_ref().err().and_then(AtlasError::index).unwrap_or(shard);
-                if result.is_err() {
-                    lowest.fetch_min(failed, Ordering::Relaxed);
-                }
-                Ok(Some(((failed, tile), bytes, result)))
+                let wants = std::mem::take(&mut *lock(&tasks[to_usize(index)].wants));
+                self.see_to(wants, &lowest, &chains, scratch, workspace)
             },
-            |_, done| {
-                let Some((place, bytes, result)) = done else { return Ok(()) };
-                match result {
-                    Ok(outcomes) => outcomes.into_iter().for_each(|outcome| match outcome {
-                        Outcome::Part(done) => drafts[done.shard].take(done),
+            |_, outcomes| {
+                for outcome in outcomes.done {
+                    match outcome {
+                        Outcome::Part(done) => drafts[done.shard].take(done)?,
                         Outcome::Whole(shard, finished) => drafts[shard].finished = Some(finished),
-                    }),
-                    Err(error) if failure.as_ref().is_none_or(|(at, _)| place < *at) => {
-                        failure = Some((place, error.at_index(place.0)));
                     }
-                    Err(_) => {}
                 }
-                if failure.is_none() { tracker.advance(bytes, 1) } else { Ok(()) }
+                if let Some((place, error)) = outcomes.failure
+                    && failure.as_ref().is_none_or(|(first, _)| place < *first)
+                {
+                    failure = Some((place, error));
+                }
+                // After a failure too: the tasks before it may take their time, and can be cancelled.
+                tracker.advance(outcomes.bytes, outcomes.parts)
             },
         )?;
         match failure {
@@ -517,92 +605,135 @@ impl Batch<'_> {
         }
     }
 
-    /// Makes the shard of which this is all there is.
-    fn settle(&self, done: Done, spans: &[Span]) -> Result<Outcome> {
-        let (shard, span) = (done.shard, &spans[done.shard]);
-        if span.tiles.end - span.tiles.start > 1 {
+    /// The work of one task. A failure is part of what comes of it.
+    fn see_to(
+        &self,
+        wants: &mut [Want<'_>],
+        lowest: &AtomicU64,
+        chains: &AtomicU64,
+        scratch: &mut Scratch,
+        workspace: &mut Workspace,
+    ) -> Result<Outcomes> {
+        let mut all = Outcomes { done: try_vec(wants.len())?, bytes: 0, parts: 0, failure: None };
+        let mut rest = wants;
+        while !rest.is_empty() {
+            let (group, later) = rest.split_at_mut(self.group_len(rest));
+            rest = later;
+            let (first, tile) = (to_u64(group[0].shard), group[0].at);
+            if first > lowest.load(Ordering::Relaxed) {
+                continue;
+            }
+            let bytes =
+                group.iter().map(|want| to_u64(self.share(want).payload_len(tile.tile.len()))).sum::<u64>();
+            let result = if self.is_linear() {
+                self.cut_pages(tile, group, scratch, chains, &mut all.done)
+            } else {
+                self.cut_classes(tile, group, scratch, workspace, &mut all.done)
+            };
+            match result {
+                Ok(()) => {
+                    all.bytes += bytes;
+                    all.parts += to_u64(group.len());
+                }
+                Err(error) => {
+                    // Bytes that only one shard wants fail for it alone, others for the first one.
+                    let error = error.at_range(tile.offset, to_u64(tile.tile.len())).at_index(first);
+                    let place = (error.index().unwrap_or(first), tile.index);
+                    lowest.fetch_min(place.0, Ordering::Relaxed);
+                    if all.failure.as_ref().is_none_or(|(first, _)| place < *first) {
+                        all.failure = Some((place, error));
+                    }
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// Makes the shard of which this is all there is, beside the other workers.
+    fn settle(&self, done: Done) -> Result<Outcome> {
+        let shard = done.shard;
+        if self.spans[shard].tile_count() > 1 {
             return Ok(Outcome::Part(done));
         }
         let mut draft = Draft::default();
-        draft.take(done);
-        let finished = self.finish(&self.scopes[shard], span, None, draft);
+        draft.take(done)?;
+        let finished = self.finish(shard, None, draft);
         Ok(Outcome::Whole(shard, finished.map_err(|error| error.at_index(to_u64(shard)))?))
     }
 
     /// Transforms one tile, and gives every shard the classes that it wants.
     fn cut_classes(
         &self,
-        work: TileWork<'_>,
+        at: TileAt<'_>,
+        wants: &mut [Want<'_>],
         scratch: &mut Scratch,
         workspace: &mut Workspace,
-    ) -> Result<Vec<Done>> {
-        let (TileWork { at, mut wants }, scheme) = (work, &self.state.config.scheme);
+        all: &mut Vec<Outcome>,
+    ) -> Result<()> {
         let (tile, len) = (at.tile, at.tile.len());
-        let place = |error: AtlasError| error.at_range(at.offset, to_u64(len));
+        let mut shares = try_vec(wants.len())?;
         let mut own = try_vec(wants.len())?;
-        for want in &wants {
-            let fresh = want.out.is_none().then(|| Buffer::new(want.share.payload_len(len)));
+        for want in &*wants {
+            let share = self.share(want);
+            let fresh = want.out.is_none().then(|| Buffer::new(share.payload_len(len)));
             own.push(fresh.transpose()?);
+            shares.push(share);
         }
         // What is hashed is what is handed out, so that the bytes need no copy.
         let bytes = match tile.slice() {
             Some(bytes) => bytes,
             None => {
                 let bytes = scratch.bytes(len)?;
-                tile.read(0, bytes).map_err(place)?;
+                tile.read(0, bytes)?;
                 bytes
             }
         };
-        let tree = scheme.classes(bytes, workspace, |class, start, payload| {
-            for (want, own) in wants.iter_mut().zip(&mut own) {
+        let tree = self.state.config.scheme.classes(bytes, workspace, |class, start, payload| {
+            for ((want, share), own) in wants.iter_mut().zip(&shares).zip(&mut own) {
                 let out = want.out.as_deref_mut().or(own.as_deref_mut());
-                if let (Some(range), Some(out)) = (want.share.class_range(class), out) {
+                if let (Some(range), Some(out)) = (share.class_range(class), out) {
                     out[range][start..start + payload.len()].copy_from_slice(payload);
                 }
             }
         })?;
         let witness = tree.witness()?;
         if tile.witness().is_none_or(|known| !same(known, &witness)) {
-            return Err(place(source_changed()));
+            return Err(source_changed());
         }
         let mut proofs = TreeProofs { merkle: self.merkle, last: None };
-        let mut done = try_vec(wants.len())?;
-        for (want, own) in wants.into_iter().zip(own) {
-            let Share::Classes { classes, .. } = want.share else {
+        for ((want, share), own) in wants.iter_mut().zip(shares).zip(own) {
+            let Share::Classes { classes, .. } = share else {
                 return Err(AtlasError::internal("pages are wanted of a transformed tile"));
             };
             let residue = Residue::of(want.out.as_deref().or(own.as_deref()).unwrap_or_default());
-            let tree_proof = if want.first { Some(proofs.prove(&want.tiles)?) } else { None };
             let (shard, proof) = (want.shard, tree.prove(classes)?);
-            done.push(Done { shard, tile: at.index, proof, tree: tree_proof, residue, payload: own });
+            let tree = proofs.first(at, &self.spans[shard].tiles)?;
+            all.push(self.settle(Done { shard, tile: at.index, proof, tree, residue, payload: own })?);
         }
-        Ok(done)
+        Ok(())
     }
 
     /// Cuts all wanted pages out of one tile. So many chains may be kept as `chains` says.
-    fn cut_pages(&self, work: TileWork<'_>, scratch: &mut Scratch, chains: &AtomicU64) -> Result<Vec<Done>> {
+    fn cut_pages(
+        &self,
+        at: TileAt<'_>,
+        wants: &mut [Want<'_>],
+        scratch: &mut Scratch,
+        chains: &AtomicU64,
+        all: &mut Vec<Outcome>,
+    ) -> Result<()> {
         let config = &self.state.config;
-        let (tile, len) = (work.at.tile, work.at.tile.len());
-        let place = |error: AtlasError| error.at_range(work.at.offset, to_u64(len));
-        let few = work.groups_wanted() * 2 <= len.div_ceil(GROUP_SIZE);
+        let (tile, len) = (at.tile, at.tile.len());
+        let groups: usize = wants.iter().map(|want| groups_wanted(&self.share(want), len)).sum();
+        let few = groups * 2 <= len.div_ceil(GROUP_SIZE);
         let chain = if few { tile.chain() } else { None };
-        let mut proofs = TreeProofs { merkle: self.merkle, last: None };
-        if let [want] = &work.wants[..]
-            && want.share.is_whole(len)
-        {
-            let mut cutter = Cutter::Whole { scratch };
-            return work
-                .wants
-                .into_iter()
-                .map(|want| cutter.cut(self, &work.at, want, &mut proofs))
-                .collect();
-        }
         let mut cutter = match &chain {
+            _ if matches!(&*wants, [want] if self.share(want).is_whole(len)) => Cutter::Whole { scratch },
             Some(chain) if len > GROUP_SIZE => Cutter::Groups { chain, scratch },
             _ => {
-                let mut edges: Vec<usize> = Vec::new();
-                for want in &work.wants {
-                    edges.extend(cut_groups(want.pages()?, len));
+                let mut edges: Vec<usize> = try_vec(2 * wants.len())?;
+                for want in &*wants {
+                    edges.extend(cut_groups(&pages(&self.share(want))?, len));
                 }
                 edges.sort_unstable();
                 edges.dedup();
@@ -610,7 +741,7 @@ impl Batch<'_> {
                 tile.read(0, bytes)?;
                 let (chain, witness, edges) = Chain::of_tile(config.scheme.digests(), bytes, &edges)?;
                 if tile.witness().is_none_or(|known| !same(known, &witness)) {
-                    return Err(place(source_changed()));
+                    return Err(source_changed());
                 }
                 let chain = Arc::new(chain);
                 let one_less = |left: u64| left.checked_sub(1);
@@ -622,21 +753,16 @@ impl Batch<'_> {
                 Cutter::Checked { chain, edges, bytes }
             }
         };
-        let cut = |want: Want<'_>| {
-            let shard = to_u64(want.shard);
-            cutter.cut(self, &work.at, want, &mut proofs).map_err(|error| place(error).at_index(shard))
-        };
-        work.wants.into_iter().map(cut).collect()
+        let mut proofs = TreeProofs { merkle: self.merkle, last: None };
+        for want in wants {
+            let done = cutter.cut(self, want, &mut proofs).and_then(|done| self.settle(done));
+            all.push(done.map_err(|error| error.at_index(to_u64(want.shard)))?);
+        }
+        Ok(())
     }
 
-    fn finish(
-        &self,
-        scope: &Scope,
-        span: &Span,
-        shared: Option<Buffer>,
-        mut draft: Draft,
-    ) -> Result<AtlasShard> {
-        let state = self.state;
+    fn finish(&self, shard: usize, shared: Option<Buffer>, mut draft: Draft) -> Result<AtlasShard> {
+        let (state, scope, span) = (self.state, &self.scopes[shard], &self.spans[shard]);
         let payload = match shared.or(draft.payload) {
             Some(payload) => payload,
             None => Buffer::new(0)?,
@@ -645,7 +771,7 @@ impl Batch<'_> {
         let mut parts = try_vec(draft.parts.iter().map(|(_, proof)| proof.len()).sum())?;
         parts.extend(draft.parts.into_iter().flat_map(|(_, proof)| proof));
         let tree = if scope.region.length == 0 { self.merkle.prove(&(0..0))? } else { draft.tree };
-        let count = to_usize(span.tiles.end - span.tiles.start);
+        let count = to_usize(span.tile_count());
         let mut tiles = try_vec(count)?;
         tiles.extend(state.tree.iter_from_tile(span.tiles.start).take(count).map(|at| TileShape {
             // A tile has at most 1 MiB.
@@ -670,8 +796,10 @@ impl Batch<'_> {
 }
 
 impl Draft {
-    fn take(&mut self, done: Done) {
+    fn take(&mut self, done: Done) -> Result<()> {
         if !done.proof.is_empty() {
+            let failed = |_| AtlasError::out_of_memory("no memory for the proof of another tile");
+            self.parts.try_reserve(1).map_err(failed)?;
             self.parts.push((done.tile, done.proof));
         }
         if let Some(tree) = done.tree {
@@ -679,6 +807,7 @@ impl Draft {
         }
         self.residue = self.residue + done.residue;
         self.payload = self.payload.take().or(done.payload);
+        Ok(())
     }
 }
 
@@ -689,6 +818,11 @@ struct TreeProofs<'a> {
 }
 
 impl TreeProofs<'_> {
+    /// The proof of `tiles` where `at` is the first of them.
+    fn first(&mut self, at: TileAt<'_>, tiles: &Range<u64>) -> Result<Option<Vec<Sibling>>> {
+        if at.index == tiles.start { self.prove(tiles).map(Some) } else { Ok(None) }
+    }
+
     fn prove(&mut self, tiles: &Range<u64>) -> Result<Vec<Sibling>> {
         if let Some((range, proof)) = &self.last
             && range == tiles
@@ -712,18 +846,12 @@ enum Cutter<'c> {
 }
 
 impl Cutter<'_> {
-    fn cut(
-        &mut self,
-        batch: &Batch<'_>,
-        at: &TileAt<'_>,
-        want: Want<'_>,
-        proofs: &mut TreeProofs<'_>,
-    ) -> Result<Done> {
-        let len = at.tile.len();
-        let wanted = want.pages()?.clone();
+    fn cut(&mut self, batch: &Batch<'_>, want: &mut Want<'_>, proofs: &mut TreeProofs<'_>) -> Result<Done> {
+        let (at, len) = (want.at, want.at.tile.len());
+        let wanted = pages(&batch.share(want))?;
         let within = page_bytes(&wanted, len);
         let mut own = None;
-        let out = match want.out {
+        let out = match want.out.as_deref_mut() {
             Some(out) => out,
             None => &mut own.insert(Buffer::new(within.len())?)[..],
         };
@@ -734,7 +862,7 @@ impl Cutter<'_> {
                 at.tile.read(0, copy)?;
                 let witness = digests.tile(copy);
                 if at.tile.witness().is_none_or(|known| !same(known, &witness)) {
-                    return Err(source_changed().at_range(at.offset, to_u64(len)));
+                    return Err(source_changed());
                 }
                 copy_to_payload(copy, out);
                 (Vec::new(), at.tile.residue())
@@ -764,7 +892,7 @@ impl Cutter<'_> {
                 (chain.prove(digests, len, &edges, &wanted)?, Residue::of(out))
             }
         };
-        let tree = if want.first { Some(proofs.prove(&want.tiles)?) } else { None };
+        let tree = proofs.first(at, &batch.spans[want.shard].tiles)?;
         Ok(Done { shard: want.shard, tile: at.index, proof, tree, residue, payload: own })
     }
 }
