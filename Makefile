@@ -29,7 +29,7 @@ checked := ATLAS_GENERATED=check $(unmade) cargo
 bindgen = $$(./setup.sh libclang && echo --features bindgen || :)
 smallest = --no-default-features --features std $(bindgen)
 
-.PHONY: build demo test lint test-rust test-c loom asan valgrind generate features features-size bench bench-micro bench-peers bench-core install clean help
+.PHONY: build demo test lint test-rust test-long test-c loom asan valgrind generate features features-size bench bench-micro bench-peers bench-core install clean help
 
 build: ## the shared and the static library, in build/lib
 	@./setup.sh build
@@ -73,6 +73,10 @@ test-rust: ## the Rust tests, those in the documentation included
 	@./setup.sh test
 	@mkdir -p build
 	$(checked) test --locked --no-fail-fast $(bindgen) 2>&1 | tee build/test-rust.log
+
+test-long: ## the Rust tests that `make test` leaves out for their time: some minutes
+	@./setup.sh test
+	$(checked) test --release --config profile.release.lto=false --locked --no-fail-fast -- --ignored
 
 test-c: ## the C and C++ tests and those of Layer 2, under valgrind and sanitizers too
 	@./setup.sh test

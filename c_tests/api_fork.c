@@ -10,7 +10,21 @@ static const size_t size = 6 * TILE + 5;
 static uint8_t *data;
 static atlas_projection *projection;
 static atlas_region regions[REGIONS];
-static uint8_t root[32];
+static uint8_t root[32], r96_root[32];
+
+/* The same domain as R96, or the beginning of it where everything is slow. */
+static bool transform(const atlas_operation *operation, uint8_t *found)
+{
+    atlas_source *source = borrowed(data, small_run() ? TILE + 5 : size);
+    atlas_projection *made = NULL;
+    const bool good =
+        atlas_projection_create(ATLAS_PROJECTION_R96_FOURIER, source, NULL, operation, &made) ==
+            ATLAS_STATUS_OK &&
+        atlas_projection_root(made, operation, found) == ATLAS_STATUS_OK;
+    atlas_projection_destroy(made);
+    atlas_source_destroy(source);
+    return good;
+}
 
 /* Work that wakes every thread of the pool. */
 static bool work(const atlas_pool *pool)
@@ -25,7 +39,8 @@ static bool work(const atlas_pool *pool)
     bool good =
         atlas_projection_create(0, source, NULL, &operation, &made) == ATLAS_STATUS_OK &&
         atlas_projection_root(made, &operation, found) == ATLAS_STATUS_OK &&
-        memcmp(found, root, 32) == 0 &&
+        memcmp(found, root, 32) == 0 && transform(&operation, found) &&
+        memcmp(found, r96_root, 32) == 0 &&
         atlas_projection_verify(made, &operation) == ATLAS_STATUS_OK &&
         atlas_shard_extract_batch(made, regions, REGIONS, NULL, &operation, shards) ==
             ATLAS_STATUS_OK;
@@ -182,6 +197,7 @@ int main(void)
     }
     projection = projected_bytes(data, size);
     root_of(projection, root);
+    CHECK(transform(NULL, r96_root));
     CHECK(work(NULL));
     fork_once(NULL);
     atlas_pool *pool = NULL;
