@@ -85,7 +85,7 @@ test-rust: ## the Rust tests, those in the documentation included
 
 test-long: ## the Rust tests that `make test` leaves out for their time: some minutes
 	@$(setup) test
-	$(checked) test --release --locked --no-fail-fast -- --ignored
+	$(checked) test --release --config profile.release.lto=false --locked --no-fail-fast -- --ignored
 
 test-c: ## the C and C++ tests and those of Layer 2, under valgrind and sanitizers too
 	@$(setup) test
