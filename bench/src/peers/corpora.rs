@@ -10,6 +10,7 @@ pub struct Corpus {
     pub name: &'static str,
     pub bytes: Vec<u8>,
     /// Of its numbers, which c-blosc2 is told and the library is not.
+    #[allow(dead_code, reason = "measured with c-blosc2 alone")]
     pub type_size: i32,
 }
 
@@ -65,12 +66,23 @@ fn pp(file: Vec<u8>) -> Vec<u8> {
     out
 }
 
+fn sysroot() -> PathBuf {
+    let sysroot = std::process::Command::new("rustc").args(["--print", "sysroot"]).output().expect("rustc");
+    PathBuf::from(String::from_utf8_lossy(&sysroot.stdout).trim())
+}
+
+/// Pages of the Rust library's documentation, where rustup installed it.
+#[allow(dead_code, reason = "measured by one program of two")]
+pub fn html() -> Option<Corpus> {
+    let pages = files(&sysroot().join("share/doc/rust/html/std"), &[".html"]);
+    let bytes = joined(&pages, 20 * MIB, |file| file);
+    (bytes.len() >= 20 * MIB).then_some(Corpus { name: "HTML", bytes, type_size: 1 })
+}
+
 pub fn all(peers: &Path, random: Vec<u8>) -> Vec<Corpus> {
     let home = std::env::var("CARGO_HOME")
         .map_or_else(|_| PathBuf::from(std::env::var("HOME").expect("a home")).join(".cargo"), PathBuf::from);
-    let sysroot = std::process::Command::new("rustc").args(["--print", "sysroot"]).output().expect("rustc");
-    let sysroot = PathBuf::from(String::from_utf8_lossy(&sysroot.stdout).trim());
-    let driver = files(&sysroot.join("lib"), &[".so"]);
+    let driver = files(&sysroot().join("lib"), &[".so"]);
     let driver = driver.iter().max_by_key(|path| fs::metadata(path).map_or(0, |info| info.len()));
     let glosea = files(&peers.join("iris-sample-data"), &[".pp"]);
     let glosea: Vec<PathBuf> = glosea
