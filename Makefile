@@ -33,7 +33,7 @@ checked := ATLAS_GENERATED=check $(unmade) cargo
 bindgen = $$(./setup.sh libclang && echo --features bindgen || :)
 smallest = --no-default-features --features std $(bindgen)
 
-.PHONY: build demo test lint test-rust test-long test-c fuzz loom asan valgrind neon generate features features-size bench bench-micro bench-peers bench-core install clean help
+.PHONY: build demo test lint test-rust test-long test-c fuzz loom asan valgrind neon generate features features-size bench bench-micro bench-peers bench-compression bench-core install clean help
 
 build: ## the shared and the static library, in build/lib
 	@$(setup) build
@@ -154,6 +154,11 @@ bench-peers: build ## the library beside c-blosc2, libdeflate, BLAKE3, ISA-L and
 	@bench/src/peers/setup.sh build/peers
 	ATLAS_LIBRARY_DIR="$(CURDIR)/build/lib" ATLAS_PEERS_DIR="$(CURDIR)/build/peers" $(unmade) cargo run --release \
 	    --locked --manifest-path bench/Cargo.toml --features peers --bin atlas_bench_peers -- build/peers bench/peers.md $$BENCH
+
+bench-compression: build ## compression against plain DEFLATE on six kinds of data; BENCH='NAME...' for some of them
+	@bench/src/peers/setup.sh build/peers data
+	ATLAS_LIBRARY_DIR="$(CURDIR)/build/lib" $(unmade) cargo run --release --locked --manifest-path bench/Cargo.toml \
+	    --bin atlas_bench_compression -- build/peers $$BENCH
 
 bench-core: build ## the figures of the core through the C API; BENCH=what, as bench/src/main.rs says
 	ATLAS_LIBRARY_DIR="$(CURDIR)/build/lib" $(unmade) cargo run --release --locked --manifest-path bench/Cargo.toml -- $$BENCH
