@@ -33,7 +33,7 @@ checked := ATLAS_GENERATED=check $(unmade) cargo
 bindgen = $$(./setup.sh libclang && echo --features bindgen || :)
 smallest = --no-default-features --features std $(bindgen)
 
-.PHONY: build demo test lint test-rust test-long test-c fuzz loom asan valgrind neon generate features features-size bench bench-micro bench-peers bench-compression bench-core install clean help
+.PHONY: build demo test lint test-rust test-long test-c fuzz loom asan valgrind neon generate features features-size bench bench-micro bench-peers bench-compression bench-stream bench-core install clean help
 
 build: ## the shared and the static library, in build/lib
 	@$(setup) build
@@ -162,6 +162,10 @@ bench-compression: build ## compression against plain DEFLATE on six kinds of da
 
 bench-core: build ## the figures of the core through the C API; BENCH=what, as bench/src/main.rs says
 	ATLAS_LIBRARY_DIR="$(CURDIR)/build/lib" $(unmade) cargo run --release --locked --manifest-path bench/Cargo.toml -- $$BENCH
+
+bench-stream: build ## streaming against BLAKE3 and a plain read, files of 4 GiB; BENCH='file|cold|push|resident DIR'
+	ATLAS_LIBRARY_DIR="$(CURDIR)/build/lib" $(unmade) cargo run --release --locked --manifest-path bench/Cargo.toml \
+	    --bin stream -- $${BENCH:-file build}
 
 # With sudo the build is that of the user, from before.
 install: $(if $(SUDO_USER),,build) ## installs below PREFIX (/usr/local); DESTDIR is respected

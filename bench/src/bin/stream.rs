@@ -1,9 +1,10 @@
 //! The figures that streaming promises, each against its limit in the same run.
 //!
-//! Usage: stream [file DIR | cold DIR | resident DIR]
+//! Usage: stream [file DIR | cold DIR | push DIR | resident DIR]
 //!
 //! `file` and `cold` alternate the runs on a file of 4 GiB and show medians with the spread of the
-//! ratio. `resident` starts itself anew for each line of its table.
+//! ratio. For `file` it is read back into the cache first, as it would be found there: what was just
+//! written lies there differently. `resident` starts itself anew for each line of its table.
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::fs::File;
@@ -34,6 +35,18 @@ struct Config {
     io_buffer_size: u64,
 }
 
+#[repr(C)]
+struct Chunk {
+    struct_size: u32,
+    residue: u32,
+    id: u64,
+    offset: u64,
+    data: *const u8,
+    size: usize,
+    overlap: *const u8,
+    overlap_size: usize,
+}
+
 unsafe extern "C" {
     fn atlas_stream_config_init(config: *mut Config);
     fn atlas_projection_create(
@@ -56,6 +69,26 @@ unsafe extern "C" {
         operation: *const Operation,
         out: *mut *mut c_void,
     ) -> c_int;
+    fn atlas_stream_open(
+        kind: u32,
+        source: *const c_void,
+        options: *const c_void,
+        config: *const Config,
+        operation: *const Operation,
+        out: *mut *mut c_void,
+    ) -> c_int;
+    fn atlas_stream_open_push(
+        kind: u32,
+        spool: *const c_char,
+        options: *const c_void,
+        config: *const Config,
+        operation: *const Operation,
+        out: *mut *mut c_void,
+    ) -> c_int;
+    fn atlas_stream_push(stream: *mut c_void, data: *const u8, size: usize) -> c_int;
+    fn atlas_stream_next(stream: *mut c_void, chunk: *mut Chunk, has_chunk: *mut bool) -> c_int;
+    fn atlas_stream_finish(stream: *mut c_void, out: *mut *mut c_void) -> c_int;
+    fn atlas_stream_destroy(stream: *mut c_void);
     fn atlas_projection_root(projection: *const c_void, operation: *const Operation, root: *mut u8) -> c_int;
     fn atlas_projection_destroy(projection: *mut c_void);
 }
@@ -127,6 +160,51 @@ fn stream_without_hints(source: *mut c_void, operation: &Operation) {
     }
 }
 
+/// Every chunk shown.
+fn walk(source: *mut c_void, operation: &Operation) {
+    let (mut stream, mut projection) = (null_mut(), null_mut());
+    unsafe {
+        check(atlas_stream_open(0, source, null(), null(), operation, &raw mut stream));
+        let mut more = true;
+        while more {
+            let mut chunk = Chunk {
+                struct_size: size_of::<Chunk>() as u32,
+                residue: 0,
+                id: 0,
+                offset: 0,
+                data: null(),
+                size: 0,
+                overlap: null(),
+                overlap_size: 0,
+            };
+            check(atlas_stream_next(stream, &raw mut chunk, &raw mut more));
+        }
+        check(atlas_stream_finish(stream, &raw mut projection));
+        atlas_stream_destroy(stream);
+        atlas_projection_destroy(projection);
+    }
+}
+
+/// Reads the file in pieces and pushes them, to memory or to a spool file.
+fn push(path: &str, spool: Option<&CStr>, buffer: &mut [u8], operation: &Operation) {
+    let spool = spool.map_or(null(), CStr::as_ptr);
+    let (mut stream, mut projection) = (null_mut(), null_mut());
+    let mut file = File::open(path).expect("the file is there");
+    unsafe {
+        check(atlas_stream_open_push(0, spool, null(), null(), operation, &raw mut stream));
+        loop {
+            let len = file.read(buffer).expect("it can be read");
+            if len == 0 {
+                break;
+            }
+            check(atlas_stream_push(stream, buffer.as_ptr(), len));
+        }
+        check(atlas_stream_finish(stream, &raw mut projection));
+        atlas_stream_destroy(stream);
+        atlas_projection_destroy(projection);
+    }
+}
+
 fn create(source: *mut c_void, operation: &Operation) {
     let mut projection = null_mut();
     unsafe {
@@ -183,6 +261,7 @@ fn make(path: &str, size: u64, sparse: bool) {
 
 fn drop_cache(path: &str) {
     let file = File::open(path).expect("the file is there");
+    file.sync_all().expect("a flushed file");
     assert_eq!(unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) }, 0);
 }
 
@@ -191,14 +270,42 @@ fn read_all(path: &str, buffer: &mut [u8]) {
     while file.read(buffer).expect("it can be read") > 0 {}
 }
 
+fn pushes(dir: &str) {
+    let path = format!("{dir}/atlas-stream-{}.bin", std::process::id());
+    let target = CString::new(format!("{path}.spool")).expect("a path");
+    let spool = Some(&*target);
+    let size = 512 * MIB;
+    make(&path, size, false);
+    let (one, two) = (operation(1), operation(2));
+    let mib = |mib: usize| vec![0; mib << 20];
+    let mut read = mib(1);
+    let mut cases: Vec<Case<'_>> = vec![("a plain sequential read", Box::new(|| read_all(&path, &mut read)))];
+    for (name, spool, size, operation) in [
+        ("to memory, 16 MiB, two threads", None, 16, &two),
+        ("to memory, 1 MiB, two threads", None, 1, &two),
+        ("to memory, 1 MiB, one thread", None, 1, &one),
+        ("to a spool, 16 MiB, two threads", spool, 16, &two),
+        ("to a spool, 1 MiB, two threads", spool, 1, &two),
+        ("to a spool, 1 MiB, one thread", spool, 1, &one),
+    ] {
+        let (mut buffer, path) = (mib(size), &path);
+        cases.push((name, Box::new(move || push(path, spool, &mut buffer, operation))));
+    }
+    compare(&format!("512 MiB of a file in {dir}, pushed in pieces"), size, 5, &|| (), &mut cases);
+    drop(cases);
+    std::fs::remove_file(&path).expect("the file is there");
+    std::fs::remove_file(target.to_str().expect("a path")).expect("the file is there");
+}
+
 fn file(dir: &str, cold: bool) {
     let path = format!("{dir}/atlas-stream-{}.bin", std::process::id());
     let size = 4096 * MIB;
     make(&path, size, false);
     let (two, read, mapped) = (operation(2), open(&path, 0), open(&path, 1));
     let mut buffer = vec![0; MIB as usize];
+    drop_cache(&path);
     read_all(&path, &mut buffer);
-    let streams: [Case<'_>; 5] = [
+    let streams: [Case<'_>; 7] = [
         (
             "stream_project, positioned reads",
             Box::new(|| {
@@ -213,6 +320,8 @@ fn file(dir: &str, cold: bool) {
         ),
         ("stream_project, positioned, no prefetch", Box::new(|| stream_without_hints(read, &two))),
         ("stream_project, mapped, no prefetch", Box::new(|| stream_without_hints(mapped, &two))),
+        ("every chunk shown, positioned reads", Box::new(|| walk(read, &two))),
+        ("every chunk shown, mapped", Box::new(|| walk(mapped, &two))),
         ("projection_create, positioned reads", Box::new(|| create(read, &two))),
     ];
     if cold {
@@ -229,7 +338,7 @@ fn file(dir: &str, cold: bool) {
         let blake3: Case<'_> = ("blake3 update_mmap_rayon", Box::new(hash));
         let mut cases: Vec<Case<'_>> = [blake3].into_iter().chain(streams).collect();
         let title = format!("4 GiB in {dir}, in the page cache, two threads");
-        compare(&title, size, 9, &|| (), &mut cases);
+        compare(&title, size, 7, &|| (), &mut cases);
     }
     unsafe {
         atlas_source_destroy(read);
@@ -283,10 +392,11 @@ fn main() {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["file", dir] => file(dir, false),
         ["cold", dir] => file(dir, true),
+        ["push", dir] => pushes(dir),
         ["resident", dir] => resident(dir),
         ["once", path, io] => resident_once(path, io.parse().expect("0 or 1")),
         _ => {
-            eprintln!("usage: stream [file DIR | cold DIR | resident DIR]");
+            eprintln!("usage: stream [file DIR | cold DIR | push DIR | resident DIR]");
             std::process::exit(2);
         }
     }
