@@ -1399,7 +1399,8 @@ ATLAS_API void atlas_incremental_config_init(struct atlas_incremental_config *co
 /**
  * Says how a projection is updated from now on. NULL for `config`: the defaults.
  *
- * A shorter history forgets the oldest deltas at once. Serialised with other changes of the handle.
+ * A shorter history forgets the oldest deltas at once, and frees within the call what nothing needs
+ * any more. Serialised with other changes of the handle.
  * Fails with INVALID_ARGUMENT.
  */
 ATLAS_API
@@ -1459,10 +1460,11 @@ enum atlas_status atlas_projection_get_incremental_stats(const struct atlas_proj
 /**
  * Back to full tiles from offset 0: the root then equals a fresh projection's of the same bytes.
  *
- * Hashes the tiles that change and empties the history. `operation` may be NULL; progress once a
- * tile. Serialised with other changes of the handle. Fails with INVALID_ARGUMENT, IO, WITNESS or
- * CONSERVATION (the source does not hold any more what was projected), LIMIT, STATE (pool from before
- * a fork), OUT_OF_MEMORY or CANCELLED, and then changes nothing.
+ * Hashes the tiles that change, empties the history and frees what nothing needs any more. `operation`
+ * may be NULL; progress once a tile, with no lock held. What other calls change meanwhile is hashed
+ * again at the end, which is not reported. Fails with INVALID_ARGUMENT, IO, WITNESS or CONSERVATION (the
+ * source does not hold any more what was projected), LIMIT, STATE (pool from before a fork),
+ * OUT_OF_MEMORY or CANCELLED, and then changes nothing.
  */
 ATLAS_API
 enum atlas_status atlas_projection_optimize(struct atlas_projection *projection,

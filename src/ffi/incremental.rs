@@ -139,7 +139,8 @@ pub unsafe extern "C" fn atlas_incremental_config_init(config: *mut atlas_increm
 
 /// Says how a projection is updated from now on. NULL for `config`: the defaults.
 ///
-/// A shorter history forgets the oldest deltas at once. Serialised with other changes of the handle.
+/// A shorter history forgets the oldest deltas at once, and frees within the call what nothing needs
+/// any more. Serialised with other changes of the handle.
 /// Fails with INVALID_ARGUMENT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_projection_configure_incremental(
@@ -278,10 +279,11 @@ pub unsafe extern "C" fn atlas_projection_get_incremental_stats(
 
 /// Back to full tiles from offset 0: the root then equals a fresh projection's of the same bytes.
 ///
-/// Hashes the tiles that change and empties the history. `operation` may be NULL; progress once a
-/// tile. Serialised with other changes of the handle. Fails with INVALID_ARGUMENT, IO, WITNESS or
-/// CONSERVATION (the source does not hold any more what was projected), LIMIT, STATE (pool from before
-/// a fork), OUT_OF_MEMORY or CANCELLED, and then changes nothing.
+/// Hashes the tiles that change, empties the history and frees what nothing needs any more. `operation`
+/// may be NULL; progress once a tile, with no lock held. What other calls change meanwhile is hashed
+/// again at the end, which is not reported. Fails with INVALID_ARGUMENT, IO, WITNESS or CONSERVATION (the
+/// source does not hold any more what was projected), LIMIT, STATE (pool from before a fork),
+/// OUT_OF_MEMORY or CANCELLED, and then changes nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_projection_optimize(
     projection: *mut atlas_projection,

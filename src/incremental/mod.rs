@@ -175,8 +175,9 @@ impl AtlasProjection {
     ///
     /// Fails with OUT_OF_RANGE outside the domain, INVALID_ARGUMENT where a range is moved into
     /// itself, CONSERVATION where a STRICT projection would not sum to 0 mod 96 any more (the message
-    /// names what is missing), and with what reading the source fails with. Cuts inside a tile read
-    /// up to 8 KiB of it.
+    /// names what is missing), and with what reading the source fails with. A cut inside a
+    /// tile reads 16 KiB of the source, and an update of the same size reads all that it replaces where
+    /// conservation is validated.
     pub fn apply_incremental_update(&self, delta: ProjectionDelta) -> Result<()> {
         self.apply(vec![delta], false).map(|_| ())
     }
