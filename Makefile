@@ -33,7 +33,7 @@ checked := ATLAS_GENERATED=check $(unmade) cargo
 bindgen = $$(./setup.sh libclang && echo --features bindgen || :)
 smallest = --no-default-features --features std $(bindgen)
 
-.PHONY: build demo test lint test-rust test-long test-c fuzz loom asan valgrind neon generate features features-size bench bench-micro bench-peers bench-compression bench-stream bench-core install clean help
+.PHONY: build demo test lint test-rust test-long test-c fuzz loom asan asan-library valgrind neon generate features features-size bench bench-micro bench-peers bench-compression bench-stream bench-core install clean help
 
 build: ## the shared and the static library, in build/lib
 	@$(setup) build
@@ -110,6 +110,10 @@ asan: ## the C tests under ASan and UBSan alone
 	@$(configure_tests) && touch build/configured
 	@$(cmake_build)
 	@$(ctest) -L asan
+
+asan-library: ## C tests against a library that is instrumented by ASan itself; the first build takes minutes
+	@$(setup) test
+	@$(unmade) c_tests/scripts/asan_library.sh build/asan-library
 
 valgrind: ## the C tests under valgrind alone
 	@$(setup) test
