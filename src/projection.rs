@@ -448,8 +448,9 @@ impl AtlasProjection {
         let state = self.state();
         let tree = &state.tree;
         let (size, tiles) = (tree.bytes(), tree.tiles());
-        let canonical = tiles == size.div_ceil(TILE_BYTES)
-            && tree.iter_from_tile(0).all(|at| at.offset == at.index * TILE_BYTES);
+        // No tile has more than TILE_BYTES, so that the last one's offset tells whether all before it do.
+        let last = tree.iter_from_tile(tiles.saturating_sub(1)).next();
+        let canonical = last.is_none_or(|at| at.offset == at.index * TILE_BYTES);
         ProjectionInfo {
             projection_type: state.config.scheme.kind(),
             domain_size: size,
