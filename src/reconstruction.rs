@@ -10,7 +10,7 @@
 mod classes;
 
 use crate::atomic_file::AtomicFile;
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, try_vec};
 use crate::digest::{Digest, same};
 use crate::error::{AtlasError, Result};
 use crate::geometry::{to_u64, to_usize};
@@ -19,7 +19,7 @@ use crate::merkle::Head;
 use crate::operation::Operation;
 use crate::projection::{AtlasProjection, Config, ProjectionOptions, ProjectionType, State};
 use crate::shard::{AtlasBoundaryRegion, AtlasShard, Proof, TileShape, VerifyOptions};
-use crate::source::{ReadAt, Source};
+use crate::source::Source;
 use crate::sync::lock;
 use classes::Waiting;
 use std::collections::BTreeMap;
@@ -241,10 +241,14 @@ impl AtlasReconstruction {
         match spool {
             Some(file) => gaps.iter().try_for_each(|gap| file.write_at(gap.start, part(gap)))?,
             None => {
-                operation.workers(1, 0, gaps.iter().map(|gap| gap.end - gap.start).sum())?;
-                pieces = crate::buffer::try_vec(gaps.len())?;
+                let fresh = gaps.iter().map(|gap| gap.end - gap.start).sum();
+                operation.workers(1, 0, fresh)?;
+                pieces = try_vec(gaps.len())?;
                 for gap in &gaps {
-                    pieces.push((gap.start, Arc::new(Buffer::copy_of(part(gap))?)));
+                    let all = fresh == to_u64(payload.len());
+                    let bytes =
+                        if all { shard.shared_payload() } else { Arc::new(Buffer::copy_of(part(gap))?) };
+                    pieces.push((gap.start, bytes));
                 }
             }
         }
@@ -345,7 +349,7 @@ impl Collected {
 
     /// The tiles that a shard tells of; CONFLICT where they are not as known.
     fn new_tiles(&self, proof: &Proof) -> Result<Vec<(u64, (u64, TileShape))>> {
-        let mut told = crate::buffer::try_vec(proof.tiles.len())?;
+        let mut told = try_vec(proof.tiles.len())?;
         let mut offset = proof.claimed_start()?;
         for (index, tile) in (proof.first_tile..).zip(&proof.tiles) {
             let known = self.tiles.get(&index);
@@ -391,10 +395,14 @@ impl Collected {
             ))
             .at_range(first.offset, first.length));
         }
-        let mut ends = crate::buffer::try_vec(self.tiles.len())?;
+        let mut ends = try_vec(self.tiles.len())?;
         ends.extend(self.tiles.values().map(|(offset, tile)| offset + u64::from(tile.len)));
         let source = match spool {
-            None => Source::from_reader(domain.head.size, Pieces(self.pieces.clone())),
+            None => {
+                let mut pieces = try_vec(self.pieces.len())?;
+                pieces.extend(self.pieces.iter().map(|(offset, bytes)| (*offset, Arc::clone(bytes))));
+                Source::from_pieces(pieces)
+            }
             Some(file) => Source::from_file(file.reopen()?, file.target())?,
         };
         Ok(Whole { root: domain.root, head: domain.head, ends, source })
@@ -403,27 +411,6 @@ impl Collected {
 
 fn finished() -> AtlasError {
     AtlasError::state("the reconstruction is finished")
-}
-
-/// A domain in pieces of memory, by their offset, without gaps.
-struct Pieces(BTreeMap<u64, Arc<Buffer>>);
-
-impl ReadAt for Pieces {
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> std::io::Result<()> {
-        let (mut at, mut rest) = (offset, buffer);
-        let first = self.0.range(..=offset).next_back().map_or(0, |(start, _)| *start);
-        for (start, piece) in self.0.range(first..) {
-            if rest.is_empty() {
-                return Ok(());
-            }
-            let from = to_usize(at - start);
-            let take = rest.len().min(piece.len().saturating_sub(from));
-            let (now, later) = rest.split_at_mut(take);
-            now.copy_from_slice(&piece[from..from + take]);
-            (at, rest) = (at + to_u64(take), later);
-        }
-        if rest.is_empty() { Ok(()) } else { Err(std::io::ErrorKind::UnexpectedEof.into()) }
-    }
 }
 
 impl std::fmt::Debug for AtlasReconstruction {
@@ -570,6 +557,21 @@ mod tests {
         let error =
             AtlasReconstruction::new(&small).unwrap().add(&shard(&original, 0, 1), &mut Operation::new());
         assert_eq!(error.unwrap_err().kind(), ErrorKind::Limit);
+    }
+
+    #[test]
+    fn a_payload_that_is_all_new_is_shared_and_not_copied() {
+        let original = project(&data(2 * TILE_SIZE));
+        let rebuilt = AtlasReconstruction::new(&ReconstructionOptions::new()).unwrap();
+        let (all, part) = (shard(&original, TILE_SIZE, TILE_SIZE), shard(&original, 0, TILE_SIZE + 1));
+        for shard in [&all, &part] {
+            rebuilt.add(shard, &mut Operation::new()).unwrap();
+        }
+        let projection = rebuilt.finish(&mut Operation::new()).unwrap();
+        let state = projection.state();
+        let slices: Vec<_> = state.tree.iter_from_tile(0).map(|at| at.tile.slice().unwrap()).collect();
+        assert!(std::ptr::eq(slices[1], all.data()));
+        assert!(slices[0] == &part.data()[..TILE_SIZE] && slices[0].as_ptr() != part.data().as_ptr());
     }
 
     #[test]
