@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 use crate::error::{AtlasError, Result};
+use crate::geometry::{PAGE_SIZE, TILE_SIZE};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -105,6 +106,14 @@ impl AtomicFile {
         })
     }
 
+    /// As [`write_at`](Self::write_at) where nothing was written before: zeros are left a hole, a tile's
+    /// length at a time. [`set_len`](Self::set_len) makes the file long enough in the end.
+    pub(crate) fn write_sparse_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        let starts = (offset..).step_by(TILE_SIZE);
+        let mut parts = starts.zip(bytes.chunks(TILE_SIZE)).filter(|(_, part)| !is_zero(part));
+        parts.try_for_each(|(start, part)| self.write_at(start, part))
+    }
+
     /// A second handle on the file, which stays valid whatever its name.
     pub(crate) fn reopen(&self) -> Result<File> {
         self.file()?.try_clone().map_err(|error| self.failed("opening it again", error))
@@ -172,6 +181,11 @@ impl AtomicFile {
     }
 }
 
+/// Page by page, so that what is not zero costs next to nothing.
+fn is_zero(bytes: &[u8]) -> bool {
+    bytes.chunks(PAGE_SIZE).all(|page| page.iter().fold(0, |any, byte| any | byte) == 0)
+}
+
 #[cfg(unix)]
 fn write_all_at(file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
     std::os::unix::fs::FileExt::write_all_at(file, bytes, offset)
@@ -214,6 +228,26 @@ mod tests {
         assert!(file.persist().is_ok());
         assert_eq!(std::fs::read(&path).unwrap(), b"\0\0new\0");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn zeros_that_are_left_out_are_there_in_the_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sparse");
+        let mut data = vec![0; 3 * TILE_SIZE + 10];
+        (data[TILE_SIZE + 5_000], data[2 * TILE_SIZE - 1]) = (1, 2);
+        let file = AtomicFile::create(&path).unwrap();
+        for start in [1_000, 0] {
+            let end = if start == 0 { 1_000 } else { data.len() };
+            file.write_sparse_at(start as u64, &data[start..end]).unwrap();
+        }
+        assert!(
+            std::fs::metadata(file.temporary.file.as_ref().unwrap().path()).unwrap().len()
+                <= 2_097_152 + 1_000
+        );
+        file.set_len(data.len() as u64).unwrap();
+        assert!(file.persist().is_ok());
+        assert!(std::fs::read(&path).unwrap() == data);
     }
 
     #[cfg(unix)]

@@ -532,14 +532,14 @@ impl AtlasProjection {
     /// Writes all bytes to a file, each verified before it is written.
     ///
     /// They go to a temporary file beside `path`, which is flushed to the disk and renamed at the
-    /// end: on failure there is no file, and an older one stays.
+    /// end: on failure there is no file, and an older one stays. A tile of zeros is left a hole.
     pub fn write_file(&self, path: impl AsRef<Path>, operation: &mut Operation<'_>) -> Result<()> {
         let state = self.state();
         state.merkle(operation)?;
         let file = AtomicFile::create(path.as_ref())?;
         file.set_len(state.tree.bytes())?;
         hashing::for_each_checked_tile(&state.config.scheme, &state.tree, operation, false, |at, bytes| {
-            file.write_at(at.offset, bytes)
+            file.write_sparse_at(at.offset, bytes)
         })?;
         file.persist().map_err(|failed| failed.1)
     }

@@ -239,7 +239,7 @@ impl AtlasReconstruction {
         let part = |gap: &Range<u64>| &payload[to_usize(gap.start - start)..to_usize(gap.end - start)];
         let mut pieces = Vec::new();
         match spool {
-            Some(file) => gaps.iter().try_for_each(|gap| file.write_at(gap.start, part(gap)))?,
+            Some(file) => gaps.iter().try_for_each(|gap| file.write_sparse_at(gap.start, part(gap)))?,
             None => {
                 let fresh = gaps.iter().map(|gap| gap.end - gap.start).sum();
                 operation.workers(1, 0, fresh)?;
@@ -403,7 +403,11 @@ impl Collected {
                 pieces.extend(self.pieces.iter().map(|(offset, bytes)| (*offset, Arc::clone(bytes))));
                 Source::from_pieces(pieces)
             }
-            Some(file) => Source::from_file(file.reopen()?, file.target())?,
+            Some(file) => {
+                // Zeros at the end were not written.
+                file.set_len(domain.head.size)?;
+                Source::from_file(file.reopen()?, file.target())?
+            }
         };
         Ok(Whole { root: domain.root, head: domain.head, ends, source })
     }

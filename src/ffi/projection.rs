@@ -381,7 +381,7 @@ pub unsafe extern "C" fn atlas_projection_verify(
 /// The bytes go to a temporary file beside `path`, which is flushed to the disk and then renamed: on
 /// failure an older file stays, and nothing else is left. Nobody but its owner can read the temporary
 /// file; in the end it has the permissions of the file that it replaces, or those of a new file. A
-/// symbolic link is replaced itself, and what it led to stays.
+/// symbolic link is replaced itself, and what it led to stays. A tile of zeros is left a hole.
 ///
 /// Any thread. `operation` may be NULL; progress once a tile. Fails with INVALID_ARGUMENT, IO, WITNESS,
 /// CONSERVATION, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY or CANCELLED.
