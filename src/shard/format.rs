@@ -121,22 +121,27 @@ impl AtlasShard {
         operation: &mut Operation<'_>,
     ) -> Result<AtlasShard> {
         let mut reader = Reader::new(bytes, Kind::Shard)?;
-        let (proof, [payload]) =
-            read_proof(&mut reader, limits, [(PAYLOAD, "PAYLOAD")], |tiles, lists, [payload]| {
-                let size = to_u64(payload.len());
-                within("max_payload_size", size, limits.max_payload_size)?;
-                // A byte of each tile is there at least: so many tiles need so many bytes.
-                if tiles > size {
-                    return Err(AtlasError::format(format!(
-                        "{tiles} tiles where the payload has {size} bytes"
-                    )));
-                }
-                let memory = tiles.saturating_mul(VERIFIED_TILE).saturating_add(lists);
-                operation.workers(1, 0, memory.saturating_add(size)).map(|_| ())
-            })?;
+        let read = read_proof(&mut reader, limits, [(PAYLOAD, "PAYLOAD")], |tiles, lists, [payload]| {
+            let size = to_u64(payload.len());
+            within("max_payload_size", size, limits.max_payload_size)?;
+            // A byte of each tile is there at least: so many tiles need so many bytes.
+            if tiles > size {
+                return Err(AtlasError::format(format!("{tiles} tiles where the payload has {size} bytes")));
+            }
+            let memory = tiles.saturating_mul(VERIFIED_TILE).saturating_add(lists);
+            operation.workers(1, 0, memory.saturating_add(size)).map(|_| ())
+        });
+        // The totals of progress are known from here on. What was read counts once the digest is right.
+        let (payload_len, tiles) =
+            read.as_ref().map_or((0, 0), |(proof, [payload])| (payload.len(), proof.tiles.len()));
+        let (body, steps) = reader.digest_work();
+        let mut tracker = operation.tracker(body + to_u64(payload_len), steps + to_u64(tiles));
+        reader.check_digest(|bytes| tracker.advance(bytes, 1))?;
+        let progress = tracker.progress();
+        let (proof, [payload]) = read?;
         proof.check_trust(verify)?;
         let payload = Buffer::copy_of(payload)?;
-        let (payload_offset, residue) = proof.verify(&payload, verify, operation)?;
+        let (payload_offset, residue) = proof.verify(&payload, verify, operation, progress)?;
         Ok(AtlasShard { proof: Arc::new(proof), payload: Arc::new(payload), payload_offset, residue })
     }
 }

@@ -363,6 +363,46 @@ fn more_tiles_than_payload_bytes_are_refused_before_anything_is_allocated() {
 }
 
 #[test]
+fn reading_a_shard_reports_every_mebibyte_from_its_digest_on_and_can_be_cancelled() {
+    let size = 3 * TILE_SIZE;
+    let bytes = extract(&project(&data(size)), region(0, size)).serialize().unwrap();
+    let read = |bytes: &[u8], progress: &mut dyn FnMut(&crate::Progress) -> bool| {
+        let mut operation = Operation::sequential().with_progress(progress);
+        AtlasShard::deserialize(bytes, &Limits::default(), &VerifyOptions::new(), &mut operation)
+    };
+    let mut seen: Vec<crate::Progress> = Vec::new();
+    read(&bytes, &mut |progress| {
+        seen.push(*progress);
+        true
+    })
+    .unwrap();
+    // Four steps of the digest, three tiles.
+    assert_eq!(seen.len(), 7);
+    let total = (bytes.len() - 32 + size) as u64;
+    assert!(seen.iter().all(|at| (at.bytes_total, at.chunks_total) == (total, 7)));
+    let steps = std::iter::once(0).chain(seen.iter().map(|at| at.bytes_done)).collect::<Vec<_>>();
+    assert!(steps.windows(2).all(|pair| pair[0] < pair[1] && pair[1] - pair[0] <= TILE_SIZE as u64));
+    assert_eq!(steps.last(), Some(&total));
+    for stop in 0..7 {
+        let mut calls = 0;
+        let error = read(&bytes, &mut |_| {
+            calls += 1;
+            calls <= stop
+        })
+        .unwrap_err();
+        assert_eq!((error.kind(), calls), (ErrorKind::Cancelled, stop + 1));
+    }
+    // Of an empty region the digest is all there is, and its end is told once.
+    let (empty, mut ends) = (extract(&project(&data(10)), region(3, 0)).serialize().unwrap(), 0);
+    read(&empty, &mut |at| {
+        ends += u32::from(at.bytes_done == at.bytes_total && at.chunks_done == at.chunks_total);
+        true
+    })
+    .unwrap();
+    assert_eq!(ends, 1);
+}
+
+#[test]
 fn a_group_that_changed_fails_for_the_region_that_wants_it() {
     use std::sync::atomic::{AtomicBool, Ordering};
     static CHANGED: AtomicBool = AtomicBool::new(false);
