@@ -647,7 +647,8 @@ typedef struct atlas_limits {
    */
   uint64_t max_payload_size;
   /**
-   * Bytes of everything that proves the payload; default 64 MiB.
+   * Bytes of everything that proves the payload, and of the memory that its tiles take, some 200
+   * each; default 64 MiB.
    */
   uint64_t max_proof_size;
 } atlas_limits;

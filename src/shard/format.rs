@@ -31,7 +31,8 @@ const KEYED: u8 = 1;
 pub struct Limits {
     /// Bytes of payload; default 1 GiB.
     pub max_payload_size: u64,
-    /// Bytes of everything that proves the payload; default 64 MiB.
+    /// Bytes of everything that proves the payload, and of the memory that its tiles take, some 200 each;
+    /// default 64 MiB.
     pub max_proof_size: u64,
 }
 
@@ -199,7 +200,10 @@ pub(crate) fn read_proof<'a, const N: usize>(
     within("max_proof_size", lists, limits.max_proof_size)?;
 
     let first_tile = tile_list.u64()?;
-    check(to_u64(tile_list.remaining() / TILE_ENTRY), lists, rest)?;
+    let count = to_u64(tile_list.remaining() / TILE_ENTRY);
+    check(count, lists, rest)?;
+    // An entry of a tile becomes many times its bytes.
+    within("max_proof_size", count.saturating_mul(VERIFIED_TILE), limits.max_proof_size)?;
     let mut tiles = entries(&tile_list, TILE_ENTRY, "TILES")?;
     while tile_list.remaining() > 0 {
         let (len, residue) = (tile_list.u32()?, tile_list.u8()?);

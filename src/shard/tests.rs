@@ -363,6 +363,28 @@ fn more_tiles_than_payload_bytes_are_refused_before_anything_is_allocated() {
 }
 
 #[test]
+fn the_memory_that_tiles_take_counts_for_the_proof() {
+    let bytes = extract(&project(&data(10)), region(0, 10)).serialize().unwrap();
+    // Two MB of TILES, which would be 80 where they are verified, and a byte of payload for each.
+    let (tiles, count) = (REGION.end, 400_000);
+    let wrong = forge(&bytes, |body| {
+        let payload = body.len() - 10 - 8;
+        body[payload..payload + 8].copy_from_slice(&(count as u64).to_le_bytes());
+        body.resize(body.len() - 10 + count, 7);
+        let list = [1u8, 0, 0, 0, 7].repeat(count);
+        body[tiles + 8..tiles + 16].copy_from_slice(&(8 + list.len() as u64).to_le_bytes());
+        body.splice(tiles + 24..tiles + 29, list);
+    });
+    let error = read(&wrong).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Limit);
+    assert!(error.message().contains("max_proof_size of 67108864"), "{error}");
+    let more = Limits { max_proof_size: 128 << 20, ..Limits::default() };
+    let error =
+        AtlasShard::deserialize(&wrong, &more, &VerifyOptions::new(), &mut Operation::new()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Format);
+}
+
+#[test]
 fn reading_a_shard_reports_every_mebibyte_from_its_digest_on_and_can_be_cancelled() {
     let size = 3 * TILE_SIZE;
     let bytes = extract(&project(&data(size)), region(0, size)).serialize().unwrap();
