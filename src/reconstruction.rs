@@ -426,6 +426,7 @@ impl std::fmt::Debug for AtlasReconstruction {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::layer2::Residue;
     use crate::{ErrorKind, ProjectionOptions, TILE_SIZE};
 
     fn data(len: usize) -> Vec<u8> {
@@ -439,6 +440,11 @@ mod tests {
     fn shard(projection: &AtlasProjection, offset: usize, length: usize) -> AtlasShard {
         let region = AtlasBoundaryRegion::new(offset as u64, length as u64);
         projection.extract_shard(&region, &mut Operation::new()).unwrap()
+    }
+
+    /// Adds what is taken for verified.
+    fn take(rebuilt: &AtlasReconstruction, shard: &AtlasShard) -> Result<()> {
+        rebuilt.add_bytes(shard, lock(&rebuilt.turn).spool.as_ref(), &Operation::new())
     }
 
     fn bytes(projection: &AtlasProjection) -> Vec<u8> {
@@ -561,6 +567,45 @@ mod tests {
         let error =
             AtlasReconstruction::new(&small).unwrap().add(&shard(&original, 0, 1), &mut Operation::new());
         assert_eq!(error.unwrap_err().kind(), ErrorKind::Limit);
+    }
+
+    /// One root commits to one list of tiles, so that the conflict is behind a proof that is skipped here.
+    #[test]
+    fn other_tiles_under_the_same_root_are_a_conflict_and_change_nothing() {
+        let data = data(2 * TILE_SIZE);
+        let original = project(&data);
+        let all = shard(&original, 0, data.len());
+        let honest = all.proof();
+        let forged = |change: fn(&mut TileShape)| {
+            let mut proof = Proof {
+                tiles: honest.tiles.clone(),
+                parts: honest.parts.clone(),
+                tree: honest.tree.clone(),
+                ..*honest
+            };
+            change(&mut proof.tiles[1]);
+            let (payload_offset, _) = all.payload();
+            let residue = all.info().residue;
+            AtlasShard { proof: Arc::new(proof), payload: all.shared_payload(), payload_offset, residue }
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let spooled = ReconstructionOptions::new().with_spool(dir.path().join("out"));
+        for options in [ReconstructionOptions::new(), spooled] {
+            let rebuilt = AtlasReconstruction::new(&options).unwrap();
+            rebuilt.add(&shard(&original, TILE_SIZE, 4_096), &mut Operation::new()).unwrap();
+            let missing = rebuilt.missing();
+            let changes: [fn(&mut TileShape); 2] =
+                [|tile| tile.len -= 1, |tile| tile.residue = tile.residue + Residue::of(&[1])];
+            for forged in changes.map(forged) {
+                let error = rebuilt.add(&forged, &mut Operation::new()).unwrap_err();
+                assert!(matches!(error.kind(), ErrorKind::Witness | ErrorKind::Format));
+                let error = take(&rebuilt, &forged).unwrap_err();
+                assert_eq!((error.kind(), error.index()), (ErrorKind::Conflict, Some(1)));
+                assert_eq!(rebuilt.missing(), missing);
+            }
+            rebuilt.add(&all, &mut Operation::new()).unwrap();
+            assert_eq!(bytes(&rebuilt.finish(&mut Operation::new()).unwrap()), data);
+        }
     }
 
     #[test]

@@ -170,6 +170,52 @@ fn another_region_over_the_same_proof_is_refused() {
     assert_eq!(read(&inner).unwrap().data().len(), 4_095);
 }
 
+/// With other residues of its tiles, and a root that commits to them where `rooted`.
+fn with_residues(shard: &AtlasShard, rooted: bool, change: impl FnOnce(&mut [TileShape])) -> AtlasShard {
+    let honest = shard.proof();
+    let mut proof = Proof {
+        tiles: honest.tiles.clone(),
+        parts: honest.parts.clone(),
+        tree: honest.tree.clone(),
+        ..*honest
+    };
+    change(&mut proof.tiles);
+    let (payload_offset, payload) = shard.payload();
+    if rooted {
+        let digests = Digests::new(None);
+        let (parts, _) = proof.parts(payload.len()).unwrap();
+        let leaf = |(part, tile): (&TilePart, &TileShape)| {
+            let (witness, _) = proof.hash_part(&digests, part, &payload[part.payload.clone()]).unwrap();
+            Leaf { len: tile.len, residue: tile.residue, witness }
+        };
+        let leaves: Vec<Leaf> = parts.iter().zip(&proof.tiles).map(leaf).collect();
+        let range = proof.tile_range();
+        proof.root = root_from_tiles(&digests, &proof.head, &range, &leaves, &proof.tree).unwrap().0;
+    }
+    let residue = shard.residue;
+    AtlasShard { proof: Arc::new(proof), payload: shard.shared_payload(), payload_offset, residue }
+}
+
+#[test]
+fn a_root_over_a_wrong_residue_is_conservation() {
+    let projection = project(&data(4 * TILE_SIZE));
+    let shard = extract(&projection, region(TILE_SIZE - 5_000, 2 * TILE_SIZE));
+    let wrong = |tiles: &mut [TileShape]| tiles[1].residue = tiles[1].residue + Residue::of(&[1]);
+    let check = |shard: &AtlasShard, kind: ErrorKind, index: Option<u64>| {
+        let error = shard.verify(&VerifyOptions::new(), &mut Operation::new()).unwrap_err();
+        assert_eq!((error.kind(), error.index()), (kind, index), "{error}");
+        let error = read(&shard.serialize().unwrap()).unwrap_err();
+        assert_eq!((error.kind(), error.index()), (kind, index), "{error}");
+    };
+    // The witnesses are right; of the first and the last tile not all bytes are at hand to be summed.
+    check(&with_residues(&shard, true, wrong), ErrorKind::Conservation, Some(1));
+    // Not even the root: that comes first.
+    check(&with_residues(&shard, false, wrong), ErrorKind::Witness, None);
+    let honest = with_residues(&shard, true, |_| ());
+    assert_eq!(honest.info().root, shard.info().root);
+    read(&honest.serialize().unwrap()).unwrap();
+}
+
 #[test]
 fn tiles_that_begin_behind_the_region_are_refused() {
     let bytes = extract(&project(&data(3 * TILE_SIZE)), region(TILE_SIZE, 4_096)).serialize().unwrap();
