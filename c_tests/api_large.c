@@ -145,6 +145,55 @@ static void check_missing(const atlas_projection *projection)
     atlas_reconstruction_destroy(rebuilt);
 }
 
+/* The whole file, with its holes. */
+static void check_file(const char *path)
+{
+    const int file = open(path, O_RDONLY);
+    CHECK(file >= 0);
+    struct stat info;
+    CHECK(fstat(file, &info) == 0);
+    CHECK_EQ(info.st_size, size);
+    CHECK((uint64_t)info.st_blocks * 512 < UINT64_C(64) * 1024 * 1024);
+    for (size_t i = 0; i < MARKS; i++) {
+        const size_t length = strlen(marks[i].text);
+        char found[32] = "";
+        CHECK(pread(file, found, length, (off_t)marks[i].offset) == (ssize_t)length);
+        CHECK(memcmp(found, marks[i].text, length) == 0);
+    }
+    CHECK(close(file) == 0);
+}
+
+/* All of it from shards, the last ones first, into a spool file. */
+static void check_rebuilt(const atlas_projection *projection, const uint8_t root[32])
+{
+    const char *path = temp_path("rebuilt.bin");
+    atlas_reconstruction_options options;
+    atlas_reconstruction_options_init(&options);
+    options.spool_path = path;
+    options.expected_root = root;
+    atlas_reconstruction *rebuilt = NULL;
+    CHECK_OK(atlas_reconstruction_create(&options, &rebuilt));
+    const uint64_t each = UINT64_C(96) * 1024 * 1024 + 777;
+    for (uint64_t end = size; end > 0;) {
+        const uint64_t start = end > each ? end - each : 0;
+        atlas_shard *shard = extracted(projection, start, end - start);
+        CHECK_OK(atlas_reconstruction_add(rebuilt, shard, NULL));
+        atlas_shard_destroy(shard);
+        end = start;
+    }
+    CHECK(atlas_reconstruction_is_complete(rebuilt));
+    atlas_projection *made = NULL;
+    CHECK_OK(atlas_reconstruction_finish(rebuilt, NULL, &made));
+    uint8_t found[32];
+    root_of(made, found);
+    CHECK(memcmp(found, root, sizeof found) == 0);
+    check_geometry(made);
+    check_file(path);
+    atlas_projection_destroy(made);
+    atlas_reconstruction_destroy(rebuilt);
+    CHECK(unlink(path) == 0);
+}
+
 int main(void)
 {
     if (small_run()) {
@@ -172,6 +221,12 @@ int main(void)
     check_geometry(projection);
     check_marks(projection, root);
     check_missing(projection);
+    CHECK_OK(atlas_projection_verify(projection, NULL));
+    const char *copy = temp_path("copy.bin");
+    CHECK_OK(atlas_projection_write_file(projection, copy, NULL));
+    check_file(copy);
+    CHECK(unlink(copy) == 0);
+    check_rebuilt(projection, root);
     /* A change far behind 4 GiB is found where it is. */
     const int file = open(path, O_WRONLY);
     CHECK(file >= 0 && pwrite(file, "x", 1, (off_t)(size - 1)) == 1 && close(file) == 0);

@@ -652,7 +652,8 @@ typedef struct atlas_limits {
    */
   uint64_t max_payload_size;
   /**
-   * Bytes of everything that proves the payload; default 64 MiB.
+   * Bytes of everything that proves the payload, and of the memory that its tiles take, some 200
+   * each; default 64 MiB.
    */
   uint64_t max_proof_size;
 } atlas_limits;
@@ -964,7 +965,8 @@ typedef struct atlas_reconstruction_options {
   const uint8_t *key;
   /**
    * NULL: in memory. Else bytes go to a new temporary file beside this path, which
-   * atlas_reconstruction_finish() renames to it and destroy removes. Copied.
+   * atlas_reconstruction_finish() renames to it and destroy removes: permissions and links as
+   * atlas_projection_write_file() has them. Copied.
    */
   const char *spool_path;
   /**
@@ -1596,10 +1598,12 @@ enum atlas_status atlas_projection_verify(const struct atlas_projection *project
  * Writes the domain to a file, every byte verified before it is written.
  *
  * The bytes go to a temporary file beside `path`, which is flushed to the disk and then renamed: on
- * failure an older file stays, and nothing else is left. A file that is replaced is a new one with
- * the permissions of a new file, also where `path` was a symbolic link. Any thread. `operation` may be NULL;
- * progress once a tile. Fails with INVALID_ARGUMENT, IO, WITNESS, CONSERVATION, LIMIT, STATE (pool from
- * before a fork), OUT_OF_MEMORY or CANCELLED.
+ * failure an older file stays, and nothing else is left. Nobody but its owner can read the temporary
+ * file; in the end it has the permissions of the file that it replaces, or those of a new file. A
+ * symbolic link is replaced itself, and what it led to stays. A tile of zeros is left a hole.
+ *
+ * Any thread. `operation` may be NULL; progress once a tile. Fails with INVALID_ARGUMENT, IO, WITNESS,
+ * CONSERVATION, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY or CANCELLED.
  */
 ATLAS_API
 enum atlas_status atlas_projection_write_file(const struct atlas_projection *projection,

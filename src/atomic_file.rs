@@ -1,11 +1,13 @@
 //! Files that appear under their name complete or not at all.
 //!
-//! The bytes go to a temporary file beside the target. [`AtomicFile::persist`] flushes it to the
-//! disk, renames it, and flushes the folder; dropping it before removes it.
+//! The bytes go to a temporary file beside the target, which its owner alone can read.
+//! [`AtomicFile::persist`] gives it the mode of the file that it replaces, or that of a new file,
+//! flushes it to the disk, renames it, and flushes the folder; dropping it before removes it.
 
 #![forbid(unsafe_code)]
 
 use crate::error::{AtlasError, Result};
+use crate::geometry::{PAGE_SIZE, TILE_SIZE};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -42,6 +44,32 @@ fn folder(path: &Path) -> &Path {
     }
 }
 
+/// A new file beside `target`; `private` where nobody else may read it, else with the mode that new
+/// files have.
+fn create_beside(target: &Path, private: bool) -> Result<NamedTempFile<File>> {
+    // What tempfile makes of an error has lost its number, and names a file that nobody knows.
+    let mut refused = None;
+    let open = |path: &Path| {
+        let mut options = File::options();
+        options.read(true).write(true).create_new(true);
+        #[cfg(unix)]
+        if private {
+            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        }
+        options.open(path).map_err(|error| {
+            let again = io::Error::from(error.kind());
+            refused = Some(error);
+            again
+        })
+    };
+    let file = tempfile::Builder::new().prefix(".atlas-").suffix(".tmp").make_in(folder(target), open);
+    let _ = private;
+    file.map_err(|error| {
+        let what = format_args!("creating a temporary file beside {}", target.display());
+        AtlasError::io(what, refused.unwrap_or(error))
+    })
+}
+
 impl AtomicFile {
     pub(crate) fn create(target: &Path) -> Result<AtomicFile> {
         if target.file_name().is_none() || target.is_dir() {
@@ -50,23 +78,7 @@ impl AtomicFile {
         // The folder is the one of now, wherever the process goes until the end.
         let target = &std::path::absolute(target)
             .map_err(|error| AtlasError::io(format_args!("finding {}", target.display()), error))?;
-        // What tempfile makes of an error has lost its number, and names a file that nobody knows.
-        let mut refused = None;
-        let open = |path: &Path| {
-            let mut options = File::options();
-            options.read(true).write(true).create_new(true);
-            options.open(path).map_err(|error| {
-                let again = io::Error::from(error.kind());
-                refused = Some(error);
-                again
-            })
-        };
-        let temporary =
-            tempfile::Builder::new().prefix(".atlas-").suffix(".tmp").make_in(folder(target), open);
-        let temporary = temporary.map_err(|error| {
-            let what = format_args!("creating a temporary file beside {}", target.display());
-            AtlasError::io(what, refused.unwrap_or(error))
-        })?;
+        let temporary = create_beside(target, true)?;
         let temporary = Temporary { file: Some(temporary), process: std::process::id() };
         Ok(AtomicFile { temporary, target: target.clone() })
     }
@@ -94,6 +106,14 @@ impl AtomicFile {
         })
     }
 
+    /// As [`write_at`](Self::write_at) where nothing was written before: zeros are left a hole, a tile's
+    /// length at a time. [`set_len`](Self::set_len) makes the file long enough in the end.
+    pub(crate) fn write_sparse_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        let starts = (offset..).step_by(TILE_SIZE);
+        let mut parts = starts.zip(bytes.chunks(TILE_SIZE)).filter(|(_, part)| !is_zero(part));
+        parts.try_for_each(|(start, part)| self.write_at(start, part))
+    }
+
     /// A second handle on the file, which stays valid whatever its name.
     pub(crate) fn reopen(&self) -> Result<File> {
         self.file()?.try_clone().map_err(|error| self.failed("opening it again", error))
@@ -101,8 +121,9 @@ impl AtomicFile {
 
     /// Gives the file its name, flushed to the disk. On failure it is still temporary.
     pub(crate) fn persist(mut self) -> std::result::Result<(), Box<(AtomicFile, AtlasError)>> {
-        let flushed =
-            self.file().and_then(|file| file.sync_all().map_err(|error| self.failed("flushing it", error)));
+        let flushed = self
+            .take_over_mode()
+            .and_then(|()| self.file()?.sync_all().map_err(|error| self.failed("flushing it", error)));
         if let Err(error) = flushed {
             return Err(Box::new((self, error)));
         }
@@ -125,9 +146,44 @@ impl AtomicFile {
         }
     }
 
+    /// The mode of the file that the target's name leads to, or of a new file.
+    #[cfg(unix)]
+    fn take_over_mode(&self) -> Result<()> {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = |permissions: std::fs::Permissions| permissions.mode() & 0o777;
+        let wanted = match std::fs::metadata(&self.target) {
+            Ok(there) => mode(there.permissions()),
+            // The process's mask cannot be read without changing it for a moment, under other threads.
+            Err(_) => {
+                let fresh = create_beside(&self.target, false)?;
+                let found = fresh.as_file().metadata();
+                mode(found.map_err(|error| self.failed("finding its mode", error))?.permissions())
+            }
+        };
+        let file = self.file()?;
+        let now = file.metadata().map_err(|error| self.failed("finding its mode", error))?;
+        // File systems without modes refuse to set one.
+        if mode(now.permissions()) == wanted {
+            return Ok(());
+        }
+        file.set_permissions(std::fs::Permissions::from_mode(wanted))
+            .map_err(|error| self.failed("setting its mode", error))
+    }
+
+    #[cfg(not(unix))]
+    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "modes are of Unix")]
+    fn take_over_mode(&self) -> Result<()> {
+        Ok(())
+    }
+
     fn failed(&self, what: &str, error: io::Error) -> AtlasError {
         AtlasError::io(format_args!("the temporary file of {}, {what}", self.target.display()), error)
     }
+}
+
+/// Page by page, so that what is not zero costs next to nothing.
+fn is_zero(bytes: &[u8]) -> bool {
+    bytes.chunks(PAGE_SIZE).all(|page| page.iter().fold(0, |any, byte| any | byte) == 0)
 }
 
 #[cfg(unix)]
@@ -172,6 +228,70 @@ mod tests {
         assert!(file.persist().is_ok());
         assert_eq!(std::fs::read(&path).unwrap(), b"\0\0new\0");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn zeros_that_are_left_out_are_there_in_the_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sparse");
+        let mut data = vec![0; 3 * TILE_SIZE + 10];
+        (data[TILE_SIZE + 5_000], data[2 * TILE_SIZE - 1]) = (1, 2);
+        let file = AtomicFile::create(&path).unwrap();
+        for start in [1_000, 0] {
+            let end = if start == 0 { 1_000 } else { data.len() };
+            file.write_sparse_at(start as u64, &data[start..end]).unwrap();
+        }
+        assert!(
+            std::fs::metadata(file.temporary.file.as_ref().unwrap().path()).unwrap().len()
+                <= 2_097_152 + 1_000
+        );
+        file.set_len(data.len() as u64).unwrap();
+        assert!(file.persist().is_ok());
+        assert!(std::fs::read(&path).unwrap() == data);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn only_the_owner_reads_it_before_it_has_its_name_and_then_who_could_before() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let new = dir.path().join("new");
+        std::fs::write(&new, b"").unwrap();
+        let usual = mode(&new);
+        std::fs::remove_file(&new).unwrap();
+        // None: there is no such file. A link is replaced, and what it leads to stays.
+        for (before, linked) in [
+            (None, false),
+            (Some(0o600), false),
+            (Some(0o640), false),
+            (Some(0o664), true),
+            (Some(0o600), true),
+        ] {
+            let (path, old) = (dir.path().join("out"), dir.path().join("old"));
+            if let Some(before) = before {
+                let real = if linked { &old } else { &path };
+                std::fs::write(real, b"old").unwrap();
+                std::fs::set_permissions(real, std::fs::Permissions::from_mode(before)).unwrap();
+                if linked {
+                    std::os::unix::fs::symlink(&old, &path).unwrap();
+                }
+            }
+            let file = AtomicFile::create(&path).unwrap();
+            file.write_at(0, b"new").unwrap();
+            let temporary = file.temporary.file.as_ref().unwrap().path();
+            assert_eq!(mode(temporary), 0o600);
+            assert!(file.persist().is_ok());
+            assert_eq!(mode(&path), before.unwrap_or(usual));
+            assert!(std::fs::symlink_metadata(&path).unwrap().is_file());
+            assert_eq!(std::fs::read(&path).unwrap(), b"new");
+            if linked {
+                assert_eq!(std::fs::read(&old).unwrap(), b"old");
+                std::fs::remove_file(&old).unwrap();
+            }
+            std::fs::remove_file(&path).unwrap();
+        }
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 
     #[test]

@@ -3,9 +3,9 @@
 #![forbid(unsafe_code)]
 
 use crate::buffer::try_vec;
-use crate::digest::{Digest, digest256, same};
+use crate::digest::{Digest, digest256, digest256_in_steps, same};
 use crate::error::{AtlasError, Result};
-use crate::geometry::to_u64;
+use crate::geometry::{TILE_BYTES, TILE_SIZE, to_u64};
 
 const MAGIC: [u8; 8] = [0x89, b'A', b'T', b'L', b'A', b'S', 0x0a, 0x1a];
 const VERSION: u16 = 1;
@@ -78,7 +78,7 @@ pub(crate) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// Checks magic, version, kind, size and digest.
+    /// Checks magic, version, kind and size; the digest is for [`check_digest`](Self::check_digest).
     pub(crate) fn new(bytes: &'a [u8], kind: Kind) -> Result<Reader<'a>> {
         let len = bytes.len();
         if len < HEADER_SIZE + DIGEST_SIZE {
@@ -113,12 +113,24 @@ impl<'a> Reader<'a> {
                 .at_range(16, 8));
         }
         reader.end = len - DIGEST_SIZE;
-        let (body, digest) = bytes.split_at(reader.end);
-        if !Digest::try_from(digest).is_ok_and(|digest| same(&digest, &digest256(body))) {
-            return Err(AtlasError::format("the digest at the end is not that of the bytes before it")
-                .at_range(to_u64(reader.end), to_u64(DIGEST_SIZE)));
-        }
         Ok(reader)
+    }
+
+    /// The bytes and steps of [`check_digest`](Self::check_digest).
+    pub(crate) fn digest_work(&self) -> (u64, u64) {
+        let body = to_u64(self.bytes.len() - DIGEST_SIZE);
+        (body, body.div_ceil(TILE_BYTES))
+    }
+
+    /// Checks the digest at the end, in steps of at most 1 MiB, each of which is reported.
+    pub(crate) fn check_digest(&self, step: impl FnMut(u64) -> Result<()>) -> Result<()> {
+        let (body, digest) = self.bytes.split_at(self.bytes.len() - DIGEST_SIZE);
+        let found = digest256_in_steps(body, TILE_SIZE, step)?;
+        if Digest::try_from(digest).is_ok_and(|digest| same(&digest, &found)) {
+            return Ok(());
+        }
+        Err(AtlasError::format("the digest at the end is not that of the bytes before it")
+            .at_range(to_u64(body.len()), to_u64(DIGEST_SIZE)))
     }
 
     /// The value of the next record, which must have this tag.

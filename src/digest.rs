@@ -5,6 +5,8 @@
 
 #![forbid(unsafe_code)]
 
+use crate::error::Result;
+use crate::geometry::to_u64;
 use blake3::Hasher;
 use blake3::hazmat::{ContextKey, HasherExt, Mode};
 use zeroize::Zeroizing;
@@ -24,6 +26,20 @@ const TREE_KEY_CONTEXT: &str = "atlas_manifold 1 tree key";
 /// BLAKE3-256 of `bytes`.
 pub fn digest256(bytes: &[u8]) -> Digest {
     *blake3::hash(bytes).as_bytes()
+}
+
+/// BLAKE3-256 of `bytes`. `done` is told of every `step` bytes and may end it.
+pub(crate) fn digest256_in_steps(
+    bytes: &[u8],
+    step: usize,
+    mut done: impl FnMut(u64) -> Result<()>,
+) -> Result<Digest> {
+    let mut hasher = Hasher::new();
+    for part in bytes.chunks(step) {
+        hasher.update(part);
+        done(to_u64(part.len()))?;
+    }
+    Ok(*hasher.finalize().as_bytes())
 }
 
 /// Whether two digests are equal, in constant time.

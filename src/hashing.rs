@@ -133,7 +133,14 @@ impl Job<'_> {
     /// On how many workers the job runs, or LIMIT. It counts what the projection takes for its tiles.
     pub(crate) fn plan<'a>(&self, operation: &Operation<'a>) -> Result<Plan<'a>> {
         let count = self.geometry.tiles();
-        let (tiles_a_task, per_worker) = if self.source.in_memory() {
+        let in_place = match self.geometry {
+            Geometry::Canonical { .. } => self.source.in_memory(),
+            Geometry::Ends(_) => (0..count).all(|tile| {
+                let (start, len) = self.geometry.tile(tile);
+                self.source.slice(start, len).is_some()
+            }),
+        };
+        let (tiles_a_task, per_worker) = if in_place {
             (1, 0)
         } else {
             let tiles = self.tiles_a_read();

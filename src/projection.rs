@@ -448,8 +448,9 @@ impl AtlasProjection {
         let state = self.state();
         let tree = &state.tree;
         let (size, tiles) = (tree.bytes(), tree.tiles());
-        let canonical = tiles == size.div_ceil(TILE_BYTES)
-            && tree.iter_from_tile(0).all(|at| at.offset == at.index * TILE_BYTES);
+        // No tile has more than TILE_BYTES, so that the last one's offset tells whether all before it do.
+        let last = tree.iter_from_tile(tiles.saturating_sub(1)).next();
+        let canonical = last.is_none_or(|at| at.offset == at.index * TILE_BYTES);
         ProjectionInfo {
             projection_type: state.config.scheme.kind(),
             domain_size: size,
@@ -531,14 +532,14 @@ impl AtlasProjection {
     /// Writes all bytes to a file, each verified before it is written.
     ///
     /// They go to a temporary file beside `path`, which is flushed to the disk and renamed at the
-    /// end: on failure there is no file, and an older one stays.
+    /// end: on failure there is no file, and an older one stays. A tile of zeros is left a hole.
     pub fn write_file(&self, path: impl AsRef<Path>, operation: &mut Operation<'_>) -> Result<()> {
         let state = self.state();
         state.merkle(operation)?;
         let file = AtomicFile::create(path.as_ref())?;
         file.set_len(state.tree.bytes())?;
         hashing::for_each_checked_tile(&state.config.scheme, &state.tree, operation, false, |at, bytes| {
-            file.write_at(at.offset, bytes)
+            file.write_sparse_at(at.offset, bytes)
         })?;
         file.persist().map_err(|failed| failed.1)
     }

@@ -10,7 +10,7 @@
 mod classes;
 
 use crate::atomic_file::AtomicFile;
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, try_vec};
 use crate::digest::{Digest, same};
 use crate::error::{AtlasError, Result};
 use crate::geometry::{to_u64, to_usize};
@@ -19,7 +19,7 @@ use crate::merkle::Head;
 use crate::operation::Operation;
 use crate::projection::{AtlasProjection, Config, ProjectionOptions, ProjectionType, State};
 use crate::shard::{AtlasBoundaryRegion, AtlasShard, Proof, TileShape, VerifyOptions};
-use crate::source::{ReadAt, Source};
+use crate::source::Source;
 use crate::sync::lock;
 use classes::Waiting;
 use std::collections::BTreeMap;
@@ -239,12 +239,16 @@ impl AtlasReconstruction {
         let part = |gap: &Range<u64>| &payload[to_usize(gap.start - start)..to_usize(gap.end - start)];
         let mut pieces = Vec::new();
         match spool {
-            Some(file) => gaps.iter().try_for_each(|gap| file.write_at(gap.start, part(gap)))?,
+            Some(file) => gaps.iter().try_for_each(|gap| file.write_sparse_at(gap.start, part(gap)))?,
             None => {
-                operation.workers(1, 0, gaps.iter().map(|gap| gap.end - gap.start).sum())?;
-                pieces = crate::buffer::try_vec(gaps.len())?;
+                let fresh = gaps.iter().map(|gap| gap.end - gap.start).sum();
+                operation.workers(1, 0, fresh)?;
+                pieces = try_vec(gaps.len())?;
                 for gap in &gaps {
-                    pieces.push((gap.start, Arc::new(Buffer::copy_of(part(gap))?)));
+                    let all = fresh == to_u64(payload.len());
+                    let bytes =
+                        if all { shard.shared_payload() } else { Arc::new(Buffer::copy_of(part(gap))?) };
+                    pieces.push((gap.start, bytes));
                 }
             }
         }
@@ -345,7 +349,7 @@ impl Collected {
 
     /// The tiles that a shard tells of; CONFLICT where they are not as known.
     fn new_tiles(&self, proof: &Proof) -> Result<Vec<(u64, (u64, TileShape))>> {
-        let mut told = crate::buffer::try_vec(proof.tiles.len())?;
+        let mut told = try_vec(proof.tiles.len())?;
         let mut offset = proof.claimed_start()?;
         for (index, tile) in (proof.first_tile..).zip(&proof.tiles) {
             let known = self.tiles.get(&index);
@@ -391,11 +395,19 @@ impl Collected {
             ))
             .at_range(first.offset, first.length));
         }
-        let mut ends = crate::buffer::try_vec(self.tiles.len())?;
+        let mut ends = try_vec(self.tiles.len())?;
         ends.extend(self.tiles.values().map(|(offset, tile)| offset + u64::from(tile.len)));
         let source = match spool {
-            None => Source::from_reader(domain.head.size, Pieces(self.pieces.clone())),
-            Some(file) => Source::from_file(file.reopen()?, file.target())?,
+            None => {
+                let mut pieces = try_vec(self.pieces.len())?;
+                pieces.extend(self.pieces.iter().map(|(offset, bytes)| (*offset, Arc::clone(bytes))));
+                Source::from_pieces(pieces)
+            }
+            Some(file) => {
+                // Zeros at the end were not written.
+                file.set_len(domain.head.size)?;
+                Source::from_file(file.reopen()?, file.target())?
+            }
         };
         Ok(Whole { root: domain.root, head: domain.head, ends, source })
     }
@@ -403,27 +415,6 @@ impl Collected {
 
 fn finished() -> AtlasError {
     AtlasError::state("the reconstruction is finished")
-}
-
-/// A domain in pieces of memory, by their offset, without gaps.
-struct Pieces(BTreeMap<u64, Arc<Buffer>>);
-
-impl ReadAt for Pieces {
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> std::io::Result<()> {
-        let (mut at, mut rest) = (offset, buffer);
-        let first = self.0.range(..=offset).next_back().map_or(0, |(start, _)| *start);
-        for (start, piece) in self.0.range(first..) {
-            if rest.is_empty() {
-                return Ok(());
-            }
-            let from = to_usize(at - start);
-            let take = rest.len().min(piece.len().saturating_sub(from));
-            let (now, later) = rest.split_at_mut(take);
-            now.copy_from_slice(&piece[from..from + take]);
-            (at, rest) = (at + to_u64(take), later);
-        }
-        if rest.is_empty() { Ok(()) } else { Err(std::io::ErrorKind::UnexpectedEof.into()) }
-    }
 }
 
 impl std::fmt::Debug for AtlasReconstruction {
@@ -435,6 +426,7 @@ impl std::fmt::Debug for AtlasReconstruction {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::layer2::Residue;
     use crate::{ErrorKind, ProjectionOptions, TILE_SIZE};
 
     fn data(len: usize) -> Vec<u8> {
@@ -448,6 +440,11 @@ mod tests {
     fn shard(projection: &AtlasProjection, offset: usize, length: usize) -> AtlasShard {
         let region = AtlasBoundaryRegion::new(offset as u64, length as u64);
         projection.extract_shard(&region, &mut Operation::new()).unwrap()
+    }
+
+    /// Adds what is taken for verified.
+    fn take(rebuilt: &AtlasReconstruction, shard: &AtlasShard) -> Result<()> {
+        rebuilt.add_bytes(shard, lock(&rebuilt.turn).spool.as_ref(), &Operation::new())
     }
 
     fn bytes(projection: &AtlasProjection) -> Vec<u8> {
@@ -570,6 +567,60 @@ mod tests {
         let error =
             AtlasReconstruction::new(&small).unwrap().add(&shard(&original, 0, 1), &mut Operation::new());
         assert_eq!(error.unwrap_err().kind(), ErrorKind::Limit);
+    }
+
+    /// One root commits to one list of tiles, so that the conflict is behind a proof that is skipped here.
+    #[test]
+    fn other_tiles_under_the_same_root_are_a_conflict_and_change_nothing() {
+        let data = data(2 * TILE_SIZE);
+        let original = project(&data);
+        let all = shard(&original, 0, data.len());
+        let honest = all.proof();
+        let forged = |change: fn(&mut TileShape)| {
+            let mut proof = Proof {
+                tiles: honest.tiles.clone(),
+                parts: honest.parts.clone(),
+                tree: honest.tree.clone(),
+                ..*honest
+            };
+            change(&mut proof.tiles[1]);
+            let (payload_offset, _) = all.payload();
+            let residue = all.info().residue;
+            AtlasShard { proof: Arc::new(proof), payload: all.shared_payload(), payload_offset, residue }
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let spooled = ReconstructionOptions::new().with_spool(dir.path().join("out"));
+        for options in [ReconstructionOptions::new(), spooled] {
+            let rebuilt = AtlasReconstruction::new(&options).unwrap();
+            rebuilt.add(&shard(&original, TILE_SIZE, 4_096), &mut Operation::new()).unwrap();
+            let missing = rebuilt.missing();
+            let changes: [fn(&mut TileShape); 2] =
+                [|tile| tile.len -= 1, |tile| tile.residue = tile.residue + Residue::of(&[1])];
+            for forged in changes.map(forged) {
+                let error = rebuilt.add(&forged, &mut Operation::new()).unwrap_err();
+                assert!(matches!(error.kind(), ErrorKind::Witness | ErrorKind::Format));
+                let error = take(&rebuilt, &forged).unwrap_err();
+                assert_eq!((error.kind(), error.index()), (ErrorKind::Conflict, Some(1)));
+                assert_eq!(rebuilt.missing(), missing);
+            }
+            rebuilt.add(&all, &mut Operation::new()).unwrap();
+            assert_eq!(bytes(&rebuilt.finish(&mut Operation::new()).unwrap()), data);
+        }
+    }
+
+    #[test]
+    fn a_payload_that_is_all_new_is_shared_and_not_copied() {
+        let original = project(&data(2 * TILE_SIZE));
+        let rebuilt = AtlasReconstruction::new(&ReconstructionOptions::new()).unwrap();
+        let (all, part) = (shard(&original, TILE_SIZE, TILE_SIZE), shard(&original, 0, TILE_SIZE + 1));
+        for shard in [&all, &part] {
+            rebuilt.add(shard, &mut Operation::new()).unwrap();
+        }
+        let projection = rebuilt.finish(&mut Operation::new()).unwrap();
+        let state = projection.state();
+        let slices: Vec<_> = state.tree.iter_from_tile(0).map(|at| at.tile.slice().unwrap()).collect();
+        assert!(std::ptr::eq(slices[1], all.data()));
+        assert!(slices[0] == &part.data()[..TILE_SIZE] && slices[0].as_ptr() != part.data().as_ptr());
     }
 
     #[test]

@@ -22,6 +22,7 @@ use crate::r96::{
     CLASS_BLOCK_BYTES, CLASSES, DecodeError, Decoder, Encoder, ParameterError, block_bytes, block_count,
 };
 use blake3::Hasher;
+use zeroize::Zeroize;
 
 /// Blocks that are transformed at a time: a full tile for K from 64 on.
 const SLICE_BLOCKS: usize = 80;
@@ -173,6 +174,10 @@ impl Scheme {
         if sliced {
             for (digest, hasher) in digests.iter_mut().zip(hashers) {
                 *digest = *hasher.finalize().as_bytes();
+                // They lie in memory that is given back, and have the key in them.
+                if self.digests.keyed() {
+                    hasher.zeroize();
+                }
             }
         }
         ClassTree::new(&self.digests, &digests)
@@ -209,4 +214,30 @@ pub(crate) fn decode_blocks(
         DecodeError::Inconsistent { .. } => AtlasError::witness(error.to_string()),
         _ => AtlasError::format(error.to_string()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hashers_of_slices_are_wiped_where_they_are_keyed() {
+        // With K = 1 a slice is 16,640 bytes.
+        let bytes: Vec<u8> = (0..40_000u32).map(|i| (i % 255) as u8).collect();
+        for key in [None, Some([7; 32])] {
+            let mut options = ProjectionOptions::new().with_data_classes(1);
+            if let Some(key) = &key {
+                options = options.with_key(key);
+            }
+            let scheme = Scheme::new(ProjectionType::R96Fourier, &options).unwrap();
+            let (mut workspace, mut payloads) = (Workspace::default(), vec![Vec::new(); CLASSES]);
+            let add = |class: u8, _: usize, part: &[u8]| payloads[usize::from(class)].extend_from_slice(part);
+            scheme.classes(&bytes, &mut workspace, add).unwrap();
+            assert_eq!(workspace.hashers.len(), CLASSES);
+            for (hasher, payload) in workspace.hashers.iter().zip(&payloads) {
+                let kept = *hasher.finalize().as_bytes() == scheme.digests().tile(payload);
+                assert_eq!(kept, key.is_none());
+            }
+        }
+    }
 }

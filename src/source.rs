@@ -7,10 +7,11 @@
 
 mod file;
 mod memory;
+mod pieces;
 
 use crate::buffer::Buffer;
 use crate::error::{AtlasError, Result, check_range};
-use crate::geometry::{TILE_BYTES, TILE_SIZE, to_u64, to_usize};
+use crate::geometry::{TILE_BYTES, TILE_SIZE, to_u64};
 use std::mem::MaybeUninit;
 use std::path::Path;
 use std::sync::Arc;
@@ -37,8 +38,7 @@ pub(crate) struct Inner {
 enum Kind {
     /// Memory that is ours or borrowed, or a mapping.
     Memory(memory::Memory),
-    /// Memory that came in pieces: a tile each, of which the last one may be shorter.
-    Tiles(Vec<Buffer>),
+    Pieces(pieces::Pieces),
     File(file::PositionedFile),
     ReadAt(Box<dyn ReadAt>),
     /// As `ReadAt`, for a callback that accepts uninitialised memory.
@@ -136,22 +136,27 @@ impl Source {
 
     /// Buffers of a tile each, of which the last one may be shorter.
     pub(crate) fn from_tiles(tiles: Vec<Buffer>) -> Source {
-        let size = tiles.iter().map(|tile| to_u64(tile.len())).sum();
         debug_assert!(tiles.iter().rev().skip(1).all(|tile| tile.len() == TILE_SIZE));
-        Self::new(size, Kind::Tiles(tiles))
+        let starts = (0..).map(|index: u64| index * TILE_BYTES);
+        Self::from_pieces(starts.zip(tiles.into_iter().map(Arc::new)).collect())
+    }
+
+    /// Memory that came in pieces, each with its offset: ascending, without gaps.
+    pub(crate) fn from_pieces(pieces: Vec<(u64, Arc<Buffer>)>) -> Source {
+        let pieces = pieces::Pieces::new(pieces);
+        Self::new(pieces.size(), Kind::Pieces(pieces))
     }
 
     /// The bytes in place, where they are one piece of memory.
     pub(crate) fn slice(&self, offset: u64, len: usize) -> Option<&[u8]> {
-        let (bytes, start) = match &self.inner.kind {
-            Kind::Memory(memory) => (memory.bytes(), usize::try_from(offset).ok()?),
-            Kind::Tiles(tiles) => {
-                let tile = tiles.get(usize::try_from(offset / TILE_BYTES).ok()?)?;
-                (&**tile, to_usize(offset % TILE_BYTES))
+        match &self.inner.kind {
+            Kind::Memory(memory) => {
+                let start = usize::try_from(offset).ok()?;
+                memory.bytes().get(start..start.checked_add(len)?)
             }
-            Kind::File(_) | Kind::ReadAt(_) | Kind::Raw(_) => return None,
-        };
-        bytes.get(start..start.checked_add(len)?)
+            Kind::Pieces(pieces) => pieces.slice(offset, len),
+            Kind::File(_) | Kind::ReadAt(_) | Kind::Raw(_) => None,
+        }
     }
 
     /// As `slice`, where the bytes are ours or their owner's promise is all that they depend on: of a
@@ -165,7 +170,11 @@ impl Source {
 
     /// Whether all bytes are in memory, each tile of them in one piece.
     pub(crate) fn in_memory(&self) -> bool {
-        matches!(self.inner.kind, Kind::Memory(_) | Kind::Tiles(_))
+        match &self.inner.kind {
+            Kind::Memory(_) => true,
+            Kind::Pieces(pieces) => pieces.hold_tiles(),
+            Kind::File(_) | Kind::ReadAt(_) | Kind::Raw(_) => false,
+        }
     }
 
     /// Says that the bytes will be read from the first to the last; `over` takes it back.
@@ -184,7 +193,7 @@ impl Source {
             _ if len == 0 => {}
             Kind::Memory(memory) => memory.will_need(offset, len),
             Kind::File(file) => file.will_need(offset, len),
-            Kind::Tiles(_) | Kind::ReadAt(_) | Kind::Raw(_) => {}
+            Kind::Pieces(_) | Kind::ReadAt(_) | Kind::Raw(_) => {}
         }
     }
 
@@ -211,8 +220,8 @@ impl Source {
                 }
                 None => Err(AtlasError::internal("a checked range is outside its memory")),
             },
-            Kind::Tiles(tiles) => {
-                read_tiles(tiles, offset, out);
+            Kind::Pieces(pieces) => {
+                pieces.read(offset, out);
                 Ok(())
             }
             Kind::File(file) => file.read_at(offset, out),
@@ -269,19 +278,6 @@ fn advice_steps(offset: u64, len: u64) -> impl Iterator<Item = (u64, u64)> {
         .map(move |at| (at, ADVICE_STEP.min(end - at)))
 }
 
-/// Fills `out` with the bytes from `offset` on, which are there.
-fn read_tiles(tiles: &[Buffer], offset: u64, mut out: &mut [MaybeUninit<u8>]) {
-    let mut start = to_usize(offset % TILE_BYTES);
-    for tile in tiles.iter().skip(to_usize(offset / TILE_BYTES)) {
-        if out.is_empty() {
-            return;
-        }
-        let (now, rest) = out.split_at_mut(out.len().min(tile.len() - start));
-        copy_into(now, &tile[start..start + now.len()]);
-        (start, out) = (0, rest);
-    }
-}
-
 /// Fills `out` with bytes of the same number.
 pub(crate) fn copy_into(out: &mut [MaybeUninit<u8>], bytes: &[u8]) {
     assert_eq!(out.len(), bytes.len());
@@ -307,7 +303,7 @@ pub(crate) fn as_uninit(bytes: &mut [u8]) -> &mut [MaybeUninit<u8>] {
 impl std::fmt::Debug for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let kind = match &self.inner.kind {
-            Kind::Memory(_) | Kind::Tiles(_) => "memory",
+            Kind::Memory(_) | Kind::Pieces(_) => "memory",
             Kind::File(_) => "file",
             Kind::ReadAt(_) | Kind::Raw(_) => "reader",
         };
@@ -371,20 +367,40 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn pieces_of_a_tile_read_as_one() {
+    fn pieces_read_as_one() {
         let data: Vec<u8> = (0..2_500_000u32).map(|i| (i % 251) as u8).collect();
-        let source =
-            Source::from_tiles(data.chunks(TILE_SIZE).map(|c| Buffer::copy_of(c).unwrap()).collect());
-        assert_eq!(source.size(), 2_500_000);
-        for (offset, len) in [(0, 2_500_000), (1_048_575, 2), (1_048_576, 1_048_577), (2_499_999, 1), (7, 0)]
-        {
-            let mut out = vec![0; len];
-            source.read(offset, &mut out).unwrap();
-            assert_eq!(out, data[offset as usize..][..len]);
+        let copy = |range: std::ops::Range<usize>| Buffer::copy_of(&data[range]).unwrap();
+        let tiles = Source::from_tiles(vec![
+            copy(0..TILE_SIZE),
+            copy(TILE_SIZE..2 * TILE_SIZE),
+            copy(2_097_152..2_500_000),
+        ]);
+        let cuts = [0, 1, 4_096, 1_048_577, 2_499_999, 2_500_000];
+        let pairs = cuts.windows(2).map(|cut| (cut[0] as u64, Arc::new(copy(cut[0]..cut[1]))));
+        let pieces = Source::from_pieces(pairs.collect());
+        for source in [&tiles, &pieces] {
+            assert_eq!(source.size(), 2_500_000);
+            for (offset, len) in [
+                (0, 2_500_000),
+                (1_048_575, 2),
+                (1_048_576, 1_048_577),
+                (2_499_999, 1),
+                (7, 0),
+                (2_500_000, 0),
+            ] {
+                let mut out = vec![0; len];
+                source.read(offset, &mut out).unwrap();
+                assert_eq!(out, data[offset as usize..][..len]);
+            }
+            assert!(source.slice(2_499_999, 2).is_none() && source.slice(1 << 40, 1).is_none());
         }
-        assert_eq!(source.slice(1_048_576, 100), Some(&data[1_048_576..1_048_676]));
-        assert!(source.slice(1_048_575, 2).is_none());
-        assert!(source.slice(2_499_999, 2).is_none() && source.slice(1 << 40, 1).is_none());
+        assert_eq!(tiles.slice(1_048_576, 100), Some(&data[1_048_576..1_048_676]));
+        assert!(tiles.slice(1_048_575, 2).is_none());
+        assert_eq!(pieces.slice(1_048_575, 2), Some(&data[1_048_575..1_048_577]));
+        assert!(pieces.slice(0, 2).is_none() && pieces.slice(4_000, 200).is_none());
+        assert!(tiles.in_memory() && !pieces.in_memory());
+        let none = Source::from_pieces(Vec::new());
+        assert_eq!((none.size(), none.slice(0, 1)), (0, None));
     }
 
     #[test]

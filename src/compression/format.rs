@@ -66,6 +66,7 @@ impl CompressedShard {
     pub fn deserialize(bytes: &[u8], limits: &Limits) -> Result<CompressedShard> {
         available()?;
         let mut reader = Reader::new(bytes, Kind::CompressedShard)?;
+        reader.check_digest(|_| Ok(()))?;
         let records = [(COMPRESSION, "COMPRESSION"), (DATA, "DATA")];
         let mut fixed = [0; FIXED_SIZE];
         let (proof, [how, data]) = read_proof(&mut reader, limits, records, |tiles, lists, [how, _]| {

@@ -379,10 +379,12 @@ pub unsafe extern "C" fn atlas_projection_verify(
 /// Writes the domain to a file, every byte verified before it is written.
 ///
 /// The bytes go to a temporary file beside `path`, which is flushed to the disk and then renamed: on
-/// failure an older file stays, and nothing else is left. A file that is replaced is a new one with
-/// the permissions of a new file, also where `path` was a symbolic link. Any thread. `operation` may be NULL;
-/// progress once a tile. Fails with INVALID_ARGUMENT, IO, WITNESS, CONSERVATION, LIMIT, STATE (pool from
-/// before a fork), OUT_OF_MEMORY or CANCELLED.
+/// failure an older file stays, and nothing else is left. Nobody but its owner can read the temporary
+/// file; in the end it has the permissions of the file that it replaces, or those of a new file. A
+/// symbolic link is replaced itself, and what it led to stays. A tile of zeros is left a hole.
+///
+/// Any thread. `operation` may be NULL; progress once a tile. Fails with INVALID_ARGUMENT, IO, WITNESS,
+/// CONSERVATION, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY or CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_projection_write_file(
     projection: *const atlas_projection,

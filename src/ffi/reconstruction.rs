@@ -25,7 +25,8 @@ pub struct atlas_reconstruction_options {
     /// 32 bytes, or NULL. Copied, and wiped after use.
     pub key: *const u8,
     /// NULL: in memory. Else bytes go to a new temporary file beside this path, which
-    /// atlas_reconstruction_finish() renames to it and destroy removes. Copied.
+    /// atlas_reconstruction_finish() renames to it and destroy removes: permissions and links as
+    /// atlas_projection_write_file() has them. Copied.
     pub spool_path: *const c_char,
     /// 0: none; a shard that claims a larger domain is ATLAS_STATUS_LIMIT.
     pub max_domain_size: u64,

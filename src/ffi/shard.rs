@@ -433,7 +433,8 @@ pub struct atlas_limits {
     pub struct_size: u32,
     /// Bytes of payload; default 1 GiB.
     pub max_payload_size: u64,
-    /// Bytes of everything that proves the payload; default 64 MiB.
+    /// Bytes of everything that proves the payload, and of the memory that its tiles take, some 200
+    /// each; default 64 MiB.
     pub max_proof_size: u64,
 }
 

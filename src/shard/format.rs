@@ -31,7 +31,8 @@ const KEYED: u8 = 1;
 pub struct Limits {
     /// Bytes of payload; default 1 GiB.
     pub max_payload_size: u64,
-    /// Bytes of everything that proves the payload; default 64 MiB.
+    /// Bytes of everything that proves the payload, and of the memory that its tiles take, some 200 each;
+    /// default 64 MiB.
     pub max_proof_size: u64,
 }
 
@@ -121,22 +122,27 @@ impl AtlasShard {
         operation: &mut Operation<'_>,
     ) -> Result<AtlasShard> {
         let mut reader = Reader::new(bytes, Kind::Shard)?;
-        let (proof, [payload]) =
-            read_proof(&mut reader, limits, [(PAYLOAD, "PAYLOAD")], |tiles, lists, [payload]| {
-                let size = to_u64(payload.len());
-                within("max_payload_size", size, limits.max_payload_size)?;
-                // A byte of each tile is there at least: so many tiles need so many bytes.
-                if tiles > size {
-                    return Err(AtlasError::format(format!(
-                        "{tiles} tiles where the payload has {size} bytes"
-                    )));
-                }
-                let memory = tiles.saturating_mul(VERIFIED_TILE).saturating_add(lists);
-                operation.workers(1, 0, memory.saturating_add(size)).map(|_| ())
-            })?;
+        let read = read_proof(&mut reader, limits, [(PAYLOAD, "PAYLOAD")], |tiles, lists, [payload]| {
+            let size = to_u64(payload.len());
+            within("max_payload_size", size, limits.max_payload_size)?;
+            // A byte of each tile is there at least: so many tiles need so many bytes.
+            if tiles > size {
+                return Err(AtlasError::format(format!("{tiles} tiles where the payload has {size} bytes")));
+            }
+            let memory = tiles.saturating_mul(VERIFIED_TILE).saturating_add(lists);
+            operation.workers(1, 0, memory.saturating_add(size)).map(|_| ())
+        });
+        // The totals of progress are known from here on. What was read counts once the digest is right.
+        let (payload_len, tiles) =
+            read.as_ref().map_or((0, 0), |(proof, [payload])| (payload.len(), proof.tiles.len()));
+        let (body, steps) = reader.digest_work();
+        let mut tracker = operation.tracker(body + to_u64(payload_len), steps + to_u64(tiles));
+        reader.check_digest(|bytes| tracker.advance(bytes, 1))?;
+        let progress = tracker.progress();
+        let (proof, [payload]) = read?;
         proof.check_trust(verify)?;
         let payload = Buffer::copy_of(payload)?;
-        let (payload_offset, residue) = proof.verify(&payload, verify, operation)?;
+        let (payload_offset, residue) = proof.verify(&payload, verify, operation, progress)?;
         Ok(AtlasShard { proof: Arc::new(proof), payload: Arc::new(payload), payload_offset, residue })
     }
 }
@@ -194,7 +200,10 @@ pub(crate) fn read_proof<'a, const N: usize>(
     within("max_proof_size", lists, limits.max_proof_size)?;
 
     let first_tile = tile_list.u64()?;
-    check(to_u64(tile_list.remaining() / TILE_ENTRY), lists, rest)?;
+    let count = to_u64(tile_list.remaining() / TILE_ENTRY);
+    check(count, lists, rest)?;
+    // An entry of a tile becomes many times its bytes.
+    within("max_proof_size", count.saturating_mul(VERIFIED_TILE), limits.max_proof_size)?;
     let mut tiles = entries(&tile_list, TILE_ENTRY, "TILES")?;
     while tile_list.remaining() > 0 {
         let (len, residue) = (tile_list.u32()?, tile_list.u8()?);

@@ -24,7 +24,7 @@ use crate::geometry::{to_u64, to_usize};
 use crate::hashing::sum_and_digest;
 use crate::layer2::Residue;
 use crate::merkle::{Head, Leaf, Sibling, root_from_tiles};
-use crate::operation::{Operation, Tracker};
+use crate::operation::{Operation, Progress, Tracker};
 use crate::pool;
 use crate::projection::ProjectionType;
 use crate::r96::{CLASS_BLOCK_BYTES, block_bytes};
@@ -305,18 +305,26 @@ impl Proof {
     /// Verifies payload and proof against the root and what `options` trust.
     ///
     /// WITNESS comes before CONSERVATION. Gives where the payload begins and the residue of what the
-    /// shard is about.
+    /// shard is about. `before` was done and reported already.
     fn verify(
         &self,
         payload: &[u8],
         options: &VerifyOptions,
         operation: &mut Operation<'_>,
+        before: Progress,
     ) -> Result<(u64, Residue)> {
         self.check_trust(options)?;
         let (parts, payload_offset) = self.parts(payload.len())?;
         let workers = self.verifiers(parts.len(), payload.len(), operation)?;
         let executor = operation.executor;
-        let mut tracker = operation.tracker(to_u64(payload.len()), to_u64(parts.len()));
+        let mut tracker = operation.resume(
+            Progress {
+                bytes_total: before.bytes_done + to_u64(payload.len()),
+                chunks_total: before.chunks_done + to_u64(parts.len()),
+                ..before
+            },
+            parts.is_empty() && before.chunks_done > 0,
+        );
         let layout = (&parts[..], payload_offset);
         let residue = self.verify_parts(payload, layout, options, (executor, workers), &mut tracker)?;
         tracker.finish()?;
@@ -546,7 +554,7 @@ impl AtlasShard {
 
     /// Hashes the payload again and checks the proof.
     pub fn verify(&self, options: &VerifyOptions, operation: &mut Operation<'_>) -> Result<()> {
-        self.proof.verify(&self.payload, options, operation).map(|_| ())
+        self.proof.verify(&self.payload, options, operation, Progress::default()).map(|_| ())
     }
 }
 

@@ -170,6 +170,52 @@ fn another_region_over_the_same_proof_is_refused() {
     assert_eq!(read(&inner).unwrap().data().len(), 4_095);
 }
 
+/// With other residues of its tiles, and a root that commits to them where `rooted`.
+fn with_residues(shard: &AtlasShard, rooted: bool, change: impl FnOnce(&mut [TileShape])) -> AtlasShard {
+    let honest = shard.proof();
+    let mut proof = Proof {
+        tiles: honest.tiles.clone(),
+        parts: honest.parts.clone(),
+        tree: honest.tree.clone(),
+        ..*honest
+    };
+    change(&mut proof.tiles);
+    let (payload_offset, payload) = shard.payload();
+    if rooted {
+        let digests = Digests::new(None);
+        let (parts, _) = proof.parts(payload.len()).unwrap();
+        let leaf = |(part, tile): (&TilePart, &TileShape)| {
+            let (witness, _) = proof.hash_part(&digests, part, &payload[part.payload.clone()]).unwrap();
+            Leaf { len: tile.len, residue: tile.residue, witness }
+        };
+        let leaves: Vec<Leaf> = parts.iter().zip(&proof.tiles).map(leaf).collect();
+        let range = proof.tile_range();
+        proof.root = root_from_tiles(&digests, &proof.head, &range, &leaves, &proof.tree).unwrap().0;
+    }
+    let residue = shard.residue;
+    AtlasShard { proof: Arc::new(proof), payload: shard.shared_payload(), payload_offset, residue }
+}
+
+#[test]
+fn a_root_over_a_wrong_residue_is_conservation() {
+    let projection = project(&data(4 * TILE_SIZE));
+    let shard = extract(&projection, region(TILE_SIZE - 5_000, 2 * TILE_SIZE));
+    let wrong = |tiles: &mut [TileShape]| tiles[1].residue = tiles[1].residue + Residue::of(&[1]);
+    let check = |shard: &AtlasShard, kind: ErrorKind, index: Option<u64>| {
+        let error = shard.verify(&VerifyOptions::new(), &mut Operation::new()).unwrap_err();
+        assert_eq!((error.kind(), error.index()), (kind, index), "{error}");
+        let error = read(&shard.serialize().unwrap()).unwrap_err();
+        assert_eq!((error.kind(), error.index()), (kind, index), "{error}");
+    };
+    // The witnesses are right; of the first and the last tile not all bytes are at hand to be summed.
+    check(&with_residues(&shard, true, wrong), ErrorKind::Conservation, Some(1));
+    // Not even the root: that comes first.
+    check(&with_residues(&shard, false, wrong), ErrorKind::Witness, None);
+    let honest = with_residues(&shard, true, |_| ());
+    assert_eq!(honest.info().root, shard.info().root);
+    read(&honest.serialize().unwrap()).unwrap();
+}
+
 #[test]
 fn tiles_that_begin_behind_the_region_are_refused() {
     let bytes = extract(&project(&data(3 * TILE_SIZE)), region(TILE_SIZE, 4_096)).serialize().unwrap();
@@ -360,6 +406,68 @@ fn more_tiles_than_payload_bytes_are_refused_before_anything_is_allocated() {
     let error = read(&wrong).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Format);
     assert!(error.message().contains("1000000 tiles"), "{error}");
+}
+
+#[test]
+fn the_memory_that_tiles_take_counts_for_the_proof() {
+    let bytes = extract(&project(&data(10)), region(0, 10)).serialize().unwrap();
+    // Two MB of TILES, which would be 80 where they are verified, and a byte of payload for each.
+    let (tiles, count) = (REGION.end, 400_000);
+    let wrong = forge(&bytes, |body| {
+        let payload = body.len() - 10 - 8;
+        body[payload..payload + 8].copy_from_slice(&(count as u64).to_le_bytes());
+        body.resize(body.len() - 10 + count, 7);
+        let list = [1u8, 0, 0, 0, 7].repeat(count);
+        body[tiles + 8..tiles + 16].copy_from_slice(&(8 + list.len() as u64).to_le_bytes());
+        body.splice(tiles + 24..tiles + 29, list);
+    });
+    let error = read(&wrong).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Limit);
+    assert!(error.message().contains("max_proof_size of 67108864"), "{error}");
+    let more = Limits { max_proof_size: 128 << 20, ..Limits::default() };
+    let error =
+        AtlasShard::deserialize(&wrong, &more, &VerifyOptions::new(), &mut Operation::new()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Format);
+}
+
+#[test]
+fn reading_a_shard_reports_every_mebibyte_from_its_digest_on_and_can_be_cancelled() {
+    let size = 3 * TILE_SIZE;
+    let bytes = extract(&project(&data(size)), region(0, size)).serialize().unwrap();
+    let read = |bytes: &[u8], progress: &mut dyn FnMut(&crate::Progress) -> bool| {
+        let mut operation = Operation::sequential().with_progress(progress);
+        AtlasShard::deserialize(bytes, &Limits::default(), &VerifyOptions::new(), &mut operation)
+    };
+    let mut seen: Vec<crate::Progress> = Vec::new();
+    read(&bytes, &mut |progress| {
+        seen.push(*progress);
+        true
+    })
+    .unwrap();
+    // Four steps of the digest, three tiles.
+    assert_eq!(seen.len(), 7);
+    let total = (bytes.len() - 32 + size) as u64;
+    assert!(seen.iter().all(|at| (at.bytes_total, at.chunks_total) == (total, 7)));
+    let steps = std::iter::once(0).chain(seen.iter().map(|at| at.bytes_done)).collect::<Vec<_>>();
+    assert!(steps.windows(2).all(|pair| pair[0] < pair[1] && pair[1] - pair[0] <= TILE_SIZE as u64));
+    assert_eq!(steps.last(), Some(&total));
+    for stop in 0..7 {
+        let mut calls = 0;
+        let error = read(&bytes, &mut |_| {
+            calls += 1;
+            calls <= stop
+        })
+        .unwrap_err();
+        assert_eq!((error.kind(), calls), (ErrorKind::Cancelled, stop + 1));
+    }
+    // Of an empty region the digest is all there is, and its end is told once.
+    let (empty, mut ends) = (extract(&project(&data(10)), region(3, 0)).serialize().unwrap(), 0);
+    read(&empty, &mut |at| {
+        ends += u32::from(at.bytes_done == at.bytes_total && at.chunks_done == at.chunks_total);
+        true
+    })
+    .unwrap();
+    assert_eq!(ends, 1);
 }
 
 #[test]

@@ -1,4 +1,5 @@
 use super::*;
+use crate::geometry::{TILE_SIZE, to_usize};
 use crate::source::Source;
 
 /// Tiles of the given lengths over one buffer, and the buffer.
@@ -27,8 +28,8 @@ fn bytes_of(tree: &Tree) -> Vec<u8> {
     out
 }
 
-/// Every node but the root has enough children, all tiles are equally deep, the sums hold.
-fn check(tree: &Tree) {
+/// Every node but the root has enough children, all tiles are equally deep, the lengths add up.
+fn check_shape(tree: &Tree) {
     fn check_node(node: &Node, root: bool) {
         let len = node.children().len();
         assert!(len <= 32 && len >= if root { 1 } else { 16 }, "{len} children");
@@ -45,6 +46,11 @@ fn check(tree: &Tree) {
     if let Some(root) = &tree.root {
         check_node(root, true);
     }
+}
+
+/// As above, and the residues and numbers are those of the tiles.
+fn check(tree: &Tree) {
+    check_shape(tree);
     assert_eq!(tree.residue(), Residue::of(&bytes_of(tree)));
     assert_eq!(tree.tiles(), tree.iter_from_tile(0).count() as u64);
 }
@@ -115,4 +121,88 @@ fn splits_and_concats_at_random_places_agree_with_a_vector() {
         assert_eq!(bytes_of(&tree), model);
     }
     assert_eq!(bytes_of(&original), data, "the old tree is untouched");
+}
+
+/// A source of 2^41 bytes, each of which follows from its place.
+struct Synthetic;
+
+impl crate::ReadAt for Synthetic {
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> std::io::Result<()> {
+        buffer.copy_from_slice(&synthetic(offset, buffer.len()));
+        Ok(())
+    }
+}
+
+fn synthetic(offset: u64, len: usize) -> Vec<u8> {
+    (offset..).take(len).map(|at| (at % 251) as u8).collect()
+}
+
+/// A full tile of those bytes.
+fn synthetic_tile(source: &Source, offset: u64) -> Tree {
+    let residues = super::tile::GroupResidues::of(&synthetic(offset, TILE_SIZE));
+    let extent = Extent::of_residues(source.clone(), offset, TILE_SIZE, residues).unwrap();
+    Tree::from_tiles(vec![Arc::new(Tile::fresh(extent, [0; 32]))])
+}
+
+/// The bytes of a tree at `offset`, which lie in one tile.
+fn read_at(tree: &Tree, offset: u64, len: usize) -> Vec<u8> {
+    let at = tree.iter_from_byte(offset).next().unwrap();
+    let mut out = vec![0; len];
+    at.tile.read(to_usize(offset - at.offset), &mut out).unwrap();
+    out
+}
+
+#[test]
+fn two_to_the_forty_bytes_are_cut_joined_and_found_to_the_byte() {
+    const TILE: u64 = TILE_SIZE as u64;
+    let (size, tiles) = (1u64 << 40, 1u64 << 20);
+    let source = Source::from_reader(2 * size, Synthetic);
+    // All tiles are the first one, but for some that are what the source has there.
+    let mut filler = synthetic_tile(&source, 0);
+    let one = filler.residue();
+    for _ in 0..20 {
+        filler = Tree::concat(&filler, &filler);
+    }
+    let mut tree = filler.clone();
+    let mut residue = Residue::ZERO;
+    for _ in 0..tiles % 96 {
+        residue = residue + one;
+    }
+    assert_eq!((tree.bytes(), tree.tiles(), tree.residue()), (size, tiles, residue));
+    let places = [(1 << 32) - TILE, 1 << 32, size / 2 - TILE, size - TILE];
+    for place in places {
+        let (left, rest) = tree.split(place).unwrap();
+        let (gone, right) = rest.split(TILE).unwrap();
+        assert_eq!((left.bytes(), gone.bytes(), right.bytes()), (place, TILE, size - place - TILE));
+        let tile = synthetic_tile(&source, place);
+        residue = residue - one + tile.residue();
+        tree = Tree::concat(&Tree::concat(&left, &tile), &right);
+        check_shape(&tree);
+        assert_eq!((tree.bytes(), tree.tiles(), tree.residue()), (size, tiles, residue));
+    }
+    for place in places {
+        for offset in [place, place + 12_345, place + TILE - 1] {
+            let at = tree.iter_from_byte(offset).next().unwrap();
+            assert_eq!((at.index, at.offset, at.end()), (place / TILE, place, place + TILE));
+            assert_eq!(tree.iter_from_tile(at.index).next().unwrap().offset, place);
+            assert_eq!(read_at(&tree, offset, 1), synthetic(offset, 1));
+        }
+        // A cut inside the tile makes one more, and the bytes stay where they are.
+        for cut in [place + 1, place + 16_384, place + 700_001] {
+            let (left, right) = tree.split(cut).unwrap();
+            assert_eq!((left.bytes(), right.bytes()), (cut, size - cut));
+            assert_eq!(left.tiles() + right.tiles(), tiles + 1);
+            assert_eq!(left.residue() + right.residue(), residue);
+            assert_eq!(read_at(&left, cut - 1, 1), synthetic(cut - 1, 1));
+            assert_eq!(read_at(&right, 0, 9), synthetic(cut, 9));
+            let joined = Tree::concat(&left, &right);
+            check_shape(&joined);
+            assert_eq!((joined.bytes(), joined.residue()), (size, residue));
+            assert_eq!(read_at(&joined, cut, 9), synthetic(cut, 9));
+        }
+    }
+    assert!(tree.iter_from_byte(size).next().is_none() && tree.iter_from_tile(tiles).next().is_none());
+    let twice = Tree::concat(&tree, &tree);
+    assert_eq!(read_at(&twice, 2 * size - 5, 5), synthetic(size - 5, 5));
+    assert_eq!(twice.iter_from_byte(size + (1 << 32)).next().unwrap().index, tiles + 4_096);
 }

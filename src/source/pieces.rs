@@ -1,0 +1,61 @@
+//! Memory that came in pieces: tiles of a stream, payloads of shards.
+
+#![forbid(unsafe_code)]
+
+use super::copy_into;
+use crate::buffer::Buffer;
+use crate::geometry::{TILE_BYTES, to_u64, to_usize};
+use std::mem::MaybeUninit;
+use std::sync::Arc;
+
+pub(super) struct Pieces {
+    /// By offset, ascending, without gaps.
+    list: Vec<(u64, Arc<Buffer>)>,
+}
+
+impl Pieces {
+    pub(super) fn new(list: Vec<(u64, Arc<Buffer>)>) -> Pieces {
+        debug_assert!(list.first().is_none_or(|(offset, _)| *offset == 0));
+        debug_assert!(list.windows(2).all(|pair| end(&pair[0]) == pair[1].0));
+        Pieces { list }
+    }
+
+    pub(super) fn size(&self) -> u64 {
+        self.list.last().map_or(0, end)
+    }
+
+    /// Whether every full tile of 1 MiB lies in one piece.
+    pub(super) fn hold_tiles(&self) -> bool {
+        self.list.iter().all(|(offset, _)| offset.is_multiple_of(TILE_BYTES))
+    }
+
+    /// The number of the piece that holds the byte at `offset`, or of the last one.
+    fn find(&self, offset: u64) -> usize {
+        self.list.partition_point(|(start, _)| *start <= offset).saturating_sub(1)
+    }
+
+    /// The bytes in place, where one piece has them.
+    pub(super) fn slice(&self, offset: u64, len: usize) -> Option<&[u8]> {
+        let (start, bytes) = self.list.get(self.find(offset))?;
+        let start = usize::try_from(offset - start).ok()?;
+        bytes.get(start..start.checked_add(len)?)
+    }
+
+    /// Fills `out` with the bytes from `offset` on, which are there.
+    pub(super) fn read(&self, offset: u64, mut out: &mut [MaybeUninit<u8>]) {
+        let mut at = offset;
+        for (start, bytes) in &self.list[self.find(offset)..] {
+            if out.is_empty() {
+                return;
+            }
+            let from = to_usize(at - start);
+            let (now, rest) = out.split_at_mut(out.len().min(bytes.len() - from));
+            copy_into(now, &bytes[from..from + now.len()]);
+            (at, out) = (at + to_u64(now.len()), rest);
+        }
+    }
+}
+
+fn end((offset, bytes): &(u64, Arc<Buffer>)) -> u64 {
+    offset + to_u64(bytes.len())
+}
