@@ -210,8 +210,8 @@ static void the_caller_reads_what_it_is_to_read(watch *self, const atlas_source 
     }
     static const size_t counts[] = {1, REGIONS};
     for (uint32_t strategy = 0; strategy <= ATLAS_PARALLEL_WORK_STEALING; strategy++) {
-        for (uint32_t cap = 0; cap <= 1; cap++) {
-            for (size_t i = 0; i < 2; i++) {
+        for (uint32_t cap = small_run(); cap <= 1; cap++) {
+            for (size_t i = 0; i < (small_run() ? 1U : 2U); i++) {
                 atlas_extract_options options;
                 atlas_extract_options_init(&options);
                 options.strategy = strategy;
