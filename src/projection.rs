@@ -242,10 +242,10 @@ impl State {
     }
 
     fn merkle_reporting(&self, operation: &mut Operation<'_>, beside: u64, report: bool) -> Result<&Merkle> {
-        operation.executor.check()?;
         if let Some(merkle) = self.merkle.get() {
             return Ok(merkle);
         }
+        operation.executor.check()?;
         let merkle = self.compute_merkle(operation, beside, report)?;
         let merkle = self.merkle.get_or_init(|| merkle);
         self.root.get_or_init(|| *merkle.root());
