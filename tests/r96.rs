@@ -472,9 +472,12 @@ fn a_source_that_changed_gives_no_class() {
     let first = AtlasBoundaryRegion::new(0, 1);
     projection.extract_classes(Some(&first), &[0, 1], &mut Operation::new()).unwrap();
     assert_eq!(projection.verify(&mut Operation::new()).unwrap_err().kind(), ErrorKind::Witness);
-    // An edit of the tile does not make the change a truth: it reads the group that it cuts.
-    let insert = ProjectionDelta::insert(TILE_SIZE as u64 + 1, vec![1]);
-    assert_eq!(projection.apply_incremental_update(insert).unwrap_err().kind(), ErrorKind::Witness);
+    // An edit of the tile does not make the change a truth: neither one that sums what it cuts nor one
+    // that cuts nothing.
+    let insert = |at| projection.apply_incremental_update(ProjectionDelta::insert(at, vec![1]));
+    assert_eq!(insert(TILE_SIZE as u64 + 1).unwrap_err().kind(), ErrorKind::Witness);
+    insert(TILE_SIZE as u64).unwrap();
+    assert_eq!(projection.root(&mut Operation::new()).unwrap_err().kind(), ErrorKind::Witness);
 }
 
 #[test]
