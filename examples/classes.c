@@ -185,7 +185,8 @@ static void rebuild(const char *folder, const char *target, const uint8_t root[3
 
 int main(int argc, char **argv)
 {
-    char temporary[] = "/tmp/atlas-classes-XXXXXX";
+    const char *base = getenv("TMPDIR");
+    char temporary[PATH_SIZE];
     char target[PATH_SIZE];
     uint8_t root[32];
     size_t sizes[2];
@@ -194,6 +195,10 @@ int main(int argc, char **argv)
         return 2;
     }
     const bool own = argc == 2;
+    if (snprintf(temporary, sizeof temporary, "%s/atlas-classes-XXXXXX", base != NULL ? base : P_tmpdir) >=
+        (int)sizeof temporary) {
+        give_up("the path of TMPDIR is too long");
+    }
     const char *folder = own ? mkdtemp(temporary) : argv[2];
     if (folder == NULL || snprintf(target, sizeof target, "%s/rebuilt", folder) >= (int)sizeof target) {
         give_up("no folder for the shards");
