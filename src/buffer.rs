@@ -63,21 +63,28 @@ pub(crate) struct Buffer {
     len: usize,
 }
 
-/// By length, those of one length last in first out. What is not asked for any more makes room for
-/// what comes in, or else buffers of a length that nobody wants now would fill the list for ever.
+/// By length, those of one length last in first out.
+///
+/// A length that is not asked for any more makes room for what comes in, or else its buffers would fill
+/// the list for ever. Of those that are, the small ones go: what is a little more than the list in all
+/// loses that little, and not the largest of it each time.
 struct UsedBuffers {
     by_len: BTreeMap<usize, OneLength>,
     total: usize,
-    /// Counts what comes and goes.
-    now: u64,
+    /// Bytes that were asked for so far, found or not: the clock of this list.
+    asked: u64,
 }
 
 #[derive(Default)]
 struct OneLength {
     buffers: Vec<Vec<u8>>,
-    /// When one came or went last.
+    /// The time when one came or went last.
     used: u64,
 }
+
+/// A length that nobody asked for while so many bytes of others were asked for is unwanted: each of those
+/// could have been in the list and out of it again.
+const UNWANTED_AFTER: u64 = 2 * RECYCLED_TOTAL as u64;
 
 static USED: Mutex<UsedBuffers> = Mutex::new(UsedBuffers::new());
 
@@ -129,7 +136,7 @@ fn release_pages(_: &mut [u8]) {}
 
 impl UsedBuffers {
     const fn new() -> UsedBuffers {
-        UsedBuffers { by_len: BTreeMap::new(), total: 0, now: 0 }
+        UsedBuffers { by_len: BTreeMap::new(), total: 0, asked: 0 }
     }
 
     fn take_above(&mut self, most: u64) -> Option<Vec<u8>> {
@@ -141,15 +148,16 @@ impl UsedBuffers {
     }
 
     fn take(&mut self, capacity: usize) -> Option<Vec<u8>> {
+        self.asked = self.asked.wrapping_add(to_u64(capacity));
         // Not more than a quarter too large, or a small payload would keep a large buffer alive.
-        let (&found, _) = self.by_len.range(capacity..=capacity + capacity / 4).next()?;
+        let (&found, of_len) = self.by_len.range_mut(capacity..=capacity + capacity / 4).next()?;
+        of_len.used = self.asked;
         self.pop(found)
     }
 
     fn pop(&mut self, len: usize) -> Option<Vec<u8>> {
         let of_len = self.by_len.get_mut(&len)?;
         let bytes = of_len.buffers.pop()?;
-        (of_len.used, self.now) = (self.now, self.now + 1);
         if of_len.buffers.is_empty() {
             self.by_len.remove(&len);
         }
@@ -157,30 +165,30 @@ impl UsedBuffers {
         Some(bytes)
     }
 
-    /// Takes a buffer in, or gives one back that is to be freed first: itself, or one that waited longer.
+    /// Takes a buffer in, or gives one back that is to be freed first: an unwanted one, or a smaller one
+    /// where more is kept by that than is lost. Or it is refused.
     fn put(&mut self, bytes: Vec<u8>) -> Put {
         let len = bytes.len();
         if len <= RECYCLED_TOTAL - self.total {
             let of_len = self.by_len.entry(len).or_default();
-            (of_len.used, self.now) = (self.now, self.now + 1);
+            of_len.used = self.asked;
             of_len.buffers.push(bytes);
             self.total += len;
             return Put::Kept;
         }
-        let oldest =
-            self.by_len.iter().filter(|(other, _)| **other != len).min_by_key(|(_, of_len)| of_len.used);
-        match oldest.map(|(other, of_len)| (*other, of_len.used)) {
-            Some((other, used)) if len <= RECYCLED_TOTAL => match self.pop(other) {
-                Some(unwanted) => {
-                    // It was not asked for.
-                    if let Some(of_len) = self.by_len.get_mut(&other) {
-                        of_len.used = used;
-                    }
-                    Put::Full { bytes, unwanted }
-                }
-                None => Put::Refused(bytes),
-            },
-            _ => Put::Refused(bytes),
+        if len > RECYCLED_TOTAL {
+            return Put::Refused(bytes);
+        }
+        let age = |of_len: &OneLength| self.asked.wrapping_sub(of_len.used);
+        let oldest = self.by_len.iter().max_by_key(|(_, of_len)| age(of_len));
+        let unwanted = oldest.filter(|(_, of_len)| age(of_len) >= UNWANTED_AFTER);
+        let smallest = || {
+            let excess = self.total + len - RECYCLED_TOTAL;
+            self.by_len.first_key_value().filter(|(other, _)| **other < len && excess < len)
+        };
+        match unwanted.or_else(smallest).map(|(other, _)| *other).and_then(|other| self.pop(other)) {
+            Some(unwanted) => Put::Full { bytes, unwanted },
+            None => Put::Refused(bytes),
         }
     }
 }
@@ -316,6 +324,13 @@ mod tests {
         for _ in 0..1_024 {
             assert_eq!(put(&mut used, 1 << 16), Some(0));
         }
+        // They were asked for just now.
+        assert_eq!(put(&mut used, 1 << 20), None);
+        for _ in 0..127 {
+            assert!(used.take(1 << 20).is_none());
+            assert_eq!(put(&mut used, 1 << 20), None);
+        }
+        assert!(used.take(1 << 20).is_none());
         for _ in 0..64 {
             assert_eq!(put(&mut used, 1 << 20), Some(1 << 20));
             assert_eq!(used.total, RECYCLED_TOTAL);
@@ -323,11 +338,40 @@ mod tests {
         assert!(used.take(1 << 16).is_none());
         assert_eq!(put(&mut used, 1 << 20), None, "nothing is freed for one more of the same");
         assert_eq!(put(&mut used, RECYCLED_TOTAL + 1), None);
-        // The one that is in use stays, the other goes.
-        assert_eq!(put(&mut used, 1 << 21), Some(1 << 21));
-        assert!(used.take(1 << 20).is_some());
-        assert_eq!(put(&mut used, 1 << 22), Some(3 << 20));
-        assert_eq!(used.total, RECYCLED_TOTAL);
+    }
+
+    #[test]
+    fn a_batch_that_is_larger_than_the_list_keeps_its_large_buffers() {
+        let mut used = UsedBuffers::new();
+        let lens: Vec<usize> = [48 << 20].into_iter().chain([1 << 16; 256]).chain([1 << 20; 2]).collect();
+        let mut missed = Vec::new();
+        for round in 0..10 {
+            let taken = lens.iter().map(|&len| (len, used.take(len)));
+            let taken: Vec<Vec<u8>> = taken
+                .map(|(len, found)| {
+                    found.unwrap_or_else(|| {
+                        missed.push(len);
+                        vec![0; len]
+                    })
+                })
+                .collect();
+            if missed.len() > lens.len() {
+                assert!(missed[lens.len()..].iter().sum::<usize>() <= 2 << 20);
+            }
+            missed.truncate(lens.len());
+            // The large one comes back first, or last.
+            let mut order = taken;
+            if round % 2 == 0 {
+                order.reverse();
+            }
+            for bytes in order {
+                let mut rest = bytes;
+                while let Put::Full { bytes, .. } = used.put(rest) {
+                    rest = bytes;
+                }
+            }
+            assert!(used.total <= RECYCLED_TOTAL);
+        }
     }
 
     #[test]
