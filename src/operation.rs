@@ -50,9 +50,9 @@ impl<'a> Operation<'a> {
         Operation { executor: Executor::Inline, ..Self::default() }
     }
 
-    /// Runs on `pool`. Work too small for a second thread is done on the calling one, which takes less
-    /// time than to wake another; [`ParallelStrategy`](crate::ParallelStrategy) says where it is not. No
-    /// other thread is used.
+    /// Runs on the calling thread and on threads of `pool`, together at most as many as that has, and on
+    /// no other. Work too small for a second thread is the calling one's, which takes less time than to
+    /// wake another. [`ParallelStrategy::Pool`](crate::ParallelStrategy::Pool) leaves the calling thread out.
     #[must_use]
     pub fn with_pool(mut self, pool: &'a Pool) -> Self {
         self.executor = Executor::Pool(pool);

@@ -113,6 +113,8 @@ fn limits_of_one_thread_and_of_one_tile_run_on_the_calling_one() {
     let elsewhere = |executor, tiles: usize| {
         let seen = std::sync::Mutex::new(std::collections::BTreeSet::new());
         cases::each_tile(executor, tiles << 20, |tile| {
+            // Long enough for another thread to wake up.
+            std::thread::sleep(std::time::Duration::from_millis(1));
             let thread = if std::thread::current().id() == here { "here" } else { "there" };
             assert!(crate::sync::lock(&seen).insert((tile, thread)));
             Ok(())

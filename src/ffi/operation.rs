@@ -57,9 +57,10 @@ pub type atlas_progress_fn =
 pub struct atlas_operation {
     /// sizeof(atlas_operation).
     pub struct_size: u32,
-    /// NULL: the library's own pool, one thread a core, made at the first parallel call. With a pool no
-    /// other thread does any of the work but the calling one, which does what is too small to share and
-    /// what takes no time (ATLAS_PARALLEL_POOL: the latter alone).
+    /// NULL: the library's own pool, one thread a core, made at the first parallel call. Work is shared
+    /// between the calling thread and threads of the pool, together at most as many as the pool has; what
+    /// is too small to share is the calling one's. No other thread does any. (ATLAS_PARALLEL_POOL leaves
+    /// the calling thread what takes no time.)
     pub pool: *const atlas_pool,
     /// NULL: no progress.
     pub progress: atlas_progress_fn,

@@ -79,19 +79,19 @@ pub unsafe extern "C" fn atlas_shard_extract(
 pub enum atlas_parallel_strategy {
     /// On the calling thread: where the host has no thread to spare, or runs batches in parallel itself.
     ATLAS_PARALLEL_SEQUENTIAL = 0,
-    /// About a tile a task, on the operation's pool, else on the library's: what to use without a reason
-    /// for another one. A batch too small for a second thread is done on the calling one, which takes less
-    /// time than to wake another.
+    /// About a tile a task, on the calling thread and the operation's pool, else the library's: what to use
+    /// without a reason for another one. A batch too small for a second thread is done on the calling one,
+    /// which takes less time than to wake another.
     ATLAS_PARALLEL_DEFAULT = 1,
-    /// As DEFAULT, on the operation's pool, which must be given, however small the batch: where the calling
-    /// thread must do no such work. It waits, reports progress and puts the shards together.
+    /// As DEFAULT, on the operation's pool, which must be given, however small the batch, and nowhere else:
+    /// where the calling thread must do no such work. It waits, reports progress and puts the shards together.
     ATLAS_PARALLEL_POOL = 2,
     /// As DEFAULT, with chunk_size regions a task: for many small regions whose neighbours lie in the same
     /// tile. A tile that two tasks touch is hashed twice. A region larger than a thread's share of the
-    /// batch is cut into its tiles. In a pool that the operation names nothing runs elsewhere, as with POOL.
+    /// batch is cut into its tiles.
     ATLAS_PARALLEL_CHUNKED = 3,
     /// As DEFAULT, the most work first, with up to max_threads at work: for regions of very different
-    /// sizes. In a pool that the operation names nothing runs elsewhere, as with POOL.
+    /// sizes.
     ATLAS_PARALLEL_WORK_STEALING = 4,
 }
 

@@ -51,21 +51,21 @@ const TASKS_A_WORKER: u64 = 8;
 pub enum ParallelStrategy {
     /// On the calling thread: where the host has no thread to spare, or runs batches in parallel itself.
     Sequential,
-    /// About a tile a task, on the operation's pool: what to use without a reason for another one. What
-    /// is too small to be worth a second thread is done on the calling one, which takes less time than
-    /// to wake another.
+    /// About a tile a task, on the calling thread and the operation's pool: what to use without a reason
+    /// for another one. What is too small to be worth a second thread is done on the calling one, which
+    /// takes less time than to wake another.
     #[default]
     Default,
     /// As `Default`, on the operation's pool, which must be given, and nowhere else, however small the
-    /// batch: where the calling thread must not do such work.
+    /// batch: where the calling thread must not do such work. It sleeps, and puts the shards together.
     Pool,
     /// So many regions a task, in their order: for many small regions whose neighbours lie in the same
     /// tile, since each worker then stays where it is in the domain. A tile that two tasks touch is
     /// hashed twice. Regions beside one that is larger than a thread's share of the batch are not kept
-    /// together, and that one is cut into its tiles. On a pool of the host nothing runs elsewhere.
+    /// together, and that one is cut into its tiles.
     Chunked(usize),
     /// As `Default`, the tasks with the most work first: for regions of very different sizes, where the
-    /// last task should be a small one. On a pool of the host nothing runs elsewhere.
+    /// last task should be a small one.
     WorkStealing,
 }
 
@@ -100,15 +100,15 @@ impl ExtractOptions {
     fn executor<'a>(&self, executor: Executor<'a>) -> Result<Executor<'a>> {
         let executor = match self.strategy {
             ParallelStrategy::Sequential => Executor::Inline,
-            ParallelStrategy::Default => executor,
             ParallelStrategy::Pool if !executor.is_hosts() => {
                 return Err(AtlasError::invalid_argument("strategy POOL needs a pool in the operation"));
             }
+            ParallelStrategy::Pool => executor.and_nowhere_else(),
             ParallelStrategy::Chunked(0) => {
                 return Err(AtlasError::invalid_argument("chunk_size 0 is not greater than 0"));
             }
-            ParallelStrategy::Pool | ParallelStrategy::Chunked(_) | ParallelStrategy::WorkStealing => {
-                executor.and_nowhere_else()
+            ParallelStrategy::Default | ParallelStrategy::Chunked(_) | ParallelStrategy::WorkStealing => {
+                executor
             }
         };
         executor.check()?;

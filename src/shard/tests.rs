@@ -665,7 +665,7 @@ fn many_regions_of_one_tile_are_several_tasks() {
 
 #[cfg(feature = "parallel")]
 #[test]
-fn on_a_pool_of_the_host_the_calling_thread_reads_nothing() {
+fn with_the_pool_strategy_the_calling_thread_reads_nothing() {
     let (projection, reads) = recorded(3, std::time::Duration::ZERO);
     let caller = std::thread::current().id();
     let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
@@ -675,13 +675,14 @@ fn on_a_pool_of_the_host_the_calling_thread_reads_nothing() {
         edit(&projection, 2_000_000);
         reads.take();
     };
-    for strategy in [ParallelStrategy::Pool, ParallelStrategy::Chunked(1), ParallelStrategy::WorkStealing] {
-        for max_threads in [0, 1] {
-            let options = ExtractOptions::new().with_strategy(strategy).with_max_threads(max_threads);
+    for max_threads in [0, 1] {
+        let options =
+            ExtractOptions::new().with_strategy(ParallelStrategy::Pool).with_max_threads(max_threads);
+        for regions in [&small[..], &[region(0, 3_000_000)]] {
             for mut operation in [Operation::new().with_pool(&ours), Operation::new().with_rayon_pool(&pool)]
             {
                 edited();
-                projection.extract_shards(&small, &options, &mut operation).unwrap();
+                projection.extract_shards(regions, &options, &mut operation).unwrap();
                 let reads = reads.take();
                 assert!(!reads.is_empty() && reads.iter().all(|(_, thread)| *thread != caller));
             }
@@ -691,7 +692,12 @@ fn on_a_pool_of_the_host_the_calling_thread_reads_nothing() {
     projection.extract_shards_parallel_with_pool(&small, &pool).unwrap();
     assert!(reads.take().iter().all(|(_, thread)| *thread != caller));
     // What is too small to share is the calling thread's, and SEQUENTIAL is in any case.
-    for strategy in [ParallelStrategy::Default, ParallelStrategy::Sequential] {
+    for strategy in [
+        ParallelStrategy::Default,
+        ParallelStrategy::Sequential,
+        ParallelStrategy::Chunked(1),
+        ParallelStrategy::WorkStealing,
+    ] {
         edited();
         let options = ExtractOptions::new().with_strategy(strategy);
         projection.extract_shards(&small, &options, &mut Operation::new().with_pool(&ours)).unwrap();
