@@ -90,7 +90,7 @@ pub fn run() {
         "\nSo far every tile had been extracted from before, so that its chain was known: a small region"
     );
     println!("hashes the groups that it touches. The rows called first have a projection made anew for each");
-    println!("run, and a tile for each region: the whole tile is hashed.");
+    println!("run, and a tile for each region: the whole tile is hashed. Medians of calls that alternate.");
     println!("\n| one region a batch | SEQUENTIAL | DEFAULT, a pool of two | ratio |\n|---|---:|---:|---:|");
     for (length, first) in
         [(512, false), (4 * KIB, false), (64 * KIB, false), (4 * KIB, true), (64 * KIB, true)]
@@ -101,18 +101,33 @@ pub fn run() {
         } else {
             regions(1_000, length, bytes.len()).into_iter().map(|region| vec![region]).collect()
         };
-        let (sequential, default) = (options(0), options(1));
-        let run = |options: &ExtractOptions| {
-            let fresh = first.then(|| project(source, &two));
-            let seconds = extract(fresh.unwrap_or(projection), &batches, options, &two);
-            if let Some(fresh) = fresh {
+        let strategies = [options(0), options(1)];
+        // In turn, one call after the other: each region with both, the first one first every other time.
+        let mut calls = [Vec::new(), Vec::new()];
+        let mut ratios = Vec::new();
+        for round in 0..=ROUNDS {
+            // The first extraction of a tile is one projection's.
+            let fresh = first.then(|| [(); 2].map(|()| project(source, &two)));
+            let mut times = [Vec::new(), Vec::new()];
+            for (call, batch) in batches.chunks(1).enumerate() {
+                for turn in 0..2 {
+                    let which = (call + turn) % 2;
+                    let projection = fresh.map_or(projection, |fresh| fresh[which]);
+                    times[which].push(extract(projection, batch, &strategies[which], &two) * 1e6);
+                }
+            }
+            if round > 0 {
+                let [sequential, default] = [0, 1].map(|which| median(&mut times[which].clone()));
+                ratios.push(sequential / default);
+                calls.iter_mut().zip(times).for_each(|(all, times)| all.extend(times));
+            }
+            for fresh in fresh.into_iter().flatten() {
                 unsafe { sys::atlas_projection_destroy(fresh) };
             }
-            seconds
-        };
-        let found = alternate(&[&|| run(&sequential), &|| run(&default)]);
-        // A batch is a thousandth of a run.
-        let (alone, both, [ratio, least, most]) = (found[0].0 * 1e3, found[1].0 * 1e3, found[1].1);
+        }
+        let [alone, both] = calls.map(|mut times| median(&mut times));
+        let ratio = median(&mut ratios);
+        let (least, most) = (ratios[0], ratios[ratios.len() - 1]);
         let title = if first { ", first" } else { "" };
         println!(
             "| {length} bytes{title} | {alone:.2} µs | {both:.2} µs | {ratio:.2} ({least:.2}..{most:.2}) |"

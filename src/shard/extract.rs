@@ -98,21 +98,19 @@ impl ExtractOptions {
 
     /// Where the work runs in an operation that names `executor`.
     fn executor<'a>(&self, executor: Executor<'a>) -> Result<Executor<'a>> {
-        let executor = match self.strategy {
-            ParallelStrategy::Sequential => Executor::Inline,
+        match self.strategy {
+            ParallelStrategy::Sequential => Ok(Executor::Inline),
             ParallelStrategy::Pool if !executor.is_hosts() => {
-                return Err(AtlasError::invalid_argument("strategy POOL needs a pool in the operation"));
+                Err(AtlasError::invalid_argument("strategy POOL needs a pool in the operation"))
             }
-            ParallelStrategy::Pool => executor.and_nowhere_else(),
+            ParallelStrategy::Pool => Ok(executor.and_nowhere_else()),
             ParallelStrategy::Chunked(0) => {
-                return Err(AtlasError::invalid_argument("chunk_size 0 is not greater than 0"));
+                Err(AtlasError::invalid_argument("chunk_size 0 is not greater than 0"))
             }
             ParallelStrategy::Default | ParallelStrategy::Chunked(_) | ParallelStrategy::WorkStealing => {
-                executor
+                Ok(executor)
             }
-        };
-        executor.check()?;
-        Ok(executor)
+        }
     }
 }
 
@@ -276,7 +274,6 @@ impl AtlasProjection {
             seen = seen.union(only);
             scopes.push(Scope { classes: only, ..all });
         }
-        operation.executor.check()?;
         extract(&state, &scopes, ParallelStrategy::Default, operation)
     }
 
