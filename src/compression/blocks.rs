@@ -2,7 +2,7 @@
 
 use super::config::{CompressionAlgorithm, CompressionConfig};
 use super::deflate::{Deflater, Inflater, room};
-use super::filter::{self, Filter};
+use super::filter::{self, Candidate, Filter, Histogram};
 use crate::buffer::{Buffer, try_vec};
 use crate::digest::digest256;
 use crate::error::{AtlasError, Result};
@@ -105,14 +105,22 @@ impl Encoder {
 
     /// Makes a block smaller, or says that it stays.
     pub(crate) fn encode(&mut self, config: &CompressionConfig, block: &[u8]) -> Result<Attempt> {
-        if config.level.value() == 0 || filter::incompressible(block) {
+        let level = config.level.value();
+        if level == 0 {
+            return Ok(Attempt::Stored);
+        }
+        let histogram = Histogram::of(block);
+        if histogram.is_noise(block) {
             return Ok(Attempt::Stored);
         }
         let residue = Residue::of(block);
-        let level = config.level.value();
-        let filter = match config.algorithm {
-            CompressionAlgorithm::ConservationAware => self.choose(level, block)?,
-            _ => Filter::NONE,
+        let candidate = match config.algorithm {
+            CompressionAlgorithm::ConservationAware => histogram.candidate(),
+            _ => None,
+        };
+        let filter = match candidate {
+            Some(candidate) => self.choose(level, &candidate, block)?,
+            None => Filter::NONE,
         };
         let (from, planes) = if filter == Filter::NONE {
             (block, false)
@@ -144,16 +152,19 @@ impl Encoder {
         Ok(Attempt::Done(head, Encoded::copy_of(encoded, block.len())?))
     }
 
-    /// The filter for a block: where one could pay, a part of the block is deflated both ways.
-    fn choose(&mut self, level: u8, block: &[u8]) -> Result<Filter> {
+    /// The filter for a block: a part of it is deflated both ways.
+    fn choose(&mut self, level: u8, candidate: &Candidate, block: &[u8]) -> Result<Filter> {
         const TRIAL: usize = 8 * 1024;
-        let Some(candidate) = filter::candidate(block) else { return Ok(Filter::NONE) };
         let start = (block.len().saturating_sub(TRIAL) / 2) / 16 * 16;
         let part = &block[start..][..block.len().min(TRIAL)];
         let (filtered, out) = (&mut self.filtered[..part.len()], &mut self.encoded[..]);
-        candidate.split(part, filtered);
         let level = level.min(QUICK_LEVEL);
         let plain = self.quick.deflate(level, part, out)?.unwrap_or(part.len());
+        if candidate.is_hopeless(plain, part.len()) {
+            return Ok(Filter::NONE);
+        }
+        let candidate = candidate.filter;
+        candidate.split(part, filtered);
         let mut split = 0;
         for plane in candidate.planes(part.len()) {
             let plane = &filtered[plane];

@@ -7,7 +7,9 @@
 //! ```text
 //! histograms of a sample, by position mod 16
 //! no stride makes the bytes more predictable than they are together:  none, no trial
-//! else: deflate a part of the sample both ways, take what is smaller
+//! else: deflate a part of the block as it is
+//!       that makes it smaller than planes without repeats would be:   none
+//!       else deflate the planes of the part, take what is smaller
 //! ```
 
 use std::ops::Range;
@@ -134,30 +136,40 @@ fn sample(bytes: &[u8], total: usize, piece: usize) -> impl Iterator<Item = &[u8
 }
 
 /// 256 · log2(n), near enough and the same everywhere.
-fn log2_256(n: u32) -> u32 {
-    const TABLE: [u8; 256] = {
-        let mut table = [0; 256];
-        let mut index = 0;
-        while index < 256 {
-            // log2(1 + index / 256), bit by bit: squaring a mantissa doubles its logarithm.
-            let (mut mantissa, mut bits, mut step) = ((256 + index as u64) << 22, 0u8, 0);
-            while step < 8 {
-                mantissa = (mantissa * mantissa) >> 30;
-                bits <<= 1;
-                if mantissa >= 2 << 30 {
-                    mantissa >>= 1;
-                    bits |= 1;
-                }
-                step += 1;
-            }
-            table[index] = bits;
-            index += 1;
+const fn log2_256(n: u32) -> u32 {
+    let n = if n == 0 { 1 } else { n };
+    let whole = n.ilog2();
+    // log2 of a mantissa, bit by bit: squaring it doubles its logarithm.
+    let (mut mantissa, mut bits, mut step) = (((n as u64) << 8 >> whole) << 22, 0, 0);
+    while step < 8 {
+        mantissa = (mantissa * mantissa) >> 30;
+        bits <<= 1;
+        if mantissa >= 2 << 30 {
+            mantissa >>= 1;
+            bits |= 1;
+        }
+        step += 1;
+    }
+    whole * 256 + bits
+}
+
+/// Counts up to this one are looked up.
+const LOOKED_UP: u32 = 512;
+
+/// 256 · n · log2(n).
+fn weight(n: u32) -> u64 {
+    const TABLE: [u32; LOOKED_UP as usize + 1] = {
+        let (mut table, mut n) = ([0; LOOKED_UP as usize + 1], 0);
+        while n <= LOOKED_UP {
+            table[n as usize] = n * log2_256(n);
+            n += 1;
         }
         table
     };
-    let whole = n.max(1).ilog2();
-    let mantissa = (u64::from(n.max(1)) << 8 >> whole) & 0xff;
-    whole * 256 + u32::from(TABLE[usize::try_from(mantissa).unwrap_or(0)])
+    match TABLE.get(n as usize) {
+        Some(weight) => u64::from(*weight),
+        None => u64::from(n) * u64::from(log2_256(n)),
+    }
 }
 
 /// What a Huffman code for what these counts are a sample of takes, in 1/256 bits a sampled byte; at
@@ -165,81 +177,116 @@ fn log2_256(n: u32) -> u32 {
 /// that occurs in it (Miller and Madow).
 fn coded_size(counts: &[u32; 256]) -> u64 {
     let (mut total, mut sum, mut used) = (0u32, 0u64, 0u64);
-    for &count in counts.iter().filter(|count| **count > 0) {
-        total += count;
-        sum += u64::from(count) * u64::from(log2_256(count));
-        used += 1;
+    // Values that occur are often neighbours, and those that do not.
+    for counts in counts.as_chunks::<8>().0.iter().filter(|counts| **counts != [0; 8]) {
+        for &count in counts {
+            total += count;
+            sum += weight(count);
+            used += u64::from(count > 0);
+        }
     }
-    let entropy = u64::from(total) * u64::from(log2_256(total)) - sum;
+    let entropy = weight(total) - sum;
     (entropy + used * 185).min(u64::from(total) * 8 * 256)
 }
 
-/// The split that could pay, of which a trial then says whether it does; None where none could.
-pub(crate) fn candidate(block: &[u8]) -> Option<Filter> {
-    if block.len() < 1_024 {
-        return None;
-    }
-    let mut counts = [[0u32; 256]; 16];
-    for piece in sample(block, SAMPLE, SAMPLE_PIECE) {
-        for row in piece.as_chunks::<16>().0 {
-            for (counts, byte) in counts.iter_mut().zip(row) {
-                counts[usize::from(*byte)] += 1;
-            }
-        }
-    }
-    let mut sizes = [0u64; 5];
-    let mut stride = 16;
-    for size in sizes.iter_mut().rev() {
-        *size = counts[..stride].iter().map(coded_size).sum();
-        stride /= 2;
-        let (low, high) = counts.split_at_mut(stride);
-        for (low, high) in low.iter_mut().zip(high.iter()) {
-            for (low, high) in low.iter_mut().zip(high) {
-                *low += high;
-            }
-        }
-    }
-    let [together, splits @ ..] = sizes;
-    let least = splits.iter().copied().min()?;
-    // Less than a thirtieth is not worth the trial. Of the strides that are about as good, the
-    // smallest: longer planes deflate better.
-    if least >= together - together / 30 {
-        return None;
-    }
-    let good = |size: &u64| *size <= least + least / 100;
-    Filter::SPLITS.into_iter().zip(splits).find(|(_, size)| good(size)).map(|(filter, _)| filter)
+/// How often which byte is at which position mod 16, in a sample of a block.
+pub(crate) struct Histogram {
+    counts: [[u32; 256]; 16],
+    total: u32,
 }
 
+/// A split that could pay, of which a trial then says whether it does.
+pub(crate) struct Candidate {
+    pub(crate) filter: Filter,
+    /// What frequent bytes save in planes, in 1/256 of what remains without planes.
+    share: u64,
+    /// 1/256 bits that a byte takes in planes, of which nothing repeats.
+    bits: u64,
+}
+
+impl Candidate {
+    /// Whether planes cannot pay where `len` bytes are deflated to `deflated` without them: little is saved
+    /// by what is frequent, and more by what repeats, of which planes keep at the most as much.
+    pub(crate) fn is_hopeless(&self, deflated: usize, len: usize) -> bool {
+        let planes = self.bits * len as u64 / 8 / 256;
+        self.share > 256 * 7 / 8 && (deflated as u64) < planes * 7 / 8
+    }
+}
+
+impl Histogram {
+    pub(crate) fn of(bytes: &[u8]) -> Histogram {
+        let mut histogram = Histogram { counts: [[0; 256]; 16], total: 0 };
+        for piece in sample(bytes, SAMPLE, SAMPLE_PIECE) {
+            let rows = piece.as_chunks::<16>().0;
+            for row in rows {
+                for (counts, byte) in histogram.counts.iter_mut().zip(row) {
+                    counts[usize::from(*byte)] += 1;
+                }
+            }
+            // A sample is small.
+            histogram.total += 16 * u32::try_from(rows.len()).unwrap_or(0);
+        }
+        histogram
+    }
+
+    /// [`incompressible`] of the bytes that it is of.
+    pub(crate) fn is_noise(&self, bytes: &[u8]) -> bool {
+        bytes.len() >= NOISE_MIN && self.is_flat() && !repeats(bytes)
+    }
+
+    /// Whether all values are about as frequent.
+    fn is_flat(&self) -> bool {
+        let mut counts = [0u32; 256];
+        for of_position in &self.counts {
+            counts.iter_mut().zip(of_position).for_each(|(all, count)| *all += count);
+        }
+        let squares: u64 = counts.iter().map(|&count| u64::from(count) * u64::from(count)).sum();
+        // Chi-squared against equal counts is 256 · squares / total − total: about 255 for noise. A part
+        // of the total is what a saving of less than 1 % would show.
+        let total = u64::from(self.total);
+        256 * squares <= total * (total + total / 16 + 310)
+    }
+
+    /// The split that could pay; None where none could.
+    pub(crate) fn candidate(mut self) -> Option<Candidate> {
+        if self.total < 1_024 {
+            return None;
+        }
+        let mut sizes = [0u64; 5];
+        let mut stride = 16;
+        for size in sizes.iter_mut().rev() {
+            *size = self.counts[..stride].iter().map(coded_size).sum();
+            stride /= 2;
+            let (low, high) = self.counts.split_at_mut(stride);
+            for (low, high) in low.iter_mut().zip(high.iter()) {
+                for (low, high) in low.iter_mut().zip(high) {
+                    *low += high;
+                }
+            }
+        }
+        let [together, splits @ ..] = sizes;
+        let least = splits.iter().copied().min()?;
+        // Less than a thirtieth is not worth the trial. Of the strides that are about as good, the
+        // smallest: longer planes deflate better.
+        if least >= together - together / 30 {
+            return None;
+        }
+        let good = |size: &u64| *size <= least + least / 100;
+        let (filter, size) = Filter::SPLITS.into_iter().zip(splits).find(|(_, size)| good(size))?;
+        // Neither is 0: of some bytes more is left than of none.
+        Some(Candidate { filter, share: 256 * size / together, bits: size / u64::from(self.total) })
+    }
+}
+
+/// Of fewer bytes a histogram says nothing.
+const NOISE_MIN: usize = 512;
 /// Bytes at the start of a block that are looked at for repeats.
 const REPEATS: usize = 16 * 1024;
 
 /// Whether the bytes look as if nothing would make them smaller: all values about as frequent, and
 /// nothing repeated. Wrong answers cost size and never bytes.
 pub(crate) fn incompressible(bytes: &[u8]) -> bool {
-    if bytes.len() < 512 {
-        return false;
-    }
-    // Four tables, so that equal bytes in a row do not wait for one another.
-    let mut counts = [[0u32; 256]; 4];
-    let mut total = 0u64;
-    for piece in sample(bytes, SAMPLE, SAMPLE_PIECE) {
-        for row in piece.as_chunks::<4>().0 {
-            for (counts, byte) in counts.iter_mut().zip(row) {
-                counts[usize::from(*byte)] += 1;
-            }
-        }
-        total += piece.len() as u64 / 4 * 4;
-    }
-    let squares: u64 = (0..256)
-        .map(|value| u64::from(counts.iter().map(|counts| counts[value]).sum::<u32>()))
-        .map(|count| count * count)
-        .sum();
-    // Chi-squared against equal counts is 256 · squares / total − total: about 255 for noise. A part
-    // of the total is what a saving of less than 1 % would show.
-    if 256 * squares > total * (total + total / 16 + 310) {
-        return false;
-    }
-    !repeats(bytes)
+    bytes.len() >= NOISE_MIN && Histogram::of(bytes).is_noise(bytes)
 }
 
 /// Whether strings of four bytes come again in the first 16 KiB. The strings looked at are chosen by what they
@@ -323,11 +370,23 @@ mod tests {
 
     #[test]
     fn numbers_are_candidates_for_their_width_and_text_for_none() {
-        assert_eq!(candidate(include_bytes!("filter.rs")), None);
-        assert_eq!(candidate(&noise(131_072)), None);
+        let found = |bytes: &[u8]| Histogram::of(bytes).candidate().map(|candidate| candidate.filter);
+        assert_eq!(found(include_bytes!("filter.rs")), None);
+        assert_eq!(found(&noise(131_072)), None);
         let floats: Vec<u8> = (0..16_384).flat_map(|i| (f64::from(i).sqrt() + 0.1).to_le_bytes()).collect();
-        assert_eq!(candidate(&floats), Some(Filter::SPLITS[2]));
+        assert_eq!(found(&floats), Some(Filter::SPLITS[2]));
         let floats: Vec<u8> = (0..16_384).flat_map(|i| ((i as f32).sqrt() + 0.1).to_le_bytes()).collect();
-        assert_eq!(candidate(&floats), Some(Filter::SPLITS[1]));
+        assert_eq!(found(&floats), Some(Filter::SPLITS[1]));
+    }
+
+    #[test]
+    fn planes_are_hopeless_where_little_is_frequent_and_much_repeats() {
+        // Planes save more than an eighth, so that repeats have no say.
+        let floats: Vec<u8> = (0..16_384).flat_map(|i| ((i as f32).sqrt() + 0.1).to_le_bytes()).collect();
+        let numbers = Histogram::of(&floats).candidate().unwrap();
+        assert!(!numbers.is_hopeless(1, floats.len()));
+        let weak = Candidate { filter: Filter::SPLITS[3], share: 240, bits: 6 * 256 };
+        assert!(weak.is_hopeless(5_000, 8_192));
+        assert!(!weak.is_hopeless(5_500, 8_192), "planes of 6 bits a byte take 6,144");
     }
 }
