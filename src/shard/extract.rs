@@ -15,35 +15,30 @@
 //!     take the wanted pages from the copy that was checked, and the proof beside them
 //! ```
 
+mod cut;
+mod plan;
+
+use self::cut::{Draft, Outcome};
+use self::plan::{Group, Task, Want};
 use super::scope::{Scope, Share};
-use super::{AtlasBoundaryRegion, AtlasShard, Proof, TileShape};
+use super::{AtlasBoundaryRegion, AtlasShard, TileShape};
 use crate::buffer::{Buffer, try_vec};
-use crate::chain::{Chain, cut_groups, page_bytes, source_changed};
+use crate::chain::Chain;
 use crate::classes::ClassSet;
-use crate::copy::copy_to_payload;
-use crate::digest::{Digest, same};
+use crate::digest::Digest;
 use crate::error::{AtlasError, Result, check_range};
-use crate::geometry::{GROUP_SIZE, TILE_BYTES, to_u64, to_usize};
+use crate::geometry::{TILE_BYTES, to_u64, to_usize};
 use crate::hashing::Scratch;
-use crate::layer2::Residue;
-use crate::merkle::{Merkle, Sibling};
+use crate::merkle::Merkle;
 use crate::operation::Operation;
 use crate::pool::{self, Executor, Order};
 use crate::projection::{AtlasProjection, ProjectionType, State};
 use crate::scheme::Workspace;
 use crate::sync::lock;
-use crate::tree::TileAt;
 use std::cmp::Reverse;
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
-
-/// So many shards are cut out of a tile before another task goes on with it.
-const MOST_WANTS: usize = 256;
-
-/// A worker's share of a batch is in about so many tasks, so that all end at about the same time.
-const TASKS_A_WORKER: u64 = 8;
 
 /// How a batch is spread over threads. The shards are the same, bit for bit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -114,46 +109,6 @@ impl ExtractOptions {
     }
 }
 
-/// What one shard wants of one tile.
-struct Want<'a> {
-    /// The number of the shard in the batch.
-    shard: usize,
-    at: TileAt<'a>,
-    /// Where the bytes go; None: into a payload of their own, as the shard lies in this tile.
-    out: Option<&'a mut [u8]>,
-}
-
-/// Wants that one worker sees to, one after the other.
-struct Task<'w, 'a> {
-    cost: u64,
-    wants: Mutex<&'w mut [Want<'a>]>,
-}
-
-/// Neighbours in the sorted wants, of one tile.
-#[derive(Clone, Copy)]
-struct Group {
-    wants: usize,
-    cost: u64,
-}
-
-/// A part that was cut and checked.
-struct Done {
-    shard: usize,
-    tile: u64,
-    /// Beside the part, inside the tile.
-    proof: Vec<Digest>,
-    /// Beside the shard's tiles, from its first.
-    tree: Option<Vec<Sibling>>,
-    residue: Residue,
-    payload: Option<Buffer>,
-}
-
-/// What comes of a want: a part of a shard, or all of one that lies in one tile.
-enum Outcome {
-    Part(Done),
-    Whole(usize, AtlasShard),
-}
-
 /// What comes of a task.
 struct Outcomes {
     done: Vec<Outcome>,
@@ -162,18 +117,6 @@ struct Outcomes {
     parts: u64,
     /// The first region that failed, and its tile.
     failure: Option<((u64, u64), AtlasError)>,
-}
-
-/// A shard in the making.
-#[derive(Default)]
-struct Draft {
-    /// It is made: the rest means nothing.
-    finished: Option<AtlasShard>,
-    /// By tile, in any order.
-    parts: Vec<(u64, Vec<Digest>)>,
-    tree: Vec<Sibling>,
-    residue: Residue,
-    payload: Option<Buffer>,
 }
 
 /// Where a shard lies.
@@ -186,25 +129,6 @@ struct Span {
 impl Span {
     fn tile_count(&self) -> u64 {
         self.tiles.end - self.tiles.start
-    }
-}
-
-/// The pages that are wanted of a LINEAR tile.
-fn pages(share: &Share) -> Result<Range<u64>> {
-    match share {
-        Share::Pages(pages) => Ok(pages.clone()),
-        Share::Classes { .. } => Err(AtlasError::internal("classes are wanted of a LINEAR tile")),
-    }
-}
-
-/// The groups of 16 KiB that a share touches, of a tile of `len` bytes.
-fn groups_wanted(share: &Share, len: usize) -> usize {
-    match share {
-        Share::Pages(pages) => {
-            let bytes = page_bytes(pages, len);
-            bytes.end.div_ceil(GROUP_SIZE) - bytes.start / GROUP_SIZE
-        }
-        Share::Classes { .. } => len.div_ceil(GROUP_SIZE),
     }
 }
 
@@ -438,109 +362,6 @@ impl Batch<'_> {
         self.state.config.scheme.kind() == ProjectionType::Linear
     }
 
-    /// All that is wanted: chunk by chunk, tile by tile, in the order of the regions.
-    fn wants<'a>(&'a self, slices: impl Iterator<Item = Option<&'a mut [u8]>>, wants: &mut Vec<Want<'a>>) {
-        for (shard, (span, slice)) in self.spans.iter().zip(slices).enumerate() {
-            let mut rest = slice;
-            let tiles = self.state.tree.iter_from_tile(span.tiles.start);
-            for at in tiles.take(to_usize(span.tile_count())) {
-                let len = self.scopes[shard].share(at.offset, at.tile.len()).payload_len(at.tile.len());
-                let out = rest.take().map(|slice| {
-                    let (out, later) = slice.split_at_mut(len);
-                    rest = Some(later);
-                    out
-                });
-                wants.push(Want { shard, at, out });
-            }
-        }
-        wants.sort_unstable_by_key(|want| (want.shard / self.chunk, want.at.index, want.shard));
-    }
-
-    /// How many wants from the first on are of one tile, as far as they go into one task.
-    fn group_len(&self, wants: &[Want<'_>]) -> usize {
-        let Some(first) = wants.first() else { return 0 };
-        let (tile, len) = (first.at.index, first.at.tile.len());
-        let most = if self.is_linear() {
-            len
-        } else {
-            // What a transform takes is worth some sets of classes.
-            let all = Scope { classes: ClassSet::ALL, ..self.scopes[first.shard] };
-            all.share(first.at.offset, len).payload_len(len).saturating_mul(4)
-        };
-        let mut bytes = 0usize;
-        let fits = |want: &&Want<'_>| {
-            bytes = bytes.saturating_add(self.share(want).payload_len(len));
-            let together = want.at.index == tile && want.shard / self.chunk == first.shard / self.chunk;
-            together && bytes <= most
-        };
-        wants.iter().take(MOST_WANTS).take_while(fits).count().max(1)
-    }
-
-    /// Bytes that a group hashes and hands out, at the most.
-    fn cost(&self, group: &[Want<'_>]) -> u64 {
-        let Some(first) = group.first() else { return 0 };
-        let len = first.at.tile.len();
-        let (mut groups, mut wanted) = (0usize, 0usize);
-        for want in group {
-            let share = self.share(want);
-            groups += groups_wanted(&share, len);
-            wanted += share.payload_len(len);
-        }
-        let hashed = if first.at.tile.chain().is_some() { (groups * GROUP_SIZE).min(len) } else { len };
-        to_u64(hashed + wanted)
-    }
-
-    /// The sorted wants as tasks, what they cost, and where the tasks of a chunk end that one worker
-    /// takes.
-    fn tasks<'w, 'a>(
-        &self,
-        wants: &'w mut [Want<'a>],
-        threads: u64,
-        bytes: u64,
-    ) -> Result<(Vec<Task<'w, 'a>>, u64, Vec<u64>)> {
-        let mut groups = try_vec(wants.len())?;
-        let (mut rest, mut total) = (&wants[..], 0u64);
-        while !rest.is_empty() {
-            let (group, later) = rest.split_at(self.group_len(rest));
-            let cost = self.cost(group);
-            groups.push(Group { wants: group.len(), cost });
-            (rest, total) = (later, total.saturating_add(cost));
-        }
-        let target = (total / (threads * TASKS_A_WORKER)).clamp(to_u64(pool::TASK_BYTES), TILE_BYTES);
-        let chunked = self.chunk != usize::MAX;
-        let (mut tasks, mut runs) =
-            (try_vec(groups.len())?, try_vec(if chunked { groups.len() } else { 0 })?);
-        let (mut rest, mut large) = (wants, (usize::MAX, false));
-        let mut groups = groups.into_iter().peekable();
-        while let Some(Group { wants: mut count, mut cost }) = groups.next() {
-            let chunk = rest[0].shard / self.chunk;
-            let fits = |count: usize, cost| cost <= target && rest[count].shard / self.chunk == chunk;
-            while let Some(next) = groups.next_if(|next| fits(count, cost + next.cost)) {
-                (count, cost) = (count + next.wants, cost + next.cost);
-            }
-            let (wants, later) = rest.split_at_mut(count);
-            rest = later;
-            tasks.push(Task { cost, wants: Mutex::new(wants) });
-            if chunked {
-                if large.0 != chunk {
-                    large = (chunk, self.is_large(chunk, bytes / threads));
-                }
-                let last = rest.first().is_none_or(|want| want.shard / self.chunk != chunk);
-                if last || large.1 {
-                    runs.push(to_u64(tasks.len()));
-                }
-            }
-        }
-        Ok((tasks, total, runs))
-    }
-
-    /// Whether a region of a chunk is larger than a thread's share, and could be cut up.
-    fn is_large(&self, chunk: usize, share: u64) -> bool {
-        let start = chunk * self.chunk;
-        let end = start.saturating_add(self.chunk).min(self.spans.len());
-        self.spans[start..end].iter().any(|span| span.tile_count() > 1 && to_u64(span.payload_len) > share)
-    }
-
     fn run(
         &self,
         wants: &mut [Want<'_>],
@@ -645,251 +466,7 @@ impl Batch<'_> {
         }
         Ok(all)
     }
-
-    /// Makes the shard of which this is all there is, beside the other workers.
-    fn settle(&self, done: Done) -> Result<Outcome> {
-        let shard = done.shard;
-        if self.spans[shard].tile_count() > 1 {
-            return Ok(Outcome::Part(done));
-        }
-        let mut draft = Draft::default();
-        draft.take(done)?;
-        let finished = self.finish(shard, None, draft);
-        Ok(Outcome::Whole(shard, finished.map_err(|error| error.at_index(to_u64(shard)))?))
-    }
-
-    /// Transforms one tile, and gives every shard the classes that it wants.
-    fn cut_classes(
-        &self,
-        at: TileAt<'_>,
-        wants: &mut [Want<'_>],
-        scratch: &mut Scratch,
-        workspace: &mut Workspace,
-        all: &mut Vec<Outcome>,
-    ) -> Result<()> {
-        let (tile, len) = (at.tile, at.tile.len());
-        let mut shares = try_vec(wants.len())?;
-        let mut own = try_vec(wants.len())?;
-        for want in &*wants {
-            let share = self.share(want);
-            let fresh = want.out.is_none().then(|| Buffer::new(share.payload_len(len)));
-            own.push(fresh.transpose()?);
-            shares.push(share);
-        }
-        // What is hashed is what is handed out, so that the bytes need no copy.
-        let bytes = match tile.slice() {
-            Some(bytes) => bytes,
-            None => {
-                let bytes = scratch.bytes(len)?;
-                tile.read(0, bytes)?;
-                bytes
-            }
-        };
-        let tree = self.state.config.scheme.classes(bytes, workspace, |class, start, payload| {
-            for ((want, share), own) in wants.iter_mut().zip(&shares).zip(&mut own) {
-                let out = want.out.as_deref_mut().or(own.as_deref_mut());
-                if let (Some(range), Some(out)) = (share.class_range(class), out) {
-                    out[range][start..start + payload.len()].copy_from_slice(payload);
-                }
-            }
-        })?;
-        let witness = tree.witness()?;
-        if tile.witness().is_none_or(|known| !same(known, &witness)) {
-            return Err(source_changed());
-        }
-        let mut proofs = TreeProofs { merkle: self.merkle, last: None };
-        for ((want, share), own) in wants.iter_mut().zip(shares).zip(own) {
-            let Share::Classes { classes, .. } = share else {
-                return Err(AtlasError::internal("pages are wanted of a transformed tile"));
-            };
-            let residue = Residue::of(want.out.as_deref().or(own.as_deref()).unwrap_or_default());
-            let (shard, proof) = (want.shard, tree.prove(classes)?);
-            let tree = proofs.first(at, &self.spans[shard].tiles)?;
-            all.push(self.settle(Done { shard, tile: at.index, proof, tree, residue, payload: own })?);
-        }
-        Ok(())
-    }
-
-    /// Cuts all wanted pages out of one tile. So many chains may be kept as `chains` says.
-    fn cut_pages(
-        &self,
-        at: TileAt<'_>,
-        wants: &mut [Want<'_>],
-        scratch: &mut Scratch,
-        chains: &AtomicU64,
-        all: &mut Vec<Outcome>,
-    ) -> Result<()> {
-        let config = &self.state.config;
-        let (tile, len) = (at.tile, at.tile.len());
-        let groups: usize = wants.iter().map(|want| groups_wanted(&self.share(want), len)).sum();
-        let few = groups * 2 <= len.div_ceil(GROUP_SIZE);
-        let chain = if few { tile.chain() } else { None };
-        let mut cutter = match &chain {
-            _ if matches!(&*wants, [want] if self.share(want).is_whole(len)) => Cutter::Whole { scratch },
-            Some(chain) if len > GROUP_SIZE => Cutter::Groups { chain, scratch },
-            _ => {
-                let mut edges: Vec<usize> = try_vec(2 * wants.len())?;
-                for want in &*wants {
-                    edges.extend(cut_groups(&pages(&self.share(want))?, len));
-                }
-                edges.sort_unstable();
-                edges.dedup();
-                let bytes = scratch.bytes(len)?;
-                tile.read(0, bytes)?;
-                let (chain, witness, edges) = Chain::of_tile(config.scheme.digests(), bytes, &edges)?;
-                if tile.witness().is_none_or(|known| !same(known, &witness)) {
-                    return Err(source_changed());
-                }
-                let chain = Arc::new(chain);
-                let one_less = |left: u64| left.checked_sub(1);
-                if len > GROUP_SIZE
-                    && chains.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok()
-                {
-                    config.chains.keep(tile, Arc::clone(&chain));
-                }
-                Cutter::Checked { chain, edges, bytes }
-            }
-        };
-        let mut proofs = TreeProofs { merkle: self.merkle, last: None };
-        for want in wants {
-            let done = cutter.cut(self, want, &mut proofs).and_then(|done| self.settle(done));
-            all.push(done.map_err(|error| error.at_index(to_u64(want.shard)))?);
-        }
-        Ok(())
-    }
-
-    fn finish(&self, shard: usize, shared: Option<Buffer>, mut draft: Draft) -> Result<AtlasShard> {
-        let (state, scope, span) = (self.state, &self.scopes[shard], &self.spans[shard]);
-        let payload = match shared.or(draft.payload) {
-            Some(payload) => payload,
-            None => Buffer::new(0)?,
-        };
-        draft.parts.sort_unstable_by_key(|(tile, _)| *tile);
-        let mut parts = try_vec(draft.parts.iter().map(|(_, proof)| proof.len()).sum())?;
-        parts.extend(draft.parts.into_iter().flat_map(|(_, proof)| proof));
-        let tree = if scope.region.length == 0 { self.merkle.prove(&(0..0))? } else { draft.tree };
-        let count = to_usize(span.tile_count());
-        let mut tiles = try_vec(count)?;
-        tiles.extend(state.tree.iter_from_tile(span.tiles.start).take(count).map(|at| TileShape {
-            // A tile has at most 1 MiB.
-            len: u32::try_from(at.tile.len()).unwrap_or(u32::MAX),
-            residue: at.tile.residue(),
-        }));
-        let residue = scope.content_residue(draft.residue, &payload, span.payload_offset);
-        let proof = Proof {
-            root: *self.merkle.root(),
-            head: state.head(),
-            keyed: state.config.scheme.digests().keyed(),
-            region: scope.region,
-            classes: scope.classes,
-            first_tile: span.tiles.start,
-            tiles,
-            parts,
-            tree,
-        };
-        let (proof, payload) = (Arc::new(proof), Arc::new(payload));
-        Ok(AtlasShard { proof, payload, payload_offset: span.payload_offset, residue })
-    }
 }
 
-impl Draft {
-    fn take(&mut self, done: Done) -> Result<()> {
-        if !done.proof.is_empty() {
-            let failed = |_| AtlasError::out_of_memory("no memory for the proof of another tile");
-            self.parts.try_reserve(1).map_err(failed)?;
-            self.parts.push((done.tile, done.proof));
-        }
-        if let Some(tree) = done.tree {
-            self.tree = tree;
-        }
-        self.residue = self.residue + done.residue;
-        self.payload = self.payload.take().or(done.payload);
-        Ok(())
-    }
-}
-
-/// Proofs against the root. Shards in one tile have the same, so that the last one is kept.
-struct TreeProofs<'a> {
-    merkle: &'a Merkle,
-    last: Option<(Range<u64>, Vec<Sibling>)>,
-}
-
-impl TreeProofs<'_> {
-    /// The proof of `tiles` where `at` is the first of them.
-    fn first(&mut self, at: TileAt<'_>, tiles: &Range<u64>) -> Result<Option<Vec<Sibling>>> {
-        if at.index == tiles.start { self.prove(tiles).map(Some) } else { Ok(None) }
-    }
-
-    fn prove(&mut self, tiles: &Range<u64>) -> Result<Vec<Sibling>> {
-        if let Some((range, proof)) = &self.last
-            && range == tiles
-        {
-            return Ok(proof.clone());
-        }
-        let proof = self.merkle.prove(tiles)?;
-        self.last = Some((tiles.clone(), proof.clone()));
-        Ok(proof)
-    }
-}
-
-/// The three ways to get checked bytes of a tile.
-enum Cutter<'c> {
-    /// The whole tile, copied and hashed in one go.
-    Whole { scratch: &'c mut Scratch },
-    /// Group by group, each checked against the chain.
-    Groups { chain: &'c Chain, scratch: &'c mut Scratch },
-    /// Out of a copy of the tile that was hashed.
-    Checked { chain: Arc<Chain>, edges: Vec<(usize, crate::chain::GroupPages)>, bytes: &'c [u8] },
-}
-
-impl Cutter<'_> {
-    fn cut(&mut self, batch: &Batch<'_>, want: &mut Want<'_>, proofs: &mut TreeProofs<'_>) -> Result<Done> {
-        let (at, len) = (want.at, want.at.tile.len());
-        let wanted = pages(&batch.share(want))?;
-        let within = page_bytes(&wanted, len);
-        let mut own = None;
-        let out = match want.out.as_deref_mut() {
-            Some(out) => out,
-            None => &mut own.insert(Buffer::new(within.len())?)[..],
-        };
-        let digests = batch.state.config.scheme.digests();
-        let (proof, residue) = match self {
-            Cutter::Whole { scratch } => {
-                let copy = scratch.bytes(len)?;
-                at.tile.read(0, copy)?;
-                let witness = digests.tile(copy);
-                if at.tile.witness().is_none_or(|known| !same(known, &witness)) {
-                    return Err(source_changed());
-                }
-                copy_to_payload(copy, out);
-                (Vec::new(), at.tile.residue())
-            }
-            Cutter::Checked { chain, edges, bytes } => {
-                let part = &bytes[within];
-                copy_to_payload(part, out);
-                (chain.prove(digests, len, edges, &wanted)?, Residue::of(part))
-            }
-            Cutter::Groups { chain, scratch } => {
-                let mut edges = Vec::new();
-                for group in within.start / GROUP_SIZE..within.end.div_ceil(GROUP_SIZE) {
-                    let bytes = group * GROUP_SIZE..((group + 1) * GROUP_SIZE).min(len);
-                    let wanted = bytes.start.max(within.start)..bytes.end.min(within.end);
-                    let target = &mut out[wanted.start - within.start..wanted.end - within.start];
-                    if wanted == bytes {
-                        at.tile.read(bytes.start, target)?;
-                        chain.check_group(digests, len, group, target, false)?;
-                    } else {
-                        let copy = &mut scratch.bytes(GROUP_SIZE)?[..bytes.len()];
-                        at.tile.read(bytes.start, copy)?;
-                        let pages = chain.check_group(digests, len, group, copy, true)?;
-                        edges.extend(pages.map(|pages| (group, pages)));
-                        target.copy_from_slice(&copy[wanted.start - bytes.start..wanted.end - bytes.start]);
-                    }
-                }
-                (chain.prove(digests, len, &edges, &wanted)?, Residue::of(out))
-            }
-        };
-        let tree = proofs.first(at, &batch.spans[want.shard].tiles)?;
-        Ok(Done { shard: want.shard, tile: at.index, proof, tree, residue, payload: own })
-    }
-}
+#[cfg(test)]
+mod tests;

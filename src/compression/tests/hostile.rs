@@ -1,0 +1,286 @@
+//! Bytes that no compression made.
+
+use super::*;
+
+/// Decompresses what these bytes are, if anything; true where it is the original shard.
+fn harmless(bytes: &[u8], original: &[u8]) -> bool {
+    let Ok(compressed) = read_back(bytes) else { return false };
+    let mut buffer = vec![0; usize::try_from(compressed.info().original_size).unwrap()];
+    let _ = compressed.read(0, &mut buffer);
+    match compressed.decompress(&VerifyOptions::new(), &mut Operation::sequential()) {
+        Ok(shard) => {
+            let bytes = shard.serialize().unwrap();
+            assert!(bytes == original, "another shard came out");
+            true
+        }
+        Err(error) => {
+            assert!(
+                matches!(
+                    error.kind(),
+                    ErrorKind::Format | ErrorKind::Witness | ErrorKind::Conservation | ErrorKind::Unsupported
+                ),
+                "{error:?}"
+            );
+            false
+        }
+    }
+}
+
+/// As an attacker would: changes, and makes size and digest at the end fit again.
+fn forge(bytes: &[u8], change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut body = bytes[..bytes.len() - 32].to_vec();
+    change(&mut body);
+    let size = (body.len() + 32) as u64;
+    body[16..24].copy_from_slice(&size.to_le_bytes());
+    let digest = crate::digest256(&body);
+    body.extend(digest);
+    body
+}
+
+fn small_shards() -> Vec<AtlasShard> {
+    let mut records = records(4_096);
+    records.extend(noise(200, 8));
+    vec![shard_of(&records, 4_000, 290), whole(&doubles(600)), whole(&text(4_200)), whole(&noise(300, 2))]
+}
+
+#[test]
+fn every_flipped_byte_of_a_small_compressed_shard_is_refused() {
+    for shard in small_shards() {
+        let config = CompressionConfig { block_size: 4_096, ..eager() };
+        let bytes = shard.compress(&config).unwrap().serialize().unwrap();
+        for at in 0..bytes.len() {
+            for flip in [0x01, 0x80, 0xff] {
+                let mut wrong = bytes.clone();
+                wrong[at] ^= flip;
+                assert!(read_back(&wrong).is_err(), "byte {at}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_flipped_bit_with_a_fitting_digest_is_refused_or_harmless() {
+    for shard in small_shards() {
+        let config = CompressionConfig { block_size: 4_096, ..eager() };
+        let original = shard.serialize().unwrap();
+        let bytes = shard.compress(&config).unwrap().serialize().unwrap();
+        assert!(harmless(&bytes, &original));
+        // Another region over the same pages is another shard, and a true one: not looked at here.
+        let region = 24 + (16 + 32) + (16 + 24) + 16;
+        for bit in (0..(bytes.len() - 32) * 8).filter(|bit| !(region..region + 16).contains(&(bit / 8))) {
+            harmless(&forge(&bytes, |body| body[bit / 8] ^= 1 << (bit % 8)), &original);
+        }
+    }
+}
+
+#[test]
+fn a_stored_block_is_read_when_it_was_found_right_and_never_when_it_is_wrong() {
+    let bytes = noise(3 * MAX_BLOCK_SIZE + 100, 21);
+    let encoded = whole(&bytes).compress(&eager()).unwrap().serialize().unwrap();
+    // The payload is the end of the encoding; the wrong byte lies in block 1.
+    let start = encoded.len() - 32 - bytes.len();
+    let wrong = read_back(&forge(&encoded, |body| body[start + MAX_BLOCK_SIZE + 9] ^= 4)).unwrap();
+    let mut part = vec![0; 1_000];
+    for _ in 0..3 {
+        for (block, good) in [(0, true), (1, false), (2, true), (3, true)] {
+            let offset = (block * MAX_BLOCK_SIZE).min(bytes.len() - part.len());
+            if good {
+                let offset = if block == 3 { bytes.len() - 100 } else { offset };
+                let part = &mut part[..(bytes.len() - offset).min(1_000)];
+                wrong.read(offset as u64, part).unwrap();
+                assert_eq!(part, &bytes[offset..offset + part.len()]);
+            } else {
+                assert_eq!(wrong.read(offset as u64, &mut part).unwrap_err().kind(), ErrorKind::Witness);
+            }
+        }
+    }
+    let verify = VerifyOptions::new();
+    let error = wrong.decompress(&verify, &mut Operation::sequential()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Witness);
+}
+
+#[test]
+fn every_cut_is_refused() {
+    let shard = whole(&records(4_500));
+    let bytes = shard.compress(&eager()).unwrap().serialize().unwrap();
+    for len in 0..bytes.len() {
+        assert!(read_back(&bytes[..len]).is_err());
+        if len > 56 {
+            let cut = forge(&bytes, |body| body.truncate(len - 32));
+            assert!(read_back(&cut).is_err(), "{len}");
+        }
+    }
+    assert!(read_back(&forge(&bytes, |body| body.push(0))).is_err());
+    // Another kind: neither takes the other.
+    assert_eq!(read_back(&shard.serialize().unwrap()).unwrap_err().kind(), ErrorKind::Unsupported);
+    let other =
+        AtlasShard::deserialize(&bytes, &Limits::default(), &VerifyOptions::new(), &mut Operation::new());
+    assert_eq!(other.unwrap_err().kind(), ErrorKind::Unsupported);
+}
+
+/// Where the value of COMPRESSION begins in the encoding of `shard`.
+fn compression_at(shard: &AtlasShard) -> usize {
+    24 + crate::shard::proof_lengths(&shard.proof).iter().map(|len| len + 16).sum::<usize>() + 16
+}
+
+#[test]
+fn forged_sizes_and_bombs_are_refused_before_anything_is_allocated() {
+    let shard = whole(&vec![0; 1 << 20]);
+    let config =
+        CompressionConfig { block_size: 1 << 20, algorithm: CompressionAlgorithm::Deflate, ..eager() };
+    let bytes = shard.compress(&config).unwrap().serialize().unwrap();
+    let at = compression_at(&shard);
+    let patch = |offset: usize, value: &[u8]| {
+        let forged = forge(&bytes, |body| body[at + offset..][..value.len()].copy_from_slice(value));
+        read_back(&forged).unwrap_err().kind()
+    };
+    // Sizes that the proof does not have, over any limit, and beyond what DEFLATE can do.
+    assert_eq!(patch(8, &((1u64 << 20) - 1).to_le_bytes()), ErrorKind::Format);
+    assert_eq!(patch(8, &(1u64 << 40).to_le_bytes()), ErrorKind::Limit);
+    assert_eq!(patch(8, &u64::MAX.to_le_bytes()), ErrorKind::Limit);
+    assert_eq!(patch(16, &1_000u32.to_le_bytes()), ErrorKind::Format);
+    assert_eq!(patch(16, &0u32.to_le_bytes()), ErrorKind::Format);
+    assert_eq!(patch(4, &0u32.to_le_bytes()), ErrorKind::Format);
+    assert_eq!(patch(4, &u32::MAX.to_le_bytes()), ErrorKind::Format);
+    for (code, kind) in [(0, ErrorKind::Format), (3, ErrorKind::Unsupported), (4, ErrorKind::Unsupported)] {
+        assert_eq!(patch(0, &[code]), kind);
+    }
+    assert_eq!(patch(1, &[10]), ErrorKind::Format);
+    assert_eq!(patch(2, &[96]), ErrorKind::Format);
+    assert_eq!(patch(3, &[1]), ErrorKind::Format);
+    let limits = Limits { max_payload_size: (1 << 20) - 1, ..Limits::default() };
+    assert_eq!(CompressedShard::deserialize(&bytes, &limits).unwrap_err().kind(), ErrorKind::Limit);
+    let limits = Limits { max_proof_size: 20, ..Limits::default() };
+    assert_eq!(CompressedShard::deserialize(&bytes, &limits).unwrap_err().kind(), ErrorKind::Limit);
+    let compressed = read_back(&bytes).unwrap();
+    let error =
+        compressed.decompress(&VerifyOptions::new(), &mut Operation::new().with_memory_limit(1 << 20));
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::Limit);
+}
+
+#[test]
+fn tiles_that_begin_behind_the_region_are_refused() {
+    let shard = shard_of(&text(3 * TILE_SIZE), TILE_SIZE, 4_096);
+    for config in [eager(), CompressionConfig { min_size_threshold: u64::MAX, ..eager() }] {
+        let bytes = shard.compress_with(&config, &mut Operation::new()).unwrap().serialize().unwrap();
+        // REGION lies behind the header, ROOT and DOMAIN: from byte 0, over the tile that is not there.
+        let forged = forge(&bytes, |body| {
+            body[128..136].fill(0);
+            body[136..144].copy_from_slice(&to_u64(TILE_SIZE + 4_096).to_le_bytes());
+        });
+        assert_eq!(read_back(&forged).unwrap_err().kind(), ErrorKind::Format);
+    }
+}
+
+#[test]
+fn streams_that_give_more_or_less_than_declared_are_refused() {
+    let shard = whole(&vec![7; 10_000]);
+    let config = CompressionConfig { algorithm: CompressionAlgorithm::Deflate, ..eager() };
+    let mut encoder = Encoder::new(1 << 20, false).unwrap();
+    for len in [0, 1, 9_999, 10_001, 100_000, 1 << 20] {
+        let mut compressed = shard.compress(&config).unwrap();
+        let stream = match encoder.encode(&config, &vec![7; len]).unwrap() {
+            Attempt::Done(_, stream) => stream,
+            Attempt::Stored => Encoded::Packed(vec![3, 0]),
+        };
+        compressed.heads[0].len = stream.len();
+        compressed.data = Data::Blocks(vec![stream]);
+        let error = compressed.decompress(&VerifyOptions::new(), &mut Operation::new()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Format, "{len}");
+        assert_eq!(compressed.read(0, &mut [0; 10]).unwrap_err().kind(), ErrorKind::Format);
+        // Through bytes there is the same refusal, or an earlier one.
+        assert!(!harmless(&compressed.serialize().unwrap(), &shard.serialize().unwrap()));
+    }
+    // Bytes behind the end of a stream.
+    let mut compressed = shard.compress(&config).unwrap();
+    let Data::Blocks(blocks) = &mut compressed.data else { panic!("stored") };
+    let Encoded::Packed(stream) = &mut blocks[0] else { panic!("a stored block") };
+    stream.push(0);
+    compressed.heads[0].len += 1;
+    assert!(!harmless(&compressed.serialize().unwrap(), &shard.serialize().unwrap()));
+}
+
+#[test]
+fn residue_and_digest_are_told_apart() {
+    let shard = whole(&records(50_000));
+    let decompress = |compressed: &CompressedShard| {
+        compressed.decompress(&VerifyOptions::new(), &mut Operation::new()).unwrap_err().kind()
+    };
+    let other = Residue::new(1).unwrap();
+    let mut compressed = shard.compress(&eager()).unwrap();
+    compressed.heads[0].residue = compressed.heads[0].residue + other;
+    assert_eq!(decompress(&compressed), ErrorKind::Conservation);
+    compressed.heads[0].check[3] ^= 1;
+    assert_eq!(decompress(&compressed), ErrorKind::Witness);
+    let mut compressed = shard.compress(&eager()).unwrap();
+    compressed.residue = compressed.residue + other;
+    assert_eq!(decompress(&compressed), ErrorKind::Conservation);
+    // True blocks of other bytes: the root does not follow.
+    let mut foreign =
+        whole(&records(50_000).iter().map(|byte| byte ^ 1).collect::<Vec<u8>>()).compress(&eager()).unwrap();
+    foreign.proof = Arc::clone(&shard.proof);
+    foreign.residue = shard.residue;
+    assert_eq!(decompress(&foreign), ErrorKind::Witness);
+}
+
+#[test]
+fn a_wrong_residue_is_told_after_every_wrong_digest() {
+    let data = records(600_000);
+    let shard = whole(&data);
+    let other = Residue::new(5).unwrap();
+    let config = CompressionConfig { block_size: 65_536, ..eager() };
+    let compressed = || shard.compress(&config).unwrap();
+    let decompress = |compressed: &CompressedShard| {
+        let error = compressed.decompress(&VerifyOptions::new(), &mut Operation::sequential());
+        (error.unwrap_err().kind(), compressed.read(0, &mut vec![0; data.len()]).unwrap_err().kind())
+    };
+    let mut both = compressed();
+    both.heads[1].residue = both.heads[1].residue + other;
+    assert_eq!(decompress(&both), (ErrorKind::Conservation, ErrorKind::Conservation));
+    both.heads[5].check[2] ^= 1;
+    assert_eq!(decompress(&both), (ErrorKind::Witness, ErrorKind::Witness));
+    // The root comes before it too. A read knows no root.
+    let mut both = compressed();
+    both.heads[1].residue = both.heads[1].residue + other;
+    let mut proof = proof_of(&shard);
+    proof.root[0] ^= 1;
+    both.proof = Arc::new(proof);
+    assert_eq!(decompress(&both), (ErrorKind::Witness, ErrorKind::Conservation));
+    // Of stored blocks as well.
+    let mut both = whole(&noise(3 << 20, 2)).compress(&eager()).unwrap();
+    both.heads[0].residue = both.heads[0].residue + other;
+    let unchecked = |both: &mut CompressedShard| both.checked.fill_with(|| AtomicBool::new(false));
+    unchecked(&mut both);
+    let read = |compressed: &CompressedShard| compressed.read(0, &mut vec![0; 3 << 20]).unwrap_err().kind();
+    assert_eq!(read(&both), ErrorKind::Conservation);
+    both.heads[2].check[0] ^= 1;
+    unchecked(&mut both);
+    assert_eq!(read(&both), ErrorKind::Witness);
+}
+
+#[test]
+fn tiles_are_counted_before_anything_is_made_of_them() {
+    let shard = whole(&vec![1; 5_000]);
+    let bytes = shard.compress(&eager()).unwrap().serialize().unwrap();
+    // More tiles than the payload has bytes, in a list that holds them.
+    let tiles = 24 + (16 + 32) + (16 + 24) + (16 + 16);
+    let forged = forge(&bytes, |body| {
+        let count = 5_001usize;
+        body[tiles + 8..tiles + 16].copy_from_slice(&(8 + 5 * count as u64).to_le_bytes());
+        let entries = tiles + 16 + 8..tiles + 16 + 8 + 5;
+        body.splice(entries, [1, 0, 0, 0, 1].repeat(count));
+    });
+    let error = read_back(&forged).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Format);
+    assert!(error.message().contains("5001 tiles where the payload has 5000 bytes"), "{error}");
+    // A claim of tiles is part of the account, and looked at before they are.
+    let mut many = shard.compress(&eager()).unwrap();
+    let mut proof = proof_of(&shard);
+    proof.tiles = vec![proof.tiles[0]; 1 << 20];
+    many.proof = Arc::new(proof);
+    let mut operation = Operation::new().with_memory_limit(32 << 20);
+    let error = many.decompress(&VerifyOptions::new(), &mut operation).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Limit, "{error}");
+    let error = many.decompress(&VerifyOptions::new(), &mut Operation::new()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Format);
+}

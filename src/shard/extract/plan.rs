@@ -1,0 +1,159 @@
+//! What is wanted of which tile, and which worker sees to it.
+
+use super::{Batch, Scope, Share};
+use crate::buffer::try_vec;
+use crate::chain::page_bytes;
+use crate::classes::ClassSet;
+use crate::error::Result;
+use crate::geometry::{GROUP_SIZE, TILE_BYTES, to_u64, to_usize};
+use crate::pool;
+use crate::tree::TileAt;
+use std::sync::Mutex;
+
+/// So many shards are cut out of a tile before another task goes on with it.
+const MOST_WANTS: usize = 256;
+
+/// A worker's share of a batch is in about so many tasks, so that all end at about the same time.
+const TASKS_A_WORKER: u64 = 8;
+
+/// What one shard wants of one tile.
+pub(super) struct Want<'a> {
+    /// The number of the shard in the batch.
+    pub(super) shard: usize,
+    pub(super) at: TileAt<'a>,
+    /// Where the bytes go; None: into a payload of their own, as the shard lies in this tile.
+    pub(super) out: Option<&'a mut [u8]>,
+}
+
+/// Wants that one worker sees to, one after the other.
+pub(super) struct Task<'w, 'a> {
+    pub(super) cost: u64,
+    pub(super) wants: Mutex<&'w mut [Want<'a>]>,
+}
+
+/// Neighbours in the sorted wants, of one tile.
+#[derive(Clone, Copy)]
+pub(super) struct Group {
+    pub(super) wants: usize,
+    pub(super) cost: u64,
+}
+
+/// The groups of 16 KiB that a share touches, of a tile of `len` bytes.
+pub(super) fn groups_wanted(share: &Share, len: usize) -> usize {
+    match share {
+        Share::Pages(pages) => {
+            let bytes = page_bytes(pages, len);
+            bytes.end.div_ceil(GROUP_SIZE) - bytes.start / GROUP_SIZE
+        }
+        Share::Classes { .. } => len.div_ceil(GROUP_SIZE),
+    }
+}
+
+impl Batch<'_> {
+    /// All that is wanted: chunk by chunk, tile by tile, in the order of the regions.
+    pub(super) fn wants<'a>(
+        &'a self,
+        slices: impl Iterator<Item = Option<&'a mut [u8]>>,
+        wants: &mut Vec<Want<'a>>,
+    ) {
+        for (shard, (span, slice)) in self.spans.iter().zip(slices).enumerate() {
+            let mut rest = slice;
+            let tiles = self.state.tree.iter_from_tile(span.tiles.start);
+            for at in tiles.take(to_usize(span.tile_count())) {
+                let len = self.scopes[shard].share(at.offset, at.tile.len()).payload_len(at.tile.len());
+                let out = rest.take().map(|slice| {
+                    let (out, later) = slice.split_at_mut(len);
+                    rest = Some(later);
+                    out
+                });
+                wants.push(Want { shard, at, out });
+            }
+        }
+        wants.sort_unstable_by_key(|want| (want.shard / self.chunk, want.at.index, want.shard));
+    }
+
+    /// How many wants from the first on are of one tile, as far as they go into one task.
+    pub(super) fn group_len(&self, wants: &[Want<'_>]) -> usize {
+        let Some(first) = wants.first() else { return 0 };
+        let (tile, len) = (first.at.index, first.at.tile.len());
+        let most = if self.is_linear() {
+            len
+        } else {
+            // What a transform takes is worth some sets of classes.
+            let all = Scope { classes: ClassSet::ALL, ..self.scopes[first.shard] };
+            all.share(first.at.offset, len).payload_len(len).saturating_mul(4)
+        };
+        let mut bytes = 0usize;
+        let fits = |want: &&Want<'_>| {
+            bytes = bytes.saturating_add(self.share(want).payload_len(len));
+            let together = want.at.index == tile && want.shard / self.chunk == first.shard / self.chunk;
+            together && bytes <= most
+        };
+        wants.iter().take(MOST_WANTS).take_while(fits).count().max(1)
+    }
+
+    /// Bytes that a group hashes and hands out, at the most.
+    fn cost(&self, group: &[Want<'_>]) -> u64 {
+        let Some(first) = group.first() else { return 0 };
+        let len = first.at.tile.len();
+        let (mut groups, mut wanted) = (0usize, 0usize);
+        for want in group {
+            let share = self.share(want);
+            groups += groups_wanted(&share, len);
+            wanted += share.payload_len(len);
+        }
+        let hashed = if first.at.tile.chain().is_some() { (groups * GROUP_SIZE).min(len) } else { len };
+        to_u64(hashed + wanted)
+    }
+
+    /// The sorted wants as tasks, what they cost, and where the tasks of a chunk end that one worker
+    /// takes.
+    pub(super) fn tasks<'w, 'a>(
+        &self,
+        wants: &'w mut [Want<'a>],
+        threads: u64,
+        bytes: u64,
+    ) -> Result<(Vec<Task<'w, 'a>>, u64, Vec<u64>)> {
+        let mut groups = try_vec(wants.len())?;
+        let (mut rest, mut total) = (&wants[..], 0u64);
+        while !rest.is_empty() {
+            let (group, later) = rest.split_at(self.group_len(rest));
+            let cost = self.cost(group);
+            groups.push(Group { wants: group.len(), cost });
+            (rest, total) = (later, total.saturating_add(cost));
+        }
+        let target = (total / (threads * TASKS_A_WORKER)).clamp(to_u64(pool::TASK_BYTES), TILE_BYTES);
+        let chunked = self.chunk != usize::MAX;
+        let (mut tasks, mut runs) =
+            (try_vec(groups.len())?, try_vec(if chunked { groups.len() } else { 0 })?);
+        let (mut rest, mut large) = (wants, (usize::MAX, false));
+        let mut groups = groups.into_iter().peekable();
+        while let Some(Group { wants: mut count, mut cost }) = groups.next() {
+            let chunk = rest[0].shard / self.chunk;
+            let fits = |count: usize, cost| cost <= target && rest[count].shard / self.chunk == chunk;
+            while let Some(next) = groups.next_if(|next| fits(count, cost + next.cost)) {
+                (count, cost) = (count + next.wants, cost + next.cost);
+            }
+            let (wants, later) = rest.split_at_mut(count);
+            rest = later;
+            tasks.push(Task { cost, wants: Mutex::new(wants) });
+            if chunked {
+                if large.0 != chunk {
+                    large = (chunk, self.is_large(chunk, bytes / threads));
+                }
+                let last = rest.first().is_none_or(|want| want.shard / self.chunk != chunk);
+                if last || large.1 {
+                    runs.push(to_u64(tasks.len()));
+                }
+            }
+        }
+        Ok((tasks, total, runs))
+    }
+
+    /// Whether a region of a chunk is larger than a thread's share, and could be cut up.
+    fn is_large(&self, chunk: usize, share: u64) -> bool {
+        let start = chunk * self.chunk;
+        let end = start.saturating_add(self.chunk).min(self.spans.len());
+        self.spans[start..end].iter().any(|span| span.tile_count() > 1 && to_u64(span.payload_len) > share)
+    }
+}
