@@ -71,7 +71,7 @@ test: ## everything: lints, generated files, Rust tests, C tests
 lint: ## formatting, clippy, and whether header, bindings and symbol list are fresh
 	@$(setup) test
 	cargo fmt --check
-	rustfmt --check --edition 2024 bench/build.rs bench/src/*.rs bench/src/*/main.rs bench/src/bin/*.rs bench/micro/benches/*.rs
+	rustfmt --check --edition 2024 bench/build.rs bench/src/*.rs bench/src/*/main.rs bench/micro/benches/*.rs
 	$(checked) clippy --locked --all-targets $(bindgen) -- -D warnings
 	$(unmade) cargo clippy --locked --lib $(smallest) -- -D warnings
 	$(unmade) cargo check --locked --workspace --manifest-path bench/Cargo.toml
@@ -169,7 +169,7 @@ bench-core: build ## the figures of the core through the C API; BENCH=what, as b
 
 bench-stream: build ## streaming against BLAKE3 and a plain read, files of 4 GiB; BENCH='file|cold|push|resident DIR'
 	ATLAS_LIBRARY_DIR="$(CURDIR)/build/lib" $(unmade) cargo run --release --locked --manifest-path bench/Cargo.toml \
-	    --bin stream -- $${BENCH:-file build}
+	    --bin atlas_bench_stream -- $${BENCH:-file build}
 
 # With sudo the build is that of the user, from before.
 install: $(if $(SUDO_USER),,build) ## installs below PREFIX (/usr/local); DESTDIR is respected

@@ -92,6 +92,30 @@ pub struct CompressedInfo {
     pub compressed_size: u64,
 }
 
+pub enum Stream {}
+
+#[repr(C)]
+pub struct StreamConfig {
+    pub struct_size: u32,
+    pub chunk_size: u64,
+    pub parallel_chunks: u32,
+    pub prefetch_chunks: u32,
+    pub chunk_overlap: u64,
+    pub io_buffer_size: u64,
+}
+
+#[repr(C)]
+pub struct Chunk {
+    pub struct_size: u32,
+    pub residue: u32,
+    pub id: u64,
+    pub offset: u64,
+    pub data: *const u8,
+    pub size: usize,
+    pub overlap: *const u8,
+    pub overlap_size: usize,
+}
+
 pub enum Report {}
 
 #[repr(C)]
@@ -144,6 +168,7 @@ inits! {
     atlas_projection_options_init(ProjectionOptions),
     atlas_extract_options_init(ExtractOptions),
     atlas_compression_config_init(CompressionConfig),
+    atlas_stream_config_init(StreamConfig),
     atlas_benchmark_config_init(BenchmarkConfig),
 }
 
@@ -255,6 +280,34 @@ unsafe extern "C" {
         operation: *const Operation,
     ) -> c_int;
     pub fn atlas_shard_destroy(shard: *mut Shard);
+    pub fn atlas_stream_project(
+        kind: u32,
+        source: *const Source,
+        options: *const c_void,
+        config: *const StreamConfig,
+        operation: *const Operation,
+        out: *mut *mut Projection,
+    ) -> c_int;
+    pub fn atlas_stream_open(
+        kind: u32,
+        source: *const Source,
+        options: *const c_void,
+        config: *const StreamConfig,
+        operation: *const Operation,
+        out: *mut *mut Stream,
+    ) -> c_int;
+    pub fn atlas_stream_open_push(
+        kind: u32,
+        spool: *const c_char,
+        options: *const c_void,
+        config: *const StreamConfig,
+        operation: *const Operation,
+        out: *mut *mut Stream,
+    ) -> c_int;
+    pub fn atlas_stream_push(stream: *mut Stream, data: *const c_void, size: usize) -> c_int;
+    pub fn atlas_stream_next(stream: *mut Stream, chunk: *mut Chunk, has_chunk: *mut bool) -> c_int;
+    pub fn atlas_stream_finish(stream: *mut Stream, out: *mut *mut Projection) -> c_int;
+    pub fn atlas_stream_destroy(stream: *mut Stream);
     pub fn atlas_buffer_free(buffer: *mut Buffer);
     pub fn atlas_benchmark_run(
         config: *const BenchmarkConfig,

@@ -1,12 +1,15 @@
 //! The figures that streaming promises, each against its limit in the same run.
 //!
-//! Usage: stream [file DIR | cold DIR | push DIR | resident DIR]
+//! Usage: atlas_bench_stream [file DIR | cold DIR | push DIR | resident DIR]
 //!
 //! `file` and `cold` alternate the runs on a file of 4 GiB and show medians with the spread of the
 //! ratio. For `file` it is read back into the cache first, as it would be found there: what was just
 //! written lies there differently. `resident` starts itself anew for each line of its table.
 
-use std::ffi::{CStr, CString, c_char, c_int, c_void};
+mod sys;
+
+use crate::sys::{Chunk, Operation, Source, StreamConfig};
+use std::ffi::{CStr, CString, c_int};
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::AsRawFd;
@@ -16,86 +19,9 @@ use std::time::Instant;
 
 const MIB: u64 = 1 << 20;
 
-#[repr(C)]
-struct Operation {
-    struct_size: u32,
-    pool: *const c_void,
-    progress: *const c_void,
-    user_data: *mut c_void,
-    memory_limit: u64,
-}
-
-#[repr(C)]
-struct Config {
-    struct_size: u32,
-    chunk_size: u64,
-    parallel_chunks: u32,
-    prefetch_chunks: u32,
-    chunk_overlap: u64,
-    io_buffer_size: u64,
-}
-
-#[repr(C)]
-struct Chunk {
-    struct_size: u32,
-    residue: u32,
-    id: u64,
-    offset: u64,
-    data: *const u8,
-    size: usize,
-    overlap: *const u8,
-    overlap_size: usize,
-}
-
-unsafe extern "C" {
-    fn atlas_stream_config_init(config: *mut Config);
-    fn atlas_projection_create(
-        kind: u32,
-        source: *const c_void,
-        options: *const c_void,
-        operation: *const Operation,
-        out: *mut *mut c_void,
-    ) -> c_int;
-    fn atlas_last_error_message() -> *const c_char;
-    fn atlas_operation_init(operation: *mut Operation);
-    fn atlas_pool_create(threads: u32, out: *mut *mut c_void) -> c_int;
-    fn atlas_source_open_file(path: *const c_char, io: u32, out: *mut *mut c_void) -> c_int;
-    fn atlas_source_destroy(source: *mut c_void);
-    fn atlas_stream_project(
-        kind: u32,
-        source: *const c_void,
-        options: *const c_void,
-        config: *const Config,
-        operation: *const Operation,
-        out: *mut *mut c_void,
-    ) -> c_int;
-    fn atlas_stream_open(
-        kind: u32,
-        source: *const c_void,
-        options: *const c_void,
-        config: *const Config,
-        operation: *const Operation,
-        out: *mut *mut c_void,
-    ) -> c_int;
-    fn atlas_stream_open_push(
-        kind: u32,
-        spool: *const c_char,
-        options: *const c_void,
-        config: *const Config,
-        operation: *const Operation,
-        out: *mut *mut c_void,
-    ) -> c_int;
-    fn atlas_stream_push(stream: *mut c_void, data: *const u8, size: usize) -> c_int;
-    fn atlas_stream_next(stream: *mut c_void, chunk: *mut Chunk, has_chunk: *mut bool) -> c_int;
-    fn atlas_stream_finish(stream: *mut c_void, out: *mut *mut c_void) -> c_int;
-    fn atlas_stream_destroy(stream: *mut c_void);
-    fn atlas_projection_root(projection: *const c_void, operation: *const Operation, root: *mut u8) -> c_int;
-    fn atlas_projection_destroy(projection: *mut c_void);
-}
-
 fn check(status: c_int) {
     if status != 0 {
-        let text = unsafe { CStr::from_ptr(atlas_last_error_message()) };
+        let text = unsafe { CStr::from_ptr(sys::atlas_last_error_message()) };
         panic!("status {status}: {}", text.to_string_lossy());
     }
 }
@@ -113,37 +39,37 @@ fn random(bytes: &mut [u8], seed: u64) {
 
 fn operation(threads: u32) -> Operation {
     let mut operation =
-        Operation { struct_size: 0, pool: null(), progress: null(), user_data: null_mut(), memory_limit: 0 };
+        Operation { struct_size: 0, pool: null(), progress: None, user_data: null_mut(), memory_limit: 0 };
     let mut pool = null_mut();
     unsafe {
-        atlas_operation_init(&raw mut operation);
-        check(atlas_pool_create(threads, &raw mut pool));
+        sys::atlas_operation_init(&raw mut operation);
+        check(sys::atlas_pool_create(threads, &raw mut pool));
     }
     operation.pool = pool;
     operation
 }
 
-fn open(path: &str, io: u32) -> *mut c_void {
+fn open(path: &str, io: u32) -> *mut Source {
     let path = CString::new(path).expect("a path");
     let mut source = null_mut();
-    check(unsafe { atlas_source_open_file(path.as_ptr(), io, &raw mut source) });
+    check(unsafe { sys::atlas_source_open_file(path.as_ptr(), io, &raw mut source) });
     source
 }
 
 /// Streams the file and takes the root.
-fn stream(source: *mut c_void, operation: &Operation) -> [u8; 32] {
+fn stream(source: *mut Source, operation: &Operation) -> [u8; 32] {
     let (mut projection, mut root) = (null_mut(), [0; 32]);
     unsafe {
-        check(atlas_stream_project(0, source, null(), null(), operation, &raw mut projection));
-        check(atlas_projection_root(projection, operation, root.as_mut_ptr()));
-        atlas_projection_destroy(projection);
+        check(sys::atlas_stream_project(0, source, null(), null(), operation, &raw mut projection));
+        check(sys::atlas_projection_root(projection, operation, root.as_mut_ptr()));
+        sys::atlas_projection_destroy(projection);
     }
     root
 }
 
 /// As [`stream`], with nothing read ahead.
-fn stream_without_hints(source: *mut c_void, operation: &Operation) {
-    let mut config = Config {
+fn stream_without_hints(source: *mut Source, operation: &Operation) {
+    let mut config = StreamConfig {
         struct_size: 0,
         chunk_size: 0,
         parallel_chunks: 0,
@@ -153,18 +79,25 @@ fn stream_without_hints(source: *mut c_void, operation: &Operation) {
     };
     let mut projection = null_mut();
     unsafe {
-        atlas_stream_config_init(&raw mut config);
+        sys::atlas_stream_config_init(&raw mut config);
         config.prefetch_chunks = 0;
-        check(atlas_stream_project(0, source, null(), &raw const config, operation, &raw mut projection));
-        atlas_projection_destroy(projection);
+        check(sys::atlas_stream_project(
+            0,
+            source,
+            null(),
+            &raw const config,
+            operation,
+            &raw mut projection,
+        ));
+        sys::atlas_projection_destroy(projection);
     }
 }
 
 /// Every chunk shown.
-fn walk(source: *mut c_void, operation: &Operation) {
+fn walk(source: *mut Source, operation: &Operation) {
     let (mut stream, mut projection) = (null_mut(), null_mut());
     unsafe {
-        check(atlas_stream_open(0, source, null(), null(), operation, &raw mut stream));
+        check(sys::atlas_stream_open(0, source, null(), null(), operation, &raw mut stream));
         let mut more = true;
         while more {
             let mut chunk = Chunk {
@@ -177,11 +110,11 @@ fn walk(source: *mut c_void, operation: &Operation) {
                 overlap: null(),
                 overlap_size: 0,
             };
-            check(atlas_stream_next(stream, &raw mut chunk, &raw mut more));
+            check(sys::atlas_stream_next(stream, &raw mut chunk, &raw mut more));
         }
-        check(atlas_stream_finish(stream, &raw mut projection));
-        atlas_stream_destroy(stream);
-        atlas_projection_destroy(projection);
+        check(sys::atlas_stream_finish(stream, &raw mut projection));
+        sys::atlas_stream_destroy(stream);
+        sys::atlas_projection_destroy(projection);
     }
 }
 
@@ -191,25 +124,25 @@ fn push(path: &str, spool: Option<&CStr>, buffer: &mut [u8], operation: &Operati
     let (mut stream, mut projection) = (null_mut(), null_mut());
     let mut file = File::open(path).expect("the file is there");
     unsafe {
-        check(atlas_stream_open_push(0, spool, null(), null(), operation, &raw mut stream));
+        check(sys::atlas_stream_open_push(0, spool, null(), null(), operation, &raw mut stream));
         loop {
             let len = file.read(buffer).expect("it can be read");
             if len == 0 {
                 break;
             }
-            check(atlas_stream_push(stream, buffer.as_ptr(), len));
+            check(sys::atlas_stream_push(stream, buffer.as_ptr().cast(), len));
         }
-        check(atlas_stream_finish(stream, &raw mut projection));
-        atlas_stream_destroy(stream);
-        atlas_projection_destroy(projection);
+        check(sys::atlas_stream_finish(stream, &raw mut projection));
+        sys::atlas_stream_destroy(stream);
+        sys::atlas_projection_destroy(projection);
     }
 }
 
-fn create(source: *mut c_void, operation: &Operation) {
+fn create(source: *mut Source, operation: &Operation) {
     let mut projection = null_mut();
     unsafe {
-        check(atlas_projection_create(0, source, null(), operation, &raw mut projection));
-        atlas_projection_destroy(projection);
+        check(sys::atlas_projection_create(0, source, null(), operation, &raw mut projection));
+        sys::atlas_projection_destroy(projection);
     }
 }
 
@@ -341,8 +274,8 @@ fn file(dir: &str, cold: bool) {
         compare(&title, size, 7, &|| (), &mut cases);
     }
     unsafe {
-        atlas_source_destroy(read);
-        atlas_source_destroy(mapped);
+        sys::atlas_source_destroy(read);
+        sys::atlas_source_destroy(mapped);
     }
     std::fs::remove_file(&path).expect("the file is there");
 }
