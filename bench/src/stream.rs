@@ -329,7 +329,7 @@ fn main() {
         ["resident", dir] => resident(dir),
         ["once", path, io] => resident_once(path, io.parse().expect("0 or 1")),
         _ => {
-            eprintln!("usage: stream [file DIR | cold DIR | push DIR | resident DIR]");
+            eprintln!("usage: atlas_bench_stream [file DIR | cold DIR | push DIR | resident DIR]");
             std::process::exit(2);
         }
     }

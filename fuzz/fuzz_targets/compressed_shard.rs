@@ -6,9 +6,11 @@
 #![no_main]
 
 use atlas_manifold::{
-    AtlasBoundaryRegion, AtlasProjection, AtlasShard, CompressedShard, CompressionAlgorithm, CompressionConfig,
-    Limits, Operation, ProjectionOptions, ProjectionType, Source, VerifyOptions, digest256,
+    AtlasBoundaryRegion, AtlasProjection, AtlasShard, CompressedShard, CompressionAlgorithm,
+    CompressionConfig, Limits, Operation, ProjectionOptions, ProjectionType, Source, VerifyOptions,
+    digest256,
 };
+use atlas_manifold_fuzz::{DIGEST, HEADER, check_true, edit, sign};
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
 
@@ -85,17 +87,6 @@ static SEEDS: LazyLock<Vec<Seed>> = LazyLock::new(|| {
     seeds
 });
 
-/// Size and digest that fit.
-fn sign(mut body: Vec<u8>) -> Vec<u8> {
-    if body.len() >= 24 {
-        let size = (body.len() + 32) as u64;
-        body[16..24].copy_from_slice(&size.to_le_bytes());
-    }
-    let digest = digest256(&body);
-    body.extend(digest);
-    body
-}
-
 fn try_one(bytes: &[u8], original: Option<&[u8]>, keyed: bool) {
     let limits = Limits { max_payload_size: 4 << 20, ..Limits::default() };
     let Ok(compressed) = CompressedShard::deserialize(bytes, &limits) else { return };
@@ -105,13 +96,7 @@ fn try_one(bytes: &[u8], original: Option<&[u8]>, keyed: bool) {
     let _ = compressed.read(size - part.len() as u64, &mut part);
     let shard = compressed.decompress(&verify(keyed), &mut Operation::sequential());
     if let (Ok(shard), Some(original)) = (shard, original) {
-        let bytes = shard.serialize().unwrap();
-        // Another region over the same pages is another shard, and a true one.
-        let region = 24 + (16 + 32) + (16 + 24) + 16..24 + (16 + 32) + (16 + 24) + 32;
-        let end = bytes.len() - 32;
-        assert_eq!(bytes.len(), original.len());
-        assert!(bytes[..region.start] == original[..region.start]);
-        assert!(bytes[region.end..end] == original[region.end..end], "other bytes came out");
+        check_true(&shard.serialize().unwrap(), original);
     }
 }
 
@@ -122,26 +107,19 @@ fuzz_target!(|input: &[u8]| {
         try_one(&sign(edits.to_vec()), None, false);
         return;
     };
-    let mut body = seed.compressed[..seed.compressed.len() - 32].to_vec();
+    let mut body = seed.compressed[..seed.compressed.len() - DIGEST].to_vec();
     // Edits of four bytes: a place, what to do, a value.
-    for edit in edits.chunks_exact(4) {
-        let place = usize::from(u16::from_le_bytes([edit[0], edit[1]]));
+    for &[low, high, what, value] in edits.as_chunks().0 {
+        let place = usize::from(u16::from_le_bytes([low, high]));
         // Half of them where proof and heads are, also of a shard of a mebibyte.
-        let at = place % if edit[2] & 0x80 == 0 { body.len().min(1_000) } else { body.len() };
-        match edit[2] % 6 {
-            0 => body[at] ^= edit[3],
-            1 => body[at] = edit[3],
-            2 => body.truncate(at.max(24)),
-            3 => body.insert(at, edit[3]),
-            4 => drop(body.remove(at)),
+        let at = place % if what & 0x80 == 0 { body.len().min(1_000) } else { body.len() };
+        if !edit(&mut body, at, what % 6, value) {
             // Near the end of the proof, where the heads of the blocks are.
-            _ => {
-                let heads = body.windows(8).position(|w| w == [16, 0, 0, 0, 0, 0, 0, 0]).unwrap_or(at);
-                let at = (heads + 16 + usize::from(edit[0])).min(body.len() - 1);
-                body[at] = edit[3];
-            }
+            let heads = body.windows(8).position(|w| w == [16, 0, 0, 0, 0, 0, 0, 0]).unwrap_or(at);
+            let at = (heads + 16 + usize::from(low)).min(body.len() - 1);
+            body[at] = value;
         }
-        if body.len() < 24 {
+        if body.len() < HEADER {
             return;
         }
     }

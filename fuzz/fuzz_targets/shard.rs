@@ -6,13 +6,11 @@
 
 use atlas_manifold::{
     AtlasBoundaryRegion, AtlasProjection, AtlasReconstruction, AtlasShard, Limits, Operation,
-    ProjectionOptions, ProjectionType, ReconstructionOptions, Source, VerifyOptions, digest256,
+    ProjectionOptions, ProjectionType, ReconstructionOptions, Source, VerifyOptions,
 };
+use atlas_manifold_fuzz::{DIGEST, HEADER, check_true, edit, sign};
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
-
-/// Bytes of the region's offset and length.
-const REGION: std::ops::Range<usize> = 128..144;
 
 static SEEDS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     let mebibyte = 1u64 << 20;
@@ -48,17 +46,6 @@ static SEEDS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     seeds
 });
 
-/// Size and digest that fit.
-fn sign(mut body: Vec<u8>) -> Vec<u8> {
-    if body.len() >= 24 {
-        let size = (body.len() + 32) as u64;
-        body[16..24].copy_from_slice(&size.to_le_bytes());
-    }
-    let digest = digest256(&body);
-    body.extend(digest);
-    body
-}
-
 fn try_one(bytes: &[u8], original: Option<&[u8]>) {
     let limits = Limits { max_payload_size: 4 << 20, ..Limits::default() };
     let (trust, mut operation) = (VerifyOptions::new(), Operation::sequential());
@@ -72,11 +59,7 @@ fn try_one(bytes: &[u8], original: Option<&[u8]>) {
     rebuilt.add(&shard, &mut operation).unwrap();
     let _ = (rebuilt.missing(), rebuilt.classes_needed());
     if let Some(original) = original {
-        // Another region over the same pages is another shard, and a true one.
-        let end = bytes.len() - 32;
-        assert_eq!(bytes.len(), original.len());
-        assert!(bytes[..REGION.start] == original[..REGION.start]);
-        assert!(bytes[REGION.end..end] == original[REGION.end..end], "other bytes came out");
+        check_true(bytes, original);
     }
 }
 
@@ -87,27 +70,20 @@ fuzz_target!(|input: &[u8]| {
         try_one(&sign(edits.to_vec()), None);
         return;
     };
-    let mut body = seed[..seed.len() - 32].to_vec();
+    let mut body = seed[..seed.len() - DIGEST].to_vec();
     // Edits of four bytes: a place, what to do, a value.
-    for edit in edits.chunks_exact(4) {
-        let at = usize::from(u16::from_le_bytes([edit[0], edit[1]])) % body.len().max(1);
-        match edit[2] % 6 {
-            0 => body[at] ^= edit[3],
-            1 => body[at] = edit[3],
-            2 => body.truncate(at.max(24)),
-            3 => body.insert(at, edit[3]),
-            4 => drop(body.remove(at)),
+    for &[low, high, what, value] in edits.as_chunks().0 {
+        let at = usize::from(u16::from_le_bytes([low, high])) % body.len().max(1);
+        if !edit(&mut body, at, what % 6, value) {
             // A number of eight bytes, near one of those that the geometry knows.
-            _ => {
-                let known = [0, 1, 4_096, 1 << 20, (1 << 20) + 4_096, 3 << 20, u64::MAX, 1 << 63];
-                let value = known[usize::from(edit[3] % 8)].wrapping_add(u64::from(edit[3] / 8) % 4);
-                let at = (at / 8 * 8).min(body.len().saturating_sub(8));
-                if let Some(place) = body.get_mut(at..at + 8) {
-                    place.copy_from_slice(&value.to_le_bytes());
-                }
+            let known = [0, 1, 4_096, 1 << 20, (1 << 20) + 4_096, 3 << 20, u64::MAX, 1 << 63];
+            let number = known[usize::from(value % 8)].wrapping_add(u64::from(value / 8) % 4);
+            let at = (at / 8 * 8).min(body.len().saturating_sub(8));
+            if let Some(place) = body.get_mut(at..at + 8) {
+                place.copy_from_slice(&number.to_le_bytes());
             }
         }
-        if body.len() < 24 {
+        if body.len() < HEADER {
             return;
         }
     }
