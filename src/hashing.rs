@@ -63,7 +63,9 @@ pub(crate) fn sum_and_hash(
 ) -> Result<(GroupResidues, Digest)> {
     match scheme.kind() {
         ProjectionType::Linear => Ok(sum_and_digest(scheme.digests(), bytes)),
-        ProjectionType::R96Fourier => Ok((GroupResidues::of(bytes), scheme.witness(bytes, workspace)?)),
+        ProjectionType::R96Fourier => {
+            Ok((GroupResidues::of(bytes), scheme.witness(bytes, workspace, Executor::Inline)?))
+        }
     }
 }
 

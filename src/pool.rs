@@ -14,7 +14,9 @@
 //! itself where its threads are.
 
 use crate::error::{AtlasError, Result};
+use crate::sync::lock;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 #[cfg(feature = "parallel")]
@@ -165,6 +167,32 @@ pub(crate) fn run_within<S, T: Send>(
         let result = catch_unwind(AssertUnwindSafe(|| work(&mut state, task)));
         sink(task, result.unwrap_or_else(|payload| Err(panic_error(payload)))?)
     })
+}
+
+/// Runs both, at the same time where there is a thread for it: [`run`] of two tasks.
+pub(crate) fn both<A: Send, B: Send>(
+    executor: Executor<'_>,
+    first: impl FnOnce() -> Result<A> + Send,
+    second: impl FnOnce() -> Result<B> + Send,
+) -> Result<(A, B)> {
+    let (first, second) = (Mutex::new(Some(first)), Mutex::new(Some(second)));
+    let (mut a, mut b) = (None, None);
+    let twice = || AtlasError::internal("a task runs once");
+    run(
+        executor,
+        2,
+        2,
+        || Ok(()),
+        |(), task| match task {
+            0 => lock(&first).take().ok_or_else(twice)?().map(|a| (Some(a), None)),
+            _ => lock(&second).take().ok_or_else(twice)?().map(|b| (None, Some(b))),
+        },
+        |_, (first, second)| {
+            (a, b) = (a.take().or(first), b.take().or(second));
+            Ok(())
+        },
+    )?;
+    a.zip(b).ok_or_else(|| AtlasError::internal("a task gave nothing"))
 }
 
 /// The text of a panic's payload, which is forgotten: its drop could panic again.

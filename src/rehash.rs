@@ -21,17 +21,22 @@ use crate::error::{AtlasError, Result};
 use crate::geometry::{GROUP_SIZE, GROUPS, TILE_BYTES, TILE_SIZE, to_u64};
 use crate::layer2::Residue;
 use crate::operation::Operation;
-use crate::pool;
+use crate::pool::{self, Executor};
 use crate::projection::{Config, ProjectionType};
 use crate::scheme::Workspace;
 use crate::tree::{Chains, Extent, Piece, Tile, TileAt};
 use std::ops::Range;
 use std::sync::Arc;
 
+/// From so many bytes on two threads are worth it: each has some 50 µs of hashing at least.
+const SHARED_MIN: usize = 256 * 1024;
+
 /// Bytes of extents, checked against their origins. What could change between the check and the use
 /// is copied first.
 pub(crate) struct Verified<'c> {
     config: &'c Config,
+    /// Where the work on a single tile may be shared.
+    executor: Executor<'c>,
     /// The extent that was checked whole, and its bytes where those in the source are not fixed.
     held: Option<Arc<Extent>>,
     bytes: Option<Buffer>,
@@ -47,6 +52,7 @@ impl<'c> Verified<'c> {
     pub(crate) fn new(config: &'c Config) -> Verified<'c> {
         Verified {
             config,
+            executor: Executor::Inline,
             held: None,
             bytes: None,
             group: None,
@@ -54,6 +60,16 @@ impl<'c> Verified<'c> {
             workspace: Workspace::default(),
             transformed: false,
         }
+    }
+
+    /// Shares the work on a single tile: for one that is alone. Beside other tiles the threads are theirs.
+    fn shared(self, executor: Executor<'c>) -> Verified<'c> {
+        Verified { executor, ..self }
+    }
+
+    /// Where the work on `len` bytes of a tile runs.
+    fn executor(&self, len: usize) -> Executor<'c> {
+        if len < SHARED_MIN { Executor::Inline } else { self.executor }
     }
 
     pub(crate) fn chains(&self) -> &'c Chains {
@@ -99,6 +115,7 @@ impl<'c> Verified<'c> {
     fn hold(&mut self, extent: &Arc<Extent>) -> Result<Arc<Chain>> {
         self.held = None;
         let len = extent.len();
+        let executor = self.executor(len);
         let bytes = match extent.fixed_slice(&(0..len)) {
             Some(bytes) => bytes,
             None => {
@@ -107,13 +124,22 @@ impl<'c> Verified<'c> {
                 &buffer[..len]
             }
         };
-        // The chain stands for bytes whose witness it need not lead to.
         let scheme = &self.config.scheme;
-        let (chain, digest, residues) = Chain::with_residues(scheme.digests(), bytes)?;
+        let chain = || Chain::with_residues(scheme.digests(), bytes);
         self.transformed = scheme.kind() == ProjectionType::R96Fourier;
-        let witness = match scheme.kind() {
-            ProjectionType::Linear => digest,
-            ProjectionType::R96Fourier => scheme.witness(bytes, &mut self.workspace)?,
+        let (chain, residues, witness) = match scheme.kind() {
+            ProjectionType::Linear => {
+                let (chain, witness, residues) = chain()?;
+                (chain, residues, witness)
+            }
+            // The chain stands for bytes whose witness it does not lead to.
+            ProjectionType::R96Fourier => {
+                let workspace = &mut self.workspace;
+                // The longer one first, which the calling thread takes: it can share the hashing again.
+                let (witness, (chain, _, residues)) =
+                    pool::both(executor, || scheme.witness(bytes, workspace, executor), chain)?;
+                (chain, residues, witness)
+            }
         };
         if extent.origin().is_none_or(|origin| !same(origin, &witness)) {
             return Err(source_changed());
@@ -223,9 +249,10 @@ fn whole_witness(config: &Config, tile: &Arc<Tile>, verified: &mut Verified<'_>)
         Some(bytes) => Some(bytes),
         None => verified.bytes.as_ref().map(|bytes| &bytes[..held.len()]),
     });
+    let executor = verified.executor(bytes.len());
     let witness = match before {
-        Some(before) => config.scheme.witness_after(before, bytes, &mut verified.workspace)?,
-        None => config.scheme.witness(bytes, &mut verified.workspace)?,
+        Some(before) => config.scheme.witness_after(before, bytes, &mut verified.workspace, executor)?,
+        None => config.scheme.witness(bytes, &mut verified.workspace, executor)?,
     };
     verified.tile = buffer;
     Ok(tile.set_witness(witness))
@@ -337,6 +364,7 @@ pub(crate) fn witnesses(
     let workers =
         operation.workers(to_u64(runs.len()), TILE_BYTES + 2 * to_u64(GROUP_SIZE) + whole, result)?;
     let unwatched = operation.unwatched();
+    let alone = if count == 1 && operation.threads() > 1 { executor } else { Executor::Inline };
     // Before work that reports by itself this is no part of the count, and a sign of life only.
     let mut tracker =
         if report { operation.tracker(bytes, count) } else { operation.tracker_before(bytes, count) };
@@ -345,7 +373,7 @@ pub(crate) fn witnesses(
         workers,
         count,
         pool::Order { window: None, runs: &runs, unwatched },
-        || Ok(Verified::new(config)),
+        || Ok(Verified::new(config).shared(alone)),
         |verified, index| {
             let at = pending[crate::geometry::to_usize(index)];
             let len = to_u64(at.tile.len());

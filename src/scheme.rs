@@ -17,6 +17,7 @@ use crate::digest::{Digest, Digests};
 use crate::error::{AtlasError, Result};
 use crate::geometry::to_u64;
 use crate::merkle::Head;
+use crate::pool::{self, Executor};
 use crate::projection::{ProjectionOptions, ProjectionType};
 use crate::r96::{
     CLASS_BLOCK_BYTES, CLASSES, DecodeError, Decoder, Encoder, ParameterError, block_bytes, block_count,
@@ -50,6 +51,14 @@ struct Transform {
 pub(crate) struct Workspace {
     payloads: Option<Buffer>,
     hashers: Vec<Hasher>,
+}
+
+/// Room for the payloads of a slice.
+fn room(payloads: &mut Option<Buffer>) -> Result<&mut Buffer> {
+    Ok(match payloads {
+        Some(buffer) => buffer,
+        None => payloads.insert(Buffer::new(SLICE_BLOCKS * CLASSES * CLASS_BLOCK_BYTES)?),
+    })
 }
 
 impl Scheme {
@@ -90,12 +99,37 @@ impl Scheme {
         if self.transform.is_some() { to_u64(WORKSPACE) } else { 0 }
     }
 
-    /// The witness of a tile of these bytes.
-    pub(crate) fn witness(&self, bytes: &[u8], workspace: &mut Workspace) -> Result<Digest> {
-        match &self.transform {
-            None => Ok(self.digests.tile(bytes)),
-            Some(_) => self.classes(bytes, workspace, |_, _, _| ())?.witness(),
+    /// The witness of a tile of these bytes. `executor` says where some of the hashing may run.
+    pub(crate) fn witness(
+        &self,
+        bytes: &[u8],
+        workspace: &mut Workspace,
+        executor: Executor<'_>,
+    ) -> Result<Digest> {
+        let Some(Transform { encoder, .. }) = &self.transform else { return Ok(self.digests.tile(bytes)) };
+        let len = encoder.payload_bytes(bytes.len());
+        if len > SLICE_BLOCKS * CLASS_BLOCK_BYTES {
+            return self.classes(bytes, workspace, |_, _, _| ())?.witness();
         }
+        let payloads = &mut room(&mut workspace.payloads)?[..CLASSES * len];
+        encoder.encode(bytes, payloads);
+        self.witness_of(payloads, executor)
+    }
+
+    /// The witness of a tile whose classes have these payloads, one after the other.
+    fn witness_of(&self, payloads: &[u8], executor: Executor<'_>) -> Result<Digest> {
+        let len = payloads.len() / CLASSES;
+        let mut digests = [[0; 32]; CLASSES];
+        let (low, high) = digests.split_at_mut(CLASSES / 2);
+        let (below, above) = payloads.split_at(CLASSES / 2 * len);
+        let hash = |digests: &mut [Digest], payloads: &[u8]| {
+            for (class, digest) in digests.iter_mut().enumerate() {
+                *digest = self.digests.tile(&payloads[class * len..][..len]);
+            }
+            Ok(())
+        };
+        pool::both(executor, || hash(low, below), || hash(high, above))?;
+        ClassTree::new(&self.digests, &digests)?.witness()
     }
 
     /// The witness of a tile that `before` became, the last tile that this workspace made a witness of.
@@ -105,16 +139,17 @@ impl Scheme {
         before: &[u8],
         bytes: &[u8],
         workspace: &mut Workspace,
+        executor: Executor<'_>,
     ) -> Result<Digest> {
         let Some(Transform { encoder, data_classes }) = &self.transform else {
             return Ok(self.digests.tile(bytes));
         };
         let (block, len) = (block_bytes(usize::from(*data_classes)), encoder.payload_bytes(bytes.len()));
         let Some(payloads) = workspace.payloads.as_mut().and_then(|all| all.get_mut(..CLASSES * len)) else {
-            return self.witness(bytes, workspace);
+            return self.witness(bytes, workspace, executor);
         };
         if before.len() != bytes.len() || len > SLICE_BLOCKS * CLASS_BLOCK_BYTES {
-            return self.witness(bytes, workspace);
+            return self.witness(bytes, workspace, executor);
         }
         let mut one = [0; CLASSES * CLASS_BLOCK_BYTES];
         for (index, (before, bytes)) in before.chunks(block).zip(bytes.chunks(block)).enumerate() {
@@ -127,11 +162,7 @@ impl Scheme {
                 }
             }
         }
-        let mut digests = [[0; 32]; CLASSES];
-        for (digest, payload) in digests.iter_mut().zip(payloads.chunks_exact(len)) {
-            *digest = self.digests.tile(payload);
-        }
-        ClassTree::new(&self.digests, &digests)?.witness()
+        self.witness_of(payloads, executor)
     }
 
     /// Transforms a tile. `sink` gets class after class what a slice of the tile adds to its payload,
@@ -146,11 +177,8 @@ impl Scheme {
             return Err(AtlasError::internal("LINEAR tiles have no classes"));
         };
         let slice = SLICE_BLOCKS * block_bytes(usize::from(*data_classes));
-        let buffer = match &mut workspace.payloads {
-            Some(buffer) => buffer,
-            None => workspace.payloads.insert(Buffer::new(SLICE_BLOCKS * CLASSES * CLASS_BLOCK_BYTES)?),
-        };
-        let (hashers, sliced) = (&mut workspace.hashers, bytes.len() > slice);
+        let Workspace { payloads, hashers } = workspace;
+        let (buffer, sliced) = (room(payloads)?, bytes.len() > slice);
         if sliced {
             hashers.clear();
             hashers.try_reserve(CLASSES).map_err(|_| AtlasError::out_of_memory("96 hashers"))?;

@@ -1,6 +1,7 @@
 use super::*;
 use crate::geometry::{TILE_BYTES, TILE_SIZE};
 use crate::merkle::Merkle;
+use crate::pool::Executor;
 use crate::projection::{ProjectionOptions, ProjectionType, leaf};
 use crate::scheme::Workspace;
 use crate::source::{ReadAt, Source};
@@ -104,7 +105,8 @@ fn check_root(projection: &AtlasProjection, model: &[u8], what: &str) {
         .iter_from_tile(0)
         .map(|at| {
             let bytes = &model[at.offset as usize..][..at.tile.len()];
-            let want = state.config.scheme.witness(bytes, &mut Workspace::default()).unwrap();
+            let want =
+                state.config.scheme.witness(bytes, &mut Workspace::default(), Executor::Inline).unwrap();
             assert_eq!(at.tile.witness(), Some(&want), "{what}: {:?}", at.tile);
             assert_eq!(at.tile.residue(), Residue::of(bytes), "{what}");
             leaf(at).unwrap()

@@ -75,6 +75,19 @@ fn a_run_of_tasks_is_one_worker_s_and_its_results_arrive_one_by_one() {
 }
 
 #[test]
+fn both_run_and_the_first_error_counts() {
+    let pool = Pool::new(2).unwrap();
+    for executor in [Executor::Library, Executor::Inline, Executor::Pool(&pool), Executor::OnlyPool(&pool)] {
+        assert_eq!(both(executor, || Ok(1), || Ok("two")).unwrap(), (1, "two"));
+        let failed = |index| AtlasError::witness("x").at_index(index);
+        let error = both::<(), ()>(executor, || Err(failed(1)), || Err(failed(2))).unwrap_err();
+        assert_eq!(error.index(), Some(1));
+        let error = both::<_, ()>(executor, || Ok(()), || Err(failed(2))).unwrap_err();
+        assert_eq!(error.index(), Some(2));
+    }
+}
+
+#[test]
 fn a_panic_in_a_task_is_an_error_of_that_task() {
     let pool = Pool::new(2).unwrap();
     let error = run(

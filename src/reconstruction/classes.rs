@@ -17,6 +17,7 @@ use crate::geometry::{TILE_BYTES, to_u64, to_usize};
 use crate::layer2::Residue;
 use crate::operation::Operation;
 use crate::pool;
+use crate::pool::Executor;
 use crate::projection::{ProjectionOptions, ProjectionType};
 use crate::r96::Decoder;
 use crate::scheme::{Scheme, Workspace, decode_blocks, decoder};
@@ -185,7 +186,7 @@ impl AtlasReconstruction {
         let scheme = Scheme::new(ProjectionType::R96Fourier, &options)?;
         let (expected, _) =
             proof.hash_part(scheme.digests(), step.part, &payload[step.part.payload.clone()])?;
-        if !same(&scheme.witness(&bytes, &mut Workspace::default())?, &expected) {
+        if !same(&scheme.witness(&bytes, &mut Workspace::default(), Executor::Inline)?, &expected) {
             return Err(AtlasError::witness(format!(
                 "the classes of tile {} are those of no bytes that have its witness",
                 step.tile
