@@ -53,5 +53,5 @@ pub fn merge(stride: usize, from: &[u8], to: &mut [u8]) {
 
 /// Whether a split could pay.
 pub fn has_candidate(block: &[u8]) -> bool {
-    filter::candidate(block).is_some()
+    filter::Histogram::of(block).candidate().is_some()
 }
