@@ -198,9 +198,9 @@ pub(crate) struct Histogram {
 /// A split that could pay, of which a trial then says whether it does.
 pub(crate) struct Candidate {
     pub(crate) filter: Filter,
-    /// What frequent bytes save in planes, in 1/256 of what remains without planes.
+    /// What the bytes take in planes, in 1/256 of what they take as they are, if nothing repeats.
     share: u64,
-    /// 1/256 bits that a byte takes in planes, of which nothing repeats.
+    /// 1/256 bits that a byte takes in planes, if nothing repeats.
     bits: u64,
 }
 
@@ -273,7 +273,7 @@ impl Histogram {
         }
         let good = |size: &u64| *size <= least + least / 100;
         let (filter, size) = Filter::SPLITS.into_iter().zip(splits).find(|(_, size)| good(size))?;
-        // Neither is 0: of some bytes more is left than of none.
+        // A value that occurs takes something, so that `together` is not 0.
         Some(Candidate { filter, share: 256 * size / together, bits: size / u64::from(self.total) })
     }
 }

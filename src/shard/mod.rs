@@ -565,4 +565,4 @@ impl std::fmt::Debug for AtlasShard {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -95,8 +95,8 @@ const REGION: Range<usize> = {
     start..start + 16
 };
 
-/// As an attacker would: changes, and makes the digest at the end fit again.
-fn forge(bytes: &[u8], change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+/// As an attacker would: changes, and makes size and digest at the end fit again.
+pub(crate) fn forge(bytes: &[u8], change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let mut body = bytes[..bytes.len() - 32].to_vec();
     change(&mut body);
     let size = (body.len() + 32) as u64;

@@ -1,6 +1,7 @@
 //! Bytes that no compression made.
 
 use super::*;
+use crate::shard::tests::forge;
 
 /// Decompresses what these bytes are, if anything; true where it is the original shard.
 fn harmless(bytes: &[u8], original: &[u8]) -> bool {
@@ -24,17 +25,6 @@ fn harmless(bytes: &[u8], original: &[u8]) -> bool {
             false
         }
     }
-}
-
-/// As an attacker would: changes, and makes size and digest at the end fit again.
-fn forge(bytes: &[u8], change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
-    let mut body = bytes[..bytes.len() - 32].to_vec();
-    change(&mut body);
-    let size = (body.len() + 32) as u64;
-    body[16..24].copy_from_slice(&size.to_le_bytes());
-    let digest = crate::digest256(&body);
-    body.extend(digest);
-    body
 }
 
 fn small_shards() -> Vec<AtlasShard> {
