@@ -90,11 +90,11 @@
 mod atomic_file;
 pub mod benchmark;
 mod buffer;
+mod cache;
 mod chain;
 mod classes;
 mod codec;
 pub mod compression;
-mod copy;
 mod digest;
 mod error;
 mod ffi;

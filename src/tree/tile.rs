@@ -45,17 +45,10 @@ impl GroupResidues {
         self.0.iter().copied().sum()
     }
 
-    /// As [`GroupResidues::of`], in steps of some groups, each of which `before` gets first.
-    pub(crate) fn in_steps(bytes: &[u8], step: usize, mut before: impl FnMut(&[u8])) -> Self {
+    /// Of a tile whose groups, from its first on, have these.
+    pub(crate) fn from_groups(groups: impl Iterator<Item = Residue>) -> Self {
         let mut residues = [Residue::ZERO; GROUPS];
-        let mut rest = &mut residues[..];
-        for part in bytes.chunks(step) {
-            before(part);
-            let of_part: [Residue; GROUPS] = group_residues(part);
-            let groups = part.len().div_ceil(GROUP_SIZE);
-            rest[..groups].copy_from_slice(&of_part[..groups]);
-            rest = &mut rest[groups..];
-        }
+        residues.iter_mut().zip(groups).for_each(|(place, residue)| *place = residue);
         GroupResidues(residues)
     }
 }

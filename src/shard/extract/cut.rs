@@ -3,9 +3,9 @@
 use super::plan::{Want, groups_wanted};
 use super::{Batch, Share};
 use crate::buffer::{Buffer, try_vec};
+use crate::cache::{copy_to_both, copy_to_payload};
 use crate::chain::{Chain, GroupPages, cut_groups, page_bytes, source_changed};
-use crate::copy::copy_to_payload;
-use crate::digest::{Digest, same};
+use crate::digest::{Digest, Digests, same};
 use crate::error::{AtlasError, Result};
 use crate::geometry::{GROUP_SIZE, to_u64, to_usize};
 use crate::hashing::Scratch;
@@ -13,7 +13,7 @@ use crate::layer2::Residue;
 use crate::merkle::{Merkle, Sibling};
 use crate::scheme::Workspace;
 use crate::shard::{AtlasShard, Proof, TileShape};
-use crate::tree::TileAt;
+use crate::tree::{Tile, TileAt};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -271,13 +271,10 @@ impl Cutter<'_> {
         let digests = batch.state.config.scheme.digests();
         let (proof, residue) = match self {
             Cutter::Whole { scratch } => {
-                let copy = scratch.bytes(len)?;
-                at.tile.read(0, copy)?;
-                let witness = digests.tile(copy);
+                let witness = copy_and_hash(at.tile, digests, scratch, out)?;
                 if at.tile.witness().is_none_or(|known| !same(known, &witness)) {
                     return Err(source_changed());
                 }
-                copy_to_payload(copy, out);
                 (Vec::new(), at.tile.residue())
             }
             Cutter::Checked { chain, edges, bytes } => {
@@ -308,4 +305,27 @@ impl Cutter<'_> {
         let tree = proofs.first(at, &batch.spans[want.shard].tiles)?;
         Ok(Done { shard: want.shard, tile: at.index, proof, tree, residue, payload: own })
     }
+}
+
+/// So much is copied and then hashed at a time, out of a copy in the cache.
+const COPY_STEP: usize = 256 * 1024;
+
+/// Copies all of a tile to `out` and returns T of what it copied.
+fn copy_and_hash(tile: &Tile, digests: &Digests, scratch: &mut Scratch, out: &mut [u8]) -> Result<Digest> {
+    let mut hasher = digests.tile_hasher();
+    for (index, out) in out.chunks_mut(COPY_STEP).enumerate() {
+        let (start, copy) = (index * COPY_STEP, scratch.bytes(out.len())?);
+        match tile.slice() {
+            Some(bytes) => {
+                copy_to_both(&bytes[start..start + out.len()], copy, out);
+                hasher.update(copy);
+            }
+            None => {
+                tile.read(start, copy)?;
+                hasher.update(copy);
+                copy_to_payload(copy, out);
+            }
+        }
+    }
+    Ok(*hasher.finalize().as_bytes())
 }

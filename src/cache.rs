@@ -1,0 +1,184 @@
+//! How bytes pass the processor's cache: what is asked for ahead, and copies that go around it.
+//!
+//! A payload is written once and read much later, if at all. Written through the cache it costs a
+//! read of each line before and pushes out what is about to be hashed: measured 4 to 5 GB/s for a
+//! plain copy of 64 tiles to 64 payloads, and 8 to 9 GB/s with stores that go around the cache.
+
+/// Below this a plain copy is as good, and what is small is likely to be read soon.
+const STREAMED_MIN: usize = 64 * 1024;
+
+/// The input of one leaf of BLAKE3's tree.
+const CHUNK: usize = 1024;
+
+/// The unit of the cache.
+const LINE: usize = 64;
+
+/// What [`copy_to_both`] reads side by side: so many pages of so many bytes, so much of each at a time.
+const PAGES: usize = 4;
+const PAGE: usize = 4096;
+const VISIT: usize = 2 * LINE;
+
+/// Asks for the start of each chunk of `bytes`, which BLAKE3 is about to hash many at a time.
+///
+/// Its code for 16 chunks asks for lines three ahead of where it is, in each chunk, so that nobody asks
+/// for a chunk's first three. To ask for two of them is the best where this runs beside the sum of
+/// another 16 KiB: so many are under way before that sum is done. Measured on 1 GiB with AVX-512
+/// (Sapphire Rapids), sum and digest as a share of the digest alone: 0.925 without, 0.975 with two lines,
+/// 0.965 with three, 0.82 with all.
+pub(crate) fn expect_chunks(bytes: &[u8]) {
+    for chunk in bytes.chunks(CHUNK) {
+        for line in chunk.chunks(LINE).take(2) {
+            expect(line);
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn expect(line: &[u8]) {
+    use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+    // SAFETY: part of x86_64 (SSE). A hint, which reads nothing that could be seen.
+    unsafe { _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast()) };
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn expect(_: &[u8]) {}
+
+/// Copies `from` to `to`, which are of one length; large copies go around the cache.
+pub(crate) fn copy_to_payload(from: &[u8], to: &mut [u8]) {
+    if from.len() >= STREAMED_MIN { streamed(from, to) } else { to.copy_from_slice(from) }
+}
+
+/// Reads `from` once and writes it to `near`, which is used next, and around the cache to `far`; all
+/// are of one length. Both get the same bytes, whatever happens to `from` meanwhile.
+///
+/// Several pages are read side by side, as the processor looks ahead within a page only: measured
+/// 9.1 GB/s for one page at a time and 10.7 for four, where memory is read at 15.
+pub(crate) fn copy_to_both(from: &[u8], near: &mut [u8], far: &mut [u8]) {
+    let lead = far.as_ptr().align_offset(LINE).min(far.len());
+    near[..lead].copy_from_slice(&from[..lead]);
+    far[..lead].copy_from_slice(&near[..lead]);
+    let (from, near, far) = (&from[lead..], &mut near[lead..], &mut far[lead..]);
+    let done = copied_side_by_side(from, near, far);
+    near[done..].copy_from_slice(&from[done..]);
+    copy_to_payload(&near[done..], &mut far[done..]);
+}
+
+/// As [`copy_to_both`] where `far` begins with a line, for so many whole blocks of pages as it returns the
+/// length of.
+///
+/// The stores to a line of `far` come together. With stores to `near` between them a line that was not
+/// aligned went out in two parts, which was three times slower.
+#[cfg(target_arch = "x86_64")]
+fn copied_side_by_side(from: &[u8], near: &mut [u8], far: &mut [u8]) -> usize {
+    use std::arch::x86_64::{__m128i, _mm_loadu_si128, _mm_sfence, _mm_storeu_si128, _mm_stream_si128};
+    assert!(from.len() == near.len() && from.len() == far.len());
+    let whole = from.len() - from.len() % (PAGES * PAGE);
+    assert!(whole == 0 || far.as_ptr().cast::<__m128i>().is_aligned());
+    for block in (0..whole).step_by(PAGES * PAGE) {
+        for visit in (0..PAGE).step_by(VISIT) {
+            for page in 0..PAGES {
+                let start = block + page * PAGE + visit;
+                for line in (start..start + VISIT).step_by(LINE) {
+                    // SAFETY: `line + LINE <= whole`, which no slice is shorter than, and a line is four
+                    // times 16 bytes; `far` is aligned to 16 and `line` is a multiple of it; SSE2 is part
+                    // of x86_64.
+                    unsafe {
+                        let (from, near) = (from.as_ptr().add(line), near.as_mut_ptr().add(line));
+                        let (from, near) = (from.cast::<__m128i>(), near.cast::<__m128i>());
+                        let far = far.as_mut_ptr().add(line).cast::<__m128i>();
+                        let bytes: [__m128i; 4] = std::array::from_fn(|part| _mm_loadu_si128(from.add(part)));
+                        for (part, bytes) in bytes.iter().enumerate() {
+                            _mm_stream_si128(far.add(part), *bytes);
+                        }
+                        for (part, bytes) in bytes.iter().enumerate() {
+                            _mm_storeu_si128(near.add(part), *bytes);
+                        }
+                    }
+                }
+            }
+        }
+    }
+    // SAFETY: SSE2. Orders the stores above before whatever hands the payload to another thread.
+    unsafe { _mm_sfence() };
+    whole
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn copied_side_by_side(_: &[u8], _: &mut [u8], _: &mut [u8]) -> usize {
+    0
+}
+
+#[cfg(target_arch = "x86_64")]
+fn streamed(from: &[u8], to: &mut [u8]) {
+    use std::arch::x86_64::{__m128i, _mm_loadu_si128, _mm_sfence, _mm_stream_si128};
+    assert_eq!(from.len(), to.len());
+    let lead = to.as_ptr().align_offset(16).min(to.len());
+    to[..lead].copy_from_slice(&from[..lead]);
+    let mut lines = to[lead..].chunks_exact_mut(LINE);
+    for (target, bytes) in (&mut lines).zip(from[lead..].chunks_exact(LINE)) {
+        let (source, target) = (bytes.as_ptr().cast::<__m128i>(), target.as_mut_ptr().cast::<__m128i>());
+        for part in 0..4 {
+            // SAFETY: four times 16 bytes of two chunks of 64; the target is aligned to 16 since the
+            // first one is and all are 64 long; SSE2 is part of x86_64.
+            unsafe { _mm_stream_si128(target.add(part), _mm_loadu_si128(source.add(part))) };
+        }
+    }
+    let rest = lines.into_remainder();
+    rest.copy_from_slice(&from[from.len() - rest.len()..]);
+    // SAFETY: SSE2. Orders the stores above before whatever hands the payload to another thread.
+    unsafe { _mm_sfence() };
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn streamed(from: &[u8], to: &mut [u8]) {
+    to.copy_from_slice(from);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LENGTHS: [usize; 10] = [0, 1, 16_383, 16_384, 16_385, 65_535, 65_536, 65_537, 65_599, 100_001];
+
+    fn bytes() -> Vec<u8> {
+        (0..200_000u32).map(|i| (i % 255) as u8).collect()
+    }
+
+    /// Calls `copy` with every length and many alignments, and sees what it wrote, and nothing beside it.
+    fn each_length_and_alignment(copy: impl Fn(&[u8], &mut [u8])) {
+        let from = bytes();
+        for start in 0..33 {
+            for len in LENGTHS {
+                let mut to = vec![0xaa; 200_000];
+                copy(&from[start / 2..][..len], &mut to[start..start + len]);
+                assert_eq!(to[start..start + len], from[start / 2..][..len]);
+                assert!(to[..start].iter().chain(&to[start + len..]).all(|byte| *byte == 0xaa));
+            }
+        }
+    }
+
+    #[test]
+    fn every_alignment_and_length_is_copied_exactly() {
+        each_length_and_alignment(copy_to_payload);
+    }
+
+    #[test]
+    fn both_copies_are_exact_for_every_alignment_and_length() {
+        each_length_and_alignment(|from, far| {
+            let mut near = vec![0xaa; from.len() + 5];
+            copy_to_both(from, &mut near[3..from.len() + 3], far);
+            assert_eq!(near[3..from.len() + 3], *from);
+            assert_eq!((&near[..3], &near[from.len() + 3..]), (&[0xaa; 3][..], &[0xaa; 2][..]));
+        });
+        each_length_and_alignment(|from, near| {
+            let mut far = vec![0; from.len()];
+            copy_to_both(from, near, &mut far);
+            assert_eq!(far, from);
+        });
+    }
+
+    #[test]
+    fn any_length_can_be_expected() {
+        LENGTHS.iter().for_each(|len| expect_chunks(&bytes()[..*len]));
+    }
+}
