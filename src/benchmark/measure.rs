@@ -48,8 +48,17 @@ pub(super) struct Plan {
 pub(super) struct Measured {
     /// Nanoseconds.
     pub(super) times: Samples,
-    /// The time of the limit by that of the case, iteration by iteration; empty without a limit.
-    pub(super) of_limit: Samples,
+    /// Nanoseconds of the limit, in turn with those; empty without a limit.
+    pub(super) limits: Samples,
+}
+
+impl Measured {
+    /// The time of the limit by that of the case, each the one that a quarter of the iterations are
+    /// faster than. Where two threads land on one core for a while, about half of the times are disturbed,
+    /// now a few more and now a few less, and a median is of the one half or of the other.
+    pub(super) fn of_limit(&self) -> f64 {
+        self.limits.lower_quartile() / self.times.lower_quartile()
+    }
 }
 
 /// Measures `case`, in turn with `limit` where there is one: what slows the machine down for a while
@@ -75,15 +84,15 @@ pub(super) fn measure(
         }
         once()?;
     }
-    let (mut times, mut of_limit) = (Samples::default(), Samples::default());
+    let (mut times, mut limits) = (Samples::default(), Samples::default());
     while times.count < u64::from(plan.iterations) && (times.count == 0 || spent() < plan.max_nanoseconds) {
         let (bound, time) = once()?;
         times.add(time)?;
         if let Some(bound) = bound {
-            of_limit.add(bound / time)?;
+            limits.add(bound)?;
         }
     }
-    Ok(Measured { times, of_limit })
+    Ok(Measured { times, limits })
 }
 
 fn timed(clock: &Clock<'_>, iteration: &mut Iteration<'_>) -> Result<f64> {
@@ -101,8 +110,8 @@ pub(super) fn float(value: u64) -> f64 {
 /// Values that are kept at the most.
 const KEPT: usize = 1 << 16;
 
-/// Smallest, largest, mean, deviation and median of any number of values, in bounded memory: of more
-/// than 65,536 values the median is that of every second, fourth, eighth …
+/// Smallest, largest, mean, deviation, median and lower quartile of any number of values, in bounded memory: of more
+/// than 65,536 values the last two are those of every second, fourth, eighth …
 #[derive(Default)]
 pub(super) struct Samples {
     pub(super) count: u64,
@@ -144,14 +153,25 @@ impl Samples {
 
     /// The value in the middle, or the mean of the two that are; 0 of none.
     pub(super) fn median(&self) -> f64 {
-        let mut sorted = self.kept.clone();
-        sorted.sort_unstable_by(f64::total_cmp);
+        let sorted = self.sorted();
         let half = sorted.len() / 2;
         match (sorted.get(half), half.checked_sub(1).and_then(|before| sorted.get(before))) {
             (Some(value), Some(before)) if sorted.len().is_multiple_of(2) => f64::midpoint(*value, *before),
             (Some(value), _) => *value,
             (None, _) => 0.0,
         }
+    }
+
+    /// The value that a quarter of the others are less than; 0 of none.
+    pub(super) fn lower_quartile(&self) -> f64 {
+        let sorted = self.sorted();
+        sorted.get(sorted.len() / 4).copied().unwrap_or(0.0)
+    }
+
+    fn sorted(&self) -> Vec<f64> {
+        let mut sorted = self.kept.clone();
+        sorted.sort_unstable_by(f64::total_cmp);
+        sorted
     }
 
     /// The standard deviation of what the values are a sample of; 0 of fewer than two.

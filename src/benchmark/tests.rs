@@ -267,7 +267,8 @@ fn warm_up_does_not_count_and_the_numbers_are_right() {
     assert_eq!((result.times.min, result.times.max), (10.0, 40.0));
     assert_eq!((result.times.mean, result.times.median()), (25.0, 25.0));
     assert!((result.times.deviation() - (500.0f64 / 3.0).sqrt()).abs() < 1e-9);
-    assert_eq!((result.of_limit.count, result.of_limit.max), (4, 0.5));
+    // Of 10, 20, 30 and 40 one is less than 20.
+    assert_eq!((result.limits.count, result.times.lower_quartile(), result.of_limit()), (4, 20.0, 0.25));
 }
 
 #[test]
@@ -297,6 +298,7 @@ fn many_samples_take_bounded_memory() {
     assert_eq!((samples.count, samples.min, samples.max), (1_000_000, 0.0, 999_999.0));
     assert!((samples.mean - 499_999.5).abs() < 1e-3);
     assert!((samples.median() - 500_000.0).abs() < 100.0);
+    assert!((samples.lower_quartile() - 250_000.0).abs() < 100.0);
     assert!((samples.deviation() - 288_675.28).abs() < 1.0);
 }
 
