@@ -54,7 +54,7 @@ demo: ## the whole job on a real file: FILE=path, by default the largest library
 	printf '\nThe same file as 96 classes, of which any 64 rebuild it:\n\n'; \
 	exec build/examples/example_classes "$$file"
 
-test: ## everything: lints, generated files, Rust tests, C tests
+test: ## lints, generated files, Rust tests but for the long ones (test-long), C tests
 	@start=$$SECONDS; mkdir -p build; rm -f build/test-*.log; \
 	$(setup) test; \
 	for part in lint test-rust test-c; do \
@@ -150,7 +150,7 @@ bench: build ## what the library does on this machine, to bench/report.html; BEN
 	ATLAS_LIBRARY_DIR="$(CURDIR)/build/lib" $(unmade) cargo run --release --locked --manifest-path bench/Cargo.toml \
 	    --bin atlas_bench_suite -- bench $$BENCH
 
-bench-micro: ## sums, digests, trees, filters, each alone; BENCH=what, as divan understands it
+bench-micro: ## sums, digests, trees, filters and the transform, each alone; BENCH=what, as divan understands it
 	@$(setup) build
 	$(unmade) cargo bench --locked --manifest-path bench/Cargo.toml --package atlas_micro -- $$BENCH
 
@@ -167,7 +167,7 @@ bench-compression: build ## compression against plain DEFLATE on six kinds of da
 bench-core: build ## the figures of the core through the C API; BENCH=what, as bench/src/main.rs says
 	ATLAS_LIBRARY_DIR="$(CURDIR)/build/lib" $(unmade) cargo run --release --locked --manifest-path bench/Cargo.toml -- $$BENCH
 
-bench-stream: build ## streaming against BLAKE3 and a plain read, files of 4 GiB; BENCH='file|cold|push|resident DIR'
+bench-stream: build ## streaming against BLAKE3 and a plain read, files of 4 GiB (push 512 MiB, resident sparse ones of 1 to 64 GiB); BENCH='file|cold|push|resident DIR'
 	ATLAS_LIBRARY_DIR="$(CURDIR)/build/lib" $(unmade) cargo run --release --locked --manifest-path bench/Cargo.toml \
 	    --bin atlas_bench_stream -- $${BENCH:-file build}
 

@@ -5,7 +5,8 @@
  *
  * The shards are FOLDER/class-00 to class-95, and the rebuilt file is FOLDER/rebuilt. Without FOLDER
  * they go to a temporary one that is removed at the end. Takes memory of about 1.7 times the file's
- * size for the shards; rebuilding takes little, whatever the size. C11 and POSIX.
+ * size for the shards, and of twice the size to compare at the end; rebuilding itself takes little.
+ * C11 and POSIX.
  */
 #define _XOPEN_SOURCE 700
 

@@ -47,14 +47,16 @@
  *            compress, decompress, finish and run give through `out` is the caller's, to be given to
  *            the destroy of its type, which accepts NULL. Memory from the library goes back to the
  *            library, never to free().
- * Threads    const functions on a handle may run at the same time as any other on it; changing ones
- *            are serialised inside. Destroy a handle when no call uses it. The library starts no
- *            thread before the first parallel call and never uses a process-global pool.
+ * Threads    Any thread may call. const functions on a handle may run at the same time as any other on
+ *            it; changing ones are serialised inside. Destroy a handle when no call uses it. The library
+ *            starts no thread before the first parallel call or atlas_pool_create() of more than one
+ *            thread, and never uses a process-global pool.
  * Fork       The child makes a pool of its own; one that the caller made is STATE there. A handle that
  *            another thread was inside of at the fork must not be used in the child, where it may be
  *            locked for ever. A projection and its snapshots count as one handle here.
- * Structs    Those that begin with struct_size: fill them with their *_init, or, where the library
- *            fills them, set struct_size to sizeof and nothing else. Older, smaller sizes stay valid.
+ * Structs    Those that begin with struct_size: fill them with their *_init, which does nothing to NULL,
+ *            or, where the library fills them, set struct_size to sizeof and nothing else. Older, smaller
+ *            sizes stay valid.
  * NULL       for options, limits and operation means what *_init gives.
  * Callbacks  must not throw or longjmp. Progress runs on the thread that made the call.
  * Sizes      of the domain are uint64_t, of memory size_t. Paths are bytes on Unix, UTF-8 on Windows.
@@ -1347,9 +1349,9 @@ enum atlas_status atlas_compression_manager_compress_batch(struct atlas_compress
  * Decompresses and verifies `count` compressed shards in parallel: all of them, or none.
  *
  * `out` has room for `count` handles, in the order of the compressed shards, each owned by the caller;
- * on failure every entry is NULL. `verify` is for all of them; `verify` and `operation` may be NULL.
- * May be called from several threads at once. Fails as atlas_shard_decompress(), the shard's index in
- * atlas_error_info.
+ * on failure every entry is NULL. `verify` is for all of them; `verify` and `operation` may be NULL;
+ * progress once a block or 128 KiB and once a tile. May be called from several threads at once. Fails
+ * as atlas_shard_decompress(), the shard's index in atlas_error_info.
  */
 ATLAS_API
 enum atlas_status atlas_compression_manager_decompress_batch(struct atlas_compression_manager *manager,
@@ -1630,12 +1632,13 @@ enum atlas_status atlas_reconstruction_create(const struct atlas_reconstruction_
  * Verifies a shard and takes the bytes that it adds; the shard stays the caller's.
  *
  * Duplicates and overlaps are harmless. Classes of R96 wait, in memory or in a second temporary file
- * beside spool_path, until a tile has K of them. Serialised with other calls on the handle. `operation` may
- * be NULL. Fails, and changes nothing, with WITNESS (does not verify; another root, type, K or
- * size), CONFLICT (another tile geometry under the same root), LIMIT, IO, STATE (finished),
+ * beside spool_path, until a tile has K of them. Serialised with other calls on the handle.
+ * `operation` may be NULL; progress once a tile that is verified or decoded. Fails, and changes
+ * nothing, with WITNESS (does not verify; another root, type, K or size), CONFLICT (another tile
+ * geometry under the same root), LIMIT, IO, STATE (finished, or a pool from before a fork),
  * OUT_OF_MEMORY or CANCELLED. R96: also with FORMAT, WITNESS or CONSERVATION where K classes of a tile
- * prove themselves and stand for no bytes with its witness and residue, which only who made the root can
- * bring about.
+ * prove themselves and stand for no bytes with its witness and residue, which only who made the root
+ * can bring about.
  */
 ATLAS_API
 enum atlas_status atlas_reconstruction_add(struct atlas_reconstruction *reconstruction,
@@ -1692,12 +1695,12 @@ ATLAS_API void atlas_reconstruction_destroy(struct atlas_reconstruction *reconst
  *
  * A region of length 0 (offset <= size) proves the root alone. A LINEAR shard discloses up to 4,095
  * bytes on either side of its region when it is serialised; an R96 shard has all 96 classes of the
- * tiles that the region touches. Any thread. `operation` may be NULL. `*out`
- * is owned by the caller: atlas_shard_destroy(). LINEAR: costs one BLAKE3 of the tiles that the region
- * touches; a second small region of a tile costs that of the groups of 16 KiB that it touches. R96:
- * transforms the tiles that the region touches, every time.
- * Fails with INVALID_ARGUMENT, OUT_OF_RANGE, IO, WITNESS (the source changed since it was
- * projected), LIMIT, STATE, OUT_OF_MEMORY or CANCELLED.
+ * tiles that the region touches. Any thread. `operation` may be NULL; progress as
+ * atlas_shard_extract_batch(). `*out` is owned by the caller: atlas_shard_destroy(). LINEAR: costs one
+ * BLAKE3 of the tiles that the region touches; a second small region of a tile costs that of the
+ * groups of 16 KiB that it touches. R96: transforms the tiles that the region touches, every time.
+ * Fails with INVALID_ARGUMENT, OUT_OF_RANGE, IO, WITNESS (the source changed since it was projected),
+ * LIMIT, STATE, OUT_OF_MEMORY or CANCELLED.
  */
 ATLAS_API
 enum atlas_status atlas_shard_extract(const struct atlas_projection *projection,
@@ -1814,10 +1817,10 @@ enum atlas_status atlas_shard_serialize(const struct atlas_shard *shard,
 /**
  * The shard that `size` bytes at `data` encode, verified before there is a handle.
  *
- * `data` is borrowed for the call. `limits`, `verify` and `operation` may be NULL. `*out` is owned
- * by the caller: atlas_shard_destroy(). Any thread. Costs two BLAKE3 of the bytes. Fails with
- * FORMAT, UNSUPPORTED (a newer version), LIMIT, WITNESS, CONSERVATION, INVALID_ARGUMENT, STATE,
- * OUT_OF_MEMORY or CANCELLED.
+ * `data` is borrowed for the call. `limits`, `verify` and `operation` may be NULL; progress once a MiB
+ * of the encoding, then once a tile. `*out` is owned by the caller: atlas_shard_destroy(). Any thread.
+ * Costs two BLAKE3 of the bytes. Fails with FORMAT, UNSUPPORTED (a newer version), LIMIT, WITNESS,
+ * CONSERVATION, INVALID_ARGUMENT, STATE, OUT_OF_MEMORY or CANCELLED.
  */
 ATLAS_API
 enum atlas_status atlas_shard_deserialize(const void *data,
@@ -1923,11 +1926,12 @@ enum atlas_status atlas_stream_project(uint32_t type,
 /**
  * Begins to stream a source, chunk by chunk; reads nothing yet.
  *
- * The stream holds on to the source. `options`, `config` and `operation` may be NULL and are copied;
- * the operation's pool and user_data must outlive the stream. `*out` is owned by the caller:
- * atlas_stream_destroy(). After a failure or a cancellation only getters and destroy work, the rest is
- * STATE, and nothing is held any more. Fails with INVALID_ARGUMENT, UNSUPPORTED or LIMIT (the
- * memory limit is too small for one worker and the result).
+ * `type` is an atlas_projection_type. The stream holds on to the source. `options`, `config` and
+ * `operation` may be NULL and are copied; the operation's pool and user_data must outlive the stream.
+ * `*out` is owned by the caller: atlas_stream_destroy(). After a failure or a cancellation only
+ * getters and destroy work, the rest is STATE, and nothing is held any more. Fails with
+ * INVALID_ARGUMENT, UNSUPPORTED or LIMIT (the memory limit is too small for one worker and the
+ * result).
  */
 ATLAS_API
 enum atlas_status atlas_stream_open(uint32_t type,
@@ -1940,10 +1944,11 @@ enum atlas_status atlas_stream_open(uint32_t type,
 /**
  * Begins a stream of bytes that the caller pushes as they come.
  *
- * They go to a temporary file beside `spool_path` (copied), which atlas_stream_finish() flushes to the
- * disk and renames to it, in place of a file that is there, or, where it is NULL, to memory, which
- * counts for the operation's memory limit. For the rest as atlas_stream_open(); the operation's progress has totals of 0 until the end.
- * Fails with INVALID_ARGUMENT, UNSUPPORTED, LIMIT or IO (the temporary file could not be made).
+ * `type` is an atlas_projection_type. The bytes go to a temporary file beside `spool_path` (copied),
+ * which atlas_stream_finish() flushes to the disk and renames to it, in place of a file that is there,
+ * or, where it is NULL, to memory, which counts for the operation's memory limit. For the rest as
+ * atlas_stream_open(); the operation's progress has totals of 0 until the end. Fails with
+ * INVALID_ARGUMENT, UNSUPPORTED, LIMIT or IO (the temporary file could not be made).
  */
 ATLAS_API
 enum atlas_status atlas_stream_open_push(uint32_t type,
@@ -1957,8 +1962,8 @@ enum atlas_status atlas_stream_open_push(uint32_t type,
  * Takes `size` bytes at `data`, which are borrowed for the call; (NULL, 0) is no bytes.
  *
  * Pieces may have any size. Changing calls on a stream are serialised. Progress at each chunk's end.
- * Fails with INVALID_ARGUMENT, UNSUPPORTED, STATE (finished, failed before, or a stream of a source),
- * LIMIT, IO, OUT_OF_MEMORY or CANCELLED.
+ * Fails with INVALID_ARGUMENT, UNSUPPORTED, STATE (finished, failed before, a stream of a source, or a
+ * pool from before a fork), LIMIT, IO, OUT_OF_MEMORY or CANCELLED.
  */
 ATLAS_API
 enum atlas_status atlas_stream_push(struct atlas_stream *stream,
@@ -1971,7 +1976,7 @@ enum atlas_status atlas_stream_push(struct atlas_stream *stream,
  *
  * The caller sets chunk->struct_size. What was shown before is not valid any more. Progress once,
  * before the chunk is shown. Fails with INVALID_ARGUMENT, UNSUPPORTED, STATE (a push stream, finished,
- * or failed before), IO, LIMIT, OUT_OF_MEMORY or CANCELLED.
+ * failed before, or a pool from before a fork), IO, LIMIT, OUT_OF_MEMORY or CANCELLED.
  */
 ATLAS_API
 enum atlas_status atlas_stream_next(struct atlas_stream *stream,
@@ -1998,10 +2003,10 @@ bool atlas_stream_is_complete(const struct atlas_stream *stream);
 /**
  * Processes what is left and gives the projection of the whole domain; once.
  *
- * A spool file is complete under its name now, and a file that was there is gone. `*out` is owned by the caller:
- * atlas_projection_destroy(); it outlives the stream. Progress once a chunk, and at the end with the
- * totals. Fails with INVALID_ARGUMENT, UNSUPPORTED, STATE (finished or failed before), IO, CONSERVATION
- * (STRICT), LIMIT, OUT_OF_MEMORY or CANCELLED.
+ * A spool file is complete under its name now, and a file that was there is gone. `*out` is owned by
+ * the caller: atlas_projection_destroy(); it outlives the stream. Progress once a chunk, and at the
+ * end with the totals. Fails with INVALID_ARGUMENT, UNSUPPORTED, STATE (finished, failed before, or a
+ * pool from before a fork), IO, CONSERVATION (STRICT), LIMIT, OUT_OF_MEMORY or CANCELLED.
  */
 ATLAS_API
 enum atlas_status atlas_stream_finish(struct atlas_stream *stream,

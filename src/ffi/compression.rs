@@ -446,9 +446,9 @@ pub unsafe extern "C" fn atlas_compression_manager_compress_batch(
 /// Decompresses and verifies `count` compressed shards in parallel: all of them, or none.
 ///
 /// `out` has room for `count` handles, in the order of the compressed shards, each owned by the caller;
-/// on failure every entry is NULL. `verify` is for all of them; `verify` and `operation` may be NULL.
-/// May be called from several threads at once. Fails as atlas_shard_decompress(), the shard's index in
-/// atlas_error_info.
+/// on failure every entry is NULL. `verify` is for all of them; `verify` and `operation` may be NULL;
+/// progress once a block or 128 KiB and once a tile. May be called from several threads at once. Fails
+/// as atlas_shard_decompress(), the shard's index in atlas_error_info.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_compression_manager_decompress_batch(
     manager: *mut atlas_compression_manager,

@@ -100,12 +100,13 @@ pub unsafe extern "C" fn atlas_reconstruction_create(
 /// Verifies a shard and takes the bytes that it adds; the shard stays the caller's.
 ///
 /// Duplicates and overlaps are harmless. Classes of R96 wait, in memory or in a second temporary file
-/// beside spool_path, until a tile has K of them. Serialised with other calls on the handle. `operation` may
-/// be NULL. Fails, and changes nothing, with WITNESS (does not verify; another root, type, K or
-/// size), CONFLICT (another tile geometry under the same root), LIMIT, IO, STATE (finished),
+/// beside spool_path, until a tile has K of them. Serialised with other calls on the handle.
+/// `operation` may be NULL; progress once a tile that is verified or decoded. Fails, and changes
+/// nothing, with WITNESS (does not verify; another root, type, K or size), CONFLICT (another tile
+/// geometry under the same root), LIMIT, IO, STATE (finished, or a pool from before a fork),
 /// OUT_OF_MEMORY or CANCELLED. R96: also with FORMAT, WITNESS or CONSERVATION where K classes of a tile
-/// prove themselves and stand for no bytes with its witness and residue, which only who made the root can
-/// bring about.
+/// prove themselves and stand for no bytes with its witness and residue, which only who made the root
+/// can bring about.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_reconstruction_add(
     reconstruction: *mut atlas_reconstruction,

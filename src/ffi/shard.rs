@@ -47,12 +47,12 @@ impl From<AtlasBoundaryRegion> for atlas_region {
 ///
 /// A region of length 0 (offset <= size) proves the root alone. A LINEAR shard discloses up to 4,095
 /// bytes on either side of its region when it is serialised; an R96 shard has all 96 classes of the
-/// tiles that the region touches. Any thread. `operation` may be NULL. `*out`
-/// is owned by the caller: atlas_shard_destroy(). LINEAR: costs one BLAKE3 of the tiles that the region
-/// touches; a second small region of a tile costs that of the groups of 16 KiB that it touches. R96:
-/// transforms the tiles that the region touches, every time.
-/// Fails with INVALID_ARGUMENT, OUT_OF_RANGE, IO, WITNESS (the source changed since it was
-/// projected), LIMIT, STATE, OUT_OF_MEMORY or CANCELLED.
+/// tiles that the region touches. Any thread. `operation` may be NULL; progress as
+/// atlas_shard_extract_batch(). `*out` is owned by the caller: atlas_shard_destroy(). LINEAR: costs one
+/// BLAKE3 of the tiles that the region touches; a second small region of a tile costs that of the
+/// groups of 16 KiB that it touches. R96: transforms the tiles that the region touches, every time.
+/// Fails with INVALID_ARGUMENT, OUT_OF_RANGE, IO, WITNESS (the source changed since it was projected),
+/// LIMIT, STATE, OUT_OF_MEMORY or CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_shard_extract(
     projection: *const atlas_projection,
@@ -483,10 +483,10 @@ pub unsafe extern "C" fn atlas_shard_serialize(
 
 /// The shard that `size` bytes at `data` encode, verified before there is a handle.
 ///
-/// `data` is borrowed for the call. `limits`, `verify` and `operation` may be NULL. `*out` is owned
-/// by the caller: atlas_shard_destroy(). Any thread. Costs two BLAKE3 of the bytes. Fails with
-/// FORMAT, UNSUPPORTED (a newer version), LIMIT, WITNESS, CONSERVATION, INVALID_ARGUMENT, STATE,
-/// OUT_OF_MEMORY or CANCELLED.
+/// `data` is borrowed for the call. `limits`, `verify` and `operation` may be NULL; progress once a MiB
+/// of the encoding, then once a tile. `*out` is owned by the caller: atlas_shard_destroy(). Any thread.
+/// Costs two BLAKE3 of the bytes. Fails with FORMAT, UNSUPPORTED (a newer version), LIMIT, WITNESS,
+/// CONSERVATION, INVALID_ARGUMENT, STATE, OUT_OF_MEMORY or CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_shard_deserialize(
     data: *const c_void,

@@ -151,11 +151,12 @@ pub unsafe extern "C" fn atlas_stream_project(
 
 /// Begins to stream a source, chunk by chunk; reads nothing yet.
 ///
-/// The stream holds on to the source. `options`, `config` and `operation` may be NULL and are copied;
-/// the operation's pool and user_data must outlive the stream. `*out` is owned by the caller:
-/// atlas_stream_destroy(). After a failure or a cancellation only getters and destroy work, the rest is
-/// STATE, and nothing is held any more. Fails with INVALID_ARGUMENT, UNSUPPORTED or LIMIT (the
-/// memory limit is too small for one worker and the result).
+/// `type` is an atlas_projection_type. The stream holds on to the source. `options`, `config` and
+/// `operation` may be NULL and are copied; the operation's pool and user_data must outlive the stream.
+/// `*out` is owned by the caller: atlas_stream_destroy(). After a failure or a cancellation only
+/// getters and destroy work, the rest is STATE, and nothing is held any more. Fails with
+/// INVALID_ARGUMENT, UNSUPPORTED or LIMIT (the memory limit is too small for one worker and the
+/// result).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_stream_open(
     r#type: u32,
@@ -184,10 +185,11 @@ pub unsafe extern "C" fn atlas_stream_open(
 
 /// Begins a stream of bytes that the caller pushes as they come.
 ///
-/// They go to a temporary file beside `spool_path` (copied), which atlas_stream_finish() flushes to the
-/// disk and renames to it, in place of a file that is there, or, where it is NULL, to memory, which
-/// counts for the operation's memory limit. For the rest as atlas_stream_open(); the operation's progress has totals of 0 until the end.
-/// Fails with INVALID_ARGUMENT, UNSUPPORTED, LIMIT or IO (the temporary file could not be made).
+/// `type` is an atlas_projection_type. The bytes go to a temporary file beside `spool_path` (copied),
+/// which atlas_stream_finish() flushes to the disk and renames to it, in place of a file that is there,
+/// or, where it is NULL, to memory, which counts for the operation's memory limit. For the rest as
+/// atlas_stream_open(); the operation's progress has totals of 0 until the end. Fails with
+/// INVALID_ARGUMENT, UNSUPPORTED, LIMIT or IO (the temporary file could not be made).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_stream_open_push(
     r#type: u32,
@@ -223,8 +225,8 @@ pub unsafe extern "C" fn atlas_stream_open_push(
 /// Takes `size` bytes at `data`, which are borrowed for the call; (NULL, 0) is no bytes.
 ///
 /// Pieces may have any size. Changing calls on a stream are serialised. Progress at each chunk's end.
-/// Fails with INVALID_ARGUMENT, UNSUPPORTED, STATE (finished, failed before, or a stream of a source),
-/// LIMIT, IO, OUT_OF_MEMORY or CANCELLED.
+/// Fails with INVALID_ARGUMENT, UNSUPPORTED, STATE (finished, failed before, a stream of a source, or a
+/// pool from before a fork), LIMIT, IO, OUT_OF_MEMORY or CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_stream_push(
     stream: *mut atlas_stream,
@@ -281,7 +283,7 @@ sized_struct!(
 ///
 /// The caller sets chunk->struct_size. What was shown before is not valid any more. Progress once,
 /// before the chunk is shown. Fails with INVALID_ARGUMENT, UNSUPPORTED, STATE (a push stream, finished,
-/// or failed before), IO, LIMIT, OUT_OF_MEMORY or CANCELLED.
+/// failed before, or a pool from before a fork), IO, LIMIT, OUT_OF_MEMORY or CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_stream_next(
     stream: *mut atlas_stream,
@@ -353,10 +355,10 @@ pub unsafe extern "C" fn atlas_stream_is_complete(stream: *const atlas_stream) -
 
 /// Processes what is left and gives the projection of the whole domain; once.
 ///
-/// A spool file is complete under its name now, and a file that was there is gone. `*out` is owned by the caller:
-/// atlas_projection_destroy(); it outlives the stream. Progress once a chunk, and at the end with the
-/// totals. Fails with INVALID_ARGUMENT, UNSUPPORTED, STATE (finished or failed before), IO, CONSERVATION
-/// (STRICT), LIMIT, OUT_OF_MEMORY or CANCELLED.
+/// A spool file is complete under its name now, and a file that was there is gone. `*out` is owned by
+/// the caller: atlas_projection_destroy(); it outlives the stream. Progress once a chunk, and at the
+/// end with the totals. Fails with INVALID_ARGUMENT, UNSUPPORTED, STATE (finished, failed before, or a
+/// pool from before a fork), IO, CONSERVATION (STRICT), LIMIT, OUT_OF_MEMORY or CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_stream_finish(
     stream: *mut atlas_stream,
