@@ -24,7 +24,7 @@ use crate::operation::Operation;
 use crate::pool::{self, Executor};
 use crate::projection::{Config, ProjectionType};
 use crate::scheme::Workspace;
-use crate::tree::{Chains, Extent, Piece, Tile, TileAt};
+use crate::tree::{ChainBudget, Chains, Extent, Piece, Tile, TileAt};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -35,10 +35,13 @@ const SHARED_MIN: usize = 256 * 1024;
 /// is copied first.
 pub(crate) struct Verified<'c> {
     config: &'c Config,
-    /// Where the work on a single tile may be shared.
+    /// Where the work on a single tile may be shared, and among how many threads.
     executor: Executor<'c>,
-    /// The extent that was checked whole, and its bytes where those in the source are not fixed.
-    held: Option<Arc<Extent>>,
+    threads: usize,
+    /// How many chains it may keep; None: as many as are kept at all.
+    budget: Option<&'c ChainBudget>,
+    /// The extent that was checked whole, its chain, and its bytes where those in the source are not fixed.
+    held: Option<(Arc<Extent>, Arc<Chain>)>,
     bytes: Option<Buffer>,
     group: Option<Buffer>,
     /// A whole tile that was put together, and what its transform needs.
@@ -53,6 +56,8 @@ impl<'c> Verified<'c> {
         Verified {
             config,
             executor: Executor::Inline,
+            threads: 1,
+            budget: None,
             held: None,
             bytes: None,
             group: None,
@@ -63,13 +68,22 @@ impl<'c> Verified<'c> {
     }
 
     /// Shares the work on a single tile: for one that is alone. Beside other tiles the threads are theirs.
-    fn shared(self, executor: Executor<'c>) -> Verified<'c> {
-        Verified { executor, ..self }
+    fn shared(self, executor: Executor<'c>, threads: usize) -> Verified<'c> {
+        Verified { executor, threads, ..self }
     }
 
-    /// Where the work on `len` bytes of a tile runs.
-    fn executor(&self, len: usize) -> Executor<'c> {
-        if len < SHARED_MIN { Executor::Inline } else { self.executor }
+    /// Keeps so many chains only.
+    fn within(self, budget: &'c ChainBudget) -> Verified<'c> {
+        Verified { budget: Some(budget), ..self }
+    }
+
+    /// Where the work on `len` bytes of a tile runs, where `busy` threads are at other work on it.
+    fn executor(&self, len: usize, busy: usize) -> Executor<'c> {
+        if len < SHARED_MIN || self.threads < busy + 2 { Executor::Inline } else { self.executor }
+    }
+
+    fn may_keep_a_chain(&self) -> bool {
+        self.budget.is_none_or(ChainBudget::take)
     }
 
     pub(crate) fn chains(&self) -> &'c Chains {
@@ -101,6 +115,11 @@ impl<'c> Verified<'c> {
 
     /// The chain of an extent of more than one group. None: of memory of ours, which was not hashed.
     fn chain(&mut self, extent: &Arc<Extent>) -> Result<Option<Arc<Chain>>> {
+        if let Some((held, chain)) = &self.held
+            && Arc::ptr_eq(held, extent)
+        {
+            return Ok(Some(Arc::clone(chain)));
+        }
         match extent.chain() {
             None if extent.origin().is_some() => self.hold(extent).map(Some),
             chain => Ok(chain),
@@ -108,18 +127,18 @@ impl<'c> Verified<'c> {
     }
 
     fn holds(&self, extent: &Arc<Extent>) -> bool {
-        self.held.as_ref().is_some_and(|held| Arc::ptr_eq(held, extent))
+        self.held.as_ref().is_some_and(|(held, _)| Arc::ptr_eq(held, extent))
     }
 
     /// Checks a whole extent, and keeps its bytes and its chain.
     fn hold(&mut self, extent: &Arc<Extent>) -> Result<Arc<Chain>> {
         self.held = None;
         let len = extent.len();
-        let executor = self.executor(len);
+        let (executor, beside_another) = (self.executor(len, 0), self.executor(len, 1));
         let bytes = match extent.fixed_slice(&(0..len)) {
             Some(bytes) => bytes,
             None => {
-                let buffer = take(&mut self.bytes, TILE_SIZE)?;
+                let buffer = Buffer::or_new(&mut self.bytes, TILE_SIZE)?;
                 extent.read(0, &mut buffer[..len])?;
                 &buffer[..len]
             }
@@ -135,9 +154,8 @@ impl<'c> Verified<'c> {
             // The chain stands for bytes whose witness it does not lead to.
             ProjectionType::R96Fourier => {
                 let workspace = &mut self.workspace;
-                // The longer one first, which the calling thread takes: it can share the hashing again.
-                let (witness, (chain, _, residues)) =
-                    pool::both(executor, || scheme.witness(bytes, workspace, executor), chain)?;
+                let witness = || scheme.witness(bytes, workspace, beside_another);
+                let (witness, (chain, _, residues)) = pool::both(executor, witness, chain)?;
                 (chain, residues, witness)
             }
         };
@@ -148,10 +166,10 @@ impl<'c> Verified<'c> {
             return Err(AtlasError::conservation("the bytes of the source do not sum to what was projected"));
         }
         let chain = Arc::new(chain);
-        if len > GROUP_SIZE {
+        if len > GROUP_SIZE && self.may_keep_a_chain() {
             self.config.chains.keep_extent(extent, Arc::clone(&chain));
         }
-        self.held = Some(Arc::clone(extent));
+        self.held = Some((Arc::clone(extent), Arc::clone(&chain)));
         Ok(chain)
     }
 
@@ -167,7 +185,7 @@ impl<'c> Verified<'c> {
             let bytes = match extent.fixed_slice(&whole) {
                 Some(bytes) => bytes,
                 None => {
-                    let buffer = take(&mut self.group, GROUP_SIZE)?;
+                    let buffer = Buffer::or_new(&mut self.group, GROUP_SIZE)?;
                     extent.read(whole.start, &mut buffer[..whole.len()])?;
                     &buffer[..whole.len()]
                 }
@@ -190,14 +208,6 @@ impl<'c> Verified<'c> {
         }
         Ok(())
     }
-}
-
-/// The buffer, made when it is first needed.
-fn take(buffer: &mut Option<Buffer>, len: usize) -> Result<&mut Buffer> {
-    Ok(match buffer {
-        Some(buffer) => buffer,
-        None => buffer.insert(Buffer::new(len)?),
-    })
 }
 
 /// The parts of the pieces of a tile in one range after the other, as ranges of their extents.
@@ -241,15 +251,16 @@ pub(crate) fn witness(config: &Config, tile: &Arc<Tile>, verified: &mut Verified
 /// Where every class has a part of every byte: from the whole tile.
 fn whole_witness(config: &Config, tile: &Arc<Tile>, verified: &mut Verified<'_>) -> Result<Digest> {
     let mut buffer = verified.tile.take();
-    let bytes = &mut take(&mut buffer, TILE_SIZE)?[..tile.len()];
+    let bytes = &mut Buffer::or_new(&mut buffer, TILE_SIZE)?[..tile.len()];
     verified.assemble(&Parts { pieces: tile.pieces(), used: 0 }.next(tile.len()), bytes)?;
     check_residue(tile, Residue::of(bytes))?;
     let before = if std::mem::take(&mut verified.transformed) { verified.held.as_ref() } else { None };
-    let before = before.and_then(|held| match held.slice(&(0..held.len())) {
+    // What was transformed, which a mapping may not hold any more.
+    let before = before.and_then(|(held, _)| match held.fixed_slice(&(0..held.len())) {
         Some(bytes) => Some(bytes),
         None => verified.bytes.as_ref().map(|bytes| &bytes[..held.len()]),
     });
-    let executor = verified.executor(bytes.len());
+    let executor = verified.executor(bytes.len(), 0);
     let witness = match before {
         Some(before) => config.scheme.witness_after(before, bytes, &mut verified.workspace, executor)?,
         None => config.scheme.witness(bytes, &mut verified.workspace, executor)?,
@@ -300,7 +311,9 @@ fn linear_witness(config: &Config, tile: &Arc<Tile>, verified: &mut Verified<'_>
     }
     check_residue(tile, residues.iter().copied().sum())?;
     let (chain, witness) = Chain::of_groups(digests, values, Some(residues))?;
-    config.chains.keep(tile, Arc::new(chain));
+    if verified.may_keep_a_chain() {
+        config.chains.keep(tile, Arc::new(chain));
+    }
     Ok(tile.set_witness(witness))
 }
 
@@ -361,10 +374,13 @@ pub(crate) fn witnesses(
     };
     let executor = operation.executor;
     let runs = runs(&pending, operation.threads())?;
-    let workers =
-        operation.workers(to_u64(runs.len()), TILE_BYTES + 2 * to_u64(GROUP_SIZE) + whole, result)?;
+    let per_worker = TILE_BYTES + 2 * to_u64(GROUP_SIZE) + Chain::FOOTPRINT + whole;
+    let workers = operation.workers(to_u64(runs.len()), per_worker, result)?;
     let unwatched = operation.unwatched();
-    let alone = if count == 1 && operation.threads() > 1 { executor } else { Executor::Inline };
+    let (alone, threads) = if count == 1 { (executor, operation.threads()) } else { (Executor::Inline, 1) };
+    // What the call does next needs memory too.
+    let chains =
+        ChainBudget::new(operation.memory_left(result.saturating_add(to_u64(workers) * per_worker)) / 8);
     // Before work that reports by itself this is no part of the count, and a sign of life only.
     let mut tracker =
         if report { operation.tracker(bytes, count) } else { operation.tracker_before(bytes, count) };
@@ -373,7 +389,7 @@ pub(crate) fn witnesses(
         workers,
         count,
         pool::Order { window: None, runs: &runs, unwatched },
-        || Ok(Verified::new(config).shared(alone)),
+        || Ok(Verified::new(config).shared(alone, threads).within(&chains)),
         |verified, index| {
             let at = pending[crate::geometry::to_usize(index)];
             let len = to_u64(at.tile.len());
@@ -392,6 +408,12 @@ mod tests {
     use super::*;
     use crate::projection::{AtlasProjection, ProjectionOptions};
     use crate::source::tests::mapped;
+
+    /// In place, so that a mapping sees it.
+    fn overwrite(path: &std::path::Path, bytes: &[u8]) {
+        let mut file = std::fs::File::options().write(true).open(path).unwrap();
+        std::io::Write::write_all(&mut file, bytes).unwrap();
+    }
 
     /// Another process writes to a mapped file after its bytes were checked and before they are used.
     #[test]
@@ -413,9 +435,7 @@ mod tests {
             verified.copy(extent, 50_000, &mut out).unwrap();
             let mut changed = data.clone();
             changed[50_010] ^= 1;
-            // In place, so that the mapping sees it.
-            let mut file = std::fs::File::options().write(true).open(&path).unwrap();
-            std::io::Write::write_all(&mut file, &changed).unwrap();
+            overwrite(&path, &changed);
             assert_eq!(source.slice(0, data.len()), Some(&changed[..]));
             verified.copy(extent, 50_000, &mut out).unwrap();
             assert_eq!(out, data[50_000..50_100]);
@@ -423,5 +443,29 @@ mod tests {
             let error = Verified::new(&state.config).copy(extent, 50_000, &mut out).unwrap_err();
             assert_eq!(error.kind(), crate::ErrorKind::Witness);
         }
+    }
+
+    /// What was transformed is the mapping as it was, although it has the edit's bytes by then.
+    #[test]
+    fn a_mapping_that_takes_on_an_edit_meanwhile_does_not_hide_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("mapped.bin");
+        let mut data: Vec<u8> = (0..100_000u32).map(|i| (i % 251) as u8).collect();
+        std::fs::write(&path, &data).unwrap();
+        let options = ProjectionOptions::new();
+        let operation = &mut Operation::new();
+        let kind = ProjectionType::R96Fourier;
+        let projection = AtlasProjection::create(kind, &mapped(&path), &options, operation).unwrap();
+        data[50_000..50_100].fill(7);
+        let edit = crate::ProjectionDelta::update(50_000, 50_100, vec![7; 100]);
+        projection.apply_incremental_update(edit).unwrap();
+        let state = projection.state();
+        let tile = state.tree.iter_from_tile(0).next().unwrap().tile;
+        let mut verified = Verified::new(&state.config);
+        verified.hold(tile.pieces()[0].extent()).unwrap();
+        overwrite(&path, &data);
+        let witness = witness(&state.config, tile, &mut verified).unwrap();
+        let scheme = &state.config.scheme;
+        assert_eq!(witness, scheme.witness(&data, &mut Workspace::default(), Executor::Inline).unwrap());
     }
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// Which tasks are to be taken, and by how many.
 struct Queue<'a> {
@@ -35,9 +36,9 @@ impl Queue<'_> {
         Some(start..self.next)
     }
 
-    /// As [`Queue::take`], where None is the end of a worker.
-    fn take_or_end(&mut self) -> Option<Range<u64>> {
-        let run = self.take();
+    /// As [`Queue::take`], where None is the end of a worker, which comes soon where it is `over`.
+    fn take_or_end(&mut self, over: bool) -> Option<Range<u64>> {
+        let run = if over { None } else { self.take() };
         if run.is_none() {
             self.working -= 1;
         }
@@ -59,6 +60,10 @@ impl Queue<'_> {
 /// How many results wait for the calling thread where nobody watches.
 const UNWATCHED_BATCH: usize = 64;
 
+/// After so long a worker ends and another one begins, behind those of other calls that wait for the
+/// pool: a call ends when all of its own have begun, however little is left for them to do.
+const SHARE: Duration = Duration::from_millis(50);
+
 /// Results on their way to the calling thread.
 struct Done<T> {
     inbox: Mutex<Inbox<T>>,
@@ -71,6 +76,8 @@ struct Inbox<T> {
     results: Vec<(u64, Result<T>)>,
     /// The calling thread has nothing else to do.
     awaited: bool,
+    /// A worker ended, and another one may have to begin.
+    ended: bool,
 }
 
 impl<T> Done<T> {
@@ -88,29 +95,39 @@ impl<T> Done<T> {
         std::mem::swap(&mut lock(&self.inbox).results, into);
     }
 
-    /// As [`Done::look`], for at least one result.
+    /// As [`Done::look`], when there is a result or a worker has ended.
     fn wait(&self, into: &mut Vec<(u64, Result<T>)>) {
         let mut inbox = lock(&self.inbox);
-        while inbox.results.is_empty() {
+        while inbox.results.is_empty() && !inbox.ended {
             inbox.awaited = true;
             inbox = self.arrived.wait(inbox).unwrap_or_else(PoisonError::into_inner);
         }
-        inbox.awaited = false;
+        (inbox.awaited, inbox.ended) = (false, false);
         std::mem::swap(&mut inbox.results, into);
     }
 }
 
 /// Held by a worker: at its end, however it ends, what it did may be what the calling thread waits
-/// for.
+/// for, and what it did not do is for another one.
 struct Flush<'d, T>(&'d Done<T>);
 
 impl<T> Drop for Flush<'_, T> {
     fn drop(&mut self) {
         // Under the lock, or the thread could miss it between its look and its sleep.
-        let inbox = lock(&self.0.inbox);
+        let mut inbox = lock(&self.0.inbox);
+        inbox.ended = true;
         if inbox.awaited {
             self.0.arrived.notify_one();
         }
+    }
+}
+
+/// Held by the calling thread: when it is through, with a panic of the sink too, no task starts any more.
+struct Stop<'q, 'a>(&'q Mutex<Queue<'a>>);
+
+impl Drop for Stop<'_, '_> {
+    fn drop(&mut self) {
+        lock(self.0).stop = 0;
     }
 }
 
@@ -132,7 +149,7 @@ pub(super) fn run_on<S, T: Send>(
     let queue = Mutex::new(Queue { runs: order.runs, next: 0, limit: 0, stop: tasks, working: 0 });
     let locked = || lock(&queue);
     let done = Done {
-        inbox: Mutex::new(Inbox { results: Vec::new(), awaited: false }),
+        inbox: Mutex::new(Inbox { results: Vec::new(), awaited: false, ended: false }),
         arrived: Condvar::new(),
         // Half a window, so that there is work while the calling thread opens the next.
         batch: if order.unwatched { usize::try_from(window / 2).unwrap_or(usize::MAX) } else { 1 }
@@ -162,9 +179,10 @@ pub(super) fn run_on<S, T: Send>(
     };
     let worker = || {
         let _flush = Flush(&done);
-        let mut state = None;
+        let (begin, mut state) = (Instant::now(), None);
         loop {
-            let run = locked().take_or_end();
+            let over = begin.elapsed() >= SHARE;
+            let run = locked().take_or_end(over);
             let Some(run) = run else { return };
             for task in run {
                 let Some(result) = perform(&mut state, task) else { break };
@@ -173,6 +191,7 @@ pub(super) fn run_on<S, T: Send>(
         }
     };
     team.pool.in_place_scope(|scope| {
+        let _stop = Stop(&queue);
         let (mut state, mut run) = (None, 0..0);
         let (mut early, mut arrived) = (BTreeMap::new(), Vec::new());
         let mut due = 0;
@@ -203,8 +222,6 @@ pub(super) fn run_on<S, T: Send>(
             }
             Ok(())
         };
-        let outcome = deliver();
-        locked().stop = 0;
-        outcome
+        deliver()
     })
 }

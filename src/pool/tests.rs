@@ -259,24 +259,65 @@ fn nothing_of_rayon_is_used_but_its_pools() {
     assert!(uses > 3);
 }
 
+/// A call whose thread does all of it is not kept by others that have the pool for long.
+#[cfg(feature = "parallel")]
+#[test]
+fn a_short_call_does_not_wait_for_a_long_one() {
+    let pool = Pool::new(2).unwrap();
+    let (begun, enough) = (AtomicU64::new(0), std::sync::atomic::AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        let long = scope.spawn(|| {
+            let work = |(): &mut (), _| {
+                begun.fetch_add(1, Ordering::Relaxed);
+                std::thread::sleep(std::time::Duration::from_millis(1));
+                if enough.load(Ordering::Relaxed) { Err(AtlasError::cancelled("enough")) } else { Ok(()) }
+            };
+            // So many only that a failure of this test ends.
+            run(Executor::OnlyPool(&pool), 2, 20_000, || Ok(()), work, |_, ()| Ok(()))
+        });
+        while begun.load(Ordering::Relaxed) < 2 {
+            std::thread::yield_now();
+        }
+        run(Executor::Pool(&pool), 2, 4, || Ok(()), |(), _| Ok(()), |_, ()| Ok(())).unwrap();
+        enough.store(true, Ordering::Relaxed);
+        assert_eq!(long.join().unwrap().unwrap_err().kind(), ErrorKind::Cancelled);
+    });
+}
+
+/// What unwinds out of the sink ends the others too.
+#[test]
+fn a_panic_of_the_sink_stops_the_rest() {
+    let started = AtomicU64::new(0);
+    let count = |(): &mut (), _| Ok(started.fetch_add(1, Ordering::Relaxed));
+    let sink = |_, _| panic!("of the sink");
+    let panicked =
+        catch_unwind(AssertUnwindSafe(|| run(Executor::Library, 2, u64::MAX, || Ok(()), count, sink)));
+    assert_eq!(panic_text(panicked.unwrap_err()), "of the sink");
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn dropping_a_pool_joins_its_threads() {
+    // More than the library's pool has, whose threads have the same names and stay.
+    let threads = cores() + 100;
+    let last = format!("atlas-{}\n", threads - 1);
     let names = || {
         std::fs::read_dir("/proc/self/task")
             .unwrap()
             .filter_map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")).ok())
-            .filter(|name| name.starts_with("atlas-6"))
+            .filter(|name| *name == last)
             .count()
     };
+    // A thread names itself when it begins, and is listed for a moment after it was joined.
+    let comes_to = |count| {
+        (0..10_000).any(|_| {
+            std::thread::yield_now();
+            names() == count
+        })
+    };
     {
-        let _pool = Pool::new(64).unwrap();
-        assert_eq!(names() > 0, cfg!(feature = "parallel"));
+        let _pool = Pool::new(u32::try_from(threads).unwrap()).unwrap();
+        assert!(comes_to(usize::from(cfg!(feature = "parallel"))));
     }
-    // A thread is joined when it is through with its memory, and listed for a moment longer.
-    let gone = (0..10_000).any(|_| {
-        std::thread::yield_now();
-        names() == 0
-    });
-    assert!(gone);
+    assert!(comes_to(0));
 }
