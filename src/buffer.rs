@@ -103,8 +103,17 @@ fn with_used<R>(action: impl FnOnce(&mut UsedBuffers) -> R) -> Option<R> {
 
 /// Gives buffers of the list back to the system, the largest first, until it holds `most` bytes.
 pub(crate) fn shrink_used(most: u64) {
-    while let Some(Some(bytes)) = with_used(|used| used.take_above(most)) {
-        give_back(bytes);
+    // Whoever has the list has it for a moment, unless a fork has taken that thread away.
+    let mut patience = 100;
+    while patience > 0 {
+        match with_used(|used| used.take_above(most)) {
+            Some(Some(bytes)) => give_back(bytes),
+            Some(None) => return,
+            None => {
+                patience -= 1;
+                std::thread::yield_now();
+            }
+        }
     }
 }
 
@@ -168,7 +177,7 @@ impl UsedBuffers {
     }
 
     /// Takes a buffer in, or gives one back that is to be freed first: an unwanted one, or a smaller one
-    /// where more is kept by that than is lost. Or it is refused.
+    /// where less is missing than comes in. Or it is refused.
     fn put(&mut self, bytes: Vec<u8>) -> Put {
         let len = bytes.len();
         if len <= RECYCLED_TOTAL - self.total {
@@ -205,18 +214,30 @@ enum Put {
 impl Buffer {
     /// `len` bytes of unspecified contents, or OUT_OF_MEMORY.
     pub(crate) fn new(len: usize) -> Result<Buffer> {
-        let capacity = if len < RECYCLED_MIN {
-            len
-        } else {
-            // A length so large that rounding overflows cannot be allocated either.
-            len.checked_next_multiple_of(RECYCLED_STEP).unwrap_or(len)
-        };
+        let capacity = Buffer::footprint(len);
         if (RECYCLED_MIN..=RECYCLED_TOTAL).contains(&capacity)
             && let Some(Some(bytes)) = with_used(|used| used.take(capacity))
         {
             return Ok(Buffer { bytes, len });
         }
         Ok(Buffer { bytes: try_zeroed(capacity)?, len })
+    }
+
+    /// What a buffer of `len` bytes takes.
+    pub(crate) fn footprint(len: usize) -> usize {
+        if len < RECYCLED_MIN {
+            return len;
+        }
+        // A length so large that rounding overflows cannot be allocated either.
+        len.checked_next_multiple_of(RECYCLED_STEP).unwrap_or(len)
+    }
+
+    /// The buffer at `place`, made with `len` bytes where there is none yet.
+    pub(crate) fn or_new(place: &mut Option<Buffer>, len: usize) -> Result<&mut Buffer> {
+        Ok(match place {
+            Some(buffer) => buffer,
+            None => place.insert(Buffer::new(len)?),
+        })
     }
 
     /// A copy of `bytes`.

@@ -28,11 +28,7 @@ pub(crate) struct Scratch {
 impl Scratch {
     /// `len` bytes of unspecified contents, at most a tile's.
     pub(crate) fn bytes(&mut self, len: usize) -> Result<&mut [u8]> {
-        let buffer = match self.buffer.take() {
-            Some(buffer) => buffer,
-            None => Buffer::new(TILE_SIZE)?,
-        };
-        Ok(&mut self.buffer.insert(buffer)[..len])
+        Ok(&mut Buffer::or_new(&mut self.buffer, TILE_SIZE)?[..len])
     }
 }
 

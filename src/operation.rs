@@ -105,7 +105,6 @@ impl<'a> Operation<'a> {
         (self.executor, self.max_threads) = (executor, max_threads);
         let result = call(self);
         (self.executor, self.max_threads) = before;
-        self.announced = None;
         result
     }
 
@@ -149,9 +148,12 @@ impl<'a> Operation<'a> {
         self.resume(Progress { bytes_total, chunks_total, ..Progress::default() }, false)
     }
 
-    /// Says what the work will be that comes after the next witnesses of edited tiles.
-    pub(crate) fn announce(&mut self, bytes: u64, chunks: u64) {
+    /// Runs `call`, whose witnesses of edited tiles come before work of so many bytes and chunks.
+    pub(crate) fn before<R>(&mut self, bytes: u64, chunks: u64, call: impl FnOnce(&mut Self) -> R) -> R {
         self.announced = Some((bytes, chunks));
+        let result = call(self);
+        self.announced = None;
+        result
     }
 
     /// Reports that work goes on before what was announced, or else before `bytes` and `chunks`, of which

@@ -227,7 +227,12 @@ impl State {
     /// The digests. The first call after an edit hashes what was edited, and may find that the
     /// source changed; it reports once a tile.
     pub(crate) fn merkle(&self, operation: &mut Operation<'_>) -> Result<&Merkle> {
-        self.merkle_reporting(operation, 0, false)
+        self.merkle_beside(operation, 0)
+    }
+
+    /// The same, where the caller holds `beside` bytes meanwhile.
+    pub(crate) fn merkle_beside(&self, operation: &mut Operation<'_>, beside: u64) -> Result<&Merkle> {
+        self.merkle_reporting(operation, beside, false)
     }
 
     /// Hashes what was edited, with progress. The caller holds `beside` bytes meanwhile.

@@ -374,7 +374,7 @@ pub(crate) fn witnesses(
     };
     let executor = operation.executor;
     let runs = runs(&pending, operation.threads())?;
-    let per_worker = TILE_BYTES + 2 * to_u64(GROUP_SIZE) + Chain::FOOTPRINT + whole;
+    let per_worker = TILE_BYTES + 2 * to_u64(GROUP_SIZE) + whole;
     let workers = operation.workers(to_u64(runs.len()), per_worker, result)?;
     let unwatched = operation.unwatched();
     let (alone, threads) = if count == 1 { (executor, operation.threads()) } else { (Executor::Inline, 1) };
@@ -411,8 +411,8 @@ mod tests {
 
     /// In place, so that a mapping sees it.
     fn overwrite(path: &std::path::Path, bytes: &[u8]) {
-        let mut file = std::fs::File::options().write(true).open(path).unwrap();
-        std::io::Write::write_all(&mut file, bytes).unwrap();
+        let mut file = std::fs::File::options().write(true).open(path).expect("the file");
+        std::io::Write::write_all(&mut file, bytes).expect("written");
     }
 
     /// Another process writes to a mapped file after its bytes were checked and before they are used.

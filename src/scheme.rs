@@ -55,10 +55,7 @@ pub(crate) struct Workspace {
 
 /// Room for the payloads of a slice.
 fn room(payloads: &mut Option<Buffer>) -> Result<&mut Buffer> {
-    Ok(match payloads {
-        Some(buffer) => buffer,
-        None => payloads.insert(Buffer::new(SLICE_BLOCKS * CLASSES * CLASS_BLOCK_BYTES)?),
-    })
+    Buffer::or_new(payloads, SLICE_BLOCKS * CLASSES * CLASS_BLOCK_BYTES)
 }
 
 impl Scheme {
@@ -132,8 +129,8 @@ impl Scheme {
         ClassTree::new(&self.digests, &digests)?.witness()
     }
 
-    /// The witness of a tile that `before` became, the last tile that this workspace made a witness of.
-    /// Where they are equally long only the blocks that differ are transformed.
+    /// The witness of a tile that `before` became: the very bytes that this workspace last made a witness
+    /// of, since what is equal in both is taken from its payloads. Where they are equally long only the blocks that differ are transformed.
     pub(crate) fn witness_after(
         &self,
         before: &[u8],

@@ -23,7 +23,6 @@ use self::plan::{Group, Task, Want};
 use super::scope::{Scope, Share};
 use super::{AtlasBoundaryRegion, AtlasShard, TileShape};
 use crate::buffer::{Buffer, try_vec};
-use crate::chain::Chain;
 use crate::classes::ClassSet;
 use crate::digest::Digest;
 use crate::error::{AtlasError, Result, check_range};
@@ -35,6 +34,7 @@ use crate::pool::{self, Executor, Order};
 use crate::projection::{AtlasProjection, ProjectionType, State};
 use crate::scheme::Workspace;
 use crate::sync::lock;
+use crate::tree::ChainBudget;
 use std::cmp::Reverse;
 use std::num::NonZeroUsize;
 use std::ops::Range;
@@ -300,7 +300,8 @@ fn memory(state: &State, spans: &[Span]) -> u64 {
     let a_tile = to_u64(task + size_of::<TileShape>() + nodes);
     spans.iter().fold(0u64, |sum, span| {
         let tiles = span.tile_count().saturating_mul(a_tile);
-        sum.saturating_add(to_u64(span.payload_len)).saturating_add(tiles).saturating_add(each)
+        let payload = to_u64(Buffer::footprint(span.payload_len));
+        sum.saturating_add(payload).saturating_add(tiles).saturating_add(each)
     })
 }
 
@@ -317,8 +318,9 @@ fn extract(
     let bytes = spans.iter().map(|span| to_u64(span.payload_len)).fold(0, u64::saturating_add);
     let parts = spans.iter().map(Span::tile_count).fold(0, u64::saturating_add);
     // An edited state's proofs need the witnesses of all its tiles, which are no region's.
-    operation.announce(bytes, parts);
-    let merkle = state.merkle(operation).map_err(AtlasError::without_index)?;
+    let held = to_u64(size_of_val(scopes) + size_of_val(&*spans));
+    let merkle = operation.before(bytes, parts, |operation| state.merkle_beside(operation, held));
+    let merkle = merkle.map_err(AtlasError::without_index)?;
     let chunk = if let ParallelStrategy::Chunked(regions) = strategy { regions } else { usize::MAX };
     let batch = Batch { state, merkle, scopes, spans: &spans, chunk };
 
@@ -383,7 +385,7 @@ impl Batch<'_> {
         let per_worker = TILE_BYTES + self.state.config.scheme.workspace();
         let workers = operation.workers(count, per_worker, memory)?.min(worth.max(1));
         let taken = per_worker.saturating_mul(to_u64(workers)).saturating_add(memory);
-        let chains = AtomicU64::new(operation.memory_left(taken) / Chain::FOOTPRINT);
+        let chains = ChainBudget::new(operation.memory_left(taken));
         let executor = operation.executor;
         let order = Order { window: None, runs: &runs, unwatched: operation.unwatched() };
         let mut tracker = operation.tracker(bytes, parts);
@@ -428,7 +430,7 @@ impl Batch<'_> {
         &self,
         wants: &mut [Want<'_>],
         lowest: &AtomicU64,
-        chains: &AtomicU64,
+        chains: &ChainBudget,
         scratch: &mut Scratch,
         workspace: &mut Workspace,
     ) -> Result<Outcomes> {

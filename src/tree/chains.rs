@@ -4,10 +4,27 @@ use super::{Extent, Tile};
 use crate::chain::Chain;
 use crate::sync::lock;
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 /// Chains that are kept at a time: 4 KiB each, so that this is 64 MiB.
 const KEPT: usize = if cfg!(test) { 64 } else { 16 * 1024 };
+
+/// How many chains a call may keep beside what its memory limit is needed for.
+pub(crate) struct ChainBudget(AtomicU64);
+
+impl ChainBudget {
+    /// For `bytes` of memory.
+    pub(crate) fn new(bytes: u64) -> ChainBudget {
+        ChainBudget(AtomicU64::new(bytes / Chain::FOOTPRINT))
+    }
+
+    /// Whether one more may be kept, which is counted.
+    pub(crate) fn take(&self) -> bool {
+        // It orders nothing: a count.
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
+    }
+}
 
 /// What has a chain now. Shared by a projection and its snapshots.
 #[derive(Default)]
@@ -118,6 +135,14 @@ mod tests {
 
     fn has_one(tile: &Tile) -> bool {
         tile.chain().is_some() || tile.common_groups().is_some()
+    }
+
+    #[test]
+    fn a_budget_is_for_whole_chains() {
+        for (bytes, chains) in [(0, 0), (Chain::FOOTPRINT - 1, 0), (3 * Chain::FOOTPRINT + 1, 3)] {
+            let budget = ChainBudget::new(bytes);
+            assert_eq!((0..10).filter(|_| budget.take()).count(), chains);
+        }
     }
 
     #[test]

@@ -18,7 +18,7 @@ mod splice;
 mod tile;
 mod trash;
 
-pub(crate) use chains::Chains;
+pub(crate) use chains::{ChainBudget, Chains};
 pub(crate) use data::Data;
 pub(crate) use diff::Difference;
 pub(crate) use tile::{Extent, GroupResidues, Piece, Tile, fresh_footprint};

@@ -13,10 +13,9 @@ use crate::layer2::Residue;
 use crate::merkle::{Merkle, Sibling};
 use crate::scheme::Workspace;
 use crate::shard::{AtlasShard, Proof, TileShape};
-use crate::tree::{Tile, TileAt};
+use crate::tree::{ChainBudget, Tile, TileAt};
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A part that was cut and checked.
 pub(super) struct Done {
@@ -127,7 +126,7 @@ impl Batch<'_> {
         at: TileAt<'_>,
         wants: &mut [Want<'_>],
         scratch: &mut Scratch,
-        chains: &AtomicU64,
+        chains: &ChainBudget,
         all: &mut Vec<Outcome>,
     ) -> Result<()> {
         let config = &self.state.config;
@@ -152,10 +151,7 @@ impl Batch<'_> {
                     return Err(source_changed());
                 }
                 let chain = Arc::new(chain);
-                let one_less = |left: u64| left.checked_sub(1);
-                if len > GROUP_SIZE
-                    && chains.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok()
-                {
+                if len > GROUP_SIZE && chains.take() {
                     config.chains.keep(tile, Arc::clone(&chain));
                 }
                 Cutter::Checked { chain, edges, bytes }
@@ -307,25 +303,22 @@ impl Cutter<'_> {
     }
 }
 
-/// So much is copied and then hashed at a time, out of a copy in the cache.
+/// So much of a tile in memory is copied and then hashed at a time, while it is in the cache.
 const COPY_STEP: usize = 256 * 1024;
 
 /// Copies all of a tile to `out` and returns T of what it copied.
 fn copy_and_hash(tile: &Tile, digests: &Digests, scratch: &mut Scratch, out: &mut [u8]) -> Result<Digest> {
+    let Some(bytes) = tile.slice() else {
+        let copy = scratch.bytes(tile.len())?;
+        tile.read(0, copy)?;
+        copy_to_payload(copy, out);
+        return Ok(digests.tile(copy));
+    };
     let mut hasher = digests.tile_hasher();
-    for (index, out) in out.chunks_mut(COPY_STEP).enumerate() {
-        let (start, copy) = (index * COPY_STEP, scratch.bytes(out.len())?);
-        match tile.slice() {
-            Some(bytes) => {
-                copy_to_both(&bytes[start..start + out.len()], copy, out);
-                hasher.update(copy);
-            }
-            None => {
-                tile.read(start, copy)?;
-                hasher.update(copy);
-                copy_to_payload(copy, out);
-            }
-        }
+    for (bytes, out) in bytes.chunks(COPY_STEP).zip(out.chunks_mut(COPY_STEP)) {
+        let copy = scratch.bytes(bytes.len())?;
+        copy_to_both(bytes, copy, out);
+        hasher.update(copy);
     }
     Ok(*hasher.finalize().as_bytes())
 }
