@@ -197,6 +197,70 @@ static void fork_while_others_work(void)
     CHECK(!self.failed);
 }
 
+/* What becomes a file is of the process that began it: the child neither writes to it nor names it. */
+static int child_of_files(atlas_stream *stream, atlas_reconstruction *rebuilt, const atlas_shard *shard)
+{
+    (void)alarm(60);
+    atlas_projection *made = NULL;
+    if (atlas_reconstruction_add(rebuilt, shard, NULL) != ATLAS_STATUS_STATE ||
+        atlas_reconstruction_finish(rebuilt, NULL, &made) == ATLAS_STATUS_OK || made != NULL) {
+        return 12;
+    }
+    /* The first bytes wait for a chunk, wherever that goes. */
+    if (stream != NULL && (atlas_stream_push(stream, data, 100) != ATLAS_STATUS_OK ||
+                           atlas_stream_finish(stream, &made) != ATLAS_STATUS_STATE || made != NULL)) {
+        return 13;
+    }
+    atlas_stream_destroy(stream);
+    atlas_reconstruction_destroy(rebuilt);
+    return 0;
+}
+
+static void fork_with_files(void)
+{
+    const char *streamed = temp_path("fork-streamed.bin"), *rebuilt_path = temp_path("fork-rebuilt.bin");
+    const atlas_region halves[2] = {{0, 3 * TILE}, {3 * TILE, size - 3 * TILE}};
+    atlas_shard *shards[2];
+    CHECK_OK(atlas_shard_extract_batch(projection, halves, 2, NULL, NULL, shards));
+    atlas_reconstruction_options options;
+    atlas_reconstruction_options_init(&options);
+    options.spool_path = rebuilt_path;
+    atlas_reconstruction *rebuilt = NULL;
+    CHECK_OK(atlas_reconstruction_create(&options, &rebuilt));
+    CHECK_OK(atlas_reconstruction_add(rebuilt, shards[1], NULL));
+    atlas_stream *stream = NULL;
+    if (built_in(ATLAS_FEATURE_STREAMING)) {
+        CHECK_OK(atlas_stream_open_push(0, streamed, NULL, NULL, NULL, &stream));
+        CHECK_OK(atlas_stream_push(stream, data, TILE + 7));
+    }
+    CHECK(fflush(NULL) == 0);
+    const pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        _exit(child_of_files(stream, rebuilt, shards[0]));
+    }
+    wait_for(pid);
+    uint8_t found[32];
+    atlas_projection *made = NULL;
+    CHECK_OK(atlas_reconstruction_add(rebuilt, shards[0], NULL));
+    CHECK_OK(atlas_reconstruction_finish(rebuilt, NULL, &made));
+    root_of(made, found);
+    CHECK(memcmp(found, root, 32) == 0);
+    atlas_projection_destroy(made);
+    atlas_reconstruction_destroy(rebuilt);
+    if (stream != NULL) {
+        CHECK_OK(atlas_stream_push(stream, data + TILE + 7, size - TILE - 7));
+        CHECK_OK(atlas_stream_finish(stream, &made));
+        root_of(made, found);
+        CHECK(memcmp(found, root, 32) == 0);
+        atlas_projection_destroy(made);
+        atlas_stream_destroy(stream);
+    }
+    atlas_shard_destroy(shards[0]);
+    atlas_shard_destroy(shards[1]);
+    CHECK_EQ(temp_names(), stream != NULL ? 2 : 1);
+}
+
 int main(void)
 {
     (void)alarm(300);
@@ -218,6 +282,7 @@ int main(void)
     CHECK(work(pool));
     fork_once(pool);
     fork_twice();
+    fork_with_files();
     CHECK(work(pool) && work(NULL));
     fork_while_others_work();
     CHECK(work(pool) && work(NULL) && work(one_thread));

@@ -53,7 +53,8 @@
  *            thread, and never uses a process-global pool.
  * Fork       The child makes a pool of its own; one that the caller made is STATE there. A handle that
  *            another thread was inside of at the fork must not be used in the child, where it may be
- *            locked for ever. A projection and its snapshots count as one handle here.
+ *            locked for ever. A projection and its snapshots count as one handle here. What becomes a
+ *            file at the end (spool_path) is of the process that began it, and STATE in the child.
  * Structs    Those that begin with struct_size: fill them with their *_init, which does nothing to NULL,
  *            or, where the library fills them, set struct_size to sizeof and nothing else. Older, smaller
  *            sizes stay valid.
@@ -447,8 +448,9 @@ typedef struct atlas_progress {
  * Called with the progress of a call, on the thread that made it; false cancels.
  *
  * `progress` is borrowed for the callback. It may use other handles, not the one at work, and must
- * not throw or longjmp. After false it is not called again and the call returns
- * ATLAS_STATUS_CANCELLED.
+ * not throw or longjmp. A stream or a reconstruction is kept from other changing calls meanwhile: two
+ * threads whose callbacks change each other's wait for ever. After false it is not called again and
+ * the call returns ATLAS_STATUS_CANCELLED.
  */
 typedef bool (*atlas_progress_fn)(const struct atlas_progress *progress, void *user_data);
 
@@ -1092,7 +1094,7 @@ typedef struct atlas_stream_config {
    */
   uint32_t parallel_chunks;
   /**
-   * Chunks that the system is asked to read ahead of the one in work; default 2.
+   * Chunks that the system is asked to read ahead of the one in work, together at most 1 GiB; default 2.
    */
   uint32_t prefetch_chunks;
   /**

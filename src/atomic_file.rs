@@ -88,6 +88,12 @@ impl AtomicFile {
     }
 
     fn file(&self) -> Result<&File> {
+        if self.temporary.process != std::process::id() {
+            return Err(AtlasError::state(format!(
+                "the file that becomes {} is of the process that began it",
+                self.target.display()
+            )));
+        }
         let file = self.temporary.file.as_ref().map(NamedTempFile::as_file);
         file.ok_or_else(|| AtlasError::internal("a temporary file that has its name already"))
     }

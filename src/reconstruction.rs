@@ -13,10 +13,10 @@ use crate::atomic_file::AtomicFile;
 use crate::buffer::{Buffer, try_vec};
 use crate::digest::{Digest, same};
 use crate::error::{AtlasError, Result};
-use crate::geometry::{to_u64, to_usize};
+use crate::geometry::{TILE_BYTES, TILE_SIZE, to_u64, to_usize};
 use crate::hashing::{self, Geometry};
 use crate::merkle::Head;
-use crate::operation::Operation;
+use crate::operation::{Operation, Tracker};
 use crate::projection::{AtlasProjection, Config, ProjectionOptions, ProjectionType, State};
 use crate::shard::{AtlasBoundaryRegion, AtlasShard, Proof, TileShape, VerifyOptions};
 use crate::source::Source;
@@ -26,6 +26,9 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+
+/// What an addition takes for a tile of its shard beside bytes: the plan, and what is remembered.
+const ADDED_TILE: u64 = 512;
 
 /// Options of a reconstruction.
 #[derive(Clone, Default)]
@@ -214,44 +217,75 @@ impl AtlasReconstruction {
                 proof.head.size
             )));
         }
+        // What a first shard that failed left there is of any domain, and zeros are not written.
+        if let Some(spool) = &files.spool
+            && lock(&self.collected).domain.is_none()
+        {
+            spool.set_len(0)?;
+        }
         match proof.kind() {
-            ProjectionType::Linear => {
-                shard.verify(&self.trust, operation)?;
-                self.add_bytes(shard, files.spool.as_ref(), operation)
-            }
+            ProjectionType::Linear => self.add_linear(shard, files.spool.as_ref(), operation),
             ProjectionType::R96Fourier => self.add_classes(shard, &mut files, operation),
         }
     }
 
-    /// Takes what a verified LINEAR shard adds.
-    fn add_bytes(
+    /// Verifies a LINEAR shard and takes the bytes that it adds.
+    fn add_linear(
         &self,
         shard: &AtlasShard,
         spool: Option<&AtomicFile>,
-        operation: &Operation<'_>,
+        operation: &mut Operation<'_>,
     ) -> Result<()> {
-        let proof = shard.proof();
+        let (proof, (_, payload)) = (shard.proof(), shard.payload());
+        proof.check_trust(&self.trust)?;
+        let (parts, payload_offset) = proof.parts(payload.len())?;
+        let gaps = self.gaps(shard);
+        let fresh: u64 = gaps.iter().map(|gap| gap.end - gap.start).sum();
+        let len = to_u64(payload.len());
+
+        let verifiers = proof.verifiers(parts.len(), payload.len(), operation)?;
+        let copied = if spool.is_some() || fresh == len { 0 } else { fresh };
+        operation.workers(1, 0, copied.saturating_add(to_u64(parts.len()).saturating_mul(ADDED_TILE)))?;
+        let executor = operation.executor;
+        let steps = |gap: &Range<u64>| (gap.end - gap.start).div_ceil(TILE_BYTES);
+        let (written, writes) = if spool.is_some() { (fresh, gaps.iter().map(steps).sum()) } else { (0, 0) };
+        let mut tracker = operation.tracker(len.saturating_add(written), to_u64(parts.len()) + writes);
+        let layout = (&parts[..], payload_offset);
+        proof.verify_parts(payload, layout, &self.trust, (executor, verifiers), &mut tracker)?;
+        self.take_bytes(shard, gaps, spool, tracker)
+    }
+
+    /// What has not come of the bytes of a LINEAR shard.
+    fn gaps(&self, shard: &AtlasShard) -> Vec<Range<u64>> {
         let (start, payload) = shard.payload();
-        let (told, gaps) = {
-            let collected = lock(&self.collected);
-            (collected.new_tiles(proof)?, collected.have.gaps(start..start + to_u64(payload.len())))
-        };
-        let part = |gap: &Range<u64>| &payload[to_usize(gap.start - start)..to_usize(gap.end - start)];
-        let mut pieces = Vec::new();
-        match spool {
-            Some(file) => gaps.iter().try_for_each(|gap| file.write_sparse_at(gap.start, part(gap)))?,
-            None => {
-                let fresh = gaps.iter().map(|gap| gap.end - gap.start).sum();
-                operation.workers(1, 0, fresh)?;
-                pieces = try_vec(gaps.len())?;
-                for gap in &gaps {
-                    let all = fresh == to_u64(payload.len());
-                    let bytes =
-                        if all { shard.shared_payload() } else { Arc::new(Buffer::copy_of(part(gap))?) };
-                    pieces.push((gap.start, bytes));
+        lock(&self.collected).have.gaps(start..start + to_u64(payload.len()))
+    }
+
+    /// Takes `gaps` out of a verified LINEAR shard. Reports what goes to a file.
+    fn take_bytes(
+        &self,
+        shard: &AtlasShard,
+        gaps: Vec<Range<u64>>,
+        spool: Option<&AtomicFile>,
+        mut tracker: Tracker<'_, '_>,
+    ) -> Result<()> {
+        let (proof, (start, payload)) = (shard.proof(), shard.payload());
+        let told = lock(&self.collected).new_tiles(proof)?;
+        let mut pieces = try_vec(if spool.is_none() { gaps.len() } else { 0 })?;
+        for gap in &gaps {
+            let bytes = &payload[to_usize(gap.start - start)..to_usize(gap.end - start)];
+            match spool {
+                Some(file) => {
+                    for (at, step) in (gap.start..).step_by(TILE_SIZE).zip(bytes.chunks(TILE_SIZE)) {
+                        file.write_sparse_at(at, step)?;
+                        tracker.advance(to_u64(step.len()), 1)?;
+                    }
                 }
+                None if bytes.len() == payload.len() => pieces.push((gap.start, shard.shared_payload())),
+                None => pieces.push((gap.start, Arc::new(Buffer::copy_of(bytes)?))),
             }
         }
+        tracker.finish()?;
         lock(&self.collected).has_come(proof, told, gaps, pieces);
         Ok(())
     }
@@ -444,7 +478,8 @@ mod tests {
 
     /// Adds what is taken for verified.
     fn take(rebuilt: &AtlasReconstruction, shard: &AtlasShard) -> Result<()> {
-        rebuilt.add_bytes(shard, lock(&rebuilt.turn).spool.as_ref(), &Operation::new())
+        let (files, mut operation) = (lock(&rebuilt.turn), Operation::new());
+        rebuilt.take_bytes(shard, rebuilt.gaps(shard), files.spool.as_ref(), operation.tracker(0, 0))
     }
 
     fn bytes(projection: &AtlasProjection) -> Vec<u8> {
@@ -477,6 +512,57 @@ mod tests {
                 let list: Vec<_> = ranges.ends.iter().collect();
                 assert!(list.windows(2).all(|pair| pair[0].1 < pair[1].0), "merged: {list:?}");
             }
+        }
+    }
+
+    /// Zeros are not written, so that nothing may lie in their place.
+    #[test]
+    fn what_a_refused_first_shard_left_in_the_spool_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let ones = vec![0xff; TILE_SIZE];
+        let kinds = [ProjectionType::Linear, ProjectionType::R96Fourier];
+        for (kind, stop) in
+            kinds.into_iter().flat_map(|kind| [0, TILE_SIZE, 2 * TILE_SIZE].map(|at| (kind, at)))
+        {
+            let options = ReconstructionOptions::new().with_spool(dir.path().join("spool"));
+            let rebuilt = AtlasReconstruction::new(&options).unwrap();
+            let source = Source::copy(&ones).unwrap();
+            let options = ProjectionOptions::new();
+            let other = AtlasProjection::create(kind, &source, &options, &mut Operation::new()).unwrap();
+            let mut cancel = |progress: &crate::Progress| progress.bytes_done < stop as u64;
+            let mut operation = Operation::new().with_progress(&mut cancel);
+            let error = rebuilt.add(&shard(&other, 0, TILE_SIZE), &mut operation).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Cancelled);
+            let zeros = project(&vec![0; TILE_SIZE + 5]);
+            rebuilt.add(&shard(&zeros, 0, TILE_SIZE + 5), &mut Operation::new()).unwrap();
+            assert_eq!(bytes(&rebuilt.finish(&mut Operation::new()).unwrap()), [0; TILE_SIZE + 5]);
+        }
+    }
+
+    #[test]
+    fn what_goes_to_a_file_is_reported_and_the_end_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = data(3 * TILE_SIZE + 9);
+        let original = project(&data);
+        for spool in [false, true] {
+            let mut options = ReconstructionOptions::new();
+            if spool {
+                options = options.with_spool(dir.path().join("spool"));
+            }
+            let rebuilt = AtlasReconstruction::new(&options).unwrap();
+            let mut seen = Vec::new();
+            let mut record = |progress: &crate::Progress| {
+                seen.push((progress.bytes_done, progress.bytes_total));
+                true
+            };
+            let mut operation = Operation::new().with_progress(&mut record);
+            rebuilt.add(&shard(&original, 0, data.len()), &mut operation).unwrap();
+            let total = data.len() as u64 * if spool { 2 } else { 1 };
+            assert!(seen.iter().all(|report| report.1 == total));
+            assert_eq!(seen.iter().filter(|report| report.0 == total).count(), 1);
+            assert!(
+                seen.windows(2).all(|two| two[0].0 < two[1].0 && two[1].0 - two[0].0 <= TILE_SIZE as u64)
+            );
         }
     }
 

@@ -46,8 +46,9 @@ sized_struct!(
 /// Called with the progress of a call, on the thread that made it; false cancels.
 ///
 /// `progress` is borrowed for the callback. It may use other handles, not the one at work, and must
-/// not throw or longjmp. After false it is not called again and the call returns
-/// ATLAS_STATUS_CANCELLED.
+/// not throw or longjmp. A stream or a reconstruction is kept from other changing calls meanwhile: two
+/// threads whose callbacks change each other's wait for ever. After false it is not called again and
+/// the call returns ATLAS_STATUS_CANCELLED.
 pub type atlas_progress_fn =
     Option<unsafe extern "C" fn(progress: *const atlas_progress, user_data: *mut c_void) -> CBool>;
 

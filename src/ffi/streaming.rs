@@ -25,7 +25,7 @@ pub struct atlas_stream_config {
     /// Chunks, or MiB where a chunk is less, that may be at work; > 0, default 4. Without effect on
     /// atlas_stream_next(), which works at one chunk.
     pub parallel_chunks: u32,
-    /// Chunks that the system is asked to read ahead of the one in work; default 2.
+    /// Chunks that the system is asked to read ahead of the one in work, together at most 1 GiB; default 2.
     pub prefetch_chunks: u32,
     /// Bytes of the next chunk shown with each, at most chunk_size; default 4,096.
     pub chunk_overlap: u64,

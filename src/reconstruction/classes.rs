@@ -7,7 +7,7 @@
 //!         has no name to stay
 //! ```
 
-use super::{AtlasReconstruction, Collected, Files};
+use super::{ADDED_TILE, AtlasReconstruction, Collected, Files};
 use crate::atomic_file::AtomicFile;
 use crate::buffer::{Buffer, try_vec};
 use crate::classes::ClassSet;
@@ -15,7 +15,7 @@ use crate::digest::same;
 use crate::error::{AtlasError, Result};
 use crate::geometry::{TILE_BYTES, to_u64, to_usize};
 use crate::layer2::Residue;
-use crate::operation::Operation;
+use crate::operation::{Operation, Tracker};
 use crate::pool;
 use crate::pool::Executor;
 use crate::projection::{ProjectionOptions, ProjectionType};
@@ -97,20 +97,26 @@ impl AtlasReconstruction {
             (collected.steps(proof, &parts)?, collected.new_tiles(proof)?)
         };
         let enough = |step: &Step<'_>| step.classes.len() >= usize::from(data_classes);
-        let (decoded, kept): (Vec<Step<'_>>, Vec<Step<'_>>) = steps.into_iter().partition(enough);
+        let complete = steps.iter().filter(|step| enough(step)).count();
+        let (mut decoded, mut kept) = (try_vec(complete)?, try_vec(steps.len() - complete)?);
+        for step in steps {
+            if enough(&step) { decoded.push(step) } else { kept.push(step) }
+        }
         let bytes: u64 = decoded.iter().map(|step| to_u64(step.part.len())).sum();
-        let result = match files.spool {
-            None => to_u64(kept.iter().map(Step::fresh_len).sum::<usize>()).saturating_add(bytes),
-            Some(_) => 0,
+        let waits = to_u64(kept.iter().map(Step::fresh_len).sum::<usize>());
+        let (result, (written, writes)) = match files.spool {
+            None => (waits.saturating_add(bytes), (0, 0)),
+            Some(_) => (0, (waits, kept.iter().map(|step| step.fresh.len()).sum())),
         };
+        let result = result.saturating_add(to_u64(parts.len()).saturating_mul(ADDED_TILE));
 
         let verifiers = proof.verifiers(parts.len(), payload.len(), operation)?;
         // The payloads of a tile take little more than its bytes, and so does the tile.
         let per_worker = if decoded.is_empty() { 0 } else { 3 * TILE_BYTES };
         let workers = operation.workers(to_u64(decoded.len()), per_worker, result)?;
         let executor = operation.executor;
-        let total = to_u64(payload.len()).saturating_add(bytes);
-        let mut tracker = operation.tracker(total, to_u64(parts.len() + decoded.len()));
+        let total = to_u64(payload.len()).saturating_add(bytes).saturating_add(written);
+        let mut tracker = operation.tracker(total, to_u64(parts.len() + decoded.len() + writes));
         let layout = (&parts[..], payload_offset);
         proof.verify_parts(payload, layout, &self.trust, (executor, verifiers), &mut tracker)?;
 
@@ -153,8 +159,9 @@ impl AtlasReconstruction {
                 tracker.advance(to_u64(step.part.len()), 1)
             },
         )?;
-        let ranges = decoded.iter().map(|step| step.offset..step.offset + to_u64(step.part.len())).collect();
-        let (kept, end) = keep(&kept, shard, files)?;
+        let mut ranges = try_vec(decoded.len())?;
+        ranges.extend(decoded.iter().map(|step| step.offset..step.offset + to_u64(step.part.len())));
+        let (kept, end) = keep(&kept, shard, files, &mut tracker)?;
         tracker.finish()?;
 
         // Nothing fails from here on.
@@ -250,7 +257,12 @@ fn decode(
 }
 
 /// Puts the fresh classes of some tiles where they can wait, and says where the file of them ends then.
-fn keep(steps: &[Step<'_>], shard: &AtlasShard, files: &mut Files) -> Result<(Vec<(u64, Payload)>, u64)> {
+fn keep(
+    steps: &[Step<'_>],
+    shard: &AtlasShard,
+    files: &mut Files,
+    tracker: &mut Tracker<'_, '_>,
+) -> Result<(Vec<(u64, Payload)>, u64)> {
     let (_, payload) = shard.payload();
     let mut end = files.waiting.as_ref().map_or(0, |(_, end)| *end);
     let total = steps.iter().map(Step::fresh_len).sum();
@@ -273,6 +285,7 @@ fn keep(steps: &[Step<'_>], shard: &AtlasShard, files: &mut Files) -> Result<(Ve
                 file.write_at(end, &payload[range.clone()])?;
                 kept.push((tile, Payload { class, bytes: Bytes::File(end) }));
                 end += to_u64(range.len());
+                tracker.advance(to_u64(range.len()), 1)?;
             }
         }
         // All of it: the shard's own memory.

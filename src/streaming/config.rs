@@ -5,6 +5,8 @@ use crate::geometry::{PAGE_BYTES, TILE_BYTES, to_usize};
 use crate::hashing::Pace;
 use std::ops::RangeInclusive;
 
+/// What is announced ahead at the most.
+const MAX_AHEAD: u64 = 1 << 30;
 const CHUNK_SIZE: RangeInclusive<u64> = 64 * 1024..=256 * 1024 * 1024;
 const IO_BUFFER_SIZE: RangeInclusive<u64> = 4 * 1024..=16 * 1024 * 1024;
 
@@ -99,9 +101,9 @@ impl StreamingConfig {
         }
     }
 
-    /// Bytes to announce ahead.
+    /// Bytes to announce ahead: of some numbers the whole file, before anything is reported.
     pub(super) fn ahead(&self) -> u64 {
-        self.chunk_size.saturating_mul(u64::from(self.prefetch_chunks))
+        self.chunk_size.saturating_mul(u64::from(self.prefetch_chunks)).min(MAX_AHEAD)
     }
 
     /// Bytes of the largest read.
