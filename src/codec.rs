@@ -6,6 +6,7 @@ use crate::buffer::try_vec;
 use crate::digest::{Digest, digest256, digest256_in_steps, same};
 use crate::error::{AtlasError, Result};
 use crate::geometry::{TILE_BYTES, TILE_SIZE, to_u64};
+use std::fmt;
 
 const MAGIC: [u8; 8] = [0x89, b'A', b'T', b'L', b'A', b'S', 0x0a, 0x1a];
 const VERSION: u16 = 1;
@@ -139,11 +140,7 @@ impl<'a> Reader<'a> {
         let found =
             self.u16().map_err(|_| self.malformed(start, format!("record {tag} ({name}) is missing")))?;
         if found != tag {
-            let what = format!("tag {found} where {tag} ({name}) follows");
-            // The tags of all kinds of version 1: out of order, twice or missing. Others are newer.
-            let known = (1..=7).contains(&found) || (16..=17).contains(&found);
-            let error = if known { AtlasError::format(what) } else { AtlasError::unsupported(what) };
-            return Err(error.at_range(to_u64(start), 2));
+            return Err(misplaced(found, start, format_args!("{tag} ({name}) follows")));
         }
         self.zeros(6)?;
         let len = self.u64()?;
@@ -155,6 +152,15 @@ impl<'a> Reader<'a> {
         let reader = Reader { bytes: self.bytes, at: self.at, end: self.at + value };
         self.at += value;
         Ok(reader)
+    }
+
+    /// Refuses a record behind the last one, and bytes that are none.
+    pub(crate) fn end(&mut self) -> Result<()> {
+        let start = self.at;
+        match self.remaining() {
+            0 | 1 => self.finish("the encoding"),
+            _ => Err(misplaced(self.u16()?, start, format_args!("nothing follows"))),
+        }
     }
 
     pub(crate) fn remaining(&self) -> usize {
@@ -223,4 +229,13 @@ impl<'a> Reader<'a> {
         }
         Ok(())
     }
+}
+
+/// A tag at byte `at` where another one, or none, belongs.
+fn misplaced(tag: u16, at: usize, belongs: fmt::Arguments<'_>) -> AtlasError {
+    let what = format!("tag {tag} where {belongs}, at byte {at}");
+    // The tags of all kinds of version 1: out of order, twice or missing. Others are newer.
+    let known = (1..=7).contains(&tag) || (16..=17).contains(&tag);
+    let error = if known { AtlasError::format(what) } else { AtlasError::unsupported(what) };
+    error.at_range(to_u64(at), 2)
 }

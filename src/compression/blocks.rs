@@ -5,7 +5,7 @@ use super::deflate::{Deflater, Inflater, room};
 use super::filter::{self, Candidate, Filter, Histogram};
 use crate::buffer::{Buffer, try_vec};
 use crate::digest::digest256;
-use crate::error::{AtlasError, Result};
+use crate::error::{AtlasError, ErrorKind, Result};
 use crate::layer2::Residue;
 
 /// Bytes of the digest that a block carries: against accidents, and so few that they do not show in the
@@ -144,9 +144,15 @@ impl Encoder {
         let head = BlockHead { len, filter, residue, check: check_of(block) };
         if let Some((decoded, decoder)) = &mut self.decoded {
             let decoded = &mut decoded[..block.len()];
-            decoder.decode(&head, encoded, decoded)?.map_or(Ok(()), Err)?;
-            if decoded != block {
-                return Err(AtlasError::internal("a compressed block does not give back its bytes"));
+            // Whatever is wrong then is ours, and not the caller's bytes.
+            let wrong = |why: &str| {
+                AtlasError::internal(format!("a compressed block does not give back its bytes: {why}"))
+            };
+            match decoder.decode(&head, encoded, decoded) {
+                Ok(None) if decoded == block => {}
+                Ok(None) => return Err(wrong("others come out")),
+                Err(error) if error.kind() == ErrorKind::OutOfMemory => return Err(error),
+                Ok(Some(error)) | Err(error) => return Err(wrong(error.message())),
             }
         }
         Ok(Attempt::Done(head, Encoded::copy_of(encoded, block.len())?))

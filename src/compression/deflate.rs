@@ -13,6 +13,7 @@ pub(crate) fn room(len: usize) -> usize {
 
 #[cfg(feature = "compression")]
 mod zlib {
+    use crate::buffer::try_vec;
     use crate::error::{AtlasError, Result};
     use crate::geometry::to_u64;
     use crate::pool::panic_text;
@@ -20,8 +21,10 @@ mod zlib {
     use std::panic::{UnwindSafe, catch_unwind};
     use std::sync::Mutex;
 
-    /// A new state. The codec panics where it gets no memory for one.
-    fn made<T>(make: impl FnOnce() -> T + UnwindSafe) -> Result<T> {
+    /// A new state of at most `footprint` bytes. The codec panics where it gets no memory for one, which
+    /// prints: so it is seen before whether there is any.
+    fn made<T>(footprint: usize, make: impl FnOnce() -> T + UnwindSafe) -> Result<T> {
+        drop(try_vec::<u8>(footprint)?);
         catch_unwind(make).map_err(|payload| {
             AtlasError::out_of_memory(format!("no memory for a state of DEFLATE: {}", panic_text(payload)))
         })
@@ -46,7 +49,7 @@ mod zlib {
                     stream.reset();
                     stream
                 }
-                _ => made(|| Compress::new(Compression::new(u32::from(level)), false))?,
+                _ => made(Self::FOOTPRINT, || Compress::new(Compression::new(u32::from(level)), false))?,
             };
             let status = stream.compress(from, to, FlushCompress::Finish);
             match status.map_err(|error| AtlasError::internal(format!("DEFLATE: {error}")))? {
@@ -87,7 +90,7 @@ mod zlib {
                     stream.reset(false);
                     stream
                 }
-                None => made(|| Decompress::new(false))?,
+                None => made(Self::FOOTPRINT, || Decompress::new(false))?,
             };
             let status = stream
                 .decompress(from, to, FlushDecompress::Finish)

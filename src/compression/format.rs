@@ -135,6 +135,9 @@ impl CompressedShard {
         if !left.is_empty() {
             return malformed(format!("{} bytes too many in DATA", left.len()));
         }
+        if !stored && data.len() == payload_len {
+            return malformed(format!("algorithm {code} where no block is smaller than its bytes"));
+        }
         let data = match stored {
             true => Data::Shared(Arc::new(Buffer::copy_of(data)?)),
             false => Data::Blocks(blocks),

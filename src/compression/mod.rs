@@ -484,10 +484,21 @@ fn verify_all(
         },
     )?;
     let mut shards = try_vec(compressed.len())?;
+    // WITNESS of a later shard comes before CONSERVATION of an earlier one.
+    let mut first_unconserved = None;
     for (index, (shard, payload)) in compressed.iter().zip(payloads).enumerate() {
         let unconserved = held.take_if(|(held, _)| *held == index).map(|(_, error)| error);
         let shard = shard.conclude(&digests, &layouts[index], payload, &hashed[index], unconserved);
-        shards.push(shard.map_err(named(batch, index))?);
+        match shard.map_err(named(batch, index)) {
+            Ok(shard) => shards.push(shard),
+            Err(error) if error.kind() == ErrorKind::Conservation => {
+                first_unconserved.get_or_insert(error);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    if let Some(error) = first_unconserved {
+        return Err(error);
     }
     tracker.finish()?;
     Ok(shards)

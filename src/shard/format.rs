@@ -195,7 +195,7 @@ pub(crate) fn read_proof<'a, const N: usize>(
     for (value, (tag, name)) in rest.iter_mut().zip(behind) {
         *value = reader.record(tag, name)?.rest();
     }
-    reader.finish("the encoding")?;
+    reader.end()?;
     let lists: u64 = [&tile_list, &part_list, &node_list].map(|list| to_u64(list.remaining())).iter().sum();
     within("max_proof_size", lists, limits.max_proof_size)?;
 

@@ -274,6 +274,12 @@ fn newer_versions_kinds_types_and_tags_are_unsupported() {
         let wrong = forge(&bytes, |body| body[at] = value);
         assert_eq!(read(&wrong).unwrap_err().kind(), ErrorKind::Unsupported, "byte {at}");
     }
+    // A record behind the last one; of a tag that is known, or not whole, it is wrong in every version.
+    for (tag, kind) in [(8, ErrorKind::Unsupported), (15, ErrorKind::Unsupported), (7, ErrorKind::Format)] {
+        let wrong = forge(&bytes, |body| body.extend([&[tag][..], &[0; 15]].concat()));
+        assert_eq!(read(&wrong).unwrap_err().kind(), kind, "tag {tag}");
+    }
+    assert_eq!(read(&forge(&bytes, |body| body.push(8))).unwrap_err().kind(), ErrorKind::Format);
 }
 
 #[test]

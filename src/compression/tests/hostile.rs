@@ -249,6 +249,42 @@ fn a_wrong_residue_is_told_after_every_wrong_digest() {
 }
 
 #[test]
+fn a_wrong_residue_is_told_after_every_wrong_root_of_a_batch() {
+    let manager = CompressionManager::new(eager()).unwrap();
+    let shard = whole(&records(50_000));
+    let mut unconserved = shard.compress(&eager()).unwrap();
+    unconserved.heads[0].residue = unconserved.heads[0].residue + Residue::new(1).unwrap();
+    let mut foreign = shard.compress(&eager()).unwrap();
+    let mut proof = proof_of(&shard);
+    proof.root[0] ^= 1;
+    foreign.proof = Arc::new(proof);
+    let kind = |batch: &[&CompressedShard]| {
+        let error = manager.decompress_batch(batch, &VerifyOptions::new(), &mut Operation::new());
+        let error = error.unwrap_err();
+        (error.kind(), error.index())
+    };
+    assert_eq!(kind(&[&unconserved, &unconserved]), (ErrorKind::Conservation, Some(0)));
+    assert_eq!(kind(&[&unconserved, &foreign]), (ErrorKind::Witness, Some(1)));
+}
+
+/// What is stored has one encoding, which says so.
+#[test]
+fn an_algorithm_that_compressed_nothing_is_refused() {
+    let bytes = noise(10_000, 4);
+    let shard = whole(&bytes);
+    let config = CompressionConfig { algorithm: CompressionAlgorithm::Deflate, ..eager() };
+    let mut compressed = whole(&vec![0; 10_000]).compress(&config).unwrap();
+    assert_eq!(compressed.algorithm, CompressionAlgorithm::Deflate);
+    compressed.proof = Arc::clone(&shard.proof);
+    compressed.residue = shard.residue;
+    compressed.heads[0] = shard.compress(&config).unwrap().heads[0];
+    compressed.data = Data::Blocks(vec![Encoded::copy_of(&bytes, bytes.len()).unwrap()]);
+    let error = read_back(&compressed.serialize().unwrap()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Format);
+    assert!(error.message().contains("no block is smaller"), "{error}");
+}
+
+#[test]
 fn tiles_are_counted_before_anything_is_made_of_them() {
     let shard = whole(&vec![1; 5_000]);
     let bytes = shard.compress(&eager()).unwrap().serialize().unwrap();
