@@ -35,9 +35,8 @@ const SHARED_MIN: usize = 256 * 1024;
 /// is copied first.
 pub(crate) struct Verified<'c> {
     config: &'c Config,
-    /// Where the work on a single tile may be shared, and among how many threads.
+    /// Where the work on a single tile may be shared.
     executor: Executor<'c>,
-    threads: usize,
     /// How many chains it may keep; None: as many as are kept at all.
     budget: Option<&'c ChainBudget>,
     /// The extent that was checked whole, its chain, and its bytes where those in the source are not fixed.
@@ -56,7 +55,6 @@ impl<'c> Verified<'c> {
         Verified {
             config,
             executor: Executor::Inline,
-            threads: 1,
             budget: None,
             held: None,
             bytes: None,
@@ -68,8 +66,8 @@ impl<'c> Verified<'c> {
     }
 
     /// Shares the work on a single tile: for one that is alone. Beside other tiles the threads are theirs.
-    fn shared(self, executor: Executor<'c>, threads: usize) -> Verified<'c> {
-        Verified { executor, threads, ..self }
+    fn shared(self, executor: Executor<'c>) -> Verified<'c> {
+        Verified { executor, ..self }
     }
 
     /// Keeps so many chains only.
@@ -77,9 +75,9 @@ impl<'c> Verified<'c> {
         Verified { budget: Some(budget), ..self }
     }
 
-    /// Where the work on `len` bytes of a tile runs, where `busy` threads are at other work on it.
-    fn executor(&self, len: usize, busy: usize) -> Executor<'c> {
-        if len < SHARED_MIN || self.threads < busy + 2 { Executor::Inline } else { self.executor }
+    /// Where the work on `len` bytes of a tile runs.
+    fn executor(&self, len: usize) -> Executor<'c> {
+        if len < SHARED_MIN { Executor::Inline } else { self.executor }
     }
 
     fn may_keep_a_chain(&self) -> bool {
@@ -134,7 +132,7 @@ impl<'c> Verified<'c> {
     fn hold(&mut self, extent: &Arc<Extent>) -> Result<Arc<Chain>> {
         self.held = None;
         let len = extent.len();
-        let (executor, beside_another) = (self.executor(len, 0), self.executor(len, 1));
+        let executor = self.executor(len);
         let bytes = match extent.fixed_slice(&(0..len)) {
             Some(bytes) => bytes,
             None => {
@@ -154,8 +152,15 @@ impl<'c> Verified<'c> {
             // The chain stands for bytes whose witness it does not lead to.
             ProjectionType::R96Fourier => {
                 let workspace = &mut self.workspace;
-                let witness = || scheme.witness(bytes, workspace, beside_another);
-                let (witness, (chain, _, residues)) = pool::both(executor, witness, chain)?;
+                let beside = |transform: &mut (dyn FnMut() + Send)| {
+                    let transform = || {
+                        transform();
+                        Ok(())
+                    };
+                    pool::both(executor, transform, chain).map(|((), chain)| chain)
+                };
+                let (witness, (chain, _, residues)) =
+                    scheme.witness_beside(bytes, workspace, executor, beside)?;
                 (chain, residues, witness)
             }
         };
@@ -260,7 +265,7 @@ fn whole_witness(config: &Config, tile: &Arc<Tile>, verified: &mut Verified<'_>)
         Some(bytes) => Some(bytes),
         None => verified.bytes.as_ref().map(|bytes| &bytes[..held.len()]),
     });
-    let executor = verified.executor(bytes.len(), 0);
+    let executor = verified.executor(bytes.len());
     let witness = match before {
         Some(before) => config.scheme.witness_after(before, bytes, &mut verified.workspace, executor)?,
         None => config.scheme.witness(bytes, &mut verified.workspace, executor)?,
@@ -377,7 +382,7 @@ pub(crate) fn witnesses(
     let per_worker = TILE_BYTES + 2 * to_u64(GROUP_SIZE) + whole;
     let workers = operation.workers(to_u64(runs.len()), per_worker, result)?;
     let unwatched = operation.unwatched();
-    let (alone, threads) = if count == 1 { (executor, operation.threads()) } else { (Executor::Inline, 1) };
+    let alone = if count == 1 && operation.threads() > 1 { executor } else { Executor::Inline };
     // What the call does next needs memory too.
     let chains =
         ChainBudget::new(operation.memory_left(result.saturating_add(to_u64(workers) * per_worker)) / 8);
@@ -389,7 +394,7 @@ pub(crate) fn witnesses(
         workers,
         count,
         pool::Order { window: None, runs: &runs, unwatched },
-        || Ok(Verified::new(config).shared(alone, threads).within(&chains)),
+        || Ok(Verified::new(config).shared(alone).within(&chains)),
         |verified, index| {
             let at = pending[crate::geometry::to_usize(index)];
             let len = to_u64(at.tile.len());

@@ -103,14 +103,34 @@ impl Scheme {
         workspace: &mut Workspace,
         executor: Executor<'_>,
     ) -> Result<Digest> {
-        let Some(Transform { encoder, .. }) = &self.transform else { return Ok(self.digests.tile(bytes)) };
+        self.witness_beside(bytes, workspace, executor, |transform| {
+            transform();
+            Ok(())
+        })
+        .map(|(witness, ())| witness)
+    }
+
+    /// As [`witness`](Self::witness), where `around` runs the transform, and perhaps other work beside it.
+    pub(crate) fn witness_beside<R>(
+        &self,
+        bytes: &[u8],
+        workspace: &mut Workspace,
+        executor: Executor<'_>,
+        around: impl FnOnce(&mut (dyn FnMut() + Send)) -> Result<R>,
+    ) -> Result<(Digest, R)> {
+        let Some(Transform { encoder, .. }) = &self.transform else {
+            return Ok((self.digests.tile(bytes), around(&mut || ())?));
+        };
         let len = encoder.payload_bytes(bytes.len());
         if len > SLICE_BLOCKS * CLASS_BLOCK_BYTES {
-            return self.classes(bytes, workspace, |_, _, _| ())?.witness();
+            let mut tree = None;
+            let result = around(&mut || tree = Some(self.classes(bytes, workspace, |_, _, _| ())))?;
+            let tree = tree.ok_or_else(|| AtlasError::internal("a tile was not transformed"))??;
+            return Ok((tree.witness()?, result));
         }
         let payloads = &mut room(&mut workspace.payloads)?[..CLASSES * len];
-        encoder.encode(bytes, payloads);
-        self.witness_of(payloads, executor)
+        let result = around(&mut || encoder.encode(bytes, payloads))?;
+        Ok((self.witness_of(payloads, executor)?, result))
     }
 
     /// The witness of a tile whose classes have these payloads, one after the other.
