@@ -244,8 +244,9 @@ impl AtlasReconstruction {
         let len = to_u64(payload.len());
 
         let verifiers = proof.verifiers(parts.len(), payload.len(), operation)?;
-        let copied = if spool.is_some() || fresh == len { 0 } else { fresh };
-        operation.workers(1, 0, copied.saturating_add(to_u64(parts.len()).saturating_mul(ADDED_TILE)))?;
+        // A payload that is shared counts too: it stays when its shard is destroyed.
+        let held = if spool.is_some() { 0 } else { fresh };
+        operation.workers(1, 0, held.saturating_add(to_u64(parts.len()).saturating_mul(ADDED_TILE)))?;
         let executor = operation.executor;
         let steps = |gap: &Range<u64>| (gap.end - gap.start).div_ceil(TILE_BYTES);
         let (written, writes) = if spool.is_some() { (fresh, gaps.iter().map(steps).sum()) } else { (0, 0) };
