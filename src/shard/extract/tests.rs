@@ -183,12 +183,41 @@ impl Reads {
 }
 
 /// A projection whose chains are not known, and what is read of it.
-fn recorded(tiles: usize, pause: std::time::Duration) -> (AtlasProjection, Reads) {
+fn recorded(tiles: usize) -> (AtlasProjection, Reads) {
+    recorded_after(tiles, || ())
+}
+
+/// As [`recorded`], where reads wait until two threads are at one, once. A second thread may be late on a
+/// busy machine; that none comes at all is for the test to find.
+#[cfg(feature = "parallel")]
+fn recorded_by_two(tiles: usize) -> (AtlasProjection, Reads) {
+    let threads = (std::sync::Mutex::new(Vec::new()), std::sync::Condvar::new());
+    let begun = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let armed = std::sync::Arc::clone(&begun);
+    let recorded = recorded_after(tiles, move || {
+        if armed.load(Ordering::Relaxed) {
+            let (seen, changed) = &threads;
+            let mut seen = lock(seen);
+            let thread = std::thread::current().id();
+            if !seen.contains(&thread) {
+                seen.push(thread);
+                changed.notify_all();
+            }
+            let limit = std::time::Duration::from_secs(20);
+            drop(changed.wait_timeout_while(seen, limit, |seen| seen.len() < 2).unwrap());
+        }
+        std::thread::sleep(PAUSE);
+    });
+    begun.store(true, Ordering::Relaxed);
+    recorded
+}
+
+fn recorded_after(tiles: usize, then: impl Fn() + Send + Sync + 'static) -> (AtlasProjection, Reads) {
     let reads = Reads::default();
     let seen = reads.clone();
     let projection = watched(ProjectionType::Linear, tiles * TILE_SIZE, move |offset, _| {
         seen.add(offset);
-        std::thread::sleep(pause);
+        then();
     });
     reads.take();
     (projection, reads)
@@ -210,7 +239,7 @@ fn work_stealing_begins_with_the_most_work_and_the_others_with_the_first_tile() 
         region(2 * TILE_SIZE, 9),
     ];
     let tiles = |strategy| {
-        let (projection, reads) = recorded(8, std::time::Duration::ZERO);
+        let (projection, reads) = recorded(8);
         let options = ExtractOptions::new().with_strategy(strategy).with_max_threads(1);
         projection.extract_shards(&regions, &options, &mut Operation::new()).unwrap();
         reads.tiles()
@@ -227,7 +256,7 @@ fn work_stealing_begins_with_the_most_work_and_the_others_with_the_first_tile() 
 fn a_chunk_stays_on_one_thread_unless_a_region_is_more_than_a_thread_s_share() {
     let pool = crate::Pool::new(2).unwrap();
     let run = |regions: &[AtlasBoundaryRegion], chunk| {
-        let (projection, reads) = recorded(24, PAUSE);
+        let (projection, reads) = recorded_by_two(24);
         let options = ExtractOptions::new().with_strategy(ParallelStrategy::Chunked(chunk));
         let mut operation = Operation::new().with_pool(&pool);
         projection.extract_shards(regions, &options, &mut operation).unwrap();
@@ -255,7 +284,7 @@ fn a_chunk_stays_on_one_thread_unless_a_region_is_more_than_a_thread_s_share() {
 #[cfg(feature = "parallel")]
 #[test]
 fn many_regions_of_one_tile_are_several_tasks() {
-    let (projection, reads) = recorded(1, PAUSE);
+    let (projection, reads) = recorded_by_two(1);
     let (mut calls, mut before, mut largest) = (0, 0, 0);
     let mut progress = |progress: &crate::Progress| {
         calls += 1;
@@ -281,7 +310,7 @@ fn many_regions_of_one_tile_are_several_tasks() {
 #[cfg(feature = "parallel")]
 #[test]
 fn with_the_pool_strategy_the_calling_thread_reads_nothing() {
-    let (projection, reads) = recorded(3, std::time::Duration::ZERO);
+    let (projection, reads) = recorded(3);
     let caller = std::thread::current().id();
     let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
     let ours = crate::Pool::new(2).unwrap();
@@ -468,7 +497,7 @@ fn an_edited_tile_that_cannot_be_hashed_is_no_region_s_failure() {
 
 #[test]
 fn no_chunk_is_refused_before_anything_is_read() {
-    let (projection, reads) = recorded(2, std::time::Duration::ZERO);
+    let (projection, reads) = recorded(2);
     edit(&projection, 5);
     reads.take();
     let error = projection.extract_shards_chunked_parallel(&[region(0, 10)], 0).unwrap_err();
