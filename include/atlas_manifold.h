@@ -54,7 +54,8 @@
  * Fork       The child makes a pool of its own; one that the caller made is STATE there. A handle that
  *            another thread was inside of at the fork must not be used in the child, where it may be
  *            locked for ever. A projection and its snapshots count as one handle here. What becomes a
- *            file at the end (spool_path) is of the process that began it, and STATE in the child.
+ *            file at the end (spool_path) is of the process that began it: to add to it or to finish it is
+ *            STATE in the child.
  * Structs    Those that begin with struct_size: fill them with their *_init, which does nothing to NULL,
  *            or, where the library fills them, set struct_size to sizeof and nothing else. Older, smaller
  *            sizes stay valid.
@@ -1635,7 +1636,8 @@ enum atlas_status atlas_reconstruction_create(const struct atlas_reconstruction_
  *
  * Duplicates and overlaps are harmless. Classes of R96 wait, in memory or in a second temporary file
  * beside spool_path, until a tile has K of them. Serialised with other calls on the handle.
- * `operation` may be NULL; progress once a tile that is verified or decoded. Fails, and changes
+ * `operation` may be NULL; progress once a tile that is verified or decoded, and once a
+ * MiB or a class that is written. Fails, and changes
  * nothing, with WITNESS (does not verify; another root, type, K or size), CONFLICT (another tile
  * geometry under the same root), LIMIT, IO, STATE (finished, or a pool from before a fork),
  * OUT_OF_MEMORY or CANCELLED. R96: also with FORMAT, WITNESS or CONSERVATION where K classes of a tile

@@ -87,21 +87,25 @@ impl AtomicFile {
         &self.target
     }
 
-    fn file(&self) -> Result<&File> {
-        if self.temporary.process != std::process::id() {
-            return Err(AtlasError::state(format!(
-                "the file that becomes {} is of the process that began it",
-                self.target.display()
-            )));
+    /// STATE in another process than the one that began the file.
+    pub(crate) fn check_process(&self) -> Result<()> {
+        if self.temporary.process == std::process::id() {
+            return Ok(());
         }
+        let target = self.target.display();
+        Err(AtlasError::state(format!("the file that becomes {target} is of the process that began it")))
+    }
+
+    fn file(&self) -> Result<&File> {
+        self.check_process()?;
         let file = self.temporary.file.as_ref().map(NamedTempFile::as_file);
         file.ok_or_else(|| AtlasError::internal("a temporary file that has its name already"))
     }
 
-    /// Extends the file with zeros to `size`.
+    /// Cuts the file to `size`, or extends it with zeros.
     pub(crate) fn set_len(&self, size: u64) -> Result<()> {
         let extended = self.file()?.set_len(size);
-        extended.map_err(|error| self.failed(&format!("extending it to {size} bytes"), error))
+        extended.map_err(|error| self.failed(&format!("setting its length to {size} bytes"), error))
     }
 
     /// Writes all of `bytes` at `offset`; from any thread.

@@ -53,7 +53,7 @@ pub(crate) fn copy_to_payload(from: &[u8], to: &mut [u8]) {
 /// meanwhile.
 ///
 /// Several pages are read side by side, as the processor looks ahead within a page only: measured
-/// 9.1 GB/s for one page at a time and 10.7 for four, where memory is read at 15.
+/// 0.142 ns a byte for one page at a time and 0.108 for four, where to read memory takes 0.07.
 pub(crate) fn copy_to_both(from: &[u8], near: &mut [u8], far: &mut [u8]) {
     let lead = far.as_ptr().align_offset(LINE).min(far.len());
     near[..lead].copy_from_slice(&from[..lead]);

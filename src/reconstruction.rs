@@ -27,7 +27,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-/// What an addition takes for a tile of its shard beside bytes: the plan, and what is remembered.
+/// What an addition takes for a tile of its shard beside bytes: the plan, and what is remembered. Classes
+/// that wait take more.
 const ADDED_TILE: u64 = 512;
 
 /// Options of a reconstruction.
@@ -217,11 +218,12 @@ impl AtlasReconstruction {
                 proof.head.size
             )));
         }
-        // What a first shard that failed left there is of any domain, and zeros are not written.
-        if let Some(spool) = &files.spool
-            && lock(&self.collected).domain.is_none()
-        {
-            spool.set_len(0)?;
+        if let Some(spool) = &files.spool {
+            spool.check_process()?;
+            // What a first shard that failed left there is of any domain, and zeros are not written.
+            if lock(&self.collected).domain.is_none() {
+                spool.set_len(0)?;
+            }
         }
         match proof.kind() {
             ProjectionType::Linear => self.add_linear(shard, files.spool.as_ref(), operation),

@@ -101,7 +101,8 @@ pub unsafe extern "C" fn atlas_reconstruction_create(
 ///
 /// Duplicates and overlaps are harmless. Classes of R96 wait, in memory or in a second temporary file
 /// beside spool_path, until a tile has K of them. Serialised with other calls on the handle.
-/// `operation` may be NULL; progress once a tile that is verified or decoded. Fails, and changes
+/// `operation` may be NULL; progress once a tile that is verified or decoded, and once a
+/// MiB or a class that is written. Fails, and changes
 /// nothing, with WITNESS (does not verify; another root, type, K or size), CONFLICT (another tile
 /// geometry under the same root), LIMIT, IO, STATE (finished, or a pool from before a fork),
 /// OUT_OF_MEMORY or CANCELLED. R96: also with FORMAT, WITNESS or CONSERVATION where K classes of a tile

@@ -7,6 +7,7 @@ use crate::sync::lock;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -60,8 +61,8 @@ impl Queue<'_> {
 /// How many results wait for the calling thread where nobody watches.
 const UNWATCHED_BATCH: usize = 64;
 
-/// After so long a worker ends and another one begins, behind those of other calls that wait for the
-/// pool: a call ends when all of its own have begun, however little is left for them to do.
+/// After so long a worker ends where other calls use the pool too, and another one begins behind theirs: a
+/// call ends when all of its workers have begun, however little is left for them to do.
 const SHARE: Duration = Duration::from_millis(50);
 
 /// Results on their way to the calling thread.
@@ -131,6 +132,31 @@ impl Drop for Stop<'_, '_> {
     }
 }
 
+/// Held for the time of a call: the others see that it is there.
+struct Present<'c>(Option<&'c AtomicUsize>);
+
+impl<'c> Present<'c> {
+    fn new(calls: Option<&'c AtomicUsize>) -> Present<'c> {
+        // It orders nothing: a worker that sees it late ends a task later.
+        if let Some(calls) = calls {
+            calls.fetch_add(1, Ordering::Relaxed);
+        }
+        Present(calls)
+    }
+
+    fn is_alone(&self) -> bool {
+        self.0.is_none_or(|calls| calls.load(Ordering::Relaxed) < 2)
+    }
+}
+
+impl Drop for Present<'_> {
+    fn drop(&mut self) {
+        if let Some(calls) = self.0 {
+            calls.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
 /// Runs tasks on `team`.
 ///
 /// A caller that works is one core's share that is there at once; and one that sleeps beside as many
@@ -148,6 +174,7 @@ pub(super) fn run_on<S, T: Send>(
     let (workers, window) = (workers.max(1), order.window.unwrap_or(u64::MAX).max(1));
     let queue = Mutex::new(Queue { runs: order.runs, next: 0, limit: 0, stop: tasks, working: 0 });
     let locked = || lock(&queue);
+    let present = Present::new(team.calls);
     let done = Done {
         inbox: Mutex::new(Inbox { results: Vec::new(), awaited: false, ended: false }),
         arrived: Condvar::new(),
@@ -181,7 +208,11 @@ pub(super) fn run_on<S, T: Send>(
         let _flush = Flush(&done);
         let (begin, mut state) = (Instant::now(), None);
         loop {
-            let over = begin.elapsed() >= SHARE;
+            let over = begin.elapsed() >= SHARE && !present.is_alone();
+            if over {
+                // Before its successor has one.
+                state = None;
+            }
             let run = locked().take_or_end(over);
             let Some(run) = run else { return };
             for task in run {

@@ -7,6 +7,7 @@ use crate::sync::lock;
 use std::io;
 use std::mem::ManuallyDrop;
 use std::process;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
@@ -28,6 +29,8 @@ pub struct Pool {
 struct Started {
     pool: ManuallyDrop<rayon::ThreadPool>,
     joins: ManuallyDrop<Arc<Mutex<Vec<JoinHandle<()>>>>>,
+    /// Calls that use its threads now.
+    calls: AtomicUsize,
     /// As the pool's.
     process: u32,
 }
@@ -58,6 +61,7 @@ impl Pool {
                 started: Some(Started {
                     pool: ManuallyDrop::new(pool),
                     joins: ManuallyDrop::new(joins),
+                    calls: AtomicUsize::new(0),
                     process,
                 }),
                 process,
@@ -76,12 +80,12 @@ impl Pool {
 
     /// How many tasks can be at work at a time.
     pub fn threads(&self) -> usize {
-        self.threads_to_wake().map_or(1, rayon::ThreadPool::current_num_threads)
+        self.started.as_ref().map_or(1, |started| started.pool.current_num_threads())
     }
 
     /// None for a pool of one thread, which is the calling one.
-    fn threads_to_wake(&self) -> Option<&rayon::ThreadPool> {
-        self.started.as_ref().map(|started| &*started.pool)
+    fn threads_to_wake(&self) -> Option<(&rayon::ThreadPool, Option<&AtomicUsize>)> {
+        self.started.as_ref().map(|started| (&*started.pool, Some(&started.calls)))
     }
 
     pub(super) fn check_process(&self) -> Result<()> {
@@ -157,21 +161,23 @@ pub(super) struct Team<'p> {
     pub(super) pool: &'p rayon::ThreadPool,
     /// The calling thread too.
     pub(super) caller_works: bool,
+    /// Calls that use the pool now; None: nobody counts them.
+    pub(super) calls: Option<&'p AtomicUsize>,
 }
 
 /// Who is to work, or None where it is the calling thread alone.
 pub(super) fn team_for(executor: Executor<'_>, workers: usize) -> Result<Option<Team<'_>>> {
     let (pool, caller_works) = match executor {
         Executor::OnlyPool(pool) => (pool.threads_to_wake(), false),
-        Executor::OnlyRayon(pool) => (Some(pool), false),
+        Executor::OnlyRayon(pool) => (Some((pool, None)), false),
         Executor::Inline => (None, true),
         // To wake a thread for it takes longer than many a small task.
         _ if workers <= 1 => (None, true),
         Executor::Library => (library_pool()?.threads_to_wake(), true),
         Executor::Pool(pool) => (pool.threads_to_wake(), true),
-        Executor::Rayon(pool) => (Some(pool), true),
+        Executor::Rayon(pool) => (Some((pool, None)), true),
     };
     // From inside a task of that pool: waiting for its threads could wait for ourselves.
-    let pool = pool.filter(|pool| pool.current_thread_index().is_none());
-    Ok(pool.map(|pool| Team { pool, caller_works }))
+    let pool = pool.filter(|(pool, _)| pool.current_thread_index().is_none());
+    Ok(pool.map(|(pool, calls)| Team { pool, caller_works, calls }))
 }

@@ -73,6 +73,9 @@ impl Step<'_> {
     }
 }
 
+/// What a class of a tile takes that waits, beside its bytes: on the way, and in a list that grows by halves.
+const WAITING_CLASS: usize = size_of::<(u64, Payload)>() + 2 * size_of::<Payload>();
+
 /// The buffers of a worker that decodes.
 #[derive(Default)]
 struct Scratch {
@@ -108,7 +111,9 @@ impl AtlasReconstruction {
             None => (waits.saturating_add(bytes), (0, 0)),
             Some(_) => (0, (waits, kept.iter().map(|step| step.fresh.len()).sum())),
         };
-        let result = result.saturating_add(to_u64(parts.len()).saturating_mul(ADDED_TILE));
+        let waiting = to_u64(kept.iter().map(|step| step.fresh.len()).sum::<usize>() * WAITING_CLASS);
+        let tiles = to_u64(parts.len()).saturating_mul(ADDED_TILE);
+        let result = result.saturating_add(tiles).saturating_add(waiting);
 
         let verifiers = proof.verifiers(parts.len(), payload.len(), operation)?;
         // The payloads of a tile take little more than its bytes, and so does the tile.
