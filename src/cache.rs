@@ -177,9 +177,4 @@ mod tests {
             assert_eq!(far, from);
         });
     }
-
-    #[test]
-    fn any_length_can_be_expected() {
-        LENGTHS.iter().for_each(|len| expect_chunks(&bytes()[..*len]));
-    }
 }

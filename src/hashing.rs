@@ -72,8 +72,8 @@ pub(crate) fn sum_and_hash(
 /// What comes first brings the bytes into the cache for the other. The sum is the better one at that,
 /// except beside a BLAKE3 that works on 16 chunks at a time: this reads 16 streams, so that memory
 /// keeps up with it better than with one core's sum, which asks for what is hashed next meanwhile.
-/// Measured on 1 GiB, as shares of the speed of hashing alone: with AVX-512 (Sapphire Rapids) 0.97 this
-/// way and 0.81 the other; with AVX2 (Zen 3) the sum first was the faster one.
+/// Measured on 1 GiB, as shares of the speed of hashing alone: with AVX-512 (Sapphire Rapids) 0.95 to
+/// 0.97 this way and 0.81 the other; with AVX2 (Zen 3) the sum first was the faster one.
 pub(crate) fn sum_and_digest(digests: &Digests, bytes: &[u8]) -> (GroupResidues, Digest) {
     if !hashes_16_chunks() {
         let residues = GroupResidues::of(bytes);

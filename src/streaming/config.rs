@@ -143,6 +143,8 @@ mod tests {
         );
         assert!(config.clone().with_chunk_overlap(65_536).is_ok());
         assert!(config.with_io_buffer_size(16 << 20).is_ok());
-        assert!(StreamingConfig::new(256 << 20, u32::MAX).is_ok());
+        let most = StreamingConfig::new(256 << 20, u32::MAX).unwrap().with_prefetch_chunks(u32::MAX);
+        assert_eq!(most.ahead(), MAX_AHEAD);
+        assert_eq!(most.with_prefetch_chunks(2).ahead(), 512 << 20);
     }
 }
