@@ -87,52 +87,36 @@
 
 #![cfg_attr(test, allow(clippy::cast_possible_truncation, reason = "test data are small numbers"))]
 
-mod atomic_file;
+mod base;
 pub mod benchmark;
-mod buffer;
-mod cache;
-mod chain;
-mod classes;
-mod codec;
 pub mod compression;
-mod digest;
-mod error;
+mod exec;
 mod ffi;
-mod geometry;
-mod hashing;
+mod hash;
 pub mod incremental;
 mod layer2;
-mod merkle;
-mod operation;
-mod pool;
 pub mod projection;
 mod r96;
 mod reconstruction;
-mod rehash;
-mod scheme;
-mod shape;
 pub mod shard;
-#[cfg(feature = "parallel")]
-mod slot;
 mod source;
 pub mod streaming;
-mod sync;
-mod transform;
-mod tree;
+mod tile;
 
+pub use base::error::{AtlasError, ErrorKind, Result};
+pub use base::units::{ATLAS_PAGE_SIZE, PAGE_SIZE, TILE_SIZE};
 pub use benchmark::{BenchmarkConfig, BenchmarkReport, BenchmarkResult, BenchmarkSummary, ManifoldBenchmark};
-pub use classes::ClassSet;
 pub use compression::{
     CompressedInfo, CompressedShard, CompressionAlgorithm, CompressionConfig, CompressionLevel,
     CompressionManager, CompressionStats, decompress_shard,
 };
-pub use digest::{Digest, digest256};
-pub use error::{AtlasError, ErrorKind, Result};
-pub use geometry::{ATLAS_PAGE_SIZE, PAGE_SIZE, TILE_SIZE};
+pub use exec::operation::{Operation, Progress, ProgressFn};
+pub use exec::pool::Pool;
+pub use hash::class_tree::ClassSet;
+pub use hash::digest::{Digest, digest256};
 pub use incremental::{IncrementalConfig, IncrementalStats, IncrementalUpdateContext, ProjectionDelta};
 pub use layer2::{CONSERVATION_MODULUS, Residue};
-pub use operation::{Operation, Progress, ProgressFn};
-pub use pool::Pool;
+pub use projection::plane::{Bounds, TransformParams};
 pub use projection::{
     AtlasProjection, ConservationPolicy, ProjectionInfo, ProjectionOptions, ProjectionType, TileInfo,
 };
@@ -145,4 +129,3 @@ pub use streaming::{
     StreamingChunk, StreamingConfig, StreamingContext, stream_file_projection,
     stream_large_domain_projection, stream_projection, stream_reader_projection,
 };
-pub use transform::{Bounds, TransformParams};

@@ -2,20 +2,20 @@
 
 use super::data::generate;
 use super::measure::{Iteration, Stopwatch};
-use crate::buffer::Buffer;
+use crate::base::buffer::Buffer;
+use crate::base::error::Result;
+use crate::base::sync::lock;
+use crate::base::units::{TILE_BYTES, TILE_SIZE, to_u64, to_usize};
 use crate::compression::{CompressionAlgorithm, CompressionConfig, CompressionLevel};
-use crate::error::Result;
-use crate::geometry::{TILE_BYTES, TILE_SIZE, to_u64, to_usize};
+use crate::exec::operation::Operation;
+use crate::exec::pool::{self, Executor};
 use crate::incremental::ProjectionDelta;
-use crate::operation::Operation;
-use crate::pool::{self, Executor};
+use crate::projection::plane::TransformParams;
 use crate::projection::{AtlasProjection, ProjectionOptions, ProjectionType};
 use crate::reconstruction::{AtlasReconstruction, ReconstructionOptions};
 use crate::shard::{AtlasBoundaryRegion, AtlasShard, ExtractOptions, VerifyOptions};
 use crate::source::{ReadAt, Source};
 use crate::streaming::{StreamingConfig, stream_projection};
-use crate::sync::lock;
-use crate::transform::TransformParams;
 use std::f64::consts::TAU;
 use std::ffi::CStr;
 use std::sync::Mutex;

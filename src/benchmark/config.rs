@@ -1,7 +1,7 @@
 //! What is measured, how often and for how long.
 
-use crate::error::{AtlasError, Result};
-use crate::geometry::{to_u64, to_usize};
+use crate::base::error::{AtlasError, Result};
+use crate::base::units::{to_u64, to_usize};
 
 /// What a run measures.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,7 +44,7 @@ impl BenchmarkConfig {
         if self.data_sizes.is_empty() {
             return Err(AtlasError::invalid_argument("data_sizes is empty"));
         }
-        let mut sizes = crate::buffer::try_vec(self.data_sizes.len())?;
+        let mut sizes = crate::base::buffer::try_vec(self.data_sizes.len())?;
         for (index, size) in (0..).zip(&self.data_sizes) {
             let size = match *size {
                 0 => Err(AtlasError::invalid_argument("a data size of 0 is not greater than 0")),

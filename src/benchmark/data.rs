@@ -1,7 +1,7 @@
 //! The bytes that are measured on: the same on every machine and in every run.
 
-use crate::buffer::Buffer;
-use crate::error::Result;
+use crate::base::buffer::Buffer;
+use crate::base::error::Result;
 
 /// Bytes of one kind in a row.
 const SECTION: usize = 256 * 1024;

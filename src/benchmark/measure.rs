@@ -1,6 +1,6 @@
 //! Times: warm-up, iterations within a time limit, and what they come to.
 
-use crate::error::{AtlasError, Result};
+use crate::base::error::{AtlasError, Result};
 
 /// Nanoseconds since some moment; never less than before.
 pub(super) type Clock<'c> = dyn Fn() -> u64 + 'c;

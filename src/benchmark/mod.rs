@@ -38,9 +38,9 @@ mod report;
 pub use config::BenchmarkConfig;
 pub use report::{BenchmarkReport, BenchmarkResult, BenchmarkSummary};
 
-use crate::error::{AtlasError, Result};
-use crate::geometry::to_u64;
-use crate::operation::Operation;
+use crate::base::error::{AtlasError, Result};
+use crate::base::units::to_u64;
+use crate::exec::operation::Operation;
 use cases::{CASES, Case, Domain};
 use measure::{Plan, measure};
 use std::io::Write as _;
@@ -132,10 +132,10 @@ pub(crate) fn run(config: &BenchmarkConfig, operation: &mut Operation<'_>) -> Re
     };
     let start = Instant::now();
     let clock = || u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
-    let mut results = crate::buffer::try_vec(sizes.len().saturating_mul(cases.len()))?;
+    let mut results = crate::base::buffer::try_vec(sizes.len().saturating_mul(cases.len()))?;
     let count = to_u64(cases.len());
     let bytes = sizes.iter().fold(0u64, |sum, size| sum.saturating_add(to_u64(*size).saturating_mul(count)));
-    let mut progress = crate::operation::Progress::default();
+    let mut progress = crate::exec::operation::Progress::default();
     (progress.bytes_total, progress.chunks_total) = (bytes, to_u64(sizes.len()).saturating_mul(count));
     let threads = operation.executor.threads();
     for (index, size) in (0..).zip(sizes) {

@@ -52,7 +52,7 @@ pub struct BenchmarkResult {
 impl BenchmarkResult {
     pub(super) fn new(name: Name, limit: Limit, size: usize, measured: &Measured) -> BenchmarkResult {
         let (data_size, work_bytes) =
-            (crate::geometry::to_u64(size), crate::geometry::to_u64(limit.work(size)));
+            (crate::base::units::to_u64(size), crate::base::units::to_u64(limit.work(size)));
         let times = &measured.times;
         let median_ns = times.median();
         BenchmarkResult {

@@ -3,7 +3,7 @@ use super::data::generate;
 use super::measure::{Measured, Plan, Samples, Stopwatch, measure};
 use super::*;
 use crate::ErrorKind;
-use crate::operation::Progress;
+use crate::exec::operation::Progress;
 use std::cell::Cell;
 
 fn small(data_sizes: &[u64]) -> BenchmarkConfig {
@@ -116,7 +116,7 @@ fn limits_of_one_thread_and_of_one_tile_run_on_the_calling_one() {
             // Long enough for another thread to wake up.
             std::thread::sleep(std::time::Duration::from_millis(1));
             let thread = if std::thread::current().id() == here { "here" } else { "there" };
-            assert!(crate::sync::lock(&seen).insert((tile, thread)));
+            assert!(crate::base::sync::lock(&seen).insert((tile, thread)));
             Ok(())
         })
         .unwrap();
@@ -124,9 +124,9 @@ fn limits_of_one_thread_and_of_one_tile_run_on_the_calling_one() {
         assert_eq!(seen.len(), tiles);
         seen.iter().any(|(_, thread)| *thread == "there")
     };
-    assert!(!elsewhere(crate::pool::Executor::Pool(&pool), 1));
-    assert!(elsewhere(crate::pool::Executor::Pool(&pool), 64));
-    assert!(!elsewhere(crate::pool::Executor::Inline, 64));
+    assert!(!elsewhere(crate::exec::pool::Executor::Pool(&pool), 1));
+    assert!(elsewhere(crate::exec::pool::Executor::Pool(&pool), 64));
+    assert!(!elsewhere(crate::exec::pool::Executor::Inline, 64));
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn the_memory_limit_is_looked_at_before_anything_runs() {
     for size in [1, 65_536, 1 << 20, 1 << 22] {
         let least = (1..).map(|step| step << 16).find(|limit| {
             let operation = Operation::new().with_memory_limit(*limit);
-            Domain::check_memory(crate::geometry::to_usize(size), &operation).is_ok()
+            Domain::check_memory(crate::base::units::to_usize(size), &operation).is_ok()
         });
         let mut operation = Operation::new().with_memory_limit(least.unwrap());
         run(&BenchmarkConfig { iterations: 1, warmup_iterations: 0, ..small(&[size]) }, &mut operation)

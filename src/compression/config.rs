@@ -1,7 +1,7 @@
 //! What the caller may choose.
 
-use crate::error::{AtlasError, Result};
-use crate::geometry::to_u64;
+use crate::base::error::{AtlasError, Result};
+use crate::base::units::to_u64;
 
 /// Bytes of the smallest block.
 pub(crate) const MIN_BLOCK_SIZE: usize = 4 * 1024;

@@ -1,13 +1,13 @@
 //! Serialised compressed shards (docs/format.md).
 
-use super::blocks::{BlockHead, CHECK_SIZE, Encoded, MAX_EXPANSION};
+use super::block::{BlockHead, CHECK_SIZE, Encoded, MAX_EXPANSION};
 use super::config::{CompressionAlgorithm, MAX_BLOCK_SIZE, MIN_BLOCK_SIZE};
 use super::filter::Filter;
 use super::{CompressedShard, Data, available, flags};
-use crate::buffer::{Buffer, try_vec};
-use crate::codec::{Kind, Reader, Writer, encoded_size};
-use crate::error::{AtlasError, Result};
-use crate::geometry::to_u64;
+use crate::base::buffer::{Buffer, try_vec};
+use crate::base::error::{AtlasError, Result};
+use crate::base::units::to_u64;
+use crate::hash::record::{Kind, Reader, Writer, encoded_size};
 use crate::layer2::Residue;
 use crate::shard::{Limits, PROOF_RECORDS, proof_lengths, read_proof, within, write_proof};
 use std::sync::Arc;

@@ -3,8 +3,8 @@
 use super::{
     CompressedInfo, CompressedShard, CompressionAlgorithm, CompressionConfig, compress_all, decompress_all,
 };
-use crate::error::Result;
-use crate::operation::Operation;
+use crate::base::error::Result;
+use crate::exec::operation::Operation;
 use crate::shard::{AtlasShard, VerifyOptions};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

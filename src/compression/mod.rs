@@ -13,9 +13,9 @@
 
 #![forbid(unsafe_code)]
 
-mod blocks;
+mod block;
+mod codec;
 mod config;
-mod deflate;
 mod filter;
 mod format;
 mod manager;
@@ -23,16 +23,16 @@ mod manager;
 pub use config::{CompressionAlgorithm, CompressionConfig, CompressionLevel};
 pub use manager::{CompressionManager, CompressionStats};
 
-use crate::buffer::{Buffer, try_vec};
-use crate::digest::{Digest, Digests};
-use crate::error::{AtlasError, ErrorKind, Result};
-use crate::geometry::{to_u64, to_usize};
+use crate::base::buffer::{Buffer, try_vec};
+use crate::base::error::{AtlasError, ErrorKind, Result};
+use crate::base::units::{to_u64, to_usize};
+use crate::exec::operation::{Operation, Tracker};
+use crate::exec::pool;
+use crate::hash::digest::{Digest, Digests};
+use crate::hash::tile_tree::Leaf;
 use crate::layer2::Residue;
-use crate::merkle::Leaf;
-use crate::operation::{Operation, Tracker};
-use crate::pool;
 use crate::shard::{AtlasShard, Proof, TilePart, VerifyOptions};
-use blocks::{Attempt, BlockHead, Decoder, Encoded, Encoder};
+use block::{Attempt, BlockHead, Decoder, Encoded, Encoder};
 use config::MAX_BLOCK_SIZE;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -598,7 +598,7 @@ impl CompressedShard {
         available()?;
         let content = self.content();
         let size = to_u64(content.len());
-        crate::error::check_range(offset, to_u64(len), size, "read of the compressed shard")?;
+        crate::base::error::check_range(offset, to_u64(len), size, "read of the compressed shard")?;
         if len == 0 {
             return Ok(());
         }
@@ -664,11 +664,11 @@ impl CompressedShard {
         }
     }
 
-    /// Checks a block that is kept as it is, and gives what [`blocks::check`] gives.
+    /// Checks a block that is kept as it is, and gives what [`block::check`] gives.
     fn check(&self, block: usize) -> Result<Option<AtlasError>> {
         let (head, bytes) = (&self.heads[block], self.encoded(block));
         let conserved = Residue::of(bytes) == head.residue;
-        self.placed(block, blocks::check(head, bytes, conserved))
+        self.placed(block, block::check(head, bytes, conserved))
     }
 
     /// Fills `out` with a block, checked.

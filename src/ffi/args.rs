@@ -1,6 +1,6 @@
 //! Pointers from C as references, each with the check that the header promises.
 
-use crate::error::{AtlasError, Result};
+use crate::base::error::{AtlasError, Result};
 use std::ffi::{CStr, c_char, c_void};
 use std::mem::MaybeUninit;
 use std::path::PathBuf;

@@ -6,9 +6,9 @@ use super::error::atlas_status;
 use super::operation::{atlas_operation, with_operation};
 use super::sized::{OutStruct, SizedStruct, init_struct, own_size, read_struct, sized_struct};
 use super::version::atlas_buffer;
+use crate::base::error::{AtlasError, Result};
+use crate::base::units::to_u64;
 use crate::benchmark::{BenchmarkConfig, BenchmarkReport, available, run};
-use crate::error::{AtlasError, Result};
-use crate::geometry::to_u64;
 use std::ffi::c_char;
 
 /// What a run of the benchmarks measures. Fill it with atlas_benchmark_config_init().
@@ -65,7 +65,7 @@ unsafe fn config_in(config: *const atlas_benchmark_config) -> Result<BenchmarkCo
     if !config.data_sizes.is_null() || config.data_size_count > 0 {
         // SAFETY: as the caller promises: so many numbers.
         let sizes = unsafe { items_in(config.data_sizes, config.data_size_count, "data_sizes") }?;
-        taken.data_sizes = crate::buffer::try_vec(sizes.len())?;
+        taken.data_sizes = crate::base::buffer::try_vec(sizes.len())?;
         taken.data_sizes.extend_from_slice(sizes);
     }
     Ok(taken)

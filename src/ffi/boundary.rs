@@ -1,8 +1,8 @@
 //! The guard around every call, and the last error of each thread.
 
 use super::error::atlas_status;
-use crate::error::{AtlasError, Result};
-use crate::pool::panic_error;
+use crate::base::error::{AtlasError, Result};
+use crate::exec::pool::panic_error;
 use std::cell::RefCell;
 use std::ffi::{CStr, CString, c_char};
 use std::panic::{AssertUnwindSafe, catch_unwind};

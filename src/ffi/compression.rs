@@ -7,10 +7,10 @@ use super::operation::{atlas_operation, with_operation};
 use super::shard::{atlas_limits, atlas_shard, atlas_verify_options, limits_in, verify_options};
 use super::sized::{OutStruct, SizedStruct, init_struct, own_size, read_struct, sized_struct};
 use super::version::atlas_buffer;
+use crate::base::error::Result;
 use crate::compression::{
     CompressedShard, CompressionAlgorithm, CompressionConfig, CompressionLevel, CompressionManager, available,
 };
-use crate::error::Result;
 use std::ffi::c_void;
 use std::mem::MaybeUninit;
 
@@ -399,7 +399,7 @@ unsafe fn all<'a, H: Send + Sync + 'a, T>(
 ) -> Result<Vec<&'a T>> {
     // SAFETY: as the caller promises.
     let handles = unsafe { items_in(handles, count, name) }?;
-    let mut result = crate::buffer::try_vec(count)?;
+    let mut result = crate::base::buffer::try_vec(count)?;
     for (index, one) in (0..).zip(handles) {
         // SAFETY: as the caller promises.
         let one = unsafe { handle(*one, name) }.map_err(|error| error.at_index(index))?;

@@ -2,7 +2,7 @@
 
 use super::boundary::{infallible, last_error, last_message};
 use super::sized::{OutStruct, own_size, sized_struct};
-use crate::error::{AtlasError, ErrorKind};
+use crate::base::error::{AtlasError, ErrorKind};
 use std::ffi::{CStr, c_char};
 
 /// What a call says of its outcome. Numbers are never reused.

@@ -6,10 +6,10 @@ use super::error::atlas_status;
 use super::operation::{atlas_operation, with_operation};
 use super::projection::atlas_projection;
 use super::sized::{OutStruct, init_struct, own_size, read_struct, sized_struct};
-use crate::buffer::try_vec;
-use crate::error::Result;
+use crate::base::buffer::try_vec;
+use crate::base::error::Result;
+use crate::incremental::data::Data;
 use crate::incremental::{IncrementalConfig, ProjectionDelta};
-use crate::tree::Data;
 use std::ffi::c_void;
 
 /// What a delta does. Fields of it that a type does not use are ignored.

@@ -4,9 +4,9 @@ use super::args::{CBool, drop_handle, into_handle, out};
 use super::boundary::{boundary, infallible};
 use super::error::atlas_status;
 use super::sized::{SizedStruct, init_struct, own_size, read_struct, sized_struct};
-use crate::error::Result;
-use crate::operation::{Operation, Progress};
-use crate::pool::Pool;
+use crate::base::error::Result;
+use crate::exec::operation::{Operation, Progress};
+use crate::exec::pool::Pool;
 use std::ffi::c_void;
 
 /// Threads that the host asked for.

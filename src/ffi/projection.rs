@@ -6,8 +6,8 @@ use super::error::atlas_status;
 use super::operation::{atlas_operation, with_operation};
 use super::sized::{OutStruct, SizedStruct, init_struct, own_size, read_struct, sized_struct};
 use super::source::atlas_source;
-use crate::digest::Digest;
-use crate::error::{AtlasError, Result};
+use crate::base::error::{AtlasError, Result};
+use crate::hash::digest::Digest;
 use crate::projection::{AtlasProjection, ConservationPolicy, ProjectionOptions, ProjectionType};
 use std::ffi::{c_char, c_void};
 

@@ -7,7 +7,7 @@ use super::operation::{atlas_operation, with_operation};
 use super::projection::atlas_projection;
 use super::shard::{atlas_region, atlas_shard};
 use super::sized::{init_struct, own_size, read_struct, sized_struct};
-use crate::error::Result;
+use crate::base::error::Result;
 use crate::reconstruction::{AtlasReconstruction, ReconstructionOptions};
 use std::ffi::c_char;
 

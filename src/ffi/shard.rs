@@ -9,7 +9,7 @@ use super::operation::{atlas_operation, with_operation};
 use super::projection::atlas_projection;
 use super::sized::{OutStruct, SizedStruct, init_struct, own_size, read_struct, sized_struct};
 use super::version::atlas_buffer;
-use crate::error::Result;
+use crate::base::error::Result;
 use crate::shard::{
     AtlasBoundaryRegion, AtlasShard, ExtractOptions, Limits, ParallelStrategy, VerifyOptions,
 };
@@ -176,7 +176,7 @@ pub unsafe extern "C" fn atlas_shard_extract_batch(
             unsafe { (handle(projection, "projection")?, items_in(regions, region_count, "regions")?) };
         // SAFETY: as the header asks.
         let options = unsafe { extract_options(options) }?;
-        let mut copies = crate::buffer::try_vec(region_count)?;
+        let mut copies = crate::base::buffer::try_vec(region_count)?;
         copies.extend(regions.iter().map(|region| AtlasBoundaryRegion::from(*region)));
         // SAFETY: as the header asks.
         let shards =

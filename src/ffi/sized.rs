@@ -4,7 +4,7 @@
 //! defaults, and what a newer caller has beyond must be zero. One that the library fills is written
 //! up to struct_size and not a byte more.
 
-use crate::error::{AtlasError, Result};
+use crate::base::error::{AtlasError, Result};
 
 /// A larger `struct_size` is a number that nobody set.
 const MAX_STRUCT_SIZE: usize = 64 * 1024;

@@ -3,7 +3,7 @@
 use super::args::{bytes_in, drop_handle, handle, into_handle, out, path, unknown};
 use super::boundary::{boundary, infallible};
 use super::error::atlas_status;
-use crate::error::{AtlasError, Result};
+use crate::base::error::{AtlasError, Result};
 use crate::source::{RawReadAt, Source};
 use std::ffi::{c_char, c_int, c_void};
 use std::mem::MaybeUninit;

@@ -4,7 +4,7 @@ use super::args::{handle, out};
 use super::boundary::boundary;
 use super::error::atlas_status;
 use super::projection::atlas_projection;
-use crate::transform::TransformParams;
+use crate::projection::plane::TransformParams;
 
 /// A scaling, then a rotation, then a translation of the tile plane.
 #[repr(C)]

@@ -1,9 +1,10 @@
 //! One change, and the tree that it makes out of another.
 
-use crate::error::{AtlasError, Result, check_range};
+use crate::base::error::{AtlasError, Result, check_range};
+use crate::incremental::data::Data;
 use crate::layer2::Residue;
-use crate::rehash::Verified;
-use crate::tree::{Data, Tree};
+use crate::tile::rehash::Verified;
+use crate::tile::tree::Tree;
 use std::ops::Range;
 
 /// One change of a domain: insert, update, delete or move.

@@ -27,20 +27,22 @@
 
 #![forbid(unsafe_code)]
 
+pub(crate) mod data;
 mod delta;
+mod splice;
 
 pub use delta::ProjectionDelta;
 
-use crate::buffer::try_vec;
-use crate::digest::Digest;
-use crate::error::{AtlasError, ErrorKind, Result};
-use crate::geometry::to_u64;
+use crate::base::buffer::try_vec;
+use crate::base::error::{AtlasError, ErrorKind, Result};
+use crate::base::sync::lock;
+use crate::base::units::to_u64;
+use crate::exec::operation::Operation;
+use crate::hash::digest::Digest;
 use crate::layer2::Residue;
-use crate::operation::Operation;
 use crate::projection::{AtlasProjection, ConservationPolicy, State};
-use crate::rehash::Verified;
-use crate::sync::lock;
-use crate::tree::{Trash, Tree};
+use crate::tile::rehash::Verified;
+use crate::tile::tree::{Trash, Tree};
 use delta::Change;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -245,7 +247,7 @@ impl AtlasProjection {
             let keep = held.checked_sub(count).ok_or_else(|| {
                 AtlasError::out_of_range(format!("rollback of {count} deltas where the history holds {held}"))
             })?;
-            let keep = crate::geometry::to_usize(keep);
+            let keep = crate::base::units::to_usize(keep);
             let mut dropped = Vec::new();
             if let Some((target, root)) = history.before.get(keep) {
                 let state = self.state();

@@ -1,14 +1,14 @@
 //! Serialised shards (docs/format.md).
 
 use super::{AtlasBoundaryRegion, AtlasShard, Proof, TileShape, VERIFIED_TILE, VerifyOptions};
-use crate::buffer::{Buffer, try_vec};
-use crate::classes::ClassSet;
-use crate::codec::{Kind, Reader, Writer, encoded_size};
-use crate::error::{AtlasError, Result};
-use crate::geometry::to_u64;
+use crate::base::buffer::{Buffer, try_vec};
+use crate::base::error::{AtlasError, Result};
+use crate::base::units::to_u64;
+use crate::exec::operation::Operation;
+use crate::hash::class_tree::ClassSet;
+use crate::hash::record::{Kind, Reader, Writer, encoded_size};
+use crate::hash::tile_tree::{Head, Sibling};
 use crate::layer2::Residue;
-use crate::merkle::{Head, Sibling};
-use crate::operation::Operation;
 use crate::projection::ProjectionType;
 use std::sync::Arc;
 

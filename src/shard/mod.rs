@@ -8,28 +8,28 @@
 
 mod extract;
 mod format;
-mod scope;
+mod layout;
 
 pub use extract::{ExtractOptions, ParallelStrategy};
 pub use format::Limits;
 pub(crate) use format::{PROOF_RECORDS, proof_lengths, read_proof, within, write_proof};
-use scope::{Scope, Share};
+use layout::{Scope, Share};
 
-use crate::buffer::Buffer;
-use crate::chain::witness_from_pages;
-use crate::classes::{ClassSet, witness_from_classes};
-use crate::digest::{Digest, Digests, same};
-use crate::error::{AtlasError, Result, check_range};
-use crate::geometry::{to_u64, to_usize};
-use crate::hashing::sum_and_digest;
+use crate::base::buffer::Buffer;
+use crate::base::error::{AtlasError, Result, check_range};
+use crate::base::units::{to_u64, to_usize};
+use crate::exec::operation::{Operation, Progress, Tracker};
+use crate::exec::pool;
+use crate::hash::class_tree::{ClassSet, witness_from_classes};
+use crate::hash::digest::{Digest, Digests, same};
+use crate::hash::outboard::witness_from_pages;
+use crate::hash::rfc6962;
+use crate::hash::tile_tree::{Head, Leaf, Sibling, root_from_tiles};
 use crate::layer2::Residue;
-use crate::merkle::{Head, Leaf, Sibling, root_from_tiles};
-use crate::operation::{Operation, Progress, Tracker};
-use crate::pool;
 use crate::projection::ProjectionType;
 use crate::r96::{CLASS_BLOCK_BYTES, block_bytes};
-use crate::scheme::{decode_blocks, decoder};
-use crate::shape;
+use crate::tile::hash_tiles::sum_and_digest;
+use crate::tile::scheme::{decode_blocks, decoder};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -216,14 +216,14 @@ impl Proof {
         if (region.length == 0) != self.tiles.is_empty() || (count == 0 && self.first_tile != 0) {
             return malformed(format!("a region of {} bytes has {count} tiles", region.length));
         }
-        let wanted = crate::merkle::proof_len(&self.tile_range(), self.head.tiles)?;
+        let wanted = crate::hash::tile_tree::proof_len(&self.tile_range(), self.head.tiles)?;
         if wanted != self.tree.len() {
             return malformed(format!("the proof has {} nodes where {wanted} follow", self.tree.len()));
         }
         // Every tile has at least one block of each class, and they all prove the same classes.
         let class_nodes = match self.head.classes {
             0 => None,
-            _ => Some(crate::classes::proof_len(self.classes)?),
+            _ => Some(crate::hash::class_tree::proof_len(self.classes)?),
         };
         let least = count.saturating_mul(to_u64(self.classes.len() * CLASS_BLOCK_BYTES));
         if least > to_u64(payload_len) {
@@ -239,7 +239,7 @@ impl Proof {
                 region.offset
             ));
         }
-        let (mut parts, mut tile_offset) = (crate::buffer::try_vec(self.tiles.len())?, start);
+        let (mut parts, mut tile_offset) = (crate::base::buffer::try_vec(self.tiles.len())?, start);
         let (mut payload, mut proof, mut payload_offset) = (0usize, 0usize, start);
         for (index, tile) in (self.first_tile..).zip(&self.tiles) {
             let len = to_usize(u64::from(tile.len));
@@ -293,7 +293,7 @@ impl Proof {
         if self.tiles.is_empty() {
             return Ok(self.region.offset);
         }
-        let places = shape::siblings(&self.tile_range(), self.head.tiles)?;
+        let places = rfc6962::siblings(&self.tile_range(), self.head.tiles)?;
         places
             .iter()
             .zip(&self.tree)
@@ -348,7 +348,7 @@ impl Proof {
         tracker: &mut Tracker<'_, '_>,
     ) -> Result<Residue> {
         let digests = options.digests();
-        let mut hashed = crate::buffer::try_vec(parts.len())?;
+        let mut hashed = crate::base::buffer::try_vec(parts.len())?;
         pool::run(
             executor,
             workers,
@@ -376,7 +376,7 @@ impl Proof {
         payload: &[u8],
         hashed: &[(Digest, Residue)],
     ) -> Result<Residue> {
-        let mut leaves = crate::buffer::try_vec(hashed.len())?;
+        let mut leaves = crate::base::buffer::try_vec(hashed.len())?;
         leaves.extend(self.tiles.iter().zip(hashed).map(|(tile, (witness, _))| Leaf {
             len: tile.len,
             residue: tile.residue,
@@ -437,7 +437,7 @@ impl Proof {
                 witness_from_pages(digests, part.len, pages, bytes, take)?
             }
             Share::Classes { classes, .. } => {
-                let mut payloads = crate::buffer::try_vec(classes.len())?;
+                let mut payloads = crate::base::buffer::try_vec(classes.len())?;
                 payloads.extend(part.share.class_payloads(bytes).map(|payload| digests.tile(payload)));
                 witness_from_classes(digests, *classes, &payloads, proof)?
             }

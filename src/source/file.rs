@@ -1,7 +1,7 @@
 //! Files by positioned reads.
 
-use crate::error::{AtlasError, Result};
-use crate::geometry::to_u64;
+use crate::base::error::{AtlasError, Result};
+use crate::base::units::to_u64;
 use std::fs::File;
 use std::mem::MaybeUninit;
 use std::path::{Path, PathBuf};

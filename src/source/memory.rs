@@ -1,9 +1,9 @@
 //! Sources in memory: ours, shared, borrowed, mapped.
 
-use crate::buffer::Buffer;
-use crate::error::{AtlasError, Result};
+use crate::base::buffer::Buffer;
+use crate::base::error::{AtlasError, Result};
 #[cfg(all(unix, feature = "streaming"))]
-use crate::geometry::to_usize;
+use crate::base::units::to_usize;
 use std::path::Path;
 use std::sync::Arc;
 

@@ -3,8 +3,8 @@
 #![forbid(unsafe_code)]
 
 use super::copy_into;
-use crate::buffer::Buffer;
-use crate::geometry::{TILE_BYTES, to_u64, to_usize};
+use crate::base::buffer::Buffer;
+use crate::base::units::{TILE_BYTES, to_u64, to_usize};
 use std::mem::MaybeUninit;
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
 //! The configuration of a stream.
 
-use crate::error::{AtlasError, Result};
-use crate::geometry::{PAGE_BYTES, TILE_BYTES, to_usize};
-use crate::hashing::Pace;
+use crate::base::error::{AtlasError, Result};
+use crate::base::units::{PAGE_BYTES, TILE_BYTES, to_usize};
+use crate::tile::hash_tiles::Pace;
 use std::ops::RangeInclusive;
 
 /// What is announced ahead at the most.

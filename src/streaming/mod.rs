@@ -20,10 +20,10 @@ mod push;
 pub use config::StreamingConfig;
 pub use pull::StreamingChunk;
 
-use crate::buffer::Buffer;
-use crate::error::{AtlasError, Result};
-use crate::geometry::{TILE_BYTES, to_usize};
-use crate::operation::{Operation, Progress};
+use crate::base::buffer::Buffer;
+use crate::base::error::{AtlasError, Result};
+use crate::base::units::{TILE_BYTES, to_usize};
+use crate::exec::operation::{Operation, Progress};
 use crate::projection::{AtlasProjection, ProjectionOptions, ProjectionType};
 use crate::source::Source;
 use pipeline::{Setup, Status};

@@ -1,13 +1,14 @@
 //! What every way of streaming shares: the options, the progress, the tiles so far.
 
 use super::config::StreamingConfig;
-use crate::error::Result;
-use crate::geometry::{TILE_BYTES, to_u64};
-use crate::hashing::{Geometry, Job, Pace};
-use crate::operation::{Operation, Progress, Tracker};
+use crate::base::error::Result;
+use crate::base::units::{TILE_BYTES, to_u64};
+use crate::exec::operation::{Operation, Progress, Tracker};
 use crate::projection::{AtlasProjection, Config, ConservationPolicy, ProjectionOptions, ProjectionType};
 use crate::source::Source;
-use crate::tree::{Tile, Tree};
+use crate::tile::Tile;
+use crate::tile::hash_tiles::{Geometry, Job, Pace};
+use crate::tile::tree::Tree;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What the projection will be, and how it is made.
@@ -168,7 +169,7 @@ pub(super) fn project_rest(
 pub(super) fn reserve_tiles(tiles: &mut Vec<Arc<Tile>>, size: u64) -> Result<()> {
     let count = usize::try_from(size.div_ceil(TILE_BYTES)).unwrap_or(usize::MAX);
     if count > tiles.capacity() {
-        let mut all = crate::buffer::try_vec(count)?;
+        let mut all = crate::base::buffer::try_vec(count)?;
         all.append(tiles);
         *tiles = all;
     }

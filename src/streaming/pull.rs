@@ -8,17 +8,17 @@
 
 use super::config::StreamingConfig;
 use super::pipeline::{ChunkTracker, Pass, Setup, Status, project_rest, reserve_tiles};
-use crate::buffer::Buffer;
-use crate::error::{AtlasError, Result};
-use crate::geometry::{TILE_BYTES, TILE_SIZE, to_u64, to_usize};
-use crate::hashing::{Stop, fresh_tile, read_in_steps, tile_footprint};
+use crate::base::buffer::Buffer;
+use crate::base::error::{AtlasError, Result};
+use crate::base::units::{TILE_BYTES, TILE_SIZE, to_u64, to_usize};
+use crate::exec::operation::{Operation, Progress};
+use crate::exec::pool;
 use crate::layer2::Residue;
-use crate::operation::{Operation, Progress};
-use crate::pool;
 use crate::projection::AtlasProjection;
-use crate::scheme::Workspace;
 use crate::source::Source;
-use crate::tree::Tile;
+use crate::tile::Tile;
+use crate::tile::hash_tiles::{Stop, fresh_tile, read_in_steps, tile_footprint};
+use crate::tile::scheme::Workspace;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 

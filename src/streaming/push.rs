@@ -6,18 +6,18 @@
 //! digests.
 
 use super::pipeline::{ChunkTracker, Setup, Status};
-use crate::atomic_file::AtomicFile;
-use crate::buffer::{Buffer, try_vec};
-use crate::digest::Digest;
-use crate::error::{AtlasError, Result};
-use crate::geometry::{TILE_BYTES, TILE_SIZE, to_u64, to_usize};
-use crate::hashing::{sum_and_hash, tile_footprint};
-use crate::operation::{Operation, Progress};
-use crate::pool;
+use crate::base::atomic_file::AtomicFile;
+use crate::base::buffer::{Buffer, try_vec};
+use crate::base::error::{AtlasError, Result};
+use crate::base::units::{TILE_BYTES, TILE_SIZE, to_u64, to_usize};
+use crate::exec::operation::{Operation, Progress};
+use crate::exec::pool;
+use crate::hash::digest::Digest;
 use crate::projection::AtlasProjection;
-use crate::scheme::Workspace;
 use crate::source::Source;
-use crate::tree::{Extent, GroupResidues, Tile};
+use crate::tile::hash_tiles::{sum_and_hash, tile_footprint};
+use crate::tile::scheme::Workspace;
+use crate::tile::{Extent, GroupResidues, Tile};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -324,7 +324,7 @@ fn reserve<T>(items: &mut Vec<T>, more: usize) -> Result<()> {
 mod tests {
     use super::super::StreamingConfig;
     use super::*;
-    use crate::pool::Pool;
+    use crate::exec::pool::Pool;
     use crate::projection::{ProjectionOptions, ProjectionType};
 
     /// Or they would be hashed one after the other.

@@ -1,7 +1,7 @@
 //! What updates leave behind, what they hold, and what they read.
 
 use super::*;
-use crate::pool::Pool;
+use crate::exec::pool::Pool;
 use std::sync::mpsc;
 use std::time::Duration;
 

@@ -2,13 +2,13 @@
 //! the root can do that, and nothing of it may come out as data.
 
 use super::*;
-use crate::classes::ClassTree;
-use crate::digest::{Digest, Digests};
-use crate::merkle::{Head, Leaf, root_from_tiles};
+use crate::hash::class_tree::ClassTree;
+use crate::hash::digest::{Digest, Digests};
+use crate::hash::tile_tree::{Head, Leaf, root_from_tiles};
 use crate::projection::{ProjectionOptions, ProjectionType};
 use crate::r96::{CLASS_BLOCK_BYTES, CLASSES};
-use crate::scheme::{Scheme, Workspace};
 use crate::shard::{AtlasBoundaryRegion, Limits, Proof, TileShape, VerifyOptions};
+use crate::tile::scheme::{Scheme, Workspace};
 use crate::{ErrorKind, ReconstructionOptions};
 
 const K: u8 = 64;

@@ -2,18 +2,20 @@
 
 use super::plan::{Want, groups_wanted};
 use super::{Batch, Share};
-use crate::buffer::{Buffer, try_vec};
-use crate::cache::{copy_to_both, copy_to_payload};
-use crate::chain::{Chain, GroupPages, cut_groups, page_bytes, source_changed};
-use crate::digest::{Digest, Digests, same};
-use crate::error::{AtlasError, Result};
-use crate::geometry::{GROUP_SIZE, to_u64, to_usize};
-use crate::hashing::Scratch;
+use crate::base::buffer::{Buffer, try_vec};
+use crate::base::copy::{copy_to_both, copy_to_payload};
+use crate::base::error::{AtlasError, Result};
+use crate::base::units::{GROUP_SIZE, to_u64, to_usize};
+use crate::hash::digest::{Digest, Digests, same};
+use crate::hash::outboard::{Chain, GroupPages, cut_groups, page_bytes, source_changed};
+use crate::hash::tile_tree::{Merkle, Sibling};
 use crate::layer2::Residue;
-use crate::merkle::{Merkle, Sibling};
-use crate::scheme::Workspace;
 use crate::shard::{AtlasShard, Proof, TileShape};
-use crate::tree::{ChainBudget, Tile, TileAt};
+use crate::tile::Tile;
+use crate::tile::hash_tiles::Scratch;
+use crate::tile::outboards::ChainBudget;
+use crate::tile::scheme::Workspace;
+use crate::tile::tree::TileAt;
 use std::ops::Range;
 use std::sync::Arc;
 

@@ -1,13 +1,13 @@
 //! What is wanted of which tile, and which worker sees to it.
 
 use super::{Batch, Scope, Share};
-use crate::buffer::try_vec;
-use crate::chain::page_bytes;
-use crate::classes::ClassSet;
-use crate::error::Result;
-use crate::geometry::{GROUP_SIZE, TILE_BYTES, to_u64, to_usize};
-use crate::pool;
-use crate::tree::TileAt;
+use crate::base::buffer::try_vec;
+use crate::base::error::Result;
+use crate::base::units::{GROUP_SIZE, TILE_BYTES, to_u64, to_usize};
+use crate::exec::pool;
+use crate::hash::class_tree::ClassSet;
+use crate::hash::outboard::page_bytes;
+use crate::tile::tree::TileAt;
 use std::sync::Mutex;
 
 /// So many shards are cut out of a tile before another task goes on with it.

@@ -139,7 +139,7 @@ fn chains_are_kept_within_the_memory_limit() {
         *(if kept(middle).is_some() { &mut least } else { &mut refused }) = middle;
     }
     assert_eq!(kept(least), Some(0));
-    assert_eq!(kept(least + 3 * crate::chain::Chain::FOOTPRINT), Some(3));
+    assert_eq!(kept(least + 3 * crate::hash::outboard::Chain::FOOTPRINT), Some(3));
     assert_eq!(kept(2 * least), Some(8));
 }
 

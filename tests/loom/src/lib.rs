@@ -2,7 +2,7 @@
 //! every value that a load may see by the memory model. The source is the library's own.
 #![cfg(all(test, loom))]
 
-#[path = "../../../src/slot.rs"]
+#[path = "../../../src/base/slot.rs"]
 mod slot;
 
 use loom::sync::Arc;

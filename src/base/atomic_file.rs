@@ -1,0 +1,316 @@
+//! Files that appear under their name complete or not at all.
+//!
+//! The bytes go to a temporary file beside the target, which its owner alone can read.
+//! [`AtomicFile::persist`] gives it the mode of the file that it replaces, or that of a new file,
+//! flushes it to the disk, renames it, and flushes the folder; dropping it before removes it.
+
+#![forbid(unsafe_code)]
+
+use crate::base::error::{AtlasError, Result};
+use crate::base::units::{PAGE_SIZE, TILE_SIZE};
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use tempfile::NamedTempFile;
+
+pub(crate) struct AtomicFile {
+    temporary: Temporary,
+    target: PathBuf,
+}
+
+/// A temporary file that only the process which made it removes: a forked child that destroys its
+/// copy of a handle must not take the parent's file away.
+struct Temporary {
+    /// None once it has its name.
+    file: Option<NamedTempFile<File>>,
+    process: u32,
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if self.process != std::process::id()
+            && let Some(file) = self.file.take()
+        {
+            drop(file.into_temp_path().keep());
+        }
+    }
+}
+
+/// The folder of `path`, in a form that can be opened.
+fn folder(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// A new file beside `target`; `private` where nobody else may read it, else with the mode that new
+/// files have.
+fn create_beside(target: &Path, private: bool) -> Result<NamedTempFile<File>> {
+    // What tempfile makes of an error has lost its number, and names a file that nobody knows.
+    let mut refused = None;
+    let open = |path: &Path| {
+        let mut options = File::options();
+        options.read(true).write(true).create_new(true);
+        #[cfg(unix)]
+        if private {
+            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        }
+        options.open(path).map_err(|error| {
+            let again = io::Error::from(error.kind());
+            refused = Some(error);
+            again
+        })
+    };
+    let file = tempfile::Builder::new().prefix(".atlas-").suffix(".tmp").make_in(folder(target), open);
+    let _ = private;
+    file.map_err(|error| {
+        let what = format_args!("creating a temporary file beside {}", target.display());
+        AtlasError::io(what, refused.unwrap_or(error))
+    })
+}
+
+impl AtomicFile {
+    pub(crate) fn create(target: &Path) -> Result<AtomicFile> {
+        if target.file_name().is_none() || target.is_dir() {
+            return Err(AtlasError::invalid_argument(format!("{} is no name for a file", target.display())));
+        }
+        // The folder is the one of now, wherever the process goes until the end.
+        let target = &std::path::absolute(target)
+            .map_err(|error| AtlasError::io(format_args!("finding {}", target.display()), error))?;
+        let temporary = create_beside(target, true)?;
+        let temporary = Temporary { file: Some(temporary), process: std::process::id() };
+        Ok(AtomicFile { temporary, target: target.clone() })
+    }
+
+    pub(crate) fn target(&self) -> &Path {
+        &self.target
+    }
+
+    /// STATE in another process than the one that began the file.
+    pub(crate) fn check_process(&self) -> Result<()> {
+        if self.temporary.process == std::process::id() {
+            return Ok(());
+        }
+        let target = self.target.display();
+        Err(AtlasError::state(format!("the file that becomes {target} is of the process that began it")))
+    }
+
+    fn file(&self) -> Result<&File> {
+        self.check_process()?;
+        let file = self.temporary.file.as_ref().map(NamedTempFile::as_file);
+        file.ok_or_else(|| AtlasError::internal("a temporary file that has its name already"))
+    }
+
+    /// Cuts the file to `size`, or extends it with zeros.
+    pub(crate) fn set_len(&self, size: u64) -> Result<()> {
+        let extended = self.file()?.set_len(size);
+        extended.map_err(|error| self.failed(&format!("setting its length to {size} bytes"), error))
+    }
+
+    /// Writes all of `bytes` at `offset`; from any thread.
+    pub(crate) fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        write_all_at(self.file()?, offset, bytes).map_err(|error| {
+            self.failed(&format!("writing {} bytes at offset {offset}", bytes.len()), error)
+                .at_range(offset, bytes.len() as u64)
+        })
+    }
+
+    /// As [`write_at`](Self::write_at) where nothing was written before: zeros are left a hole, a tile's
+    /// length at a time. [`set_len`](Self::set_len) makes the file long enough in the end.
+    pub(crate) fn write_sparse_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        let starts = (offset..).step_by(TILE_SIZE);
+        let mut parts = starts.zip(bytes.chunks(TILE_SIZE)).filter(|(_, part)| !is_zero(part));
+        parts.try_for_each(|(start, part)| self.write_at(start, part))
+    }
+
+    /// A second handle on the file, which stays valid whatever its name.
+    pub(crate) fn reopen(&self) -> Result<File> {
+        self.file()?.try_clone().map_err(|error| self.failed("opening it again", error))
+    }
+
+    /// Gives the file its name, flushed to the disk. On failure it is still temporary.
+    pub(crate) fn persist(mut self) -> std::result::Result<(), Box<(AtomicFile, AtlasError)>> {
+        let flushed = self
+            .take_over_mode()
+            .and_then(|()| self.file()?.sync_all().map_err(|error| self.failed("flushing it", error)));
+        if let Err(error) = flushed {
+            return Err(Box::new((self, error)));
+        }
+        let Some(temporary) = self.temporary.file.take() else { return Ok(()) };
+        match temporary.persist(&self.target) {
+            Ok(_) => {
+                // The rename is done; where the folder cannot be flushed (some file systems refuse
+                // to) the file is complete under its name all the same.
+                if let Ok(folder) = File::open(folder(&self.target)) {
+                    drop(folder.sync_all());
+                }
+                Ok(())
+            }
+            Err(error) => {
+                self.temporary.file = Some(error.file);
+                let what = format!("renaming the temporary file to {}", self.target.display());
+                let failed = AtlasError::io(what, error.error);
+                Err(Box::new((self, failed)))
+            }
+        }
+    }
+
+    /// The mode of the file that the target's name leads to, or of a new file.
+    #[cfg(unix)]
+    fn take_over_mode(&self) -> Result<()> {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = |permissions: std::fs::Permissions| permissions.mode() & 0o777;
+        let wanted = match std::fs::metadata(&self.target) {
+            Ok(there) => mode(there.permissions()),
+            // The process's mask cannot be read without changing it for a moment, under other threads.
+            Err(_) => {
+                let fresh = create_beside(&self.target, false)?;
+                let found = fresh.as_file().metadata();
+                mode(found.map_err(|error| self.failed("finding its mode", error))?.permissions())
+            }
+        };
+        let file = self.file()?;
+        let now = file.metadata().map_err(|error| self.failed("finding its mode", error))?;
+        // File systems without modes refuse to set one.
+        if mode(now.permissions()) == wanted {
+            return Ok(());
+        }
+        file.set_permissions(std::fs::Permissions::from_mode(wanted))
+            .map_err(|error| self.failed("setting its mode", error))
+    }
+
+    #[cfg(not(unix))]
+    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "modes are of Unix")]
+    fn take_over_mode(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn failed(&self, what: &str, error: io::Error) -> AtlasError {
+        AtlasError::io(format_args!("the temporary file of {}, {what}", self.target.display()), error)
+    }
+}
+
+/// Page by page, so that what is not zero costs next to nothing.
+fn is_zero(bytes: &[u8]) -> bool {
+    bytes.chunks(PAGE_SIZE).all(|page| page.iter().fold(0, |any, byte| any | byte) == 0)
+}
+
+#[cfg(unix)]
+fn write_all_at(file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
+    std::os::unix::fs::FileExt::write_all_at(file, bytes, offset)
+}
+
+#[cfg(windows)]
+fn write_all_at(file: &File, mut offset: u64, mut bytes: &[u8]) -> io::Result<()> {
+    use std::os::windows::fs::FileExt;
+    while !bytes.is_empty() {
+        match file.seek_write(bytes, offset) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => {
+                offset += written as u64;
+                bytes = &bytes[written..];
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+
+    #[test]
+    fn a_file_appears_complete_or_not_at_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out.bin");
+        std::fs::write(&path, b"old").unwrap();
+        let file = AtomicFile::create(&path).unwrap();
+        file.write_at(2, b"new").unwrap();
+        drop(file);
+        assert_eq!(std::fs::read(&path).unwrap(), b"old");
+        let file = AtomicFile::create(&path).unwrap();
+        file.set_len(6).unwrap();
+        file.write_at(2, b"new").unwrap();
+        assert!(file.persist().is_ok());
+        assert_eq!(std::fs::read(&path).unwrap(), b"\0\0new\0");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn zeros_that_are_left_out_are_there_in_the_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sparse");
+        let mut data = vec![0; 3 * TILE_SIZE + 10];
+        (data[TILE_SIZE + 5_000], data[2 * TILE_SIZE - 1]) = (1, 2);
+        let file = AtomicFile::create(&path).unwrap();
+        for start in [1_000, 0] {
+            let end = if start == 0 { 1_000 } else { data.len() };
+            file.write_sparse_at(start as u64, &data[start..end]).unwrap();
+        }
+        assert!(
+            std::fs::metadata(file.temporary.file.as_ref().unwrap().path()).unwrap().len()
+                <= 2_097_152 + 1_000
+        );
+        file.set_len(data.len() as u64).unwrap();
+        assert!(file.persist().is_ok());
+        assert!(std::fs::read(&path).unwrap() == data);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn only_the_owner_reads_it_before_it_has_its_name_and_then_who_could_before() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let new = dir.path().join("new");
+        std::fs::write(&new, b"").unwrap();
+        let usual = mode(&new);
+        std::fs::remove_file(&new).unwrap();
+        // None: there is no such file. A link is replaced, and what it leads to stays.
+        for (before, linked) in [
+            (None, false),
+            (Some(0o600), false),
+            (Some(0o640), false),
+            (Some(0o664), true),
+            (Some(0o600), true),
+        ] {
+            let (path, old) = (dir.path().join("out"), dir.path().join("old"));
+            if let Some(before) = before {
+                let real = if linked { &old } else { &path };
+                std::fs::write(real, b"old").unwrap();
+                std::fs::set_permissions(real, std::fs::Permissions::from_mode(before)).unwrap();
+                if linked {
+                    std::os::unix::fs::symlink(&old, &path).unwrap();
+                }
+            }
+            let file = AtomicFile::create(&path).unwrap();
+            file.write_at(0, b"new").unwrap();
+            let temporary = file.temporary.file.as_ref().unwrap().path();
+            assert_eq!(mode(temporary), 0o600);
+            assert!(file.persist().is_ok());
+            assert_eq!(mode(&path), before.unwrap_or(usual));
+            assert!(std::fs::symlink_metadata(&path).unwrap().is_file());
+            assert_eq!(std::fs::read(&path).unwrap(), b"new");
+            if linked {
+                assert_eq!(std::fs::read(&old).unwrap(), b"old");
+                std::fs::remove_file(&old).unwrap();
+            }
+            std::fs::remove_file(&path).unwrap();
+        }
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn bad_targets_say_what_is_wrong() {
+        let dir = tempfile::tempdir().unwrap();
+        let kind = |path: &Path| AtomicFile::create(path).err().unwrap().kind();
+        assert_eq!(kind(dir.path()), ErrorKind::InvalidArgument);
+        assert_eq!(kind(Path::new("")), ErrorKind::InvalidArgument);
+        let error = AtomicFile::create(&dir.path().join("no/such/folder")).err().unwrap();
+        assert_eq!((error.kind(), error.os_error()), (ErrorKind::Io, libc::ENOENT));
+    }
+}

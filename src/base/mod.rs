@@ -1,0 +1,10 @@
+//! The ground floor: errors, units, locks, buffers and files. Nothing here knows what a domain is.
+
+pub(crate) mod atomic_file;
+pub(crate) mod buffer;
+pub(crate) mod copy;
+pub(crate) mod error;
+#[cfg(feature = "parallel")]
+pub(crate) mod slot;
+pub(crate) mod sync;
+pub(crate) mod units;

@@ -1,0 +1,244 @@
+//! Threads: the pools, and the one function that runs parallel code.
+//!
+//! All parallel work of the library goes through [`run`]. It takes tasks 0..n from one counter on as
+//! many workers as the caller allows, the calling thread being one of them unless the executor says
+//! otherwise, and hands the results to the calling thread in order, between its own tasks. There
+//! progress is reported, and the first error in order is found: an error stops the tasks behind it and
+//! none before it. [`run_within`] also bounds how far the workers may be ahead of what was delivered. A
+//! worker with nothing to do inside that window ends and is started again later; it never waits,
+//! because the call that would wake it may itself wait for the pool, from within a progress callback.
+//!
+//! rayon's global pool is never used. The library's own pool is made at the first parallel call and
+//! again in a forked child, where the parent's threads do not exist. A [`Pool`] from before a fork is
+//! refused there with STATE instead of hanging; a host that brings a pool of rayon's own must know
+//! itself where its threads are.
+
+use crate::base::error::{AtlasError, Result};
+use crate::base::sync::lock;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+#[cfg(feature = "parallel")]
+mod schedule;
+#[cfg(feature = "parallel")]
+mod threads;
+
+#[cfg(feature = "parallel")]
+pub use threads::Pool;
+
+/// What a task should be worth at least, in bytes hashed: waking a thread costs as much as some
+/// 10 KiB.
+pub(crate) const TASK_BYTES: usize = 64 * 1024;
+
+/// More threads than this are a mistake in the argument.
+const MAX_THREADS: u32 = 1024;
+
+fn check_threads(threads: u32) -> Result<()> {
+    if threads <= MAX_THREADS {
+        return Ok(());
+    }
+    Err(AtlasError::invalid_argument(format!("threads {threads} is outside 0..={MAX_THREADS}")))
+}
+
+/// Where parallel work runs.
+#[derive(Default, Clone, Copy)]
+pub(crate) enum Executor<'a> {
+    /// The library's own pool, made on demand.
+    #[default]
+    Library,
+    /// The calling thread.
+    Inline,
+    /// A pool that the host made with us.
+    Pool(&'a Pool),
+    /// A pool that the host made with us, and not the calling thread either.
+    OnlyPool(&'a Pool),
+    /// A pool that the host made with rayon.
+    #[cfg(feature = "parallel")]
+    Rayon(&'a rayon::ThreadPool),
+    /// One of rayon's, and not the calling thread either.
+    #[cfg(feature = "parallel")]
+    OnlyRayon(&'a rayon::ThreadPool),
+}
+
+impl Executor<'_> {
+    /// How many threads there are to use. Starts none.
+    pub(crate) fn threads(&self) -> usize {
+        match self {
+            Executor::Library => cores(),
+            Executor::Inline => 1,
+            Executor::Pool(pool) | Executor::OnlyPool(pool) => pool.threads(),
+            #[cfg(feature = "parallel")]
+            Executor::Rayon(pool) | Executor::OnlyRayon(pool) => pool.current_num_threads(),
+        }
+    }
+
+    /// Refuses a pool whose threads are in another process.
+    pub(crate) fn check(&self) -> Result<()> {
+        match self {
+            Executor::Pool(pool) | Executor::OnlyPool(pool) => pool.check_process(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether it is a pool of the host.
+    pub(crate) fn is_hosts(&self) -> bool {
+        !matches!(self, Executor::Library | Executor::Inline)
+    }
+
+    /// Where it is a pool of the host: work for one thread is for that pool too.
+    pub(crate) fn and_nowhere_else(self) -> Self {
+        match self {
+            Executor::Pool(pool) => Executor::OnlyPool(pool),
+            #[cfg(feature = "parallel")]
+            Executor::Rayon(pool) => Executor::OnlyRayon(pool),
+            other => other,
+        }
+    }
+}
+
+/// One thread a core, as far as this process may use them.
+fn cores() -> usize {
+    // Asking the system reads files; once is enough.
+    static CORES: AtomicU64 = AtomicU64::new(0);
+    let cores = match CORES.load(Ordering::Relaxed) {
+        0 if cfg!(feature = "parallel") => {
+            let found = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
+            CORES.store(found, Ordering::Relaxed);
+            found
+        }
+        0 => 1,
+        known => known,
+    };
+    usize::try_from(cores).unwrap_or(1)
+}
+
+/// Runs `work` for each of `tasks` tasks and gives the results to `sink` in order.
+///
+/// At most `workers` tasks are at work at a time, each worker with a state of its own from `start`. The
+/// calling thread is one of them unless the executor forbids it, and the only one in a call from inside a
+/// task of the same pool. `sink` runs on the calling thread; its error cancels the rest.
+pub(crate) fn run<S, T: Send>(
+    executor: Executor<'_>,
+    workers: usize,
+    tasks: u64,
+    start: impl Fn() -> Result<S> + Sync,
+    work: impl Fn(&mut S, u64) -> Result<T> + Sync,
+    sink: impl FnMut(u64, T) -> Result<()>,
+) -> Result<()> {
+    run_within(executor, workers, tasks, Order::default(), start, work, sink)
+}
+
+/// In which order workers take tasks, how far ahead, and how soon the sink gets what is done.
+#[derive(Clone, Copy, Default)]
+#[cfg_attr(not(feature = "parallel"), expect(dead_code, reason = "one thread has one order"))]
+pub(crate) struct Order<'a> {
+    /// Nobody watches the sink: it may get results many at a time, which saves the calling thread as
+    /// many wake-ups on cores that are at work. Errors stop the rest as soon as ever.
+    pub(crate) unwatched: bool,
+    /// No task starts that is so many or more ahead of the one that the sink is due. None: any.
+    pub(crate) window: Option<u64>,
+    /// Where runs of tasks end that one worker takes at a time, ascending, the last one being the
+    /// number of tasks. Empty: every task is a run.
+    pub(crate) runs: &'a [u64],
+}
+
+/// As [`run`], with an order.
+pub(crate) fn run_within<S, T: Send>(
+    executor: Executor<'_>,
+    workers: usize,
+    tasks: u64,
+    order: Order<'_>,
+    start: impl Fn() -> Result<S> + Sync,
+    work: impl Fn(&mut S, u64) -> Result<T> + Sync,
+    mut sink: impl FnMut(u64, T) -> Result<()>,
+) -> Result<()> {
+    executor.check()?;
+    if tasks == 0 {
+        return Ok(());
+    }
+    #[cfg(feature = "parallel")]
+    if let Some(team) = threads::team_for(executor, workers)? {
+        return schedule::run_on(team, workers, tasks, order, start, work, sink);
+    }
+    let _ = (workers, order);
+    let mut state = start()?;
+    (0..tasks).try_for_each(|task| {
+        let result = catch_unwind(AssertUnwindSafe(|| work(&mut state, task)));
+        sink(task, result.unwrap_or_else(|payload| Err(panic_error(payload)))?)
+    })
+}
+
+/// Runs both, at the same time where there is a thread for it: [`run`] of two tasks.
+pub(crate) fn both<A: Send, B: Send>(
+    executor: Executor<'_>,
+    first: impl FnOnce() -> Result<A> + Send,
+    second: impl FnOnce() -> Result<B> + Send,
+) -> Result<(A, B)> {
+    let (first, second) = (Mutex::new(Some(first)), Mutex::new(Some(second)));
+    let (mut a, mut b) = (None, None);
+    let twice = || AtlasError::internal("a task runs once");
+    run(
+        executor,
+        2,
+        2,
+        || Ok(()),
+        |(), task| match task {
+            0 => lock(&first).take().ok_or_else(twice)?().map(|a| (Some(a), None)),
+            _ => lock(&second).take().ok_or_else(twice)?().map(|b| (None, Some(b))),
+        },
+        |_, (first, second)| {
+            (a, b) = (a.take().or(first), b.take().or(second));
+            Ok(())
+        },
+    )?;
+    a.zip(b).ok_or_else(|| AtlasError::internal("a task gave nothing"))
+}
+
+/// The text of a panic's payload, which is forgotten: its drop could panic again.
+pub(crate) fn panic_text(payload: Box<dyn std::any::Any + Send>) -> String {
+    let text = if let Some(text) = payload.downcast_ref::<&str>() {
+        (*text).to_owned()
+    } else if let Some(text) = payload.downcast_ref::<String>() {
+        text.clone()
+    } else {
+        "a panic without a text".to_owned()
+    };
+    std::mem::forget(payload);
+    text
+}
+
+/// A panic as an error.
+pub(crate) fn panic_error(payload: Box<dyn std::any::Any + Send>) -> AtlasError {
+    AtlasError::internal(format!("caught a panic: {}", panic_text(payload)))
+}
+
+#[cfg(not(feature = "parallel"))]
+mod sequential {
+    use super::*;
+
+    /// Without the feature `parallel` every pool is the calling thread.
+    #[derive(Debug)]
+    pub struct Pool(());
+
+    impl Pool {
+        /// Accepts as many threads as ever and starts none.
+        pub fn new(threads: u32) -> Result<Pool> {
+            check_threads(threads).map(|()| Pool(()))
+        }
+
+        /// Always 1.
+        pub fn threads(&self) -> usize {
+            1
+        }
+
+        pub(super) fn check_process(&self) -> Result<()> {
+            Ok(())
+        }
+    }
+}
+#[cfg(not(feature = "parallel"))]
+pub use sequential::Pool;
+
+#[cfg(test)]
+mod tests;

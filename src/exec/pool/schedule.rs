@@ -1,0 +1,258 @@
+//! Who takes which task when, and how the results come back in order.
+
+use super::threads::Team;
+use super::{Order, panic_error};
+use crate::base::error::{AtlasError, Result};
+use crate::base::sync::lock;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Which tasks are to be taken, and by how many.
+struct Queue<'a> {
+    /// See [`Order::runs`].
+    runs: &'a [u64],
+    /// The next task to take.
+    next: u64,
+    /// Tasks from here on are outside the window.
+    limit: u64,
+    /// Tasks from here on are not started any more.
+    stop: u64,
+    /// Workers of the pool that will look for a task again.
+    working: usize,
+}
+
+impl Queue<'_> {
+    /// The next run of tasks.
+    fn take(&mut self) -> Option<Range<u64>> {
+        if self.next >= self.limit.min(self.stop) {
+            return None;
+        }
+        let start = self.next;
+        let end = self.runs.partition_point(|end| *end <= start);
+        self.next = self.runs.get(end).map_or(start + 1, |end| *end);
+        Some(start..self.next)
+    }
+
+    /// As [`Queue::take`], where None is the end of a worker, which comes soon where it is `over`.
+    fn take_or_end(&mut self, over: bool) -> Option<Range<u64>> {
+        let run = if over { None } else { self.take() };
+        if run.is_none() {
+            self.working -= 1;
+        }
+        run
+    }
+
+    /// Moves the window on, and says how many workers are to be started for it beside the calling
+    /// thread, which takes `own` of the tasks.
+    fn open(&mut self, limit: u64, workers: usize, own: usize) -> usize {
+        self.limit = limit;
+        let open = self.limit.min(self.stop).saturating_sub(self.next);
+        let open = usize::try_from(open).unwrap_or(usize::MAX).saturating_sub(own);
+        let wanted = open.min(workers.saturating_sub(own).saturating_sub(self.working));
+        self.working += wanted;
+        wanted
+    }
+}
+
+/// How many results wait for the calling thread where nobody watches.
+const UNWATCHED_BATCH: usize = 64;
+
+/// After so long a worker ends where other calls use the pool too, and another one begins behind theirs: a
+/// call ends when all of its workers have begun, however little is left for them to do.
+const SHARE: Duration = Duration::from_millis(50);
+
+/// Results on their way to the calling thread.
+struct Done<T> {
+    inbox: Mutex<Inbox<T>>,
+    arrived: Condvar,
+    /// As many results are worth waking the calling thread for.
+    batch: usize,
+}
+
+struct Inbox<T> {
+    results: Vec<(u64, Result<T>)>,
+    /// The calling thread has nothing else to do.
+    awaited: bool,
+    /// A worker ended, and another one may have to begin.
+    ended: bool,
+}
+
+impl<T> Done<T> {
+    fn send(&self, task: u64, result: Result<T>) {
+        let failed = result.is_err();
+        let mut inbox = lock(&self.inbox);
+        inbox.results.push((task, result));
+        if inbox.awaited && (failed || inbox.results.len() >= self.batch) {
+            self.arrived.notify_one();
+        }
+    }
+
+    /// Moves what has come to `into`, which is empty.
+    fn look(&self, into: &mut Vec<(u64, Result<T>)>) {
+        std::mem::swap(&mut lock(&self.inbox).results, into);
+    }
+
+    /// As [`Done::look`], when there is a result or a worker has ended.
+    fn wait(&self, into: &mut Vec<(u64, Result<T>)>) {
+        let mut inbox = lock(&self.inbox);
+        while inbox.results.is_empty() && !inbox.ended {
+            inbox.awaited = true;
+            inbox = self.arrived.wait(inbox).unwrap_or_else(PoisonError::into_inner);
+        }
+        (inbox.awaited, inbox.ended) = (false, false);
+        std::mem::swap(&mut inbox.results, into);
+    }
+}
+
+/// Held by a worker: at its end, however it ends, what it did may be what the calling thread waits
+/// for, and what it did not do is for another one.
+struct Flush<'d, T>(&'d Done<T>);
+
+impl<T> Drop for Flush<'_, T> {
+    fn drop(&mut self) {
+        // Under the lock, or the thread could miss it between its look and its sleep.
+        let mut inbox = lock(&self.0.inbox);
+        inbox.ended = true;
+        if inbox.awaited {
+            self.0.arrived.notify_one();
+        }
+    }
+}
+
+/// Held by the calling thread: when it is through, with a panic of the sink too, no task starts any more.
+struct Stop<'q, 'a>(&'q Mutex<Queue<'a>>);
+
+impl Drop for Stop<'_, '_> {
+    fn drop(&mut self) {
+        lock(self.0).stop = 0;
+    }
+}
+
+/// Held for the time of a call: the others see that it is there.
+struct Present<'c>(Option<&'c AtomicUsize>);
+
+impl<'c> Present<'c> {
+    fn new(calls: Option<&'c AtomicUsize>) -> Present<'c> {
+        // It orders nothing: a worker that sees it late ends a task later.
+        if let Some(calls) = calls {
+            calls.fetch_add(1, Ordering::Relaxed);
+        }
+        Present(calls)
+    }
+
+    fn is_alone(&self) -> bool {
+        self.0.is_none_or(|calls| calls.load(Ordering::Relaxed) < 2)
+    }
+}
+
+impl Drop for Present<'_> {
+    fn drop(&mut self) {
+        if let Some(calls) = self.0 {
+            calls.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Runs tasks on `team`.
+///
+/// A caller that works is one core's share that is there at once; and one that sleeps beside as many
+/// threads as there are cores is in their way. Linux 6.18 was seen to wake the two threads of a pool on
+/// one of two cores, and to leave the other one idle for 4 to 16 ms.
+pub(super) fn run_on<S, T: Send>(
+    team: Team<'_>,
+    workers: usize,
+    tasks: u64,
+    order: Order<'_>,
+    start: impl Fn() -> Result<S> + Sync,
+    work: impl Fn(&mut S, u64) -> Result<T> + Sync,
+    mut sink: impl FnMut(u64, T) -> Result<()>,
+) -> Result<()> {
+    let (workers, window) = (workers.max(1), order.window.unwrap_or(u64::MAX).max(1));
+    let queue = Mutex::new(Queue { runs: order.runs, next: 0, limit: 0, stop: tasks, working: 0 });
+    let locked = || lock(&queue);
+    let present = Present::new(team.calls);
+    let done = Done {
+        inbox: Mutex::new(Inbox { results: Vec::new(), awaited: false, ended: false }),
+        arrived: Condvar::new(),
+        // Half a window, so that there is work while the calling thread opens the next.
+        batch: if order.unwatched { usize::try_from(window / 2).unwrap_or(usize::MAX) } else { 1 }
+            .clamp(1, UNWATCHED_BATCH),
+    };
+    // None where an earlier task failed.
+    let perform = |state: &mut Option<S>, task: u64| {
+        if task >= locked().stop {
+            return None;
+        }
+        // Caught here, so that the result of every task that was taken arrives.
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            if state.is_none() {
+                *state = Some(start()?);
+            }
+            match state {
+                Some(state) => work(state, task),
+                None => Err(AtlasError::internal("a worker has no state")),
+            }
+        }))
+        .unwrap_or_else(|payload| Err(panic_error(payload)));
+        if result.is_err() {
+            let mut queue = locked();
+            queue.stop = queue.stop.min(task);
+        }
+        Some(result)
+    };
+    let worker = || {
+        let _flush = Flush(&done);
+        let (begin, mut state) = (Instant::now(), None);
+        loop {
+            let over = begin.elapsed() >= SHARE && !present.is_alone();
+            if over {
+                // Before its successor has one.
+                state = None;
+            }
+            let run = locked().take_or_end(over);
+            let Some(run) = run else { return };
+            for task in run {
+                let Some(result) = perform(&mut state, task) else { break };
+                done.send(task, result);
+            }
+        }
+    };
+    team.pool.in_place_scope(|scope| {
+        let _stop = Stop(&queue);
+        let (mut state, mut run) = (None, 0..0);
+        let (mut early, mut arrived) = (BTreeMap::new(), Vec::new());
+        let mut due = 0;
+        let mut deliver = || {
+            while due < tasks {
+                let starting =
+                    locked().open(due.saturating_add(window), workers, usize::from(team.caller_works));
+                for _ in 0..starting {
+                    scope.spawn(|_| worker());
+                }
+                if let Some(result) = early.remove(&due) {
+                    sink(due, result?)?;
+                    due += 1;
+                    continue;
+                }
+                if team.caller_works && run.is_empty() {
+                    run = locked().take().unwrap_or(0..0);
+                }
+                match run.next() {
+                    Some(task) => {
+                        early.extend(perform(&mut state, task).map(|result| (task, result)));
+                        done.look(&mut arrived);
+                    }
+                    // What is due is inside the window and before every error: somebody has it.
+                    None => done.wait(&mut arrived),
+                }
+                early.extend(arrived.drain(..));
+            }
+            Ok(())
+        };
+        deliver()
+    })
+}

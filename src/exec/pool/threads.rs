@@ -1,0 +1,183 @@
+//! The threads of pools: started with signals blocked, joined at the end, and not used behind a fork.
+
+use super::{Executor, check_threads, cores};
+use crate::base::error::{AtlasError, Result};
+use crate::base::slot::Slot;
+use crate::base::sync::lock;
+use std::io;
+use std::mem::ManuallyDrop;
+use std::process;
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+
+/// Stack of a worker. The deepest recursion is over the height of a tree, so that this is ample.
+const STACK_SIZE: usize = 2 * 1024 * 1024;
+
+/// Threads that the host asked for, joined when it is dropped.
+///
+/// A pool of one thread starts none: its work runs on the calling thread. The others are named
+/// `atlas-0`, `atlas-1` and so on, block asynchronous signals, and have a stack of 2 MiB.
+#[derive(Debug)]
+pub struct Pool {
+    started: Option<Started>,
+    /// The process that made it, whose threads these are.
+    process: u32,
+}
+
+#[derive(Debug)]
+struct Started {
+    pool: ManuallyDrop<rayon::ThreadPool>,
+    joins: ManuallyDrop<Arc<Mutex<Vec<JoinHandle<()>>>>>,
+    /// Calls that use its threads now.
+    calls: AtomicUsize,
+    /// As the pool's.
+    process: u32,
+}
+
+impl Pool {
+    /// Starts `threads` threads, 0 for one a core.
+    pub fn new(threads: u32) -> Result<Pool> {
+        check_threads(threads)?;
+        let threads = if threads == 0 { cores() } else { threads as usize };
+        let process = process::id();
+        if threads == 1 {
+            return Ok(Pool { started: None, process });
+        }
+        let joins = Arc::new(Mutex::new(Vec::new()));
+        let spawned = Arc::clone(&joins);
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .spawn_handler(move |worker| {
+                let name = format!("atlas-{}", worker.index());
+                let builder = thread::Builder::new().name(name).stack_size(STACK_SIZE);
+                let join = with_signals_blocked(|| builder.spawn(|| worker.run()))?;
+                lock(&spawned).push(join);
+                Ok(())
+            })
+            .build();
+        match pool {
+            Ok(pool) => Ok(Pool {
+                started: Some(Started {
+                    pool: ManuallyDrop::new(pool),
+                    joins: ManuallyDrop::new(joins),
+                    calls: AtomicUsize::new(0),
+                    process,
+                }),
+                process,
+            }),
+            Err(error) => {
+                join_all(&joins);
+                let os_error = std::error::Error::source(&error)
+                    .and_then(|source| source.downcast_ref::<io::Error>())
+                    .and_then(io::Error::raw_os_error)
+                    .unwrap_or(0);
+                Err(AtlasError::out_of_memory(format!("starting {threads} threads: {error}"))
+                    .with_os_error(os_error))
+            }
+        }
+    }
+
+    /// How many tasks can be at work at a time.
+    pub fn threads(&self) -> usize {
+        self.started.as_ref().map_or(1, |started| started.pool.current_num_threads())
+    }
+
+    /// None for a pool of one thread, which is the calling one.
+    fn threads_to_wake(&self) -> Option<(&rayon::ThreadPool, Option<&AtomicUsize>)> {
+        self.started.as_ref().map(|started| (&*started.pool, Some(&started.calls)))
+    }
+
+    pub(super) fn check_process(&self) -> Result<()> {
+        if self.process == process::id() {
+            return Ok(());
+        }
+        Err(AtlasError::state("the pool was made before a fork: its threads are in the parent process"))
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        if self.process != process::id() {
+            // The threads are the parent's. Nothing is stopped, joined or even detached here: the
+            // numbers of those threads may by now be those of the child's own.
+            return;
+        }
+        // SAFETY: dropped here only, and not used again.
+        unsafe { ManuallyDrop::drop(&mut self.pool) };
+        join_all(&self.joins);
+        // SAFETY: as above.
+        unsafe { ManuallyDrop::drop(&mut self.joins) };
+    }
+}
+
+/// Joins all but the current thread, which may be one of them: a task may drop its pool.
+fn join_all(joins: &Mutex<Vec<JoinHandle<()>>>) {
+    let joins = std::mem::take(&mut *lock(joins));
+    for join in joins {
+        if join.thread().id() != thread::current().id() {
+            // A worker's panic was delivered where its task was run.
+            drop(join.join());
+        }
+    }
+}
+
+/// Runs `spawn` with all asynchronous signals blocked, so that the new thread never handles one
+/// of the host's.
+#[cfg(unix)]
+fn with_signals_blocked<R>(spawn: impl FnOnce() -> R) -> R {
+    let mut block = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+    let mut before = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: sigfillset initialises `block` before it is used; the signals taken out of it are
+    // valid numbers; pthread_sigmask writes `before` and touches this thread alone.
+    let blocked = unsafe {
+        libc::sigfillset(block.as_mut_ptr());
+        for fault in [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP, libc::SIGSYS] {
+            libc::sigdelset(block.as_mut_ptr(), fault);
+        }
+        libc::pthread_sigmask(libc::SIG_SETMASK, block.as_ptr(), before.as_mut_ptr()) == 0
+    };
+    let result = spawn();
+    if blocked {
+        // SAFETY: `before` was written by the successful call above.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut()) };
+    }
+    result
+}
+
+#[cfg(not(unix))]
+fn with_signals_blocked<R>(spawn: impl FnOnce() -> R) -> R {
+    spawn()
+}
+
+/// The library's own pool in this process, which is another one in a forked child.
+pub(super) fn library_pool() -> Result<&'static Pool> {
+    static LIBRARY: Slot<Pool> = Slot::new();
+    LIBRARY.get(|pool| pool.check_process().is_ok(), || Pool::new(0))
+}
+
+/// Who works on a call.
+pub(super) struct Team<'p> {
+    pub(super) pool: &'p rayon::ThreadPool,
+    /// The calling thread too.
+    pub(super) caller_works: bool,
+    /// Calls that use the pool now; None: nobody counts them.
+    pub(super) calls: Option<&'p AtomicUsize>,
+}
+
+/// Who is to work, or None where it is the calling thread alone.
+pub(super) fn team_for(executor: Executor<'_>, workers: usize) -> Result<Option<Team<'_>>> {
+    let (pool, caller_works) = match executor {
+        Executor::OnlyPool(pool) => (pool.threads_to_wake(), false),
+        Executor::OnlyRayon(pool) => (Some((pool, None)), false),
+        Executor::Inline => (None, true),
+        // To wake a thread for it takes longer than many a small task.
+        _ if workers <= 1 => (None, true),
+        Executor::Library => (library_pool()?.threads_to_wake(), true),
+        Executor::Pool(pool) => (pool.threads_to_wake(), true),
+        Executor::Rayon(pool) => (Some((pool, None)), true),
+    };
+    // From inside a task of that pool: waiting for its threads could wait for ourselves.
+    let pool = pool.filter(|(pool, _)| pool.current_thread_index().is_none());
+    Ok(pool.map(|(pool, calls)| Team { pool, caller_works, calls }))
+}

@@ -1,0 +1,229 @@
+//! Sets of resonance classes, and the tree over the 96 classes of a tile, which is its witness.
+
+#![forbid(unsafe_code)]
+
+use crate::base::error::{AtlasError, Result};
+use crate::base::units::{to_u64, to_usize};
+use crate::hash::digest::{Digest, Digests};
+use crate::hash::rfc6962::{self, Place, Selection, Visitor};
+use crate::r96::CLASSES;
+use std::ops::Range;
+
+/// A set of the 96 resonance classes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct ClassSet(u128);
+
+impl ClassSet {
+    /// No class.
+    pub const EMPTY: ClassSet = ClassSet(0);
+    /// All 96.
+    pub const ALL: ClassSet = ClassSet((1 << CLASSES) - 1);
+
+    /// One class. None: there is no class 96 or above.
+    pub fn of(class: u8) -> Option<ClassSet> {
+        (usize::from(class) < CLASSES).then(|| ClassSet(1 << class))
+    }
+
+    /// Whether `class` is in the set.
+    pub fn contains(self, class: u8) -> bool {
+        usize::from(class) < CLASSES && self.0 >> class & 1 == 1
+    }
+
+    /// How many there are.
+    pub fn len(self) -> usize {
+        self.0.count_ones() as usize
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// How many classes of the set are below `class`.
+    pub(crate) fn rank(self, class: u8) -> usize {
+        Self::range(&(0..u64::from(class))).without(ClassSet(!self.0)).len()
+    }
+
+    /// The classes, ascending.
+    pub fn iter(self) -> impl Iterator<Item = u8> {
+        (0..=95).filter(move |&class| self.contains(class))
+    }
+
+    /// Bit r mod 8 of byte r / 8 for class r.
+    pub fn to_mask(self) -> [u8; 12] {
+        let mut mask = [0; 12];
+        mask.copy_from_slice(&self.0.to_le_bytes()[..12]);
+        mask
+    }
+
+    /// The set of a mask, every one of which is a set.
+    pub fn from_mask(mask: [u8; 12]) -> ClassSet {
+        let mut bytes = [0; 16];
+        bytes[..12].copy_from_slice(&mask);
+        ClassSet(u128::from_le_bytes(bytes))
+    }
+
+    /// The classes of both.
+    #[must_use]
+    pub fn union(self, other: ClassSet) -> ClassSet {
+        ClassSet(self.0 | other.0)
+    }
+
+    /// The classes that `other` does not have.
+    #[must_use]
+    pub fn without(self, other: ClassSet) -> ClassSet {
+        ClassSet(self.0 & !other.0)
+    }
+
+    fn range(leaves: &Range<u64>) -> ClassSet {
+        // At most 128 bits are shifted.
+        let below = |end: u64| if end >= 96 { Self::ALL.0 } else { (1 << end) - 1 };
+        ClassSet(below(leaves.end) & !below(leaves.start))
+    }
+}
+
+impl std::fmt::Debug for ClassSet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.iter()).finish()
+    }
+}
+
+impl Selection for ClassSet {
+    fn touches(&self, leaves: &Range<u64>) -> bool {
+        self.0 & Self::range(leaves).0 != 0
+    }
+
+    fn covers(&self, leaves: &Range<u64>) -> bool {
+        Self::range(leaves).without(*self).is_empty()
+    }
+}
+
+const LEAVES: u64 = CLASSES as u64;
+
+/// The tree over the classes of a tile.
+pub(crate) struct ClassTree {
+    /// Leaves first, the single top last.
+    levels: Vec<Vec<Digest>>,
+}
+
+impl ClassTree {
+    /// Of the digests T of the payloads of all classes.
+    pub(crate) fn new(digests: &Digests, payloads: &[Digest; CLASSES]) -> Result<ClassTree> {
+        let leaves = (0..=95).zip(payloads).map(|(class, payload)| digests.class_leaf(class, payload));
+        let levels = rfc6962::levels(leaves.collect(), |_, left, right| digests.class_node(left, right))?;
+        Ok(ClassTree { levels })
+    }
+
+    /// The witness of the tile.
+    pub(crate) fn witness(&self) -> Result<Digest> {
+        let top = self.levels.last().and_then(|top| top.first());
+        top.copied().ok_or_else(|| AtlasError::internal("a tree over no classes"))
+    }
+
+    /// The nodes beside `classes`.
+    pub(crate) fn prove(&self, classes: ClassSet) -> Result<Vec<Digest>> {
+        let places = rfc6962::siblings(&classes, LEAVES)?.into_iter();
+        Ok(places.map(|at| self.levels[to_usize(u64::from(at.level))][to_usize(at.index)]).collect())
+    }
+}
+
+/// How many nodes prove `classes`.
+pub(crate) fn proof_len(classes: ClassSet) -> Result<usize> {
+    Ok(rfc6962::siblings(&classes, LEAVES)?.len())
+}
+
+/// The witness of a tile from the digests T of the payloads of some of its classes, ascending, and
+/// the nodes beside them.
+pub(crate) fn witness_from_classes(
+    digests: &Digests,
+    classes: ClassSet,
+    payloads: &[Digest],
+    proof: &[Digest],
+) -> Result<Digest> {
+    struct Verifier<'a> {
+        digests: &'a Digests,
+        payloads: std::slice::Iter<'a, Digest>,
+        proof: std::slice::Iter<'a, Digest>,
+    }
+    impl Visitor for Verifier<'_> {
+        type Node = Digest;
+        fn outside(&mut self, _: Place) -> Result<Digest> {
+            self.proof.next().copied().ok_or_else(|| AtlasError::internal("a short proof of classes"))
+        }
+        fn inside(&mut self, place: Place) -> Result<Option<Digest>> {
+            if place.level > 0 {
+                return Ok(None);
+            }
+            let (Some(payload), Ok(class)) = (self.payloads.next(), u8::try_from(place.index)) else {
+                return Err(AtlasError::internal("a class has no payload"));
+            };
+            Ok(Some(self.digests.class_leaf(class, payload)))
+        }
+        fn combine(&mut self, left: Digest, right: Digest, _: bool) -> Result<Digest> {
+            Ok(self.digests.class_node(&left, &right))
+        }
+    }
+    debug_assert_eq!((to_u64(payloads.len()), proof.len()), (to_u64(classes.len()), proof_len(classes)?));
+    let mut verifier = Verifier { digests, payloads: payloads.iter(), proof: proof.iter() };
+    rfc6962::walk(&mut verifier, &classes, LEAVES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sets() -> Vec<ClassSet> {
+        let mut sets: Vec<ClassSet> = (0..96).map(|class| ClassSet::of(class).unwrap()).collect();
+        let mut state = 5u128;
+        for _ in 0..200 {
+            state = state.wrapping_mul(0x2d99_787e_4f8b_4d6f_5851_f42d_4c95_7f2d).wrapping_add(1);
+            sets.push(ClassSet(state >> 20 & ClassSet::ALL.0));
+        }
+        sets.extend([
+            ClassSet::EMPTY,
+            ClassSet::ALL,
+            ClassSet(u128::from(u64::MAX)),
+            ClassSet(u128::from(u32::MAX) << 64),
+        ]);
+        sets
+    }
+
+    #[test]
+    fn any_set_of_classes_proves_the_witness() {
+        let digests = Digests::new(Some(&[3; 32]));
+        let payloads: [Digest; CLASSES] = std::array::from_fn(|class| [class as u8; 32]);
+        let tree = ClassTree::new(&digests, &payloads).unwrap();
+        for set in sets() {
+            let proof = tree.prove(set).unwrap();
+            let mine: Vec<Digest> = set.iter().map(|class| payloads[usize::from(class)]).collect();
+            let witness = witness_from_classes(&digests, set, &mine, &proof).unwrap();
+            assert_eq!(witness, tree.witness().unwrap(), "{set:?}");
+            for index in 0..proof.len() {
+                let mut wrong = proof.clone();
+                wrong[index][7] ^= 1;
+                assert_ne!(witness_from_classes(&digests, set, &mine, &wrong).unwrap(), witness);
+            }
+            for index in 0..mine.len() {
+                let mut wrong = mine.clone();
+                wrong[index][7] ^= 1;
+                assert_ne!(witness_from_classes(&digests, set, &wrong, &proof).unwrap(), witness);
+            }
+        }
+        // 96 = 64 + 32: a class proves itself with 7 nodes, or 6.
+        assert_eq!(proof_len(ClassSet::of(0).unwrap()).unwrap(), 7);
+        assert_eq!(proof_len(ClassSet::of(95).unwrap()).unwrap(), 6);
+        assert_eq!(proof_len(ClassSet::ALL).unwrap(), 0);
+    }
+
+    #[test]
+    fn masks_and_sets_are_the_same() {
+        for set in sets() {
+            assert_eq!(ClassSet::from_mask(set.to_mask()), set);
+            assert_eq!(set.iter().count(), set.len());
+            assert!(set.iter().all(|class| set.to_mask()[usize::from(class / 8)] >> (class % 8) & 1 == 1));
+            assert_eq!(set.union(ClassSet::ALL.without(set)), ClassSet::ALL);
+        }
+        assert_eq!(ClassSet::of(96), None);
+        assert!(!ClassSet::ALL.contains(96) && !ClassSet::ALL.contains(255));
+    }
+}

@@ -1,0 +1,17 @@
+//! Digests, the trees over them, and the records of an encoding.
+//!
+//! ```text
+//! digest       T of bytes and N of nodes
+//! rfc6962      the shape that all trees have, and walks over it
+//! outboard     BLAKE3's own tree inside a tile      pages → witness
+//! class_tree   the tree over the 96 classes of a tile        → witness
+//! tile_tree    the tree over the tiles of a projection       → root
+//! record       the frame of everything serialised
+//! ```
+
+pub(crate) mod class_tree;
+pub(crate) mod digest;
+pub(crate) mod outboard;
+pub(crate) mod record;
+pub(crate) mod rfc6962;
+pub(crate) mod tile_tree;

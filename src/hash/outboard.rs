@@ -1,0 +1,388 @@
+//! BLAKE3's own tree inside a tile: chaining values of pages and groups, and proofs for pages.
+//!
+//! A page is four chunks of BLAKE3, so that pages, pairs of pages, groups of 16 KiB and so on are
+//! nodes of the tree that T hashes a tile with. The chaining values beside a range of pages prove it
+//! against the tile's witness. A tile of one page has no tree: its witness is its plain digest.
+//!
+//! `blake3::hazmat` panics on what does not fit. Every call here is for a non-empty subtree whose
+//! offset is a multiple of its own span, by the arithmetic of [`crate::hash::rfc6962`].
+
+#![forbid(unsafe_code)]
+
+use crate::base::error::{AtlasError, Result};
+use crate::base::units::{GROUP_PAGES, GROUP_SIZE, GROUPS, PAGE_SIZE, TILE_SIZE, to_u64, to_usize};
+use crate::hash::digest::{Digest, Digests, same};
+use crate::hash::rfc6962::{self, Place, Visitor};
+use crate::layer2::Residue;
+use blake3::hazmat::{HasherExt, merge_subtrees_non_root, merge_subtrees_root};
+use std::ops::Range;
+
+/// The level of a group in the tree over pages.
+const GROUP_LEVEL: u32 = GROUP_PAGES.ilog2();
+
+/// Pages of a tile of `len` bytes.
+pub(crate) fn pages_in(len: usize) -> u64 {
+    to_u64(len.div_ceil(PAGE_SIZE))
+}
+
+/// The bytes of `pages` in a tile of `len` bytes.
+pub(crate) fn page_bytes(pages: &Range<u64>, len: usize) -> Range<usize> {
+    (to_usize(pages.start) * PAGE_SIZE).min(len)..(to_usize(pages.end) * PAGE_SIZE).min(len)
+}
+
+/// The chaining value of the subtree `bytes` that begins `offset` bytes into a longer input.
+fn subtree(digests: &Digests, offset: usize, bytes: &[u8]) -> Digest {
+    let mut hasher = digests.tile_hasher();
+    hasher.set_input_offset(to_u64(offset)).update(bytes).finalize_non_root()
+}
+
+fn parent(digests: &Digests, left: &Digest, right: &Digest, top: bool) -> Digest {
+    if top {
+        *merge_subtrees_root(left, right, digests.tile_mode()).as_bytes()
+    } else {
+        merge_subtrees_non_root(left, right, digests.tile_mode())
+    }
+}
+
+/// The chaining values of the groups of a tile, and of all nodes above them.
+pub(crate) struct Chain {
+    levels: Vec<Vec<Digest>>,
+    /// Of the groups, where the tile was edited.
+    residues: Option<Box<[Residue; GROUPS]>>,
+}
+
+impl Chain {
+    /// The bytes that the largest one takes: groups, as much again above them, and allocations.
+    pub(crate) const FOOTPRINT: u64 = (2 * GROUPS * size_of::<Digest>() + 512) as u64;
+}
+
+/// The chaining value of group `group` of a tile of more than one.
+pub(crate) fn group_value(digests: &Digests, group: usize, bytes: &[u8]) -> Digest {
+    subtree(digests, group * GROUP_SIZE, bytes)
+}
+
+/// The chaining values of the pages of one group.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct GroupPages([Digest; GROUP_PAGES]);
+
+/// Groups, ascending, with their pages.
+pub(crate) type EdgePages = Vec<(usize, GroupPages)>;
+
+impl GroupPages {
+    /// The pages of group `group`, whose bytes are given, in a tile of more than a page.
+    fn of(digests: &Digests, group: usize, bytes: &[u8]) -> GroupPages {
+        let mut pages = GroupPages::default();
+        for (page, bytes) in bytes.chunks(PAGE_SIZE).enumerate() {
+            pages.0[page] = subtree(digests, group * GROUP_SIZE + page * PAGE_SIZE, bytes);
+        }
+        pages
+    }
+
+    /// A node at or below the group's level, `top` where it is the top of the tile's tree.
+    fn node(&self, digests: &Digests, place: Place, pages: u64, top: bool) -> Digest {
+        let under = place.leaves(pages);
+        let at = |page: u64| &self.0[to_usize(page) % GROUP_PAGES];
+        match under.end - under.start {
+            1 => *at(under.start),
+            2 => parent(digests, at(under.start), at(under.start + 1), top),
+            count => {
+                let left = parent(digests, at(under.start), at(under.start + 1), false);
+                let right = match count {
+                    3 => *at(under.start + 2),
+                    _ => parent(digests, at(under.start + 2), at(under.start + 3), false),
+                };
+                parent(digests, &left, &right, top)
+            }
+        }
+    }
+}
+
+impl Chain {
+    /// Hashes a whole tile group by group, those in `edges` (ascending) page by page, and gives its
+    /// chain, its witness and the pages of the edges.
+    pub(crate) fn of_tile(
+        digests: &Digests,
+        tile: &[u8],
+        edges: &[usize],
+    ) -> Result<(Chain, Digest, EdgePages)> {
+        debug_assert!(!tile.is_empty() && tile.len() <= TILE_SIZE);
+        let pages = pages_in(tile.len());
+        if pages == 1 {
+            let witness = digests.tile(tile);
+            let only = GroupPages([witness; GROUP_PAGES]);
+            return Ok((Chain { levels: vec![vec![witness]], residues: None }, witness, vec![(0, only)]));
+        }
+        let single = tile.len() <= GROUP_SIZE;
+        let mut edge_pages = Vec::with_capacity(edges.len());
+        let mut wanted = edges.iter().peekable();
+        let mut groups = Vec::with_capacity(tile.len().div_ceil(GROUP_SIZE));
+        for (group, bytes) in tile.chunks(GROUP_SIZE).enumerate() {
+            if single || wanted.next_if_eq(&&group).is_some() {
+                let edge = GroupPages::of(digests, group, bytes);
+                let place = Place { level: GROUP_LEVEL, index: to_u64(group) };
+                groups.push(edge.node(digests, place, pages, single));
+                edge_pages.push((group, edge));
+            } else {
+                groups.push(subtree(digests, group * GROUP_SIZE, bytes));
+            }
+        }
+        let (chain, witness) = Chain::of_groups(digests, groups, None)?;
+        Ok((chain, witness, edge_pages))
+    }
+
+    /// The chain, the witness and the residues of the groups of a whole tile. A few groups are summed and
+    /// then hashed: the sum brings them into the cache.
+    pub(crate) fn with_residues(
+        digests: &Digests,
+        tile: &[u8],
+    ) -> Result<(Chain, Digest, [Residue; GROUPS])> {
+        let mut residues = [Residue::ZERO; GROUPS];
+        if tile.len() <= GROUP_SIZE {
+            residues[0] = Residue::of(tile);
+            let (chain, witness, _) = Chain::of_tile(digests, tile, &[])?;
+            return Ok((chain, witness, residues));
+        }
+        const STEP: usize = 4;
+        let mut groups = Vec::with_capacity(GROUPS);
+        for (step, residues) in tile.chunks(STEP * GROUP_SIZE).zip(residues.chunks_mut(STEP)) {
+            for (bytes, residue) in step.chunks(GROUP_SIZE).zip(residues) {
+                *residue = Residue::of(bytes);
+            }
+            for bytes in step.chunks(GROUP_SIZE) {
+                groups.push(group_value(digests, groups.len(), bytes));
+            }
+        }
+        let (chain, witness) = Chain::of_groups(digests, groups, None)?;
+        Ok((chain, witness, residues))
+    }
+
+    /// The chain and the witness of a tile from the chaining values of its groups, of which it has
+    /// more than one, or from the witness of its only one.
+    pub(crate) fn of_groups(
+        digests: &Digests,
+        groups: Vec<Digest>,
+        residues: Option<Box<[Residue; GROUPS]>>,
+    ) -> Result<(Chain, Digest)> {
+        let count = to_u64(groups.len());
+        let levels = rfc6962::levels(groups, |place, left, right| {
+            parent(digests, left, right, place.leaves(count) == (0..count))
+        })?;
+        let witness = levels.last().map_or([0; 32], |top| top[0]);
+        Ok((Chain { levels, residues }, witness))
+    }
+
+    /// The chaining value of a group.
+    pub(crate) fn group(&self, group: usize) -> Digest {
+        self.levels[0][group]
+    }
+
+    /// The residues of the groups, where the tile was edited.
+    pub(crate) fn residues(&self) -> Option<&[Residue; GROUPS]> {
+        self.residues.as_deref()
+    }
+
+    /// Whether `bytes` are the group that they are said to be; with its pages where those are
+    /// wanted. For tiles of more than one group.
+    pub(crate) fn check_group(
+        &self,
+        digests: &Digests,
+        len: usize,
+        group: usize,
+        bytes: &[u8],
+        with_pages: bool,
+    ) -> Result<Option<GroupPages>> {
+        let (value, pages) = if with_pages {
+            let pages = GroupPages::of(digests, group, bytes);
+            let place = Place { level: GROUP_LEVEL, index: to_u64(group) };
+            (pages.node(digests, place, pages_in(len), false), Some(pages))
+        } else {
+            (subtree(digests, group * GROUP_SIZE, bytes), None)
+        };
+        if same(&value, &self.levels[0][group]) { Ok(pages) } else { Err(source_changed()) }
+    }
+
+    /// The proof of `pages` of a tile of `len` bytes: the chaining values beside them, ascending.
+    /// `edges` has the pages of the groups that the range cuts, ascending.
+    pub(crate) fn prove(
+        &self,
+        digests: &Digests,
+        len: usize,
+        edges: &[(usize, GroupPages)],
+        pages: &Range<u64>,
+    ) -> Result<Vec<Digest>> {
+        let count = pages_in(len);
+        let places = rfc6962::siblings(pages, count)?;
+        let node = |place: Place| {
+            if place.level >= GROUP_LEVEL {
+                let level = to_usize(u64::from(place.level - GROUP_LEVEL));
+                return Ok(self.levels[level][to_usize(place.index)]);
+            }
+            let group = to_usize(place.leaves(count).start) / GROUP_PAGES;
+            match edges.binary_search_by_key(&group, |(edge, _)| *edge).ok().map(|at| &edges[at]) {
+                Some((_, pages)) => Ok(pages.node(digests, place, count, false)),
+                None => Err(AtlasError::internal(format!("the pages of group {group} were not hashed"))),
+            }
+        };
+        places.into_iter().map(node).collect()
+    }
+}
+
+/// The source does not hold any more what was projected.
+pub(crate) fn source_changed() -> AtlasError {
+    AtlasError::witness("the bytes of the source are not those that were projected: their digest differs")
+}
+
+/// The groups that the edges of `pages` cut, in a tile of `len` bytes: those whose pages a proof needs.
+pub(crate) fn cut_groups(pages: &Range<u64>, len: usize) -> impl Iterator<Item = usize> + use<> {
+    let count = pages_in(len);
+    let per_group = to_u64(GROUP_PAGES);
+    let first = (!pages.start.is_multiple_of(per_group)).then_some(to_usize(pages.start / per_group));
+    let last = (!pages.end.is_multiple_of(per_group) && pages.end < count)
+        .then_some(to_usize(pages.end / per_group));
+    first.into_iter().chain(last.filter(|_| first != last))
+}
+
+/// Computes the witness of a tile of `len` bytes from the bytes of some of its pages and a proof.
+///
+/// `take` gives the next chaining value of the proof. The bytes are those of `pages`, whole.
+pub(crate) fn witness_from_pages(
+    digests: &Digests,
+    len: usize,
+    pages: &Range<u64>,
+    bytes: &[u8],
+    take: impl FnMut() -> Result<Digest>,
+) -> Result<Digest> {
+    let count = pages_in(len);
+    if *pages == (0..count) {
+        return Ok(digests.tile(bytes));
+    }
+    let base = to_usize(pages.start) * PAGE_SIZE;
+    let mut verifier = PageVerifier { digests, len, count, base, bytes, take };
+    rfc6962::walk(&mut verifier, pages, count)
+}
+
+struct PageVerifier<'a, F> {
+    digests: &'a Digests,
+    len: usize,
+    count: u64,
+    base: usize,
+    bytes: &'a [u8],
+    take: F,
+}
+
+impl<F: FnMut() -> Result<Digest>> Visitor for PageVerifier<'_, F> {
+    type Node = Digest;
+
+    fn outside(&mut self, _: Place) -> Result<Digest> {
+        (self.take)()
+    }
+
+    fn inside(&mut self, place: Place) -> Result<Option<Digest>> {
+        let within = page_bytes(&place.leaves(self.count), self.len);
+        match self.bytes.get(within.start - self.base..within.end - self.base) {
+            Some(bytes) if !bytes.is_empty() => Ok(Some(subtree(self.digests, within.start, bytes))),
+            _ => Err(AtlasError::internal("the bytes of a page are not at hand")),
+        }
+    }
+
+    fn combine(&mut self, left: Digest, right: Digest, top: bool) -> Result<Digest> {
+        Ok(parent(self.digests, &left, &right, top))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tile(len: usize) -> Vec<u8> {
+        (0..len).map(|i| (i * 7 + i / 251) as u8).collect()
+    }
+
+    const LENGTHS: [usize; 18] = [
+        1,
+        1_023,
+        1_024,
+        1_025,
+        4_095,
+        4_096,
+        4_097,
+        8_192,
+        8_193,
+        12_288,
+        16_384,
+        16_385,
+        20_481,
+        65_535,
+        65_537,
+        100_000,
+        TILE_SIZE - 1,
+        TILE_SIZE,
+    ];
+
+    #[test]
+    fn the_chain_ends_in_the_plain_digest_of_the_tile() {
+        for key in [None, Some([9u8; 32])] {
+            let digests = Digests::new(key.as_ref());
+            for len in LENGTHS {
+                let tile = tile(len);
+                let groups: Vec<usize> = (0..len.div_ceil(GROUP_SIZE)).collect();
+                for edges in [vec![], vec![0], groups] {
+                    let (_, witness, _) = Chain::of_tile(&digests, &tile, &edges).unwrap();
+                    assert_eq!(witness, digests.tile(&tile), "{len}");
+                }
+                let (_, witness, residues) = Chain::with_residues(&digests, &tile).unwrap();
+                assert_eq!(witness, digests.tile(&tile), "{len}");
+                assert_eq!(residues, Residue::of_groups(&tile, GROUP_SIZE), "{len}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_range_of_pages_proves_itself_and_nothing_else() {
+        let digests = Digests::new(None);
+        for len in LENGTHS {
+            let tile = tile(len);
+            let count = pages_in(len);
+            let step = if count > 20 { 51 } else { 1 };
+            for start in (0..count).step_by(step) {
+                for end in (start + 1..=count).step_by(step) {
+                    let pages = start..end;
+                    let edges: Vec<usize> = cut_groups(&pages, len).collect();
+                    let (chain, witness, edges) = Chain::of_tile(&digests, &tile, &edges).unwrap();
+                    let proof = chain.prove(&digests, len, &edges, &pages).unwrap();
+                    let bytes = &tile[page_bytes(&pages, len)];
+                    let verify = |bytes: &[u8], proof: &[Digest]| {
+                        let mut rest = proof.iter();
+                        let take = || rest.next().copied().ok_or_else(|| AtlasError::format("short"));
+                        witness_from_pages(&digests, len, &pages, bytes, take).unwrap()
+                    };
+                    assert_eq!(verify(bytes, &proof), witness, "{pages:?} of {count}, {len} bytes");
+                    let mut wrong = bytes.to_vec();
+                    wrong[bytes.len() / 2] ^= 1;
+                    assert_ne!(verify(&wrong, &proof), witness);
+                    for index in 0..proof.len() {
+                        let mut proof = proof.clone();
+                        proof[index][31] ^= 0x80;
+                        assert_ne!(verify(bytes, &proof), witness);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_group_is_checked_against_the_chain() {
+        let digests = Digests::new(None);
+        let tile = tile(100_000);
+        let (chain, ..) = Chain::of_tile(&digests, &tile, &[]).unwrap();
+        for (group, bytes) in tile.chunks(GROUP_SIZE).enumerate() {
+            for with_pages in [false, true] {
+                assert!(chain.check_group(&digests, tile.len(), group, bytes, with_pages).is_ok());
+                let mut wrong = bytes.to_vec();
+                wrong[0] ^= 1;
+                let error = chain.check_group(&digests, tile.len(), group, &wrong, with_pages).err().unwrap();
+                assert_eq!(error.kind(), crate::ErrorKind::Witness);
+            }
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! The shape of an RFC 6962 tree, shared by the tree over tiles and by BLAKE3's own tree over the
+//! pages of a tile.
+//!
+//! Level 0 holds the n leaves; each level pairs its nodes from the left, and an odd last node moves
+//! up unchanged. That is the tree of RFC 6962 (the left subtree has the largest power of two < n of
+//! the leaves), and it is BLAKE3's tree where a leaf is a power of two of its chunks.
+//!
+//! A proof for some leaves, a range of them or a set, is the nodes that hold none of them and have a
+//! parent that does, in ascending order of position; for no leaves it is the top. Which nodes those
+//! are follows from the selection and n alone, which makes the encoding of a proof unique. [`walk`]
+//! visits exactly them, for the prover, who looks them up, and for the verifier, who takes them from
+//! the proof.
+
+#![forbid(unsafe_code)]
+
+use crate::base::error::Result;
+use std::ops::Range;
+
+/// A node by level (0: leaves) and index within it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) level: u32,
+    pub(crate) index: u64,
+}
+
+impl Place {
+    /// The top of a tree of `n` leaves.
+    fn top(n: u64) -> Place {
+        Place { level: n.saturating_sub(1).checked_ilog2().map_or(0, |log| log + 1), index: 0 }
+    }
+
+    /// The leaves under this node, in a tree of `n` leaves.
+    pub(crate) fn leaves(self, n: u64) -> Range<u64> {
+        // The end may pass 2^64 before it is cut to n.
+        let clamp = |leaf: u128| u64::try_from(leaf).unwrap_or(n).min(n);
+        let start = u128::from(self.index) << self.level;
+        clamp(start)..clamp(start + (1u128 << self.level))
+    }
+}
+
+/// The leaves that a proof is for.
+pub(crate) trait Selection {
+    /// Whether one of `leaves` is selected.
+    fn touches(&self, leaves: &Range<u64>) -> bool;
+
+    /// Whether all of `leaves`, which are not empty, are selected.
+    fn covers(&self, leaves: &Range<u64>) -> bool;
+}
+
+impl Selection for Range<u64> {
+    fn touches(&self, leaves: &Range<u64>) -> bool {
+        leaves.start.max(self.start) < leaves.end.min(self.end)
+    }
+
+    fn covers(&self, leaves: &Range<u64>) -> bool {
+        leaves.start >= self.start && leaves.end <= self.end
+    }
+}
+
+/// What [`walk`] does at the nodes that it meets, in ascending order of position.
+pub(crate) trait Visitor {
+    type Node;
+
+    /// A node with no selected leaf, whose parent has one.
+    fn outside(&mut self, place: Place) -> Result<Self::Node>;
+
+    /// A node with all its leaves selected. None: go down, unless it is a leaf.
+    fn inside(&mut self, place: Place) -> Result<Option<Self::Node>>;
+
+    /// The parent of two nodes; `top` where it is the top of the tree.
+    fn combine(&mut self, left: Self::Node, right: Self::Node, top: bool) -> Result<Self::Node>;
+}
+
+/// Computes the top of a tree of `n` > 0 leaves from some of its leaves and what is beside them.
+pub(crate) fn walk<V: Visitor>(visitor: &mut V, selected: &impl Selection, n: u64) -> Result<V::Node> {
+    descend(visitor, selected, n, Place::top(n), true)
+}
+
+fn descend<V: Visitor>(
+    visitor: &mut V,
+    selected: &impl Selection,
+    n: u64,
+    place: Place,
+    top: bool,
+) -> Result<V::Node> {
+    let under = place.leaves(n);
+    if !selected.touches(&under) {
+        return visitor.outside(place);
+    }
+    if selected.covers(&under)
+        && let Some(node) = visitor.inside(place)?
+    {
+        return Ok(node);
+    }
+    if place.level == 0 {
+        return Err(crate::AtlasError::internal("a selected leaf was not visited"));
+    }
+    let child = |right| Place { level: place.level - 1, index: place.index * 2 + right };
+    let left = descend(visitor, selected, n, child(0), false)?;
+    if child(1).leaves(n).is_empty() {
+        // The odd last node of its level, which moved up. `top` has two children.
+        return Ok(left);
+    }
+    let right = descend(visitor, selected, n, child(1), false)?;
+    visitor.combine(left, right, top)
+}
+
+/// The nodes that prove the selected ones of `n` > 0 leaves.
+pub(crate) fn siblings(selected: &impl Selection, n: u64) -> Result<Vec<Place>> {
+    struct Collect(Vec<Place>);
+    impl Visitor for Collect {
+        type Node = ();
+        fn outside(&mut self, place: Place) -> Result<()> {
+            self.0.push(place);
+            Ok(())
+        }
+        fn inside(&mut self, _: Place) -> Result<Option<()>> {
+            Ok(Some(()))
+        }
+        fn combine(&mut self, (): (), (): (), _: bool) -> Result<()> {
+            Ok(())
+        }
+    }
+    let mut collect = Collect(Vec::new());
+    walk(&mut collect, selected, n)?;
+    Ok(collect.0)
+}
+
+/// All levels of a tree, the leaves first and the single top last. No leaves: no levels.
+pub(crate) fn levels<T: Copy>(
+    leaves: Vec<T>,
+    mut combine: impl FnMut(Place, &T, &T) -> T,
+) -> Result<Vec<Vec<T>>> {
+    let mut levels = Vec::new();
+    let mut nodes = leaves;
+    let mut level = 0;
+    while nodes.len() > 1 {
+        level += 1;
+        let mut parents = crate::base::buffer::try_vec(nodes.len().div_ceil(2))?;
+        for (index, pair) in (0..).zip(nodes.chunks(2)) {
+            parents.push(match pair {
+                [left, right] => combine(Place { level, index }, left, right),
+                rest => rest[0],
+            });
+        }
+        levels.push(std::mem::replace(&mut nodes, parents));
+    }
+    if !nodes.is_empty() {
+        levels.push(nodes);
+    }
+    Ok(levels)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The definition of RFC 6962, recursively, over strings.
+    fn reference(leaves: &[String]) -> String {
+        match leaves {
+            [] => String::new(),
+            [one] => one.clone(),
+            many => {
+                let k = many.len().next_power_of_two() / 2;
+                format!("({}{})", reference(&many[..k]), reference(&many[k..]))
+            }
+        }
+    }
+
+    struct Strings {
+        leaves: Vec<String>,
+        range: Range<u64>,
+        asked: Vec<Place>,
+        whole: bool,
+        tops: u32,
+    }
+
+    impl Strings {
+        fn under(&self, place: Place) -> String {
+            let under = place.leaves(self.leaves.len() as u64);
+            reference(&self.leaves[under.start as usize..under.end as usize])
+        }
+    }
+
+    impl Visitor for Strings {
+        type Node = String;
+        fn outside(&mut self, place: Place) -> Result<String> {
+            self.asked.push(place);
+            Ok(self.under(place))
+        }
+        fn inside(&mut self, place: Place) -> Result<Option<String>> {
+            let under = place.leaves(self.leaves.len() as u64);
+            assert!(self.range.start <= under.start && under.end <= self.range.end);
+            Ok((self.whole || place.level == 0).then(|| self.under(place)))
+        }
+        fn combine(&mut self, left: String, right: String, top: bool) -> Result<String> {
+            self.tops += u32::from(top);
+            Ok(format!("({left}{right})"))
+        }
+    }
+
+    #[test]
+    fn every_range_of_small_trees_folds_to_the_reference() {
+        for n in 1..40u64 {
+            let leaves: Vec<_> = (0..n).map(|i| format!("[{i}]")).collect();
+            let want = reference(&leaves);
+            for start in 0..n {
+                for end in start..=n {
+                    for whole in [false, true] {
+                        let range = start..end;
+                        let mut visitor = Strings {
+                            leaves: leaves.clone(),
+                            range: range.clone(),
+                            asked: vec![],
+                            whole,
+                            tops: 0,
+                        };
+                        assert_eq!(walk(&mut visitor, &range, n).unwrap(), want, "{range:?} of {n}");
+                        assert_eq!(visitor.asked, siblings(&range, n).unwrap());
+                        let all = range == (0..n) && whole;
+                        assert_eq!(visitor.tops, u32::from(n > 1 && !all && !range.is_empty()));
+                        let positions: Vec<_> = visitor.asked.iter().map(|p| p.leaves(n).start).collect();
+                        assert!(positions.is_sorted());
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn levels_agree_with_the_reference() {
+        for n in 1..70u64 {
+            let sums: Vec<u64> = (0..n).map(|i| i + 1).collect();
+            let levels = levels(sums.clone(), |place, l, r| {
+                let under = place.leaves(n);
+                assert_eq!(l + r, (under.start + 1..=under.end).sum::<u64>());
+                l + r
+            })
+            .unwrap();
+            for (level, nodes) in levels.iter().enumerate() {
+                for (index, node) in nodes.iter().enumerate() {
+                    let under = Place { level: level as u32, index: index as u64 }.leaves(n);
+                    assert_eq!(*node, (under.start + 1..=under.end).sum::<u64>());
+                }
+            }
+            assert_eq!(levels.last().unwrap().len(), 1);
+            assert_eq!(Place::top(n), Place { level: levels.len() as u32 - 1, index: 0 });
+        }
+        assert!(levels(Vec::<u64>::new(), |_, l, _| *l).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_tree_of_two_to_the_forty_tiles_has_short_proofs() {
+        let n = 1u64 << 40;
+        assert_eq!(siblings(&(0..1), n).unwrap().len(), 40);
+        assert_eq!(siblings(&(n - 1..n), n).unwrap().len(), 40);
+        assert!(siblings(&(12_345..54_321), n + 1).unwrap().contains(&Place { level: 40, index: 1 }));
+        assert_eq!(Place { level: 41, index: 0 }.leaves(n + 1), 0..n + 1);
+        assert_eq!(siblings(&(0..u64::MAX), u64::MAX).unwrap(), vec![]);
+        assert_eq!(siblings(&(0..1), u64::MAX).unwrap().len(), 64);
+        assert_eq!(Place { level: 64, index: 0 }.leaves(u64::MAX), 0..u64::MAX);
+    }
+}

@@ -1,0 +1,468 @@
+//! The tree over the tiles of a projection, its root, and proofs for ranges of tiles.
+//!
+//! The levels are flat arrays beside the persistent tile tree. Every node commits to the bytes under
+//! its children, so that a verifier takes a tile's offset from the lengths on its path alone.
+
+#![forbid(unsafe_code)]
+
+use crate::base::buffer::{try_grow, try_vec};
+use crate::base::error::{AtlasError, Result};
+use crate::base::units::{TILE_BYTES, to_u64, to_usize};
+use crate::hash::digest::{Digest, Digests};
+use crate::hash::rfc6962::{self, Place, Visitor};
+use crate::layer2::Residue;
+use crate::tile::scheme::Scheme;
+use std::ops::Range;
+
+/// What the tree commits to of one tile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Leaf {
+    pub(crate) len: u32,
+    pub(crate) residue: Residue,
+    pub(crate) witness: Digest,
+}
+
+/// A node of a proof: the bytes under it and its digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sibling {
+    pub(crate) bytes: u64,
+    pub(crate) digest: Digest,
+}
+
+/// What the root says beside the tree: type, K, domain size and tile count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Head {
+    pub(crate) kind: u8,
+    pub(crate) classes: u8,
+    pub(crate) size: u64,
+    pub(crate) tiles: u64,
+}
+
+impl Head {
+    pub(crate) fn root(&self, digests: &Digests, top: &Digest) -> Digest {
+        digests.root(self.kind, self.classes, self.size, self.tiles, top)
+    }
+}
+
+/// The bytes that [`Merkle`] takes a tile: where it ends, its leaf, and as much again above.
+pub(crate) const FOOTPRINT: u64 = (size_of::<u64>() + 2 * size_of::<Digest>()) as u64;
+
+/// The digests of one state of a projection.
+pub(crate) struct Merkle {
+    /// Leaves first, the single top last.
+    levels: Vec<Vec<Digest>>,
+    /// Where each tile ends in the domain.
+    ends: Vec<u64>,
+    root: Digest,
+}
+
+impl Leaf {
+    fn digest(&self, digests: &Digests) -> Digest {
+        digests.leaf(u64::from(self.len), self.residue.value(), &self.witness)
+    }
+}
+
+impl Merkle {
+    pub(crate) fn new(scheme: &Scheme, count: u64, tiles: impl Iterator<Item = Leaf>) -> Result<Merkle> {
+        let digests = scheme.digests();
+        let capacity = usize::try_from(count).unwrap_or(usize::MAX);
+        let mut ends = try_vec(capacity)?;
+        let mut leaves = try_vec(capacity)?;
+        let mut end = 0u64;
+        for tile in tiles {
+            end += u64::from(tile.len);
+            ends.push(end);
+            leaves.push(tile.digest(digests));
+        }
+        let n = to_u64(leaves.len());
+        let bytes_under = |place: Place| bytes_under(&ends, &place.leaves(n));
+        let levels: Vec<Vec<Digest>> = rfc6962::levels(leaves, |place, left, right| {
+            let child = |right| Place { level: place.level - 1, index: place.index * 2 + right };
+            digests.node(bytes_under(child(0)), bytes_under(child(1)), left, right)
+        })?;
+        let top = levels.last().map_or_else(|| digests.no_leaves(), |top| top[0]);
+        let root = scheme.head(end, n).root(digests, &top);
+        Ok(Merkle { levels, ends, root })
+    }
+
+    pub(crate) fn try_clone(&self) -> Result<Merkle> {
+        let mut levels = try_vec(self.levels.len())?;
+        for level in &self.levels {
+            levels.push(try_copy(level)?);
+        }
+        Ok(Merkle { levels, ends: try_copy(&self.ends)?, root: self.root })
+    }
+
+    /// Takes other leaves for some tiles, which are given with their numbers, ascending.
+    ///
+    /// A failure of this and the next leaves nothing that could be used.
+    pub(crate) fn replace(&mut self, scheme: &Scheme, leaves: &[(u64, Leaf)]) -> Result<()> {
+        let mut dirty: Vec<Range<usize>> = try_vec(leaves.len())?;
+        let mut leaves = leaves.iter().peekable();
+        let Some(first) = leaves.peek().map(|(tile, _)| to_usize(*tile)) else { return Ok(()) };
+        let mut old = first.checked_sub(1).map_or(0, |before| self.ends[before]);
+        let (mut end, mut moved) = (old, false);
+        for tile in first..self.ends.len() {
+            let len = self.ends[tile] - old;
+            old = self.ends[tile];
+            end += match leaves.next_if(|(next, _)| to_usize(*next) == tile) {
+                Some((_, leaf)) => {
+                    self.levels[0][tile] = leaf.digest(scheme.digests());
+                    dirty.push(tile..tile + 1);
+                    moved |= u64::from(leaf.len) != len;
+                    u64::from(leaf.len)
+                }
+                None if !moved && leaves.peek().is_none() => break,
+                None => len,
+            };
+            self.ends[tile] = end;
+        }
+        self.rehash(scheme, dirty)
+    }
+
+    /// Puts `leaves` in place of `removed` tiles behind the first `before`.
+    pub(crate) fn splice(
+        &mut self,
+        scheme: &Scheme,
+        (before, removed): (usize, usize),
+        leaves: &[(u64, Leaf)],
+    ) -> Result<()> {
+        let leaves = leaves.iter().map(|(_, leaf)| leaf);
+        let start = before.checked_sub(1).map_or(0, |last| self.ends[last]);
+        let mut old = start;
+        let mut lengths: Vec<u64> = try_vec(self.ends.len() - before)?;
+        for end in &self.ends[before..] {
+            lengths.push(end - old);
+            old = *end;
+        }
+        self.ends.truncate(before);
+        let mut end = start;
+        try_grow(&mut self.ends, leaves.len())?;
+        for len in leaves.clone().map(|leaf| u64::from(leaf.len)).chain(lengths.into_iter().skip(removed)) {
+            end += len;
+            self.ends.push(end);
+        }
+        if self.levels.is_empty() {
+            self.levels.push(Vec::new());
+        }
+        try_grow(&mut self.levels[0], leaves.len())?;
+        let fresh = leaves.map(|leaf| leaf.digest(scheme.digests()));
+        drop(self.levels[0].splice(before..before + removed, fresh));
+        // The last tile's ancestors changed their shape, whatever else did.
+        let tiles = self.ends.len();
+        let changed = before.min(tiles.saturating_sub(1))..tiles;
+        self.rehash(scheme, vec![changed])
+    }
+
+    /// Hashes all above `dirty` leaves, which are ascending ranges.
+    fn rehash(&mut self, scheme: &Scheme, mut dirty: Vec<Range<usize>>) -> Result<()> {
+        let digests = scheme.digests();
+        let tiles = self.ends.len();
+        let n = to_u64(tiles);
+        let mut level = 0;
+        let mut width = tiles;
+        while width > 1 {
+            level += 1;
+            width = width.div_ceil(2);
+            if self.levels.len() == level {
+                self.levels.push(Vec::new());
+            }
+            let (below, above) = self.levels.split_at_mut(level);
+            let (below, nodes) = (&below[level - 1], &mut above[0]);
+            try_grow(nodes, width.saturating_sub(nodes.len()))?;
+            nodes.resize(width, [0; 32]);
+            let mut parents: Vec<Range<usize>> = try_vec(dirty.len())?;
+            for range in dirty {
+                let range = range.start / 2..range.end.div_ceil(2);
+                match parents.last_mut() {
+                    Some(last) if last.end >= range.start => last.end = last.end.max(range.end),
+                    _ => parents.push(range),
+                }
+            }
+            for index in parents.iter().cloned().flatten() {
+                // A level has less than 2^64 nodes, and there are less than 64 levels.
+                let child = |right| Place {
+                    level: u32::try_from(level - 1).unwrap_or(u32::MAX),
+                    index: to_u64(index * 2 + right),
+                };
+                let under = |right| bytes_under(&self.ends, &child(right).leaves(n));
+                nodes[index] = match below.get(index * 2 + 1) {
+                    Some(right) => digests.node(under(0), under(1), &below[index * 2], right),
+                    None => below[index * 2],
+                };
+            }
+            dirty = parents;
+        }
+        self.levels.truncate(if tiles == 0 { 0 } else { level + 1 });
+        let top = self.levels.last().map_or_else(|| digests.no_leaves(), |top| top[0]);
+        let size = self.ends.last().copied().unwrap_or(0);
+        self.root = scheme.head(size, n).root(digests, &top);
+        Ok(())
+    }
+
+    pub(crate) fn root(&self) -> &Digest {
+        &self.root
+    }
+
+    /// The nodes beside tiles `range`, ascending. An empty range is proved by the top alone.
+    pub(crate) fn prove(&self, range: &Range<u64>) -> Result<Vec<Sibling>> {
+        let n = to_u64(self.ends.len());
+        if n == 0 {
+            return Ok(Vec::new());
+        }
+        let places = rfc6962::siblings(range, n)?;
+        Ok(places
+            .into_iter()
+            .map(|place| Sibling {
+                bytes: bytes_under(&self.ends, &place.leaves(n)),
+                digest: self.levels[to_usize(u64::from(place.level))][to_usize(place.index)],
+            })
+            .collect())
+    }
+}
+
+fn try_copy<T: Copy>(from: &[T]) -> Result<Vec<T>> {
+    let mut copy = try_vec(from.len())?;
+    copy.extend_from_slice(from);
+    Ok(copy)
+}
+
+fn bytes_under(ends: &[u64], tiles: &Range<u64>) -> u64 {
+    let until = |tile: u64| tile.checked_sub(1).map_or(0, |last| ends[to_usize(last)]);
+    until(tiles.end) - until(tiles.start)
+}
+
+/// How many siblings prove tiles `range` of `tiles`.
+pub(crate) fn proof_len(range: &Range<u64>, tiles: u64) -> Result<usize> {
+    if tiles == 0 { Ok(0) } else { Ok(rfc6962::siblings(range, tiles)?.len()) }
+}
+
+/// Computes the root from the leaves of tiles `range` and their siblings, and where they begin.
+///
+/// Everything may be hostile; `range` lies within 0..head.tiles and has as many tiles as `leaves`.
+pub(crate) fn root_from_tiles(
+    digests: &Digests,
+    head: &Head,
+    range: &Range<u64>,
+    leaves: &[Leaf],
+    siblings: &[Sibling],
+) -> Result<(Digest, u64)> {
+    let (top, size, start) = if head.tiles == 0 {
+        (digests.no_leaves(), 0, 0)
+    } else {
+        let mut verifier =
+            TileVerifier { digests, range, tiles: head.tiles, leaves, siblings: siblings.iter(), before: 0 };
+        let (size, top) = rfc6962::walk(&mut verifier, range, head.tiles)?;
+        if verifier.siblings.next().is_some() {
+            return Err(AtlasError::format("the proof has more nodes than its range needs"));
+        }
+        (top, size, verifier.before)
+    };
+    if size != head.size {
+        return Err(AtlasError::witness(format!(
+            "the lengths of the proof add up to {size} bytes where the domain has {}",
+            head.size
+        )));
+    }
+    Ok((head.root(digests, &top), start))
+}
+
+struct TileVerifier<'a> {
+    digests: &'a Digests,
+    range: &'a Range<u64>,
+    tiles: u64,
+    leaves: &'a [Leaf],
+    siblings: std::slice::Iter<'a, Sibling>,
+    /// Bytes of the siblings that lie before the range.
+    before: u64,
+}
+
+impl Visitor for TileVerifier<'_> {
+    type Node = (u64, Digest);
+
+    fn outside(&mut self, place: Place) -> Result<Self::Node> {
+        let sibling = self
+            .siblings
+            .next()
+            .ok_or_else(|| AtlasError::format("the proof has fewer nodes than needed"))?;
+        let under = place.leaves(self.tiles);
+        let tiles = under.end - under.start;
+        if sibling.bytes < tiles || sibling.bytes > tiles.saturating_mul(TILE_BYTES) {
+            return Err(AtlasError::witness(format!(
+                "a node of the proof claims {} bytes for {tiles} tiles of 1 to {TILE_BYTES} bytes",
+                sibling.bytes
+            )));
+        }
+        if under.end <= self.range.start {
+            self.before = self.before.checked_add(sibling.bytes).ok_or_else(too_long)?;
+        }
+        Ok((sibling.bytes, sibling.digest))
+    }
+
+    fn inside(&mut self, place: Place) -> Result<Option<Self::Node>> {
+        if place.level > 0 {
+            return Ok(None);
+        }
+        let leaf = usize::try_from(place.index - self.range.start).ok().and_then(|i| self.leaves.get(i));
+        let leaf = leaf.ok_or_else(|| AtlasError::format("the proof has fewer tiles than its range"))?;
+        let len = u64::from(leaf.len);
+        if len == 0 || len > TILE_BYTES {
+            return Err(AtlasError::witness(format!("a tile of {len} bytes is outside 1..={TILE_BYTES}")));
+        }
+        Ok(Some((len, self.digests.leaf(len, leaf.residue.value(), &leaf.witness))))
+    }
+
+    fn combine(&mut self, left: Self::Node, right: Self::Node, _top: bool) -> Result<Self::Node> {
+        let bytes = left.0.checked_add(right.0).ok_or_else(too_long)?;
+        Ok((bytes, self.digests.node(left.0, right.0, &left.1, &right.1)))
+    }
+}
+
+fn too_long() -> AtlasError {
+    AtlasError::witness("the lengths of the proof add up to more than 2^64 bytes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ProjectionOptions, ProjectionType};
+
+    fn leaf(i: u64) -> Leaf {
+        Leaf {
+            len: if i.is_multiple_of(3) { 1 << 20 } else { 7 + i as u32 },
+            residue: Residue::wrapping(i),
+            witness: [i as u8; 32],
+        }
+    }
+
+    fn linear() -> Scheme {
+        Scheme::new(ProjectionType::Linear, &ProjectionOptions::new()).unwrap()
+    }
+
+    fn head(size: u64, tiles: u64) -> Head {
+        Head { kind: 0, classes: 0, size, tiles }
+    }
+
+    /// Section 4 of the design, recursively.
+    fn reference(digests: &Digests, leaves: &[Leaf]) -> (u64, Digest) {
+        match leaves {
+            [] => (0, digests.tree(b"")),
+            [one] => {
+                let mut bytes = vec![0];
+                bytes.extend(u64::from(one.len).to_le_bytes());
+                bytes.push(one.residue.value());
+                bytes.extend(one.witness);
+                (u64::from(one.len), digests.tree(&bytes))
+            }
+            many => {
+                let k = many.len().next_power_of_two() / 2;
+                let (left, right) = (reference(digests, &many[..k]), reference(digests, &many[k..]));
+                let mut bytes = vec![1];
+                bytes.extend(left.0.to_le_bytes());
+                bytes.extend(right.0.to_le_bytes());
+                bytes.extend(left.1);
+                bytes.extend(right.1);
+                (left.0 + right.0, digests.tree(&bytes))
+            }
+        }
+    }
+
+    #[test]
+    fn every_range_proves_its_offset_and_the_root() {
+        let digests = Digests::new(None);
+        for n in 0..18u64 {
+            let leaves: Vec<Leaf> = (0..n).map(leaf).collect();
+            let merkle = Merkle::new(&linear(), n, leaves.iter().copied()).unwrap();
+            let (size, top) = reference(&digests, &leaves);
+            assert_eq!(*merkle.root(), digests.root(0, 0, size, n, &top));
+            for start in 0..=n {
+                for end in start..=n {
+                    let range = start..end;
+                    let proof = merkle.prove(&range).unwrap();
+                    assert_eq!(proof.len(), proof_len(&range, n).unwrap());
+                    let within = &leaves[start as usize..end as usize];
+                    let (root, at) =
+                        root_from_tiles(&digests, &head(size, n), &range, within, &proof).unwrap();
+                    assert_eq!(root, *merkle.root());
+                    if !range.is_empty() {
+                        let want: u64 = leaves[..start as usize].iter().map(|l| u64::from(l.len)).sum();
+                        assert_eq!(at, want);
+                    }
+                    for index in 0..proof.len() {
+                        let mut wrong = proof.clone();
+                        wrong[index].digest[5] ^= 1;
+                        let root = root_from_tiles(&digests, &head(size, n), &range, within, &wrong);
+                        assert_ne!(root.unwrap().0, *merkle.root());
+                        wrong = proof.clone();
+                        wrong[index].bytes ^= 1;
+                        assert!(root_from_tiles(&digests, &head(size, n), &range, within, &wrong).is_err());
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_updated_tree_is_the_one_made_anew() {
+        let scheme = Scheme::new(ProjectionType::R96Fourier, &ProjectionOptions::new()).unwrap();
+        let mut random = crate::incremental::tests::Random(3);
+        let make =
+            |leaves: &[Leaf]| Merkle::new(&scheme, leaves.len() as u64, leaves.iter().copied()).unwrap();
+        let mut leaves: Vec<Leaf> = Vec::new();
+        let mut merkle = make(&leaves);
+        for round in 0..2_000u64 {
+            let before = random.below(leaves.len() as u64 + 1) as usize;
+            if round % 3 == 0 && !leaves.is_empty() {
+                let mut changed: Vec<u64> =
+                    (0..random.below(4)).map(|_| random.below(leaves.len() as u64)).collect();
+                changed.sort_unstable();
+                changed.dedup();
+                let changed: Vec<_> = changed.iter().map(|i| (*i, leaf(round * 7 + i))).collect();
+                for (index, leaf) in &changed {
+                    leaves[*index as usize] = *leaf;
+                }
+                merkle.replace(&scheme, &changed).unwrap();
+            } else {
+                let removed = random.below((leaves.len() - before) as u64 + 1).min(3 + round % 7) as usize;
+                let put: Vec<_> = (0..random.below(6)).map(|i| (i, leaf(round * 5 + i))).collect();
+                merkle.splice(&scheme, (before, removed), &put).unwrap();
+                leaves.splice(before..before + removed, put.into_iter().map(|(_, leaf)| leaf));
+            }
+            let want = make(&leaves);
+            assert_eq!(merkle.root, want.root, "round {round}, {} leaves", leaves.len());
+            assert_eq!((&merkle.levels, &merkle.ends), (&want.levels, &want.ends));
+            merkle = merkle.try_clone().unwrap();
+        }
+    }
+
+    #[test]
+    fn lengths_that_are_no_tiles_are_refused() {
+        let digests = Digests::new(None);
+        for len in [0, (1 << 20) + 1] {
+            let bad = Leaf { len, ..leaf(1) };
+            let error =
+                root_from_tiles(&digests, &head(u64::from(len), 1), &(0..1), &[bad], &[]).unwrap_err();
+            assert_eq!(error.kind(), crate::ErrorKind::Witness);
+        }
+        let huge = Sibling { bytes: u64::MAX, digest: [0; 32] };
+        let error = root_from_tiles(&digests, &head(5, u64::MAX), &(0..0), &[], &[huge]).unwrap_err();
+        assert_eq!(error.kind(), crate::ErrorKind::Witness);
+    }
+
+    #[test]
+    fn a_proof_over_two_to_the_forty_bytes_of_synthetic_tiles_holds() {
+        let digests = Digests::new(None);
+        let n = 1u64 << 20;
+        let full =
+            |i: u64| Leaf { len: 1 << 20, residue: Residue::wrapping(i), witness: [(i % 251) as u8; 32] };
+        let merkle = Merkle::new(&linear(), n, (0..n).map(full)).unwrap();
+        for tile in [0, 1, n / 2 - 1, n / 2, n - 1] {
+            let range = tile..tile + 1;
+            let proof = merkle.prove(&range).unwrap();
+            assert_eq!(proof.len(), 20);
+            let (root, at) =
+                root_from_tiles(&digests, &head(1 << 40, n), &range, &[full(tile)], &proof).unwrap();
+            assert_eq!((root, at), (*merkle.root(), tile << 20));
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! What an edit brings: memory of ours.
+
+#![forbid(unsafe_code)]
+
+use crate::base::buffer::{Buffer, try_vec};
+use crate::base::error::{AtlasError, Result};
+use crate::base::units::{TILE_BYTES, TILE_SIZE, to_u64, to_usize};
+use crate::layer2::Residue;
+use crate::source::Source;
+use std::ops::Range;
+
+/// Bytes in chunks of a tile's size, of which the last may be shorter: each is freed by itself, so
+/// that no call has to give much memory back at once.
+#[derive(Clone)]
+pub(crate) struct Data {
+    chunks: Vec<Source>,
+    size: u64,
+}
+
+impl Data {
+    /// `bytes` as they are. Where they are more than a chunk they are copied by
+    /// [`chunked`](Self::chunked).
+    pub(crate) fn from_vec(bytes: Vec<u8>) -> Data {
+        let size = to_u64(bytes.len());
+        Data { chunks: if size == 0 { Vec::new() } else { vec![Source::from_vec(bytes)] }, size }
+    }
+
+    /// A copy of `bytes`.
+    pub(crate) fn copy_of(bytes: &[u8]) -> Result<Data> {
+        let mut chunks = try_vec(bytes.len().div_ceil(TILE_SIZE))?;
+        for chunk in bytes.chunks(TILE_SIZE) {
+            chunks.push(Source::from_buffer(Buffer::copy_of(chunk)?));
+        }
+        Ok(Data { chunks, size: to_u64(bytes.len()) })
+    }
+
+    /// The same bytes in chunks.
+    pub(crate) fn chunked(self) -> Result<Data> {
+        match &self.chunks[..] {
+            [only] if self.size > TILE_BYTES => Data::copy_of(bytes_of(only)?),
+            _ => Ok(self),
+        }
+    }
+
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The chunks in order, each with its bytes.
+    pub(crate) fn chunks(&self) -> impl Iterator<Item = Result<(&Source, &[u8])>> {
+        self.chunks.iter().map(|chunk| Ok((chunk, bytes_of(chunk)?)))
+    }
+
+    /// The sum of all bytes.
+    pub(crate) fn residue(&self) -> Result<Residue> {
+        self.chunks().map(|chunk| Ok(Residue::of(chunk?.1))).sum()
+    }
+
+    /// The parts of a range, each as a range of a chunk.
+    pub(crate) fn parts(&self, range: Range<u64>) -> impl Iterator<Item = (&Source, Range<u64>)> {
+        let first = to_usize(range.start / TILE_BYTES);
+        let mut start = to_u64(first) * TILE_BYTES;
+        self.chunks.iter().skip(first).map_while(move |chunk| {
+            let within = range.start.max(start) - start..range.end.saturating_sub(start).min(chunk.size());
+            start += TILE_BYTES;
+            (!within.is_empty()).then_some((chunk, within))
+        })
+    }
+}
+
+impl std::fmt::Debug for Data {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Data({} bytes)", self.size)
+    }
+}
+
+fn bytes_of(chunk: &Source) -> Result<&[u8]> {
+    chunk
+        .slice(0, to_usize(chunk.size()))
+        .ok_or_else(|| AtlasError::internal("the data of an edit are not in memory"))
+}

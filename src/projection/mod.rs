@@ -1,0 +1,583 @@
+//! Projections: an addressable, verifiable view of a domain.
+
+#![forbid(unsafe_code)]
+
+pub(crate) mod plane;
+
+use crate::base::atomic_file::AtomicFile;
+use crate::base::buffer::try_vec;
+use crate::base::error::{AtlasError, Result, check_range};
+use crate::base::sync::lock;
+use crate::base::units::{PAGE_BYTES, TILE_BYTES, to_u64, to_usize};
+use crate::exec::operation::Operation;
+use crate::hash::digest::Digest;
+use crate::hash::tile_tree::{self, Head, Leaf, Merkle};
+use crate::incremental::Edits;
+use crate::layer2::Residue;
+use crate::source::Source;
+use crate::tile::hash_tiles::{self, Geometry};
+use crate::tile::outboards::Chains;
+use crate::tile::rehash::{self, Verified};
+use crate::tile::scheme::Scheme;
+use crate::tile::tree::{Difference, READ_BUDGET, TileAt, Trash, Tree};
+use plane::{Affine, Bounds, TransformParams};
+use std::mem::MaybeUninit;
+use std::path::Path;
+use std::sync::{Arc, Mutex, OnceLock};
+
+/// How a tile's bytes become witnessed payload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum ProjectionType {
+    /// The bytes as they are.
+    #[default]
+    Linear,
+    /// The exact Fourier transform over GF(12289), dealt out to 96 resonance classes of which any K
+    /// rebuild the domain ([`ProjectionOptions::with_data_classes`]).
+    R96Fourier,
+}
+
+impl ProjectionType {
+    /// The number in the root, in shards and in the C API.
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            ProjectionType::Linear => 0,
+            ProjectionType::R96Fourier => 1,
+        }
+    }
+
+    /// The type with this number.
+    pub(crate) fn from_code(code: u8) -> Option<ProjectionType> {
+        match code {
+            0 => Some(ProjectionType::Linear),
+            1 => Some(ProjectionType::R96Fourier),
+            _ => None,
+        }
+    }
+}
+
+/// What is asked of the sum of all bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ConservationPolicy {
+    /// Any bytes; residue and correction are recorded.
+    #[default]
+    Track,
+    /// The sum must be 0 mod 96, and stay so.
+    Strict,
+}
+
+/// Options of a new projection.
+#[derive(Clone)]
+pub struct ProjectionOptions {
+    pub(crate) policy: ConservationPolicy,
+    /// K of R96.
+    pub(crate) data_classes: u8,
+    pub(crate) key: Option<zeroize::Zeroizing<[u8; 32]>>,
+}
+
+impl Default for ProjectionOptions {
+    fn default() -> Self {
+        ProjectionOptions { policy: ConservationPolicy::Track, data_classes: 96, key: None }
+    }
+}
+
+impl ProjectionOptions {
+    /// TRACK, K = 96, without a key.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What is asked of the sum of all bytes.
+    #[must_use]
+    pub fn with_conservation(mut self, policy: ConservationPolicy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// K, 1 to 96: so many of the 96 classes of an R96 projection rebuild it, and 96 − K may be lost.
+    /// All of them together take about 14/13 · 96/K of the domain. LINEAR has none.
+    #[must_use]
+    pub fn with_data_classes(mut self, data_classes: u8) -> Self {
+        self.data_classes = data_classes;
+        self
+    }
+
+    /// Keyed witnesses: only who has the key can make or verify them.
+    #[must_use]
+    pub fn with_key(mut self, key: &[u8; 32]) -> Self {
+        self.key = Some(zeroize::Zeroizing::new(*key));
+        self
+    }
+}
+
+/// What all states of a projection have in common.
+pub(crate) struct Config {
+    pub(crate) scheme: Scheme,
+    pub(crate) policy: ConservationPolicy,
+    pub(crate) chains: Chains,
+}
+
+impl Config {
+    /// INVALID_ARGUMENT for a K that there is not.
+    pub(crate) fn new(kind: ProjectionType, options: &ProjectionOptions) -> Result<Arc<Config>> {
+        Ok(Arc::new(Config {
+            scheme: Scheme::new(kind, options)?,
+            policy: options.policy,
+            chains: Chains::default(),
+        }))
+    }
+}
+
+/// What one handle has beside its states, and its snapshots do not. It goes with the handle.
+#[derive(Default)]
+pub(crate) struct Upkeep {
+    pub(crate) trash: Trash,
+    /// The last digests that were computed: the next ones start from them.
+    latest: Mutex<Option<Latest>>,
+}
+
+#[derive(Clone)]
+struct Latest {
+    tree: Tree,
+    merkle: Arc<Merkle>,
+    /// Calls since the projection is another tree than this.
+    idle: u32,
+}
+
+/// So many calls may pass from one root to the next before the next is computed from nothing: until
+/// then the last state that was hashed stays in memory.
+const IDLE_CALLS: u32 = 256;
+
+impl Upkeep {
+    /// What every call does, with no lock held: frees what takes `budget` nanoseconds of what was
+    /// dropped.
+    pub(crate) fn tidy(&self, present: &Tree, budget: u64) {
+        self.forget_latest(|latest| {
+            latest.idle = if latest.tree.is(present) { 0 } else { latest.idle + 1 };
+            latest.idle > IDLE_CALLS
+        });
+        self.trash.free(budget);
+    }
+
+    /// Frees all that is not part of the projection any more.
+    pub(crate) fn clear(&self, present: &Tree) {
+        self.forget_latest(|latest| !latest.tree.is(present));
+        self.trash.free(u64::MAX);
+    }
+
+    fn forget_latest(&self, forget: impl FnOnce(&mut Latest) -> bool) {
+        let latest = lock(&self.latest).take_if(forget);
+        self.trash.put(latest.map(|latest| latest.tree));
+    }
+}
+
+/// One state: tiles and their digests, which an edited state has when they are asked for. Immutable.
+pub(crate) struct State {
+    pub(crate) config: Arc<Config>,
+    pub(crate) upkeep: Arc<Upkeep>,
+    pub(crate) tree: Tree,
+    merkle: OnceLock<Arc<Merkle>>,
+    /// The root, which may be known where the digests are not.
+    root: OnceLock<Digest>,
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        self.upkeep.trash.put([std::mem::take(&mut self.tree)]);
+    }
+}
+
+impl State {
+    /// Of fresh tiles, whose witnesses are known.
+    pub(crate) fn new(config: Arc<Config>, tree: Tree) -> Result<State> {
+        let (upkeep, merkle, root) = (Arc::default(), OnceLock::new(), OnceLock::new());
+        let state = State { config, upkeep, tree, merkle, root };
+        let merkle = state.keep_latest(state.new_merkle()?);
+        state.root.get_or_init(|| *merkle.root());
+        state.merkle.get_or_init(|| merkle);
+        Ok(state)
+    }
+
+    /// Another state of the same handle, of tiles some of which were edited, and its root where that
+    /// is known.
+    pub(crate) fn successor(&self, tree: Tree, root: Option<Digest>) -> State {
+        State {
+            config: Arc::clone(&self.config),
+            upkeep: Arc::clone(&self.upkeep),
+            tree,
+            merkle: OnceLock::new(),
+            root: root.map_or_else(OnceLock::new, OnceLock::from),
+        }
+    }
+
+    /// The same state for another handle.
+    fn snapshot(&self) -> State {
+        let latest = lock(&self.upkeep.latest).clone();
+        State {
+            config: Arc::clone(&self.config),
+            upkeep: Arc::new(Upkeep { latest: Mutex::new(latest), ..Upkeep::default() }),
+            tree: self.tree.clone(),
+            merkle: self.merkle.clone(),
+            root: self.root.clone(),
+        }
+    }
+
+    /// The root, where it is known.
+    pub(crate) fn known_root(&self) -> Option<Digest> {
+        self.root.get().copied()
+    }
+
+    /// The digests. The first call after an edit hashes what was edited, and may find that the
+    /// source changed; it reports once a tile.
+    pub(crate) fn merkle(&self, operation: &mut Operation<'_>) -> Result<&Merkle> {
+        self.merkle_beside(operation, 0)
+    }
+
+    /// The same, where the caller holds `beside` bytes meanwhile.
+    pub(crate) fn merkle_beside(&self, operation: &mut Operation<'_>, beside: u64) -> Result<&Merkle> {
+        self.merkle_reporting(operation, beside, false)
+    }
+
+    /// Hashes what was edited, with progress. The caller holds `beside` bytes meanwhile.
+    pub(crate) fn hash(&self, operation: &mut Operation<'_>, beside: u64) -> Result<Digest> {
+        operation.executor.check()?;
+        if let Some(root) = self.root.get() {
+            // Nothing is left to do, which is a report too.
+            operation.tracker(0, 0).finish()?;
+            return Ok(*root);
+        }
+        Ok(*self.merkle_reporting(operation, beside, true)?.root())
+    }
+
+    fn merkle_reporting(&self, operation: &mut Operation<'_>, beside: u64, report: bool) -> Result<&Merkle> {
+        if let Some(merkle) = self.merkle.get() {
+            return Ok(merkle);
+        }
+        operation.executor.check()?;
+        let merkle = self.compute_merkle(operation, beside, report)?;
+        let merkle = self.merkle.get_or_init(|| merkle);
+        self.root.get_or_init(|| *merkle.root());
+        Ok(merkle)
+    }
+
+    fn compute_merkle(
+        &self,
+        operation: &mut Operation<'_>,
+        beside: u64,
+        report: bool,
+    ) -> Result<Arc<Merkle>> {
+        let count = self.tree.tiles();
+        let latest = lock(&self.upkeep.latest).clone();
+        let difference = latest.as_ref().map(|latest| self.tree.difference(&latest.tree)).transpose()?;
+        let mut all;
+        let tiles = match &difference {
+            Some(difference) => difference.tiles(),
+            None => {
+                all = try_vec(to_usize(count))?;
+                all.extend(self.tree.iter_from_tile(0));
+                &all
+            }
+        };
+        // In place, where no state has these digests any more: the handle and this call do.
+        let in_place = latest.as_ref().is_some_and(|latest| Arc::strong_count(&latest.merkle) <= 2);
+        let mut taken = if in_place { 0 } else { count * tile_tree::FOOTPRINT };
+        if let Some(Difference::Spliced { before, inserted, .. }) = &difference {
+            taken += (count - before) * 8 + to_u64(inserted.len()) * tile_tree::FOOTPRINT;
+        }
+        rehash::witnesses(&self.config, tiles, operation, beside + taken, report)?;
+        let merkle = match (latest, difference) {
+            (Some(latest), Some(difference)) => self.next_merkle(latest, &difference)?,
+            _ => self.new_merkle()?,
+        };
+        Ok(self.keep_latest(merkle))
+    }
+
+    /// The digests out of the latest ones, of which `copy` is a copy.
+    fn next_merkle(&self, copy: Latest, difference: &Difference<'_>) -> Result<Merkle> {
+        // Taken away while it is worked on, so that nobody waits.
+        let taken = lock(&self.upkeep.latest).take_if(|now| now.tree.is(&copy.tree));
+        self.upkeep.trash.put([copy.tree]);
+        drop(copy.merkle);
+        // Others took their place meanwhile.
+        let Some(Latest { tree, merkle, .. }) = taken else { return self.new_merkle() };
+        self.upkeep.trash.put([tree]);
+        let mut merkle = Arc::try_unwrap(merkle).or_else(|shared| shared.try_clone())?;
+        let mut leaves = try_vec(difference.tiles().len())?;
+        for at in difference.tiles() {
+            leaves.push((at.index, leaf(*at)?));
+        }
+        let scheme = &self.config.scheme;
+        match difference {
+            Difference::Replaced(_) => merkle.replace(scheme, &leaves)?,
+            Difference::Spliced { before, removed, .. } => {
+                merkle.splice(scheme, (to_usize(*before), to_usize(*removed)), &leaves)?;
+            }
+        }
+        Ok(merkle)
+    }
+
+    fn keep_latest(&self, merkle: Merkle) -> Arc<Merkle> {
+        let merkle = Arc::new(merkle);
+        let latest = Latest { tree: self.tree.clone(), merkle: Arc::clone(&merkle), idle: 0 };
+        let before = lock(&self.upkeep.latest).replace(latest);
+        self.upkeep.trash.put(before.map(|latest| latest.tree));
+        merkle
+    }
+
+    fn new_merkle(&self) -> Result<Merkle> {
+        // One by one: a list of all leaves would be memory that no limit accounts for.
+        let mut failed = None;
+        let leaves =
+            self.tree.iter_from_tile(0).map_while(|at| leaf(at).map_err(|error| failed = Some(error)).ok());
+        let merkle = Merkle::new(&self.config.scheme, self.tree.tiles(), leaves)?;
+        failed.map_or(Ok(merkle), Err)
+    }
+    pub(crate) fn head(&self) -> Head {
+        self.config.scheme.head(self.tree.bytes(), self.tree.tiles())
+    }
+}
+
+/// What the root commits to of a tile.
+pub(crate) fn leaf(at: TileAt<'_>) -> Result<Leaf> {
+    let witness = *at.tile.witness().ok_or_else(|| AtlasError::internal("a tile has no witness"))?;
+    // A tile has at most 1 MiB.
+    let len = u32::try_from(at.tile.len()).unwrap_or(u32::MAX);
+    Ok(Leaf { len, residue: at.tile.residue(), witness })
+}
+
+/// Properties of a projection's present state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ProjectionInfo {
+    /// How tiles become payload.
+    pub projection_type: ProjectionType,
+    /// Bytes of the domain.
+    pub domain_size: u64,
+    /// Pages of 4,096 bytes that the domain fills, the last one perhaps in part.
+    pub page_count: u64,
+    /// Tiles of at most 1 MiB.
+    pub tile_count: u64,
+    /// The sum of all bytes mod 96.
+    pub residue: Residue,
+    /// Tiles in a row of the plane: ceil(sqrt(tile_count)), as are the rows.
+    pub width: u64,
+    /// K of R96: so many of the 96 classes rebuild it; 0 for LINEAR.
+    pub data_classes: u8,
+    /// Whether witnesses are keyed.
+    pub keyed: bool,
+    /// Whether tiles are full from offset 0 on, as when fresh.
+    pub canonical: bool,
+}
+
+/// Properties of a tile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TileInfo {
+    /// Of its first byte, in the domain.
+    pub offset: u64,
+    /// 1 to 1,048,576 bytes.
+    pub length: u64,
+    /// The sum of its bytes mod 96.
+    pub residue: Residue,
+    /// Its digest.
+    pub witness: Digest,
+}
+
+/// A verifiable view of a domain.
+///
+/// All methods take `&self` and may run at the same time. A snapshot is a second projection on the
+/// same state, made in O(1).
+pub struct AtlasProjection {
+    state: Mutex<Arc<State>>,
+    transform: Mutex<Affine>,
+    pub(crate) edits: Edits,
+}
+
+impl AtlasProjection {
+    /// Hashes all of `source`: the projection commits to what it holds now.
+    ///
+    /// INVALID_ARGUMENT for R96 with a K outside 1..=96. Costs about one BLAKE3 of the bytes (R96: also their transform), on as many threads as `operation` allows, and at most
+    /// 448 bytes of memory a tile. Fails with what reading fails with, and with CONSERVATION where
+    /// the policy is STRICT and the sum is not 0 mod 96.
+    pub fn create(
+        projection_type: ProjectionType,
+        source: &Source,
+        options: &ProjectionOptions,
+        operation: &mut Operation<'_>,
+    ) -> Result<AtlasProjection> {
+        let config = Config::new(projection_type, options)?;
+        let geometry = Geometry::Canonical { size: source.size() };
+        let tree = hash_tiles::project(&config.scheme, source, geometry, operation)?;
+        Self::from_fresh(config, options.policy, tree)
+    }
+
+    /// The projection of fresh tiles, if the policy accepts them.
+    pub(crate) fn from_fresh(
+        config: Arc<Config>,
+        policy: ConservationPolicy,
+        tree: Tree,
+    ) -> Result<AtlasProjection> {
+        let residue = tree.residue();
+        if policy == ConservationPolicy::Strict && residue != Residue::ZERO {
+            return Err(AtlasError::conservation(format!(
+                "the domain sums to {residue} mod 96 where STRICT asks for 0: {} is missing",
+                residue.correction()
+            )));
+        }
+        Ok(Self::from_state(State::new(config, tree)?))
+    }
+
+    /// A LINEAR projection with default options, on the library's pool.
+    pub fn linear(source: &Source) -> Result<AtlasProjection> {
+        Self::create(ProjectionType::Linear, source, &ProjectionOptions::new(), &mut Operation::new())
+    }
+
+    pub(crate) fn from_state(state: State) -> AtlasProjection {
+        Self::of(Arc::new(state), Affine::IDENTITY, Edits::default())
+    }
+
+    fn of(state: Arc<State>, transform: Affine, edits: Edits) -> AtlasProjection {
+        AtlasProjection { state: Mutex::new(state), transform: Mutex::new(transform), edits }
+    }
+
+    /// Puts another state in place. Only who holds the lock of the edits does.
+    pub(crate) fn set_state(&self, state: State) {
+        let before = std::mem::replace(&mut *lock(&self.state), Arc::new(state));
+        drop(before);
+    }
+
+    /// The present state, which stays as it is whatever happens to the projection.
+    pub(crate) fn state(&self) -> Arc<State> {
+        Arc::clone(&lock(&self.state))
+    }
+
+    /// Properties of the present state.
+    pub fn info(&self) -> ProjectionInfo {
+        let state = self.state();
+        let tree = &state.tree;
+        let (size, tiles) = (tree.bytes(), tree.tiles());
+        // No tile has more than TILE_BYTES, so that the last one's offset tells whether all before it do.
+        let last = tree.iter_from_tile(tiles.saturating_sub(1)).next();
+        let canonical = last.is_none_or(|at| at.offset == at.index * TILE_BYTES);
+        ProjectionInfo {
+            projection_type: state.config.scheme.kind(),
+            domain_size: size,
+            page_count: size.div_ceil(PAGE_BYTES),
+            tile_count: tiles,
+            residue: tree.residue(),
+            width: plane::width(tiles),
+            data_classes: state.config.scheme.data_classes(),
+            keyed: state.config.scheme.digests().keyed(),
+            canonical,
+        }
+    }
+
+    /// The witness root: the digest that all shards of this state prove themselves against.
+    ///
+    /// After an edit the first call hashes what was edited. WITNESS where the source does not hold
+    /// any more what was projected, of the tiles that were edited.
+    pub fn root(&self, operation: &mut Operation<'_>) -> Result<Digest> {
+        let state = self.state();
+        state.upkeep.tidy(&state.tree, READ_BUDGET);
+        state.hash(operation, 0)
+    }
+
+    /// Properties of tile `tile`, which is hashed first where it was edited. OUT_OF_RANGE where
+    /// there is none.
+    pub fn tile(&self, tile: u64) -> Result<TileInfo> {
+        let state = self.state();
+        let at = state.tree.iter_from_tile(tile).next().ok_or_else(|| {
+            let tiles = state.tree.tiles();
+            AtlasError::out_of_range(format!("tile {tile} is outside 0..{tiles}")).at_index(tile)
+        })?;
+        rehash::witness(&state.config, at.tile, &mut Verified::new(&state.config))
+            .map_err(|error| error.at_index(tile).at_range(at.offset, to_u64(at.tile.len())))?;
+        let leaf = leaf(at)?;
+        Ok(TileInfo {
+            offset: at.offset,
+            length: u64::from(leaf.len),
+            residue: leaf.residue,
+            witness: leaf.witness,
+        })
+    }
+
+    /// A second projection on the present state, O(1). It has no history and counts anew.
+    #[must_use]
+    pub fn snapshot(&self) -> AtlasProjection {
+        Self::of(Arc::new(self.state().snapshot()), *lock(&self.transform), self.edits.successor())
+    }
+
+    /// Fills `buffer` with the bytes from `offset` on, as the source holds them now: not verified.
+    pub fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
+        self.read_raw(offset, crate::source::as_uninit(buffer))
+    }
+
+    pub(crate) fn read_raw(&self, offset: u64, buffer: &mut [MaybeUninit<u8>]) -> Result<()> {
+        let state = self.state();
+        state.upkeep.tidy(&state.tree, READ_BUDGET);
+        check_range(offset, to_u64(buffer.len()), state.tree.bytes(), "read")?;
+        let (mut at, mut rest) = (offset, buffer);
+        for tile in state.tree.iter_from_byte(offset) {
+            if rest.is_empty() {
+                break;
+            }
+            let start = to_usize(at - tile.offset);
+            let take = rest.len().min(tile.tile.len() - start);
+            let (now, later) = rest.split_at_mut(take);
+            tile.tile.read_raw(start, now).map_err(|error| error.at_index(tile.index))?;
+            (at, rest) = (at + to_u64(take), later);
+        }
+        Ok(())
+    }
+
+    /// Reads and hashes every byte again. WITNESS or CONSERVATION names the first tile that differs.
+    pub fn verify(&self, operation: &mut Operation<'_>) -> Result<()> {
+        let state = self.state();
+        state.merkle(operation)?;
+        hash_tiles::for_each_checked_tile(&state.config.scheme, &state.tree, operation, true, |_, _| Ok(()))
+    }
+
+    /// Writes all bytes to a file, each verified before it is written.
+    ///
+    /// They go to a temporary file beside `path`, which is flushed to the disk and renamed at the
+    /// end: on failure there is no file, and an older one stays. A tile of zeros is left a hole.
+    pub fn write_file(&self, path: impl AsRef<Path>, operation: &mut Operation<'_>) -> Result<()> {
+        let state = self.state();
+        state.merkle(operation)?;
+        let file = AtomicFile::create(path.as_ref())?;
+        file.set_len(state.tree.bytes())?;
+        hash_tiles::for_each_checked_tile(
+            &state.config.scheme,
+            &state.tree,
+            operation,
+            false,
+            |at, bytes| file.write_sparse_at(at.offset, bytes),
+        )?;
+        file.persist().map_err(|failed| failed.1)
+    }
+
+    /// Maps the tile plane by `params`, after the earlier maps. The bytes stay as they are.
+    pub fn transform(&self, params: &TransformParams) -> Result<()> {
+        let mut transform = lock(&self.transform);
+        *transform = transform.then(params)?;
+        Ok(())
+    }
+
+    /// The axis-aligned bounds of a transformed tile.
+    pub fn tile_bounds(&self, tile: u64) -> Result<Bounds> {
+        let map = *lock(&self.transform);
+        plane::tile_bounds(&map, tile, self.state().tree.tiles())
+    }
+
+    /// The tile at a point of the transformed plane. OUT_OF_RANGE where there is none.
+    pub fn tile_at(&self, x: f64, y: f64) -> Result<u64> {
+        let map = *lock(&self.transform);
+        plane::tile_at(&map, x, y, self.state().tree.tiles())
+    }
+}
+
+impl std::fmt::Debug for AtlasProjection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("AtlasProjection").field(&self.info()).finish()
+    }
+}

@@ -1,0 +1,353 @@
+//! Classes that wait until their tile has K of them.
+//!
+//! ```text
+//! add:    plan:    for each tile of the shard: whole already? the classes are surplus
+//!                  K with those that wait? decode : keep those that are new
+//!         verify, decode in parallel, put the bytes in place, keep the rest: memory, or a file that
+//!         has no name to stay
+//! ```
+
+use super::{ADDED_TILE, AtlasReconstruction, Collected, Files};
+use crate::base::atomic_file::AtomicFile;
+use crate::base::buffer::{Buffer, try_vec};
+use crate::base::error::{AtlasError, Result};
+use crate::base::sync::lock;
+use crate::base::units::{TILE_BYTES, to_u64, to_usize};
+use crate::exec::operation::{Operation, Tracker};
+use crate::exec::pool;
+use crate::exec::pool::Executor;
+use crate::hash::class_tree::ClassSet;
+use crate::hash::digest::same;
+use crate::layer2::Residue;
+use crate::projection::{ProjectionOptions, ProjectionType};
+use crate::r96::Decoder;
+use crate::shard::{AtlasShard, Proof, TilePart};
+use crate::source::Source;
+use crate::tile::scheme::{Scheme, Workspace, decode_blocks, decoder};
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// The classes of tiles that have fewer than K.
+#[derive(Default)]
+pub(super) struct Waiting {
+    tiles: BTreeMap<u64, Vec<Payload>>,
+}
+
+impl Waiting {
+    /// What waits of a tile.
+    fn of(&self, tile: u64) -> &[Payload] {
+        self.tiles.get(&tile).map_or(&[], |payloads| payloads)
+    }
+}
+
+/// What waits of one class of one tile.
+#[derive(Clone)]
+struct Payload {
+    class: u8,
+    bytes: Bytes,
+}
+
+#[derive(Clone)]
+enum Bytes {
+    Memory(Arc<Buffer>, Range<usize>),
+    /// Their offset in the file.
+    File(u64),
+}
+
+/// What a shard does for one tile.
+struct Step<'s> {
+    tile: u64,
+    offset: u64,
+    residue: Residue,
+    part: &'s TilePart,
+    /// All classes that there are now, and those of them that are new.
+    classes: ClassSet,
+    fresh: ClassSet,
+}
+
+impl Step<'_> {
+    /// The bytes that the fresh classes take.
+    fn fresh_len(&self) -> usize {
+        self.fresh.iter().filter_map(|class| self.part.class_range(class)).map(|range| range.len()).sum()
+    }
+}
+
+/// What a class of a tile takes that waits, beside its bytes: on the way, and in a list that grows by halves.
+const WAITING_CLASS: usize = size_of::<(u64, Payload)>() + 2 * size_of::<Payload>();
+
+/// The buffers of a worker that decodes.
+#[derive(Default)]
+struct Scratch {
+    decoder: Option<(ClassSet, Decoder)>,
+    read: Vec<u8>,
+}
+
+impl AtlasReconstruction {
+    /// Verifies a shard of R96 and takes the classes that it adds.
+    pub(super) fn add_classes(
+        &self,
+        shard: &AtlasShard,
+        files: &mut Files,
+        operation: &mut Operation<'_>,
+    ) -> Result<()> {
+        let (proof, (_, payload)) = (shard.proof(), shard.payload());
+        let data_classes = proof.head.classes;
+        proof.check_trust(&self.trust)?;
+        let (parts, payload_offset) = proof.parts(payload.len())?;
+        let (steps, told) = {
+            let collected = lock(&self.collected);
+            (collected.steps(proof, &parts)?, collected.new_tiles(proof)?)
+        };
+        let enough = |step: &Step<'_>| step.classes.len() >= usize::from(data_classes);
+        let complete = steps.iter().filter(|step| enough(step)).count();
+        let (mut decoded, mut kept) = (try_vec(complete)?, try_vec(steps.len() - complete)?);
+        for step in steps {
+            if enough(&step) { decoded.push(step) } else { kept.push(step) }
+        }
+        let bytes: u64 = decoded.iter().map(|step| to_u64(step.part.len())).sum();
+        let waits = to_u64(kept.iter().map(Step::fresh_len).sum::<usize>());
+        let (result, (written, writes)) = match files.spool {
+            None => (waits.saturating_add(bytes), (0, 0)),
+            Some(_) => (0, (waits, kept.iter().map(|step| step.fresh.len()).sum())),
+        };
+        let waiting = to_u64(kept.iter().map(|step| step.fresh.len()).sum::<usize>() * WAITING_CLASS);
+        let tiles = to_u64(parts.len()).saturating_mul(ADDED_TILE);
+        let result = result.saturating_add(tiles).saturating_add(waiting);
+
+        let verifiers = proof.verifiers(parts.len(), payload.len(), operation)?;
+        // The payloads of a tile take little more than its bytes, and so does the tile.
+        let per_worker = if decoded.is_empty() { 0 } else { 3 * TILE_BYTES };
+        let workers = operation.workers(to_u64(decoded.len()), per_worker, result)?;
+        let executor = operation.executor;
+        let total = to_u64(payload.len()).saturating_add(bytes).saturating_add(written);
+        let mut tracker = operation.tracker(total, to_u64(parts.len() + decoded.len() + writes));
+        let layout = (&parts[..], payload_offset);
+        proof.verify_parts(payload, layout, &self.trust, (executor, verifiers), &mut tracker)?;
+
+        let file = match &files.waiting {
+            Some((file, _)) => Some(Source::from_file(file.reopen()?, file.target())?),
+            None => None,
+        };
+        let spool = files.spool.as_ref();
+        let mut pieces = try_vec(if spool.is_none() { decoded.len() } else { 0 })?;
+        pool::run(
+            executor,
+            workers,
+            to_u64(decoded.len()),
+            || Ok(Scratch::default()),
+            |scratch, index| {
+                let step = &decoded[to_usize(index)];
+                let place = |error: AtlasError| {
+                    error.at_index(step.tile).at_range(step.offset, to_u64(step.part.len()))
+                };
+                let waiting = {
+                    let collected = lock(&self.collected);
+                    let known = collected.waiting.of(step.tile);
+                    let mut waiting = try_vec(known.len())?;
+                    waiting.extend_from_slice(known);
+                    waiting
+                };
+                let bytes = decode(scratch, data_classes, step, &waiting, payload, file.as_ref())
+                    .and_then(|bytes| self.check_sum(shard, step, bytes))
+                    .map_err(place)?;
+                // Written here and not where progress is reported: what a slow callback holds up must
+                // not pile up in memory.
+                match spool {
+                    Some(spool) => spool.write_at(step.offset, &bytes).map(|()| None),
+                    None => Ok(Some(bytes)),
+                }
+            },
+            |index, bytes| {
+                let step = &decoded[to_usize(index)];
+                pieces.extend(bytes.map(|bytes| (step.offset, Arc::new(bytes))));
+                tracker.advance(to_u64(step.part.len()), 1)
+            },
+        )?;
+        let mut ranges = try_vec(decoded.len())?;
+        ranges.extend(decoded.iter().map(|step| step.offset..step.offset + to_u64(step.part.len())));
+        let (kept, end) = keep(&kept, shard, files, &mut tracker)?;
+        tracker.finish()?;
+
+        // Nothing fails from here on.
+        if let Some(waiting) = &mut files.waiting {
+            waiting.1 = end;
+        }
+        let mut collected = lock(&self.collected);
+        for step in &decoded {
+            collected.waiting.tiles.remove(&step.tile);
+        }
+        for (tile, payload) in kept {
+            collected.waiting.tiles.entry(tile).or_default().push(payload);
+        }
+        collected.has_come(proof, told, ranges, pieces);
+        Ok(())
+    }
+
+    /// Refuses a decoded tile whose sum is not that of its leaf.
+    fn check_sum(&self, shard: &AtlasShard, step: &Step<'_>, bytes: Buffer) -> Result<Buffer> {
+        let residue = Residue::of(&bytes);
+        if residue == step.residue {
+            return Ok(bytes);
+        }
+        // Bytes that do not have the tile's witness are wrong whatever they sum to, and that is what
+        // is reported first.
+        let (proof, (_, payload)) = (shard.proof(), shard.payload());
+        let mut options = ProjectionOptions::new().with_data_classes(proof.head.classes);
+        options.key.clone_from(&self.trust.key);
+        let scheme = Scheme::new(ProjectionType::R96Fourier, &options)?;
+        let (expected, _) =
+            proof.hash_part(scheme.digests(), step.part, &payload[step.part.payload.clone()])?;
+        if !same(&scheme.witness(&bytes, &mut Workspace::default(), Executor::Inline)?, &expected) {
+            return Err(AtlasError::witness(format!(
+                "the classes of tile {} are those of no bytes that have its witness",
+                step.tile
+            )));
+        }
+        Err(AtlasError::conservation(format!(
+            "tile {} sums to {residue} mod 96 where its leaf says {}",
+            step.tile, step.residue
+        )))
+    }
+}
+
+/// The bytes of a tile from the classes that wait and those that came.
+fn decode(
+    scratch: &mut Scratch,
+    data_classes: u8,
+    step: &Step<'_>,
+    waiting: &[Payload],
+    fresh: &[u8],
+    file: Option<&Source>,
+) -> Result<Buffer> {
+    let classes = step.classes;
+    let decoder = match &mut scratch.decoder {
+        Some((of, decoder)) if *of == classes => decoder,
+        other => &mut other.insert((classes, decoder(data_classes, classes)?)).1,
+    };
+    let class_len = step.fresh_len() / step.fresh.len().max(1);
+    let in_file = |payload: &&Payload| matches!(payload.bytes, Bytes::File(_));
+    let read = &mut scratch.read;
+    read.clear();
+    let wanted = waiting.iter().filter(in_file).count() * class_len;
+    read.try_reserve(wanted).map_err(|_| AtlasError::out_of_memory(format!("{wanted} bytes of classes")))?;
+    read.resize(wanted, 0);
+    let places = waiting.iter().filter_map(|payload| match payload.bytes {
+        Bytes::File(offset) => Some(offset),
+        Bytes::Memory(..) => None,
+    });
+    for (offset, out) in places.zip(read.chunks_exact_mut(class_len.max(1))) {
+        let file = file.ok_or_else(|| AtlasError::internal("the file of waiting classes is gone"))?;
+        file.read(offset, out)?;
+    }
+    let mut read = read.chunks_exact(class_len.max(1));
+    let mut payloads: Vec<(u8, &[u8])> = try_vec(classes.len())?;
+    for payload in waiting {
+        let bytes = match &payload.bytes {
+            Bytes::Memory(buffer, range) => buffer.get(range.clone()),
+            Bytes::File(_) => read.next(),
+        };
+        let bytes = bytes.ok_or_else(|| AtlasError::internal("a waiting class is gone"))?;
+        payloads.push((payload.class, bytes));
+    }
+    for class in step.fresh.iter() {
+        let bytes = step.part.class_range(class).and_then(|range| fresh.get(range));
+        payloads.push((class, bytes.ok_or_else(|| AtlasError::internal("a class is not in its shard"))?));
+    }
+    payloads.sort_unstable_by_key(|(class, _)| *class);
+    let payloads: Vec<&[u8]> = payloads.into_iter().map(|(_, bytes)| bytes).collect();
+    let mut out = Buffer::new(step.part.len())?;
+    decode_blocks(decoder, &payloads, 0, &mut out)?;
+    Ok(out)
+}
+
+/// Puts the fresh classes of some tiles where they can wait, and says where the file of them ends then.
+fn keep(
+    steps: &[Step<'_>],
+    shard: &AtlasShard,
+    files: &mut Files,
+    tracker: &mut Tracker<'_, '_>,
+) -> Result<(Vec<(u64, Payload)>, u64)> {
+    let (_, payload) = shard.payload();
+    let mut end = files.waiting.as_ref().map_or(0, |(_, end)| *end);
+    let total = steps.iter().map(Step::fresh_len).sum();
+    if total == 0 {
+        return Ok((Vec::new(), end));
+    }
+    if let (Some(spool), None) = (&files.spool, &files.waiting) {
+        files.waiting = Some((AtomicFile::create(spool.target())?, 0));
+    }
+    let ranges = || {
+        steps.iter().flat_map(|step| {
+            let ranges = step.fresh.iter().map(|class| (class, step.part.class_range(class)));
+            ranges.filter_map(|(class, range)| Some((step.tile, class, range?)))
+        })
+    };
+    let mut kept = try_vec(ranges().count())?;
+    match (&files.waiting, total == payload.len()) {
+        (Some((file, _)), _) => {
+            for (tile, class, range) in ranges() {
+                file.write_at(end, &payload[range.clone()])?;
+                kept.push((tile, Payload { class, bytes: Bytes::File(end) }));
+                end += to_u64(range.len());
+                tracker.advance(to_u64(range.len()), 1)?;
+            }
+        }
+        // All of it: the shard's own memory.
+        (None, true) => {
+            let buffer = shard.shared_payload();
+            kept.extend(ranges().map(|(tile, class, range)| {
+                (tile, Payload { class, bytes: Bytes::Memory(Arc::clone(&buffer), range) })
+            }));
+        }
+        (None, false) => {
+            let (mut copy, mut at) = (Buffer::new(total)?, 0);
+            for (_, _, range) in ranges() {
+                copy[at..at + range.len()].copy_from_slice(&payload[range.clone()]);
+                at += range.len();
+            }
+            let (buffer, mut at) = (Arc::new(copy), 0);
+            kept.extend(ranges().map(|(tile, class, range)| {
+                at += range.len();
+                let place = at - range.len()..at;
+                (tile, Payload { class, bytes: Bytes::Memory(Arc::clone(&buffer), place) })
+            }));
+        }
+    }
+    Ok((kept, end))
+}
+
+impl Collected {
+    /// What a shard does for those of its tiles that are not whole.
+    fn steps<'s>(&self, proof: &Proof, parts: &'s [TilePart]) -> Result<Vec<Step<'s>>> {
+        let mut steps = try_vec(parts.len())?;
+        let mut offset = proof.claimed_start()?;
+        for (tile, (part, shape)) in (proof.first_tile..).zip(parts.iter().zip(&proof.tiles)) {
+            let end = offset + to_u64(part.len());
+            if !self.have.gaps(offset..end).is_empty() {
+                let waiting = self.waiting.of(tile).iter().filter_map(|payload| ClassSet::of(payload.class));
+                let waiting = waiting.fold(ClassSet::EMPTY, ClassSet::union);
+                let (classes, fresh) = (waiting.union(proof.classes), proof.classes.without(waiting));
+                if !fresh.is_empty() {
+                    steps.push(Step { tile, offset, residue: shape.residue, part, classes, fresh });
+                }
+            }
+            offset = end;
+        }
+        Ok(steps)
+    }
+
+    pub(super) fn classes_needed(&self) -> u32 {
+        let Some(domain) = self.domain.as_ref().filter(|domain| self.present < domain.head.size) else {
+            return 0;
+        };
+        let waiting = &self.waiting.tiles;
+        // A tile that no shard told of needs all K.
+        let unknown = to_u64(self.tiles.len()) < domain.head.tiles;
+        let fewest = waiting.values().map(Vec::len).min().filter(|_| !unknown).unwrap_or(0);
+        u32::from(domain.head.classes).saturating_sub(u32::try_from(fewest).unwrap_or(u32::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests;

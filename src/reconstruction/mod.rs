@@ -1,0 +1,762 @@
+//! Rebuilding a domain from its shards, in any order.
+//!
+//! Every shard is verified before a byte is taken. What it adds goes to memory, piece by piece and
+//! never by the size that a shard claims for the domain, or to a spool file. Classes of R96 wait
+//! (`classes`) until a tile has K of them, and become bytes then. `finish` hashes the whole domain anew
+//! and compares the root.
+
+#![forbid(unsafe_code)]
+
+mod classes;
+
+use crate::base::atomic_file::AtomicFile;
+use crate::base::buffer::{Buffer, try_vec};
+use crate::base::error::{AtlasError, Result};
+use crate::base::sync::lock;
+use crate::base::units::{TILE_BYTES, TILE_SIZE, to_u64, to_usize};
+use crate::exec::operation::{Operation, Tracker};
+use crate::hash::digest::{Digest, same};
+use crate::hash::tile_tree::Head;
+use crate::projection::{AtlasProjection, Config, ProjectionOptions, ProjectionType, State};
+use crate::shard::{AtlasBoundaryRegion, AtlasShard, Proof, TileShape, VerifyOptions};
+use crate::source::Source;
+use crate::tile::hash_tiles::{self, Geometry};
+use classes::Waiting;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+/// What an addition takes for a tile of its shard beside bytes: the plan, and what is remembered. Classes
+/// that wait take more.
+const ADDED_TILE: u64 = 512;
+
+/// Options of a reconstruction.
+#[derive(Clone, Default)]
+pub struct ReconstructionOptions {
+    trust: VerifyOptions,
+    spool_path: Option<PathBuf>,
+    max_domain_size: Option<u64>,
+}
+
+impl ReconstructionOptions {
+    /// The root of the first shard that verifies, no key, in memory, any size.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The root that shards must belong to.
+    #[must_use]
+    pub fn with_root(mut self, root: Digest) -> Self {
+        self.trust = self.trust.with_root(root);
+        self
+    }
+
+    /// The key of the projection.
+    #[must_use]
+    pub fn with_key(mut self, key: &[u8; 32]) -> Self {
+        self.trust = self.trust.with_key(key);
+        self
+    }
+
+    /// Bytes go to a temporary file beside `path`, which `finish` renames to it.
+    #[must_use]
+    pub fn with_spool(mut self, path: impl AsRef<Path>) -> Self {
+        self.spool_path = Some(path.as_ref().to_owned());
+        self
+    }
+
+    /// A shard that claims a larger domain is LIMIT.
+    #[must_use]
+    pub fn with_max_domain_size(mut self, size: u64) -> Self {
+        self.max_domain_size = Some(size);
+        self
+    }
+}
+
+/// A set of disjoint, merged ranges.
+#[derive(Default)]
+struct Ranges {
+    /// End by start.
+    ends: BTreeMap<u64, u64>,
+}
+
+impl Ranges {
+    /// The parts of `range` that are not in the set, ascending.
+    fn gaps(&self, range: Range<u64>) -> Vec<Range<u64>> {
+        let mut gaps = Vec::new();
+        let mut at = range.start;
+        if let Some((_, &end)) = self.ends.range(..=at).next_back() {
+            at = at.max(end);
+        }
+        for (&start, &end) in self.ends.range(at..) {
+            if start >= range.end {
+                break;
+            }
+            if start > at {
+                gaps.push(at..start);
+            }
+            at = end;
+        }
+        if at < range.end {
+            gaps.push(at..range.end);
+        }
+        gaps
+    }
+
+    /// Adds a range that does not overlap the set.
+    fn insert(&mut self, range: Range<u64>) {
+        let (mut start, mut end) = (range.start, range.end);
+        if start == end {
+            return;
+        }
+        if let Some((&before, &touching)) = self.ends.range(..=start).next_back()
+            && touching >= start
+        {
+            start = before;
+            end = end.max(touching);
+        }
+        if let Some(after) = self.ends.remove(&end) {
+            end = after;
+        }
+        self.ends.insert(start, end);
+    }
+}
+
+/// The files of a reconstruction, both with a spool path alone.
+///
+/// Whoever makes a change has them, and no getter needs them: so bytes are written beside the lock of
+/// what was collected. What a change that failed has written lies where nothing counts as present.
+#[derive(Default)]
+struct Files {
+    spool: Option<AtomicFile>,
+    /// Where classes of R96 wait, and the end of those that count.
+    waiting: Option<(AtomicFile, u64)>,
+}
+
+/// What the first shard said of the domain.
+struct Domain {
+    root: Digest,
+    head: Head,
+    keyed: bool,
+}
+
+/// Collects the shards of one projection state until the domain is whole.
+///
+/// All methods take `&self`. Changes are serialised; getters run beside them, also while a progress
+/// callback of a change is at work.
+pub struct AtlasReconstruction {
+    trust: VerifyOptions,
+    max_domain_size: Option<u64>,
+    /// Held by the one change at a time.
+    turn: Mutex<Files>,
+    collected: Mutex<Collected>,
+}
+
+/// A domain of which everything has come.
+struct Whole {
+    root: Digest,
+    head: Head,
+    /// Where each tile ends.
+    ends: Vec<u64>,
+    source: Source,
+}
+
+/// What has come so far.
+struct Collected {
+    domain: Option<Domain>,
+    /// Offset and shape of the tiles that shards told of, by index.
+    tiles: BTreeMap<u64, (u64, TileShape)>,
+    have: Ranges,
+    /// Bytes in `have`.
+    present: u64,
+    /// Without a spool: the bytes in `have`, by their offset.
+    pieces: BTreeMap<u64, Arc<Buffer>>,
+    waiting: Waiting,
+    /// `finish` gave the domain away.
+    finished: bool,
+}
+
+impl AtlasReconstruction {
+    /// Nothing yet. With a spool path the temporary file is made now.
+    pub fn new(options: &ReconstructionOptions) -> Result<AtlasReconstruction> {
+        let spool = options.spool_path.as_deref().map(AtomicFile::create).transpose()?;
+        let collected = Collected {
+            domain: None,
+            tiles: BTreeMap::new(),
+            have: Ranges::default(),
+            present: 0,
+            pieces: BTreeMap::new(),
+            waiting: Waiting::default(),
+            finished: false,
+        };
+        Ok(AtlasReconstruction {
+            trust: options.trust.clone(),
+            max_domain_size: options.max_domain_size,
+            turn: Mutex::new(Files { spool, waiting: None }),
+            collected: Mutex::new(collected),
+        })
+    }
+
+    /// Verifies `shard` and takes the bytes that it adds.
+    ///
+    /// Duplicates and overlaps are harmless. Another root, type, K or size is WITNESS, another tile
+    /// geometry under the same root CONFLICT, a larger domain than allowed LIMIT; nothing changes
+    /// then. STATE after a successful `finish`.
+    ///
+    /// R96: what completes K classes of a tile decodes it. FORMAT, WITNESS or CONSERVATION where the
+    /// classes are no spectrum of the tile, which only who made the root can bring about.
+    pub fn add(&self, shard: &AtlasShard, operation: &mut Operation<'_>) -> Result<()> {
+        let mut files = lock(&self.turn);
+        let proof = shard.proof();
+        lock(&self.collected).check_fits(proof)?;
+        if let Some(limit) = self.max_domain_size
+            && proof.head.size > limit
+        {
+            return Err(AtlasError::limit(format!(
+                "a domain of {} bytes is larger than the max_domain_size of {limit}",
+                proof.head.size
+            )));
+        }
+        if let Some(spool) = &files.spool {
+            spool.check_process()?;
+            // What a first shard that failed left there is of any domain, and zeros are not written.
+            if lock(&self.collected).domain.is_none() {
+                spool.set_len(0)?;
+            }
+        }
+        match proof.kind() {
+            ProjectionType::Linear => self.add_linear(shard, files.spool.as_ref(), operation),
+            ProjectionType::R96Fourier => self.add_classes(shard, &mut files, operation),
+        }
+    }
+
+    /// Verifies a LINEAR shard and takes the bytes that it adds.
+    fn add_linear(
+        &self,
+        shard: &AtlasShard,
+        spool: Option<&AtomicFile>,
+        operation: &mut Operation<'_>,
+    ) -> Result<()> {
+        let (proof, (_, payload)) = (shard.proof(), shard.payload());
+        proof.check_trust(&self.trust)?;
+        let (parts, payload_offset) = proof.parts(payload.len())?;
+        let gaps = self.gaps(shard);
+        let fresh: u64 = gaps.iter().map(|gap| gap.end - gap.start).sum();
+        let len = to_u64(payload.len());
+
+        let verifiers = proof.verifiers(parts.len(), payload.len(), operation)?;
+        // A payload that is shared counts too: it stays when its shard is destroyed.
+        let held = if spool.is_some() { 0 } else { fresh };
+        operation.workers(1, 0, held.saturating_add(to_u64(parts.len()).saturating_mul(ADDED_TILE)))?;
+        let executor = operation.executor;
+        let steps = |gap: &Range<u64>| (gap.end - gap.start).div_ceil(TILE_BYTES);
+        let (written, writes) = if spool.is_some() { (fresh, gaps.iter().map(steps).sum()) } else { (0, 0) };
+        let mut tracker = operation.tracker(len.saturating_add(written), to_u64(parts.len()) + writes);
+        let layout = (&parts[..], payload_offset);
+        proof.verify_parts(payload, layout, &self.trust, (executor, verifiers), &mut tracker)?;
+        self.take_bytes(shard, gaps, spool, tracker)
+    }
+
+    /// What has not come of the bytes of a LINEAR shard.
+    fn gaps(&self, shard: &AtlasShard) -> Vec<Range<u64>> {
+        let (start, payload) = shard.payload();
+        lock(&self.collected).have.gaps(start..start + to_u64(payload.len()))
+    }
+
+    /// Takes `gaps` out of a verified LINEAR shard. Reports what goes to a file.
+    fn take_bytes(
+        &self,
+        shard: &AtlasShard,
+        gaps: Vec<Range<u64>>,
+        spool: Option<&AtomicFile>,
+        mut tracker: Tracker<'_, '_>,
+    ) -> Result<()> {
+        let (proof, (start, payload)) = (shard.proof(), shard.payload());
+        let told = lock(&self.collected).new_tiles(proof)?;
+        let mut pieces = try_vec(if spool.is_none() { gaps.len() } else { 0 })?;
+        for gap in &gaps {
+            let bytes = &payload[to_usize(gap.start - start)..to_usize(gap.end - start)];
+            match spool {
+                Some(file) => {
+                    for (at, step) in (gap.start..).step_by(TILE_SIZE).zip(bytes.chunks(TILE_SIZE)) {
+                        file.write_sparse_at(at, step)?;
+                        tracker.advance(to_u64(step.len()), 1)?;
+                    }
+                }
+                None if bytes.len() == payload.len() => pieces.push((gap.start, shard.shared_payload())),
+                None => pieces.push((gap.start, Arc::new(Buffer::copy_of(bytes)?))),
+            }
+        }
+        tracker.finish()?;
+        lock(&self.collected).has_come(proof, told, gaps, pieces);
+        Ok(())
+    }
+
+    /// How many more classes are needed, the most over all tiles. 0 for LINEAR, and before the first
+    /// shard.
+    pub fn classes_needed(&self) -> u32 {
+        lock(&self.collected).classes_needed()
+    }
+
+    /// Whether every byte of the domain has come.
+    pub fn is_complete(&self) -> bool {
+        let collected = lock(&self.collected);
+        collected.domain.as_ref().is_some_and(|domain| domain.head.size == collected.present)
+    }
+
+    /// What has not come yet, ascending and merged. Nothing before the first shard.
+    pub fn missing(&self) -> Vec<AtlasBoundaryRegion> {
+        lock(&self.collected).missing()
+    }
+
+    /// The rebuilt domain as a projection of the same geometry and root.
+    ///
+    /// Hashes every byte anew: WITNESS where the root differs. INCOMPLETE says how much is missing. A
+    /// spool file gets its name now. On failure everything stays as it was; after success only
+    /// getters work.
+    pub fn finish(&self, operation: &mut Operation<'_>) -> Result<AtlasProjection> {
+        let mut files = lock(&self.turn);
+        let Whole { root, head, ends, source } = lock(&self.collected).whole(files.spool.as_ref())?;
+        let kind = ProjectionType::from_code(head.kind)
+            .ok_or_else(|| AtlasError::internal("a shard of a type that is not known"))?;
+        let mut options = ProjectionOptions::new();
+        if kind == ProjectionType::R96Fourier {
+            options.data_classes = head.classes;
+        }
+        options.key.clone_from(&self.trust.key);
+        let config = Config::new(kind, &options)?;
+        let tree = hash_tiles::project(&config.scheme, &source, Geometry::Ends(&ends), operation)?;
+        let state = State::new(config, tree)?;
+        if !same(state.merkle(operation)?.root(), &root) {
+            return Err(AtlasError::witness("the root of the rebuilt bytes is not that of the shards"));
+        }
+        if let Some(spool) = files.spool.take() {
+            spool.persist().map_err(|failed| {
+                files.spool = Some(failed.0);
+                failed.1
+            })?;
+        }
+        files.waiting = None;
+        let mut collected = lock(&self.collected);
+        collected.finished = true;
+        collected.pieces = BTreeMap::new();
+        collected.waiting = Waiting::default();
+        drop(collected);
+        Ok(AtlasProjection::from_state(state))
+    }
+}
+
+impl Collected {
+    /// Refuses shards of another domain, and all after the end.
+    fn check_fits(&self, proof: &Proof) -> Result<()> {
+        if self.finished {
+            return Err(finished());
+        }
+        match &self.domain {
+            Some(domain)
+                if !same(&domain.root, &proof.root)
+                    || domain.head != proof.head
+                    || domain.keyed != proof.keyed =>
+            {
+                Err(AtlasError::witness(
+                    "the shard belongs to another root, type, K or size than those before it",
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Notes what a shard told of, and the bytes that it brought.
+    fn has_come(
+        &mut self,
+        proof: &Proof,
+        told: Vec<(u64, (u64, TileShape))>,
+        ranges: Vec<Range<u64>>,
+        pieces: Vec<(u64, Arc<Buffer>)>,
+    ) {
+        for range in ranges {
+            self.present += range.end - range.start;
+            self.have.insert(range);
+        }
+        self.pieces.extend(pieces);
+        self.tiles.extend(told);
+        self.domain.get_or_insert(Domain { root: proof.root, head: proof.head, keyed: proof.keyed });
+    }
+
+    /// The tiles that a shard tells of; CONFLICT where they are not as known.
+    fn new_tiles(&self, proof: &Proof) -> Result<Vec<(u64, (u64, TileShape))>> {
+        let mut told = try_vec(proof.tiles.len())?;
+        let mut offset = proof.claimed_start()?;
+        for (index, tile) in (proof.first_tile..).zip(&proof.tiles) {
+            let known = self.tiles.get(&index);
+            if known.is_some_and(|known| *known != (offset, *tile)) {
+                return Err(AtlasError::conflict(format!(
+                    "tile {index} has {} bytes at offset {offset} by this shard and others by an earlier one",
+                    tile.len
+                ))
+                .at_index(index));
+            }
+            told.push((index, (offset, *tile)));
+            offset += u64::from(tile.len);
+        }
+        Ok(told)
+    }
+
+    fn missing(&self) -> Vec<AtlasBoundaryRegion> {
+        let size = self.domain.as_ref().map_or(0, |domain| domain.head.size);
+        let gaps = self.have.gaps(0..size).into_iter();
+        gaps.map(|gap| AtlasBoundaryRegion::new(gap.start, gap.end - gap.start)).collect()
+    }
+
+    /// The whole domain; INCOMPLETE where something is missing.
+    fn whole(&self, spool: Option<&AtomicFile>) -> Result<Whole> {
+        if self.finished {
+            return Err(finished());
+        }
+        let Some(domain) = &self.domain else {
+            return Err(AtlasError::incomplete("no shard was added"));
+        };
+        let missing = self.missing();
+        if let Some(first) = missing.first() {
+            let bytes: u64 = missing.iter().map(|region| region.length).sum();
+            let classes = match self.classes_needed() {
+                0 => String::new(),
+                needed => format!(": {needed} more of the {} classes are needed", domain.head.classes),
+            };
+            return Err(AtlasError::incomplete(format!(
+                "{bytes} of {} bytes are missing in {} regions, the first at offset {}{classes}",
+                domain.head.size,
+                missing.len(),
+                first.offset
+            ))
+            .at_range(first.offset, first.length));
+        }
+        let mut ends = try_vec(self.tiles.len())?;
+        ends.extend(self.tiles.values().map(|(offset, tile)| offset + u64::from(tile.len)));
+        let source = match spool {
+            None => {
+                let mut pieces = try_vec(self.pieces.len())?;
+                pieces.extend(self.pieces.iter().map(|(offset, bytes)| (*offset, Arc::clone(bytes))));
+                Source::from_pieces(pieces)
+            }
+            Some(file) => {
+                // Zeros at the end were not written.
+                file.set_len(domain.head.size)?;
+                Source::from_file(file.reopen()?, file.target())?
+            }
+        };
+        Ok(Whole { root: domain.root, head: domain.head, ends, source })
+    }
+}
+
+fn finished() -> AtlasError {
+    AtlasError::state("the reconstruction is finished")
+}
+
+impl std::fmt::Debug for AtlasReconstruction {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AtlasReconstruction").field("missing", &self.missing()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layer2::Residue;
+    use crate::{ErrorKind, ProjectionOptions, TILE_SIZE};
+
+    fn data(len: usize) -> Vec<u8> {
+        (0..len).map(|i| (i * 17 + i / 1_021) as u8).collect()
+    }
+
+    fn project(data: &[u8]) -> AtlasProjection {
+        AtlasProjection::linear(&Source::copy(data).unwrap()).unwrap()
+    }
+
+    fn shard(projection: &AtlasProjection, offset: usize, length: usize) -> AtlasShard {
+        let region = AtlasBoundaryRegion::new(offset as u64, length as u64);
+        projection.extract_shard(&region, &mut Operation::new()).unwrap()
+    }
+
+    /// Adds what is taken for verified.
+    fn take(rebuilt: &AtlasReconstruction, shard: &AtlasShard) -> Result<()> {
+        let (files, mut operation) = (lock(&rebuilt.turn), Operation::new());
+        rebuilt.take_bytes(shard, rebuilt.gaps(shard), files.spool.as_ref(), operation.tracker(0, 0))
+    }
+
+    fn bytes(projection: &AtlasProjection) -> Vec<u8> {
+        let mut out = vec![0; projection.info().domain_size as usize];
+        projection.read(0, &mut out).unwrap();
+        out
+    }
+
+    #[test]
+    fn ranges_agree_with_a_bitmap() {
+        let mut state = 7u64;
+        let mut random = |below: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 33) % below
+        };
+        for _ in 0..200 {
+            let (mut ranges, mut model) = (Ranges::default(), [false; 64]);
+            for _ in 0..20 {
+                let mut ends = [random(65), random(65)];
+                ends.sort_unstable();
+                for gap in ranges.gaps(ends[0]..ends[1]) {
+                    assert!(
+                        gap.start < gap.end && model[gap.start as usize..gap.end as usize].iter().all(|b| !b)
+                    );
+                    ranges.insert(gap);
+                }
+                model[ends[0] as usize..ends[1] as usize].fill(true);
+                let missing: u64 = ranges.gaps(0..64).iter().map(|gap| gap.end - gap.start).sum();
+                assert_eq!(missing, model.iter().filter(|b| !**b).count() as u64);
+                let list: Vec<_> = ranges.ends.iter().collect();
+                assert!(list.windows(2).all(|pair| pair[0].1 < pair[1].0), "merged: {list:?}");
+            }
+        }
+    }
+
+    /// Zeros are not written, so that nothing may lie in their place.
+    #[test]
+    fn what_a_refused_first_shard_left_in_the_spool_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let ones = vec![0xff; TILE_SIZE];
+        let kinds = [ProjectionType::Linear, ProjectionType::R96Fourier];
+        for (kind, stop) in
+            kinds.into_iter().flat_map(|kind| [0, TILE_SIZE, 2 * TILE_SIZE].map(|at| (kind, at)))
+        {
+            let options = ReconstructionOptions::new().with_spool(dir.path().join("spool"));
+            let rebuilt = AtlasReconstruction::new(&options).unwrap();
+            let source = Source::copy(&ones).unwrap();
+            let options = ProjectionOptions::new();
+            let other = AtlasProjection::create(kind, &source, &options, &mut Operation::new()).unwrap();
+            let mut cancel = |progress: &crate::Progress| progress.bytes_done < stop as u64;
+            let mut operation = Operation::new().with_progress(&mut cancel);
+            let error = rebuilt.add(&shard(&other, 0, TILE_SIZE), &mut operation).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Cancelled);
+            let zeros = project(&vec![0; TILE_SIZE + 5]);
+            rebuilt.add(&shard(&zeros, 0, TILE_SIZE + 5), &mut Operation::new()).unwrap();
+            assert_eq!(bytes(&rebuilt.finish(&mut Operation::new()).unwrap()), [0; TILE_SIZE + 5]);
+        }
+    }
+
+    #[test]
+    fn what_goes_to_a_file_is_reported_and_the_end_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = data(3 * TILE_SIZE + 9);
+        let original = project(&data);
+        for spool in [false, true] {
+            let mut options = ReconstructionOptions::new();
+            if spool {
+                options = options.with_spool(dir.path().join("spool"));
+            }
+            let rebuilt = AtlasReconstruction::new(&options).unwrap();
+            let mut seen = Vec::new();
+            let mut record = |progress: &crate::Progress| {
+                seen.push((progress.bytes_done, progress.bytes_total));
+                true
+            };
+            let mut operation = Operation::new().with_progress(&mut record);
+            rebuilt.add(&shard(&original, 0, data.len()), &mut operation).unwrap();
+            let total = data.len() as u64 * if spool { 2 } else { 1 };
+            assert!(seen.iter().all(|report| report.1 == total));
+            assert_eq!(seen.iter().filter(|report| report.0 == total).count(), 1);
+            assert!(
+                seen.windows(2).all(|two| two[0].0 < two[1].0 && two[1].0 - two[0].0 <= TILE_SIZE as u64)
+            );
+        }
+    }
+
+    #[test]
+    fn any_order_with_duplicates_and_overlaps_rebuilds_the_domain() {
+        let dir = tempfile::tempdir().unwrap();
+        for len in [0, 1, 4_096, TILE_SIZE + 1, 3 * TILE_SIZE + 777] {
+            let data = data(len);
+            let original = project(&data);
+            let root = original.root(&mut Operation::new()).unwrap();
+            let mut cuts: Vec<(usize, usize)> =
+                (0..40).map(|i| ((i * 99_991) % (len + 1), (i * 7_919) % 200_000)).collect();
+            cuts.extend((0..len).step_by(500_000).map(|start| (start, 500_000)));
+            cuts.push((0, 0));
+            for spool in [false, true] {
+                let path = dir.path().join(format!("spool-{len}"));
+                let mut options = ReconstructionOptions::new().with_root(root);
+                if spool {
+                    options = options.with_spool(&path);
+                }
+                let rebuilt = AtlasReconstruction::new(&options).unwrap();
+                for (index, &(start, wanted)) in cuts.iter().enumerate().rev() {
+                    let shard = shard(&original, start, wanted.min(len - start));
+                    rebuilt.add(&shard, &mut Operation::new()).unwrap();
+                    if index % 3 == 0 {
+                        rebuilt.add(&shard, &mut Operation::new()).unwrap();
+                    }
+                }
+                assert!(rebuilt.is_complete(), "{:?}", rebuilt.missing());
+                assert!(!path.exists());
+                let projection = rebuilt.finish(&mut Operation::new()).unwrap();
+                assert_eq!(bytes(&projection), data);
+                assert_eq!(projection.root(&mut Operation::new()).unwrap(), root);
+                projection.verify(&mut Operation::new()).unwrap();
+                if spool {
+                    assert_eq!(std::fs::read(&path).unwrap(), data);
+                }
+                assert_eq!(rebuilt.finish(&mut Operation::new()).unwrap_err().kind(), ErrorKind::State);
+                let late = shard(&original, 0, 0);
+                assert_eq!(rebuilt.add(&late, &mut Operation::new()).unwrap_err().kind(), ErrorKind::State);
+                assert!(rebuilt.is_complete());
+            }
+        }
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 5, "no temporary is left");
+    }
+
+    #[test]
+    fn missing_is_merged_and_named() {
+        let data = data(3 * TILE_SIZE);
+        let original = project(&data);
+        let rebuilt = AtlasReconstruction::new(&ReconstructionOptions::new()).unwrap();
+        assert!(rebuilt.missing().is_empty() && !rebuilt.is_complete());
+        assert_eq!(rebuilt.finish(&mut Operation::new()).unwrap_err().kind(), ErrorKind::Incomplete);
+        for offset in [8_192, 4_096, TILE_SIZE, TILE_SIZE + 4_096] {
+            rebuilt.add(&shard(&original, offset, 4_096), &mut Operation::new()).unwrap();
+        }
+        let tile = TILE_SIZE as u64;
+        let want = [(0, 4_096), (12_288, tile - 12_288), (tile + 8_192, 2 * tile - 8_192)];
+        let missing: Vec<_> = rebuilt.missing().iter().map(|r| (r.offset, r.length)).collect();
+        assert_eq!(missing, want);
+        let error = rebuilt.finish(&mut Operation::new()).unwrap_err();
+        assert_eq!(
+            (error.kind(), error.offset(), error.length()),
+            (ErrorKind::Incomplete, Some(0), Some(4_096))
+        );
+        assert!(error.message().contains("3 regions"), "{error}");
+        rebuilt.add(&shard(&original, 0, data.len()), &mut Operation::new()).unwrap();
+        assert_eq!(bytes(&rebuilt.finish(&mut Operation::new()).unwrap()), data);
+    }
+
+    #[test]
+    fn foreign_shards_are_refused_without_harm() {
+        let (data, other) = (data(50_000), vec![3; 50_000]);
+        let (original, foreign) = (project(&data), project(&other));
+        let rebuilt = AtlasReconstruction::new(&ReconstructionOptions::new()).unwrap();
+        rebuilt.add(&shard(&original, 0, 20_000), &mut Operation::new()).unwrap();
+        let before = rebuilt.missing();
+        let error = rebuilt.add(&shard(&foreign, 0, 50_000), &mut Operation::new()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Witness);
+        assert_eq!(rebuilt.missing(), before);
+        rebuilt.add(&shard(&original, 10_000, 40_000), &mut Operation::new()).unwrap();
+        assert_eq!(bytes(&rebuilt.finish(&mut Operation::new()).unwrap()), data);
+        let expected = ReconstructionOptions::new().with_root(original.root(&mut Operation::new()).unwrap());
+        let strict = AtlasReconstruction::new(&expected).unwrap();
+        let error = strict.add(&shard(&foreign, 0, 1), &mut Operation::new()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Witness);
+        let small = ReconstructionOptions::new().with_max_domain_size(49_999);
+        let error =
+            AtlasReconstruction::new(&small).unwrap().add(&shard(&original, 0, 1), &mut Operation::new());
+        assert_eq!(error.unwrap_err().kind(), ErrorKind::Limit);
+    }
+
+    /// One root commits to one list of tiles, so that the conflict is behind a proof that is skipped here.
+    #[test]
+    fn other_tiles_under_the_same_root_are_a_conflict_and_change_nothing() {
+        let data = data(2 * TILE_SIZE);
+        let original = project(&data);
+        let all = shard(&original, 0, data.len());
+        let honest = all.proof();
+        let forged = |change: fn(&mut TileShape)| {
+            let mut proof = Proof {
+                tiles: honest.tiles.clone(),
+                parts: honest.parts.clone(),
+                tree: honest.tree.clone(),
+                ..*honest
+            };
+            change(&mut proof.tiles[1]);
+            let (payload_offset, _) = all.payload();
+            let residue = all.info().residue;
+            AtlasShard { proof: Arc::new(proof), payload: all.shared_payload(), payload_offset, residue }
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let spooled = ReconstructionOptions::new().with_spool(dir.path().join("out"));
+        for options in [ReconstructionOptions::new(), spooled] {
+            let rebuilt = AtlasReconstruction::new(&options).unwrap();
+            rebuilt.add(&shard(&original, TILE_SIZE, 4_096), &mut Operation::new()).unwrap();
+            let missing = rebuilt.missing();
+            let changes: [fn(&mut TileShape); 2] =
+                [|tile| tile.len -= 1, |tile| tile.residue = tile.residue + Residue::of(&[1])];
+            for forged in changes.map(forged) {
+                let error = rebuilt.add(&forged, &mut Operation::new()).unwrap_err();
+                assert!(matches!(error.kind(), ErrorKind::Witness | ErrorKind::Format));
+                let error = take(&rebuilt, &forged).unwrap_err();
+                assert_eq!((error.kind(), error.index()), (ErrorKind::Conflict, Some(1)));
+                assert_eq!(rebuilt.missing(), missing);
+            }
+            rebuilt.add(&all, &mut Operation::new()).unwrap();
+            assert_eq!(bytes(&rebuilt.finish(&mut Operation::new()).unwrap()), data);
+        }
+    }
+
+    #[test]
+    fn a_payload_that_is_all_new_is_shared_and_not_copied() {
+        let original = project(&data(2 * TILE_SIZE));
+        let rebuilt = AtlasReconstruction::new(&ReconstructionOptions::new()).unwrap();
+        let (all, part) = (shard(&original, TILE_SIZE, TILE_SIZE), shard(&original, 0, TILE_SIZE + 1));
+        for shard in [&all, &part] {
+            rebuilt.add(shard, &mut Operation::new()).unwrap();
+        }
+        let projection = rebuilt.finish(&mut Operation::new()).unwrap();
+        let state = projection.state();
+        let slices: Vec<_> = state.tree.iter_from_tile(0).map(|at| at.tile.slice().unwrap()).collect();
+        assert!(std::ptr::eq(slices[1], all.data()));
+        assert!(slices[0] == &part.data()[..TILE_SIZE] && slices[0].as_ptr() != part.data().as_ptr());
+    }
+
+    #[test]
+    fn keyed_shards_need_the_key() {
+        let key = [9; 32];
+        let options = ProjectionOptions::new().with_key(&key);
+        let source = Source::from_vec(data(30_000));
+        let original =
+            AtlasProjection::create(ProjectionType::Linear, &source, &options, &mut Operation::new())
+                .unwrap();
+        let all = shard(&original, 0, 30_000);
+        for (options, works) in [
+            (ReconstructionOptions::new(), false),
+            (ReconstructionOptions::new().with_key(&[8; 32]), false),
+            (ReconstructionOptions::new().with_key(&key), true),
+        ] {
+            let rebuilt = AtlasReconstruction::new(&options).unwrap();
+            let added = rebuilt.add(&all, &mut Operation::new());
+            if works {
+                let projection = rebuilt.finish(&mut Operation::new()).unwrap();
+                assert_eq!(
+                    projection.root(&mut Operation::new()).unwrap(),
+                    original.root(&mut Operation::new()).unwrap()
+                );
+                assert!(projection.info().keyed);
+            } else {
+                assert_eq!(added.unwrap_err().kind(), ErrorKind::Witness);
+            }
+        }
+    }
+
+    #[test]
+    fn a_spool_that_was_tampered_with_is_found_at_the_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out");
+        let data = data(100_000);
+        let original = project(&data);
+        let rebuilt = AtlasReconstruction::new(&ReconstructionOptions::new().with_spool(&path)).unwrap();
+        rebuilt.add(&shard(&original, 0, 100_000), &mut Operation::new()).unwrap();
+        let temporary = std::fs::read_dir(dir.path()).unwrap().next().unwrap().unwrap().path();
+        let mut wrong = data.clone();
+        wrong[50_000] ^= 1;
+        std::fs::write(&temporary, &wrong).unwrap();
+        assert_eq!(rebuilt.finish(&mut Operation::new()).unwrap_err().kind(), ErrorKind::Witness);
+        assert!(!path.exists());
+        std::fs::write(&temporary, &data).unwrap();
+        rebuilt.finish(&mut Operation::new()).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), data);
+    }
+}

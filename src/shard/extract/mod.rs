@@ -1,0 +1,474 @@
+//! Cutting shards out of a projection, one or many, on one thread or many.
+//!
+//! A batch is turned round: what shards want is sorted by the tiles that they touch, so that a tile is
+//! read and hashed once for many of them, and a large region is spread over all threads. The 96
+//! classes of a region are a batch of 96 shards. A task is about a tile's worth of work: some tiles
+//! of which little is wanted, or a part of what is wanted of one, which is hashed anew for each part.
+//!
+//! ```text
+//! for each tile touched:
+//!     R96:                           read it, transform and hash it slice by slice; each slice of a
+//!                                    class goes to the shards that want it
+//!     one region, whole tile:        read it, hash that copy
+//!     chain at hand, few groups:     read the groups, check each against the chain
+//!     else:                          read it, hash it group by group, keep its chain
+//!     take the wanted pages from the copy that was checked, and the proof beside them
+//! ```
+
+mod cut;
+mod plan;
+
+use self::cut::{Draft, Outcome};
+use self::plan::{Group, Task, Want};
+use super::layout::{Scope, Share};
+use super::{AtlasBoundaryRegion, AtlasShard, TileShape};
+use crate::base::buffer::{Buffer, try_vec};
+use crate::base::error::{AtlasError, Result, check_range};
+use crate::base::sync::lock;
+use crate::base::units::{TILE_BYTES, to_u64, to_usize};
+use crate::exec::operation::Operation;
+use crate::exec::pool::{self, Executor, Order};
+use crate::hash::class_tree::ClassSet;
+use crate::hash::digest::Digest;
+use crate::hash::tile_tree::Merkle;
+use crate::projection::{AtlasProjection, ProjectionType, State};
+use crate::tile::hash_tiles::Scratch;
+use crate::tile::outboards::ChainBudget;
+use crate::tile::scheme::Workspace;
+use std::cmp::Reverse;
+use std::num::NonZeroUsize;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// How a batch is spread over threads. The shards are the same, bit for bit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum ParallelStrategy {
+    /// On the calling thread: where the host has no thread to spare, or runs batches in parallel itself.
+    Sequential,
+    /// About a tile a task, on the calling thread and the operation's pool: what to use without a reason
+    /// for another one. What is too small to be worth a second thread is done on the calling one, which
+    /// takes less time than to wake another.
+    #[default]
+    Default,
+    /// As `Default`, on the operation's pool, which must be given, and nowhere else, however small the
+    /// batch: where the calling thread must not do such work. It sleeps, and puts the shards together.
+    Pool,
+    /// So many regions a task, in their order: for many small regions whose neighbours lie in the same
+    /// tile, since each worker then stays where it is in the domain. A tile that two tasks touch is
+    /// hashed twice. Regions beside one that is larger than a thread's share of the batch are not kept
+    /// together, and that one is cut into its tiles.
+    Chunked(usize),
+    /// As `Default`, the tasks with the most work first: for regions of very different sizes, where the
+    /// last task should be a small one.
+    WorkStealing,
+}
+
+/// Options of a batch.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ExtractOptions {
+    strategy: ParallelStrategy,
+    max_threads: Option<NonZeroUsize>,
+}
+
+impl ExtractOptions {
+    /// The default strategy on all threads of the pool.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How the work is spread.
+    #[must_use]
+    pub fn with_strategy(mut self, strategy: ParallelStrategy) -> Self {
+        self.strategy = strategy;
+        self
+    }
+
+    /// At most so many tasks at work at a time; 0: as many as the pool has threads.
+    #[must_use]
+    pub fn with_max_threads(mut self, threads: usize) -> Self {
+        self.max_threads = NonZeroUsize::new(threads);
+        self
+    }
+
+    /// Where the work runs in an operation that names `executor`.
+    fn executor<'a>(&self, executor: Executor<'a>) -> Result<Executor<'a>> {
+        match self.strategy {
+            ParallelStrategy::Sequential => Ok(Executor::Inline),
+            ParallelStrategy::Pool if !executor.is_hosts() => {
+                Err(AtlasError::invalid_argument("strategy POOL needs a pool in the operation"))
+            }
+            ParallelStrategy::Pool => Ok(executor.and_nowhere_else()),
+            ParallelStrategy::Chunked(0) => {
+                Err(AtlasError::invalid_argument("chunk_size 0 is not greater than 0"))
+            }
+            ParallelStrategy::Default | ParallelStrategy::Chunked(_) | ParallelStrategy::WorkStealing => {
+                Ok(executor)
+            }
+        }
+    }
+}
+
+/// What comes of a task.
+struct Outcomes {
+    done: Vec<Outcome>,
+    /// Bytes and parts that were cut.
+    bytes: u64,
+    parts: u64,
+    /// The first region that failed, and its tile.
+    failure: Option<((u64, u64), AtlasError)>,
+}
+
+/// Where a shard lies.
+struct Span {
+    tiles: Range<u64>,
+    payload_offset: u64,
+    payload_len: usize,
+}
+
+impl Span {
+    fn tile_count(&self) -> u64 {
+        self.tiles.end - self.tiles.start
+    }
+}
+
+impl AtlasProjection {
+    /// Cuts one region out: copies its bytes once and verifies the copy.
+    ///
+    /// WITNESS where the source changed since it was projected, OUT_OF_RANGE outside the domain. A
+    /// region of length 0 proves the root alone. R96: all 96 classes of the tiles that the region
+    /// touches, which are the shard's region then.
+    pub fn extract_shard(
+        &self,
+        region: &AtlasBoundaryRegion,
+        operation: &mut Operation<'_>,
+    ) -> Result<AtlasShard> {
+        let shards = self.extract_shards(std::slice::from_ref(region), &ExtractOptions::new(), operation)?;
+        shards.into_iter().next().ok_or_else(|| AtlasError::internal("a batch of one gave no shard"))
+    }
+
+    /// Cuts many regions out, in their order: all of them or none.
+    ///
+    /// A tile is read and hashed once for each MiB and each 256 shards that are cut out of it (and once a
+    /// chunk with [`ParallelStrategy::Chunked`]), however many regions touch it. The error of the first
+    /// region that fails is reported, with its index; one that comes of hashing what was edited before
+    /// concerns them all and has none.
+    pub fn extract_shards(
+        &self,
+        regions: &[AtlasBoundaryRegion],
+        options: &ExtractOptions,
+        operation: &mut Operation<'_>,
+    ) -> Result<Vec<AtlasShard>> {
+        let executor = options.executor(operation.executor)?;
+        let state = self.state();
+        let mut scopes = try_vec(regions.len())?;
+        for (index, region) in (0..).zip(regions) {
+            let scope = scope(&state, region, ClassSet::ALL).map_err(|error| error.at_index(index))?;
+            scopes.push(scope);
+        }
+        operation.within(executor, options.max_threads, |operation| {
+            extract(&state, &scopes, options.strategy, operation)
+        })
+    }
+
+    /// One shard for each of `classes`, in their order, of the tiles that `region` touches; None: of
+    /// all. All of them or none.
+    ///
+    /// One pass over the region, whatever the number of classes: every tile is transformed once. A
+    /// class twice or above 95, or a LINEAR projection, is INVALID_ARGUMENT.
+    pub fn extract_classes(
+        &self,
+        region: Option<&AtlasBoundaryRegion>,
+        classes: &[u8],
+        operation: &mut Operation<'_>,
+    ) -> Result<Vec<AtlasShard>> {
+        let state = self.state();
+        if state.config.scheme.kind() == ProjectionType::Linear {
+            return Err(AtlasError::invalid_argument("a LINEAR projection has no classes"));
+        }
+        let domain = AtlasBoundaryRegion::new(0, state.tree.bytes());
+        let all = scope(&state, region.unwrap_or(&domain), ClassSet::EMPTY)?;
+        let (mut scopes, mut seen) = (try_vec(classes.len())?, ClassSet::EMPTY);
+        for (index, &class) in (0..).zip(classes) {
+            let refused = |what: &str| AtlasError::invalid_argument(format!("class {class} {what}"));
+            let only = ClassSet::of(class).ok_or_else(|| refused("is outside 0..=95").at_index(index))?;
+            if seen.contains(class) {
+                return Err(refused("is named twice").at_index(index));
+            }
+            seen = seen.union(only);
+            scopes.push(Scope { classes: only, ..all });
+        }
+        extract(&state, &scopes, ParallelStrategy::Default, operation)
+    }
+
+    /// [`extract_shards`](Self::extract_shards) on the library's pool: what to use without a reason for
+    /// another one.
+    pub fn extract_shards_parallel(&self, regions: &[AtlasBoundaryRegion]) -> Result<Vec<AtlasShard>> {
+        self.extract_shards(regions, &ExtractOptions::new(), &mut Operation::new())
+    }
+
+    /// [`extract_shards`](Self::extract_shards) on a pool of the host and nowhere else, however small the
+    /// batch: where the host has a pool of rayon's own, and says how many threads there are. The calling
+    /// thread puts the results together. In a forked child it hangs if the pool is from before the fork.
+    #[cfg(feature = "parallel")]
+    pub fn extract_shards_parallel_with_pool(
+        &self,
+        regions: &[AtlasBoundaryRegion],
+        pool: &rayon::ThreadPool,
+    ) -> Result<Vec<AtlasShard>> {
+        let options = ExtractOptions::new().with_strategy(ParallelStrategy::Pool);
+        self.extract_shards(regions, &options, &mut Operation::new().with_rayon_pool(pool))
+    }
+
+    /// [`extract_shards`](Self::extract_shards) with `chunk` regions a task: for many small regions whose
+    /// neighbours lie in the same tile. 0 is INVALID_ARGUMENT.
+    pub fn extract_shards_chunked_parallel(
+        &self,
+        regions: &[AtlasBoundaryRegion],
+        chunk: usize,
+    ) -> Result<Vec<AtlasShard>> {
+        let options = ExtractOptions::new().with_strategy(ParallelStrategy::Chunked(chunk));
+        self.extract_shards(regions, &options, &mut Operation::new())
+    }
+
+    /// [`extract_shards`](Self::extract_shards) with the largest work first, on up to `max_threads`, 0 for
+    /// all: for regions of very different sizes, and to leave threads to others.
+    pub fn extract_shards_work_stealing(
+        &self,
+        regions: &[AtlasBoundaryRegion],
+        max_threads: usize,
+    ) -> Result<Vec<AtlasShard>> {
+        let options =
+            ExtractOptions::new().with_strategy(ParallelStrategy::WorkStealing).with_max_threads(max_threads);
+        self.extract_shards(regions, &options, &mut Operation::new())
+    }
+}
+
+/// What a shard of `region` is about: of R96 `classes` of whole tiles.
+fn scope(state: &State, region: &AtlasBoundaryRegion, classes: ClassSet) -> Result<Scope> {
+    let (tree, data_classes) = (&state.tree, state.config.scheme.data_classes());
+    check_range(region.offset, region.length, tree.bytes(), "the region")?;
+    if data_classes == 0 {
+        return Ok(Scope { region: *region, classes: ClassSet::EMPTY, data_classes });
+    }
+    let mut whole = *region;
+    if region.length > 0 {
+        let tile = |byte: u64| tree.iter_from_byte(byte).next();
+        let (Some(first), Some(last)) = (tile(region.offset), tile(region.end() - 1)) else {
+            return Err(AtlasError::internal("a byte of the domain is in no tile"));
+        };
+        whole.offset = first.offset;
+        whole.length = last.offset + to_u64(last.tile.len()) - first.offset;
+    }
+    Ok(Scope { region: whole, classes, data_classes })
+}
+
+/// Where the shards lie.
+fn spans(state: &State, scopes: &[Scope]) -> Result<Vec<Span>> {
+    let mut spans = try_vec(scopes.len())?;
+    for (index, scope) in (0..).zip(scopes) {
+        let region = &scope.region;
+        let mut span = Span { tiles: 0..0, payload_offset: region.offset, payload_len: 0 };
+        if region.length > 0 {
+            let mut end = 0;
+            for at in state.tree.iter_from_byte(region.offset).take_while(|at| at.offset < region.end()) {
+                let share = scope.share(at.offset, at.tile.len());
+                if span.payload_len == 0 {
+                    span.tiles = at.index..at.index;
+                    span.payload_offset = at.offset + share.offset();
+                }
+                let bytes = share.payload_len(at.tile.len());
+                span.payload_len = span.payload_len.checked_add(bytes).ok_or_else(|| {
+                    AtlasError::out_of_memory(format!("a region of {} bytes", region.length)).at_index(index)
+                })?;
+                end = at.index + 1;
+            }
+            span.tiles.end = end;
+        }
+        spans.push(span);
+    }
+    Ok(spans)
+}
+
+/// The bytes that the result takes.
+fn memory(state: &State, spans: &[Span]) -> u64 {
+    // Beside the payload: the shard, its proof of at most some 50 nodes, and the bookkeeping.
+    let each = to_u64(size_of::<AtlasShard>() + size_of::<Span>() + size_of::<Draft>() + 2_048);
+    // Of classes every tile has nodes of its own, 7 for one class and at most 48.
+    let nodes = if state.config.scheme.data_classes() > 0 { 8 * size_of::<Digest>() } else { 0 };
+    let task = size_of::<Want<'_>>() + size_of::<Group>() + size_of::<Task<'_, '_>>();
+    let a_tile = to_u64(task + size_of::<TileShape>() + nodes);
+    spans.iter().fold(0u64, |sum, span| {
+        let tiles = span.tile_count().saturating_mul(a_tile);
+        let payload = to_u64(Buffer::footprint(span.payload_len));
+        sum.saturating_add(payload).saturating_add(tiles).saturating_add(each)
+    })
+}
+
+/// Cuts out what `scopes` are about, on the operation's executor.
+fn extract(
+    state: &State,
+    scopes: &[Scope],
+    strategy: ParallelStrategy,
+    operation: &mut Operation<'_>,
+) -> Result<Vec<AtlasShard>> {
+    let spans = spans(state, scopes)?;
+    let memory = memory(state, &spans);
+    operation.workers(1, TILE_BYTES, memory)?;
+    let bytes = spans.iter().map(|span| to_u64(span.payload_len)).fold(0, u64::saturating_add);
+    let parts = spans.iter().map(Span::tile_count).fold(0, u64::saturating_add);
+    // An edited state's proofs need the witnesses of all its tiles, which are no region's.
+    let held = to_u64(size_of_val(scopes) + size_of_val(&*spans));
+    let merkle = operation.before(bytes, parts, |operation| state.merkle_beside(operation, held));
+    let merkle = merkle.map_err(AtlasError::without_index)?;
+    let chunk = if let ParallelStrategy::Chunked(regions) = strategy { regions } else { usize::MAX };
+    let batch = Batch { state, merkle, scopes, spans: &spans, chunk };
+
+    // Payloads that several tasks fill. The others are made where they are filled.
+    let mut shared = try_vec(spans.len())?;
+    for span in &spans {
+        shared.push(if span.tile_count() > 1 { Some(Buffer::new(span.payload_len)?) } else { None });
+    }
+    let mut drafts: Vec<Draft> = try_vec(spans.len())?;
+    drafts.resize_with(spans.len(), Draft::default);
+    let mut wants = try_vec(usize::try_from(parts).unwrap_or(usize::MAX))?;
+    batch.wants(shared.iter_mut().map(|payload| payload.as_deref_mut()), &mut wants);
+    let most_first = strategy == ParallelStrategy::WorkStealing;
+    batch.run(&mut wants, (bytes, parts), most_first, memory, operation, &mut drafts)?;
+    drop(wants);
+    let mut shards = try_vec(drafts.len())?;
+    for (index, (shared, mut draft)) in shared.into_iter().zip(drafts).enumerate() {
+        shards.push(match draft.finished.take() {
+            Some(shard) => shard,
+            None => batch.finish(index, shared, draft)?,
+        });
+    }
+    Ok(shards)
+}
+
+struct Batch<'b> {
+    state: &'b State,
+    merkle: &'b Merkle,
+    scopes: &'b [Scope],
+    spans: &'b [Span],
+    /// Regions that stay together; the largest number there is: no matter.
+    chunk: usize,
+}
+
+impl Batch<'_> {
+    fn share(&self, want: &Want<'_>) -> Share {
+        self.scopes[want.shard].share(want.at.offset, want.at.tile.len())
+    }
+
+    fn is_linear(&self) -> bool {
+        self.state.config.scheme.kind() == ProjectionType::Linear
+    }
+
+    fn run(
+        &self,
+        wants: &mut [Want<'_>],
+        (bytes, parts): (u64, u64),
+        most_first: bool,
+        memory: u64,
+        operation: &mut Operation<'_>,
+        drafts: &mut [Draft],
+    ) -> Result<()> {
+        let (mut tasks, cost, runs) = self.tasks(wants, to_u64(operation.threads()), bytes)?;
+        if most_first {
+            tasks.sort_unstable_by_key(|task| {
+                let first = lock(&task.wants).first().map(|want| (want.at.index, want.shard));
+                (Reverse(task.cost), first)
+            });
+        }
+        let count = to_u64(tasks.len());
+        let worth = usize::try_from(cost).unwrap_or(usize::MAX) / pool::TASK_BYTES;
+        let per_worker = TILE_BYTES + self.state.config.scheme.workspace();
+        let workers = operation.workers(count, per_worker, memory)?.min(worth.max(1));
+        let taken = per_worker.saturating_mul(to_u64(workers)).saturating_add(memory);
+        let chains = ChainBudget::new(operation.memory_left(taken));
+        let executor = operation.executor;
+        let order = Order { window: None, runs: &runs, unwatched: operation.unwatched() };
+        let mut tracker = operation.tracker(bytes, parts);
+        // The lowest shard that failed: work on later ones is pointless, on earlier ones it is not,
+        // since the first error in the order of the batch is the one to report.
+        let lowest = AtomicU64::new(u64::MAX);
+        let mut failure: Option<((u64, u64), AtlasError)> = None;
+        pool::run_within(
+            executor,
+            workers,
+            count,
+            order,
+            || Ok((Scratch::default(), Workspace::default())),
+            |(scratch, workspace), index| {
+                let wants = std::mem::take(&mut *lock(&tasks[to_usize(index)].wants));
+                self.see_to(wants, &lowest, &chains, scratch, workspace)
+            },
+            |_, outcomes| {
+                for outcome in outcomes.done {
+                    match outcome {
+                        Outcome::Part(done) => drafts[done.shard].take(done)?,
+                        Outcome::Whole(shard, finished) => drafts[shard].finished = Some(finished),
+                    }
+                }
+                if let Some((place, error)) = outcomes.failure
+                    && failure.as_ref().is_none_or(|(first, _)| place < *first)
+                {
+                    failure = Some((place, error));
+                }
+                // After a failure too: the tasks before it may take their time, and can be cancelled.
+                tracker.advance(outcomes.bytes, outcomes.parts)
+            },
+        )?;
+        match failure {
+            Some((_, error)) => Err(error),
+            None => tracker.finish(),
+        }
+    }
+
+    /// The work of one task. A failure is part of what comes of it.
+    fn see_to(
+        &self,
+        wants: &mut [Want<'_>],
+        lowest: &AtomicU64,
+        chains: &ChainBudget,
+        scratch: &mut Scratch,
+        workspace: &mut Workspace,
+    ) -> Result<Outcomes> {
+        let mut all = Outcomes { done: try_vec(wants.len())?, bytes: 0, parts: 0, failure: None };
+        let mut rest = wants;
+        while !rest.is_empty() {
+            let (group, later) = rest.split_at_mut(self.group_len(rest));
+            rest = later;
+            let (first, tile) = (to_u64(group[0].shard), group[0].at);
+            if first > lowest.load(Ordering::Relaxed) {
+                continue;
+            }
+            let bytes =
+                group.iter().map(|want| to_u64(self.share(want).payload_len(tile.tile.len()))).sum::<u64>();
+            let result = if self.is_linear() {
+                self.cut_pages(tile, group, scratch, chains, &mut all.done)
+            } else {
+                self.cut_classes(tile, group, scratch, workspace, &mut all.done)
+            };
+            match result {
+                Ok(()) => {
+                    all.bytes += bytes;
+                    all.parts += to_u64(group.len());
+                }
+                Err(error) => {
+                    // Bytes that only one shard wants fail for it alone, others for the first one.
+                    let error = error.at_range(tile.offset, to_u64(tile.tile.len())).at_index(first);
+                    let place = (error.index().unwrap_or(first), tile.index);
+                    lowest.fetch_min(place.0, Ordering::Relaxed);
+                    if all.failure.as_ref().is_none_or(|(first, _)| place < *first) {
+                        all.failure = Some((place, error));
+                    }
+                }
+            }
+        }
+        Ok(all)
+    }
+}
+
+#[cfg(test)]
+mod tests;

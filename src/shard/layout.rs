@@ -1,0 +1,112 @@
+//! What a shard is about, and what that means for each of its tiles.
+
+#![forbid(unsafe_code)]
+
+use super::AtlasBoundaryRegion;
+use crate::base::error::Result;
+use crate::base::units::{PAGE_BYTES, to_u64, to_usize};
+use crate::hash::class_tree::{self, ClassSet};
+use crate::hash::outboard::{page_bytes, pages_in};
+use crate::hash::rfc6962;
+use crate::layer2::Residue;
+use crate::r96::{CLASS_BLOCK_BYTES, block_count};
+use std::ops::Range;
+
+/// A region, and for R96 the classes of its tiles.
+#[derive(Clone, Copy)]
+pub(crate) struct Scope {
+    pub(crate) region: AtlasBoundaryRegion,
+    /// LINEAR: none.
+    pub(crate) classes: ClassSet,
+    /// K; 0 for LINEAR.
+    pub(crate) data_classes: u8,
+}
+
+impl Scope {
+    /// What it holds of the tile at `offset` with `len` bytes, which it touches.
+    pub(crate) fn share(&self, offset: u64, len: usize) -> Share {
+        if self.data_classes > 0 {
+            let class_len = block_count(len, usize::from(self.data_classes)) * CLASS_BLOCK_BYTES;
+            return Share::Classes { classes: self.classes, class_len };
+        }
+        let start = self.region.offset.max(offset) - offset;
+        let end = self.region.end().min(offset + to_u64(len)) - offset;
+        Share::Pages(start / PAGE_BYTES..end.div_ceil(PAGE_BYTES))
+    }
+
+    /// The bytes that the shard is about in a payload that begins at `payload_offset`: the region's,
+    /// or all of the classes. That the payload covers the region is for [`super::Proof::parts`] to find.
+    pub(crate) fn content(&self, payload_len: usize, payload_offset: u64) -> Range<usize> {
+        if self.data_classes > 0 || payload_len == 0 {
+            return 0..payload_len;
+        }
+        let start = to_usize(self.region.offset - payload_offset);
+        start..start + to_usize(self.region.length)
+    }
+
+    /// The residue of those bytes, from that of the payload: less what lies outside on either side.
+    pub(crate) fn content_residue(&self, total: Residue, payload: &[u8], payload_offset: u64) -> Residue {
+        let within = self.content(payload.len(), payload_offset);
+        total - Residue::of(&payload[..within.start]) - Residue::of(&payload[within.end..])
+    }
+}
+
+/// What a shard holds of a tile.
+#[derive(Clone)]
+pub(crate) enum Share {
+    /// LINEAR: pages, counted from the tile's start.
+    Pages(Range<u64>),
+    /// R96: payloads of so many bytes, class by class.
+    Classes { classes: ClassSet, class_len: usize },
+}
+
+impl Share {
+    /// Where it begins in the tile.
+    pub(crate) fn offset(&self) -> u64 {
+        match self {
+            Share::Pages(pages) => pages.start * PAGE_BYTES,
+            Share::Classes { .. } => 0,
+        }
+    }
+
+    /// Its bytes, of a tile of `len` bytes.
+    pub(crate) fn payload_len(&self, len: usize) -> usize {
+        match self {
+            Share::Pages(pages) => page_bytes(pages, len).len(),
+            Share::Classes { classes, class_len } => classes.len() * class_len,
+        }
+    }
+
+    /// The nodes that prove it.
+    pub(crate) fn proof_len(&self, len: usize) -> Result<usize> {
+        match self {
+            Share::Pages(_) if self.is_whole(len) => Ok(0),
+            Share::Pages(pages) => Ok(rfc6962::siblings(pages, pages_in(len))?.len()),
+            Share::Classes { classes, .. } => class_tree::proof_len(*classes),
+        }
+    }
+
+    /// Whether it is the tile's bytes, all of them.
+    pub(crate) fn is_whole(&self, len: usize) -> bool {
+        matches!(self, Share::Pages(pages) if *pages == (0..pages_in(len)))
+    }
+
+    /// Where the payload of `class` is among those of its classes; pages have none.
+    pub(crate) fn class_range(&self, class: u8) -> Option<Range<usize>> {
+        match self {
+            Share::Classes { classes, class_len } if classes.contains(class) => {
+                let start = classes.rank(class) * class_len;
+                Some(start..start + class_len)
+            }
+            _ => None,
+        }
+    }
+
+    /// The payloads of its classes in `bytes`, ascending; of pages there are none.
+    pub(crate) fn class_payloads<'b>(&self, bytes: &'b [u8]) -> impl Iterator<Item = &'b [u8]> + use<'b> {
+        match self {
+            Share::Pages(_) => [].chunks_exact(1),
+            Share::Classes { class_len, .. } => bytes.chunks_exact((*class_len).max(1)),
+        }
+    }
+}

@@ -1,0 +1,509 @@
+//! Sources: where the bytes of a domain come from.
+//!
+//! A source is reference-counted and immutable by promise. Memory is read in place, files by
+//! positioned reads or through a mapping, anything else through [`ReadAt`]. A promise can be broken:
+//! `read` of a projection gives what the source holds now, and whatever must be true (shards, files,
+//! reconstructions) is made from a copy that was hashed.
+
+mod file;
+mod memory;
+mod pieces;
+
+use crate::base::buffer::Buffer;
+use crate::base::error::{AtlasError, Result, check_range};
+use crate::base::units::{TILE_BYTES, TILE_SIZE, to_u64};
+use std::mem::MaybeUninit;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Bytes by position, for sources of the host's own.
+///
+/// Called from several threads at a time, unless the operation runs on one.
+pub trait ReadAt: Send + Sync {
+    /// Reads exactly `buffer.len()` bytes from `offset` on.
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> std::io::Result<()>;
+}
+
+/// How [`Source::open_file`] and [`Source::map_file`] read, and the rest beside them.
+#[derive(Clone)]
+pub struct Source {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    size: u64,
+    kind: Kind,
+}
+
+enum Kind {
+    /// Memory that is ours or borrowed, or a mapping.
+    Memory(memory::Memory),
+    Pieces(pieces::Pieces),
+    File(file::PositionedFile),
+    ReadAt(Box<dyn ReadAt>),
+    /// As `ReadAt`, for a callback that accepts uninitialised memory.
+    Raw(Box<dyn RawReadAt>),
+}
+
+/// [`ReadAt`] into memory that need not be initialised; errors are errno values.
+pub(crate) trait RawReadAt: Send + Sync {
+    fn read_at(&self, offset: u64, buffer: &mut [MaybeUninit<u8>]) -> std::result::Result<(), i32>;
+}
+
+impl Source {
+    fn new(size: u64, kind: Kind) -> Source {
+        Source { inner: Arc::new(Inner { size, kind }) }
+    }
+
+    /// A copy of `data`.
+    pub fn copy(data: &[u8]) -> Result<Source> {
+        Ok(Self::from_buffer(Buffer::copy_of(data)?))
+    }
+
+    /// `data`, without copying it.
+    pub fn from_vec(data: Vec<u8>) -> Source {
+        Self::from_shared(Arc::new(data))
+    }
+
+    /// Shared memory, without copying it.
+    pub fn from_shared<B: AsRef<[u8]> + Send + Sync + 'static>(data: Arc<B>) -> Source {
+        Self::new(to_u64((*data).as_ref().len()), Kind::Memory(memory::Memory::Shared(data)))
+    }
+
+    pub(crate) fn from_buffer(data: Buffer) -> Source {
+        Self::new(to_u64(data.len()), Kind::Memory(memory::Memory::Buffer(data)))
+    }
+
+    /// Memory that stays the caller's.
+    ///
+    /// # Safety
+    /// `data` must be readable for `size` bytes, and must not be written to, until `release` is
+    /// called, or, without one, until the last projection and snapshot of the source are gone.
+    /// `release` may be called from any thread.
+    pub unsafe fn borrow(
+        data: *const u8,
+        size: usize,
+        release: Option<Box<dyn FnOnce() + Send + Sync>>,
+    ) -> Source {
+        // SAFETY: the caller's promise is the one that is asked for here.
+        let memory = unsafe { memory::Borrowed::new(data, size, release) };
+        Self::new(to_u64(size), Kind::Memory(memory::Memory::Borrowed(memory)))
+    }
+
+    /// A regular file by positioned reads. A file that shrinks or fails later is an error then.
+    pub fn open_file(path: impl AsRef<Path>) -> Result<Source> {
+        let file = file::PositionedFile::open(path.as_ref())?;
+        Ok(Self::new(file.size(), Kind::File(file)))
+    }
+
+    /// A file of ours, such as a finished spool, under the name `path`.
+    pub(crate) fn from_file(file: std::fs::File, path: &Path) -> Result<Source> {
+        let file = file::PositionedFile::new(file, path)?;
+        Ok(Self::new(file.size(), Kind::File(file)))
+    }
+
+    /// A regular file through a mapping.
+    ///
+    /// # Safety
+    /// Until the last projection and snapshot of the source are gone nobody may truncate the file
+    /// (reading beyond its new end kills the process) or write to it.
+    pub unsafe fn map_file(path: impl AsRef<Path>) -> Result<Source> {
+        // SAFETY: the caller's promise is the one that is asked for here.
+        let memory = unsafe { memory::map(path.as_ref()) }?;
+        Ok(Self::new(to_u64(memory.bytes().len()), Kind::Memory(memory)))
+    }
+
+    /// A mapped file that no test touches.
+    #[cfg(test)]
+    pub(crate) fn map_untouched(path: &Path) -> Source {
+        // SAFETY: nobody does.
+        unsafe { Self::map_file(path) }.unwrap()
+    }
+
+    /// `size` bytes that `reader` gives by position.
+    pub fn from_reader(size: u64, reader: impl ReadAt + 'static) -> Source {
+        Self::new(size, Kind::ReadAt(Box::new(reader)))
+    }
+
+    pub(crate) fn from_raw_reader(size: u64, reader: Box<dyn RawReadAt>) -> Source {
+        Self::new(size, Kind::Raw(reader))
+    }
+
+    /// How many bytes there are.
+    pub fn size(&self) -> u64 {
+        self.inner.size
+    }
+
+    /// Buffers of a tile each, of which the last one may be shorter.
+    pub(crate) fn from_tiles(tiles: Vec<Buffer>) -> Source {
+        debug_assert!(tiles.iter().rev().skip(1).all(|tile| tile.len() == TILE_SIZE));
+        let starts = (0..).map(|index: u64| index * TILE_BYTES);
+        Self::from_pieces(starts.zip(tiles.into_iter().map(Arc::new)).collect())
+    }
+
+    /// Memory that came in pieces, each with its offset: ascending, without gaps.
+    pub(crate) fn from_pieces(pieces: Vec<(u64, Arc<Buffer>)>) -> Source {
+        let pieces = pieces::Pieces::new(pieces);
+        Self::new(pieces.size(), Kind::Pieces(pieces))
+    }
+
+    /// The bytes in place, where they are one piece of memory.
+    pub(crate) fn slice(&self, offset: u64, len: usize) -> Option<&[u8]> {
+        match &self.inner.kind {
+            Kind::Memory(memory) => {
+                let start = usize::try_from(offset).ok()?;
+                memory.bytes().get(start..start.checked_add(len)?)
+            }
+            Kind::Pieces(pieces) => pieces.slice(offset, len),
+            Kind::File(_) | Kind::ReadAt(_) | Kind::Raw(_) => None,
+        }
+    }
+
+    /// As `slice`, where the bytes are ours or their owner's promise is all that they depend on: of a
+    /// mapping, which other processes can write to, only a copy stays as it was checked.
+    pub(crate) fn fixed_slice(&self, offset: u64, len: usize) -> Option<&[u8]> {
+        match &self.inner.kind {
+            Kind::Memory(memory) if memory.is_mapped() => None,
+            _ => self.slice(offset, len),
+        }
+    }
+
+    /// Whether all bytes are in memory, each tile of them in one piece.
+    pub(crate) fn in_memory(&self) -> bool {
+        match &self.inner.kind {
+            Kind::Memory(_) => true,
+            Kind::Pieces(pieces) => pieces.hold_tiles(),
+            Kind::File(_) | Kind::ReadAt(_) | Kind::Raw(_) => false,
+        }
+    }
+
+    /// Says that the bytes will be read from the first to the last; `over` takes it back.
+    ///
+    /// This and the two below are advice: where the system takes none, or refuses it, nothing is lost.
+    pub(crate) fn advise_sequential(&self, over: bool) {
+        if let Kind::Memory(memory) = &self.inner.kind {
+            memory.advise_sequential(over);
+        }
+    }
+
+    /// Says that these bytes are needed soon. Bytes beyond the end are ignored.
+    pub(crate) fn will_need(&self, offset: u64, len: u64) {
+        let len = len.min(self.inner.size.saturating_sub(offset));
+        match &self.inner.kind {
+            _ if len == 0 => {}
+            Kind::Memory(memory) => memory.will_need(offset, len),
+            Kind::File(file) => file.will_need(offset, len),
+            Kind::Pieces(_) | Kind::ReadAt(_) | Kind::Raw(_) => {}
+        }
+    }
+
+    /// Gives back the memory that these bytes of a mapping take; they are there again when read. Bytes
+    /// beyond the end are ignored.
+    pub(crate) fn release(&self, offset: u64, len: u64) {
+        if let Kind::Memory(memory) = &self.inner.kind {
+            memory.release(offset.min(self.inner.size), len.min(self.inner.size.saturating_sub(offset)));
+        }
+    }
+
+    /// Fills all of `out`, which counts as initialised after success.
+    pub(crate) fn read_raw(&self, offset: u64, out: &mut [MaybeUninit<u8>]) -> Result<()> {
+        let len = to_u64(out.len());
+        check_range(offset, len, self.inner.size, "read")?;
+        if out.is_empty() {
+            return Ok(());
+        }
+        match &self.inner.kind {
+            Kind::Memory(_) => match self.slice(offset, out.len()) {
+                Some(bytes) => {
+                    copy_into(out, bytes);
+                    Ok(())
+                }
+                None => Err(AtlasError::internal("a checked range is outside its memory")),
+            },
+            Kind::Pieces(pieces) => {
+                pieces.read(offset, out);
+                Ok(())
+            }
+            Kind::File(file) => file.read_at(offset, out),
+            Kind::ReadAt(reader) => ask(&**reader, offset, filled(out)),
+            Kind::Raw(reader) => reader.read_at(offset, out).map_err(|code| {
+                let what = format_args!("the read callback failed for {len} bytes at offset {offset}");
+                AtlasError::io(what, std::io::Error::from_raw_os_error(code))
+            }),
+        }
+        .map_err(|error| error.at_range(offset, len))
+    }
+
+    /// Fills all of `out`.
+    pub(crate) fn read(&self, offset: u64, out: &mut [u8]) -> Result<()> {
+        match &self.inner.kind {
+            // It asks for initialised memory, which this is.
+            Kind::ReadAt(reader) if !out.is_empty() => {
+                let len = to_u64(out.len());
+                check_range(offset, len, self.inner.size, "read")?;
+                ask(&**reader, offset, out).map_err(|error| error.at_range(offset, len))
+            }
+            _ => self.read_raw(offset, as_uninit(out)),
+        }
+    }
+}
+
+fn ask(reader: &dyn ReadAt, offset: u64, out: &mut [u8]) -> Result<()> {
+    let len = out.len();
+    reader
+        .read_at(offset, out)
+        .map_err(|error| AtlasError::io(format_args!("reading {len} bytes at offset {offset}"), error))
+}
+
+/// A system may read no more at a time for an advice than one request to the disk takes.
+#[cfg(any(
+    target_os = "linux",
+    target_os = "android",
+    target_os = "freebsd",
+    all(unix, feature = "streaming")
+))]
+const ADVICE_STEP: u64 = 128 * 1024;
+
+/// `len` bytes from `offset` on in steps, each with its offset and length.
+#[cfg(any(
+    target_os = "linux",
+    target_os = "android",
+    target_os = "freebsd",
+    all(unix, feature = "streaming")
+))]
+fn advice_steps(offset: u64, len: u64) -> impl Iterator<Item = (u64, u64)> {
+    let end = offset.saturating_add(len);
+    std::iter::successors(Some(offset), |at| at.checked_add(ADVICE_STEP))
+        .take_while(move |at| *at < end)
+        .map(move |at| (at, ADVICE_STEP.min(end - at)))
+}
+
+/// Fills `out` with bytes of the same number.
+pub(crate) fn copy_into(out: &mut [MaybeUninit<u8>], bytes: &[u8]) {
+    assert_eq!(out.len(), bytes.len());
+    // SAFETY: both are as long as asserted, and apart, since `out` is exclusive.
+    unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), out.as_mut_ptr().cast(), bytes.len()) };
+}
+
+/// `out` as zeros, for readers that ask for initialised memory.
+fn filled(out: &mut [MaybeUninit<u8>]) -> &mut [u8] {
+    out.fill(MaybeUninit::new(0));
+    // SAFETY: every byte was written just above.
+    unsafe { std::slice::from_raw_parts_mut(out.as_mut_ptr().cast(), out.len()) }
+}
+
+/// Initialised bytes as a place to write to.
+pub(crate) fn as_uninit(bytes: &mut [u8]) -> &mut [MaybeUninit<u8>] {
+    let len = bytes.len();
+    // SAFETY: u8 and MaybeUninit<u8> have one layout, the borrow is handed over, and everything
+    // that is given this slice here writes initialised bytes into it or nothing.
+    unsafe { std::slice::from_raw_parts_mut(bytes.as_mut_ptr().cast(), len) }
+}
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let kind = match &self.inner.kind {
+            Kind::Memory(_) | Kind::Pieces(_) => "memory",
+            Kind::File(_) => "file",
+            Kind::ReadAt(_) | Kind::Raw(_) => "reader",
+        };
+        f.debug_struct("Source").field("kind", &kind).field("size", &self.inner.size).finish()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::ErrorKind;
+    use std::io;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    /// A mapping of a file that the test does not truncate.
+    #[cfg(feature = "streaming")]
+    pub(crate) fn mapped(path: &Path) -> Source {
+        // SAFETY: as said above; what is written to it is written by other means and read as it comes.
+        unsafe { Source::map_file(path) }.unwrap()
+    }
+
+    struct Failing(AtomicU32);
+
+    impl ReadAt for Failing {
+        fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+            if self.0.fetch_add(1, Ordering::Relaxed) == 1 {
+                return Err(io::Error::from_raw_os_error(5));
+            }
+            buffer.fill(u8::try_from(offset).unwrap());
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn every_kind_reads_the_same_bytes() {
+        let data: Vec<u8> = (0..100_000u32).map(|i| (i % 253) as u8).collect();
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ä漢.bin");
+        std::fs::write(&path, &data).unwrap();
+        let mut sources = vec![
+            Source::copy(&data).unwrap(),
+            Source::from_vec(data.clone()),
+            Source::open_file(&path).unwrap(),
+        ];
+        // SAFETY: `data` outlives the sources.
+        sources.push(unsafe { Source::borrow(data.as_ptr(), data.len(), None) });
+        #[cfg(feature = "streaming")]
+        sources.push(mapped(&path));
+        for source in &sources {
+            assert_eq!(source.size(), 100_000);
+            for (offset, len) in [(0, 0), (0, 100_000), (99_999, 1), (100_000, 0), (77, 4_096)] {
+                let mut out = vec![0; len];
+                source.read(offset, &mut out).unwrap();
+                assert_eq!(out, data[offset as usize..][..len]);
+            }
+            for (offset, len) in [(100_000, 1), (u64::MAX, 1), (1, 100_000)] {
+                let error = source.read(offset, &mut vec![0; len]).unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::OutOfRange);
+            }
+        }
+    }
+
+    #[test]
+    fn pieces_read_as_one() {
+        let data: Vec<u8> = (0..2_500_000u32).map(|i| (i % 251) as u8).collect();
+        let copy = |range: std::ops::Range<usize>| Buffer::copy_of(&data[range]).unwrap();
+        let tiles = Source::from_tiles(vec![
+            copy(0..TILE_SIZE),
+            copy(TILE_SIZE..2 * TILE_SIZE),
+            copy(2_097_152..2_500_000),
+        ]);
+        let cuts = [0, 1, 4_096, 1_048_577, 2_499_999, 2_500_000];
+        let pairs = cuts.windows(2).map(|cut| (cut[0] as u64, Arc::new(copy(cut[0]..cut[1]))));
+        let pieces = Source::from_pieces(pairs.collect());
+        for source in [&tiles, &pieces] {
+            assert_eq!(source.size(), 2_500_000);
+            for (offset, len) in [
+                (0, 2_500_000),
+                (1_048_575, 2),
+                (1_048_576, 1_048_577),
+                (2_499_999, 1),
+                (7, 0),
+                (2_500_000, 0),
+            ] {
+                let mut out = vec![0; len];
+                source.read(offset, &mut out).unwrap();
+                assert_eq!(out, data[offset as usize..][..len]);
+            }
+            assert!(source.slice(2_499_999, 2).is_none() && source.slice(1 << 40, 1).is_none());
+        }
+        assert_eq!(tiles.slice(1_048_576, 100), Some(&data[1_048_576..1_048_676]));
+        assert!(tiles.slice(1_048_575, 2).is_none());
+        assert_eq!(pieces.slice(1_048_575, 2), Some(&data[1_048_575..1_048_577]));
+        assert!(pieces.slice(0, 2).is_none() && pieces.slice(4_000, 200).is_none());
+        assert!(tiles.in_memory() && !pieces.in_memory());
+        let none = Source::from_pieces(Vec::new());
+        assert_eq!((none.size(), none.slice(0, 1)), (0, None));
+    }
+
+    #[test]
+    fn a_release_runs_once_when_the_last_clone_is_gone() {
+        static RELEASED: AtomicU32 = AtomicU32::new(0);
+        let data = [1u8, 2, 3];
+        let release = Box::new(|| {
+            RELEASED.fetch_add(1, Ordering::Relaxed);
+        });
+        // SAFETY: `data` outlives the source.
+        let source = unsafe { Source::borrow(data.as_ptr(), 3, Some(release)) };
+        let second = source.clone();
+        drop(source);
+        assert_eq!(RELEASED.load(Ordering::Relaxed), 0);
+        drop(second);
+        assert_eq!(RELEASED.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn a_shrunk_file_is_an_error_that_names_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("shrinks.bin");
+        std::fs::write(&path, vec![1; 10_000]).unwrap();
+        let source = Source::open_file(&path).unwrap();
+        std::fs::File::options().write(true).open(&path).unwrap().set_len(5_000).unwrap();
+        let error = source.read(0, &mut vec![0; 10_000]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Io);
+        assert!(error.message().contains("shrinks.bin"), "{error}");
+        assert_eq!((error.offset(), error.length()), (Some(0), Some(10_000)));
+    }
+
+    #[test]
+    fn missing_files_and_folders_are_io_errors_with_the_path() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = Source::open_file(dir.path().join("absent")).unwrap_err();
+        assert_eq!((error.kind(), error.os_error()), (ErrorKind::Io, libc::ENOENT));
+        assert!(error.message().contains("absent"));
+        let error = Source::open_file(dir.path()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+        #[cfg(unix)]
+        {
+            let fifo = dir.path().join("fifo");
+            let name = std::ffi::CString::new(fifo.to_str().unwrap()).unwrap();
+            // SAFETY: a C string.
+            assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+            assert_eq!(Source::open_file(&fifo).unwrap_err().kind(), ErrorKind::InvalidArgument);
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn advice_goes_out_in_small_steps_and_hints_change_nothing() {
+        let steps: Vec<_> = advice_steps(5, 2 * ADVICE_STEP + 1).collect();
+        assert_eq!(steps, [(5, ADVICE_STEP), (5 + ADVICE_STEP, ADVICE_STEP), (5 + 2 * ADVICE_STEP, 1)]);
+        assert_eq!(advice_steps(5, 0).count(), 0);
+        assert_eq!(advice_steps(u64::MAX - 1, 9).collect::<Vec<_>>(), [(u64::MAX - 1, 1)]);
+
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("hinted.bin");
+        let data: Vec<u8> = (0..3_000_001_u32).map(|i| (i % 251) as u8).collect();
+        std::fs::write(&path, &data).unwrap();
+        let mut sources = vec![Source::open_file(&path).unwrap()];
+        // SAFETY: nobody truncates the file.
+        #[cfg(feature = "streaming")]
+        sources.push(unsafe { Source::map_file(&path) }.unwrap());
+        for source in sources.drain(..) {
+            for (offset, len) in [(0, 1), (4_095, 2), (3_000_000, 1), (3_000_001, 1), (u64::MAX, u64::MAX)] {
+                source.advise_sequential(false);
+                source.will_need(offset, len);
+                source.release(offset, len);
+                source.advise_sequential(true);
+            }
+            let mut out = vec![0; data.len()];
+            source.read(0, &mut out).unwrap();
+            assert!(out == data);
+        }
+    }
+
+    #[test]
+    fn a_reader_gets_initialised_memory_as_it_is() {
+        struct Idle;
+        impl ReadAt for Idle {
+            fn read_at(&self, _: u64, _: &mut [u8]) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let source = Source::from_reader(100, Idle);
+        let mut out = [9; 4];
+        source.read(7, &mut out).unwrap();
+        assert_eq!(out, [9; 4]);
+        assert_eq!(source.read(97, &mut out).unwrap_err().kind(), ErrorKind::OutOfRange);
+        let mut out = [MaybeUninit::new(9); 4];
+        source.read_raw(7, &mut out).unwrap();
+        assert_eq!(filled(&mut out), [0; 4]);
+    }
+
+    #[test]
+    fn a_failing_reader_is_an_io_error_with_its_number() {
+        let source = Source::from_reader(100, Failing(AtomicU32::new(0)));
+        let mut out = [0; 4];
+        source.read(9, &mut out).unwrap();
+        assert_eq!(out, [9; 4]);
+        let error = source.read(9, &mut out).unwrap_err();
+        assert_eq!((error.kind(), error.os_error()), (ErrorKind::Io, 5));
+    }
+}

@@ -1,0 +1,478 @@
+//! Witnesses of edited tiles: from the parts that changed, and never from bytes that are not those
+//! that were projected.
+//!
+//! ```text
+//! for each group of 16 KiB of the tile:
+//!     in common with the tile before the edit, whose chain is at hand:   its value
+//!     the same group of an extent of the source:                         the value in the extent's chain
+//!     else:  copy the bytes of its pieces and hash them. What comes from the source is checked in
+//!            the same pass: against the chain of its extent, or the whole extent against its witness.
+//! ```
+//!
+//! The chain of an extent is made when the extent is checked against its witness, so that it stands
+//! for the bytes that were projected whatever the source holds now.
+
+#![forbid(unsafe_code)]
+
+use crate::base::buffer::{Buffer, try_vec};
+use crate::base::error::{AtlasError, Result};
+use crate::base::units::{GROUP_SIZE, GROUPS, TILE_BYTES, TILE_SIZE, to_u64};
+use crate::exec::operation::Operation;
+use crate::exec::pool::{self, Executor};
+use crate::hash::digest::{Digest, same};
+use crate::hash::outboard::{Chain, group_value, source_changed};
+use crate::layer2::Residue;
+use crate::projection::{Config, ProjectionType};
+use crate::tile::outboards::{ChainBudget, Chains};
+use crate::tile::scheme::Workspace;
+use crate::tile::tree::TileAt;
+use crate::tile::{Extent, Piece, Tile};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// From so many bytes on two threads are worth it: each has some 50 µs of hashing at least.
+const SHARED_MIN: usize = 256 * 1024;
+
+/// Bytes of extents, checked against their origins. What could change between the check and the use
+/// is copied first.
+pub(crate) struct Verified<'c> {
+    config: &'c Config,
+    /// Where the work on a single tile may be shared.
+    executor: Executor<'c>,
+    /// How many chains it may keep; None: as many as are kept at all.
+    budget: Option<&'c ChainBudget>,
+    /// The extent that was checked whole, its chain, and its bytes where those in the source are not fixed.
+    held: Option<(Arc<Extent>, Arc<Chain>)>,
+    bytes: Option<Buffer>,
+    group: Option<Buffer>,
+    /// A whole tile that was put together, and what its transform needs.
+    tile: Option<Buffer>,
+    workspace: Workspace,
+    /// Whether the workspace has the transform of the extent that was checked whole.
+    transformed: bool,
+}
+
+impl<'c> Verified<'c> {
+    pub(crate) fn new(config: &'c Config) -> Verified<'c> {
+        Verified {
+            config,
+            executor: Executor::Inline,
+            budget: None,
+            held: None,
+            bytes: None,
+            group: None,
+            tile: None,
+            workspace: Workspace::default(),
+            transformed: false,
+        }
+    }
+
+    /// Shares the work on a single tile: for one that is alone. Beside other tiles the threads are theirs.
+    fn shared(self, executor: Executor<'c>) -> Verified<'c> {
+        Verified { executor, ..self }
+    }
+
+    /// Keeps so many chains only.
+    fn within(self, budget: &'c ChainBudget) -> Verified<'c> {
+        Verified { budget: Some(budget), ..self }
+    }
+
+    /// Where the work on `len` bytes of a tile runs.
+    fn executor(&self, len: usize) -> Executor<'c> {
+        if len < SHARED_MIN { Executor::Inline } else { self.executor }
+    }
+
+    fn may_keep_a_chain(&self) -> bool {
+        self.budget.is_none_or(ChainBudget::take)
+    }
+
+    pub(crate) fn chains(&self) -> &'c Chains {
+        &self.config.chains
+    }
+
+    /// Fills `out` with the bytes of `extent` from `start` on, or WITNESS.
+    pub(crate) fn copy(&mut self, extent: &Arc<Extent>, start: usize, out: &mut [u8]) -> Result<()> {
+        if extent.origin().is_none() {
+            return extent.read(start, out);
+        }
+        let range = start..start + out.len();
+        if !self.holds(extent) {
+            // A tile of one group has no chain.
+            if let Some(chain) = extent.chain().filter(|_| extent.len() > GROUP_SIZE) {
+                return self.copy_groups(extent, &chain, range, out);
+            }
+            self.hold(extent)?;
+        }
+        match extent.fixed_slice(&range) {
+            Some(bytes) => out.copy_from_slice(bytes),
+            None => match &self.bytes {
+                Some(bytes) => out.copy_from_slice(&bytes[range]),
+                None => return Err(AtlasError::internal("a checked extent is not at hand")),
+            },
+        }
+        Ok(())
+    }
+
+    /// The chain of an extent of more than one group. None: of memory of ours, which was not hashed.
+    fn chain(&mut self, extent: &Arc<Extent>) -> Result<Option<Arc<Chain>>> {
+        if let Some((held, chain)) = &self.held
+            && Arc::ptr_eq(held, extent)
+        {
+            return Ok(Some(Arc::clone(chain)));
+        }
+        match extent.chain() {
+            None if extent.origin().is_some() => self.hold(extent).map(Some),
+            chain => Ok(chain),
+        }
+    }
+
+    fn holds(&self, extent: &Arc<Extent>) -> bool {
+        self.held.as_ref().is_some_and(|(held, _)| Arc::ptr_eq(held, extent))
+    }
+
+    /// Checks a whole extent, and keeps its bytes and its chain.
+    fn hold(&mut self, extent: &Arc<Extent>) -> Result<Arc<Chain>> {
+        self.held = None;
+        let len = extent.len();
+        let executor = self.executor(len);
+        let bytes = match extent.fixed_slice(&(0..len)) {
+            Some(bytes) => bytes,
+            None => {
+                let buffer = Buffer::or_new(&mut self.bytes, TILE_SIZE)?;
+                extent.read(0, &mut buffer[..len])?;
+                &buffer[..len]
+            }
+        };
+        let scheme = &self.config.scheme;
+        let chain = || Chain::with_residues(scheme.digests(), bytes);
+        self.transformed = scheme.kind() == ProjectionType::R96Fourier;
+        let (chain, residues, witness) = match scheme.kind() {
+            ProjectionType::Linear => {
+                let (chain, witness, residues) = chain()?;
+                (chain, residues, witness)
+            }
+            // The chain stands for bytes whose witness it does not lead to.
+            ProjectionType::R96Fourier => {
+                let workspace = &mut self.workspace;
+                let beside = |transform: &mut (dyn FnMut() + Send)| {
+                    let transform = || {
+                        transform();
+                        Ok(())
+                    };
+                    pool::both(executor, transform, chain).map(|((), chain)| chain)
+                };
+                let (witness, (chain, _, residues)) =
+                    scheme.witness_beside(bytes, workspace, executor, beside)?;
+                (chain, residues, witness)
+            }
+        };
+        if extent.origin().is_none_or(|origin| !same(origin, &witness)) {
+            return Err(source_changed());
+        }
+        if residues != *extent.residues() {
+            return Err(AtlasError::conservation("the bytes of the source do not sum to what was projected"));
+        }
+        let chain = Arc::new(chain);
+        if len > GROUP_SIZE && self.may_keep_a_chain() {
+            self.config.chains.keep_extent(extent, Arc::clone(&chain));
+        }
+        self.held = Some((Arc::clone(extent), Arc::clone(&chain)));
+        Ok(chain)
+    }
+
+    fn copy_groups(
+        &mut self,
+        extent: &Arc<Extent>,
+        chain: &Chain,
+        range: Range<usize>,
+        out: &mut [u8],
+    ) -> Result<()> {
+        for group in range.start / GROUP_SIZE..range.end.div_ceil(GROUP_SIZE) {
+            let whole = group * GROUP_SIZE..((group + 1) * GROUP_SIZE).min(extent.len());
+            let bytes = match extent.fixed_slice(&whole) {
+                Some(bytes) => bytes,
+                None => {
+                    let buffer = Buffer::or_new(&mut self.group, GROUP_SIZE)?;
+                    extent.read(whole.start, &mut buffer[..whole.len()])?;
+                    &buffer[..whole.len()]
+                }
+            };
+            chain.check_group(self.config.scheme.digests(), extent.len(), group, bytes, false)?;
+            let part = whole.start.max(range.start)..whole.end.min(range.end);
+            out[part.start - range.start..part.end - range.start]
+                .copy_from_slice(&bytes[part.start - whole.start..part.end - whole.start]);
+        }
+        Ok(())
+    }
+
+    /// Fills `out` with the bytes of `range` of the pieces.
+    fn assemble(&mut self, parts: &[(Piece, Range<usize>)], out: &mut [u8]) -> Result<()> {
+        let mut rest = out;
+        for (piece, range) in parts {
+            let (now, later) = rest.split_at_mut(range.len());
+            self.copy(piece.extent(), range.start, now)?;
+            rest = later;
+        }
+        Ok(())
+    }
+}
+
+/// The parts of the pieces of a tile in one range after the other, as ranges of their extents.
+struct Parts<'t> {
+    pieces: &'t [Piece],
+    /// Bytes of the first piece that are behind us.
+    used: usize,
+}
+
+impl Parts<'_> {
+    fn next(&mut self, len: usize) -> Vec<(Piece, Range<usize>)> {
+        let mut parts = Vec::with_capacity(2);
+        let mut rest = len;
+        while rest > 0
+            && let Some(piece) = self.pieces.first()
+        {
+            let take = rest.min(piece.len() - self.used);
+            let start = piece.start() + self.used;
+            parts.push((piece.clone(), start..start + take));
+            rest -= take;
+            self.used += take;
+            if self.used == piece.len() {
+                (self.pieces, self.used) = (&self.pieces[1..], 0);
+            }
+        }
+        parts
+    }
+}
+
+/// The witness of a tile, computed where it is not known yet, with its residue summed anew.
+pub(crate) fn witness(config: &Config, tile: &Arc<Tile>, verified: &mut Verified<'_>) -> Result<Digest> {
+    match tile.witness() {
+        Some(witness) => Ok(*witness),
+        None => match config.scheme.kind() {
+            ProjectionType::Linear => linear_witness(config, tile, verified),
+            ProjectionType::R96Fourier => whole_witness(config, tile, verified),
+        },
+    }
+}
+
+/// Where every class has a part of every byte: from the whole tile.
+fn whole_witness(config: &Config, tile: &Arc<Tile>, verified: &mut Verified<'_>) -> Result<Digest> {
+    let mut buffer = verified.tile.take();
+    let bytes = &mut Buffer::or_new(&mut buffer, TILE_SIZE)?[..tile.len()];
+    verified.assemble(&Parts { pieces: tile.pieces(), used: 0 }.next(tile.len()), bytes)?;
+    check_residue(tile, Residue::of(bytes))?;
+    let before = if std::mem::take(&mut verified.transformed) { verified.held.as_ref() } else { None };
+    // What was transformed, which a mapping may not hold any more.
+    let before = before.and_then(|(held, _)| match held.fixed_slice(&(0..held.len())) {
+        Some(bytes) => Some(bytes),
+        None => verified.bytes.as_ref().map(|bytes| &bytes[..held.len()]),
+    });
+    let executor = verified.executor(bytes.len());
+    let witness = match before {
+        Some(before) => config.scheme.witness_after(before, bytes, &mut verified.workspace, executor)?,
+        None => config.scheme.witness(bytes, &mut verified.workspace, executor)?,
+    };
+    verified.tile = buffer;
+    Ok(tile.set_witness(witness))
+}
+
+fn linear_witness(config: &Config, tile: &Arc<Tile>, verified: &mut Verified<'_>) -> Result<Digest> {
+    let digests = config.scheme.digests();
+    let len = tile.len();
+    let mut buffer = Buffer::new(len.min(GROUP_SIZE))?;
+    let mut parts = Parts { pieces: tile.pieces(), used: 0 };
+    if len <= GROUP_SIZE {
+        verified.assemble(&parts.next(len), &mut buffer)?;
+        check_residue(tile, Residue::of(&buffer))?;
+        return Ok(tile.set_witness(digests.tile(&buffer)));
+    }
+    let common = tile.common_groups();
+    let mut values = Vec::with_capacity(len.div_ceil(GROUP_SIZE));
+    let mut residues = Box::new([Residue::ZERO; GROUPS]);
+    for group in 0..len.div_ceil(GROUP_SIZE) {
+        let range = group * GROUP_SIZE..((group + 1) * GROUP_SIZE).min(len);
+        let parts = parts.next(range.len());
+        if let Some((chain, groups)) = &common
+            && groups & (1 << group) != 0
+            && let Some(known) = chain.residues()
+        {
+            values.push(chain.group(group));
+            residues[group] = known[group];
+            continue;
+        }
+        if let [(piece, within)] = &parts[..]
+            && let extent = piece.extent()
+            && extent.len() > GROUP_SIZE
+            && *within == range
+            && (range.len() == GROUP_SIZE || range.end == extent.len())
+            && let Some(chain) = verified.chain(extent)?
+        {
+            values.push(chain.group(group));
+            residues[group] = extent.residues()[group];
+            continue;
+        }
+        let bytes = &mut buffer[..range.len()];
+        verified.assemble(&parts, bytes)?;
+        residues[group] = Residue::of(bytes);
+        values.push(group_value(digests, group, bytes));
+    }
+    check_residue(tile, residues.iter().copied().sum())?;
+    let (chain, witness) = Chain::of_groups(digests, values, Some(residues))?;
+    if verified.may_keep_a_chain() {
+        config.chains.keep(tile, Arc::new(chain));
+    }
+    Ok(tile.set_witness(witness))
+}
+
+fn check_residue(tile: &Tile, residue: Residue) -> Result<()> {
+    if residue == tile.residue() {
+        return Ok(());
+    }
+    Err(AtlasError::conservation(format!(
+        "an edited tile sums to {residue} mod 96 where {} was kept",
+        tile.residue()
+    )))
+}
+
+/// Where runs of tiles end that one worker takes: those that have parts of one extent, which is
+/// checked once then. Where there are many the runs are short enough for all threads.
+fn runs(pending: &[&TileAt<'_>], threads: usize) -> Result<Vec<u64>> {
+    let longest = (pending.len() / (4 * threads.max(1))).clamp(2, 16);
+    let mut ends = try_vec(pending.len())?;
+    let mut start = 0;
+    for (index, at) in pending.iter().enumerate() {
+        let mut of_source = at.tile.pieces().iter().rev().filter(|piece| piece.extent().origin().is_some());
+        let goes_on = index + 1 - start < longest
+            && of_source.next().is_some_and(|last| {
+                let next = pending.get(index + 1).map(|next| next.tile.pieces()).unwrap_or_default();
+                let first = next.iter().find(|piece| piece.extent().origin().is_some());
+                first.is_some_and(|first| Arc::ptr_eq(first.extent(), last.extent()))
+            });
+        if !goes_on {
+            ends.push(to_u64(index + 1));
+            start = index + 1;
+        }
+    }
+    Ok(ends)
+}
+
+/// Computes the witnesses of those of `tiles` that have none, in parallel. Reports once a tile: what is
+/// done with `report`, else that nothing is done yet of what follows.
+pub(crate) fn witnesses(
+    config: &Config,
+    tiles: &[TileAt<'_>],
+    operation: &mut Operation<'_>,
+    result: u64,
+    report: bool,
+) -> Result<()> {
+    let mut pending: Vec<&TileAt<'_>> =
+        try_vec(tiles.iter().filter(|at| at.tile.witness().is_none()).count())?;
+    // Others may be at them too.
+    pending.extend(tiles.iter().filter(|at| at.tile.witness().is_none()).take(pending.capacity()));
+    let count = to_u64(pending.len());
+    if count == 0 {
+        // Nothing is left to do, which is a report too.
+        return if report { operation.tracker(0, 0).finish() } else { Ok(()) };
+    }
+    let bytes: u64 = pending.iter().map(|at| to_u64(at.tile.len())).sum();
+    let whole = match config.scheme.kind() {
+        ProjectionType::Linear => 0,
+        ProjectionType::R96Fourier => TILE_BYTES + config.scheme.workspace(),
+    };
+    let executor = operation.executor;
+    let runs = runs(&pending, operation.threads())?;
+    let per_worker = TILE_BYTES + 2 * to_u64(GROUP_SIZE) + whole;
+    let workers = operation.workers(to_u64(runs.len()), per_worker, result)?;
+    let unwatched = operation.unwatched();
+    let alone = if count == 1 && operation.threads() > 1 { executor } else { Executor::Inline };
+    // What the call does next needs memory too.
+    let chains =
+        ChainBudget::new(operation.memory_left(result.saturating_add(to_u64(workers) * per_worker)) / 8);
+    // Before work that reports by itself this is no part of the count, and a sign of life only.
+    let mut tracker =
+        if report { operation.tracker(bytes, count) } else { operation.tracker_before(bytes, count) };
+    pool::run_within(
+        executor,
+        workers,
+        count,
+        pool::Order { window: None, runs: &runs, unwatched },
+        || Ok(Verified::new(config).shared(alone).within(&chains)),
+        |verified, index| {
+            let at = pending[crate::base::units::to_usize(index)];
+            let len = to_u64(at.tile.len());
+            match witness(config, at.tile, verified) {
+                Ok(_) => Ok(len),
+                Err(error) => Err(error.at_index(at.index).at_range(at.offset, len)),
+            }
+        },
+        |_, len| if report { tracker.advance(len, 1) } else { tracker.advance(0, 0) },
+    )?;
+    if report { tracker.finish() } else { Ok(()) }
+}
+
+#[cfg(all(test, feature = "streaming"))]
+mod tests {
+    use super::*;
+    use crate::projection::{AtlasProjection, ProjectionOptions};
+    use crate::source::tests::mapped;
+
+    /// In place, so that a mapping sees it.
+    fn overwrite(path: &std::path::Path, bytes: &[u8]) {
+        let mut file = std::fs::File::options().write(true).open(path).expect("the file");
+        std::io::Write::write_all(&mut file, bytes).expect("written");
+    }
+
+    /// Another process writes to a mapped file after its bytes were checked and before they are used.
+    #[test]
+    fn bytes_of_a_mapping_are_used_as_they_were_checked() {
+        for kind in [ProjectionType::Linear, ProjectionType::R96Fourier] {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("mapped.bin");
+            let data: Vec<u8> = (0..100_000u32).map(|i| (i % 251) as u8).collect();
+            std::fs::write(&path, &data).unwrap();
+            let source = mapped(&path);
+            let options = ProjectionOptions::new();
+            let operation = &mut Operation::new();
+            let projection = AtlasProjection::create(kind, &source, &options, operation).unwrap();
+            let state = projection.state();
+            let tile = state.tree.iter_from_tile(0).next().unwrap().tile;
+            let extent = tile.pieces()[0].extent();
+            let mut verified = Verified::new(&state.config);
+            let mut out = vec![0; 100];
+            verified.copy(extent, 50_000, &mut out).unwrap();
+            let mut changed = data.clone();
+            changed[50_010] ^= 1;
+            overwrite(&path, &changed);
+            assert_eq!(source.slice(0, data.len()), Some(&changed[..]));
+            verified.copy(extent, 50_000, &mut out).unwrap();
+            assert_eq!(out, data[50_000..50_100]);
+            // Who comes later checks for himself.
+            let error = Verified::new(&state.config).copy(extent, 50_000, &mut out).unwrap_err();
+            assert_eq!(error.kind(), crate::ErrorKind::Witness);
+        }
+    }
+
+    /// What was transformed is the mapping as it was, although it has the edit's bytes by then.
+    #[test]
+    fn a_mapping_that_takes_on_an_edit_meanwhile_does_not_hide_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("mapped.bin");
+        let mut data: Vec<u8> = (0..100_000u32).map(|i| (i % 251) as u8).collect();
+        std::fs::write(&path, &data).unwrap();
+        let options = ProjectionOptions::new();
+        let operation = &mut Operation::new();
+        let kind = ProjectionType::R96Fourier;
+        let projection = AtlasProjection::create(kind, &mapped(&path), &options, operation).unwrap();
+        data[50_000..50_100].fill(7);
+        let edit = crate::ProjectionDelta::update(50_000, 50_100, vec![7; 100]);
+        projection.apply_incremental_update(edit).unwrap();
+        let state = projection.state();
+        let tile = state.tree.iter_from_tile(0).next().unwrap().tile;
+        let mut verified = Verified::new(&state.config);
+        verified.hold(tile.pieces()[0].extent()).unwrap();
+        overwrite(&path, &data);
+        let witness = witness(&state.config, tile, &mut verified).unwrap();
+        let scheme = &state.config.scheme;
+        assert_eq!(witness, scheme.witness(&data, &mut Workspace::default(), Executor::Inline).unwrap());
+    }
+}

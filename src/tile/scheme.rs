@@ -1,0 +1,288 @@
+//! How the bytes of a tile become its witnessed payload: as they are, or as 96 resonance classes.
+//!
+//! ```text
+//! LINEAR         witness = T(bytes)
+//! R96_FOURIER    96 payloads of the transformed bytes; witness = top of the tree over T(payload)
+//! ```
+//!
+//! This is all in which the types of projections differ before there are shards. Coefficients are
+//! computed when they are needed and not kept; a tile of many blocks is transformed in slices, so
+//! that what a worker needs does not depend on K.
+
+#![forbid(unsafe_code)]
+
+use crate::base::buffer::{Buffer, try_vec};
+use crate::base::error::{AtlasError, Result};
+use crate::base::units::to_u64;
+use crate::exec::pool::{self, Executor};
+use crate::hash::class_tree::{ClassSet, ClassTree};
+use crate::hash::digest::{Digest, Digests};
+use crate::hash::tile_tree::Head;
+use crate::projection::{ProjectionOptions, ProjectionType};
+use crate::r96::{
+    CLASS_BLOCK_BYTES, CLASSES, DecodeError, Decoder, Encoder, ParameterError, block_bytes, block_count,
+};
+use blake3::Hasher;
+use zeroize::Zeroize;
+
+/// Blocks that are transformed at a time: a full tile for K from 64 on.
+const SLICE_BLOCKS: usize = 80;
+
+/// What a worker takes beside the tile's bytes: the payloads of a slice, a hasher a class, and the
+/// transform's own.
+const WORKSPACE: usize =
+    SLICE_BLOCKS * CLASSES * CLASS_BLOCK_BYTES + CLASSES * size_of::<Hasher>() + 128 * 1024;
+
+/// The type of a projection with its K and its digests.
+pub(crate) struct Scheme {
+    digests: Digests,
+    /// None: LINEAR.
+    transform: Option<Transform>,
+}
+
+struct Transform {
+    encoder: Encoder,
+    /// K.
+    data_classes: u8,
+}
+
+/// The buffers of one worker, made when they are first needed.
+#[derive(Default)]
+pub(crate) struct Workspace {
+    payloads: Option<Buffer>,
+    hashers: Vec<Hasher>,
+}
+
+/// Room for the payloads of a slice.
+fn room(payloads: &mut Option<Buffer>) -> Result<&mut Buffer> {
+    Buffer::or_new(payloads, SLICE_BLOCKS * CLASSES * CLASS_BLOCK_BYTES)
+}
+
+impl Scheme {
+    /// INVALID_ARGUMENT for a K that there is not.
+    pub(crate) fn new(kind: ProjectionType, options: &ProjectionOptions) -> Result<Scheme> {
+        let transform = match kind {
+            ProjectionType::Linear => None,
+            ProjectionType::R96Fourier => {
+                let data_classes = options.data_classes;
+                let encoder = Encoder::new(usize::from(data_classes))
+                    .map_err(|error: ParameterError| AtlasError::invalid_argument(error.to_string()))?;
+                Some(Transform { encoder, data_classes })
+            }
+        };
+        Ok(Scheme { digests: Digests::new(options.key.as_deref()), transform })
+    }
+
+    pub(crate) fn digests(&self) -> &Digests {
+        &self.digests
+    }
+
+    pub(crate) fn kind(&self) -> ProjectionType {
+        if self.transform.is_some() { ProjectionType::R96Fourier } else { ProjectionType::Linear }
+    }
+
+    /// K; 0 for LINEAR.
+    pub(crate) fn data_classes(&self) -> u8 {
+        self.transform.as_ref().map_or(0, |transform| transform.data_classes)
+    }
+
+    /// What a root says of `tiles` tiles of `size` bytes.
+    pub(crate) fn head(&self, size: u64, tiles: u64) -> Head {
+        Head { kind: self.kind().code(), classes: self.data_classes(), size, tiles }
+    }
+
+    /// The bytes of a [`Workspace`].
+    pub(crate) fn workspace(&self) -> u64 {
+        if self.transform.is_some() { to_u64(WORKSPACE) } else { 0 }
+    }
+
+    /// The witness of a tile of these bytes. `executor` says where some of the hashing may run.
+    pub(crate) fn witness(
+        &self,
+        bytes: &[u8],
+        workspace: &mut Workspace,
+        executor: Executor<'_>,
+    ) -> Result<Digest> {
+        self.witness_beside(bytes, workspace, executor, |transform| {
+            transform();
+            Ok(())
+        })
+        .map(|(witness, ())| witness)
+    }
+
+    /// As [`witness`](Self::witness), where `around` runs the transform, and perhaps other work beside it.
+    pub(crate) fn witness_beside<R>(
+        &self,
+        bytes: &[u8],
+        workspace: &mut Workspace,
+        executor: Executor<'_>,
+        around: impl FnOnce(&mut (dyn FnMut() + Send)) -> Result<R>,
+    ) -> Result<(Digest, R)> {
+        let Some(Transform { encoder, .. }) = &self.transform else {
+            return Ok((self.digests.tile(bytes), around(&mut || ())?));
+        };
+        let len = encoder.payload_bytes(bytes.len());
+        if len > SLICE_BLOCKS * CLASS_BLOCK_BYTES {
+            let mut tree = None;
+            let result = around(&mut || tree = Some(self.classes(bytes, workspace, |_, _, _| ())))?;
+            let tree = tree.ok_or_else(|| AtlasError::internal("a tile was not transformed"))??;
+            return Ok((tree.witness()?, result));
+        }
+        let payloads = &mut room(&mut workspace.payloads)?[..CLASSES * len];
+        let result = around(&mut || encoder.encode(bytes, payloads))?;
+        Ok((self.witness_of(payloads, executor)?, result))
+    }
+
+    /// The witness of a tile whose classes have these payloads, one after the other.
+    fn witness_of(&self, payloads: &[u8], executor: Executor<'_>) -> Result<Digest> {
+        let len = payloads.len() / CLASSES;
+        let mut digests = [[0; 32]; CLASSES];
+        let (low, high) = digests.split_at_mut(CLASSES / 2);
+        let (below, above) = payloads.split_at(CLASSES / 2 * len);
+        let hash = |digests: &mut [Digest], payloads: &[u8]| {
+            for (class, digest) in digests.iter_mut().enumerate() {
+                *digest = self.digests.tile(&payloads[class * len..][..len]);
+            }
+            Ok(())
+        };
+        pool::both(executor, || hash(low, below), || hash(high, above))?;
+        ClassTree::new(&self.digests, &digests)?.witness()
+    }
+
+    /// The witness of a tile that `before` became: the very bytes that this workspace last made a witness
+    /// of, since what is equal in both is taken from its payloads. Where they are equally long only the blocks that differ are transformed.
+    pub(crate) fn witness_after(
+        &self,
+        before: &[u8],
+        bytes: &[u8],
+        workspace: &mut Workspace,
+        executor: Executor<'_>,
+    ) -> Result<Digest> {
+        let Some(Transform { encoder, data_classes }) = &self.transform else {
+            return Ok(self.digests.tile(bytes));
+        };
+        let (block, len) = (block_bytes(usize::from(*data_classes)), encoder.payload_bytes(bytes.len()));
+        let Some(payloads) = workspace.payloads.as_mut().and_then(|all| all.get_mut(..CLASSES * len)) else {
+            return self.witness(bytes, workspace, executor);
+        };
+        if before.len() != bytes.len() || len > SLICE_BLOCKS * CLASS_BLOCK_BYTES {
+            return self.witness(bytes, workspace, executor);
+        }
+        let mut one = [0; CLASSES * CLASS_BLOCK_BYTES];
+        for (index, (before, bytes)) in before.chunks(block).zip(bytes.chunks(block)).enumerate() {
+            if before != bytes {
+                encoder.encode(bytes, &mut one);
+                let place = index * CLASS_BLOCK_BYTES..(index + 1) * CLASS_BLOCK_BYTES;
+                for (payload, part) in payloads.chunks_exact_mut(len).zip(one.chunks_exact(CLASS_BLOCK_BYTES))
+                {
+                    payload[place.clone()].copy_from_slice(part);
+                }
+            }
+        }
+        self.witness_of(payloads, executor)
+    }
+
+    /// Transforms a tile. `sink` gets class after class what a slice of the tile adds to its payload,
+    /// and where in the payload that begins.
+    pub(crate) fn classes(
+        &self,
+        bytes: &[u8],
+        workspace: &mut Workspace,
+        mut sink: impl FnMut(u8, usize, &[u8]),
+    ) -> Result<ClassTree> {
+        let Some(Transform { encoder, data_classes }) = &self.transform else {
+            return Err(AtlasError::internal("LINEAR tiles have no classes"));
+        };
+        let slice = SLICE_BLOCKS * block_bytes(usize::from(*data_classes));
+        let Workspace { payloads, hashers } = workspace;
+        let (buffer, sliced) = (room(payloads)?, bytes.len() > slice);
+        if sliced {
+            hashers.clear();
+            hashers.try_reserve(CLASSES).map_err(|_| AtlasError::out_of_memory("96 hashers"))?;
+            hashers.resize_with(CLASSES, || self.digests.tile_hasher());
+        }
+        let mut digests = [[0; 32]; CLASSES];
+        let mut start = 0;
+        for part in bytes.chunks(slice) {
+            let len = encoder.payload_bytes(part.len());
+            let payloads = &mut buffer[..CLASSES * len];
+            encoder.encode(part, payloads);
+            for (class, payload) in (0..=95).zip(payloads.chunks_exact(len)) {
+                match hashers.get_mut(usize::from(class)).filter(|_| sliced) {
+                    Some(hasher) => drop(hasher.update(payload)),
+                    None => digests[usize::from(class)] = self.digests.tile(payload),
+                }
+                sink(class, start, payload);
+            }
+            start += len;
+        }
+        if sliced {
+            for (digest, hasher) in digests.iter_mut().zip(hashers) {
+                *digest = *hasher.finalize().as_bytes();
+                // They lie in memory that is given back, and have the key in them.
+                if self.digests.keyed() {
+                    hasher.zeroize();
+                }
+            }
+        }
+        ClassTree::new(&self.digests, &digests)
+    }
+}
+
+/// What rebuilds bytes from `classes`, or INCOMPLETE where those are fewer than K.
+pub(crate) fn decoder(data_classes: u8, classes: ClassSet) -> Result<Decoder> {
+    let list: Vec<u8> = classes.iter().collect();
+    Decoder::new(usize::from(data_classes), &list).map_err(|error| match error {
+        ParameterError::TooFewClasses { .. } => AtlasError::incomplete(error.to_string()),
+        _ => AtlasError::internal(error.to_string()),
+    })
+}
+
+/// Rebuilds the blocks of a tile from block `first` on, which is where `bytes` begin; `payloads` are
+/// the tile's, one a class of the decoder.
+///
+/// FORMAT for what stands for no bytes, WITNESS where more than K classes contradict one another.
+pub(crate) fn decode_blocks(
+    decoder: &Decoder,
+    payloads: &[&[u8]],
+    first: usize,
+    bytes: &mut [u8],
+) -> Result<()> {
+    let range = first * CLASS_BLOCK_BYTES..;
+    let len = block_count(bytes.len(), decoder.data_classes()) * CLASS_BLOCK_BYTES;
+    let mut slices = try_vec(payloads.len())?;
+    slices.extend(payloads.iter().map(|payload| {
+        let rest = payload.get(range.clone()).unwrap_or_default();
+        &rest[..len.min(rest.len())]
+    }));
+    decoder.decode(&slices, bytes).map_err(|error| match error {
+        DecodeError::Inconsistent { .. } => AtlasError::witness(error.to_string()),
+        _ => AtlasError::format(error.to_string()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hashers_of_slices_are_wiped_where_they_are_keyed() {
+        // With K = 1 a slice is 16,640 bytes.
+        let bytes: Vec<u8> = (0..40_000u32).map(|i| (i % 255) as u8).collect();
+        for key in [None, Some([7; 32])] {
+            let mut options = ProjectionOptions::new().with_data_classes(1);
+            if let Some(key) = &key {
+                options = options.with_key(key);
+            }
+            let scheme = Scheme::new(ProjectionType::R96Fourier, &options).unwrap();
+            let (mut workspace, mut payloads) = (Workspace::default(), vec![Vec::new(); CLASSES]);
+            let add = |class: u8, _: usize, part: &[u8]| payloads[usize::from(class)].extend_from_slice(part);
+            scheme.classes(&bytes, &mut workspace, add).unwrap();
+            assert_eq!(workspace.hashers.len(), CLASSES);
+            for (hasher, payload) in workspace.hashers.iter().zip(&payloads) {
+                let kept = *hasher.finalize().as_bytes() == scheme.digests().tile(payload);
+                assert_eq!(kept, key.is_none());
+            }
+        }
+    }
+}

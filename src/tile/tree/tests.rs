@@ -1,0 +1,209 @@
+use super::*;
+use crate::base::units::{TILE_SIZE, to_usize};
+use crate::source::Source;
+use crate::tile::Extent;
+
+/// Tiles of the given lengths over one buffer, and the buffer.
+fn tiles_over(lengths: &[usize]) -> (Vec<u8>, Vec<Arc<Tile>>) {
+    let total: usize = lengths.iter().sum();
+    let data: Vec<u8> = (0..total).map(|i| (i * 13 + i / 255) as u8).collect();
+    let source = Source::from_vec(data.clone());
+    let mut offset = 0;
+    let tiles = lengths
+        .iter()
+        .map(|&len| {
+            let bytes = &data[offset..offset + len];
+            let extent = Extent::new(source.clone(), offset as u64, bytes).unwrap();
+            offset += len;
+            Arc::new(Tile::fresh(extent, [0; 32]))
+        })
+        .collect();
+    (data, tiles)
+}
+
+fn bytes_of(tree: &Tree) -> Vec<u8> {
+    let mut out = vec![0; tree.bytes() as usize];
+    for at in tree.iter_from_tile(0) {
+        at.tile.read(0, &mut out[at.offset as usize..][..at.tile.len()]).unwrap();
+    }
+    out
+}
+
+/// Every node but the root has enough children, all tiles are equally deep, the lengths add up.
+fn check_shape(tree: &Tree) {
+    fn check_node(node: &Node, root: bool) {
+        let len = node.children().len();
+        assert!(len <= 32 && len >= if root { 1 } else { 16 }, "{len} children");
+        if let Children::Nodes(nodes) = node.children() {
+            assert!(nodes.len() >= 2, "a root of one node");
+            for child in nodes {
+                assert_eq!(child.height() + 1, node.height());
+                check_node(child, false);
+            }
+        }
+        let total: u64 = (0..len).map(|child| node.children().measure(child).0).sum();
+        assert_eq!(total, node.bytes());
+    }
+    if let Some(root) = &tree.root {
+        check_node(root, true);
+    }
+}
+
+/// As above, and the residues and numbers are those of the tiles.
+fn check(tree: &Tree) {
+    check_shape(tree);
+    assert_eq!(tree.residue(), Residue::of(&bytes_of(tree)));
+    assert_eq!(tree.tiles(), tree.iter_from_tile(0).count() as u64);
+}
+
+#[test]
+fn balanced_trees_of_many_sizes_hold_their_tiles_in_order() {
+    for count in [0, 1, 2, 31, 32, 33, 64, 65, 1_000, 1_025, 3_000] {
+        let lengths: Vec<usize> = (0..count).map(|i| 1 + i % 7).collect();
+        let (data, tiles) = tiles_over(&lengths);
+        let tree = Tree::from_tiles(tiles);
+        check(&tree);
+        assert_eq!(bytes_of(&tree), data);
+        for index in [0, count as u64 / 2, count as u64] {
+            let at = tree.iter_from_tile(index).next();
+            assert_eq!(at.map(|at| at.index), (index < count as u64).then_some(index));
+        }
+    }
+}
+
+#[test]
+fn a_byte_is_found_in_the_tile_that_holds_it() {
+    let (data, tiles) = tiles_over(&[5; 200]);
+    let tree = Tree::from_tiles(tiles);
+    for offset in 0..data.len() as u64 {
+        let at = tree.iter_from_byte(offset).next().unwrap();
+        assert!(at.offset <= offset && offset < at.end());
+        assert_eq!(at.index, offset / 5);
+    }
+    assert!(tree.iter_from_byte(data.len() as u64).next().is_none());
+}
+
+#[test]
+fn splits_and_concats_at_random_places_agree_with_a_vector() {
+    // A fixed generator: the scripts are the same on every run.
+    let mut state = 12_345u64;
+    let mut random = |below: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below.max(1)
+    };
+    let lengths: Vec<usize> = (0..700).map(|i| 1 + (i * 37) % 40).collect();
+    let (data, tiles) = tiles_over(&lengths);
+    let original = Tree::from_tiles(tiles);
+    let (mut tree, mut model) = (original.clone(), data.clone());
+    for round in 0..400 {
+        let mut cuts = [random(tree.bytes() + 1), random(tree.bytes() + 1)];
+        cuts.sort_unstable();
+        let (left, rest) = tree.split(cuts[0]).unwrap();
+        let (middle, right) = rest.split(cuts[1] - cuts[0]).unwrap();
+        for part in [&left, &middle, &right] {
+            check(part);
+        }
+        assert_eq!(bytes_of(&middle), model[cuts[0] as usize..cuts[1] as usize]);
+        // Move the middle part to the front, or drop it, or double it.
+        let (a, b, c) = (
+            &model[..cuts[0] as usize],
+            &model[cuts[0] as usize..cuts[1] as usize],
+            &model[cuts[1] as usize..],
+        );
+        (tree, model) = match round % 8 {
+            7 => (Tree::concat(&left, &right), [a, c].concat()),
+            6 if model.len() < 40_000 => {
+                let twice = Tree::concat(&middle, &middle);
+                (Tree::concat(&Tree::concat(&left, &twice), &right), [a, b, b, c].concat())
+            }
+            _ => (Tree::concat(&middle, &Tree::concat(&left, &right)), [b, a, c].concat()),
+        };
+        check(&tree);
+        assert_eq!(bytes_of(&tree), model);
+    }
+    assert_eq!(bytes_of(&original), data, "the old tree is untouched");
+}
+
+/// A source of 2^41 bytes, each of which follows from its place.
+struct Synthetic;
+
+impl crate::ReadAt for Synthetic {
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> std::io::Result<()> {
+        buffer.copy_from_slice(&synthetic(offset, buffer.len()));
+        Ok(())
+    }
+}
+
+fn synthetic(offset: u64, len: usize) -> Vec<u8> {
+    (offset..).take(len).map(|at| (at % 251) as u8).collect()
+}
+
+/// A full tile of those bytes.
+fn synthetic_tile(source: &Source, offset: u64) -> Tree {
+    let residues = crate::tile::GroupResidues::of(&synthetic(offset, TILE_SIZE));
+    let extent = Extent::of_residues(source.clone(), offset, TILE_SIZE, residues).unwrap();
+    Tree::from_tiles(vec![Arc::new(Tile::fresh(extent, [0; 32]))])
+}
+
+/// The bytes of a tree at `offset`, which lie in one tile.
+fn read_at(tree: &Tree, offset: u64, len: usize) -> Vec<u8> {
+    let at = tree.iter_from_byte(offset).next().unwrap();
+    let mut out = vec![0; len];
+    at.tile.read(to_usize(offset - at.offset), &mut out).unwrap();
+    out
+}
+
+#[test]
+fn two_to_the_forty_bytes_are_cut_joined_and_found_to_the_byte() {
+    const TILE: u64 = TILE_SIZE as u64;
+    let (size, tiles) = (1u64 << 40, 1u64 << 20);
+    let source = Source::from_reader(2 * size, Synthetic);
+    // All tiles are the first one, but for some that are what the source has there.
+    let mut filler = synthetic_tile(&source, 0);
+    let one = filler.residue();
+    for _ in 0..20 {
+        filler = Tree::concat(&filler, &filler);
+    }
+    let mut tree = filler.clone();
+    let mut residue = Residue::ZERO;
+    for _ in 0..tiles % 96 {
+        residue = residue + one;
+    }
+    assert_eq!((tree.bytes(), tree.tiles(), tree.residue()), (size, tiles, residue));
+    let places = [(1 << 32) - TILE, 1 << 32, size / 2 - TILE, size - TILE];
+    for place in places {
+        let (left, rest) = tree.split(place).unwrap();
+        let (gone, right) = rest.split(TILE).unwrap();
+        assert_eq!((left.bytes(), gone.bytes(), right.bytes()), (place, TILE, size - place - TILE));
+        let tile = synthetic_tile(&source, place);
+        residue = residue - one + tile.residue();
+        tree = Tree::concat(&Tree::concat(&left, &tile), &right);
+        check_shape(&tree);
+        assert_eq!((tree.bytes(), tree.tiles(), tree.residue()), (size, tiles, residue));
+    }
+    for place in places {
+        for offset in [place, place + 12_345, place + TILE - 1] {
+            let at = tree.iter_from_byte(offset).next().unwrap();
+            assert_eq!((at.index, at.offset, at.end()), (place / TILE, place, place + TILE));
+            assert_eq!(tree.iter_from_tile(at.index).next().unwrap().offset, place);
+            assert_eq!(read_at(&tree, offset, 1), synthetic(offset, 1));
+        }
+        // A cut inside the tile makes one more, and the bytes stay where they are.
+        for cut in [place + 1, place + 16_384, place + 700_001] {
+            let (left, right) = tree.split(cut).unwrap();
+            assert_eq!((left.bytes(), right.bytes()), (cut, size - cut));
+            assert_eq!(left.tiles() + right.tiles(), tiles + 1);
+            assert_eq!(left.residue() + right.residue(), residue);
+            assert_eq!(read_at(&left, cut - 1, 1), synthetic(cut - 1, 1));
+            assert_eq!(read_at(&right, 0, 9), synthetic(cut, 9));
+            let joined = Tree::concat(&left, &right);
+            check_shape(&joined);
+            assert_eq!((joined.bytes(), joined.residue()), (size, residue));
+            assert_eq!(read_at(&joined, cut, 9), synthetic(cut, 9));
+        }
+    }
+    assert!(tree.iter_from_byte(size).next().is_none() && tree.iter_from_tile(tiles).next().is_none());
+    let twice = Tree::concat(&tree, &tree);
+    assert_eq!(read_at(&twice, 2 * size - 5, 5), synthetic(size - 5, 5));
+    assert_eq!(twice.iter_from_byte(size + (1 << 32)).next().unwrap().index, tiles + 4_096);
+}
