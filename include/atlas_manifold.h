@@ -1489,11 +1489,10 @@ ATLAS_API void atlas_operation_init(struct atlas_operation *operation);
  * With 1 no thread is started: all work and all callbacks run on the calling thread. `*out` is
  * owned by the caller: atlas_pool_destroy(). One pool may serve many calls at a time. Threads are
  * named atlas-N, block asynchronous signals and have a stack of 2 MiB. In a forked child the pool
- * is ATLAS_STATUS_STATE, also one of one thread. Fails with INVALID_ARGUMENT or OUT_OF_MEMORY (no thread could be started).
+ * is ATLAS_STATUS_STATE, also one of one thread. Fails with INVALID_ARGUMENT or OUT_OF_MEMORY (no
+ * thread could be started).
  */
-ATLAS_API
-enum atlas_status atlas_pool_create(uint32_t threads,
-                                    struct atlas_pool **out);
+ATLAS_API enum atlas_status atlas_pool_create(uint32_t threads, struct atlas_pool **out);
 
 /**
  * How many tasks of a pool can be at work at a time; 0 for NULL.
@@ -1916,8 +1915,8 @@ void atlas_stream_config_init(struct atlas_stream_config *config);
  * atlas_projection_type; `options`, `config` and `operation` may be NULL. The projection holds on to
  * the source, which may be destroyed at once. `*out` is owned by the caller:
  * atlas_projection_destroy(). Progress once a chunk, in order; after false a worker ends with the read or
- * the tile that it is at. Fails with INVALID_ARGUMENT, IO, CONSERVATION (STRICT), UNSUPPORTED, LIMIT, STATE (pool from
- * before a fork), OUT_OF_MEMORY or CANCELLED.
+ * the tile that it is at. Fails with INVALID_ARGUMENT, IO, CONSERVATION (STRICT), UNSUPPORTED, LIMIT,
+ * STATE (pool from before a fork), OUT_OF_MEMORY or CANCELLED.
  */
 ATLAS_API
 enum atlas_status atlas_stream_project(uint32_t type,

@@ -2,7 +2,8 @@
 //!
 //! There is no lock: one that another thread held at a fork would never open again in the child.
 //! Threads that come at the same time may each make one; all get the same, and the others are
-//! dropped. Who cannot make one takes that of another thread, if there is one by then. A value that was replaced stays where it is, as somebody may still look at it.
+//! dropped. A thread that cannot make one takes that of another thread, if there is one by then. A value
+//! that was replaced stays where it is, because another thread may still use it.
 //!
 //! `make loom` runs all interleavings of its users (tests/loom).
 

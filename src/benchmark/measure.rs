@@ -110,8 +110,8 @@ pub(super) fn float(value: u64) -> f64 {
 /// Values that are kept at the most.
 const KEPT: usize = 1 << 16;
 
-/// Smallest, largest, mean, deviation, median and lower quartile of any number of values, in bounded memory: of more
-/// than 65,536 values the last two are those of every second, fourth, eighth …
+/// Smallest, largest, mean, deviation, median and lower quartile of any number of values, in bounded
+/// memory: of more than 65,536 values the last two are those of every second, fourth, eighth …
 #[derive(Default)]
 pub(super) struct Samples {
     pub(super) count: u64,

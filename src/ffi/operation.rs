@@ -134,7 +134,8 @@ pub unsafe extern "C" fn atlas_operation_init(operation: *mut atlas_operation) {
 /// With 1 no thread is started: all work and all callbacks run on the calling thread. `*out` is
 /// owned by the caller: atlas_pool_destroy(). One pool may serve many calls at a time. Threads are
 /// named atlas-N, block asynchronous signals and have a stack of 2 MiB. In a forked child the pool
-/// is ATLAS_STATUS_STATE, also one of one thread. Fails with INVALID_ARGUMENT or OUT_OF_MEMORY (no thread could be started).
+/// is ATLAS_STATUS_STATE, also one of one thread. Fails with INVALID_ARGUMENT or OUT_OF_MEMORY (no
+/// thread could be started).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_pool_create(threads: u32, out: *mut *mut atlas_pool) -> atlas_status {
     boundary(|| {

@@ -121,8 +121,8 @@ impl atlas_stream {
 /// atlas_projection_type; `options`, `config` and `operation` may be NULL. The projection holds on to
 /// the source, which may be destroyed at once. `*out` is owned by the caller:
 /// atlas_projection_destroy(). Progress once a chunk, in order; after false a worker ends with the read or
-/// the tile that it is at. Fails with INVALID_ARGUMENT, IO, CONSERVATION (STRICT), UNSUPPORTED, LIMIT, STATE (pool from
-/// before a fork), OUT_OF_MEMORY or CANCELLED.
+/// the tile that it is at. Fails with INVALID_ARGUMENT, IO, CONSERVATION (STRICT), UNSUPPORTED, LIMIT,
+/// STATE (pool from before a fork), OUT_OF_MEMORY or CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_stream_project(
     r#type: u32,

@@ -332,6 +332,7 @@ impl State {
         let merkle = Merkle::new(&self.config.scheme, self.tree.tiles(), leaves)?;
         failed.map_or(Ok(merkle), Err)
     }
+
     pub(crate) fn head(&self) -> Head {
         self.config.scheme.head(self.tree.bytes(), self.tree.tiles())
     }
@@ -396,9 +397,10 @@ pub struct AtlasProjection {
 impl AtlasProjection {
     /// Hashes all of `source`: the projection commits to what it holds now.
     ///
-    /// INVALID_ARGUMENT for R96 with a K outside 1..=96. Costs about one BLAKE3 of the bytes (R96: also their transform), on as many threads as `operation` allows, and at most
-    /// 448 bytes of memory a tile. Fails with what reading fails with, and with CONSERVATION where
-    /// the policy is STRICT and the sum is not 0 mod 96.
+    /// INVALID_ARGUMENT for R96 with a K outside 1..=96. Costs about one BLAKE3 of the bytes (R96: also
+    /// their transform), on as many threads as `operation` allows, and at most 448 bytes of memory per
+    /// tile. Fails with what reading fails with, and with CONSERVATION if the policy is STRICT and the
+    /// sum is not 0 mod 96.
     pub fn create(
         projection_type: ProjectionType,
         source: &Source,

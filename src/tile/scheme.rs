@@ -150,7 +150,8 @@ impl Scheme {
     }
 
     /// The witness of a tile that `before` became: the very bytes that this workspace last made a witness
-    /// of, since what is equal in both is taken from its payloads. Where they are equally long only the blocks that differ are transformed.
+    /// of, since what is equal in both is taken from its payloads. If both have the same length, only the
+    /// blocks that differ are transformed.
     pub(crate) fn witness_after(
         &self,
         before: &[u8],
