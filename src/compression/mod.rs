@@ -131,7 +131,8 @@ struct Draft<'a> {
     shard: &'a AtlasShard,
     /// Of a block each; none where there is no attempt, or where it was not worth it.
     attempts: Vec<Attempt>,
-    /// Of what is attempted, the bytes of progress that the second pass is worth, by 1/16.
+    /// True if its blocks go through the first pass. The second pass then counts for 1/16 of its bytes of
+    /// progress, otherwise for all of them.
     tried: bool,
     settled: Vec<Settled>,
 }

@@ -24,7 +24,9 @@ pub trait ReadAt: Send + Sync {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> std::io::Result<()>;
 }
 
-/// How [`Source::open_file`] and [`Source::map_file`] read, and the rest beside them.
+/// The bytes of a domain, read by position: memory, a file, a mapping or a [`ReadAt`].
+///
+/// Cloning is O(1): all clones share the bytes, which must not change while one of them lives.
 #[derive(Clone)]
 pub struct Source {
     inner: Arc<Inner>,
