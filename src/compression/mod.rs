@@ -172,7 +172,7 @@ fn compress_all(
 ) -> Result<Vec<CompressedShard>> {
     let block_size = config.check()?;
     available()?;
-    let executor = operation.executor;
+    let (executor, threads) = (operation.executor, operation.threads());
     executor.check()?;
     let wanted = config.algorithm != CompressionAlgorithm::None && config.level.value() > 0;
     let is_tried = |shard: &AtlasShard| {
@@ -228,7 +228,7 @@ fn compress_all(
             Ok(())
         },
     )?;
-    settle(&mut drafts, config, batch, executor, tracker)?;
+    settle(&mut drafts, config, batch, (executor, threads), tracker)?;
     let mut compressed = try_vec(drafts.len())?;
     for (index, draft) in drafts.into_iter().enumerate() {
         compressed.push(finish(draft, config).map_err(named(batch, index))?);
@@ -242,7 +242,7 @@ fn settle(
     drafts: &mut [Draft<'_>],
     config: &CompressionConfig,
     batch: bool,
-    executor: pool::Executor<'_>,
+    (executor, threads): (pool::Executor<'_>, usize),
     mut tracker: Tracker<'_, '_>,
 ) -> Result<()> {
     let is_left = |attempt: &Attempt| matches!(attempt, Attempt::Stored);
@@ -269,7 +269,7 @@ fn settle(
     settled.extend(drafts.iter_mut().map(|draft| std::mem::take(&mut draft.settled)));
     pool::run(
         executor,
-        executor.threads().min((left / pool::TASK_BYTES).max(1)),
+        threads.min((left / pool::TASK_BYTES).max(1)),
         to_u64(tasks.len()),
         || Ok(()),
         |(), task| {
@@ -370,7 +370,7 @@ fn decompress_all(
     operation: &mut Operation<'_>,
 ) -> Result<Vec<AtlasShard>> {
     available()?;
-    let executor = operation.executor;
+    let (executor, threads) = (operation.executor, operation.threads());
     executor.check()?;
     let (mut count, mut fixed, mut total, mut largest) = (0, 0u64, 0, 0);
     for (index, shard) in compressed.iter().enumerate() {
@@ -442,7 +442,7 @@ fn decompress_all(
         Data::Shared(payload) => Arc::clone(payload),
         Data::Blocks(_) => Arc::new(fresh),
     }));
-    verify_all(compressed, &whole, &layouts, verify, held, batch, executor, tracker)
+    verify_all(compressed, &whole, &layouts, verify, held, batch, (executor, threads), tracker)
 }
 
 /// Verifies the payloads against the roots of their shards.
@@ -454,7 +454,7 @@ fn verify_all(
     verify: &VerifyOptions,
     mut held: Held,
     batch: bool,
-    executor: pool::Executor<'_>,
+    (executor, threads): (pool::Executor<'_>, usize),
     mut tracker: Tracker<'_, '_>,
 ) -> Result<Vec<AtlasShard>> {
     let digests = verify.digests();
@@ -467,7 +467,7 @@ fn verify_all(
     }
     pool::run(
         executor,
-        executor.threads().min((bytes / pool::TASK_BYTES).max(1)),
+        threads.min((bytes / pool::TASK_BYTES).max(1)),
         to_u64(tasks.len()),
         || Ok(()),
         |(), task| {
