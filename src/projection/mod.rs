@@ -410,17 +410,13 @@ impl AtlasProjection {
         let config = Config::new(projection_type, options)?;
         let geometry = Geometry::Canonical { size: source.size() };
         let tree = hash_tiles::project(&config.scheme, source, geometry, operation)?;
-        Self::from_fresh(config, options.policy, tree)
+        Self::from_fresh(config, tree)
     }
 
-    /// The projection of fresh tiles, if the policy accepts them.
-    pub(crate) fn from_fresh(
-        config: Arc<Config>,
-        policy: ConservationPolicy,
-        tree: Tree,
-    ) -> Result<AtlasProjection> {
+    /// The projection of fresh tiles, if the policy of `config` accepts them.
+    pub(crate) fn from_fresh(config: Arc<Config>, tree: Tree) -> Result<AtlasProjection> {
         let residue = tree.residue();
-        if policy == ConservationPolicy::Strict && residue != Residue::ZERO {
+        if config.policy == ConservationPolicy::Strict && residue != Residue::ZERO {
             return Err(AtlasError::conservation(format!(
                 "the domain sums to {residue} mod 96 where STRICT asks for 0: {} is missing",
                 residue.correction()

@@ -4,7 +4,7 @@ use super::config::StreamingConfig;
 use crate::base::error::Result;
 use crate::base::units::{TILE_BYTES, to_u64};
 use crate::exec::operation::{Operation, Progress, Tracker};
-use crate::projection::{AtlasProjection, Config, ConservationPolicy, ProjectionOptions, ProjectionType};
+use crate::projection::{AtlasProjection, Config, ProjectionOptions, ProjectionType};
 use crate::source::Source;
 use crate::tile::Tile;
 use crate::tile::hash_tiles::{Geometry, Job, Pace};
@@ -17,7 +17,6 @@ pub(super) struct Setup {
     /// Of what nobody looks at.
     pub(super) pace: Pace,
     pub(super) projection: Arc<Config>,
-    pub(super) policy: ConservationPolicy,
 }
 
 impl Setup {
@@ -27,7 +26,7 @@ impl Setup {
         config: StreamingConfig,
     ) -> Result<Setup> {
         let projection = Config::new(kind, options)?;
-        Ok(Setup { pace: config.pace(), config, projection, policy: options.policy })
+        Ok(Setup { pace: config.pace(), config, projection })
     }
 
     /// The tiles of `source` from tile `first` on.
@@ -37,7 +36,7 @@ impl Setup {
     }
 
     pub(super) fn finish(&self, tiles: Vec<Arc<Tile>>) -> Result<AtlasProjection> {
-        AtlasProjection::from_fresh(Arc::clone(&self.projection), self.policy, Tree::from_tiles(tiles))
+        AtlasProjection::from_fresh(Arc::clone(&self.projection), Tree::from_tiles(tiles))
     }
 }
 
