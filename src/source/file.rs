@@ -93,15 +93,21 @@ impl PositionedFile {
     }
 }
 
+// glibc's off_t has 32 bits on 32-bit processors, so that pread fails from 2 GiB on.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use libc::{off64_t as Offset, pread64 as pread};
+#[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
+use libc::{off_t as Offset, pread};
+
 #[cfg(unix)]
 fn read_exact_at(file: &File, offset: u64, mut out: &mut [MaybeUninit<u8>]) -> std::io::Result<()> {
     use std::io::{Error, ErrorKind};
     use std::os::fd::AsRawFd;
     let mut position = offset;
     while !out.is_empty() {
-        let at = libc::off_t::try_from(position).map_err(|_| Error::from(ErrorKind::InvalidInput))?;
+        let at = Offset::try_from(position).map_err(|_| Error::from(ErrorKind::InvalidInput))?;
         // SAFETY: the descriptor is open, and the kernel writes at most `out.len()` bytes to `out`.
-        let read = unsafe { libc::pread(file.as_raw_fd(), out.as_mut_ptr().cast(), out.len(), at) };
+        let read = unsafe { pread(file.as_raw_fd(), out.as_mut_ptr().cast(), out.len(), at) };
         match usize::try_from(read) {
             Ok(0) => return Err(Error::new(ErrorKind::UnexpectedEof, "the file ends before")),
             Ok(read) => {
