@@ -45,13 +45,13 @@ fn parent(digests: &Digests, left: &Digest, right: &Digest, top: bool) -> Digest
 }
 
 /// The chaining values of the groups of a tile, and of all nodes above them.
-pub(crate) struct Chain {
+pub(crate) struct Outboard {
     levels: Vec<Vec<Digest>>,
     /// Of the groups, where the tile was edited.
     residues: Option<Box<[Residue; GROUPS]>>,
 }
 
-impl Chain {
+impl Outboard {
     /// The bytes that the largest one takes: groups, as much again above them, and allocations.
     pub(crate) const FOOTPRINT: u64 = (2 * GROUPS * size_of::<Digest>() + 512) as u64;
 }
@@ -97,20 +97,20 @@ impl GroupPages {
     }
 }
 
-impl Chain {
+impl Outboard {
     /// Hashes a whole tile group by group, those in `edges` (ascending) page by page, and gives its
-    /// chain, its witness and the pages of the edges.
+    /// outboard, its witness and the pages of the edges.
     pub(crate) fn of_tile(
         digests: &Digests,
         tile: &[u8],
         edges: &[usize],
-    ) -> Result<(Chain, Digest, EdgePages)> {
+    ) -> Result<(Outboard, Digest, EdgePages)> {
         debug_assert!(!tile.is_empty() && tile.len() <= TILE_SIZE);
         let pages = pages_in(tile.len());
         if pages == 1 {
             let witness = digests.tile(tile);
             let only = GroupPages([witness; GROUP_PAGES]);
-            return Ok((Chain { levels: vec![vec![witness]], residues: None }, witness, vec![(0, only)]));
+            return Ok((Outboard { levels: vec![vec![witness]], residues: None }, witness, vec![(0, only)]));
         }
         let single = tile.len() <= GROUP_SIZE;
         let mut edge_pages = Vec::with_capacity(edges.len());
@@ -126,21 +126,21 @@ impl Chain {
                 groups.push(subtree(digests, group * GROUP_SIZE, bytes));
             }
         }
-        let (chain, witness) = Chain::of_groups(digests, groups, None)?;
-        Ok((chain, witness, edge_pages))
+        let (outboard, witness) = Outboard::of_groups(digests, groups, None)?;
+        Ok((outboard, witness, edge_pages))
     }
 
-    /// The chain, the witness and the residues of the groups of a whole tile. A few groups are summed and
+    /// The outboard, the witness and the residues of the groups of a whole tile. A few groups are summed and
     /// then hashed: the sum brings them into the cache.
     pub(crate) fn with_residues(
         digests: &Digests,
         tile: &[u8],
-    ) -> Result<(Chain, Digest, [Residue; GROUPS])> {
+    ) -> Result<(Outboard, Digest, [Residue; GROUPS])> {
         let mut residues = [Residue::ZERO; GROUPS];
         if tile.len() <= GROUP_SIZE {
             residues[0] = Residue::of(tile);
-            let (chain, witness, _) = Chain::of_tile(digests, tile, &[])?;
-            return Ok((chain, witness, residues));
+            let (outboard, witness, _) = Outboard::of_tile(digests, tile, &[])?;
+            return Ok((outboard, witness, residues));
         }
         const STEP: usize = 4;
         let mut groups = Vec::with_capacity(GROUPS);
@@ -152,23 +152,23 @@ impl Chain {
                 groups.push(group_value(digests, groups.len(), bytes));
             }
         }
-        let (chain, witness) = Chain::of_groups(digests, groups, None)?;
-        Ok((chain, witness, residues))
+        let (outboard, witness) = Outboard::of_groups(digests, groups, None)?;
+        Ok((outboard, witness, residues))
     }
 
-    /// The chain and the witness of a tile from the chaining values of its groups, of which it has
+    /// The outboard and the witness of a tile from the chaining values of its groups, of which it has
     /// more than one, or from the witness of its only one.
     pub(crate) fn of_groups(
         digests: &Digests,
         groups: Vec<Digest>,
         residues: Option<Box<[Residue; GROUPS]>>,
-    ) -> Result<(Chain, Digest)> {
+    ) -> Result<(Outboard, Digest)> {
         let count = to_u64(groups.len());
         let levels = rfc6962::levels(groups, |place, left, right| {
             parent(digests, left, right, place.leaves(count) == (0..count))
         })?;
         let witness = levels.last().map_or([0; 32], |top| top[0]);
-        Ok((Chain { levels, residues }, witness))
+        Ok((Outboard { levels, residues }, witness))
     }
 
     /// The chaining value of a group.
@@ -327,10 +327,10 @@ mod tests {
                 let tile = tile(len);
                 let groups: Vec<usize> = (0..len.div_ceil(GROUP_SIZE)).collect();
                 for edges in [vec![], vec![0], groups] {
-                    let (_, witness, _) = Chain::of_tile(&digests, &tile, &edges).unwrap();
+                    let (_, witness, _) = Outboard::of_tile(&digests, &tile, &edges).unwrap();
                     assert_eq!(witness, digests.tile(&tile), "{len}");
                 }
-                let (_, witness, residues) = Chain::with_residues(&digests, &tile).unwrap();
+                let (_, witness, residues) = Outboard::with_residues(&digests, &tile).unwrap();
                 assert_eq!(witness, digests.tile(&tile), "{len}");
                 assert_eq!(residues, Residue::of_groups(&tile, GROUP_SIZE), "{len}");
             }
@@ -348,8 +348,8 @@ mod tests {
                 for end in (start + 1..=count).step_by(step) {
                     let pages = start..end;
                     let edges: Vec<usize> = cut_groups(&pages, len).collect();
-                    let (chain, witness, edges) = Chain::of_tile(&digests, &tile, &edges).unwrap();
-                    let proof = chain.prove(&digests, len, &edges, &pages).unwrap();
+                    let (outboard, witness, edges) = Outboard::of_tile(&digests, &tile, &edges).unwrap();
+                    let proof = outboard.prove(&digests, len, &edges, &pages).unwrap();
                     let bytes = &tile[page_bytes(&pages, len)];
                     let verify = |bytes: &[u8], proof: &[Digest]| {
                         let mut rest = proof.iter();
@@ -374,13 +374,14 @@ mod tests {
     fn a_group_is_checked_against_the_chain() {
         let digests = Digests::new(None);
         let tile = tile(100_000);
-        let (chain, ..) = Chain::of_tile(&digests, &tile, &[]).unwrap();
+        let (outboard, ..) = Outboard::of_tile(&digests, &tile, &[]).unwrap();
         for (group, bytes) in tile.chunks(GROUP_SIZE).enumerate() {
             for with_pages in [false, true] {
-                assert!(chain.check_group(&digests, tile.len(), group, bytes, with_pages).is_ok());
+                assert!(outboard.check_group(&digests, tile.len(), group, bytes, with_pages).is_ok());
                 let mut wrong = bytes.to_vec();
                 wrong[0] ^= 1;
-                let error = chain.check_group(&digests, tile.len(), group, &wrong, with_pages).err().unwrap();
+                let error =
+                    outboard.check_group(&digests, tile.len(), group, &wrong, with_pages).err().unwrap();
                 assert_eq!(error.kind(), crate::ErrorKind::Witness);
             }
         }

@@ -31,14 +31,14 @@ pub(crate) struct Sibling {
 
 /// What the root says beside the tree: type, K, domain size and tile count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Head {
+pub(crate) struct RootHeader {
     pub(crate) kind: u8,
     pub(crate) classes: u8,
     pub(crate) size: u64,
     pub(crate) tiles: u64,
 }
 
-impl Head {
+impl RootHeader {
     pub(crate) fn root(&self, digests: &Digests, top: &Digest) -> Digest {
         digests.root(self.kind, self.classes, self.size, self.tiles, top)
     }
@@ -242,7 +242,7 @@ pub(crate) fn proof_len(range: &Range<u64>, tiles: u64) -> Result<usize> {
 /// Everything may be hostile; `range` lies within 0..head.tiles and has as many tiles as `leaves`.
 pub(crate) fn root_from_tiles(
     digests: &Digests,
-    head: &Head,
+    head: &RootHeader,
     range: &Range<u64>,
     leaves: &[Leaf],
     siblings: &[Sibling],
@@ -339,8 +339,8 @@ mod tests {
         Scheme::new(ProjectionType::Linear, &ProjectionOptions::new()).unwrap()
     }
 
-    fn head(size: u64, tiles: u64) -> Head {
-        Head { kind: 0, classes: 0, size, tiles }
+    fn head(size: u64, tiles: u64) -> RootHeader {
+        RootHeader { kind: 0, classes: 0, size, tiles }
     }
 
     /// Section 4 of the design, recursively.

@@ -3,7 +3,7 @@
 use crate::base::error::{AtlasError, Result, check_range};
 use crate::incremental::data::Data;
 use crate::layer2::Residue;
-use crate::tile::rehash::Verified;
+use crate::tile::rehash::CheckedReader;
 use crate::tile::tree::Tree;
 use std::ops::Range;
 
@@ -65,24 +65,24 @@ impl ProjectionDelta {
     }
 
     /// The tree after this change of `tree`.
-    pub(super) fn applied(self, tree: &Tree, validate: bool, verified: &mut Verified<'_>) -> Result<Tree> {
+    pub(super) fn applied(self, tree: &Tree, validate: bool, reader: &mut CheckedReader<'_>) -> Result<Tree> {
         let range = self.checked_range(tree.bytes())?;
         let data = self.data.chunked()?;
         let (next, came, went) = match self.change {
             Change::Move { to } if to == range.start || to == range.end || range.is_empty() => {
                 return Ok(tree.clone());
             }
-            Change::Move { to } => (tree.moved(&range, to, verified)?, Residue::ZERO, Residue::ZERO),
+            Change::Move { to } => (tree.moved(&range, to, reader)?, Residue::ZERO, Residue::ZERO),
             _ if range.is_empty() && data.size() == 0 => return Ok(tree.clone()),
             _ if range.end - range.start == data.size() => {
-                let next = tree.overwritten(range.start, &data, verified)?;
+                let next = tree.overwritten(range.start, &data, reader)?;
                 if !validate {
                     return Ok(next);
                 }
                 (next, tree.delta(range.start, &data)?, Residue::ZERO)
             }
             _ => {
-                let (next, went) = tree.spliced(&range, &data, verified)?;
+                let (next, went) = tree.spliced(&range, &data, reader)?;
                 (next, data.residue()?, went)
             }
         };

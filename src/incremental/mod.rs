@@ -41,8 +41,8 @@ use crate::exec::operation::Operation;
 use crate::hash::digest::Digest;
 use crate::layer2::Residue;
 use crate::projection::{AtlasProjection, ConservationPolicy, State};
-use crate::tile::rehash::Verified;
-use crate::tile::tree::{Trash, Tree};
+use crate::tile::rehash::CheckedReader;
+use crate::tile::tree::{Reclaimer, Tree};
 use delta::Change;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -170,7 +170,7 @@ impl AtlasProjection {
         })
         .unwrap_or_default();
         let state = self.state();
-        state.upkeep.clear(&state.tree);
+        state.cache.clear(&state.tree);
     }
 
     /// Applies one delta, or changes nothing.
@@ -195,17 +195,17 @@ impl AtlasProjection {
     fn apply(&self, deltas: Vec<ProjectionDelta>, batch: bool) -> Result<IncrementalStats> {
         let mut stats = IncrementalStats::default();
         let bytes = deltas.iter().map(ProjectionDelta::data_size).sum();
-        self.changing(Trash::budget(deltas.len(), bytes), |history| {
+        self.changing(Reclaimer::budget(deltas.len(), bytes), |history| {
             let start = Instant::now();
             let before = self.state();
-            let config = &before.config;
-            let mut verified = Verified::new(config);
+            let config = &before.context;
+            let mut reader = CheckedReader::new(config);
             let mut tree = before.tree.clone();
             let mut steps = try_vec(deltas.len())?;
             for (index, delta) in (0..).zip(deltas) {
                 stats.count(&delta);
                 let next = delta
-                    .applied(&tree, history.config.validate_conservation, &mut verified)
+                    .applied(&tree, history.config.validate_conservation, &mut reader)
                     .map_err(|error| if batch { error.at_index(index) } else { error })?;
                 steps.push((std::mem::replace(&mut tree, next), None));
             }
@@ -242,7 +242,7 @@ impl AtlasProjection {
     /// projection back into the middle of a batch whose parts do not sum to 0 mod 96: then nothing
     /// changes. The cost does not depend on how much data the deltas touched.
     pub fn rollback(&self, count: u64) -> Result<()> {
-        self.changing(Trash::budget(1, 0), |history| {
+        self.changing(Reclaimer::budget(1, 0), |history| {
             let held = to_u64(history.before.len());
             let keep = held.checked_sub(count).ok_or_else(|| {
                 AtlasError::out_of_range(format!("rollback of {count} deltas where the history holds {held}"))
@@ -252,7 +252,7 @@ impl AtlasProjection {
             if let Some((target, root)) = history.before.get(keep) {
                 let state = self.state();
                 let residue = target.residue();
-                if state.config.policy == ConservationPolicy::Strict && residue != Residue::ZERO {
+                if state.context.policy == ConservationPolicy::Strict && residue != Residue::ZERO {
                     return Err(AtlasError::conservation(format!(
                         "rollback of {count} deltas leads into a batch, to a sum of {residue} mod 96 where \
                          STRICT asks for 0"
@@ -299,7 +299,7 @@ impl AtlasProjection {
         })?;
         drop(before);
         let state = self.state();
-        state.upkeep.clear(&state.tree);
+        state.cache.clear(&state.tree);
         Ok(())
     }
 
@@ -321,9 +321,9 @@ impl AtlasProjection {
     /// Runs one changing call, which frees what takes `budget` nanoseconds of what earlier ones dropped.
     fn changing(&self, budget: u64, change: impl FnOnce(&mut History) -> Result<Vec<Tree>>) -> Result<()> {
         let state = self.state();
-        let upkeep = Arc::clone(&state.upkeep);
+        let cache = Arc::clone(&state.cache);
         // Before the change, so that what this call drops is left to later ones.
-        upkeep.tidy(&state.tree, budget);
+        cache.tidy(&state.tree, budget);
         drop(state);
         let mut history = lock(&self.edits.history);
         let outcome = change(&mut history);
@@ -331,7 +331,7 @@ impl AtlasProjection {
         drop(history);
         match outcome {
             Ok(dropped) => {
-                upkeep.trash.put(dropped);
+                cache.reclaimer.put(dropped);
                 Ok(())
             }
             Err(error) => {

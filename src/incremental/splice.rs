@@ -15,7 +15,7 @@ use crate::base::error::{AtlasError, Result};
 use crate::base::units::{GROUP_SIZE, GROUPS, TILE_BYTES, TILE_SIZE, to_u64, to_usize};
 use crate::layer2::Residue;
 use crate::source::Source;
-use crate::tile::rehash::Verified;
+use crate::tile::rehash::CheckedReader;
 use crate::tile::tree::Tree;
 use crate::tile::{Extent, Piece, Tile, cut_off, cut_pieces, groups_below, retiled_footprint};
 use std::ops::Range;
@@ -41,7 +41,7 @@ impl Tree {
     }
 
     /// [`concat`](Tree::concat) that mends the seam.
-    pub(crate) fn join(left: &Tree, right: &Tree, verified: &mut Verified<'_>) -> Result<Tree> {
+    pub(crate) fn join(left: &Tree, right: &Tree, reader: &mut CheckedReader<'_>) -> Result<Tree> {
         // Also where one side is empty: the other may begin or end with a tile that was cut.
         let before = left.iter_from_tile(left.tiles().saturating_sub(to_u64(SEAM)));
         let mut seam: Vec<Arc<Tile>> = before.map(|at| Arc::clone(at.tile)).collect();
@@ -49,7 +49,7 @@ impl Tree {
         let len_before = len(&seam);
         seam.extend(right.iter_from_tile(0).take(SEAM).map(|at| Arc::clone(at.tile)));
         for tile in &seam {
-            verified.chains().count(tile);
+            reader.outboards().count(tile);
         }
         let fits = |pair: &[Arc<Tile>]| pair[0].len() + pair[1].len() <= TILE_SIZE;
         if !seam.windows(2).any(fits) {
@@ -62,13 +62,13 @@ impl Tree {
         let mut len = 0;
         for tile in seam {
             if len + tile.len() > TILE_SIZE {
-                tiles.extend(merge(&run, verified)?);
+                tiles.extend(merge(&run, reader)?);
                 (run, len) = (Vec::new(), 0);
             }
             len += tile.len();
             run.push(tile);
         }
-        tiles.extend(merge(&run, verified)?);
+        tiles.extend(merge(&run, reader)?);
         Ok(Tree::concat(&Tree::concat(&head, &Tree::from_tiles(tiles)), &tail))
     }
 
@@ -77,16 +77,16 @@ impl Tree {
         &self,
         range: &Range<u64>,
         data: &Data,
-        verified: &mut Verified<'_>,
+        reader: &mut CheckedReader<'_>,
     ) -> Result<(Tree, Residue)> {
         let (left, rest) = self.split(range.start)?;
         let (gone, right) = rest.split(range.end - range.start)?;
-        let left = Tree::join(&left, &Tree::of_data(data)?, verified)?;
-        Ok((Tree::join(&left, &right, verified)?, gone.residue()))
+        let left = Tree::join(&left, &Tree::of_data(data)?, reader)?;
+        Ok((Tree::join(&left, &right, reader)?, gone.residue()))
     }
 
     /// Moves `range` before the byte at `to`, which lies outside it.
-    pub(crate) fn moved(&self, range: &Range<u64>, to: u64, verified: &mut Verified<'_>) -> Result<Tree> {
+    pub(crate) fn moved(&self, range: &Range<u64>, to: u64, reader: &mut CheckedReader<'_>) -> Result<Tree> {
         // Two neighbouring ranges change places.
         let (first, middle, last) =
             if to <= range.start { (to, range.start, range.end) } else { (range.start, range.end, to) };
@@ -95,13 +95,18 @@ impl Tree {
         let (b, right) = rest.split(last - middle)?;
         let mut tree = left;
         for part in [&b, &a, &right] {
-            tree = Tree::join(&tree, part, verified)?;
+            tree = Tree::join(&tree, part, reader)?;
         }
         Ok(tree)
     }
 
     /// Puts `data` in place of as many bytes from `offset` on. No tile edge moves.
-    pub(crate) fn overwritten(&self, offset: u64, data: &Data, verified: &mut Verified<'_>) -> Result<Tree> {
+    pub(crate) fn overwritten(
+        &self,
+        offset: u64,
+        data: &Data,
+        reader: &mut CheckedReader<'_>,
+    ) -> Result<Tree> {
         let end = offset + data.size();
         let mut tree = self.clone();
         for at in self.iter_from_byte(offset).take_while(|at| at.offset < end) {
@@ -112,10 +117,10 @@ impl Tree {
                 pieces.push(data_piece(chunk, part)?);
             }
             pieces.extend(cut_off(rest, range.len())?.1);
-            let tile = Tile::of_pieces(flattened(pieces, verified)?)?;
+            let tile = Tile::of_pieces(flattened(pieces, reader)?)?;
             tile.inherit(at.tile, !groups_touched(&range));
             let tile = Arc::new(tile);
-            verified.chains().count(&tile);
+            reader.outboards().count(&tile);
             tree.replace_tile(at.index, tile);
         }
         Ok(tree)
@@ -236,18 +241,18 @@ fn groups_touched(range: &Range<usize>) -> u64 {
 }
 
 /// One tile of all in `run`, which are no more than 1 MiB together.
-fn merge(run: &[Arc<Tile>], verified: &mut Verified<'_>) -> Result<Option<Arc<Tile>>> {
+fn merge(run: &[Arc<Tile>], reader: &mut CheckedReader<'_>) -> Result<Option<Arc<Tile>>> {
     let [first, _, ..] = run else { return Ok(run.first().cloned()) };
     let pieces = run.iter().flat_map(|tile| tile.pieces()).cloned().collect();
-    let tile = Tile::of_pieces(flattened(pieces, verified)?)?;
+    let tile = Tile::of_pieces(flattened(pieces, reader)?)?;
     tile.inherit(first, groups_below(first.len()));
     let tile = Arc::new(tile);
-    verified.chains().count(&tile);
+    reader.outboards().count(&tile);
     Ok(Some(tile))
 }
 
 /// The pieces of a tile, with one in place of those in a window of 16 KiB that has too many.
-fn flattened(pieces: Vec<Piece>, verified: &mut Verified<'_>) -> Result<Vec<Piece>> {
+fn flattened(pieces: Vec<Piece>, reader: &mut CheckedReader<'_>) -> Result<Vec<Piece>> {
     let mut counts = [0u8; GROUPS];
     let mut len = 0;
     for piece in &pieces {
@@ -270,7 +275,7 @@ fn flattened(pieces: Vec<Piece>, verified: &mut Verified<'_>) -> Result<Vec<Piec
         let (before, later) = cut_off(rest, start - done_len)?;
         let (within, later) = cut_off(later, end - start)?;
         done.extend(before);
-        done.push(flat(&within, end - start, verified)?);
+        done.push(flat(&within, end - start, reader)?);
         (done_len, rest) = (end, later);
     }
     done.extend(rest);
@@ -278,13 +283,13 @@ fn flattened(pieces: Vec<Piece>, verified: &mut Verified<'_>) -> Result<Vec<Piec
 }
 
 /// One piece of memory of ours with the bytes of all, which are checked against their origins.
-fn flat(pieces: &[Piece], len: usize, verified: &mut Verified<'_>) -> Result<Piece> {
+fn flat(pieces: &[Piece], len: usize, reader: &mut CheckedReader<'_>) -> Result<Piece> {
     let mut buffer = Buffer::new(len)?;
     let mut rest = &mut buffer[..];
     let mut residue = Residue::ZERO;
     for piece in pieces {
         let (now, later) = rest.split_at_mut(piece.len());
-        verified.copy(piece.extent(), piece.start(), now)?;
+        reader.copy(piece.extent(), piece.start(), now)?;
         residue = residue + piece.residue();
         rest = later;
     }

@@ -11,15 +11,15 @@ use crate::base::sync::lock;
 use crate::base::units::{PAGE_BYTES, TILE_BYTES, to_u64, to_usize};
 use crate::exec::operation::Operation;
 use crate::hash::digest::Digest;
-use crate::hash::tile_tree::{self, Head, Leaf, Merkle};
+use crate::hash::tile_tree::{self, Leaf, Merkle, RootHeader};
 use crate::incremental::Edits;
 use crate::layer2::Residue;
 use crate::source::Source;
 use crate::tile::hash_tiles::{self, Geometry};
-use crate::tile::outboards::Chains;
-use crate::tile::rehash::{self, Verified};
+use crate::tile::outboards::OutboardCache;
+use crate::tile::rehash::{self, CheckedReader};
 use crate::tile::scheme::Scheme;
-use crate::tile::tree::{Difference, READ_BUDGET, TileAt, Trash, Tree};
+use crate::tile::tree::{READ_BUDGET, Reclaimer, TileAt, Tree, TreeDiff};
 use plane::{Affine, Bounds, TransformParams};
 use std::mem::MaybeUninit;
 use std::path::Path;
@@ -111,27 +111,27 @@ impl ProjectionOptions {
 }
 
 /// What all states of a projection have in common.
-pub(crate) struct Config {
+pub(crate) struct Context {
     pub(crate) scheme: Scheme,
     pub(crate) policy: ConservationPolicy,
-    pub(crate) chains: Chains,
+    pub(crate) outboards: OutboardCache,
 }
 
-impl Config {
+impl Context {
     /// INVALID_ARGUMENT for a K that there is not.
-    pub(crate) fn new(kind: ProjectionType, options: &ProjectionOptions) -> Result<Arc<Config>> {
-        Ok(Arc::new(Config {
+    pub(crate) fn new(kind: ProjectionType, options: &ProjectionOptions) -> Result<Arc<Context>> {
+        Ok(Arc::new(Context {
             scheme: Scheme::new(kind, options)?,
             policy: options.policy,
-            chains: Chains::default(),
+            outboards: OutboardCache::default(),
         }))
     }
 }
 
 /// What one handle has beside its states, and its snapshots do not. It goes with the handle.
 #[derive(Default)]
-pub(crate) struct Upkeep {
-    pub(crate) trash: Trash,
+pub(crate) struct HandleCache {
+    pub(crate) reclaimer: Reclaimer,
     /// The last digests that were computed: the next ones start from them.
     latest: Mutex<Option<Latest>>,
 }
@@ -148,7 +148,7 @@ struct Latest {
 /// then the last state that was hashed stays in memory.
 const IDLE_CALLS: u32 = 256;
 
-impl Upkeep {
+impl HandleCache {
     /// What every call does, with no lock held: frees what takes `budget` nanoseconds of what was
     /// dropped.
     pub(crate) fn tidy(&self, present: &Tree, budget: u64) {
@@ -156,25 +156,25 @@ impl Upkeep {
             latest.idle = if latest.tree.is(present) { 0 } else { latest.idle + 1 };
             latest.idle > IDLE_CALLS
         });
-        self.trash.free(budget);
+        self.reclaimer.free(budget);
     }
 
     /// Frees all that is not part of the projection any more.
     pub(crate) fn clear(&self, present: &Tree) {
         self.forget_latest(|latest| !latest.tree.is(present));
-        self.trash.free(u64::MAX);
+        self.reclaimer.free(u64::MAX);
     }
 
     fn forget_latest(&self, forget: impl FnOnce(&mut Latest) -> bool) {
         let latest = lock(&self.latest).take_if(forget);
-        self.trash.put(latest.map(|latest| latest.tree));
+        self.reclaimer.put(latest.map(|latest| latest.tree));
     }
 }
 
 /// One state: tiles and their digests, which an edited state has when they are asked for. Immutable.
 pub(crate) struct State {
-    pub(crate) config: Arc<Config>,
-    pub(crate) upkeep: Arc<Upkeep>,
+    pub(crate) context: Arc<Context>,
+    pub(crate) cache: Arc<HandleCache>,
     pub(crate) tree: Tree,
     merkle: OnceLock<Arc<Merkle>>,
     /// The root, which may be known where the digests are not.
@@ -183,15 +183,15 @@ pub(crate) struct State {
 
 impl Drop for State {
     fn drop(&mut self) {
-        self.upkeep.trash.put([std::mem::take(&mut self.tree)]);
+        self.cache.reclaimer.put([std::mem::take(&mut self.tree)]);
     }
 }
 
 impl State {
     /// Of fresh tiles, whose witnesses are known.
-    pub(crate) fn new(config: Arc<Config>, tree: Tree) -> Result<State> {
-        let (upkeep, merkle, root) = (Arc::default(), OnceLock::new(), OnceLock::new());
-        let state = State { config, upkeep, tree, merkle, root };
+    pub(crate) fn new(context: Arc<Context>, tree: Tree) -> Result<State> {
+        let (cache, merkle, root) = (Arc::default(), OnceLock::new(), OnceLock::new());
+        let state = State { context, cache, tree, merkle, root };
         let merkle = state.keep_latest(state.new_merkle()?);
         state.root.get_or_init(|| *merkle.root());
         state.merkle.get_or_init(|| merkle);
@@ -202,8 +202,8 @@ impl State {
     /// is known.
     pub(crate) fn successor(&self, tree: Tree, root: Option<Digest>) -> State {
         State {
-            config: Arc::clone(&self.config),
-            upkeep: Arc::clone(&self.upkeep),
+            context: Arc::clone(&self.context),
+            cache: Arc::clone(&self.cache),
             tree,
             merkle: OnceLock::new(),
             root: root.map_or_else(OnceLock::new, OnceLock::from),
@@ -212,10 +212,10 @@ impl State {
 
     /// The same state for another handle.
     fn snapshot(&self) -> State {
-        let latest = lock(&self.upkeep.latest).clone();
+        let latest = lock(&self.cache.latest).clone();
         State {
-            config: Arc::clone(&self.config),
-            upkeep: Arc::new(Upkeep { latest: Mutex::new(latest), ..Upkeep::default() }),
+            context: Arc::clone(&self.context),
+            cache: Arc::new(HandleCache { latest: Mutex::new(latest), ..HandleCache::default() }),
             tree: self.tree.clone(),
             merkle: self.merkle.clone(),
             root: self.root.clone(),
@@ -267,7 +267,7 @@ impl State {
         report: bool,
     ) -> Result<Arc<Merkle>> {
         let count = self.tree.tiles();
-        let latest = lock(&self.upkeep.latest).clone();
+        let latest = lock(&self.cache.latest).clone();
         let difference = latest.as_ref().map(|latest| self.tree.difference(&latest.tree)).transpose()?;
         let mut all;
         let tiles = match &difference {
@@ -281,10 +281,10 @@ impl State {
         // In place, where no state has these digests any more: the handle and this call do.
         let in_place = latest.as_ref().is_some_and(|latest| Arc::strong_count(&latest.merkle) <= 2);
         let mut taken = if in_place { 0 } else { count * tile_tree::FOOTPRINT };
-        if let Some(Difference::Spliced { before, inserted, .. }) = &difference {
+        if let Some(TreeDiff::Spliced { before, inserted, .. }) = &difference {
             taken += (count - before) * 8 + to_u64(inserted.len()) * tile_tree::FOOTPRINT;
         }
-        rehash::witnesses(&self.config, tiles, operation, beside + taken, report)?;
+        rehash::witnesses(&self.context, tiles, operation, beside + taken, report)?;
         let merkle = match (latest, difference) {
             (Some(latest), Some(difference)) => self.next_merkle(latest, &difference)?,
             _ => self.new_merkle()?,
@@ -293,23 +293,23 @@ impl State {
     }
 
     /// The digests out of the latest ones, of which `copy` is a copy.
-    fn next_merkle(&self, copy: Latest, difference: &Difference<'_>) -> Result<Merkle> {
+    fn next_merkle(&self, copy: Latest, difference: &TreeDiff<'_>) -> Result<Merkle> {
         // Taken away while it is worked on, so that nobody waits.
-        let taken = lock(&self.upkeep.latest).take_if(|now| now.tree.is(&copy.tree));
-        self.upkeep.trash.put([copy.tree]);
+        let taken = lock(&self.cache.latest).take_if(|now| now.tree.is(&copy.tree));
+        self.cache.reclaimer.put([copy.tree]);
         drop(copy.merkle);
         // Others took their place meanwhile.
         let Some(Latest { tree, merkle, .. }) = taken else { return self.new_merkle() };
-        self.upkeep.trash.put([tree]);
+        self.cache.reclaimer.put([tree]);
         let mut merkle = Arc::try_unwrap(merkle).or_else(|shared| shared.try_clone())?;
         let mut leaves = try_vec(difference.tiles().len())?;
         for at in difference.tiles() {
             leaves.push((at.index, leaf(*at)?));
         }
-        let scheme = &self.config.scheme;
+        let scheme = &self.context.scheme;
         match difference {
-            Difference::Replaced(_) => merkle.replace(scheme, &leaves)?,
-            Difference::Spliced { before, removed, .. } => {
+            TreeDiff::Replaced(_) => merkle.replace(scheme, &leaves)?,
+            TreeDiff::Spliced { before, removed, .. } => {
                 merkle.splice(scheme, (to_usize(*before), to_usize(*removed)), &leaves)?;
             }
         }
@@ -319,8 +319,8 @@ impl State {
     fn keep_latest(&self, merkle: Merkle) -> Arc<Merkle> {
         let merkle = Arc::new(merkle);
         let latest = Latest { tree: self.tree.clone(), merkle: Arc::clone(&merkle), idle: 0 };
-        let before = lock(&self.upkeep.latest).replace(latest);
-        self.upkeep.trash.put(before.map(|latest| latest.tree));
+        let before = lock(&self.cache.latest).replace(latest);
+        self.cache.reclaimer.put(before.map(|latest| latest.tree));
         merkle
     }
 
@@ -329,12 +329,12 @@ impl State {
         let mut failed = None;
         let leaves =
             self.tree.iter_from_tile(0).map_while(|at| leaf(at).map_err(|error| failed = Some(error)).ok());
-        let merkle = Merkle::new(&self.config.scheme, self.tree.tiles(), leaves)?;
+        let merkle = Merkle::new(&self.context.scheme, self.tree.tiles(), leaves)?;
         failed.map_or(Ok(merkle), Err)
     }
 
-    pub(crate) fn head(&self) -> Head {
-        self.config.scheme.head(self.tree.bytes(), self.tree.tiles())
+    pub(crate) fn head(&self) -> RootHeader {
+        self.context.scheme.head(self.tree.bytes(), self.tree.tiles())
     }
 }
 
@@ -407,22 +407,22 @@ impl AtlasProjection {
         options: &ProjectionOptions,
         operation: &mut Operation<'_>,
     ) -> Result<AtlasProjection> {
-        let config = Config::new(projection_type, options)?;
+        let context = Context::new(projection_type, options)?;
         let geometry = Geometry::Canonical { size: source.size() };
-        let tree = hash_tiles::project(&config.scheme, source, geometry, operation)?;
-        Self::from_fresh(config, tree)
+        let tree = hash_tiles::project(&context.scheme, source, geometry, operation)?;
+        Self::from_fresh(context, tree)
     }
 
     /// The projection of fresh tiles, if the policy of `config` accepts them.
-    pub(crate) fn from_fresh(config: Arc<Config>, tree: Tree) -> Result<AtlasProjection> {
+    pub(crate) fn from_fresh(context: Arc<Context>, tree: Tree) -> Result<AtlasProjection> {
         let residue = tree.residue();
-        if config.policy == ConservationPolicy::Strict && residue != Residue::ZERO {
+        if context.policy == ConservationPolicy::Strict && residue != Residue::ZERO {
             return Err(AtlasError::conservation(format!(
                 "the domain sums to {residue} mod 96 where STRICT asks for 0: {} is missing",
                 residue.correction()
             )));
         }
-        Ok(Self::from_state(State::new(config, tree)?))
+        Ok(Self::from_state(State::new(context, tree)?))
     }
 
     /// A LINEAR projection with default options, on the library's pool.
@@ -458,14 +458,14 @@ impl AtlasProjection {
         let last = tree.iter_from_tile(tiles.saturating_sub(1)).next();
         let canonical = last.is_none_or(|at| at.offset == at.index * TILE_BYTES);
         ProjectionInfo {
-            projection_type: state.config.scheme.kind(),
+            projection_type: state.context.scheme.kind(),
             domain_size: size,
             page_count: size.div_ceil(PAGE_BYTES),
             tile_count: tiles,
             residue: tree.residue(),
             width: plane::width(tiles),
-            data_classes: state.config.scheme.data_classes(),
-            keyed: state.config.scheme.digests().keyed(),
+            data_classes: state.context.scheme.data_classes(),
+            keyed: state.context.scheme.digests().keyed(),
             canonical,
         }
     }
@@ -476,7 +476,7 @@ impl AtlasProjection {
     /// any more what was projected, of the tiles that were edited.
     pub fn root(&self, operation: &mut Operation<'_>) -> Result<Digest> {
         let state = self.state();
-        state.upkeep.tidy(&state.tree, READ_BUDGET);
+        state.cache.tidy(&state.tree, READ_BUDGET);
         state.hash(operation, 0)
     }
 
@@ -488,7 +488,7 @@ impl AtlasProjection {
             let tiles = state.tree.tiles();
             AtlasError::out_of_range(format!("tile {tile} is outside 0..{tiles}")).at_index(tile)
         })?;
-        rehash::witness(&state.config, at.tile, &mut Verified::new(&state.config))
+        rehash::witness(&state.context, at.tile, &mut CheckedReader::new(&state.context))
             .map_err(|error| error.at_index(tile).at_range(at.offset, to_u64(at.tile.len())))?;
         let leaf = leaf(at)?;
         Ok(TileInfo {
@@ -512,7 +512,7 @@ impl AtlasProjection {
 
     pub(crate) fn read_raw(&self, offset: u64, buffer: &mut [MaybeUninit<u8>]) -> Result<()> {
         let state = self.state();
-        state.upkeep.tidy(&state.tree, READ_BUDGET);
+        state.cache.tidy(&state.tree, READ_BUDGET);
         check_range(offset, to_u64(buffer.len()), state.tree.bytes(), "read")?;
         let (mut at, mut rest) = (offset, buffer);
         for tile in state.tree.iter_from_byte(offset) {
@@ -532,7 +532,7 @@ impl AtlasProjection {
     pub fn verify(&self, operation: &mut Operation<'_>) -> Result<()> {
         let state = self.state();
         state.merkle(operation)?;
-        hash_tiles::for_each_checked_tile(&state.config.scheme, &state.tree, operation, true, |_, _| Ok(()))
+        hash_tiles::for_each_checked_tile(&state.context.scheme, &state.tree, operation, true, |_, _| Ok(()))
     }
 
     /// Writes all bytes to a file, each verified before it is written.
@@ -545,7 +545,7 @@ impl AtlasProjection {
         let file = AtomicFile::create(path.as_ref())?;
         file.set_len(state.tree.bytes())?;
         hash_tiles::for_each_checked_tile(
-            &state.config.scheme,
+            &state.context.scheme,
             &state.tree,
             operation,
             false,

@@ -16,8 +16,8 @@ use crate::base::sync::lock;
 use crate::base::units::{TILE_BYTES, TILE_SIZE, to_u64, to_usize};
 use crate::exec::operation::{Operation, Tracker};
 use crate::hash::digest::{Digest, same};
-use crate::hash::tile_tree::Head;
-use crate::projection::{AtlasProjection, Config, ProjectionOptions, ProjectionType, State};
+use crate::hash::tile_tree::RootHeader;
+use crate::projection::{AtlasProjection, Context, ProjectionOptions, ProjectionType, State};
 use crate::shard::{AtlasBoundaryRegion, AtlasShard, Proof, TileShape, VerifyOptions};
 use crate::source::Source;
 use crate::tile::hash_tiles::{self, Geometry};
@@ -137,7 +137,7 @@ struct Files {
 /// What the first shard said of the domain.
 struct Domain {
     root: Digest,
-    head: Head,
+    head: RootHeader,
     keyed: bool,
 }
 
@@ -156,7 +156,7 @@ pub struct AtlasReconstruction {
 /// A domain of which everything has come.
 struct Whole {
     root: Digest,
-    head: Head,
+    head: RootHeader,
     /// Where each tile ends.
     ends: Vec<u64>,
     source: Source,
@@ -325,7 +325,7 @@ impl AtlasReconstruction {
             options.data_classes = head.classes;
         }
         options.key.clone_from(&self.trust.key);
-        let config = Config::new(kind, &options)?;
+        let config = Context::new(kind, &options)?;
         let tree = hash_tiles::project(&config.scheme, &source, Geometry::Ends(&ends), operation)?;
         let state = State::new(config, tree)?;
         if !same(state.merkle(operation)?.root(), &root) {

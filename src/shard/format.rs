@@ -7,7 +7,7 @@ use crate::base::units::to_u64;
 use crate::exec::operation::Operation;
 use crate::hash::class_tree::ClassSet;
 use crate::hash::record::{Kind, Reader, Writer, encoded_size};
-use crate::hash::tile_tree::{Head, Sibling};
+use crate::hash::tile_tree::{RootHeader, Sibling};
 use crate::layer2::Residue;
 use crate::projection::ProjectionType;
 use std::sync::Arc;
@@ -164,7 +164,7 @@ pub(crate) fn read_proof<'a, const N: usize>(
     let mut value = reader.record(DOMAIN, "DOMAIN")?;
     let (kind, classes, flags) = (value.u8()?, value.u8()?, value.u8()?);
     value.zeros(5)?;
-    let head = Head { kind, classes, size: value.u64()?, tiles: value.u64()? };
+    let head = RootHeader { kind, classes, size: value.u64()?, tiles: value.u64()? };
     value.finish("DOMAIN")?;
     let valid = match ProjectionType::from_code(kind) {
         None => return Err(AtlasError::unsupported(format!("projection type {kind} is not known"))),

@@ -24,7 +24,7 @@ use crate::hash::class_tree::{ClassSet, witness_from_classes};
 use crate::hash::digest::{Digest, Digests, same};
 use crate::hash::outboard::witness_from_pages;
 use crate::hash::rfc6962;
-use crate::hash::tile_tree::{Head, Leaf, Sibling, root_from_tiles};
+use crate::hash::tile_tree::{Leaf, RootHeader, Sibling, root_from_tiles};
 use crate::layer2::Residue;
 use crate::projection::ProjectionType;
 use crate::r96::{CLASS_BLOCK_BYTES, block_bytes};
@@ -64,7 +64,7 @@ pub(crate) struct TileShape {
 /// Everything of a shard but its payload: what the encoding says.
 pub(crate) struct Proof {
     pub(crate) root: Digest,
-    pub(crate) head: Head,
+    pub(crate) head: RootHeader,
     pub(crate) keyed: bool,
     pub(crate) region: AtlasBoundaryRegion,
     /// Of R96; LINEAR has none.

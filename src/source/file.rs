@@ -94,10 +94,10 @@ impl PositionedFile {
 }
 
 // glibc's off_t has 32 bits on 32-bit processors, so that pread fails from 2 GiB on.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-use libc::{off64_t as Offset, pread64 as pread};
 #[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
 use libc::{off_t as Offset, pread};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use libc::{off64_t as Offset, pread64 as pread};
 
 #[cfg(unix)]
 fn read_exact_at(file: &File, offset: u64, mut out: &mut [MaybeUninit<u8>]) -> std::io::Result<()> {

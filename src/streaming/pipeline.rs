@@ -4,7 +4,7 @@ use super::config::StreamingConfig;
 use crate::base::error::Result;
 use crate::base::units::{TILE_BYTES, to_u64};
 use crate::exec::operation::{Operation, Progress, Tracker};
-use crate::projection::{AtlasProjection, Config, ProjectionOptions, ProjectionType};
+use crate::projection::{AtlasProjection, Context, ProjectionOptions, ProjectionType};
 use crate::source::Source;
 use crate::tile::Tile;
 use crate::tile::hash_tiles::{Geometry, Job, Pace};
@@ -16,7 +16,7 @@ pub(super) struct Setup {
     pub(super) config: StreamingConfig,
     /// Of what nobody looks at.
     pub(super) pace: Pace,
-    pub(super) projection: Arc<Config>,
+    pub(super) projection: Arc<Context>,
 }
 
 impl Setup {
@@ -25,7 +25,7 @@ impl Setup {
         options: &ProjectionOptions,
         config: StreamingConfig,
     ) -> Result<Setup> {
-        let projection = Config::new(kind, options)?;
+        let projection = Context::new(kind, options)?;
         Ok(Setup { pace: config.pace(), config, projection })
     }
 

@@ -18,7 +18,7 @@ use crate::base::error::{AtlasError, Result};
 use crate::base::sync::lock;
 use crate::base::units::{GROUP_SIZE, GROUPS, TILE_SIZE, to_u64};
 use crate::hash::digest::Digest;
-use crate::hash::outboard::Chain;
+use crate::hash::outboard::Outboard;
 use crate::layer2::Residue;
 use crate::source::Source;
 use std::mem::MaybeUninit;
@@ -35,7 +35,7 @@ pub(crate) struct Extent {
     /// Of each group of 16 KiB, counted from the extent's start.
     residues: [Residue; GROUPS],
     /// Kept on demand, once the bytes were found to be those of the origin; see `tile::outboards`.
-    chain: Mutex<Option<Arc<Chain>>>,
+    outboard: Mutex<Option<Arc<Outboard>>>,
 }
 
 /// The residues of the groups of a tile whose source is not there yet.
@@ -73,7 +73,7 @@ impl Extent {
         residues: GroupResidues,
     ) -> Result<Extent> {
         let len = tile_len(len)?;
-        Ok(Extent { source, offset, len, origin: None, residues: residues.0, chain: Mutex::new(None) })
+        Ok(Extent { source, offset, len, origin: None, residues: residues.0, outboard: Mutex::new(None) })
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -94,13 +94,13 @@ impl Extent {
         &self.residues
     }
 
-    /// The chain, where it is at hand.
-    pub(crate) fn chain(&self) -> Option<Arc<Chain>> {
-        lock(&self.chain).clone()
+    /// The outboard, where it is at hand.
+    pub(crate) fn outboard(&self) -> Option<Arc<Outboard>> {
+        lock(&self.outboard).clone()
     }
 
-    pub(crate) fn set_chain(&self, chain: Option<Arc<Chain>>) -> Option<Arc<Chain>> {
-        std::mem::replace(&mut *lock(&self.chain), chain)
+    pub(crate) fn set_outboard(&self, outboard: Option<Arc<Outboard>>) -> Option<Arc<Outboard>> {
+        std::mem::replace(&mut *lock(&self.outboard), outboard)
     }
 
     /// The bytes of `range` in place, where they are in memory.
@@ -314,12 +314,12 @@ enum Pieces {
     Many(Box<[Piece]>),
 }
 
-/// A chain that is at hand.
+/// An outboard that is at hand.
 #[derive(Clone)]
 struct Kept {
-    chain: Arc<Chain>,
+    outboard: Arc<Outboard>,
     /// None: it is the tile's own. Else the set of groups that the tile has in common with the tile
-    /// whose chain this is.
+    /// whose outboard this is.
     common: Option<u64>,
     /// Whether `tile::outboards` knows of it.
     counted: bool,
@@ -462,60 +462,60 @@ impl Tile {
         Ok((left, right))
     }
 
-    /// The chain, where it is at hand.
-    pub(crate) fn chain(&self) -> Option<Arc<Chain>> {
+    /// The outboard, where it is at hand.
+    pub(crate) fn outboard(&self) -> Option<Arc<Outboard>> {
         if let Some(extent) = self.whole()
-            && let Some(chain) = extent.chain()
+            && let Some(outboard) = extent.outboard()
         {
-            return Some(chain);
+            return Some(outboard);
         }
-        lock(&self.kept).as_ref().filter(|kept| kept.common.is_none()).map(|kept| Arc::clone(&kept.chain))
+        lock(&self.kept).as_ref().filter(|kept| kept.common.is_none()).map(|kept| Arc::clone(&kept.outboard))
     }
 
-    /// Keeps the tile's own chain, unless the one that is there says more. Call [`count`](Self::count)
+    /// Keeps the tile's own outboard, unless the one that is there says more. Call [`count`](Self::count)
     /// then.
-    pub(crate) fn set_chain(&self, chain: Arc<Chain>) {
+    pub(crate) fn set_outboard(&self, outboard: Arc<Outboard>) {
         let before = {
             let mut kept = lock(&self.kept);
             let counted = match &*kept {
                 Some(old)
                     if old.common.is_none()
-                        && (old.chain.residues().is_some() || chain.residues().is_none()) =>
+                        && (old.outboard.residues().is_some() || outboard.residues().is_none()) =>
                 {
                     return;
                 }
                 old => old.as_ref().is_some_and(|old| old.counted),
             };
-            kept.replace(Kept { chain, common: None, counted })
+            kept.replace(Kept { outboard, common: None, counted })
         };
         drop(before);
     }
 
-    /// Whether the tile has a chain that was not counted; it is from now on.
+    /// Whether the tile has an outboard that was not counted; it is from now on.
     pub(crate) fn count(&self) -> bool {
         lock(&self.kept).as_mut().is_some_and(|kept| !std::mem::replace(&mut kept.counted, true))
     }
 
-    pub(crate) fn drop_chain(&self) {
+    pub(crate) fn drop_outboard(&self) {
         // Dropped behind the lock.
         let kept = lock(&self.kept).take();
         drop(kept);
     }
 
-    /// Another tile's chain, with the set of groups that the two have in common.
-    pub(crate) fn common_groups(&self) -> Option<(Arc<Chain>, u64)> {
+    /// Another tile's outboard, with the set of groups that the two have in common.
+    pub(crate) fn common_groups(&self) -> Option<(Arc<Outboard>, u64)> {
         let kept = lock(&self.kept).clone()?;
-        Some((kept.chain, kept.common?))
+        Some((kept.outboard, kept.common?))
     }
 
     /// Takes over what `from` knows of those of `groups` that it has, which are the same here. Only
-    /// chains that know the residues of their groups are of use.
+    /// outboards that know the residues of their groups are of use.
     pub(crate) fn inherit(&self, from: &Tile, groups: u64) {
         let Some(kept) = lock(&from.kept).clone() else { return };
         let known = kept.common.unwrap_or(if from.len() > GROUP_SIZE { u64::MAX } else { 0 });
         let common = known & groups;
-        if common != 0 && kept.chain.residues().is_some() && self.len() > GROUP_SIZE {
-            *lock(&self.kept) = Some(Kept { chain: kept.chain, common: Some(common), counted: false });
+        if common != 0 && kept.outboard.residues().is_some() && self.len() > GROUP_SIZE {
+            *lock(&self.kept) = Some(Kept { outboard: kept.outboard, common: Some(common), counted: false });
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The chaining values of tiles that are extracted from or edited, kept within a bound.
 
 use crate::base::sync::lock;
-use crate::hash::outboard::Chain;
+use crate::hash::outboard::Outboard;
 use crate::tile::{Extent, Tile};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,13 +10,13 @@ use std::sync::{Arc, Mutex, Weak};
 /// Chains that are kept at a time: 4 KiB each, so that this is 64 MiB.
 const KEPT: usize = if cfg!(test) { 64 } else { 16 * 1024 };
 
-/// How many chains a call may keep beside what its memory limit is needed for.
-pub(crate) struct ChainBudget(AtomicU64);
+/// How many outboards a call may keep beside what its memory limit is needed for.
+pub(crate) struct OutboardBudget(AtomicU64);
 
-impl ChainBudget {
+impl OutboardBudget {
     /// For `bytes` of memory.
-    pub(crate) fn new(bytes: u64) -> ChainBudget {
-        ChainBudget(AtomicU64::new(bytes / Chain::FOOTPRINT))
+    pub(crate) fn new(bytes: u64) -> OutboardBudget {
+        OutboardBudget(AtomicU64::new(bytes / Outboard::FOOTPRINT))
     }
 
     /// Whether one more may be kept, which is counted.
@@ -26,9 +26,9 @@ impl ChainBudget {
     }
 }
 
-/// What has a chain now. Shared by a projection and its snapshots.
+/// What has an outboard now. Shared by a projection and its snapshots.
 #[derive(Default)]
-pub(crate) struct Chains {
+pub(crate) struct OutboardCache {
     kept: Mutex<Kept>,
 }
 
@@ -53,36 +53,36 @@ impl Holder {
         }
     }
 
-    fn drop_chain(&self) {
+    fn drop_outboard(&self) {
         match self {
-            Holder::Extent(extent) => drop(extent.upgrade().and_then(|extent| extent.set_chain(None))),
+            Holder::Extent(extent) => drop(extent.upgrade().and_then(|extent| extent.set_outboard(None))),
             Holder::Tile(tile) => {
                 if let Some(tile) = tile.upgrade() {
-                    tile.drop_chain();
+                    tile.drop_outboard();
                 }
             }
         }
     }
 }
 
-impl Chains {
-    /// Keeps the chain of a tile, and drops the oldest where there are too many.
-    pub(crate) fn keep(&self, tile: &Arc<Tile>, chain: Arc<Chain>) {
+impl OutboardCache {
+    /// Keeps the outboard of a tile, and drops the oldest where there are too many.
+    pub(crate) fn keep(&self, tile: &Arc<Tile>, outboard: Arc<Outboard>) {
         if let Some(extent) = tile.whole() {
-            return self.keep_extent(extent, chain);
+            return self.keep_extent(extent, outboard);
         }
-        tile.set_chain(chain);
+        tile.set_outboard(outboard);
         self.count(tile);
     }
 
-    /// Keeps the chain of an extent, whose bytes were found to be those of its origin.
-    pub(crate) fn keep_extent(&self, extent: &Arc<Extent>, chain: Arc<Chain>) {
-        if extent.set_chain(Some(chain)).is_none() {
+    /// Keeps the outboard of an extent, whose bytes were found to be those of its origin.
+    pub(crate) fn keep_extent(&self, extent: &Arc<Extent>, outboard: Arc<Outboard>) {
+        if extent.set_outboard(Some(outboard)).is_none() {
             self.add(Holder::Extent(Arc::downgrade(extent)));
         }
     }
 
-    /// Counts a tile that may have taken over a chain.
+    /// Counts a tile that may have taken over an outboard.
     pub(crate) fn count(&self, tile: &Arc<Tile>) {
         if tile.count() {
             self.add(Holder::Tile(Arc::downgrade(tile)));
@@ -106,7 +106,7 @@ impl Chains {
             if holders.len() > KEPT { holders.pop_front() } else { None }
         };
         if let Some(oldest) = oldest {
-            oldest.drop_chain();
+            oldest.drop_outboard();
         }
     }
 }
@@ -120,77 +120,77 @@ mod tests {
     use crate::source::Source;
     use crate::tile::Piece;
 
-    fn edited_tile(salt: u8) -> (Arc<Tile>, Arc<Chain>) {
+    fn edited_tile(salt: u8) -> (Arc<Tile>, Arc<Outboard>) {
         let bytes = vec![salt; 3 * GROUP_SIZE];
         let extent = Extent::new(Source::from_vec(bytes.clone()), 0, &bytes).unwrap();
         let (left, _) =
             Tile::of_pieces(vec![Piece::whole(extent)]).unwrap().split(3 * GROUP_SIZE - 1).unwrap();
         let digests = Digests::new(None);
         let groups = vec![[salt; 32]; 3];
-        let (chain, _) =
-            Chain::of_groups(&digests, groups, Some(Box::new(Residue::of_groups(&bytes, GROUP_SIZE))))
+        let (outboard, _) =
+            Outboard::of_groups(&digests, groups, Some(Box::new(Residue::of_groups(&bytes, GROUP_SIZE))))
                 .unwrap();
-        (Arc::new(left), Arc::new(chain))
+        (Arc::new(left), Arc::new(outboard))
     }
 
     fn has_one(tile: &Tile) -> bool {
-        tile.chain().is_some() || tile.common_groups().is_some()
+        tile.outboard().is_some() || tile.common_groups().is_some()
     }
 
     #[test]
     fn a_budget_is_for_whole_chains() {
-        for (bytes, chains) in [(0, 0), (Chain::FOOTPRINT - 1, 0), (3 * Chain::FOOTPRINT + 1, 3)] {
-            let budget = ChainBudget::new(bytes);
-            assert_eq!((0..10).filter(|_| budget.take()).count(), chains);
+        for (bytes, outboards) in [(0, 0), (Outboard::FOOTPRINT - 1, 0), (3 * Outboard::FOOTPRINT + 1, 3)] {
+            let budget = OutboardBudget::new(bytes);
+            assert_eq!((0..10).filter(|_| budget.take()).count(), outboards);
         }
     }
 
     #[test]
     fn chains_are_bounded_and_those_that_were_taken_over_count() {
-        let chains = Chains::default();
+        let outboards = OutboardCache::default();
         let mut tiles = Vec::new();
         for _ in 0..2 * KEPT {
-            let (tile, chain) = edited_tile(7);
-            chains.keep(&tile, chain);
+            let (tile, outboard) = edited_tile(7);
+            outboards.keep(&tile, outboard);
             let (left, _) = tile.split(2 * GROUP_SIZE).unwrap();
             let left = Arc::new(left);
             assert!(left.common_groups().is_some());
-            chains.count(&left);
-            chains.count(&left);
+            outboards.count(&left);
+            outboards.count(&left);
             tiles.extend([tile, left]);
         }
         assert_eq!(tiles.iter().filter(|tile| has_one(tile)).count(), KEPT);
         // A tile that takes its own in place of another's counts once.
-        let (left, chain) = (tiles.pop().unwrap(), edited_tile(7).1);
-        let before = lock(&chains.kept).holders.len();
-        chains.keep(&left, chain);
-        assert_eq!(lock(&chains.kept).holders.len(), before);
+        let (left, outboard) = (tiles.pop().unwrap(), edited_tile(7).1);
+        let before = lock(&outboards.kept).holders.len();
+        outboards.keep(&left, outboard);
+        assert_eq!(lock(&outboards.kept).holders.len(), before);
     }
 
     #[test]
     fn those_of_tiles_that_are_gone_take_nobodys_place() {
-        let chains = Chains::default();
+        let outboards = OutboardCache::default();
         let living: Vec<_> = (0..KEPT / 4)
             .map(|_| {
-                let (tile, chain) = edited_tile(1);
-                chains.keep(&tile, chain);
+                let (tile, outboard) = edited_tile(1);
+                outboards.keep(&tile, outboard);
                 tile
             })
             .collect();
         for _ in 0..100 * KEPT {
-            let (tile, chain) = edited_tile(2);
-            chains.keep(&tile, chain);
+            let (tile, outboard) = edited_tile(2);
+            outboards.keep(&tile, outboard);
         }
         assert!(living.iter().all(|tile| has_one(tile)));
     }
 
     #[test]
     fn a_chain_with_residues_is_not_replaced_by_one_without() {
-        let chains = Chains::default();
-        let (tile, chain) = edited_tile(3);
-        chains.keep(&tile, Arc::clone(&chain));
-        let (plain, _) = Chain::of_groups(&Digests::new(None), vec![[3; 32]; 3], None).unwrap();
-        chains.keep(&tile, Arc::new(plain));
-        assert!(Arc::ptr_eq(&tile.chain().unwrap(), &chain));
+        let outboards = OutboardCache::default();
+        let (tile, outboard) = edited_tile(3);
+        outboards.keep(&tile, Arc::clone(&outboard));
+        let (plain, _) = Outboard::of_groups(&Digests::new(None), vec![[3; 32]; 3], None).unwrap();
+        outboards.keep(&tile, Arc::new(plain));
+        assert!(Arc::ptr_eq(&tile.outboard().unwrap(), &outboard));
     }
 }

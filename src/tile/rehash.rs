@@ -3,13 +3,13 @@
 //!
 //! ```text
 //! for each group of 16 KiB of the tile:
-//!     in common with the tile before the edit, whose chain is at hand:   its value
-//!     the same group of an extent of the source:                         the value in the extent's chain
+//!     in common with the tile before the edit, whose outboard is at hand:   its value
+//!     the same group of an extent of the source:                         the value in the extent's outboard
 //!     else:  copy the bytes of its pieces and hash them. What comes from the source is checked in
-//!            the same pass: against the chain of its extent, or the whole extent against its witness.
+//!            the same pass: against the outboard of its extent, or the whole extent against its witness.
 //! ```
 //!
-//! The chain of an extent is made when the extent is checked against its witness, so that it stands
+//! The outboard of an extent is made when the extent is checked against its witness, so that it stands
 //! for the bytes that were projected whatever the source holds now.
 
 #![forbid(unsafe_code)]
@@ -20,10 +20,10 @@ use crate::base::units::{GROUP_SIZE, GROUPS, TILE_BYTES, TILE_SIZE, to_u64};
 use crate::exec::operation::Operation;
 use crate::exec::pool::{self, Executor};
 use crate::hash::digest::{Digest, same};
-use crate::hash::outboard::{Chain, group_value, source_changed};
+use crate::hash::outboard::{Outboard, group_value, source_changed};
 use crate::layer2::Residue;
-use crate::projection::{Config, ProjectionType};
-use crate::tile::outboards::{ChainBudget, Chains};
+use crate::projection::{Context, ProjectionType};
+use crate::tile::outboards::{OutboardBudget, OutboardCache};
 use crate::tile::scheme::Workspace;
 use crate::tile::tree::TileAt;
 use crate::tile::{Extent, Piece, Tile};
@@ -35,14 +35,14 @@ const SHARED_MIN: usize = 256 * 1024;
 
 /// Bytes of extents, checked against their origins. What could change between the check and the use
 /// is copied first.
-pub(crate) struct Verified<'c> {
-    config: &'c Config,
+pub(crate) struct CheckedReader<'c> {
+    context: &'c Context,
     /// Where the work on a single tile may be shared.
     executor: Executor<'c>,
-    /// How many chains it may keep; None: as many as are kept at all.
-    budget: Option<&'c ChainBudget>,
-    /// The extent that was checked whole, its chain, and its bytes where those in the source are not fixed.
-    held: Option<(Arc<Extent>, Arc<Chain>)>,
+    /// How many outboards it may keep; None: as many as are kept at all.
+    budget: Option<&'c OutboardBudget>,
+    /// The extent that was checked whole, its outboard, and its bytes where those in the source are not fixed.
+    held: Option<(Arc<Extent>, Arc<Outboard>)>,
     bytes: Option<Buffer>,
     group: Option<Buffer>,
     /// A whole tile that was put together, and what its transform needs.
@@ -52,10 +52,10 @@ pub(crate) struct Verified<'c> {
     transformed: bool,
 }
 
-impl<'c> Verified<'c> {
-    pub(crate) fn new(config: &'c Config) -> Verified<'c> {
-        Verified {
-            config,
+impl<'c> CheckedReader<'c> {
+    pub(crate) fn new(context: &'c Context) -> CheckedReader<'c> {
+        CheckedReader {
+            context,
             executor: Executor::Inline,
             budget: None,
             held: None,
@@ -68,13 +68,13 @@ impl<'c> Verified<'c> {
     }
 
     /// Shares the work on a single tile: for one that is alone. Beside other tiles the threads are theirs.
-    fn shared(self, executor: Executor<'c>) -> Verified<'c> {
-        Verified { executor, ..self }
+    fn shared(self, executor: Executor<'c>) -> CheckedReader<'c> {
+        CheckedReader { executor, ..self }
     }
 
-    /// Keeps so many chains only.
-    fn within(self, budget: &'c ChainBudget) -> Verified<'c> {
-        Verified { budget: Some(budget), ..self }
+    /// Keeps so many outboards only.
+    fn within(self, budget: &'c OutboardBudget) -> CheckedReader<'c> {
+        CheckedReader { budget: Some(budget), ..self }
     }
 
     /// Where the work on `len` bytes of a tile runs.
@@ -82,12 +82,12 @@ impl<'c> Verified<'c> {
         if len < SHARED_MIN { Executor::Inline } else { self.executor }
     }
 
-    fn may_keep_a_chain(&self) -> bool {
-        self.budget.is_none_or(ChainBudget::take)
+    fn may_keep_an_outboard(&self) -> bool {
+        self.budget.is_none_or(OutboardBudget::take)
     }
 
-    pub(crate) fn chains(&self) -> &'c Chains {
-        &self.config.chains
+    pub(crate) fn outboards(&self) -> &'c OutboardCache {
+        &self.context.outboards
     }
 
     /// Fills `out` with the bytes of `extent` from `start` on, or WITNESS.
@@ -97,9 +97,9 @@ impl<'c> Verified<'c> {
         }
         let range = start..start + out.len();
         if !self.holds(extent) {
-            // A tile of one group has no chain.
-            if let Some(chain) = extent.chain().filter(|_| extent.len() > GROUP_SIZE) {
-                return self.copy_groups(extent, &chain, range, out);
+            // A tile of one group has no outboard.
+            if let Some(outboard) = extent.outboard().filter(|_| extent.len() > GROUP_SIZE) {
+                return self.copy_groups(extent, &outboard, range, out);
             }
             self.hold(extent)?;
         }
@@ -113,16 +113,16 @@ impl<'c> Verified<'c> {
         Ok(())
     }
 
-    /// The chain of an extent of more than one group. None: of memory of ours, which was not hashed.
-    fn chain(&mut self, extent: &Arc<Extent>) -> Result<Option<Arc<Chain>>> {
-        if let Some((held, chain)) = &self.held
+    /// The outboard of an extent of more than one group. None: of memory of ours, which was not hashed.
+    fn outboard(&mut self, extent: &Arc<Extent>) -> Result<Option<Arc<Outboard>>> {
+        if let Some((held, outboard)) = &self.held
             && Arc::ptr_eq(held, extent)
         {
-            return Ok(Some(Arc::clone(chain)));
+            return Ok(Some(Arc::clone(outboard)));
         }
-        match extent.chain() {
+        match extent.outboard() {
             None if extent.origin().is_some() => self.hold(extent).map(Some),
-            chain => Ok(chain),
+            outboard => Ok(outboard),
         }
     }
 
@@ -130,8 +130,8 @@ impl<'c> Verified<'c> {
         self.held.as_ref().is_some_and(|(held, _)| Arc::ptr_eq(held, extent))
     }
 
-    /// Checks a whole extent, and keeps its bytes and its chain.
-    fn hold(&mut self, extent: &Arc<Extent>) -> Result<Arc<Chain>> {
+    /// Checks a whole extent, and keeps its bytes and its outboard.
+    fn hold(&mut self, extent: &Arc<Extent>) -> Result<Arc<Outboard>> {
         self.held = None;
         let len = extent.len();
         let executor = self.executor(len);
@@ -143,15 +143,15 @@ impl<'c> Verified<'c> {
                 &buffer[..len]
             }
         };
-        let scheme = &self.config.scheme;
-        let chain = || Chain::with_residues(scheme.digests(), bytes);
+        let scheme = &self.context.scheme;
+        let outboard = || Outboard::with_residues(scheme.digests(), bytes);
         self.transformed = scheme.kind() == ProjectionType::R96Fourier;
-        let (chain, residues, witness) = match scheme.kind() {
+        let (outboard, residues, witness) = match scheme.kind() {
             ProjectionType::Linear => {
-                let (chain, witness, residues) = chain()?;
-                (chain, residues, witness)
+                let (outboard, witness, residues) = outboard()?;
+                (outboard, residues, witness)
             }
-            // The chain stands for bytes whose witness it does not lead to.
+            // The outboard stands for bytes whose witness it does not lead to.
             ProjectionType::R96Fourier => {
                 let workspace = &mut self.workspace;
                 let beside = |transform: &mut (dyn FnMut() + Send)| {
@@ -159,11 +159,11 @@ impl<'c> Verified<'c> {
                         transform();
                         Ok(())
                     };
-                    pool::both(executor, transform, chain).map(|((), chain)| chain)
+                    pool::both(executor, transform, outboard).map(|((), outboard)| outboard)
                 };
-                let (witness, (chain, _, residues)) =
+                let (witness, (outboard, _, residues)) =
                     scheme.witness_beside(bytes, workspace, executor, beside)?;
-                (chain, residues, witness)
+                (outboard, residues, witness)
             }
         };
         if extent.origin().is_none_or(|origin| !same(origin, &witness)) {
@@ -172,18 +172,18 @@ impl<'c> Verified<'c> {
         if residues != *extent.residues() {
             return Err(AtlasError::conservation("the bytes of the source do not sum to what was projected"));
         }
-        let chain = Arc::new(chain);
-        if len > GROUP_SIZE && self.may_keep_a_chain() {
-            self.config.chains.keep_extent(extent, Arc::clone(&chain));
+        let outboard = Arc::new(outboard);
+        if len > GROUP_SIZE && self.may_keep_an_outboard() {
+            self.context.outboards.keep_extent(extent, Arc::clone(&outboard));
         }
-        self.held = Some((Arc::clone(extent), Arc::clone(&chain)));
-        Ok(chain)
+        self.held = Some((Arc::clone(extent), Arc::clone(&outboard)));
+        Ok(outboard)
     }
 
     fn copy_groups(
         &mut self,
         extent: &Arc<Extent>,
-        chain: &Chain,
+        outboard: &Outboard,
         range: Range<usize>,
         out: &mut [u8],
     ) -> Result<()> {
@@ -197,7 +197,7 @@ impl<'c> Verified<'c> {
                     &buffer[..whole.len()]
                 }
             };
-            chain.check_group(self.config.scheme.digests(), extent.len(), group, bytes, false)?;
+            outboard.check_group(self.context.scheme.digests(), extent.len(), group, bytes, false)?;
             let part = whole.start.max(range.start)..whole.end.min(range.end);
             out[part.start - range.start..part.end - range.start]
                 .copy_from_slice(&bytes[part.start - whole.start..part.end - whole.start]);
@@ -245,44 +245,44 @@ impl Parts<'_> {
 }
 
 /// The witness of a tile, computed where it is not known yet, with its residue summed anew.
-pub(crate) fn witness(config: &Config, tile: &Arc<Tile>, verified: &mut Verified<'_>) -> Result<Digest> {
+pub(crate) fn witness(context: &Context, tile: &Arc<Tile>, reader: &mut CheckedReader<'_>) -> Result<Digest> {
     match tile.witness() {
         Some(witness) => Ok(*witness),
-        None => match config.scheme.kind() {
-            ProjectionType::Linear => linear_witness(config, tile, verified),
-            ProjectionType::R96Fourier => whole_witness(config, tile, verified),
+        None => match context.scheme.kind() {
+            ProjectionType::Linear => linear_witness(context, tile, reader),
+            ProjectionType::R96Fourier => whole_witness(context, tile, reader),
         },
     }
 }
 
 /// Where every class has a part of every byte: from the whole tile.
-fn whole_witness(config: &Config, tile: &Arc<Tile>, verified: &mut Verified<'_>) -> Result<Digest> {
-    let mut buffer = verified.tile.take();
+fn whole_witness(context: &Context, tile: &Arc<Tile>, reader: &mut CheckedReader<'_>) -> Result<Digest> {
+    let mut buffer = reader.tile.take();
     let bytes = &mut Buffer::or_new(&mut buffer, TILE_SIZE)?[..tile.len()];
-    verified.assemble(&Parts { pieces: tile.pieces(), used: 0 }.next(tile.len()), bytes)?;
+    reader.assemble(&Parts { pieces: tile.pieces(), used: 0 }.next(tile.len()), bytes)?;
     check_residue(tile, Residue::of(bytes))?;
-    let before = if std::mem::take(&mut verified.transformed) { verified.held.as_ref() } else { None };
+    let before = if std::mem::take(&mut reader.transformed) { reader.held.as_ref() } else { None };
     // What was transformed, which a mapping may not hold any more.
     let before = before.and_then(|(held, _)| match held.fixed_slice(&(0..held.len())) {
         Some(bytes) => Some(bytes),
-        None => verified.bytes.as_ref().map(|bytes| &bytes[..held.len()]),
+        None => reader.bytes.as_ref().map(|bytes| &bytes[..held.len()]),
     });
-    let executor = verified.executor(bytes.len());
+    let executor = reader.executor(bytes.len());
     let witness = match before {
-        Some(before) => config.scheme.witness_after(before, bytes, &mut verified.workspace, executor)?,
-        None => config.scheme.witness(bytes, &mut verified.workspace, executor)?,
+        Some(before) => context.scheme.witness_after(before, bytes, &mut reader.workspace, executor)?,
+        None => context.scheme.witness(bytes, &mut reader.workspace, executor)?,
     };
-    verified.tile = buffer;
+    reader.tile = buffer;
     Ok(tile.set_witness(witness))
 }
 
-fn linear_witness(config: &Config, tile: &Arc<Tile>, verified: &mut Verified<'_>) -> Result<Digest> {
-    let digests = config.scheme.digests();
+fn linear_witness(context: &Context, tile: &Arc<Tile>, reader: &mut CheckedReader<'_>) -> Result<Digest> {
+    let digests = context.scheme.digests();
     let len = tile.len();
     let mut buffer = Buffer::new(len.min(GROUP_SIZE))?;
     let mut parts = Parts { pieces: tile.pieces(), used: 0 };
     if len <= GROUP_SIZE {
-        verified.assemble(&parts.next(len), &mut buffer)?;
+        reader.assemble(&parts.next(len), &mut buffer)?;
         check_residue(tile, Residue::of(&buffer))?;
         return Ok(tile.set_witness(digests.tile(&buffer)));
     }
@@ -292,11 +292,11 @@ fn linear_witness(config: &Config, tile: &Arc<Tile>, verified: &mut Verified<'_>
     for group in 0..len.div_ceil(GROUP_SIZE) {
         let range = group * GROUP_SIZE..((group + 1) * GROUP_SIZE).min(len);
         let parts = parts.next(range.len());
-        if let Some((chain, groups)) = &common
+        if let Some((outboard, groups)) = &common
             && groups & (1 << group) != 0
-            && let Some(known) = chain.residues()
+            && let Some(known) = outboard.residues()
         {
-            values.push(chain.group(group));
+            values.push(outboard.group(group));
             residues[group] = known[group];
             continue;
         }
@@ -305,21 +305,21 @@ fn linear_witness(config: &Config, tile: &Arc<Tile>, verified: &mut Verified<'_>
             && extent.len() > GROUP_SIZE
             && *within == range
             && (range.len() == GROUP_SIZE || range.end == extent.len())
-            && let Some(chain) = verified.chain(extent)?
+            && let Some(outboard) = reader.outboard(extent)?
         {
-            values.push(chain.group(group));
+            values.push(outboard.group(group));
             residues[group] = extent.residues()[group];
             continue;
         }
         let bytes = &mut buffer[..range.len()];
-        verified.assemble(&parts, bytes)?;
+        reader.assemble(&parts, bytes)?;
         residues[group] = Residue::of(bytes);
         values.push(group_value(digests, group, bytes));
     }
     check_residue(tile, residues.iter().copied().sum())?;
-    let (chain, witness) = Chain::of_groups(digests, values, Some(residues))?;
-    if verified.may_keep_a_chain() {
-        config.chains.keep(tile, Arc::new(chain));
+    let (outboard, witness) = Outboard::of_groups(digests, values, Some(residues))?;
+    if reader.may_keep_an_outboard() {
+        context.outboards.keep(tile, Arc::new(outboard));
     }
     Ok(tile.set_witness(witness))
 }
@@ -359,7 +359,7 @@ fn runs(pending: &[&TileAt<'_>], threads: usize) -> Result<Vec<u64>> {
 /// Computes the witnesses of those of `tiles` that have none, in parallel. Reports once a tile: what is
 /// done with `report`, else that nothing is done yet of what follows.
 pub(crate) fn witnesses(
-    config: &Config,
+    context: &Context,
     tiles: &[TileAt<'_>],
     operation: &mut Operation<'_>,
     result: u64,
@@ -375,9 +375,9 @@ pub(crate) fn witnesses(
         return if report { operation.tracker(0, 0).finish() } else { Ok(()) };
     }
     let bytes: u64 = pending.iter().map(|at| to_u64(at.tile.len())).sum();
-    let whole = match config.scheme.kind() {
+    let whole = match context.scheme.kind() {
         ProjectionType::Linear => 0,
-        ProjectionType::R96Fourier => TILE_BYTES + config.scheme.workspace(),
+        ProjectionType::R96Fourier => TILE_BYTES + context.scheme.workspace(),
     };
     let executor = operation.executor;
     let runs = runs(&pending, operation.threads())?;
@@ -386,8 +386,8 @@ pub(crate) fn witnesses(
     let unwatched = operation.unwatched();
     let alone = if count == 1 && operation.threads() > 1 { executor } else { Executor::Inline };
     // What the call does next needs memory too.
-    let chains =
-        ChainBudget::new(operation.memory_left(result.saturating_add(to_u64(workers) * per_worker)) / 8);
+    let outboards =
+        OutboardBudget::new(operation.memory_left(result.saturating_add(to_u64(workers) * per_worker)) / 8);
     // Before work that reports by itself this is no part of the count, and a sign of life only.
     let mut tracker =
         if report { operation.tracker(bytes, count) } else { operation.tracker_before(bytes, count) };
@@ -396,11 +396,11 @@ pub(crate) fn witnesses(
         workers,
         count,
         pool::Order { window: None, runs: &runs, unwatched },
-        || Ok(Verified::new(config).shared(alone).within(&chains)),
-        |verified, index| {
+        || Ok(CheckedReader::new(context).shared(alone).within(&outboards)),
+        |reader, index| {
             let at = pending[crate::base::units::to_usize(index)];
             let len = to_u64(at.tile.len());
-            match witness(config, at.tile, verified) {
+            match witness(context, at.tile, reader) {
                 Ok(_) => Ok(len),
                 Err(error) => Err(error.at_index(at.index).at_range(at.offset, len)),
             }
@@ -437,17 +437,17 @@ mod tests {
             let state = projection.state();
             let tile = state.tree.iter_from_tile(0).next().unwrap().tile;
             let extent = tile.pieces()[0].extent();
-            let mut verified = Verified::new(&state.config);
+            let mut reader = CheckedReader::new(&state.context);
             let mut out = vec![0; 100];
-            verified.copy(extent, 50_000, &mut out).unwrap();
+            reader.copy(extent, 50_000, &mut out).unwrap();
             let mut changed = data.clone();
             changed[50_010] ^= 1;
             overwrite(&path, &changed);
             assert_eq!(source.slice(0, data.len()), Some(&changed[..]));
-            verified.copy(extent, 50_000, &mut out).unwrap();
+            reader.copy(extent, 50_000, &mut out).unwrap();
             assert_eq!(out, data[50_000..50_100]);
             // Who comes later checks for himself.
-            let error = Verified::new(&state.config).copy(extent, 50_000, &mut out).unwrap_err();
+            let error = CheckedReader::new(&state.context).copy(extent, 50_000, &mut out).unwrap_err();
             assert_eq!(error.kind(), crate::ErrorKind::Witness);
         }
     }
@@ -468,11 +468,11 @@ mod tests {
         projection.apply_incremental_update(edit).unwrap();
         let state = projection.state();
         let tile = state.tree.iter_from_tile(0).next().unwrap().tile;
-        let mut verified = Verified::new(&state.config);
-        verified.hold(tile.pieces()[0].extent()).unwrap();
+        let mut reader = CheckedReader::new(&state.context);
+        reader.hold(tile.pieces()[0].extent()).unwrap();
         overwrite(&path, &data);
-        let witness = witness(&state.config, tile, &mut verified).unwrap();
-        let scheme = &state.config.scheme;
+        let witness = witness(&state.context, tile, &mut reader).unwrap();
+        let scheme = &state.context.scheme;
         assert_eq!(witness, scheme.witness(&data, &mut Workspace::default(), Executor::Inline).unwrap());
     }
 }

@@ -17,7 +17,7 @@ use crate::base::units::to_u64;
 use crate::exec::pool::{self, Executor};
 use crate::hash::class_tree::{ClassSet, ClassTree};
 use crate::hash::digest::{Digest, Digests};
-use crate::hash::tile_tree::Head;
+use crate::hash::tile_tree::RootHeader;
 use crate::projection::{ProjectionOptions, ProjectionType};
 use crate::r96::{
     CLASS_BLOCK_BYTES, CLASSES, DecodeError, Decoder, Encoder, ParameterError, block_bytes, block_count,
@@ -87,8 +87,8 @@ impl Scheme {
     }
 
     /// What a root says of `tiles` tiles of `size` bytes.
-    pub(crate) fn head(&self, size: u64, tiles: u64) -> Head {
-        Head { kind: self.kind().code(), classes: self.data_classes(), size, tiles }
+    pub(crate) fn head(&self, size: u64, tiles: u64) -> RootHeader {
+        RootHeader { kind: self.kind().code(), classes: self.data_classes(), size, tiles }
     }
 
     /// The bytes of a [`Workspace`].

@@ -7,7 +7,7 @@ use crate::source::{ReadAt, Source};
 use crate::tile::scheme::Workspace;
 use crate::{AtlasBoundaryRegion, VerifyOptions};
 
-mod upkeep;
+mod cache;
 
 /// SplitMix64: the scripts are the same on every run.
 pub(crate) struct Random(pub(crate) u64);
@@ -106,14 +106,14 @@ fn check_root(projection: &AtlasProjection, model: &[u8], what: &str) {
         .map(|at| {
             let bytes = &model[at.offset as usize..][..at.tile.len()];
             let want =
-                state.config.scheme.witness(bytes, &mut Workspace::default(), Executor::Inline).unwrap();
+                state.context.scheme.witness(bytes, &mut Workspace::default(), Executor::Inline).unwrap();
             assert_eq!(at.tile.witness(), Some(&want), "{what}: {:?}", at.tile);
             assert_eq!(at.tile.residue(), Residue::of(bytes), "{what}");
             leaf(at).unwrap()
         })
         .collect();
     let head = state.head();
-    let merkle = Merkle::new(&state.config.scheme, head.tiles, leaves.into_iter());
+    let merkle = Merkle::new(&state.context.scheme, head.tiles, leaves.into_iter());
     assert_eq!(root, *merkle.unwrap().root(), "{what}");
     if !model.is_empty() {
         let region = AtlasBoundaryRegion { offset: model.len() as u64 / 2, length: 1 };

@@ -4,7 +4,7 @@
 use super::*;
 use crate::hash::class_tree::ClassTree;
 use crate::hash::digest::{Digest, Digests};
-use crate::hash::tile_tree::{Head, Leaf, root_from_tiles};
+use crate::hash::tile_tree::{Leaf, RootHeader, root_from_tiles};
 use crate::projection::{ProjectionOptions, ProjectionType};
 use crate::r96::{CLASS_BLOCK_BYTES, CLASSES};
 use crate::shard::{AtlasBoundaryRegion, Limits, Proof, TileShape, VerifyOptions};
@@ -48,7 +48,8 @@ fn forge(payloads: &[Vec<u8>], len: usize, residue: Residue) -> Vec<AtlasShard> 
     let digests = Digests::new(None);
     let each: [Digest; CLASSES] = std::array::from_fn(|class| digests.tile(&payloads[class]));
     let tree = ClassTree::new(&digests, &each).unwrap();
-    let head = Head { kind: ProjectionType::R96Fourier.code(), classes: K, size: to_u64(len), tiles: 1 };
+    let head =
+        RootHeader { kind: ProjectionType::R96Fourier.code(), classes: K, size: to_u64(len), tiles: 1 };
     let leaf = Leaf { len: u32::try_from(len).unwrap(), residue, witness: tree.witness().unwrap() };
     let (root, _) = root_from_tiles(&digests, &head, &(0..1), &[leaf], &[]).unwrap();
     let shard = |class: u8| {
@@ -237,7 +238,7 @@ fn more_tiles_than_the_payload_has_blocks_for_are_refused_at_once() {
     let tiles = payload.len() / CLASS_BLOCK_BYTES + 1;
     let proof = Proof {
         region: AtlasBoundaryRegion::new(0, to_u64(tiles)),
-        head: Head { size: to_u64(tiles), tiles: to_u64(tiles), ..honest.head },
+        head: RootHeader { size: to_u64(tiles), tiles: to_u64(tiles), ..honest.head },
         tiles: vec![TileShape { len: 1, residue: Residue::ZERO }; tiles],
         parts: vec![[0; 32]; 7 * tiles],
         tree: Vec::new(),

@@ -7,13 +7,13 @@ use crate::base::copy::{copy_to_both, copy_to_payload};
 use crate::base::error::{AtlasError, Result};
 use crate::base::units::{GROUP_SIZE, to_u64, to_usize};
 use crate::hash::digest::{Digest, Digests, same};
-use crate::hash::outboard::{Chain, GroupPages, cut_groups, page_bytes, source_changed};
+use crate::hash::outboard::{GroupPages, Outboard, cut_groups, page_bytes, source_changed};
 use crate::hash::tile_tree::{Merkle, Sibling};
 use crate::layer2::Residue;
 use crate::shard::{AtlasShard, Proof, TileShape};
 use crate::tile::Tile;
 use crate::tile::hash_tiles::Scratch;
-use crate::tile::outboards::ChainBudget;
+use crate::tile::outboards::OutboardBudget;
 use crate::tile::scheme::Workspace;
 use crate::tile::tree::TileAt;
 use std::ops::Range;
@@ -97,7 +97,7 @@ impl Batch<'_> {
                 bytes
             }
         };
-        let tree = self.state.config.scheme.classes(bytes, workspace, |class, start, payload| {
+        let tree = self.state.context.scheme.classes(bytes, workspace, |class, start, payload| {
             for ((want, share), own) in wants.iter_mut().zip(&shares).zip(&mut own) {
                 let out = want.out.as_deref_mut().or(own.as_deref_mut());
                 if let (Some(range), Some(out)) = (share.class_range(class), out) {
@@ -122,23 +122,23 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Cuts all wanted pages out of one tile. So many chains may be kept as `chains` says.
+    /// Cuts all wanted pages out of one tile. So many outboards may be kept as `outboards` says.
     pub(super) fn cut_pages(
         &self,
         at: TileAt<'_>,
         wants: &mut [Want<'_>],
         scratch: &mut Scratch,
-        chains: &ChainBudget,
+        outboards: &OutboardBudget,
         all: &mut Vec<Outcome>,
     ) -> Result<()> {
-        let config = &self.state.config;
+        let context = &self.state.context;
         let (tile, len) = (at.tile, at.tile.len());
         let groups: usize = wants.iter().map(|want| groups_wanted(&self.share(want), len)).sum();
         let few = groups * 2 <= len.div_ceil(GROUP_SIZE);
-        let chain = if few { tile.chain() } else { None };
-        let mut cutter = match &chain {
+        let outboard = if few { tile.outboard() } else { None };
+        let mut cutter = match &outboard {
             _ if matches!(&*wants, [want] if self.share(want).is_whole(len)) => Cutter::Whole { scratch },
-            Some(chain) if len > GROUP_SIZE => Cutter::Groups { chain, scratch },
+            Some(outboard) if len > GROUP_SIZE => Cutter::Groups { outboard, scratch },
             _ => {
                 let mut edges: Vec<usize> = try_vec(2 * wants.len())?;
                 for want in &*wants {
@@ -148,15 +148,15 @@ impl Batch<'_> {
                 edges.dedup();
                 let bytes = scratch.bytes(len)?;
                 tile.read(0, bytes)?;
-                let (chain, witness, edges) = Chain::of_tile(config.scheme.digests(), bytes, &edges)?;
+                let (outboard, witness, edges) = Outboard::of_tile(context.scheme.digests(), bytes, &edges)?;
                 if tile.witness().is_none_or(|known| !same(known, &witness)) {
                     return Err(source_changed());
                 }
-                let chain = Arc::new(chain);
-                if len > GROUP_SIZE && chains.take() {
-                    config.chains.keep(tile, Arc::clone(&chain));
+                let outboard = Arc::new(outboard);
+                if len > GROUP_SIZE && outboards.take() {
+                    context.outboards.keep(tile, Arc::clone(&outboard));
                 }
-                Cutter::Checked { chain, edges, bytes }
+                Cutter::Checked { outboard, edges, bytes }
             }
         };
         let mut proofs = TreeProofs { merkle: self.merkle, last: None };
@@ -193,7 +193,7 @@ impl Batch<'_> {
         let proof = Proof {
             root: *self.merkle.root(),
             head: state.head(),
-            keyed: state.config.scheme.digests().keyed(),
+            keyed: state.context.scheme.digests().keyed(),
             region: scope.region,
             classes: scope.classes,
             first_tile: span.tiles.start,
@@ -250,10 +250,10 @@ impl TreeProofs<'_> {
 enum Cutter<'c> {
     /// The whole tile, copied and hashed in one go.
     Whole { scratch: &'c mut Scratch },
-    /// Group by group, each checked against the chain.
-    Groups { chain: &'c Chain, scratch: &'c mut Scratch },
+    /// Group by group, each checked against the outboard.
+    Groups { outboard: &'c Outboard, scratch: &'c mut Scratch },
     /// Out of a copy of the tile that was hashed.
-    Checked { chain: Arc<Chain>, edges: Vec<(usize, GroupPages)>, bytes: &'c [u8] },
+    Checked { outboard: Arc<Outboard>, edges: Vec<(usize, GroupPages)>, bytes: &'c [u8] },
 }
 
 impl Cutter<'_> {
@@ -266,7 +266,7 @@ impl Cutter<'_> {
             Some(out) => out,
             None => &mut own.insert(Buffer::new(within.len())?)[..],
         };
-        let digests = batch.state.config.scheme.digests();
+        let digests = batch.state.context.scheme.digests();
         let (proof, residue) = match self {
             Cutter::Whole { scratch } => {
                 let witness = copy_and_hash(at.tile, digests, scratch, out)?;
@@ -275,12 +275,12 @@ impl Cutter<'_> {
                 }
                 (Vec::new(), at.tile.residue())
             }
-            Cutter::Checked { chain, edges, bytes } => {
+            Cutter::Checked { outboard, edges, bytes } => {
                 let part = &bytes[within];
                 copy_to_payload(part, out);
-                (chain.prove(digests, len, edges, &wanted)?, Residue::of(part))
+                (outboard.prove(digests, len, edges, &wanted)?, Residue::of(part))
             }
-            Cutter::Groups { chain, scratch } => {
+            Cutter::Groups { outboard, scratch } => {
                 let mut edges = Vec::new();
                 for group in within.start / GROUP_SIZE..within.end.div_ceil(GROUP_SIZE) {
                     let bytes = group * GROUP_SIZE..((group + 1) * GROUP_SIZE).min(len);
@@ -288,16 +288,16 @@ impl Cutter<'_> {
                     let target = &mut out[wanted.start - within.start..wanted.end - within.start];
                     if wanted == bytes {
                         at.tile.read(bytes.start, target)?;
-                        chain.check_group(digests, len, group, target, false)?;
+                        outboard.check_group(digests, len, group, target, false)?;
                     } else {
                         let copy = &mut scratch.bytes(GROUP_SIZE)?[..bytes.len()];
                         at.tile.read(bytes.start, copy)?;
-                        let pages = chain.check_group(digests, len, group, copy, true)?;
+                        let pages = outboard.check_group(digests, len, group, copy, true)?;
                         edges.extend(pages.map(|pages| (group, pages)));
                         target.copy_from_slice(&copy[wanted.start - bytes.start..wanted.end - bytes.start]);
                     }
                 }
-                (chain.prove(digests, len, &edges, &wanted)?, Residue::of(out))
+                (outboard.prove(digests, len, &edges, &wanted)?, Residue::of(out))
             }
         };
         let tree = proofs.first(at, &batch.spans[want.shard].tiles)?;

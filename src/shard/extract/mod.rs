@@ -10,8 +10,8 @@
 //!     R96:                           read it, transform and hash it slice by slice; each slice of a
 //!                                    class goes to the shards that want it
 //!     one region, whole tile:        read it, hash that copy
-//!     chain at hand, few groups:     read the groups, check each against the chain
-//!     else:                          read it, hash it group by group, keep its chain
+//!     outboard at hand, few groups:     read the groups, check each against the outboard
+//!     else:                          read it, hash it group by group, keep its outboard
 //!     take the wanted pages from the copy that was checked, and the proof beside them
 //! ```
 
@@ -33,7 +33,7 @@ use crate::hash::digest::Digest;
 use crate::hash::tile_tree::Merkle;
 use crate::projection::{AtlasProjection, ProjectionType, State};
 use crate::tile::hash_tiles::Scratch;
-use crate::tile::outboards::ChainBudget;
+use crate::tile::outboards::OutboardBudget;
 use crate::tile::scheme::Workspace;
 use std::cmp::Reverse;
 use std::num::NonZeroUsize;
@@ -183,7 +183,7 @@ impl AtlasProjection {
         operation: &mut Operation<'_>,
     ) -> Result<Vec<AtlasShard>> {
         let state = self.state();
-        if state.config.scheme.kind() == ProjectionType::Linear {
+        if state.context.scheme.kind() == ProjectionType::Linear {
             return Err(AtlasError::invalid_argument("a LINEAR projection has no classes"));
         }
         let domain = AtlasBoundaryRegion::new(0, state.tree.bytes());
@@ -246,7 +246,7 @@ impl AtlasProjection {
 
 /// What a shard of `region` is about: of R96 `classes` of whole tiles.
 fn scope(state: &State, region: &AtlasBoundaryRegion, classes: ClassSet) -> Result<Scope> {
-    let (tree, data_classes) = (&state.tree, state.config.scheme.data_classes());
+    let (tree, data_classes) = (&state.tree, state.context.scheme.data_classes());
     check_range(region.offset, region.length, tree.bytes(), "the region")?;
     if data_classes == 0 {
         return Ok(Scope { region: *region, classes: ClassSet::EMPTY, data_classes });
@@ -295,7 +295,7 @@ fn memory(state: &State, spans: &[Span]) -> u64 {
     // Beside the payload: the shard, its proof of at most some 50 nodes, and the bookkeeping.
     let each = to_u64(size_of::<AtlasShard>() + size_of::<Span>() + size_of::<Draft>() + 2_048);
     // Of classes every tile has nodes of its own, 7 for one class and at most 48.
-    let nodes = if state.config.scheme.data_classes() > 0 { 8 * size_of::<Digest>() } else { 0 };
+    let nodes = if state.context.scheme.data_classes() > 0 { 8 * size_of::<Digest>() } else { 0 };
     let task = size_of::<Want<'_>>() + size_of::<Group>() + size_of::<Task<'_, '_>>();
     let a_tile = to_u64(task + size_of::<TileShape>() + nodes);
     spans.iter().fold(0u64, |sum, span| {
@@ -361,7 +361,7 @@ impl Batch<'_> {
     }
 
     fn is_linear(&self) -> bool {
-        self.state.config.scheme.kind() == ProjectionType::Linear
+        self.state.context.scheme.kind() == ProjectionType::Linear
     }
 
     fn run(
@@ -382,10 +382,10 @@ impl Batch<'_> {
         }
         let count = to_u64(tasks.len());
         let worth = usize::try_from(cost).unwrap_or(usize::MAX) / pool::TASK_BYTES;
-        let per_worker = TILE_BYTES + self.state.config.scheme.workspace();
+        let per_worker = TILE_BYTES + self.state.context.scheme.workspace();
         let workers = operation.workers(count, per_worker, memory)?.min(worth.max(1));
         let taken = per_worker.saturating_mul(to_u64(workers)).saturating_add(memory);
-        let chains = ChainBudget::new(operation.memory_left(taken));
+        let outboards = OutboardBudget::new(operation.memory_left(taken));
         let executor = operation.executor;
         let order = Order { window: None, runs: &runs, unwatched: operation.unwatched() };
         let mut tracker = operation.tracker(bytes, parts);
@@ -401,7 +401,7 @@ impl Batch<'_> {
             || Ok((Scratch::default(), Workspace::default())),
             |(scratch, workspace), index| {
                 let wants = std::mem::take(&mut *lock(&tasks[to_usize(index)].wants));
-                self.see_to(wants, &lowest, &chains, scratch, workspace)
+                self.see_to(wants, &lowest, &outboards, scratch, workspace)
             },
             |_, outcomes| {
                 for outcome in outcomes.done {
@@ -430,7 +430,7 @@ impl Batch<'_> {
         &self,
         wants: &mut [Want<'_>],
         lowest: &AtomicU64,
-        chains: &ChainBudget,
+        outboards: &OutboardBudget,
         scratch: &mut Scratch,
         workspace: &mut Workspace,
     ) -> Result<Outcomes> {
@@ -446,7 +446,7 @@ impl Batch<'_> {
             let bytes =
                 group.iter().map(|want| to_u64(self.share(want).payload_len(tile.tile.len()))).sum::<u64>();
             let result = if self.is_linear() {
-                self.cut_pages(tile, group, scratch, chains, &mut all.done)
+                self.cut_pages(tile, group, scratch, outboards, &mut all.done)
             } else {
                 self.cut_classes(tile, group, scratch, workspace, &mut all.done)
             };

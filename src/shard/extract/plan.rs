@@ -102,7 +102,7 @@ impl Batch<'_> {
             groups += groups_wanted(&share, len);
             wanted += share.payload_len(len);
         }
-        let hashed = if first.at.tile.chain().is_some() { (groups * GROUP_SIZE).min(len) } else { len };
+        let hashed = if first.at.tile.outboard().is_some() { (groups * GROUP_SIZE).min(len) } else { len };
         to_u64(hashed + wanted)
     }
 

@@ -28,7 +28,7 @@ fn all_strategies_give_the_same_shards() {
     ] {
         for threads in [0, 1, 2, 64] {
             let options = ExtractOptions::new().with_strategy(strategy).with_max_threads(threads);
-            // A fresh snapshot of the bytes, so that chains are cold and warm in turn.
+            // A fresh snapshot of the bytes, so that outboards are cold and warm in turn.
             for projection in [&project(&data), &projection] {
                 let shards = projection
                     .extract_shards(&regions, &options, &mut Operation::new().with_pool(&pool))
@@ -90,7 +90,7 @@ fn a_source_that_changed_is_a_witness_error_and_never_a_shard() {
         let error = projection.verify(&mut Operation::new()).unwrap_err();
         assert_eq!((error.kind(), error.index()), (ErrorKind::Witness, Some(4)));
         assert_eq!(extract(&projection, region(3 * TILE_SIZE, 10)).data().len(), 10);
-        // With the chain at hand only the groups that are wanted are looked at.
+        // With the outboard at hand only the groups that are wanted are looked at.
         changed.store(3 * TILE_SIZE as u64 + 5, Ordering::Relaxed);
         let error = projection.extract_shard(&regions[3], &mut Operation::new()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Witness);
@@ -124,14 +124,14 @@ fn a_group_that_changed_fails_for_the_region_that_wants_it() {
 fn chains_are_kept_within_the_memory_limit() {
     let data = data(8 * TILE_SIZE);
     let regions: Vec<_> = (0..8).map(|tile| region(tile * TILE_SIZE + 5_000, 100)).collect();
-    // How many tiles have a chain afterwards; None: LIMIT.
+    // How many tiles have an outboard afterwards; None: LIMIT.
     let kept = |limit: u64| {
         let projection = project(&data);
         let operation = &mut Operation::sequential().with_memory_limit(limit);
         let extracted = projection.extract_shards(&regions, &ExtractOptions::new(), operation);
-        extracted
-            .is_ok()
-            .then(|| projection.state().tree.iter_from_tile(0).filter(|at| at.tile.chain().is_some()).count())
+        extracted.is_ok().then(|| {
+            projection.state().tree.iter_from_tile(0).filter(|at| at.tile.outboard().is_some()).count()
+        })
     };
     let (mut refused, mut least) = (0, 16 * TILE_SIZE as u64);
     while refused + 1 < least {
@@ -139,7 +139,7 @@ fn chains_are_kept_within_the_memory_limit() {
         *(if kept(middle).is_some() { &mut least } else { &mut refused }) = middle;
     }
     assert_eq!(kept(least), Some(0));
-    assert_eq!(kept(least + 3 * crate::hash::outboard::Chain::FOOTPRINT), Some(3));
+    assert_eq!(kept(least + 3 * crate::hash::outboard::Outboard::FOOTPRINT), Some(3));
     assert_eq!(kept(2 * least), Some(8));
 }
 
@@ -182,7 +182,7 @@ impl Reads {
     }
 }
 
-/// A projection whose chains are not known, and what is read of it.
+/// A projection whose outboards are not known, and what is read of it.
 fn recorded(tiles: usize) -> (AtlasProjection, Reads) {
     recorded_after(tiles, || ())
 }

@@ -9,7 +9,7 @@ use crate::tile::Tile;
 use std::sync::Arc;
 
 /// How one tree became another, as far as tiles are concerned.
-pub(crate) enum Difference<'a> {
+pub(crate) enum TreeDiff<'a> {
     /// As many tiles, of which these are others.
     Replaced(Vec<TileAt<'a>>),
     /// The first `before` tiles are shared, then `removed` tiles of the old tree have made room for
@@ -17,18 +17,18 @@ pub(crate) enum Difference<'a> {
     Spliced { before: u64, removed: u64, inserted: Vec<TileAt<'a>> },
 }
 
-impl<'a> Difference<'a> {
+impl<'a> TreeDiff<'a> {
     /// The tiles that are new.
     pub(crate) fn tiles(&self) -> &[TileAt<'a>] {
         match self {
-            Difference::Replaced(tiles) | Difference::Spliced { inserted: tiles, .. } => tiles,
+            TreeDiff::Replaced(tiles) | TreeDiff::Spliced { inserted: tiles, .. } => tiles,
         }
     }
 }
 
 impl Tree {
     /// How this tree came from `old`.
-    pub(crate) fn difference<'a>(&'a self, old: &Tree) -> Result<Difference<'a>> {
+    pub(crate) fn difference<'a>(&'a self, old: &Tree) -> Result<TreeDiff<'a>> {
         if self.tiles() == old.tiles() {
             let (mut replaced, mut grown) = (Vec::new(), Ok(()));
             walk(self, old, false, |index| {
@@ -38,7 +38,7 @@ impl Tree {
                 }
                 grown.is_ok()
             });
-            return grown.map(|()| Difference::Replaced(replaced));
+            return grown.map(|()| TreeDiff::Replaced(replaced));
         }
         let shorter = self.tiles().min(old.tiles());
         let common = |backwards| {
@@ -54,7 +54,7 @@ impl Tree {
         let count = to_usize(self.tiles() - after - before);
         let mut inserted = try_vec(count)?;
         inserted.extend(self.iter_from_tile(before).take(count));
-        Ok(Difference::Spliced { before, removed: old.tiles() - after - before, inserted })
+        Ok(TreeDiff::Spliced { before, removed: old.tiles() - after - before, inserted })
     }
 }
 
@@ -162,12 +162,12 @@ mod tests {
     fn apply(old: &Tree, new: &Tree) -> Vec<*const Tile> {
         let mut list: Vec<_> = old.iter_from_tile(0).map(|at| Arc::as_ptr(at.tile)).collect();
         match new.difference(old).unwrap() {
-            Difference::Replaced(changed) => {
+            TreeDiff::Replaced(changed) => {
                 for at in changed {
                     list[at.index as usize] = Arc::as_ptr(at.tile);
                 }
             }
-            Difference::Spliced { before, removed, inserted } => {
+            TreeDiff::Spliced { before, removed, inserted } => {
                 let range = before as usize..(before + removed) as usize;
                 list.splice(range, inserted.iter().map(|at| Arc::as_ptr(at.tile)));
             }
@@ -194,7 +194,7 @@ mod tests {
             let want: Vec<_> = new.iter_from_tile(0).map(|at| Arc::as_ptr(at.tile)).collect();
             assert_eq!(apply(&old, &new), want);
             let same = new.difference(&new.clone()).unwrap();
-            assert!(matches!(same, Difference::Replaced(changed) if changed.is_empty()));
+            assert!(matches!(same, TreeDiff::Replaced(changed) if changed.is_empty()));
         }
     }
 }

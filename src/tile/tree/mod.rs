@@ -14,8 +14,8 @@ mod diff;
 mod node;
 mod reclaim;
 
-pub(crate) use diff::Difference;
-pub(crate) use reclaim::{READ_BUDGET, Trash};
+pub(crate) use diff::TreeDiff;
+pub(crate) use reclaim::{READ_BUDGET, Reclaimer};
 
 use crate::base::error::Result;
 use crate::base::units::to_usize;

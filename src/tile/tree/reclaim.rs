@@ -59,7 +59,7 @@ impl Item {
 
 /// Dropped states of one handle.
 #[derive(Default)]
-pub(crate) struct Trash {
+pub(crate) struct Reclaimer {
     items: Mutex<Items>,
 }
 
@@ -71,7 +71,7 @@ struct Items {
     open: Vec<Item>,
 }
 
-impl Trash {
+impl Reclaimer {
     /// What a call frees that makes so many changes and brings so many bytes.
     pub(crate) fn budget(changes: usize, bytes: u64) -> u64 {
         let made = to_u64(changes).saturating_mul(CHANGE).saturating_add(bytes / BYTES_A_NANOSECOND);

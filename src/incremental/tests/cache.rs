@@ -43,7 +43,7 @@ fn overwrite(projection: &AtlasProjection, salt: u64) {
 }
 
 fn waiting(projection: &AtlasProjection) -> usize {
-    projection.state().upkeep.trash.waiting()
+    projection.state().cache.reclaimer.waiting()
 }
 
 type Call = fn(&AtlasProjection);
