@@ -67,7 +67,7 @@ impl Limit {
         }
     }
 
-    pub(super) fn iteration<'d>(self, domain: &'d Domain<'_>) -> Option<Iteration<'d>> {
+    pub(super) fn iteration<'d>(self, domain: &'d TestDomain<'_>) -> Option<Iteration<'d>> {
         let bytes = &domain.bytes()[..self.work(domain.size)];
         match self {
             Limit::Itself | Limit::None => None,
@@ -82,7 +82,7 @@ pub(super) struct Case {
     pub(super) name: Name,
     pub(super) limit: Limit,
     feature: Feature,
-    pub(super) prepare: for<'d> fn(&'d Domain<'_>) -> Result<Iteration<'d>>,
+    pub(super) prepare: for<'d> fn(&'d TestDomain<'_>) -> Result<Iteration<'d>>,
 }
 
 /// A name for both languages.
@@ -178,7 +178,7 @@ pub(super) const CASES: &[Case] = {
 };
 
 /// A domain in memory, and how the work on it runs.
-pub(super) struct Domain<'a> {
+pub(super) struct TestDomain<'a> {
     size: usize,
     source: Source,
     /// What copies go to.
@@ -188,7 +188,7 @@ pub(super) struct Domain<'a> {
     memory_limit: Option<u64>,
 }
 
-impl<'a> Domain<'a> {
+impl<'a> TestDomain<'a> {
     /// LIMIT where `operation` does not allow the memory that the cases take: the domain, the target of
     /// copies, a shard of all of it, what is made of that and what is made of this again.
     pub(super) fn check_memory(size: usize, operation: &Operation<'_>) -> Result<()> {
@@ -197,12 +197,12 @@ impl<'a> Domain<'a> {
         operation.workers(1, PER_WORKER, whole).map(|_| ())
     }
 
-    pub(super) fn new(size: usize, operation: &Operation<'a>) -> Result<Domain<'a>> {
+    pub(super) fn new(size: usize, operation: &Operation<'a>) -> Result<TestDomain<'a>> {
         let left = operation.memory_left(to_u64(size).saturating_mul(3));
         let mut target = Buffer::new(size)?;
         // Its pages are there before anything is timed.
         target.fill(0);
-        Ok(Domain {
+        Ok(TestDomain {
             size,
             source: Source::from_buffer(generate(size)?),
             target: Mutex::new(target),
@@ -279,7 +279,7 @@ fn iteration<'d>(each: impl FnMut(&mut Stopwatch<'_>) -> Result<()> + 'd) -> Ite
     Box::new(each)
 }
 
-fn copy<'d>(domain: &'d Domain<'_>, bytes: &'d [u8], executor: Executor<'d>) -> Iteration<'d> {
+fn copy<'d>(domain: &'d TestDomain<'_>, bytes: &'d [u8], executor: Executor<'d>) -> Iteration<'d> {
     iteration(move |stopwatch| {
         let mut target = lock(&domain.target);
         let parts = target[..bytes.len()].chunks_mut(TILE_SIZE).zip(bytes.chunks(TILE_SIZE));
@@ -299,7 +299,7 @@ fn repeats(bytes: &[u8]) -> u32 {
     if bytes.len() <= CHANGE { 32 } else { 1 }
 }
 
-fn digest<'d>(domain: &'d Domain<'_>, bytes: &'d [u8]) -> Iteration<'d> {
+fn digest<'d>(domain: &'d TestDomain<'_>, bytes: &'d [u8]) -> Iteration<'d> {
     iteration(move |stopwatch| {
         stopwatch.time_one_of(repeats(bytes), || {
             each_tile(domain.executor, bytes.len(), |tile| {
@@ -312,7 +312,7 @@ fn digest<'d>(domain: &'d Domain<'_>, bytes: &'d [u8]) -> Iteration<'d> {
     })
 }
 
-fn linear_projection<'d>(domain: &'d Domain<'_>) -> Result<Iteration<'d>> {
+fn linear_projection<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
     Ok(iteration(|stopwatch| {
         let made = stopwatch.time(|| {
             let projection = domain.project()?;
@@ -323,7 +323,7 @@ fn linear_projection<'d>(domain: &'d Domain<'_>) -> Result<Iteration<'d>> {
     }))
 }
 
-fn r96_projection<'d>(domain: &'d Domain<'_>) -> Result<Iteration<'d>> {
+fn r96_projection<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
     Ok(iteration(|stopwatch| {
         let made = stopwatch.time(|| {
             let projection = domain.project_r96(96)?;
@@ -334,7 +334,7 @@ fn r96_projection<'d>(domain: &'d Domain<'_>) -> Result<Iteration<'d>> {
     }))
 }
 
-fn r96_classes<'d>(domain: &'d Domain<'_>) -> Result<Iteration<'d>> {
+fn r96_classes<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
     let (projection, classes) = (domain.project_r96(96)?, (0..96).collect::<Vec<u8>>());
     Ok(iteration(move |stopwatch| {
         stopwatch.time(|| projection.extract_classes(None, &classes, &mut domain.operation())).map(drop)
@@ -342,7 +342,7 @@ fn r96_classes<'d>(domain: &'d Domain<'_>) -> Result<Iteration<'d>> {
 }
 
 /// All bytes of a shard that has all classes.
-fn r96_inverse<'d>(domain: &'d Domain<'_>) -> Result<Iteration<'d>> {
+fn r96_inverse<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
     let shard = domain.project_r96(96)?.extract_shard(&domain.whole(), &mut domain.operation())?;
     Ok(iteration(move |stopwatch| {
         let mut target = lock(&domain.target);
@@ -351,7 +351,7 @@ fn r96_inverse<'d>(domain: &'d Domain<'_>) -> Result<Iteration<'d>> {
 }
 
 /// The domain from K classes, 32 of the 96 missing: each verified, and the whole domain at the end.
-fn r96_decode<'d>(domain: &'d Domain<'_>) -> Result<Iteration<'d>> {
+fn r96_decode<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
     let projection = domain.project_r96(DATA_CLASSES)?;
     let classes: Vec<u8> = (0..96).filter(|class| class % 3 != 2).collect();
     let shards = projection.extract_classes(None, &classes, &mut domain.operation())?;
@@ -360,7 +360,7 @@ fn r96_decode<'d>(domain: &'d Domain<'_>) -> Result<Iteration<'d>> {
 }
 
 fn rebuild(
-    domain: &Domain<'_>,
+    domain: &TestDomain<'_>,
     options: &ReconstructionOptions,
     shards: &[AtlasShard],
 ) -> Result<AtlasProjection> {
@@ -382,7 +382,7 @@ impl ReadAt for ByPosition {
     }
 }
 
-fn streaming<'d>(domain: &'d Domain<'_>) -> Result<Iteration<'d>> {
+fn streaming<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
     let source = Source::from_reader(to_u64(domain.size), ByPosition(domain.source.clone()));
     let config = StreamingConfig::new(8 * TILE_BYTES, 4)?;
     let options = ProjectionOptions::new();
@@ -398,19 +398,19 @@ fn streaming<'d>(domain: &'d Domain<'_>) -> Result<Iteration<'d>> {
     }))
 }
 
-fn verification<'d>(domain: &'d Domain<'_>) -> Result<Iteration<'d>> {
+fn verification<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
     let projection = domain.project()?;
     Ok(iteration(move |stopwatch| stopwatch.time(|| projection.verify(&mut domain.operation()))))
 }
 
-fn single_shard<'d>(domain: &'d Domain<'_>) -> Result<Iteration<'d>> {
+fn single_shard<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
     let (projection, region) = (domain.project()?, domain.whole());
     Ok(iteration(move |stopwatch| {
         stopwatch.time(|| projection.extract_shard(&region, &mut domain.operation())).map(drop)
     }))
 }
 
-fn batch_of_shards<'d>(domain: &'d Domain<'_>) -> Result<Iteration<'d>> {
+fn batch_of_shards<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
     let (regions, options) = (domain.regions(), ExtractOptions::new());
     // A projection anew, so that no tile of it has what an earlier batch left.
     Ok(iteration(move |stopwatch| {
@@ -419,14 +419,14 @@ fn batch_of_shards<'d>(domain: &'d Domain<'_>) -> Result<Iteration<'d>> {
     }))
 }
 
-fn verification_of_shards<'d>(domain: &'d Domain<'_>) -> Result<Iteration<'d>> {
+fn verification_of_shards<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
     let projection = domain.project()?;
     let shard = projection.extract_shard(&domain.whole(), &mut domain.operation())?;
     let trust = VerifyOptions::new().with_root(projection.root(&mut domain.operation())?);
     Ok(iteration(move |stopwatch| stopwatch.time(|| shard.verify(&trust, &mut domain.operation()))))
 }
 
-fn reconstruction<'d>(domain: &'d Domain<'_>) -> Result<Iteration<'d>> {
+fn reconstruction<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
     let projection = domain.project()?;
     let shards = domain.shards(&projection)?;
     let options = ReconstructionOptions::new().with_root(projection.root(&mut domain.operation())?);
@@ -434,7 +434,7 @@ fn reconstruction<'d>(domain: &'d Domain<'_>) -> Result<Iteration<'d>> {
 }
 
 /// One map, and the bounds of every tile.
-fn transformation<'d>(domain: &'d Domain<'_>) -> Result<Iteration<'d>> {
+fn transformation<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
     let projection = domain.project()?;
     let tiles = projection.info().tile_count;
     let params = TransformParams {
@@ -452,7 +452,7 @@ fn transformation<'d>(domain: &'d Domain<'_>) -> Result<Iteration<'d>> {
     }))
 }
 
-fn insert<'d>(domain: &'d Domain<'_>) -> Result<Iteration<'d>> {
+fn insert<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
     let (projection, mut turn) = (domain.project()?, 0);
     Ok(iteration(move |stopwatch| {
         let change = domain.bytes()[..domain.size.min(CHANGE)].to_vec();
@@ -463,14 +463,14 @@ fn insert<'d>(domain: &'d Domain<'_>) -> Result<Iteration<'d>> {
 }
 
 /// Replaces bytes by others of the same number.
-fn next_update(domain: &Domain<'_>, turn: &mut u64) -> ProjectionDelta {
+fn next_update(domain: &TestDomain<'_>, turn: &mut u64) -> ProjectionDelta {
     let (start, len) = (domain.place(turn), domain.size.min(CHANGE));
     let mut change = domain.bytes()[start..start + len].to_vec();
     change.iter_mut().for_each(|byte| *byte ^= 0x5A);
     ProjectionDelta::update(to_u64(start), to_u64(start + len), change)
 }
 
-fn update<'d>(domain: &'d Domain<'_>) -> Result<Iteration<'d>> {
+fn update<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
     let (projection, mut turn) = (domain.project()?, 0);
     Ok(iteration(move |stopwatch| {
         let delta = next_update(domain, &mut turn);
@@ -479,7 +479,7 @@ fn update<'d>(domain: &'d Domain<'_>) -> Result<Iteration<'d>> {
     }))
 }
 
-fn update_with_root<'d>(domain: &'d Domain<'_>) -> Result<Iteration<'d>> {
+fn update_with_root<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
     let (projection, mut turn) = (domain.project()?, 0);
     Ok(iteration(move |stopwatch| {
         let delta = next_update(domain, &mut turn);
@@ -492,7 +492,7 @@ fn update_with_root<'d>(domain: &'d Domain<'_>) -> Result<Iteration<'d>> {
     }))
 }
 
-fn rollback<'d>(domain: &'d Domain<'_>) -> Result<Iteration<'d>> {
+fn rollback<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
     let (projection, mut turn) = (domain.project()?, 0);
     Ok(iteration(move |stopwatch| {
         projection.apply_incremental_update(next_update(domain, &mut turn))?;
@@ -505,7 +505,7 @@ fn compression_config(algorithm: CompressionAlgorithm) -> CompressionConfig {
     CompressionConfig { algorithm, level, min_size_threshold: 0, ..CompressionConfig::default() }
 }
 
-fn compression<'d>(domain: &'d Domain<'_>, algorithm: CompressionAlgorithm) -> Result<Iteration<'d>> {
+fn compression<'d>(domain: &'d TestDomain<'_>, algorithm: CompressionAlgorithm) -> Result<Iteration<'d>> {
     let shard = domain.project()?.extract_shard(&domain.whole(), &mut domain.operation())?;
     let config = compression_config(algorithm);
     Ok(iteration(move |stopwatch| {
@@ -513,7 +513,7 @@ fn compression<'d>(domain: &'d Domain<'_>, algorithm: CompressionAlgorithm) -> R
     }))
 }
 
-fn decompression<'d>(domain: &'d Domain<'_>, algorithm: CompressionAlgorithm) -> Result<Iteration<'d>> {
+fn decompression<'d>(domain: &'d TestDomain<'_>, algorithm: CompressionAlgorithm) -> Result<Iteration<'d>> {
     let shard = domain.project()?.extract_shard(&domain.whole(), &mut domain.operation())?;
     let compressed = shard.compress_with(&compression_config(algorithm), &mut domain.operation())?;
     drop(shard);

@@ -38,7 +38,7 @@ impl Stopwatch<'_> {
 
 /// How often and how long.
 #[derive(Clone, Copy)]
-pub(super) struct Plan {
+pub(super) struct Repetitions {
     pub(super) warmup: u32,
     pub(super) iterations: u32,
     pub(super) max_nanoseconds: f64,
@@ -64,7 +64,7 @@ impl Measured {
 /// Measures `case`, in turn with `limit` where there is one: what slows the machine down for a while
 /// then slows both. `pause` runs after each iteration, and may end the run.
 pub(super) fn measure(
-    plan: Plan,
+    plan: Repetitions,
     clock: &Clock<'_>,
     mut limit: Option<Iteration<'_>>,
     mut case: Iteration<'_>,

@@ -41,8 +41,8 @@ pub use report::{BenchmarkReport, BenchmarkResult, BenchmarkSummary};
 use crate::base::error::{AtlasError, Result};
 use crate::base::units::to_u64;
 use crate::exec::operation::Operation;
-use cases::{CASES, Case, Domain};
-use measure::{Plan, measure};
+use cases::{CASES, Case, TestDomain};
+use measure::{Repetitions, measure};
 use std::io::Write as _;
 use std::time::Instant;
 
@@ -123,9 +123,9 @@ pub(crate) fn run(config: &BenchmarkConfig, operation: &mut Operation<'_>) -> Re
     let (cases, left_out): (Vec<&Case>, Vec<&Case>) = CASES.iter().partition(|case| case.is_built_in());
     // Refused before anything is measured, and not after the small sizes.
     for (index, size) in (0..).zip(&sizes) {
-        Domain::check_memory(*size, operation).map_err(|error| error.at_index(index))?;
+        TestDomain::check_memory(*size, operation).map_err(|error| error.at_index(index))?;
     }
-    let plan = Plan {
+    let plan = Repetitions {
         warmup: config.warmup_iterations,
         iterations: config.iterations,
         max_nanoseconds: config.max_seconds * 1e9,
@@ -139,7 +139,7 @@ pub(crate) fn run(config: &BenchmarkConfig, operation: &mut Operation<'_>) -> Re
     (progress.bytes_total, progress.chunks_total) = (bytes, to_u64(sizes.len()).saturating_mul(count));
     let threads = operation.executor.threads();
     for (index, size) in (0..).zip(sizes) {
-        let domain = Domain::new(size, operation).map_err(|error| error.at_index(index))?;
+        let domain = TestDomain::new(size, operation).map_err(|error| error.at_index(index))?;
         let mut tracker = operation.resume(progress, false);
         for case in &cases {
             // It may take as long as many iterations.

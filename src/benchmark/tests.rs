@@ -1,6 +1,6 @@
 use super::cases::{CASES, Limit};
 use super::data::generate;
-use super::measure::{Measured, Plan, Samples, Stopwatch, measure};
+use super::measure::{Measured, Repetitions, Samples, Stopwatch, measure};
 use super::*;
 use crate::ErrorKind;
 use crate::exec::operation::Progress;
@@ -169,7 +169,7 @@ fn the_memory_limit_is_looked_at_before_anything_runs() {
     for size in [1, 65_536, 1 << 20, 1 << 22] {
         let least = (1..).map(|step| step << 16).find(|limit| {
             let operation = Operation::new().with_memory_limit(*limit);
-            Domain::check_memory(crate::base::units::to_usize(size), &operation).is_ok()
+            TestDomain::check_memory(crate::base::units::to_usize(size), &operation).is_ok()
         });
         let mut operation = Operation::new().with_memory_limit(least.unwrap());
         run(&BenchmarkConfig { iterations: 1, warmup_iterations: 0, ..small(&[size]) }, &mut operation)
@@ -238,7 +238,7 @@ fn hex(digest: &[u8]) -> String {
 }
 
 /// Measures with a clock that only moves when a case says so.
-fn measured(plan: Plan, times: &[u64], limit: Option<u64>) -> (Measured, usize) {
+fn measured(plan: Repetitions, times: &[u64], limit: Option<u64>) -> (Measured, usize) {
     let now = Cell::new(0);
     let clock = || now.get();
     let mut next = times.iter().cycle();
@@ -261,7 +261,7 @@ fn measured(plan: Plan, times: &[u64], limit: Option<u64>) -> (Measured, usize) 
 
 #[test]
 fn warm_up_does_not_count_and_the_numbers_are_right() {
-    let plan = Plan { warmup: 2, iterations: 4, max_nanoseconds: 1e9 };
+    let plan = Repetitions { warmup: 2, iterations: 4, max_nanoseconds: 1e9 };
     let (result, rounds) = measured(plan, &[500, 900, 10, 40, 20, 30], Some(5));
     assert_eq!((rounds, result.times.count), (6, 4));
     assert_eq!((result.times.min, result.times.max), (10.0, 40.0));
@@ -273,7 +273,7 @@ fn warm_up_does_not_count_and_the_numbers_are_right() {
 
 #[test]
 fn iterations_stop_at_max_seconds_but_for_the_first() {
-    let plan = |warmup, max_nanoseconds| Plan { warmup, iterations: 10, max_nanoseconds };
+    let plan = |warmup, max_nanoseconds| Repetitions { warmup, iterations: 10, max_nanoseconds };
     // Warm-up at 0 and 100; the next would begin at 200, which is more than half of 300.
     let (result, rounds) = measured(plan(9, 300.0), &[100], None);
     assert_eq!((rounds, result.times.count), (3, 1));

@@ -80,27 +80,28 @@ pub(crate) enum Attempt {
 }
 
 /// What one worker needs to encode blocks.
-pub(crate) struct Encoder {
+pub(crate) struct BlockEncoder {
     deflater: Deflater,
     /// For trials, and for bytes in which nothing repeats.
     quick: Deflater,
     /// The filtered block, the encoded block, the block that it gives back.
     filtered: Buffer,
     encoded: Buffer,
-    decoded: Option<(Buffer, Decoder)>,
+    decoded: Option<(Buffer, BlockDecoder)>,
 }
 
-impl Encoder {
+impl BlockEncoder {
     /// Bytes that one takes for blocks of this size.
     pub(crate) fn footprint(block_size: usize, verify: bool) -> usize {
-        let decoded = if verify { footprint(block_size) + Decoder::footprint(block_size) } else { 0 };
+        let decoded = if verify { footprint(block_size) + BlockDecoder::footprint(block_size) } else { 0 };
         2 * Deflater::FOOTPRINT + footprint(block_size) + footprint(room(block_size)) + decoded
     }
 
-    pub(crate) fn new(block_size: usize, verify: bool) -> Result<Encoder> {
-        let decoded = if verify { Some((Buffer::new(block_size)?, Decoder::new(block_size)?)) } else { None };
+    pub(crate) fn new(block_size: usize, verify: bool) -> Result<BlockEncoder> {
+        let decoded =
+            if verify { Some((Buffer::new(block_size)?, BlockDecoder::new(block_size)?)) } else { None };
         let (filtered, encoded) = (Buffer::new(block_size)?, Buffer::new(room(block_size))?);
-        Ok(Encoder { deflater: Deflater::new()?, quick: Deflater::new()?, filtered, encoded, decoded })
+        Ok(BlockEncoder { deflater: Deflater::new()?, quick: Deflater::new()?, filtered, encoded, decoded })
     }
 
     /// Makes a block smaller, or says that it stays.
@@ -224,7 +225,7 @@ fn deflate_planes(
 }
 
 /// What one worker needs to decode blocks.
-pub(crate) struct Decoder {
+pub(crate) struct BlockDecoder {
     inflater: Inflater,
     /// The largest block.
     block_size: usize,
@@ -232,14 +233,14 @@ pub(crate) struct Decoder {
     filtered: Option<Buffer>,
 }
 
-impl Decoder {
+impl BlockDecoder {
     /// Bytes that one takes for blocks of this size.
     pub(crate) fn footprint(block_size: usize) -> usize {
         footprint(block_size) + Inflater::FOOTPRINT
     }
 
-    pub(crate) fn new(block_size: usize) -> Result<Decoder> {
-        Ok(Decoder { inflater: Inflater::new()?, block_size, filtered: None })
+    pub(crate) fn new(block_size: usize) -> Result<BlockDecoder> {
+        Ok(BlockDecoder { inflater: Inflater::new()?, block_size, filtered: None })
     }
 
     /// Fills `block` with the bytes of the block, checked. Everything is hostile but the lengths,

@@ -3,7 +3,7 @@
 use super::block::{BlockHead, CHECK_SIZE, Encoded, MAX_EXPANSION};
 use super::config::{CompressionAlgorithm, MAX_BLOCK_SIZE, MIN_BLOCK_SIZE};
 use super::filter::Filter;
-use super::{CompressedShard, Data, available, flags};
+use super::{Body, CompressedShard, available, flags};
 use crate::base::buffer::{Buffer, try_vec};
 use crate::base::error::{AtlasError, Result};
 use crate::base::units::to_u64;
@@ -55,8 +55,8 @@ impl CompressedShard {
         }
         writer.record(DATA, data);
         match &self.data {
-            Data::Shared(payload) => writer.put(payload),
-            Data::Blocks(blocks) => blocks.iter().for_each(|block| writer.put(block)),
+            Body::Shared(payload) => writer.put(payload),
+            Body::Blocks(blocks) => blocks.iter().for_each(|block| writer.put(block)),
         }
         writer.finish()
     }
@@ -110,7 +110,7 @@ impl CompressedShard {
                 payload_len.div_ceil(block_size)
             ));
         }
-        let (_, payload_offset) = proof.parts(payload_len)?;
+        let (_, payload_offset) = proof.layout(payload_len)?;
 
         let mut heads = try_vec(list.len())?;
         let mut blocks = try_vec(if stored { 0 } else { list.len() })?;
@@ -139,8 +139,8 @@ impl CompressedShard {
             return malformed(format!("algorithm {code} where no block is smaller than its bytes"));
         }
         let data = match stored {
-            true => Data::Shared(Arc::new(Buffer::copy_of(data)?)),
-            false => Data::Blocks(blocks),
+            true => Body::Shared(Arc::new(Buffer::copy_of(data)?)),
+            false => Body::Blocks(blocks),
         };
         let proof = Arc::new(proof);
         Ok(CompressedShard {

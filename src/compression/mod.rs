@@ -32,7 +32,7 @@ use crate::hash::digest::{Digest, Digests};
 use crate::hash::tile_tree::Leaf;
 use crate::layer2::Residue;
 use crate::shard::{AtlasShard, Proof, TilePart, VerifyOptions};
-use block::{Attempt, BlockHead, Decoder, Encoded, Encoder};
+use block::{Attempt, BlockDecoder, BlockEncoder, BlockHead, Encoded};
 use config::MAX_BLOCK_SIZE;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -54,14 +54,14 @@ pub struct CompressedShard {
     level: u8,
     block_size: usize,
     heads: Vec<BlockHead>,
-    data: Data,
+    data: Body,
     /// Which of the blocks that are kept as they are have their digest, all where it was just made of
     /// them: nobody can change them since, so that a read need not hash them again.
     checked: Vec<AtomicBool>,
 }
 
 /// The encoded blocks.
-enum Data {
+enum Body {
     /// All of them as they are.
     Shared(Arc<Buffer>),
     Blocks(Vec<Encoded>),
@@ -193,7 +193,7 @@ fn compress_all(
         }
         fixed = fixed.saturating_add(to_u64(memory));
     }
-    let footprint = if count > 0 { Encoder::footprint(largest, config.verify_integrity) } else { 0 };
+    let footprint = if count > 0 { BlockEncoder::footprint(largest, config.verify_integrity) } else { 0 };
     let workers = operation.workers(to_u64(count), to_u64(footprint), fixed)?;
 
     let (mut tasks, mut drafts): (Vec<Run>, Vec<Draft<'_>>) = (try_vec(count)?, try_vec(shards.len())?);
@@ -210,7 +210,7 @@ fn compress_all(
         executor,
         workers,
         to_u64(tasks.len()),
-        || Encoder::new(largest, config.verify_integrity),
+        || BlockEncoder::new(largest, config.verify_integrity),
         |encoder, task| {
             let run = &tasks[to_usize(task)];
             let bytes = &shards[run.shard].payload[run.bytes.clone()];
@@ -317,7 +317,7 @@ fn finish(draft: Draft<'_>, config: &CompressionConfig) -> Result<CompressedShar
         level: 0,
         block_size: MAX_BLOCK_SIZE,
         heads: Vec::new(),
-        data: Data::Shared(Arc::clone(&shard.payload)),
+        data: Body::Shared(Arc::clone(&shard.payload)),
         checked: Vec::new(),
     };
     let mut settled = draft.settled.into_iter();
@@ -341,7 +341,7 @@ fn finish(draft: Draft<'_>, config: &CompressionConfig) -> Result<CompressedShar
         compressed.algorithm = config.algorithm;
         compressed.level = config.level.value();
         compressed.block_size = to_usize(config.block_size);
-        compressed.data = Data::Blocks(blocks);
+        compressed.data = Body::Blocks(blocks);
     }
     // Their digests were just made of them.
     compressed.checked = flags(compressed.heads.len(), true)?;
@@ -387,13 +387,13 @@ fn decompress_all(
         total += 2 * to_u64(shard.payload_len);
         count += runs;
     }
-    let footprint = if largest > 0 { Decoder::footprint(largest) } else { 0 };
+    let footprint = if largest > 0 { BlockDecoder::footprint(largest) } else { 0 };
     let workers = operation.workers(to_u64(count), to_u64(footprint), fixed)?;
 
     let mut layouts: Vec<Vec<TilePart>> = try_vec(compressed.len())?;
     let (mut payloads, mut tasks): (Vec<Buffer>, Vec<Run>) = (try_vec(compressed.len())?, try_vec(count)?);
     for (index, shard) in compressed.iter().enumerate() {
-        let (parts, _) = shard.proof.parts(shard.payload_len).map_err(named(batch, index))?;
+        let (parts, _) = shard.proof.layout(shard.payload_len).map_err(named(batch, index))?;
         layouts.push(parts);
         payloads.push(Buffer::new(if shard.is_packed() { shard.payload_len } else { 0 })?);
         tasks.extend(runs(index, shard.payload_len, shard.block_size));
@@ -413,7 +413,7 @@ fn decompress_all(
         executor,
         workers,
         to_u64(count),
-        || Decoder::new(largest),
+        || BlockDecoder::new(largest),
         |decoder, task| {
             let run = &tasks[to_usize(task)];
             let shard = compressed[run.shard];
@@ -439,8 +439,8 @@ fn decompress_all(
 
     let mut whole: Vec<Arc<Buffer>> = try_vec(compressed.len())?;
     whole.extend(compressed.iter().zip(payloads).map(|(shard, fresh)| match &shard.data {
-        Data::Shared(payload) => Arc::clone(payload),
-        Data::Blocks(_) => Arc::new(fresh),
+        Body::Shared(payload) => Arc::clone(payload),
+        Body::Blocks(_) => Arc::new(fresh),
     }));
     verify_all(compressed, &whole, &layouts, verify, held, batch, (executor, threads), tracker)
 }
@@ -605,7 +605,7 @@ impl CompressedShard {
         }
         let start = content.start + to_usize(offset);
         let end = start + len;
-        let (mut scratch, mut unconserved): (Option<(Decoder, Buffer)>, _) = (None, None);
+        let (mut scratch, mut unconserved): (Option<(BlockDecoder, Buffer)>, _) = (None, None);
         for block in start / self.block_size..end.div_ceil(self.block_size) {
             let bytes = self.block_bytes(block);
             let wanted = start.max(bytes.start) - bytes.start..end.min(bytes.end) - bytes.start;
@@ -624,7 +624,7 @@ impl CompressedShard {
                 Some(scratch) => scratch,
                 None => {
                     let size = self.block_size.min(self.payload_len);
-                    scratch.insert((Decoder::new(size)?, Buffer::new(size)?))
+                    scratch.insert((BlockDecoder::new(size)?, Buffer::new(size)?))
                 }
             };
             let buffer = &mut buffer[..bytes.len()];
@@ -641,7 +641,7 @@ impl CompressedShard {
 
     /// Whether it has blocks of its own, and not the payload.
     fn is_packed(&self) -> bool {
-        matches!(self.data, Data::Blocks(_))
+        matches!(self.data, Body::Blocks(_))
     }
 
     fn data_len(&self) -> usize {
@@ -660,8 +660,8 @@ impl CompressedShard {
 
     fn encoded(&self, block: usize) -> &[u8] {
         match &self.data {
-            Data::Shared(payload) => &payload[self.block_bytes(block)],
-            Data::Blocks(blocks) => &blocks[block],
+            Body::Shared(payload) => &payload[self.block_bytes(block)],
+            Body::Blocks(blocks) => &blocks[block],
         }
     }
 
@@ -673,7 +673,7 @@ impl CompressedShard {
     }
 
     /// Fills `out` with a block, checked.
-    fn decode(&self, decoder: &mut Decoder, block: usize, out: &mut [u8]) -> Result<Option<AtlasError>> {
+    fn decode(&self, decoder: &mut BlockDecoder, block: usize, out: &mut [u8]) -> Result<Option<AtlasError>> {
         self.placed(block, decoder.decode(&self.heads[block], self.encoded(block), out))
     }
 

@@ -8,7 +8,7 @@ use super::projection::atlas_projection;
 use super::sized::{OutStruct, init_struct, own_size, read_struct, sized_struct};
 use crate::base::buffer::try_vec;
 use crate::base::error::Result;
-use crate::incremental::data::Data;
+use crate::incremental::new_bytes::NewBytes;
 use crate::incremental::{IncrementalConfig, ProjectionDelta};
 use std::ffi::c_void;
 
@@ -167,7 +167,7 @@ unsafe fn projection_delta(delta: &atlas_delta) -> Result<ProjectionDelta> {
     const DELETE: u32 = atlas_change_type::ATLAS_CHANGE_DELETE as u32;
     const MOVE: u32 = atlas_change_type::ATLAS_CHANGE_MOVE as u32;
     // SAFETY: as the caller promises.
-    let data = || unsafe { bytes_in(delta.data, delta.data_size, "data") }.and_then(Data::copy_of);
+    let data = || unsafe { bytes_in(delta.data, delta.data_size, "data") }.and_then(NewBytes::copy_of);
     // A range beyond 2^64 is outside every domain, also when it is cut there.
     let end = delta.offset.saturating_add(delta.length);
     match delta.r#type {

@@ -5,7 +5,7 @@
 use crate::base::error::{AtlasError, Result};
 use crate::base::units::{to_u64, to_usize};
 use crate::hash::digest::{Digest, Digests};
-use crate::hash::rfc6962::{self, Place, Selection, Visitor};
+use crate::hash::rfc6962::{self, NodeId, Selection, Visitor};
 use crate::r96::CLASSES;
 use std::ops::Range;
 
@@ -147,14 +147,14 @@ pub(crate) fn witness_from_classes(
     }
     impl Visitor for Verifier<'_> {
         type Node = Digest;
-        fn outside(&mut self, _: Place) -> Result<Digest> {
+        fn sibling(&mut self, _: NodeId) -> Result<Digest> {
             self.proof.next().copied().ok_or_else(|| AtlasError::internal("a short proof of classes"))
         }
-        fn inside(&mut self, place: Place) -> Result<Option<Digest>> {
-            if place.level > 0 {
+        fn covered(&mut self, node: NodeId) -> Result<Option<Digest>> {
+            if node.level > 0 {
                 return Ok(None);
             }
-            let (Some(payload), Ok(class)) = (self.payloads.next(), u8::try_from(place.index)) else {
+            let (Some(payload), Ok(class)) = (self.payloads.next(), u8::try_from(node.index)) else {
                 return Err(AtlasError::internal("a class has no payload"));
             };
             Ok(Some(self.digests.class_leaf(class, payload)))

@@ -12,7 +12,7 @@
 use crate::base::error::{AtlasError, Result};
 use crate::base::units::{GROUP_PAGES, GROUP_SIZE, GROUPS, PAGE_SIZE, TILE_SIZE, to_u64, to_usize};
 use crate::hash::digest::{Digest, Digests, same};
-use crate::hash::rfc6962::{self, Place, Visitor};
+use crate::hash::rfc6962::{self, NodeId, Visitor};
 use crate::layer2::Residue;
 use blake3::hazmat::{HasherExt, merge_subtrees_non_root, merge_subtrees_root};
 use std::ops::Range;
@@ -79,8 +79,8 @@ impl GroupPages {
     }
 
     /// A node at or below the group's level, `top` where it is the top of the tile's tree.
-    fn node(&self, digests: &Digests, place: Place, pages: u64, top: bool) -> Digest {
-        let under = place.leaves(pages);
+    fn node(&self, digests: &Digests, node: NodeId, pages: u64, top: bool) -> Digest {
+        let under = node.leaves(pages);
         let at = |page: u64| &self.0[to_usize(page) % GROUP_PAGES];
         match under.end - under.start {
             1 => *at(under.start),
@@ -119,8 +119,8 @@ impl Outboard {
         for (group, bytes) in tile.chunks(GROUP_SIZE).enumerate() {
             if single || wanted.next_if_eq(&&group).is_some() {
                 let edge = GroupPages::of(digests, group, bytes);
-                let place = Place { level: GROUP_LEVEL, index: to_u64(group) };
-                groups.push(edge.node(digests, place, pages, single));
+                let id = NodeId { level: GROUP_LEVEL, index: to_u64(group) };
+                groups.push(edge.node(digests, id, pages, single));
                 edge_pages.push((group, edge));
             } else {
                 groups.push(subtree(digests, group * GROUP_SIZE, bytes));
@@ -164,8 +164,8 @@ impl Outboard {
         residues: Option<Box<[Residue; GROUPS]>>,
     ) -> Result<(Outboard, Digest)> {
         let count = to_u64(groups.len());
-        let levels = rfc6962::levels(groups, |place, left, right| {
-            parent(digests, left, right, place.leaves(count) == (0..count))
+        let levels = rfc6962::levels(groups, |node, left, right| {
+            parent(digests, left, right, node.leaves(count) == (0..count))
         })?;
         let witness = levels.last().map_or([0; 32], |top| top[0]);
         Ok((Outboard { levels, residues }, witness))
@@ -193,8 +193,8 @@ impl Outboard {
     ) -> Result<Option<GroupPages>> {
         let (value, pages) = if with_pages {
             let pages = GroupPages::of(digests, group, bytes);
-            let place = Place { level: GROUP_LEVEL, index: to_u64(group) };
-            (pages.node(digests, place, pages_in(len), false), Some(pages))
+            let id = NodeId { level: GROUP_LEVEL, index: to_u64(group) };
+            (pages.node(digests, id, pages_in(len), false), Some(pages))
         } else {
             (subtree(digests, group * GROUP_SIZE, bytes), None)
         };
@@ -212,14 +212,14 @@ impl Outboard {
     ) -> Result<Vec<Digest>> {
         let count = pages_in(len);
         let places = rfc6962::siblings(pages, count)?;
-        let node = |place: Place| {
-            if place.level >= GROUP_LEVEL {
-                let level = to_usize(u64::from(place.level - GROUP_LEVEL));
-                return Ok(self.levels[level][to_usize(place.index)]);
+        let node = |node: NodeId| {
+            if node.level >= GROUP_LEVEL {
+                let level = to_usize(u64::from(node.level - GROUP_LEVEL));
+                return Ok(self.levels[level][to_usize(node.index)]);
             }
-            let group = to_usize(place.leaves(count).start) / GROUP_PAGES;
+            let group = to_usize(node.leaves(count).start) / GROUP_PAGES;
             match edges.binary_search_by_key(&group, |(edge, _)| *edge).ok().map(|at| &edges[at]) {
-                Some((_, pages)) => Ok(pages.node(digests, place, count, false)),
+                Some((_, pages)) => Ok(pages.node(digests, node, count, false)),
                 None => Err(AtlasError::internal(format!("the pages of group {group} were not hashed"))),
             }
         };
@@ -273,12 +273,12 @@ struct PageVerifier<'a, F> {
 impl<F: FnMut() -> Result<Digest>> Visitor for PageVerifier<'_, F> {
     type Node = Digest;
 
-    fn outside(&mut self, _: Place) -> Result<Digest> {
+    fn sibling(&mut self, _: NodeId) -> Result<Digest> {
         (self.take)()
     }
 
-    fn inside(&mut self, place: Place) -> Result<Option<Digest>> {
-        let within = page_bytes(&place.leaves(self.count), self.len);
+    fn covered(&mut self, node: NodeId) -> Result<Option<Digest>> {
+        let within = page_bytes(&node.leaves(self.count), self.len);
         match self.bytes.get(within.start - self.base..within.end - self.base) {
             Some(bytes) if !bytes.is_empty() => Ok(Some(subtree(self.digests, within.start, bytes))),
             _ => Err(AtlasError::internal("the bytes of a page are not at hand")),

@@ -18,15 +18,15 @@ use std::ops::Range;
 
 /// A node by level (0: leaves) and index within it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct NodeId {
     pub(crate) level: u32,
     pub(crate) index: u64,
 }
 
-impl Place {
+impl NodeId {
     /// The top of a tree of `n` leaves.
-    fn top(n: u64) -> Place {
-        Place { level: n.saturating_sub(1).checked_ilog2().map_or(0, |log| log + 1), index: 0 }
+    fn top(n: u64) -> NodeId {
+        NodeId { level: n.saturating_sub(1).checked_ilog2().map_or(0, |log| log + 1), index: 0 }
     }
 
     /// The leaves under this node, in a tree of `n` leaves.
@@ -62,10 +62,10 @@ pub(crate) trait Visitor {
     type Node;
 
     /// A node with no selected leaf, whose parent has one.
-    fn outside(&mut self, place: Place) -> Result<Self::Node>;
+    fn sibling(&mut self, node: NodeId) -> Result<Self::Node>;
 
     /// A node with all its leaves selected. None: go down, unless it is a leaf.
-    fn inside(&mut self, place: Place) -> Result<Option<Self::Node>>;
+    fn covered(&mut self, node: NodeId) -> Result<Option<Self::Node>>;
 
     /// The parent of two nodes; `top` where it is the top of the tree.
     fn combine(&mut self, left: Self::Node, right: Self::Node, top: bool) -> Result<Self::Node>;
@@ -73,29 +73,29 @@ pub(crate) trait Visitor {
 
 /// Computes the top of a tree of `n` > 0 leaves from some of its leaves and what is beside them.
 pub(crate) fn walk<V: Visitor>(visitor: &mut V, selected: &impl Selection, n: u64) -> Result<V::Node> {
-    descend(visitor, selected, n, Place::top(n), true)
+    descend(visitor, selected, n, NodeId::top(n), true)
 }
 
 fn descend<V: Visitor>(
     visitor: &mut V,
     selected: &impl Selection,
     n: u64,
-    place: Place,
+    node: NodeId,
     top: bool,
 ) -> Result<V::Node> {
-    let under = place.leaves(n);
+    let under = node.leaves(n);
     if !selected.touches(&under) {
-        return visitor.outside(place);
+        return visitor.sibling(node);
     }
     if selected.covers(&under)
-        && let Some(node) = visitor.inside(place)?
+        && let Some(node) = visitor.covered(node)?
     {
         return Ok(node);
     }
-    if place.level == 0 {
+    if node.level == 0 {
         return Err(crate::AtlasError::internal("a selected leaf was not visited"));
     }
-    let child = |right| Place { level: place.level - 1, index: place.index * 2 + right };
+    let child = |right| NodeId { level: node.level - 1, index: node.index * 2 + right };
     let left = descend(visitor, selected, n, child(0), false)?;
     if child(1).leaves(n).is_empty() {
         // The odd last node of its level, which moved up. `top` has two children.
@@ -106,15 +106,15 @@ fn descend<V: Visitor>(
 }
 
 /// The nodes that prove the selected ones of `n` > 0 leaves.
-pub(crate) fn siblings(selected: &impl Selection, n: u64) -> Result<Vec<Place>> {
-    struct Collect(Vec<Place>);
+pub(crate) fn siblings(selected: &impl Selection, n: u64) -> Result<Vec<NodeId>> {
+    struct Collect(Vec<NodeId>);
     impl Visitor for Collect {
         type Node = ();
-        fn outside(&mut self, place: Place) -> Result<()> {
-            self.0.push(place);
+        fn sibling(&mut self, node: NodeId) -> Result<()> {
+            self.0.push(node);
             Ok(())
         }
-        fn inside(&mut self, _: Place) -> Result<Option<()>> {
+        fn covered(&mut self, _: NodeId) -> Result<Option<()>> {
             Ok(Some(()))
         }
         fn combine(&mut self, (): (), (): (), _: bool) -> Result<()> {
@@ -129,7 +129,7 @@ pub(crate) fn siblings(selected: &impl Selection, n: u64) -> Result<Vec<Place>> 
 /// All levels of a tree, the leaves first and the single top last. No leaves: no levels.
 pub(crate) fn levels<T: Copy>(
     leaves: Vec<T>,
-    mut combine: impl FnMut(Place, &T, &T) -> T,
+    mut combine: impl FnMut(NodeId, &T, &T) -> T,
 ) -> Result<Vec<Vec<T>>> {
     let mut levels = Vec::new();
     let mut nodes = leaves;
@@ -139,7 +139,7 @@ pub(crate) fn levels<T: Copy>(
         let mut parents = crate::base::buffer::try_vec(nodes.len().div_ceil(2))?;
         for (index, pair) in (0..).zip(nodes.chunks(2)) {
             parents.push(match pair {
-                [left, right] => combine(Place { level, index }, left, right),
+                [left, right] => combine(NodeId { level, index }, left, right),
                 rest => rest[0],
             });
         }
@@ -170,28 +170,28 @@ mod tests {
     struct Strings {
         leaves: Vec<String>,
         range: Range<u64>,
-        asked: Vec<Place>,
+        asked: Vec<NodeId>,
         whole: bool,
         tops: u32,
     }
 
     impl Strings {
-        fn under(&self, place: Place) -> String {
-            let under = place.leaves(self.leaves.len() as u64);
+        fn under(&self, node: NodeId) -> String {
+            let under = node.leaves(self.leaves.len() as u64);
             reference(&self.leaves[under.start as usize..under.end as usize])
         }
     }
 
     impl Visitor for Strings {
         type Node = String;
-        fn outside(&mut self, place: Place) -> Result<String> {
-            self.asked.push(place);
-            Ok(self.under(place))
+        fn sibling(&mut self, node: NodeId) -> Result<String> {
+            self.asked.push(node);
+            Ok(self.under(node))
         }
-        fn inside(&mut self, place: Place) -> Result<Option<String>> {
-            let under = place.leaves(self.leaves.len() as u64);
+        fn covered(&mut self, node: NodeId) -> Result<Option<String>> {
+            let under = node.leaves(self.leaves.len() as u64);
             assert!(self.range.start <= under.start && under.end <= self.range.end);
-            Ok((self.whole || place.level == 0).then(|| self.under(place)))
+            Ok((self.whole || node.level == 0).then(|| self.under(node)))
         }
         fn combine(&mut self, left: String, right: String, top: bool) -> Result<String> {
             self.tops += u32::from(top);
@@ -231,20 +231,20 @@ mod tests {
     fn levels_agree_with_the_reference() {
         for n in 1..70u64 {
             let sums: Vec<u64> = (0..n).map(|i| i + 1).collect();
-            let levels = levels(sums.clone(), |place, l, r| {
-                let under = place.leaves(n);
+            let levels = levels(sums.clone(), |node, l, r| {
+                let under = node.leaves(n);
                 assert_eq!(l + r, (under.start + 1..=under.end).sum::<u64>());
                 l + r
             })
             .unwrap();
             for (level, nodes) in levels.iter().enumerate() {
                 for (index, node) in nodes.iter().enumerate() {
-                    let under = Place { level: level as u32, index: index as u64 }.leaves(n);
+                    let under = NodeId { level: level as u32, index: index as u64 }.leaves(n);
                     assert_eq!(*node, (under.start + 1..=under.end).sum::<u64>());
                 }
             }
             assert_eq!(levels.last().unwrap().len(), 1);
-            assert_eq!(Place::top(n), Place { level: levels.len() as u32 - 1, index: 0 });
+            assert_eq!(NodeId::top(n), NodeId { level: levels.len() as u32 - 1, index: 0 });
         }
         assert!(levels(Vec::<u64>::new(), |_, l, _| *l).unwrap().is_empty());
     }
@@ -254,10 +254,10 @@ mod tests {
         let n = 1u64 << 40;
         assert_eq!(siblings(&(0..1), n).unwrap().len(), 40);
         assert_eq!(siblings(&(n - 1..n), n).unwrap().len(), 40);
-        assert!(siblings(&(12_345..54_321), n + 1).unwrap().contains(&Place { level: 40, index: 1 }));
-        assert_eq!(Place { level: 41, index: 0 }.leaves(n + 1), 0..n + 1);
+        assert!(siblings(&(12_345..54_321), n + 1).unwrap().contains(&NodeId { level: 40, index: 1 }));
+        assert_eq!(NodeId { level: 41, index: 0 }.leaves(n + 1), 0..n + 1);
         assert_eq!(siblings(&(0..u64::MAX), u64::MAX).unwrap(), vec![]);
         assert_eq!(siblings(&(0..1), u64::MAX).unwrap().len(), 64);
-        assert_eq!(Place { level: 64, index: 0 }.leaves(u64::MAX), 0..u64::MAX);
+        assert_eq!(NodeId { level: 64, index: 0 }.leaves(u64::MAX), 0..u64::MAX);
     }
 }

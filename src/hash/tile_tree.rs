@@ -9,7 +9,7 @@ use crate::base::buffer::{try_grow, try_vec};
 use crate::base::error::{AtlasError, Result};
 use crate::base::units::{TILE_BYTES, to_u64, to_usize};
 use crate::hash::digest::{Digest, Digests};
-use crate::hash::rfc6962::{self, Place, Visitor};
+use crate::hash::rfc6962::{self, NodeId, Visitor};
 use crate::layer2::Residue;
 use crate::tile::scheme::Scheme;
 use std::ops::Range;
@@ -75,9 +75,9 @@ impl Merkle {
             leaves.push(tile.digest(digests));
         }
         let n = to_u64(leaves.len());
-        let bytes_under = |place: Place| bytes_under(&ends, &place.leaves(n));
-        let levels: Vec<Vec<Digest>> = rfc6962::levels(leaves, |place, left, right| {
-            let child = |right| Place { level: place.level - 1, index: place.index * 2 + right };
+        let bytes_under = |node: NodeId| bytes_under(&ends, &node.leaves(n));
+        let levels: Vec<Vec<Digest>> = rfc6962::levels(leaves, |node, left, right| {
+            let child = |right| NodeId { level: node.level - 1, index: node.index * 2 + right };
             digests.node(bytes_under(child(0)), bytes_under(child(1)), left, right)
         })?;
         let top = levels.last().map_or_else(|| digests.no_leaves(), |top| top[0]);
@@ -181,7 +181,7 @@ impl Merkle {
             }
             for index in parents.iter().cloned().flatten() {
                 // A level has less than 2^64 nodes, and there are less than 64 levels.
-                let child = |right| Place {
+                let child = |right| NodeId {
                     level: u32::try_from(level - 1).unwrap_or(u32::MAX),
                     index: to_u64(index * 2 + right),
                 };
@@ -213,9 +213,9 @@ impl Merkle {
         let places = rfc6962::siblings(range, n)?;
         Ok(places
             .into_iter()
-            .map(|place| Sibling {
-                bytes: bytes_under(&self.ends, &place.leaves(n)),
-                digest: self.levels[to_usize(u64::from(place.level))][to_usize(place.index)],
+            .map(|node| Sibling {
+                bytes: bytes_under(&self.ends, &node.leaves(n)),
+                digest: self.levels[to_usize(u64::from(node.level))][to_usize(node.index)],
             })
             .collect())
     }
@@ -242,29 +242,35 @@ pub(crate) fn proof_len(range: &Range<u64>, tiles: u64) -> Result<usize> {
 /// Everything may be hostile; `range` lies within 0..head.tiles and has as many tiles as `leaves`.
 pub(crate) fn root_from_tiles(
     digests: &Digests,
-    head: &RootHeader,
+    header: &RootHeader,
     range: &Range<u64>,
     leaves: &[Leaf],
     siblings: &[Sibling],
 ) -> Result<(Digest, u64)> {
-    let (top, size, start) = if head.tiles == 0 {
+    let (top, size, start) = if header.tiles == 0 {
         (digests.no_leaves(), 0, 0)
     } else {
-        let mut verifier =
-            TileVerifier { digests, range, tiles: head.tiles, leaves, siblings: siblings.iter(), before: 0 };
-        let (size, top) = rfc6962::walk(&mut verifier, range, head.tiles)?;
+        let mut verifier = TileVerifier {
+            digests,
+            range,
+            tiles: header.tiles,
+            leaves,
+            siblings: siblings.iter(),
+            before: 0,
+        };
+        let (size, top) = rfc6962::walk(&mut verifier, range, header.tiles)?;
         if verifier.siblings.next().is_some() {
             return Err(AtlasError::format("the proof has more nodes than its range needs"));
         }
         (top, size, verifier.before)
     };
-    if size != head.size {
+    if size != header.size {
         return Err(AtlasError::witness(format!(
             "the lengths of the proof add up to {size} bytes where the domain has {}",
-            head.size
+            header.size
         )));
     }
-    Ok((head.root(digests, &top), start))
+    Ok((header.root(digests, &top), start))
 }
 
 struct TileVerifier<'a> {
@@ -280,12 +286,12 @@ struct TileVerifier<'a> {
 impl Visitor for TileVerifier<'_> {
     type Node = (u64, Digest);
 
-    fn outside(&mut self, place: Place) -> Result<Self::Node> {
+    fn sibling(&mut self, node: NodeId) -> Result<Self::Node> {
         let sibling = self
             .siblings
             .next()
             .ok_or_else(|| AtlasError::format("the proof has fewer nodes than needed"))?;
-        let under = place.leaves(self.tiles);
+        let under = node.leaves(self.tiles);
         let tiles = under.end - under.start;
         if sibling.bytes < tiles || sibling.bytes > tiles.saturating_mul(TILE_BYTES) {
             return Err(AtlasError::witness(format!(
@@ -299,11 +305,11 @@ impl Visitor for TileVerifier<'_> {
         Ok((sibling.bytes, sibling.digest))
     }
 
-    fn inside(&mut self, place: Place) -> Result<Option<Self::Node>> {
-        if place.level > 0 {
+    fn covered(&mut self, node: NodeId) -> Result<Option<Self::Node>> {
+        if node.level > 0 {
             return Ok(None);
         }
-        let leaf = usize::try_from(place.index - self.range.start).ok().and_then(|i| self.leaves.get(i));
+        let leaf = usize::try_from(node.index - self.range.start).ok().and_then(|i| self.leaves.get(i));
         let leaf = leaf.ok_or_else(|| AtlasError::format("the proof has fewer tiles than its range"))?;
         let len = u64::from(leaf.len);
         if len == 0 || len > TILE_BYTES {
@@ -339,7 +345,7 @@ mod tests {
         Scheme::new(ProjectionType::Linear, &ProjectionOptions::new()).unwrap()
     }
 
-    fn head(size: u64, tiles: u64) -> RootHeader {
+    fn header(size: u64, tiles: u64) -> RootHeader {
         RootHeader { kind: 0, classes: 0, size, tiles }
     }
 
@@ -382,7 +388,7 @@ mod tests {
                     assert_eq!(proof.len(), proof_len(&range, n).unwrap());
                     let within = &leaves[start as usize..end as usize];
                     let (root, at) =
-                        root_from_tiles(&digests, &head(size, n), &range, within, &proof).unwrap();
+                        root_from_tiles(&digests, &header(size, n), &range, within, &proof).unwrap();
                     assert_eq!(root, *merkle.root());
                     if !range.is_empty() {
                         let want: u64 = leaves[..start as usize].iter().map(|l| u64::from(l.len)).sum();
@@ -391,11 +397,11 @@ mod tests {
                     for index in 0..proof.len() {
                         let mut wrong = proof.clone();
                         wrong[index].digest[5] ^= 1;
-                        let root = root_from_tiles(&digests, &head(size, n), &range, within, &wrong);
+                        let root = root_from_tiles(&digests, &header(size, n), &range, within, &wrong);
                         assert_ne!(root.unwrap().0, *merkle.root());
                         wrong = proof.clone();
                         wrong[index].bytes ^= 1;
-                        assert!(root_from_tiles(&digests, &head(size, n), &range, within, &wrong).is_err());
+                        assert!(root_from_tiles(&digests, &header(size, n), &range, within, &wrong).is_err());
                     }
                 }
             }
@@ -441,11 +447,11 @@ mod tests {
         for len in [0, (1 << 20) + 1] {
             let bad = Leaf { len, ..leaf(1) };
             let error =
-                root_from_tiles(&digests, &head(u64::from(len), 1), &(0..1), &[bad], &[]).unwrap_err();
+                root_from_tiles(&digests, &header(u64::from(len), 1), &(0..1), &[bad], &[]).unwrap_err();
             assert_eq!(error.kind(), crate::ErrorKind::Witness);
         }
         let huge = Sibling { bytes: u64::MAX, digest: [0; 32] };
-        let error = root_from_tiles(&digests, &head(5, u64::MAX), &(0..0), &[], &[huge]).unwrap_err();
+        let error = root_from_tiles(&digests, &header(5, u64::MAX), &(0..0), &[], &[huge]).unwrap_err();
         assert_eq!(error.kind(), crate::ErrorKind::Witness);
     }
 
@@ -461,7 +467,7 @@ mod tests {
             let proof = merkle.prove(&range).unwrap();
             assert_eq!(proof.len(), 20);
             let (root, at) =
-                root_from_tiles(&digests, &head(1 << 40, n), &range, &[full(tile)], &proof).unwrap();
+                root_from_tiles(&digests, &header(1 << 40, n), &range, &[full(tile)], &proof).unwrap();
             assert_eq!((root, at), (*merkle.root(), tile << 20));
         }
     }

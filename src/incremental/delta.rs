@@ -1,7 +1,7 @@
 //! One change, and the tree that it makes out of another.
 
 use crate::base::error::{AtlasError, Result, check_range};
-use crate::incremental::data::Data;
+use crate::incremental::new_bytes::NewBytes;
 use crate::layer2::Residue;
 use crate::tile::rehash::CheckedReader;
 use crate::tile::tree::Tree;
@@ -13,7 +13,7 @@ pub struct ProjectionDelta {
     pub(super) change: Change,
     start: u64,
     end: u64,
-    data: Data,
+    data: NewBytes,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -27,31 +27,31 @@ pub(super) enum Change {
 impl ProjectionDelta {
     /// `data` goes in before the byte at `offset`; at the size of the domain it is appended.
     pub fn insert(offset: u64, data: impl Into<Vec<u8>>) -> Self {
-        Self::insert_data(offset, Data::from_vec(data.into()))
+        Self::insert_data(offset, NewBytes::from_vec(data.into()))
     }
 
     /// `start..end` is replaced by `data`, of any size. Of the same size it moves no tile edge.
     pub fn update(start: u64, end: u64, data: impl Into<Vec<u8>>) -> Self {
-        Self::update_data(start, end, Data::from_vec(data.into()))
+        Self::update_data(start, end, NewBytes::from_vec(data.into()))
     }
 
     /// `start..end` is removed.
     pub fn delete(start: u64, end: u64) -> Self {
-        ProjectionDelta { change: Change::Delete, start, end, data: Data::from_vec(Vec::new()) }
+        ProjectionDelta { change: Change::Delete, start, end, data: NewBytes::from_vec(Vec::new()) }
     }
 
     /// `start..end` is cut and goes in before the byte that was at `destination` before the move; at
     /// the size of the domain it goes to the end. At its own edges it stays.
     pub fn move_range(start: u64, end: u64, destination: u64) -> Self {
         let change = Change::Move { to: destination };
-        ProjectionDelta { change, start, end, data: Data::from_vec(Vec::new()) }
+        ProjectionDelta { change, start, end, data: NewBytes::from_vec(Vec::new()) }
     }
 
-    pub(crate) fn insert_data(offset: u64, data: Data) -> Self {
+    pub(crate) fn insert_data(offset: u64, data: NewBytes) -> Self {
         ProjectionDelta { change: Change::Insert, start: offset, end: offset, data }
     }
 
-    pub(crate) fn update_data(start: u64, end: u64, data: Data) -> Self {
+    pub(crate) fn update_data(start: u64, end: u64, data: NewBytes) -> Self {
         ProjectionDelta { change: Change::Update, start, end, data }
     }
 

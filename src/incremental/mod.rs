@@ -27,8 +27,8 @@
 
 #![forbid(unsafe_code)]
 
-pub(crate) mod data;
 mod delta;
+pub(crate) mod new_bytes;
 mod splice;
 
 pub use delta::ProjectionDelta;

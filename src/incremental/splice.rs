@@ -9,7 +9,7 @@
 //! A join mends the seam: of the two tiles on either side, neighbours that fit one tile become one.
 //! As two neighbours always exceed 1 MiB together, there are at most 2·ceil(size / 1 MiB) + 1 tiles.
 
-use super::data::Data;
+use super::new_bytes::NewBytes;
 use crate::base::buffer::{Buffer, try_vec};
 use crate::base::error::{AtlasError, Result};
 use crate::base::units::{GROUP_SIZE, GROUPS, TILE_BYTES, TILE_SIZE, to_u64, to_usize};
@@ -30,7 +30,7 @@ const SEAM: usize = 2;
 
 impl Tree {
     /// A tree over memory of ours, in full tiles and one shorter last one.
-    pub(crate) fn of_data(data: &Data) -> Result<Tree> {
+    pub(crate) fn of_data(data: &NewBytes) -> Result<Tree> {
         let mut tiles = try_vec(to_usize(data.size().div_ceil(TILE_BYTES)))?;
         for chunk in data.chunks() {
             let (source, bytes) = chunk?;
@@ -76,7 +76,7 @@ impl Tree {
     pub(crate) fn spliced(
         &self,
         range: &Range<u64>,
-        data: &Data,
+        data: &NewBytes,
         reader: &mut CheckedReader<'_>,
     ) -> Result<(Tree, Residue)> {
         let (left, rest) = self.split(range.start)?;
@@ -104,7 +104,7 @@ impl Tree {
     pub(crate) fn overwritten(
         &self,
         offset: u64,
-        data: &Data,
+        data: &NewBytes,
         reader: &mut CheckedReader<'_>,
     ) -> Result<Tree> {
         let end = offset + data.size();
@@ -179,7 +179,7 @@ impl Tree {
     }
 
     /// What overwriting the bytes from `offset` on with `data` adds to the residue.
-    pub(crate) fn delta(&self, offset: u64, data: &Data) -> Result<Residue> {
+    pub(crate) fn delta(&self, offset: u64, data: &NewBytes) -> Result<Residue> {
         let (mut at, mut delta, mut buffer) = (offset, Residue::ZERO, None);
         for chunk in data.chunks() {
             let (_, bytes) = chunk?;

@@ -73,7 +73,7 @@ impl Job for EncodeJob<'_> {
         let (payloads, _) = payloads.as_chunks_mut::<LANE_BYTES>();
         let class_words = 7 * blocks;
         let mut grid = vec![[l.splat(0); COEFFICIENTS_PER_CLASS]; CLASSES / 16];
-        let mut columns = Columns::new(l);
+        let mut columns = SpectrumColumns::new(l);
         let mut words = [l.splat(0); WORDS];
         let mut block = 0;
         while block < blocks {
@@ -100,12 +100,12 @@ impl Job for EncodeJob<'_> {
 }
 
 /// Room for sixteen columns of a block.
-struct Columns<V> {
+struct SpectrumColumns<V> {
     x: [V; CLASSES],
     thirds: transform::Thirds<V>,
 }
 
-impl<V: Copy> Columns<V> {
+impl<V: Copy> SpectrumColumns<V> {
     #[inline(always)]
     fn new<L: Lanes<V = V>>(l: L) -> Self {
         Self { x: [l.splat(0); CLASSES], thirds: [[l.splat(0); 32]; 3] }

@@ -135,9 +135,9 @@ struct Files {
 }
 
 /// What the first shard said of the domain.
-struct Domain {
+struct ClaimedDomain {
     root: Digest,
-    head: RootHeader,
+    header: RootHeader,
     keyed: bool,
 }
 
@@ -156,7 +156,7 @@ pub struct AtlasReconstruction {
 /// A domain of which everything has come.
 struct Whole {
     root: Digest,
-    head: RootHeader,
+    header: RootHeader,
     /// Where each tile ends.
     ends: Vec<u64>,
     source: Source,
@@ -164,7 +164,7 @@ struct Whole {
 
 /// What has come so far.
 struct Collected {
-    domain: Option<Domain>,
+    domain: Option<ClaimedDomain>,
     /// Offset and shape of the tiles that shards told of, by index.
     tiles: BTreeMap<u64, (u64, TileShape)>,
     have: Ranges,
@@ -211,11 +211,11 @@ impl AtlasReconstruction {
         let proof = shard.proof();
         lock(&self.collected).check_fits(proof)?;
         if let Some(limit) = self.max_domain_size
-            && proof.head.size > limit
+            && proof.header.size > limit
         {
             return Err(AtlasError::limit(format!(
                 "a domain of {} bytes is larger than the max_domain_size of {limit}",
-                proof.head.size
+                proof.header.size
             )));
         }
         if let Some(spool) = &files.spool {
@@ -240,7 +240,7 @@ impl AtlasReconstruction {
     ) -> Result<()> {
         let (proof, (_, payload)) = (shard.proof(), shard.payload());
         proof.check_trust(&self.trust)?;
-        let (parts, payload_offset) = proof.parts(payload.len())?;
+        let (parts, payload_offset) = proof.layout(payload.len())?;
         let gaps = self.gaps(shard);
         let fresh: u64 = gaps.iter().map(|gap| gap.end - gap.start).sum();
         let len = to_u64(payload.len());
@@ -302,7 +302,7 @@ impl AtlasReconstruction {
     /// Whether every byte of the domain has come.
     pub fn is_complete(&self) -> bool {
         let collected = lock(&self.collected);
-        collected.domain.as_ref().is_some_and(|domain| domain.head.size == collected.present)
+        collected.domain.as_ref().is_some_and(|domain| domain.header.size == collected.present)
     }
 
     /// What has not come yet, ascending and merged. Nothing before the first shard.
@@ -317,12 +317,12 @@ impl AtlasReconstruction {
     /// getters work.
     pub fn finish(&self, operation: &mut Operation<'_>) -> Result<AtlasProjection> {
         let mut files = lock(&self.turn);
-        let Whole { root, head, ends, source } = lock(&self.collected).whole(files.spool.as_ref())?;
-        let kind = ProjectionType::from_code(head.kind)
+        let Whole { root, header, ends, source } = lock(&self.collected).whole(files.spool.as_ref())?;
+        let kind = ProjectionType::from_code(header.kind)
             .ok_or_else(|| AtlasError::internal("a shard of a type that is not known"))?;
         let mut options = ProjectionOptions::new();
         if kind == ProjectionType::R96Fourier {
-            options.data_classes = head.classes;
+            options.data_classes = header.classes;
         }
         options.key.clone_from(&self.trust.key);
         let config = Context::new(kind, &options)?;
@@ -356,7 +356,7 @@ impl Collected {
         match &self.domain {
             Some(domain)
                 if !same(&domain.root, &proof.root)
-                    || domain.head != proof.head
+                    || domain.header != proof.header
                     || domain.keyed != proof.keyed =>
             {
                 Err(AtlasError::witness(
@@ -381,7 +381,11 @@ impl Collected {
         }
         self.pieces.extend(pieces);
         self.tiles.extend(told);
-        self.domain.get_or_insert(Domain { root: proof.root, head: proof.head, keyed: proof.keyed });
+        self.domain.get_or_insert(ClaimedDomain {
+            root: proof.root,
+            header: proof.header,
+            keyed: proof.keyed,
+        });
     }
 
     /// The tiles that a shard tells of; CONFLICT where they are not as known.
@@ -404,7 +408,7 @@ impl Collected {
     }
 
     fn missing(&self) -> Vec<AtlasBoundaryRegion> {
-        let size = self.domain.as_ref().map_or(0, |domain| domain.head.size);
+        let size = self.domain.as_ref().map_or(0, |domain| domain.header.size);
         let gaps = self.have.gaps(0..size).into_iter();
         gaps.map(|gap| AtlasBoundaryRegion::new(gap.start, gap.end - gap.start)).collect()
     }
@@ -422,11 +426,11 @@ impl Collected {
             let bytes: u64 = missing.iter().map(|region| region.length).sum();
             let classes = match self.classes_needed() {
                 0 => String::new(),
-                needed => format!(": {needed} more of the {} classes are needed", domain.head.classes),
+                needed => format!(": {needed} more of the {} classes are needed", domain.header.classes),
             };
             return Err(AtlasError::incomplete(format!(
                 "{bytes} of {} bytes are missing in {} regions, the first at offset {}{classes}",
-                domain.head.size,
+                domain.header.size,
                 missing.len(),
                 first.offset
             ))
@@ -442,11 +446,11 @@ impl Collected {
             }
             Some(file) => {
                 // Zeros at the end were not written.
-                file.set_len(domain.head.size)?;
+                file.set_len(domain.header.size)?;
                 Source::from_file(file.reopen()?, file.target())?
             }
         };
-        Ok(Whole { root: domain.root, head: domain.head, ends, source })
+        Ok(Whole { root: domain.root, header: domain.header, ends, source })
     }
 }
 
@@ -668,8 +672,8 @@ mod tests {
         let forged = |change: fn(&mut TileShape)| {
             let mut proof = Proof {
                 tiles: honest.tiles.clone(),
-                parts: honest.parts.clone(),
-                tree: honest.tree.clone(),
+                chaining_values: honest.chaining_values.clone(),
+                siblings: honest.siblings.clone(),
                 ..*honest
             };
             change(&mut proof.tiles[1]);

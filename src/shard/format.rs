@@ -50,10 +50,10 @@ pub(crate) fn proof_lengths(proof: &Proof) -> [usize; PROOF_RECORDS] {
     [
         32,
         24,
-        if proof.head.classes > 0 { 28 } else { 16 },
+        if proof.header.classes > 0 { 28 } else { 16 },
         8 + proof.tiles.len() * TILE_ENTRY,
-        proof.parts.len() * PART_ENTRY,
-        proof.tree.len() * TREE_ENTRY,
+        proof.chaining_values.len() * PART_ENTRY,
+        proof.siblings.len() * TREE_ENTRY,
     ]
 }
 
@@ -63,14 +63,14 @@ pub(crate) fn write_proof(writer: &mut Writer, proof: &Proof) {
     writer.record(ROOT, lengths[0]);
     writer.put(&proof.root);
     writer.record(DOMAIN, lengths[1]);
-    writer.put(&[proof.head.kind, proof.head.classes, if proof.keyed { KEYED } else { 0 }]);
+    writer.put(&[proof.header.kind, proof.header.classes, if proof.keyed { KEYED } else { 0 }]);
     writer.put(&[0; 5]);
-    writer.put(&proof.head.size.to_le_bytes());
-    writer.put(&proof.head.tiles.to_le_bytes());
+    writer.put(&proof.header.size.to_le_bytes());
+    writer.put(&proof.header.tiles.to_le_bytes());
     writer.record(REGION, lengths[2]);
     writer.put(&proof.region.offset.to_le_bytes());
     writer.put(&proof.region.length.to_le_bytes());
-    if proof.head.classes > 0 {
+    if proof.header.classes > 0 {
         writer.put(&proof.classes.to_mask());
     }
     writer.record(TILES, lengths[3]);
@@ -80,11 +80,11 @@ pub(crate) fn write_proof(writer: &mut Writer, proof: &Proof) {
         writer.put(&[tile.residue.value()]);
     }
     writer.record(PARTS, lengths[4]);
-    for value in &proof.parts {
+    for value in &proof.chaining_values {
         writer.put(value);
     }
     writer.record(TREE, lengths[5]);
-    for sibling in &proof.tree {
+    for sibling in &proof.siblings {
         writer.put(&sibling.bytes.to_le_bytes());
         writer.put(&sibling.digest);
     }
@@ -164,7 +164,7 @@ pub(crate) fn read_proof<'a, const N: usize>(
     let mut value = reader.record(DOMAIN, "DOMAIN")?;
     let (kind, classes, flags) = (value.u8()?, value.u8()?, value.u8()?);
     value.zeros(5)?;
-    let head = RootHeader { kind, classes, size: value.u64()?, tiles: value.u64()? };
+    let header = RootHeader { kind, classes, size: value.u64()?, tiles: value.u64()? };
     value.finish("DOMAIN")?;
     let valid = match ProjectionType::from_code(kind) {
         None => return Err(AtlasError::unsupported(format!("projection type {kind} is not known"))),
@@ -179,12 +179,12 @@ pub(crate) fn read_proof<'a, const N: usize>(
 
     let mut value = reader.record(REGION, "REGION")?;
     let region = AtlasBoundaryRegion { offset: value.u64()?, length: value.u64()? };
-    let classes = match head.classes {
+    let classes = match header.classes {
         0 => ClassSet::EMPTY,
         _ => ClassSet::from_mask(value.take()?),
     };
     value.finish("REGION")?;
-    if head.classes > 0 && classes.is_empty() {
+    if header.classes > 0 && classes.is_empty() {
         return Err(AtlasError::format("an R96 shard carries no class"));
     }
 
@@ -211,16 +211,16 @@ pub(crate) fn read_proof<'a, const N: usize>(
             .ok_or_else(|| AtlasError::format(format!("a residue of {residue} is outside 0..=95")))?;
         tiles.push(TileShape { len, residue });
     }
-    let mut parts = entries(&part_list, PART_ENTRY, "PARTS")?;
+    let mut chaining_values = entries(&part_list, PART_ENTRY, "PARTS")?;
     while part_list.remaining() > 0 {
-        parts.push(part_list.digest()?);
+        chaining_values.push(part_list.digest()?);
     }
-    let mut tree = entries(&node_list, TREE_ENTRY, "TREE")?;
+    let mut siblings = entries(&node_list, TREE_ENTRY, "TREE")?;
     while node_list.remaining() > 0 {
-        tree.push(Sibling { bytes: node_list.u64()?, digest: node_list.digest()? });
+        siblings.push(Sibling { bytes: node_list.u64()?, digest: node_list.digest()? });
     }
     let keyed = flags & KEYED != 0;
-    Ok((Proof { root, head, keyed, region, classes, first_tile, tiles, parts, tree }, rest))
+    Ok((Proof { root, header, keyed, region, classes, first_tile, tiles, chaining_values, siblings }, rest))
 }
 
 /// LIMIT where `size` is more than `limit`.

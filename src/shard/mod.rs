@@ -64,7 +64,7 @@ pub(crate) struct TileShape {
 /// Everything of a shard but its payload: what the encoding says.
 pub(crate) struct Proof {
     pub(crate) root: Digest,
-    pub(crate) head: RootHeader,
+    pub(crate) header: RootHeader,
     pub(crate) keyed: bool,
     pub(crate) region: AtlasBoundaryRegion,
     /// Of R96; LINEAR has none.
@@ -73,9 +73,9 @@ pub(crate) struct Proof {
     pub(crate) tiles: Vec<TileShape>,
     /// LINEAR: chaining values beside the pages of the first tile, then beside those of the last. R96:
     /// nodes beside the classes, tile by tile.
-    pub(crate) parts: Vec<Digest>,
+    pub(crate) chaining_values: Vec<Digest>,
     /// Nodes beside the tiles.
-    pub(crate) tree: Vec<Sibling>,
+    pub(crate) siblings: Vec<Sibling>,
 }
 
 /// A region of a domain with its bytes and their proof against the root.
@@ -185,11 +185,11 @@ const VERIFIED_TILE: u64 = (size_of::<TileShape>() + size_of::<(TilePart, Leaf, 
 
 impl Proof {
     pub(crate) fn scope(&self) -> Scope {
-        Scope { region: self.region, classes: self.classes, data_classes: self.head.classes }
+        Scope { region: self.region, classes: self.classes, data_classes: self.header.classes }
     }
 
     pub(crate) fn kind(&self) -> ProjectionType {
-        if self.head.classes > 0 { ProjectionType::R96Fourier } else { ProjectionType::Linear }
+        if self.header.classes > 0 { ProjectionType::R96Fourier } else { ProjectionType::Linear }
     }
 
     fn tile_range(&self) -> Range<u64> {
@@ -198,30 +198,30 @@ impl Proof {
 
     /// Checks that tiles, region, proof and payload follow from one another, all of them hostile,
     /// and gives the parts and where the payload begins in the domain.
-    pub(crate) fn parts(&self, payload_len: usize) -> Result<(Vec<TilePart>, u64)> {
+    pub(crate) fn layout(&self, payload_len: usize) -> Result<(Vec<TilePart>, u64)> {
         let malformed = |what: String| Err(AtlasError::format(what));
         let region = &self.region;
-        check_range(region.offset, region.length, self.head.size, "the region")
+        check_range(region.offset, region.length, self.header.size, "the region")
             .map_err(|error| AtlasError::format(error.message()))?;
         let count = to_u64(self.tiles.len());
         match self.first_tile.checked_add(count) {
-            Some(end) if end <= self.head.tiles => {}
+            Some(end) if end <= self.header.tiles => {}
             _ => {
                 return malformed(format!(
                     "{count} tiles from tile {} on are outside 0..{}",
-                    self.first_tile, self.head.tiles
+                    self.first_tile, self.header.tiles
                 ));
             }
         }
         if (region.length == 0) != self.tiles.is_empty() || (count == 0 && self.first_tile != 0) {
             return malformed(format!("a region of {} bytes has {count} tiles", region.length));
         }
-        let wanted = crate::hash::tile_tree::proof_len(&self.tile_range(), self.head.tiles)?;
-        if wanted != self.tree.len() {
-            return malformed(format!("the proof has {} nodes where {wanted} follow", self.tree.len()));
+        let wanted = crate::hash::tile_tree::proof_len(&self.tile_range(), self.header.tiles)?;
+        if wanted != self.siblings.len() {
+            return malformed(format!("the proof has {} nodes where {wanted} follow", self.siblings.len()));
         }
         // Every tile has at least one block of each class, and they all prove the same classes.
-        let class_nodes = match self.head.classes {
+        let class_nodes = match self.header.classes {
             0 => None,
             _ => Some(crate::hash::class_tree::proof_len(self.classes)?),
         };
@@ -271,7 +271,7 @@ impl Proof {
         if tile_offset < region.end() && count > 0 {
             return malformed(format!("the tiles end at {tile_offset}, before the region"));
         }
-        if self.head.classes > 0 && count > 0 && (start..tile_offset) != (region.offset..region.end()) {
+        if self.header.classes > 0 && count > 0 && (start..tile_offset) != (region.offset..region.end()) {
             return malformed(format!(
                 "the tiles {start}..{tile_offset} are not the region {}..{}",
                 region.offset,
@@ -281,8 +281,8 @@ impl Proof {
         if payload != payload_len {
             return malformed(format!("the payload has {payload_len} bytes where {payload} follow"));
         }
-        if proof != self.parts.len() {
-            let found = self.parts.len();
+        if proof != self.chaining_values.len() {
+            let found = self.chaining_values.len();
             return malformed(format!("the proof has {found} nodes inside tiles where {proof} follow"));
         }
         Ok((parts, payload_offset))
@@ -293,11 +293,11 @@ impl Proof {
         if self.tiles.is_empty() {
             return Ok(self.region.offset);
         }
-        let places = rfc6962::siblings(&self.tile_range(), self.head.tiles)?;
+        let places = rfc6962::siblings(&self.tile_range(), self.header.tiles)?;
         places
             .iter()
-            .zip(&self.tree)
-            .take_while(|(place, _)| place.leaves(self.head.tiles).end <= self.first_tile)
+            .zip(&self.siblings)
+            .take_while(|(node, _)| node.leaves(self.header.tiles).end <= self.first_tile)
             .try_fold(0u64, |sum, (_, sibling)| sum.checked_add(sibling.bytes))
             .ok_or_else(|| AtlasError::witness("the lengths of the proof add up to more than 2^64 bytes"))
     }
@@ -314,7 +314,7 @@ impl Proof {
         before: Progress,
     ) -> Result<(u64, Residue)> {
         self.check_trust(options)?;
-        let (parts, payload_offset) = self.parts(payload.len())?;
+        let (parts, payload_offset) = self.layout(payload.len())?;
         let workers = self.verifiers(parts.len(), payload.len(), operation)?;
         let executor = operation.executor;
         let mut tracker = operation.resume(
@@ -382,7 +382,7 @@ impl Proof {
             residue: tile.residue,
             witness: *witness,
         }));
-        let (root, _) = root_from_tiles(digests, &self.head, &self.tile_range(), &leaves, &self.tree)?;
+        let (root, _) = root_from_tiles(digests, &self.header, &self.tile_range(), &leaves, &self.siblings)?;
         let place = |error: AtlasError| error.at_range(self.region.offset, self.region.length);
         if !same(&root, &self.root) {
             return Err(place(AtlasError::witness("the shard's bytes and proof do not lead to its root")));
@@ -429,7 +429,7 @@ impl Proof {
         }
         // The sum brings the bytes into the cache for the digest.
         let residue = Residue::of(bytes);
-        let proof = &self.parts[part.proof.clone()];
+        let proof = &self.chaining_values[part.proof.clone()];
         let witness = match &part.share {
             Share::Pages(pages) => {
                 let mut values = proof.iter();
@@ -466,14 +466,14 @@ impl AtlasShard {
         let kind = self.proof.kind();
         ShardInfo {
             projection_type: kind,
-            domain_size: self.proof.head.size,
+            domain_size: self.proof.header.size,
             region: self.proof.region,
             payload_size: to_u64(self.data().len()),
             residue: match kind {
                 ProjectionType::Linear => self.residue,
                 ProjectionType::R96Fourier => Residue::ZERO,
             },
-            data_classes: self.proof.head.classes,
+            data_classes: self.proof.header.classes,
             classes: self.proof.classes,
             keyed: self.proof.keyed,
             root: self.proof.root,
@@ -524,8 +524,8 @@ impl AtlasShard {
 
     /// Decodes the domain's bytes of `range`, which lies in the region.
     fn decode_parts(&self, range: Range<u64>, mut then: impl FnMut(&[u8])) -> Result<()> {
-        let decoder = decoder(self.proof.head.classes, self.proof.classes)?;
-        let block = block_bytes(usize::from(self.proof.head.classes));
+        let decoder = decoder(self.proof.header.classes, self.proof.classes)?;
+        let block = block_bytes(usize::from(self.proof.header.classes));
         let mut buffer = Buffer::new(BLOCKS_A_READ * block)?;
         let (scope, mut start, mut payload) = (self.proof.scope(), self.proof.region.offset, 0);
         for tile in &self.proof.tiles {

@@ -175,22 +175,22 @@ fn with_residues(shard: &AtlasShard, rooted: bool, change: impl FnOnce(&mut [Til
     let honest = shard.proof();
     let mut proof = Proof {
         tiles: honest.tiles.clone(),
-        parts: honest.parts.clone(),
-        tree: honest.tree.clone(),
+        chaining_values: honest.chaining_values.clone(),
+        siblings: honest.siblings.clone(),
         ..*honest
     };
     change(&mut proof.tiles);
     let (payload_offset, payload) = shard.payload();
     if rooted {
         let digests = Digests::new(None);
-        let (parts, _) = proof.parts(payload.len()).unwrap();
+        let (parts, _) = proof.layout(payload.len()).unwrap();
         let leaf = |(part, tile): (&TilePart, &TileShape)| {
             let (witness, _) = proof.hash_part(&digests, part, &payload[part.payload.clone()]).unwrap();
             Leaf { len: tile.len, residue: tile.residue, witness }
         };
         let leaves: Vec<Leaf> = parts.iter().zip(&proof.tiles).map(leaf).collect();
         let range = proof.tile_range();
-        proof.root = root_from_tiles(&digests, &proof.head, &range, &leaves, &proof.tree).unwrap().0;
+        proof.root = root_from_tiles(&digests, &proof.header, &range, &leaves, &proof.siblings).unwrap().0;
     }
     let residue = shard.residue;
     AtlasShard { proof: Arc::new(proof), payload: shard.shared_payload(), payload_offset, residue }

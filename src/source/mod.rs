@@ -34,10 +34,10 @@ pub struct Source {
 
 pub(crate) struct Inner {
     size: u64,
-    kind: Kind,
+    kind: SourceKind,
 }
 
-enum Kind {
+enum SourceKind {
     /// Memory that is ours or borrowed, or a mapping.
     Memory(memory::Memory),
     Pieces(pieces::Pieces),
@@ -53,7 +53,7 @@ pub(crate) trait RawReadAt: Send + Sync {
 }
 
 impl Source {
-    fn new(size: u64, kind: Kind) -> Source {
+    fn new(size: u64, kind: SourceKind) -> Source {
         Source { inner: Arc::new(Inner { size, kind }) }
     }
 
@@ -69,11 +69,11 @@ impl Source {
 
     /// Shared memory, without copying it.
     pub fn from_shared<B: AsRef<[u8]> + Send + Sync + 'static>(data: Arc<B>) -> Source {
-        Self::new(to_u64((*data).as_ref().len()), Kind::Memory(memory::Memory::Shared(data)))
+        Self::new(to_u64((*data).as_ref().len()), SourceKind::Memory(memory::Memory::Shared(data)))
     }
 
     pub(crate) fn from_buffer(data: Buffer) -> Source {
-        Self::new(to_u64(data.len()), Kind::Memory(memory::Memory::Buffer(data)))
+        Self::new(to_u64(data.len()), SourceKind::Memory(memory::Memory::Buffer(data)))
     }
 
     /// Memory that stays the caller's.
@@ -89,19 +89,19 @@ impl Source {
     ) -> Source {
         // SAFETY: the caller's promise is the one that is asked for here.
         let memory = unsafe { memory::Borrowed::new(data, size, release) };
-        Self::new(to_u64(size), Kind::Memory(memory::Memory::Borrowed(memory)))
+        Self::new(to_u64(size), SourceKind::Memory(memory::Memory::Borrowed(memory)))
     }
 
     /// A regular file by positioned reads. A file that shrinks or fails later is an error then.
     pub fn open_file(path: impl AsRef<Path>) -> Result<Source> {
         let file = file::PositionedFile::open(path.as_ref())?;
-        Ok(Self::new(file.size(), Kind::File(file)))
+        Ok(Self::new(file.size(), SourceKind::File(file)))
     }
 
     /// A file of ours, such as a finished spool, under the name `path`.
     pub(crate) fn from_file(file: std::fs::File, path: &Path) -> Result<Source> {
         let file = file::PositionedFile::new(file, path)?;
-        Ok(Self::new(file.size(), Kind::File(file)))
+        Ok(Self::new(file.size(), SourceKind::File(file)))
     }
 
     /// A regular file through a mapping.
@@ -112,7 +112,7 @@ impl Source {
     pub unsafe fn map_file(path: impl AsRef<Path>) -> Result<Source> {
         // SAFETY: the caller's promise is the one that is asked for here.
         let memory = unsafe { memory::map(path.as_ref()) }?;
-        Ok(Self::new(to_u64(memory.bytes().len()), Kind::Memory(memory)))
+        Ok(Self::new(to_u64(memory.bytes().len()), SourceKind::Memory(memory)))
     }
 
     /// A mapped file that no test touches.
@@ -124,11 +124,11 @@ impl Source {
 
     /// `size` bytes that `reader` gives by position.
     pub fn from_reader(size: u64, reader: impl ReadAt + 'static) -> Source {
-        Self::new(size, Kind::ReadAt(Box::new(reader)))
+        Self::new(size, SourceKind::ReadAt(Box::new(reader)))
     }
 
     pub(crate) fn from_raw_reader(size: u64, reader: Box<dyn RawReadAt>) -> Source {
-        Self::new(size, Kind::Raw(reader))
+        Self::new(size, SourceKind::Raw(reader))
     }
 
     /// How many bytes there are.
@@ -146,18 +146,18 @@ impl Source {
     /// Memory that came in pieces, each with its offset: ascending, without gaps.
     pub(crate) fn from_pieces(pieces: Vec<(u64, Arc<Buffer>)>) -> Source {
         let pieces = pieces::Pieces::new(pieces);
-        Self::new(pieces.size(), Kind::Pieces(pieces))
+        Self::new(pieces.size(), SourceKind::Pieces(pieces))
     }
 
     /// The bytes in place, where they are one piece of memory.
     pub(crate) fn slice(&self, offset: u64, len: usize) -> Option<&[u8]> {
         match &self.inner.kind {
-            Kind::Memory(memory) => {
+            SourceKind::Memory(memory) => {
                 let start = usize::try_from(offset).ok()?;
                 memory.bytes().get(start..start.checked_add(len)?)
             }
-            Kind::Pieces(pieces) => pieces.slice(offset, len),
-            Kind::File(_) | Kind::ReadAt(_) | Kind::Raw(_) => None,
+            SourceKind::Pieces(pieces) => pieces.slice(offset, len),
+            SourceKind::File(_) | SourceKind::ReadAt(_) | SourceKind::Raw(_) => None,
         }
     }
 
@@ -165,7 +165,7 @@ impl Source {
     /// mapping, which other processes can write to, only a copy stays as it was checked.
     pub(crate) fn fixed_slice(&self, offset: u64, len: usize) -> Option<&[u8]> {
         match &self.inner.kind {
-            Kind::Memory(memory) if memory.is_mapped() => None,
+            SourceKind::Memory(memory) if memory.is_mapped() => None,
             _ => self.slice(offset, len),
         }
     }
@@ -173,9 +173,9 @@ impl Source {
     /// Whether all bytes are in memory, each tile of them in one piece.
     pub(crate) fn in_memory(&self) -> bool {
         match &self.inner.kind {
-            Kind::Memory(_) => true,
-            Kind::Pieces(pieces) => pieces.hold_tiles(),
-            Kind::File(_) | Kind::ReadAt(_) | Kind::Raw(_) => false,
+            SourceKind::Memory(_) => true,
+            SourceKind::Pieces(pieces) => pieces.hold_tiles(),
+            SourceKind::File(_) | SourceKind::ReadAt(_) | SourceKind::Raw(_) => false,
         }
     }
 
@@ -183,7 +183,7 @@ impl Source {
     ///
     /// This and the two below are advice: where the system takes none, or refuses it, nothing is lost.
     pub(crate) fn advise_sequential(&self, over: bool) {
-        if let Kind::Memory(memory) = &self.inner.kind {
+        if let SourceKind::Memory(memory) = &self.inner.kind {
             memory.advise_sequential(over);
         }
     }
@@ -193,16 +193,16 @@ impl Source {
         let len = len.min(self.inner.size.saturating_sub(offset));
         match &self.inner.kind {
             _ if len == 0 => {}
-            Kind::Memory(memory) => memory.will_need(offset, len),
-            Kind::File(file) => file.will_need(offset, len),
-            Kind::Pieces(_) | Kind::ReadAt(_) | Kind::Raw(_) => {}
+            SourceKind::Memory(memory) => memory.will_need(offset, len),
+            SourceKind::File(file) => file.will_need(offset, len),
+            SourceKind::Pieces(_) | SourceKind::ReadAt(_) | SourceKind::Raw(_) => {}
         }
     }
 
     /// Gives back the memory that these bytes of a mapping take; they are there again when read. Bytes
     /// beyond the end are ignored.
     pub(crate) fn release(&self, offset: u64, len: u64) {
-        if let Kind::Memory(memory) = &self.inner.kind {
+        if let SourceKind::Memory(memory) = &self.inner.kind {
             memory.release(offset.min(self.inner.size), len.min(self.inner.size.saturating_sub(offset)));
         }
     }
@@ -215,20 +215,20 @@ impl Source {
             return Ok(());
         }
         match &self.inner.kind {
-            Kind::Memory(_) => match self.slice(offset, out.len()) {
+            SourceKind::Memory(_) => match self.slice(offset, out.len()) {
                 Some(bytes) => {
                     copy_into(out, bytes);
                     Ok(())
                 }
                 None => Err(AtlasError::internal("a checked range is outside its memory")),
             },
-            Kind::Pieces(pieces) => {
+            SourceKind::Pieces(pieces) => {
                 pieces.read(offset, out);
                 Ok(())
             }
-            Kind::File(file) => file.read_at(offset, out),
-            Kind::ReadAt(reader) => ask(&**reader, offset, filled(out)),
-            Kind::Raw(reader) => reader.read_at(offset, out).map_err(|code| {
+            SourceKind::File(file) => file.read_at(offset, out),
+            SourceKind::ReadAt(reader) => ask(&**reader, offset, filled(out)),
+            SourceKind::Raw(reader) => reader.read_at(offset, out).map_err(|code| {
                 let what = format_args!("the read callback failed for {len} bytes at offset {offset}");
                 AtlasError::io(what, std::io::Error::from_raw_os_error(code))
             }),
@@ -240,7 +240,7 @@ impl Source {
     pub(crate) fn read(&self, offset: u64, out: &mut [u8]) -> Result<()> {
         match &self.inner.kind {
             // It asks for initialised memory, which this is.
-            Kind::ReadAt(reader) if !out.is_empty() => {
+            SourceKind::ReadAt(reader) if !out.is_empty() => {
                 let len = to_u64(out.len());
                 check_range(offset, len, self.inner.size, "read")?;
                 ask(&**reader, offset, out).map_err(|error| error.at_range(offset, len))
@@ -305,9 +305,9 @@ pub(crate) fn as_uninit(bytes: &mut [u8]) -> &mut [MaybeUninit<u8>] {
 impl std::fmt::Debug for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let kind = match &self.inner.kind {
-            Kind::Memory(_) | Kind::Pieces(_) => "memory",
-            Kind::File(_) => "file",
-            Kind::ReadAt(_) | Kind::Raw(_) => "reader",
+            SourceKind::Memory(_) | SourceKind::Pieces(_) => "memory",
+            SourceKind::File(_) => "file",
+            SourceKind::ReadAt(_) | SourceKind::Raw(_) => "reader",
         };
         f.debug_struct("Source").field("kind", &kind).field("size", &self.inner.size).finish()
     }

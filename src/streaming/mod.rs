@@ -26,7 +26,7 @@ use crate::base::units::{TILE_BYTES, to_usize};
 use crate::exec::operation::{Operation, Progress};
 use crate::projection::{AtlasProjection, ProjectionOptions, ProjectionType};
 use crate::source::Source;
-use pipeline::{Setup, Status};
+use pipeline::{SharedProgress, StreamPlan};
 use pull::Pull;
 use push::Push;
 use std::io::Read;
@@ -138,7 +138,7 @@ enum Stage {
 /// After a failure or a cancellation only the getters work, and nothing is left: no file, no buffer,
 /// no hold on the source. A call that is not valid at the time is STATE and changes nothing.
 pub struct StreamingContext {
-    setup: Setup,
+    setup: StreamPlan,
     monitor: StreamMonitor,
     stage: Stage,
 }
@@ -146,7 +146,7 @@ pub struct StreamingContext {
 /// A view of how far a stream is, for any thread, also while the stream works.
 #[derive(Clone)]
 pub(crate) struct StreamMonitor {
-    status: Arc<Status>,
+    status: Arc<SharedProgress>,
     complete: Arc<AtomicBool>,
 }
 
@@ -179,7 +179,7 @@ impl StreamingContext {
         operation: &mut Operation<'_>,
     ) -> Result<StreamingContext> {
         check_built_in()?;
-        let (setup, monitor) = (Setup::new(projection_type, options, config)?, StreamMonitor::new());
+        let (setup, monitor) = (StreamPlan::new(projection_type, options, config)?, StreamMonitor::new());
         let pull = Pull::open(&setup, source, &monitor.status, operation)?;
         Ok(StreamingContext { setup, monitor, stage: Stage::Pull(Box::new(pull)) })
     }
@@ -194,7 +194,7 @@ impl StreamingContext {
         operation: &mut Operation<'_>,
     ) -> Result<StreamingContext> {
         check_built_in()?;
-        let (setup, monitor) = (Setup::new(projection_type, options, config)?, StreamMonitor::new());
+        let (setup, monitor) = (StreamPlan::new(projection_type, options, config)?, StreamMonitor::new());
         let push = Push::open(&setup, spool, operation)?;
         Ok(StreamingContext { setup, monitor, stage: Stage::Push(Box::new(push)) })
     }

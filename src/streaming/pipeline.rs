@@ -7,32 +7,32 @@ use crate::exec::operation::{Operation, Progress, Tracker};
 use crate::projection::{AtlasProjection, Context, ProjectionOptions, ProjectionType};
 use crate::source::Source;
 use crate::tile::Tile;
-use crate::tile::hash_tiles::{Geometry, Job, Pace};
+use crate::tile::hash_tiles::{Geometry, HashJob, Pace};
 use crate::tile::tree::Tree;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What the projection will be, and how it is made.
-pub(super) struct Setup {
+pub(super) struct StreamPlan {
     pub(super) config: StreamingConfig,
     /// Of what nobody looks at.
     pub(super) pace: Pace,
     pub(super) projection: Arc<Context>,
 }
 
-impl Setup {
+impl StreamPlan {
     pub(super) fn new(
         kind: ProjectionType,
         options: &ProjectionOptions,
         config: StreamingConfig,
-    ) -> Result<Setup> {
+    ) -> Result<StreamPlan> {
         let projection = Context::new(kind, options)?;
-        Ok(Setup { pace: config.pace(), config, projection })
+        Ok(StreamPlan { pace: config.pace(), config, projection })
     }
 
     /// The tiles of `source` from tile `first` on.
-    pub(super) fn job<'a>(&'a self, source: &'a Source, first: u64) -> Job<'a> {
+    pub(super) fn job<'a>(&'a self, source: &'a Source, first: u64) -> HashJob<'a> {
         let geometry = Geometry::Canonical { size: source.size() };
-        Job { scheme: &self.projection.scheme, source, geometry, first, pace: &self.pace }
+        HashJob { scheme: &self.projection.scheme, source, geometry, first, pace: &self.pace }
     }
 
     pub(super) fn finish(&self, tiles: Vec<Arc<Tile>>) -> Result<AtlasProjection> {
@@ -42,11 +42,11 @@ impl Setup {
 
 /// How far a stream is, for any thread to look at while it works.
 #[derive(Default)]
-pub(super) struct Status {
+pub(super) struct SharedProgress {
     progress: Mutex<Progress>,
 }
 
-impl Status {
+impl SharedProgress {
     pub(super) fn progress(&self) -> Progress {
         // Replaced whole: a panic elsewhere leaves it intact.
         *self.progress.lock().unwrap_or_else(PoisonError::into_inner)
@@ -61,12 +61,12 @@ impl Status {
 pub(super) struct ChunkTracker<'t, 'o, 's> {
     tracker: Tracker<'t, 'o>,
     chunk_size: u64,
-    status: &'s Status,
+    status: &'s SharedProgress,
 }
 
 impl<'t, 'o, 's> ChunkTracker<'t, 'o, 's> {
     /// Goes on where the status says that the stream is.
-    pub(super) fn new(operation: &'t mut Operation<'o>, chunk_size: u64, status: &'s Status) -> Self {
+    pub(super) fn new(operation: &'t mut Operation<'o>, chunk_size: u64, status: &'s SharedProgress) -> Self {
         let progress = status.progress();
         let finished = progress.chunks_done > 0 && progress.bytes_done == progress.bytes_total;
         ChunkTracker { tracker: operation.resume(progress, finished), chunk_size, status }
@@ -142,10 +142,10 @@ impl Drop for Pass {
 /// Reads and hashes what `tiles` do not hold yet, each worker a read at a time into a buffer of its
 /// own, and makes the projection.
 pub(super) fn project_rest(
-    setup: &Setup,
+    setup: &StreamPlan,
     source: &Source,
     mut tiles: Vec<Arc<Tile>>,
-    status: &Status,
+    status: &SharedProgress,
     operation: &mut Operation<'_>,
 ) -> Result<AtlasProjection> {
     let job = setup.job(source, to_u64(tiles.len()));

@@ -7,7 +7,7 @@
 //! shown and hashed in place.
 
 use super::config::StreamingConfig;
-use super::pipeline::{ChunkTracker, Pass, Setup, Status, project_rest, reserve_tiles};
+use super::pipeline::{ChunkTracker, Pass, SharedProgress, StreamPlan, project_rest, reserve_tiles};
 use crate::base::buffer::Buffer;
 use crate::base::error::{AtlasError, Result};
 use crate::base::units::{TILE_BYTES, TILE_SIZE, to_u64, to_usize};
@@ -17,7 +17,7 @@ use crate::layer2::Residue;
 use crate::projection::AtlasProjection;
 use crate::source::Source;
 use crate::tile::Tile;
-use crate::tile::hash_tiles::{Stop, fresh_tile, read_in_steps, tile_footprint};
+use crate::tile::hash_tiles::{StopFlag, fresh_tile, read_in_steps, tile_footprint};
 use crate::tile::scheme::Workspace;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -40,7 +40,7 @@ pub struct StreamingChunk<'a> {
 
 /// Where a chunk and its overlap are.
 #[derive(Clone, Copy, Default)]
-struct Place {
+struct ChunkPlace {
     id: u64,
     start: u64,
     /// Of the chunk, and the start of its overlap.
@@ -55,7 +55,7 @@ pub(super) struct Pull {
     /// Those that end with the chunk that was shown last, or before.
     tiles: Vec<Arc<Tile>>,
     /// What was shown last; at first nothing, at 0.
-    place: Place,
+    place: ChunkPlace,
     /// The chunk and its overlap, for a source that is not in memory.
     buffer: Option<Buffer>,
     /// The bytes of the chunks so far that are in no tile yet.
@@ -75,9 +75,9 @@ struct Part<'b> {
 
 impl Pull {
     pub(super) fn open(
-        setup: &Setup,
+        setup: &StreamPlan,
         source: &Source,
-        status: &Status,
+        status: &SharedProgress,
         operation: &Operation<'_>,
     ) -> Result<Pull> {
         setup.job(source, 0).plan(operation)?;
@@ -87,7 +87,7 @@ impl Pull {
         Ok(Pull {
             source: source.clone(),
             tiles: Vec::new(),
-            place: Place::default(),
+            place: ChunkPlace::default(),
             buffer: None,
             begun: None,
             announced: 0,
@@ -98,8 +98,8 @@ impl Pull {
     /// Reads and hashes the next chunk. False at the end.
     pub(super) fn advance(
         &mut self,
-        setup: &Setup,
-        status: &Status,
+        setup: &StreamPlan,
+        status: &SharedProgress,
         operation: &mut Operation<'_>,
     ) -> Result<bool> {
         let (before, size) = (self.place, self.source.size());
@@ -108,7 +108,7 @@ impl Pull {
             return Ok(false);
         }
         let end = before.end.saturating_add(setup.config.chunk_size()).min(size);
-        let place = Place {
+        let place = ChunkPlace {
             id: status.progress().chunks_done,
             start: before.end,
             end,
@@ -122,7 +122,7 @@ impl Pull {
         } else {
             self.read_and_hash(setup, before, place, operation)?
         };
-        self.place = Place { residue, ..place };
+        self.place = ChunkPlace { residue, ..place };
         self.read_ahead(&setup.config);
         ChunkTracker::new(operation, setup.config.chunk_size(), status).reach(end)?;
         Ok(true)
@@ -130,7 +130,7 @@ impl Pull {
 
     /// What was shown last.
     pub(super) fn chunk(&self) -> Result<StreamingChunk<'_>> {
-        let Place { id, start, end, overlap_end, residue } = self.place;
+        let ChunkPlace { id, start, end, overlap_end, residue } = self.place;
         let len = to_usize(end - start);
         let both = match &self.buffer {
             Some(buffer) => Some(&buffer[..to_usize(overlap_end - start)]),
@@ -144,8 +144,8 @@ impl Pull {
     /// Reads and hashes the rest without showing it.
     pub(super) fn finish(
         mut self,
-        setup: &Setup,
-        status: &Status,
+        setup: &StreamPlan,
+        status: &SharedProgress,
         operation: &mut Operation<'_>,
     ) -> Result<AtlasProjection> {
         if self.buffer.is_some() {
@@ -164,8 +164,8 @@ impl Pull {
     /// Reads and hashes the tiles of which a part is in the buffers, so that nothing is read again.
     fn hash_what_is_held(
         &mut self,
-        setup: &Setup,
-        status: &Status,
+        setup: &StreamPlan,
+        status: &SharedProgress,
         operation: &mut Operation<'_>,
     ) -> Result<()> {
         let size = self.source.size();
@@ -175,7 +175,7 @@ impl Pull {
             let end = before.end.saturating_add(setup.config.chunk_size()).min(last);
             let id = status.progress().chunks_done;
             let overlap_end = before.overlap_end.max(end);
-            let place = Place { id, start: before.end, end, overlap_end, residue: Residue::ZERO };
+            let place = ChunkPlace { id, start: before.end, end, overlap_end, residue: Residue::ZERO };
             self.read_and_hash(setup, before, place, operation)?;
             self.place = place;
             ChunkTracker::new(operation, setup.config.chunk_size(), status).reach(end)?;
@@ -202,7 +202,12 @@ impl Pull {
     }
 
     /// The tiles that end in the chunk, and the residue of the chunk, for a source in memory.
-    fn hash_in_place(&mut self, setup: &Setup, place: Place, operation: &Operation<'_>) -> Result<Residue> {
+    fn hash_in_place(
+        &mut self,
+        setup: &StreamPlan,
+        place: ChunkPlace,
+        operation: &Operation<'_>,
+    ) -> Result<Residue> {
         let (source, scheme) = (&self.source, &setup.projection.scheme);
         let parts = cuts(place.start..place.end);
         let count = to_u64(parts.len());
@@ -243,9 +248,9 @@ impl Pull {
     /// As above, for a source that is read: into the buffer, from where the last overlap ends.
     fn read_and_hash(
         &mut self,
-        setup: &Setup,
-        before: Place,
-        place: Place,
+        setup: &StreamPlan,
+        before: ChunkPlace,
+        place: ChunkPlace,
         operation: &Operation<'_>,
     ) -> Result<Residue> {
         let size = self.source.size();
@@ -283,7 +288,7 @@ impl Pull {
                 let part = part.ok_or_else(|| AtlasError::internal("a part is taken twice"))?;
                 let (offset, end) = (part.range.start, part.range.end);
                 let rest = &mut part.bytes[part.known..];
-                read_in_steps(source, offset + to_u64(part.known), rest, step, &Stop::default())
+                read_in_steps(source, offset + to_u64(part.known), rest, step, &StopFlag::default())
                     .map_err(|error| error.at_index(place.id))?;
                 if end > place.end {
                     return Ok((Residue::ZERO, None));
@@ -309,7 +314,7 @@ impl Pull {
 
     /// Adds a chunk's tiles: the one that earlier chunks began, those that were hashed, and puts aside
     /// what it begins.
-    fn join_tiles(&mut self, setup: &Setup, place: Place, tiles: Vec<Arc<Tile>>) -> Result<()> {
+    fn join_tiles(&mut self, setup: &StreamPlan, place: ChunkPlace, tiles: Vec<Arc<Tile>>) -> Result<()> {
         let size = self.source.size();
         let Some(buffer) = &self.buffer else {
             return Err(AtlasError::internal("a chunk is not in memory"));

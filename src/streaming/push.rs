@@ -5,7 +5,7 @@
 //! source of the projection does not exist before the end, so that what was hashed waits as sums and
 //! digests.
 
-use super::pipeline::{ChunkTracker, Setup, Status};
+use super::pipeline::{ChunkTracker, SharedProgress, StreamPlan};
 use crate::base::atomic_file::AtomicFile;
 use crate::base::buffer::{Buffer, try_vec};
 use crate::base::error::{AtlasError, Result};
@@ -56,7 +56,7 @@ pub(super) struct Push {
 }
 
 impl Push {
-    pub(super) fn open(setup: &Setup, spool: Option<&Path>, operation: &Operation<'_>) -> Result<Push> {
+    pub(super) fn open(setup: &StreamPlan, spool: Option<&Path>, operation: &Operation<'_>) -> Result<Push> {
         let workspace = setup.projection.scheme.workspace();
         let store = match spool {
             None => {
@@ -75,8 +75,8 @@ impl Push {
     pub(super) fn push(
         &mut self,
         data: &[u8],
-        setup: &Setup,
-        status: &Status,
+        setup: &StreamPlan,
+        status: &SharedProgress,
         operation: &mut Operation<'_>,
     ) -> Result<()> {
         let mut rest = data;
@@ -99,14 +99,19 @@ impl Push {
     }
 
     /// Says how many bytes are taken: to the callback once a chunk, to the status always.
-    fn report(&self, setup: &Setup, status: &Status, operation: &mut Operation<'_>) -> Result<()> {
+    fn report(
+        &self,
+        setup: &StreamPlan,
+        status: &SharedProgress,
+        operation: &mut Operation<'_>,
+    ) -> Result<()> {
         ChunkTracker::new(operation, setup.config.chunk_size(), status).reach(self.size)?;
         status.set(Progress { bytes_done: self.size, ..status.progress() });
         Ok(())
     }
 
     /// How many tiles are to be hashed at a time, as far as the memory goes.
-    pub(super) fn batch(&self, setup: &Setup, operation: &Operation<'_>) -> Result<u64> {
+    pub(super) fn batch(&self, setup: &StreamPlan, operation: &Operation<'_>) -> Result<u64> {
         let window = setup.pace.window.div_ceil(TILE_BYTES);
         let workspace = setup.projection.scheme.workspace();
         match self.store {
@@ -145,7 +150,7 @@ impl Push {
     }
 
     /// Copies bytes into the tile that is being filled.
-    fn gather(&mut self, data: &[u8], setup: &Setup, operation: &Operation<'_>) -> Result<usize> {
+    fn gather(&mut self, data: &[u8], setup: &StreamPlan, operation: &Operation<'_>) -> Result<usize> {
         // Not beyond a chunk, so that its end is reported before more is taken.
         let chunk = setup.config.chunk_size();
         let chunk_left = usize::try_from(chunk - self.size % chunk).unwrap_or(usize::MAX);
@@ -162,7 +167,7 @@ impl Push {
     }
 
     /// The tile that is being filled, with room for `len` bytes: a whole tile's if the memory allows.
-    fn room(&mut self, len: usize, setup: &Setup, operation: &Operation<'_>) -> Result<&mut Buffer> {
+    fn room(&mut self, len: usize, setup: &StreamPlan, operation: &Operation<'_>) -> Result<&mut Buffer> {
         let small = self.filling.as_ref().is_none_or(|buffer| buffer.len() < len);
         if small {
             // What a worker needs, so that the tile can be hashed in the end.
@@ -179,7 +184,7 @@ impl Push {
         self.filling.as_mut().ok_or_else(|| AtlasError::internal("a tile has no buffer"))
     }
 
-    fn hash_gathered(&mut self, setup: &Setup, operation: &Operation<'_>) -> Result<()> {
+    fn hash_gathered(&mut self, setup: &StreamPlan, operation: &Operation<'_>) -> Result<()> {
         let held = self.account(0);
         let gathered = std::mem::take(&mut self.gathered);
         let tiles: Vec<&[u8]> = gathered.iter().map(|buffer| &**buffer).collect();
@@ -196,7 +201,7 @@ impl Push {
         &mut self,
         data: &[u8],
         batch: u64,
-        setup: &Setup,
+        setup: &StreamPlan,
         operation: &Operation<'_>,
     ) -> Result<usize> {
         let chunk = setup.config.chunk_size();
@@ -220,7 +225,7 @@ impl Push {
         tiles: &[&[u8]],
         copy: bool,
         held: u64,
-        setup: &Setup,
+        setup: &StreamPlan,
         operation: &Operation<'_>,
     ) -> Result<()> {
         let (count, start) = (to_u64(tiles.len()), to_u64(self.hashed.len()) * TILE_BYTES);
@@ -259,8 +264,8 @@ impl Push {
     /// Hashes what is left and makes the projection. The spool file gets its name last.
     pub(super) fn finish(
         mut self,
-        setup: &Setup,
-        status: &Status,
+        setup: &StreamPlan,
+        status: &SharedProgress,
         operation: &mut Operation<'_>,
     ) -> Result<AtlasProjection> {
         self.hash_gathered(setup, operation)?;
@@ -331,13 +336,13 @@ mod tests {
     #[test]
     fn pieces_of_a_tile_are_gathered_for_all_workers() {
         let pool = Pool::new(2).unwrap();
-        let (threads, piece, status) = (pool.threads(), vec![3; TILE_SIZE], Status::default());
+        let (threads, piece, status) = (pool.threads(), vec![3; TILE_SIZE], SharedProgress::default());
         let mut operation = Operation::new().with_pool(&pool);
         let options = ProjectionOptions::new();
         // A chunk of less than a tile leaves four tiles at work.
         for (chunk, wanted) in [(16 << 20, 8), (64 << 10, 4)] {
             let config = StreamingConfig::new(chunk, 4).unwrap();
-            let setup = Setup::new(ProjectionType::Linear, &options, config).unwrap();
+            let setup = StreamPlan::new(ProjectionType::Linear, &options, config).unwrap();
             let mut push = Push::open(&setup, None, &operation).unwrap();
             let wanted = if threads > 1 { wanted } else { 1 };
             assert_eq!(push.batch(&setup, &operation).unwrap(), wanted as u64);

@@ -122,7 +122,7 @@ impl Pace {
 }
 
 /// Tiles to read and to hash.
-pub(crate) struct Job<'a> {
+pub(crate) struct HashJob<'a> {
     pub(crate) scheme: &'a Scheme,
     pub(crate) source: &'a Source,
     pub(crate) geometry: Geometry<'a>,
@@ -132,7 +132,7 @@ pub(crate) struct Job<'a> {
 }
 
 /// How a job runs within an operation.
-pub(crate) struct Plan<'a> {
+pub(crate) struct HashPlan<'a> {
     executor: Executor<'a>,
     unwatched: bool,
     workers: usize,
@@ -141,9 +141,9 @@ pub(crate) struct Plan<'a> {
     tiles_a_task: u64,
 }
 
-impl Job<'_> {
+impl HashJob<'_> {
     /// On how many workers the job runs, or LIMIT. It counts what the projection takes for its tiles.
-    pub(crate) fn plan<'a>(&self, operation: &Operation<'a>) -> Result<Plan<'a>> {
+    pub(crate) fn plan<'a>(&self, operation: &Operation<'a>) -> Result<HashPlan<'a>> {
         let count = self.geometry.tiles();
         let in_place = match self.geometry {
             Geometry::Canonical { .. } => self.source.in_memory(),
@@ -164,15 +164,19 @@ impl Job<'_> {
         let per_worker = per_worker + self.scheme.workspace();
         let workers = operation.workers(tasks.min(window), per_worker, fixed)?;
         let unwatched = operation.unwatched();
-        Ok(Plan { executor: operation.executor, unwatched, workers, window, tasks, tiles_a_task })
+        Ok(HashPlan { executor: operation.executor, unwatched, workers, window, tasks, tiles_a_task })
     }
 
     /// Hashes the tiles in parallel and gives them to `sink` in order, on the calling thread.
     ///
     /// Every byte is read once. After an error of the sink a worker ends with the read or the tile that
     /// it is at.
-    pub(crate) fn run(&self, plan: &Plan<'_>, mut sink: impl FnMut(Arc<Tile>) -> Result<()>) -> Result<()> {
-        let (count, step, stop) = (self.geometry.tiles(), plan.tiles_a_task, Stop::default());
+    pub(crate) fn run(
+        &self,
+        plan: &HashPlan<'_>,
+        mut sink: impl FnMut(Arc<Tile>) -> Result<()>,
+    ) -> Result<()> {
+        let (count, step, stop) = (self.geometry.tiles(), plan.tiles_a_task, StopFlag::default());
         if self.pace.ahead > 0 && plan.tasks > 0 {
             self.source.will_need(self.geometry.tile(self.first).0, self.pace.ahead);
         }
@@ -207,7 +211,7 @@ impl Job<'_> {
         buffer: &mut Option<Buffer>,
         workspace: &mut Workspace,
         tiles: Range<u64>,
-        stop: &Stop,
+        stop: &StopFlag,
     ) -> Result<Vec<Arc<Tile>>> {
         let mut done = crate::base::buffer::try_vec(to_usize(tiles.end - tiles.start))?;
         let (start, end) = (self.geometry.tile(tiles.start).0, self.geometry.end(tiles.end - 1));
@@ -242,9 +246,9 @@ impl Job<'_> {
 
 /// Whether nobody wants the result any more.
 #[derive(Default)]
-pub(crate) struct Stop(AtomicBool);
+pub(crate) struct StopFlag(AtomicBool);
 
-impl Stop {
+impl StopFlag {
     fn set(&self) {
         // It carries no data, and whoever sees it late does a little more in vain.
         self.0.store(true, Ordering::Relaxed);
@@ -265,7 +269,7 @@ pub(crate) fn read_in_steps(
     offset: u64,
     out: &mut [u8],
     step: usize,
-    stop: &Stop,
+    stop: &StopFlag,
 ) -> Result<()> {
     let mut at = offset;
     for part in out.chunks_mut(step) {
@@ -284,7 +288,7 @@ pub(crate) fn project(
     operation: &mut Operation<'_>,
 ) -> Result<Tree> {
     let count = geometry.tiles();
-    let job = Job { scheme, source, geometry, first: 0, pace: &Pace::FREE };
+    let job = HashJob { scheme, source, geometry, first: 0, pace: &Pace::FREE };
     let plan = job.plan(operation)?;
     let mut tiles = crate::base::buffer::try_vec(usize::try_from(count).unwrap_or(usize::MAX))?;
     let mut tracker = operation.tracker(source.size(), count);

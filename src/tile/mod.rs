@@ -309,14 +309,14 @@ pub(crate) fn cut_off(mut pieces: Vec<Piece>, at: usize) -> Result<(Vec<Piece>, 
     Ok((pieces, Vec::new()))
 }
 
-enum Pieces {
+enum TilePieces {
     One(Piece),
     Many(Box<[Piece]>),
 }
 
 /// An outboard that is at hand.
 #[derive(Clone)]
-struct Kept {
+struct KeptOutboard {
     outboard: Arc<Outboard>,
     /// None: it is the tile's own. Else the set of groups that the tile has in common with the tile
     /// whose outboard this is.
@@ -327,12 +327,12 @@ struct Kept {
 
 /// 1 byte to 1 MiB of the domain, with their residue and, once it was asked for, their witness.
 pub(crate) struct Tile {
-    pieces: Pieces,
+    pieces: TilePieces,
     len: u32,
     residue: Residue,
     witness: OnceLock<Digest>,
     /// Of a tile that was edited. Kept on demand and dropped again, see `tile::outboards`.
-    kept: Mutex<Option<Kept>>,
+    kept: Mutex<Option<KeptOutboard>>,
 }
 
 impl Tile {
@@ -343,7 +343,7 @@ impl Tile {
         Tile {
             len: piece.len,
             residue: piece.residue,
-            pieces: Pieces::One(piece),
+            pieces: TilePieces::One(piece),
             witness: OnceLock::from(witness),
             kept: Mutex::new(None),
         }
@@ -360,8 +360,8 @@ impl Tile {
         let len = tile_len(joined.iter().map(Piece::len).sum())?;
         let residue = joined.iter().map(Piece::residue).sum();
         let pieces = match <[Piece; 1]>::try_from(joined) {
-            Ok([piece]) => Pieces::One(piece),
-            Err(pieces) => Pieces::Many(pieces.into_boxed_slice()),
+            Ok([piece]) => TilePieces::One(piece),
+            Err(pieces) => TilePieces::Many(pieces.into_boxed_slice()),
         };
         let tile = Tile { pieces, len, residue, witness: OnceLock::new(), kept: Mutex::new(None) };
         if let Some(witness) = tile.whole().and_then(|extent| extent.origin) {
@@ -374,7 +374,9 @@ impl Tile {
     /// The extent that the tile is all of.
     pub(crate) fn whole(&self) -> Option<&Arc<Extent>> {
         match &self.pieces {
-            Pieces::One(piece) if piece.start == 0 && piece.len == piece.extent.len => Some(&piece.extent),
+            TilePieces::One(piece) if piece.start == 0 && piece.len == piece.extent.len => {
+                Some(&piece.extent)
+            }
             _ => None,
         }
     }
@@ -399,15 +401,15 @@ impl Tile {
 
     pub(crate) fn pieces(&self) -> &[Piece] {
         match &self.pieces {
-            Pieces::One(piece) => std::slice::from_ref(piece),
-            Pieces::Many(pieces) => pieces,
+            TilePieces::One(piece) => std::slice::from_ref(piece),
+            TilePieces::Many(pieces) => pieces,
         }
     }
 
     pub(crate) fn into_pieces(self) -> Vec<Piece> {
         match self.pieces {
-            Pieces::One(piece) => vec![piece],
-            Pieces::Many(pieces) => pieces.into_vec(),
+            TilePieces::One(piece) => vec![piece],
+            TilePieces::Many(pieces) => pieces.into_vec(),
         }
     }
 
@@ -447,10 +449,10 @@ impl Tile {
     /// The bytes in place, where they are one piece of memory.
     pub(crate) fn slice(&self) -> Option<&[u8]> {
         match &self.pieces {
-            Pieces::One(piece) => {
+            TilePieces::One(piece) => {
                 piece.extent.source.slice(piece.extent.offset + u64::from(piece.start), self.len())
             }
-            Pieces::Many(_) => None,
+            TilePieces::Many(_) => None,
         }
     }
 
@@ -486,7 +488,7 @@ impl Tile {
                 }
                 old => old.as_ref().is_some_and(|old| old.counted),
             };
-            kept.replace(Kept { outboard, common: None, counted })
+            kept.replace(KeptOutboard { outboard, common: None, counted })
         };
         drop(before);
     }
@@ -515,7 +517,8 @@ impl Tile {
         let known = kept.common.unwrap_or(if from.len() > GROUP_SIZE { u64::MAX } else { 0 });
         let common = known & groups;
         if common != 0 && kept.outboard.residues().is_some() && self.len() > GROUP_SIZE {
-            *lock(&self.kept) = Some(Kept { outboard: kept.outboard, common: Some(common), counted: false });
+            *lock(&self.kept) =
+                Some(KeptOutboard { outboard: kept.outboard, common: Some(common), counted: false });
         }
     }
 }

@@ -29,11 +29,11 @@ impl OutboardBudget {
 /// What has an outboard now. Shared by a projection and its snapshots.
 #[derive(Default)]
 pub(crate) struct OutboardCache {
-    kept: Mutex<Kept>,
+    kept: Mutex<Holders>,
 }
 
 #[derive(Default)]
-struct Kept {
+struct Holders {
     /// Oldest first, nearly.
     holders: VecDeque<Holder>,
     /// Where to look next for holders that are gone.
@@ -92,7 +92,7 @@ impl OutboardCache {
     fn add(&self, holder: Holder) {
         let oldest = {
             let mut kept = lock(&self.kept);
-            let Kept { holders, next } = &mut *kept;
+            let Holders { holders, next } = &mut *kept;
             // Two are looked at for one that comes, so that those that are gone do not take the place of
             // those that are not.
             for _ in 0..2 {

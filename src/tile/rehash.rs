@@ -218,13 +218,13 @@ impl<'c> CheckedReader<'c> {
 }
 
 /// The parts of the pieces of a tile in one range after the other, as ranges of their extents.
-struct Parts<'t> {
+struct PieceCursor<'t> {
     pieces: &'t [Piece],
     /// Bytes of the first piece that are behind us.
     used: usize,
 }
 
-impl Parts<'_> {
+impl PieceCursor<'_> {
     fn next(&mut self, len: usize) -> Vec<(Piece, Range<usize>)> {
         let mut parts = Vec::with_capacity(2);
         let mut rest = len;
@@ -259,7 +259,7 @@ pub(crate) fn witness(context: &Context, tile: &Arc<Tile>, reader: &mut CheckedR
 fn whole_witness(context: &Context, tile: &Arc<Tile>, reader: &mut CheckedReader<'_>) -> Result<Digest> {
     let mut buffer = reader.tile.take();
     let bytes = &mut Buffer::or_new(&mut buffer, TILE_SIZE)?[..tile.len()];
-    reader.assemble(&Parts { pieces: tile.pieces(), used: 0 }.next(tile.len()), bytes)?;
+    reader.assemble(&PieceCursor { pieces: tile.pieces(), used: 0 }.next(tile.len()), bytes)?;
     check_residue(tile, Residue::of(bytes))?;
     let before = if std::mem::take(&mut reader.transformed) { reader.held.as_ref() } else { None };
     // What was transformed, which a mapping may not hold any more.
@@ -280,7 +280,7 @@ fn linear_witness(context: &Context, tile: &Arc<Tile>, reader: &mut CheckedReade
     let digests = context.scheme.digests();
     let len = tile.len();
     let mut buffer = Buffer::new(len.min(GROUP_SIZE))?;
-    let mut parts = Parts { pieces: tile.pieces(), used: 0 };
+    let mut parts = PieceCursor { pieces: tile.pieces(), used: 0 };
     if len <= GROUP_SIZE {
         reader.assemble(&parts.next(len), &mut buffer)?;
         check_residue(tile, Residue::of(&buffer))?;

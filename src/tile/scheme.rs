@@ -37,10 +37,10 @@ const WORKSPACE: usize =
 pub(crate) struct Scheme {
     digests: Digests,
     /// None: LINEAR.
-    transform: Option<Transform>,
+    r96: Option<R96>,
 }
 
-struct Transform {
+struct R96 {
     encoder: Encoder,
     /// K.
     data_classes: u8,
@@ -61,16 +61,16 @@ fn room(payloads: &mut Option<Buffer>) -> Result<&mut Buffer> {
 impl Scheme {
     /// INVALID_ARGUMENT for a K that there is not.
     pub(crate) fn new(kind: ProjectionType, options: &ProjectionOptions) -> Result<Scheme> {
-        let transform = match kind {
+        let r96 = match kind {
             ProjectionType::Linear => None,
             ProjectionType::R96Fourier => {
                 let data_classes = options.data_classes;
                 let encoder = Encoder::new(usize::from(data_classes))
                     .map_err(|error: ParameterError| AtlasError::invalid_argument(error.to_string()))?;
-                Some(Transform { encoder, data_classes })
+                Some(R96 { encoder, data_classes })
             }
         };
-        Ok(Scheme { digests: Digests::new(options.key.as_deref()), transform })
+        Ok(Scheme { digests: Digests::new(options.key.as_deref()), r96 })
     }
 
     pub(crate) fn digests(&self) -> &Digests {
@@ -78,12 +78,12 @@ impl Scheme {
     }
 
     pub(crate) fn kind(&self) -> ProjectionType {
-        if self.transform.is_some() { ProjectionType::R96Fourier } else { ProjectionType::Linear }
+        if self.r96.is_some() { ProjectionType::R96Fourier } else { ProjectionType::Linear }
     }
 
     /// K; 0 for LINEAR.
     pub(crate) fn data_classes(&self) -> u8 {
-        self.transform.as_ref().map_or(0, |transform| transform.data_classes)
+        self.r96.as_ref().map_or(0, |r96| r96.data_classes)
     }
 
     /// What a root says of `tiles` tiles of `size` bytes.
@@ -93,7 +93,7 @@ impl Scheme {
 
     /// The bytes of a [`Workspace`].
     pub(crate) fn workspace(&self) -> u64 {
-        if self.transform.is_some() { to_u64(WORKSPACE) } else { 0 }
+        if self.r96.is_some() { to_u64(WORKSPACE) } else { 0 }
     }
 
     /// The witness of a tile of these bytes. `executor` says where some of the hashing may run.
@@ -118,7 +118,7 @@ impl Scheme {
         executor: Executor<'_>,
         around: impl FnOnce(&mut (dyn FnMut() + Send)) -> Result<R>,
     ) -> Result<(Digest, R)> {
-        let Some(Transform { encoder, .. }) = &self.transform else {
+        let Some(R96 { encoder, .. }) = &self.r96 else {
             return Ok((self.digests.tile(bytes), around(&mut || ())?));
         };
         let len = encoder.payload_bytes(bytes.len());
@@ -159,7 +159,7 @@ impl Scheme {
         workspace: &mut Workspace,
         executor: Executor<'_>,
     ) -> Result<Digest> {
-        let Some(Transform { encoder, data_classes }) = &self.transform else {
+        let Some(R96 { encoder, data_classes }) = &self.r96 else {
             return Ok(self.digests.tile(bytes));
         };
         let (block, len) = (block_bytes(usize::from(*data_classes)), encoder.payload_bytes(bytes.len()));
@@ -191,7 +191,7 @@ impl Scheme {
         workspace: &mut Workspace,
         mut sink: impl FnMut(u8, usize, &[u8]),
     ) -> Result<ClassTree> {
-        let Some(Transform { encoder, data_classes }) = &self.transform else {
+        let Some(R96 { encoder, data_classes }) = &self.r96 else {
             return Err(AtlasError::internal("LINEAR tiles have no classes"));
         };
         let slice = SLICE_BLOCKS * block_bytes(usize::from(*data_classes));

@@ -166,7 +166,7 @@ fn tiles_that_begin_behind_the_region_are_refused() {
 fn streams_that_give_more_or_less_than_declared_are_refused() {
     let shard = whole(&vec![7; 10_000]);
     let config = CompressionConfig { algorithm: CompressionAlgorithm::Deflate, ..eager() };
-    let mut encoder = Encoder::new(1 << 20, false).unwrap();
+    let mut encoder = BlockEncoder::new(1 << 20, false).unwrap();
     for len in [0, 1, 9_999, 10_001, 100_000, 1 << 20] {
         let mut compressed = shard.compress(&config).unwrap();
         let stream = match encoder.encode(&config, &vec![7; len]).unwrap() {
@@ -174,7 +174,7 @@ fn streams_that_give_more_or_less_than_declared_are_refused() {
             Attempt::Stored => Encoded::Packed(vec![3, 0]),
         };
         compressed.heads[0].len = stream.len();
-        compressed.data = Data::Blocks(vec![stream]);
+        compressed.data = Body::Blocks(vec![stream]);
         let error = compressed.decompress(&VerifyOptions::new(), &mut Operation::new()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Format, "{len}");
         assert_eq!(compressed.read(0, &mut [0; 10]).unwrap_err().kind(), ErrorKind::Format);
@@ -183,7 +183,7 @@ fn streams_that_give_more_or_less_than_declared_are_refused() {
     }
     // Bytes behind the end of a stream.
     let mut compressed = shard.compress(&config).unwrap();
-    let Data::Blocks(blocks) = &mut compressed.data else { panic!("stored") };
+    let Body::Blocks(blocks) = &mut compressed.data else { panic!("stored") };
     let Encoded::Packed(stream) = &mut blocks[0] else { panic!("a stored block") };
     stream.push(0);
     compressed.heads[0].len += 1;
@@ -278,7 +278,7 @@ fn an_algorithm_that_compressed_nothing_is_refused() {
     compressed.proof = Arc::clone(&shard.proof);
     compressed.residue = shard.residue;
     compressed.heads[0] = shard.compress(&config).unwrap().heads[0];
-    compressed.data = Data::Blocks(vec![Encoded::copy_of(&bytes, bytes.len()).unwrap()]);
+    compressed.data = Body::Blocks(vec![Encoded::copy_of(&bytes, bytes.len()).unwrap()]);
     let error = read_back(&compressed.serialize().unwrap()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Format);
     assert!(error.message().contains("no block is smaller"), "{error}");

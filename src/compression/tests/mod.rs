@@ -203,7 +203,7 @@ fn what_does_not_pay_is_stored_and_shares_the_payload() {
         let compressed = shard.compress(config).unwrap();
         let info = compressed.info();
         assert_eq!((info.algorithm, info.level), (CompressionAlgorithm::None, 0));
-        let Data::Shared(payload) = &compressed.data else { panic!("a copy") };
+        let Body::Shared(payload) = &compressed.data else { panic!("a copy") };
         assert!(Arc::ptr_eq(payload, &shard.payload));
         let back = decompress_shard(&compressed, config).unwrap();
         assert!(Arc::ptr_eq(&back.payload, &shard.payload));
@@ -532,7 +532,7 @@ fn the_index_of_a_batch_is_that_of_the_shard() {
         .collect();
     let digests = Digests::new(None);
     let (root, _) =
-        crate::hash::tile_tree::root_from_tiles(&digests, &proof.head, &(1..3), &leaves, &proof.tree)
+        crate::hash::tile_tree::root_from_tiles(&digests, &proof.header, &(1..3), &leaves, &proof.siblings)
             .unwrap();
     proof.root = root;
     let mut wrong = shard.compress(&eager()).unwrap();

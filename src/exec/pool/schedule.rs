@@ -66,7 +66,7 @@ const UNWATCHED_BATCH: usize = 64;
 const SHARE: Duration = Duration::from_millis(50);
 
 /// Results on their way to the calling thread.
-struct Done<T> {
+struct Finished<T> {
     inbox: Mutex<Inbox<T>>,
     arrived: Condvar,
     /// As many results are worth waking the calling thread for.
@@ -81,7 +81,7 @@ struct Inbox<T> {
     ended: bool,
 }
 
-impl<T> Done<T> {
+impl<T> Finished<T> {
     fn send(&self, task: u64, result: Result<T>) {
         let failed = result.is_err();
         let mut inbox = lock(&self.inbox);
@@ -96,7 +96,7 @@ impl<T> Done<T> {
         std::mem::swap(&mut lock(&self.inbox).results, into);
     }
 
-    /// As [`Done::look`], when there is a result or a worker has ended.
+    /// As [`Finished::look`], when there is a result or a worker has ended.
     fn wait(&self, into: &mut Vec<(u64, Result<T>)>) {
         let mut inbox = lock(&self.inbox);
         while inbox.results.is_empty() && !inbox.ended {
@@ -110,7 +110,7 @@ impl<T> Done<T> {
 
 /// Held by a worker: at its end, however it ends, what it did may be what the calling thread waits
 /// for, and what it did not do is for another one.
-struct Flush<'d, T>(&'d Done<T>);
+struct Flush<'d, T>(&'d Finished<T>);
 
 impl<T> Drop for Flush<'_, T> {
     fn drop(&mut self) {
@@ -124,9 +124,9 @@ impl<T> Drop for Flush<'_, T> {
 }
 
 /// Held by the calling thread: when it is through, with a panic of the sink too, no task starts any more.
-struct Stop<'q, 'a>(&'q Mutex<Queue<'a>>);
+struct StopGuard<'q, 'a>(&'q Mutex<Queue<'a>>);
 
-impl Drop for Stop<'_, '_> {
+impl Drop for StopGuard<'_, '_> {
     fn drop(&mut self) {
         lock(self.0).stop = 0;
     }
@@ -175,7 +175,7 @@ pub(super) fn run_on<S, T: Send>(
     let queue = Mutex::new(Queue { runs: order.runs, next: 0, limit: 0, stop: tasks, working: 0 });
     let locked = || lock(&queue);
     let present = Present::new(team.calls);
-    let done = Done {
+    let done = Finished {
         inbox: Mutex::new(Inbox { results: Vec::new(), awaited: false, ended: false }),
         arrived: Condvar::new(),
         // Half a window, so that there is work while the calling thread opens the next.
@@ -222,7 +222,7 @@ pub(super) fn run_on<S, T: Send>(
         }
     };
     team.pool.in_place_scope(|scope| {
-        let _stop = Stop(&queue);
+        let _stop = StopGuard(&queue);
         let (mut state, mut run) = (None, 0..0);
         let (mut early, mut arrived) = (BTreeMap::new(), Vec::new());
         let mut due = 0;

@@ -78,7 +78,7 @@ const WAITING_CLASS: usize = size_of::<(u64, Payload)>() + 2 * size_of::<Payload
 
 /// The buffers of a worker that decodes.
 #[derive(Default)]
-struct Scratch {
+struct ClassScratch {
     decoder: Option<(ClassSet, Decoder)>,
     read: Vec<u8>,
 }
@@ -92,9 +92,9 @@ impl AtlasReconstruction {
         operation: &mut Operation<'_>,
     ) -> Result<()> {
         let (proof, (_, payload)) = (shard.proof(), shard.payload());
-        let data_classes = proof.head.classes;
+        let data_classes = proof.header.classes;
         proof.check_trust(&self.trust)?;
-        let (parts, payload_offset) = proof.parts(payload.len())?;
+        let (parts, payload_offset) = proof.layout(payload.len())?;
         let (steps, told) = {
             let collected = lock(&self.collected);
             (collected.steps(proof, &parts)?, collected.new_tiles(proof)?)
@@ -135,7 +135,7 @@ impl AtlasReconstruction {
             executor,
             workers,
             to_u64(decoded.len()),
-            || Ok(Scratch::default()),
+            || Ok(ClassScratch::default()),
             |scratch, index| {
                 let step = &decoded[to_usize(index)];
                 let place = |error: AtlasError| {
@@ -193,7 +193,7 @@ impl AtlasReconstruction {
         // Bytes that do not have the tile's witness are wrong whatever they sum to, and that is what
         // is reported first.
         let (proof, (_, payload)) = (shard.proof(), shard.payload());
-        let mut options = ProjectionOptions::new().with_data_classes(proof.head.classes);
+        let mut options = ProjectionOptions::new().with_data_classes(proof.header.classes);
         options.key.clone_from(&self.trust.key);
         let scheme = Scheme::new(ProjectionType::R96Fourier, &options)?;
         let (expected, _) =
@@ -213,7 +213,7 @@ impl AtlasReconstruction {
 
 /// The bytes of a tile from the classes that wait and those that came.
 fn decode(
-    scratch: &mut Scratch,
+    scratch: &mut ClassScratch,
     data_classes: u8,
     step: &Step<'_>,
     waiting: &[Payload],
@@ -338,14 +338,14 @@ impl Collected {
     }
 
     pub(super) fn classes_needed(&self) -> u32 {
-        let Some(domain) = self.domain.as_ref().filter(|domain| self.present < domain.head.size) else {
+        let Some(domain) = self.domain.as_ref().filter(|domain| self.present < domain.header.size) else {
             return 0;
         };
         let waiting = &self.waiting.tiles;
         // A tile that no shard told of needs all K.
-        let unknown = to_u64(self.tiles.len()) < domain.head.tiles;
+        let unknown = to_u64(self.tiles.len()) < domain.header.tiles;
         let fewest = waiting.values().map(Vec::len).min().filter(|_| !unknown).unwrap_or(0);
-        u32::from(domain.head.classes).saturating_sub(u32::try_from(fewest).unwrap_or(u32::MAX))
+        u32::from(domain.header.classes).saturating_sub(u32::try_from(fewest).unwrap_or(u32::MAX))
     }
 }
 

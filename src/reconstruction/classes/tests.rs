@@ -48,24 +48,24 @@ fn forge(payloads: &[Vec<u8>], len: usize, residue: Residue) -> Vec<AtlasShard> 
     let digests = Digests::new(None);
     let each: [Digest; CLASSES] = std::array::from_fn(|class| digests.tile(&payloads[class]));
     let tree = ClassTree::new(&digests, &each).unwrap();
-    let head =
+    let header =
         RootHeader { kind: ProjectionType::R96Fourier.code(), classes: K, size: to_u64(len), tiles: 1 };
     let leaf = Leaf { len: u32::try_from(len).unwrap(), residue, witness: tree.witness().unwrap() };
-    let (root, _) = root_from_tiles(&digests, &head, &(0..1), &[leaf], &[]).unwrap();
+    let (root, _) = root_from_tiles(&digests, &header, &(0..1), &[leaf], &[]).unwrap();
     let shard = |class: u8| {
         let classes = ClassSet::of(class).unwrap();
         let mut payload = Buffer::new(payloads[usize::from(class)].len()).unwrap();
         payload.copy_from_slice(&payloads[usize::from(class)]);
         let proof = Proof {
             root,
-            head,
+            header,
             keyed: false,
             region: AtlasBoundaryRegion::new(0, to_u64(len)),
             classes,
             first_tile: 0,
             tiles: vec![TileShape { len: leaf.len, residue }],
-            parts: tree.prove(classes).unwrap(),
-            tree: Vec::new(),
+            chaining_values: tree.prove(classes).unwrap(),
+            siblings: Vec::new(),
         };
         let shard = AtlasShard {
             proof: Arc::new(proof),
@@ -211,9 +211,9 @@ fn more_than_k_classes_contradict_a_wrong_one_at_once() {
     let honest = shards[80].proof();
     let proof = Proof {
         classes,
-        parts: ClassTree::new(&digests, &each).unwrap().prove(classes).unwrap(),
+        chaining_values: ClassTree::new(&digests, &each).unwrap().prove(classes).unwrap(),
         tiles: honest.tiles.clone(),
-        tree: Vec::new(),
+        siblings: Vec::new(),
         ..*honest
     };
     let both = [&payloads[80][..], &payloads[81]].concat();
@@ -238,13 +238,13 @@ fn more_tiles_than_the_payload_has_blocks_for_are_refused_at_once() {
     let tiles = payload.len() / CLASS_BLOCK_BYTES + 1;
     let proof = Proof {
         region: AtlasBoundaryRegion::new(0, to_u64(tiles)),
-        head: RootHeader { size: to_u64(tiles), tiles: to_u64(tiles), ..honest.head },
+        header: RootHeader { size: to_u64(tiles), tiles: to_u64(tiles), ..honest.header },
         tiles: vec![TileShape { len: 1, residue: Residue::ZERO }; tiles],
-        parts: vec![[0; 32]; 7 * tiles],
-        tree: Vec::new(),
+        chaining_values: vec![[0; 32]; 7 * tiles],
+        siblings: Vec::new(),
         ..*honest
     };
-    let error = proof.parts(payload.len()).err().unwrap();
+    let error = proof.layout(payload.len()).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Format);
     assert!(error.message().contains(&format!("1 classes of {tiles} tiles")), "{}", error.message());
 }

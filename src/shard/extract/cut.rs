@@ -1,6 +1,6 @@
 //! Cutting what is wanted out of a tile, checked, with its proof.
 
-use super::plan::{Want, groups_wanted};
+use super::plan::{Request, groups_wanted};
 use super::{Batch, Share};
 use crate::base::buffer::{Buffer, try_vec};
 use crate::base::copy::{copy_to_both, copy_to_payload};
@@ -20,31 +20,31 @@ use std::ops::Range;
 use std::sync::Arc;
 
 /// A part that was cut and checked.
-pub(super) struct Done {
+pub(super) struct Cut {
     pub(super) shard: usize,
     pub(super) tile: u64,
     /// Beside the part, inside the tile.
     pub(super) proof: Vec<Digest>,
     /// Beside the shard's tiles, from its first.
-    pub(super) tree: Option<Vec<Sibling>>,
+    pub(super) siblings: Option<Vec<Sibling>>,
     pub(super) residue: Residue,
     pub(super) payload: Option<Buffer>,
 }
 
 /// What comes of a want: a part of a shard, or all of one that lies in one tile.
 pub(super) enum Outcome {
-    Part(Done),
+    Part(Cut),
     Whole(usize, AtlasShard),
 }
 
 /// A shard in the making.
 #[derive(Default)]
-pub(super) struct Draft {
+pub(super) struct Assembly {
     /// It is made: the rest means nothing.
     pub(super) finished: Option<AtlasShard>,
     /// By tile, in any order.
-    pub(super) parts: Vec<(u64, Vec<Digest>)>,
-    pub(super) tree: Vec<Sibling>,
+    pub(super) proofs: Vec<(u64, Vec<Digest>)>,
+    pub(super) siblings: Vec<Sibling>,
     pub(super) residue: Residue,
     pub(super) payload: Option<Buffer>,
 }
@@ -59,14 +59,14 @@ fn pages(share: &Share) -> Result<Range<u64>> {
 
 impl Batch<'_> {
     /// Makes the shard of which this is all there is, beside the other workers.
-    fn settle(&self, done: Done) -> Result<Outcome> {
+    fn settle(&self, done: Cut) -> Result<Outcome> {
         let shard = done.shard;
         if self.spans[shard].tile_count() > 1 {
             return Ok(Outcome::Part(done));
         }
-        let mut draft = Draft::default();
-        draft.take(done)?;
-        let finished = self.finish(shard, None, draft);
+        let mut assembly = Assembly::default();
+        assembly.take(done)?;
+        let finished = self.finish(shard, None, assembly);
         Ok(Outcome::Whole(shard, finished.map_err(|error| error.at_index(to_u64(shard)))?))
     }
 
@@ -74,7 +74,7 @@ impl Batch<'_> {
     pub(super) fn cut_classes(
         &self,
         at: TileAt<'_>,
-        wants: &mut [Want<'_>],
+        wants: &mut [Request<'_>],
         scratch: &mut Scratch,
         workspace: &mut Workspace,
         all: &mut Vec<Outcome>,
@@ -116,8 +116,8 @@ impl Batch<'_> {
             };
             let residue = Residue::of(want.out.as_deref().or(own.as_deref()).unwrap_or_default());
             let (shard, proof) = (want.shard, tree.prove(classes)?);
-            let tree = proofs.first(at, &self.spans[shard].tiles)?;
-            all.push(self.settle(Done { shard, tile: at.index, proof, tree, residue, payload: own })?);
+            let siblings = proofs.first(at, &self.spans[shard].tiles)?;
+            all.push(self.settle(Cut { shard, tile: at.index, proof, siblings, residue, payload: own })?);
         }
         Ok(())
     }
@@ -126,7 +126,7 @@ impl Batch<'_> {
     pub(super) fn cut_pages(
         &self,
         at: TileAt<'_>,
-        wants: &mut [Want<'_>],
+        wants: &mut [Request<'_>],
         scratch: &mut Scratch,
         outboards: &OutboardBudget,
         all: &mut Vec<Outcome>,
@@ -171,17 +171,17 @@ impl Batch<'_> {
         &self,
         shard: usize,
         shared: Option<Buffer>,
-        mut draft: Draft,
+        mut assembly: Assembly,
     ) -> Result<AtlasShard> {
         let (state, scope, span) = (self.state, &self.scopes[shard], &self.spans[shard]);
-        let payload = match shared.or(draft.payload) {
+        let payload = match shared.or(assembly.payload) {
             Some(payload) => payload,
             None => Buffer::new(0)?,
         };
-        draft.parts.sort_unstable_by_key(|(tile, _)| *tile);
-        let mut parts = try_vec(draft.parts.iter().map(|(_, proof)| proof.len()).sum())?;
-        parts.extend(draft.parts.into_iter().flat_map(|(_, proof)| proof));
-        let tree = if scope.region.length == 0 { self.merkle.prove(&(0..0))? } else { draft.tree };
+        assembly.proofs.sort_unstable_by_key(|(tile, _)| *tile);
+        let mut chaining_values = try_vec(assembly.proofs.iter().map(|(_, proof)| proof.len()).sum())?;
+        chaining_values.extend(assembly.proofs.into_iter().flat_map(|(_, proof)| proof));
+        let siblings = if scope.region.length == 0 { self.merkle.prove(&(0..0))? } else { assembly.siblings };
         let count = to_usize(span.tile_count());
         let mut tiles = try_vec(count)?;
         tiles.extend(state.tree.iter_from_tile(span.tiles.start).take(count).map(|at| TileShape {
@@ -189,32 +189,32 @@ impl Batch<'_> {
             len: u32::try_from(at.tile.len()).unwrap_or(u32::MAX),
             residue: at.tile.residue(),
         }));
-        let residue = scope.content_residue(draft.residue, &payload, span.payload_offset);
+        let residue = scope.content_residue(assembly.residue, &payload, span.payload_offset);
         let proof = Proof {
             root: *self.merkle.root(),
-            head: state.head(),
+            header: state.head(),
             keyed: state.context.scheme.digests().keyed(),
             region: scope.region,
             classes: scope.classes,
             first_tile: span.tiles.start,
             tiles,
-            parts,
-            tree,
+            chaining_values,
+            siblings,
         };
         let (proof, payload) = (Arc::new(proof), Arc::new(payload));
         Ok(AtlasShard { proof, payload, payload_offset: span.payload_offset, residue })
     }
 }
 
-impl Draft {
-    pub(super) fn take(&mut self, done: Done) -> Result<()> {
+impl Assembly {
+    pub(super) fn take(&mut self, done: Cut) -> Result<()> {
         if !done.proof.is_empty() {
             let failed = |_| AtlasError::out_of_memory("no memory for the proof of another tile");
-            self.parts.try_reserve(1).map_err(failed)?;
-            self.parts.push((done.tile, done.proof));
+            self.proofs.try_reserve(1).map_err(failed)?;
+            self.proofs.push((done.tile, done.proof));
         }
-        if let Some(tree) = done.tree {
-            self.tree = tree;
+        if let Some(siblings) = done.siblings {
+            self.siblings = siblings;
         }
         self.residue = self.residue + done.residue;
         self.payload = self.payload.take().or(done.payload);
@@ -257,7 +257,7 @@ enum Cutter<'c> {
 }
 
 impl Cutter<'_> {
-    fn cut(&mut self, batch: &Batch<'_>, want: &mut Want<'_>, proofs: &mut TreeProofs<'_>) -> Result<Done> {
+    fn cut(&mut self, batch: &Batch<'_>, want: &mut Request<'_>, proofs: &mut TreeProofs<'_>) -> Result<Cut> {
         let (at, len) = (want.at, want.at.tile.len());
         let wanted = pages(&batch.share(want))?;
         let within = page_bytes(&wanted, len);
@@ -300,8 +300,8 @@ impl Cutter<'_> {
                 (outboard.prove(digests, len, &edges, &wanted)?, Residue::of(out))
             }
         };
-        let tree = proofs.first(at, &batch.spans[want.shard].tiles)?;
-        Ok(Done { shard: want.shard, tile: at.index, proof, tree, residue, payload: own })
+        let siblings = proofs.first(at, &batch.spans[want.shard].tiles)?;
+        Ok(Cut { shard: want.shard, tile: at.index, proof, siblings, residue, payload: own })
     }
 }
 

@@ -18,8 +18,8 @@
 mod cut;
 mod plan;
 
-use self::cut::{Draft, Outcome};
-use self::plan::{Group, Task, Want};
+use self::cut::{Assembly, Outcome};
+use self::plan::{Request, Task, TileRequests};
 use super::layout::{Scope, Share};
 use super::{AtlasBoundaryRegion, AtlasShard, TileShape};
 use crate::base::buffer::{Buffer, try_vec};
@@ -293,10 +293,10 @@ fn spans(state: &State, scopes: &[Scope]) -> Result<Vec<Span>> {
 /// The bytes that the result takes.
 fn memory(state: &State, spans: &[Span]) -> u64 {
     // Beside the payload: the shard, its proof of at most some 50 nodes, and the bookkeeping.
-    let each = to_u64(size_of::<AtlasShard>() + size_of::<Span>() + size_of::<Draft>() + 2_048);
+    let each = to_u64(size_of::<AtlasShard>() + size_of::<Span>() + size_of::<Assembly>() + 2_048);
     // Of classes every tile has nodes of its own, 7 for one class and at most 48.
     let nodes = if state.context.scheme.data_classes() > 0 { 8 * size_of::<Digest>() } else { 0 };
-    let task = size_of::<Want<'_>>() + size_of::<Group>() + size_of::<Task<'_, '_>>();
+    let task = size_of::<Request<'_>>() + size_of::<TileRequests>() + size_of::<Task<'_, '_>>();
     let a_tile = to_u64(task + size_of::<TileShape>() + nodes);
     spans.iter().fold(0u64, |sum, span| {
         let tiles = span.tile_count().saturating_mul(a_tile);
@@ -329,18 +329,18 @@ fn extract(
     for span in &spans {
         shared.push(if span.tile_count() > 1 { Some(Buffer::new(span.payload_len)?) } else { None });
     }
-    let mut drafts: Vec<Draft> = try_vec(spans.len())?;
-    drafts.resize_with(spans.len(), Draft::default);
+    let mut assemblies: Vec<Assembly> = try_vec(spans.len())?;
+    assemblies.resize_with(spans.len(), Assembly::default);
     let mut wants = try_vec(usize::try_from(parts).unwrap_or(usize::MAX))?;
     batch.wants(shared.iter_mut().map(|payload| payload.as_deref_mut()), &mut wants);
     let most_first = strategy == ParallelStrategy::WorkStealing;
-    batch.run(&mut wants, (bytes, parts), most_first, memory, operation, &mut drafts)?;
+    batch.run(&mut wants, (bytes, parts), most_first, memory, operation, &mut assemblies)?;
     drop(wants);
-    let mut shards = try_vec(drafts.len())?;
-    for (index, (shared, mut draft)) in shared.into_iter().zip(drafts).enumerate() {
-        shards.push(match draft.finished.take() {
+    let mut shards = try_vec(assemblies.len())?;
+    for (index, (shared, mut assembly)) in shared.into_iter().zip(assemblies).enumerate() {
+        shards.push(match assembly.finished.take() {
             Some(shard) => shard,
-            None => batch.finish(index, shared, draft)?,
+            None => batch.finish(index, shared, assembly)?,
         });
     }
     Ok(shards)
@@ -356,7 +356,7 @@ struct Batch<'b> {
 }
 
 impl Batch<'_> {
-    fn share(&self, want: &Want<'_>) -> Share {
+    fn share(&self, want: &Request<'_>) -> Share {
         self.scopes[want.shard].share(want.at.offset, want.at.tile.len())
     }
 
@@ -366,12 +366,12 @@ impl Batch<'_> {
 
     fn run(
         &self,
-        wants: &mut [Want<'_>],
+        wants: &mut [Request<'_>],
         (bytes, parts): (u64, u64),
         most_first: bool,
         memory: u64,
         operation: &mut Operation<'_>,
-        drafts: &mut [Draft],
+        assemblies: &mut [Assembly],
     ) -> Result<()> {
         let (mut tasks, cost, runs) = self.tasks(wants, to_u64(operation.threads()), bytes)?;
         if most_first {
@@ -406,8 +406,8 @@ impl Batch<'_> {
             |_, outcomes| {
                 for outcome in outcomes.done {
                     match outcome {
-                        Outcome::Part(done) => drafts[done.shard].take(done)?,
-                        Outcome::Whole(shard, finished) => drafts[shard].finished = Some(finished),
+                        Outcome::Part(done) => assemblies[done.shard].take(done)?,
+                        Outcome::Whole(shard, finished) => assemblies[shard].finished = Some(finished),
                     }
                 }
                 if let Some((place, error)) = outcomes.failure
@@ -428,7 +428,7 @@ impl Batch<'_> {
     /// The work of one task. A failure is part of what comes of it.
     fn see_to(
         &self,
-        wants: &mut [Want<'_>],
+        wants: &mut [Request<'_>],
         lowest: &AtomicU64,
         outboards: &OutboardBudget,
         scratch: &mut Scratch,

@@ -17,7 +17,7 @@ const MOST_WANTS: usize = 256;
 const TASKS_A_WORKER: u64 = 8;
 
 /// What one shard wants of one tile.
-pub(super) struct Want<'a> {
+pub(super) struct Request<'a> {
     /// The number of the shard in the batch.
     pub(super) shard: usize,
     pub(super) at: TileAt<'a>,
@@ -28,12 +28,12 @@ pub(super) struct Want<'a> {
 /// Wants that one worker sees to, one after the other.
 pub(super) struct Task<'w, 'a> {
     pub(super) cost: u64,
-    pub(super) wants: Mutex<&'w mut [Want<'a>]>,
+    pub(super) wants: Mutex<&'w mut [Request<'a>]>,
 }
 
 /// Neighbours in the sorted wants, of one tile.
 #[derive(Clone, Copy)]
-pub(super) struct Group {
+pub(super) struct TileRequests {
     pub(super) wants: usize,
     pub(super) cost: u64,
 }
@@ -54,7 +54,7 @@ impl Batch<'_> {
     pub(super) fn wants<'a>(
         &'a self,
         slices: impl Iterator<Item = Option<&'a mut [u8]>>,
-        wants: &mut Vec<Want<'a>>,
+        wants: &mut Vec<Request<'a>>,
     ) {
         for (shard, (span, slice)) in self.spans.iter().zip(slices).enumerate() {
             let mut rest = slice;
@@ -66,14 +66,14 @@ impl Batch<'_> {
                     rest = Some(later);
                     out
                 });
-                wants.push(Want { shard, at, out });
+                wants.push(Request { shard, at, out });
             }
         }
         wants.sort_unstable_by_key(|want| (want.shard / self.chunk, want.at.index, want.shard));
     }
 
     /// How many wants from the first on are of one tile, as far as they go into one task.
-    pub(super) fn group_len(&self, wants: &[Want<'_>]) -> usize {
+    pub(super) fn group_len(&self, wants: &[Request<'_>]) -> usize {
         let Some(first) = wants.first() else { return 0 };
         let (tile, len) = (first.at.index, first.at.tile.len());
         let most = if self.is_linear() {
@@ -84,7 +84,7 @@ impl Batch<'_> {
             all.share(first.at.offset, len).payload_len(len).saturating_mul(4)
         };
         let mut bytes = 0usize;
-        let fits = |want: &&Want<'_>| {
+        let fits = |want: &&Request<'_>| {
             bytes = bytes.saturating_add(self.share(want).payload_len(len));
             let together = want.at.index == tile && want.shard / self.chunk == first.shard / self.chunk;
             together && bytes <= most
@@ -93,7 +93,7 @@ impl Batch<'_> {
     }
 
     /// Bytes that a group hashes and hands out, at the most.
-    fn cost(&self, group: &[Want<'_>]) -> u64 {
+    fn cost(&self, group: &[Request<'_>]) -> u64 {
         let Some(first) = group.first() else { return 0 };
         let len = first.at.tile.len();
         let (mut groups, mut wanted) = (0usize, 0usize);
@@ -110,7 +110,7 @@ impl Batch<'_> {
     /// takes.
     pub(super) fn tasks<'w, 'a>(
         &self,
-        wants: &'w mut [Want<'a>],
+        wants: &'w mut [Request<'a>],
         threads: u64,
         bytes: u64,
     ) -> Result<(Vec<Task<'w, 'a>>, u64, Vec<u64>)> {
@@ -119,7 +119,7 @@ impl Batch<'_> {
         while !rest.is_empty() {
             let (group, later) = rest.split_at(self.group_len(rest));
             let cost = self.cost(group);
-            groups.push(Group { wants: group.len(), cost });
+            groups.push(TileRequests { wants: group.len(), cost });
             (rest, total) = (later, total.saturating_add(cost));
         }
         let target = (total / (threads * TASKS_A_WORKER)).clamp(to_u64(pool::TASK_BYTES), TILE_BYTES);
@@ -128,7 +128,7 @@ impl Batch<'_> {
             (try_vec(groups.len())?, try_vec(if chunked { groups.len() } else { 0 })?);
         let (mut rest, mut large) = (wants, (usize::MAX, false));
         let mut groups = groups.into_iter().peekable();
-        while let Some(Group { wants: mut count, mut cost }) = groups.next() {
+        while let Some(TileRequests { wants: mut count, mut cost }) = groups.next() {
             let chunk = rest[0].shard / self.chunk;
             let fits = |count: usize, cost| cost <= target && rest[count].shard / self.chunk == chunk;
             while let Some(next) = groups.next_if(|next| fits(count, cost + next.cost)) {

@@ -27,26 +27,26 @@ const CALL: u64 = 100_000;
 /// What a call that reads frees, so that nothing waits for a change that never comes.
 pub(crate) const READ_BUDGET: u64 = 20_000;
 
-enum Item {
+enum Garbage {
     Node(Arc<Node>),
     Tile(Arc<Tile>),
     Piece(Piece),
 }
 
-impl Item {
+impl Garbage {
     /// Drops it, where it was the last of its kind puts its parts into `open`, and gives the cost.
-    fn free(self, open: &mut Vec<Item>) -> u64 {
+    fn free(self, open: &mut Vec<Garbage>) -> u64 {
         match self {
-            Item::Node(node) => match Arc::into_inner(node).map(Node::into_children) {
+            Garbage::Node(node) => match Arc::into_inner(node).map(Node::into_children) {
                 None => return SHARED,
-                Some(Children::Nodes(nodes)) => open.extend(nodes.into_iter().map(Item::Node)),
-                Some(Children::Tiles(tiles)) => open.extend(tiles.into_iter().map(Item::Tile)),
+                Some(Children::Nodes(nodes)) => open.extend(nodes.into_iter().map(Garbage::Node)),
+                Some(Children::Tiles(tiles)) => open.extend(tiles.into_iter().map(Garbage::Tile)),
             },
-            Item::Tile(tile) => match Arc::into_inner(tile) {
+            Garbage::Tile(tile) => match Arc::into_inner(tile) {
                 None => return SHARED,
-                Some(tile) => open.extend(tile.into_pieces().into_iter().map(Item::Piece)),
+                Some(tile) => open.extend(tile.into_pieces().into_iter().map(Garbage::Piece)),
             },
-            Item::Piece(piece) => match Arc::into_inner(piece.into_extent()) {
+            Garbage::Piece(piece) => match Arc::into_inner(piece.into_extent()) {
                 None => return SHARED,
                 // What is not ours goes with its source, whose size is not known here.
                 Some(extent) if extent.origin().is_some() => {}
@@ -60,15 +60,15 @@ impl Item {
 /// Dropped states of one handle.
 #[derive(Default)]
 pub(crate) struct Reclaimer {
-    items: Mutex<Items>,
+    items: Mutex<Queue>,
 }
 
 #[derive(Default)]
-struct Items {
+struct Queue {
     /// Oldest first.
     trees: VecDeque<Arc<Node>>,
     /// Parts of the tree that is being freed.
-    open: Vec<Item>,
+    open: Vec<Garbage>,
 }
 
 impl Reclaimer {
@@ -90,7 +90,7 @@ impl Reclaimer {
         let mut items = std::mem::take(&mut *lock(&self.items));
         let mut spent = 0;
         while spent < budget {
-            let next = items.open.pop().or_else(|| items.trees.pop_front().map(Item::Node));
+            let next = items.open.pop().or_else(|| items.trees.pop_front().map(Garbage::Node));
             let Some(item) = next else { return };
             spent += item.free(&mut items.open);
         }

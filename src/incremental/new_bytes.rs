@@ -12,32 +12,32 @@ use std::ops::Range;
 /// Bytes in chunks of a tile's size, of which the last may be shorter: each is freed by itself, so
 /// that no call has to give much memory back at once.
 #[derive(Clone)]
-pub(crate) struct Data {
+pub(crate) struct NewBytes {
     chunks: Vec<Source>,
     size: u64,
 }
 
-impl Data {
+impl NewBytes {
     /// `bytes` as they are. Where they are more than a chunk they are copied by
     /// [`chunked`](Self::chunked).
-    pub(crate) fn from_vec(bytes: Vec<u8>) -> Data {
+    pub(crate) fn from_vec(bytes: Vec<u8>) -> NewBytes {
         let size = to_u64(bytes.len());
-        Data { chunks: if size == 0 { Vec::new() } else { vec![Source::from_vec(bytes)] }, size }
+        NewBytes { chunks: if size == 0 { Vec::new() } else { vec![Source::from_vec(bytes)] }, size }
     }
 
     /// A copy of `bytes`.
-    pub(crate) fn copy_of(bytes: &[u8]) -> Result<Data> {
+    pub(crate) fn copy_of(bytes: &[u8]) -> Result<NewBytes> {
         let mut chunks = try_vec(bytes.len().div_ceil(TILE_SIZE))?;
         for chunk in bytes.chunks(TILE_SIZE) {
             chunks.push(Source::from_buffer(Buffer::copy_of(chunk)?));
         }
-        Ok(Data { chunks, size: to_u64(bytes.len()) })
+        Ok(NewBytes { chunks, size: to_u64(bytes.len()) })
     }
 
     /// The same bytes in chunks.
-    pub(crate) fn chunked(self) -> Result<Data> {
+    pub(crate) fn chunked(self) -> Result<NewBytes> {
         match &self.chunks[..] {
-            [only] if self.size > TILE_BYTES => Data::copy_of(bytes_of(only)?),
+            [only] if self.size > TILE_BYTES => NewBytes::copy_of(bytes_of(only)?),
             _ => Ok(self),
         }
     }
@@ -68,9 +68,9 @@ impl Data {
     }
 }
 
-impl std::fmt::Debug for Data {
+impl std::fmt::Debug for NewBytes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Data({} bytes)", self.size)
+        write!(f, "NewBytes({} bytes)", self.size)
     }
 }
 
