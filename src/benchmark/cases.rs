@@ -10,12 +10,13 @@ use crate::compression::{CompressionAlgorithm, CompressionConfig, CompressionLev
 use crate::exec::operation::Operation;
 use crate::exec::pool::{self, Executor};
 use crate::incremental::ProjectionDelta;
+use crate::projection::AtlasProjection;
 use crate::projection::plane::TransformParams;
-use crate::projection::{AtlasProjection, ProjectionOptions, ProjectionType};
 use crate::reconstruction::{AtlasReconstruction, ReconstructionOptions};
 use crate::shard::{AtlasBoundaryRegion, AtlasShard, ExtractOptions, VerifyOptions};
 use crate::source::{ReadAt, Source};
 use crate::streaming::{StreamingConfig, stream_projection};
+use crate::tile::options::{ProjectionOptions, ProjectionType};
 use std::f64::consts::TAU;
 use std::ffi::CStr;
 use std::sync::Mutex;

@@ -11,7 +11,6 @@ use crate::base::units::{TILE_BYTES, to_u64, to_usize};
 use crate::hash::digest::{Digest, Digests};
 use crate::hash::rfc6962::{self, NodeId, Visitor};
 use crate::layer2::Residue;
-use crate::tile::scheme::Scheme;
 use std::ops::Range;
 
 /// What the tree commits to of one tile.
@@ -27,6 +26,20 @@ pub(crate) struct Leaf {
 pub(crate) struct Sibling {
     pub(crate) bytes: u64,
     pub(crate) digest: Digest,
+}
+
+/// What a root says of its projection: the number of its type, and K (0 for LINEAR).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RootKind {
+    pub(crate) kind: u8,
+    pub(crate) classes: u8,
+}
+
+impl RootKind {
+    /// The header of a root over `tiles` tiles of `size` bytes in total.
+    pub(crate) fn header(self, size: u64, tiles: u64) -> RootHeader {
+        RootHeader { kind: self.kind, classes: self.classes, size, tiles }
+    }
 }
 
 /// What the root says beside the tree: type, K, domain size and tile count.
@@ -53,6 +66,7 @@ pub(crate) struct Merkle {
     levels: Vec<Vec<Digest>>,
     /// Where each tile ends in the domain.
     ends: Vec<u64>,
+    kind: RootKind,
     root: Digest,
 }
 
@@ -63,8 +77,12 @@ impl Leaf {
 }
 
 impl Merkle {
-    pub(crate) fn new(scheme: &Scheme, count: u64, tiles: impl Iterator<Item = Leaf>) -> Result<Merkle> {
-        let digests = scheme.digests();
+    pub(crate) fn new(
+        digests: &Digests,
+        kind: RootKind,
+        count: u64,
+        tiles: impl Iterator<Item = Leaf>,
+    ) -> Result<Merkle> {
         let capacity = usize::try_from(count).unwrap_or(usize::MAX);
         let mut ends = try_vec(capacity)?;
         let mut leaves = try_vec(capacity)?;
@@ -81,8 +99,8 @@ impl Merkle {
             digests.node(bytes_under(child(0)), bytes_under(child(1)), left, right)
         })?;
         let top = levels.last().map_or_else(|| digests.no_leaves(), |top| top[0]);
-        let root = scheme.head(end, n).root(digests, &top);
-        Ok(Merkle { levels, ends, root })
+        let root = kind.header(end, n).root(digests, &top);
+        Ok(Merkle { levels, ends, kind, root })
     }
 
     pub(crate) fn try_clone(&self) -> Result<Merkle> {
@@ -90,13 +108,13 @@ impl Merkle {
         for level in &self.levels {
             levels.push(try_copy(level)?);
         }
-        Ok(Merkle { levels, ends: try_copy(&self.ends)?, root: self.root })
+        Ok(Merkle { levels, ends: try_copy(&self.ends)?, kind: self.kind, root: self.root })
     }
 
     /// Takes other leaves for some tiles, which are given with their numbers, ascending.
     ///
     /// A failure of this and the next leaves nothing that could be used.
-    pub(crate) fn replace(&mut self, scheme: &Scheme, leaves: &[(u64, Leaf)]) -> Result<()> {
+    pub(crate) fn replace(&mut self, digests: &Digests, leaves: &[(u64, Leaf)]) -> Result<()> {
         let mut dirty: Vec<Range<usize>> = try_vec(leaves.len())?;
         let mut leaves = leaves.iter().peekable();
         let Some(first) = leaves.peek().map(|(tile, _)| to_usize(*tile)) else { return Ok(()) };
@@ -107,7 +125,7 @@ impl Merkle {
             old = self.ends[tile];
             end += match leaves.next_if(|(next, _)| to_usize(*next) == tile) {
                 Some((_, leaf)) => {
-                    self.levels[0][tile] = leaf.digest(scheme.digests());
+                    self.levels[0][tile] = leaf.digest(digests);
                     dirty.push(tile..tile + 1);
                     moved |= u64::from(leaf.len) != len;
                     u64::from(leaf.len)
@@ -117,13 +135,13 @@ impl Merkle {
             };
             self.ends[tile] = end;
         }
-        self.rehash(scheme, dirty)
+        self.rehash(digests, dirty)
     }
 
     /// Puts `leaves` in place of `removed` tiles behind the first `before`.
     pub(crate) fn splice(
         &mut self,
-        scheme: &Scheme,
+        digests: &Digests,
         (before, removed): (usize, usize),
         leaves: &[(u64, Leaf)],
     ) -> Result<()> {
@@ -146,17 +164,16 @@ impl Merkle {
             self.levels.push(Vec::new());
         }
         try_grow(&mut self.levels[0], leaves.len())?;
-        let fresh = leaves.map(|leaf| leaf.digest(scheme.digests()));
+        let fresh = leaves.map(|leaf| leaf.digest(digests));
         drop(self.levels[0].splice(before..before + removed, fresh));
         // The last tile's ancestors changed their shape, whatever else did.
         let tiles = self.ends.len();
         let changed = before.min(tiles.saturating_sub(1))..tiles;
-        self.rehash(scheme, vec![changed])
+        self.rehash(digests, vec![changed])
     }
 
     /// Hashes all above `dirty` leaves, which are ascending ranges.
-    fn rehash(&mut self, scheme: &Scheme, mut dirty: Vec<Range<usize>>) -> Result<()> {
-        let digests = scheme.digests();
+    fn rehash(&mut self, digests: &Digests, mut dirty: Vec<Range<usize>>) -> Result<()> {
         let tiles = self.ends.len();
         let n = to_u64(tiles);
         let mut level = 0;
@@ -196,7 +213,7 @@ impl Merkle {
         self.levels.truncate(if tiles == 0 { 0 } else { level + 1 });
         let top = self.levels.last().map_or_else(|| digests.no_leaves(), |top| top[0]);
         let size = self.ends.last().copied().unwrap_or(0);
-        self.root = scheme.head(size, n).root(digests, &top);
+        self.root = self.kind.header(size, n).root(digests, &top);
         Ok(())
     }
 
@@ -331,7 +348,6 @@ fn too_long() -> AtlasError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ProjectionOptions, ProjectionType};
 
     fn leaf(i: u64) -> Leaf {
         Leaf {
@@ -341,9 +357,7 @@ mod tests {
         }
     }
 
-    fn linear() -> Scheme {
-        Scheme::new(ProjectionType::Linear, &ProjectionOptions::new()).unwrap()
-    }
+    const LINEAR: RootKind = RootKind { kind: 0, classes: 0 };
 
     fn header(size: u64, tiles: u64) -> RootHeader {
         RootHeader { kind: 0, classes: 0, size, tiles }
@@ -378,7 +392,7 @@ mod tests {
         let digests = Digests::new(None);
         for n in 0..18u64 {
             let leaves: Vec<Leaf> = (0..n).map(leaf).collect();
-            let merkle = Merkle::new(&linear(), n, leaves.iter().copied()).unwrap();
+            let merkle = Merkle::new(&digests, LINEAR, n, leaves.iter().copied()).unwrap();
             let (size, top) = reference(&digests, &leaves);
             assert_eq!(*merkle.root(), digests.root(0, 0, size, n, &top));
             for start in 0..=n {
@@ -410,10 +424,12 @@ mod tests {
 
     #[test]
     fn an_updated_tree_is_the_one_made_anew() {
-        let scheme = Scheme::new(ProjectionType::R96Fourier, &ProjectionOptions::new()).unwrap();
+        let digests = Digests::new(None);
+        let r96 = RootKind { kind: 1, classes: 96 };
         let mut random = crate::incremental::tests::Random(3);
-        let make =
-            |leaves: &[Leaf]| Merkle::new(&scheme, leaves.len() as u64, leaves.iter().copied()).unwrap();
+        let make = |leaves: &[Leaf]| {
+            Merkle::new(&digests, r96, leaves.len() as u64, leaves.iter().copied()).unwrap()
+        };
         let mut leaves: Vec<Leaf> = Vec::new();
         let mut merkle = make(&leaves);
         for round in 0..2_000u64 {
@@ -427,11 +443,11 @@ mod tests {
                 for (index, leaf) in &changed {
                     leaves[*index as usize] = *leaf;
                 }
-                merkle.replace(&scheme, &changed).unwrap();
+                merkle.replace(&digests, &changed).unwrap();
             } else {
                 let removed = random.below((leaves.len() - before) as u64 + 1).min(3 + round % 7) as usize;
                 let put: Vec<_> = (0..random.below(6)).map(|i| (i, leaf(round * 5 + i))).collect();
-                merkle.splice(&scheme, (before, removed), &put).unwrap();
+                merkle.splice(&digests, (before, removed), &put).unwrap();
                 leaves.splice(before..before + removed, put.into_iter().map(|(_, leaf)| leaf));
             }
             let want = make(&leaves);
@@ -461,7 +477,7 @@ mod tests {
         let n = 1u64 << 20;
         let full =
             |i: u64| Leaf { len: 1 << 20, residue: Residue::wrapping(i), witness: [(i % 251) as u8; 32] };
-        let merkle = Merkle::new(&linear(), n, (0..n).map(full)).unwrap();
+        let merkle = Merkle::new(&digests, LINEAR, n, (0..n).map(full)).unwrap();
         for tile in [0, 1, n / 2 - 1, n / 2, n - 1] {
             let range = tile..tile + 1;
             let proof = merkle.prove(&range).unwrap();

@@ -15,118 +15,15 @@ use crate::hash::tile_tree::{self, Leaf, Merkle, RootHeader};
 use crate::incremental::Edits;
 use crate::layer2::Residue;
 use crate::source::Source;
+use crate::tile::context::Context;
 use crate::tile::hash_tiles::{self, Geometry};
-use crate::tile::outboards::OutboardCache;
+pub use crate::tile::options::{ConservationPolicy, ProjectionOptions, ProjectionType};
 use crate::tile::rehash::{self, CheckedReader};
-use crate::tile::scheme::Scheme;
 use crate::tile::tree::{READ_BUDGET, Reclaimer, TileAt, Tree, TreeDiff};
 use plane::{Affine, Bounds, TransformParams};
 use std::mem::MaybeUninit;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
-
-/// How a tile's bytes become witnessed payload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum ProjectionType {
-    /// The bytes as they are.
-    #[default]
-    Linear,
-    /// The exact Fourier transform over GF(12289), dealt out to 96 resonance classes of which any K
-    /// rebuild the domain ([`ProjectionOptions::with_data_classes`]).
-    R96Fourier,
-}
-
-impl ProjectionType {
-    /// The number in the root, in shards and in the C API.
-    pub(crate) fn code(self) -> u8 {
-        match self {
-            ProjectionType::Linear => 0,
-            ProjectionType::R96Fourier => 1,
-        }
-    }
-
-    /// The type with this number.
-    pub(crate) fn from_code(code: u8) -> Option<ProjectionType> {
-        match code {
-            0 => Some(ProjectionType::Linear),
-            1 => Some(ProjectionType::R96Fourier),
-            _ => None,
-        }
-    }
-}
-
-/// What is asked of the sum of all bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum ConservationPolicy {
-    /// Any bytes; residue and correction are recorded.
-    #[default]
-    Track,
-    /// The sum must be 0 mod 96, and stay so.
-    Strict,
-}
-
-/// Options of a new projection.
-#[derive(Clone)]
-pub struct ProjectionOptions {
-    pub(crate) policy: ConservationPolicy,
-    /// K of R96.
-    pub(crate) data_classes: u8,
-    pub(crate) key: Option<zeroize::Zeroizing<[u8; 32]>>,
-}
-
-impl Default for ProjectionOptions {
-    fn default() -> Self {
-        ProjectionOptions { policy: ConservationPolicy::Track, data_classes: 96, key: None }
-    }
-}
-
-impl ProjectionOptions {
-    /// TRACK, K = 96, without a key.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// What is asked of the sum of all bytes.
-    #[must_use]
-    pub fn with_conservation(mut self, policy: ConservationPolicy) -> Self {
-        self.policy = policy;
-        self
-    }
-
-    /// K, 1 to 96: so many of the 96 classes of an R96 projection rebuild it, and 96 − K may be lost.
-    /// All of them together take about 14/13 · 96/K of the domain. LINEAR has none.
-    #[must_use]
-    pub fn with_data_classes(mut self, data_classes: u8) -> Self {
-        self.data_classes = data_classes;
-        self
-    }
-
-    /// Keyed witnesses: only who has the key can make or verify them.
-    #[must_use]
-    pub fn with_key(mut self, key: &[u8; 32]) -> Self {
-        self.key = Some(zeroize::Zeroizing::new(*key));
-        self
-    }
-}
-
-/// What all states of a projection have in common.
-pub(crate) struct Context {
-    pub(crate) scheme: Scheme,
-    pub(crate) policy: ConservationPolicy,
-    pub(crate) outboards: OutboardCache,
-}
-
-impl Context {
-    /// INVALID_ARGUMENT for a K that there is not.
-    pub(crate) fn new(kind: ProjectionType, options: &ProjectionOptions) -> Result<Arc<Context>> {
-        Ok(Arc::new(Context {
-            scheme: Scheme::new(kind, options)?,
-            policy: options.policy,
-            outboards: OutboardCache::default(),
-        }))
-    }
-}
 
 /// What one handle has beside its states, and its snapshots do not. It goes with the handle.
 #[derive(Default)]
@@ -306,11 +203,11 @@ impl State {
         for at in difference.tiles() {
             leaves.push((at.index, leaf(*at)?));
         }
-        let scheme = &self.context.scheme;
+        let digests = self.context.scheme.digests();
         match difference {
-            TreeDiff::Replaced(_) => merkle.replace(scheme, &leaves)?,
+            TreeDiff::Replaced(_) => merkle.replace(digests, &leaves)?,
             TreeDiff::Spliced { before, removed, .. } => {
-                merkle.splice(scheme, (to_usize(*before), to_usize(*removed)), &leaves)?;
+                merkle.splice(digests, (to_usize(*before), to_usize(*removed)), &leaves)?;
             }
         }
         Ok(merkle)
@@ -329,12 +226,14 @@ impl State {
         let mut failed = None;
         let leaves =
             self.tree.iter_from_tile(0).map_while(|at| leaf(at).map_err(|error| failed = Some(error)).ok());
-        let merkle = Merkle::new(&self.context.scheme, self.tree.tiles(), leaves)?;
+        let scheme = &self.context.scheme;
+        let merkle = Merkle::new(scheme.digests(), scheme.root_kind(), self.tree.tiles(), leaves)?;
         failed.map_or(Ok(merkle), Err)
     }
 
-    pub(crate) fn head(&self) -> RootHeader {
-        self.context.scheme.head(self.tree.bytes(), self.tree.tiles())
+    /// What the root of this state commits to besides its tiles.
+    pub(crate) fn root_header(&self) -> RootHeader {
+        self.context.scheme.root_kind().header(self.tree.bytes(), self.tree.tiles())
     }
 }
 

@@ -9,7 +9,7 @@ use crate::hash::class_tree::ClassSet;
 use crate::hash::record::{Kind, Reader, Writer, encoded_size};
 use crate::hash::tile_tree::{RootHeader, Sibling};
 use crate::layer2::Residue;
-use crate::projection::ProjectionType;
+use crate::tile::options::ProjectionType;
 use std::sync::Arc;
 
 const ROOT: u16 = 1;

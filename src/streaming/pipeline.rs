@@ -4,10 +4,12 @@ use super::config::StreamingConfig;
 use crate::base::error::Result;
 use crate::base::units::{TILE_BYTES, to_u64};
 use crate::exec::operation::{Operation, Progress, Tracker};
-use crate::projection::{AtlasProjection, Context, ProjectionOptions, ProjectionType};
+use crate::projection::AtlasProjection;
 use crate::source::Source;
 use crate::tile::Tile;
+use crate::tile::context::Context;
 use crate::tile::hash_tiles::{Geometry, HashJob, Pace};
+use crate::tile::options::{ProjectionOptions, ProjectionType};
 use crate::tile::tree::Tree;
 use std::sync::{Arc, Mutex, PoisonError};
 

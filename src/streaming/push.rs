@@ -330,7 +330,7 @@ mod tests {
     use super::super::StreamingConfig;
     use super::*;
     use crate::exec::pool::Pool;
-    use crate::projection::{ProjectionOptions, ProjectionType};
+    use crate::tile::options::{ProjectionOptions, ProjectionType};
 
     /// Or they would be hashed one after the other.
     #[test]

@@ -7,7 +7,9 @@
 
 #![forbid(unsafe_code)]
 
+pub(crate) mod context;
 pub(crate) mod hash_tiles;
+pub(crate) mod options;
 pub(crate) mod outboards;
 pub(crate) mod rehash;
 pub(crate) mod scheme;

@@ -22,7 +22,8 @@ use crate::exec::pool::{self, Executor};
 use crate::hash::digest::{Digest, same};
 use crate::hash::outboard::{Outboard, group_value, source_changed};
 use crate::layer2::Residue;
-use crate::projection::{Context, ProjectionType};
+use crate::tile::context::Context;
+use crate::tile::options::ProjectionType;
 use crate::tile::outboards::{OutboardBudget, OutboardCache};
 use crate::tile::scheme::Workspace;
 use crate::tile::tree::TileAt;
@@ -413,8 +414,9 @@ pub(crate) fn witnesses(
 #[cfg(all(test, feature = "streaming"))]
 mod tests {
     use super::*;
-    use crate::projection::{AtlasProjection, ProjectionOptions};
+    use crate::projection::AtlasProjection;
     use crate::source::tests::mapped;
+    use crate::tile::options::ProjectionOptions;
 
     /// In place, so that a mapping sees it.
     fn overwrite(path: &std::path::Path, bytes: &[u8]) {

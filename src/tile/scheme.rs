@@ -17,11 +17,11 @@ use crate::base::units::to_u64;
 use crate::exec::pool::{self, Executor};
 use crate::hash::class_tree::{ClassSet, ClassTree};
 use crate::hash::digest::{Digest, Digests};
-use crate::hash::tile_tree::RootHeader;
-use crate::projection::{ProjectionOptions, ProjectionType};
+use crate::hash::tile_tree::RootKind;
 use crate::r96::{
     CLASS_BLOCK_BYTES, CLASSES, DecodeError, Decoder, Encoder, ParameterError, block_bytes, block_count,
 };
+use crate::tile::options::{ProjectionOptions, ProjectionType};
 use blake3::Hasher;
 use zeroize::Zeroize;
 
@@ -86,9 +86,9 @@ impl Scheme {
         self.r96.as_ref().map_or(0, |r96| r96.data_classes)
     }
 
-    /// What a root says of `tiles` tiles of `size` bytes.
-    pub(crate) fn head(&self, size: u64, tiles: u64) -> RootHeader {
-        RootHeader { kind: self.kind().code(), classes: self.data_classes(), size, tiles }
+    /// What a root says of a projection with this scheme.
+    pub(crate) fn root_kind(&self) -> RootKind {
+        RootKind { kind: self.kind().code(), classes: self.data_classes() }
     }
 
     /// The bytes of a [`Workspace`].

@@ -2,8 +2,9 @@ use super::*;
 use crate::base::units::{TILE_BYTES, TILE_SIZE};
 use crate::exec::pool::Executor;
 use crate::hash::tile_tree::Merkle;
-use crate::projection::{ProjectionOptions, ProjectionType, leaf};
+use crate::projection::leaf;
 use crate::source::{ReadAt, Source};
+use crate::tile::options::{ProjectionOptions, ProjectionType};
 use crate::tile::scheme::Workspace;
 use crate::{AtlasBoundaryRegion, VerifyOptions};
 
@@ -112,8 +113,9 @@ fn check_root(projection: &AtlasProjection, model: &[u8], what: &str) {
             leaf(at).unwrap()
         })
         .collect();
-    let head = state.head();
-    let merkle = Merkle::new(&state.context.scheme, head.tiles, leaves.into_iter());
+    let scheme = &state.context.scheme;
+    let header = state.root_header();
+    let merkle = Merkle::new(scheme.digests(), scheme.root_kind(), header.tiles, leaves.into_iter());
     assert_eq!(root, *merkle.unwrap().root(), "{what}");
     if !model.is_empty() {
         let region = AtlasBoundaryRegion { offset: model.len() as u64 / 2, length: 1 };

@@ -5,9 +5,9 @@ use super::*;
 use crate::hash::class_tree::ClassTree;
 use crate::hash::digest::{Digest, Digests};
 use crate::hash::tile_tree::{Leaf, RootHeader, root_from_tiles};
-use crate::projection::{ProjectionOptions, ProjectionType};
 use crate::r96::{CLASS_BLOCK_BYTES, CLASSES};
 use crate::shard::{AtlasBoundaryRegion, Limits, Proof, TileShape, VerifyOptions};
+use crate::tile::options::{ProjectionOptions, ProjectionType};
 use crate::tile::scheme::{Scheme, Workspace};
 use crate::{ErrorKind, ReconstructionOptions};
 

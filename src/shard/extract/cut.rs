@@ -192,7 +192,7 @@ impl Batch<'_> {
         let residue = scope.content_residue(assembly.residue, &payload, span.payload_offset);
         let proof = Proof {
             root: *self.merkle.root(),
-            header: state.head(),
+            header: state.root_header(),
             keyed: state.context.scheme.digests().keyed(),
             region: scope.region,
             classes: scope.classes,

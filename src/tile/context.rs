@@ -1,0 +1,27 @@
+//! The context that all states of a projection share.
+
+#![forbid(unsafe_code)]
+
+use super::options::{ConservationPolicy, ProjectionOptions, ProjectionType};
+use super::outboards::OutboardCache;
+use super::scheme::Scheme;
+use crate::base::error::Result;
+use std::sync::Arc;
+
+/// Scheme, policy and outboard cache, shared by all states of a projection and by its snapshots.
+pub(crate) struct Context {
+    pub(crate) scheme: Scheme,
+    pub(crate) policy: ConservationPolicy,
+    pub(crate) outboards: OutboardCache,
+}
+
+impl Context {
+    /// Fails with INVALID_ARGUMENT if K is outside 1..=96.
+    pub(crate) fn new(kind: ProjectionType, options: &ProjectionOptions) -> Result<Arc<Context>> {
+        Ok(Arc::new(Context {
+            scheme: Scheme::new(kind, options)?,
+            policy: options.policy,
+            outboards: OutboardCache::default(),
+        }))
+    }
+}

@@ -1,0 +1,88 @@
+//! Options of a new projection: its type, its conservation policy, K, and its key.
+
+#![forbid(unsafe_code)]
+
+/// How a tile's bytes become witnessed payload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum ProjectionType {
+    /// The bytes as they are.
+    #[default]
+    Linear,
+    /// The exact Fourier transform over GF(12289), dealt out to 96 resonance classes of which any K
+    /// rebuild the domain ([`ProjectionOptions::with_data_classes`]).
+    R96Fourier,
+}
+
+impl ProjectionType {
+    /// The number in the root, in shards and in the C API.
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            ProjectionType::Linear => 0,
+            ProjectionType::R96Fourier => 1,
+        }
+    }
+
+    /// The type with this number.
+    pub(crate) fn from_code(code: u8) -> Option<ProjectionType> {
+        match code {
+            0 => Some(ProjectionType::Linear),
+            1 => Some(ProjectionType::R96Fourier),
+            _ => None,
+        }
+    }
+}
+
+/// What is asked of the sum of all bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ConservationPolicy {
+    /// Any bytes; residue and correction are recorded.
+    #[default]
+    Track,
+    /// The sum must be 0 mod 96, and stay so.
+    Strict,
+}
+
+/// Options of a new projection.
+#[derive(Clone)]
+pub struct ProjectionOptions {
+    pub(crate) policy: ConservationPolicy,
+    /// K of R96.
+    pub(crate) data_classes: u8,
+    pub(crate) key: Option<zeroize::Zeroizing<[u8; 32]>>,
+}
+
+impl Default for ProjectionOptions {
+    fn default() -> Self {
+        ProjectionOptions { policy: ConservationPolicy::Track, data_classes: 96, key: None }
+    }
+}
+
+impl ProjectionOptions {
+    /// TRACK, K = 96, without a key.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What is asked of the sum of all bytes.
+    #[must_use]
+    pub fn with_conservation(mut self, policy: ConservationPolicy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// K, 1 to 96: so many of the 96 classes of an R96 projection rebuild it, and 96 − K may be lost.
+    /// All of them together take about 14/13 · 96/K of the domain. LINEAR has none.
+    #[must_use]
+    pub fn with_data_classes(mut self, data_classes: u8) -> Self {
+        self.data_classes = data_classes;
+        self
+    }
+
+    /// Keyed witnesses: only who has the key can make or verify them.
+    #[must_use]
+    pub fn with_key(mut self, key: &[u8; 32]) -> Self {
+        self.key = Some(zeroize::Zeroizing::new(*key));
+        self
+    }
+}
