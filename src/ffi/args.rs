@@ -1,8 +1,8 @@
 //! Pointers from C as references, each with the check that the header promises.
 
 use crate::base::error::{AtlasError, Result};
+use crate::source::OutBytes;
 use std::ffi::{CStr, c_char, c_void};
-use std::mem::MaybeUninit;
 use std::path::PathBuf;
 
 /// A `bool` of C: any byte may arrive, and only 0 is false.
@@ -52,21 +52,48 @@ pub(super) unsafe fn items_in<'a, T>(data: *const T, count: usize, name: &str) -
     Ok(unsafe { std::slice::from_raw_parts(data, count) })
 }
 
-/// Writable bytes, perhaps uninitialised; (NULL, 0) is the empty slice.
+/// Writable bytes, perhaps uninitialised; (NULL, 0) is none.
 ///
 /// # Safety
-/// `data` is NULL, or writable for `size` bytes and not used otherwise for `'a`.
-pub(super) unsafe fn bytes_out<'a>(
-    data: *mut c_void,
-    size: usize,
-    name: &str,
-) -> Result<&'a mut [MaybeUninit<u8>]> {
+/// `data` is NULL, or writable for `size` bytes for `'a`, in which only this call writes to them.
+pub(super) unsafe fn bytes_out<'a>(data: *mut c_void, size: usize, name: &str) -> Result<OutBytes<'a>> {
     if size == 0 {
-        return Ok(&mut []);
+        return Ok(OutBytes::new(&mut []));
     }
     check_extent(data.is_null(), size, 1, name)?;
     // SAFETY: not NULL, writable for `size` bytes by the caller's promise, at most isize::MAX.
-    Ok(unsafe { std::slice::from_raw_parts_mut(data.cast(), size) })
+    Ok(unsafe { OutBytes::from_raw(data.cast(), size) })
+}
+
+/// Room for `count` handles, NULL until all of them are there.
+pub(super) struct OutHandles<T> {
+    start: *mut *mut T,
+    count: usize,
+}
+
+impl<T: Send + Sync> OutHandles<T> {
+    /// Sets the room to NULL.
+    ///
+    /// # Safety
+    /// `out` is NULL, or writable for `count` pointers for as long as this lives.
+    pub(super) unsafe fn new(out: *mut *mut T, count: usize) -> Result<Self> {
+        if count > 0 {
+            check_extent(out.is_null(), count, size_of::<*mut T>(), "out")?;
+        }
+        for index in 0..count {
+            // SAFETY: writable, as the caller promises.
+            unsafe { out.add(index).write(std::ptr::null_mut()) };
+        }
+        Ok(OutHandles { start: out, count })
+    }
+
+    /// Gives the values to C, one handle for each.
+    pub(super) fn fill(self, values: impl IntoIterator<Item = T>) {
+        for (index, value) in values.into_iter().take(self.count).enumerate() {
+            // SAFETY: inside of the `count` pointers that are writable by the promise of `new`.
+            unsafe { self.start.add(index).write(into_handle(value)) };
+        }
+    }
 }
 
 fn check_extent(null: bool, count: usize, each: usize, name: &str) -> Result<()> {

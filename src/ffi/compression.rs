@@ -1,6 +1,8 @@
 //! Compressed shards.
 
-use super::args::{bytes_in, bytes_out, drop_handle, handle, into_handle, items_in, out, unknown};
+use super::args::{
+    OutHandles, bytes_in, bytes_out, drop_handle, handle, into_handle, items_in, out, unknown,
+};
 use super::boundary::boundary;
 use super::error::atlas_status;
 use super::operation::{atlas_operation, with_operation};
@@ -12,7 +14,6 @@ use crate::compression::{
     CompressedShard, CompressionAlgorithm, CompressionConfig, CompressionLevel, CompressionManager, available,
 };
 use std::ffi::c_void;
-use std::mem::MaybeUninit;
 
 /// How a payload is compressed.
 #[repr(C)]
@@ -183,13 +184,9 @@ pub unsafe extern "C" fn atlas_compressed_shard_read(
     boundary(|| {
         available()?;
         // SAFETY: as the header asks: a live handle, `size` writable bytes.
-        let (compressed, buffer) =
+        let (compressed, mut buffer) =
             unsafe { (handle(compressed, "compressed")?, bytes_out(buffer, size, "buffer")?) };
-        let mut done = 0;
-        compressed.0.read_parts(offset, size, |part| {
-            crate::source::copy_into(&mut buffer[done..done + part.len()], part);
-            done += part.len();
-        })
+        compressed.0.read_parts(offset, size, |part| buffer.split_off_front(part.len()).copy_from(part))
     })
 }
 
@@ -376,17 +373,6 @@ pub unsafe extern "C" fn atlas_compression_manager_create(
     })
 }
 
-/// Sets `count` handles to NULL.
-///
-/// # Safety
-/// `out` is NULL or writable for `count` pointers.
-unsafe fn clear<T>(out: *mut *mut T, count: usize) -> Result<()> {
-    // SAFETY: as the caller promises.
-    let room = unsafe { bytes_out(out.cast(), count.saturating_mul(size_of::<*mut T>()), "out") }?;
-    room.fill(MaybeUninit::new(0));
-    Ok(())
-}
-
 /// The things behind `count` handles.
 ///
 /// # Safety
@@ -424,7 +410,7 @@ pub unsafe extern "C" fn atlas_compression_manager_compress_batch(
 ) -> atlas_status {
     boundary(|| {
         // SAFETY: as the header asks: room for `count` pointers.
-        unsafe { clear(out, count) }?;
+        let out = unsafe { OutHandles::new(out, count) }?;
         available()?;
         // SAFETY: as the header asks: a live manager, `count` live shards.
         let (manager, shards) = unsafe {
@@ -435,10 +421,7 @@ pub unsafe extern "C" fn atlas_compression_manager_compress_batch(
         };
         // SAFETY: as the header asks.
         let compressed = unsafe { with_operation(operation, |run| manager.0.compress_batch(&shards, run)) }?;
-        for (index, compressed) in compressed.into_iter().enumerate() {
-            // SAFETY: one for each shard, and `out` has room for that many.
-            unsafe { out.add(index).write(into_handle(atlas_compressed_shard(compressed))) };
-        }
+        out.fill(compressed.into_iter().map(atlas_compressed_shard));
         Ok(())
     })
 }
@@ -460,7 +443,7 @@ pub unsafe extern "C" fn atlas_compression_manager_decompress_batch(
 ) -> atlas_status {
     boundary(|| {
         // SAFETY: as the header asks: room for `count` pointers.
-        unsafe { clear(out, count) }?;
+        let out = unsafe { OutHandles::new(out, count) }?;
         available()?;
         // SAFETY: as the header asks: a live manager, `count` live handles, a struct.
         let (manager, compressed, verify) = unsafe {
@@ -474,10 +457,7 @@ pub unsafe extern "C" fn atlas_compression_manager_decompress_batch(
         let shards = unsafe {
             with_operation(operation, |run| manager.0.decompress_batch(&compressed, &verify, run))
         }?;
-        for (index, shard) in shards.into_iter().enumerate() {
-            // SAFETY: one for each, and `out` has room for that many.
-            unsafe { out.add(index).write(into_handle(atlas_shard(shard))) };
-        }
+        out.fill(shards.into_iter().map(atlas_shard));
         Ok(())
     })
 }

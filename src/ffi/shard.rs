@@ -1,7 +1,7 @@
 //! Shards.
 
 use super::args::{
-    bytes_in, bytes_out, drop_handle, handle, into_handle, items_in, optional_32, out, unknown,
+    OutHandles, bytes_in, bytes_out, drop_handle, handle, into_handle, items_in, optional_32, out, unknown,
 };
 use super::boundary::boundary;
 use super::error::atlas_status;
@@ -167,10 +167,8 @@ pub unsafe extern "C" fn atlas_shard_extract_batch(
     out: *mut *mut atlas_shard,
 ) -> atlas_status {
     boundary(|| {
-        let bytes = region_count.saturating_mul(size_of::<*mut atlas_shard>());
         // SAFETY: as the header asks: room for `region_count` pointers.
-        let room = unsafe { bytes_out(out.cast(), bytes, "out") }?;
-        room.fill(std::mem::MaybeUninit::new(0));
+        let out = unsafe { OutHandles::new(out, region_count) }?;
         // SAFETY: as the header asks: a live projection, `region_count` regions.
         let (projection, regions) =
             unsafe { (handle(projection, "projection")?, items_in(regions, region_count, "regions")?) };
@@ -181,10 +179,7 @@ pub unsafe extern "C" fn atlas_shard_extract_batch(
         // SAFETY: as the header asks.
         let shards =
             unsafe { with_operation(operation, |run| projection.0.extract_shards(&copies, &options, run)) }?;
-        for (index, shard) in shards.into_iter().enumerate() {
-            // SAFETY: one shard a region, and `out` has room for that many.
-            unsafe { out.add(index).write(into_handle(atlas_shard(shard))) };
-        }
+        out.fill(shards.into_iter().map(atlas_shard));
         Ok(())
     })
 }
@@ -206,10 +201,8 @@ pub unsafe extern "C" fn atlas_shard_extract_classes(
     out: *mut *mut atlas_shard,
 ) -> atlas_status {
     boundary(|| {
-        let bytes = class_count.saturating_mul(size_of::<*mut atlas_shard>());
         // SAFETY: as the header asks: room for `class_count` pointers.
-        let room = unsafe { bytes_out(out.cast(), bytes, "out") }?;
-        room.fill(std::mem::MaybeUninit::new(0));
+        let out = unsafe { OutHandles::new(out, class_count) }?;
         // SAFETY: as the header asks: a live projection, `class_count` classes.
         let (projection, classes) =
             unsafe { (handle(projection, "projection")?, items_in(classes, class_count, "classes")?) };
@@ -219,10 +212,7 @@ pub unsafe extern "C" fn atlas_shard_extract_classes(
         let shards = unsafe {
             with_operation(operation, |run| projection.0.extract_classes(region.as_ref(), classes, run))
         }?;
-        for (index, shard) in shards.into_iter().enumerate() {
-            // SAFETY: one shard a class, and `out` has room for that many.
-            unsafe { out.add(index).write(into_handle(atlas_shard(shard))) };
-        }
+        out.fill(shards.into_iter().map(atlas_shard));
         Ok(())
     })
 }
@@ -344,13 +334,8 @@ pub unsafe extern "C" fn atlas_shard_read(
 ) -> atlas_status {
     boundary(|| {
         // SAFETY: as the header asks: a live shard, `size` writable bytes.
-        let (shard, buffer) = unsafe { (handle(shard, "shard")?, bytes_out(buffer, size, "buffer")?) };
-        let mut rest = buffer;
-        shard.0.read_parts(offset, size, |part| {
-            let (now, later) = std::mem::take(&mut rest).split_at_mut(part.len());
-            crate::source::copy_into(now, part);
-            rest = later;
-        })
+        let (shard, mut buffer) = unsafe { (handle(shard, "shard")?, bytes_out(buffer, size, "buffer")?) };
+        shard.0.read_parts(offset, size, |part| buffer.split_off_front(part.len()).copy_from(part))
     })
 }
 

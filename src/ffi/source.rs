@@ -4,9 +4,8 @@ use super::args::{bytes_in, drop_handle, handle, into_handle, out, path, unknown
 use super::boundary::{boundary, infallible};
 use super::error::atlas_status;
 use crate::base::error::{AtlasError, Result};
-use crate::source::{RawReadAt, Source};
+use crate::source::{OutBytes, RawReadAt, Source};
 use std::ffi::{c_char, c_int, c_void};
-use std::mem::MaybeUninit;
 
 /// Where a domain's bytes come from. Reference-counted: projections and their snapshots hold on to
 /// their source, shards never do.
@@ -57,8 +56,8 @@ struct Callback {
 }
 
 impl RawReadAt for Callback {
-    fn read_at(&self, offset: u64, buffer: &mut [MaybeUninit<u8>]) -> std::result::Result<(), i32> {
-        let (data, size) = (buffer.as_mut_ptr().cast(), buffer.len());
+    fn read_at(&self, offset: u64, mut out: OutBytes<'_>) -> std::result::Result<(), i32> {
+        let (data, size) = (out.as_mut_ptr().cast(), out.len());
         // SAFETY: the caller's function with the caller's data, and `size` writable bytes.
         match unsafe { (self.read_at)(self.user_data.get(), offset, data, size) } {
             0 => Ok(()),

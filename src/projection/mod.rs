@@ -14,14 +14,13 @@ use crate::hash::digest::Digest;
 use crate::hash::tile_tree::{self, Leaf, Merkle, RootHeader};
 use crate::incremental::Edits;
 use crate::layer2::Residue;
-use crate::source::Source;
+use crate::source::{OutBytes, Source};
 use crate::tile::context::Context;
 use crate::tile::hash_tiles::{self, Geometry};
 pub use crate::tile::options::{ConservationPolicy, ProjectionOptions, ProjectionType};
 use crate::tile::rehash::{self, CheckedReader};
 use crate::tile::tree::{READ_BUDGET, Reclaimer, TileAt, Tree, TreeDiff};
 use plane::{Affine, Bounds, TransformParams};
-use std::mem::MaybeUninit;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -406,10 +405,10 @@ impl AtlasProjection {
 
     /// Fills `buffer` with the bytes from `offset` on, as the source holds them now: not verified.
     pub fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
-        self.read_raw(offset, crate::source::as_uninit(buffer))
+        self.read_raw(offset, OutBytes::new(buffer))
     }
 
-    pub(crate) fn read_raw(&self, offset: u64, buffer: &mut [MaybeUninit<u8>]) -> Result<()> {
+    pub(crate) fn read_raw(&self, offset: u64, buffer: OutBytes<'_>) -> Result<()> {
         let state = self.state();
         state.cache.tidy(&state.tree, READ_BUDGET);
         check_range(offset, to_u64(buffer.len()), state.tree.bytes(), "read")?;
@@ -420,9 +419,9 @@ impl AtlasProjection {
             }
             let start = to_usize(at - tile.offset);
             let take = rest.len().min(tile.tile.len() - start);
-            let (now, later) = rest.split_at_mut(take);
-            tile.tile.read_raw(start, now).map_err(|error| error.at_index(tile.index))?;
-            (at, rest) = (at + to_u64(take), later);
+            let read = tile.tile.read_raw(start, rest.split_off_front(take));
+            read.map_err(|error| error.at_index(tile.index))?;
+            at += to_u64(take);
         }
         Ok(())
     }

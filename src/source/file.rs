@@ -1,9 +1,9 @@
 //! Files by positioned reads.
 
+use super::OutBytes;
 use crate::base::error::{AtlasError, Result};
 use crate::base::units::to_u64;
 use std::fs::File;
-use std::mem::MaybeUninit;
 use std::path::{Path, PathBuf};
 
 pub(super) struct PositionedFile {
@@ -84,7 +84,7 @@ impl PositionedFile {
         false
     }
 
-    pub(super) fn read_at(&self, offset: u64, out: &mut [MaybeUninit<u8>]) -> Result<()> {
+    pub(super) fn read_at(&self, offset: u64, out: OutBytes<'_>) -> Result<()> {
         let len = to_u64(out.len());
         read_exact_at(&self.file, offset, out).map_err(|error| {
             let what = format_args!("reading {len} bytes at offset {offset} of {}", self.path.display());
@@ -100,7 +100,7 @@ use libc::{off_t as Offset, pread};
 use libc::{off64_t as Offset, pread64 as pread};
 
 #[cfg(unix)]
-fn read_exact_at(file: &File, offset: u64, mut out: &mut [MaybeUninit<u8>]) -> std::io::Result<()> {
+fn read_exact_at(file: &File, offset: u64, mut out: OutBytes<'_>) -> std::io::Result<()> {
     use std::io::{Error, ErrorKind};
     use std::os::fd::AsRawFd;
     let mut position = offset;
@@ -112,7 +112,7 @@ fn read_exact_at(file: &File, offset: u64, mut out: &mut [MaybeUninit<u8>]) -> s
             Ok(0) => return Err(Error::new(ErrorKind::UnexpectedEof, "the file ends before")),
             Ok(read) => {
                 position += to_u64(read);
-                out = &mut out[read..];
+                out.split_off_front(read);
             }
             Err(_) => match Error::last_os_error() {
                 error if error.kind() == ErrorKind::Interrupted => {}
@@ -124,10 +124,10 @@ fn read_exact_at(file: &File, offset: u64, mut out: &mut [MaybeUninit<u8>]) -> s
 }
 
 #[cfg(windows)]
-fn read_exact_at(file: &File, offset: u64, out: &mut [MaybeUninit<u8>]) -> std::io::Result<()> {
+fn read_exact_at(file: &File, offset: u64, out: OutBytes<'_>) -> std::io::Result<()> {
     use std::io::{Error, ErrorKind};
     use std::os::windows::fs::FileExt;
-    let mut out = super::filled(out);
+    let mut out = out.into_initialised();
     let mut position = offset;
     while !out.is_empty() {
         match file.seek_read(out, position) {

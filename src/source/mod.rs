@@ -7,14 +7,16 @@
 
 mod file;
 mod memory;
+mod out;
 mod pieces;
 
 use crate::base::buffer::Buffer;
 use crate::base::error::{AtlasError, Result, check_range};
 use crate::base::units::{TILE_BYTES, TILE_SIZE, to_u64};
-use std::mem::MaybeUninit;
 use std::path::Path;
 use std::sync::Arc;
+
+pub(crate) use out::OutBytes;
 
 /// Bytes by position, for sources of the host's own.
 ///
@@ -49,7 +51,7 @@ enum SourceKind {
 
 /// [`ReadAt`] into memory that need not be initialised; errors are errno values.
 pub(crate) trait RawReadAt: Send + Sync {
-    fn read_at(&self, offset: u64, buffer: &mut [MaybeUninit<u8>]) -> std::result::Result<(), i32>;
+    fn read_at(&self, offset: u64, out: OutBytes<'_>) -> std::result::Result<(), i32>;
 }
 
 impl Source {
@@ -207,8 +209,8 @@ impl Source {
         }
     }
 
-    /// Fills all of `out`, which counts as initialised after success.
-    pub(crate) fn read_raw(&self, offset: u64, out: &mut [MaybeUninit<u8>]) -> Result<()> {
+    /// Fills all of `out`.
+    pub(crate) fn read_raw(&self, offset: u64, out: OutBytes<'_>) -> Result<()> {
         let len = to_u64(out.len());
         check_range(offset, len, self.inner.size, "read")?;
         if out.is_empty() {
@@ -217,7 +219,7 @@ impl Source {
         match &self.inner.kind {
             SourceKind::Memory(_) => match self.slice(offset, out.len()) {
                 Some(bytes) => {
-                    copy_into(out, bytes);
+                    out.copy_from(bytes);
                     Ok(())
                 }
                 None => Err(AtlasError::internal("a checked range is outside its memory")),
@@ -227,7 +229,7 @@ impl Source {
                 Ok(())
             }
             SourceKind::File(file) => file.read_at(offset, out),
-            SourceKind::ReadAt(reader) => ask(&**reader, offset, filled(out)),
+            SourceKind::ReadAt(reader) => ask(&**reader, offset, out.into_initialised()),
             SourceKind::Raw(reader) => reader.read_at(offset, out).map_err(|code| {
                 let what = format_args!("the read callback failed for {len} bytes at offset {offset}");
                 AtlasError::io(what, std::io::Error::from_raw_os_error(code))
@@ -236,17 +238,9 @@ impl Source {
         .map_err(|error| error.at_range(offset, len))
     }
 
-    /// Fills all of `out`.
+    /// [`read_raw`](Self::read_raw) into initialised bytes.
     pub(crate) fn read(&self, offset: u64, out: &mut [u8]) -> Result<()> {
-        match &self.inner.kind {
-            // It asks for initialised memory, which this is.
-            SourceKind::ReadAt(reader) if !out.is_empty() => {
-                let len = to_u64(out.len());
-                check_range(offset, len, self.inner.size, "read")?;
-                ask(&**reader, offset, out).map_err(|error| error.at_range(offset, len))
-            }
-            _ => self.read_raw(offset, as_uninit(out)),
-        }
+        self.read_raw(offset, OutBytes::new(out))
     }
 }
 
@@ -278,28 +272,6 @@ fn advice_steps(offset: u64, len: u64) -> impl Iterator<Item = (u64, u64)> {
     std::iter::successors(Some(offset), |at| at.checked_add(ADVICE_STEP))
         .take_while(move |at| *at < end)
         .map(move |at| (at, ADVICE_STEP.min(end - at)))
-}
-
-/// Fills `out` with bytes of the same number.
-pub(crate) fn copy_into(out: &mut [MaybeUninit<u8>], bytes: &[u8]) {
-    assert_eq!(out.len(), bytes.len());
-    // SAFETY: both are as long as asserted, and apart, since `out` is exclusive.
-    unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), out.as_mut_ptr().cast(), bytes.len()) };
-}
-
-/// `out` as zeros, for readers that ask for initialised memory.
-fn filled(out: &mut [MaybeUninit<u8>]) -> &mut [u8] {
-    out.fill(MaybeUninit::new(0));
-    // SAFETY: every byte was written just above.
-    unsafe { std::slice::from_raw_parts_mut(out.as_mut_ptr().cast(), out.len()) }
-}
-
-/// Initialised bytes as a place to write to.
-pub(crate) fn as_uninit(bytes: &mut [u8]) -> &mut [MaybeUninit<u8>] {
-    let len = bytes.len();
-    // SAFETY: u8 and MaybeUninit<u8> have one layout, the borrow is handed over, and everything
-    // that is given this slice here writes initialised bytes into it or nothing.
-    unsafe { std::slice::from_raw_parts_mut(bytes.as_mut_ptr().cast(), len) }
 }
 
 impl std::fmt::Debug for Source {
@@ -494,9 +466,10 @@ pub(crate) mod tests {
         source.read(7, &mut out).unwrap();
         assert_eq!(out, [9; 4]);
         assert_eq!(source.read(97, &mut out).unwrap_err().kind(), ErrorKind::OutOfRange);
-        let mut out = [MaybeUninit::new(9); 4];
-        source.read_raw(7, &mut out).unwrap();
-        assert_eq!(filled(&mut out), [0; 4]);
+        let mut out = [9; 4];
+        // SAFETY: four bytes that nothing else uses meanwhile.
+        source.read_raw(7, unsafe { OutBytes::from_raw(out.as_mut_ptr(), 4) }).unwrap();
+        assert_eq!(out, [0; 4]);
     }
 
     #[test]

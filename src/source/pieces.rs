@@ -2,10 +2,9 @@
 
 #![forbid(unsafe_code)]
 
-use super::copy_into;
+use super::OutBytes;
 use crate::base::buffer::Buffer;
 use crate::base::units::{TILE_BYTES, to_u64, to_usize};
-use std::mem::MaybeUninit;
 use std::sync::Arc;
 
 pub(super) struct Pieces {
@@ -42,16 +41,16 @@ impl Pieces {
     }
 
     /// Fills `out` with the bytes from `offset` on, which are there.
-    pub(super) fn read(&self, offset: u64, mut out: &mut [MaybeUninit<u8>]) {
+    pub(super) fn read(&self, offset: u64, mut out: OutBytes<'_>) {
         let mut at = offset;
         for (start, bytes) in &self.list[self.find(offset)..] {
             if out.is_empty() {
                 return;
             }
             let from = to_usize(at - start);
-            let (now, rest) = out.split_at_mut(out.len().min(bytes.len() - from));
-            copy_into(now, &bytes[from..from + now.len()]);
-            (at, out) = (at + to_u64(now.len()), rest);
+            let take = out.len().min(bytes.len() - from);
+            out.split_off_front(take).copy_from(&bytes[from..from + take]);
+            at += to_u64(take);
         }
     }
 }

@@ -22,8 +22,7 @@ use crate::base::units::{GROUP_SIZE, GROUPS, TILE_SIZE, to_u64};
 use crate::hash::digest::Digest;
 use crate::hash::outboard::Outboard;
 use crate::layer2::Residue;
-use crate::source::Source;
-use std::mem::MaybeUninit;
+use crate::source::{OutBytes, Source};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -120,7 +119,7 @@ impl Extent {
         self.source.read(self.offset + to_u64(start), out)
     }
 
-    fn read_raw(&self, start: u32, out: &mut [MaybeUninit<u8>]) -> Result<()> {
+    fn read_raw(&self, start: u32, out: OutBytes<'_>) -> Result<()> {
         self.source.read_raw(self.offset + u64::from(start), out)
     }
 
@@ -422,8 +421,8 @@ impl Tile {
     }
 
     /// Fills `out` with the tile's bytes from `start` on, as the sources hold them now.
-    pub(crate) fn read_raw(&self, start: usize, out: &mut [MaybeUninit<u8>]) -> Result<()> {
-        let (mut skip, mut out) = (start, out);
+    pub(crate) fn read_raw(&self, start: usize, mut out: OutBytes<'_>) -> Result<()> {
+        let mut skip = start;
         for piece in self.pieces() {
             let len = piece.len as usize;
             if skip >= len {
@@ -431,11 +430,10 @@ impl Tile {
                 continue;
             }
             let take = out.len().min(len - skip);
-            let (now, rest) = out.split_at_mut(take);
             // Less than a piece's length, which is 32 bits.
             let within = piece.start + u32::try_from(skip).unwrap_or(u32::MAX);
-            piece.extent.read_raw(within, now)?;
-            (skip, out) = (0, rest);
+            piece.extent.read_raw(within, out.split_off_front(take))?;
+            skip = 0;
             if out.is_empty() {
                 break;
             }
@@ -445,7 +443,7 @@ impl Tile {
 
     /// [`read_raw`](Self::read_raw) into initialised bytes.
     pub(crate) fn read(&self, start: usize, out: &mut [u8]) -> Result<()> {
-        self.read_raw(start, crate::source::as_uninit(out))
+        self.read_raw(start, OutBytes::new(out))
     }
 
     /// The bytes in place, where they are one piece of memory.

@@ -1,0 +1,66 @@
+//! Memory that a read fills.
+
+use std::marker::PhantomData;
+
+/// Bytes that a read fills. Safe code can only write to them.
+///
+/// Memory of C may be uninitialised, and the host's callbacks may look at it during the call, so that
+/// there is a pointer here and no reference.
+pub(crate) struct OutBytes<'a> {
+    start: *mut u8,
+    len: usize,
+    is_initialised: bool,
+    memory: PhantomData<&'a mut [u8]>,
+}
+
+impl<'a> OutBytes<'a> {
+    pub(crate) fn new(bytes: &'a mut [u8]) -> Self {
+        OutBytes { start: bytes.as_mut_ptr(), len: bytes.len(), is_initialised: true, memory: PhantomData }
+    }
+
+    /// Memory that may be uninitialised.
+    ///
+    /// # Safety
+    /// `start` is not NULL, and writable for `len` bytes for `'a`, in which nothing else writes to them.
+    pub(crate) unsafe fn from_raw(start: *mut u8, len: usize) -> Self {
+        OutBytes { start, len, is_initialised: false, memory: PhantomData }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Where to write from outside of Rust: at most [`len`](Self::len) bytes, each of them initialised.
+    pub(crate) fn as_mut_ptr(&mut self) -> *mut u8 {
+        self.start
+    }
+
+    /// Splits off the first `len` bytes.
+    pub(crate) fn split_off_front(&mut self, len: usize) -> OutBytes<'a> {
+        assert!(len <= self.len, "{len} of {} bytes", self.len);
+        let start = self.start;
+        (self.start, self.len) = (start.wrapping_add(len), self.len - len);
+        OutBytes { start, len, is_initialised: self.is_initialised, memory: PhantomData }
+    }
+
+    /// Fills them with as many bytes.
+    pub(crate) fn copy_from(self, bytes: &[u8]) {
+        assert_eq!(self.len, bytes.len());
+        // SAFETY: both are as long as asserted, and apart because nothing else has these bytes.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.start, self.len) };
+    }
+
+    /// The bytes for a reader that asks for initialised memory: zeros, unless they are initialised.
+    pub(crate) fn into_initialised(self) -> &'a mut [u8] {
+        if !self.is_initialised {
+            // SAFETY: writable for `len` bytes.
+            unsafe { self.start.write_bytes(0, self.len) };
+        }
+        // SAFETY: initialised, as said or just now, and nothing else's for `'a`.
+        unsafe { std::slice::from_raw_parts_mut(self.start, self.len) }
+    }
+}
