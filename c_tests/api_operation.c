@@ -667,6 +667,36 @@ static void no_lock_is_held_during_a_callback(void)
     atlas_shard_destroy(shard);
 }
 
+typedef struct out_watcher {
+    atlas_projection *made;
+    uint64_t calls;
+    bool wrong;
+} out_watcher;
+
+/* Looks at the variable that the call at work was given as out. */
+static bool look_at_out(const atlas_progress *progress, void *user_data)
+{
+    out_watcher *self = (out_watcher *)user_data;
+    (void)progress;
+    self->calls++;
+    self->wrong = self->wrong || self->made != NULL;
+    return true;
+}
+
+static void callbacks_see_an_empty_out_parameter(void)
+{
+    out_watcher self = {(atlas_projection *)&data, 0, false};
+    atlas_operation operation;
+    atlas_operation_init(&operation);
+    operation.progress = look_at_out;
+    operation.user_data = &self;
+    atlas_source *source = borrowed(data, size);
+    CHECK_OK(atlas_projection_create(ATLAS_PROJECTION_LINEAR, source, NULL, &operation, &self.made));
+    CHECK(self.calls > 0 && !self.wrong && self.made != NULL);
+    atlas_projection_destroy(self.made);
+    atlas_source_destroy(source);
+}
+
 int main(void)
 {
     data = random_bytes(size, 71);
@@ -690,6 +720,7 @@ int main(void)
     a_source_may_be_another_projection();
     many_threads_call_at_a_time();
     no_lock_is_held_during_a_callback();
+    callbacks_see_an_empty_out_parameter();
     atlas_projection_destroy(projection);
     free(data);
     return 0;

@@ -106,19 +106,28 @@ fn check_extent(null: bool, count: usize, each: usize, name: &str) -> Result<()>
     }
 }
 
+/// An out-parameter. A pointer and no reference: the host's callbacks may look at it during the call.
+pub(super) struct Out<T>(*mut T);
+
+impl<T> Out<T> {
+    /// Writes the result. What was there is not dropped.
+    pub(super) fn set(self, value: T) {
+        // SAFETY: writable by the promise of `out`.
+        unsafe { self.0.write(value) };
+    }
+}
+
 /// An out-parameter, set to `empty` at once.
 ///
 /// # Safety
-/// `out` is NULL, or writable for a T and not used otherwise for `'a`.
-pub(super) unsafe fn out<'a, T>(out: *mut T, empty: T, name: &str) -> Result<&'a mut T> {
+/// `out` is NULL, or writable for a T for as long as the result lives.
+pub(super) unsafe fn out<T>(out: *mut T, empty: T, name: &str) -> Result<Out<T>> {
     if out.is_null() {
         return Err(is_null(name));
     }
-    // SAFETY: writable by the caller's promise; a write does not read what was there.
-    unsafe {
-        out.write(empty);
-        Ok(&mut *out)
-    }
+    // SAFETY: writable by the caller's promise.
+    unsafe { out.write(empty) };
+    Ok(Out(out))
 }
 
 /// 32 bytes, or None for NULL. The caller's own: of a key there is no copy that has to be wiped.

@@ -165,7 +165,7 @@ pub unsafe extern "C" fn atlas_benchmark_run(
         let config = unsafe { config_in(config) }?;
         // SAFETY: as the header asks.
         let report = unsafe { with_operation(operation, |operation| run(&config, operation)) }?;
-        *out = into_handle(atlas_benchmark_report { report });
+        out.set(into_handle(atlas_benchmark_report { report }));
         Ok(())
     })
 }
@@ -250,7 +250,7 @@ pub unsafe extern "C" fn atlas_benchmark_report_format(
             2 => report.to_csv(),
             _ => return Err(unknown("format", format)),
         };
-        *out = atlas_buffer::from_vec(text.into_bytes());
+        out.set(atlas_buffer::from_vec(text.into_bytes()));
         Ok(())
     })
 }

@@ -135,7 +135,7 @@ pub unsafe extern "C" fn atlas_shard_compress(
         let (shard, config) = unsafe { (handle(shard, "shard")?, config_in(config)?) };
         // SAFETY: as the header asks.
         let compressed = unsafe { with_operation(operation, |run| shard.0.compress_with(&config, run)) }?;
-        *out = into_handle(atlas_compressed_shard(compressed));
+        out.set(into_handle(atlas_compressed_shard(compressed)));
         Ok(())
     })
 }
@@ -161,7 +161,7 @@ pub unsafe extern "C" fn atlas_shard_decompress(
         let (compressed, verify) = unsafe { (handle(compressed, "compressed")?, verify_options(verify)?) };
         // SAFETY: as the header asks.
         let shard = unsafe { with_operation(operation, |run| compressed.0.decompress(&verify, run)) }?;
-        *out = into_handle(atlas_shard(shard));
+        out.set(into_handle(atlas_shard(shard)));
         Ok(())
     })
 }
@@ -261,7 +261,7 @@ pub unsafe extern "C" fn atlas_compressed_shard_serialize(
         let out = unsafe { self::out(out, atlas_buffer::EMPTY, "out") }?;
         available()?;
         // SAFETY: as the header asks: a live handle.
-        *out = atlas_buffer::from_vec(unsafe { handle(compressed, "compressed") }?.0.serialize()?);
+        out.set(atlas_buffer::from_vec(unsafe { handle(compressed, "compressed") }?.0.serialize()?));
         Ok(())
     })
 }
@@ -286,7 +286,7 @@ pub unsafe extern "C" fn atlas_compressed_shard_deserialize(
         available()?;
         // SAFETY: as the header asks: `size` readable bytes, a struct of its struct_size.
         let (bytes, limits) = unsafe { (bytes_in(data, size, "data")?, limits_in(limits)?) };
-        *out = into_handle(atlas_compressed_shard(CompressedShard::deserialize(bytes, &limits)?));
+        out.set(into_handle(atlas_compressed_shard(CompressedShard::deserialize(bytes, &limits)?)));
         Ok(())
     })
 }
@@ -368,7 +368,7 @@ pub unsafe extern "C" fn atlas_compression_manager_create(
         available()?;
         // SAFETY: as the header asks: a struct of its struct_size.
         let config = unsafe { config_in(config) }?;
-        *out = into_handle(atlas_compression_manager(CompressionManager::new(config)?));
+        out.set(into_handle(atlas_compression_manager(CompressionManager::new(config)?)));
         Ok(())
     })
 }

@@ -131,7 +131,7 @@ pub unsafe extern "C" fn atlas_projection_create(
         let made = unsafe {
             with_operation(operation, |run| AtlasProjection::create(kind, &source.0, &options, run))
         }?;
-        *out = into_handle(atlas_projection(made));
+        out.set(into_handle(atlas_projection(made)));
         Ok(())
     })
 }
@@ -260,7 +260,7 @@ pub unsafe extern "C" fn atlas_projection_root(
             (self::out(root.cast::<Digest>(), [0; 32], "root")?, handle(projection, "projection")?)
         };
         // SAFETY: as the header asks.
-        *root = unsafe { with_operation(operation, |run| projection.0.root(run)) }?;
+        root.set(unsafe { with_operation(operation, |run| projection.0.root(run)) }?);
         Ok(())
     })
 }
@@ -333,7 +333,7 @@ pub unsafe extern "C" fn atlas_projection_snapshot(
         let out = unsafe { self::out(out, std::ptr::null_mut(), "out") }?;
         // SAFETY: as the header asks: a live projection.
         let projection = unsafe { handle(projection, "projection") }?;
-        *out = into_handle(atlas_projection(projection.0.snapshot()));
+        out.set(into_handle(atlas_projection(projection.0.snapshot())));
         Ok(())
     })
 }

@@ -92,7 +92,7 @@ pub unsafe extern "C" fn atlas_reconstruction_create(
         let out = unsafe { self::out(out, std::ptr::null_mut(), "out") }?;
         // SAFETY: as the header asks.
         let options = unsafe { reconstruction_options(options) }?;
-        *out = into_handle(atlas_reconstruction(AtlasReconstruction::new(&options)?));
+        out.set(into_handle(atlas_reconstruction(AtlasReconstruction::new(&options)?)));
         Ok(())
     })
 }
@@ -175,7 +175,7 @@ pub unsafe extern "C" fn atlas_reconstruction_missing(
             // SAFETY: `index` is less than the capacity.
             unsafe { regions.add(index).write((*region).into()) };
         }
-        *count = missing.len();
+        count.set(missing.len());
         Ok(())
     })
 }
@@ -200,7 +200,7 @@ pub unsafe extern "C" fn atlas_reconstruction_finish(
         let reconstruction = unsafe { handle(reconstruction, "reconstruction") }?;
         // SAFETY: as the header asks.
         let projection = unsafe { with_operation(operation, |run| reconstruction.0.finish(run)) }?;
-        *out = into_handle(atlas_projection(projection));
+        out.set(into_handle(atlas_projection(projection)));
         Ok(())
     })
 }

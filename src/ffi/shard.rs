@@ -68,7 +68,7 @@ pub unsafe extern "C" fn atlas_shard_extract(
         let region = AtlasBoundaryRegion::from(*region);
         // SAFETY: as the header asks.
         let shard = unsafe { with_operation(operation, |run| projection.0.extract_shard(&region, run)) }?;
-        *out = into_handle(atlas_shard(shard));
+        out.set(into_handle(atlas_shard(shard)));
         Ok(())
     })
 }
@@ -314,7 +314,8 @@ pub unsafe extern "C" fn atlas_shard_data(
         let (data, size) = (places.0?, places.1?);
         // SAFETY: as the header asks: a live shard.
         let bytes = unsafe { handle(shard, "shard") }?.0.data();
-        (*data, *size) = (bytes.as_ptr(), bytes.len());
+        data.set(bytes.as_ptr());
+        size.set(bytes.len());
         Ok(())
     })
 }
@@ -461,7 +462,7 @@ pub unsafe extern "C" fn atlas_shard_serialize(
         // SAFETY: as the header asks: a writable struct.
         let out = unsafe { self::out(out, atlas_buffer::EMPTY, "out") }?;
         // SAFETY: as the header asks: a live shard.
-        *out = atlas_buffer::from_vec(unsafe { handle(shard, "shard") }?.0.serialize()?);
+        out.set(atlas_buffer::from_vec(unsafe { handle(shard, "shard") }?.0.serialize()?));
         Ok(())
     })
 }
@@ -491,7 +492,7 @@ pub unsafe extern "C" fn atlas_shard_deserialize(
         let shard = unsafe {
             with_operation(operation, |run| AtlasShard::deserialize(bytes, &limits, &verify, run))
         }?;
-        *out = into_handle(atlas_shard(shard));
+        out.set(into_handle(atlas_shard(shard)));
         Ok(())
     })
 }

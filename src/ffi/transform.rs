@@ -57,7 +57,7 @@ pub unsafe extern "C" fn atlas_projection_tile_bounds(
         let out = unsafe { self::out(bounds.cast::<[f64; 4]>(), [0.0; 4], "bounds") }?;
         // SAFETY: as the header asks: a live projection.
         let bounds = unsafe { handle(projection, "projection") }?.0.tile_bounds(tile)?;
-        *out = [bounds.min_x, bounds.min_y, bounds.max_x, bounds.max_y];
+        out.set([bounds.min_x, bounds.min_y, bounds.max_x, bounds.max_y]);
         Ok(())
     })
 }
@@ -76,7 +76,7 @@ pub unsafe extern "C" fn atlas_projection_tile_at(
         // SAFETY: as the header asks: a writable number.
         let out = unsafe { self::out(tile, 0, "tile") }?;
         // SAFETY: as the header asks: a live projection.
-        *out = unsafe { handle(projection, "projection") }?.0.tile_at(x, y)?;
+        out.set(unsafe { handle(projection, "projection") }?.0.tile_at(x, y)?);
         Ok(())
     })
 }
