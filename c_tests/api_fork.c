@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <time.h>
 
 enum { REGIONS = 24 };
 static const size_t size = 6 * TILE + 5;
@@ -157,6 +158,81 @@ static void fork_twice(void)
     wait_for(pid);
 }
 
+/* A child with the process id of `dead`, whose copy of the pool has threads nowhere: 0 if it noticed. */
+static int child_with_the_id_of(pid_t dead, atlas_pool *pool)
+{
+    for (int attempt = 0; attempt < 100; attempt++) {
+        FILE *last = fopen("/proc/sys/kernel/ns_last_pid", "w");
+        if (last == NULL) {
+            return 77; /* the system lets nobody choose */
+        }
+        const bool chosen = fprintf(last, "%ld", (long)dead - 1) > 0;
+        if (fclose(last) != 0 || !chosen) {
+            return 77;
+        }
+        const pid_t pid = fork();
+        if (pid == 0) {
+            (void)alarm(60);
+            if (getpid() != dead) {
+                _exit(78);
+            }
+            atlas_operation operation;
+            atlas_operation_init(&operation);
+            operation.pool = pool;
+            if (atlas_projection_verify(projection, &operation) != ATLAS_STATUS_STATE) {
+                _exit(14);
+            }
+            atlas_pool_destroy(pool);
+            _exit(work(NULL) ? 0 : 15);
+        }
+        int status = 0;
+        if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status)) {
+            return 16;
+        }
+        if (WEXITSTATUS(status) != 78) {
+            return WEXITSTATUS(status);
+        }
+    }
+    return 77; /* another process took the number each time */
+}
+
+/* A grandchild that has its dead grandparent's process id must not take the threads of that one's pools
+ * for its own. */
+static void a_process_id_comes_again(void)
+{
+    int result[2];
+    CHECK(pipe(result) == 0 && fflush(NULL) == 0);
+    const pid_t first = fork();
+    CHECK(first >= 0);
+    if (first == 0) {
+        (void)alarm(60);
+        atlas_pool *pool = NULL;
+        if (!work(NULL) || atlas_pool_create(3, &pool) != ATLAS_STATUS_OK || !work(pool)) {
+            _exit(7);
+        }
+        const pid_t dead = getpid(), second = fork();
+        if (second == 0) {
+            (void)alarm(120);
+            while (kill(dead, 0) == 0) {
+                (void)nanosleep(&(struct timespec){0, 1000000}, NULL);
+            }
+            const unsigned char found = (unsigned char)child_with_the_id_of(dead, pool);
+            _exit(write(result[1], &found, 1) == 1 ? 0 : 1);
+        }
+        _exit(second > 0 ? 0 : 8);
+    }
+    wait_for(first);
+    CHECK(close(result[1]) == 0);
+    unsigned char found = 99;
+    CHECK(read(result[0], &found, 1) == 1);
+    CHECK(close(result[0]) == 0);
+    if (found == 77) {
+        printf("no process id could be had again\n");
+    } else {
+        CHECK_EQ(found, 0);
+    }
+}
+
 /* Other threads are inside of the library at the fork, with handles of their own. */
 typedef struct busy {
     pthread_mutex_t lock;
@@ -282,6 +358,9 @@ int main(void)
     CHECK(work(pool));
     fork_once(pool);
     fork_twice();
+    if (built_in(ATLAS_FEATURE_PARALLEL)) {
+        a_process_id_comes_again();
+    }
     fork_with_files();
     CHECK(work(pool) && work(NULL));
     fork_while_others_work();

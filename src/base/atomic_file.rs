@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 use crate::base::error::{AtlasError, Result};
+use crate::base::process::Process;
 use crate::base::units::{PAGE_SIZE, TILE_SIZE};
 use std::fs::File;
 use std::io;
@@ -23,12 +24,12 @@ pub(crate) struct AtomicFile {
 struct Temporary {
     /// None once it has its name.
     file: Option<NamedTempFile<File>>,
-    process: u32,
+    process: Process,
 }
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        if self.process != std::process::id()
+        if !self.process.is_current()
             && let Some(file) = self.file.take()
         {
             drop(file.into_temp_path().keep());
@@ -79,7 +80,7 @@ impl AtomicFile {
         let target = &std::path::absolute(target)
             .map_err(|error| AtlasError::io(format_args!("finding {}", target.display()), error))?;
         let temporary = create_beside(target, true)?;
-        let temporary = Temporary { file: Some(temporary), process: std::process::id() };
+        let temporary = Temporary { file: Some(temporary), process: Process::current() };
         Ok(AtomicFile { temporary, target: target.clone() })
     }
 
@@ -89,7 +90,7 @@ impl AtomicFile {
 
     /// STATE in another process than the one that began the file.
     pub(crate) fn check_process(&self) -> Result<()> {
-        if self.temporary.process == std::process::id() {
+        if self.temporary.process.is_current() {
             return Ok(());
         }
         let target = self.target.display();

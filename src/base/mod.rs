@@ -4,6 +4,7 @@ pub(crate) mod atomic_file;
 pub(crate) mod buffer;
 pub(crate) mod copy;
 pub(crate) mod error;
+pub(crate) mod process;
 #[cfg(feature = "parallel")]
 pub(crate) mod slot;
 pub(crate) mod sync;

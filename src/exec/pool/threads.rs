@@ -2,11 +2,11 @@
 
 use super::{Executor, check_threads, cores};
 use crate::base::error::{AtlasError, Result};
+use crate::base::process::Process;
 use crate::base::slot::Slot;
 use crate::base::sync::lock;
 use std::io;
 use std::mem::ManuallyDrop;
-use std::process;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -22,7 +22,7 @@ const STACK_SIZE: usize = 2 * 1024 * 1024;
 pub struct Pool {
     started: Option<Started>,
     /// The process that made it, whose threads these are.
-    process: u32,
+    process: Process,
 }
 
 #[derive(Debug)]
@@ -32,7 +32,7 @@ struct Started {
     /// Calls that use its threads now.
     calls: AtomicUsize,
     /// As the pool's.
-    process: u32,
+    process: Process,
 }
 
 impl Pool {
@@ -40,7 +40,7 @@ impl Pool {
     pub fn new(threads: u32) -> Result<Pool> {
         check_threads(threads)?;
         let threads = if threads == 0 { cores() } else { threads as usize };
-        let process = process::id();
+        let process = Process::current();
         if threads == 1 {
             return Ok(Pool { started: None, process });
         }
@@ -89,7 +89,7 @@ impl Pool {
     }
 
     pub(super) fn check_process(&self) -> Result<()> {
-        if self.process == process::id() {
+        if self.process.is_current() {
             return Ok(());
         }
         Err(AtlasError::state("the pool was made before a fork: its threads are in the parent process"))
@@ -98,7 +98,7 @@ impl Pool {
 
 impl Drop for Started {
     fn drop(&mut self) {
-        if self.process != process::id() {
+        if !self.process.is_current() {
             // The threads are the parent's. Nothing is stopped, joined or even detached here: the
             // numbers of those threads may by now be those of the child's own.
             return;
