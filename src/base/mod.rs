@@ -3,6 +3,7 @@
 pub(crate) mod atomic_file;
 pub(crate) mod buffer;
 pub(crate) mod copy;
+pub(crate) mod cpu;
 pub(crate) mod error;
 pub(crate) mod process;
 #[cfg(feature = "parallel")]

@@ -15,9 +15,11 @@ use crate::base::error::{AtlasError, Result};
 use crate::base::units::{GROUP_SIZE, GROUPS, TILE_BYTES, TILE_SIZE, to_u64, to_usize};
 use crate::layer2::Residue;
 use crate::source::Source;
+use crate::tile::extent::Extent;
+use crate::tile::piece::{Piece, cut_off, cut_pieces};
 use crate::tile::rehash::CheckedReader;
 use crate::tile::tree::Tree;
-use crate::tile::{Extent, Piece, Tile, cut_off, cut_pieces, groups_below, retiled_footprint};
+use crate::tile::{Tile, groups_below, retiled_footprint};
 use std::ops::Range;
 use std::sync::Arc;
 

@@ -15,6 +15,7 @@ use crate::hash::tile_tree::{self, Leaf, Merkle, RootHeader};
 use crate::incremental::Edits;
 use crate::layer2::Residue;
 use crate::source::{OutBytes, Source};
+use crate::tile::check;
 use crate::tile::context::Context;
 use crate::tile::hash_tiles::{self, Geometry};
 pub use crate::tile::options::{ConservationPolicy, ProjectionOptions, ProjectionType};
@@ -430,7 +431,7 @@ impl AtlasProjection {
     pub fn verify(&self, operation: &mut Operation<'_>) -> Result<()> {
         let state = self.state();
         state.merkle(operation)?;
-        hash_tiles::for_each_checked_tile(&state.context.scheme, &state.tree, operation, true, |_, _| Ok(()))
+        check::for_each_checked_tile(&state.context.scheme, &state.tree, operation, true, |_, _| Ok(()))
     }
 
     /// Writes all bytes to a file, each verified before it is written.
@@ -442,13 +443,9 @@ impl AtlasProjection {
         state.merkle(operation)?;
         let file = AtomicFile::create(path.as_ref())?;
         file.set_len(state.tree.bytes())?;
-        hash_tiles::for_each_checked_tile(
-            &state.context.scheme,
-            &state.tree,
-            operation,
-            false,
-            |at, bytes| file.write_sparse_at(at.offset, bytes),
-        )?;
+        check::for_each_checked_tile(&state.context.scheme, &state.tree, operation, false, |at, bytes| {
+            file.write_sparse_at(at.offset, bytes)
+        })?;
         file.persist().map_err(|failed| failed.1)
     }
 

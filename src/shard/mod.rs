@@ -27,7 +27,7 @@ use crate::hash::rfc6962;
 use crate::hash::tile_tree::{Leaf, RootHeader, Sibling, root_from_tiles};
 use crate::layer2::Residue;
 use crate::r96::{CLASS_BLOCK_BYTES, block_bytes};
-use crate::tile::hash_tiles::sum_and_digest;
+use crate::tile::one_tile::sum_and_digest;
 use crate::tile::options::ProjectionType;
 use crate::tile::scheme::{decode_blocks, decoder};
 use std::ops::Range;

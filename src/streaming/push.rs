@@ -15,9 +15,10 @@ use crate::exec::pool;
 use crate::hash::digest::Digest;
 use crate::projection::AtlasProjection;
 use crate::source::Source;
-use crate::tile::hash_tiles::{sum_and_hash, tile_footprint};
+use crate::tile::Tile;
+use crate::tile::extent::{Extent, GroupResidues};
+use crate::tile::one_tile::{sum_and_hash, tile_footprint};
 use crate::tile::scheme::Workspace;
-use crate::tile::{Extent, GroupResidues, Tile};
 use std::path::Path;
 use std::sync::Arc;
 

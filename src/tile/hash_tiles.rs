@@ -1,110 +1,20 @@
-//! From bytes to residues and witnesses: what is done once for every tile.
+//! Many tiles in parallel: reads a source and makes a fresh tile of each part.
 
 #![forbid(unsafe_code)]
 
 use crate::base::buffer::Buffer;
-use crate::base::copy;
 use crate::base::error::{AtlasError, Result};
-use crate::base::units::{GROUP_SIZE, TILE_BYTES, TILE_SIZE, to_u64, to_usize};
+use crate::base::units::{TILE_BYTES, TILE_SIZE, to_u64, to_usize};
 use crate::exec::operation::Operation;
 use crate::exec::pool::{self, Executor};
-use crate::hash::digest::{Digest, Digests, same};
-use crate::hash::outboard::source_changed;
-use crate::layer2::Residue;
 use crate::source::Source;
-use crate::tile::options::ProjectionType;
+use crate::tile::Tile;
+use crate::tile::one_tile::{fresh_tile, tile_footprint};
 use crate::tile::scheme::{Scheme, Workspace};
-use crate::tile::tree::{TileAt, Tree};
-use crate::tile::{Extent, GroupResidues, Tile};
+use crate::tile::tree::Tree;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-
-/// A buffer of one tile, taken when it is first needed.
-#[derive(Default)]
-pub(crate) struct Scratch {
-    buffer: Option<Buffer>,
-}
-
-impl Scratch {
-    /// `len` bytes of unspecified contents, at most a tile's.
-    pub(crate) fn bytes(&mut self, len: usize) -> Result<&mut [u8]> {
-        Ok(&mut Buffer::or_new(&mut self.buffer, TILE_SIZE)?[..len])
-    }
-}
-
-/// The bytes that a fresh tile takes in a projection.
-pub(crate) fn tile_footprint() -> u64 {
-    crate::tile::fresh_footprint() + crate::hash::tile_tree::FOOTPRINT
-}
-
-/// A fresh tile of the bytes at `offset` of `source`.
-pub(crate) fn fresh_tile(
-    scheme: &Scheme,
-    workspace: &mut Workspace,
-    source: &Source,
-    offset: u64,
-    bytes: &[u8],
-) -> Result<Arc<Tile>> {
-    let (residues, witness) = sum_and_hash(scheme, workspace, bytes)?;
-    let extent = Extent::of_residues(source.clone(), offset, bytes.len(), residues)?;
-    Ok(Arc::new(Tile::fresh(extent, witness)))
-}
-
-/// How much is hashed and then summed where that is the faster order.
-const HASH_FIRST_STEP: usize = 128 * 1024;
-
-/// The residues of a tile's groups and its witness.
-pub(crate) fn sum_and_hash(
-    scheme: &Scheme,
-    workspace: &mut Workspace,
-    bytes: &[u8],
-) -> Result<(GroupResidues, Digest)> {
-    match scheme.kind() {
-        ProjectionType::Linear => Ok(sum_and_digest(scheme.digests(), bytes)),
-        ProjectionType::R96Fourier => {
-            Ok((GroupResidues::of(bytes), scheme.witness(bytes, workspace, Executor::Inline)?))
-        }
-    }
-}
-
-/// The residues of the groups of at most a tile's bytes and T of the bytes, from one pass over memory.
-///
-/// What comes first brings the bytes into the cache for the other. The sum is the better one at that,
-/// except beside a BLAKE3 that works on 16 chunks at a time: this reads 16 streams, so that memory
-/// keeps up with it better than with one core's sum, which asks for what is hashed next meanwhile.
-/// Measured on 1 GiB, as shares of the speed of hashing alone: with AVX-512 (Sapphire Rapids) 0.95 to
-/// 0.97 this way and 0.81 the other; with AVX2 (Zen 3) the sum first was the faster one.
-pub(crate) fn sum_and_digest(digests: &Digests, bytes: &[u8]) -> (GroupResidues, Digest) {
-    if !hashes_16_chunks() {
-        let residues = GroupResidues::of(bytes);
-        return (residues, digests.tile(bytes));
-    }
-    let mut hasher = digests.tile_hasher();
-    let residues = GroupResidues::from_groups(bytes.chunks(GROUP_SIZE).enumerate().map(|(index, group)| {
-        let from = |at: usize| bytes.get(at..).unwrap_or_default();
-        let at = index * GROUP_SIZE;
-        if at.is_multiple_of(HASH_FIRST_STEP) {
-            hasher.update(up_to(HASH_FIRST_STEP, from(at)));
-        }
-        copy::expect_chunks(up_to(GROUP_SIZE, from(at + HASH_FIRST_STEP)));
-        Residue::of(group)
-    }));
-    (residues, *hasher.finalize().as_bytes())
-}
-
-/// The first `len` of `bytes`, or all where there are fewer.
-fn up_to(len: usize, bytes: &[u8]) -> &[u8] {
-    &bytes[..len.min(bytes.len())]
-}
-
-/// Whether BLAKE3 takes 16 chunks at a time here.
-fn hashes_16_chunks() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl");
-    #[cfg(not(target_arch = "x86_64"))]
-    return false;
-}
 
 /// In what steps, and how far ahead, tiles are read and hashed.
 pub(crate) struct Pace {
@@ -336,71 +246,4 @@ impl Geometry<'_> {
         let (start, len) = self.tile(index);
         start + to_u64(len)
     }
-}
-
-/// Refuses the bytes of a tile that are not those that it commits to: WITNESS before CONSERVATION.
-pub(crate) fn check_tile(
-    scheme: &Scheme,
-    workspace: &mut Workspace,
-    at: &TileAt<'_>,
-    bytes: &[u8],
-) -> Result<()> {
-    let (residues, found) = sum_and_hash(scheme, workspace, bytes)?;
-    let residue = residues.total();
-    let place = |error: AtlasError| error.at_index(at.index).at_range(at.offset, bytes.len() as u64);
-    match at.tile.witness() {
-        Some(witness) if same(witness, &found) => {}
-        Some(_) => return Err(place(source_changed())),
-        None => return Err(AtlasError::internal("a tile without a witness is checked")),
-    }
-    if residue != at.tile.residue() {
-        return Err(place(AtlasError::conservation(format!(
-            "tile {} sums to {residue} mod 96 where {} was projected",
-            at.index,
-            at.tile.residue()
-        ))));
-    }
-    Ok(())
-}
-
-/// Reads and checks every tile in parallel, and gives the bytes of each to `then`, from any thread.
-pub(crate) fn for_each_checked_tile(
-    scheme: &Scheme,
-    tree: &Tree,
-    operation: &mut Operation<'_>,
-    in_place: bool,
-    then: impl Fn(&TileAt<'_>, &[u8]) -> Result<()> + Sync,
-) -> Result<()> {
-    let in_memory = in_place && tree.iter_from_tile(0).all(|at| at.tile.slice().is_some());
-    let per_worker = scheme.workspace() + if in_memory { 0 } else { TILE_BYTES };
-    let workers = operation.workers(tree.tiles(), per_worker, 0)?;
-    let executor = operation.executor;
-    let order = pool::Order { unwatched: operation.unwatched(), ..pool::Order::default() };
-    let mut tracker = operation.tracker(tree.bytes(), tree.tiles());
-    pool::run_within(
-        executor,
-        workers,
-        tree.tiles(),
-        order,
-        || Ok((Scratch::default(), Workspace::default())),
-        |(scratch, workspace), index| {
-            let Some(at) = tree.iter_from_tile(index).next() else {
-                return Err(AtlasError::internal(format!("tile {index} is not in the tree")));
-            };
-            let len = at.tile.len();
-            let bytes = match at.tile.slice().filter(|_| in_place) {
-                Some(bytes) => bytes,
-                None => {
-                    let bytes = scratch.bytes(len)?;
-                    at.tile.read(0, bytes).map_err(|error| error.at_index(index))?;
-                    bytes
-                }
-            };
-            check_tile(scheme, workspace, &at, bytes)?;
-            then(&at, bytes)?;
-            Ok(len as u64)
-        },
-        |_, len| tracker.advance(len, 1),
-    )?;
-    tracker.finish()
 }

@@ -7,308 +7,28 @@
 
 #![forbid(unsafe_code)]
 
+pub(crate) mod check;
 pub(crate) mod context;
+pub(crate) mod extent;
 pub(crate) mod hash_tiles;
+pub(crate) mod one_tile;
 pub(crate) mod options;
 pub(crate) mod outboards;
+pub(crate) mod piece;
 pub(crate) mod rehash;
 pub(crate) mod scheme;
 pub(crate) mod tree;
 
-use crate::base::buffer::Buffer;
 use crate::base::error::{AtlasError, Result};
 use crate::base::sync::lock;
-use crate::base::units::{GROUP_SIZE, GROUPS, TILE_SIZE, to_u64};
+use crate::base::units::{GROUP_SIZE, to_u64};
 use crate::hash::digest::Digest;
 use crate::hash::outboard::Outboard;
 use crate::layer2::Residue;
-use crate::source::{OutBytes, Source};
-use std::ops::Range;
+use crate::source::OutBytes;
+use extent::{Extent, tile_len};
+use piece::{Piece, cut_pieces};
 use std::sync::{Arc, Mutex, OnceLock};
-
-/// Up to 1 MiB of a source, as projected, or of what an edit brought.
-pub(crate) struct Extent {
-    source: Source,
-    offset: u64,
-    len: u32,
-    /// The witness of the tile that was projected from it. None: memory of ours.
-    origin: Option<Digest>,
-    /// Of each group of 16 KiB, counted from the extent's start.
-    residues: [Residue; GROUPS],
-    /// Kept on demand, once the bytes were found to be those of the origin; see `tile::outboards`.
-    outboard: Mutex<Option<Arc<Outboard>>>,
-}
-
-/// The residues of the groups of a tile whose source is not there yet.
-pub(crate) struct GroupResidues([Residue; GROUPS]);
-
-impl GroupResidues {
-    pub(crate) fn of(bytes: &[u8]) -> Self {
-        GroupResidues(group_residues(bytes))
-    }
-
-    /// The residue of all the bytes.
-    pub(crate) fn total(&self) -> Residue {
-        self.0.iter().copied().sum()
-    }
-
-    /// Of a tile whose groups, from its first on, have these.
-    pub(crate) fn from_groups(groups: impl Iterator<Item = Residue>) -> Self {
-        let mut residues = [Residue::ZERO; GROUPS];
-        residues.iter_mut().zip(groups).for_each(|(place, residue)| *place = residue);
-        GroupResidues(residues)
-    }
-}
-
-impl Extent {
-    /// The extent at `offset` of `source` with the given bytes, which it sums.
-    pub(crate) fn new(source: Source, offset: u64, bytes: &[u8]) -> Result<Extent> {
-        Self::of_residues(source, offset, bytes.len(), GroupResidues::of(bytes))
-    }
-
-    /// The extent of `len` bytes at `offset` of `source` that sum to these residues.
-    pub(crate) fn of_residues(
-        source: Source,
-        offset: u64,
-        len: usize,
-        residues: GroupResidues,
-    ) -> Result<Extent> {
-        let len = tile_len(len)?;
-        Ok(Extent { source, offset, len, origin: None, residues: residues.0, outboard: Mutex::new(None) })
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.len as usize
-    }
-
-    #[cfg(test)]
-    pub(crate) fn source_size(&self) -> u64 {
-        self.source.size()
-    }
-
-    /// What its bytes must be, where they can change.
-    pub(crate) fn origin(&self) -> Option<&Digest> {
-        self.origin.as_ref()
-    }
-
-    pub(crate) fn residues(&self) -> &[Residue; GROUPS] {
-        &self.residues
-    }
-
-    /// The outboard, where it is at hand.
-    pub(crate) fn outboard(&self) -> Option<Arc<Outboard>> {
-        lock(&self.outboard).clone()
-    }
-
-    pub(crate) fn set_outboard(&self, outboard: Option<Arc<Outboard>>) -> Option<Arc<Outboard>> {
-        std::mem::replace(&mut *lock(&self.outboard), outboard)
-    }
-
-    /// The bytes of `range` in place, where they are in memory.
-    pub(crate) fn slice(&self, range: &Range<usize>) -> Option<&[u8]> {
-        self.source.slice(self.offset + to_u64(range.start), range.len())
-    }
-
-    /// As `slice`, where what was checked in place stays as it is.
-    pub(crate) fn fixed_slice(&self, range: &Range<usize>) -> Option<&[u8]> {
-        self.source.fixed_slice(self.offset + to_u64(range.start), range.len())
-    }
-
-    /// Fills `out` with the bytes from `start` on, as the source holds them now.
-    pub(crate) fn read(&self, start: usize, out: &mut [u8]) -> Result<()> {
-        self.source.read(self.offset + to_u64(start), out)
-    }
-
-    fn read_raw(&self, start: u32, out: OutBytes<'_>) -> Result<()> {
-        self.source.read_raw(self.offset + u64::from(start), out)
-    }
-
-    fn residue(&self) -> Residue {
-        self.residues.iter().copied().sum()
-    }
-
-    /// The residue of a part, from the kept ones of its groups. A group that is cut is read, all of
-    /// it, and must sum to what it did: what is read wrong once would else stay wrong in the parts.
-    fn residue_of(&self, range: &Range<usize>) -> Result<Residue> {
-        let (first, last) = (range.start / GROUP_SIZE, range.end / GROUP_SIZE);
-        if range.is_empty() {
-            return Ok(Residue::ZERO);
-        }
-        if first == last {
-            let whole = range.start.is_multiple_of(GROUP_SIZE) && range.end == self.len();
-            return if whole { Ok(self.residues[first]) } else { self.sum_within(first, range) };
-        }
-        let mut residue: Residue = self.residues[first..last].iter().copied().sum();
-        if !range.start.is_multiple_of(GROUP_SIZE) {
-            residue = residue - self.sum_within(first, &(first * GROUP_SIZE..range.start))?;
-        }
-        if range.end == self.len() && !range.end.is_multiple_of(GROUP_SIZE) {
-            residue = residue + self.residues[last];
-        } else if !range.end.is_multiple_of(GROUP_SIZE) {
-            residue = residue + self.sum_within(last, &(last * GROUP_SIZE..range.end))?;
-        }
-        Ok(residue)
-    }
-
-    /// How many groups [`residue_of`](Self::residue_of) reads.
-    fn groups_read(&self, range: &Range<usize>) -> usize {
-        let is_cut = |at: usize| !at.is_multiple_of(GROUP_SIZE) && at != self.len();
-        match (is_cut(range.start), is_cut(range.end)) {
-            (true, true) if range.start / GROUP_SIZE == range.end / GROUP_SIZE => 1,
-            (start, end) => usize::from(start) + usize::from(end),
-        }
-    }
-
-    /// The residue of a part of a group, from the bytes.
-    fn sum_within(&self, group: usize, range: &Range<usize>) -> Result<Residue> {
-        let whole = group * GROUP_SIZE..((group + 1) * GROUP_SIZE).min(self.len());
-        let mut buffer;
-        let bytes = match self.slice(&whole) {
-            // Memory of ours does not change.
-            Some(_) if self.origin.is_none() => {
-                return Ok(self.slice(range).map_or(Residue::ZERO, Residue::of));
-            }
-            Some(bytes) => bytes,
-            None => {
-                buffer = Buffer::new(whole.len())?;
-                self.read(whole.start, &mut buffer)?;
-                &buffer[..]
-            }
-        };
-        let (start, end) = (range.start - whole.start, range.end - whole.start);
-        let part = Residue::of(&bytes[start..end]);
-        if part + Residue::of(&bytes[..start]) + Residue::of(&bytes[end..]) != self.residues[group] {
-            return Err(AtlasError::witness(
-                "the bytes of the source are not those that were projected: their sum differs",
-            ));
-        }
-        Ok(part)
-    }
-}
-
-/// The residues of the groups of a tile's bytes.
-fn group_residues(bytes: &[u8]) -> [Residue; GROUPS] {
-    Residue::of_groups(bytes, GROUP_SIZE)
-}
-
-/// `len` as the length of a tile.
-fn tile_len(len: usize) -> Result<u32> {
-    match u32::try_from(len) {
-        Ok(small) if (1..=TILE_SIZE).contains(&len) => Ok(small),
-        _ => Err(AtlasError::internal(format!("a tile of {len} bytes is outside 1..={TILE_SIZE}"))),
-    }
-}
-
-/// A part of an extent, with its residue.
-#[derive(Clone)]
-pub(crate) struct Piece {
-    extent: Arc<Extent>,
-    start: u32,
-    len: u32,
-    residue: Residue,
-}
-
-impl Piece {
-    /// All of an extent.
-    pub(crate) fn whole(extent: Extent) -> Piece {
-        let (len, residue) = (extent.len, extent.residue());
-        Piece { extent: Arc::new(extent), start: 0, len, residue }
-    }
-
-    pub(crate) fn extent(&self) -> &Arc<Extent> {
-        &self.extent
-    }
-
-    /// Its first byte, in the extent.
-    pub(crate) fn start(&self) -> usize {
-        self.start as usize
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.len as usize
-    }
-
-    pub(crate) fn residue(&self) -> Residue {
-        self.residue
-    }
-
-    pub(crate) fn into_extent(self) -> Arc<Extent> {
-        self.extent
-    }
-
-    fn is(&self, other: &Piece) -> bool {
-        Arc::ptr_eq(&self.extent, &other.extent) && (self.start, self.len) == (other.start, other.len)
-    }
-
-    /// Two pieces, cut `at` bytes from the start; 0 < `at` < len.
-    fn cut(&self, at: usize) -> Result<(Piece, Piece)> {
-        let (start, middle, end) = (self.start(), self.start() + at, self.start() + self.len());
-        let extent = &self.extent;
-        // Both sides are known where one is: the one that needs less to be read.
-        let left = if extent.groups_read(&(start..middle)) <= extent.groups_read(&(middle..end)) {
-            extent.residue_of(&(start..middle))?
-        } else {
-            self.residue - extent.residue_of(&(middle..end))?
-        };
-        // Inside the piece, whose length is 32 bits.
-        let at = u32::try_from(at).unwrap_or(self.len);
-        let part = |start, len, residue| Piece { extent: Arc::clone(extent), start, len, residue };
-        Ok((part(self.start, at, left), part(self.start + at, self.len - at, self.residue - left)))
-    }
-
-    /// Takes `next` in, where that goes on where this ends.
-    fn extend(&mut self, next: &Piece) -> bool {
-        let follows = Arc::ptr_eq(&self.extent, &next.extent) && self.start + self.len == next.start;
-        if follows {
-            self.len += next.len;
-            self.residue = self.residue + next.residue;
-        }
-        follows
-    }
-}
-
-/// The parts of `pieces` before and from `at` on, counted from their start.
-pub(crate) fn cut_pieces(pieces: &[Piece], at: usize) -> Result<(Vec<Piece>, Vec<Piece>)> {
-    let mut before = 0;
-    for (index, piece) in pieces.iter().enumerate() {
-        if at <= before {
-            return Ok((pieces[..index].to_vec(), pieces[index..].to_vec()));
-        }
-        if at < before + piece.len() {
-            let (left, right) = piece.cut(at - before)?;
-            let mut lefts = Vec::with_capacity(index + 2);
-            lefts.extend_from_slice(&pieces[..index]);
-            lefts.push(left);
-            let mut rights = Vec::with_capacity(pieces.len() - index + 1);
-            rights.push(right);
-            rights.extend_from_slice(&pieces[index + 1..]);
-            return Ok((lefts, rights));
-        }
-        before += piece.len();
-    }
-    Ok((pieces.to_vec(), Vec::new()))
-}
-
-/// [`cut_pieces`] of pieces that are not needed any more.
-pub(crate) fn cut_off(mut pieces: Vec<Piece>, at: usize) -> Result<(Vec<Piece>, Vec<Piece>)> {
-    let mut before = 0;
-    for index in 0..pieces.len() {
-        if at <= before {
-            let rest = pieces.split_off(index);
-            return Ok((pieces, rest));
-        }
-        let len = pieces[index].len();
-        if at < before + len {
-            let (left, right) = pieces[index].cut(at - before)?;
-            let mut rest = pieces.split_off(index);
-            rest[0] = right;
-            pieces.push(left);
-            return Ok((pieces, rest));
-        }
-        before += len;
-    }
-    Ok((pieces, Vec::new()))
-}
 
 enum TilePieces {
     One(Piece),
@@ -553,6 +273,7 @@ pub(crate) fn fresh_footprint() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::Source;
 
     fn bytes(len: usize) -> Vec<u8> {
         (0..len).map(|i| (i * 31 + i / 257) as u8).collect()

@@ -2,7 +2,8 @@
 
 use crate::base::sync::lock;
 use crate::hash::outboard::Outboard;
-use crate::tile::{Extent, Tile};
+use crate::tile::Tile;
+use crate::tile::extent::Extent;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
@@ -118,7 +119,7 @@ mod tests {
     use crate::hash::digest::Digests;
     use crate::layer2::Residue;
     use crate::source::Source;
-    use crate::tile::Piece;
+    use crate::tile::piece::Piece;
 
     fn edited_tile(salt: u8) -> (Arc<Tile>, Arc<Outboard>) {
         let bytes = vec![salt; 3 * GROUP_SIZE];

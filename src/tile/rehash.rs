@@ -22,12 +22,14 @@ use crate::exec::pool::{self, Executor};
 use crate::hash::digest::{Digest, same};
 use crate::hash::outboard::{Outboard, group_value, source_changed};
 use crate::layer2::Residue;
+use crate::tile::Tile;
 use crate::tile::context::Context;
+use crate::tile::extent::Extent;
 use crate::tile::options::ProjectionType;
 use crate::tile::outboards::{OutboardBudget, OutboardCache};
+use crate::tile::piece::Piece;
 use crate::tile::scheme::Workspace;
 use crate::tile::tree::TileAt;
-use crate::tile::{Extent, Piece, Tile};
 use std::ops::Range;
 use std::sync::Arc;
 

@@ -12,7 +12,7 @@ use crate::hash::tile_tree::{Merkle, Sibling};
 use crate::layer2::Residue;
 use crate::shard::{AtlasShard, Proof, TileShape};
 use crate::tile::Tile;
-use crate::tile::hash_tiles::Scratch;
+use crate::tile::one_tile::Scratch;
 use crate::tile::outboards::OutboardBudget;
 use crate::tile::scheme::Workspace;
 use crate::tile::tree::TileAt;

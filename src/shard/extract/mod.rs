@@ -32,7 +32,7 @@ use crate::hash::class_tree::ClassSet;
 use crate::hash::digest::Digest;
 use crate::hash::tile_tree::Merkle;
 use crate::projection::{AtlasProjection, State};
-use crate::tile::hash_tiles::Scratch;
+use crate::tile::one_tile::Scratch;
 use crate::tile::options::ProjectionType;
 use crate::tile::outboards::OutboardBudget;
 use crate::tile::scheme::Workspace;

@@ -146,7 +146,7 @@ impl<'a> Cursor<'a> {
 mod tests {
     use super::*;
     use crate::source::Source;
-    use crate::tile::Extent;
+    use crate::tile::extent::Extent;
 
     fn tiles(count: u64, salt: u8) -> Vec<Arc<Tile>> {
         let source = Source::from_vec(vec![salt; 8]);

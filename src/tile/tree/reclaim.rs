@@ -10,7 +10,8 @@ use super::Tree;
 use super::node::{Children, Node};
 use crate::base::sync::lock;
 use crate::base::units::to_u64;
-use crate::tile::{Piece, Tile};
+use crate::tile::Tile;
+use crate::tile::piece::Piece;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 

@@ -1,7 +1,7 @@
 use super::*;
 use crate::base::units::{TILE_SIZE, to_usize};
 use crate::source::Source;
-use crate::tile::Extent;
+use crate::tile::extent::Extent;
 
 /// Tiles of the given lengths over one buffer, and the buffer.
 fn tiles_over(lengths: &[usize]) -> (Vec<u8>, Vec<Arc<Tile>>) {
@@ -140,7 +140,7 @@ fn synthetic(offset: u64, len: usize) -> Vec<u8> {
 
 /// A full tile of those bytes.
 fn synthetic_tile(source: &Source, offset: u64) -> Tree {
-    let residues = crate::tile::GroupResidues::of(&synthetic(offset, TILE_SIZE));
+    let residues = crate::tile::extent::GroupResidues::of(&synthetic(offset, TILE_SIZE));
     let extent = Extent::of_residues(source.clone(), offset, TILE_SIZE, residues).unwrap();
     Tree::from_tiles(vec![Arc::new(Tile::fresh(extent, [0; 32]))])
 }

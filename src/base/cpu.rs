@@ -1,0 +1,11 @@
+//! What the processor can do, beside what BLAKE3, the transform and Layer 2 find out for themselves.
+
+#![forbid(unsafe_code)]
+
+/// Whether BLAKE3 takes 16 chunks at a time here.
+pub(crate) fn hashes_16_chunks() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl");
+    #[cfg(not(target_arch = "x86_64"))]
+    return false;
+}

@@ -1,0 +1,187 @@
+//! Extents: the parts of sources that tiles are made of, as they were when they were projected.
+
+#![forbid(unsafe_code)]
+
+use crate::base::buffer::Buffer;
+use crate::base::error::{AtlasError, Result};
+use crate::base::sync::lock;
+use crate::base::units::{GROUP_SIZE, GROUPS, TILE_SIZE, to_u64};
+use crate::hash::digest::Digest;
+use crate::hash::outboard::Outboard;
+use crate::layer2::Residue;
+use crate::source::{OutBytes, Source};
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+
+/// Up to 1 MiB of a source, as projected, or of what an edit brought.
+pub(crate) struct Extent {
+    pub(super) source: Source,
+    pub(super) offset: u64,
+    pub(super) len: u32,
+    /// The witness of the tile that was projected from it. None: memory of ours.
+    pub(super) origin: Option<Digest>,
+    /// Of each group of 16 KiB, counted from the extent's start.
+    residues: [Residue; GROUPS],
+    /// Kept on demand, once the bytes were found to be those of the origin; see `tile::outboards`.
+    outboard: Mutex<Option<Arc<Outboard>>>,
+}
+
+/// The residues of the groups of a tile whose source is not there yet.
+pub(crate) struct GroupResidues([Residue; GROUPS]);
+
+impl GroupResidues {
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        GroupResidues(group_residues(bytes))
+    }
+
+    /// The residue of all the bytes.
+    pub(crate) fn total(&self) -> Residue {
+        self.0.iter().copied().sum()
+    }
+
+    /// Of a tile whose groups, from its first on, have these.
+    pub(crate) fn from_groups(groups: impl Iterator<Item = Residue>) -> Self {
+        let mut residues = [Residue::ZERO; GROUPS];
+        residues.iter_mut().zip(groups).for_each(|(place, residue)| *place = residue);
+        GroupResidues(residues)
+    }
+}
+
+impl Extent {
+    /// The extent at `offset` of `source` with the given bytes, which it sums.
+    pub(crate) fn new(source: Source, offset: u64, bytes: &[u8]) -> Result<Extent> {
+        Self::of_residues(source, offset, bytes.len(), GroupResidues::of(bytes))
+    }
+
+    /// The extent of `len` bytes at `offset` of `source` that sum to these residues.
+    pub(crate) fn of_residues(
+        source: Source,
+        offset: u64,
+        len: usize,
+        residues: GroupResidues,
+    ) -> Result<Extent> {
+        let len = tile_len(len)?;
+        Ok(Extent { source, offset, len, origin: None, residues: residues.0, outboard: Mutex::new(None) })
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    #[cfg(test)]
+    pub(crate) fn source_size(&self) -> u64 {
+        self.source.size()
+    }
+
+    /// What its bytes must be, where they can change.
+    pub(crate) fn origin(&self) -> Option<&Digest> {
+        self.origin.as_ref()
+    }
+
+    pub(crate) fn residues(&self) -> &[Residue; GROUPS] {
+        &self.residues
+    }
+
+    /// The outboard, where it is at hand.
+    pub(crate) fn outboard(&self) -> Option<Arc<Outboard>> {
+        lock(&self.outboard).clone()
+    }
+
+    pub(crate) fn set_outboard(&self, outboard: Option<Arc<Outboard>>) -> Option<Arc<Outboard>> {
+        std::mem::replace(&mut *lock(&self.outboard), outboard)
+    }
+
+    /// The bytes of `range` in place, where they are in memory.
+    pub(crate) fn slice(&self, range: &Range<usize>) -> Option<&[u8]> {
+        self.source.slice(self.offset + to_u64(range.start), range.len())
+    }
+
+    /// As `slice`, where what was checked in place stays as it is.
+    pub(crate) fn fixed_slice(&self, range: &Range<usize>) -> Option<&[u8]> {
+        self.source.fixed_slice(self.offset + to_u64(range.start), range.len())
+    }
+
+    /// Fills `out` with the bytes from `start` on, as the source holds them now.
+    pub(crate) fn read(&self, start: usize, out: &mut [u8]) -> Result<()> {
+        self.source.read(self.offset + to_u64(start), out)
+    }
+
+    pub(super) fn read_raw(&self, start: u32, out: OutBytes<'_>) -> Result<()> {
+        self.source.read_raw(self.offset + u64::from(start), out)
+    }
+
+    pub(super) fn residue(&self) -> Residue {
+        self.residues.iter().copied().sum()
+    }
+
+    /// The residue of a part, from the kept ones of its groups. A group that is cut is read, all of
+    /// it, and must sum to what it did: what is read wrong once would else stay wrong in the parts.
+    pub(super) fn residue_of(&self, range: &Range<usize>) -> Result<Residue> {
+        let (first, last) = (range.start / GROUP_SIZE, range.end / GROUP_SIZE);
+        if range.is_empty() {
+            return Ok(Residue::ZERO);
+        }
+        if first == last {
+            let whole = range.start.is_multiple_of(GROUP_SIZE) && range.end == self.len();
+            return if whole { Ok(self.residues[first]) } else { self.sum_within(first, range) };
+        }
+        let mut residue: Residue = self.residues[first..last].iter().copied().sum();
+        if !range.start.is_multiple_of(GROUP_SIZE) {
+            residue = residue - self.sum_within(first, &(first * GROUP_SIZE..range.start))?;
+        }
+        if range.end == self.len() && !range.end.is_multiple_of(GROUP_SIZE) {
+            residue = residue + self.residues[last];
+        } else if !range.end.is_multiple_of(GROUP_SIZE) {
+            residue = residue + self.sum_within(last, &(last * GROUP_SIZE..range.end))?;
+        }
+        Ok(residue)
+    }
+
+    /// How many groups [`residue_of`](Self::residue_of) reads.
+    pub(super) fn groups_read(&self, range: &Range<usize>) -> usize {
+        let is_cut = |at: usize| !at.is_multiple_of(GROUP_SIZE) && at != self.len();
+        match (is_cut(range.start), is_cut(range.end)) {
+            (true, true) if range.start / GROUP_SIZE == range.end / GROUP_SIZE => 1,
+            (start, end) => usize::from(start) + usize::from(end),
+        }
+    }
+
+    /// The residue of a part of a group, from the bytes.
+    fn sum_within(&self, group: usize, range: &Range<usize>) -> Result<Residue> {
+        let whole = group * GROUP_SIZE..((group + 1) * GROUP_SIZE).min(self.len());
+        let mut buffer;
+        let bytes = match self.slice(&whole) {
+            // Memory of ours does not change.
+            Some(_) if self.origin.is_none() => {
+                return Ok(self.slice(range).map_or(Residue::ZERO, Residue::of));
+            }
+            Some(bytes) => bytes,
+            None => {
+                buffer = Buffer::new(whole.len())?;
+                self.read(whole.start, &mut buffer)?;
+                &buffer[..]
+            }
+        };
+        let (start, end) = (range.start - whole.start, range.end - whole.start);
+        let part = Residue::of(&bytes[start..end]);
+        if part + Residue::of(&bytes[..start]) + Residue::of(&bytes[end..]) != self.residues[group] {
+            return Err(AtlasError::witness(
+                "the bytes of the source are not those that were projected: their sum differs",
+            ));
+        }
+        Ok(part)
+    }
+}
+
+/// The residues of the groups of a tile's bytes.
+fn group_residues(bytes: &[u8]) -> [Residue; GROUPS] {
+    Residue::of_groups(bytes, GROUP_SIZE)
+}
+
+/// `len` as the length of a tile.
+pub(super) fn tile_len(len: usize) -> Result<u32> {
+    match u32::try_from(len) {
+        Ok(small) if (1..=TILE_SIZE).contains(&len) => Ok(small),
+        _ => Err(AtlasError::internal(format!("a tile of {len} bytes is outside 1..={TILE_SIZE}"))),
+    }
+}

@@ -1,0 +1,95 @@
+//! The residues and the witness of one tile, from one pass over its bytes.
+
+#![forbid(unsafe_code)]
+
+use crate::base::buffer::Buffer;
+use crate::base::error::Result;
+use crate::base::units::{GROUP_SIZE, TILE_SIZE};
+use crate::base::{copy, cpu};
+use crate::exec::pool::Executor;
+use crate::hash::digest::{Digest, Digests};
+use crate::layer2::Residue;
+use crate::source::Source;
+use crate::tile::Tile;
+use crate::tile::extent::{Extent, GroupResidues};
+use crate::tile::options::ProjectionType;
+use crate::tile::scheme::{Scheme, Workspace};
+use std::sync::Arc;
+
+/// A buffer of one tile, taken when it is first needed.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    buffer: Option<Buffer>,
+}
+
+impl Scratch {
+    /// `len` bytes of unspecified contents, at most a tile's.
+    pub(crate) fn bytes(&mut self, len: usize) -> Result<&mut [u8]> {
+        Ok(&mut Buffer::or_new(&mut self.buffer, TILE_SIZE)?[..len])
+    }
+}
+
+/// The bytes that a fresh tile takes in a projection.
+pub(crate) fn tile_footprint() -> u64 {
+    crate::tile::fresh_footprint() + crate::hash::tile_tree::FOOTPRINT
+}
+
+/// A fresh tile of the bytes at `offset` of `source`.
+pub(crate) fn fresh_tile(
+    scheme: &Scheme,
+    workspace: &mut Workspace,
+    source: &Source,
+    offset: u64,
+    bytes: &[u8],
+) -> Result<Arc<Tile>> {
+    let (residues, witness) = sum_and_hash(scheme, workspace, bytes)?;
+    let extent = Extent::of_residues(source.clone(), offset, bytes.len(), residues)?;
+    Ok(Arc::new(Tile::fresh(extent, witness)))
+}
+
+/// How much is hashed and then summed where that is the faster order.
+const HASH_FIRST_STEP: usize = 128 * 1024;
+
+/// The residues of a tile's groups and its witness.
+pub(crate) fn sum_and_hash(
+    scheme: &Scheme,
+    workspace: &mut Workspace,
+    bytes: &[u8],
+) -> Result<(GroupResidues, Digest)> {
+    match scheme.kind() {
+        ProjectionType::Linear => Ok(sum_and_digest(scheme.digests(), bytes)),
+        ProjectionType::R96Fourier => {
+            Ok((GroupResidues::of(bytes), scheme.witness(bytes, workspace, Executor::Inline)?))
+        }
+    }
+}
+
+/// The residues of the groups of at most a tile's bytes and T of the bytes, from one pass over memory.
+///
+/// What comes first brings the bytes into the cache for the other. The sum is the better one at that,
+/// except beside a BLAKE3 that works on 16 chunks at a time: this reads 16 streams, so that memory
+/// keeps up with it better than with one core's sum, which asks for what is hashed next meanwhile.
+/// Measured on 1 GiB, as shares of the speed of hashing alone: with AVX-512 (Sapphire Rapids) 0.95 to
+/// 0.97 this way and 0.81 the other; with AVX2 (Zen 3) the sum first was the faster one.
+pub(crate) fn sum_and_digest(digests: &Digests, bytes: &[u8]) -> (GroupResidues, Digest) {
+    if !cpu::hashes_16_chunks() {
+        let residues = GroupResidues::of(bytes);
+        return (residues, digests.tile(bytes));
+    }
+    let mut hasher = digests.tile_hasher();
+    let residues = GroupResidues::from_groups(bytes.chunks(GROUP_SIZE).enumerate().map(|(index, group)| {
+        let from = |at: usize| bytes.get(at..).unwrap_or_default();
+        let at = index * GROUP_SIZE;
+        if at.is_multiple_of(HASH_FIRST_STEP) {
+            hasher.update(up_to(HASH_FIRST_STEP, from(at)));
+        }
+        copy::expect_chunks(up_to(GROUP_SIZE, from(at + HASH_FIRST_STEP)));
+        Residue::of(group)
+    }));
+    (residues, *hasher.finalize().as_bytes())
+}
+
+/// The first `len` of `bytes`, or all where there are fewer.
+fn up_to(len: usize, bytes: &[u8]) -> &[u8] {
+    &bytes[..len.min(bytes.len())]
+}

@@ -1,0 +1,119 @@
+//! Pieces: parts of extents, which an edit cuts and joins.
+
+#![forbid(unsafe_code)]
+
+use super::extent::Extent;
+use crate::base::error::Result;
+use crate::layer2::Residue;
+use std::sync::Arc;
+
+/// A part of an extent, with its residue.
+#[derive(Clone)]
+pub(crate) struct Piece {
+    pub(super) extent: Arc<Extent>,
+    pub(super) start: u32,
+    pub(super) len: u32,
+    pub(super) residue: Residue,
+}
+
+impl Piece {
+    /// All of an extent.
+    pub(crate) fn whole(extent: Extent) -> Piece {
+        let (len, residue) = (extent.len, extent.residue());
+        Piece { extent: Arc::new(extent), start: 0, len, residue }
+    }
+
+    pub(crate) fn extent(&self) -> &Arc<Extent> {
+        &self.extent
+    }
+
+    /// Its first byte, in the extent.
+    pub(crate) fn start(&self) -> usize {
+        self.start as usize
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    pub(crate) fn residue(&self) -> Residue {
+        self.residue
+    }
+
+    pub(crate) fn into_extent(self) -> Arc<Extent> {
+        self.extent
+    }
+
+    pub(super) fn is(&self, other: &Piece) -> bool {
+        Arc::ptr_eq(&self.extent, &other.extent) && (self.start, self.len) == (other.start, other.len)
+    }
+
+    /// Two pieces, cut `at` bytes from the start; 0 < `at` < len.
+    fn cut(&self, at: usize) -> Result<(Piece, Piece)> {
+        let (start, middle, end) = (self.start(), self.start() + at, self.start() + self.len());
+        let extent = &self.extent;
+        // Both sides are known where one is: the one that needs less to be read.
+        let left = if extent.groups_read(&(start..middle)) <= extent.groups_read(&(middle..end)) {
+            extent.residue_of(&(start..middle))?
+        } else {
+            self.residue - extent.residue_of(&(middle..end))?
+        };
+        // Inside the piece, whose length is 32 bits.
+        let at = u32::try_from(at).unwrap_or(self.len);
+        let part = |start, len, residue| Piece { extent: Arc::clone(extent), start, len, residue };
+        Ok((part(self.start, at, left), part(self.start + at, self.len - at, self.residue - left)))
+    }
+
+    /// Takes `next` in, where that goes on where this ends.
+    pub(super) fn extend(&mut self, next: &Piece) -> bool {
+        let follows = Arc::ptr_eq(&self.extent, &next.extent) && self.start + self.len == next.start;
+        if follows {
+            self.len += next.len;
+            self.residue = self.residue + next.residue;
+        }
+        follows
+    }
+}
+
+/// The parts of `pieces` before and from `at` on, counted from their start.
+pub(crate) fn cut_pieces(pieces: &[Piece], at: usize) -> Result<(Vec<Piece>, Vec<Piece>)> {
+    let mut before = 0;
+    for (index, piece) in pieces.iter().enumerate() {
+        if at <= before {
+            return Ok((pieces[..index].to_vec(), pieces[index..].to_vec()));
+        }
+        if at < before + piece.len() {
+            let (left, right) = piece.cut(at - before)?;
+            let mut lefts = Vec::with_capacity(index + 2);
+            lefts.extend_from_slice(&pieces[..index]);
+            lefts.push(left);
+            let mut rights = Vec::with_capacity(pieces.len() - index + 1);
+            rights.push(right);
+            rights.extend_from_slice(&pieces[index + 1..]);
+            return Ok((lefts, rights));
+        }
+        before += piece.len();
+    }
+    Ok((pieces.to_vec(), Vec::new()))
+}
+
+/// [`cut_pieces`] of pieces that are not needed any more.
+pub(crate) fn cut_off(mut pieces: Vec<Piece>, at: usize) -> Result<(Vec<Piece>, Vec<Piece>)> {
+    let mut before = 0;
+    for index in 0..pieces.len() {
+        if at <= before {
+            let rest = pieces.split_off(index);
+            return Ok((pieces, rest));
+        }
+        let len = pieces[index].len();
+        if at < before + len {
+            let (left, right) = pieces[index].cut(at - before)?;
+            let mut rest = pieces.split_off(index);
+            rest[0] = right;
+            pieces.push(left);
+            return Ok((pieces, rest));
+        }
+        before += len;
+    }
+    Ok((pieces, Vec::new()))
+}
