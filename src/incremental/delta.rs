@@ -3,6 +3,7 @@
 use crate::base::error::{AtlasError, Result, check_range};
 use crate::incremental::new_bytes::NewBytes;
 use crate::layer2::Residue;
+use crate::projection::history::IncrementalStats;
 use crate::tile::rehash::CheckedReader;
 use crate::tile::tree::Tree;
 use std::ops::Range;
@@ -10,14 +11,14 @@ use std::ops::Range;
 /// One change of a domain: insert, update, delete or move.
 #[derive(Debug, Clone)]
 pub struct ProjectionDelta {
-    pub(super) change: Change,
+    change: Change,
     start: u64,
     end: u64,
     data: NewBytes,
 }
 
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Change {
+enum Change {
     Insert,
     Update,
     Delete,
@@ -60,8 +61,18 @@ impl ProjectionDelta {
         self.data.size()
     }
 
-    pub(super) fn bytes_modified(&self) -> u64 {
-        self.data.size().max(self.end.saturating_sub(self.start))
+    /// Adds this delta to `stats`.
+    pub(super) fn count(&self, stats: &mut IncrementalStats) {
+        stats.total_updates += 1;
+        let kind = match self.change {
+            Change::Insert => &mut stats.insert_operations,
+            Change::Update => &mut stats.update_operations,
+            Change::Delete => &mut stats.delete_operations,
+            Change::Move { .. } => &mut stats.move_operations,
+        };
+        *kind += 1;
+        let bytes = self.data.size().max(self.end.saturating_sub(self.start));
+        stats.bytes_modified = stats.bytes_modified.saturating_add(bytes);
     }
 
     /// The tree after this change of `tree`.

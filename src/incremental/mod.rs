@@ -31,145 +31,28 @@ mod delta;
 pub(crate) mod new_bytes;
 mod splice;
 
+pub use crate::projection::history::{IncrementalConfig, IncrementalStats};
 pub use delta::ProjectionDelta;
 
 use crate::base::buffer::try_vec;
 use crate::base::error::{AtlasError, ErrorKind, Result};
-use crate::base::sync::lock;
-use crate::base::units::to_u64;
+use crate::base::units::to_usize;
 use crate::exec::operation::Operation;
-use crate::hash::digest::Digest;
 use crate::layer2::Residue;
-use crate::projection::{AtlasProjection, State};
+use crate::projection::AtlasProjection;
+use crate::projection::history::{History, PastState};
+use crate::projection::state::State;
 use crate::tile::options::ConservationPolicy;
 use crate::tile::rehash::CheckedReader;
 use crate::tile::tree::{Reclaimer, Tree};
-use delta::Change;
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Instant;
-
-/// How a projection is updated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct IncrementalConfig {
-    /// Whether the residue after an update is checked against the residue of what changed.
-    pub validate_conservation: bool,
-    /// Whether a history is kept.
-    pub enable_rollback: bool,
-    /// Deltas that the history holds; where there are more, the oldest are forgotten.
-    pub max_deltas: u64,
-}
-
-impl Default for IncrementalConfig {
-    fn default() -> Self {
-        IncrementalConfig { validate_conservation: true, enable_rollback: true, max_deltas: 1_000 }
-    }
-}
-
-impl IncrementalConfig {
-    fn kept(&self) -> u64 {
-        if self.enable_rollback { self.max_deltas } else { 0 }
-    }
-}
-
-/// What was applied. Rolling back takes nothing away from it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct IncrementalStats {
-    /// Deltas of all kinds.
-    pub total_updates: u64,
-    /// Deltas that insert.
-    pub insert_operations: u64,
-    /// Deltas that replace.
-    pub update_operations: u64,
-    /// Deltas that delete.
-    pub delete_operations: u64,
-    /// Deltas that move.
-    pub move_operations: u64,
-    /// Calls that rolled back.
-    pub rollbacks: u64,
-    /// Bytes inserted, deleted and moved; of an update the longer of what went and what came.
-    pub bytes_modified: u64,
-    /// Calls that were refused, as the sum of bytes mod 96 would not have been as it must be.
-    pub conservation_violations: u64,
-    /// Nanoseconds a delta.
-    pub avg_update_time_ns: u64,
-}
-
-impl IncrementalStats {
-    fn count(&mut self, delta: &ProjectionDelta) {
-        self.total_updates += 1;
-        let kind = match delta.change {
-            Change::Insert => &mut self.insert_operations,
-            Change::Update => &mut self.update_operations,
-            Change::Delete => &mut self.delete_operations,
-            Change::Move { .. } => &mut self.move_operations,
-        };
-        *kind += 1;
-        self.bytes_modified = self.bytes_modified.saturating_add(delta.bytes_modified());
-    }
-
-    fn add(&mut self, other: &IncrementalStats) {
-        self.total_updates += other.total_updates;
-        self.insert_operations += other.insert_operations;
-        self.update_operations += other.update_operations;
-        self.delete_operations += other.delete_operations;
-        self.move_operations += other.move_operations;
-        self.bytes_modified = self.bytes_modified.saturating_add(other.bytes_modified);
-    }
-}
-
-/// What a projection knows of its updates. Its first lock serialises them.
-#[derive(Default)]
-pub(crate) struct Edits {
-    history: Mutex<History>,
-    /// As `history` has them; readers do not wait for an update.
-    config: Mutex<IncrementalConfig>,
-    held: AtomicU64,
-    totals: Mutex<Totals>,
-}
-
-#[derive(Default)]
-struct History {
-    config: IncrementalConfig,
-    /// The state before each delta, oldest first, with its root where that was asked for.
-    before: VecDeque<(Tree, Option<Digest>)>,
-}
-
-#[derive(Default, Clone, Copy)]
-struct Totals {
-    stats: IncrementalStats,
-    nanoseconds: u64,
-}
-
-impl Edits {
-    /// For a snapshot: the same configuration, no history.
-    pub(crate) fn successor(&self) -> Edits {
-        let config = *lock(&self.config);
-        let history = History { config, ..History::default() };
-        Edits { history: Mutex::new(history), config: Mutex::new(config), ..Edits::default() }
-    }
-}
-
-impl History {
-    /// Takes the oldest states out that are too many.
-    fn surplus(&mut self) -> Vec<Tree> {
-        let kept = usize::try_from(self.config.kept()).unwrap_or(usize::MAX);
-        self.before.drain(..self.before.len().saturating_sub(kept)).map(|(tree, _)| tree).collect()
-    }
-}
 
 impl AtlasProjection {
     /// How the projection is updated from now on. A shorter history forgets the oldest at once.
     /// What nothing needs any more is freed within the call.
     pub fn configure_incremental(&self, config: &IncrementalConfig) {
-        self.changing(0, |history| {
-            history.config = *config;
-            *lock(&self.edits.config) = *config;
-            Ok(history.surplus())
-        })
-        .unwrap_or_default();
+        self.changing(0, |history| Ok(self.updates.configure(history, config))).unwrap_or_default();
         let state = self.state();
         state.cache.clear(&state.tree);
     }
@@ -204,14 +87,14 @@ impl AtlasProjection {
             let mut tree = before.tree.clone();
             let mut steps = try_vec(deltas.len())?;
             for (index, delta) in (0..).zip(deltas) {
-                stats.count(&delta);
+                delta.count(&mut stats);
                 let next = delta
-                    .applied(&tree, history.config.validate_conservation, &mut reader)
+                    .applied(&tree, history.config().validate_conservation, &mut reader)
                     .map_err(|error| if batch { error.at_index(index) } else { error })?;
-                steps.push((std::mem::replace(&mut tree, next), None));
+                steps.push(PastState { tree: std::mem::replace(&mut tree, next), root: None });
             }
-            if let Some((_, root)) = steps.first_mut() {
-                *root = before.known_root();
+            if let Some(first) = steps.first_mut() {
+                first.root = before.known_root();
             }
             let net = tree.residue() - before.tree.residue();
             if config.policy == ConservationPolicy::Strict && net != Residue::ZERO {
@@ -220,17 +103,12 @@ impl AtlasProjection {
                     net.correction()
                 )));
             }
-            history.before.try_reserve(steps.len()).map_err(|_| {
-                AtlasError::out_of_memory(format!("a history of {} more deltas", steps.len()))
-            })?;
+            history.reserve(steps.len())?;
             self.set_state(before.successor(tree, None));
-            history.before.extend(steps);
-            let dropped = history.surplus();
+            let dropped = history.extend(steps);
             let nanoseconds = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
             stats.avg_update_time_ns = nanoseconds.checked_div(stats.total_updates).unwrap_or(0);
-            let mut totals = lock(&self.edits.totals);
-            totals.stats.add(&stats);
-            totals.nanoseconds = totals.nanoseconds.saturating_add(nanoseconds);
+            self.updates.count(&stats, nanoseconds);
             Ok(dropped)
         })?;
         Ok(stats)
@@ -244,39 +122,39 @@ impl AtlasProjection {
     /// changes. The cost does not depend on how much data the deltas touched.
     pub fn rollback(&self, count: u64) -> Result<()> {
         self.changing(Reclaimer::budget(1, 0), |history| {
-            let held = to_u64(history.before.len());
-            let keep = held.checked_sub(count).ok_or_else(|| {
-                AtlasError::out_of_range(format!("rollback of {count} deltas where the history holds {held}"))
-            })?;
-            let keep = crate::base::units::to_usize(keep);
+            let held = history.len();
+            if count > held {
+                return Err(AtlasError::out_of_range(format!(
+                    "rollback of {count} deltas where the history holds {held}"
+                )));
+            }
             let mut dropped = Vec::new();
-            if let Some((target, root)) = history.before.get(keep) {
+            let back = to_usize(count);
+            if let Some(target) = back.checked_sub(1).and_then(|last| history.newest_first().nth(last)) {
                 let state = self.state();
-                let residue = target.residue();
+                let residue = target.tree.residue();
                 if state.context.policy == ConservationPolicy::Strict && residue != Residue::ZERO {
                     return Err(AtlasError::conservation(format!(
                         "rollback of {count} deltas leads into a batch, to a sum of {residue} mod 96 where \
                          STRICT asks for 0"
                     )));
                 }
-                self.set_state(state.successor(target.clone(), *root));
-                dropped.extend(history.before.drain(keep..).map(|(tree, _)| tree));
+                self.set_state(state.successor(target.tree.clone(), target.root));
+                dropped = history.truncate(back);
             }
-            lock(&self.edits.totals).stats.rollbacks += 1;
+            self.updates.count_rollback();
             Ok(dropped)
         })
     }
 
     /// How many deltas can be undone.
     pub fn history_len(&self) -> u64 {
-        self.edits.held.load(Ordering::Acquire)
+        self.updates.len()
     }
 
     /// What was applied so far.
     pub fn incremental_stats(&self) -> IncrementalStats {
-        let totals = *lock(&self.edits.totals);
-        let average = totals.nanoseconds.checked_div(totals.stats.total_updates).unwrap_or(0);
-        IncrementalStats { avg_update_time_ns: average, ..totals.stats }
+        self.updates.stats()
     }
 
     /// Cuts the domain into full tiles from offset 0 on: the root then equals a fresh projection's of
@@ -296,7 +174,7 @@ impl AtlasProjection {
                 optimized = Self::optimized(&now, Some(&optimized.tree), &mut operation.silent())?;
             }
             self.set_state(optimized);
-            Ok(history.before.drain(..).map(|(tree, _)| tree).collect())
+            Ok(history.clear())
         })?;
         drop(before);
         let state = self.state();
@@ -326,18 +204,14 @@ impl AtlasProjection {
         // Before the change, so that what this call drops is left to later ones.
         cache.tidy(&state.tree, budget);
         drop(state);
-        let mut history = lock(&self.edits.history);
-        let outcome = change(&mut history);
-        self.edits.held.store(to_u64(history.before.len()), Ordering::Release);
-        drop(history);
-        match outcome {
+        match self.updates.update(change) {
             Ok(dropped) => {
                 cache.reclaimer.put(dropped);
                 Ok(())
             }
             Err(error) => {
                 if error.kind() == ErrorKind::Conservation {
-                    lock(&self.edits.totals).stats.conservation_violations += 1;
+                    self.updates.count_violation();
                 }
                 Err(error)
             }

@@ -2,11 +2,13 @@ use super::*;
 use crate::base::units::{TILE_BYTES, TILE_SIZE};
 use crate::exec::pool::Executor;
 use crate::hash::tile_tree::Merkle;
-use crate::projection::leaf;
+use crate::projection::state::leaf;
 use crate::source::{ReadAt, Source};
 use crate::tile::options::{ProjectionOptions, ProjectionType};
 use crate::tile::scheme::Workspace;
 use crate::{AtlasBoundaryRegion, VerifyOptions};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 mod cache;
 

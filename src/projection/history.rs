@@ -1,0 +1,256 @@
+//! The history of a projection: the states before each delta, and what is counted of updates.
+
+#![forbid(unsafe_code)]
+
+use crate::base::error::{AtlasError, Result};
+use crate::base::sync::lock;
+use crate::base::units::to_u64;
+use crate::hash::digest::Digest;
+use crate::tile::tree::Tree;
+use std::collections::VecDeque;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// How a projection is updated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IncrementalConfig {
+    /// Whether the residue after an update is checked against the residue of what changed.
+    pub validate_conservation: bool,
+    /// Whether a history is kept.
+    pub enable_rollback: bool,
+    /// Deltas that the history holds; where there are more, the oldest are forgotten.
+    pub max_deltas: u64,
+}
+
+impl Default for IncrementalConfig {
+    fn default() -> Self {
+        IncrementalConfig { validate_conservation: true, enable_rollback: true, max_deltas: 1_000 }
+    }
+}
+
+impl IncrementalConfig {
+    /// Deltas that a history may hold.
+    fn capacity(&self) -> u64 {
+        if self.enable_rollback { self.max_deltas } else { 0 }
+    }
+}
+
+/// What was applied. Rolling back takes nothing away from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct IncrementalStats {
+    /// Deltas of all kinds.
+    pub total_updates: u64,
+    /// Deltas that insert.
+    pub insert_operations: u64,
+    /// Deltas that replace.
+    pub update_operations: u64,
+    /// Deltas that delete.
+    pub delete_operations: u64,
+    /// Deltas that move.
+    pub move_operations: u64,
+    /// Calls that rolled back.
+    pub rollbacks: u64,
+    /// Bytes inserted, deleted and moved; of an update the longer of what went and what came.
+    pub bytes_modified: u64,
+    /// Calls that were refused, as the sum of bytes mod 96 would not have been as it must be.
+    pub conservation_violations: u64,
+    /// Nanoseconds a delta.
+    pub avg_update_time_ns: u64,
+}
+
+impl IncrementalStats {
+    /// Adds what another call did. Rollbacks, violations and times are counted by the call itself.
+    pub(crate) fn add(&mut self, other: &IncrementalStats) {
+        self.total_updates += other.total_updates;
+        self.insert_operations += other.insert_operations;
+        self.update_operations += other.update_operations;
+        self.delete_operations += other.delete_operations;
+        self.move_operations += other.move_operations;
+        self.bytes_modified = self.bytes_modified.saturating_add(other.bytes_modified);
+    }
+}
+
+/// The state before a delta: its tiles, and its root if that was asked for.
+#[derive(Clone)]
+pub(crate) struct PastState {
+    pub(crate) tree: Tree,
+    pub(crate) root: Option<Digest>,
+}
+
+/// The states that a projection can be rolled back to, one per delta.
+#[derive(Default)]
+pub(crate) struct History {
+    config: IncrementalConfig,
+    /// Oldest first.
+    past: VecDeque<PastState>,
+}
+
+impl History {
+    /// An empty history with this configuration.
+    fn new(config: IncrementalConfig) -> History {
+        History { config, past: VecDeque::new() }
+    }
+
+    pub(crate) fn config(&self) -> &IncrementalConfig {
+        &self.config
+    }
+
+    /// Deltas that can be undone.
+    pub(crate) fn len(&self) -> u64 {
+        to_u64(self.past.len())
+    }
+
+    /// The states from the one before the last delta back to the oldest one.
+    pub(crate) fn newest_first(&self) -> impl Iterator<Item = &PastState> {
+        self.past.iter().rev()
+    }
+
+    /// Makes room for `deltas` more states, so that [`extend`](Self::extend) cannot fail.
+    pub(crate) fn reserve(&mut self, deltas: usize) -> Result<()> {
+        self.past
+            .try_reserve(deltas)
+            .map_err(|_| AtlasError::out_of_memory(format!("a history of {deltas} more deltas")))
+    }
+
+    /// Adds the states before each of some deltas, oldest first. Returns the trees that no longer fit.
+    pub(crate) fn extend(&mut self, states: impl IntoIterator<Item = PastState>) -> Vec<Tree> {
+        self.past.extend(states);
+        self.evict()
+    }
+
+    /// Removes the states of the last `deltas` deltas and returns their trees, oldest first.
+    pub(crate) fn truncate(&mut self, deltas: usize) -> Vec<Tree> {
+        let kept = self.past.len().saturating_sub(deltas);
+        self.past.drain(kept..).map(|state| state.tree).collect()
+    }
+
+    /// Removes all states and returns their trees, oldest first.
+    pub(crate) fn clear(&mut self) -> Vec<Tree> {
+        self.truncate(self.past.len())
+    }
+
+    /// Sets the configuration. Returns the trees that no longer fit.
+    fn configure(&mut self, config: IncrementalConfig) -> Vec<Tree> {
+        self.config = config;
+        self.evict()
+    }
+
+    /// Removes the oldest states beyond the capacity and returns their trees.
+    fn evict(&mut self) -> Vec<Tree> {
+        let capacity = usize::try_from(self.config.capacity()).unwrap_or(usize::MAX);
+        let surplus = self.past.len().saturating_sub(capacity);
+        self.past.drain(..surplus).map(|state| state.tree).collect()
+    }
+}
+
+/// The updates of one handle: its history, and what they add up to. Readers of the configuration, of
+/// the length and of the totals do not wait for an update.
+#[derive(Default)]
+pub(crate) struct UpdateLog {
+    /// Its lock serialises updates.
+    history: Mutex<History>,
+    /// The configuration of `history`.
+    config: Mutex<IncrementalConfig>,
+    /// The length of `history`.
+    len: AtomicU64,
+    totals: Mutex<Totals>,
+}
+
+#[derive(Default, Clone, Copy)]
+struct Totals {
+    stats: IncrementalStats,
+    nanoseconds: u64,
+}
+
+impl UpdateLog {
+    /// The log of a snapshot: the same configuration, no history, no totals.
+    pub(crate) fn successor(&self) -> UpdateLog {
+        let config = *lock(&self.config);
+        UpdateLog {
+            history: Mutex::new(History::new(config)),
+            config: Mutex::new(config),
+            ..UpdateLog::default()
+        }
+    }
+
+    /// Runs one update on the history; other updates wait.
+    pub(crate) fn update<R>(&self, call: impl FnOnce(&mut History) -> R) -> R {
+        let mut history = lock(&self.history);
+        let result = call(&mut history);
+        self.len.store(history.len(), Ordering::Release);
+        result
+    }
+
+    /// Sets the configuration of `history`, which is this log's. Returns the trees that no longer fit.
+    pub(crate) fn configure(&self, history: &mut History, config: &IncrementalConfig) -> Vec<Tree> {
+        *lock(&self.config) = *config;
+        history.configure(*config)
+    }
+
+    /// Deltas that can be undone.
+    pub(crate) fn len(&self) -> u64 {
+        self.len.load(Ordering::Acquire)
+    }
+
+    /// Adds what a call applied, and its time.
+    pub(crate) fn count(&self, stats: &IncrementalStats, nanoseconds: u64) {
+        let mut totals = lock(&self.totals);
+        totals.stats.add(stats);
+        totals.nanoseconds = totals.nanoseconds.saturating_add(nanoseconds);
+    }
+
+    /// Adds a call that rolled back.
+    pub(crate) fn count_rollback(&self) {
+        lock(&self.totals).stats.rollbacks += 1;
+    }
+
+    /// Adds a call that was refused because of the sum of bytes.
+    pub(crate) fn count_violation(&self) {
+        lock(&self.totals).stats.conservation_violations += 1;
+    }
+
+    /// What was applied so far.
+    pub(crate) fn stats(&self) -> IncrementalStats {
+        let totals = *lock(&self.totals);
+        let average = totals.nanoseconds.checked_div(totals.stats.total_updates).unwrap_or(0);
+        IncrementalStats { avg_update_time_ns: average, ..totals.stats }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn past(root: u8) -> PastState {
+        PastState { tree: Tree::default(), root: Some([root; 32]) }
+    }
+
+    fn roots(history: &History) -> Vec<u8> {
+        history.newest_first().map(|state| state.root.map_or(0, |root| root[0])).collect()
+    }
+
+    #[test]
+    fn a_history_forgets_the_oldest_and_goes_back_from_the_newest() {
+        let mut history = History::new(IncrementalConfig { max_deltas: 3, ..IncrementalConfig::default() });
+        history.reserve(5).unwrap();
+        assert_eq!(history.extend((1..=5).map(past)).len(), 2);
+        assert_eq!((history.len(), roots(&history)), (3, vec![5, 4, 3]));
+        assert_eq!(history.truncate(2).len(), 2);
+        assert_eq!(roots(&history), [3]);
+        let off = IncrementalConfig { enable_rollback: false, ..IncrementalConfig::default() };
+        assert_eq!(history.configure(off).len(), 1);
+        assert_eq!(history.extend([past(6)]).len(), 1);
+        assert!(history.clear().is_empty());
+    }
+
+    #[test]
+    fn a_log_reports_the_length_without_its_lock() {
+        let log = UpdateLog::default();
+        log.update(|history| {
+            history.extend([past(1), past(2)]);
+            assert_eq!(log.len(), 0, "an update is seen when it is done");
+        });
+        assert_eq!((log.len(), log.successor().len()), (2, 0));
+    }
+}

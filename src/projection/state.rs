@@ -1,0 +1,241 @@
+//! One state of a projection: its tile tree, and the digests over it once they are asked for.
+//!
+//! A handle keeps the digests that were computed last ([`HandleCache`]). The digests of the next state
+//! start from them: the two trees are walked together, and only what differs is hashed.
+
+#![forbid(unsafe_code)]
+
+use crate::base::buffer::try_vec;
+use crate::base::error::{AtlasError, Result};
+use crate::base::sync::lock;
+use crate::base::units::{to_u64, to_usize};
+use crate::exec::operation::Operation;
+use crate::hash::digest::Digest;
+use crate::hash::tile_tree::{self, Leaf, Merkle, RootHeader};
+use crate::tile::context::Context;
+use crate::tile::rehash;
+use crate::tile::tree::{Reclaimer, TileAt, Tree, TreeDiff};
+use std::sync::{Arc, Mutex, OnceLock};
+
+/// What one handle has beside its states, and its snapshots do not. It goes with the handle.
+#[derive(Default)]
+pub(crate) struct HandleCache {
+    pub(crate) reclaimer: Reclaimer,
+    /// The last digests that were computed: the next ones start from them.
+    latest: Mutex<Option<Latest>>,
+}
+
+#[derive(Clone)]
+struct Latest {
+    tree: Tree,
+    merkle: Arc<Merkle>,
+    /// Calls since the projection is another tree than this.
+    idle: u32,
+}
+
+/// So many calls may pass from one root to the next before the next is computed from nothing: until
+/// then the last state that was hashed stays in memory.
+const IDLE_CALLS: u32 = 256;
+
+impl HandleCache {
+    /// What every call does, with no lock held: frees what takes `budget` nanoseconds of what was
+    /// dropped.
+    pub(crate) fn tidy(&self, present: &Tree, budget: u64) {
+        self.forget_latest(|latest| {
+            latest.idle = if latest.tree.is(present) { 0 } else { latest.idle + 1 };
+            latest.idle > IDLE_CALLS
+        });
+        self.reclaimer.free(budget);
+    }
+
+    /// Frees all that is not part of the projection any more.
+    pub(crate) fn clear(&self, present: &Tree) {
+        self.forget_latest(|latest| !latest.tree.is(present));
+        self.reclaimer.free(u64::MAX);
+    }
+
+    fn forget_latest(&self, forget: impl FnOnce(&mut Latest) -> bool) {
+        let latest = lock(&self.latest).take_if(forget);
+        self.reclaimer.put(latest.map(|latest| latest.tree));
+    }
+}
+
+/// One state: tiles and their digests, which an edited state has when they are asked for. Immutable.
+pub(crate) struct State {
+    pub(crate) context: Arc<Context>,
+    pub(crate) cache: Arc<HandleCache>,
+    pub(crate) tree: Tree,
+    merkle: OnceLock<Arc<Merkle>>,
+    /// The root, which may be known where the digests are not.
+    root: OnceLock<Digest>,
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        self.cache.reclaimer.put([std::mem::take(&mut self.tree)]);
+    }
+}
+
+impl State {
+    /// The first state of a projection, of fresh tiles: each must have its witness.
+    pub(crate) fn new(context: Arc<Context>, tree: Tree) -> Result<State> {
+        let state = State::restore(context, Arc::default(), tree, None);
+        let merkle = state.keep_latest(state.new_merkle()?);
+        state.root.get_or_init(|| *merkle.root());
+        state.merkle.get_or_init(|| merkle);
+        Ok(state)
+    }
+
+    /// A state of tiles that were not just hashed, with its root if that is known. Digests that are
+    /// missing are computed when they are asked for.
+    pub(crate) fn restore(
+        context: Arc<Context>,
+        cache: Arc<HandleCache>,
+        tree: Tree,
+        root: Option<Digest>,
+    ) -> State {
+        let root = root.map_or_else(OnceLock::new, OnceLock::from);
+        State { context, cache, tree, merkle: OnceLock::new(), root }
+    }
+
+    /// Another state of the same handle, with its root if that is known.
+    pub(crate) fn successor(&self, tree: Tree, root: Option<Digest>) -> State {
+        State::restore(Arc::clone(&self.context), Arc::clone(&self.cache), tree, root)
+    }
+
+    /// The same state for another handle.
+    pub(super) fn snapshot(&self) -> State {
+        let latest = lock(&self.cache.latest).clone();
+        let cache = Arc::new(HandleCache { latest: Mutex::new(latest), ..HandleCache::default() });
+        let state = State::restore(Arc::clone(&self.context), cache, self.tree.clone(), self.known_root());
+        if let Some(merkle) = self.merkle.get() {
+            state.merkle.get_or_init(|| Arc::clone(merkle));
+        }
+        state
+    }
+
+    /// The root, where it is known.
+    pub(crate) fn known_root(&self) -> Option<Digest> {
+        self.root.get().copied()
+    }
+
+    /// The digests. The first call after an edit hashes what was edited, and may find that the
+    /// source changed; it reports once a tile.
+    pub(crate) fn merkle(&self, operation: &mut Operation<'_>) -> Result<&Merkle> {
+        self.merkle_beside(operation, 0)
+    }
+
+    /// The same, where the caller holds `beside` bytes meanwhile.
+    pub(crate) fn merkle_beside(&self, operation: &mut Operation<'_>, beside: u64) -> Result<&Merkle> {
+        self.merkle_reporting(operation, beside, false)
+    }
+
+    /// Hashes what was edited, with progress. The caller holds `beside` bytes meanwhile.
+    pub(crate) fn hash(&self, operation: &mut Operation<'_>, beside: u64) -> Result<Digest> {
+        operation.executor.check()?;
+        if let Some(root) = self.root.get() {
+            // Nothing is left to do, which is a report too.
+            operation.tracker(0, 0).finish()?;
+            return Ok(*root);
+        }
+        Ok(*self.merkle_reporting(operation, beside, true)?.root())
+    }
+
+    fn merkle_reporting(&self, operation: &mut Operation<'_>, beside: u64, report: bool) -> Result<&Merkle> {
+        if let Some(merkle) = self.merkle.get() {
+            return Ok(merkle);
+        }
+        operation.executor.check()?;
+        let merkle = self.compute_merkle(operation, beside, report)?;
+        let merkle = self.merkle.get_or_init(|| merkle);
+        self.root.get_or_init(|| *merkle.root());
+        Ok(merkle)
+    }
+
+    fn compute_merkle(
+        &self,
+        operation: &mut Operation<'_>,
+        beside: u64,
+        report: bool,
+    ) -> Result<Arc<Merkle>> {
+        let count = self.tree.tiles();
+        let latest = lock(&self.cache.latest).clone();
+        let difference = latest.as_ref().map(|latest| self.tree.difference(&latest.tree)).transpose()?;
+        let mut all;
+        let tiles = match &difference {
+            Some(difference) => difference.tiles(),
+            None => {
+                all = try_vec(to_usize(count))?;
+                all.extend(self.tree.iter_from_tile(0));
+                &all
+            }
+        };
+        // In place, where no state has these digests any more: the handle and this call do.
+        let in_place = latest.as_ref().is_some_and(|latest| Arc::strong_count(&latest.merkle) <= 2);
+        let mut taken = if in_place { 0 } else { count * tile_tree::FOOTPRINT };
+        if let Some(TreeDiff::Spliced { before, inserted, .. }) = &difference {
+            taken += (count - before) * 8 + to_u64(inserted.len()) * tile_tree::FOOTPRINT;
+        }
+        rehash::witnesses(&self.context, tiles, operation, beside + taken, report)?;
+        let merkle = match (latest, difference) {
+            (Some(latest), Some(difference)) => self.next_merkle(latest, &difference)?,
+            _ => self.new_merkle()?,
+        };
+        Ok(self.keep_latest(merkle))
+    }
+
+    /// The digests out of the latest ones, of which `copy` is a copy.
+    fn next_merkle(&self, copy: Latest, difference: &TreeDiff<'_>) -> Result<Merkle> {
+        // Taken away while it is worked on, so that nobody waits.
+        let taken = lock(&self.cache.latest).take_if(|now| now.tree.is(&copy.tree));
+        self.cache.reclaimer.put([copy.tree]);
+        drop(copy.merkle);
+        // Others took their place meanwhile.
+        let Some(Latest { tree, merkle, .. }) = taken else { return self.new_merkle() };
+        self.cache.reclaimer.put([tree]);
+        let mut merkle = Arc::try_unwrap(merkle).or_else(|shared| shared.try_clone())?;
+        let mut leaves = try_vec(difference.tiles().len())?;
+        for at in difference.tiles() {
+            leaves.push((at.index, leaf(*at)?));
+        }
+        let digests = self.context.scheme.digests();
+        match difference {
+            TreeDiff::Replaced(_) => merkle.replace(digests, &leaves)?,
+            TreeDiff::Spliced { before, removed, .. } => {
+                merkle.splice(digests, (to_usize(*before), to_usize(*removed)), &leaves)?;
+            }
+        }
+        Ok(merkle)
+    }
+
+    fn keep_latest(&self, merkle: Merkle) -> Arc<Merkle> {
+        let merkle = Arc::new(merkle);
+        let latest = Latest { tree: self.tree.clone(), merkle: Arc::clone(&merkle), idle: 0 };
+        let before = lock(&self.cache.latest).replace(latest);
+        self.cache.reclaimer.put(before.map(|latest| latest.tree));
+        merkle
+    }
+
+    fn new_merkle(&self) -> Result<Merkle> {
+        // One by one: a list of all leaves would be memory that no limit accounts for.
+        let mut failed = None;
+        let leaves =
+            self.tree.iter_from_tile(0).map_while(|at| leaf(at).map_err(|error| failed = Some(error)).ok());
+        let scheme = &self.context.scheme;
+        let merkle = Merkle::new(scheme.digests(), scheme.root_kind(), self.tree.tiles(), leaves)?;
+        failed.map_or(Ok(merkle), Err)
+    }
+
+    /// What the root of this state commits to besides its tiles.
+    pub(crate) fn root_header(&self) -> RootHeader {
+        self.context.scheme.root_kind().header(self.tree.bytes(), self.tree.tiles())
+    }
+}
+
+/// What the root commits to of a tile.
+pub(crate) fn leaf(at: TileAt<'_>) -> Result<Leaf> {
+    let witness = *at.tile.witness().ok_or_else(|| AtlasError::internal("a tile has no witness"))?;
+    // A tile has at most 1 MiB.
+    let len = u32::try_from(at.tile.len()).unwrap_or(u32::MAX);
+    Ok(Leaf { len, residue: at.tile.residue(), witness })
+}
