@@ -283,6 +283,8 @@ static void every_format_has_every_result(const atlas_benchmark_report *report)
     }
     atlas_buffer buffer = {(uint8_t *)&buffer, 1};
     CHECK_STATUS(atlas_benchmark_report_format(report, 3, &buffer), ATLAS_STATUS_INVALID_ARGUMENT);
+    CHECK_SAYS("3 is not a known report format: there are ATLAS_REPORT_TEXT (0), ATLAS_REPORT_JSON (1), "
+               "ATLAS_REPORT_CSV (2)");
     CHECK(buffer.data == NULL && buffer.size == 0);
     CHECK_STATUS(atlas_benchmark_report_format(report, UINT32_MAX, &buffer), ATLAS_STATUS_INVALID_ARGUMENT);
 }

@@ -94,7 +94,10 @@ fn strict_refuses_what_does_not_sum_to_zero_and_names_what_is_missing() {
     assert!(create(vec![48, 48]).is_ok());
     let error = create(vec![48, 47]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conservation);
-    assert!(error.message().contains("95") && error.message().ends_with("1 is missing"), "{error}");
+    assert!(
+        error.message().contains("95") && error.message().ends_with("add bytes that sum to 1"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -73,8 +73,12 @@ fn create_beside(target: &Path, private: bool) -> Result<NamedTempFile<File>> {
 
 impl AtomicFile {
     pub(crate) fn create(target: &Path) -> Result<AtomicFile> {
-        if target.file_name().is_none() || target.is_dir() {
-            return Err(AtlasError::invalid_argument(format!("{} is no name for a file", target.display())));
+        if target.is_dir() {
+            return Err(AtlasError::invalid_argument(format!("{} is a directory", target.display())));
+        }
+        if target.file_name().is_none() {
+            let target = target.display();
+            return Err(AtlasError::invalid_argument(format!("{target} does not end in the name of a file")));
         }
         // The folder is the one of now, wherever the process goes until the end.
         let target = &std::path::absolute(target)

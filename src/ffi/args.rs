@@ -97,12 +97,15 @@ impl<T: Send + Sync> OutHandles<T> {
 }
 
 fn check_extent(null: bool, count: usize, each: usize, name: &str) -> Result<()> {
+    let unit = if each == 1 { "bytes" } else { "entries" };
     if null {
-        return Err(AtlasError::invalid_argument(format!("{name} is NULL where {count} are to be there")));
+        return Err(AtlasError::invalid_argument(format!("{name} is NULL and must have {count} {unit}")));
     }
     match count.checked_mul(each) {
         Some(bytes) if isize::try_from(bytes).is_ok() => Ok(()),
-        _ => Err(AtlasError::invalid_argument(format!("{name}: {count} do not fit the address space"))),
+        _ => {
+            Err(AtlasError::invalid_argument(format!("{name}: {count} {unit} do not fit the address space")))
+        }
     }
 }
 
@@ -180,7 +183,17 @@ pub(super) unsafe fn drop_handle<T>(handle: *mut T) {
     }
 }
 
-/// An unknown value of an enumeration.
-pub(super) fn unknown(name: &str, value: u32) -> AtlasError {
-    AtlasError::invalid_argument(format!("{name} {value} is not a known value"))
+/// An unknown value of an enumeration of C, whose values are `known`.
+pub(super) fn unknown(name: &str, value: u32, known: &[(&str, u32)]) -> AtlasError {
+    let known: Vec<String> = known.iter().map(|(name, value)| format!("{name} ({value})")).collect();
+    let known = known.join(", ");
+    AtlasError::invalid_argument(format!("{value} is not a known {name}: there are {known}"))
 }
+
+/// The names and numbers of an enumeration.
+macro_rules! known {
+    ($enumeration:ident: $($value:ident),+ $(,)?) => {
+        &[$((stringify!($value), $enumeration::$value as u32)),+]
+    };
+}
+pub(super) use known;

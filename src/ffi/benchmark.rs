@@ -1,6 +1,6 @@
 //! Benchmarks.
 
-use super::args::{drop_handle, handle, into_handle, items_in, out, unknown};
+use super::args::{drop_handle, handle, into_handle, items_in, known, out, unknown};
 use super::boundary::{boundary, infallible};
 use super::error::atlas_status;
 use super::operation::{atlas_operation, with_operation};
@@ -248,7 +248,13 @@ pub unsafe extern "C" fn atlas_benchmark_report_format(
             0 => report.to_text(),
             1 => report.to_json(),
             2 => report.to_csv(),
-            _ => return Err(unknown("format", format)),
+            _ => {
+                return Err(unknown(
+                    "report format",
+                    format,
+                    known!(atlas_report_format: ATLAS_REPORT_TEXT, ATLAS_REPORT_JSON, ATLAS_REPORT_CSV),
+                ));
+            }
         };
         out.set(atlas_buffer::from_vec(text.into_bytes()));
         Ok(())

@@ -1,7 +1,7 @@
 //! Compressed shards.
 
 use super::args::{
-    OutHandles, bytes_in, bytes_out, drop_handle, handle, into_handle, items_in, out, unknown,
+    OutHandles, bytes_in, bytes_out, drop_handle, handle, into_handle, items_in, known, out, unknown,
 };
 use super::boundary::boundary;
 use super::error::atlas_status;
@@ -94,9 +94,11 @@ unsafe fn config_in(config: *const atlas_compression_config) -> Result<Compressi
     // SAFETY: as the caller promises.
     let config = unsafe { read_struct(config) }?;
     let algorithm = CompressionAlgorithm::from_code(config.algorithm);
-    let level = u8::try_from(config.level).map_err(|_| unknown("level", config.level))?;
+    let level = u8::try_from(config.level).map_err(|_| {
+        crate::AtlasError::invalid_argument(format!("level {} is outside 0..=9", config.level))
+    })?;
     Ok(CompressionConfig {
-        algorithm: algorithm.ok_or_else(|| unknown("algorithm", config.algorithm))?,
+        algorithm: algorithm.ok_or_else(|| unknown("compression algorithm", config.algorithm, known!(atlas_compression_algorithm: ATLAS_COMPRESSION_NONE, ATLAS_COMPRESSION_DEFLATE, ATLAS_COMPRESSION_CONSERVATION_AWARE)))?,
         level: CompressionLevel::Custom(level),
         min_size_threshold: config.min_size_threshold,
         max_compression_ratio: config.max_compression_ratio,

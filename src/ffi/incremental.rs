@@ -1,6 +1,6 @@
 //! Incremental updates.
 
-use super::args::{bytes_in, handle, items_in, pointee, unknown};
+use super::args::{bytes_in, handle, items_in, known, pointee, unknown};
 use super::boundary::{boundary, infallible};
 use super::error::atlas_status;
 use super::operation::{atlas_operation, with_operation};
@@ -175,7 +175,11 @@ unsafe fn projection_delta(delta: &atlas_delta) -> Result<ProjectionDelta> {
         UPDATE => Ok(ProjectionDelta::update_data(delta.offset, end, data()?)),
         DELETE => Ok(ProjectionDelta::delete(delta.offset, end)),
         MOVE => Ok(ProjectionDelta::move_range(delta.offset, end, delta.destination)),
-        other => Err(unknown("the type of a delta", other)),
+        other => Err(unknown(
+            "delta type",
+            other,
+            known!(atlas_change_type: ATLAS_CHANGE_INSERT, ATLAS_CHANGE_UPDATE, ATLAS_CHANGE_DELETE, ATLAS_CHANGE_MOVE),
+        )),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Projections.
 
-use super::args::{bytes_out, drop_handle, handle, into_handle, optional_32, out, path, unknown};
+use super::args::{bytes_out, drop_handle, handle, into_handle, known, optional_32, out, path, unknown};
 use super::boundary::boundary;
 use super::error::atlas_status;
 use super::operation::{atlas_operation, with_operation};
@@ -75,7 +75,11 @@ pub(super) fn projection_type(value: u32) -> Result<ProjectionType> {
     match value {
         LINEAR => Ok(ProjectionType::Linear),
         R96_FOURIER => Ok(ProjectionType::R96Fourier),
-        other => Err(unknown("projection type", other)),
+        other => Err(unknown(
+            "projection type",
+            other,
+            known!(atlas_projection_type: ATLAS_PROJECTION_LINEAR, ATLAS_PROJECTION_R96_FOURIER),
+        )),
     }
 }
 
@@ -91,7 +95,13 @@ pub(super) unsafe fn projection_options(
     let policy = match options.conservation {
         TRACK => ConservationPolicy::Track,
         STRICT => ConservationPolicy::Strict,
-        other => return Err(unknown("conservation", other)),
+        other => {
+            return Err(unknown(
+                "conservation policy",
+                other,
+                known!(atlas_conservation_policy: ATLAS_CONSERVATION_TRACK, ATLAS_CONSERVATION_STRICT),
+            ));
+        }
     };
     let classes = options.r96_data_classes;
     let Some(data_classes) = u8::try_from(classes).ok().filter(|k| (1..=96).contains(k)) else {

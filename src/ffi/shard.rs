@@ -1,7 +1,8 @@
 //! Shards.
 
 use super::args::{
-    OutHandles, bytes_in, bytes_out, drop_handle, handle, into_handle, items_in, optional_32, out, unknown,
+    OutHandles, bytes_in, bytes_out, drop_handle, handle, into_handle, items_in, known, optional_32, out,
+    unknown,
 };
 use super::boundary::boundary;
 use super::error::atlas_status;
@@ -143,7 +144,13 @@ unsafe fn extract_options(options: *const atlas_extract_options) -> Result<Extra
         POOL => ParallelStrategy::Pool,
         CHUNKED => ParallelStrategy::Chunked(options.chunk_size as usize),
         WORK_STEALING => ParallelStrategy::WorkStealing,
-        other => return Err(unknown("strategy", other)),
+        other => {
+            return Err(unknown(
+                "parallel strategy",
+                other,
+                known!(atlas_parallel_strategy: ATLAS_PARALLEL_SEQUENTIAL, ATLAS_PARALLEL_DEFAULT, ATLAS_PARALLEL_POOL, ATLAS_PARALLEL_CHUNKED, ATLAS_PARALLEL_WORK_STEALING),
+            ));
+        }
     };
     Ok(ExtractOptions::new().with_strategy(strategy).with_max_threads(options.max_threads as usize))
 }

@@ -56,20 +56,21 @@ pub(super) const fn own_size<T>() -> u32 {
     size_of::<T>() as u32
 }
 
-/// The checked `struct_size`.
+/// The checked `struct_size`. `remedy` is what the caller forgot if it is wrong, with {} for the struct.
 ///
 /// # Safety
 /// `pointer` is readable for a `u32`.
-unsafe fn struct_size<T: SizedStruct>(pointer: *const T) -> Result<usize> {
+unsafe fn struct_size<T: SizedStruct>(pointer: *const T, remedy: &str) -> Result<usize> {
     // SAFETY: the caller's promise; the field is the first one.
     let size = unsafe { pointer.cast::<u32>().read_unaligned() } as usize;
     if size > size_of::<T>() && size <= MAX_STRUCT_SIZE || T::FIELDS.iter().any(|(_, end)| *end == size) {
         return Ok(size);
     }
     Err(AtlasError::invalid_argument(format!(
-        "struct_size {size} of {} is not the end of a field (its size is {})",
+        "struct_size {size} of {} is not the end of a field (its size is {}): {}",
         T::NAME,
-        size_of::<T>()
+        size_of::<T>(),
+        remedy.replace("{}", T::NAME)
     )))
 }
 
@@ -83,7 +84,7 @@ pub(super) unsafe fn read_struct<T: SizedStruct>(pointer: *const T) -> Result<T>
         return Ok(value);
     }
     // SAFETY: readable, as the caller promises.
-    let size = unsafe { struct_size(pointer) }?;
+    let size = unsafe { struct_size(pointer, "fill the struct with {}_init() first") }?;
     let known = size.min(size_of::<T>());
     // SAFETY: `size` bytes are readable; what a newer caller has beyond ours is looked at as bytes.
     let beyond = unsafe { std::slice::from_raw_parts(pointer.cast::<u8>().add(known), size - known) };
@@ -128,7 +129,7 @@ impl<T: SizedStruct> OutStruct<T> {
             return Err(AtlasError::invalid_argument(format!("{name} is NULL")));
         }
         // SAFETY: as the caller promises.
-        let size = unsafe { struct_size(pointer) }?;
+        let size = unsafe { struct_size(pointer, "set struct_size to sizeof({}) first") }?;
         // SAFETY: `size` bytes are writable, of which the first four stay.
         unsafe { pointer.cast::<u8>().add(4).write_bytes(0, size - 4) };
         Ok(OutStruct { pointer, size })

@@ -1,6 +1,6 @@
 //! Sources.
 
-use super::args::{bytes_in, drop_handle, handle, into_handle, out, path, unknown};
+use super::args::{bytes_in, drop_handle, handle, into_handle, known, out, path, unknown};
 use super::boundary::{boundary, infallible};
 use super::error::atlas_status;
 use crate::base::error::{AtlasError, Result};
@@ -154,7 +154,9 @@ pub unsafe extern "C" fn atlas_source_open_file(
                 READ => Source::open_file(path),
                 // SAFETY: the header asks the caller for the very promise of `map_file`.
                 MMAP => unsafe { Source::map_file(path) },
-                other => Err(unknown("io", other)),
+                other => {
+                    Err(unknown("io", other, known!(atlas_file_io: ATLAS_FILE_IO_READ, ATLAS_FILE_IO_MMAP)))
+                }
             }
         };
         // SAFETY: as the header asks: NULL or a place for a pointer.

@@ -15,6 +15,7 @@ use crate::hash::digest::{Digest, Digests, same};
 use crate::hash::rfc6962::{self, NodeId, Visitor};
 use crate::layer2::Residue;
 use blake3::hazmat::{HasherExt, merge_subtrees_non_root, merge_subtrees_root};
+use std::fmt::Display;
 use std::ops::Range;
 
 /// The level of a group in the tree over pages.
@@ -182,7 +183,7 @@ impl Outboard {
     }
 
     /// Whether `bytes` are the group that they are said to be; with its pages where those are
-    /// wanted. For tiles of more than one group.
+    /// wanted. For tiles of more than one group. `what` names the bytes in an error.
     pub(crate) fn check_group(
         &self,
         digests: &Digests,
@@ -190,6 +191,7 @@ impl Outboard {
         group: usize,
         bytes: &[u8],
         with_pages: bool,
+        what: &dyn Display,
     ) -> Result<Option<GroupPages>> {
         let (value, pages) = if with_pages {
             let pages = GroupPages::of(digests, group, bytes);
@@ -198,7 +200,7 @@ impl Outboard {
         } else {
             (subtree(digests, group * GROUP_SIZE, bytes), None)
         };
-        if same(&value, &self.levels[0][group]) { Ok(pages) } else { Err(source_changed()) }
+        if same(&value, &self.levels[0][group]) { Ok(pages) } else { Err(source_changed(what)) }
     }
 
     /// The proof of `pages` of a tile of `len` bytes: the chaining values beside them, ascending.
@@ -227,9 +229,9 @@ impl Outboard {
     }
 }
 
-/// The source does not hold any more what was projected.
-pub(crate) fn source_changed() -> AtlasError {
-    AtlasError::witness("the bytes of the source are not those that were projected: their digest differs")
+/// The source does not hold any more what was projected; `what` names the bytes.
+pub(crate) fn source_changed(what: &dyn Display) -> AtlasError {
+    AtlasError::witness(format!("the source changed: the digest of {what} differs from the projected one"))
 }
 
 /// The groups that the edges of `pages` cut, in a tile of `len` bytes: those whose pages a proof needs.
@@ -377,11 +379,13 @@ mod tests {
         let (outboard, ..) = Outboard::of_tile(&digests, &tile, &[]).unwrap();
         for (group, bytes) in tile.chunks(GROUP_SIZE).enumerate() {
             for with_pages in [false, true] {
-                assert!(outboard.check_group(&digests, tile.len(), group, bytes, with_pages).is_ok());
+                assert!(outboard.check_group(&digests, tile.len(), group, bytes, with_pages, &"it").is_ok());
                 let mut wrong = bytes.to_vec();
                 wrong[0] ^= 1;
-                let error =
-                    outboard.check_group(&digests, tile.len(), group, &wrong, with_pages).err().unwrap();
+                let error = outboard
+                    .check_group(&digests, tile.len(), group, &wrong, with_pages, &"it")
+                    .err()
+                    .unwrap();
                 assert_eq!(error.kind(), crate::ErrorKind::Witness);
             }
         }

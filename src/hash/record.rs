@@ -82,15 +82,21 @@ impl<'a> Reader<'a> {
     /// Checks magic, version, kind and size; the digest is for [`check_digest`](Self::check_digest).
     pub(crate) fn new(bytes: &'a [u8], kind: Kind) -> Result<Reader<'a>> {
         let len = bytes.len();
+        let beginning = &bytes[..len.min(MAGIC.len())];
+        if beginning != &MAGIC[..beginning.len()] {
+            let found: Vec<String> = beginning.iter().map(|byte| format!("{byte:02x}")).collect();
+            return Err(AtlasError::format(format!(
+                "not an atlas shard: the file begins with {}",
+                found.join(" ")
+            ))
+            .at_range(0, to_u64(beginning.len())));
+        }
         if len < HEADER_SIZE + DIGEST_SIZE {
             return Err(AtlasError::format(format!(
-                "{len} bytes are fewer than the {} of the smallest encoding",
+                "truncated: {len} bytes are fewer than the {} of the smallest encoding",
                 HEADER_SIZE + DIGEST_SIZE
             ))
             .at_range(0, to_u64(len)));
-        }
-        if bytes[..8] != MAGIC {
-            return Err(AtlasError::format("the magic number is another one").at_range(0, 8));
         }
         let mut reader = Reader { bytes, at: 8, end: HEADER_SIZE };
         let version = reader.u16()?;
@@ -110,8 +116,11 @@ impl<'a> Reader<'a> {
         reader.zeros(4)?;
         let size = reader.u64()?;
         if size != to_u64(len) {
-            return Err(AtlasError::format(format!("the header says {size} bytes where there are {len}"))
-                .at_range(16, 8));
+            let problem = if size > to_u64(len) { "truncated" } else { "too long" };
+            return Err(AtlasError::format(format!(
+                "{problem}: the header says {size} bytes and there are {len}"
+            ))
+            .at_range(16, 8));
         }
         reader.end = len - DIGEST_SIZE;
         Ok(reader)
@@ -130,7 +139,7 @@ impl<'a> Reader<'a> {
         if Digest::try_from(digest).is_ok_and(|digest| same(&digest, &found)) {
             return Ok(());
         }
-        Err(AtlasError::format("the digest at the end is not that of the bytes before it")
+        Err(AtlasError::format("damaged: the digest at the end is not that of the bytes before it")
             .at_range(to_u64(body.len()), to_u64(DIGEST_SIZE)))
     }
 

@@ -127,6 +127,13 @@ impl ProjectionDelta {
                 "{what}: {start}..{end} ends before it begins"
             )));
         };
+        if matches!(self.change, Change::Insert) && self.start > size {
+            let (start, length) = (self.start, self.data.size());
+            return Err(AtlasError::out_of_range(format!(
+                "insert of {length} bytes at offset {start}: the offset is outside 0..={size}"
+            ))
+            .at_range(start, length));
+        }
         check_range(self.start, length, size, what)?;
         if (size - length).checked_add(self.data.size()).is_none() {
             return Err(AtlasError::out_of_range(format!(

@@ -99,7 +99,7 @@ impl AtlasProjection {
             let net = tree.residue() - before.tree.residue();
             if config.policy == ConservationPolicy::Strict && net != Residue::ZERO {
                 return Err(AtlasError::conservation(format!(
-                    "the change adds {net} mod 96 to the sum where STRICT asks for 0: {} is missing",
+                    "the change adds {net} mod 96 to the sum and STRICT asks for 0: add bytes that sum to {}",
                     net.correction()
                 )));
             }

@@ -21,7 +21,7 @@ use crate::base::units::{to_u64, to_usize};
 use crate::exec::operation::{Operation, Progress, Tracker};
 use crate::exec::pool;
 use crate::hash::class_tree::{ClassSet, witness_from_classes};
-use crate::hash::digest::{Digest, Digests, same};
+use crate::hash::digest::{Digest, Digests, hex, same};
 use crate::hash::outboard::witness_from_pages;
 use crate::hash::rfc6962;
 use crate::hash::tile_tree::{Leaf, RootHeader, Sibling, root_from_tiles};
@@ -385,7 +385,10 @@ impl Proof {
         let (root, _) = root_from_tiles(digests, &self.header, &self.tile_range(), &leaves, &self.siblings)?;
         let place = |error: AtlasError| error.at_range(self.region.offset, self.region.length);
         if !same(&root, &self.root) {
-            return Err(place(AtlasError::witness("the shard's bytes and proof do not lead to its root")));
+            let cause = if self.keyed { "damaged, or another key" } else { "damaged" };
+            return Err(place(AtlasError::witness(format!(
+                "{cause}: the shard's bytes and proof do not lead to its root"
+            ))));
         }
         for (index, ((tile, part), (_, residue))) in
             (self.first_tile..).zip(self.tiles.iter().zip(parts).zip(hashed))
@@ -407,7 +410,11 @@ impl Proof {
         if let Some(expected) = &options.expected_root
             && !same(expected, &self.root)
         {
-            return Err(AtlasError::witness("the shard belongs to another root than the expected one"));
+            return Err(AtlasError::witness(format!(
+                "the shard belongs to the root {} and not to the expected {}",
+                hex(&self.root),
+                hex(expected)
+            )));
         }
         match (self.keyed, options.key.is_some()) {
             (true, false) => Err(AtlasError::witness("the shard is keyed and no key was given")),

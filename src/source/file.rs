@@ -25,8 +25,15 @@ pub(super) fn open_regular(path: &Path) -> Result<File> {
         options.custom_flags(libc::O_NONBLOCK);
     }
     let file = options.open(path).map_err(failed)?;
-    if !file.metadata().map_err(failed)?.is_file() {
-        return Err(AtlasError::invalid_argument(format!("{} is not a regular file", path.display())));
+    let metadata = file.metadata().map_err(failed)?;
+    if metadata.is_dir() {
+        return Err(AtlasError::invalid_argument(format!("{} is a directory", path.display())));
+    }
+    if !metadata.is_file() {
+        return Err(AtlasError::invalid_argument(format!(
+            "{} is not a regular file: read it through a source with a callback, or push it into a stream",
+            path.display()
+        )));
     }
     Ok(file)
 }
@@ -46,6 +53,10 @@ impl PositionedFile {
     pub(super) fn new(file: File, path: &Path) -> Result<Self> {
         let size = size_of(&file, path)?;
         Ok(PositionedFile { file, path: path.to_owned(), size })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     pub(super) fn size(&self) -> u64 {
@@ -88,6 +99,12 @@ impl PositionedFile {
         let len = to_u64(out.len());
         read_exact_at(&self.file, offset, out).map_err(|error| {
             let what = format_args!("reading {len} bytes at offset {offset} of {}", self.path.display());
+            let now = self.file.metadata().ok().filter(|_| error.kind() == std::io::ErrorKind::UnexpectedEof);
+            let error = now.map_or(error, |now| {
+                let text =
+                    format!("the file has {} bytes now and had {} when it was opened", now.len(), self.size);
+                std::io::Error::new(std::io::ErrorKind::UnexpectedEof, text)
+            });
             AtlasError::io(what, error)
         })
     }
@@ -109,7 +126,7 @@ fn read_exact_at(file: &File, offset: u64, mut out: OutBytes<'_>) -> std::io::Re
         // SAFETY: the descriptor is open, and the kernel writes at most `out.len()` bytes to `out`.
         let read = unsafe { pread(file.as_raw_fd(), out.as_mut_ptr().cast(), out.len(), at) };
         match usize::try_from(read) {
-            Ok(0) => return Err(Error::new(ErrorKind::UnexpectedEof, "the file ends before")),
+            Ok(0) => return Err(Error::new(ErrorKind::UnexpectedEof, "the file ends before the last byte")),
             Ok(read) => {
                 position += to_u64(read);
                 out.split_off_front(read);
@@ -131,7 +148,7 @@ fn read_exact_at(file: &File, offset: u64, out: OutBytes<'_>) -> std::io::Result
     let mut position = offset;
     while !out.is_empty() {
         match file.seek_read(out, position) {
-            Ok(0) => return Err(Error::new(ErrorKind::UnexpectedEof, "the file ends before")),
+            Ok(0) => return Err(Error::new(ErrorKind::UnexpectedEof, "the file ends before the last byte")),
             Ok(read) => {
                 position += to_u64(read);
                 out = &mut out[read..];

@@ -5,6 +5,8 @@ use crate::base::error::{AtlasError, Result};
 #[cfg(all(unix, feature = "streaming"))]
 use crate::base::units::to_usize;
 use std::path::Path;
+#[cfg(feature = "streaming")]
+use std::path::PathBuf;
 use std::sync::Arc;
 
 pub(super) enum Memory {
@@ -12,7 +14,7 @@ pub(super) enum Memory {
     Shared(Arc<dyn SharedBytes>),
     Borrowed(Borrowed),
     #[cfg(feature = "streaming")]
-    Mapped(memmap2::Mmap),
+    Mapped(memmap2::Mmap, PathBuf),
 }
 
 /// Object-safe `AsRef<[u8]> + Send + Sync`.
@@ -33,7 +35,16 @@ impl Memory {
             Memory::Shared(bytes) => bytes.shared_bytes(),
             Memory::Borrowed(borrowed) => borrowed.bytes(),
             #[cfg(feature = "streaming")]
-            Memory::Mapped(map) => map,
+            Memory::Mapped(map, _) => map,
+        }
+    }
+
+    /// The file that is mapped.
+    pub(super) fn path(&self) -> Option<&Path> {
+        match self {
+            Memory::Buffer(_) | Memory::Shared(_) | Memory::Borrowed(_) => None,
+            #[cfg(feature = "streaming")]
+            Memory::Mapped(_, path) => Some(path),
         }
     }
 
@@ -42,14 +53,14 @@ impl Memory {
         match self {
             Memory::Buffer(_) | Memory::Shared(_) | Memory::Borrowed(_) => false,
             #[cfg(feature = "streaming")]
-            Memory::Mapped(_) => true,
+            Memory::Mapped(..) => true,
         }
     }
 
     /// Advice for a mapping; the rest needs none.
     pub(super) fn advise_sequential(&self, over: bool) {
         #[cfg(all(unix, feature = "streaming"))]
-        if let Memory::Mapped(map) = self {
+        if let Memory::Mapped(map, _) = self {
             use memmap2::Advice;
             drop(map.advise(if over { Advice::Normal } else { Advice::Sequential }));
         }
@@ -59,7 +70,7 @@ impl Memory {
     /// As above, for a range inside the memory, unless its first byte is in the cache.
     pub(super) fn will_need(&self, offset: u64, len: u64) {
         #[cfg(all(unix, feature = "streaming"))]
-        if let Memory::Mapped(map) = self
+        if let Memory::Mapped(map, _) = self
             && !is_cached(map, to_usize(offset))
         {
             for (offset, len) in super::advice_steps(offset, len) {
@@ -72,7 +83,7 @@ impl Memory {
     /// As above: gives the pages of the range back.
     pub(super) fn release(&self, offset: u64, len: u64) {
         #[cfg(all(unix, feature = "streaming"))]
-        if let Memory::Mapped(map) = self {
+        if let Memory::Mapped(map, _) = self {
             // SAFETY: a shared mapping of a file that is only read: what is given back is read from
             // the file again when it is touched, with the same bytes by the promise of `map`.
             let _advice = unsafe {
@@ -169,7 +180,7 @@ pub(super) unsafe fn map(path: &Path) -> Result<Memory> {
     // header tells what happens otherwise; positioned reads are the default beside this.
     let map = unsafe { memmap2::Mmap::map(&file) }
         .map_err(|error| AtlasError::io(format_args!("mapping {}", path.display()), error))?;
-    Ok(Memory::Mapped(map))
+    Ok(Memory::Mapped(map, path.to_owned()))
 }
 
 /// # Safety

@@ -133,6 +133,16 @@ impl Source {
         Self::new(size, SourceKind::Raw(reader))
     }
 
+    /// What an error calls it: the path of a file.
+    pub(crate) fn name(&self) -> String {
+        let path = match &self.inner.kind {
+            SourceKind::Memory(memory) => memory.path(),
+            SourceKind::File(file) => Some(file.path()),
+            SourceKind::Pieces(_) | SourceKind::ReadAt(_) | SourceKind::Raw(_) => None,
+        };
+        path.map_or_else(|| "the source".to_owned(), |path| path.display().to_string())
+    }
+
     /// How many bytes there are.
     pub fn size(&self) -> u64 {
         self.inner.size
@@ -402,7 +412,9 @@ pub(crate) mod tests {
         std::fs::File::options().write(true).open(&path).unwrap().set_len(5_000).unwrap();
         let error = source.read(0, &mut vec![0; 10_000]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Io);
-        assert!(error.message().contains("shrinks.bin"), "{error}");
+        let message = error.message();
+        assert!(message.contains("shrinks.bin"), "{error}");
+        assert!(message.ends_with("the file has 5000 bytes now and had 10000 when it was opened"), "{error}");
         assert_eq!((error.offset(), error.length()), (Some(0), Some(10_000)));
     }
 

@@ -24,7 +24,7 @@ pub(crate) fn check_tile(
     let place = |error: AtlasError| error.at_index(at.index).at_range(at.offset, bytes.len() as u64);
     match at.tile.witness() {
         Some(witness) if same(witness, &found) => {}
-        Some(_) => return Err(place(source_changed())),
+        Some(_) => return Err(place(source_changed(at))),
         None => return Err(AtlasError::internal("a tile without a witness is checked")),
     }
     if residue != at.tile.residue() {

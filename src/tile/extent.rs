@@ -47,6 +47,13 @@ impl GroupResidues {
     }
 }
 
+impl std::fmt::Display for Extent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let end = self.offset + u64::from(self.len);
+        write!(f, "bytes {}..{end} of {}", self.offset, self.source.name())
+    }
+}
+
 impl Extent {
     /// The extent at `offset` of `source` with the given bytes, which it sums.
     pub(crate) fn new(source: Source, offset: u64, bytes: &[u8]) -> Result<Extent> {
@@ -165,9 +172,9 @@ impl Extent {
         let (start, end) = (range.start - whole.start, range.end - whole.start);
         let part = Residue::of(&bytes[start..end]);
         if part + Residue::of(&bytes[..start]) + Residue::of(&bytes[end..]) != self.residues[group] {
-            return Err(AtlasError::witness(
-                "the bytes of the source are not those that were projected: their sum differs",
-            ));
+            return Err(AtlasError::witness(format!(
+                "the source changed: the sum of {self} differs from the projected one"
+            )));
         }
         Ok(part)
     }

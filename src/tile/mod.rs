@@ -120,6 +120,13 @@ impl Tile {
         *self.witness.get_or_init(|| witness)
     }
 
+    /// The name of the source that its bytes come from, of the one that can change if there are several.
+    pub(crate) fn source_name(&self) -> String {
+        let extents = || self.pieces().iter().map(Piece::extent);
+        let named = extents().find(|extent| extent.origin.is_some()).or_else(|| extents().next());
+        named.map_or_else(String::new, |extent| extent.source.name())
+    }
+
     pub(crate) fn pieces(&self) -> &[Piece] {
         match &self.pieces {
             TilePieces::One(piece) => std::slice::from_ref(piece),

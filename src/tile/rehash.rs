@@ -170,10 +170,12 @@ impl<'c> CheckedReader<'c> {
             }
         };
         if extent.origin().is_none_or(|origin| !same(origin, &witness)) {
-            return Err(source_changed());
+            return Err(source_changed(&**extent));
         }
         if residues != *extent.residues() {
-            return Err(AtlasError::conservation("the bytes of the source do not sum to what was projected"));
+            return Err(AtlasError::conservation(format!(
+                "the source changed: the sum of {extent} differs from the projected one"
+            )));
         }
         let outboard = Arc::new(outboard);
         if len > GROUP_SIZE && self.may_keep_an_outboard() {
@@ -200,7 +202,14 @@ impl<'c> CheckedReader<'c> {
                     &buffer[..whole.len()]
                 }
             };
-            outboard.check_group(self.context.scheme.digests(), extent.len(), group, bytes, false)?;
+            outboard.check_group(
+                self.context.scheme.digests(),
+                extent.len(),
+                group,
+                bytes,
+                false,
+                &**extent,
+            )?;
             let part = whole.start.max(range.start)..whole.end.min(range.end);
             out[part.start - range.start..part.end - range.start]
                 .copy_from_slice(&bytes[part.start - whole.start..part.end - whole.start]);

@@ -514,7 +514,7 @@ fn a_strict_projection_refuses_what_is_missing_and_takes_what_is_balanced() {
     let projection = AtlasProjection::create(ProjectionType::Linear, &source, &options, &mut op()).unwrap();
     let error = projection.apply_incremental_update(ProjectionDelta::insert(3, vec![5, 6])).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conservation);
-    assert!(error.message().contains("85 is missing"), "{error}");
+    assert!(error.message().contains("add bytes that sum to 85"), "{error}");
     check_against(&projection, &[96; 1_000], "refused");
     assert_eq!(projection.history_len(), 0);
     assert_eq!(projection.incremental_stats().conservation_violations, 1);

@@ -107,7 +107,7 @@ impl Batch<'_> {
         })?;
         let witness = tree.witness()?;
         if tile.witness().is_none_or(|known| !same(known, &witness)) {
-            return Err(source_changed());
+            return Err(source_changed(&at));
         }
         let mut proofs = TreeProofs { merkle: self.merkle, last: None };
         for ((want, share), own) in wants.iter_mut().zip(shares).zip(own) {
@@ -150,7 +150,7 @@ impl Batch<'_> {
                 tile.read(0, bytes)?;
                 let (outboard, witness, edges) = Outboard::of_tile(context.scheme.digests(), bytes, &edges)?;
                 if tile.witness().is_none_or(|known| !same(known, &witness)) {
-                    return Err(source_changed());
+                    return Err(source_changed(&at));
                 }
                 let outboard = Arc::new(outboard);
                 if len > GROUP_SIZE && outboards.take() {
@@ -271,7 +271,7 @@ impl Cutter<'_> {
             Cutter::Whole { scratch } => {
                 let witness = copy_and_hash(at.tile, digests, scratch, out)?;
                 if at.tile.witness().is_none_or(|known| !same(known, &witness)) {
-                    return Err(source_changed());
+                    return Err(source_changed(&at));
                 }
                 (Vec::new(), at.tile.residue())
             }
@@ -288,11 +288,11 @@ impl Cutter<'_> {
                     let target = &mut out[wanted.start - within.start..wanted.end - within.start];
                     if wanted == bytes {
                         at.tile.read(bytes.start, target)?;
-                        outboard.check_group(digests, len, group, target, false)?;
+                        outboard.check_group(digests, len, group, target, false, &at)?;
                     } else {
                         let copy = &mut scratch.bytes(GROUP_SIZE)?[..bytes.len()];
                         at.tile.read(bytes.start, copy)?;
-                        let pages = outboard.check_group(digests, len, group, copy, true)?;
+                        let pages = outboard.check_group(digests, len, group, copy, true, &at)?;
                         edges.extend(pages.map(|pages| (group, pages)));
                         target.copy_from_slice(&copy[wanted.start - bytes.start..wanted.end - bytes.start]);
                     }

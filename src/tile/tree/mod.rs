@@ -39,6 +39,12 @@ pub(crate) struct TileAt<'a> {
     pub(crate) tile: &'a Arc<Tile>,
 }
 
+impl std::fmt::Display for TileAt<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "tile {} of {}", self.index, self.tile.source_name())
+    }
+}
+
 impl TileAt<'_> {
     /// One past its last byte.
     pub(crate) fn end(&self) -> u64 {
