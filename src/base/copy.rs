@@ -115,8 +115,8 @@ fn streamed(from: &[u8], to: &mut [u8]) {
     assert_eq!(from.len(), to.len());
     let lead = to.as_ptr().align_offset(16).min(to.len());
     to[..lead].copy_from_slice(&from[..lead]);
-    let mut lines = to[lead..].chunks_exact_mut(LINE);
-    for (target, bytes) in (&mut lines).zip(from[lead..].chunks_exact(LINE)) {
+    let (lines, rest) = to[lead..].as_chunks_mut::<LINE>();
+    for (target, bytes) in lines.iter_mut().zip(from[lead..].as_chunks::<LINE>().0) {
         let (source, target) = (bytes.as_ptr().cast::<__m128i>(), target.as_mut_ptr().cast::<__m128i>());
         for part in 0..4 {
             // SAFETY: four times 16 bytes of two chunks of 64; the target is aligned to 16 since the
@@ -124,7 +124,6 @@ fn streamed(from: &[u8], to: &mut [u8]) {
             unsafe { _mm_stream_si128(target.add(part), _mm_loadu_si128(source.add(part))) };
         }
     }
-    let rest = lines.into_remainder();
     rest.copy_from_slice(&from[from.len() - rest.len()..]);
     // SAFETY: SSE2. Orders the stores above before whatever hands the payload to another thread.
     unsafe { _mm_sfence() };

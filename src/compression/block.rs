@@ -200,7 +200,7 @@ fn deflate_planes(
         return Ok(None);
     };
     let mut used = lengths.len();
-    for (plane, entry) in filter.planes(filtered.len()).zip(lengths.chunks_exact_mut(PLANE_ENTRY)) {
+    for (plane, entry) in filter.planes(filtered.len()).zip(lengths.as_chunks_mut::<PLANE_ENTRY>().0) {
         let plane = &filtered[plane];
         let deflated = match plane.is_empty() || filter::incompressible(plane) {
             true => None,

@@ -22,7 +22,7 @@ pub(super) const SYMBOL_MAX: u16 = 8191;
 #[expect(clippy::cast_possible_truncation, reason = "13 bits are kept")]
 pub(super) fn unpack_symbols(bytes: &[u8; SYMBOL_BYTES]) -> [i16; 16] {
     let mut symbols = [0; 16];
-    for (half, eight) in symbols.chunks_exact_mut(8).enumerate() {
+    for (half, eight) in symbols.as_chunks_mut::<8>().0.iter_mut().enumerate() {
         let mut window = [0; 16];
         window[..13].copy_from_slice(&bytes[13 * half..13 * half + 13]);
         let stream = u128::from_le_bytes(window);
@@ -37,7 +37,7 @@ pub(super) fn unpack_symbols(bytes: &[u8; SYMBOL_BYTES]) -> [i16; 16] {
 #[inline(always)]
 pub(super) fn pack_symbols(symbols: &[i16; 16]) -> [u8; SYMBOL_BYTES] {
     let mut bytes = [0; SYMBOL_BYTES];
-    for (half, eight) in symbols.chunks_exact(8).enumerate() {
+    for (half, eight) in symbols.as_chunks::<8>().0.iter().enumerate() {
         let mut stream = 0u128;
         for (m, symbol) in eight.iter().enumerate() {
             stream |= u128::from((symbol & 0x1fff).cast_unsigned()) << (13 * m);

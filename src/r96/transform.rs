@@ -217,7 +217,7 @@ pub(super) fn rows<L: Lanes>(l: L, x: &mut [L::V; COEFFICIENTS_PER_CLASS]) {
             x[16 * j0 + n] = l.mul(y[j0], l.factor(factors[j0]));
         }
     }
-    for sixteen in x.chunks_exact_mut(16) {
+    for sixteen in x.as_chunks_mut::<16>().0 {
         let mut y = [[sixteen[0]; 4]; 4];
         for c in 0..4 {
             y[c] = dft4(l, [sixteen[c], sixteen[4 + c], sixteen[8 + c], sixteen[12 + c]]);

@@ -214,7 +214,8 @@ impl Push {
             count -= 1;
         }
         let (held, taken) = (held(count), count * TILE_SIZE);
-        let tiles: Vec<&[u8]> = data[..taken].chunks_exact(TILE_SIZE).collect();
+        let tiles: Vec<&[u8]> =
+            data[..taken].as_chunks::<TILE_SIZE>().0.iter().map(|tile| &tile[..]).collect();
         self.hash(&tiles, true, held, setup, operation)?;
         Ok(taken)
     }
@@ -232,7 +233,7 @@ impl Push {
         let (count, start) = (to_u64(tiles.len()), to_u64(self.hashed.len()) * TILE_BYTES);
         reserve(&mut self.hashed, tiles.len())?;
         let (spool, kept) = match &mut self.store {
-            Store::Memory(kept) => (None, Some(kept).filter(|_| copy)),
+            Store::Memory(kept) => (None, copy.then_some(kept)),
             Store::Spool(file) => (Some(&*file), None),
         };
         let (copy, mut kept) = (kept.is_some(), kept);

@@ -23,7 +23,14 @@ impl OutboardBudget {
     /// Whether one more may be kept, which is counted.
     pub(crate) fn take(&self) -> bool {
         // It orders nothing: a count.
-        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
+        let mut left = self.0.load(Ordering::Relaxed);
+        while let Some(less) = left.checked_sub(1) {
+            match self.0.compare_exchange_weak(left, less, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return true,
+                Err(now) => left = now,
+            }
+        }
+        false
     }
 }
 

@@ -174,7 +174,8 @@ impl Scheme {
             if before != bytes {
                 encoder.encode(bytes, &mut one);
                 let place = index * CLASS_BLOCK_BYTES..(index + 1) * CLASS_BLOCK_BYTES;
-                for (payload, part) in payloads.chunks_exact_mut(len).zip(one.chunks_exact(CLASS_BLOCK_BYTES))
+                for (payload, part) in
+                    payloads.chunks_exact_mut(len).zip(one.as_chunks::<CLASS_BLOCK_BYTES>().0)
                 {
                     payload[place.clone()].copy_from_slice(part);
                 }
