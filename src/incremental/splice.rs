@@ -36,7 +36,7 @@ impl Tree {
         let mut tiles = try_vec(to_usize(data.size().div_ceil(TILE_BYTES)))?;
         for chunk in data.chunks() {
             let (source, bytes) = chunk?;
-            let piece = Piece::whole(Extent::new(source.clone(), 0, bytes)?);
+            let piece = Piece::whole(Extent::in_memory(source.clone(), 0, bytes)?);
             tiles.push(Arc::new(Tile::of_pieces(vec![piece])?));
         }
         Ok(Tree::from_tiles(tiles))
@@ -233,7 +233,7 @@ fn data_piece(chunk: &Source, range: Range<u64>) -> Result<Piece> {
     let bytes = chunk
         .slice(range.start, to_usize(range.end - range.start))
         .ok_or_else(|| AtlasError::internal("the data of an edit are not in memory"))?;
-    Ok(Piece::whole(Extent::new(chunk.clone(), range.start, bytes)?))
+    Ok(Piece::whole(Extent::in_memory(chunk.clone(), range.start, bytes)?))
 }
 
 /// The set of groups that a range of a tile touches.

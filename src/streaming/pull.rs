@@ -18,7 +18,7 @@ use crate::projection::AtlasProjection;
 use crate::source::Source;
 use crate::tile::Tile;
 use crate::tile::hash_tiles::{StopFlag, read_in_steps};
-use crate::tile::one_tile::{fresh_tile, tile_footprint};
+use crate::tile::hash_tiles::{fresh_tile, tile_footprint};
 use crate::tile::scheme::Workspace;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};

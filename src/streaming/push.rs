@@ -16,8 +16,8 @@ use crate::hash::digest::Digest;
 use crate::projection::AtlasProjection;
 use crate::source::Source;
 use crate::tile::Tile;
-use crate::tile::extent::{Extent, GroupResidues};
-use crate::tile::one_tile::{sum_and_hash, tile_footprint};
+use crate::tile::extent::{Extent, GroupResidues, Trust};
+use crate::tile::hash_tiles::tile_footprint;
 use crate::tile::scheme::Workspace;
 use std::path::Path;
 use std::sync::Arc;
@@ -245,7 +245,7 @@ impl Push {
             || Ok(Workspace::default()),
             |workspace, index| {
                 let bytes = tiles[to_usize(index)];
-                let (residues, witness) = sum_and_hash(scheme, workspace, bytes)?;
+                let (residues, witness) = scheme.sum_and_witness(bytes, workspace)?;
                 let tile = Hashed { residues, len: bytes.len(), witness };
                 if let Some(file) = spool {
                     file.write_at(start + index * TILE_BYTES, bytes)?;
@@ -295,9 +295,10 @@ impl Push {
         let mut tiles = try_vec(self.hashed.len())?;
         let mut offset = 0;
         for hashed in self.hashed {
-            let extent = Extent::of_residues(source.clone(), offset, hashed.len, hashed.residues)?;
+            let trust = Trust::Witnessed(hashed.witness);
+            let extent = Extent::new(source.clone(), offset, hashed.len, hashed.residues, trust)?;
             offset += to_u64(hashed.len);
-            tiles.push(Arc::new(Tile::fresh(extent, hashed.witness)));
+            tiles.push(Arc::new(Tile::whole_of(extent)));
         }
         let projection = setup.finish(tiles)?;
         if let Some(file) = spool {

@@ -8,7 +8,7 @@ use crate::exec::operation::Operation;
 use crate::exec::pool::{self};
 use crate::hash::digest::same;
 use crate::hash::outboard::source_changed;
-use crate::tile::one_tile::{Scratch, sum_and_hash};
+use crate::tile::one_tile::Scratch;
 use crate::tile::scheme::{Scheme, Workspace};
 use crate::tile::tree::{TileAt, Tree};
 
@@ -19,7 +19,7 @@ pub(crate) fn check_tile(
     at: &TileAt<'_>,
     bytes: &[u8],
 ) -> Result<()> {
-    let (residues, found) = sum_and_hash(scheme, workspace, bytes)?;
+    let (residues, found) = scheme.sum_and_witness(bytes, workspace)?;
     let residue = residues.total();
     let place = |error: AtlasError| error.at_index(at.index).at_range(at.offset, bytes.len() as u64);
     match at.tile.witness() {

@@ -18,12 +18,21 @@ pub(crate) struct Extent {
     pub(super) source: Source,
     pub(super) offset: u64,
     pub(super) len: u32,
-    /// The witness of the tile that was projected from it. None: memory of ours.
-    pub(super) origin: Option<Digest>,
+    trust: Trust,
     /// Of each group of 16 KiB, counted from the extent's start.
     residues: [Residue; GROUPS],
     /// Kept on demand, once the bytes were found to be those of the origin; see `tile::outboards`.
     outboard: Mutex<Option<Arc<Outboard>>>,
+}
+
+/// Why the bytes of an extent are those that are meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trust {
+    /// Library memory, which nobody else can change. It was never hashed.
+    Memory,
+    /// Bytes of a source, which may change: they are verified against this witness of the tile that was
+    /// projected from them before they become part of another witness.
+    Witnessed(Digest),
 }
 
 /// The residues of the groups of a tile whose source is not there yet.
@@ -55,20 +64,21 @@ impl std::fmt::Display for Extent {
 }
 
 impl Extent {
-    /// The extent at `offset` of `source` with the given bytes, which it sums.
-    pub(crate) fn new(source: Source, offset: u64, bytes: &[u8]) -> Result<Extent> {
-        Self::of_residues(source, offset, bytes.len(), GroupResidues::of(bytes))
+    /// The extent at `offset` of `source`, which is library memory with the given bytes there.
+    pub(crate) fn in_memory(source: Source, offset: u64, bytes: &[u8]) -> Result<Extent> {
+        Self::new(source, offset, bytes.len(), GroupResidues::of(bytes), Trust::Memory)
     }
 
     /// The extent of `len` bytes at `offset` of `source` that sum to these residues.
-    pub(crate) fn of_residues(
+    pub(crate) fn new(
         source: Source,
         offset: u64,
         len: usize,
         residues: GroupResidues,
+        trust: Trust,
     ) -> Result<Extent> {
         let len = tile_len(len)?;
-        Ok(Extent { source, offset, len, origin: None, residues: residues.0, outboard: Mutex::new(None) })
+        Ok(Extent { source, offset, len, trust, residues: residues.0, outboard: Mutex::new(None) })
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -80,9 +90,17 @@ impl Extent {
         self.source.size()
     }
 
-    /// What its bytes must be, where they can change.
-    pub(crate) fn origin(&self) -> Option<&Digest> {
-        self.origin.as_ref()
+    /// Why its bytes are those that are meant.
+    pub(crate) fn trust(&self) -> Trust {
+        self.trust
+    }
+
+    /// The witness of the tile that is all of this extent, if it was hashed.
+    pub(crate) fn witness(&self) -> Option<Digest> {
+        match self.trust {
+            Trust::Memory => None,
+            Trust::Witnessed(witness) => Some(witness),
+        }
     }
 
     pub(crate) fn residues(&self) -> &[Residue; GROUPS] {
@@ -159,7 +177,7 @@ impl Extent {
         let mut buffer;
         let bytes = match self.slice(&whole) {
             // Memory of ours does not change.
-            Some(_) if self.origin.is_none() => {
+            Some(_) if self.trust == Trust::Memory => {
                 return Ok(self.slice(range).map_or(Residue::ZERO, Residue::of));
             }
             Some(bytes) => bytes,

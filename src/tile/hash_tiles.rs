@@ -2,19 +2,49 @@
 
 #![forbid(unsafe_code)]
 
-use crate::base::buffer::Buffer;
+use crate::base::buffer::{Buffer, try_vec};
 use crate::base::error::{AtlasError, Result};
 use crate::base::units::{TILE_BYTES, TILE_SIZE, to_u64, to_usize};
 use crate::exec::operation::Operation;
 use crate::exec::pool::{self, Executor};
+use crate::hash::digest::Digest;
 use crate::source::Source;
 use crate::tile::Tile;
-use crate::tile::one_tile::{fresh_tile, tile_footprint};
+use crate::tile::extent::{Extent, GroupResidues, Trust};
 use crate::tile::scheme::{Scheme, Workspace};
 use crate::tile::tree::Tree;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The bytes that a fresh tile takes in a projection.
+pub(crate) fn tile_footprint() -> u64 {
+    crate::tile::fresh_footprint() + crate::hash::tile_tree::FOOTPRINT
+}
+
+/// A fresh tile of the bytes at `offset` of `source`.
+pub(crate) fn fresh_tile(
+    scheme: &Scheme,
+    workspace: &mut Workspace,
+    source: &Source,
+    offset: u64,
+    bytes: &[u8],
+) -> Result<Arc<Tile>> {
+    let (residues, witness) = scheme.sum_and_witness(bytes, workspace)?;
+    projected_tile(source, offset, bytes.len(), residues, witness)
+}
+
+/// The tile of `len` bytes at `offset` of `source`, which were hashed.
+fn projected_tile(
+    source: &Source,
+    offset: u64,
+    len: usize,
+    residues: GroupResidues,
+    witness: Digest,
+) -> Result<Arc<Tile>> {
+    let extent = Extent::new(source.clone(), offset, len, residues, Trust::Witnessed(witness))?;
+    Ok(Arc::new(Tile::whole_of(extent)))
+}
 
 /// In what steps, and how far ahead, tiles are read and hashed.
 pub(crate) struct Pace {
@@ -123,7 +153,7 @@ impl HashJob<'_> {
         tiles: Range<u64>,
         stop: &StopFlag,
     ) -> Result<Vec<Arc<Tile>>> {
-        let mut done = crate::base::buffer::try_vec(to_usize(tiles.end - tiles.start))?;
+        let mut done = try_vec(to_usize(tiles.end - tiles.start))?;
         let (start, end) = (self.geometry.tile(tiles.start).0, self.geometry.end(tiles.end - 1));
         let len = to_usize(end - start);
         if self.pace.ahead > 0 {
@@ -142,14 +172,20 @@ impl HashJob<'_> {
                 bytes
             }
         };
+        // One batch for the scheme: it may hash the tiles elsewhere.
+        let mut batch = try_vec(done.capacity())?;
         let mut rest = bytes;
-        for tile in tiles {
-            stop.check()?;
-            let (offset, len) = self.geometry.tile(tile);
-            let (bytes, after) = rest.split_at(len);
-            done.push(fresh_tile(self.scheme, workspace, self.source, offset, bytes)?);
+        for tile in tiles.clone() {
+            let (now, after) = rest.split_at(self.geometry.tile(tile).1);
+            batch.push(now);
             rest = after;
         }
+        stop.check()?;
+        self.scheme.witness_batch(&batch, workspace, |residues, witness| {
+            let (offset, len) = self.geometry.tile(tiles.start + to_u64(done.len()));
+            done.push(projected_tile(self.source, offset, len, residues, witness)?);
+            stop.check()
+        })?;
         Ok(done)
     }
 }
@@ -200,7 +236,7 @@ pub(crate) fn project(
     let count = geometry.tiles();
     let job = HashJob { scheme, source, geometry, first: 0, pace: &Pace::FREE };
     let plan = job.plan(operation)?;
-    let mut tiles = crate::base::buffer::try_vec(usize::try_from(count).unwrap_or(usize::MAX))?;
+    let mut tiles = try_vec(usize::try_from(count).unwrap_or(usize::MAX))?;
     let mut tracker = operation.tracker(source.size(), count);
     job.run(&plan, |tile| {
         let len = to_u64(tile.len());

@@ -26,7 +26,7 @@ use crate::hash::digest::Digest;
 use crate::hash::outboard::Outboard;
 use crate::layer2::Residue;
 use crate::source::OutBytes;
-use extent::{Extent, tile_len};
+use extent::{Extent, Trust, tile_len};
 use piece::{Piece, cut_pieces};
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -57,15 +57,15 @@ pub(crate) struct Tile {
 }
 
 impl Tile {
-    /// A fresh tile: one whole extent with its witness.
-    pub(crate) fn fresh(mut extent: Extent, witness: Digest) -> Tile {
-        extent.origin = Some(witness);
+    /// The tile that is all of an extent. Its witness is known if the extent was hashed.
+    pub(crate) fn whole_of(extent: Extent) -> Tile {
+        let witness = extent.witness().map_or_else(OnceLock::new, OnceLock::from);
         let piece = Piece::whole(extent);
         Tile {
             len: piece.len,
             residue: piece.residue,
             pieces: TilePieces::One(piece),
-            witness: OnceLock::from(witness),
+            witness,
             kept: Mutex::new(None),
         }
     }
@@ -85,7 +85,7 @@ impl Tile {
             Err(pieces) => TilePieces::Many(pieces.into_boxed_slice()),
         };
         let tile = Tile { pieces, len, residue, witness: OnceLock::new(), kept: Mutex::new(None) };
-        if let Some(witness) = tile.whole().and_then(|extent| extent.origin) {
+        if let Some(witness) = tile.whole().and_then(|extent| extent.witness()) {
             // The bytes of a tile alone make its witness.
             tile.set_witness(witness);
         }
@@ -123,7 +123,7 @@ impl Tile {
     /// The name of the source that its bytes come from, of the one that can change if there are several.
     pub(crate) fn source_name(&self) -> String {
         let extents = || self.pieces().iter().map(Piece::extent);
-        let named = extents().find(|extent| extent.origin.is_some()).or_else(|| extents().next());
+        let named = extents().find(|extent| extent.trust() != Trust::Memory).or_else(|| extents().next());
         named.map_or_else(String::new, |extent| extent.source.name())
     }
 
@@ -290,7 +290,7 @@ mod tests {
     fn the_residue_of_every_part_is_that_of_its_bytes() {
         for len in [1, 16_384, 16_385, 50_000] {
             let data = bytes(len);
-            let extent = Extent::new(Source::from_vec(data.clone()), 0, &data).unwrap();
+            let extent = Extent::in_memory(Source::from_vec(data.clone()), 0, &data).unwrap();
             let marks: Vec<usize> = [0, 1, 100, 16_383, 16_384, 16_385, 32_768, 40_000, len - 1, len]
                 .into_iter()
                 .filter(|mark| *mark <= len)
@@ -307,8 +307,8 @@ mod tests {
     #[test]
     fn splitting_again_and_again_keeps_the_bytes() {
         let data = bytes(60_000);
-        let extent = Extent::new(Source::from_vec(data.clone()), 0, &data).unwrap();
-        let mut tiles = vec![(0, Tile::fresh(extent, [0; 32]))];
+        let extent = Extent::in_memory(Source::from_vec(data.clone()), 0, &data).unwrap();
+        let mut tiles = vec![(0, Tile::whole_of(extent))];
         for at in [1, 30_000, 16_384, 59_999, 2, 30_001] {
             let index =
                 tiles.iter().position(|(start, tile)| *start < at && at < start + tile.len()).unwrap();

@@ -6,15 +6,9 @@ use crate::base::buffer::Buffer;
 use crate::base::error::Result;
 use crate::base::units::{GROUP_SIZE, TILE_SIZE};
 use crate::base::{copy, cpu};
-use crate::exec::pool::Executor;
 use crate::hash::digest::{Digest, Digests};
 use crate::layer2::Residue;
-use crate::source::Source;
-use crate::tile::Tile;
-use crate::tile::extent::{Extent, GroupResidues};
-use crate::tile::options::ProjectionType;
-use crate::tile::scheme::{Scheme, Workspace};
-use std::sync::Arc;
+use crate::tile::extent::GroupResidues;
 
 /// A buffer of one tile, taken when it is first needed.
 #[derive(Default)]
@@ -29,40 +23,8 @@ impl Scratch {
     }
 }
 
-/// The bytes that a fresh tile takes in a projection.
-pub(crate) fn tile_footprint() -> u64 {
-    crate::tile::fresh_footprint() + crate::hash::tile_tree::FOOTPRINT
-}
-
-/// A fresh tile of the bytes at `offset` of `source`.
-pub(crate) fn fresh_tile(
-    scheme: &Scheme,
-    workspace: &mut Workspace,
-    source: &Source,
-    offset: u64,
-    bytes: &[u8],
-) -> Result<Arc<Tile>> {
-    let (residues, witness) = sum_and_hash(scheme, workspace, bytes)?;
-    let extent = Extent::of_residues(source.clone(), offset, bytes.len(), residues)?;
-    Ok(Arc::new(Tile::fresh(extent, witness)))
-}
-
 /// How much is hashed and then summed where that is the faster order.
 const HASH_FIRST_STEP: usize = 128 * 1024;
-
-/// The residues of a tile's groups and its witness.
-pub(crate) fn sum_and_hash(
-    scheme: &Scheme,
-    workspace: &mut Workspace,
-    bytes: &[u8],
-) -> Result<(GroupResidues, Digest)> {
-    match scheme.kind() {
-        ProjectionType::Linear => Ok(sum_and_digest(scheme.digests(), bytes)),
-        ProjectionType::R96Fourier => {
-            Ok((GroupResidues::of(bytes), scheme.witness(bytes, workspace, Executor::Inline)?))
-        }
-    }
-}
 
 /// The residues of the groups of at most a tile's bytes and T of the bytes, from one pass over memory.
 ///

@@ -130,7 +130,7 @@ mod tests {
 
     fn edited_tile(salt: u8) -> (Arc<Tile>, Arc<Outboard>) {
         let bytes = vec![salt; 3 * GROUP_SIZE];
-        let extent = Extent::new(Source::from_vec(bytes.clone()), 0, &bytes).unwrap();
+        let extent = Extent::in_memory(Source::from_vec(bytes.clone()), 0, &bytes).unwrap();
         let (left, _) =
             Tile::of_pieces(vec![Piece::whole(extent)]).unwrap().split(3 * GROUP_SIZE - 1).unwrap();
         let digests = Digests::new(None);

@@ -24,7 +24,7 @@ use crate::hash::outboard::{Outboard, group_value, source_changed};
 use crate::layer2::Residue;
 use crate::tile::Tile;
 use crate::tile::context::Context;
-use crate::tile::extent::Extent;
+use crate::tile::extent::{Extent, Trust};
 use crate::tile::options::ProjectionType;
 use crate::tile::outboards::{OutboardBudget, OutboardCache};
 use crate::tile::piece::Piece;
@@ -95,7 +95,7 @@ impl<'c> CheckedReader<'c> {
 
     /// Fills `out` with the bytes of `extent` from `start` on, or WITNESS.
     pub(crate) fn copy(&mut self, extent: &Arc<Extent>, start: usize, out: &mut [u8]) -> Result<()> {
-        if extent.origin().is_none() {
+        if extent.trust() == Trust::Memory {
             return extent.read(start, out);
         }
         let range = start..start + out.len();
@@ -124,7 +124,7 @@ impl<'c> CheckedReader<'c> {
             return Ok(Some(Arc::clone(outboard)));
         }
         match extent.outboard() {
-            None if extent.origin().is_some() => self.hold(extent).map(Some),
+            None if extent.trust() != Trust::Memory => self.hold(extent).map(Some),
             outboard => Ok(outboard),
         }
     }
@@ -169,7 +169,7 @@ impl<'c> CheckedReader<'c> {
                 (outboard, residues, witness)
             }
         };
-        if extent.origin().is_none_or(|origin| !same(origin, &witness)) {
+        if extent.witness().is_none_or(|projected| !same(&projected, &witness)) {
             return Err(source_changed(&**extent));
         }
         if residues != *extent.residues() {
@@ -353,11 +353,12 @@ fn runs(pending: &[&TileAt<'_>], threads: usize) -> Result<Vec<u64>> {
     let mut ends = try_vec(pending.len())?;
     let mut start = 0;
     for (index, at) in pending.iter().enumerate() {
-        let mut of_source = at.tile.pieces().iter().rev().filter(|piece| piece.extent().origin().is_some());
+        let witnessed = |piece: &&Piece| piece.extent().trust() != Trust::Memory;
+        let mut of_source = at.tile.pieces().iter().rev().filter(witnessed);
         let goes_on = index + 1 - start < longest
             && of_source.next().is_some_and(|last| {
                 let next = pending.get(index + 1).map(|next| next.tile.pieces()).unwrap_or_default();
-                let first = next.iter().find(|piece| piece.extent().origin().is_some());
+                let first = next.iter().find(witnessed);
                 first.is_some_and(|first| Arc::ptr_eq(first.extent(), last.extent()))
             });
         if !goes_on {

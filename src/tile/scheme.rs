@@ -21,6 +21,8 @@ use crate::hash::tile_tree::RootKind;
 use crate::r96::{
     CLASS_BLOCK_BYTES, CLASSES, DecodeError, Decoder, Encoder, ParameterError, block_bytes, block_count,
 };
+use crate::tile::extent::GroupResidues;
+use crate::tile::one_tile::sum_and_digest;
 use crate::tile::options::{ProjectionOptions, ProjectionType};
 use blake3::Hasher;
 use zeroize::Zeroize;
@@ -94,6 +96,33 @@ impl Scheme {
     /// The bytes of a [`Workspace`].
     pub(crate) fn workspace(&self) -> u64 {
         if self.r96.is_some() { to_u64(WORKSPACE) } else { 0 }
+    }
+
+    /// The residues of a tile's groups and its witness, from one pass over memory where that is possible.
+    pub(crate) fn sum_and_witness(
+        &self,
+        bytes: &[u8],
+        workspace: &mut Workspace,
+    ) -> Result<(GroupResidues, Digest)> {
+        match &self.r96 {
+            None => Ok(sum_and_digest(&self.digests, bytes)),
+            Some(_) => Ok((GroupResidues::of(bytes), self.witness(bytes, workspace, Executor::Inline)?)),
+        }
+    }
+
+    /// The residues and the witness of each of `tiles`, handed to `each` in order; its error ends the
+    /// batch. An accelerator can take over a batch here.
+    pub(crate) fn witness_batch(
+        &self,
+        tiles: &[&[u8]],
+        workspace: &mut Workspace,
+        mut each: impl FnMut(GroupResidues, Digest) -> Result<()>,
+    ) -> Result<()> {
+        for bytes in tiles {
+            let (residues, witness) = self.sum_and_witness(bytes, workspace)?;
+            each(residues, witness)?;
+        }
+        Ok(())
     }
 
     /// The witness of a tile of these bytes. `executor` says where some of the hashing may run.

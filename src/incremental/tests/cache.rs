@@ -134,7 +134,7 @@ fn data_of_any_size_are_held_in_chunks() {
     check_against(&projection, &model, "overwritten");
     let state = projection.state();
     for at in state.tree.iter_from_tile(0) {
-        for piece in at.tile.pieces().iter().filter(|piece| piece.extent().origin().is_none()) {
+        for piece in at.tile.pieces().iter().filter(|piece| piece.extent().witness().is_none()) {
             assert!(piece.extent().source_size() <= MIB);
         }
     }

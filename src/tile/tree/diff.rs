@@ -153,8 +153,8 @@ mod tests {
         (0..count)
             .map(|i| {
                 let len = 1 + i as usize % 3;
-                let extent = Extent::new(source.clone(), 0, &[salt; 8][..len]).unwrap();
-                Arc::new(Tile::fresh(extent, [salt; 32]))
+                let extent = Extent::in_memory(source.clone(), 0, &[salt; 8][..len]).unwrap();
+                Arc::new(Tile::whole_of(extent))
             })
             .collect()
     }

@@ -11,6 +11,7 @@ use super::node::{Children, Node};
 use crate::base::sync::lock;
 use crate::base::units::to_u64;
 use crate::tile::Tile;
+use crate::tile::extent::Trust;
 use crate::tile::piece::Piece;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -50,7 +51,7 @@ impl Garbage {
             Garbage::Piece(piece) => match Arc::into_inner(piece.into_extent()) {
                 None => return SHARED,
                 // What is not ours goes with its source, whose size is not known here.
-                Some(extent) if extent.origin().is_some() => {}
+                Some(extent) if extent.trust() != Trust::Memory => {}
                 Some(extent) => return OWN + to_u64(extent.len()) / BYTES_A_NANOSECOND,
             },
         }

@@ -1,7 +1,7 @@
 use super::*;
 use crate::base::units::{TILE_SIZE, to_usize};
 use crate::source::Source;
-use crate::tile::extent::Extent;
+use crate::tile::extent::{Extent, Trust};
 
 /// Tiles of the given lengths over one buffer, and the buffer.
 fn tiles_over(lengths: &[usize]) -> (Vec<u8>, Vec<Arc<Tile>>) {
@@ -13,9 +13,9 @@ fn tiles_over(lengths: &[usize]) -> (Vec<u8>, Vec<Arc<Tile>>) {
         .iter()
         .map(|&len| {
             let bytes = &data[offset..offset + len];
-            let extent = Extent::new(source.clone(), offset as u64, bytes).unwrap();
+            let extent = Extent::in_memory(source.clone(), offset as u64, bytes).unwrap();
             offset += len;
-            Arc::new(Tile::fresh(extent, [0; 32]))
+            Arc::new(Tile::whole_of(extent))
         })
         .collect();
     (data, tiles)
@@ -141,8 +141,8 @@ fn synthetic(offset: u64, len: usize) -> Vec<u8> {
 /// A full tile of those bytes.
 fn synthetic_tile(source: &Source, offset: u64) -> Tree {
     let residues = crate::tile::extent::GroupResidues::of(&synthetic(offset, TILE_SIZE));
-    let extent = Extent::of_residues(source.clone(), offset, TILE_SIZE, residues).unwrap();
-    Tree::from_tiles(vec![Arc::new(Tile::fresh(extent, [0; 32]))])
+    let extent = Extent::new(source.clone(), offset, TILE_SIZE, residues, Trust::Witnessed([0; 32])).unwrap();
+    Tree::from_tiles(vec![Arc::new(Tile::whole_of(extent))])
 }
 
 /// The bytes of a tree at `offset`, which lie in one tile.
