@@ -1,4 +1,7 @@
-//! The sizes everything is cut into, and newtype-free arithmetic on them.
+//! The sizes that everything is cut into, and the numbers that count them.
+
+use std::fmt;
+use std::ops::{Add, Sub};
 
 /// Bytes of an Atlas page, the unit of the linear coordinate Φ(page, offset) = page·256 + offset.
 pub const ATLAS_PAGE_SIZE: usize = 256;
@@ -18,6 +21,37 @@ pub(crate) const GROUP_PAGES: usize = GROUP_SIZE / PAGE_SIZE;
 pub(crate) const TILE_BYTES: u64 = TILE_SIZE as u64;
 /// [`PAGE_SIZE`] where a domain coordinate is meant.
 pub(crate) const PAGE_BYTES: u64 = PAGE_SIZE as u64;
+
+/// The number of a tile in its projection, from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) struct TileIndex(pub(crate) u64);
+
+/// The offset of a byte in the domain, from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) struct ByteOffset(pub(crate) u64);
+
+impl fmt::Display for TileIndex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Add<u64> for ByteOffset {
+    type Output = ByteOffset;
+
+    fn add(self, bytes: u64) -> ByteOffset {
+        ByteOffset(self.0 + bytes)
+    }
+}
+
+impl Sub for ByteOffset {
+    type Output = u64;
+
+    /// The bytes from `earlier` to this one.
+    fn sub(self, earlier: ByteOffset) -> u64 {
+        self.0 - earlier.0
+    }
+}
 
 /// A length inside memory as a coordinate. No platform that Rust runs on has a wider `usize`.
 pub(crate) fn to_u64(len: usize) -> u64 {

@@ -1,6 +1,7 @@
 //! One change, and the tree that it makes out of another.
 
 use crate::base::error::{AtlasError, Result, check_range};
+use crate::base::units::ByteOffset;
 use crate::incremental::new_bytes::NewBytes;
 use crate::layer2::Residue;
 use crate::projection::history::IncrementalStats;
@@ -78,7 +79,7 @@ impl ProjectionDelta {
     /// The tree after this change of `tree`.
     pub(super) fn applied(self, tree: &Tree, validate: bool, reader: &mut CheckedReader<'_>) -> Result<Tree> {
         let range = self.checked_range(tree.bytes())?;
-        let data = self.data.chunked()?;
+        let (start, data) = (ByteOffset(range.start), self.data.chunked()?);
         let (next, came, went) = match self.change {
             Change::Move { to } if to == range.start || to == range.end || range.is_empty() => {
                 return Ok(tree.clone());
@@ -86,11 +87,11 @@ impl ProjectionDelta {
             Change::Move { to } => (tree.moved(&range, to, reader)?, Residue::ZERO, Residue::ZERO),
             _ if range.is_empty() && data.size() == 0 => return Ok(tree.clone()),
             _ if range.end - range.start == data.size() => {
-                let next = tree.overwritten(range.start, &data, reader)?;
+                let next = tree.overwritten(start, &data, reader)?;
                 if !validate {
                     return Ok(next);
                 }
-                (next, tree.delta(range.start, &data)?, Residue::ZERO)
+                (next, tree.delta(start, &data)?, Residue::ZERO)
             }
             _ => {
                 let (next, went) = tree.spliced(&range, &data, reader)?;

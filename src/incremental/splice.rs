@@ -12,7 +12,9 @@
 use super::new_bytes::NewBytes;
 use crate::base::buffer::{Buffer, try_vec};
 use crate::base::error::{AtlasError, Result};
-use crate::base::units::{GROUP_SIZE, GROUPS, TILE_BYTES, TILE_SIZE, to_u64, to_usize};
+use crate::base::units::{
+    ByteOffset, GROUP_SIZE, GROUPS, TILE_BYTES, TILE_SIZE, TileIndex, to_u64, to_usize,
+};
 use crate::layer2::Residue;
 use crate::source::Source;
 use crate::tile::extent::Extent;
@@ -45,11 +47,11 @@ impl Tree {
     /// [`concat`](Tree::concat) that mends the seam.
     pub(crate) fn join(left: &Tree, right: &Tree, reader: &mut CheckedReader<'_>) -> Result<Tree> {
         // Also where one side is empty: the other may begin or end with a tile that was cut.
-        let before = left.iter_from_tile(left.tiles().saturating_sub(to_u64(SEAM)));
+        let before = left.iter_from_tile(TileIndex(left.tiles().saturating_sub(to_u64(SEAM))));
         let mut seam: Vec<Arc<Tile>> = before.map(|at| Arc::clone(at.tile)).collect();
         let len = |tiles: &[Arc<Tile>]| tiles.iter().map(|tile| to_u64(tile.len())).sum::<u64>();
         let len_before = len(&seam);
-        seam.extend(right.iter_from_tile(0).take(SEAM).map(|at| Arc::clone(at.tile)));
+        seam.extend(right.iter().take(SEAM).map(|at| Arc::clone(at.tile)));
         for tile in &seam {
             reader.outboards().count(tile);
         }
@@ -57,8 +59,8 @@ impl Tree {
         if !seam.windows(2).any(fits) {
             return Ok(Tree::concat(left, right));
         }
-        let (head, _) = left.split(left.bytes() - len_before)?;
-        let (_, tail) = right.split(len(&seam) - len_before)?;
+        let (head, _) = left.split(ByteOffset(left.bytes() - len_before))?;
+        let (_, tail) = right.split(ByteOffset(len(&seam) - len_before))?;
         let mut tiles: Vec<Arc<Tile>> = Vec::with_capacity(seam.len());
         let mut run: Vec<Arc<Tile>> = Vec::new();
         let mut len = 0;
@@ -81,8 +83,8 @@ impl Tree {
         data: &NewBytes,
         reader: &mut CheckedReader<'_>,
     ) -> Result<(Tree, Residue)> {
-        let (left, rest) = self.split(range.start)?;
-        let (gone, right) = rest.split(range.end - range.start)?;
+        let (left, rest) = self.split(ByteOffset(range.start))?;
+        let (gone, right) = rest.split(ByteOffset(range.end - range.start))?;
         let left = Tree::join(&left, &Tree::of_data(data)?, reader)?;
         Ok((Tree::join(&left, &right, reader)?, gone.residue()))
     }
@@ -92,9 +94,9 @@ impl Tree {
         // Two neighbouring ranges change places.
         let (first, middle, last) =
             if to <= range.start { (to, range.start, range.end) } else { (range.start, range.end, to) };
-        let (left, rest) = self.split(first)?;
-        let (a, rest) = rest.split(middle - first)?;
-        let (b, right) = rest.split(last - middle)?;
+        let (left, rest) = self.split(ByteOffset(first))?;
+        let (a, rest) = rest.split(ByteOffset(middle - first))?;
+        let (b, right) = rest.split(ByteOffset(last - middle))?;
         let mut tree = left;
         for part in [&b, &a, &right] {
             tree = Tree::join(&tree, part, reader)?;
@@ -105,7 +107,7 @@ impl Tree {
     /// Puts `data` in place of as many bytes from `offset` on. No tile edge moves.
     pub(crate) fn overwritten(
         &self,
-        offset: u64,
+        offset: ByteOffset,
         data: &NewBytes,
         reader: &mut CheckedReader<'_>,
     ) -> Result<Tree> {
@@ -139,7 +141,7 @@ impl Tree {
         mut account: impl FnMut(u64) -> Result<()>,
     ) -> Result<Tree> {
         let mut tiles: Vec<Arc<Tile>> = try_vec(to_usize(self.bytes().div_ceil(TILE_BYTES)))?;
-        let mut earlier = earlier.map(|tree| tree.iter_from_tile(0));
+        let mut earlier = earlier.map(|tree| tree.iter());
         let mut taken = 0;
         let mut push = |tile: std::result::Result<Vec<Piece>, Arc<Tile>>| {
             let before = earlier.as_mut().and_then(Iterator::next);
@@ -158,8 +160,8 @@ impl Tree {
             Ok::<(), AtlasError>(())
         };
         let (mut pieces, mut len) = (Vec::new(), 0);
-        for at in self.iter_from_tile(0) {
-            if len == 0 && (at.tile.len() == TILE_SIZE || at.end() == self.bytes()) {
+        for at in self.iter() {
+            if len == 0 && (at.tile.len() == TILE_SIZE || at.end() == ByteOffset(self.bytes())) {
                 push(Err(Arc::clone(at.tile)))?;
                 continue;
             }
@@ -181,17 +183,17 @@ impl Tree {
     }
 
     /// What overwriting the bytes from `offset` on with `data` adds to the residue.
-    pub(crate) fn delta(&self, offset: u64, data: &NewBytes) -> Result<Residue> {
+    pub(crate) fn delta(&self, offset: ByteOffset, data: &NewBytes) -> Result<Residue> {
         let (mut at, mut delta, mut buffer) = (offset, Residue::ZERO, None);
         for chunk in data.chunks() {
             let (_, bytes) = chunk?;
             delta = delta + self.delta_of(at, bytes, &mut buffer)?;
-            at += to_u64(bytes.len());
+            at = at + to_u64(bytes.len());
         }
         Ok(delta)
     }
 
-    fn delta_of(&self, offset: u64, data: &[u8], buffer: &mut Option<Buffer>) -> Result<Residue> {
+    fn delta_of(&self, offset: ByteOffset, data: &[u8], buffer: &mut Option<Buffer>) -> Result<Residue> {
         let end = offset + to_u64(data.len());
         let mut delta = Residue::ZERO;
         for at in self.iter_from_byte(offset).take_while(|at| at.offset < end) {

@@ -9,7 +9,7 @@ pub(crate) mod state;
 use crate::base::atomic_file::AtomicFile;
 use crate::base::error::{AtlasError, Result, check_range};
 use crate::base::sync::lock;
-use crate::base::units::{PAGE_BYTES, TILE_BYTES, to_u64, to_usize};
+use crate::base::units::{ByteOffset, PAGE_BYTES, TILE_BYTES, TileIndex, to_u64, to_usize};
 use crate::exec::operation::Operation;
 use crate::hash::digest::Digest;
 use crate::layer2::Residue;
@@ -136,8 +136,8 @@ impl AtlasProjection {
         let tree = &state.tree;
         let (size, tiles) = (tree.bytes(), tree.tiles());
         // No tile has more than TILE_BYTES, so that the last one's offset tells whether all before it do.
-        let last = tree.iter_from_tile(tiles.saturating_sub(1)).next();
-        let canonical = last.is_none_or(|at| at.offset == at.index * TILE_BYTES);
+        let last = tree.iter_from_tile(TileIndex(tiles.saturating_sub(1))).next();
+        let canonical = last.is_none_or(|at| at.offset.0 == at.index.0 * TILE_BYTES);
         ProjectionInfo {
             projection_type: state.context.scheme.kind(),
             domain_size: size,
@@ -165,15 +165,15 @@ impl AtlasProjection {
     /// there is none.
     pub fn tile(&self, tile: u64) -> Result<TileInfo> {
         let state = self.state();
-        let at = state.tree.iter_from_tile(tile).next().ok_or_else(|| {
+        let at = state.tree.iter_from_tile(TileIndex(tile)).next().ok_or_else(|| {
             let tiles = state.tree.tiles();
             AtlasError::out_of_range(format!("tile {tile} is outside 0..{tiles}")).at_index(tile)
         })?;
         rehash::witness(&state.context, at.tile, &mut CheckedReader::new(&state.context))
-            .map_err(|error| error.at_index(tile).at_range(at.offset, to_u64(at.tile.len())))?;
+            .map_err(|error| error.at_index(tile).at_range(at.offset.0, to_u64(at.tile.len())))?;
         let leaf = leaf(at)?;
         Ok(TileInfo {
-            offset: at.offset,
+            offset: at.offset.0,
             length: u64::from(leaf.len),
             residue: leaf.residue,
             witness: leaf.witness,
@@ -195,16 +195,16 @@ impl AtlasProjection {
         let state = self.state();
         state.cache.tidy(&state.tree, READ_BUDGET);
         check_range(offset, to_u64(buffer.len()), state.tree.bytes(), "read")?;
-        let (mut at, mut rest) = (offset, buffer);
-        for tile in state.tree.iter_from_byte(offset) {
+        let (mut at, mut rest) = (ByteOffset(offset), buffer);
+        for tile in state.tree.iter_from_byte(at) {
             if rest.is_empty() {
                 break;
             }
             let start = to_usize(at - tile.offset);
             let take = rest.len().min(tile.tile.len() - start);
             let read = tile.tile.read_raw(start, rest.split_off_front(take));
-            read.map_err(|error| error.at_index(tile.index))?;
-            at += to_u64(take);
+            read.map_err(|error| error.at_index(tile.index.0))?;
+            at = at + to_u64(take);
         }
         Ok(())
     }
@@ -226,7 +226,7 @@ impl AtlasProjection {
         let file = AtomicFile::create(path.as_ref())?;
         file.set_len(state.tree.bytes())?;
         check::for_each_checked_tile(&state.context.scheme, &state.tree, operation, false, |at, bytes| {
-            file.write_sparse_at(at.offset, bytes)
+            file.write_sparse_at(at.offset.0, bytes)
         })?;
         file.persist().map_err(|failed| failed.1)
     }

@@ -166,7 +166,7 @@ impl State {
             Some(difference) => difference.tiles(),
             None => {
                 all = try_vec(to_usize(count))?;
-                all.extend(self.tree.iter_from_tile(0));
+                all.extend(self.tree.iter());
                 &all
             }
         };
@@ -196,7 +196,7 @@ impl State {
         let mut merkle = Arc::try_unwrap(merkle).or_else(|shared| shared.try_clone())?;
         let mut leaves = try_vec(difference.tiles().len())?;
         for at in difference.tiles() {
-            leaves.push((at.index, leaf(*at)?));
+            leaves.push((at.index.0, leaf(*at)?));
         }
         let digests = self.context.scheme.digests();
         match difference {
@@ -219,8 +219,7 @@ impl State {
     fn new_merkle(&self) -> Result<Merkle> {
         // One by one: a list of all leaves would be memory that no limit accounts for.
         let mut failed = None;
-        let leaves =
-            self.tree.iter_from_tile(0).map_while(|at| leaf(at).map_err(|error| failed = Some(error)).ok());
+        let leaves = self.tree.iter().map_while(|at| leaf(at).map_err(|error| failed = Some(error)).ok());
         let scheme = &self.context.scheme;
         let merkle = Merkle::new(scheme.digests(), scheme.root_kind(), self.tree.tiles(), leaves)?;
         failed.map_or(Ok(merkle), Err)

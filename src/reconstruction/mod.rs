@@ -714,7 +714,7 @@ mod tests {
         }
         let projection = rebuilt.finish(&mut Operation::new()).unwrap();
         let state = projection.state();
-        let slices: Vec<_> = state.tree.iter_from_tile(0).map(|at| at.tile.slice().unwrap()).collect();
+        let slices: Vec<_> = state.tree.iter().map(|at| at.tile.slice().unwrap()).collect();
         assert!(std::ptr::eq(slices[1], all.data()));
         assert!(slices[0] == &part.data()[..TILE_SIZE] && slices[0].as_ptr() != part.data().as_ptr());
     }

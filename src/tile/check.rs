@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use crate::base::error::{AtlasError, Result};
-use crate::base::units::TILE_BYTES;
+use crate::base::units::{TILE_BYTES, TileIndex};
 use crate::exec::operation::Operation;
 use crate::exec::pool::{self};
 use crate::hash::digest::same;
@@ -21,7 +21,7 @@ pub(crate) fn check_tile(
 ) -> Result<()> {
     let (residues, found) = scheme.sum_and_witness(bytes, workspace)?;
     let residue = residues.total();
-    let place = |error: AtlasError| error.at_index(at.index).at_range(at.offset, bytes.len() as u64);
+    let place = |error: AtlasError| error.at_index(at.index.0).at_range(at.offset.0, bytes.len() as u64);
     match at.tile.witness() {
         Some(witness) if same(witness, &found) => {}
         Some(_) => return Err(place(source_changed(at))),
@@ -45,7 +45,7 @@ pub(crate) fn for_each_checked_tile(
     in_place: bool,
     then: impl Fn(&TileAt<'_>, &[u8]) -> Result<()> + Sync,
 ) -> Result<()> {
-    let in_memory = in_place && tree.iter_from_tile(0).all(|at| at.tile.slice().is_some());
+    let in_memory = in_place && tree.iter().all(|at| at.tile.slice().is_some());
     let per_worker = scheme.workspace() + if in_memory { 0 } else { TILE_BYTES };
     let workers = operation.workers(tree.tiles(), per_worker, 0)?;
     let executor = operation.executor;
@@ -58,7 +58,7 @@ pub(crate) fn for_each_checked_tile(
         order,
         || Ok((Scratch::default(), Workspace::default())),
         |(scratch, workspace), index| {
-            let Some(at) = tree.iter_from_tile(index).next() else {
+            let Some(at) = tree.iter_from_tile(TileIndex(index)).next() else {
                 return Err(AtlasError::internal(format!("tile {index} is not in the tree")));
             };
             let len = at.tile.len();

@@ -415,7 +415,7 @@ pub(crate) fn witnesses(
             let len = to_u64(at.tile.len());
             match witness(context, at.tile, reader) {
                 Ok(_) => Ok(len),
-                Err(error) => Err(error.at_index(at.index).at_range(at.offset, len)),
+                Err(error) => Err(error.at_index(at.index.0).at_range(at.offset.0, len)),
             }
         },
         |_, len| if report { tracker.advance(len, 1) } else { tracker.advance(0, 0) },
@@ -449,7 +449,7 @@ mod tests {
             let operation = &mut Operation::new();
             let projection = AtlasProjection::create(kind, &source, &options, operation).unwrap();
             let state = projection.state();
-            let tile = state.tree.iter_from_tile(0).next().unwrap().tile;
+            let tile = state.tree.iter().next().unwrap().tile;
             let extent = tile.pieces()[0].extent();
             let mut reader = CheckedReader::new(&state.context);
             let mut out = vec![0; 100];
@@ -481,7 +481,7 @@ mod tests {
         let edit = crate::ProjectionDelta::update(50_000, 50_100, vec![7; 100]);
         projection.apply_incremental_update(edit).unwrap();
         let state = projection.state();
-        let tile = state.tree.iter_from_tile(0).next().unwrap().tile;
+        let tile = state.tree.iter().next().unwrap().tile;
         let mut reader = CheckedReader::new(&state.context);
         reader.hold(tile.pieces()[0].extent()).unwrap();
         overwrite(&path, &data);

@@ -90,7 +90,7 @@ fn check_against(projection: &AtlasProjection, model: &[u8], what: &str) {
     assert_eq!(info.residue, Residue::of(model), "{what}");
     assert!(info.tile_count <= 2 * info.domain_size.div_ceil(TILE_BYTES) + 8, "{what}");
     let state = projection.state();
-    let tiles: Vec<_> = state.tree.iter_from_tile(0).collect();
+    let tiles: Vec<_> = state.tree.iter().collect();
     for pair in tiles.windows(2) {
         assert!(pair[0].tile.len() + pair[1].tile.len() > TILE_SIZE, "{what}: two small neighbours");
     }
@@ -105,9 +105,9 @@ fn check_root(projection: &AtlasProjection, model: &[u8], what: &str) {
     let state = projection.state();
     let leaves: Vec<_> = state
         .tree
-        .iter_from_tile(0)
+        .iter()
         .map(|at| {
-            let bytes = &model[at.offset as usize..][..at.tile.len()];
+            let bytes = &model[at.offset.0 as usize..][..at.tile.len()];
             let want =
                 state.context.scheme.witness(bytes, &mut Workspace::default(), Executor::Inline).unwrap();
             assert_eq!(at.tile.witness(), Some(&want), "{what}: {:?}", at.tile);
@@ -473,7 +473,7 @@ fn many_tiny_pieces_are_flattened_and_never_from_a_changed_source() {
         }
     }
     let state = projection.state();
-    let pieces = state.tree.iter_from_tile(0).next().unwrap().tile.pieces().len();
+    let pieces = state.tree.iter().next().unwrap().tile.pieces().len();
     // Eight windows of five, and the rest of the tile.
     assert!(pieces <= 8 * 5 + 1, "{pieces} pieces");
     check_against(&projection, &model, "tiny updates");
@@ -494,7 +494,7 @@ fn many_tiny_pieces_are_flattened_and_never_from_a_changed_source() {
 fn an_update_of_the_same_size_moves_no_tile_edge() {
     let projection = linear(&Source::from_vec(Random(6).bytes(5 * TILE_BYTES)));
     projection.apply_incremental_update(ProjectionDelta::insert(700_000, vec![1; 5_000])).unwrap();
-    let edges = || -> Vec<u64> { projection.state().tree.iter_from_tile(0).map(|at| at.offset).collect() };
+    let edges = || -> Vec<u64> { projection.state().tree.iter().map(|at| at.offset.0).collect() };
     let before = edges();
     for (start, end) in [(0, 5 * TILE_BYTES + 5_000), (1, 2 * TILE_BYTES), (704_999, 705_001)] {
         let data = Random(7).bytes(end - start);

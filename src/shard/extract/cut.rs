@@ -5,7 +5,7 @@ use super::{Batch, Share};
 use crate::base::buffer::{Buffer, try_vec};
 use crate::base::copy::{copy_to_both, copy_to_payload};
 use crate::base::error::{AtlasError, Result};
-use crate::base::units::{GROUP_SIZE, to_u64, to_usize};
+use crate::base::units::{GROUP_SIZE, TileIndex, to_u64, to_usize};
 use crate::hash::digest::{Digest, Digests, same};
 use crate::hash::outboard::{GroupPages, Outboard, cut_groups, page_bytes, source_changed};
 use crate::hash::tile_tree::{Merkle, Sibling};
@@ -117,7 +117,7 @@ impl Batch<'_> {
             let residue = Residue::of(want.out.as_deref().or(own.as_deref()).unwrap_or_default());
             let (shard, proof) = (want.shard, tree.prove(classes)?);
             let siblings = proofs.first(at, &self.spans[shard].tiles)?;
-            all.push(self.settle(Cut { shard, tile: at.index, proof, siblings, residue, payload: own })?);
+            all.push(self.settle(Cut { shard, tile: at.index.0, proof, siblings, residue, payload: own })?);
         }
         Ok(())
     }
@@ -184,10 +184,12 @@ impl Batch<'_> {
         let siblings = if scope.region.length == 0 { self.merkle.prove(&(0..0))? } else { assembly.siblings };
         let count = to_usize(span.tile_count());
         let mut tiles = try_vec(count)?;
-        tiles.extend(state.tree.iter_from_tile(span.tiles.start).take(count).map(|at| TileShape {
-            // A tile has at most 1 MiB.
-            len: u32::try_from(at.tile.len()).unwrap_or(u32::MAX),
-            residue: at.tile.residue(),
+        tiles.extend(state.tree.iter_from_tile(TileIndex(span.tiles.start)).take(count).map(|at| {
+            TileShape {
+                // A tile has at most 1 MiB.
+                len: u32::try_from(at.tile.len()).unwrap_or(u32::MAX),
+                residue: at.tile.residue(),
+            }
         }));
         let residue = scope.content_residue(assembly.residue, &payload, span.payload_offset);
         let proof = Proof {
@@ -231,7 +233,7 @@ struct TreeProofs<'a> {
 impl TreeProofs<'_> {
     /// The proof of `tiles` where `at` is the first of them.
     fn first(&mut self, at: TileAt<'_>, tiles: &Range<u64>) -> Result<Option<Vec<Sibling>>> {
-        if at.index == tiles.start { self.prove(tiles).map(Some) } else { Ok(None) }
+        if at.index == TileIndex(tiles.start) { self.prove(tiles).map(Some) } else { Ok(None) }
     }
 
     fn prove(&mut self, tiles: &Range<u64>) -> Result<Vec<Sibling>> {
@@ -301,7 +303,7 @@ impl Cutter<'_> {
             }
         };
         let siblings = proofs.first(at, &batch.spans[want.shard].tiles)?;
-        Ok(Cut { shard: want.shard, tile: at.index, proof, siblings, residue, payload: own })
+        Ok(Cut { shard: want.shard, tile: at.index.0, proof, siblings, residue, payload: own })
     }
 }
 

@@ -25,7 +25,7 @@ use super::{AtlasBoundaryRegion, AtlasShard, TileShape};
 use crate::base::buffer::{Buffer, try_vec};
 use crate::base::error::{AtlasError, Result, check_range};
 use crate::base::sync::lock;
-use crate::base::units::{TILE_BYTES, to_u64, to_usize};
+use crate::base::units::{ByteOffset, TILE_BYTES, TileIndex, to_u64, to_usize};
 use crate::exec::operation::Operation;
 use crate::exec::pool::{self, Executor, Order};
 use crate::hash::class_tree::ClassSet;
@@ -118,7 +118,7 @@ struct Outcomes {
     bytes: u64,
     parts: u64,
     /// The first region that failed, and its tile.
-    failure: Option<((u64, u64), AtlasError)>,
+    failure: Option<((u64, TileIndex), AtlasError)>,
 }
 
 /// Where a shard lies.
@@ -255,11 +255,11 @@ fn scope(state: &State, region: &AtlasBoundaryRegion, classes: ClassSet) -> Resu
     }
     let mut whole = *region;
     if region.length > 0 {
-        let tile = |byte: u64| tree.iter_from_byte(byte).next();
+        let tile = |byte: u64| tree.iter_from_byte(ByteOffset(byte)).next();
         let (Some(first), Some(last)) = (tile(region.offset), tile(region.end() - 1)) else {
             return Err(AtlasError::internal("a byte of the domain is in no tile"));
         };
-        whole.offset = first.offset;
+        whole.offset = first.offset.0;
         whole.length = last.offset + to_u64(last.tile.len()) - first.offset;
     }
     Ok(Scope { region: whole, classes, data_classes })
@@ -273,17 +273,21 @@ fn spans(state: &State, scopes: &[Scope]) -> Result<Vec<Span>> {
         let mut span = Span { tiles: 0..0, payload_offset: region.offset, payload_len: 0 };
         if region.length > 0 {
             let mut end = 0;
-            for at in state.tree.iter_from_byte(region.offset).take_while(|at| at.offset < region.end()) {
-                let share = scope.share(at.offset, at.tile.len());
+            for at in state
+                .tree
+                .iter_from_byte(ByteOffset(region.offset))
+                .take_while(|at| at.offset < ByteOffset(region.end()))
+            {
+                let share = scope.share(at.offset.0, at.tile.len());
                 if span.payload_len == 0 {
-                    span.tiles = at.index..at.index;
-                    span.payload_offset = at.offset + share.offset();
+                    span.tiles = at.index.0..at.index.0;
+                    span.payload_offset = (at.offset + share.offset()).0;
                 }
                 let bytes = share.payload_len(at.tile.len());
                 span.payload_len = span.payload_len.checked_add(bytes).ok_or_else(|| {
                     AtlasError::out_of_memory(format!("a region of {} bytes", region.length)).at_index(index)
                 })?;
-                end = at.index + 1;
+                end = at.index.0 + 1;
             }
             span.tiles.end = end;
         }
@@ -359,7 +363,7 @@ struct Batch<'b> {
 
 impl Batch<'_> {
     fn share(&self, want: &Request<'_>) -> Share {
-        self.scopes[want.shard].share(want.at.offset, want.at.tile.len())
+        self.scopes[want.shard].share(want.at.offset.0, want.at.tile.len())
     }
 
     fn is_linear(&self) -> bool {
@@ -394,7 +398,7 @@ impl Batch<'_> {
         // The lowest shard that failed: work on later ones is pointless, on earlier ones it is not,
         // since the first error in the order of the batch is the one to report.
         let lowest = AtomicU64::new(u64::MAX);
-        let mut failure: Option<((u64, u64), AtlasError)> = None;
+        let mut failure: Option<((u64, TileIndex), AtlasError)> = None;
         pool::run_within(
             executor,
             workers,
@@ -459,7 +463,7 @@ impl Batch<'_> {
                 }
                 Err(error) => {
                     // Bytes that only one shard wants fail for it alone, others for the first one.
-                    let error = error.at_range(tile.offset, to_u64(tile.tile.len())).at_index(first);
+                    let error = error.at_range(tile.offset.0, to_u64(tile.tile.len())).at_index(first);
                     let place = (error.index().unwrap_or(first), tile.index);
                     lowest.fetch_min(place.0, Ordering::Relaxed);
                     if all.failure.as_ref().is_none_or(|(first, _)| place < *first) {

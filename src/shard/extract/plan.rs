@@ -3,7 +3,7 @@
 use super::{Batch, Scope, Share};
 use crate::base::buffer::try_vec;
 use crate::base::error::Result;
-use crate::base::units::{GROUP_SIZE, TILE_BYTES, to_u64, to_usize};
+use crate::base::units::{GROUP_SIZE, TILE_BYTES, TileIndex, to_u64, to_usize};
 use crate::exec::pool;
 use crate::hash::class_tree::ClassSet;
 use crate::hash::outboard::page_bytes;
@@ -58,9 +58,9 @@ impl Batch<'_> {
     ) {
         for (shard, (span, slice)) in self.spans.iter().zip(slices).enumerate() {
             let mut rest = slice;
-            let tiles = self.state.tree.iter_from_tile(span.tiles.start);
+            let tiles = self.state.tree.iter_from_tile(TileIndex(span.tiles.start));
             for at in tiles.take(to_usize(span.tile_count())) {
-                let len = self.scopes[shard].share(at.offset, at.tile.len()).payload_len(at.tile.len());
+                let len = self.scopes[shard].share(at.offset.0, at.tile.len()).payload_len(at.tile.len());
                 let out = rest.take().map(|slice| {
                     let (out, later) = slice.split_at_mut(len);
                     rest = Some(later);
@@ -81,7 +81,7 @@ impl Batch<'_> {
         } else {
             // What a transform takes is worth some sets of classes.
             let all = Scope { classes: ClassSet::ALL, ..self.scopes[first.shard] };
-            all.share(first.at.offset, len).payload_len(len).saturating_mul(4)
+            all.share(first.at.offset.0, len).payload_len(len).saturating_mul(4)
         };
         let mut bytes = 0usize;
         let fits = |want: &&Request<'_>| {

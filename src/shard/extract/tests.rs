@@ -129,9 +129,9 @@ fn chains_are_kept_within_the_memory_limit() {
         let projection = project(&data);
         let operation = &mut Operation::sequential().with_memory_limit(limit);
         let extracted = projection.extract_shards(&regions, &ExtractOptions::new(), operation);
-        extracted.is_ok().then(|| {
-            projection.state().tree.iter_from_tile(0).filter(|at| at.tile.outboard().is_some()).count()
-        })
+        extracted
+            .is_ok()
+            .then(|| projection.state().tree.iter().filter(|at| at.tile.outboard().is_some()).count())
     };
     let (mut refused, mut least) = (0, 16 * TILE_SIZE as u64);
     while refused + 1 < least {

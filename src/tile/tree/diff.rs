@@ -4,7 +4,7 @@ use super::node::{Children, Node};
 use super::{TileAt, Tree};
 use crate::base::buffer::{try_grow, try_vec};
 use crate::base::error::Result;
-use crate::base::units::to_usize;
+use crate::base::units::{TileIndex, to_usize};
 use crate::tile::Tile;
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ impl Tree {
             walk(self, old, false, |index| {
                 grown = try_grow(&mut replaced, 1);
                 if grown.is_ok() {
-                    replaced.extend(self.iter_from_tile(index).next());
+                    replaced.extend(self.iter_from_tile(TileIndex(index)).next());
                 }
                 grown.is_ok()
             });
@@ -53,7 +53,7 @@ impl Tree {
         let after = common(true).min(shorter - before);
         let count = to_usize(self.tiles() - after - before);
         let mut inserted = try_vec(count)?;
-        inserted.extend(self.iter_from_tile(before).take(count));
+        inserted.extend(self.iter_from_tile(TileIndex(before)).take(count));
         Ok(TreeDiff::Spliced { before, removed: old.tiles() - after - before, inserted })
     }
 }
@@ -145,6 +145,7 @@ impl<'a> Cursor<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::units::ByteOffset;
     use crate::source::Source;
     use crate::tile::extent::Extent;
 
@@ -160,11 +161,11 @@ mod tests {
     }
 
     fn apply(old: &Tree, new: &Tree) -> Vec<*const Tile> {
-        let mut list: Vec<_> = old.iter_from_tile(0).map(|at| Arc::as_ptr(at.tile)).collect();
+        let mut list: Vec<_> = old.iter().map(|at| Arc::as_ptr(at.tile)).collect();
         match new.difference(old).unwrap() {
             TreeDiff::Replaced(changed) => {
                 for at in changed {
-                    list[at.index as usize] = Arc::as_ptr(at.tile);
+                    list[at.index.0 as usize] = Arc::as_ptr(at.tile);
                 }
             }
             TreeDiff::Spliced { before, removed, inserted } => {
@@ -183,15 +184,16 @@ mod tests {
             let mut new = old.clone();
             for _ in 0..random.below(4) {
                 let start = random.below(new.bytes() + 1);
-                let start = new.iter_from_byte(start).next().map_or(new.bytes(), |at| at.offset);
+                let start =
+                    new.iter_from_byte(ByteOffset(start)).next().map_or(new.bytes(), |at| at.offset.0);
                 let end = start + random.below(new.bytes() - start + 1).min(20);
-                let end = new.iter_from_byte(end).next().map_or(new.bytes(), |at| at.offset);
-                let (left, rest) = new.split(start).unwrap();
-                let (_, right) = rest.split(end - start).unwrap();
+                let end = new.iter_from_byte(ByteOffset(end)).next().map_or(new.bytes(), |at| at.offset.0);
+                let (left, rest) = new.split(ByteOffset(start)).unwrap();
+                let (_, right) = rest.split(ByteOffset(end - start)).unwrap();
                 let middle = Tree::from_tiles(tiles(random.below(3), 2));
                 new = Tree::concat(&Tree::concat(&left, &middle), &right);
             }
-            let want: Vec<_> = new.iter_from_tile(0).map(|at| Arc::as_ptr(at.tile)).collect();
+            let want: Vec<_> = new.iter().map(|at| Arc::as_ptr(at.tile)).collect();
             assert_eq!(apply(&old, &new), want);
             let same = new.difference(&new.clone()).unwrap();
             assert!(matches!(same, TreeDiff::Replaced(changed) if changed.is_empty()));

@@ -18,7 +18,7 @@ pub(crate) use diff::TreeDiff;
 pub(crate) use reclaim::{READ_BUDGET, Reclaimer};
 
 use crate::base::error::Result;
-use crate::base::units::to_usize;
+use crate::base::units::{ByteOffset, TileIndex, to_usize};
 use crate::layer2::Residue;
 use crate::tile::Tile;
 use node::{Children, Node};
@@ -33,9 +33,9 @@ pub(crate) struct Tree {
 /// A tile and where it is.
 #[derive(Clone, Copy)]
 pub(crate) struct TileAt<'a> {
-    pub(crate) index: u64,
-    /// Of its first byte, in the domain.
-    pub(crate) offset: u64,
+    pub(crate) index: TileIndex,
+    /// Offset of its first byte.
+    pub(crate) offset: ByteOffset,
     pub(crate) tile: &'a Arc<Tile>,
 }
 
@@ -47,7 +47,7 @@ impl std::fmt::Display for TileAt<'_> {
 
 impl TileAt<'_> {
     /// One past its last byte.
-    pub(crate) fn end(&self) -> u64 {
+    pub(crate) fn end(&self) -> ByteOffset {
         self.offset + self.tile.len() as u64
     }
 }
@@ -78,18 +78,23 @@ impl Tree {
         self.root.as_ref().map_or(Residue::ZERO, |node| node.residue())
     }
 
+    /// All tiles.
+    pub(crate) fn iter(&self) -> Iter<'_> {
+        self.iter_from_tile(TileIndex(0))
+    }
+
     /// The tiles from number `index` on.
-    pub(crate) fn iter_from_tile(&self, index: u64) -> Iter<'_> {
-        self.iter(|tiles, _| tiles <= index)
+    pub(crate) fn iter_from_tile(&self, index: TileIndex) -> Iter<'_> {
+        self.iter_behind(|tiles, _| tiles <= index.0)
     }
 
     /// The tiles from the one on that holds the byte at `offset`.
-    pub(crate) fn iter_from_byte(&self, offset: u64) -> Iter<'_> {
-        self.iter(|_, bytes| bytes <= offset)
+    pub(crate) fn iter_from_byte(&self, offset: ByteOffset) -> Iter<'_> {
+        self.iter_behind(|_, bytes| bytes <= offset.0)
     }
 
     /// The tiles after the longest prefix for which `skip(tiles, bytes)` of its end holds.
-    fn iter(&self, skip: impl Fn(u64, u64) -> bool) -> Iter<'_> {
+    fn iter_behind(&self, skip: impl Fn(u64, u64) -> bool) -> Iter<'_> {
         let mut iter = Iter { stack: Vec::new(), index: 0, offset: 0 };
         let mut current = self.root.as_ref();
         while let Some(node) = current.take() {
@@ -117,17 +122,17 @@ impl Tree {
 
     /// Two trees, of the bytes before `at` and of those from it on; `at` <= bytes. A tile that is
     /// cut becomes two, for which the groups that are cut are summed anew.
-    pub(crate) fn split(&self, at: u64) -> Result<(Tree, Tree)> {
+    pub(crate) fn split(&self, at: ByteOffset) -> Result<(Tree, Tree)> {
         let (left, right) = match &self.root {
             None => (None, None),
-            Some(root) => root.split(at)?,
+            Some(root) => root.split(at.0)?,
         };
         Ok((Tree { root: left }, Tree { root: right }))
     }
 
     /// Puts `tile` in place of tile `index`, which is there and of the same length.
-    pub(crate) fn replace_tile(&mut self, index: u64, tile: Arc<Tile>) {
-        self.root = self.root.take().map(|root| root.replace_tile(to_usize(index), tile));
+    pub(crate) fn replace_tile(&mut self, index: TileIndex, tile: Arc<Tile>) {
+        self.root = self.root.take().map(|root| root.replace_tile(to_usize(index.0), tile));
     }
 
     /// The tiles of `left`, then those of `right`.
@@ -159,9 +164,13 @@ impl<'a> Iterator for Iter<'a> {
             *child += 1;
             match node.children() {
                 Children::Tiles(tiles) if next < tiles.len() => {
-                    let at = TileAt { index: self.index, offset: self.offset, tile: &tiles[next] };
+                    let at = TileAt {
+                        index: TileIndex(self.index),
+                        offset: ByteOffset(self.offset),
+                        tile: &tiles[next],
+                    };
                     self.index += 1;
-                    self.offset = at.end();
+                    self.offset = at.end().0;
                     return Some(at);
                 }
                 Children::Nodes(nodes) if next < nodes.len() => self.stack.push((&nodes[next], 0)),

@@ -1,5 +1,5 @@
 use super::*;
-use crate::base::units::{TILE_SIZE, to_usize};
+use crate::base::units::{ByteOffset, TILE_SIZE, TileIndex, to_usize};
 use crate::source::Source;
 use crate::tile::extent::{Extent, Trust};
 
@@ -23,8 +23,8 @@ fn tiles_over(lengths: &[usize]) -> (Vec<u8>, Vec<Arc<Tile>>) {
 
 fn bytes_of(tree: &Tree) -> Vec<u8> {
     let mut out = vec![0; tree.bytes() as usize];
-    for at in tree.iter_from_tile(0) {
-        at.tile.read(0, &mut out[at.offset as usize..][..at.tile.len()]).unwrap();
+    for at in tree.iter() {
+        at.tile.read(0, &mut out[at.offset.0 as usize..][..at.tile.len()]).unwrap();
     }
     out
 }
@@ -53,7 +53,7 @@ fn check_shape(tree: &Tree) {
 fn check(tree: &Tree) {
     check_shape(tree);
     assert_eq!(tree.residue(), Residue::of(&bytes_of(tree)));
-    assert_eq!(tree.tiles(), tree.iter_from_tile(0).count() as u64);
+    assert_eq!(tree.tiles(), tree.iter().count() as u64);
 }
 
 #[test]
@@ -65,8 +65,8 @@ fn balanced_trees_of_many_sizes_hold_their_tiles_in_order() {
         check(&tree);
         assert_eq!(bytes_of(&tree), data);
         for index in [0, count as u64 / 2, count as u64] {
-            let at = tree.iter_from_tile(index).next();
-            assert_eq!(at.map(|at| at.index), (index < count as u64).then_some(index));
+            let at = tree.iter_from_tile(TileIndex(index)).next();
+            assert_eq!(at.map(|at| at.index.0), (index < count as u64).then_some(index));
         }
     }
 }
@@ -76,11 +76,11 @@ fn a_byte_is_found_in_the_tile_that_holds_it() {
     let (data, tiles) = tiles_over(&[5; 200]);
     let tree = Tree::from_tiles(tiles);
     for offset in 0..data.len() as u64 {
-        let at = tree.iter_from_byte(offset).next().unwrap();
-        assert!(at.offset <= offset && offset < at.end());
-        assert_eq!(at.index, offset / 5);
+        let at = tree.iter_from_byte(ByteOffset(offset)).next().unwrap();
+        assert!(at.offset <= ByteOffset(offset) && offset < at.end().0);
+        assert_eq!(at.index, TileIndex(offset / 5));
     }
-    assert!(tree.iter_from_byte(data.len() as u64).next().is_none());
+    assert!(tree.iter_from_byte(ByteOffset(data.len() as u64)).next().is_none());
 }
 
 #[test]
@@ -98,8 +98,8 @@ fn splits_and_concats_at_random_places_agree_with_a_vector() {
     for round in 0..400 {
         let mut cuts = [random(tree.bytes() + 1), random(tree.bytes() + 1)];
         cuts.sort_unstable();
-        let (left, rest) = tree.split(cuts[0]).unwrap();
-        let (middle, right) = rest.split(cuts[1] - cuts[0]).unwrap();
+        let (left, rest) = tree.split(ByteOffset(cuts[0])).unwrap();
+        let (middle, right) = rest.split(ByteOffset(cuts[1] - cuts[0])).unwrap();
         for part in [&left, &middle, &right] {
             check(part);
         }
@@ -147,9 +147,9 @@ fn synthetic_tile(source: &Source, offset: u64) -> Tree {
 
 /// The bytes of a tree at `offset`, which lie in one tile.
 fn read_at(tree: &Tree, offset: u64, len: usize) -> Vec<u8> {
-    let at = tree.iter_from_byte(offset).next().unwrap();
+    let at = tree.iter_from_byte(ByteOffset(offset)).next().unwrap();
     let mut out = vec![0; len];
-    at.tile.read(to_usize(offset - at.offset), &mut out).unwrap();
+    at.tile.read(to_usize(ByteOffset(offset) - at.offset), &mut out).unwrap();
     out
 }
 
@@ -172,8 +172,8 @@ fn two_to_the_forty_bytes_are_cut_joined_and_found_to_the_byte() {
     assert_eq!((tree.bytes(), tree.tiles(), tree.residue()), (size, tiles, residue));
     let places = [(1 << 32) - TILE, 1 << 32, size / 2 - TILE, size - TILE];
     for place in places {
-        let (left, rest) = tree.split(place).unwrap();
-        let (gone, right) = rest.split(TILE).unwrap();
+        let (left, rest) = tree.split(ByteOffset(place)).unwrap();
+        let (gone, right) = rest.split(ByteOffset(TILE)).unwrap();
         assert_eq!((left.bytes(), gone.bytes(), right.bytes()), (place, TILE, size - place - TILE));
         let tile = synthetic_tile(&source, place);
         residue = residue - one + tile.residue();
@@ -183,14 +183,14 @@ fn two_to_the_forty_bytes_are_cut_joined_and_found_to_the_byte() {
     }
     for place in places {
         for offset in [place, place + 12_345, place + TILE - 1] {
-            let at = tree.iter_from_byte(offset).next().unwrap();
-            assert_eq!((at.index, at.offset, at.end()), (place / TILE, place, place + TILE));
-            assert_eq!(tree.iter_from_tile(at.index).next().unwrap().offset, place);
+            let at = tree.iter_from_byte(ByteOffset(offset)).next().unwrap();
+            assert_eq!((at.index.0, at.offset.0, at.end().0), (place / TILE, place, place + TILE));
+            assert_eq!(tree.iter_from_tile(at.index).next().unwrap().offset, ByteOffset(place));
             assert_eq!(read_at(&tree, offset, 1), synthetic(offset, 1));
         }
         // A cut inside the tile makes one more, and the bytes stay where they are.
         for cut in [place + 1, place + 16_384, place + 700_001] {
-            let (left, right) = tree.split(cut).unwrap();
+            let (left, right) = tree.split(ByteOffset(cut)).unwrap();
             assert_eq!((left.bytes(), right.bytes()), (cut, size - cut));
             assert_eq!(left.tiles() + right.tiles(), tiles + 1);
             assert_eq!(left.residue() + right.residue(), residue);
@@ -202,8 +202,14 @@ fn two_to_the_forty_bytes_are_cut_joined_and_found_to_the_byte() {
             assert_eq!(read_at(&joined, cut, 9), synthetic(cut, 9));
         }
     }
-    assert!(tree.iter_from_byte(size).next().is_none() && tree.iter_from_tile(tiles).next().is_none());
+    assert!(
+        tree.iter_from_byte(ByteOffset(size)).next().is_none()
+            && tree.iter_from_tile(TileIndex(tiles)).next().is_none()
+    );
     let twice = Tree::concat(&tree, &tree);
     assert_eq!(read_at(&twice, 2 * size - 5, 5), synthetic(size - 5, 5));
-    assert_eq!(twice.iter_from_byte(size + (1 << 32)).next().unwrap().index, tiles + 4_096);
+    assert_eq!(
+        twice.iter_from_byte(ByteOffset(size + (1 << 32))).next().unwrap().index,
+        TileIndex(tiles + 4_096)
+    );
 }
