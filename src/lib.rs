@@ -102,6 +102,7 @@ pub mod shard;
 mod source;
 pub mod streaming;
 mod tile;
+mod trim;
 
 pub use base::error::{AtlasError, ErrorKind, Result};
 pub use base::units::{ATLAS_PAGE_SIZE, PAGE_SIZE, TILE_SIZE};
@@ -129,3 +130,4 @@ pub use streaming::{
     StreamingChunk, StreamingConfig, StreamingContext, stream_file_projection,
     stream_large_domain_projection, stream_projection, stream_reader_projection,
 };
+pub use trim::trim;

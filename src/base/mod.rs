@@ -5,6 +5,7 @@ pub(crate) mod buffer;
 pub(crate) mod copy;
 pub(crate) mod cpu;
 pub(crate) mod error;
+pub(crate) mod heap;
 pub(crate) mod process;
 #[cfg(feature = "parallel")]
 pub(crate) mod slot;

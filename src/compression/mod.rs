@@ -23,6 +23,8 @@ mod manager;
 pub use config::{CompressionAlgorithm, CompressionConfig, CompressionLevel};
 pub use manager::{CompressionManager, CompressionStats};
 
+pub(crate) use codec::deflate::free_used;
+
 use crate::base::buffer::{Buffer, try_vec};
 use crate::base::error::{AtlasError, ErrorKind, Result};
 use crate::base::units::{to_u64, to_usize};

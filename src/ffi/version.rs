@@ -50,6 +50,20 @@ pub extern "C" fn atlas_manifold_features() -> u64 {
         | bit(cfg!(feature = "benchmarks"), ATLAS_FEATURE_BENCHMARKS)
 }
 
+/// Frees the used buffers and tables that the library keeps for the next call.
+///
+/// At most 64 MiB of buffers and 400 KiB of decompression states are kept, for the whole process; handles
+/// have what they need besides. On Linux with glibc and with every handle destroyed, resident memory is
+/// then within 2 MiB of what it was before the first call, not counting pages of the library's own file,
+/// which the system shares. It also returns what malloc() has free, of the whole process, which takes some
+/// milliseconds for a large heap. The threads of the library's own pool stay; while they are at work, so
+/// does what their allocator has free. The next calls take memory anew. Any thread, also while other
+/// calls are at work: what they use stays.
+#[unsafe(no_mangle)]
+pub extern "C" fn atlas_manifold_trim() {
+    infallible((), crate::trim);
+}
+
 /// BLAKE3-256 of `size` bytes at `data`, which may be NULL when `size` is 0.
 ///
 /// A fitting digest for atlas_conservation_set_digest() of Layer 2. Any thread. A NULL `digest` is

@@ -1,9 +1,9 @@
 //! Raw DEFLATE of whole buffers: the one place that knows the codec.
 
 #[cfg(not(feature = "compression"))]
-pub(crate) use none::{Deflater, Inflater};
+pub(crate) use none::{Deflater, Inflater, free_used};
 #[cfg(feature = "compression")]
-pub(crate) use zlib::{Deflater, Inflater};
+pub(crate) use zlib::{Deflater, Inflater, free_used};
 
 /// Room in which the stream of `len` bytes ends, whatever they are: level 1 has nothing but the fixed code,
 /// which makes nine bits of a byte from 144 on.
@@ -69,6 +69,13 @@ mod zlib {
     static USED: Mutex<Vec<Decompress>> = Mutex::new(Vec::new());
     /// The most that are kept, of some 50 KiB each.
     const MAX_USED: usize = 8;
+
+    /// Frees the states that are kept.
+    pub(crate) fn free_used() {
+        // Never waits for the list, as below. What is in it is dropped without the lock.
+        let used = USED.try_lock().map(|mut used| std::mem::take(&mut *used));
+        drop(used);
+    }
 
     /// Reads streams.
     pub(crate) struct Inflater(Option<Decompress>);
@@ -154,6 +161,8 @@ mod none {
             match *self {}
         }
     }
+
+    pub(crate) fn free_used() {}
 
     fn unsupported() -> AtlasError {
         AtlasError::unsupported("compression is not built in")

@@ -1,3 +1,3 @@
 //! The codecs that blocks are encoded with.
 
-pub(super) mod deflate;
+pub(crate) mod deflate;

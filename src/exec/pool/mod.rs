@@ -26,6 +26,8 @@ mod threads;
 
 #[cfg(feature = "parallel")]
 pub use threads::Pool;
+#[cfg(feature = "parallel")]
+pub(crate) use threads::on_idle_threads;
 
 /// What a task should be worth at least, in bytes hashed: waking a thread costs as much as some
 /// 10 KiB.
@@ -239,6 +241,10 @@ mod sequential {
 }
 #[cfg(not(feature = "parallel"))]
 pub use sequential::Pool;
+
+/// There are none.
+#[cfg(not(feature = "parallel"))]
+pub(crate) fn on_idle_threads(_: fn()) {}
 
 #[cfg(test)]
 mod tests;

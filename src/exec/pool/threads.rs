@@ -7,9 +7,13 @@ use crate::base::slot::Slot;
 use crate::base::sync::lock;
 use std::io;
 use std::mem::ManuallyDrop;
-use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// The longest wait for threads that have nothing to do.
+const IDLE_WAIT: Duration = Duration::from_millis(200);
 
 /// Stack of a worker. The deepest recursion is over the height of a tree, so that this is ample.
 const STACK_SIZE: usize = 2 * 1024 * 1024;
@@ -51,7 +55,12 @@ impl Pool {
             .spawn_handler(move |worker| {
                 let name = format!("atlas-{}", worker.index());
                 let builder = thread::Builder::new().name(name).stack_size(STACK_SIZE);
-                let join = with_signals_blocked(|| builder.spawn(|| worker.run()))?;
+                let run = || {
+                    worker.run();
+                    // Its arena of glibc outlives the thread.
+                    crate::base::heap::return_arena();
+                };
+                let join = with_signals_blocked(|| builder.spawn(run))?;
                 lock(&spawned).push(join);
                 Ok(())
             })
@@ -150,10 +159,33 @@ fn with_signals_blocked<R>(spawn: impl FnOnce() -> R) -> R {
     spawn()
 }
 
+static LIBRARY: Slot<Pool> = Slot::new();
+
 /// The library's own pool in this process, which is another one in a forked child.
 pub(super) fn library_pool() -> Result<&'static Pool> {
-    static LIBRARY: Slot<Pool> = Slot::new();
     LIBRARY.get(|pool| pool.check_process().is_ok(), || Pool::new(0))
+}
+
+/// Runs `action` on each thread of the library's own pool, if it was made and no call uses it. Waits for
+/// them, but not for long: a call may come that keeps them busy.
+pub(crate) fn on_idle_threads(action: fn()) {
+    let pool = LIBRARY.get(|pool| pool.check_process().is_ok(), || Err::<Pool, ()>(()));
+    let Some(started) = pool.ok().and_then(|pool| pool.started.as_ref()) else { return };
+    if started.calls.load(Ordering::Relaxed) > 0 || started.pool.current_thread_index().is_some() {
+        return;
+    }
+    let (done, all) = mpsc::channel();
+    started.pool.spawn_broadcast(move |_| {
+        action();
+        // Whoever waited may be gone.
+        let _ = done.send(());
+    });
+    let until = Instant::now() + IDLE_WAIT;
+    for _ in 0..started.pool.current_num_threads() {
+        if all.recv_timeout(until.saturating_duration_since(Instant::now())).is_err() {
+            return;
+        }
+    }
 }
 
 /// Who works on a call.

@@ -1,0 +1,68 @@
+//! What glibc keeps of freed memory, returned to the system.
+
+/// Returns the holes in the heap to the system.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+pub(crate) fn return_free_memory() {
+    // SAFETY: glibc's own function, for any thread.
+    unsafe { libc::malloc_trim(0) };
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub(crate) fn return_free_memory() {}
+
+/// Returns what the calling thread's arena of glibc has free at its end to the system, which `malloc_trim`
+/// does for the main arena alone.
+///
+/// It allocates blocks until one comes that has no memory yet, gives the pages of each back, and frees
+/// them. The blocks are so small that they always come from the arena.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+pub(crate) fn return_arena() {
+    use std::ptr;
+    /// Less than the 128 KiB from which on malloc may map a block of its own.
+    const BLOCK: usize = 96 * 1024;
+    /// 64 MiB, which is the size of an arena.
+    const MOST: usize = 64 * 1024 * 1024 / BLOCK;
+    // SAFETY: a question.
+    let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(BLOCK);
+    if !page.is_power_of_two() || page > BLOCK / 4 {
+        return;
+    }
+    // A list through the first bytes of the blocks.
+    let mut blocks: *mut *mut libc::c_void = ptr::null_mut();
+    let mut fresh = 0;
+    for _ in 0..MOST {
+        // SAFETY: a block, or NULL.
+        let block = unsafe { libc::malloc(BLOCK) }.cast::<*mut libc::c_void>();
+        if block.is_null() {
+            break;
+        }
+        // SAFETY: the block is large enough for a pointer, and malloc aligns it for one.
+        unsafe { block.write(blocks.cast()) };
+        blocks = block;
+        // Whole pages inside, behind the pointer.
+        let start = block.cast::<u8>().wrapping_add(size_of::<usize>());
+        let lead = start.align_offset(page);
+        let len = (BLOCK - size_of::<usize>()).saturating_sub(lead) / page * page;
+        let pages = start.wrapping_add(lead).cast::<libc::c_void>();
+        let mut there = [0_u8; BLOCK / 4096];
+        // SAFETY: whole pages inside of a block that is ours; a byte for each of them, of 4 KiB or more.
+        let known = unsafe { libc::mincore(pages, len, there.as_mut_ptr()) } == 0;
+        fresh = if known && there.iter().all(|page| page & 1 == 0) { fresh + 1 } else { 0 };
+        if fresh == 2 {
+            break;
+        }
+        // SAFETY: as above; nothing was written to them.
+        unsafe { libc::madvise(pages, len, libc::MADV_DONTNEED) };
+    }
+    while !blocks.is_null() {
+        // SAFETY: the list as it was made above, each block freed once.
+        unsafe {
+            let next = blocks.read();
+            libc::free(blocks.cast());
+            blocks = next.cast();
+        }
+    }
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub(crate) fn return_arena() {}
