@@ -40,9 +40,9 @@
  * Errors     A function that can fail returns atlas_status, 0 is success. Out-parameters are set to
  *            NULL or 0 first. On failure nothing the caller had is changed. The text and the numbers
  *            of the thread's last failure: atlas_last_error_message(), atlas_last_error_get().
- *            Each function lists how it fails. Beside that every one can answer INVALID_ARGUMENT (NULL
- *            where that is not allowed, a struct_size that cannot be) and INTERNAL: a defect of the
- *            library, such as a caught panic, of which Rust also prints a line to stderr.
+ *            Each function lists how it fails. In addition, any of them can return INVALID_ARGUMENT (a
+ *            NULL that is not allowed, an impossible struct_size) or INTERNAL (a defect in the library,
+ *            such as a caught panic, for which Rust also prints a line to stderr).
  * Ownership  What create, open, copy, borrow, from_callback, project, snapshot, extract, deserialize,
  *            compress, decompress, finish and run give through `out` is the caller's, to be given to
  *            the destroy of its type, which accepts NULL. Memory from the library goes back to the
@@ -53,11 +53,11 @@
  *            it; changing ones are serialised inside. Destroy a handle when no call uses it. The library
  *            starts no thread before the first parallel call or atlas_pool_create() of more than one
  *            thread, and never uses a process-global pool.
- * Fork       The child makes a pool of its own; one that the caller made is STATE there. A handle that
- *            another thread was inside of at the fork must not be used in the child, where it may be
- *            locked for ever. A projection and its snapshots count as one handle here. What becomes a
- *            file at the end (spool_path) is of the process that began it: to add to it or to finish it is
- *            STATE in the child.
+ * Fork       The child makes a pool of its own; one that the caller made is STATE there. Do not use in
+ *            the child a handle that another thread was using at the moment of the fork: it may stay
+ *            locked forever. A projection and its snapshots count as one handle here. What becomes a
+ *            file at the end (spool_path) belongs to the process that began it: adding to it or finishing
+ *            it is STATE in the child.
  * Structs    Those that begin with struct_size: fill them with their *_init, which does nothing to NULL,
  *            or, where the library fills them, set struct_size to sizeof and nothing else. Older, smaller
  *            sizes stay valid.
@@ -1298,8 +1298,9 @@ enum atlas_status atlas_compressed_shard_get_info(const struct atlas_compressed_
 /**
  * The one encoding of a compressed shard (docs/format.md).
  *
- * `*out` is owned by the caller: atlas_buffer_free(). Any thread. Fails with INVALID_ARGUMENT,
- * OUT_OF_MEMORY or UNSUPPORTED (not built in). Costs one copy and one BLAKE3 of it.
+ * A reader with the default atlas_limits refuses a shard of more than 1 GiB with LIMIT, also one that is
+ * smaller when compressed. `*out` is owned by the caller: atlas_buffer_free(). Any thread. Fails with
+ * INVALID_ARGUMENT, OUT_OF_MEMORY or UNSUPPORTED (not built in). Costs one copy and one BLAKE3 of it.
  */
 ATLAS_API
 enum atlas_status atlas_compressed_shard_serialize(const struct atlas_compressed_shard *compressed,
@@ -1700,7 +1701,8 @@ ATLAS_API void atlas_reconstruction_destroy(struct atlas_reconstruction *reconst
  *
  * A region of length 0 (offset <= size) proves the root alone. A LINEAR shard discloses up to 4,095
  * bytes on either side of its region when it is serialised; an R96 shard has all 96 classes of the
- * tiles that the region touches. Any thread. `operation` may be NULL; progress as
+ * tiles that the region touches. A shard of more than 1 GiB is refused by a reader with the default
+ * atlas_limits. Any thread. `operation` may be NULL; progress as
  * atlas_shard_extract_batch(). `*out` is owned by the caller: atlas_shard_destroy(). LINEAR: costs one
  * BLAKE3 of the tiles that the region touches; a second small region of a tile costs that of the
  * groups of 16 KiB that it touches. R96: transforms the tiles that the region touches, every time.
@@ -1812,8 +1814,10 @@ ATLAS_API void atlas_limits_init(struct atlas_limits *limits);
 /**
  * The one encoding of a shard (docs/format.md): the same bytes on every machine.
  *
- * `*out` is owned by the caller: atlas_buffer_free(). Any thread. Fails with INVALID_ARGUMENT or
- * OUT_OF_MEMORY. Costs one copy and one BLAKE3 of it.
+ * A reader with the default atlas_limits refuses a payload of more than 1 GiB with LIMIT: cut a larger
+ * region into several shards, or raise the reader's max_payload_size. `*out` is owned by the caller:
+ * atlas_buffer_free(). Any thread. Fails with INVALID_ARGUMENT or OUT_OF_MEMORY. Costs one copy and one
+ * BLAKE3 of it.
  */
 ATLAS_API
 enum atlas_status atlas_shard_serialize(const struct atlas_shard *shard,

@@ -37,6 +37,9 @@ impl CompressedShard {
     }
 
     /// The one encoding of this compressed shard (docs/format.md).
+    ///
+    /// A reader with the default [`Limits`] refuses a shard of more than 1 GiB with LIMIT, also one that is
+    /// smaller when compressed.
     pub fn serialize(&self) -> Result<Vec<u8>> {
         let lengths = self.lengths();
         let [.., heads, data] = lengths;

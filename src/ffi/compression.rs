@@ -251,8 +251,9 @@ pub unsafe extern "C" fn atlas_compressed_shard_get_info(
 
 /// The one encoding of a compressed shard (docs/format.md).
 ///
-/// `*out` is owned by the caller: atlas_buffer_free(). Any thread. Fails with INVALID_ARGUMENT,
-/// OUT_OF_MEMORY or UNSUPPORTED (not built in). Costs one copy and one BLAKE3 of it.
+/// A reader with the default atlas_limits refuses a shard of more than 1 GiB with LIMIT, also one that is
+/// smaller when compressed. `*out` is owned by the caller: atlas_buffer_free(). Any thread. Fails with
+/// INVALID_ARGUMENT, OUT_OF_MEMORY or UNSUPPORTED (not built in). Costs one copy and one BLAKE3 of it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_compressed_shard_serialize(
     compressed: *const atlas_compressed_shard,

@@ -48,7 +48,8 @@ impl From<AtlasBoundaryRegion> for atlas_region {
 ///
 /// A region of length 0 (offset <= size) proves the root alone. A LINEAR shard discloses up to 4,095
 /// bytes on either side of its region when it is serialised; an R96 shard has all 96 classes of the
-/// tiles that the region touches. Any thread. `operation` may be NULL; progress as
+/// tiles that the region touches. A shard of more than 1 GiB is refused by a reader with the default
+/// atlas_limits. Any thread. `operation` may be NULL; progress as
 /// atlas_shard_extract_batch(). `*out` is owned by the caller: atlas_shard_destroy(). LINEAR: costs one
 /// BLAKE3 of the tiles that the region touches; a second small region of a tile costs that of the
 /// groups of 16 KiB that it touches. R96: transforms the tiles that the region touches, every time.
@@ -458,8 +459,10 @@ pub(super) unsafe fn limits_in(limits: *const atlas_limits) -> Result<Limits> {
 
 /// The one encoding of a shard (docs/format.md): the same bytes on every machine.
 ///
-/// `*out` is owned by the caller: atlas_buffer_free(). Any thread. Fails with INVALID_ARGUMENT or
-/// OUT_OF_MEMORY. Costs one copy and one BLAKE3 of it.
+/// A reader with the default atlas_limits refuses a payload of more than 1 GiB with LIMIT: cut a larger
+/// region into several shards, or raise the reader's max_payload_size. `*out` is owned by the caller:
+/// atlas_buffer_free(). Any thread. Fails with INVALID_ARGUMENT or OUT_OF_MEMORY. Costs one copy and one
+/// BLAKE3 of it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_shard_serialize(
     shard: *const atlas_shard,

@@ -103,6 +103,9 @@ impl AtlasShard {
     }
 
     /// The one encoding of this shard (docs/format.md).
+    ///
+    /// A reader with the default [`Limits`] refuses a payload of more than 1 GiB with LIMIT: cut a larger
+    /// region into several shards, or raise the reader's `max_payload_size`.
     pub fn serialize(&self) -> Result<Vec<u8>> {
         let mut writer = Writer::new(Kind::Shard, &self.lengths())?;
         write_proof(&mut writer, &self.proof);
