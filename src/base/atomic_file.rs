@@ -66,8 +66,8 @@ fn create_beside(target: &Path, private: bool) -> Result<NamedTempFile<File>> {
     let file = tempfile::Builder::new().prefix(".atlas-").suffix(".tmp").make_in(folder(target), open);
     let _ = private;
     file.map_err(|error| {
-        let what = format_args!("creating a temporary file beside {}", target.display());
-        AtlasError::io(what, refused.unwrap_or(error))
+        let error = refused.unwrap_or(error);
+        AtlasError::io(format_args!("creating a temporary file beside {}", target.display()), error)
     })
 }
 
