@@ -74,8 +74,8 @@ lint: ## formatting, clippy, and whether header, bindings and symbol list are fr
 	rustfmt --check --edition 2024 bench/build.rs bench/src/*.rs bench/src/*/main.rs bench/micro/benches/*.rs
 	$(checked) clippy --locked --all-targets $(bindgen) -- -D warnings
 	$(unmade) cargo clippy --locked --lib $(smallest) -- -D warnings
-	$(unmade) cargo check --locked --workspace --manifest-path bench/Cargo.toml
-	$(unmade) cargo check --locked --package atlas_micro --benches --manifest-path bench/Cargo.toml
+	$(unmade) cargo check --locked --package atlas_bench
+	$(unmade) cargo check --locked --package atlas_micro --benches
 	c_tests/scripts/check_symbols.sh header include/atlas_manifold.h c_tests/symbols.txt
 
 test-rust: ## the Rust tests, those in the documentation included

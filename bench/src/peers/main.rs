@@ -731,7 +731,7 @@ fn circumstances(title: &str, peers: &Path, names: &[&str]) -> String {
     let machine = machine::describe();
     let word = |name: &str| machine[name].as_str().unwrap_or("unknown").to_owned();
     let c = |text: *const c_char| unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned();
-    let mut versions = machine::versions(include_str!("../../Cargo.lock"), names);
+    let mut versions = machine::versions(include_str!("../../../Cargo.lock"), names);
     for name in names {
         match *name {
             "c-blosc2" => versions.push(format!("c-blosc2 {}", c(unsafe { peer_blosc_version() }))),
