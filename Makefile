@@ -28,10 +28,11 @@ configure_tests := $(configure) -DATLAS_MANIFOLD_TESTS=ON -DATLAS_MANIFOLD_WERRO
 ctest := cd build && $(unmade) ctest -j $(JOBS) --output-on-failure --no-tests=error
 
 # Lints and tests of Rust share one build: the same features, and stale generated files are errors.
+# A normal build has neither generator.
 # Where libclang is missing the committed bindings are taken as they are.
 checked := ATLAS_GENERATED=check $(unmade) cargo
-bindgen = $$(./setup.sh libclang && echo --features bindgen || :)
-smallest = --no-default-features --features std $(bindgen)
+generators = --features cbindgen$$(./setup.sh libclang && echo ,bindgen || :)
+smallest = --no-default-features --features std $(generators)
 
 .PHONY: build demo test lint test-rust test-long test-c fuzz loom asan asan-library valgrind neon generate features features-size bench bench-micro bench-peers bench-compression bench-stream bench-core install clean help
 
@@ -72,7 +73,7 @@ lint: ## formatting, clippy, and whether header, bindings and symbol list are fr
 	@$(setup) test
 	cargo fmt --check
 	rustfmt --check --edition 2024 bench/build.rs bench/src/*.rs bench/src/*/main.rs bench/micro/benches/*.rs
-	$(checked) clippy --locked --all-targets $(bindgen) -- -D warnings
+	$(checked) clippy --locked --all-targets $(generators) -- -D warnings
 	$(unmade) cargo clippy --locked --lib $(smallest) -- -D warnings
 	$(unmade) cargo check --locked --package atlas_bench
 	$(unmade) cargo check --locked --package atlas_micro --benches
@@ -81,11 +82,11 @@ lint: ## formatting, clippy, and whether header, bindings and symbol list are fr
 test-rust: ## the Rust tests, those in the documentation included
 	@$(setup) test
 	@mkdir -p build
-	$(checked) test --locked --no-fail-fast $(bindgen) 2>&1 | tee build/test-rust.log
+	$(checked) test --locked --no-fail-fast $(generators) 2>&1 | tee build/test-rust.log
 
 test-long: ## the Rust tests that `make test` leaves out for their time: some minutes
 	@$(setup) test
-	$(checked) test --release --config profile.release.lto=false --locked --no-fail-fast -- --ignored
+	$(unmade) cargo test --release --config profile.release.lto=false --locked --no-fail-fast -- --ignored
 
 test-c: ## the C and C++ tests and those of Layer 2, under valgrind and sanitizers too
 	@$(setup) test
@@ -132,7 +133,7 @@ neon: ## the tests of Layer 2 for AArch64, whose sums are NEON's, under an emula
 
 generate: ## renews the header, the bindings of Layer 2 (with libclang) and the list of symbols
 	@$(setup) test
-	ATLAS_GENERATED=update $(unmade) cargo check --locked $(bindgen)
+	ATLAS_GENERATED=update $(unmade) cargo check --locked $(generators)
 	@mkdir -p build
 	c_tests/scripts/symbols.sh include/atlas_manifold.h > build/symbols.txt
 	cp build/symbols.txt c_tests/symbols.txt

@@ -1,4 +1,4 @@
-//! Builds Layer 2, renders the C header, and checks the generated files that are committed.
+//! Builds Layer 2, and checks or renews the generated files that are committed.
 //!
 //! Environment:
 //! - `ATLAS_LAYER2_DIR=<prefix>`: link `libatlas_conservation.a` from `<prefix>/lib`, `lib64` or
@@ -6,7 +6,8 @@
 //! - `ATLAS_GENERATED=check`: a stale committed file is an error (the tests do this).
 //! - `ATLAS_GENERATED=update`: a stale committed file is renewed.
 //!
-//! Nothing is written outside `OUT_DIR` except by `update`.
+//! The feature `cbindgen` compares the C header, `bindgen` the bindings of Layer 2. Nothing is written
+//! outside `OUT_DIR` except by `update`.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
@@ -18,13 +19,10 @@ const ADDED: &str = "atlas_conserved_sums";
 
 fn main() {
     let root = PathBuf::from(variable("CARGO_MANIFEST_DIR"));
-    let out = PathBuf::from(variable("OUT_DIR"));
     println!("cargo::rerun-if-env-changed=ATLAS_GENERATED");
     println!("cargo::rerun-if-changed=build.rs");
     layer2(&root);
-    #[cfg(feature = "bindgen")]
-    compare(&layer2_bindings(&root, &out), &root.join("src/layer2/bindings.rs"));
-    compare(&header(&root, &out), &root.join("include/atlas_manifold.h"));
+    generated(&root);
     link_arguments();
 }
 
@@ -92,6 +90,28 @@ fn prebuilt_folder(prefix: &Path) -> PathBuf {
     lib.clone()
 }
 
+/// Compares each committed file that a feature renders with a fresh one.
+#[cfg(any(feature = "bindgen", feature = "cbindgen"))]
+fn generated(root: &Path) {
+    let out = PathBuf::from(variable("OUT_DIR"));
+    #[cfg(feature = "bindgen")]
+    compare(&layer2_bindings(root, &out), &root.join("src/layer2/bindings.rs"));
+    #[cfg(feature = "cbindgen")]
+    compare(&header(root, &out), &root.join("include/atlas_manifold.h"));
+}
+
+/// Refuses to check or renew files that no feature renders.
+#[cfg(not(any(feature = "bindgen", feature = "cbindgen")))]
+fn generated(_root: &Path) {
+    if let Some(mode) = env::var_os("ATLAS_GENERATED") {
+        fail(&format!(
+            "ATLAS_GENERATED is {} and nothing is rendered: `--features cbindgen` renders the header, \
+             `--features bindgen` the bindings of Layer 2",
+            mode.display()
+        ));
+    }
+}
+
 /// The bindings of Layer 2's header. Needs libclang, so that only renewing and checking call it.
 #[cfg(feature = "bindgen")]
 fn layer2_bindings(root: &Path, out: &Path) -> PathBuf {
@@ -119,6 +139,7 @@ fn layer2_bindings(root: &Path, out: &Path) -> PathBuf {
 }
 
 /// Renders `atlas_manifold.h` from the Rust source.
+#[cfg(feature = "cbindgen")]
 fn header(root: &Path, out: &Path) -> PathBuf {
     println!("cargo::rerun-if-changed={}", root.join("src").display());
     println!("cargo::rerun-if-changed={}", root.join("cbindgen.toml").display());
@@ -138,6 +159,7 @@ fn header(root: &Path, out: &Path) -> PathBuf {
 }
 
 /// The version that a program is compiled with, from the package's.
+#[cfg(feature = "cbindgen")]
 fn version_macros() -> String {
     let [major, minor, patch] =
         ["MAJOR", "MINOR", "PATCH"].map(|part| variable(&format!("CARGO_PKG_VERSION_{part}")));
@@ -154,6 +176,7 @@ fn version_macros() -> String {
 }
 
 /// Compares a generated file with the committed one.
+#[cfg(any(feature = "bindgen", feature = "cbindgen"))]
 fn compare(fresh: &Path, committed: &Path) {
     let read = |path: &Path| fs::read_to_string(path).unwrap_or_default();
     if read(fresh) == read(committed) {

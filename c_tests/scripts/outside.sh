@@ -240,11 +240,11 @@ EOF
         ;;
     prebuilt_layer2)
         # Without default features, a build of its own beside those of the other tests: only the
-        # crate itself is compiled once more. The feature bindgen changes how parts that the build
-        # scripts share are compiled, so it is on where `make test` has it on.
+        # crate itself is compiled once more. The generators change how parts that the build scripts
+        # share are compiled, so they are on where `make test` has them on.
         cd "$SOURCE"
-        features=std
-        if ./setup.sh libclang; then features=std,bindgen; fi
+        features=std,cbindgen
+        if ./setup.sh libclang; then features=$features,bindgen; fi
         cargo() { "$CARGO" "$@" --lib --locked --no-default-features --features $features --target-dir "$DEV_OUTPUT"; }
         export ATLAS_LAYER2_DIR="$WORK/nowhere"
         wants 'nowhere/lib64/libatlas_conservation.a' cargo test --no-run
