@@ -5,7 +5,7 @@
 //! text, HTML, ELF, float32, float64, int32, random: all of them where there is none. Markdown to stdout.
 
 use flate2::{Compress, Compression, FlushCompress};
-use std::ffi::{CStr, c_int, c_void};
+use std::ffi::{c_int, c_void};
 use std::hint::black_box;
 use std::ptr::{null, null_mut};
 use std::time::Instant;
@@ -18,7 +18,9 @@ mod corpora;
 mod machine;
 mod sys;
 
-use sys::{Compressed, CompressedInfo, CompressionConfig, Operation, Projection, Region, Shard, Source};
+use sys::{
+    Compressed, CompressedInfo, CompressionConfig, Operation, Projection, Region, Shard, Source, check,
+};
 
 const ROUNDS: usize = 9;
 const MIB: usize = 1 << 20;
@@ -39,13 +41,6 @@ unsafe extern "C" {
         out: *mut *mut Compressed,
     ) -> c_int;
     fn atlas_buffer_free(buffer: *mut Bytes);
-}
-
-fn check(status: c_int) {
-    if status != 0 {
-        let text = unsafe { CStr::from_ptr(sys::atlas_last_error_message()) };
-        panic!("status {status}: {}", text.to_string_lossy());
-    }
 }
 
 fn operation(threads: u32) -> Operation {

@@ -8,21 +8,14 @@ mod parallel;
 mod r96;
 mod sys;
 
-use std::ffi::{CStr, CString, c_int, c_void};
+use std::ffi::{CString, c_void};
 use std::hint::black_box;
 use std::ptr::{null, null_mut};
 use std::time::{Duration, Instant};
-use sys::{ExtractOptions, Operation, Pool, Projection, Region, Shard, Source};
+use sys::{ExtractOptions, Operation, Pool, Projection, Region, Shard, Source, check};
 
 const ROUNDS: usize = 9;
 const MIB: usize = 1 << 20;
-
-fn check(status: c_int) {
-    if status != 0 {
-        let text = unsafe { CStr::from_ptr(sys::atlas_last_error_message()) };
-        panic!("status {status}: {}", text.to_string_lossy());
-    }
-}
 
 fn operation(pool: *const Pool) -> Operation {
     let mut operation =

@@ -8,8 +8,8 @@
 
 mod sys;
 
-use crate::sys::{Chunk, Operation, Source, StreamConfig};
-use std::ffi::{CStr, CString, c_int};
+use crate::sys::{Chunk, Operation, Source, StreamConfig, check};
+use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::AsRawFd;
@@ -18,13 +18,6 @@ use std::ptr::{null, null_mut};
 use std::time::Instant;
 
 const MIB: u64 = 1 << 20;
-
-fn check(status: c_int) {
-    if status != 0 {
-        let text = unsafe { CStr::from_ptr(sys::atlas_last_error_message()) };
-        panic!("status {status}: {}", text.to_string_lossy());
-    }
-}
 
 fn random(bytes: &mut [u8], seed: u64) {
     let mut state = seed;

@@ -4,7 +4,7 @@
 //! struct's size goes through [`init`], which compares that with ours.
 #![allow(dead_code)]
 
-use std::ffi::{c_char, c_int, c_void};
+use std::ffi::{CStr, c_char, c_int, c_void};
 use std::mem::MaybeUninit;
 
 pub enum Source {}
@@ -134,6 +134,17 @@ pub struct Buffer {
     pub size: usize,
 }
 
+/// Ends the program if a call failed, with the place of the call.
+#[track_caller]
+pub fn check(status: c_int) {
+    if status != 0 {
+        let text = |text: *const c_char| unsafe { CStr::from_ptr(text) }.to_string_lossy();
+        let (name, message) = unsafe { (atlas_status_name(status), atlas_last_error_message()) };
+        eprintln!("{}: {} ({})", text(name), text(message), std::panic::Location::caller());
+        std::process::exit(1);
+    }
+}
+
 /// Lets the library fill a struct where there is room for a larger one, which begins with its size.
 ///
 /// # Safety
@@ -237,6 +248,7 @@ unsafe extern "C" {
         size: usize,
     ) -> c_int;
     pub fn atlas_last_error_message() -> *const c_char;
+    pub fn atlas_status_name(status: i32) -> *const c_char;
     pub fn atlas_pool_create(threads: u32, out: *mut *mut Pool) -> c_int;
     pub fn atlas_source_borrow(
         data: *const c_void,

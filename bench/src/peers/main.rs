@@ -27,6 +27,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::ptr::{null, null_mut};
 use std::time::Instant;
+use sys::check;
 
 const MIB: usize = 1 << 20;
 const BLOCK: usize = 128 << 10;
@@ -58,13 +59,6 @@ unsafe extern "C" {
         have: *const *const c_uchar,
         lost: *const *mut c_uchar,
     ) -> c_int;
-}
-
-fn check(status: c_int) {
-    if status != 0 {
-        let text = unsafe { CStr::from_ptr(sys::atlas_last_error_message()) };
-        panic!("status {status}: {}", text.to_string_lossy());
-    }
 }
 
 fn operation(threads: u32) -> sys::Operation {

@@ -20,7 +20,7 @@ body { background: var(--back); color: var(--text); font: 15px/1.5 system-ui, sa
 h1, h2, h3 { line-height: 1.2; } h2 { margin-top: 2.5rem; border-top: 1px solid var(--line); padding-top: 1rem; }
 p, dd { color: var(--soft); } dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; }
 dt { font-weight: 600; } dd { margin: 0; }
-svg { width: 100%; height: auto; display: block; }
+svg { width: 100%; min-width: 44rem; height: auto; display: block; }
 .legend span { margin-right: 1.5rem; white-space: nowrap; }
 .legend i { display: inline-block; width: 1.6rem; margin-right: .4rem; vertical-align: middle; }
 .bar, .limit { height: .7rem; background: var(--bar); } .limit { background: var(--limit); }
@@ -86,6 +86,10 @@ pub fn page(all: &Value) -> String {
         ),
     );
     fact("Memory", word(&machine["memory"]));
+    if let Some(load) = machine["load_before"].as_f64() {
+        let over = "on average over the minute before the run, a build included";
+        fact("Load", format!("{load:.1} processes {over}, on {} CPUs", machine["cpus"]));
+    }
     fact("System", format!("{}, Linux {}", word(&machine["system"]), word(&machine["kernel"])));
     fact("Compiler", word(&machine["compiler"]));
     fact(
@@ -103,11 +107,11 @@ pub fn page(all: &Value) -> String {
     for size in sizes {
         let rows: Vec<&Value> = results.iter().filter(|row| row["data_size"] == size).collect();
         let _ = writeln!(page, "<h2>A domain of {}</h2>", bytes(size));
-        page += "<h3>Of the limit</h3>\n";
+        page += "<h3>Speed as a part of what the machine allows</h3>\n";
         page += &fractions(&rows);
-        page += "<h3>Rate</h3>\n";
+        page += "<h3>Rate of what reads or writes the whole domain</h3>\n";
         page += &rates(&rows);
-        page += "<h3>Time of what does not follow the domain</h3>\n";
+        page += "<h3>Time of what does not grow with the domain</h3>\n";
         page += &times(&rows);
         page += &table(&rows);
     }
@@ -127,8 +131,8 @@ struct Bar<'a> {
     color: RGBColor,
 }
 
-/// Horizontal bars over `axis`, the first at the top, with their names before and their values behind
-/// them, which is what the chart is of; `full` is a line across.
+/// Horizontal bars over `axis`, the first at the top, with their names before them and their values in a
+/// column at the end, so that none crosses `full`, which is a line across.
 fn chart<X>(
     what: &str,
     bars: &[Bar<'_>],
@@ -155,7 +159,7 @@ where
             svg = svg.replace(&from, &format!("style=\"{what}:{to}{name})\""));
         }
     }
-    svg
+    format!("<div class=\"wide\">{svg}</div>\n")
 }
 
 fn draw<X>(
@@ -210,16 +214,16 @@ where
         let ends = [(full, SegmentValue::Exact(0)), (full, SegmentValue::Last)];
         chart.draw_series([PathElement::new(ends, SOFT.stroke_width(2))])?;
     }
+    let end_of_axis = chart.x_range().end;
     for row in 0..count {
         let (bar, middle) = (bar(row), || SegmentValue::CenterOf(row));
-        let mut end = bar.value;
         if let Some((low, high)) = bar.spread {
-            end = end.max(high);
             chart.draw_series([PathElement::new([(low, middle()), (high, middle())], TEXT)])?;
         }
         let style = text(SOFT).pos(Pos::new(HPos::Left, VPos::Center));
-        chart
-            .draw_series([EmptyElement::at((end, middle())) + Text::new(bar.label.clone(), (8, 0), style)])?;
+        chart.draw_series([
+            EmptyElement::at((end_of_axis, middle())) + Text::new(bar.label.clone(), (8, 0), style)
+        ])?;
     }
     area.present()?;
     Ok(())

@@ -18,7 +18,7 @@ pub fn describe() -> Value {
         "processor": field(&cpus, "model name", ':'),
         "instruction_sets": vectors,
         "cpus": std::thread::available_parallelism().map_or(0, usize::from),
-        "memory": field(&file("/proc/meminfo"), "MemTotal", ':'),
+        "memory": gibibytes(&field(&file("/proc/meminfo"), "MemTotal", ':')),
         "system": field(&file("/etc/os-release"), "PRETTY_NAME", '='),
         "kernel": file("/proc/sys/kernel/osrelease").trim(),
         "compiler": run("rustc", &["--version"]),
@@ -26,6 +26,12 @@ pub fn describe() -> Value {
         "crates": versions(include_str!("../../../Cargo.lock"), &["blake3", "flate2", "zlib-rs", "rayon"]),
         "revision": run("git", &["describe", "--always", "--dirty", "--tags"]),
     })
+}
+
+/// `24683656 kB`, as the kernel writes it, in GiB.
+fn gibibytes(text: &str) -> String {
+    let number = text.strip_suffix(" kB").and_then(|number| number.parse::<f64>().ok());
+    number.map_or(text.to_owned(), |number| format!("{:.1} GiB", number / 1048576.0))
 }
 
 /// What a program prints.
