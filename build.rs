@@ -23,7 +23,7 @@ fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     layer2(&root);
     generated(&root);
-    link_arguments();
+    link_arguments(&root);
 }
 
 fn variable(name: &str) -> String {
@@ -196,11 +196,9 @@ fn compare(fresh: &Path, committed: &Path) {
 
 /// The soname with the ABI number, and no unloading: a host that calls dlclose may have threads with
 /// thread-local destructors of ours.
-fn link_arguments() {
+fn link_arguments(root: &Path) {
     let target = variable("CARGO_CFG_TARGET_OS");
-    // Before 1.0 a new minor version may break what was. cmake/AtlasCargo.cmake has the same.
-    let [major, minor] = ["MAJOR", "MINOR"].map(|part| variable(&format!("CARGO_PKG_VERSION_{part}")));
-    let abi = if major == "0" { format!("0.{minor}") } else { major };
+    let abi = abi(root);
     match target.as_str() {
         "linux" | "android" | "freebsd" | "netbsd" | "openbsd" | "dragonfly" => {
             println!("cargo::rustc-cdylib-link-arg=-Wl,-soname,libatlas_manifold.so.{abi}");
@@ -211,4 +209,22 @@ fn link_arguments() {
         }
         _ => {}
     }
+}
+
+/// The ABI number that `Cargo.toml` states for build.rs and CMake. Before 1.0 a new minor version may break
+/// what was.
+fn abi(root: &Path) -> String {
+    let manifest = root.join("Cargo.toml");
+    println!("cargo::rerun-if-changed={}", manifest.display());
+    let text = fs::read_to_string(&manifest)
+        .unwrap_or_else(|error| fail(&format!("{}: {error}", manifest.display())));
+    let stated = text.lines().find_map(|line| line.strip_prefix("abi = \"")?.strip_suffix('"'));
+    let abi = stated.unwrap_or_else(|| fail("Cargo.toml states no `abi = \"...\"` in [package.metadata]"));
+    let version = variable("CARGO_PKG_VERSION");
+    let major = variable("CARGO_PKG_VERSION_MAJOR");
+    let wanted = if major == "0" { format!("0.{}", variable("CARGO_PKG_VERSION_MINOR")) } else { major };
+    if abi != wanted {
+        fail(&format!("Cargo.toml states abi {abi} for version {version}: it must be {wanted}"));
+    }
+    abi.to_owned()
 }

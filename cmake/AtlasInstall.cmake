@@ -16,12 +16,6 @@ endif()
 install(FILES include/atlas_manifold.h DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
 install(FILES include/atlas_manifold.hpp DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" OPTIONAL)
 
-# Before 1.0 a new minor version may break what was.
-if(PROJECT_VERSION_MAJOR EQUAL 0)
-    set(atlas_compatibility SameMinorVersion)
-else()
-    set(atlas_compatibility SameMajorVersion)
-endif()
 configure_package_config_file(cmake/AtlasManifoldConfig.cmake.in
     "${CMAKE_CURRENT_BINARY_DIR}/AtlasManifoldConfig.cmake"
     INSTALL_DESTINATION "${atlas_cmake_dir}"

@@ -1,6 +1,6 @@
 #!/bin/sh
 # check_soname.sh LIBRARY SONAME: the library carries that name, stays loaded once it is, and lies
-# beside links that lead to it. CMake names the links and build.rs the soname.
+# beside links that lead to it. CMake names the links and build.rs the soname, both from Cargo.toml.
 set -eu
 dynamic=$("${READELF:-readelf}" -d "$1")
 case $dynamic in

@@ -1,0 +1,16 @@
+# What Cargo.toml states: atlas_version, atlas_abi, and atlas_compatibility, which is the same rule for
+# find_package. build.rs compares the ABI number with the version.
+set(atlas_manifest "${CMAKE_CURRENT_LIST_DIR}/../Cargo.toml")
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${atlas_manifest}")
+foreach(atlas_key version abi)
+    file(STRINGS "${atlas_manifest}" atlas_line REGEX "^${atlas_key} = \"[0-9.]+\"" LIMIT_COUNT 1)
+    if(NOT atlas_line)
+        message(FATAL_ERROR "${atlas_manifest} has no line ${atlas_key} = \"...\" with a number")
+    endif()
+    string(REGEX REPLACE "^[a-z]+ = \"([0-9.]+)\".*" "\\1" atlas_${atlas_key} "${atlas_line}")
+endforeach()
+if(atlas_abi MATCHES "\\.")
+    set(atlas_compatibility SameMinorVersion)
+else()
+    set(atlas_compatibility SameMajorVersion)
+endif()
