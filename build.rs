@@ -60,6 +60,8 @@ fn layer2(root: &Path) {
         // The sums are worth it in every profile.
         .opt_level(3)
         .flag_if_supported("-fvisibility=hidden")
+        // Neither debug information nor `__FILE__` names a folder of this machine.
+        .flag_if_supported(format!("-ffile-prefix-map={}=/atlas_manifold", root.display()))
         // Its names are hidden in the shared library.
         .define("ATLAS_CONSERVATION_API", "")
         .warnings(true)

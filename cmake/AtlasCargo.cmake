@@ -38,16 +38,16 @@ else()
     set(atlas_so_file "${atlas_so_name}.${PROJECT_VERSION}")
 endif()
 
-# Cargo looks each time; where nothing has changed that takes a fraction of a second. Both kinds in
-# one run and no rlib, or else there is no link-time optimisation. The job server of a make above is
-# none of cargo's.
+# Cargo looks each time; where nothing has changed that takes a fraction of a second.
 add_custom_target(atlas_cargo
-    COMMAND "${CMAKE_COMMAND}" -E env --unset=MAKEFLAGS --unset=MFLAGS
-        "CARGO_TARGET_DIR=${ATLAS_CARGO_TARGET_DIR}"
-        "${ATLAS_CARGO}" rustc --quiet --lib --profile ${atlas_cargo_profile} --crate-type cdylib,staticlib
-        --locked --manifest-path "${CMAKE_CURRENT_SOURCE_DIR}/Cargo.toml"
+    COMMAND "${CMAKE_COMMAND}"
+        "-DCARGO=${ATLAS_CARGO}"
+        "-DSOURCE=${CMAKE_CURRENT_SOURCE_DIR}"
+        "-DTARGET_DIR=${ATLAS_CARGO_TARGET_DIR}"
+        "-DPROFILE=${atlas_cargo_profile}"
+        -P "${CMAKE_CURRENT_SOURCE_DIR}/cmake/RunCargo.cmake"
     BYPRODUCTS "${atlas_cargo_output}/${atlas_so_name}" "${atlas_cargo_output}/${atlas_a_name}"
-    COMMENT "Building the Rust library (${atlas_cargo_profile})"
+    COMMENT "Building the Rust library (${atlas_cargo_profile}), which takes a minute or more the first time"
     USES_TERMINAL VERBATIM)
 
 add_custom_command(

@@ -1,0 +1,79 @@
+# Builds the shared and the static library with cargo.
+#
+#   cmake -DCARGO=... -DSOURCE=... -DTARGET_DIR=... -DPROFILE=... -P RunCargo.cmake
+#
+# The libraries get the flags of SOURCE/.cargo/config.toml wherever the build folder lies, since cargo
+# looks for that file from the working folder upwards. They name no folder of this machine: each path
+# that rustc would write down gets another beginning.
+
+# The job server of a make above is none of cargo's or rustc's.
+unset(ENV{MAKEFLAGS})
+unset(ENV{MFLAGS})
+
+set(cargo_home "$ENV{CARGO_HOME}")
+if(NOT cargo_home AND WIN32)
+    set(cargo_home "$ENV{USERPROFILE}/.cargo")
+elseif(NOT cargo_home)
+    set(cargo_home "$ENV{HOME}/.cargo")
+endif()
+
+# rustc takes the last one that fits, so that the target folder comes after a source that it lies in.
+set(flags "")
+foreach(pair "cargo_home=/cargo" "SOURCE=/atlas_manifold" "TARGET_DIR=/target")
+    string(REPLACE "=" ";" pair "${pair}")
+    list(GET pair 0 name)
+    list(GET pair 1 to)
+    get_filename_component(real "${${name}}" REALPATH)
+    foreach(from IN LISTS ${name} real)
+        list(APPEND flags "--remap-path-prefix=${from}=${to}")
+    endforeach()
+endforeach()
+# Where the sources of the standard library are installed, its paths are theirs; otherwise rustc has these.
+set(rustc "$ENV{RUSTC}")
+if(NOT rustc)
+    get_filename_component(folder "${CARGO}" DIRECTORY)
+    find_program(found rustc HINTS "${folder}" REQUIRED)
+    set(rustc "${found}")
+endif()
+execute_process(COMMAND "${rustc}" --print sysroot
+    OUTPUT_VARIABLE sysroot OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
+execute_process(COMMAND "${rustc}" -vV OUTPUT_VARIABLE version COMMAND_ERROR_IS_FATAL ANY)
+if(version MATCHES "commit-hash: ([0-9a-f]+)")
+    list(APPEND flags "--remap-path-prefix=${sysroot}/lib/rustlib/src/rust=/rustc/${CMAKE_MATCH_1}")
+endif()
+list(REMOVE_DUPLICATES flags)
+
+# Flags in the environment take the place of all that are configured, so that ours are added to them.
+if(DEFINED ENV{CARGO_ENCODED_RUSTFLAGS} OR DEFINED ENV{RUSTFLAGS})
+    file(STRINGS "${SOURCE}/.cargo/config.toml" configured REGEX "^rustflags = ")
+    string(REGEX MATCHALL "\"[^\"]*\"" configured "${configured}")
+    string(REPLACE "\"" "" configured "${configured}")
+    string(ASCII 31 separator)
+    if(DEFINED ENV{CARGO_ENCODED_RUSTFLAGS})
+        string(REPLACE "${separator}" ";" given "$ENV{CARGO_ENCODED_RUSTFLAGS}")
+    else()
+        string(REGEX MATCHALL "[^ \t\n]+" given "$ENV{RUSTFLAGS}")
+    endif()
+    list(JOIN given "${separator}" given)
+    list(PREPEND flags ${given} ${configured})
+    list(JOIN flags "${separator}" flags)
+    set(ENV{CARGO_ENCODED_RUSTFLAGS} "${flags}")
+    set(config "")
+else()
+    # Lists of several places are joined by cargo.
+    string(REPLACE "\\" "\\\\" flags "${flags}")
+    string(REPLACE "\"" "\\\"" flags "${flags}")
+    list(TRANSFORM flags REPLACE "(.+)" "\"\\1\"")
+    list(JOIN flags ", " flags)
+    set(config --config "${SOURCE}/.cargo/config.toml" --config "build.rustflags=[${flags}]")
+endif()
+
+set(ENV{CARGO_TARGET_DIR} "${TARGET_DIR}")
+# Both kinds in one run and no rlib, or else there is no link-time optimisation.
+execute_process(
+    COMMAND "${CARGO}" rustc ${config} --lib --profile "${PROFILE}" --crate-type cdylib,staticlib
+        --locked --manifest-path "${SOURCE}/Cargo.toml"
+    RESULT_VARIABLE result)
+if(NOT result EQUAL 0)
+    message(FATAL_ERROR "cargo rustc: ${result}")
+endif()
