@@ -1,4 +1,5 @@
-# Installs libraries, headers, and what find_package and pkg-config read. All of it may be moved.
+# Installs libraries, headers, licences, suppressions for valgrind, and what find_package and pkg-config
+# read. All of it may be moved.
 include(CMakePackageConfigHelpers)
 
 set(atlas_cmake_dir "${CMAKE_INSTALL_LIBDIR}/cmake/AtlasManifold")
@@ -14,7 +15,8 @@ if(ATLAS_MANIFOLD_STATIC)
 endif()
 
 install(FILES include/atlas_manifold.h DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
-install(FILES include/atlas_manifold.hpp DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" OPTIONAL)
+install(FILES LICENSE-MIT LICENSE-APACHE cmake/atlas_manifold.supp
+    DESTINATION "${CMAKE_INSTALL_DATADIR}/atlas_manifold")
 
 configure_package_config_file(cmake/AtlasManifoldConfig.cmake.in
     "${CMAKE_CURRENT_BINARY_DIR}/AtlasManifoldConfig.cmake"

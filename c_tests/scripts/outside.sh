@@ -39,13 +39,15 @@ is_installed() {
         "lib/libatlas_conservation.a" "lib/libatlas_manifold.so.$VERSION" \
         "lib/cmake/AtlasManifold/AtlasManifoldConfig.cmake" \
         "lib/cmake/AtlasManifold/AtlasManifoldConfigVersion.cmake" \
-        "lib/pkgconfig/atlas_manifold.pc" "lib/pkgconfig/atlas_conservation.pc"; do
+        "lib/pkgconfig/atlas_manifold.pc" "lib/pkgconfig/atlas_conservation.pc" \
+        "share/atlas_manifold/LICENSE-MIT" "share/atlas_manifold/LICENSE-APACHE" \
+        "share/atlas_manifold/atlas_manifold.supp"; do
         [ -f "$1/$file" ] || fail "$1/$file is not there"
     done
     [ "$(readlink "$1/lib/$SONAME")" = "libatlas_manifold.so.$VERSION" ] || fail "$SONAME is no such link"
     [ "$(readlink "$1/lib/libatlas_manifold.so")" = "$SONAME" ] || fail 'libatlas_manifold.so is no such link'
     # Neither may a file know where it was built or first installed.
-    if grep -rlF -e "$BUILD" -e "$SOURCE/" -e "$WORK" "$1/lib/cmake" "$1/lib/pkgconfig" "$1/include"; then
+    if grep -rlF -e "$BUILD" -e "$SOURCE/" -e "$WORK" "$1/lib/cmake" "$1/lib/pkgconfig" "$1/include" "$1/share"; then
         fail 'these files name a folder of this machine'
     fi
 }
@@ -145,8 +147,15 @@ case $1 in
         configure subdirectory -DATLAS_SOURCE="$SOURCE" -DATLAS_CARGO_TARGET_DIR="$CARGO_OUTPUT" \
             -DCLASHING_NAMES="$WORK/clashing_names.c" -DBUILD_TESTING=ON
         build_and_run subdirectory
+        # What it installs there is what a program needs to start, and nothing else.
         "$CMAKE" --install "$WORK/subdirectory" --prefix "$WORK/subdirectory/prefix"
-        [ ! -e "$WORK/subdirectory/prefix/include" ] || fail 'as a part of another project it installs itself'
+        "$WORK/subdirectory/prefix/bin/c_default"
+        (cd "$WORK/subdirectory/prefix" && find . ! -type d | sort) > "$WORK/subdirectory/installed"
+        printf './%s\n' bin/c_default "lib/$SONAME" "lib/libatlas_manifold.so.$VERSION" |
+            diff - "$WORK/subdirectory/installed" || fail 'as a part of another project it installs something else'
+        "$CMAKE" "$WORK/subdirectory" -DATLAS_MANIFOLD_INSTALL_RUNTIME=OFF > /dev/null
+        "$CMAKE" --install "$WORK/subdirectory" --prefix "$WORK/subdirectory/without"
+        [ ! -e "$WORK/subdirectory/without/lib" ] || fail 'the shared library is installed without being asked for'
         [ ! -e "$WORK/subdirectory/atlas/c_tests" ] || fail 'as a part of another project it builds its tests'
         ;;
     by_hand)
