@@ -22,7 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { WANTED_SHARDS = 300, MAX_STEPS = 16 };
+enum { WANTED_SHARDS = 300, MAX_STEPS = 16, MEMORY_PER_BYTE = 4 };
 
 /* ---- what was done, and how long it took ----------------------------------------- */
 
@@ -43,6 +43,16 @@ static double now(void)
     return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
 }
 
+/* As 1.57 s, 20.4 ms or 83 us: three digits say enough. */
+static const char *time_text(double seconds)
+{
+    static char text[32];
+    const double value = seconds >= 1 ? seconds : seconds >= 1e-3 ? 1e3 * seconds : 1e6 * seconds;
+    const char *unit = seconds >= 1 ? "s" : seconds >= 1e-3 ? "ms" : "us";
+    (void)snprintf(text, sizeof text, "%.*f %s", value >= 100 ? 0 : value >= 10 ? 1 : 2, value, unit);
+    return text;
+}
+
 /* ---- progress ----------------------------------------------------------------------- */
 
 typedef struct bar {
@@ -53,6 +63,9 @@ typedef struct bar {
 
 static bar progress_bar;
 
+/* With a name of 24 characters a line has 53: it stays one line on a narrow terminal. */
+enum { CELLS = 20 };
+
 static void show(uint64_t done, uint64_t total)
 {
     const int percent = total == 0 ? 100 : (int)(100.0 * (double)done / (double)total);
@@ -60,14 +73,13 @@ static void show(uint64_t done, uint64_t total)
         return;
     }
     if (progress_bar.terminal) {
-        char cells[41];
-        const size_t filled = (size_t)percent * 40 / 100;
-        memset(cells, '-', 40);
-        memset(cells, '#', filled);
-        cells[40] = '\0';
-        printf("\r%-28s [%s] %3d%%", progress_bar.name, cells, percent);
+        char cells[CELLS + 1];
+        memset(cells, '-', CELLS);
+        memset(cells, '#', (size_t)percent * CELLS / 100);
+        cells[CELLS] = '\0';
+        printf("\r%-24s [%s] %3d%%", progress_bar.name, cells, percent);
     } else if (percent == 100 || percent / 25 > progress_bar.shown / 25) {
-        printf("%-28s %3d%%\n", progress_bar.name, percent);
+        printf("%-24s %3d%%\n", progress_bar.name, percent);
     }
     progress_bar.shown = percent;
     (void)fflush(stdout);
@@ -364,9 +376,9 @@ static void print_hex(const char *name, const uint8_t digest[32])
 
 static void report(const job *self)
 {
-    printf("\n%-28s %12s %10s\n", "step", "time", "GB/s");
+    printf("\n%-24s %10s %10s\n", "step", "time", "GB/s");
     for (size_t i = 0; i < step_count; i++) {
-        printf("%-28s %9.3f ms", steps[i].name, 1e3 * steps[i].seconds);
+        printf("%-24s %10s", steps[i].name, time_text(steps[i].seconds));
         if (steps[i].bytes > 0 && steps[i].seconds > 0) {
             printf(" %10.2f\n", (double)steps[i].bytes / steps[i].seconds / 1e9);
         } else {
@@ -407,6 +419,12 @@ static const char usage[] =
     "and sees it refused, rebuilds the file from the shards in random order, and compares.\n"
     "FILE is only read. It needs memory of about four times the file's size.\n";
 
+static void say_what_it_needs(const job *self)
+{
+    printf("%s: %.1f MB; the demonstration takes about %.1f MB of memory\n\n", self->path,
+           (double)self->size / 1e6, MEMORY_PER_BYTE * (double)self->size / 1e6 + 10);
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 2 && (strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "--help") == 0)) {
@@ -427,6 +445,7 @@ int main(int argc, char **argv)
     self.operation.progress = on_progress;
     progress_bar.terminal = isatty(1) == 1;
     open_file(&self);
+    say_what_it_needs(&self);
     project(&self);
     choose_regions(&self);
     extract(&self);
