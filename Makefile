@@ -1,5 +1,6 @@
-# `make help` lists what there is. Each target sets itself up: setup.sh installs what is missing.
-# The libraries and C programs are CMake's (CMakeLists.txt), the Rust tests and lints are cargo's.
+# `make help` lists what there is. Each target looks for what it needs and prints the line that installs
+# it; only `make setup` and setup.sh install. The libraries and C programs are CMake's (CMakeLists.txt),
+# the Rust tests and lints are cargo's.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -15,162 +16,46 @@ export PREFIX FILE BENCH
 # The cargo on PATH comes first.
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 
-# What makes a target ready. `make setup=: ...` takes that for done.
-setup ?= ./setup.sh
+# What looks whether a target has what it needs. `make ready=: ...` takes that for done.
+ready ?= ./setup.sh check
 
 # Neither cargo nor the make below has a share in the jobs of this one.
 unmade := env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL
 
-# A test there builds the crate in the dev profile, which cargo's own folder has the parts of.
+# A test there builds the crate in the dev profile, which cargo's own folder has the parts of. Whether
+# there are tests is decided by the first target that needs them: a user's build looks for no sanitizers.
 configure := $(unmade) cmake -S . -B build -DATLAS_DEV_TARGET_DIR="$(CURDIR)/target"
-cmake_build := $(unmade) cmake --build build -j $(JOBS)
 configure_tests := $(configure) -DATLAS_MANIFOLD_TESTS=ON -DATLAS_MANIFOLD_WERROR=ON
+configured := [ -f build/configured ] || { $(configure) -DATLAS_MANIFOLD_TESTS=OFF && touch build/configured; }
+announced := [ -e build/lib/libatlas_manifold.a ] || echo 'Building the library for the first time: one to two minutes on two cores.'
+cmake_build := $(unmade) cmake --build build -j $(JOBS)
 ctest := cd build && $(unmade) ctest -j $(JOBS) --output-on-failure --no-tests=error
 
 # Lints and tests of Rust share one build: the same features, and stale generated files are errors.
-# A normal build has neither generator.
 # Where libclang is missing the committed bindings are taken as they are.
 checked := ATLAS_GENERATED=check $(unmade) cargo
 generators = --features cbindgen$$(./setup.sh libclang && echo ,bindgen || :)
-smallest = --no-default-features --features std $(generators)
 
-.PHONY: build demo test lint test-rust test-long test-c fuzz loom asan asan-library valgrind neon generate features features-size bench bench-micro bench-peers bench-compression bench-stream bench-core install clean help
+# Everything below that has a text behind ## is the name of a job and not of a file.
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\# .*/\1/p' $(firstword $(MAKEFILE_LIST)))
 
-build: ## the shared and the static library, in build/lib
-	@$(setup) build
-	@[ -f build/configured ] || { $(configure) && touch build/configured; }
-	@$(cmake_build) --target atlas_manifold_libraries atlas_conservation
+##@ To use it
+
+setup: ## installs what the build and the tests need: by apt-get as root, and Rust into the home folder
+	@./setup.sh install
 
 demo: ## the whole job on a real file: FILE=path, by default the largest library of the Rust toolchain
-	@$(setup) build
-	@[ -f build/configured ] || { $(configure) && touch build/configured; }
+	@$(ready) build
+	@$(configured)
+	@$(announced)
 	@$(cmake_build) --target example_demo example_classes
-	@file=$$FILE; \
-	if [ -z "$$file" ]; then \
-	    libraries=$$(rustc --print sysroot)/lib; \
-	    file=$$(find "$$libraries" -name '*.so*' -type f -printf '%s %p\n' | sort -rn | sed -n '1s/^[0-9]* //p'); \
-	    [ -n "$$file" ] || { echo "no shared library in $$libraries: name a file, as in 'make demo FILE=path'" >&2; exit 1; }; \
-	fi; \
-	build/examples/example_demo "$$file"; \
-	printf '\nThe same file as 96 classes, of which any 64 rebuild it:\n\n'; \
-	exec build/examples/example_classes "$$file"
+	@scripts/demo.sh build/examples "$$FILE"
 
-test: ## lints, generated files, Rust tests but for the long ones (test-long), C tests
-	@start=$$SECONDS; mkdir -p build; rm -f build/test-*.log; \
-	$(setup) test; \
-	for part in lint test-rust test-c; do \
-	    $(MAKE) --no-print-directory setup=: $$part; \
-	done; \
-	awk -v seconds=$$((SECONDS - start)) \
-	    '/^test result: / { rust += $$4; failed += $$6; ignored += $$8 } \
-	     / tests passed, .* tests? failed out of / { c = $$0 } \
-	     / Test +#[0-9]+: valgrind_/ { valgrind++ } / Test +#[0-9]+: (layer2_)?asan_/ { asan++ } /\*\*\*Skipped/ { skipped++ } \
-	     END { printf "\nRust: %d tests passed, %d failed, %d ignored\n", rust, failed, ignored; \
-	           printf "C:    %s (%d of them under valgrind, %d with sanitizers, %d skipped)\n", c, valgrind, asan, skipped; \
-	           printf "Lints and generated files: in order\nAll in %d s\n", seconds }' build/test-rust.log build/test-c.log
-
-lint: ## formatting, clippy, and whether header, bindings and symbol list are fresh
-	@$(setup) test
-	cargo fmt --check
-	rustfmt --check --edition 2024 bench/build.rs bench/src/*.rs bench/src/*/main.rs bench/micro/benches/*.rs
-	$(checked) clippy --locked --all-targets $(generators) -- -D warnings
-	$(unmade) cargo clippy --locked --lib $(smallest) -- -D warnings
-	$(unmade) cargo check --locked --package atlas_bench
-	$(unmade) cargo check --locked --package atlas_micro --benches
-	c_tests/scripts/check_symbols.sh header include/atlas_manifold.h c_tests/symbols.txt
-
-test-rust: ## the Rust tests, those in the documentation included
-	@$(setup) test
-	@mkdir -p build
-	$(checked) test --locked --no-fail-fast $(generators) 2>&1 | tee build/test-rust.log
-
-test-long: ## the Rust tests that `make test` leaves out for their time: some minutes
-	@$(setup) test
-	$(unmade) cargo test --release --config profile.release.lto=false --locked --no-fail-fast -- --ignored
-
-test-c: ## the C and C++ tests and those of Layer 2, under valgrind and sanitizers too
-	@$(setup) test
-	@mkdir -p build
-	$(configure_tests) && touch build/configured
-	$(cmake_build)
-	($(ctest)) 2>&1 | tee build/test-c.log
-
-fuzz: ## hostile input under ASan, SECONDS=60 for each target; sets cargo-fuzz up
-	@$(setup) build
-	@command -v cargo-fuzz > /dev/null || $(unmade) cargo install --quiet --locked --version 0.13.2 cargo-fuzz
-	@for target in $$(cargo fuzz list); do \
-	    RUSTC_BOOTSTRAP=1 $(unmade) cargo fuzz run "$$target" -- -max_total_time=$(or $(SECONDS),60); \
-	done
-
-loom: ## every interleaving of the lock-free code
-	@$(setup) build
-	RUSTFLAGS="--cfg loom" $(unmade) cargo test --release --manifest-path tests/loom/Cargo.toml
-
-asan: ## the C tests under ASan and UBSan alone
-	@$(setup) test
-	@$(configure_tests) && touch build/configured
-	@$(cmake_build)
-	@$(ctest) -L asan
-
-asan-library: ## C tests against a library that is instrumented by ASan itself; the first build takes minutes
-	@$(setup) test
-	@$(unmade) c_tests/scripts/asan_library.sh build/asan-library
-
-valgrind: ## the C tests under valgrind alone
-	@$(setup) test
-	@$(configure_tests) && touch build/configured
-	@$(cmake_build)
-	@$(ctest) -L valgrind
-
-neon: ## the tests of Layer 2 for AArch64, whose sums are NEON's, under an emulator
-	@$(setup) neon
-	@$(unmade) cmake -S layer2 -B build/neon -DCMAKE_BUILD_TYPE=Release -DATLAS_CONSERVATION_WERROR=ON \
-	    -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 -DCMAKE_C_COMPILER=aarch64-linux-gnu-gcc \
-	    -DCMAKE_CXX_COMPILER=NOTFOUND -DCMAKE_EXE_LINKER_FLAGS=-static -DCMAKE_CROSSCOMPILING_EMULATOR=qemu-aarch64
-	@$(unmade) cmake --build build/neon -j $(JOBS)
-	@cd build/neon && $(unmade) ctest -j $(JOBS) --output-on-failure --no-tests=error
-	@qemu-aarch64 build/neon/tests/layer2_sum | grep -x 'path neon'
-
-generate: ## renews the header, the bindings of Layer 2 (with libclang) and the list of symbols
-	@$(setup) test
-	ATLAS_GENERATED=update $(unmade) cargo check --locked $(generators)
-	@mkdir -p build
-	c_tests/scripts/symbols.sh include/atlas_manifold.h > build/symbols.txt
-	cp build/symbols.txt c_tests/symbols.txt
-	@./setup.sh libclang || echo 'without libclang the bindings of Layer 2 are left as they are'
-
-features: ## every subset of the Cargo features: lints, tests, exported names; some minutes
-	@$(setup) test
-	@$(unmade) tests/features.sh check
-
-features-size: ## what each Cargo feature adds to the shared library
-	@$(setup) build
-	@$(unmade) tests/features.sh size
-
-bench: build ## what the library does on this machine, to bench/report.html; BENCH='ITERATIONS SECONDS MIB...' or '--compare A B' of two report.json
-	ATLAS_LIBRARY_DIR="$(CURDIR)/build/lib" $(unmade) cargo run --release --locked --manifest-path bench/Cargo.toml \
-	    --bin atlas_bench_suite -- bench $$BENCH
-
-bench-micro: ## sums, digests, trees, filters and the transform, each alone; BENCH=what, as divan understands it
-	@$(setup) build
-	$(unmade) cargo bench --locked --manifest-path bench/Cargo.toml --package atlas_micro -- $$BENCH
-
-bench-peers: build ## the library beside c-blosc2, libdeflate, BLAKE3, ISA-L and others, to bench/peers.md; BENCH=part
-	@bench/src/peers/setup.sh build/peers
-	ATLAS_LIBRARY_DIR="$(CURDIR)/build/lib" ATLAS_PEERS_DIR="$(CURDIR)/build/peers" $(unmade) cargo run --release \
-	    --locked --manifest-path bench/Cargo.toml --features peers --bin atlas_bench_peers -- build/peers bench/peers.md $$BENCH
-
-bench-compression: build ## compression against plain DEFLATE on six kinds of data; BENCH='NAME...' for some of them
-	@bench/src/peers/setup.sh build/peers data
-	ATLAS_LIBRARY_DIR="$(CURDIR)/build/lib" $(unmade) cargo run --release --locked --manifest-path bench/Cargo.toml \
-	    --bin atlas_bench_compression -- build/peers $$BENCH
-
-bench-core: build ## the figures of the core through the C API; BENCH=what, as bench/src/main.rs says
-	ATLAS_LIBRARY_DIR="$(CURDIR)/build/lib" $(unmade) cargo run --release --locked --manifest-path bench/Cargo.toml -- $$BENCH
-
-bench-stream: build ## streaming against BLAKE3 and a plain read, files of 4 GiB (push 512 MiB, resident sparse ones of 1 to 64 GiB); BENCH='file|cold|push|resident DIR'
-	ATLAS_LIBRARY_DIR="$(CURDIR)/build/lib" $(unmade) cargo run --release --locked --manifest-path bench/Cargo.toml \
-	    --bin atlas_bench_stream -- $${BENCH:-file build}
+build: ## the shared and the static library, in build/lib
+	@$(ready) build
+	@$(configured)
+	@$(announced)
+	@$(cmake_build) --target atlas_manifold_libraries atlas_conservation
 
 # With sudo the build is that of the user, from before.
 install: $(if $(SUDO_USER),,build) ## installs below PREFIX (/usr/local); DESTDIR is respected
@@ -182,4 +67,127 @@ clean: ## removes what was built
 	cargo clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^##@ / { printf "\n%s\n", substr($$0, 5) } \
+	    /^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+##@ To test it
+
+test: ## lints, generated files, Rust tests but for the long ones (test-long), C tests
+	@start=$$SECONDS; mkdir -p build; rm -f build/test-*.log; \
+	$(ready) test; \
+	for part in lint test-rust test-c; do \
+	    printf '\n== make %s\n' $$part; \
+	    $(MAKE) --no-print-directory ready=: $$part; \
+	done; \
+	scripts/test_report.sh build/test-rust.log build/test-c.log $$((SECONDS - start))
+
+lint: ## formatting, clippy, and whether header, bindings and symbol list are fresh
+	@$(ready) test
+	cargo fmt --check
+	rustfmt --check --edition 2024 bench/build.rs bench/src/*.rs bench/src/*/main.rs bench/micro/benches/*.rs
+	$(checked) clippy --locked --all-targets $(generators) -- -D warnings
+	$(unmade) cargo clippy --locked --lib --no-default-features --features std $(generators) -- -D warnings
+	$(unmade) cargo check --locked --workspace --manifest-path bench/Cargo.toml
+	$(unmade) cargo check --locked --package atlas_micro --benches --manifest-path bench/Cargo.toml
+	c_tests/scripts/check_symbols.sh header include/atlas_manifold.h c_tests/symbols.txt
+
+test-rust: ## the Rust tests, those in the documentation included
+	@$(ready) test
+	@mkdir -p build
+	$(checked) test --locked --no-fail-fast $(generators) 2>&1 | tee build/test-rust.log
+
+test-c: ## the C and C++ tests and those of Layer 2, under valgrind and sanitizers too
+	@$(ready) test
+	@mkdir -p build
+	$(configure_tests) && touch build/configured
+	@$(announced)
+	$(cmake_build)
+	($(ctest)) 2>&1 | tee build/test-c.log
+
+asan: ## the C tests under ASan and UBSan alone
+	@$(ready) test
+	@$(configure_tests) && touch build/configured
+	@$(cmake_build)
+	@$(ctest) -L asan
+
+valgrind: ## the C tests under valgrind alone
+	@$(ready) test
+	@$(configure_tests) && touch build/configured
+	@$(cmake_build)
+	@$(ctest) -L valgrind
+
+##@ To test it for longer
+
+test-long: ## the Rust tests that `make test` leaves out for their time: some minutes
+	@$(ready) test
+	$(checked) test --release --config profile.release.lto=false --locked --no-fail-fast -- --ignored
+
+loom: ## every interleaving of the lock-free code
+	@$(ready) build
+	RUSTFLAGS="--cfg loom" $(unmade) cargo test --release --manifest-path tests/loom/Cargo.toml
+
+fuzz: ## hostile input under ASan, SECONDS=60 for each target; sets cargo-fuzz up
+	@$(ready) build
+	@command -v cargo-fuzz > /dev/null || $(unmade) cargo install --quiet --locked --version 0.13.2 cargo-fuzz
+	@for target in $$(cargo fuzz list); do \
+	    RUSTC_BOOTSTRAP=1 $(unmade) cargo fuzz run "$$target" -- -max_total_time=$(or $(SECONDS),60); \
+	done
+
+asan-library: ## C tests against a library that is instrumented by ASan itself; the first build takes minutes
+	@$(ready) test
+	@$(unmade) c_tests/scripts/asan_library.sh build/asan-library
+
+features: ## every subset of the Cargo features: lints, tests, exported names; some minutes
+	@$(ready) test
+	@$(unmade) tests/features.sh check
+
+neon: ## the tests of Layer 2 for AArch64, whose sums are NEON's, under an emulator (./setup.sh neon installs it)
+	@$(ready) neon
+	@$(unmade) cmake -S layer2 -B build/neon -DCMAKE_BUILD_TYPE=Release -DATLAS_CONSERVATION_WERROR=ON \
+	    -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 -DCMAKE_C_COMPILER=aarch64-linux-gnu-gcc \
+	    -DCMAKE_CXX_COMPILER=NOTFOUND -DCMAKE_EXE_LINKER_FLAGS=-static -DCMAKE_CROSSCOMPILING_EMULATOR=qemu-aarch64
+	@$(unmade) cmake --build build/neon -j $(JOBS)
+	@cd build/neon && $(unmade) ctest -j $(JOBS) --output-on-failure --no-tests=error
+	@qemu-aarch64 build/neon/tests/layer2_sum | grep -x 'path neon'
+
+##@ To change it
+
+generate: ## renews the header, the bindings of Layer 2 (with libclang) and the list of symbols
+	@$(ready) test
+	ATLAS_GENERATED=update $(unmade) cargo check --locked $(generators)
+	@mkdir -p build
+	c_tests/scripts/symbols.sh include/atlas_manifold.h > build/symbols.txt
+	cp build/symbols.txt c_tests/symbols.txt
+	@./setup.sh libclang || echo 'without libclang the bindings of Layer 2 are left as they are'
+
+features-size: ## what each Cargo feature adds to the shared library
+	@$(ready) build
+	@$(unmade) tests/features.sh size
+
+##@ To measure it
+
+# The library as it is shipped, in programs of the package in bench/.
+bench_cargo := ATLAS_LIBRARY_DIR="$(CURDIR)/build/lib" ATLAS_PEERS_DIR="$(CURDIR)/build/peers" $(unmade) cargo
+bench_run := $(bench_cargo) run --release --locked --manifest-path bench/Cargo.toml
+peers := bench/src/peers/setup.sh build/peers
+
+bench: build ## what the library does on this machine, to bench/report.html; BENCH='ITERATIONS SECONDS MIB...' or '--compare A B' of two report.json
+	$(bench_run) --bin atlas_bench_suite -- bench $$BENCH
+
+bench-core: build ## the figures of the core through the C API; BENCH=what, as bench/src/main.rs says
+	$(bench_run) -- $$BENCH
+
+bench-stream: build ## streaming against BLAKE3 and a plain read, files of 4 GiB (push 512 MiB, resident sparse ones of 1 to 64 GiB); BENCH='file|cold|push|resident DIR'
+	$(bench_run) --bin atlas_bench_stream -- $${BENCH:-file build}
+
+bench-compression: build ## compression against plain DEFLATE on six kinds of data; BENCH='NAME...' for some of them
+	@$(peers) data
+	$(bench_run) --bin atlas_bench_compression -- build/peers $$BENCH
+
+bench-peers: build ## the library beside c-blosc2, libdeflate, BLAKE3, ISA-L and others, to bench/peers.md; BENCH=part
+	@$(peers)
+	$(bench_run) --features peers --bin atlas_bench_peers -- build/peers bench/peers.md $$BENCH
+
+bench-micro: ## sums, digests, trees, filters and the transform, each alone; BENCH=what, as divan understands it
+	@$(ready) build
+	$(bench_cargo) bench --locked --manifest-path bench/Cargo.toml --package atlas_micro -- $$BENCH

@@ -1,17 +1,22 @@
 #!/bin/sh
-# Installs what is missing for a build or for the tests, and is done in milliseconds where nothing is.
+# Installs what is missing on this machine, then runs a target of the Makefile.
 #
-#   ./setup.sh build      what `make demo` needs: Rust, a C compiler, make, cmake
-#   ./setup.sh test       that, rustfmt and clippy; and without which tests are left out: a C++
-#                         compiler, pkg-config, valgrind, libclang
-#   ./setup.sh neon       a compiler and an emulator for AArch64, for `make neon`
-#   ./setup.sh libclang   installs nothing: status 0 where libclang can renew the bindings of Layer 2
+#   ./setup.sh demo [FILE=path]    installs what a build needs, then runs `make demo`
+#   ./setup.sh test                installs what a build and all tests need, then runs `make test`
+#   ./setup.sh build, neon         the same for `make build` and for `make neon`
+#   ./setup.sh install [PURPOSE]   installs alone, for build, test (the default) or neon
+#   ./setup.sh check PURPOSE       installs nothing: prints what is missing and the line that installs it;
+#                                  status 1 if the purpose is impossible without
+#   ./setup.sh libclang            installs nothing: status 0 if libclang can renew the bindings of Layer 2
+#   ./setup.sh --help              prints this text
 #
-# As root on a system with apt-get the packages are installed, those that tests can do without each on
-# its own. Otherwise the one line that does it is printed, and the status is 1 where it is impossible
-# without. Where there is no Rust at all,
-# rustup puts the stable one into the home folder, which needs no root; a Rust that is too old is its
-# owner's affair, and only told.
+# build needs a C compiler, make, CMake and Rust; test adds rustfmt, clippy and, for some of the tests, a
+# C++ compiler, pkg-config, valgrind and libclang; neon needs a compiler and an emulator for AArch64.
+#
+# Packages are installed by apt-get, which needs root. Without root the script prints the line that
+# installs them, and goes on if only some tests need them. If there is no Rust at all, rustup puts the
+# stable one into the home folder, which needs no root. A Rust that is too old is reported and left alone.
+# If nothing is missing, the script installs nothing and takes some milliseconds.
 set -eu
 cd "$(dirname "$0")"
 PATH=$PATH:${CARGO_HOME:-${HOME:-/root}/.cargo}/bin
@@ -20,7 +25,9 @@ say() { printf 'setup: %s\n' "$*" >&2; }
 found() { command -v "$1" >/dev/null 2>&1; }
 first_file() { for candidate; do if [ -e "$candidate" ]; then return 0; fi; done; return 1; }
 
-# The library itself, and its own headers: it reads no C file without stddef.h.
+# ---- what is missing ----
+
+# bindgen reads no C file without libclang's own stddef.h, which is in a package beside the library's.
 libclang_library() {
     if [ -n "${LIBCLANG_PATH:-}" ]; then
         first_file "$LIBCLANG_PATH"/libclang.so* "$LIBCLANG_PATH"/libclang-[0-9]*.so* || [ -f "$LIBCLANG_PATH" ]
@@ -36,17 +43,24 @@ libclang_headers() {
         /usr/lib64/clang/*/include/stddef.h
 }
 
-# Of the version that the system prefers; nothing where it has no package lists yet.
-libclang_headers_package() {
-    apt-cache depends libclang1 2>/dev/null |
-        sed -n 's/.*Depends: libclang1-\([0-9][0-9]*\)$/libclang-common-\1-dev/p' | sed -n 1p
+# The package of these headers has a version in its name: the one that the system prefers. Without package
+# lists it is unknown, and the larger libclang-dev stands for both.
+libclang_packages() {
+    headers=$(apt-cache depends libclang1 2>/dev/null |
+        sed -n 's/.*Depends: libclang1-\([0-9][0-9]*\)$/libclang-common-\1-dev/p' | sed -n 1p)
+    if [ -z "$headers" ]; then
+        echo libclang-dev
+    else
+        libclang_library || echo libclang1
+        echo "$headers"
+    fi
 }
 
-needed='' # a build is impossible without these packages
-wished='' # without these some tests are left out
-updated=  # whether the package lists are fresh
+needed='' # packages without which the purpose is impossible
+wished='' # packages without which some tests are left out
+updated=  # whether this run has fetched the package lists
 need() { needed="$needed $1"; }
-wish() { [ -z "$1" ] || wished="$wished $1"; }
+wish() { wished="$wished $1"; }
 
 look_for_tools() {
     needed='' wished=''
@@ -54,24 +68,29 @@ look_for_tools() {
     first_file /usr/include/stdio.h || ! found apt-get || need libc6-dev
     found make || need make
     found cmake || need cmake
-    if [ "$mode" = neon ]; then
+    if [ "$purpose" = neon ]; then
         found aarch64-linux-gnu-gcc || need gcc-aarch64-linux-gnu
         first_file /usr/aarch64-linux-gnu/lib/libc.a || need libc6-dev-arm64-cross
         found qemu-aarch64 || need qemu-user
         return
     fi
-    # They bring Rust.
+    # They fetch Rust, and the crates.
     if ! found cargo; then
         found curl || need curl
         ! found apt-get || first_file /etc/ssl/certs/ca-certificates.crt || need ca-certificates
     fi
-    if [ "$mode" = test ]; then
+    if [ "$purpose" = test ]; then
         found c++ || found g++ || found clang++ || wish g++
         found pkg-config || found pkgconf || wish pkg-config
         found valgrind || wish valgrind
-        libclang_library || wish libclang1
-        libclang_library && libclang_headers || wish "$(libclang_headers_package)"
+        { libclang_library && libclang_headers; } || for package in $(libclang_packages); do wish "$package"; done
     fi
+}
+
+# ---- packages ----
+
+packages_are_known() {
+    for package in $needed $wished; do apt-cache show "$package" >/dev/null 2>&1 || return 1; done
 }
 
 apt_update() {
@@ -81,43 +100,65 @@ apt_update() {
     apt-get update -qq >&2
 }
 
-apt_install() {
-    say "installing $*"
-    set -- apt-get install -y -q --no-install-recommends "$@"
-    DEBIAN_FRONTEND=noninteractive "$@" >&2 && return
-    apt_update && DEBIAN_FRONTEND=noninteractive "$@" >&2
+apt_install() { DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" >&2; }
+
+# apt-get's own sentence on sizes, as "Need to get 65.2 MB of archives. ...".
+sizes() {
+    LC_ALL=C apt-get install --assume-no --no-install-recommends "$@" 2>/dev/null |
+        sed -n -e '/^Need to get /p' -e '/^After this operation/p' | tr '\n' ' ' || :
 }
 
 install_packages() {
-    # The name of a package may be known only then.
-    case $wished in
-        *libclang*) [ -n "$(libclang_headers_package)" ] || ! apt_update || look_for_tools ;;
-    esac
-    # shellcheck disable=SC2086 # a list of package names
-    [ -z "$needed" ] || apt_install $needed || :
-    for package in $wished; do
-        apt_install "$package" || say "$package could not be installed"
-    done
+    if ! packages_are_known && apt_update; then look_for_tools; fi
+    # shellcheck disable=SC2086 # lists of package names, here and below
+    {
+        say "installing$needed$wished"
+        say "    $(sizes $needed $wished)One to two minutes."
+        # All in one go; with lists as fresh as can be; and then what there is of them.
+        apt_install $needed $wished || { apt_update && apt_install $needed $wished; } || {
+            [ -z "$needed" ] || apt_install $needed || :
+            for package in $wished; do
+                apt_install "$package" || say "$package could not be installed"
+            done
+        }
+    }
     look_for_tools
 }
 
-install_tools() {
-    look_for_tools
-    [ -n "$needed$wished" ] || return 0
-    if [ "$(id -u)" = 0 ] && found apt-get; then install_packages; fi
-    [ -n "$needed$wished" ] || return 0
-    if found apt-get; then
-        say 'missing here; this line installs it:'
-        say "    sudo apt-get install --no-install-recommends$needed$wished"
-    else
+# One line that works for whoever may become root.
+print_install_line() {
+    if ! found apt-get; then
         say "missing here (names of Debian packages):$needed$wished"
+        return
     fi
+    as_root='sudo sh -c'
+    found sudo || as_root='su - -c'
+    say 'packages are missing; this line installs them (it asks for the password of root or sudo):'
+    printf "    %s 'apt-get update && apt-get install -y --no-install-recommends%s'\n" "$as_root" "$needed$wished" >&2
+}
+
+print_consequences() {
     case $wished in *libclang*) say 'without libclang the committed bindings of Layer 2 are used and not compared with fresh ones' ;; esac
     case $wished in *valgrind*) say 'without valgrind the tests under valgrind are left out' ;; esac
     case $wished in *g++*) say 'without a C++ compiler the tests in C++ are left out' ;; esac
     case $wished in *pkg-config*) say 'without pkg-config its test is left out' ;; esac
+}
+
+handle_tools() {
+    look_for_tools
+    [ -n "$needed$wished" ] || return 0
+    if [ "$action" = install ] && [ "$(id -u)" = 0 ] && found apt-get; then
+        install_packages
+        [ -n "$needed$wished" ] || return 0
+        say "still missing, see the messages of apt-get above:$needed$wished"
+    else
+        print_install_line
+    fi
+    print_consequences
     [ -z "$needed" ]
 }
+
+# ---- Rust ----
 
 # rustup's installer for this machine, compared with the checksum beside it.
 install_rust() {
@@ -125,7 +166,8 @@ install_rust() {
         Linux-x86_64 | Linux-aarch64) host=$(uname -m)-unknown-linux-gnu ;;
         *) return 1 ;;
     esac
-    say 'installing Rust by rustup into the home folder'
+    say "installing Rust (rustup's stable) into ${CARGO_HOME:-${HOME:-/root}/.cargo} and ${RUSTUP_HOME:-${HOME:-/root}/.rustup}"
+    say '    About 170 MB to fetch, 620 MB of disk space. Half a minute to a minute.'
     folder=$(mktemp -d)
     url=https://static.rust-lang.org/rustup/dist/$host/rustup-init
     if curl -sSf --proto '=https' -o "$folder/rustup-init" "$url" &&
@@ -135,16 +177,23 @@ install_rust() {
         "$folder/rustup-init" -y --quiet --no-modify-path --profile minimal -c rustfmt -c clippy >&2 || :
     fi
     rm -rf "$folder"
-    found cargo && found rustc
+    found cargo && found rustc || return 1
+    say 'Rust is not on the PATH of your shell yet: . "$HOME/.cargo/env" puts it there; make finds it by itself'
 }
 
-# Rust of the version that Cargo.toml asks for.
-look_for_rust() {
+# Rust of the version that Cargo.toml asks for, with rustfmt and clippy for the tests.
+handle_rust() {
     wanted=$(sed -n 's/^rust-version = "\([0-9.]*\)".*/\1/p' Cargo.toml)
-    advice="Rust $wanted or newer is needed, from https://rustup.rs (Debian's own packages may be older)"
-    if ! found cargo && ! found rustc; then install_rust || :; fi
+    advice="Rust $wanted or newer is needed, from https://rustup.rs"
+    if ! found cargo && ! found rustc; then
+        if [ "$action" = check ]; then
+            say "Rust is missing: 'make setup' installs it into the home folder, which needs no root"
+            return 1
+        fi
+        install_rust || { say "Rust could not be installed: $advice"; return 1; }
+    fi
     if ! found cargo || ! found rustc; then
-        say "cargo is missing: $advice"
+        say "cargo or rustc is missing: $advice"
         return 1
     fi
     if ! version=$(rustc --version 2>/dev/null); then
@@ -156,26 +205,47 @@ look_for_rust() {
     minor=${rest%%.*} wanted_rest=${wanted#*.}
     if [ "$major" -lt "${wanted%%.*}" ] ||
         { [ "$major" -eq "${wanted%%.*}" ] && [ "$minor" -lt "${wanted_rest%%.*}" ]; }; then
+        if found rustup; then advice="$wanted or newer is needed: 'rustup update stable' brings it"; fi
         say "rustc is $version: $advice"
         return 1
     fi
-    [ "$mode" = test ] || return 0
+    [ "$purpose" = test ] || return 0
     tools=$(rustc --print sysroot)/bin
-    if [ ! -x "$tools/cargo-fmt" ] || [ ! -x "$tools/cargo-clippy" ]; then
-        if found rustup && rustup component add rustfmt clippy >&2; then return 0; fi
-        if found cargo-fmt && found cargo-clippy && ! found rustup; then return 0; fi
-        say 'rustfmt or clippy is missing: `rustup component add rustfmt clippy` adds them'
-        return 1
-    fi
+    if [ -x "$tools/cargo-fmt" ] && [ -x "$tools/cargo-clippy" ]; then return 0; fi
+    if ! found rustup && found cargo-fmt && found cargo-clippy; then return 0; fi
+    if [ "$action" = install ] && found rustup && rustup component add rustfmt clippy >&2; then return 0; fi
+    say "rustfmt or clippy is missing: 'rustup component add rustfmt clippy' adds them"
+    return 1
 }
 
-mode=${1:-build}
-case $mode in
-    build | test | neon) ;;
+# ---- what was asked for ----
+
+wrong_use() { say "$*; see ./setup.sh --help"; exit 2; }
+
+asked=${1:-}
+[ $# = 0 ] || shift
+action=install
+case $asked in
+    demo | build) purpose=build ;;
+    test | neon) purpose=$asked ;;
+    install) purpose=${1:-test} ;;
+    check) action=check purpose=${1:-} ;;
     libclang) libclang_library && libclang_headers; exit ;;
-    *) say "unknown mode '$mode': build, test, neon or libclang"; exit 2 ;;
+    -h | --help | help) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//p;}' setup.sh; exit ;;
+    '') wrong_use 'what is to be done?' ;;
+    *) wrong_use "'$asked' is not known" ;;
 esac
-status=0
-install_tools || status=1
-[ "$mode" = neon ] || look_for_rust || status=1
-exit $status
+case $purpose in
+    build | test | neon) ;;
+    *) wrong_use "'$purpose' is not build, test or neon" ;;
+esac
+
+if ! handle_tools; then
+    [ "$purpose" = neon ] || found cargo || say "Rust is missing too: run ./setup.sh demo or ./setup.sh test then, it puts Rust into the home folder"
+    exit 1
+fi
+[ "$purpose" = neon ] || handle_rust || exit 1
+case $asked in
+    # They need not look again.
+    demo | build | test | neon) exec make ready=: "$asked" "$@" ;;
+esac

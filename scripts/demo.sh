@@ -1,0 +1,17 @@
+#!/bin/sh
+# demo.sh PROGRAMS [FILE]: the two demonstrations in the folder PROGRAMS on a file, by default on the
+# largest library of the Rust toolchain, which every machine that builds this has.
+set -eu
+programs=$1 file=${2-}
+
+if [ -z "$file" ]; then
+    libraries=$(rustc --print sysroot)/lib
+    file=$(find "$libraries" -name '*.so*' -type f -printf '%s %p\n' | sort -rn | sed -n '1s/^[0-9]* //p')
+    if [ -z "$file" ]; then
+        echo "no shared library in $libraries: name a file, as in 'make demo FILE=path'" >&2
+        exit 1
+    fi
+fi
+"$programs/example_demo" "$file"
+printf '\nThe same file as 96 classes, of which any 64 rebuild it:\n\n'
+exec "$programs/example_classes" "$file"

@@ -1,0 +1,14 @@
+#!/bin/sh
+# test_report.sh RUST-LOG C-LOG SECONDS: what `make test` ends with, from the logs of cargo and of ctest.
+set -eu
+awk -v seconds="$3" '
+    /^test result: / { rust += $4; failed += $6; ignored += $8 }
+    / tests passed, .* tests? failed out of / { c = $0 }
+    / Test +#[0-9]+: valgrind_/ { valgrind++ }
+    / Test +#[0-9]+: (layer2_)?asan_/ { asan++ }
+    /\*\*\*Skipped/ { skipped++ }
+    END {
+        printf "\nRust: %d tests passed, %d failed, %d ignored\n", rust, failed, ignored
+        printf "C:    %s (%d of them under valgrind, %d with sanitizers, %d skipped)\n", c, valgrind, asan, skipped
+        printf "Lints and generated files: in order\nAll in %d s\n", seconds
+    }' "$1" "$2"
