@@ -83,13 +83,7 @@ test: ## lints, generated files, Rust tests but for the long ones (test-long), C
 
 lint: ## formatting, clippy, and whether header, bindings and symbol list are fresh
 	@$(ready) test
-	cargo fmt --check
-	rustfmt --check --edition 2024 bench/build.rs bench/src/*.rs bench/src/*/main.rs bench/micro/benches/*.rs
-	$(checked) clippy --locked --all-targets $(generators) -- -D warnings
-	$(unmade) cargo clippy --locked --lib --no-default-features --features std $(generators) -- -D warnings
-	$(unmade) cargo check --locked --workspace --manifest-path bench/Cargo.toml
-	$(unmade) cargo check --locked --package atlas_micro --benches --manifest-path bench/Cargo.toml
-	c_tests/scripts/check_symbols.sh header include/atlas_manifold.h c_tests/symbols.txt
+	@$(unmade) scripts/lint.sh $(generators)
 
 test-rust: ## the Rust tests, those in the documentation included
 	@$(ready) test
