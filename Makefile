@@ -81,7 +81,7 @@ test: ## lints, generated files, Rust tests but for the long ones (test-long), C
 	done; \
 	scripts/test_report.sh build/test-rust.log build/test-c.log $$((SECONDS - start))
 
-lint: ## formatting, clippy, and whether header, bindings and symbol list are fresh
+lint: ## formatting, clippy, licences, and whether header, bindings and symbol list are fresh
 	@$(ready) test
 	@$(unmade) scripts/lint.sh $(generators)
 

@@ -1,6 +1,6 @@
 #!/bin/bash
-# lint.sh [CARGO-OPTION...]   formatting, clippy, the compiler's warnings, and whether generated files are
-#                             fresh; the options are the features with which build.rs compares them
+# lint.sh [CARGO-OPTION...]   formatting, clippy, the compiler's warnings, licences, and whether generated
+#                             files are fresh; the options are the features with which build.rs compares
 # lint.sh flags               prints what clippy gets for the Rust that is here
 #
 # Each version of Rust has other lints and formats a little differently. So lints are errors with the one
@@ -40,3 +40,4 @@ run cargo clippy --locked --lib --no-default-features --features std "$@" -- "${
 run cargo check --locked --workspace --manifest-path bench/Cargo.toml
 run cargo check --locked --package atlas_micro --benches --manifest-path bench/Cargo.toml
 run c_tests/scripts/check_symbols.sh header include/atlas_manifold.h c_tests/symbols.txt
+run scripts/licences.sh

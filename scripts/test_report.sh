@@ -10,5 +10,5 @@ awk -v seconds="$3" '
     END {
         printf "\nRust: %d tests passed, %d failed, %d ignored\n", rust, failed, ignored
         printf "C:    %s (%d of them under valgrind, %d with sanitizers, %d skipped)\n", c, valgrind, asan, skipped
-        printf "Lints and generated files: in order\nAll in %d s\n", seconds
+        printf "Lints, licences and generated files: in order\nAll in %d s\n", seconds
     }' "$1" "$2"
