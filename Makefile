@@ -62,6 +62,9 @@ install: $(if $(SUDO_USER),,build) ## installs below PREFIX (/usr/local); DESTDI
 	@[ -e build/lib/libatlas_manifold.a ] || { echo 'nothing is built: run make first, without sudo' >&2; exit 1; }
 	@cmake --install build --prefix "$$PREFIX"
 
+uninstall: ## removes what `make install` of this version put below PREFIX
+	@scripts/uninstall.sh build "$$PREFIX"
+
 clean: ## removes what was built
 	rm -rf build
 	cargo clean

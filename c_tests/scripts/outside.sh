@@ -107,6 +107,11 @@ case $1 in
     destdir)
         DESTDIR=$WORK/destdir "$CMAKE" --install "$BUILD" --prefix /opt/atlas
         is_installed "$WORK/destdir/opt/atlas"
+        # Removed again; a file of somebody else stays.
+        touch "$WORK/destdir/opt/atlas/lib/another"
+        DESTDIR=$WORK/destdir "$SOURCE/scripts/uninstall.sh" "$BUILD" /opt/atlas
+        left=$(cd "$WORK/destdir/opt/atlas" && find . ! -type d -o -iname '*atlas*')
+        [ "$left" = ./lib/another ] || fail "after the removal there is $left"
         ;;
     find_package)
         configure find_package -DCMAKE_PREFIX_PATH="$prefix" -DCLASHING_NAMES="$WORK/clashing_names.c" \
