@@ -11,7 +11,8 @@ JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 PREFIX ?= /usr/local
 FILE ?=
 BENCH ?=
-export PREFIX FILE BENCH
+BARE ?=
+export PREFIX FILE BENCH BARE
 
 # The cargo on PATH comes first.
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
@@ -118,6 +119,9 @@ valgrind: ## the C tests under valgrind alone
 test-long: ## the Rust tests that `make test` leaves out for their time: some minutes
 	@$(ready) test
 	$(checked) test --release --config profile.release.lto=false --locked --no-fail-fast -- --ignored
+
+test-bare: ## setup.sh demo and test in a bare Debian, as root and as nobody; needs root, half an hour; BARE='root demo' for a part
+	@scripts/test_bare.sh build/bare $$BARE
 
 loom: ## every interleaving of the lock-free code
 	@$(ready) build
