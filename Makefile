@@ -25,8 +25,8 @@ unmade := env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL
 
 # A test there builds the crate in the dev profile, which cargo's own folder has the parts of. Whether
 # there are tests is decided by the first target that needs them: a user's build looks for no sanitizers.
-configure := $(unmade) cmake -S . -B build -DATLAS_DEV_TARGET_DIR="$(CURDIR)/target"
-configure_tests := $(configure) -DATLAS_MANIFOLD_TESTS=ON -DATLAS_MANIFOLD_WERROR=ON
+configure := $(unmade) cmake -S . -B build
+configure_tests := $(configure) -DATLAS_MANIFOLD_TESTS=ON -DATLAS_MANIFOLD_WERROR=ON -DATLAS_DEV_TARGET_DIR="$(CURDIR)/target"
 configured := [ -f build/configured ] || { $(configure) -DATLAS_MANIFOLD_TESTS=OFF && touch build/configured; }
 announced := [ -e build/lib/libatlas_manifold.a ] || echo 'Building the library for the first time: one to two minutes on two cores.'
 cmake_build := $(unmade) cmake --build build -j $(JOBS)

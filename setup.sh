@@ -174,7 +174,8 @@ install_rust() {
         curl -sSf --proto '=https' -o "$folder/sum" "$url.sha256" &&
         printf '%s  %s\n' "$(cut -c 1-64 "$folder/sum")" "$folder/rustup-init" | sha256sum -c --quiet >&2; then
         chmod +x "$folder/rustup-init"
-        "$folder/rustup-init" -y --quiet --no-modify-path --profile minimal -c rustfmt -c clippy >&2 || :
+        # Its closing words are about a PATH that it has not changed: those below say it shorter.
+        "$folder/rustup-init" -y --quiet --no-modify-path --profile minimal -c rustfmt -c clippy >/dev/null || :
     fi
     rm -rf "$folder"
     found cargo && found rustc || return 1
