@@ -167,7 +167,7 @@ install_rust() {
         *) return 1 ;;
     esac
     say "installing Rust (rustup's stable) into ${CARGO_HOME:-${HOME:-/root}/.cargo} and ${RUSTUP_HOME:-${HOME:-/root}/.rustup}"
-    say '    About 170 MB to fetch, 620 MB of disk space. Half a minute to a minute.'
+    say '    About 155 MB to fetch, 620 MB of disk space. Half a minute to a minute.'
     folder=$(mktemp -d)
     url=https://static.rust-lang.org/rustup/dist/$host/rustup-init
     if curl -sSf --proto '=https' -o "$folder/rustup-init" "$url" &&

@@ -57,6 +57,15 @@ needs() { "$READELF" -d "$1" | grep -q "NEEDED.*$SONAME"; }
 # What the README writes behind NAME, a bold word of its list.
 readme_line() { sed -n "s/^- \*\*$1\*\*: \`\([^\`]*\)\`.*/\1/p" "$SOURCE/README.md"; }
 
+# Its block of code in LANGUAGE whose first line begins with START.
+readme_block() {
+    awk -v fence="\`\`\`$1" -v start="$2" '
+        $0 == "```" { inside = 0 }
+        inside == 1 { inside = index($0, start) == 1 ? 2 : 0 }
+        inside == 2 { print }
+        $0 == fence { inside = 1 }' "$SOURCE/README.md"
+}
+
 # The same line of the header's first page.
 header_line() { sed -n "s/^ \*   $1  *cc /cc /p" "$prefix/include/atlas_manifold.h"; }
 
@@ -185,6 +194,37 @@ case $1 in
                 try_program "$WORK/program"
             done
         done
+        # A prefix with a space, which only the README tells of.
+        if [ -n "${PKG_CONFIG:-}" ]; then
+            rm -rf "$WORK/a prefix"
+            cp -R "$prefix" "$WORK/a prefix"
+            mkdir -p "$WORK/space"
+            cp "$WORK/readme.c" "$WORK/space/program.c"
+            line=$(sed -n 's/^  `\(eval "cc program\.c .*"\)`$/\1/p' "$SOURCE/README.md")
+            [ -n "$line" ] || fail 'the README has no line for a prefix with a space'
+            (cd "$WORK/space" && PKG_CONFIG_PATH="$WORK/a prefix/lib/pkgconfig" && export PKG_CONFIG_PATH &&
+                eval "$line")
+            (prefix="$WORK/a prefix" && try_program "$WORK/space/a.out")
+        fi
+        # The source as a part of another project, with cargo's folder of the build above.
+        mkdir -p "$WORK/fetched"
+        { echo 'cmake_minimum_required(VERSION 3.20)'
+            echo 'project(Fetched LANGUAGES C)'
+            echo "add_executable(program \"$WORK/readme.c\")"
+            readme_block cmake 'include(FetchContent)' | sed "s|/path/to/atlas_manifold|$SOURCE|"; } \
+            > "$WORK/fetched/CMakeLists.txt"
+        grep -qF "SOURCE_DIR \"$SOURCE\"" "$WORK/fetched/CMakeLists.txt" || fail 'the README fetches nothing'
+        "$CMAKE" -S "$WORK/fetched" -B "$WORK/fetched/build" -G "$GENERATOR" -DCMAKE_BUILD_TYPE="$BUILD_TYPE" \
+            -DCMAKE_C_COMPILER="$C_COMPILER" -DATLAS_CARGO_TARGET_DIR="$CARGO_OUTPUT"
+        "$CMAKE" --build "$WORK/fetched/build"
+        try_program "$WORK/fetched/build/program"
+        # Python gives the same root as C.
+        if command -v python3 > /dev/null; then
+            readme_block python 'import ctypes' > "$WORK/readme.py"
+            of_python=$(LD_LIBRARY_PATH=$prefix/lib python3 "$WORK/readme.py" "$consumer/consumer.c")
+            of_c=$(LD_LIBRARY_PATH=$prefix/lib "$WORK/program" "$consumer/consumer.c")
+            [ "${of_c##*root }" = "${of_python#root }" ] || fail "C prints $of_c, and Python $of_python"
+        fi
         # Versions and names that are written by hand.
         for file in README.md include/atlas_manifold.h; do
             grep -qF "find_package(AtlasManifold ${VERSION%.*} REQUIRED)" "$SOURCE/$file" || fail "$file asks for another version"
