@@ -1,6 +1,6 @@
-# `make help` lists what there is. Each target looks for what it needs and prints the line that installs
-# it; only `make setup` and setup.sh install. The libraries and C programs are CMake's (CMakeLists.txt),
-# the Rust tests and lints are cargo's.
+# `make help` lists what there is. A target looks for the tools that it needs and prints the line that
+# installs them; `make setup` and setup.sh install them. The libraries and C programs are CMake's
+# (CMakeLists.txt), the Rust tests and lints are cargo's.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
