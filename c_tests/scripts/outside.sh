@@ -204,7 +204,7 @@ case $1 in
             [ -n "$line" ] || fail 'the README has no line for a prefix with a space'
             (cd "$WORK/space" && PKG_CONFIG_PATH="$WORK/a prefix/lib/pkgconfig" && export PKG_CONFIG_PATH &&
                 eval "$line")
-            (prefix="$WORK/a prefix" && try_program "$WORK/space/a.out")
+            (prefix="$WORK/a prefix" VALGRIND='' && try_program "$WORK/space/a.out")
         fi
         # The source as a part of another project, with cargo's folder of the build above.
         mkdir -p "$WORK/fetched"
@@ -216,8 +216,8 @@ case $1 in
         grep -qF "SOURCE_DIR \"$SOURCE\"" "$WORK/fetched/CMakeLists.txt" || fail 'the README fetches nothing'
         "$CMAKE" -S "$WORK/fetched" -B "$WORK/fetched/build" -G "$GENERATOR" -DCMAKE_BUILD_TYPE="$BUILD_TYPE" \
             -DCMAKE_C_COMPILER="$C_COMPILER" -DATLAS_CARGO_TARGET_DIR="$CARGO_OUTPUT"
-        "$CMAKE" --build "$WORK/fetched/build"
-        try_program "$WORK/fetched/build/program"
+        "$CMAKE" --build "$WORK/fetched/build" --target program
+        (VALGRIND='' && try_program "$WORK/fetched/build/program")
         # Python gives the same root as C.
         if command -v python3 > /dev/null; then
             readme_block python 'import ctypes' > "$WORK/readme.py"
