@@ -54,6 +54,7 @@ enter() {
         root=$1 user=$2
         shift 2
         mount -t proc proc "$root/proc"
+        mount -t devpts -o ptmxmode=666 devpts "$root/dev/pts"
         exec chroot --userspec="$user" "$root" "$@"' bash "$root" "$user" \
         env -i "HOME=$home" "${inside[@]}" sh -c 'cd /src && exec "$@"' sh "$@"
 }
