@@ -79,6 +79,7 @@ help: ## this list
 test: ## lints, generated files, Rust tests but for the long ones (test-long), C tests
 	@start=$$SECONDS; mkdir -p build; rm -f build/test-*.log; \
 	$(ready) test; \
+	echo 'Lints, Rust tests and C tests: 12 minutes on two cores, 15 with all that is to be built before.'; \
 	for part in lint test-rust test-c; do \
 	    printf '\n== make %s\n' $$part; \
 	    $(MAKE) --no-print-directory ready=: $$part; \

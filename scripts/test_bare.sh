@@ -138,7 +138,7 @@ has_run() {
 }
 
 # Empty without changes.
-source=$(git stash create)
+source=$(git -c user.name=test-bare -c user.email=test-bare@localhost stash create)
 source=${source:-HEAD}
 make_base
 for user in $users; do
