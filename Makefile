@@ -124,6 +124,12 @@ test-long: ## the Rust tests that `make test` leaves out for their time: some mi
 test-bare: ## setup.sh demo and test in a bare Debian, as root and as nobody; needs root, half an hour; BARE='root demo' for a part
 	@scripts/test_bare.sh build/bare $$BARE
 
+test-oldest: ## whether all compiles with the oldest Rust that Cargo.toml allows, which rustup fetches
+	@$(ready) build
+	@oldest=$$(sed -n 's/^rust-version = "\([0-9.]*\)"/\1/p' Cargo.toml).0; \
+	rustup toolchain install --profile minimal --no-self-update $$oldest; \
+	$(unmade) cargo +$$oldest check --locked --all-targets
+
 loom: ## every interleaving of the lock-free code
 	@$(ready) build
 	RUSTFLAGS="--cfg loom" $(unmade) cargo test --release --manifest-path tests/loom/Cargo.toml
