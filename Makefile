@@ -117,9 +117,10 @@ valgrind: ## the C tests under valgrind alone
 
 ##@ To test it for longer
 
-test-long: ## the Rust tests that `make test` leaves out for their time: some minutes
+test-long: ## the Rust tests that `make test` leaves out, and two builds that must be equal: a quarter of an hour
 	@$(ready) test
-	$(checked) test --release --config profile.release.lto=false --locked --no-fail-fast -- --ignored
+	$(unmade) cargo test --release --config profile.release.lto=false --locked --no-fail-fast -- --ignored
+	$(unmade) c_tests/scripts/reproducible.sh build
 
 test-bare: ## setup.sh demo and test in a bare Debian, as root and as nobody; needs root, half an hour; BARE='root demo' for a part
 	@scripts/test_bare.sh build/bare $$BARE

@@ -72,10 +72,8 @@ case ${1-} in
     '')
         list=$(dependencies --package atlas_manifold --edges normal)
         printf '%s\n' "$list" | judge library
-        for manifest in Cargo.toml bench/Cargo.toml; do
-            list=$(dependencies --manifest-path "$manifest" --workspace --edges normal,build,dev)
-            printf '%s\n' "$list" | judge tools
-        done
+        list=$(dependencies --workspace --edges normal,build,dev)
+        printf '%s\n' "$list" | judge tools
         ;;
     judge) judge "${2-}" ;;
     *) echo 'usage: licences.sh [judge library|tools]' >&2; exit 2 ;;

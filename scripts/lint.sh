@@ -37,7 +37,7 @@ export ATLAS_GENERATED=check
 run cargo clippy --locked --all-targets "$@" -- "${flags[@]}"
 unset ATLAS_GENERATED
 run cargo clippy --locked --lib --no-default-features --features std "$@" -- "${flags[@]}"
-run cargo check --locked --workspace --manifest-path bench/Cargo.toml
-run cargo check --locked --package atlas_micro --benches --manifest-path bench/Cargo.toml
+run cargo check --locked --package atlas_bench
+run cargo check --locked --package atlas_micro --benches
 run c_tests/scripts/check_symbols.sh header include/atlas_manifold.h c_tests/symbols.txt
 run scripts/licences.sh
