@@ -1,23 +1,13 @@
-//! Byte buffers whose size comes from outside, and the bounded list of used ones.
+//! Byte buffers whose size comes from outside: allocated fallibly, recycled if they are large.
 //!
-//! Fresh memory costs more than hashing it: each page is a fault and is cleared by the kernel. So
-//! buffers of [`RECYCLED_MIN`] bytes and more come from a list of used buffers, which holds at most
-//! [`RECYCLED_TOTAL`] bytes for the whole process. A used buffer still has its old bytes: whoever
-//! takes one overwrites all of it before anybody else sees it.
-//!
-//! What the list holds counts for the memory limit of an operation, which gives back what is too much.
+//! A buffer is initialised and has bytes of unspecified contents: whoever takes one overwrites all of it
+//! before anybody else sees it.
 
 use crate::base::error::{AtlasError, Result};
-use crate::base::units::to_u64;
+use crate::base::recycle::{self, RECYCLED_MIN};
 use std::alloc::Layout;
-use std::collections::{BTreeMap, VecDeque};
 use std::ops::{Deref, DerefMut};
-use std::sync::Mutex;
 
-/// Buffers smaller than this are not kept.
-const RECYCLED_MIN: usize = 64 * 1024;
-/// The most bytes that the list of used buffers holds.
-const RECYCLED_TOTAL: usize = 64 * 1024 * 1024;
 /// Capacities are rounded up to this, so that buffers fit one another's place.
 const RECYCLED_STEP: usize = 16 * 1024;
 
@@ -63,164 +53,15 @@ pub(crate) struct Buffer {
     len: usize,
 }
 
-/// By length, those of one length last in first out.
-///
-/// What is not asked for any more makes room for what comes in, or else it would fill the list for ever.
-/// Of the rest the small ones go: what is a little more than the list in all loses that little, and not
-/// the largest of it each time.
-struct UsedBuffers {
-    by_len: BTreeMap<usize, VecDeque<Used>>,
-    total: usize,
-    /// Bytes that were asked for so far, found or not: the clock of this list.
-    asked: u64,
-}
-
-struct Used {
-    bytes: Vec<u8>,
-    /// The time when it came in.
-    since: u64,
-}
-
-/// A buffer that stayed in the list while so many bytes were asked for is unwanted: the whole list could
-/// have been asked for twice.
-const UNWANTED_AFTER: u64 = 2 * RECYCLED_TOTAL as u64;
-
-static USED: Mutex<UsedBuffers> = Mutex::new(UsedBuffers::new());
-
-/// Runs `action` on the list of used buffers, unless it is in use.
-///
-/// It never waits: after a fork the list may be locked for ever by a thread that the child does not
-/// have, and then buffers are just allocated and freed.
-fn with_used<R>(action: impl FnOnce(&mut UsedBuffers) -> R) -> Option<R> {
-    for _ in 0..64 {
-        if let Ok(mut used) = USED.try_lock() {
-            return Some(action(&mut used));
-        }
-        std::hint::spin_loop();
-    }
-    None
-}
-
-/// Gives buffers of the list back to the system, the largest first, until it holds `most` bytes.
-pub(crate) fn shrink_used(most: u64) {
-    // Whoever has the list has it for a moment, unless a fork has taken that thread away.
-    let mut patience = 100;
-    while patience > 0 {
-        match with_used(|used| used.take_above(most)) {
-            Some(Some(bytes)) => give_back(bytes),
-            Some(None) => return,
-            None => {
-                patience -= 1;
-                std::thread::yield_now();
-            }
-        }
-    }
-}
-
-/// Frees memory, whose pages the system gets at once: an allocator may keep what it is given for
-/// the thread that gave it.
-fn give_back(mut bytes: Vec<u8>) {
-    release_pages(&mut bytes);
-}
-
-#[cfg(target_os = "linux")]
-fn release_pages(bytes: &mut [u8]) {
-    // SAFETY: a question.
-    let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(usize::MAX);
-    if !page.is_power_of_two() {
-        return;
-    }
-    let start = bytes.as_ptr().align_offset(page);
-    let len = bytes.len().saturating_sub(start) / page * page;
-    if len > 0 {
-        // SAFETY: whole pages inside of memory that is ours alone. They read as zeros afterwards, which
-        // are as good as any bytes.
-        unsafe { libc::madvise(bytes[start..].as_mut_ptr().cast(), len, libc::MADV_DONTNEED) };
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn release_pages(_: &mut [u8]) {}
-
-impl UsedBuffers {
-    const fn new() -> UsedBuffers {
-        UsedBuffers { by_len: BTreeMap::new(), total: 0, asked: 0 }
-    }
-
-    fn take_above(&mut self, most: u64) -> Option<Vec<u8>> {
-        if to_u64(self.total) <= most {
-            return None;
-        }
-        let (&largest, _) = self.by_len.last_key_value()?;
-        self.remove(largest, VecDeque::pop_front)
-    }
-
-    fn take(&mut self, capacity: usize) -> Option<Vec<u8>> {
-        self.asked = self.asked.wrapping_add(to_u64(capacity));
-        // Not more than a quarter too large, or a small payload would keep a large buffer alive.
-        let (&found, _) = self.by_len.range(capacity..=capacity + capacity / 4).next()?;
-        self.remove(found, VecDeque::pop_back)
-    }
-
-    fn remove(
-        &mut self,
-        len: usize,
-        one: impl FnOnce(&mut VecDeque<Used>) -> Option<Used>,
-    ) -> Option<Vec<u8>> {
-        let of_len = self.by_len.get_mut(&len)?;
-        let used = one(of_len)?;
-        if of_len.is_empty() {
-            self.by_len.remove(&len);
-        }
-        self.total -= len;
-        Some(used.bytes)
-    }
-
-    /// Takes a buffer in, or gives one back that is to be freed first: an unwanted one, or a smaller one
-    /// where less is missing than comes in. Or it is refused.
-    fn put(&mut self, bytes: Vec<u8>) -> Put {
-        let len = bytes.len();
-        if len <= RECYCLED_TOTAL - self.total {
-            self.by_len.entry(len).or_default().push_back(Used { bytes, since: self.asked });
-            self.total += len;
-            return Put::Kept;
-        }
-        if len > RECYCLED_TOTAL {
-            return Put::Refused(bytes);
-        }
-        let fronts = self.by_len.iter().filter_map(|(other, of_len)| Some((*other, of_len.front()?)));
-        let ages = fronts.map(|(other, used)| (self.asked.wrapping_sub(used.since), other));
-        let unwanted = ages.max().filter(|(age, _)| *age >= UNWANTED_AFTER).map(|(_, other)| other);
-        let smallest = || {
-            let excess = self.total + len - RECYCLED_TOTAL;
-            let (&other, _) = self.by_len.first_key_value()?;
-            (other < len && excess < len).then_some(other)
-        };
-        let victim = unwanted.or_else(smallest);
-        match victim.and_then(|other| self.remove(other, VecDeque::pop_front)) {
-            Some(unwanted) => Put::Full { bytes, unwanted },
-            None => Put::Refused(bytes),
-        }
-    }
-}
-
-/// What becomes of a buffer. What is not kept is freed outside of the lock.
-enum Put {
-    Kept,
-    Refused(#[expect(dead_code, reason = "to be dropped")] Vec<u8>),
-    Full { bytes: Vec<u8>, unwanted: Vec<u8> },
-}
-
 impl Buffer {
     /// `len` bytes of unspecified contents, or OUT_OF_MEMORY.
     pub(crate) fn new(len: usize) -> Result<Buffer> {
         let capacity = Buffer::footprint(len);
-        if (RECYCLED_MIN..=RECYCLED_TOTAL).contains(&capacity)
-            && let Some(Some(bytes)) = with_used(|used| used.take(capacity))
-        {
-            return Ok(Buffer { bytes, len });
-        }
-        Ok(Buffer { bytes: try_zeroed(capacity)?, len })
+        let bytes = match recycle::take(capacity) {
+            Some(bytes) => bytes,
+            None => try_zeroed(capacity)?,
+        };
+        Ok(Buffer { bytes, len })
     }
 
     /// What a buffer of `len` bytes takes.
@@ -249,7 +90,7 @@ impl Buffer {
 
     /// Frees it for good: the list does not get it.
     pub(crate) fn discard(mut self) {
-        give_back(std::mem::take(&mut self.bytes));
+        recycle::give_back(std::mem::take(&mut self.bytes));
     }
 
     /// The first `len` bytes; the memory of the rest stays taken.
@@ -275,11 +116,7 @@ impl DerefMut for Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         if self.bytes.len() >= RECYCLED_MIN {
-            let mut rest = std::mem::take(&mut self.bytes);
-            while let Some(Put::Full { bytes, unwanted }) = with_used(move |used| used.put(rest)) {
-                drop(unwanted);
-                rest = bytes;
-            }
+            recycle::put(std::mem::take(&mut self.bytes));
         }
     }
 }
@@ -297,110 +134,13 @@ mod tests {
     }
 
     #[test]
-    fn the_list_of_used_buffers_is_bounded() {
-        let mut used = UsedBuffers::new();
-        for _ in 0..1_000 {
-            used.put(vec![0; 1 << 20]);
-        }
-        assert_eq!(used.total, RECYCLED_TOTAL);
-        assert!(used.take(1 << 22).is_none());
-        assert!(used.take(1 << 19).is_none(), "a buffer of twice the size is not handed out");
-        for _ in 0..64 {
-            assert_eq!(used.take(1 << 20).unwrap().len(), 1 << 20);
-        }
-        assert_eq!((used.total, used.by_len.len()), (0, 0));
-    }
-
-    #[test]
-    fn the_list_of_used_buffers_shrinks_from_the_largest_on() {
-        let mut used = UsedBuffers::new();
-        for mib in [1, 4, 2, 1] {
-            used.put(vec![0; mib << 20]);
-        }
-        assert!(used.take_above(8 << 20).is_none());
-        assert_eq!(used.take_above(3 << 20).unwrap().len(), 4 << 20);
-        assert_eq!(used.take_above(3 << 20).unwrap().len(), 2 << 20);
-        assert!(used.take_above(3 << 20).is_none());
-        assert_eq!(used.total, 2 << 20);
-        give_back(vec![7; (3 << 20) + 5]);
-        give_back(vec![7; 5]);
-        give_back(Vec::new());
-        Buffer::new(1 << 20).unwrap().discard();
-    }
-
-    #[test]
-    fn buffers_that_nobody_asks_for_make_room() {
-        let mut used = UsedBuffers::new();
-        let put = |used: &mut UsedBuffers, len: usize| {
-            let (mut rest, mut freed) = (vec![0; len], 0);
-            loop {
-                match used.put(rest) {
-                    Put::Kept => return Some(freed),
-                    Put::Refused(_) => return None,
-                    Put::Full { bytes, unwanted } => {
-                        freed += unwanted.len();
-                        rest = bytes;
-                    }
-                }
-            }
-        };
-        for _ in 0..1_024 {
-            assert_eq!(put(&mut used, 1 << 16), Some(0));
-        }
-        // They were asked for just now.
-        assert_eq!(put(&mut used, 1 << 20), None);
-        for _ in 0..127 {
-            assert!(used.take(1 << 20).is_none());
-            assert_eq!(put(&mut used, 1 << 20), None);
-        }
-        assert!(used.take(1 << 20).is_none());
-        for _ in 0..64 {
-            assert_eq!(put(&mut used, 1 << 20), Some(1 << 20));
-            assert_eq!(used.total, RECYCLED_TOTAL);
-        }
-        assert!(used.take(1 << 16).is_none());
-        assert_eq!(put(&mut used, 1 << 20), None, "nothing is freed for one more of the same");
-        assert_eq!(put(&mut used, RECYCLED_TOTAL + 1), None);
-    }
-
-    #[test]
-    fn a_batch_a_little_larger_than_the_list_loses_that_little() {
-        let mut used = UsedBuffers::new();
-        // Of these two will be asked for.
-        for _ in 0..64 {
-            used.put(vec![0; 1 << 20]);
-        }
-        let lens: Vec<usize> = [48 << 20].into_iter().chain([1 << 16; 256]).chain([1 << 20; 2]).collect();
-        for round in 0..10 {
-            let mut missed = 0;
-            let mut batch = Vec::new();
-            for &len in &lens {
-                batch.push(used.take(len).unwrap_or_else(|| {
-                    missed += len;
-                    vec![0; len]
-                }));
-            }
-            assert!(round < 4 || missed <= 2 << 20, "{missed} bytes in round {round}");
-            // The large one comes back first, or last.
-            if round % 2 == 0 {
-                batch.reverse();
-            }
-            for mut bytes in batch {
-                while let Put::Full { bytes: rest, .. } = used.put(bytes) {
-                    bytes = rest;
-                }
-            }
-            assert!(used.total <= RECYCLED_TOTAL);
-        }
-    }
-
-    #[test]
     fn lengths_are_as_asked() {
         for len in [0, 1, 65_535, 65_536, 65_537, 1 << 20, (1 << 20) + 1] {
             let mut buffer = Buffer::new(len).unwrap();
             assert_eq!(buffer.len(), len);
             buffer.fill(7);
             assert!(buffer.iter().all(|byte| *byte == 7));
+            buffer.discard();
         }
     }
 }

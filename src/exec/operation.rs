@@ -128,7 +128,7 @@ impl<'a> Operation<'a> {
         let affordable = (limit - fixed).checked_div(per_worker).unwrap_or(u64::MAX);
         let workers = wanted.min(usize::try_from(affordable).unwrap_or(usize::MAX)).max(1);
         // Buffers of what went before, of a size that is not needed now, are memory too.
-        crate::base::buffer::shrink_used(
+        crate::base::recycle::shrink(
             (limit - fixed).saturating_sub(to_u64(workers).saturating_mul(per_worker)),
         );
         Ok(workers)
