@@ -111,8 +111,9 @@ pub use compression::{
     CompressedInfo, CompressedShard, CompressionAlgorithm, CompressionConfig, CompressionLevel,
     CompressionManager, CompressionStats, decompress_shard,
 };
-pub use exec::operation::{Operation, Progress, ProgressFn};
+pub use exec::operation::Operation;
 pub use exec::pool::Pool;
+pub use exec::progress::{Progress, ProgressFn};
 pub use hash::class_tree::ClassSet;
 pub use hash::digest::{Digest, digest256};
 pub use incremental::{IncrementalConfig, IncrementalStats, IncrementalUpdateContext, ProjectionDelta};

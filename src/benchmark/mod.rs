@@ -135,7 +135,7 @@ pub(crate) fn run(config: &BenchmarkConfig, operation: &mut Operation<'_>) -> Re
     let mut results = crate::base::buffer::try_vec(sizes.len().saturating_mul(cases.len()))?;
     let count = to_u64(cases.len());
     let bytes = sizes.iter().fold(0u64, |sum, size| sum.saturating_add(to_u64(*size).saturating_mul(count)));
-    let mut progress = crate::exec::operation::Progress::default();
+    let mut progress = crate::exec::progress::Progress::default();
     (progress.bytes_total, progress.chunks_total) = (bytes, to_u64(sizes.len()).saturating_mul(count));
     let threads = operation.executor.threads();
     for (index, size) in (0..).zip(sizes) {

@@ -3,7 +3,7 @@ use super::data::generate;
 use super::measure::{Measured, Repetitions, Samples, Stopwatch, measure};
 use super::*;
 use crate::ErrorKind;
-use crate::exec::operation::Progress;
+use crate::exec::progress::Progress;
 use std::cell::Cell;
 
 fn small(data_sizes: &[u64]) -> BenchmarkConfig {

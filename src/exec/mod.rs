@@ -2,3 +2,4 @@
 
 pub(crate) mod operation;
 pub(crate) mod pool;
+pub(crate) mod progress;

@@ -5,8 +5,9 @@ use super::boundary::{boundary, infallible};
 use super::error::atlas_status;
 use super::sized::{SizedStruct, init_struct, own_size, read_struct, sized_struct};
 use crate::base::error::Result;
-use crate::exec::operation::{Operation, Progress};
+use crate::exec::operation::Operation;
 use crate::exec::pool::Pool;
+use crate::exec::progress::Progress;
 use std::ffi::c_void;
 
 /// Threads that the host asked for.

@@ -3,7 +3,8 @@
 use super::config::StreamingConfig;
 use crate::base::error::Result;
 use crate::base::units::{TILE_BYTES, to_u64};
-use crate::exec::operation::{Operation, Progress, Tracker};
+use crate::exec::operation::Operation;
+use crate::exec::progress::{Progress, Tracker};
 use crate::projection::AtlasProjection;
 use crate::source::Source;
 use crate::tile::Tile;

@@ -11,8 +11,9 @@ use super::pipeline::{ChunkTracker, Pass, SharedProgress, StreamPlan, project_re
 use crate::base::buffer::Buffer;
 use crate::base::error::{AtlasError, Result};
 use crate::base::units::{TILE_BYTES, TILE_SIZE, to_u64, to_usize};
-use crate::exec::operation::{Operation, Progress};
+use crate::exec::operation::Operation;
 use crate::exec::pool;
+use crate::exec::progress::Progress;
 use crate::layer2::Residue;
 use crate::projection::AtlasProjection;
 use crate::source::Source;

@@ -1,0 +1,118 @@
+//! How far a long call has come: counting, reporting, cancelling.
+
+#![forbid(unsafe_code)]
+
+use crate::base::error::{AtlasError, Result};
+
+/// How far a long call has come. The values of one call never decrease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Progress {
+    /// Bytes of work done.
+    pub bytes_done: u64,
+    /// Bytes of work in all; 0 where that is not known.
+    pub bytes_total: u64,
+    /// Tiles, chunks, regions or shards done.
+    pub chunks_done: u64,
+    /// Tiles, chunks, regions or shards in all.
+    pub chunks_total: u64,
+}
+
+/// A progress callback; `false` cancels the call.
+pub type ProgressFn<'a> = dyn FnMut(&Progress) -> bool + 'a;
+
+/// The progress of one call: counts, reports, and turns `false` into CANCELLED.
+pub(crate) struct Tracker<'t, 'a> {
+    callback: Option<&'t mut &'a mut ProgressFn<'a>>,
+    progress: Progress,
+    finished: bool,
+}
+
+impl<'t, 'a> Tracker<'t, 'a> {
+    /// Goes on from `progress`, whose end may have been reported.
+    pub(super) fn new(
+        callback: Option<&'t mut &'a mut ProgressFn<'a>>,
+        progress: Progress,
+        finished: bool,
+    ) -> Tracker<'t, 'a> {
+        Tracker { callback, progress, finished }
+    }
+
+    /// How far the call is.
+    pub(crate) fn progress(&self) -> Progress {
+        self.progress
+    }
+
+    /// Sets the totals, which were not known.
+    pub(crate) fn set_totals(&mut self, bytes: u64, chunks: u64) {
+        (self.progress.bytes_total, self.progress.chunks_total) = (bytes, chunks);
+        self.finished = false;
+    }
+
+    /// Adds work done and reports it.
+    pub(crate) fn advance(&mut self, bytes: u64, chunks: u64) -> Result<()> {
+        self.progress.bytes_done += bytes;
+        self.progress.chunks_done += chunks;
+        self.report()
+    }
+
+    /// Reports the end, unless the last report was it.
+    pub(crate) fn finish(mut self) -> Result<()> {
+        self.progress.bytes_done = self.progress.bytes_total;
+        self.progress.chunks_done = self.progress.chunks_total;
+        if self.finished { Ok(()) } else { self.report() }
+    }
+
+    fn report(&mut self) -> Result<()> {
+        let progress = &self.progress;
+        self.finished =
+            progress.bytes_done == progress.bytes_total && progress.chunks_done == progress.chunks_total;
+        let Some(callback) = &mut self.callback else { return Ok(()) };
+        if callback(progress) {
+            return Ok(());
+        }
+        self.callback = None;
+        Err(AtlasError::cancelled(format!(
+            "the progress callback cancelled after {} of {} bytes",
+            progress.bytes_done, progress.bytes_total
+        )))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+    use crate::exec::operation::Operation;
+
+    #[test]
+    fn the_end_is_reported_once() {
+        let mut seen = Vec::new();
+        let mut record = |p: &Progress| {
+            seen.push((p.bytes_done, p.chunks_done));
+            true
+        };
+        let mut operation = Operation::new().with_progress(&mut record);
+        let mut tracker = operation.tracker(10, 2);
+        tracker.advance(4, 1).unwrap();
+        tracker.advance(6, 1).unwrap();
+        tracker.finish().unwrap();
+        operation.tracker(0, 0).finish().unwrap();
+        assert_eq!(seen, [(4, 1), (10, 2), (0, 0)]);
+    }
+
+    #[test]
+    fn after_false_the_callback_is_not_called_again() {
+        let mut calls = 0;
+        let mut stop = |_: &Progress| {
+            calls += 1;
+            false
+        };
+        let mut operation = Operation::new().with_progress(&mut stop);
+        let mut tracker = operation.tracker(10, 2);
+        assert_eq!(tracker.advance(4, 1).unwrap_err().kind(), ErrorKind::Cancelled);
+        assert!(tracker.advance(4, 1).is_ok());
+        assert!(tracker.finish().is_ok());
+        assert_eq!(calls, 1);
+    }
+}
