@@ -7,6 +7,7 @@ pub(crate) mod cpu;
 pub(crate) mod error;
 pub(crate) mod heap;
 pub(crate) mod process;
+pub(crate) mod ranges;
 pub(crate) mod recycle;
 #[cfg(feature = "parallel")]
 pub(crate) mod slot;

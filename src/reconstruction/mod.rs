@@ -12,6 +12,7 @@ mod classes;
 use crate::base::atomic_file::AtomicFile;
 use crate::base::buffer::{Buffer, try_vec};
 use crate::base::error::{AtlasError, Result};
+use crate::base::ranges::Ranges;
 use crate::base::sync::lock;
 use crate::base::units::{TILE_BYTES, TILE_SIZE, to_u64, to_usize};
 use crate::exec::operation::Operation;
@@ -75,55 +76,6 @@ impl ReconstructionOptions {
     pub fn with_max_domain_size(mut self, size: u64) -> Self {
         self.max_domain_size = Some(size);
         self
-    }
-}
-
-/// A set of disjoint, merged ranges.
-#[derive(Default)]
-struct Ranges {
-    /// End by start.
-    ends: BTreeMap<u64, u64>,
-}
-
-impl Ranges {
-    /// The parts of `range` that are not in the set, ascending.
-    fn gaps(&self, range: Range<u64>) -> Vec<Range<u64>> {
-        let mut gaps = Vec::new();
-        let mut at = range.start;
-        if let Some((_, &end)) = self.ends.range(..=at).next_back() {
-            at = at.max(end);
-        }
-        for (&start, &end) in self.ends.range(at..) {
-            if start >= range.end {
-                break;
-            }
-            if start > at {
-                gaps.push(at..start);
-            }
-            at = end;
-        }
-        if at < range.end {
-            gaps.push(at..range.end);
-        }
-        gaps
-    }
-
-    /// Adds a range that does not overlap the set.
-    fn insert(&mut self, range: Range<u64>) {
-        let (mut start, mut end) = (range.start, range.end);
-        if start == end {
-            return;
-        }
-        if let Some((&before, &touching)) = self.ends.range(..=start).next_back()
-            && touching >= start
-        {
-            start = before;
-            end = end.max(touching);
-        }
-        if let Some(after) = self.ends.remove(&end) {
-            end = after;
-        }
-        self.ends.insert(start, end);
     }
 }
 
@@ -497,33 +449,6 @@ mod tests {
         let mut out = vec![0; projection.info().domain_size as usize];
         projection.read(0, &mut out).unwrap();
         out
-    }
-
-    #[test]
-    fn ranges_agree_with_a_bitmap() {
-        let mut state = 7u64;
-        let mut random = |below: u64| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            (state >> 33) % below
-        };
-        for _ in 0..200 {
-            let (mut ranges, mut model) = (Ranges::default(), [false; 64]);
-            for _ in 0..20 {
-                let mut ends = [random(65), random(65)];
-                ends.sort_unstable();
-                for gap in ranges.gaps(ends[0]..ends[1]) {
-                    assert!(
-                        gap.start < gap.end && model[gap.start as usize..gap.end as usize].iter().all(|b| !b)
-                    );
-                    ranges.insert(gap);
-                }
-                model[ends[0] as usize..ends[1] as usize].fill(true);
-                let missing: u64 = ranges.gaps(0..64).iter().map(|gap| gap.end - gap.start).sum();
-                assert_eq!(missing, model.iter().filter(|b| !**b).count() as u64);
-                let list: Vec<_> = ranges.ends.iter().collect();
-                assert!(list.windows(2).all(|pair| pair[0].1 < pair[1].0), "merged: {list:?}");
-            }
-        }
     }
 
     /// Zeros are not written, so that nothing may lie in their place.

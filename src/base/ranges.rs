@@ -1,0 +1,117 @@
+//! Sets of disjoint ranges: which bytes are there, and which are missing.
+
+#![forbid(unsafe_code)]
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// A set of numbers as disjoint, merged ranges.
+#[derive(Default)]
+pub(crate) struct Ranges {
+    /// End by start.
+    ends: BTreeMap<u64, u64>,
+}
+
+impl Ranges {
+    /// The parts of `range` that are not in the set, ascending.
+    pub(crate) fn gaps(&self, range: Range<u64>) -> Vec<Range<u64>> {
+        let mut gaps = Vec::new();
+        let mut at = range.start;
+        if let Some((_, &end)) = self.ends.range(..=at).next_back() {
+            at = at.max(end);
+        }
+        for (&start, &end) in self.ends.range(at..) {
+            if start >= range.end {
+                break;
+            }
+            if start > at {
+                gaps.push(at..start);
+            }
+            at = end;
+        }
+        if at < range.end {
+            gaps.push(at..range.end);
+        }
+        gaps
+    }
+
+    /// Adds a range that does not overlap the set.
+    pub(crate) fn insert(&mut self, range: Range<u64>) {
+        let (mut start, mut end) = (range.start, range.end);
+        if start == end {
+            return;
+        }
+        if let Some((&before, &touching)) = self.ends.range(..=start).next_back()
+            && touching >= start
+        {
+            start = before;
+            end = end.max(touching);
+        }
+        if let Some(after) = self.ends.remove(&end) {
+            end = after;
+        }
+        self.ends.insert(start, end);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The runs of `false` in a part of the model.
+    fn gaps_of(model: &[bool], part: Range<usize>) -> Vec<Range<u64>> {
+        let mut gaps: Vec<Range<u64>> = Vec::new();
+        for at in part.filter(|at| !model[*at]) {
+            let at = at as u64;
+            match gaps.last_mut() {
+                Some(gap) if gap.end == at => gap.end += 1,
+                _ => gaps.push(at..at + 1),
+            }
+        }
+        gaps
+    }
+
+    #[test]
+    fn gaps_are_those_of_a_plain_model() {
+        let mut state = 7_u64;
+        let mut random = |below: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 33) % below
+        };
+        for _ in 0..200 {
+            let (mut ranges, mut model) = (Ranges::default(), [false; 64]);
+            for _ in 0..20 {
+                let mut ends = [random(65), random(65)];
+                ends.sort_unstable();
+                let part = ends[0] as usize..ends[1] as usize;
+                let mut gaps = ranges.gaps(ends[0]..ends[1]);
+                assert_eq!(gaps, gaps_of(&model, part.clone()));
+                // Some of them, in any order.
+                if random(2) == 0 {
+                    gaps.reverse();
+                }
+                gaps.truncate(1 + random(3) as usize);
+                for gap in gaps {
+                    model[gap.start as usize..gap.end as usize].fill(true);
+                    ranges.insert(gap);
+                }
+                assert_eq!(ranges.gaps(0..64), gaps_of(&model, 0..64));
+                let list: Vec<_> = ranges.ends.iter().collect();
+                assert!(list.windows(2).all(|pair| pair[0].1 < pair[1].0), "merged: {list:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_ends_of_the_number_line_are_numbers_too() {
+        let mut ranges = Ranges::default();
+        ranges.insert(5..5);
+        assert!(ranges.gaps(0..u64::MAX).iter().eq([&(0..u64::MAX)]));
+        ranges.insert(u64::MAX - 1..u64::MAX);
+        ranges.insert(0..1);
+        assert!(ranges.gaps(0..u64::MAX).iter().eq([&(1..u64::MAX - 1)]));
+        ranges.insert(1..u64::MAX - 1);
+        assert!(ranges.gaps(0..u64::MAX).is_empty() && ranges.gaps(7..7).is_empty());
+        assert_eq!(ranges.ends.len(), 1);
+    }
+}
