@@ -710,40 +710,6 @@ typedef struct atlas_compression_stats {
 } atlas_compression_stats;
 
 /**
- * The last failure of a thread as numbers. Filled by atlas_last_error_get().
- */
-typedef struct atlas_error_info {
-  /**
-   * sizeof(atlas_error_info), set by the caller.
-   */
-  uint32_t struct_size;
-  /**
-   * The atlas_status that the call returned; 0 after success.
-   */
-  int32_t status;
-  /**
-   * The errno of the operating system or of a callback, or 0.
-   */
-  int32_t os_error;
-  /**
-   * 0.
-   */
-  uint32_t reserved;
-  /**
-   * The batch item, tile, chunk or class that failed; UINT64_MAX: none.
-   */
-  uint64_t index;
-  /**
-   * Place in the domain, or in the bytes read; UINT64_MAX: none.
-   */
-  uint64_t offset;
-  /**
-   * Bytes from offset on; UINT64_MAX: none.
-   */
-  uint64_t length;
-} atlas_error_info;
-
-/**
  * How a projection is updated. Fill it with atlas_incremental_config_init().
  */
 typedef struct atlas_incremental_config {
@@ -844,6 +810,40 @@ typedef struct atlas_incremental_stats {
    */
   uint64_t avg_update_time_ns;
 } atlas_incremental_stats;
+
+/**
+ * The last failure of a thread as numbers. Filled by atlas_last_error_get().
+ */
+typedef struct atlas_error_info {
+  /**
+   * sizeof(atlas_error_info), set by the caller.
+   */
+  uint32_t struct_size;
+  /**
+   * The atlas_status that the call returned; 0 after success.
+   */
+  int32_t status;
+  /**
+   * The errno of the operating system or of a callback, or 0.
+   */
+  int32_t os_error;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+  /**
+   * The batch item, tile, chunk or class that failed; UINT64_MAX: none.
+   */
+  uint64_t index;
+  /**
+   * Place in the domain, or in the bytes read; UINT64_MAX: none.
+   */
+  uint64_t offset;
+  /**
+   * Bytes from offset on; UINT64_MAX: none.
+   */
+  uint64_t length;
+} atlas_error_info;
 
 /**
  * Options of a new projection. Fill it with atlas_projection_options_init().
@@ -1381,28 +1381,6 @@ enum atlas_status atlas_compression_manager_get_stats(const struct atlas_compres
 ATLAS_API void atlas_compression_manager_destroy(struct atlas_compression_manager *manager);
 
 /**
- * The name of a status, such as "ATLAS_STATUS_WITNESS".
- *
- * Any number is fine and the result is never NULL; it lives as long as the library. Any thread.
- */
-ATLAS_API const char *atlas_status_name(int32_t status);
-
-/**
- * What was wrong in the calling thread's last failed call, with the value and the limit.
- *
- * Never NULL, empty after success. Borrowed until the thread's next call that returns a status:
- * copy it to keep it.
- */
-ATLAS_API const char *atlas_last_error_message(void);
-
-/**
- * The calling thread's last failure as numbers; status 0 after success.
- *
- * This call itself leaves the last failure as it is. Fails with INVALID_ARGUMENT.
- */
-ATLAS_API enum atlas_status atlas_last_error_get(struct atlas_error_info *info);
-
-/**
  * Fills `config` with the defaults: checked, with a history of 1,000 deltas.
  */
 ATLAS_API void atlas_incremental_config_init(struct atlas_incremental_config *config);
@@ -1480,6 +1458,21 @@ enum atlas_status atlas_projection_get_incremental_stats(const struct atlas_proj
 ATLAS_API
 enum atlas_status atlas_projection_optimize(struct atlas_projection *projection,
                                             const struct atlas_operation *operation);
+
+/**
+ * What was wrong in the calling thread's last failed call, with the value and the limit.
+ *
+ * Never NULL, empty after success. Borrowed until the thread's next call that returns a status:
+ * copy it to keep it.
+ */
+ATLAS_API const char *atlas_last_error_message(void);
+
+/**
+ * The calling thread's last failure as numbers; status 0 after success.
+ *
+ * This call itself leaves the last failure as it is. Fails with INVALID_ARGUMENT.
+ */
+ATLAS_API enum atlas_status atlas_last_error_get(struct atlas_error_info *info);
 
 /**
  * Fills `operation` with the defaults: the library's pool, no progress, no memory limit.
@@ -1905,6 +1898,13 @@ ATLAS_API uint64_t atlas_source_size(const struct atlas_source *source);
  * Gives up the caller's hold on a source. NULL does nothing. Projections keep theirs.
  */
 ATLAS_API void atlas_source_destroy(struct atlas_source *source);
+
+/**
+ * The name of a status, such as "ATLAS_STATUS_WITNESS".
+ *
+ * Any number is fine and the result is never NULL; it lives as long as the library. Any thread.
+ */
+ATLAS_API const char *atlas_status_name(int32_t status);
 
 /**
  * Fills `config` with the defaults: chunks of 16 MiB, 4 in flight, 2 read ahead, an overlap of 4,096

@@ -2,9 +2,9 @@
 
 use super::args::{drop_handle, handle, into_handle, items_in, known, out, unknown};
 use super::boundary::{boundary, infallible};
-use super::error::atlas_status;
 use super::operation::{atlas_operation, with_operation};
 use super::sized::{OutStruct, SizedStruct, init_struct, own_size, read_struct, sized_struct};
+use super::status::atlas_status;
 use super::version::atlas_buffer;
 use crate::base::error::{AtlasError, Result};
 use crate::base::units::to_u64;

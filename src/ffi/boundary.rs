@@ -1,6 +1,6 @@
 //! The guard around every call, and the last error of each thread.
 
-use super::error::atlas_status;
+use super::status::atlas_status;
 use crate::base::error::{AtlasError, Result};
 use crate::exec::pool::panic_error;
 use std::cell::RefCell;

@@ -4,10 +4,10 @@ use super::args::{
     OutHandles, bytes_in, bytes_out, drop_handle, handle, into_handle, items_in, known, out, unknown,
 };
 use super::boundary::boundary;
-use super::error::atlas_status;
 use super::operation::{atlas_operation, with_operation};
 use super::shard::{atlas_limits, atlas_shard, atlas_verify_options, limits_in, verify_options};
 use super::sized::{OutStruct, SizedStruct, init_struct, own_size, read_struct, sized_struct};
+use super::status::atlas_status;
 use super::version::atlas_buffer;
 use crate::base::error::Result;
 use crate::compression::{

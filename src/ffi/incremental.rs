@@ -2,10 +2,10 @@
 
 use super::args::{bytes_in, handle, items_in, known, pointee, unknown};
 use super::boundary::{boundary, infallible};
-use super::error::atlas_status;
 use super::operation::{atlas_operation, with_operation};
 use super::projection::atlas_projection;
 use super::sized::{OutStruct, init_struct, own_size, read_struct, sized_struct};
+use super::status::atlas_status;
 use crate::base::buffer::try_vec;
 use crate::base::error::Result;
 use crate::incremental::new_bytes::NewBytes;

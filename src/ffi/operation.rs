@@ -2,8 +2,8 @@
 
 use super::args::{CBool, drop_handle, into_handle, out};
 use super::boundary::{boundary, infallible};
-use super::error::atlas_status;
 use super::sized::{SizedStruct, init_struct, own_size, read_struct, sized_struct};
+use super::status::atlas_status;
 use crate::base::error::Result;
 use crate::exec::operation::Operation;
 use crate::exec::pool::Pool;

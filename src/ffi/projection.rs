@@ -2,10 +2,10 @@
 
 use super::args::{bytes_out, drop_handle, handle, into_handle, known, optional_32, out, path, unknown};
 use super::boundary::boundary;
-use super::error::atlas_status;
 use super::operation::{atlas_operation, with_operation};
 use super::sized::{OutStruct, SizedStruct, init_struct, own_size, read_struct, sized_struct};
 use super::source::atlas_source;
+use super::status::atlas_status;
 use crate::base::error::{AtlasError, Result};
 use crate::hash::digest::Digest;
 use crate::projection::{AtlasProjection, ConservationPolicy, ProjectionOptions, ProjectionType};

@@ -2,11 +2,11 @@
 
 use super::args::{CBool, drop_handle, handle, into_handle, optional_32, out, path};
 use super::boundary::{boundary, infallible};
-use super::error::atlas_status;
 use super::operation::{atlas_operation, with_operation};
 use super::projection::atlas_projection;
 use super::shard::{atlas_region, atlas_shard};
 use super::sized::{init_struct, own_size, read_struct, sized_struct};
+use super::status::atlas_status;
 use crate::base::error::Result;
 use crate::reconstruction::{AtlasReconstruction, ReconstructionOptions};
 use std::ffi::c_char;

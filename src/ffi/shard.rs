@@ -5,10 +5,10 @@ use super::args::{
     unknown,
 };
 use super::boundary::boundary;
-use super::error::atlas_status;
 use super::operation::{atlas_operation, with_operation};
 use super::projection::atlas_projection;
 use super::sized::{OutStruct, SizedStruct, init_struct, own_size, read_struct, sized_struct};
+use super::status::atlas_status;
 use super::version::atlas_buffer;
 use crate::base::error::Result;
 use crate::shard::{

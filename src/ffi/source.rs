@@ -2,7 +2,7 @@
 
 use super::args::{bytes_in, drop_handle, handle, into_handle, known, out, path, unknown};
 use super::boundary::{boundary, infallible};
-use super::error::atlas_status;
+use super::status::atlas_status;
 use crate::base::error::{AtlasError, Result};
 use crate::source::{OutBytes, RawReadAt, Source};
 use std::ffi::{c_char, c_int, c_void};

@@ -2,11 +2,11 @@
 
 use super::args::{CBool, bytes_in, drop_handle, handle, into_handle, out, path};
 use super::boundary::{boundary, infallible};
-use super::error::atlas_status;
 use super::operation::{atlas_operation, atlas_progress, with_operation};
 use super::projection::{atlas_projection, atlas_projection_options, projection_options, projection_type};
 use super::sized::{OutStruct, SizedStruct, init_struct, own_size, read_struct, sized_struct};
 use super::source::atlas_source;
+use super::status::atlas_status;
 use crate::base::error::Result;
 use crate::exec::operation::Operation;
 use crate::streaming::{StreamMonitor, StreamingConfig, StreamingContext, check_built_in, stream_projection};

@@ -2,8 +2,8 @@
 
 use super::args::{handle, out};
 use super::boundary::boundary;
-use super::error::atlas_status;
 use super::projection::atlas_projection;
+use super::status::atlas_status;
 use crate::projection::plane::TransformParams;
 
 /// A scaling, then a rotation, then a translation of the tile plane.
