@@ -1,6 +1,6 @@
 //! Giving back what is kept for the next call.
 
-use crate::base::{buffer, heap};
+use crate::base::{heap, recycle};
 use crate::compression;
 use crate::exec::pool;
 
@@ -15,6 +15,6 @@ pub fn trim() {
     // Before the buffers, which leave holes without memory: there the search for free memory would end.
     pool::on_idle_threads(heap::return_arena);
     heap::return_arena();
-    buffer::shrink_used(0);
+    recycle::shrink(0);
     heap::return_free_memory();
 }

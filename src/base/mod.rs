@@ -6,6 +6,7 @@ pub(crate) mod copy;
 pub(crate) mod cpu;
 pub(crate) mod error;
 pub(crate) mod heap;
+pub(crate) mod out_bytes;
 pub(crate) mod process;
 pub(crate) mod ranges;
 pub(crate) mod recycle;

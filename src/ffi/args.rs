@@ -1,7 +1,7 @@
 //! Pointers from C as references, each with the check that the header promises.
 
 use crate::base::error::{AtlasError, Result};
-use crate::source::OutBytes;
+use crate::base::out_bytes::OutBytes;
 use std::ffi::{CStr, c_char, c_void};
 use std::path::PathBuf;
 

@@ -4,7 +4,8 @@ use super::args::{bytes_in, drop_handle, handle, into_handle, known, out, path, 
 use super::boundary::{boundary, infallible};
 use super::status::atlas_status;
 use crate::base::error::{AtlasError, Result};
-use crate::source::{OutBytes, RawReadAt, Source};
+use crate::base::out_bytes::OutBytes;
+use crate::source::{RawReadAt, Source};
 use std::ffi::{c_char, c_int, c_void};
 
 /// Where a domain's bytes come from. Reference-counted: projections and their snapshots hold on to

@@ -8,12 +8,13 @@ pub(crate) mod state;
 
 use crate::base::atomic_file::AtomicFile;
 use crate::base::error::{AtlasError, Result, check_range};
+use crate::base::out_bytes::OutBytes;
 use crate::base::sync::lock;
 use crate::base::units::{ByteOffset, PAGE_BYTES, TILE_BYTES, TileIndex, to_u64, to_usize};
 use crate::exec::operation::Operation;
 use crate::hash::digest::Digest;
 use crate::layer2::Residue;
-use crate::source::{OutBytes, Source};
+use crate::source::Source;
 use crate::tile::check;
 use crate::tile::context::Context;
 use crate::tile::hash_tiles::{self, Geometry};

@@ -1,7 +1,7 @@
 //! Files by positioned reads.
 
-use super::OutBytes;
 use crate::base::error::{AtlasError, Result};
+use crate::base::out_bytes::OutBytes;
 use crate::base::units::to_u64;
 use std::fs::File;
 use std::path::{Path, PathBuf};

@@ -7,16 +7,14 @@
 
 mod file;
 mod memory;
-mod out;
 mod pieces;
 
 use crate::base::buffer::Buffer;
 use crate::base::error::{AtlasError, Result, check_range};
+use crate::base::out_bytes::OutBytes;
 use crate::base::units::{TILE_BYTES, TILE_SIZE, to_u64};
 use std::path::Path;
 use std::sync::Arc;
-
-pub(crate) use out::OutBytes;
 
 /// Bytes by position, for sources of the host's own.
 ///

@@ -2,8 +2,8 @@
 
 #![forbid(unsafe_code)]
 
-use super::OutBytes;
 use crate::base::buffer::Buffer;
+use crate::base::out_bytes::OutBytes;
 use crate::base::units::{TILE_BYTES, to_u64, to_usize};
 use std::sync::Arc;
 

@@ -4,12 +4,13 @@
 
 use crate::base::buffer::Buffer;
 use crate::base::error::{AtlasError, Result};
+use crate::base::out_bytes::OutBytes;
 use crate::base::sync::lock;
 use crate::base::units::{GROUP_SIZE, GROUPS, TILE_SIZE, to_u64};
 use crate::hash::digest::Digest;
 use crate::hash::outboard::Outboard;
 use crate::layer2::Residue;
-use crate::source::{OutBytes, Source};
+use crate::source::Source;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 

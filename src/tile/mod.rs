@@ -20,12 +20,12 @@ pub(crate) mod scheme;
 pub(crate) mod tree;
 
 use crate::base::error::{AtlasError, Result};
+use crate::base::out_bytes::OutBytes;
 use crate::base::sync::lock;
 use crate::base::units::{GROUP_SIZE, to_u64};
 use crate::hash::digest::Digest;
 use crate::hash::outboard::Outboard;
 use crate::layer2::Residue;
-use crate::source::OutBytes;
 use extent::{Extent, Trust, tile_len};
 use piece::{Piece, cut_pieces};
 use std::sync::{Arc, Mutex, OnceLock};
