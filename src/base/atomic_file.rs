@@ -8,14 +8,18 @@
 
 use crate::base::error::{AtlasError, Result};
 use crate::base::process::Process;
+use crate::base::storage::{FileStorage, Storage};
 use crate::base::units::{PAGE_SIZE, TILE_SIZE};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tempfile::NamedTempFile;
 
 pub(crate) struct AtomicFile {
     temporary: Temporary,
+    /// The bytes of the temporary file.
+    storage: Arc<dyn Storage>,
     target: PathBuf,
 }
 
@@ -23,7 +27,7 @@ pub(crate) struct AtomicFile {
 /// copy of a handle must not take the parent's file away.
 struct Temporary {
     /// None once it has its name.
-    file: Option<NamedTempFile<File>>,
+    file: Option<NamedTempFile<Arc<FileStorage>>>,
     process: Process,
 }
 
@@ -47,7 +51,7 @@ fn folder(path: &Path) -> &Path {
 
 /// A new file beside `target`; `private` where nobody else may read it, else with the mode that new
 /// files have.
-fn create_beside(target: &Path, private: bool) -> Result<NamedTempFile<File>> {
+fn create_beside(target: &Path, private: bool) -> Result<NamedTempFile<Arc<FileStorage>>> {
     // What tempfile makes of an error has lost its number, and names a file that nobody knows.
     let mut refused = None;
     let open = |path: &Path| {
@@ -57,11 +61,14 @@ fn create_beside(target: &Path, private: bool) -> Result<NamedTempFile<File>> {
         if private {
             std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         }
-        options.open(path).map_err(|error| {
-            let again = io::Error::from(error.kind());
-            refused = Some(error);
-            again
-        })
+        match options.open(path) {
+            Ok(file) => Ok(Arc::new(FileStorage::new(file))),
+            Err(error) => {
+                let again = io::Error::from(error.kind());
+                refused = Some(error);
+                Err(again)
+            }
+        }
     };
     let file = tempfile::Builder::new().prefix(".atlas-").suffix(".tmp").make_in(folder(target), open);
     let _ = private;
@@ -73,6 +80,15 @@ fn create_beside(target: &Path, private: bool) -> Result<NamedTempFile<File>> {
 
 impl AtomicFile {
     pub(crate) fn create(target: &Path) -> Result<AtomicFile> {
+        Self::create_on(target, |file| file)
+    }
+
+    /// Begins a file whose bytes are read, changed and flushed through what `storage` makes of the temporary
+    /// file.
+    pub(crate) fn create_on(
+        target: &Path,
+        storage: impl FnOnce(Arc<FileStorage>) -> Arc<dyn Storage>,
+    ) -> Result<AtomicFile> {
         if target.is_dir() {
             return Err(AtlasError::invalid_argument(format!("{} is a directory", target.display())));
         }
@@ -84,8 +100,9 @@ impl AtomicFile {
         let target = &std::path::absolute(target)
             .map_err(|error| AtlasError::io(format_args!("finding {}", target.display()), error))?;
         let temporary = create_beside(target, true)?;
+        let storage = storage(Arc::clone(temporary.as_file()));
         let temporary = Temporary { file: Some(temporary), process: Process::current() };
-        Ok(AtomicFile { temporary, target: target.clone() })
+        Ok(AtomicFile { temporary, storage, target: target.clone() })
     }
 
     pub(crate) fn target(&self) -> &Path {
@@ -101,21 +118,24 @@ impl AtomicFile {
         Err(AtlasError::state(format!("the file that becomes {target} is of the process that began it")))
     }
 
-    fn file(&self) -> Result<&File> {
+    /// The bytes, which stay there whatever the name of the file.
+    pub(crate) fn storage(&self) -> Result<Arc<dyn Storage>> {
         self.check_process()?;
-        let file = self.temporary.file.as_ref().map(NamedTempFile::as_file);
-        file.ok_or_else(|| AtlasError::internal("a temporary file that has its name already"))
+        Ok(Arc::clone(&self.storage))
     }
 
     /// Cuts the file to `size`, or extends it with zeros.
     pub(crate) fn set_len(&self, size: u64) -> Result<()> {
-        let extended = self.file()?.set_len(size);
-        extended.map_err(|error| self.failed(&format!("setting its length to {size} bytes"), error))
+        self.check_process()?;
+        self.storage
+            .set_len(size)
+            .map_err(|error| self.failed(&format!("setting its length to {size} bytes"), error))
     }
 
     /// Writes all of `bytes` at `offset`; from any thread.
     pub(crate) fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
-        write_all_at(self.file()?, offset, bytes).map_err(|error| {
+        self.check_process()?;
+        self.storage.write_at(offset, bytes).map_err(|error| {
             self.failed(&format!("writing {} bytes at offset {offset}", bytes.len()), error)
                 .at_range(offset, bytes.len() as u64)
         })
@@ -129,16 +149,9 @@ impl AtomicFile {
         parts.try_for_each(|(start, part)| self.write_at(start, part))
     }
 
-    /// A second handle on the file, which stays valid whatever its name.
-    pub(crate) fn reopen(&self) -> Result<File> {
-        self.file()?.try_clone().map_err(|error| self.failed("opening it again", error))
-    }
-
     /// Gives the file its name, flushed to the disk. On failure it is still temporary.
     pub(crate) fn persist(mut self) -> std::result::Result<(), Box<(AtomicFile, AtlasError)>> {
-        let flushed = self
-            .take_over_mode()
-            .and_then(|()| self.file()?.sync_all().map_err(|error| self.failed("flushing it", error)));
+        let flushed = self.check_process().and_then(|()| self.flush());
         if let Err(error) = flushed {
             return Err(Box::new((self, error)));
         }
@@ -161,9 +174,23 @@ impl AtomicFile {
         }
     }
 
+    /// Sets the mode, and flushes it and the bytes.
+    fn flush(&self) -> Result<()> {
+        let Some(temporary) = &self.temporary.file else {
+            return Err(AtlasError::internal("a temporary file that has its name already"));
+        };
+        let file = temporary.as_file().file();
+        self.take_over_mode(file)?;
+        self.storage
+            .sync()
+            // The mode: a sync of the bytes need not cover it.
+            .and_then(|()| file.sync_all())
+            .map_err(|error| self.failed("flushing it", error))
+    }
+
     /// The mode of the file that the target's name leads to, or of a new file.
     #[cfg(unix)]
-    fn take_over_mode(&self) -> Result<()> {
+    fn take_over_mode(&self, file: &File) -> Result<()> {
         use std::os::unix::fs::PermissionsExt;
         let mode = |permissions: std::fs::Permissions| permissions.mode() & 0o777;
         let wanted = match std::fs::metadata(&self.target) {
@@ -171,11 +198,10 @@ impl AtomicFile {
             // The process's mask cannot be read without changing it for a moment, under other threads.
             Err(_) => {
                 let fresh = create_beside(&self.target, false)?;
-                let found = fresh.as_file().metadata();
+                let found = fresh.as_file().file().metadata();
                 mode(found.map_err(|error| self.failed("finding its mode", error))?.permissions())
             }
         };
-        let file = self.file()?;
         let now = file.metadata().map_err(|error| self.failed("finding its mode", error))?;
         // File systems without modes refuse to set one.
         if mode(now.permissions()) == wanted {
@@ -187,7 +213,7 @@ impl AtomicFile {
 
     #[cfg(not(unix))]
     #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "modes are of Unix")]
-    fn take_over_mode(&self) -> Result<()> {
+    fn take_over_mode(&self, _: &File) -> Result<()> {
         Ok(())
     }
 
@@ -201,32 +227,11 @@ fn is_zero(bytes: &[u8]) -> bool {
     bytes.chunks(PAGE_SIZE).all(|page| page.iter().fold(0, |any, byte| any | byte) == 0)
 }
 
-#[cfg(unix)]
-fn write_all_at(file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
-    std::os::unix::fs::FileExt::write_all_at(file, bytes, offset)
-}
-
-#[cfg(windows)]
-fn write_all_at(file: &File, mut offset: u64, mut bytes: &[u8]) -> io::Result<()> {
-    use std::os::windows::fs::FileExt;
-    while !bytes.is_empty() {
-        match file.seek_write(bytes, offset) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => {
-                offset += written as u64;
-                bytes = &bytes[written..];
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::ErrorKind;
+    use crate::base::storage::fakes::FailingStorage;
 
     #[test]
     fn a_file_appears_complete_or_not_at_all() {
@@ -243,6 +248,49 @@ mod tests {
         assert!(file.persist().is_ok());
         assert_eq!(std::fs::read(&path).unwrap(), b"\0\0new\0");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn an_operation_that_fails_leaves_the_older_file_and_no_temporary_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out.bin");
+        std::fs::write(&path, b"old").unwrap();
+        let replace = |nth| {
+            let file = AtomicFile::create_on(&path, |file| Arc::new(FailingStorage::new(file, nth)))?;
+            file.write_at(2, b"new")?;
+            file.write_sparse_at(5, b"er")?;
+            file.set_len(9)?;
+            file.persist().map_err(|failed| failed.1)
+        };
+        let operations = [
+            "writing 3 bytes at offset 2",
+            "writing 2 bytes at offset 5",
+            "setting its length to 9 bytes",
+            "flushing it",
+        ];
+        for (nth, operation) in (0..).zip(operations) {
+            let error = replace(nth).unwrap_err();
+            assert_eq!((error.kind(), error.os_error()), (ErrorKind::Io, libc::ENOSPC));
+            let begin = format!("the temporary file of {}, {operation}: ", path.display());
+            assert!(error.message().starts_with(&begin), "{error}");
+            assert_eq!(std::fs::read(&path).unwrap(), b"old");
+            assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+        }
+        replace(4).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"\0\0newer\0\0");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_flush_that_fails_can_be_tried_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out.bin");
+        let file = AtomicFile::create_on(&path, |file| Arc::new(FailingStorage::new(file, 1))).unwrap();
+        file.write_at(0, b"new").unwrap();
+        let failed = file.persist().unwrap_err();
+        assert!(!path.exists());
+        assert!(failed.0.persist().is_ok());
+        assert_eq!(std::fs::read(&path).unwrap(), b"new");
     }
 
     #[test]

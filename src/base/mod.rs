@@ -12,5 +12,6 @@ pub(crate) mod ranges;
 pub(crate) mod recycle;
 #[cfg(feature = "parallel")]
 pub(crate) mod slot;
+pub(crate) mod storage;
 pub(crate) mod sync;
 pub(crate) mod units;

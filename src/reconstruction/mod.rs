@@ -403,7 +403,7 @@ impl Collected {
             Some(file) => {
                 // Zeros at the end were not written.
                 file.set_len(domain.header.size)?;
-                Source::from_file(file.reopen()?, file.target())?
+                Source::from_storage(file.storage()?, file.target())?
             }
         };
         Ok(Whole { root: domain.root, header: domain.header, ends, source })
@@ -423,6 +423,7 @@ impl std::fmt::Debug for AtlasReconstruction {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::storage::fakes::FailingStorage;
     use crate::layer2::Residue;
     use crate::{ErrorKind, ProjectionOptions, TILE_SIZE};
 
@@ -473,6 +474,49 @@ mod tests {
             rebuilt.add(&shard(&zeros, 0, TILE_SIZE + 5), &mut Operation::new()).unwrap();
             assert_eq!(bytes(&rebuilt.finish(&mut Operation::new()).unwrap()), [0; TILE_SIZE + 5]);
         }
+    }
+
+    #[test]
+    fn each_operation_on_the_spool_that_fails_is_named_and_can_be_repeated() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out");
+        let data = data(3 * TILE_SIZE + 9);
+        let original = project(&data);
+        let shard = shard(&original, 0, data.len());
+        let mut named = Vec::new();
+        for nth in 0.. {
+            std::fs::write(&path, b"old").unwrap();
+            let rebuilt = AtlasReconstruction::new(&ReconstructionOptions::new().with_spool(&path)).unwrap();
+            let spool = AtomicFile::create_on(&path, |file| Arc::new(FailingStorage::new(file, nth)));
+            lock(&rebuilt.turn).spool = Some(spool.unwrap());
+            let mut failures = 0;
+            let mut note = |error: AtlasError| {
+                assert_eq!((error.kind(), error.os_error()), (ErrorKind::Io, libc::ENOSPC), "{error}");
+                assert!(error.message().contains(&*path.to_string_lossy()), "{error}");
+                assert_eq!(std::fs::read(&path).unwrap(), b"old");
+                failures += 1;
+                let operations = ["writing", "setting its length", "flushing", "reading the size", "reading"];
+                named.extend(operations.into_iter().find(|operation| error.message().contains(operation)));
+            };
+            while let Err(error) = rebuilt.add(&shard, &mut Operation::sequential()) {
+                note(error);
+            }
+            while let Err(error) = rebuilt.finish(&mut Operation::sequential()) {
+                note(error);
+            }
+            assert!(std::fs::read(&path).unwrap() == data);
+            assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+            if failures == 0 {
+                break;
+            }
+            assert_eq!(failures, 1);
+        }
+        let mut expected = vec!["setting its length"];
+        expected.extend(["writing"; 4]);
+        expected.extend(["setting its length", "reading the size"]);
+        expected.extend(["reading"; 4]);
+        expected.push("flushing");
+        assert_eq!(named, expected);
     }
 
     #[test]

@@ -73,7 +73,7 @@ impl Memory {
         if let Memory::Mapped(map, _) = self
             && !is_cached(map, to_usize(offset))
         {
-            for (offset, len) in super::advice_steps(offset, len) {
+            for (offset, len) in crate::base::storage::advice_steps(offset, len) {
                 drop(map.advise_range(memmap2::Advice::WillNeed, to_usize(offset), to_usize(len)));
             }
         }
@@ -178,7 +178,7 @@ pub(super) unsafe fn map(path: &Path) -> Result<Memory> {
     }
     // SAFETY: shared memory that others could change. The caller promises that nobody does, and the
     // header tells what happens otherwise; positioned reads are the default beside this.
-    let map = unsafe { memmap2::Mmap::map(&file) }
+    let map = unsafe { memmap2::Mmap::map(file.file()) }
         .map_err(|error| AtlasError::io(format_args!("mapping {}", path.display()), error))?;
     Ok(Memory::Mapped(map, path.to_owned()))
 }

@@ -12,6 +12,7 @@ mod pieces;
 use crate::base::buffer::Buffer;
 use crate::base::error::{AtlasError, Result, check_range};
 use crate::base::out_bytes::OutBytes;
+use crate::base::storage::Storage;
 use crate::base::units::{TILE_BYTES, TILE_SIZE, to_u64};
 use std::path::Path;
 use std::sync::Arc;
@@ -98,9 +99,9 @@ impl Source {
         Ok(Self::new(file.size(), SourceKind::File(file)))
     }
 
-    /// A file of ours, such as a finished spool, under the name `path`.
-    pub(crate) fn from_file(file: std::fs::File, path: &Path) -> Result<Source> {
-        let file = file::PositionedFile::new(file, path)?;
+    /// A file of ours, such as a finished spool. Errors name it `path`.
+    pub(crate) fn from_storage(storage: Arc<dyn Storage>, path: &Path) -> Result<Source> {
+        let file = file::PositionedFile::new(storage, path)?;
         Ok(Self::new(file.size(), SourceKind::File(file)))
     }
 
@@ -259,29 +260,6 @@ fn ask(reader: &dyn ReadAt, offset: u64, out: &mut [u8]) -> Result<()> {
         .map_err(|error| AtlasError::io(format_args!("reading {len} bytes at offset {offset}"), error))
 }
 
-/// A system may read no more at a time for an advice than one request to the disk takes.
-#[cfg(any(
-    target_os = "linux",
-    target_os = "android",
-    target_os = "freebsd",
-    all(unix, feature = "streaming")
-))]
-const ADVICE_STEP: u64 = 128 * 1024;
-
-/// `len` bytes from `offset` on in steps, each with its offset and length.
-#[cfg(any(
-    target_os = "linux",
-    target_os = "android",
-    target_os = "freebsd",
-    all(unix, feature = "streaming")
-))]
-fn advice_steps(offset: u64, len: u64) -> impl Iterator<Item = (u64, u64)> {
-    let end = offset.saturating_add(len);
-    std::iter::successors(Some(offset), |at| at.checked_add(ADVICE_STEP))
-        .take_while(move |at| *at < end)
-        .map(move |at| (at, ADVICE_STEP.min(end - at)))
-}
-
 impl std::fmt::Debug for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let kind = match &self.inner.kind {
@@ -297,6 +275,7 @@ impl std::fmt::Debug for Source {
 pub(crate) mod tests {
     use super::*;
     use crate::ErrorKind;
+    use crate::base::storage::fakes::{FailingStorage, MemoryStorage};
     use std::io;
     use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -417,6 +396,26 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_read_that_fails_names_the_file_and_the_place() {
+        let memory: Arc<dyn Storage> = Arc::new(MemoryStorage::default());
+        memory.write_at(0, b"0123456789").unwrap();
+        // The first operation asks for the size, the second one is the first read.
+        let failing = |nth| {
+            Source::from_storage(Arc::new(FailingStorage::new(memory.clone(), nth)), Path::new("a.bin"))
+        };
+        let error = failing(0).unwrap_err();
+        assert!(error.message().starts_with("reading the size of a.bin: "), "{error}");
+        let source = failing(1).unwrap();
+        let mut out = [0; 4];
+        let error = source.read(5, &mut out).unwrap_err();
+        assert_eq!((error.kind(), error.os_error()), (ErrorKind::Io, libc::ENOSPC));
+        assert!(error.message().starts_with("reading 4 bytes at offset 5 of a.bin: "), "{error}");
+        assert_eq!((error.offset(), error.length()), (Some(5), Some(4)));
+        source.read(5, &mut out).unwrap();
+        assert_eq!(&out, b"5678");
+    }
+
+    #[test]
     fn missing_files_and_folders_are_io_errors_with_the_path() {
         let dir = tempfile::tempdir().unwrap();
         let error = Source::open_file(dir.path().join("absent")).unwrap_err();
@@ -436,12 +435,7 @@ pub(crate) mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn advice_goes_out_in_small_steps_and_hints_change_nothing() {
-        let steps: Vec<_> = advice_steps(5, 2 * ADVICE_STEP + 1).collect();
-        assert_eq!(steps, [(5, ADVICE_STEP), (5 + ADVICE_STEP, ADVICE_STEP), (5 + 2 * ADVICE_STEP, 1)]);
-        assert_eq!(advice_steps(5, 0).count(), 0);
-        assert_eq!(advice_steps(u64::MAX - 1, 9).collect::<Vec<_>>(), [(u64::MAX - 1, 1)]);
-
+    fn hints_change_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("hinted.bin");
         let data: Vec<u8> = (0..3_000_001_u32).map(|i| (i % 251) as u8).collect();

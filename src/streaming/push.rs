@@ -291,7 +291,7 @@ impl Push {
 
         let (source, spool) = match self.store {
             Store::Memory(tiles) => (Source::from_tiles(tiles), None),
-            Store::Spool(file) => (Source::from_file(file.reopen()?, file.target())?, Some(file)),
+            Store::Spool(file) => (Source::from_storage(file.storage()?, file.target())?, Some(file)),
         };
         let mut tiles = try_vec(self.hashed.len())?;
         let mut offset = 0;

@@ -127,7 +127,7 @@ impl AtlasReconstruction {
         proof.verify_parts(payload, layout, &self.trust, (executor, verifiers), &mut tracker)?;
 
         let file = match &files.waiting {
-            Some((file, _)) => Some(Source::from_file(file.reopen()?, file.target())?),
+            Some((file, _)) => Some(Source::from_storage(file.storage()?, file.target())?),
             None => None,
         };
         let spool = files.spool.as_ref();
