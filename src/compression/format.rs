@@ -43,23 +43,23 @@ impl CompressedShard {
     pub fn serialize(&self) -> Result<Vec<u8>> {
         let lengths = self.lengths();
         let [.., heads, data] = lengths;
-        let mut writer = Writer::new(Kind::CompressedShard, &lengths)?;
-        write_proof(&mut writer, &self.proof);
-        writer.record(COMPRESSION, heads);
-        writer.put(&[self.algorithm.code(), self.level, self.residue.value(), 0]);
-        writer.put(&u32_of(self.block_size)?.to_le_bytes());
-        writer.put(&to_u64(self.payload_len).to_le_bytes());
+        let mut writer = Writer::to_vec(Kind::CompressedShard, &lengths)?;
+        write_proof(&mut writer, &self.proof)?;
+        writer.record(COMPRESSION, heads)?;
+        writer.put(&[self.algorithm.code(), self.level, self.residue.value(), 0])?;
+        writer.put(&u32_of(self.block_size)?.to_le_bytes())?;
+        writer.put(&to_u64(self.payload_len).to_le_bytes())?;
         for head in &self.heads {
             let word = u32_of(head.len)?
                 | u32::from(head.filter.code()) << LEN_BITS
                 | u32::from(head.residue.value()) << (LEN_BITS + FILTER_BITS);
-            writer.put(&word.to_le_bytes());
-            writer.put(&head.check);
+            writer.put(&word.to_le_bytes())?;
+            writer.put(&head.check)?;
         }
-        writer.record(DATA, data);
+        writer.record(DATA, data)?;
         match &self.data {
-            Body::Shared(payload) => writer.put(payload),
-            Body::Blocks(blocks) => blocks.iter().for_each(|block| writer.put(block)),
+            Body::Shared(payload) => writer.put(payload)?,
+            Body::Blocks(blocks) => blocks.iter().try_for_each(|block| writer.put(block))?,
         }
         writer.finish()
     }

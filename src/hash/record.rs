@@ -5,8 +5,9 @@
 use crate::base::buffer::try_vec;
 use crate::base::error::{AtlasError, Result};
 use crate::base::units::{TILE_BYTES, TILE_SIZE, to_u64};
-use crate::hash::digest::{Digest, digest256, digest256_in_steps, same};
-use std::fmt;
+use crate::hash::digest::{Digest, digest256_in_steps, same};
+use blake3::Hasher;
+use std::{fmt, io};
 
 const MAGIC: [u8; 8] = [0x89, b'A', b'T', b'L', b'A', b'S', 0x0a, 0x1a];
 const VERSION: u16 = 1;
@@ -22,6 +23,20 @@ pub(crate) enum Kind {
     CompressedShard = 2,
 }
 
+impl Kind {
+    /// The tags that a reader of this kind knows. One of them in a wrong place is FORMAT; any other one is
+    /// UNSUPPORTED, because a newer version may have it.
+    const fn known_tags(self) -> &'static [u16] {
+        match self {
+            Kind::Shard => SHARD_TAGS,
+            Kind::CompressedShard => SHARD_TAGS,
+        }
+    }
+}
+
+/// The tags of both kinds of shards: each kind knows those of the other one too.
+const SHARD_TAGS: &[u16] = &[1, 2, 3, 4, 5, 6, 7, 16, 17];
+
 /// Bytes of the encoding of records with these lengths.
 pub(crate) fn encoded_size(lengths: &[usize]) -> Option<usize> {
     lengths
@@ -29,51 +44,114 @@ pub(crate) fn encoded_size(lengths: &[usize]) -> Option<usize> {
         .try_fold(HEADER_SIZE + DIGEST_SIZE, |sum, len| sum.checked_add(*len)?.checked_add(RECORD_SIZE))
 }
 
-/// Writes the frame around records.
-pub(crate) struct Writer {
-    bytes: Vec<u8>,
-    size: usize,
+/// Writes the frame around records to memory or a file, and hashes it on the way.
+///
+/// Small pieces are gathered, so that `out` needs no buffer of its own.
+pub(crate) struct Writer<W> {
+    out: W,
+    kind: Kind,
+    /// The next bytes, until there are as many as the digest takes at full speed.
+    gathered: Vec<u8>,
+    hasher: Hasher,
+    /// Bytes that `out` has.
+    written: u64,
+    size: u64,
 }
 
-impl Writer {
+/// A power of two, and as many bytes as BLAKE3 hashes side by side.
+const GATHERED: usize = 16 * 1024;
+
+impl Writer<Vec<u8>> {
+    /// Writes to memory, which is allocated once.
+    pub(crate) fn to_vec(kind: Kind, lengths: &[usize]) -> Result<Writer<Vec<u8>>> {
+        Writer::new(kind, lengths, try_vec(announced_size(lengths)?)?)
+    }
+}
+
+impl<W: io::Write> Writer<W> {
     /// For records of these lengths, which are all that will be written.
-    pub(crate) fn new(kind: Kind, lengths: &[usize]) -> Result<Writer> {
-        let size =
-            encoded_size(lengths).ok_or_else(|| AtlasError::out_of_memory("an encoding of 2^64 bytes"))?;
-        let mut writer = Writer { bytes: try_vec(size)?, size };
-        writer.put(&MAGIC);
-        writer.put(&VERSION.to_le_bytes());
-        writer.put(&(kind as u16).to_le_bytes());
-        writer.put(&0u32.to_le_bytes());
-        writer.put(&to_u64(size).to_le_bytes());
+    pub(crate) fn new(kind: Kind, lengths: &[usize], out: W) -> Result<Writer<W>> {
+        let size = announced_size(lengths)?;
+        let gathered = try_vec(size.min(GATHERED))?;
+        let mut writer =
+            Writer { out, kind, gathered, hasher: Hasher::new(), written: 0, size: to_u64(size) };
+        writer.put(&MAGIC)?;
+        writer.put(&VERSION.to_le_bytes())?;
+        writer.put(&(kind as u16).to_le_bytes())?;
+        writer.put(&0u32.to_le_bytes())?;
+        writer.put(&to_u64(size).to_le_bytes())?;
         Ok(writer)
     }
 
-    pub(crate) fn record(&mut self, tag: u16, len: usize) {
-        self.put(&tag.to_le_bytes());
-        self.put(&[0; 6]);
-        self.put(&to_u64(len).to_le_bytes());
+    pub(crate) fn record(&mut self, tag: u16, len: usize) -> Result<()> {
+        debug_assert!(self.kind.known_tags().contains(&tag), "tag {tag} is missing in known_tags");
+        self.put(&tag.to_le_bytes())?;
+        self.put(&[0; 6])?;
+        self.put(&to_u64(len).to_le_bytes())
     }
 
-    pub(crate) fn put(&mut self, bytes: &[u8]) {
-        self.bytes.extend_from_slice(bytes);
+    pub(crate) fn put(&mut self, bytes: &[u8]) -> Result<()> {
+        let (first, rest) = bytes.split_at(bytes.len().min(GATHERED - self.gathered.len()));
+        self.gathered.extend_from_slice(first);
+        if self.gathered.len() < GATHERED {
+            return Ok(());
+        }
+        self.write_gathered()?;
+        // What is long is not copied.
+        let (whole, rest) = rest.split_at(rest.len() / GATHERED * GATHERED);
+        self.write_hashed(whole)?;
+        self.gathered.extend_from_slice(rest);
+        Ok(())
     }
 
-    /// Appends the digest.
-    pub(crate) fn finish(mut self) -> Result<Vec<u8>> {
-        let digest = digest256(&self.bytes);
-        self.put(&digest);
-        if self.bytes.len() == self.size {
-            Ok(self.bytes)
+    fn write_gathered(&mut self) -> Result<()> {
+        let mut gathered = std::mem::take(&mut self.gathered);
+        let written = self.write_hashed(&gathered);
+        gathered.clear();
+        self.gathered = gathered;
+        written
+    }
+
+    fn write_hashed(&mut self, bytes: &[u8]) -> Result<()> {
+        // Each part is in the cache when it is written.
+        for part in bytes.chunks(TILE_SIZE) {
+            self.hasher.update(part);
+            self.write(part)?;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        let (at, len) = (self.written, to_u64(bytes.len()));
+        self.out.write_all(bytes).map_err(|error| {
+            AtlasError::io(format_args!("writing {len} bytes of an encoding at byte {at}"), error)
+                .at_range(at, len)
+        })?;
+        self.written += len;
+        Ok(())
+    }
+
+    /// Appends the digest, and returns what was written to.
+    pub(crate) fn finish(mut self) -> Result<W> {
+        self.write_gathered()?;
+        let digest = *self.hasher.finalize().as_bytes();
+        self.write(&digest)?;
+        if self.written == self.size {
+            Ok(self.out)
         } else {
             Err(AtlasError::internal("the records written are not those announced"))
         }
     }
 }
 
+fn announced_size(lengths: &[usize]) -> Result<usize> {
+    encoded_size(lengths).ok_or_else(|| AtlasError::out_of_memory("an encoding of 2^64 bytes"))
+}
+
 /// Reads the frame: hostile bytes in, values out or FORMAT or UNSUPPORTED.
 pub(crate) struct Reader<'a> {
     bytes: &'a [u8],
+    kind: Kind,
     at: usize,
     end: usize,
 }
@@ -98,7 +176,7 @@ impl<'a> Reader<'a> {
             ))
             .at_range(0, to_u64(len)));
         }
-        let mut reader = Reader { bytes, at: 8, end: HEADER_SIZE };
+        let mut reader = Reader { bytes, kind, at: 8, end: HEADER_SIZE };
         let version = reader.u16()?;
         if version != VERSION {
             return Err(
@@ -145,11 +223,12 @@ impl<'a> Reader<'a> {
 
     /// The value of the next record, which must have this tag.
     pub(crate) fn record(&mut self, tag: u16, name: &str) -> Result<Reader<'a>> {
+        debug_assert!(self.kind.known_tags().contains(&tag), "tag {tag} is missing in known_tags");
         let start = self.at;
         let found =
             self.u16().map_err(|_| self.malformed(start, format!("record {tag} ({name}) is missing")))?;
         if found != tag {
-            return Err(misplaced(found, start, format_args!("{tag} ({name}) follows")));
+            return Err(self.misplaced(found, start, format_args!("{tag} ({name}) follows")));
         }
         self.zeros(6)?;
         let len = self.u64()?;
@@ -158,7 +237,7 @@ impl<'a> Reader<'a> {
             let rest = self.end - self.at;
             return Err(self.malformed(start, format!("{name} of {len} bytes where {rest} are left")));
         };
-        let reader = Reader { bytes: self.bytes, at: self.at, end: self.at + value };
+        let reader = Reader { bytes: self.bytes, kind: self.kind, at: self.at, end: self.at + value };
         self.at += value;
         Ok(reader)
     }
@@ -168,7 +247,10 @@ impl<'a> Reader<'a> {
         let start = self.at;
         match self.remaining() {
             0 | 1 => self.finish("the encoding"),
-            _ => Err(misplaced(self.u16()?, start, format_args!("nothing follows"))),
+            _ => {
+                let found = self.u16()?;
+                Err(self.misplaced(found, start, format_args!("nothing follows")))
+            }
         }
     }
 
@@ -202,6 +284,14 @@ impl<'a> Reader<'a> {
                 Err(self.malformed(self.at, format!("{rest} bytes are left where {N} follow")))
             }
         }
+    }
+
+    /// A tag at byte `at` where another one, or none, belongs.
+    fn misplaced(&self, tag: u16, at: usize, belongs: fmt::Arguments<'_>) -> AtlasError {
+        let what = format!("tag {tag} where {belongs}, at byte {at}");
+        let known = self.kind.known_tags().contains(&tag);
+        let error = if known { AtlasError::format(what) } else { AtlasError::unsupported(what) };
+        error.at_range(to_u64(at), 2)
     }
 
     fn malformed(&self, at: usize, what: String) -> AtlasError {
@@ -240,11 +330,106 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A tag at byte `at` where another one, or none, belongs.
-fn misplaced(tag: u16, at: usize, belongs: fmt::Arguments<'_>) -> AtlasError {
-    let what = format!("tag {tag} where {belongs}, at byte {at}");
-    // The tags of all kinds of version 1: out of order, twice or missing. Others are newer.
-    let known = (1..=7).contains(&tag) || (16..=17).contains(&tag);
-    let error = if known { AtlasError::format(what) } else { AtlasError::unsupported(what) };
-    error.at_range(to_u64(at), 2)
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+    use crate::hash::digest::digest256;
+
+    /// Takes at most 1,000 bytes at a time, and is full after `room` bytes.
+    struct Narrow {
+        bytes: Vec<u8>,
+        room: usize,
+    }
+
+    impl io::Write for Narrow {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let len = bytes.len().min(1_000).min(self.room - self.bytes.len());
+            if len == 0 {
+                return Err(io::Error::from_raw_os_error(libc::ENOSPC));
+            }
+            self.bytes.extend_from_slice(&bytes[..len]);
+            Ok(len)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Values around the sizes at which bytes are gathered and hashed.
+    const LENGTHS: [usize; 6] = [0, 1, GATHERED - 73, GATHERED, 2 * GATHERED + 1, 2 * TILE_SIZE + 77];
+
+    fn value(len: usize) -> Vec<u8> {
+        (0..len).map(|i| (i * 7 + i / 251 + len) as u8).collect()
+    }
+
+    /// Writes the records in pieces of at most `step` bytes.
+    fn write<W: io::Write>(mut writer: Writer<W>, step: usize) -> Result<W> {
+        for (tag, len) in (1..).zip(LENGTHS) {
+            writer.record(tag, len)?;
+            for piece in value(len).chunks(step) {
+                writer.put(piece)?;
+            }
+        }
+        writer.finish()
+    }
+
+    #[test]
+    fn memory_and_files_get_the_frame_whatever_the_pieces() {
+        let mut expected = MAGIC.to_vec();
+        expected.extend([1, 0, 1, 0, 0, 0, 0, 0]);
+        expected.extend(to_u64(encoded_size(&LENGTHS).unwrap()).to_le_bytes());
+        for (tag, len) in (1..).zip(LENGTHS) {
+            expected.extend([tag, 0, 0, 0, 0, 0, 0, 0]);
+            expected.extend(to_u64(len).to_le_bytes());
+            expected.extend(value(len));
+        }
+        expected.extend(digest256(&expected));
+        for step in [5, 1_000, GATHERED, 100_001, usize::MAX] {
+            let memory = write(Writer::to_vec(Kind::Shard, &LENGTHS).unwrap(), step).unwrap();
+            assert!(memory == expected, "pieces of {step} bytes");
+            let file = Narrow { bytes: Vec::new(), room: usize::MAX };
+            let file = write(Writer::new(Kind::Shard, &LENGTHS, file).unwrap(), step).unwrap();
+            assert!(file.bytes == expected, "pieces of {step} bytes");
+        }
+    }
+
+    #[test]
+    fn a_write_that_fails_says_where() {
+        let size = encoded_size(&LENGTHS).unwrap();
+        for (room, at) in [(0, 0), (GATHERED + 5, GATHERED), (size - 1, size - DIGEST_SIZE)] {
+            let full = Narrow { bytes: Vec::new(), room };
+            let error = Writer::new(Kind::Shard, &LENGTHS, full).and_then(|to| write(to, 100)).err().unwrap();
+            assert_eq!((error.kind(), error.os_error()), (ErrorKind::Io, libc::ENOSPC));
+            assert!(error.message().contains(&format!("of an encoding at byte {at}: ")), "{error}");
+            assert_eq!(error.offset(), Some(to_u64(at)));
+        }
+        let mut short = Writer::to_vec(Kind::Shard, &[5]).unwrap();
+        short.record(1, 5).unwrap();
+        short.put(b"four").unwrap();
+        assert_eq!(short.finish().unwrap_err().kind(), ErrorKind::Internal);
+    }
+
+    /// The status is a part of version 1: it must not follow the tags of kinds that come later.
+    #[test]
+    fn a_known_tag_in_a_wrong_place_is_malformed_and_another_one_is_newer() {
+        for kind in [Kind::Shard, Kind::CompressedShard] {
+            for tag in 0..=u16::MAX {
+                let mut writer = Writer::to_vec(kind, &[0]).unwrap();
+                writer.put(&tag.to_le_bytes()).unwrap();
+                writer.put(&[0; 14]).unwrap();
+                let bytes = writer.finish().unwrap();
+                let status = match tag {
+                    1..=7 | 16..=17 => ErrorKind::Format,
+                    _ => ErrorKind::Unsupported,
+                };
+                let mut reader = Reader::new(&bytes, kind).unwrap();
+                assert_eq!(reader.end().unwrap_err().kind(), status, "{kind:?}, tag {tag}");
+                let mut reader = Reader::new(&bytes, kind).unwrap();
+                let found = reader.record(3, "REGION").err().map(|error| error.kind());
+                assert_eq!(found, (tag != 3).then_some(status), "{kind:?}, tag {tag}");
+            }
+        }
+    }
 }

@@ -10,6 +10,7 @@ use crate::hash::record::{Kind, Reader, Writer, encoded_size};
 use crate::hash::tile_tree::{RootHeader, Sibling};
 use crate::layer2::Residue;
 use crate::tile::options::ProjectionType;
+use std::io;
 use std::sync::Arc;
 
 const ROOT: u16 = 1;
@@ -58,36 +59,37 @@ pub(crate) fn proof_lengths(proof: &Proof) -> [usize; PROOF_RECORDS] {
 }
 
 /// Writes ROOT to TREE, which every kind of shard begins with.
-pub(crate) fn write_proof(writer: &mut Writer, proof: &Proof) {
+pub(crate) fn write_proof<W: io::Write>(writer: &mut Writer<W>, proof: &Proof) -> Result<()> {
     let lengths = proof_lengths(proof);
-    writer.record(ROOT, lengths[0]);
-    writer.put(&proof.root);
-    writer.record(DOMAIN, lengths[1]);
-    writer.put(&[proof.header.kind, proof.header.classes, if proof.keyed { KEYED } else { 0 }]);
-    writer.put(&[0; 5]);
-    writer.put(&proof.header.size.to_le_bytes());
-    writer.put(&proof.header.tiles.to_le_bytes());
-    writer.record(REGION, lengths[2]);
-    writer.put(&proof.region.offset.to_le_bytes());
-    writer.put(&proof.region.length.to_le_bytes());
+    writer.record(ROOT, lengths[0])?;
+    writer.put(&proof.root)?;
+    writer.record(DOMAIN, lengths[1])?;
+    writer.put(&[proof.header.kind, proof.header.classes, if proof.keyed { KEYED } else { 0 }])?;
+    writer.put(&[0; 5])?;
+    writer.put(&proof.header.size.to_le_bytes())?;
+    writer.put(&proof.header.tiles.to_le_bytes())?;
+    writer.record(REGION, lengths[2])?;
+    writer.put(&proof.region.offset.to_le_bytes())?;
+    writer.put(&proof.region.length.to_le_bytes())?;
     if proof.header.classes > 0 {
-        writer.put(&proof.classes.to_mask());
+        writer.put(&proof.classes.to_mask())?;
     }
-    writer.record(TILES, lengths[3]);
-    writer.put(&proof.first_tile.to_le_bytes());
+    writer.record(TILES, lengths[3])?;
+    writer.put(&proof.first_tile.to_le_bytes())?;
     for tile in &proof.tiles {
-        writer.put(&tile.len.to_le_bytes());
-        writer.put(&[tile.residue.value()]);
+        writer.put(&tile.len.to_le_bytes())?;
+        writer.put(&[tile.residue.value()])?;
     }
-    writer.record(PARTS, lengths[4]);
+    writer.record(PARTS, lengths[4])?;
     for value in &proof.chaining_values {
-        writer.put(value);
+        writer.put(value)?;
     }
-    writer.record(TREE, lengths[5]);
+    writer.record(TREE, lengths[5])?;
     for sibling in &proof.siblings {
-        writer.put(&sibling.bytes.to_le_bytes());
-        writer.put(&sibling.digest);
+        writer.put(&sibling.bytes.to_le_bytes())?;
+        writer.put(&sibling.digest)?;
     }
+    Ok(())
 }
 
 impl AtlasShard {
@@ -107,10 +109,10 @@ impl AtlasShard {
     /// A reader with the default [`Limits`] refuses a payload of more than 1 GiB with LIMIT: cut a larger
     /// region into several shards, or raise the reader's `max_payload_size`.
     pub fn serialize(&self) -> Result<Vec<u8>> {
-        let mut writer = Writer::new(Kind::Shard, &self.lengths())?;
-        write_proof(&mut writer, &self.proof);
-        writer.record(PAYLOAD, self.payload.len());
-        writer.put(&self.payload);
+        let mut writer = Writer::to_vec(Kind::Shard, &self.lengths())?;
+        write_proof(&mut writer, &self.proof)?;
+        writer.record(PAYLOAD, self.payload.len())?;
+        writer.put(&self.payload)?;
         writer.finish()
     }
 
