@@ -5,7 +5,7 @@
 use crate::base::buffer::try_vec;
 use crate::base::error::{AtlasError, Result};
 use crate::base::units::{TILE_BYTES, TILE_SIZE, to_u64};
-use crate::hash::digest::{Digest, digest256_in_steps, same};
+use crate::hash::digest::{Digest, digest256, digest256_in_steps, same};
 use blake3::Hasher;
 use std::{fmt, io};
 
@@ -44,37 +44,38 @@ pub(crate) fn encoded_size(lengths: &[usize]) -> Option<usize> {
         .try_fold(HEADER_SIZE + DIGEST_SIZE, |sum, len| sum.checked_add(*len)?.checked_add(RECORD_SIZE))
 }
 
-/// Writes the frame around records to memory or a file, and hashes it on the way.
+/// Writes the frame around records, with the digest of all of it.
 ///
-/// Small pieces are gathered, so that `out` needs no buffer of its own.
+/// It is hashed on the way. Small pieces are gathered, so that the digest is as fast as over the whole and
+/// `out` needs no buffer of its own; long ones are not copied.
 pub(crate) struct Writer<W> {
     out: W,
     kind: Kind,
-    /// The next bytes, until there are as many as the digest takes at full speed.
+    /// What `out` does not have yet.
     gathered: Vec<u8>,
-    hasher: Hasher,
+    /// The digest of what `out` has, if it has something.
+    hasher: Option<Hasher>,
     /// Bytes that `out` has.
     written: u64,
     size: u64,
 }
 
-/// A power of two, and as many bytes as BLAKE3 hashes side by side.
-const GATHERED: usize = 16 * 1024;
+/// Bytes that are gathered: a power of two, so that BLAKE3 hashes what follows in large subtrees.
+const GATHERED: usize = 64 * 1024;
 
 impl Writer<Vec<u8>> {
     /// Writes to memory, which is allocated once.
-    pub(crate) fn to_vec(kind: Kind, lengths: &[usize]) -> Result<Writer<Vec<u8>>> {
+    pub(crate) fn to_vec(kind: Kind, lengths: &[usize]) -> Result<Self> {
         Writer::new(kind, lengths, try_vec(announced_size(lengths)?)?)
     }
 }
 
 impl<W: io::Write> Writer<W> {
     /// For records of these lengths, which are all that will be written.
-    pub(crate) fn new(kind: Kind, lengths: &[usize], out: W) -> Result<Writer<W>> {
+    pub(crate) fn new(kind: Kind, lengths: &[usize], out: W) -> Result<Self> {
         let size = announced_size(lengths)?;
         let gathered = try_vec(size.min(GATHERED))?;
-        let mut writer =
-            Writer { out, kind, gathered, hasher: Hasher::new(), written: 0, size: to_u64(size) };
+        let mut writer = Writer { out, kind, gathered, hasher: None, written: 0, size: to_u64(size) };
         writer.put(&MAGIC)?;
         writer.put(&VERSION.to_le_bytes())?;
         writer.put(&(kind as u16).to_le_bytes())?;
@@ -96,26 +97,20 @@ impl<W: io::Write> Writer<W> {
         if self.gathered.len() < GATHERED {
             return Ok(());
         }
-        self.write_gathered()?;
-        // What is long is not copied.
+        let mut gathered = std::mem::take(&mut self.gathered);
+        self.write_hashed(&gathered)?;
         let (whole, rest) = rest.split_at(rest.len() / GATHERED * GATHERED);
         self.write_hashed(whole)?;
-        self.gathered.extend_from_slice(rest);
+        gathered.clear();
+        gathered.extend_from_slice(rest);
+        self.gathered = gathered;
         Ok(())
     }
 
-    fn write_gathered(&mut self) -> Result<()> {
-        let mut gathered = std::mem::take(&mut self.gathered);
-        let written = self.write_hashed(&gathered);
-        gathered.clear();
-        self.gathered = gathered;
-        written
-    }
-
     fn write_hashed(&mut self, bytes: &[u8]) -> Result<()> {
-        // Each part is in the cache when it is written.
+        // Each part is still in the cache when it is written.
         for part in bytes.chunks(TILE_SIZE) {
-            self.hasher.update(part);
+            self.hasher.get_or_insert_default().update(part);
             self.write(part)?;
         }
         Ok(())
@@ -133,14 +128,17 @@ impl<W: io::Write> Writer<W> {
 
     /// Appends the digest, and returns what was written to.
     pub(crate) fn finish(mut self) -> Result<W> {
-        self.write_gathered()?;
-        let digest = *self.hasher.finalize().as_bytes();
-        self.write(&digest)?;
-        if self.written == self.size {
-            Ok(self.out)
-        } else {
-            Err(AtlasError::internal("the records written are not those announced"))
+        let mut rest = std::mem::take(&mut self.gathered);
+        let digest = match &mut self.hasher {
+            None => digest256(&rest),
+            Some(hasher) => *hasher.update(&rest).finalize().as_bytes(),
+        };
+        rest.extend_from_slice(&digest);
+        if self.written + to_u64(rest.len()) != self.size {
+            return Err(AtlasError::internal("the records written are not those announced"));
         }
+        self.write(&rest)?;
+        Ok(self.out)
     }
 }
 
@@ -334,7 +332,6 @@ impl<'a> Reader<'a> {
 mod tests {
     use super::*;
     use crate::ErrorKind;
-    use crate::hash::digest::digest256;
 
     /// Takes at most 1,000 bytes at a time, and is full after `room` bytes.
     struct Narrow {
@@ -398,7 +395,7 @@ mod tests {
     #[test]
     fn a_write_that_fails_says_where() {
         let size = encoded_size(&LENGTHS).unwrap();
-        for (room, at) in [(0, 0), (GATHERED + 5, GATHERED), (size - 1, size - DIGEST_SIZE)] {
+        for (room, at) in [(0, 0), (GATHERED + 5, GATHERED), (size - 1, size / GATHERED * GATHERED)] {
             let full = Narrow { bytes: Vec::new(), room };
             let error = Writer::new(Kind::Shard, &LENGTHS, full).and_then(|to| write(to, 100)).err().unwrap();
             assert_eq!((error.kind(), error.os_error()), (ErrorKind::Io, libc::ENOSPC));
