@@ -1,8 +1,9 @@
 //! One block: from bytes to the encoded form of docs/format.md and back.
 
-use super::codec::deflate::{Deflater, Inflater, room};
-use super::config::{CompressionAlgorithm, CompressionConfig};
+use super::codec::{Codec, Decode, Encode};
+use super::config::CompressionConfig;
 use super::filter::{self, Candidate, Filter, Histogram};
+use super::method::{Filters, Method};
 use crate::base::buffer::{Buffer, try_vec};
 use crate::base::error::{AtlasError, ErrorKind, Result};
 use crate::hash::digest::digest256;
@@ -11,12 +12,8 @@ use crate::layer2::Residue;
 /// Bytes of the digest that a block carries: against accidents, and so few that they do not show in the
 /// size of what becomes ten times smaller.
 pub(crate) const CHECK_SIZE: usize = 8;
-/// Bytes that one byte of DEFLATE can stand for at the most: 258 for two bits.
-pub(crate) const MAX_EXPANSION: usize = 1_032;
 
 const PLANE_ENTRY: usize = 4;
-/// A level with short searches. Level 1 has fixed codes, and shows nothing.
-const QUICK_LEVEL: u8 = 3;
 
 /// What is kept about a block beside its encoded bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,9 +78,12 @@ pub(crate) enum Attempt {
 
 /// What one worker needs to encode blocks.
 pub(crate) struct BlockEncoder {
-    deflater: Deflater,
+    config: CompressionConfig,
+    method: Method,
+    /// At the level of the configuration.
+    full: Box<dyn Encode>,
     /// For trials, and for bytes in which nothing repeats.
-    quick: Deflater,
+    quick: Box<dyn Encode>,
     /// The filtered block, the encoded block, the block that it gives back.
     filtered: Buffer,
     encoded: Buffer,
@@ -92,35 +92,48 @@ pub(crate) struct BlockEncoder {
 
 impl BlockEncoder {
     /// Bytes that one takes for blocks of this size.
-    pub(crate) fn footprint(block_size: usize, verify: bool) -> usize {
-        let decoded = if verify { footprint(block_size) + BlockDecoder::footprint(block_size) } else { 0 };
-        2 * Deflater::FOOTPRINT + footprint(block_size) + footprint(room(block_size)) + decoded
+    pub(crate) fn footprint(config: &CompressionConfig, method: Method, block_size: usize) -> Result<usize> {
+        let (codec, level) = (method.codec.get()?, config.level.value());
+        let states = codec.encoder_footprint(level, block_size)
+            + codec.encoder_footprint(codec.quick_level(level), block_size);
+        let decoded = match config.verify_integrity {
+            true => footprint(block_size) + BlockDecoder::footprint(method.codec, block_size)?,
+            false => 0,
+        };
+        Ok(states + footprint(block_size) + footprint(codec.room(block_size)) + decoded)
     }
 
-    pub(crate) fn new(block_size: usize, verify: bool) -> Result<BlockEncoder> {
-        let decoded =
-            if verify { Some((Buffer::new(block_size)?, BlockDecoder::new(block_size)?)) } else { None };
-        let (filtered, encoded) = (Buffer::new(block_size)?, Buffer::new(room(block_size))?);
-        Ok(BlockEncoder { deflater: Deflater::new()?, quick: Deflater::new()?, filtered, encoded, decoded })
+    /// `method` is the one of `config`, which is valid.
+    pub(crate) fn new(config: &CompressionConfig, method: Method, block_size: usize) -> Result<BlockEncoder> {
+        let (codec, level) = (method.codec.get()?, config.level.value());
+        let decoded = match config.verify_integrity {
+            true => Some((Buffer::new(block_size)?, BlockDecoder::new(block_size))),
+            false => None,
+        };
+        Ok(BlockEncoder {
+            config: *config,
+            method,
+            full: codec.encoder(level)?,
+            quick: codec.encoder(codec.quick_level(level))?,
+            filtered: Buffer::new(block_size)?,
+            encoded: Buffer::new(codec.room(block_size))?,
+            decoded,
+        })
     }
 
     /// Makes a block smaller, or says that it stays.
-    pub(crate) fn encode(&mut self, config: &CompressionConfig, block: &[u8]) -> Result<Attempt> {
-        let level = config.level.value();
-        if level == 0 {
-            return Ok(Attempt::Stored);
-        }
+    pub(crate) fn encode(&mut self, block: &[u8]) -> Result<Attempt> {
         let histogram = Histogram::of(block);
         if histogram.is_noise(block) {
             return Ok(Attempt::Stored);
         }
         let residue = Residue::of(block);
-        let candidate = match config.algorithm {
-            CompressionAlgorithm::ConservationAware => histogram.candidate(),
-            _ => None,
+        let candidate = match self.method.filters {
+            Filters::Planes => histogram.candidate(),
+            Filters::None => None,
         };
         let filter = match candidate {
-            Some(candidate) => self.choose(level, &candidate, block)?,
+            Some(candidate) => self.choose(&candidate, block)?,
             None => Filter::NONE,
         };
         let (from, planes) = if filter == Filter::NONE {
@@ -128,16 +141,16 @@ impl BlockEncoder {
         } else {
             let filtered = &mut self.filtered[..block.len()];
             filter.split(block, filtered);
-            if config.preserve_conservation && Residue::of(filtered) != residue {
+            if self.config.preserve_conservation && Residue::of(filtered) != residue {
                 return Err(AtlasError::conservation("the filter changed the residue of a block"));
             }
             (&*filtered, true)
         };
         let out = &mut self.encoded[..];
         let len = if planes {
-            deflate_planes(&mut self.deflater, &mut self.quick, level, filter, from, out)?
+            encode_planes(&mut *self.full, &mut *self.quick, filter, from, out)?
         } else {
-            self.deflater.deflate(level, from, out)?
+            self.full.encode(from, out)?
         };
         // What is not smaller is stored.
         let Some(len) = len.filter(|len| *len < block.len()) else { return Ok(Attempt::Stored) };
@@ -149,7 +162,7 @@ impl BlockEncoder {
             let wrong = |why: &str| {
                 AtlasError::internal(format!("a compressed block does not give back its bytes: {why}"))
             };
-            match decoder.decode(&head, encoded, decoded) {
+            match decoder.decode(self.method.codec, &head, encoded, decoded) {
                 Ok(None) if decoded == block => {}
                 Ok(None) => return Err(wrong("others come out")),
                 Err(error) if error.kind() == ErrorKind::OutOfMemory => return Err(error),
@@ -159,14 +172,13 @@ impl BlockEncoder {
         Ok(Attempt::Done(head, Encoded::copy_of(encoded, block.len())?))
     }
 
-    /// The filter for a block: a part of it is deflated both ways.
-    fn choose(&mut self, level: u8, candidate: &Candidate, block: &[u8]) -> Result<Filter> {
+    /// The filter for a block: a part of it is encoded both ways.
+    fn choose(&mut self, candidate: &Candidate, block: &[u8]) -> Result<Filter> {
         const TRIAL: usize = 8 * 1024;
         let start = (block.len().saturating_sub(TRIAL) / 2) / 16 * 16;
         let part = &block[start..][..block.len().min(TRIAL)];
         let (filtered, out) = (&mut self.filtered[..part.len()], &mut self.encoded[..]);
-        let level = level.min(QUICK_LEVEL);
-        let plain = self.quick.deflate(level, part, out)?.unwrap_or(part.len());
+        let plain = self.quick.encode(part, out)?.unwrap_or(part.len());
         if candidate.is_hopeless(plain, part.len()) {
             return Ok(Filter::NONE);
         }
@@ -177,7 +189,7 @@ impl BlockEncoder {
             let plane = &filtered[plane];
             split += match filter::incompressible(plane) {
                 true => plane.len(),
-                false => self.quick.deflate(level, plane, out)?.unwrap_or(plane.len()).min(plane.len()),
+                false => self.quick.encode(plane, out)?.unwrap_or(plane.len()).min(plane.len()),
             };
         }
         // A long block has repeats that a part does not show; they are lost to planes.
@@ -185,13 +197,12 @@ impl BlockEncoder {
     }
 }
 
-/// The planes, each stored or deflated, behind their lengths; None where they do not fit. `out` has
-/// [`room`] for the block: behind the planes before, none of them longer than it was, there is room for
+/// The planes, each stored or encoded, behind their lengths; None where they do not fit. `out` has
+/// the codec's room for the block: behind the planes before, none of them longer than it was, there is room for
 /// the next one.
-fn deflate_planes(
-    deflater: &mut Deflater,
-    quick: &mut Deflater,
-    level: u8,
+fn encode_planes(
+    full: &mut dyn Encode,
+    quick: &mut dyn Encode,
     filter: Filter,
     filtered: &[u8],
     out: &mut [u8],
@@ -202,13 +213,13 @@ fn deflate_planes(
     let mut used = lengths.len();
     for (plane, entry) in filter.planes(filtered.len()).zip(lengths.as_chunks_mut::<PLANE_ENTRY>().0) {
         let plane = &filtered[plane];
-        let deflated = match plane.is_empty() || filter::incompressible(plane) {
+        let encoded = match plane.is_empty() || filter::incompressible(plane) {
             true => None,
             // Long searches for what does not repeat find nothing, and take most of the time.
-            false if !filter::repeats(plane) => quick.deflate(level.min(QUICK_LEVEL), plane, rest)?,
-            false => deflater.deflate(level, plane, rest)?,
+            false if !filter::repeats(plane) => quick.encode(plane, rest)?,
+            false => full.encode(plane, rest)?,
         };
-        let len = match deflated {
+        let len = match encoded {
             Some(len) if len < plane.len() => len,
             _ => {
                 let Some(target) = rest.get_mut(..plane.len()) else { return Ok(None) };
@@ -226,7 +237,7 @@ fn deflate_planes(
 
 /// What one worker needs to decode blocks.
 pub(crate) struct BlockDecoder {
-    inflater: Inflater,
+    streams: Streams,
     /// The largest block.
     block_size: usize,
     /// Taken at the first filter.
@@ -234,25 +245,26 @@ pub(crate) struct BlockDecoder {
 }
 
 impl BlockDecoder {
-    /// Bytes that one takes for blocks of this size.
-    pub(crate) fn footprint(block_size: usize) -> usize {
-        footprint(block_size) + Inflater::FOOTPRINT
+    /// Bytes that one takes for blocks of this size and codec. It holds the state of one codec at a time.
+    pub(crate) fn footprint(codec: Codec, block_size: usize) -> Result<usize> {
+        Ok(footprint(block_size) + codec.get()?.decoder_footprint(block_size))
     }
 
-    pub(crate) fn new(block_size: usize) -> Result<BlockDecoder> {
-        Ok(BlockDecoder { inflater: Inflater::new()?, block_size, filtered: None })
+    pub(crate) fn new(block_size: usize) -> BlockDecoder {
+        BlockDecoder { streams: Streams(None), block_size, filtered: None }
     }
 
     /// Fills `block` with the bytes of the block, checked. Everything is hostile but the lengths,
     /// which are those that [`BlockHead`] and the place of the block say. Gives what [`check`] gives.
     pub(crate) fn decode(
         &mut self,
+        codec: Codec,
         head: &BlockHead,
         encoded: &[u8],
         block: &mut [u8],
     ) -> Result<Option<AtlasError>> {
         if head.filter == Filter::NONE {
-            inflate(&mut self.inflater, encoded, block)?;
+            self.streams.fill(codec, encoded, block)?;
             return check(head, block, Residue::of(block) == head.residue);
         }
         let filtered = match self.filtered.take() {
@@ -283,7 +295,7 @@ impl BlockDecoder {
                 )));
             };
             if !plane.is_empty() {
-                inflate(&mut self.inflater, part, plane)?;
+                self.streams.fill(codec, part, plane)?;
             }
             rest = later;
         }
@@ -296,13 +308,26 @@ impl BlockDecoder {
     }
 }
 
-/// Fills `to` with what `from` encodes: itself where the lengths are equal, else a stream.
-fn inflate(inflater: &mut Inflater, from: &[u8], to: &mut [u8]) -> Result<()> {
-    if from.len() == to.len() {
-        to.copy_from_slice(from);
-        return Ok(());
+/// Reads streams of any codec: the state of the last one is kept, for as long as no other one is needed.
+struct Streams(Option<(Codec, Box<dyn Decode>)>);
+
+impl Streams {
+    /// Fills `to` with what `from` encodes: itself where the lengths are equal, else a stream.
+    fn fill(&mut self, codec: Codec, from: &[u8], to: &mut [u8]) -> Result<()> {
+        if from.len() == to.len() {
+            to.copy_from_slice(from);
+            return Ok(());
+        }
+        let decoder = match &mut self.0 {
+            Some((last, decoder)) if *last == codec => decoder,
+            last => {
+                // The other state goes first: the footprint is of one.
+                *last = None;
+                &mut last.insert((codec, codec.get()?.decoder()?)).1
+            }
+        };
+        decoder.decode(from, to)
     }
-    inflater.inflate(from, to)
 }
 
 /// WITNESS where the digest is another one. Gives what is to be said about a residue that is, CONSERVATION:

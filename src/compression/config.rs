@@ -1,5 +1,6 @@
 //! What the caller may choose.
 
+use super::method::Method;
 use crate::base::error::{AtlasError, Result};
 use crate::base::units::to_u64;
 
@@ -7,6 +8,8 @@ use crate::base::units::to_u64;
 pub(crate) const MIN_BLOCK_SIZE: usize = 4 * 1024;
 /// Bytes of the largest block, and of the blocks of what is stored whole.
 pub(crate) const MAX_BLOCK_SIZE: usize = 1024 * 1024;
+/// The highest level that an algorithm without a codec takes, which ignores it.
+const MAX_UNUSED_LEVEL: u8 = 9;
 
 /// How the payload of a shard is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -19,26 +22,6 @@ pub enum CompressionAlgorithm {
     /// For each block the best of DEFLATE alone and of DEFLATE behind a split into byte planes.
     #[default]
     ConservationAware,
-}
-
-impl CompressionAlgorithm {
-    /// Its number in the C API and in the format.
-    pub(crate) fn code(self) -> u8 {
-        match self {
-            CompressionAlgorithm::None => 0,
-            CompressionAlgorithm::Deflate => 1,
-            CompressionAlgorithm::ConservationAware => 2,
-        }
-    }
-
-    pub(crate) fn from_code(code: u32) -> Option<Self> {
-        match code {
-            0 => Some(CompressionAlgorithm::None),
-            1 => Some(CompressionAlgorithm::Deflate),
-            2 => Some(CompressionAlgorithm::ConservationAware),
-            _ => None,
-        }
-    }
 }
 
 /// How much work DEFLATE puts into a block.
@@ -105,8 +88,9 @@ impl CompressionConfig {
     /// INVALID_ARGUMENT where a value is out of its range. Gives the block size.
     pub(crate) fn check(&self) -> Result<usize> {
         let level = self.level.value();
-        if level > 9 {
-            return Err(AtlasError::invalid_argument(format!("level {level} is outside 0..=9")));
+        let most = self.algorithm.method().map_or(MAX_UNUSED_LEVEL, |method| *method.codec.levels().end());
+        if level > most {
+            return Err(AtlasError::invalid_argument(format!("level {level} is outside 0..={most}")));
         }
         let ratio = self.max_compression_ratio;
         if !ratio.is_finite() || ratio < 0.0 {
@@ -121,6 +105,11 @@ impl CompressionConfig {
                 self.block_size
             ))
         })
+    }
+
+    /// How blocks are encoded; `None` if they are stored, as at level 0.
+    pub(crate) fn method(&self) -> Option<Method> {
+        self.algorithm.method().filter(|_| self.level.value() > 0)
     }
 
     /// Whether `packed` bytes for `original` ones are worth it.

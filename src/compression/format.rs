@@ -1,8 +1,9 @@
 //! Serialised compressed shards (docs/format.md).
 
-use super::block::{BlockHead, CHECK_SIZE, Encoded, MAX_EXPANSION};
+use super::block::{BlockHead, CHECK_SIZE, Encoded};
 use super::config::{CompressionAlgorithm, MAX_BLOCK_SIZE, MIN_BLOCK_SIZE};
 use super::filter::Filter;
+use super::method::Method;
 use super::{Body, CompressedShard, available, flags};
 use crate::base::buffer::{Buffer, try_vec};
 use crate::base::error::{AtlasError, Result};
@@ -92,8 +93,14 @@ impl CompressedShard {
         let Some(algorithm) = CompressionAlgorithm::from_code(u32::from(code)) else {
             return Err(AtlasError::unsupported(format!("compression algorithm {code} is not known")));
         };
-        let stored = algorithm == CompressionAlgorithm::None;
-        if reserved != 0 || level > 9 || stored != (level == 0) {
+        let method = algorithm.method();
+        let stored = method.is_none();
+        let max_expansion = match method {
+            Some(method) => method.codec.get()?.max_expansion(),
+            None => 1,
+        };
+        let levels = method.map_or(0..=0, |method| method.codec.levels());
+        if reserved != 0 || !levels.contains(&level) {
             return malformed(format!("level {level} of algorithm {code}, and a reserved byte {reserved}"));
         }
         let residue = residue_of(u32::from(residue))?;
@@ -120,8 +127,8 @@ impl CompressedShard {
         let mut left = data;
         for (index, head) in list.iter().enumerate() {
             let block_len = block_size.min(payload_len - index * block_size);
-            let head =
-                read_head(head, block_len, algorithm).map_err(|error| error.at_index(to_u64(index)))?;
+            let head = read_head(head, block_len, method, max_expansion)
+                .map_err(|error| error.at_index(to_u64(index)))?;
             let Some((block, later)) = left.split_at_checked(head.len) else {
                 return malformed(format!(
                     "block {index} of {} bytes where {} are left",
@@ -167,11 +174,13 @@ fn sizes(fixed: &[u8; FIXED_SIZE]) -> (u32, u64) {
     (u32::from_le_bytes([b0, b1, b2, b3]), u64::from_le_bytes(size))
 }
 
-/// The head of a block of `block_len` bytes.
+/// The head of a block of `block_len` bytes, of which an encoded byte stands for `max_expansion` at most: 1 if
+/// they are stored.
 fn read_head(
     bytes: &[u8; HEAD_SIZE],
     block_len: usize,
-    algorithm: CompressionAlgorithm,
+    method: Option<Method>,
+    max_expansion: usize,
 ) -> Result<BlockHead> {
     let [w0, w1, w2, w3, check @ ..] = *bytes;
     let word = u32::from_le_bytes([w0, w1, w2, w3]);
@@ -179,16 +188,15 @@ fn read_head(
     let code = word >> LEN_BITS & ((1 << FILTER_BITS) - 1);
     let residue = residue_of(word >> (LEN_BITS + FILTER_BITS))?;
     let filter = u8::try_from(code).ok().and_then(Filter::new);
-    let Some(filter) = filter.filter(|filter| {
-        *filter == Filter::NONE || (algorithm == CompressionAlgorithm::ConservationAware && len < block_len)
-    }) else {
+    let is_allowed = |filter: &Filter| match method {
+        Some(method) if len < block_len => method.filters.allows(*filter),
+        // A block that is kept as it is has none.
+        _ => *filter == Filter::NONE,
+    };
+    let Some(filter) = filter.filter(is_allowed) else {
         return malformed(format!("filter {code} of a block of {block_len} bytes in {len}"));
     };
-    let fits = match algorithm {
-        CompressionAlgorithm::None => len == block_len,
-        _ => len <= block_len && block_len.div_ceil(MAX_EXPANSION) <= len,
-    };
-    if !fits {
+    if len > block_len || len < block_len.div_ceil(max_expansion) {
         return malformed(format!("a block of {block_len} bytes in {len}"));
     }
     Ok(BlockHead { len, filter, residue, check })

@@ -1,14 +1,14 @@
 //! Compressed shards: lossless, bounded, verified.
 //!
-//! The payload of a shard is cut into blocks that know nothing of one another. A block is deflated,
-//! or permuted into byte planes first, or stays as it is; its head carries digest and residue, so
-//! that a part can be read and trusted alone. What does not become smaller is not copied: a shard
-//! that is stored whole shares the payload of the one that it was made of.
+//! The payload of a shard is cut into blocks that know nothing of one another. A codec encodes a block
+//! (`codec/`), as it is or permuted into byte planes (`filter.rs`), or it stays as it is; its head carries
+//! digest and residue, so that a part can be read and trusted alone. What does not become smaller is not
+//! copied: a shard that is stored whole shares the payload of the one that it was made of.
 //!
 //! ```text
-//! compress:    each block: looks like noise? stays : filter, residue, DEFLATE, and back again to compare
+//! compress:    each block: looks like noise? stays : filter, residue, codec, and back again to compare
 //!              nothing or too little gained: the shard is stored whole; hash what stays
-//! decompress:  each block: INFLATE, residue, merge, digest; then the proof of the shard, as ever
+//! decompress:  each block: codec, residue, merge, digest; then the proof of the shard, as ever
 //! ```
 
 #![forbid(unsafe_code)]
@@ -19,11 +19,12 @@ mod config;
 mod filter;
 mod format;
 mod manager;
+mod method;
 
 pub use config::{CompressionAlgorithm, CompressionConfig, CompressionLevel};
 pub use manager::{CompressionManager, CompressionStats};
 
-pub(crate) use codec::deflate::free_used;
+pub(crate) use codec::free_used;
 
 use crate::base::buffer::{Buffer, try_vec};
 use crate::base::error::{AtlasError, ErrorKind, Result};
@@ -36,7 +37,9 @@ use crate::hash::tile_tree::Leaf;
 use crate::layer2::Residue;
 use crate::shard::{AtlasShard, Proof, TilePart, VerifyOptions};
 use block::{Attempt, BlockDecoder, BlockEncoder, BlockHead, Encoded};
+use codec::Codec;
 use config::MAX_BLOCK_SIZE;
+use method::Method;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -177,9 +180,11 @@ fn compress_all(
     available()?;
     let (executor, threads) = (operation.executor, operation.threads());
     executor.check()?;
-    let wanted = config.algorithm != CompressionAlgorithm::None && config.level.value() > 0;
+    let method = config.method();
     let is_tried = |shard: &AtlasShard| {
-        wanted && !shard.payload.is_empty() && to_u64(shard.data().len()) >= config.min_size_threshold
+        method.is_some()
+            && !shard.payload.is_empty()
+            && to_u64(shard.data().len()) >= config.min_size_threshold
     };
     let (mut count, mut fixed, mut total, mut largest) = (0, 0u64, 0, 0);
     for shard in shards {
@@ -196,7 +201,10 @@ fn compress_all(
         }
         fixed = fixed.saturating_add(to_u64(memory));
     }
-    let footprint = if count > 0 { BlockEncoder::footprint(largest, config.verify_integrity) } else { 0 };
+    let footprint = match method {
+        Some(method) if count > 0 => BlockEncoder::footprint(config, method, largest)?,
+        _ => 0,
+    };
     let workers = operation.workers(to_u64(count), to_u64(footprint), fixed)?;
 
     let (mut tasks, mut drafts): (Vec<Run>, Vec<Draft<'_>>) = (try_vec(count)?, try_vec(shards.len())?);
@@ -213,11 +221,11 @@ fn compress_all(
         executor,
         workers,
         to_u64(tasks.len()),
-        || BlockEncoder::new(largest, config.verify_integrity),
+        || BlockEncoder::new(config, method.ok_or_else(no_method)?, largest),
         |encoder, task| {
             let run = &tasks[to_usize(task)];
             let bytes = &shards[run.shard].payload[run.bytes.clone()];
-            let attempts = bytes.chunks(block_size).map(|block| encoder.encode(config, block));
+            let attempts = bytes.chunks(block_size).map(|block| encoder.encode(block));
             attempts.collect::<Result<Vec<_>>>().map_err(named(batch, run.shard))
         },
         |task, attempts| {
@@ -375,14 +383,16 @@ fn decompress_all(
     available()?;
     let (executor, threads) = (operation.executor, operation.threads());
     executor.check()?;
-    let (mut count, mut fixed, mut total, mut largest) = (0, 0u64, 0, 0);
+    let (mut count, mut fixed, mut total, mut largest, mut footprint) = (0, 0u64, 0, 0, 0);
     for (index, shard) in compressed.iter().enumerate() {
         shard.proof.check_trust(verify).map_err(named(batch, index))?;
         let runs = run_count(shard.payload_len, shard.block_size);
         let mut memory = A_SHARD + runs * size_of::<(Run, Mutex<&mut [u8]>)>();
         if shard.is_packed() {
             memory += shard.payload_len + ROUNDING;
-            largest = largest.max(shard.block_size.min(shard.payload_len));
+            let block_len = shard.block_size.min(shard.payload_len);
+            largest = largest.max(block_len);
+            footprint = footprint.max(BlockDecoder::footprint(shard.method()?.codec, block_len)?);
         }
         // The tiles are those of a proof that nobody looked at yet, and that may have many.
         let tiles = to_u64(shard.proof.tiles.len()).saturating_mul(to_u64(A_TILE));
@@ -390,7 +400,6 @@ fn decompress_all(
         total += 2 * to_u64(shard.payload_len);
         count += runs;
     }
-    let footprint = if largest > 0 { BlockDecoder::footprint(largest) } else { 0 };
     let workers = operation.workers(to_u64(count), to_u64(footprint), fixed)?;
 
     let mut layouts: Vec<Vec<TilePart>> = try_vec(compressed.len())?;
@@ -416,7 +425,7 @@ fn decompress_all(
         executor,
         workers,
         to_u64(count),
-        || BlockDecoder::new(largest),
+        || Ok(BlockDecoder::new(largest)),
         |decoder, task| {
             let run = &tasks[to_usize(task)];
             let shard = compressed[run.shard];
@@ -508,12 +517,13 @@ fn verify_all(
     Ok(shards)
 }
 
-/// UNSUPPORTED without the feature.
+/// Fails with UNSUPPORTED if DEFLATE is not built in: all of compression needs it, stored shards too.
 pub(crate) fn available() -> Result<()> {
-    if cfg!(feature = "compression") {
-        return Ok(());
-    }
-    Err(AtlasError::unsupported("compression is not built in"))
+    Codec::Deflate.get().map(|_| ())
+}
+
+fn no_method() -> AtlasError {
+    AtlasError::internal("a block is to be encoded or decoded, and nothing says how")
 }
 
 impl AtlasShard {
@@ -627,7 +637,7 @@ impl CompressedShard {
                 Some(scratch) => scratch,
                 None => {
                     let size = self.block_size.min(self.payload_len);
-                    scratch.insert((BlockDecoder::new(size)?, Buffer::new(size)?))
+                    scratch.insert((BlockDecoder::new(size), Buffer::new(size)?))
                 }
             };
             let buffer = &mut buffer[..bytes.len()];
@@ -645,6 +655,11 @@ impl CompressedShard {
     /// Whether it has blocks of its own, and not the payload.
     fn is_packed(&self) -> bool {
         matches!(self.data, Body::Blocks(_))
+    }
+
+    /// How its blocks are encoded; an error if they are the payload.
+    fn method(&self) -> Result<Method> {
+        self.algorithm.method().ok_or_else(no_method)
     }
 
     fn data_len(&self) -> usize {
@@ -677,7 +692,8 @@ impl CompressedShard {
 
     /// Fills `out` with a block, checked.
     fn decode(&self, decoder: &mut BlockDecoder, block: usize, out: &mut [u8]) -> Result<Option<AtlasError>> {
-        self.placed(block, decoder.decode(&self.heads[block], self.encoded(block), out))
+        let codec = self.method()?.codec;
+        self.placed(block, decoder.decode(codec, &self.heads[block], self.encoded(block), out))
     }
 
     /// The last step of decompression: what was hashed must lead to the root.

@@ -166,10 +166,10 @@ fn tiles_that_begin_behind_the_region_are_refused() {
 fn streams_that_give_more_or_less_than_declared_are_refused() {
     let shard = whole(&vec![7; 10_000]);
     let config = CompressionConfig { algorithm: CompressionAlgorithm::Deflate, ..eager() };
-    let mut encoder = BlockEncoder::new(1 << 20, false).unwrap();
+    let mut encoder = BlockEncoder::new(&config, config.method().unwrap(), 1 << 20).unwrap();
     for len in [0, 1, 9_999, 10_001, 100_000, 1 << 20] {
         let mut compressed = shard.compress(&config).unwrap();
-        let stream = match encoder.encode(&config, &vec![7; len]).unwrap() {
+        let stream = match encoder.encode(&vec![7; len]).unwrap() {
             Attempt::Done(_, stream) => stream,
             Attempt::Stored => Encoded::Packed(vec![3, 0]),
         };
