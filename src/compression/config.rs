@@ -22,6 +22,12 @@ pub enum CompressionAlgorithm {
     /// For each block the best of DEFLATE alone and of DEFLATE behind a split into byte planes.
     #[default]
     ConservationAware,
+    /// A codec that only tests have.
+    #[cfg(test)]
+    RunLength,
+    /// The same behind a split into byte planes.
+    #[cfg(test)]
+    RunLengthPlanes,
 }
 
 /// How much work DEFLATE puts into a block.

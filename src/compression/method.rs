@@ -30,8 +30,15 @@ impl Filters {
 }
 
 /// All algorithms.
-const ALGORITHMS: &[CompressionAlgorithm] =
-    &[CompressionAlgorithm::None, CompressionAlgorithm::Deflate, CompressionAlgorithm::ConservationAware];
+const ALGORITHMS: &[CompressionAlgorithm] = &[
+    CompressionAlgorithm::None,
+    CompressionAlgorithm::Deflate,
+    CompressionAlgorithm::ConservationAware,
+    #[cfg(test)]
+    CompressionAlgorithm::RunLength,
+    #[cfg(test)]
+    CompressionAlgorithm::RunLengthPlanes,
+];
 
 impl CompressionAlgorithm {
     /// Its number in the C API and in the format, and its method: `None` stores. Nothing else knows what an
@@ -44,6 +51,14 @@ impl CompressionAlgorithm {
             }
             CompressionAlgorithm::ConservationAware => {
                 (2, Some(Method { filters: Filters::Planes, codec: Codec::Deflate }))
+            }
+            #[cfg(test)]
+            CompressionAlgorithm::RunLength => {
+                (200, Some(Method { filters: Filters::None, codec: Codec::RunLength }))
+            }
+            #[cfg(test)]
+            CompressionAlgorithm::RunLengthPlanes => {
+                (201, Some(Method { filters: Filters::Planes, codec: Codec::RunLength }))
             }
         }
     }

@@ -6,6 +6,8 @@
 
 #[cfg(feature = "compression")]
 mod deflate;
+#[cfg(test)]
+pub(crate) mod run_length;
 
 use crate::base::error::Result;
 use std::ops::RangeInclusive;
@@ -14,6 +16,9 @@ use std::ops::RangeInclusive;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Codec {
     Deflate,
+    /// Shows that nothing outside depends on DEFLATE.
+    #[cfg(test)]
+    RunLength,
 }
 
 impl Codec {
@@ -24,6 +29,8 @@ impl Codec {
             Codec::Deflate => Ok(&deflate::Deflate),
             #[cfg(not(feature = "compression"))]
             Codec::Deflate => Err(crate::base::error::AtlasError::unsupported("compression is not built in")),
+            #[cfg(test)]
+            Codec::RunLength => Ok(&run_length::RunLength),
         }
     }
 
@@ -34,6 +41,8 @@ impl Codec {
     pub(crate) fn levels(self) -> RangeInclusive<u8> {
         match self {
             Codec::Deflate => 1..=9,
+            #[cfg(test)]
+            Codec::RunLength => run_length::LEVELS,
         }
     }
 }

@@ -4,7 +4,7 @@ use super::*;
 use crate::shard::tests::forge;
 
 /// Decompresses what these bytes are, if anything; true where it is the original shard.
-fn harmless(bytes: &[u8], original: &[u8]) -> bool {
+pub(super) fn harmless(bytes: &[u8], original: &[u8]) -> bool {
     let Ok(compressed) = read_back(bytes) else { return false };
     let mut buffer = vec![0; usize::try_from(compressed.info().original_size).unwrap()];
     let _ = compressed.read(0, &mut buffer);
@@ -109,7 +109,7 @@ fn every_cut_is_refused() {
 }
 
 /// Where the value of COMPRESSION begins in the encoding of `shard`.
-fn compression_at(shard: &AtlasShard) -> usize {
+pub(super) fn compression_at(shard: &AtlasShard) -> usize {
     24 + crate::shard::proof_lengths(&shard.proof).iter().map(|len| len + 16).sum::<usize>() + 16
 }
 

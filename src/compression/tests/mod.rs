@@ -1,3 +1,4 @@
+mod another_codec;
 mod hostile;
 
 use super::config::MAX_BLOCK_SIZE;

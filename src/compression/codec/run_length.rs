@@ -1,0 +1,74 @@
+//! Run lengths: pairs of a count and a byte. Every bound is another one than DEFLATE's.
+
+use super::{BlockCodec, Decode, Encode};
+use crate::base::error::{AtlasError, Result};
+use std::ops::RangeInclusive;
+
+pub(crate) struct RunLength;
+
+pub(crate) const LEVELS: RangeInclusive<u8> = 1..=3;
+/// 255 bytes for two.
+pub(crate) const MAX_EXPANSION: usize = 128;
+/// What an encoder claims per level, and a decoder.
+pub(crate) const FOOTPRINT: usize = 16 * 1024 * 1024;
+
+impl BlockCodec for RunLength {
+    fn quick_level(&self, _level: u8) -> u8 {
+        1
+    }
+
+    fn max_expansion(&self) -> usize {
+        MAX_EXPANSION
+    }
+
+    fn room(&self, len: usize) -> usize {
+        2 * len
+    }
+
+    fn encoder_footprint(&self, level: u8, len: usize) -> usize {
+        usize::from(level) * FOOTPRINT + len
+    }
+
+    fn decoder_footprint(&self, len: usize) -> usize {
+        FOOTPRINT + len
+    }
+
+    fn encoder(&self, level: u8) -> Result<Box<dyn Encode>> {
+        assert!(LEVELS.contains(&level), "level {level}");
+        Ok(Box::new(RunLength))
+    }
+
+    fn decoder(&self) -> Result<Box<dyn Decode>> {
+        Ok(Box::new(RunLength))
+    }
+}
+
+impl Encode for RunLength {
+    fn encode(&mut self, from: &[u8], to: &mut [u8]) -> Result<Option<usize>> {
+        let mut len = 0;
+        for run in from.chunk_by(|a, b| a == b).flat_map(|run| run.chunks(255)) {
+            let Some(pair) = to.get_mut(len..len + 2) else { return Ok(None) };
+            pair.copy_from_slice(&[u8::try_from(run.len()).unwrap(), run[0]]);
+            len += 2;
+        }
+        Ok(Some(len))
+    }
+}
+
+impl Decode for RunLength {
+    fn decode(&mut self, from: &[u8], to: &mut [u8]) -> Result<()> {
+        let refused = |why| Err(AtlasError::format(format!("a stream of run lengths {why}")));
+        let (pairs, []) = from.as_chunks::<2>() else { return refused("has half a pair") };
+        let mut rest = to;
+        for &[count, byte] in pairs {
+            match rest.split_at_mut_checked(usize::from(count)) {
+                Some((run, later)) if count > 0 => {
+                    run.fill(byte);
+                    rest = later;
+                }
+                _ => return refused("has a wrong count"),
+            }
+        }
+        if rest.is_empty() { Ok(()) } else { refused("ends early") }
+    }
+}
