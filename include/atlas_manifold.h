@@ -63,9 +63,13 @@
  *            sizes stay valid.
  * NULL       for options, limits and operation means what *_init gives.
  * Callbacks  must not throw or longjmp. Progress runs on the thread that made the call.
+ * Files      that the library writes appear under their name complete or not at all. Until then they are
+ *            .atlas-*.tmp beside it, removed if the call fails; a killed process leaves them, also one that
+ *            exceeds its file size limit without ignoring SIGXFSZ. They are safe to delete when no process
+ *            writes there.
  * Sizes      of the domain are uint64_t, of memory size_t. Paths are bytes on Unix, UTF-8 on Windows.
- * Unloading  The library stays mapped after dlclose(), so that threads which used it end in peace.
- *            Destroy your pools before it.
+ * Unloading  The library stays mapped after dlclose(), so that threads that used it can still exit
+ *            safely. Destroy your pools first.
  * Versions   Compare atlas_manifold_version() with ATLAS_MANIFOLD_VERSION.
  */
 

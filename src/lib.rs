@@ -44,15 +44,40 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Residue and witness do different jobs. The residue is additive, which makes it cheap to keep
-//! through every change; it misses one in 96 random corruptions. What shows integrity is the
-//! witness: nothing false passes it.
+//! A file is read as it is hashed, and a callback follows the progress or cancels:
+//!
+//! ```no_run
+//! use atlas_manifold::{AtlasProjection, Operation, ProjectionOptions, ProjectionType, Source};
+//!
+//! let source = Source::open_file("large.bin")?;
+//! let mut progress = |now: &atlas_manifold::Progress| {
+//!     println!("{} of {} bytes", now.bytes_done, now.bytes_total);
+//!     true // false cancels
+//! };
+//! let projection = AtlasProjection::create(
+//!     ProjectionType::Linear,
+//!     &source,
+//!     &ProjectionOptions::new(),
+//!     &mut Operation::new().with_progress(&mut progress),
+//! )?;
+//! println!("root {:02x?}", projection.root(&mut Operation::new())?);
+//! # Ok::<(), atlas_manifold::AtlasError>(())
+//! ```
+//!
+//! Residue and witness do different jobs. The residue is additive, so updating it costs no more than the
+//! edit, but it misses one in 96 random corruptions. The witness is cryptographic: no altered data passes it.
+//!
+//! # Errors
+//!
+//! Every call that can fail returns [`AtlasError`]. Names in capitals are those of the C API's statuses:
+//! OUT_OF_RANGE is [`ErrorKind::OutOfRange`], WITNESS is [`ErrorKind::Witness`], and so on for each
+//! [`ErrorKind`].
 //!
 //! # Layers
 //!
-//! `src/ffi` is the C boundary and knows of no algorithm; the modules beside it know nothing of C.
-//! [`layer2`](Residue) in C does the sums. docs/design.md has the definitions that must match bit for
-//! bit, docs/format.md the bytes of a serialised shard.
+//! `src/ffi` is the C boundary and knows of no algorithm; the other modules know nothing of C.
+//! [`layer2`](Residue) in C does the sums. docs/layers.txt has the order of the layers, docs/design.md the
+//! definitions that must match bit for bit, docs/format.md the bytes of a serialised shard.
 //!
 //! Each noun has a module of its own, and all public names are here too:
 //!
@@ -87,48 +112,75 @@
 
 #![cfg_attr(test, allow(clippy::cast_possible_truncation, reason = "test data are small numbers"))]
 
+// From the ground up, as docs/layers.txt has them.
 mod base;
-pub mod benchmark;
-pub mod compression;
+
 mod exec;
-mod ffi;
-mod hash;
-pub mod incremental;
 mod layer2;
-pub mod projection;
 mod r96;
-mod reconstruction;
-pub mod shard;
+
+mod hash;
 mod source;
-pub mod streaming;
+
 mod tile;
+
+pub mod projection;
+
+pub mod incremental;
+pub mod shard;
+
+pub mod compression;
+mod reconstruction;
+pub mod streaming;
+
+pub mod benchmark;
 mod trim;
 
+mod ffi;
+
+#[doc(inline)]
 pub use base::error::{AtlasError, ErrorKind, Result};
+#[doc(inline)]
 pub use base::units::{ATLAS_PAGE_SIZE, PAGE_SIZE, TILE_SIZE};
+#[doc(inline)]
 pub use benchmark::{BenchmarkConfig, BenchmarkReport, BenchmarkResult, BenchmarkSummary, ManifoldBenchmark};
+#[doc(inline)]
 pub use compression::{
     CompressedInfo, CompressedShard, CompressionAlgorithm, CompressionConfig, CompressionLevel,
     CompressionManager, CompressionStats, decompress_shard,
 };
+#[doc(inline)]
 pub use exec::operation::Operation;
+#[doc(inline)]
 pub use exec::pool::Pool;
+#[doc(inline)]
 pub use exec::progress::{Progress, ProgressFn};
+#[doc(inline)]
 pub use hash::class_tree::ClassSet;
+#[doc(inline)]
 pub use hash::digest::{Digest, digest256};
+#[doc(inline)]
 pub use incremental::{IncrementalConfig, IncrementalStats, IncrementalUpdateContext, ProjectionDelta};
+#[doc(inline)]
 pub use layer2::{CONSERVATION_MODULUS, Residue};
+#[doc(inline)]
 pub use projection::plane::{Bounds, TransformParams};
+#[doc(inline)]
 pub use projection::{
     AtlasProjection, ConservationPolicy, ProjectionInfo, ProjectionOptions, ProjectionType, TileInfo,
 };
+#[doc(inline)]
 pub use reconstruction::{AtlasReconstruction, ReconstructionOptions};
+#[doc(inline)]
 pub use shard::{
     AtlasBoundaryRegion, AtlasShard, ExtractOptions, Limits, ParallelStrategy, ShardInfo, VerifyOptions,
 };
+#[doc(inline)]
 pub use source::{ReadAt, Source};
+#[doc(inline)]
 pub use streaming::{
     StreamingChunk, StreamingConfig, StreamingContext, stream_file_projection,
     stream_large_domain_projection, stream_projection, stream_reader_projection,
 };
+#[doc(inline)]
 pub use trim::trim;

@@ -22,7 +22,6 @@ pub use crate::tile::options::{ConservationPolicy, ProjectionOptions, Projection
 use crate::tile::rehash::{self, CheckedReader};
 use crate::tile::tree::{READ_BUDGET, Tree};
 use history::UpdateLog;
-pub use history::{IncrementalConfig, IncrementalStats};
 use plane::{Affine, Bounds, TransformParams};
 use state::{State, leaf};
 use std::path::Path;
