@@ -97,8 +97,15 @@ unsafe fn config_in(config: *const atlas_compression_config) -> Result<Compressi
     let level = u8::try_from(config.level).map_err(|_| {
         crate::AtlasError::invalid_argument(format!("level {} is outside 0..=9", config.level))
     })?;
+    let algorithm = algorithm.ok_or_else(|| {
+        let known = known!(
+            atlas_compression_algorithm: ATLAS_COMPRESSION_NONE, ATLAS_COMPRESSION_DEFLATE,
+            ATLAS_COMPRESSION_CONSERVATION_AWARE
+        );
+        unknown("compression algorithm", config.algorithm, known)
+    })?;
     Ok(CompressionConfig {
-        algorithm: algorithm.ok_or_else(|| unknown("compression algorithm", config.algorithm, known!(atlas_compression_algorithm: ATLAS_COMPRESSION_NONE, ATLAS_COMPRESSION_DEFLATE, ATLAS_COMPRESSION_CONSERVATION_AWARE)))?,
+        algorithm,
         level: CompressionLevel::Custom(level),
         min_size_threshold: config.min_size_threshold,
         max_compression_ratio: config.max_compression_ratio,

@@ -178,7 +178,10 @@ unsafe fn projection_delta(delta: &atlas_delta) -> Result<ProjectionDelta> {
         other => Err(unknown(
             "delta type",
             other,
-            known!(atlas_change_type: ATLAS_CHANGE_INSERT, ATLAS_CHANGE_UPDATE, ATLAS_CHANGE_DELETE, ATLAS_CHANGE_MOVE),
+            known!(
+                atlas_change_type: ATLAS_CHANGE_INSERT, ATLAS_CHANGE_UPDATE, ATLAS_CHANGE_DELETE,
+                ATLAS_CHANGE_MOVE
+            ),
         )),
     }
 }

@@ -149,7 +149,10 @@ unsafe fn extract_options(options: *const atlas_extract_options) -> Result<Extra
             return Err(unknown(
                 "parallel strategy",
                 other,
-                known!(atlas_parallel_strategy: ATLAS_PARALLEL_SEQUENTIAL, ATLAS_PARALLEL_DEFAULT, ATLAS_PARALLEL_POOL, ATLAS_PARALLEL_CHUNKED, ATLAS_PARALLEL_WORK_STEALING),
+                known!(
+                    atlas_parallel_strategy: ATLAS_PARALLEL_SEQUENTIAL, ATLAS_PARALLEL_DEFAULT,
+                    ATLAS_PARALLEL_POOL, ATLAS_PARALLEL_CHUNKED, ATLAS_PARALLEL_WORK_STEALING
+                ),
             ));
         }
     };

@@ -49,7 +49,8 @@ impl Codec {
 
 /// A codec that is built in: its bounds, and the states that workers encode and decode with.
 pub(crate) trait BlockCodec: Sync {
-    /// The level for trials and for bytes in which nothing repeats: `level`, or a lower one with short searches.
+    /// The level for trials and for bytes in which nothing repeats: `level`, or a lower one with short
+    /// searches.
     fn quick_level(&self, level: u8) -> u8;
 
     /// Bytes that one byte of a stream stands for at most. What a reader allocates is bounded by it.
