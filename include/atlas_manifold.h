@@ -284,7 +284,8 @@ typedef enum atlas_parallel_strategy {
   ATLAS_PARALLEL_DEFAULT = 1,
   /**
    * As DEFAULT, on the operation's pool, which must be given, however small the batch, and nowhere else:
-   * where the calling thread must do no such work. It waits, reports progress and puts the shards together.
+   * where the calling thread must do no such work. It waits, reports progress and puts the shards
+   * together.
    */
   ATLAS_PARALLEL_POOL = 2,
   /**

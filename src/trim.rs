@@ -8,7 +8,7 @@ use crate::exec::pool;
 /// and 400 KiB of decompression states, for the whole process.
 ///
 /// The next calls take memory anew. With glibc it also returns to the system what
-/// `malloc` has free, of the whole process, which takes some milliseconds for a large heap. The threads
+/// `malloc` has free, of the whole process, which takes some milliseconds for a large heap, and waits up to 200 ms for idle threads. The threads
 /// of the library's own pool stay. Any thread may call it, at any time: what other calls use stays.
 pub fn trim() {
     compression::free_used();

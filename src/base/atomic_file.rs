@@ -181,11 +181,7 @@ impl AtomicFile {
         };
         let file = temporary.as_file().file();
         self.take_over_mode(file)?;
-        self.storage
-            .sync()
-            // The mode: a sync of the bytes need not cover it.
-            .and_then(|()| file.sync_all())
-            .map_err(|error| self.failed("flushing it", error))
+        self.storage.sync().map_err(|error| self.failed("flushing it", error))
     }
 
     /// The mode of the file that the target's name leads to, or of a new file.

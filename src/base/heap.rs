@@ -13,14 +13,15 @@ pub(crate) fn return_free_memory() {}
 /// Returns what the calling thread's arena of glibc has free at its end to the system, which `malloc_trim`
 /// does for the main arena alone.
 ///
-/// It allocates blocks until one comes that has no memory yet, gives the pages of each back, and frees
-/// them. The blocks are so small that they always come from the arena.
+/// It allocates blocks until two in a row have no memory yet, gives the pages of each back, and frees
+/// them. By default blocks of this size come from the arena. It ends early if pages cannot be given back,
+/// as in a process that has locked its memory.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub(crate) fn return_arena() {
     use std::ptr;
     /// Less than the 128 KiB from which on malloc may map a block of its own.
     const BLOCK: usize = 96 * 1024;
-    /// 64 MiB, which is the size of an arena.
+    /// 64 MiB, which is the size of one heap of an arena.
     const MOST: usize = 64 * 1024 * 1024 / BLOCK;
     // SAFETY: a question.
     let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(BLOCK);
@@ -52,7 +53,9 @@ pub(crate) fn return_arena() {
             break;
         }
         // SAFETY: as above; nothing was written to them.
-        unsafe { libc::madvise(pages, len, libc::MADV_DONTNEED) };
+        if unsafe { libc::madvise(pages, len, libc::MADV_DONTNEED) } != 0 {
+            break;
+        }
     }
     while !blocks.is_null() {
         // SAFETY: the list as it was made above, each block freed once.

@@ -83,8 +83,9 @@ impl Storage for FileStorage {
         self.file.set_len(len)
     }
 
+    /// Flushes the file's mode too, which an atomic file sets just before.
     fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
+        self.file.sync_all()
     }
 
     /// Asks the system to read ahead, unless the first byte is in the cache.

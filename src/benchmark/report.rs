@@ -215,8 +215,8 @@ impl BenchmarkReport {
             let of_limit = result.of_limit.map_or("null".to_owned(), |part| part.to_string());
             writeln!(
                 f,
-                "    {{\"name\": \"{}\", \"data_size\": {}, \"iterations\": {}, \"min_ns\": {}, \"max_ns\": {}, \
-                 \"mean_ns\": {}, \"median_ns\": {}, \"stddev_ns\": {}, \"bytes_per_second\": {}, \
+                "    {{\"name\": \"{}\", \"data_size\": {}, \"iterations\": {}, \"min_ns\": {}, \
+                 \"max_ns\": {}, \"mean_ns\": {}, \"median_ns\": {}, \"stddev_ns\": {}, \"bytes_per_second\": {}, \
                  \"work_bytes\": {}, \"limit\": {limit}, \"of_limit\": {of_limit}}}{}",
                 result.name,
                 result.data_size,

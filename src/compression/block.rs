@@ -198,8 +198,8 @@ impl BlockEncoder {
 }
 
 /// The planes, each stored or encoded, behind their lengths; None where they do not fit. `out` has
-/// the codec's room for the block: behind the planes before, none of them longer than it was, there is room for
-/// the next one.
+/// the codec's room for the block: behind the planes before, none of them longer than it was, there is
+/// room for the next one.
 fn encode_planes(
     full: &mut dyn Encode,
     quick: &mut dyn Encode,

@@ -289,8 +289,8 @@ pub(crate) fn incompressible(bytes: &[u8]) -> bool {
     bytes.len() >= NOISE_MIN && Histogram::of(bytes).is_noise(bytes)
 }
 
-/// Whether strings of four bytes come again in the first 16 KiB. The strings looked at are chosen by what they
-/// are, one in 64, so that both copies are chosen whatever their distance in there.
+/// Whether strings of four bytes come again in the first 16 KiB. The strings looked at are chosen by what
+/// they are, one in 64, so that both copies are chosen whatever their distance in there.
 pub(crate) fn repeats(bytes: &[u8]) -> bool {
     const LOW: u64 = u64::MAX / 0xff;
     let bytes = &bytes[..bytes.len().min(REPEATS)];

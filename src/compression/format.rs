@@ -174,8 +174,8 @@ fn sizes(fixed: &[u8; FIXED_SIZE]) -> (u32, u64) {
     (u32::from_le_bytes([b0, b1, b2, b3]), u64::from_le_bytes(size))
 }
 
-/// The head of a block of `block_len` bytes, of which an encoded byte stands for `max_expansion` at most: 1 if
-/// they are stored.
+/// The head of a block of `block_len` bytes, of which an encoded byte stands for `max_expansion` at most:
+/// 1 if they are stored.
 fn read_head(
     bytes: &[u8; HEAD_SIZE],
     block_len: usize,

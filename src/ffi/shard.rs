@@ -86,7 +86,8 @@ pub enum atlas_parallel_strategy {
     /// which takes less time than to wake another.
     ATLAS_PARALLEL_DEFAULT = 1,
     /// As DEFAULT, on the operation's pool, which must be given, however small the batch, and nowhere else:
-    /// where the calling thread must do no such work. It waits, reports progress and puts the shards together.
+    /// where the calling thread must do no such work. It waits, reports progress and puts the shards
+    /// together.
     ATLAS_PARALLEL_POOL = 2,
     /// As DEFAULT, with chunk_size regions a task: for many small regions whose neighbours lie in the same
     /// tile. A tile that two tasks touch is hashed twice. A region larger than a thread's share of the

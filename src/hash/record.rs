@@ -74,7 +74,8 @@ impl<W: io::Write> Writer<W> {
     /// For records of these lengths, which are all that will be written.
     pub(crate) fn new(kind: Kind, lengths: &[usize], out: W) -> Result<Self> {
         let size = announced_size(lengths)?;
-        let gathered = try_vec(size.min(GATHERED))?;
+        // The digest goes there too.
+        let gathered = try_vec(size.min(GATHERED + DIGEST_SIZE))?;
         let mut writer = Writer { out, kind, gathered, hasher: None, written: 0, size: to_u64(size) };
         writer.put(&MAGIC)?;
         writer.put(&VERSION.to_le_bytes())?;

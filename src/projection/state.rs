@@ -110,6 +110,8 @@ impl State {
         let state = State::restore(Arc::clone(&self.context), cache, self.tree.clone(), self.known_root());
         if let Some(merkle) = self.merkle.get() {
             state.merkle.get_or_init(|| Arc::clone(merkle));
+            // Another thread may have computed both since the root was looked at.
+            state.root.get_or_init(|| *merkle.root());
         }
         state
     }

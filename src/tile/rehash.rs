@@ -44,7 +44,8 @@ pub(crate) struct CheckedReader<'c> {
     executor: Executor<'c>,
     /// How many outboards it may keep; None: as many as are kept at all.
     budget: Option<&'c OutboardBudget>,
-    /// The extent that was checked whole, its outboard, and its bytes where those in the source are not fixed.
+    /// The extent that was checked whole, its outboard, and its bytes where those in the source are not
+    /// fixed.
     held: Option<(Arc<Extent>, Arc<Outboard>)>,
     bytes: Option<Buffer>,
     group: Option<Buffer>,

@@ -93,6 +93,7 @@ pub(crate) trait Encode {
 /// Reads streams, which may be hostile.
 pub(crate) trait Decode {
     /// Fills `to` from the one stream that `from` is. Fails with FORMAT if `from` is damaged, ends early or
-    /// late, or holds more or fewer bytes than `to`; `to` then holds anything, and the next call is unaffected.
+    /// late, or holds more or fewer bytes than `to`; `to` then holds anything, and the next call is
+    /// unaffected.
     fn decode(&mut self, from: &[u8], to: &mut [u8]) -> Result<()>;
 }
