@@ -47,7 +47,10 @@ impl Encode for RunLength {
     fn encode(&mut self, from: &[u8], to: &mut [u8]) -> Result<Option<usize>> {
         let mut len = 0;
         for run in from.chunk_by(|a, b| a == b).flat_map(|run| run.chunks(255)) {
-            let Some(pair) = to.get_mut(len..len + 2) else { return Ok(None) };
+            // Whoever calls has room, always: it is not told from what does not pay otherwise.
+            let Some(pair) = to.get_mut(len..len + 2) else {
+                return Err(AtlasError::internal("no room for run lengths"));
+            };
             pair.copy_from_slice(&[u8::try_from(run.len()).unwrap(), run[0]]);
             len += 2;
         }

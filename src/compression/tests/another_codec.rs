@@ -66,7 +66,7 @@ fn its_blocks_come_back_and_wrong_ones_are_refused() {
 fn its_shards_come_back_and_wrong_ones_are_refused() {
     for algorithm in RUN_LENGTHS {
         let config = CompressionConfig { block_size: 4_096, ..config(algorithm) };
-        for data in [vec![0; 30_000], counters(30_000), mixed(30_000), text(10)] {
+        for data in [vec![0; 30_000], counters(30_000), mixed(30_000), text(30_000), text(10)] {
             round_trip(&whole(&data), &config);
         }
         let shard = whole(&[vec![5; 4_096], vec![9; 1_000]].concat());
@@ -114,6 +114,12 @@ fn its_levels_and_expansion_bound_the_format_and_no_others_do() {
     assert!(refusal(run_length, 3, least).contains("too many in DATA"));
     assert!(refusal(deflate, 9, least - 1).contains("too many in DATA"));
     assert!(refusal(deflate, 9, (1 << 20) / 1_032).contains("a block of 1048576 bytes in 1016"));
+    // A filter is allowed by the algorithm, whatever its codec.
+    let split = least | 1 << 21;
+    assert!(refusal(run_length, 3, split).contains("filter 1 of a block of 1048576 bytes"));
+    assert!(refusal(deflate, 9, split).contains("filter 1 of a block of 1048576 bytes"));
+    assert!(refusal(CompressionAlgorithm::RunLengthPlanes, 3, split).contains("too many in DATA"));
+    assert!(refusal(CompressionAlgorithm::ConservationAware, 9, split).contains("too many in DATA"));
 }
 
 #[test]
