@@ -1,6 +1,6 @@
 //! What the caller may choose.
 
-use super::method::Method;
+use super::method::{CompressionAlgorithm, Method};
 use crate::base::error::{AtlasError, Result};
 use crate::base::units::to_u64;
 
@@ -10,25 +10,6 @@ pub(crate) const MIN_BLOCK_SIZE: usize = 4 * 1024;
 pub(crate) const MAX_BLOCK_SIZE: usize = 1024 * 1024;
 /// The highest level that an algorithm without a codec takes, which ignores it.
 const MAX_UNUSED_LEVEL: u8 = 9;
-
-/// How the payload of a shard is compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum CompressionAlgorithm {
-    /// Stored as it is.
-    None,
-    /// DEFLATE, a raw RFC 1951 stream a block.
-    Deflate,
-    /// For each block the best of DEFLATE alone and of DEFLATE behind a split into byte planes.
-    #[default]
-    ConservationAware,
-    /// A codec that only tests have.
-    #[cfg(test)]
-    RunLength,
-    /// The same behind a split into byte planes.
-    #[cfg(test)]
-    RunLengthPlanes,
-}
 
 /// How much work DEFLATE puts into a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -1,8 +1,9 @@
 //! Serialised compressed shards (docs/format.md).
 
 use super::block::{BlockHead, CHECK_SIZE, Encoded};
-use super::config::{CompressionAlgorithm, MAX_BLOCK_SIZE, MIN_BLOCK_SIZE};
+use super::config::{MAX_BLOCK_SIZE, MIN_BLOCK_SIZE};
 use super::filter::Filter;
+use super::method::CompressionAlgorithm;
 use super::method::Method;
 use super::{Body, CompressedShard, available, flags};
 use crate::base::buffer::{Buffer, try_vec};

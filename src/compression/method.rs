@@ -1,8 +1,26 @@
-//! What an algorithm is: which filters the blocks may have, and the codec behind them.
+//! The algorithms, and what each is made of: the filters that blocks may have, and the codec behind them.
 
 use super::codec::Codec;
-use super::config::CompressionAlgorithm;
 use super::filter::Filter;
+
+/// How the payload of a shard is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum CompressionAlgorithm {
+    /// Stored as it is.
+    None,
+    /// DEFLATE, a raw RFC 1951 stream a block.
+    Deflate,
+    /// For each block the best of DEFLATE alone and of DEFLATE behind a split into byte planes.
+    #[default]
+    ConservationAware,
+    /// A codec that only tests have.
+    #[cfg(test)]
+    RunLength,
+    /// The same behind a split into byte planes.
+    #[cfg(test)]
+    RunLengthPlanes,
+}
 
 /// How the blocks of a shard are encoded. The two parts know nothing of one another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -21,8 +21,9 @@ mod format;
 mod manager;
 mod method;
 
-pub use config::{CompressionAlgorithm, CompressionConfig, CompressionLevel};
+pub use config::{CompressionConfig, CompressionLevel};
 pub use manager::{CompressionManager, CompressionStats};
+pub use method::CompressionAlgorithm;
 
 pub(crate) use codec::free_used;
 

@@ -20,8 +20,9 @@
 
 #![forbid(unsafe_code)]
 
+use super::SYMBOL_BYTES;
 use super::field::{self, Factor, P};
-use super::lanes::{Job, Kernel, LANE_BYTES, Lanes, SYMBOL_BYTES};
+use super::lanes::{Job, Kernel, LANE_BYTES, Lanes};
 use super::pack::{SYMBOL_MAX, first_bad_field};
 use super::transform::{self, COLUMNS, TWISTS};
 use super::{

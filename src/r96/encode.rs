@@ -2,7 +2,8 @@
 
 #![forbid(unsafe_code)]
 
-use super::lanes::{Job, Kernel, LANE_BYTES, Lanes, SYMBOL_BYTES};
+use super::SYMBOL_BYTES;
+use super::lanes::{Job, Kernel, LANE_BYTES, Lanes};
 use super::transform::{self, COLUMNS, TWISTS};
 use super::{
     CLASS_BLOCK_BYTES, CLASSES, COEFFICIENTS_PER_CLASS, ParameterError, WORDS, block_bytes, block_count,

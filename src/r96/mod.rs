@@ -38,6 +38,8 @@ pub(crate) use encode::Encoder;
 
 use std::fmt;
 
+/// Bytes that sixteen 13-bit symbols take.
+const SYMBOL_BYTES: usize = 26;
 /// Resonance classes.
 pub(crate) const CLASSES: usize = 96;
 

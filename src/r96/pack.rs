@@ -10,8 +10,8 @@
 
 #![forbid(unsafe_code)]
 
+use super::SYMBOL_BYTES;
 use super::field::P;
-use super::lanes::SYMBOL_BYTES;
 use super::{CLASS_BLOCK_BYTES, COEFFICIENTS_PER_CLASS};
 
 /// The largest 13-bit symbol.

@@ -11,6 +11,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 mod cache;
+#[cfg(feature = "streaming")]
+mod mapping;
 
 /// SplitMix64: the scripts are the same on every run.
 pub(crate) struct Random(pub(crate) u64);

@@ -13,6 +13,7 @@
 
 #![cfg_attr(not(target_arch = "x86_64"), forbid(unsafe_code))]
 
+use super::SYMBOL_BYTES;
 use super::field::{self, Factor};
 
 #[cfg(target_arch = "x86_64")]
@@ -48,9 +49,6 @@ impl FactorRow {
         row
     }
 }
-
-/// Bytes that sixteen 13-bit symbols take.
-pub(super) const SYMBOL_BYTES: usize = 26;
 
 /// Bytes that sixteen lanes take.
 pub(super) const LANE_BYTES: usize = 32;

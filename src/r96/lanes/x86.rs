@@ -19,8 +19,9 @@ use core::arch::x86_64::{
     _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
 };
 
+use super::super::SYMBOL_BYTES;
 use super::super::field::P_LANE;
-use super::{Job, LANE_BYTES, Lanes, Row, SYMBOL_BYTES};
+use super::{Job, LANE_BYTES, Lanes, Row};
 
 /// 256-bit registers. A value of this type is proof that the processor has AVX2.
 #[derive(Clone, Copy, Debug)]

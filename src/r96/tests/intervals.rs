@@ -4,8 +4,9 @@
 //! 14 bits, every factor is any of -6144..=6144, and sums panic where a value of the range would
 //! leave sixteen bits. What does not panic here cannot overflow on any input, for any erasure.
 
+use super::super::SYMBOL_BYTES;
 use super::super::decode::DecodeJob;
-use super::super::lanes::{FactorRow, LANE_BYTES, Row, SYMBOL_BYTES};
+use super::super::lanes::{FactorRow, LANE_BYTES, Row};
 use super::*;
 
 #[derive(Clone, Copy)]

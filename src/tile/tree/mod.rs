@@ -6,7 +6,8 @@
 //!
 //! Nodes are immutable and shared: a clone of a tree is a snapshot, and [`Tree::split`] and
 //! [`Tree::concat`] make new trees that share all but a path with the old. Every node knows the
-//! bytes, tiles and residue under it.
+//! bytes, tiles and residue under it. A split inside a tile sums the groups that it cuts: it reads them from
+//! their source, and can fail with IO or WITNESS.
 
 #![forbid(unsafe_code)]
 
