@@ -45,6 +45,12 @@ pub enum ErrorKind {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct AtlasError {
+    /// In a box, so that results of calls that succeed are small.
+    details: Box<Details>,
+}
+
+#[derive(Debug, Clone)]
+struct Details {
     kind: ErrorKind,
     message: String,
     index: Option<u64>,
@@ -59,96 +65,100 @@ pub type Result<T> = std::result::Result<T, AtlasError>;
 
 impl AtlasError {
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        AtlasError {
-            kind,
-            message: message.into(),
-            index: None,
-            offset: None,
-            length: None,
-            os_error: 0,
-            source: None,
-        }
+        Self::of_text(kind, message.into())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn of_text(kind: ErrorKind, message: String) -> Self {
+        let (index, offset, length) = (None, None, None);
+        let details = Details { kind, message, index, offset, length, os_error: 0, source: None };
+        AtlasError { details: Box::new(details) }
     }
 
     /// The text of an I/O error names what was done, to what, and the system's reason.
     pub(crate) fn io(what: impl fmt::Display, error: io::Error) -> Self {
         let mut this = Self::new(ErrorKind::Io, format!("{what}: {error}"));
-        this.os_error = error.raw_os_error().unwrap_or(0);
-        this.source = Some(Arc::new(error));
+        this.details.os_error = error.raw_os_error().unwrap_or(0);
+        this.details.source = Some(Arc::new(error));
         this
     }
 
     #[cfg(feature = "parallel")]
     pub(crate) fn with_os_error(mut self, code: i32) -> Self {
-        self.os_error = code;
+        self.details.os_error = code;
         self
     }
 
     /// Says which item of a batch, which tile, chunk or class; an inner place wins.
+    #[cold]
     pub(crate) fn at_index(mut self, index: u64) -> Self {
-        self.index.get_or_insert(index);
+        self.details.index.get_or_insert(index);
         self
     }
 
     /// Says which item of a batch, instead of a tile or block in it.
+    #[cold]
     pub(crate) fn in_batch(mut self, index: u64) -> Self {
-        self.index = Some(index);
+        self.details.index = Some(index);
         self
     }
 
     /// Says nothing of the number of an item: what failed is not one of the caller's.
+    #[cold]
     pub(crate) fn without_index(mut self) -> Self {
-        self.index = None;
+        self.details.index = None;
         self
     }
 
     /// Says where in the domain, or in the bytes read; an inner place wins.
+    #[cold]
     pub(crate) fn at_range(mut self, offset: u64, length: u64) -> Self {
-        self.offset.get_or_insert(offset);
-        self.length.get_or_insert(length);
+        self.details.offset.get_or_insert(offset);
+        self.details.length.get_or_insert(length);
         self
     }
 
     /// What kind of failure this is.
     pub fn kind(&self) -> ErrorKind {
-        self.kind
+        self.details.kind
     }
 
     /// What was wrong, with the value and the limit.
     pub fn message(&self) -> &str {
-        &self.message
+        &self.details.message
     }
 
     /// The batch item, tile, chunk or class that failed.
     pub fn index(&self) -> Option<u64> {
-        self.index
+        self.details.index
     }
 
     /// Where in the domain, or in the bytes read, the failure lies.
     pub fn offset(&self) -> Option<u64> {
-        self.offset
+        self.details.offset
     }
 
     /// How many bytes from [`offset`](Self::offset) on are concerned.
     pub fn length(&self) -> Option<u64> {
-        self.length
+        self.details.length
     }
 
     /// The error number of the operating system or of a callback, or 0.
     pub fn os_error(&self) -> i32 {
-        self.os_error
+        self.details.os_error
     }
 }
 
 impl fmt::Display for AtlasError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        f.write_str(&self.details.message)
     }
 }
 
 impl std::error::Error for AtlasError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source.as_deref().map(|e| e as &(dyn std::error::Error + 'static))
+        self.details.source.as_deref().map(|e| e as &(dyn std::error::Error + 'static))
     }
 }
 

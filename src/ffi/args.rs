@@ -184,10 +184,14 @@ pub(super) unsafe fn drop_handle<T>(handle: *mut T) {
 }
 
 /// An unknown value of an enumeration of C, whose values are `known`.
+#[cold]
 pub(super) fn unknown(name: &str, value: u32, known: &[(&str, u32)]) -> AtlasError {
-    let known: Vec<String> = known.iter().map(|(name, value)| format!("{name} ({value})")).collect();
-    let known = known.join(", ");
-    AtlasError::invalid_argument(format!("{value} is not a known {name}: there are {known}"))
+    let mut text = format!("{value} is not a known {name}: there are ");
+    for (index, (name, value)) in known.iter().enumerate() {
+        let separator = if index == 0 { "" } else { ", " };
+        text += &format!("{separator}{name} ({value})");
+    }
+    AtlasError::invalid_argument(text)
 }
 
 /// The names and numbers of an enumeration.

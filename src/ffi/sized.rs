@@ -66,12 +66,17 @@ unsafe fn struct_size<T: SizedStruct>(pointer: *const T, remedy: &str) -> Result
     if size > size_of::<T>() && size <= MAX_STRUCT_SIZE || T::FIELDS.iter().any(|(_, end)| *end == size) {
         return Ok(size);
     }
-    Err(AtlasError::invalid_argument(format!(
-        "struct_size {size} of {} is not the end of a field (its size is {}): {}",
-        T::NAME,
-        size_of::<T>(),
-        remedy.replace("{}", T::NAME)
-    )))
+    Err(wrong_size(size, T::NAME, size_of::<T>(), remedy))
+}
+
+#[cold]
+fn wrong_size(found: usize, name: &str, size: usize, remedy: &str) -> AtlasError {
+    // The name stands in place of {}.
+    let (before, after) = remedy.split_once("{}").unwrap_or((remedy, ""));
+    let name_there = if before.len() == remedy.len() { "" } else { name };
+    AtlasError::invalid_argument(format!(
+        "struct_size {found} of {name} is not the end of a field (its size is {size}): {before}{name_there}{after}"
+    ))
 }
 
 /// A copy of the caller's struct, the defaults where it is NULL.

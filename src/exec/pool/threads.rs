@@ -8,7 +8,7 @@ use crate::base::sync::lock;
 use std::io;
 use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -174,17 +174,21 @@ pub(crate) fn on_idle_threads(action: fn()) {
     if started.calls.load(Ordering::Relaxed) > 0 || started.pool.current_thread_index().is_some() {
         return;
     }
-    let (done, all) = mpsc::channel();
+    let (left, caller) = (Arc::new(AtomicUsize::new(started.pool.current_num_threads())), thread::current());
+    let counted = Arc::clone(&left);
     started.pool.spawn_broadcast(move |_| {
         action();
-        // Whoever waited may be gone.
-        let _ = done.send(());
+        if counted.fetch_sub(1, Ordering::AcqRel) == 1 {
+            caller.unpark();
+        }
     });
     let until = Instant::now() + IDLE_WAIT;
-    for _ in 0..started.pool.current_num_threads() {
-        if all.recv_timeout(until.saturating_duration_since(Instant::now())).is_err() {
+    while left.load(Ordering::Acquire) > 0 {
+        let rest = until.saturating_duration_since(Instant::now());
+        if rest.is_zero() {
             return;
         }
+        thread::park_timeout(rest);
     }
 }
 
