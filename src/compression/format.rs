@@ -63,7 +63,7 @@ impl CompressedShard {
             Body::Shared(payload) => writer.put(payload)?,
             Body::Blocks(blocks) => blocks.iter().try_for_each(|block| writer.put(block))?,
         }
-        writer.finish()
+        writer.into_vec()
     }
 
     /// The compressed shard that `bytes` encode. Nothing is decompressed and nothing verified but the

@@ -54,19 +54,30 @@ pub(crate) struct Writer<W> {
     /// What `out` does not have yet.
     gathered: Vec<u8>,
     /// The digest of what `out` has, if it has something.
-    hasher: Option<Hasher>,
+    hasher: Option<Box<Hasher>>,
     /// Bytes that `out` has.
     written: u64,
     size: u64,
 }
 
 /// Bytes that are gathered: a power of two, so that BLAKE3 hashes what follows in large subtrees.
-const GATHERED: usize = 64 * 1024;
+const GATHERED: usize = 16 * 1024;
 
 impl Writer<Vec<u8>> {
     /// Writes to memory, which is allocated once.
     pub(crate) fn to_vec(kind: Kind, lengths: &[usize]) -> Result<Self> {
-        Writer::new(kind, lengths, try_vec(announced_size(lengths)?)?)
+        let size = announced_size(lengths)?;
+        // A small encoding is gathered whole, and stays where it is.
+        Writer::new(kind, lengths, try_vec(if size < GATHERED { 0 } else { size })?)
+    }
+
+    /// Appends the digest, and returns all bytes.
+    pub(crate) fn into_vec(mut self) -> Result<Vec<u8>> {
+        if self.written > 0 {
+            return self.finish();
+        }
+        self.seal()?;
+        Ok(self.gathered)
     }
 }
 
@@ -92,12 +103,22 @@ impl<W: io::Write> Writer<W> {
         self.put(&to_u64(len).to_le_bytes())
     }
 
+    /// Adds bytes. Inlined, so that a number is a store and no call of memcpy.
+    #[inline(always)]
     pub(crate) fn put(&mut self, bytes: &[u8]) -> Result<()> {
-        let (first, rest) = bytes.split_at(bytes.len().min(GATHERED - self.gathered.len()));
-        self.gathered.extend_from_slice(first);
-        if self.gathered.len() < GATHERED {
+        if bytes.len() < GATHERED - self.gathered.len() {
+            self.gathered.extend_from_slice(bytes);
             return Ok(());
         }
+        self.put_over(bytes)
+    }
+
+    /// Adds `bytes`, which fill what is gathered, and writes whole parts.
+    #[cold]
+    #[inline(never)]
+    fn put_over(&mut self, bytes: &[u8]) -> Result<()> {
+        let (first, rest) = bytes.split_at(bytes.len().min(GATHERED - self.gathered.len()));
+        self.gathered.extend_from_slice(first);
         let mut gathered = std::mem::take(&mut self.gathered);
         self.write_hashed(&gathered)?;
         let (whole, rest) = rest.split_at(rest.len() / GATHERED * GATHERED);
@@ -129,17 +150,25 @@ impl<W: io::Write> Writer<W> {
 
     /// Appends the digest, and returns what was written to.
     pub(crate) fn finish(mut self) -> Result<W> {
-        let mut rest = std::mem::take(&mut self.gathered);
-        let digest = match &mut self.hasher {
-            None => digest256(&rest),
-            Some(hasher) => *hasher.update(&rest).finalize().as_bytes(),
-        };
-        rest.extend_from_slice(&digest);
-        if self.written + to_u64(rest.len()) != self.size {
-            return Err(AtlasError::internal("the records written are not those announced"));
-        }
+        self.seal()?;
+        let rest = std::mem::take(&mut self.gathered);
         self.write(&rest)?;
         Ok(self.out)
+    }
+
+    /// Appends the digest to what is gathered. Fails with INTERNAL if more or less was written than was
+    /// announced.
+    fn seal(&mut self) -> Result<()> {
+        let digest = match &mut self.hasher {
+            None => digest256(&self.gathered),
+            Some(hasher) => *hasher.update(&self.gathered).finalize().as_bytes(),
+        };
+        self.gathered.extend_from_slice(&digest);
+        if self.written + to_u64(self.gathered.len()) == self.size {
+            Ok(())
+        } else {
+            Err(AtlasError::internal("the records written are not those announced"))
+        }
     }
 }
 
@@ -406,7 +435,7 @@ mod tests {
         let mut short = Writer::to_vec(Kind::Shard, &[5]).unwrap();
         short.record(1, 5).unwrap();
         short.put(b"four").unwrap();
-        assert_eq!(short.finish().unwrap_err().kind(), ErrorKind::Internal);
+        assert_eq!(short.into_vec().unwrap_err().kind(), ErrorKind::Internal);
     }
 
     /// The status is a part of version 1: it must not follow the tags of kinds that come later.
@@ -417,7 +446,7 @@ mod tests {
                 let mut writer = Writer::to_vec(kind, &[0]).unwrap();
                 writer.put(&tag.to_le_bytes()).unwrap();
                 writer.put(&[0; 14]).unwrap();
-                let bytes = writer.finish().unwrap();
+                let bytes = writer.into_vec().unwrap();
                 let status = match tag {
                     1..=7 | 16..=17 => ErrorKind::Format,
                     _ => ErrorKind::Unsupported,

@@ -113,7 +113,7 @@ impl AtlasShard {
         write_proof(&mut writer, &self.proof)?;
         writer.record(PAYLOAD, self.payload.len())?;
         writer.put(&self.payload)?;
-        writer.finish()
+        writer.into_vec()
     }
 
     /// The shard that `bytes` encode, verified against its own root and what `verify` trusts.

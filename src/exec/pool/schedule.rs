@@ -231,7 +231,10 @@ pub(super) fn run_on<S, T: Send>(
                 let starting =
                     locked().open(due.saturating_add(window), workers, usize::from(team.caller_works));
                 for _ in 0..starting {
-                    scope.spawn(|_| worker());
+                    scope.spawn(|_| {
+                        super::threads::note_work();
+                        worker();
+                    });
                 }
                 if let Some(result) = early.remove(&due) {
                     sink(due, result?)?;

@@ -5,6 +5,7 @@ use crate::base::error::{AtlasError, Result};
 use crate::base::process::Process;
 use crate::base::slot::Slot;
 use crate::base::sync::lock;
+use std::cell::Cell;
 use std::io;
 use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -58,7 +59,9 @@ impl Pool {
                 let run = || {
                     worker.run();
                     // Its arena of glibc outlives the thread.
-                    crate::base::heap::return_arena();
+                    if WORKED.get() {
+                        crate::base::heap::return_arena();
+                    }
                 };
                 let join = with_signals_blocked(|| builder.spawn(run))?;
                 lock(&spawned).push(join);
@@ -190,6 +193,16 @@ pub(crate) fn on_idle_threads(action: fn()) {
         }
         thread::park_timeout(rest);
     }
+}
+
+thread_local! {
+    /// True once this thread has worked on a call.
+    static WORKED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Notes that this thread works on a call.
+pub(super) fn note_work() {
+    WORKED.set(true);
 }
 
 /// Who works on a call.
