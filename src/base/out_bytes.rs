@@ -34,7 +34,7 @@ impl<'a> OutBytes<'a> {
         self.len == 0
     }
 
-    /// Where to write from outside of Rust: at most [`len`](Self::len) bytes, each of them initialised.
+    /// Pointer for writes from outside of Rust: at most [`len`](Self::len) bytes, each of them initialised.
     pub(crate) fn as_mut_ptr(&mut self) -> *mut u8 {
         self.start
     }

@@ -94,7 +94,7 @@ impl CompressionConfig {
         })
     }
 
-    /// How blocks are encoded; `None` if they are stored, as at level 0.
+    /// Method that blocks are encoded with; `None` if they are stored, as at level 0.
     pub(crate) fn method(&self) -> Option<Method> {
         self.algorithm.method().filter(|_| self.level.value() > 0)
     }

@@ -22,7 +22,7 @@ pub enum CompressionAlgorithm {
     RunLengthPlanes,
 }
 
-/// How the blocks of a shard are encoded. The two parts know nothing of one another.
+/// Filters and codec of the blocks of a shard. The two parts know nothing of one another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Method {
     pub(crate) filters: Filters,
@@ -91,7 +91,7 @@ impl CompressionAlgorithm {
         ALGORITHMS.iter().copied().find(|algorithm| u32::from(algorithm.code()) == code)
     }
 
-    /// How it encodes blocks; `None` if it stores them.
+    /// Method that it encodes blocks with; `None` if it stores them.
     pub(crate) fn method(self) -> Option<Method> {
         self.definition().1
     }

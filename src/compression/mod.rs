@@ -658,7 +658,7 @@ impl CompressedShard {
         matches!(self.data, Body::Blocks(_))
     }
 
-    /// How its blocks are encoded; an error if they are the payload.
+    /// Method of its blocks; an error if they are the payload.
     fn method(&self) -> Result<Method> {
         self.algorithm.method().ok_or_else(no_method)
     }

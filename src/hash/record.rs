@@ -15,7 +15,7 @@ const HEADER_SIZE: usize = 24;
 const RECORD_SIZE: usize = 16;
 const DIGEST_SIZE: usize = size_of::<Digest>();
 
-/// What is serialised.
+/// The kind of object that is serialised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u16)]
 pub(crate) enum Kind {
@@ -51,7 +51,7 @@ pub(crate) fn encoded_size(lengths: &[usize]) -> Option<usize> {
 pub(crate) struct Writer<W> {
     out: W,
     kind: Kind,
-    /// What `out` does not have yet.
+    /// Bytes that `out` does not have yet.
     gathered: Vec<u8>,
     /// The digest of what `out` has, if it has something.
     hasher: Option<Box<Hasher>>,

@@ -28,7 +28,7 @@ pub(crate) struct Sibling {
     pub(crate) digest: Digest,
 }
 
-/// What a root says of its projection: the number of its type, and K (0 for LINEAR).
+/// The type of a projection as its root states it: the number of its type, and K (0 for LINEAR).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RootKind {
     pub(crate) kind: u8,

@@ -17,7 +17,7 @@ use crate::tile::rehash;
 use crate::tile::tree::{Reclaimer, TileAt, Tree, TreeDiff};
 use std::sync::{Arc, Mutex, OnceLock};
 
-/// What one handle has beside its states, and its snapshots do not. It goes with the handle.
+/// Caches of one handle, shared by its states. A snapshot gets its own.
 #[derive(Default)]
 pub(crate) struct HandleCache {
     pub(crate) reclaimer: Reclaimer,
@@ -227,13 +227,13 @@ impl State {
         failed.map_or(Ok(merkle), Err)
     }
 
-    /// What the root of this state commits to besides its tiles.
+    /// The header of this state's root.
     pub(crate) fn root_header(&self) -> RootHeader {
         self.context.scheme.root_kind().header(self.tree.bytes(), self.tree.tiles())
     }
 }
 
-/// What the root commits to of a tile.
+/// The leaf of a tile in the tree under the root.
 pub(crate) fn leaf(at: TileAt<'_>) -> Result<Leaf> {
     let witness = *at.tile.witness().ok_or_else(|| AtlasError::internal("a tile has no witness"))?;
     // A tile has at most 1 MiB.

@@ -132,7 +132,7 @@ impl Source {
         Self::new(size, SourceKind::Raw(reader))
     }
 
-    /// What an error calls it: the path of a file.
+    /// Name for error texts: the path of a file.
     pub(crate) fn name(&self) -> String {
         let path = match &self.inner.kind {
             SourceKind::Memory(memory) => memory.path(),

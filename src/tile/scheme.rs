@@ -88,7 +88,7 @@ impl Scheme {
         self.r96.as_ref().map_or(0, |r96| r96.data_classes)
     }
 
-    /// What a root says of a projection with this scheme.
+    /// Type and K as the root states them.
     pub(crate) fn root_kind(&self) -> RootKind {
         RootKind { kind: self.kind().code(), classes: self.data_classes() }
     }

@@ -9,7 +9,7 @@ pub(crate) struct RunLength;
 pub(crate) const LEVELS: RangeInclusive<u8> = 1..=3;
 /// 255 bytes for two.
 pub(crate) const MAX_EXPANSION: usize = 128;
-/// What an encoder claims per level, and a decoder.
+/// Footprint that an encoder claims per level, and a decoder.
 pub(crate) const FOOTPRINT: usize = 16 * 1024 * 1024;
 
 impl BlockCodec for RunLength {
