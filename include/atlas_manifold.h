@@ -4,7 +4,7 @@
  * Made by cbindgen from src/ffi; `make generate` renews it.
  *
  * Link
- *   CMake       find_package(AtlasManifold 0.1 REQUIRED)
+ *   CMake       find_package(AtlasManifold 0.2 REQUIRED)
  *               target_link_libraries(program PRIVATE AtlasManifold::AtlasManifold)
  *   pkg-config  cc program.c $(pkg-config --cflags --libs atlas_manifold)
  *   by hand     cc program.c -latlas_manifold
@@ -91,9 +91,9 @@
 
 /* The version of this header; atlas_manifold_version() gives the library's. */
 #define ATLAS_MANIFOLD_VERSION_MAJOR 0
-#define ATLAS_MANIFOLD_VERSION_MINOR 1
+#define ATLAS_MANIFOLD_VERSION_MINOR 2
 #define ATLAS_MANIFOLD_VERSION_PATCH 0
-#define ATLAS_MANIFOLD_VERSION_STRING "0.1.0"
+#define ATLAS_MANIFOLD_VERSION_STRING "0.2.0"
 #define ATLAS_MANIFOLD_VERSION \
   (ATLAS_MANIFOLD_VERSION_MAJOR << 16 | ATLAS_MANIFOLD_VERSION_MINOR << 8 | \
    ATLAS_MANIFOLD_VERSION_PATCH)
@@ -336,6 +336,50 @@ typedef enum atlas_report_format {
    */
   ATLAS_REPORT_CSV = 2,
 } atlas_report_format;
+
+/**
+ * The part of an object that is damaged.
+ */
+typedef enum atlas_damage_part {
+  /**
+   * Bytes of the domain, or of the protected file.
+   */
+  ATLAS_DAMAGE_DATA = 0,
+  /**
+   * A record of a container.
+   */
+  ATLAS_DAMAGE_RECORD = 1,
+  /**
+   * A unit of a parity file.
+   */
+  ATLAS_DAMAGE_PARITY = 2,
+  /**
+   * A block of digests of a parity file.
+   */
+  ATLAS_DAMAGE_DIGESTS = 3,
+} atlas_damage_part;
+
+/**
+ * The kind of a damage.
+ */
+typedef enum atlas_damage_kind {
+  /**
+   * The bytes are not those that were witnessed: they were damaged, or changed by their owner.
+   */
+  ATLAS_DAMAGE_DIFFERS = 0,
+  /**
+   * The bytes cannot be read; os_error has the reason.
+   */
+  ATLAS_DAMAGE_UNREADABLE = 1,
+  /**
+   * The range lies behind the end of the file.
+   */
+  ATLAS_DAMAGE_MISSING = 2,
+  /**
+   * The digest of the range is lost itself.
+   */
+  ATLAS_DAMAGE_UNKNOWN = 3,
+} atlas_damage_kind;
 
 /**
  * What a run came to. It does not change.
@@ -1176,6 +1220,62 @@ typedef struct atlas_transform_params {
    */
   double translation_y;
 } atlas_transform_params;
+
+/**
+ * One damaged range. Filled by the library.
+ */
+typedef struct atlas_damage {
+  /**
+   * sizeof(atlas_damage).
+   */
+  uint32_t struct_size;
+  /**
+   * An atlas_damage_part: the part that the range belongs to.
+   */
+  uint32_t part;
+  /**
+   * An atlas_damage_kind.
+   */
+  uint32_t kind;
+  /**
+   * 1 if the range can be rebuilt from bytes that are at hand, else 0.
+   */
+  uint32_t repairable;
+  /**
+   * Error number of the operating system, or 0.
+   */
+  int32_t os_error;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+  /**
+   * Generation of a container; 0: none.
+   */
+  uint64_t generation;
+  /**
+   * Index of the first tile, record, unit or block.
+   */
+  uint64_t index;
+  /**
+   * Offset of the first byte: for ATLAS_DAMAGE_DATA in the domain or in the protected file, never in a
+   * base; else in the container or parity file.
+   */
+  uint64_t offset;
+  /**
+   * Length of the range in bytes.
+   */
+  uint64_t length;
+} atlas_damage;
+
+/**
+ * Receives each damaged range, on the thread that made the call, with no lock held.
+ *
+ * `damage` is borrowed for the callback. It may use other handles, not the one at work, and must not
+ * throw or longjmp. False: a search ends with ATLAS_STATUS_CANCELLED and calls it no more; a repair
+ * leaves this range as it is and continues. NULL, unless a function needs it: the status alone.
+ */
+typedef bool (*atlas_damage_fn)(const struct atlas_damage *damage, void *user_data);
 
 #ifdef __cplusplus
 extern "C" {
@@ -2072,7 +2172,7 @@ enum atlas_status atlas_projection_tile_at(const struct atlas_projection *projec
 ATLAS_API uint32_t atlas_manifold_version(void);
 
 /**
- * The version of the library in use as text, such as "0.1.0". Lives as long as the library.
+ * The version of the library in use as text, such as "0.2.0". Lives as long as the library.
  */
 ATLAS_API const char *atlas_manifold_version_string(void);
 

@@ -139,6 +139,8 @@ mod trim;
 mod ffi;
 
 #[doc(inline)]
+pub use base::damage::{Damage, DamageFn, DamageKind, DamagePart};
+#[doc(inline)]
 pub use base::error::{AtlasError, ErrorKind, Result};
 #[doc(inline)]
 pub use base::units::{ATLAS_PAGE_SIZE, PAGE_SIZE, TILE_SIZE};

@@ -4,6 +4,7 @@ pub(crate) mod atomic_file;
 pub(crate) mod buffer;
 pub(crate) mod copy;
 pub(crate) mod cpu;
+pub(crate) mod damage;
 pub(crate) mod error;
 pub(crate) mod heap;
 pub(crate) mod out_bytes;

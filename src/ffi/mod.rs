@@ -16,6 +16,7 @@ mod args;
 mod benchmark;
 mod boundary;
 mod compression;
+mod damage;
 mod incremental;
 mod last_error;
 mod operation;

@@ -33,7 +33,7 @@ pub extern "C" fn atlas_manifold_version() -> u32 {
     VERSION
 }
 
-/// The version of the library in use as text, such as "0.1.0". Lives as long as the library.
+/// The version of the library in use as text, such as "0.2.0". Lives as long as the library.
 #[unsafe(no_mangle)]
 pub extern "C" fn atlas_manifold_version_string() -> *const c_char {
     const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "\0");

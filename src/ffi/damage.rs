@@ -1,0 +1,119 @@
+//! Damaged ranges, and the callback that receives them.
+
+use super::args::CBool;
+use super::sized::{SizedStruct, own_size, sized_struct};
+use crate::base::damage::{Damage, DamageKind, DamagePart};
+use std::ffi::c_void;
+
+/// The part of an object that is damaged.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum atlas_damage_part {
+    /// Bytes of the domain, or of the protected file.
+    ATLAS_DAMAGE_DATA = 0,
+    /// A record of a container.
+    ATLAS_DAMAGE_RECORD = 1,
+    /// A unit of a parity file.
+    ATLAS_DAMAGE_PARITY = 2,
+    /// A block of digests of a parity file.
+    ATLAS_DAMAGE_DIGESTS = 3,
+}
+
+/// The kind of a damage.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum atlas_damage_kind {
+    /// The bytes are not those that were witnessed: they were damaged, or changed by their owner.
+    ATLAS_DAMAGE_DIFFERS = 0,
+    /// The bytes cannot be read; os_error has the reason.
+    ATLAS_DAMAGE_UNREADABLE = 1,
+    /// The range lies behind the end of the file.
+    ATLAS_DAMAGE_MISSING = 2,
+    /// The digest of the range is lost itself.
+    ATLAS_DAMAGE_UNKNOWN = 3,
+}
+
+/// One damaged range. Filled by the library.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct atlas_damage {
+    /// sizeof(atlas_damage).
+    pub struct_size: u32,
+    /// An atlas_damage_part: the part that the range belongs to.
+    pub part: u32,
+    /// An atlas_damage_kind.
+    pub kind: u32,
+    /// 1 if the range can be rebuilt from bytes that are at hand, else 0.
+    pub repairable: u32,
+    /// Error number of the operating system, or 0.
+    pub os_error: i32,
+    /// 0.
+    pub reserved: u32,
+    /// Generation of a container; 0: none.
+    pub generation: u64,
+    /// Index of the first tile, record, unit or block.
+    pub index: u64,
+    /// Offset of the first byte: for ATLAS_DAMAGE_DATA in the domain or in the protected file, never in a
+    /// base; else in the container or parity file.
+    pub offset: u64,
+    /// Length of the range in bytes.
+    pub length: u64,
+}
+
+sized_struct!(
+    atlas_damage,
+    atlas_damage {
+        struct_size: own_size::<atlas_damage>(),
+        part: 0,
+        kind: 0,
+        repairable: 0,
+        os_error: 0,
+        reserved: 0,
+        generation: 0,
+        index: 0,
+        offset: 0,
+        length: 0,
+    },
+    [struct_size, part, kind, repairable, os_error, reserved, generation, index, offset, length]
+);
+
+/// Receives each damaged range, on the thread that made the call, with no lock held.
+///
+/// `damage` is borrowed for the callback. It may use other handles, not the one at work, and must not
+/// throw or longjmp. False: a search ends with ATLAS_STATUS_CANCELLED and calls it no more; a repair
+/// leaves this range as it is and continues. NULL, unless a function needs it: the status alone.
+pub type atlas_damage_fn =
+    Option<unsafe extern "C" fn(damage: *const atlas_damage, user_data: *mut c_void) -> CBool>;
+
+/// Hands one range to the caller's function; true without one.
+///
+/// # Safety
+/// `call` is NULL or a function as the header asks, for the caller's `user_data`.
+pub(super) unsafe fn report(call: atlas_damage_fn, user_data: *mut c_void, damage: &Damage) -> bool {
+    let Some(call) = call else { return true };
+    let part = match damage.part {
+        DamagePart::Data => atlas_damage_part::ATLAS_DAMAGE_DATA,
+        DamagePart::Record => atlas_damage_part::ATLAS_DAMAGE_RECORD,
+        DamagePart::Parity => atlas_damage_part::ATLAS_DAMAGE_PARITY,
+        DamagePart::Digests => atlas_damage_part::ATLAS_DAMAGE_DIGESTS,
+    };
+    let kind = match damage.kind {
+        DamageKind::Differs => atlas_damage_kind::ATLAS_DAMAGE_DIFFERS,
+        DamageKind::Unreadable => atlas_damage_kind::ATLAS_DAMAGE_UNREADABLE,
+        DamageKind::Missing => atlas_damage_kind::ATLAS_DAMAGE_MISSING,
+        DamageKind::Unknown => atlas_damage_kind::ATLAS_DAMAGE_UNKNOWN,
+    };
+    let value = atlas_damage {
+        part: part as u32,
+        kind: kind as u32,
+        repairable: u32::from(damage.repairable),
+        os_error: damage.os_error,
+        generation: damage.generation,
+        index: damage.index,
+        offset: damage.offset,
+        length: damage.length,
+        ..atlas_damage::DEFAULT
+    };
+    // SAFETY: the caller's function with the caller's data, on the caller's thread.
+    unsafe { call(&raw const value, user_data) != 0 }
+}
