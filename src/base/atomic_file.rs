@@ -41,6 +41,18 @@ impl Drop for Temporary {
     }
 }
 
+/// Makes the name of a file durable. A file system that cannot flush folders is no failure.
+pub(crate) fn sync_folder(path: &Path) -> Result<()> {
+    let folder = folder(path);
+    let failed = |error| AtlasError::io(format_args!("flushing the folder {}", folder.display()), error);
+    match File::open(folder).map_err(failed)?.sync_all() {
+        Err(error) if !matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {
+            Err(failed(error))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The folder of `path`, in a form that can be opened.
 fn folder(path: &Path) -> &Path {
     match path.parent() {

@@ -84,7 +84,6 @@ impl AtlasError {
         this
     }
 
-    #[cfg(feature = "parallel")]
     pub(crate) fn with_os_error(mut self, code: i32) -> Self {
         self.details.os_error = code;
         self

@@ -6,6 +6,8 @@ pub(crate) mod copy;
 pub(crate) mod cpu;
 pub(crate) mod damage;
 pub(crate) mod error;
+#[cfg_attr(not(unix), allow(dead_code))]
+pub(crate) mod file_lock;
 pub(crate) mod heap;
 pub(crate) mod out_bytes;
 pub(crate) mod process;

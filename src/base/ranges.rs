@@ -35,6 +35,19 @@ impl Ranges {
         gaps
     }
 
+    /// Adds a range, which may overlap the set.
+    pub(crate) fn add(&mut self, range: Range<u64>) {
+        for gap in self.gaps(range) {
+            self.insert(gap);
+        }
+    }
+
+    /// The largest range of the set that holds `at`.
+    pub(crate) fn around(&self, at: u64) -> Option<Range<u64>> {
+        let (&start, &end) = self.ends.range(..=at).next_back()?;
+        (at < end).then_some(start..end)
+    }
+
     /// Adds a range that does not overlap the set.
     pub(crate) fn insert(&mut self, range: Range<u64>) {
         let (mut start, mut end) = (range.start, range.end);
@@ -98,6 +111,17 @@ mod tests {
                 assert_eq!(ranges.gaps(0..64), gaps_of(&model, 0..64));
                 let list: Vec<_> = ranges.ends.iter().collect();
                 assert!(list.windows(2).all(|pair| pair[0].1 < pair[1].0), "merged: {list:?}");
+                let at = random(64);
+                let around = ranges.around(at);
+                assert_eq!(around.is_some(), model[at as usize], "{at}");
+                if let Some(around) = around {
+                    assert!(around.clone().all(|at| model[at as usize]), "{around:?}");
+                    assert!(model.get(around.end as usize) != Some(&true));
+                }
+                let more = random(60)..random(4) + 60;
+                model[more.start as usize..more.end as usize].fill(true);
+                ranges.add(more);
+                assert_eq!(ranges.gaps(0..64), gaps_of(&model, 0..64));
             }
         }
     }

@@ -29,9 +29,54 @@ pub(crate) trait Storage: Send + Sync {
     /// Returns once all bytes and their number are on the medium.
     fn sync(&self) -> io::Result<()>;
 
+    /// Returns once all bytes are on the medium, and their number if it changed.
+    fn sync_data(&self) -> io::Result<()> {
+        self.sync()
+    }
+
+    /// Drops what is cached. True if what is read from now on is what the medium has; false if nobody knows.
+    fn drop_cache(&self) -> io::Result<bool> {
+        Ok(true)
+    }
+
+    /// The file that this is, if it is one.
+    fn identity(&self) -> Option<FileId> {
+        None
+    }
+
     /// Says that these bytes are read soon. Advice: it cannot fail and changes no result.
     fn will_need(&self, offset: u64, len: u64) {
         let _ = (offset, len);
+    }
+}
+
+/// Bytes of a page of the system's memory.
+#[cfg(unix)]
+pub(crate) fn page_size() -> u64 {
+    // SAFETY: a question.
+    u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4_096)
+}
+
+/// A file, whatever path leads to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    /// `None` if the system does not say.
+    pub(crate) fn of(metadata: &std::fs::Metadata) -> Option<FileId> {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            Some(FileId { device: metadata.dev(), inode: metadata.ino() })
+        }
+        #[cfg(not(unix))]
+        {
+            let _ = metadata;
+            None
+        }
     }
 }
 
@@ -83,6 +128,24 @@ impl Storage for FileStorage {
         self.file.set_len(len)
     }
 
+    fn sync_data(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    #[cfg(target_os = "linux")]
+    fn drop_cache(&self) -> io::Result<bool> {
+        page_cache::drop_all(&self.file)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn drop_cache(&self) -> io::Result<bool> {
+        Ok(false)
+    }
+
+    fn identity(&self) -> Option<FileId> {
+        self.file.metadata().ok().and_then(|metadata| FileId::of(&metadata))
+    }
+
     /// Flushes the file's mode too, which an atomic file sets just before.
     fn sync(&self) -> io::Result<()> {
         self.file.sync_all()
@@ -101,6 +164,124 @@ impl Storage for FileStorage {
                 // SAFETY: the descriptor is open; the call reads no memory of ours.
                 unsafe { libc::posix_fadvise(file, offset, len, advice) };
             }
+        }
+    }
+}
+
+/// What Linux keeps of a file in memory.
+#[cfg(target_os = "linux")]
+mod page_cache {
+    use super::{File, io, to_u64};
+    use std::os::fd::AsRawFd;
+
+    /// Drops all pages of a file, and looks whether they are gone. Where pages are the medium none is dropped.
+    pub(super) fn drop_all(file: &File) -> io::Result<bool> {
+        if is_in_memory(file)? {
+            return Ok(true);
+        }
+        file.sync_data()?;
+        // SAFETY: the descriptor is open; the call reads no memory of ours.
+        if unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) } != 0 {
+            return Ok(false);
+        }
+        let len = file.metadata()?.len();
+        // The call above keeps pages that are dirty, mapped or locked by anybody, and says nothing.
+        match cached_pages(file, len) {
+            Some(pages) => Ok(pages == 0),
+            None => nothing_is_mapped_in(file, len),
+        }
+    }
+
+    /// True if the file system has no other medium than memory.
+    fn is_in_memory(file: &File) -> io::Result<bool> {
+        const TMPFS: u64 = 0x0102_1994;
+        const RAMFS: u64 = 0x8584_58f6;
+        let mut status = std::mem::MaybeUninit::<libc::statfs>::uninit();
+        // SAFETY: the descriptor is open, and there is room for the answer.
+        if unsafe { libc::fstatfs(file.as_raw_fd(), status.as_mut_ptr()) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: filled by the call that succeeded.
+        let kind = unsafe { status.assume_init() }.f_type;
+        // The type of the number differs between platforms; the values have 32 bits.
+        let kind = u64::try_from(kind).unwrap_or(0) & 0xffff_ffff;
+        Ok(kind == TMPFS || kind == RAMFS)
+    }
+
+    /// How many pages are in memory or on their way to the disk. `None` if the system cannot say.
+    fn cached_pages(file: &File, len: u64) -> Option<u64> {
+        #[repr(C)]
+        struct Range {
+            offset: u64,
+            len: u64,
+        }
+        #[repr(C)]
+        #[derive(Default)]
+        struct Pages {
+            cached: u64,
+            dirty: u64,
+            writeback: u64,
+            evicted: u64,
+            recently_evicted: u64,
+        }
+        /// Since Linux 6.5, with one number on all platforms.
+        const CACHESTAT: libc::c_long = 451;
+        let range = Range { offset: 0, len };
+        let mut pages = Pages::default();
+        // SAFETY: both structs are those of the call, and live.
+        let done = unsafe { libc::syscall(CACHESTAT, file.as_raw_fd(), &raw const range, &raw mut pages, 0) };
+        (done == 0).then_some(pages.cached + pages.dirty + pages.writeback)
+    }
+
+    /// True if no page of the file is in memory, by a mapping of it. Linux says that all are of a file that this
+    /// user may not write to.
+    fn nothing_is_mapped_in(file: &File, len: u64) -> io::Result<bool> {
+        const WINDOW: u64 = 64 << 20;
+        // SAFETY: a question.
+        let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4_096);
+        let mut offset = 0;
+        while offset < len {
+            let window = usize::try_from(WINDOW.min(len - offset)).unwrap_or(usize::MAX);
+            let (Ok(at), prot, flags) = (offset.try_into(), libc::PROT_READ, libc::MAP_SHARED) else {
+                return Ok(false);
+            };
+            // SAFETY: a new mapping, of which no byte is read; the descriptor is open.
+            let start =
+                unsafe { libc::mmap(std::ptr::null_mut(), window, prot, flags, file.as_raw_fd(), at) };
+            if start == libc::MAP_FAILED {
+                return Err(io::Error::last_os_error());
+            }
+            let mut states = vec![0_u8; window.div_ceil(page)];
+            // SAFETY: the mapping is there, and each of its pages has a byte.
+            let told = unsafe { libc::mincore(start, window, states.as_mut_ptr()) };
+            // SAFETY: the mapping made above, which nothing refers to.
+            unsafe { libc::munmap(start, window) };
+            if told != 0 || states.iter().any(|state| state & 1 != 0) {
+                return Ok(false);
+            }
+            offset += to_u64(window);
+        }
+        Ok(true)
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn both_ways_to_look_agree() {
+            let file = tempfile::tempfile_in("target").or_else(|_| tempfile::tempfile()).unwrap();
+            std::os::unix::fs::FileExt::write_all_at(&file, &[7; 100_000], 0).unwrap();
+            let dropped = drop_all(&file).unwrap();
+            if is_in_memory(&file).unwrap() {
+                assert!(dropped);
+                return;
+            }
+            if let Some(pages) = cached_pages(&file, 100_000) {
+                assert_eq!(pages == 0, nothing_is_mapped_in(&file, 100_000).unwrap());
+            }
+            std::os::unix::fs::FileExt::read_exact_at(&file, &mut [0; 10], 0).unwrap();
+            assert!(!nothing_is_mapped_in(&file, 100_000).unwrap());
         }
     }
 }

@@ -67,6 +67,15 @@ impl Digests {
         Digests { keys }
     }
 
+    /// True if both have the same key, or none. In constant time.
+    pub(crate) fn is_same(&self, other: &Digests) -> bool {
+        match (&self.keys, &other.keys) {
+            (None, None) => true,
+            (Some(keys), Some(other)) => same(&keys.tile, &other.tile),
+            _ => false,
+        }
+    }
+
     pub(crate) fn keyed(&self) -> bool {
         self.keys.is_some()
     }

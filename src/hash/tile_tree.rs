@@ -72,7 +72,70 @@ pub(crate) struct Merkle {
 
 impl Leaf {
     fn digest(&self, digests: &Digests) -> Digest {
-        digests.leaf(u64::from(self.len), self.residue.value(), &self.witness)
+        leaf_digest(digests, u64::from(self.len), self.residue, &self.witness)
+    }
+}
+
+/// The leaf of a tile.
+pub(crate) fn leaf_digest(digests: &Digests, len: u64, residue: Residue, witness: &Digest) -> Digest {
+    digests.leaf(len, residue.value(), witness)
+}
+
+/// Bytes under, and digest of, the top of the tree over `nodes`, each given with the bytes under it. `nodes`
+/// is not empty.
+pub(crate) fn fold(digests: &Digests, mut nodes: Vec<(u64, Digest)>) -> (u64, Digest) {
+    while nodes.len() > 1 {
+        let pairs = nodes.len().div_ceil(2);
+        for pair in 0..pairs {
+            nodes[pair] = match nodes.get(2 * pair + 1) {
+                Some((right_bytes, right)) => {
+                    let (left_bytes, left) = &nodes[2 * pair];
+                    // Claims of a file may add up to anything.
+                    let bytes = left_bytes.saturating_add(*right_bytes);
+                    (bytes, digests.node(*left_bytes, *right_bytes, left, right))
+                }
+                None => nodes[2 * pair],
+            };
+        }
+        nodes.truncate(pairs);
+    }
+    nodes.first().copied().unwrap_or_else(|| (0, digests.no_leaves()))
+}
+
+/// The root over leaves that come one by one, in memory that does not grow with their number.
+pub(crate) struct RootFolder<'d> {
+    digests: &'d Digests,
+    /// Tops of full subtrees, the largest first, each with its number of leaves and bytes.
+    stack: Vec<(u64, u64, Digest)>,
+    leaves: u64,
+}
+
+impl<'d> RootFolder<'d> {
+    pub(crate) fn new(digests: &'d Digests) -> RootFolder<'d> {
+        RootFolder { digests, stack: Vec::new(), leaves: 0 }
+    }
+
+    pub(crate) fn push(&mut self, leaf: &Leaf) {
+        let mut node = (1, u64::from(leaf.len), leaf.digest(self.digests));
+        while let Some((leaves, bytes, digest)) = self.stack.pop_if(|(leaves, _, _)| *leaves == node.0) {
+            let parent = self.digests.node(bytes, node.1, &digest, &node.2);
+            node = (leaves + node.0, bytes.saturating_add(node.1), parent);
+        }
+        self.stack.push(node);
+        self.leaves += 1;
+    }
+
+    /// The root over all leaves so far.
+    pub(crate) fn finish(mut self, kind: RootKind) -> Digest {
+        let mut top = self.stack.pop();
+        while let (Some((_, bytes, digest)), Some(right)) = (self.stack.last().copied(), top) {
+            self.stack.pop();
+            let parent = self.digests.node(bytes, right.1, &digest, &right.2);
+            top = Some((0, bytes.saturating_add(right.1), parent));
+        }
+        let (size, digest) =
+            top.map_or_else(|| (0, self.digests.no_leaves()), |(_, bytes, digest)| (bytes, digest));
+        kind.header(size, self.leaves).root(self.digests, &digest)
     }
 }
 

@@ -48,16 +48,18 @@ impl Tree {
     pub(crate) fn join(left: &Tree, right: &Tree, reader: &mut CheckedReader<'_>) -> Result<Tree> {
         // Also where one side is empty: the other may begin or end with a tile that was cut.
         let before = left.iter_from_tile(TileIndex(left.tiles().saturating_sub(to_u64(SEAM))));
-        let mut seam: Vec<Arc<Tile>> = before.map(|at| Arc::clone(at.tile)).collect();
+        let mut seam: Vec<Arc<Tile>> = before.map(|at| at.map(|at| at.tile)).collect::<Result<_>>()?;
         let len = |tiles: &[Arc<Tile>]| tiles.iter().map(|tile| to_u64(tile.len())).sum::<u64>();
         let len_before = len(&seam);
-        seam.extend(right.iter().take(SEAM).map(|at| Arc::clone(at.tile)));
+        for at in right.iter().take(SEAM) {
+            seam.push(at?.tile);
+        }
         for tile in &seam {
             reader.outboards().count(tile);
         }
         let fits = |pair: &[Arc<Tile>]| pair[0].len() + pair[1].len() <= TILE_SIZE;
         if !seam.windows(2).any(fits) {
-            return Ok(Tree::concat(left, right));
+            return Tree::concat(left, right);
         }
         let (head, _) = left.split(ByteOffset(left.bytes() - len_before))?;
         let (_, tail) = right.split(ByteOffset(len(&seam) - len_before))?;
@@ -73,7 +75,7 @@ impl Tree {
             run.push(tile);
         }
         tiles.extend(merge(&run, reader)?);
-        Ok(Tree::concat(&Tree::concat(&head, &Tree::from_tiles(tiles)), &tail))
+        Tree::concat(&Tree::concat(&head, &Tree::from_tiles(tiles))?, &tail)
     }
 
     /// Puts `data` in place of `range`. Also gives the residue of what was there.
@@ -113,7 +115,11 @@ impl Tree {
     ) -> Result<Tree> {
         let end = offset + data.size();
         let mut tree = self.clone();
-        for at in self.iter_from_byte(offset).take_while(|at| at.offset < end) {
+        for at in self.iter_from_byte(offset) {
+            let at = at?;
+            if at.offset >= end {
+                break;
+            }
             let (start, stop) = (at.offset.max(offset), at.end().min(end));
             let range = to_usize(start - at.offset)..to_usize(stop - at.offset);
             let (mut pieces, rest) = cut_pieces(at.tile.pieces(), range.start)?;
@@ -122,10 +128,10 @@ impl Tree {
             }
             pieces.extend(cut_off(rest, range.len())?.1);
             let tile = Tile::of_pieces(flattened(pieces, reader)?)?;
-            tile.inherit(at.tile, !groups_touched(&range));
+            tile.inherit(&at.tile, !groups_touched(&range));
             let tile = Arc::new(tile);
             reader.outboards().count(&tile);
-            tree.replace_tile(at.index, tile);
+            tree.replace_tile(at.index, tile)?;
         }
         Ok(tree)
     }
@@ -144,7 +150,7 @@ impl Tree {
         let mut earlier = earlier.map(|tree| tree.iter());
         let mut taken = 0;
         let mut push = |tile: std::result::Result<Vec<Piece>, Arc<Tile>>| {
-            let before = earlier.as_mut().and_then(Iterator::next);
+            let before = earlier.as_mut().and_then(Iterator::next).transpose()?;
             tiles.push(match (tile, before) {
                 (Err(kept), _) => kept,
                 (Ok(pieces), before) => {
@@ -152,7 +158,7 @@ impl Tree {
                     account(taken)?;
                     let tile = Tile::of_pieces(pieces)?;
                     match before.filter(|before| before.tile.is(&tile)) {
-                        Some(before) => Arc::clone(before.tile),
+                        Some(before) => before.tile,
                         None => Arc::new(tile),
                     }
                 }
@@ -161,8 +167,9 @@ impl Tree {
         };
         let (mut pieces, mut len) = (Vec::new(), 0);
         for at in self.iter() {
+            let at = at?;
             if len == 0 && (at.tile.len() == TILE_SIZE || at.end() == ByteOffset(self.bytes())) {
-                push(Err(Arc::clone(at.tile)))?;
+                push(Err(at.tile))?;
                 continue;
             }
             let room = TILE_SIZE - len;
@@ -196,7 +203,11 @@ impl Tree {
     fn delta_of(&self, offset: ByteOffset, data: &[u8], buffer: &mut Option<Buffer>) -> Result<Residue> {
         let end = offset + to_u64(data.len());
         let mut delta = Residue::ZERO;
-        for at in self.iter_from_byte(offset).take_while(|at| at.offset < end) {
+        for at in self.iter_from_byte(offset) {
+            let at = at?;
+            if at.offset >= end {
+                break;
+            }
             let (start, stop) = (at.offset.max(offset), at.end().min(end));
             let after = &data[to_usize(start - offset)..to_usize(stop - offset)];
             let (mut from, mut rest) = (to_usize(start - at.offset), after);

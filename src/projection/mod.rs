@@ -73,6 +73,8 @@ pub struct AtlasProjection {
     state: Mutex<Arc<State>>,
     transform: Mutex<Affine>,
     pub(crate) updates: UpdateLog,
+    /// True if bytes that are read are checked against their witnesses.
+    verifies_reads: bool,
 }
 
 impl AtlasProjection {
@@ -115,8 +117,14 @@ impl AtlasProjection {
         Self::of(Arc::new(state), Affine::IDENTITY, UpdateLog::default())
     }
 
+    /// A projection on a state out of a file.
+    pub(crate) fn from_stored(state: State, verifies_reads: bool) -> AtlasProjection {
+        AtlasProjection { verifies_reads, ..Self::from_state(state) }
+    }
+
     fn of(state: Arc<State>, transform: Affine, updates: UpdateLog) -> AtlasProjection {
-        AtlasProjection { state: Mutex::new(state), transform: Mutex::new(transform), updates }
+        let state = Mutex::new(state);
+        AtlasProjection { state, transform: Mutex::new(transform), updates, verifies_reads: false }
     }
 
     /// Puts another state in place. Only who holds the lock of the edits does.
@@ -136,8 +144,8 @@ impl AtlasProjection {
         let tree = &state.tree;
         let (size, tiles) = (tree.bytes(), tree.tiles());
         // No tile has more than TILE_BYTES, so that the last one's offset tells whether all before it do.
-        let last = tree.iter_from_tile(TileIndex(tiles.saturating_sub(1))).next();
-        let canonical = last.is_none_or(|at| at.offset.0 == at.index.0 * TILE_BYTES);
+        let last = tree.tile(TileIndex(tiles.saturating_sub(1)));
+        let canonical = last.is_ok_and(|at| at.is_none_or(|at| at.offset.0 == at.index.0 * TILE_BYTES));
         ProjectionInfo {
             projection_type: state.context.scheme.kind(),
             domain_size: size,
@@ -165,13 +173,13 @@ impl AtlasProjection {
     /// there is none.
     pub fn tile(&self, tile: u64) -> Result<TileInfo> {
         let state = self.state();
-        let at = state.tree.iter_from_tile(TileIndex(tile)).next().ok_or_else(|| {
+        let at = state.tree.tile(TileIndex(tile))?.ok_or_else(|| {
             let tiles = state.tree.tiles();
             AtlasError::out_of_range(format!("tile {tile} is outside 0..{tiles}")).at_index(tile)
         })?;
-        rehash::witness(&state.context, at.tile, &mut CheckedReader::new(&state.context))
+        rehash::witness(&state.context, &at.tile, &mut CheckedReader::new(&state.context))
             .map_err(|error| error.at_index(tile).at_range(at.offset.0, to_u64(at.tile.len())))?;
-        let leaf = leaf(at)?;
+        let leaf = leaf(&at)?;
         Ok(TileInfo {
             offset: at.offset.0,
             length: u64::from(leaf.len),
@@ -183,10 +191,13 @@ impl AtlasProjection {
     /// A second projection on the present state, O(1). It has no history and counts anew.
     #[must_use]
     pub fn snapshot(&self) -> AtlasProjection {
-        Self::of(Arc::new(self.state().snapshot()), *lock(&self.transform), self.updates.successor())
+        let state = Arc::new(self.state().snapshot());
+        let snapshot = Self::of(state, *lock(&self.transform), self.updates.successor());
+        AtlasProjection { verifies_reads: self.verifies_reads, ..snapshot }
     }
 
-    /// Fills `buffer` with the bytes from `offset` on, as the source holds them now: not verified.
+    /// Fills `buffer` with the bytes from `offset` on, as the source holds them now: not verified, unless the
+    /// projection is a snapshot of a container that asked for it.
     pub fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
         self.read_raw(offset, OutBytes::new(buffer))
     }
@@ -196,13 +207,19 @@ impl AtlasProjection {
         state.cache.tidy(&state.tree, READ_BUDGET);
         check_range(offset, to_u64(buffer.len()), state.tree.bytes(), "read")?;
         let (mut at, mut rest) = (ByteOffset(offset), buffer);
+        let mut checked = self.verifies_reads.then(|| CheckedReader::new(&state.context));
         for tile in state.tree.iter_from_byte(at) {
             if rest.is_empty() {
                 break;
             }
+            let tile = tile?;
             let start = to_usize(at - tile.offset);
             let take = rest.len().min(tile.tile.len() - start);
-            let read = tile.tile.read_raw(start, rest.split_off_front(take));
+            let part = rest.split_off_front(take);
+            let read = match &mut checked {
+                Some(reader) => rehash::read_checked(&tile.tile, start, part, reader),
+                None => tile.tile.read_raw(start, part),
+            };
             read.map_err(|error| error.at_index(tile.index.0))?;
             at = at + to_u64(take);
         }
@@ -212,7 +229,7 @@ impl AtlasProjection {
     /// Reads and hashes every byte again. WITNESS or CONSERVATION names the first tile that differs.
     pub fn verify(&self, operation: &mut Operation<'_>) -> Result<()> {
         let state = self.state();
-        state.merkle(operation)?;
+        state.levels(operation, 0)?;
         check::for_each_checked_tile(&state.context.scheme, &state.tree, operation, true, |_, _| Ok(()))
     }
 
@@ -222,7 +239,7 @@ impl AtlasProjection {
     /// end: on failure there is no file, and an older one stays. A tile of zeros is left a hole.
     pub fn write_file(&self, path: impl AsRef<Path>, operation: &mut Operation<'_>) -> Result<()> {
         let state = self.state();
-        state.merkle(operation)?;
+        state.levels(operation, 0)?;
         let file = AtomicFile::create(path.as_ref())?;
         file.set_len(state.tree.bytes())?;
         check::for_each_checked_tile(&state.context.scheme, &state.tree, operation, false, |at, bytes| {

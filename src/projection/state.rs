@@ -10,11 +10,12 @@ use crate::base::error::{AtlasError, Result};
 use crate::base::sync::lock;
 use crate::base::units::{to_u64, to_usize};
 use crate::exec::operation::Operation;
-use crate::hash::digest::Digest;
-use crate::hash::tile_tree::{self, Leaf, Merkle, RootHeader};
+use crate::hash::digest::{Digest, hex, same};
+use crate::hash::tile_tree::{self, Leaf, Merkle, RootHeader, Sibling};
 use crate::tile::context::Context;
 use crate::tile::rehash;
 use crate::tile::tree::{Reclaimer, TileAt, Tree, TreeDiff};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock};
 
 /// Caches of one handle, shared by its states. A snapshot gets its own.
@@ -23,6 +24,16 @@ pub(crate) struct HandleCache {
     pub(crate) reclaimer: Reclaimer,
     /// The last digests that were computed: the next ones start from them.
     latest: Mutex<Option<Latest>>,
+    /// True if the states came out of a file: their digests are those of the nodes of their trees, as far as
+    /// those lead to the root.
+    is_stored: bool,
+}
+
+impl HandleCache {
+    /// Caches of a handle whose states come out of a file.
+    pub(crate) fn of_stored() -> HandleCache {
+        HandleCache { is_stored: true, ..HandleCache::default() }
+    }
 }
 
 #[derive(Clone)]
@@ -68,6 +79,33 @@ pub(crate) struct State {
     merkle: OnceLock<Arc<Merkle>>,
     /// The root, which may be known where the digests are not.
     root: OnceLock<Digest>,
+    /// The root that a file claims, to be compared with the one that is computed.
+    claim: Option<Digest>,
+}
+
+/// The digests between the tiles of a state and its root.
+pub(crate) enum Levels<'s> {
+    /// In memory.
+    Flat(&'s Merkle),
+    /// In the nodes of the tile tree; with the root.
+    Nodes(&'s State, Digest),
+}
+
+impl Levels<'_> {
+    pub(crate) fn root(&self) -> &Digest {
+        match self {
+            Levels::Flat(merkle) => merkle.root(),
+            Levels::Nodes(_, root) => root,
+        }
+    }
+
+    /// The nodes beside tiles `range`, ascending. An empty range is proved by the top alone.
+    pub(crate) fn prove(&self, range: &Range<u64>) -> Result<Vec<Sibling>> {
+        match self {
+            Levels::Flat(merkle) => merkle.prove(range),
+            Levels::Nodes(state, _) => state.tree.prove(state.context.scheme.digests(), range),
+        }
+    }
 }
 
 impl Drop for State {
@@ -95,7 +133,17 @@ impl State {
         root: Option<Digest>,
     ) -> State {
         let root = root.map_or_else(OnceLock::new, OnceLock::from);
-        State { context, cache, tree, merkle: OnceLock::new(), root }
+        State { context, cache, tree, merkle: OnceLock::new(), root, claim: None }
+    }
+
+    /// A state out of a file. `root`: what the file claims, which is believed if the top of the tree leads to it,
+    /// and otherwise compared when the root is first needed.
+    pub(crate) fn stored(context: Arc<Context>, tree: Tree, root: Digest) -> State {
+        let regular = tree.is_regular();
+        let cache = Arc::new(HandleCache::of_stored());
+        let mut state = State::restore(context, cache, tree, regular.then_some(root));
+        state.claim = (!regular).then_some(root);
+        state
     }
 
     /// Another state of the same handle, with its root if that is known.
@@ -106,8 +154,11 @@ impl State {
     /// The same state for another handle.
     pub(super) fn snapshot(&self) -> State {
         let latest = lock(&self.cache.latest).clone();
-        let cache = Arc::new(HandleCache { latest: Mutex::new(latest), ..HandleCache::default() });
-        let state = State::restore(Arc::clone(&self.context), cache, self.tree.clone(), self.known_root());
+        let is_stored = self.cache.is_stored;
+        let cache = Arc::new(HandleCache { latest: Mutex::new(latest), is_stored, ..HandleCache::default() });
+        let mut state =
+            State::restore(Arc::clone(&self.context), cache, self.tree.clone(), self.known_root());
+        state.claim = self.claim;
         if let Some(merkle) = self.merkle.get() {
             state.merkle.get_or_init(|| Arc::clone(merkle));
             // Another thread may have computed both since the root was looked at.
@@ -132,6 +183,14 @@ impl State {
         self.merkle_reporting(operation, beside, false)
     }
 
+    /// The digests between tiles and root, in memory or not. The caller holds `beside` bytes meanwhile.
+    pub(crate) fn levels(&self, operation: &mut Operation<'_>, beside: u64) -> Result<Levels<'_>> {
+        if self.leads_to_root() {
+            return Ok(Levels::Nodes(self, self.hash_nodes(operation, beside, false)?));
+        }
+        self.merkle_beside(operation, beside).map(Levels::Flat)
+    }
+
     /// Hashes what was edited, with progress. The caller holds `beside` bytes meanwhile.
     pub(crate) fn hash(&self, operation: &mut Operation<'_>, beside: u64) -> Result<Digest> {
         operation.executor.check()?;
@@ -140,7 +199,36 @@ impl State {
             operation.tracker(0, 0).finish()?;
             return Ok(*root);
         }
+        if self.leads_to_root() {
+            return self.hash_nodes(operation, beside, true);
+        }
         Ok(*self.merkle_reporting(operation, beside, true)?.root())
+    }
+
+    /// The root, without progress but for signs of life: for a call that reports what it does with it.
+    pub(crate) fn root_before(&self, operation: &mut Operation<'_>) -> Result<Digest> {
+        operation.executor.check()?;
+        match self.root.get() {
+            Some(root) => Ok(*root),
+            None => Ok(*self.levels(operation, 0)?.root()),
+        }
+    }
+
+    /// True if the root follows from the top of a tree out of a file.
+    fn leads_to_root(&self) -> bool {
+        self.cache.is_stored && self.merkle.get().is_none() && self.tree.is_regular()
+    }
+
+    /// The root by the nodes of the tree, of which only edited ones are hashed.
+    fn hash_nodes(&self, operation: &mut Operation<'_>, beside: u64, report: bool) -> Result<Digest> {
+        operation.executor.check()?;
+        if let Some(root) = self.root.get() {
+            return Ok(*root);
+        }
+        rehash::witnesses(&self.context, &self.tree.unhashed()?, operation, beside, report)?;
+        let digests = self.context.scheme.digests();
+        let root = self.root_header().root(digests, &self.tree.top(digests)?);
+        Ok(*self.root.get_or_init(|| root))
     }
 
     fn merkle_reporting(&self, operation: &mut Operation<'_>, beside: u64, report: bool) -> Result<&Merkle> {
@@ -149,6 +237,13 @@ impl State {
         }
         operation.executor.check()?;
         let merkle = self.compute_merkle(operation, beside, report)?;
+        if self.claim.is_some_and(|claim| !same(&claim, merkle.root())) {
+            return Err(AtlasError::witness(format!(
+                "the root of all tiles is {} and the file says {}",
+                hex(merkle.root()),
+                hex(&self.claim.unwrap_or_default())
+            )));
+        }
         let merkle = self.merkle.get_or_init(|| merkle);
         self.root.get_or_init(|| *merkle.root());
         Ok(merkle)
@@ -163,13 +258,12 @@ impl State {
         let count = self.tree.tiles();
         let latest = lock(&self.cache.latest).clone();
         let difference = latest.as_ref().map(|latest| self.tree.difference(&latest.tree)).transpose()?;
-        let mut all;
+        let unhashed;
         let tiles = match &difference {
             Some(difference) => difference.tiles(),
             None => {
-                all = try_vec(to_usize(count))?;
-                all.extend(self.tree.iter());
-                &all
+                unhashed = self.tree.unhashed()?;
+                &unhashed
             }
         };
         // In place, where no state has these digests any more: the handle and this call do.
@@ -187,7 +281,7 @@ impl State {
     }
 
     /// The digests out of the latest ones, of which `copy` is a copy.
-    fn next_merkle(&self, copy: Latest, difference: &TreeDiff<'_>) -> Result<Merkle> {
+    fn next_merkle(&self, copy: Latest, difference: &TreeDiff) -> Result<Merkle> {
         // Taken away while it is worked on, so that nobody waits.
         let taken = lock(&self.cache.latest).take_if(|now| now.tree.is(&copy.tree));
         self.cache.reclaimer.put([copy.tree]);
@@ -198,7 +292,7 @@ impl State {
         let mut merkle = Arc::try_unwrap(merkle).or_else(|shared| shared.try_clone())?;
         let mut leaves = try_vec(difference.tiles().len())?;
         for at in difference.tiles() {
-            leaves.push((at.index.0, leaf(*at)?));
+            leaves.push((at.index.0, leaf(at)?));
         }
         let digests = self.context.scheme.digests();
         match difference {
@@ -221,6 +315,7 @@ impl State {
     fn new_merkle(&self) -> Result<Merkle> {
         // One by one: a list of all leaves would be memory that no limit accounts for.
         let mut failed = None;
+        let leaf = |at: Result<TileAt>| at.and_then(|at| leaf(&at));
         let leaves = self.tree.iter().map_while(|at| leaf(at).map_err(|error| failed = Some(error)).ok());
         let scheme = &self.context.scheme;
         let merkle = Merkle::new(scheme.digests(), scheme.root_kind(), self.tree.tiles(), leaves)?;
@@ -234,7 +329,7 @@ impl State {
 }
 
 /// The leaf of a tile in the tree under the root.
-pub(crate) fn leaf(at: TileAt<'_>) -> Result<Leaf> {
+pub(crate) fn leaf(at: &TileAt) -> Result<Leaf> {
     let witness = *at.tile.witness().ok_or_else(|| AtlasError::internal("a tile has no witness"))?;
     // A tile has at most 1 MiB.
     let len = u32::try_from(at.tile.len()).unwrap_or(u32::MAX);

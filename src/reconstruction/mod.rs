@@ -684,7 +684,8 @@ mod tests {
         }
         let projection = rebuilt.finish(&mut Operation::new()).unwrap();
         let state = projection.state();
-        let slices: Vec<_> = state.tree.iter().map(|at| at.tile.slice().unwrap()).collect();
+        let tiles = state.tree.all();
+        let slices: Vec<_> = tiles.iter().map(|at| at.tile.slice().unwrap()).collect();
         assert!(std::ptr::eq(slices[1], all.data()));
         assert!(slices[0] == &part.data()[..TILE_SIZE] && slices[0].as_ptr() != part.data().as_ptr());
     }

@@ -4,7 +4,7 @@
 
 use crate::base::error::{AtlasError, Result};
 use crate::base::out_bytes::OutBytes;
-use crate::base::storage::{FileStorage, Storage};
+use crate::base::storage::{FileId, FileStorage, Storage};
 use crate::base::units::to_u64;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -14,6 +14,7 @@ pub(super) struct PositionedFile {
     storage: Arc<dyn Storage>,
     path: PathBuf,
     size: u64,
+    identity: Option<FileId>,
 }
 
 /// Opens a regular file for reading, or says why not.
@@ -55,11 +56,16 @@ impl PositionedFile {
 
     pub(super) fn new(storage: Arc<dyn Storage>, path: &Path) -> Result<Self> {
         let size = size_of(&*storage, path)?;
-        Ok(PositionedFile { storage, path: path.to_owned(), size })
+        let identity = storage.identity();
+        Ok(PositionedFile { storage, path: path.to_owned(), size, identity })
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    pub(super) fn identity(&self) -> Option<FileId> {
+        self.identity
     }
 
     pub(super) fn size(&self) -> u64 {

@@ -2,6 +2,7 @@
 
 use crate::base::buffer::Buffer;
 use crate::base::error::{AtlasError, Result};
+use crate::base::storage::{FileId, Storage as _};
 #[cfg(all(unix, feature = "streaming"))]
 use crate::base::units::to_usize;
 use std::path::Path;
@@ -14,7 +15,7 @@ pub(super) enum Memory {
     Shared(Arc<dyn SharedBytes>),
     Borrowed(Borrowed),
     #[cfg(feature = "streaming")]
-    Mapped(memmap2::Mmap, PathBuf),
+    Mapped(memmap2::Mmap, PathBuf, Option<FileId>),
 }
 
 /// Object-safe `AsRef<[u8]> + Send + Sync`.
@@ -35,16 +36,25 @@ impl Memory {
             Memory::Shared(bytes) => bytes.shared_bytes(),
             Memory::Borrowed(borrowed) => borrowed.bytes(),
             #[cfg(feature = "streaming")]
-            Memory::Mapped(map, _) => map,
+            Memory::Mapped(map, ..) => map,
         }
     }
 
-    /// The file that is mapped.
+    /// Path of the file that is mapped.
     pub(super) fn path(&self) -> Option<&Path> {
         match self {
             Memory::Buffer(_) | Memory::Shared(_) | Memory::Borrowed(_) => None,
             #[cfg(feature = "streaming")]
-            Memory::Mapped(_, path) => Some(path),
+            Memory::Mapped(_, path, _) => Some(path),
+        }
+    }
+
+    /// The file that is mapped.
+    pub(super) fn identity(&self) -> Option<FileId> {
+        match self {
+            Memory::Buffer(_) | Memory::Shared(_) | Memory::Borrowed(_) => None,
+            #[cfg(feature = "streaming")]
+            Memory::Mapped(_, _, identity) => *identity,
         }
     }
 
@@ -60,7 +70,7 @@ impl Memory {
     /// Advice for a mapping; the rest needs none.
     pub(super) fn advise_sequential(&self, over: bool) {
         #[cfg(all(unix, feature = "streaming"))]
-        if let Memory::Mapped(map, _) = self {
+        if let Memory::Mapped(map, ..) = self {
             use memmap2::Advice;
             drop(map.advise(if over { Advice::Normal } else { Advice::Sequential }));
         }
@@ -70,7 +80,7 @@ impl Memory {
     /// As above, for a range inside the memory, unless its first byte is in the cache.
     pub(super) fn will_need(&self, offset: u64, len: u64) {
         #[cfg(all(unix, feature = "streaming"))]
-        if let Memory::Mapped(map, _) = self
+        if let Memory::Mapped(map, ..) = self
             && !is_cached(map, to_usize(offset))
         {
             for (offset, len) in crate::base::storage::advice_steps(offset, len) {
@@ -83,7 +93,7 @@ impl Memory {
     /// As above: gives the pages of the range back.
     pub(super) fn release(&self, offset: u64, len: u64) {
         #[cfg(all(unix, feature = "streaming"))]
-        if let Memory::Mapped(map, _) = self {
+        if let Memory::Mapped(map, ..) = self {
             // SAFETY: a shared mapping of a file that is only read: what is given back is read from
             // the file again when it is touched, with the same bytes by the promise of `map`.
             let _advice = unsafe {
@@ -180,7 +190,7 @@ pub(super) unsafe fn map(path: &Path) -> Result<Memory> {
     // header tells what happens otherwise; positioned reads are the default beside this.
     let map = unsafe { memmap2::Mmap::map(file.file()) }
         .map_err(|error| AtlasError::io(format_args!("mapping {}", path.display()), error))?;
-    Ok(Memory::Mapped(map, path.to_owned()))
+    Ok(Memory::Mapped(map, path.to_owned(), file.identity()))
 }
 
 /// # Safety

@@ -12,8 +12,9 @@ mod pieces;
 use crate::base::buffer::Buffer;
 use crate::base::error::{AtlasError, Result, check_range};
 use crate::base::out_bytes::OutBytes;
-use crate::base::storage::Storage;
+use crate::base::storage::{FileId, Storage};
 use crate::base::units::{TILE_BYTES, TILE_SIZE, to_u64};
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -46,6 +47,17 @@ enum SourceKind {
     ReadAt(Box<dyn ReadAt>),
     /// As `ReadAt`, for a callback that accepts uninitialised memory.
     Raw(Box<dyn RawReadAt>),
+    /// Bytes that a file of ours stands for.
+    Stored(Box<dyn ReadBytes>),
+}
+
+/// Bytes by position, read by the library itself.
+pub(crate) trait ReadBytes: Send + Sync {
+    /// Fills `out` with the bytes from `offset` on, which is within the source.
+    fn read_at(&self, offset: u64, out: OutBytes<'_>) -> Result<()>;
+
+    /// Name for error texts.
+    fn name(&self) -> String;
 }
 
 /// [`ReadAt`] into memory that need not be initialised; errors are errno values.
@@ -132,12 +144,35 @@ impl Source {
         Self::new(size, SourceKind::Raw(reader))
     }
 
+    /// `size` bytes that `reader` gives.
+    pub(crate) fn from_bytes_of(size: u64, reader: Box<dyn ReadBytes>) -> Source {
+        Self::new(size, SourceKind::Stored(reader))
+    }
+
+    /// True if both read the same bytes at the same offsets: clones of one source, or one file.
+    pub(crate) fn is_same(&self, other: &Source) -> bool {
+        let file = |source: &Source| source.file_identity();
+        Arc::ptr_eq(&self.inner, &other.inner) || file(self).is_some_and(|this| Some(this) == file(other))
+    }
+
+    /// The file that is read or mapped.
+    fn file_identity(&self) -> Option<FileId> {
+        match &self.inner.kind {
+            SourceKind::File(file) => file.identity(),
+            SourceKind::Memory(memory) => memory.identity(),
+            _ => None,
+        }
+    }
+
     /// Name for error texts: the path of a file.
     pub(crate) fn name(&self) -> String {
+        if let SourceKind::Stored(reader) = &self.inner.kind {
+            return reader.name();
+        }
         let path = match &self.inner.kind {
             SourceKind::Memory(memory) => memory.path(),
             SourceKind::File(file) => Some(file.path()),
-            SourceKind::Pieces(_) | SourceKind::ReadAt(_) | SourceKind::Raw(_) => None,
+            _ => None,
         };
         path.map_or_else(|| "the source".to_owned(), |path| path.display().to_string())
     }
@@ -168,7 +203,7 @@ impl Source {
                 memory.bytes().get(start..start.checked_add(len)?)
             }
             SourceKind::Pieces(pieces) => pieces.slice(offset, len),
-            SourceKind::File(_) | SourceKind::ReadAt(_) | SourceKind::Raw(_) => None,
+            _ => None,
         }
     }
 
@@ -186,7 +221,7 @@ impl Source {
         match &self.inner.kind {
             SourceKind::Memory(_) => true,
             SourceKind::Pieces(pieces) => pieces.hold_tiles(),
-            SourceKind::File(_) | SourceKind::ReadAt(_) | SourceKind::Raw(_) => false,
+            _ => false,
         }
     }
 
@@ -206,7 +241,7 @@ impl Source {
             _ if len == 0 => {}
             SourceKind::Memory(memory) => memory.will_need(offset, len),
             SourceKind::File(file) => file.will_need(offset, len),
-            SourceKind::Pieces(_) | SourceKind::ReadAt(_) | SourceKind::Raw(_) => {}
+            _ => {}
         }
     }
 
@@ -239,6 +274,7 @@ impl Source {
             }
             SourceKind::File(file) => file.read_at(offset, out),
             SourceKind::ReadAt(reader) => ask(&**reader, offset, out.into_initialised()),
+            SourceKind::Stored(reader) => return reader.read_at(offset, out),
             SourceKind::Raw(reader) => reader.read_at(offset, out).map_err(|code| {
                 let what = format_args!("the read callback failed for {len} bytes at offset {offset}");
                 AtlasError::io(what, std::io::Error::from_raw_os_error(code))
@@ -250,6 +286,54 @@ impl Source {
     /// [`read_raw`](Self::read_raw) into initialised bytes.
     pub(crate) fn read(&self, offset: u64, out: &mut [u8]) -> Result<()> {
         self.read_raw(offset, OutBytes::new(out))
+    }
+}
+
+/// A source as a storage that is only read.
+pub(crate) struct SourceStorage {
+    source: Source,
+}
+
+impl SourceStorage {
+    pub(crate) fn new(source: Source) -> SourceStorage {
+        SourceStorage { source }
+    }
+}
+
+fn read_only<T>() -> io::Result<T> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+impl Storage for SourceStorage {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.source.size())
+    }
+
+    fn read_at(&self, offset: u64, out: OutBytes<'_>) -> io::Result<()> {
+        let end = offset.checked_add(to_u64(out.len()));
+        if end.is_none_or(|end| end > self.source.size()) {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.source.read_raw(offset, out).map_err(|error| match error.os_error() {
+            0 => io::Error::other(error.message().to_owned()),
+            code => io::Error::from_raw_os_error(code),
+        })
+    }
+
+    fn write_at(&self, _: u64, _: &[u8]) -> io::Result<()> {
+        read_only()
+    }
+
+    fn set_len(&self, _: u64) -> io::Result<()> {
+        read_only()
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn identity(&self) -> Option<FileId> {
+        self.source.file_identity()
     }
 }
 
@@ -266,6 +350,7 @@ impl std::fmt::Debug for Source {
             SourceKind::Memory(_) | SourceKind::Pieces(_) => "memory",
             SourceKind::File(_) => "file",
             SourceKind::ReadAt(_) | SourceKind::Raw(_) => "reader",
+            SourceKind::Stored(_) => "container",
         };
         f.debug_struct("Source").field("kind", &kind).field("size", &self.inner.size).finish()
     }
@@ -276,7 +361,6 @@ pub(crate) mod tests {
     use super::*;
     use crate::ErrorKind;
     use crate::base::storage::fakes::{FailingStorage, MemoryStorage};
-    use std::io;
     use std::sync::atomic::{AtomicU32, Ordering};
 
     /// A mapping of a file that the test does not truncate.

@@ -16,7 +16,7 @@ use crate::tile::tree::{TileAt, Tree};
 pub(crate) fn check_tile(
     scheme: &Scheme,
     workspace: &mut Workspace,
-    at: &TileAt<'_>,
+    at: &TileAt,
     bytes: &[u8],
 ) -> Result<()> {
     let (residues, found) = scheme.sum_and_witness(bytes, workspace)?;
@@ -43,9 +43,9 @@ pub(crate) fn for_each_checked_tile(
     tree: &Tree,
     operation: &mut Operation<'_>,
     in_place: bool,
-    then: impl Fn(&TileAt<'_>, &[u8]) -> Result<()> + Sync,
+    then: impl Fn(&TileAt, &[u8]) -> Result<()> + Sync,
 ) -> Result<()> {
-    let in_memory = in_place && tree.iter().all(|at| at.tile.slice().is_some());
+    let in_memory = in_place && tree.is_in_memory()?;
     let per_worker = scheme.workspace() + if in_memory { 0 } else { TILE_BYTES };
     let workers = operation.workers(tree.tiles(), per_worker, 0)?;
     let executor = operation.executor;
@@ -58,7 +58,7 @@ pub(crate) fn for_each_checked_tile(
         order,
         || Ok((Scratch::default(), Workspace::default())),
         |(scratch, workspace), index| {
-            let Some(at) = tree.iter_from_tile(TileIndex(index)).next() else {
+            let Some(at) = tree.tile(TileIndex(index))? else {
                 return Err(AtlasError::internal(format!("tile {index} is not in the tree")));
             };
             let len = at.tile.len();

@@ -18,10 +18,15 @@ pub(crate) struct Context {
 impl Context {
     /// Fails with INVALID_ARGUMENT if K is outside 1..=96.
     pub(crate) fn new(kind: ProjectionType, options: &ProjectionOptions) -> Result<Arc<Context>> {
-        Ok(Arc::new(Context {
-            scheme: Scheme::new(kind, options)?,
-            policy: options.policy,
-            outboards: OutboardCache::default(),
-        }))
+        Self::with_outboards(kind, options, OutboardCache::default())
+    }
+
+    /// The same with another cache.
+    pub(crate) fn with_outboards(
+        kind: ProjectionType,
+        options: &ProjectionOptions,
+        outboards: OutboardCache,
+    ) -> Result<Arc<Context>> {
+        Ok(Arc::new(Context { scheme: Scheme::new(kind, options)?, policy: options.policy, outboards }))
     }
 }

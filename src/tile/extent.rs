@@ -6,24 +6,56 @@ use crate::base::buffer::Buffer;
 use crate::base::error::{AtlasError, Result};
 use crate::base::out_bytes::OutBytes;
 use crate::base::sync::lock;
-use crate::base::units::{GROUP_SIZE, GROUPS, TILE_SIZE, to_u64};
-use crate::hash::digest::Digest;
+use crate::base::units::{GROUP_SIZE, GROUPS, TILE_SIZE, to_u64, to_usize};
+use crate::hash::digest::{Digest, same};
 use crate::hash::outboard::Outboard;
+use crate::hash::outboard::source_changed;
 use crate::layer2::Residue;
 use crate::source::Source;
+use crate::tile::scheme::Workspace;
+use crate::tile::stored::{CommitId, Span, StoredBytes, StoredTile, TilePlace};
 use std::ops::Range;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 /// Up to 1 MiB of a source, as projected, or of what an edit brought.
 pub(crate) struct Extent {
     pub(super) source: Source,
     pub(super) offset: u64,
     pub(super) len: u32,
+    /// Residue of all bytes.
+    residue: Residue,
     trust: Trust,
-    /// Of each group of 16 KiB, counted from the extent's start.
-    residues: [Residue; GROUPS],
+    /// Residue of each group of 16 KiB, counted from the extent's start. Of a stored tile they are made when
+    /// they are first needed.
+    residues: OnceLock<[Residue; GROUPS]>,
+    kept: Mutex<Kept>,
+    /// The stored tile that the extent is all of.
+    stored: Option<Arc<StoredTile>>,
+}
+
+/// What is remembered of an extent.
+#[derive(Default)]
+struct Kept {
     /// Kept on demand, once the bytes were found to be those of the origin; see `tile::outboards`.
-    outboard: Mutex<Option<Arc<Outboard>>>,
+    outboard: Option<Arc<Outboard>>,
+    /// Parts that were written to a file. Boxed, because most extents have none.
+    #[expect(clippy::box_collection, reason = "an extent is small")]
+    written: Option<Box<Vec<WrittenRun>>>,
+}
+
+/// A part of an extent that was written to a file.
+#[derive(Clone)]
+pub(crate) struct WrittenRun {
+    /// Its first byte in the extent.
+    pub(crate) start: u32,
+    pub(crate) span: Span,
+    pub(crate) commit: Arc<CommitId>,
+}
+
+impl WrittenRun {
+    fn end(&self) -> u32 {
+        self.start + self.span.len
+    }
 }
 
 /// Why the bytes of an extent are those that are meant.
@@ -78,8 +110,55 @@ impl Extent {
         residues: GroupResidues,
         trust: Trust,
     ) -> Result<Extent> {
-        let len = tile_len(len)?;
-        Ok(Extent { source, offset, len, trust, residues: residues.0, outboard: Mutex::new(None) })
+        let (len, residue) = (tile_len(len)?, residues.total());
+        let residues = OnceLock::from(residues.0);
+        Ok(Extent { source, offset, len, residue, trust, residues, kept: Mutex::default(), stored: None })
+    }
+
+    /// The extent that is all of a stored tile. `place`: the source and the offset there that have its bytes,
+    /// if they lie in one; `None`: they are read through the tile's spans.
+    pub(crate) fn stored(tile: StoredTile, place: Option<(Source, u64)>) -> Result<Extent> {
+        let entry = tile.entry;
+        let len = tile_len(to_usize(u64::from(entry.len)))?;
+        let stored = Arc::new(tile);
+        let (source, offset) = place.unwrap_or_else(|| {
+            (Source::from_bytes_of(u64::from(len), Box::new(StoredBytes(Arc::clone(&stored)))), 0)
+        });
+        Ok(Extent {
+            source,
+            offset,
+            len,
+            residue: entry.residue,
+            trust: Trust::Witnessed(entry.witness),
+            residues: OnceLock::new(),
+            kept: Mutex::default(),
+            stored: Some(stored),
+        })
+    }
+
+    /// The stored tile that this is all of.
+    pub(crate) fn stored_tile(&self) -> Option<&Arc<StoredTile>> {
+        self.stored.as_ref()
+    }
+
+    /// The source, and the offset of the first byte there.
+    pub(crate) fn place(&self) -> (&Source, u64) {
+        (&self.source, self.offset)
+    }
+
+    /// The parts within `range` that were written to files.
+    pub(crate) fn written(&self, range: &Range<u32>) -> Vec<WrittenRun> {
+        let kept = lock(&self.kept);
+        let runs = kept.written.iter().flat_map(|runs| runs.iter());
+        runs.filter(|run| run.start < range.end && range.start < run.end()).cloned().collect()
+    }
+
+    /// Remembers a part that was written, in place of what is known of the same bytes.
+    pub(crate) fn set_written(&self, run: WrittenRun) {
+        let mut kept = lock(&self.kept);
+        let runs = kept.written.get_or_insert_default();
+        runs.retain(|old| old.end() <= run.start || run.end() <= old.start);
+        runs.push(run);
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -104,17 +183,84 @@ impl Extent {
         }
     }
 
-    pub(crate) fn residues(&self) -> &[Residue; GROUPS] {
-        &self.residues
+    /// The residues of the groups. Those of a stored tile are made by the first call, which reads and checks all
+    /// of it.
+    pub(crate) fn residues(self: &Arc<Self>) -> Result<&[Residue; GROUPS]> {
+        match self.residues.get() {
+            Some(residues) => Ok(residues),
+            None => self.sum_stored(),
+        }
     }
 
-    /// The outboard, where it is at hand.
-    pub(crate) fn outboard(&self) -> Option<Arc<Outboard>> {
-        lock(&self.outboard).clone()
+    #[cold]
+    fn sum_stored(self: &Arc<Self>) -> Result<&[Residue; GROUPS]> {
+        let Some(stored) = &self.stored else {
+            return Err(AtlasError::internal("an extent has no residues"));
+        };
+        let context = stored.store.context();
+        let mut buffer;
+        let bytes = match self.fixed_slice(&(0..self.len())) {
+            Some(bytes) => bytes,
+            None => {
+                buffer = Buffer::new(self.len())?;
+                self.read(0, &mut buffer)?;
+                &buffer[..]
+            }
+        };
+        // The outboard is a by-product of the witness of LINEAR tiles.
+        let (residues, witness, outboard) = if context.scheme.data_classes() == 0 {
+            let (outboard, witness, residues) = Outboard::with_residues(context.scheme.digests(), bytes)?;
+            (residues, witness, Some(Arc::new(outboard)))
+        } else {
+            let (residues, witness) = context.scheme.sum_and_witness(bytes, &mut Workspace::default())?;
+            (residues.0, witness, None)
+        };
+        if !same(&witness, &stored.entry.witness) {
+            return Err(source_changed(&**self));
+        }
+        let residues = self.check_residues(residues)?;
+        if let Some(outboard) = outboard.filter(|_| self.len() > GROUP_SIZE) {
+            context.outboards.keep_extent(self, outboard);
+        }
+        Ok(residues)
+    }
+
+    /// Compares the residues of the groups, just summed, with those that are known. Fails with CONSERVATION.
+    pub(crate) fn check_residues(&self, found: [Residue; GROUPS]) -> Result<&[Residue; GROUPS]> {
+        let total: Residue = found.iter().copied().sum();
+        let known = self.residues.get();
+        if total != self.residue || known.is_some_and(|known| *known != found) {
+            return Err(AtlasError::conservation(format!(
+                "the source changed: the sum of {self} differs from the projected one"
+            )));
+        }
+        Ok(self.residues.get_or_init(|| found))
+    }
+
+    /// The outboard, where it is at hand: kept, or made of chaining values that are stored. `None` also if those
+    /// cannot be loaded; reading the bytes then says why.
+    pub(crate) fn outboard(self: &Arc<Self>) -> Option<Arc<Outboard>> {
+        if let Some(outboard) = &lock(&self.kept).outboard {
+            return Some(Arc::clone(outboard));
+        }
+        let stored = self.stored.as_ref().filter(|_| self.len() > GROUP_SIZE)?;
+        if !matches!(stored.entry.place, TilePlace::Record(_)) {
+            return None;
+        }
+        let spans = stored.spans().ok().filter(|spans| !spans.chaining_values.is_empty())?;
+        let context = stored.store.context();
+        let values = spans.chaining_values.to_vec();
+        let (outboard, witness) = Outboard::of_groups(context.scheme.digests(), values, None).ok()?;
+        if !same(&witness, &stored.entry.witness) {
+            return None;
+        }
+        let outboard = Arc::new(outboard);
+        context.outboards.keep_extent(self, Arc::clone(&outboard));
+        Some(outboard)
     }
 
     pub(crate) fn set_outboard(&self, outboard: Option<Arc<Outboard>>) -> Option<Arc<Outboard>> {
-        std::mem::replace(&mut *lock(&self.outboard), outboard)
+        std::mem::replace(&mut lock(&self.kept).outboard, outboard)
     }
 
     /// The bytes of `range` in place, where they are in memory.
@@ -137,28 +283,32 @@ impl Extent {
     }
 
     pub(super) fn residue(&self) -> Residue {
-        self.residues.iter().copied().sum()
+        self.residue
     }
 
     /// The residue of a part, from the kept ones of its groups. A group that is cut is read, all of
     /// it, and must sum to what it did: what is read wrong once would else stay wrong in the parts.
-    pub(super) fn residue_of(&self, range: &Range<usize>) -> Result<Residue> {
+    pub(super) fn residue_of(self: &Arc<Self>, range: &Range<usize>) -> Result<Residue> {
         let (first, last) = (range.start / GROUP_SIZE, range.end / GROUP_SIZE);
         if range.is_empty() {
             return Ok(Residue::ZERO);
         }
+        if *range == (0..self.len()) {
+            return Ok(self.residue);
+        }
+        let residues = self.residues()?;
         if first == last {
             let whole = range.start.is_multiple_of(GROUP_SIZE) && range.end == self.len();
-            return if whole { Ok(self.residues[first]) } else { self.sum_within(first, range) };
+            return if whole { Ok(residues[first]) } else { self.sum_within(residues, first, range) };
         }
-        let mut residue: Residue = self.residues[first..last].iter().copied().sum();
+        let mut residue: Residue = residues[first..last].iter().copied().sum();
         if !range.start.is_multiple_of(GROUP_SIZE) {
-            residue = residue - self.sum_within(first, &(first * GROUP_SIZE..range.start))?;
+            residue = residue - self.sum_within(residues, first, &(first * GROUP_SIZE..range.start))?;
         }
         if range.end == self.len() && !range.end.is_multiple_of(GROUP_SIZE) {
-            residue = residue + self.residues[last];
+            residue = residue + residues[last];
         } else if !range.end.is_multiple_of(GROUP_SIZE) {
-            residue = residue + self.sum_within(last, &(last * GROUP_SIZE..range.end))?;
+            residue = residue + self.sum_within(residues, last, &(last * GROUP_SIZE..range.end))?;
         }
         Ok(residue)
     }
@@ -173,7 +323,12 @@ impl Extent {
     }
 
     /// The residue of a part of a group, from the bytes.
-    fn sum_within(&self, group: usize, range: &Range<usize>) -> Result<Residue> {
+    fn sum_within(
+        &self,
+        residues: &[Residue; GROUPS],
+        group: usize,
+        range: &Range<usize>,
+    ) -> Result<Residue> {
         let whole = group * GROUP_SIZE..((group + 1) * GROUP_SIZE).min(self.len());
         let mut buffer;
         let bytes = match self.slice(&whole) {
@@ -190,7 +345,7 @@ impl Extent {
         };
         let (start, end) = (range.start - whole.start, range.end - whole.start);
         let part = Residue::of(&bytes[start..end]);
-        if part + Residue::of(&bytes[..start]) + Residue::of(&bytes[end..]) != self.residues[group] {
+        if part + Residue::of(&bytes[..start]) + Residue::of(&bytes[end..]) != residues[group] {
             return Err(AtlasError::witness(format!(
                 "the source changed: the sum of {self} differs from the projected one"
             )));

@@ -17,6 +17,7 @@ pub(crate) mod outboards;
 pub(crate) mod piece;
 pub(crate) mod rehash;
 pub(crate) mod scheme;
+pub(crate) mod stored;
 pub(crate) mod tree;
 
 use crate::base::error::{AtlasError, Result};
@@ -29,6 +30,7 @@ use crate::layer2::Residue;
 use extent::{Extent, Trust, tile_len};
 use piece::{Piece, cut_pieces};
 use std::sync::{Arc, Mutex, OnceLock};
+use stored::{CommitId, TileEntry};
 
 enum TilePieces {
     One(Piece),
@@ -52,8 +54,23 @@ pub(crate) struct Tile {
     len: u32,
     residue: Residue,
     witness: OnceLock<Digest>,
+    kept: Mutex<Kept>,
+}
+
+/// What is remembered of a tile.
+#[derive(Default)]
+struct Kept {
     /// Of a tile that was edited. Kept on demand and dropped again, see `tile::outboards`.
-    kept: Mutex<Option<KeptOutboard>>,
+    outboard: Option<KeptOutboard>,
+    /// The entry of the tile in the leaf of a file that it was written to last.
+    written: Option<Box<WrittenTile>>,
+}
+
+/// A tile that was written to a file.
+#[derive(Clone)]
+pub(crate) struct WrittenTile {
+    pub(crate) commit: Arc<CommitId>,
+    pub(crate) entry: TileEntry,
 }
 
 impl Tile {
@@ -66,7 +83,7 @@ impl Tile {
             residue: piece.residue,
             pieces: TilePieces::One(piece),
             witness,
-            kept: Mutex::new(None),
+            kept: Mutex::default(),
         }
     }
 
@@ -84,7 +101,7 @@ impl Tile {
             Ok([piece]) => TilePieces::One(piece),
             Err(pieces) => TilePieces::Many(pieces.into_boxed_slice()),
         };
-        let tile = Tile { pieces, len, residue, witness: OnceLock::new(), kept: Mutex::new(None) };
+        let tile = Tile { pieces, len, residue, witness: OnceLock::new(), kept: Mutex::default() };
         if let Some(witness) = tile.whole().and_then(|extent| extent.witness()) {
             // The bytes of a tile alone make its witness.
             tile.set_witness(witness);
@@ -100,6 +117,22 @@ impl Tile {
             }
             _ => None,
         }
+    }
+
+    /// The entry of a tile that lies in a file as it is.
+    pub(crate) fn stored(&self) -> Option<&TileEntry> {
+        self.whole().and_then(|extent| extent.stored_tile()).map(|stored| &stored.entry)
+    }
+
+    /// The entry that the tile was written with last.
+    pub(crate) fn written(&self) -> Option<WrittenTile> {
+        lock(&self.kept).written.as_deref().cloned()
+    }
+
+    /// Remembers the entry that the tile was written with.
+    pub(crate) fn set_written(&self, written: WrittenTile) {
+        let before = lock(&self.kept).written.replace(Box::new(written));
+        drop(before);
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -198,7 +231,8 @@ impl Tile {
         {
             return Some(outboard);
         }
-        lock(&self.kept).as_ref().filter(|kept| kept.common.is_none()).map(|kept| Arc::clone(&kept.outboard))
+        let kept = lock(&self.kept);
+        kept.outboard.as_ref().filter(|kept| kept.common.is_none()).map(|kept| Arc::clone(&kept.outboard))
     }
 
     /// Keeps the tile's own outboard, unless the one that is there says more. Call [`count`](Self::count)
@@ -206,7 +240,7 @@ impl Tile {
     pub(crate) fn set_outboard(&self, outboard: Arc<Outboard>) {
         let before = {
             let mut kept = lock(&self.kept);
-            let counted = match &*kept {
+            let counted = match &kept.outboard {
                 Some(old)
                     if old.common.is_none()
                         && (old.outboard.residues().is_some() || outboard.residues().is_none()) =>
@@ -215,36 +249,36 @@ impl Tile {
                 }
                 old => old.as_ref().is_some_and(|old| old.counted),
             };
-            kept.replace(KeptOutboard { outboard, common: None, counted })
+            kept.outboard.replace(KeptOutboard { outboard, common: None, counted })
         };
         drop(before);
     }
 
     /// Whether the tile has an outboard that was not counted; it is from now on.
     pub(crate) fn count(&self) -> bool {
-        lock(&self.kept).as_mut().is_some_and(|kept| !std::mem::replace(&mut kept.counted, true))
+        lock(&self.kept).outboard.as_mut().is_some_and(|kept| !std::mem::replace(&mut kept.counted, true))
     }
 
     pub(crate) fn drop_outboard(&self) {
         // Dropped behind the lock.
-        let kept = lock(&self.kept).take();
+        let kept = lock(&self.kept).outboard.take();
         drop(kept);
     }
 
     /// Another tile's outboard, with the set of groups that the two have in common.
     pub(crate) fn common_groups(&self) -> Option<(Arc<Outboard>, u64)> {
-        let kept = lock(&self.kept).clone()?;
+        let kept = lock(&self.kept).outboard.clone()?;
         Some((kept.outboard, kept.common?))
     }
 
     /// Takes over what `from` knows of those of `groups` that it has, which are the same here. Only
     /// outboards that know the residues of their groups are of use.
     pub(crate) fn inherit(&self, from: &Tile, groups: u64) {
-        let Some(kept) = lock(&from.kept).clone() else { return };
+        let Some(kept) = lock(&from.kept).outboard.clone() else { return };
         let known = kept.common.unwrap_or(if from.len() > GROUP_SIZE { u64::MAX } else { 0 });
         let common = known & groups;
         if common != 0 && kept.outboard.residues().is_some() && self.len() > GROUP_SIZE {
-            *lock(&self.kept) =
+            lock(&self.kept).outboard =
                 Some(KeptOutboard { outboard: kept.outboard, common: Some(common), counted: false });
         }
     }
@@ -291,6 +325,7 @@ mod tests {
         for len in [1, 16_384, 16_385, 50_000] {
             let data = bytes(len);
             let extent = Extent::in_memory(Source::from_vec(data.clone()), 0, &data).unwrap();
+            let extent = Arc::new(extent);
             let marks: Vec<usize> = [0, 1, 100, 16_383, 16_384, 16_385, 32_768, 40_000, len - 1, len]
                 .into_iter()
                 .filter(|mark| *mark <= len)

@@ -35,9 +35,16 @@ impl OutboardBudget {
 }
 
 /// What has an outboard now. Shared by a projection and its snapshots.
-#[derive(Default)]
 pub(crate) struct OutboardCache {
     kept: Mutex<Holders>,
+    /// How many are kept at a time.
+    capacity: usize,
+}
+
+impl Default for OutboardCache {
+    fn default() -> Self {
+        OutboardCache { kept: Mutex::default(), capacity: KEPT }
+    }
 }
 
 #[derive(Default)]
@@ -74,6 +81,12 @@ impl Holder {
 }
 
 impl OutboardCache {
+    /// A cache of so many bytes, and no more than others have.
+    pub(crate) fn within(bytes: u64) -> OutboardCache {
+        let capacity = usize::try_from(bytes / Outboard::FOOTPRINT).unwrap_or(KEPT).min(KEPT);
+        OutboardCache { kept: Mutex::default(), capacity }
+    }
+
     /// Keeps the outboard of a tile, and drops the oldest where there are too many.
     pub(crate) fn keep(&self, tile: &Arc<Tile>, outboard: Arc<Outboard>) {
         if let Some(extent) = tile.whole() {
@@ -111,7 +124,7 @@ impl OutboardCache {
                 }
             }
             holders.push_back(holder);
-            if holders.len() > KEPT { holders.pop_front() } else { None }
+            if holders.len() > self.capacity { holders.pop_front() } else { None }
         };
         if let Some(oldest) = oldest {
             oldest.drop_outboard();

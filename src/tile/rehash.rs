@@ -16,6 +16,7 @@
 
 use crate::base::buffer::{Buffer, try_vec};
 use crate::base::error::{AtlasError, Result};
+use crate::base::out_bytes::OutBytes;
 use crate::base::units::{GROUP_SIZE, GROUPS, TILE_BYTES, TILE_SIZE, to_u64};
 use crate::exec::operation::Operation;
 use crate::exec::pool::{self, Executor};
@@ -173,11 +174,7 @@ impl<'c> CheckedReader<'c> {
         if extent.witness().is_none_or(|projected| !same(&projected, &witness)) {
             return Err(source_changed(&**extent));
         }
-        if residues != *extent.residues() {
-            return Err(AtlasError::conservation(format!(
-                "the source changed: the sum of {extent} differs from the projected one"
-            )));
-        }
+        extent.check_residues(residues)?;
         let outboard = Arc::new(outboard);
         if len > GROUP_SIZE && self.may_keep_an_outboard() {
             self.context.outboards.keep_extent(extent, Arc::clone(&outboard));
@@ -228,6 +225,31 @@ impl<'c> CheckedReader<'c> {
         }
         Ok(())
     }
+}
+
+/// Fills `out` with the bytes of a tile from `start` on, each checked against the witness that it was projected
+/// or stored with.
+pub(crate) fn read_checked(
+    tile: &Tile,
+    start: usize,
+    out: OutBytes<'_>,
+    reader: &mut CheckedReader<'_>,
+) -> Result<()> {
+    let mut rest = out.into_initialised();
+    let mut skip = start;
+    for piece in tile.pieces() {
+        if rest.is_empty() {
+            break;
+        }
+        if skip >= piece.len() {
+            skip -= piece.len();
+            continue;
+        }
+        let (now, later) = rest.split_at_mut((piece.len() - skip).min(rest.len()));
+        reader.copy(piece.extent(), piece.start() + skip, now)?;
+        (rest, skip) = (later, 0);
+    }
+    if rest.is_empty() { Ok(()) } else { Err(AtlasError::internal("a read passes the end of its tile")) }
 }
 
 /// The parts of the pieces of a tile in one range after the other, as ranges of their extents.
@@ -321,7 +343,7 @@ fn linear_witness(context: &Context, tile: &Arc<Tile>, reader: &mut CheckedReade
             && let Some(outboard) = reader.outboard(extent)?
         {
             values.push(outboard.group(group));
-            residues[group] = extent.residues()[group];
+            residues[group] = extent.residues()?[group];
             continue;
         }
         let bytes = &mut buffer[..range.len()];
@@ -349,7 +371,7 @@ fn check_residue(tile: &Tile, residue: Residue) -> Result<()> {
 
 /// Where runs of tiles end that one worker takes: those that have parts of one extent, which is
 /// checked once then. Where there are many the runs are short enough for all threads.
-fn runs(pending: &[&TileAt<'_>], threads: usize) -> Result<Vec<u64>> {
+fn runs(pending: &[&TileAt], threads: usize) -> Result<Vec<u64>> {
     let longest = (pending.len() / (4 * threads.max(1))).clamp(2, 16);
     let mut ends = try_vec(pending.len())?;
     let mut start = 0;
@@ -374,13 +396,12 @@ fn runs(pending: &[&TileAt<'_>], threads: usize) -> Result<Vec<u64>> {
 /// done with `report`, else that nothing is done yet of what follows.
 pub(crate) fn witnesses(
     context: &Context,
-    tiles: &[TileAt<'_>],
+    tiles: &[TileAt],
     operation: &mut Operation<'_>,
     result: u64,
     report: bool,
 ) -> Result<()> {
-    let mut pending: Vec<&TileAt<'_>> =
-        try_vec(tiles.iter().filter(|at| at.tile.witness().is_none()).count())?;
+    let mut pending: Vec<&TileAt> = try_vec(tiles.iter().filter(|at| at.tile.witness().is_none()).count())?;
     // Others may be at them too.
     pending.extend(tiles.iter().filter(|at| at.tile.witness().is_none()).take(pending.capacity()));
     let count = to_u64(pending.len());
@@ -414,7 +435,7 @@ pub(crate) fn witnesses(
         |reader, index| {
             let at = pending[crate::base::units::to_usize(index)];
             let len = to_u64(at.tile.len());
-            match witness(context, at.tile, reader) {
+            match witness(context, &at.tile, reader) {
                 Ok(_) => Ok(len),
                 Err(error) => Err(error.at_index(at.index.0).at_range(at.offset.0, len)),
             }

@@ -133,7 +133,7 @@ fn data_of_any_size_are_held_in_chunks() {
     check_root(&projection, &model, "overwritten");
     check_against(&projection, &model, "overwritten");
     let state = projection.state();
-    for at in state.tree.iter() {
+    for at in state.tree.all() {
         for piece in at.tile.pieces().iter().filter(|piece| piece.extent().witness().is_none()) {
             assert!(piece.extent().source_size() <= MIB);
         }

@@ -23,7 +23,7 @@ fn bytes_of_a_mapping_are_used_as_they_were_checked() {
         let operation = &mut Operation::new();
         let projection = AtlasProjection::create(kind, &source, &options, operation).unwrap();
         let state = projection.state();
-        let tile = state.tree.iter().next().unwrap().tile;
+        let tile = state.tree.all().swap_remove(0).tile;
         let extent = tile.pieces()[0].extent();
         let mut reader = CheckedReader::new(&state.context);
         let mut out = vec![0; 100];
@@ -55,11 +55,11 @@ fn a_mapping_that_takes_on_an_edit_meanwhile_does_not_hide_it() {
     let edit = crate::ProjectionDelta::update(50_000, 50_100, vec![7; 100]);
     projection.apply_incremental_update(edit).unwrap();
     let state = projection.state();
-    let tile = state.tree.iter().next().unwrap().tile;
+    let tile = state.tree.all().swap_remove(0).tile;
     let mut reader = CheckedReader::new(&state.context);
     reader.hold(tile.pieces()[0].extent()).unwrap();
     overwrite(&path, &data);
-    let witness = witness(&state.context, tile, &mut reader).unwrap();
+    let witness = witness(&state.context, &tile, &mut reader).unwrap();
     let scheme = &state.context.scheme;
     assert_eq!(witness, scheme.witness(&data, &mut Workspace::default(), Executor::Inline).unwrap());
 }

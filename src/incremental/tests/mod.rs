@@ -92,7 +92,7 @@ fn check_against(projection: &AtlasProjection, model: &[u8], what: &str) {
     assert_eq!(info.residue, Residue::of(model), "{what}");
     assert!(info.tile_count <= 2 * info.domain_size.div_ceil(TILE_BYTES) + 8, "{what}");
     let state = projection.state();
-    let tiles: Vec<_> = state.tree.iter().collect();
+    let tiles = state.tree.all();
     for pair in tiles.windows(2) {
         assert!(pair[0].tile.len() + pair[1].tile.len() > TILE_SIZE, "{what}: two small neighbours");
     }
@@ -107,6 +107,7 @@ fn check_root(projection: &AtlasProjection, model: &[u8], what: &str) {
     let state = projection.state();
     let leaves: Vec<_> = state
         .tree
+        .all()
         .iter()
         .map(|at| {
             let bytes = &model[at.offset.0 as usize..][..at.tile.len()];
@@ -120,7 +121,19 @@ fn check_root(projection: &AtlasProjection, model: &[u8], what: &str) {
     let scheme = &state.context.scheme;
     let header = state.root_header();
     let merkle = Merkle::new(scheme.digests(), scheme.root_kind(), header.tiles, leaves.into_iter());
-    assert_eq!(root, *merkle.unwrap().root(), "{what}");
+    let merkle = merkle.unwrap();
+    assert_eq!(root, *merkle.root(), "{what}");
+    // The nodes of the tile tree say the same, wherever their top leads to the root.
+    if state.tree.is_regular() {
+        let digests = scheme.digests();
+        assert_eq!(header.root(digests, &state.tree.top(digests).unwrap()), root, "{what}");
+        for range in
+            [0..header.tiles.min(1), header.tiles / 3..header.tiles / 2, header.tiles / 2..header.tiles]
+        {
+            let proof = state.tree.prove(digests, &range).unwrap();
+            assert_eq!(proof, merkle.prove(&range).unwrap(), "{what}: {range:?}");
+        }
+    }
     if !model.is_empty() {
         let region = AtlasBoundaryRegion { offset: model.len() as u64 / 2, length: 1 };
         let shard = projection.extract_shard(&region, &mut op()).unwrap();
@@ -475,7 +488,7 @@ fn many_tiny_pieces_are_flattened_and_never_from_a_changed_source() {
         }
     }
     let state = projection.state();
-    let pieces = state.tree.iter().next().unwrap().tile.pieces().len();
+    let pieces = state.tree.all()[0].tile.pieces().len();
     // Eight windows of five, and the rest of the tile.
     assert!(pieces <= 8 * 5 + 1, "{pieces} pieces");
     check_against(&projection, &model, "tiny updates");
@@ -496,7 +509,7 @@ fn many_tiny_pieces_are_flattened_and_never_from_a_changed_source() {
 fn an_update_of_the_same_size_moves_no_tile_edge() {
     let projection = linear(&Source::from_vec(Random(6).bytes(5 * TILE_BYTES)));
     projection.apply_incremental_update(ProjectionDelta::insert(700_000, vec![1; 5_000])).unwrap();
-    let edges = || -> Vec<u64> { projection.state().tree.iter().map(|at| at.offset.0).collect() };
+    let edges = || -> Vec<u64> { projection.state().tree.all().iter().map(|at| at.offset.0).collect() };
     let before = edges();
     for (start, end) in [(0, 5 * TILE_BYTES + 5_000), (1, 2 * TILE_BYTES), (704_999, 705_001)] {
         let data = Random(7).bytes(end - start);

@@ -8,8 +8,9 @@ use crate::base::error::{AtlasError, Result};
 use crate::base::units::{GROUP_SIZE, TileIndex, to_u64, to_usize};
 use crate::hash::digest::{Digest, Digests, same};
 use crate::hash::outboard::{GroupPages, Outboard, cut_groups, page_bytes, source_changed};
-use crate::hash::tile_tree::{Merkle, Sibling};
+use crate::hash::tile_tree::Sibling;
 use crate::layer2::Residue;
+use crate::projection::state::Levels;
 use crate::shard::{AtlasShard, Proof, TileShape};
 use crate::tile::Tile;
 use crate::tile::one_tile::Scratch;
@@ -73,13 +74,13 @@ impl Batch<'_> {
     /// Transforms one tile, and gives every shard the classes that it wants.
     pub(super) fn cut_classes(
         &self,
-        at: TileAt<'_>,
+        at: &TileAt,
         wants: &mut [Request<'_>],
         scratch: &mut Scratch,
         workspace: &mut Workspace,
         all: &mut Vec<Outcome>,
     ) -> Result<()> {
-        let (tile, len) = (at.tile, at.tile.len());
+        let (tile, len) = (&at.tile, at.tile.len());
         let mut shares = try_vec(wants.len())?;
         let mut own = try_vec(wants.len())?;
         for want in &*wants {
@@ -107,9 +108,9 @@ impl Batch<'_> {
         })?;
         let witness = tree.witness()?;
         if tile.witness().is_none_or(|known| !same(known, &witness)) {
-            return Err(source_changed(&at));
+            return Err(source_changed(at));
         }
-        let mut proofs = TreeProofs { merkle: self.merkle, last: None };
+        let mut proofs = TreeProofs { levels: &self.levels, last: None };
         for ((want, share), own) in wants.iter_mut().zip(shares).zip(own) {
             let Share::Classes { classes, .. } = share else {
                 return Err(AtlasError::internal("pages are wanted of a transformed tile"));
@@ -125,14 +126,14 @@ impl Batch<'_> {
     /// Cuts all wanted pages out of one tile. So many outboards may be kept as `outboards` says.
     pub(super) fn cut_pages(
         &self,
-        at: TileAt<'_>,
+        at: &TileAt,
         wants: &mut [Request<'_>],
         scratch: &mut Scratch,
         outboards: &OutboardBudget,
         all: &mut Vec<Outcome>,
     ) -> Result<()> {
         let context = &self.state.context;
-        let (tile, len) = (at.tile, at.tile.len());
+        let (tile, len) = (&at.tile, at.tile.len());
         let groups: usize = wants.iter().map(|want| groups_wanted(&self.share(want), len)).sum();
         let few = groups * 2 <= len.div_ceil(GROUP_SIZE);
         let outboard = if few { tile.outboard() } else { None };
@@ -150,7 +151,7 @@ impl Batch<'_> {
                 tile.read(0, bytes)?;
                 let (outboard, witness, edges) = Outboard::of_tile(context.scheme.digests(), bytes, &edges)?;
                 if tile.witness().is_none_or(|known| !same(known, &witness)) {
-                    return Err(source_changed(&at));
+                    return Err(source_changed(at));
                 }
                 let outboard = Arc::new(outboard);
                 if len > GROUP_SIZE && outboards.take() {
@@ -159,7 +160,7 @@ impl Batch<'_> {
                 Cutter::Checked { outboard, edges, bytes }
             }
         };
-        let mut proofs = TreeProofs { merkle: self.merkle, last: None };
+        let mut proofs = TreeProofs { levels: &self.levels, last: None };
         for want in wants {
             let done = cutter.cut(self, want, &mut proofs).and_then(|done| self.settle(done));
             all.push(done.map_err(|error| error.at_index(to_u64(want.shard)))?);
@@ -181,19 +182,20 @@ impl Batch<'_> {
         assembly.proofs.sort_unstable_by_key(|(tile, _)| *tile);
         let mut chaining_values = try_vec(assembly.proofs.iter().map(|(_, proof)| proof.len()).sum())?;
         chaining_values.extend(assembly.proofs.into_iter().flat_map(|(_, proof)| proof));
-        let siblings = if scope.region.length == 0 { self.merkle.prove(&(0..0))? } else { assembly.siblings };
+        let siblings = if scope.region.length == 0 { self.levels.prove(&(0..0))? } else { assembly.siblings };
         let count = to_usize(span.tile_count());
         let mut tiles = try_vec(count)?;
-        tiles.extend(state.tree.iter_from_tile(TileIndex(span.tiles.start)).take(count).map(|at| {
-            TileShape {
+        for at in state.tree.iter_from_tile(TileIndex(span.tiles.start)).take(count) {
+            let tile = at?.tile;
+            tiles.push(TileShape {
                 // A tile has at most 1 MiB.
-                len: u32::try_from(at.tile.len()).unwrap_or(u32::MAX),
-                residue: at.tile.residue(),
-            }
-        }));
+                len: u32::try_from(tile.len()).unwrap_or(u32::MAX),
+                residue: tile.residue(),
+            });
+        }
         let residue = scope.content_residue(assembly.residue, &payload, span.payload_offset);
         let proof = Proof {
-            root: *self.merkle.root(),
+            root: *self.levels.root(),
             header: state.root_header(),
             keyed: state.context.scheme.digests().keyed(),
             region: scope.region,
@@ -226,13 +228,13 @@ impl Assembly {
 
 /// Proofs against the root. Shards in one tile have the same, so that the last one is kept.
 struct TreeProofs<'a> {
-    merkle: &'a Merkle,
+    levels: &'a Levels<'a>,
     last: Option<(Range<u64>, Vec<Sibling>)>,
 }
 
 impl TreeProofs<'_> {
     /// The proof of `tiles` where `at` is the first of them.
-    fn first(&mut self, at: TileAt<'_>, tiles: &Range<u64>) -> Result<Option<Vec<Sibling>>> {
+    fn first(&mut self, at: &TileAt, tiles: &Range<u64>) -> Result<Option<Vec<Sibling>>> {
         if at.index == TileIndex(tiles.start) { self.prove(tiles).map(Some) } else { Ok(None) }
     }
 
@@ -242,7 +244,7 @@ impl TreeProofs<'_> {
         {
             return Ok(proof.clone());
         }
-        let proof = self.merkle.prove(tiles)?;
+        let proof = self.levels.prove(tiles)?;
         self.last = Some((tiles.clone(), proof.clone()));
         Ok(proof)
     }
@@ -260,7 +262,7 @@ enum Cutter<'c> {
 
 impl Cutter<'_> {
     fn cut(&mut self, batch: &Batch<'_>, want: &mut Request<'_>, proofs: &mut TreeProofs<'_>) -> Result<Cut> {
-        let (at, len) = (want.at, want.at.tile.len());
+        let (at, len) = (want.at.clone(), want.at.tile.len());
         let wanted = pages(&batch.share(want))?;
         let within = page_bytes(&wanted, len);
         let mut own = None;
@@ -271,7 +273,7 @@ impl Cutter<'_> {
         let digests = batch.state.context.scheme.digests();
         let (proof, residue) = match self {
             Cutter::Whole { scratch } => {
-                let witness = copy_and_hash(at.tile, digests, scratch, out)?;
+                let witness = copy_and_hash(&at.tile, digests, scratch, out)?;
                 if at.tile.witness().is_none_or(|known| !same(known, &witness)) {
                     return Err(source_changed(&at));
                 }
@@ -302,7 +304,7 @@ impl Cutter<'_> {
                 (outboard.prove(digests, len, &edges, &wanted)?, Residue::of(out))
             }
         };
-        let siblings = proofs.first(at, &batch.spans[want.shard].tiles)?;
+        let siblings = proofs.first(&at, &batch.spans[want.shard].tiles)?;
         Ok(Cut { shard: want.shard, tile: at.index.0, proof, siblings, residue, payload: own })
     }
 }

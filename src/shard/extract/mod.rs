@@ -30,9 +30,8 @@ use crate::exec::operation::Operation;
 use crate::exec::pool::{self, Executor, Order};
 use crate::hash::class_tree::ClassSet;
 use crate::hash::digest::Digest;
-use crate::hash::tile_tree::Merkle;
 use crate::projection::AtlasProjection;
-use crate::projection::state::State;
+use crate::projection::state::{Levels, State};
 use crate::tile::one_tile::Scratch;
 use crate::tile::options::ProjectionType;
 use crate::tile::outboards::OutboardBudget;
@@ -255,8 +254,8 @@ fn scope(state: &State, region: &AtlasBoundaryRegion, classes: ClassSet) -> Resu
     }
     let mut whole = *region;
     if region.length > 0 {
-        let tile = |byte: u64| tree.iter_from_byte(ByteOffset(byte)).next();
-        let (Some(first), Some(last)) = (tile(region.offset), tile(region.end() - 1)) else {
+        let tile = |byte: u64| tree.tile_of_byte(ByteOffset(byte));
+        let (Some(first), Some(last)) = (tile(region.offset)?, tile(region.end() - 1)?) else {
             return Err(AtlasError::internal("a byte of the domain is in no tile"));
         };
         whole.offset = first.offset.0;
@@ -273,11 +272,11 @@ fn spans(state: &State, scopes: &[Scope]) -> Result<Vec<Span>> {
         let mut span = Span { tiles: 0..0, payload_offset: region.offset, payload_len: 0 };
         if region.length > 0 {
             let mut end = 0;
-            for at in state
-                .tree
-                .iter_from_byte(ByteOffset(region.offset))
-                .take_while(|at| at.offset < ByteOffset(region.end()))
-            {
+            for at in state.tree.iter_from_byte(ByteOffset(region.offset)) {
+                let at = at?;
+                if at.offset >= ByteOffset(region.end()) {
+                    break;
+                }
                 let share = scope.share(at.offset.0, at.tile.len());
                 if span.payload_len == 0 {
                     span.tiles = at.index.0..at.index.0;
@@ -325,10 +324,10 @@ fn extract(
     let parts = spans.iter().map(Span::tile_count).fold(0, u64::saturating_add);
     // An edited state's proofs need the witnesses of all its tiles, which are no region's.
     let held = to_u64(size_of_val(scopes) + size_of_val(&*spans));
-    let merkle = operation.before(bytes, parts, |operation| state.merkle_beside(operation, held));
-    let merkle = merkle.map_err(AtlasError::without_index)?;
+    let levels = operation.before(bytes, parts, |operation| state.levels(operation, held));
+    let levels = levels.map_err(AtlasError::without_index)?;
     let chunk = if let ParallelStrategy::Chunked(regions) = strategy { regions } else { usize::MAX };
-    let batch = Batch { state, merkle, scopes, spans: &spans, chunk };
+    let batch = Batch { state, levels, scopes, spans: &spans, chunk };
 
     // Payloads that several tasks fill. The others are made where they are filled.
     let mut shared = try_vec(spans.len())?;
@@ -338,7 +337,7 @@ fn extract(
     let mut assemblies: Vec<Assembly> = try_vec(spans.len())?;
     assemblies.resize_with(spans.len(), Assembly::default);
     let mut wants = try_vec(usize::try_from(parts).unwrap_or(usize::MAX))?;
-    batch.wants(shared.iter_mut().map(|payload| payload.as_deref_mut()), &mut wants);
+    batch.wants(shared.iter_mut().map(|payload| payload.as_deref_mut()), &mut wants)?;
     let most_first = strategy == ParallelStrategy::WorkStealing;
     batch.run(&mut wants, (bytes, parts), most_first, memory, operation, &mut assemblies)?;
     drop(wants);
@@ -354,7 +353,7 @@ fn extract(
 
 struct Batch<'b> {
     state: &'b State,
-    merkle: &'b Merkle,
+    levels: Levels<'b>,
     scopes: &'b [Scope],
     spans: &'b [Span],
     /// Regions that stay together; the largest number there is: no matter.
@@ -445,16 +444,16 @@ impl Batch<'_> {
         while !rest.is_empty() {
             let (group, later) = rest.split_at_mut(self.group_len(rest));
             rest = later;
-            let (first, tile) = (to_u64(group[0].shard), group[0].at);
+            let (first, tile) = (to_u64(group[0].shard), group[0].at.clone());
             if first > lowest.load(Ordering::Relaxed) {
                 continue;
             }
             let bytes =
                 group.iter().map(|want| to_u64(self.share(want).payload_len(tile.tile.len()))).sum::<u64>();
             let result = if self.is_linear() {
-                self.cut_pages(tile, group, scratch, outboards, &mut all.done)
+                self.cut_pages(&tile, group, scratch, outboards, &mut all.done)
             } else {
-                self.cut_classes(tile, group, scratch, workspace, &mut all.done)
+                self.cut_classes(&tile, group, scratch, workspace, &mut all.done)
             };
             match result {
                 Ok(()) => {

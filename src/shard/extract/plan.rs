@@ -20,7 +20,7 @@ const TASKS_A_WORKER: u64 = 8;
 pub(super) struct Request<'a> {
     /// The number of the shard in the batch.
     pub(super) shard: usize,
-    pub(super) at: TileAt<'a>,
+    pub(super) at: TileAt,
     /// Where the bytes go; None: into a payload of their own, as the shard lies in this tile.
     pub(super) out: Option<&'a mut [u8]>,
 }
@@ -55,11 +55,12 @@ impl Batch<'_> {
         &'a self,
         slices: impl Iterator<Item = Option<&'a mut [u8]>>,
         wants: &mut Vec<Request<'a>>,
-    ) {
+    ) -> Result<()> {
         for (shard, (span, slice)) in self.spans.iter().zip(slices).enumerate() {
             let mut rest = slice;
             let tiles = self.state.tree.iter_from_tile(TileIndex(span.tiles.start));
             for at in tiles.take(to_usize(span.tile_count())) {
+                let at = at?;
                 let len = self.scopes[shard].share(at.offset.0, at.tile.len()).payload_len(at.tile.len());
                 let out = rest.take().map(|slice| {
                     let (out, later) = slice.split_at_mut(len);
@@ -70,6 +71,7 @@ impl Batch<'_> {
             }
         }
         wants.sort_unstable_by_key(|want| (want.shard / self.chunk, want.at.index, want.shard));
+        Ok(())
     }
 
     /// How many wants from the first on are of one tile, as far as they go into one task.

@@ -131,7 +131,7 @@ fn chains_are_kept_within_the_memory_limit() {
         let extracted = projection.extract_shards(&regions, &ExtractOptions::new(), operation);
         extracted
             .is_ok()
-            .then(|| projection.state().tree.iter().filter(|at| at.tile.outboard().is_some()).count())
+            .then(|| projection.state().tree.all().iter().filter(|at| at.tile.outboard().is_some()).count())
     };
     let (mut refused, mut least) = (0, 16 * TILE_SIZE as u64);
     while refused + 1 < least {

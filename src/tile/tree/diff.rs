@@ -1,6 +1,6 @@
 //! What two trees have in common, found by walking both together and skipping what they share.
 
-use super::node::{Children, Node};
+use super::node::{Children, ChildrenRef, Node};
 use super::{TileAt, Tree};
 use crate::base::buffer::{try_grow, try_vec};
 use crate::base::error::Result;
@@ -9,17 +9,17 @@ use crate::tile::Tile;
 use std::sync::Arc;
 
 /// How one tree became another, as far as tiles are concerned.
-pub(crate) enum TreeDiff<'a> {
+pub(crate) enum TreeDiff {
     /// As many tiles, of which these are others.
-    Replaced(Vec<TileAt<'a>>),
+    Replaced(Vec<TileAt>),
     /// The first `before` tiles are shared, then `removed` tiles of the old tree have made room for
     /// `inserted`, and all that follow are shared.
-    Spliced { before: u64, removed: u64, inserted: Vec<TileAt<'a>> },
+    Spliced { before: u64, removed: u64, inserted: Vec<TileAt> },
 }
 
-impl<'a> TreeDiff<'a> {
+impl TreeDiff {
     /// The tiles that are new.
-    pub(crate) fn tiles(&self) -> &[TileAt<'a>] {
+    pub(crate) fn tiles(&self) -> &[TileAt] {
         match self {
             TreeDiff::Replaced(tiles) | TreeDiff::Spliced { inserted: tiles, .. } => tiles,
         }
@@ -28,116 +28,156 @@ impl<'a> TreeDiff<'a> {
 
 impl Tree {
     /// How this tree came from `old`.
-    pub(crate) fn difference<'a>(&'a self, old: &Tree) -> Result<TreeDiff<'a>> {
+    pub(crate) fn difference(&self, old: &Tree) -> Result<TreeDiff> {
         if self.tiles() == old.tiles() {
-            let (mut replaced, mut grown) = (Vec::new(), Ok(()));
+            let mut replaced = Vec::new();
             walk(self, old, false, |index| {
-                grown = try_grow(&mut replaced, 1);
-                if grown.is_ok() {
-                    replaced.extend(self.iter_from_tile(TileIndex(index)).next());
-                }
-                grown.is_ok()
-            });
-            return grown.map(|()| TreeDiff::Replaced(replaced));
+                try_grow(&mut replaced, 1)?;
+                replaced.extend(self.tile(TileIndex(index))?);
+                Ok(true)
+            })?;
+            return Ok(TreeDiff::Replaced(replaced));
         }
         let shorter = self.tiles().min(old.tiles());
-        let common = |backwards| {
+        let common = |backwards| -> Result<u64> {
             let mut first = shorter;
             walk(self, old, backwards, |index| {
                 first = index;
-                false
-            });
-            first.min(shorter)
+                Ok(false)
+            })?;
+            Ok(first.min(shorter))
         };
-        let before = common(false);
-        let after = common(true).min(shorter - before);
+        let before = common(false)?;
+        let after = common(true)?.min(shorter - before);
         let count = to_usize(self.tiles() - after - before);
         let mut inserted = try_vec(count)?;
-        inserted.extend(self.iter_from_tile(TileIndex(before)).take(count));
+        for at in self.iter_from_tile(TileIndex(before)).take(count) {
+            inserted.push(at?);
+        }
         Ok(TreeDiff::Spliced { before, removed: old.tiles() - after - before, inserted })
     }
 }
 
 /// Calls `differs` with the number of each tile, counted from the front or from the back, that is
-/// not the same object in both trees, until it gives false or one of them ends.
-fn walk(new: &Tree, old: &Tree, backwards: bool, mut differs: impl FnMut(u64) -> bool) {
+/// not the same in both trees, until it gives false or one of them ends.
+fn walk(new: &Tree, old: &Tree, backwards: bool, mut differs: impl FnMut(u64) -> Result<bool>) -> Result<()> {
     let (mut new, mut old) = (Cursor::new(new, backwards), Cursor::new(old, backwards));
     let mut index = 0;
     loop {
-        match (new.item, old.item) {
-            (Some(Item::Node(a)), Some(Item::Node(b))) if Arc::ptr_eq(a, b) => {
+        let (down_new, down_old) = match (new.item(), old.item()) {
+            (Some(Item::Node(a)), Some(Item::Node(b))) if same_node(a, b) => {
                 index += a.tiles();
-                new.skip();
-                old.skip();
+                (false, false)
             }
             (Some(Item::Node(a)), Some(Item::Node(b))) => {
-                if a.height() >= b.height() {
-                    new.descend();
-                }
-                if b.height() >= a.height() {
-                    old.descend();
-                }
+                (a.height() >= b.height(), b.height() >= a.height())
             }
-            (Some(Item::Node(_)), Some(Item::Tile(_))) => new.descend(),
-            (Some(Item::Tile(_)), Some(Item::Node(_))) => old.descend(),
+            (Some(Item::Node(_)), Some(Item::Tile(_))) => (true, false),
+            (Some(Item::Tile(_)), Some(Item::Node(_))) => (false, true),
             (Some(Item::Tile(a)), Some(Item::Tile(b))) => {
-                if !Arc::ptr_eq(a, b) && !differs(index) {
-                    return;
+                if !same_tile(a, b) && !differs(index)? {
+                    return Ok(());
                 }
                 index += 1;
-                new.skip();
-                old.skip();
+                (false, false)
             }
-            (None, _) | (_, None) => return,
+            (None, _) | (_, None) => return Ok(()),
+        };
+        if !down_new && !down_old {
+            new.skip();
+            old.skip();
+            continue;
+        }
+        if down_new {
+            new.descend()?;
+        }
+        if down_old {
+            old.descend()?;
         }
     }
 }
 
-#[derive(Clone, Copy)]
-enum Item<'a> {
-    Node(&'a Arc<Node>),
-    Tile(&'a Arc<Tile>),
+/// True if both are the same node, or stand for the same tiles of one file.
+fn same_node(a: &Arc<Node>, b: &Arc<Node>) -> bool {
+    Arc::ptr_eq(a, b)
+        || match (a.stored(), b.stored()) {
+            (Some((_, a)), Some((_, b))) => {
+                (a.top, a.bytes, a.tiles, a.height) == (b.top, b.bytes, b.tiles, b.height)
+            }
+            _ => false,
+        }
+}
+
+/// True if both are the same tile. A stored tile may have been loaded twice.
+fn same_tile(a: &Arc<Tile>, b: &Arc<Tile>) -> bool {
+    Arc::ptr_eq(a, b)
+        || match (a.stored(), b.stored()) {
+            (Some(a), Some(b)) => (a.len, a.residue, a.witness) == (b.len, b.residue, b.witness),
+            _ => false,
+        }
+}
+
+enum Item<'c> {
+    Node(&'c Arc<Node>),
+    Tile(&'c Arc<Tile>),
 }
 
 /// A place in a tree, at a node or a tile.
 struct Cursor<'a> {
-    /// Nodes above, each with the number of the child that was entered, counted in walking order.
-    path: Vec<(&'a Arc<Node>, usize)>,
-    item: Option<Item<'a>>,
+    /// The top node, while the cursor is there.
+    top: Option<&'a Arc<Node>>,
+    /// The children of the nodes above, each with the number of the child that was entered, counted in walking
+    /// order. The last one is where the cursor is.
+    path: Vec<(ChildrenRef<'a>, usize)>,
     backwards: bool,
 }
 
 impl<'a> Cursor<'a> {
     fn new(tree: &'a Tree, backwards: bool) -> Self {
-        Cursor { path: Vec::new(), item: tree.root.as_ref().map(Item::Node), backwards }
+        Cursor { top: tree.root.as_ref(), path: Vec::new(), backwards }
     }
 
-    fn child(&self, node: &'a Arc<Node>, number: usize) -> Option<Item<'a>> {
-        let len = node.children().len();
-        let number = if self.backwards { len.checked_sub(number + 1)? } else { number };
-        match node.children() {
-            Children::Nodes(nodes) => nodes.get(number).map(Item::Node),
-            Children::Tiles(tiles) => tiles.get(number).map(Item::Tile),
+    /// The position of a child in its node.
+    fn position(&self, children: &Children, number: usize) -> Option<usize> {
+        let len = children.len();
+        if self.backwards { len.checked_sub(number + 1) } else { Some(number).filter(|number| *number < len) }
+    }
+
+    fn item(&self) -> Option<Item<'_>> {
+        if let Some(top) = self.top {
+            return Some(Item::Node(top));
+        }
+        let (children, number) = self.path.last()?;
+        let position = self.position(children, *number)?;
+        match &**children {
+            Children::Nodes(nodes) => nodes.get(position).map(Item::Node),
+            Children::Tiles(tiles) => tiles.get(position).map(Item::Tile),
         }
     }
 
     /// To the first child.
-    fn descend(&mut self) {
-        if let Some(Item::Node(node)) = self.item {
-            self.path.push((node, 0));
-            self.item = self.child(node, 0);
-        }
+    fn descend(&mut self) -> Result<()> {
+        let below = match (self.top.take(), self.path.last()) {
+            (Some(top), _) => top.children()?,
+            (None, Some((children, number))) => match self.position(children, *number) {
+                Some(position) => children.below(position)?,
+                None => return Ok(()),
+            },
+            (None, None) => return Ok(()),
+        };
+        self.path.push((below, 0));
+        Ok(())
     }
 
     /// To what follows the item and all under it.
     fn skip(&mut self) {
-        self.item = None;
-        while let Some((node, number)) = self.path.pop() {
-            if let Some(next) = self.child(node, number + 1) {
-                self.path.push((node, number + 1));
-                self.item = Some(next);
+        self.top = None;
+        while let Some((children, number)) = self.path.last_mut() {
+            *number += 1;
+            if *number < children.len() {
                 return;
             }
+            self.path.pop();
         }
     }
 }
@@ -161,16 +201,16 @@ mod tests {
     }
 
     fn apply(old: &Tree, new: &Tree) -> Vec<*const Tile> {
-        let mut list: Vec<_> = old.iter().map(|at| Arc::as_ptr(at.tile)).collect();
+        let mut list: Vec<_> = old.iter().map(|at| Arc::as_ptr(&at.unwrap().tile)).collect();
         match new.difference(old).unwrap() {
             TreeDiff::Replaced(changed) => {
                 for at in changed {
-                    list[at.index.0 as usize] = Arc::as_ptr(at.tile);
+                    list[at.index.0 as usize] = Arc::as_ptr(&at.tile);
                 }
             }
             TreeDiff::Spliced { before, removed, inserted } => {
                 let range = before as usize..(before + removed) as usize;
-                list.splice(range, inserted.iter().map(|at| Arc::as_ptr(at.tile)));
+                list.splice(range, inserted.iter().map(|at| Arc::as_ptr(&at.tile)));
             }
         }
         list
@@ -185,15 +225,15 @@ mod tests {
             for _ in 0..random.below(4) {
                 let start = random.below(new.bytes() + 1);
                 let start =
-                    new.iter_from_byte(ByteOffset(start)).next().map_or(new.bytes(), |at| at.offset.0);
+                    new.tile_of_byte(ByteOffset(start)).unwrap().map_or(new.bytes(), |at| at.offset.0);
                 let end = start + random.below(new.bytes() - start + 1).min(20);
-                let end = new.iter_from_byte(ByteOffset(end)).next().map_or(new.bytes(), |at| at.offset.0);
+                let end = new.tile_of_byte(ByteOffset(end)).unwrap().map_or(new.bytes(), |at| at.offset.0);
                 let (left, rest) = new.split(ByteOffset(start)).unwrap();
                 let (_, right) = rest.split(ByteOffset(end - start)).unwrap();
                 let middle = Tree::from_tiles(tiles(random.below(3), 2));
-                new = Tree::concat(&Tree::concat(&left, &middle), &right);
+                new = Tree::concat(&Tree::concat(&left, &middle).unwrap(), &right).unwrap();
             }
-            let want: Vec<_> = new.iter().map(|at| Arc::as_ptr(at.tile)).collect();
+            let want: Vec<_> = new.iter().map(|at| Arc::as_ptr(&at.unwrap().tile)).collect();
             assert_eq!(apply(&old, &new), want);
             let same = new.difference(&new.clone()).unwrap();
             assert!(matches!(same, TreeDiff::Replaced(changed) if changed.is_empty()));

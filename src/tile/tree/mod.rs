@@ -2,27 +2,36 @@
 //!
 //! ```text
 //! Tree ── Arc<Node> ── up to 32 nodes ── … ── up to 32 tiles ── pieces of extents of sources
+//!             └─ stored: its children are loaded when they are needed
 //! ```
 //!
 //! Nodes are immutable and shared: a clone of a tree is a snapshot, and [`Tree::split`] and
 //! [`Tree::concat`] make new trees that share all but a path with the old. Every node knows the
 //! bytes, tiles and residue under it. A split inside a tile sums the groups that it cuts: it reads them from
 //! their source, and can fail with IO or WITNESS.
+//!
+//! A tree out of a file begins as one stored node. Whatever walks it can fail with what loading fails with.
 
 #![forbid(unsafe_code)]
 
+mod cache;
 mod diff;
 mod node;
+mod proof;
 mod reclaim;
 
+pub(crate) use cache::{Charge, NodeCache};
 pub(crate) use diff::TreeDiff;
+pub(crate) use node::{Children, Node, Written};
 pub(crate) use reclaim::{READ_BUDGET, Reclaimer};
 
 use crate::base::error::Result;
-use crate::base::units::{ByteOffset, TileIndex, to_usize};
+use crate::base::units::{ByteOffset, TileIndex, to_u64};
+use crate::hash::digest::{Digest, Digests};
 use crate::layer2::Residue;
 use crate::tile::Tile;
-use node::{Children, Node};
+use crate::tile::stored::{NodeRef, Store};
+use node::ChildrenRef;
 use std::sync::Arc;
 
 /// A sequence of tiles, cheap to clone.
@@ -32,31 +41,47 @@ pub(crate) struct Tree {
 }
 
 /// A tile and where it is.
-#[derive(Clone, Copy)]
-pub(crate) struct TileAt<'a> {
+#[derive(Clone)]
+pub(crate) struct TileAt {
     pub(crate) index: TileIndex,
     /// Offset of its first byte.
     pub(crate) offset: ByteOffset,
-    pub(crate) tile: &'a Arc<Tile>,
+    pub(crate) tile: Arc<Tile>,
 }
 
-impl std::fmt::Display for TileAt<'_> {
+impl std::fmt::Display for TileAt {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "tile {} of {}", self.index, self.tile.source_name())
     }
 }
 
-impl TileAt<'_> {
+impl TileAt {
     /// One past its last byte.
     pub(crate) fn end(&self) -> ByteOffset {
-        self.offset + self.tile.len() as u64
+        self.offset + to_u64(self.tile.len())
     }
 }
 
 impl Tree {
-    /// A balanced tree of these tiles.
+    /// A tree of these tiles, filled from the left.
     pub(crate) fn from_tiles(tiles: Vec<Arc<Tile>>) -> Tree {
-        Tree { root: Node::balanced(tiles) }
+        Tree { root: Node::filled(tiles) }
+    }
+
+    /// A tree of which only the top node is known. `regular`: its top leads to the root that it belongs to.
+    pub(crate) fn of_store(store: &Arc<dyn Store>, top: NodeRef, regular: bool) -> Tree {
+        Tree { root: Some(Arc::new(Node::of_store(store, top, regular))) }
+    }
+
+    /// The tree under this node.
+    #[cfg(test)]
+    pub(crate) fn of_node(top: Arc<Node>) -> Tree {
+        Tree { root: Some(top) }
+    }
+
+    /// The top node.
+    pub(crate) fn top_node(&self) -> Option<&Arc<Node>> {
+        self.root.as_ref()
     }
 
     /// Whether the two are one tree, of the same nodes.
@@ -79,9 +104,30 @@ impl Tree {
         self.root.as_ref().map_or(Residue::ZERO, |node| node.residue())
     }
 
+    /// Edges from the top node down to a node of tiles.
+    pub(crate) fn height(&self) -> u8 {
+        self.root.as_ref().map_or(0, |node| node.height())
+    }
+
+    /// True if [`top`](Self::top) leads to the root.
+    pub(crate) fn is_regular(&self) -> bool {
+        self.root.as_ref().is_none_or(|node| node.is_regular())
+    }
+
+    /// The digest of the top node. All tiles must have their witnesses.
+    pub(crate) fn top(&self, digests: &Digests) -> Result<Digest> {
+        self.root.as_ref().map_or_else(|| Ok(digests.no_leaves()), |node| node.top(digests))
+    }
+
     /// All tiles.
     pub(crate) fn iter(&self) -> Iter<'_> {
         self.iter_from_tile(TileIndex(0))
+    }
+
+    /// All tiles of a tree that can be loaded.
+    #[cfg(test)]
+    pub(crate) fn all(&self) -> Vec<TileAt> {
+        self.iter().map(Result::unwrap).collect()
     }
 
     /// The tiles from number `index` on.
@@ -94,31 +140,43 @@ impl Tree {
         self.iter_behind(|_, bytes| bytes <= offset.0)
     }
 
+    /// Tile `index`, if there is one.
+    pub(crate) fn tile(&self, index: TileIndex) -> Result<Option<TileAt>> {
+        self.iter_from_tile(index).next().transpose()
+    }
+
+    /// The tile that holds the byte at `offset`, if there is one.
+    pub(crate) fn tile_of_byte(&self, offset: ByteOffset) -> Result<Option<TileAt>> {
+        self.iter_from_byte(offset).next().transpose()
+    }
+
     /// The tiles after the longest prefix for which `skip(tiles, bytes)` of its end holds.
     fn iter_behind(&self, skip: impl Fn(u64, u64) -> bool) -> Iter<'_> {
-        let mut iter = Iter { stack: Vec::new(), index: 0, offset: 0 };
-        let mut current = self.root.as_ref();
-        while let Some(node) = current.take() {
-            let mut child = 0;
-            while child < node.children().len() {
-                let (bytes, tiles) = node.children().measure(child);
-                if !skip(iter.index + tiles, iter.offset + bytes) {
-                    break;
-                }
-                iter.index += tiles;
-                iter.offset += bytes;
-                child += 1;
-            }
-            if let Children::Nodes(nodes) = node.children()
-                && child < nodes.len()
-            {
-                iter.stack.push((node, child + 1));
-                current = Some(&nodes[child]);
-            } else {
-                iter.stack.push((node, child));
-            }
+        let mut iter = Iter { stack: Vec::new(), index: 0, offset: 0, failed: None };
+        if let Err(error) = iter.descend_to(self.root.as_ref(), skip) {
+            iter.stack.clear();
+            iter.failed = Some(error);
         }
         iter
+    }
+
+    /// True if the bytes of all tiles are in memory, each tile's in one piece.
+    pub(crate) fn is_in_memory(&self) -> Result<bool> {
+        for at in self.iter() {
+            if at?.tile.slice().is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The tiles in memory that have no witness yet, ascending. Loads nothing: stored tiles have theirs.
+    pub(crate) fn unhashed(&self) -> Result<Vec<TileAt>> {
+        let mut found = Vec::new();
+        if let Some(root) = &self.root {
+            collect_unhashed(root, 0, 0, &mut found)?;
+        }
+        Ok(found)
     }
 
     /// Two trees, of the bytes before `at` and of those from it on; `at` <= bytes. A tile that is
@@ -132,54 +190,118 @@ impl Tree {
     }
 
     /// Puts `tile` in place of tile `index`, which is there and of the same length.
-    pub(crate) fn replace_tile(&mut self, index: TileIndex, tile: Arc<Tile>) {
-        self.root = self.root.take().map(|root| root.replace_tile(to_usize(index.0), tile));
+    pub(crate) fn replace_tile(&mut self, index: TileIndex, tile: Arc<Tile>) -> Result<()> {
+        if let Some(root) = &self.root {
+            self.root = Some(root.replace_tile(index.0, tile)?);
+        }
+        Ok(())
     }
 
     /// The tiles of `left`, then those of `right`.
-    pub(crate) fn concat(left: &Tree, right: &Tree) -> Tree {
+    pub(crate) fn concat(left: &Tree, right: &Tree) -> Result<Tree> {
         match (&left.root, &right.root) {
-            (None, _) => right.clone(),
-            (_, None) => left.clone(),
-            (Some(left), Some(right)) => Tree { root: Some(Node::concat(left, right)) },
+            (None, _) => Ok(right.clone()),
+            (_, None) => Ok(left.clone()),
+            (Some(left), Some(right)) => Ok(Tree { root: Some(Node::concat(left, right)?) }),
         }
     }
 }
 
-/// Tiles in order, with their places.
-pub(crate) struct Iter<'a> {
-    /// Nodes on the path, each with its next child.
-    stack: Vec<(&'a Arc<Node>, usize)>,
-    index: u64,
-    offset: u64,
+fn collect_unhashed(node: &Arc<Node>, tiles: u64, bytes: u64, found: &mut Vec<TileAt>) -> Result<()> {
+    let (Some(children), false) = (node.own_children(), node.is_hashed()) else { return Ok(()) };
+    let (mut index, mut offset) = (tiles, bytes);
+    match children {
+        Children::Tiles(tiles) => {
+            for tile in tiles {
+                if tile.witness().is_none() {
+                    crate::base::buffer::try_grow(found, 1)?;
+                    let (index, offset) = (TileIndex(index), ByteOffset(offset));
+                    found.push(TileAt { index, offset, tile: Arc::clone(tile) });
+                }
+                (index, offset) = (index + 1, offset + to_u64(tile.len()));
+            }
+        }
+        Children::Nodes(nodes) => {
+            for node in nodes {
+                collect_unhashed(node, index, offset, found)?;
+                (index, offset) = (index + node.tiles(), offset + node.bytes());
+            }
+        }
+    }
+    Ok(())
 }
 
-impl<'a> Iterator for Iter<'a> {
-    type Item = TileAt<'a>;
+/// Tiles in order, with their places. Ends after an error.
+pub(crate) struct Iter<'a> {
+    /// The children of the nodes on the path, each with the next one.
+    stack: Vec<(ChildrenRef<'a>, usize)>,
+    index: u64,
+    offset: u64,
+    /// What the way to the first tile failed with.
+    failed: Option<crate::AtlasError>,
+}
 
-    fn next(&mut self) -> Option<TileAt<'a>> {
+impl<'a> Iter<'a> {
+    fn descend_to(&mut self, root: Option<&'a Arc<Node>>, skip: impl Fn(u64, u64) -> bool) -> Result<()> {
+        let mut next = root.map(|root| root.children()).transpose()?;
+        while let Some(children) = next.take() {
+            let mut child = 0;
+            while child < children.len() {
+                let (bytes, tiles) = children.measure(child);
+                if !skip(self.index + tiles, self.offset + bytes) {
+                    break;
+                }
+                self.index += tiles;
+                self.offset += bytes;
+                child += 1;
+            }
+            if child < children.nodes().len() {
+                next = Some(children.below(child)?);
+                child += 1;
+            }
+            self.stack.push((children, child));
+        }
+        Ok(())
+    }
+
+    /// The next tile.
+    fn advance(&mut self) -> Result<Option<TileAt>> {
         loop {
-            let (node, child) = self.stack.last_mut()?;
-            let node: &'a Arc<Node> = node;
+            let Some((children, child)) = self.stack.last_mut() else { return Ok(None) };
             let next = *child;
             *child += 1;
-            match node.children() {
+            match &**children {
                 Children::Tiles(tiles) if next < tiles.len() => {
-                    let at = TileAt {
-                        index: TileIndex(self.index),
-                        offset: ByteOffset(self.offset),
-                        tile: &tiles[next],
-                    };
+                    let (index, offset) = (TileIndex(self.index), ByteOffset(self.offset));
+                    let at = TileAt { index, offset, tile: Arc::clone(&tiles[next]) };
                     self.index += 1;
                     self.offset = at.end().0;
-                    return Some(at);
+                    return Ok(Some(at));
                 }
-                Children::Nodes(nodes) if next < nodes.len() => self.stack.push((&nodes[next], 0)),
+                Children::Nodes(nodes) if next < nodes.len() => {
+                    let below = children.below(next)?;
+                    self.stack.push((below, 0));
+                }
                 _ => {
                     self.stack.pop();
                 }
             }
         }
+    }
+}
+
+impl Iterator for Iter<'_> {
+    type Item = Result<TileAt>;
+
+    fn next(&mut self) -> Option<Result<TileAt>> {
+        if let Some(error) = self.failed.take() {
+            return Some(Err(error));
+        }
+        let next = self.advance();
+        if next.is_err() {
+            self.stack.clear();
+        }
+        next.transpose()
     }
 }
 

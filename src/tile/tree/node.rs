@@ -1,38 +1,134 @@
 //! Inner nodes of the tile tree, and its two primitives.
 //!
-//! All tiles are at the same depth. A node has 16 to 32 children, the root of a tree 1 to 32.
+//! All tiles are at the same depth. A node has at most 32 children. A fresh tree is filled from the left: its
+//! nodes have 32, but for those on the right edge, so that the digest of each ([`Node::top`]) is a node of the
+//! tree under the root. Edits leave at least 16 in the nodes that they make, except on the right edge of what
+//! they join, and nodes out of a file have any number.
+//!
 //! `concat` descends along the edge of the higher tree to the height of the lower one and joins them
 //! there; on the way up a node that became too long is two. `split` cuts a path and joins what lies
 //! to its left and to its right, lowest first, so that both are O(log n).
+//!
+//! The children of a stored node are loaded at the first call that needs them, which can fail, and evicted by
+//! the cache of their store.
 
-use crate::base::error::Result;
-use crate::base::units::to_usize;
+#![forbid(unsafe_code)]
+
+use super::cache::Charge;
+use crate::base::error::{AtlasError, Result};
+use crate::base::sync::lock;
+use crate::base::units::{to_u64, to_usize};
+use crate::hash::digest::{Digest, Digests};
+use crate::hash::tile_tree::{fold, leaf_digest};
 use crate::layer2::Residue;
-use crate::tile::Tile;
-use std::sync::Arc;
+use crate::tile::stored::{CommitId, NodeRef, Store, StoredChildren};
+use crate::tile::{Tile, fresh_footprint};
+use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 
 /// A root, or nothing.
 pub(super) type Subtree = Option<Arc<Node>>;
 
-const MAX_CHILDREN: usize = 32;
+pub(super) const MAX_CHILDREN: usize = 32;
 const MIN_CHILDREN: usize = MAX_CHILDREN / 2;
 
-pub(super) struct Node {
+pub(crate) struct Node {
     bytes: u64,
     tiles: u64,
     residue: Residue,
     /// Edges down to a node of tiles.
     height: u8,
-    children: Children,
+    /// True if the top is that of the tree of RFC 6962 over all tiles below.
+    regular: bool,
+    content: Content,
 }
 
-pub(super) enum Children {
+enum Content {
+    Own(Own),
+    Stored(Stored),
+}
+
+/// A node in memory.
+struct Own {
+    children: Children,
+    top: OnceLock<Digest>,
+    /// Place in the file that the node was written to last.
+    written: Mutex<Option<Arc<Written>>>,
+}
+
+/// A node in a file.
+struct Stored {
+    store: Arc<dyn Store>,
+    node: NodeRef,
+    loaded: Mutex<Option<Arc<Loaded>>>,
+    /// True if it was used since the cache looked at it last.
+    used: AtomicBool,
+}
+
+/// The loaded children of a stored node.
+pub(super) struct Loaded {
+    children: Children,
+    bytes: u64,
+    _charge: Charge,
+}
+
+impl Loaded {
+    /// Bytes that it counts for in the cache.
+    pub(super) fn charged(&self) -> u64 {
+        self.bytes
+    }
+}
+
+/// A node in memory that was written to a file.
+pub(crate) struct Written {
+    pub(crate) commit: Arc<CommitId>,
+    pub(crate) node: NodeRef,
+}
+
+pub(crate) enum Children {
     Tiles(Vec<Arc<Tile>>),
     Nodes(Vec<Arc<Node>>),
 }
 
+/// The children of a node, in memory or just loaded.
+pub(crate) enum ChildrenRef<'n> {
+    Own(&'n Children),
+    Loaded(LoadedRef),
+}
+
+/// Loaded children, which live as long as this.
+#[derive(Clone)]
+pub(crate) struct LoadedRef(Arc<Loaded>);
+
+impl Deref for ChildrenRef<'_> {
+    type Target = Children;
+    fn deref(&self) -> &Children {
+        match self {
+            ChildrenRef::Own(children) => children,
+            ChildrenRef::Loaded(loaded) => &loaded.0.children,
+        }
+    }
+}
+
+impl<'n> ChildrenRef<'n> {
+    /// The children of child `child`, which is a node.
+    pub(super) fn below(&self, child: usize) -> Result<ChildrenRef<'n>> {
+        match self {
+            ChildrenRef::Own(Children::Nodes(nodes)) => nodes[child].children(),
+            ChildrenRef::Loaded(loaded) => match &loaded.0.children {
+                Children::Nodes(nodes) => {
+                    nodes[child].loaded().map(|loaded| ChildrenRef::Loaded(LoadedRef(loaded)))
+                }
+                Children::Tiles(_) => Err(AtlasError::internal("a tile has no nodes below")),
+            },
+            ChildrenRef::Own(Children::Tiles(_)) => Err(AtlasError::internal("a tile has no nodes below")),
+        }
+    }
+}
+
 impl Children {
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         match self {
             Children::Tiles(tiles) => tiles.len(),
             Children::Nodes(nodes) => nodes.len(),
@@ -42,7 +138,7 @@ impl Children {
     /// Bytes and tiles under a child.
     pub(super) fn measure(&self, child: usize) -> (u64, u64) {
         match self {
-            Children::Tiles(tiles) => (tiles[child].len() as u64, 1),
+            Children::Tiles(tiles) => (to_u64(tiles[child].len()), 1),
             Children::Nodes(nodes) => (nodes[child].bytes, nodes[child].tiles),
         }
     }
@@ -56,13 +152,50 @@ impl Children {
     }
 
     /// The children of both, which are of one kind.
-    fn join(&self, other: &Children) -> Children {
+    fn join(&self, other: &Children) -> Result<Children> {
         match (self, other) {
-            (Children::Tiles(left), Children::Tiles(right)) => Children::Tiles([&left[..], right].concat()),
-            (Children::Nodes(left), Children::Nodes(right)) => Children::Nodes([&left[..], right].concat()),
-            _ => unreachable!("only nodes of one height are joined"),
+            (Children::Tiles(left), Children::Tiles(right)) => {
+                Ok(Children::Tiles([&left[..], right].concat()))
+            }
+            (Children::Nodes(left), Children::Nodes(right)) => {
+                Ok(Children::Nodes([&left[..], right].concat()))
+            }
+            _ => Err(AtlasError::internal("nodes of two heights are joined")),
         }
     }
+
+    pub(crate) fn nodes(&self) -> &[Arc<Node>] {
+        match self {
+            Children::Nodes(nodes) => nodes,
+            Children::Tiles(_) => &[],
+        }
+    }
+
+    /// Bytes and digest of each child, as the top of their parent commits to them.
+    pub(super) fn items(&self, digests: &Digests) -> Result<Vec<(u64, Digest)>> {
+        match self {
+            Children::Tiles(tiles) => tiles
+                .iter()
+                .map(|tile| {
+                    let witness =
+                        tile.witness().ok_or_else(|| AtlasError::internal("a tile has no witness"))?;
+                    let len = to_u64(tile.len());
+                    Ok((len, leaf_digest(digests, len, tile.residue(), witness)))
+                })
+                .collect(),
+            Children::Nodes(nodes) => nodes.iter().map(|node| Ok((node.bytes, node.top(digests)?))).collect(),
+        }
+    }
+}
+
+/// True if the top over nodes with so many tiles below, which are regular themselves, has the shape of
+/// RFC 6962 over all their tiles.
+fn is_regular(nodes: &[Arc<Node>]) -> bool {
+    let Some((last, full)) = nodes.split_last() else { return true };
+    let each = full.first().map_or(last.tiles, |first| first.tiles);
+    nodes.iter().all(|node| node.regular)
+        && (full.is_empty()
+            || each.is_power_of_two() && full.iter().all(|node| node.tiles == each) && last.tiles <= each)
 }
 
 impl Node {
@@ -78,58 +211,206 @@ impl Node {
         self.residue
     }
 
-    pub(super) fn children(&self) -> &Children {
-        &self.children
-    }
-
     pub(super) fn height(&self) -> u8 {
         self.height
     }
 
-    /// Takes the node apart.
-    pub(super) fn into_children(self) -> Children {
-        self.children
+    pub(super) fn is_regular(&self) -> bool {
+        self.regular
     }
 
-    /// The same tree with another tile of the same length in place of tile `index`.
-    pub(super) fn replace_tile(&self, index: usize, tile: Arc<Tile>) -> Arc<Node> {
-        match &self.children {
-            Children::Tiles(tiles) => {
-                let mut tiles = tiles.clone();
-                tiles[index] = tile;
-                Node::new(Children::Tiles(tiles))
+    /// The node's place, if it is stored.
+    pub(crate) fn stored(&self) -> Option<(&Arc<dyn Store>, &NodeRef)> {
+        match &self.content {
+            Content::Stored(stored) => Some((&stored.store, &stored.node)),
+            Content::Own(_) => None,
+        }
+    }
+
+    /// The place that the node was written to last.
+    pub(crate) fn written(&self) -> Option<Arc<Written>> {
+        match &self.content {
+            Content::Own(own) => lock(&own.written).clone(),
+            Content::Stored(_) => None,
+        }
+    }
+
+    /// Remembers a place that the node was written to. No effect if it is stored itself.
+    pub(crate) fn set_written(&self, written: Written) {
+        if let Content::Own(own) = &self.content {
+            let before = lock(&own.written).replace(Arc::new(written));
+            drop(before);
+        }
+    }
+
+    /// The children. Those of a stored node are loaded if they are not at hand.
+    pub(crate) fn children(self: &Arc<Node>) -> Result<ChildrenRef<'_>> {
+        match &self.content {
+            Content::Own(own) => Ok(ChildrenRef::Own(&own.children)),
+            Content::Stored(_) => self.loaded().map(|loaded| ChildrenRef::Loaded(LoadedRef(loaded))),
+        }
+    }
+
+    /// The children in memory; `None` if the node is stored.
+    pub(super) fn own_children(&self) -> Option<&Children> {
+        match &self.content {
+            Content::Own(own) => Some(&own.children),
+            Content::Stored(_) => None,
+        }
+    }
+
+    /// How many children there are, which is known without loading them.
+    fn child_count(&self) -> usize {
+        match &self.content {
+            Content::Own(own) => own.children.len(),
+            Content::Stored(stored) => stored.node.count(),
+        }
+    }
+
+    fn loaded(self: &Arc<Node>) -> Result<Arc<Loaded>> {
+        let Content::Stored(stored) = &self.content else {
+            return Err(AtlasError::internal("a node in memory is loaded"));
+        };
+        // It orders nothing: a hint for the cache.
+        stored.used.store(true, Ordering::Relaxed);
+        if let Some(loaded) = &*lock(&stored.loaded) {
+            return Ok(Arc::clone(loaded));
+        }
+        // With no lock held. Another thread may load it too, and the first one's children stay.
+        let children = match Arc::clone(&stored.store).children(&stored.node)? {
+            StoredChildren::Tiles(tiles) => Children::Tiles(tiles),
+            StoredChildren::Nodes(nodes) => {
+                let below = |node| Arc::new(Node::of_store(&stored.store, node, self.regular));
+                Children::Nodes(nodes.into_iter().map(below).collect())
             }
-            Children::Nodes(nodes) => {
-                let (mut child, mut before) = (0, 0);
-                while before + to_usize(nodes[child].tiles) <= index {
-                    before += to_usize(nodes[child].tiles);
-                    child += 1;
+        };
+        let each = match &children {
+            Children::Tiles(_) => fresh_footprint() + to_u64(size_of::<crate::tile::stored::StoredTile>()),
+            Children::Nodes(_) => to_u64(size_of::<Node>() + 4 * size_of::<usize>()),
+        };
+        let bytes = to_u64(children.len()) * each + to_u64(size_of::<Loaded>());
+        let cache = stored.store.cache();
+        let loaded = Arc::new(Loaded { children, bytes, _charge: cache.charge(bytes) });
+        let loaded = Arc::clone(lock(&stored.loaded).get_or_insert(loaded));
+        cache.keep(self);
+        Ok(loaded)
+    }
+
+    /// Whether it was used since the last call.
+    pub(super) fn was_used(&self) -> bool {
+        match &self.content {
+            Content::Stored(stored) => stored.used.swap(false, Ordering::Relaxed),
+            Content::Own(_) => false,
+        }
+    }
+
+    /// Gives up what was loaded.
+    pub(super) fn evict(&self) -> Option<Arc<Loaded>> {
+        match &self.content {
+            Content::Stored(stored) => lock(&stored.loaded).take(),
+            Content::Own(_) => None,
+        }
+    }
+
+    /// Takes the node apart; `None` for a stored one.
+    pub(super) fn into_children(self) -> Option<Children> {
+        match self.content {
+            Content::Own(own) => Some(own.children),
+            Content::Stored(_) => None,
+        }
+    }
+
+    /// The digest over the children, which must have their witnesses.
+    pub(crate) fn top(&self, digests: &Digests) -> Result<Digest> {
+        match &self.content {
+            Content::Stored(stored) => Ok(stored.node.top),
+            Content::Own(own) => {
+                if let Some(top) = own.top.get() {
+                    return Ok(*top);
                 }
-                let mut nodes = nodes.clone();
-                nodes[child] = nodes[child].replace_tile(index - before, tile);
-                Node::new(Children::Nodes(nodes))
+                let (_, top) = fold(digests, own.children.items(digests)?);
+                Ok(*own.top.get_or_init(|| top))
             }
         }
     }
 
+    /// True if all tiles below are known to have their witnesses.
+    pub(super) fn is_hashed(&self) -> bool {
+        match &self.content {
+            Content::Stored(_) => true,
+            Content::Own(own) => own.top.get().is_some(),
+        }
+    }
+
+    /// A node of a file. `regular`: the tree that it belongs to leads to its root.
+    pub(super) fn of_store(store: &Arc<dyn Store>, node: NodeRef, regular: bool) -> Node {
+        Node {
+            bytes: node.bytes,
+            tiles: node.tiles,
+            residue: node.residue,
+            height: node.height,
+            regular,
+            content: Content::Stored(Stored {
+                store: Arc::clone(store),
+                node,
+                loaded: Mutex::new(None),
+                used: AtomicBool::new(false),
+            }),
+        }
+    }
+
+    /// The same tree with another tile of the same length in place of tile `index`.
+    pub(super) fn replace_tile(self: &Arc<Node>, index: u64, tile: Arc<Tile>) -> Result<Arc<Node>> {
+        Ok(match &*self.children()? {
+            Children::Tiles(tiles) => {
+                let mut tiles = tiles.clone();
+                tiles[to_usize(index)] = tile;
+                Node::new(Children::Tiles(tiles))
+            }
+            Children::Nodes(nodes) => {
+                let (mut child, mut before) = (0, 0);
+                while before + nodes[child].tiles <= index {
+                    before += nodes[child].tiles;
+                    child += 1;
+                }
+                let mut nodes = nodes.clone();
+                nodes[child] = nodes[child].replace_tile(index - before, tile)?;
+                Node::new(Children::Nodes(nodes))
+            }
+        })
+    }
+
     fn new(children: Children) -> Arc<Node> {
-        let node = match &children {
-            Children::Tiles(tiles) => Node {
-                bytes: tiles.iter().map(|tile| tile.len() as u64).sum(),
-                tiles: tiles.len() as u64,
-                residue: tiles.iter().map(|tile| tile.residue()).sum(),
-                height: 0,
-                children,
-            },
-            Children::Nodes(nodes) => Node {
-                bytes: nodes.iter().map(|node| node.bytes).sum(),
-                tiles: nodes.iter().map(|node| node.tiles).sum(),
-                residue: nodes.iter().map(|node| node.residue).sum(),
-                height: nodes[0].height + 1,
-                children,
-            },
+        let (bytes, tiles, residue, height, regular) = match &children {
+            Children::Tiles(tiles) => (
+                tiles.iter().map(|tile| to_u64(tile.len())).sum(),
+                to_u64(tiles.len()),
+                tiles.iter().map(|tile| tile.residue()).sum(),
+                0,
+                true,
+            ),
+            Children::Nodes(nodes) => (
+                nodes.iter().map(|node| node.bytes).sum(),
+                nodes.iter().map(|node| node.tiles).sum(),
+                nodes.iter().map(|node| node.residue).sum(),
+                nodes[0].height + 1,
+                is_regular(nodes),
+            ),
         };
-        Arc::new(node)
+        let content = Content::Own(Own { children, top: OnceLock::new(), written: Mutex::new(None) });
+        Arc::new(Node { bytes, tiles, residue, height, regular, content })
+    }
+
+    /// A node of these tiles.
+    #[cfg(test)]
+    pub(crate) fn of_tiles(tiles: Vec<Arc<Tile>>) -> Arc<Node> {
+        Node::new(Children::Tiles(tiles))
+    }
+
+    /// A node of these nodes, which are equally high.
+    #[cfg(test)]
+    pub(crate) fn of_nodes(nodes: Vec<Arc<Node>>) -> Arc<Node> {
+        Node::new(Children::Nodes(nodes))
     }
 
     /// One node of up to 32 children, or two of half of them.
@@ -142,61 +423,43 @@ impl Node {
         (Node::new(children.part(0..middle)), Some(Node::new(children.part(middle..len))))
     }
 
-    /// A tree over `tiles` whose nodes are evenly filled.
-    pub(super) fn balanced(tiles: Vec<Arc<Tile>>) -> Option<Arc<Node>> {
-        let mut nodes = evenly(tiles, |tiles| Node::new(Children::Tiles(tiles)));
+    /// A tree over `tiles` whose nodes are filled from the left.
+    pub(super) fn filled(tiles: Vec<Arc<Tile>>) -> Option<Arc<Node>> {
+        let mut nodes = full(tiles, |tiles| Node::new(Children::Tiles(tiles)));
         while nodes.len() > 1 {
-            nodes = evenly(nodes, |nodes| Node::new(Children::Nodes(nodes)));
+            nodes = full(nodes, |nodes| Node::new(Children::Nodes(nodes)));
         }
         nodes.pop()
     }
 
     /// The tree of both. Roots may have few children; what becomes a child here has enough.
-    pub(super) fn concat(left: &Arc<Node>, right: &Arc<Node>) -> Arc<Node> {
-        match Node::join(left, right) {
+    pub(super) fn concat(left: &Arc<Node>, right: &Arc<Node>) -> Result<Arc<Node>> {
+        Ok(match Node::join(left, right)? {
             (only, None) => only,
             (first, Some(second)) => Node::new(Children::Nodes(vec![first, second])),
-        }
+        })
     }
 
     /// The tree of both as one or two nodes of the height of the higher one.
-    fn join(left: &Arc<Node>, right: &Arc<Node>) -> (Arc<Node>, Option<Arc<Node>>) {
+    fn join(left: &Arc<Node>, right: &Arc<Node>) -> Result<(Arc<Node>, Option<Arc<Node>>)> {
         if left.height == right.height {
-            let enough = |node: &Node| node.children.len() >= MIN_CHILDREN;
+            let enough = |node: &Node| node.child_count() >= MIN_CHILDREN;
             if enough(left) && enough(right) {
-                return (Arc::clone(left), Some(Arc::clone(right)));
+                return Ok((Arc::clone(left), Some(Arc::clone(right))));
             }
-            return Node::one_or_two(left.children.join(&right.children));
+            return Ok(Node::one_or_two(left.children()?.join(&*right.children()?)?));
         }
-        let pair = |(first, second): (Arc<Node>, Option<Arc<Node>>)| -> Vec<Arc<Node>> {
-            std::iter::once(first).chain(second).collect()
-        };
-        let children = if left.height > right.height {
-            let (rest, last) = left.split_last();
-            rest.iter().cloned().chain(pair(Node::join(last, right))).collect()
+        let pair = |(first, second): (Arc<Node>, Option<Arc<Node>>)| std::iter::once(first).chain(second);
+        let children: Vec<Arc<Node>> = if left.height > right.height {
+            let children = left.children()?;
+            let (last, rest) = children.nodes().split_last().ok_or_else(no_nodes)?;
+            rest.iter().cloned().chain(pair(Node::join(last, right)?)).collect()
         } else {
-            let (first, rest) = right.split_first();
-            pair(Node::join(left, first)).into_iter().chain(rest.iter().cloned()).collect()
+            let children = right.children()?;
+            let (first, rest) = children.nodes().split_first().ok_or_else(no_nodes)?;
+            pair(Node::join(left, first)?).chain(rest.iter().cloned()).collect()
         };
-        Node::one_or_two(Children::Nodes(children))
-    }
-
-    fn nodes(&self) -> &[Arc<Node>] {
-        match &self.children {
-            Children::Nodes(nodes) => nodes,
-            Children::Tiles(_) => &[],
-        }
-    }
-
-    /// Of a node of nodes, which is never empty.
-    fn split_last(&self) -> (&[Arc<Node>], &Arc<Node>) {
-        let nodes = self.nodes();
-        (&nodes[..nodes.len() - 1], &nodes[nodes.len() - 1])
-    }
-
-    fn split_first(&self) -> (&Arc<Node>, &[Arc<Node>]) {
-        let nodes = self.nodes();
-        (&nodes[0], &nodes[1..])
+        Ok(Node::one_or_two(Children::Nodes(children)))
     }
 
     /// The trees of the bytes before `at` and from it on.
@@ -207,21 +470,22 @@ impl Node {
         if at >= self.bytes {
             return Ok((Some(Arc::clone(self)), None));
         }
+        let children = self.children()?;
         let (mut child, mut before) = (0, 0);
-        while before + self.children.measure(child).0 <= at {
-            before += self.children.measure(child).0;
+        while before + children.measure(child).0 <= at {
+            before += children.measure(child).0;
             child += 1;
         }
-        let len = self.children.len();
+        let len = children.len();
         let side = |range: std::ops::Range<usize>| match range.len() {
             0 => None,
-            1 if self.height > 0 => Some(Arc::clone(&self.nodes()[range.start])),
-            _ => Some(Node::new(self.children.part(range))),
+            1 if self.height > 0 => Some(Arc::clone(&children.nodes()[range.start])),
+            _ => Some(Node::new(children.part(range))),
         };
         if before == at {
             return Ok((side(0..child), side(child..len)));
         }
-        let (left, right) = match &self.children {
+        let (left, right) = match &*children {
             Children::Tiles(tiles) => {
                 let (left, right) = tiles[child].split(to_usize(at - before))?;
                 let single = |tile| Some(Node::new(Children::Tiles(vec![Arc::new(tile)])));
@@ -229,23 +493,25 @@ impl Node {
             }
             Children::Nodes(nodes) => nodes[child].split(at - before)?,
         };
-        Ok((Node::concat_some(side(0..child), left), Node::concat_some(right, side(child + 1..len))))
+        Ok((Node::concat_some(side(0..child), left)?, Node::concat_some(right, side(child + 1..len))?))
     }
 
-    fn concat_some(left: Option<Arc<Node>>, right: Option<Arc<Node>>) -> Option<Arc<Node>> {
-        match (left, right) {
-            (Some(left), Some(right)) => Some(Node::concat(&left, &right)),
+    fn concat_some(left: Option<Arc<Node>>, right: Option<Arc<Node>>) -> Result<Option<Arc<Node>>> {
+        Ok(match (left, right) {
+            (Some(left), Some(right)) => Some(Node::concat(&left, &right)?),
             (left, right) => left.or(right),
-        }
+        })
     }
 }
 
-/// Cuts `items` into as few parts of at most 32 as possible, of nearly the same length.
-fn evenly<T, R>(items: Vec<T>, mut make: impl FnMut(Vec<T>) -> R) -> Vec<R> {
-    let total = items.len();
-    let parts = total.div_ceil(MAX_CHILDREN);
+#[cold]
+fn no_nodes() -> AtlasError {
+    AtlasError::internal("a node above others has none")
+}
+
+/// Cuts `items` into parts of 32 and a shorter last one.
+fn full<T, R>(items: Vec<T>, mut make: impl FnMut(Vec<T>) -> R) -> Vec<R> {
+    let parts = items.len().div_ceil(MAX_CHILDREN);
     let mut items = items.into_iter();
-    (0..parts)
-        .map(|part| make(items.by_ref().take(total * (part + 1) / parts - total * part / parts).collect()))
-        .collect()
+    (0..parts).map(|_| make(items.by_ref().take(MAX_CHILDREN).collect())).collect()
 }

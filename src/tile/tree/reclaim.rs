@@ -41,8 +41,10 @@ impl Garbage {
         match self {
             Garbage::Node(node) => match Arc::into_inner(node).map(Node::into_children) {
                 None => return SHARED,
-                Some(Children::Nodes(nodes)) => open.extend(nodes.into_iter().map(Garbage::Node)),
-                Some(Children::Tiles(tiles)) => open.extend(tiles.into_iter().map(Garbage::Tile)),
+                // What is loaded of it is in the cache, and is bounded.
+                Some(None) => {}
+                Some(Some(Children::Nodes(nodes))) => open.extend(nodes.into_iter().map(Garbage::Node)),
+                Some(Some(Children::Tiles(tiles))) => open.extend(tiles.into_iter().map(Garbage::Tile)),
             },
             Garbage::Tile(tile) => match Arc::into_inner(tile) {
                 None => return SHARED,

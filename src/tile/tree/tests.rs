@@ -21,31 +21,36 @@ fn tiles_over(lengths: &[usize]) -> (Vec<u8>, Vec<Arc<Tile>>) {
     (data, tiles)
 }
 
+fn concat(left: &Tree, right: &Tree) -> Tree {
+    Tree::concat(left, right).unwrap()
+}
+
 fn bytes_of(tree: &Tree) -> Vec<u8> {
     let mut out = vec![0; tree.bytes() as usize];
     for at in tree.iter() {
+        let at = at.unwrap();
         at.tile.read(0, &mut out[at.offset.0 as usize..][..at.tile.len()]).unwrap();
     }
     out
 }
 
-/// Every node but the root has enough children, all tiles are equally deep, the lengths add up.
+/// All tiles are equally deep, the lengths add up, and the nodes are so full that the tree is not high.
 fn check_shape(tree: &Tree) {
-    fn check_node(node: &Node, root: bool) {
-        let len = node.children().len();
-        assert!(len <= 32 && len >= if root { 1 } else { 16 }, "{len} children");
-        if let Children::Nodes(nodes) = node.children() {
-            assert!(nodes.len() >= 2, "a root of one node");
-            for child in nodes {
-                assert_eq!(child.height() + 1, node.height());
-                check_node(child, false);
-            }
+    fn check_node(node: &Arc<Node>) {
+        let children = node.children().unwrap();
+        let len = children.len();
+        assert!((1..=32).contains(&len), "{len} children");
+        for child in children.nodes() {
+            assert_eq!(child.height() + 1, node.height());
+            check_node(child);
         }
-        let total: u64 = (0..len).map(|child| node.children().measure(child).0).sum();
+        let total: u64 = (0..len).map(|child| children.measure(child).0).sum();
         assert_eq!(total, node.bytes());
     }
     if let Some(root) = &tree.root {
-        check_node(root, true);
+        check_node(root);
+        let least = tree.tiles().max(2).ilog2() / 4;
+        assert!(u32::from(root.height()) <= least + 1, "{} tiles {} high", tree.tiles(), root.height());
     }
 }
 
@@ -65,7 +70,7 @@ fn balanced_trees_of_many_sizes_hold_their_tiles_in_order() {
         check(&tree);
         assert_eq!(bytes_of(&tree), data);
         for index in [0, count as u64 / 2, count as u64] {
-            let at = tree.iter_from_tile(TileIndex(index)).next();
+            let at = tree.tile(TileIndex(index)).unwrap();
             assert_eq!(at.map(|at| at.index.0), (index < count as u64).then_some(index));
         }
     }
@@ -76,11 +81,11 @@ fn a_byte_is_found_in_the_tile_that_holds_it() {
     let (data, tiles) = tiles_over(&[5; 200]);
     let tree = Tree::from_tiles(tiles);
     for offset in 0..data.len() as u64 {
-        let at = tree.iter_from_byte(ByteOffset(offset)).next().unwrap();
+        let at = tree.tile_of_byte(ByteOffset(offset)).unwrap().unwrap();
         assert!(at.offset <= ByteOffset(offset) && offset < at.end().0);
         assert_eq!(at.index, TileIndex(offset / 5));
     }
-    assert!(tree.iter_from_byte(ByteOffset(data.len() as u64)).next().is_none());
+    assert!(tree.tile_of_byte(ByteOffset(data.len() as u64)).unwrap().is_none());
 }
 
 #[test]
@@ -111,12 +116,12 @@ fn splits_and_concats_at_random_places_agree_with_a_vector() {
             &model[cuts[1] as usize..],
         );
         (tree, model) = match round % 8 {
-            7 => (Tree::concat(&left, &right), [a, c].concat()),
+            7 => (concat(&left, &right), [a, c].concat()),
             6 if model.len() < 40_000 => {
-                let twice = Tree::concat(&middle, &middle);
-                (Tree::concat(&Tree::concat(&left, &twice), &right), [a, b, b, c].concat())
+                let twice = concat(&middle, &middle);
+                (concat(&concat(&left, &twice), &right), [a, b, b, c].concat())
             }
-            _ => (Tree::concat(&middle, &Tree::concat(&left, &right)), [b, a, c].concat()),
+            _ => (concat(&middle, &concat(&left, &right)), [b, a, c].concat()),
         };
         check(&tree);
         assert_eq!(bytes_of(&tree), model);
@@ -147,7 +152,7 @@ fn synthetic_tile(source: &Source, offset: u64) -> Tree {
 
 /// The bytes of a tree at `offset`, which lie in one tile.
 fn read_at(tree: &Tree, offset: u64, len: usize) -> Vec<u8> {
-    let at = tree.iter_from_byte(ByteOffset(offset)).next().unwrap();
+    let at = tree.tile_of_byte(ByteOffset(offset)).unwrap().unwrap();
     let mut out = vec![0; len];
     at.tile.read(to_usize(ByteOffset(offset) - at.offset), &mut out).unwrap();
     out
@@ -162,7 +167,7 @@ fn two_to_the_forty_bytes_are_cut_joined_and_found_to_the_byte() {
     let mut filler = synthetic_tile(&source, 0);
     let one = filler.residue();
     for _ in 0..20 {
-        filler = Tree::concat(&filler, &filler);
+        filler = concat(&filler, &filler);
     }
     let mut tree = filler.clone();
     let mut residue = Residue::ZERO;
@@ -177,15 +182,15 @@ fn two_to_the_forty_bytes_are_cut_joined_and_found_to_the_byte() {
         assert_eq!((left.bytes(), gone.bytes(), right.bytes()), (place, TILE, size - place - TILE));
         let tile = synthetic_tile(&source, place);
         residue = residue - one + tile.residue();
-        tree = Tree::concat(&Tree::concat(&left, &tile), &right);
+        tree = concat(&concat(&left, &tile), &right);
         check_shape(&tree);
         assert_eq!((tree.bytes(), tree.tiles(), tree.residue()), (size, tiles, residue));
     }
     for place in places {
         for offset in [place, place + 12_345, place + TILE - 1] {
-            let at = tree.iter_from_byte(ByteOffset(offset)).next().unwrap();
+            let at = tree.tile_of_byte(ByteOffset(offset)).unwrap().unwrap();
             assert_eq!((at.index.0, at.offset.0, at.end().0), (place / TILE, place, place + TILE));
-            assert_eq!(tree.iter_from_tile(at.index).next().unwrap().offset, ByteOffset(place));
+            assert_eq!(tree.tile(at.index).unwrap().unwrap().offset, ByteOffset(place));
             assert_eq!(read_at(&tree, offset, 1), synthetic(offset, 1));
         }
         // A cut inside the tile makes one more, and the bytes stay where they are.
@@ -196,20 +201,20 @@ fn two_to_the_forty_bytes_are_cut_joined_and_found_to_the_byte() {
             assert_eq!(left.residue() + right.residue(), residue);
             assert_eq!(read_at(&left, cut - 1, 1), synthetic(cut - 1, 1));
             assert_eq!(read_at(&right, 0, 9), synthetic(cut, 9));
-            let joined = Tree::concat(&left, &right);
+            let joined = concat(&left, &right);
             check_shape(&joined);
             assert_eq!((joined.bytes(), joined.residue()), (size, residue));
             assert_eq!(read_at(&joined, cut, 9), synthetic(cut, 9));
         }
     }
     assert!(
-        tree.iter_from_byte(ByteOffset(size)).next().is_none()
-            && tree.iter_from_tile(TileIndex(tiles)).next().is_none()
+        tree.tile_of_byte(ByteOffset(size)).unwrap().is_none()
+            && tree.tile(TileIndex(tiles)).unwrap().is_none()
     );
-    let twice = Tree::concat(&tree, &tree);
+    let twice = concat(&tree, &tree);
     assert_eq!(read_at(&twice, 2 * size - 5, 5), synthetic(size - 5, 5));
     assert_eq!(
-        twice.iter_from_byte(ByteOffset(size + (1 << 32))).next().unwrap().index,
+        twice.tile_of_byte(ByteOffset(size + (1 << 32))).unwrap().unwrap().index,
         TileIndex(tiles + 4_096)
     );
 }

@@ -1,0 +1,120 @@
+//! The lock of the one that may write to a file.
+//!
+//! An open-file-description lock on one byte, far behind every byte that a file can have: it belongs to the open
+//! file, not to the process, and ends with it. A lock that a file system does not keep is worse than none, so
+//! that taking it includes a second attempt through another description, which must be refused.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+/// The outcome of an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Locked {
+    Yes,
+    /// Another open file has the lock.
+    ByAnother,
+    /// The file system grants the lock to everybody, or to nobody.
+    NotKept,
+}
+
+#[cfg(target_os = "linux")]
+mod system {
+    use super::{File, io};
+    use std::os::fd::AsRawFd;
+
+    const BYTE: i64 = 1 << 62;
+
+    fn set(file: &File, kind: libc::c_int) -> io::Result<()> {
+        // SAFETY: all zeros are a value of the struct.
+        let mut lock: libc::flock64 = unsafe { std::mem::zeroed() };
+        lock.l_type = libc::c_short::try_from(kind).unwrap_or(0);
+        lock.l_whence = libc::c_short::try_from(libc::SEEK_SET).unwrap_or(0);
+        (lock.l_start, lock.l_len) = (BYTE, 1);
+        // SAFETY: the descriptor is open, and the struct is the one of the call.
+        match unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) } {
+            -1 => Err(io::Error::last_os_error()),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn lock(file: &File) -> io::Result<()> {
+        set(file, libc::F_WRLCK)
+    }
+
+    pub(super) fn unlock(file: &File) -> io::Result<()> {
+        set(file, libc::F_UNLCK)
+    }
+
+    pub(super) fn is_refusal(error: &io::Error) -> bool {
+        matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES))
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod system {
+    use super::{File, io};
+
+    pub(super) fn lock(_: &File) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    pub(super) fn unlock(_: &File) -> io::Result<()> {
+        Ok(())
+    }
+
+    pub(super) fn is_refusal(_: &io::Error) -> bool {
+        false
+    }
+}
+
+/// Locks `file`, which `path` led to, and proves that the lock is kept.
+pub(crate) fn lock(file: &File, path: &Path) -> io::Result<Locked> {
+    match system::lock(file) {
+        Err(error) if system::is_refusal(&error) => return Ok(Locked::ByAnother),
+        Err(_) => return Ok(Locked::NotKept),
+        Ok(()) => {}
+    }
+    let second = File::options().read(true).write(true).open(path);
+    let refused = second.and_then(|second| match system::lock(&second) {
+        Err(error) if system::is_refusal(&error) => Ok(true),
+        Err(_) => Ok(false),
+        Ok(()) => system::unlock(&second).map(|()| false),
+    });
+    match refused {
+        Ok(true) => Ok(Locked::Yes),
+        failed => {
+            unlock(file);
+            failed.map(|_| Locked::NotKept)
+        }
+    }
+}
+
+/// Releases the lock. A failure is ignored: the lock ends with the open file.
+pub(crate) fn unlock(file: &File) {
+    let _ = system::unlock(file);
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_open_file_has_the_lock_until_it_gives_it_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("locked");
+        std::fs::write(&path, b"x").unwrap();
+        let open = || File::options().read(true).write(true).open(&path).unwrap();
+        let (first, second) = (open(), open());
+        assert_eq!(lock(&first, &path).unwrap(), Locked::Yes);
+        assert_eq!(lock(&second, &path).unwrap(), Locked::ByAnother);
+        // A clone shares the open file, and keeps the lock when the other is closed.
+        let clone = first.try_clone().unwrap();
+        drop(first);
+        assert_eq!(lock(&second, &path).unwrap(), Locked::ByAnother);
+        unlock(&clone);
+        assert_eq!(lock(&second, &path).unwrap(), Locked::Yes);
+        drop(second);
+        assert_eq!(lock(&open(), &path).unwrap(), Locked::Yes);
+    }
+}

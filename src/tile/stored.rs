@@ -1,0 +1,266 @@
+//! Names for the parts of a tile tree that lie in a file.
+//!
+//! A tree may have nodes and tiles of which only the place in a file is known. They are loaded when they are
+//! needed, through a [`Store`], and checked against the digest that their parent has of them. Nothing here
+//! knows how the file is laid out.
+
+#![forbid(unsafe_code)]
+
+use crate::base::error::Result;
+use crate::base::out_bytes::OutBytes;
+use crate::base::units::to_usize;
+use crate::hash::digest::Digest;
+use crate::layer2::Residue;
+use crate::source::ReadBytes;
+use crate::tile::Tile;
+use crate::tile::context::Context;
+use crate::tile::tree::{Charge, NodeCache};
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+
+/// A commit of a file, and with it all that lies before its end there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CommitId {
+    pub(crate) generation: u64,
+    /// Offset of the commit record.
+    pub(crate) offset: u64,
+    /// Full seal of the commit record.
+    pub(crate) seal: Digest,
+}
+
+/// The kind of place where bytes of a tile lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum SpanKind {
+    /// In the base.
+    Base,
+    /// In the file, as they are.
+    Raw,
+    /// In the file, as a part of what a record decodes to.
+    Encoded,
+    /// Nowhere: they are zeros.
+    Zeros,
+}
+
+/// A run of bytes of a tile, and where it lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) kind: SpanKind,
+    /// Offset in the base or in the file, or of the encoded record; 0 for zeros.
+    pub(crate) place: u64,
+    /// First byte within what the record decodes to; 0 unless encoded.
+    pub(crate) start: u32,
+    pub(crate) len: u32,
+}
+
+impl Span {
+    /// True if `next` continues this span, so that both are one.
+    pub(crate) fn continues(&self, next: &Span) -> bool {
+        if self.kind != next.kind {
+            return false;
+        }
+        match self.kind {
+            SpanKind::Zeros => true,
+            SpanKind::Encoded => {
+                self.place == next.place
+                    && u64::from(self.start) + u64::from(self.len) == u64::from(next.start)
+            }
+            SpanKind::Base | SpanKind::Raw => self.place.checked_add(u64::from(self.len)) == Some(next.place),
+        }
+    }
+
+    /// The part of the span in `range`, counted from its start.
+    pub(crate) fn part(&self, range: &Range<u32>) -> Span {
+        let len = range.end - range.start;
+        match self.kind {
+            SpanKind::Zeros => Span { len, ..*self },
+            SpanKind::Encoded => Span { start: self.start + range.start, len, ..*self },
+            SpanKind::Base | SpanKind::Raw => {
+                Span { place: self.place + u64::from(range.start), len, ..*self }
+            }
+        }
+    }
+
+    /// Appends `span` to `spans`, as a part of the last one if it continues that.
+    pub(crate) fn push(spans: &mut Vec<Span>, span: Span) {
+        match spans.last_mut() {
+            Some(last) if last.continues(&span) => last.len += span.len,
+            _ => spans.push(span),
+        }
+    }
+}
+
+/// The place of all bytes of a tile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum TilePlace {
+    /// One span: kind, place, and first byte within what a record decodes to.
+    Span(SpanKind, u64, u32),
+    /// A record at this offset, which has several spans or chaining values.
+    Record(u64),
+}
+
+/// A tile as a leaf of the stored tree has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TileEntry {
+    pub(crate) len: u32,
+    pub(crate) residue: Residue,
+    pub(crate) place: TilePlace,
+    pub(crate) witness: Digest,
+}
+
+/// A node as its parent in the stored tree has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NodeRef {
+    pub(crate) offset: u64,
+    pub(crate) size: u32,
+    pub(crate) residue: Residue,
+    pub(crate) height: u8,
+    pub(crate) bytes: u64,
+    pub(crate) tiles: u64,
+    pub(crate) top: Digest,
+    /// Offset at which the node must have ended.
+    pub(crate) limit: u64,
+}
+
+/// Bytes of the record of a node before its children, of a child that is a node, and of one that is a tile.
+pub(crate) const NODE_HEAD: u32 = 40;
+pub(crate) const NODE_CHILD: u32 = 64;
+pub(crate) const TILE_CHILD: u32 = 48;
+
+impl NodeRef {
+    /// How many children the node has, by the size of its record.
+    pub(crate) fn count(&self) -> usize {
+        let each = if self.height == 0 { TILE_CHILD } else { NODE_CHILD };
+        // A record of a node has some kilobytes.
+        usize::try_from(self.size.saturating_sub(NODE_HEAD) / each).unwrap_or(usize::MAX)
+    }
+}
+
+/// The children of a stored node.
+pub(crate) enum StoredChildren {
+    Nodes(Vec<NodeRef>),
+    Tiles(Vec<Arc<Tile>>),
+}
+
+/// The spans of a tile, and the chaining values of its groups if they are stored.
+pub(crate) struct TileSpans {
+    pub(crate) spans: Box<[Span]>,
+    pub(crate) chaining_values: Box<[Digest]>,
+    /// Offset of the record that names the spans.
+    pub(crate) record: u64,
+}
+
+impl TileSpans {
+    /// Bytes of memory.
+    pub(crate) fn footprint(&self) -> u64 {
+        (size_of::<TileSpans>() + size_of_val(&*self.spans) + size_of_val(&*self.chaining_values)) as u64
+    }
+}
+
+/// One generation of a file, as a tree needs it.
+pub(crate) trait Store: Send + Sync {
+    /// The commit that made the generation.
+    fn commit(&self) -> &Arc<CommitId>;
+
+    /// Digests, and the caches that tiles share.
+    fn context(&self) -> &Arc<Context>;
+
+    /// The cache of loaded nodes.
+    fn cache(&self) -> &Arc<NodeCache>;
+
+    /// Loads the children of a node. Fails with WITNESS or FORMAT if they are not those that it stands for.
+    fn children(self: Arc<Self>, node: &NodeRef) -> Result<StoredChildren>;
+
+    /// Loads the spans of a tile, checked.
+    fn spans(&self, tile: &StoredTile) -> Result<TileSpans>;
+
+    /// Fills `out` with the bytes of a tile from `start` on, unverified.
+    fn read(&self, spans: &TileSpans, start: u32, out: OutBytes<'_>) -> Result<()>;
+
+    /// Name for error texts.
+    fn name(&self) -> String;
+}
+
+/// A tile of a stored tree, and its spans once they are loaded.
+pub(crate) struct StoredTile {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) entry: TileEntry,
+    /// Offset of the leaf that has the entry, and the first byte that it states, if that means nothing too.
+    pub(crate) leaf: u64,
+    pub(crate) first: u32,
+    spans: OnceLock<(TileSpans, Charge)>,
+}
+
+impl StoredTile {
+    pub(crate) fn new(store: Arc<dyn Store>, entry: TileEntry, leaf: u64, first: u32) -> StoredTile {
+        StoredTile { store, entry, leaf, first, spans: OnceLock::new() }
+    }
+
+    /// The spans, loaded at the first call.
+    pub(crate) fn spans(&self) -> Result<&TileSpans> {
+        if let Some((spans, _)) = self.spans.get() {
+            return Ok(spans);
+        }
+        let spans = self.store.spans(self)?;
+        let charge = self.store.cache().charge(spans.footprint());
+        Ok(&self.spans.get_or_init(|| (spans, charge)).0)
+    }
+}
+
+/// The bytes of a stored tile, wherever its spans lie.
+pub(crate) struct StoredBytes(pub(crate) Arc<StoredTile>);
+
+impl ReadBytes for StoredBytes {
+    fn read_at(&self, offset: u64, out: OutBytes<'_>) -> Result<()> {
+        let spans = self.0.spans()?;
+        // Within a tile, whose length is 32 bits.
+        self.0.store.read(spans, u32::try_from(to_usize(offset)).unwrap_or(u32::MAX), out)
+    }
+
+    fn name(&self) -> String {
+        self.0.store.name()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn span(kind: SpanKind, place: u64, start: u32, len: u32) -> Span {
+        Span { kind, place, start, len }
+    }
+
+    #[test]
+    fn spans_that_continue_one_another_are_one() {
+        use SpanKind::{Base, Encoded, Raw, Zeros};
+        let all = [
+            (span(Raw, 100, 0, 10), span(Raw, 110, 0, 5), true),
+            (span(Raw, 100, 0, 10), span(Raw, 111, 0, 5), false),
+            (span(Base, 100, 0, 10), span(Raw, 110, 0, 5), false),
+            (span(Encoded, 64, 3, 7), span(Encoded, 64, 10, 1), true),
+            (span(Encoded, 64, 3, 7), span(Encoded, 72, 10, 1), false),
+            (span(Zeros, 0, 0, 7), span(Zeros, 0, 0, 1), true),
+            (span(Base, u64::MAX, 0, 7), span(Base, 6, 0, 1), false),
+        ];
+        for (first, second, one) in all {
+            let mut spans = Vec::new();
+            Span::push(&mut spans, first);
+            Span::push(&mut spans, second);
+            assert_eq!(spans.len(), if one { 1 } else { 2 }, "{first:?} {second:?}");
+            assert_eq!(spans.iter().map(|span| span.len).sum::<u32>(), first.len + second.len);
+        }
+    }
+
+    #[test]
+    fn cutting_a_span_and_joining_the_parts_gives_it_back() {
+        for kind in [SpanKind::Base, SpanKind::Raw, SpanKind::Encoded, SpanKind::Zeros] {
+            let start = if kind == SpanKind::Encoded { 9 } else { 0 };
+            let place = if kind == SpanKind::Zeros { 0 } else { 4_096 };
+            let whole = span(kind, place, start, 100);
+            let mut spans = Vec::new();
+            for range in [0..1, 1..50, 50..100] {
+                Span::push(&mut spans, whole.part(&range));
+            }
+            assert_eq!(spans, [whole]);
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The loaded children of stored nodes, within a bound.
+//!
+//! A stored node holds what was loaded of it; the cache decides for how long. It looks at nodes in the order
+//! in which they were loaded: one that was used since it was last looked at stays, another gives its
+//! children up. What is in use meanwhile lives until it is not.
+
+#![forbid(unsafe_code)]
+
+use super::node::Node;
+use crate::base::sync::lock;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+
+/// A bound for the memory of what is loaded of a file.
+pub(crate) struct NodeCache {
+    capacity: u64,
+    taken: Arc<AtomicU64>,
+    nodes: Mutex<Loaded>,
+}
+
+#[derive(Default)]
+struct Loaded {
+    /// Nodes that have loaded children, the oldest first.
+    order: VecDeque<Weak<Node>>,
+    /// Where to look next for nodes that are gone.
+    next: usize,
+}
+
+/// Memory that counts for a cache until this is dropped.
+pub(crate) struct Charge {
+    taken: Arc<AtomicU64>,
+    bytes: u64,
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        // It orders nothing: a count.
+        self.taken.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+impl NodeCache {
+    /// A cache of `capacity` bytes.
+    pub(crate) fn new(capacity: u64) -> NodeCache {
+        NodeCache { capacity, taken: Arc::default(), nodes: Mutex::default() }
+    }
+
+    /// Counts `bytes` of memory.
+    pub(crate) fn charge(&self, bytes: u64) -> Charge {
+        self.taken.fetch_add(bytes, Ordering::Relaxed);
+        Charge { taken: Arc::clone(&self.taken), bytes }
+    }
+
+    /// Bytes that count now.
+    pub(crate) fn taken(&self) -> u64 {
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    /// Keeps what was just loaded of `node`, and evicts others if they are too many.
+    pub(super) fn keep(&self, node: &Arc<Node>) {
+        let mut evicted = Vec::new();
+        {
+            let mut nodes = lock(&self.nodes);
+            let Loaded { order, next } = &mut *nodes;
+            // Two are looked at for one that comes, so that those that are gone do not add up.
+            for _ in 0..2 {
+                match order.get(*next) {
+                    Some(node) if node.strong_count() == 0 => drop(order.swap_remove_back(*next)),
+                    Some(_) => *next += 1,
+                    None => *next = 0,
+                }
+            }
+            order.push_back(Arc::downgrade(node));
+            // Each is looked at twice at most: the first look may find it used.
+            let mut looks = 2 * order.len();
+            let mut freed = 0;
+            while self.taken().saturating_sub(freed) > self.capacity && looks > 0 {
+                looks -= 1;
+                let Some(oldest) = order.pop_front() else { break };
+                let Some(node) = oldest.upgrade() else { continue };
+                if node.was_used() {
+                    order.push_back(oldest);
+                } else if let Some(children) = node.evict() {
+                    freed += children.charged();
+                    evicted.push((node, children));
+                }
+            }
+        }
+        // Dropped with no lock held: below them may be many more.
+        drop(evicted);
+    }
+}

@@ -1,0 +1,60 @@
+//! Nodes of the tree under the root, from the nodes of the tile tree.
+
+use super::Tree;
+use super::node::{Children, ChildrenRef};
+use crate::base::error::{AtlasError, Result};
+use crate::hash::digest::Digests;
+use crate::hash::rfc6962;
+use crate::hash::tile_tree::{Sibling, fold};
+use std::ops::Range;
+
+impl Tree {
+    /// The nodes beside tiles `range`, ascending, of a tree that is regular. All tiles must have their
+    /// witnesses. Costs the path to each node.
+    pub(crate) fn prove(&self, digests: &Digests, range: &Range<u64>) -> Result<Vec<Sibling>> {
+        let n = self.tiles();
+        if n == 0 {
+            return Ok(Vec::new());
+        }
+        let places = rfc6962::siblings(range, n)?;
+        places.into_iter().map(|node| self.subtree(digests, &node.leaves(n))).collect()
+    }
+
+    /// The node of the tree under the root over tiles `leaves`, which are a node's.
+    fn subtree(&self, digests: &Digests, leaves: &Range<u64>) -> Result<Sibling> {
+        let Some(root) = &self.root else { return Err(not_a_node(leaves)) };
+        if *leaves == (0..root.tiles()) {
+            return Ok(Sibling { bytes: root.bytes(), digest: root.top(digests)? });
+        }
+        let (mut children, mut before): (ChildrenRef<'_>, u64) = (root.children()?, 0);
+        loop {
+            // The children that the node is over, or the one that it lies in.
+            let (mut first, mut start) = (0, before);
+            while first < children.len() && start + children.measure(first).1 <= leaves.start {
+                start += children.measure(first).1;
+                first += 1;
+            }
+            let (mut last, mut end) = (first, start);
+            while last < children.len() && end < leaves.end {
+                end += children.measure(last).1;
+                last += 1;
+            }
+            if start == leaves.start && end == leaves.end {
+                let mut items = children.items(digests)?;
+                items.truncate(last);
+                items.drain(..first);
+                let (bytes, digest) = fold(digests, items);
+                return Ok(Sibling { bytes, digest });
+            }
+            if last - first != 1 || !matches!(&*children, Children::Nodes(_)) {
+                return Err(not_a_node(leaves));
+            }
+            (children, before) = (children.below(first)?, start);
+        }
+    }
+}
+
+#[cold]
+fn not_a_node(leaves: &Range<u64>) -> AtlasError {
+    AtlasError::internal(format!("tiles {leaves:?} are no node of the tree"))
+}
