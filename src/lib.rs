@@ -133,6 +133,8 @@ pub mod compression;
 mod reconstruction;
 pub mod streaming;
 
+pub mod container;
+
 pub mod benchmark;
 mod trim;
 
@@ -150,6 +152,11 @@ pub use benchmark::{BenchmarkConfig, BenchmarkReport, BenchmarkResult, Benchmark
 pub use compression::{
     CompressedInfo, CompressedShard, CompressionAlgorithm, CompressionConfig, CompressionLevel,
     CompressionManager, CompressionStats, decompress_shard,
+};
+#[doc(inline)]
+pub use container::{
+    CommitOptions, Container, ContainerCreateOptions, ContainerInfo, ContainerMode, ContainerOptions,
+    GenerationInfo,
 };
 #[doc(inline)]
 pub use exec::operation::Operation;

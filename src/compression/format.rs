@@ -18,7 +18,7 @@ const COMPRESSION: u16 = 16;
 const DATA: u16 = 17;
 
 /// Bytes of COMPRESSION before the heads of the blocks.
-const FIXED_SIZE: usize = 16;
+pub(super) const FIXED_SIZE: usize = 16;
 /// Bytes of the head of a block.
 pub(super) const HEAD_SIZE: usize = 4 + CHECK_SIZE;
 
@@ -52,11 +52,7 @@ impl CompressedShard {
         writer.put(&u32_of(self.block_size)?.to_le_bytes())?;
         writer.put(&to_u64(self.payload_len).to_le_bytes())?;
         for head in &self.heads {
-            let word = u32_of(head.len)?
-                | u32::from(head.filter.code()) << LEN_BITS
-                | u32::from(head.residue.value()) << (LEN_BITS + FILTER_BITS);
-            writer.put(&word.to_le_bytes())?;
-            writer.put(&head.check)?;
+            put_head(head, |part| writer.put(part))?;
         }
         writer.record(DATA, data)?;
         match &self.data {
@@ -169,15 +165,24 @@ impl CompressedShard {
     }
 }
 
+/// Gives the bytes of the head of a block to `put`.
+pub(super) fn put_head(head: &BlockHead, mut put: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    let word = u32_of(head.len)?
+        | u32::from(head.filter.code()) << LEN_BITS
+        | u32::from(head.residue.value()) << (LEN_BITS + FILTER_BITS);
+    put(&word.to_le_bytes())?;
+    put(&head.check)
+}
+
 /// Block size, and bytes of the payload, as COMPRESSION claims.
-fn sizes(fixed: &[u8; FIXED_SIZE]) -> (u32, u64) {
+pub(super) fn sizes(fixed: &[u8; FIXED_SIZE]) -> (u32, u64) {
     let [_, _, _, _, b0, b1, b2, b3, size @ ..] = *fixed;
     (u32::from_le_bytes([b0, b1, b2, b3]), u64::from_le_bytes(size))
 }
 
 /// The head of a block of `block_len` bytes, of which an encoded byte stands for `max_expansion` at most:
 /// 1 if they are stored.
-fn read_head(
+pub(super) fn read_head(
     bytes: &[u8; HEAD_SIZE],
     block_len: usize,
     method: Option<Method>,
@@ -204,7 +209,7 @@ fn read_head(
 }
 
 /// A residue with what must be 0 above it.
-fn residue_of(value: u32) -> Result<Residue> {
+pub(super) fn residue_of(value: u32) -> Result<Residue> {
     match u8::try_from(value).ok().and_then(Residue::new) {
         Some(residue) => Ok(residue),
         None => malformed(format!("a residue of {value} is outside 0..=95")),

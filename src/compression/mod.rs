@@ -20,6 +20,7 @@ mod filter;
 mod format;
 mod manager;
 mod method;
+pub(crate) mod value;
 
 pub use config::{CompressionConfig, CompressionLevel};
 pub use manager::{CompressionManager, CompressionStats};

@@ -1,0 +1,213 @@
+//! Writing a batch: body, commit record, syncs and slot, in the order of docs/container.md, "Commit".
+
+use super::body::{Body, Finished, Laid, Stop};
+use super::file::ContainerFile;
+use super::log::{self, Located};
+use super::planted::{Planted, planted};
+use super::records::{Commit, RecordKind, SLOT_SIZE, Slot, commit_size, frame, history_of};
+use crate::base::buffer::try_grow;
+use crate::base::error::{AtlasError, Result};
+use crate::base::units::to_u64;
+use crate::hash::digest::Digest;
+use crate::tile::stored::NodeRef;
+
+/// What a new generation says beside its tree.
+pub(super) struct NewCommit {
+    pub(super) time: i64,
+    pub(super) note: Vec<u8>,
+    pub(super) base_size: u64,
+    pub(super) root: Digest,
+    pub(super) top: Option<NodeRef>,
+}
+
+/// A generation that keeps the number and the history that it had in another file.
+pub(super) struct Kept {
+    pub(super) generation: u64,
+    pub(super) history: Digest,
+}
+
+/// Why a batch did not become a generation.
+pub(super) struct Unwritten {
+    pub(super) error: AtlasError,
+    /// True if nobody knows what is in the file now.
+    pub(super) outcome_is_open: bool,
+}
+
+impl From<AtlasError> for Unwritten {
+    fn from(error: AtlasError) -> Unwritten {
+        Unwritten { error, outcome_is_open: false }
+    }
+}
+
+/// Fails with STATE if somebody wrote without the lock.
+pub(super) fn check_fence(file: &ContainerFile, located: &Located) -> Result<()> {
+    let (len, end) = (file.len()?, located.end(file));
+    let tip = located.tip.as_ref().map_or(0, |tip| tip.generation);
+    let newer = [file.slot(0)?, file.slot(1)?].into_iter().flatten().any(|slot| slot.generation > tip);
+    if len == end && !newer {
+        return Ok(());
+    }
+    Err(AtlasError::state(format!(
+        "{}: another writer changed the file without its lock: it has {len} bytes where generation {tip} ends at {end}; \
+         open it again",
+        file.path.display()
+    )))
+}
+
+/// Lays a body out with `lay`, as a small one, or again as a large one. The commit record takes `record` bytes.
+pub(super) fn lay_out<'f, T>(
+    file: &'f ContainerFile,
+    located: &Located,
+    note: usize,
+    mut lay: impl FnMut(Body<'f>, bool) -> Laid<(Body<'f>, T)>,
+) -> Result<(Finished, T)> {
+    let (commit, record) = (located.end(file), commit_size(note));
+    for is_large in [false, true] {
+        let laid = lay(Body::new(file, commit, record, is_large), is_large)
+            .and_then(|(body, result)| Ok((body.finish()?, result)));
+        match laid {
+            Ok(done) => return Ok(done),
+            Err(Stop::Failed(error)) => return Err(error),
+            Err(Stop::Large) => {}
+        }
+    }
+    Err(AtlasError::internal("a large batch is too large"))
+}
+
+/// Cuts off what an attempt left after the tip. Fails with the attempt's error, or says that the outcome is open.
+pub(super) fn undo(file: &ContainerFile, located: &Located, error: AtlasError) -> Unwritten {
+    let end = located.end(file);
+    let cut = file.storage.set_len(end).and_then(|()| file.storage.sync());
+    Unwritten { error, outcome_is_open: cut.is_err() }
+}
+
+/// Writes the commit record of a body that is laid out, and makes both durable. Returns the commit and updates
+/// `located`. The slot is written too; a failure of that is ignored.
+pub(super) fn commit(
+    file: &ContainerFile,
+    located: &mut Located,
+    body: Finished,
+    new: NewCommit,
+    kept: Option<Kept>,
+) -> std::result::Result<Commit, Unwritten> {
+    let commit = match record_of(file, located, &body, new, kept) {
+        Ok(commit) => commit,
+        Err(error) => return Err(undo(file, located, error)),
+    };
+    let (commit, record) = commit;
+    if let Err(error) = write(file, located.next_slot(), &commit, &record, body) {
+        return Err(match error {
+            Written::Not(error) => undo(file, located, error),
+            Written::Perhaps(error) => {
+                // Nothing is known of a file whose sync failed: the cut is no promise.
+                let _ = file.storage.set_len(located.end(file));
+                Unwritten { error, outcome_is_open: true }
+            }
+        });
+    }
+    let slot = Slot { generation: commit.generation, commit: commit.offset, seal: commit.seal };
+    let number = located.next_slot();
+    located.is_confirmed = write_slot(file, number, &slot).is_ok();
+    located.slots[usize::from(number)] = Some(slot);
+    located.tip = Some(commit.clone());
+    located.lost = 0;
+    Ok(commit)
+}
+
+enum Written {
+    Not(AtlasError),
+    Perhaps(AtlasError),
+}
+
+fn write(
+    file: &ContainerFile,
+    next_slot: u8,
+    commit: &Commit,
+    record: &[u8],
+    body: Finished,
+) -> std::result::Result<(), Written> {
+    let offset = commit.offset;
+    let failed = |what: &str, error| file.failed(what, error).at_range(offset, commit.end - offset);
+    let sync = |error| {
+        let text = format!(
+            "flushing generation {} failed, and whether it is durable is open until the container is opened again:",
+            commit.generation
+        );
+        Written::Perhaps(failed(&text, error))
+    };
+    let mut bytes = record.to_vec();
+    match body.bytes {
+        Some(body) => {
+            try_grow(&mut bytes, body.len()).map_err(Written::Not)?;
+            bytes.extend_from_slice(&body);
+        }
+        None if planted(Planted::NoSyncBeforeCommit) => {}
+        None => file.storage.sync_data().map_err(sync)?,
+    }
+    let write = file.storage.write_at(offset, &bytes);
+    write.map_err(|error| Written::Not(failed("writing a commit to", error)))?;
+    if planted(Planted::SlotBeforeSync) {
+        let slot = Slot { generation: commit.generation, commit: commit.offset, seal: commit.seal };
+        let _ = write_slot(file, next_slot, &slot);
+    }
+    file.storage.sync_data().map_err(sync)
+}
+
+fn record_of(
+    file: &ContainerFile,
+    located: &Located,
+    body: &Finished,
+    new: NewCommit,
+    kept: Option<Kept>,
+) -> Result<(Commit, Vec<u8>)> {
+    let tip = located.tip.as_ref();
+    let (jump, jump_generation) = match tip {
+        Some(tip) => log::jump_after(file, tip)?,
+        None => (0, 0),
+    };
+    let generation = match &kept {
+        Some(kept) => kept.generation,
+        None => located.next_generation()?,
+    };
+    let mut commit = Commit {
+        offset: located.end(file),
+        seal: [0; 32],
+        generation,
+        ordinal: tip.map_or(0, |tip| tip.ordinal + 1),
+        end: body.end,
+        batch: body.digest,
+        features: body.features | tip.map_or(0, |tip| tip.features),
+        read_only_features: 0,
+        previous: tip.map_or(0, |tip| tip.offset),
+        previous_seal: tip.map_or([0; 32], |tip| tip.seal),
+        previous_generation: tip.map_or(0, |tip| tip.generation),
+        jump,
+        jump_generation,
+        time: new.time,
+        base_size: new.base_size,
+        size: new.top.as_ref().map_or(0, |top| top.bytes),
+        tiles: new.top.as_ref().map_or(0, |top| top.tiles),
+        root: new.root,
+        history: [0; 32],
+        top: new.top.map(|top| NodeRef { limit: body.end, ..top }),
+        note: new.note,
+    };
+    commit.history = match kept {
+        Some(kept) => kept.history,
+        None => history_of(&file.seals, &file.ident, tip.map(|tip| &tip.history), &commit),
+    };
+    let contents = commit.contents(&file.ident);
+    let mut record = Vec::new();
+    let (kind, offset) = (RecordKind::Commit, commit.offset);
+    commit.seal = frame(&file.seals, &file.ident, kind, offset, &contents, contents.len(), &mut record);
+    Ok((commit, record))
+}
+
+/// Writes a slot. It is durable after the next sync.
+pub(super) fn write_slot(file: &ContainerFile, number: u8, slot: &Slot) -> std::io::Result<()> {
+    let (offset, contents) = (file.slot_offset(number), slot.contents());
+    let mut bytes = Vec::with_capacity(SLOT_SIZE as usize);
+    frame(&file.seals, &file.ident, RecordKind::Slot, offset, &contents, contents.len(), &mut bytes);
+    debug_assert_eq!(to_u64(bytes.len()), u64::from(SLOT_SIZE));
+    file.storage.write_at(offset, &bytes)
+}

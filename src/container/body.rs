@@ -1,0 +1,273 @@
+//! The body of a batch: payload and records, laid out one after the other (docs/container.md, "Batch").
+//!
+//! A batch of at most 1 MiB is laid out in memory and written with its commit record at once. Where that is
+//! not known beforehand, the layout begins as a small one and ends with [`Stop::Large`] when it turns out to be
+//! too long; it is then made again, behind an empty block, and goes to the file as it grows.
+
+use super::file::ContainerFile;
+use super::planted::{Planted, planted, small_batch};
+use super::records::features;
+use super::records::{RecordKind, frame, inner_contents, leaf_contents, tile_contents, up};
+use super::seal::Tag;
+use crate::base::buffer::try_grow;
+use crate::base::error::{AtlasError, Result};
+use crate::base::units::{TILE_SIZE, to_u64};
+use crate::hash::digest::{Digest, Digests};
+use crate::hash::tile_tree::{fold, leaf_digest};
+use crate::layer2::Residue;
+use crate::tile::stored::{NodeRef, Span, SpanKind, TileEntry, TilePlace};
+
+/// Runs of so many bytes lie at a multiple of B.
+const ALIGNED_RUN: usize = 64 * 1024;
+/// After so many bytes the body of a large batch is synced.
+const SYNC_STEP: u64 = 256 << 20;
+
+/// Why a layout ended early.
+pub(super) enum Stop {
+    /// It is longer than a small batch can be.
+    Large,
+    Failed(AtlasError),
+}
+
+impl From<AtlasError> for Stop {
+    fn from(error: AtlasError) -> Stop {
+        Stop::Failed(error)
+    }
+}
+
+pub(super) type Laid<T> = std::result::Result<T, Stop>;
+
+/// A body in the making.
+pub(super) struct Body<'f> {
+    file: &'f ContainerFile,
+    /// Offset of the commit record.
+    commit: u64,
+    /// Offset of the first byte of the body.
+    start: u64,
+    is_large: bool,
+    /// Bytes that the file does not have yet, from `written` on.
+    pending: Vec<u8>,
+    written: u64,
+    unsynced: u64,
+    /// Features that the body needs.
+    pub(super) features: u32,
+}
+
+/// A body that is complete.
+pub(super) struct Finished {
+    pub(super) end: u64,
+    pub(super) digest: Digest,
+    /// The bytes of a small body; those of a large one are in the file.
+    pub(super) bytes: Option<Vec<u8>>,
+    pub(super) features: u32,
+}
+
+impl<'f> Body<'f> {
+    /// A body after a commit record of `record` bytes at offset `commit`.
+    pub(super) fn new(file: &'f ContainerFile, commit: u64, record: u64, is_large: bool) -> Body<'f> {
+        let start = commit + if is_large && !planted(Planted::SharedBlock) { file.block() } else { record };
+        let pending = Vec::new();
+        Body { file, commit, start, is_large, pending, written: start, unsynced: 0, features: 0 }
+    }
+
+    fn position(&self) -> u64 {
+        self.written + to_u64(self.pending.len())
+    }
+
+    /// Makes room for `len` more bytes at a multiple of `to`, and gives the offset.
+    fn place(&mut self, to: u64, len: usize) -> Laid<u64> {
+        let offset = up(self.position(), to);
+        let gap = offset - self.position();
+        let end = up(offset.saturating_add(to_u64(len)), self.file.block());
+        if !self.is_large && end - self.commit > small_batch() {
+            return Err(Stop::Large);
+        }
+        // A gap is shorter than a block.
+        let gap = usize::try_from(gap).unwrap_or(0);
+        try_grow(&mut self.pending, gap)?;
+        self.pending.resize(self.pending.len() + gap, 0);
+        Ok(offset)
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> Result<()> {
+        try_grow(&mut self.pending, bytes.len())?;
+        self.pending.extend_from_slice(bytes);
+        if self.is_large && self.pending.len() >= TILE_SIZE {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Writes what is pending.
+    fn flush(&mut self) -> Result<()> {
+        let bytes = std::mem::take(&mut self.pending);
+        self.write(&bytes)?;
+        self.pending = bytes;
+        self.pending.clear();
+        Ok(())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        let (offset, len) = (self.written, bytes.len());
+        if len == 0 {
+            return Ok(());
+        }
+        self.file.storage.write_at(offset, bytes).map_err(|error| {
+            self.file
+                .failed(&format!("writing {len} bytes at offset {offset} of"), error)
+                .at_range(offset, to_u64(len))
+        })?;
+        self.written += to_u64(len);
+        self.unsynced += to_u64(len);
+        if self.unsynced >= SYNC_STEP {
+            self.file.storage.sync_data().map_err(|error| self.file.failed("flushing", error))?;
+            self.unsynced = 0;
+        }
+        Ok(())
+    }
+
+    /// Lays out a run of payload as it is, and gives its offset.
+    pub(super) fn run(&mut self, bytes: &[u8]) -> Laid<u64> {
+        let to = if bytes.len() >= ALIGNED_RUN { self.file.block() } else { 8 };
+        let offset = self.place(to, bytes.len())?;
+        if self.is_large && bytes.len() >= ALIGNED_RUN {
+            self.flush()?;
+            self.write(bytes)?;
+        } else {
+            self.append(bytes)?;
+        }
+        Ok(offset)
+    }
+
+    /// Lays out more bytes of the run that was laid out last, right after it.
+    pub(super) fn continued(&mut self, bytes: &[u8]) -> Laid<u64> {
+        let offset = self.place(1, bytes.len())?;
+        self.append(bytes)?;
+        Ok(offset)
+    }
+
+    /// Lays out a record, and gives its offset and size.
+    pub(super) fn record(&mut self, kind: RecordKind, contents: &[u8], sealed: usize) -> Laid<(u64, u32)> {
+        let size = super::records::RECORD_HEAD + contents.len();
+        let offset = self.place(8, size)?;
+        let mut bytes = Vec::new();
+        try_grow(&mut bytes, size)?;
+        frame(&self.file.seals, &self.file.ident, kind, offset, contents, sealed, &mut bytes);
+        self.append(&bytes)?;
+        Ok((offset, u32::try_from(size).unwrap_or(u32::MAX)))
+    }
+
+    /// Ends the body at a multiple of B. A large one is in the file then, and not yet synced.
+    pub(super) fn finish(mut self) -> Laid<Finished> {
+        let end = self.place(self.file.block(), 0)?;
+        let (file, start) = (self.file, self.start);
+        if !self.is_large {
+            let digest = file.seals.digest(Tag::Batch, &file.ident, &[&self.pending]);
+            return Ok(Finished { end, digest, bytes: Some(self.pending), features: self.features });
+        }
+        self.flush()?;
+        let digest = file.batch_digest(start, end)?.ok_or_else(|| {
+            AtlasError::io(
+                format_args!("reading what was just written to {}", file.path.display()),
+                std::io::ErrorKind::UnexpectedEof.into(),
+            )
+        })?;
+        Ok(Finished { end, digest, bytes: None, features: self.features })
+    }
+
+    /// Lays out an inner node.
+    pub(super) fn inner(&mut self, digests: &Digests, children: &[NodeRef]) -> Laid<NodeRef> {
+        let contents = inner_contents(children);
+        let (offset, size) = self.record(RecordKind::Inner, &contents, contents.len())?;
+        let items = children.iter().map(|child| (child.bytes, child.top)).collect();
+        let (bytes, top) = fold(digests, items);
+        Ok(NodeRef {
+            offset,
+            size,
+            residue: children.iter().map(|child| child.residue).sum(),
+            height: children.first().map_or(0, |child| child.height) + 1,
+            bytes,
+            tiles: children.iter().map(|child| child.tiles).sum(),
+            top,
+            limit: u64::MAX,
+        })
+    }
+}
+
+/// A tile whose payload is laid out.
+pub(super) struct PlacedTile {
+    pub(super) len: u32,
+    pub(super) residue: Residue,
+    pub(super) witness: Digest,
+    pub(super) place: Placed,
+}
+
+pub(super) enum Placed {
+    /// Where an earlier batch has it.
+    Before(TilePlace),
+    /// Spans, and chaining values if they are kept.
+    Now(Vec<Span>, Vec<Digest>),
+}
+
+/// A leaf in the making: payload first, then the records of its tiles, then its own.
+#[derive(Default)]
+pub(super) struct LeafLayout {
+    tiles: Vec<PlacedTile>,
+}
+
+impl LeafLayout {
+    pub(super) fn len(&self) -> usize {
+        self.tiles.len()
+    }
+
+    pub(super) fn push(&mut self, tile: PlacedTile) {
+        self.tiles.push(tile);
+    }
+
+    /// Lays out records of tiles and the leaf. Also gives the entries.
+    pub(super) fn finish(self, body: &mut Body<'_>, digests: &Digests) -> Laid<(NodeRef, Vec<TileEntry>)> {
+        let mut entries = Vec::new();
+        try_grow(&mut entries, self.tiles.len())?;
+        for tile in self.tiles {
+            let place = match tile.place {
+                Placed::Before(place) => place,
+                Placed::Now(spans, chaining_values) => {
+                    if spans.iter().any(|span| span.kind == SpanKind::Base) {
+                        body.features |= features::BASE;
+                    }
+                    match &spans[..] {
+                        [only] if chaining_values.is_empty() => {
+                            TilePlace::Span(only.kind, only.place, only.start)
+                        }
+                        _ => {
+                            if !chaining_values.is_empty() {
+                                body.features |= features::CHAINS;
+                            }
+                            let contents = tile_contents(tile.len, &spans, &chaining_values);
+                            TilePlace::Record(body.record(RecordKind::Tile, &contents, contents.len())?.0)
+                        }
+                    }
+                }
+            };
+            entries.push(TileEntry { len: tile.len, residue: tile.residue, place, witness: tile.witness });
+        }
+        let contents = leaf_contents(&entries);
+        let (offset, size) = body.record(RecordKind::Leaf, &contents, contents.len())?;
+        let items = entries.iter().map(|tile| {
+            let len = u64::from(tile.len);
+            (len, leaf_digest(digests, len, tile.residue, &tile.witness))
+        });
+        let (bytes, top) = fold(digests, items.collect());
+        let node = NodeRef {
+            offset,
+            size,
+            residue: entries.iter().map(|tile| tile.residue).sum(),
+            height: 0,
+            bytes,
+            tiles: to_u64(entries.len()),
+            top,
+            limit: u64::MAX,
+        };
+        Ok((node, entries))
+    }
+}

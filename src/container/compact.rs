@@ -1,0 +1,467 @@
+//! Compaction: the kept generations, their bytes and nothing else, in another file.
+//!
+//! ```text
+//! look     which runs of the old file do the kept generations refer to?
+//! write    generation by generation from the oldest: a node that was written already stays where it is;
+//!          a run moves as a whole with the first generation that needs a part of it
+//! ```
+//!
+//! An encoded record of which all is referred to moves as it is; of another the live parts become plain runs. The
+//! maps of what was moved hold one entry per node, run and record.
+
+use super::batch::{self, Kept, NewCommit};
+use super::body::{Body, Laid, LeafLayout, Placed, PlacedTile};
+use super::encoded;
+use super::file::ContainerFile;
+use super::log::{self, Located};
+use super::records::{Commit, ParsedChildren};
+use super::seal::Ident;
+use super::store::GenerationStore;
+use super::{Container, Log, open};
+use crate::base::atomic_file::sync_folder;
+use crate::base::buffer::{Buffer, try_grow};
+use crate::base::error::{AtlasError, Result};
+use crate::base::file_lock;
+use crate::base::ranges::Ranges;
+use crate::base::storage::{FileStorage, Storage};
+use crate::base::sync::lock;
+use crate::base::units::{TILE_SIZE, to_u64, to_usize};
+use crate::exec::operation::Operation;
+use crate::hash::digest::Digest;
+use crate::tile::stored::{NodeRef, Span, SpanKind, Store, StoredTile};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+impl Container {
+    /// Writes the generations from `keep_from` on, their bytes and nothing else, to a new file.
+    ///
+    /// Numbers, times, notes, histories and roots stay. Commits may go on meanwhile; those after the call began are
+    /// not in the new file. `keep_from` before the oldest keeps all; after the newest it is OUT_OF_RANGE. A file of
+    /// that name is IO (EEXIST).
+    pub fn compact_to(
+        &self,
+        path: impl AsRef<Path>,
+        keep_from: u64,
+        operation: &mut Operation<'_>,
+    ) -> Result<()> {
+        let log = self.usable()?;
+        let path = path.as_ref();
+        if self.path.as_ref().is_some_and(|own| beside(own) == path) {
+            return Err(AtlasError::invalid_argument(format!(
+                "{} is the name that compaction in place works under",
+                path.display()
+            )));
+        }
+        let writer = create_locked(path, None)?;
+        let made =
+            self.write_compacted(&log, &writer, path, keep_from, operation).and_then(|_| sync_folder(path));
+        file_lock::unlock(writer.file());
+        made.inspect_err(|_| drop(std::fs::remove_file(path)))
+    }
+
+    /// Compacts the file in place: another one takes its name. Readers keep the old one; other calls that change the
+    /// file wait. Snapshots are taken anew afterwards.
+    pub fn compact(&self, keep_from: u64, operation: &mut Operation<'_>) -> Result<()> {
+        let _one = lock(&self.writing);
+        let mut log = self.writable()?;
+        batch::check_fence(&log.file, &log.located)?;
+        let Some(path) = &self.path else {
+            return Err(AtlasError::state("a container without a path cannot be replaced"));
+        };
+        let failed = |what: &str, error| AtlasError::io(format_args!("{what} {}", path.display()), error);
+        let target = std::fs::canonicalize(path).map_err(|error| failed("finding", error))?;
+        let metadata = std::fs::metadata(&target).map_err(|error| failed("looking at", error))?;
+        check_links(&metadata, &target)?;
+        let new_path = beside(&target);
+        remove_left_over(&new_path, &log.file)?;
+        let writer = create_locked(&new_path, Some(&metadata))?;
+        let made = (|| {
+            let (file, located) = self.write_compacted(&log, &writer, &new_path, keep_from, operation)?;
+            std::fs::rename(&new_path, &target)
+                .map_err(|error| failed("renaming the compacted file to", error))?;
+            Ok((file, located))
+        })();
+        let (mut file, located) = made.inspect_err(|_: &AtlasError| {
+            file_lock::unlock(writer.file());
+            drop(std::fs::remove_file(&new_path));
+        })?;
+        // The name is the new file's from here on, whatever follows.
+        file.path.clone_from(path);
+        let old = log.writer.replace(writer);
+        (log.file, log.located, log.slot_is_unsynced) = (Arc::new(file), located, false);
+        *lock(&self.log) = log;
+        if let Some(old) = old {
+            file_lock::unlock(old.file());
+        }
+        sync_folder(&target)
+    }
+
+    fn write_compacted(
+        &self,
+        log: &Log,
+        writer: &Arc<FileStorage>,
+        path: &Path,
+        keep_from: u64,
+        operation: &mut Operation<'_>,
+    ) -> Result<(ContainerFile, Located)> {
+        let tip = log.located.tip.as_ref();
+        let newest = tip.map_or(0, |tip| tip.generation);
+        if keep_from > newest {
+            return Err(AtlasError::out_of_range(format!(
+                "generation {keep_from} is after the newest, which is {newest}"
+            )));
+        }
+        let mut kept = Vec::new();
+        let mut at = tip.cloned();
+        while let Some(commit) = at.filter(|commit| commit.generation >= keep_from) {
+            self.check_commit(&log.file, &commit)?;
+            at = log::before(&log.file, &commit)?;
+            try_grow(&mut kept, 1)?;
+            kept.push(commit);
+        }
+        kept.reverse();
+        let old = &log.file.ident;
+        let ident = Ident { salt: open::random()?, ..*old };
+        let storage: Arc<dyn Storage> = Arc::clone(writer) as Arc<dyn Storage>;
+        let new = open::write_empty(storage, path, ident, log.file.seals.clone())?;
+        let mut compaction = Compaction {
+            container: self,
+            old: &log.file,
+            live: Ranges::default(),
+            encoded: BTreeMap::new(),
+            nodes: HashMap::new(),
+            runs: BTreeMap::new(),
+            records: HashMap::new(),
+            parts: BTreeMap::new(),
+        };
+        let total: u64 = kept.iter().map(|commit| commit.size).fold(0, u64::saturating_add);
+        let mut tracker = operation.tracker(total, to_u64(kept.len()));
+        compaction.look(&kept)?;
+        let mut located = Located { is_confirmed: true, ..Located::default() };
+        for commit in &kept {
+            let store = compaction.store(commit)?;
+            let moved = batch::lay_out(&new, &located, commit.note.len(), |mut body, _| {
+                let mut moved = Moved::default();
+                let top = commit.top.as_ref().map(|top| compaction.node(&store, top, &mut body, &mut moved));
+                Ok((body, (top.transpose()?, moved)))
+            })?;
+            let (body, (top, moved)) = moved;
+            compaction.keep(moved, body.end);
+            let commit = commit.clone();
+            let size = commit.size;
+            let kept = Kept { generation: commit.generation, history: commit.history };
+            let written = NewCommit {
+                time: commit.time,
+                note: commit.note,
+                base_size: commit.base_size,
+                root: commit.root,
+                top,
+            };
+            batch::commit(&new, &mut located, body, written, Some(kept))
+                .map_err(|unwritten| unwritten.error)?;
+            tracker.advance(size, 1)?;
+        }
+        tracker.finish()?;
+        new.storage.sync().map_err(|error| new.failed("flushing", error))?;
+        Ok((new, located))
+    }
+}
+
+/// The name beside a container that compaction in place works under.
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".compact");
+    PathBuf::from(name)
+}
+
+/// Makes a new file and locks it; with owner, mode and attributes of another one.
+fn create_locked(path: &Path, like: Option<&std::fs::Metadata>) -> Result<Arc<FileStorage>> {
+    let failed = |what: &str, error| AtlasError::io(format_args!("{what} {}", path.display()), error);
+    let file = File::options().read(true).write(true).create_new(true).open(path);
+    let file = file.map_err(|error| failed("creating", error))?;
+    let made = (|| {
+        if let Some(like) = like {
+            #[cfg(unix)]
+            {
+                use std::os::unix::fs::{MetadataExt, fchown};
+                let own = file.metadata().map_err(|error| failed("looking at", error))?;
+                if (own.uid(), own.gid()) != (like.uid(), like.gid())
+                    && fchown(&file, Some(like.uid()), Some(like.gid())).is_err()
+                {
+                    return Err(AtlasError::unsupported(format!(
+                        "{}: the owner {}:{} of the container cannot be given to another file",
+                        path.display(),
+                        like.uid(),
+                        like.gid()
+                    )));
+                }
+            }
+            file.set_permissions(like.permissions()).map_err(|error| failed("setting the mode of", error))?;
+        }
+        open::lock_writer(file, path)
+    })();
+    made.inspect_err(|_: &AtlasError| drop(std::fs::remove_file(path)))
+}
+
+fn check_links(metadata: &std::fs::Metadata, path: &Path) -> Result<()> {
+    #[cfg(unix)]
+    if std::os::unix::fs::MetadataExt::nlink(metadata) > 1 {
+        return Err(AtlasError::unsupported(format!(
+            "{} has several hard links, of which compaction would replace one; compact into a new file",
+            path.display()
+        )));
+    }
+    let _ = (metadata, path);
+    Ok(())
+}
+
+/// Removes what an earlier compaction left. Any other file of that name is IO (EEXIST).
+fn remove_left_over(path: &Path, own: &ContainerFile) -> Result<()> {
+    let Ok(file) = File::open(path) else { return Ok(()) };
+    let storage: Arc<dyn Storage> = Arc::new(FileStorage::new(file));
+    if ContainerFile::open_like(storage, own).is_ok() {
+        return std::fs::remove_file(path)
+            .map_err(|error| AtlasError::io(format_args!("removing {}", path.display()), error));
+    }
+    let exists = std::io::Error::from_raw_os_error(libc::EEXIST);
+    Err(AtlasError::io(format_args!("creating {}", path.display()), exists))
+}
+
+/// Where parts of the old file are in the new one.
+struct Compaction<'c> {
+    container: &'c Container,
+    old: &'c Arc<ContainerFile>,
+    /// Bytes of the old file that are referred to.
+    live: Ranges,
+    /// Of each encoded record the bytes that it decodes to, and the parts that are referred to.
+    encoded: BTreeMap<u64, (u64, Ranges)>,
+    /// New nodes by the old ones.
+    nodes: HashMap<(u64, Digest), NodeRef>,
+    /// New places of runs, by their old start.
+    runs: BTreeMap<u64, u64>,
+    /// New places of encoded records.
+    records: HashMap<u64, u64>,
+    /// New places of the live parts of other encoded records, by record and first byte.
+    parts: BTreeMap<(u64, u64), u64>,
+}
+
+/// What one batch moved, which counts once the batch is laid out.
+#[derive(Default)]
+struct Moved {
+    nodes: HashMap<(u64, Digest), NodeRef>,
+    runs: BTreeMap<u64, u64>,
+    records: HashMap<u64, u64>,
+    parts: BTreeMap<(u64, u64), u64>,
+}
+
+impl Compaction<'_> {
+    fn store(&self, commit: &Commit) -> Result<Arc<GenerationStore>> {
+        let Container { context, cache, .. } = self.container;
+        Ok(Arc::new(GenerationStore::new(self.old, commit, None, context, cache)?))
+    }
+
+    /// Finds what the kept generations refer to.
+    fn look(&mut self, kept: &[Commit]) -> Result<()> {
+        let mut seen = HashSet::new();
+        let mut live = Ranges::default();
+        for commit in kept {
+            let store = self.store(commit)?;
+            if let Some(top) = &commit.top {
+                self.look_below(&store, top, &mut seen, &mut live)?;
+            }
+        }
+        self.live = live;
+        Ok(())
+    }
+
+    fn look_below(
+        &mut self,
+        store: &Arc<GenerationStore>,
+        node: &NodeRef,
+        seen: &mut HashSet<u64>,
+        live: &mut Ranges,
+    ) -> Result<()> {
+        if !seen.insert(node.offset) {
+            return Ok(());
+        }
+        match store.parse(node)? {
+            ParsedChildren::Nodes(nodes) => {
+                nodes.iter().try_for_each(|node| self.look_below(store, node, seen, live))
+            }
+            ParsedChildren::Tiles(tiles) => {
+                for raw in tiles {
+                    let as_store: Arc<dyn Store> = Arc::clone(store) as Arc<dyn Store>;
+                    let tile = StoredTile::new(as_store, raw.entry, node.offset, raw.first);
+                    for span in &tile.spans()?.spans {
+                        match span.kind {
+                            SpanKind::Raw => live.add(span.place..span.place + u64::from(span.len)),
+                            SpanKind::Encoded => {
+                                if !self.encoded.contains_key(&span.place) {
+                                    let size = encoded::decoded_size(self.old, span.place)?;
+                                    self.encoded.insert(span.place, (size, Ranges::default()));
+                                }
+                                let start = u64::from(span.start);
+                                if let Some((_, parts)) = self.encoded.get_mut(&span.place) {
+                                    parts.add(start..start + u64::from(span.len));
+                                }
+                            }
+                            SpanKind::Base | SpanKind::Zeros => {}
+                        }
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Lays a node and all below out, unless they are in the new file.
+    fn node(
+        &self,
+        store: &Arc<GenerationStore>,
+        node: &NodeRef,
+        body: &mut Body<'_>,
+        moved: &mut Moved,
+    ) -> Laid<NodeRef> {
+        let key = (node.offset, node.top);
+        if let Some(known) = self.nodes.get(&key).or_else(|| moved.nodes.get(&key)) {
+            return Ok(*known);
+        }
+        let digests = self.container.context.scheme.digests();
+        let place = match store.parse(node)? {
+            ParsedChildren::Nodes(nodes) => {
+                let mut below = Vec::new();
+                for node in &nodes {
+                    below.push(self.node(store, node, body, moved)?);
+                }
+                body.inner(digests, &below)?
+            }
+            ParsedChildren::Tiles(tiles) => {
+                let mut layout = LeafLayout::default();
+                for raw in tiles {
+                    let as_store: Arc<dyn Store> = Arc::clone(store) as Arc<dyn Store>;
+                    let tile = StoredTile::new(as_store, raw.entry, node.offset, raw.first);
+                    let old = tile.spans()?;
+                    let mut spans = Vec::new();
+                    for span in &old.spans {
+                        Span::push(&mut spans, self.span(store, span, body, moved)?);
+                    }
+                    let values = old.chaining_values.to_vec();
+                    let entry = &raw.entry;
+                    layout.push(PlacedTile {
+                        len: entry.len,
+                        residue: entry.residue,
+                        witness: entry.witness,
+                        place: Placed::Now(spans, values),
+                    });
+                }
+                layout.finish(body, digests)?.0
+            }
+        };
+        moved.nodes.insert(key, place);
+        Ok(place)
+    }
+
+    /// The place of a span in the new file, moved there if it is not.
+    fn span(
+        &self,
+        store: &Arc<GenerationStore>,
+        span: &Span,
+        body: &mut Body<'_>,
+        moved: &mut Moved,
+    ) -> Laid<Span> {
+        match span.kind {
+            SpanKind::Base | SpanKind::Zeros => Ok(*span),
+            SpanKind::Raw => {
+                let (start, end) = self.run_of(span.place)?;
+                let place = match self.runs.get(&start).or_else(|| moved.runs.get(&start)) {
+                    Some(place) => *place,
+                    None => {
+                        let place = self.move_run(start, end, body)?;
+                        moved.runs.insert(start, place);
+                        place
+                    }
+                };
+                Ok(Span { place: place + (span.place - start), ..*span })
+            }
+            SpanKind::Encoded => self.encoded_span(store, span, body, moved),
+        }
+    }
+
+    fn encoded_span(
+        &self,
+        store: &Arc<GenerationStore>,
+        span: &Span,
+        body: &mut Body<'_>,
+        moved: &mut Moved,
+    ) -> Laid<Span> {
+        let Some((size, parts)) = self.encoded.get(&span.place) else {
+            return Err(AtlasError::internal("an encoded record was not looked at").into());
+        };
+        if parts.gaps(0..*size).is_empty() {
+            let place = match self.records.get(&span.place).or_else(|| moved.records.get(&span.place)) {
+                Some(place) => *place,
+                None => {
+                    let place = encoded::copy(self.old, span.place, body)?;
+                    moved.records.insert(span.place, place);
+                    place
+                }
+            };
+            return Ok(Span { place, ..*span });
+        }
+        // Of a record of which a part is dead the live parts become plain runs.
+        let start = u64::from(span.start);
+        let part = parts.around(start).ok_or_else(|| AtlasError::internal("a part was not looked at"))?;
+        let (first, last) = (part.start, part.end);
+        let key = (span.place, first);
+        let place = match self.parts.get(&key).or_else(|| moved.parts.get(&key)) {
+            Some(place) => *place,
+            None => {
+                let bytes = store.decoded(span.place, u64::MAX)?;
+                let live = bytes.get(to_usize(first)..to_usize(last)).ok_or_else(|| {
+                    AtlasError::format("a tile's bytes end after what their record decodes to")
+                })?;
+                let place = body.run(live)?;
+                moved.parts.insert(key, place);
+                place
+            }
+        };
+        Ok(Span { kind: SpanKind::Raw, place: place + (start - first), start: 0, len: span.len })
+    }
+
+    /// The run of live bytes around `place`.
+    fn run_of(&self, place: u64) -> Result<(u64, u64)> {
+        let run = self.live.around(place);
+        run.map(|run| (run.start, run.end)).ok_or_else(|| AtlasError::internal("a run was not looked at"))
+    }
+
+    /// Copies a run of the old file. Runs of more than a tile are laid out in pieces that continue one another.
+    fn move_run(&self, start: u64, end: u64, body: &mut Body<'_>) -> Laid<u64> {
+        let mut first = None;
+        let mut at = start;
+        let mut buffer = Buffer::new(TILE_SIZE)?;
+        while at < end {
+            let len = to_usize((end - at).min(to_u64(TILE_SIZE)));
+            let bytes = &mut buffer[..len];
+            let read = self.old.storage.read_at(at, crate::base::out_bytes::OutBytes::new(bytes));
+            read.map_err(|error| self.old.failed(&format!("reading {len} bytes at offset {at} of"), error))?;
+            let place = match first {
+                None => body.run(bytes)?,
+                Some(_) => body.continued(bytes)?,
+            };
+            first.get_or_insert(place);
+            at += to_u64(len);
+        }
+        first.ok_or_else(|| AtlasError::internal("a run is empty").into())
+    }
+
+    /// Takes over what a batch moved, which ends at `end`.
+    fn keep(&mut self, moved: Moved, end: u64) {
+        let limited = |(key, node)| (key, NodeRef { limit: end, ..node });
+        self.nodes.extend(moved.nodes.into_iter().map(limited));
+        self.runs.extend(moved.runs);
+        self.records.extend(moved.records);
+        self.parts.extend(moved.parts);
+    }
+}

@@ -1,0 +1,454 @@
+//! The search for damage: every record, every tile, and the zeros between records.
+//!
+//! What several generations share is looked at once, with the oldest. The outcome is the first fault in the order
+//! header, chain, generations from the oldest, zero bytes between records; all of them are reported.
+
+use super::Container;
+use super::encoded;
+use super::file::ContainerFile;
+use super::log;
+use super::records::{self, Commit, HEADER_SIZE, ParsedChildren, RawTile, body_start};
+use super::store::GenerationStore;
+use crate::base::buffer::try_grow;
+use crate::base::damage::{Damage, DamageFn, DamageKind, DamagePart};
+use crate::base::error::{AtlasError, ErrorKind, Result};
+use crate::base::ranges::Ranges;
+use crate::base::sync::lock;
+use crate::base::units::{TILE_SIZE, to_u64, to_usize};
+use crate::exec::operation::Operation;
+use crate::exec::progress::Tracker;
+use crate::hash::digest::{Digest, same};
+use crate::hash::tile_tree::{Leaf, RootFolder};
+use crate::tile::scheme::Workspace;
+use crate::tile::stored::{NodeRef, SpanKind, Store, StoredTile, TileEntry, TilePlace};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+impl Container {
+    /// Checks every record but the slots, zero bytes between records, and every tile of the generations from `from`
+    /// on; 0: of all.
+    ///
+    /// `damage` is called for each damaged range: records by their offset, then tiles, generation by generation. Fails
+    /// with the status of the first fault in the order header, chain, generations from the oldest, zero bytes; with
+    /// INCOMPLETE if all that the file has is whole and no base is attached; with CANCELLED if `damage` or the
+    /// progress says so.
+    pub fn find_damage(
+        &self,
+        from: u64,
+        damage: &mut DamageFn<'_>,
+        operation: &mut Operation<'_>,
+    ) -> Result<()> {
+        let log = self.usable()?;
+        let mut search = Search {
+            container: self,
+            file: &log.file,
+            first: None,
+            records: Vec::new(),
+            tiles: Vec::new(),
+            used: Ranges::default(),
+            nodes: HashMap::new(),
+            checked: HashMap::new(),
+            is_incomplete: false,
+        };
+        let tip = log.located.tip.as_ref();
+        let (total, count) = tip.map_or((0, 0), |tip| (tip.size, tip.tiles));
+        let mut tracker = operation.tracker(total, count);
+        search.run(tip, from, &mut tracker)?;
+        let Search { first, mut records, tiles, is_incomplete, .. } = search;
+        records.sort_by_key(|damage| damage.offset);
+        for found in records.iter().chain(&tiles) {
+            if !damage(found) {
+                return Err(AtlasError::cancelled("the damage callback cancelled"));
+            }
+        }
+        match first {
+            Some((_, error)) => Err(error),
+            None if is_incomplete => Err(AtlasError::incomplete(
+                "all that the file has is whole; bytes of the base were not checked",
+            )),
+            None => tracker.finish(),
+        }
+    }
+}
+
+/// The order in which faults count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Order {
+    Header,
+    Chain,
+    Generation(u64),
+    Zeros,
+}
+
+struct Search<'s> {
+    container: &'s Container,
+    file: &'s Arc<ContainerFile>,
+    /// The first fault in their order.
+    first: Option<(Order, AtlasError)>,
+    records: Vec<Damage>,
+    tiles: Vec<Damage>,
+    /// Bytes of the file that a record or a run has.
+    used: Ranges,
+    /// Nodes that were walked, by offset and size of the base: whether all below is whole.
+    nodes: HashMap<(u64, Digest, u64), bool>,
+    /// Tiles that were checked.
+    checked: HashMap<(TilePlace, Digest, u64), bool>,
+    is_incomplete: bool,
+}
+
+impl Search<'_> {
+    fn run(&mut self, tip: Option<&Commit>, from: u64, tracker: &mut Tracker<'_, '_>) -> Result<()> {
+        if self.file.header_damaged {
+            let error = AtlasError::witness("the header is damaged").at_range(0, to_u64(HEADER_SIZE));
+            self.record(Order::Header, 0, to_u64(HEADER_SIZE), 0, error);
+        }
+        let chain = self.chain(tip)?;
+        let is_whole_chain = chain.last().is_none_or(|oldest| oldest.ordinal == 0);
+        for (index, commit) in chain.iter().enumerate().rev() {
+            if commit.generation >= from {
+                self.generation(commit, chain.get(index + 1), tracker)?;
+            }
+        }
+        // Without all generations nobody knows what is in use.
+        if is_whole_chain
+            && from <= chain.last().map_or(0, |oldest| oldest.generation)
+            && self.first.is_none()
+        {
+            self.zeros(tip)?;
+        }
+        Ok(())
+    }
+
+    /// All commits, the newest first, as far as they can be reached.
+    fn chain(&mut self, tip: Option<&Commit>) -> Result<Vec<Commit>> {
+        let mut chain = Vec::new();
+        let mut at = tip.cloned();
+        while let Some(commit) = at {
+            at = match log::before(self.file, &commit) {
+                Ok(before) => before,
+                Err(error) if is_io(&error) => return Err(error),
+                Err(error) => {
+                    let size = u64::from(records::COMMIT_SIZE);
+                    self.record(Order::Chain, commit.previous, size, commit.previous_generation, error);
+                    None
+                }
+            };
+            try_grow(&mut chain, 1)?;
+            chain.push(commit);
+        }
+        Ok(chain)
+    }
+
+    /// Notes a damaged record.
+    fn record(&mut self, order: Order, offset: u64, length: u64, generation: u64, error: AtlasError) {
+        let (offset, length) = (error.offset().unwrap_or(offset), error.length().unwrap_or(length));
+        let kind = if is_io(&error) { DamageKind::Unreadable } else { DamageKind::Differs };
+        self.records.push(Damage {
+            part: DamagePart::Record,
+            kind,
+            repairable: false,
+            os_error: error.os_error(),
+            generation,
+            index: 0,
+            offset,
+            length,
+        });
+        self.fault(order, error);
+    }
+
+    fn fault(&mut self, order: Order, error: AtlasError) {
+        if self.first.as_ref().is_none_or(|(first, _)| order < *first) {
+            self.first = Some((order, error));
+        }
+    }
+
+    fn generation(
+        &mut self,
+        commit: &Commit,
+        before: Option<&Commit>,
+        tracker: &mut Tracker<'_, '_>,
+    ) -> Result<()> {
+        let (file, generation) = (self.file, commit.generation);
+        let order = Order::Generation(generation);
+        let size = commit.record_size();
+        self.used.add(commit.offset..commit.offset + size);
+        if let Err(error) = self.container.check_commit(file, commit) {
+            if error.kind() == ErrorKind::Limit {
+                return Err(error);
+            }
+            self.record(order, commit.offset, size, generation, error);
+            return Ok(());
+        }
+        let wrong = |what: &str| {
+            AtlasError::witness(format!("generation {generation}: {what}")).at_range(commit.offset, size)
+        };
+        // The tree, then what the record says of it and of the chain.
+        let container = self.container;
+        let base = lock(&container.base).clone();
+        let store = GenerationStore::new(file, commit, base, &container.context, &container.cache)?;
+        let store = Arc::new(store);
+        let mut whole = true;
+        if let Some(top) = &commit.top {
+            let mut place = Place { offset: 0, index: 0 };
+            whole = self.node(&store, top, order, &mut place, tracker)?;
+        }
+        if whole && !self.leads_to_root(&store, commit)? {
+            self.record(order, commit.offset, size, generation, wrong("its root is not that of its tiles"));
+        }
+        if before.is_some() || (commit.ordinal == 0 && generation == 1) {
+            let previous = before.map(|before| &before.history);
+            let found = records::history_of(&file.seals, &file.ident, previous, commit);
+            if !same(&found, &commit.history) {
+                self.record(order, commit.offset, size, generation, wrong("its history does not follow"));
+            }
+        }
+        if let Some(before) = before {
+            let malformed = |what: &str| {
+                AtlasError::format(format!("generation {generation}: {what}")).at_range(commit.offset, size)
+            };
+            let lost = before.features & !commit.features != 0
+                || before.read_only_features & !commit.read_only_features != 0;
+            if lost {
+                self.record(
+                    order,
+                    commit.offset,
+                    size,
+                    generation,
+                    malformed("it names fewer features than the one before"),
+                );
+            }
+            match log::jump_after(file, before) {
+                Ok(jump) if jump == (commit.jump, commit.jump_generation) => {}
+                Ok(_) => {
+                    self.record(order, commit.offset, size, generation, malformed("its jump is another one"))
+                }
+                Err(error) if is_io(&error) => return Err(error),
+                Err(error) => self.record(order, commit.offset, size, generation, error),
+            }
+        }
+        let start = body_start(commit.offset, commit.end, size, file.block());
+        match file.batch_digest(start, commit.end)? {
+            Some(found) if same(&found, &commit.batch) => {}
+            _ => self.record(
+                order,
+                commit.offset,
+                size,
+                generation,
+                wrong("its batch does not have its digest"),
+            ),
+        }
+        Ok(())
+    }
+
+    /// True if the root of a generation is that of its tiles.
+    fn leads_to_root(&self, store: &Arc<GenerationStore>, commit: &Commit) -> Result<bool> {
+        let scheme = &self.container.context.scheme;
+        if self.container.leads_to_root(commit) && commit.top.is_some() {
+            return Ok(true);
+        }
+        let mut folder = RootFolder::new(scheme.digests());
+        if let Some(top) = &commit.top {
+            fold(store, top, &mut folder)?;
+        }
+        Ok(same(&folder.finish(scheme.root_kind()), &commit.root))
+    }
+
+    /// Checks a node and all below; true if all of it is whole, as far as it could be looked at.
+    fn node(
+        &mut self,
+        store: &Arc<GenerationStore>,
+        node: &NodeRef,
+        order: Order,
+        place: &mut Place,
+        tracker: &mut Tracker<'_, '_>,
+    ) -> Result<bool> {
+        let key = (node.offset, node.top, store.base_size);
+        let end = Place { offset: place.offset + node.bytes, index: place.index + node.tiles };
+        if let Some(known) = self.nodes.get(&key) {
+            *place = end;
+            return Ok(*known);
+        }
+        let parsed = match store.parse(node) {
+            Ok(parsed) => parsed,
+            Err(error) if is_io(&error) => return Err(error),
+            Err(error) => {
+                let generation = store.id.generation;
+                self.record(order, node.offset, u64::from(node.size), generation, error);
+                self.tile_damage(DamageKind::Unknown, generation, place, node.bytes, 0);
+                *place = end;
+                self.nodes.insert(key, false);
+                return Ok(false);
+            }
+        };
+        self.used.add(node.offset..node.offset + u64::from(node.size));
+        let mut whole = true;
+        match parsed {
+            ParsedChildren::Nodes(nodes) => {
+                for child in &nodes {
+                    whole &= self.node(store, child, order, place, tracker)?;
+                }
+            }
+            ParsedChildren::Tiles(tiles) => {
+                for raw in &tiles {
+                    whole &= self.tile(store, node.offset, raw, order, place)?;
+                    let len = u64::from(raw.entry.len);
+                    (place.offset, place.index) = (place.offset + len, place.index + 1);
+                    tracker.advance(0, 0)?;
+                }
+            }
+        }
+        self.nodes.insert(key, whole);
+        Ok(whole)
+    }
+
+    /// Checks a tile; true if it is whole.
+    fn tile(
+        &mut self,
+        store: &Arc<GenerationStore>,
+        leaf: u64,
+        raw: &RawTile,
+        order: Order,
+        place: &Place,
+    ) -> Result<bool> {
+        let entry = &raw.entry;
+        let key = (entry.place, entry.witness, store.base_size);
+        if let Some(known) = self.checked.get(&key) {
+            return Ok(*known);
+        }
+        let (generation, len) = (store.id.generation, u64::from(entry.len));
+        let as_store: Arc<dyn Store> = Arc::clone(store) as Arc<dyn Store>;
+        let tile = StoredTile::new(as_store, *entry, leaf, raw.first);
+        let found = self.bytes(store, &tile, entry);
+        let whole = match found {
+            Ok(()) => true,
+            Err(error) if error.kind() == ErrorKind::Incomplete => {
+                self.is_incomplete = true;
+                if store.base.is_some() {
+                    self.tile_damage(DamageKind::Missing, generation, place, len, 0);
+                }
+                // Not looked at, and not known to be broken.
+                true
+            }
+            Err(error) => {
+                let kind = if is_io(&error) { DamageKind::Unreadable } else { DamageKind::Differs };
+                if tile.spans().is_err() {
+                    let offset = match entry.place {
+                        TilePlace::Record(offset) => offset,
+                        TilePlace::Span(..) => leaf,
+                    };
+                    self.record(order, offset, 56, generation, error.clone());
+                    self.tile_damage(DamageKind::Unknown, generation, place, len, error.os_error());
+                } else {
+                    self.tile_damage(kind, generation, place, len, error.os_error());
+                    self.fault(order, error.at_index(place.index));
+                }
+                false
+            }
+        };
+        self.checked.insert(key, whole);
+        Ok(whole)
+    }
+
+    /// Reads and hashes a tile.
+    fn bytes(&mut self, store: &Arc<GenerationStore>, tile: &StoredTile, entry: &TileEntry) -> Result<()> {
+        let spans = tile.spans()?;
+        if let TilePlace::Record(offset) = entry.place {
+            let size = 40 + 16 * spans.spans.len() + 32 * spans.chaining_values.len();
+            self.used.add(offset..offset + to_u64(size));
+        }
+        for span in &spans.spans {
+            match span.kind {
+                SpanKind::Raw => self.used.add(span.place..span.place + u64::from(span.len)),
+                SpanKind::Encoded => {
+                    let size = encoded::record_size(self.file, span.place)?;
+                    self.used.add(span.place..span.place.saturating_add(size));
+                }
+                SpanKind::Base | SpanKind::Zeros => {}
+            }
+        }
+        let mut buffer = crate::base::buffer::Buffer::new(to_usize(u64::from(entry.len)))?;
+        store.read(spans, 0, crate::base::out_bytes::OutBytes::new(&mut buffer))?;
+        let scheme = &self.container.context.scheme;
+        let (residues, witness) = scheme.sum_and_witness(&buffer, &mut Workspace::default())?;
+        if !same(&witness, &entry.witness) {
+            return Err(AtlasError::witness("a tile does not have the bytes of its witness"));
+        }
+        if residues.total() != entry.residue {
+            return Err(AtlasError::conservation("a tile has the bytes of its witness and another sum"));
+        }
+        Ok(())
+    }
+
+    fn tile_damage(&mut self, kind: DamageKind, generation: u64, place: &Place, length: u64, os_error: i32) {
+        // Neighbours are one range.
+        if let Some(last) = self.tiles.last_mut()
+            && (last.kind, last.generation, last.os_error) == (kind, generation, os_error)
+            && last.offset + last.length == place.offset
+        {
+            last.length += length;
+            return;
+        }
+        self.tiles.push(Damage {
+            part: DamagePart::Data,
+            kind,
+            repairable: false,
+            os_error,
+            generation,
+            index: place.index,
+            offset: place.offset,
+            length,
+        });
+    }
+
+    /// Looks at the bytes that no record and no run has.
+    fn zeros(&mut self, tip: Option<&Commit>) -> Result<()> {
+        let block = self.file.block();
+        self.used.add(0..to_u64(HEADER_SIZE));
+        // A torn slot may leave anything in its block.
+        self.used.add(block..3 * block);
+        let end = tip.map_or(self.file.start(), |tip| tip.end);
+        for gap in self.used.gaps(0..end) {
+            let mut at = gap.start;
+            while at < gap.end {
+                let len = to_usize((gap.end - at).min(to_u64(TILE_SIZE)));
+                let bytes = self.file.read(at, len)?.unwrap_or_default();
+                if let Some(position) = bytes.iter().position(|byte| *byte != 0) {
+                    let offset = at + to_u64(position);
+                    let error =
+                        AtlasError::format(format!("byte {offset}, between two records, is not zero"));
+                    self.record(Order::Zeros, offset, 1, 0, error.at_range(offset, 1));
+                    break;
+                }
+                at += to_u64(len);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A place in the domain.
+struct Place {
+    offset: u64,
+    index: u64,
+}
+
+fn is_io(error: &AtlasError) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Io | ErrorKind::OutOfMemory | ErrorKind::Cancelled | ErrorKind::Internal
+    )
+}
+
+/// Folds all leaves below a node.
+fn fold(store: &Arc<GenerationStore>, node: &NodeRef, folder: &mut RootFolder<'_>) -> Result<()> {
+    match store.parse(node)? {
+        ParsedChildren::Nodes(nodes) => nodes.iter().try_for_each(|node| fold(store, node, folder)),
+        ParsedChildren::Tiles(tiles) => {
+            for tile in tiles {
+                let TileEntry { len, residue, witness, .. } = tile.entry;
+                folder.push(&Leaf { len, residue, witness });
+            }
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! The file of a container: records that seal themselves, read by position.
+
+use super::planted::small_batch;
+use super::records::{
+    COMMIT_SIZE, Commit, HEADER_SIZE, MAGIC, MAX_NOTE, RECORD_HEAD, RecordKind, SLOT_SIZE, Slot, commit_size,
+    u32_at, u64_at,
+};
+use super::seal::{Ident, Seals, Tag};
+use crate::base::buffer::try_vec;
+use crate::base::error::{AtlasError, Result};
+use crate::base::out_bytes::OutBytes;
+use crate::base::storage::Storage;
+use crate::base::units::{to_u64, to_usize};
+use crate::hash::digest::{Digest, same};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A container's bytes, its identity and its seals.
+pub(super) struct ContainerFile {
+    pub(super) storage: Arc<dyn Storage>,
+    /// For error texts.
+    pub(super) path: PathBuf,
+    pub(super) ident: Ident,
+    pub(super) seals: Seals,
+    /// True if the header is damaged and a commit record stands in for it.
+    pub(super) header_damaged: bool,
+}
+
+/// A record that seals itself.
+pub(super) struct Record {
+    pub(super) bytes: Vec<u8>,
+    pub(super) seal: Digest,
+}
+
+/// `len` bytes from `offset` on, or `None` if the bytes end before.
+fn read_at(storage: &dyn Storage, path: &Path, offset: u64, len: usize) -> Result<Option<Vec<u8>>> {
+    let mut bytes = try_vec(len)?;
+    bytes.resize(len, 0);
+    match storage.read_at(offset, OutBytes::new(&mut bytes)) {
+        Ok(()) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+        Err(error) => {
+            let what = format_args!("reading {len} bytes at offset {offset} of {}", path.display());
+            Err(AtlasError::io(what, error).at_range(offset, to_u64(len)))
+        }
+    }
+}
+
+impl ContainerFile {
+    /// Reads the header, or what stands in for it.
+    pub(super) fn open(
+        storage: Arc<dyn Storage>,
+        path: &Path,
+        key: Option<&[u8; 32]>,
+    ) -> Result<ContainerFile> {
+        let seals = Seals::new(key);
+        let header = read_at(&*storage, path, 0, HEADER_SIZE)?.unwrap_or_default();
+        if let Some(ident) = header_ident(&seals, &header) {
+            if header[..8] != MAGIC {
+                return Err(foreign(path, &header));
+            }
+            ident.check(seals.is_keyed())?;
+            if header[48..480].iter().any(|byte| *byte != 0) {
+                return Err(AtlasError::format("header: reserved bytes are not zero").at_range(48, 432));
+            }
+            return Ok(ContainerFile { storage, path: path.to_owned(), ident, seals, header_damaged: false });
+        }
+        // The first commit record has what the header says.
+        for block in 0..5_u8 {
+            let start = 3 * (4_096 << block);
+            let Some(bytes) = read_at(&*storage, path, start, COMMIT_SIZE as usize)? else { continue };
+            if bytes[..4] != RecordKind::Commit.magic() || bytes[36] != block {
+                continue;
+            }
+            let ident = ident_at(&bytes[32..72]);
+            let file = ContainerFile {
+                storage: Arc::clone(&storage),
+                path: path.to_owned(),
+                ident,
+                seals: seals.clone(),
+                header_damaged: true,
+            };
+            if file.sealed_commit(start)?.is_some() {
+                ident.check(file.seals.is_keyed())?;
+                return Ok(file);
+            }
+        }
+        if header.get(..8) != Some(&MAGIC) {
+            return Err(foreign(path, &header));
+        }
+        let ident = ident_at(&header[8..48]);
+        if !ident.is_known() {
+            ident.check(seals.is_keyed())?;
+        }
+        Err(AtlasError::witness(format!(
+            "{}: the header does not seal itself: it is damaged, or the key is another one",
+            path.display()
+        ))
+        .at_range(0, to_u64(HEADER_SIZE)))
+    }
+
+    /// Opens another storage that must have the identity of `like`, but for the salt.
+    pub(super) fn open_like(storage: Arc<dyn Storage>, like: &ContainerFile) -> Result<ContainerFile> {
+        let seals = like.seals.clone();
+        let header = read_at(&*storage, &like.path, 0, HEADER_SIZE)?.unwrap_or_default();
+        let ident = header_ident(&seals, &header);
+        match ident.filter(|ident| (ident.id, ident.head) == (like.ident.id, like.ident.head)) {
+            Some(ident) => {
+                let path = like.path.clone();
+                Ok(ContainerFile { storage, path, ident, seals, header_damaged: false })
+            }
+            None => Err(AtlasError::state(format!(
+                "{}: the file that has the path now is not this container; open it again",
+                like.path.display()
+            ))),
+        }
+    }
+
+    /// B.
+    pub(super) fn block(&self) -> u64 {
+        self.ident.block()
+    }
+
+    /// Offset of the first batch.
+    pub(super) fn start(&self) -> u64 {
+        3 * self.block()
+    }
+
+    pub(super) fn len(&self) -> Result<u64> {
+        self.storage.len().map_err(|error| self.failed("reading the size of", error))
+    }
+
+    /// An error of the system.
+    pub(super) fn failed(&self, what: &str, error: io::Error) -> AtlasError {
+        AtlasError::io(format_args!("{what} {}", self.path.display()), error)
+    }
+
+    /// `len` bytes from `offset` on, or `None` if the file ends before.
+    pub(super) fn read(&self, offset: u64, len: usize) -> Result<Option<Vec<u8>>> {
+        read_at(&*self.storage, &self.path, offset, len)
+    }
+
+    /// A record of this kind and at most these sizes that seals itself. `None` whatever else is there.
+    pub(super) fn sealed(
+        &self,
+        kind: RecordKind,
+        offset: u64,
+        sizes: std::ops::RangeInclusive<u32>,
+    ) -> Result<Option<Record>> {
+        // One read where the size is known.
+        let guess = if sizes.start() == sizes.end() { *sizes.start() } else { (*sizes.start()).max(512) };
+        let first = guess.min(*sizes.end()) as usize;
+        let Some(mut bytes) = self.read_up_to(offset, first)? else { return Ok(None) };
+        if bytes.len() < RECORD_HEAD || bytes[..4] != kind.magic() || u64_at(&bytes, 8) != offset {
+            return Ok(None);
+        }
+        let size = u32_at(&bytes, 4);
+        if !sizes.contains(&size) || !size.is_multiple_of(8) {
+            return Ok(None);
+        }
+        let size = size as usize;
+        if size > bytes.len() {
+            let Some(rest) = self.read(offset + to_u64(bytes.len()), size - bytes.len())? else {
+                return Ok(None);
+            };
+            bytes.extend_from_slice(&rest);
+        }
+        bytes.truncate(size);
+        let seal = self.seals.digest(Tag::Seal, &self.ident, &[&bytes[..16], &bytes[32..]]);
+        Ok((seal[..16] == bytes[16..32]).then_some(Record { bytes, seal }))
+    }
+
+    /// As many of `len` bytes as there are. `None` if there is none.
+    pub(super) fn read_up_to(&self, offset: u64, len: usize) -> Result<Option<Vec<u8>>> {
+        if let Some(bytes) = self.read(offset, len)? {
+            return Ok(Some(bytes));
+        }
+        let rest = self.len()?.saturating_sub(offset);
+        let len = usize::try_from(rest).unwrap_or(usize::MAX).min(len);
+        if len == 0 { Ok(None) } else { self.read(offset, len) }
+    }
+
+    /// The commit record of this file at `offset`, if one is there that seals itself.
+    fn sealed_commit(&self, offset: u64) -> Result<Option<Record>> {
+        let most = u32::try_from(commit_size(MAX_NOTE)).unwrap_or(u32::MAX);
+        let record = self.sealed(RecordKind::Commit, offset, COMMIT_SIZE..=most)?;
+        Ok(record.filter(|record| ident_at(&record.bytes[32..72]) == self.ident))
+    }
+
+    /// The commit at `offset`, if its record is there. Fails with FORMAT if it breaks a rule.
+    pub(super) fn commit_at(&self, offset: u64) -> Result<Option<Commit>> {
+        if !offset.is_multiple_of(self.block()) || offset < self.start() {
+            return Ok(None);
+        }
+        let Some(record) = self.sealed_commit(offset)? else { return Ok(None) };
+        Commit::parse(&self.ident, offset, record.seal, &record.bytes).map(Some)
+    }
+
+    /// The slot with this number, 0 or 1. `None` if it was never written, or is torn or damaged.
+    pub(super) fn slot(&self, number: u8) -> Result<Option<Slot>> {
+        let offset = self.slot_offset(number);
+        let record = self.sealed(RecordKind::Slot, offset, SLOT_SIZE..=SLOT_SIZE)?;
+        record.map(|record| Slot::parse(offset, &record.bytes)).transpose()
+    }
+
+    pub(super) fn slot_offset(&self, number: u8) -> u64 {
+        self.block() * (1 + u64::from(number))
+    }
+
+    /// The digest of the last bytes of a batch's body.
+    pub(super) fn batch_digest(&self, start: u64, end: u64) -> Result<Option<Digest>> {
+        let first = start.max(end.saturating_sub(small_batch()));
+        let Some(bytes) = self.read(first, to_usize(end - first))? else { return Ok(None) };
+        Ok(Some(self.seals.digest(Tag::Batch, &self.ident, &[&bytes])))
+    }
+}
+
+/// The identity in 40 bytes: head, id, salt.
+fn ident_at(bytes: &[u8]) -> Ident {
+    let part = |at: usize| bytes.get(at..).and_then(|rest| rest.first_chunk()).copied().unwrap_or_default();
+    let head = bytes.first_chunk().copied().unwrap_or_default();
+    Ident { id: part(8), salt: part(24), head }
+}
+
+/// The identity that a header states, if its digest holds.
+fn header_ident(seals: &Seals, header: &[u8]) -> Option<Ident> {
+    let (body, digest) = header.split_at_checked(480)?;
+    let ident = ident_at(&header[8..48]);
+    let found = seals.digest(Tag::Header, &ident, &[body]);
+    Digest::try_from(digest).is_ok_and(|digest| same(&digest, &found)).then_some(ident)
+}
+
+fn foreign(path: &Path, header: &[u8]) -> AtlasError {
+    let beginning: Vec<String> = header.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let begins = if beginning.is_empty() {
+        "is shorter than a header".to_owned()
+    } else {
+        format!("begins with {}", beginning.join(" "))
+    };
+    AtlasError::format(format!("not an atlas container: {} {begins}", path.display()))
+        .at_range(0, to_u64(beginning.len()))
+}

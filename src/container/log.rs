@@ -1,0 +1,285 @@
+//! The log: the chain of commits, and how its end is found (docs/container.md, "Open").
+//!
+//! ```text
+//! confirmed := the commit that the best valid slot names, or none
+//! tip       := confirmed; while a commit follows the tip: tip := that
+//! search    := is there a commit behind the tip that proves that a missing one was durable?
+//! ```
+
+use super::file::ContainerFile;
+use super::planted::{Planted, planted};
+use super::records::{Commit, RecordKind, Slot, body_start};
+use crate::base::error::{AtlasError, Result};
+use crate::base::units::{to_u64, to_usize};
+use crate::hash::digest::same;
+
+/// How far behind the tip, and before the end of the file, lost commits are searched for.
+const SEARCHED: u64 = 64 << 20;
+/// Bytes that a search reads at a time.
+const SEARCH_STEP: u64 = 1 << 20;
+
+/// What is known of the end of the log.
+#[derive(Clone, Default)]
+pub(super) struct Located {
+    /// The newest generation; `None` if there is none.
+    pub(super) tip: Option<Commit>,
+    pub(super) slots: [Option<Slot>; 2],
+    /// True if a slot names the tip, or there is no tip.
+    pub(super) is_confirmed: bool,
+    /// The newest generation that is known to have been durable and is not there; 0: none.
+    pub(super) lost: u64,
+}
+
+impl Located {
+    /// Offset at which the next batch begins.
+    pub(super) fn end(&self, file: &ContainerFile) -> u64 {
+        self.tip.as_ref().map_or(file.start(), |tip| tip.end)
+    }
+
+    /// The slot that is written next: the one that is not the better valid one.
+    pub(super) fn next_slot(&self) -> u8 {
+        match &self.slots {
+            [Some(first), Some(second)] if first.generation < second.generation => 0,
+            [Some(_), _] => 1,
+            _ => 0,
+        }
+    }
+
+    /// Number of the next generation.
+    pub(super) fn next_generation(&self) -> Result<u64> {
+        let last = self.tip.as_ref().map_or(0, |tip| tip.generation).max(self.lost);
+        last.checked_add(1).ok_or_else(|| AtlasError::limit("generation 2^64 - 1 is the last one"))
+    }
+}
+
+/// Which end of the log is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Until {
+    /// The tip. A commit that was durable and is missing is WITNESS.
+    Tip,
+    /// What a slot confirms.
+    Confirmed,
+    /// What is there, whatever is missing.
+    Recovered,
+}
+
+/// Finds the end of the log.
+pub(super) fn locate(file: &ContainerFile, until: Until) -> Result<Located> {
+    let mut before = None;
+    loop {
+        let (located, found) = look(file, until)?;
+        let Some(found) = found.filter(|_| until == Until::Tip) else { return Ok(located) };
+        // A writer may have committed between the two looks. Only a second one that finds the same is one.
+        let tip = located.tip.as_ref().map(|tip| tip.ordinal);
+        if before == Some((tip, found.ordinal)) || planted(Planted::NoSecondLook) {
+            let generation = found.previous_generation;
+            return Err(AtlasError::witness(format!(
+                "{}: generation {generation} was durable and is damaged: generation {} at byte {} follows it; \
+                 open with recover to go on without it",
+                file.path.display(),
+                found.generation,
+                found.offset
+            ))
+            .at_range(located.end(file), found.offset - located.end(file)));
+        }
+        before = Some((tip, found.ordinal));
+    }
+}
+
+/// One look: the end of the log, and a commit after it that should not be there.
+fn look(file: &ContainerFile, until: Until) -> Result<(Located, Option<Commit>)> {
+    let len = file.len()?;
+    if len < file.start() {
+        let (path, start) = (file.path.display(), file.start());
+        return Err(AtlasError::format(format!(
+            "{path}: {len} bytes are fewer than the {start} before the first batch"
+        ))
+        .at_range(0, len));
+    }
+    let slots = [file.slot(0)?, file.slot(1)?];
+    // After the slots: what they name was written before them.
+    let len = file.len()?;
+    let mut located = Located { slots, is_confirmed: true, ..Located::default() };
+    let mut best: Vec<&Slot> = slots.iter().flatten().collect();
+    best.sort_by_key(|slot| std::cmp::Reverse(slot.generation));
+    for slot in best {
+        let commit = file.commit_at(slot.commit)?.filter(|commit| same(&commit.seal, &slot.seal));
+        let Some(commit) = commit.filter(|commit| commit.end <= len) else {
+            if until == Until::Recovered {
+                located.lost = located.lost.max(slot.generation);
+                continue;
+            }
+            return Err(AtlasError::witness(format!(
+                "{}: generation {} was durable and is damaged; open with recover to go on with an older one",
+                file.path.display(),
+                slot.generation
+            ))
+            .at_range(slot.commit, u64::from(super::records::COMMIT_SIZE)));
+        };
+        if commit.generation != slot.generation {
+            let (named, found) = (slot.generation, commit.generation);
+            return Err(AtlasError::format(format!(
+                "a slot names generation {named} where its commit is {found}"
+            ))
+            .at_range(slot.commit, 8));
+        }
+        located.tip = Some(commit);
+        break;
+    }
+    if until == Until::Confirmed {
+        return Ok((located, None));
+    }
+    while let Some(next) = follows(file, located.tip.as_ref(), len)? {
+        located.tip = Some(next);
+        located.is_confirmed = false;
+    }
+    let found = search(file, &located, len)?;
+    if until == Until::Recovered {
+        // What follows a lost commit is lost with it.
+        let tip = located.tip.as_ref().map_or(0, |tip| tip.generation);
+        let durable = found.map_or(0, |found| found.generation);
+        located.lost = located.lost.max(durable);
+        located.lost = if located.lost > tip { located.lost } else { 0 };
+        return Ok((located, None));
+    }
+    // A slot that changed meanwhile is the work of a writer.
+    if found.is_some() && !planted(Planted::NoSecondLook) && [file.slot(0)?, file.slot(1)?] != slots {
+        return Ok((located, None));
+    }
+    Ok((located, found))
+}
+
+/// The commit that follows `tip`, or the first one.
+fn follows(file: &ContainerFile, tip: Option<&Commit>, len: u64) -> Result<Option<Commit>> {
+    let offset = tip.map_or(file.start(), |tip| tip.end);
+    if offset >= len {
+        return Ok(None);
+    }
+    let Some(next) = file.commit_at(offset)? else { return Ok(None) };
+    let ordinal = tip.map_or(0, |tip| tip.ordinal + 1);
+    let previous = tip.map_or((0, [0; 32], 0), |tip| (tip.offset, tip.seal, tip.generation));
+    if (next.previous, next.previous_seal, next.previous_generation) != previous
+        || next.ordinal != ordinal
+        || next.end > len
+    {
+        return Ok(None);
+    }
+    let start = body_start(next.offset, next.end, next.record_size(), file.block());
+    if planted(Planted::NoBatchDigest) {
+        return Ok(Some(next));
+    }
+    Ok(file.batch_digest(start, next.end)?.is_some_and(|found| same(&found, &next.batch)).then_some(next))
+}
+
+/// A commit of this file after the tip, with an ordinal that shows that one between them was durable.
+fn search(file: &ContainerFile, located: &Located, len: u64) -> Result<Option<Commit>> {
+    let (block, end) = (file.block(), located.end(file));
+    if planted(Planted::NoSearch) {
+        return Ok(None);
+    }
+    let least = located.tip.as_ref().map_or(1, |tip| tip.ordinal.saturating_add(2));
+    let near = end..len.min(end.saturating_add(SEARCHED));
+    let far = near.end.max(len.saturating_sub(SEARCHED)).next_multiple_of(block)..len;
+    for part in [near, far] {
+        let mut at = part.start;
+        while at < part.end {
+            let step = SEARCH_STEP.min(part.end - at);
+            let bytes = file.read_up_to(at, to_usize(step))?.unwrap_or_default();
+            for (index, start) in bytes.chunks(to_usize(block)).enumerate() {
+                if start.get(..4) != Some(&RecordKind::Commit.magic()) {
+                    continue;
+                }
+                // What breaks a rule there is no commit of ours.
+                let found = file.commit_at(at + to_u64(index) * block).ok().flatten();
+                if let Some(found) = found.filter(|found| found.ordinal >= least) {
+                    return Ok(Some(found));
+                }
+            }
+            at += step;
+        }
+    }
+    Ok(None)
+}
+
+/// The commit before `commit`; `None` if that is the oldest one.
+pub(super) fn before(file: &ContainerFile, commit: &Commit) -> Result<Option<Commit>> {
+    if commit.ordinal == 0 {
+        return Ok(None);
+    }
+    let found = file.commit_at(commit.previous)?.filter(|found| same(&found.seal, &commit.previous_seal));
+    let Some(found) = found else { return Err(damaged(file, commit.previous_generation, commit.previous)) };
+    let fits = found.generation == commit.previous_generation
+        && found.end == commit.offset
+        && found.ordinal + 1 == commit.ordinal;
+    if !fits {
+        return Err(AtlasError::format(format!(
+            "generation {} does not follow the one that it names",
+            commit.generation
+        ))
+        .at_range(commit.offset, commit.record_size()));
+    }
+    Ok(Some(found))
+}
+
+/// The commit that the jump of `commit` names; `commit` itself if that is the oldest one.
+pub(super) fn jump(file: &ContainerFile, commit: &Commit) -> Result<Commit> {
+    if commit.ordinal == 0 {
+        return Ok(commit.clone());
+    }
+    let Some(found) = file.commit_at(commit.jump)? else {
+        return Err(damaged(file, commit.jump_generation, commit.jump));
+    };
+    if found.generation != commit.jump_generation || found.ordinal >= commit.ordinal {
+        return Err(AtlasError::format(format!(
+            "the jump of generation {} leads nowhere",
+            commit.generation
+        ))
+        .at_range(commit.offset, commit.record_size()));
+    }
+    Ok(found)
+}
+
+/// The jump of the commit after `previous`.
+pub(super) fn jump_after(file: &ContainerFile, previous: &Commit) -> Result<(u64, u64)> {
+    let first = jump(file, previous)?;
+    let second = jump(file, &first)?;
+    let target =
+        if previous.ordinal - first.ordinal == first.ordinal - second.ordinal { &second } else { previous };
+    Ok((target.offset, target.generation))
+}
+
+/// The commit of `generation`; 0: of the newest. OUT_OF_RANGE if it is not kept. Costs a number of reads that
+/// grows with the logarithm of how far back it is.
+pub(super) fn find(file: &ContainerFile, tip: Option<&Commit>, generation: u64) -> Result<Commit> {
+    let absent = || {
+        let newest = tip.map_or(0, |tip| tip.generation);
+        let text = if newest == 0 {
+            "there is no generation yet".to_owned()
+        } else {
+            format!("generation {generation} is not kept; the newest is {newest}")
+        };
+        AtlasError::out_of_range(text)
+    };
+    let mut at = tip.ok_or_else(absent)?.clone();
+    while generation != 0 && at.generation > generation {
+        at = if at.ordinal > 0 && at.jump_generation >= generation {
+            jump(file, &at)?
+        } else {
+            before(file, &at)?.ok_or_else(absent)?
+        };
+    }
+    if generation == 0 || at.generation == generation { Ok(at) } else { Err(absent()) }
+}
+
+/// The oldest generation that is kept. As [`find`].
+pub(super) fn oldest(file: &ContainerFile) -> Result<Commit> {
+    file.commit_at(file.start())?.ok_or_else(|| damaged(file, 1, file.start()))
+}
+
+fn damaged(file: &ContainerFile, generation: u64, offset: u64) -> AtlasError {
+    let path = file.path.display();
+    AtlasError::witness(format!(
+        "{path}: the commit record of generation {generation} at byte {offset} is damaged"
+    ))
+    .at_range(offset, u64::from(super::records::COMMIT_SIZE))
+}

@@ -1,0 +1,559 @@
+//! Containers: one file with the generations of a projection, which survive the process and the machine.
+//!
+//! ```text
+//! header   slot   slot   batch   batch   …          a batch: a commit record, payload, and the nodes that are new
+//! ```
+//!
+//! A batch never changes. The commit record that begins it names the top node of a stored tile tree, whose
+//! other nodes lie in this batch or in earlier ones, so that a commit costs what changed and one path. The
+//! chain of commit records is the log ([`log`]); a slot is a hint where it ends. A generation that is read
+//! ([`store`]) is a tree of which nothing is loaded yet, and each node is checked against its parent when it is.
+//! The payload of a tile lies in the file, or in a *base*, a source of the caller's.
+//!
+//! docs/container.md has every byte, the order of writes and syncs, and what each failure leads to.
+
+#![forbid(unsafe_code)]
+
+mod batch;
+mod body;
+mod compact;
+mod damage;
+mod encoded;
+mod file;
+mod import;
+mod log;
+mod open;
+mod planted;
+mod records;
+mod seal;
+mod store;
+mod tree_writer;
+
+#[cfg(test)]
+mod tests;
+
+use crate::base::error::{AtlasError, Result};
+use crate::base::file_lock;
+use crate::base::process::Process;
+use crate::base::storage::FileStorage;
+use crate::base::sync::lock;
+use crate::base::units::to_u64;
+use crate::compression::CompressionConfig;
+use crate::exec::operation::Operation;
+use crate::hash::digest::{Digest, same};
+use crate::layer2::Residue;
+use crate::projection::AtlasProjection;
+use crate::projection::state::State;
+use crate::source::Source;
+use crate::tile::context::Context;
+use crate::tile::options::{ConservationPolicy, ProjectionType};
+use crate::tile::stored::Store;
+use crate::tile::tree::{NodeCache, Tree};
+use batch::{NewCommit, Unwritten};
+use encoded::Encoder;
+use file::ContainerFile;
+use log::Located;
+use records::{Commit, MAX_NOTE, MAX_TILES, features};
+use seal::{CHAINS, STRICT};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use store::GenerationStore;
+use tree_writer::{Chain, TreeWriter};
+
+/// What a handle may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ContainerMode {
+    /// Reading. Any number of readers, beside a writer.
+    #[default]
+    Read,
+    /// Reading and writing. One handle at a time, in any process.
+    Write,
+}
+
+/// Options of a new container.
+#[derive(Clone, Default)]
+pub struct ContainerCreateOptions {
+    /// 12 to 16: batches are multiples of two to the power of this. `None`: chosen for the file system.
+    pub block_log2: Option<u32>,
+    /// Stores the chaining values of the groups of 16 KiB of each tile, 0.2 % of the domain, so that nothing
+    /// more than 16 KiB is read to verify a byte. LINEAR only.
+    pub keep_chains: bool,
+    /// The id of the file, which makes it the same every time. `None`: random.
+    pub id: Option<[u8; 16]>,
+    /// What the handle does.
+    pub handle: ContainerOptions,
+}
+
+/// Options of a handle.
+#[derive(Clone)]
+pub struct ContainerOptions {
+    /// Source whose bytes are not stored.
+    pub base: Option<Source>,
+    /// How runs of payload are encoded that this handle stores. `None`: they are stored as they are.
+    pub compression: Option<CompressionConfig>,
+    /// Bytes of memory for loaded nodes. Default 64 MiB.
+    pub cache_size: u64,
+    /// Opens the newest whole generation if a newer one is damaged. Opened for writing, the newer ones are cut off.
+    pub recover: bool,
+    /// History of the newest generation, or of one that it grew from.
+    pub expected_history: Option<Digest>,
+    /// A generation of more bytes is LIMIT. `None`: any.
+    pub max_domain_size: Option<u64>,
+}
+
+impl Default for ContainerOptions {
+    fn default() -> Self {
+        ContainerOptions {
+            base: None,
+            compression: None,
+            cache_size: 64 << 20,
+            recover: false,
+            expected_history: None,
+            max_domain_size: None,
+        }
+    }
+}
+
+/// What a commit says beside the tree.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CommitOptions {
+    /// The newest generation must be this one, else CONFLICT. 0: any.
+    pub expected: u64,
+    /// Nanoseconds since 1970; 0: none. It means nothing to a reader.
+    pub time: i64,
+    /// At most 1,024 bytes.
+    pub note: Vec<u8>,
+}
+
+/// Properties of a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ContainerInfo {
+    /// How tiles become payload.
+    pub projection_type: ProjectionType,
+    /// K of R96; 0 for LINEAR.
+    pub data_classes: u8,
+    /// True if digests are keyed.
+    pub keyed: bool,
+    /// What is asked of the sum of all bytes.
+    pub conservation: ConservationPolicy,
+    /// True if this handle may write.
+    pub writable: bool,
+    /// True if chaining values are stored.
+    pub keeps_chains: bool,
+    /// Batches are multiples of so many bytes.
+    pub block_size: u64,
+    /// The newest generation; 0: there is none.
+    pub newest: u64,
+    /// The oldest generation that is kept; 0: there is none.
+    pub oldest: u64,
+    /// How many generations are kept.
+    pub generation_count: u64,
+    /// The newest generation known to have been durable that `recover` did not find; 0: none.
+    pub lost: u64,
+    /// Bytes of the file up to the end of the newest generation.
+    pub file_size: u64,
+    /// Size of the base's address space in the newest generation.
+    pub base_size: u64,
+    /// Id of the file, which compaction keeps.
+    pub id: [u8; 16],
+}
+
+/// Properties of a generation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct GenerationInfo {
+    /// Its number.
+    pub generation: u64,
+    /// Number of the one before; 0: none is kept.
+    pub previous: u64,
+    /// Nanoseconds since 1970 as the committer gave it; 0: none.
+    pub time: i64,
+    /// Bytes of the domain.
+    pub domain_size: u64,
+    /// Tiles of at most 1 MiB.
+    pub tile_count: u64,
+    /// Sum of all bytes mod 96, as the file claims until all leaves are loaded.
+    pub residue: Residue,
+    /// Length of the note.
+    pub note_size: u64,
+    /// Root of the projection.
+    pub root: Digest,
+    /// Commits to this generation and all before it.
+    pub history: Digest,
+}
+
+/// One file with the generations of one projection.
+///
+/// All methods take `&self` and may run at the same time; those that change the file wait for one another. After
+/// a fork the child may only drop its handle, else STATE; snapshots go on reading there.
+pub struct Container {
+    pub(super) context: Arc<Context>,
+    cache: Arc<NodeCache>,
+    process: Process,
+    options: ContainerOptions,
+    /// True if a root or a history is known, so that what the file claims must lead to it.
+    is_proved: bool,
+    /// Path that leads to the file; `None` for a source.
+    path: Option<PathBuf>,
+    base: Mutex<Option<Source>>,
+    /// Held by calls that change the file.
+    writing: Mutex<()>,
+    log: Mutex<Log>,
+}
+
+/// The file and the end of its log, as this handle knows them.
+#[derive(Clone)]
+struct Log {
+    file: Arc<ContainerFile>,
+    located: Located,
+    /// The locked file of a handle that writes.
+    writer: Option<Arc<FileStorage>>,
+    /// True if the slot that was written last is not durable yet.
+    slot_is_unsynced: bool,
+    /// True after a sync that failed.
+    is_broken: bool,
+}
+
+impl Container {
+    fn log(&self) -> Log {
+        lock(&self.log).clone()
+    }
+
+    fn check_process(&self) -> Result<()> {
+        if self.process.is_current() {
+            return Ok(());
+        }
+        Err(AtlasError::state("a container of another process: after a fork, open it anew in the child"))
+    }
+
+    /// The log of a handle that works.
+    fn usable(&self) -> Result<Log> {
+        self.check_process()?;
+        let log = self.log();
+        if log.is_broken {
+            return Err(AtlasError::state(format!(
+                "{}: a flush failed before; open the container again",
+                log.file.path.display()
+            )));
+        }
+        Ok(log)
+    }
+
+    /// The log of a handle that may write.
+    fn writable(&self) -> Result<Log> {
+        let log = self.usable()?;
+        let path = log.file.path.display();
+        if log.writer.is_none() {
+            return Err(AtlasError::state(format!("{path}: the handle only reads; open it with WRITE")));
+        }
+        if let Some(tip) = &log.located.tip
+            && (tip.read_only_features != 0 || tip.features & !features::KNOWN != 0)
+        {
+            return Err(AtlasError::unsupported(format!(
+                "{path}: generation {} has features {:#x} and {:#x} of a newer version, and may only be read",
+                tip.generation, tip.features, tip.read_only_features
+            )));
+        }
+        Ok(log)
+    }
+
+    /// Properties of the container.
+    pub fn info(&self) -> Result<ContainerInfo> {
+        let log = self.log();
+        let (file, tip) = (&log.file, log.located.tip.as_ref());
+        let oldest = match tip {
+            Some(_) => log::oldest(file).map_or(0, |oldest| oldest.generation),
+            None => 0,
+        };
+        Ok(ContainerInfo {
+            projection_type: file.ident.kind(),
+            data_classes: file.ident.data_classes(),
+            keyed: file.seals.is_keyed(),
+            conservation: self.context.policy,
+            writable: log.writer.is_some(),
+            keeps_chains: file.ident.has(CHAINS),
+            block_size: file.block(),
+            newest: tip.map_or(0, |tip| tip.generation),
+            oldest,
+            generation_count: tip.map_or(0, |tip| tip.ordinal + 1),
+            lost: log.located.lost,
+            file_size: log.located.end(file),
+            base_size: tip.map_or(0, |tip| tip.base_size),
+            id: file.ident.id,
+        })
+    }
+
+    /// Properties of a generation; 0: of the newest. OUT_OF_RANGE if it is not kept.
+    pub fn generation(&self, generation: u64) -> Result<GenerationInfo> {
+        let log = self.log();
+        let commit = log::find(&log.file, log.located.tip.as_ref(), generation)?;
+        Ok(GenerationInfo {
+            generation: commit.generation,
+            previous: commit.previous_generation,
+            time: commit.time,
+            domain_size: commit.size,
+            tile_count: commit.tiles,
+            residue: commit.top.as_ref().map_or(Residue::ZERO, |top| top.residue),
+            note_size: to_u64(commit.note.len()),
+            root: commit.root,
+            history: commit.history,
+        })
+    }
+
+    /// The note of a generation; 0: of the newest.
+    pub fn note(&self, generation: u64) -> Result<Vec<u8>> {
+        let log = self.log();
+        Ok(log::find(&log.file, log.located.tip.as_ref(), generation)?.note)
+    }
+
+    /// A projection on a generation; 0: on the newest, or the empty domain if there is none. O(1): nodes are loaded
+    /// when they are needed.
+    ///
+    /// `verify_reads`: bytes that [`AtlasProjection::read`] gives are checked against their witnesses. It keeps the
+    /// base of the moment. Fails with OUT_OF_RANGE, UNSUPPORTED, LIMIT, CONSERVATION and what loading fails with.
+    pub fn snapshot(
+        &self,
+        generation: u64,
+        verify_reads: bool,
+        operation: &mut Operation<'_>,
+    ) -> Result<AtlasProjection> {
+        let log = self.usable()?;
+        if generation == 0 && log.located.tip.is_none() {
+            return AtlasProjection::from_fresh(Arc::clone(&self.context), Tree::default());
+        }
+        let commit = log::find(&log.file, log.located.tip.as_ref(), generation)?;
+        self.check_commit(&log.file, &commit)?;
+        let state = self.state(&log.file, &commit)?;
+        // What does not lead to the root is proved by all leaves.
+        if self.is_proved && !state.tree.is_regular() {
+            state.hash(operation, 0)?;
+        }
+        Ok(AtlasProjection::from_stored(state, verify_reads))
+    }
+
+    /// The state of a generation, over the base of the moment.
+    fn state(&self, file: &Arc<ContainerFile>, commit: &Commit) -> Result<State> {
+        let tree = match &commit.top {
+            None => Tree::default(),
+            Some(top) => {
+                let base = lock(&self.base).clone();
+                let store = GenerationStore::new(file, commit, base, &self.context, &self.cache)?;
+                let store: Arc<dyn Store> = Arc::new(store);
+                Tree::of_store(&store, *top, self.leads_to_root(commit))
+            }
+        };
+        Ok(State::stored(Arc::clone(&self.context), tree, commit.root))
+    }
+
+    /// True if the top node's digest leads to the root of the generation.
+    fn leads_to_root(&self, commit: &Commit) -> bool {
+        let Some(top) = &commit.top else { return true };
+        let scheme = &self.context.scheme;
+        let root = scheme.root_kind().header(commit.size, commit.tiles).root(scheme.digests(), &top.top);
+        same(&root, &commit.root)
+    }
+
+    /// Refuses a generation that this version cannot read, or that is too large.
+    fn check_commit(&self, file: &ContainerFile, commit: &Commit) -> Result<()> {
+        let generation = commit.generation;
+        if commit.features & !features::KNOWN != 0 {
+            return Err(AtlasError::unsupported(format!(
+                "{}: generation {generation} has features {:#x} where {:#x} are known",
+                file.path.display(),
+                commit.features,
+                features::KNOWN
+            )));
+        }
+        if commit.tiles > MAX_TILES {
+            return Err(AtlasError::unsupported(format!(
+                "generation {generation} has {} tiles where 2^44 are the most",
+                commit.tiles
+            )));
+        }
+        if let Some(limit) = self.options.max_domain_size.filter(|limit| commit.size > *limit) {
+            return Err(AtlasError::limit(format!(
+                "generation {generation} has {} bytes, more than max_domain_size {limit}",
+                commit.size
+            )));
+        }
+        let residue = commit.top.as_ref().map_or(Residue::ZERO, |top| top.residue);
+        if file.ident.has(STRICT) && residue != Residue::ZERO {
+            return Err(AtlasError::conservation(format!(
+                "generation {generation} sums to {residue} mod 96 and the container is STRICT"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Attaches another base, for snapshots taken from now on; `None`: none. Nothing is read.
+    pub fn set_base(&self, base: Option<&Source>) -> Result<()> {
+        self.usable()?;
+        let before = std::mem::replace(&mut *lock(&self.base), base.cloned());
+        drop(before);
+        Ok(())
+    }
+
+    /// Stores what is not there yet of a projection and makes it the newest generation, durable on return.
+    ///
+    /// Returns the generation's number. Editors of the projection may go on meanwhile. Fails with INVALID_ARGUMENT
+    /// if type, K, key or policy differ, CONFLICT if `options.expected` is not the newest, CONSERVATION if STRICT and
+    /// the sum is not 0 mod 96, WITNESS if a source changed, IO; nothing is committed then. After a flush that failed
+    /// the handle is STATE until the container is opened again, and the outcome is open until then.
+    pub fn commit(
+        &self,
+        projection: &AtlasProjection,
+        options: &CommitOptions,
+        operation: &mut Operation<'_>,
+    ) -> Result<u64> {
+        self.change(options, |log| {
+            let state = projection.state();
+            self.check_kind(&state.context)?;
+            let bytes = state.tree.bytes();
+            if bytes >= 1 << 63 || state.tree.tiles() > MAX_TILES {
+                return Err(AtlasError::limit(format!(
+                    "a domain of {bytes} bytes is too large to be committed"
+                ))
+                .into());
+            }
+            self.check_sum(state.tree.residue())?;
+            let root =
+                operation.before(bytes, state.tree.tiles(), |operation| state.root_before(operation))?;
+            let tree = if state.tree.height() > records::MAX_HEIGHT {
+                let tiles: Result<Vec<_>> = state.tree.iter().map(|at| at.map(|at| at.tile)).collect();
+                Tree::from_tiles(tiles?)
+            } else {
+                state.tree.clone()
+            };
+            let base = lock(&self.base).clone();
+            let mut encoder = self.encoder()?;
+            let file = Arc::clone(&log.file);
+            let chain = Chain::new(&file, log.located.tip.as_ref());
+            let mut tracker = operation.tracker(bytes, state.tree.tiles());
+            let laid = batch::lay_out(&file, &log.located, options.note.len(), |body, is_large| {
+                // What a small batch has is laid out again in a large one.
+                let mut quiet = |_| Ok(());
+                let mut reported = |bytes| tracker.advance(bytes, 1);
+                let progress: &mut dyn FnMut(u64) -> Result<()> =
+                    if is_large { &mut reported } else { &mut quiet };
+                let mut writer =
+                    TreeWriter::new(&chain, &self.context, base.as_ref(), encoder.as_mut(), body, progress);
+                let top = writer.tree(&tree)?;
+                let TreeWriter { body, places, base_size, .. } = writer;
+                Ok((body, (top, places, base_size)))
+            });
+            let (body, (top, places, base_size)) =
+                laid.map_err(|error| batch::undo(&file, &log.located, error))?;
+            drop(chain);
+            tracker.finish().map_err(|error| batch::undo(&file, &log.located, error))?;
+            let base_size = base_size.max(base.as_ref().map_or(0, Source::size));
+            let new = NewCommit { time: options.time, note: options.note.clone(), base_size, root, top };
+            let commit = batch::commit(&file, &mut log.located, body, new, None)?;
+            places.remember(&Arc::new(commit.id()), commit.end);
+            Ok(commit.generation)
+        })
+    }
+
+    /// Runs a change of the file, one at a time.
+    fn change(
+        &self,
+        options: &CommitOptions,
+        change: impl FnOnce(&mut Log) -> std::result::Result<u64, Unwritten>,
+    ) -> Result<u64> {
+        let _one = lock(&self.writing);
+        let mut log = self.writable()?;
+        if options.note.len() > MAX_NOTE {
+            return Err(AtlasError::invalid_argument(format!(
+                "a note of {} bytes is longer than {MAX_NOTE}",
+                options.note.len()
+            )));
+        }
+        let newest = log.located.tip.as_ref().map_or(0, |tip| tip.generation);
+        if options.expected != 0 && options.expected != newest {
+            return Err(AtlasError::conflict(format!(
+                "generation {} is expected to be the newest, which is {newest}",
+                options.expected
+            )));
+        }
+        batch::check_fence(&log.file, &log.located)?;
+        let result = change(&mut log);
+        let mut now = lock(&self.log);
+        match result {
+            Ok(generation) => {
+                now.located = log.located;
+                now.slot_is_unsynced = true;
+                Ok(generation)
+            }
+            Err(Unwritten { error, outcome_is_open }) => {
+                now.is_broken |= outcome_is_open;
+                Err(error)
+            }
+        }
+    }
+
+    /// Refuses a projection of another kind.
+    fn check_kind(&self, other: &Context) -> Result<()> {
+        let (own, other_scheme) = (&self.context.scheme, &other.scheme);
+        let refused = |what: &str| {
+            Err(AtlasError::invalid_argument(format!("the projection has another {what} than the container")))
+        };
+        if own.kind() != other_scheme.kind() {
+            return refused("type");
+        }
+        if own.data_classes() != other_scheme.data_classes() {
+            return refused("K");
+        }
+        if !own.digests().is_same(other_scheme.digests()) {
+            return refused("key");
+        }
+        if self.context.policy != other.policy {
+            return refused("conservation policy");
+        }
+        Ok(())
+    }
+
+    fn check_sum(&self, residue: Residue) -> Result<()> {
+        if self.context.policy == ConservationPolicy::Strict && residue != Residue::ZERO {
+            return Err(AtlasError::conservation(format!(
+                "the domain sums to {residue} mod 96 and the container is STRICT: add bytes that sum to {}",
+                residue.correction()
+            )));
+        }
+        Ok(())
+    }
+
+    fn encoder(&self) -> Result<Option<Encoder>> {
+        match &self.options.compression {
+            Some(config) => Encoder::new(config),
+            None => Ok(None),
+        }
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        // A forked child touches no lock and closes only.
+        if !self.process.is_current() {
+            return;
+        }
+        let log = self.log();
+        if let Some(writer) = &log.writer {
+            if log.slot_is_unsynced && !log.is_broken {
+                // The generation is durable in any case: this saves the next opening a look.
+                let _ = log.file.storage.sync_data();
+            }
+            // Snapshots share the open file, which would keep the lock.
+            file_lock::unlock(writer.file());
+        }
+    }
+}
+
+impl std::fmt::Debug for Container {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let log = self.log();
+        f.debug_struct("Container")
+            .field("path", &log.file.path)
+            .field("newest", &log.located.tip.as_ref().map_or(0, |tip| tip.generation))
+            .finish()
+    }
+}

@@ -1,0 +1,488 @@
+//! Creating and opening (docs/container.md, "Open").
+
+use super::file::ContainerFile;
+use super::log::{self, Located, Until};
+use super::planted::{Planted, planted};
+use super::records::{self, Slot};
+use super::seal::{CHAINS, Ident, KEYED, STRICT, Seals};
+use super::{Container, ContainerCreateOptions, ContainerMode, ContainerOptions, Log, batch};
+use crate::base::atomic_file::sync_folder;
+use crate::base::error::{AtlasError, Result};
+use crate::base::file_lock::{self, Locked};
+use crate::base::process::Process;
+use crate::base::storage::{FileStorage, Storage};
+use crate::base::sync::lock;
+use crate::base::units::to_usize;
+use crate::exec::operation::Operation;
+use crate::hash::digest::{hex, same};
+use crate::shard::VerifyOptions;
+use crate::source::{Source, SourceStorage};
+use crate::tile::context::Context;
+use crate::tile::options::{ConservationPolicy, ProjectionOptions, ProjectionType};
+use crate::tile::outboards::OutboardCache;
+use crate::tile::tree::NodeCache;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+/// The part of the cache that is for loaded nodes: the other half is for the chaining values of tiles.
+fn caches(cache_size: u64) -> (NodeCache, OutboardCache) {
+    (NodeCache::new(cache_size / 2), OutboardCache::within(cache_size / 2))
+}
+
+/// Random bytes of the system.
+pub(super) fn random() -> Result<[u8; 16]> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| {
+        AtlasError::io("asking the system for random bytes", std::io::Error::other(error.to_string()))
+    })?;
+    Ok(bytes)
+}
+
+impl Container {
+    /// Makes a new file without a generation, durable on return. The handle writes.
+    ///
+    /// A file of that name is IO (EEXIST). Fails with INVALID_ARGUMENT for options that do not fit, UNSUPPORTED if
+    /// the file system keeps no lock.
+    pub fn create(
+        path: impl AsRef<Path>,
+        projection_type: ProjectionType,
+        options: &ProjectionOptions,
+        create: &ContainerCreateOptions,
+        operation: &mut Operation<'_>,
+    ) -> Result<Container> {
+        operation.executor.check()?;
+        let path = path.as_ref();
+        let (cache, outboards) = caches(create.handle.cache_size);
+        let context = Context::with_outboards(projection_type, options, outboards)?;
+        if create.keep_chains && projection_type != ProjectionType::Linear {
+            return Err(AtlasError::invalid_argument("keep_chains is for LINEAR projections alone"));
+        }
+        if let Some(config) = &create.handle.compression {
+            super::Encoder::new(config)?;
+        }
+        let block_code = create.block_log2.map(block_code).transpose()?;
+        let failed = |what: &str, error| AtlasError::io(format_args!("{what} {}", path.display()), error);
+        let file = File::options().read(true).write(true).create_new(true).open(path);
+        let file = file.map_err(|error| failed("creating", error))?;
+        // Whatever fails from here on leaves no file.
+        let made = (|| {
+            let block_code = match block_code {
+                Some(code) => code,
+                None => block_for(&file).map_err(|error| failed("reading the block size of", error))?,
+            };
+            let writer = lock_writer(file, path)?;
+            let (id, salt) = match create.id {
+                Some(id) => (id, Ident::derived_salt(&id)),
+                None => (random()?, random()?),
+            };
+            let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
+            let flags = flag(options.key.is_some(), KEYED)
+                | flag(options.policy == ConservationPolicy::Strict, STRICT)
+                | flag(create.keep_chains, CHAINS);
+            let classes = context.scheme.data_classes();
+            let ident = Ident::new(id, salt, block_code, projection_type, classes, flags);
+            let storage: Arc<dyn Storage> = Arc::clone(&writer) as Arc<dyn Storage>;
+            let file = write_empty(storage, path, ident, Seals::new(options.key.as_deref()))?;
+            sync_folder(path)?;
+            Ok((file, writer))
+        })();
+        let (file, writer) = made.inspect_err(|_: &AtlasError| drop(std::fs::remove_file(path)))?;
+        let log = Log {
+            file: Arc::new(file),
+            located: Located { is_confirmed: true, ..Located::default() },
+            writer: Some(writer),
+            slot_is_unsynced: false,
+            is_broken: false,
+        };
+        let path = Some(path.to_owned());
+        Ok(Container::of(log, context, Arc::new(cache), path, create.handle.clone(), false))
+    }
+
+    /// Opens a container. `verify` has the key, and the root of the newest generation if that is known.
+    ///
+    /// Reads three records, whatever the size. Fails with FORMAT for what is no container, WITNESS if the key is
+    /// another one or something durable is missing, STATE if another handle writes (`os_error` EAGAIN), UNSUPPORTED
+    /// for a newer version or a file system that keeps no lock, LIMIT, IO.
+    pub fn open(
+        path: impl AsRef<Path>,
+        mode: ContainerMode,
+        verify: &VerifyOptions,
+        options: &ContainerOptions,
+        operation: &mut Operation<'_>,
+    ) -> Result<Container> {
+        operation.executor.check()?;
+        let path = path.as_ref();
+        let (file, writer) = open_file(path, mode)?;
+        let key = verify.key.as_deref();
+        let opened = (|| {
+            let storage: Arc<dyn Storage> = Arc::clone(&file) as Arc<dyn Storage>;
+            let file = ContainerFile::open(storage, path, key)?;
+            let located = match mode {
+                ContainerMode::Read => locate_to_read(&file, options.recover)?,
+                ContainerMode::Write => locate_to_write(&file, options.recover)?,
+            };
+            Ok((file, located))
+        })();
+        let unlock = |_: &AtlasError| {
+            if let Some(writer) = &writer {
+                file_lock::unlock(writer.file());
+            }
+        };
+        let (file, located) = opened.inspect_err(unlock)?;
+        let log = Log {
+            file: Arc::new(file),
+            located,
+            writer: writer.clone(),
+            slot_is_unsynced: false,
+            is_broken: false,
+        };
+        let (context, cache) = context_of(&log.file, key, options.cache_size)?;
+        let is_proved = verify.expected_root.is_some() || options.expected_history.is_some();
+        let container = Container::of(log, context, cache, Some(path.to_owned()), options.clone(), is_proved);
+        // Dropping the handle unlocks.
+        container.check_expected(verify, options, operation)?;
+        Ok(container)
+    }
+
+    /// Opens a container that any source holds, for reading.
+    pub fn open_source(
+        source: &Source,
+        verify: &VerifyOptions,
+        options: &ContainerOptions,
+        operation: &mut Operation<'_>,
+    ) -> Result<Container> {
+        operation.executor.check()?;
+        let storage: Arc<dyn Storage> = Arc::new(SourceStorage::new(source.clone()));
+        let key = verify.key.as_deref();
+        let file = ContainerFile::open(storage, Path::new(&source.name()), key)?;
+        let located = locate_to_read(&file, options.recover)?;
+        let log =
+            Log { file: Arc::new(file), located, writer: None, slot_is_unsynced: false, is_broken: false };
+        let (context, cache) = context_of(&log.file, key, options.cache_size)?;
+        let is_proved = verify.expected_root.is_some() || options.expected_history.is_some();
+        let container = Container::of(log, context, cache, None, options.clone(), is_proved);
+        container.check_expected(verify, options, operation)?;
+        Ok(container)
+    }
+
+    /// A handle on a storage, for tests of what a medium holds.
+    #[cfg(test)]
+    pub(crate) fn on_storage(
+        storage: Arc<dyn Storage>,
+        mode: ContainerMode,
+        options: &ContainerOptions,
+    ) -> Result<Container> {
+        let file = ContainerFile::open(storage, Path::new("simulated"), None)?;
+        let located = match mode {
+            ContainerMode::Read => locate_to_read(&file, options.recover)?,
+            ContainerMode::Write => locate_to_write(&file, options.recover)?,
+        };
+        let writer = match mode {
+            ContainerMode::Read => None,
+            ContainerMode::Write => Some(Arc::new(FileStorage::new(
+                tempfile::tempfile().map_err(|error| AtlasError::io("a temporary file", error))?,
+            ))),
+        };
+        let log = Log { file: Arc::new(file), located, writer, slot_is_unsynced: false, is_broken: false };
+        let (context, cache) = context_of(&log.file, None, options.cache_size)?;
+        Ok(Container::of(log, context, cache, None, options.clone(), false))
+    }
+
+    fn of(
+        log: Log,
+        context: Arc<Context>,
+        cache: Arc<NodeCache>,
+        path: Option<PathBuf>,
+        options: ContainerOptions,
+        is_proved: bool,
+    ) -> Container {
+        Container {
+            context,
+            cache,
+            process: Process::current(),
+            base: Mutex::new(options.base.clone()),
+            options,
+            is_proved,
+            path,
+            writing: Mutex::new(()),
+            log: Mutex::new(log),
+        }
+    }
+
+    /// Compares the newest generation with what the caller expects of it.
+    fn check_expected(
+        &self,
+        verify: &VerifyOptions,
+        options: &ContainerOptions,
+        operation: &mut Operation<'_>,
+    ) -> Result<()> {
+        if let Some(config) = &options.compression {
+            super::Encoder::new(config)?;
+        }
+        let log = self.log();
+        let tip = log.located.tip.as_ref();
+        if let (Some(tip), Some(limit)) = (tip, options.max_domain_size)
+            && tip.size > limit
+        {
+            return Err(AtlasError::limit(format!(
+                "generation {} has {} bytes, more than max_domain_size {limit}",
+                tip.generation, tip.size
+            )));
+        }
+        if let Some(expected) = &verify.expected_root {
+            let found = match tip {
+                Some(tip) => tip.root,
+                None => self.snapshot(0, false, operation)?.root(operation)?,
+            };
+            if !same(expected, &found) {
+                return Err(AtlasError::witness(format!(
+                    "the root of the newest generation is {} where {} is expected",
+                    hex(&found),
+                    hex(expected)
+                )));
+            }
+        }
+        if let Some(expected) = &options.expected_history {
+            let mut at = tip.cloned();
+            while let Some(commit) = &at {
+                if same(&commit.history, expected) {
+                    return self.check_histories(&log.file, tip, commit);
+                }
+                at = log::before(&log.file, commit)?;
+            }
+            return Err(AtlasError::witness(format!(
+                "no generation that is kept has the history {}",
+                hex(expected)
+            )));
+        }
+        Ok(())
+    }
+
+    /// Proves that the newest generation grew from `known`, whose history is known.
+    fn check_histories(
+        &self,
+        file: &ContainerFile,
+        tip: Option<&records::Commit>,
+        known: &records::Commit,
+    ) -> Result<()> {
+        let mut at = tip.cloned();
+        while let Some(commit) = at.filter(|commit| commit.ordinal > known.ordinal) {
+            let before = log::before(file, &commit)?;
+            let history = before.as_ref().map(|before| before.history);
+            let found = records::history_of(&file.seals, &file.ident, history.as_ref(), &commit);
+            if !same(&found, &commit.history) {
+                return Err(AtlasError::witness(format!(
+                    "the history of generation {} does not follow from the one before",
+                    commit.generation
+                )));
+            }
+            at = before;
+        }
+        Ok(())
+    }
+
+    /// Looks for newer generations, in the file that has the path now. Returns the newest.
+    ///
+    /// STATE if the generation that the handle was at is not in it: open it again. A handle that writes knows all.
+    pub fn refresh(&self, operation: &mut Operation<'_>) -> Result<u64> {
+        operation.executor.check()?;
+        let _one = lock(&self.writing);
+        let mut log = self.usable()?;
+        let newest = |log: &Log| log.located.tip.as_ref().map_or(0, |tip| tip.generation);
+        if log.writer.is_some() {
+            return Ok(newest(&log));
+        }
+        let is_another = match &self.path {
+            Some(path) => {
+                let (file, _) = open_file(path, ContainerMode::Read)?;
+                (file.identity() != log.file.storage.identity()).then_some(file)
+            }
+            None => None,
+        };
+        if let Some(storage) = &is_another {
+            let storage: Arc<dyn Storage> = Arc::clone(storage) as Arc<dyn Storage>;
+            let file = ContainerFile::open_like(storage, &log.file)?;
+            log.file = Arc::new(file);
+        }
+        let located = locate_to_read(&log.file, self.options.recover)?;
+        if let Some(before) = &log.located.tip {
+            // In another file a generation is known by number and history, in this one by number and seal.
+            let found = log::find(&log.file, located.tip.as_ref(), before.generation).ok();
+            let is_there = found.is_some_and(|found| match &is_another {
+                Some(_) => same(&found.history, &before.history),
+                None => same(&found.seal, &before.seal),
+            });
+            if !is_there {
+                return Err(AtlasError::state(format!(
+                    "{}: generation {} of this handle is not in the file any more; open it again",
+                    log.file.path.display(),
+                    before.generation
+                )));
+            }
+        }
+        log.located = located;
+        let generation = newest(&log);
+        *lock(&self.log) = log;
+        Ok(generation)
+    }
+}
+
+/// The digests and caches of a container that was opened.
+fn context_of(
+    file: &ContainerFile,
+    key: Option<&[u8; 32]>,
+    cache_size: u64,
+) -> Result<(Arc<Context>, Arc<NodeCache>)> {
+    let policy = if file.ident.has(STRICT) { ConservationPolicy::Strict } else { ConservationPolicy::Track };
+    let mut options = ProjectionOptions::new().with_conservation(policy);
+    if let Some(key) = key {
+        options = options.with_key(key);
+    }
+    if file.ident.data_classes() > 0 {
+        options = options.with_data_classes(file.ident.data_classes());
+    }
+    let (cache, outboards) = caches(cache_size);
+    Ok((Context::with_outboards(file.ident.kind(), &options, outboards)?, Arc::new(cache)))
+}
+
+fn block_code(log2: u32) -> Result<u8> {
+    match log2 {
+        // 0 to 4.
+        12..=16 => Ok(u8::try_from(log2 - 12).unwrap_or(0)),
+        _ => Err(AtlasError::invalid_argument(format!("block_log2 {log2} is outside 12..=16"))),
+    }
+}
+
+/// The block for a file: the larger of the system's page and the file system's block, of 64 KiB at most.
+fn block_for(file: &File) -> std::io::Result<u8> {
+    let (mut block, metadata) = (4_096_u64, file.metadata()?);
+    #[cfg(unix)]
+    {
+        block = block.max(std::os::unix::fs::MetadataExt::blksize(&metadata).min(64 * 1024));
+        block = block.max(crate::base::storage::page_size());
+    }
+    let _ = metadata;
+    // Rounded down to a power of two.
+    Ok(u8::try_from(block.ilog2().clamp(12, 16) - 12).unwrap_or(0))
+}
+
+/// Writes header and empty slots, durable.
+pub(super) fn write_empty(
+    storage: Arc<dyn Storage>,
+    path: &Path,
+    ident: Ident,
+    seals: Seals,
+) -> Result<ContainerFile> {
+    let mut bytes = vec![0; to_usize(3 * ident.block())];
+    bytes[..records::HEADER_SIZE].copy_from_slice(&records::header(&seals, &ident));
+    let failed = |what: &str, error| AtlasError::io(format_args!("{what} {}", path.display()), error);
+    storage.write_at(0, &bytes).map_err(|error| failed("writing the header of", error))?;
+    storage.sync().map_err(|error| failed("flushing", error))?;
+    Ok(ContainerFile { storage, path: path.to_owned(), ident, seals, header_damaged: false })
+}
+
+/// Locks a file that is open for writing.
+pub(super) fn lock_writer(file: File, path: &Path) -> Result<Arc<FileStorage>> {
+    let failed = |error| AtlasError::io(format_args!("locking {}", path.display()), error);
+    match file_lock::lock(&file, path).map_err(failed)? {
+        Locked::Yes => Ok(Arc::new(FileStorage::new(file))),
+        Locked::ByAnother => Err(AtlasError::state(format!(
+            "{}: another handle writes; close it, or open this one for reading",
+            path.display()
+        ))
+        .with_os_error(libc::EAGAIN)),
+        Locked::NotKept => Err(AtlasError::unsupported(format!(
+            "{}: the file system keeps no locks, so that nobody could know of another writer; read it, or work on \
+             a copy elsewhere",
+            path.display()
+        ))),
+    }
+}
+
+/// Opens the file at `path`; for writing with its lock.
+fn open_file(path: &Path, mode: ContainerMode) -> Result<(Arc<FileStorage>, Option<Arc<FileStorage>>)> {
+    let failed = |error| AtlasError::io(format_args!("opening {}", path.display()), error);
+    loop {
+        let mut options = File::options();
+        options.read(true).write(mode == ContainerMode::Write);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK);
+        let file = options.open(path).map_err(failed)?;
+        if !file.metadata().map_err(failed)?.is_file() {
+            return Err(AtlasError::invalid_argument(format!("{} is not a regular file", path.display())));
+        }
+        if mode == ContainerMode::Read {
+            return Ok((Arc::new(FileStorage::new(file)), None));
+        }
+        let writer = lock_writer(file, path)?;
+        // A compaction may have put another file in its place before the lock was there.
+        let now = std::fs::metadata(path).map_err(failed)?;
+        if writer.identity() == crate::base::storage::FileId::of(&now) {
+            return Ok((Arc::clone(&writer), Some(writer)));
+        }
+        file_lock::unlock(writer.file());
+    }
+}
+
+/// Finds the end of the log for a reader, who never believes the page cache of a writer that died.
+fn locate_to_read(file: &ContainerFile, recover: bool) -> Result<Located> {
+    let until = if recover { Until::Recovered } else { Until::Tip };
+    let located = log::locate(file, until)?;
+    if located.is_confirmed || planted(Planted::CacheTrusted) {
+        return Ok(located);
+    }
+    match file.storage.drop_cache() {
+        Ok(true) => log::locate(file, until),
+        Ok(false) | Err(_) if recover => Ok(located),
+        Ok(false) | Err(_) => log::locate(file, Until::Confirmed),
+    }
+}
+
+/// Finds the end of the log for the writer, confirms it, and cuts off what lies behind.
+fn locate_to_write(file: &ContainerFile, recover: bool) -> Result<Located> {
+    if file.header_damaged {
+        return Err(AtlasError::witness(format!(
+            "{}: the header is damaged; the container can be read, and compacted into a new file",
+            file.path.display()
+        )));
+    }
+    let failed = |what: &str, error| file.failed(what, error);
+    file.storage.sync().map_err(|error| failed("flushing", error))?;
+    let until = if recover { Until::Recovered } else { Until::Tip };
+    let first = log::locate(file, until)?;
+    let nothing_follows =
+        first.is_confirmed && file.len()? == first.end(file) || planted(Planted::CacheTrusted);
+    if !nothing_follows
+        && !file.storage.drop_cache().map_err(|error| failed("dropping cached pages of", error))?
+    {
+        return Err(AtlasError::unsupported(format!(
+            "{}: a writer died, and what the disk has of its work cannot be seen behind the page cache; restart the \
+             machine, or copy the file",
+            file.path.display()
+        )));
+    }
+    let mut located = if nothing_follows { first } else { log::locate(file, until)? };
+    if let Some(tip) = &located.tip {
+        let slot = Slot { generation: tip.generation, commit: tip.offset, seal: tip.seal };
+        let slots: &[u8] = match (recover && located.lost > 0, located.slots.contains(&Some(slot))) {
+            (true, _) => &[0, 1],
+            (false, true) => &[],
+            (false, false) => &[located.next_slot()],
+        };
+        for number in slots.iter().copied() {
+            batch::write_slot(file, number, &slot).map_err(|error| failed("writing a slot of", error))?;
+            located.slots[usize::from(number)] = Some(slot);
+        }
+        if !slots.is_empty() {
+            file.storage.sync_data().map_err(|error| failed("flushing", error))?;
+        }
+        located.is_confirmed = true;
+    }
+    let end = located.end(file);
+    if file.len()? != end && !planted(Planted::NothingCut) {
+        file.storage.set_len(end).map_err(|error| failed("cutting", error))?;
+        file.storage.sync().map_err(|error| failed("flushing", error))?;
+    }
+    Ok(located)
+}

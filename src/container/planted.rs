@@ -1,0 +1,60 @@
+//! Defects that the simulation of crashes must find. Outside of tests there are none.
+
+/// A step that is left out or done wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Planted {
+    /// The digest of a batch is not compared when it is followed.
+    NoBatchDigest,
+    /// No sync between the body of a large batch and its commit record.
+    NoSyncBeforeCommit,
+    /// The commit record of a large batch shares its block with the body.
+    SharedBlock,
+    /// The slot is written before the sync.
+    SlotBeforeSync,
+    /// Nothing is cut off when a writer opens.
+    NothingCut,
+    /// Pages that are cached are believed.
+    CacheTrusted,
+    /// No search for commits behind the tip.
+    NoSearch,
+    /// A search that finds something is believed at once.
+    NoSecondLook,
+}
+
+#[cfg(test)]
+thread_local! {
+    static DEFECT: std::cell::Cell<Option<Planted>> = const { std::cell::Cell::new(None) };
+    static SMALL: std::cell::Cell<u64> = const { std::cell::Cell::new(super::records::SMALL_BATCH) };
+}
+
+/// True if this thread's test planted the defect.
+#[cfg(test)]
+pub(super) fn planted(defect: Planted) -> bool {
+    DEFECT.get() == Some(defect)
+}
+
+#[cfg(not(test))]
+pub(super) const fn planted(_: Planted) -> bool {
+    false
+}
+
+/// Bytes of the largest small batch.
+#[cfg(test)]
+pub(super) fn small_batch() -> u64 {
+    SMALL.get()
+}
+
+#[cfg(not(test))]
+pub(super) const fn small_batch() -> u64 {
+    super::records::SMALL_BATCH
+}
+
+/// Runs `test` with a defect, and with batches that are large from `small` bytes on.
+#[cfg(test)]
+pub(super) fn with<R>(defect: Option<Planted>, small: u64, test: impl FnOnce() -> R) -> R {
+    let before = (DEFECT.replace(defect), SMALL.replace(small));
+    let result = test();
+    DEFECT.set(before.0);
+    SMALL.set(before.1);
+    result
+}

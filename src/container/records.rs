@@ -1,0 +1,587 @@
+//! The records of a container: what lies where in them (docs/container.md, "Bytes").
+//!
+//! A record is written by [`frame`] around its contents. Reading has two steps: [`super::file`] finds a record
+//! that seals itself, and the functions here look at its contents, where whatever breaks a rule is FORMAT.
+
+use super::planted::{Planted, planted, small_batch};
+use super::seal::{Ident, Seals, Tag};
+use crate::base::error::{AtlasError, Result};
+use crate::base::units::{GROUP_SIZE, TILE_BYTES, to_u64};
+use crate::hash::digest::Digest;
+use crate::layer2::Residue;
+use crate::tile::stored::{
+    CommitId, NODE_CHILD, NODE_HEAD, NodeRef, Span, SpanKind, TILE_CHILD, TileEntry, TilePlace, TileSpans,
+};
+
+pub(super) const MAGIC: [u8; 8] = [0x89, b'A', b'T', b'L', b'A', b'S', 0x0a, 0x1a];
+/// Bytes of the header that mean something.
+pub(super) const HEADER_SIZE: usize = 512;
+/// Bytes of every record before its contents.
+pub(super) const RECORD_HEAD: usize = 32;
+pub(super) const SLOT_SIZE: u32 = 128;
+/// Bytes of a commit record without its note.
+pub(super) const COMMIT_SIZE: u32 = 368;
+pub(super) const MAX_NOTE: usize = 1_024;
+pub(super) const MAX_HEIGHT: u8 = 13;
+pub(super) const MAX_CHILDREN: usize = 32;
+pub(super) const MAX_SPANS: usize = 256;
+/// A generation of more tiles is UNSUPPORTED.
+pub(super) const MAX_TILES: u64 = 1 << 44;
+/// A batch of more bytes is a large one.
+pub(super) const SMALL_BATCH: u64 = 1 << 20;
+/// Bytes that the encoded records of one tile decode to at most.
+pub(super) const MAX_DECODED: u64 = 8 << 20;
+
+/// Bytes of a T record before its spans, of a span, and the most that one has.
+const TILE_HEAD: usize = 40;
+const SPAN_SIZE: usize = 16;
+pub(super) const MAX_TILE_RECORD: u32 = 40 + 16 * 256 + 32 * 64;
+
+/// The kind of a record: the last letter of its first four bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RecordKind {
+    Slot,
+    Commit,
+    Inner,
+    Leaf,
+    Tile,
+    Encoded,
+}
+
+impl RecordKind {
+    pub(super) fn magic(self) -> [u8; 4] {
+        let letter = match self {
+            RecordKind::Slot => b'S',
+            RecordKind::Commit => b'C',
+            RecordKind::Inner => b'I',
+            RecordKind::Leaf => b'L',
+            RecordKind::Tile => b'T',
+            RecordKind::Encoded => b'E',
+        };
+        [b'A', b'T', b'L', letter]
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            RecordKind::Slot => "slot",
+            RecordKind::Commit => "commit record",
+            RecordKind::Inner | RecordKind::Leaf => "node",
+            RecordKind::Tile => "tile record",
+            RecordKind::Encoded => "encoded record",
+        }
+    }
+
+    /// Kind of a node of this height.
+    pub(super) fn of_node(height: u8) -> RecordKind {
+        if height == 0 { RecordKind::Leaf } else { RecordKind::Inner }
+    }
+}
+
+/// Features that a reader must know.
+pub(super) mod features {
+    pub(in crate::container) const DEFLATE: u32 = 1;
+    pub(in crate::container) const PLANES: u32 = 1 << 1;
+    pub(in crate::container) const BASE: u32 = 1 << 4;
+    pub(in crate::container) const CHAINS: u32 = 1 << 5;
+    pub(in crate::container) const KNOWN: u32 = DEFLATE | PLANES | BASE | CHAINS;
+}
+
+/// Rounded up to a multiple of `to`, a power of two.
+pub(super) fn up(value: u64, to: u64) -> u64 {
+    value.saturating_add(to - 1) & !(to - 1)
+}
+
+pub(super) fn malformed(offset: u64, size: usize, what: impl std::fmt::Display) -> AtlasError {
+    AtlasError::format(format!("{what}, in the record at byte {offset}")).at_range(offset, to_u64(size))
+}
+
+/// Appends a record of these contents, which are a multiple of 8 bytes, and gives its full seal. `sealed`: the
+/// bytes of the contents that the seal is over.
+pub(super) fn frame(
+    seals: &Seals,
+    ident: &Ident,
+    kind: RecordKind,
+    offset: u64,
+    contents: &[u8],
+    sealed: usize,
+    out: &mut Vec<u8>,
+) -> Digest {
+    let mut head = [0; 16];
+    head[..4].copy_from_slice(&kind.magic());
+    // Records have at most some MiB.
+    let size = u32::try_from(RECORD_HEAD + contents.len()).unwrap_or(u32::MAX);
+    head[4..8].copy_from_slice(&size.to_le_bytes());
+    head[8..].copy_from_slice(&offset.to_le_bytes());
+    let full = seals.digest(Tag::Seal, ident, &[&head, &contents[..sealed.min(contents.len())]]);
+    out.extend_from_slice(&head);
+    out.extend_from_slice(&full[..16]);
+    out.extend_from_slice(contents);
+    full
+}
+
+/// Numbers out of the contents of a record, whose length was checked.
+pub(super) fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    bytes.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |bytes| u32::from_le_bytes(*bytes))
+}
+
+pub(super) fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    bytes.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |bytes| u64::from_le_bytes(*bytes))
+}
+
+pub(super) fn digest_at(bytes: &[u8], at: usize) -> Digest {
+    bytes.get(at..).and_then(|rest| rest.first_chunk()).copied().unwrap_or_default()
+}
+
+/// The bytes of a header, without the zeros up to B.
+pub(super) fn header(seals: &Seals, ident: &Ident) -> [u8; HEADER_SIZE] {
+    let mut bytes = [0; HEADER_SIZE];
+    bytes[..8].copy_from_slice(&MAGIC);
+    bytes[8..16].copy_from_slice(&ident.head);
+    bytes[16..32].copy_from_slice(&ident.id);
+    bytes[32..48].copy_from_slice(&ident.salt);
+    let digest = seals.digest(Tag::Header, ident, &[&bytes[..480]]);
+    bytes[480..].copy_from_slice(&digest);
+    bytes
+}
+
+/// A hint that names a durable commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Slot {
+    pub(super) generation: u64,
+    /// Offset of the commit record.
+    pub(super) commit: u64,
+    /// Full seal of that.
+    pub(super) seal: Digest,
+}
+
+impl Slot {
+    pub(super) fn contents(&self) -> [u8; SLOT_SIZE as usize - RECORD_HEAD] {
+        let mut bytes = [0; SLOT_SIZE as usize - RECORD_HEAD];
+        bytes[..8].copy_from_slice(&self.generation.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.commit.to_le_bytes());
+        bytes[16..48].copy_from_slice(&self.seal);
+        bytes
+    }
+
+    pub(super) fn parse(offset: u64, record: &[u8]) -> Result<Slot> {
+        if record[80..].iter().any(|byte| *byte != 0) {
+            return Err(malformed(offset, record.len(), "bytes after a slot are not zero"));
+        }
+        let (generation, commit) = (u64_at(record, 32), u64_at(record, 40));
+        Ok(Slot { generation, commit, seal: digest_at(record, 48) })
+    }
+}
+
+/// One generation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Commit {
+    pub(super) offset: u64,
+    /// Full seal.
+    pub(super) seal: Digest,
+    pub(super) generation: u64,
+    pub(super) ordinal: u64,
+    /// Offset at which the batch ends.
+    pub(super) end: u64,
+    pub(super) batch: Digest,
+    pub(super) features: u32,
+    pub(super) read_only_features: u32,
+    pub(super) previous: u64,
+    pub(super) previous_seal: Digest,
+    pub(super) previous_generation: u64,
+    pub(super) jump: u64,
+    pub(super) jump_generation: u64,
+    pub(super) time: i64,
+    pub(super) base_size: u64,
+    pub(super) size: u64,
+    pub(super) tiles: u64,
+    pub(super) root: Digest,
+    pub(super) history: Digest,
+    /// The top node; `None` if there is no tile.
+    pub(super) top: Option<NodeRef>,
+    pub(super) note: Vec<u8>,
+}
+
+/// Bytes of a commit record with a note of this length.
+pub(super) fn commit_size(note: usize) -> u64 {
+    up(u64::from(COMMIT_SIZE) + to_u64(note), 8)
+}
+
+/// Offset at which the body of a batch begins.
+pub(super) fn body_start(offset: u64, end: u64, record: u64, block: u64) -> u64 {
+    let is_large = end.saturating_sub(offset) > small_batch() && !planted(Planted::SharedBlock);
+    offset.saturating_add(if is_large { block } else { record })
+}
+
+impl Commit {
+    pub(super) fn id(&self) -> CommitId {
+        CommitId { generation: self.generation, offset: self.offset, seal: self.seal }
+    }
+
+    pub(super) fn record_size(&self) -> u64 {
+        commit_size(self.note.len())
+    }
+
+    pub(super) fn contents(&self, ident: &Ident) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(COMMIT_SIZE as usize + self.note.len() + 8);
+        bytes.extend_from_slice(&ident.head);
+        bytes.extend_from_slice(&ident.id);
+        bytes.extend_from_slice(&ident.salt);
+        for number in [self.generation, self.ordinal, self.end] {
+            bytes.extend_from_slice(&number.to_le_bytes());
+        }
+        bytes.extend_from_slice(&self.batch);
+        bytes.extend_from_slice(&self.features.to_le_bytes());
+        bytes.extend_from_slice(&self.read_only_features.to_le_bytes());
+        bytes.extend_from_slice(&self.previous.to_le_bytes());
+        bytes.extend_from_slice(&self.previous_seal);
+        for number in [self.previous_generation, self.jump, self.jump_generation] {
+            bytes.extend_from_slice(&number.to_le_bytes());
+        }
+        bytes.extend_from_slice(&self.time.to_le_bytes());
+        for number in [self.base_size, self.size, self.tiles] {
+            bytes.extend_from_slice(&number.to_le_bytes());
+        }
+        bytes.extend_from_slice(&self.root);
+        bytes.extend_from_slice(&self.history);
+        match &self.top {
+            Some(top) => put_child(top, &mut bytes),
+            None => bytes.extend_from_slice(&[0; NODE_CHILD as usize]),
+        }
+        // A note has at most 1,024 bytes.
+        let note = u32::try_from(self.note.len()).unwrap_or(u32::MAX);
+        bytes.extend_from_slice(&note.to_le_bytes());
+        bytes.extend_from_slice(&[0; 4]);
+        bytes.extend_from_slice(&self.note);
+        bytes.resize(bytes.len().next_multiple_of(8), 0);
+        bytes
+    }
+
+    /// A commit record that seals itself and is of this file.
+    pub(super) fn parse(ident: &Ident, offset: u64, seal: Digest, record: &[u8]) -> Result<Commit> {
+        let wrong = |what: &str| Err(malformed(offset, record.len(), what));
+        let note_len = usize::try_from(u32_at(record, 360)).unwrap_or(usize::MAX);
+        if note_len > MAX_NOTE || to_u64(record.len()) != commit_size(note_len) {
+            return wrong("the length of the note does not fit the record");
+        }
+        let (note, rest) = record[COMMIT_SIZE as usize..].split_at(note_len);
+        if rest.iter().any(|byte| *byte != 0) || u32_at(record, 364) != 0 {
+            return wrong("reserved bytes are not zero");
+        }
+        let top = &record[296..360];
+        let commit = Commit {
+            offset,
+            seal,
+            generation: u64_at(record, 72),
+            ordinal: u64_at(record, 80),
+            end: u64_at(record, 88),
+            batch: digest_at(record, 96),
+            features: u32_at(record, 128),
+            read_only_features: u32_at(record, 132),
+            previous: u64_at(record, 136),
+            previous_seal: digest_at(record, 144),
+            previous_generation: u64_at(record, 176),
+            jump: u64_at(record, 184),
+            jump_generation: u64_at(record, 192),
+            time: u64_at(record, 200).cast_signed(),
+            base_size: u64_at(record, 208),
+            size: u64_at(record, 216),
+            tiles: u64_at(record, 224),
+            root: digest_at(record, 232),
+            history: digest_at(record, 264),
+            top: top.iter().any(|byte| *byte != 0).then(|| child_at(top, u64_at(record, 88))).transpose()?,
+            note: note.to_vec(),
+        };
+        commit.check_form(ident, record)?;
+        Ok(commit)
+    }
+
+    /// What a commit record must be beside its seal, as far as it alone says.
+    fn check_form(&self, ident: &Ident, record: &[u8]) -> Result<()> {
+        let (block, offset) = (ident.block(), self.offset);
+        let wrong = |what: String| Err(malformed(offset, record.len(), what));
+        if self.generation == 0 {
+            return wrong("generation 0".to_owned());
+        }
+        let body = body_start(offset, self.end, self.record_size(), block);
+        if !self.end.is_multiple_of(block) || body > self.end {
+            return wrong(format!("the batch ends at byte {}", self.end));
+        }
+        let first = self.ordinal == 0;
+        let no_previous = (self.previous, self.previous_seal, self.previous_generation) == (0, [0; 32], 0);
+        let no_jump = (self.jump, self.jump_generation) == (0, 0);
+        let start = 3 * block;
+        if first != (offset == start) || first != no_previous || first != no_jump {
+            return wrong(format!("ordinal {} at this place, or its previous commit or jump", self.ordinal));
+        }
+        if !first {
+            let places_fit = self.previous.is_multiple_of(block)
+                && self.jump.is_multiple_of(block)
+                && (start..offset).contains(&self.previous)
+                && (start..=self.previous).contains(&self.jump);
+            let numbers_fit = self.previous_generation < self.generation
+                && self.jump_generation <= self.previous_generation;
+            if !places_fit || !numbers_fit {
+                return wrong("the previous commit or the jump".to_owned());
+            }
+        }
+        if self.size >= 1 << 63 {
+            return wrong(format!("a domain of {} bytes, which are 2^63 or more", self.size));
+        }
+        let (bytes, tiles) = self.top.as_ref().map_or((0, 0), |top| (top.bytes, top.tiles));
+        if (bytes, tiles) != (self.size, self.tiles) || self.top.is_some() != (self.tiles > 0) {
+            return wrong(format!(
+                "{} bytes in {} tiles where the top node has {bytes} in {tiles}",
+                self.size, self.tiles
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// The history after a commit.
+pub(super) fn history_of(seals: &Seals, ident: &Ident, previous: Option<&Digest>, commit: &Commit) -> Digest {
+    let note = u32::try_from(commit.note.len()).unwrap_or(u32::MAX);
+    seals.history(
+        ident,
+        &[
+            previous.unwrap_or(&[0; 32]),
+            &commit.generation.to_le_bytes(),
+            &commit.size.to_le_bytes(),
+            &commit.root,
+            &commit.time.to_le_bytes(),
+            &note.to_le_bytes(),
+            &commit.note,
+        ],
+    )
+}
+
+/// Appends a CHILD.
+pub(super) fn put_child(node: &NodeRef, out: &mut Vec<u8>) {
+    out.extend_from_slice(&node.offset.to_le_bytes());
+    out.extend_from_slice(&node.size.to_le_bytes());
+    out.extend_from_slice(&[node.residue.value(), node.height, 0, 0]);
+    out.extend_from_slice(&node.bytes.to_le_bytes());
+    out.extend_from_slice(&node.tiles.to_le_bytes());
+    out.extend_from_slice(&node.top);
+}
+
+/// The CHILD in 64 bytes of a record that must be after it, at `limit`. Its form is looked at when it is loaded.
+fn child_at(bytes: &[u8], limit: u64) -> Result<NodeRef> {
+    let [residue, height, z0, z1] = u32_at(bytes, 12).to_le_bytes();
+    // What cannot be is kept as what can, and refused by its height.
+    let height = if (z0, z1) == (0, 0) && residue < 96 && height <= MAX_HEIGHT { height } else { u8::MAX };
+    Ok(NodeRef {
+        offset: u64_at(bytes, 0),
+        size: u32_at(bytes, 8),
+        residue: Residue::new(residue).unwrap_or(Residue::ZERO),
+        height,
+        bytes: u64_at(bytes, 16),
+        tiles: u64_at(bytes, 24),
+        top: digest_at(bytes, 32),
+        limit,
+    })
+}
+
+/// Refuses a CHILD that no node can have.
+pub(super) fn check_child(ident: &Ident, node: &NodeRef) -> Result<()> {
+    let wrong = |what: String| Err(malformed(node.offset, 0, what));
+    if node.height > MAX_HEIGHT {
+        return wrong(
+            "the entry of a node has a height, a residue or reserved bytes that cannot be".to_owned(),
+        );
+    }
+    let each = if node.height == 0 { TILE_CHILD } else { NODE_CHILD };
+    let list = node.size.wrapping_sub(NODE_HEAD);
+    if !list.is_multiple_of(each) || !(1..=MAX_CHILDREN).contains(&node.count()) || node.size < NODE_HEAD {
+        return wrong(format!("a node of {} bytes", node.size));
+    }
+    let end = node.offset.checked_add(u64::from(node.size));
+    if !node.offset.is_multiple_of(8)
+        || node.offset < 3 * ident.block()
+        || end.is_none_or(|end| end > node.limit)
+    {
+        return wrong(format!("a node of {} bytes is not before byte {}", node.size, node.limit));
+    }
+    Ok(())
+}
+
+/// Contents of an inner node.
+pub(super) fn inner_contents(children: &[NodeRef]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(8 + NODE_CHILD as usize * children.len());
+    bytes.extend_from_slice(&u32::try_from(children.len()).unwrap_or(u32::MAX).to_le_bytes());
+    bytes.extend_from_slice(&[0; 4]);
+    children.iter().for_each(|child| put_child(child, &mut bytes));
+    bytes
+}
+
+/// Contents of a leaf.
+pub(super) fn leaf_contents(tiles: &[TileEntry]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(8 + TILE_CHILD as usize * tiles.len());
+    bytes.extend_from_slice(&u32::try_from(tiles.len()).unwrap_or(u32::MAX).to_le_bytes());
+    bytes.extend_from_slice(&[0; 4]);
+    tiles.iter().for_each(|tile| put_tile(tile, &mut bytes));
+    bytes
+}
+
+/// The entry of a tile as a leaf has it, of which only the sums were looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct RawTile {
+    pub(super) entry: TileEntry,
+    /// Bytes 4..8, which are zero unless the tile is encoded.
+    pub(super) first: u32,
+}
+
+fn kind_code(kind: SpanKind) -> u32 {
+    match kind {
+        SpanKind::Base => 0,
+        SpanKind::Raw => 1,
+        SpanKind::Encoded => 2,
+        SpanKind::Zeros => 3,
+    }
+}
+
+fn kind_of(code: u32) -> Option<SpanKind> {
+    match code {
+        0 => Some(SpanKind::Base),
+        1 => Some(SpanKind::Raw),
+        2 => Some(SpanKind::Encoded),
+        3 => Some(SpanKind::Zeros),
+        _ => None,
+    }
+}
+
+const RECORD_CODE: u32 = 4;
+
+pub(super) fn put_tile(tile: &TileEntry, out: &mut Vec<u8>) {
+    let (kind, first, place) = match tile.place {
+        TilePlace::Span(kind, place, start) => (kind_code(kind), start, place),
+        TilePlace::Record(place) => (RECORD_CODE, 0, place),
+    };
+    let word = tile.len | u32::from(tile.residue.value()) << 21 | kind << 28;
+    out.extend_from_slice(&word.to_le_bytes());
+    out.extend_from_slice(&first.to_le_bytes());
+    out.extend_from_slice(&place.to_le_bytes());
+    out.extend_from_slice(&tile.witness);
+}
+
+/// The children of a node record that seals itself.
+pub(super) enum ParsedChildren {
+    Nodes(Vec<NodeRef>),
+    Tiles(Vec<RawTile>),
+}
+
+/// Reads a node record against the CHILD that names it. Its top is not compared.
+pub(super) fn parse_node(node: &NodeRef, record: &[u8]) -> Result<ParsedChildren> {
+    let wrong = |what: &str| Err(malformed(node.offset, record.len(), what));
+    let count = node.count();
+    if usize::try_from(u32_at(record, 32)) != Ok(count) || u32_at(record, 36) != 0 {
+        return wrong("the number of children does not fit the record, or reserved bytes are not zero");
+    }
+    let (mut bytes, mut tiles, mut residue) = (0_u64, 0_u64, Residue::ZERO);
+    let list = &record[NODE_HEAD as usize..];
+    let parsed = if node.height > 0 {
+        let mut children = Vec::with_capacity(count);
+        for entry in list.as_chunks::<{ NODE_CHILD as usize }>().0 {
+            let child = child_at(entry, node.offset)?;
+            if child.height != node.height - 1 {
+                return wrong("a child has another height, or a residue or reserved bytes that cannot be");
+            }
+            bytes = bytes.saturating_add(child.bytes);
+            tiles = tiles.saturating_add(child.tiles);
+            residue = residue + child.residue;
+            children.push(child);
+        }
+        ParsedChildren::Nodes(children)
+    } else {
+        let mut children = Vec::with_capacity(count);
+        for entry in list.as_chunks::<{ TILE_CHILD as usize }>().0 {
+            let (word, first, place) = (u32_at(entry, 0), u32_at(entry, 4), u64_at(entry, 8));
+            let len = word & 0x1f_ffff;
+            // Seven bits.
+            let tile_residue = u8::try_from(word >> 21 & 0x7f).ok().and_then(Residue::new);
+            let kind = word >> 28;
+            let (Some(tile_residue), true) = (tile_residue, (1..=TILE_BYTES).contains(&u64::from(len)))
+            else {
+                return wrong("a tile's length or residue cannot be");
+            };
+            let place = match kind_of(kind) {
+                Some(kind) => TilePlace::Span(kind, place, first),
+                None if kind == RECORD_CODE => TilePlace::Record(place),
+                None => return wrong("a tile's kind is not known"),
+            };
+            bytes += u64::from(len);
+            tiles += 1;
+            residue = residue + tile_residue;
+            let witness = digest_at(entry, 16);
+            children.push(RawTile { entry: TileEntry { len, residue: tile_residue, place, witness }, first });
+        }
+        ParsedChildren::Tiles(children)
+    };
+    if (bytes, tiles, residue) != (node.bytes, node.tiles, node.residue) {
+        return wrong("the sums of the children are not those that the node's entry states");
+    }
+    Ok(parsed)
+}
+
+/// Contents of a T record.
+pub(super) fn tile_contents(len: u32, spans: &[Span], chaining_values: &[Digest]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(8 + SPAN_SIZE * spans.len() + 32 * chaining_values.len());
+    bytes.extend_from_slice(&u32::try_from(spans.len()).unwrap_or(u32::MAX).to_le_bytes());
+    let chained = if chaining_values.is_empty() { 0 } else { 1 << 31 };
+    bytes.extend_from_slice(&(len | chained).to_le_bytes());
+    for span in spans {
+        bytes.extend_from_slice(&span.place.to_le_bytes());
+        bytes.extend_from_slice(&(span.start | kind_code(span.kind) << 28).to_le_bytes());
+        bytes.extend_from_slice(&span.len.to_le_bytes());
+    }
+    chaining_values.iter().for_each(|value| bytes.extend_from_slice(value));
+    bytes
+}
+
+/// Reads a T record that seals itself. `chained`: chaining values must be there, and otherwise must not.
+pub(super) fn parse_tile(offset: u64, len: u32, chained: bool, record: &[u8]) -> Result<TileSpans> {
+    let wrong = |what: &str| Err(malformed(offset, record.len(), what));
+    let (count, word) = (u32_at(record, 32), u32_at(record, 36));
+    let Some(count) = usize::try_from(count).ok().filter(|count| (1..=MAX_SPANS).contains(count)) else {
+        return wrong("the number of spans is outside 1..=256");
+    };
+    if word & 0x7fff_ffff != len {
+        return wrong("the length of the tile is another one than its leaf states");
+    }
+    if (word >> 31 != 0) != chained || (count == 1 && !chained) {
+        return wrong("chaining values are missing or too many, or one span has a record of its own");
+    }
+    let groups = if chained { to_u64(len as usize).div_ceil(to_u64(GROUP_SIZE)) } else { 0 };
+    let size = to_u64(TILE_HEAD + SPAN_SIZE * count) + 32 * groups;
+    if to_u64(record.len()) != size {
+        return wrong("spans and chaining values do not fill the record");
+    }
+    let (list, values) = record[TILE_HEAD..].split_at(SPAN_SIZE * count);
+    let mut spans: Vec<Span> = Vec::with_capacity(count);
+    let mut total = 0_u64;
+    for entry in list.as_chunks::<SPAN_SIZE>().0 {
+        let (place, word, span_len) = (u64_at(entry, 0), u32_at(entry, 8), u32_at(entry, 12));
+        let (start, kind) = (word & 0xf_ffff, kind_of(word >> 28));
+        let Some(kind) = kind.filter(|_| word >> 20 & 0xff == 0) else {
+            return wrong("a span's kind is not known, or reserved bits are not zero");
+        };
+        if !(1..=TILE_BYTES).contains(&u64::from(span_len)) || (start != 0 && kind != SpanKind::Encoded) {
+            return wrong("a span's length or start cannot be");
+        }
+        let span = Span { kind, place, start, len: span_len };
+        total += u64::from(span_len);
+        if spans.last().is_some_and(|last| last.continues(&span)) {
+            return wrong("two spans that continue one another are two");
+        }
+        spans.push(span);
+    }
+    if total != u64::from(len) {
+        return wrong("the spans do not add up to the tile");
+    }
+    let values = values.as_chunks::<32>().0.to_vec();
+    Ok(TileSpans {
+        spans: spans.into_boxed_slice(),
+        chaining_values: values.into_boxed_slice(),
+        record: offset,
+    })
+}

@@ -1,0 +1,184 @@
+//! Seals: the digests that records carry, and the identity of the file that they belong to.
+
+use crate::base::error::{AtlasError, Result};
+use crate::hash::digest::Digest;
+use crate::tile::options::ProjectionType;
+use blake3::Hasher;
+use blake3::hazmat::{ContextKey, HasherExt, hash_derive_key_context};
+use zeroize::Zeroizing;
+
+const SEAL_CONTEXT: &str = "atlas_manifold 1 container";
+const SEAL_KEY_CONTEXT: &str = "atlas_manifold 1 container key";
+const HISTORY_CONTEXT: &str = "atlas_manifold 1 history";
+const HISTORY_KEY_CONTEXT: &str = "atlas_manifold 1 history key";
+
+/// What a digest of the file is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Tag {
+    Header = 0,
+    Seal = 1,
+    Batch = 2,
+}
+
+/// The two digests of a container: of its records, and of its history.
+#[derive(Clone)]
+pub(super) struct Seals {
+    mode: Mode,
+}
+
+#[derive(Clone)]
+enum Mode {
+    Plain { seal: ContextKey, history: ContextKey },
+    Keyed { seal: Zeroizing<[u8; 32]>, history: Zeroizing<[u8; 32]> },
+}
+
+impl Seals {
+    pub(super) fn new(key: Option<&[u8; 32]>) -> Seals {
+        let mode = match key {
+            None => Mode::Plain {
+                seal: hash_derive_key_context(SEAL_CONTEXT),
+                history: hash_derive_key_context(HISTORY_CONTEXT),
+            },
+            Some(key) => Mode::Keyed {
+                seal: Zeroizing::new(blake3::derive_key(SEAL_KEY_CONTEXT, key)),
+                history: Zeroizing::new(blake3::derive_key(HISTORY_KEY_CONTEXT, key)),
+            },
+        };
+        Seals { mode }
+    }
+
+    pub(super) fn is_keyed(&self) -> bool {
+        matches!(self.mode, Mode::Keyed { .. })
+    }
+
+    /// A running digest of records of `ident`.
+    pub(super) fn hasher(&self, tag: Tag, ident: &Ident) -> Hasher {
+        let mut hasher = match &self.mode {
+            Mode::Plain { seal, .. } => Hasher::new_from_context_key(seal),
+            Mode::Keyed { seal, .. } => Hasher::new_keyed(seal),
+        };
+        hasher.update(&[tag as u8]).update(&ident.salt).update(&ident.id);
+        hasher
+    }
+
+    /// Digest of `parts`, one after the other.
+    pub(super) fn digest(&self, tag: Tag, ident: &Ident, parts: &[&[u8]]) -> Digest {
+        let mut hasher = self.hasher(tag, ident);
+        for part in parts {
+            hasher.update(part);
+        }
+        *hasher.finalize().as_bytes()
+    }
+
+    /// Digest of a history, which survives compaction: it has no salt.
+    pub(super) fn history(&self, ident: &Ident, parts: &[&[u8]]) -> Digest {
+        let mut hasher = match &self.mode {
+            Mode::Plain { history, .. } => Hasher::new_from_context_key(history),
+            Mode::Keyed { history, .. } => Hasher::new_keyed(history),
+        };
+        hasher.update(&ident.id);
+        for part in parts {
+            hasher.update(part);
+        }
+        *hasher.finalize().as_bytes()
+    }
+}
+
+pub(super) const KEYED: u8 = 1;
+pub(super) const STRICT: u8 = 2;
+pub(super) const CHAINS: u8 = 4;
+
+const VERSION: u16 = 1;
+const KIND: u16 = 3;
+
+/// What the header of a container says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ident {
+    pub(super) id: [u8; 16],
+    pub(super) salt: [u8; 16],
+    /// Bytes 8..16 of the header: version, kind, block, type, K, flags.
+    pub(super) head: [u8; 8],
+}
+
+impl Ident {
+    pub(super) fn new(
+        id: [u8; 16],
+        salt: [u8; 16],
+        block_log2: u8,
+        kind: ProjectionType,
+        data_classes: u8,
+        flags: u8,
+    ) -> Ident {
+        let [v0, v1] = VERSION.to_le_bytes();
+        let [k0, k1] = KIND.to_le_bytes();
+        Ident { id, salt, head: [v0, v1, k0, k1, block_log2, kind.code(), data_classes, flags] }
+    }
+
+    /// Salt of a file whose id its creator gave.
+    pub(super) fn derived_salt(id: &[u8; 16]) -> [u8; 16] {
+        let digest = blake3::hash(id);
+        let mut salt = [0; 16];
+        salt.copy_from_slice(&digest.as_bytes()[..16]);
+        salt
+    }
+
+    /// B.
+    pub(super) fn block(&self) -> u64 {
+        4_096 << self.head[4].min(4)
+    }
+
+    pub(super) fn kind(&self) -> ProjectionType {
+        ProjectionType::from_code(self.head[5]).unwrap_or_default()
+    }
+
+    /// K; 0 for LINEAR.
+    pub(super) fn data_classes(&self) -> u8 {
+        self.head[6]
+    }
+
+    pub(super) fn has(&self, flag: u8) -> bool {
+        self.head[7] & flag != 0
+    }
+
+    /// True if version and kind are those that are known.
+    pub(super) fn is_known(&self) -> bool {
+        self.head[..4] == Ident::new([0; 16], [0; 16], 0, ProjectionType::Linear, 0, 0).head[..4]
+    }
+
+    /// Refuses values that a header cannot have.
+    pub(super) fn check(&self, keyed: bool) -> Result<()> {
+        let [v0, v1, k0, k1, block, kind, classes, flags] = self.head;
+        if !self.is_known() {
+            let (version, found) = (u16::from_le_bytes([v0, v1]), u16::from_le_bytes([k0, k1]));
+            return Err(AtlasError::unsupported(format!(
+                "version {version} and kind {found} where version {VERSION} and kind {KIND} are known"
+            ))
+            .at_range(8, 4));
+        }
+        let malformed = |what: String| Err(AtlasError::format(format!("header: {what}")).at_range(8, 8));
+        if block > 4 {
+            return malformed(format!("block code {block} is outside 0..=4"));
+        }
+        let Some(kind) = ProjectionType::from_code(kind) else {
+            return malformed(format!("projection type {kind} is not known"));
+        };
+        let has_classes = kind == ProjectionType::R96Fourier;
+        if !(if has_classes { 1..=96 } else { 0..=0 }).contains(&classes) {
+            return malformed(format!("K is {classes} for {kind:?}"));
+        }
+        if flags & !(KEYED | STRICT | CHAINS) != 0 {
+            return malformed(format!("flags {flags:#x} where bits 0 to 2 are known"));
+        }
+        if flags & CHAINS != 0 && has_classes {
+            return malformed("chaining values are kept of R96".to_owned());
+        }
+        if (flags & KEYED != 0) != keyed {
+            return malformed(format!(
+                "the flag for a key is {} and the digest says otherwise",
+                flags & KEYED
+            ));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,329 @@
+//! One generation as a tree needs it: nodes, tiles and bytes, loaded when they are needed and checked then.
+
+use super::encoded;
+use super::file::ContainerFile;
+use super::records::{
+    self, Commit, MAX_DECODED, MAX_TILE_RECORD, ParsedChildren, RawTile, RecordKind, features, malformed,
+};
+use super::seal::CHAINS;
+use crate::base::buffer::{Buffer, try_vec};
+use crate::base::error::{AtlasError, Result};
+use crate::base::out_bytes::OutBytes;
+use crate::base::units::{GROUP_SIZE, to_u64, to_usize};
+use crate::hash::digest::same;
+use crate::hash::outboard::Outboard;
+use crate::hash::tile_tree::{fold, leaf_digest};
+use crate::source::Source;
+use crate::tile::Tile;
+use crate::tile::context::Context;
+use crate::tile::extent::Extent;
+use crate::tile::stored::{
+    CommitId, NodeRef, Span, SpanKind, Store, StoredChildren, StoredTile, TilePlace, TileSpans,
+};
+use crate::tile::tree::NodeCache;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::sync::Arc;
+
+/// A generation of a container, over the base of the moment.
+pub(super) struct GenerationStore {
+    pub(super) file: Arc<ContainerFile>,
+    pub(super) id: Arc<CommitId>,
+    pub(super) features: u32,
+    /// Size of the base's address space.
+    pub(super) base_size: u64,
+    pub(super) base: Option<Source>,
+    /// The file, for runs that lie in it as they are.
+    pub(super) payload: Source,
+    pub(super) context: Arc<Context>,
+    pub(super) cache: Arc<NodeCache>,
+}
+
+impl GenerationStore {
+    pub(super) fn new(
+        file: &Arc<ContainerFile>,
+        commit: &Commit,
+        base: Option<Source>,
+        context: &Arc<Context>,
+        cache: &Arc<NodeCache>,
+    ) -> Result<GenerationStore> {
+        Ok(GenerationStore {
+            payload: Source::from_storage(Arc::clone(&file.storage), &file.path)?,
+            file: Arc::clone(file),
+            id: Arc::new(commit.id()),
+            features: commit.features,
+            base_size: commit.base_size,
+            base,
+            context: Arc::clone(context),
+            cache: Arc::clone(cache),
+        })
+    }
+
+    /// True if the tile has chaining values.
+    fn is_chained(&self, len: u32) -> bool {
+        self.file.ident.has(CHAINS) && to_usize(u64::from(len)) > GROUP_SIZE
+    }
+
+    /// Refuses a span that its record, which lies at `record`, cannot name.
+    pub(super) fn check_span(&self, span: &Span, record: u64) -> Result<()> {
+        let wrong = |what: &str| Err(malformed(record, 0, what));
+        let end = span.place.checked_add(u64::from(span.len));
+        let needed = match span.kind {
+            SpanKind::Raw => {
+                if span.place < self.file.start() || end.is_none_or(|end| end > record) {
+                    return wrong("bytes of a tile lie outside the part of the file before the record");
+                }
+                0
+            }
+            SpanKind::Base => {
+                if end.is_none_or(|end| end > self.base_size) {
+                    return wrong("bytes of a tile lie outside the base");
+                }
+                features::BASE
+            }
+            SpanKind::Encoded => {
+                // Algorithm and filters are looked at when the record is decoded.
+                if !span.place.is_multiple_of(8) || span.place < self.file.start() || span.place >= record {
+                    return wrong("an encoded record is not before the record that names it");
+                }
+                features::DEFLATE
+            }
+            SpanKind::Zeros => {
+                if span.place != 0 {
+                    return wrong("zeros have a place");
+                }
+                0
+            }
+        };
+        if needed & !self.features != 0 {
+            return wrong("a feature is used that the generation does not name");
+        }
+        Ok(())
+    }
+
+    /// The bytes of a base that is attached and long enough, as a source and an offset there.
+    fn base_place(&self, place: u64, len: u32) -> Option<(Source, u64)> {
+        let base = self.base.as_ref()?;
+        let end = place.checked_add(u64::from(len))?;
+        (end <= base.size()).then(|| (base.clone(), place))
+    }
+
+    /// A tile of the leaf at `leaf`. What is wrong with its place is reported when it is read.
+    fn tile(self: &Arc<Self>, leaf: u64, raw: &RawTile) -> Result<Arc<Tile>> {
+        let entry = &raw.entry;
+        let place = match entry.place {
+            TilePlace::Span(kind, place, _) if self.one_span(leaf, raw).is_ok() => match kind {
+                SpanKind::Raw => Some((self.payload.clone(), place)),
+                SpanKind::Base => self.base_place(place, entry.len),
+                SpanKind::Encoded | SpanKind::Zeros => None,
+            },
+            _ => None,
+        };
+        let store: Arc<dyn Store> = Arc::clone(self) as Arc<dyn Store>;
+        let stored = StoredTile::new(store, *entry, leaf, raw.first);
+        Ok(Arc::new(Tile::whole_of(Extent::stored(stored, place)?)))
+    }
+
+    /// The only span of a tile without a record of its own.
+    fn one_span(&self, leaf: u64, raw: &RawTile) -> Result<Span> {
+        let entry = &raw.entry;
+        let TilePlace::Span(kind, place, start) = entry.place else {
+            return Err(AtlasError::internal("a tile record is read as a span"));
+        };
+        if self.is_chained(entry.len) {
+            return Err(malformed(leaf, 0, "chaining values of a tile are missing"));
+        }
+        if start != 0 && kind != SpanKind::Encoded {
+            return Err(malformed(leaf, 0, "a tile that is not encoded has a first byte"));
+        }
+        let span = Span { kind, place, start, len: entry.len };
+        self.check_span(&span, leaf)?;
+        Ok(span)
+    }
+
+    /// Loads a node's children. Used by the tree and by the search for damage.
+    pub(super) fn parse(&self, node: &NodeRef) -> Result<ParsedChildren> {
+        records::check_child(&self.file.ident, node)?;
+        let kind = RecordKind::of_node(node.height);
+        let Some(record) = self.file.sealed(kind, node.offset, node.size..=node.size)? else {
+            return Err(damaged(&self.file, kind, node.offset, u64::from(node.size)));
+        };
+        let parsed = records::parse_node(node, &record.bytes)?;
+        let digests = self.context.scheme.digests();
+        let items = match &parsed {
+            ParsedChildren::Nodes(nodes) => nodes.iter().map(|child| (child.bytes, child.top)).collect(),
+            ParsedChildren::Tiles(tiles) => tiles
+                .iter()
+                .map(|tile| {
+                    let (entry, len) = (&tile.entry, u64::from(tile.entry.len));
+                    (len, leaf_digest(digests, len, entry.residue, &entry.witness))
+                })
+                .collect(),
+        };
+        if !same(&fold(digests, items).1, &node.top) {
+            return Err(AtlasError::witness(format!(
+                "{}: the node at byte {} is not the one that its parent commits to",
+                self.file.path.display(),
+                node.offset
+            ))
+            .at_range(node.offset, u64::from(node.size)));
+        }
+        Ok(parsed)
+    }
+
+    /// Bytes that an encoded record decodes to.
+    pub(super) fn decoded(&self, place: u64, record: u64) -> Result<Buffer> {
+        encoded::read(&self.file, self.features, place, record)
+    }
+}
+
+/// A record that is not there, or does not seal itself.
+pub(super) fn damaged(file: &ContainerFile, kind: RecordKind, offset: u64, size: u64) -> AtlasError {
+    let (name, path) = (kind.name(), file.path.display());
+    AtlasError::witness(format!("{path}: the {name} at byte {offset} is damaged")).at_range(offset, size)
+}
+
+impl Store for GenerationStore {
+    fn commit(&self) -> &Arc<CommitId> {
+        &self.id
+    }
+
+    fn context(&self) -> &Arc<Context> {
+        &self.context
+    }
+
+    fn cache(&self) -> &Arc<NodeCache> {
+        &self.cache
+    }
+
+    fn children(self: Arc<Self>, node: &NodeRef) -> Result<StoredChildren> {
+        Ok(match self.parse(node)? {
+            ParsedChildren::Nodes(nodes) => StoredChildren::Nodes(nodes),
+            ParsedChildren::Tiles(raw) => {
+                let mut tiles = try_vec(raw.len())?;
+                for tile in &raw {
+                    tiles.push(self.tile(node.offset, tile)?);
+                }
+                StoredChildren::Tiles(tiles)
+            }
+        })
+    }
+
+    fn spans(&self, tile: &StoredTile) -> Result<TileSpans> {
+        let raw = RawTile { entry: tile.entry, first: tile.first };
+        let TilePlace::Record(place) = raw.entry.place else {
+            let span = self.one_span(tile.leaf, &raw)?;
+            return Ok(TileSpans {
+                spans: Box::new([span]),
+                chaining_values: Box::new([]),
+                record: tile.leaf,
+            });
+        };
+        if raw.first != 0 {
+            return Err(malformed(tile.leaf, 0, "a tile with a record of its own has a first byte"));
+        }
+        if !place.is_multiple_of(8) || place < self.file.start() {
+            return Err(malformed(tile.leaf, 0, "a tile record lies where none can be"));
+        }
+        let Some(record) = self.file.sealed(RecordKind::Tile, place, 56..=MAX_TILE_RECORD)? else {
+            return Err(damaged(&self.file, RecordKind::Tile, place, 56));
+        };
+        if place + to_u64(record.bytes.len()) > tile.leaf {
+            return Err(malformed(tile.leaf, 0, "a tile record does not end before its leaf"));
+        }
+        let chained = self.is_chained(raw.entry.len);
+        let spans = records::parse_tile(place, raw.entry.len, chained, &record.bytes)?;
+        if chained && features::CHAINS & !self.features != 0 {
+            return Err(malformed(place, 0, "a feature is used that the generation does not name"));
+        }
+        for span in &spans.spans {
+            self.check_span(span, place)?;
+        }
+        if chained {
+            let values = spans.chaining_values.to_vec();
+            let (_, witness) = Outboard::of_groups(self.context.scheme.digests(), values, None)?;
+            if !same(&witness, &raw.entry.witness) {
+                return Err(AtlasError::witness(format!(
+                    "{}: the chaining values at byte {place} do not lead to the witness of their tile",
+                    self.file.path.display()
+                ))
+                .at_range(place, to_u64(record.bytes.len())));
+            }
+        }
+        Ok(spans)
+    }
+
+    fn read(&self, spans: &TileSpans, start: u32, mut out: OutBytes<'_>) -> Result<()> {
+        let mut decoded: BTreeMap<u64, Buffer> = BTreeMap::new();
+        let (mut skip, mut total) = (start, 0_u64);
+        for span in &spans.spans {
+            if out.is_empty() {
+                break;
+            }
+            if skip >= span.len {
+                skip -= span.len;
+                continue;
+            }
+            let len = to_usize(u64::from(span.len - skip)).min(out.len());
+            let part = out.split_off_front(len);
+            let from = span.place.saturating_add(u64::from(skip));
+            match span.kind {
+                SpanKind::Zeros => part.into_initialised().fill(0),
+                SpanKind::Raw => self.payload.read_raw(from, part)?,
+                SpanKind::Base => self.read_base(from, part)?,
+                SpanKind::Encoded => {
+                    let bytes = match decoded.entry(span.place) {
+                        Entry::Occupied(known) => known.into_mut(),
+                        Entry::Vacant(place) => {
+                            let bytes = self.decoded(span.place, spans.record)?;
+                            total += to_u64(bytes.len());
+                            if total > MAX_DECODED {
+                                let what = "encoded records of one tile decode to more than 8 MiB";
+                                return Err(malformed(spans.record, 0, what));
+                            }
+                            place.insert(bytes)
+                        }
+                    };
+                    // The whole span must be there, also if less of it is read.
+                    let first = to_usize(u64::from(span.start));
+                    let whole = bytes.get(first..first + to_usize(u64::from(span.len)));
+                    let Some(whole) = whole else {
+                        return Err(malformed(
+                            span.place,
+                            0,
+                            "a tile's bytes end after what the record decodes to",
+                        ));
+                    };
+                    let skip = to_usize(u64::from(skip));
+                    part.copy_from(&whole[skip..skip + len]);
+                }
+            }
+            skip = 0;
+        }
+        if out.is_empty() { Ok(()) } else { Err(AtlasError::internal("a read passes the end of its tile")) }
+    }
+
+    fn name(&self) -> String {
+        self.file.path.display().to_string()
+    }
+}
+
+impl GenerationStore {
+    fn read_base(&self, offset: u64, out: OutBytes<'_>) -> Result<()> {
+        let len = to_u64(out.len());
+        let Some(base) = &self.base else {
+            return Err(AtlasError::incomplete(format!(
+                "{}: {len} bytes lie in the base, and none is attached",
+                self.file.path.display()
+            )));
+        };
+        if offset.checked_add(len).is_none_or(|end| end > base.size()) {
+            return Err(AtlasError::incomplete(format!(
+                "{}: {len} bytes at offset {offset} of the base are after its end at {}",
+                base.name(),
+                base.size()
+            )));
+        }
+        base.read_raw(offset, out)
+    }
+}

@@ -1,0 +1,14 @@
+//! Tests of containers.
+
+mod crash;
+mod device;
+mod golden;
+
+use super::*;
+
+/// The bytes of a projection, each checked.
+fn bytes_of(projection: &AtlasProjection) -> Result<Vec<u8>> {
+    let mut bytes = vec![0; usize::try_from(projection.info().domain_size).unwrap()];
+    projection.read(0, &mut bytes)?;
+    Ok(bytes)
+}

@@ -1,0 +1,385 @@
+//! A tree as records: what the file has stays where it is, the rest is laid out in the body of a batch.
+
+use super::body::{Body, Laid, LeafLayout, Placed, PlacedTile};
+use super::encoded::Encoder;
+use super::file::ContainerFile;
+use super::log;
+use super::records::{Commit, MAX_DECODED};
+use super::seal::CHAINS;
+use crate::base::buffer::{Buffer, try_grow};
+use crate::base::error::{AtlasError, Result};
+use crate::base::units::{GROUP_SIZE, PAGE_BYTES, TILE_SIZE, to_u64, to_usize};
+use crate::hash::digest::{Digest, same};
+use crate::hash::outboard::Outboard;
+use crate::layer2::Residue;
+use crate::source::Source;
+use crate::tile::context::Context;
+use crate::tile::extent::{Extent, WrittenRun};
+use crate::tile::piece::Piece;
+use crate::tile::rehash::CheckedReader;
+use crate::tile::stored::{CommitId, NodeRef, Span, SpanKind, TileEntry, TilePlace};
+use crate::tile::tree::{Children, Node, Tree, Written};
+use crate::tile::{Tile, WrittenTile};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Which commits are in the chain of a file.
+pub(super) struct Chain<'f> {
+    file: &'f ContainerFile,
+    tip: Option<&'f Commit>,
+    /// Size of the base of each commit that was looked for; `None`: it is not in the chain.
+    known: RefCell<HashMap<(u64, u64, Digest), Option<u64>>>,
+}
+
+impl<'f> Chain<'f> {
+    pub(super) fn new(file: &'f ContainerFile, tip: Option<&'f Commit>) -> Chain<'f> {
+        Chain { file, tip, known: RefCell::default() }
+    }
+
+    /// The size of the base of a commit that is in the chain; `None` if it is not.
+    pub(super) fn base_size(&self, id: &CommitId) -> Option<u64> {
+        let key = (id.generation, id.offset, id.seal);
+        if let Some(known) = self.known.borrow().get(&key) {
+            return *known;
+        }
+        // A chain that is damaged on the way to the commit does not have it: then the bytes are written.
+        let found = log::find(self.file, self.tip, id.generation).ok();
+        let found = found.filter(|commit| commit.offset == id.offset && same(&commit.seal, &id.seal));
+        let base_size = found.map(|commit| commit.base_size);
+        self.known.borrow_mut().insert(key, base_size);
+        base_size
+    }
+}
+
+/// What is remembered once the batch is durable.
+#[derive(Default)]
+pub(super) struct Places {
+    nodes: Vec<(Arc<Node>, NodeRef)>,
+    tiles: Vec<(Arc<Tile>, TileEntry)>,
+    runs: Vec<(Arc<Extent>, u32, Span)>,
+}
+
+impl Places {
+    /// Remembers the places of all that was written with the commit `id`, whose batch ends at `end`.
+    pub(super) fn remember(self, id: &Arc<CommitId>, end: u64) {
+        for (node, place) in self.nodes {
+            node.set_written(Written { commit: Arc::clone(id), node: NodeRef { limit: end, ..place } });
+        }
+        for (tile, entry) in self.tiles {
+            tile.set_written(WrittenTile { commit: Arc::clone(id), entry });
+        }
+        for (extent, start, span) in self.runs {
+            extent.set_written(WrittenRun { start, span, commit: Arc::clone(id) });
+        }
+    }
+}
+
+/// A part of a tile that is to be written.
+enum Part {
+    /// It is in the file or in the base.
+    There(Span),
+    /// A run of one piece.
+    Run(Arc<Extent>, Range<usize>),
+    /// The whole tile, put together.
+    Whole,
+}
+
+/// Lays out trees.
+pub(super) struct TreeWriter<'w, 'f> {
+    pub(super) chain: &'w Chain<'f>,
+    pub(super) context: &'w Context,
+    /// The base that is attached.
+    pub(super) base: Option<&'w Source>,
+    pub(super) encoder: Option<&'w mut Encoder>,
+    pub(super) body: Body<'f>,
+    pub(super) places: Places,
+    /// The greatest base of the generations that parts were taken over from.
+    pub(super) base_size: u64,
+    pub(super) keeps_chains: bool,
+    scratch: Option<Buffer>,
+    /// Called with the bytes of each tile that was written; may cancel.
+    pub(super) progress: &'w mut dyn FnMut(u64) -> Result<()>,
+}
+
+impl<'w, 'f> TreeWriter<'w, 'f> {
+    pub(super) fn new(
+        chain: &'w Chain<'f>,
+        context: &'w Context,
+        base: Option<&'w Source>,
+        encoder: Option<&'w mut Encoder>,
+        body: Body<'f>,
+        progress: &'w mut dyn FnMut(u64) -> Result<()>,
+    ) -> TreeWriter<'w, 'f> {
+        let keeps_chains = chain.file.ident.has(CHAINS);
+        let (places, base_size, scratch) = (Places::default(), 0, None);
+        TreeWriter { chain, context, base, encoder, body, places, base_size, keeps_chains, scratch, progress }
+    }
+
+    /// True if a commit is in the chain, so that what it wrote is there.
+    fn has(&mut self, id: &CommitId) -> bool {
+        let Some(base_size) = self.chain.base_size(id) else { return false };
+        self.base_size = self.base_size.max(base_size);
+        true
+    }
+
+    /// Lays out what is new of a tree whose tiles are all hashed. `None` for no tiles.
+    pub(super) fn tree(&mut self, tree: &Tree) -> Laid<Option<NodeRef>> {
+        let mut reader = CheckedReader::new(self.context);
+        tree.top_node().map(|top| self.node(top, &mut reader)).transpose()
+    }
+
+    fn node(&mut self, node: &Arc<Node>, reader: &mut CheckedReader<'_>) -> Laid<NodeRef> {
+        if let Some((store, place)) = node.stored()
+            && self.has(store.commit())
+        {
+            return Ok(*place);
+        }
+        if let Some(written) = node.written()
+            && self.has(&written.commit)
+        {
+            return Ok(written.node);
+        }
+        let children = node.children()?;
+        let place = match &*children {
+            Children::Tiles(tiles) => self.leaf(tiles, reader)?,
+            Children::Nodes(nodes) => {
+                let mut below = Vec::new();
+                try_grow(&mut below, nodes.len())?;
+                for node in nodes {
+                    below.push(self.node(node, reader)?);
+                }
+                self.body.inner(self.context.scheme.digests(), &below)?
+            }
+        };
+        try_grow(&mut self.places.nodes, 1)?;
+        self.places.nodes.push((Arc::clone(node), place));
+        Ok(place)
+    }
+
+    fn leaf(&mut self, tiles: &[Arc<Tile>], reader: &mut CheckedReader<'_>) -> Laid<NodeRef> {
+        let mut layout = LeafLayout::default();
+        for tile in tiles {
+            let placed = self.tile(tile, reader)?;
+            layout.push(placed);
+        }
+        let (node, entries) = layout.finish(&mut self.body, self.context.scheme.digests())?;
+        try_grow(&mut self.places.tiles, tiles.len())?;
+        self.places.tiles.extend(tiles.iter().cloned().zip(entries));
+        Ok(node)
+    }
+
+    /// The place of a tile that the file has as it is.
+    fn place_before(&mut self, tile: &Tile) -> Option<TilePlace> {
+        if let Some(stored) = tile.whole().and_then(|extent| extent.stored_tile())
+            && self.has(stored.store.commit())
+        {
+            return Some(stored.entry.place);
+        }
+        let written = tile.written()?;
+        self.has(&written.commit).then_some(written.entry.place)
+    }
+
+    /// Lays out the payload of a tile, as far as it is not there.
+    fn tile(&mut self, tile: &Arc<Tile>, reader: &mut CheckedReader<'_>) -> Laid<PlacedTile> {
+        let witness = *tile.witness().ok_or_else(|| AtlasError::internal("a tile has no witness"))?;
+        // A tile has at most 1 MiB.
+        let len = u32::try_from(tile.len()).unwrap_or(u32::MAX);
+        let placed = |place| PlacedTile { len, residue: tile.residue(), witness, place };
+        if let Some(place) = self.place_before(tile) {
+            return Ok(placed(Placed::Before(place)));
+        }
+        let parts = self.parts(tile)?;
+        let chaining_values = if self.keeps_chains && tile.len() > GROUP_SIZE {
+            self.chaining_values(tile, reader)?
+        } else {
+            Vec::new()
+        };
+        let spans = self.payload(tile, &parts, reader)?;
+        (self.progress)(u64::from(len))?;
+        Ok(placed(Placed::Now(spans, chaining_values)))
+    }
+
+    /// What there is of a tile, and what is to be written.
+    fn parts(&mut self, tile: &Arc<Tile>) -> Result<Vec<Part>> {
+        let mut parts = Vec::new();
+        for piece in tile.pieces() {
+            self.parts_of_piece(piece, &mut parts)?;
+        }
+        let count = to_u64(parts.len());
+        let decoded = self.decoded(&parts)?;
+        if count > 1 && (to_u64(tile.len()) < PAGE_BYTES * count || decoded > MAX_DECODED) {
+            return Ok(vec![Part::Whole]);
+        }
+        Ok(parts)
+    }
+
+    fn parts_of_piece(&mut self, piece: &Piece, parts: &mut Vec<Part>) -> Result<()> {
+        let extent = piece.extent();
+        let range = piece.start()..piece.start() + piece.len();
+        // Within a tile, whose length is 32 bits.
+        let number = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        let (start, end) = (number(range.start), number(range.end));
+        if let Some(stored) = extent.stored_tile()
+            && self.has(stored.store.commit())
+        {
+            let mut at = 0;
+            for span in &stored.spans()?.spans {
+                let (from, to) = (start.max(at), end.min(at + span.len));
+                if from < to {
+                    push_span(parts, span.part(&(from - at..to - at)));
+                }
+                at += span.len;
+            }
+            return Ok(());
+        }
+        if let Some(base) = self.base {
+            let (source, offset) = extent.place();
+            let place = offset + u64::from(start);
+            let is_there = place.checked_add(u64::from(end - start)).is_some_and(|end| end <= base.size());
+            if is_there && source.is_same(base) {
+                push_span(parts, Span { kind: SpanKind::Base, place, start: 0, len: end - start });
+                return Ok(());
+            }
+        }
+        let mut runs = extent.written(&(start..end));
+        runs.retain(|run| self.has(&run.commit));
+        runs.sort_by_key(|run| run.start);
+        let mut at = start;
+        for run in runs {
+            let (from, to) = (at.max(run.start), end.min(run.start + run.span.len));
+            if from >= to {
+                continue;
+            }
+            if at < from {
+                parts.push(Part::Run(Arc::clone(extent), to_usize(at.into())..to_usize(from.into())));
+            }
+            push_span(parts, run.span.part(&(from - run.start..to - run.start)));
+            at = to;
+        }
+        if at < end {
+            parts.push(Part::Run(Arc::clone(extent), to_usize(at.into())..to_usize(end.into())));
+        }
+        Ok(())
+    }
+
+    /// Bytes that the encoded records of a tile of several parts decode to.
+    fn decoded(&self, parts: &[Part]) -> Result<u64> {
+        let mut places: Vec<u64> = Vec::new();
+        for part in parts {
+            if let Part::There(Span { kind: SpanKind::Encoded, place, .. }) = part
+                && !places.contains(place)
+            {
+                places.push(*place);
+            }
+        }
+        if parts.len() < 2 {
+            return Ok(0);
+        }
+        let mut total = 0;
+        for place in places {
+            total += super::encoded::decoded_size(self.chain.file, place)?;
+        }
+        Ok(total)
+    }
+
+    /// Lays out the runs of a tile, and gives its spans.
+    fn payload(
+        &mut self,
+        tile: &Arc<Tile>,
+        parts: &[Part],
+        reader: &mut CheckedReader<'_>,
+    ) -> Laid<Vec<Span>> {
+        let mut scratch = self.scratch.take();
+        let buffer = Buffer::or_new(&mut scratch, TILE_SIZE)?;
+        let nothing_is_there = !parts.iter().any(|part| matches!(part, Part::There(_)));
+        if nothing_is_there && tile.residue() == Residue::ZERO && self.is_zero(tile, buffer, reader)? {
+            self.scratch = scratch;
+            let len = u32::try_from(tile.len()).unwrap_or(u32::MAX);
+            return Ok(vec![Span { kind: SpanKind::Zeros, place: 0, start: 0, len }]);
+        }
+        let mut spans = Vec::new();
+        for part in parts {
+            match part {
+                Part::There(span) => Span::push(&mut spans, *span),
+                Part::Run(extent, range) => {
+                    let bytes = &mut buffer[..range.len()];
+                    reader.copy(extent, range.start, bytes)?;
+                    let span = self.run(bytes)?;
+                    try_grow(&mut self.places.runs, 1)?;
+                    let start = u32::try_from(range.start).unwrap_or(u32::MAX);
+                    self.places.runs.push((Arc::clone(extent), start, span));
+                    Span::push(&mut spans, span);
+                }
+                Part::Whole => {
+                    let bytes = &mut buffer[..tile.len()];
+                    assemble(tile, bytes, reader)?;
+                    let span = self.run(bytes)?;
+                    Span::push(&mut spans, span);
+                }
+            }
+        }
+        self.scratch = scratch;
+        Ok(spans)
+    }
+
+    /// Lays out one run, encoded if that is shorter.
+    fn run(&mut self, bytes: &[u8]) -> Laid<Span> {
+        let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        if let Some(encoder) = self.encoder.as_deref_mut()
+            && let Some(value) = encoder.encode(bytes)?
+        {
+            let place = value.lay_out(&mut self.body)?;
+            return Ok(Span { kind: SpanKind::Encoded, place, start: 0, len });
+        }
+        Ok(Span { kind: SpanKind::Raw, place: self.body.run(bytes)?, start: 0, len })
+    }
+
+    fn is_zero(&self, tile: &Tile, buffer: &mut Buffer, reader: &mut CheckedReader<'_>) -> Result<bool> {
+        for piece in tile.pieces() {
+            let bytes = &mut buffer[..piece.len()];
+            reader.copy(piece.extent(), piece.start(), bytes)?;
+            if bytes.iter().any(|byte| *byte != 0) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn chaining_values(&mut self, tile: &Arc<Tile>, reader: &mut CheckedReader<'_>) -> Result<Vec<Digest>> {
+        let groups = tile.len().div_ceil(GROUP_SIZE);
+        if let Some(outboard) = tile.outboard() {
+            return Ok((0..groups).map(|group| outboard.group(group)).collect());
+        }
+        let mut scratch = self.scratch.take();
+        let bytes = &mut Buffer::or_new(&mut scratch, TILE_SIZE)?[..tile.len()];
+        assemble(tile, bytes, reader)?;
+        let (outboard, witness, _) = Outboard::with_residues(self.context.scheme.digests(), bytes)?;
+        self.scratch = scratch;
+        if tile.witness().is_none_or(|known| !same(known, &witness)) {
+            return Err(AtlasError::witness(
+                "the source changed: the digest of a tile differs from the projected one",
+            ));
+        }
+        Ok((0..groups).map(|group| outboard.group(group)).collect())
+    }
+}
+
+fn push_span(parts: &mut Vec<Part>, span: Span) {
+    match parts.last_mut() {
+        Some(Part::There(last)) if last.continues(&span) => last.len += span.len,
+        _ => parts.push(Part::There(span)),
+    }
+}
+
+/// Fills `out` with the checked bytes of a tile.
+fn assemble(tile: &Tile, out: &mut [u8], reader: &mut CheckedReader<'_>) -> Result<()> {
+    let mut rest = out;
+    for piece in tile.pieces() {
+        let (now, later) = rest.split_at_mut(piece.len());
+        reader.copy(piece.extent(), piece.start(), now)?;
+        rest = later;
+    }
+    Ok(())
+}
