@@ -88,6 +88,13 @@ impl Buffer {
         Ok(buffer)
     }
 
+    /// `len` zeros.
+    pub(crate) fn zeros(len: usize) -> Result<Buffer> {
+        let mut buffer = Buffer::new(len)?;
+        buffer.fill(0);
+        Ok(buffer)
+    }
+
     /// Frees it for good: the list does not get it.
     pub(crate) fn discard(mut self) {
         recycle::give_back(std::mem::take(&mut self.bytes));
