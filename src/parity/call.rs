@@ -57,7 +57,8 @@ impl<'t, 'a> Call<'t, 'a> {
             let more =
                 (progress.bytes_done.saturating_sub(bytes), progress.chunks_done.saturating_sub(tasks));
             (bytes, tasks) = (progress.bytes_done.max(bytes), progress.chunks_done.max(tasks));
-            tracker.advance(more.0, more.1).is_ok()
+            // What was told is not told again.
+            more == (0, 0) || tracker.advance(more.0, more.1).is_ok()
         };
         let mut inner = self.run.silent();
         if !self.unwatched {

@@ -12,6 +12,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 mod golden_files;
+mod promises;
 
 /// Memory in which ranges cannot be read until they are written.
 pub(super) struct Medium {
