@@ -67,7 +67,7 @@ pub struct atlas_parity_options {
     pub key: *const u8,
     /// NULL: random. Else 16 bytes, which make the file the same every time. Copied.
     pub id: *const u8,
-    /// Not 0: the LINEAR root of the protected bytes is stored too, for which they are read twice.
+    /// Not 0: the LINEAR root of the protected bytes is stored too.
     pub store_root: u32,
     /// 0.
     pub reserved: u32,
@@ -344,7 +344,7 @@ unsafe fn repair_options(options: *const atlas_repair_options) -> Result<RepairO
 /// Writes the parity file of a source.
 ///
 /// It never replaces a file: made anew it would take damage for the truth (atlas_parity_update() follows changes).
-/// Every byte is read once, twice with store_root. Work memory is 256 MiB or what memory_limit leaves, if that is
+/// Every byte is read once. Work memory is 256 MiB or what memory_limit leaves, if that is
 /// less, beside 16 bytes a unit and 9 MiB of tables; the file never depends on it, nor on threads. `options` and
 /// `operation` may be NULL; progress once a MiB or less. The file appears complete or not at all. Fails with
 /// INVALID_ARGUMENT (sizes that do not fit one another), IO (os_error EEXIST if `path` is taken), LIMIT, STATE (pool

@@ -23,6 +23,7 @@ use crate::base::sync::lock;
 use crate::base::units::{TILE_BYTES, to_u64, to_usize};
 use crate::exec::operation::Operation;
 use crate::exec::pool;
+use crate::hash::scattered::Part;
 use std::ops::Range;
 use std::sync::Mutex;
 
@@ -35,8 +36,14 @@ const TASK: u64 = TILE_BYTES;
 /// Parts of a run that a thread needs, so that it is never without one.
 const PARTS_A_THREAD: u64 = 2;
 
-/// Digest of a unit that a task has made.
-pub(super) type Made = (u64, Short);
+/// What a task has made.
+#[derive(Default)]
+pub(super) struct Made {
+    /// Digests of units.
+    pub(super) digests: Vec<(u64, Short)>,
+    /// Nodes of the root's tiles, if it is wanted.
+    pub(super) parts: Vec<Part>,
+}
 
 /// What an encoding reads and writes.
 pub(super) trait Columns: Sync {
@@ -46,11 +53,11 @@ pub(super) trait Columns: Sync {
         &'b self,
         units: Range<u64>,
         buffer: &'b mut [u8],
-        made: &mut Vec<Made>,
+        made: &mut Made,
     ) -> Result<Option<&'b [u8]>>;
 
     /// Takes parity units of consecutive rows, which lie one behind the other in the parity file.
-    fn store(&self, units: Range<u64>, bytes: &mut [u8], made: &mut Vec<Made>) -> Result<()>;
+    fn store(&self, units: Range<u64>, bytes: &mut [u8], made: &mut Made) -> Result<()>;
 }
 
 /// An encoding of some rows.
@@ -134,7 +141,7 @@ impl<C: Columns> Encoding<'_, C> {
         &self,
         plan: &Plan,
         call: &mut Call<'_, '_>,
-        mut sink: impl FnMut(Vec<Made>) -> Result<()>,
+        mut sink: impl FnMut(Made) -> Result<()>,
     ) -> Result<()> {
         let mut slots = try_vec(to_usize(plan.slots))?;
         slots.resize_with(to_usize(plan.slots), || Mutex::new(None));
@@ -168,11 +175,11 @@ impl<C: Columns> Encoding<'_, C> {
         buffer: &mut [u8],
         place: &Place<'_>,
         plan: &Plan,
-    ) -> Result<(Vec<Made>, u64)> {
+    ) -> Result<(Made, u64)> {
         let (geometry, unit, rows) = (self.geometry, self.geometry.unit_len(), place.rows);
         let len = to_usize(rows.end - rows.start) * unit;
         let batch = to_u64((buffer.len() / unit).max(1));
-        let (mut made, mut bytes) = (Vec::new(), 0);
+        let (mut made, mut bytes) = (Made::default(), 0);
         if place.group == 0 {
             encoder.begin();
         }

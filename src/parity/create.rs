@@ -12,9 +12,10 @@ use super::write::{Table, begin, random_id, refuse_existing, write_blocks};
 use crate::base::atomic_file::AtomicFile;
 use crate::base::buffer::{Buffer, try_grow};
 use crate::base::error::Result;
-use crate::base::units::{TILE_BYTES, to_u64, to_usize};
+use crate::base::units::{to_u64, to_usize};
 use crate::exec::operation::Operation;
 use crate::hash::digest::{Digest, Digests};
+use crate::hash::scattered::{ScatteredRoot, add_parts};
 use crate::projection::{AtlasProjection, ProjectionOptions, ProjectionType};
 use crate::source::Source;
 use std::ops::Range;
@@ -37,9 +38,11 @@ pub(super) fn create(
     let file = begin(make(path)?, &geometry)?;
     let code = if geometry.size > 0 { Some(Code::new(&geometry)?) } else { None };
     let mut call = Call::new(operation, 0, 0);
+    let mut root = if options.store_root { Some(ScatteredRoot::new(geometry.size)?) } else { None };
     if let Some(code) = &code {
         let zeros = short(&digests.tile(&Buffer::zeros(geometry.unit_len())?));
-        let io = Fresh { source, geometry: &geometry, digests: &digests, file: &file, zeros };
+        let rooted = root.is_some();
+        let io = Fresh { source, geometry: &geometry, digests: &digests, file: &file, zeros, rooted };
         let rows = 0..geometry.rows;
         let encoding = Encoding {
             code,
@@ -49,23 +52,21 @@ pub(super) fn create(
             near: source.is_near(),
             io: &io,
         };
-        let fixed = Table::footprint(&geometry) + Code::footprint(&geometry);
+        let mut fixed = Table::footprint(&geometry) + Code::footprint(&geometry);
+        if rooted {
+            fixed = fixed.saturating_add(ScatteredRoot::footprint(geometry.size, geometry.columns));
+        }
         let plan = encoding.plan(fixed, &call.run)?;
         call.expect(encoding.bytes(), plan.tasks());
-        if options.store_root {
-            // Its tiles are read after the units.
-            call.expect(geometry.size, geometry.size.div_ceil(TILE_BYTES));
-        }
         encoding.run(&plan, &mut call, |made| {
-            made.into_iter().for_each(|(unit, digest)| table.set(unit, digest));
+            made.digests.into_iter().for_each(|(unit, digest)| table.set(unit, digest));
+            if let Some(root) = &mut root {
+                made.parts.into_iter().for_each(|part| root.add(&digests, part));
+            }
             Ok(())
         })?;
     }
-    let root = if options.store_root {
-        call.inner(|operation| linear_root(source, key, operation))?
-    } else {
-        Digest::default()
-    };
+    let root = root.map_or(Ok(Digest::default()), |root| root.root(&digests))?;
     call.finish()?;
     let head = Head { geometry, keyed: digests.keyed(), id, root };
     write_blocks(&file, &head, &seals, &table)?;
@@ -93,6 +94,8 @@ struct Fresh<'a> {
     file: &'a AtomicFile,
     /// Digest of a unit of zeros.
     zeros: Short,
+    /// True if the root is wanted.
+    rooted: bool,
 }
 
 impl Columns for Fresh<'_> {
@@ -100,7 +103,7 @@ impl Columns for Fresh<'_> {
         &'b self,
         units: Range<u64>,
         buffer: &'b mut [u8],
-        made: &mut Vec<Made>,
+        made: &mut Made,
     ) -> Result<Option<&'b [u8]>> {
         let offset = self.geometry.unit_offset(units.start);
         let len = to_usize((self.geometry.size - offset).min(to_u64(buffer.len())));
@@ -112,10 +115,13 @@ impl Columns for Fresh<'_> {
                 &*buffer
             }
         };
+        if self.rooted {
+            add_parts(self.digests, self.geometry.size, offset, &bytes[..len], &mut made.parts)?;
+        }
         Ok(digest_units(self.digests, &self.zeros, self.geometry, units, bytes, made)?.then_some(bytes))
     }
 
-    fn store(&self, units: Range<u64>, bytes: &mut [u8], made: &mut Vec<Made>) -> Result<()> {
+    fn store(&self, units: Range<u64>, bytes: &mut [u8], made: &mut Made) -> Result<()> {
         store(self.digests, &self.zeros, self.geometry, self.file, units, bytes, made)
     }
 }
@@ -128,7 +134,7 @@ pub(super) fn store(
     file: &AtomicFile,
     units: Range<u64>,
     bytes: &[u8],
-    made: &mut Vec<Made>,
+    made: &mut Made,
 ) -> Result<()> {
     let offset = geometry.unit_offset(units.start);
     if digest_units(digests, zeros, geometry, units, bytes, made)? {
@@ -144,13 +150,13 @@ fn digest_units(
     geometry: &Geometry,
     units: Range<u64>,
     bytes: &[u8],
-    made: &mut Vec<Made>,
+    made: &mut Made,
 ) -> Result<bool> {
-    try_grow(made, to_usize(units.end - units.start))?;
+    try_grow(&mut made.digests, to_usize(units.end - units.start))?;
     let mut any = false;
     for (unit, bytes) in units.zip(bytes.chunks(geometry.unit_len())) {
         let is_zero = is_zero(bytes);
-        made.push((unit, if is_zero { *zeros } else { short(&digests.tile(bytes)) }));
+        made.digests.push((unit, if is_zero { *zeros } else { short(&digests.tile(bytes)) }));
         any |= !is_zero;
     }
     Ok(any)

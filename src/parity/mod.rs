@@ -103,7 +103,7 @@ pub struct AtlasParity {
 impl AtlasParity {
     /// Writes the parity file of `source` to `path`, which must be free: IO with EEXIST if it is not.
     ///
-    /// Every byte is read once, and twice if the root is stored. Work memory is 256 MiB, or what the memory
+    /// Every byte is read once. Work memory is 256 MiB, or what the memory
     /// limit leaves if that is less, beside 16 bytes a unit. The file never depends on it.
     pub fn create(
         source: &Source,

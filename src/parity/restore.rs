@@ -4,9 +4,8 @@
 
 use super::call::Call;
 use super::code::Code;
-use super::columns::Made;
 use super::file::{Entries, Padded, ParityFile, State, UnitReader, changed};
-use super::format::same_short;
+use super::format::{Short, same_short, short};
 use super::geometry::{BLOCK, Geometry};
 use super::options::ParityVerdict;
 use super::repair::lost;
@@ -105,11 +104,11 @@ pub(super) fn restore(
             || RowBuilder::new(file, &data, &code, &survey, plan),
             |builder, task| {
                 let row = rows[to_usize(task)];
-                let mut made: Vec<Made> = try_vec(to_usize(geometry.columns + 2 * geometry.parity))?;
+                let mut made: Vec<(u64, Short)> = try_vec(to_usize(geometry.columns + 2 * geometry.parity))?;
                 let rebuilt = builder.rebuild(row, |unit, digest| made.push((unit, digest)))?;
                 made.extend(rebuilt.units.iter().map(|(unit, _, digest)| (*unit, *digest)));
                 for (unit, bytes) in geometry.parity_of_row(row).zip(rebuilt.parity) {
-                    made.push((unit, super::format::short(&file.digests.tile(bytes))));
+                    made.push((unit, short(&file.digests.tile(bytes))));
                     target.write_sparse_at(geometry.unit_offset(unit), bytes)?;
                 }
                 Ok(made)

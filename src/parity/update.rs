@@ -196,7 +196,7 @@ impl Context<'_> {
         let plan: Plan = encoding.plan(self.fixed, &call.run)?;
         call.expect(encoding.bytes(), plan.tasks());
         encoding.run(&plan, call, |made| {
-            made.into_iter().for_each(|(unit, digest)| table.set(unit, digest));
+            made.digests.into_iter().for_each(|(unit, digest)| table.set(unit, digest));
             Ok(())
         })
     }
@@ -309,16 +309,16 @@ impl Context<'_> {
     }
 
     /// Adds the digest of a unit that is new.
-    fn note(&self, unit: u64, bytes: &[u8], made: &mut Vec<Made>) -> Result<()> {
+    fn note(&self, unit: u64, bytes: &[u8], made: &mut Made) -> Result<()> {
         let is_kept = self.changes.is_old(unit) && !self.changes.grown.contains(&unit);
         if !is_kept {
-            try_grow(made, 1)?;
-            made.push((unit, short(&self.update.file.digests.tile(bytes))));
+            try_grow(&mut made.digests, 1)?;
+            made.digests.push((unit, short(&self.update.file.digests.tile(bytes))));
         }
         Ok(())
     }
 
-    fn store(&self, units: Range<u64>, bytes: &[u8], made: &mut Vec<Made>) -> Result<()> {
+    fn store(&self, units: Range<u64>, bytes: &[u8], made: &mut Made) -> Result<()> {
         let file = self.update.file;
         store(&file.digests, &file.zeros, &self.changes.new, self.target, units, bytes, made)
     }
@@ -334,7 +334,7 @@ impl Columns for Anew<'_> {
         &'b self,
         units: Range<u64>,
         buffer: &'b mut [u8],
-        made: &mut Vec<Made>,
+        made: &mut Made,
     ) -> Result<Option<&'b [u8]>> {
         let len = self.context.changes.new.unit_len();
         for (unit, bytes) in units.zip(buffer.chunks_mut(len)) {
@@ -344,7 +344,7 @@ impl Columns for Anew<'_> {
         Ok(Some(buffer))
     }
 
-    fn store(&self, units: Range<u64>, bytes: &mut [u8], made: &mut Vec<Made>) -> Result<()> {
+    fn store(&self, units: Range<u64>, bytes: &mut [u8], made: &mut Made) -> Result<()> {
         self.context.store(units, bytes, made)
     }
 }
@@ -361,7 +361,7 @@ impl Columns for Grown<'_> {
         &'b self,
         units: Range<u64>,
         buffer: &'b mut [u8],
-        made: &mut Vec<Made>,
+        made: &mut Made,
     ) -> Result<Option<&'b [u8]>> {
         let Changes { new, grown, .. } = self.context.changes;
         let mut any = false;
@@ -378,7 +378,7 @@ impl Columns for Grown<'_> {
         Ok(any.then_some(&*buffer))
     }
 
-    fn store(&self, units: Range<u64>, bytes: &mut [u8], made: &mut Vec<Made>) -> Result<()> {
+    fn store(&self, units: Range<u64>, bytes: &mut [u8], made: &mut Made) -> Result<()> {
         let Changes { old, new, .. } = self.context.changes;
         let (file, data) = (self.context.update.file, Padded::data(self.context.update.source, old));
         let mut reader = UnitReader::new(file, &data)?;
