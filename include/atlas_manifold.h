@@ -67,6 +67,7 @@
  *            .atlas-*.tmp beside it, removed if the call fails; a killed process leaves them, also one that
  *            exceeds its file size limit without ignoring SIGXFSZ. They are safe to delete when no process
  *            writes there.
+ *            A repair in place alone changes a file that is there; it may be stopped at any moment.
  * Sizes      of the domain are uint64_t, of memory size_t. Paths are bytes on Unix, UTF-8 on Windows.
  * Unloading  The library stays mapped after dlclose(), so that threads that used it can still exit
  *            safely. Destroy your pools first.
@@ -979,7 +980,7 @@ typedef struct atlas_parity_options {
    */
   const uint8_t *id;
   /**
-   * Not 0: the LINEAR root of the protected bytes is stored too, for which they are read twice.
+   * Not 0: the LINEAR root of the protected bytes is stored too.
    */
   uint32_t store_root;
   /**
@@ -1851,7 +1852,7 @@ void atlas_repair_options_init(struct atlas_repair_options *options);
  * Writes the parity file of a source.
  *
  * It never replaces a file: made anew it would take damage for the truth (atlas_parity_update() follows changes).
- * Every byte is read once, twice with store_root. Work memory is 256 MiB or what memory_limit leaves, if that is
+ * Every byte is read once. Work memory is 256 MiB or what memory_limit leaves, if that is
  * less, beside 16 bytes a unit and 9 MiB of tables; the file never depends on it, nor on threads. `options` and
  * `operation` may be NULL; progress once a MiB or less. The file appears complete or not at all. Fails with
  * INVALID_ARGUMENT (sizes that do not fit one another), IO (os_error EEXIST if `path` is taken), LIMIT, STATE (pool

@@ -133,6 +133,8 @@ impl<C: Columns> Encoding<'_, C> {
         let per_worker = Aligned::footprint(to_usize(rows_a_part * unit)) + Aligned::footprint(BATCH);
         let tasks = groups.saturating_mul(count).min(window);
         let workers = operation.workers(tasks, per_worker, fixed)?;
+        // Parts that are far ahead of the report would go on while a callback sleeps.
+        let window = window.min(PARTS_A_THREAD * to_u64(workers));
         Ok(Plan { parts, runs, slots, window, group, first, groups, workers, rows_a_part })
     }
 
