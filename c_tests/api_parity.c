@@ -1,10 +1,9 @@
 /* Parity files: created, opened with either end lost, checked; damage repaired in each mode, refused by its
- * owner, and restored in the parity file itself; updates; what callbacks may do; an end at any moment. */
+ * owner, and restored in the parity file itself; updates; what callbacks may do. api_parity_fork.c has an end at any
+ * moment. */
 #include "check.h"
 
 #include <pthread.h>
-#include <signal.h>
-#include <time.h>
 
 enum { SIZE = 1500001, UNIT = 4096 };
 
@@ -553,61 +552,7 @@ static void progress_is_told_and_cancels(void)
     write_file(data, bytes, SIZE);
 }
 
-/* ---- an end at any moment -------------------------------------------------------------------- */
-
-static bool always(const atlas_damage *damage, void *user_data)
-{
-    (void)damage;
-    (void)user_data;
-    return true;
-}
-
-/* A child that is killed while it repairs in place: each byte is old or right, and the next call goes on. */
-static void killed_in_place(void)
-{
-    const char *data = data_path, *atp = atp_path;
-    uint8_t *damaged = random_bytes(SIZE, 0);
-    memcpy(damaged, bytes, SIZE);
-    memset(damaged + 5000, 0x77, 80000);
-    uint8_t *found = random_bytes(SIZE, 0);
-    atlas_parity *parity = opened(atp);
-    atlas_repair_options options;
-    atlas_repair_options_init(&options);
-    options.mode = ATLAS_REPAIR_IN_PLACE;
-    const int rounds = small_run() ? 2 : 60;
-    for (int round = 0; round < rounds; round++) {
-        write_file(data, damaged, SIZE);
-        const pid_t child = fork();
-        CHECK(child >= 0);
-        if (child == 0) {
-            /* One thread: the child makes no pool. */
-            atlas_pool *pool = NULL;
-            atlas_operation operation;
-            atlas_operation_init(&operation);
-            if (atlas_pool_create(1, &pool) == ATLAS_STATUS_OK) {
-                operation.pool = pool;
-                (void)atlas_parity_repair(parity, data, &options, always, NULL, &operation, NULL);
-            }
-            _exit(0);
-        }
-        const struct timespec wait = {0, 100000L * (round % 60)};
-        (void)nanosleep(&wait, NULL);
-        (void)kill(child, SIGKILL);
-        int status = 0;
-        CHECK(waitpid(child, &status, 0) == child);
-        FILE *file = fopen(data, "rb");
-        CHECK(file != NULL && fread(found, 1, SIZE, file) == SIZE && fclose(file) == 0);
-        for (size_t at = 0; at < SIZE; at++) {
-            CHECK(found[at] == bytes[at] || found[at] == damaged[at]);
-        }
-        /* A unit may be written in part; what was damaged and right before stays so. */
-        const int next = (int)atlas_parity_repair(parity, data, &options, always, NULL, NULL, NULL);
-        CHECK(next == ATLAS_STATUS_OK && file_is(data, bytes, SIZE));
-    }
-    atlas_parity_destroy(parity);
-    free(damaged);
-    free(found);
-}
+/* ---- threads ------------------------------------------------------------------------------------ */
 
 static void *check_often(void *user_data)
 {
@@ -655,7 +600,6 @@ int main(void)
     keys_and_roots();
     updates();
     progress_is_told_and_cancels();
-    killed_in_place();
     threads_share_a_handle();
     CHECK(temp_names() == 2);
     free(bytes);
