@@ -6,10 +6,11 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::buffer::is_zero;
 use crate::base::error::{AtlasError, Result};
 use crate::base::process::Process;
 use crate::base::storage::{FileStorage, Storage};
-use crate::base::units::{PAGE_SIZE, TILE_SIZE};
+use crate::base::units::TILE_SIZE;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -232,11 +233,6 @@ impl AtomicFile {
     fn failed(&self, what: &str, error: io::Error) -> AtlasError {
         AtlasError::io(format_args!("the temporary file of {}, {what}", self.target.display()), error)
     }
-}
-
-/// Page by page, so that what is not zero costs next to nothing.
-fn is_zero(bytes: &[u8]) -> bool {
-    bytes.chunks(PAGE_SIZE).all(|page| page.iter().fold(0, |any, byte| any | byte) == 0)
 }
 
 #[cfg(test)]

@@ -46,6 +46,11 @@ fn try_zeroed(len: usize) -> Result<Vec<u8>> {
     Ok(unsafe { Vec::from_raw_parts(bytes, len, len) })
 }
 
+/// True if all bytes are zeros. Looks at a part after the other, so that what is not zero costs next to nothing.
+pub(crate) fn is_zero(bytes: &[u8]) -> bool {
+    bytes.chunks(512).all(|part| part.iter().fold(0, |any, byte| any | byte) == 0)
+}
+
 /// Initialised bytes of unspecified contents.
 pub(crate) struct Buffer {
     /// Initialised to its full length, which is at least `len`.

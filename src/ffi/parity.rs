@@ -35,7 +35,7 @@ pub enum atlas_parity_verdict {
     ATLAS_PARITY_INCOMPLETE = 3,
 }
 
-/// What becomes of a damaged file.
+/// Fate of a damaged file.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub enum atlas_repair_mode {

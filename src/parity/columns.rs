@@ -36,7 +36,7 @@ const TASK: u64 = TILE_BYTES;
 /// Parts of a run that a thread needs, so that it is never without one.
 const PARTS_A_THREAD: u64 = 2;
 
-/// What a task has made.
+/// Results of a task.
 #[derive(Default)]
 pub(super) struct Made {
     /// Digests of units.
@@ -45,7 +45,7 @@ pub(super) struct Made {
     pub(super) parts: Vec<Part>,
 }
 
-/// What an encoding reads and writes.
+/// Reads and writes of an encoding.
 pub(super) trait Columns: Sync {
     /// The bytes of consecutive data units of one column, in place or in `buffer`, which is as long as they
     /// are. `None` for zeros.
@@ -73,7 +73,7 @@ pub(super) struct Encoding<'a, C> {
     pub(super) io: &'a C,
 }
 
-/// How an encoding is cut.
+/// Cut of an encoding into parts, runs and tasks.
 pub(super) struct Plan {
     /// Rows of each part.
     parts: Vec<Range<u64>>,

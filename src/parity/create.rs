@@ -10,7 +10,7 @@ use super::geometry::Geometry;
 use super::options::ParityOptions;
 use super::write::{Table, begin, random_id, refuse_existing, write_blocks};
 use crate::base::atomic_file::AtomicFile;
-use crate::base::buffer::{Buffer, try_grow};
+use crate::base::buffer::{Buffer, is_zero, try_grow};
 use crate::base::error::Result;
 use crate::base::units::{to_u64, to_usize};
 use crate::exec::operation::Operation;
@@ -160,9 +160,4 @@ fn digest_units(
         any |= !is_zero;
     }
     Ok(any)
-}
-
-/// Part by part, so that what is not zero costs next to nothing.
-fn is_zero(bytes: &[u8]) -> bool {
-    bytes.chunks(512).all(|part| part.iter().fold(0, |any, byte| any | byte) == 0)
 }

@@ -4,7 +4,7 @@
 
 use super::format::{Block, Head, Refusal, Seals, Short, entry, refusal, same_short, short};
 use super::geometry::{BLOCK, Copies, DIGESTS_A_BLOCK, Geometry};
-use crate::base::buffer::Buffer;
+use crate::base::buffer::{Buffer, is_zero};
 use crate::base::error::{AtlasError, ErrorKind, Result};
 use crate::base::units::{PAGE_SIZE, to_u64, to_usize};
 use crate::exec::operation::Operation;
@@ -70,7 +70,7 @@ pub(super) struct Padded {
     shift: u64,
 }
 
-/// What came out of a read.
+/// Outcome of a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Found {
     /// The bytes, with zeros behind the end of the file.
@@ -233,7 +233,7 @@ fn search(
     Ok(None)
 }
 
-/// Why a file without a head that counts is refused.
+/// The error for a file without a head that counts.
 fn refused(file: &Padded, seals: &Seals) -> Result<AtlasError> {
     let name = file.source.name();
     let mut first = None;
@@ -413,7 +413,7 @@ impl<'f> UnitReader<'f> {
             let (digest, state) = match found {
                 Found::Behind => (file.zeros, entries.judge(file, index, &file.zeros)?),
                 Found::Bytes => {
-                    let digest = short(&file.digests.tile(unit));
+                    let digest = if is_zero(unit) { file.zeros } else { short(&file.digests.tile(unit)) };
                     (digest, entries.judge(file, index, &digest)?)
                 }
                 // Bytes before a front that was cut off cannot be read either; nothing says why.

@@ -22,7 +22,7 @@ const HEAD: usize = 128;
 const SEALED_BLOCK: usize = PAGE_SIZE - SHORT;
 /// Bytes of digests and seals, which are the first ones of BLAKE3's.
 const SHORT: usize = 16;
-/// Where a head has the number of its block, which is the one field that differs from block to block.
+/// Place of the number of its block in a head, which is the one field that differs from block to block.
 const BLOCK_NUMBER: std::ops::Range<usize> = 72..80;
 
 const _: () = assert!((SEALED_BLOCK - HEAD) as u64 == SHORT as u64 * DIGESTS_A_BLOCK);
@@ -42,7 +42,7 @@ pub(super) fn same_short(a: &Short, b: &Short) -> bool {
     a.iter().zip(b).fold(0, |any, (a, b)| any | (a ^ b)) == 0
 }
 
-/// What BLAKE3 makes of the context `atlas_manifold 1 parity`.
+/// Key that BLAKE3 derives from the context `atlas_manifold 1 parity`.
 const CONTEXT_KEY: ContextKey = [
     19, 20, 145, 98, 171, 132, 247, 238, 249, 175, 211, 170, 119, 152, 115, 203, 73, 45, 165, 14, 148, 76,
     63, 194, 250, 80, 173, 34, 74, 82, 86, 169,
@@ -78,7 +78,7 @@ fn take<const N: usize>(bytes: &Block, at: usize) -> [u8; N] {
     std::array::from_fn(|index| bytes[at + index])
 }
 
-/// What all heads of a parity file say.
+/// The fields that all heads of a parity file share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Head {
     pub(super) geometry: Geometry,
@@ -161,7 +161,7 @@ impl Head {
     }
 }
 
-/// Why a block without a head that counts is refused.
+/// The reason for which a block without a head that counts is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refusal {
     /// Another version or kind, or a flag that is not known.

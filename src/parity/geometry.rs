@@ -1,4 +1,4 @@
-//! How the protected bytes are cut: units, columns and rows, and where their parity lies.
+//! Geometry: units, columns and rows of the protected bytes, and the places of their parity.
 
 #![forbid(unsafe_code)]
 
@@ -38,7 +38,7 @@ pub(super) struct Geometry {
     pub(super) rows: u64,
 }
 
-/// What the caller asks for; 0 leaves a number to the size.
+/// Wishes of the caller; 0 leaves a number to the size.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wanted {
     pub(super) unit: u32,

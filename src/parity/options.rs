@@ -1,4 +1,4 @@
-//! What a caller asks for, and what it gets to know.
+//! Options of the calls, and their results.
 
 #![forbid(unsafe_code)]
 
@@ -149,7 +149,7 @@ pub struct ParityReport {
     pub repaired_units: u64,
 }
 
-/// What becomes of the damaged file.
+/// Fate of the damaged file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RepairMode {
     /// The repaired file gets this name, which must be free. The damaged file is only read.

@@ -29,7 +29,7 @@ use std::sync::Arc;
 /// A repair of one file.
 pub(super) struct Repair<'r> {
     pub(super) file: &'r ParityFile,
-    /// What the root of the result must be, and the key that it is made with.
+    /// Root that the result must have, and the key that it is made with.
     pub(super) known_root: Option<&'r Digest>,
     pub(super) key: Option<&'r [u8; 32]>,
     pub(super) path: &'r Path,
@@ -58,7 +58,7 @@ struct Plan {
     row_bytes: u64,
 }
 
-/// What was found, and what is to be done.
+/// Findings of a check, and the work that follows from them.
 #[derive(Clone, Copy)]
 struct Work<'w> {
     survey: &'w Survey,

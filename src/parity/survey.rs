@@ -61,11 +61,11 @@ impl Bits {
     }
 }
 
-/// What a check found.
+/// Findings of a check.
 pub(super) struct Survey {
     /// Units that are not good, then blocks of the head and of the tail that do not count.
     hurt: Bits,
-    /// Of the same numbers those that are unknown. They are in `hurt` too.
+    /// Those of the same numbers that are unknown. They are in `hurt` too.
     unknown: Bits,
     /// Numbers of those that cannot be read, with the reason, ascending.
     unreadable: Vec<(u64, i32)>,
@@ -92,7 +92,7 @@ impl Held {
     }
 }
 
-/// Where the pieces of a check lie: data units, head blocks, parity units, tail blocks.
+/// Places of the pieces of a check: data units, head blocks, parity units, tail blocks.
 struct Pieces {
     /// Units or blocks of a piece.
     units: u64,

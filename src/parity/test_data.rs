@@ -1,4 +1,4 @@
-//! What the tests share: golden files, and bytes that are easy to make again.
+//! Shared by the tests: golden files, and bytes that are easy to make again.
 
 use serde_json::Value;
 use std::path::PathBuf;

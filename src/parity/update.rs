@@ -36,7 +36,7 @@ pub(super) struct Update<'u> {
     pub(super) options: &'u ParityOptions,
 }
 
-/// What an update does to units and rows.
+/// Units and rows that an update concerns.
 struct Changes {
     old: Geometry,
     new: Geometry,
@@ -165,7 +165,7 @@ impl Update<'_> {
     }
 }
 
-/// What the steps of an update share.
+/// State that the steps of an update share.
 struct Context<'c> {
     update: &'c Update<'c>,
     changes: &'c Changes,

@@ -1,4 +1,4 @@
-//! What holds for every parity file: damage up to the measure comes back, more is refused, and no failure or end
+//! Promises about every parity file: damage up to the measure comes back, more is refused, and no failure or end
 //! of a call leaves anything behind.
 
 use super::*;
