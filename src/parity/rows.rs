@@ -15,7 +15,7 @@ use crate::exec::operation::Operation;
 /// The most memory of a row if there is no limit. A parity file that claims more needs the caller's word.
 const ROW_MEMORY: u64 = 1024 * 1024 * 1024;
 
-/// What is made of each row.
+/// Parts of a row that are made anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wish {
     /// The lost data units.
@@ -52,7 +52,9 @@ impl RowPlan {
         };
         let lists = 16 * (most + geometry.parity);
         let units = (sums + most).saturating_mul(unit).saturating_add(lists);
-        let least = units.saturating_add(UnitReader::footprint(geometry));
+        let least = units
+            .saturating_add(UnitReader::footprint(geometry))
+            .saturating_add(Code::solving_footprint(geometry, most));
         let more = least.saturating_add(Encoder::footprint(points, geometry.unit));
         if !operation.is_limited() && least > ROW_MEMORY {
             return Err(AtlasError::limit(format!(

@@ -3,8 +3,10 @@
 #![forbid(unsafe_code)]
 
 use super::Line;
+use crate::base::buffer::Buffer;
 use crate::base::error::Result;
 use crate::parity::available;
+use std::ops::Range;
 
 /// An engine that does not exist.
 pub(in crate::parity) enum Engine {}
@@ -32,6 +34,30 @@ impl Engine {
     }
 
     pub(super) fn log(&self, _: u16) -> u16 {
+        match *self {}
+    }
+}
+
+/// A decoder that does not exist.
+pub(super) enum LongDecoder {}
+
+impl LongDecoder {
+    pub(super) fn new(_: usize, _: usize, _: usize) -> Result<LongDecoder> {
+        match Engine::new()? {}
+    }
+
+    pub(super) fn shards(_: usize, _: usize) -> usize {
+        0
+    }
+
+    pub(super) fn solve(
+        &mut self,
+        _: &[usize],
+        _: &[usize],
+        _: &[Buffer],
+        _: &mut [Buffer],
+        _: Range<usize>,
+    ) -> Result<()> {
         match *self {}
     }
 }

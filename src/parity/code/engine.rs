@@ -6,10 +6,12 @@
 #![forbid(unsafe_code)]
 
 use super::{LINE, Line};
-use crate::base::buffer::try_vec;
-use crate::base::error::Result;
+use crate::base::buffer::{Buffer, try_vec};
+use crate::base::error::{AtlasError, Result};
 use reed_solomon_simd::engine::tables::{self, ExpLog};
 use reed_solomon_simd::engine::{DefaultEngine, Engine as _, GF_ORDER, ShardsRefMut};
+use reed_solomon_simd::rate::{HighRateDecoder, RateDecoder};
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The fastest engine of this processor, with its tables.
@@ -67,6 +69,59 @@ impl Engine {
     pub(super) fn exp(&self, log: u16) -> u16 {
         self.logs.exp[usize::from(log)]
     }
+}
+
+/// The crate's own decoder, whose time grows with the length of a code word alone: for rows that have lost very
+/// many units.
+pub(super) struct LongDecoder {
+    decoder: HighRateDecoder<DefaultEngine>,
+    /// A column that is there, and gives nothing.
+    zeros: Buffer,
+    columns: usize,
+}
+
+impl LongDecoder {
+    /// A decoder for slices of `slice` bytes.
+    pub(super) fn new(columns: usize, parity: usize, slice: usize) -> Result<LongDecoder> {
+        // The crate ends the process if it gets no memory.
+        drop(try_vec::<u8>(LongDecoder::shards(columns, parity) * slice)?);
+        let decoder = HighRateDecoder::new(columns, parity, slice, DefaultEngine::new(), None);
+        Ok(LongDecoder { decoder: decoder.map_err(refused)?, zeros: Buffer::zeros(slice)?, columns })
+    }
+
+    /// Shards of a slice that it holds.
+    pub(super) fn shards(columns: usize, parity: usize) -> usize {
+        (columns + parity.next_power_of_two()).next_power_of_two()
+    }
+
+    /// Solves one slice for the lost columns, which are ascending.
+    pub(super) fn solve(
+        &mut self,
+        lost: &[usize],
+        rows: &[usize],
+        sums: &[Buffer],
+        units: &mut [Buffer],
+        slice: Range<usize>,
+    ) -> Result<()> {
+        for column in (0..self.columns).filter(|column| lost.binary_search(column).is_err()) {
+            self.decoder.add_original_shard(column, &self.zeros[..slice.len()]).map_err(refused)?;
+        }
+        for (row, sum) in rows.iter().zip(sums) {
+            self.decoder.add_recovery_shard(*row, &sum[slice.clone()]).map_err(refused)?;
+        }
+        let decoded = self.decoder.decode().map_err(refused)?;
+        for (column, unit) in lost.iter().zip(units) {
+            let shard = decoded.restored_original(*column);
+            let shard = shard.ok_or_else(|| AtlasError::internal("a lost column was not decoded"))?;
+            unit[slice.clone()].copy_from_slice(shard);
+        }
+        Ok(())
+    }
+}
+
+/// The crate refuses shapes alone, which geometry has checked.
+fn refused(error: reed_solomon_simd::Error) -> AtlasError {
+    AtlasError::internal(format!("the decoder refuses a row: {error}"))
 }
 
 const _: () = assert!(size_of::<Line>() == LINE);

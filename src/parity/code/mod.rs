@@ -7,7 +7,8 @@
 //! with q parity units is what the lost units alone would give. It is multiplied by the inverse of the q × q
 //! part of the matrix, which has a formula because the matrix is one of Cauchy. For few lost units
 //! [`Code::add_product`] makes these q parity units directly from the matrix, which needs less memory and less
-//! time than the transforms.
+//! time than the transforms. For very many, such as thousands, the q² products would take minutes a row: there the
+//! crate's own decoder is given the difference, slice by slice.
 
 #![forbid(unsafe_code)]
 
@@ -18,11 +19,15 @@ mod engine;
 
 #[cfg(not(feature = "parity"))]
 pub(super) use absent::Engine;
+#[cfg(not(feature = "parity"))]
+use absent::LongDecoder;
 #[cfg(feature = "parity")]
 pub(super) use engine::Engine;
+#[cfg(feature = "parity")]
+use engine::LongDecoder;
 
 use super::geometry::Geometry;
-use crate::base::buffer::{Buffer, try_vec};
+use crate::base::buffer::{Buffer, is_zero, try_vec};
 use crate::base::error::Result;
 use crate::base::units::{to_u64, to_usize};
 use std::ops::Range;
@@ -37,6 +42,9 @@ const SLICES: usize = 64 * 1024;
 const MAX_SLICE: usize = 4 * 1024;
 /// The shortest one: the tables of a factor are loaded for each slice.
 const MIN_SLICE: usize = 512;
+
+/// Bytes that a long decoding works on at a time.
+const LONG: usize = 16 * 1024 * 1024;
 
 /// The number of logarithms: x^65535 = 1.
 const ORDER: u64 = 65_535;
@@ -125,6 +133,9 @@ impl Code {
         sums: &mut [Buffer],
         units: &mut [Buffer],
     ) -> Result<()> {
+        if self.is_long(lost.len()) {
+            return self.solve_long(lost, rows, sums, units);
+        }
         let inverse = Inverse::new(self, lost, rows)?;
         for unit in units.iter_mut() {
             unit.fill(0);
@@ -134,7 +145,7 @@ impl Code {
             let slice = start..(start + MAX_SLICE).min(len);
             for (row, sum) in sums.iter_mut().enumerate() {
                 let part = lines_mut(&mut sum[slice.clone()]);
-                if is_zero(part) {
+                if is_zero(part.as_flattened()) {
                     continue;
                 }
                 let mut done = 0;
@@ -145,6 +156,49 @@ impl Code {
                     xor(lines_mut(&mut unit[slice.clone()]), part);
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// True if the products of an inverse take more time than transforms over a whole code word.
+    fn is_long(&self, lost: usize) -> bool {
+        let shards = LongDecoder::shards(self.columns, self.parity).max(2);
+        lost * lost > 2 * shards * shards.ilog2() as usize
+    }
+
+    /// Length of the slices of a long decoding.
+    fn long_slice(columns: usize, parity: usize) -> usize {
+        let shards = LongDecoder::shards(columns, parity).max(1);
+        (LONG / shards / LINE * LINE).clamp(LINE, MAX_SLICE)
+    }
+
+    /// Bytes that solving takes beside sums and units.
+    pub(super) fn solving_footprint(geometry: &Geometry, lost: u64) -> u64 {
+        let (columns, parity) = (to_usize(geometry.columns), to_usize(geometry.parity));
+        let shards = to_u64(LongDecoder::shards(columns, parity));
+        // The same rule as in `is_long`, and a place for each shard.
+        if lost * lost <= 2 * shards.max(2) * u64::from(shards.max(2).ilog2()) {
+            return 0;
+        }
+        shards * (to_u64(Self::long_slice(columns, parity)) + 1)
+    }
+
+    fn solve_long(
+        &self,
+        lost: &[usize],
+        rows: &[usize],
+        sums: &mut [Buffer],
+        units: &mut [Buffer],
+    ) -> Result<()> {
+        let len = units.first().map_or(0, |unit| unit.len());
+        let slice = Self::long_slice(self.columns, self.parity).min(len);
+        let mut decoder = LongDecoder::new(self.columns, self.parity, slice)?;
+        let mut start = 0;
+        while start < len {
+            // The length of a slice is fixed: the last one may overlap the one before.
+            let from = start.min(len - slice);
+            decoder.solve(lost, rows, sums, units, from..from + slice)?;
+            start += slice;
         }
         Ok(())
     }
@@ -247,11 +301,11 @@ impl Encoder {
         for (index, part) in (offset / slice..).zip(bytes.chunks(slice)) {
             let start = (index * self.points + place) * slice;
             self.work[start..start + slice].copy_from_slice(part);
-            self.marks[index].work |= !is_zero(lines(part));
+            self.marks[index].work |= !is_zero(part);
         }
     }
 
-    /// As [`put`](Self::put) for `len` zeros.
+    /// Takes `len` zeros of a column.
     pub(super) fn put_zeros(&mut self, column: usize, offset: usize, len: usize) {
         let (place, slice) = (column % self.points, self.slice);
         for index in offset / slice..(offset + len) / slice {
@@ -339,10 +393,6 @@ fn xor(x: &mut [Line], y: &[Line]) {
             *x ^= y;
         }
     }
-}
-
-fn is_zero(bytes: &[Line]) -> bool {
-    bytes.iter().all(|line| line.iter().fold(0, |any, byte| any | byte) == 0)
 }
 
 #[cfg(test)]

@@ -128,7 +128,8 @@ fn every_choice_of_lost_units_and_parity_units_of_small_rows_comes_back() {
 
 #[test]
 fn as_many_units_as_there_are_parity_units_come_back_from_long_rows() {
-    for (columns, parity) in [(256, 16), (257, 26), (600, 20), (1_000, 60), (65_504, 32)] {
+    // The last but one goes through the crate's own decoder.
+    for (columns, parity) in [(256, 16), (257, 26), (600, 20), (1_000, 60), (300, 128), (65_504, 32)] {
         let mut order: Vec<usize> = (0..columns).collect();
         let random = stream(parity as u64, 8 * parity);
         for (at, bytes) in random.chunks(8).enumerate() {
@@ -136,8 +137,39 @@ fn as_many_units_as_there_are_parity_units_come_back_from_long_rows() {
             order.swap(at, at + other as usize);
         }
         let rows: Vec<usize> = (0..parity).collect();
-        rebuild(columns, parity, &order[..parity], &rows, 64);
+        let mut lost = order[..parity].to_vec();
+        lost.sort_unstable();
+        rebuild(columns, parity, &lost, &rows, 64);
         rebuild(columns, parity, &order[..1], &[parity - 1], 64);
+        assert_eq!(Code::new(&shape(columns, parity, 64)).unwrap().is_long(parity), parity == 128);
+    }
+}
+
+#[test]
+fn rows_that_have_lost_very_many_units_come_back_slice_by_slice() {
+    let (columns, parity) = (16_384, 16_384);
+    let geometry = shape(columns, parity, 4_096);
+    assert!(
+        Code::long_slice(columns, parity) == 512 && Code::solving_footprint(&geometry, 16_384) < 20 << 20
+    );
+    let lost: Vec<usize> = (0..columns).filter(|column| column % 5 != 0).collect();
+    let rows: Vec<usize> = (0..lost.len()).collect();
+    let code = Code::new(&geometry).unwrap();
+    // All columns but two are zeros, and so the parity takes no time.
+    let len = 1_024;
+    let data: Vec<(usize, Vec<u8>)> = [3, 9_999].map(|column| (column, stream(column as u64, len))).to_vec();
+    let mut sums: Vec<Buffer> = rows.iter().map(|_| Buffer::zeros(len).unwrap()).collect();
+    for (column, unit) in &data {
+        code.add_product(*column, &mut unit.clone(), &rows, &mut sums);
+    }
+    let mut units: Vec<Buffer> = lost.iter().map(|_| Buffer::zeros(len).unwrap()).collect();
+    code.solve(&lost, &rows, &mut sums, &mut units).unwrap();
+    for (column, unit) in lost.iter().zip(&units) {
+        let wanted = data.iter().find(|(other, _)| other == column);
+        assert!(
+            wanted.map_or(unit.iter().all(|byte| *byte == 0), |(_, bytes)| unit[..] == bytes[..]),
+            "{column}"
+        );
     }
 }
 
