@@ -13,6 +13,8 @@ static atlas_buffer encoded;
 static atlas_compressed_shard *compressed;
 static atlas_compression_manager *manager;
 static atlas_stream *stream;
+static atlas_parity *parity;
+static char new_path[PATH_MAX + 300]; /* of a repaired file */
 
 #define END(type, field) (offsetof(type, field) + sizeof(((type *)0)->field))
 #define START(type, field) offsetof(type, field)
@@ -151,6 +153,35 @@ static int use_incremental(const void *config)
     return status;
 }
 
+static int use_parity(const void *options)
+{
+    const char *path = temp_path("used.atp");
+    const int status = (int)atlas_parity_create(source, path, (const atlas_parity_options *)options, NULL);
+    CHECK(exists(path) == (status == 0));
+    (void)unlink(path);
+    return status;
+}
+
+/* Without a name there is no repair: the default is a new file, and here it gets one. */
+static int use_repair(const void *options)
+{
+    uint32_t size = 0;
+    memcpy(&size, options, sizeof size);
+    const char *data_path = temp_path("repaired"), *other = new_path;
+    write_file(data_path, data, sizeof data);
+    const int status = (int)atlas_parity_repair(parity, data_path, (const atlas_repair_options *)options, NULL, NULL,
+                                                NULL, NULL);
+    CHECK(exists(other) == (status == 0));
+    (void)unlink(other);
+    (void)unlink(data_path);
+    /* Sizes without the field for a name are accepted, and then the name is missing. */
+    const bool nameless = size == END(atlas_repair_options, struct_size) || size == END(atlas_repair_options, mode);
+    return nameless && status == ATLAS_STATUS_INVALID_ARGUMENT
+            && strstr(atlas_last_error_message(), "other_path") != NULL
+        ? 0
+        : status;
+}
+
 static bool stop(const atlas_progress *progress, void *user_data)
 {
     (void)progress;
@@ -195,6 +226,20 @@ static void spoil_rebuild_size(void *options)
     ((atlas_reconstruction_options *)options)->max_domain_size = 1;
 }
 
+static void spoil_parity(void *options) { ((atlas_parity_options *)options)->unit_size = 1; }
+static void spoil_parity_reserved(void *options) { ((atlas_parity_options *)options)->reserved = 1; }
+static void spoil_repair(void *options) { ((atlas_repair_options *)options)->reserved = 1; }
+
+#define PARITY                                                                                         \
+    9, {FIELD(atlas_parity_options, struct_size), FIELD(atlas_parity_options, unit_size),              \
+        FIELD(atlas_parity_options, parity_columns), FIELD(atlas_parity_options, redundancy),          \
+        FIELD(atlas_parity_options, rows), FIELD(atlas_parity_options, key),                           \
+        FIELD(atlas_parity_options, id), FIELD(atlas_parity_options, store_root),                      \
+        FIELD(atlas_parity_options, reserved)}
+#define REPAIR                                                                                         \
+    5, {FIELD(atlas_repair_options, struct_size), FIELD(atlas_repair_options, mode),                   \
+        FIELD(atlas_repair_options, other_path), FIELD(atlas_repair_options, partial),                 \
+        FIELD(atlas_repair_options, reserved)}
 #define OPTIONS                                                                                    \
     4, {FIELD(atlas_projection_options, struct_size), FIELD(atlas_projection_options, conservation), \
         FIELD(atlas_projection_options, r96_data_classes), FIELD(atlas_projection_options, key)}
@@ -238,6 +283,12 @@ static void spoil_rebuild_size(void *options)
         FIELD(atlas_incremental_config, max_deltas)}
 
 static const input inputs[] = {
+    {"atlas_parity_options", ATLAS_FEATURE_PARITY, sizeof(atlas_parity_options), use_parity, spoil_parity,
+     END(atlas_parity_options, unit_size), PARITY},
+    {"atlas_parity_options", ATLAS_FEATURE_PARITY, sizeof(atlas_parity_options), use_parity,
+     spoil_parity_reserved, END(atlas_parity_options, reserved), PARITY},
+    {"atlas_repair_options", ATLAS_FEATURE_PARITY, sizeof(atlas_repair_options), use_repair, spoil_repair,
+     END(atlas_repair_options, reserved), REPAIR},
     {"atlas_stream_config", ATLAS_FEATURE_STREAMING, sizeof(atlas_stream_config), use_stream,
      spoil_stream, END(atlas_stream_config, chunk_size), STREAM},
     {"atlas_stream_config", ATLAS_FEATURE_STREAMING, sizeof(atlas_stream_config), use_stream,
@@ -287,6 +338,11 @@ static void init(const input *one, void *options)
         atlas_compression_config_init((atlas_compression_config *)options);
     } else if (one->use == use_incremental) {
         atlas_incremental_config_init((atlas_incremental_config *)options);
+    } else if (one->use == use_parity) {
+        atlas_parity_options_init((atlas_parity_options *)options);
+    } else if (one->use == use_repair) {
+        atlas_repair_options_init((atlas_repair_options *)options);
+        ((atlas_repair_options *)options)->other_path = new_path;
     } else if (one->use == use_rebuild) {
         atlas_reconstruction_options_init((atlas_reconstruction_options *)options);
     } else {
@@ -434,7 +490,39 @@ static int fill_incremental_stats(void *info)
     return (int)atlas_projection_get_incremental_stats(projection, (atlas_incremental_stats *)info);
 }
 
+static int fill_parity_info(void *info)
+{
+    return (int)atlas_parity_get_info(parity, (atlas_parity_info *)info);
+}
+
+static int fill_parity_report(void *report)
+{
+    return (int)atlas_parity_check(parity, source, NULL, NULL, NULL, (atlas_parity_report *)report);
+}
+
 static const output outputs[] = {
+    {"atlas_parity_info",
+     ATLAS_FEATURE_PARITY,
+     sizeof(atlas_parity_info),
+     fill_parity_info,
+     12,
+     {FIELD(atlas_parity_info, struct_size), FIELD(atlas_parity_info, unit_size),
+      FIELD(atlas_parity_info, protected_size), FIELD(atlas_parity_info, parity_size),
+      FIELD(atlas_parity_info, rows), FIELD(atlas_parity_info, data_columns),
+      FIELD(atlas_parity_info, parity_columns), FIELD(atlas_parity_info, burst_size),
+      FIELD(atlas_parity_info, keyed), FIELD(atlas_parity_info, has_root),
+      FIELD(atlas_parity_info, root), FIELD(atlas_parity_info, id)}},
+    {"atlas_parity_report",
+     ATLAS_FEATURE_PARITY,
+     sizeof(atlas_parity_report),
+     fill_parity_report,
+     12,
+     {FIELD(atlas_parity_report, struct_size), FIELD(atlas_parity_report, data),
+      FIELD(atlas_parity_report, parity), FIELD(atlas_parity_report, reserved),
+      FIELD(atlas_parity_report, size), FIELD(atlas_parity_report, bad_units),
+      FIELD(atlas_parity_report, unknown_units), FIELD(atlas_parity_report, bad_parity_units),
+      FIELD(atlas_parity_report, bad_blocks), FIELD(atlas_parity_report, damaged_rows),
+      FIELD(atlas_parity_report, lost_rows), FIELD(atlas_parity_report, repaired_units)}},
     {"atlas_chunk",
      ATLAS_FEATURE_STREAMING,
      sizeof(atlas_chunk),
@@ -603,6 +691,11 @@ int main(void)
     if (built_in(ATLAS_FEATURE_STREAMING)) {
         CHECK_OK(atlas_stream_open(0, source, NULL, NULL, NULL, &stream));
     }
+    if (built_in(ATLAS_FEATURE_PARITY)) {
+        (void)snprintf(new_path, sizeof new_path, "%s", temp_path("new"));
+        CHECK_OK(atlas_parity_create(source, temp_path("sizes.atp"), NULL, NULL));
+        CHECK_OK(atlas_parity_open(temp_path("sizes.atp"), NULL, NULL, &parity));
+    }
     for (size_t i = 0; i < sizeof inputs / sizeof inputs[0]; i++) {
         if (inputs[i].feature == 0 || built_in(inputs[i].feature)) {
             inputs_of_every_size(&inputs[i]);
@@ -614,6 +707,7 @@ int main(void)
         }
     }
     outputs_are_zeroed_on_failure();
+    atlas_parity_destroy(parity);
     atlas_stream_destroy(stream);
     atlas_compressed_shard_destroy(compressed);
     atlas_compression_manager_destroy(manager);

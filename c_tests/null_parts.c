@@ -1,4 +1,4 @@
-/* Streaming, compression and incremental updates with every pointer NULL in turn, as null_all.c does
+/* Streaming, compression, parity and incremental updates with every pointer NULL in turn, as null_all.c does
  * for the core, of what is built in: a refusal that says so, out-parameters emptied, nothing changed. */
 #include "check.h"
 
@@ -141,6 +141,51 @@ static void compression(const atlas_shard *shard)
     atlas_compressed_shard_destroy(compressed);
 }
 
+static void parities(const atlas_source *source)
+{
+    atlas_parity *parity = JUNK(atlas_parity);
+    atlas_parity_info info = {.struct_size = sizeof info, .rows = 77};
+    atlas_parity_report report = {.struct_size = sizeof report, .size = 77};
+    const char *atp = temp_path("null.atp"), *other = temp_path("other.atp");
+    atlas_repair_options options;
+
+    atlas_parity_options_init(NULL);
+    atlas_repair_options_init(NULL);
+    atlas_parity_destroy(NULL);
+    REFUSED(atlas_parity_create(NULL, atp, NULL, NULL));
+    REFUSED(atlas_parity_create(source, NULL, NULL, NULL));
+    CHECK_OK(atlas_parity_create(source, atp, NULL, NULL));
+    REFUSED(atlas_parity_open(NULL, NULL, NULL, &parity));
+    CHECK(parity == NULL);
+    REFUSED(atlas_parity_open(atp, NULL, NULL, NULL));
+    CHECK_OK(atlas_parity_open(atp, NULL, NULL, &parity));
+    REFUSED(atlas_parity_get_info(NULL, &info));
+    CHECK(info.rows == 0);
+    REFUSED(atlas_parity_get_info(parity, NULL));
+    REFUSED(atlas_parity_check(NULL, source, NULL, NULL, NULL, &report));
+    CHECK(report.size == 0);
+    REFUSED(atlas_parity_check(parity, NULL, NULL, NULL, NULL, NULL));
+    CHECK_OK(atlas_parity_check(parity, source, NULL, NULL, NULL, NULL));
+    atlas_repair_options_init(&options);
+    report.size = 77;
+    REFUSED(atlas_parity_repair(NULL, other, &options, NULL, NULL, NULL, &report));
+    CHECK(report.size == 0);
+    options.other_path = other;
+    REFUSED(atlas_parity_repair(NULL, other, &options, NULL, NULL, NULL, NULL));
+    REFUSED(atlas_parity_repair(parity, NULL, &options, NULL, NULL, NULL, NULL));
+    REFUSED(atlas_parity_repair(parity, atp, NULL, NULL, NULL, NULL, NULL)); /* other_path is NULL */
+    REFUSED(atlas_parity_restore(NULL, source, other, NULL));
+    REFUSED(atlas_parity_restore(parity, NULL, other, NULL));
+    REFUSED(atlas_parity_restore(parity, source, NULL, NULL));
+    REFUSED(atlas_parity_update(NULL, source, NULL, 0, other, NULL, NULL));
+    REFUSED(atlas_parity_update(parity, NULL, NULL, 0, other, NULL, NULL));
+    REFUSED(atlas_parity_update(parity, source, NULL, 0, NULL, NULL, NULL));
+    CHECK(!exists(other));
+    CHECK_OK(atlas_parity_update(parity, source, NULL, 1, other, NULL, NULL));
+    CHECK(exists(other));
+    atlas_parity_destroy(parity);
+}
+
 int main(void)
 {
     atlas_source *source = NULL;
@@ -155,6 +200,9 @@ int main(void)
     }
     if (built_in(ATLAS_FEATURE_COMPRESSION)) {
         compression(shard);
+    }
+    if (built_in(ATLAS_FEATURE_PARITY)) {
+        parities(source);
     }
     incremental(projection);
     atlas_shard_destroy(shard);

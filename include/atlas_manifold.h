@@ -67,6 +67,7 @@
  *            .atlas-*.tmp beside it, removed if the call fails; a killed process leaves them, also one that
  *            exceeds its file size limit without ignoring SIGXFSZ. They are safe to delete when no process
  *            writes there.
+ *            A repair in place alone changes a file that is there; it may be stopped at any moment.
  * Sizes      of the domain are uint64_t, of memory size_t. Paths are bytes on Unix, UTF-8 on Windows.
  * Unloading  The library stays mapped after dlclose(), so that threads that used it can still exit
  *            safely. Destroy your pools first.
@@ -137,6 +138,11 @@
  * Containers are there: always.
  */
 #define ATLAS_FEATURE_CONTAINER 16
+
+/**
+ * Parity files can be made and used.
+ */
+#define ATLAS_FEATURE_PARITY 32
 
 /**
  * What a call says of its outcome. Numbers are never reused.
@@ -401,6 +407,47 @@ typedef enum atlas_damage_kind {
 } atlas_damage_kind;
 
 /**
+ * The verdict of a check.
+ */
+typedef enum atlas_parity_verdict {
+  /**
+   * The call did not come to a verdict.
+   */
+  ATLAS_PARITY_NOT_KNOWN = 0,
+  /**
+   * Nothing is damaged.
+   */
+  ATLAS_PARITY_INTACT = 1,
+  /**
+   * All damage can be rebuilt.
+   */
+  ATLAS_PARITY_REPAIRABLE = 2,
+  /**
+   * A row has more damaged units than parity units.
+   */
+  ATLAS_PARITY_INCOMPLETE = 3,
+} atlas_parity_verdict;
+
+/**
+ * Fate of a damaged file.
+ */
+typedef enum atlas_repair_mode {
+  /**
+   * The repaired file gets the name other_path, which must be free; the damaged file is only read.
+   */
+  ATLAS_REPAIR_NEW_FILE = 0,
+  /**
+   * The repaired file takes the name; the damaged one is kept as other_path, which must be free. If nothing
+   * is damaged, nothing is written.
+   */
+  ATLAS_REPAIR_KEEP = 1,
+  /**
+   * Damaged units are overwritten where they are.
+   */
+  ATLAS_REPAIR_IN_PLACE = 2,
+} atlas_repair_mode;
+
+/**
  * What a run came to. It does not change.
  */
 typedef struct atlas_benchmark_report atlas_benchmark_report;
@@ -427,6 +474,11 @@ typedef struct atlas_compression_manager atlas_compression_manager;
  * child may only destroy the handle, else ATLAS_STATUS_STATE; snapshots go on reading there.
  */
 typedef struct atlas_container atlas_container;
+
+/**
+ * A parity file, open for reading. The handle never changes.
+ */
+typedef struct atlas_parity atlas_parity;
 
 /**
  * Threads that the host asked for.
@@ -1233,6 +1285,183 @@ typedef struct atlas_error_info {
    */
   uint64_t length;
 } atlas_error_info;
+
+/**
+ * Options of a new parity file, and of an update. Fill it with atlas_parity_options_init().
+ */
+typedef struct atlas_parity_options {
+  /**
+   * sizeof(atlas_parity_options).
+   */
+  uint32_t struct_size;
+  /**
+   * Bytes of a unit: a multiple of 4,096 up to 1 MiB. 0: 4 KiB below 256 MiB, else 64 KiB.
+   */
+  uint32_t unit_size;
+  /**
+   * Number of parity columns, at most that of the data columns. 0: from redundancy.
+   */
+  uint32_t parity_columns;
+  /**
+   * Share of parity in 1/10,000 of the data columns, at most 10,000; default 625. At least 2 columns are
+   * made, or all if there are fewer data columns.
+   */
+  uint32_t redundancy;
+  /**
+   * Number of rows. 0: as many as give at most 256 columns.
+   */
+  uint64_t rows;
+  /**
+   * NULL, or 32 bytes: keyed digests. Copied, and wiped after use.
+   */
+  const uint8_t *key;
+  /**
+   * NULL: random. Else 16 bytes, which make the file the same every time. Copied.
+   */
+  const uint8_t *id;
+  /**
+   * Not 0: the LINEAR root of the protected bytes is stored too.
+   */
+  uint32_t store_root;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+} atlas_parity_options;
+
+/**
+ * Options of a repair. Fill it with atlas_repair_options_init().
+ */
+typedef struct atlas_repair_options {
+  /**
+   * sizeof(atlas_repair_options).
+   */
+  uint32_t struct_size;
+  /**
+   * An atlas_repair_mode; default NEW_FILE.
+   */
+  uint32_t mode;
+  /**
+   * NEW_FILE: the name of the repaired file. KEEP: that of the damaged one. Else ignored. Copied.
+   */
+  const char *other_path;
+  /**
+   * Not 0: rows that can be repaired are, also if others cannot; default 0.
+   */
+  uint32_t partial;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+} atlas_repair_options;
+
+/**
+ * Properties of a parity file. Filled by atlas_parity_get_info().
+ */
+typedef struct atlas_parity_info {
+  /**
+   * sizeof(atlas_parity_info), set by the caller.
+   */
+  uint32_t struct_size;
+  /**
+   * Bytes of a unit.
+   */
+  uint32_t unit_size;
+  /**
+   * Number of protected bytes, from the beginning of the file.
+   */
+  uint64_t protected_size;
+  /**
+   * Bytes of the parity file when it is whole.
+   */
+  uint64_t parity_size;
+  /**
+   * Number of rows.
+   */
+  uint64_t rows;
+  /**
+   * Number of data columns.
+   */
+  uint32_t data_columns;
+  /**
+   * Number of parity columns: so many units of each row may be lost.
+   */
+  uint32_t parity_columns;
+  /**
+   * Length of the longest run of bytes that is rebuilt wherever it begins.
+   */
+  uint64_t burst_size;
+  /**
+   * 1 if the digests are keyed, else 0.
+   */
+  uint32_t keyed;
+  /**
+   * 1 if the root of the protected bytes is stored, else 0.
+   */
+  uint32_t has_root;
+  /**
+   * That root, or zeros.
+   */
+  uint8_t root[32];
+  /**
+   * The id, which is another one after each creation and update.
+   */
+  uint8_t id[16];
+} atlas_parity_info;
+
+/**
+ * The result of a check, which a repair begins with. Filled by the library.
+ */
+typedef struct atlas_parity_report {
+  /**
+   * sizeof(atlas_parity_report), set by the caller.
+   */
+  uint32_t struct_size;
+  /**
+   * An atlas_parity_verdict: of the protected bytes.
+   */
+  uint32_t data;
+  /**
+   * An atlas_parity_verdict: of the parity file, its length included.
+   */
+  uint32_t parity;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+  /**
+   * Size of the protected file as it was found.
+   */
+  uint64_t size;
+  /**
+   * Data units that differ from their digests or cannot be read.
+   */
+  uint64_t bad_units;
+  /**
+   * Data units whose digests are lost.
+   */
+  uint64_t unknown_units;
+  /**
+   * Parity units that are bad or unknown.
+   */
+  uint64_t bad_parity_units;
+  /**
+   * Blocks of digests that do not count, those of the head and of the tail copy each.
+   */
+  uint64_t bad_blocks;
+  /**
+   * Rows with such a unit, of data or parity.
+   */
+  uint64_t damaged_rows;
+  /**
+   * Rows with more of them than parity units.
+   */
+  uint64_t lost_rows;
+  /**
+   * Data units that a repair has written.
+   */
+  uint64_t repaired_units;
+} atlas_parity_report;
 
 /**
  * Properties of a projection's present state. Filled by atlas_projection_get_info().
@@ -2074,6 +2303,143 @@ ATLAS_API uint32_t atlas_pool_threads(const struct atlas_pool *pool);
 ATLAS_API void atlas_pool_destroy(struct atlas_pool *pool);
 
 /**
+ * Fills `options` with the defaults: 6.25 % of parity, at most 256 columns, a random id, no key, no root.
+ */
+ATLAS_API
+void atlas_parity_options_init(struct atlas_parity_options *options);
+
+/**
+ * Fills `options` with the defaults: to a new file, whose name the caller adds, and only if all can be repaired.
+ */
+ATLAS_API
+void atlas_repair_options_init(struct atlas_repair_options *options);
+
+/**
+ * Writes the parity file of a source.
+ *
+ * It never replaces a file: made anew it would take damage for the truth (atlas_parity_update() follows changes).
+ * Every byte is read once. Work memory is 256 MiB or what memory_limit leaves, if that is
+ * less, beside 16 bytes a unit and 9 MiB of tables; the file never depends on it, nor on threads. `options` and
+ * `operation` may be NULL; progress once a MiB or less. The file appears complete or not at all. Fails with
+ * INVALID_ARGUMENT (sizes that do not fit one another), IO (os_error EEXIST if `path` is taken), LIMIT, STATE (pool
+ * from before a fork), OUT_OF_MEMORY, CANCELLED or UNSUPPORTED (not built in).
+ */
+ATLAS_API
+enum atlas_status atlas_parity_create(const struct atlas_source *source,
+                                      const char *path,
+                                      const struct atlas_parity_options *options,
+                                      const struct atlas_operation *operation);
+
+/**
+ * Opens a parity file, of which one end may be lost.
+ *
+ * If neither end has a head that counts, the file is searched block by block, with progress once a MiB. With a key
+ * of `verify` the file must be keyed and match; a keyed file without a key is WITNESS. An expected_root must be the
+ * stored one, if a root is stored, and repairs compare the whole result with it. `verify` and `operation` may be
+ * NULL. `*out` is owned by the caller: atlas_parity_destroy(). Fails with FORMAT (no parity file, or too little is
+ * left), WITNESS, UNSUPPORTED (newer version, not built in), IO, INVALID_ARGUMENT, LIMIT, STATE (pool from before a
+ * fork), OUT_OF_MEMORY or CANCELLED.
+ */
+ATLAS_API
+enum atlas_status atlas_parity_open(const char *path,
+                                    const struct atlas_verify_options *verify,
+                                    const struct atlas_operation *operation,
+                                    struct atlas_parity **out);
+
+/**
+ * Properties of a parity file. Any thread. Fails with INVALID_ARGUMENT or UNSUPPORTED (not built in).
+ */
+ATLAS_API
+enum atlas_status atlas_parity_get_info(const struct atlas_parity *parity,
+                                        struct atlas_parity_info *info);
+
+/**
+ * Looks for damage in a source and in its parity file. Reads everything and writes nothing.
+ *
+ * ATLAS_STATUS_OK: all is intact. WITNESS: something is damaged, and all of it can be repaired. INCOMPLETE: not all
+ * of it can. `report` is filled in these three cases, and may be NULL. `damage` may be NULL; else it receives each
+ * damaged unit and block by itself, once the verdict is known: of the data first, then of the parity file, each
+ * ascending; false ends the call with CANCELLED. `operation` may be NULL; progress once 256 KiB. Any thread. Fails
+ * with WITNESS, INCOMPLETE, IO (what is more than a bad sector), INVALID_ARGUMENT, LIMIT, STATE (pool from before a
+ * fork), OUT_OF_MEMORY, CANCELLED or UNSUPPORTED (not built in).
+ */
+ATLAS_API
+enum atlas_status atlas_parity_check(const struct atlas_parity *parity,
+                                     const struct atlas_source *source,
+                                     atlas_damage_fn damage,
+                                     void *user_data,
+                                     const struct atlas_operation *operation,
+                                     struct atlas_parity_report *report);
+
+/**
+ * Checks as atlas_parity_check() does, and repairs the file `path`.
+ *
+ * Each unit is rebuilt from its row and verified before it is written. `damage` is the owner's say: it is asked for
+ * each damaged data unit by itself, ascending, before the first write; false leaves the unit as it is. IN_PLACE needs
+ * it; elsewhere NULL means true. A unit whose row is lost is told with repairable 0, and stays. ATLAS_STATUS_OK: the
+ * data is whole, whatever the parity file is (report->parity: atlas_parity_restore()). WITNESS: a unit was refused
+ * and the others are repaired, or what was rebuilt does not fit its digest or the root that the handle was opened
+ * with (then NEW_FILE and KEEP give no file). INCOMPLETE: a row is lost, and nothing was written, but with partial
+ * the rows that can be repaired. NEW_FILE and KEEP copy what lies behind the protected bytes; the file appears
+ * complete or not at all. IN_PLACE may be stopped at any moment, also by a crash: each byte is right or was bad
+ * before, and the next call goes on. Synced on return. `options` NULL is an error, since it has no name. `report`
+ * and `operation` may be NULL; progress once a MiB, and once a row. Fails with WITNESS, INCOMPLETE, IO (os_error
+ * EEXIST if other_path is taken), INVALID_ARGUMENT, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY, CANCELLED
+ * or UNSUPPORTED (not built in).
+ */
+ATLAS_API
+enum atlas_status atlas_parity_repair(const struct atlas_parity *parity,
+                                      const char *path,
+                                      const struct atlas_repair_options *options,
+                                      atlas_damage_fn damage,
+                                      void *user_data,
+                                      const struct atlas_operation *operation,
+                                      struct atlas_parity_report *report);
+
+/**
+ * Writes the parity file anew to `path`, byte for byte as it was first written, its id included.
+ *
+ * Damaged data units in the rows concerned are no hindrance as far as their rows can be repaired. Replaces a file of
+ * this name, also the parity file's own: the handle goes on with the old bytes. `operation` may be NULL; progress
+ * once a MiB, and once a row. The file appears complete or not at all. Fails with INCOMPLETE (a row that is needed is
+ * lost), WITNESS (the file contradicts itself, or changes meanwhile), IO, INVALID_ARGUMENT, LIMIT, STATE (pool from
+ * before a fork), OUT_OF_MEMORY, CANCELLED or UNSUPPORTED (not built in).
+ */
+ATLAS_API
+enum atlas_status atlas_parity_restore(const struct atlas_parity *parity,
+                                       const struct atlas_source *source,
+                                       const char *path,
+                                       const struct atlas_operation *operation);
+
+/**
+ * Writes the parity file of a source that was changed on purpose: in the `region_count` ranges of `regions`, and at
+ * its end if its size differs.
+ *
+ * `regions` NULL names no range (for all of them: atlas_parity_create()). Unit size, rows, parity columns and key
+ * stay; of `options`, which may be NULL, only id and store_root count: a root that is not asked for is dropped. The
+ * result is what create gives of the old bytes with these ranges replaced: damage elsewhere stays damage. Other bytes
+ * of the rows concerned that differ are WITNESS, with store_root any that differ, and nothing is written. Reads what
+ * was appended, the units of each row that is touched, and the parity file once. Replaces a file of this name, also
+ * the parity file's own: the handle stays that of the old file. `operation` may be NULL; progress once a MiB or less.
+ * Fails with WITNESS, INVALID_ARGUMENT (the rows do not fit the new size: create anew), OUT_OF_RANGE (a region
+ * outside the source), IO, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY, CANCELLED or UNSUPPORTED (not built
+ * in).
+ */
+ATLAS_API
+enum atlas_status atlas_parity_update(const struct atlas_parity *parity,
+                                      const struct atlas_source *source,
+                                      const struct atlas_region *regions,
+                                      size_t region_count,
+                                      const char *path,
+                                      const struct atlas_parity_options *options,
+                                      const struct atlas_operation *operation);
+
+/**
+ * Frees a parity handle. NULL does nothing. No call may be using it.
+ */
+ATLAS_API void atlas_parity_destroy(struct atlas_parity *parity);
+
+/**
  * Fills `options` with the defaults: TRACK, K = 96, no key.
  */
 ATLAS_API void atlas_projection_options_init(struct atlas_projection_options *options);
@@ -2653,7 +3019,7 @@ ATLAS_API uint64_t atlas_manifold_features(void);
  * At most 64 MiB of buffers and 400 KiB of decompression states are kept, for the whole process; handles
  * have what they need besides. On Linux with glibc and with every handle destroyed, resident memory is
  * then within 2 MiB of what it was before the first call, not counting pages of the library's own file,
- * which the system shares. It also returns what malloc() has free, of the whole process, which takes some
+ * which the system shares, and 9 MiB of tables that stay once a parity file was made or repaired. It also returns what malloc() has free, of the whole process, which takes some
  * milliseconds for a large heap. The threads of the library's own pool stay; while they are at work, so
  * does what their allocator has free. The next calls take memory anew. Any thread, also while other
  * calls are at work: what they use stays.

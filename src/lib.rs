@@ -108,6 +108,7 @@
 //! | `parallel` | worker threads (rayon) | everything runs on the calling thread |
 //! | `compression` | compressed shards (flate2) | its functions are UNSUPPORTED |
 //! | `streaming` | streams, mapped files (memmap2) | streams and mapping are UNSUPPORTED |
+//! | `parity` | parity files (reed-solomon-simd) | its functions are UNSUPPORTED |
 //! | `benchmarks` | the benchmark suite | its functions are UNSUPPORTED |
 
 #![cfg_attr(test, allow(clippy::cast_possible_truncation, reason = "test data are small numbers"))]
@@ -130,6 +131,7 @@ pub mod incremental;
 pub mod shard;
 
 pub mod compression;
+pub mod parity;
 mod reconstruction;
 pub mod streaming;
 
@@ -172,6 +174,10 @@ pub use hash::digest::{Digest, digest256};
 pub use incremental::{IncrementalConfig, IncrementalStats, IncrementalUpdateContext, ProjectionDelta};
 #[doc(inline)]
 pub use layer2::{CONSERVATION_MODULUS, Residue};
+#[doc(inline)]
+pub use parity::{
+    AtlasParity, ParityInfo, ParityOptions, ParityReport, ParityVerdict, RepairMode, RepairOptions,
+};
 #[doc(inline)]
 pub use projection::plane::{Bounds, TransformParams};
 #[doc(inline)]

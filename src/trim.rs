@@ -5,7 +5,7 @@ use crate::compression;
 use crate::exec::pool;
 
 /// Frees the used buffers and tables that the library keeps for the next call: at most 64 MiB of buffers
-/// and 400 KiB of decompression states, for the whole process.
+/// and 400 KiB of decompression states, for the whole process. The 9 MiB of tables of parity files stay.
 ///
 /// The next calls take memory anew. With glibc it also returns to the system what
 /// `malloc` has free, of the whole process, which takes some milliseconds for a large heap, and waits up to 200 ms for idle threads. The threads

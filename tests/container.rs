@@ -6,8 +6,8 @@
 
 use atlas_manifold::{
     AtlasProjection, CommitOptions, CompressionConfig, Container, ContainerCreateOptions, ContainerMode,
-    ContainerOptions, Digest, ErrorKind, Operation, ProjectionDelta, ProjectionOptions, ProjectionType, Source,
-    VerifyOptions,
+    ContainerOptions, Digest, ErrorKind, Operation, ProjectionDelta, ProjectionOptions, ProjectionType,
+    Source, VerifyOptions,
 };
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -28,7 +28,8 @@ fn bytes(seed: u64, len: usize) -> Vec<u8> {
             let mut state = seed;
             (0..len)
                 .map(|_| {
-                    state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                    state =
+                        state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                     (state >> 56) as u8
                 })
                 .collect()
@@ -38,16 +39,41 @@ fn bytes(seed: u64, len: usize) -> Vec<u8> {
 
 #[derive(Debug, Clone)]
 enum Step {
-    Insert { at: u16, len: usize, seed: u64 },
-    Update { at: u16, len: usize, seed: u64 },
-    Delete { at: u16, len: usize },
-    Move { from: u16, len: usize, to: u16 },
+    Insert {
+        at: u16,
+        len: usize,
+        seed: u64,
+    },
+    Update {
+        at: u16,
+        len: usize,
+        seed: u64,
+    },
+    Delete {
+        at: u16,
+        len: usize,
+    },
+    Move {
+        from: u16,
+        len: usize,
+        to: u16,
+    },
     Commit,
     /// Takes an older generation for the next edits.
-    Back { generation: u8 },
-    Reopen { base_first: bool },
-    Compact { keep: u8, in_place: bool },
-    Import { seed: u64, len: usize },
+    Back {
+        generation: u8,
+    },
+    Reopen {
+        base_first: bool,
+    },
+    Compact {
+        keep: u8,
+        in_place: bool,
+    },
+    Import {
+        seed: u64,
+        len: usize,
+    },
 }
 
 fn length() -> impl Strategy<Value = usize> {
@@ -108,7 +134,8 @@ impl World {
             ..ContainerCreateOptions::default()
         };
         let options = projection_options(&setup);
-        let container = Container::create(&path, ProjectionType::Linear, &options, &create, &mut op()).unwrap();
+        let container =
+            Container::create(&path, ProjectionType::Linear, &options, &create, &mut op()).unwrap();
         // Another source of the same file.
         let source = Source::open_file(&file).unwrap();
         let generation = container.import(&source, &CommitOptions::default(), &mut op()).unwrap();
@@ -118,7 +145,10 @@ impl World {
         let kept = BTreeMap::from([(generation, (now.clone(), root))]);
         let info = container.info().unwrap();
         if setup.with_base {
-            assert!(info.file_size < 64 * 1024 + 2_200 * (setup.size / MIB + 1) as u64, "an outline has no payload");
+            assert!(
+                info.file_size < 64 * 1024 + 2_200 * (setup.size / MIB + 1) as u64,
+                "an outline has no payload"
+            );
         }
         World { setup, path, base, container: Some(container), edited, beside, now, kept }
     }
@@ -205,7 +235,8 @@ impl World {
             Step::Import { seed, len } => {
                 let data = bytes(seed, len);
                 let source = Source::from_vec(data.clone());
-                let generation = self.container().import(&source, &CommitOptions::default(), &mut op()).unwrap();
+                let generation =
+                    self.container().import(&source, &CommitOptions::default(), &mut op()).unwrap();
                 let projection = project(&data, &projection_options(&self.setup));
                 self.kept.insert(generation, (data, projection.root(&mut op()).unwrap()));
             }

@@ -6,7 +6,7 @@
 # features.sh size              what each feature adds to the shared library
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-optional=(parallel compression streaming benchmarks)
+optional=(parallel compression streaming parity benchmarks)
 target=${CARGO_TARGET_DIR:-target}
 
 # Quiet while it works, complete where it does not: on the standard error, since the output may be taken.

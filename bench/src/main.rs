@@ -1,10 +1,24 @@
 //! The figures that the core promises, each against its limit in the same run.
 //!
 //! Runs alternate, the median of 9 is shown with the spread (smallest and largest of the ratio), and
-//! every projection includes its root. Usage: atlas_bench [all | memory | file DIR | shards | parallel | tiles | incremental | r96]
+//! every projection includes its root. Usage: atlas_bench [all | memory | file DIR | shards | parallel | tiles | incremental | r96 | parity]
 
+/// The ground that the library's code of parity files stands on.
+#[path = "."]
+#[allow(dead_code)]
+mod base {
+    #[path = "../../src/base/buffer.rs"]
+    pub(crate) mod buffer;
+    #[path = "../../src/base/error.rs"]
+    pub(crate) mod error;
+    #[path = "../../src/base/recycle.rs"]
+    pub(crate) mod recycle;
+    #[path = "../../src/base/units.rs"]
+    pub(crate) mod units;
+}
 mod incremental;
 mod parallel;
+mod parity;
 mod r96;
 mod sys;
 
@@ -309,6 +323,7 @@ fn main() {
             tiles();
             incremental::run();
             r96::run();
+            parity::run();
             file("/dev/shm");
             file(".");
         }
@@ -318,10 +333,11 @@ fn main() {
         ["tiles"] => tiles(),
         ["incremental"] => incremental::run(),
         ["r96"] => r96::run(),
+        ["parity"] => parity::run(),
         ["file", dir] => file(dir),
         _ => {
             eprintln!(
-                "usage: atlas_bench [all | memory | file DIR | shards | parallel | tiles | incremental | r96]"
+                "usage: atlas_bench [all | memory | file DIR | shards | parallel | tiles | incremental | r96 | parity]"
             );
             std::process::exit(2);
         }

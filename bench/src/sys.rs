@@ -7,6 +7,7 @@
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::mem::MaybeUninit;
 
+pub enum Parity {}
 pub enum Source {}
 pub enum Projection {}
 pub enum Shard {}
@@ -27,6 +28,15 @@ pub struct Progress {
     pub bytes_total: u64,
     pub chunks_done: u64,
     pub chunks_total: u64,
+}
+
+#[repr(C)]
+pub struct RepairOptions {
+    pub struct_size: u32,
+    pub mode: u32,
+    pub other_path: *const c_char,
+    pub partial: u32,
+    pub reserved: u32,
 }
 
 #[repr(C)]
@@ -181,9 +191,40 @@ inits! {
     atlas_compression_config_init(CompressionConfig),
     atlas_stream_config_init(StreamConfig),
     atlas_benchmark_config_init(BenchmarkConfig),
+    atlas_repair_options_init(RepairOptions),
 }
 
 unsafe extern "C" {
+    pub fn atlas_parity_create(
+        source: *const Source,
+        path: *const c_char,
+        options: *const c_void,
+        operation: *const Operation,
+    ) -> c_int;
+    pub fn atlas_parity_open(
+        path: *const c_char,
+        verify: *const c_void,
+        operation: *const Operation,
+        out: *mut *mut Parity,
+    ) -> c_int;
+    pub fn atlas_parity_check(
+        parity: *const Parity,
+        source: *const Source,
+        damage: Option<extern "C" fn(*const c_void, *mut c_void) -> bool>,
+        user_data: *mut c_void,
+        operation: *const Operation,
+        report: *mut c_void,
+    ) -> c_int;
+    pub fn atlas_parity_repair(
+        parity: *const Parity,
+        path: *const c_char,
+        options: *const RepairOptions,
+        damage: Option<extern "C" fn(*const c_void, *mut c_void) -> bool>,
+        user_data: *mut c_void,
+        operation: *const Operation,
+        report: *mut c_void,
+    ) -> c_int;
+    pub fn atlas_parity_destroy(parity: *mut Parity);
     pub fn atlas_source_copy(data: *const c_void, size: usize, out: *mut *mut Source) -> c_int;
     pub fn atlas_projection_write_file(
         projection: *const Projection,

@@ -6,10 +6,11 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::buffer::is_zero;
 use crate::base::error::{AtlasError, Result};
 use crate::base::process::Process;
 use crate::base::storage::{FileStorage, Storage};
-use crate::base::units::{PAGE_SIZE, TILE_SIZE};
+use crate::base::units::TILE_SIZE;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,11 +24,15 @@ pub(crate) struct AtomicFile {
     target: PathBuf,
 }
 
+type TemporaryFile = NamedTempFile<Arc<FileStorage>>;
+/// A temporary file that did not get its name.
+type Refused = tempfile::PersistError<Arc<FileStorage>>;
+
 /// A temporary file that only the process which made it removes: a forked child that destroys its
 /// copy of a handle must not take the parent's file away.
 struct Temporary {
     /// None once it has its name.
-    file: Option<NamedTempFile<Arc<FileStorage>>>,
+    file: Option<TemporaryFile>,
     process: Process,
 }
 
@@ -162,13 +167,25 @@ impl AtomicFile {
     }
 
     /// Gives the file its name, flushed to the disk. On failure it is still temporary.
-    pub(crate) fn persist(mut self) -> std::result::Result<(), Box<(AtomicFile, AtlasError)>> {
+    pub(crate) fn persist(self) -> std::result::Result<(), Box<(AtomicFile, AtlasError)>> {
+        self.persist_by(|temporary, target| temporary.persist(target))
+    }
+
+    /// As [`persist`](Self::persist), but fails with EEXIST if there is a file of this name.
+    pub(crate) fn persist_new(self) -> std::result::Result<(), Box<(AtomicFile, AtlasError)>> {
+        self.persist_by(|temporary, target| temporary.persist_noclobber(target))
+    }
+
+    fn persist_by(
+        mut self,
+        rename: impl FnOnce(TemporaryFile, &Path) -> std::result::Result<Arc<FileStorage>, Refused>,
+    ) -> std::result::Result<(), Box<(AtomicFile, AtlasError)>> {
         let flushed = self.check_process().and_then(|()| self.flush());
         if let Err(error) = flushed {
             return Err(Box::new((self, error)));
         }
         let Some(temporary) = self.temporary.file.take() else { return Ok(()) };
-        match temporary.persist(&self.target) {
+        match rename(temporary, &self.target) {
             Ok(_) => {
                 // The rename is done; where the folder cannot be flushed (some file systems refuse
                 // to) the file is complete under its name all the same.
@@ -230,11 +247,6 @@ impl AtomicFile {
     }
 }
 
-/// Page by page, so that what is not zero costs next to nothing.
-fn is_zero(bytes: &[u8]) -> bool {
-    bytes.chunks(PAGE_SIZE).all(|page| page.iter().fold(0, |any, byte| any | byte) == 0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -286,6 +298,22 @@ mod tests {
         }
         replace(4).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"\0\0newer\0\0");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_new_file_takes_the_name_of_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out.bin");
+        let file = AtomicFile::create(&path).unwrap();
+        file.write_at(0, b"new").unwrap();
+        std::fs::write(&path, b"there").unwrap();
+        let failed = file.persist_new().unwrap_err();
+        assert_eq!((failed.1.kind(), failed.1.os_error()), (ErrorKind::Io, libc::EEXIST));
+        assert_eq!(std::fs::read(&path).unwrap(), b"there");
+        std::fs::remove_file(&path).unwrap();
+        assert!(failed.0.persist_new().is_ok());
+        assert_eq!(std::fs::read(&path).unwrap(), b"new");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 

@@ -46,6 +46,11 @@ fn try_zeroed(len: usize) -> Result<Vec<u8>> {
     Ok(unsafe { Vec::from_raw_parts(bytes, len, len) })
 }
 
+/// True if all bytes are zeros. Looks at a part after the other, so that what is not zero costs next to nothing.
+pub(crate) fn is_zero(bytes: &[u8]) -> bool {
+    bytes.chunks(512).all(|part| part.iter().fold(0, |any, byte| any | byte) == 0)
+}
+
 /// Initialised bytes of unspecified contents.
 pub(crate) struct Buffer {
     /// Initialised to its full length, which is at least `len`.
@@ -85,6 +90,13 @@ impl Buffer {
     pub(crate) fn copy_of(bytes: &[u8]) -> Result<Buffer> {
         let mut buffer = Buffer::new(bytes.len())?;
         buffer.copy_from_slice(bytes);
+        Ok(buffer)
+    }
+
+    /// `len` zeros.
+    pub(crate) fn zeros(len: usize) -> Result<Buffer> {
+        let mut buffer = Buffer::new(len)?;
+        buffer.fill(0);
         Ok(buffer)
     }
 

@@ -48,6 +48,12 @@ pub(crate) trait Storage: Send + Sync {
     fn will_need(&self, offset: u64, len: u64) {
         let _ = (offset, len);
     }
+
+    /// True if reads at `offset` do not wait for a medium, as far as that is known.
+    fn is_near(&self, offset: u64) -> bool {
+        let _ = offset;
+        false
+    }
 }
 
 /// Bytes of a page of the system's memory.
@@ -149,6 +155,20 @@ impl Storage for FileStorage {
     /// Flushes the file's mode too, which an atomic file sets just before.
     fn sync(&self) -> io::Result<()> {
         self.file.sync_all()
+    }
+
+    #[cfg(target_os = "linux")]
+    fn is_near(&self, offset: u64) -> bool {
+        use std::os::fd::AsRawFd;
+        // What lies in memory for good does not know the question for the cache.
+        let mut found = std::mem::MaybeUninit::<libc::statfs>::uninit();
+        // SAFETY: the descriptor is open, and there is room for the answer.
+        let in_memory = unsafe { libc::fstatfs(self.file.as_raw_fd(), found.as_mut_ptr()) } == 0 && {
+            // SAFETY: the call has succeeded.
+            let kind = unsafe { found.assume_init() }.f_type;
+            [libc::TMPFS_MAGIC, 0x8584_58f6].contains(&kind)
+        };
+        in_memory || self.is_cached(offset)
     }
 
     /// Asks the system to read ahead, unless the first byte is in the cache.

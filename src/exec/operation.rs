@@ -69,12 +69,15 @@ impl<'a> Operation<'a> {
     }
 
     /// The same, with nothing to report.
-    pub(crate) fn silent(&self) -> Operation<'a> {
+    pub(crate) fn silent<'b>(&self) -> Operation<'b>
+    where
+        'a: 'b,
+    {
         Operation {
             executor: self.executor,
             max_threads: self.max_threads,
             memory_limit: self.memory_limit,
-            ..Self::default()
+            ..Operation::default()
         }
     }
 

@@ -163,6 +163,23 @@ pub(super) unsafe fn optional_32<'a>(pointer: *const u8) -> Option<&'a [u8; 32]>
     unsafe { pointer.cast::<[u8; 32]>().as_ref() }
 }
 
+/// 16 bytes, or None for NULL.
+///
+/// # Safety
+/// `pointer` is NULL or readable for 16 bytes that nobody changes for `'a`.
+pub(super) unsafe fn optional_16<'a>(pointer: *const u8) -> Option<&'a [u8; 16]> {
+    // SAFETY: as the caller promises.
+    unsafe { pointer.cast::<[u8; 16]>().as_ref() }
+}
+
+/// Fails unless a field that has no meaning yet is 0.
+pub(super) fn check_reserved(value: u32) -> Result<()> {
+    if value == 0 {
+        return Ok(());
+    }
+    Err(AtlasError::invalid_argument(format!("reserved is {value} and must be 0")))
+}
+
 /// A path: bytes on Unix, UTF-8 on Windows.
 ///
 /// # Safety

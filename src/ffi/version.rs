@@ -14,6 +14,8 @@ pub const ATLAS_FEATURE_STREAMING: u64 = 4;
 pub const ATLAS_FEATURE_BENCHMARKS: u64 = 8;
 /// Containers are there: always.
 pub const ATLAS_FEATURE_CONTAINER: u64 = 16;
+/// Parity files can be made and used.
+pub const ATLAS_FEATURE_PARITY: u64 = 32;
 
 /// The version of the library in use: major << 16 | minor << 8 | patch.
 ///
@@ -51,6 +53,7 @@ pub extern "C" fn atlas_manifold_features() -> u64 {
         | bit(cfg!(feature = "streaming"), ATLAS_FEATURE_STREAMING)
         | bit(cfg!(feature = "benchmarks"), ATLAS_FEATURE_BENCHMARKS)
         | ATLAS_FEATURE_CONTAINER
+        | bit(cfg!(feature = "parity"), ATLAS_FEATURE_PARITY)
 }
 
 /// Frees the used buffers and tables that the library keeps for the next call.
@@ -58,7 +61,7 @@ pub extern "C" fn atlas_manifold_features() -> u64 {
 /// At most 64 MiB of buffers and 400 KiB of decompression states are kept, for the whole process; handles
 /// have what they need besides. On Linux with glibc and with every handle destroyed, resident memory is
 /// then within 2 MiB of what it was before the first call, not counting pages of the library's own file,
-/// which the system shares. It also returns what malloc() has free, of the whole process, which takes some
+/// which the system shares, and 9 MiB of tables that stay once a parity file was made or repaired. It also returns what malloc() has free, of the whole process, which takes some
 /// milliseconds for a large heap. The threads of the library's own pool stay; while they are at work, so
 /// does what their allocator has free. The next calls take memory anew. Any thread, also while other
 /// calls are at work: what they use stays.

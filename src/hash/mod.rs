@@ -6,6 +6,7 @@
 //! outboard     BLAKE3's own tree inside a tile      pages → witness
 //! class_tree   the tree over the 96 classes of a tile        → witness
 //! tile_tree    the tree over the tiles of a projection       → root
+//! scattered    the same root, of pieces that come in any order
 //! record       the frame of everything serialised
 //! ```
 
@@ -14,4 +15,5 @@ pub(crate) mod digest;
 pub(crate) mod outboard;
 pub(crate) mod record;
 pub(crate) mod rfc6962;
+pub(crate) mod scattered;
 pub(crate) mod tile_tree;

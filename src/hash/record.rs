@@ -9,7 +9,8 @@ use crate::hash::digest::{Digest, digest256, digest256_in_steps, same};
 use blake3::Hasher;
 use std::{fmt, io};
 
-const MAGIC: [u8; 8] = [0x89, b'A', b'T', b'L', b'A', b'S', 0x0a, 0x1a];
+/// The first bytes of every file of ours.
+pub(crate) const MAGIC: [u8; 8] = [0x89, b'A', b'T', b'L', b'A', b'S', 0x0a, 0x1a];
 const VERSION: u16 = 1;
 const HEADER_SIZE: usize = 24;
 const RECORD_SIZE: usize = 16;

@@ -19,9 +19,14 @@ pub(super) struct PositionedFile {
 
 /// Opens a regular file for reading, or says why not.
 pub(super) fn open_regular(path: &Path) -> Result<FileStorage> {
+    open_as(path, false)
+}
+
+/// Opens a regular file for reading, and for writing too if it is to be changed.
+pub(super) fn open_as(path: &Path, changed: bool) -> Result<FileStorage> {
     let failed = |error| AtlasError::io(format_args!("opening {}", path.display()), error);
     let mut options = File::options();
-    options.read(true);
+    options.read(true).write(changed);
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt;
@@ -74,6 +79,10 @@ impl PositionedFile {
 
     pub(super) fn will_need(&self, offset: u64, len: u64) {
         self.storage.will_need(offset, len);
+    }
+
+    pub(super) fn is_near(&self, offset: u64) -> bool {
+        self.storage.is_near(offset)
     }
 
     pub(super) fn read_at(&self, offset: u64, out: OutBytes<'_>) -> Result<()> {

@@ -67,6 +67,16 @@ impl Memory {
         }
     }
 
+    /// True if the byte at `offset` is there without a read from the disk.
+    pub(super) fn is_near(&self, offset: u64) -> bool {
+        #[cfg(all(unix, feature = "streaming"))]
+        if let Memory::Mapped(map, ..) = self {
+            return is_cached(map, to_usize(offset));
+        }
+        let _ = offset;
+        !self.is_mapped()
+    }
+
     /// Advice for a mapping; the rest needs none.
     pub(super) fn advise_sequential(&self, over: bool) {
         #[cfg(all(unix, feature = "streaming"))]

@@ -245,6 +245,20 @@ impl Source {
         }
     }
 
+    /// True if all bytes seem to be in memory, so that the order of reads makes no difference. Some places of a
+    /// file are looked at, and none is read.
+    pub(crate) fn is_near(&self) -> bool {
+        const PLACES: u64 = 64;
+        let size = self.inner.size;
+        let near = |offset| match &self.inner.kind {
+            SourceKind::Memory(memory) => memory.is_near(offset),
+            SourceKind::File(file) => file.is_near(offset),
+            SourceKind::Pieces(_) => true,
+            SourceKind::ReadAt(_) | SourceKind::Raw(_) | SourceKind::Stored(_) => false,
+        };
+        size == 0 || (0..PLACES).all(|place| near(size / PLACES * place))
+    }
+
     /// Gives back the memory that these bytes of a mapping take; they are there again when read. Bytes
     /// beyond the end are ignored.
     pub(crate) fn release(&self, offset: u64, len: u64) {
@@ -335,6 +349,11 @@ impl Storage for SourceStorage {
     fn identity(&self) -> Option<FileId> {
         self.source.file_identity()
     }
+}
+
+/// A regular file whose bytes are to be changed.
+pub(crate) fn open_for_repair(path: &Path) -> Result<Arc<dyn Storage>> {
+    Ok(Arc::new(file::open_as(path, true)?))
 }
 
 fn ask(reader: &dyn ReadAt, offset: u64, out: &mut [u8]) -> Result<()> {

@@ -1,0 +1,578 @@
+//! Parity files.
+
+use super::args::{
+    check_reserved, drop_handle, handle, into_handle, items_in, known, optional_16, optional_32, out, path,
+    unknown,
+};
+use super::boundary::boundary;
+use super::damage::{atlas_damage_fn, report as tell};
+use super::operation::{atlas_operation, with_operation};
+use super::shard::{atlas_region, atlas_verify_options, verify_options};
+use super::sized::{OutStruct, SizedStruct, init_struct, own_size, read_struct, sized_struct};
+use super::source::atlas_source;
+use super::status::atlas_status;
+use crate::base::damage::Damage;
+use crate::base::error::Result;
+use crate::parity::{
+    AtlasParity, ParityOptions, ParityReport, ParityVerdict, RepairMode, RepairOptions, available,
+};
+use std::ffi::{c_char, c_void};
+
+/// A parity file, open for reading. The handle never changes.
+pub struct atlas_parity(AtlasParity);
+
+/// The verdict of a check.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub enum atlas_parity_verdict {
+    /// The call did not come to a verdict.
+    ATLAS_PARITY_NOT_KNOWN = 0,
+    /// Nothing is damaged.
+    ATLAS_PARITY_INTACT = 1,
+    /// All damage can be rebuilt.
+    ATLAS_PARITY_REPAIRABLE = 2,
+    /// A row has more damaged units than parity units.
+    ATLAS_PARITY_INCOMPLETE = 3,
+}
+
+/// Fate of a damaged file.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub enum atlas_repair_mode {
+    /// The repaired file gets the name other_path, which must be free; the damaged file is only read.
+    ATLAS_REPAIR_NEW_FILE = 0,
+    /// The repaired file takes the name; the damaged one is kept as other_path, which must be free. If nothing
+    /// is damaged, nothing is written.
+    ATLAS_REPAIR_KEEP = 1,
+    /// Damaged units are overwritten where they are.
+    ATLAS_REPAIR_IN_PLACE = 2,
+}
+
+/// Options of a new parity file, and of an update. Fill it with atlas_parity_options_init().
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct atlas_parity_options {
+    /// sizeof(atlas_parity_options).
+    pub struct_size: u32,
+    /// Bytes of a unit: a multiple of 4,096 up to 1 MiB. 0: 4 KiB below 256 MiB, else 64 KiB.
+    pub unit_size: u32,
+    /// Number of parity columns, at most that of the data columns. 0: from redundancy.
+    pub parity_columns: u32,
+    /// Share of parity in 1/10,000 of the data columns, at most 10,000; default 625. At least 2 columns are
+    /// made, or all if there are fewer data columns.
+    pub redundancy: u32,
+    /// Number of rows. 0: as many as give at most 256 columns.
+    pub rows: u64,
+    /// NULL, or 32 bytes: keyed digests. Copied, and wiped after use.
+    pub key: *const u8,
+    /// NULL: random. Else 16 bytes, which make the file the same every time. Copied.
+    pub id: *const u8,
+    /// Not 0: the LINEAR root of the protected bytes is stored too.
+    pub store_root: u32,
+    /// 0.
+    pub reserved: u32,
+}
+
+sized_struct!(
+    atlas_parity_options,
+    atlas_parity_options {
+        struct_size: own_size::<atlas_parity_options>(),
+        unit_size: 0,
+        parity_columns: 0,
+        redundancy: 625,
+        rows: 0,
+        key: std::ptr::null(),
+        id: std::ptr::null(),
+        store_root: 0,
+        reserved: 0,
+    },
+    [struct_size, unit_size, parity_columns, redundancy, rows, key, id, store_root, reserved]
+);
+
+/// Fills `options` with the defaults: 6.25 % of parity, at most 256 columns, a random id, no key, no root.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn atlas_parity_options_init(options: *mut atlas_parity_options) {
+    // SAFETY: as the header asks: NULL or a whole struct.
+    unsafe { init_struct(options) };
+}
+
+/// # Safety
+/// `options` is NULL or a struct as the header asks, with pointers as it asks.
+unsafe fn options_in(options: *const atlas_parity_options) -> Result<ParityOptions> {
+    // SAFETY: as the caller promises.
+    let (options, key, id) = unsafe {
+        let options = read_struct(options)?;
+        (options, optional_32(options.key), optional_16(options.id))
+    };
+    check_reserved(options.reserved)?;
+    let mut result = ParityOptions::new()
+        .with_unit_size(options.unit_size)
+        .with_parity_columns(options.parity_columns)
+        .with_redundancy(options.redundancy)
+        .with_rows(options.rows);
+    if let Some(key) = key {
+        result = result.with_key(key);
+    }
+    if let Some(id) = id {
+        result = result.with_id(*id);
+    }
+    if options.store_root != 0 {
+        result = result.with_stored_root();
+    }
+    Ok(result)
+}
+
+/// Properties of a parity file. Filled by atlas_parity_get_info().
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct atlas_parity_info {
+    /// sizeof(atlas_parity_info), set by the caller.
+    pub struct_size: u32,
+    /// Bytes of a unit.
+    pub unit_size: u32,
+    /// Number of protected bytes, from the beginning of the file.
+    pub protected_size: u64,
+    /// Bytes of the parity file when it is whole.
+    pub parity_size: u64,
+    /// Number of rows.
+    pub rows: u64,
+    /// Number of data columns.
+    pub data_columns: u32,
+    /// Number of parity columns: so many units of each row may be lost.
+    pub parity_columns: u32,
+    /// Length of the longest run of bytes that is rebuilt wherever it begins.
+    pub burst_size: u64,
+    /// 1 if the digests are keyed, else 0.
+    pub keyed: u32,
+    /// 1 if the root of the protected bytes is stored, else 0.
+    pub has_root: u32,
+    /// That root, or zeros.
+    pub root: [u8; 32],
+    /// The id, which is another one after each creation and update.
+    pub id: [u8; 16],
+}
+
+sized_struct!(
+    atlas_parity_info,
+    atlas_parity_info {
+        struct_size: own_size::<atlas_parity_info>(),
+        unit_size: 0,
+        protected_size: 0,
+        parity_size: 0,
+        rows: 0,
+        data_columns: 0,
+        parity_columns: 0,
+        burst_size: 0,
+        keyed: 0,
+        has_root: 0,
+        root: [0; 32],
+        id: [0; 16],
+    },
+    [
+        struct_size,
+        unit_size,
+        protected_size,
+        parity_size,
+        rows,
+        data_columns,
+        parity_columns,
+        burst_size,
+        keyed,
+        has_root,
+        root,
+        id
+    ]
+);
+
+/// The result of a check, which a repair begins with. Filled by the library.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct atlas_parity_report {
+    /// sizeof(atlas_parity_report), set by the caller.
+    pub struct_size: u32,
+    /// An atlas_parity_verdict: of the protected bytes.
+    pub data: u32,
+    /// An atlas_parity_verdict: of the parity file, its length included.
+    pub parity: u32,
+    /// 0.
+    pub reserved: u32,
+    /// Size of the protected file as it was found.
+    pub size: u64,
+    /// Data units that differ from their digests or cannot be read.
+    pub bad_units: u64,
+    /// Data units whose digests are lost.
+    pub unknown_units: u64,
+    /// Parity units that are bad or unknown.
+    pub bad_parity_units: u64,
+    /// Blocks of digests that do not count, those of the head and of the tail copy each.
+    pub bad_blocks: u64,
+    /// Rows with such a unit, of data or parity.
+    pub damaged_rows: u64,
+    /// Rows with more of them than parity units.
+    pub lost_rows: u64,
+    /// Data units that a repair has written.
+    pub repaired_units: u64,
+}
+
+sized_struct!(
+    atlas_parity_report,
+    atlas_parity_report {
+        struct_size: own_size::<atlas_parity_report>(),
+        data: 0,
+        parity: 0,
+        reserved: 0,
+        size: 0,
+        bad_units: 0,
+        unknown_units: 0,
+        bad_parity_units: 0,
+        bad_blocks: 0,
+        damaged_rows: 0,
+        lost_rows: 0,
+        repaired_units: 0,
+    },
+    [
+        struct_size,
+        data,
+        parity,
+        reserved,
+        size,
+        bad_units,
+        unknown_units,
+        bad_parity_units,
+        bad_blocks,
+        damaged_rows,
+        lost_rows,
+        repaired_units
+    ]
+);
+
+fn report_out(report: &ParityReport) -> atlas_parity_report {
+    let verdict = |verdict: ParityVerdict| match verdict {
+        ParityVerdict::NotKnown => atlas_parity_verdict::ATLAS_PARITY_NOT_KNOWN as u32,
+        ParityVerdict::Intact => atlas_parity_verdict::ATLAS_PARITY_INTACT as u32,
+        ParityVerdict::Repairable => atlas_parity_verdict::ATLAS_PARITY_REPAIRABLE as u32,
+        ParityVerdict::Incomplete => atlas_parity_verdict::ATLAS_PARITY_INCOMPLETE as u32,
+    };
+    atlas_parity_report {
+        data: verdict(report.data),
+        parity: verdict(report.parity),
+        size: report.size,
+        bad_units: report.bad_units,
+        unknown_units: report.unknown_units,
+        bad_parity_units: report.bad_parity_units,
+        bad_blocks: report.bad_blocks,
+        damaged_rows: report.damaged_rows,
+        lost_rows: report.lost_rows,
+        repaired_units: report.repaired_units,
+        ..atlas_parity_report::DEFAULT
+    }
+}
+
+/// A report of the caller's, which may be NULL.
+///
+/// # Safety
+/// `report` is NULL or a struct as the header asks, for as long as the result lives.
+unsafe fn report_in(report: *mut atlas_parity_report) -> Result<Option<OutStruct<atlas_parity_report>>> {
+    if report.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: as the caller promises.
+    unsafe { OutStruct::new(report, "report") }.map(Some)
+}
+
+/// Options of a repair. Fill it with atlas_repair_options_init().
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct atlas_repair_options {
+    /// sizeof(atlas_repair_options).
+    pub struct_size: u32,
+    /// An atlas_repair_mode; default NEW_FILE.
+    pub mode: u32,
+    /// NEW_FILE: the name of the repaired file. KEEP: that of the damaged one. Else ignored. Copied.
+    pub other_path: *const c_char,
+    /// Not 0: rows that can be repaired are, also if others cannot; default 0.
+    pub partial: u32,
+    /// 0.
+    pub reserved: u32,
+}
+
+sized_struct!(
+    atlas_repair_options,
+    atlas_repair_options {
+        struct_size: own_size::<atlas_repair_options>(),
+        mode: atlas_repair_mode::ATLAS_REPAIR_NEW_FILE as u32,
+        other_path: std::ptr::null(),
+        partial: 0,
+        reserved: 0,
+    },
+    [struct_size, mode, other_path, partial, reserved]
+);
+
+/// Fills `options` with the defaults: to a new file, whose name the caller adds, and only if all can be repaired.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn atlas_repair_options_init(options: *mut atlas_repair_options) {
+    // SAFETY: as the header asks: NULL or a whole struct.
+    unsafe { init_struct(options) };
+}
+
+/// # Safety
+/// `options` is NULL or a struct as the header asks, with pointers as it asks.
+unsafe fn repair_options(options: *const atlas_repair_options) -> Result<RepairOptions> {
+    // SAFETY: as the caller promises.
+    let options = unsafe { read_struct(options) }?;
+    check_reserved(options.reserved)?;
+    // SAFETY: NULL or a C string, as the caller promises.
+    let other = || unsafe { path(options.other_path, "other_path") };
+    const NEW_FILE: u32 = atlas_repair_mode::ATLAS_REPAIR_NEW_FILE as u32;
+    const KEEP: u32 = atlas_repair_mode::ATLAS_REPAIR_KEEP as u32;
+    const IN_PLACE: u32 = atlas_repair_mode::ATLAS_REPAIR_IN_PLACE as u32;
+    let mode = match options.mode {
+        NEW_FILE => RepairMode::NewFile(other()?),
+        KEEP => RepairMode::Keep(other()?),
+        IN_PLACE => RepairMode::InPlace,
+        mode => {
+            let known = known!(
+                atlas_repair_mode: ATLAS_REPAIR_NEW_FILE, ATLAS_REPAIR_KEEP, ATLAS_REPAIR_IN_PLACE
+            );
+            return Err(unknown("repair mode", mode, known));
+        }
+    };
+    let result = RepairOptions::new(mode);
+    Ok(if options.partial != 0 { result.with_partial() } else { result })
+}
+
+/// Writes the parity file of a source.
+///
+/// It never replaces a file: made anew it would take damage for the truth (atlas_parity_update() follows changes).
+/// Every byte is read once. Work memory is 256 MiB or what memory_limit leaves, if that is
+/// less, beside 16 bytes a unit and 9 MiB of tables; the file never depends on it, nor on threads. `options` and
+/// `operation` may be NULL; progress once a MiB or less. The file appears complete or not at all. Fails with
+/// INVALID_ARGUMENT (sizes that do not fit one another), IO (os_error EEXIST if `path` is taken), LIMIT, STATE (pool
+/// from before a fork), OUT_OF_MEMORY, CANCELLED or UNSUPPORTED (not built in).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn atlas_parity_create(
+    source: *const atlas_source,
+    path: *const c_char,
+    options: *const atlas_parity_options,
+    operation: *const atlas_operation,
+) -> atlas_status {
+    boundary(|| {
+        available()?;
+        // SAFETY: as the header asks: a live source, a C string, a struct of its struct_size.
+        let (source, path, options) =
+            unsafe { (handle(source, "source")?, self::path(path, "path")?, options_in(options)?) };
+        // SAFETY: as the header asks.
+        unsafe { with_operation(operation, |run| AtlasParity::create(&source.0, path, &options, run)) }
+    })
+}
+
+/// Opens a parity file, of which one end may be lost.
+///
+/// If neither end has a head that counts, the file is searched block by block, with progress once a MiB. With a key
+/// of `verify` the file must be keyed and match; a keyed file without a key is WITNESS. An expected_root must be the
+/// stored one, if a root is stored, and repairs compare the whole result with it. `verify` and `operation` may be
+/// NULL. `*out` is owned by the caller: atlas_parity_destroy(). Fails with FORMAT (no parity file, or too little is
+/// left), WITNESS, UNSUPPORTED (newer version, not built in), IO, INVALID_ARGUMENT, LIMIT, STATE (pool from before a
+/// fork), OUT_OF_MEMORY or CANCELLED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn atlas_parity_open(
+    path: *const c_char,
+    verify: *const atlas_verify_options,
+    operation: *const atlas_operation,
+    out: *mut *mut atlas_parity,
+) -> atlas_status {
+    boundary(|| {
+        // SAFETY: as the header asks: NULL or a place for a pointer.
+        let out = unsafe { self::out(out, std::ptr::null_mut(), "out") }?;
+        available()?;
+        // SAFETY: as the header asks: a C string, a struct of its struct_size.
+        let (path, verify) = unsafe { (self::path(path, "path")?, verify_options(verify)?) };
+        // SAFETY: as the header asks.
+        let parity = unsafe { with_operation(operation, |run| AtlasParity::open(path, &verify, run)) }?;
+        out.set(into_handle(atlas_parity(parity)));
+        Ok(())
+    })
+}
+
+/// Properties of a parity file. Any thread. Fails with INVALID_ARGUMENT or UNSUPPORTED (not built in).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn atlas_parity_get_info(
+    parity: *const atlas_parity,
+    info: *mut atlas_parity_info,
+) -> atlas_status {
+    boundary(|| {
+        // SAFETY: as the header asks: a struct of its struct_size.
+        let out = unsafe { OutStruct::new(info, "info") }?;
+        available()?;
+        // SAFETY: as the header asks: a live handle.
+        let info = unsafe { handle(parity, "parity") }?.0.info();
+        out.fill(&atlas_parity_info {
+            unit_size: info.unit_size,
+            protected_size: info.protected_size,
+            parity_size: info.parity_size,
+            rows: info.rows,
+            data_columns: info.data_columns,
+            parity_columns: info.parity_columns,
+            burst_size: info.burst_size,
+            keyed: u32::from(info.keyed),
+            has_root: u32::from(info.root.is_some()),
+            root: info.root.unwrap_or_default(),
+            id: info.id,
+            ..atlas_parity_info::DEFAULT
+        });
+        Ok(())
+    })
+}
+
+/// Looks for damage in a source and in its parity file. Reads everything and writes nothing.
+///
+/// ATLAS_STATUS_OK: all is intact. WITNESS: something is damaged, and all of it can be repaired. INCOMPLETE: not all
+/// of it can. `report` is filled in these three cases, and may be NULL. `damage` may be NULL; else it receives each
+/// damaged unit and block by itself, once the verdict is known: of the data first, then of the parity file, each
+/// ascending; false ends the call with CANCELLED. `operation` may be NULL; progress once 256 KiB. Any thread. Fails
+/// with WITNESS, INCOMPLETE, IO (what is more than a bad sector), INVALID_ARGUMENT, LIMIT, STATE (pool from before a
+/// fork), OUT_OF_MEMORY, CANCELLED or UNSUPPORTED (not built in).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn atlas_parity_check(
+    parity: *const atlas_parity,
+    source: *const atlas_source,
+    damage: atlas_damage_fn,
+    user_data: *mut c_void,
+    operation: *const atlas_operation,
+    report: *mut atlas_parity_report,
+) -> atlas_status {
+    boundary(|| {
+        // SAFETY: as the header asks: NULL or a struct of its struct_size.
+        let out = unsafe { report_in(report) }?;
+        available()?;
+        // SAFETY: as the header asks: live handles.
+        let (parity, source) = unsafe { (handle(parity, "parity")?, handle(source, "source")?) };
+        let mut report = ParityReport::default();
+        // SAFETY: as the header asks: a function for the caller's data.
+        let mut each = |found: &Damage| unsafe { tell(damage, user_data, found) };
+        // SAFETY: as the header asks.
+        let result = unsafe {
+            with_operation(operation, |run| parity.0.check(&source.0, Some(&mut each), &mut report, run))
+        };
+        if let Some(out) = out {
+            out.fill(&report_out(&report));
+        }
+        result
+    })
+}
+
+/// Checks as atlas_parity_check() does, and repairs the file `path`.
+///
+/// Each unit is rebuilt from its row and verified before it is written. `damage` is the owner's say: it is asked for
+/// each damaged data unit by itself, ascending, before the first write; false leaves the unit as it is. IN_PLACE needs
+/// it; elsewhere NULL means true. A unit whose row is lost is told with repairable 0, and stays. ATLAS_STATUS_OK: the
+/// data is whole, whatever the parity file is (report->parity: atlas_parity_restore()). WITNESS: a unit was refused
+/// and the others are repaired, or what was rebuilt does not fit its digest or the root that the handle was opened
+/// with (then NEW_FILE and KEEP give no file). INCOMPLETE: a row is lost, and nothing was written, but with partial
+/// the rows that can be repaired. NEW_FILE and KEEP copy what lies behind the protected bytes; the file appears
+/// complete or not at all. IN_PLACE may be stopped at any moment, also by a crash: each byte is right or was bad
+/// before, and the next call goes on. Synced on return. `options` NULL is an error, since it has no name. `report`
+/// and `operation` may be NULL; progress once a MiB, and once a row. Fails with WITNESS, INCOMPLETE, IO (os_error
+/// EEXIST if other_path is taken), INVALID_ARGUMENT, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY, CANCELLED
+/// or UNSUPPORTED (not built in).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn atlas_parity_repair(
+    parity: *const atlas_parity,
+    path: *const c_char,
+    options: *const atlas_repair_options,
+    damage: atlas_damage_fn,
+    user_data: *mut c_void,
+    operation: *const atlas_operation,
+    report: *mut atlas_parity_report,
+) -> atlas_status {
+    boundary(|| {
+        // SAFETY: as the header asks: NULL or a struct of its struct_size.
+        let out = unsafe { report_in(report) }?;
+        available()?;
+        // SAFETY: as the header asks: a live handle, a C string, a struct of its struct_size.
+        let (parity, path, options) =
+            unsafe { (handle(parity, "parity")?, self::path(path, "path")?, repair_options(options)?) };
+        let mut report = ParityReport::default();
+        // SAFETY: as the header asks: a function for the caller's data.
+        let mut each = |found: &Damage| unsafe { tell(damage, user_data, found) };
+        // SAFETY: as the header asks.
+        let result = unsafe {
+            with_operation(operation, |run| match damage {
+                Some(_) => parity.0.repair(path, &options, Some(&mut each), &mut report, run),
+                None => parity.0.repair(path, &options, None, &mut report, run),
+            })
+        };
+        if let Some(out) = out {
+            out.fill(&report_out(&report));
+        }
+        result
+    })
+}
+
+/// Writes the parity file anew to `path`, byte for byte as it was first written, its id included.
+///
+/// Damaged data units in the rows concerned are no hindrance as far as their rows can be repaired. Replaces a file of
+/// this name, also the parity file's own: the handle goes on with the old bytes. `operation` may be NULL; progress
+/// once a MiB, and once a row. The file appears complete or not at all. Fails with INCOMPLETE (a row that is needed is
+/// lost), WITNESS (the file contradicts itself, or changes meanwhile), IO, INVALID_ARGUMENT, LIMIT, STATE (pool from
+/// before a fork), OUT_OF_MEMORY, CANCELLED or UNSUPPORTED (not built in).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn atlas_parity_restore(
+    parity: *const atlas_parity,
+    source: *const atlas_source,
+    path: *const c_char,
+    operation: *const atlas_operation,
+) -> atlas_status {
+    boundary(|| {
+        available()?;
+        // SAFETY: as the header asks: live handles, a C string.
+        let (parity, source, path) =
+            unsafe { (handle(parity, "parity")?, handle(source, "source")?, self::path(path, "path")?) };
+        // SAFETY: as the header asks.
+        unsafe { with_operation(operation, |run| parity.0.restore(&source.0, path, run)) }
+    })
+}
+
+/// Writes the parity file of a source that was changed on purpose: in the `region_count` ranges of `regions`, and at
+/// its end if its size differs.
+///
+/// `regions` NULL names no range (for all of them: atlas_parity_create()). Unit size, rows, parity columns and key
+/// stay; of `options`, which may be NULL, only id and store_root count: a root that is not asked for is dropped. The
+/// result is what create gives of the old bytes with these ranges replaced: damage elsewhere stays damage. Other bytes
+/// of the rows concerned that differ are WITNESS, with store_root any that differ, and nothing is written. Reads what
+/// was appended, the units of each row that is touched, and the parity file once. Replaces a file of this name, also
+/// the parity file's own: the handle stays that of the old file. `operation` may be NULL; progress once a MiB or less.
+/// Fails with WITNESS, INVALID_ARGUMENT (the rows do not fit the new size: create anew), OUT_OF_RANGE (a region
+/// outside the source), IO, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY, CANCELLED or UNSUPPORTED (not built
+/// in).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn atlas_parity_update(
+    parity: *const atlas_parity,
+    source: *const atlas_source,
+    regions: *const atlas_region,
+    region_count: usize,
+    path: *const c_char,
+    options: *const atlas_parity_options,
+    operation: *const atlas_operation,
+) -> atlas_status {
+    boundary(|| {
+        available()?;
+        let count = if regions.is_null() { 0 } else { region_count };
+        // SAFETY: as the header asks: live handles, `region_count` regions.
+        let (parity, source, regions) = unsafe {
+            (handle(parity, "parity")?, handle(source, "source")?, items_in(regions, count, "regions")?)
+        };
+        // SAFETY: as the header asks: a C string, a struct of its struct_size.
+        let (path, options) = unsafe { (self::path(path, "path")?, options_in(options)?) };
+        let regions: Vec<_> = regions.iter().map(|region| (*region).into()).collect();
+        // SAFETY: as the header asks.
+        unsafe { with_operation(operation, |run| parity.0.update(&source.0, &regions, path, &options, run)) }
+    })
+}
+
+/// Frees a parity handle. NULL does nothing. No call may be using it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn atlas_parity_destroy(parity: *mut atlas_parity) {
+    // SAFETY: as the header asks: NULL or a handle that is not used again.
+    unsafe { drop_handle(parity) };
+}

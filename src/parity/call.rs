@@ -1,0 +1,69 @@
+//! One call: its threads and memory, and one progress over all that it does in turn.
+
+#![forbid(unsafe_code)]
+
+use crate::base::error::Result;
+use crate::base::units::to_u64;
+use crate::exec::operation::Operation;
+use crate::exec::pool;
+use crate::exec::progress::{Progress, Tracker};
+
+/// Tasks that a thread may be ahead of the report.
+const AHEAD: u64 = 2;
+
+pub(super) struct Call<'t, 'a> {
+    /// Threads and memory.
+    pub(super) run: Operation<'a>,
+    unwatched: bool,
+    tracker: Tracker<'t, 'a>,
+}
+
+impl<'t, 'a> Call<'t, 'a> {
+    /// A call that begins with work of so many bytes and tasks.
+    pub(super) fn new(operation: &'t mut Operation<'a>, bytes: u64, tasks: u64) -> Call<'t, 'a> {
+        let (run, unwatched) = (operation.silent(), operation.unwatched());
+        Call { run, unwatched, tracker: operation.tracker(bytes, tasks) }
+    }
+
+    /// Adds work that comes after what is known so far.
+    pub(super) fn expect(&mut self, bytes: u64, tasks: u64) {
+        let progress = self.tracker.progress();
+        let sum = |a: u64, b: u64| a.saturating_add(b);
+        self.tracker.set_totals(sum(progress.bytes_total, bytes), sum(progress.chunks_total, tasks));
+    }
+
+    pub(super) fn advance(&mut self, bytes: u64, tasks: u64) -> Result<()> {
+        self.tracker.advance(bytes, tasks)
+    }
+
+    pub(super) fn finish(self) -> Result<()> {
+        self.tracker.finish()
+    }
+
+    /// The order of `workers` workers whose tasks do not depend on one another.
+    pub(super) fn order(&self, workers: usize) -> pool::Order<'static> {
+        self.order_within(AHEAD * to_u64(workers))
+    }
+
+    pub(super) fn order_within(&self, window: u64) -> pool::Order<'static> {
+        pool::Order { window: Some(window), unwatched: self.unwatched, runs: &[] }
+    }
+
+    /// Runs a call inside of this one; its progress is a part of this one's.
+    pub(super) fn inner<R>(&mut self, call: impl FnOnce(&mut Operation<'_>) -> Result<R>) -> Result<R> {
+        let (mut bytes, mut tasks) = (0, 0);
+        let tracker = &mut self.tracker;
+        let mut forward = |progress: &Progress| {
+            let more =
+                (progress.bytes_done.saturating_sub(bytes), progress.chunks_done.saturating_sub(tasks));
+            (bytes, tasks) = (progress.bytes_done.max(bytes), progress.chunks_done.max(tasks));
+            // What was told is not told again.
+            more == (0, 0) || tracker.advance(more.0, more.1).is_ok()
+        };
+        let mut inner = self.run.silent();
+        if !self.unwatched {
+            inner = inner.with_progress(&mut forward);
+        }
+        call(&mut inner)
+    }
+}

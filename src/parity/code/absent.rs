@@ -1,0 +1,63 @@
+//! No engine: the Cargo feature `parity` is not built in.
+
+#![forbid(unsafe_code)]
+
+use super::Line;
+use crate::base::buffer::Buffer;
+use crate::base::error::Result;
+use crate::parity::available;
+use std::ops::Range;
+
+/// An engine that does not exist.
+pub(in crate::parity) enum Engine {}
+
+impl Engine {
+    pub(in crate::parity) const TABLES: u64 = 0;
+
+    pub(in crate::parity) fn new() -> Result<Engine> {
+        match available() {
+            Ok(()) => Err(crate::base::error::AtlasError::internal("the feature parity has no engine")),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) fn inverse(&self, _: &mut [Line], _: usize, _: usize, _: usize) {
+        match *self {}
+    }
+
+    pub(super) fn forward(&self, _: &mut [Line], _: usize, _: usize) {
+        match *self {}
+    }
+
+    pub(super) fn multiply(&self, _: &mut [Line], _: u16) {
+        match *self {}
+    }
+
+    pub(super) fn log(&self, _: u16) -> u16 {
+        match *self {}
+    }
+}
+
+/// A decoder that does not exist.
+pub(super) enum LongDecoder {}
+
+impl LongDecoder {
+    pub(super) fn new(_: usize, _: usize, _: usize) -> Result<LongDecoder> {
+        match Engine::new()? {}
+    }
+
+    pub(super) fn shards(_: usize, _: usize) -> usize {
+        0
+    }
+
+    pub(super) fn solve(
+        &mut self,
+        _: &[usize],
+        _: &[usize],
+        _: &[Buffer],
+        _: &mut [Buffer],
+        _: Range<usize>,
+    ) -> Result<()> {
+        match *self {}
+    }
+}

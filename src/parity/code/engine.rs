@@ -1,0 +1,127 @@
+//! The transforms and the arithmetic of GF(2^16), by the crate reed-solomon-simd.
+//!
+//! The numbers of the crate stand for the elements that docs/parity.md defines, with the same polynomial and
+//! the same basis, so that its engine gives the bytes of the formula.
+
+#![forbid(unsafe_code)]
+
+use super::{LINE, Line};
+use crate::base::buffer::{Buffer, try_vec};
+use crate::base::error::{AtlasError, Result};
+use reed_solomon_simd::engine::tables::{self, ExpLog};
+use reed_solomon_simd::engine::{DefaultEngine, Engine as _, GF_ORDER, ShardsRefMut};
+use reed_solomon_simd::rate::{HighRateDecoder, RateDecoder};
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The fastest engine of this processor, with its tables.
+pub(in crate::parity) struct Engine {
+    engine: DefaultEngine,
+    logs: &'static ExpLog,
+}
+
+/// True once the tables are made. They stay for the life of the process.
+static TABLES: AtomicBool = AtomicBool::new(false);
+
+impl Engine {
+    /// Bytes of the tables: products by half a byte for each element, and what they are made from.
+    pub(in crate::parity) const TABLES: u64 = (GF_ORDER * (128 + 3 * 2)) as u64;
+
+    /// Makes the tables, if this is the first engine. On the calling thread, and without a lock that a fork
+    /// could leave closed.
+    pub(in crate::parity) fn new() -> Result<Engine> {
+        if !TABLES.load(Ordering::Relaxed) {
+            // The crate ends the process if it gets no memory.
+            drop(try_vec::<u8>(GF_ORDER * 128 + GF_ORDER * 8)?);
+        }
+        let engine = Engine { engine: DefaultEngine::new(), logs: tables::get_exp_log() };
+        TABLES.store(true, Ordering::Relaxed);
+        Ok(engine)
+    }
+
+    /// Inverse transform of `points` shards that lie one after the other in `work`, of which those behind
+    /// `used` are zeros. The first one stands for the point `at`.
+    pub(super) fn inverse(&self, work: &mut [Line], points: usize, used: usize, at: usize) {
+        let len = work.len() / points;
+        self.engine.ifft(&mut ShardsRefMut::new(points, len, work), 0, points, used, at);
+    }
+
+    /// Transform of `points` shards in `work`, of which the first `wanted` are needed.
+    pub(super) fn forward(&self, work: &mut [Line], points: usize, wanted: usize) {
+        let len = work.len() / points;
+        self.engine.fft(&mut ShardsRefMut::new(points, len, work), 0, points, wanted, 0);
+    }
+
+    /// Multiplies the symbols of `bytes` by the element with this logarithm.
+    pub(super) fn multiply(&self, bytes: &mut [Line], log: u16) {
+        if log != 0 {
+            self.engine.mul(bytes, log);
+        }
+    }
+
+    /// Logarithm of [v] for v > 0.
+    pub(super) fn log(&self, v: u16) -> u16 {
+        self.logs.log[usize::from(v)]
+    }
+
+    /// The number v > 0 with this logarithm.
+    #[cfg(test)]
+    pub(super) fn exp(&self, log: u16) -> u16 {
+        self.logs.exp[usize::from(log)]
+    }
+}
+
+/// The crate's own decoder, whose time grows with the length of a code word alone: for rows that have lost very
+/// many units.
+pub(super) struct LongDecoder {
+    decoder: HighRateDecoder<DefaultEngine>,
+    /// A column that is there, and gives nothing.
+    zeros: Buffer,
+    columns: usize,
+}
+
+impl LongDecoder {
+    /// A decoder for slices of `slice` bytes.
+    pub(super) fn new(columns: usize, parity: usize, slice: usize) -> Result<LongDecoder> {
+        // The crate ends the process if it gets no memory.
+        drop(try_vec::<u8>(LongDecoder::shards(columns, parity) * slice)?);
+        let decoder = HighRateDecoder::new(columns, parity, slice, DefaultEngine::new(), None);
+        Ok(LongDecoder { decoder: decoder.map_err(refused)?, zeros: Buffer::zeros(slice)?, columns })
+    }
+
+    /// Shards of a slice that it holds.
+    pub(super) fn shards(columns: usize, parity: usize) -> usize {
+        (columns + parity.next_power_of_two()).next_power_of_two()
+    }
+
+    /// Solves one slice for the lost columns, which are ascending.
+    pub(super) fn solve(
+        &mut self,
+        lost: &[usize],
+        rows: &[usize],
+        sums: &[Buffer],
+        units: &mut [Buffer],
+        slice: Range<usize>,
+    ) -> Result<()> {
+        for column in (0..self.columns).filter(|column| lost.binary_search(column).is_err()) {
+            self.decoder.add_original_shard(column, &self.zeros[..slice.len()]).map_err(refused)?;
+        }
+        for (row, sum) in rows.iter().zip(sums) {
+            self.decoder.add_recovery_shard(*row, &sum[slice.clone()]).map_err(refused)?;
+        }
+        let decoded = self.decoder.decode().map_err(refused)?;
+        for (column, unit) in lost.iter().zip(units) {
+            let shard = decoded.restored_original(*column);
+            let shard = shard.ok_or_else(|| AtlasError::internal("a lost column was not decoded"))?;
+            unit[slice.clone()].copy_from_slice(shard);
+        }
+        Ok(())
+    }
+}
+
+/// The crate refuses shapes alone, which geometry has checked.
+fn refused(error: reed_solomon_simd::Error) -> AtlasError {
+    AtlasError::internal(format!("the decoder refuses a row: {error}"))
+}
+
+const _: () = assert!(size_of::<Line>() == LINE);

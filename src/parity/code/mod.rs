@@ -1,0 +1,400 @@
+//! The code of a row: K data units and M parity units, any M of which may be lost (docs/parity.md, "Code").
+//!
+//! [`Encoder`] makes the parity of a piece of all columns. The columns come one after the other and are
+//! folded p at a time, so that it needs 2p pieces of memory whatever K is.
+//!
+//! Decoding is by syndromes. The row is encoded with zeros in place of its q lost units; the result xored
+//! with q parity units is what the lost units alone would give. It is multiplied by the inverse of the q × q
+//! part of the matrix, which has a formula because the matrix is one of Cauchy. For few lost units
+//! [`Code::add_product`] makes these q parity units directly from the matrix, which needs less memory and less
+//! time than the transforms. For very many, such as thousands, the q² products would take minutes a row: there the
+//! crate's own decoder is given the difference, slice by slice.
+
+#![forbid(unsafe_code)]
+
+#[cfg(not(feature = "parity"))]
+mod absent;
+#[cfg(feature = "parity")]
+mod engine;
+
+#[cfg(not(feature = "parity"))]
+pub(super) use absent::Engine;
+#[cfg(not(feature = "parity"))]
+use absent::LongDecoder;
+#[cfg(feature = "parity")]
+pub(super) use engine::Engine;
+#[cfg(feature = "parity")]
+use engine::LongDecoder;
+
+use super::geometry::Geometry;
+use crate::base::buffer::{Buffer, is_zero, try_vec};
+use crate::base::error::Result;
+use crate::base::units::{to_u64, to_usize};
+use std::ops::Range;
+
+/// The bytes in which 32 symbols lie: the low halves, then the high halves.
+const LINE: usize = 64;
+pub(super) type Line = [u8; LINE];
+
+/// Bytes of `p` columns that are transformed at a time, so that they stay in the processor's cache.
+const SLICES: usize = 64 * 1024;
+/// The longest slice of a column. Every unit is a multiple of it.
+const MAX_SLICE: usize = 4 * 1024;
+/// The shortest one: the tables of a factor are loaded for each slice.
+const MIN_SLICE: usize = 512;
+
+/// Bytes that a long decoding works on at a time.
+const LONG: usize = 16 * 1024 * 1024;
+
+/// The number of logarithms: x^65535 = 1.
+const ORDER: u64 = 65_535;
+
+/// The code of one shape.
+pub(super) struct Code {
+    engine: Engine,
+    /// K.
+    columns: usize,
+    /// M.
+    parity: usize,
+    /// p, M rounded up to a power of two.
+    points: usize,
+    /// Logarithm of Z_j / Z_0 for each group of p columns, which have the same Z_j: the numbers below p are
+    /// a subspace, and the product of [x xor l] over them depends on the coset of x alone.
+    factors: Vec<u16>,
+}
+
+impl Code {
+    /// The code for a geometry that protects at least a byte.
+    pub(super) fn new(geometry: &Geometry) -> Result<Code> {
+        let engine = Engine::new()?;
+        let (columns, parity) = (to_usize(geometry.columns), to_usize(geometry.parity));
+        let points = parity.next_power_of_two();
+        let product = |first: usize, skipped: usize| -> u64 {
+            (skipped..points).map(|l| u64::from(engine.log(number(first ^ l)))).sum()
+        };
+        let divisor = product(0, 1) % ORDER;
+        let groups = columns.div_ceil(points);
+        let mut factors = try_vec(groups)?;
+        factors.extend((1..=groups).map(|group| reduced(product(group * points, 0) + ORDER - divisor)));
+        Ok(Code { engine, columns, parity, points, factors })
+    }
+
+    /// p.
+    pub(super) fn points(&self) -> usize {
+        self.points
+    }
+
+    /// M.
+    pub(super) fn parity(&self) -> usize {
+        self.parity
+    }
+
+    /// Bytes that a code takes, its tables included.
+    pub(super) fn footprint(geometry: &Geometry) -> u64 {
+        Engine::TABLES + 2 * geometry.columns
+    }
+
+    /// Length of the slices in which pieces are transformed.
+    fn slice(&self) -> usize {
+        (SLICES / self.points).clamp(MIN_SLICE, MAX_SLICE)
+    }
+
+    /// Logarithm of g_ij, the factor of column `column` in parity unit `row`.
+    fn log(&self, row: usize, column: usize) -> u16 {
+        let point = self.points + column;
+        let sum = number(point ^ row);
+        reduced(u64::from(self.factors[column / self.points]) + ORDER - u64::from(self.engine.log(sum)))
+    }
+
+    /// Adds the product of column `column` to the parity units `rows`, which are in `sums`. Leaves anything
+    /// in `data`.
+    pub(super) fn add_product(&self, column: usize, data: &mut [u8], rows: &[usize], sums: &mut [Buffer]) {
+        debug_assert!(column < self.columns);
+        for start in (0..data.len()).step_by(MAX_SLICE) {
+            let slice = start..(start + MAX_SLICE).min(data.len());
+            let part = lines_mut(&mut data[slice.clone()]);
+            // The factor that `part` has already.
+            let mut done = 0;
+            for (row, sum) in rows.iter().zip(sums.iter_mut()) {
+                let log = self.log(*row, column);
+                self.engine.multiply(part, quotient(log, done));
+                done = log;
+                xor(lines_mut(&mut sum[slice.clone()]), part);
+            }
+        }
+    }
+
+    /// Solves for the lost columns: `sums` holds, for each of `rows`, what the lost units alone give to this
+    /// parity unit. Afterwards it is zeros or anything, and `units` the lost units.
+    pub(super) fn solve(
+        &self,
+        lost: &[usize],
+        rows: &[usize],
+        sums: &mut [Buffer],
+        units: &mut [Buffer],
+    ) -> Result<()> {
+        if self.is_long(lost.len()) {
+            return self.solve_long(lost, rows, sums, units);
+        }
+        let inverse = Inverse::new(self, lost, rows)?;
+        for unit in units.iter_mut() {
+            unit.fill(0);
+        }
+        let len = units.first().map_or(0, |unit| unit.len());
+        for start in (0..len).step_by(MAX_SLICE) {
+            let slice = start..(start + MAX_SLICE).min(len);
+            for (row, sum) in sums.iter_mut().enumerate() {
+                let part = lines_mut(&mut sum[slice.clone()]);
+                if is_zero(part.as_flattened()) {
+                    continue;
+                }
+                let mut done = 0;
+                for (place, unit) in units.iter_mut().enumerate() {
+                    let log = inverse.log(self, place, row);
+                    self.engine.multiply(part, quotient(log, done));
+                    done = log;
+                    xor(lines_mut(&mut unit[slice.clone()]), part);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// True if the products of an inverse take more time than transforms over a whole code word.
+    fn is_long(&self, lost: usize) -> bool {
+        let shards = LongDecoder::shards(self.columns, self.parity).max(2);
+        lost * lost > 2 * shards * shards.ilog2() as usize
+    }
+
+    /// Length of the slices of a long decoding.
+    fn long_slice(columns: usize, parity: usize) -> usize {
+        let shards = LongDecoder::shards(columns, parity).max(1);
+        (LONG / shards / LINE * LINE).clamp(LINE, MAX_SLICE)
+    }
+
+    /// Bytes that solving takes beside sums and units.
+    pub(super) fn solving_footprint(geometry: &Geometry, lost: u64) -> u64 {
+        let (columns, parity) = (to_usize(geometry.columns), to_usize(geometry.parity));
+        let shards = to_u64(LongDecoder::shards(columns, parity));
+        // The same rule as in `is_long`, and a place for each shard.
+        if lost * lost <= 2 * shards.max(2) * u64::from(shards.max(2).ilog2()) {
+            return 0;
+        }
+        shards * (to_u64(Self::long_slice(columns, parity)) + 1)
+    }
+
+    fn solve_long(
+        &self,
+        lost: &[usize],
+        rows: &[usize],
+        sums: &mut [Buffer],
+        units: &mut [Buffer],
+    ) -> Result<()> {
+        let len = units.first().map_or(0, |unit| unit.len());
+        let slice = Self::long_slice(self.columns, self.parity).min(len);
+        let mut decoder = LongDecoder::new(self.columns, self.parity, slice)?;
+        let mut start = 0;
+        while start < len {
+            // The length of a slice is fixed: the last one may overlap the one before.
+            let from = start.min(len - slice);
+            decoder.solve(lost, rows, sums, units, from..from + slice)?;
+            start += slice;
+        }
+        Ok(())
+    }
+}
+
+/// The inverse of a square part of the matrix, by Cauchy's formula.
+///
+/// With x_i = [i] and y_j = [p + j] the matrix is Z_j / Z_0 · 1 / (x_i + y_j). Logarithms of the products over
+/// all rows and columns are kept, and an entry is a sum of them: memory grows with q and not with q².
+struct Inverse<'a> {
+    lost: &'a [usize],
+    rows: &'a [usize],
+    of_lost: Vec<u16>,
+    of_rows: Vec<u16>,
+}
+
+impl<'a> Inverse<'a> {
+    fn new(code: &Code, lost: &'a [usize], rows: &'a [usize]) -> Result<Inverse<'a>> {
+        debug_assert_eq!(lost.len(), rows.len());
+        let log = |a: usize, b: usize| u64::from(code.engine.log(number(a ^ b)));
+        let point = |column: usize| code.points + column;
+        // Numerators are products of (x + y), denominators of differences among the x or among the y.
+        let quotient = |above: u64, below: u64| reduced(above % ORDER + ORDER - below % ORDER);
+        let (mut of_lost, mut of_rows) = (try_vec(lost.len())?, try_vec(rows.len())?);
+        of_lost.extend(lost.iter().map(|&column| {
+            let above = rows.iter().map(|&row| log(row, point(column))).sum();
+            let others = lost.iter().filter(|&&other| other != column);
+            let below: u64 = others.map(|&other| log(point(other), point(column))).sum();
+            quotient(above, below + u64::from(code.factors[column / code.points]))
+        }));
+        of_rows.extend(rows.iter().map(|&row| {
+            let above = lost.iter().map(|&column| log(row, point(column))).sum();
+            let below = rows.iter().filter(|&&other| other != row).map(|&other| log(other, row)).sum();
+            quotient(above, below)
+        }));
+        Ok(Inverse { lost, rows, of_lost, of_rows })
+    }
+
+    /// Logarithm of the entry for the lost unit `place` and the parity unit `row`, both by their places.
+    fn log(&self, code: &Code, place: usize, row: usize) -> u16 {
+        let sum = number((code.points + self.lost[place]) ^ self.rows[row]);
+        let product = u64::from(self.of_lost[place]) + u64::from(self.of_rows[row]);
+        reduced(product + ORDER - u64::from(code.engine.log(sum)))
+    }
+}
+
+/// Parity of a piece of all columns.
+///
+/// The bytes of a piece lie in slices: the slices of p columns at one place are neighbours, and are transformed
+/// together while they are in the cache.
+pub(super) struct Encoder {
+    /// The p columns that come in.
+    work: Buffer,
+    /// The sum of the transforms of those before.
+    sums: Buffer,
+    slice: usize,
+    points: usize,
+    /// For each place whether a column of the present ones has a bit set, and whether one before had.
+    marks: Vec<Marks>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Marks {
+    work: bool,
+    sums: bool,
+}
+
+impl Encoder {
+    /// An encoder for pieces of up to `len` bytes of a column.
+    pub(super) fn new(code: &Code, len: usize) -> Result<Encoder> {
+        let (slice, points) = (code.slice(), code.points);
+        debug_assert!(len.is_multiple_of(MAX_SLICE));
+        let mut marks = try_vec(len / slice)?;
+        marks.resize(len / slice, Marks::default());
+        Ok(Encoder {
+            work: Buffer::new(points * len)?,
+            sums: Buffer::new(points * len)?,
+            slice,
+            points,
+            marks,
+        })
+    }
+
+    /// Bytes that an encoder for pieces of `len` bytes takes.
+    pub(super) fn footprint(points: u64, len: u64) -> u64 {
+        let buffer =
+            to_u64(Buffer::footprint(usize::try_from(points.saturating_mul(len)).unwrap_or(usize::MAX)));
+        buffer.saturating_mul(2).saturating_add(len / to_u64(MIN_SLICE) * to_u64(size_of::<Marks>()))
+    }
+
+    /// Begins another piece.
+    pub(super) fn begin(&mut self) {
+        self.marks.fill(Marks::default());
+    }
+
+    /// Takes bytes of a column at `offset` of the piece; whole slices.
+    pub(super) fn put(&mut self, column: usize, offset: usize, bytes: &[u8]) {
+        let (place, slice) = (column % self.points, self.slice);
+        debug_assert!(offset.is_multiple_of(slice) && bytes.len().is_multiple_of(slice));
+        for (index, part) in (offset / slice..).zip(bytes.chunks(slice)) {
+            let start = (index * self.points + place) * slice;
+            self.work[start..start + slice].copy_from_slice(part);
+            self.marks[index].work |= !is_zero(part);
+        }
+    }
+
+    /// Takes `len` zeros of a column.
+    pub(super) fn put_zeros(&mut self, column: usize, offset: usize, len: usize) {
+        let (place, slice) = (column % self.points, self.slice);
+        for index in offset / slice..(offset + len) / slice {
+            let start = (index * self.points + place) * slice;
+            self.work[start..start + slice].fill(0);
+        }
+    }
+
+    /// Adds the columns that came, up to `last`, to the parity of this part of the piece.
+    pub(super) fn fold(&mut self, code: &Code, last: usize, part: Range<usize>) {
+        let (slice, points) = (self.slice, self.points);
+        let (at, used) = (last / points * points, last % points + 1);
+        for index in part.start / slice..part.end / slice {
+            let marks = &mut self.marks[index];
+            if !std::mem::take(&mut marks.work) {
+                continue;
+            }
+            let range = index * points * slice..(index + 1) * points * slice;
+            let (work, sums) = (&mut self.work[range.clone()], &mut self.sums[range]);
+            work[used * slice..].fill(0);
+            code.engine.inverse(lines_mut(work), points, used, at + points);
+            if std::mem::replace(&mut marks.sums, true) {
+                xor(lines_mut(sums), lines(work));
+            } else {
+                sums.copy_from_slice(work);
+            }
+        }
+    }
+
+    /// Ends a part of the piece: afterwards [`parity`](Self::parity) gives its parity.
+    pub(super) fn finish(&mut self, code: &Code, part: Range<usize>) {
+        let (slice, points) = (self.slice, self.points);
+        for index in part.start / slice..part.end / slice {
+            let sums = &mut self.sums[index * points * slice..(index + 1) * points * slice];
+            if self.marks[index].sums {
+                code.engine.forward(lines_mut(sums), points, code.parity);
+            } else {
+                sums[..code.parity * slice].fill(0);
+            }
+        }
+    }
+
+    /// Copies parity unit `row` of a finished part of the piece to `out`.
+    pub(super) fn parity(&self, row: usize, offset: usize, out: &mut [u8]) {
+        let slice = self.slice;
+        for (index, out) in (offset / slice..).zip(out.chunks_mut(slice)) {
+            let start = (index * self.points + row) * slice;
+            out.copy_from_slice(&self.sums[start..start + slice]);
+        }
+    }
+}
+
+/// A number of the field: callers keep to K + p ≤ 65,536.
+fn number(value: usize) -> u16 {
+    debug_assert!(value <= usize::from(u16::MAX));
+    u16::try_from(value).unwrap_or(u16::MAX)
+}
+
+/// A sum of logarithms as a logarithm.
+fn reduced(sum: u64) -> u16 {
+    u16::try_from(sum % ORDER).unwrap_or(0)
+}
+
+/// Logarithm of the factor that makes one with the logarithm `to` of one with `from`.
+fn quotient(to: u16, from: u16) -> u16 {
+    reduced(u64::from(to) + ORDER - u64::from(from))
+}
+
+fn lines(bytes: &[u8]) -> &[Line] {
+    bytes.as_chunks().0
+}
+
+fn lines_mut(bytes: &mut [u8]) -> &mut [Line] {
+    bytes.as_chunks_mut().0
+}
+
+/// x ^= y.
+pub(super) fn xor_into(x: &mut [u8], y: &[u8]) {
+    xor(lines_mut(x), lines(y));
+}
+
+fn xor(x: &mut [Line], y: &[Line]) {
+    for (x, y) in x.iter_mut().zip(y) {
+        for (x, y) in x.iter_mut().zip(y) {
+            *x ^= y;
+        }
+    }
+}
+
+#[cfg(test)]
+#[cfg(feature = "parity")]
+mod tests;

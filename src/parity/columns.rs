@@ -1,0 +1,263 @@
+//! Encoding many rows, column piece by column piece, in bounded memory.
+//!
+//! The rows are cut into *parts*, and as many parts as there is memory for make a *run*. A run goes through
+//! the columns; each task is one part of one column, or of a few. A part has an encoder in a slot, and its
+//! tasks are as far from one another as the run has parts: the window of the pool is not wider, so that a
+//! task finds all that comes before it done, and nobody waits.
+//!
+//! Thus a run reads the source in the order of the file. If the work memory holds all rows there is one run,
+//! and the source is read from its beginning to its end. That is what a disk needs. Bytes that are in memory
+//! already are taken in small parts instead, which stay in the processor's cache: measured on Zen 3, pieces
+//! of 64 KiB of 16 columns are encoded at 3.0 GB/s, pieces of 1 MiB at 1.6.
+
+#![forbid(unsafe_code)]
+
+use super::call::Call;
+use super::code::{Code, Encoder};
+use super::file::{Aligned, BATCH};
+use super::format::Short;
+use super::geometry::Geometry;
+use crate::base::buffer::try_vec;
+use crate::base::error::Result;
+use crate::base::sync::lock;
+use crate::base::units::{TILE_BYTES, to_u64, to_usize};
+use crate::exec::operation::Operation;
+use crate::exec::pool;
+use crate::hash::scattered::Part;
+use std::ops::Range;
+use std::sync::Mutex;
+
+/// Work memory if there is no limit, and the most of it under one.
+const WORK_MEMORY: u64 = 256 * 1024 * 1024;
+/// Bytes of p columns that are encoded at a time if the source is in memory.
+const CACHED: u64 = 1024 * 1024;
+/// The most bytes that a task reads.
+const TASK: u64 = TILE_BYTES;
+/// Parts of a run that a thread needs, so that it is never without one.
+const PARTS_A_THREAD: u64 = 2;
+
+/// Results of a task.
+#[derive(Default)]
+pub(super) struct Made {
+    /// Digests of units.
+    pub(super) digests: Vec<(u64, Short)>,
+    /// Nodes of the root's tiles, if it is wanted.
+    pub(super) parts: Vec<Part>,
+}
+
+/// Reads and writes of an encoding.
+pub(super) trait Columns: Sync {
+    /// The bytes of consecutive data units of one column, in place or in `buffer`, which is as long as they
+    /// are. `None` for zeros.
+    fn load<'b>(
+        &'b self,
+        units: Range<u64>,
+        buffer: &'b mut [u8],
+        made: &mut Made,
+    ) -> Result<Option<&'b [u8]>>;
+
+    /// Takes parity units of consecutive rows, which lie one behind the other in the parity file.
+    fn store(&self, units: Range<u64>, bytes: &mut [u8], made: &mut Made) -> Result<()>;
+}
+
+/// An encoding of some rows.
+pub(super) struct Encoding<'a, C> {
+    pub(super) code: &'a Code,
+    pub(super) geometry: &'a Geometry,
+    /// Rows to encode, ascending.
+    pub(super) rows: &'a [Range<u64>],
+    /// Columns that are read; the others are zeros.
+    pub(super) columns: Range<u64>,
+    /// True if the bytes are in memory.
+    pub(super) near: bool,
+    pub(super) io: &'a C,
+}
+
+/// Cut of an encoding into parts, runs and tasks.
+pub(super) struct Plan {
+    /// Rows of each part.
+    parts: Vec<Range<u64>>,
+    runs: u64,
+    /// Parts of the longest run, and of the shortest.
+    slots: u64,
+    window: u64,
+    /// Columns of a task, and the first one.
+    group: u64,
+    first: u64,
+    groups: u64,
+    workers: usize,
+    rows_a_part: u64,
+}
+
+impl<C: Columns> Encoding<'_, C> {
+    /// Bytes that the encoding reads.
+    pub(super) fn bytes(&self) -> u64 {
+        let Geometry { rows, unit, .. } = *self.geometry;
+        let units = self.geometry.units();
+        let of_column = |column: u64| {
+            self.rows.iter().map(move |part| {
+                let end = (column * rows + part.end).min(units);
+                end.saturating_sub(column * rows + part.start)
+            })
+        };
+        // All columns but the last have all of their units.
+        let whole: u64 = self.rows.iter().map(|part| part.end - part.start).sum();
+        let last = self.columns.end - 1;
+        unit * (whole * (last - self.columns.start) + of_column(last).sum::<u64>())
+    }
+
+    /// Cuts the work so that it fits the memory beside `fixed` bytes.
+    pub(super) fn plan(&self, fixed: u64, operation: &Operation<'_>) -> Result<Plan> {
+        let Geometry { unit, .. } = *self.geometry;
+        let points = to_u64(self.code.points());
+        let threads = to_u64(operation.threads());
+        let budget = WORK_MEMORY.min(operation.memory_left(fixed));
+        // Rows of a part: what suits the cache or the disk, but at least one.
+        let wanted = if self.near { (CACHED / points).min(TASK) } else { TASK };
+        let affordable = budget / (2 * points * PARTS_A_THREAD * threads);
+        let rows_a_part = (wanted.min(affordable) / unit).max(1);
+        let slot = Encoder::footprint(points, rows_a_part * unit);
+        let parts = cut(self.rows, rows_a_part)?;
+        let count = to_u64(parts.len());
+        let most = if self.near { PARTS_A_THREAD * threads } else { u64::MAX };
+        let slots = (budget / slot.max(1)).clamp(1, most).min(count.max(1));
+        let runs = count.div_ceil(slots).max(1);
+        // Even runs, so that the last one is not left with one thread.
+        let (slots, window) = (count.div_ceil(runs).max(1), (count / runs).max(1));
+        let group = (TASK / (rows_a_part * unit)).clamp(1, points);
+        let group = 1 << group.ilog2();
+        let first = self.columns.start / points * points;
+        let groups = (self.columns.end - first).div_ceil(group);
+        let list = to_u64(parts.len() * size_of::<Range<u64>>());
+        let fixed = fixed.saturating_add(slots.saturating_mul(slot)).saturating_add(list);
+        let per_worker = Aligned::footprint(to_usize(rows_a_part * unit)) + Aligned::footprint(BATCH);
+        let tasks = groups.saturating_mul(count).min(window);
+        let workers = operation.workers(tasks, per_worker, fixed)?;
+        // Parts that are far ahead of the report would go on while a callback sleeps.
+        let window = window.min(PARTS_A_THREAD * to_u64(workers));
+        Ok(Plan { parts, runs, slots, window, group, first, groups, workers, rows_a_part })
+    }
+
+    /// Runs the encoding; `sink` gets the digests that were made. Progress by the bytes that were read.
+    pub(super) fn run(
+        &self,
+        plan: &Plan,
+        call: &mut Call<'_, '_>,
+        mut sink: impl FnMut(Made) -> Result<()>,
+    ) -> Result<()> {
+        let mut slots = try_vec(to_usize(plan.slots))?;
+        slots.resize_with(to_usize(plan.slots), || Mutex::new(None));
+        let len = to_usize(plan.rows_a_part * self.geometry.unit);
+        pool::run_within(
+            call.run.executor,
+            plan.workers,
+            plan.tasks(),
+            call.order_within(plan.window),
+            || Ok((Aligned::new(len)?, Aligned::new(BATCH.max(self.geometry.unit_len()))?)),
+            |(out, buffer), task| {
+                let place = plan.place(task);
+                let mut slot = lock(&slots[to_usize(place.slot)]);
+                let encoder = match &mut *slot {
+                    Some(encoder) => encoder,
+                    None => slot.insert(Encoder::new(self.code, len)?),
+                };
+                self.task(encoder, out.bytes(), buffer.bytes(), &place, plan)
+            },
+            |_, (made, bytes)| {
+                sink(made)?;
+                call.advance(bytes, 1)
+            },
+        )
+    }
+
+    fn task(
+        &self,
+        encoder: &mut Encoder,
+        out: &mut [u8],
+        buffer: &mut [u8],
+        place: &Place<'_>,
+        plan: &Plan,
+    ) -> Result<(Made, u64)> {
+        let (geometry, unit, rows) = (self.geometry, self.geometry.unit_len(), place.rows);
+        let len = to_usize(rows.end - rows.start) * unit;
+        let batch = to_u64((buffer.len() / unit).max(1));
+        let (mut made, mut bytes) = (Made::default(), 0);
+        if place.group == 0 {
+            encoder.begin();
+        }
+        let first = plan.first + place.group * plan.group;
+        for column in first..(first + plan.group).min(self.columns.end) {
+            // Places behind the last unit, and columns that are not read.
+            let units = column * geometry.rows + rows.start..column * geometry.rows + rows.end;
+            let end = if column < self.columns.start { units.start } else { units.end.min(geometry.units()) };
+            let end = end.max(units.start);
+            let mut at = units.start;
+            while at < end {
+                let next = (at + batch).min(end);
+                let (offset, size) = (to_usize(at - units.start) * unit, to_usize(next - at) * unit);
+                match self.io.load(at..next, &mut buffer[..size], &mut made)? {
+                    Some(loaded) => encoder.put(to_usize(column), offset, loaded),
+                    None => encoder.put_zeros(to_usize(column), offset, size),
+                }
+                bytes += to_u64(size);
+                at = next;
+            }
+            let offset = to_usize(end - units.start) * unit;
+            encoder.put_zeros(to_usize(column), offset, len - offset);
+            let is_last = column == self.columns.end - 1;
+            if is_last || to_usize(column + 1).is_multiple_of(self.code.points()) {
+                encoder.fold(self.code, to_usize(column), 0..len);
+            }
+            if is_last {
+                encoder.finish(self.code, 0..len);
+                for row in 0..self.code.parity() {
+                    encoder.parity(row, 0, &mut out[..len]);
+                    let start = geometry.units() + to_u64(row) * geometry.rows;
+                    let units = start + rows.start..start + rows.end;
+                    self.io.store(units, &mut out[..len], &mut made)?;
+                }
+            }
+        }
+        Ok((made, bytes))
+    }
+}
+
+/// The place of a task.
+struct Place<'p> {
+    rows: &'p Range<u64>,
+    slot: u64,
+    /// Number among the groups of columns.
+    group: u64,
+}
+
+impl Plan {
+    pub(super) fn tasks(&self) -> u64 {
+        self.groups.saturating_mul(to_u64(self.parts.len()))
+    }
+
+    fn place(&self, task: u64) -> Place<'_> {
+        let parts = to_u64(self.parts.len());
+        // Run r begins with part r · parts / runs.
+        let start = |run: u64| run * parts / self.runs;
+        let run = ((task / self.groups + 1) * self.runs - 1) / parts;
+        let (first, end) = (start(run), start(run + 1));
+        let offset = task - first * self.groups;
+        let (group, slot) = (offset / (end - first), offset % (end - first));
+        Place { rows: &self.parts[to_usize(first + slot)], slot, group }
+    }
+}
+
+/// Cuts rows into parts of at most `most` rows.
+fn cut(rows: &[Range<u64>], most: u64) -> Result<Vec<Range<u64>>> {
+    let count = rows.iter().map(|rows| (rows.end - rows.start).div_ceil(most)).sum::<u64>();
+    let mut parts = try_vec(usize::try_from(count).unwrap_or(usize::MAX))?;
+    for rows in rows {
+        let pieces = (rows.end - rows.start).div_ceil(most);
+        let len = rows.end - rows.start;
+        parts.extend(
+            (0..pieces)
+                .map(|piece| rows.start + piece * len / pieces..rows.start + (piece + 1) * len / pieces),
+        );
+    }
+    Ok(parts)
+}

@@ -1,0 +1,163 @@
+//! A new parity file.
+
+#![forbid(unsafe_code)]
+
+use super::call::Call;
+use super::code::Code;
+use super::columns::{Columns, Encoding, Made};
+use super::format::{Head, Seals, Short, short};
+use super::geometry::Geometry;
+use super::options::ParityOptions;
+use super::write::{Table, begin, random_id, refuse_existing, write_blocks};
+use crate::base::atomic_file::AtomicFile;
+use crate::base::buffer::{Buffer, is_zero, try_grow};
+use crate::base::error::Result;
+use crate::base::units::{to_u64, to_usize};
+use crate::exec::operation::Operation;
+use crate::hash::digest::{Digest, Digests};
+use crate::hash::scattered::{ScatteredRoot, add_parts};
+use crate::projection::{AtlasProjection, ProjectionOptions, ProjectionType};
+use crate::source::Source;
+use std::ops::Range;
+use std::path::Path;
+
+/// Writes the parity file of `source`. `make` begins the file of a name.
+pub(super) fn create(
+    source: &Source,
+    path: &Path,
+    options: &ParityOptions,
+    operation: &mut Operation<'_>,
+    make: impl FnOnce(&Path) -> Result<AtomicFile>,
+) -> Result<()> {
+    refuse_existing(path)?;
+    let geometry = Geometry::choose(source.size(), &options.wanted)?;
+    let key = options.key.as_deref();
+    let id = options.id.map_or_else(random_id, Ok)?;
+    let (digests, seals) = (Digests::new(key), Seals::new(key));
+    let mut table = Table::new(&geometry)?;
+    let file = begin(make(path)?, &geometry)?;
+    let code = if geometry.size > 0 { Some(Code::new(&geometry)?) } else { None };
+    let mut call = Call::new(operation, 0, 0);
+    let mut root = if options.store_root { Some(ScatteredRoot::new(geometry.size)?) } else { None };
+    if let Some(code) = &code {
+        let zeros = short(&digests.tile(&Buffer::zeros(geometry.unit_len())?));
+        let rooted = root.is_some();
+        let io = Fresh { source, geometry: &geometry, digests: &digests, file: &file, zeros, rooted };
+        let rows = 0..geometry.rows;
+        let encoding = Encoding {
+            code,
+            geometry: &geometry,
+            rows: std::slice::from_ref(&rows),
+            columns: 0..geometry.columns,
+            near: source.is_near(),
+            io: &io,
+        };
+        let mut fixed = Table::footprint(&geometry) + Code::footprint(&geometry);
+        if rooted {
+            fixed = fixed.saturating_add(ScatteredRoot::footprint(geometry.size, geometry.columns));
+        }
+        let plan = encoding.plan(fixed, &call.run)?;
+        call.expect(encoding.bytes(), plan.tasks());
+        encoding.run(&plan, &mut call, |made| {
+            made.digests.into_iter().for_each(|(unit, digest)| table.set(unit, digest));
+            if let Some(root) = &mut root {
+                made.parts.into_iter().for_each(|part| root.add(&digests, part));
+            }
+            Ok(())
+        })?;
+    }
+    let root = root.map_or(Ok(Digest::default()), |root| root.root(&digests))?;
+    call.finish()?;
+    let head = Head { geometry, keyed: digests.keyed(), id, root };
+    write_blocks(&file, &head, &seals, &table)?;
+    file.persist_new().map_err(|failed| failed.1)
+}
+
+/// The root of a fresh LINEAR projection.
+pub(super) fn linear_root(
+    source: &Source,
+    key: Option<&[u8; 32]>,
+    operation: &mut Operation<'_>,
+) -> Result<Digest> {
+    let mut options = ProjectionOptions::new();
+    if let Some(key) = key {
+        options = options.with_key(key);
+    }
+    AtlasProjection::create(ProjectionType::Linear, source, &options, operation)?.root(operation)
+}
+
+/// Data that is read for the first time.
+struct Fresh<'a> {
+    source: &'a Source,
+    geometry: &'a Geometry,
+    digests: &'a Digests,
+    file: &'a AtomicFile,
+    /// Digest of a unit of zeros.
+    zeros: Short,
+    /// True if the root is wanted.
+    rooted: bool,
+}
+
+impl Columns for Fresh<'_> {
+    fn load<'b>(
+        &'b self,
+        units: Range<u64>,
+        buffer: &'b mut [u8],
+        made: &mut Made,
+    ) -> Result<Option<&'b [u8]>> {
+        let offset = self.geometry.unit_offset(units.start);
+        let len = to_usize((self.geometry.size - offset).min(to_u64(buffer.len())));
+        let bytes = match self.source.slice(offset, buffer.len()) {
+            Some(bytes) => bytes,
+            None => {
+                self.source.read(offset, &mut buffer[..len])?;
+                buffer[len..].fill(0);
+                &*buffer
+            }
+        };
+        if self.rooted {
+            add_parts(self.digests, self.geometry.size, offset, &bytes[..len], &mut made.parts)?;
+        }
+        Ok(digest_units(self.digests, &self.zeros, self.geometry, units, bytes, made)?.then_some(bytes))
+    }
+
+    fn store(&self, units: Range<u64>, bytes: &mut [u8], made: &mut Made) -> Result<()> {
+        store(self.digests, &self.zeros, self.geometry, self.file, units, bytes, made)
+    }
+}
+
+/// Writes parity units and adds their digests to `made`.
+pub(super) fn store(
+    digests: &Digests,
+    zeros: &Short,
+    geometry: &Geometry,
+    file: &AtomicFile,
+    units: Range<u64>,
+    bytes: &[u8],
+    made: &mut Made,
+) -> Result<()> {
+    let offset = geometry.unit_offset(units.start);
+    if digest_units(digests, zeros, geometry, units, bytes, made)? {
+        file.write_sparse_at(offset, bytes)?;
+    }
+    Ok(())
+}
+
+/// Adds the digests of units to `made`. False if all of them are zeros.
+fn digest_units(
+    digests: &Digests,
+    zeros: &Short,
+    geometry: &Geometry,
+    units: Range<u64>,
+    bytes: &[u8],
+    made: &mut Made,
+) -> Result<bool> {
+    try_grow(&mut made.digests, to_usize(units.end - units.start))?;
+    let mut any = false;
+    for (unit, bytes) in units.zip(bytes.chunks(geometry.unit_len())) {
+        let is_zero = is_zero(bytes);
+        made.digests.push((unit, if is_zero { *zeros } else { short(&digests.tile(bytes)) }));
+        any |= !is_zero;
+    }
+    Ok(any)
+}

@@ -1,0 +1,457 @@
+//! A parity file that is there: its head, its blocks, and the state of units.
+
+#![forbid(unsafe_code)]
+
+use super::format::{Block, Head, Refusal, Seals, Short, entry, refusal, same_short, short};
+use super::geometry::{BLOCK, Copies, DIGESTS_A_BLOCK, Geometry};
+use crate::base::buffer::{Buffer, is_zero};
+use crate::base::error::{AtlasError, ErrorKind, Result};
+use crate::base::units::{PAGE_SIZE, to_u64, to_usize};
+use crate::exec::operation::Operation;
+use crate::hash::digest::{Digest, Digests};
+use crate::source::Source;
+use std::ops::Range;
+
+/// Bytes that a search for a head reads at a time.
+const SEARCHED: usize = 1024 * 1024;
+/// Bytes of small units that are read at a time.
+pub(super) const BATCH: usize = 128 * 1024;
+/// Buffers begin with a page, as files do: the kernel copies to other places up to four times slower.
+const ALIGNMENT: usize = PAGE_SIZE;
+
+/// True if a medium cannot give the bytes back. Any other error ends a call.
+fn is_unreadable(error: &AtlasError) -> bool {
+    #[cfg(unix)]
+    const CODES: &[i32] = &[
+        libc::EIO,
+        libc::EILSEQ,
+        libc::EBADMSG,
+        #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+        libc::ENODATA,
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        libc::EUCLEAN,
+    ];
+    /// `ERROR_CRC`, `ERROR_SECTOR_NOT_FOUND`, `ERROR_READ_FAULT`.
+    #[cfg(not(unix))]
+    const CODES: &[i32] = &[23, 27, 30];
+    error.kind() == ErrorKind::Io && CODES.contains(&error.os_error())
+}
+
+/// Bytes that begin with a page.
+pub(super) struct Aligned {
+    buffer: Buffer,
+    start: usize,
+}
+
+impl Aligned {
+    pub(super) fn new(len: usize) -> Result<Aligned> {
+        let buffer = Buffer::new(len + ALIGNMENT)?;
+        let start = buffer.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT);
+        Ok(Aligned { buffer, start })
+    }
+
+    pub(super) fn footprint(len: usize) -> u64 {
+        to_u64(Buffer::footprint(len + ALIGNMENT))
+    }
+
+    pub(super) fn bytes(&mut self) -> &mut [u8] {
+        let end = self.buffer.len() - (ALIGNMENT - self.start);
+        &mut self.buffer[self.start..end]
+    }
+}
+
+/// A file read as if it had its full length.
+#[derive(Clone)]
+pub(super) struct Padded {
+    pub(super) source: Source,
+    /// Bytes that are there, of those that count.
+    size: u64,
+    /// Bytes that were cut off in front.
+    shift: u64,
+}
+
+/// Outcome of a read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    /// The bytes, with zeros behind the end of the file.
+    Bytes,
+    /// All of them lie behind the end of the file and are zeros. Nothing was read.
+    Behind,
+    /// Some of them lie before the beginning of a file whose front was cut off.
+    Before,
+    /// The system cannot read them, for this reason.
+    Unreadable(i32),
+}
+
+impl Padded {
+    /// The protected bytes of a source, which has perhaps more.
+    pub(super) fn data(source: &Source, geometry: &Geometry) -> Padded {
+        Padded { source: source.clone(), size: source.size().min(geometry.size), shift: 0 }
+    }
+
+    /// Bytes from `offset` on that are there, of `len`.
+    fn present(&self, offset: u64, len: usize) -> usize {
+        let end = self.shift + self.size;
+        to_usize(end.saturating_sub(offset).min(to_u64(len)))
+    }
+
+    /// Reads all of `out`.
+    pub(super) fn read(&self, offset: u64, out: &mut [u8]) -> Result<Found> {
+        let Some(start) = offset.checked_sub(self.shift) else { return Ok(Found::Before) };
+        let present = self.present(offset, out.len());
+        if present == 0 && !out.is_empty() {
+            return Ok(Found::Behind);
+        }
+        match self.source.read(start, &mut out[..present]) {
+            Ok(()) => {
+                out[present..].fill(0);
+                Ok(Found::Bytes)
+            }
+            Err(error) if is_unreadable(&error) => Ok(Found::Unreadable(error.os_error())),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The state of a unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    Good,
+    /// It does not fit its digest.
+    Differs,
+    /// It cannot be read.
+    Unreadable,
+    /// Its digest is lost.
+    Unknown,
+}
+
+/// An open parity file.
+pub(super) struct ParityFile {
+    pub(super) bytes: Padded,
+    pub(super) head: Head,
+    pub(super) digests: Digests,
+    pub(super) seals: Seals,
+    /// Digest of a unit of zeros.
+    pub(super) zeros: Short,
+}
+
+impl ParityFile {
+    /// Finds the first head that counts, from the beginning, at the end, and then block by block.
+    pub(super) fn open(
+        source: Source,
+        key: Option<&[u8; 32]>,
+        operation: &mut Operation<'_>,
+    ) -> Result<ParityFile> {
+        let (digests, seals) = (Digests::new(key), Seals::new(key));
+        let size = source.size();
+        let file = Padded { source, size, shift: 0 };
+        let mut tracker = operation.tracker(size, 1);
+        let mut found = None;
+        let end = size.checked_sub(BLOCK);
+        for at in end.map(|end| [0, end]).into_iter().flatten() {
+            let mut block = [0; PAGE_SIZE];
+            if found.is_none() && file.read(at, &mut block)? == Found::Bytes {
+                found = candidate(&block, at, size, &seals);
+            }
+        }
+        if found.is_none() {
+            let mut buffer = Aligned::new(SEARCHED)?;
+            let mut at = 0;
+            while found.is_none() && at < size {
+                let len = to_usize(to_u64(SEARCHED).min(size - at));
+                found = search(&file, at, &mut buffer.bytes()[..len], size, &seals)?;
+                at += to_u64(len);
+                if found.is_none() && at < size {
+                    tracker.advance(to_u64(len), 0)?;
+                }
+            }
+        }
+        let Some((head, shift)) = found else { return Err(refused(&file, &seals)?) };
+        tracker.finish()?;
+        let needed = BLOCK * head.geometry.blocks();
+        if size < needed {
+            let name = file.source.name();
+            return Err(AtlasError::format(format!(
+                "{name} has {size} bytes and one copy of its digests alone takes {needed}"
+            )));
+        }
+        let zeros = short(&digests.tile(&Buffer::zeros(head.geometry.unit_len())?));
+        let bytes = Padded { shift, ..file };
+        Ok(ParityFile { bytes, head, digests, seals, zeros })
+    }
+
+    pub(super) fn geometry(&self) -> &Geometry {
+        &self.head.geometry
+    }
+
+    /// Bytes that the file has now.
+    pub(super) fn present(&self) -> u64 {
+        self.bytes.size
+    }
+
+    /// True if a unit or block lies behind the end of its file, or before its beginning.
+    pub(super) fn is_missing(&self, offset: u64) -> bool {
+        offset < self.bytes.shift || offset >= self.bytes.shift + self.bytes.size
+    }
+
+    /// Reads a block. True if it counts.
+    pub(super) fn read_block(&self, copy: Copies, number: u64, block: &mut Block) -> Result<(Found, bool)> {
+        let found = self.bytes.read(self.geometry().block_offset(copy, number), block)?;
+        Ok((found, found == Found::Bytes && self.head.accepts(block, number, &self.seals)))
+    }
+}
+
+/// The head of a block at `at`, and the bytes that were lost before it, if it lies at its place.
+fn candidate(block: &Block, at: u64, size: u64, seals: &Seals) -> Option<(Head, u64)> {
+    let (head, number) = Head::decode(block, seals)?;
+    let geometry = &head.geometry;
+    if Copies::BOTH.iter().any(|copy| geometry.block_offset(*copy, number) == at) {
+        return Some((head, 0));
+    }
+    let lost = geometry.file_size().checked_sub(size).filter(|lost| *lost > 0)?;
+    (at == size - BLOCK && number == geometry.blocks() - 1).then_some((head, lost))
+}
+
+/// Looks for a head among the blocks of `buffer`, which begins at `at`.
+fn search(
+    file: &Padded,
+    at: u64,
+    buffer: &mut [u8],
+    size: u64,
+    seals: &Seals,
+) -> Result<Option<(Head, u64)>> {
+    let whole = file.read(at, buffer)? == Found::Bytes;
+    for (number, bytes) in (0..).zip(buffer.as_chunks_mut::<PAGE_SIZE>().0) {
+        let place = at + number * BLOCK;
+        if !whole && file.read(place, bytes)? != Found::Bytes {
+            continue;
+        }
+        if let Some(found) = candidate(bytes, place, size, seals) {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
+/// The error for a file without a head that counts.
+fn refused(file: &Padded, seals: &Seals) -> Result<AtlasError> {
+    let name = file.source.name();
+    let mut first = None;
+    for at in [Some(0), file.size.checked_sub(BLOCK)].into_iter().flatten() {
+        let mut block = [0; PAGE_SIZE];
+        if file.read(at, &mut block)? != Found::Bytes {
+            continue;
+        }
+        first.get_or_insert(block);
+        match refusal(&block, seals) {
+            Some(Refusal::Unsupported { version, kind }) => {
+                return Ok(AtlasError::unsupported(format!(
+                    "{name} is of version {version} and kind {kind}, or has flags, that this library does not know: \
+                     it reads version 1 of parity files, kind 4"
+                )));
+            }
+            Some(Refusal::Key) => {
+                return Ok(AtlasError::witness(format!(
+                    "{name} is not sealed with this key: it is keyed and the key is missing or another one, or a key \
+                     was given and it is not keyed"
+                )));
+            }
+            None => {}
+        }
+    }
+    let begins = first.map_or_else(String::new, |block| {
+        format!(": it begins with {}", crate::hash::digest::hex(&block[..8]))
+    });
+    Ok(AtlasError::format(format!("{name} is not a parity file, or no head of a block is left{begins}")))
+}
+
+/// Both copies of the block whose digests are asked for.
+pub(super) struct Entries {
+    number: Option<u64>,
+    blocks: Box<[Block; 2]>,
+    /// The copy that counts, the head first.
+    counts: Option<usize>,
+    /// Copies that could be read.
+    read: [bool; 2],
+}
+
+impl Entries {
+    pub(super) fn new() -> Entries {
+        let blocks = Box::new([[0; PAGE_SIZE]; 2]);
+        Entries { number: None, blocks, counts: None, read: [false; 2] }
+    }
+
+    fn load(&mut self, file: &ParityFile, number: u64) -> Result<()> {
+        if self.number == Some(number) {
+            return Ok(());
+        }
+        (self.number, self.counts, self.read) = (None, None, [false; 2]);
+        for (place, copy) in Copies::BOTH.into_iter().enumerate() {
+            let (found, counts) = file.read_block(copy, number, &mut self.blocks[place])?;
+            // Bytes behind the end of the file are zeros.
+            if found == Found::Behind {
+                self.blocks[place].fill(0);
+            }
+            self.read[place] = matches!(found, Found::Bytes | Found::Behind);
+            if counts {
+                self.counts = Some(place);
+                break;
+            }
+        }
+        self.number = Some(number);
+        Ok(())
+    }
+
+    /// The digest of a unit, from a block that counts.
+    pub(super) fn digest(&mut self, file: &ParityFile, index: u64) -> Result<Option<Short>> {
+        self.load(file, index / DIGESTS_A_BLOCK)?;
+        Ok(self.counts.map(|place| entry(&self.blocks[place], index)))
+    }
+
+    /// The state of a unit that was read and has the digest `found`.
+    pub(super) fn judge(&mut self, file: &ParityFile, index: u64, found: &Short) -> Result<State> {
+        if let Some(wanted) = self.digest(file, index)? {
+            return Ok(if same_short(&wanted, found) { State::Good } else { State::Differs });
+        }
+        // An entry that no seal vouches for can only say yes, and only if accidents are meant.
+        let fits = |place: usize| self.read[place] && same_short(&entry(&self.blocks[place], index), found);
+        Ok(if !file.head.keyed && (fits(0) || fits(1)) { State::Good } else { State::Unknown })
+    }
+}
+
+/// Reads units and judges them, one after the other.
+pub(super) struct UnitReader<'f> {
+    file: &'f ParityFile,
+    data: &'f Padded,
+    entries: Entries,
+    buffer: Aligned,
+}
+
+/// A unit as it is now.
+pub(super) struct Unit<'b> {
+    pub(super) index: u64,
+    pub(super) state: State,
+    pub(super) found: Found,
+    pub(super) digest: Short,
+    /// All bytes of it, zeros behind its end; anything if it could not be read. `None` for zeros that were
+    /// not read.
+    pub(super) bytes: Option<&'b mut [u8]>,
+}
+
+impl<'f> UnitReader<'f> {
+    pub(super) fn new(file: &'f ParityFile, data: &'f Padded) -> Result<UnitReader<'f>> {
+        let buffer = Aligned::new(batch_len(file.geometry()))?;
+        Ok(UnitReader { file, data, entries: Entries::new(), buffer })
+    }
+
+    /// Bytes that a reader takes.
+    pub(super) fn footprint(geometry: &Geometry) -> u64 {
+        Aligned::footprint(batch_len(geometry)) + 2 * BLOCK
+    }
+
+    pub(super) fn entries(&mut self) -> &mut Entries {
+        &mut self.entries
+    }
+
+    /// Gives each of `units`, which are all of data or all of parity, to `each`.
+    pub(super) fn visit(
+        &mut self,
+        units: Range<u64>,
+        mut each: impl FnMut(Unit<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let len = self.file.geometry().unit_len();
+        let step = to_u64(self.buffer.bytes().len() / len);
+        let mut first = units.start;
+        while first < units.end {
+            let batch = first..(first + step).min(units.end);
+            self.batch(batch.clone(), &mut each)?;
+            first = batch.end;
+        }
+        Ok(())
+    }
+
+    /// The bytes of one unit, which must be good. `None` for zeros.
+    pub(super) fn good(&mut self, index: u64) -> Result<(Short, Option<&mut [u8]>)> {
+        let (mut digest, mut read) = (Short::default(), false);
+        self.batch(index..index + 1, &mut |unit| {
+            if unit.state != State::Good {
+                return Err(changed(self.file, index));
+            }
+            (digest, read) = (unit.digest, unit.bytes.is_some());
+            Ok(())
+        })?;
+        let len = self.file.geometry().unit_len();
+        Ok((digest, read.then(|| &mut self.buffer.bytes()[..len])))
+    }
+
+    fn batch(&mut self, units: Range<u64>, each: &mut impl FnMut(Unit<'_>) -> Result<()>) -> Result<()> {
+        let Self { file, data, entries, buffer } = self;
+        let geometry = file.geometry();
+        let (is_data, len) = (units.start < geometry.units(), geometry.unit_len());
+        let from = if is_data { *data } else { &file.bytes };
+        let count = to_usize(units.end - units.start);
+        let bytes = &mut buffer.bytes()[..count * len];
+        // What is protected of the last unit, and zeros behind it also if the file goes on.
+        let wanted = if is_data {
+            to_usize(geometry.data_len(units.end - 1)) + (count - 1) * len
+        } else {
+            count * len
+        };
+        bytes[wanted..].fill(0);
+        let all = from.read(geometry.unit_offset(units.start), &mut bytes[..wanted])?;
+        for (index, unit) in units.zip(bytes.chunks_mut(len)) {
+            let wanted = if is_data { to_usize(geometry.data_len(index)) } else { len };
+            let offset = geometry.unit_offset(index);
+            let found = match all {
+                // One by one: the next may be there.
+                Found::Before | Found::Unreadable(_) if count > 1 => {
+                    from.read(offset, &mut unit[..wanted])?
+                }
+                Found::Bytes if from.present(offset, wanted) == 0 => Found::Behind,
+                found => found,
+            };
+            let (digest, state) = match found {
+                Found::Behind => (file.zeros, entries.judge(file, index, &file.zeros)?),
+                Found::Bytes => {
+                    let digest = if is_zero(unit) { file.zeros } else { short(&file.digests.tile(unit)) };
+                    (digest, entries.judge(file, index, &digest)?)
+                }
+                // Bytes before a front that was cut off cannot be read either; nothing says why.
+                Found::Before | Found::Unreadable(_) => (Short::default(), State::Unreadable),
+            };
+            let bytes = (found != Found::Behind).then_some(unit);
+            each(Unit { index, state, found, digest, bytes })?;
+        }
+        Ok(())
+    }
+}
+
+/// Bytes that are read at a time: whole units.
+fn batch_len(geometry: &Geometry) -> usize {
+    let unit = geometry.unit_len();
+    (BATCH / unit).max(1) * unit
+}
+
+/// The error for a unit that was good before and is not any more.
+pub(super) fn changed(file: &ParityFile, index: u64) -> AtlasError {
+    let geometry = file.geometry();
+    let (offset, length) = (geometry.unit_offset(index), geometry.unit);
+    let what = if index < geometry.units() { "data" } else { "parity" };
+    let text = format!(
+        "the {what} unit at offset {offset} is not what it was when it was checked: the file changes"
+    );
+    AtlasError::witness(text).at_index(index).at_range(offset, length)
+}
+
+/// Fails with WITNESS if a known root is not the stored one.
+pub(super) fn check_root(head: &Head, known: Option<&Digest>) -> Result<()> {
+    let (Some(known), true) = (known, head.root != Digest::default()) else { return Ok(()) };
+    if crate::hash::digest::same(known, &head.root) {
+        return Ok(());
+    }
+    Err(AtlasError::witness(format!(
+        "the parity file is of the root {} and not of {}",
+        crate::hash::digest::hex(&head.root),
+        crate::hash::digest::hex(known)
+    )))
+}

@@ -1,0 +1,204 @@
+//! The bytes of heads and blocks, and their seals (docs/parity.md, "File").
+
+#![forbid(unsafe_code)]
+
+use super::geometry::{DIGESTS_A_BLOCK, Geometry};
+use crate::base::units::{PAGE_SIZE, to_usize};
+use crate::hash::digest::Digest;
+use crate::hash::record::MAGIC;
+use blake3::Hasher;
+use blake3::hazmat::{ContextKey, HasherExt};
+use zeroize::Zeroizing;
+
+const VERSION: u16 = 1;
+/// The kind of a parity file among the files of the library.
+const KIND: u16 = 4;
+const FLAG_KEYED: u32 = 1;
+/// Bytes of a head before its seal.
+const SEALED_HEAD: usize = 112;
+/// Bytes before the digests: the head and its seal.
+const HEAD: usize = 128;
+/// Bytes of a block before its seal.
+const SEALED_BLOCK: usize = PAGE_SIZE - SHORT;
+/// Bytes of digests and seals, which are the first ones of BLAKE3's.
+const SHORT: usize = 16;
+/// Place of the number of its block in a head, which is the one field that differs from block to block.
+const BLOCK_NUMBER: std::ops::Range<usize> = 72..80;
+
+const _: () = assert!((SEALED_BLOCK - HEAD) as u64 == SHORT as u64 * DIGESTS_A_BLOCK);
+
+/// The first 16 bytes of a digest.
+pub(super) type Short = [u8; SHORT];
+/// A block of digests.
+pub(super) type Block = [u8; PAGE_SIZE];
+
+/// The first bytes of a digest, as they are stored.
+pub(super) fn short(digest: &Digest) -> Short {
+    std::array::from_fn(|at| digest[at])
+}
+
+/// True if both are equal, in constant time.
+pub(super) fn same_short(a: &Short, b: &Short) -> bool {
+    a.iter().zip(b).fold(0, |any, (a, b)| any | (a ^ b)) == 0
+}
+
+/// Key that BLAKE3 derives from the context `atlas_manifold 1 parity`.
+const CONTEXT_KEY: ContextKey = [
+    19, 20, 145, 98, 171, 132, 247, 238, 249, 175, 211, 170, 119, 152, 115, 203, 73, 45, 165, 14, 148, 76,
+    63, 194, 250, 80, 173, 34, 74, 82, 86, 169,
+];
+const KEY_CONTEXT: &str = "atlas_manifold 1 parity key";
+
+/// C, the digest that seals heads and blocks.
+pub(super) struct Seals {
+    key: Option<Zeroizing<[u8; 32]>>,
+}
+
+impl Seals {
+    pub(super) fn new(key: Option<&[u8; 32]>) -> Seals {
+        Seals { key: key.map(|key| Zeroizing::new(blake3::derive_key(KEY_CONTEXT, key))) }
+    }
+
+    fn seal(&self, bytes: &[u8]) -> Short {
+        let digest = match &self.key {
+            None => Hasher::new_from_context_key(&CONTEXT_KEY).update(bytes).finalize(),
+            Some(key) => blake3::keyed_hash(key, bytes),
+        };
+        short(digest.as_bytes())
+    }
+
+    /// True if the first `sealed` bytes have the seal that follows them.
+    fn hold(&self, block: &Block, sealed: usize) -> bool {
+        same_short(&self.seal(&block[..sealed]), &take(block, sealed))
+    }
+}
+
+/// `N` bytes at `at`.
+fn take<const N: usize>(bytes: &Block, at: usize) -> [u8; N] {
+    std::array::from_fn(|index| bytes[at + index])
+}
+
+/// The fields that all heads of a parity file share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Head {
+    pub(super) geometry: Geometry,
+    pub(super) keyed: bool,
+    pub(super) id: [u8; 16],
+    /// Zeros if it was not computed.
+    pub(super) root: Digest,
+}
+
+impl Head {
+    /// The head of block `number`, without its seal.
+    fn encode(&self, number: u64) -> [u8; SEALED_HEAD] {
+        let Geometry { size, unit, columns, parity, rows } = self.geometry;
+        let mut bytes = [0; SEALED_HEAD];
+        let mut at = 0;
+        let mut put = |field: &[u8]| {
+            bytes[at..at + field.len()].copy_from_slice(field);
+            at += field.len();
+        };
+        // Geometry keeps these inside 32 bits.
+        let short = |value: u64| u32::try_from(value).unwrap_or(u32::MAX).to_le_bytes();
+        put(&MAGIC);
+        put(&VERSION.to_le_bytes());
+        put(&KIND.to_le_bytes());
+        put(&0_u32.to_le_bytes());
+        put(&self.geometry.file_size().to_le_bytes());
+        put(&self.id);
+        put(&size.to_le_bytes());
+        put(&short(unit));
+        put(&(if self.keyed { FLAG_KEYED } else { 0 }).to_le_bytes());
+        put(&short(columns));
+        put(&short(parity));
+        put(&rows.to_le_bytes());
+        put(&number.to_le_bytes());
+        put(&self.root);
+        bytes
+    }
+
+    /// The head of a block and its number, if the seal holds, the fields follow from one another, and the file
+    /// is keyed or not as `seals` are.
+    pub(super) fn decode(block: &Block, seals: &Seals) -> Option<(Head, u64)> {
+        if !block.starts_with(&MAGIC) || !seals.hold(block, SEALED_HEAD) {
+            return None;
+        }
+        let half = |at| u64::from(u32::from_le_bytes(take(block, at)));
+        let whole = |at| u64::from_le_bytes(take(block, at));
+        let geometry = Geometry {
+            size: whole(40),
+            unit: half(48),
+            columns: half(56),
+            parity: half(60),
+            rows: whole(64),
+        };
+        let number = whole(BLOCK_NUMBER.start);
+        if !geometry.is_valid() || number >= geometry.blocks() {
+            return None;
+        }
+        let head = Head { geometry, keyed: seals.key.is_some(), id: take(block, 24), root: take(block, 80) };
+        // Version, kind, reserved bytes, sizes and flags are what is written.
+        (head.encode(number)[..] == block[..SEALED_HEAD]).then_some((head, number))
+    }
+
+    /// True if `block` counts as number `number` of this file.
+    pub(super) fn accepts(&self, block: &Block, number: u64, seals: &Seals) -> bool {
+        block[..SEALED_HEAD] == self.encode(number)[..] && seals.hold(block, SEALED_BLOCK)
+    }
+
+    /// Block `number` with these digests.
+    pub(super) fn block(&self, number: u64, digests: &[Short], seals: &Seals) -> Block {
+        let mut block = [0; PAGE_SIZE];
+        block[..SEALED_HEAD].copy_from_slice(&self.encode(number));
+        let seal = seals.seal(&block[..SEALED_HEAD]);
+        block[SEALED_HEAD..HEAD].copy_from_slice(&seal);
+        for (place, digest) in block[HEAD..SEALED_BLOCK].chunks_mut(SHORT).zip(digests) {
+            place.copy_from_slice(digest);
+        }
+        let seal = seals.seal(&block[..SEALED_BLOCK]);
+        block[SEALED_BLOCK..].copy_from_slice(&seal);
+        block
+    }
+}
+
+/// The reason for which a block without a head that counts is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// Another version or kind, or a flag that is not known.
+    Unsupported { version: u16, kind: u16 },
+    /// Keyed, or a key was given.
+    Key,
+}
+
+/// Looks at the first or last block of a file without a head that counts. `None` if it has no magic or tells
+/// nothing.
+pub(super) fn refusal(block: &Block, seals: &Seals) -> Option<Refusal> {
+    if !block.starts_with(&MAGIC) {
+        return None;
+    }
+    let (version, kind) = (u16::from_le_bytes(take(block, 8)), u16::from_le_bytes(take(block, 10)));
+    let flags = u32::from_le_bytes(take(block, 52));
+    if (version, kind) != (VERSION, KIND) || seals.hold(block, SEALED_HEAD) && flags > FLAG_KEYED {
+        return Some(Refusal::Unsupported { version, kind });
+    }
+    (seals.key.is_some() || flags & FLAG_KEYED != 0).then_some(Refusal::Key)
+}
+
+/// The digest of unit `index` in its block.
+pub(super) fn entry(block: &Block, index: u64) -> Short {
+    take(block, HEAD + SHORT * to_usize(index % DIGESTS_A_BLOCK))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_seal_is_derive_key_mode_of_the_documented_context() {
+        let expected = blake3::derive_key("atlas_manifold 1 parity", b"bytes");
+        assert_eq!(Seals::new(None).seal(b"bytes"), short(&expected));
+        let key = blake3::derive_key("atlas_manifold 1 parity key", &[7; 32]);
+        let expected = blake3::keyed_hash(&key, b"bytes");
+        assert_eq!(Seals::new(Some(&[7; 32])).seal(b"bytes"), short(expected.as_bytes()));
+    }
+}

@@ -1,0 +1,235 @@
+//! Geometry: units, columns and rows of the protected bytes, and the places of their parity.
+
+#![forbid(unsafe_code)]
+
+use crate::base::error::{AtlasError, Result};
+use crate::base::units::{PAGE_BYTES, to_usize};
+use std::ops::Range;
+
+/// Bytes of a block of digests.
+pub(super) const BLOCK: u64 = PAGE_BYTES;
+/// Digests in a block.
+pub(super) const DIGESTS_A_BLOCK: u64 = 247;
+/// The longest unit.
+const MAX_UNIT: u32 = 1024 * 1024;
+/// The most bytes that are protected.
+const MAX_SIZE: u64 = 1 << 62;
+/// From so many bytes on the default unit is the larger one.
+const LARGE: u64 = 256 * 1024 * 1024;
+const SMALL_UNIT: u32 = 4 * 1024;
+const LARGE_UNIT: u32 = 64 * 1024;
+/// Columns that the default rows give at most.
+const DEFAULT_COLUMNS: u64 = 256;
+/// Numbers that the field has.
+const FIELD_SIZE: u64 = 65_536;
+
+/// The shape of a parity file. All of it follows from `size`, `unit`, `rows` and `parity`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Geometry {
+    /// n, the number of protected bytes.
+    pub(super) size: u64,
+    /// U, the bytes of a unit.
+    pub(super) unit: u64,
+    /// K, the number of data columns.
+    pub(super) columns: u64,
+    /// M, the number of parity units in a row.
+    pub(super) parity: u64,
+    /// R, the number of rows.
+    pub(super) rows: u64,
+}
+
+/// Wishes of the caller; 0 leaves a number to the size.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted {
+    pub(super) unit: u32,
+    pub(super) parity: u32,
+    /// In 1/10,000 of the data columns.
+    pub(super) redundancy: u32,
+    pub(super) rows: u64,
+}
+
+impl Geometry {
+    /// The geometry of `size` bytes, with defaults for what is not asked for.
+    pub(super) fn choose(size: u64, wanted: &Wanted) -> Result<Geometry> {
+        let refused = |text: String| Err(AtlasError::invalid_argument(text));
+        if size > MAX_SIZE {
+            return refused(format!("the source has {size} bytes and at most {MAX_SIZE} can be protected"));
+        }
+        let unit = match wanted.unit {
+            0 if size < LARGE => SMALL_UNIT,
+            0 => LARGE_UNIT,
+            unit => unit,
+        };
+        if !is_unit(unit) {
+            return refused(format!("unit_size {unit} is no multiple of 4096 from 4096 to {MAX_UNIT}"));
+        }
+        let unit = u64::from(unit);
+        if size == 0 {
+            return Ok(Geometry { size, unit, columns: 0, parity: 0, rows: 0 });
+        }
+        let units = size.div_ceil(unit);
+        let rows = match wanted.rows {
+            0 => size.div_ceil(DEFAULT_COLUMNS * unit) | 1,
+            rows => rows,
+        };
+        if rows > units {
+            return refused(format!("rows {rows} are more than the {units} units of {unit} bytes"));
+        }
+        let columns = units.div_ceil(rows);
+        let parity = match wanted.parity {
+            0 => default_parity(columns, wanted.redundancy)?,
+            parity => u64::from(parity),
+        };
+        let geometry = Geometry { size, unit, columns, parity, rows };
+        if parity > columns {
+            return refused(format!("parity_columns {parity} are more than the {columns} data columns"));
+        }
+        if !geometry.fits_field() {
+            return refused(format!(
+                "{columns} data columns and {parity} parity columns do not fit the field: data columns and the \
+                 next power of two of the parity columns are at most {FIELD_SIZE}; more rows make fewer columns"
+            ));
+        }
+        Ok(geometry)
+    }
+
+    /// The same units and rows for another size. `None` if they do not fit it.
+    pub(super) fn resized(&self, size: u64) -> Option<Geometry> {
+        if size == 0 || self.rows == 0 {
+            return None;
+        }
+        let columns = size.div_ceil(self.unit).div_ceil(self.rows);
+        let geometry = Geometry { size, columns, ..*self };
+        geometry.is_valid().then_some(geometry)
+    }
+
+    /// True if the fields follow from one another, and are inside their limits.
+    pub(super) fn is_valid(&self) -> bool {
+        let unit = u32::try_from(self.unit).unwrap_or(0);
+        if !is_unit(unit) || self.size > MAX_SIZE {
+            return false;
+        }
+        if self.size == 0 {
+            return self.columns == 0 && self.parity == 0 && self.rows == 0;
+        }
+        (1..=self.units()).contains(&self.rows)
+            && self.columns == self.units().div_ceil(self.rows)
+            && (1..=self.columns).contains(&self.parity)
+            && self.fits_field()
+    }
+
+    fn fits_field(&self) -> bool {
+        self.columns.saturating_add(self.parity.next_power_of_two()) <= FIELD_SIZE
+    }
+
+    /// Q, the number of data units.
+    pub(super) fn units(&self) -> u64 {
+        self.size.div_ceil(self.unit)
+    }
+
+    /// The number of parity units.
+    pub(super) fn parity_units(&self) -> u64 {
+        self.parity * self.rows
+    }
+
+    /// The number of all units, which is that of the digests. Parity units come after data units.
+    pub(super) fn all_units(&self) -> u64 {
+        self.units() + self.parity_units()
+    }
+
+    /// D, the number of blocks in a copy.
+    pub(super) fn blocks(&self) -> u64 {
+        self.all_units().div_ceil(DIGESTS_A_BLOCK).max(1)
+    }
+
+    /// S, the number of bytes of the parity file.
+    pub(super) fn file_size(&self) -> u64 {
+        2 * BLOCK * self.blocks() + self.parity_units() * self.unit
+    }
+
+    /// Offset of a block in the parity file.
+    pub(super) fn block_offset(&self, copy: Copies, block: u64) -> u64 {
+        let start = match copy {
+            Copies::Head => 0,
+            Copies::Tail => self.file_size() - BLOCK * self.blocks(),
+        };
+        start + BLOCK * block
+    }
+
+    /// Offset of a unit: of a data unit in the protected file, of a parity unit in the parity file.
+    pub(super) fn unit_offset(&self, index: u64) -> u64 {
+        match index.checked_sub(self.units()) {
+            None => index * self.unit,
+            Some(parity) => BLOCK * self.blocks() + parity * self.unit,
+        }
+    }
+
+    /// Bytes of data unit `index` that are protected.
+    pub(super) fn data_len(&self, index: u64) -> u64 {
+        self.unit.min(self.size - index * self.unit)
+    }
+
+    /// Row of a unit.
+    pub(super) fn row(&self, index: u64) -> u64 {
+        index.checked_sub(self.units()).unwrap_or(index) % self.rows.max(1)
+    }
+
+    /// Data units of a row with their columns. Places behind the last unit are left out.
+    pub(super) fn data_of_row(&self, row: u64) -> impl Iterator<Item = (u64, u64)> + use<> {
+        let (units, rows) = (self.units(), self.rows);
+        (0..self.columns)
+            .map(move |column| (column, column * rows + row))
+            .filter(move |(_, unit)| *unit < units)
+    }
+
+    /// Parity units of a row.
+    pub(super) fn parity_of_row(&self, row: u64) -> impl Iterator<Item = u64> + use<> {
+        let (units, rows) = (self.units(), self.rows);
+        (0..self.parity).map(move |parity| units + parity * rows + row)
+    }
+
+    /// Length of the longest run of bytes that is rebuilt wherever it begins.
+    pub(super) fn burst(&self) -> u64 {
+        if self.parity == self.columns {
+            return self.size;
+        }
+        ((self.parity_units() - 1) * self.unit + 1).min(self.size)
+    }
+
+    /// Units of a block.
+    pub(super) fn units_of_block(&self, block: u64) -> Range<u64> {
+        let start = block * DIGESTS_A_BLOCK;
+        start..(start + DIGESTS_A_BLOCK).min(self.all_units())
+    }
+
+    /// U, for memory.
+    pub(super) fn unit_len(&self) -> usize {
+        to_usize(self.unit)
+    }
+}
+
+/// The two copies of the digests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Copies {
+    Head,
+    Tail,
+}
+
+impl Copies {
+    pub(super) const BOTH: [Copies; 2] = [Copies::Head, Copies::Tail];
+}
+
+fn is_unit(unit: u32) -> bool {
+    (SMALL_UNIT..=MAX_UNIT).contains(&unit) && unit.is_multiple_of(SMALL_UNIT)
+}
+
+/// M for a redundancy: at least 2 if there are so many columns.
+fn default_parity(columns: u64, redundancy: u32) -> Result<u64> {
+    if redundancy > 10_000 {
+        return Err(AtlasError::invalid_argument(format!(
+            "redundancy {redundancy} is outside 0..=10000, which is 1/10,000 of the data columns"
+        )));
+    }
+    let share = columns.saturating_mul(u64::from(redundancy)).div_ceil(10_000);
+    Ok(share.max(2).min(columns))
+}

@@ -1,0 +1,293 @@
+//! Parity: a file beside another one, from which damage is found and rebuilt (docs/parity.md).
+//!
+//! The protected file is never changed by it, but by a repair that was asked for.
+//!
+//! ```text
+//! geometry   units, columns, rows, and where they lie
+//! code       Reed–Solomon over GF(2^16): parity of columns, and lost units of a row
+//! format     heads, blocks and seals
+//! file       an open parity file; the state of units
+//! call       threads, memory and progress of one call
+//! survey     a check: what is damaged, in two bits a unit
+//! columns    encodes many rows, column piece by column piece
+//! rows       rebuilds what one row has lost
+//! write      a parity file that is being written
+//! create repair restore update     the calls
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod call;
+mod code;
+mod columns;
+mod create;
+mod file;
+mod format;
+mod geometry;
+mod options;
+mod repair;
+mod restore;
+mod rows;
+mod survey;
+#[cfg(test)]
+#[cfg(feature = "parity")]
+mod test_data;
+#[cfg(test)]
+#[cfg(feature = "parity")]
+mod tests;
+mod update;
+mod write;
+
+use crate::base::atomic_file::AtomicFile;
+use crate::base::damage::DamageFn;
+use crate::base::error::{AtlasError, Result};
+use crate::exec::operation::Operation;
+use crate::hash::digest::Digest;
+use crate::shard::{AtlasBoundaryRegion, VerifyOptions};
+use crate::source::Source;
+use call::Call;
+use file::{Padded, ParityFile, check_root};
+pub use options::{ParityInfo, ParityOptions, ParityReport, ParityVerdict, RepairMode, RepairOptions};
+use repair::{Repair, lost};
+use std::path::Path;
+use survey::Survey;
+use update::Update;
+use zeroize::Zeroizing;
+
+/// UNSUPPORTED if the Cargo feature is not built in.
+pub(crate) fn available() -> Result<()> {
+    if cfg!(feature = "parity") {
+        return Ok(());
+    }
+    Err(AtlasError::unsupported("parity files need the feature `parity`, which is not built in"))
+}
+
+/// An open parity file.
+///
+/// All methods take `&self` and may run at the same time. Changes of the file behind its back are damage.
+///
+/// ```
+/// # if !cfg!(feature = "parity") { return Ok(()); }
+/// use atlas_manifold::{
+///     AtlasParity, Operation, ParityOptions, ParityReport, ParityVerdict, RepairMode, RepairOptions, Source,
+///     VerifyOptions,
+/// };
+///
+/// let folder = tempfile::tempdir()?;
+/// let (path, atp) = (folder.path().join("data.bin"), folder.path().join("data.bin.atp"));
+/// let bytes: Vec<u8> = (0..1_000_000_u32).map(|i| (i % 251) as u8).collect();
+/// std::fs::write(&path, &bytes)?;
+/// let operation = &mut Operation::new();
+/// AtlasParity::create(&Source::open_file(&path)?, &atp, &ParityOptions::new(), operation)?;
+///
+/// // The file loses its end.
+/// std::fs::File::options().write(true).open(&path)?.set_len(950_000)?;
+///
+/// let parity = AtlasParity::open(&atp, &VerifyOptions::new(), operation)?;
+/// let mut report = ParityReport::default();
+/// let source = Source::open_file(&path)?;
+/// assert!(parity.check(&source, None, &mut report, operation).is_err());
+/// assert_eq!((report.data, report.bad_units), (ParityVerdict::Repairable, 13));
+///
+/// let mut owner = |_: &atlas_manifold::Damage| true; // the bytes were not changed on purpose
+/// parity.repair(&path, &RepairOptions::new(RepairMode::InPlace), Some(&mut owner), &mut report, operation)?;
+/// assert_eq!(std::fs::read(&path)?, bytes);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct AtlasParity {
+    file: ParityFile,
+    known_root: Option<Digest>,
+    key: Option<Zeroizing<[u8; 32]>>,
+}
+
+impl AtlasParity {
+    /// Writes the parity file of `source` to `path`, which must be free: IO with EEXIST if it is not.
+    ///
+    /// Every byte is read once. Work memory is 256 MiB, or what the memory
+    /// limit leaves if that is less, beside 16 bytes a unit. The file never depends on it.
+    pub fn create(
+        source: &Source,
+        path: impl AsRef<Path>,
+        options: &ParityOptions,
+        operation: &mut Operation<'_>,
+    ) -> Result<()> {
+        available()?;
+        create::create(source, path.as_ref(), options, operation, AtomicFile::create)
+    }
+
+    /// Opens a parity file of which one head of a block is left.
+    ///
+    /// With a key the file must be keyed and match; a keyed file without a key is WITNESS. A root that is
+    /// expected must be the stored one if there is one, and repairs compare the whole result with it. Fails with
+    /// FORMAT, WITNESS, or UNSUPPORTED for a newer version.
+    pub fn open(
+        path: impl AsRef<Path>,
+        options: &VerifyOptions,
+        operation: &mut Operation<'_>,
+    ) -> Result<AtlasParity> {
+        available()?;
+        Self::open_source(Source::open_file(path)?, options, operation)
+    }
+
+    fn open_source(
+        source: Source,
+        options: &VerifyOptions,
+        operation: &mut Operation<'_>,
+    ) -> Result<AtlasParity> {
+        let key = options.key.clone();
+        let file = ParityFile::open(source, key.as_deref(), operation)?;
+        check_root(&file.head, options.expected_root.as_ref())?;
+        Ok(AtlasParity { file, known_root: options.expected_root, key })
+    }
+
+    /// Properties of the parity file.
+    pub fn info(&self) -> ParityInfo {
+        let (head, geometry) = (&self.file.head, self.file.geometry());
+        // Geometry keeps these inside 32 bits.
+        let short = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
+        ParityInfo {
+            unit_size: short(geometry.unit),
+            protected_size: geometry.size,
+            parity_size: geometry.file_size(),
+            rows: geometry.rows,
+            data_columns: short(geometry.columns),
+            parity_columns: short(geometry.parity),
+            burst_size: geometry.burst(),
+            keyed: head.keyed,
+            root: (head.root != Digest::default()).then_some(head.root),
+            id: head.id,
+        }
+    }
+
+    /// Reads everything and writes nothing.
+    ///
+    /// `report` is filled if the call comes to a verdict: it is `Ok` if all is intact, WITNESS if what is
+    /// damaged can be repaired, INCOMPLETE if not all of it can. `damage` then receives each damaged unit and
+    /// block, of the data first, ascending; `false` ends the call with CANCELLED.
+    pub fn check(
+        &self,
+        source: &Source,
+        damage: Option<&mut DamageFn<'_>>,
+        report: &mut ParityReport,
+        operation: &mut Operation<'_>,
+    ) -> Result<()> {
+        *report = ParityReport::default();
+        let data = Padded::data(source, self.file.geometry());
+        let (bytes, tasks) = Survey::work(self.file.geometry());
+        let mut call = Call::new(operation, bytes, tasks);
+        let survey = Survey::take(&self.file, &data, &mut call)?.release(&mut call)?;
+        call.finish()?;
+        *report = survey.report;
+        if let Some(damage) = damage {
+            survey.tell(&self.file, &data, damage)?;
+        }
+        let verdicts = [report.data, report.parity];
+        if verdicts.contains(&ParityVerdict::Incomplete) {
+            return Err(lost(report));
+        }
+        if verdicts.contains(&ParityVerdict::Repairable) {
+            return Err(damaged(&self.file, report));
+        }
+        Ok(())
+    }
+
+    /// Checks, and then repairs the file of this name.
+    ///
+    /// `damage` is the owner's say: it is asked for each damaged data unit before the first one is written, and
+    /// `false` leaves a unit as it is. A repair in place needs it. `Ok`: the data is whole, whatever the parity
+    /// file is. WITNESS: a unit was refused and the others are repaired, or what was rebuilt does not fit its
+    /// digest or the expected root; then a new file does not appear. INCOMPLETE: a row is lost, and nothing was
+    /// written unless `options` are partial.
+    pub fn repair(
+        &self,
+        path: impl AsRef<Path>,
+        options: &RepairOptions,
+        damage: Option<&mut DamageFn<'_>>,
+        report: &mut ParityReport,
+        operation: &mut Operation<'_>,
+    ) -> Result<()> {
+        *report = ParityReport::default();
+        let path = path.as_ref();
+        let in_place = options.mode == RepairMode::InPlace;
+        if in_place && damage.is_none() {
+            return Err(AtlasError::invalid_argument(
+                "a repair in place needs the damage callback: only the owner knows what was changed on purpose",
+            ));
+        }
+        let (source, storage) = if in_place {
+            let storage = crate::source::open_for_repair(path)?;
+            (Source::from_storage(storage.clone(), path)?, Some(storage))
+        } else {
+            (Source::open_file(path)?, None)
+        };
+        let repair = Repair {
+            file: &self.file,
+            known_root: self.known_root.as_ref(),
+            key: self.key.as_deref(),
+            path,
+            source,
+            storage,
+            options,
+        };
+        repair.run(damage, report, operation, AtomicFile::create)
+    }
+
+    /// Writes the parity file anew to `path`, byte for byte as it was first written, its id included.
+    ///
+    /// Data units may be damaged too, as far as their rows can be repaired. Replaces a file of this name.
+    /// INCOMPLETE if a row that is needed is lost.
+    pub fn restore(
+        &self,
+        source: &Source,
+        path: impl AsRef<Path>,
+        operation: &mut Operation<'_>,
+    ) -> Result<()> {
+        restore::restore(&self.file, source, path.as_ref(), operation, AtomicFile::create)
+    }
+
+    /// Writes the parity file of a source in which `regions`, and the end if the size differs, were changed on
+    /// purpose. Replaces a file of this name; this one stays open on the old file.
+    ///
+    /// Unit size, rows and parity columns stay; of the options the id and the stored root count. The result is
+    /// what [`create`](Self::create) gives of the old bytes with these regions replaced: damage elsewhere stays
+    /// damage. WITNESS if other bytes of the rows concerned differ, or any if the root is stored.
+    /// INVALID_ARGUMENT if the rows do not fit the new size.
+    pub fn update(
+        &self,
+        source: &Source,
+        regions: &[AtlasBoundaryRegion],
+        path: impl AsRef<Path>,
+        options: &ParityOptions,
+        operation: &mut Operation<'_>,
+    ) -> Result<()> {
+        let update = Update { file: &self.file, key: self.key.as_deref(), source, options };
+        update.run(regions, path.as_ref(), operation, AtomicFile::create)
+    }
+}
+
+impl std::fmt::Debug for AtlasParity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("AtlasParity").field(&self.info()).finish()
+    }
+}
+
+/// The error for damage that can be repaired.
+fn damaged(file: &ParityFile, report: &ParityReport) -> AtlasError {
+    let mut found = Vec::new();
+    let mut note = |count: u64, what: &str| {
+        if count > 0 {
+            found.push(format!("{count} {what}"));
+        }
+    };
+    note(report.bad_units, "data units are bad");
+    note(report.unknown_units, "data units have lost their digests");
+    let short = file.geometry().size.saturating_sub(report.size);
+    note(short, "bytes are missing at the end of the data");
+    note(report.bad_parity_units, "parity units are bad");
+    note(report.bad_blocks, "blocks of digests are bad");
+    if found.is_empty() {
+        let (has, wanted) = (file.present(), file.geometry().file_size());
+        found.push(format!("the parity file has {has} bytes and not {wanted}"));
+    }
+    AtlasError::witness(format!("damaged, and can be repaired: {}", found.join(", ")))
+}

@@ -1,0 +1,494 @@
+//! Repairs: damaged units of the protected file are rebuilt and written.
+
+#![forbid(unsafe_code)]
+
+use super::call::Call;
+use super::code::Code;
+use super::create::linear_root;
+use super::file::{Found, Padded, ParityFile, State, UnitReader, changed};
+use super::geometry::Geometry;
+use super::options::{ParityReport, ParityVerdict, RepairMode, RepairOptions};
+use super::rows::{RowBuilder, RowPlan, Wish};
+use super::survey::{Bits, Survey};
+use super::write::refuse_existing;
+use crate::base::atomic_file::AtomicFile;
+use crate::base::buffer::{Buffer, try_grow};
+use crate::base::damage::DamageFn;
+use crate::base::error::{AtlasError, Result};
+use crate::base::out_bytes::OutBytes;
+use crate::base::storage::Storage;
+use crate::base::units::{TILE_BYTES, TILE_SIZE, to_u64, to_usize};
+use crate::exec::operation::Operation;
+use crate::exec::pool;
+use crate::hash::digest::{Digest, hex, same};
+use crate::source::{ReadAt, Source};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+/// A repair of one file.
+pub(super) struct Repair<'r> {
+    pub(super) file: &'r ParityFile,
+    /// Root that the result must have, and the key that it is made with.
+    pub(super) known_root: Option<&'r Digest>,
+    pub(super) key: Option<&'r [u8; 32]>,
+    pub(super) path: &'r Path,
+    /// The bytes of the file that is repaired.
+    pub(super) source: Source,
+    /// The same for changes. Only in place.
+    pub(super) storage: Option<Arc<dyn Storage>>,
+    pub(super) options: &'r RepairOptions,
+}
+
+/// Data units to write.
+struct Chosen {
+    units: Bits,
+    /// A unit was refused by its owner.
+    refused: bool,
+    /// One behind the end of the file was.
+    refused_end: bool,
+}
+
+/// Rows that have chosen units.
+struct Plan {
+    rows: Vec<u64>,
+    /// The most data units that one of them has lost.
+    most: u64,
+    /// Bytes of the data units of a row.
+    row_bytes: u64,
+}
+
+/// Findings of a check, and the work that follows from them.
+#[derive(Clone, Copy)]
+struct Work<'w> {
+    survey: &'w Survey,
+    data: &'w Padded,
+    chosen: &'w Chosen,
+    plan: &'w Plan,
+}
+
+impl Repair<'_> {
+    /// Checks, asks, and repairs. `make` begins a new file beside a name.
+    pub(super) fn run(
+        &self,
+        damage: Option<&mut DamageFn<'_>>,
+        report: &mut ParityReport,
+        operation: &mut Operation<'_>,
+        make: impl FnOnce(&Path) -> Result<AtomicFile>,
+    ) -> Result<()> {
+        if let RepairMode::NewFile(other) | RepairMode::Keep(other) = &self.options.mode {
+            refuse_existing(other)?;
+        }
+        let geometry = *self.file.geometry();
+        let data = Padded::data(&self.source, &geometry);
+        let (bytes, tasks) = Survey::work(&geometry);
+        let mut call = Call::new(operation, bytes, tasks);
+        let held = Survey::take(self.file, &data, &mut call)?;
+        *report = held.survey().report;
+        let incomplete = report.data == ParityVerdict::Incomplete;
+        if incomplete && !self.options.partial {
+            held.release(&mut call)?;
+            return Err(lost(report));
+        }
+        let chosen = self.ask(held.survey(), &data, damage)?;
+        if self.known_root.is_some() && (chosen.refused || incomplete) {
+            return Err(AtlasError::witness(format!(
+                "{} was not changed: with a known root the whole result is compared with it, and a unit was refused \
+                 or cannot be rebuilt",
+                self.path.display()
+            )));
+        }
+        let plan = self.plan(held.survey(), &chosen)?;
+        let other = match &self.options.mode {
+            RepairMode::InPlace => None,
+            RepairMode::NewFile(other) => Some((other, false)),
+            RepairMode::Keep(_) if report.data == ParityVerdict::Intact => {
+                held.release(&mut call)?;
+                return call.finish();
+            }
+            RepairMode::Keep(other) => Some((other, true)),
+        };
+        call.expect(plan.row_bytes.saturating_mul(to_u64(plan.rows.len())), to_u64(plan.rows.len()));
+        if other.is_some() {
+            let (bytes, tasks) = self.copy_work();
+            call.expect(bytes, tasks);
+        }
+        if self.known_root.is_some() {
+            call.expect(geometry.size, geometry.size.div_ceil(TILE_BYTES));
+        }
+        let survey = held.release(&mut call)?;
+        let work = Work { survey: &survey, data: &data, chosen: &chosen, plan: &plan };
+        match other {
+            None => self.in_place(&work, report, &mut call, make)?,
+            Some((other, keeps)) => {
+                let target = make(if keeps { self.path } else { other })?;
+                let target = self.copy_and_repair(target, &work, report, &mut call)?;
+                if keeps {
+                    keep(self.path, other, target)?;
+                } else {
+                    target.persist_new().map_err(|failed| failed.1)?;
+                }
+            }
+        }
+        call.finish()?;
+        if incomplete {
+            return Err(lost(report));
+        }
+        if chosen.refused {
+            return Err(AtlasError::witness(format!(
+                "{}: {} units were repaired and the others refused",
+                self.path.display(),
+                report.repaired_units
+            )));
+        }
+        Ok(())
+    }
+
+    /// Asks for each damaged unit before the first one is written.
+    fn ask(&self, survey: &Survey, data: &Padded, mut damage: Option<&mut DamageFn<'_>>) -> Result<Chosen> {
+        let geometry = self.file.geometry();
+        let mut chosen = Chosen { units: Bits::new(geometry.units())?, refused: false, refused_end: false };
+        for unit in survey.hurt(0..geometry.units()) {
+            let found = survey.damage(self.file, data, unit);
+            let wanted = damage.as_mut().is_none_or(|damage| damage(&found));
+            if !found.repairable {
+                continue;
+            }
+            chosen.units.set(unit, wanted);
+            chosen.refused |= !wanted;
+            chosen.refused_end |= !wanted && found.offset + found.length > self.source.size();
+        }
+        Ok(chosen)
+    }
+
+    /// Size of the result: the protected bytes, and what was behind them. If a unit behind the end of the file
+    /// was refused, the file gets no longer than what is written.
+    fn size(&self, chosen: &Chosen) -> u64 {
+        let (geometry, size) = (self.file.geometry(), self.source.size());
+        if !chosen.refused_end {
+            return size.max(geometry.size);
+        }
+        let last = chosen.units.iter(0..geometry.units()).last();
+        last.map_or(size, |unit| size.max(geometry.unit_offset(unit) + geometry.data_len(unit)))
+    }
+
+    fn plan(&self, survey: &Survey, chosen: &Chosen) -> Result<Plan> {
+        let geometry = self.file.geometry();
+        let (mut rows, mut most) = (Vec::new(), 0);
+        for row in 0..geometry.rows {
+            if geometry.data_of_row(row).any(|(_, unit)| chosen.units.has(unit)) {
+                try_grow(&mut rows, 1)?;
+                rows.push(row);
+                let lost = geometry.data_of_row(row).filter(|(_, unit)| survey.is_hurt(*unit)).count();
+                most = most.max(to_u64(lost));
+            }
+        }
+        Ok(Plan { rows, most, row_bytes: geometry.columns.saturating_mul(geometry.unit) })
+    }
+
+    /// Rebuilds the chosen units, row by row, and gives them to `write`. Returns how many were written.
+    fn rebuild(
+        &self,
+        work: &Work<'_>,
+        call: &mut Call<'_, '_>,
+        write: impl Fn(u64, &[u8]) -> Result<()> + Sync,
+    ) -> Result<u64> {
+        let geometry = *self.file.geometry();
+        let Work { survey, data, chosen, plan } = *work;
+        if plan.rows.is_empty() {
+            return Ok(0);
+        }
+        let (code, tasks) = (Code::new(&geometry)?, to_u64(plan.rows.len()));
+        let fixed = Survey::footprint(&geometry)
+            + Bits::footprint(geometry.units())
+            + 8 * tasks
+            + Code::footprint(&geometry);
+        let row_plan = RowPlan::new(&geometry, Wish::Data, plan.most, fixed, &call.run)?;
+        let workers = call.run.workers(tasks, row_plan.per_worker + geometry.unit, fixed)?;
+        let mut written = 0;
+        pool::run_within(
+            call.run.executor,
+            workers,
+            tasks,
+            call.order(workers),
+            || {
+                let builder = RowBuilder::new(self.file, data, &code, survey, row_plan)?;
+                Ok((builder, Buffer::new(geometry.unit_len())?))
+            },
+            |(builder, present), task| {
+                let rebuilt = builder.rebuild(plan.rows[to_usize(task)], |_, _| {})?;
+                let mut written = 0;
+                for (unit, bytes, _) in rebuilt.units {
+                    let bytes = &bytes[..to_usize(geometry.data_len(unit))];
+                    // An unknown unit may be right as it is.
+                    let same = chosen.units.has(unit)
+                        && survey.is_unknown(unit)
+                        && is_present(data, geometry.unit_offset(unit), bytes, present)?;
+                    if chosen.units.has(unit) && !same {
+                        write(unit, bytes)?;
+                        written += 1;
+                    }
+                }
+                Ok(written)
+            },
+            |_, count: u64| {
+                written += count;
+                call.advance(plan.row_bytes, 1)
+            },
+        )?;
+        Ok(written)
+    }
+
+    /// Copies the file and repairs the copy.
+    fn copy_and_repair(
+        &self,
+        target: AtomicFile,
+        work: &Work<'_>,
+        report: &mut ParityReport,
+        call: &mut Call<'_, '_>,
+    ) -> Result<AtomicFile> {
+        target.set_len(self.size(work.chosen))?;
+        self.copy(&target, work, call)?;
+        let geometry = self.file.geometry();
+        report.repaired_units =
+            self.rebuild(work, call, |unit, bytes| target.write_at(geometry.unit_offset(unit), bytes))?;
+        if let Some(known) = self.known_root {
+            let whole = Source::from_storage(target.storage()?, target.target())?;
+            let whole = Source::from_reader(geometry.size, Front(whole));
+            compare_root(known, &call.inner(|operation| linear_root(&whole, self.key, operation))?)?;
+        }
+        Ok(target)
+    }
+
+    /// Bytes and tasks of a copy.
+    fn copy_work(&self) -> (u64, u64) {
+        let (units, behind) = self.copy_tasks();
+        (self.source.size(), units + behind)
+    }
+
+    /// Tasks of a copy: of units, and of what is behind them.
+    fn copy_tasks(&self) -> (u64, u64) {
+        let (geometry, size) = (self.file.geometry(), self.source.size());
+        let behind = size.saturating_sub(geometry.size);
+        (geometry.units().div_ceil(units_a_task(geometry)), behind.div_ceil(TILE_BYTES))
+    }
+
+    /// Copies what is not repaired. Good units are verified again on the way.
+    fn copy(&self, target: &AtomicFile, work: &Work<'_>, call: &mut Call<'_, '_>) -> Result<()> {
+        let geometry = *self.file.geometry();
+        let Work { survey, data, chosen, .. } = *work;
+        let size = self.source.size();
+        let protected = size.min(geometry.size);
+        let units_a_task = units_a_task(&geometry);
+        let (of_units, behind) = self.copy_tasks();
+        let fixed = Survey::footprint(&geometry) + Bits::footprint(geometry.units());
+        let per_worker = UnitReader::footprint(&geometry) + TILE_BYTES;
+        let workers = call.run.workers(of_units + behind, per_worker, fixed)?;
+        pool::run_within(
+            call.run.executor,
+            workers,
+            of_units + behind,
+            call.order(workers),
+            || Ok((UnitReader::new(self.file, data)?, None)),
+            |(reader, buffer): &mut (UnitReader<'_>, Option<Buffer>), task| {
+                if let Some(piece) = task.checked_sub(of_units) {
+                    let start = protected + piece * TILE_BYTES;
+                    let len = to_usize((size - start).min(TILE_BYTES));
+                    let bytes = &mut Buffer::or_new(buffer, TILE_SIZE)?[..len];
+                    self.source.read(start, bytes)?;
+                    target.write_sparse_at(start, bytes)?;
+                    return Ok(to_u64(len));
+                }
+                let units = task * units_a_task..((task + 1) * units_a_task).min(geometry.units());
+                let end = (units.end * geometry.unit).min(protected);
+                let bytes = end.saturating_sub(units.start * geometry.unit);
+                reader.visit(units, |unit| {
+                    // An unknown unit may be right as it is.
+                    if chosen.units.has(unit.index) && !survey.is_unknown(unit.index) {
+                        return Ok(());
+                    }
+                    if unit.state != State::Good && !survey.is_hurt(unit.index) {
+                        return Err(changed(self.file, unit.index));
+                    }
+                    if let (Found::Bytes, Some(bytes)) = (unit.found, &unit.bytes) {
+                        let offset = geometry.unit_offset(unit.index);
+                        let len = to_usize(geometry.data_len(unit.index).min(protected - offset));
+                        target.write_sparse_at(offset, &bytes[..len])?;
+                    }
+                    Ok(())
+                })?;
+                Ok(bytes)
+            },
+            |_, bytes| call.advance(bytes, 1),
+        )
+    }
+
+    /// Overwrites damaged units where they are. What is written is right, and was bad before, so that an end at
+    /// any moment does no harm.
+    fn in_place(
+        &self,
+        work: &Work<'_>,
+        report: &mut ParityReport,
+        call: &mut Call<'_, '_>,
+        make: impl FnOnce(&Path) -> Result<AtomicFile>,
+    ) -> Result<()> {
+        let Some(storage) = &self.storage else {
+            return Err(AtlasError::internal("a repair in place has no file to write to"));
+        };
+        let geometry = *self.file.geometry();
+        let failed = |what: String, error: io::Error| {
+            AtlasError::io(format_args!("{what} of {}", self.path.display()), error)
+        };
+        let write = |unit: u64, bytes: &[u8]| {
+            let offset = geometry.unit_offset(unit);
+            let what = || format!("writing {} bytes at offset {offset}", bytes.len());
+            storage
+                .write_at(offset, bytes)
+                .map_err(|error| failed(what(), error).at_index(unit).at_range(offset, to_u64(bytes.len())))
+        };
+        let repaired = match self.known_root {
+            None => self.rebuild(work, call, write),
+            Some(known) => self.rebuild_aside(known, work, call, make, write),
+        };
+        let resized = repaired.and_then(|repaired| {
+            report.repaired_units = repaired;
+            let (size, now) = (self.size(work.chosen), storage.len());
+            let now = now.map_err(|error| failed("reading the size".to_owned(), error))?;
+            if now < size {
+                storage.set_len(size).map_err(|error| failed(format!("setting the length {size}"), error))?;
+            }
+            Ok(())
+        });
+        // Also if the call ends early: what was written stays.
+        let synced = storage.sync().map_err(|error| failed("flushing the bytes".to_owned(), error));
+        resized.and(synced)
+    }
+
+    /// Rebuilds into a temporary file, compares the root of the whole result, and only then writes.
+    fn rebuild_aside(
+        &self,
+        known: &Digest,
+        work: &Work<'_>,
+        call: &mut Call<'_, '_>,
+        make: impl FnOnce(&Path) -> Result<AtomicFile>,
+        write: impl Fn(u64, &[u8]) -> Result<()> + Sync,
+    ) -> Result<u64> {
+        let geometry = *self.file.geometry();
+        // Removed when it is dropped.
+        let aside = make(self.path)?;
+        let mut rebuilt = Bits::new(geometry.units())?;
+        let seen = std::sync::Mutex::new(&mut rebuilt);
+        let repaired = self.rebuild(work, call, |unit, bytes| {
+            aside.write_at(geometry.unit_offset(unit), bytes)?;
+            crate::base::sync::lock(&seen).set(unit, true);
+            Ok(())
+        })?;
+        let rebuilt = Arc::new(rebuilt);
+        let overlay = Overlay {
+            data: work.data.clone(),
+            aside: aside.storage()?,
+            rebuilt: Arc::clone(&rebuilt),
+            geometry,
+        };
+        let whole = Source::from_reader(geometry.size, overlay);
+        let root = call.inner(|operation| linear_root(&whole, self.key, operation))?;
+        compare_root(known, &root)?;
+        let aside = aside.storage()?;
+        let mut buffer = Buffer::new(geometry.unit_len())?;
+        for unit in rebuilt.iter(0..geometry.units()) {
+            let bytes = &mut buffer[..to_usize(geometry.data_len(unit))];
+            aside
+                .read_at(geometry.unit_offset(unit), OutBytes::new(bytes))
+                .map_err(|error| AtlasError::io("reading rebuilt units back", error))?;
+            write(unit, bytes)?;
+        }
+        Ok(repaired)
+    }
+}
+
+fn units_a_task(geometry: &Geometry) -> u64 {
+    (TILE_BYTES / geometry.unit).max(1)
+}
+
+/// True if the file has these bytes at `offset`.
+fn is_present(data: &Padded, offset: u64, bytes: &[u8], scratch: &mut Buffer) -> Result<bool> {
+    let scratch = &mut scratch[..bytes.len()];
+    Ok(data.read(offset, scratch)? == Found::Bytes && scratch == bytes)
+}
+
+/// The error for rows that cannot be rebuilt.
+pub(super) fn lost(report: &ParityReport) -> AtlasError {
+    AtlasError::incomplete(format!(
+        "{} of {} damaged rows have lost more units than there is parity for: {} data units are bad, {} unknown, and \
+         {} parity units",
+        report.lost_rows,
+        report.damaged_rows,
+        report.bad_units,
+        report.unknown_units,
+        report.bad_parity_units
+    ))
+}
+
+fn compare_root(known: &Digest, found: &Digest) -> Result<()> {
+    if same(known, found) {
+        return Ok(());
+    }
+    Err(AtlasError::witness(format!(
+        "the repaired bytes have the root {} and not {}",
+        hex(found),
+        hex(known)
+    )))
+}
+
+/// Keeps the damaged file under the name `other`, and gives `target` the name `path`.
+fn keep(path: &Path, other: &Path, target: AtomicFile) -> Result<()> {
+    std::fs::hard_link(path, other).map_err(|error| {
+        AtlasError::io(format_args!("keeping {} as {}", path.display(), other.display()), error)
+    })?;
+    target.persist().map_err(|failed| {
+        // The damaged file still has its name.
+        drop(std::fs::remove_file(other));
+        failed.1
+    })
+}
+
+/// The front of a longer source.
+struct Front(Source);
+
+impl ReadAt for Front {
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.0.read(offset, buffer).map_err(io::Error::other)
+    }
+}
+
+/// The protected bytes with the units that were rebuilt.
+struct Overlay {
+    data: Padded,
+    aside: Arc<dyn Storage>,
+    rebuilt: Arc<Bits>,
+    geometry: Geometry,
+}
+
+impl ReadAt for Overlay {
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let unit_len = self.geometry.unit;
+        let (mut at, mut rest) = (offset, buffer);
+        while !rest.is_empty() {
+            let unit = at / unit_len;
+            let len = to_usize(((unit + 1) * unit_len - at).min(to_u64(rest.len())));
+            let (part, after) = rest.split_at_mut(len);
+            if self.rebuilt.has(unit) {
+                self.aside.read_at(at, OutBytes::new(part))?;
+            } else {
+                match self.data.read(at, part).map_err(io::Error::other)? {
+                    Found::Bytes => {}
+                    Found::Behind => part.fill(0),
+                    Found::Before => return Err(io::ErrorKind::UnexpectedEof.into()),
+                    Found::Unreadable(code) => return Err(io::Error::from_raw_os_error(code)),
+                }
+            }
+            (at, rest) = (at + to_u64(len), after);
+        }
+        Ok(())
+    }
+}

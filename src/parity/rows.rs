@@ -1,0 +1,251 @@
+//! Rebuilding what a row has lost.
+
+#![forbid(unsafe_code)]
+
+use super::code::{Code, Encoder, xor_into};
+use super::file::{Padded, ParityFile, UnitReader};
+use super::format::{Short, same_short, short};
+use super::geometry::Geometry;
+use super::survey::Survey;
+use crate::base::buffer::{Buffer, try_vec};
+use crate::base::error::{AtlasError, Result};
+use crate::base::units::{to_u64, to_usize};
+use crate::exec::operation::Operation;
+
+/// The most memory of a row if there is no limit. A parity file that claims more needs the caller's word.
+const ROW_MEMORY: u64 = 1024 * 1024 * 1024;
+
+/// Parts of a row that are made anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// The lost data units.
+    Data,
+    /// The lost data units, and all parity units anew.
+    DataAndParity,
+}
+
+/// The memory that rows take, and how they are encoded.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RowPlan {
+    wish: Wish,
+    /// The most units that a row has lost.
+    most: u64,
+    /// True if there is memory for the transforms.
+    transforms: bool,
+    pub(super) per_worker: u64,
+}
+
+impl RowPlan {
+    /// The plan for rows that have lost at most `most` data units, beside `fixed` bytes.
+    pub(super) fn new(
+        geometry: &Geometry,
+        wish: Wish,
+        most: u64,
+        fixed: u64,
+        operation: &Operation<'_>,
+    ) -> Result<RowPlan> {
+        let unit = to_u64(Buffer::footprint(geometry.unit_len()));
+        let points = geometry.parity.next_power_of_two();
+        let sums = match wish {
+            Wish::Data => most,
+            Wish::DataAndParity => geometry.parity + most,
+        };
+        let lists = 16 * (most + geometry.parity);
+        let units = (sums + most).saturating_mul(unit).saturating_add(lists);
+        let least = units
+            .saturating_add(UnitReader::footprint(geometry))
+            .saturating_add(Code::solving_footprint(geometry, most));
+        let more = least.saturating_add(Encoder::footprint(points, geometry.unit));
+        if !operation.is_limited() && least > ROW_MEMORY {
+            return Err(AtlasError::limit(format!(
+                "a row has lost {most} units of {} bytes, and to rebuild them takes {least} bytes of memory: set \
+                 memory_limit to allow more than {ROW_MEMORY}",
+                geometry.unit
+            )));
+        }
+        let left = operation.memory_left(fixed).min(ROW_MEMORY.max(least));
+        let transforms = more <= left;
+        Ok(RowPlan { wish, most, transforms, per_worker: if transforms { more } else { least } })
+    }
+}
+
+/// Rebuilds one row after another.
+pub(super) struct RowBuilder<'f> {
+    file: &'f ParityFile,
+    code: &'f Code,
+    survey: &'f Survey,
+    plan: RowPlan,
+    reader: UnitReader<'f>,
+    encoder: Option<Encoder>,
+    /// Parity of the units that are there, of the rows that are wanted.
+    sums: Vec<Buffer>,
+    syndromes: Vec<Buffer>,
+    units: Vec<Buffer>,
+}
+
+/// A row that was rebuilt.
+pub(super) struct Rebuilt<'r> {
+    /// Lost data units with their bytes and digests.
+    pub(super) units: Vec<(u64, &'r [u8], Short)>,
+    /// All parity units, if they were wished for.
+    pub(super) parity: &'r [Buffer],
+}
+
+impl<'f> RowBuilder<'f> {
+    pub(super) fn new(
+        file: &'f ParityFile,
+        data: &'f Padded,
+        code: &'f Code,
+        survey: &'f Survey,
+        plan: RowPlan,
+    ) -> Result<RowBuilder<'f>> {
+        let reader = UnitReader::new(file, data)?;
+        let (sums, syndromes, units) = (Vec::new(), Vec::new(), Vec::new());
+        Ok(RowBuilder { file, code, survey, plan, reader, encoder: None, sums, syndromes, units })
+    }
+
+    /// Rebuilds the lost data units of `row`, and compares each with its digest if that is known.
+    ///
+    /// `seen` gets the digest of each unit that was read. All units that are used are verified as they are
+    /// read.
+    pub(super) fn rebuild(&mut self, row: u64, mut seen: impl FnMut(u64, Short)) -> Result<Rebuilt<'_>> {
+        let geometry = *self.file.geometry();
+        let mut lost = try_vec(to_usize(self.plan.most))?;
+        lost.extend(geometry.data_of_row(row).filter(|(_, unit)| self.survey.is_hurt(*unit)));
+        // As many good parity units as data units were lost.
+        let mut chosen = try_vec(lost.len())?;
+        let good = (0..).zip(geometry.parity_of_row(row)).filter(|(_, unit)| !self.survey.is_hurt(*unit));
+        chosen.extend(good.take(lost.len()).map(|(parity, _): (usize, u64)| parity));
+        if chosen.len() < lost.len() {
+            return Err(AtlasError::internal(format!("row {row} has lost more than its parity units")));
+        }
+        let all = self.plan.wish == Wish::DataAndParity;
+        let mut wanted = try_vec(if all { self.code.parity() } else { chosen.len() })?;
+        if all {
+            wanted.extend(0..self.code.parity());
+        } else {
+            wanted.extend_from_slice(&chosen);
+        }
+        self.encode(&geometry, row, &wanted, &mut seen)?;
+        if lost.is_empty() {
+            return Ok(Rebuilt {
+                units: Vec::new(),
+                parity: if all { &self.sums[..wanted.len()] } else { &[] },
+            });
+        }
+        // What the lost units alone give.
+        let len = geometry.unit_len();
+        resize(&mut self.units, lost.len(), len)?;
+        if all {
+            resize(&mut self.syndromes, lost.len(), len)?;
+            for (syndrome, parity) in self.syndromes.iter_mut().zip(&chosen) {
+                syndrome.copy_from_slice(&self.sums[*parity]);
+            }
+        }
+        let syndromes = if all { &mut self.syndromes } else { &mut self.sums };
+        for (parity, syndrome) in chosen.iter().zip(syndromes.iter_mut()) {
+            let unit = geometry.units() + to_u64(*parity) * geometry.rows + row;
+            let (digest, bytes) = self.reader.good(unit)?;
+            seen(unit, digest);
+            if let Some(bytes) = bytes {
+                xor_into(syndrome, bytes);
+            }
+        }
+        let mut columns = try_vec(lost.len())?;
+        columns.extend(lost.iter().map(|(column, _)| to_usize(*column)));
+        let count = lost.len();
+        self.code.solve(&columns, &chosen, &mut syndromes[..count], &mut self.units[..count])?;
+        if all {
+            // The parity of the whole row: that of the units which were there, and of those that are again.
+            for (column, unit) in columns.iter().zip(&self.units) {
+                let mut scratch = Buffer::copy_of(unit)?;
+                self.code.add_product(*column, &mut scratch, &wanted, &mut self.sums[..wanted.len()]);
+            }
+        }
+        let mut units = try_vec(count)?;
+        for ((_, index), bytes) in lost.iter().zip(&self.units) {
+            let digest = short(&self.file.digests.tile(bytes));
+            let known = self.reader.entries().digest(self.file, *index)?;
+            // The end of the last unit is zeros.
+            let end = &bytes[to_usize(geometry.data_len(*index))..];
+            if known.is_some_and(|known| !same_short(&known, &digest)) || end.iter().any(|byte| *byte != 0) {
+                return Err(contradicts(&geometry, *index));
+            }
+            units.push((*index, &bytes[..], digest));
+        }
+        Ok(Rebuilt { units, parity: if all { &self.sums[..wanted.len()] } else { &[] } })
+    }
+
+    /// Encodes the data units of a row that are there, for the parity units `wanted`, into the sums.
+    fn encode(
+        &mut self,
+        geometry: &Geometry,
+        row: u64,
+        wanted: &[usize],
+        seen: &mut impl FnMut(u64, Short),
+    ) -> Result<()> {
+        let len = geometry.unit_len();
+        resize(&mut self.sums, wanted.len(), len)?;
+        // Few products take less time than the transforms, whose number of steps is the logarithm of p.
+        let few = wanted.len() <= self.code.points().ilog2() as usize;
+        if few || !self.plan.transforms {
+            self.sums.iter_mut().take(wanted.len()).for_each(|sum| sum.fill(0));
+            for (column, unit) in geometry.data_of_row(row).filter(|(_, unit)| !self.survey.is_hurt(*unit)) {
+                let (digest, bytes) = self.reader.good(unit)?;
+                seen(unit, digest);
+                if let Some(bytes) = bytes
+                    && !wanted.is_empty()
+                {
+                    self.code.add_product(to_usize(column), bytes, wanted, &mut self.sums[..wanted.len()]);
+                }
+            }
+            return Ok(());
+        }
+        let encoder = match &mut self.encoder {
+            Some(encoder) => encoder,
+            none => none.insert(Encoder::new(self.code, len)?),
+        };
+        encoder.begin();
+        for column in 0..geometry.columns {
+            let unit = column * geometry.rows + row;
+            let place = to_usize(column);
+            if unit < geometry.units() && !self.survey.is_hurt(unit) {
+                let (digest, bytes) = self.reader.good(unit)?;
+                seen(unit, digest);
+                match bytes {
+                    Some(bytes) => encoder.put(place, 0, bytes),
+                    None => encoder.put_zeros(place, 0, len),
+                }
+            } else {
+                encoder.put_zeros(place, 0, len);
+            }
+            if column == geometry.columns - 1 || (place + 1).is_multiple_of(self.code.points()) {
+                encoder.fold(self.code, place, 0..len);
+            }
+        }
+        encoder.finish(self.code, 0..len);
+        for (parity, sum) in wanted.iter().zip(&mut self.sums) {
+            encoder.parity(*parity, 0, sum);
+        }
+        Ok(())
+    }
+}
+
+/// Sees to `count` buffers of `len` bytes.
+fn resize(buffers: &mut Vec<Buffer>, count: usize, len: usize) -> Result<()> {
+    while buffers.len() < count {
+        crate::base::buffer::try_grow(buffers, 1)?;
+        buffers.push(Buffer::new(len)?);
+    }
+    Ok(())
+}
+
+/// The error for a unit that was rebuilt from good units and is not what it must be.
+pub(super) fn contradicts(geometry: &Geometry, index: u64) -> AtlasError {
+    let offset = geometry.unit_offset(index);
+    let what = if index < geometry.units() { "data" } else { "parity" };
+    let text = format!(
+        "the {what} unit at offset {offset} was rebuilt and does not fit its digest: the parity file contradicts itself"
+    );
+    AtlasError::witness(text).at_index(index).at_range(offset, geometry.unit)
+}

@@ -1,0 +1,617 @@
+//! Promises about every parity file: damage up to the measure comes back, more is refused, and no failure or end
+//! of a call leaves anything behind.
+
+use super::*;
+use crate::base::damage::Damage;
+use crate::base::storage::fakes::FailingStorage;
+use crate::parity::code::Code;
+use crate::parity::geometry::{Copies, Geometry};
+
+/// Numbers that look random.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % limit.max(1)
+    }
+
+    /// `count` of the numbers below `limit`.
+    fn some(&mut self, count: u64, limit: u64) -> Vec<u64> {
+        let mut all: Vec<u64> = (0..limit).collect();
+        for at in 0..count {
+            let other = at + self.below(limit - at);
+            all.swap(at as usize, other as usize);
+        }
+        all.truncate(count as usize);
+        all
+    }
+}
+
+struct Pair {
+    data: Vec<u8>,
+    atp: Vec<u8>,
+    geometry: Geometry,
+}
+
+fn pair(size: usize, options: &ParityOptions) -> Pair {
+    let data = stream(size as u64, size);
+    let atp = created(&data, options, &mut Operation::sequential()).unwrap();
+    let geometry = *open(&Medium::new(&atp, &[]), None).unwrap().file.geometry();
+    Pair { data, atp, geometry }
+}
+
+fn options() -> ParityOptions {
+    ParityOptions::new().with_id([3; 16])
+}
+
+fn pairs() -> Vec<Pair> {
+    vec![
+        pair(1, &options()),
+        pair(12_000, &options().with_parity_columns(3)),
+        pair(150_001, &options().with_rows(7).with_parity_columns(3)),
+        pair(1_050_000, &options()),
+        pair(300_000, &options().with_unit_size(12_288).with_rows(5).with_stored_root()),
+    ]
+}
+
+#[test]
+fn one_bad_sector_anywhere_makes_one_unit_or_one_copy_of_a_block_unusable() {
+    for Pair { data, atp, geometry } in pairs() {
+        let sectors = |len: usize| {
+            let len = len as u64;
+            (0..len).step_by(4_096).map(move |start| (start, (start + 4_096).min(len)))
+        };
+        let of_data = sectors(data.len()).map(|sector| (Some(sector), None));
+        let of_atp = sectors(atp.len()).map(|sector| (None, Some(sector)));
+        for lost in of_data.chain(of_atp) {
+            let data_medium = Medium::new(&data, lost.0.as_slice());
+            let atp_medium = Medium::new(&atp, lost.1.as_slice());
+            let parity = open(&atp_medium, None).unwrap();
+            let mut report = ParityReport::default();
+            let result = parity.check(&data_medium.source(), None, &mut report, &mut Operation::sequential());
+            assert_eq!(result.unwrap_err().kind(), ErrorKind::Witness, "{geometry:?} {lost:?}");
+            assert_eq!(
+                report.bad_units + report.bad_parity_units + report.bad_blocks,
+                1,
+                "{geometry:?} {lost:?}"
+            );
+            assert_eq!(report.unknown_units, 0);
+            let (result, _) =
+                repair_in_place(&parity, &data_medium, &mut |_| true, false, &mut Operation::sequential());
+            result.unwrap();
+            assert!(lock(&data_medium.unreadable).is_empty() && data_medium.all() == data);
+            assert!(restored(&parity, &data_medium, &mut Operation::sequential()).unwrap() == atp);
+        }
+    }
+}
+
+/// Spoils a unit in one of several ways, so that it is never what it was.
+fn spoil(random: &mut Random, bytes: &mut [u8], unreadable: &mut Vec<(u64, u64)>, start: u64, len: u64) {
+    let range = start as usize..(start + len) as usize;
+    match random.below(4) {
+        0 => bytes[start as usize + random.below(len) as usize] ^= 1 << random.below(8),
+        1 => bytes[range].iter_mut().for_each(|byte| *byte ^= 0xa5),
+        2 => {
+            let at = start + random.below(len);
+            unreadable.push((at, at + 1));
+        }
+        _ => {
+            bytes[range.clone()].fill(0);
+            // Unless it was zeros.
+            bytes[range.start] = 1;
+        }
+    }
+}
+
+/// Loses `count` units of each row, of data and parity, and some blocks in one copy.
+fn lose(random: &mut Random, pair: &Pair, count: u64) -> (Arc<Medium>, Arc<Medium>, u64) {
+    let geometry = &pair.geometry;
+    let (mut data, mut atp) = (pair.data.clone(), pair.atp.clone());
+    let (mut holes, mut parity_holes) = (Vec::new(), Vec::new());
+    let mut of_data = 0;
+    for row in 0..geometry.rows {
+        let mut units: Vec<u64> = geometry.data_of_row(row).map(|(_, unit)| unit).collect();
+        units.extend(geometry.parity_of_row(row));
+        for place in random.some(count.min(units.len() as u64), units.len() as u64) {
+            let unit = units[place as usize];
+            let offset = geometry.unit_offset(unit);
+            if unit < geometry.units() {
+                of_data += 1;
+                spoil(random, &mut data, &mut holes, offset, geometry.data_len(unit));
+            } else {
+                spoil(random, &mut atp, &mut parity_holes, offset, geometry.unit);
+            }
+        }
+    }
+    for block in 0..geometry.blocks() {
+        let copy = Copies::BOTH[random.below(2) as usize];
+        if random.below(2) == 0 {
+            spoil(random, &mut atp, &mut parity_holes, geometry.block_offset(copy, block), 4_096);
+        }
+    }
+    (Medium::new(&data, &holes), Medium::new(&atp, &parity_holes), of_data)
+}
+
+#[test]
+fn any_units_up_to_the_parity_of_a_row_come_back() {
+    let mut random = Random(1);
+    let mut all = pairs();
+    all.push(pair(3_300_000, &options().with_parity_columns(16)));
+    for pair in &all {
+        for round in 0..6 {
+            let count = if round < 3 { pair.geometry.parity } else { random.below(pair.geometry.parity + 1) };
+            let (data, atp, of_data) = lose(&mut random, pair, count);
+            let parity = open(&atp, None).unwrap();
+            let name = format!("{:?} round {round}", pair.geometry);
+            let restored =
+                in_all_ways(|operation| restored(&parity, &data, operation).map_err(|e| e.to_string()));
+            assert!(restored.as_ref() == Ok(&pair.atp), "{name}: {:?}", restored.err());
+            let new =
+                in_all_ways(|operation| repair_to_new(&parity, &data, operation).map_err(|e| e.to_string()));
+            assert!(new.as_ref() == Ok(&pair.data), "{name}: {:?}", new.err());
+            let (result, report) =
+                repair_in_place(&parity, &data, &mut |_| true, false, &mut Operation::new());
+            result.unwrap();
+            assert_eq!((report.lost_rows, report.repaired_units), (0, of_data), "{name}");
+            assert!(data.all() == pair.data, "{name}");
+        }
+    }
+}
+
+#[test]
+fn one_unit_more_is_refused_and_nothing_is_written() {
+    let mut random = Random(2);
+    for pair in &pairs() {
+        let (data, atp, of_data) = lose(&mut random, pair, pair.geometry.parity + 1);
+        let before = (data.all(), lock(&data.unreadable).clone());
+        let parity = open(&atp, None).unwrap();
+        let mut asked = 0;
+        let (result, report) = repair_in_place(
+            &parity,
+            &data,
+            &mut |_| {
+                asked += 1;
+                true
+            },
+            false,
+            &mut Operation::new(),
+        );
+        assert_eq!(report.lost_rows, pair.geometry.rows);
+        assert_eq!(report.data, ParityVerdict::Incomplete, "{of_data}");
+        assert_eq!((result.unwrap_err().kind(), asked, report.repaired_units), (ErrorKind::Incomplete, 0, 0));
+        assert!((data.all(), lock(&data.unreadable).clone()) == before);
+        assert_eq!(
+            repair_to_new(&parity, &data, &mut Operation::new()).unwrap_err().kind(),
+            ErrorKind::Incomplete
+        );
+        // The parity file may have come through whole.
+        match restored(&parity, &data, &mut Operation::new()) {
+            Ok(atp) => assert!(report.parity != ParityVerdict::Incomplete && atp == pair.atp),
+            Err(error) => {
+                assert_eq!((error.kind(), report.parity), (ErrorKind::Incomplete, ParityVerdict::Incomplete));
+            }
+        }
+    }
+}
+
+#[test]
+fn an_update_gives_what_create_gives() {
+    let mut random = Random(3);
+    for round in 0..40 {
+        let rows = 1 + random.below(7);
+        let size = 40_000 + random.below(200_000) as usize;
+        let shape = options().with_rows(rows).with_parity_columns(1 + random.below(2) as u32);
+        let old = pair(size, &shape);
+        let mut new = old.data.clone();
+        match random.below(3) {
+            0 => new.truncate(size - random.below(size as u64 / 4) as usize),
+            1 => new.extend(stream(round, random.below(150_000) as usize)),
+            _ => {}
+        }
+        let mut regions = Vec::new();
+        for _ in 0..random.below(4) {
+            let start = random.below(new.len() as u64);
+            let len = random.below(20_000).min(new.len() as u64 - start);
+            let bytes = stream(random.below(1_000), len as usize);
+            new[start as usize..][..len as usize].copy_from_slice(&bytes);
+            regions.push(AtlasBoundaryRegion::new(start, len));
+        }
+        // A parity unit may be lost, in a row that then is encoded anew.
+        let mut atp = old.atp.clone();
+        if random.below(2) == 0 {
+            let unit = old.geometry.units() + random.below(old.geometry.parity_units());
+            atp[old.geometry.unit_offset(unit) as usize] ^= 1;
+        }
+        let root = random.below(2) == 0;
+        let (shape, wish) =
+            if root { (shape.with_stored_root(), options().with_stored_root()) } else { (shape, options()) };
+        let wanted = created(&new, &shape, &mut Operation::sequential()).unwrap();
+        let parity = open(&Medium::new(&atp, &[]), None).unwrap();
+        let updated = in_all_ways(|operation| {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("new.atp");
+            let source = Source::copy(&new).unwrap();
+            let result = parity.update(&source, &regions, &path, &wish, operation);
+            result.map(|()| std::fs::read(&path).unwrap()).map_err(|error| error.to_string())
+        });
+        assert!(updated.as_ref() == Ok(&wanted), "round {round}: {:?}", updated.err());
+    }
+}
+
+/// Calls `call` with a storage whose operation number 0, 1, … fails, until none does. Returns how many there were.
+fn each_failure(mut call: impl FnMut(u64) -> Result<()>) -> u64 {
+    let mut nth = 0;
+    loop {
+        match call(nth) {
+            Ok(()) => return nth,
+            Err(error) => {
+                assert_eq!((error.kind(), error.os_error()), (ErrorKind::Io, libc::ENOSPC), "{error}")
+            }
+        }
+        nth += 1;
+        assert!(nth < 10_000, "there is no end");
+    }
+}
+
+fn failing(file: Arc<crate::base::storage::FileStorage>, nth: u64) -> Arc<dyn Storage> {
+    Arc::new(FailingStorage::new(file, nth))
+}
+
+#[test]
+fn a_write_that_fails_leaves_no_file_behind() {
+    let pair = pair(150_001, &options().with_rows(7).with_parity_columns(3));
+    let mut damaged = pair.data.clone();
+    damaged[50_000..60_000].fill(0);
+    let mut atp = pair.atp.clone();
+    atp[5_000] ^= 1;
+    let parity = open(&Medium::new(&atp, &[]), None).unwrap();
+    let (source, data) = (Source::copy(&pair.data).unwrap(), Medium::new(&damaged, &[]));
+    let folder = tempfile::tempdir().unwrap();
+    let (path, other) = (folder.path().join("file"), folder.path().join("other"));
+    std::fs::write(&path, b"old").unwrap();
+    let operation = || Operation::sequential();
+    // Each call once for each operation on the file that it makes.
+    let make = |nth: u64| move |path: &Path| AtomicFile::create_on(path, |file| failing(file, nth));
+    let check = |result: &Result<()>, wanted: &[u8]| {
+        let names = std::fs::read_dir(folder.path()).unwrap().count();
+        assert_eq!(names, 1 + usize::from(result.is_ok() && other.exists()));
+        if result.is_err() {
+            assert!(!other.exists() && std::fs::read(&path).unwrap() == b"old");
+        } else {
+            let made = if other.exists() { &other } else { &path };
+            assert!(std::fs::read(made).unwrap() == wanted);
+        }
+        drop(std::fs::remove_file(&other));
+        std::fs::write(&path, b"old").unwrap();
+    };
+    let shape = options().with_rows(7).with_parity_columns(3);
+    let writes = each_failure(|nth| {
+        let result = create::create(&source, &other, &shape, &mut operation(), make(nth));
+        check(&result, &pair.atp);
+        result
+    });
+    assert!(writes > 5, "{writes}");
+    let writes = each_failure(|nth| {
+        let result = restore::restore(&parity.file, &source, &path, &mut operation(), make(nth));
+        check(&result, &pair.atp);
+        result
+    });
+    assert!(writes > 5, "{writes}");
+    let writes = each_failure(|nth| {
+        let update = Update { file: &parity.file, key: None, source: &source, options: &options() };
+        let result = update.run(&[], &path, &mut operation(), make(nth));
+        check(&result, &pair.atp);
+        result
+    });
+    assert!(writes > 5, "{writes}");
+    let modes = [RepairMode::NewFile(other.clone()), RepairMode::InPlace];
+    for (mode, known_root) in modes.into_iter().zip([None, Some(linear_root(&pair.data))]) {
+        let in_place = mode == RepairMode::InPlace;
+        let options = RepairOptions { mode, partial: false };
+        let writes = each_failure(|nth| {
+            let medium = Medium::new(&damaged, &[]);
+            let repair = Repair {
+                file: &parity.file,
+                known_root: known_root.as_ref(),
+                key: None,
+                path: &path,
+                source: if in_place { medium.source() } else { data.source() },
+                storage: in_place.then(|| medium.clone() as Arc<dyn Storage>),
+                options: &options,
+            };
+            let mut report = ParityReport::default();
+            let result = repair.run(Some(&mut |_| true), &mut report, &mut operation(), make(nth));
+            if in_place {
+                assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+                // Written in part, each byte is old or right.
+                for ((now, old), right) in medium.all().iter().zip(&damaged).zip(&pair.data) {
+                    assert!(now == right || now == old && result.is_err());
+                }
+            } else {
+                check(&result, &pair.data);
+            }
+            result
+        });
+        assert!(writes > 4, "{writes}");
+    }
+}
+
+fn linear_root(data: &[u8]) -> Digest {
+    create::linear_root(&Source::copy(data).unwrap(), None, &mut Operation::sequential()).unwrap()
+}
+
+/// The damaged file of a repair in place, all of whose operations fail from number `nth` on.
+struct Broken {
+    inner: Arc<Medium>,
+    left: std::sync::atomic::AtomicU64,
+}
+
+impl Broken {
+    fn begin(&self) -> io::Result<()> {
+        use std::sync::atomic::Ordering::Relaxed;
+        match self.left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(io::Error::from_raw_os_error(libc::ENOSPC)),
+        }
+    }
+}
+
+impl Storage for Broken {
+    fn len(&self) -> io::Result<u64> {
+        self.begin()?;
+        self.inner.len()
+    }
+
+    fn read_at(&self, offset: u64, out: OutBytes<'_>) -> io::Result<()> {
+        self.begin()?;
+        self.inner.read_at(offset, out)
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        if let Err(error) = self.begin() {
+            // Half of it got there.
+            self.inner.write_at(offset, &bytes[..bytes.len() / 2])?;
+            return Err(error);
+        }
+        self.inner.write_at(offset, bytes)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.begin()?;
+        self.inner.set_len(len)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.begin()?;
+        self.inner.sync()
+    }
+}
+
+#[test]
+fn a_repair_in_place_that_ends_anywhere_does_no_harm_and_goes_on() {
+    let pair = pair(150_001, &options().with_rows(7).with_parity_columns(3));
+    let mut damaged = pair.data.clone();
+    damaged[20_000..50_000].fill(0x77);
+    damaged.truncate(140_000);
+    let parity = open(&Medium::new(&pair.atp, &[]), None).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let options = RepairOptions { mode: RepairMode::InPlace, partial: false };
+    let mut nth = 0;
+    loop {
+        let medium = Medium::new(&damaged, &[]);
+        let broken = Arc::new(Broken { inner: medium.clone(), left: nth.into() });
+        let source = Source::from_storage(broken.clone(), Path::new("broken"));
+        let result = source.and_then(|source| {
+            let repair = Repair {
+                file: &parity.file,
+                known_root: None,
+                key: None,
+                path: &folder.path().join("data"),
+                source,
+                storage: Some(broken.clone()),
+                options: &options,
+            };
+            let mut report = ParityReport::default();
+            repair.run(Some(&mut |_| true), &mut report, &mut Operation::sequential(), AtomicFile::create)
+        });
+        for (at, byte) in medium.all().iter().enumerate() {
+            let before = damaged.get(at).copied().unwrap_or(0);
+            assert!(*byte == pair.data[at] || *byte == before, "byte {at} of operation {nth}");
+        }
+        let (next, _) = repair_in_place(&parity, &medium, &mut |_| true, false, &mut Operation::sequential());
+        next.unwrap();
+        assert!(medium.all() == pair.data, "operation {nth}");
+        if result.is_ok() {
+            break;
+        }
+        nth += 1;
+    }
+    assert!(nth > 30, "{nth} operations");
+}
+
+#[test]
+fn reads_that_fail_end_a_call_and_bad_sectors_do_not() {
+    let pair = pair(150_001, &options().with_rows(7).with_parity_columns(3));
+    let data: Arc<dyn Storage> = Medium::new(&pair.data, &[]);
+    let atp: Arc<dyn Storage> = Medium::new(&pair.atp, &[]);
+    let check = |data: &Arc<dyn Storage>, atp: &Arc<dyn Storage>| -> Result<()> {
+        let named = |storage: &Arc<dyn Storage>, name| Source::from_storage(storage.clone(), Path::new(name));
+        let (operation, source) = (&mut Operation::sequential(), named(data, "data")?);
+        let parity = AtlasParity::open_source(named(atp, "atp")?, &VerifyOptions::new(), operation)?;
+        let mut report = ParityReport::default();
+        parity.check(&source, None, &mut report, operation)?;
+        let folder = tempfile::tempdir().unwrap();
+        parity.restore(&source, folder.path().join("x"), operation)?;
+        parity.update(&source, &[], folder.path().join("y"), &ParityOptions::new(), operation)
+    };
+    let reads = each_failure(|nth| check(&(Arc::new(FailingStorage::new(data.clone(), nth)) as _), &atp));
+    assert!(reads > 4, "{reads}");
+    let reads = each_failure(|nth| check(&data, &(Arc::new(FailingStorage::new(atp.clone(), nth)) as _)));
+    assert!(reads > 12, "{reads}");
+}
+
+#[test]
+fn refused_units_stay_and_a_cut_that_was_meant_stays() {
+    let pair = pair(150_001, &options().with_rows(7).with_parity_columns(3));
+    let mut damaged = pair.data.clone();
+    damaged[4_096] ^= 1;
+    damaged.truncate(140_000);
+    let parity = open(&Medium::new(&pair.atp, &[]), None).unwrap();
+    let data = Medium::new(&damaged, &[]);
+    let mut owner = |damage: &Damage| damage.offset < 100_000;
+    let (result, report) = repair_in_place(&parity, &data, &mut owner, false, &mut Operation::new());
+    assert_eq!((result.unwrap_err().kind(), report.repaired_units), (ErrorKind::Witness, 1));
+    assert!(data.all() == pair.data[..140_000], "the end comes back only if its owner wants it");
+    let mut owner = |damage: &Damage| damage.offset > 100_000 && damage.offset < 142_000;
+    let data = Medium::new(&damaged, &[]);
+    let (result, report) = repair_in_place(&parity, &data, &mut owner, false, &mut Operation::new());
+    assert_eq!((result.unwrap_err().kind(), report.repaired_units), (ErrorKind::Witness, 1));
+    let mut wanted = damaged.clone();
+    wanted.extend_from_slice(&pair.data[140_000..143_360]);
+    assert!(data.all() == wanted);
+}
+
+#[test]
+fn a_file_that_changes_after_the_check_gives_no_file() {
+    /// Gives other bytes from read number `after` on.
+    struct Changing(Vec<u8>, std::sync::atomic::AtomicU64, u64);
+    impl crate::source::ReadAt for Changing {
+        fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+            buffer.copy_from_slice(&self.0[offset as usize..][..buffer.len()]);
+            if self.1.fetch_add(1, std::sync::atomic::Ordering::Relaxed) >= self.2 {
+                buffer[0] ^= 1;
+            }
+            Ok(())
+        }
+    }
+    let pair = pair(150_001, &options().with_rows(7).with_parity_columns(3));
+    let mut damaged = pair.data.clone();
+    damaged[50_000] ^= 1;
+    let parity = open(&Medium::new(&pair.atp, &[]), None).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut ends = [0; 2];
+    for after in 1..20 {
+        let source = Source::from_reader(150_001, Changing(damaged.clone(), 0.into(), after));
+        let other = folder.path().join("new");
+        let options = RepairOptions::new(RepairMode::NewFile(other.clone()));
+        let path = folder.path().join("data");
+        let repair = Repair {
+            file: &parity.file,
+            known_root: None,
+            key: None,
+            path: &path,
+            source,
+            storage: None,
+            options: &options,
+        };
+        let mut report = ParityReport::default();
+        match repair.run(None, &mut report, &mut Operation::sequential(), AtomicFile::create) {
+            Ok(()) => {
+                ends[0] += 1;
+                assert!(std::fs::read(&other).unwrap() == pair.data);
+                std::fs::remove_file(&other).unwrap();
+            }
+            Err(error) => {
+                ends[1] += 1;
+                assert!([ErrorKind::Witness, ErrorKind::Incomplete].contains(&error.kind()), "{error}");
+                assert!(!other.exists());
+            }
+        }
+    }
+    assert!(ends[0] > 5 && ends[1] > 5, "{ends:?}");
+}
+
+#[test]
+fn a_claim_is_not_allocated_for() {
+    // A file of 2 MiB that claims rows of 32,768 units of 1 MiB, all of whose digests are those of other bytes.
+    let geometry = Geometry { size: 32_768 << 20, unit: 1 << 20, columns: 32_768, parity: 32_768, rows: 1 };
+    assert!(geometry.is_valid());
+    let head = format::Head { geometry, keyed: false, id: [1; 16], root: [0; 32] };
+    let (seals, mut table) = (format::Seals::new(None), write::Table::new(&geometry).unwrap());
+    let zeros = format::short(&crate::digest256(&vec![0; 1 << 20]));
+    for unit in 0..geometry.all_units() {
+        table.set(unit, if unit < geometry.units() { [7; 16] } else { zeros });
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("claim.atp");
+    let file = AtomicFile::create(&path).unwrap();
+    write::write_blocks(&file, &head, &seals, &table).unwrap();
+    file.set_len(4_096 * geometry.blocks()).unwrap();
+    assert!(file.persist().is_ok());
+    let parity = AtlasParity::open(&path, &VerifyOptions::new(), &mut Operation::new()).unwrap();
+    let data = Medium::new(b"a byte", &[]);
+    let mut report = ParityReport::default();
+    let checked = parity.check(&data.source(), None, &mut report, &mut Operation::new());
+    assert_eq!(checked.unwrap_err().kind(), ErrorKind::Witness);
+    assert_eq!((report.bad_units, report.bad_parity_units, report.lost_rows), (32_768, 0, 0));
+    for limit in [None, Some(64 << 20)] {
+        let operation = &mut Operation::new();
+        let mut limited = Operation::new().with_memory_limit(64 << 20);
+        let operation = if limit.is_some() { &mut limited } else { operation };
+        let (result, report) = repair_in_place(&parity, &data, &mut |_| true, false, operation);
+        let error = result.unwrap_err();
+        assert_eq!((error.kind(), report.repaired_units), (ErrorKind::Limit, 0), "{error}");
+        assert!(data.all() == b"a byte");
+    }
+}
+
+#[test]
+fn the_source_is_read_once_and_in_order_if_memory_allows() {
+    struct Counted(Vec<u8>, Arc<Mutex<Vec<(u64, usize)>>>);
+    impl crate::source::ReadAt for Counted {
+        fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+            lock(&self.1).push((offset, buffer.len()));
+            buffer.copy_from_slice(&self.0[offset as usize..][..buffer.len()]);
+            Ok(())
+        }
+    }
+    let data = stream(8, 3_300_000);
+    let reads = Arc::new(Mutex::new(Vec::new()));
+    let source = Source::from_reader(data.len() as u64, Counted(data.clone(), reads.clone()));
+    let folder = tempfile::tempdir().unwrap();
+    AtlasParity::create(&source, folder.path().join("a.atp"), &options(), &mut Operation::sequential())
+        .unwrap();
+    let mut at = 0;
+    for (offset, len) in lock(&reads).drain(..) {
+        assert_eq!(offset, at);
+        at += len as u64;
+    }
+    assert_eq!(at, data.len() as u64);
+    // An update reads the rows that are touched.
+    let parity =
+        AtlasParity::open(folder.path().join("a.atp"), &VerifyOptions::new(), &mut Operation::new()).unwrap();
+    let geometry = *parity.file.geometry();
+    let region = AtlasBoundaryRegion::new(100_000, 10);
+    parity
+        .update(&source, &[region], folder.path().join("b.atp"), &options(), &mut Operation::new())
+        .unwrap();
+    let read: u64 = lock(&reads).drain(..).map(|(_, len)| len as u64).sum();
+    assert!(read <= geometry.columns * geometry.unit && read > 0, "{read}");
+    assert!(
+        std::fs::read(folder.path().join("a.atp")).unwrap()
+            == std::fs::read(folder.path().join("b.atp")).unwrap()
+    );
+    // Growth reads what was appended.
+    let mut longer = data.clone();
+    longer.extend(stream(9, 50_000));
+    let size = longer.len() as u64;
+    let source = Source::from_reader(size, Counted(longer.clone(), reads.clone()));
+    parity.update(&source, &[], folder.path().join("c.atp"), &options(), &mut Operation::new()).unwrap();
+    let read: u64 = lock(&reads).drain(..).map(|(_, len)| len as u64).sum();
+    assert!(read <= 50_000 + geometry.unit, "{read}");
+}
+
+#[test]
+fn few_and_many_lost_units_take_the_same_way_to_the_same_bytes() {
+    // With little memory every row goes by the matrix, with more by the transforms.
+    let pair = pair(3_300_000, &options().with_parity_columns(16));
+    let mut random = Random(4);
+    let (data, atp, _) = lose(&mut random, &pair, 16);
+    let parity = open(&atp, None).unwrap();
+    for limit in [10_500_000_u64, 64 << 20, 1 << 30] {
+        let operation = &mut Operation::sequential().with_memory_limit(limit);
+        assert!(repair_to_new(&parity, &data, operation).unwrap() == pair.data, "{limit}");
+    }
+    assert!(Code::footprint(&pair.geometry) > 8 << 20);
+}

@@ -1,0 +1,443 @@
+//! The parity file of a source that was changed on purpose: rows that are touched are encoded anew, and bytes
+//! that were appended are added.
+
+#![forbid(unsafe_code)]
+
+use super::call::Call;
+use super::code::{Code, xor_into};
+use super::columns::{Columns, Encoding, Made, Plan};
+use super::create::{linear_root, store};
+use super::file::{Padded, ParityFile, State, UnitReader};
+use super::format::{Head, Short, same_short, short};
+use super::geometry::{BLOCK, Geometry};
+use super::options::ParityOptions;
+use super::restore::known_digests;
+use super::survey::Bits;
+use super::write::{Table, begin, random_id, write_blocks};
+use crate::base::atomic_file::AtomicFile;
+use crate::base::buffer::try_grow;
+use crate::base::error::{AtlasError, Result, check_range};
+use crate::base::sync::lock;
+use crate::base::units::{TILE_BYTES, to_usize};
+use crate::exec::operation::Operation;
+use crate::exec::pool;
+use crate::hash::digest::Digest;
+use crate::shard::AtlasBoundaryRegion;
+use crate::source::Source;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Mutex;
+
+/// An update of one parity file.
+pub(super) struct Update<'u> {
+    pub(super) file: &'u ParityFile,
+    pub(super) key: Option<&'u [u8; 32]>,
+    pub(super) source: &'u Source,
+    pub(super) options: &'u ParityOptions,
+}
+
+/// Units and rows that an update concerns.
+struct Changes {
+    old: Geometry,
+    new: Geometry,
+    /// Units that were changed or cut off, of the old and the new ones.
+    named: Bits,
+    /// Units that bytes were appended to, the last old one among them if it was not full.
+    grown: Range<u64>,
+    /// Rows with a named unit.
+    touched: Bits,
+    /// Rows with a unit that has grown, and none that is named.
+    growing: Bits,
+}
+
+impl Changes {
+    fn new(old: Geometry, size: u64, regions: &[AtlasBoundaryRegion]) -> Result<Changes> {
+        let Some(new) = old.resized(size) else {
+            return Err(AtlasError::invalid_argument(format!(
+                "{} rows and {} parity columns of units of {} bytes do not fit the new size {size}: create a new \
+                 parity file",
+                old.rows, old.parity, old.unit
+            )));
+        };
+        let mut named = Bits::new(old.units().max(new.units()))?;
+        let cut = (size < old.size).then_some(size..old.size);
+        for region in regions {
+            check_range(region.offset, region.length, size, "region")?;
+        }
+        let regions = regions.iter().map(|region| region.offset..region.offset + region.length);
+        for range in regions.chain(cut).filter(|range| !range.is_empty()) {
+            for unit in range.start / old.unit..range.end.div_ceil(old.unit) {
+                named.set(unit, true);
+            }
+        }
+        let grown = if size > old.size { old.size / old.unit..new.units() } else { 0..0 };
+        let (mut touched, mut growing) = (Bits::new(old.rows)?, Bits::new(old.rows)?);
+        for unit in named.iter(0..old.units().max(new.units())) {
+            touched.set(unit % old.rows, true);
+        }
+        // All rows once a column of them has grown.
+        for unit in grown.clone().take(to_usize(old.rows.min(grown.end - grown.start))) {
+            if !touched.has(unit % old.rows) {
+                growing.set(unit % old.rows, true);
+            }
+        }
+        Ok(Changes { old, new, named, grown, touched, growing })
+    }
+
+    fn footprint(&self) -> u64 {
+        Bits::footprint(self.old.units().max(self.new.units())) + 4 * Bits::footprint(self.old.rows)
+    }
+
+    /// True if the unit is what it was when it was protected, or must begin with that.
+    fn is_old(&self, unit: u64) -> bool {
+        unit < self.old.units() && !self.named.has(unit)
+    }
+}
+
+impl Update<'_> {
+    /// Writes the new parity file to `path`.
+    pub(super) fn run(
+        &self,
+        regions: &[AtlasBoundaryRegion],
+        path: &Path,
+        operation: &mut Operation<'_>,
+        make: impl FnOnce(&Path) -> Result<AtomicFile>,
+    ) -> Result<()> {
+        let changes = Changes::new(*self.file.geometry(), self.source.size(), regions)?;
+        let Changes { old, new, .. } = changes;
+        let id = self.options.id.map_or_else(random_id, Ok)?;
+        let mut call = Call::new(operation, old.parity_units() * old.unit, copy_tasks(&old));
+        call.expect(2 * BLOCK * new.blocks(), 1);
+        if self.options.store_root {
+            call.expect(new.size.saturating_add(old.size), copy_units(old.units(), &old));
+            call.expect(0, new.size.div_ceil(TILE_BYTES));
+        }
+        let (known, missing) = known_digests(self.file, &old)?;
+        if let Some(unit) = missing.iter(0..old.units()).find(|unit| changes.is_old(*unit)) {
+            return Err(not_protected(&old, unit, "its digest is lost"));
+        }
+        let code = Code::new(&new)?;
+        let mut table = Table::new(&new)?;
+        for unit in (0..new.units()).filter(|unit| changes.is_old(*unit)) {
+            table.set(unit, *known.get(unit));
+        }
+        let target = begin(make(path)?, &new)?;
+        let fixed = Table::footprint(&old)
+            + Table::footprint(&new)
+            + Bits::footprint(old.all_units())
+            + changes.footprint()
+            + Code::footprint(&new);
+        let context = Context { update: self, changes: &changes, known: &known, target: &target, fixed };
+
+        // Parity units of rows in which nothing has changed. Rows in which one of them is bad are found.
+        let mut damaged = Bits::new(old.rows)?;
+        context.copy(&mut call, &mut table, &mut damaged)?;
+        // Rows that have only grown.
+        let growing = runs(&changes.growing, old.rows)?;
+        if !growing.is_empty() {
+            let found = Mutex::new(&mut damaged);
+            let io = Grown { context: &context, damaged: &found };
+            let first = changes.grown.start / old.rows;
+            let encoding = context.encoding(&code, &growing, first..new.columns, &io);
+            context.encode(&encoding, &mut call, &mut table)?;
+        }
+        // Rows with named units, and those that were found.
+        for row in changes.touched.iter(0..old.rows) {
+            damaged.set(row, true);
+        }
+        let rows = runs(&damaged, old.rows)?;
+        if !rows.is_empty() {
+            let io = Anew { context: &context };
+            let encoding = context.encoding(&code, &rows, 0..new.columns, &io);
+            context.encode(&encoding, &mut call, &mut table)?;
+        }
+        let root = if self.options.store_root {
+            context.verify(&mut call)?;
+            call.inner(|operation| linear_root(self.source, self.key, operation))?
+        } else {
+            Digest::default()
+        };
+        let head = Head { geometry: new, keyed: self.file.head.keyed, id, root };
+        write_blocks(&target, &head, &self.file.seals, &table)?;
+        target.persist().map_err(|failed| failed.1)?;
+        call.advance(2 * BLOCK * new.blocks(), 1)?;
+        call.finish()
+    }
+}
+
+/// State that the steps of an update share.
+struct Context<'c> {
+    update: &'c Update<'c>,
+    changes: &'c Changes,
+    /// Digests of the old units.
+    known: &'c Table,
+    target: &'c AtomicFile,
+    fixed: u64,
+}
+
+impl Context<'_> {
+    fn encoding<'e, C>(
+        &'e self,
+        code: &'e Code,
+        rows: &'e [Range<u64>],
+        columns: Range<u64>,
+        io: &'e C,
+    ) -> Encoding<'e, C> {
+        let near = self.update.source.is_near();
+        Encoding { code, geometry: &self.changes.new, rows, columns, near, io }
+    }
+
+    fn encode<C: Columns>(
+        &self,
+        encoding: &Encoding<'_, C>,
+        call: &mut Call<'_, '_>,
+        table: &mut Table,
+    ) -> Result<()> {
+        let plan: Plan = encoding.plan(self.fixed, &call.run)?;
+        call.expect(encoding.bytes(), plan.tasks());
+        encoding.run(&plan, call, |made| {
+            made.digests.into_iter().for_each(|(unit, digest)| table.set(unit, digest));
+            Ok(())
+        })
+    }
+
+    /// Copies the parity units of rows without a change, and notes rows with one that is not good.
+    fn copy(&self, call: &mut Call<'_, '_>, table: &mut Table, damaged: &mut Bits) -> Result<()> {
+        let Changes { old, new, touched, growing, .. } = self.changes;
+        let (file, tasks) = (self.update.file, copy_tasks(old));
+        let data = Padded::data(self.update.source, old);
+        let workers = call.run.workers(tasks, UnitReader::footprint(old), self.fixed)?;
+        let step = copy_step(old);
+        pool::run_within(
+            call.run.executor,
+            workers,
+            tasks,
+            call.order(workers),
+            || UnitReader::new(file, &data),
+            |reader, task| {
+                let first = old.units() + task * step;
+                let units = first..(first + step).min(old.all_units());
+                let mut found: Vec<(u64, Option<Short>)> = Vec::new();
+                let is_copied = |unit: &u64| !touched.has(old.row(*unit)) && !growing.has(old.row(*unit));
+                let mut at = units.start;
+                while at < units.end {
+                    // Runs of rows that are copied; nothing of the others is read.
+                    let end =
+                        (at..units.end).find(|unit| is_copied(unit) != is_copied(&at)).unwrap_or(units.end);
+                    if is_copied(&at) {
+                        try_grow(&mut found, to_usize(end - at))?;
+                        reader.visit(at..end, |unit| {
+                            let good = unit.state == State::Good;
+                            let parity = unit.index - old.units();
+                            if let (true, Some(bytes)) = (good, &unit.bytes) {
+                                self.target.write_sparse_at(new.unit_offset(new.units() + parity), bytes)?;
+                            }
+                            found.push((parity, good.then_some(unit.digest)));
+                            Ok(())
+                        })?;
+                    }
+                    at = end;
+                }
+                Ok((found, (units.end - units.start) * old.unit))
+            },
+            |_, (found, bytes)| {
+                for (parity, digest) in found {
+                    match digest {
+                        Some(digest) => table.set(new.units() + parity, digest),
+                        None => damaged.set(parity % old.rows, true),
+                    }
+                }
+                call.advance(bytes, 1)
+            },
+        )
+    }
+
+    /// Verifies every old unit that was not named.
+    fn verify(&self, call: &mut Call<'_, '_>) -> Result<()> {
+        let old = &self.changes.old;
+        let file = self.update.file;
+        let data = Padded::data(self.update.source, old);
+        let tasks = copy_units(old.units(), old);
+        let workers = call.run.workers(tasks, UnitReader::footprint(old), self.fixed)?;
+        let step = copy_step(old);
+        pool::run_within(
+            call.run.executor,
+            workers,
+            tasks,
+            call.order(workers),
+            || UnitReader::new(file, &data),
+            |reader, task| {
+                let units = task * step..((task + 1) * step).min(old.units());
+                let bytes = (units.end * old.unit).min(old.size) - units.start * old.unit;
+                reader.visit(units, |unit| {
+                    if self.changes.is_old(unit.index) && unit.state != State::Good {
+                        return Err(not_protected(old, unit.index, "it differs from its digest"));
+                    }
+                    Ok(())
+                })?;
+                Ok(bytes)
+            },
+            |_, bytes| call.advance(bytes, 1),
+        )
+    }
+
+    /// Reads a unit as it is now. Its first bytes, which were protected and not named, must fit the old digest.
+    /// Returns how many these are.
+    fn read(&self, unit: u64, out: &mut [u8]) -> Result<usize> {
+        let Changes { old, new, .. } = self.changes;
+        let (offset, len) = (new.unit_offset(unit), to_usize(new.data_len(unit)));
+        self.update.source.read(offset, &mut out[..len])?;
+        out[len..].fill(0);
+        if !self.changes.is_old(unit) {
+            return Ok(0);
+        }
+        let before = to_usize(old.data_len(unit));
+        let mut hasher = self.update.file.digests.tile_hasher();
+        hasher.update(&out[..before.min(len)]);
+        let zeros = [0; 4096];
+        let mut rest = out.len() - before.min(len);
+        while rest > 0 {
+            let part = rest.min(zeros.len());
+            hasher.update(&zeros[..part]);
+            rest -= part;
+        }
+        let digest = short(hasher.finalize().as_bytes());
+        if !same_short(&digest, self.known.get(unit)) {
+            return Err(not_protected(old, unit, "it differs from its digest"));
+        }
+        Ok(before)
+    }
+
+    /// Adds the digest of a unit that is new.
+    fn note(&self, unit: u64, bytes: &[u8], made: &mut Made) -> Result<()> {
+        let is_kept = self.changes.is_old(unit) && !self.changes.grown.contains(&unit);
+        if !is_kept {
+            try_grow(&mut made.digests, 1)?;
+            made.digests.push((unit, short(&self.update.file.digests.tile(bytes))));
+        }
+        Ok(())
+    }
+
+    fn store(&self, units: Range<u64>, bytes: &[u8], made: &mut Made) -> Result<()> {
+        let file = self.update.file;
+        store(&file.digests, &file.zeros, &self.changes.new, self.target, units, bytes, made)
+    }
+}
+
+/// Rows that are encoded anew.
+struct Anew<'c> {
+    context: &'c Context<'c>,
+}
+
+impl Columns for Anew<'_> {
+    fn load<'b>(
+        &'b self,
+        units: Range<u64>,
+        buffer: &'b mut [u8],
+        made: &mut Made,
+    ) -> Result<Option<&'b [u8]>> {
+        let len = self.context.changes.new.unit_len();
+        for (unit, bytes) in units.zip(buffer.chunks_mut(len)) {
+            self.context.read(unit, bytes)?;
+            self.context.note(unit, bytes, made)?;
+        }
+        Ok(Some(buffer))
+    }
+
+    fn store(&self, units: Range<u64>, bytes: &mut [u8], made: &mut Made) -> Result<()> {
+        self.context.store(units, bytes, made)
+    }
+}
+
+/// Rows that have only grown: what was appended is encoded alone, and added to the old parity.
+struct Grown<'c> {
+    context: &'c Context<'c>,
+    /// Rows with a parity unit that is not good.
+    damaged: &'c Mutex<&'c mut Bits>,
+}
+
+impl Columns for Grown<'_> {
+    fn load<'b>(
+        &'b self,
+        units: Range<u64>,
+        buffer: &'b mut [u8],
+        made: &mut Made,
+    ) -> Result<Option<&'b [u8]>> {
+        let Changes { new, grown, .. } = self.context.changes;
+        let mut any = false;
+        for (unit, bytes) in units.zip(buffer.chunks_mut(new.unit_len())) {
+            if !grown.contains(&unit) {
+                bytes.fill(0);
+                continue;
+            }
+            any = true;
+            let before = self.context.read(unit, bytes)?;
+            self.context.note(unit, bytes, made)?;
+            bytes[..before].fill(0);
+        }
+        Ok(any.then_some(&*buffer))
+    }
+
+    fn store(&self, units: Range<u64>, bytes: &mut [u8], made: &mut Made) -> Result<()> {
+        let Changes { old, new, .. } = self.context.changes;
+        let (file, data) = (self.context.update.file, Padded::data(self.context.update.source, old));
+        let mut reader = UnitReader::new(file, &data)?;
+        for (unit, bytes) in units.zip(bytes.chunks_mut(new.unit_len())) {
+            let parity = unit - new.units();
+            let mut good = false;
+            let before = old.units() + parity;
+            reader.visit(before..before + 1, |unit| {
+                good = unit.state == State::Good;
+                if let (true, Some(before)) = (good, &unit.bytes) {
+                    xor_into(bytes, before);
+                }
+                Ok(())
+            })?;
+            if good {
+                self.context.store(unit..unit + 1, bytes, made)?;
+            } else {
+                lock(self.damaged).set(parity % old.rows, true);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Units that a task copies.
+fn copy_step(geometry: &Geometry) -> u64 {
+    (TILE_BYTES / geometry.unit).max(1)
+}
+
+fn copy_units(units: u64, geometry: &Geometry) -> u64 {
+    units.div_ceil(copy_step(geometry))
+}
+
+fn copy_tasks(geometry: &Geometry) -> u64 {
+    copy_units(geometry.parity_units(), geometry)
+}
+
+/// A set of rows as ranges.
+fn runs(rows: &Bits, count: u64) -> Result<Vec<Range<u64>>> {
+    let mut runs: Vec<Range<u64>> = Vec::new();
+    for row in rows.iter(0..count) {
+        match runs.last_mut() {
+            Some(run) if run.end == row => run.end += 1,
+            _ => {
+                try_grow(&mut runs, 1)?;
+                runs.push(row..row + 1);
+            }
+        }
+    }
+    Ok(runs)
+}
+
+/// The error for a unit that was not named and is not what was protected.
+fn not_protected(geometry: &Geometry, unit: u64, why: &str) -> AtlasError {
+    let (offset, length) = (geometry.unit_offset(unit), geometry.data_len(unit));
+    AtlasError::witness(format!(
+        "the data unit at offset {offset} is not what was protected ({why}) and was not named as changed: repair it \
+         first, or name it"
+    ))
+    .at_index(unit)
+    .at_range(offset, length)
+}
