@@ -12,6 +12,10 @@ pub const ATLAS_FEATURE_COMPRESSION: u64 = 2;
 pub const ATLAS_FEATURE_STREAMING: u64 = 4;
 /// The benchmark suite is there.
 pub const ATLAS_FEATURE_BENCHMARKS: u64 = 8;
+/// ATLAS_COMPRESSION_ZSTD is there.
+pub const ATLAS_FEATURE_ZSTD: u64 = 64;
+/// ATLAS_COMPRESSION_LZ4 is there.
+pub const ATLAS_FEATURE_LZ4: u64 = 128;
 
 /// The version of the library in use: major << 16 | minor << 8 | patch.
 ///
@@ -48,6 +52,8 @@ pub extern "C" fn atlas_manifold_features() -> u64 {
         | bit(cfg!(feature = "compression"), ATLAS_FEATURE_COMPRESSION)
         | bit(cfg!(feature = "streaming"), ATLAS_FEATURE_STREAMING)
         | bit(cfg!(feature = "benchmarks"), ATLAS_FEATURE_BENCHMARKS)
+        | bit(cfg!(feature = "zstd"), ATLAS_FEATURE_ZSTD)
+        | bit(cfg!(feature = "lz4"), ATLAS_FEATURE_LZ4)
 }
 
 /// Frees the used buffers and tables that the library keeps for the next call.

@@ -1,4 +1,5 @@
 mod another_codec;
+mod codecs;
 mod hostile;
 
 use super::config::MAX_BLOCK_SIZE;
@@ -77,6 +78,30 @@ fn proof_of(shard: &AtlasShard) -> Proof {
     Arc::try_unwrap(again.unwrap().proof).unwrap_or_else(|_| panic!("shared"))
 }
 
+/// All algorithms that are built in.
+fn algorithms() -> Vec<CompressionAlgorithm> {
+    let mut all = vec![
+        CompressionAlgorithm::None,
+        CompressionAlgorithm::Deflate,
+        CompressionAlgorithm::ConservationAware,
+    ];
+    all.extend(free_algorithms());
+    all.push(CompressionAlgorithm::Auto);
+    all
+}
+
+/// Those of them that take every filter.
+fn free_algorithms() -> Vec<CompressionAlgorithm> {
+    let mut all = Vec::new();
+    if cfg!(feature = "zstd") {
+        all.push(CompressionAlgorithm::Zstd);
+    }
+    if cfg!(feature = "lz4") {
+        all.push(CompressionAlgorithm::Lz4);
+    }
+    all
+}
+
 fn eager() -> CompressionConfig {
     CompressionConfig { min_size_threshold: 0, max_compression_ratio: 1.0, ..CompressionConfig::default() }
 }
@@ -117,15 +142,13 @@ fn every_kind_length_algorithm_and_block_size_comes_back() {
     for len in [0, 1, 2, 15, 16, 17, 1_023, 1_024, block - 1, block, block + 1, 3 * block + 7, 70_001] {
         for (name, data) in kinds(len) {
             let shard = whole(&data);
-            for algorithm in [
-                CompressionAlgorithm::None,
-                CompressionAlgorithm::Deflate,
-                CompressionAlgorithm::ConservationAware,
-            ] {
+            for algorithm in algorithms() {
                 for block_size in [4_096, 5_001, 131_072] {
                     let info = round_trip(&shard, &CompressionConfig { algorithm, block_size, ..eager() });
                     let stored = info.algorithm == CompressionAlgorithm::None;
-                    assert!(stored || info.algorithm == algorithm);
+                    let auto = algorithm == CompressionAlgorithm::Auto;
+                    assert!(stored || info.algorithm == algorithm || auto);
+                    assert_ne!(info.algorithm, CompressionAlgorithm::Auto);
                     if len >= block && name != "noise" && algorithm != CompressionAlgorithm::None {
                         assert!(!stored, "{name} of {len} is stored");
                     }
