@@ -43,20 +43,21 @@ fn check_of(digest: &Digest) -> [u8; CHECK_SIZE] {
 
 /// The encoded bytes of a block.
 pub(crate) enum Encoded {
-    Packed(Vec<u8>),
-    /// The block itself.
-    Stored(Buffer),
+    Small(Vec<u8>),
+    /// So large that a used buffer saves the faults of fresh pages.
+    Large(Buffer),
 }
 
 impl Encoded {
-    /// A copy of what a block is encoded as, of `block_len` bytes decoded.
-    pub(crate) fn copy_of(bytes: &[u8], block_len: usize) -> Result<Encoded> {
-        if bytes.len() == block_len {
-            return Buffer::copy_of(bytes).map(Encoded::Stored);
+    /// A copy of what a block is encoded as.
+    pub(crate) fn copy_of(bytes: &[u8]) -> Result<Encoded> {
+        const LARGE: usize = 64 * 1024;
+        if bytes.len() >= LARGE {
+            return Buffer::copy_of(bytes).map(Encoded::Large);
         }
         let mut copy = try_vec(bytes.len())?;
         copy.extend_from_slice(bytes);
-        Ok(Encoded::Packed(copy))
+        Ok(Encoded::Small(copy))
     }
 }
 
@@ -64,8 +65,8 @@ impl std::ops::Deref for Encoded {
     type Target = [u8];
     fn deref(&self) -> &[u8] {
         match self {
-            Encoded::Packed(bytes) => bytes,
-            Encoded::Stored(bytes) => bytes,
+            Encoded::Small(bytes) => bytes,
+            Encoded::Large(bytes) => bytes,
         }
     }
 }
@@ -146,7 +147,7 @@ impl BlockEncoder {
     /// Makes a block smaller, or says that it stays.
     pub(crate) fn encode(&mut self, plan: &Plan, block: &[u8]) -> Result<Attempt> {
         let Some((head, encoded)) = self.encode_in_place(plan, block)? else { return Ok(Attempt::Stored) };
-        Ok(Attempt::Done(head, Encoded::copy_of(encoded, block.len())?))
+        Ok(Attempt::Done(head, Encoded::copy_of(encoded)?))
     }
 
     /// Length of the encoded block, or of the block if it stays.
@@ -244,7 +245,9 @@ impl Trial<'_> {
         block: &[u8],
         wanted: CompressionFilter,
     ) -> Result<Filter> {
+        /// Bytes that are tried, and up to how many bytes of a block in one part.
         const TRIAL: usize = 16 * 1024;
+        const ONE_PART: usize = 128 * 1024;
         let always = wanted == CompressionFilter::Planes;
         if !always && !numbers.could_pay() {
             return Ok(Filter::NONE);
@@ -252,12 +255,20 @@ impl Trial<'_> {
         if numbers.surely_pays() && !filter::repeats(block) {
             return Ok(numbers.filter);
         }
-        let part = middle(block, TRIAL, 48);
-        let plain = self.plain(part)?;
-        if !always && numbers.is_hopeless(plain, part.len()) {
+        // A large block may have more than one kind of data.
+        let halves = if block.len() <= ONE_PART { 1 } else { 2 };
+        let (mut plain, mut split, mut tried) = (0, 0, 0);
+        for half in block.chunks(block.len().div_ceil(halves)) {
+            let part = middle(half, TRIAL / halves, 48);
+            plain += self.plain(part)?;
+            tried += part.len();
+        }
+        if !always && numbers.is_hopeless(plain, tried) {
             return Ok(Filter::NONE);
         }
-        let split = self.split(numbers.filter, part, true)?;
+        for half in block.chunks(block.len().div_ceil(halves)) {
+            split += self.split(numbers.filter, middle(half, TRIAL / halves, 48), true)?;
+        }
         let pays = if always { split <= plain } else { split + split / 32 < plain };
         Ok(if pays { numbers.filter } else { Filter::NONE })
     }

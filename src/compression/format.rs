@@ -72,9 +72,9 @@ impl CompressedShard {
         let stored = how.algorithm.method().is_none();
         let mut blocks = try_vec(if stored { 0 } else { heads.len() })?;
         let mut left = data;
-        for (index, head) in heads.iter().enumerate().filter(|_| !stored) {
+        for head in heads.iter().filter(|_| !stored) {
             let (block, later) = left.split_at(head.len);
-            blocks.push(Encoded::copy_of(block, how.block_len(index))?);
+            blocks.push(Encoded::copy_of(block)?);
             left = later;
         }
         let data = match stored {

@@ -324,8 +324,7 @@ fn settle(
                 return Ok(vec![(BlockHead::stored(bytes), None)]);
             }
             let blocks = draft.attempts[run.blocks.clone()].iter().zip(bytes.chunks(block_size));
-            let settle =
-                |block: &[u8]| Ok((BlockHead::stored(block), Some(Encoded::copy_of(block, block.len())?)));
+            let settle = |block: &[u8]| Ok((BlockHead::stored(block), Some(Encoded::copy_of(block)?)));
             let blocks = blocks.filter(|(attempt, _)| is_left(attempt)).map(|(_, block)| settle(block));
             blocks.collect::<Result<Vec<Settled>>>().map_err(named(batch, run.shard))
         },

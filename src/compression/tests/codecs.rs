@@ -218,7 +218,7 @@ fn with_block(algorithm: CompressionAlgorithm, filter: Filter, block: &[u8]) -> 
     let mut compressed = shard.compress(&config(algorithm, without)).unwrap();
     compressed.heads[0].len = block.len();
     compressed.heads[0].filter = filter;
-    compressed.data = Body::Blocks(vec![Encoded::copy_of(block, 10_000).unwrap()]);
+    compressed.data = Body::Blocks(vec![Encoded::copy_of(block).unwrap()]);
     (compressed, shard.serialize().unwrap())
 }
 

@@ -178,7 +178,7 @@ fn streams_that_give_more_or_less_than_declared_are_refused() {
         let mut compressed = shard.compress(&config).unwrap();
         let stream = match encoder.encode(&plan, &vec![7; len]).unwrap() {
             Attempt::Done(_, stream) => stream,
-            Attempt::Stored => Encoded::Packed(vec![3, 0]),
+            Attempt::Stored => Encoded::Small(vec![3, 0]),
         };
         compressed.heads[0].len = stream.len();
         compressed.data = Body::Blocks(vec![stream]);
@@ -191,7 +191,7 @@ fn streams_that_give_more_or_less_than_declared_are_refused() {
     // Bytes behind the end of a stream.
     let mut compressed = shard.compress(&config).unwrap();
     let Body::Blocks(blocks) = &mut compressed.data else { panic!("stored") };
-    let Encoded::Packed(stream) = &mut blocks[0] else { panic!("a stored block") };
+    let Encoded::Small(stream) = &mut blocks[0] else { panic!("a large block") };
     stream.push(0);
     compressed.heads[0].len += 1;
     assert!(!harmless(&compressed.serialize().unwrap(), &shard.serialize().unwrap()));
@@ -285,7 +285,7 @@ fn an_algorithm_that_compressed_nothing_is_refused() {
     compressed.proof = Arc::clone(&shard.proof);
     compressed.residue = shard.residue;
     compressed.heads[0] = shard.compress(&config).unwrap().heads[0];
-    compressed.data = Body::Blocks(vec![Encoded::copy_of(&bytes, bytes.len()).unwrap()]);
+    compressed.data = Body::Blocks(vec![Encoded::copy_of(&bytes).unwrap()]);
     let error = read_back(&compressed.serialize().unwrap()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Format);
     assert!(error.message().contains("no block is smaller"), "{error}");
