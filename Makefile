@@ -146,7 +146,7 @@ asan-library: ## C tests against a library that is instrumented by ASan itself; 
 	@$(ready) test
 	@$(unmade) c_tests/scripts/asan_library.sh build/asan-library
 
-features: ## every subset of the Cargo features: lints, tests, exported names; some minutes
+features: ## Cargo features, none, all but each, each alone and all: lints, tests, exported names; an hour
 	@$(ready) test
 	@$(unmade) tests/features.sh check
 

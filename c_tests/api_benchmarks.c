@@ -212,9 +212,13 @@ static void results_are_complete(const atlas_benchmark_report *report, uint32_t 
         {"compression none", ATLAS_FEATURE_COMPRESSION},
         {"compression DEFLATE", ATLAS_FEATURE_COMPRESSION},
         {"compression conservation-aware", ATLAS_FEATURE_COMPRESSION},
+        {"compression Zstandard", ATLAS_FEATURE_ZSTD},
+        {"compression LZ4", ATLAS_FEATURE_LZ4},
         {"decompression none", ATLAS_FEATURE_COMPRESSION},
         {"decompression DEFLATE", ATLAS_FEATURE_COMPRESSION},
         {"decompression conservation-aware", ATLAS_FEATURE_COMPRESSION},
+        {"decompression Zstandard", ATLAS_FEATURE_ZSTD},
+        {"decompression LZ4", ATLAS_FEATURE_LZ4},
     };
     const uint64_t features = atlas_manifold_features();
     const size_t count = atlas_benchmark_report_count(report);

@@ -15,6 +15,15 @@ static atlas_compressed_info info_of(const atlas_compressed_shard *compressed)
     return info;
 }
 
+static atlas_compressed_info info_of_bytes(const atlas_buffer *bytes)
+{
+    atlas_compressed_shard *compressed = NULL;
+    CHECK_OK(atlas_compressed_shard_deserialize(bytes->data, bytes->size, NULL, &compressed));
+    const atlas_compressed_info info = info_of(compressed);
+    atlas_compressed_shard_destroy(compressed);
+    return info;
+}
+
 static atlas_compression_stats stats_of(const atlas_compression_manager *manager)
 {
     atlas_compression_stats stats;
@@ -83,16 +92,20 @@ static void defaults_are_those_of_the_header(void)
     CHECK_EQ(config.preserve_conservation, 1);
     CHECK_EQ(config.verify_integrity, 1);
     CHECK_EQ(config.block_size, 131072);
+    CHECK_EQ(config.filter, ATLAS_FILTER_AUTO);
+    CHECK_EQ(config.target, ATLAS_TARGET_BALANCED);
+    CHECK_EQ(config.has_codec_level, 0);
+    CHECK_EQ(config.codec_level, 0);
     atlas_compression_config_init(NULL);
     CHECK((atlas_manifold_features() & ATLAS_FEATURE_COMPRESSION) != 0);
 }
 
 static void wrong_configurations_are_refused(const atlas_shard *shard)
 {
-    for (unsigned wrong = 0; wrong < 9; wrong++) {
+    for (unsigned wrong = 0; wrong < 18; wrong++) {
         atlas_compression_config config = defaults();
         switch (wrong) {
-        case 0: config.algorithm = 3; break;
+        case 0: config.algorithm = 6; break;
         case 1: config.algorithm = UINT32_MAX; break;
         case 2: config.level = 10; break;
         case 3: config.level = 256; break;
@@ -100,6 +113,24 @@ static void wrong_configurations_are_refused(const atlas_shard *shard)
         case 5: config.block_size = 1048577; break;
         case 6: config.max_compression_ratio = -1.0; break;
         case 7: config.struct_size = 0; break;
+        case 8: config.filter = ATLAS_FILTER_NONE; break;
+        case 9: config.filter = 3; break;
+        case 10: config.target = 3; break;
+        case 11: config.algorithm = ATLAS_COMPRESSION_DEFLATE, config.filter = ATLAS_FILTER_PLANES; break;
+        case 12: config.has_codec_level = 1; break; /* 0 of DEFLATE */
+        case 13: config.has_codec_level = 1, config.codec_level = 10; break;
+        case 14:
+            config.algorithm = ATLAS_COMPRESSION_AUTO;
+            config.has_codec_level = 1, config.codec_level = 1;
+            break;
+        case 15:
+            config.algorithm = ATLAS_COMPRESSION_ZSTD;
+            config.has_codec_level = 1, config.codec_level = 20;
+            break;
+        case 16:
+            config.algorithm = ATLAS_COMPRESSION_LZ4;
+            config.has_codec_level = 1, config.codec_level = 2;
+            break;
         default: config.struct_size = (uint32_t)sizeof config - 1; break;
         }
         atlas_compressed_shard *compressed = (atlas_compressed_shard *)&config;
@@ -141,6 +172,122 @@ static void check_reads(const atlas_compressed_shard *compressed, const uint8_t 
                  ATLAS_STATUS_OUT_OF_RANGE);
 }
 
+static bool is_built_in(uint32_t algorithm)
+{
+    const uint64_t features = atlas_manifold_features();
+    return (algorithm != ATLAS_COMPRESSION_ZSTD || (features & ATLAS_FEATURE_ZSTD) != 0) &&
+           (algorithm != ATLAS_COMPRESSION_LZ4 || (features & ATLAS_FEATURE_LZ4) != 0);
+}
+
+/* A codec that is not built in is so for compression, for a manager and for bytes that name it. */
+static void what_is_not_built_in_is_unsupported(void)
+{
+    const size_t size = 5000;
+    uint8_t *data = bytes_of(1, size);
+    atlas_projection *projection = projected_bytes(data, size);
+    atlas_shard *shard = extracted(projection, 0, size);
+    for (uint32_t algorithm = ATLAS_COMPRESSION_ZSTD; algorithm <= ATLAS_COMPRESSION_LZ4; algorithm++) {
+        if (is_built_in(algorithm)) {
+            continue;
+        }
+        atlas_compression_config config = defaults();
+        config.algorithm = algorithm;
+        atlas_compressed_shard *compressed = NULL;
+        CHECK_STATUS(atlas_shard_compress(shard, &config, NULL, &compressed), ATLAS_STATUS_UNSUPPORTED);
+        atlas_compression_manager *manager = NULL;
+        CHECK_STATUS(atlas_compression_manager_create(&config, &manager), ATLAS_STATUS_UNSUPPORTED);
+        CHECK(compressed == NULL && manager == NULL);
+        CHECK_OK(atlas_shard_compress(shard, NULL, NULL, &compressed));
+        atlas_buffer bytes = {NULL, 0};
+        CHECK_OK(atlas_compressed_shard_serialize(compressed, &bytes));
+        atlas_compressed_shard_destroy(compressed);
+        /* The value of COMPRESSION is before DATA, which is before the digest. */
+        const size_t blocks = bytes.size - 32 - 16 - (size_t)info_of_bytes(&bytes).compressed_size + 12;
+        bytes.data[blocks - 12 - 16] = (uint8_t)algorithm;
+        atlas_digest256(bytes.data, bytes.size - 32, bytes.data + bytes.size - 32);
+        CHECK_STATUS(atlas_compressed_shard_deserialize(bytes.data, bytes.size, NULL, &compressed),
+                     ATLAS_STATUS_UNSUPPORTED);
+        atlas_buffer_free(&bytes);
+    }
+    atlas_shard_destroy(shard);
+    atlas_projection_destroy(projection);
+    free(data);
+}
+
+/* Levels of the codec, filters and targets, as the info tells of them. */
+static void codecs_take_their_own_levels_and_filters(void)
+{
+    const size_t size = 300000;
+    static const struct {
+        int32_t own;
+        uint32_t level;
+    } levels[] = {{-7, 1}, {0, 3}, {1, 1}, {4, 3}, {6, 4}, {9, 6}, {11, 7}, {19, 9}};
+    for (unsigned kind = 1; kind < 3; kind++) {
+        uint8_t *data = bytes_of(kind, size);
+        atlas_projection *projection = projected_bytes(data, size);
+        atlas_shard *shard = extracted(projection, 0, size);
+        for (size_t i = 0; is_built_in(ATLAS_COMPRESSION_ZSTD) && i < sizeof levels / sizeof levels[0]; i++) {
+            atlas_compression_config config = defaults();
+            config.algorithm = ATLAS_COMPRESSION_ZSTD;
+            config.level = 77; /* does not count */
+            config.has_codec_level = 1;
+            config.codec_level = levels[i].own;
+            config.max_compression_ratio = 1.0;
+            atlas_compressed_shard *compressed = compressed_with(shard, &config);
+            CHECK_EQ(info_of(compressed).algorithm, ATLAS_COMPRESSION_ZSTD);
+            CHECK_EQ(info_of(compressed).level, levels[i].level);
+            check_reads(compressed, data, size);
+            atlas_compressed_shard_destroy(compressed);
+        }
+        for (uint32_t algorithm = ATLAS_COMPRESSION_ZSTD; algorithm <= ATLAS_COMPRESSION_AUTO; algorithm++) {
+            for (uint32_t filter = 0; is_built_in(algorithm) && filter < 3; filter++) {
+                atlas_compression_config config = defaults();
+                config.algorithm = algorithm;
+                config.filter = filter;
+                config.max_compression_ratio = 1.0;
+                atlas_compressed_shard *compressed = NULL;
+                const atlas_status status = atlas_shard_compress(shard, &config, NULL, &compressed);
+                if (algorithm == ATLAS_COMPRESSION_AUTO && filter != ATLAS_FILTER_AUTO &&
+                    !is_built_in(ATLAS_COMPRESSION_ZSTD) && !is_built_in(ATLAS_COMPRESSION_LZ4)) {
+                    CHECK_EQ(status, ATLAS_STATUS_UNSUPPORTED);
+                    continue;
+                }
+                CHECK_OK(status);
+                const atlas_compressed_info info = info_of(compressed);
+                CHECK(info.algorithm != ATLAS_COMPRESSION_AUTO);
+                CHECK_EQ(info.reserved, 0);
+                /* Doubles have planes of stride 8 or none, text has none. */
+                const bool planes = (info.filters & ~1u) != 0;
+                CHECK(info.filters != 0 && info.filters < 256);
+                CHECK(!planes || (kind == 2 && filter != ATLAS_FILTER_NONE));
+                if (kind == 2 && filter != ATLAS_FILTER_NONE) {
+                    CHECK((info.filters & 8u) != 0);
+                }
+                check_reads(compressed, data, size);
+                atlas_compressed_shard_destroy(compressed);
+            }
+        }
+        for (uint32_t target = 0; target < 3; target++) {
+            atlas_compression_config config = defaults();
+            config.algorithm = ATLAS_COMPRESSION_AUTO;
+            config.target = target;
+            atlas_compressed_shard *compressed = compressed_with(shard, &config);
+            const uint32_t chosen = info_of(compressed).algorithm;
+            if (target == ATLAS_TARGET_FASTEST_READ && is_built_in(ATLAS_COMPRESSION_LZ4)) {
+                CHECK_EQ(chosen, ATLAS_COMPRESSION_LZ4);
+            }
+            if (target == ATLAS_TARGET_SMALLEST) {
+                CHECK(chosen != ATLAS_COMPRESSION_LZ4);
+            }
+            check_reads(compressed, data, size);
+            atlas_compressed_shard_destroy(compressed);
+        }
+        atlas_shard_destroy(shard);
+        atlas_projection_destroy(projection);
+        free(data);
+    }
+}
+
 static void every_algorithm_gives_back_exactly_the_shard(void)
 {
     const size_t sizes[] = {0, 1, 1023, 1024, 4097, 131071, 131073, TILE + 4099};
@@ -153,7 +300,10 @@ static void every_algorithm_gives_back_exactly_the_shard(void)
             uint8_t *data = bytes_of(kind, size);
             atlas_projection *projection = projected_bytes(data, size);
             atlas_shard *shard = extracted(projection, 0, size);
-            for (uint32_t algorithm = 0; algorithm < 3; algorithm++) {
+            for (uint32_t algorithm = 0; algorithm <= ATLAS_COMPRESSION_LZ4; algorithm++) {
+                if (!is_built_in(algorithm)) {
+                    continue;
+                }
                 atlas_compression_config config = defaults();
                 config.algorithm = algorithm;
                 config.block_size = kind % 2 == 0 ? 131072 : 5000;
@@ -458,6 +608,8 @@ int main(void)
     }
     defaults_are_those_of_the_header();
     every_algorithm_gives_back_exactly_the_shard();
+    what_is_not_built_in_is_unsupported();
+    codecs_take_their_own_levels_and_filters();
     damage_and_limits_are_refused();
     keyed_shards_need_their_key();
     batches_are_all_or_nothing_and_counted();

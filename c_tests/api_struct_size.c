@@ -209,6 +209,15 @@ static void spoil_rebuild(void *options)
 static void spoil_stream(void *config) { ((atlas_stream_config *)config)->chunk_size = 1; }
 static void spoil_stream_io(void *config) { ((atlas_stream_config *)config)->io_buffer_size = 1; }
 static void spoil_compression(void *config) { ((atlas_compression_config *)config)->level = 10; }
+static void spoil_compression_target(void *config)
+{
+    ((atlas_compression_config *)config)->target = 3;
+}
+static void spoil_compression_codec_level(void *config)
+{
+    ((atlas_compression_config *)config)->has_codec_level = 1;
+    ((atlas_compression_config *)config)->codec_level = 10;
+}
 static void spoil_compression_block(void *config)
 {
     ((atlas_compression_config *)config)->block_size = 1;
@@ -268,14 +277,18 @@ static void spoil_repair(void *options) { ((atlas_repair_options *)options)->res
         FIELD(atlas_stream_config, parallel_chunks), FIELD(atlas_stream_config, prefetch_chunks),  \
         FIELD(atlas_stream_config, chunk_overlap), FIELD(atlas_stream_config, io_buffer_size)}
 #define COMPRESSION                                                 \
-    8, {FIELD(atlas_compression_config, struct_size),               \
+    12, {FIELD(atlas_compression_config, struct_size),              \
         FIELD(atlas_compression_config, algorithm),                 \
         FIELD(atlas_compression_config, level),                     \
         FIELD(atlas_compression_config, min_size_threshold),        \
         FIELD(atlas_compression_config, max_compression_ratio),     \
         FIELD(atlas_compression_config, preserve_conservation),     \
         FIELD(atlas_compression_config, verify_integrity),          \
-        FIELD(atlas_compression_config, block_size)}
+        FIELD(atlas_compression_config, block_size),                \
+        FIELD(atlas_compression_config, filter),                    \
+        FIELD(atlas_compression_config, target),                    \
+        FIELD(atlas_compression_config, has_codec_level),           \
+        FIELD(atlas_compression_config, codec_level)}
 #define INCREMENTAL                                                 \
     4, {FIELD(atlas_incremental_config, struct_size),               \
         FIELD(atlas_incremental_config, validate_conservation),     \
@@ -297,6 +310,11 @@ static const input inputs[] = {
      use_compression, spoil_compression, END(atlas_compression_config, level), COMPRESSION},
     {"atlas_compression_config", ATLAS_FEATURE_COMPRESSION, sizeof(atlas_compression_config),
      use_compression, spoil_compression_block, END(atlas_compression_config, block_size),
+     COMPRESSION},
+    {"atlas_compression_config", ATLAS_FEATURE_COMPRESSION, sizeof(atlas_compression_config),
+     use_compression, spoil_compression_target, END(atlas_compression_config, target), COMPRESSION},
+    {"atlas_compression_config", ATLAS_FEATURE_COMPRESSION, sizeof(atlas_compression_config),
+     use_compression, spoil_compression_codec_level, END(atlas_compression_config, codec_level),
      COMPRESSION},
     {"atlas_incremental_config", 0, sizeof(atlas_incremental_config), use_incremental,
      spoil_incremental, END(atlas_incremental_config, enable_rollback), INCREMENTAL},
@@ -543,10 +561,11 @@ static const output outputs[] = {
      ATLAS_FEATURE_COMPRESSION,
      sizeof(atlas_compressed_info),
      fill_compressed,
-     6,
+     8,
      {FIELD(atlas_compressed_info, struct_size), FIELD(atlas_compressed_info, algorithm),
       FIELD(atlas_compressed_info, level), FIELD(atlas_compressed_info, residue),
-      FIELD(atlas_compressed_info, original_size), FIELD(atlas_compressed_info, compressed_size)}},
+      FIELD(atlas_compressed_info, original_size), FIELD(atlas_compressed_info, compressed_size),
+      FIELD(atlas_compressed_info, filters), FIELD(atlas_compressed_info, reserved)}},
     {"atlas_compression_stats",
      ATLAS_FEATURE_COMPRESSION,
      sizeof(atlas_compression_stats),

@@ -15,7 +15,7 @@ if(ATLAS_MANIFOLD_STATIC)
 endif()
 
 install(FILES include/atlas_manifold.h DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
-install(FILES LICENSE-MIT LICENSE-APACHE cmake/atlas_manifold.supp
+install(FILES LICENSE-MIT LICENSE-APACHE LICENSE-THIRD-PARTY cmake/atlas_manifold.supp
     DESTINATION "${CMAKE_INSTALL_DATADIR}/atlas_manifold")
 
 configure_package_config_file(cmake/AtlasManifoldConfig.cmake.in

@@ -9,14 +9,14 @@
 
 #include <time.h>
 
-enum { SEEDS = 8, ROOM = 1 << 20 };
+enum { ALGORITHMS = 4, SEEDS = 4 * ALGORITHMS, ROOM = 1 << 20 };
 
 static atlas_buffer compressed[SEEDS];
 static atlas_buffer shards[SEEDS];
 
 static void make_seed(size_t at)
 {
-    const size_t kind = at / 2;
+    const size_t kind = at / ALGORITHMS;
     const size_t size = kind == 3 ? 9000 : 20000;
     uint8_t *data = random_bytes(size, kind + 1);
     for (size_t i = 0; i + 8 <= size; i += 8) {
@@ -34,8 +34,13 @@ static void make_seed(size_t at)
     atlas_shard *shard = extracted(projection, kind * 1000, size - kind * 1500);
     atlas_compression_config config;
     atlas_compression_config_init(&config);
-    config.algorithm = at % 2 == 0 ? ATLAS_COMPRESSION_DEFLATE : ATLAS_COMPRESSION_CONSERVATION_AWARE;
+    static const uint32_t algorithms[] = {ATLAS_COMPRESSION_DEFLATE, ATLAS_COMPRESSION_CONSERVATION_AWARE,
+                                          ATLAS_COMPRESSION_ZSTD, ATLAS_COMPRESSION_LZ4};
+    config.algorithm = algorithms[at % ALGORITHMS];
     config.block_size = at % 2 == 0 ? 1048576 : 4096;
+    if (config.algorithm >= ATLAS_COMPRESSION_ZSTD) {
+        config.filter = kind == 1 ? ATLAS_FILTER_NONE : ATLAS_FILTER_PLANES;
+    }
     config.max_compression_ratio = 1.0;
     atlas_compressed_shard *made = NULL;
     CHECK_OK(atlas_shard_compress(shard, &config, NULL, &made));

@@ -145,6 +145,16 @@
 #define ATLAS_FEATURE_PARITY 32
 
 /**
+ * ATLAS_COMPRESSION_ZSTD is there.
+ */
+#define ATLAS_FEATURE_ZSTD 64
+
+/**
+ * ATLAS_COMPRESSION_LZ4 is there.
+ */
+#define ATLAS_FEATURE_LZ4 128
+
+/**
  * What a call says of its outcome. Numbers are never reused.
  */
 typedef enum atlas_status {
@@ -328,7 +338,58 @@ typedef enum atlas_compression_algorithm {
    * For each block the best of DEFLATE alone and of DEFLATE behind a split into byte planes.
    */
   ATLAS_COMPRESSION_CONSERVATION_AWARE = 2,
+  /**
+   * Zstandard, behind byte planes where they pay. UNSUPPORTED without ATLAS_FEATURE_ZSTD.
+   */
+  ATLAS_COMPRESSION_ZSTD = 3,
+  /**
+   * LZ4, behind byte planes where they pay. UNSUPPORTED without ATLAS_FEATURE_LZ4.
+   */
+  ATLAS_COMPRESSION_LZ4 = 4,
+  /**
+   * The algorithm that suits a shard and the target, found by samples of the shard. A compressed shard
+   * names the algorithm that was chosen, never this one.
+   */
+  ATLAS_COMPRESSION_AUTO = 5,
 } atlas_compression_algorithm;
+
+/**
+ * The filter before the codec of ZSTD, LZ4 and AUTO. DEFLATE, which has none, and CONSERVATION_AWARE, which
+ * chooses by itself, take ATLAS_FILTER_AUTO alone. With AUTO as algorithm the other two leave ZSTD and LZ4 to
+ * choose from.
+ */
+typedef enum atlas_compression_filter {
+  /**
+   * Byte planes or none, chosen per block by a sample.
+   */
+  ATLAS_FILTER_AUTO = 0,
+  /**
+   * None.
+   */
+  ATLAS_FILTER_NONE = 1,
+  /**
+   * Byte planes wherever they do not lose.
+   */
+  ATLAS_FILTER_PLANES = 2,
+} atlas_compression_filter;
+
+/**
+ * What ATLAS_COMPRESSION_AUTO chooses an algorithm by.
+ */
+typedef enum atlas_compression_target {
+  /**
+   * The size, unless LZ4 comes near it.
+   */
+  ATLAS_TARGET_BALANCED = 0,
+  /**
+   * The time that decompression takes, among the algorithms that save enough.
+   */
+  ATLAS_TARGET_FASTEST_READ = 1,
+  /**
+   * The size.
+   */
+  ATLAS_TARGET_SMALLEST = 2,
+} atlas_compression_target;
 
 /**
  * What a report is written as; all are UTF-8.
@@ -708,7 +769,7 @@ typedef struct atlas_compression_config {
    */
   double max_compression_ratio;
   /**
-   * Not 0: check the residue of what is about to be deflated; default 1. Decompression always
+   * Not 0: check the residue of what is about to be encoded; default 1. Decompression always
    * checks.
    */
   uint32_t preserve_conservation;
@@ -720,6 +781,23 @@ typedef struct atlas_compression_config {
    * Bytes of the independent blocks, 4 KiB to 1 MiB; default 128 KiB.
    */
   uint64_t block_size;
+  /**
+   * An atlas_compression_filter; default AUTO.
+   */
+  uint32_t filter;
+  /**
+   * An atlas_compression_target, which ATLAS_COMPRESSION_AUTO chooses by; default BALANCED.
+   */
+  uint32_t target;
+  /**
+   * Not 0: codec_level counts in place of level. INVALID_ARGUMENT with ATLAS_COMPRESSION_AUTO. Default 0.
+   */
+  uint32_t has_codec_level;
+  /**
+   * The codec's own level: -7 to 19 of ZSTD, where 0 is 3; 1 to 9 of DEFLATE; 1 of LZ4. A compressed shard
+   * names the nearest level of 1 to 9, which stand for 1, 2, 3, 5, 7, 9, 12, 15 and 19 of ZSTD.
+   */
+  int32_t codec_level;
 } atlas_compression_config;
 
 /**
@@ -773,6 +851,15 @@ typedef struct atlas_compressed_info {
    * payload is stored in whole pages, up to 8,190 bytes more than a region that does not end at them.
    */
   uint64_t compressed_size;
+  /**
+   * The filters of its blocks by their numbers in docs/format.md: bit f is set if a block has filter f, and
+   * bit 0 if one has none. 0 if there is no block.
+   */
+  uint32_t filters;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
 } atlas_compressed_info;
 
 /**
@@ -1825,7 +1912,8 @@ ATLAS_API void atlas_compression_config_init(struct atlas_compression_config *co
  * Compresses a shard's payload; what does not become smaller is stored, which is no error.
  *
  * The shard stays the caller's; one that is stored shares its payload, so that destroying either
- * leaves the other. `config` and `operation` may be NULL; progress once a block or 128 KiB. `*out` is
+ * leaves the other. `config` and `operation` may be NULL; progress once a block or 128 KiB, and with
+ * ATLAS_COMPRESSION_AUTO once when the algorithm is chosen. `*out` is
  * owned by the caller: atlas_compressed_shard_destroy(). Any thread; the same bytes for every number
  * of threads. Fails with INVALID_ARGUMENT, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY,
  * CANCELLED or UNSUPPORTED (not built in); with CONSERVATION (preserve_conservation) or INTERNAL

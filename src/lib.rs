@@ -152,8 +152,8 @@ pub use base::units::{ATLAS_PAGE_SIZE, PAGE_SIZE, TILE_SIZE};
 pub use benchmark::{BenchmarkConfig, BenchmarkReport, BenchmarkResult, BenchmarkSummary, ManifoldBenchmark};
 #[doc(inline)]
 pub use compression::{
-    CompressedInfo, CompressedShard, CompressionAlgorithm, CompressionConfig, CompressionLevel,
-    CompressionManager, CompressionStats, decompress_shard,
+    CompressedInfo, CompressedShard, CompressionAlgorithm, CompressionConfig, CompressionFilter,
+    CompressionLevel, CompressionManager, CompressionStats, CompressionTarget, decompress_shard,
 };
 #[doc(inline)]
 pub use container::{

@@ -54,6 +54,12 @@ fn the_peak_stays_within_memory_limit() {
         (4_096, CompressionAlgorithm::ConservationAware),
         (120_000, CompressionAlgorithm::Deflate),
         (1 << 20, CompressionAlgorithm::ConservationAware),
+        #[cfg(feature = "zstd")]
+        (4_096, CompressionAlgorithm::Zstd),
+        #[cfg(feature = "zstd")]
+        (1 << 20, CompressionAlgorithm::Zstd),
+        #[cfg(feature = "lz4")]
+        (120_000, CompressionAlgorithm::Lz4),
     ] {
         let config = CompressionConfig {
             algorithm,

@@ -1,12 +1,14 @@
 #!/bin/bash
-# features.sh check             every subset of the Cargo features that contains std builds without a
-#                               warning, passes the tests in Rust and in C, and exports the names in
+# features.sh check             std alone, all features but each one, each one alone, and all: builds without
+#                               a warning, passes the tests in Rust and in C, and exports the names in
 #                               c_tests/symbols.txt
 # features.sh check FEATURES    the same for one subset, such as std,parallel
 # features.sh size              what each feature adds to the shared library
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-optional=(parallel compression streaming parity benchmarks)
+optional=(parallel compression zstd lz4 streaming parity benchmarks)
+# Without compression there is neither of these.
+codecs=(zstd lz4)
 target=${CARGO_TARGET_DIR:-target}
 
 # Quiet while it works, complete where it does not: on the standard error, since the output may be taken.
@@ -54,12 +56,20 @@ check() {
         check_subset "$1"
         return
     fi
-    local number index subset
-    for ((number = 0; number < 1 << ${#optional[@]}; number++)); do
+    local one other subset subsets
+    subsets=(std)
+    for one in "${optional[@]}"; do
+        subsets+=("std,$one")
         subset=std
-        for index in "${!optional[@]}"; do
-            if ((number >> index & 1)); then subset+=,${optional[index]}; fi
+        for other in "${optional[@]}"; do
+            [ "$other" = "$one" ] && continue
+            [ "$one" = compression ] && [[ " ${codecs[*]} " = *" $other "* ]] && continue
+            subset+=,$other
         done
+        subsets+=("$subset")
+    done
+    subsets+=("$(IFS=,; echo "std,${optional[*]}")")
+    for subset in "${subsets[@]}"; do
         check_subset "$subset"
     done
 }
@@ -74,13 +84,19 @@ size_of() {
 }
 
 size() {
-    local all least with
+    local all least least_of_one with
     all=$(IFS=,; echo "std,${optional[*]}")
     least=$(size_of std)
     printf '%-15s %8d\n' std "$least"
     for one in "${optional[@]}"; do
+        # A codec comes on top of what it needs.
+        if [[ " ${codecs[*]} " = *" $one "* ]]; then
+            least_of_one=$(size_of std,compression)
+        else
+            least_of_one=$least
+        fi
         with=$(size_of "std,$one")
-        printf '%-15s %+8d\n' "$one" $((with - least))
+        printf '%-15s %+8d\n' "$one" $((with - least_of_one))
     done
     with=$(size_of "$all") # in an argument its failure would be lost
     printf '%-15s %8d\n' all "$with"

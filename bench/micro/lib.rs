@@ -1,7 +1,7 @@
 //! What the library keeps to itself, compiled from its own sources, for the benchmarks in `benches`:
 //! those are built as tests, and would bring the tests of these files along.
 
-#[path = "../../src/compression/filter.rs"]
+#[path = "../../src/compression/filter/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "a part of it is measured")]
 mod filter;
 #[path = "../../src/r96/mod.rs"]

@@ -90,6 +90,10 @@ pub struct CompressionConfig {
     pub preserve_conservation: u32,
     pub verify_integrity: u32,
     pub block_size: u64,
+    pub filter: u32,
+    pub target: u32,
+    pub has_codec_level: u32,
+    pub codec_level: i32,
 }
 
 #[repr(C)]
@@ -100,6 +104,8 @@ pub struct CompressedInfo {
     pub residue: u32,
     pub original_size: u64,
     pub compressed_size: u64,
+    pub filters: u32,
+    pub reserved: u32,
 }
 
 pub enum Stream {}

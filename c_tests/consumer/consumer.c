@@ -53,6 +53,42 @@ static void check_round_trip(const atlas_projection *projection, int *failures)
     atlas_buffer_free(&bytes);
 }
 
+/* With every codec that is built in, whatever else is linked. */
+static void check_codecs(const atlas_projection *projection, int *failures)
+{
+    static const struct {
+        unsigned algorithm;
+        unsigned long long feature;
+    } codecs[] = {{ATLAS_COMPRESSION_CONSERVATION_AWARE, ATLAS_FEATURE_COMPRESSION},
+                  {ATLAS_COMPRESSION_ZSTD, ATLAS_FEATURE_ZSTD},
+                  {ATLAS_COMPRESSION_LZ4, ATLAS_FEATURE_LZ4}};
+    const atlas_region whole = {0, SIZE};
+    atlas_shard *shard = NULL;
+    unsigned i;
+    must(atlas_shard_extract(projection, &whole, NULL, &shard) == ATLAS_STATUS_OK, "a shard is extracted",
+         failures);
+    for (i = 0; i < 3; i++) {
+        atlas_compression_config config;
+        atlas_compressed_shard *compressed = NULL;
+        if ((atlas_manifold_features() & codecs[i].feature) == 0) {
+            continue;
+        }
+        atlas_compression_config_init(&config);
+        config.algorithm = codecs[i].algorithm;
+        must(atlas_shard_compress(shard, &config, NULL, &compressed) == ATLAS_STATUS_OK, "it is compressed",
+             failures);
+        memset(back, 0, SIZE);
+        must(atlas_compressed_shard_read(compressed, 0, back, SIZE) == ATLAS_STATUS_OK, "it is decompressed",
+             failures);
+        must(memcmp(data, back, SIZE) == 0, "the decompressed bytes are the same", failures);
+        atlas_compressed_shard_destroy(compressed);
+    }
+    atlas_shard_destroy(shard);
+}
+
+#ifdef WITH_CODECS
+int check_own_codecs(const unsigned char *bytes, unsigned size);
+#endif
 #ifdef WITH_OTHER
 unsigned other_length(const char *text);
 int other_catches_a_panic(void);
@@ -72,7 +108,7 @@ int main(void)
     atlas_projection *projection = NULL;
 
     for (i = 0; i < SIZE; i++) {
-        data[i] = (unsigned char)((i * 2654435761u) >> 24);
+        data[i] = i < SIZE / 2 ? (unsigned char)((i * 2654435761u) >> 24) : (unsigned char)(i >> 7);
         sum += data[i];
     }
     atlas_digest256("abc", 3, digest);
@@ -83,6 +119,11 @@ int main(void)
     check_residue(projection, sum, &failures);
     must(atlas_projection_verify(projection, NULL) == ATLAS_STATUS_OK, "it verifies", &failures);
     check_round_trip(projection, &failures);
+    check_codecs(projection, &failures);
+#ifdef WITH_CODECS
+    must(check_own_codecs(data, SIZE), "the program's own libzstd and liblz4 work", &failures);
+    check_codecs(projection, &failures);
+#endif
     /* A failure inside leaves a status and a text, whatever else is linked. */
     must(atlas_projection_read(projection, SIZE, back, 1) == ATLAS_STATUS_OUT_OF_RANGE,
          "nothing is read behind the end", &failures);

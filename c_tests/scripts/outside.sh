@@ -40,7 +40,7 @@ is_installed() {
         "lib/cmake/AtlasManifold/AtlasManifoldConfig.cmake" \
         "lib/cmake/AtlasManifold/AtlasManifoldConfigVersion.cmake" \
         "lib/pkgconfig/atlas_manifold.pc" "lib/pkgconfig/atlas_conservation.pc" \
-        "share/atlas_manifold/LICENSE-MIT" "share/atlas_manifold/LICENSE-APACHE" \
+        "share/atlas_manifold/LICENSE-MIT" "share/atlas_manifold/LICENSE-APACHE" "share/atlas_manifold/LICENSE-THIRD-PARTY" \
         "share/atlas_manifold/atlas_manifold.supp"; do
         [ -f "$1/$file" ] || fail "$1/$file is not there"
     done
@@ -93,11 +93,13 @@ try_program() {
     done
 }
 
-# Functions with all names of Layer 2, and two that other libraries in the archive have. A program
-# with these in it goes wrong where one of them is called instead of the library's own.
+# Functions with all names of Layer 2 and of Zstandard, and two that other libraries in the archive have. A
+# program with these in it goes wrong where one of them is called instead of the library's own.
 clashing_names() {
     echo '#include <stdlib.h>'
     { "$NM" -g --defined-only "$prefix/lib/libatlas_conservation.a" | awk 'NF == 3 { print $3 }'
+        "$NM" -g --defined-only "$CARGO_OUTPUT/release/libatlas_manifold.a" 2> /dev/null |
+            awk 'NF == 3 && $3 ~ /^(ZSTD|HUF|FSE|HIST|ERR|COVER|POOL)_/ { print $3 }'
         echo blake3_hash_many_avx2
         echo rust_eh_personality; } | sort -u |
         sed 's/.*/void &(void);\nvoid &(void) { abort(); }/'
@@ -112,6 +114,7 @@ case $1 in
         is_installed "$prefix"
         clashing_names > "$WORK/clashing_names.c"
         grep -q 'atlas_conserved_sum' "$WORK/clashing_names.c" || fail 'no names of Layer 2 were found'
+        grep -q 'ZSTD_decompressDCtx' "$WORK/clashing_names.c" || fail 'no names of Zstandard were found'
         ;;
     destdir)
         DESTDIR=$WORK/destdir "$CMAKE" --install "$BUILD" --prefix /opt/atlas

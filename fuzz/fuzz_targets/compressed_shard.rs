@@ -7,7 +7,7 @@
 
 use atlas_manifold::{
     AtlasBoundaryRegion, AtlasProjection, AtlasShard, CompressedShard, CompressionAlgorithm,
-    CompressionConfig, Limits, Operation, ProjectionOptions, ProjectionType, Source, VerifyOptions,
+    CompressionConfig, CompressionFilter, Limits, Operation, ProjectionOptions, ProjectionType, Source, VerifyOptions,
     digest256,
 };
 use atlas_manifold_fuzz::{DIGEST, HEADER, check_true, edit, sign};
@@ -66,12 +66,18 @@ static SEEDS: LazyLock<Vec<Seed>> = LazyLock::new(|| {
     ];
     let mut seeds = Vec::new();
     for (shard, keyed) in &shards {
-        for (algorithm, block_size) in
-            [(CompressionAlgorithm::ConservationAware, 4_096), (CompressionAlgorithm::Deflate, 1 << 20)]
-        {
+        for (algorithm, block_size, filter) in [
+            (CompressionAlgorithm::ConservationAware, 4_096, CompressionFilter::Auto),
+            (CompressionAlgorithm::Deflate, 1 << 20, CompressionFilter::Auto),
+            (CompressionAlgorithm::Zstd, 4_096, CompressionFilter::Planes),
+            (CompressionAlgorithm::Zstd, 1 << 20, CompressionFilter::None),
+            (CompressionAlgorithm::Lz4, 4_096, CompressionFilter::Planes),
+            (CompressionAlgorithm::Lz4, 1 << 20, CompressionFilter::None),
+        ] {
             let config = CompressionConfig {
                 algorithm,
                 block_size,
+                filter,
                 min_size_threshold: 0,
                 max_compression_ratio: 1.0,
                 ..CompressionConfig::default()

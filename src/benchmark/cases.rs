@@ -107,6 +107,8 @@ enum Feature {
     Always,
     Streaming,
     Compression,
+    Zstd,
+    Lz4,
 }
 
 impl Case {
@@ -115,13 +117,15 @@ impl Case {
             Feature::Always => true,
             Feature::Streaming => cfg!(feature = "streaming"),
             Feature::Compression => cfg!(feature = "compression"),
+            Feature::Zstd => cfg!(feature = "zstd"),
+            Feature::Lz4 => cfg!(feature = "lz4"),
         }
     }
 }
 
 /// All cases, in the order of the report.
 pub(super) const CASES: &[Case] = {
-    use Feature::{Always, Compression, Streaming};
+    use Feature::{Always, Compression, Lz4, Streaming, Zstd};
     macro_rules! case {
         ($name:literal, $limit:ident, $feature:ident, $prepare:expr) => {
             Case {
@@ -163,6 +167,11 @@ pub(super) const CASES: &[Case] = {
             domain,
             CompressionAlgorithm::ConservationAware
         )),
+        case!(c"compression Zstandard", Digest, Zstd, |domain| compression(
+            domain,
+            CompressionAlgorithm::Zstd
+        )),
+        case!(c"compression LZ4", Digest, Lz4, |domain| compression(domain, CompressionAlgorithm::Lz4)),
         case!(c"decompression none", Digest, Compression, |domain| decompression(
             domain,
             CompressionAlgorithm::None
@@ -175,6 +184,11 @@ pub(super) const CASES: &[Case] = {
             domain,
             CompressionAlgorithm::ConservationAware
         )),
+        case!(c"decompression Zstandard", Digest, Zstd, |domain| decompression(
+            domain,
+            CompressionAlgorithm::Zstd
+        )),
+        case!(c"decompression LZ4", Digest, Lz4, |domain| decompression(domain, CompressionAlgorithm::Lz4)),
     ]
 };
 

@@ -71,9 +71,13 @@ fn the_names_are_these() {
             "compression none",
             "compression DEFLATE",
             "compression conservation-aware",
+            "compression Zstandard",
+            "compression LZ4",
             "decompression none",
             "decompression DEFLATE",
             "decompression conservation-aware",
+            "decompression Zstandard",
+            "decompression LZ4",
         ]
     );
 }

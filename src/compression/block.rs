@@ -1,12 +1,12 @@
 //! One block: from bytes to the encoded form of docs/format.md and back.
 
 use super::codec::{Codec, Decode, Encode};
-use super::config::CompressionConfig;
-use super::filter::{self, Candidate, Filter, Histogram};
-use super::method::{Filters, Method};
+use super::config::{CompressionConfig, Plan};
+use super::filter::{self, Candidate, Filter, Histogram, Numbers};
+use super::method::{CompressionFilter, Filters, Method};
 use crate::base::buffer::{Buffer, try_vec};
 use crate::base::error::{AtlasError, ErrorKind, Result};
-use crate::hash::digest::digest256;
+use crate::hash::digest::{Digest, digest256};
 use crate::layer2::Residue;
 
 /// Bytes of the digest that a block carries: against accidents, and so few that they do not show in the
@@ -14,6 +14,8 @@ use crate::layer2::Residue;
 pub(crate) const CHECK_SIZE: usize = 8;
 
 const PLANE_ENTRY: usize = 4;
+/// Bit of the length of a plane that holds differences.
+const DIFFERENCES: u32 = 1 << 31;
 
 /// What is kept about a block beside its encoded bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,31 +33,31 @@ impl BlockHead {
     pub(crate) fn stored(block: &[u8]) -> BlockHead {
         // The sum brings the bytes into the cache for the digest.
         let residue = Residue::of(block);
-        BlockHead { len: block.len(), filter: Filter::NONE, residue, check: check_of(block) }
+        BlockHead { len: block.len(), filter: Filter::NONE, residue, check: check_of(&digest256(block)) }
     }
 }
 
-fn check_of(block: &[u8]) -> [u8; CHECK_SIZE] {
-    let digest = digest256(block);
+fn check_of(digest: &Digest) -> [u8; CHECK_SIZE] {
     digest.first_chunk().copied().unwrap_or_default()
 }
 
 /// The encoded bytes of a block.
 pub(crate) enum Encoded {
-    Packed(Vec<u8>),
-    /// The block itself.
-    Stored(Buffer),
+    Small(Vec<u8>),
+    /// So large that a used buffer saves the faults of fresh pages.
+    Large(Buffer),
 }
 
 impl Encoded {
-    /// A copy of what a block is encoded as, of `block_len` bytes decoded.
-    pub(crate) fn copy_of(bytes: &[u8], block_len: usize) -> Result<Encoded> {
-        if bytes.len() == block_len {
-            return Buffer::copy_of(bytes).map(Encoded::Stored);
+    /// A copy of what a block is encoded as.
+    pub(crate) fn copy_of(bytes: &[u8]) -> Result<Encoded> {
+        const LARGE: usize = 64 * 1024;
+        if bytes.len() >= LARGE {
+            return Buffer::copy_of(bytes).map(Encoded::Large);
         }
         let mut copy = try_vec(bytes.len())?;
         copy.extend_from_slice(bytes);
-        Ok(Encoded::Packed(copy))
+        Ok(Encoded::Small(copy))
     }
 }
 
@@ -63,8 +65,8 @@ impl std::ops::Deref for Encoded {
     type Target = [u8];
     fn deref(&self) -> &[u8] {
         match self {
-            Encoded::Packed(bytes) => bytes,
-            Encoded::Stored(bytes) => bytes,
+            Encoded::Small(bytes) => bytes,
+            Encoded::Large(bytes) => bytes,
         }
     }
 }
@@ -79,160 +81,310 @@ pub(crate) enum Attempt {
 /// What one worker needs to encode blocks.
 pub(crate) struct BlockEncoder {
     config: CompressionConfig,
-    method: Method,
-    /// At the level of the configuration.
-    full: Box<dyn Encode>,
-    /// For trials, and for bytes in which nothing repeats.
-    quick: Box<dyn Encode>,
+    /// Those of one plan at a time.
+    states: Option<States>,
     /// The filtered block, the encoded block, the block that it gives back.
     filtered: Buffer,
     encoded: Buffer,
     decoded: Option<(Buffer, BlockDecoder)>,
 }
 
+/// The encoders of a plan.
+struct States {
+    plan: Plan,
+    /// At its level.
+    full: Box<dyn Encode>,
+    /// For trials, and for bytes in which nothing repeats.
+    quick: Box<dyn Encode>,
+}
+
 impl BlockEncoder {
-    /// Bytes that one takes for blocks of this size.
-    pub(crate) fn footprint(config: &CompressionConfig, method: Method, block_size: usize) -> Result<usize> {
-        let (codec, level) = (method.codec.get()?, config.level.value());
-        let states = codec.encoder_footprint(level, block_size)
-            + codec.encoder_footprint(codec.quick_level(level), block_size);
-        let decoded = match config.verify_integrity {
-            true => footprint(block_size) + BlockDecoder::footprint(method.codec, block_size)?,
-            false => 0,
-        };
-        Ok(states + footprint(block_size) + footprint(codec.room(block_size)) + decoded)
+    /// Bytes that one takes for blocks of this size, with any of these plans.
+    pub(crate) fn footprint(config: &CompressionConfig, plans: &[Plan], block_size: usize) -> Result<usize> {
+        let (mut states, mut room, mut decoder) = (0, 0, 0);
+        for plan in plans {
+            let (codec, level) = (plan.codec().get()?, plan.own_level);
+            let full = codec.encoder_footprint(level, block_size);
+            states = states.max(full + codec.encoder_footprint(codec.quick_level(level), block_size));
+            room = room.max(codec.room(block_size));
+            decoder = decoder.max(BlockDecoder::footprint(plan.codec(), block_size)?);
+        }
+        let decoded = if config.verify_integrity { footprint(block_size) + decoder } else { 0 };
+        Ok(states + footprint(block_size) + footprint(room) + decoded)
     }
 
-    /// `method` is the one of `config`, which is valid.
-    pub(crate) fn new(config: &CompressionConfig, method: Method, block_size: usize) -> Result<BlockEncoder> {
-        let (codec, level) = (method.codec.get()?, config.level.value());
+    /// For blocks of up to this size, with any of these plans of `config`, which is valid.
+    pub(crate) fn new(config: &CompressionConfig, plans: &[Plan], block_size: usize) -> Result<BlockEncoder> {
+        let mut room = 0;
+        for plan in plans {
+            room = room.max(plan.codec().get()?.room(block_size));
+        }
         let decoded = match config.verify_integrity {
             true => Some((Buffer::new(block_size)?, BlockDecoder::new(block_size))),
             false => None,
         };
         Ok(BlockEncoder {
             config: *config,
-            method,
-            full: codec.encoder(level)?,
-            quick: codec.encoder(codec.quick_level(level))?,
+            states: None,
             filtered: Buffer::new(block_size)?,
-            encoded: Buffer::new(codec.room(block_size))?,
+            encoded: Buffer::new(room)?,
             decoded,
         })
     }
 
-    /// Makes a block smaller, or says that it stays.
-    pub(crate) fn encode(&mut self, block: &[u8]) -> Result<Attempt> {
-        let histogram = Histogram::of(block);
-        if histogram.is_noise(block) {
-            return Ok(Attempt::Stored);
+    /// The encoders of `plan`: those of another one go first, since the footprint is of one.
+    fn prepare(&mut self, plan: &Plan) -> Result<()> {
+        if self.states.as_ref().is_some_and(|states| states.plan == *plan) {
+            return Ok(());
         }
+        self.states = None;
+        let (codec, level) = (plan.codec().get()?, plan.own_level);
+        let (full, quick) = (codec.encoder(level)?, codec.encoder(codec.quick_level(level))?);
+        self.states = Some(States { plan: *plan, full, quick });
+        Ok(())
+    }
+
+    /// Makes a block smaller, or says that it stays.
+    pub(crate) fn encode(&mut self, plan: &Plan, block: &[u8]) -> Result<Attempt> {
+        let Some((head, encoded)) = self.encode_in_place(plan, block)? else { return Ok(Attempt::Stored) };
+        Ok(Attempt::Done(head, Encoded::copy_of(encoded)?))
+    }
+
+    /// Length of the encoded block, or of the block if it stays.
+    pub(crate) fn encoded_len(&mut self, plan: &Plan, block: &[u8]) -> Result<usize> {
+        Ok(self.encode_in_place(plan, block)?.map_or(block.len(), |(head, _)| head.len))
+    }
+
+    /// Makes a block smaller; `None` if it stays.
+    fn encode_in_place(&mut self, plan: &Plan, block: &[u8]) -> Result<Option<(BlockHead, &[u8])>> {
+        let histogram = Histogram::of(block);
+        let may_differ = plan.method.filters.has_differences() && plan.filter != CompressionFilter::None;
+        if histogram.is_noise(block) && !(may_differ && filter::is_smooth(block)) {
+            return Ok(None);
+        }
+        self.prepare(plan)?;
+        let Some(states) = &mut self.states else {
+            return Err(AtlasError::internal("no encoder is prepared"));
+        };
         let residue = Residue::of(block);
-        let candidate = match self.method.filters {
-            Filters::Planes => histogram.candidate(),
-            Filters::None => None,
+        let filter = {
+            let mut trial =
+                Trial { quick: &mut *states.quick, filtered: &mut self.filtered, out: &mut self.encoded };
+            match (plan.method.filters, plan.filter) {
+                (Filters::None, _) | (Filters::All, CompressionFilter::None) => Filter::NONE,
+                (Filters::Planes, _) => match histogram.candidate() {
+                    Some(candidate) => trial.choose(&candidate, block)?,
+                    None => Filter::NONE,
+                },
+                (Filters::All, wanted) => match Numbers::of(block) {
+                    Some(numbers) => trial.choose_numbers(&numbers, block, wanted)?,
+                    None => Filter::NONE,
+                },
+            }
         };
-        let filter = match candidate {
-            Some(candidate) => self.choose(&candidate, block)?,
-            None => Filter::NONE,
-        };
-        let (from, planes) = if filter == Filter::NONE {
-            (block, false)
+        let out = &mut self.encoded[..];
+        let len = if filter == Filter::NONE {
+            states.full.encode(block, out)?
         } else {
             let filtered = &mut self.filtered[..block.len()];
             filter.split(block, filtered);
             if self.config.preserve_conservation && Residue::of(filtered) != residue {
                 return Err(AtlasError::conservation("the filter changed the residue of a block"));
             }
-            (&*filtered, true)
-        };
-        let out = &mut self.encoded[..];
-        let len = if planes {
-            encode_planes(&mut *self.full, &mut *self.quick, filter, from, out)?
-        } else {
-            self.full.encode(from, out)?
+            encode_planes(states, filter, filtered, out)?
         };
         // What is not smaller is stored.
-        let Some(len) = len.filter(|len| *len < block.len()) else { return Ok(Attempt::Stored) };
+        let Some(len) = len.filter(|len| *len < block.len()) else { return Ok(None) };
         let encoded = &self.encoded[..len];
-        let head = BlockHead { len, filter, residue, check: check_of(block) };
+        let head = BlockHead { len, filter, residue, check: check_of(&digest256(block)) };
         if let Some((decoded, decoder)) = &mut self.decoded {
             let decoded = &mut decoded[..block.len()];
             // Whatever is wrong then is ours, and not the caller's bytes.
             let wrong = |why: &str| {
                 AtlasError::internal(format!("a compressed block does not give back its bytes: {why}"))
             };
-            match decoder.decode(self.method.codec, &head, encoded, decoded) {
-                Ok(None) if decoded == block => {}
-                Ok(None) => return Err(wrong("others come out")),
+            match decoder.decode(plan.method, &head, encoded, decoded) {
+                Ok(Decoded { unconserved: None, .. }) if decoded == block => {}
+                Ok(Decoded { unconserved: None, .. }) => return Err(wrong("others come out")),
                 Err(error) if error.kind() == ErrorKind::OutOfMemory => return Err(error),
-                Ok(Some(error)) | Err(error) => return Err(wrong(error.message())),
+                Ok(Decoded { unconserved: Some(error), .. }) | Err(error) => {
+                    return Err(wrong(error.message()));
+                }
             }
         }
-        Ok(Attempt::Done(head, Encoded::copy_of(encoded, block.len())?))
+        Ok(Some((head, encoded)))
     }
+}
 
-    /// The filter for a block: a part of it is encoded both ways.
+/// What it takes to try a filter on a part of a block.
+struct Trial<'a> {
+    quick: &'a mut dyn Encode,
+    filtered: &'a mut [u8],
+    out: &'a mut [u8],
+}
+
+impl Trial<'_> {
+    /// The filter of DEFLATE for a block: a part of it is encoded both ways.
     fn choose(&mut self, candidate: &Candidate, block: &[u8]) -> Result<Filter> {
         const TRIAL: usize = 8 * 1024;
-        let start = (block.len().saturating_sub(TRIAL) / 2) / 16 * 16;
-        let part = &block[start..][..block.len().min(TRIAL)];
-        let (filtered, out) = (&mut self.filtered[..part.len()], &mut self.encoded[..]);
-        let plain = self.quick.encode(part, out)?.unwrap_or(part.len());
+        let part = middle(block, TRIAL, 16);
+        let plain = self.plain(part)?;
         if candidate.is_hopeless(plain, part.len()) {
             return Ok(Filter::NONE);
         }
         let candidate = candidate.filter;
-        candidate.split(part, filtered);
-        let mut split = 0;
-        for plane in candidate.planes(part.len()) {
-            let plane = &filtered[plane];
-            split += match filter::incompressible(plane) {
-                true => plane.len(),
-                false => self.quick.encode(plane, out)?.unwrap_or(plane.len()).min(plane.len()),
-            };
-        }
+        let split = self.split(candidate, part, false)?;
         // A long block has repeats that a part does not show; they are lost to planes.
         Ok(if split + split / 32 < plain { candidate } else { Filter::NONE })
     }
+
+    /// The filter of the other codecs: `wanted` is not `None`.
+    fn choose_numbers(
+        &mut self,
+        numbers: &Numbers,
+        block: &[u8],
+        wanted: CompressionFilter,
+    ) -> Result<Filter> {
+        /// Bytes that are tried, and up to how many bytes of a block in one part.
+        const TRIAL: usize = 16 * 1024;
+        const ONE_PART: usize = 128 * 1024;
+        let always = wanted == CompressionFilter::Planes;
+        if !always && !numbers.could_pay() {
+            return Ok(Filter::NONE);
+        }
+        if numbers.surely_pays() && !filter::repeats(block) {
+            return Ok(numbers.filter);
+        }
+        // A large block may have more than one kind of data.
+        let halves = if block.len() <= ONE_PART { 1 } else { 2 };
+        let (mut plain, mut split, mut tried) = (0, 0, 0);
+        for half in block.chunks(block.len().div_ceil(halves)) {
+            let part = middle(half, TRIAL / halves, 48);
+            plain += self.plain(part)?;
+            tried += part.len();
+        }
+        if !always && numbers.is_hopeless(plain, tried) {
+            return Ok(Filter::NONE);
+        }
+        for half in block.chunks(block.len().div_ceil(halves)) {
+            split += self.split(numbers.filter, middle(half, TRIAL / halves, 48), true)?;
+        }
+        let pays = if always { split <= plain } else { split + split / 32 < plain };
+        Ok(if pays { numbers.filter } else { Filter::NONE })
+    }
+
+    /// Length of a part that is encoded as it is.
+    fn plain(&mut self, part: &[u8]) -> Result<usize> {
+        Ok(self.quick.encode(part, self.out)?.unwrap_or(part.len()))
+    }
+
+    /// Length of the encoded planes of a part.
+    fn split(&mut self, filter: Filter, part: &[u8], differences: bool) -> Result<usize> {
+        let filtered = &mut self.filtered[..part.len()];
+        filter.split(part, filtered);
+        let mut split = 0;
+        for plane in filter.planes(part.len()) {
+            let plane = &mut filtered[plane];
+            if differences && filter::prefers_differences(plane) {
+                filter::to_differences(plane);
+            }
+            split += match filter::incompressible(plane) {
+                true => plane.len(),
+                false => self.quick.encode(plane, self.out)?.unwrap_or(plane.len()).min(plane.len()),
+            };
+        }
+        Ok(split)
+    }
+}
+
+/// At most `len` bytes around the middle of `block`, from a multiple of `unit` on.
+fn middle(block: &[u8], len: usize, unit: usize) -> &[u8] {
+    let start = (block.len().saturating_sub(len) / 2) / unit * unit;
+    &block[start..][..block.len().min(len)]
 }
 
 /// The planes, each stored or encoded, behind their lengths; None where they do not fit. `out` has
 /// the codec's room for the block: behind the planes before, none of them longer than it was, there is
 /// room for the next one.
 fn encode_planes(
-    full: &mut dyn Encode,
-    quick: &mut dyn Encode,
+    states: &mut States,
     filter: Filter,
-    filtered: &[u8],
+    filtered: &mut [u8],
     out: &mut [u8],
 ) -> Result<Option<usize>> {
     let Some((lengths, mut rest)) = out.split_at_mut_checked(filter.stride() * PLANE_ENTRY) else {
         return Ok(None);
     };
+    let may_differ = states.plan.method.filters.has_differences();
     let mut used = lengths.len();
     for (plane, entry) in filter.planes(filtered.len()).zip(lengths.as_chunks_mut::<PLANE_ENTRY>().0) {
-        let plane = &filtered[plane];
-        let encoded = match plane.is_empty() || filter::incompressible(plane) {
-            true => None,
+        let plane = &mut filtered[plane];
+        let mut encoded = None;
+        let mut mark = 0;
+        // Differences come first: those of bytes that look like noise may be small.
+        if may_differ && becomes_differences(states, plane, rest)? {
+            filter::to_differences(plane);
+            mark = DIFFERENCES;
+        }
+        if !plane.is_empty() && !filter::incompressible(plane) {
             // Long searches for what does not repeat find nothing, and take most of the time.
-            false if !filter::repeats(plane) => quick.encode(plane, rest)?,
-            false => full.encode(plane, rest)?,
-        };
+            let encoder = if filter::repeats(plane) { &mut states.full } else { &mut states.quick };
+            encoded = encoder.encode_plane(plane, rest)?;
+        }
         let len = match encoded {
             Some(len) if len < plane.len() => len,
             _ => {
+                if mark == DIFFERENCES {
+                    // What is kept as it is holds no differences.
+                    filter::from_differences(plane);
+                    mark = 0;
+                }
                 let Some(target) = rest.get_mut(..plane.len()) else { return Ok(None) };
                 target.copy_from_slice(plane);
                 plane.len()
             }
         };
         let Ok(length) = u32::try_from(len) else { return Ok(None) };
-        entry.copy_from_slice(&length.to_le_bytes());
+        entry.copy_from_slice(&(length | mark).to_le_bytes());
         rest = &mut rest[len..];
         used += len;
     }
     Ok(Some(used))
+}
+
+/// Whether a plane is smaller as differences. By its entropy; where bytes repeat, or the codec has no code for
+/// what is frequent, a part of the plane is encoded both ways.
+fn becomes_differences(states: &mut States, plane: &mut [u8], out: &mut [u8]) -> Result<bool> {
+    if !filter::prefers_differences(plane) {
+        return Ok(false);
+    }
+    if states.plan.codec().get()?.codes_frequent_bytes() && !filter::repeats(plane) {
+        return Ok(true);
+    }
+    let len = (plane.len() / 32).clamp(2 * 1024, 8 * 1024).min(plane.len());
+    let start = (plane.len() - len) / 2;
+    let part = &mut plane[start..start + len];
+    let raw = states.quick.encode(part, out)?.unwrap_or(len);
+    filter::to_differences(part);
+    let differences = states.quick.encode(part, out)?.unwrap_or(len);
+    filter::from_differences(part);
+    Ok(differences < raw)
+}
+
+/// What was said about a block that was decoded.
+pub(crate) struct Decoded {
+    /// The digest of its bytes, which the head's is the beginning of.
+    pub(crate) digest: Digest,
+    pub(crate) residue: Residue,
+    /// CONSERVATION where the residue is not the head's: that comes after every WITNESS, also that of other
+    /// blocks.
+    pub(crate) unconserved: Option<AtlasError>,
+}
+
+/// Whether a plane of an encoded block with this filter holds differences.
+pub(crate) fn has_differences(filter: Filter, encoded: &[u8]) -> bool {
+    let entries = encoded.as_chunks::<PLANE_ENTRY>().0.iter().take(filter.stride());
+    entries.map(|entry| u32::from_le_bytes(*entry)).any(|entry| entry & DIFFERENCES != 0)
 }
 
 /// What one worker needs to decode blocks.
@@ -258,14 +410,15 @@ impl BlockDecoder {
     /// which are those that [`BlockHead`] and the place of the block say. Gives what [`check`] gives.
     pub(crate) fn decode(
         &mut self,
-        codec: Codec,
+        method: Method,
         head: &BlockHead,
         encoded: &[u8],
         block: &mut [u8],
-    ) -> Result<Option<AtlasError>> {
+    ) -> Result<Decoded> {
+        let codec = method.codec;
         if head.filter == Filter::NONE {
             self.streams.fill(codec, encoded, block)?;
-            return check(head, block, Residue::of(block) == head.residue);
+            return check(head, block, Residue::of(block));
         }
         let filtered = match self.filtered.take() {
             Some(filtered) => filtered,
@@ -283,9 +436,11 @@ impl BlockDecoder {
                 encoded.len()
             )));
         };
-        for (plane, length) in head.filter.planes(block.len()).zip(lengths.as_chunks::<PLANE_ENTRY>().0) {
+        for (plane, entry) in head.filter.planes(block.len()).zip(lengths.as_chunks::<PLANE_ENTRY>().0) {
             let plane = &mut filtered[plane];
-            let length = u32::from_le_bytes(*length);
+            let entry = u32::from_le_bytes(*entry);
+            let length = entry & !DIFFERENCES;
+            let differs = entry & DIFFERENCES != 0;
             let part = usize::try_from(length).ok().and_then(|len| rest.split_at_checked(len));
             let Some((part, later)) = part.filter(|(part, _)| part.len() <= plane.len()) else {
                 return Err(AtlasError::format(format!(
@@ -294,17 +449,32 @@ impl BlockDecoder {
                     rest.len()
                 )));
             };
+            // A plane that is kept as it is holds no differences, an empty one included.
+            if differs && (!method.filters.has_differences() || part.len() == plane.len()) {
+                return Err(AtlasError::format(format!(
+                    "a plane of {} bytes in {length} is marked as differences",
+                    plane.len()
+                )));
+            }
             if !plane.is_empty() {
                 self.streams.fill(codec, part, plane)?;
+            }
+            if differs {
+                filter::from_differences(plane);
             }
             rest = later;
         }
         if !rest.is_empty() {
             return Err(AtlasError::format(format!("{} bytes too many in a block", rest.len())));
         }
-        let conserved = Residue::of(filtered) == head.residue;
+        if method.filters.has_differences() {
+            head.filter.merge(filtered, block);
+            return check(head, block, Residue::of(block));
+        }
+        // A permutation has the residue of the block.
+        let residue = Residue::of(filtered);
         head.filter.merge(filtered, block);
-        check(head, block, conserved)
+        check(head, block, residue)
     }
 }
 
@@ -330,16 +500,17 @@ impl Streams {
     }
 }
 
-/// WITNESS where the digest is another one. Gives what is to be said about a residue that is, CONSERVATION:
-/// that comes after every WITNESS, also that of other blocks.
-pub(crate) fn check(head: &BlockHead, block: &[u8], conserved: bool) -> Result<Option<AtlasError>> {
-    if check_of(block) != head.check {
+/// WITNESS where the digest is another one. Gives what is to be said about a residue that is.
+pub(crate) fn check(head: &BlockHead, block: &[u8], residue: Residue) -> Result<Decoded> {
+    let digest = digest256(block);
+    if check_of(&digest) != head.check {
         return Err(AtlasError::witness("a block does not have its digest"));
     }
     let differs = || {
         AtlasError::conservation(format!("a block does not have the residue {} of its head", head.residue))
     };
-    Ok((!conserved).then(differs))
+    let unconserved = (residue != head.residue).then(differs);
+    Ok(Decoded { digest, residue, unconserved })
 }
 
 /// What a buffer of `len` bytes takes, which may be a used one that is somewhat longer.

@@ -1,6 +1,7 @@
 //! What the caller may choose.
 
-use super::method::{CompressionAlgorithm, Method};
+use super::codec::Codec;
+use super::method::{CompressionAlgorithm, CompressionFilter, CompressionTarget, Method};
 use crate::base::error::{AtlasError, Result};
 use crate::base::units::to_u64;
 
@@ -11,7 +12,8 @@ pub(crate) const MAX_BLOCK_SIZE: usize = 1024 * 1024;
 /// The highest level that an algorithm without a codec takes, which ignores it.
 const MAX_UNUSED_LEVEL: u8 = 9;
 
-/// How much work DEFLATE puts into a block.
+/// How much work an algorithm puts into a block. Each codec has levels of its own behind these nine;
+/// [`CompressionConfig::codec_level`] names one of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum CompressionLevel {
@@ -49,12 +51,21 @@ pub struct CompressionConfig {
     pub min_size_threshold: u64,
     /// What would take more than this part of its bytes is stored. Default 0.9.
     pub max_compression_ratio: f64,
-    /// Check the residue of what is about to be deflated. Default true. Decompression always checks.
+    /// Check the residue of what is about to be encoded. Default true. Decompression always checks.
     pub preserve_conservation: bool,
     /// Decompress and compare before it is handed out. Default true.
     pub verify_integrity: bool,
     /// Bytes of the independent blocks, 4 KiB to 1 MiB. Default 128 KiB.
     pub block_size: u64,
+    /// Filter of Zstandard, LZ4 and `Auto`. DEFLATE and conservation-aware take `CompressionFilter::Auto`
+    /// alone. Default `Auto`.
+    pub filter: CompressionFilter,
+    /// What [`CompressionAlgorithm::Auto`] chooses by. Default balanced.
+    pub target: CompressionTarget,
+    /// A level of the codec itself, in place of `level`: -7 to 19 of Zstandard, where 0 is 3; 1 to 9 of
+    /// DEFLATE; 1 of LZ4. A compressed shard names the nearest `level`. `CompressionAlgorithm::Auto` takes none.
+    /// Default `None`.
+    pub codec_level: Option<i32>,
 }
 
 impl Default for CompressionConfig {
@@ -67,36 +78,81 @@ impl Default for CompressionConfig {
             preserve_conservation: true,
             verify_integrity: true,
             block_size: 128 * 1024,
+            filter: CompressionFilter::default(),
+            target: CompressionTarget::default(),
+            codec_level: None,
         }
     }
 }
 
 impl CompressionConfig {
-    /// INVALID_ARGUMENT where a value is out of its range. Gives the block size.
+    /// INVALID_ARGUMENT where a value is out of its range, UNSUPPORTED where the codec is not built in. Gives the
+    /// block size.
     pub(crate) fn check(&self) -> Result<usize> {
-        let level = self.level.value();
-        let most = self.algorithm.method().map_or(MAX_UNUSED_LEVEL, |method| *method.codec.levels().end());
-        if level > most {
-            return Err(AtlasError::invalid_argument(format!("level {level} is outside 0..={most}")));
+        let invalid = |why: String| Err(AtlasError::invalid_argument(why));
+        let method = self.algorithm.method();
+        match (self.codec_level, method) {
+            (Some(own), _) if self.algorithm == CompressionAlgorithm::Auto => {
+                return invalid(format!(
+                    "codec_level {own} of an algorithm that is yet to be chosen: set level"
+                ));
+            }
+            (Some(own), Some(method)) if !method.codec.own_levels().contains(&own) => {
+                let range = method.codec.own_levels();
+                return invalid(format!("codec_level {own} is outside {}..={}", range.start(), range.end()));
+            }
+            (Some(_), _) => {}
+            (None, _) => {
+                let level = self.level.value();
+                let most = method.map_or(MAX_UNUSED_LEVEL, |method| *method.codec.levels().end());
+                if level > most {
+                    return invalid(format!("level {level} is outside 0..={most}"));
+                }
+            }
+        }
+        if self.filter != CompressionFilter::Auto
+            && method.is_some_and(|method| !method.filters.has_differences())
+        {
+            return invalid(format!(
+                "filter {:?} of {:?}, which takes Auto alone",
+                self.filter, self.algorithm
+            ));
         }
         let ratio = self.max_compression_ratio;
         if !ratio.is_finite() || ratio < 0.0 {
-            return Err(AtlasError::invalid_argument(format!(
-                "max_compression_ratio {ratio} is not a finite number from 0 on"
-            )));
+            return invalid(format!("max_compression_ratio {ratio} is not a finite number from 0 on"));
         }
         let (least, most) = (MIN_BLOCK_SIZE, MAX_BLOCK_SIZE);
-        usize::try_from(self.block_size).ok().filter(|size| (least..=most).contains(size)).ok_or_else(|| {
-            AtlasError::invalid_argument(format!(
-                "block_size {} is outside {least}..={most}",
-                self.block_size
-            ))
+        let size = usize::try_from(self.block_size).ok().filter(|size| (least..=most).contains(size));
+        let Some(size) = size else {
+            return invalid(format!("block_size {} is outside {least}..={most}", self.block_size));
+        };
+        if let Some(method) = method {
+            method.codec.get()?;
+        }
+        Ok(size)
+    }
+
+    /// What the blocks of a shard are encoded with; `None` if they are stored, as at level 0, or if that is yet
+    /// to be chosen for each shard ([`is_auto`](Self::is_auto)).
+    pub(crate) fn plan(&self) -> Option<Plan> {
+        let method = self.algorithm.method()?;
+        let (level, own_level) = match self.codec_level {
+            Some(own) => (method.codec.nearest_level(own), own),
+            None => (self.level.value(), method.codec.own_level(self.level.value())),
+        };
+        (level > 0).then_some(Plan {
+            algorithm: self.algorithm,
+            method,
+            level,
+            own_level,
+            filter: self.filter,
         })
     }
 
-    /// Method that blocks are encoded with; `None` if they are stored, as at level 0.
-    pub(crate) fn method(&self) -> Option<Method> {
-        self.algorithm.method().filter(|_| self.level.value() > 0)
+    /// True if the algorithm is chosen for each shard.
+    pub(crate) fn is_auto(&self) -> bool {
+        self.algorithm == CompressionAlgorithm::Auto && self.level.value() > 0
     }
 
     /// Whether `packed` bytes for `original` ones are worth it.
@@ -105,5 +161,23 @@ impl CompressionConfig {
         #[expect(clippy::cast_precision_loss, reason = "exact below 2^53")]
         let (packed, original) = (to_u64(packed) as f64, to_u64(original) as f64);
         packed <= original * self.max_compression_ratio
+    }
+}
+
+/// What the blocks of one shard are encoded with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Plan {
+    pub(crate) algorithm: CompressionAlgorithm,
+    pub(crate) method: Method,
+    /// 1 to 9, as the format names it.
+    pub(crate) level: u8,
+    /// The codec's own.
+    pub(crate) own_level: i32,
+    pub(crate) filter: CompressionFilter,
+}
+
+impl Plan {
+    pub(crate) fn codec(&self) -> Codec {
+        self.method.codec
     }
 }

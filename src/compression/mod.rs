@@ -1,7 +1,7 @@
 //! Compressed shards: lossless, bounded, verified.
 //!
 //! The payload of a shard is cut into blocks that know nothing of one another. A codec encodes a block
-//! (`codec/`), as it is or permuted into byte planes (`filter.rs`), or it stays as it is; its head carries
+//! (`codec/`), as it is or permuted into byte planes (`filter/`), or it stays as it is; its head carries
 //! digest and residue, so that a part can be read and trusted alone. What does not become smaller is not
 //! copied: a shard that is stored whole shares the payload of the one that it was made of.
 //!
@@ -11,20 +11,23 @@
 //! decompress:  each block: codec, residue, merge, digest; then the proof of the shard, as ever
 //! ```
 
-#![forbid(unsafe_code)]
+// Nothing but the lanes of the filter.
+#![deny(unsafe_code)]
 
+mod auto;
 mod block;
 mod codec;
+mod coding;
 mod config;
 mod filter;
 mod format;
 mod manager;
 mod method;
-pub(crate) mod value;
+pub(crate) mod record;
 
 pub use config::{CompressionConfig, CompressionLevel};
 pub use manager::{CompressionManager, CompressionStats};
-pub use method::CompressionAlgorithm;
+pub use method::{CompressionAlgorithm, CompressionFilter, CompressionTarget};
 
 pub(crate) use codec::free_used;
 
@@ -38,9 +41,9 @@ use crate::hash::digest::{Digest, Digests};
 use crate::hash::tile_tree::Leaf;
 use crate::layer2::Residue;
 use crate::shard::{AtlasShard, Proof, TilePart, VerifyOptions};
-use block::{Attempt, BlockDecoder, BlockEncoder, BlockHead, Encoded};
+use block::{Attempt, BlockDecoder, BlockEncoder, BlockHead, Decoded, Encoded};
 use codec::Codec;
-use config::MAX_BLOCK_SIZE;
+use config::{MAX_BLOCK_SIZE, Plan};
 use method::Method;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -90,6 +93,9 @@ pub struct CompressedInfo {
     /// What the payload takes: its blocks and their heads. The payload of a region that does not end
     /// at pages is up to 8,190 bytes more than the region.
     pub compressed_size: u64,
+    /// The filters of its blocks by their numbers in docs/format.md: bit f is set if a block has filter f, and
+    /// bit 0 if one has none. 0 where there is no block.
+    pub filters: u32,
 }
 
 /// Bytes that a task is worth at least.
@@ -137,6 +143,8 @@ fn named(batch: bool, shard: usize) -> impl Fn(AtlasError) -> AtlasError {
 /// A shard on its way through compression.
 struct Draft<'a> {
     shard: &'a AtlasShard,
+    /// What its blocks are tried with.
+    plan: Option<Plan>,
     /// Of a block each; none where there is no attempt, or where it was not worth it.
     attempts: Vec<Attempt>,
     /// True if its blocks go through the first pass. The second pass then counts for 1/16 of its bytes of
@@ -151,7 +159,7 @@ type Settled = (BlockHead, Option<Encoded>);
 impl Draft<'_> {
     /// Whether what the attempts came to is not worth it.
     fn is_stored(&self, config: &CompressionConfig) -> bool {
-        let (mut saved, mut size) = (false, format::HEAD_SIZE * self.attempts.len());
+        let (mut saved, mut size) = (false, coding::HEAD_SIZE * self.attempts.len());
         let blocks = self.shard.payload.chunks(to_usize(config.block_size));
         for (attempt, block) in self.attempts.iter().zip(blocks) {
             size += match attempt {
@@ -182,9 +190,9 @@ fn compress_all(
     available()?;
     let (executor, threads) = (operation.executor, operation.threads());
     executor.check()?;
-    let method = config.method();
+    let plans = auto::plans(config)?;
     let is_tried = |shard: &AtlasShard| {
-        method.is_some()
+        !plans.is_empty()
             && !shard.payload.is_empty()
             && to_u64(shard.data().len()) >= config.min_size_threshold
     };
@@ -203,9 +211,9 @@ fn compress_all(
         }
         fixed = fixed.saturating_add(to_u64(memory));
     }
-    let footprint = match method {
-        Some(method) if count > 0 => BlockEncoder::footprint(config, method, largest)?,
-        _ => 0,
+    let footprint = match count {
+        0 => 0,
+        _ => BlockEncoder::footprint(config, &plans, largest)?,
     };
     let workers = operation.workers(to_u64(count), to_u64(footprint), fixed)?;
 
@@ -216,18 +224,41 @@ fn compress_all(
         if tried {
             tasks.extend(runs(index, len, block_size));
         }
-        drafts.push(Draft { shard, tried, attempts, settled: Vec::new() });
+        let plan = plans.first().copied().filter(|_| tried);
+        drafts.push(Draft { shard, plan, tried, attempts, settled: Vec::new() });
     }
     let mut tracker = operation.tracker(total, to_u64(shards.len()));
+    let new_encoder = || BlockEncoder::new(config, &plans, largest);
+    if config.is_auto() {
+        let tried = drafts.iter_mut().filter(|draft| draft.tried);
+        let mut tried: Vec<&mut Draft<'_>> = tried.collect();
+        let mut chosen: Vec<Plan> = try_vec(tried.len())?;
+        pool::run(
+            executor,
+            workers,
+            to_u64(tried.len()),
+            new_encoder,
+            |encoder, task| auto::choose(&tried[to_usize(task)].shard.payload, config, &plans, encoder),
+            |_, plan| {
+                chosen.push(plan);
+                tracker.advance(0, 0)
+            },
+        )?;
+        tried.iter_mut().zip(chosen).for_each(|(draft, plan)| draft.plan = Some(plan));
+    }
+    // What the tasks look at does not change while their results come in.
+    let mut chosen: Vec<Option<Plan>> = try_vec(drafts.len())?;
+    chosen.extend(drafts.iter().map(|draft| draft.plan));
     pool::run(
         executor,
         workers,
         to_u64(tasks.len()),
-        || BlockEncoder::new(config, method.ok_or_else(no_method)?, largest),
+        new_encoder,
         |encoder, task| {
             let run = &tasks[to_usize(task)];
+            let plan = chosen[run.shard].as_ref().ok_or_else(no_method)?;
             let bytes = &shards[run.shard].payload[run.bytes.clone()];
-            let attempts = bytes.chunks(block_size).map(|block| encoder.encode(block));
+            let attempts = bytes.chunks(block_size).map(|block| encoder.encode(plan, block));
             attempts.collect::<Result<Vec<_>>>().map_err(named(batch, run.shard))
         },
         |task, attempts| {
@@ -293,8 +324,7 @@ fn settle(
                 return Ok(vec![(BlockHead::stored(bytes), None)]);
             }
             let blocks = draft.attempts[run.blocks.clone()].iter().zip(bytes.chunks(block_size));
-            let settle =
-                |block: &[u8]| Ok((BlockHead::stored(block), Some(Encoded::copy_of(block, block.len())?)));
+            let settle = |block: &[u8]| Ok((BlockHead::stored(block), Some(Encoded::copy_of(block)?)));
             let blocks = blocks.filter(|(attempt, _)| is_left(attempt)).map(|(_, block)| settle(block));
             blocks.collect::<Result<Vec<Settled>>>().map_err(named(batch, run.shard))
         },
@@ -351,8 +381,8 @@ fn finish(draft: Draft<'_>, config: &CompressionConfig) -> Result<CompressedShar
             compressed.heads.push(head);
             blocks.push(bytes);
         }
-        compressed.algorithm = config.algorithm;
-        compressed.level = config.level.value();
+        let plan = draft.plan.ok_or_else(no_method)?;
+        (compressed.algorithm, compressed.level) = (plan.algorithm, plan.level);
         compressed.block_size = to_usize(config.block_size);
         compressed.data = Body::Blocks(blocks);
     }
@@ -422,6 +452,13 @@ fn decompress_all(
             rest = later;
         }
     }
+    let digests = verify.digests();
+    let mut known: Vec<Vec<Option<(Digest, Residue)>>> = try_vec(compressed.len())?;
+    for parts in &layouts {
+        let mut of_shard = try_vec(parts.len())?;
+        of_shard.resize_with(parts.len(), || None);
+        known.push(of_shard);
+    }
     let mut held: Held = None;
     pool::run(
         executor,
@@ -433,19 +470,25 @@ fn decompress_all(
             let shard = compressed[run.shard];
             let mut target = targets[to_usize(task)].lock().unwrap_or_else(PoisonError::into_inner);
             let mut out = target.chunks_mut(shard.block_size);
-            let mut first = None;
+            let (mut first, mut witness) = (None, None);
             for block in run.blocks.clone() {
-                let unconserved = match out.next() {
+                let decoded = match out.next() {
                     Some(out) => shard.decode(decoder, block, out),
                     None => shard.check(block),
                 };
-                first = first.or(unconserved.map_err(named(batch, run.shard))?);
+                let decoded = decoded.map_err(named(batch, run.shard))?;
+                first = first.or(decoded.unconserved);
+                witness = Some((decoded.digest, decoded.residue));
             }
-            Ok(first)
+            Ok((first, witness.filter(|_| run.blocks.len() == 1)))
         },
-        |task, unconserved| {
+        |task, (unconserved, witness)| {
             let run = &tasks[to_usize(task)];
             held = held.take().or(unconserved.map(|error| (run.shard, error)));
+            // The digest of a block that is a tile is its witness: it need not be hashed again.
+            if let Some(part) = whole_tile(&layouts[run.shard], &run.bytes, &digests) {
+                known[run.shard][part] = witness;
+            }
             tracker.advance(to_u64(run.bytes.len()), 0)
         },
     )?;
@@ -456,7 +499,14 @@ fn decompress_all(
         Body::Shared(payload) => Arc::clone(payload),
         Body::Blocks(_) => Arc::new(fresh),
     }));
-    verify_all(compressed, &whole, &layouts, verify, held, batch, (executor, threads), tracker)
+    verify_all(compressed, &whole, (&layouts, &known), &digests, held, batch, (executor, threads), tracker)
+}
+
+/// The part of a payload that a run of blocks is, if that is a whole tile whose witness is a plain digest.
+fn whole_tile(parts: &[TilePart], bytes: &Range<usize>, digests: &Digests) -> Option<usize> {
+    let part = parts.binary_search_by_key(&bytes.start, |part| part.payload.start).ok()?;
+    let found = &parts[part];
+    (found.payload == *bytes && found.is_whole() && !digests.keyed()).then_some(part)
 }
 
 /// Verifies the payloads against the roots of their shards.
@@ -464,14 +514,13 @@ fn decompress_all(
 fn verify_all(
     compressed: &[&CompressedShard],
     payloads: &[Arc<Buffer>],
-    layouts: &[Vec<TilePart>],
-    verify: &VerifyOptions,
+    (layouts, known): (&[Vec<TilePart>], &[Vec<Option<(Digest, Residue)>>]),
+    digests: &Digests,
     mut held: Held,
     batch: bool,
     (executor, threads): (pool::Executor<'_>, usize),
     mut tracker: Tracker<'_, '_>,
 ) -> Result<Vec<AtlasShard>> {
-    let digests = verify.digests();
     let bytes: usize = payloads.iter().map(|payload| payload.len()).sum();
     let mut tasks: Vec<(usize, usize)> = try_vec(layouts.iter().map(Vec::len).sum())?;
     let mut hashed: Vec<Vec<(Digest, Residue)>> = try_vec(layouts.len())?;
@@ -486,9 +535,12 @@ fn verify_all(
         || Ok(()),
         |(), task| {
             let (shard, part) = tasks[to_usize(task)];
+            if let Some(hashed) = known[shard][part] {
+                return Ok(hashed);
+            }
             let (proof, part) = (&compressed[shard].proof, &layouts[shard][part]);
             proof
-                .hash_part(&digests, part, &payloads[shard][part.payload.clone()])
+                .hash_part(digests, part, &payloads[shard][part.payload.clone()])
                 .map_err(named(batch, shard))
         },
         |task, done| {
@@ -503,7 +555,7 @@ fn verify_all(
     let mut first_unconserved = None;
     for (index, (shard, payload)) in compressed.iter().zip(payloads).enumerate() {
         let unconserved = held.take_if(|(held, _)| *held == index).map(|(_, error)| error);
-        let shard = shard.conclude(&digests, &layouts[index], payload, &hashed[index], unconserved);
+        let shard = shard.conclude(digests, &layouts[index], payload, &hashed[index], unconserved);
         match shard.map_err(named(batch, index)) {
             Ok(shard) => shards.push(shard),
             Err(error) if error.kind() == ErrorKind::Conservation => {
@@ -593,7 +645,8 @@ impl CompressedShard {
             level: self.level,
             residue: self.residue,
             original_size: to_u64(self.content().len()),
-            compressed_size: to_u64(self.data_len() + self.heads.len() * format::HEAD_SIZE),
+            compressed_size: to_u64(self.data_len() + self.heads.len() * coding::HEAD_SIZE),
+            filters: self.heads.iter().fold(0, |filters, head| filters | 1 << head.filter.code()),
         }
     }
 
@@ -627,7 +680,7 @@ impl CompressedShard {
             if self.heads[block].len == bytes.len() {
                 // Written once: the flags of many blocks share a cache line.
                 if !self.checked[block].load(Ordering::Relaxed) {
-                    match self.check(block)? {
+                    match self.check(block)?.unconserved {
                         None => self.checked[block].store(true, Ordering::Relaxed),
                         error => unconserved = unconserved.or(error),
                     }
@@ -643,7 +696,7 @@ impl CompressedShard {
                 }
             };
             let buffer = &mut buffer[..bytes.len()];
-            unconserved = unconserved.or(self.decode(decoder, block, buffer)?);
+            unconserved = unconserved.or(self.decode(decoder, block, buffer)?.unconserved);
             then(&buffer[wanted]);
         }
         unconserved.map_or(Ok(()), Err)
@@ -686,16 +739,17 @@ impl CompressedShard {
     }
 
     /// Checks a block that is kept as it is, and gives what [`block::check`] gives.
-    fn check(&self, block: usize) -> Result<Option<AtlasError>> {
+    fn check(&self, block: usize) -> Result<Decoded> {
         let (head, bytes) = (&self.heads[block], self.encoded(block));
-        let conserved = Residue::of(bytes) == head.residue;
-        self.placed(block, block::check(head, bytes, conserved))
+        // The sum brings the bytes into the cache for the digest.
+        let residue = Residue::of(bytes);
+        self.placed(block, block::check(head, bytes, residue))
     }
 
     /// Fills `out` with a block, checked.
-    fn decode(&self, decoder: &mut BlockDecoder, block: usize, out: &mut [u8]) -> Result<Option<AtlasError>> {
-        let codec = self.method()?.codec;
-        self.placed(block, decoder.decode(codec, &self.heads[block], self.encoded(block), out))
+    fn decode(&self, decoder: &mut BlockDecoder, block: usize, out: &mut [u8]) -> Result<Decoded> {
+        let method = self.method()?;
+        self.placed(block, decoder.decode(method, &self.heads[block], self.encoded(block), out))
     }
 
     /// The last step of decompression: what was hashed must lead to the root.
@@ -724,9 +778,11 @@ impl CompressedShard {
         Ok(AtlasShard { proof, payload: Arc::clone(payload), payload_offset, residue })
     }
 
-    fn placed(&self, block: usize, checked: Result<Option<AtlasError>>) -> Result<Option<AtlasError>> {
+    fn placed(&self, block: usize, checked: Result<Decoded>) -> Result<Decoded> {
         match checked {
-            Ok(unconserved) => Ok(unconserved.map(self.place(block))),
+            Ok(Decoded { digest, residue, unconserved }) => {
+                Ok(Decoded { digest, residue, unconserved: unconserved.map(self.place(block)) })
+            }
             Err(error) => Err(self.place(block)(error)),
         }
     }

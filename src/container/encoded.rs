@@ -9,18 +9,19 @@ use crate::base::buffer::{Buffer, try_vec};
 use crate::base::error::Result;
 use crate::base::units::{TILE_SIZE, to_u64};
 use crate::compression::CompressionConfig;
-use crate::compression::value::{self, EncodedValue, ValueEncoder};
+use crate::compression::record::{BlockDecoder, MAX_RECORD_SIZE, Needs, Record, RecordEncoder};
 
 /// Runs of fewer bytes stay as they are.
 const LEAST_RUN: usize = 4_096;
-/// The value of COMPRESSION begins with so many bytes of a known shape.
+/// The value of COMPRESSION begins with so many bytes of a known shape, and has so many for each block.
 const FIXED: usize = 16;
+const BLOCK_HEAD: usize = 12;
 /// Bytes of the largest record: 1 MiB in blocks of 4 KiB, each with its head.
-const MOST: u64 = (RECORD_HEAD + FIXED + 12 * 256 + TILE_SIZE) as u64;
+const MOST: u64 = (RECORD_HEAD + FIXED + BLOCK_HEAD * 256 + TILE_SIZE) as u64;
 
 /// Encodes the runs that a handle stores.
 pub(super) struct Encoder {
-    encoder: ValueEncoder,
+    encoder: RecordEncoder,
 }
 
 /// A run that is encoded.
@@ -32,9 +33,13 @@ pub(super) struct EncodedRun {
 }
 
 impl Encoder {
-    /// `None` if the configuration stores.
-    pub(super) fn new(config: &CompressionConfig) -> Result<Option<Encoder>> {
-        Ok(ValueEncoder::new(config)?.map(|encoder| Encoder { encoder }))
+    /// Bytes that one takes, with the run that it makes.
+    pub(super) fn footprint(config: &CompressionConfig) -> Result<u64> {
+        Ok(to_u64(RecordEncoder::footprint(config)? + TILE_SIZE))
+    }
+
+    pub(super) fn new(config: &CompressionConfig) -> Result<Encoder> {
+        Ok(Encoder { encoder: RecordEncoder::new(config)? })
     }
 
     /// The encoded form of a run, if its record is shorter than the run.
@@ -42,23 +47,46 @@ impl Encoder {
         if bytes.len() < LEAST_RUN {
             return Ok(None);
         }
-        let Some(EncodedValue { bytes: mut contents, head, algorithm }) = self.encoder.encode(bytes)? else {
-            return Ok(None);
-        };
+        let Some(mut contents) = self.encoder.encode(bytes)? else { return Ok(None) };
         let size = up(to_u64(RECORD_HEAD + contents.len()), 8);
         if size >= to_u64(bytes.len()) {
             return Ok(None);
         }
+        let features = features_of(&Record::read(&contents)?.0.needs());
+        let sealed = value_size(&contents).map_or(contents.len(), |(value, _)| value);
         contents.resize(contents.len().next_multiple_of(8), 0);
-        Ok(Some(EncodedRun { contents, sealed: head, features: features_of(algorithm) }))
+        Ok(Some(EncodedRun { contents, sealed, features }))
     }
 }
 
-/// The features that a record of this algorithm needs.
-fn features_of(algorithm: u8) -> u32 {
+/// Bytes of the value that `bytes` begin with, and those that it stands for. `None` if no run has such a value.
+fn value_size(bytes: &[u8]) -> Option<(usize, usize)> {
+    let block_size = usize::try_from(u32_at(bytes, 4)).ok()?;
+    let size = usize::try_from(u64_at(bytes, 8)).ok().filter(|size| (1..=MAX_RECORD_SIZE).contains(size))?;
+    if !(LEAST_RUN..=MAX_RECORD_SIZE).contains(&block_size) {
+        return None;
+    }
+    Some((FIXED + BLOCK_HEAD * size.div_ceil(block_size), size))
+}
+
+/// The features that a record needs.
+fn features_of(needs: &Needs) -> u32 {
+    let bit = |is_needed: bool, bit: u32| if is_needed { bit } else { 0 };
+    bit(needs.deflate, features::DEFLATE)
+        | bit(needs.planes, features::PLANES)
+        | bit(needs.zstd, features::ZSTD)
+        | bit(needs.lz4, features::LZ4)
+        | bit(needs.differences, features::DIFFERENCES)
+}
+
+/// The features that every record of an algorithm needs; `None` if there is no such algorithm.
+fn features_of_algorithm(algorithm: u8) -> Option<u32> {
     match algorithm {
-        2 => features::DEFLATE | features::PLANES,
-        _ => features::DEFLATE,
+        1 => Some(features::DEFLATE),
+        2 => Some(features::DEFLATE | features::PLANES),
+        3 => Some(features::ZSTD),
+        4 => Some(features::LZ4),
+        _ => None,
     }
 }
 
@@ -84,7 +112,7 @@ fn head(file: &ContainerFile, offset: u64) -> Result<(u64, usize, Vec<u8>)> {
     {
         return Err(absent());
     }
-    let value = bytes[RECORD_HEAD..].first_chunk().and_then(value::value_size);
+    let value = value_size(&bytes[RECORD_HEAD..]);
     let Some((head, decoded)) = value.filter(|(head, _)| to_u64(RECORD_HEAD + head) <= size) else {
         return Err(absent());
     };
@@ -108,12 +136,9 @@ pub(super) fn copy(file: &ContainerFile, offset: u64, body: &mut Body<'_>) -> La
     let (size, _, sealed) = head(file, offset)?;
     let absent = || damaged(file, RecordKind::Encoded, offset, size);
     let bytes = file.read(offset, usize::try_from(size).unwrap_or(usize::MAX))?.ok_or_else(absent)?;
-    let run = EncodedRun {
-        features: features_of(bytes.get(RECORD_HEAD).copied().unwrap_or_default()),
-        contents: bytes.get(RECORD_HEAD..).map(<[u8]>::to_vec).unwrap_or_default(),
-        sealed: sealed.len() - RECORD_HEAD,
-    };
-    run.lay_out(body)
+    let contents = bytes.get(RECORD_HEAD..).map(<[u8]>::to_vec).unwrap_or_default();
+    let features = features_of(&Record::read(&contents)?.0.needs());
+    Ok(EncodedRun { contents, sealed: sealed.len() - RECORD_HEAD, features }.lay_out(body)?)
 }
 
 /// The bytes that the record at `offset` decodes to. It must end before `limit`.
@@ -124,14 +149,27 @@ pub(super) fn read(file: &ContainerFile, known: u32, offset: u64, limit: u64) ->
     if offset.checked_add(size).is_none_or(|end| end > limit) {
         return wrong("an encoded record does not end before the record that names it");
     }
-    let algorithm = sealed[RECORD_HEAD];
-    if features_of(algorithm) & !known != 0 {
-        return wrong("a feature is used that the generation does not name");
+    // Before anything is read with an algorithm that the generation does not name.
+    let unnamed = "a feature is used that the generation does not name";
+    match features_of_algorithm(sealed[RECORD_HEAD]) {
+        Some(needed) if needed & !known == 0 => {}
+        Some(_) => return wrong(unnamed),
+        None => return wrong("an encoded record has an algorithm that none can have"),
     }
     let mut bytes = try_vec(len)?;
     bytes.extend_from_slice(&sealed);
     let rest = file.read(offset + to_u64(sealed.len()), len - sealed.len())?;
     let Some(rest) = rest else { return Err(damaged(file, RecordKind::Encoded, offset, size)) };
     bytes.extend_from_slice(&rest);
-    value::decode(&bytes[RECORD_HEAD..]).map_err(|error| error.at_range(offset, size))
+    let place = |error: crate::AtlasError| error.at_range(offset, size);
+    let (record, behind) = Record::read(&bytes[RECORD_HEAD..]).map_err(place)?;
+    if behind.len() > 7 || behind.iter().any(|byte| *byte != 0) {
+        return wrong("bytes after the blocks of an encoded record are not zero");
+    }
+    if features_of(&record.needs()) & !known != 0 {
+        return wrong(unnamed);
+    }
+    let mut out = Buffer::new(record.len())?;
+    record.decode(&mut BlockDecoder::new(record.block_size()), &mut out).map_err(place)?;
+    Ok(out)
 }

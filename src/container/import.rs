@@ -140,11 +140,12 @@ impl Import<'_> {
         let digests = scheme.digests();
         let count = self.source.size().div_ceil(TILE_BYTES);
         let in_place = count == 0 || self.source.fixed_slice(0, 1).is_some() && self.source.in_memory();
-        let compressed = self.container.encoder()?.is_some();
-        // A tile that is read, one that is encoded, and those that wait.
-        let per_worker = if in_place { 0 } else { TILE_BYTES }
-            + scheme.workspace()
-            + if compressed { 3 * TILE_BYTES } else { 0 };
+        // A tile that is read, and what encodes it.
+        let encoding = match &self.container.options.compression {
+            Some(config) => Encoder::footprint(config)?,
+            None => 0,
+        };
+        let per_worker = if in_place { 0 } else { TILE_BYTES } + scheme.workspace() + encoding;
         let fixed = if in_place { 0 } else { 2 * TILE_BYTES };
         let workers = operation.workers(count, per_worker, fixed)?;
         let order = pool::Order { window: Some(WINDOW), runs: &[], unwatched: operation.unwatched() };

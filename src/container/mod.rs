@@ -523,10 +523,7 @@ impl Container {
     }
 
     fn encoder(&self) -> Result<Option<Encoder>> {
-        match &self.options.compression {
-            Some(config) => Encoder::new(config),
-            None => Ok(None),
-        }
+        self.options.compression.as_ref().map(Encoder::new).transpose()
     }
 }
 

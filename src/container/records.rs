@@ -81,9 +81,13 @@ impl RecordKind {
 pub(super) mod features {
     pub(in crate::container) const DEFLATE: u32 = 1;
     pub(in crate::container) const PLANES: u32 = 1 << 1;
+    pub(in crate::container) const ZSTD: u32 = 1 << 2;
+    pub(in crate::container) const LZ4: u32 = 1 << 3;
     pub(in crate::container) const BASE: u32 = 1 << 4;
     pub(in crate::container) const CHAINS: u32 = 1 << 5;
-    pub(in crate::container) const KNOWN: u32 = DEFLATE | PLANES | BASE | CHAINS;
+    /// Differences in planes, or strides of 3, 6 and 12.
+    pub(in crate::container) const DIFFERENCES: u32 = 1 << 7;
+    pub(in crate::container) const KNOWN: u32 = DEFLATE | PLANES | ZSTD | LZ4 | BASE | CHAINS | DIFFERENCES;
 }
 
 /// Rounded up to a multiple of `to`, a power of two.

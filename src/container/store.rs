@@ -86,7 +86,7 @@ impl GenerationStore {
                 if !span.place.is_multiple_of(8) || span.place < self.file.start() || span.place >= record {
                     return wrong("an encoded record is not before the record that names it");
                 }
-                features::DEFLATE
+                0
             }
             SpanKind::Zeros => {
                 if span.place != 0 {

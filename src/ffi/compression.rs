@@ -11,7 +11,8 @@ use super::status::atlas_status;
 use super::version::atlas_buffer;
 use crate::base::error::Result;
 use crate::compression::{
-    CompressedShard, CompressionAlgorithm, CompressionConfig, CompressionLevel, CompressionManager, available,
+    CompressedShard, CompressionAlgorithm, CompressionConfig, CompressionFilter, CompressionLevel,
+    CompressionManager, CompressionTarget, available,
 };
 use std::ffi::c_void;
 
@@ -25,6 +26,39 @@ pub enum atlas_compression_algorithm {
     ATLAS_COMPRESSION_DEFLATE = 1,
     /// For each block the best of DEFLATE alone and of DEFLATE behind a split into byte planes.
     ATLAS_COMPRESSION_CONSERVATION_AWARE = 2,
+    /// Zstandard, behind byte planes where they pay. UNSUPPORTED without ATLAS_FEATURE_ZSTD.
+    ATLAS_COMPRESSION_ZSTD = 3,
+    /// LZ4, behind byte planes where they pay. UNSUPPORTED without ATLAS_FEATURE_LZ4.
+    ATLAS_COMPRESSION_LZ4 = 4,
+    /// The algorithm that suits a shard and the target, found by samples of the shard. A compressed shard
+    /// names the algorithm that was chosen, never this one.
+    ATLAS_COMPRESSION_AUTO = 5,
+}
+
+/// The filter before the codec of ZSTD, LZ4 and AUTO. DEFLATE, which has none, and CONSERVATION_AWARE, which
+/// chooses by itself, take ATLAS_FILTER_AUTO alone. With AUTO as algorithm the other two leave ZSTD and LZ4 to
+/// choose from.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub enum atlas_compression_filter {
+    /// Byte planes or none, chosen per block by a sample.
+    ATLAS_FILTER_AUTO = 0,
+    /// None.
+    ATLAS_FILTER_NONE = 1,
+    /// Byte planes wherever they do not lose.
+    ATLAS_FILTER_PLANES = 2,
+}
+
+/// What ATLAS_COMPRESSION_AUTO chooses an algorithm by.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub enum atlas_compression_target {
+    /// The size, unless LZ4 comes near it.
+    ATLAS_TARGET_BALANCED = 0,
+    /// The time that decompression takes, among the algorithms that save enough.
+    ATLAS_TARGET_FASTEST_READ = 1,
+    /// The size.
+    ATLAS_TARGET_SMALLEST = 2,
 }
 
 /// The fastest level.
@@ -48,13 +82,22 @@ pub struct atlas_compression_config {
     pub min_size_threshold: u64,
     /// What would take more than this part of its bytes is stored; default 0.9.
     pub max_compression_ratio: f64,
-    /// Not 0: check the residue of what is about to be deflated; default 1. Decompression always
+    /// Not 0: check the residue of what is about to be encoded; default 1. Decompression always
     /// checks.
     pub preserve_conservation: u32,
     /// Not 0: decompress and compare before it is handed out; default 1.
     pub verify_integrity: u32,
     /// Bytes of the independent blocks, 4 KiB to 1 MiB; default 128 KiB.
     pub block_size: u64,
+    /// An atlas_compression_filter; default AUTO.
+    pub filter: u32,
+    /// An atlas_compression_target, which ATLAS_COMPRESSION_AUTO chooses by; default BALANCED.
+    pub target: u32,
+    /// Not 0: codec_level counts in place of level. INVALID_ARGUMENT with ATLAS_COMPRESSION_AUTO. Default 0.
+    pub has_codec_level: u32,
+    /// The codec's own level: -7 to 19 of ZSTD, where 0 is 3; 1 to 9 of DEFLATE; 1 of LZ4. A compressed shard
+    /// names the nearest level of 1 to 9, which stand for 1, 2, 3, 5, 7, 9, 12, 15 and 19 of ZSTD.
+    pub codec_level: i32,
 }
 
 sized_struct!(
@@ -68,6 +111,10 @@ sized_struct!(
         preserve_conservation: 1,
         verify_integrity: 1,
         block_size: 128 * 1024,
+        filter: atlas_compression_filter::ATLAS_FILTER_AUTO as u32,
+        target: atlas_compression_target::ATLAS_TARGET_BALANCED as u32,
+        has_codec_level: 0,
+        codec_level: 0,
     },
     [
         struct_size,
@@ -77,7 +124,11 @@ sized_struct!(
         max_compression_ratio,
         preserve_conservation,
         verify_integrity,
-        block_size
+        block_size,
+        filter,
+        target,
+        has_codec_level,
+        codec_level
     ]
 );
 
@@ -93,17 +144,36 @@ pub unsafe extern "C" fn atlas_compression_config_init(config: *mut atlas_compre
 pub(super) unsafe fn config_in(config: *const atlas_compression_config) -> Result<CompressionConfig> {
     // SAFETY: as the caller promises.
     let config = unsafe { read_struct(config) }?;
-    let algorithm = CompressionAlgorithm::from_code(config.algorithm);
-    let level = u8::try_from(config.level).map_err(|_| {
-        crate::AtlasError::invalid_argument(format!("level {} is outside 0..=9", config.level))
-    })?;
-    let algorithm = algorithm.ok_or_else(|| {
+    let algorithm = CompressionAlgorithm::from_code(config.algorithm).ok_or_else(|| {
         let known = known!(
             atlas_compression_algorithm: ATLAS_COMPRESSION_NONE, ATLAS_COMPRESSION_DEFLATE,
-            ATLAS_COMPRESSION_CONSERVATION_AWARE
+            ATLAS_COMPRESSION_CONSERVATION_AWARE, ATLAS_COMPRESSION_ZSTD, ATLAS_COMPRESSION_LZ4,
+            ATLAS_COMPRESSION_AUTO
         );
         unknown("compression algorithm", config.algorithm, known)
     })?;
+    let filter = CompressionFilter::from_code(config.filter).ok_or_else(|| {
+        let known = known!(
+            atlas_compression_filter: ATLAS_FILTER_AUTO, ATLAS_FILTER_NONE, ATLAS_FILTER_PLANES
+        );
+        unknown("compression filter", config.filter, known)
+    })?;
+    let target = CompressionTarget::from_code(config.target).ok_or_else(|| {
+        let known = known!(
+            atlas_compression_target: ATLAS_TARGET_BALANCED, ATLAS_TARGET_FASTEST_READ, ATLAS_TARGET_SMALLEST
+        );
+        unknown("compression target", config.target, known)
+    })?;
+    let codec_level = (config.has_codec_level != 0).then_some(config.codec_level);
+    let level = match (u8::try_from(config.level), codec_level) {
+        (Ok(level), _) => level,
+        // It does not count then.
+        (Err(_), Some(_)) => 0,
+        (Err(_), None) => {
+            let why = format!("level {} is outside 0..=9", config.level);
+            return Err(crate::AtlasError::invalid_argument(why));
+        }
+    };
     Ok(CompressionConfig {
         algorithm,
         level: CompressionLevel::Custom(level),
@@ -112,6 +182,9 @@ pub(super) unsafe fn config_in(config: *const atlas_compression_config) -> Resul
         preserve_conservation: config.preserve_conservation != 0,
         verify_integrity: config.verify_integrity != 0,
         block_size: config.block_size,
+        filter,
+        target,
+        codec_level,
     })
 }
 
@@ -124,7 +197,8 @@ pub struct atlas_compressed_shard(CompressedShard);
 /// Compresses a shard's payload; what does not become smaller is stored, which is no error.
 ///
 /// The shard stays the caller's; one that is stored shares its payload, so that destroying either
-/// leaves the other. `config` and `operation` may be NULL; progress once a block or 128 KiB. `*out` is
+/// leaves the other. `config` and `operation` may be NULL; progress once a block or 128 KiB, and with
+/// ATLAS_COMPRESSION_AUTO once when the algorithm is chosen. `*out` is
 /// owned by the caller: atlas_compressed_shard_destroy(). Any thread; the same bytes for every number
 /// of threads. Fails with INVALID_ARGUMENT, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY,
 /// CANCELLED or UNSUPPORTED (not built in); with CONSERVATION (preserve_conservation) or INTERNAL
@@ -216,6 +290,11 @@ pub struct atlas_compressed_info {
     /// Bytes that stand for the payload in the serialised form: its blocks and 12 bytes for each. A
     /// payload is stored in whole pages, up to 8,190 bytes more than a region that does not end at them.
     pub compressed_size: u64,
+    /// The filters of its blocks by their numbers in docs/format.md: bit f is set if a block has filter f, and
+    /// bit 0 if one has none. 0 if there is no block.
+    pub filters: u32,
+    /// 0.
+    pub reserved: u32,
 }
 
 sized_struct!(
@@ -227,8 +306,10 @@ sized_struct!(
         residue: 0,
         original_size: 0,
         compressed_size: 0,
+        filters: 0,
+        reserved: 0,
     },
-    [struct_size, algorithm, level, residue, original_size, compressed_size]
+    [struct_size, algorithm, level, residue, original_size, compressed_size, filters, reserved]
 );
 
 /// Properties of a compressed shard. Any thread. Fails with INVALID_ARGUMENT or UNSUPPORTED (not built
@@ -250,6 +331,7 @@ pub unsafe extern "C" fn atlas_compressed_shard_get_info(
             residue: u32::from(info.residue.value()),
             original_size: info.original_size,
             compressed_size: info.compressed_size,
+            filters: info.filters,
             ..atlas_compressed_info::DEFAULT
         });
         Ok(())

@@ -16,6 +16,10 @@ pub const ATLAS_FEATURE_BENCHMARKS: u64 = 8;
 pub const ATLAS_FEATURE_CONTAINER: u64 = 16;
 /// Parity files can be made and used.
 pub const ATLAS_FEATURE_PARITY: u64 = 32;
+/// ATLAS_COMPRESSION_ZSTD is there.
+pub const ATLAS_FEATURE_ZSTD: u64 = 64;
+/// ATLAS_COMPRESSION_LZ4 is there.
+pub const ATLAS_FEATURE_LZ4: u64 = 128;
 
 /// The version of the library in use: major << 16 | minor << 8 | patch.
 ///
@@ -54,6 +58,8 @@ pub extern "C" fn atlas_manifold_features() -> u64 {
         | bit(cfg!(feature = "benchmarks"), ATLAS_FEATURE_BENCHMARKS)
         | ATLAS_FEATURE_CONTAINER
         | bit(cfg!(feature = "parity"), ATLAS_FEATURE_PARITY)
+        | bit(cfg!(feature = "zstd"), ATLAS_FEATURE_ZSTD)
+        | bit(cfg!(feature = "lz4"), ATLAS_FEATURE_LZ4)
 }
 
 /// Frees the used buffers and tables that the library keeps for the next call.

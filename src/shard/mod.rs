@@ -171,6 +171,11 @@ impl TilePart {
         self.len
     }
 
+    /// True if the part is all bytes of the tile.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.share.is_whole(self.len)
+    }
+
     /// Where the payload of `class` lies in the shard's.
     pub(crate) fn class_range(&self, class: u8) -> Option<Range<usize>> {
         let range = self.share.class_range(class)?;

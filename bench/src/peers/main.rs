@@ -1,8 +1,9 @@
 //! The library beside what people would use instead, on the same inputs, in alternating runs of one
 //! process: `make bench-peers`. Losses are shown as plainly as wins.
 //!
-//! Usage: atlas_bench_peers PEERS_FOLDER REPORT [projecting | files | compression | updates | patches | r96]...
+//! Usage: atlas_bench_peers PEERS_FOLDER REPORT [projecting | files | compression | codecs | updates | patches | r96]...
 
+mod codecs;
 mod corpora;
 #[path = "../suite/machine.rs"]
 mod machine;
@@ -33,7 +34,14 @@ const MIB: usize = 1 << 20;
 const BLOCK: usize = 128 << 10;
 
 unsafe extern "C" {
-    fn peer_blosc_new(type_size: i32, codec: u8, level: u8, shuffle: bool, chunk: i32) -> *mut c_void;
+    fn peer_blosc_new(
+        type_size: i32,
+        codec: u8,
+        level: u8,
+        filter: c_int,
+        chunk: i32,
+        block: i32,
+    ) -> *mut c_void;
     fn peer_blosc_free(schunk: *mut c_void);
     fn peer_blosc_append(schunk: *mut c_void, data: *const u8, size: usize, chunk: i32) -> i64;
     fn peer_blosc_unpack(schunk: *mut c_void, out: *mut u8, chunk: i32) -> i64;
@@ -240,6 +248,10 @@ impl Packed {
             sys::atlas_compression_config_init(&raw mut config);
         }
         config = sys::CompressionConfig { algorithm, block_size: BLOCK as u64, verify_integrity, ..config };
+        Packed::with(shard, config)
+    }
+
+    fn with(shard: *mut sys::Shard, config: sys::CompressionConfig) -> Packed {
         Packed { shard, compressed: RefCell::new(null_mut()), config }
     }
 
@@ -260,10 +272,18 @@ impl Packed {
     }
 
     fn size(&self) -> u64 {
+        self.info().compressed_size
+    }
+
+    fn algorithm(&self) -> u32 {
+        self.info().algorithm
+    }
+
+    fn info(&self) -> sys::CompressedInfo {
         let mut info: sys::CompressedInfo = unsafe { std::mem::zeroed() };
         info.struct_size = size_of::<sys::CompressedInfo>() as u32;
         check(unsafe { sys::atlas_compressed_shard_get_info(*self.compressed.borrow(), &raw mut info) });
-        info.compressed_size
+        info
     }
 }
 
@@ -280,6 +300,10 @@ struct Blosc {
     codec: u8,
     level: u8,
     type_size: i32,
+    /// None, shuffle, or shuffle and bytedelta.
+    filter: c_int,
+    /// Bytes of a block; 0: as it chooses.
+    block: i32,
     schunk: *mut c_void,
     size: i64,
     /// What is unpacked.
@@ -288,13 +312,15 @@ struct Blosc {
 
 impl Blosc {
     fn new(codec: u8, level: u8, type_size: i32, len: usize) -> Blosc {
-        Blosc { codec, level, type_size, schunk: null_mut(), size: 0, out: vec![0; len] }
+        let filter = c_int::from(type_size > 1);
+        Blosc { codec, level, type_size, filter, block: 0, schunk: null_mut(), size: 0, out: vec![0; len] }
     }
 
     fn pack(&mut self, bytes: &[u8]) {
         unsafe { peer_blosc_free(self.schunk) };
-        let (shuffle, chunk) = (self.type_size > 1, MIB as i32);
-        self.schunk = unsafe { peer_blosc_new(self.type_size, self.codec, self.level, shuffle, chunk) };
+        let (type_size, chunk) = (self.type_size, MIB as i32);
+        self.schunk =
+            unsafe { peer_blosc_new(type_size, self.codec, self.level, self.filter, chunk, self.block) };
         self.size = unsafe { peer_blosc_append(self.schunk, bytes.as_ptr(), bytes.len(), chunk) };
         assert!(self.size > 0);
     }
@@ -313,6 +339,7 @@ impl Drop for Blosc {
 
 /// Each block of the data as its own stream, packed and unpacked by closures.
 struct Streams {
+    block: usize,
     /// Buffers that stay, and how much of each the stream takes.
     packed: Vec<(Vec<u8>, usize)>,
     out: Vec<u8>,
@@ -320,12 +347,16 @@ struct Streams {
 
 impl Streams {
     fn new(len: usize) -> RefCell<Streams> {
-        RefCell::new(Streams { packed: vec![(Vec::new(), 0); len.div_ceil(BLOCK)], out: vec![0; BLOCK] })
+        RefCell::new(Streams::of(len, BLOCK))
+    }
+
+    fn of(len: usize, block: usize) -> Streams {
+        Streams { block, packed: vec![(Vec::new(), 0); len.div_ceil(block)], out: vec![0; block] }
     }
 
     /// `pack` gives the size of the stream.
     fn pack(&mut self, bytes: &[u8], mut pack: impl FnMut(&[u8], &mut Vec<u8>) -> usize) {
-        for (block, (packed, size)) in bytes.chunks(BLOCK).zip(&mut self.packed) {
+        for (block, (packed, size)) in bytes.chunks(self.block).zip(&mut self.packed) {
             *size = pack(block, packed);
         }
     }
@@ -333,7 +364,7 @@ impl Streams {
     fn unpack(&mut self, len: usize, mut unpack: impl FnMut(&[u8], &mut [u8])) {
         let mut rest = len;
         for (packed, size) in &self.packed {
-            let part = rest.min(BLOCK);
+            let part = rest.min(self.block);
             unpack(&packed[..*size], &mut self.out[..part]);
             rest -= part;
         }
@@ -474,7 +505,7 @@ fn updates(report: &mut Report, random: &[u8]) {
     let source = borrow(random);
     let two = operation(2);
     let projection = project(source, 0, 96, &two);
-    let schunk = unsafe { peer_blosc_new(1, 1, 0, false, MIB as i32) };
+    let schunk = unsafe { peer_blosc_new(1, 1, 0, 0, MIB as i32, 0) };
     assert!(unsafe { peer_blosc_append(schunk, random.as_ptr(), random.len(), MIB as i32) } > 0);
     let mut scratch = vec![0u8; 2 * MIB];
     let scratch = scratch.as_mut_ptr();
@@ -758,11 +789,14 @@ fn main() {
     let random = || random.get_or_init(|| random_bytes(1024 * MIB)).as_slice();
     let [peers, path, wanted @ ..] = &arguments[..] else { usage() };
     let peers = std::path::absolute(peers).expect("a folder");
-    let parts: [Part<'_>; 6] = [
+    let parts: [Part<'_>; 7] = [
         ("projecting", "Projecting", &["blake3"], &|report| projecting(report, random())),
         ("files", "Files", &["blake3", "b3sum"], &|report| files(report, &peers, random())),
         ("compression", "Compression", &["zlib-rs", "libdeflate-sys", "c-blosc2"], &|report| {
             compression(report, &peers, random())
+        }),
+        ("codecs", "Codecs", &["zstd-sys", "lz4_flex", "libdeflate-sys", "blake3", "c-blosc2"], &|report| {
+            codecs::codecs(report, &peers, random())
         }),
         ("updates", "Updates", &["c-blosc2"], &|report| updates(report, random())),
         ("patches", "Patches", &["rdiff"], &|report| patches(report, random(), &peers)),
@@ -784,7 +818,7 @@ fn main() {
 
 fn usage() -> ! {
     eprintln!(
-        "usage: atlas_bench_peers PEERS_FOLDER REPORT [projecting | files | compression | updates | patches | r96]..."
+        "usage: atlas_bench_peers PEERS_FOLDER REPORT [projecting | files | compression | codecs | updates | patches | r96]..."
     );
     std::process::exit(2);
 }

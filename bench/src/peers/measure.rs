@@ -118,16 +118,7 @@ impl Report {
 
     /// The same with something to be said of each.
     pub fn against_with(&mut self, bytes: usize, cases: &mut [Case<'_>], notes: &[String]) {
-        let mut times = vec![Vec::new(); cases.len()];
-        for round in 0..=ROUNDS {
-            for (case, times) in cases.iter_mut().zip(&mut times) {
-                let elapsed = (case.run)();
-                // The first round warms up.
-                if round > 0 {
-                    times.push(elapsed);
-                }
-            }
-        }
+        let times = alternate(cases);
         let show = |times: &[f64]| speed(bytes, median(times));
         for peer in 1..cases.len() {
             let mut ratios: Vec<f64> =
@@ -141,6 +132,26 @@ impl Report {
             self.line(&row);
         }
     }
+}
+
+/// The times of each case, all of them in turn.
+fn alternate(cases: &mut [Case<'_>]) -> Vec<Vec<f64>> {
+    let mut times = vec![Vec::new(); cases.len()];
+    for round in 0..=ROUNDS {
+        for (case, times) in cases.iter_mut().zip(&mut times) {
+            let elapsed = (case.run)();
+            // The first round warms up.
+            if round > 0 {
+                times.push(elapsed);
+            }
+        }
+    }
+    times
+}
+
+/// The median seconds of each case, all of them in turn.
+pub fn medians(cases: &mut [Case<'_>]) -> Vec<f64> {
+    alternate(cases).iter().map(|times| median(times)).collect()
 }
 
 fn digits(ratio: f64) -> String {

@@ -1,5 +1,6 @@
 /* What the peers that are C libraries do, in calls that are simple to make from Rust. */
 #include <blosc2.h>
+#include <blosc2/filters-registry.h>
 #include <isa-l.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -7,7 +8,8 @@
 
 /* ---- c-blosc2 -------------------------------------------------------------------------- */
 
-void *peer_blosc_new(int32_t typesize, uint8_t codec, uint8_t level, bool shuffle, int32_t chunk)
+/* `filter`: 0 none, 1 shuffle, 2 shuffle and bytedelta. `block`: bytes of a block, 0: as it chooses. */
+void *peer_blosc_new(int32_t typesize, uint8_t codec, uint8_t level, int filter, int32_t chunk, int32_t block)
 {
     static bool ready;
     if (!ready) {
@@ -20,7 +22,14 @@ void *peer_blosc_new(int32_t typesize, uint8_t codec, uint8_t level, bool shuffl
     cparams.clevel = level;
     cparams.nthreads = 1;
     memset(cparams.filters, 0, sizeof cparams.filters);
-    cparams.filters[BLOSC2_MAX_FILTERS - 1] = shuffle ? BLOSC_SHUFFLE : BLOSC_NOFILTER;
+    cparams.blocksize = block;
+    if (filter == 2) {
+        cparams.filters[BLOSC2_MAX_FILTERS - 2] = BLOSC_SHUFFLE;
+        cparams.filters[BLOSC2_MAX_FILTERS - 1] = BLOSC_FILTER_BYTEDELTA;
+        cparams.filters_meta[BLOSC2_MAX_FILTERS - 1] = (uint8_t)typesize;
+    } else {
+        cparams.filters[BLOSC2_MAX_FILTERS - 1] = filter == 1 ? BLOSC_SHUFFLE : BLOSC_NOFILTER;
+    }
     blosc2_dparams dparams = BLOSC2_DPARAMS_DEFAULTS;
     dparams.nthreads = 1;
     blosc2_storage storage = {.contiguous = false, .cparams = &cparams, .dparams = &dparams};

@@ -13,14 +13,14 @@ use std::sync::Mutex;
 pub(super) struct Deflate;
 
 /// A level with short searches. Level 1 has fixed codes, and shows nothing.
-const QUICK_LEVEL: u8 = 3;
+const QUICK_LEVEL: i32 = 3;
 /// Bytes of the state of an encoder, 368 KiB.
 const ENCODER_FOOTPRINT: usize = 384 * 1024;
 /// Bytes of the state of a decoder.
 const DECODER_FOOTPRINT: usize = 64 * 1024;
 
 impl BlockCodec for Deflate {
-    fn quick_level(&self, level: u8) -> u8 {
+    fn quick_level(&self, level: i32) -> i32 {
         level.min(QUICK_LEVEL)
     }
 
@@ -34,7 +34,7 @@ impl BlockCodec for Deflate {
         len + len / 8 + 1_024
     }
 
-    fn encoder_footprint(&self, _level: u8, _len: usize) -> usize {
+    fn encoder_footprint(&self, _level: i32, _len: usize) -> usize {
         ENCODER_FOOTPRINT
     }
 
@@ -42,7 +42,7 @@ impl BlockCodec for Deflate {
         DECODER_FOOTPRINT
     }
 
-    fn encoder(&self, level: u8) -> Result<Box<dyn Encode>> {
+    fn encoder(&self, level: i32) -> Result<Box<dyn Encode>> {
         Ok(Box::new(Deflater { level, stream: None }))
     }
 
@@ -68,7 +68,7 @@ fn made<T>(footprint: usize, make: impl FnOnce() -> T + UnwindSafe) -> Result<T>
 
 /// Makes streams.
 struct Deflater {
-    level: u8,
+    level: i32,
     /// Made for the first stream.
     stream: Option<Compress>,
 }
@@ -81,7 +81,7 @@ impl Encode for Deflater {
                 stream
             }
             None => {
-                let level = Compression::new(u32::from(self.level));
+                let level = Compression::new(self.level.unsigned_abs());
                 made(ENCODER_FOOTPRINT, || Compress::new(level, false))?
             }
         };

@@ -1,49 +1,97 @@
 //! The codecs that blocks and byte planes are encoded with.
 //!
 //! A codec turns bytes into a stream and back. It knows nothing of blocks, filters, digests and the format:
-//! those ask it for its bounds. A new codec is a [`Codec`] here, an implementation of [`BlockCodec`], and an
+//! those ask it for its bounds. It counts its levels in its own way: [`Codec::own_level`] is the bridge. A new codec is a [`Codec`] here, an implementation of [`BlockCodec`], and an
 //! algorithm that uses it (`method.rs`).
 
 #[cfg(feature = "compression")]
 mod deflate;
+#[cfg(feature = "lz4")]
+mod lz4;
 #[cfg(test)]
 pub(crate) mod run_length;
+#[cfg(feature = "zstd")]
+pub(crate) mod zstd;
 
-use crate::base::error::Result;
+use crate::base::error::{AtlasError, Result};
 use std::ops::RangeInclusive;
 
 /// The codecs, built in or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Codec {
     Deflate,
+    Zstd,
+    Lz4,
     /// Shows that nothing outside depends on DEFLATE.
     #[cfg(test)]
     RunLength,
 }
 
+/// Zstandard's own levels that the levels 1 to 9 stand for.
+const ZSTD_LEVELS: [i32; 9] = [1, 2, 3, 5, 7, 9, 12, 15, 19];
+/// The one that Zstandard itself takes 0 for.
+const ZSTD_DEFAULT: i32 = 3;
+
 impl Codec {
     /// The implementation. Fails with UNSUPPORTED if it is not built in, which is decided nowhere else.
     pub(crate) fn get(self) -> Result<&'static dyn BlockCodec> {
+        // Each codec that is missing says so in a line of its own, and in some builds none is.
+        #[allow(unreachable_patterns, reason = "all codecs may be built in")]
         match self {
             #[cfg(feature = "compression")]
             Codec::Deflate => Ok(&deflate::Deflate),
-            #[cfg(not(feature = "compression"))]
-            Codec::Deflate => Err(crate::base::error::AtlasError::unsupported("compression is not built in")),
+            #[cfg(feature = "zstd")]
+            Codec::Zstd => Ok(&zstd::Zstd),
+            #[cfg(feature = "lz4")]
+            Codec::Lz4 => Ok(&lz4::Lz4),
             #[cfg(test)]
             Codec::RunLength => Ok(&run_length::RunLength),
+            Codec::Deflate => Err(AtlasError::unsupported("compression is not built in")),
+            Codec::Zstd => Err(AtlasError::unsupported("Zstandard (the feature zstd) is not built in")),
+            Codec::Lz4 => Err(AtlasError::unsupported("LZ4 (the feature lz4) is not built in")),
         }
     }
 
     /// All of them.
-    const ALL: [Codec; 1] = [Codec::Deflate];
+    const ALL: [Codec; 3] = [Codec::Deflate, Codec::Zstd, Codec::Lz4];
 
     /// The levels that a caller may ask for and that the format holds. Never includes 0, which stores.
     pub(crate) fn levels(self) -> RangeInclusive<u8> {
         match self {
-            Codec::Deflate => 1..=9,
+            Codec::Deflate | Codec::Zstd | Codec::Lz4 => 1..=9,
             #[cfg(test)]
             Codec::RunLength => run_length::LEVELS,
         }
+    }
+
+    /// The codec's own levels.
+    pub(crate) fn own_levels(self) -> RangeInclusive<i32> {
+        match self {
+            Codec::Deflate => 1..=9,
+            Codec::Zstd => -7..=19,
+            Codec::Lz4 => 1..=1,
+            #[cfg(test)]
+            Codec::RunLength => 1..=i32::from(*run_length::LEVELS.end()),
+        }
+    }
+
+    /// The codec's own level that one of [`levels`](Self::levels) stands for.
+    pub(crate) fn own_level(self, level: u8) -> i32 {
+        match self {
+            Codec::Deflate => i32::from(level),
+            Codec::Zstd => ZSTD_LEVELS[usize::from(level.clamp(1, 9)) - 1],
+            Codec::Lz4 => 1,
+            #[cfg(test)]
+            Codec::RunLength => i32::from(level),
+        }
+    }
+
+    /// The one of [`levels`](Self::levels) that is nearest to one of the codec's own, the lower of two that
+    /// are equally near.
+    pub(crate) fn nearest_level(self, own: i32) -> u8 {
+        let own = if self == Codec::Zstd && own == 0 { ZSTD_DEFAULT } else { own };
+        // The first of those that are equally near.
+        self.levels().min_by_key(|level| self.own_level(*level).abs_diff(own)).unwrap_or(1)
     }
 }
 
@@ -51,22 +99,27 @@ impl Codec {
 pub(crate) trait BlockCodec: Sync {
     /// The level for trials and for bytes in which nothing repeats: `level`, or a lower one with short
     /// searches.
-    fn quick_level(&self, level: u8) -> u8;
+    fn quick_level(&self, level: i32) -> i32;
 
     /// Bytes that one byte of a stream stands for at most. What a reader allocates is bounded by it.
     fn max_expansion(&self) -> usize;
+
+    /// True if bytes become fewer by being frequent, and not by repeating alone.
+    fn codes_frequent_bytes(&self) -> bool {
+        true
+    }
 
     /// Length in which the stream of any `len` bytes fits at every level.
     fn room(&self, len: usize) -> usize;
 
     /// Bytes that an encoder uses for inputs of up to `len` bytes.
-    fn encoder_footprint(&self, level: u8, len: usize) -> usize;
+    fn encoder_footprint(&self, level: i32, len: usize) -> usize;
 
     /// Bytes that a decoder uses for outputs of up to `len` bytes.
     fn decoder_footprint(&self, len: usize) -> usize;
 
-    /// Returns a new encoder. `level` is one of [`Codec::levels`].
-    fn encoder(&self, level: u8) -> Result<Box<dyn Encode>>;
+    /// Returns a new encoder. `level` is one of [`Codec::own_levels`].
+    fn encoder(&self, level: i32) -> Result<Box<dyn Encode>>;
 
     /// Returns a new decoder.
     fn decoder(&self) -> Result<Box<dyn Decode>>;
@@ -88,6 +141,12 @@ pub(crate) trait Encode {
     /// does in [`room`](BlockCodec::room). The stream depends on `from` and the level alone, not on earlier
     /// calls: the bytes of a shard are the same for every number of workers.
     fn encode(&mut self, from: &[u8], to: &mut [u8]) -> Result<Option<usize>>;
+
+    /// [`encode`](Self::encode) of a byte plane, in which nothing far away repeats: a codec may cut it into
+    /// pieces that suit its caches.
+    fn encode_plane(&mut self, from: &[u8], to: &mut [u8]) -> Result<Option<usize>> {
+        self.encode(from, to)
+    }
 }
 
 /// Reads streams, which may be hostile.

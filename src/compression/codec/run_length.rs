@@ -13,7 +13,7 @@ pub(crate) const MAX_EXPANSION: usize = 128;
 pub(crate) const FOOTPRINT: usize = 16 * 1024 * 1024;
 
 impl BlockCodec for RunLength {
-    fn quick_level(&self, _level: u8) -> u8 {
+    fn quick_level(&self, _level: i32) -> i32 {
         1
     }
 
@@ -25,16 +25,16 @@ impl BlockCodec for RunLength {
         2 * len
     }
 
-    fn encoder_footprint(&self, level: u8, len: usize) -> usize {
-        usize::from(level) * FOOTPRINT + len
+    fn encoder_footprint(&self, level: i32, len: usize) -> usize {
+        usize::try_from(level).unwrap() * FOOTPRINT + len
     }
 
     fn decoder_footprint(&self, len: usize) -> usize {
         FOOTPRINT + len
     }
 
-    fn encoder(&self, level: u8) -> Result<Box<dyn Encode>> {
-        assert!(LEVELS.contains(&level), "level {level}");
+    fn encoder(&self, level: i32) -> Result<Box<dyn Encode>> {
+        assert!(LEVELS.contains(&u8::try_from(level).unwrap()), "level {level}");
         Ok(Box::new(RunLength))
     }
 

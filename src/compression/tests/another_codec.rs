@@ -4,6 +4,7 @@ use super::hostile::{compression_at, harmless};
 use super::*;
 use crate::compression::codec::run_length::{FOOTPRINT, MAX_EXPANSION};
 use crate::compression::filter::Filter;
+use crate::compression::method::{Filters, Method};
 use crate::shard::tests::forge;
 
 const RUN_LENGTHS: [CompressionAlgorithm; 2] =
@@ -19,8 +20,9 @@ fn counters(len: usize) -> Vec<u8> {
 }
 
 fn encode(config: &CompressionConfig, block: &[u8]) -> Option<(BlockHead, Vec<u8>)> {
-    let mut encoder = BlockEncoder::new(config, config.method().unwrap(), block.len()).unwrap();
-    match encoder.encode(block).unwrap() {
+    let plan = config.plan().unwrap();
+    let mut encoder = BlockEncoder::new(config, &[plan], block.len()).unwrap();
+    match encoder.encode(&plan, block).unwrap() {
         Attempt::Done(head, bytes) => Some((head, bytes.to_vec())),
         Attempt::Stored => None,
     }
@@ -42,7 +44,9 @@ fn its_blocks_come_back_and_wrong_ones_are_refused() {
         let mut decoder = BlockDecoder::new(block.len());
         let mut decode = |codec, bytes: &[u8]| {
             let mut out = vec![0xaa; block.len()];
-            decoder.decode(codec, &head, bytes, &mut out).map(|unconserved| (unconserved.is_none(), out))
+            let method = Method { codec, filters: Filters::Planes };
+            let decoded = decoder.decode(method, &head, bytes, &mut out);
+            decoded.map(|decoded| (decoded.unconserved.is_none(), out))
         };
         assert_eq!(decode(Codec::RunLength, &bytes).unwrap(), (true, block.clone()));
         // The decoder has another codec in between, and goes back.

@@ -33,10 +33,16 @@ fn small_shards() -> Vec<AtlasShard> {
     vec![shard_of(&records, 4_000, 290), whole(&doubles(600)), whole(&text(4_200)), whole(&noise(300, 2))]
 }
 
+fn with_algorithms(shard: &AtlasShard) -> Vec<(&AtlasShard, CompressionAlgorithm)> {
+    let mut all = vec![(shard, CompressionAlgorithm::ConservationAware)];
+    all.extend(free_algorithms().into_iter().map(|algorithm| (shard, algorithm)));
+    all
+}
+
 #[test]
 fn every_flipped_byte_of_a_small_compressed_shard_is_refused() {
-    for shard in small_shards() {
-        let config = CompressionConfig { block_size: 4_096, ..eager() };
+    for (shard, algorithm) in small_shards().iter().flat_map(|shard| with_algorithms(shard)) {
+        let config = CompressionConfig { block_size: 4_096, algorithm, ..eager() };
         let bytes = shard.compress(&config).unwrap().serialize().unwrap();
         for at in 0..bytes.len() {
             for flip in [0x01, 0x80, 0xff] {
@@ -50,8 +56,8 @@ fn every_flipped_byte_of_a_small_compressed_shard_is_refused() {
 
 #[test]
 fn every_flipped_bit_with_a_fitting_digest_is_refused_or_harmless() {
-    for shard in small_shards() {
-        let config = CompressionConfig { block_size: 4_096, ..eager() };
+    for (shard, algorithm) in small_shards().iter().flat_map(|shard| with_algorithms(shard)) {
+        let config = CompressionConfig { block_size: 4_096, algorithm, ..eager() };
         let original = shard.serialize().unwrap();
         let bytes = shard.compress(&config).unwrap().serialize().unwrap();
         assert!(harmless(&bytes, &original));
@@ -132,7 +138,7 @@ fn forged_sizes_and_bombs_are_refused_before_anything_is_allocated() {
     assert_eq!(patch(16, &0u32.to_le_bytes()), ErrorKind::Format);
     assert_eq!(patch(4, &0u32.to_le_bytes()), ErrorKind::Format);
     assert_eq!(patch(4, &u32::MAX.to_le_bytes()), ErrorKind::Format);
-    for (code, kind) in [(0, ErrorKind::Format), (3, ErrorKind::Unsupported), (4, ErrorKind::Unsupported)] {
+    for (code, kind) in [(0, ErrorKind::Format), (5, ErrorKind::Unsupported), (255, ErrorKind::Unsupported)] {
         assert_eq!(patch(0, &[code]), kind);
     }
     assert_eq!(patch(1, &[10]), ErrorKind::Format);
@@ -166,12 +172,13 @@ fn tiles_that_begin_behind_the_region_are_refused() {
 fn streams_that_give_more_or_less_than_declared_are_refused() {
     let shard = whole(&vec![7; 10_000]);
     let config = CompressionConfig { algorithm: CompressionAlgorithm::Deflate, ..eager() };
-    let mut encoder = BlockEncoder::new(&config, config.method().unwrap(), 1 << 20).unwrap();
+    let plan = config.plan().unwrap();
+    let mut encoder = BlockEncoder::new(&config, &[plan], 1 << 20).unwrap();
     for len in [0, 1, 9_999, 10_001, 100_000, 1 << 20] {
         let mut compressed = shard.compress(&config).unwrap();
-        let stream = match encoder.encode(&vec![7; len]).unwrap() {
+        let stream = match encoder.encode(&plan, &vec![7; len]).unwrap() {
             Attempt::Done(_, stream) => stream,
-            Attempt::Stored => Encoded::Packed(vec![3, 0]),
+            Attempt::Stored => Encoded::Small(vec![3, 0]),
         };
         compressed.heads[0].len = stream.len();
         compressed.data = Body::Blocks(vec![stream]);
@@ -184,7 +191,7 @@ fn streams_that_give_more_or_less_than_declared_are_refused() {
     // Bytes behind the end of a stream.
     let mut compressed = shard.compress(&config).unwrap();
     let Body::Blocks(blocks) = &mut compressed.data else { panic!("stored") };
-    let Encoded::Packed(stream) = &mut blocks[0] else { panic!("a stored block") };
+    let Encoded::Small(stream) = &mut blocks[0] else { panic!("a large block") };
     stream.push(0);
     compressed.heads[0].len += 1;
     assert!(!harmless(&compressed.serialize().unwrap(), &shard.serialize().unwrap()));
@@ -278,7 +285,7 @@ fn an_algorithm_that_compressed_nothing_is_refused() {
     compressed.proof = Arc::clone(&shard.proof);
     compressed.residue = shard.residue;
     compressed.heads[0] = shard.compress(&config).unwrap().heads[0];
-    compressed.data = Body::Blocks(vec![Encoded::copy_of(&bytes, bytes.len()).unwrap()]);
+    compressed.data = Body::Blocks(vec![Encoded::copy_of(&bytes).unwrap()]);
     let error = read_back(&compressed.serialize().unwrap()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Format);
     assert!(error.message().contains("no block is smaller"), "{error}");

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Reads every file of manifest.json by docs/format.md and docs/design.md alone.
 
-A second implementation: it shares no code with the library. Needs `pip install blake3`.
+A second implementation: it shares no code with the library. Needs `pip install blake3 zstandard`.
 """
 
 import json
@@ -10,6 +10,7 @@ import struct
 import sys
 import zlib
 
+import zstandard
 from blake3 import blake3
 
 FOLDER = pathlib.Path(__file__).parent
@@ -112,25 +113,82 @@ def records(data, kind):
     return values
 
 
+def lz4(part, length):
+    """One block of the LZ4 block format."""
+    out, at = bytearray(), 0
+
+    def extended(value):
+        nonlocal at
+        more = value == 15
+        while more:
+            value, more, at = value + part[at], part[at] == 255, at + 1
+        return value
+
+    while True:
+        token, at = part[at], at + 1
+        literals = extended(token >> 4)
+        require(at + literals <= len(part), "literals")
+        out += part[at : at + literals]
+        at += literals
+        if at == len(part):
+            return bytes(out)
+        offset, at = part[at] | part[at + 1] << 8, at + 2
+        require(0 < offset <= len(out), "offset")
+        for _ in range(extended(token & 15) + 4):
+            out.append(out[-offset])
+        require(len(out) <= length, "length of a stream")
+
+
+def zstd(part, length):
+    """Frames one after the other, each with its content size."""
+    out = b""
+    while part:
+        head = zstandard.get_frame_parameters(part)
+        require(part[:4] == b"\x28\xb5\x2f\xfd" and not part[4] & 15, "magic and flags of a frame")
+        require(0 < head.content_size <= length - len(out) and head.window_size <= length - len(out), "sizes of a frame")
+        frame = zstandard.ZstdDecompressor().decompressobj()
+        out, part = out + frame.decompress(part), frame.unused_data
+        require(frame.eof, "the end of a frame")
+    return out
+
+
+def undo_differences(plane):
+    total, out = 0, bytearray()
+    for byte in plane:
+        total = total + byte & 255
+        out.append(total)
+    return bytes(out)
+
+
+STRIDES = (1, 2, 4, 8, 16, 3, 6, 12)
+DECODERS = (None, lambda part, _: zlib.decompress(part, -15), lambda part, _: zlib.decompress(part, -15), zstd, lz4)
+FILTERS = (0, 0, 4, 7, 7)
+
+
 def decompress(fixed, data):
     """The payload of COMPRESSION and DATA, and the residue that is claimed."""
     algorithm, level, residue, zero, block_size, size = struct.unpack("<BBBBIQ", fixed[:16])
-    require(zero == 0 and algorithm <= 2 and (level == 0) == (algorithm == 0) and len(fixed) == 16 + 12 * -(-size // block_size), "COMPRESSION")
-    inflate = lambda part, length: part if len(part) == length else zlib.decompress(part, -15)
+    require(zero == 0 and algorithm <= 4 and (level == 0) == (algorithm == 0) and len(fixed) == 16 + 12 * -(-size // block_size), "COMPRESSION")
+    decode = lambda part, length: part if len(part) == length else DECODERS[algorithm](part, length)
     at, payload = 0, bytearray()
     for i in range(16, len(fixed), 12):
         word, check = struct.unpack("<I8s", fixed[i : i + 12])
-        length, stride = word & 0x1FFFFF, 1 << (word >> 21 & 7)
+        length, stride = word & 0x1FFFFF, STRIDES[word >> 21 & 7]
+        require(word >> 21 & 7 <= FILTERS[algorithm], "filter")
         full = min(block_size, size - len(payload))
         block, at = data[at : at + length], at + length
         if stride > 1:
-            lengths, planes, left = struct.unpack(f"<{stride}I", block[: 4 * stride]), bytearray(full), 4 * stride
-            for plane, encoded in enumerate(lengths):
-                planes[plane::stride] = inflate(block[left : left + encoded], len(range(plane, full, stride)))
+            entries, planes, left = struct.unpack(f"<{stride}I", block[: 4 * stride]), bytearray(full), 4 * stride
+            for plane, entry in enumerate(entries):
+                encoded, differs, size_of = entry & 0x7FFFFFFF, entry >> 31, len(range(plane, full, stride))
+                require(not differs or algorithm > 2 and encoded < size_of, "differences")
+                decoded = decode(block[left : left + encoded], size_of)
+                planes[plane::stride] = undo_differences(decoded) if differs else decoded
                 left += encoded
+            require(left == len(block), "the end of a block")
             block = bytes(planes)
         else:
-            block = inflate(block, full)
+            block = decode(block, full)
         require(len(block) == full and blake3(block).digest()[:8] == check, "digest of a block")
         require(sum(block) % 96 == word >> 24, "residue of a block")
         payload += block
@@ -202,7 +260,7 @@ def check(data, kind, key, expected_root):
 
 def main():
     manifest = json.loads((FOLDER / "manifest.json").read_text())
-    key, names = bytes.fromhex(manifest["key"]), {"NONE": 0, "DEFLATE": 1, "CONSERVATION_AWARE": 2}
+    key, names = bytes.fromhex(manifest["key"]), {"NONE": 0, "DEFLATE": 1, "CONSERVATION_AWARE": 2, "ZSTD": 3, "LZ4": 4}
     for file in manifest["files"]:
         data = (FOLDER / file["file"]).read_bytes()
         kind = 2 if file["file"].endswith(".compressed") else 1
@@ -221,7 +279,7 @@ def main():
         try:
             kind = 2 if file["file"].endswith(".compressed") else 1
             check((FOLDER / file["file"]).read_bytes(), kind, None, bytes.fromhex(good["root"]))
-        except ValueError:
+        except (ValueError, IndexError, zlib.error, zstandard.ZstdError):
             continue
         raise SystemExit(f"{file['file']} was not refused")
     print(f"{len(manifest['files'])} files verified, {len(manifest['damaged'])} damaged ones refused")

@@ -1,8 +1,4 @@
-//! The byte-plane filter, and which one is for a block.
-//!
-//! Numbers in arrays are alike in their high bytes and noise in their low ones. Byte planes put the
-//! like beside the like: the planes of high bytes deflate well and fast, those of low bytes are
-//! stored. It is a permutation of bytes, so that the residue does not change.
+//! What a sample of a block says about it: whether anything could make it smaller, and which planes could.
 //!
 //! ```text
 //! histograms of a sample, by position mod 16
@@ -12,121 +8,14 @@
 //!       else deflate the planes of the part, take what is smaller
 //! ```
 
-use std::ops::Range;
-
-/// How a block is permuted before DEFLATE.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Filter(u8);
-
-impl Filter {
-    pub(crate) const NONE: Filter = Filter(0);
-    /// Byte planes, the smallest stride first.
-    pub(crate) const SPLITS: [Filter; 4] = [Filter(1), Filter(2), Filter(3), Filter(4)];
-
-    /// By its number in the format.
-    pub(crate) fn new(code: u8) -> Option<Filter> {
-        (code <= 4).then_some(Filter(code))
-    }
-
-    pub(crate) fn code(self) -> u8 {
-        self.0
-    }
-
-    /// How many planes a block becomes.
-    pub(crate) fn stride(self) -> usize {
-        1 << self.0
-    }
-
-    /// The planes of a block of `len` bytes, in the filtered block.
-    pub(crate) fn planes(self, len: usize) -> impl Iterator<Item = Range<usize>> {
-        let (stride, mut end) = (self.stride(), 0);
-        (0..stride).map(move |plane| {
-            let start = end;
-            end += len / stride + usize::from(plane < len % stride);
-            start..end
-        })
-    }
-
-    /// The filtered block; `to` is as long as `from`.
-    pub(crate) fn split(self, from: &[u8], to: &mut [u8]) {
-        match self.0 {
-            1 => split::<2>(from, to),
-            2 => split::<4>(from, to),
-            3 => split::<8>(from, to),
-            4 => split::<16>(from, to),
-            _ => to.copy_from_slice(from),
-        }
-    }
-
-    /// The block again; `to` is as long as `from`.
-    pub(crate) fn merge(self, from: &[u8], to: &mut [u8]) {
-        match self.0 {
-            1 => merge::<2>(from, to),
-            2 => merge::<4>(from, to),
-            3 => merge::<8>(from, to),
-            4 => merge::<16>(from, to),
-            _ => to.copy_from_slice(from),
-        }
-    }
-}
-
-/// Elements that are turned at a time: their bytes stay in registers and in one cache line a plane.
-const TURN: usize = 16;
-
-fn split<const K: usize>(from: &[u8], to: &mut [u8]) {
-    let (rows, rest) = from.as_chunks::<K>();
-    let mut planes: [&mut [u8]; K] = std::array::from_fn(|_| Default::default());
-    let mut left = to;
-    for (index, plane) in planes.iter_mut().enumerate() {
-        let (this, later) = left.split_at_mut(rows.len() + usize::from(index < rest.len()));
-        (*plane, left) = (this, later);
-    }
-    let (blocks, tail) = rows.as_chunks::<TURN>();
-    for (index, block) in blocks.iter().enumerate() {
-        for (byte, plane) in planes.iter_mut().enumerate() {
-            let turned: [u8; TURN] = std::array::from_fn(|row| block[row][byte]);
-            plane[index * TURN..][..TURN].copy_from_slice(&turned);
-        }
-    }
-    for (byte, plane) in planes.iter_mut().enumerate() {
-        let done = blocks.len() * TURN;
-        for (target, row) in plane[done..].iter_mut().zip(tail) {
-            *target = row[byte];
-        }
-        if let (Some(value), Some(target)) = (rest.get(byte), plane.last_mut()) {
-            *target = *value;
-        }
-    }
-}
-
-fn merge<const K: usize>(from: &[u8], to: &mut [u8]) {
-    let (rows, rest) = to.as_chunks_mut::<K>();
-    let mut planes: [&[u8]; K] = [&[]; K];
-    let mut left = from;
-    for (index, plane) in planes.iter_mut().enumerate() {
-        (*plane, left) = left.split_at(rows.len() + usize::from(index < rest.len()));
-    }
-    let count = rows.len() / TURN * TURN;
-    for (index, block) in rows.as_chunks_mut::<TURN>().0.iter_mut().enumerate() {
-        let lines: [&[u8]; K] = std::array::from_fn(|byte| &planes[byte][index * TURN..][..TURN]);
-        for (row, target) in block.iter_mut().enumerate() {
-            *target = std::array::from_fn(|byte| lines[byte][row]);
-        }
-    }
-    for (row, target) in rows.iter_mut().enumerate().skip(count) {
-        *target = std::array::from_fn(|byte| planes[byte][row]);
-    }
-    for (byte, target) in rest.iter_mut().enumerate() {
-        *target = planes[byte].last().copied().unwrap_or_default();
-    }
-}
+use super::Filter;
 
 /// Bytes that a sample looks at, in pieces over the whole block.
 const SAMPLE: usize = 8 * 1024;
 const SAMPLE_PIECE: usize = 512;
 
 /// `pieces` of `len` bytes, spread over `bytes`, each beginning at a multiple of 16.
-fn sample(bytes: &[u8], total: usize, piece: usize) -> impl Iterator<Item = &[u8]> {
+pub(super) fn sample(bytes: &[u8], total: usize, piece: usize) -> impl Iterator<Item = &[u8]> {
     let pieces = if bytes.len() <= total { 1 } else { total / piece };
     let len = if pieces == 1 { bytes.len() } else { piece };
     (0..pieces).map(move |index| {
@@ -136,7 +25,7 @@ fn sample(bytes: &[u8], total: usize, piece: usize) -> impl Iterator<Item = &[u8
 }
 
 /// 256 · log2(n), near enough and the same everywhere.
-const fn log2_256(n: u32) -> u32 {
+pub(super) const fn log2_256(n: u32) -> u32 {
     let n = if n == 0 { 1 } else { n };
     let whole = n.ilog2();
     // log2 of a mantissa, bit by bit: squaring it doubles its logarithm.
@@ -175,7 +64,7 @@ fn weight(n: u32) -> u64 {
 /// What a Huffman code for what these counts are a sample of takes, in 1/256 bits a sampled byte; at
 /// most what the bytes take. A sample looks more regular than what it is of, by some 0.72 bits a value
 /// that occurs in it (Miller and Madow).
-fn coded_size(counts: &[u32; 256]) -> u64 {
+pub(super) fn coded_size(counts: &[u32; 256]) -> u64 {
     let (mut total, mut sum, mut used) = (0u32, 0u64, 0u64);
     // Values that occur are often neighbours, and those that do not.
     for counts in counts.as_chunks::<8>().0.iter().filter(|counts| **counts != [0; 8]) {
@@ -319,25 +208,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_split_is_undone_for_every_length() {
-        let bytes: Vec<u8> = (0..1_000u32).map(|i| (i * i / 7) as u8).collect();
-        for filter in [Filter::NONE].into_iter().chain(Filter::SPLITS) {
-            for len in (0..300).chain([511, 512, 513, 999, 1_000]) {
-                let (mut there, mut back) = (vec![0; len], vec![0xaa; len]);
-                filter.split(&bytes[..len], &mut there);
-                filter.merge(&there, &mut back);
-                assert_eq!(back, bytes[..len], "{filter:?} of {len}");
-                let mut planes = filter.planes(len);
-                for j in 0..filter.stride() {
-                    let plane: Vec<u8> =
-                        bytes[..len].iter().skip(j).step_by(filter.stride()).copied().collect();
-                    assert_eq!(there[planes.next().unwrap()], plane);
-                }
-            }
-        }
-    }
-
-    #[test]
     fn logarithms_are_near() {
         for n in 1..100_000u32 {
             let exact = f64::from(n).log2() * 256.0;
@@ -365,13 +235,13 @@ mod tests {
         }
         assert!(!incompressible(&noise(512).repeat(64)));
         assert!(!incompressible(&vec![7; 65_536]));
-        assert!(!incompressible(include_bytes!("filter.rs")));
+        assert!(!incompressible(include_bytes!("histogram.rs")));
     }
 
     #[test]
     fn numbers_are_candidates_for_their_width_and_text_for_none() {
         let found = |bytes: &[u8]| Histogram::of(bytes).candidate().map(|candidate| candidate.filter);
-        assert_eq!(found(include_bytes!("filter.rs")), None);
+        assert_eq!(found(include_bytes!("histogram.rs")), None);
         assert_eq!(found(&noise(131_072)), None);
         let floats: Vec<u8> = (0..16_384).flat_map(|i| (f64::from(i).sqrt() + 0.1).to_le_bytes()).collect();
         assert_eq!(found(&floats), Some(Filter::SPLITS[2]));

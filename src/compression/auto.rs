@@ -1,0 +1,84 @@
+//! Which algorithm suits a shard: [`CompressionAlgorithm::Auto`].
+//!
+//! Some parts of the payload, spread over it, are encoded as blocks by every algorithm that could be the one,
+//! and the sizes that come out decide. The answer depends on the payload and the configuration alone.
+//!
+//! ```text
+//! smallest:       what is smallest; of two that differ by less than a hundredth, the faster one
+//! balanced:       the same, unless LZ4 takes at most a tenth more
+//! fastest read:   LZ4 if it saves enough, else what is smallest
+//! ```
+
+use super::block::BlockEncoder;
+use super::config::{CompressionConfig, Plan};
+use super::method::{CompressionAlgorithm, CompressionFilter, CompressionTarget};
+use crate::base::buffer::try_vec;
+use crate::base::error::{AtlasError, Result};
+
+/// Bytes of a part, and how many parts there are at most.
+const PART: usize = 64 * 1024;
+const PARTS: usize = 6;
+
+/// Algorithms that are chosen among, the fastest to read first, of which those that are built in take part.
+const CHOICES: [CompressionAlgorithm; 3] =
+    [CompressionAlgorithm::Lz4, CompressionAlgorithm::Zstd, CompressionAlgorithm::ConservationAware];
+
+/// The plans that shards may be compressed with: one, or several if the algorithm is chosen for each shard, or
+/// none if all are stored.
+pub(super) fn plans(config: &CompressionConfig) -> Result<Vec<Plan>> {
+    let mut plans = try_vec(CHOICES.len())?;
+    if !config.is_auto() {
+        plans.extend(config.plan());
+        return Ok(plans);
+    }
+    // Conservation-aware chooses its filter itself.
+    let any = config.filter == CompressionFilter::Auto;
+    for algorithm in
+        CHOICES.into_iter().filter(|choice| any || *choice != CompressionAlgorithm::ConservationAware)
+    {
+        let plan = CompressionConfig { algorithm, ..*config }.plan();
+        plans.extend(plan.filter(|plan| plan.codec().get().is_ok()));
+    }
+    if plans.is_empty() {
+        return Err(AtlasError::unsupported(
+            "neither Zstandard nor LZ4 is built in, and a filter is asked for",
+        ));
+    }
+    Ok(plans)
+}
+
+/// The plan for a payload.
+pub(super) fn choose(
+    payload: &[u8],
+    config: &CompressionConfig,
+    plans: &[Plan],
+    encoder: &mut BlockEncoder,
+) -> Result<Plan> {
+    let part = PART.min(super::to_usize(config.block_size));
+    let count = payload.len().div_ceil(part).clamp(1, PARTS);
+    let mut sizes = [usize::MAX; CHOICES.len()];
+    let mut total = 0;
+    for (plan, size) in plans.iter().zip(&mut sizes) {
+        (*size, total) = (0, 0);
+        for index in 0..count {
+            let room = payload.len().saturating_sub(part);
+            // Numbers of every width begin there.
+            let start = room * index / count.max(2).saturating_sub(1) / 48 * 48;
+            let bytes = &payload[start..][..part.min(payload.len() - start)];
+            *size += encoder.encoded_len(plan, bytes)?;
+            total += bytes.len();
+        }
+    }
+    let candidates = || plans.iter().zip(sizes);
+    let is_lz4 = |plan: &Plan| plan.algorithm == CompressionAlgorithm::Lz4;
+    let least = candidates().map(|(_, size)| size).min().unwrap_or(0);
+    let smallest = candidates().find(|(_, size)| *size <= least + least / 100);
+    let near = candidates().find(|(plan, size)| is_lz4(plan) && *size <= least + least / 10);
+    let fast = candidates().find(|(plan, size)| is_lz4(plan) && config.is_worth(*size, total));
+    let chosen = match config.target {
+        CompressionTarget::Smallest => smallest,
+        CompressionTarget::Balanced => near.or(smallest),
+        CompressionTarget::FastestRead => fast.or(smallest),
+    };
+    chosen.map(|(plan, _)| *plan).ok_or_else(|| AtlasError::internal("no algorithm to choose from"))
+}

@@ -1,0 +1,289 @@
+//! Zstandard: frames of whole buffers, by the C library.
+
+use super::{BlockCodec, Decode, Encode};
+use crate::base::error::{AtlasError, Result};
+use crate::base::units::to_u64;
+use zstd_safe::zstd_sys::ZSTD_ErrorCode;
+use zstd_safe::{CCtx, DCtx, ErrorCode, find_frame_compressed_size, get_error_name, is_error_kind};
+
+/// RFC 8878. A stream is one or more frames.
+pub(super) struct Zstd;
+
+/// A level with short searches.
+const QUICK_LEVEL: i32 = 1;
+/// Up to this level planes are cut into pieces, because the tables for larger ones leave the cache. Above it the
+/// search takes so long that this does not show, and the ratio counts.
+const LAST_CUT_LEVEL: i32 = 3;
+/// Bytes of a piece.
+const PIECE: usize = 64 * 1024;
+/// Bytes of the state of a decoder, 94 KiB.
+const DECODER_FOOTPRINT: usize = 112 * 1024;
+
+impl BlockCodec for Zstd {
+    fn quick_level(&self, level: i32) -> i32 {
+        if level == 0 { QUICK_LEVEL } else { level.min(QUICK_LEVEL) }
+    }
+
+    /// A block of four bytes repeats one byte 131,072 times.
+    fn max_expansion(&self) -> usize {
+        32_768
+    }
+
+    /// More than the library asks for, 1/256 and 64 bytes, for each of the pieces.
+    fn room(&self, len: usize) -> usize {
+        len + len / 128 + 1_024
+    }
+
+    /// From what the library says of its states, rounded up: a test compares.
+    fn encoder_footprint(&self, level: i32, len: usize) -> usize {
+        /// KiB up to this level, for inputs of up to 16, 128, 256 and 1,024 KiB.
+        const KIB: [(i32, [usize; 4]); 6] = [
+            (-1, [128, 544, 552, 552]),
+            (2, [232, 648, 648, 784]),
+            (4, [304, 1_552, 1_552, 2_576]),
+            (8, [304, 1_168, 3_088, 5_648]),
+            (12, [520, 2_064, 4_624, 10_768]),
+            (22, [592, 2_832, 5_408, 17_696]),
+        ];
+        // 0 is 3.
+        let level = if level == 0 { super::ZSTD_DEFAULT } else { level };
+        let class = [16, 128, 256].iter().position(|kib| len <= kib * 1024).unwrap_or(3);
+        let row = KIB.iter().find(|(most, _)| level <= *most).unwrap_or(&KIB[5]);
+        row.1[class] * 1024
+    }
+
+    fn decoder_footprint(&self, _len: usize) -> usize {
+        DECODER_FOOTPRINT
+    }
+
+    fn encoder(&self, level: i32) -> Result<Box<dyn Encode>> {
+        Ok(Box::new(Encoder { level, context: None }))
+    }
+
+    fn decoder(&self) -> Result<Box<dyn Decode>> {
+        Ok(Box::new(Decoder(None)))
+    }
+}
+
+fn no_memory() -> AtlasError {
+    AtlasError::out_of_memory("no memory for a state of Zstandard".to_owned())
+}
+
+/// Makes streams.
+struct Encoder {
+    level: i32,
+    /// Made for the first stream.
+    context: Option<CCtx<'static>>,
+}
+
+impl Encode for Encoder {
+    fn encode(&mut self, from: &[u8], to: &mut [u8]) -> Result<Option<usize>> {
+        let context = match &mut self.context {
+            Some(context) => context,
+            None => self.context.insert(CCtx::try_create().ok_or_else(no_memory)?),
+        };
+        match context.compress(to, from, self.level) {
+            Ok(len) => Ok(Some(len)),
+            Err(code) if is_error_kind(code, ZSTD_ErrorCode::ZSTD_error_dstSize_tooSmall) => Ok(None),
+            Err(code) => Err(failure(code)),
+        }
+    }
+
+    fn encode_plane(&mut self, from: &[u8], to: &mut [u8]) -> Result<Option<usize>> {
+        if self.level > LAST_CUT_LEVEL {
+            return self.encode(from, to);
+        }
+        let mut used = 0;
+        for piece in from.chunks(PIECE) {
+            match self.encode(piece, &mut to[used..])? {
+                Some(len) => used += len,
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(used))
+    }
+}
+
+fn failure(code: ErrorCode) -> AtlasError {
+    if is_error_kind(code, ZSTD_ErrorCode::ZSTD_error_memory_allocation) {
+        return no_memory();
+    }
+    AtlasError::internal(format!("Zstandard: {}", get_error_name(code)))
+}
+
+/// Reads streams. The state is made for the first one.
+struct Decoder(Option<DCtx<'static>>);
+
+impl Decode for Decoder {
+    fn decode(&mut self, from: &[u8], to: &mut [u8]) -> Result<()> {
+        let (mut left, mut rest) = (from, &mut *to);
+        while !rest.is_empty() {
+            let content = content_of(left, rest.len())?;
+            let damaged = |code: ErrorCode| {
+                if is_error_kind(code, ZSTD_ErrorCode::ZSTD_error_memory_allocation) {
+                    return no_memory();
+                }
+                AtlasError::format(format!("a Zstandard stream is damaged: {}", get_error_name(code)))
+            };
+            let len = find_frame_compressed_size(left).map_err(damaged)?;
+            let (Some((frame, later)), Some((target, behind))) =
+                (left.split_at_checked(len), rest.split_at_mut_checked(content))
+            else {
+                return Err(AtlasError::format(format!(
+                    "a Zstandard frame of {len} bytes where {} are left",
+                    left.len()
+                )));
+            };
+            let context = match &mut self.0 {
+                Some(context) => context,
+                none => none.insert(DCtx::try_create().ok_or_else(no_memory)?),
+            };
+            let made = context.decompress(target, frame).map_err(damaged)?;
+            if made != content {
+                return Err(AtlasError::format(format!(
+                    "a Zstandard frame of {content} bytes of content gave {made}"
+                )));
+            }
+            (left, rest) = (later, behind);
+        }
+        if left.is_empty() {
+            return Ok(());
+        }
+        Err(AtlasError::format(format!("{} bytes behind a Zstandard stream", left.len())))
+    }
+}
+
+/// The content size of the frame that `stream` begins with, from 1 to `most`. Fails with FORMAT if the header of
+/// the frame is not as docs/format.md says.
+///
+/// ```text
+/// 0  4        28 B5 2F FD
+/// 4  1        bits 0..1 dictionary, 2 checksum, 3 reserved, 4 unused, 5 one segment, 6..7 size of the content size
+/// 5  0 or 1   window: bits 0..2 mantissa, 3..7 exponent; absent if there is one segment
+/// …  0..8     content size
+/// ```
+fn content_of(stream: &[u8], most: usize) -> Result<usize> {
+    let malformed = |why: String| AtlasError::format(format!("a Zstandard frame {why}"));
+    let Some((&[0x28, 0xB5, 0x2F, 0xFD, flags], fields)) = stream.split_first_chunk::<5>() else {
+        return Err(malformed("does not begin with 28 b5 2f fd and its flags".to_owned()));
+    };
+    if flags & 0b1111 != 0 {
+        return Err(malformed(format!(
+            "has a dictionary, a checksum or a reserved bit in its flags {flags:#04x}"
+        )));
+    }
+    let one_segment = flags & 0x20 != 0;
+    let size_len = match (flags >> 6, one_segment) {
+        (0, false) => return Err(malformed("has no content size".to_owned())),
+        (0, true) => 1,
+        (code, _) => 1 << code,
+    };
+    let window_len = usize::from(!one_segment);
+    let Some(field) = fields.get(window_len..window_len + size_len) else {
+        return Err(malformed("ends in its header".to_owned()));
+    };
+    let mut bytes = [0; 8];
+    bytes[..size_len].copy_from_slice(field);
+    let content = u64::from_le_bytes(bytes) + if size_len == 2 { 256 } else { 0 };
+    let window = match fields.first() {
+        Some(window) if !one_segment => {
+            let base = 1u64 << (10 + (window >> 3));
+            base + base / 8 * u64::from(window & 7)
+        }
+        _ => content,
+    };
+    if content == 0 || content.max(window) > to_u64(most) {
+        return Err(malformed(format!(
+            "has {content} bytes of content and a window of {window} where {most} bytes are left"
+        )));
+    }
+    usize::try_from(content).map_err(|_| malformed(format!("has {content} bytes of content")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::error::ErrorKind;
+
+    /// Half of it noise.
+    fn bytes(len: usize) -> Vec<u8> {
+        let mut state = 1u64;
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(99);
+            state
+        };
+        (0..len).map(|i| if i % 3 == 0 { (next() >> 60) as u8 } else { (i / 50) as u8 }).collect()
+    }
+
+    #[test]
+    fn states_take_no_more_than_is_said() {
+        let (data, mut out) = (bytes(1 << 20), vec![0; 2 << 20]);
+        for level in (-7..=19).filter(|level| *level < 4 || level % 3 == 0 || *level == 4) {
+            for kib in [4, 16, 17, 64, 128, 129, 256, 257, 512, 1_024] {
+                let mut context = CCtx::create();
+                context.compress(&mut out[..], &data[..kib * 1024], level).unwrap();
+                let (taken, said) = (context.sizeof(), Zstd.encoder_footprint(level, kib * 1024));
+                assert!(taken <= said, "level {level}, {kib} KiB: {taken} of {said}");
+            }
+        }
+        let mut context = DCtx::create();
+        let len = CCtx::create().compress(&mut out[..], &data[..], 1).unwrap();
+        context.decompress(&mut vec![0; 1 << 20][..], &out[..len]).unwrap();
+        assert!(context.sizeof() <= DECODER_FOOTPRINT, "{}", context.sizeof());
+    }
+
+    #[test]
+    fn a_header_is_refused_before_anything_is_decoded() {
+        let frame = |flags: u8, fields: &[u8]| [&[0x28, 0xB5, 0x2F, 0xFD, flags], fields].concat();
+        let content = |bytes: &[u8], most| content_of(bytes, most).ok();
+        assert_eq!(content(&frame(0x20, &[7]), 7), Some(7));
+        assert_eq!(content(&frame(0x20, &[7]), 6), None, "content");
+        assert_eq!(content(&frame(0x20, &[0]), 6), None, "nothing");
+        assert_eq!(content(&frame(0x60, &[0, 0]), 256), Some(256));
+        assert_eq!(content(&frame(0xa0, &[0, 0, 1, 0]), 65_536), Some(65_536));
+        assert_eq!(content(&frame(0xe0, &[0xff; 8]), 1 << 20), None);
+        // Windows of 1 KiB, of 1.125 KiB, and the largest there is.
+        assert_eq!(content(&frame(0x40, &[0, 0, 4]), 1_280), Some(1_280));
+        assert_eq!(content(&frame(0x40, &[1, 0, 0]), 1_152), Some(256));
+        assert_eq!(content(&frame(0x40, &[1, 0, 0]), 1_151), None, "window");
+        assert_eq!(content(&frame(0x40, &[0xff, 0, 0]), 1 << 20), None, "window");
+        // A dictionary, a checksum, a reserved bit, no content size, another magic number, a skippable frame.
+        for flags in [0x21, 0x22, 0x23, 0x24, 0x28, 0x00] {
+            assert_eq!(content(&frame(flags, &[7, 7, 7]), 7), None, "{flags:#x}");
+        }
+        assert_eq!(content(&[0x50, 0x2a, 0x4d, 0x18, 1, 0, 0, 0, 9], 7), None);
+        for len in 0..6 {
+            assert_eq!(content(&frame(0x20, &[7])[..len], 7), None);
+        }
+    }
+
+    #[test]
+    fn planes_are_cut_and_read_as_one_stream() {
+        let data = bytes(3 * PIECE + 11);
+        let mut out = vec![0; Zstd.room(data.len())];
+        for (level, frames) in [(1, 4), (3, 4), (5, 1)] {
+            let mut encoder = Zstd.encoder(level).unwrap();
+            let len = encoder.encode_plane(&data, &mut out).unwrap().unwrap();
+            let (mut left, mut count) = (&out[..len], 0);
+            while !left.is_empty() {
+                left = &left[find_frame_compressed_size(left).unwrap()..];
+                count += 1;
+            }
+            assert_eq!(count, frames);
+            let (mut back, mut decoder) = (vec![0; data.len()], Zstd.decoder().unwrap());
+            decoder.decode(&out[..len], &mut back).unwrap();
+            assert!(back == data);
+            // One frame too few or too many, or bytes behind.
+            for wrong in
+                [&out[..len - 1], &[&out[..len], &out[..len]].concat(), &[&out[..len], &[0][..]].concat()]
+            {
+                assert_eq!(decoder.decode(wrong, &mut back).unwrap_err().kind(), ErrorKind::Format);
+            }
+            let more = &mut vec![0; data.len() + 1];
+            assert_eq!(decoder.decode(&out[..len], more).unwrap_err().kind(), ErrorKind::Format);
+            let fewer = &mut vec![0; data.len() - 1];
+            assert_eq!(decoder.decode(&out[..len], fewer).unwrap_err().kind(), ErrorKind::Format);
+            decoder.decode(&out[..len], &mut back).unwrap();
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! The byte-plane filter.
+//!
+//! Numbers in arrays are alike in their high bytes and noise in their low ones. Byte planes put the
+//! like beside the like: the planes of high bytes become small and are fast, those of low bytes are
+//! stored. Splitting into planes is a permutation of bytes, so that the residue does not change. Numbers that
+//! change slowly have planes of small differences, which are no permutation.
+//!
+//! `lanes.rs` turns rows of bytes into planes and back, `histogram.rs` and `numbers.rs` say which planes
+//! could pay: the former for DEFLATE, whose encodings stay what they are, the latter for all other codecs.
+
+mod histogram;
+mod lanes;
+mod numbers;
+
+pub(crate) use histogram::{Candidate, Histogram, incompressible, repeats};
+pub(crate) use numbers::{Numbers, is_smooth, prefers_differences};
+
+use lanes::Native;
+use std::ops::Range;
+
+/// The permutation of a block before its codec, by its number in the format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Filter(u8);
+
+/// Stride of the filter of each number; 1: none.
+const STRIDES: [usize; 8] = [1, 2, 4, 8, 16, 3, 6, 12];
+
+impl Filter {
+    pub(crate) const NONE: Filter = Filter(0);
+    /// Byte planes of strides that are powers of two, the smallest stride first.
+    pub(crate) const SPLITS: [Filter; 4] = [Filter(1), Filter(2), Filter(3), Filter(4)];
+    /// Byte planes of all strides, the smallest stride first.
+    pub(crate) const ALL_SPLITS: [Filter; 7] =
+        [Filter(1), Filter(5), Filter(2), Filter(6), Filter(3), Filter(7), Filter(4)];
+
+    /// By its number in the format.
+    pub(crate) fn new(code: u8) -> Option<Filter> {
+        (usize::from(code) < STRIDES.len()).then_some(Filter(code))
+    }
+
+    pub(crate) fn code(self) -> u8 {
+        self.0
+    }
+
+    /// How many planes a block becomes.
+    pub(crate) fn stride(self) -> usize {
+        STRIDES[usize::from(self.0)]
+    }
+
+    /// The planes of a block of `len` bytes, in the filtered block.
+    pub(crate) fn planes(self, len: usize) -> impl Iterator<Item = Range<usize>> {
+        let (stride, mut end) = (self.stride(), 0);
+        (0..stride).map(move |plane| {
+            let start = end;
+            end += len / stride + usize::from(plane < len % stride);
+            start..end
+        })
+    }
+
+    /// The filtered block; `to` is as long as `from`.
+    pub(crate) fn split(self, from: &[u8], to: &mut [u8]) {
+        match self.stride() {
+            2 => lanes::split::<Native, 2, 2>(from, to),
+            3 => lanes::split::<Native, 3, 6>(from, to),
+            4 => lanes::split::<Native, 4, 4>(from, to),
+            6 => lanes::split::<Native, 6, 6>(from, to),
+            8 => lanes::split::<Native, 8, 8>(from, to),
+            12 => lanes::split::<Native, 12, 12>(from, to),
+            16 => lanes::split::<Native, 16, 16>(from, to),
+            _ => to.copy_from_slice(from),
+        }
+    }
+
+    /// The block again; `to` is as long as `from`.
+    pub(crate) fn merge(self, from: &[u8], to: &mut [u8]) {
+        match self.stride() {
+            2 => lanes::merge::<Native, 2, 2>(from, to),
+            3 => lanes::merge::<Native, 3, 6>(from, to),
+            4 => lanes::merge::<Native, 4, 4>(from, to),
+            6 => lanes::merge::<Native, 6, 6>(from, to),
+            8 => lanes::merge::<Native, 8, 8>(from, to),
+            12 => lanes::merge::<Native, 12, 12>(from, to),
+            16 => lanes::merge::<Native, 16, 16>(from, to),
+            _ => to.copy_from_slice(from),
+        }
+    }
+}
+
+/// Puts differences in the place of the bytes of a plane: byte i less byte i − 1, mod 256.
+pub(crate) fn to_differences(plane: &mut [u8]) {
+    lanes::to_differences::<Native>(plane);
+}
+
+/// Undoes [`to_differences`].
+pub(crate) fn from_differences(plane: &mut [u8]) {
+    lanes::from_differences::<Native>(plane);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_split_is_undone_for_every_length() {
+        let bytes: Vec<u8> = (0..1_000u32).map(|i| (i * i / 7) as u8).collect();
+        for filter in [Filter::NONE].into_iter().chain(Filter::ALL_SPLITS) {
+            for len in (0..300).chain([511, 512, 513, 999, 1_000]) {
+                let (mut there, mut back) = (vec![0; len], vec![0xaa; len]);
+                filter.split(&bytes[..len], &mut there);
+                filter.merge(&there, &mut back);
+                assert_eq!(back, bytes[..len], "{filter:?} of {len}");
+                let mut planes = filter.planes(len);
+                for j in 0..filter.stride() {
+                    let plane: Vec<u8> =
+                        bytes[..len].iter().skip(j).step_by(filter.stride()).copied().collect();
+                    assert_eq!(there[planes.next().unwrap()], plane);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_of_filters_are_those_of_the_format() {
+        let strides = (0..8).map(|code| Filter::new(code).unwrap().stride());
+        assert!(strides.eq([1, 2, 4, 8, 16, 3, 6, 12]));
+        assert!(Filter::new(8).is_none());
+        assert!(Filter::ALL_SPLITS.map(Filter::stride).is_sorted());
+    }
+}

@@ -1,0 +1,236 @@
+//! Which planes a block of numbers could become, for codecs that take differences and every stride.
+//!
+//! Two estimates of what a byte takes in its plane, from a sample by position mod 48, the least common multiple
+//! of all strides: as it is, by the entropy of its histogram; as a difference, by the mean size of the
+//! differences, as if these fell off evenly to both sides. Each plane takes the better one. For the stride that
+//! is chosen, the plane itself says with histograms of both whether it becomes differences.
+
+use super::Filter;
+use super::histogram::{coded_size, log2_256, sample};
+
+/// Positions that are told apart.
+const POSITIONS: usize = 48;
+/// Bytes of a piece of the sample, whose pieces begin at multiples of [`POSITIONS`].
+const PIECE: usize = 10 * POSITIONS;
+/// Pieces of a sample of a block, and of a small block.
+const PIECES: usize = 16;
+const FEW_PIECES: usize = 8;
+/// Of fewer bytes a sample says nothing.
+const LEAST: usize = 1_024;
+/// Bytes up to which a block is small.
+const SMALL: usize = 128 * 1024;
+
+/// What a sample of a block says about planes. Sizes are in 1/256 bits a sampled byte.
+pub(crate) struct Numbers {
+    /// What the bytes take together, if nothing repeats.
+    together: u64,
+    /// What they take with the stride that was chosen.
+    least: u64,
+    pub(crate) filter: Filter,
+    /// Bytes of the sample.
+    total: u64,
+}
+
+/// For each stride the mean size of the differences in each of its planes, in 1/256.
+type MeanDifferences = [[u64; 16]; Filter::ALL_SPLITS.len()];
+
+/// The mean differences of some pieces; all of them large if the block is too small to say.
+fn mean_differences(bytes: &[u8], pieces: usize) -> MeanDifferences {
+    let mut sizes = [[0u32; POSITIONS]; Filter::ALL_SPLITS.len()];
+    let mut count = 0u64;
+    for piece in pieces_of(bytes, pieces) {
+        let rows = piece.as_chunks::<POSITIONS>().0;
+        for (index, row) in rows.iter().enumerate().skip(1) {
+            for (sizes, filter) in sizes.iter_mut().zip(Filter::ALL_SPLITS) {
+                let before = &piece[index * POSITIONS - filter.stride()..][..POSITIONS];
+                for ((size, byte), before) in sizes.iter_mut().zip(row).zip(before) {
+                    *size += u32::from(byte.wrapping_sub(*before).cast_signed().unsigned_abs());
+                }
+            }
+            count += 1;
+        }
+    }
+    let mut means = [[u64::from(u32::MAX); 16]; Filter::ALL_SPLITS.len()];
+    for ((means, sizes), filter) in means.iter_mut().zip(&sizes).zip(Filter::ALL_SPLITS) {
+        let stride = filter.stride();
+        for (plane, mean) in means[..stride].iter_mut().enumerate().filter(|_| count > 0) {
+            let size: u32 = sizes[plane..].iter().step_by(stride).sum();
+            *mean = u64::from(size) * 256 * stride as u64 / (count * POSITIONS as u64);
+        }
+    }
+    means
+}
+
+/// True if the differences of some plane are small enough that they could pay although the bytes themselves look
+/// like noise.
+pub(crate) fn is_smooth(bytes: &[u8]) -> bool {
+    // Those of noise have a mean of 64, and of a sample of it seldom less than 50.
+    bytes.len() >= LEAST && mean_differences(bytes, PIECES / 4).iter().flatten().any(|mean| *mean < 40 * 256)
+}
+
+impl Numbers {
+    /// The smallest stride that is about as good as the best one; `None` if the block is too small to say.
+    pub(crate) fn of(bytes: &[u8]) -> Option<Numbers> {
+        let pieces = if bytes.len() <= SMALL { FEW_PIECES } else { PIECES };
+        let mut counts = [[0u32; 256]; POSITIONS];
+        let mut total = 0u64;
+        for piece in pieces_of(bytes, pieces) {
+            let rows = piece.as_chunks::<POSITIONS>().0;
+            for row in rows {
+                for (counts, byte) in counts.iter_mut().zip(row) {
+                    counts[usize::from(*byte)] += 1;
+                }
+            }
+            total += (rows.len() * POSITIONS) as u64;
+        }
+        if bytes.len() < LEAST {
+            return None;
+        }
+        let mut all = [0u32; 256];
+        counts.iter().for_each(|counts| all.iter_mut().zip(counts).for_each(|(all, count)| *all += count));
+        let together = coded_size(&all);
+        let means = mean_differences(bytes, pieces);
+        let mut costs = [0u64; Filter::ALL_SPLITS.len()];
+        for ((cost, filter), means) in costs.iter_mut().zip(Filter::ALL_SPLITS).zip(&means) {
+            let stride = filter.stride();
+            for (plane, mean) in means[..stride].iter().enumerate() {
+                let mut of_plane = [0u32; 256];
+                for counts in counts[plane..].iter().step_by(stride) {
+                    of_plane.iter_mut().zip(counts).for_each(|(all, count)| *all += count);
+                }
+                let here = total / stride as u64;
+                *cost += coded_size(&of_plane).min(here * difference_bits(*mean));
+            }
+        }
+        let least = costs.iter().copied().min()?;
+        // Fewer planes are faster, and longer ones become smaller than the estimate says.
+        let near = (least / 20).min(together.saturating_sub(least) / 5);
+        let (filter, least) =
+            Filter::ALL_SPLITS.into_iter().zip(costs).find(|(_, cost)| *cost <= least + near)?;
+        Some(Numbers { together, least, filter, total })
+    }
+
+    /// True if planes could pay: less than a thirtieth, and less than 1/64 bit a byte, is not worth a trial.
+    pub(crate) fn could_pay(&self) -> bool {
+        self.least + self.together / 30 + 4 * self.total < self.together
+    }
+
+    /// True if planes pay unless much repeats.
+    pub(crate) fn surely_pays(&self) -> bool {
+        self.could_pay() && self.least < self.together / 4 * 3
+    }
+
+    /// True if planes cannot pay where `len` bytes are encoded in `encoded` without them: by what repeats, more
+    /// is saved than planes save at best.
+    pub(crate) fn is_hopeless(&self, encoded: usize, len: usize) -> bool {
+        let planes = self.least * len as u64 / self.total / 8 / 256;
+        (encoded as u64) < planes * 7 / 8 && self.least > self.together * 7 / 8
+    }
+}
+
+/// Pieces that begin at multiples of [`POSITIONS`], spread over `bytes`.
+fn pieces_of(bytes: &[u8], pieces: usize) -> impl Iterator<Item = &[u8]> {
+    let whole = bytes.len() <= pieces * PIECE;
+    let (count, len) = if whole { (1, bytes.len()) } else { (pieces, PIECE) };
+    (0..count).map(move |index| {
+        let start = (bytes.len() - len) * index / count.max(2).saturating_sub(1) / POSITIONS * POSITIONS;
+        &bytes[start..][..len]
+    })
+}
+
+/// 1/256 bits that a difference takes whose mean size is `mean`/256: log2(1 + 2 e · mean), at most 8 bits.
+fn difference_bits(mean: u64) -> u64 {
+    let scaled = 256 + mean * 1_392 / 256;
+    u64::from(log2_256(u32::try_from(scaled).unwrap_or(u32::MAX))).saturating_sub(8 * 256).min(8 * 256)
+}
+
+/// Whether the differences of a plane have less entropy than its bytes, in a sample. In doubt it stays: undoing
+/// differences takes time.
+pub(crate) fn prefers_differences(plane: &[u8]) -> bool {
+    let (mut raw, mut differences) = ([0u32; 256], [0u32; 256]);
+    for piece in sample(plane, 4 * 1024, 512) {
+        for pair in piece.windows(2) {
+            raw[usize::from(pair[1])] += 1;
+            differences[usize::from(pair[1].wrapping_sub(pair[0]))] += 1;
+        }
+    }
+    let (raw, differences) = (coded_size(&raw), coded_size(&differences));
+    differences + differences / 64 < raw
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noise(len: usize) -> Vec<u8> {
+        let mut state = 1u64;
+        let mut step = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 56) as u8
+        };
+        (0..len).map(|_| step()).collect()
+    }
+
+    /// Records of `width` bytes: a little-endian number that grows by some for each field of `field` bytes.
+    fn ramps(width: usize, field: usize, len: usize) -> Vec<u8> {
+        let jitter = noise(len);
+        (0..len / width)
+            .flat_map(|row| {
+                (0..width / field).flat_map(move |at| {
+                    let number = (row as u64 * 37 + at as u64 * 5_000_000) << 3;
+                    number.to_le_bytes()[..field].to_vec()
+                })
+            })
+            .zip(jitter)
+            .enumerate()
+            .map(|(i, (byte, noise))| if i % field == 0 { byte ^ (noise & 7) } else { byte })
+            .collect()
+    }
+
+    #[test]
+    fn strides_are_those_of_the_numbers() {
+        let found = |bytes: &[u8]| Numbers::of(bytes).filter(Numbers::could_pay).map(|n| n.filter.stride());
+        assert_eq!(found(include_bytes!("numbers.rs")), None);
+        assert_eq!(found(&noise(200_000)), None);
+        assert_eq!(found(&noise(500)), None);
+        assert_eq!(found(&vec![0; 200_000]), None);
+        for (width, field) in [(2, 2), (4, 4), (8, 8), (3, 3)] {
+            let stride = found(&ramps(width, field, 300_000)).unwrap();
+            assert_eq!(stride, width, "{width}");
+        }
+        // Three coordinates, and pixels of three colours that change slowly.
+        let stride = found(&ramps(12, 4, 300_000)).unwrap();
+        assert!([4, 12].contains(&stride), "{stride}");
+        // All values are equally frequent there.
+        let pixels: Vec<u8> =
+            (0..100_000u32).flat_map(|i| [(i / 9) as u8, (i / 5 + 90) as u8, (i / 7 + 200) as u8]).collect();
+        assert_eq!(found(&pixels), Some(3));
+        assert!(
+            is_smooth(&pixels) && !is_smooth(&noise(300_000)) && !is_smooth(&[]) && !is_smooth(&noise(100))
+        );
+    }
+
+    #[test]
+    fn a_plane_that_changes_slowly_becomes_differences() {
+        let slow: Vec<u8> = noise(50_000)
+            .iter()
+            .scan(0u8, |sum, by| {
+                *sum = sum.wrapping_add(by % 5);
+                Some(*sum)
+            })
+            .collect();
+        assert!(prefers_differences(&slow));
+        assert!(!prefers_differences(&noise(50_000)));
+        assert!(!prefers_differences(&[7; 5_000]));
+        assert!(!prefers_differences(&[]));
+        let few: Vec<u8> = noise(50_000).iter().map(|byte| byte % 4).collect();
+        assert!(!prefers_differences(&few));
+    }
+
+    #[test]
+    fn bits_of_differences_grow_with_their_size() {
+        let bits: Vec<u64> =
+            [0, 64, 256, 1_024, 5_120, 16_384, u64::from(u32::MAX)].map(difference_bits).to_vec();
+        assert!(bits.is_sorted() && bits[0] == 0 && bits[6] == 8 * 256, "{bits:?}");
+    }
+}
