@@ -134,6 +134,11 @@
 #define ATLAS_FEATURE_BENCHMARKS 8
 
 /**
+ * Containers are there: always.
+ */
+#define ATLAS_FEATURE_CONTAINER 16
+
+/**
  * What a call says of its outcome. Numbers are never reused.
  */
 typedef enum atlas_status {
@@ -338,6 +343,20 @@ typedef enum atlas_report_format {
 } atlas_report_format;
 
 /**
+ * What a handle may do.
+ */
+typedef enum atlas_container_mode {
+  /**
+   * Reading, beside any number of readers and a writer.
+   */
+  ATLAS_CONTAINER_READ = 0,
+  /**
+   * Reading and writing: one handle at a time.
+   */
+  ATLAS_CONTAINER_WRITE = 1,
+} atlas_container_mode;
+
+/**
  * The part of an object that is damaged.
  */
 typedef enum atlas_damage_part {
@@ -399,6 +418,15 @@ typedef struct atlas_compressed_shard atlas_compressed_shard;
  * several threads at once.
  */
 typedef struct atlas_compression_manager atlas_compression_manager;
+
+/**
+ * One file with the generations of one projection: what was committed survives the process and the machine.
+ *
+ * The payload lies in the file, or stays in a source of the caller's, the base: the container is an outline of
+ * it then. One writer and any number of readers, in any processes. A generation never changes. After fork() a
+ * child may only destroy the handle, else ATLAS_STATUS_STATE; snapshots go on reading there.
+ */
+typedef struct atlas_container atlas_container;
 
 /**
  * Threads that the host asked for.
@@ -759,6 +787,318 @@ typedef struct atlas_compression_stats {
 } atlas_compression_stats;
 
 /**
+ * Options of a new container. Fill it with atlas_container_create_options_init().
+ */
+typedef struct atlas_container_create_options {
+  /**
+   * sizeof(atlas_container_create_options).
+   */
+  uint32_t struct_size;
+  /**
+   * 12..16: batches are multiples of 2 to the power of this; 0: chosen for the file system.
+   */
+  uint32_t block_log2;
+  /**
+   * Not 0: the chaining values of the groups of 16 KiB are stored, 0.2 % of the domain, so that no more than a
+   * group is read to verify a byte. LINEAR only, else ATLAS_STATUS_INVALID_ARGUMENT.
+   */
+  uint32_t keep_chains;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+  /**
+   * 16 bytes: the same file every time; NULL: random. Copied.
+   */
+  const uint8_t *id;
+  /**
+   * Source whose bytes are not stored, whichever source of the same file (device and inode) they are read
+   * through; NULL: none. Held.
+   */
+  const struct atlas_source *base;
+  /**
+   * How runs of 4 KiB and more are encoded that this handle stores, which the file does not remember; NULL: they
+   * are stored as they are. Threshold and ratio mean nothing here. Copied.
+   */
+  const struct atlas_compression_config *compression;
+  /**
+   * Bytes of memory for what is loaded of the tree; default 64 MiB.
+   */
+  uint64_t cache_size;
+} atlas_container_create_options;
+
+/**
+ * Options of a handle. Fill it with atlas_container_open_options_init().
+ */
+typedef struct atlas_container_open_options {
+  /**
+   * sizeof(atlas_container_open_options).
+   */
+  uint32_t struct_size;
+  /**
+   * Not 0: opens the newest whole generation if a newer one is damaged (info.lost). With ATLAS_CONTAINER_WRITE
+   * the newer ones are cut off: copy or repair the file first.
+   */
+  uint32_t recover;
+  /**
+   * As atlas_container_set_base() takes it; NULL: none. Held.
+   */
+  const struct atlas_source *base;
+  /**
+   * 32 bytes: the history of the newest generation, or of one that it grew from; NULL: any. Copied.
+   */
+  const uint8_t *expected_history;
+  /**
+   * As in atlas_container_create_options.
+   */
+  const struct atlas_compression_config *compression;
+  /**
+   * As in atlas_container_create_options.
+   */
+  uint64_t cache_size;
+  /**
+   * A generation of more bytes is ATLAS_STATUS_LIMIT; 0: any.
+   */
+  uint64_t max_domain_size;
+} atlas_container_open_options;
+
+/**
+ * What a commit says beside the tree. Fill it with atlas_commit_options_init().
+ */
+typedef struct atlas_commit_options {
+  /**
+   * sizeof(atlas_commit_options).
+   */
+  uint32_t struct_size;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+  /**
+   * The newest generation must be this one, else ATLAS_STATUS_CONFLICT; 0: any.
+   */
+  uint64_t expected;
+  /**
+   * Nanoseconds since 1970, which mean nothing to a reader; 0: none.
+   */
+  int64_t time;
+  /**
+   * NULL, or note_size bytes. Copied.
+   */
+  const void *note;
+  /**
+   * At most 1,024.
+   */
+  size_t note_size;
+} atlas_commit_options;
+
+/**
+ * Options of a new projection. Fill it with atlas_projection_options_init().
+ */
+typedef struct atlas_projection_options {
+  /**
+   * sizeof(atlas_projection_options).
+   */
+  uint32_t struct_size;
+  /**
+   * An atlas_conservation_policy; default TRACK.
+   */
+  uint32_t conservation;
+  /**
+   * K, 1..96: any K of the 96 classes rebuild, so that 96 - K may be lost, and all of them take
+   * about 14/13 * 96/K of the domain; default 96. Means nothing for LINEAR.
+   */
+  uint32_t r96_data_classes;
+  /**
+   * NULL, or 32 bytes: keyed witnesses, which only who has the key can make or verify. Copied,
+   * and wiped after use.
+   */
+  const uint8_t *key;
+} atlas_projection_options;
+
+/**
+ * Properties of a container, as atlas_container_get_info() fills them.
+ */
+typedef struct atlas_container_info {
+  /**
+   * sizeof(atlas_container_info), set by the caller.
+   */
+  uint32_t struct_size;
+  /**
+   * An atlas_projection_type.
+   */
+  uint32_t type;
+  /**
+   * K; 0 for LINEAR.
+   */
+  uint32_t r96_data_classes;
+  /**
+   * 1 if digests are keyed.
+   */
+  uint32_t keyed;
+  /**
+   * An atlas_conservation_policy.
+   */
+  uint32_t conservation;
+  /**
+   * 1 if this handle may write.
+   */
+  uint32_t writable;
+  /**
+   * 1 if chaining values are stored.
+   */
+  uint32_t keeps_chains;
+  /**
+   * Batches are multiples of so many bytes.
+   */
+  uint32_t block_size;
+  /**
+   * The newest generation; 0: there is none.
+   */
+  uint64_t newest;
+  /**
+   * The oldest generation that is kept; 0: there is none.
+   */
+  uint64_t oldest;
+  /**
+   * Generations that are kept.
+   */
+  uint64_t generation_count;
+  /**
+   * The newest generation known to have been durable that recovery did not find; 0: none.
+   */
+  uint64_t lost;
+  /**
+   * Bytes of the file up to the end of the newest generation.
+   */
+  uint64_t file_size;
+  /**
+   * Size of the base's address space in the newest generation; 0: none.
+   */
+  uint64_t base_size;
+  /**
+   * Id of the file, which compaction keeps.
+   */
+  uint8_t id[16];
+} atlas_container_info;
+
+/**
+ * Properties of a generation, as atlas_container_get_generation() fills them.
+ */
+typedef struct atlas_generation_info {
+  /**
+   * sizeof(atlas_generation_info), set by the caller.
+   */
+  uint32_t struct_size;
+  /**
+   * Sum of all bytes mod 96, as the file claims until all of its tree is loaded.
+   */
+  uint32_t residue;
+  /**
+   * Its number.
+   */
+  uint64_t generation;
+  /**
+   * Number of the one before; 0: none is kept.
+   */
+  uint64_t previous;
+  /**
+   * Nanoseconds since 1970 as the committer gave it; 0: none.
+   */
+  int64_t time;
+  /**
+   * Bytes of the domain.
+   */
+  uint64_t domain_size;
+  /**
+   * Tiles of at most 1 MiB.
+   */
+  uint64_t tile_count;
+  /**
+   * Bytes of the note.
+   */
+  uint64_t note_size;
+  /**
+   * Root of the projection.
+   */
+  uint8_t root[32];
+  /**
+   * Commits to this generation and all before it; survives compaction.
+   */
+  uint8_t history[32];
+} atlas_generation_info;
+
+/**
+ * A part of a domain: `length` bytes from `offset` on.
+ */
+typedef struct atlas_region {
+  /**
+   * Of the first byte.
+   */
+  uint64_t offset;
+  /**
+   * In bytes; 0 is a region too.
+   */
+  uint64_t length;
+} atlas_region;
+
+/**
+ * One damaged range. Filled by the library.
+ */
+typedef struct atlas_damage {
+  /**
+   * sizeof(atlas_damage).
+   */
+  uint32_t struct_size;
+  /**
+   * An atlas_damage_part: the part that the range belongs to.
+   */
+  uint32_t part;
+  /**
+   * An atlas_damage_kind.
+   */
+  uint32_t kind;
+  /**
+   * 1 if the range can be rebuilt from bytes that are at hand, else 0.
+   */
+  uint32_t repairable;
+  /**
+   * Error number of the operating system, or 0.
+   */
+  int32_t os_error;
+  /**
+   * 0.
+   */
+  uint32_t reserved;
+  /**
+   * Generation of a container; 0: none.
+   */
+  uint64_t generation;
+  /**
+   * Index of the first tile, record, unit or block.
+   */
+  uint64_t index;
+  /**
+   * Offset of the first byte: for ATLAS_DAMAGE_DATA in the domain or in the protected file, never in a
+   * base; else in the container or parity file.
+   */
+  uint64_t offset;
+  /**
+   * Length of the range in bytes.
+   */
+  uint64_t length;
+} atlas_damage;
+
+/**
+ * Receives each damaged range, on the thread that made the call, with no lock held.
+ *
+ * `damage` is borrowed for the callback. It may use other handles, not the one at work, and must not
+ * throw or longjmp. False: a search ends with ATLAS_STATUS_CANCELLED and calls it no more; a repair
+ * leaves this range as it is and continues. NULL, unless a function needs it: the status alone.
+ */
+typedef bool (*atlas_damage_fn)(const struct atlas_damage *damage, void *user_data);
+
+/**
  * How a projection is updated. Fill it with atlas_incremental_config_init().
  */
 typedef struct atlas_incremental_config {
@@ -895,30 +1235,6 @@ typedef struct atlas_error_info {
 } atlas_error_info;
 
 /**
- * Options of a new projection. Fill it with atlas_projection_options_init().
- */
-typedef struct atlas_projection_options {
-  /**
-   * sizeof(atlas_projection_options).
-   */
-  uint32_t struct_size;
-  /**
-   * An atlas_conservation_policy; default TRACK.
-   */
-  uint32_t conservation;
-  /**
-   * K, 1..96: any K of the 96 classes rebuild, so that 96 - K may be lost, and all of them take
-   * about 14/13 * 96/K of the domain; default 96. Means nothing for LINEAR.
-   */
-  uint32_t r96_data_classes;
-  /**
-   * NULL, or 32 bytes: keyed witnesses, which only who has the key can make or verify. Copied,
-   * and wiped after use.
-   */
-  const uint8_t *key;
-} atlas_projection_options;
-
-/**
  * Properties of a projection's present state. Filled by atlas_projection_get_info().
  */
 typedef struct atlas_projection_info {
@@ -1031,20 +1347,6 @@ typedef struct atlas_reconstruction_options {
    */
   uint64_t max_domain_size;
 } atlas_reconstruction_options;
-
-/**
- * A part of a domain: `length` bytes from `offset` on.
- */
-typedef struct atlas_region {
-  /**
-   * Of the first byte.
-   */
-  uint64_t offset;
-  /**
-   * In bytes; 0 is a region too.
-   */
-  uint64_t length;
-} atlas_region;
 
 /**
  * Options of a batch. Fill it with atlas_extract_options_init().
@@ -1220,62 +1522,6 @@ typedef struct atlas_transform_params {
    */
   double translation_y;
 } atlas_transform_params;
-
-/**
- * One damaged range. Filled by the library.
- */
-typedef struct atlas_damage {
-  /**
-   * sizeof(atlas_damage).
-   */
-  uint32_t struct_size;
-  /**
-   * An atlas_damage_part: the part that the range belongs to.
-   */
-  uint32_t part;
-  /**
-   * An atlas_damage_kind.
-   */
-  uint32_t kind;
-  /**
-   * 1 if the range can be rebuilt from bytes that are at hand, else 0.
-   */
-  uint32_t repairable;
-  /**
-   * Error number of the operating system, or 0.
-   */
-  int32_t os_error;
-  /**
-   * 0.
-   */
-  uint32_t reserved;
-  /**
-   * Generation of a container; 0: none.
-   */
-  uint64_t generation;
-  /**
-   * Index of the first tile, record, unit or block.
-   */
-  uint64_t index;
-  /**
-   * Offset of the first byte: for ATLAS_DAMAGE_DATA in the domain or in the protected file, never in a
-   * base; else in the container or parity file.
-   */
-  uint64_t offset;
-  /**
-   * Length of the range in bytes.
-   */
-  uint64_t length;
-} atlas_damage;
-
-/**
- * Receives each damaged range, on the thread that made the call, with no lock held.
- *
- * `damage` is borrowed for the callback. It may use other handles, not the one at work, and must not
- * throw or longjmp. False: a search ends with ATLAS_STATUS_CANCELLED and calls it no more; a repair
- * leaves this range as it is and continues. NULL, unless a function needs it: the status alone.
- */
-typedef bool (*atlas_damage_fn)(const struct atlas_damage *damage, void *user_data);
 
 #ifdef __cplusplus
 extern "C" {
@@ -1486,6 +1732,212 @@ enum atlas_status atlas_compression_manager_get_stats(const struct atlas_compres
 ATLAS_API void atlas_compression_manager_destroy(struct atlas_compression_manager *manager);
 
 /**
+ * Fills `options` with the defaults: a block for the file system, no chaining values, a random id, no base, no
+ * compression, 64 MiB.
+ */
+ATLAS_API
+void atlas_container_create_options_init(struct atlas_container_create_options *options);
+
+/**
+ * Fills `options` with the defaults: no recovery, no base, any history, no compression, 64 MiB, any size.
+ */
+ATLAS_API
+void atlas_container_open_options_init(struct atlas_container_open_options *options);
+
+/**
+ * Fills `options` with the defaults: after any generation, no time, no note.
+ */
+ATLAS_API void atlas_commit_options_init(struct atlas_commit_options *options);
+
+/**
+ * Makes a new container without a generation, durable on return. The handle writes.
+ *
+ * `type` is an atlas_projection_type; `options`, `create` and `operation` may be NULL. `*out` is owned by the
+ * caller: atlas_container_destroy(). Fails with IO (a file of that name is EEXIST), INVALID_ARGUMENT, UNSUPPORTED
+ * (the file system keeps no lock; compression not built in), STATE (pool from before a fork), OUT_OF_MEMORY or CANCELLED; no
+ * file is left then. An import that fails leaves it without a generation: open it for writing and import again.
+ */
+ATLAS_API
+enum atlas_status atlas_container_create(const char *path,
+                                         uint32_t type,
+                                         const struct atlas_projection_options *options,
+                                         const struct atlas_container_create_options *create,
+                                         const struct atlas_operation *operation,
+                                         struct atlas_container **out);
+
+/**
+ * Opens a container: reads some records, whatever its size.
+ *
+ * `mode` is an atlas_container_mode. `verify` (may be NULL) has the key, and expected_root of the newest
+ * generation; time and note are covered by the history alone. `options` and `operation` may be NULL. `*out` is
+ * owned by the caller: atlas_container_destroy(). Fails with FORMAT (no container), WITNESS (another key or root;
+ * something durable is missing), STATE (another writer: os_error EAGAIN; pool from before a fork), UNSUPPORTED
+ * (newer version; no working lock), LIMIT, IO, INVALID_ARGUMENT, OUT_OF_MEMORY or CANCELLED.
+ */
+ATLAS_API
+enum atlas_status atlas_container_open(const char *path,
+                                       uint32_t mode,
+                                       const struct atlas_verify_options *verify,
+                                       const struct atlas_container_open_options *options,
+                                       const struct atlas_operation *operation,
+                                       struct atlas_container **out);
+
+/**
+ * Opens a container that any source holds, for reading: memory, a callback, a file.
+ *
+ * The source is held. Else as atlas_container_open(). Fails with FORMAT, WITNESS, UNSUPPORTED, LIMIT, IO,
+ * INVALID_ARGUMENT, STATE (pool from before a fork), OUT_OF_MEMORY or CANCELLED.
+ */
+ATLAS_API
+enum atlas_status atlas_container_open_source(const struct atlas_source *source,
+                                              const struct atlas_verify_options *verify,
+                                              const struct atlas_container_open_options *options,
+                                              const struct atlas_operation *operation,
+                                              struct atlas_container **out);
+
+/**
+ * Closes a handle and releases the writer's lock. NULL does nothing. No call may be using it.
+ *
+ * Snapshots live on and go on reading. In a forked child nothing is unlocked.
+ */
+ATLAS_API void atlas_container_destroy(struct atlas_container *container);
+
+/**
+ * Fills `info` up to its struct_size. Fails with INVALID_ARGUMENT.
+ */
+ATLAS_API
+enum atlas_status atlas_container_get_info(const struct atlas_container *container,
+                                           struct atlas_container_info *info);
+
+/**
+ * Fills `info` with the properties of a generation; 0: of the newest.
+ *
+ * Costs some reads, fewer than the logarithm of how far back it is. Fails with OUT_OF_RANGE (it is not kept),
+ * WITNESS (a record on the way is damaged), FORMAT, IO or INVALID_ARGUMENT.
+ */
+ATLAS_API
+enum atlas_status atlas_container_get_generation(const struct atlas_container *container,
+                                                 uint64_t generation,
+                                                 struct atlas_generation_info *info);
+
+/**
+ * Copies the note of a generation; 0: of the newest. As much as fits: `*size` is the capacity, and then the note's
+ * size.
+ *
+ * `buffer` may be NULL if `*size` is 0. Fails with OUT_OF_RANGE, WITNESS, FORMAT, IO or INVALID_ARGUMENT.
+ */
+ATLAS_API
+enum atlas_status atlas_container_get_note(const struct atlas_container *container,
+                                           uint64_t generation,
+                                           void *buffer,
+                                           size_t *size);
+
+/**
+ * Makes a projection on a generation; 0: on the newest, or on the empty domain if there is none. O(1): its tree is
+ * loaded as it is read.
+ *
+ * `verify_reads` not 0: what atlas_projection_read() gives was checked against its witness. It keeps the base of
+ * the moment. A read takes at most 16 MiB of memory. `operation` may be NULL. `*out` is owned by the caller:
+ * atlas_projection_destroy(); it may outlive the container. Fails with OUT_OF_RANGE (it is not kept), WITNESS,
+ * FORMAT, UNSUPPORTED, CONSERVATION (STRICT, and its sum is not 0 mod 96), LIMIT, STATE, IO, INVALID_ARGUMENT,
+ * OUT_OF_MEMORY or CANCELLED.
+ */
+ATLAS_API
+enum atlas_status atlas_container_snapshot(const struct atlas_container *container,
+                                           uint64_t generation,
+                                           uint32_t verify_reads,
+                                           const struct atlas_operation *operation,
+                                           struct atlas_projection **out);
+
+/**
+ * Stores what is not there yet of a projection and makes it the newest generation, durable on return.
+ *
+ * Editors of the projection go on meanwhile. `options` and `operation` may be NULL. `*generation` is its number;
+ * may be NULL. The projection keeps the memory of its edits: go on with a new snapshot to free it. Fails with
+ * INVALID_ARGUMENT (another type, K, key or policy), CONFLICT (`expected`), CONSERVATION (STRICT), WITNESS (a source
+ * changed), STATE (only reading; another process; an earlier flush failed), UNSUPPORTED (features of a newer
+ * version), LIMIT, IO, OUT_OF_MEMORY or CANCELLED: nothing was committed then. After a flush that failed the outcome
+ * is open, and all but destroy and getters are STATE, until it is opened again.
+ */
+ATLAS_API
+enum atlas_status atlas_container_commit(struct atlas_container *container,
+                                         const struct atlas_projection *projection,
+                                         const struct atlas_commit_options *options,
+                                         const struct atlas_operation *operation,
+                                         uint64_t *generation);
+
+/**
+ * Projects a source and makes it the newest generation, in one pass and in memory that does not follow the domain.
+ *
+ * Of the base, or another source of the same file, only digests are stored. A tile that the newest generation has
+ * at the same index is taken over. `regions` NULL: all of the source; anything else is UNSUPPORTED in this version.
+ * `options` and `operation` may be NULL; progress once a tile. `*generation` is its number; may be NULL. Fails as
+ * atlas_container_commit() does, and with IO of the source.
+ */
+ATLAS_API
+enum atlas_status atlas_container_import(struct atlas_container *container,
+                                         const struct atlas_source *source,
+                                         const struct atlas_region *regions,
+                                         size_t region_count,
+                                         const struct atlas_commit_options *options,
+                                         const struct atlas_operation *operation,
+                                         uint64_t *generation);
+
+/**
+ * Attaches another base, for snapshots that are taken from now on; NULL: none.
+ *
+ * Nothing is read. Bytes that a shorter base lacks are INCOMPLETE when they are read; what a longer one has more is
+ * not looked at. The source is held. Fails with STATE or INVALID_ARGUMENT.
+ */
+ATLAS_API
+enum atlas_status atlas_container_set_base(struct atlas_container *container,
+                                           const struct atlas_source *base);
+
+/**
+ * Looks for newer generations, in the file that has the path now. `*newest` is the newest; may be NULL.
+ *
+ * `operation` may be NULL. Fails with STATE (the generation that the handle was at is not in it: open again),
+ * WITNESS, FORMAT, IO, INVALID_ARGUMENT, OUT_OF_MEMORY or CANCELLED.
+ */
+ATLAS_API
+enum atlas_status atlas_container_refresh(struct atlas_container *container,
+                                          const struct atlas_operation *operation,
+                                          uint64_t *newest);
+
+/**
+ * Writes the generations from `keep_from` on, their bytes and nothing else, to a new file `path`, beside which
+ * commits go on; or, `path` NULL, in place of the container itself.
+ *
+ * A number before the oldest, 0 too, keeps all; that of the newest keeps it alone. In place, readers keep the old
+ * file, other changing calls wait, and snapshots are taken anew afterwards. `operation` may be NULL. Fails with
+ * OUT_OF_RANGE (after the newest), IO (a file of that name is EEXIST), UNSUPPORTED (several hard links, or an owner
+ * that cannot be given), WITNESS, FORMAT, STATE, LIMIT, INVALID_ARGUMENT, OUT_OF_MEMORY or CANCELLED.
+ */
+ATLAS_API
+enum atlas_status atlas_container_compact(struct atlas_container *container,
+                                          const char *path,
+                                          uint64_t keep_from,
+                                          const struct atlas_operation *operation);
+
+/**
+ * Checks every record but the slots, the zero bytes between records, and every tile of the generations from `from`
+ * on; 0: of all.
+ *
+ * `damage` gets records by their offset, then tiles, generation by generation from the oldest; what several share
+ * comes once, with the oldest. Earlier generations of a base that was changed in place are damaged for ever: give
+ * info.newest there. `damage` and `operation` may be NULL. Fails with the status of the first fault in the order
+ * header, chain, generations from the oldest, zero bytes (WITNESS, FORMAT, CONSERVATION, UNSUPPORTED); with
+ * INCOMPLETE if all that the file has is whole and bytes of the base could not be checked; with STATE, IO,
+ * INVALID_ARGUMENT, OUT_OF_MEMORY or CANCELLED.
+ */
+ATLAS_API
+enum atlas_status atlas_container_find_damage(const struct atlas_container *container,
+                                              uint64_t from,
+                                              atlas_damage_fn damage,
+                                              void *user_data,
+                                              const struct atlas_operation *operation);
+
+/**
  * Fills `config` with the defaults: checked, with a history of 1,000 deltas.
  */
 ATLAS_API void atlas_incremental_config_init(struct atlas_incremental_config *config);
@@ -1563,6 +2015,20 @@ enum atlas_status atlas_projection_get_incremental_stats(const struct atlas_proj
 ATLAS_API
 enum atlas_status atlas_projection_optimize(struct atlas_projection *projection,
                                             const struct atlas_operation *operation);
+
+/**
+ * Inserts all bytes of a source before the byte at `offset`; at the size of the domain they are appended.
+ *
+ * The source is projected first, and nothing of it is copied: it is held. One delta of the history. `operation` may
+ * be NULL; progress once a tile of the source. Fails with OUT_OF_RANGE, CONSERVATION (STRICT), IO, WITNESS (a cut
+ * reads a source that changed), LIMIT, STATE (pool from before a fork), INVALID_ARGUMENT, OUT_OF_MEMORY or
+ * CANCELLED: nothing is changed then.
+ */
+ATLAS_API
+enum atlas_status atlas_projection_insert_source(struct atlas_projection *projection,
+                                                 uint64_t offset,
+                                                 const struct atlas_source *source,
+                                                 const struct atlas_operation *operation);
 
 /**
  * What was wrong in the calling thread's last failed call, with the value and the limit.

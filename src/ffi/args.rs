@@ -133,6 +133,27 @@ pub(super) unsafe fn out<T>(out: *mut T, empty: T, name: &str) -> Result<Out<T>>
     Ok(Out(out))
 }
 
+/// An out-parameter that may be NULL.
+pub(super) struct OptionalOut<T>(Option<Out<T>>);
+
+impl<T> OptionalOut<T> {
+    /// Writes the result, if somebody wants it.
+    pub(super) fn set(self, value: T) {
+        if let Some(out) = self.0 {
+            out.set(value);
+        }
+    }
+}
+
+/// An out-parameter that may be NULL, set to `empty` at once.
+///
+/// # Safety
+/// As [`out`].
+pub(super) unsafe fn optional_out<T>(out: *mut T, empty: T) -> OptionalOut<T> {
+    // SAFETY: as the caller promises.
+    OptionalOut(unsafe { self::out(out, empty, "") }.ok())
+}
+
 /// 32 bytes, or None for NULL. The caller's own: of a key there is no copy that has to be wiped.
 ///
 /// # Safety

@@ -90,7 +90,7 @@ pub unsafe extern "C" fn atlas_compression_config_init(config: *mut atlas_compre
 
 /// # Safety
 /// `config` is NULL or a struct as the header asks.
-unsafe fn config_in(config: *const atlas_compression_config) -> Result<CompressionConfig> {
+pub(super) unsafe fn config_in(config: *const atlas_compression_config) -> Result<CompressionConfig> {
     // SAFETY: as the caller promises.
     let config = unsafe { read_struct(config) }?;
     let algorithm = CompressionAlgorithm::from_code(config.algorithm);

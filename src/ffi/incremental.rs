@@ -5,6 +5,7 @@ use super::boundary::{boundary, infallible};
 use super::operation::{atlas_operation, with_operation};
 use super::projection::atlas_projection;
 use super::sized::{OutStruct, init_struct, own_size, read_struct, sized_struct};
+use super::source::atlas_source;
 use super::status::atlas_status;
 use crate::base::buffer::try_vec;
 use crate::base::error::Result;
@@ -301,5 +302,27 @@ pub unsafe extern "C" fn atlas_projection_optimize(
         let projection = unsafe { handle(projection, "projection") }?;
         // SAFETY: as the header asks.
         unsafe { with_operation(operation, |run| projection.0.optimize(run)) }
+    })
+}
+
+/// Inserts all bytes of a source before the byte at `offset`; at the size of the domain they are appended.
+///
+/// The source is projected first, and nothing of it is copied: it is held. One delta of the history. `operation` may
+/// be NULL; progress once a tile of the source. Fails with OUT_OF_RANGE, CONSERVATION (STRICT), IO, WITNESS (a cut
+/// reads a source that changed), LIMIT, STATE (pool from before a fork), INVALID_ARGUMENT, OUT_OF_MEMORY or
+/// CANCELLED: nothing is changed then.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn atlas_projection_insert_source(
+    projection: *mut atlas_projection,
+    offset: u64,
+    source: *const atlas_source,
+    operation: *const atlas_operation,
+) -> atlas_status {
+    boundary(|| {
+        // SAFETY: as the header asks: live handles.
+        let (projection, source) =
+            unsafe { (handle(projection.cast_const(), "projection")?, handle(source, "source")?) };
+        // SAFETY: as the header asks.
+        unsafe { with_operation(operation, |run| projection.0.insert_source(offset, &source.0, run)) }
     })
 }

@@ -16,6 +16,7 @@ mod args;
 mod benchmark;
 mod boundary;
 mod compression;
+mod container;
 mod damage;
 mod incremental;
 mod last_error;

@@ -12,6 +12,8 @@ pub const ATLAS_FEATURE_COMPRESSION: u64 = 2;
 pub const ATLAS_FEATURE_STREAMING: u64 = 4;
 /// The benchmark suite is there.
 pub const ATLAS_FEATURE_BENCHMARKS: u64 = 8;
+/// Containers are there: always.
+pub const ATLAS_FEATURE_CONTAINER: u64 = 16;
 
 /// The version of the library in use: major << 16 | minor << 8 | patch.
 ///
@@ -48,6 +50,7 @@ pub extern "C" fn atlas_manifold_features() -> u64 {
         | bit(cfg!(feature = "compression"), ATLAS_FEATURE_COMPRESSION)
         | bit(cfg!(feature = "streaming"), ATLAS_FEATURE_STREAMING)
         | bit(cfg!(feature = "benchmarks"), ATLAS_FEATURE_BENCHMARKS)
+        | ATLAS_FEATURE_CONTAINER
 }
 
 /// Frees the used buffers and tables that the library keeps for the next call.

@@ -36,12 +36,14 @@ pub use delta::ProjectionDelta;
 
 use crate::base::buffer::try_vec;
 use crate::base::error::{AtlasError, ErrorKind, Result};
-use crate::base::units::to_usize;
+use crate::base::units::{ByteOffset, to_usize};
 use crate::exec::operation::Operation;
 use crate::layer2::Residue;
 use crate::projection::AtlasProjection;
 use crate::projection::history::{History, PastState};
 use crate::projection::state::State;
+use crate::source::Source;
+use crate::tile::hash_tiles::{self, Geometry};
 use crate::tile::options::ConservationPolicy;
 use crate::tile::rehash::CheckedReader;
 use crate::tile::tree::{Reclaimer, Tree};
@@ -112,6 +114,57 @@ impl AtlasProjection {
             Ok(dropped)
         })?;
         Ok(stats)
+    }
+
+    /// Inserts all bytes of a source before the byte at `offset`; at the size of the domain they are appended.
+    ///
+    /// The source is projected first, on as many threads as `operation` allows, and nothing of it is copied. One
+    /// delta of the history. Fails as [`apply_incremental_update`](Self::apply_incremental_update) does, and with
+    /// what reading the source fails with.
+    pub fn insert_source(&self, offset: u64, source: &Source, operation: &mut Operation<'_>) -> Result<()> {
+        let context = Arc::clone(&self.state().context);
+        let size = source.size();
+        let check = |bytes: u64| {
+            if offset > bytes || bytes.checked_add(size).is_none() {
+                return Err(AtlasError::out_of_range(format!(
+                    "insert of {size} bytes at offset {offset}: the offset is outside 0..={bytes}, or the domain too large"
+                ))
+                .at_range(offset, size));
+            }
+            Ok(())
+        };
+        // Before the work, and again when nobody else can change it.
+        check(self.state().tree.bytes())?;
+        let geometry = Geometry::Canonical { size };
+        let inserted = hash_tiles::project(&context.scheme, source, geometry, operation)?;
+        self.changing(Reclaimer::budget(1, 0), |history| {
+            let before = self.state();
+            check(before.tree.bytes())?;
+            let residue = inserted.residue();
+            if before.context.policy == ConservationPolicy::Strict && residue != Residue::ZERO {
+                return Err(AtlasError::conservation(format!(
+                    "the source sums to {residue} mod 96 and STRICT asks for 0: add bytes that sum to {}",
+                    residue.correction()
+                )));
+            }
+            let start = Instant::now();
+            let mut reader = CheckedReader::new(&before.context);
+            let (left, right) = before.tree.split(ByteOffset(offset))?;
+            let tree = Tree::join(&left, &inserted, &mut reader)?;
+            let tree = Tree::join(&tree, &right, &mut reader)?;
+            history.reserve(1)?;
+            self.set_state(before.successor(tree, None));
+            let step = PastState { tree: before.tree.clone(), root: before.known_root() };
+            let dropped = history.extend([step]);
+            let stats = IncrementalStats {
+                total_updates: 1,
+                insert_operations: 1,
+                bytes_modified: size,
+                ..IncrementalStats::default()
+            };
+            self.updates.count(&stats, u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX));
+            Ok(dropped)
+        })
     }
 
     /// Undoes the last `count` deltas; a batch counts as its deltas. Bytes, size, residue, geometry

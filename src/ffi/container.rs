@@ -1,0 +1,755 @@
+//! Containers.
+
+use super::args::{
+    bytes_in, bytes_out, drop_handle, handle, into_handle, known, optional_32, optional_out, out, path,
+    unknown,
+};
+use super::boundary::boundary;
+use super::compression::{atlas_compression_config, config_in};
+use super::damage::{atlas_damage_fn, report};
+use super::operation::{atlas_operation, with_operation};
+use super::projection::{
+    atlas_conservation_policy, atlas_projection, atlas_projection_options, projection_options,
+    projection_type,
+};
+use super::shard::{atlas_region, atlas_verify_options, verify_options};
+use super::sized::{OutStruct, SizedStruct, init_struct, own_size, read_struct, sized_struct};
+use super::source::atlas_source;
+use super::status::atlas_status;
+use crate::base::error::{AtlasError, Result};
+use crate::container::{CommitOptions, Container, ContainerCreateOptions, ContainerMode, ContainerOptions};
+use crate::projection::ConservationPolicy;
+use std::ffi::{c_char, c_void};
+
+/// One file with the generations of one projection: what was committed survives the process and the machine.
+///
+/// The payload lies in the file, or stays in a source of the caller's, the base: the container is an outline of
+/// it then. One writer and any number of readers, in any processes. A generation never changes. After fork() a
+/// child may only destroy the handle, else ATLAS_STATUS_STATE; snapshots go on reading there.
+pub struct atlas_container(pub(super) Container);
+
+/// What a handle may do.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub enum atlas_container_mode {
+    /// Reading, beside any number of readers and a writer.
+    ATLAS_CONTAINER_READ = 0,
+    /// Reading and writing: one handle at a time.
+    ATLAS_CONTAINER_WRITE = 1,
+}
+
+/// Options of a new container. Fill it with atlas_container_create_options_init().
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct atlas_container_create_options {
+    /// sizeof(atlas_container_create_options).
+    pub struct_size: u32,
+    /// 12..16: batches are multiples of 2 to the power of this; 0: chosen for the file system.
+    pub block_log2: u32,
+    /// Not 0: the chaining values of the groups of 16 KiB are stored, 0.2 % of the domain, so that no more than a
+    /// group is read to verify a byte. LINEAR only, else ATLAS_STATUS_INVALID_ARGUMENT.
+    pub keep_chains: u32,
+    /// 0.
+    pub reserved: u32,
+    /// 16 bytes: the same file every time; NULL: random. Copied.
+    pub id: *const u8,
+    /// Source whose bytes are not stored, whichever source of the same file (device and inode) they are read
+    /// through; NULL: none. Held.
+    pub base: *const atlas_source,
+    /// How runs of 4 KiB and more are encoded that this handle stores, which the file does not remember; NULL: they
+    /// are stored as they are. Threshold and ratio mean nothing here. Copied.
+    pub compression: *const atlas_compression_config,
+    /// Bytes of memory for what is loaded of the tree; default 64 MiB.
+    pub cache_size: u64,
+}
+
+const CACHE_SIZE: u64 = 64 << 20;
+
+sized_struct!(
+    atlas_container_create_options,
+    atlas_container_create_options {
+        struct_size: own_size::<atlas_container_create_options>(),
+        block_log2: 0,
+        keep_chains: 0,
+        reserved: 0,
+        id: std::ptr::null(),
+        base: std::ptr::null(),
+        compression: std::ptr::null(),
+        cache_size: CACHE_SIZE,
+    },
+    [struct_size, block_log2, keep_chains, reserved, id, base, compression, cache_size]
+);
+
+/// Fills `options` with the defaults: a block for the file system, no chaining values, a random id, no base, no
+/// compression, 64 MiB.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn atlas_container_create_options_init(options: *mut atlas_container_create_options) {
+    // SAFETY: as the header asks: NULL or a whole struct.
+    unsafe { init_struct(options) };
+}
+
+/// Options of a handle. Fill it with atlas_container_open_options_init().
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct atlas_container_open_options {
+    /// sizeof(atlas_container_open_options).
+    pub struct_size: u32,
+    /// Not 0: opens the newest whole generation if a newer one is damaged (info.lost). With ATLAS_CONTAINER_WRITE
+    /// the newer ones are cut off: copy or repair the file first.
+    pub recover: u32,
+    /// As atlas_container_set_base() takes it; NULL: none. Held.
+    pub base: *const atlas_source,
+    /// 32 bytes: the history of the newest generation, or of one that it grew from; NULL: any. Copied.
+    pub expected_history: *const u8,
+    /// As in atlas_container_create_options.
+    pub compression: *const atlas_compression_config,
+    /// As in atlas_container_create_options.
+    pub cache_size: u64,
+    /// A generation of more bytes is ATLAS_STATUS_LIMIT; 0: any.
+    pub max_domain_size: u64,
+}
+
+sized_struct!(
+    atlas_container_open_options,
+    atlas_container_open_options {
+        struct_size: own_size::<atlas_container_open_options>(),
+        recover: 0,
+        base: std::ptr::null(),
+        expected_history: std::ptr::null(),
+        compression: std::ptr::null(),
+        cache_size: CACHE_SIZE,
+        max_domain_size: 0,
+    },
+    [struct_size, recover, base, expected_history, compression, cache_size, max_domain_size]
+);
+
+/// Fills `options` with the defaults: no recovery, no base, any history, no compression, 64 MiB, any size.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn atlas_container_open_options_init(options: *mut atlas_container_open_options) {
+    // SAFETY: as the header asks: NULL or a whole struct.
+    unsafe { init_struct(options) };
+}
+
+/// What a commit says beside the tree. Fill it with atlas_commit_options_init().
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct atlas_commit_options {
+    /// sizeof(atlas_commit_options).
+    pub struct_size: u32,
+    /// 0.
+    pub reserved: u32,
+    /// The newest generation must be this one, else ATLAS_STATUS_CONFLICT; 0: any.
+    pub expected: u64,
+    /// Nanoseconds since 1970, which mean nothing to a reader; 0: none.
+    pub time: i64,
+    /// NULL, or note_size bytes. Copied.
+    pub note: *const c_void,
+    /// At most 1,024.
+    pub note_size: usize,
+}
+
+sized_struct!(
+    atlas_commit_options,
+    atlas_commit_options {
+        struct_size: own_size::<atlas_commit_options>(),
+        reserved: 0,
+        expected: 0,
+        time: 0,
+        note: std::ptr::null(),
+        note_size: 0,
+    },
+    [struct_size, reserved, expected, time, note, note_size]
+);
+
+/// Fills `options` with the defaults: after any generation, no time, no note.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn atlas_commit_options_init(options: *mut atlas_commit_options) {
+    // SAFETY: as the header asks: NULL or a whole struct.
+    unsafe { init_struct(options) };
+}
+
+/// Properties of a container, as atlas_container_get_info() fills them.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct atlas_container_info {
+    /// sizeof(atlas_container_info), set by the caller.
+    pub struct_size: u32,
+    /// An atlas_projection_type.
+    pub r#type: u32,
+    /// K; 0 for LINEAR.
+    pub r96_data_classes: u32,
+    /// 1 if digests are keyed.
+    pub keyed: u32,
+    /// An atlas_conservation_policy.
+    pub conservation: u32,
+    /// 1 if this handle may write.
+    pub writable: u32,
+    /// 1 if chaining values are stored.
+    pub keeps_chains: u32,
+    /// Batches are multiples of so many bytes.
+    pub block_size: u32,
+    /// The newest generation; 0: there is none.
+    pub newest: u64,
+    /// The oldest generation that is kept; 0: there is none.
+    pub oldest: u64,
+    /// Generations that are kept.
+    pub generation_count: u64,
+    /// The newest generation known to have been durable that recovery did not find; 0: none.
+    pub lost: u64,
+    /// Bytes of the file up to the end of the newest generation.
+    pub file_size: u64,
+    /// Size of the base's address space in the newest generation; 0: none.
+    pub base_size: u64,
+    /// Id of the file, which compaction keeps.
+    pub id: [u8; 16],
+}
+
+sized_struct!(
+    atlas_container_info,
+    atlas_container_info {
+        struct_size: own_size::<atlas_container_info>(),
+        r#type: 0,
+        r96_data_classes: 0,
+        keyed: 0,
+        conservation: 0,
+        writable: 0,
+        keeps_chains: 0,
+        block_size: 0,
+        newest: 0,
+        oldest: 0,
+        generation_count: 0,
+        lost: 0,
+        file_size: 0,
+        base_size: 0,
+        id: [0; 16],
+    },
+    [
+        struct_size,
+        r#type,
+        r96_data_classes,
+        keyed,
+        conservation,
+        writable,
+        keeps_chains,
+        block_size,
+        newest,
+        oldest,
+        generation_count,
+        lost,
+        file_size,
+        base_size,
+        id
+    ]
+);
+
+/// Properties of a generation, as atlas_container_get_generation() fills them.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct atlas_generation_info {
+    /// sizeof(atlas_generation_info), set by the caller.
+    pub struct_size: u32,
+    /// Sum of all bytes mod 96, as the file claims until all of its tree is loaded.
+    pub residue: u32,
+    /// Its number.
+    pub generation: u64,
+    /// Number of the one before; 0: none is kept.
+    pub previous: u64,
+    /// Nanoseconds since 1970 as the committer gave it; 0: none.
+    pub time: i64,
+    /// Bytes of the domain.
+    pub domain_size: u64,
+    /// Tiles of at most 1 MiB.
+    pub tile_count: u64,
+    /// Bytes of the note.
+    pub note_size: u64,
+    /// Root of the projection.
+    pub root: [u8; 32],
+    /// Commits to this generation and all before it; survives compaction.
+    pub history: [u8; 32],
+}
+
+sized_struct!(
+    atlas_generation_info,
+    atlas_generation_info {
+        struct_size: own_size::<atlas_generation_info>(),
+        residue: 0,
+        generation: 0,
+        previous: 0,
+        time: 0,
+        domain_size: 0,
+        tile_count: 0,
+        note_size: 0,
+        root: [0; 32],
+        history: [0; 32],
+    },
+    [struct_size, residue, generation, previous, time, domain_size, tile_count, note_size, root, history]
+);
+
+fn no_reserved(value: u32, name: &str) -> Result<()> {
+    match value {
+        0 => Ok(()),
+        _ => Err(AtlasError::invalid_argument(format!("reserved of {name} is {value} and must be 0"))),
+    }
+}
+
+/// # Safety
+/// The pointers are NULL or live objects as the header asks.
+unsafe fn options_in(
+    base: *const atlas_source,
+    compression: *const atlas_compression_config,
+    cache_size: u64,
+) -> Result<ContainerOptions> {
+    // SAFETY: as the caller promises.
+    let (base, compression) = unsafe {
+        let config = (!compression.is_null()).then(|| config_in(compression)).transpose()?;
+        (base.as_ref().map(|base| base.0.clone()), config)
+    };
+    Ok(ContainerOptions { base, compression, cache_size, ..ContainerOptions::default() })
+}
+
+/// # Safety
+/// `options` is NULL or a struct as the header asks, with pointers as it asks.
+unsafe fn open_options(options: *const atlas_container_open_options) -> Result<ContainerOptions> {
+    // SAFETY: as the caller promises.
+    let (options, history) = unsafe {
+        let options = read_struct(options)?;
+        (options, optional_32(options.expected_history))
+    };
+    // SAFETY: as the caller promises.
+    let common = unsafe { options_in(options.base, options.compression, options.cache_size) }?;
+    Ok(ContainerOptions {
+        recover: options.recover != 0,
+        expected_history: history.copied(),
+        max_domain_size: Some(options.max_domain_size).filter(|size| *size > 0),
+        ..common
+    })
+}
+
+/// # Safety
+/// `options` is NULL or a struct as the header asks, its note readable.
+unsafe fn commit_options(options: *const atlas_commit_options) -> Result<CommitOptions> {
+    // SAFETY: as the caller promises.
+    let options = unsafe { read_struct(options) }?;
+    no_reserved(options.reserved, "atlas_commit_options")?;
+    if options.note_size > 1_024 {
+        return Err(AtlasError::invalid_argument(format!(
+            "note_size {} is more than 1024",
+            options.note_size
+        )));
+    }
+    // SAFETY: as the caller promises.
+    let note = unsafe { bytes_in(options.note, options.note_size, "note") }?.to_vec();
+    Ok(CommitOptions { expected: options.expected, time: options.time, note })
+}
+
+/// Makes a new container without a generation, durable on return. The handle writes.
+///
+/// `type` is an atlas_projection_type; `options`, `create` and `operation` may be NULL. `*out` is owned by the
+/// caller: atlas_container_destroy(). Fails with IO (a file of that name is EEXIST), INVALID_ARGUMENT, UNSUPPORTED
+/// (the file system keeps no lock; compression not built in), STATE (pool from before a fork), OUT_OF_MEMORY or CANCELLED; no
+/// file is left then. An import that fails leaves it without a generation: open it for writing and import again.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn atlas_container_create(
+    path: *const c_char,
+    r#type: u32,
+    options: *const atlas_projection_options,
+    create: *const atlas_container_create_options,
+    operation: *const atlas_operation,
+    out: *mut *mut atlas_container,
+) -> atlas_status {
+    boundary(|| {
+        // SAFETY: as the header asks: NULL or a place for a pointer.
+        let out = unsafe { self::out(out, std::ptr::null_mut(), "out") }?;
+        let kind = projection_type(r#type)?;
+        // SAFETY: as the header asks: a C string, structs of their struct_size, live handles.
+        let (path, options, create) =
+            unsafe { (self::path(path, "path")?, projection_options(options)?, read_struct(create)?) };
+        no_reserved(create.reserved, "atlas_container_create_options")?;
+        // SAFETY: as the header asks: NULL or 16 readable bytes.
+        let id = unsafe { create.id.cast::<[u8; 16]>().as_ref() }.copied();
+        let create = ContainerCreateOptions {
+            block_log2: Some(create.block_log2).filter(|log2| *log2 != 0),
+            keep_chains: create.keep_chains != 0,
+            id,
+            // SAFETY: as the header asks.
+            handle: unsafe { options_in(create.base, create.compression, create.cache_size) }?,
+        };
+        // SAFETY: as the header asks.
+        let container = unsafe {
+            with_operation(operation, |run| Container::create(path, kind, &options, &create, run))
+        }?;
+        out.set(into_handle(atlas_container(container)));
+        Ok(())
+    })
+}
+
+/// Opens a container: reads some records, whatever its size.
+///
+/// `mode` is an atlas_container_mode. `verify` (may be NULL) has the key, and expected_root of the newest
+/// generation; time and note are covered by the history alone. `options` and `operation` may be NULL. `*out` is
+/// owned by the caller: atlas_container_destroy(). Fails with FORMAT (no container), WITNESS (another key or root;
+/// something durable is missing), STATE (another writer: os_error EAGAIN; pool from before a fork), UNSUPPORTED
+/// (newer version; no working lock), LIMIT, IO, INVALID_ARGUMENT, OUT_OF_MEMORY or CANCELLED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn atlas_container_open(
+    path: *const c_char,
+    mode: u32,
+    verify: *const atlas_verify_options,
+    options: *const atlas_container_open_options,
+    operation: *const atlas_operation,
+    out: *mut *mut atlas_container,
+) -> atlas_status {
+    boundary(|| {
+        // SAFETY: as the header asks: NULL or a place for a pointer.
+        let out = unsafe { self::out(out, std::ptr::null_mut(), "out") }?;
+        const READ: u32 = atlas_container_mode::ATLAS_CONTAINER_READ as u32;
+        const WRITE: u32 = atlas_container_mode::ATLAS_CONTAINER_WRITE as u32;
+        let mode = match mode {
+            READ => ContainerMode::Read,
+            WRITE => ContainerMode::Write,
+            other => {
+                let known = known!(atlas_container_mode: ATLAS_CONTAINER_READ, ATLAS_CONTAINER_WRITE);
+                return Err(unknown("container mode", other, known));
+            }
+        };
+        // SAFETY: as the header asks: a C string, structs of their struct_size, live handles.
+        let (path, verify, options) =
+            unsafe { (self::path(path, "path")?, verify_options(verify)?, open_options(options)?) };
+        // SAFETY: as the header asks.
+        let container =
+            unsafe { with_operation(operation, |run| Container::open(path, mode, &verify, &options, run)) }?;
+        out.set(into_handle(atlas_container(container)));
+        Ok(())
+    })
+}
+
+/// Opens a container that any source holds, for reading: memory, a callback, a file.
+///
+/// The source is held. Else as atlas_container_open(). Fails with FORMAT, WITNESS, UNSUPPORTED, LIMIT, IO,
+/// INVALID_ARGUMENT, STATE (pool from before a fork), OUT_OF_MEMORY or CANCELLED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn atlas_container_open_source(
+    source: *const atlas_source,
+    verify: *const atlas_verify_options,
+    options: *const atlas_container_open_options,
+    operation: *const atlas_operation,
+    out: *mut *mut atlas_container,
+) -> atlas_status {
+    boundary(|| {
+        // SAFETY: as the header asks: NULL or a place for a pointer.
+        let out = unsafe { self::out(out, std::ptr::null_mut(), "out") }?;
+        // SAFETY: as the header asks: a live source, structs of their struct_size, live handles.
+        let (source, verify, options) =
+            unsafe { (handle(source, "source")?, verify_options(verify)?, open_options(options)?) };
+        // SAFETY: as the header asks.
+        let container = unsafe {
+            with_operation(operation, |run| Container::open_source(&source.0, &verify, &options, run))
+        }?;
+        out.set(into_handle(atlas_container(container)));
+        Ok(())
+    })
+}
+
+/// Closes a handle and releases the writer's lock. NULL does nothing. No call may be using it.
+///
+/// Snapshots live on and go on reading. In a forked child nothing is unlocked.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn atlas_container_destroy(container: *mut atlas_container) {
+    // SAFETY: as the header asks: NULL or a handle that is not used again.
+    unsafe { drop_handle(container) };
+}
+
+/// Fills `info` up to its struct_size. Fails with INVALID_ARGUMENT.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn atlas_container_get_info(
+    container: *const atlas_container,
+    info: *mut atlas_container_info,
+) -> atlas_status {
+    boundary(|| {
+        // SAFETY: as the header asks: a live container, and a struct of its struct_size.
+        let (out, container) = unsafe { (OutStruct::new(info, "info")?, handle(container, "container")?) };
+        let found = container.0.info()?;
+        let conservation = match found.conservation {
+            ConservationPolicy::Track => atlas_conservation_policy::ATLAS_CONSERVATION_TRACK,
+            ConservationPolicy::Strict => atlas_conservation_policy::ATLAS_CONSERVATION_STRICT,
+        };
+        out.fill(&atlas_container_info {
+            r#type: u32::from(found.projection_type.code()),
+            r96_data_classes: u32::from(found.data_classes),
+            keyed: u32::from(found.keyed),
+            conservation: conservation as u32,
+            writable: u32::from(found.writable),
+            keeps_chains: u32::from(found.keeps_chains),
+            // At most 64 KiB.
+            block_size: u32::try_from(found.block_size).unwrap_or(u32::MAX),
+            newest: found.newest,
+            oldest: found.oldest,
+            generation_count: found.generation_count,
+            lost: found.lost,
+            file_size: found.file_size,
+            base_size: found.base_size,
+            id: found.id,
+            ..atlas_container_info::DEFAULT
+        });
+        Ok(())
+    })
+}
+
+/// Fills `info` with the properties of a generation; 0: of the newest.
+///
+/// Costs some reads, fewer than the logarithm of how far back it is. Fails with OUT_OF_RANGE (it is not kept),
+/// WITNESS (a record on the way is damaged), FORMAT, IO or INVALID_ARGUMENT.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn atlas_container_get_generation(
+    container: *const atlas_container,
+    generation: u64,
+    info: *mut atlas_generation_info,
+) -> atlas_status {
+    boundary(|| {
+        // SAFETY: as the header asks: a live container, and a struct of its struct_size.
+        let (out, container) = unsafe { (OutStruct::new(info, "info")?, handle(container, "container")?) };
+        let found = container.0.generation(generation)?;
+        out.fill(&atlas_generation_info {
+            residue: u32::from(found.residue.value()),
+            generation: found.generation,
+            previous: found.previous,
+            time: found.time,
+            domain_size: found.domain_size,
+            tile_count: found.tile_count,
+            note_size: found.note_size,
+            root: found.root,
+            history: found.history,
+            ..atlas_generation_info::DEFAULT
+        });
+        Ok(())
+    })
+}
+
+/// Copies the note of a generation; 0: of the newest. As much as fits: `*size` is the capacity, and then the note's
+/// size.
+///
+/// `buffer` may be NULL if `*size` is 0. Fails with OUT_OF_RANGE, WITNESS, FORMAT, IO or INVALID_ARGUMENT.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn atlas_container_get_note(
+    container: *const atlas_container,
+    generation: u64,
+    buffer: *mut c_void,
+    size: *mut usize,
+) -> atlas_status {
+    boundary(|| {
+        // SAFETY: as the header asks: NULL or a number that is the capacity.
+        let capacity = unsafe { size.as_ref() }.copied().unwrap_or(0);
+        // SAFETY: as the header asks: a place for a number, a live container, `*size` writable bytes.
+        let (size, container, mut buffer) = unsafe {
+            (
+                self::out(size, 0, "size")?,
+                handle(container, "container")?,
+                bytes_out(buffer, capacity, "buffer")?,
+            )
+        };
+        let note = container.0.note(generation)?;
+        let fits = note.len().min(capacity);
+        buffer.split_off_front(fits).copy_from(&note[..fits]);
+        size.set(note.len());
+        Ok(())
+    })
+}
+
+/// Makes a projection on a generation; 0: on the newest, or on the empty domain if there is none. O(1): its tree is
+/// loaded as it is read.
+///
+/// `verify_reads` not 0: what atlas_projection_read() gives was checked against its witness. It keeps the base of
+/// the moment. A read takes at most 16 MiB of memory. `operation` may be NULL. `*out` is owned by the caller:
+/// atlas_projection_destroy(); it may outlive the container. Fails with OUT_OF_RANGE (it is not kept), WITNESS,
+/// FORMAT, UNSUPPORTED, CONSERVATION (STRICT, and its sum is not 0 mod 96), LIMIT, STATE, IO, INVALID_ARGUMENT,
+/// OUT_OF_MEMORY or CANCELLED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn atlas_container_snapshot(
+    container: *const atlas_container,
+    generation: u64,
+    verify_reads: u32,
+    operation: *const atlas_operation,
+    out: *mut *mut atlas_projection,
+) -> atlas_status {
+    boundary(|| {
+        // SAFETY: as the header asks: NULL or a place for a pointer.
+        let out = unsafe { self::out(out, std::ptr::null_mut(), "out") }?;
+        // SAFETY: as the header asks: a live container.
+        let container = unsafe { handle(container, "container") }?;
+        // SAFETY: as the header asks.
+        let snapshot = unsafe {
+            with_operation(operation, |run| container.0.snapshot(generation, verify_reads != 0, run))
+        }?;
+        out.set(into_handle(atlas_projection(snapshot)));
+        Ok(())
+    })
+}
+
+/// Stores what is not there yet of a projection and makes it the newest generation, durable on return.
+///
+/// Editors of the projection go on meanwhile. `options` and `operation` may be NULL. `*generation` is its number;
+/// may be NULL. The projection keeps the memory of its edits: go on with a new snapshot to free it. Fails with
+/// INVALID_ARGUMENT (another type, K, key or policy), CONFLICT (`expected`), CONSERVATION (STRICT), WITNESS (a source
+/// changed), STATE (only reading; another process; an earlier flush failed), UNSUPPORTED (features of a newer
+/// version), LIMIT, IO, OUT_OF_MEMORY or CANCELLED: nothing was committed then. After a flush that failed the outcome
+/// is open, and all but destroy and getters are STATE, until it is opened again.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn atlas_container_commit(
+    container: *mut atlas_container,
+    projection: *const atlas_projection,
+    options: *const atlas_commit_options,
+    operation: *const atlas_operation,
+    generation: *mut u64,
+) -> atlas_status {
+    boundary(|| {
+        // SAFETY: as the header asks: NULL or a place for a number.
+        let out = unsafe { optional_out(generation, 0) };
+        // SAFETY: as the header asks: live handles, and a struct of its struct_size.
+        let (container, projection, options) = unsafe {
+            (
+                handle(container.cast_const(), "container")?,
+                handle(projection, "projection")?,
+                commit_options(options)?,
+            )
+        };
+        // SAFETY: as the header asks.
+        let number =
+            unsafe { with_operation(operation, |run| container.0.commit(&projection.0, &options, run)) }?;
+        out.set(number);
+        Ok(())
+    })
+}
+
+/// Projects a source and makes it the newest generation, in one pass and in memory that does not follow the domain.
+///
+/// Of the base, or another source of the same file, only digests are stored. A tile that the newest generation has
+/// at the same index is taken over. `regions` NULL: all of the source; anything else is UNSUPPORTED in this version.
+/// `options` and `operation` may be NULL; progress once a tile. `*generation` is its number; may be NULL. Fails as
+/// atlas_container_commit() does, and with IO of the source.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn atlas_container_import(
+    container: *mut atlas_container,
+    source: *const atlas_source,
+    regions: *const atlas_region,
+    region_count: usize,
+    options: *const atlas_commit_options,
+    operation: *const atlas_operation,
+    generation: *mut u64,
+) -> atlas_status {
+    boundary(|| {
+        // SAFETY: as the header asks: NULL or a place for a number.
+        let out = unsafe { optional_out(generation, 0) };
+        // SAFETY: as the header asks: live handles, and a struct of its struct_size.
+        let (container, source, options) = unsafe {
+            (
+                handle(container.cast_const(), "container")?,
+                handle(source, "source")?,
+                commit_options(options)?,
+            )
+        };
+        if !regions.is_null() || region_count > 0 {
+            return Err(AtlasError::unsupported("an import of regions is not in this version: import all"));
+        }
+        // SAFETY: as the header asks.
+        let number =
+            unsafe { with_operation(operation, |run| container.0.import(&source.0, &options, run)) }?;
+        out.set(number);
+        Ok(())
+    })
+}
+
+/// Attaches another base, for snapshots that are taken from now on; NULL: none.
+///
+/// Nothing is read. Bytes that a shorter base lacks are INCOMPLETE when they are read; what a longer one has more is
+/// not looked at. The source is held. Fails with STATE or INVALID_ARGUMENT.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn atlas_container_set_base(
+    container: *mut atlas_container,
+    base: *const atlas_source,
+) -> atlas_status {
+    boundary(|| {
+        // SAFETY: as the header asks: a live container, and NULL or a live source.
+        let (container, base) =
+            unsafe { (handle(container.cast_const(), "container")?, base.as_ref().map(|base| &base.0)) };
+        container.0.set_base(base)
+    })
+}
+
+/// Looks for newer generations, in the file that has the path now. `*newest` is the newest; may be NULL.
+///
+/// `operation` may be NULL. Fails with STATE (the generation that the handle was at is not in it: open again),
+/// WITNESS, FORMAT, IO, INVALID_ARGUMENT, OUT_OF_MEMORY or CANCELLED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn atlas_container_refresh(
+    container: *mut atlas_container,
+    operation: *const atlas_operation,
+    newest: *mut u64,
+) -> atlas_status {
+    boundary(|| {
+        // SAFETY: as the header asks: NULL or a place for a number.
+        let out = unsafe { optional_out(newest, 0) };
+        // SAFETY: as the header asks: a live container.
+        let container = unsafe { handle(container.cast_const(), "container") }?;
+        // SAFETY: as the header asks.
+        let found = unsafe { with_operation(operation, |run| container.0.refresh(run)) }?;
+        out.set(found);
+        Ok(())
+    })
+}
+
+/// Writes the generations from `keep_from` on, their bytes and nothing else, to a new file `path`, beside which
+/// commits go on; or, `path` NULL, in place of the container itself.
+///
+/// A number before the oldest, 0 too, keeps all; that of the newest keeps it alone. In place, readers keep the old
+/// file, other changing calls wait, and snapshots are taken anew afterwards. `operation` may be NULL. Fails with
+/// OUT_OF_RANGE (after the newest), IO (a file of that name is EEXIST), UNSUPPORTED (several hard links, or an owner
+/// that cannot be given), WITNESS, FORMAT, STATE, LIMIT, INVALID_ARGUMENT, OUT_OF_MEMORY or CANCELLED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn atlas_container_compact(
+    container: *mut atlas_container,
+    path: *const c_char,
+    keep_from: u64,
+    operation: *const atlas_operation,
+) -> atlas_status {
+    boundary(|| {
+        // SAFETY: as the header asks: a live container.
+        let container = unsafe { handle(container.cast_const(), "container") }?;
+        if path.is_null() {
+            // SAFETY: as the header asks.
+            return unsafe { with_operation(operation, |run| container.0.compact(keep_from, run)) };
+        }
+        // SAFETY: as the header asks: a C string.
+        let path = unsafe { self::path(path, "path") }?;
+        // SAFETY: as the header asks.
+        unsafe { with_operation(operation, |run| container.0.compact_to(path, keep_from, run)) }
+    })
+}
+
+/// Checks every record but the slots, the zero bytes between records, and every tile of the generations from `from`
+/// on; 0: of all.
+///
+/// `damage` gets records by their offset, then tiles, generation by generation from the oldest; what several share
+/// comes once, with the oldest. Earlier generations of a base that was changed in place are damaged for ever: give
+/// info.newest there. `damage` and `operation` may be NULL. Fails with the status of the first fault in the order
+/// header, chain, generations from the oldest, zero bytes (WITNESS, FORMAT, CONSERVATION, UNSUPPORTED); with
+/// INCOMPLETE if all that the file has is whole and bytes of the base could not be checked; with STATE, IO,
+/// INVALID_ARGUMENT, OUT_OF_MEMORY or CANCELLED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn atlas_container_find_damage(
+    container: *const atlas_container,
+    from: u64,
+    damage: atlas_damage_fn,
+    user_data: *mut c_void,
+    operation: *const atlas_operation,
+) -> atlas_status {
+    boundary(|| {
+        // SAFETY: as the header asks: a live container.
+        let container = unsafe { handle(container, "container") }?;
+        let mut each = |found: &crate::Damage| {
+            // SAFETY: as the header asks: NULL or a function for this user_data.
+            unsafe { report(damage, user_data, found) }
+        };
+        // SAFETY: as the header asks.
+        unsafe { with_operation(operation, |run| container.0.find_damage(from, &mut each, run)) }
+    })
+}
