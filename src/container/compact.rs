@@ -48,7 +48,7 @@ impl Container {
     ) -> Result<()> {
         let log = self.usable()?;
         let path = path.as_ref();
-        if self.path.as_ref().is_some_and(|own| beside(own) == path) {
+        if self.path.as_ref().is_some_and(|own| is_beside(own, path)) {
             return Err(AtlasError::invalid_argument(format!(
                 "{} is the name that compaction in place works under",
                 path.display()
@@ -174,6 +174,21 @@ fn beside(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".compact");
     PathBuf::from(name)
+}
+
+/// True if `path` leads to the name beside `own`, whatever links are on the way.
+fn is_beside(own: &Path, path: &Path) -> bool {
+    let target = std::fs::canonicalize(own).unwrap_or_else(|_| own.to_owned());
+    // An empty folder is the current one.
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let named = match (std::fs::canonicalize(folder), path.file_name()) {
+        (Ok(folder), Some(name)) => folder.join(name),
+        _ => path.to_owned(),
+    };
+    [beside(own), beside(&target)].iter().any(|beside| *beside == path || *beside == named)
 }
 
 /// Makes a new file and locks it; with owner, mode and attributes of another one.
