@@ -49,7 +49,7 @@ demo: ## the whole job on a real file: FILE=path, by default the largest library
 	@$(ready) build
 	@$(configured)
 	@$(announced)
-	@$(cmake_build) --target example_demo example_classes
+	@$(cmake_build) --target example_demo example_classes example_container
 	@scripts/demo.sh build/examples "$$FILE"
 
 build: ## the shared and the static library, in build/lib

@@ -1,5 +1,5 @@
 #!/bin/sh
-# demo.sh PROGRAMS [FILE]: the two demonstrations in the folder PROGRAMS on a file, by default on the
+# demo.sh PROGRAMS [FILE]: the demonstrations in the folder PROGRAMS on a file, by default on the
 # largest library of the Rust toolchain, which every machine that builds this has.
 set -eu
 programs=$1 file=${2-}
@@ -14,4 +14,6 @@ if [ -z "$file" ]; then
 fi
 "$programs/example_demo" "$file"
 printf '\nThe same file as 96 classes, of which any 64 rebuild it:\n\n'
-exec "$programs/example_classes" "$file"
+"$programs/example_classes" "$file"
+printf '\nThe same file in a container that stores digests and edits:\n\n'
+exec "$programs/example_container" "$file"
