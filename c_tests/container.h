@@ -78,7 +78,7 @@ static inline void check_bytes(const atlas_projection *projection, const uint8_t
     CHECK_EQ(info.domain_size, size);
     uint8_t *found = random_bytes(size, 5);
     CHECK_OK(atlas_projection_read(projection, 0, found, size));
-    CHECK(memcmp(found, data, size) == 0);
+    CHECK(size == 0 || memcmp(found, data, size) == 0);
     for (size_t part = 1; part < size; part = 3 * part + 1) {
         CHECK_OK(atlas_projection_read(projection, size - part, found, part));
         CHECK(memcmp(found, data + size - part, part) == 0);
