@@ -49,7 +49,7 @@ demo: ## the whole job on a real file: FILE=path, by default the largest library
 	@$(ready) build
 	@$(configured)
 	@$(announced)
-	@$(cmake_build) --target example_demo example_classes example_parity
+	@$(cmake_build) --target example_demo example_classes example_parity example_container
 	@scripts/demo.sh build/examples "$$FILE"
 
 build: ## the shared and the static library, in build/lib
@@ -117,10 +117,13 @@ valgrind: ## the C tests under valgrind alone
 
 ##@ To test it for longer
 
-test-long: ## the Rust tests that `make test` leaves out, and two builds that must be equal: a quarter of an hour
+test-long: ## the Rust tests that `make test` leaves out, two builds that must be equal, and 500 writers that are killed: half an hour
 	@$(ready) test
 	$(unmade) cargo test --release --config profile.release.lto=false --locked --no-fail-fast -- --ignored
 	$(unmade) c_tests/scripts/reproducible.sh build
+	@$(configure_tests) && touch build/configured
+	@$(cmake_build) --target api_container_processes_shared
+	build/c_tests/api_container_processes_shared 500
 
 test-bare: ## setup.sh demo and test in a bare Debian, as root and as nobody; needs root, half an hour; BARE='root demo' for a part
 	@scripts/test_bare.sh build/bare $$BARE

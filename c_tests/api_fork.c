@@ -2,6 +2,8 @@
  * parent goes on. Every child has an alarm, since what goes wrong here is a hang. */
 #include "check.h"
 
+#include "container.h"
+
 #include <pthread.h>
 #include <signal.h>
 #include <time.h>
@@ -337,6 +339,104 @@ static void fork_with_files(void)
     CHECK_EQ(temp_names(), stream != NULL ? 2 : 1);
 }
 
+/* In a child a container of the parent can be destroyed, and its snapshots read: nothing else. */
+static int child_of_a_container(atlas_container *container, atlas_projection *snapshot, const char *path)
+{
+    (void)alarm(60);
+    uint8_t found[1000];
+    uint64_t number = 7;
+    atlas_projection *made = snapshot;
+    atlas_container *other = container;
+    const char *target = temp_path("fork-target.atlas");
+    atlas_source *source = borrowed(data, 1000);
+    if (atlas_projection_read(snapshot, TILE - 500, found, 1000) != ATLAS_STATUS_OK ||
+        memcmp(found, data + TILE - 500, 1000) != 0 ||
+        atlas_projection_verify(snapshot, NULL) != ATLAS_STATUS_OK) {
+        return 20;
+    }
+    if (atlas_container_commit(container, snapshot, NULL, NULL, &number) != ATLAS_STATUS_STATE || number != 0 ||
+        strstr(atlas_last_error_message(), "fork") == NULL ||
+        atlas_container_import(container, source, NULL, 0, NULL, NULL, NULL) != ATLAS_STATUS_STATE ||
+        atlas_container_refresh(container, NULL, NULL) != ATLAS_STATUS_STATE ||
+        atlas_container_set_base(container, source) != ATLAS_STATUS_STATE ||
+        atlas_container_compact(container, NULL, 0, NULL) != ATLAS_STATUS_STATE ||
+        atlas_container_compact(container, target, 0, NULL) != ATLAS_STATUS_STATE || exists(target) ||
+        atlas_container_find_damage(container, 0, NULL, NULL, NULL) != ATLAS_STATUS_STATE ||
+        atlas_container_snapshot(container, 0, 0, NULL, &made) != ATLAS_STATUS_STATE || made != NULL) {
+        return 21;
+    }
+    /* A handle of its own reads; the parent's lock is the parent's. */
+    if (atlas_container_open(path, ATLAS_CONTAINER_WRITE, NULL, NULL, NULL, &other) != ATLAS_STATUS_STATE ||
+        other != NULL ||
+        atlas_container_open(path, ATLAS_CONTAINER_READ, NULL, NULL, NULL, &other) != ATLAS_STATUS_OK ||
+        atlas_container_find_damage(other, 0, NULL, NULL, NULL) != ATLAS_STATUS_OK) {
+        return 22;
+    }
+    atlas_container_destroy(other);
+    atlas_container_destroy(container);
+    if (atlas_projection_read(snapshot, 0, found, 1000) != ATLAS_STATUS_OK || memcmp(found, data, 1000) != 0) {
+        return 23;
+    }
+    atlas_projection_destroy(snapshot);
+    /* That the child closed unlocked nothing. */
+    if (atlas_container_open(path, ATLAS_CONTAINER_WRITE, NULL, NULL, NULL, &other) != ATLAS_STATUS_STATE) {
+        return 24;
+    }
+    atlas_source_destroy(source);
+    return 0;
+}
+
+static void fork_with_a_container(void)
+{
+    const char *path = temp_path("fork.atlas");
+    atlas_container *container = created(path, 0, NULL, NULL);
+    CHECK_EQ(committed(container, projection), 1);
+    atlas_projection *snapshot = snapshot_of(container, 0, true);
+    CHECK(fflush(NULL) == 0);
+    const pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        _exit(child_of_a_container(container, snapshot, path));
+    }
+    wait_for(pid);
+    atlas_container *other = NULL;
+    CHECK_STATUS(atlas_container_open(path, ATLAS_CONTAINER_WRITE, NULL, NULL, NULL, &other), ATLAS_STATUS_STATE);
+    replace(snapshot, 5, 1, "x", 1);
+    CHECK_EQ(committed(container, snapshot), 2);
+    atlas_projection_destroy(snapshot);
+    atlas_container_destroy(container);
+
+    /* A process that ends without destroy leaves the lock to a child that lives on. */
+    int held[2];
+    CHECK(pipe(held) == 0);
+    const pid_t parent = fork();
+    CHECK(parent >= 0);
+    if (parent == 0) {
+        (void)alarm(60);
+        (void)opened(path, ATLAS_CONTAINER_WRITE);
+        if (fork() == 0) {
+            (void)alarm(60);
+            (void)close(held[1]);
+            unsigned char byte = 0;
+            _exit(read(held[0], &byte, 1) == 0 ? 0 : 1); /* until this program closes its end */
+        }
+        _exit(0);
+    }
+    wait_for(parent);
+    CHECK_STATUS(atlas_container_open(path, ATLAS_CONTAINER_WRITE, NULL, NULL, NULL, &other), ATLAS_STATUS_STATE);
+    CHECK_EQ(last_error().os_error, EAGAIN);
+    CHECK(close(held[0]) == 0 && close(held[1]) == 0);
+    int status = ATLAS_STATUS_STATE;
+    for (int i = 0; i < 3000 && status == ATLAS_STATUS_STATE; i++) {
+        (void)nanosleep(&(struct timespec){0, 10000000}, NULL);
+        status = (int)atlas_container_open(path, ATLAS_CONTAINER_WRITE, NULL, NULL, NULL, &other);
+    }
+    CHECK_STATUS(status, ATLAS_STATUS_OK);
+    CHECK_EQ(info_of(other).newest, 2);
+    atlas_container_destroy(other);
+    CHECK(unlink(path) == 0);
+}
+
 int main(void)
 {
     (void)alarm(300);
@@ -362,6 +462,7 @@ int main(void)
         a_process_id_comes_again();
     }
     fork_with_files();
+    fork_with_a_container();
     CHECK(work(pool) && work(NULL));
     fork_while_others_work();
     CHECK(work(pool) && work(NULL) && work(one_thread));

@@ -15,6 +15,8 @@ static atlas_compression_manager *manager;
 static atlas_stream *stream;
 static atlas_parity *parity;
 static char new_path[PATH_MAX + 300]; /* of a repaired file */
+static atlas_container *container; /* writes; has one generation */
+static char container_path[PATH_MAX];
 
 #define END(type, field) (offsetof(type, field) + sizeof(((type *)0)->field))
 #define START(type, field) offsetof(type, field)
@@ -182,6 +184,38 @@ static int use_repair(const void *options)
         : status;
 }
 
+static int use_create(const void *options)
+{
+    const char *path = temp_path("made.atlas");
+    atlas_container *made = NULL;
+    const int status = (int)atlas_container_create(
+        path, 0, NULL, (const atlas_container_create_options *)options, NULL, &made);
+    CHECK((made != NULL) == (status == 0));
+    atlas_container_destroy(made);
+    CHECK((unlink(path) == 0) == (status == 0));
+    return status;
+}
+
+static int use_open(const void *options)
+{
+    atlas_container *made = NULL;
+    const int status =
+        (int)atlas_container_open(container_path, ATLAS_CONTAINER_READ, NULL,
+                                  (const atlas_container_open_options *)options, NULL, &made);
+    CHECK((made != NULL) == (status == 0));
+    atlas_container_destroy(made);
+    return status;
+}
+
+static int use_commit(const void *options)
+{
+    uint64_t generation = 0;
+    const int status = (int)atlas_container_commit(
+        container, projection, (const atlas_commit_options *)options, NULL, &generation);
+    CHECK((generation != 0) == (status == 0));
+    return status;
+}
+
 static bool stop(const atlas_progress *progress, void *user_data)
 {
     (void)progress;
@@ -249,6 +283,29 @@ static void spoil_repair(void *options) { ((atlas_repair_options *)options)->res
     5, {FIELD(atlas_repair_options, struct_size), FIELD(atlas_repair_options, mode),                   \
         FIELD(atlas_repair_options, other_path), FIELD(atlas_repair_options, partial),                 \
         FIELD(atlas_repair_options, reserved)}
+/* Compression that is not built in is refused too. */
+static void spoil_create_compression(void *options)
+{
+    static atlas_compression_config config;
+    config.struct_size = (uint32_t)sizeof config;
+    config.level = 10;
+    ((atlas_container_create_options *)options)->compression = &config;
+}
+static void spoil_create(void *options)
+{
+    ((atlas_container_create_options *)options)->block_log2 = 11;
+}
+static void spoil_open_history(void *options)
+{
+    ((atlas_container_open_options *)options)->expected_history = wrong_root;
+}
+static void spoil_open(void *options)
+{
+    ((atlas_container_open_options *)options)->max_domain_size = 1;
+}
+static void spoil_commit(void *options) { ((atlas_commit_options *)options)->expected = NONE; }
+static void spoil_commit_note(void *options) { ((atlas_commit_options *)options)->note_size = 1; }
+
 #define OPTIONS                                                                                    \
     4, {FIELD(atlas_projection_options, struct_size), FIELD(atlas_projection_options, conservation), \
         FIELD(atlas_projection_options, r96_data_classes), FIELD(atlas_projection_options, key)}
@@ -294,6 +351,27 @@ static void spoil_repair(void *options) { ((atlas_repair_options *)options)->res
         FIELD(atlas_incremental_config, validate_conservation),     \
         FIELD(atlas_incremental_config, enable_rollback),           \
         FIELD(atlas_incremental_config, max_deltas)}
+#define CREATE                                                    \
+    8, {FIELD(atlas_container_create_options, struct_size),       \
+        FIELD(atlas_container_create_options, block_log2),        \
+        FIELD(atlas_container_create_options, keep_chains),       \
+        FIELD(atlas_container_create_options, reserved),          \
+        FIELD(atlas_container_create_options, id),                \
+        FIELD(atlas_container_create_options, base),              \
+        FIELD(atlas_container_create_options, compression),       \
+        FIELD(atlas_container_create_options, cache_size)}
+#define OPEN                                                      \
+    7, {FIELD(atlas_container_open_options, struct_size),         \
+        FIELD(atlas_container_open_options, recover),             \
+        FIELD(atlas_container_open_options, base),                \
+        FIELD(atlas_container_open_options, expected_history),    \
+        FIELD(atlas_container_open_options, compression),         \
+        FIELD(atlas_container_open_options, cache_size),          \
+        FIELD(atlas_container_open_options, max_domain_size)}
+#define COMMIT                                                                                  \
+    6, {FIELD(atlas_commit_options, struct_size), FIELD(atlas_commit_options, reserved),        \
+        FIELD(atlas_commit_options, expected), FIELD(atlas_commit_options, time),               \
+        FIELD(atlas_commit_options, note), FIELD(atlas_commit_options, note_size)}
 
 static const input inputs[] = {
     {"atlas_parity_options", ATLAS_FEATURE_PARITY, sizeof(atlas_parity_options), use_parity, spoil_parity,
@@ -302,6 +380,18 @@ static const input inputs[] = {
      spoil_parity_reserved, END(atlas_parity_options, reserved), PARITY},
     {"atlas_repair_options", ATLAS_FEATURE_PARITY, sizeof(atlas_repair_options), use_repair, spoil_repair,
      END(atlas_repair_options, reserved), REPAIR},
+    {"atlas_container_create_options", 0, sizeof(atlas_container_create_options), use_create,
+     spoil_create, END(atlas_container_create_options, block_log2), CREATE},
+    {"atlas_container_create_options", 0, sizeof(atlas_container_create_options), use_create,
+     spoil_create_compression, END(atlas_container_create_options, compression), CREATE},
+    {"atlas_container_open_options", 0, sizeof(atlas_container_open_options), use_open,
+     spoil_open_history, END(atlas_container_open_options, expected_history), OPEN},
+    {"atlas_container_open_options", 0, sizeof(atlas_container_open_options), use_open, spoil_open,
+     END(atlas_container_open_options, max_domain_size), OPEN},
+    {"atlas_commit_options", 0, sizeof(atlas_commit_options), use_commit, spoil_commit,
+     END(atlas_commit_options, expected), COMMIT},
+    {"atlas_commit_options", 0, sizeof(atlas_commit_options), use_commit, spoil_commit_note,
+     END(atlas_commit_options, note_size), COMMIT},
     {"atlas_stream_config", ATLAS_FEATURE_STREAMING, sizeof(atlas_stream_config), use_stream,
      spoil_stream, END(atlas_stream_config, chunk_size), STREAM},
     {"atlas_stream_config", ATLAS_FEATURE_STREAMING, sizeof(atlas_stream_config), use_stream,
@@ -363,6 +453,12 @@ static void init(const input *one, void *options)
         ((atlas_repair_options *)options)->other_path = new_path;
     } else if (one->use == use_rebuild) {
         atlas_reconstruction_options_init((atlas_reconstruction_options *)options);
+    } else if (one->use == use_create) {
+        atlas_container_create_options_init((atlas_container_create_options *)options);
+    } else if (one->use == use_open) {
+        atlas_container_open_options_init((atlas_container_open_options *)options);
+    } else if (one->use == use_commit) {
+        atlas_commit_options_init((atlas_commit_options *)options);
     } else {
         atlas_verify_options_init((atlas_verify_options *)options);
     }
@@ -518,6 +614,16 @@ static int fill_parity_report(void *report)
     return (int)atlas_parity_check(parity, source, NULL, NULL, NULL, (atlas_parity_report *)report);
 }
 
+static int fill_container(void *info)
+{
+    return (int)atlas_container_get_info(container, (atlas_container_info *)info);
+}
+
+static int fill_generation(void *info)
+{
+    return (int)atlas_container_get_generation(container, 0, (atlas_generation_info *)info);
+}
+
 static const output outputs[] = {
     {"atlas_parity_info",
      ATLAS_FEATURE_PARITY,
@@ -541,6 +647,29 @@ static const output outputs[] = {
       FIELD(atlas_parity_report, unknown_units), FIELD(atlas_parity_report, bad_parity_units),
       FIELD(atlas_parity_report, bad_blocks), FIELD(atlas_parity_report, damaged_rows),
       FIELD(atlas_parity_report, lost_rows), FIELD(atlas_parity_report, repaired_units)}},
+    {"atlas_container_info",
+     0,
+     sizeof(atlas_container_info),
+     fill_container,
+     15,
+     {FIELD(atlas_container_info, struct_size), FIELD(atlas_container_info, type),
+      FIELD(atlas_container_info, r96_data_classes), FIELD(atlas_container_info, keyed),
+      FIELD(atlas_container_info, conservation), FIELD(atlas_container_info, writable),
+      FIELD(atlas_container_info, keeps_chains), FIELD(atlas_container_info, block_size),
+      FIELD(atlas_container_info, newest), FIELD(atlas_container_info, oldest),
+      FIELD(atlas_container_info, generation_count), FIELD(atlas_container_info, lost),
+      FIELD(atlas_container_info, file_size), FIELD(atlas_container_info, base_size),
+      FIELD(atlas_container_info, id)}},
+    {"atlas_generation_info",
+     0,
+     sizeof(atlas_generation_info),
+     fill_generation,
+     10,
+     {FIELD(atlas_generation_info, struct_size), FIELD(atlas_generation_info, residue),
+      FIELD(atlas_generation_info, generation), FIELD(atlas_generation_info, previous),
+      FIELD(atlas_generation_info, time), FIELD(atlas_generation_info, domain_size),
+      FIELD(atlas_generation_info, tile_count), FIELD(atlas_generation_info, note_size),
+      FIELD(atlas_generation_info, root), FIELD(atlas_generation_info, history)}},
     {"atlas_chunk",
      ATLAS_FEATURE_STREAMING,
      sizeof(atlas_chunk),
@@ -715,6 +844,9 @@ int main(void)
         CHECK_OK(atlas_parity_create(source, temp_path("sizes.atp"), NULL, NULL));
         CHECK_OK(atlas_parity_open(temp_path("sizes.atp"), NULL, NULL, &parity));
     }
+    (void)snprintf(container_path, sizeof container_path, "%s", temp_path("sizes.atlas"));
+    CHECK_OK(atlas_container_create(container_path, 0, NULL, NULL, NULL, &container));
+    CHECK_OK(atlas_container_commit(container, projection, NULL, NULL, NULL));
     for (size_t i = 0; i < sizeof inputs / sizeof inputs[0]; i++) {
         if (inputs[i].feature == 0 || built_in(inputs[i].feature)) {
             inputs_of_every_size(&inputs[i]);
@@ -727,6 +859,7 @@ int main(void)
     }
     outputs_are_zeroed_on_failure();
     atlas_parity_destroy(parity);
+    atlas_container_destroy(container);
     atlas_stream_destroy(stream);
     atlas_compressed_shard_destroy(compressed);
     atlas_compression_manager_destroy(manager);

@@ -6,6 +6,7 @@ static const uint8_t data[100] = {1, 2, 3};
 static atlas_source *source;
 static atlas_projection *projection;
 static atlas_shard *shard;
+static atlas_container *container;
 static int releases;
 
 /* Something that is not NULL, so that it shows when it is not set. */
@@ -46,6 +47,10 @@ static void void_functions_do_nothing(void)
     atlas_verify_options_init(NULL);
     atlas_limits_init(NULL);
     atlas_reconstruction_options_init(NULL);
+    atlas_container_destroy(NULL);
+    atlas_container_create_options_init(NULL);
+    atlas_container_open_options_init(NULL);
+    atlas_commit_options_init(NULL);
     uint8_t digest[32];
     atlas_digest256(NULL, 0, digest);
     atlas_digest256(data, 5, NULL);
@@ -233,6 +238,107 @@ static void reconstructions(void)
     atlas_reconstruction_destroy(rebuilt);
 }
 
+static void opened_containers(const char *path)
+{
+    atlas_container *out = JUNK(atlas_container);
+    REFUSED(atlas_container_create(NULL, ATLAS_PROJECTION_LINEAR, NULL, NULL, NULL, &out));
+    CHECK(out == NULL);
+    REFUSED(atlas_container_create(temp_path("x"), ATLAS_PROJECTION_LINEAR, NULL, NULL, NULL, NULL));
+    CHECK(!exists(temp_path("x")));
+    out = JUNK(atlas_container);
+    REFUSED(atlas_container_open(NULL, ATLAS_CONTAINER_READ, NULL, NULL, NULL, &out));
+    CHECK(out == NULL);
+    REFUSED(atlas_container_open(path, ATLAS_CONTAINER_READ, NULL, NULL, NULL, NULL));
+    out = JUNK(atlas_container);
+    REFUSED(atlas_container_open_source(NULL, NULL, NULL, NULL, &out));
+    CHECK(out == NULL);
+    REFUSED(atlas_container_open_source(source, NULL, NULL, NULL, NULL));
+}
+
+static void getters_of_containers(void)
+{
+    atlas_container_info info;
+    memset(&info, 0xA5, sizeof info);
+    info.struct_size = (uint32_t)sizeof info;
+    REFUSED(atlas_container_get_info(NULL, &info));
+    CHECK(info.newest == 0 && all_bytes(info.id, sizeof info.id, 0));
+    REFUSED(atlas_container_get_info(container, NULL));
+    atlas_generation_info generation;
+    memset(&generation, 0xA5, sizeof generation);
+    generation.struct_size = (uint32_t)sizeof generation;
+    REFUSED(atlas_container_get_generation(NULL, 0, &generation));
+    CHECK(generation.generation == 0 && all_bytes(generation.root, 64, 0));
+    REFUSED(atlas_container_get_generation(container, 0, NULL));
+    uint8_t note[5];
+    size_t size = sizeof note;
+    REFUSED(atlas_container_get_note(NULL, 0, note, &size));
+    CHECK(size == 0);
+    REFUSED(atlas_container_get_note(container, 0, note, NULL));
+    size = sizeof note;
+    REFUSED(atlas_container_get_note(container, 0, NULL, &size));
+    CHECK(size == 0);
+    CHECK_OK(atlas_container_get_note(container, 0, NULL, &size));
+    CHECK(size == 4);
+}
+
+/* Nothing was committed by a refusal. */
+static void changed_containers(void)
+{
+    uint64_t generation = 7;
+    REFUSED(atlas_container_commit(NULL, projection, NULL, NULL, &generation));
+    CHECK(generation == 0);
+    generation = 7;
+    REFUSED(atlas_container_commit(container, NULL, NULL, NULL, &generation));
+    CHECK(generation == 0);
+    atlas_commit_options options;
+    atlas_commit_options_init(&options);
+    options.note_size = 1;
+    REFUSED(atlas_container_commit(container, projection, &options, NULL, NULL));
+    generation = 7;
+    REFUSED(atlas_container_import(NULL, source, NULL, 0, NULL, NULL, &generation));
+    CHECK(generation == 0);
+    generation = 7;
+    REFUSED(atlas_container_import(container, NULL, NULL, 0, NULL, NULL, &generation));
+    CHECK(generation == 0);
+    generation = 7;
+    REFUSED(atlas_container_refresh(NULL, NULL, &generation));
+    CHECK(generation == 0);
+    REFUSED(atlas_container_set_base(NULL, source));
+    REFUSED(atlas_container_compact(NULL, temp_path("x"), 0, NULL));
+    CHECK(!exists(temp_path("x")));
+    REFUSED(atlas_container_compact(NULL, NULL, 0, NULL));
+    REFUSED(atlas_container_find_damage(NULL, 0, NULL, NULL, NULL));
+    CHECK_OK(atlas_container_refresh(container, NULL, &generation));
+    CHECK(generation == 1);
+    /* No base, no callback, in place: NULL means something here. */
+    CHECK_OK(atlas_container_set_base(container, NULL));
+    CHECK_OK(atlas_container_find_damage(container, 0, NULL, NULL, NULL));
+    CHECK_OK(atlas_container_compact(container, NULL, 0, NULL));
+    CHECK_OK(atlas_container_refresh(container, NULL, NULL));
+    CHECK_OK(atlas_container_commit(container, projection, NULL, NULL, NULL));
+    CHECK_OK(atlas_container_import(container, source, NULL, 0, NULL, NULL, NULL));
+}
+
+static void containers(void)
+{
+    const char *path = temp_path("null.atlas");
+    atlas_commit_options options;
+    atlas_commit_options_init(&options);
+    options.note = "note";
+    options.note_size = 4;
+    CHECK_OK(atlas_container_create(path, ATLAS_PROJECTION_LINEAR, NULL, NULL, NULL, &container));
+    CHECK_OK(atlas_container_commit(container, projection, &options, NULL, NULL));
+    opened_containers(path);
+    getters_of_containers();
+    atlas_projection *out = JUNK(atlas_projection);
+    REFUSED(atlas_container_snapshot(NULL, 0, 0, NULL, &out));
+    CHECK(out == NULL);
+    REFUSED(atlas_container_snapshot(container, 0, 0, NULL, NULL));
+    changed_containers();
+    atlas_container_destroy(container);
+    CHECK_EQ(temp_names(), 1);
+}
+
 int main(void)
 {
     source = borrowed(data, sizeof data);
@@ -246,6 +352,7 @@ int main(void)
     shards();
     serialised_shards();
     reconstructions();
+    containers();
     CHECK(releases == 0);
     atlas_shard_destroy(shard);
     atlas_projection_destroy(projection);

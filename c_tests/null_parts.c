@@ -14,7 +14,7 @@ static int somewhere;
         CHECK_SAYS("NULL");                                \
     } while (0)
 
-static void incremental(atlas_projection *projection)
+static void incremental(atlas_projection *projection, const atlas_source *source)
 {
     const atlas_delta delta = {.type = ATLAS_CHANGE_INSERT, .data = "x", .data_size = 1};
     const atlas_delta dataless = {.type = ATLAS_CHANGE_INSERT, .data_size = 1};
@@ -29,6 +29,8 @@ static void incremental(atlas_projection *projection)
     REFUSED(atlas_projection_apply(projection, &dataless));
     REFUSED(atlas_projection_apply_batch(NULL, &delta, 1));
     REFUSED(atlas_projection_apply_batch(projection, NULL, 1));
+    REFUSED(atlas_projection_insert_source(NULL, 0, source, NULL));
+    REFUSED(atlas_projection_insert_source(projection, 0, NULL, NULL));
     REFUSED(atlas_projection_rollback(NULL, 1));
     REFUSED(atlas_projection_get_incremental_stats(projection, NULL));
     REFUSED(atlas_projection_get_incremental_stats(NULL, &stats));
@@ -204,7 +206,7 @@ int main(void)
     if (built_in(ATLAS_FEATURE_PARITY)) {
         parities(source);
     }
-    incremental(projection);
+    incremental(projection, source);
     atlas_shard_destroy(shard);
     atlas_projection_destroy(projection);
     atlas_source_destroy(source);

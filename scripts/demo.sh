@@ -1,5 +1,5 @@
 #!/bin/sh
-# demo.sh PROGRAMS [FILE]: the three demonstrations in the folder PROGRAMS on a file, by default on the
+# demo.sh PROGRAMS [FILE]: the demonstrations in the folder PROGRAMS on a file, by default on the
 # largest library of the Rust toolchain, which every machine that builds this has.
 set -eu
 programs=$1 file=${2-}
@@ -16,4 +16,6 @@ fi
 printf '\nThe same file as 96 classes, of which any 64 rebuild it:\n\n'
 "$programs/example_classes" "$file"
 printf '\nA parity file beside a copy of it, which loses bytes, bits and its end:\n\n'
-exec "$programs/example_parity" "$file"
+"$programs/example_parity" "$file"
+printf '\nThe same file in a container that stores digests and edits:\n\n'
+exec "$programs/example_container" "$file"

@@ -48,7 +48,7 @@ impl Container {
     ) -> Result<()> {
         let log = self.usable()?;
         let path = path.as_ref();
-        if self.path.as_ref().is_some_and(|own| beside(own) == path) {
+        if self.path.as_ref().is_some_and(|own| is_beside(own, path)) {
             return Err(AtlasError::invalid_argument(format!(
                 "{} is the name that compaction in place works under",
                 path.display()
@@ -176,6 +176,21 @@ fn beside(path: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
+/// True if `path` leads to the name beside `own`, whatever links are on the way.
+fn is_beside(own: &Path, path: &Path) -> bool {
+    let target = std::fs::canonicalize(own).unwrap_or_else(|_| own.to_owned());
+    // An empty folder is the current one.
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let named = match (std::fs::canonicalize(folder), path.file_name()) {
+        (Ok(folder), Some(name)) => folder.join(name),
+        _ => path.to_owned(),
+    };
+    [beside(own), beside(&target)].iter().any(|beside| *beside == path || *beside == named)
+}
+
 /// Makes a new file and locks it; with owner, mode and attributes of another one.
 fn create_locked(path: &Path, like: Option<&std::fs::Metadata>) -> Result<Arc<FileStorage>> {
     let failed = |what: &str, error| AtlasError::io(format_args!("{what} {}", path.display()), error);
@@ -221,12 +236,19 @@ fn check_links(metadata: &std::fs::Metadata, path: &Path) -> Result<()> {
 fn remove_left_over(path: &Path, own: &ContainerFile) -> Result<()> {
     let Ok(file) = File::open(path) else { return Ok(()) };
     let storage: Arc<dyn Storage> = Arc::new(FileStorage::new(file));
-    if ContainerFile::open_like(storage, own).is_ok() {
+    if ContainerFile::open_like(storage, own).is_ok() || is_blank(path) {
         return std::fs::remove_file(path)
             .map_err(|error| AtlasError::io(format_args!("removing {}", path.display()), error));
     }
     let exists = std::io::Error::from_raw_os_error(libc::EEXIST);
     Err(AtlasError::io(format_args!("creating {}", path.display()), exists))
+}
+
+/// True if a file has no bytes but zeros, and no more than an empty container: its writer died before the header.
+fn is_blank(path: &Path) -> bool {
+    const EMPTY_CONTAINER: u64 = 3 << 16;
+    std::fs::metadata(path).is_ok_and(|file| file.is_file() && file.len() <= EMPTY_CONTAINER)
+        && std::fs::read(path).is_ok_and(|bytes| bytes.iter().all(|byte| *byte == 0))
 }
 
 /// Where parts of the old file are in the new one.

@@ -24,6 +24,7 @@ use crate::tile::tree::NodeCache;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// The part of the cache that is for loaded nodes: the other half is for the chaining values of tiles.
 fn caches(cache_size: u64) -> (NodeCache, OutboardCache) {
@@ -305,7 +306,10 @@ impl Container {
             let file = ContainerFile::open_like(storage, &log.file)?;
             log.file = Arc::new(file);
         }
-        let located = locate_to_read(&log.file, self.options.recover)?;
+        let mut located = locate_to_read(&log.file, self.options.recover)?;
+        if is_another.is_none() && self.is_ahead(&log, &located)? {
+            located = log.located.clone();
+        }
         if let Some(before) = &log.located.tip {
             // In another file a generation is known by number and history, in this one by number and seal.
             let found = log::find(&log.file, located.tip.as_ref(), before.generation).ok();
@@ -325,6 +329,18 @@ impl Container {
         let generation = newest(&log);
         *lock(&self.log) = log;
         Ok(generation)
+    }
+
+    /// True if the handle knows a newer generation than `located`, and the file still has it.
+    ///
+    /// No slot confirms it yet, and what follows a slot cannot be seen behind the page cache each time. It was on the
+    /// disk before, and what was durable is never written again.
+    fn is_ahead(&self, log: &Log, located: &Located) -> Result<bool> {
+        let Some(known) = &log.located.tip else { return Ok(false) };
+        if located.tip.as_ref().is_some_and(|tip| tip.generation >= known.generation) {
+            return Ok(false);
+        }
+        Ok(log.file.commit_at(known.offset)?.is_some_and(|found| same(&found.seal, &known.seal)))
     }
 }
 
@@ -432,11 +448,25 @@ fn locate_to_read(file: &ContainerFile, recover: bool) -> Result<Located> {
     if located.is_confirmed || planted(Planted::CacheTrusted) {
         return Ok(located);
     }
-    match file.storage.drop_cache() {
+    match drop_cache(file, 4) {
         Ok(true) => log::locate(file, until),
         Ok(false) | Err(_) if recover => Ok(located),
         Ok(false) | Err(_) => log::locate(file, Until::Confirmed),
     }
+}
+
+/// Drops the cached pages of the file; false if some stay.
+///
+/// Another process that reads the file brings pages back between the dropping and the look, so that it is tried
+/// `attempts` times, after 1 ms, 2 ms, 4 ms and so on.
+fn drop_cache(file: &ContainerFile, attempts: u32) -> std::io::Result<bool> {
+    for attempt in 0..attempts {
+        if file.storage.drop_cache()? {
+            return Ok(true);
+        }
+        std::thread::sleep(Duration::from_millis(1 << attempt));
+    }
+    file.storage.drop_cache()
 }
 
 /// Finds the end of the log for the writer, confirms it, and cuts off what lies behind.
@@ -453,9 +483,7 @@ fn locate_to_write(file: &ContainerFile, recover: bool) -> Result<Located> {
     let first = log::locate(file, until)?;
     let nothing_follows =
         first.is_confirmed && file.len()? == first.end(file) || planted(Planted::CacheTrusted);
-    if !nothing_follows
-        && !file.storage.drop_cache().map_err(|error| failed("dropping cached pages of", error))?
-    {
+    if !nothing_follows && !drop_cache(file, 9).map_err(|error| failed("dropping cached pages of", error))? {
         return Err(AtlasError::unsupported(format!(
             "{}: a writer died, and what the disk has of its work cannot be seen behind the page cache; restart the \
              machine, or copy the file",

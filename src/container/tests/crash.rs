@@ -530,6 +530,50 @@ fn a_reader_of_a_file_that_grows() {
     }
 }
 
+/// A device with two generations that no slot confirms.
+fn unconfirmed() -> Device {
+    let mut image = generations(2, 5).crash(&mut Random(0));
+    image[4_096..3 * 4_096].fill(0);
+    Device::with(image, 4_096, 5)
+}
+
+#[test]
+fn pages_that_others_bring_back_are_dropped_again() {
+    planted::with(None, SMALL, || {
+        let newest = |device: &Device, mode| {
+            let opened = Container::on_storage(device.storage(), mode, &options());
+            opened.and_then(|container| container.info()).map(|info| info.newest)
+        };
+        let device = unconfirmed();
+        device.keep_cache(3);
+        assert_eq!(newest(&device, ContainerMode::Read).unwrap(), 2);
+        device.keep_cache(u32::MAX);
+        assert_eq!(newest(&device, ContainerMode::Read).unwrap(), 0);
+        let refused = newest(&device, ContainerMode::Write).unwrap_err();
+        assert_eq!(refused.kind(), crate::base::error::ErrorKind::Unsupported, "{refused}");
+        device.keep_cache(3);
+        assert_eq!(newest(&device, ContainerMode::Write).unwrap(), 2);
+    });
+}
+
+/// What a reader saw on the medium stays there, also if it cannot look a second time.
+#[test]
+fn a_reader_keeps_a_generation_that_no_slot_confirms() {
+    planted::with(None, SMALL, || {
+        let device = unconfirmed();
+        let reader = Container::on_storage(device.storage(), ContainerMode::Read, &options()).unwrap();
+        device.keep_cache(u32::MAX);
+        assert_eq!(reader.refresh(&mut Operation::default()).unwrap(), 2);
+        assert_eq!(reader.info().unwrap().newest, 2);
+        // A file without it is another one.
+        device.replace(generations(1, 6).crash(&mut Random(0)));
+        assert_eq!(
+            reader.refresh(&mut Operation::default()).unwrap_err().kind(),
+            crate::base::error::ErrorKind::State
+        );
+    });
+}
+
 #[test]
 fn a_reader_opens_a_file_that_grows() {
     planted::with(None, SMALL, a_reader_of_a_file_that_grows);

@@ -75,8 +75,8 @@ struct State {
     /// Bytes that each write is widened to.
     widen: usize,
     random: u64,
-    /// Pages that are cached stay, whatever is asked.
-    keeps_cache: bool,
+    /// So many more times pages that are cached stay, as if others read them.
+    kept: u32,
 }
 
 /// A device, as its users share it.
@@ -103,6 +103,11 @@ impl Device {
     pub(super) fn replace(&self, bytes: Vec<u8>) {
         let mut state = lock(&self.0);
         (state.cache, state.medium) = (bytes.clone(), bytes);
+    }
+
+    /// Keeps cached pages the next `times` times that they are dropped.
+    pub(super) fn keep_cache(&self, times: u32) {
+        lock(&self.0).kept = times;
     }
 
     /// What a crash leaves.
@@ -282,7 +287,8 @@ impl Storage for Device {
 
     fn drop_cache(&self) -> io::Result<bool> {
         let mut state = lock(&self.0);
-        if state.keeps_cache {
+        if state.kept > 0 {
+            state.kept -= 1;
             return Ok(false);
         }
         // Dirty pages stay; those that lie do not.
