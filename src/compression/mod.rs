@@ -49,6 +49,9 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// Digest and residue of each tile of a shard, as far as they are known.
+type KnownTiles = Vec<Option<(Digest, Residue)>>;
+
 /// A shard whose payload takes less room, or is stored where it would not.
 ///
 /// Every shard handle was verified; this one was not until it is decompressed: its blocks have
@@ -514,7 +517,7 @@ fn whole_tile(parts: &[TilePart], bytes: &Range<usize>, digests: &Digests) -> Op
 fn verify_all(
     compressed: &[&CompressedShard],
     payloads: &[Arc<Buffer>],
-    (layouts, known): (&[Vec<TilePart>], &[Vec<Option<(Digest, Residue)>>]),
+    (layouts, known): (&[Vec<TilePart>], &[KnownTiles]),
     digests: &Digests,
     mut held: Held,
     batch: bool,

@@ -138,7 +138,7 @@ pub(super) fn copy(file: &ContainerFile, offset: u64, body: &mut Body<'_>) -> La
     let bytes = file.read(offset, usize::try_from(size).unwrap_or(usize::MAX))?.ok_or_else(absent)?;
     let contents = bytes.get(RECORD_HEAD..).map(<[u8]>::to_vec).unwrap_or_default();
     let features = features_of(&Record::read(&contents)?.0.needs());
-    Ok(EncodedRun { contents, sealed: sealed.len() - RECORD_HEAD, features }.lay_out(body)?)
+    EncodedRun { contents, sealed: sealed.len() - RECORD_HEAD, features }.lay_out(body)
 }
 
 /// The bytes that the record at `offset` decodes to. It must end before `limit`.

@@ -2,7 +2,9 @@
 
 use crate::base::buffer::Buffer;
 use crate::base::error::{AtlasError, Result};
-use crate::base::storage::{FileId, Storage as _};
+use crate::base::storage::FileId;
+#[cfg(feature = "streaming")]
+use crate::base::storage::Storage;
 #[cfg(all(unix, feature = "streaming"))]
 use crate::base::units::to_usize;
 use std::path::Path;
