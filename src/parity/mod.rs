@@ -87,7 +87,7 @@ pub(crate) fn available() -> Result<()> {
 /// let mut report = ParityReport::default();
 /// let source = Source::open_file(&path)?;
 /// assert!(parity.check(&source, None, &mut report, operation).is_err());
-/// assert_eq!((report.data, report.bad_units), (ParityVerdict::Repairable, 13));
+/// assert_eq!((report.data, report.bad_units), (ParityVerdict::Repairable, 14));
 ///
 /// let mut owner = |_: &atlas_manifold::Damage| true; // the bytes were not changed on purpose
 /// parity.repair(&path, &RepairOptions::new(RepairMode::InPlace), Some(&mut owner), &mut report, operation)?;
