@@ -404,7 +404,7 @@ static const input inputs[] = {
     {"atlas_compression_config", ATLAS_FEATURE_COMPRESSION, sizeof(atlas_compression_config),
      use_compression, spoil_compression_target, END(atlas_compression_config, target), COMPRESSION},
     {"atlas_compression_config", ATLAS_FEATURE_COMPRESSION, sizeof(atlas_compression_config),
-     use_compression, spoil_compression_codec_level, END(atlas_compression_config, codec_level),
+     use_compression, spoil_compression_codec_level, END(atlas_compression_config, has_codec_level),
      COMPRESSION},
     {"atlas_incremental_config", 0, sizeof(atlas_incremental_config), use_incremental,
      spoil_incremental, END(atlas_incremental_config, enable_rollback), INCREMENTAL},
