@@ -347,7 +347,7 @@ static void writers_are_killed(uint64_t rounds)
     atlas_projection_destroy(projection);
     atlas_container_destroy(container);
     const child readers[2] = {started("reader", path, true), started("reader", path, true)};
-    uint64_t acknowledged = 1, later = 0;
+    uint64_t acknowledged = 1, later = 0, unseen = 0;
     for (uint64_t round = 0; round < rounds; round++) {
         child writer = started("writer", path, false);
         /* Some are killed while they open. */
@@ -355,7 +355,7 @@ static void writers_are_killed(uint64_t rounds)
             sleep_microseconds(random_below(&random, 20000));
         } else {
             acknowledged = told(&writer, 0, false);
-            CHECK_EQ(acknowledged, now.generation);
+            CHECK(acknowledged >= now.generation && acknowledged <= now.generation + unseen);
             if (round % 5 == 0) {
                 CHECK_STATUS(atlas_container_open(path, ATLAS_CONTAINER_WRITE, NULL, NULL, NULL, &second),
                              ATLAS_STATUS_STATE);
@@ -379,6 +379,8 @@ static void writers_are_killed(uint64_t rounds)
         const uint32_t mode = round % 2 == 0 ? ATLAS_CONTAINER_READ : ATLAS_CONTAINER_WRITE;
         const uint64_t found = check_file(path, mode, &now, acknowledged, acknowledged + 1, room);
         later += found > acknowledged;
+        /* A reader that cannot drop the page cache, which others read too, stays at what a slot confirms. */
+        unseen = mode == ATLAS_CONTAINER_READ && found == acknowledged ? 1 : 0;
         acknowledged = found;
     }
     for (int i = 0; i < 2; i++) {
