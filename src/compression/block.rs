@@ -6,7 +6,7 @@ use super::filter::{self, Candidate, Filter, Histogram, Numbers};
 use super::method::{CompressionFilter, Filters, Method};
 use crate::base::buffer::{Buffer, try_vec};
 use crate::base::error::{AtlasError, ErrorKind, Result};
-use crate::hash::digest::{Digest, digest256};
+use crate::hash::digest::{Digest, digest256, digest256_in_steps};
 use crate::layer2::Residue;
 
 /// Bytes of the digest that a block carries: against accidents, and so few that they do not show in the
@@ -252,8 +252,10 @@ impl Trial<'_> {
         if !always && !numbers.could_pay() {
             return Ok(Filter::NONE);
         }
-        if numbers.surely_pays() && !filter::repeats(block) {
-            return Ok(numbers.filter);
+        match filter::repeats(block) {
+            true if !always && !numbers.saves_much() => return Ok(Filter::NONE),
+            false if numbers.surely_pays() => return Ok(numbers.filter),
+            _ => {}
         }
         // A large block may have more than one kind of data.
         let halves = if block.len() <= ONE_PART { 1 } else { 2 };
@@ -418,7 +420,7 @@ impl BlockDecoder {
         let codec = method.codec;
         if head.filter == Filter::NONE {
             self.streams.fill(codec, encoded, block)?;
-            return check(head, block, Residue::of(block));
+            return check(head, block);
         }
         let filtered = match self.filtered.take() {
             Some(filtered) => filtered,
@@ -469,12 +471,12 @@ impl BlockDecoder {
         }
         if method.filters.has_differences() {
             head.filter.merge(filtered, block);
-            return check(head, block, Residue::of(block));
+            return check(head, block);
         }
         // A permutation has the residue of the block.
         let residue = Residue::of(filtered);
         head.filter.merge(filtered, block);
-        check(head, block, residue)
+        Decoded::new(head, digest256(block), residue)
     }
 }
 
@@ -500,17 +502,34 @@ impl Streams {
     }
 }
 
-/// WITNESS where the digest is another one. Gives what is to be said about a residue that is.
-pub(crate) fn check(head: &BlockHead, block: &[u8], residue: Residue) -> Result<Decoded> {
-    let digest = digest256(block);
-    if check_of(&digest) != head.check {
-        return Err(AtlasError::witness("a block does not have its digest"));
+impl Decoded {
+    /// WITNESS where the digest is another one.
+    fn new(head: &BlockHead, digest: Digest, residue: Residue) -> Result<Decoded> {
+        if check_of(&digest) != head.check {
+            return Err(AtlasError::witness("a block does not have its digest"));
+        }
+        let differs = || {
+            AtlasError::conservation(format!(
+                "a block does not have the residue {} of its head",
+                head.residue
+            ))
+        };
+        let unconserved = (residue != head.residue).then(differs);
+        Ok(Decoded { digest, residue, unconserved })
     }
-    let differs = || {
-        AtlasError::conservation(format!("a block does not have the residue {} of its head", head.residue))
-    };
-    let unconserved = (residue != head.residue).then(differs);
-    Ok(Decoded { digest, residue, unconserved })
+}
+
+/// Sums and hashes a block, part by part: the sum brings a part into the cache for the digest. WITNESS where the
+/// digest is another one.
+pub(crate) fn check(head: &BlockHead, block: &[u8]) -> Result<Decoded> {
+    const PART: usize = 64 * 1024;
+    let mut parts = block.chunks(PART).map(Residue::of);
+    let mut residue = parts.next().unwrap_or_default();
+    let digest = digest256_in_steps(block, PART, |_| {
+        residue = residue + parts.next().unwrap_or_default();
+        Ok(())
+    })?;
+    Decoded::new(head, digest, residue)
 }
 
 /// What a buffer of `len` bytes takes, which may be a used one that is somewhat longer.

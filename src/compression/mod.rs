@@ -740,10 +740,7 @@ impl CompressedShard {
 
     /// Checks a block that is kept as it is, and gives what [`block::check`] gives.
     fn check(&self, block: usize) -> Result<Decoded> {
-        let (head, bytes) = (&self.heads[block], self.encoded(block));
-        // The sum brings the bytes into the cache for the digest.
-        let residue = Residue::of(bytes);
-        self.placed(block, block::check(head, bytes, residue))
+        self.placed(block, block::check(&self.heads[block], self.encoded(block)))
     }
 
     /// Fills `out` with a block, checked.

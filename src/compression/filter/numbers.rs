@@ -115,6 +115,12 @@ impl Numbers {
         self.least + self.together / 30 + 4 * self.total < self.together
     }
 
+    /// True if planes save so much that they could pay in a block that also repeats. Of such blocks less is seldom
+    /// worth a trial, which machine code would pay for.
+    pub(crate) fn saves_much(&self) -> bool {
+        self.could_pay() && self.least < self.together / 8 * 7
+    }
+
     /// True if planes pay unless much repeats.
     pub(crate) fn surely_pays(&self) -> bool {
         self.could_pay() && self.least < self.together / 4 * 3
