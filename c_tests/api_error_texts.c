@@ -149,14 +149,27 @@ static void unknown_values_come_with_the_known_ones(void)
         atlas_compression_config config;
         atlas_compression_config_init(&config);
         atlas_compression_manager *manager = NULL;
-        config.algorithm = 3;
+        config.algorithm = 6;
         SAYS(atlas_compression_manager_create(&config, &manager), ATLAS_STATUS_INVALID_ARGUMENT,
-             "3 is not a known compression algorithm: there are ATLAS_COMPRESSION_NONE (0), "
-             "ATLAS_COMPRESSION_DEFLATE (1), ATLAS_COMPRESSION_CONSERVATION_AWARE (2)");
+             "6 is not a known compression algorithm: there are ATLAS_COMPRESSION_NONE (0), "
+             "ATLAS_COMPRESSION_DEFLATE (1), ATLAS_COMPRESSION_CONSERVATION_AWARE (2), ATLAS_COMPRESSION_ZSTD (3), "
+             "ATLAS_COMPRESSION_LZ4 (4), ATLAS_COMPRESSION_AUTO (5)");
         config.algorithm = 2;
         config.level = 300;
         SAYS(atlas_compression_manager_create(&config, &manager), ATLAS_STATUS_INVALID_ARGUMENT,
              "level 300 is outside 0..=9");
+        config.level = 6;
+        config.filter = ATLAS_FILTER_PLANES;
+        SAYS(atlas_compression_manager_create(&config, &manager), ATLAS_STATUS_INVALID_ARGUMENT,
+             "filter 2 with algorithm 2: Zstandard (3), LZ4 (4) and AUTO (5) alone take another one than AUTO (0)");
+        config.algorithm = ATLAS_COMPRESSION_ZSTD;
+        config.has_codec_level = 1;
+        config.codec_level = 20;
+        SAYS(atlas_compression_manager_create(&config, &manager), ATLAS_STATUS_INVALID_ARGUMENT,
+             "codec_level 20 is outside -7..=19");
+        config.algorithm = ATLAS_COMPRESSION_AUTO;
+        SAYS(atlas_compression_manager_create(&config, &manager), ATLAS_STATUS_INVALID_ARGUMENT,
+             "codec_level 20 with algorithm AUTO: set level, or the algorithm");
     }
 }
 

@@ -184,8 +184,8 @@ static void spoil_compression_target(void *config)
 }
 static void spoil_compression_codec_level(void *config)
 {
+    /* 0, which DEFLATE does not have. */
     ((atlas_compression_config *)config)->has_codec_level = 1;
-    ((atlas_compression_config *)config)->codec_level = 10;
 }
 static void spoil_compression_block(void *config)
 {
@@ -263,7 +263,7 @@ static const input inputs[] = {
     {"atlas_compression_config", ATLAS_FEATURE_COMPRESSION, sizeof(atlas_compression_config),
      use_compression, spoil_compression_target, END(atlas_compression_config, target), COMPRESSION},
     {"atlas_compression_config", ATLAS_FEATURE_COMPRESSION, sizeof(atlas_compression_config),
-     use_compression, spoil_compression_codec_level, END(atlas_compression_config, codec_level),
+     use_compression, spoil_compression_codec_level, END(atlas_compression_config, has_codec_level),
      COMPRESSION},
     {"atlas_incremental_config", 0, sizeof(atlas_incremental_config), use_incremental,
      spoil_incremental, END(atlas_incremental_config, enable_rollback), INCREMENTAL},

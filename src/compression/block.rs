@@ -2,7 +2,7 @@
 
 use super::codec::{Codec, Decode, Encode};
 use super::config::{CompressionConfig, Plan};
-use super::filter::{self, Candidate, Filter, Histogram, Numbers};
+use super::filter::{self, Candidate, Filter, Histogram, Look, Numbers};
 use super::method::{CompressionFilter, Filters, Method};
 use crate::base::buffer::{Buffer, try_vec};
 use crate::base::error::{AtlasError, ErrorKind, Result};
@@ -94,8 +94,17 @@ struct States {
     plan: Plan,
     /// At its level.
     full: Box<dyn Encode>,
-    /// For trials, and for bytes in which nothing repeats.
-    quick: Box<dyn Encode>,
+    /// For trials, and for bytes in which nothing repeats; `None` if that has the same level.
+    quick: Option<Box<dyn Encode>>,
+}
+
+impl States {
+    fn quick(&mut self) -> &mut dyn Encode {
+        match &mut self.quick {
+            Some(quick) => &mut **quick,
+            None => &mut *self.full,
+        }
+    }
 }
 
 impl BlockEncoder {
@@ -104,8 +113,10 @@ impl BlockEncoder {
         let (mut states, mut room, mut decoder) = (0, 0, 0);
         for plan in plans {
             let (codec, level) = (plan.codec().get()?, plan.own_level);
-            let full = codec.encoder_footprint(level, block_size);
-            states = states.max(full + codec.encoder_footprint(codec.quick_level(level), block_size));
+            let quick_level = codec.quick_level(level);
+            let quick =
+                if quick_level == level { 0 } else { codec.encoder_footprint(quick_level, block_size) };
+            states = states.max(codec.encoder_footprint(level, block_size) + quick);
             room = room.max(codec.room(block_size));
             decoder = decoder.max(BlockDecoder::footprint(plan.codec(), block_size)?);
         }
@@ -139,7 +150,8 @@ impl BlockEncoder {
         }
         self.states = None;
         let (codec, level) = (plan.codec().get()?, plan.own_level);
-        let (full, quick) = (codec.encoder(level)?, codec.encoder(codec.quick_level(level))?);
+        let (full, quick_level) = (codec.encoder(level)?, codec.quick_level(level));
+        let quick = if quick_level == level { None } else { Some(codec.encoder(quick_level)?) };
         self.states = Some(States { plan: *plan, full, quick });
         Ok(())
     }
@@ -169,7 +181,7 @@ impl BlockEncoder {
         let residue = Residue::of(block);
         let filter = {
             let mut trial =
-                Trial { quick: &mut *states.quick, filtered: &mut self.filtered, out: &mut self.encoded };
+                Trial { quick: states.quick(), filtered: &mut self.filtered, out: &mut self.encoded };
             match (plan.method.filters, plan.filter) {
                 (Filters::None, _) | (Filters::All, CompressionFilter::None) => Filter::NONE,
                 (Filters::Planes, _) => match histogram.candidate() {
@@ -287,7 +299,7 @@ impl Trial<'_> {
         let mut split = 0;
         for plane in filter.planes(part.len()) {
             let plane = &mut filtered[plane];
-            if differences && filter::prefers_differences(plane) {
+            if differences && Look::at(plane).prefers_differences {
                 filter::to_differences(plane);
             }
             split += match filter::incompressible(plane) {
@@ -323,14 +335,21 @@ fn encode_planes(
         let plane = &mut filtered[plane];
         let mut encoded = None;
         let mut mark = 0;
-        // Differences come first: those of bytes that look like noise may be small.
-        if may_differ && becomes_differences(states, plane, rest)? {
-            filter::to_differences(plane);
-            mark = DIFFERENCES;
-        }
-        if !plane.is_empty() && !filter::incompressible(plane) {
+        let is_noise = if may_differ {
+            // Differences come first: those of bytes that look like noise may be small.
+            let look = Look::at(plane);
+            if look.prefers_differences && becomes_differences(states, plane, rest)? {
+                filter::to_differences(plane);
+                mark = DIFFERENCES;
+            }
+            look.is_flat(mark == DIFFERENCES) && !filter::repeats(plane)
+        } else {
+            filter::incompressible(plane)
+        };
+        if !plane.is_empty() && !is_noise {
             // Long searches for what does not repeat find nothing, and take most of the time.
-            let encoder = if filter::repeats(plane) { &mut states.full } else { &mut states.quick };
+            let quick = states.quick.is_some() && !filter::repeats(plane);
+            let encoder = if quick { states.quick() } else { &mut *states.full };
             encoded = encoder.encode_plane(plane, rest)?;
         }
         let len = match encoded {
@@ -354,21 +373,18 @@ fn encode_planes(
     Ok(Some(used))
 }
 
-/// Whether a plane is smaller as differences. By its entropy; where bytes repeat, or the codec has no code for
-/// what is frequent, a part of the plane is encoded both ways.
+/// Whether a plane whose differences have less entropy is smaller so: where bytes repeat, or the codec has no code
+/// for what is frequent, a part of the plane is encoded both ways.
 fn becomes_differences(states: &mut States, plane: &mut [u8], out: &mut [u8]) -> Result<bool> {
-    if !filter::prefers_differences(plane) {
-        return Ok(false);
-    }
     if states.plan.codec().get()?.codes_frequent_bytes() && !filter::repeats(plane) {
         return Ok(true);
     }
     let len = (plane.len() / 32).clamp(2 * 1024, 8 * 1024).min(plane.len());
     let start = (plane.len() - len) / 2;
     let part = &mut plane[start..start + len];
-    let raw = states.quick.encode(part, out)?.unwrap_or(len);
+    let raw = states.quick().encode(part, out)?.unwrap_or(len);
     filter::to_differences(part);
-    let differences = states.quick.encode(part, out)?.unwrap_or(len);
+    let differences = states.quick().encode(part, out)?.unwrap_or(len);
     filter::from_differences(part);
     Ok(differences < raw)
 }
