@@ -14,7 +14,8 @@ static void the_version_text_is_the_version_number(void)
 static void features_are_known_bits(void)
 {
     const uint64_t known = ATLAS_FEATURE_PARALLEL | ATLAS_FEATURE_COMPRESSION |
-                           ATLAS_FEATURE_STREAMING | ATLAS_FEATURE_BENCHMARKS;
+                           ATLAS_FEATURE_STREAMING | ATLAS_FEATURE_BENCHMARKS | ATLAS_FEATURE_ZSTD |
+                           ATLAS_FEATURE_LZ4;
     CHECK((atlas_manifold_features() & ~known) == 0);
     CHECK(atlas_manifold_features() == atlas_manifold_features());
 }

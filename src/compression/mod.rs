@@ -404,6 +404,9 @@ fn payload_residue(shard: &AtlasShard) -> Residue {
 /// everything that is WITNESS.
 type Held = Option<(usize, AtlasError)>;
 
+/// Witness and residue of a part of a shard, if a block told them.
+type Known = Option<(Digest, Residue)>;
+
 /// Decompresses and verifies all shards, in their order: all of them or none. `batch`: an error names the
 /// shard.
 fn decompress_all(
@@ -453,7 +456,7 @@ fn decompress_all(
         }
     }
     let digests = verify.digests();
-    let mut known: Vec<Vec<Option<(Digest, Residue)>>> = try_vec(compressed.len())?;
+    let mut known: Vec<Vec<Known>> = try_vec(compressed.len())?;
     for parts in &layouts {
         let mut of_shard = try_vec(parts.len())?;
         of_shard.resize_with(parts.len(), || None);
@@ -514,7 +517,7 @@ fn whole_tile(parts: &[TilePart], bytes: &Range<usize>, digests: &Digests) -> Op
 fn verify_all(
     compressed: &[&CompressedShard],
     payloads: &[Arc<Buffer>],
-    (layouts, known): (&[Vec<TilePart>], &[Vec<Option<(Digest, Residue)>>]),
+    (layouts, known): (&[Vec<TilePart>], &[Vec<Known>]),
     digests: &Digests,
     mut held: Held,
     batch: bool,

@@ -215,7 +215,7 @@ mod tests {
     use crate::compression::{CompressionAlgorithm, CompressionLevel};
 
     fn numbers(len: usize) -> Vec<u8> {
-        (0..len / 4 + 1).flat_map(|i| (i as u32 * 31 ^ i as u32 % 7).to_le_bytes()).take(len).collect()
+        (0..len / 4 + 1).flat_map(|i| ((i as u32 * 31) ^ (i as u32 % 7)).to_le_bytes()).take(len).collect()
     }
 
     fn algorithms() -> Vec<CompressionAlgorithm> {

@@ -336,7 +336,7 @@ mod tests {
     use super::*;
 
     fn bytes(len: usize) -> Vec<u8> {
-        (0..len as u32).map(|i| (i * i / 7 ^ i.wrapping_mul(0x9E37_79B1) >> 24) as u8).collect()
+        (0..len as u32).map(|i| ((i * i / 7) ^ (i.wrapping_mul(0x9E37_79B1) >> 24)) as u8).collect()
     }
 
     fn planes_of<L: Lanes>() {

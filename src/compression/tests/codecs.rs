@@ -1,8 +1,11 @@
 //! Zstandard and LZ4: filters, levels, choice, and streams that no encoder makes.
 
-use super::hostile::{compression_at, harmless};
+#[cfg(any(feature = "zstd", feature = "lz4"))]
+use super::hostile::compression_at;
+use super::hostile::harmless;
 use super::*;
 use crate::compression::filter::Filter;
+#[cfg(any(feature = "zstd", feature = "lz4"))]
 use crate::shard::tests::forge;
 
 fn config(algorithm: CompressionAlgorithm, filter: CompressionFilter) -> CompressionConfig {
