@@ -185,7 +185,8 @@ fn the_target_chooses_among_the_algorithms() {
         for filter in [CompressionFilter::None, CompressionFilter::Planes] {
             if !free_algorithms().is_empty() {
                 let chosen = round_trip(&shard, &auto(CompressionTarget::Smallest, filter)).algorithm;
-                assert!(free_algorithms().contains(&chosen), "{chosen:?}");
+                let stored = chosen == CompressionAlgorithm::None;
+                assert!(stored || free_algorithms().contains(&chosen), "{chosen:?}");
             }
         }
     }
