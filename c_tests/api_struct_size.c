@@ -249,8 +249,8 @@ static void spoil_compression_target(void *config)
 }
 static void spoil_compression_codec_level(void *config)
 {
+    /* 0, which DEFLATE does not have. */
     ((atlas_compression_config *)config)->has_codec_level = 1;
-    ((atlas_compression_config *)config)->codec_level = 10;
 }
 static void spoil_compression_block(void *config)
 {

@@ -2,11 +2,11 @@
 
 use super::codec::{Codec, Decode, Encode};
 use super::config::{CompressionConfig, Plan};
-use super::filter::{self, Candidate, Filter, Histogram, Numbers};
+use super::filter::{self, Candidate, Filter, Histogram, Look, Numbers};
 use super::method::{CompressionFilter, Filters, Method};
 use crate::base::buffer::{Buffer, try_vec};
 use crate::base::error::{AtlasError, ErrorKind, Result};
-use crate::hash::digest::{Digest, digest256};
+use crate::hash::digest::{Digest, digest256, digest256_in_steps};
 use crate::layer2::Residue;
 
 /// Bytes of the digest that a block carries: against accidents, and so few that they do not show in the
@@ -94,8 +94,17 @@ struct States {
     plan: Plan,
     /// At its level.
     full: Box<dyn Encode>,
-    /// For trials, and for bytes in which nothing repeats.
-    quick: Box<dyn Encode>,
+    /// For trials, and for bytes in which nothing repeats; `None` if that has the same level.
+    quick: Option<Box<dyn Encode>>,
+}
+
+impl States {
+    fn quick(&mut self) -> &mut dyn Encode {
+        match &mut self.quick {
+            Some(quick) => &mut **quick,
+            None => &mut *self.full,
+        }
+    }
 }
 
 impl BlockEncoder {
@@ -104,8 +113,10 @@ impl BlockEncoder {
         let (mut states, mut room, mut decoder) = (0, 0, 0);
         for plan in plans {
             let (codec, level) = (plan.codec().get()?, plan.own_level);
-            let full = codec.encoder_footprint(level, block_size);
-            states = states.max(full + codec.encoder_footprint(codec.quick_level(level), block_size));
+            let quick_level = codec.quick_level(level);
+            let quick =
+                if quick_level == level { 0 } else { codec.encoder_footprint(quick_level, block_size) };
+            states = states.max(codec.encoder_footprint(level, block_size) + quick);
             room = room.max(codec.room(block_size));
             decoder = decoder.max(BlockDecoder::footprint(plan.codec(), block_size)?);
         }
@@ -139,7 +150,8 @@ impl BlockEncoder {
         }
         self.states = None;
         let (codec, level) = (plan.codec().get()?, plan.own_level);
-        let (full, quick) = (codec.encoder(level)?, codec.encoder(codec.quick_level(level))?);
+        let (full, quick_level) = (codec.encoder(level)?, codec.quick_level(level));
+        let quick = if quick_level == level { None } else { Some(codec.encoder(quick_level)?) };
         self.states = Some(States { plan: *plan, full, quick });
         Ok(())
     }
@@ -169,7 +181,7 @@ impl BlockEncoder {
         let residue = Residue::of(block);
         let filter = {
             let mut trial =
-                Trial { quick: &mut *states.quick, filtered: &mut self.filtered, out: &mut self.encoded };
+                Trial { quick: states.quick(), filtered: &mut self.filtered, out: &mut self.encoded };
             match (plan.method.filters, plan.filter) {
                 (Filters::None, _) | (Filters::All, CompressionFilter::None) => Filter::NONE,
                 (Filters::Planes, _) => match histogram.candidate() {
@@ -252,8 +264,10 @@ impl Trial<'_> {
         if !always && !numbers.could_pay() {
             return Ok(Filter::NONE);
         }
-        if numbers.surely_pays() && !filter::repeats(block) {
-            return Ok(numbers.filter);
+        match filter::repeats(block) {
+            true if !always && !numbers.saves_much() => return Ok(Filter::NONE),
+            false if numbers.surely_pays() => return Ok(numbers.filter),
+            _ => {}
         }
         // A large block may have more than one kind of data.
         let halves = if block.len() <= ONE_PART { 1 } else { 2 };
@@ -285,7 +299,7 @@ impl Trial<'_> {
         let mut split = 0;
         for plane in filter.planes(part.len()) {
             let plane = &mut filtered[plane];
-            if differences && filter::prefers_differences(plane) {
+            if differences && Look::at(plane).prefers_differences {
                 filter::to_differences(plane);
             }
             split += match filter::incompressible(plane) {
@@ -321,14 +335,21 @@ fn encode_planes(
         let plane = &mut filtered[plane];
         let mut encoded = None;
         let mut mark = 0;
-        // Differences come first: those of bytes that look like noise may be small.
-        if may_differ && becomes_differences(states, plane, rest)? {
-            filter::to_differences(plane);
-            mark = DIFFERENCES;
-        }
-        if !plane.is_empty() && !filter::incompressible(plane) {
+        let is_noise = if may_differ {
+            // Differences come first: those of bytes that look like noise may be small.
+            let look = Look::at(plane);
+            if look.prefers_differences && becomes_differences(states, plane, rest)? {
+                filter::to_differences(plane);
+                mark = DIFFERENCES;
+            }
+            look.is_flat(mark == DIFFERENCES) && !filter::repeats(plane)
+        } else {
+            filter::incompressible(plane)
+        };
+        if !plane.is_empty() && !is_noise {
             // Long searches for what does not repeat find nothing, and take most of the time.
-            let encoder = if filter::repeats(plane) { &mut states.full } else { &mut states.quick };
+            let quick = states.quick.is_some() && !filter::repeats(plane);
+            let encoder = if quick { states.quick() } else { &mut *states.full };
             encoded = encoder.encode_plane(plane, rest)?;
         }
         let len = match encoded {
@@ -352,21 +373,18 @@ fn encode_planes(
     Ok(Some(used))
 }
 
-/// Whether a plane is smaller as differences. By its entropy; where bytes repeat, or the codec has no code for
-/// what is frequent, a part of the plane is encoded both ways.
+/// Whether a plane whose differences have less entropy is smaller so: where bytes repeat, or the codec has no code
+/// for what is frequent, a part of the plane is encoded both ways.
 fn becomes_differences(states: &mut States, plane: &mut [u8], out: &mut [u8]) -> Result<bool> {
-    if !filter::prefers_differences(plane) {
-        return Ok(false);
-    }
     if states.plan.codec().get()?.codes_frequent_bytes() && !filter::repeats(plane) {
         return Ok(true);
     }
     let len = (plane.len() / 32).clamp(2 * 1024, 8 * 1024).min(plane.len());
     let start = (plane.len() - len) / 2;
     let part = &mut plane[start..start + len];
-    let raw = states.quick.encode(part, out)?.unwrap_or(len);
+    let raw = states.quick().encode(part, out)?.unwrap_or(len);
     filter::to_differences(part);
-    let differences = states.quick.encode(part, out)?.unwrap_or(len);
+    let differences = states.quick().encode(part, out)?.unwrap_or(len);
     filter::from_differences(part);
     Ok(differences < raw)
 }
@@ -418,7 +436,7 @@ impl BlockDecoder {
         let codec = method.codec;
         if head.filter == Filter::NONE {
             self.streams.fill(codec, encoded, block)?;
-            return check(head, block, Residue::of(block));
+            return check(head, block);
         }
         let filtered = match self.filtered.take() {
             Some(filtered) => filtered,
@@ -469,12 +487,12 @@ impl BlockDecoder {
         }
         if method.filters.has_differences() {
             head.filter.merge(filtered, block);
-            return check(head, block, Residue::of(block));
+            return check(head, block);
         }
         // A permutation has the residue of the block.
         let residue = Residue::of(filtered);
         head.filter.merge(filtered, block);
-        check(head, block, residue)
+        Decoded::new(head, digest256(block), residue)
     }
 }
 
@@ -500,17 +518,34 @@ impl Streams {
     }
 }
 
-/// WITNESS where the digest is another one. Gives what is to be said about a residue that is.
-pub(crate) fn check(head: &BlockHead, block: &[u8], residue: Residue) -> Result<Decoded> {
-    let digest = digest256(block);
-    if check_of(&digest) != head.check {
-        return Err(AtlasError::witness("a block does not have its digest"));
+impl Decoded {
+    /// WITNESS where the digest is another one.
+    fn new(head: &BlockHead, digest: Digest, residue: Residue) -> Result<Decoded> {
+        if check_of(&digest) != head.check {
+            return Err(AtlasError::witness("a block does not have its digest"));
+        }
+        let differs = || {
+            AtlasError::conservation(format!(
+                "a block does not have the residue {} of its head",
+                head.residue
+            ))
+        };
+        let unconserved = (residue != head.residue).then(differs);
+        Ok(Decoded { digest, residue, unconserved })
     }
-    let differs = || {
-        AtlasError::conservation(format!("a block does not have the residue {} of its head", head.residue))
-    };
-    let unconserved = (residue != head.residue).then(differs);
-    Ok(Decoded { digest, residue, unconserved })
+}
+
+/// Sums and hashes a block, part by part: the sum brings a part into the cache for the digest. WITNESS where the
+/// digest is another one.
+pub(crate) fn check(head: &BlockHead, block: &[u8]) -> Result<Decoded> {
+    const PART: usize = 64 * 1024;
+    let mut parts = block.chunks(PART).map(Residue::of);
+    let mut residue = parts.next().unwrap_or_default();
+    let digest = digest256_in_steps(block, PART, |_| {
+        residue = residue + parts.next().unwrap_or_default();
+        Ok(())
+    })?;
+    Decoded::new(head, digest, residue)
 }
 
 /// What a buffer of `len` bytes takes, which may be a used one that is somewhat longer.

@@ -94,7 +94,7 @@ impl CompressionConfig {
         match (self.codec_level, method) {
             (Some(own), _) if self.algorithm == CompressionAlgorithm::Auto => {
                 return invalid(format!(
-                    "codec_level {own} of an algorithm that is yet to be chosen: set level"
+                    "codec_level {own} with algorithm AUTO: set level, or the algorithm"
                 ));
             }
             (Some(own), Some(method)) if !method.codec.own_levels().contains(&own) => {
@@ -114,8 +114,9 @@ impl CompressionConfig {
             && method.is_some_and(|method| !method.filters.has_differences())
         {
             return invalid(format!(
-                "filter {:?} of {:?}, which takes Auto alone",
-                self.filter, self.algorithm
+                "filter {} with algorithm {}: Zstandard (3), LZ4 (4) and AUTO (5) alone take another one than AUTO (0)",
+                self.filter as u8,
+                self.algorithm.code()
             ));
         }
         let ratio = self.max_compression_ratio;

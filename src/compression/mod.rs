@@ -456,7 +456,7 @@ fn decompress_all(
         }
     }
     let digests = verify.digests();
-    let mut known: Vec<Vec<Option<(Digest, Residue)>>> = try_vec(compressed.len())?;
+    let mut known: Vec<KnownTiles> = try_vec(compressed.len())?;
     for parts in &layouts {
         let mut of_shard = try_vec(parts.len())?;
         of_shard.resize_with(parts.len(), || None);
@@ -743,10 +743,7 @@ impl CompressedShard {
 
     /// Checks a block that is kept as it is, and gives what [`block::check`] gives.
     fn check(&self, block: usize) -> Result<Decoded> {
-        let (head, bytes) = (&self.heads[block], self.encoded(block));
-        // The sum brings the bytes into the cache for the digest.
-        let residue = Residue::of(bytes);
-        self.placed(block, block::check(head, bytes, residue))
+        self.placed(block, block::check(&self.heads[block], self.encoded(block)))
     }
 
     /// Fills `out` with a block, checked.

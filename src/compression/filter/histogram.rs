@@ -123,17 +123,12 @@ impl Histogram {
         bytes.len() >= NOISE_MIN && self.is_flat() && !repeats(bytes)
     }
 
-    /// Whether all values are about as frequent.
     fn is_flat(&self) -> bool {
         let mut counts = [0u32; 256];
         for of_position in &self.counts {
             counts.iter_mut().zip(of_position).for_each(|(all, count)| *all += count);
         }
-        let squares: u64 = counts.iter().map(|&count| u64::from(count) * u64::from(count)).sum();
-        // Chi-squared against equal counts is 256 · squares / total − total: about 255 for noise. A part
-        // of the total is what a saving of less than 1 % would show.
-        let total = u64::from(self.total);
-        256 * squares <= total * (total + total / 16 + 310)
+        is_flat(&counts)
     }
 
     /// The split that could pay; None where none could.
@@ -167,8 +162,17 @@ impl Histogram {
     }
 }
 
+/// Whether all values are about as frequent.
+pub(super) fn is_flat(counts: &[u32; 256]) -> bool {
+    let squares: u64 = counts.iter().map(|&count| u64::from(count) * u64::from(count)).sum();
+    // Chi-squared against equal counts is 256 · squares / total − total: about 255 for noise. A part
+    // of the total is what a saving of less than 1 % would show.
+    let total: u64 = counts.iter().copied().map(u64::from).sum();
+    256 * squares <= total * (total + total / 16 + 310)
+}
+
 /// Of fewer bytes a histogram says nothing.
-const NOISE_MIN: usize = 512;
+pub(super) const NOISE_MIN: usize = 512;
 /// Bytes at the start of a block that are looked at for repeats.
 const REPEATS: usize = 16 * 1024;
 

@@ -13,7 +13,7 @@ mod lanes;
 mod numbers;
 
 pub(crate) use histogram::{Candidate, Histogram, incompressible, repeats};
-pub(crate) use numbers::{Numbers, is_smooth, prefers_differences};
+pub(crate) use numbers::{Look, Numbers, is_smooth};
 
 use lanes::Native;
 use std::ops::Range;

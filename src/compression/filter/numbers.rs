@@ -6,7 +6,7 @@
 //! is chosen, the plane itself says with histograms of both whether it becomes differences.
 
 use super::Filter;
-use super::histogram::{coded_size, log2_256, sample};
+use super::histogram::{NOISE_MIN, coded_size, is_flat, log2_256, sample};
 
 /// Positions that are told apart.
 const POSITIONS: usize = 48;
@@ -115,6 +115,12 @@ impl Numbers {
         self.least + self.together / 30 + 4 * self.total < self.together
     }
 
+    /// True if planes save so much that they could pay in a block that also repeats. Of such blocks less is seldom
+    /// worth a trial, which machine code would pay for.
+    pub(crate) fn saves_much(&self) -> bool {
+        self.could_pay() && self.least < self.together / 8 * 7
+    }
+
     /// True if planes pay unless much repeats.
     pub(crate) fn surely_pays(&self) -> bool {
         self.could_pay() && self.least < self.together / 4 * 3
@@ -144,18 +150,33 @@ fn difference_bits(mean: u64) -> u64 {
     u64::from(log2_256(u32::try_from(scaled).unwrap_or(u32::MAX))).saturating_sub(8 * 256).min(8 * 256)
 }
 
-/// Whether the differences of a plane have less entropy than its bytes, in a sample. In doubt it stays: undoing
-/// differences takes time.
-pub(crate) fn prefers_differences(plane: &[u8]) -> bool {
-    let (mut raw, mut differences) = ([0u32; 256], [0u32; 256]);
-    for piece in sample(plane, 4 * 1024, 512) {
-        for pair in piece.windows(2) {
-            raw[usize::from(pair[1])] += 1;
-            differences[usize::from(pair[1].wrapping_sub(pair[0]))] += 1;
+/// What a sample of a plane says about it.
+pub(crate) struct Look {
+    /// True if its differences have less entropy than its bytes. In doubt they stay: undoing differences takes time.
+    pub(crate) prefers_differences: bool,
+    /// Of its bytes, and of its differences.
+    flat: [bool; 2],
+}
+
+impl Look {
+    pub(crate) fn at(plane: &[u8]) -> Look {
+        let (mut raw, mut differences) = ([0u32; 256], [0u32; 256]);
+        for piece in sample(plane, 4 * 1024, 512) {
+            for pair in piece.windows(2) {
+                raw[usize::from(pair[1])] += 1;
+                differences[usize::from(pair[1].wrapping_sub(pair[0]))] += 1;
+            }
         }
+        let flat = [&raw, &differences].map(|counts| plane.len() >= NOISE_MIN && is_flat(counts));
+        let (raw, differences) = (coded_size(&raw), coded_size(&differences));
+        Look { prefers_differences: differences + differences / 64 < raw, flat }
     }
-    let (raw, differences) = (coded_size(&raw), coded_size(&differences));
-    differences + differences / 64 < raw
+
+    /// True if all values are about as frequent, of the bytes or of the differences. If nothing repeats either,
+    /// nothing makes them smaller.
+    pub(crate) fn is_flat(&self, of_differences: bool) -> bool {
+        self.flat[usize::from(of_differences)]
+    }
 }
 
 #[cfg(test)]
@@ -219,12 +240,30 @@ mod tests {
                 Some(*sum)
             })
             .collect();
+        let prefers_differences = |plane: &[u8]| Look::at(plane).prefers_differences;
         assert!(prefers_differences(&slow));
         assert!(!prefers_differences(&noise(50_000)));
         assert!(!prefers_differences(&[7; 5_000]));
         assert!(!prefers_differences(&[]));
         let few: Vec<u8> = noise(50_000).iter().map(|byte| byte % 4).collect();
         assert!(!prefers_differences(&few));
+    }
+
+    #[test]
+    fn noise_is_flat_and_its_sums_are_noise_with_differences_that_are_not() {
+        let noise = noise(50_000);
+        let look = Look::at(&noise);
+        assert!(look.is_flat(false) && look.is_flat(true));
+        let sums: Vec<u8> = noise
+            .iter()
+            .scan(0u8, |sum, by| {
+                *sum = sum.wrapping_add(by % 64);
+                Some(*sum)
+            })
+            .collect();
+        let look = Look::at(&sums);
+        assert!(look.is_flat(false) && !look.is_flat(true) && look.prefers_differences);
+        assert!(!Look::at(&noise[..300]).is_flat(false), "too few to say");
     }
 
     #[test]
