@@ -448,25 +448,41 @@ fn locate_to_read(file: &ContainerFile, recover: bool) -> Result<Located> {
     if located.is_confirmed || planted(Planted::CacheTrusted) {
         return Ok(located);
     }
-    match drop_cache(file, 4) {
-        Ok(true) => log::locate(file, until),
-        Ok(false) | Err(_) if recover => Ok(located),
-        Ok(false) | Err(_) => log::locate(file, Until::Confirmed),
+    match seen_on_medium(file, 4) {
+        Ok(Seen::Cached) => log::locate(file, until),
+        Ok(Seen::Past(medium)) => log::locate(&medium, until),
+        Ok(Seen::Nothing) | Err(_) if recover => Ok(located),
+        Ok(Seen::Nothing) | Err(_) => log::locate(file, Until::Confirmed),
     }
 }
 
-/// Drops the cached pages of the file; false if some stay.
+/// How the medium is seen.
+enum Seen {
+    /// By the file: nothing was cached that the medium does not have.
+    Cached,
+    /// By this, where what the file shows may differ.
+    Past(ContainerFile),
+    Nothing,
+}
+
+/// Sees to it that what is read is what the medium has.
 ///
-/// Another process that reads the file brings pages back between the dropping and the look, so that it is tried
-/// `attempts` times, after 1 ms, 2 ms, 4 ms and so on.
-fn drop_cache(file: &ContainerFile, attempts: u32) -> std::io::Result<bool> {
-    for attempt in 0..attempts {
-        if file.storage.drop_cache()? {
-            return Ok(true);
-        }
-        std::thread::sleep(Duration::from_millis(1 << attempt));
+/// Another process that reads the file brings pages back between the dropping and the look at them. Then the medium is
+/// read past them; where that is not possible, the dropping is tried `attempts` times, after 1 ms, 2 ms, 4 ms and so on.
+fn seen_on_medium(file: &ContainerFile, attempts: u32) -> std::io::Result<Seen> {
+    if file.storage.drop_cache()? {
+        return Ok(Seen::Cached);
     }
-    file.storage.drop_cache()
+    if let Some(medium) = file.storage.medium() {
+        return Ok(Seen::Past(file.seen_on(medium)));
+    }
+    for attempt in 0..attempts {
+        std::thread::sleep(Duration::from_millis(1 << attempt));
+        if file.storage.drop_cache()? {
+            return Ok(Seen::Cached);
+        }
+    }
+    Ok(Seen::Nothing)
 }
 
 /// Finds the end of the log for the writer, confirms it, and cuts off what lies behind.
@@ -483,14 +499,20 @@ fn locate_to_write(file: &ContainerFile, recover: bool) -> Result<Located> {
     let first = log::locate(file, until)?;
     let nothing_follows =
         first.is_confirmed && file.len()? == first.end(file) || planted(Planted::CacheTrusted);
-    if !nothing_follows && !drop_cache(file, 9).map_err(|error| failed("dropping cached pages of", error))? {
-        return Err(AtlasError::unsupported(format!(
-            "{}: a writer died, and what the disk has of its work cannot be seen behind the page cache; restart the \
-             machine, or copy the file",
-            file.path.display()
-        )));
-    }
-    let mut located = if nothing_follows { first } else { log::locate(file, until)? };
+    let seen = if nothing_follows { Ok(None) } else { seen_on_medium(file, 9).map(Some) };
+    let mut located = match seen.map_err(|error| failed("dropping cached pages of", error))? {
+        None => first,
+        Some(Seen::Cached) => log::locate(file, until)?,
+        // What is cached of the slots may be newer: it names what was durable before it was written.
+        Some(Seen::Past(medium)) => log::locate(&medium, until)?,
+        Some(Seen::Nothing) => {
+            return Err(AtlasError::unsupported(format!(
+                "{}: a writer died, and what the disk has of its work cannot be seen behind the page cache; restart \
+                 the machine, or copy the file",
+                file.path.display()
+            )));
+        }
+    };
     if let Some(tip) = &located.tip {
         let slot = Slot { generation: tip.generation, commit: tip.offset, seal: tip.seal };
         let slots: &[u8] = match (recover && located.lost > 0, located.slots.contains(&Some(slot))) {

@@ -143,6 +143,25 @@ impl Children {
         }
     }
 
+    /// The first child behind those for which `skip(tiles, bytes)` of their end holds; adds their tiles and bytes
+    /// to `index` and `offset`.
+    pub(super) fn first_behind(
+        &self,
+        index: &mut u64,
+        offset: &mut u64,
+        skip: &impl Fn(u64, u64) -> bool,
+    ) -> Option<usize> {
+        (0..self.len()).find(|child| {
+            let (bytes, tiles) = self.measure(*child);
+            let is_skipped = skip(*index + tiles, *offset + bytes);
+            if is_skipped {
+                *index += tiles;
+                *offset += bytes;
+            }
+            !is_skipped
+        })
+    }
+
     /// The children in `range`, shared.
     fn part(&self, range: std::ops::Range<usize>) -> Children {
         match self {
