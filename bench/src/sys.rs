@@ -7,6 +7,7 @@
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::mem::MaybeUninit;
 
+pub enum Container {}
 pub enum Parity {}
 pub enum Source {}
 pub enum Projection {}
@@ -37,6 +38,29 @@ pub struct RepairOptions {
     pub other_path: *const c_char,
     pub partial: u32,
     pub reserved: u32,
+}
+
+#[repr(C)]
+pub struct ContainerCreateOptions {
+    pub struct_size: u32,
+    pub block_log2: u32,
+    pub keep_chains: u32,
+    pub reserved: u32,
+    pub id: *const u8,
+    pub base: *const Source,
+    pub compression: *const CompressionConfig,
+    pub cache_size: u64,
+}
+
+#[repr(C)]
+pub struct ContainerOpenOptions {
+    pub struct_size: u32,
+    pub recover: u32,
+    pub base: *const Source,
+    pub expected_history: *const u8,
+    pub compression: *const CompressionConfig,
+    pub cache_size: u64,
+    pub max_domain_size: u64,
 }
 
 #[repr(C)]
@@ -198,9 +222,51 @@ inits! {
     atlas_stream_config_init(StreamConfig),
     atlas_benchmark_config_init(BenchmarkConfig),
     atlas_repair_options_init(RepairOptions),
+    atlas_container_create_options_init(ContainerCreateOptions),
+    atlas_container_open_options_init(ContainerOpenOptions),
 }
 
 unsafe extern "C" {
+    pub fn atlas_container_create(
+        path: *const c_char,
+        kind: u32,
+        options: *const ProjectionOptions,
+        create: *const ContainerCreateOptions,
+        operation: *const Operation,
+        out: *mut *mut Container,
+    ) -> c_int;
+    pub fn atlas_container_open(
+        path: *const c_char,
+        mode: u32,
+        verify: *const c_void,
+        options: *const ContainerOpenOptions,
+        operation: *const Operation,
+        out: *mut *mut Container,
+    ) -> c_int;
+    pub fn atlas_container_destroy(container: *mut Container);
+    pub fn atlas_container_import(
+        container: *mut Container,
+        source: *const Source,
+        regions: *const Region,
+        count: usize,
+        options: *const c_void,
+        operation: *const Operation,
+        generation: *mut u64,
+    ) -> c_int;
+    pub fn atlas_container_commit(
+        container: *mut Container,
+        projection: *const Projection,
+        options: *const c_void,
+        operation: *const Operation,
+        generation: *mut u64,
+    ) -> c_int;
+    pub fn atlas_container_snapshot(
+        container: *const Container,
+        generation: u64,
+        verify_reads: u32,
+        operation: *const Operation,
+        out: *mut *mut Projection,
+    ) -> c_int;
     pub fn atlas_parity_create(
         source: *const Source,
         path: *const c_char,
