@@ -107,6 +107,12 @@ static void sources(void)
     REFUSED(atlas_source_concat(none, 0, NULL));
 }
 
+static bool on_damage(const atlas_damage *damage, void *user_data)
+{
+    (void)user_data;
+    return damage != NULL;
+}
+
 static void projections(void)
 {
     atlas_projection *out = JUNK(atlas_projection);
@@ -140,6 +146,11 @@ static void projections(void)
     REFUSED(atlas_projection_read(projection, 0, NULL, 5));
     CHECK_OK(atlas_projection_read(projection, 0, NULL, 0));
     REFUSED(atlas_projection_verify(NULL, NULL));
+    REFUSED(atlas_projection_find_damage(NULL, NULL, 0, on_damage, NULL, NULL));
+    CHECK_OK(atlas_projection_find_damage(projection, NULL, 0, NULL, NULL, NULL));
+    REFUSED(atlas_projection_repair_file(NULL, temp_path("x"), NULL, 0, on_damage, NULL, NULL));
+    REFUSED(atlas_projection_repair_file(projection, NULL, NULL, 0, on_damage, NULL, NULL));
+    REFUSED(atlas_projection_repair_file(projection, temp_path("x"), NULL, 0, NULL, NULL, NULL));
     REFUSED(atlas_projection_write_file(NULL, temp_path("x"), NULL));
     REFUSED(atlas_projection_write_file(projection, NULL, NULL));
     CHECK_EQ(temp_names(), 0);
