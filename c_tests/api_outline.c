@@ -1,4 +1,4 @@
-/* Outlines: what is damaged of a file that stays where it is, and how it is repaired. */
+/* Outlines: what is damaged of a file that stays where it is, and in what two of them differ. */
 #include "check.h"
 
 #include "container.h"
@@ -173,10 +173,91 @@ static void a_damaged_record_leaves_bytes_unknown(void)
     CHECK_EQ(found.all[1].kind, ATLAS_DAMAGE_UNKNOWN);
     CHECK_EQ(found.all[1].offset, 0);
     CHECK_EQ(found.all[1].length, size);
+    size_t count = 0;
+    CHECK_STATUS(atlas_projection_diff(snapshot, snapshot, NULL, NULL, &count), ATLAS_STATUS_OK);
     atlas_projection_destroy(snapshot);
     atlas_container_destroy(container);
     CHECK(unlink(file) == 0 && unlink(name) == 0);
     free(bytes);
+    free(data);
+}
+
+/* ---- differences ---------------------------------------------------------------------------------- */
+
+static void differences_are_ranges(uint32_t keep_chains)
+{
+    const size_t size = 3 * TILE + 20000;
+    const uint64_t unit = keep_chains ? GROUP : TILE;
+    const char *file = temp_path("one.bin"), *name = temp_path("one.atlas");
+    const char *other_file = temp_path("two.bin"), *other_name = temp_path("two.atlas");
+    uint8_t *data = random_bytes(size + 5000, 34);
+    write_file(file, data, size);
+    atlas_container *one = outline_of(name, file, ATLAS_FILE_IO_READ, keep_chains);
+    data[7] ^= 1;
+    data[2 * TILE + 40000] ^= 1;
+    write_file(other_file, data, size + 5000);
+    atlas_container *two = outline_of(other_name, other_file, ATLAS_FILE_IO_READ, keep_chains);
+    atlas_projection *a = snapshot_of(one, 0, false), *b = snapshot_of(two, 0, false);
+    /* No payload is needed: neither file is there any more. */
+    CHECK(truncate(file, 0) == 0 && truncate(other_file, 0) == 0);
+    atlas_region regions[8];
+    memset(regions, 0xA5, sizeof regions);
+    size_t count = 8;
+    CHECK_OK(atlas_projection_diff(b, a, NULL, regions, &count));
+    CHECK_EQ(count, keep_chains ? 3 : 2);
+    CHECK(regions[0].offset == 0 && regions[0].length == unit);
+    const uint64_t second = keep_chains ? 2 * TILE + 2 * GROUP : 2 * TILE;
+    const uint64_t tail = keep_chains ? 3 * TILE + GROUP : 3 * TILE;
+    CHECK_EQ(regions[1].offset, second);
+    if (keep_chains) {
+        CHECK(regions[1].length == GROUP);
+    }
+    CHECK_EQ(regions[count - 1].offset + regions[count - 1].length, size + 5000);
+    CHECK(keep_chains == 0 || regions[2].offset == tail);
+    CHECK(all_bytes(&regions[count], sizeof regions[0], 0xA5));
+    /* A short list is filled as far as it goes, and the number is the same. */
+    memset(regions, 0xA5, sizeof regions);
+    count = 1;
+    CHECK_OK(atlas_projection_diff(b, a, NULL, regions, &count));
+    CHECK_EQ(count, keep_chains ? 3 : 2);
+    CHECK(regions[0].offset == 0 && all_bytes(&regions[1], sizeof regions[1], 0xA5));
+    count = 0;
+    CHECK_OK(atlas_projection_diff(a, b, NULL, NULL, &count));
+    CHECK_EQ(count, keep_chains ? 3 : 2);
+    count = 8;
+    CHECK_OK(atlas_projection_diff(a, b, NULL, regions, &count));
+    CHECK_EQ(regions[count - 1].offset + regions[count - 1].length, size);
+    count = 8;
+    CHECK_OK(atlas_projection_diff(a, a, NULL, regions, &count));
+    CHECK_EQ(count, 0);
+    /* Another type, K or key has no common witnesses. */
+    atlas_projection_options options;
+    atlas_projection_options_init(&options);
+    const uint8_t key[32] = {1};
+    options.key = key;
+    atlas_source *source = borrowed(data, 100);
+    atlas_projection *keyed = projected(source, &options), *plain = projected(source, NULL);
+    count = 8;
+    CHECK_STATUS(atlas_projection_diff(keyed, plain, NULL, regions, &count), ATLAS_STATUS_INVALID_ARGUMENT);
+    CHECK_EQ(count, 0);
+    count = 8;
+    CHECK_OK(atlas_projection_diff(keyed, keyed, NULL, regions, &count));
+    CHECK_EQ(count, 0);
+    /* Edits are hashed first. */
+    replace(plain, 50, 1, "!", 1);
+    atlas_projection *again = projected(source, NULL);
+    count = 8;
+    CHECK_OK(atlas_projection_diff(plain, again, NULL, regions, &count));
+    CHECK(count == 1 && regions[0].offset == 0 && regions[0].length == 100);
+    atlas_projection_destroy(again);
+    atlas_projection_destroy(keyed);
+    atlas_projection_destroy(plain);
+    atlas_source_destroy(source);
+    atlas_projection_destroy(a);
+    atlas_projection_destroy(b);
+    atlas_container_destroy(one);
+    atlas_container_destroy(two);
+    CHECK(unlink(file) == 0 && unlink(name) == 0 && unlink(other_file) == 0 && unlink(other_name) == 0);
     free(data);
 }
 
@@ -378,6 +459,7 @@ int main(void)
     for (uint32_t keep_chains = 0; keep_chains < 2; keep_chains++) {
         damage_has_a_place(ATLAS_FILE_IO_READ, keep_chains);
         damage_has_a_place(io, keep_chains);
+        differences_are_ranges(keep_chains);
     }
     what_is_cut_off_is_missing();
     a_damaged_record_leaves_bytes_unknown();

@@ -151,6 +151,16 @@ static void projections(void)
     REFUSED(atlas_projection_repair_file(NULL, temp_path("x"), NULL, 0, on_damage, NULL, NULL));
     REFUSED(atlas_projection_repair_file(projection, NULL, NULL, 0, on_damage, NULL, NULL));
     REFUSED(atlas_projection_repair_file(projection, temp_path("x"), NULL, 0, NULL, NULL, NULL));
+    size_t count = 7;
+    REFUSED(atlas_projection_diff(NULL, projection, NULL, NULL, &count));
+    CHECK(count == 0);
+    count = 0;
+    REFUSED(atlas_projection_diff(projection, NULL, NULL, NULL, &count));
+    REFUSED(atlas_projection_diff(projection, projection, NULL, NULL, NULL));
+    count = 7;
+    REFUSED(atlas_projection_diff(projection, projection, NULL, NULL, &count));
+    CHECK(count == 0);
+    CHECK_OK(atlas_projection_diff(projection, projection, NULL, NULL, &count));
     REFUSED(atlas_projection_write_file(NULL, temp_path("x"), NULL));
     REFUSED(atlas_projection_write_file(projection, NULL, NULL));
     CHECK_EQ(temp_names(), 0);

@@ -2444,6 +2444,26 @@ enum atlas_status atlas_projection_repair_file(const struct atlas_projection *pr
                                                const struct atlas_operation *operation);
 
 /**
+ * Ranges of `projection` whose bytes may differ from those at the same offsets of `other`, ascending and merged.
+ *
+ * `*count` is in: the capacity of `regions` (which may be NULL when it is 0), out: how many ranges there are. OK also
+ * when the capacity is short: then the first ones are there. They end at tiles, or at groups of 16 KiB of tiles of
+ * which both store chaining values. All that is behind the end of `other` is among them, and nothing behind the end
+ * of `projection`. Tiles are compared edge by edge: after edits that move them, everything behind may be listed, unless
+ * atlas_projection_optimize() comes first. No payload is read, except of edited tiles, which are hashed first. Costs
+ * what differs. Any thread. `operation` may be NULL; progress once a tile that differs.
+ *
+ * Fails with INVALID_ARGUMENT (NULL, or another type, K or key), WITNESS or FORMAT (a record of a container is
+ * damaged), and of edited tiles CONSERVATION; IO, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY or CANCELLED.
+ */
+ATLAS_API
+enum atlas_status atlas_projection_diff(const struct atlas_projection *projection,
+                                        const struct atlas_projection *other,
+                                        const struct atlas_operation *operation,
+                                        struct atlas_region *regions,
+                                        size_t *count);
+
+/**
  * Fills `options` with the defaults: 6.25 % of parity, at most 256 columns, a random id, no key, no root.
  */
 ATLAS_API

@@ -103,6 +103,32 @@ impl<T: Send + Sync> OutHandles<T> {
     }
 }
 
+/// Fills a list of the caller's with as many values as fit, and says how many there are.
+///
+/// # Safety
+/// `count` is NULL, or readable and writable; `list` is NULL, or has room for `*count` values of T.
+pub(super) unsafe fn fill_list<T, V: Into<T>>(
+    list: *mut T,
+    count: *mut usize,
+    name: &str,
+    values: impl FnOnce() -> Result<Vec<V>>,
+) -> Result<()> {
+    // SAFETY: as the caller promises.
+    let capacity = *unsafe { pointee(count, "count") }?;
+    // SAFETY: as above, for writing.
+    let count = unsafe { out(count, 0, "count") }?;
+    if capacity > 0 {
+        check_extent(list.is_null(), capacity, size_of::<T>(), name)?;
+    }
+    let values = values()?;
+    count.set(values.len());
+    for (index, value) in values.into_iter().take(capacity).enumerate() {
+        // SAFETY: `index` is less than the capacity, and there is room for that by the caller's promise.
+        unsafe { list.add(index).write(value.into()) };
+    }
+    Ok(())
+}
+
 fn check_extent(null: bool, count: usize, each: usize, name: &str) -> Result<()> {
     let unit = if each == 1 { "bytes" } else { "entries" };
     if null {

@@ -1,6 +1,6 @@
-//! Outlines: the search for damage, and the repair of files.
+//! Outlines: the search for damage, the repair of files, and the difference of two projections.
 
-use super::args::{handle, path};
+use super::args::{fill_list, handle, path};
 use super::boundary::boundary;
 use super::damage::{atlas_damage_fn, report};
 use super::operation::{atlas_operation, with_operation};
@@ -93,5 +93,36 @@ pub unsafe extern "C" fn atlas_projection_repair_file(
         let regions = regions.as_deref();
         // SAFETY: as the header asks.
         unsafe { with_operation(operation, |run| projection.0.repair_file(&path, regions, &mut each, run)) }
+    })
+}
+
+/// Ranges of `projection` whose bytes may differ from those at the same offsets of `other`, ascending and merged.
+///
+/// `*count` is in: the capacity of `regions` (which may be NULL when it is 0), out: how many ranges there are. OK also
+/// when the capacity is short: then the first ones are there. They end at tiles, or at groups of 16 KiB of tiles of
+/// which both store chaining values. All that is behind the end of `other` is among them, and nothing behind the end
+/// of `projection`. Tiles are compared edge by edge: after edits that move them, everything behind may be listed, unless
+/// atlas_projection_optimize() comes first. No payload is read, except of edited tiles, which are hashed first. Costs
+/// what differs. Any thread. `operation` may be NULL; progress once a tile that differs.
+///
+/// Fails with INVALID_ARGUMENT (NULL, or another type, K or key), WITNESS or FORMAT (a record of a container is
+/// damaged), and of edited tiles CONSERVATION; IO, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY or CANCELLED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn atlas_projection_diff(
+    projection: *const atlas_projection,
+    other: *const atlas_projection,
+    operation: *const atlas_operation,
+    regions: *mut atlas_region,
+    count: *mut usize,
+) -> atlas_status {
+    boundary(|| {
+        let list = || {
+            // SAFETY: as the header asks: live projections.
+            let (projection, other) = unsafe { (handle(projection, "projection")?, handle(other, "other")?) };
+            // SAFETY: as the header asks.
+            unsafe { with_operation(operation, |run| projection.0.diff(&other.0, run)) }
+        };
+        // SAFETY: as the header asks: a number, and room for as many regions.
+        unsafe { fill_list(regions, count, "regions", list) }
     })
 }

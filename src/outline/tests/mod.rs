@@ -1,5 +1,6 @@
 //! Tests of outlines against plain models.
 
+mod diff;
 mod find;
 mod repair;
 

@@ -22,7 +22,7 @@ mod proof;
 mod reclaim;
 
 pub(crate) use cache::{Charge, NodeCache};
-pub(crate) use diff::TreeDiff;
+pub(crate) use diff::{Compared, TreeDiff};
 pub(crate) use look::{Seen, Unloaded};
 pub(crate) use node::{Children, Node, Written};
 pub(crate) use reclaim::{READ_BUDGET, Reclaimer};
