@@ -1,6 +1,13 @@
 //! Differences of projections.
 
 use super::*;
+use crate::base::units::TileIndex;
+use crate::projection::state::State;
+use crate::tile::Tile;
+use crate::tile::context::Context;
+use crate::tile::extent::{Extent, GroupResidues, Trust};
+use crate::tile::tree::Tree;
+use std::io::Write;
 
 fn bytes_in(projection: &AtlasProjection) -> Vec<u8> {
     let mut bytes = vec![0; projection.info().domain_size as usize];
@@ -115,4 +122,73 @@ fn projections_of_other_witnesses_have_no_difference() {
         assert_eq!(error.kind(), ErrorKind::InvalidArgument);
     }
     assert!(check_diff(&classes, &again).is_empty());
+}
+
+/// The witness that a tile is said to have.
+fn invented(index: u64, salt: u64) -> crate::Digest {
+    crate::digest256(&[index.to_le_bytes(), salt.to_le_bytes()].concat())
+}
+
+fn invented_tile(source: &Source, index: u64, salt: u64) -> Arc<Tile> {
+    let residues = GroupResidues::from_groups(std::iter::repeat_n(crate::Residue::ZERO, 64));
+    let trust = Trust::Witnessed(invented(index, salt));
+    let extent = Extent::new(source.clone(), index * TILE_SIZE as u64, TILE_SIZE, residues, trust).unwrap();
+    Arc::new(Tile::whole_of(extent))
+}
+
+/// What two outlines of 1 TiB that differ in 100 tiles cost, with and without a common history. No byte is read:
+/// the witnesses are invented.
+#[test]
+#[ignore = "takes 1.5 GiB of memory"]
+fn a_difference_of_a_tebibyte_costs_what_differs() {
+    let (tiles, places) = (1_u64 << 20, 100);
+    let dir = tempfile::tempdir().unwrap();
+    let source = Base::default().source(1 << 40);
+    let changed: BTreeSet<u64> = (0..places).map(|place| place * 10_007 + 3).collect();
+    let outline = |name: &str, salt: &dyn Fn(u64) -> u64| {
+        let path = dir.path().join(name);
+        let container = container(&path, Some(&source), false);
+        let tree =
+            Tree::from_tiles((0..tiles).map(|index| invented_tile(&source, index, salt(index))).collect());
+        let context = Context::new(ProjectionType::Linear, &ProjectionOptions::new()).unwrap();
+        let projection = AtlasProjection::from_state(State::restore(context, Arc::default(), tree, None));
+        container.commit(&projection, &CommitOptions::default(), &mut Operation::new()).unwrap();
+        (path, container)
+    };
+    let (path, one) = outline("one.atlas", &|_| 0);
+    let snapshot = one.snapshot(0, false, &mut Operation::new()).unwrap();
+    let state = snapshot.state();
+    let mut tree = state.tree.clone();
+    for index in &changed {
+        tree.replace_tile(TileIndex(*index), invented_tile(&source, *index, 1)).unwrap();
+    }
+    let edited = AtlasProjection::from_state(state.successor(tree, None));
+    one.commit(&edited, &CommitOptions::default(), &mut Operation::new()).unwrap();
+    let (other_path, _) = outline("two.atlas", &|index| u64::from(changed.contains(&index)));
+    drop((one, snapshot, state, edited));
+    let open = |path: &Path| {
+        let (mode, verify) = (crate::ContainerMode::Read, crate::VerifyOptions::new());
+        let options = ContainerOptions::default();
+        Container::open(path, mode, &verify, &options, &mut Operation::new()).unwrap()
+    };
+    let (one, two) = (open(&path), open(&other_path));
+    let take = |container: &Container, generation| {
+        container.snapshot(generation, false, &mut Operation::new()).unwrap()
+    };
+    let wanted: Vec<_> =
+        changed.iter().map(|index| AtlasBoundaryRegion::new(index << 20, TILE_SIZE as u64)).collect();
+    for (name, own, other) in [
+        ("common history", take(&one, 2), take(&one, 1)),
+        ("loaded", take(&one, 2), take(&one, 1)),
+        ("none in common", take(&two, 1), take(&one, 1)),
+    ] {
+        let mut best = std::time::Duration::MAX;
+        for round in 0..2 {
+            let start = std::time::Instant::now();
+            assert_eq!(own.diff(&other, &mut Operation::new()).unwrap(), wanted);
+            best = best.min(start.elapsed());
+            writeln!(io::stderr(), "{name}, round {round}: {:?}", start.elapsed()).unwrap();
+        }
+        assert!(best.as_millis() < 500, "{name}: {best:?}");
+    }
 }
