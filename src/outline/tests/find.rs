@@ -220,3 +220,58 @@ fn a_damaged_record_is_told_with_the_bytes_that_it_leaves_unknown() {
         assert!(seen_record >= 3 && (seen_tile > 0) == chains);
     }
 }
+
+#[test]
+fn payload_in_the_container_is_found_too_and_without_its_base() {
+    let len = 2 * TILE_SIZE + 30_000;
+    for chains in [true, false] {
+        let outline = Outline::new(random_bytes(len, 9), chains);
+        let edited = outline.projection();
+        let new = random_bytes(50_000, 10);
+        let start = TILE_SIZE as u64 + 100_000;
+        let edit = crate::ProjectionDelta::update(start, start + 50_000, new.clone());
+        edited.apply_incremental_update(edit).unwrap();
+        outline.container.commit(&edited, &CommitOptions::default(), &mut Operation::new()).unwrap();
+        assert!(found(&outline.projection(), None).1.is_ok());
+        // One byte of what the edit brought, where the container has it.
+        let mut container = std::fs::read(&outline.path).unwrap();
+        let place = container.windows(64).position(|part| part == &new[20_000..20_064]).unwrap();
+        container[place] ^= 1;
+        std::fs::write(&outline.path, &container).unwrap();
+        let damaged = BTreeSet::from([start as usize + 20_000]);
+        let wanted = model(len, chains, None, differs(&damaged));
+        let (list, status) = found(&outline.projection(), None);
+        assert_eq!((ranges(&list), status.unwrap_err().kind()), (wanted.clone(), ErrorKind::Witness));
+        assert_eq!(list[0].generation, 2);
+        // Without its base: groups that lie in the container alone are known to be right or wrong.
+        outline.container.set_base(None).unwrap();
+        let (list, status) = found(&outline.projection(), None);
+        if chains {
+            assert_eq!((ranges(&list), status.unwrap_err().kind()), (wanted, ErrorKind::Witness));
+        } else {
+            assert!(list.is_empty());
+            assert_eq!(status.unwrap_err().kind(), ErrorKind::Incomplete);
+        }
+    }
+}
+
+#[test]
+fn a_callback_that_sleeps_holds_the_search_up() {
+    let tiles = 40;
+    let outline = Outline::new((0..tiles * TILE_SIZE).map(|i| (i / 4_096) as u8).collect(), false);
+    outline.base.change(|bytes| {
+        bytes.data[0] ^= 1;
+        bytes.broken = vec![(TILE_SIZE as u64..TILE_SIZE as u64 + 1, libc::EIO)];
+        bytes.asked.clear();
+    });
+    let mut most = 0;
+    let mut sleep = |_: &Damage| {
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        most = most.max(lock(&outline.base.0).asked.len());
+        true
+    };
+    let mut operation = Operation::new().with_pool(&POOL);
+    outline.projection().find_damage(None, &mut sleep, &mut operation).unwrap_err();
+    // Three threads, two tiles a thread ahead of the two that were reported.
+    assert!((2..=10).contains(&most), "{most} of {tiles} tiles were read");
+}
