@@ -32,15 +32,6 @@ pub struct Progress {
 }
 
 #[repr(C)]
-pub struct RepairOptions {
-    pub struct_size: u32,
-    pub mode: u32,
-    pub other_path: *const c_char,
-    pub partial: u32,
-    pub reserved: u32,
-}
-
-#[repr(C)]
 pub struct ContainerCreateOptions {
     pub struct_size: u32,
     pub block_log2: u32,
@@ -48,8 +39,17 @@ pub struct ContainerCreateOptions {
     pub reserved: u32,
     pub id: *const u8,
     pub base: *const Source,
-    pub compression: *const CompressionConfig,
+    pub compression: *const c_void,
     pub cache_size: u64,
+}
+
+#[repr(C)]
+pub struct RepairOptions {
+    pub struct_size: u32,
+    pub mode: u32,
+    pub other_path: *const c_char,
+    pub partial: u32,
+    pub reserved: u32,
 }
 
 #[repr(C)]
@@ -260,12 +260,37 @@ unsafe extern "C" {
         operation: *const Operation,
         generation: *mut u64,
     ) -> c_int;
+    pub fn atlas_container_set_base(container: *mut Container, base: *const Source) -> c_int;
     pub fn atlas_container_snapshot(
         container: *const Container,
         generation: u64,
         verify_reads: u32,
         operation: *const Operation,
         out: *mut *mut Projection,
+    ) -> c_int;
+    pub fn atlas_projection_find_damage(
+        projection: *const Projection,
+        regions: *const Region,
+        region_count: usize,
+        damage: Option<extern "C" fn(*const c_void, *mut c_void) -> bool>,
+        user_data: *mut c_void,
+        operation: *const Operation,
+    ) -> c_int;
+    pub fn atlas_projection_repair_file(
+        projection: *const Projection,
+        path: *const c_char,
+        regions: *const Region,
+        region_count: usize,
+        damage: Option<extern "C" fn(*const c_void, *mut c_void) -> bool>,
+        user_data: *mut c_void,
+        operation: *const Operation,
+    ) -> c_int;
+    pub fn atlas_projection_diff(
+        projection: *const Projection,
+        other: *const Projection,
+        operation: *const Operation,
+        regions: *mut Region,
+        count: *mut usize,
     ) -> c_int;
     pub fn atlas_parity_create(
         source: *const Source,
