@@ -93,6 +93,18 @@ static void sources(void)
     /* release and user_data may be NULL. */
     CHECK_OK(atlas_source_from_callback(5, read_zeros, NULL, NULL, &out));
     atlas_source_destroy(out);
+    out = JUNK(atlas_source);
+    REFUSED(atlas_source_range(NULL, 0, 0, &out));
+    CHECK(out == NULL);
+    REFUSED(atlas_source_range(source, 0, 0, NULL));
+    const atlas_source *const none[1] = {NULL};
+    out = JUNK(atlas_source);
+    REFUSED(atlas_source_concat(NULL, 1, &out));
+    CHECK(out == NULL);
+    out = JUNK(atlas_source);
+    REFUSED(atlas_source_concat(none, 1, &out));
+    CHECK(out == NULL);
+    REFUSED(atlas_source_concat(none, 0, NULL));
 }
 
 static void projections(void)

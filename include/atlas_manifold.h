@@ -2915,6 +2915,33 @@ enum atlas_status atlas_source_from_callback(uint64_t size,
                                              struct atlas_source **out);
 
 /**
+ * The `size` bytes from `offset` on of a source, as a source of their own.
+ *
+ * No byte is copied. `source` is held: it may be destroyed at once. Of a file the range stays known as a part of
+ * that file. A size of 0 gives an empty source. `*out` is owned by the caller: atlas_source_destroy(). Any thread.
+ * Fails with INVALID_ARGUMENT, OUT_OF_RANGE or OUT_OF_MEMORY.
+ */
+ATLAS_API
+enum atlas_status atlas_source_range(const struct atlas_source *source,
+                                     uint64_t offset,
+                                     uint64_t size,
+                                     struct atlas_source **out);
+
+/**
+ * The bytes of `count` sources, one after the other, as a source of their own.
+ *
+ * No byte is copied, and a source may come twice. `sources` is copied and each source held: all of them may be
+ * destroyed at once. A read finds its part in O(log count); files stay known as files. `sources` may be NULL when
+ * `count` is 0, which gives an empty source. `*out` is owned by the caller: atlas_source_destroy(). Any thread.
+ * Fails with INVALID_ARGUMENT (the message says which source is NULL), LIMIT (2^64 bytes or more) or
+ * OUT_OF_MEMORY.
+ */
+ATLAS_API
+enum atlas_status atlas_source_concat(const struct atlas_source *const *sources,
+                                      size_t count,
+                                      struct atlas_source **out);
+
+/**
  * How many bytes a source has; 0 for NULL. Any thread.
  */
 ATLAS_API uint64_t atlas_source_size(const struct atlas_source *source);

@@ -2,6 +2,7 @@
 
 use crate::base::error::{AtlasError, Result};
 use crate::base::out_bytes::OutBytes;
+use crate::base::units::to_u64;
 use std::ffi::{CStr, c_char, c_void};
 use std::path::PathBuf;
 
@@ -10,6 +11,12 @@ pub(super) type CBool = u8;
 
 fn is_null(name: &str) -> AtlasError {
     AtlasError::invalid_argument(format!("{name} is NULL"))
+}
+
+/// An item of a list is NULL.
+#[cold]
+pub(super) fn item_is_null(name: &str, index: usize) -> AtlasError {
+    AtlasError::invalid_argument(format!("{name}[{index}] is NULL")).at_index(to_u64(index))
 }
 
 /// A handle, which other threads may look at too.
