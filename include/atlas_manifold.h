@@ -2187,9 +2187,15 @@ enum atlas_status atlas_container_commit(struct atlas_container *container,
  * Projects a source and makes it the newest generation, in one pass and in memory that does not follow the domain.
  *
  * Of the base, or another source of the same file, only digests are stored. A tile that the newest generation has
- * at the same index is taken over. `regions` NULL: all of the source; anything else is UNSUPPORTED in this version.
- * `options` and `operation` may be NULL; progress once a tile. `*generation` is its number; may be NULL. Fails as
- * atlas_container_commit() does, and with IO of the source.
+ * at the same index is taken over.
+ *
+ * `regions` NULL, with `region_count` 0: all of the source. Else only the tiles of 1 MiB are read that the regions
+ * touch, and the tail after the end of the shorter one if the source has another size than the newest generation; the
+ * other tiles are those of the newest generation, and nobody looks whether the source still has their bytes. Regions
+ * may overlap and come in any order; not NULL with `region_count` 0 names none. `options` and `operation` may be
+ * NULL; progress once per tile that is read. `*generation` is its number; may be NULL. Fails as
+ * atlas_container_commit() does, with IO of the source, OUT_OF_RANGE (a region outside the source) and
+ * INVALID_ARGUMENT (regions after an edit that changed the length, which leaves other tiles than an import makes).
  */
 ATLAS_API
 enum atlas_status atlas_container_import(struct atlas_container *container,

@@ -20,6 +20,7 @@ mod compact;
 mod damage;
 mod encoded;
 mod file;
+mod filler;
 mod import;
 mod log;
 mod open;

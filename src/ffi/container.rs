@@ -1,8 +1,8 @@
 //! Containers.
 
 use super::args::{
-    bytes_in, bytes_out, drop_handle, handle, into_handle, known, optional_32, optional_out, out, path,
-    unknown,
+    bytes_in, bytes_out, drop_handle, handle, into_handle, items_in, known, optional_32, optional_out, out,
+    path, unknown,
 };
 use super::boundary::boundary;
 use super::compression::{atlas_compression_config, config_in};
@@ -16,9 +16,12 @@ use super::shard::{atlas_region, atlas_verify_options, verify_options};
 use super::sized::{OutStruct, SizedStruct, init_struct, own_size, read_struct, sized_struct};
 use super::source::atlas_source;
 use super::status::atlas_status;
+use crate::base::buffer::try_vec;
 use crate::base::error::{AtlasError, Result};
 use crate::container::{CommitOptions, Container, ContainerCreateOptions, ContainerMode, ContainerOptions};
+use crate::exec::operation::Operation;
 use crate::projection::ConservationPolicy;
+use crate::shard::AtlasBoundaryRegion;
 use std::ffi::{c_char, c_void};
 
 /// One file with the generations of one projection: what was committed survives the process and the machine.
@@ -342,6 +345,21 @@ unsafe fn commit_options(options: *const atlas_commit_options) -> Result<CommitO
     Ok(CommitOptions { expected: options.expected, time: options.time, note })
 }
 
+/// Regions that the caller names; `None`: no list of them, which stands for all.
+///
+/// # Safety
+/// `regions` is NULL or has `count` regions.
+unsafe fn regions_in(regions: *const atlas_region, count: usize) -> Result<Option<Vec<AtlasBoundaryRegion>>> {
+    if regions.is_null() && count == 0 {
+        return Ok(None);
+    }
+    // SAFETY: as the caller promises; NULL for some is refused here.
+    let regions = unsafe { items_in(regions, count, "regions") }?;
+    let mut copies = try_vec(regions.len())?;
+    copies.extend(regions.iter().map(|region| AtlasBoundaryRegion::from(*region)));
+    Ok(Some(copies))
+}
+
 /// Makes a new container without a generation, durable on return. The handle writes.
 ///
 /// `type` is an atlas_projection_type; `options`, `create` and `operation` may be NULL. `*out` is owned by the
@@ -623,9 +641,15 @@ pub unsafe extern "C" fn atlas_container_commit(
 /// Projects a source and makes it the newest generation, in one pass and in memory that does not follow the domain.
 ///
 /// Of the base, or another source of the same file, only digests are stored. A tile that the newest generation has
-/// at the same index is taken over. `regions` NULL: all of the source; anything else is UNSUPPORTED in this version.
-/// `options` and `operation` may be NULL; progress once a tile. `*generation` is its number; may be NULL. Fails as
-/// atlas_container_commit() does, and with IO of the source.
+/// at the same index is taken over.
+///
+/// `regions` NULL, with `region_count` 0: all of the source. Else only the tiles of 1 MiB are read that the regions
+/// touch, and the tail after the end of the shorter one if the source has another size than the newest generation; the
+/// other tiles are those of the newest generation, and nobody looks whether the source still has their bytes. Regions
+/// may overlap and come in any order; not NULL with `region_count` 0 names none. `options` and `operation` may be
+/// NULL; progress once per tile that is read. `*generation` is its number; may be NULL. Fails as
+/// atlas_container_commit() does, with IO of the source, OUT_OF_RANGE (a region outside the source) and
+/// INVALID_ARGUMENT (regions after an edit that changed the length, which leaves other tiles than an import makes).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_import(
     container: *mut atlas_container,
@@ -640,19 +664,20 @@ pub unsafe extern "C" fn atlas_container_import(
         // SAFETY: as the header asks: NULL or a place for a number.
         let out = unsafe { optional_out(generation, 0) };
         // SAFETY: as the header asks: live handles, and a struct of its struct_size.
-        let (container, source, options) = unsafe {
+        let (container, source, regions, options) = unsafe {
             (
                 handle(container.cast_const(), "container")?,
                 handle(source, "source")?,
+                regions_in(regions, region_count)?,
                 commit_options(options)?,
             )
         };
-        if !regions.is_null() || region_count > 0 {
-            return Err(AtlasError::unsupported("an import of regions is not in this version: import all"));
-        }
+        let import = |run: &mut Operation<'_>| match &regions {
+            None => container.0.import(&source.0, &options, run),
+            Some(regions) => container.0.import_regions(&source.0, regions, &options, run),
+        };
         // SAFETY: as the header asks.
-        let number =
-            unsafe { with_operation(operation, |run| container.0.import(&source.0, &options, run)) }?;
+        let number = unsafe { with_operation(operation, import) }?;
         out.set(number);
         Ok(())
     })

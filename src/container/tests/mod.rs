@@ -3,6 +3,7 @@
 mod crash;
 mod device;
 mod golden;
+mod import;
 
 use super::*;
 
