@@ -2261,6 +2261,29 @@ enum atlas_status atlas_container_find_damage(const struct atlas_container *cont
                                               const struct atlas_operation *operation);
 
 /**
+ * Writes the newest generations of `count` containers, one after the other, as generation 1 of a new container.
+ *
+ * All parts but the last are full tiles of 1 MiB, or empty. Type, K, key, conservation and chaining values are those
+ * of the parts, which must agree; keep_chains not 0 needs parts that have them. The base of each part is a range of its
+ * own (atlas_source_range()) and not the whole file: options->base has the size of all of them together, as
+ * atlas_source_concat() makes it, or is NULL. Nothing of a base is read, and parts need none attached. Other payload is
+ * copied, decoded; options->compression counts for later commits. With id, block_log2, time and note given a merged
+ * outline is byte for byte that of one import. `parts` is borrowed for the call, and a part may come twice; `options`,
+ * `commit` and `operation` may be NULL; progress once per tile. `*out` writes and is owned by the caller:
+ * atlas_container_destroy(). Fails with INVALID_ARGUMENT (no parts; parts that do not fit), CONFLICT
+ * (commit->expected is not 0), IO (a file of that name is EEXIST), CONSERVATION (STRICT), WITNESS, FORMAT, UNSUPPORTED,
+ * STATE, LIMIT, OUT_OF_MEMORY or CANCELLED; no file is left then. The error's index is the part.
+ */
+ATLAS_API
+enum atlas_status atlas_container_merge(const struct atlas_container *const *parts,
+                                        size_t count,
+                                        const char *path,
+                                        const struct atlas_container_create_options *options,
+                                        const struct atlas_commit_options *commit,
+                                        const struct atlas_operation *operation,
+                                        struct atlas_container **out);
+
+/**
  * Fills `config` with the defaults: checked, with a history of 1,000 deltas.
  */
 ATLAS_API void atlas_incremental_config_init(struct atlas_incremental_config *config);

@@ -23,6 +23,7 @@ mod file;
 mod filler;
 mod import;
 mod log;
+mod merge;
 mod open;
 mod planted;
 mod records;

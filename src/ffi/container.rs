@@ -1,8 +1,8 @@
 //! Containers.
 
 use super::args::{
-    bytes_in, bytes_out, drop_handle, handle, into_handle, items_in, known, optional_32, optional_out, out,
-    path, unknown,
+    bytes_in, bytes_out, drop_handle, handle, into_handle, item_is_null, items_in, known, optional_32,
+    optional_out, out, path, unknown,
 };
 use super::boundary::boundary;
 use super::compression::{atlas_compression_config, config_in};
@@ -312,6 +312,23 @@ unsafe fn options_in(
 
 /// # Safety
 /// `options` is NULL or a struct as the header asks, with pointers as it asks.
+unsafe fn create_options(options: *const atlas_container_create_options) -> Result<ContainerCreateOptions> {
+    // SAFETY: as the caller promises.
+    let options = unsafe { read_struct(options) }?;
+    no_reserved(options.reserved, "atlas_container_create_options")?;
+    // SAFETY: as the caller promises: NULL or 16 readable bytes.
+    let id = unsafe { options.id.cast::<[u8; 16]>().as_ref() }.copied();
+    Ok(ContainerCreateOptions {
+        block_log2: Some(options.block_log2).filter(|log2| *log2 != 0),
+        keep_chains: options.keep_chains != 0,
+        id,
+        // SAFETY: as the caller promises.
+        handle: unsafe { options_in(options.base, options.compression, options.cache_size) }?,
+    })
+}
+
+/// # Safety
+/// `options` is NULL or a struct as the header asks, with pointers as it asks.
 unsafe fn open_options(options: *const atlas_container_open_options) -> Result<ContainerOptions> {
     // SAFETY: as the caller promises.
     let (options, history) = unsafe {
@@ -381,17 +398,7 @@ pub unsafe extern "C" fn atlas_container_create(
         let kind = projection_type(r#type)?;
         // SAFETY: as the header asks: a C string, structs of their struct_size, live handles.
         let (path, options, create) =
-            unsafe { (self::path(path, "path")?, projection_options(options)?, read_struct(create)?) };
-        no_reserved(create.reserved, "atlas_container_create_options")?;
-        // SAFETY: as the header asks: NULL or 16 readable bytes.
-        let id = unsafe { create.id.cast::<[u8; 16]>().as_ref() }.copied();
-        let create = ContainerCreateOptions {
-            block_log2: Some(create.block_log2).filter(|log2| *log2 != 0),
-            keep_chains: create.keep_chains != 0,
-            id,
-            // SAFETY: as the header asks.
-            handle: unsafe { options_in(create.base, create.compression, create.cache_size) }?,
-        };
+            unsafe { (self::path(path, "path")?, projection_options(options)?, create_options(create)?) };
         // SAFETY: as the header asks.
         let container = unsafe {
             with_operation(operation, |run| Container::create(path, kind, &options, &create, run))
@@ -776,5 +783,50 @@ pub unsafe extern "C" fn atlas_container_find_damage(
         };
         // SAFETY: as the header asks.
         unsafe { with_operation(operation, |run| container.0.find_damage(from, &mut each, run)) }
+    })
+}
+
+/// Writes the newest generations of `count` containers, one after the other, as generation 1 of a new container.
+///
+/// All parts but the last are full tiles of 1 MiB, or empty. Type, K, key, conservation and chaining values are those
+/// of the parts, which must agree; keep_chains not 0 needs parts that have them. The base of each part is a range of its
+/// own (atlas_source_range()) and not the whole file: options->base has the size of all of them together, as
+/// atlas_source_concat() makes it, or is NULL. Nothing of a base is read, and parts need none attached. Other payload is
+/// copied, decoded; options->compression counts for later commits. With id, block_log2, time and note given a merged
+/// outline is byte for byte that of one import. `parts` is borrowed for the call, and a part may come twice; `options`,
+/// `commit` and `operation` may be NULL; progress once per tile. `*out` writes and is owned by the caller:
+/// atlas_container_destroy(). Fails with INVALID_ARGUMENT (no parts; parts that do not fit), CONFLICT
+/// (commit->expected is not 0), IO (a file of that name is EEXIST), CONSERVATION (STRICT), WITNESS, FORMAT, UNSUPPORTED,
+/// STATE, LIMIT, OUT_OF_MEMORY or CANCELLED; no file is left then. The error's index is the part.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn atlas_container_merge(
+    parts: *const *const atlas_container,
+    count: usize,
+    path: *const c_char,
+    options: *const atlas_container_create_options,
+    commit: *const atlas_commit_options,
+    operation: *const atlas_operation,
+    out: *mut *mut atlas_container,
+) -> atlas_status {
+    boundary(|| {
+        // SAFETY: as the header asks: NULL or a place for a pointer.
+        let out = unsafe { self::out(out, std::ptr::null_mut(), "out") }?;
+        // SAFETY: as the header asks: `count` handles.
+        let handles = unsafe { items_in(parts, count, "parts") }?;
+        let mut parts = try_vec(count)?;
+        for (index, part) in handles.iter().enumerate() {
+            // SAFETY: as the header asks: a live container.
+            let part = unsafe { part.as_ref() };
+            parts.push(&part.ok_or_else(|| item_is_null("parts", index))?.0);
+        }
+        // SAFETY: as the header asks: a C string, structs of their struct_size, live handles.
+        let (path, options, commit) =
+            unsafe { (self::path(path, "path")?, create_options(options)?, commit_options(commit)?) };
+        // SAFETY: as the header asks.
+        let merged = unsafe {
+            with_operation(operation, |run| Container::merge(&parts, &path, &options, &commit, run))
+        }?;
+        out.set(into_handle(atlas_container(merged)));
+        Ok(())
     })
 }

@@ -13,7 +13,7 @@ use std::path::Path;
 
 /// Bytes that follow from a number per tile, and how often each tile was read.
 #[derive(Default)]
-struct Model {
+pub(super) struct Model {
     seeds: Mutex<Vec<u8>>,
     reads: Mutex<BTreeMap<u64, u64>>,
 }
@@ -32,7 +32,7 @@ impl ReadAt for Reader {
 }
 
 impl Model {
-    fn new(tiles: u64) -> Arc<Model> {
+    pub(super) fn new(tiles: u64) -> Arc<Model> {
         let model = Arc::new(Model::default());
         model.grow(tiles, 1);
         model
@@ -42,19 +42,23 @@ impl Model {
         lock(&self.seeds).resize(tiles as usize, seed);
     }
 
-    fn source(self: &Arc<Model>, size: u64) -> Source {
+    pub(super) fn source(self: &Arc<Model>, size: u64) -> Source {
         Source::from_reader(size, Reader(Arc::clone(self)))
     }
 
+    pub(super) fn forget(&self) {
+        lock(&self.reads).clear();
+    }
+
     /// The tiles that were read since the last call, each once.
-    fn read(&self) -> Vec<u64> {
+    pub(super) fn read(&self) -> Vec<u64> {
         let reads = std::mem::take(&mut *lock(&self.reads));
         assert!(reads.values().all(|count| *count == 1), "{reads:?}");
         reads.into_keys().collect()
     }
 }
 
-fn created(folder: &Path, name: &str, keep_chains: bool) -> Container {
+pub(super) fn created(folder: &Path, name: &str, keep_chains: bool) -> Container {
     let create = ContainerCreateOptions {
         block_log2: Some(12),
         id: Some([7; 16]),
@@ -65,13 +69,13 @@ fn created(folder: &Path, name: &str, keep_chains: bool) -> Container {
     Container::create(folder.join(name), kind, &options, &create, &mut Operation::new()).unwrap()
 }
 
-fn same_files(folder: &Path, one: &str, other: &str) {
+pub(super) fn same_files(folder: &Path, one: &str, other: &str) {
     let (one, other) = (std::fs::read(folder.join(one)).unwrap(), std::fs::read(folder.join(other)).unwrap());
     let differs = one.iter().zip(&other).position(|(one, other)| one != other);
     assert_eq!((one.len(), differs), (other.len(), None));
 }
 
-fn regions(list: &[(u64, u64)]) -> Vec<AtlasBoundaryRegion> {
+pub(super) fn regions(list: &[(u64, u64)]) -> Vec<AtlasBoundaryRegion> {
     list.iter().map(|(offset, length)| AtlasBoundaryRegion::new(*offset, *length)).collect()
 }
 

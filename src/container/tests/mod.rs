@@ -4,6 +4,7 @@ mod crash;
 mod device;
 mod golden;
 mod import;
+mod merge;
 
 use super::*;
 
