@@ -27,8 +27,48 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// The part of the cache that is for loaded nodes: the other half is for the chaining values of tiles.
-fn caches(cache_size: u64) -> (NodeCache, OutboardCache) {
+pub(super) fn caches(cache_size: u64) -> (NodeCache, OutboardCache) {
     (NodeCache::new(cache_size / 2), OutboardCache::within(cache_size / 2))
+}
+
+/// Makes a new file without a generation, locked and durable, of the type, K and flags of `like`.
+pub(super) fn new_log(
+    path: &Path,
+    create: &ContainerCreateOptions,
+    like: &Ident,
+    seals: Seals,
+) -> Result<Log> {
+    if let Some(config) = &create.handle.compression {
+        super::Encoder::new(config)?;
+    }
+    let block_code = create.block_log2.map(block_code).transpose()?;
+    let failed = |what: &str, error| AtlasError::io(format_args!("{what} {}", path.display()), error);
+    let file = File::options().read(true).write(true).create_new(true).open(path);
+    let file = file.map_err(|error| failed("creating", error))?;
+    // Whatever fails from here on leaves no file.
+    let made = (|| {
+        let block_code = match block_code {
+            Some(code) => code,
+            None => block_for(&file).map_err(|error| failed("reading the block size of", error))?,
+        };
+        let writer = lock_writer(file, path)?;
+        let (id, salt) = match create.id {
+            Some(id) => (id, Ident::derived_salt(&id)),
+            None => (random()?, random()?),
+        };
+        let storage: Arc<dyn Storage> = Arc::clone(&writer) as Arc<dyn Storage>;
+        let file = write_empty(storage, path, like.of_file(id, salt, block_code), seals)?;
+        sync_folder(path)?;
+        Ok((file, writer))
+    })();
+    let (file, writer) = made.inspect_err(|_: &AtlasError| drop(std::fs::remove_file(path)))?;
+    Ok(Log {
+        file: Arc::new(file),
+        located: Located { is_confirmed: true, ..Located::default() },
+        writer: Some(writer),
+        slot_is_unsynced: false,
+        is_broken: false,
+    })
 }
 
 /// Random bytes of the system.
@@ -59,43 +99,13 @@ impl Container {
         if create.keep_chains && projection_type != ProjectionType::Linear {
             return Err(AtlasError::invalid_argument("keep_chains is for LINEAR projections alone"));
         }
-        if let Some(config) = &create.handle.compression {
-            super::Encoder::new(config)?;
-        }
-        let block_code = create.block_log2.map(block_code).transpose()?;
-        let failed = |what: &str, error| AtlasError::io(format_args!("{what} {}", path.display()), error);
-        let file = File::options().read(true).write(true).create_new(true).open(path);
-        let file = file.map_err(|error| failed("creating", error))?;
-        // Whatever fails from here on leaves no file.
-        let made = (|| {
-            let block_code = match block_code {
-                Some(code) => code,
-                None => block_for(&file).map_err(|error| failed("reading the block size of", error))?,
-            };
-            let writer = lock_writer(file, path)?;
-            let (id, salt) = match create.id {
-                Some(id) => (id, Ident::derived_salt(&id)),
-                None => (random()?, random()?),
-            };
-            let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
-            let flags = flag(options.key.is_some(), KEYED)
-                | flag(options.policy == ConservationPolicy::Strict, STRICT)
-                | flag(create.keep_chains, CHAINS);
-            let classes = context.scheme.data_classes();
-            let ident = Ident::new(id, salt, block_code, projection_type, classes, flags);
-            let storage: Arc<dyn Storage> = Arc::clone(&writer) as Arc<dyn Storage>;
-            let file = write_empty(storage, path, ident, Seals::new(options.key.as_deref()))?;
-            sync_folder(path)?;
-            Ok((file, writer))
-        })();
-        let (file, writer) = made.inspect_err(|_: &AtlasError| drop(std::fs::remove_file(path)))?;
-        let log = Log {
-            file: Arc::new(file),
-            located: Located { is_confirmed: true, ..Located::default() },
-            writer: Some(writer),
-            slot_is_unsynced: false,
-            is_broken: false,
-        };
+        let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
+        let flags = flag(options.key.is_some(), KEYED)
+            | flag(options.policy == ConservationPolicy::Strict, STRICT)
+            | flag(create.keep_chains, CHAINS);
+        let classes = context.scheme.data_classes();
+        let like = Ident::new([0; 16], [0; 16], 0, projection_type, classes, flags);
+        let log = new_log(path, create, &like, Seals::new(options.key.as_deref()))?;
         let path = Some(path.to_owned());
         Ok(Container::of(log, context, Arc::new(cache), path, create.handle.clone(), false))
     }
@@ -190,7 +200,7 @@ impl Container {
         Ok(Container::of(log, context, cache, None, options.clone(), false))
     }
 
-    fn of(
+    pub(super) fn of(
         log: Log,
         context: Arc<Context>,
         cache: Arc<NodeCache>,
