@@ -230,7 +230,7 @@ impl Node {
         self.residue
     }
 
-    pub(super) fn height(&self) -> u8 {
+    pub(crate) fn height(&self) -> u8 {
         self.height
     }
 
@@ -351,6 +351,11 @@ impl Node {
                 Ok(*own.top.get_or_init(|| top))
             }
         }
+    }
+
+    /// True if both stand for the same tiles, which must have their witnesses.
+    pub(crate) fn is_same(a: &Arc<Node>, b: &Arc<Node>, digests: &Digests) -> Result<bool> {
+        Ok(Arc::ptr_eq(a, b) || a.bytes == b.bytes && a.top(digests)? == b.top(digests)?)
     }
 
     /// True if all tiles below are known to have their witnesses.
