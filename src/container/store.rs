@@ -196,6 +196,10 @@ impl Store for GenerationStore {
         &self.cache
     }
 
+    fn base(&self) -> Option<&Source> {
+        self.base.as_ref()
+    }
+
     fn children(self: Arc<Self>, node: &NodeRef) -> Result<StoredChildren> {
         Ok(match self.parse(node)? {
             ParsedChildren::Nodes(nodes) => StoredChildren::Nodes(nodes),

@@ -11,7 +11,7 @@ use crate::base::out_bytes::OutBytes;
 use crate::base::units::to_usize;
 use crate::hash::digest::Digest;
 use crate::layer2::Residue;
-use crate::source::ReadBytes;
+use crate::source::{ReadBytes, Source};
 use crate::tile::Tile;
 use crate::tile::context::Context;
 use crate::tile::tree::{Charge, NodeCache};
@@ -166,6 +166,9 @@ pub(crate) trait Store: Send + Sync {
 
     /// The cache of loaded nodes.
     fn cache(&self) -> &Arc<NodeCache>;
+
+    /// The base that is attached.
+    fn base(&self) -> Option<&Source>;
 
     /// Loads the children of a node. Fails with WITNESS or FORMAT if they are not those that it stands for.
     fn children(self: Arc<Self>, node: &NodeRef) -> Result<StoredChildren>;
