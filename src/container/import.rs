@@ -120,7 +120,7 @@ impl Container {
                 Some(_) | None => Tree::default(),
             };
             let taken = match regions {
-                None => vec![0..size.div_ceil(TILE_BYTES)],
+                None => std::iter::once(0..size.div_ceil(TILE_BYTES)).collect(),
                 Some(regions) => touched(&old, size, regions)?,
             };
             let read = match source.data_map().filter(|_| !taken.is_empty()) {
@@ -195,7 +195,7 @@ fn has_imported_tiles(tree: &Tree) -> Result<bool> {
             }
             Children::Nodes(nodes) => {
                 let Some((last, full)) = nodes.split_last() else { return Ok(true) };
-                if !full.iter().all(|node| has_full_tiles(node)) {
+                if !full.iter().all(has_full_tiles) {
                     return Ok(false);
                 }
                 next = (!has_full_tiles(last)).then(|| Arc::clone(last));

@@ -92,7 +92,8 @@ impl Source {
             }
             start += run.len;
         }
-        (map.ranges != [0..size]).then_some(map).filter(|_| size > 0)
+        let is_dense = map.ranges.first() == Some(&(0..size));
+        (size > 0 && !is_dense).then_some(map)
     }
 
     /// True if [`data_map`](Self::data_map) may find holes. Asks nobody.
@@ -169,6 +170,7 @@ impl Holes {
 }
 
 #[cfg(test)]
+#[allow(clippy::single_range_in_vec_init, reason = "lists of ranges, of one too")]
 mod tests {
     use super::*;
     use crate::base::storage::fakes::SparseStorage;
