@@ -2993,7 +2993,8 @@ enum atlas_status atlas_source_borrow(const void *data,
 /**
  * A source that reads a regular file; `io` is an atlas_file_io.
  *
- * `path` is copied: bytes on Unix, UTF-8 on Windows. The size is that of the moment. `*out` is
+ * `path` is copied: bytes on Unix, UTF-8 on Windows. The size is that of the moment. Holes of a sparse file
+ * are not read where tiles are hashed: the file system is asked where they are, anew by each call. `*out` is
  * owned by the caller. Fails with INVALID_ARGUMENT (not a regular file, unknown io), IO (message
  * with path and reason, os_error set) or UNSUPPORTED (mapping not built in).
  */

@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use super::buffer::try_vec;
+use super::buffer::try_grow;
 use super::error::Result;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -74,39 +74,38 @@ impl Ranges {
     }
 }
 
-/// Ascending disjoint ranges whose numbers are counted from the first one on.
-pub(crate) struct Counted {
-    /// Each with how many numbers are before it.
+/// Ascending disjoint ranges, each cut into steps of one length and a shorter last one, which are counted.
+pub(crate) struct Steps {
+    /// Each with how many steps are before it.
     runs: Vec<(u64, Range<u64>)>,
+    step: u64,
     len: u64,
 }
 
-impl Counted {
-    pub(crate) fn new(ranges: Vec<Range<u64>>) -> Result<Counted> {
-        let mut runs = try_vec(ranges.len())?;
-        let mut len = 0;
+impl Steps {
+    /// `step` is not 0.
+    pub(crate) fn new(ranges: impl IntoIterator<Item = Range<u64>>, step: u64) -> Result<Steps> {
+        let (mut runs, mut len) = (Vec::new(), 0);
         for range in ranges.into_iter().filter(|range| !range.is_empty()) {
-            let count = range.end - range.start;
+            let count = (range.end - range.start).div_ceil(step);
+            try_grow(&mut runs, 1)?;
             runs.push((len, range));
             len += count;
         }
-        Ok(Counted { runs, len })
+        Ok(Steps { runs, step, len })
     }
 
-    /// How many numbers there are.
+    /// How many steps there are.
     pub(crate) fn len(&self) -> u64 {
         self.len
     }
 
-    /// Number `n` of them, which must be less than their count.
-    pub(crate) fn nth(&self, n: u64) -> u64 {
+    /// Step `n`, which must be less than their count.
+    pub(crate) fn nth(&self, n: u64) -> Range<u64> {
         let run = self.runs.partition_point(|(before, _)| *before <= n).saturating_sub(1);
-        self.runs.get(run).map_or(n, |(before, range)| range.start + (n - before))
-    }
-
-    /// The ranges, ascending.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Range<u64>> {
-        self.runs.iter().map(|(_, range)| range)
+        let Some((before, range)) = self.runs.get(run) else { return 0..0 };
+        let start = range.start + (n - before) * self.step;
+        start..start.saturating_add(self.step).min(range.end)
     }
 }
 
@@ -183,13 +182,16 @@ mod tests {
     }
 
     #[test]
-    fn counted_ranges_give_their_numbers_in_order() {
-        let ranges = vec![3..5, 7..7, 9..10, 20..24];
-        let all: Vec<u64> = ranges.iter().cloned().flatten().collect();
-        let counted = Counted::new(ranges).unwrap();
-        assert_eq!(counted.len(), 7);
-        assert_eq!((0..7).map(|n| counted.nth(n)).collect::<Vec<_>>(), all);
-        assert!(counted.iter().eq([&(3..5), &(9..10), &(20..24)]));
-        assert_eq!(Counted::new(Vec::new()).unwrap().len(), 0);
+    fn steps_come_in_order_and_end_where_their_range_does() {
+        let ranges = [3..5, 7..7, 9..10, 20..27];
+        let steps = |step| {
+            let steps = Steps::new(ranges.clone(), step).unwrap();
+            (0..steps.len()).map(|n| steps.nth(n)).collect::<Vec<_>>()
+        };
+        assert!(steps(1).into_iter().flatten().eq(ranges.iter().cloned().flatten()));
+        assert_eq!(steps(1).len(), 10);
+        assert_eq!(steps(3), [3..5, 9..10, 20..23, 23..26, 26..27]);
+        assert_eq!(steps(100), [3..5, 9..10, 20..27]);
+        assert_eq!(Steps::new([], 1).unwrap().len(), 0);
     }
 }

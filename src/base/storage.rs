@@ -7,6 +7,7 @@ use crate::base::out_bytes::OutBytes;
 use crate::base::units::to_u64;
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Bytes that can be read and changed by position, from any thread.
@@ -53,6 +54,18 @@ pub(crate) trait Storage: Send + Sync {
     /// Says that these bytes are read soon. Advice: it cannot fail and changes no result.
     fn will_need(&self, offset: u64, len: u64) {
         let _ = (offset, len);
+    }
+
+    /// True if the medium has fewer bytes than [`len`](Self::len), so that some may be in holes.
+    fn may_have_holes(&self) -> bool {
+        false
+    }
+
+    /// The first range at or after `offset` that is not a hole; `None` if a hole goes on to the end. Bytes in a hole
+    /// are zeros. Fails if nobody can tell.
+    fn data_after(&self, offset: u64) -> io::Result<Option<Range<u64>>> {
+        let _ = offset;
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     /// True if reads at `offset` do not wait for a medium, as far as that is known.
@@ -162,6 +175,23 @@ impl Storage for FileStorage {
 
     fn identity(&self) -> Option<FileId> {
         self.file.metadata().ok().and_then(|metadata| FileId::of(&metadata))
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+    fn may_have_holes(&self) -> bool {
+        use std::os::unix::fs::MetadataExt;
+        // Blocks are counted in 512 bytes, whatever the file system's are.
+        self.file.metadata().is_ok_and(|found| found.blocks().saturating_mul(512) < found.len())
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+    fn data_after(&self, offset: u64) -> io::Result<Option<Range<u64>>> {
+        let Some(start) = seek(&self.file, offset, libc::SEEK_DATA)? else { return Ok(None) };
+        match seek(&self.file, start, libc::SEEK_HOLE)? {
+            Some(end) if start < end => Ok(Some(start..end)),
+            // The file was cut meanwhile.
+            _ => Err(io::ErrorKind::Unsupported.into()),
+        }
     }
 
     /// Flushes the file's mode too, which an atomic file sets just before.
@@ -347,6 +377,27 @@ fn read_exact_at(file: &File, offset: u64, mut out: OutBytes<'_>) -> io::Result<
     Ok(())
 }
 
+/// The place that `whence` finds from `offset` on; `None` if there is none up to the end. It moves the position of the
+/// descriptor, which nothing here depends on.
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+fn seek(file: &File, offset: u64, whence: libc::c_int) -> io::Result<Option<u64>> {
+    #[cfg(target_os = "freebsd")]
+    use libc::lseek;
+    #[cfg(not(target_os = "freebsd"))]
+    use libc::lseek64 as lseek;
+    use std::os::fd::AsRawFd;
+    let offset = Offset::try_from(offset).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+    // SAFETY: the descriptor is open; the call reads no memory of ours.
+    let found = unsafe { lseek(file.as_raw_fd(), offset, whence) };
+    match u64::try_from(found) {
+        Ok(found) => Ok(Some(found)),
+        Err(_) => match io::Error::last_os_error() {
+            error if error.raw_os_error() == Some(libc::ENXIO) => Ok(None),
+            error => Err(error),
+        },
+    }
+}
+
 #[cfg(windows)]
 fn read_exact_at(file: &File, offset: u64, out: OutBytes<'_>) -> io::Result<()> {
     use std::os::windows::fs::FileExt;
@@ -467,6 +518,72 @@ pub(crate) mod fakes {
 
         fn sync(&self) -> io::Result<()> {
             Ok(())
+        }
+    }
+
+    /// Zeros with some data, which says where those are, or does not, and counts.
+    pub(crate) struct SparseStorage {
+        pub(crate) len: u64,
+        /// By offset, ascending, apart from one another.
+        pub(crate) data: Mutex<Vec<(u64, Vec<u8>)>>,
+        pub(crate) tells: bool,
+        /// How often it was asked for data.
+        pub(crate) asked: AtomicU64,
+        /// Offset and length of each read.
+        pub(crate) reads: Mutex<Vec<(u64, u64)>>,
+    }
+
+    impl SparseStorage {
+        pub(crate) fn new(len: u64, data: Vec<(u64, Vec<u8>)>) -> SparseStorage {
+            let (asked, reads) = (AtomicU64::new(0), Mutex::default());
+            SparseStorage { len, data: Mutex::new(data), tells: true, asked, reads }
+        }
+    }
+
+    impl Storage for SparseStorage {
+        fn len(&self) -> io::Result<u64> {
+            Ok(self.len)
+        }
+
+        fn read_at(&self, offset: u64, out: OutBytes<'_>) -> io::Result<()> {
+            let out = out.into_initialised();
+            out.fill(0);
+            let end = offset + to_u64(out.len());
+            lock(&self.reads).push((offset, to_u64(out.len())));
+            for (at, bytes) in &*lock(&self.data) {
+                let (start, stop) = ((*at).max(offset), (at + to_u64(bytes.len())).min(end));
+                if start < stop {
+                    let part = &bytes[(start - at) as usize..(stop - at) as usize];
+                    out[(start - offset) as usize..(stop - offset) as usize].copy_from_slice(part);
+                }
+            }
+            Ok(())
+        }
+
+        fn write_at(&self, _: u64, _: &[u8]) -> io::Result<()> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        fn set_len(&self, _: u64) -> io::Result<()> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        fn sync(&self) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn may_have_holes(&self) -> bool {
+            lock(&self.data).iter().map(|(_, bytes)| to_u64(bytes.len())).sum::<u64>() < self.len
+        }
+
+        fn data_after(&self, offset: u64) -> io::Result<Option<Range<u64>>> {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            if !self.tells {
+                return Err(io::ErrorKind::Unsupported.into());
+            }
+            let data = lock(&self.data);
+            let ranges = data.iter().map(|(at, bytes)| *at..at + to_u64(bytes.len()));
+            Ok(ranges.filter(|data| data.end > offset).map(|data| data.start.max(offset)..data.end).next())
         }
     }
 

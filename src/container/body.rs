@@ -13,7 +13,7 @@ use crate::base::buffer::try_grow;
 use crate::base::error::{AtlasError, Result};
 use crate::base::units::{TILE_SIZE, to_u64};
 use crate::hash::digest::{Digest, Digests};
-use crate::hash::tile_tree::{fold, leaf_digest};
+use crate::hash::tile_tree::{Leaf, TreeHasher, fold};
 use crate::layer2::Residue;
 use crate::tile::stored::{NodeRef, Span, SpanKind, TileEntry, TilePlace};
 
@@ -253,9 +253,10 @@ impl LeafLayout {
         }
         let contents = leaf_contents(&entries);
         let (offset, size) = body.record(RecordKind::Leaf, &contents, contents.len())?;
+        let mut hasher = TreeHasher::new(digests);
         let items = entries.iter().map(|tile| {
-            let len = u64::from(tile.len);
-            (len, leaf_digest(digests, len, tile.residue, &tile.witness))
+            let leaf = Leaf { len: tile.len, residue: tile.residue, witness: tile.witness };
+            (u64::from(tile.len), hasher.leaf(&leaf))
         });
         let (bytes, top) = fold(digests, items.collect());
         let node = NodeRef {

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! An import of regions reads only the tiles that they touch. The others, and whole nodes of them, are those of the
-//! newest generation, so that it costs what changed and one path.
+//! newest generation, so that it costs what changed and one path. Tiles in holes of a sparse file are zeros without a
+//! read.
 
 use super::batch::{self, NewCommit};
 use super::body::{Body, Laid, Placed, PlacedTile, Stop};
@@ -17,7 +18,7 @@ use super::seal::CHAINS;
 use super::{CommitOptions, Container};
 use crate::base::buffer::{Buffer, try_grow};
 use crate::base::error::{AtlasError, Result, check_range};
-use crate::base::ranges::{Counted, Ranges};
+use crate::base::ranges::{Ranges, Steps};
 use crate::base::sync::lock;
 use crate::base::units::{GROUP_SIZE, TILE_BYTES, TILE_SIZE, TileIndex, to_usize};
 use crate::exec::operation::Operation;
@@ -31,7 +32,7 @@ use crate::tile::scheme::Workspace;
 use crate::tile::stored::{Span, SpanKind, TileEntry, TilePlace};
 use crate::tile::tree::{Children, Node, Tree};
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Tiles that may be hashed before they are laid out.
 const WINDOW: u64 = 16;
@@ -122,6 +123,10 @@ impl Container {
                 None => std::iter::once(0..size.div_ceil(TILE_BYTES)).collect(),
                 Some(regions) => touched(&old, size, regions)?,
             };
+            let read = match source.data_map().filter(|_| !taken.is_empty()) {
+                Some(map) => Steps::new(taken.iter().flat_map(|tiles| map.tiles_within(tiles)), 1)?,
+                None => Steps::new(taken.iter().cloned(), 1)?,
+            };
             let keeps_chains = file.ident.has(CHAINS);
             let import = Import {
                 container: self,
@@ -129,7 +134,9 @@ impl Container {
                 of_base,
                 old: &old,
                 keeps_chains,
-                taken: Counted::new(taken)?,
+                taken,
+                read,
+                zeros: OnceLock::new(),
             };
             let (body, imported) = match import.lay_out(&file, &log.located, options.note.len(), operation) {
                 Ok(done) => done,
@@ -211,9 +218,16 @@ struct Import<'i> {
     /// The newest generation.
     old: &'i Tree,
     keeps_chains: bool,
-    /// The tiles that are those of the source. The others are those of the newest generation.
-    taken: Counted,
+    /// The tiles that are those of the source, ascending. The others are those of the newest generation.
+    taken: Vec<Range<u64>>,
+    /// Those of them that are read. The others lie in holes.
+    read: Steps,
+    /// Witness and chaining values of a full tile of zeros.
+    zeros: OnceLock<(Digest, Vec<Digest>)>,
 }
+
+/// Called with the number and the length of each tile that is laid out and was taken from the source; may cancel.
+type TileDone<'d> = dyn FnMut(u64, u32) -> Result<()> + 'd;
 
 #[derive(Default)]
 struct Worker {
@@ -230,7 +244,7 @@ impl Import<'_> {
         operation: &mut Operation<'_>,
     ) -> Result<(super::body::Finished, Filled)> {
         let scheme = &self.container.context.scheme;
-        let count = self.taken.len();
+        let count = self.read.len();
         let in_place = self.source.is_fixed() && self.source.in_memory();
         // A tile that is read, and what encodes it.
         let encoding = match &self.container.options.compression {
@@ -242,7 +256,17 @@ impl Import<'_> {
         let workers = operation.workers(count, per_worker, fixed)?;
         let order = pool::Order { window: Some(WINDOW), runs: &[], unwatched: operation.unwatched() };
         let executor = operation.executor;
-        let mut tracker = operation.tracker(self.bytes_taken(), count);
+        let (bytes, tiles) = self.taken_in_all();
+        let mut tracker = operation.tracker(bytes, tiles);
+        // What is laid out again in a large batch counts once.
+        let mut next = 0;
+        let mut done = |index: u64, len: u32| {
+            if index < next {
+                return Ok(());
+            }
+            next = index + 1;
+            tracker.advance(u64::from(len), 1)
+        };
         let (commit, record) = (located.end(file), super::records::commit_size(note));
         let new_filler = |is_large| Filler::new(self.old, Body::new(file, commit, record, is_large));
         let mut filler = new_filler(false);
@@ -255,12 +279,12 @@ impl Import<'_> {
             order,
             || Ok(Worker { workspace: Workspace::default(), encoder: self.container.encoder()? }),
             |worker, task| {
-                let index = self.taken.nth(task);
+                let index = self.read.nth(task).start;
                 self.tile(index, worker).map_err(|error| error.at_index(index))
             },
             |task, tile| {
-                let (index, len) = (self.taken.nth(task), u64::from(tile.len));
-                match self.push(&mut filler, index, &tile) {
+                let index = self.read.nth(task).start;
+                match self.push(&mut filler, index, &tile, &mut done) {
                     Ok(()) => {
                         if let Some(retained) = &mut retained {
                             try_grow(retained, 1)?;
@@ -271,44 +295,108 @@ impl Import<'_> {
                     Err(Stop::Large) => {
                         filler = new_filler(true);
                         for (index, tile) in retained.take().iter().flatten() {
-                            self.push(&mut filler, *index, tile).map_err(only_failed)?;
+                            self.push(&mut filler, *index, tile, &mut done).map_err(only_failed)?;
                         }
-                        self.push(&mut filler, index, &tile).map_err(only_failed)?;
+                        self.push(&mut filler, index, &tile, &mut done).map_err(only_failed)?;
                     }
                 }
-                tracker.advance(len, 1)
+                Ok(())
             },
         )?;
-        let finished = match self.finish(filler) {
+        let finished = match self.finish(filler, &mut done) {
             Ok(finished) => finished,
             Err(Stop::Failed(error)) => return Err(error),
             Err(Stop::Large) => {
                 let mut filler = new_filler(true);
                 for (index, tile) in retained.take().iter().flatten() {
-                    self.push(&mut filler, *index, tile).map_err(only_failed)?;
+                    self.push(&mut filler, *index, tile, &mut done).map_err(only_failed)?;
                 }
-                self.finish(filler).map_err(only_failed)?
+                self.finish(filler, &mut done).map_err(only_failed)?
             }
         };
         tracker.finish()?;
         Ok(finished)
     }
 
-    /// Bytes of the tiles that are taken from the source.
-    fn bytes_taken(&self) -> u64 {
+    /// Bytes and number of the tiles that are taken from the source.
+    fn taken_in_all(&self) -> (u64, u64) {
         let end = |tile: u64| tile.saturating_mul(TILE_BYTES).min(self.source.size());
-        self.taken.iter().map(|tiles| end(tiles.end) - end(tiles.start)).sum()
+        let bytes = self.taken.iter().map(|tiles| end(tiles.end) - end(tiles.start)).sum();
+        (bytes, self.taken.iter().map(|tiles| tiles.end - tiles.start).sum())
     }
 
-    /// Adds tile `index`, and before it what the newest generation has there.
-    fn push(&self, filler: &mut Filler<'_, '_>, index: u64, tile: &Imported) -> Laid<()> {
-        self.keep_until(filler, index)?;
+    /// Adds tile `index`, and before it those that need no read.
+    fn push(
+        &self,
+        filler: &mut Filler<'_, '_>,
+        index: u64,
+        tile: &Imported,
+        done: &mut TileDone<'_>,
+    ) -> Laid<()> {
+        self.fill_until(filler, index, done)?;
+        self.push_tile(filler, tile)?;
+        Ok(done(index, tile.len)?)
+    }
+
+    fn push_tile(&self, filler: &mut Filler<'_, '_>, tile: &Imported) -> Laid<()> {
         let place = match tile.span(&mut filler.body, self.source)? {
             Ok(span) => Placed::Now(vec![span], tile.chaining_values.clone()),
             Err(before) => Placed::Before(before),
         };
         let Imported { len, residue, witness, .. } = *tile;
         filler.push(self.digests(), PlacedTile { len, residue, witness, place })
+    }
+
+    /// Adds the tiles up to tile `end`, none of which is read: zeros, or those of the newest generation.
+    fn fill_until(&self, filler: &mut Filler<'_, '_>, end: u64, done: &mut TileDone<'_>) -> Laid<()> {
+        while filler.tiles() < end {
+            let at = filler.tiles();
+            let taken = self.taken.partition_point(|tiles| tiles.end <= at);
+            let taken =
+                self.taken.get(taken).map_or(end..end, |tiles| tiles.start.min(end)..tiles.end.min(end));
+            self.keep_until(filler, taken.start)?;
+            for index in filler.tiles()..taken.end {
+                let tile = self.zeros(index)?;
+                self.push_tile(filler, &tile)?;
+                done(index, tile.len)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tile `index`, which lies in a hole.
+    fn zeros(&self, index: u64) -> Result<Imported> {
+        let (offset, len) = self.place_of(index);
+        let (witness, chaining_values) = match self.zeros.get().filter(|_| len == TILE_SIZE) {
+            Some(known) => known.clone(),
+            None => {
+                let scheme = &self.container.context.scheme;
+                let witness = scheme.witness_of_zeros(len, &mut Workspace::default())?;
+                let values = if self.keeps_chains && len > GROUP_SIZE {
+                    chaining_values(&Outboard::with_residues(self.digests(), &Buffer::zeros(len)?)?.0, len)
+                } else {
+                    Vec::new()
+                };
+                if len == TILE_SIZE {
+                    self.zeros.get_or_init(|| (witness, values.clone()));
+                }
+                (witness, values)
+            }
+        };
+        // A tile has at most 1 MiB.
+        let len = u32::try_from(len).unwrap_or(u32::MAX);
+        let payload = match self.place_before(index, offset, (len, Residue::ZERO, &witness))? {
+            Some(place) => Payload::Before(place),
+            None if self.of_base => Payload::Base(offset),
+            None => Payload::Zeros,
+        };
+        Ok(Imported { len, residue: Residue::ZERO, witness, chaining_values, payload })
+    }
+
+    /// Offset and length of tile `index` of the source.
+    fn place_of(&self, index: u64) -> (u64, usize) {
+        let offset = index * TILE_BYTES;
+        (offset, to_usize(TILE_BYTES.min(self.source.size() - offset)))
     }
 
     /// Adds tiles of the newest generation up to tile `end`.
@@ -328,8 +416,12 @@ impl Import<'_> {
         Ok(())
     }
 
-    fn finish<'f>(&self, mut filler: Filler<'_, 'f>) -> Laid<(super::body::Finished, Filled)> {
-        self.keep_until(&mut filler, self.source.size().div_ceil(TILE_BYTES))?;
+    fn finish(
+        &self,
+        mut filler: Filler<'_, '_>,
+        done: &mut TileDone<'_>,
+    ) -> Laid<(super::body::Finished, Filled)> {
+        self.fill_until(&mut filler, self.source.size().div_ceil(TILE_BYTES), done)?;
         let (body, filled) = filler.finish(self.digests(), self.container.context.scheme.root_kind())?;
         Ok((body.finish()?, filled))
     }
@@ -340,8 +432,7 @@ impl Import<'_> {
 
     /// Reads, sums and hashes tile `index`.
     fn tile(&self, index: u64, worker: &mut Worker) -> Result<Imported> {
-        let offset = index * TILE_BYTES;
-        let len = to_usize(TILE_BYTES.min(self.source.size() - offset));
+        let (offset, len) = self.place_of(index);
         let mut buffer = None;
         let bytes = match self.source.fixed_slice(offset, len) {
             Some(bytes) => bytes,
@@ -355,8 +446,7 @@ impl Import<'_> {
         let is_chained = self.keeps_chains && len > GROUP_SIZE;
         let (residue, witness, chaining_values) = if is_chained {
             let (outboard, witness, residues) = Outboard::with_residues(scheme.digests(), bytes)?;
-            let values = (0..len.div_ceil(GROUP_SIZE)).map(|group| outboard.group(group)).collect();
-            (residues.iter().copied().sum(), witness, values)
+            (residues.iter().copied().sum(), witness, chaining_values(&outboard, len))
         } else {
             let (residues, witness) = scheme.sum_and_witness(bytes, &mut worker.workspace)?;
             (residues.total(), witness, Vec::new())
@@ -411,6 +501,10 @@ impl Import<'_> {
         }
         Ok(Some(entry.place))
     }
+}
+
+fn chaining_values(outboard: &Outboard, len: usize) -> Vec<Digest> {
+    (0..len.div_ceil(GROUP_SIZE)).map(|group| outboard.group(group)).collect()
 }
 
 impl Imported {

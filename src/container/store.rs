@@ -197,6 +197,10 @@ impl Store for GenerationStore {
         &self.cache
     }
 
+    fn base(&self) -> Option<&Source> {
+        self.base.as_ref()
+    }
+
     fn children(self: Arc<Self>, node: &NodeRef) -> Result<StoredChildren> {
         Ok(match self.parse(node)? {
             ParsedChildren::Nodes(nodes) => StoredChildren::Nodes(nodes),
@@ -302,10 +306,6 @@ impl Store for GenerationStore {
             skip = 0;
         }
         if out.is_empty() { Ok(()) } else { Err(AtlasError::internal("a read passes the end of its tile")) }
-    }
-
-    fn base(&self) -> Option<&Source> {
-        self.base.as_ref()
     }
 
     fn file(&self) -> Option<FileId> {

@@ -81,9 +81,40 @@ pub(crate) fn leaf_digest(digests: &Digests, len: u64, residue: Residue, witness
     digests.leaf(len, residue.value(), witness)
 }
 
+/// Digests of leaves and nodes, of which the last ones are remembered: a domain has many equal tiles if it has holes.
+pub(crate) struct TreeHasher<'d> {
+    digests: &'d Digests,
+    leaf: Option<(Leaf, Digest)>,
+    node: Option<((u64, u64, Digest, Digest), Digest)>,
+}
+
+impl<'d> TreeHasher<'d> {
+    pub(crate) fn new(digests: &'d Digests) -> TreeHasher<'d> {
+        TreeHasher { digests, leaf: None, node: None }
+    }
+
+    /// The leaf of a tile.
+    pub(crate) fn leaf(&mut self, leaf: &Leaf) -> Digest {
+        match &self.leaf {
+            Some((last, digest)) if last == leaf => *digest,
+            _ => self.leaf.insert((*leaf, leaf.digest(self.digests))).1,
+        }
+    }
+
+    /// The node over two others.
+    fn node(&mut self, left_bytes: u64, right_bytes: u64, left: &Digest, right: &Digest) -> Digest {
+        let node = (left_bytes, right_bytes, *left, *right);
+        match &self.node {
+            Some((last, digest)) if *last == node => *digest,
+            _ => self.node.insert((node, self.digests.node(left_bytes, right_bytes, left, right))).1,
+        }
+    }
+}
+
 /// Bytes under, and digest of, the top of the tree over `nodes`, each given with the bytes under it. `nodes`
 /// is not empty.
 pub(crate) fn fold(digests: &Digests, mut nodes: Vec<(u64, Digest)>) -> (u64, Digest) {
+    let mut hasher = TreeHasher::new(digests);
     while nodes.len() > 1 {
         let pairs = nodes.len().div_ceil(2);
         for pair in 0..pairs {
@@ -92,7 +123,7 @@ pub(crate) fn fold(digests: &Digests, mut nodes: Vec<(u64, Digest)>) -> (u64, Di
                     let (left_bytes, left) = &nodes[2 * pair];
                     // Claims of a file may add up to anything.
                     let bytes = left_bytes.saturating_add(*right_bytes);
-                    (bytes, digests.node(*left_bytes, *right_bytes, left, right))
+                    (bytes, hasher.node(*left_bytes, *right_bytes, left, right))
                 }
                 None => nodes[2 * pair],
             };
@@ -150,16 +181,17 @@ impl Merkle {
         let mut ends = try_vec(capacity)?;
         let mut leaves = try_vec(capacity)?;
         let mut end = 0u64;
+        let mut hasher = TreeHasher::new(digests);
         for tile in tiles {
             end += u64::from(tile.len);
             ends.push(end);
-            leaves.push(tile.digest(digests));
+            leaves.push(hasher.leaf(&tile));
         }
         let n = to_u64(leaves.len());
         let bytes_under = |node: NodeId| bytes_under(&ends, &node.leaves(n));
         let levels: Vec<Vec<Digest>> = rfc6962::levels(leaves, |node, left, right| {
             let child = |right| NodeId { level: node.level - 1, index: node.index * 2 + right };
-            digests.node(bytes_under(child(0)), bytes_under(child(1)), left, right)
+            hasher.node(bytes_under(child(0)), bytes_under(child(1)), left, right)
         })?;
         let top = levels.last().map_or_else(|| digests.no_leaves(), |top| top[0]);
         let root = kind.header(end, n).root(digests, &top);

@@ -77,6 +77,10 @@ impl PositionedFile {
         self.size
     }
 
+    pub(super) fn storage(&self) -> &dyn Storage {
+        &*self.storage
+    }
+
     pub(super) fn will_need(&self, offset: u64, len: u64) {
         self.storage.will_need(offset, len);
     }

@@ -4,7 +4,7 @@ use crate::base::buffer::Buffer;
 use crate::base::error::{AtlasError, Result};
 use crate::base::storage::FileId;
 #[cfg(feature = "streaming")]
-use crate::base::storage::Storage;
+use crate::base::storage::{FileStorage, Storage};
 #[cfg(all(unix, feature = "streaming"))]
 use crate::base::units::to_usize;
 use std::path::Path;
@@ -16,8 +16,9 @@ pub(super) enum Memory {
     Buffer(Buffer),
     Shared(Arc<dyn SharedBytes>),
     Borrowed(Borrowed),
+    /// A mapping, its path, the file, and the open file if that may have holes.
     #[cfg(feature = "streaming")]
-    Mapped(memmap2::Mmap, PathBuf, Option<FileId>),
+    Mapped(memmap2::Mmap, PathBuf, Option<FileId>, Option<FileStorage>),
 }
 
 /// Object-safe `AsRef<[u8]> + Send + Sync`.
@@ -47,7 +48,7 @@ impl Memory {
         match self {
             Memory::Buffer(_) | Memory::Shared(_) | Memory::Borrowed(_) => None,
             #[cfg(feature = "streaming")]
-            Memory::Mapped(_, path, _) => Some(path),
+            Memory::Mapped(_, path, ..) => Some(path),
         }
     }
 
@@ -56,7 +57,7 @@ impl Memory {
         match self {
             Memory::Buffer(_) | Memory::Shared(_) | Memory::Borrowed(_) => None,
             #[cfg(feature = "streaming")]
-            Memory::Mapped(_, _, identity) => *identity,
+            Memory::Mapped(_, _, identity, _) => *identity,
         }
     }
 
@@ -66,6 +67,15 @@ impl Memory {
             Memory::Buffer(_) | Memory::Shared(_) | Memory::Borrowed(_) => false,
             #[cfg(feature = "streaming")]
             Memory::Mapped(..) => true,
+        }
+    }
+
+    /// The file that is mapped, if it may have holes.
+    #[cfg(feature = "streaming")]
+    pub(super) fn sparse_file(&self) -> Option<&FileStorage> {
+        match self {
+            Memory::Mapped(_, _, _, file) => file.as_ref(),
+            _ => None,
         }
     }
 
@@ -202,7 +212,9 @@ pub(super) unsafe fn map(path: &Path) -> Result<Memory> {
     // header tells what happens otherwise; positioned reads are the default beside this.
     let map = unsafe { memmap2::Mmap::map(file.file()) }
         .map_err(|error| AtlasError::io(format_args!("mapping {}", path.display()), error))?;
-    Ok(Memory::Mapped(map, path.to_owned(), file.identity()))
+    let identity = file.identity();
+    let sparse = file.may_have_holes().then_some(file);
+    Ok(Memory::Mapped(map, path.to_owned(), identity, sparse))
 }
 
 /// # Safety

@@ -6,10 +6,12 @@
 //! reconstructions) is made from a copy that was hashed.
 
 mod file;
+mod holes;
 mod memory;
 mod parts;
 mod pieces;
 
+pub(crate) use holes::Holes;
 pub(crate) use parts::SourceRun;
 
 use crate::base::buffer::Buffer;

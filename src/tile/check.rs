@@ -2,14 +2,19 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::buffer::Buffer;
 use crate::base::error::{AtlasError, Result};
-use crate::base::units::{TILE_BYTES, TileIndex};
+use crate::base::units::{TILE_BYTES, TILE_SIZE, TileIndex};
 use crate::exec::operation::Operation;
 use crate::exec::pool::{self};
-use crate::hash::digest::same;
+use crate::hash::digest::{Digest, same};
 use crate::hash::outboard::source_changed;
+use crate::layer2::Residue;
+use crate::source::{Holes, Source};
+use crate::tile::Tile;
 use crate::tile::one_tile::Scratch;
 use crate::tile::scheme::{Scheme, Workspace};
+use crate::tile::stored::{SpanKind, TilePlace, TileSpans};
 use crate::tile::tree::{TileAt, Tree};
 
 /// Refuses the bytes of a tile that are not those that it commits to: WITNESS before CONSERVATION.
@@ -20,10 +25,14 @@ pub(crate) fn check_tile(
     bytes: &[u8],
 ) -> Result<()> {
     let (residues, found) = scheme.sum_and_witness(bytes, workspace)?;
-    let residue = residues.total();
-    let place = |error: AtlasError| error.at_index(at.index.0).at_range(at.offset.0, bytes.len() as u64);
+    compare(at, residues.total(), &found)
+}
+
+/// Refuses a tile whose bytes have another residue or witness than it commits to.
+fn compare(at: &TileAt, residue: Residue, found: &Digest) -> Result<()> {
+    let place = |error: AtlasError| error.at_index(at.index.0).at_range(at.offset.0, at.tile.len() as u64);
     match at.tile.witness() {
-        Some(witness) if same(witness, &found) => {}
+        Some(witness) if same(witness, found) => {}
         Some(_) => return Err(place(source_changed(at))),
         None => return Err(AtlasError::internal("a tile without a witness is checked")),
     }
@@ -37,7 +46,8 @@ pub(crate) fn check_tile(
     Ok(())
 }
 
-/// Reads and checks every tile in parallel, and gives the bytes of each to `then`, from any thread.
+/// Reads and checks every tile in parallel, and gives the bytes of each to `then`, from any thread. A tile in a hole of
+/// a sparse file is not read.
 pub(crate) fn for_each_checked_tile(
     scheme: &Scheme,
     tree: &Tree,
@@ -51,17 +61,29 @@ pub(crate) fn for_each_checked_tile(
     let executor = operation.executor;
     let order = pool::Order { unwatched: operation.unwatched(), ..pool::Order::default() };
     let mut tracker = operation.tracker(tree.bytes(), tree.tiles());
+    let holes = Holes::default();
     pool::run_within(
         executor,
         workers,
         tree.tiles(),
         order,
-        || Ok((Scratch::default(), Workspace::default())),
-        |(scratch, workspace), index| {
+        || Ok((Scratch::default(), Workspace::default(), None)),
+        |(scratch, workspace, zeros), index| {
             let Some(at) = tree.tile(TileIndex(index))? else {
                 return Err(AtlasError::internal(format!("tile {index} is not in the tree")));
             };
             let len = at.tile.len();
+            if is_hole(&holes, &at.tile) {
+                compare(&at, Residue::ZERO, &scheme.witness_of_zeros(len, workspace)?)?;
+                // Never written to, so that it takes no memory unless `then` reads it.
+                let zeros: &mut Option<Buffer> = zeros;
+                let zeros = match zeros {
+                    Some(zeros) => zeros,
+                    None => zeros.insert(Buffer::zeros(TILE_SIZE)?),
+                };
+                then(&at, &zeros[..len])?;
+                return Ok(len as u64);
+            }
             let bytes = match at.tile.slice().filter(|_| in_place) {
                 Some(bytes) => bytes,
                 None => {
@@ -77,4 +99,29 @@ pub(crate) fn for_each_checked_tile(
         |_, len| tracker.advance(len, 1),
     )?;
     tracker.finish()
+}
+
+/// True if all bytes of a tile are known to be zeros without a read.
+pub(crate) fn is_hole(holes: &Holes, tile: &Tile) -> bool {
+    let Some(extent) = tile.whole() else { return false };
+    let Some(stored) = extent.stored_tile() else {
+        let (source, offset) = extent.place();
+        return holes.have(source, offset, tile.len() as u64);
+    };
+    // What is wrong with the spans is said by reading them.
+    !matches!(stored.entry.place, TilePlace::Span(SpanKind::Raw | SpanKind::Encoded, ..))
+        && stored.spans().is_ok_and(|spans| are_holes(holes, spans, stored.store.base()))
+}
+
+/// True if all bytes of the spans, in the file of a store or in its base, are known to be zeros without a read.
+pub(crate) fn are_holes(holes: &Holes, spans: &TileSpans, base: Option<&Source>) -> bool {
+    spans.spans.iter().all(|span| match (span.kind, base) {
+        (SpanKind::Zeros, _) => true,
+        (SpanKind::Base, Some(base)) => {
+            let len = u64::from(span.len);
+            span.place.checked_add(len).is_some_and(|end| end <= base.size())
+                && holes.have(base, span.place, len)
+        }
+        _ => false,
+    })
 }

@@ -1,9 +1,12 @@
 //! Many tiles in parallel: reads a source and makes a fresh tile of each part.
+//!
+//! Tiles in holes of sparse files are known without a read.
 
 #![forbid(unsafe_code)]
 
 use crate::base::buffer::{Buffer, try_vec};
 use crate::base::error::{AtlasError, Result};
+use crate::base::ranges::Steps;
 use crate::base::units::{TILE_BYTES, TILE_SIZE, to_u64, to_usize};
 use crate::exec::operation::Operation;
 use crate::exec::pool::{self, Executor};
@@ -77,8 +80,8 @@ pub(crate) struct HashPlan<'a> {
     unwatched: bool,
     workers: usize,
     window: u64,
-    tasks: u64,
-    tiles_a_task: u64,
+    /// The tiles that are read, as many at a time as a task takes. Those between them are zeros.
+    reads: Steps,
 }
 
 impl HashJob<'_> {
@@ -98,13 +101,32 @@ impl HashJob<'_> {
             let tiles = self.tiles_a_read();
             (tiles, tiles * TILE_BYTES)
         };
-        let tasks = (count - self.first.min(count)).div_ceil(tiles_a_task);
+        let reads = self.reads(tiles_a_task)?;
         let window = (self.pace.window.div_ceil(TILE_BYTES) / tiles_a_task).max(1);
         let fixed = count.saturating_mul(tile_footprint());
         let per_worker = per_worker + self.scheme.workspace();
-        let workers = operation.workers(tasks.min(window), per_worker, fixed)?;
+        let workers = operation.workers(reads.len().min(window), per_worker, fixed)?;
         let unwatched = operation.unwatched();
-        Ok(HashPlan { executor: operation.executor, unwatched, workers, window, tasks, tiles_a_task })
+        Ok(HashPlan { executor: operation.executor, unwatched, workers, window, reads })
+    }
+
+    /// The tiles from the first one to hash on that are not known to be zeros.
+    fn reads(&self, step: u64) -> Result<Steps> {
+        let count = self.geometry.tiles();
+        let tiles = self.first.min(count)..count;
+        let Some(map) = self.source.data_map().filter(|_| !tiles.is_empty()) else {
+            return Steps::new([tiles], step);
+        };
+        match self.geometry {
+            Geometry::Canonical { .. } => Steps::new(map.tiles_within(&tiles), step),
+            Geometry::Ends(_) => {
+                let is_read = |tile: &u64| {
+                    let (start, len) = self.geometry.tile(*tile);
+                    !map.is_hole(start, to_u64(len))
+                };
+                Steps::new(tiles.filter(is_read).map(|tile| tile..tile + 1), step)
+            }
+        }
     }
 
     /// Hashes the tiles in parallel and gives them to `sink` in order, on the calling thread.
@@ -116,22 +138,40 @@ impl HashJob<'_> {
         plan: &HashPlan<'_>,
         mut sink: impl FnMut(Arc<Tile>) -> Result<()>,
     ) -> Result<()> {
-        let (count, step, stop) = (self.geometry.tiles(), plan.tiles_a_task, StopFlag::default());
-        if self.pace.ahead > 0 && plan.tasks > 0 {
-            self.source.will_need(self.geometry.tile(self.first).0, self.pace.ahead);
+        let (count, stop) = (self.geometry.tiles(), StopFlag::default());
+        let reads = &plan.reads;
+        if self.pace.ahead > 0 && reads.len() > 0 {
+            self.source.will_need(self.geometry.tile(reads.nth(0).start).0, self.pace.ahead);
         }
+        // The tile that the sink is due.
+        let mut due = self.first.min(count);
         pool::run_within(
             plan.executor,
             plan.workers,
-            plan.tasks,
+            reads.len(),
             pool::Order { window: Some(plan.window), runs: &[], unwatched: plan.unwatched },
             || Ok((None, Workspace::default())),
-            |(buffer, workspace), task| {
-                let first = self.first + task * step;
-                self.task(buffer, workspace, first..(first + step).min(count), &stop)
+            |(buffer, workspace), task| self.task(buffer, workspace, reads.nth(task), &stop),
+            |task, tiles| {
+                let read = reads.nth(task);
+                let before = std::mem::replace(&mut due, read.end)..read.start;
+                let zeros = self.zeros(before, &mut sink);
+                zeros.and_then(|()| tiles.into_iter().try_for_each(&mut sink)).inspect_err(|_| stop.set())
             },
-            |_, tiles| tiles.into_iter().try_for_each(&mut sink).inspect_err(|_| stop.set()),
-        )
+        )?;
+        self.zeros(due..count, &mut sink)
+    }
+
+    /// Makes tiles that lie in holes.
+    fn zeros(&self, tiles: Range<u64>, sink: &mut impl FnMut(Arc<Tile>) -> Result<()>) -> Result<()> {
+        let mut workspace = Workspace::default();
+        for tile in tiles {
+            let (offset, len) = self.geometry.tile(tile);
+            let witness = self.scheme.witness_of_zeros(len, &mut workspace)?;
+            let residues = GroupResidues::from_groups(std::iter::empty());
+            sink(projected_tile(self.source, offset, len, residues, witness)?)?;
+        }
+        Ok(())
     }
 
     /// How many tiles are read at a time.

@@ -13,7 +13,7 @@
 
 use crate::base::buffer::{Buffer, try_vec};
 use crate::base::error::{AtlasError, Result};
-use crate::base::units::to_u64;
+use crate::base::units::{TILE_SIZE, to_u64};
 use crate::exec::pool::{self, Executor};
 use crate::hash::class_tree::{ClassSet, ClassTree};
 use crate::hash::digest::{Digest, Digests};
@@ -25,6 +25,7 @@ use crate::tile::extent::GroupResidues;
 use crate::tile::one_tile::sum_and_digest;
 use crate::tile::options::{ProjectionOptions, ProjectionType};
 use blake3::Hasher;
+use std::sync::OnceLock;
 use zeroize::Zeroize;
 
 /// Blocks that are transformed at a time: a full tile for K from 64 on.
@@ -40,6 +41,8 @@ pub(crate) struct Scheme {
     digests: Digests,
     /// None: LINEAR.
     r96: Option<R96>,
+    /// Witness of a full tile of zeros, once it was needed.
+    zeros: OnceLock<Digest>,
 }
 
 struct R96 {
@@ -75,13 +78,13 @@ impl Scheme {
             ProjectionType::Linear => None,
             ProjectionType::R96Fourier => Some(R96::new(options.data_classes)?),
         };
-        Ok(Scheme { digests: Digests::new(options.key.as_deref()), r96 })
+        Ok(Scheme { digests: Digests::new(options.key.as_deref()), r96, zeros: OnceLock::new() })
     }
 
     /// Another one of the same type, K and key.
     pub(crate) fn duplicate(&self) -> Result<Scheme> {
         let r96 = self.r96.as_ref().map(|r96| R96::new(r96.data_classes)).transpose()?;
-        Ok(Scheme { digests: self.digests.clone(), r96 })
+        Ok(Scheme { digests: self.digests.clone(), r96, zeros: self.zeros.clone() })
     }
 
     pub(crate) fn digests(&self) -> &Digests {
@@ -117,6 +120,19 @@ impl Scheme {
             None => Ok(sum_and_digest(&self.digests, bytes)),
             Some(_) => Ok((GroupResidues::of(bytes), self.witness(bytes, workspace, Executor::Inline)?)),
         }
+    }
+
+    /// The witness of a tile of `len` zeros, whose residues are 0. That of a full tile is computed once.
+    pub(crate) fn witness_of_zeros(&self, len: usize, workspace: &mut Workspace) -> Result<Digest> {
+        if let Some(witness) = self.zeros.get().filter(|_| len == TILE_SIZE) {
+            return Ok(*witness);
+        }
+        let zeros = Buffer::zeros(len)?;
+        let witness = self.witness(&zeros, workspace, Executor::Inline)?;
+        if len == TILE_SIZE {
+            self.zeros.get_or_init(|| witness);
+        }
+        Ok(witness)
     }
 
     /// The residues and the witness of each of `tiles`, handed to `each` in order; its error ends the

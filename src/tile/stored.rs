@@ -168,6 +168,9 @@ pub(crate) trait Store: Send + Sync {
     /// The cache of loaded nodes.
     fn cache(&self) -> &Arc<NodeCache>;
 
+    /// The base that is attached.
+    fn base(&self) -> Option<&Source>;
+
     /// Loads the children of a node. Fails with WITNESS or FORMAT if they are not those that it stands for.
     fn children(self: Arc<Self>, node: &NodeRef) -> Result<StoredChildren>;
 
@@ -176,9 +179,6 @@ pub(crate) trait Store: Send + Sync {
 
     /// Fills `out` with the bytes of a tile from `start` on, unverified.
     fn read(&self, spans: &TileSpans, start: u32, out: OutBytes<'_>) -> Result<()>;
-
-    /// The base, if one is attached.
-    fn base(&self) -> Option<&Source>;
 
     /// The identity of the file itself, if it is one.
     fn file(&self) -> Option<FileId>;

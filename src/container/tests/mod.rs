@@ -5,6 +5,7 @@ mod device;
 mod golden;
 mod import;
 mod merge;
+mod sparse;
 
 use super::*;
 
