@@ -81,6 +81,11 @@ static int child(atlas_pool *pool)
         if (atlas_projection_verify(projection, &operation) != ATLAS_STATUS_STATE) {
             return 2;
         }
+        size_t count = 0;
+        if (atlas_projection_find_damage(projection, NULL, 0, NULL, NULL, &operation) != ATLAS_STATUS_STATE ||
+            atlas_projection_diff(projection, projection, &operation, NULL, &count) != ATLAS_STATUS_STATE) {
+            return 12;
+        }
         memset(shards, 0xA5, sizeof shards);
         if (atlas_shard_extract_batch(projection, regions, REGIONS, NULL, &operation, shards) !=
                 ATLAS_STATUS_STATE ||

@@ -101,6 +101,38 @@ static int run_write_file(const atlas_operation *operation)
     return status;
 }
 
+static bool accept(const atlas_damage *damage, void *user_data)
+{
+    (*(size_t *)user_data)++;
+    return damage->repairable == 1;
+}
+
+static int run_find_damage(const atlas_operation *operation)
+{
+    size_t count = 0;
+    const int status = (int)atlas_projection_find_damage(whole, NULL, 0, accept, &count, operation);
+    CHECK_EQ(count, 0);
+    return status;
+}
+
+/* All of the file is wrong. Whatever ends the call, each tile is right or as it was. */
+static int run_repair_file(const atlas_operation *operation)
+{
+    const char *path = temp_path("repaired.bin");
+    uint8_t *bytes = (uint8_t *)calloc(size, 1);
+    CHECK(bytes != NULL);
+    write_file(path, bytes, size);
+    size_t count = 0;
+    const int status = (int)atlas_projection_repair_file(whole, path, NULL, 0, accept, &count, operation);
+    const size_t done = size < count * TILE ? size : count * TILE;
+    CHECK(status != ATLAS_STATUS_OK || done == size);
+    memcpy(bytes, data, done);
+    CHECK(file_is(path, bytes, size));
+    CHECK(unlink(path) == 0);
+    free(bytes);
+    return status;
+}
+
 static int run_extract(const atlas_operation *operation)
 {
     const atlas_region region = {10, size - 20};
@@ -219,6 +251,18 @@ static int run_root(const atlas_operation *operation)
     return status;
 }
 
+static int run_diff(const atlas_operation *operation)
+{
+    atlas_projection *made = edited();
+    atlas_region list[2];
+    size_t count = 2;
+    const int status = (int)atlas_projection_diff(made, whole, operation, list, &count);
+    CHECK_EQ(count, status == ATLAS_STATUS_OK ? 1 : 0);
+    CHECK(status != ATLAS_STATUS_OK || list[0].offset == 0);
+    atlas_projection_destroy(made);
+    return status;
+}
+
 static int run_optimize(const atlas_operation *operation)
 {
     atlas_projection *made = edited();
@@ -241,6 +285,8 @@ typedef struct named_call {
 static const named_call calls[] = {
     {"create", run_create, true},       {"create from a file", run_create_from_file, true},
     {"verify", run_verify, true},       {"write_file", run_write_file, true},
+    {"find_damage", run_find_damage, true}, {"repair_file", run_repair_file, true},
+    {"diff", run_diff, false},
     {"extract", run_extract, true},     {"extract_batch", run_batch, true},
     {"shard_verify", run_shard_verify, true}, {"deserialize", run_deserialize, true},
     {"add", run_add, true},             {"finish", run_finish, true},
@@ -358,6 +404,7 @@ static void memory_limits_are_answered_with_limit(void)
     operation.memory_limit = 3 * TILE;
     CHECK_OK(run_write_file(&operation));
     CHECK_OK(run_verify(&operation));
+    CHECK_OK(run_find_damage(&operation));
     /* Everything together is less than twenty times the domain. */
     operation.memory_limit = 20 * size;
     for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
@@ -368,6 +415,7 @@ static void memory_limits_are_answered_with_limit(void)
     operation.memory_limit = 100000;
     CHECK_STATUS(run_create_from_file(&operation), ATLAS_STATUS_LIMIT);
     CHECK_STATUS(run_write_file(&operation), ATLAS_STATUS_LIMIT);
+    CHECK_STATUS(run_repair_file(&operation), ATLAS_STATUS_LIMIT);
     CHECK_STATUS(run_extract(&operation), ATLAS_STATUS_LIMIT);
     CHECK_STATUS(run_batch(&operation), ATLAS_STATUS_LIMIT);
     CHECK_STATUS(run_deserialize(&operation), ATLAS_STATUS_LIMIT);

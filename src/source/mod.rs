@@ -648,13 +648,13 @@ pub(crate) mod tests {
         let path = dir.path().join("parts.bin");
         let bytes = |salt: u32| (0..300_u32).map(|i| (i * salt + i / 7) as u8).collect::<Vec<u8>>();
         std::fs::write(&path, bytes(3)).unwrap();
-        let mut leaves = vec![
+        let leaves = [
             (Source::from_vec(bytes(1)), bytes(1)),
             (Source::open_file(&path).unwrap(), bytes(3)),
             (Source::from_reader(300, Cursor(bytes(5))), bytes(5)),
+            #[cfg(feature = "streaming")]
+            (mapped(&path), bytes(3)),
         ];
-        #[cfg(feature = "streaming")]
-        leaves.push((mapped(&path), bytes(3)));
         let mut random = Lcg(9);
         for _ in 0..300 {
             let (source, wanted) = put_together(&leaves, &mut random);
