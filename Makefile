@@ -117,13 +117,15 @@ valgrind: ## the C tests under valgrind alone
 
 ##@ To test it for longer
 
-test-long: ## the Rust tests that `make test` leaves out, two builds that must be equal, and 500 writers that are killed: half an hour
+test-long: ## the Rust tests that `make test` leaves out, two builds that must be equal, 500 writers that are killed, and MPI if it is here: half an hour
 	@$(ready) test
 	$(unmade) cargo test --release --config profile.release.lto=false --locked --no-fail-fast -- --ignored
 	$(unmade) c_tests/scripts/reproducible.sh build
 	@$(configure_tests) && touch build/configured
 	@$(cmake_build) --target api_container_processes_shared
 	build/c_tests/api_container_processes_shared 500
+	@$(cmake_build)
+	examples/mpi/test.sh build
 
 test-bare: ## setup.sh demo and test in a bare Debian, as root and as nobody; needs root, half an hour; BARE='root demo' for a part
 	@scripts/test_bare.sh build/bare $$BARE
