@@ -1,0 +1,23 @@
+//! The commands, one file each.
+
+pub(crate) mod cat;
+pub(crate) mod check;
+pub(crate) mod compact;
+pub(crate) mod completions;
+pub(crate) mod delete;
+pub(crate) mod edit;
+pub(crate) mod forget;
+pub(crate) mod hash;
+pub(crate) mod info;
+pub(crate) mod insert;
+pub(crate) mod log;
+pub(crate) mod man;
+pub(crate) mod pack;
+pub(crate) mod relocate;
+pub(crate) mod repair;
+pub(crate) mod replace;
+pub(crate) mod rollback;
+pub(crate) mod seal;
+pub(crate) mod shard;
+pub(crate) mod unpack;
+pub(crate) mod verify;
