@@ -134,6 +134,10 @@ commands! {
     Verify(verify, "verify"),
     /// Repair files from their parity, or from a copy
     Repair(repair, "repair"),
+    /// List the ranges in which two files, outlines or containers differ
+    Diff(diff, "diff"),
+    /// Bring seals up to date after a file was changed on purpose
+    Update(update, "update"),
     /// Print or check one root per file
     Hash(hash, "hash"),
     /// Say what files are
@@ -148,6 +152,10 @@ commands! {
     Shard(shard, "shard"),
     /// Verify shards
     Check(check, "check"),
+    /// Split a file into 96 classes, of which any K rebuild it
+    Split(split, "split"),
+    /// Rebuild a file from shards
+    Join(join, "join"),
     /// List the generations of a container
     Log(log, "log"),
     /// Insert bytes into a container
@@ -164,6 +172,8 @@ commands! {
     Forget(forget, "forget"),
     /// Rewrite a container without the bytes that no generation needs
     Compact(compact, "compact"),
+    /// Measure this machine
+    Bench(bench, "bench"),
     /// Print the manual
     Man(man, "man"),
     /// Print completions for a shell

@@ -60,17 +60,16 @@ impl Report {
     }
 
     /// Adds a line of text.
-    pub(crate) fn line(&mut self, text: impl AsRef<[u8]>) -> &mut Report {
+    pub(crate) fn line(&mut self, text: impl AsRef<[u8]>) {
         self.text.extend_from_slice(text.as_ref());
         self.text.push(b'\n');
-        self
     }
 
     /// Adds a line that begins with the name of a file.
-    pub(crate) fn line_of(&mut self, path: &Path, text: impl AsRef<[u8]>) -> &mut Report {
+    pub(crate) fn line_of(&mut self, path: &Path, text: impl AsRef<[u8]>) {
         self.text.extend(names::text(path));
         self.text.extend(b": ");
-        self.line(text)
+        self.line(text);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::context::Ctx;
 use crate::damage::Outline;
+use crate::fetch::Fetched;
 use crate::names;
 use crate::objects;
 use crate::status::{Failure, Res, Status};
@@ -20,6 +21,8 @@ pub(crate) struct Donor {
     /// The outline over the donor's bytes, of which every read is verified.
     verified: AtlasProjection,
     counted: Arc<AtomicU64>,
+    /// Ranges are fetched as a whole before they are read.
+    fetched: Option<Arc<Fetched>>,
     _container: Container,
 }
 
@@ -34,6 +37,14 @@ impl<R: ReadAt> ReadAt for Counted<R> {
         self.inner.read_at(offset, buffer)?;
         self.count.fetch_add(buffer.len() as u64, Ordering::Relaxed);
         Ok(())
+    }
+}
+
+struct FetchedBytes(Arc<Fetched>);
+
+impl ReadAt for FetchedBytes {
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.0.read_at(offset, buffer)
     }
 }
 
@@ -90,8 +101,15 @@ impl Donor {
         Self::new(ctx, path, ShardBytes(shard), outline)
     }
 
+    /// Bytes that a child process prints.
+    pub(crate) fn fetched(ctx: &Ctx, name: &str, fetched: Fetched, outline: &Outline) -> Res<Donor> {
+        let fetched = Arc::new(fetched);
+        let donor = Self::new(ctx, Path::new(name), FetchedBytes(Arc::clone(&fetched)), outline)?;
+        Ok(Donor { fetched: Some(fetched), ..donor })
+    }
+
     /// Any bytes by position.
-    pub(crate) fn new(ctx: &Ctx, path: &Path, bytes: impl ReadAt + 'static, outline: &Outline) -> Res<Donor> {
+    fn new(ctx: &Ctx, path: &Path, bytes: impl ReadAt + 'static, outline: &Outline) -> Res<Donor> {
         let counted = Arc::new(AtomicU64::new(0));
         let reader = Counted { inner: bytes, count: Arc::clone(&counted) };
         let source = Source::from_reader(outline.size, reader);
@@ -102,12 +120,21 @@ impl Donor {
         })?;
         let verified = ctx
             .operate(&outline.path, 0, |operation| container.snapshot(outline.generation, true, operation))?;
-        Ok(Donor { path: path.to_owned(), verified, counted, _container: container })
+        Ok(Donor { path: path.to_owned(), verified, counted, fetched: None, _container: container })
     }
 
     /// Fills `buffer` if the donor has these bytes and they verify.
-    pub(crate) fn read(&self, offset: u64, buffer: &mut [u8]) -> bool {
-        self.verified.read(offset, buffer).is_ok()
+    pub(crate) fn read(&self, ctx: &Ctx, offset: u64, buffer: &mut [u8]) -> bool {
+        let fetched = match &self.fetched {
+            Some(fetched) => fetched.ahead(offset, buffer.len()).map_err(|error| error.to_string()),
+            None => Ok(()),
+        };
+        let read = fetched
+            .and_then(|()| self.verified.read(offset, buffer).map_err(|error| error.message().to_owned()));
+        if let Err(why) = &read {
+            ctx.detail(&format!("{}: {why}", self.name()));
+        }
+        read.is_ok()
     }
 
     /// Bytes that were read from it.

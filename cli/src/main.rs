@@ -5,6 +5,8 @@ mod commands;
 mod context;
 mod damage;
 mod donor;
+mod fetch;
+mod map;
 mod names;
 mod objects;
 mod output;

@@ -214,3 +214,15 @@ pub(crate) fn sync_folder(path: &Path) -> Res<()> {
         _ => Ok(()),
     }
 }
+
+/// Makes all files of the file system durable that `folder` lies on.
+pub(crate) fn sync_file_system(folder: &Path) -> Res<()> {
+    use std::os::fd::AsRawFd;
+    let failed = |error| Failure::io("flushing", folder, &error);
+    let opened = File::open(folder).map_err(failed)?;
+    // SAFETY: an open descriptor.
+    if unsafe { libc::syncfs(opened.as_raw_fd()) } == 0 {
+        return Ok(());
+    }
+    Err(failed(io::Error::last_os_error()))
+}

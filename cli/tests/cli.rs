@@ -662,7 +662,225 @@ fn a_slow_verification_goes_on_where_it_ended() {
     place.line(line).expect(6);
 }
 
+#[test]
+fn repair_takes_what_a_command_prints() {
+    let (place, data) = sealed();
+    fs::remove_file(place.path("big.iso.atp")).unwrap();
+    place.damage("big.iso", MIB + 1);
+    place.damage("big.iso", 3 * MIB);
+    let damaged = place.read("big.iso");
+    let dd = |input: &str| {
+        format!(
+            "dd if={input} iflag=skip_bytes,count_bytes skip={{first}} count=$(({{last}}-{{first}}+1)) status=none"
+        )
+    };
+    let zeros = dd("/dev/zero");
+    let long = format!("{}; echo more", dd("copy"));
+    let failing = format!("{}; exit 3", dd("copy"));
+    // Wrong, too short, too long, failing, not there: nothing changes.
+    for command in [
+        "true {first} {last}",
+        "printf x {first} {last}",
+        &zeros,
+        &long,
+        &failing,
+        "no-such-command {first} {last}",
+    ] {
+        let ran = place.run(["repair", "--from-command", command, "big.iso"]).expect(4);
+        assert!(ran.text().contains("damaged still"), "{command}: {}", ran.text());
+        assert_eq!(place.read("big.iso"), damaged, "{command}");
+    }
+    // What never comes, and what never ends.
+    let start = Instant::now();
+    for command in
+        ["sleep 100 # {first} {last}", "yes {first} {last}", "exec >&-; sleep 100 # {first} {last}"]
+    {
+        place.run(["repair", "--patience", "0.3s", "--from-command", command, "big.iso"]).expect(4);
+        assert_eq!(place.read("big.iso"), damaged, "{command}");
+    }
+    assert!(start.elapsed() < Duration::from_secs(30));
+    place.run(["repair", "--from-command", "cat copy", "big.iso"]).expect(2);
+    let object =
+        place.run(["repair", "--json", "--from-command", &dd("copy"), "big.iso"]).expect(0).json().remove(0);
+    assert_eq!(object["fetched_bytes"], 16_384 + 12_345);
+    assert_eq!(place.read("big.iso"), data);
+}
+
+/// A web server of one file, which gives ranges or ignores them; the port.
+fn serve(data: Vec<u8>, gives_ranges: bool) -> u16 {
+    use std::io::Write;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let (mut request, mut buffer) = (Vec::new(), [0; 1_024]);
+            while !request.ends_with(b"\r\n\r\n") {
+                match stream.read(&mut buffer) {
+                    Ok(read) if read > 0 => request.extend_from_slice(&buffer[..read]),
+                    _ => break,
+                }
+            }
+            let text = String::from_utf8_lossy(&request).to_lowercase();
+            let range =
+                text.split("bytes=").nth(1).and_then(|rest| rest.split_once("\r\n")).and_then(|line| {
+                    let (first, last) = line.0.split_once('-')?;
+                    Some(first.parse::<usize>().ok()?..last.parse::<usize>().ok()? + 1)
+                });
+            let (status, body) = match range {
+                Some(range) if gives_ranges => ("206 Partial Content", data[range].to_vec()),
+                _ => ("200 OK", data.clone()),
+            };
+            let head =
+                format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+            drop(stream.write_all(&[head.into_bytes(), body].concat()));
+        }
+    });
+    port
+}
+
+#[test]
+fn repair_asks_a_web_server_for_ranges() {
+    if std::process::Command::new("curl").arg("--version").output().is_err() {
+        return;
+    }
+    let (place, data) = sealed();
+    fs::remove_file(place.path("big.iso.atp")).unwrap();
+    place.damage("big.iso", 5);
+    place.damage("big.iso", MIB + 1);
+    let damaged = place.read("big.iso");
+    let deaf = format!("http://127.0.0.1:{}/big.iso", serve(data.clone(), false));
+    place.run(["repair", "--from-url", &deaf, "big.iso"]).expect(4);
+    assert_eq!(place.read("big.iso"), damaged);
+    let url = format!("http://127.0.0.1:{}/big.iso", serve(data.clone(), true));
+    let object = place.run(["repair", "--json", "--from-url", &url, "big.iso"]).expect(0).json().remove(0);
+    assert_eq!(object["fetched_bytes"], 2 * 16_384);
+    assert_eq!(place.read("big.iso"), data);
+    place.damage("big.iso", 5);
+    place.run(["repair", "--from-url", "http://127.0.0.1:1/x", "big.iso"]).expect(4);
+}
+
+#[test]
+fn update_follows_a_change_and_no_damage() {
+    let (place, data) = sealed();
+    place.damage("big.iso", MIB + 1);
+    place.damage("big.iso", 2 * MIB + 1);
+    let changed = place.read("big.iso");
+    // The second one was not named: it is damage.
+    let ran = place.line("update --ranges 1MiB+4096 big.iso").expect(1);
+    assert!(ran.stderr.contains("differs at 2097152..2113536 too"), "{}", ran.stderr);
+    let text = place.line("update -n big.iso").expect(0).text();
+    assert!(text.contains("32 KiB in 2 ranges"), "{text}");
+    place.line("verify big.iso").expect(3);
+    let object =
+        place.line("update --json --ranges 1MiB+4096 --ranges 2MiB+2 big.iso").expect(0).json().remove(0);
+    assert_eq!((&object["changed_bytes"], &object["generation"]), (&json!(32_768), &json!(2)));
+    place.line("verify --parity-too big.iso").expect(0);
+    assert_eq!(
+        place.line("update big.iso").expect(0).text(),
+        "big.iso: as it was sealed, nothing to update\n"
+    );
+    // The new parity mends the new bytes.
+    place.damage("big.iso", MIB + 5);
+    place.line("repair --discard big.iso").expect(0);
+    assert_eq!(place.read("big.iso"), changed);
+    // Growth, and a cut.
+    for bytes in
+        [[&data[..], &bytes(5 * MIB)].concat(), data[..MIB + 1].to_vec(), Vec::new(), b"few".to_vec()]
+    {
+        place.write("big.iso", &bytes);
+        place.line("update big.iso").expect(0);
+        place.line("verify --parity-too big.iso").expect(0);
+        if !bytes.is_empty() {
+            place.damage("big.iso", 0);
+            place.line("repair --discard big.iso").expect(0);
+            assert!(place.read("big.iso") == bytes);
+        }
+    }
+    place.line("update copy").expect(4);
+}
+
+#[test]
+fn diff_lists_what_differs() {
+    let (place, data) = sealed();
+    assert!(place.line("diff big.iso copy").expect(0).text().starts_with("big.iso: equal to copy"));
+    place.damage("copy", MIB + 5_000);
+    place.line("seal copy").expect(0);
+    place.line("pack copy -o packed.atlas").expect(0);
+    let exact = json!([{ "kind": "differs", "offset": MIB + 4_096, "length": 4_096 }]);
+    for line in ["big.iso copy", "big.iso.atlas copy.atlas", "packed.atlas big.iso"] {
+        let object = place.line(&format!("diff --json {line}")).expect(1).json().remove(0);
+        assert_eq!(object["ranges"], exact, "{line}");
+    }
+    place.write("longer", [&data[..], b"tail"].concat());
+    let object = place.line("diff --json longer big.iso").expect(1).json().remove(0);
+    assert_eq!(object["ranges"], json!([{ "kind": "missing", "offset": data.len(), "length": 4 }]));
+    // Two outlines without their files.
+    fs::remove_file(place.path("big.iso")).unwrap();
+    fs::remove_file(place.path("copy")).unwrap();
+    let object = place.line("diff --json big.iso.atlas copy.atlas").expect(1).json().remove(0);
+    assert_eq!(object["ranges"][0]["offset"].as_u64().unwrap() / MIB as u64, 1);
+    place.pipe("insert packed.atlas 10 -", b"x").expect(0);
+    place.line("diff packed.atlas packed.atlas --generation-a 1").expect(1);
+    place.line("diff packed.atlas big.iso.atp").expect(2);
+}
+
 // Containers and shards.
+
+#[test]
+fn a_file_is_split_and_joined_from_any_k_classes() {
+    let place = Place::new();
+    for size in [0, 5, 2 * MIB + 77] {
+        let data = bytes(size);
+        place.write("f", &data);
+        let object = place.line("split --json -k 3 f -o classes").expect(0).json().remove(0);
+        assert_eq!((&object["windows"], &object["data_classes"]), (&json!(1), &json!(3)));
+        place.line("split -k 3 f -o classes").expect(8);
+        place.line("join classes -o again").expect(0);
+        assert!(place.read("again") == data, "{size}");
+        place.line("join classes -o again").expect(8);
+        let root = object["root"].as_str().unwrap();
+        let three = ["classes/f.95-00000.shard", "classes/f.07-00000.shard", "classes/f.40-00000.shard"];
+        let joined = [&["join", "-f", "-o", "again", "--root", root][..], &three].concat();
+        place.run(&joined).expect(0);
+        assert!(place.read("again") == data);
+        if size > 5 {
+            fs::remove_file(place.path("again")).unwrap();
+            let ran = place.run(["join", three[0], three[1], "-o", "again"]).expect(4);
+            assert!(ran.stderr.contains("1 more class"), "{}", ran.stderr);
+            // A damaged one is left out, and another takes its place.
+            place.damage(three[1], 700);
+            place.run(["join", three[0], three[1], three[2], "-o", "again"]).expect(4);
+            let ran = place
+                .run(["join", three[0], three[1], three[2], "classes/f.00-00000.shard", "-o", "again"])
+                .expect(0);
+            assert!(ran.stderr.contains("left out"), "{}", ran.stderr);
+            assert!(place.read("again") == data);
+            place.run(["join", "--root", &"0".repeat(64), "classes", "-o", "none"]).expect(4);
+        }
+        fs::remove_dir_all(place.path("classes")).unwrap();
+        fs::remove_file(place.path("again")).unwrap();
+    }
+    // Ranges of a file are shards too.
+    place.line("shard f 0..1MiB 1MiB.. -o parts").expect(0);
+    place.line("join parts -o again").expect(0);
+    assert!(place.read("again") == place.read("f"));
+    assert_eq!(place.names(), ["again", "f", "parts"]);
+}
+
+#[test]
+fn a_file_of_several_windows_is_split_and_joined() {
+    let place = Place::new();
+    let data = bytes(65 * MIB);
+    place.write("f", &data);
+    place.line("split -k 64 f -o classes").expect(0);
+    for class in 0..32 {
+        fs::remove_file(place.path(format!("classes/f.{:02}-00000.shard", 3 * class))).unwrap();
+        fs::remove_file(place.path(format!("classes/f.{:02}-00001.shard", 3 * class + 1))).unwrap();
+    }
+    place.line("join classes -o again").expect(0);
+    assert!(place.read("again") == data);
+}
 
 #[test]
 fn a_container_is_packed_edited_and_unpacked() {
@@ -928,4 +1146,14 @@ fn an_empty_file_starts_no_thread() {
         let trace = String::from_utf8(place.read("trace")).unwrap();
         assert!(!trace.contains("clone"), "{trace}");
     }
+}
+
+#[test]
+fn a_picture_shows_what_is_bad_and_what_was_repaired() {
+    let (place, _) = sealed();
+    place.damage("big.iso", MIB + 1);
+    let text = place.line("verify --map big.iso").expect(3).text();
+    assert!(text.contains("\n  ░█░░\n  ░ good  █ bad  each 1 MiB\n"), "{text}");
+    let text = place.line("repair --map big.iso").expect(0).text();
+    assert!(text.contains("\n  ░▓░░\n  ░ good  ▓ repaired  each 1 MiB\n"), "{text}");
 }

@@ -5,6 +5,8 @@ use super::verify::{self, Checked};
 use crate::context::{Colour, Ctx, Report};
 use crate::damage::{self, Bad, Findings, Outline};
 use crate::donor::Donor;
+use crate::fetch::Fetched;
+use crate::map::{self, Fate};
 use crate::names;
 use crate::objects;
 use crate::output::{self, Staged, same_file};
@@ -15,6 +17,9 @@ use clap::Args;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+
+/// Options that name copies.
+const COPIES: [&str; 3] = ["from", "from_url", "from_command"];
 
 /// Repairs files: from their parity file, or from copies.
 ///
@@ -27,7 +32,10 @@ use std::path::{Path, PathBuf};
 #[command(after_help = "Examples:
   atlasm repair big.iso                        from big.iso.atp
   atlasm repair -n big.iso                     says what would be done
-  atlasm repair --from /backup/big.iso big.iso only what is bad is read from the copy")]
+  atlasm repair --from /backup/big.iso big.iso only what is bad is read from the copy
+  atlasm repair --from-url https://mirror/big.iso big.iso
+  atlasm repair --from-command 'ssh host dd if=big.iso iflag=skip_bytes,count_bytes \\
+      skip={first} count=$(({last}-{first}+1)) status=none' big.iso")]
 pub(crate) struct Options {
     /// Files to repair
     #[arg(value_name = "FILE", required = true)]
@@ -35,17 +43,26 @@ pub(crate) struct Options {
     /// A copy of the file, a container with its bytes, or shards of it; may be given several times
     #[arg(long, value_name = "COPY|SHARD")]
     from: Vec<PathBuf>,
+    /// A web server that has the file, and gives ranges of it (by curl)
+    #[arg(long, value_name = "URL")]
+    from_url: Vec<String>,
+    /// A command that prints the bytes {first} to {last}, both counted from 0
+    #[arg(long, value_name = "COMMAND")]
+    from_command: Vec<String>,
+    /// Time without a byte after which a server or command is given up; 60s if it is not named
+    #[arg(long, value_name = "TIME", value_parser = crate::units::parse_duration)]
+    patience: Option<std::time::Duration>,
     /// The outline, or a folder of outlines
     #[arg(long, value_name = "PATH")]
     outline: Option<PathBuf>,
     /// The parity file, or a folder of parity files
-    #[arg(long, value_name = "PATH", conflicts_with = "from")]
+    #[arg(long, value_name = "PATH", conflicts_with_all = COPIES)]
     parity: Option<PathBuf>,
     /// The root that the repaired file must have
     #[arg(long, value_name = "ROOT", value_parser = crate::args::parse_root)]
     root: Option<[u8; 32]>,
     /// Writes the repaired file to OUT, and leaves the damaged one as it is (from parity alone)
-    #[arg(short, long, value_name = "OUT", conflicts_with_all = ["from", "discard"])]
+    #[arg(short, long, value_name = "OUT", conflicts_with_all = ["from", "from_url", "from_command", "discard"])]
     output: Option<PathBuf>,
     /// Replaces FILE.damaged, or OUT, if it exists
     #[arg(short, long)]
@@ -56,11 +73,14 @@ pub(crate) struct Options {
     /// Keeps no FILE.damaged; with --from also cuts off what is behind the end that was sealed
     #[arg(long)]
     discard: bool,
+    /// Draws a picture of the parts that were repaired
+    #[arg(long)]
+    map: bool,
     /// Repairs what can be repaired, if not all can
     #[arg(long)]
     partial: bool,
     /// Checks the parity file too, and writes it anew from the file if it is damaged
-    #[arg(long, conflicts_with = "from")]
+    #[arg(long, conflicts_with_all = COPIES)]
     parity_too: bool,
 }
 
@@ -83,7 +103,9 @@ fn repair(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
     if let Some(outline) = &outline {
         verify::check_root(outline, options.root.as_ref())?;
     }
-    if !options.from.is_empty() {
+    let has_copies =
+        !(options.from.is_empty() && options.from_url.is_empty() && options.from_command.is_empty());
+    if has_copies {
         let outline = outline.ok_or_else(|| {
             verify::no_seals(file)
                 .with_hint("a copy cannot be told from damage without an outline: --outline PATH")
@@ -232,6 +254,9 @@ fn from_parity(
         ctx.coloured(Colour::Note, "repaired in part")
     };
     out.line_of(file, format!("{word} from {}, {} rebuilt", names::shown(path), human(repaired)));
+    if options.map {
+        map::draw(ctx, protected, &ranges, Fate::Repaired).iter().for_each(|line| out.line(line));
+    }
     if let Some(output) = &options.output {
         out.put_path("output", output);
         out.line(format!("  the repaired file is {}", names::shown(output)));
@@ -442,6 +467,11 @@ fn from_copies(ctx: &Ctx, options: &Options, file: &Path, outline: &Outline) -> 
     for bad in &mended.left {
         report.line(bad.line());
     }
+    if options.map && !options.dry_run {
+        map::draw(ctx, outline.size, &mended.repaired, Fate::Repaired)
+            .iter()
+            .for_each(|line| report.line(line));
+    }
     Ok(report)
 }
 
@@ -468,6 +498,16 @@ fn donors(ctx: &Ctx, options: &Options, file: &Path, outline: &Outline) -> Res<V
                     .with_hint("--parity PATH names it, or leave it out if it lies beside the file"));
             }
         });
+    }
+    for url in &options.from_url {
+        donors.push(Donor::fetched(ctx, url, Fetched::by_url(url, options.patience), outline)?);
+    }
+    for command in &options.from_command {
+        if !(command.contains("{first}") && command.contains("{last}")) {
+            return Err(Failure::usage(format!("--from-command '{command}' has no {{first}} and {{last}}"))
+                .with_hint("they become the offsets of the first and the last byte that it is to print"));
+        }
+        donors.push(Donor::fetched(ctx, command, Fetched::by_command(command, options.patience), outline)?);
     }
     Ok(donors)
 }
@@ -506,7 +546,7 @@ fn mend(
             let end = end.min(bad.end());
             let piece = Bad { offset: at, length: end - at, ..*bad };
             let len = usize::try_from(end - at).unwrap_or(TILE_SIZE);
-            let found = donors.iter().any(|donor| donor.read(at, &mut buffer[..len]));
+            let found = donors.iter().any(|donor| donor.read(ctx, at, &mut buffer[..len]));
             if !found {
                 push(&mut mended.left, piece);
             } else {

@@ -2,6 +2,7 @@
 
 use crate::context::{Colour, Ctx, Report};
 use crate::damage::{self, Findings, Outline};
+use crate::map::{self, Fate};
 use crate::names;
 use crate::objects;
 use crate::status::{Failure, Res, Status};
@@ -46,6 +47,9 @@ pub(crate) struct Options {
     /// Takes the files in folders that have seals
     #[arg(short, long)]
     recursive: bool,
+    /// Draws a picture of the parts that are good and bad
+    #[arg(long)]
+    map: bool,
     /// Reads no more than this a second, such as 50M, on one thread
     #[arg(long, value_name = "SIZE", value_parser = crate::units::parse_size)]
     rate: Option<u64>,
@@ -405,13 +409,13 @@ fn against_outline(
     if let Some(checked) = usable {
         report.put("parity", checked.json());
     }
-    describe(ctx, file, outline.size, &findings, &mut report);
+    describe(ctx, options, file, outline.size, &findings, &mut report);
     advise(file, &findings, status, usable, parity, &mut report);
     Ok(report)
 }
 
 /// The verdict and the bad ranges in text.
-fn describe(ctx: &Ctx, file: &Path, size: u64, findings: &Findings, report: &mut Report) {
+fn describe(ctx: &Ctx, options: &Options, file: &Path, size: u64, findings: &Findings, report: &mut Report) {
     if findings.bad.is_empty() && findings.surplus == 0 {
         let word = ctx.coloured(Colour::Good, "intact");
         report.line_of(file, format!("{word}, {}", human(size)));
@@ -427,6 +431,9 @@ fn describe(ctx: &Ctx, file: &Path, size: u64, findings: &Findings, report: &mut
     }
     for bad in &findings.bad {
         report.line(bad.line());
+    }
+    if options.map {
+        map::draw(ctx, size, &findings.bad, Fate::Bad).iter().for_each(|line| report.line(line));
     }
     if findings.surplus > 0 {
         report.line(format!("  {}..  {} behind the end that was sealed", size, human(findings.surplus)));
@@ -504,7 +511,7 @@ fn against_parity(ctx: &Ctx, options: &Options, file: &Path, parity: &Path) -> R
         .put("bad_bytes", findings.bytes())
         .put("damage", findings.bad.iter().map(damage::Bad::json).collect::<Vec<_>>())
         .put("parity", checked.json());
-    describe(ctx, file, expected, &findings, &mut report);
+    describe(ctx, options, file, expected, &findings, &mut report);
     advise(file, &findings, status, Some(&checked), Some(parity), &mut report);
     Ok(report)
 }
