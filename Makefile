@@ -50,8 +50,8 @@ demo: ## the whole job on a real file: FILE=path, by default the largest library
 	@$(ready) build
 	@$(configured)
 	@$(announced)
-	@$(cmake_build) --target example_demo example_classes example_parity example_container
-	@scripts/demo.sh build/examples "$$FILE"
+	@$(cmake_build) --target example_demo example_classes example_parity example_container atlas_cli
+	@scripts/demo.sh build/examples build/bin/atlasm "$$FILE"
 
 build: ## the shared and the static library, in build/lib
 	@$(ready) build
