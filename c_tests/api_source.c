@@ -339,6 +339,117 @@ static void a_source_of_any_size_is_only_a_number(void)
     CHECK(self.gone.count == 1);
 }
 
+/* A shard of a file that is cut out, memory, a callback and the file again: their bytes, released once. */
+static void parts_are_the_bytes_that_they_are_made_of(void)
+{
+    const size_t size = TILE + 5000;
+    uint8_t *data = random_bytes(size, 8);
+    const char *path = temp_path("parts.bin");
+    write_file(path, data, size);
+    reader self;
+    reader_init(&self, data, size);
+    released count = {0};
+    atlas_source *file = NULL, *memory = NULL, *callback = NULL, *part = NULL, *whole = NULL, *inner = NULL;
+    CHECK_OK(atlas_source_open_file(path, ATLAS_FILE_IO_READ, &file));
+    CHECK_OK(atlas_source_borrow(data, size, on_release, &count, &memory));
+    CHECK_OK(atlas_source_from_callback(size, read_from, reader_gone, &self, &callback));
+    CHECK_OK(atlas_source_range(file, 4096, TILE, &part));
+    check_source(part, data + 4096, TILE);
+    const atlas_source *const all[] = {part, memory, part, callback};
+    CHECK_OK(atlas_source_concat(all, 4, &whole));
+    CHECK_EQ(atlas_source_size(whole), 2 * TILE + 2 * size);
+    uint8_t *wanted = (uint8_t *)malloc(2 * TILE + 2 * size);
+    CHECK(wanted != NULL);
+    memcpy(wanted, data + 4096, TILE);
+    memcpy(wanted + TILE, data, size);
+    memcpy(wanted + TILE + size, data + 4096, TILE);
+    memcpy(wanted + 2 * TILE + size, data, size);
+    /* The parts are held: their handles may go. */
+    atlas_source_destroy(file);
+    atlas_source_destroy(memory);
+    atlas_source_destroy(callback);
+    atlas_source_destroy(part);
+    CHECK(count.count == 0 && self.gone.count == 0);
+    check_source(whole, wanted, 2 * TILE + 2 * size);
+    /* A range over the edges of parts, of a source of parts. */
+    CHECK_OK(atlas_source_range(whole, TILE - 7, size + 100, &inner));
+    check_source(inner, wanted + TILE - 7, size + 100);
+    atlas_source_destroy(whole);
+    check_source(inner, wanted + TILE - 7, size + 100);
+    CHECK(count.count == 0 && self.gone.count == 1);
+    atlas_source_destroy(inner);
+    CHECK(count.count == 1 && self.gone.count == 1 && !self.outside);
+    CHECK(unlink(path) == 0);
+    free(wanted);
+    free(data);
+}
+
+static void parts_have_ends_and_places(void)
+{
+    uint8_t *data = random_bytes(10000, 9);
+    reader self;
+    reader_init(&self, data, 10000);
+    atlas_source *callback = NULL, *part = (atlas_source *)&self, *whole = NULL;
+    CHECK_OK(atlas_source_from_callback(10000, read_from, NULL, &self, &callback));
+    static const atlas_region outside[] = {
+        {10001, 0}, {0, 10001}, {9999, 2}, {UINT64_MAX, 1}, {1, UINT64_MAX}, {UINT64_MAX, UINT64_MAX}};
+    for (size_t i = 0; i < sizeof outside / sizeof outside[0]; i++) {
+        part = (atlas_source *)&self;
+        CHECK_STATUS(atlas_source_range(callback, outside[i].offset, outside[i].length, &part),
+                     ATLAS_STATUS_OUT_OF_RANGE);
+        CHECK(part == NULL);
+        CHECK_EQ(last_error().offset, outside[i].offset);
+        CHECK_EQ(last_error().length, outside[i].length);
+    }
+    CHECK_OK(atlas_source_range(callback, 10000, 0, &part));
+    CHECK_EQ(atlas_source_size(part), 0);
+    check_source(part, data, 0);
+    const atlas_source *const empties[] = {part, part, part};
+    CHECK_OK(atlas_source_concat(empties, 3, &whole));
+    check_source(whole, data, 0);
+    atlas_source_destroy(whole);
+    atlas_source_destroy(part);
+    CHECK_OK(atlas_source_concat(NULL, 0, &whole));
+    CHECK_EQ(atlas_source_size(whole), 0);
+    atlas_source_destroy(whole);
+
+    /* A failure is told by its place in the whole, and the callback is asked for its own. */
+    CHECK_OK(atlas_source_range(callback, 1000, 9000, &part));
+    const atlas_source *const twice[] = {part, part};
+    CHECK_OK(atlas_source_concat(twice, 2, &whole));
+    atlas_projection *projection = projected(whole, NULL);
+    self.fail_with = EIO;
+    self.fail_from = 2000;
+    uint8_t buffer[100];
+    CHECK_OK(atlas_projection_read(projection, 9000, buffer, 100));
+    CHECK(memcmp(buffer, data + 1000, 100) == 0);
+    CHECK_STATUS(atlas_projection_read(projection, 9950, buffer, 100), ATLAS_STATUS_IO);
+    CHECK_EQ(last_error().os_error, EIO);
+    CHECK_EQ(last_error().offset, 9950);
+    CHECK_EQ(last_error().length, 100);
+    CHECK(!self.outside);
+    atlas_projection_destroy(projection);
+    atlas_source_destroy(whole);
+    atlas_source_destroy(part);
+
+    /* So many bytes that there is no number for them. */
+    atlas_source *huge = NULL;
+    CHECK_OK(atlas_source_from_callback(UINT64_MAX, read_from, NULL, &self, &huge));
+    const atlas_source *const too_many[] = {huge, callback};
+    whole = (atlas_source *)&self;
+    CHECK_STATUS(atlas_source_concat(too_many, 2, &whole), ATLAS_STATUS_LIMIT);
+    CHECK(whole == NULL);
+    const atlas_source *const with_null[] = {callback, callback, NULL};
+    whole = (atlas_source *)&self;
+    CHECK_STATUS(atlas_source_concat(with_null, 3, &whole), ATLAS_STATUS_INVALID_ARGUMENT);
+    CHECK_SAYS("sources[2] is NULL");
+    CHECK_EQ(last_error().index, 2);
+    CHECK(whole == NULL);
+    atlas_source_destroy(huge);
+    atlas_source_destroy(callback);
+    free(data);
+}
+
 int main(void)
 {
     static const size_t sizes[] = {0, 1, 4097, TILE + 1};
@@ -354,6 +465,8 @@ int main(void)
     a_file_that_shrinks_is_an_error_and_its_growth_is_not_seen();
     a_file_without_a_name_is_still_read();
     a_source_of_any_size_is_only_a_number();
+    parts_are_the_bytes_that_they_are_made_of();
+    parts_have_ends_and_places();
     CHECK_EQ(temp_names(), 0);
     return 0;
 }

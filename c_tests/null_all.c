@@ -93,6 +93,24 @@ static void sources(void)
     /* release and user_data may be NULL. */
     CHECK_OK(atlas_source_from_callback(5, read_zeros, NULL, NULL, &out));
     atlas_source_destroy(out);
+    out = JUNK(atlas_source);
+    REFUSED(atlas_source_range(NULL, 0, 0, &out));
+    CHECK(out == NULL);
+    REFUSED(atlas_source_range(source, 0, 0, NULL));
+    const atlas_source *const none[1] = {NULL};
+    out = JUNK(atlas_source);
+    REFUSED(atlas_source_concat(NULL, 1, &out));
+    CHECK(out == NULL);
+    out = JUNK(atlas_source);
+    REFUSED(atlas_source_concat(none, 1, &out));
+    CHECK(out == NULL);
+    REFUSED(atlas_source_concat(none, 0, NULL));
+}
+
+static bool on_damage(const atlas_damage *damage, void *user_data)
+{
+    (void)user_data;
+    return damage != NULL;
 }
 
 static void projections(void)
@@ -128,6 +146,21 @@ static void projections(void)
     REFUSED(atlas_projection_read(projection, 0, NULL, 5));
     CHECK_OK(atlas_projection_read(projection, 0, NULL, 0));
     REFUSED(atlas_projection_verify(NULL, NULL));
+    REFUSED(atlas_projection_find_damage(NULL, NULL, 0, on_damage, NULL, NULL));
+    CHECK_OK(atlas_projection_find_damage(projection, NULL, 0, NULL, NULL, NULL));
+    REFUSED(atlas_projection_repair_file(NULL, temp_path("x"), NULL, 0, on_damage, NULL, NULL));
+    REFUSED(atlas_projection_repair_file(projection, NULL, NULL, 0, on_damage, NULL, NULL));
+    REFUSED(atlas_projection_repair_file(projection, temp_path("x"), NULL, 0, NULL, NULL, NULL));
+    size_t count = 7;
+    REFUSED(atlas_projection_diff(NULL, projection, NULL, NULL, &count));
+    CHECK(count == 0);
+    count = 0;
+    REFUSED(atlas_projection_diff(projection, NULL, NULL, NULL, &count));
+    REFUSED(atlas_projection_diff(projection, projection, NULL, NULL, NULL));
+    count = 7;
+    REFUSED(atlas_projection_diff(projection, projection, NULL, NULL, &count));
+    CHECK(count == 0);
+    CHECK_OK(atlas_projection_diff(projection, projection, NULL, NULL, &count));
     REFUSED(atlas_projection_write_file(NULL, temp_path("x"), NULL));
     REFUSED(atlas_projection_write_file(projection, NULL, NULL));
     CHECK_EQ(temp_names(), 0);

@@ -2391,6 +2391,79 @@ ATLAS_API uint32_t atlas_pool_threads(const struct atlas_pool *pool);
 ATLAS_API void atlas_pool_destroy(struct atlas_pool *pool);
 
 /**
+ * Reads and hashes the bytes of the tiles that regions touch, and reports every damaged range.
+ *
+ * As atlas_projection_verify(), but it continues after damage. `regions` NULL: the whole domain; else `region_count`
+ * regions in any order. `damage` (may be NULL) receives each range in ascending order, neighbours of one kind merged:
+ * groups of 16 KiB of tiles whose chaining values are stored, else whole tiles. A damaged record of a container comes
+ * before the range that it leaves unknown. A source that is longer than the domain is no damage. Memory is at most a
+ * tile of 1 MiB a thread. Any thread. `operation` may be NULL; progress once a tile.
+ *
+ * Fails with WITNESS at the end if there was damage, CONSERVATION if only a sum differs, INCOMPLETE (no damage, and
+ * bytes of a base that is not attached were not read), OUT_OF_RANGE (a region outside the domain), INVALID_ARGUMENT,
+ * LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY or CANCELLED (`damage` or the progress returned false).
+ */
+ATLAS_API
+enum atlas_status atlas_projection_find_damage(const struct atlas_projection *projection,
+                                               const struct atlas_region *regions,
+                                               size_t region_count,
+                                               atlas_damage_fn damage,
+                                               void *user_data,
+                                               const struct atlas_operation *operation);
+
+/**
+ * Repairs a file in place until it holds the projection's bytes.
+ *
+ * The file at `path` is read and compared with the witnesses. Only ranges that differ, cannot be read or are missing
+ * are read through the projection, verified, and then written: an outline whose base is another copy of the file, or a
+ * callback that downloads it, fetches damaged bytes alone, on as many threads as the operation allows. `regions` NULL:
+ * the whole domain; else `region_count` regions in any order.
+ *
+ * `damage` is needed. It is called once per range, ascending, each at most a tile, before the range is written:
+ * repairable 1 means that verified bytes are at hand; 0 that they are not (os_error says why): the range stays, and
+ * the repair continues. False leaves a range as it is. A shorter file is extended, whereby a range that was refused
+ * before one that is written reads as zeros; bytes behind the domain stay. The file is synced on return, also if the
+ * call was cancelled. After an end at any moment each byte is right or as it was, and the next call continues.
+ * `path` and `regions` are copied. Nobody else may write to the file meanwhile. `operation` may be NULL; progress once
+ * a tile.
+ *
+ * ATLAS_STATUS_OK: every byte of the regions is right. Fails with IO (a range could not be written, or its good
+ * bytes not be read), INCOMPLETE (they lie in a base that is not attached, or after its end), or WITNESS (refused by
+ * `damage`, or what was read for it did not verify). Before anything is written: INVALID_ARGUMENT (not a regular
+ * file, the projection's own container, or a file that has bytes of the projection elsewhere than at their own
+ * offset; what a callback reads is not known), IO, OUT_OF_RANGE (a region outside the domain), LIMIT, STATE (pool
+ * from before a fork). At any time OUT_OF_MEMORY or CANCELLED (the progress returned false).
+ */
+ATLAS_API
+enum atlas_status atlas_projection_repair_file(const struct atlas_projection *projection,
+                                               const char *path,
+                                               const struct atlas_region *regions,
+                                               size_t region_count,
+                                               atlas_damage_fn damage,
+                                               void *user_data,
+                                               const struct atlas_operation *operation);
+
+/**
+ * Ranges of `projection` whose bytes may differ from those at the same offsets of `other`, ascending and merged.
+ *
+ * `*count` is in: the capacity of `regions` (which may be NULL when it is 0), out: how many ranges there are. OK also
+ * when the capacity is short: then the first ones are there. They end at tiles, or at groups of 16 KiB of tiles of
+ * which both store chaining values. All that is behind the end of `other` is among them, and nothing behind the end
+ * of `projection`. Tiles are compared edge by edge: after edits that move them, everything behind may be listed, unless
+ * atlas_projection_optimize() comes first. No payload is read, except of edited tiles, which are hashed first. Costs
+ * what differs. Any thread. `operation` may be NULL; progress once a tile that differs.
+ *
+ * Fails with INVALID_ARGUMENT (NULL, or another type, K or key), WITNESS or FORMAT (a record of a container is
+ * damaged), and of edited tiles CONSERVATION; IO, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY or CANCELLED.
+ */
+ATLAS_API
+enum atlas_status atlas_projection_diff(const struct atlas_projection *projection,
+                                        const struct atlas_projection *other,
+                                        const struct atlas_operation *operation,
+                                        struct atlas_region *regions,
+                                        size_t *count);
+
+/**
  * Fills `options` with the defaults: 6.25 % of parity, at most 256 columns, a random id, no key, no root.
  */
 ATLAS_API
@@ -2913,6 +2986,33 @@ enum atlas_status atlas_source_from_callback(uint64_t size,
                                              atlas_release_fn release,
                                              void *user_data,
                                              struct atlas_source **out);
+
+/**
+ * The `size` bytes from `offset` on of a source, as a source of their own.
+ *
+ * No byte is copied. `source` is held: it may be destroyed at once. Of a file the range stays known as a part of
+ * that file. A size of 0 gives an empty source. `*out` is owned by the caller: atlas_source_destroy(). Any thread.
+ * Fails with INVALID_ARGUMENT, OUT_OF_RANGE or OUT_OF_MEMORY.
+ */
+ATLAS_API
+enum atlas_status atlas_source_range(const struct atlas_source *source,
+                                     uint64_t offset,
+                                     uint64_t size,
+                                     struct atlas_source **out);
+
+/**
+ * The bytes of `count` sources, one after the other, as a source of their own.
+ *
+ * No byte is copied, and a source may come twice. `sources` is copied and each source held: all of them may be
+ * destroyed at once. A read finds its part in O(log count); files stay known as files. `sources` may be NULL when
+ * `count` is 0, which gives an empty source. `*out` is owned by the caller: atlas_source_destroy(). Any thread.
+ * Fails with INVALID_ARGUMENT (the message says which source is NULL), LIMIT (2^64 bytes or more) or
+ * OUT_OF_MEMORY.
+ */
+ATLAS_API
+enum atlas_status atlas_source_concat(const struct atlas_source *const *sources,
+                                      size_t count,
+                                      struct atlas_source **out);
 
 /**
  * How many bytes a source has; 0 for NULL. Any thread.

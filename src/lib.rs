@@ -131,6 +131,7 @@ pub mod incremental;
 pub mod shard;
 
 pub mod compression;
+mod outline;
 pub mod parity;
 mod reconstruction;
 pub mod streaming;

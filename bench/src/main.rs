@@ -1,7 +1,7 @@
 //! The figures that the core promises, each against its limit in the same run.
 //!
 //! Runs alternate, the median of 9 is shown with the spread (smallest and largest of the ratio), and
-//! every projection includes its root. Usage: atlas_bench [all | memory | file DIR | shards | parallel | tiles | incremental | r96 | parity]
+//! every projection includes its root. Usage: atlas_bench [all | memory | file DIR | shards | parallel | tiles | incremental | r96 | parity | outline]
 
 /// The ground that the library's code of parity files stands on.
 #[path = "."]
@@ -17,6 +17,7 @@ mod base {
     pub(crate) mod units;
 }
 mod incremental;
+mod outline;
 mod parallel;
 mod parity;
 mod r96;
@@ -324,6 +325,7 @@ fn main() {
             incremental::run();
             r96::run();
             parity::run();
+            outline::run();
             file("/dev/shm");
             file(".");
         }
@@ -334,10 +336,11 @@ fn main() {
         ["incremental"] => incremental::run(),
         ["r96"] => r96::run(),
         ["parity"] => parity::run(),
+        ["outline"] => outline::run(),
         ["file", dir] => file(dir),
         _ => {
             eprintln!(
-                "usage: atlas_bench [all | memory | file DIR | shards | parallel | tiles | incremental | r96 | parity]"
+                "usage: atlas_bench [all | memory | file DIR | shards | parallel | tiles | incremental | r96 | parity | outline]"
             );
             std::process::exit(2);
         }

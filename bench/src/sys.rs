@@ -7,6 +7,7 @@
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::mem::MaybeUninit;
 
+pub enum Container {}
 pub enum Parity {}
 pub enum Source {}
 pub enum Projection {}
@@ -28,6 +29,18 @@ pub struct Progress {
     pub bytes_total: u64,
     pub chunks_done: u64,
     pub chunks_total: u64,
+}
+
+#[repr(C)]
+pub struct ContainerCreateOptions {
+    pub struct_size: u32,
+    pub block_log2: u32,
+    pub keep_chains: u32,
+    pub reserved: u32,
+    pub id: *const u8,
+    pub base: *const Source,
+    pub compression: *const c_void,
+    pub cache_size: u64,
 }
 
 #[repr(C)]
@@ -198,9 +211,60 @@ inits! {
     atlas_stream_config_init(StreamConfig),
     atlas_benchmark_config_init(BenchmarkConfig),
     atlas_repair_options_init(RepairOptions),
+    atlas_container_create_options_init(ContainerCreateOptions),
 }
 
 unsafe extern "C" {
+    pub fn atlas_container_create(
+        path: *const c_char,
+        kind: u32,
+        options: *const c_void,
+        create: *const ContainerCreateOptions,
+        operation: *const Operation,
+        out: *mut *mut Container,
+    ) -> c_int;
+    pub fn atlas_container_import(
+        container: *mut Container,
+        source: *const Source,
+        regions: *const Region,
+        region_count: usize,
+        options: *const c_void,
+        operation: *const Operation,
+        generation: *mut u64,
+    ) -> c_int;
+    pub fn atlas_container_set_base(container: *mut Container, base: *const Source) -> c_int;
+    pub fn atlas_container_snapshot(
+        container: *const Container,
+        generation: u64,
+        verify_reads: u32,
+        operation: *const Operation,
+        out: *mut *mut Projection,
+    ) -> c_int;
+    pub fn atlas_container_destroy(container: *mut Container);
+    pub fn atlas_projection_find_damage(
+        projection: *const Projection,
+        regions: *const Region,
+        region_count: usize,
+        damage: Option<extern "C" fn(*const c_void, *mut c_void) -> bool>,
+        user_data: *mut c_void,
+        operation: *const Operation,
+    ) -> c_int;
+    pub fn atlas_projection_repair_file(
+        projection: *const Projection,
+        path: *const c_char,
+        regions: *const Region,
+        region_count: usize,
+        damage: Option<extern "C" fn(*const c_void, *mut c_void) -> bool>,
+        user_data: *mut c_void,
+        operation: *const Operation,
+    ) -> c_int;
+    pub fn atlas_projection_diff(
+        projection: *const Projection,
+        other: *const Projection,
+        operation: *const Operation,
+        regions: *mut Region,
+        count: *mut usize,
+    ) -> c_int;
     pub fn atlas_parity_create(
         source: *const Source,
         path: *const c_char,

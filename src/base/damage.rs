@@ -2,6 +2,9 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::error::{AtlasError, ErrorKind};
+use std::io;
+
 /// The part of an object that is damaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -53,5 +56,69 @@ pub struct Damage {
     pub length: u64,
 }
 
+impl Damage {
+    /// Takes `next` in if it is the neighbour of this range and of the same kind. Returns false if it is not.
+    pub(crate) fn join(&mut self, next: &Damage) -> bool {
+        let key = |damage: &Damage| {
+            (damage.part, damage.kind, damage.repairable, damage.os_error, damage.generation)
+        };
+        let follows = key(self) == key(next) && self.offset + self.length == next.offset;
+        if follows {
+            self.length += next.length;
+        }
+        follows
+    }
+}
+
+/// The kind of damage that a failed read or check stands for. `None`: it says nothing of the bytes, such as that
+/// there is no memory.
+pub(crate) fn kind_of(error: &AtlasError) -> Option<DamageKind> {
+    match error.kind() {
+        ErrorKind::Witness | ErrorKind::Conservation | ErrorKind::Format => Some(DamageKind::Differs),
+        ErrorKind::Incomplete => Some(DamageKind::Missing),
+        ErrorKind::Io => {
+            let reason =
+                std::error::Error::source(error).and_then(|reason| reason.downcast_ref::<io::Error>());
+            let ended = reason.is_some_and(|reason| reason.kind() == io::ErrorKind::UnexpectedEof);
+            Some(if ended { DamageKind::Missing } else { DamageKind::Unreadable })
+        }
+        _ => None,
+    }
+}
+
 /// Receives each damaged range. In a search `false` cancels; in a repair it refuses the range.
 pub type DamageFn<'a> = dyn FnMut(&Damage) -> bool + 'a;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn damage(kind: DamageKind, offset: u64, length: u64) -> Damage {
+        let (part, repairable, os_error, generation, index) = (DamagePart::Data, false, 0, 0, 0);
+        Damage { part, kind, repairable, os_error, generation, index, offset, length }
+    }
+
+    #[test]
+    fn neighbours_of_one_kind_are_one_range() {
+        let mut first = damage(DamageKind::Differs, 10, 5);
+        assert!(first.join(&damage(DamageKind::Differs, 15, 7)));
+        assert_eq!((first.offset, first.length), (10, 12));
+        assert!(!first.join(&damage(DamageKind::Missing, 22, 1)), "another kind");
+        assert!(!first.join(&damage(DamageKind::Differs, 23, 1)), "a byte between them");
+        assert!(!first.join(&Damage { generation: 3, ..damage(DamageKind::Differs, 22, 1) }));
+        assert_eq!((first.offset, first.length), (10, 12));
+    }
+
+    #[test]
+    fn an_error_that_says_nothing_of_the_bytes_is_no_damage() {
+        let eof = AtlasError::io("reading", io::ErrorKind::UnexpectedEof.into());
+        let failed = AtlasError::io("reading", io::Error::from_raw_os_error(5));
+        assert_eq!(kind_of(&eof), Some(DamageKind::Missing));
+        assert_eq!(kind_of(&failed), Some(DamageKind::Unreadable));
+        assert_eq!(kind_of(&AtlasError::incomplete("")), Some(DamageKind::Missing));
+        assert_eq!(kind_of(&AtlasError::format("")), Some(DamageKind::Differs));
+        for error in [AtlasError::out_of_memory(""), AtlasError::cancelled(""), AtlasError::internal("")] {
+            assert_eq!(kind_of(&error), None);
+        }
+    }
+}

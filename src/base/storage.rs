@@ -64,7 +64,7 @@ pub(crate) fn page_size() -> u64 {
 }
 
 /// A file, whatever path leads to it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct FileId {
     device: u64,
     inode: u64,

@@ -380,15 +380,7 @@ impl Search<'_> {
     }
 
     fn tile_damage(&mut self, kind: DamageKind, generation: u64, place: &Place, length: u64, os_error: i32) {
-        // Neighbours are one range.
-        if let Some(last) = self.tiles.last_mut()
-            && (last.kind, last.generation, last.os_error) == (kind, generation, os_error)
-            && last.offset + last.length == place.offset
-        {
-            last.length += length;
-            return;
-        }
-        self.tiles.push(Damage {
+        let found = Damage {
             part: DamagePart::Data,
             kind,
             repairable: false,
@@ -397,7 +389,10 @@ impl Search<'_> {
             index: place.index,
             offset: place.offset,
             length,
-        });
+        };
+        if !self.tiles.last_mut().is_some_and(|last| last.join(&found)) {
+            self.tiles.push(found);
+        }
     }
 
     /// Looks at the bytes that no record and no run has.

@@ -139,7 +139,7 @@ impl Import<'_> {
         let scheme = &self.container.context.scheme;
         let digests = scheme.digests();
         let count = self.source.size().div_ceil(TILE_BYTES);
-        let in_place = count == 0 || self.source.fixed_slice(0, 1).is_some() && self.source.in_memory();
+        let in_place = self.source.is_fixed() && self.source.in_memory();
         // A tile that is read, and what encodes it.
         let encoding = match &self.container.options.compression {
             Some(config) => Encoder::footprint(config)?,

@@ -9,6 +9,7 @@ use super::seal::CHAINS;
 use crate::base::buffer::{Buffer, try_vec};
 use crate::base::error::{AtlasError, Result};
 use crate::base::out_bytes::OutBytes;
+use crate::base::storage::FileId;
 use crate::base::units::{GROUP_SIZE, to_u64, to_usize};
 use crate::hash::digest::same;
 use crate::hash::outboard::Outboard;
@@ -301,6 +302,14 @@ impl Store for GenerationStore {
             skip = 0;
         }
         if out.is_empty() { Ok(()) } else { Err(AtlasError::internal("a read passes the end of its tile")) }
+    }
+
+    fn base(&self) -> Option<&Source> {
+        self.base.as_ref()
+    }
+
+    fn file(&self) -> Option<FileId> {
+        self.file.storage.identity()
     }
 
     fn name(&self) -> String {

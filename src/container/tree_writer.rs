@@ -236,9 +236,7 @@ impl<'w, 'f> TreeWriter<'w, 'f> {
         }
         if let Some(base) = self.base {
             let (source, offset) = extent.place();
-            let place = offset + u64::from(start);
-            let is_there = place.checked_add(u64::from(end - start)).is_some_and(|end| end <= base.size());
-            if is_there && source.is_same(base) {
+            if let Some(place) = source.place_in(base, offset + u64::from(start), u64::from(end - start)) {
                 push_span(parts, Span { kind: SpanKind::Base, place, start: 0, len: end - start });
                 return Ok(());
             }

@@ -2,6 +2,7 @@
 
 use crate::base::error::{AtlasError, Result};
 use crate::base::out_bytes::OutBytes;
+use crate::base::units::to_u64;
 use std::ffi::{CStr, c_char, c_void};
 use std::path::PathBuf;
 
@@ -10,6 +11,12 @@ pub(super) type CBool = u8;
 
 fn is_null(name: &str) -> AtlasError {
     AtlasError::invalid_argument(format!("{name} is NULL"))
+}
+
+/// An item of a list is NULL.
+#[cold]
+pub(super) fn item_is_null(name: &str, index: usize) -> AtlasError {
+    AtlasError::invalid_argument(format!("{name}[{index}] is NULL")).at_index(to_u64(index))
 }
 
 /// A handle, which other threads may look at too.
@@ -94,6 +101,32 @@ impl<T: Send + Sync> OutHandles<T> {
             unsafe { self.start.add(index).write(into_handle(value)) };
         }
     }
+}
+
+/// Fills a list of the caller's with as many values as fit, and says how many there are.
+///
+/// # Safety
+/// `count` is NULL, or readable and writable; `list` is NULL, or has room for `*count` values of T.
+pub(super) unsafe fn fill_list<T, V: Into<T>>(
+    list: *mut T,
+    count: *mut usize,
+    name: &str,
+    values: impl FnOnce() -> Result<Vec<V>>,
+) -> Result<()> {
+    // SAFETY: as the caller promises.
+    let capacity = *unsafe { pointee(count, "count") }?;
+    // SAFETY: as above, for writing.
+    let count = unsafe { out(count, 0, "count") }?;
+    if capacity > 0 {
+        check_extent(list.is_null(), capacity, size_of::<T>(), name)?;
+    }
+    let values = values()?;
+    count.set(values.len());
+    for (index, value) in values.into_iter().take(capacity).enumerate() {
+        // SAFETY: `index` is less than the capacity, and there is room for that by the caller's promise.
+        unsafe { list.add(index).write(value.into()) };
+    }
+    Ok(())
 }
 
 fn check_extent(null: bool, count: usize, each: usize, name: &str) -> Result<()> {

@@ -21,6 +21,7 @@ mod damage;
 mod incremental;
 mod last_error;
 mod operation;
+mod outline;
 mod parity;
 mod projection;
 mod reconstruction;

@@ -1,6 +1,6 @@
 //! Reconstruction.
 
-use super::args::{CBool, drop_handle, handle, into_handle, optional_32, out, path};
+use super::args::{CBool, drop_handle, fill_list, handle, into_handle, optional_32, out, path};
 use super::boundary::{boundary, infallible};
 use super::operation::{atlas_operation, with_operation};
 use super::projection::atlas_projection;
@@ -160,23 +160,10 @@ pub unsafe extern "C" fn atlas_reconstruction_missing(
     count: *mut usize,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: a readable and writable number.
-        let capacity = *unsafe { handle(count, "count") }?;
-        // SAFETY: as above, for writing.
-        let count = unsafe { out(count, 0, "count") }?;
-        // SAFETY: as the header asks: room for `capacity` regions, a live handle.
-        let reconstruction = unsafe {
-            let bytes = capacity.saturating_mul(size_of::<atlas_region>());
-            super::args::bytes_out(regions.cast(), bytes, "regions")?;
-            handle(reconstruction, "reconstruction")?
-        };
-        let missing = reconstruction.0.missing();
-        for (index, region) in missing.iter().take(capacity).enumerate() {
-            // SAFETY: `index` is less than the capacity.
-            unsafe { regions.add(index).write((*region).into()) };
-        }
-        count.set(missing.len());
-        Ok(())
+        // SAFETY: as the header asks: a live handle.
+        let list = || Ok(unsafe { handle(reconstruction, "reconstruction") }?.0.missing());
+        // SAFETY: as the header asks: a number, and room for as many regions.
+        unsafe { fill_list(regions, count, "regions", list) }
     })
 }
 

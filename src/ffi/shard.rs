@@ -10,6 +10,7 @@ use super::projection::atlas_projection;
 use super::sized::{OutStruct, SizedStruct, init_struct, own_size, read_struct, sized_struct};
 use super::status::atlas_status;
 use super::version::atlas_buffer;
+use crate::base::buffer::try_vec;
 use crate::base::error::Result;
 use crate::shard::{
     AtlasBoundaryRegion, AtlasShard, ExtractOptions, Limits, ParallelStrategy, VerifyOptions,
@@ -42,6 +43,24 @@ impl From<AtlasBoundaryRegion> for atlas_region {
     fn from(region: AtlasBoundaryRegion) -> Self {
         atlas_region { offset: region.offset, length: region.length }
     }
+}
+
+/// Regions of a domain. `None` for NULL, which is all of it.
+///
+/// # Safety
+/// `regions` is NULL, or has `count` regions that nobody changes meanwhile.
+pub(super) unsafe fn regions_in(
+    regions: *const atlas_region,
+    count: usize,
+) -> Result<Option<Vec<AtlasBoundaryRegion>>> {
+    if regions.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: as the caller promises.
+    let regions = unsafe { items_in(regions, count, "regions") }?;
+    let mut list = try_vec(regions.len())?;
+    list.extend(regions.iter().map(|region| AtlasBoundaryRegion::from(*region)));
+    Ok(Some(list))
 }
 
 /// Cuts one region out of a projection: copies its bytes once and verifies the copy.

@@ -1,8 +1,11 @@
 //! Sources.
 
-use super::args::{bytes_in, drop_handle, handle, into_handle, known, out, path, unknown};
+use super::args::{
+    bytes_in, drop_handle, handle, into_handle, item_is_null, items_in, known, out, path, unknown,
+};
 use super::boundary::{boundary, infallible};
 use super::status::atlas_status;
+use crate::base::buffer::try_vec;
 use crate::base::error::{AtlasError, Result};
 use crate::base::out_bytes::OutBytes;
 use crate::source::{RawReadAt, Source};
@@ -183,6 +186,56 @@ pub unsafe extern "C" fn atlas_source_from_callback(
             let read_at = read_at.ok_or_else(|| AtlasError::invalid_argument("read_at is NULL"))?;
             let callback = Callback { read_at, release, user_data: UserData(user_data) };
             Ok(Source::from_raw_reader(size, Box::new(callback)))
+        };
+        // SAFETY: as the header asks: NULL or a place for a pointer.
+        unsafe { give(out, make) }
+    })
+}
+
+/// The `size` bytes from `offset` on of a source, as a source of their own.
+///
+/// No byte is copied. `source` is held: it may be destroyed at once. Of a file the range stays known as a part of
+/// that file. A size of 0 gives an empty source. `*out` is owned by the caller: atlas_source_destroy(). Any thread.
+/// Fails with INVALID_ARGUMENT, OUT_OF_RANGE or OUT_OF_MEMORY.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn atlas_source_range(
+    source: *const atlas_source,
+    offset: u64,
+    size: u64,
+    out: *mut *mut atlas_source,
+) -> atlas_status {
+    boundary(|| {
+        // SAFETY: as the header asks: a live source.
+        let make = || unsafe { handle(source, "source") }?.0.range(offset, size);
+        // SAFETY: as the header asks: NULL or a place for a pointer.
+        unsafe { give(out, make) }
+    })
+}
+
+/// The bytes of `count` sources, one after the other, as a source of their own.
+///
+/// No byte is copied, and a source may come twice. `sources` is copied and each source held: all of them may be
+/// destroyed at once. A read finds its part in O(log count); files stay known as files. `sources` may be NULL when
+/// `count` is 0, which gives an empty source. `*out` is owned by the caller: atlas_source_destroy(). Any thread.
+/// Fails with INVALID_ARGUMENT (the message says which source is NULL), LIMIT (2^64 bytes or more) or
+/// OUT_OF_MEMORY.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn atlas_source_concat(
+    sources: *const *const atlas_source,
+    count: usize,
+    out: *mut *mut atlas_source,
+) -> atlas_status {
+    boundary(|| {
+        let make = || {
+            // SAFETY: as the header asks: `count` handles.
+            let handles = unsafe { items_in(sources, count, "sources") }?;
+            let mut sources = try_vec(count)?;
+            for (index, source) in handles.iter().enumerate() {
+                // SAFETY: as the header asks: a live source.
+                let source = unsafe { source.as_ref() };
+                sources.push(&source.ok_or_else(|| item_is_null("sources", index))?.0);
+            }
+            Source::concat(sources)
         };
         // SAFETY: as the header asks: NULL or a place for a pointer.
         unsafe { give(out, make) }

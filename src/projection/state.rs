@@ -214,6 +214,14 @@ impl State {
         }
     }
 
+    /// Compares the root that a file claims with its tiles, if the tops of its nodes do not lead to it.
+    pub(crate) fn prove(&self, operation: &mut Operation<'_>) -> Result<()> {
+        if self.claim.is_some() {
+            self.merkle(operation)?;
+        }
+        Ok(())
+    }
+
     /// True if the root follows from the top of a tree out of a file.
     fn leads_to_root(&self) -> bool {
         self.cache.is_stored && self.merkle.get().is_none() && self.tree.is_regular()

@@ -7,13 +7,16 @@
 
 mod file;
 mod memory;
+mod parts;
 mod pieces;
+
+pub(crate) use parts::SourceRun;
 
 use crate::base::buffer::Buffer;
 use crate::base::error::{AtlasError, Result, check_range};
 use crate::base::out_bytes::OutBytes;
 use crate::base::storage::{FileId, Storage};
-use crate::base::units::{TILE_BYTES, TILE_SIZE, to_u64};
+use crate::base::units::{TILE_BYTES, TILE_SIZE, to_u64, to_usize};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -49,6 +52,8 @@ enum SourceKind {
     Raw(Box<dyn RawReadAt>),
     /// Bytes that a file of ours stands for.
     Stored(Box<dyn ReadBytes>),
+    /// Parts of other sources. They are not of this kind.
+    Parts(parts::Parts),
 }
 
 /// Bytes by position, read by the library itself.
@@ -149,14 +154,99 @@ impl Source {
         Self::new(size, SourceKind::Stored(reader))
     }
 
-    /// True if both read the same bytes at the same offsets: clones of one source, or one file.
-    pub(crate) fn is_same(&self, other: &Source) -> bool {
-        let file = |source: &Source| source.file_identity();
-        Arc::ptr_eq(&self.inner, &other.inner) || file(self).is_some_and(|this| Some(this) == file(other))
+    /// The `size` bytes from `offset` on, as a source of their own. No byte is copied.
+    ///
+    /// OUT_OF_RANGE if they are not within this source.
+    pub fn range(&self, offset: u64, size: u64) -> Result<Source> {
+        check_range(offset, size, self.size(), "range")?;
+        let mut parts = parts::PartsBuilder::default();
+        parts.push(self, offset, size)?;
+        Self::from_parts(parts)
     }
 
-    /// The file that is read or mapped.
-    fn file_identity(&self) -> Option<FileId> {
+    /// The bytes of all `sources`, one after the other. No byte is copied, and a source may come twice.
+    ///
+    /// A read finds its part in O(log count). LIMIT if there are 2^64 bytes or more.
+    pub fn concat<'s>(sources: impl IntoIterator<Item = &'s Source>) -> Result<Source> {
+        let mut parts = parts::PartsBuilder::default();
+        sources.into_iter().try_for_each(|source| parts.push(source, 0, source.size()))?;
+        Self::from_parts(parts)
+    }
+
+    fn from_parts(parts: parts::PartsBuilder) -> Result<Source> {
+        let Some(parts) = parts.finish() else { return Ok(Self::from_buffer(Buffer::new(0)?)) };
+        match parts.whole() {
+            Some(source) => Ok(source.clone()),
+            None => Ok(Self::new(parts.size(), SourceKind::Parts(parts))),
+        }
+    }
+
+    /// The runs of bytes that a range is made of, each in a source without parts. What is behind the end is left out.
+    pub(crate) fn runs(&self, offset: u64, len: u64) -> impl Iterator<Item = SourceRun<'_>> {
+        let end = offset.saturating_add(len).min(self.size());
+        let mut at = offset;
+        std::iter::from_fn(move || {
+            if at >= end {
+                return None;
+            }
+            let mut run = match &self.inner.kind {
+                SourceKind::Parts(parts) => parts.run_at(at)?,
+                _ => SourceRun { source: self, offset: at, len: end - at },
+            };
+            run.len = run.len.min(end - at);
+            at += run.len;
+            Some(run)
+        })
+    }
+
+    /// True if both read the same bytes at the same offsets, as far as both have bytes: clones of one source, one
+    /// file, or parts of those.
+    pub(crate) fn is_same(&self, other: &Source) -> bool {
+        let common = self.size().min(other.size());
+        self.origin() == other.origin() || common > 0 && self.has_bytes_of(0, other, 0, common)
+    }
+
+    /// True if the `len` bytes at `offset` are the same ones as those of `other` at its offset `place`.
+    fn has_bytes_of(&self, offset: u64, other: &Source, place: u64, len: u64) -> bool {
+        let within =
+            |source: &Source, start: u64| start.checked_add(len).is_some_and(|end| end <= source.size());
+        if !within(self, offset) || !within(other, place) {
+            return false;
+        }
+        let mut done = 0;
+        while done < len {
+            let rest = len - done;
+            let runs = (self.runs(offset + done, rest).next(), other.runs(place + done, rest).next());
+            let (Some(own), Some(others)) = runs else { return false };
+            if (own.source.origin(), own.offset) != (others.source.origin(), others.offset) {
+                return false;
+            }
+            done += own.len.min(others.len);
+        }
+        true
+    }
+
+    /// An offset at which `other` has the very bytes of this range, which is not empty.
+    pub(crate) fn place_in(&self, other: &Source, offset: u64, len: u64) -> Option<u64> {
+        if self.has_bytes_of(offset, other, offset, len) {
+            return Some(offset);
+        }
+        let first = self.runs(offset, len).next()?;
+        let place = match &other.inner.kind {
+            SourceKind::Parts(parts) => parts.find(first.source.origin(), first.offset)?,
+            _ => first.offset,
+        };
+        self.has_bytes_of(offset, other, place, len).then_some(place)
+    }
+
+    /// The identity of the bytes.
+    fn origin(&self) -> parts::Origin {
+        let object = || parts::Origin::Object(Arc::as_ptr(&self.inner).addr());
+        self.file_identity().map_or_else(object, parts::Origin::File)
+    }
+
+    /// The file that is read or mapped. `None` of a source that is made of parts.
+    pub(crate) fn file_identity(&self) -> Option<FileId> {
         match &self.inner.kind {
             SourceKind::File(file) => file.identity(),
             SourceKind::Memory(memory) => memory.identity(),
@@ -166,10 +256,9 @@ impl Source {
 
     /// Name for error texts: the path of a file.
     pub(crate) fn name(&self) -> String {
-        if let SourceKind::Stored(reader) = &self.inner.kind {
-            return reader.name();
-        }
         let path = match &self.inner.kind {
+            SourceKind::Stored(reader) => return reader.name(),
+            SourceKind::Parts(parts) => return parts.name(),
             SourceKind::Memory(memory) => memory.path(),
             SourceKind::File(file) => Some(file.path()),
             _ => None,
@@ -203,6 +292,10 @@ impl Source {
                 memory.bytes().get(start..start.checked_add(len)?)
             }
             SourceKind::Pieces(pieces) => pieces.slice(offset, len),
+            SourceKind::Parts(parts) => {
+                let run = parts.run_at(offset).filter(|run| to_u64(len) <= run.len)?;
+                run.source.slice(run.offset, len)
+            }
             _ => None,
         }
     }
@@ -212,8 +305,26 @@ impl Source {
     pub(crate) fn fixed_slice(&self, offset: u64, len: usize) -> Option<&[u8]> {
         match &self.inner.kind {
             SourceKind::Memory(memory) if memory.is_mapped() => None,
+            SourceKind::Parts(parts) => {
+                let run = parts.run_at(offset).filter(|run| to_u64(len) <= run.len)?;
+                run.source.fixed_slice(run.offset, len)
+            }
             _ => self.slice(offset, len),
         }
+    }
+
+    /// True if no other process can write to the bytes, as far as they are in memory.
+    pub(crate) fn is_fixed(&self) -> bool {
+        match &self.inner.kind {
+            SourceKind::Memory(memory) => !memory.is_mapped(),
+            SourceKind::Parts(parts) => parts.are_fixed(),
+            _ => true,
+        }
+    }
+
+    /// True if all bytes are one piece of memory.
+    fn is_contiguous(&self) -> bool {
+        matches!(self.inner.kind, SourceKind::Memory(_))
     }
 
     /// Whether all bytes are in memory, each tile of them in one piece.
@@ -221,6 +332,7 @@ impl Source {
         match &self.inner.kind {
             SourceKind::Memory(_) => true,
             SourceKind::Pieces(pieces) => pieces.hold_tiles(),
+            SourceKind::Parts(parts) => parts.hold_tiles(),
             _ => false,
         }
     }
@@ -229,8 +341,10 @@ impl Source {
     ///
     /// This and the two below are advice: where the system takes none, or refuses it, nothing is lost.
     pub(crate) fn advise_sequential(&self, over: bool) {
-        if let SourceKind::Memory(memory) = &self.inner.kind {
-            memory.advise_sequential(over);
+        match &self.inner.kind {
+            SourceKind::Memory(memory) => memory.advise_sequential(over),
+            SourceKind::Parts(parts) => parts.sources().for_each(|source| source.advise_sequential(over)),
+            _ => {}
         }
     }
 
@@ -241,6 +355,9 @@ impl Source {
             _ if len == 0 => {}
             SourceKind::Memory(memory) => memory.will_need(offset, len),
             SourceKind::File(file) => file.will_need(offset, len),
+            SourceKind::Parts(_) => {
+                self.runs(offset, len).for_each(|run| run.source.will_need(run.offset, run.len));
+            }
             _ => {}
         }
     }
@@ -250,20 +367,33 @@ impl Source {
     pub(crate) fn is_near(&self) -> bool {
         const PLACES: u64 = 64;
         let size = self.inner.size;
-        let near = |offset| match &self.inner.kind {
+        size == 0 || (0..PLACES).all(|place| self.is_near_at(size / PLACES * place))
+    }
+
+    /// The same for the byte at `offset`, which is within the source.
+    fn is_near_at(&self, offset: u64) -> bool {
+        match &self.inner.kind {
             SourceKind::Memory(memory) => memory.is_near(offset),
             SourceKind::File(file) => file.is_near(offset),
             SourceKind::Pieces(_) => true,
             SourceKind::ReadAt(_) | SourceKind::Raw(_) | SourceKind::Stored(_) => false,
-        };
-        size == 0 || (0..PLACES).all(|place| near(size / PLACES * place))
+            SourceKind::Parts(parts) => {
+                parts.run_at(offset).is_some_and(|run| run.source.is_near_at(run.offset))
+            }
+        }
     }
 
     /// Gives back the memory that these bytes of a mapping take; they are there again when read. Bytes
     /// beyond the end are ignored.
     pub(crate) fn release(&self, offset: u64, len: u64) {
-        if let SourceKind::Memory(memory) = &self.inner.kind {
-            memory.release(offset.min(self.inner.size), len.min(self.inner.size.saturating_sub(offset)));
+        match &self.inner.kind {
+            SourceKind::Memory(memory) => {
+                memory.release(offset.min(self.inner.size), len.min(self.inner.size.saturating_sub(offset)));
+            }
+            SourceKind::Parts(_) => {
+                self.runs(offset, len).for_each(|run| run.source.release(run.offset, run.len));
+            }
+            _ => {}
         }
     }
 
@@ -274,6 +404,17 @@ impl Source {
         if out.is_empty() {
             return Ok(());
         }
+        let read = self.fetch(offset, out);
+        match &self.inner.kind {
+            // The place of the failure in its own file is known.
+            SourceKind::Stored(_) => read,
+            _ => read.map_err(|error| error.at_range(offset, len)),
+        }
+    }
+
+    /// Fills all of `out`, which is not empty, with bytes that are within the source. Errors have no place.
+    fn fetch(&self, offset: u64, mut out: OutBytes<'_>) -> Result<()> {
+        let len = to_u64(out.len());
         match &self.inner.kind {
             SourceKind::Memory(_) => match self.slice(offset, out.len()) {
                 Some(bytes) => {
@@ -288,13 +429,15 @@ impl Source {
             }
             SourceKind::File(file) => file.read_at(offset, out),
             SourceKind::ReadAt(reader) => ask(&**reader, offset, out.into_initialised()),
-            SourceKind::Stored(reader) => return reader.read_at(offset, out),
+            SourceKind::Stored(reader) => reader.read_at(offset, out),
+            SourceKind::Parts(_) => self
+                .runs(offset, len)
+                .try_for_each(|run| run.source.fetch(run.offset, out.split_off_front(to_usize(run.len)))),
             SourceKind::Raw(reader) => reader.read_at(offset, out).map_err(|code| {
                 let what = format_args!("the read callback failed for {len} bytes at offset {offset}");
                 AtlasError::io(what, std::io::Error::from_raw_os_error(code))
             }),
         }
-        .map_err(|error| error.at_range(offset, len))
     }
 
     /// [`read_raw`](Self::read_raw) into initialised bytes.
@@ -370,6 +513,7 @@ impl std::fmt::Debug for Source {
             SourceKind::File(_) => "file",
             SourceKind::ReadAt(_) | SourceKind::Raw(_) => "reader",
             SourceKind::Stored(_) => "container",
+            SourceKind::Parts(_) => "parts",
         };
         f.debug_struct("Source").field("kind", &kind).field("size", &self.inner.size).finish()
     }
@@ -465,6 +609,156 @@ pub(crate) mod tests {
         assert!(tiles.in_memory() && !pieces.in_memory());
         let none = Source::from_pieces(Vec::new());
         assert_eq!((none.size(), none.slice(0, 1)), (0, None));
+    }
+
+    /// Bytes that are put together and cut by position, beside what that must give.
+    fn put_together(leaves: &[(Source, Vec<u8>)], random: &mut Lcg) -> (Source, Vec<u8>) {
+        let mut all: Vec<(Source, Vec<u8>)> = leaves.to_vec();
+        for _ in 0..8 {
+            let made = if random.below(2) == 0 {
+                let (source, bytes) = &all[random.below(all.len())];
+                let start = random.below(bytes.len() + 1);
+                let len = random.below(bytes.len() - start + 1);
+                (source.range(start as u64, len as u64).unwrap(), bytes[start..start + len].to_vec())
+            } else {
+                let chosen: Vec<_> = (0..random.below(4)).map(|_| &all[random.below(all.len())]).collect();
+                let bytes = chosen.iter().flat_map(|(_, bytes)| bytes.clone()).collect();
+                (Source::concat(chosen.iter().map(|(source, _)| source)).unwrap(), bytes)
+            };
+            assert_eq!(made.0.size(), made.1.len() as u64);
+            all.push(made);
+        }
+        all.pop().unwrap()
+    }
+
+    struct Lcg(u64);
+
+    impl Lcg {
+        fn below(&mut self, limit: usize) -> usize {
+            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (self.0 >> 33) as usize % limit.max(1)
+        }
+    }
+
+    #[test]
+    fn parts_read_as_the_bytes_that_they_are_made_of() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("parts.bin");
+        let bytes = |salt: u32| (0..300_u32).map(|i| (i * salt + i / 7) as u8).collect::<Vec<u8>>();
+        std::fs::write(&path, bytes(3)).unwrap();
+        let mut leaves = vec![
+            (Source::from_vec(bytes(1)), bytes(1)),
+            (Source::open_file(&path).unwrap(), bytes(3)),
+            (Source::from_reader(300, Cursor(bytes(5))), bytes(5)),
+        ];
+        #[cfg(feature = "streaming")]
+        leaves.push((mapped(&path), bytes(3)));
+        let mut random = Lcg(9);
+        for _ in 0..300 {
+            let (source, wanted) = put_together(&leaves, &mut random);
+            let mut out = vec![0; wanted.len()];
+            source.read(0, &mut out).unwrap();
+            assert_eq!(out, wanted);
+            for _ in 0..5 {
+                let start = random.below(wanted.len() + 1);
+                let len = random.below(wanted.len() - start + 1);
+                let mut out = vec![0; len];
+                source.read(start as u64, &mut out).unwrap();
+                assert_eq!(out, wanted[start..start + len]);
+                let slices = [source.slice(start as u64, len), source.fixed_slice(start as u64, len)];
+                assert!(slices.iter().flatten().all(|slice| *slice == out));
+                let runs: Vec<_> = source.runs(start as u64, len as u64).collect();
+                assert_eq!(runs.iter().map(|run| run.len).sum::<u64>(), len as u64);
+                assert!(runs.iter().all(|run| !matches!(run.source.inner.kind, SourceKind::Parts(_))));
+                source.advise_sequential(false);
+                source.will_need(start as u64, u64::MAX);
+                source.release(start as u64, u64::MAX);
+            }
+            assert_eq!(source.read(wanted.len() as u64, &mut [0]).unwrap_err().kind(), ErrorKind::OutOfRange);
+        }
+    }
+
+    struct Cursor(Vec<u8>);
+
+    impl ReadAt for Cursor {
+        fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+            let start = offset as usize;
+            buffer.copy_from_slice(&self.0[start..start + buffer.len()]);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn places_of_bytes_are_known_through_parts_and_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("places.bin");
+        let data: Vec<u8> = (0..1_000_u32).map(|i| (i % 251) as u8).collect();
+        std::fs::write(&path, &data).unwrap();
+        let open = || Source::open_file(&path).unwrap();
+        let other = Source::from_vec(data.clone());
+        let part = |source: &Source, start, len| source.range(start, len).unwrap();
+        let mixed = Source::concat([&part(&open(), 500, 500), &other, &part(&open(), 0, 500)]).unwrap();
+        // From a range of one handle to another handle, and to where parts of the file lie in a third.
+        assert_eq!(part(&open(), 100, 50).place_in(&open(), 10, 20), Some(110));
+        assert_eq!(open().place_in(&mixed, 600, 100), Some(100));
+        assert_eq!(open().place_in(&mixed, 10, 400), Some(1_510));
+        assert_eq!(other.place_in(&mixed, 3, 997), Some(503));
+        assert_eq!(mixed.place_in(&mixed, 400, 300), Some(400), "over the edge of two parts");
+        assert_eq!(mixed.place_in(&open(), 400, 200), None, "of two sources");
+        assert_eq!(open().place_in(&mixed, 450, 100), None, "the parts are apart");
+        assert_eq!(open().place_in(&part(&open(), 100, 50), 120, 40), None, "behind the end");
+        assert_eq!(
+            part(&other, 5, 5).place_in(&Source::from_vec(data), 0, 5),
+            None,
+            "equal and not the same"
+        );
+        // The same bytes at the same offsets.
+        assert!(part(&open(), 0, 10).is_same(&open()) && open().is_same(&part(&open(), 0, 10)));
+        assert!(part(&open(), 7, 10).is_same(&part(&open(), 7, 20)));
+        assert!(!part(&open(), 7, 10).is_same(&part(&open(), 8, 10)));
+        assert!(mixed.is_same(&Source::concat([&part(&open(), 500, 500), &other]).unwrap()));
+        assert!(!mixed.is_same(&open()) && !part(&open(), 0, 0).is_same(&open()));
+        // What was cut and joined again is the source itself.
+        let whole = open();
+        let joined =
+            Source::concat([&part(&whole, 0, 3), &part(&whole, 3, 0), &part(&whole, 3, 997)]).unwrap();
+        assert!(Arc::ptr_eq(&joined.inner, &whole.inner));
+        assert_eq!(joined.file_identity(), whole.file_identity());
+        assert_eq!(part(&whole, 1, 9).file_identity(), None);
+    }
+
+    #[test]
+    fn an_error_in_a_part_has_its_place_in_the_whole() {
+        struct Broken;
+        impl ReadAt for Broken {
+            fn read_at(&self, _: u64, _: &mut [u8]) -> io::Result<()> {
+                Err(io::Error::from_raw_os_error(5))
+            }
+        }
+        let broken = Source::from_reader(100, Broken);
+        let whole = Source::concat([&Source::from_vec(vec![1; 50]), &broken.range(10, 20).unwrap()]).unwrap();
+        let error = whole.read(40, &mut [0; 20]).unwrap_err();
+        assert_eq!((error.kind(), error.os_error()), (ErrorKind::Io, 5));
+        assert_eq!((error.offset(), error.length()), (Some(40), Some(20)));
+        whole.read(0, &mut [0; 50]).unwrap();
+        let error = broken.range(90, 11).unwrap_err();
+        assert_eq!(error.message(), "range of 11 bytes at offset 90 is outside 0..100");
+        let huge = Source::from_reader(u64::MAX, Broken);
+        assert_eq!(Source::concat([&huge, &broken]).unwrap_err().kind(), ErrorKind::Limit);
+    }
+
+    #[test]
+    fn tiles_in_parts_of_memory_are_hashed_in_place() {
+        let tile = TILE_SIZE;
+        let memory = Source::from_vec(vec![3; 3 * tile]);
+        let aligned = memory.range(5, 2 * TILE_BYTES).unwrap();
+        assert!(aligned.in_memory() && aligned.is_fixed());
+        assert!(aligned.fixed_slice(TILE_BYTES, tile).is_some());
+        let cut = Source::concat([&aligned.range(0, 7).unwrap(), &memory]).unwrap();
+        assert!(!cut.in_memory() && cut.fixed_slice(0, tile).is_none());
+        let tiles = Source::from_tiles(vec![Buffer::zeros(tile).unwrap(), Buffer::zeros(9).unwrap()]);
+        assert!(tiles.range(TILE_BYTES, 9).unwrap().in_memory());
+        assert!(!tiles.range(1, TILE_BYTES).unwrap().in_memory());
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub(crate) mod check;
 pub(crate) mod context;
 pub(crate) mod extent;
 pub(crate) mod hash_tiles;
+pub(crate) mod inspect;
 pub(crate) mod one_tile;
 pub(crate) mod options;
 pub(crate) mod outboards;

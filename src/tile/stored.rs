@@ -8,10 +8,11 @@
 
 use crate::base::error::Result;
 use crate::base::out_bytes::OutBytes;
+use crate::base::storage::FileId;
 use crate::base::units::to_usize;
 use crate::hash::digest::Digest;
 use crate::layer2::Residue;
-use crate::source::ReadBytes;
+use crate::source::{ReadBytes, Source};
 use crate::tile::Tile;
 use crate::tile::context::Context;
 use crate::tile::tree::{Charge, NodeCache};
@@ -175,6 +176,12 @@ pub(crate) trait Store: Send + Sync {
 
     /// Fills `out` with the bytes of a tile from `start` on, unverified.
     fn read(&self, spans: &TileSpans, start: u32, out: OutBytes<'_>) -> Result<()>;
+
+    /// The base, if one is attached.
+    fn base(&self) -> Option<&Source>;
+
+    /// The identity of the file itself, if it is one.
+    fn file(&self) -> Option<FileId>;
 
     /// Name for error texts.
     fn name(&self) -> String;

@@ -4,8 +4,10 @@ use super::node::{Children, ChildrenRef, Node};
 use super::{TileAt, Tree};
 use crate::base::buffer::{try_grow, try_vec};
 use crate::base::error::Result;
-use crate::base::units::{TileIndex, to_usize};
+use crate::base::units::{TileIndex, to_u64, to_usize};
+use crate::hash::digest::Digests;
 use crate::tile::Tile;
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 /// How one tree became another, as far as tiles are concerned.
@@ -27,6 +29,60 @@ impl TreeDiff {
 }
 
 impl Tree {
+    /// Compares this tree with `other` from the first byte on, edge by edge, and skips what both have. Every tile must
+    /// have its witness. `visit` gets the parts of this tree in order.
+    pub(crate) fn compare(
+        &self,
+        other: &Tree,
+        digests: &Digests,
+        mut visit: impl FnMut(Compared<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let (mut own, mut others) = (Cursor::new(self, false), Cursor::new(other, false));
+        let (mut at, mut other_at) = (0_u64, 0_u64);
+        while let Some(item) = own.item() {
+            let Some(other_item) = others.item() else {
+                visit(Compared::Apart(item.extent()))?;
+                own.skip();
+                continue;
+            };
+            let ((bytes, _), (other_bytes, _)) = (item.extent(), other_item.extent());
+            let step = match at.cmp(&other_at) {
+                // The one that is behind catches up, tile by tile.
+                Ordering::Less if item.is_node() && at + bytes > other_at => Step::Descend(true, false),
+                Ordering::Less => {
+                    visit(Compared::Apart(item.extent()))?;
+                    Step::Skip(true, false)
+                }
+                Ordering::Greater if other_item.is_node() && other_at + other_bytes > at => {
+                    Step::Descend(false, true)
+                }
+                Ordering::Greater => Step::Skip(false, true),
+                Ordering::Equal => at_one_edge(&item, &other_item, digests, &mut visit)?,
+            };
+            match step {
+                Step::Skip(new, old) => {
+                    if new {
+                        at += bytes;
+                        own.skip();
+                    }
+                    if old {
+                        other_at += other_bytes;
+                        others.skip();
+                    }
+                }
+                Step::Descend(new, old) => {
+                    if new {
+                        own.descend()?;
+                    }
+                    if old {
+                        others.descend()?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// How this tree came from `old`.
     pub(crate) fn difference(&self, old: &Tree) -> Result<TreeDiff> {
         if self.tiles() == old.tiles() {
@@ -56,6 +112,52 @@ impl Tree {
         }
         Ok(TreeDiff::Spliced { before, removed: old.tiles() - after - before, inserted })
     }
+}
+
+/// A part of a tree that was compared with another one, with its bytes and tiles.
+pub(crate) enum Compared<'c> {
+    /// Both have it at this place.
+    Same((u64, u64)),
+    /// Tiles that begin at the same place and are not the same.
+    Tiles(&'c Arc<Tile>, &'c Arc<Tile>),
+    /// Tiles that begin where no tile of the other one does, or after its end.
+    Apart((u64, u64)),
+}
+
+/// What two cursors do next: this tree's, the other one's, or both.
+enum Step {
+    Skip(bool, bool),
+    Descend(bool, bool),
+}
+
+/// Compares two items that begin at one place.
+fn at_one_edge(
+    item: &Item<'_>,
+    other: &Item<'_>,
+    digests: &Digests,
+    visit: &mut impl FnMut(Compared<'_>) -> Result<()>,
+) -> Result<Step> {
+    Ok(match (item, other) {
+        (Item::Node(a), Item::Node(b)) => {
+            let same = Arc::ptr_eq(a, b) || a.bytes() == b.bytes() && a.top(digests)? == b.top(digests)?;
+            if !same {
+                return Ok(Step::Descend(a.height() >= b.height(), b.height() >= a.height()));
+            }
+            visit(Compared::Same(item.extent()))?;
+            Step::Skip(true, true)
+        }
+        (Item::Node(_), Item::Tile(_)) => Step::Descend(true, false),
+        (Item::Tile(_), Item::Node(_)) => Step::Descend(false, true),
+        (Item::Tile(a), Item::Tile(b)) => {
+            let key = |tile: &Tile| (tile.len(), tile.residue(), tile.witness().copied());
+            if Arc::ptr_eq(a, b) || a.witness().is_some() && key(a) == key(b) {
+                visit(Compared::Same(item.extent()))?;
+            } else {
+                visit(Compared::Tiles(a, b))?;
+            }
+            Step::Skip(true, true)
+        }
+    })
 }
 
 /// Calls `differs` with the number of each tile, counted from the front or from the back, that is
@@ -120,6 +222,20 @@ fn same_tile(a: &Arc<Tile>, b: &Arc<Tile>) -> bool {
 enum Item<'c> {
     Node(&'c Arc<Node>),
     Tile(&'c Arc<Tile>),
+}
+
+impl Item<'_> {
+    fn is_node(&self) -> bool {
+        matches!(self, Item::Node(_))
+    }
+
+    /// Bytes and tiles of the item.
+    fn extent(&self) -> (u64, u64) {
+        match self {
+            Item::Node(node) => (node.bytes(), node.tiles()),
+            Item::Tile(tile) => (to_u64(tile.len()), 1),
+        }
+    }
 }
 
 /// A place in a tree, at a node or a tile.

@@ -16,12 +16,14 @@
 
 mod cache;
 mod diff;
+mod look;
 mod node;
 mod proof;
 mod reclaim;
 
 pub(crate) use cache::{Charge, NodeCache};
-pub(crate) use diff::TreeDiff;
+pub(crate) use diff::{Compared, TreeDiff};
+pub(crate) use look::{Seen, Unloaded};
 pub(crate) use node::{Children, Node, Written};
 pub(crate) use reclaim::{READ_BUDGET, Reclaimer};
 

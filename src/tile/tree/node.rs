@@ -199,7 +199,7 @@ fn is_regular(nodes: &[Arc<Node>]) -> bool {
 }
 
 impl Node {
-    pub(super) fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
 

@@ -1,0 +1,195 @@
+//! The search for damage in the bytes of a projection.
+
+use super::select::Selection;
+use super::survey::{Looked, Lost, Survey, Worker, compare_with, lacks_base, lost, unloaded_spans};
+use crate::base::damage::{Damage, DamageFn, DamageKind, DamagePart, kind_of};
+use crate::base::error::{AtlasError, Result};
+use crate::base::units::{TILE_BYTES, to_u64};
+use crate::exec::operation::Operation;
+use crate::exec::pool;
+use crate::projection::AtlasProjection;
+use crate::shard::AtlasBoundaryRegion;
+
+impl AtlasProjection {
+    /// Reads and hashes the bytes of all tiles that `regions` touch, and goes on where [`verify`](Self::verify) ends.
+    /// `None`: of all tiles.
+    ///
+    /// `damage` gets every damaged range, ascending, neighbours of one kind merged: in groups of 16 KiB of tiles whose
+    /// chaining values are stored, else in tiles. A damaged record of a container comes before the range that it
+    /// leaves unknown. `false` ends the call with CANCELLED. Memory is a tile per thread. Fails with WITNESS if there
+    /// was any damage, CONSERVATION if only a sum differs, INCOMPLETE if all that was read is right and the base of
+    /// other bytes is not attached, OUT_OF_RANGE for a region outside the domain, LIMIT, or CANCELLED.
+    pub fn find_damage(
+        &self,
+        regions: Option<&[AtlasBoundaryRegion]>,
+        damage: &mut DamageFn<'_>,
+        operation: &mut Operation<'_>,
+    ) -> Result<()> {
+        let state = self.state();
+        let selection = Selection::new(&state.tree, regions)?;
+        // A root that is not that of the tiles is no range: it is told if no range is.
+        let unproved = match state.prove(operation) {
+            Err(error) if kind_of(&error).is_none() => return Err(error),
+            proved => proved,
+        };
+        let survey = Survey::new(&state, selection)?;
+        let in_memory = state.tree.is_in_memory().unwrap_or(false);
+        let per_worker = survey.per_worker() + if in_memory { 0 } else { TILE_BYTES };
+        let Selection { tasks, bytes, .. } = survey.selection;
+        let workers = operation.workers(tasks, per_worker, 0)?;
+        let (executor, order) = (operation.executor, Survey::order(workers, operation));
+        let mut tracker = operation.tracker(bytes, tasks);
+        let mut search =
+            Search { damage, last: None, record: None, first: None, ranges: 0, found: Counts::default() };
+        let done = pool::run_within(
+            executor,
+            workers,
+            tasks,
+            order,
+            || Ok(survey.worker()),
+            |worker, task| survey.find(worker, task),
+            |_, found: Found| {
+                search.take(&found)?;
+                tracker.advance(found.bytes, 1)
+            },
+        );
+        search.end(done)?;
+        tracker.finish()?;
+        search.judge()?;
+        unproved
+    }
+}
+
+/// Findings of one task.
+#[derive(Default)]
+struct Found {
+    bytes: u64,
+    damage: Vec<Damage>,
+    counts: Counts,
+}
+
+/// Tiles that are not simply right.
+#[derive(Default, Clone, Copy)]
+struct Counts {
+    /// With other bytes. The rest of those that are damaged have another sum.
+    wrong: u64,
+    /// Of whose bytes some were not looked at, because the base is not attached.
+    unchecked: u64,
+}
+
+impl<'s> Survey<'s> {
+    fn find(&self, worker: &mut Worker<'s>, task: u64) -> Result<Found> {
+        let looked = self.look(worker, task, |inspector, at| {
+            compare_with(inspector, at, at.tile.slice(), &|start, out| at.tile.read(start, out))
+        })?;
+        let (at, mut verdict) = match looked {
+            Looked::Told => return Ok(Found::default()),
+            Looked::Lost(lost) => return Ok(self.found_lost(&lost)),
+            Looked::Tile(at, verdict) => (at, verdict),
+        };
+        if !verdict.faults.is_empty()
+            && let Some((_, error)) = unloaded_spans(&at.tile)
+        {
+            return Ok(self.found_lost(&lost(&at, error)));
+        }
+        let mut found = Found { bytes: to_u64(at.tile.len()), ..Found::default() };
+        if verdict.faults.iter().any(|fault| fault.kind == DamageKind::Missing) && lacks_base(&at.tile) {
+            verdict.faults.retain(|fault| fault.kind != DamageKind::Missing);
+            found.counts.unchecked = 1;
+        }
+        found.counts.wrong = u64::from(!verdict.faults.is_empty());
+        found.damage.extend(verdict.faults.into_iter().map(|fault| {
+            let range = at.offset.0 + to_u64(fault.range.start)..at.offset.0 + to_u64(fault.range.end);
+            self.damage(at.index.0, range, fault.kind, fault.os_error)
+        }));
+        if verdict.sum_differs {
+            found.damage.push(self.damage(at.index.0, at.offset.0..at.end().0, DamageKind::Differs, 0));
+        }
+        Ok(found)
+    }
+
+    fn found_lost(&self, lost: &Lost) -> Found {
+        let mut found = Found { bytes: lost.range.end - lost.range.start, ..Found::default() };
+        // An edit on top of bytes that are not attached.
+        if lost.is_unattached {
+            found.counts.unchecked = 1;
+            return found;
+        }
+        found.counts.wrong = 1;
+        found.damage.extend(self.record(lost));
+        let (range, os_error) = (lost.range.clone(), lost.error.os_error());
+        found.damage.push(self.damage(lost.index, range, Survey::kind_of_lost(lost), os_error));
+        found
+    }
+}
+
+/// What was found so far.
+struct Search<'d, 'f> {
+    damage: &'d mut DamageFn<'f>,
+    /// The range that the next one may be a part of.
+    last: Option<Damage>,
+    /// Offset of the record that was reported last.
+    record: Option<u64>,
+    first: Option<Damage>,
+    ranges: u64,
+    found: Counts,
+}
+
+impl Search<'_, '_> {
+    fn take(&mut self, found: &Found) -> Result<()> {
+        self.found.wrong += found.counts.wrong;
+        self.found.unchecked += found.counts.unchecked;
+        for damage in &found.damage {
+            if damage.part == DamagePart::Record {
+                // Several tiles may need it.
+                if self.record.replace(damage.offset) != Some(damage.offset) {
+                    self.report(damage)?;
+                }
+            } else if !self.last.as_mut().is_some_and(|last| last.join(damage))
+                && let Some(complete) = self.last.replace(*damage)
+            {
+                self.report(&complete)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn report(&mut self, damage: &Damage) -> Result<()> {
+        self.ranges += 1;
+        self.first.get_or_insert(*damage);
+        if (self.damage)(damage) {
+            return Ok(());
+        }
+        // The range that waits is behind the one that was refused.
+        self.last = None;
+        Err(AtlasError::cancelled("the damage callback cancelled"))
+    }
+
+    /// Reports what waits, also if the call ends early: what progress said is done was reported.
+    fn end(&mut self, done: Result<()>) -> Result<()> {
+        let last = self.last.take().map_or(Ok(()), |last| self.report(&last));
+        done.and(last)
+    }
+
+    fn judge(&self) -> Result<()> {
+        let Counts { wrong, unchecked } = self.found;
+        if let Some(first) = &self.first {
+            let what = match first.part {
+                DamagePart::Record => "a record of the container",
+                _ => "bytes of the domain",
+            };
+            let (offset, length, ranges) = (first.offset, first.length, self.ranges);
+            let text =
+                format!("{ranges} damaged ranges, the first of {length} bytes at offset {offset}: {what}");
+            let error = if wrong > 0 { AtlasError::witness(text) } else { AtlasError::conservation(text) };
+            return Err(error.at_index(first.index).at_range(offset, length));
+        }
+        if unchecked > 0 {
+            return Err(AtlasError::incomplete(format!(
+                "no damage was found, and {unchecked} tiles were not checked: their bytes lie in a base, and none is \
+                 attached"
+            )));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,146 @@
+//! Whether bytes of a projection lie in a file that is about to be written.
+
+use crate::base::damage::kind_of;
+use crate::base::error::{AtlasError, Result};
+use crate::base::storage::FileId;
+use crate::base::units::to_u64;
+use crate::exec::operation::Operation;
+use crate::exec::progress::Tracker;
+use crate::source::Source;
+use crate::tile::Tile;
+use crate::tile::piece::Piece;
+use crate::tile::stored::{SpanKind, Store, StoredTile};
+use crate::tile::tree::{Children, Node, Tree};
+use std::path::Path;
+use std::sync::Arc;
+
+/// A file that is about to be written, byte for byte as the domain.
+struct Target<'t, 'o, 'a> {
+    file: FileId,
+    path: &'t Path,
+    /// The store that was looked at last, and whether its base has parts in the file.
+    store: Option<(*const (), bool)>,
+    tracker: Tracker<'o, 'a>,
+}
+
+/// Refuses a target in which bytes of the projection lie, elsewhere than at their own offset: writing there would
+/// change what other bytes are verified by. Loads no nodes, unless the base lies in the file.
+pub(super) fn refuse_own_bytes(
+    tree: &Tree,
+    file: FileId,
+    path: &Path,
+    operation: &mut Operation<'_>,
+) -> Result<()> {
+    let Some(top) = tree.top_node() else { return Ok(()) };
+    let tracker = operation.tracker_before(tree.bytes(), tree.tiles());
+    Target { file, path, store: None, tracker }.node(top, 0)
+}
+
+impl Target<'_, '_, '_> {
+    fn node(&mut self, node: &Arc<Node>, start: u64) -> Result<()> {
+        if let Some((store, _)) = node.stored()
+            && !self.is_concerned(&**store)?
+        {
+            return Ok(());
+        }
+        let children = match node.children() {
+            Ok(children) => children,
+            // Nobody can read those tiles, nor what lies there.
+            Err(error) if kind_of(&error).is_some() => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let mut offset = start;
+        match &*children {
+            Children::Nodes(nodes) => {
+                for child in nodes {
+                    self.node(child, offset)?;
+                    offset += child.bytes();
+                }
+            }
+            Children::Tiles(tiles) => {
+                for tile in tiles {
+                    self.tile(tile, offset)?;
+                    offset += to_u64(tile.len());
+                }
+                self.tracker.advance(0, 0)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn tile(&mut self, tile: &Tile, start: u64) -> Result<()> {
+        let mut offset = start;
+        for piece in tile.pieces() {
+            match piece.extent().stored_tile() {
+                Some(stored) if self.is_concerned(&*stored.store)? => self.stored(stored, piece, offset)?,
+                Some(_) => {}
+                None => {
+                    let (source, place) = piece.extent().place();
+                    self.bytes(source, place + to_u64(piece.start()), to_u64(piece.len()), offset)?;
+                }
+            }
+            offset += to_u64(piece.len());
+        }
+        Ok(())
+    }
+
+    /// Refuses a container that is the target. True if its base has parts in the target.
+    fn is_concerned(&mut self, store: &dyn Store) -> Result<bool> {
+        let address = std::ptr::from_ref(store).cast::<()>();
+        if let Some((known, is_concerned)) = self.store
+            && known == address
+        {
+            return Ok(is_concerned);
+        }
+        if store.file() == Some(self.file) {
+            return Err(AtlasError::invalid_argument(format!(
+                "{} is the container of the projection: name the file that is to be repaired",
+                self.path.display()
+            )));
+        }
+        let base = store.base();
+        let is_concerned = base.is_some_and(|base| {
+            base.runs(0, base.size()).any(|run| run.source.file_identity() == Some(self.file))
+        });
+        self.store = Some((address, is_concerned));
+        Ok(is_concerned)
+    }
+
+    /// The part of a stored tile that a piece at `start` of the domain is.
+    fn stored(&self, stored: &StoredTile, piece: &Piece, start: u64) -> Result<()> {
+        let Some(base) = stored.store.base() else { return Ok(()) };
+        let spans = match stored.spans() {
+            Ok(spans) => spans,
+            Err(error) if kind_of(&error).is_some() => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let (first, end) = (to_u64(piece.start()), to_u64(piece.start() + piece.len()));
+        let mut at = 0;
+        for span in &spans.spans {
+            let (from, to) = (first.max(at), end.min(at + u64::from(span.len)));
+            if span.kind == SpanKind::Base && from < to {
+                self.bytes(base, span.place + (from - at), to - from, start + (from - first))?;
+            }
+            at += u64::from(span.len);
+        }
+        Ok(())
+    }
+
+    /// `len` bytes at `place` of `source`, which are those at `offset` of the domain.
+    fn bytes(&self, source: &Source, place: u64, len: u64, offset: u64) -> Result<()> {
+        let mut at = offset;
+        for run in source.runs(place, len) {
+            if run.source.file_identity() == Some(self.file) && run.offset != at {
+                return Err(AtlasError::invalid_argument(format!(
+                    "{} has bytes of the projection elsewhere than where they are to be written: those of offset {at} \
+                     of the domain lie at {}. Repair a copy, or give the bytes another base",
+                    self.path.display(),
+                    run.offset
+                ))
+                .at_range(at, run.len));
+            }
+            at += run.len;
+        }
+        Ok(())
+    }
+}

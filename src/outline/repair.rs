@@ -1,0 +1,331 @@
+//! The repair of a file in place, by bytes that come through a projection.
+//!
+//! ```text
+//! workers    read a tile of the file and compare it; read what is damaged through the projection, and verify it
+//! this       asks the owner, range by range, and writes
+//! ```
+//!
+//! What is written was verified in memory that nobody else can write to, and the bytes that it replaces were wrong, so
+//! that an end at any moment does no harm.
+
+use super::places;
+use super::select::Selection;
+use super::survey::{Looked, Lost, Survey, Worker, compare_with};
+use crate::base::buffer::{Buffer, try_grow};
+use crate::base::damage::{Damage, DamageFn, DamageKind};
+use crate::base::error::{AtlasError, ErrorKind, Result};
+use crate::base::out_bytes::OutBytes;
+use crate::base::storage::Storage;
+use crate::base::units::{GROUP_SIZE, TILE_BYTES, to_u64};
+use crate::exec::operation::Operation;
+use crate::exec::pool;
+use crate::hash::digest::same;
+use crate::hash::outboard::{group_value, source_changed};
+use crate::projection::AtlasProjection;
+use crate::shard::AtlasBoundaryRegion;
+use crate::tile::inspect::{Fault, chaining_values, group_range};
+use crate::tile::scheme::{Scheme, Workspace};
+use crate::tile::tree::TileAt;
+use std::ops::Range;
+use std::path::Path;
+
+impl AtlasProjection {
+    /// Repairs the file at `path` in place until it holds the projection's bytes in `regions`; `None`: all.
+    ///
+    /// The file is read and compared. Only ranges that differ, cannot be read or are missing are read through the
+    /// projection, verified, and then written. `damage` is called once per range, ascending, each at most a tile,
+    /// before it is written: `repairable` says that verified bytes are at hand, and `false` leaves the range as it
+    /// is. A shorter file is extended; bytes behind the domain stay. Everything is synced on return, also if the call
+    /// was cancelled. After an end at any moment each byte is right or as it was, and the next call continues.
+    ///
+    /// `Ok`: all bytes of `regions` are right. IO if a range could not be written or its good bytes not be read, else
+    /// INCOMPLETE if they lie in a base that is not attached, else WITNESS if a range was refused or what was read
+    /// for it did not verify. INVALID_ARGUMENT, before anything is written, if `path` is no regular file or has bytes
+    /// of the projection elsewhere than at their own offset.
+    pub fn repair_file(
+        &self,
+        path: impl AsRef<Path>,
+        regions: Option<&[AtlasBoundaryRegion]>,
+        damage: &mut DamageFn<'_>,
+        operation: &mut Operation<'_>,
+    ) -> Result<()> {
+        let path = path.as_ref();
+        repair(self, path, &*crate::source::open_for_repair(path)?, regions, damage, operation)
+    }
+}
+
+/// Repairs the bytes of `storage`, which errors call `path`.
+pub(super) fn repair(
+    projection: &AtlasProjection,
+    path: &Path,
+    storage: &dyn Storage,
+    regions: Option<&[AtlasBoundaryRegion]>,
+    damage: &mut DamageFn<'_>,
+    operation: &mut Operation<'_>,
+) -> Result<()> {
+    let state = projection.state();
+    let selection = Selection::new(&state.tree, regions)?;
+    if let Some(file) = storage.identity() {
+        places::refuse_own_bytes(&state.tree, file, path, operation)?;
+    }
+    state.prove(operation)?;
+    let survey = Survey::new(&state, selection)?;
+    let Selection { tasks, bytes, .. } = survey.selection;
+    // The tile of the file, and good bytes that wait for their turn or are being verified.
+    let per_worker =
+        survey.per_worker() + state.context.scheme.workspace() + (2 + Survey::waiting()) * TILE_BYTES;
+    let workers = operation.workers(tasks, per_worker, 0)?;
+    let (executor, order) = (operation.executor, Survey::order(workers, operation));
+    let mut tracker = operation.tracker(bytes, tasks);
+    let repair = Repair { survey, storage, path };
+    let mut outcome = Outcome::default();
+    let done = pool::run_within(
+        executor,
+        workers,
+        tasks,
+        order,
+        || Ok((repair.survey.worker(), Workspace::default())),
+        |(worker, workspace), task| repair.task(worker, workspace, task),
+        |_, found: Found| {
+            for offer in &found.offers {
+                repair.settle(offer, damage, &mut outcome);
+            }
+            tracker.advance(found.bytes, 1)
+        },
+    );
+    // Also if the call ends early: what was written stays.
+    let synced = storage
+        .sync()
+        .map_err(|error| AtlasError::io(format_args!("flushing the bytes of {}", path.display()), error));
+    done?;
+    synced?;
+    tracker.finish()?;
+    outcome.judge(path)
+}
+
+struct Repair<'r> {
+    survey: Survey<'r>,
+    storage: &'r dyn Storage,
+    path: &'r Path,
+}
+
+/// Findings of one task.
+#[derive(Default)]
+struct Found {
+    bytes: u64,
+    offers: Vec<Offer>,
+}
+
+/// A damaged range, with what can be done about it.
+struct Offer {
+    damage: Damage,
+    /// Verified bytes.
+    good: Result<Buffer>,
+}
+
+/// What became of the ranges.
+#[derive(Default)]
+struct Outcome {
+    repaired: u64,
+    refused: u64,
+    /// The first failure of each kind.
+    io: Option<AtlasError>,
+    incomplete: Option<AtlasError>,
+    witness: Option<AtlasError>,
+}
+
+impl<'r> Repair<'r> {
+    fn task(&self, worker: &mut Worker<'r>, workspace: &mut Workspace, task: u64) -> Result<Found> {
+        let looked = self.survey.look(worker, task, |inspector, at| {
+            compare_with(inspector, at, None, &|start, out| self.read(at.offset.0 + to_u64(start), out))
+        })?;
+        let (at, verdict) = match looked {
+            Looked::Told => return Ok(Found::default()),
+            Looked::Lost(lost) => return self.lost(&lost),
+            Looked::Tile(at, verdict) => (at, verdict),
+        };
+        let mut offers = Vec::new();
+        for fault in &verdict.faults {
+            self.offer(&at, fault, workspace, &mut offers)?;
+        }
+        Ok(Found { bytes: to_u64(at.tile.len()), offers })
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> Result<()> {
+        let len = out.len();
+        self.storage.read_at(offset, OutBytes::new(out)).map_err(|error| {
+            let what = format_args!("reading {len} bytes at offset {offset} of {}", self.path.display());
+            AtlasError::io(what, error).at_range(offset, to_u64(len))
+        })
+    }
+
+    /// Bytes that nobody knows.
+    fn lost(&self, lost: &Lost) -> Result<Found> {
+        let mut found = Found { bytes: lost.range.end - lost.range.start, ..Found::default() };
+        let mut push = |damage| {
+            try_grow(&mut found.offers, 1)?;
+            found.offers.push(Offer { damage, good: Err(lost.error.clone()) });
+            Ok(())
+        };
+        if let Some(record) = self.survey.record(lost) {
+            push(record)?;
+        }
+        let mut start = lost.range.start;
+        while start < lost.range.end {
+            let end = start.saturating_add(TILE_BYTES).min(lost.range.end);
+            push(self.survey.damage(lost.index, start..end, DamageKind::Unknown, 0))?;
+            start = end;
+        }
+        Ok(found)
+    }
+
+    /// Reads a damaged range through the projection, and offers what verifies of it.
+    fn offer(
+        &self,
+        at: &TileAt,
+        fault: &Fault,
+        workspace: &mut Workspace,
+        offers: &mut Vec<Offer>,
+    ) -> Result<()> {
+        for (range, good) in fetch(at, fault.range.clone(), &self.survey.state.context.scheme, workspace)? {
+            let place = |within: usize| at.offset.0 + to_u64(within);
+            let range = place(range.start)..place(range.end);
+            let os_error = match &good {
+                Ok(_) => fault.os_error,
+                Err(error) => error.os_error(),
+            };
+            let found = self.survey.damage(at.index.0, range, fault.kind, os_error);
+            try_grow(offers, 1)?;
+            offers.push(Offer { damage: Damage { repairable: good.is_ok(), ..found }, good });
+        }
+        Ok(())
+    }
+
+    /// Asks the owner, and writes.
+    fn settle(&self, offer: &Offer, damage: &mut DamageFn<'_>, outcome: &mut Outcome) {
+        let wanted = damage(&offer.damage);
+        let Damage { offset, length, index, .. } = offer.damage;
+        let good = match &offer.good {
+            Ok(good) => good,
+            Err(error) => return outcome.note(error.clone().at_index(index).at_range(offset, length)),
+        };
+        if !wanted {
+            outcome.refused += 1;
+            return;
+        }
+        match self.storage.write_at(offset, good) {
+            Ok(()) => outcome.repaired += 1,
+            Err(error) => {
+                let what =
+                    format_args!("writing {length} bytes at offset {offset} of {}", self.path.display());
+                outcome.note(AtlasError::io(what, error).at_index(index).at_range(offset, length));
+            }
+        }
+    }
+}
+
+impl Outcome {
+    fn note(&mut self, error: AtlasError) {
+        let place = match error.kind() {
+            ErrorKind::Io => &mut self.io,
+            ErrorKind::Incomplete => &mut self.incomplete,
+            _ => &mut self.witness,
+        };
+        place.get_or_insert(error);
+    }
+
+    fn judge(self, path: &Path) -> Result<()> {
+        let Outcome { repaired, refused, io, incomplete, witness } = self;
+        match io.or(incomplete) {
+            Some(error) => return Err(error),
+            None if witness.is_none() && refused == 0 => return Ok(()),
+            None => {}
+        }
+        let place = witness.as_ref().map(|error| (error.index(), error.offset(), error.length()));
+        let mut text = format!("{}: {repaired} ranges were repaired", path.display());
+        if refused > 0 {
+            text += &format!(", {refused} were refused");
+        }
+        if let Some(error) = witness {
+            text += &format!(", and others could not be: {error}");
+        }
+        let error = AtlasError::witness(text);
+        Err(match place {
+            Some((Some(index), Some(offset), Some(length))) => error.at_index(index).at_range(offset, length),
+            _ => error,
+        })
+    }
+}
+
+/// A part of a tile, and its verified bytes or why there are none.
+type Fetched = (Range<usize>, Result<Buffer>);
+
+/// Reads a part of a tile through the projection: all of the tile, or whole groups of one whose chaining values are
+/// stored.
+fn fetch(
+    at: &TileAt,
+    range: Range<usize>,
+    scheme: &Scheme,
+    workspace: &mut Workspace,
+) -> Result<Vec<Fetched>> {
+    let mut buffer = Buffer::new(range.len())?;
+    let read = at.tile.read(range.start, &mut buffer);
+    let Some(values) = chaining_values(&at.tile) else {
+        let verified = match read {
+            Ok(()) => {
+                let (_, found) = scheme.sum_and_witness(&buffer, workspace)?;
+                let is_good = at.tile.witness().is_some_and(|witness| same(witness, &found));
+                if is_good { Ok(()) } else { Err(source_changed(at)) }
+            }
+            Err(error) => Err(said_of_bytes(error)?),
+        };
+        return Ok(vec![(range, verified.map(|()| buffer))]);
+    };
+    // A run that fails as a whole is read again group by group: some of it may be there.
+    let failed = match read {
+        Ok(()) => None,
+        Err(error) => Some(said_of_bytes(error)?),
+    };
+    let mut parts: Vec<(Range<usize>, Option<AtlasError>)> = Vec::new();
+    let groups = range.start / GROUP_SIZE..range.end.div_ceil(GROUP_SIZE);
+    for (group, value) in groups.clone().zip(&values[groups]) {
+        let part = group_range(group, at.tile.len());
+        let within = part.start - range.start..part.end - range.start;
+        let again = match &failed {
+            None => Ok(()),
+            Some(error) if within.len() == range.len() => Err(error.clone()),
+            Some(_) => at.tile.read(part.start, &mut buffer[within.clone()]),
+        };
+        let error = match again {
+            Ok(()) if same(&group_value(scheme.digests(), group, &buffer[within]), value) => None,
+            Ok(()) => Some(source_changed(at)),
+            Err(error) => Some(said_of_bytes(error)?),
+        };
+        let key = |error: &Option<AtlasError>| error.as_ref().map(|error| (error.kind(), error.os_error()));
+        match parts.last_mut() {
+            Some((last, known)) if key(known) == key(&error) => last.end = part.end,
+            _ => {
+                try_grow(&mut parts, 1)?;
+                parts.push((part, error));
+            }
+        }
+    }
+    if let [(_, None)] = &parts[..] {
+        return Ok(vec![(range, Ok(buffer))]);
+    }
+    let mut fetched = Vec::new();
+    try_grow(&mut fetched, parts.len())?;
+    for (part, error) in parts {
+        let good = match error {
+            None => Ok(Buffer::copy_of(&buffer[part.start - range.start..part.end - range.start])?),
+            Some(error) => Err(error),
+        };
+        fetched.push((part, good));
+    }
+    Ok(fetched)
+}
+
+/// An error that says something of the bytes; others end the call.
+fn said_of_bytes(error: AtlasError) -> Result<AtlasError> {
+    if crate::base::damage::kind_of(&error).is_some() { Ok(error) } else { Err(error) }
+}

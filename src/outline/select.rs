@@ -1,0 +1,107 @@
+//! The tiles that regions touch.
+
+use crate::base::buffer::try_vec;
+use crate::base::error::{AtlasError, Result, check_range};
+use crate::base::units::{ByteOffset, TILE_BYTES, TileIndex};
+use crate::shard::AtlasBoundaryRegion;
+use crate::tile::tree::{Seen, TileAt, Tree, Unloaded};
+use std::ops::Range;
+
+/// Tiles as tasks, from 0.
+pub(super) struct Selection {
+    /// Ascending and apart.
+    runs: Vec<Run>,
+    pub(super) tasks: u64,
+    pub(super) bytes: u64,
+}
+
+/// Consecutive tiles.
+struct Run {
+    /// Task of the first one.
+    task: u64,
+    tiles: Range<u64>,
+    bytes: Range<u64>,
+}
+
+/// What a task is about.
+pub(super) enum Selected {
+    Tile(TileAt),
+    /// Tiles that cannot be loaded, with those of their bytes that are selected. It stands for all of their tasks.
+    Unknown(Unloaded),
+    /// Another tile of those, which an earlier task stands for.
+    Told,
+}
+
+impl Selection {
+    /// The tiles that `regions` touch; `None`: all.
+    pub(super) fn new(tree: &Tree, regions: Option<&[AtlasBoundaryRegion]>) -> Result<Selection> {
+        let Some(regions) = regions else {
+            let all = Run { task: 0, tiles: 0..tree.tiles(), bytes: 0..tree.bytes() };
+            return Ok(Self::of_runs(vec![all]));
+        };
+        let mut runs = try_vec(regions.len())?;
+        for region in regions {
+            check_range(region.offset, region.length, tree.bytes(), "region")?;
+            if region.length > 0 {
+                runs.push(touched(tree, region.offset..region.end())?);
+            }
+        }
+        runs.sort_by_key(|run: &Run| (run.tiles.start, run.bytes.start));
+        runs.dedup_by(|next, run| {
+            let joins = next.tiles.start <= run.tiles.end;
+            if joins {
+                run.tiles.end = run.tiles.end.max(next.tiles.end);
+                run.bytes.end = run.bytes.end.max(next.bytes.end);
+            }
+            joins
+        });
+        Ok(Self::of_runs(runs))
+    }
+
+    fn of_runs(mut runs: Vec<Run>) -> Selection {
+        let (mut tasks, mut bytes) = (0, 0);
+        for run in &mut runs {
+            run.task = tasks;
+            tasks += run.tiles.end - run.tiles.start;
+            bytes += run.bytes.end - run.bytes.start;
+        }
+        Selection { runs, tasks, bytes }
+    }
+
+    /// Looks at the tile of a task.
+    pub(super) fn look(&self, tree: &Tree, task: u64) -> Result<Selected> {
+        let run = self.runs.partition_point(|run| run.task <= task).checked_sub(1);
+        let Some(run) = run.and_then(|run| self.runs.get(run)) else {
+            return Err(AtlasError::internal(format!("task {task} has no tile")));
+        };
+        let index = run.tiles.start + (task - run.task);
+        match tree.look_at_tile(TileIndex(index))? {
+            Some(Seen::Tile(at)) => Ok(Selected::Tile(at)),
+            Some(Seen::Unloaded(mut unknown)) => {
+                let is_first = index == run.tiles.start.max(unknown.tiles.start);
+                unknown.bytes.start = unknown.bytes.start.max(run.bytes.start);
+                unknown.bytes.end = unknown.bytes.end.min(run.bytes.end);
+                Ok(if is_first { Selected::Unknown(unknown) } else { Selected::Told })
+            }
+            None => Err(AtlasError::internal(format!("tile {index} is not in the tree"))),
+        }
+    }
+}
+
+/// The tiles that hold a range, which is not empty and within the domain.
+fn touched(tree: &Tree, range: Range<u64>) -> Result<Run> {
+    let edge = |offset: u64| {
+        let seen = tree.look_at_byte(ByteOffset(offset))?;
+        let seen = seen.ok_or_else(|| AtlasError::internal(format!("byte {offset} is not in the tree")))?;
+        Ok(match seen {
+            Seen::Tile(at) => (at.index.0..at.index.0 + 1, at.offset.0..at.end().0),
+            // The edges of the tiles are lost. They are those of full tiles, as far as anybody knows.
+            Seen::Unloaded(Unloaded { tiles, bytes, .. }) => {
+                let start = offset - (offset - bytes.start) % TILE_BYTES;
+                (tiles, start..start.saturating_add(TILE_BYTES).min(bytes.end))
+            }
+        })
+    };
+    let ((first, start), (last, end)) = (edge(range.start)?, edge(range.end - 1)?);
+    Ok(Run { task: 0, tiles: first.start..last.end, bytes: start.start..end.end })
+}

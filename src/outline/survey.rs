@@ -1,0 +1,185 @@
+//! One tile after the other, compared with bytes from anywhere.
+
+use super::select::{Selected, Selection};
+use crate::base::damage::{Damage, DamageKind, DamagePart, kind_of};
+use crate::base::error::{AtlasError, ErrorKind, Result};
+use crate::base::units::{GROUP_SIZE, TILE_BYTES, to_u64};
+use crate::exec::operation::Operation;
+use crate::exec::pool;
+use crate::projection::state::State;
+use crate::tile::Tile;
+use crate::tile::inspect::{Inspector, ReadTile, Verdict};
+use crate::tile::rehash::{self, CheckedReader};
+use crate::tile::stored::{StoredTile, TilePlace};
+use crate::tile::tree::TileAt;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Tiles that a thread may be ahead of what was reported.
+const AHEAD: u64 = 2;
+
+/// The tiles of a state that are to be compared.
+pub(super) struct Survey<'s> {
+    pub(super) state: &'s State,
+    pub(super) selection: Selection,
+    /// Generation of the container that the whole tree is in; 0: none.
+    pub(super) generation: u64,
+    /// True if tiles have to be hashed before they can be compared.
+    is_edited: bool,
+}
+
+/// What one thread needs.
+pub(super) struct Worker<'s> {
+    inspector: Inspector<'s>,
+    reader: CheckedReader<'s>,
+}
+
+/// A tile that was compared, or why it was not.
+pub(super) enum Looked {
+    Tile(TileAt, Verdict),
+    /// The bytes that the tile must have are not known.
+    Lost(Lost),
+    /// Nothing, because an earlier task said all.
+    Told,
+}
+
+/// Bytes of which nobody knows what they must be.
+pub(super) struct Lost {
+    pub(super) index: u64,
+    pub(super) range: Range<u64>,
+    pub(super) error: AtlasError,
+    /// The record of a container that would have said it.
+    pub(super) record: Option<Range<u64>>,
+    /// True if that is so because no base is attached.
+    pub(super) is_unattached: bool,
+}
+
+impl<'s> Survey<'s> {
+    pub(super) fn new(state: &'s State, selection: Selection) -> Result<Survey<'s>> {
+        let top = state.tree.top_node().and_then(|top| top.stored());
+        let generation = top.map_or(0, |(store, _)| store.commit().generation);
+        let is_edited = !state.tree.unhashed()?.is_empty();
+        Ok(Survey { state, selection, generation, is_edited })
+    }
+
+    /// Bytes that a worker takes beside those that it compares.
+    pub(super) fn per_worker(&self) -> u64 {
+        let scheme = &self.state.context.scheme;
+        let edits =
+            if self.is_edited { 2 * TILE_BYTES + 2 * to_u64(GROUP_SIZE) + scheme.workspace() } else { 0 };
+        scheme.workspace() + edits
+    }
+
+    /// The order of `workers` workers: a callback that sleeps holds them up.
+    pub(super) fn order(workers: usize, operation: &Operation<'_>) -> pool::Order<'static> {
+        let window = Some(AHEAD * to_u64(workers));
+        pool::Order { window, unwatched: operation.unwatched(), runs: &[] }
+    }
+
+    /// Tiles that may be done and not reported yet, beside those at work.
+    pub(super) fn waiting() -> u64 {
+        AHEAD
+    }
+
+    pub(super) fn worker(&self) -> Worker<'s> {
+        let context = &self.state.context;
+        Worker { inspector: Inspector::new(&context.scheme), reader: CheckedReader::new(context) }
+    }
+
+    /// Compares the tile of a task. `compare` gives an inspector the bytes.
+    pub(super) fn look(
+        &self,
+        worker: &mut Worker<'s>,
+        task: u64,
+        compare: impl FnOnce(&mut Inspector<'s>, &TileAt) -> Result<Verdict>,
+    ) -> Result<Looked> {
+        let at = match self.selection.look(&self.state.tree, task)? {
+            Selected::Tile(at) => at,
+            Selected::Told => return Ok(Looked::Told),
+            Selected::Unknown(unknown) => {
+                let (error, range) = (unknown.error, unknown.bytes);
+                let record = error.offset().zip(error.length());
+                let record = record.map(|(offset, length)| offset..offset.saturating_add(length));
+                let (index, is_unattached) = (unknown.tiles.start, false);
+                return Ok(Looked::Lost(Lost { index, range, error, record, is_unattached }));
+            }
+        };
+        // An edited tile is what its parts make of it, each of them checked.
+        match rehash::witness(&self.state.context, &at.tile, &mut worker.reader) {
+            Ok(_) => {}
+            Err(error) if kind_of(&error).is_some() => return Ok(Looked::Lost(lost(&at, error))),
+            Err(error) => return Err(error),
+        }
+        let verdict = compare(&mut worker.inspector, &at)?;
+        Ok(Looked::Tile(at, verdict))
+    }
+
+    /// A damaged range of the domain.
+    pub(super) fn damage(&self, index: u64, range: Range<u64>, kind: DamageKind, os_error: i32) -> Damage {
+        Damage {
+            part: DamagePart::Data,
+            kind,
+            repairable: false,
+            os_error,
+            generation: self.generation,
+            index,
+            offset: range.start,
+            length: range.end - range.start,
+        }
+    }
+
+    /// The kind of damage that lost bytes are.
+    pub(super) fn kind_of_lost(lost: &Lost) -> DamageKind {
+        let kind = kind_of(&lost.error).filter(|_| lost.record.is_none());
+        kind.unwrap_or(DamageKind::Unknown)
+    }
+
+    /// The damaged record that makes that bytes are lost.
+    pub(super) fn record(&self, lost: &Lost) -> Option<Damage> {
+        let record = lost.record.clone()?;
+        let kind = kind_of(&lost.error).unwrap_or(DamageKind::Differs);
+        let found = self.damage(0, record, kind, lost.error.os_error());
+        Some(Damage { part: DamagePart::Record, ..found })
+    }
+}
+
+/// A tile of which a record is damaged, or that was edited on top of bytes that are not there.
+pub(super) fn lost(at: &TileAt, error: AtlasError) -> Lost {
+    let record = unloaded_spans(&at.tile).map(|(record, _)| record);
+    let is_unattached = record.is_none() && error.kind() == ErrorKind::Incomplete && lacks_base(&at.tile);
+    Lost { index: at.index.0, range: at.offset.0..at.end().0, error, record, is_unattached }
+}
+
+/// The stored tiles that a tile is made of.
+pub(super) fn stored_tiles(tile: &Tile) -> impl Iterator<Item = &Arc<StoredTile>> {
+    tile.pieces().iter().filter_map(|piece| piece.extent().stored_tile())
+}
+
+/// The first record of a tile that cannot be loaded, and why.
+pub(super) fn unloaded_spans(tile: &Tile) -> Option<(Range<u64>, AtlasError)> {
+    stored_tiles(tile).find_map(|stored| {
+        let error = stored.spans().err()?;
+        let named = match stored.entry.place {
+            TilePlace::Record(offset) => offset,
+            TilePlace::Span(..) => stored.leaf,
+        };
+        // The head of a record, and one span: there is no shorter one.
+        let (offset, length) = (error.offset().unwrap_or(named), error.length().unwrap_or(56));
+        Some((offset..offset.saturating_add(length), error))
+    })
+}
+
+/// True if bytes of a tile lie in a base and none is attached.
+pub(super) fn lacks_base(tile: &Tile) -> bool {
+    stored_tiles(tile).any(|stored| stored.store.base().is_none())
+}
+
+/// Compares a tile with what `read` gives.
+pub(super) fn compare_with(
+    inspector: &mut Inspector<'_>,
+    at: &TileAt,
+    in_place: Option<&[u8]>,
+    read: &ReadTile<'_>,
+) -> Result<Verdict> {
+    inspector.inspect(&at.tile, in_place, read).map_err(|error| error.at_index(at.index.0))
+}

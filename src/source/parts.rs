@@ -1,0 +1,164 @@
+//! Parts of sources, one after the other.
+//!
+//! The list is flat: a part of parts is made of theirs. So a read finds its part in O(log count) however a source
+//! was put together, and identity and residence of the bytes are those of the sources below.
+
+#![forbid(unsafe_code)]
+
+use super::Source;
+use crate::base::buffer::{try_grow, try_vec};
+use crate::base::error::{AtlasError, Result};
+use crate::base::storage::FileId;
+use crate::base::units::TILE_BYTES;
+use std::sync::{Arc, OnceLock};
+
+pub(super) struct Parts {
+    /// By start, ascending, without gaps. None is empty, and none has parts itself.
+    list: Vec<Part>,
+    size: u64,
+    /// Numbers of the parts by origin and offset there. Made when a place is first looked for.
+    by_origin: OnceLock<Vec<usize>>,
+}
+
+/// Bytes of a source, and where they begin in the whole.
+struct Part {
+    start: u64,
+    source: Source,
+    offset: u64,
+    len: u64,
+}
+
+/// The identity of bytes: a file, whatever opened it, or one object in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Origin {
+    File(FileId),
+    Object(usize),
+}
+
+/// Bytes of a source that has no parts.
+#[derive(Clone, Copy)]
+pub(crate) struct SourceRun<'s> {
+    pub(crate) source: &'s Source,
+    pub(crate) offset: u64,
+    pub(crate) len: u64,
+}
+
+/// Parts in the making.
+#[derive(Default)]
+pub(super) struct PartsBuilder {
+    list: Vec<Part>,
+    size: u64,
+}
+
+impl PartsBuilder {
+    /// Appends the bytes of a range of `source`, which is within it.
+    pub(super) fn push(&mut self, source: &Source, offset: u64, len: u64) -> Result<()> {
+        for run in source.runs(offset, len) {
+            let end = self.size.checked_add(run.len).ok_or_else(|| {
+                let size = self.size;
+                AtlasError::limit(format!("{size} bytes and {} more are not less than 2^64", run.len))
+            })?;
+            match self.list.last_mut() {
+                // What continues the last part is a piece of it.
+                Some(last) if last.continues(&run) => last.len += run.len,
+                _ => {
+                    try_grow(&mut self.list, 1)?;
+                    let SourceRun { source, offset, len } = run;
+                    self.list.push(Part { start: self.size, source: source.clone(), offset, len });
+                }
+            }
+            self.size = end;
+        }
+        Ok(())
+    }
+
+    /// All parts. `None`: there are no bytes.
+    pub(super) fn finish(self) -> Option<Parts> {
+        let PartsBuilder { list, size } = self;
+        (size > 0).then(|| Parts { list, size, by_origin: OnceLock::new() })
+    }
+}
+
+impl Part {
+    fn run(&self) -> SourceRun<'_> {
+        SourceRun { source: &self.source, offset: self.offset, len: self.len }
+    }
+
+    fn continues(&self, next: &SourceRun<'_>) -> bool {
+        Arc::ptr_eq(&self.source.inner, &next.source.inner) && self.offset + self.len == next.offset
+    }
+}
+
+impl Parts {
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The source that this is all of.
+    pub(super) fn whole(&self) -> Option<&Source> {
+        match &self.list[..] {
+            [only] if only.offset == 0 && only.len == only.source.size() => Some(&only.source),
+            _ => None,
+        }
+    }
+
+    /// Name for error texts.
+    pub(super) fn name(&self) -> String {
+        match &self.list[..] {
+            [] => String::new(),
+            [only] => only.source.name(),
+            [first, more @ ..] => format!("{} and {} parts after it", first.source.name(), more.len()),
+        }
+    }
+
+    /// True if all bytes are in memory, each tile of them in one piece.
+    pub(super) fn hold_tiles(&self) -> bool {
+        self.list.iter().all(|part| {
+            part.start.is_multiple_of(TILE_BYTES)
+                && part.source.in_memory()
+                && (part.offset.is_multiple_of(TILE_BYTES) || part.source.is_contiguous())
+        })
+    }
+
+    /// True if no part is a mapping.
+    pub(super) fn are_fixed(&self) -> bool {
+        self.list.iter().all(|part| part.source.is_fixed())
+    }
+
+    /// The sources of the parts, a source once for each of its parts.
+    pub(super) fn sources(&self) -> impl Iterator<Item = &Source> {
+        self.list.iter().map(|part| &part.source)
+    }
+
+    /// The bytes from `offset` on that lie in one source; `offset` < size.
+    pub(super) fn run_at(&self, offset: u64) -> Option<SourceRun<'_>> {
+        let index = self.list.partition_point(|part| part.start <= offset).checked_sub(1)?;
+        let part = self.list.get(index)?;
+        let before = offset - part.start;
+        let run = part.run();
+        (before < run.len).then(|| SourceRun { offset: run.offset + before, len: run.len - before, ..run })
+    }
+
+    /// A place of the byte at `offset` of a source of this origin. Of several places it is the one in the part that
+    /// begins last there.
+    pub(super) fn find(&self, origin: Origin, offset: u64) -> Option<u64> {
+        let key = |number: &usize| {
+            let part = &self.list[*number];
+            (part.source.origin(), part.offset)
+        };
+        // Without memory for the index there is no place.
+        let index = match self.by_origin.get() {
+            Some(index) => index,
+            None => {
+                let mut index = try_vec(self.list.len()).ok()?;
+                index.extend(0..self.list.len());
+                index.sort_by_key(key);
+                self.by_origin.get_or_init(|| index)
+            }
+        };
+        let number = index.partition_point(|number| key(number) <= (origin, offset)).checked_sub(1)?;
+        let part = &self.list[index[number]];
+        let before = offset.checked_sub(part.offset)?;
+        (part.source.origin() == origin && before < part.len).then(|| part.start + before)
+    }
+}

@@ -1,0 +1,143 @@
+//! Parts of a tile whose bytes are not those that the tile commits to.
+//!
+//! The first pass is that of a projection: one sum and one digest over the whole tile. Only a tile that fails it is
+//! looked at again, group by group where its file keeps chaining values.
+
+#![forbid(unsafe_code)]
+
+use crate::base::buffer::try_grow;
+use crate::base::damage::{DamageKind, kind_of};
+use crate::base::error::{AtlasError, Result};
+use crate::base::units::GROUP_SIZE;
+use crate::hash::digest::{Digest, same};
+use crate::hash::outboard::group_value;
+use crate::tile::Tile;
+use crate::tile::one_tile::Scratch;
+use crate::tile::scheme::{Scheme, Workspace};
+use std::ops::Range;
+
+/// Bytes of a tile that are not right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fault {
+    /// In the tile.
+    pub(crate) range: Range<usize>,
+    pub(crate) kind: DamageKind,
+    pub(crate) os_error: i32,
+}
+
+/// Findings of one tile.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    /// Ascending; neighbours of one kind are one.
+    pub(crate) faults: Vec<Fault>,
+    /// True if the bytes are right and the sum is not that of the tile.
+    pub(crate) sum_differs: bool,
+}
+
+/// The chaining values of the groups of a tile, if a file keeps them.
+pub(crate) fn chaining_values(tile: &Tile) -> Option<&[Digest]> {
+    let spans = tile.whole()?.stored_tile()?.spans().ok()?;
+    Some(&*spans.chaining_values).filter(|values| !values.is_empty())
+}
+
+/// The bytes of group `group` in a tile of `len` bytes.
+pub(crate) fn group_range(group: usize, len: usize) -> Range<usize> {
+    group * GROUP_SIZE..((group + 1) * GROUP_SIZE).min(len)
+}
+
+/// Checks the bytes of tiles, one after the other.
+pub(crate) struct Inspector<'c> {
+    scheme: &'c Scheme,
+    workspace: Workspace,
+    scratch: Scratch,
+}
+
+/// Reads bytes of a tile from a place in it on.
+pub(crate) type ReadTile<'r> = dyn Fn(usize, &mut [u8]) -> Result<()> + 'r;
+
+impl<'c> Inspector<'c> {
+    pub(crate) fn new(scheme: &'c Scheme) -> Inspector<'c> {
+        Inspector { scheme, workspace: Workspace::default(), scratch: Scratch::default() }
+    }
+
+    /// Compares bytes with a tile that has its witness. `in_place`: all of them, if they are in memory.
+    ///
+    /// Fails with what says nothing of the bytes, such as OUT_OF_MEMORY.
+    pub(crate) fn inspect(
+        &mut self,
+        tile: &Tile,
+        in_place: Option<&[u8]>,
+        read: &ReadTile<'_>,
+    ) -> Result<Verdict> {
+        let len = tile.len();
+        let witness = tile.witness().ok_or_else(|| AtlasError::internal("a tile has no witness"))?;
+        let scratch = match in_place {
+            Some(_) => &mut [],
+            None => self.scratch.bytes(len)?,
+        };
+        let whole = match in_place {
+            Some(bytes) => Ok(bytes),
+            None => read(0, scratch).map(|()| &*scratch),
+        };
+        let mut verdict = Verdict::default();
+        let failed = match whole {
+            Ok(bytes) => {
+                let (residues, found) = self.scheme.sum_and_witness(bytes, &mut self.workspace)?;
+                if same(&found, witness) {
+                    verdict.sum_differs = residues.total() != tile.residue();
+                    return Ok(verdict);
+                }
+                None
+            }
+            Err(error) => Some(error),
+        };
+        let (kind, os_error) = match &failed {
+            None => (DamageKind::Differs, 0),
+            Some(error) => match kind_of(error) {
+                Some(kind) => (kind, error.os_error()),
+                None => return Err(error.clone()),
+            },
+        };
+        let all = Fault { range: 0..len, kind, os_error };
+        let Some(values) = chaining_values(tile) else {
+            verdict.faults.push(all);
+            return Ok(verdict);
+        };
+        // Group by group, each read again if not all could be read.
+        for (group, value) in values.iter().enumerate() {
+            let range = group_range(group, len);
+            let found = match (in_place, &failed) {
+                (Some(bytes), _) => Ok(group_value(self.scheme.digests(), group, &bytes[range.clone()])),
+                (None, read_before) => {
+                    let bytes = &mut self.scratch.bytes(len)?[range.clone()];
+                    let again = if read_before.is_some() { read(range.start, bytes) } else { Ok(()) };
+                    again.map(|()| group_value(self.scheme.digests(), group, bytes))
+                }
+            };
+            let (kind, os_error) = match found {
+                Ok(found) if same(&found, value) => continue,
+                Ok(_) => (DamageKind::Differs, 0),
+                Err(error) => match kind_of(&error) {
+                    Some(kind) => (kind, error.os_error()),
+                    None => return Err(error),
+                },
+            };
+            match verdict.faults.last_mut() {
+                Some(last)
+                    if last.range.end == range.start && (last.kind, last.os_error) == (kind, os_error) =>
+                {
+                    last.range.end = range.end;
+                }
+                _ => {
+                    try_grow(&mut verdict.faults, 1)?;
+                    verdict.faults.push(Fault { range, kind, os_error });
+                }
+            }
+        }
+        // Bytes of a mapping that changed back meanwhile.
+        if verdict.faults.is_empty() && failed.is_none() {
+            verdict.faults.push(all);
+        }
+        Ok(verdict)
+    }
+}

@@ -1,0 +1,73 @@
+//! Looking at one place of a tree, of which some nodes may be damaged.
+
+use super::node::Children;
+use super::{TileAt, Tree};
+use crate::base::damage::kind_of;
+use crate::base::error::{AtlasError, Result};
+use crate::base::units::{ByteOffset, TileIndex};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// What a tree has at a place.
+pub(crate) enum Seen {
+    Tile(TileAt),
+    Unloaded(Unloaded),
+}
+
+/// A node whose children cannot be loaded, because its record is damaged or cannot be read.
+pub(crate) struct Unloaded {
+    /// Indices of the tiles below.
+    pub(crate) tiles: Range<u64>,
+    /// Their bytes in the domain.
+    pub(crate) bytes: Range<u64>,
+    pub(crate) error: AtlasError,
+}
+
+impl Tree {
+    /// Looks at tile `index`. `None`: there is none.
+    pub(crate) fn look_at_tile(&self, index: TileIndex) -> Result<Option<Seen>> {
+        self.look(|tiles, _| tiles <= index.0)
+    }
+
+    /// Looks at the tile that holds the byte at `offset`. `None`: there is none.
+    pub(crate) fn look_at_byte(&self, offset: ByteOffset) -> Result<Option<Seen>> {
+        self.look(|_, bytes| bytes <= offset.0)
+    }
+
+    /// Looks at what follows the longest prefix for which `skip(tiles, bytes)` of its end holds.
+    fn look(&self, skip: impl Fn(u64, u64) -> bool) -> Result<Option<Seen>> {
+        let Some(mut node) = self.root.clone().filter(|root| !skip(root.tiles(), root.bytes())) else {
+            return Ok(None);
+        };
+        let (mut index, mut offset) = (0, 0);
+        loop {
+            let children = match node.children() {
+                Ok(children) => children,
+                Err(error) if kind_of(&error).is_some() => {
+                    let (tiles, bytes) = (index..index + node.tiles(), offset..offset + node.bytes());
+                    return Ok(Some(Seen::Unloaded(Unloaded { tiles, bytes, error })));
+                }
+                Err(error) => return Err(error),
+            };
+            let mut child = 0;
+            while child + 1 < children.len() {
+                let (bytes, tiles) = children.measure(child);
+                if !skip(index + tiles, offset + bytes) {
+                    break;
+                }
+                (index, offset, child) = (index + tiles, offset + bytes, child + 1);
+            }
+            let below = match &*children {
+                Children::Nodes(nodes) => nodes.get(child).cloned(),
+                Children::Tiles(tiles) => {
+                    let (index, offset) = (TileIndex(index), ByteOffset(offset));
+                    return Ok(tiles
+                        .get(child)
+                        .map(|tile| Seen::Tile(TileAt { index, offset, tile: Arc::clone(tile) })));
+                }
+            };
+            drop(children);
+            node = below.ok_or_else(|| AtlasError::internal("a node has no children"))?;
+        }
+    }
+}
