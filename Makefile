@@ -128,6 +128,7 @@ valgrind: ## the C tests under valgrind alone
 test-long: ## the Rust tests that `make test` leaves out, two builds that must be equal, and 500 writers that are killed: half an hour
 	@$(ready) test
 	$(unmade) cargo test --release --config profile.release.lto=false --locked --no-fail-fast -- --ignored
+	$(unmade) cargo test --release --config profile.release.lto=false --locked --package atlasm -- --ignored
 	$(unmade) c_tests/scripts/reproducible.sh build
 	@$(configure_tests) && touch build/configured
 	@$(cmake_build) --target api_container_processes_shared

@@ -3,18 +3,14 @@
 use crate::context::Ctx;
 use crate::names;
 use crate::objects;
-use crate::status::{Failure, Res, Status};
+use crate::status::{Failure, Res};
 use crate::units;
 use atlas_manifold::{
-    AtlasProjection, Container, ContainerMode, ContainerOptions, Damage, DamageKind, DamagePart, ErrorKind,
-    TILE_SIZE,
+    AtlasProjection, Container, ContainerMode, ContainerOptions, Damage, DamageKind, DamagePart,
 };
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
-
-/// The unit of chaining values, within which nothing smaller can be told apart.
-const GROUP: u64 = 16 << 10;
 
 /// A range of bytes of a file that are not those that were sealed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +20,13 @@ pub(crate) struct Bad {
     pub(crate) length: u64,
     /// Error number of the system, or 0.
     pub(crate) os_error: i32,
+}
+
+impl From<&Damage> for Bad {
+    fn from(damage: &Damage) -> Bad {
+        let Damage { kind, offset, length, os_error, .. } = *damage;
+        Bad { kind, offset, length, os_error }
+    }
 }
 
 impl Bad {
@@ -69,7 +72,6 @@ pub(crate) struct Outline {
     pub(crate) root: [u8; 32],
     /// Size that the file must have.
     pub(crate) size: u64,
-    pub(crate) keeps_chains: bool,
 }
 
 /// Result of a search.
@@ -84,10 +86,6 @@ pub(crate) struct Findings {
 }
 
 impl Findings {
-    pub(crate) fn is_intact(&self) -> bool {
-        self.bad.is_empty() && self.surplus == 0 && self.bad_records == 0
-    }
-
     pub(crate) fn bytes(&self) -> u64 {
         self.bad.iter().map(|bad| bad.length).sum()
     }
@@ -175,7 +173,6 @@ fn open_outline(ctx: &Ctx, path: &Path, file: &Path, is_guess: bool) -> Res<Outl
         generation: newest.generation,
         root: newest.root,
         size: newest.domain_size,
-        keeps_chains: opened.info.keeps_chains,
         container: opened.container,
     })
 }
@@ -188,82 +185,29 @@ pub(crate) fn snapshot(ctx: &Ctx, outline: &Outline) -> Res<AtlasProjection> {
 /// Finds all ranges of `file` that are not what the outline has, and goes on after the first.
 pub(crate) fn find(ctx: &Ctx, file: &Path, outline: &Outline) -> Res<Findings> {
     let size = objects::size_of(file)?;
-    let mut findings = Findings { surplus: size.saturating_sub(outline.size), ..Findings::default() };
     let projection = snapshot(ctx, outline)?;
-    // Most files are intact, which all threads together find out.
-    let mut is_damaged = false;
-    ctx.operate(file, outline.size, |operation| match projection.verify(operation) {
+    let mut findings = Findings { surplus: size.saturating_sub(outline.size), ..Findings::default() };
+    let mut take = |damage: &Damage| {
+        if damage.part == DamagePart::Data {
+            split_at_end(Bad::from(damage), size).into_iter().for_each(|part| findings.push(part));
+        } else {
+            findings.bad_records += 1;
+        }
+        true
+    };
+    let mut is_unproved = false;
+    ctx.operate(file, outline.size, |operation| match projection.find_damage(None, &mut take, operation) {
         Err(error) if objects::is_damage(error.kind()) => {
-            is_damaged = true;
+            is_unproved = true;
             Ok(())
         }
         other => other,
     })?;
-    if !is_damaged {
-        return Ok(findings);
-    }
-    let mut data = Vec::new();
-    let mut take = |damage: &Damage| {
-        match damage.part {
-            DamagePart::Data => data.push(*damage),
-            _ => findings.bad_records += 1,
-        }
-        true
-    };
-    ctx.operate(file, outline.size, |operation| {
-        match outline.container.find_damage(outline.generation, &mut take, operation) {
-            Err(error) if objects::is_damage(error.kind()) => Ok(()),
-            other => other,
-        }
-    })?;
-    data.sort_by_key(|damage| damage.offset);
-    for damage in data {
-        for bad in narrowed(&projection, outline, &damage)? {
-            for part in split_at_end(bad, size) {
-                findings.push(part);
-            }
-        }
-    }
-    if findings.is_intact() {
-        return Err(Failure::new(
-            Status::Differs,
-            format!("{} changed while it was read", names::shown(file)),
-        )
-        .with_hint("verify it again when nothing writes to it"));
+    // A root that is not that of the tiles is no range.
+    if is_unproved && findings.bad.is_empty() && findings.bad_records == 0 {
+        findings.bad_records = 1;
     }
     Ok(findings)
-}
-
-/// The parts of a damaged range that are bad, as small as the outline can tell: groups of 16 KiB if it has their
-/// chaining values, else tiles.
-fn narrowed(projection: &AtlasProjection, outline: &Outline, damage: &Damage) -> Res<Vec<Bad>> {
-    let whole =
-        Bad { kind: damage.kind, offset: damage.offset, length: damage.length, os_error: damage.os_error };
-    let can_tell = matches!(damage.kind, DamageKind::Differs | DamageKind::Unreadable | DamageKind::Missing);
-    if !outline.keeps_chains || !can_tell {
-        return Ok(vec![whole]);
-    }
-    let mut parts = Vec::new();
-    let mut buffer = [0; 16 << 10];
-    let mut at = whole.offset;
-    while at < whole.end() {
-        // Groups are counted from the start of their tile.
-        let end =
-            (at / GROUP * GROUP + GROUP).min((at / TILE_SIZE as u64 + 1) * TILE_SIZE as u64).min(whole.end());
-        let len = usize::try_from(end - at).map_err(|_| Failure::new(Status::Defect, "a group of 16 KiB"))?;
-        match projection.read(at, &mut buffer[..len]) {
-            Ok(()) => {}
-            Err(error) if objects::is_damage(error.kind()) => {
-                let kind =
-                    if error.kind() == ErrorKind::Io { DamageKind::Unreadable } else { DamageKind::Differs };
-                parts.push(Bad { kind, offset: at, length: end - at, os_error: error.os_error() });
-            }
-            Err(error) => return Err(error.into()),
-        }
-        at = end;
-    }
-    // A tile of which each group is right does not exist; what cannot be told apart is bad as a whole.
-    Ok(if parts.is_empty() { vec![whole] } else { parts })
 }
 
 /// What lies behind the end of the file is missing.

@@ -165,6 +165,10 @@ impl Staged {
 
     /// Gives the file its name. `sync_file_system` makes it durable.
     pub(crate) fn finish_unsynced(self) -> Res<()> {
+        // One that is replaced hands its mode on.
+        if let Ok(metadata) = fs::metadata(&self.target) {
+            drop(fs::set_permissions(&self.temporary, metadata.permissions()));
+        }
         let renamed = if self.force {
             fs::rename(&self.temporary, &self.target)
         } else {

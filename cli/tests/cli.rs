@@ -208,11 +208,21 @@ fn status_8_is_an_output_that_exists() {
 
 #[test]
 fn status_130_is_a_signal_and_nothing_is_left() {
+    stop_at_many_moments(40);
+}
+
+#[test]
+#[ignore = "half a minute"]
+fn nothing_is_left_whenever_a_signal_comes() {
+    stop_at_many_moments(200);
+}
+
+fn stop_at_many_moments(rounds: usize) {
     let place = Place::new();
     place.write("big", bytes(24 * MIB));
     let mut stopped = 0;
     let mut delay = 0;
-    for round in 0..40 {
+    for round in 0..rounds {
         let line =
             ["seal --parity 10% -j 1 big", "pack big -o x.atlas", "hash -j 1 big", "cat big -o y"][round % 4];
         let mut command = place.command(line.split(' '));
@@ -1156,4 +1166,68 @@ fn a_picture_shows_what_is_bad_and_what_was_repaired() {
     assert!(text.contains("\n  ░█░░\n  ░ good  █ bad  each 1 MiB\n"), "{text}");
     let text = place.line("repair --map big.iso").expect(0).text();
     assert!(text.contains("\n  ░▓░░\n  ░ good  ▓ repaired  each 1 MiB\n"), "{text}");
+}
+
+#[test]
+fn a_terminal_shows_a_bar_and_colours() {
+    let place = Place::new();
+    place.write("a", bytes(3 * MIB));
+    place.line("seal a").expect(0);
+    let script = format!("{} verify --rate 3M a", env!("CARGO_BIN_EXE_atlasm"));
+    let mut command = std::process::Command::new("script");
+    command.args(["-qec", &script, "/dev/null"]).current_dir(place.path("")).stdin(Stdio::null());
+    let Ok(output) = command.env("TERM", "xterm").env_remove("NO_COLOR").output() else { return };
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.contains("░") && text.contains(" of 3 MiB") && text.contains(" left"), "{text}");
+    // The bar is gone before the result comes.
+    assert!(text.ends_with("\r\x1b[Ka: \x1b[32mintact\x1b[0m, 3 MiB\r\n"), "{text:?}");
+    let output = command.env("NO_COLOR", "1").env("TERM", "dumb").output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "a: intact, 3 MiB\r\n");
+}
+
+/// Runs the program and returns the most memory that it had, in KiB.
+#[allow(clippy::zombie_processes, reason = "wait4 waits, and tells the memory too")]
+fn peak(place: &Place, line: &str, code: i32) -> i64 {
+    let child = place.command(line.split(' ')).stdout(Stdio::null()).spawn().unwrap();
+    let (mut status, id) = (0, i32::try_from(child.id()).unwrap());
+    // SAFETY: a child that nobody else waits for, and a structure that the call fills.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        assert_eq!(libc::wait4(id, &mut status, 0, &mut usage), id);
+        usage
+    };
+    assert_eq!((libc::WIFEXITED(status), libc::WEXITSTATUS(status)), (true, code), "{line}");
+    usage.ru_maxrss
+}
+
+#[test]
+#[ignore = "reads files of 5 GiB"]
+fn memory_does_not_follow_the_size() {
+    use std::os::unix::fs::FileExt;
+    let place = Place::new();
+    let size = (5_u64 << 30) + 4_097;
+    for name in ["big", "copy"] {
+        let file = fs::File::create(place.path(name)).unwrap();
+        file.set_len(size).unwrap();
+        for at in [0, 1 << 30, (4 << 30) + 5, size - 3] {
+            file.write_all_at(b"abc", at).unwrap();
+        }
+    }
+    let limit = 512 * 1_024;
+    for (line, code) in
+        [("hash big", 0), ("seal --parity 1% big", 0), ("verify big", 0), ("verify --parity-too big", 0)]
+    {
+        let peak = peak(&place, line, code);
+        assert!(peak < limit, "{line}: {peak} KiB");
+    }
+    let file = fs::File::options().write(true).open(place.path("big")).unwrap();
+    file.write_all_at(&[1; 100_000], 3 << 30).unwrap();
+    for (line, code) in [("verify big", 3), ("repair --from copy big", 0), ("verify big", 0)] {
+        let peak = peak(&place, line, code);
+        assert!(peak < limit, "{line}: {peak} KiB");
+    }
+    file.write_all_at(&[1; 100_000], 3 << 30).unwrap();
+    let peak = peak(&place, "repair --discard big", 0);
+    assert!(peak < limit, "repair: {peak} KiB");
+    place.line("verify big").expect(0);
 }

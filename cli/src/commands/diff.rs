@@ -7,7 +7,7 @@ use crate::objects::{self, Kind};
 use crate::status::{Failure, Res, Status};
 use crate::units::{count, human};
 use atlas_manifold::{
-    AtlasProjection, ContainerMode, ContainerOptions, DamageKind, PAGE_SIZE, ProjectionType, TileInfo,
+    AtlasProjection, ContainerMode, ContainerOptions, DamageKind, PAGE_SIZE, ProjectionType,
 };
 use clap::Args;
 use std::ops::Range;
@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 /// Lists the ranges of bytes in which two files, outlines or containers differ.
 ///
 /// Digests are compared first, so that outlines and containers are not read where they are equal. Where the bytes of both
-/// are at hand, ranges are exact to pages of 4 KiB; else to tiles of at most 1 MiB.
+/// are at hand, ranges are exact to pages of 4 KiB; else to parts of 16 KiB, or to tiles of at most 1 MiB of a coarse outline.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   atlasm diff old.iso new.iso
@@ -43,7 +43,6 @@ struct Side {
     /// True if its bytes can be read.
     has_bytes: bool,
     size: u64,
-    tiles: u64,
 }
 
 pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
@@ -62,7 +61,7 @@ fn open(ctx: &Ctx, path: &Path, generation: u64) -> Res<Side> {
                 ctx.operate(path, 0, |operation| opened.container.snapshot(generation, true, operation))?;
             let info = projection.info();
             let has_bytes = !opened.is_outline() || opened.base.is_some();
-            Ok(Side { has_bytes, size: info.domain_size, tiles: info.tile_count, projection })
+            Ok(Side { has_bytes, size: info.domain_size, projection })
         }
         Kind::Plain => {
             let source = ctx.source(path)?;
@@ -71,7 +70,7 @@ fn open(ctx: &Ctx, path: &Path, generation: u64) -> Res<Side> {
                 AtlasProjection::create(ProjectionType::Linear, &source, &options, operation)
             })?;
             let info = projection.info();
-            Ok(Side { has_bytes: true, size: info.domain_size, tiles: info.tile_count, projection })
+            Ok(Side { has_bytes: true, size: info.domain_size, projection })
         }
         other => Err(Failure::usage(format!(
             "{} is a {}, which diff does not compare",
@@ -81,34 +80,12 @@ fn open(ctx: &Ctx, path: &Path, generation: u64) -> Res<Side> {
     }
 }
 
-/// Ranges of the shorter one, by tiles, that are not known to be equal.
-fn differing_tiles(ctx: &Ctx, a: &Side, b: &Side) -> Res<Vec<Range<u64>>> {
-    let mut ranges: Vec<Range<u64>> = Vec::new();
-    let mut add = |range: Range<u64>| match ranges.last_mut() {
-        Some(last) if last.end >= range.start => last.end = last.end.max(range.end),
-        _ => ranges.push(range),
-    };
+/// Ranges of the shorter one that are not known to be equal.
+fn unequal(ctx: &Ctx, path: &Path, a: &Side, b: &Side) -> Res<Vec<Range<u64>>> {
+    let found = ctx.operate(path, a.size, |operation| a.projection.diff(&b.projection, operation))?;
     let end = a.size.min(b.size);
-    let tile = |side: &Side, index: u64| -> Res<TileInfo> { Ok(side.projection.tile(index)?) };
-    let (mut i, mut j, mut at) = (0, 0, 0);
-    while at < end {
-        if ctx.is_stopped() {
-            return Err(Failure::new(Status::Cancelled, "stopped"));
-        }
-        let (of_a, of_b) = (tile(a, i)?, tile(b, j)?);
-        let (end_a, end_b) = (of_a.offset + of_a.length, of_b.offset + of_b.length);
-        let next = end_a.min(end_b);
-        let is_equal =
-            (of_a.offset, of_a.length) == (of_b.offset, of_b.length) && of_a.witness == of_b.witness;
-        if !is_equal {
-            add(at..next.min(end));
-        }
-        (i, j, at) = (i + u64::from(end_a <= next), j + u64::from(end_b <= next), next);
-        if i >= a.tiles || j >= b.tiles {
-            break;
-        }
-    }
-    Ok(ranges)
+    let ranges = found.iter().map(|region| region.offset.min(end)..region.end().min(end));
+    Ok(ranges.filter(|range| !range.is_empty()).collect())
 }
 
 /// The pages of these ranges that differ, byte for byte.
@@ -149,14 +126,7 @@ fn differing_pages(ctx: &Ctx, a: &Side, b: &Side, ranges: &[Range<u64>]) -> Res<
 
 fn diff(ctx: &Ctx, options: &Options) -> Res<Report> {
     let (a, b) = (open(ctx, &options.a, options.generation_a)?, open(ctx, &options.b, options.generation_b)?);
-    if a.projection.info().keyed != b.projection.info().keyed
-        || a.projection.info().projection_type != b.projection.info().projection_type
-    {
-        return Err(Failure::usage(
-            "the two have roots of different types, of which nothing can be compared",
-        ));
-    }
-    let mut ranges = differing_tiles(ctx, &a, &b)?;
+    let mut ranges = unequal(ctx, &options.a, &a, &b)?;
     let is_exact = a.has_bytes && b.has_bytes;
     if is_exact {
         ranges = differing_pages(ctx, &a, &b, &ranges)?;
@@ -181,7 +151,7 @@ fn diff(ctx: &Ctx, options: &Options) -> Res<Report> {
         .put_path("other", &options.b)
         .put("size", a.size)
         .put("other_size", b.size)
-        .put("granularity", if is_exact { PAGE_SIZE } else { atlas_manifold::TILE_SIZE })
+        .put("exact", is_exact)
         .put("differing_bytes", bytes)
         .put("ranges", found.iter().map(Bad::json).collect::<Vec<_>>());
     if found.is_empty() {

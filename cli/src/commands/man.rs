@@ -68,8 +68,8 @@ fn front(program: &Command) -> io::Result<Vec<u8>> {
         &mut out,
         "WHAT IT COSTS",
         &[
-            "An outline takes 0.2 % of the file and at least 12 KiB, a parity file the share that is named and at least \
-         8 KiB: many small files are sealed at less cost in one archive, since a pair takes 28 KiB and up.",
+            "An outline takes 0.2 % of the file and at least 16 KiB, a parity file the share that is named and at least \
+         12 KiB: many small files are sealed at less cost in one archive, since a pair takes 28 KiB and up.",
             "Sealing reads the file once, and once more for the parity; verifying reads it once, and once more with the \
          parity file if it is damaged.",
         ],

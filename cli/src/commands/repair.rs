@@ -321,6 +321,7 @@ fn cut(ctx: &Ctx, options: &Options, file: &Path, outline: &Outline, surplus: u6
         }
         // Both names for a moment, so that there is a file of that name at any time.
         fs::hard_link(file, &kept)
+            .or_else(|_| output::rename_to_free(file, &kept))
             .map_err(|error| Failure::io("keeping the damaged file as", &kept, &error))?;
         report.put_path("kept", &kept);
     }
