@@ -104,10 +104,11 @@ pub(crate) fn parse_root(text: &str) -> Result<[u8; 32], String> {
 }
 
 macro_rules! commands {
-    ($($(#[$doc:meta])* $name:ident ($module:ident, $text:literal),)*) => {
+    ($($name:ident($module:ident, $text:literal, $about:literal),)*) => {
         #[derive(Debug, Subcommand)]
         pub(crate) enum Command {
-            $($(#[$doc])* $name(commands::$module::Options),)*
+            // The long text is that of the options.
+            $(#[command(about = $about)] $name(commands::$module::Options),)*
         }
 
         impl Command {
@@ -128,56 +129,31 @@ macro_rules! commands {
 }
 
 commands! {
-    /// Seal files: write FILE.atlas, from which damage is found, and FILE.atp, which mends it
-    Seal(seal, "seal"),
-    /// Verify files against their seals: say which bytes are bad, and whether they can be repaired
-    Verify(verify, "verify"),
-    /// Repair files from their parity, or from a copy
-    Repair(repair, "repair"),
-    /// List the ranges in which two files, outlines or containers differ
-    Diff(diff, "diff"),
-    /// Bring seals up to date after a file was changed on purpose
-    Update(update, "update"),
-    /// Print or check one root per file
-    Hash(hash, "hash"),
-    /// Say what files are
-    Info(info, "info"),
-    /// Store a file and its history in a container
-    Pack(pack, "pack"),
-    /// Write the bytes of a container to a file
-    Unpack(unpack, "unpack"),
-    /// Write verified bytes of a container or shard, or bytes of a file, to standard output
-    Cat(cat, "cat"),
-    /// Cut parts of a file that are verified alone
-    Shard(shard, "shard"),
-    /// Verify shards
-    Check(check, "check"),
-    /// Split a file into 96 classes, of which any K rebuild it
-    Split(split, "split"),
-    /// Rebuild a file from shards
-    Join(join, "join"),
-    /// List the generations of a container
-    Log(log, "log"),
-    /// Insert bytes into a container
-    Insert(insert, "insert"),
-    /// Delete bytes from a container
-    Delete(delete, "delete"),
-    /// Replace bytes of a container
-    Replace(replace, "replace"),
-    /// Move bytes within a container
-    Move(relocate, "move"),
-    /// Make an old generation of a container the newest one
-    Rollback(rollback, "rollback"),
-    /// Drop old generations of a container
-    Forget(forget, "forget"),
-    /// Rewrite a container without the bytes that no generation needs
-    Compact(compact, "compact"),
-    /// Measure this machine
-    Bench(bench, "bench"),
-    /// Print the manual
-    Man(man, "man"),
-    /// Print completions for a shell
-    Completions(completions, "completions"),
+    Seal(seal, "seal", "Seal files: write FILE.atlas, from which damage is found, and FILE.atp, which mends it"),
+    Verify(verify, "verify", "Verify files against their seals: say which bytes are bad, and whether they can be repaired"),
+    Repair(repair, "repair", "Repair files from their parity, or from a copy"),
+    Diff(diff, "diff", "List the ranges in which two files, outlines or containers differ"),
+    Update(update, "update", "Bring seals up to date after a file was changed on purpose"),
+    Hash(hash, "hash", "Print or check one root per file"),
+    Info(info, "info", "Say what files are"),
+    Pack(pack, "pack", "Store a file and its history in a container"),
+    Unpack(unpack, "unpack", "Write the bytes of a container to a file"),
+    Cat(cat, "cat", "Write verified bytes of a container or shard, or bytes of a file, to standard output"),
+    Shard(shard, "shard", "Cut parts of a file that are verified alone"),
+    Check(check, "check", "Verify shards"),
+    Split(split, "split", "Split a file into 96 classes, of which any K rebuild it"),
+    Join(join, "join", "Rebuild a file from shards"),
+    Log(log, "log", "List the generations of a container"),
+    Insert(insert, "insert", "Insert bytes into a container"),
+    Delete(delete, "delete", "Delete bytes from a container"),
+    Replace(replace, "replace", "Replace bytes of a container"),
+    Move(relocate, "move", "Move bytes within a container"),
+    Rollback(rollback, "rollback", "Make an old generation of a container the newest one"),
+    Forget(forget, "forget", "Drop old generations of a container"),
+    Compact(compact, "compact", "Rewrite a container without the bytes that no generation needs"),
+    Bench(bench, "bench", "Measure this machine"),
+    Man(man, "man", "Print the manual"),
+    Completions(completions, "completions", "Print completions for a shell"),
 }
 
 fn after_help() -> String {

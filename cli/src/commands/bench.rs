@@ -7,7 +7,9 @@ use clap::Args;
 use serde_json::Value;
 use std::path::Path;
 
-/// Measures what the library does on this machine: projecting, shards, edits, compression, parity.
+/// Measures what the library does on this machine.
+///
+/// Let nothing else run meanwhile.
 #[derive(Debug, Args)]
 pub(crate) struct Options {}
 

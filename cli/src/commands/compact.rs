@@ -10,6 +10,8 @@ use clap::Args;
 use std::path::{Path, PathBuf};
 
 /// Rewrites a container with its generations, their bytes, and nothing else.
+///
+/// Another file takes the name of the container, which needs room for both for a while.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// The container

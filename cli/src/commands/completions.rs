@@ -6,7 +6,9 @@ use crate::status::{Failure, Res};
 use clap::{Args, CommandFactory, ValueEnum};
 use clap_complete::Shell;
 
-/// Prints completions for a shell, which reads them when it starts.
+/// Prints completions for a shell.
+///
+/// Shells read them from a folder when they start; installed ones lie there already.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   atlasm completions bash > ~/.local/share/bash-completion/completions/atlasm")]

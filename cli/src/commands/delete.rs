@@ -9,7 +9,9 @@ use atlas_manifold::ProjectionDelta;
 use clap::Args;
 use std::path::PathBuf;
 
-/// Deletes a range of bytes from a container, as a new generation. The old one keeps them, until 'atlasm forget'.
+/// Deletes a range of bytes from a container, as a new generation.
+///
+/// The old one keeps them, until 'atlasm forget'.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// The container

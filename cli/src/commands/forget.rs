@@ -6,7 +6,9 @@ use crate::status::Res;
 use clap::Args;
 use std::path::PathBuf;
 
-/// Drops the generations before one, and the bytes that only they need. This cannot be undone.
+/// Drops the generations before one, and the bytes that only they need.
+///
+/// This cannot be undone. Another file takes the name of the container, which needs room for both for a while.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// The container

@@ -9,6 +9,8 @@ use clap::Args;
 use std::path::PathBuf;
 
 /// Inserts the bytes of a file, or of standard input, into a container, as a new generation.
+///
+/// The old one stays as it is, until 'atlasm forget'.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   atlasm insert book.atlas end chapter.txt    appends

@@ -12,7 +12,9 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// Prints the manual page of the program, or of one command: atlasm man | man -l -
+/// Prints the manual page of the program, or of one command.
+///
+/// 'atlasm man | man -l -' shows it.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// The command; none: the page of the program

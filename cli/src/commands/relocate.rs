@@ -10,6 +10,8 @@ use clap::Args;
 use std::path::PathBuf;
 
 /// Moves a range of bytes to another place in a container, as a new generation.
+///
+/// The old one stays as it is, until 'atlasm forget'.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   atlasm move book.atlas 1MiB..2MiB 0      to the front

@@ -8,7 +8,9 @@ use atlas_manifold::CommitOptions;
 use clap::Args;
 use std::path::PathBuf;
 
-/// Makes the bytes of an old generation the newest generation of a container. The ones between stay in the log.
+/// Makes the bytes of an old generation the newest generation of a container.
+///
+/// The ones between stay in the log, so that a rollback can be rolled back.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// The container

@@ -11,7 +11,9 @@ use atlas_manifold::{ContainerMode, ContainerOptions};
 use clap::Args;
 use std::path::PathBuf;
 
-/// Writes the bytes of a container to a file, each verified before it is written.
+/// Writes the bytes of a container to a file.
+///
+/// Each is verified before it is written, and the file appears when all are there.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   atlasm unpack book.atlas -o book.txt
