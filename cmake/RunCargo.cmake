@@ -72,7 +72,8 @@ set(ENV{CARGO_TARGET_DIR} "${TARGET_DIR}")
 # Both kinds in one run and no rlib, or else there is no link-time optimisation.
 set(what rustc --lib --crate-type cdylib,staticlib)
 if(CLI)
-    set(what build --package atlasm --bin atlasm)
+    # It takes two thirds of the time of "fat" to build, and the program is as fast.
+    set(what build --package atlasm --bin atlasm --config "profile.release.lto=\"thin\"")
 endif()
 list(POP_FRONT what command)
 execute_process(

@@ -1234,3 +1234,13 @@ fn memory_does_not_follow_the_size() {
     assert!(peak < limit, "repair: {peak} KiB");
     place.line("verify big").expect(0);
 }
+
+#[test]
+fn bench_measures() {
+    let place = Place::new();
+    let line = "bench --size 64K --iterations 1 --seconds 0.01";
+    let object = place.line(&format!("{line} --json")).expect(0).json().remove(0);
+    assert_eq!(object["report"]["library"], "atlas_manifold");
+    assert!(place.line(line).expect(0).text().lines().count() > 5);
+    place.line("bench --iterations 0").expect(2);
+}
