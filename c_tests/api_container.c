@@ -484,8 +484,6 @@ static void notes_times_and_expectations(void)
     CHECK_SAYS("5");
     atlas_source *source = borrowed(note, 5);
     CHECK_STATUS(atlas_container_import(container, source, NULL, 0, &options, NULL, NULL), ATLAS_STATUS_CONFLICT);
-    const atlas_region region = {0, 5};
-    CHECK_STATUS(atlas_container_import(container, source, &region, 1, NULL, NULL, NULL), ATLAS_STATUS_UNSUPPORTED);
     atlas_source_destroy(source);
     CHECK_EQ(info_of(container).newest, 5);
     for (int round = 0; round < 2; round++) {

@@ -433,6 +433,127 @@ static void insertions_that_fail(void)
     CHECK(unlink(path) == 0);
 }
 
+/* ---- imports of what changed ------------------------------------------------------------------------------- */
+
+typedef struct counted_bytes {
+    const uint8_t *bytes;
+    pthread_mutex_t lock;
+    uint64_t reads[64]; /* per tile */
+} counted_bytes;
+
+static int read_counted(void *user_data, uint64_t offset, void *buffer, size_t count)
+{
+    counted_bytes *self = (counted_bytes *)user_data;
+    CHECK(count <= TILE && offset / TILE == (offset + count - 1) / TILE);
+    CHECK(pthread_mutex_lock(&self->lock) == 0);
+    self->reads[offset / TILE]++;
+    CHECK(pthread_mutex_unlock(&self->lock) == 0);
+    memcpy(buffer, self->bytes + offset, count);
+    return 0;
+}
+
+/* The tiles that were read since the last call, as bits; each was read once. */
+static uint64_t tiles_read(counted_bytes *self)
+{
+    uint64_t tiles = 0;
+    for (size_t i = 0; i < 64; i++) {
+        CHECK(self->reads[i] <= 1);
+        tiles |= self->reads[i] << i;
+        self->reads[i] = 0;
+    }
+    return tiles;
+}
+
+static atlas_source *counted_source(counted_bytes *self, size_t size)
+{
+    atlas_source *source = NULL;
+    CHECK_OK(atlas_source_from_callback(size, read_counted, NULL, self, &source));
+    return source;
+}
+
+static void regions_are_imported(void)
+{
+    static const struct {
+        size_t size;
+        atlas_region regions[3];
+        size_t count;
+        uint64_t read;
+    } steps[] = {
+        {40 * TILE + 5, {{0, 0}}, 0, 0x1ffffffffff}, /* there is no generation yet */
+        {40 * TILE + 5, {{0, 0}}, 0, 0},
+        {40 * TILE + 5, {{TILE - 1, 2}, {39 * TILE + 7, 1}, {TILE, 0}}, 3, 0x8000000003},
+        {40 * TILE + 5, {{40 * TILE + 4, 1}, {40 * TILE, 5}}, 2, 0x10000000000},
+        {41 * TILE, {{5 * TILE, TILE}}, 1, 0x10000000020},
+        {43 * TILE, {{0, 0}}, 0, 0x60000000000},
+        {33 * TILE + 9, {{0, 1}}, 1, 0x200000001},
+        {33 * TILE, {{0, 0}}, 0, 0},
+        {0, {{0, 0}}, 0, 0},
+        {3, {{0, 3}, {1, 1}, {3, 0}}, 3, 1},
+    };
+    const char *path = temp_path("regions.atlas");
+    uint8_t *data = random_bytes(43 * TILE, 30);
+    counted_bytes counted = {.bytes = data, .lock = PTHREAD_MUTEX_INITIALIZER};
+    for (int outline = 0; outline < 2; outline++) {
+        atlas_container *container = created(path, 0, NULL, NULL);
+        for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+            for (size_t j = 0; j < steps[i].count; j++) {
+                for (uint64_t at = 0; at < steps[i].regions[j].length; at++) {
+                    data[steps[i].regions[j].offset + at] ^= (uint8_t)(i + 1);
+                }
+            }
+            atlas_source *source = counted_source(&counted, steps[i].size);
+            CHECK_OK(atlas_container_set_base(container, outline ? source : NULL));
+            uint64_t generation = 0;
+            CHECK_OK(atlas_container_import(container, source, steps[i].regions, steps[i].count, NULL, NULL,
+                                            &generation));
+            CHECK_EQ(tiles_read(&counted), steps[i].read);
+            CHECK_EQ(generation, i + 1);
+            check_generation(container, 0, data, steps[i].size);
+            memset(counted.reads, 0, sizeof counted.reads);
+            atlas_source_destroy(source);
+        }
+        /* Regions of a source that are none, or not there; a list without its regions. */
+        atlas_source *source = counted_source(&counted, 3);
+        const atlas_region outside[] = {{0, 1}, {2, 2}}, far = {UINT64_MAX, 2};
+        CHECK_STATUS(atlas_container_import(container, source, outside, 2, NULL, NULL, NULL),
+                     ATLAS_STATUS_OUT_OF_RANGE);
+        CHECK_EQ(last_error().index, 1);
+        CHECK_STATUS(atlas_container_import(container, source, &far, 1, NULL, NULL, NULL),
+                     ATLAS_STATUS_OUT_OF_RANGE);
+        CHECK_STATUS(atlas_container_import(container, source, NULL, 1, NULL, NULL, NULL),
+                     ATLAS_STATUS_INVALID_ARGUMENT);
+        CHECK_EQ(tiles_read(&counted), 0);
+        CHECK_EQ(info_of(container).newest, sizeof steps / sizeof steps[0]);
+        atlas_source_destroy(source);
+        /* What is claimed wrongly keeps the old witness. */
+        source = counted_source(&counted, 2 * TILE);
+        CHECK_OK(atlas_container_set_base(container, source));
+        CHECK_OK(atlas_container_import(container, source, NULL, 0, NULL, NULL, NULL));
+        data[5] ^= 1;
+        data[TILE] ^= 1;
+        const atlas_region second = {TILE, 1};
+        CHECK_OK(atlas_container_import(container, source, &second, 1, NULL, NULL, NULL));
+        CHECK_STATUS(atlas_container_find_damage(container, info_of(container).newest, NULL, NULL, NULL),
+                     ATLAS_STATUS_WITNESS);
+        data[5] ^= 1;
+        CHECK_OK(atlas_container_find_damage(container, info_of(container).newest, NULL, NULL, NULL));
+        memset(counted.reads, 0, sizeof counted.reads);
+        /* An edit that changes the length leaves tiles that no import makes. */
+        atlas_projection *snapshot = snapshot_of(container, 0, false);
+        replace(snapshot, 7, 1, "", 0);
+        committed(container, snapshot);
+        atlas_projection_destroy(snapshot);
+        CHECK_STATUS(atlas_container_import(container, source, &second, 1, NULL, NULL, NULL),
+                     ATLAS_STATUS_INVALID_ARGUMENT);
+        CHECK_SAYS("import all");
+        memset(counted.reads, 0, sizeof counted.reads);
+        atlas_source_destroy(source);
+        atlas_container_destroy(container);
+        CHECK(unlink(path) == 0);
+    }
+    free(data);
+}
+
 int main(void)
 {
     a_cancelled_call_changes_nothing();
@@ -440,6 +561,7 @@ int main(void)
     compaction_drops_generations();
     sources_are_inserted();
     insertions_that_fail();
+    regions_are_imported();
     CHECK_EQ(temp_names(), 0);
     return 0;
 }

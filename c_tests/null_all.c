@@ -341,6 +341,18 @@ static void changed_containers(void)
     CHECK(!exists(temp_path("x")));
     REFUSED(atlas_container_compact(NULL, NULL, 0, NULL));
     REFUSED(atlas_container_find_damage(NULL, 0, NULL, NULL, NULL));
+    const atlas_container *const parts[] = {container, NULL};
+    atlas_container *merged = JUNK(atlas_container);
+    REFUSED(atlas_container_merge(NULL, 1, temp_path("x"), NULL, NULL, NULL, &merged));
+    CHECK(merged == NULL);
+    merged = JUNK(atlas_container);
+    REFUSED(atlas_container_merge(parts, 2, temp_path("x"), NULL, NULL, NULL, &merged));
+    CHECK(merged == NULL);
+    merged = JUNK(atlas_container);
+    REFUSED(atlas_container_merge(parts, 1, NULL, NULL, NULL, NULL, &merged));
+    CHECK(merged == NULL);
+    REFUSED(atlas_container_merge(parts, 1, temp_path("x"), NULL, NULL, NULL, NULL));
+    CHECK(!exists(temp_path("x")));
     CHECK_OK(atlas_container_refresh(container, NULL, &generation));
     CHECK(generation == 1);
     /* No base, no callback, in place: NULL means something here. */

@@ -2187,9 +2187,15 @@ enum atlas_status atlas_container_commit(struct atlas_container *container,
  * Projects a source and makes it the newest generation, in one pass and in memory that does not follow the domain.
  *
  * Of the base, or another source of the same file, only digests are stored. A tile that the newest generation has
- * at the same index is taken over. `regions` NULL: all of the source; anything else is UNSUPPORTED in this version.
- * `options` and `operation` may be NULL; progress once a tile. `*generation` is its number; may be NULL. Fails as
- * atlas_container_commit() does, and with IO of the source.
+ * at the same index is taken over.
+ *
+ * `regions` NULL, with `region_count` 0: all of the source. Else only the tiles of 1 MiB are read that the regions
+ * touch, and the tail after the end of the shorter one if the source has another size than the newest generation; the
+ * other tiles are those of the newest generation, and nobody looks whether the source still has their bytes. Regions
+ * may overlap and come in any order; not NULL with `region_count` 0 names none. `options` and `operation` may be
+ * NULL; progress once per tile that is read. `*generation` is its number; may be NULL. Fails as
+ * atlas_container_commit() does, with IO of the source, OUT_OF_RANGE (a region outside the source) and
+ * INVALID_ARGUMENT (regions after an edit that changed the length, which leaves other tiles than an import makes).
  */
 ATLAS_API
 enum atlas_status atlas_container_import(struct atlas_container *container,
@@ -2253,6 +2259,29 @@ enum atlas_status atlas_container_find_damage(const struct atlas_container *cont
                                               atlas_damage_fn damage,
                                               void *user_data,
                                               const struct atlas_operation *operation);
+
+/**
+ * Writes the newest generations of `count` containers, one after the other, as generation 1 of a new container.
+ *
+ * All parts but the last are full tiles of 1 MiB, or empty. Type, K, key, conservation and chaining values are those
+ * of the parts, which must agree; keep_chains not 0 needs parts that have them. The base of each part is a range of its
+ * own (atlas_source_range()) and not the whole file: options->base has the size of all of them together, as
+ * atlas_source_concat() makes it, or is NULL. Nothing of a base is read, and parts need none attached. Other payload is
+ * copied, decoded; options->compression counts for later commits. With id, block_log2, time and note given a merged
+ * outline is byte for byte that of one import. `parts` is borrowed for the call, and a part may come twice; `options`,
+ * `commit` and `operation` may be NULL; progress once per tile. `*out` writes and is owned by the caller:
+ * atlas_container_destroy(). Fails with INVALID_ARGUMENT (no parts; parts that do not fit), CONFLICT
+ * (commit->expected is not 0), IO (a file of that name is EEXIST), CONSERVATION (STRICT), WITNESS, FORMAT, UNSUPPORTED,
+ * STATE, LIMIT, OUT_OF_MEMORY or CANCELLED; no file is left then. The error's index is the part.
+ */
+ATLAS_API
+enum atlas_status atlas_container_merge(const struct atlas_container *const *parts,
+                                        size_t count,
+                                        const char *path,
+                                        const struct atlas_container_create_options *options,
+                                        const struct atlas_commit_options *commit,
+                                        const struct atlas_operation *operation,
+                                        struct atlas_container **out);
 
 /**
  * Fills `config` with the defaults: checked, with a history of 1,000 deltas.

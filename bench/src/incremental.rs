@@ -11,10 +11,10 @@ pub(crate) const UPDATE: u32 = 1;
 const DELETE: u32 = 2;
 const KIB4: u64 = 4_096;
 
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -23,7 +23,7 @@ impl Random {
     }
 }
 
-fn micros(action: impl FnOnce()) -> f64 {
+pub(crate) fn micros(action: impl FnOnce()) -> f64 {
     let start = Instant::now();
     action();
     start.elapsed().as_secs_f64() * 1e6
@@ -41,13 +41,13 @@ pub(crate) fn apply(projection: *mut Projection, kind: u32, offset: u64, length:
     check(unsafe { sys::atlas_projection_apply(projection, &raw const delta) });
 }
 
-fn root(projection: *const Projection) {
+pub(crate) fn root(projection: *const Projection) {
     let mut root = [0; 32];
     check(unsafe { sys::atlas_projection_root(projection, null(), root.as_mut_ptr()) });
 }
 
 /// The median, beside its limit where there is one.
-fn show(name: &str, values: &mut [f64], limit: Option<f64>) -> f64 {
+pub(crate) fn show(name: &str, values: &mut [f64], limit: Option<f64>) -> f64 {
     let middle = median(values);
     let high = values[values.len() * 99 / 100];
     match limit {
@@ -58,13 +58,13 @@ fn show(name: &str, values: &mut [f64], limit: Option<f64>) -> f64 {
 }
 
 /// A figure that must be at most, or at least, its limit.
-fn verdict(name: &str, value: f64, limit: f64, at_most: bool, more: &str) {
+pub(crate) fn verdict(name: &str, value: f64, limit: f64, at_most: bool, more: &str) {
     let met = if at_most { value <= limit } else { value >= limit };
     let (word, bound) = (if met { "met" } else { "MISSED" }, if at_most { "at most" } else { "at least" });
     println!("  {word:<6} {name:<56} {value:>10.2} ({bound} {limit:.1}{more})");
 }
 
-fn at_most(name: &str, value: f64, limit: f64) {
+pub(crate) fn at_most(name: &str, value: f64, limit: f64) {
     verdict(name, value, limit, true, "");
 }
 
@@ -170,7 +170,7 @@ fn read_all(projection: *const Projection, size: u64) -> f64 {
     median(&mut runs)
 }
 
-fn held() -> i64 {
+pub(crate) fn held() -> i64 {
     let info = unsafe { libc::mallinfo2() };
     info.uordblks as i64 + info.hblkhd as i64
 }

@@ -1,7 +1,7 @@
 //! The figures that the core promises, each against its limit in the same run.
 //!
 //! Runs alternate, the median of 9 is shown with the spread (smallest and largest of the ratio), and
-//! every projection includes its root. Usage: atlas_bench [all | memory | file DIR | shards | parallel | tiles | incremental | r96 | parity | outline]
+//! every projection includes its root. Usage: atlas_bench [all | memory | file DIR | shards | parallel | tiles | incremental | r96 | parity | outline | container DIR [open | commit | import | verified | loaded]...]
 
 /// The ground that the library's code of parity files stands on.
 #[path = "."]
@@ -16,6 +16,7 @@ mod base {
     #[path = "../../src/base/units.rs"]
     pub(crate) mod units;
 }
+mod container;
 mod incremental;
 mod outline;
 mod parallel;
@@ -325,6 +326,7 @@ fn main() {
             incremental::run();
             r96::run();
             parity::run();
+            container::run(".", &[]);
             outline::run();
             file("/dev/shm");
             file(".");
@@ -336,11 +338,12 @@ fn main() {
         ["incremental"] => incremental::run(),
         ["r96"] => r96::run(),
         ["parity"] => parity::run(),
+        ["container", dir, ref parts @ ..] => container::run(dir, parts),
         ["outline"] => outline::run(),
         ["file", dir] => file(dir),
         _ => {
             eprintln!(
-                "usage: atlas_bench [all | memory | file DIR | shards | parallel | tiles | incremental | r96 | parity | outline]"
+                "usage: atlas_bench [all | memory | file DIR | shards | parallel | tiles | incremental | r96 | parity | outline | container DIR [open | commit | import | verified | loaded]...]"
             );
             std::process::exit(2);
         }

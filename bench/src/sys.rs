@@ -53,6 +53,17 @@ pub struct RepairOptions {
 }
 
 #[repr(C)]
+pub struct ContainerOpenOptions {
+    pub struct_size: u32,
+    pub recover: u32,
+    pub base: *const Source,
+    pub expected_history: *const u8,
+    pub compression: *const CompressionConfig,
+    pub cache_size: u64,
+    pub max_domain_size: u64,
+}
+
+#[repr(C)]
 pub struct Operation {
     pub struct_size: u32,
     pub pool: *const Pool,
@@ -212,22 +223,39 @@ inits! {
     atlas_benchmark_config_init(BenchmarkConfig),
     atlas_repair_options_init(RepairOptions),
     atlas_container_create_options_init(ContainerCreateOptions),
+    atlas_container_open_options_init(ContainerOpenOptions),
 }
 
 unsafe extern "C" {
     pub fn atlas_container_create(
         path: *const c_char,
         kind: u32,
-        options: *const c_void,
+        options: *const ProjectionOptions,
         create: *const ContainerCreateOptions,
         operation: *const Operation,
         out: *mut *mut Container,
     ) -> c_int;
+    pub fn atlas_container_open(
+        path: *const c_char,
+        mode: u32,
+        verify: *const c_void,
+        options: *const ContainerOpenOptions,
+        operation: *const Operation,
+        out: *mut *mut Container,
+    ) -> c_int;
+    pub fn atlas_container_destroy(container: *mut Container);
     pub fn atlas_container_import(
         container: *mut Container,
         source: *const Source,
         regions: *const Region,
-        region_count: usize,
+        count: usize,
+        options: *const c_void,
+        operation: *const Operation,
+        generation: *mut u64,
+    ) -> c_int;
+    pub fn atlas_container_commit(
+        container: *mut Container,
+        projection: *const Projection,
         options: *const c_void,
         operation: *const Operation,
         generation: *mut u64,
@@ -240,7 +268,6 @@ unsafe extern "C" {
         operation: *const Operation,
         out: *mut *mut Projection,
     ) -> c_int;
-    pub fn atlas_container_destroy(container: *mut Container);
     pub fn atlas_projection_find_damage(
         projection: *const Projection,
         regions: *const Region,

@@ -5,6 +5,8 @@ pub(crate) mod buffer;
 pub(crate) mod copy;
 pub(crate) mod cpu;
 pub(crate) mod damage;
+#[cfg(target_os = "linux")]
+pub(crate) mod direct_file;
 pub(crate) mod error;
 #[cfg_attr(not(unix), allow(dead_code))]
 pub(crate) mod file_lock;

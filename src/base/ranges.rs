@@ -2,6 +2,8 @@
 
 #![forbid(unsafe_code)]
 
+use super::buffer::try_vec;
+use super::error::Result;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -42,6 +44,11 @@ impl Ranges {
         }
     }
 
+    /// The ranges, ascending.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Range<u64>> + '_ {
+        self.ends.iter().map(|(start, end)| *start..*end)
+    }
+
     /// The largest range of the set that holds `at`.
     pub(crate) fn around(&self, at: u64) -> Option<Range<u64>> {
         let (&start, &end) = self.ends.range(..=at).next_back()?;
@@ -64,6 +71,42 @@ impl Ranges {
             end = after;
         }
         self.ends.insert(start, end);
+    }
+}
+
+/// Ascending disjoint ranges whose numbers are counted from the first one on.
+pub(crate) struct Counted {
+    /// Each with how many numbers are before it.
+    runs: Vec<(u64, Range<u64>)>,
+    len: u64,
+}
+
+impl Counted {
+    pub(crate) fn new(ranges: Vec<Range<u64>>) -> Result<Counted> {
+        let mut runs = try_vec(ranges.len())?;
+        let mut len = 0;
+        for range in ranges.into_iter().filter(|range| !range.is_empty()) {
+            let count = range.end - range.start;
+            runs.push((len, range));
+            len += count;
+        }
+        Ok(Counted { runs, len })
+    }
+
+    /// How many numbers there are.
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Number `n` of them, which must be less than their count.
+    pub(crate) fn nth(&self, n: u64) -> u64 {
+        let run = self.runs.partition_point(|(before, _)| *before <= n).saturating_sub(1);
+        self.runs.get(run).map_or(n, |(before, range)| range.start + (n - before))
+    }
+
+    /// The ranges, ascending.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Range<u64>> {
+        self.runs.iter().map(|(_, range)| range)
     }
 }
 
@@ -137,5 +180,16 @@ mod tests {
         ranges.insert(1..u64::MAX - 1);
         assert!(ranges.gaps(0..u64::MAX).is_empty() && ranges.gaps(7..7).is_empty());
         assert_eq!(ranges.ends.len(), 1);
+    }
+
+    #[test]
+    fn counted_ranges_give_their_numbers_in_order() {
+        let ranges = vec![3..5, 7..7, 9..10, 20..24];
+        let all: Vec<u64> = ranges.iter().cloned().flatten().collect();
+        let counted = Counted::new(ranges).unwrap();
+        assert_eq!(counted.len(), 7);
+        assert_eq!((0..7).map(|n| counted.nth(n)).collect::<Vec<_>>(), all);
+        assert!(counted.iter().eq([&(3..5), &(9..10), &(20..24)]));
+        assert_eq!(Counted::new(Vec::new()).unwrap().len(), 0);
     }
 }

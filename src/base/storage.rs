@@ -7,6 +7,7 @@ use crate::base::out_bytes::OutBytes;
 use crate::base::units::to_u64;
 use std::fs::File;
 use std::io;
+use std::sync::Arc;
 
 /// Bytes that can be read and changed by position, from any thread.
 ///
@@ -37,6 +38,11 @@ pub(crate) trait Storage: Send + Sync {
     /// Drops what is cached. True if what is read from now on is what the medium has; false if nobody knows.
     fn drop_cache(&self) -> io::Result<bool> {
         Ok(true)
+    }
+
+    /// What the medium has, past whatever is cached, to be read alone. `None` if there is no way to it.
+    fn medium(&self) -> Option<Arc<dyn Storage>> {
+        None
     }
 
     /// The file that this is, if it is one.
@@ -141,6 +147,12 @@ impl Storage for FileStorage {
     #[cfg(target_os = "linux")]
     fn drop_cache(&self) -> io::Result<bool> {
         page_cache::drop_all(&self.file)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn medium(&self) -> Option<Arc<dyn Storage>> {
+        let direct = super::direct_file::DirectFile::of(&self.file)?;
+        Some(Arc::new(direct))
     }
 
     #[cfg(not(target_os = "linux"))]

@@ -117,6 +117,12 @@ impl ContainerFile {
         }
     }
 
+    /// The same container as another storage shows it.
+    pub(super) fn seen_on(&self, storage: Arc<dyn Storage>) -> ContainerFile {
+        let (path, ident, seals) = (self.path.clone(), self.ident, self.seals.clone());
+        ContainerFile { storage, path, ident, seals, header_damaged: self.header_damaged }
+    }
+
     /// B.
     pub(super) fn block(&self) -> u64 {
         self.ident.block()

@@ -4,26 +4,31 @@
 //! workers    read a tile, sum and hash it, look whether the newest generation has it, encode it
 //! this       lays the tiles out in order, a leaf for 32 of them, and nodes above as they fill up
 //! ```
+//!
+//! An import of regions reads only the tiles that they touch. The others, and whole nodes of them, are those of the
+//! newest generation, so that it costs what changed and one path.
 
 use super::batch::{self, NewCommit};
-use super::body::{Body, Laid, LeafLayout, Placed, PlacedTile, Stop};
+use super::body::{Body, Laid, Placed, PlacedTile, Stop};
 use super::encoded::{EncodedRun, Encoder};
-use super::records::{MAX_CHILDREN, MAX_TILES};
+use super::filler::{Filled, Filler};
+use super::records::MAX_TILES;
 use super::seal::CHAINS;
 use super::{CommitOptions, Container};
 use crate::base::buffer::{Buffer, try_grow};
-use crate::base::error::{AtlasError, Result};
+use crate::base::error::{AtlasError, Result, check_range};
+use crate::base::ranges::{Counted, Ranges};
 use crate::base::sync::lock;
-use crate::base::units::{GROUP_SIZE, TILE_BYTES, TILE_SIZE, TileIndex, to_u64, to_usize};
+use crate::base::units::{GROUP_SIZE, TILE_BYTES, TILE_SIZE, TileIndex, to_usize};
 use crate::exec::operation::Operation;
 use crate::exec::pool;
 use crate::hash::digest::{Digest, Digests};
 use crate::hash::outboard::Outboard;
-use crate::hash::tile_tree::{Leaf, RootFolder};
 use crate::layer2::Residue;
+use crate::shard::AtlasBoundaryRegion;
 use crate::source::Source;
 use crate::tile::scheme::Workspace;
-use crate::tile::stored::{NodeRef, Span, SpanKind, TilePlace};
+use crate::tile::stored::{Span, SpanKind, TileEntry, TilePlace};
 use crate::tile::tree::{Children, Node, Tree};
 use std::ops::Range;
 use std::sync::Arc;
@@ -65,6 +70,33 @@ impl Container {
         options: &CommitOptions,
         operation: &mut Operation<'_>,
     ) -> Result<u64> {
+        self.import_some(source, None, options, operation)
+    }
+
+    /// As [`import`](Self::import), if `source` differs from the newest generation in `regions` alone, and after the
+    /// end of the shorter one if it has another size.
+    ///
+    /// Only tiles that a region touches are read, and the tail if the size differs; the others are those of the
+    /// newest generation, unchecked. The regions may overlap and come in any order. Fails with INVALID_ARGUMENT if
+    /// the newest generation has other tiles than an import makes, because an edit changed its length; with
+    /// OUT_OF_RANGE for a region outside the source.
+    pub fn import_regions(
+        &self,
+        source: &Source,
+        regions: &[AtlasBoundaryRegion],
+        options: &CommitOptions,
+        operation: &mut Operation<'_>,
+    ) -> Result<u64> {
+        self.import_some(source, Some(regions), options, operation)
+    }
+
+    fn import_some(
+        &self,
+        source: &Source,
+        regions: Option<&[AtlasBoundaryRegion]>,
+        options: &CommitOptions,
+        operation: &mut Operation<'_>,
+    ) -> Result<u64> {
         self.change(options, |log| {
             let size = source.size();
             if size >= 1 << 63 || size.div_ceil(TILE_BYTES) > MAX_TILES {
@@ -77,12 +109,28 @@ impl Container {
             let tip = log.located.tip.as_ref();
             let base = lock(&self.base).clone();
             let of_base = base.as_ref().is_some_and(|base| base.is_same(source));
-            let old = match tip.filter(|tip| self.check_commit(&file, tip).is_ok()) {
-                Some(tip) => self.state(&file, tip)?.tree.clone(),
-                None => Tree::default(),
+            let old = match tip {
+                // What is not read is taken from it, so that it must be there.
+                Some(tip) if regions.is_some() => {
+                    self.check_commit(&file, tip)?;
+                    self.state(&file, tip)?.tree.clone()
+                }
+                Some(tip) if self.check_commit(&file, tip).is_ok() => self.state(&file, tip)?.tree.clone(),
+                Some(_) | None => Tree::default(),
             };
-            let import =
-                Import { container: self, source, of_base, old: &old, keeps_chains: file.ident.has(CHAINS) };
+            let taken = match regions {
+                None => std::iter::once(0..size.div_ceil(TILE_BYTES)).collect(),
+                Some(regions) => touched(&old, size, regions)?,
+            };
+            let keeps_chains = file.ident.has(CHAINS);
+            let import = Import {
+                container: self,
+                source,
+                of_base,
+                old: &old,
+                keeps_chains,
+                taken: Counted::new(taken)?,
+            };
             let (body, imported) = match import.lay_out(&file, &log.located, options.note.len(), operation) {
                 Ok(done) => done,
                 Err(error) => return Err(batch::undo(&file, &log.located, error)),
@@ -97,12 +145,62 @@ impl Container {
                 Some(attached) => attached,
                 None => before,
             };
-            let (root, top) = (imported.root, imported.top);
+            // Tiles that were not read may lie anywhere in the base of the newest generation.
+            let base_size = if regions.is_some() { base_size.max(before) } else { base_size };
+            let Filled { root, top, .. } = imported;
             let new = NewCommit { time: options.time, note: options.note.clone(), base_size, root, top };
             let commit = batch::commit(&file, &mut log.located, body, new, None)?;
             Ok(commit.generation)
         })
     }
+}
+
+/// The tiles that an import of regions reads: those that a region touches, and the tail if the size differs.
+fn touched(old: &Tree, size: u64, regions: &[AtlasBoundaryRegion]) -> Result<Vec<Range<u64>>> {
+    if !has_imported_tiles(old)? {
+        return Err(AtlasError::invalid_argument(
+            "an import of regions needs a newest generation of full tiles and one shorter last one, and an edit \
+             made others: import all of the source",
+        ));
+    }
+    let mut touched = Ranges::default();
+    for (index, region) in (0..).zip(regions) {
+        check_range(region.offset, region.length, size, "region").map_err(|error| error.at_index(index))?;
+        if region.length > 0 {
+            touched.add(region.offset / TILE_BYTES..region.end().div_ceil(TILE_BYTES));
+        }
+    }
+    if size != old.bytes() {
+        touched.add(size.min(old.bytes()) / TILE_BYTES..size.div_ceil(TILE_BYTES));
+    }
+    Ok(touched.iter().collect())
+}
+
+/// True if all tiles but the last have 1 MiB. Loads the nodes on the right edge.
+fn has_imported_tiles(tree: &Tree) -> Result<bool> {
+    let mut next = tree.top_node().cloned();
+    while let Some(node) = next.take() {
+        let children = node.children()?;
+        match &*children {
+            Children::Tiles(tiles) => {
+                let full = tiles.split_last().map_or(&[][..], |(_, full)| full);
+                return Ok(full.iter().all(|tile| tile.len() == TILE_SIZE));
+            }
+            Children::Nodes(nodes) => {
+                let Some((last, full)) = nodes.split_last() else { return Ok(true) };
+                if !full.iter().all(has_full_tiles) {
+                    return Ok(false);
+                }
+                next = (!has_full_tiles(last)).then(|| Arc::clone(last));
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// True if all tiles under a stored node have 1 MiB, since none has more.
+fn has_full_tiles(node: &Arc<Node>) -> bool {
+    node.stored().is_some_and(|(_, place)| place.tiles.checked_mul(TILE_BYTES) == Some(place.bytes))
 }
 
 /// One import.
@@ -113,13 +211,8 @@ struct Import<'i> {
     /// The newest generation.
     old: &'i Tree,
     keeps_chains: bool,
-}
-
-/// What all tiles add up to.
-struct Total {
-    root: Digest,
-    residue: Residue,
-    top: Option<NodeRef>,
+    /// The tiles that are those of the source. The others are those of the newest generation.
+    taken: Counted,
 }
 
 #[derive(Default)]
@@ -135,10 +228,9 @@ impl Import<'_> {
         located: &super::Located,
         note: usize,
         operation: &mut Operation<'_>,
-    ) -> Result<(super::body::Finished, Total)> {
+    ) -> Result<(super::body::Finished, Filled)> {
         let scheme = &self.container.context.scheme;
-        let digests = scheme.digests();
-        let count = self.source.size().div_ceil(TILE_BYTES);
+        let count = self.taken.len();
         let in_place = self.source.is_fixed() && self.source.in_memory();
         // A tile that is read, and what encodes it.
         let encoding = match &self.container.options.compression {
@@ -150,57 +242,100 @@ impl Import<'_> {
         let workers = operation.workers(count, per_worker, fixed)?;
         let order = pool::Order { window: Some(WINDOW), runs: &[], unwatched: operation.unwatched() };
         let executor = operation.executor;
-        let mut tracker = operation.tracker(self.source.size(), count);
+        let mut tracker = operation.tracker(self.bytes_taken(), count);
         let (commit, record) = (located.end(file), super::records::commit_size(note));
-        let mut filler = Filler::new(self, Body::new(file, commit, record, false));
+        let new_filler = |is_large| Filler::new(self.old, Body::new(file, commit, record, is_large));
+        let mut filler = new_filler(false);
         // What a small batch has so far, until it turns out to be too large.
-        let mut retained: Option<Vec<Imported>> = Some(Vec::new());
-        let mut folder = RootFolder::new(digests);
-        let mut residue = Residue::ZERO;
+        let mut retained: Option<Vec<(u64, Imported)>> = Some(Vec::new());
         pool::run_within(
             executor,
             workers,
             count,
             order,
             || Ok(Worker { workspace: Workspace::default(), encoder: self.container.encoder()? }),
-            |worker, index| self.tile(index, worker).map_err(|error| error.at_index(index)),
-            |_, tile| {
-                let len = u64::from(tile.len);
-                residue = residue + tile.residue;
-                folder.push(&Leaf { len: tile.len, residue: tile.residue, witness: tile.witness });
-                match filler.push(digests, &tile) {
+            |worker, task| {
+                let index = self.taken.nth(task);
+                self.tile(index, worker).map_err(|error| error.at_index(index))
+            },
+            |task, tile| {
+                let (index, len) = (self.taken.nth(task), u64::from(tile.len));
+                match self.push(&mut filler, index, &tile) {
                     Ok(()) => {
                         if let Some(retained) = &mut retained {
                             try_grow(retained, 1)?;
-                            retained.push(tile);
+                            retained.push((index, tile));
                         }
                     }
                     Err(Stop::Failed(error)) => return Err(error),
                     Err(Stop::Large) => {
-                        filler = Filler::new(self, Body::new(file, commit, record, true));
-                        for tile in retained.take().iter().flatten().chain([&tile]) {
-                            filler.push(digests, tile).map_err(only_failed)?;
+                        filler = new_filler(true);
+                        for (index, tile) in retained.take().iter().flatten() {
+                            self.push(&mut filler, *index, tile).map_err(only_failed)?;
                         }
+                        self.push(&mut filler, index, &tile).map_err(only_failed)?;
                     }
                 }
                 tracker.advance(len, 1)
             },
         )?;
-        let finished = match filler.finish(digests).and_then(|(body, top)| Ok((body.finish()?, top))) {
+        let finished = match self.finish(filler) {
             Ok(finished) => finished,
             Err(Stop::Failed(error)) => return Err(error),
             Err(Stop::Large) => {
-                let mut filler = Filler::new(self, Body::new(file, commit, record, true));
-                for tile in retained.take().iter().flatten() {
-                    filler.push(digests, tile).map_err(only_failed)?;
+                let mut filler = new_filler(true);
+                for (index, tile) in retained.take().iter().flatten() {
+                    self.push(&mut filler, *index, tile).map_err(only_failed)?;
                 }
-                let large = filler.finish(digests).and_then(|(body, top)| Ok((body.finish()?, top)));
-                large.map_err(only_failed)?
+                self.finish(filler).map_err(only_failed)?
             }
         };
         tracker.finish()?;
-        let (body, top) = finished;
-        Ok((body, Total { root: folder.finish(scheme.root_kind()), residue, top }))
+        Ok(finished)
+    }
+
+    /// Bytes of the tiles that are taken from the source.
+    fn bytes_taken(&self) -> u64 {
+        let end = |tile: u64| tile.saturating_mul(TILE_BYTES).min(self.source.size());
+        self.taken.iter().map(|tiles| end(tiles.end) - end(tiles.start)).sum()
+    }
+
+    /// Adds tile `index`, and before it what the newest generation has there.
+    fn push(&self, filler: &mut Filler<'_, '_>, index: u64, tile: &Imported) -> Laid<()> {
+        self.keep_until(filler, index)?;
+        let place = match tile.span(&mut filler.body, self.source)? {
+            Ok(span) => Placed::Now(vec![span], tile.chaining_values.clone()),
+            Err(before) => Placed::Before(before),
+        };
+        let Imported { len, residue, witness, .. } = *tile;
+        filler.push(self.digests(), PlacedTile { len, residue, witness, place })
+    }
+
+    /// Adds tiles of the newest generation up to tile `end`.
+    fn keep_until(&self, filler: &mut Filler<'_, '_>, end: u64) -> Laid<()> {
+        while filler.tiles() < end {
+            if filler.push_old(self.digests(), end)? {
+                continue;
+            }
+            let index = TileIndex(filler.tiles());
+            let old = self.old.tile(index)?;
+            let entry = old.as_ref().and_then(|old| old.tile.stored());
+            let entry = entry.ok_or_else(|| AtlasError::internal(format!("tile {index} is not stored")))?;
+            let TileEntry { len, residue, place, witness } = *entry;
+            let place = Placed::Before(place);
+            filler.push(self.digests(), PlacedTile { len, residue, witness, place })?;
+        }
+        Ok(())
+    }
+
+    fn finish<'f>(&self, mut filler: Filler<'_, 'f>) -> Laid<(super::body::Finished, Filled)> {
+        self.keep_until(&mut filler, self.source.size().div_ceil(TILE_BYTES))?;
+        let (body, filled) = filler.finish(self.digests(), self.container.context.scheme.root_kind())?;
+        Ok((body.finish()?, filled))
+    }
+
+    fn digests(&self) -> &Digests {
+        self.container.context.scheme.digests()
     }
 
     /// Reads, sums and hashes tile `index`.
@@ -278,148 +413,28 @@ impl Import<'_> {
     }
 }
 
+impl Imported {
+    /// Lays out the payload, and gives its span; or the place that the newest generation has it at.
+    fn span(&self, body: &mut Body<'_>, source: &Source) -> Laid<std::result::Result<Span, TilePlace>> {
+        let span = |kind, place| Ok(Span { kind, place, start: 0, len: self.len });
+        Ok(match &self.payload {
+            Payload::Before(place) => Err(*place),
+            Payload::Base(place) => span(SpanKind::Base, *place),
+            Payload::Zeros => span(SpanKind::Zeros, 0),
+            Payload::Bytes(bytes) => span(SpanKind::Raw, body.run(bytes)?),
+            Payload::Encoded(run) => span(SpanKind::Encoded, run.lay_out(body)?),
+            Payload::InPlace(offset) => {
+                let bytes = source.fixed_slice(*offset, to_usize(u64::from(self.len)));
+                let bytes = bytes.ok_or_else(|| AtlasError::internal("memory of a source is gone"))?;
+                span(SpanKind::Raw, body.run(bytes)?)
+            }
+        })
+    }
+}
+
 fn only_failed(stop: Stop) -> AtlasError {
     match stop {
         Stop::Failed(error) => error,
         Stop::Large => AtlasError::internal("a large batch is too large"),
-    }
-}
-
-/// Fills nodes from the left.
-struct Filler<'i, 'f> {
-    import: &'i Import<'i>,
-    body: Body<'f>,
-    leaf: LeafLayout,
-    /// True if all tiles of the leaf were taken over.
-    leaf_is_old: bool,
-    /// Number of tiles so far.
-    tiles: u64,
-    /// Nodes of each height that wait for their parent; and whether each is one of the newest generation.
-    levels: Vec<Vec<(NodeRef, bool)>>,
-}
-
-impl<'i, 'f> Filler<'i, 'f> {
-    fn new(import: &'i Import<'i>, body: Body<'f>) -> Filler<'i, 'f> {
-        Filler { import, body, leaf: LeafLayout::default(), leaf_is_old: true, tiles: 0, levels: Vec::new() }
-    }
-
-    fn push(&mut self, digests: &Digests, tile: &Imported) -> Laid<()> {
-        let span = |kind, place| Span { kind, place, start: 0, len: tile.len };
-        let span = match &tile.payload {
-            Payload::Before(_) => None,
-            Payload::Base(place) => Some(span(SpanKind::Base, *place)),
-            Payload::Zeros => Some(span(SpanKind::Zeros, 0)),
-            Payload::Bytes(bytes) => Some(span(SpanKind::Raw, self.body.run(bytes)?)),
-            Payload::Encoded(run) => Some(span(SpanKind::Encoded, run.lay_out(&mut self.body)?)),
-            Payload::InPlace(offset) => {
-                let bytes = self.import.source.fixed_slice(*offset, to_usize(u64::from(tile.len)));
-                let bytes = bytes.ok_or_else(|| AtlasError::internal("memory of a source is gone"))?;
-                Some(span(SpanKind::Raw, self.body.run(bytes)?))
-            }
-        };
-        let place = match (span, &tile.payload) {
-            (None, Payload::Before(place)) => Placed::Before(*place),
-            (span, _) => {
-                self.leaf_is_old = false;
-                Placed::Now(span.into_iter().collect(), tile.chaining_values.clone())
-            }
-        };
-        self.leaf.push(PlacedTile { len: tile.len, residue: tile.residue, witness: tile.witness, place });
-        self.tiles += 1;
-        if self.leaf.len() == MAX_CHILDREN { self.end_leaf(digests) } else { Ok(()) }
-    }
-
-    /// Ends the leaf, and the nodes above that are full.
-    fn end_leaf(&mut self, digests: &Digests) -> Laid<()> {
-        let leaf = std::mem::take(&mut self.leaf);
-        let is_old = std::mem::replace(&mut self.leaf_is_old, true);
-        let range = self.tiles - to_u64(leaf.len())..self.tiles;
-        let old = if is_old { node_over(self.import.old, &range, 0)? } else { None };
-        let node = match old {
-            Some(node) => (node, true),
-            None => (leaf.finish(&mut self.body, digests)?.0, false),
-        };
-        self.add(0, node);
-        for level in 0..self.levels.len() {
-            if self.levels[level].len() == MAX_CHILDREN {
-                self.end_node(level, digests)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn add(&mut self, level: usize, node: (NodeRef, bool)) {
-        if self.levels.len() == level {
-            self.levels.push(Vec::new());
-        }
-        self.levels[level].push(node);
-    }
-
-    /// Ends the node over those of a level.
-    fn end_node(&mut self, level: usize, digests: &Digests) -> Laid<()> {
-        let children = std::mem::take(&mut self.levels[level]);
-        let nodes: Vec<NodeRef> = children.iter().map(|(node, _)| *node).collect();
-        let tiles: u64 = nodes.iter().map(|node| node.tiles).sum();
-        let end = self.tiles;
-        let height = u8::try_from(level + 1).unwrap_or(u8::MAX);
-        let old = if children.iter().all(|(_, is_old)| *is_old) {
-            node_over(self.import.old, &(end - tiles..end), height)?
-        } else {
-            None
-        };
-        let node = match old {
-            Some(node) => (node, true),
-            None => (self.body.inner(digests, &nodes)?, false),
-        };
-        self.add(level + 1, node);
-        Ok(())
-    }
-
-    /// The top node.
-    fn finish(mut self, digests: &Digests) -> Laid<(Body<'f>, Option<NodeRef>)> {
-        if self.leaf.len() > 0 {
-            self.end_leaf(digests)?;
-        }
-        let mut level = 0;
-        while level < self.levels.len() {
-            let is_top = level + 1 == self.levels.len();
-            match self.levels[level].len() {
-                0 => {}
-                1 if is_top => {}
-                _ => self.end_node(level, digests)?,
-            }
-            level += 1;
-        }
-        let top = self.levels.pop().and_then(|mut nodes| nodes.pop()).map(|(node, _)| node);
-        Ok((self.body, top))
-    }
-}
-
-/// The stored node of `tree` of this height that is over just these tiles.
-fn node_over(tree: &Tree, tiles: &Range<u64>, height: u8) -> Result<Option<NodeRef>> {
-    let Some(top) = tree.top_node() else { return Ok(None) };
-    let (mut node, mut start): (Arc<Node>, u64) = (Arc::clone(top), 0);
-    loop {
-        let Some((_, place)) = node.stored() else { return Ok(None) };
-        if place.height == height {
-            return Ok((start == tiles.start && start + place.tiles == tiles.end).then_some(*place));
-        }
-        if place.height < height || tiles.end > start + place.tiles {
-            return Ok(None);
-        }
-        let children = node.children()?;
-        let Children::Nodes(nodes) = &*children else { return Ok(None) };
-        let mut below = None;
-        for child in nodes {
-            let Some((_, place)) = child.stored() else { return Ok(None) };
-            if tiles.start < start + place.tiles {
-                below = Some(Arc::clone(child));
-                break;
-            }
-            start += place.tiles;
-        }
-        let Some(below) = below else { return Ok(None) };
-        drop(children);
-        node = below;
     }
 }

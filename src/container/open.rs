@@ -27,8 +27,48 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// The part of the cache that is for loaded nodes: the other half is for the chaining values of tiles.
-fn caches(cache_size: u64) -> (NodeCache, OutboardCache) {
+pub(super) fn caches(cache_size: u64) -> (NodeCache, OutboardCache) {
     (NodeCache::new(cache_size / 2), OutboardCache::within(cache_size / 2))
+}
+
+/// Makes a new file without a generation, locked and durable, of the type, K and flags of `like`.
+pub(super) fn new_log(
+    path: &Path,
+    create: &ContainerCreateOptions,
+    like: &Ident,
+    seals: Seals,
+) -> Result<Log> {
+    if let Some(config) = &create.handle.compression {
+        super::Encoder::new(config)?;
+    }
+    let block_code = create.block_log2.map(block_code).transpose()?;
+    let failed = |what: &str, error| AtlasError::io(format_args!("{what} {}", path.display()), error);
+    let file = File::options().read(true).write(true).create_new(true).open(path);
+    let file = file.map_err(|error| failed("creating", error))?;
+    // Whatever fails from here on leaves no file.
+    let made = (|| {
+        let block_code = match block_code {
+            Some(code) => code,
+            None => block_for(&file).map_err(|error| failed("reading the block size of", error))?,
+        };
+        let writer = lock_writer(file, path)?;
+        let (id, salt) = match create.id {
+            Some(id) => (id, Ident::derived_salt(&id)),
+            None => (random()?, random()?),
+        };
+        let storage: Arc<dyn Storage> = Arc::clone(&writer) as Arc<dyn Storage>;
+        let file = write_empty(storage, path, like.of_file(id, salt, block_code), seals)?;
+        sync_folder(path)?;
+        Ok((file, writer))
+    })();
+    let (file, writer) = made.inspect_err(|_: &AtlasError| drop(std::fs::remove_file(path)))?;
+    Ok(Log {
+        file: Arc::new(file),
+        located: Located { is_confirmed: true, ..Located::default() },
+        writer: Some(writer),
+        slot_is_unsynced: false,
+        is_broken: false,
+    })
 }
 
 /// Random bytes of the system.
@@ -59,43 +99,13 @@ impl Container {
         if create.keep_chains && projection_type != ProjectionType::Linear {
             return Err(AtlasError::invalid_argument("keep_chains is for LINEAR projections alone"));
         }
-        if let Some(config) = &create.handle.compression {
-            super::Encoder::new(config)?;
-        }
-        let block_code = create.block_log2.map(block_code).transpose()?;
-        let failed = |what: &str, error| AtlasError::io(format_args!("{what} {}", path.display()), error);
-        let file = File::options().read(true).write(true).create_new(true).open(path);
-        let file = file.map_err(|error| failed("creating", error))?;
-        // Whatever fails from here on leaves no file.
-        let made = (|| {
-            let block_code = match block_code {
-                Some(code) => code,
-                None => block_for(&file).map_err(|error| failed("reading the block size of", error))?,
-            };
-            let writer = lock_writer(file, path)?;
-            let (id, salt) = match create.id {
-                Some(id) => (id, Ident::derived_salt(&id)),
-                None => (random()?, random()?),
-            };
-            let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
-            let flags = flag(options.key.is_some(), KEYED)
-                | flag(options.policy == ConservationPolicy::Strict, STRICT)
-                | flag(create.keep_chains, CHAINS);
-            let classes = context.scheme.data_classes();
-            let ident = Ident::new(id, salt, block_code, projection_type, classes, flags);
-            let storage: Arc<dyn Storage> = Arc::clone(&writer) as Arc<dyn Storage>;
-            let file = write_empty(storage, path, ident, Seals::new(options.key.as_deref()))?;
-            sync_folder(path)?;
-            Ok((file, writer))
-        })();
-        let (file, writer) = made.inspect_err(|_: &AtlasError| drop(std::fs::remove_file(path)))?;
-        let log = Log {
-            file: Arc::new(file),
-            located: Located { is_confirmed: true, ..Located::default() },
-            writer: Some(writer),
-            slot_is_unsynced: false,
-            is_broken: false,
-        };
+        let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
+        let flags = flag(options.key.is_some(), KEYED)
+            | flag(options.policy == ConservationPolicy::Strict, STRICT)
+            | flag(create.keep_chains, CHAINS);
+        let classes = context.scheme.data_classes();
+        let like = Ident::new([0; 16], [0; 16], 0, projection_type, classes, flags);
+        let log = new_log(path, create, &like, Seals::new(options.key.as_deref()))?;
         let path = Some(path.to_owned());
         Ok(Container::of(log, context, Arc::new(cache), path, create.handle.clone(), false))
     }
@@ -190,7 +200,7 @@ impl Container {
         Ok(Container::of(log, context, cache, None, options.clone(), false))
     }
 
-    fn of(
+    pub(super) fn of(
         log: Log,
         context: Arc<Context>,
         cache: Arc<NodeCache>,
@@ -448,25 +458,41 @@ fn locate_to_read(file: &ContainerFile, recover: bool) -> Result<Located> {
     if located.is_confirmed || planted(Planted::CacheTrusted) {
         return Ok(located);
     }
-    match drop_cache(file, 4) {
-        Ok(true) => log::locate(file, until),
-        Ok(false) | Err(_) if recover => Ok(located),
-        Ok(false) | Err(_) => log::locate(file, Until::Confirmed),
+    match seen_on_medium(file, 4) {
+        Ok(Seen::Cached) => log::locate(file, until),
+        Ok(Seen::Past(medium)) => log::locate(&medium, until),
+        Ok(Seen::Nothing) | Err(_) if recover => Ok(located),
+        Ok(Seen::Nothing) | Err(_) => log::locate(file, Until::Confirmed),
     }
 }
 
-/// Drops the cached pages of the file; false if some stay.
+/// How the medium is seen.
+enum Seen {
+    /// By the file: nothing was cached that the medium does not have.
+    Cached,
+    /// By this, where what the file shows may differ.
+    Past(ContainerFile),
+    Nothing,
+}
+
+/// Sees to it that what is read is what the medium has.
 ///
-/// Another process that reads the file brings pages back between the dropping and the look, so that it is tried
-/// `attempts` times, after 1 ms, 2 ms, 4 ms and so on.
-fn drop_cache(file: &ContainerFile, attempts: u32) -> std::io::Result<bool> {
-    for attempt in 0..attempts {
-        if file.storage.drop_cache()? {
-            return Ok(true);
-        }
-        std::thread::sleep(Duration::from_millis(1 << attempt));
+/// Another process that reads the file brings pages back between the dropping and the look at them. Then the medium is
+/// read past them; where that is not possible, the dropping is tried `attempts` times, after 1 ms, 2 ms, 4 ms and so on.
+fn seen_on_medium(file: &ContainerFile, attempts: u32) -> std::io::Result<Seen> {
+    if file.storage.drop_cache()? {
+        return Ok(Seen::Cached);
     }
-    file.storage.drop_cache()
+    if let Some(medium) = file.storage.medium() {
+        return Ok(Seen::Past(file.seen_on(medium)));
+    }
+    for attempt in 0..attempts {
+        std::thread::sleep(Duration::from_millis(1 << attempt));
+        if file.storage.drop_cache()? {
+            return Ok(Seen::Cached);
+        }
+    }
+    Ok(Seen::Nothing)
 }
 
 /// Finds the end of the log for the writer, confirms it, and cuts off what lies behind.
@@ -483,14 +509,20 @@ fn locate_to_write(file: &ContainerFile, recover: bool) -> Result<Located> {
     let first = log::locate(file, until)?;
     let nothing_follows =
         first.is_confirmed && file.len()? == first.end(file) || planted(Planted::CacheTrusted);
-    if !nothing_follows && !drop_cache(file, 9).map_err(|error| failed("dropping cached pages of", error))? {
-        return Err(AtlasError::unsupported(format!(
-            "{}: a writer died, and what the disk has of its work cannot be seen behind the page cache; restart the \
-             machine, or copy the file",
-            file.path.display()
-        )));
-    }
-    let mut located = if nothing_follows { first } else { log::locate(file, until)? };
+    let seen = if nothing_follows { Ok(None) } else { seen_on_medium(file, 9).map(Some) };
+    let mut located = match seen.map_err(|error| failed("dropping cached pages of", error))? {
+        None => first,
+        Some(Seen::Cached) => log::locate(file, until)?,
+        // What is cached of the slots may be newer: it names what was durable before it was written.
+        Some(Seen::Past(medium)) => log::locate(&medium, until)?,
+        Some(Seen::Nothing) => {
+            return Err(AtlasError::unsupported(format!(
+                "{}: a writer died, and what the disk has of its work cannot be seen behind the page cache; restart \
+                 the machine, or copy the file",
+                file.path.display()
+            )));
+        }
+    };
     if let Some(tip) = &located.tip {
         let slot = Slot { generation: tip.generation, commit: tip.offset, seal: tip.seal };
         let slots: &[u8] = match (recover && located.lost > 0, located.slots.contains(&Some(slot))) {

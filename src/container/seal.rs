@@ -115,6 +115,13 @@ impl Ident {
         Ident { id, salt, head: [v0, v1, k0, k1, block_log2, kind.code(), data_classes, flags] }
     }
 
+    /// The same type, K and flags, of another file.
+    pub(super) fn of_file(&self, id: [u8; 16], salt: [u8; 16], block_log2: u8) -> Ident {
+        let mut head = self.head;
+        head[4] = block_log2;
+        Ident { id, salt, head }
+    }
+
     /// Salt of a file whose id its creator gave.
     pub(super) fn derived_salt(id: &[u8; 16]) -> [u8; 16] {
         let digest = blake3::hash(id);

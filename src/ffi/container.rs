@@ -1,8 +1,8 @@
 //! Containers.
 
 use super::args::{
-    bytes_in, bytes_out, drop_handle, handle, into_handle, known, optional_32, optional_out, out, path,
-    unknown,
+    bytes_in, bytes_out, drop_handle, handle, into_handle, item_is_null, items_in, known, optional_32,
+    optional_out, out, path, unknown,
 };
 use super::boundary::boundary;
 use super::compression::{atlas_compression_config, config_in};
@@ -16,9 +16,12 @@ use super::shard::{atlas_region, atlas_verify_options, verify_options};
 use super::sized::{OutStruct, SizedStruct, init_struct, own_size, read_struct, sized_struct};
 use super::source::atlas_source;
 use super::status::atlas_status;
+use crate::base::buffer::try_vec;
 use crate::base::error::{AtlasError, Result};
 use crate::container::{CommitOptions, Container, ContainerCreateOptions, ContainerMode, ContainerOptions};
+use crate::exec::operation::Operation;
 use crate::projection::ConservationPolicy;
+use crate::shard::AtlasBoundaryRegion;
 use std::ffi::{c_char, c_void};
 
 /// One file with the generations of one projection: what was committed survives the process and the machine.
@@ -309,6 +312,23 @@ unsafe fn options_in(
 
 /// # Safety
 /// `options` is NULL or a struct as the header asks, with pointers as it asks.
+unsafe fn create_options(options: *const atlas_container_create_options) -> Result<ContainerCreateOptions> {
+    // SAFETY: as the caller promises.
+    let options = unsafe { read_struct(options) }?;
+    no_reserved(options.reserved, "atlas_container_create_options")?;
+    // SAFETY: as the caller promises: NULL or 16 readable bytes.
+    let id = unsafe { options.id.cast::<[u8; 16]>().as_ref() }.copied();
+    Ok(ContainerCreateOptions {
+        block_log2: Some(options.block_log2).filter(|log2| *log2 != 0),
+        keep_chains: options.keep_chains != 0,
+        id,
+        // SAFETY: as the caller promises.
+        handle: unsafe { options_in(options.base, options.compression, options.cache_size) }?,
+    })
+}
+
+/// # Safety
+/// `options` is NULL or a struct as the header asks, with pointers as it asks.
 unsafe fn open_options(options: *const atlas_container_open_options) -> Result<ContainerOptions> {
     // SAFETY: as the caller promises.
     let (options, history) = unsafe {
@@ -342,6 +362,21 @@ unsafe fn commit_options(options: *const atlas_commit_options) -> Result<CommitO
     Ok(CommitOptions { expected: options.expected, time: options.time, note })
 }
 
+/// Regions that the caller names; `None`: no list of them, which stands for all.
+///
+/// # Safety
+/// `regions` is NULL or has `count` regions.
+unsafe fn regions_in(regions: *const atlas_region, count: usize) -> Result<Option<Vec<AtlasBoundaryRegion>>> {
+    if regions.is_null() && count == 0 {
+        return Ok(None);
+    }
+    // SAFETY: as the caller promises; NULL for some is refused here.
+    let regions = unsafe { items_in(regions, count, "regions") }?;
+    let mut copies = try_vec(regions.len())?;
+    copies.extend(regions.iter().map(|region| AtlasBoundaryRegion::from(*region)));
+    Ok(Some(copies))
+}
+
 /// Makes a new container without a generation, durable on return. The handle writes.
 ///
 /// `type` is an atlas_projection_type; `options`, `create` and `operation` may be NULL. `*out` is owned by the
@@ -363,17 +398,7 @@ pub unsafe extern "C" fn atlas_container_create(
         let kind = projection_type(r#type)?;
         // SAFETY: as the header asks: a C string, structs of their struct_size, live handles.
         let (path, options, create) =
-            unsafe { (self::path(path, "path")?, projection_options(options)?, read_struct(create)?) };
-        no_reserved(create.reserved, "atlas_container_create_options")?;
-        // SAFETY: as the header asks: NULL or 16 readable bytes.
-        let id = unsafe { create.id.cast::<[u8; 16]>().as_ref() }.copied();
-        let create = ContainerCreateOptions {
-            block_log2: Some(create.block_log2).filter(|log2| *log2 != 0),
-            keep_chains: create.keep_chains != 0,
-            id,
-            // SAFETY: as the header asks.
-            handle: unsafe { options_in(create.base, create.compression, create.cache_size) }?,
-        };
+            unsafe { (self::path(path, "path")?, projection_options(options)?, create_options(create)?) };
         // SAFETY: as the header asks.
         let container = unsafe {
             with_operation(operation, |run| Container::create(path, kind, &options, &create, run))
@@ -623,9 +648,15 @@ pub unsafe extern "C" fn atlas_container_commit(
 /// Projects a source and makes it the newest generation, in one pass and in memory that does not follow the domain.
 ///
 /// Of the base, or another source of the same file, only digests are stored. A tile that the newest generation has
-/// at the same index is taken over. `regions` NULL: all of the source; anything else is UNSUPPORTED in this version.
-/// `options` and `operation` may be NULL; progress once a tile. `*generation` is its number; may be NULL. Fails as
-/// atlas_container_commit() does, and with IO of the source.
+/// at the same index is taken over.
+///
+/// `regions` NULL, with `region_count` 0: all of the source. Else only the tiles of 1 MiB are read that the regions
+/// touch, and the tail after the end of the shorter one if the source has another size than the newest generation; the
+/// other tiles are those of the newest generation, and nobody looks whether the source still has their bytes. Regions
+/// may overlap and come in any order; not NULL with `region_count` 0 names none. `options` and `operation` may be
+/// NULL; progress once per tile that is read. `*generation` is its number; may be NULL. Fails as
+/// atlas_container_commit() does, with IO of the source, OUT_OF_RANGE (a region outside the source) and
+/// INVALID_ARGUMENT (regions after an edit that changed the length, which leaves other tiles than an import makes).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_import(
     container: *mut atlas_container,
@@ -640,19 +671,20 @@ pub unsafe extern "C" fn atlas_container_import(
         // SAFETY: as the header asks: NULL or a place for a number.
         let out = unsafe { optional_out(generation, 0) };
         // SAFETY: as the header asks: live handles, and a struct of its struct_size.
-        let (container, source, options) = unsafe {
+        let (container, source, regions, options) = unsafe {
             (
                 handle(container.cast_const(), "container")?,
                 handle(source, "source")?,
+                regions_in(regions, region_count)?,
                 commit_options(options)?,
             )
         };
-        if !regions.is_null() || region_count > 0 {
-            return Err(AtlasError::unsupported("an import of regions is not in this version: import all"));
-        }
+        let import = |run: &mut Operation<'_>| match &regions {
+            None => container.0.import(&source.0, &options, run),
+            Some(regions) => container.0.import_regions(&source.0, regions, &options, run),
+        };
         // SAFETY: as the header asks.
-        let number =
-            unsafe { with_operation(operation, |run| container.0.import(&source.0, &options, run)) }?;
+        let number = unsafe { with_operation(operation, import) }?;
         out.set(number);
         Ok(())
     })
@@ -751,5 +783,50 @@ pub unsafe extern "C" fn atlas_container_find_damage(
         };
         // SAFETY: as the header asks.
         unsafe { with_operation(operation, |run| container.0.find_damage(from, &mut each, run)) }
+    })
+}
+
+/// Writes the newest generations of `count` containers, one after the other, as generation 1 of a new container.
+///
+/// All parts but the last are full tiles of 1 MiB, or empty. Type, K, key, conservation and chaining values are those
+/// of the parts, which must agree; keep_chains not 0 needs parts that have them. The base of each part is a range of its
+/// own (atlas_source_range()) and not the whole file: options->base has the size of all of them together, as
+/// atlas_source_concat() makes it, or is NULL. Nothing of a base is read, and parts need none attached. Other payload is
+/// copied, decoded; options->compression counts for later commits. With id, block_log2, time and note given a merged
+/// outline is byte for byte that of one import. `parts` is borrowed for the call, and a part may come twice; `options`,
+/// `commit` and `operation` may be NULL; progress once per tile. `*out` writes and is owned by the caller:
+/// atlas_container_destroy(). Fails with INVALID_ARGUMENT (no parts; parts that do not fit), CONFLICT
+/// (commit->expected is not 0), IO (a file of that name is EEXIST), CONSERVATION (STRICT), WITNESS, FORMAT, UNSUPPORTED,
+/// STATE, LIMIT, OUT_OF_MEMORY or CANCELLED; no file is left then. The error's index is the part.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn atlas_container_merge(
+    parts: *const *const atlas_container,
+    count: usize,
+    path: *const c_char,
+    options: *const atlas_container_create_options,
+    commit: *const atlas_commit_options,
+    operation: *const atlas_operation,
+    out: *mut *mut atlas_container,
+) -> atlas_status {
+    boundary(|| {
+        // SAFETY: as the header asks: NULL or a place for a pointer.
+        let out = unsafe { self::out(out, std::ptr::null_mut(), "out") }?;
+        // SAFETY: as the header asks: `count` handles.
+        let handles = unsafe { items_in(parts, count, "parts") }?;
+        let mut parts = try_vec(count)?;
+        for (index, part) in handles.iter().enumerate() {
+            // SAFETY: as the header asks: a live container.
+            let part = unsafe { part.as_ref() };
+            parts.push(&part.ok_or_else(|| item_is_null("parts", index))?.0);
+        }
+        // SAFETY: as the header asks: a C string, structs of their struct_size, live handles.
+        let (path, options, commit) =
+            unsafe { (self::path(path, "path")?, create_options(options)?, commit_options(commit)?) };
+        // SAFETY: as the header asks.
+        let merged = unsafe {
+            with_operation(operation, |run| Container::merge(&parts, &path, &options, &commit, run))
+        }?;
+        out.set(into_handle(atlas_container(merged)));
+        Ok(())
     })
 }

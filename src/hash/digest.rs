@@ -48,12 +48,14 @@ pub(crate) fn same(a: &Digest, b: &Digest) -> bool {
 }
 
 /// The keys that T and N work with. Wiped when dropped.
+#[derive(Clone)]
 struct Keys {
     tile: Zeroizing<[u8; 32]>,
     tree: Zeroizing<[u8; 32]>,
 }
 
 /// T and N, with or without a key.
+#[derive(Clone)]
 pub(crate) struct Digests {
     keys: Option<Keys>,
 }

@@ -2,16 +2,19 @@
 
 use crate::base::buffer::try_grow;
 use crate::base::error::{AtlasError, Result};
-use crate::base::units::to_u64;
+use crate::base::units::{to_u64, to_usize};
 use crate::exec::operation::Operation;
+use crate::exec::pool;
+use crate::hash::digest::Digests;
 use crate::projection::AtlasProjection;
 use crate::projection::state::State;
 use crate::shard::AtlasBoundaryRegion;
 use crate::tile::Tile;
 use crate::tile::inspect::{chaining_values, group_range};
 use crate::tile::rehash;
-use crate::tile::tree::Compared;
+use crate::tile::tree::{Compared, Node, Tree};
 use std::ops::Range;
+use std::sync::Arc;
 
 impl AtlasProjection {
     /// Ranges whose bytes may differ from those at the same offsets of `other`, ascending and merged.
@@ -46,6 +49,7 @@ impl AtlasProjection {
             hash_edits(&state, operation)?;
             hash_edits(&others, operation)
         })?;
+        load_ahead(&state.tree, &others.tree, scheme.digests(), operation);
         let mut tracker = operation.tracker(bytes, tiles);
         let mut list = RangeList::default();
         state.tree.compare(&others.tree, scheme.digests(), |part| {
@@ -75,6 +79,62 @@ impl AtlasProjection {
 
 fn hash_edits(state: &State, operation: &mut Operation<'_>) -> Result<()> {
     rehash::witnesses(&state.context, &state.tree.unhashed()?, operation, 0, false)
+}
+
+/// So many pairs of nodes may be loaded ahead: more would not stay in a cache.
+const MOST_PAIRS: usize = 512;
+
+/// Loads nodes that the comparison will need on all threads, level by level: those at one place of both trees that are
+/// not the same. What fails here fails again in the comparison, in its place.
+fn load_ahead(own: &Tree, other: &Tree, digests: &Digests, operation: &Operation<'_>) {
+    let mut pairs: Vec<NodePair> = Vec::new();
+    pairs.extend(
+        own.top_node().zip(other.top_node()).map(|(own, other)| (Arc::clone(own), Arc::clone(other))),
+    );
+    while !pairs.is_empty() && pairs.len() <= MOST_PAIRS {
+        let mut below = Vec::new();
+        let done = pool::run(
+            operation.executor,
+            operation.threads().min(pairs.len()),
+            to_u64(pairs.len()),
+            || Ok(()),
+            |(), index| {
+                let (own, other) = &pairs[to_usize(index)];
+                Ok(pairs_below(own, other, digests).unwrap_or_default())
+            },
+            |_, more| {
+                try_grow(&mut below, more.len())?;
+                below.extend(more);
+                Ok(())
+            },
+        );
+        if done.is_err() {
+            return;
+        }
+        pairs = below;
+    }
+}
+
+/// Nodes of two trees that begin at one place.
+type NodePair = (Arc<Node>, Arc<Node>);
+
+/// The children of two nodes that differ, as far as they begin at the same places.
+fn pairs_below(own: &Arc<Node>, other: &Arc<Node>, digests: &Digests) -> Result<Vec<NodePair>> {
+    let mut pairs = Vec::new();
+    if Node::is_same(own, other, digests)? || own.height() != other.height() {
+        return Ok(pairs);
+    }
+    let (children, others) = (own.children()?, other.children()?);
+    for (child, other) in children.nodes().iter().zip(others.nodes()) {
+        if !Node::is_same(child, other, digests)? {
+            try_grow(&mut pairs, 1)?;
+            pairs.push((Arc::clone(child), Arc::clone(other)));
+        }
+        if child.bytes() != other.bytes() {
+            break;
+        }
+    }
+    Ok(pairs)
 }
 
 /// Ranges in the making.

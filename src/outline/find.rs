@@ -64,6 +64,8 @@ impl AtlasProjection {
 #[derive(Default)]
 struct Found {
     bytes: u64,
+    /// Where the bytes end in the domain.
+    end: u64,
     damage: Vec<Damage>,
     counts: Counts,
 }
@@ -92,7 +94,7 @@ impl<'s> Survey<'s> {
         {
             return Ok(self.found_lost(&lost(&at, error)));
         }
-        let mut found = Found { bytes: to_u64(at.tile.len()), ..Found::default() };
+        let mut found = Found { bytes: to_u64(at.tile.len()), end: at.end().0, ..Found::default() };
         if verdict.faults.iter().any(|fault| fault.kind == DamageKind::Missing) && lacks_base(&at.tile) {
             verdict.faults.retain(|fault| fault.kind != DamageKind::Missing);
             found.counts.unchecked = 1;
@@ -109,7 +111,8 @@ impl<'s> Survey<'s> {
     }
 
     fn found_lost(&self, lost: &Lost) -> Found {
-        let mut found = Found { bytes: lost.range.end - lost.range.start, ..Found::default() };
+        let mut found =
+            Found { bytes: lost.range.end - lost.range.start, end: lost.range.end, ..Found::default() };
         // An edit on top of bytes that are not attached.
         if lost.is_unattached {
             found.counts.unchecked = 1;
@@ -151,7 +154,11 @@ impl Search<'_, '_> {
                 self.report(&complete)?;
             }
         }
-        Ok(())
+        // Nothing can join a range that ends before the tile does.
+        match self.last.take_if(|last| last.offset + last.length < found.end) {
+            Some(complete) => self.report(&complete),
+            None => Ok(()),
+        }
     }
 
     fn report(&mut self, damage: &Damage) -> Result<()> {

@@ -254,8 +254,8 @@ impl Repair<'_> {
             self.rebuild(work, call, |unit, bytes| target.write_at(geometry.unit_offset(unit), bytes))?;
         if let Some(known) = self.known_root {
             let whole = Source::from_storage(target.storage()?, target.target())?;
-            let whole = Source::from_reader(geometry.size, Front(whole));
-            compare_root(known, &call.inner(|operation| linear_root(&whole, self.key, operation))?)?;
+            let front = whole.range(0, geometry.size)?;
+            compare_root(known, &call.inner(|operation| linear_root(&front, self.key, operation))?)?;
         }
         Ok(target)
     }
@@ -450,15 +450,6 @@ fn keep(path: &Path, other: &Path, target: AtomicFile) -> Result<()> {
         drop(std::fs::remove_file(other));
         failed.1
     })
-}
-
-/// The front of a longer source.
-struct Front(Source);
-
-impl ReadAt for Front {
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        self.0.read(offset, buffer).map_err(io::Error::other)
-    }
 }
 
 /// The protected bytes with the units that were rebuilt.

@@ -208,11 +208,9 @@ impl AtlasProjection {
         check_range(offset, to_u64(buffer.len()), state.tree.bytes(), "read")?;
         let (mut at, mut rest) = (ByteOffset(offset), buffer);
         let mut checked = self.verifies_reads.then(|| CheckedReader::new(&state.context));
-        for tile in state.tree.iter_from_byte(at) {
-            if rest.is_empty() {
-                break;
-            }
-            let tile = tile?;
+        while !rest.is_empty() {
+            let tile = state.tree.tile_of_byte(at)?;
+            let tile = tile.ok_or_else(|| AtlasError::internal("a byte of the domain is in no tile"))?;
             let start = to_usize(at - tile.offset);
             let take = rest.len().min(tile.tile.len() - start);
             let part = rest.split_off_front(take);

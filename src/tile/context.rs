@@ -29,4 +29,9 @@ impl Context {
     ) -> Result<Arc<Context>> {
         Ok(Arc::new(Context { scheme: Scheme::new(kind, options)?, policy: options.policy, outboards }))
     }
+
+    /// The same scheme and policy with another cache.
+    pub(crate) fn beside(&self, outboards: OutboardCache) -> Result<Arc<Context>> {
+        Ok(Arc::new(Context { scheme: self.scheme.duplicate()?, policy: self.policy, outboards }))
+    }
 }

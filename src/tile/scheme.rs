@@ -48,6 +48,14 @@ struct R96 {
     data_classes: u8,
 }
 
+impl R96 {
+    fn new(data_classes: u8) -> Result<R96> {
+        let encoder = Encoder::new(usize::from(data_classes))
+            .map_err(|error: ParameterError| AtlasError::invalid_argument(error.to_string()))?;
+        Ok(R96 { encoder, data_classes })
+    }
+}
+
 /// The buffers of one worker, made when they are first needed.
 #[derive(Default)]
 pub(crate) struct Workspace {
@@ -65,14 +73,15 @@ impl Scheme {
     pub(crate) fn new(kind: ProjectionType, options: &ProjectionOptions) -> Result<Scheme> {
         let r96 = match kind {
             ProjectionType::Linear => None,
-            ProjectionType::R96Fourier => {
-                let data_classes = options.data_classes;
-                let encoder = Encoder::new(usize::from(data_classes))
-                    .map_err(|error: ParameterError| AtlasError::invalid_argument(error.to_string()))?;
-                Some(R96 { encoder, data_classes })
-            }
+            ProjectionType::R96Fourier => Some(R96::new(options.data_classes)?),
         };
         Ok(Scheme { digests: Digests::new(options.key.as_deref()), r96 })
+    }
+
+    /// Another one of the same type, K and key.
+    pub(crate) fn duplicate(&self) -> Result<Scheme> {
+        let r96 = self.r96.as_ref().map(|r96| R96::new(r96.data_classes)).transpose()?;
+        Ok(Scheme { digests: self.digests.clone(), r96 })
     }
 
     pub(crate) fn digests(&self) -> &Digests {

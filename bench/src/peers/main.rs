@@ -1,10 +1,11 @@
 //! The library beside what people would use instead, on the same inputs, in alternating runs of one
 //! process: `make bench-peers`. Losses are shown as plainly as wins.
 //!
-//! Usage: atlas_bench_peers PEERS_FOLDER REPORT [projecting | files | compression | codecs | updates | patches | r96]...
+//! Usage: atlas_bench_peers PEERS_FOLDER REPORT [projecting | files | compression | codecs | updates | patches | durable | r96]...
 
 mod codecs;
 mod corpora;
+mod durable;
 #[path = "../suite/machine.rs"]
 mod machine;
 mod measure;
@@ -51,6 +52,7 @@ unsafe extern "C" {
     -> bool;
     fn peer_blosc_insert_chunk(schunk: *mut c_void, index: i64, data: *const u8) -> bool;
     fn peer_blosc_delete_chunk(schunk: *mut c_void, index: i64) -> bool;
+    fn peer_blosc_open_frame(path: *const c_char, data: *const u8, size: usize, chunk: i32) -> *mut c_void;
     fn peer_blosc_version() -> *const c_char;
     fn peer_isal_version() -> *const c_char;
     fn peer_isal_new() -> *mut c_void;
@@ -789,7 +791,7 @@ fn main() {
     let random = || random.get_or_init(|| random_bytes(1024 * MIB)).as_slice();
     let [peers, path, wanted @ ..] = &arguments[..] else { usage() };
     let peers = std::path::absolute(peers).expect("a folder");
-    let parts: [Part<'_>; 7] = [
+    let parts: [Part<'_>; 8] = [
         ("projecting", "Projecting", &["blake3"], &|report| projecting(report, random())),
         ("files", "Files", &["blake3", "b3sum"], &|report| files(report, &peers, random())),
         ("compression", "Compression", &["zlib-rs", "libdeflate-sys", "c-blosc2"], &|report| {
@@ -800,6 +802,9 @@ fn main() {
         }),
         ("updates", "Updates", &["c-blosc2"], &|report| updates(report, random())),
         ("patches", "Patches", &["rdiff"], &|report| patches(report, random(), &peers)),
+        ("durable", "Durable changes", &["rusqlite", "libsqlite3-sys", "redb", "c-blosc2"], &|report| {
+            durable::durable(report, &peers, random())
+        }),
         ("r96", "R96", &["realfft", "reed-solomon-simd", "ISA-L"], &|report| transforms(report, random())),
     ];
     if let Some(unknown) = wanted.iter().find(|wanted| parts.iter().all(|part| part.0 != wanted.as_str())) {
@@ -818,7 +823,7 @@ fn main() {
 
 fn usage() -> ! {
     eprintln!(
-        "usage: atlas_bench_peers PEERS_FOLDER REPORT [projecting | files | compression | codecs | updates | patches | r96]..."
+        "usage: atlas_bench_peers PEERS_FOLDER REPORT [projecting | files | compression | codecs | updates | patches | durable | r96]..."
     );
     std::process::exit(2);
 }

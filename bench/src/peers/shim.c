@@ -75,6 +75,25 @@ int64_t peer_blosc_unpack(void *handle, uint8_t *out, int32_t chunk)
     return total;
 }
 
+/* A contiguous frame in a file, of chunks that are stored as they are. */
+void *peer_blosc_open_frame(const char *path, const uint8_t *data, size_t size, int32_t chunk)
+{
+    blosc2_init();
+    blosc2_cparams cparams = BLOSC2_CPARAMS_DEFAULTS;
+    cparams.typesize = 1;
+    cparams.clevel = 0;
+    cparams.nthreads = 1;
+    blosc2_dparams dparams = BLOSC2_DPARAMS_DEFAULTS;
+    dparams.nthreads = 1;
+    blosc2_storage storage = {
+        .contiguous = true, .urlpath = (char *)path, .cparams = &cparams, .dparams = &dparams};
+    blosc2_schunk *schunk = blosc2_schunk_new(&storage);
+    if (schunk == NULL || peer_blosc_append(schunk, data, size, chunk) < 0) {
+        return NULL;
+    }
+    return schunk;
+}
+
 const char *peer_blosc_version(void) { return BLOSC2_VERSION_STRING; }
 
 /* A chunk of its own memory, or NULL. */

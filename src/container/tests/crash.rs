@@ -130,6 +130,10 @@ impl Storage for Watched {
     fn drop_cache(&self) -> io::Result<bool> {
         self.device.drop_cache()
     }
+
+    fn medium(&self) -> Option<Arc<dyn Storage>> {
+        self.device.medium()
+    }
 }
 
 fn memory_tile(bytes: &[u8]) -> Arc<Tile> {
@@ -253,6 +257,8 @@ fn script(seed: u64, rate: u64) -> Vec<Image> {
     let mut random = Random(seed);
     let widen = if random.chance(25) { 65_536 } else { 4_096 };
     let device = empty(widen, seed);
+    // Others may read the file, and keep its pages where they are.
+    device.show_medium(true);
     let watched = Watched::new(device.clone(), Model::default(), Random(seed ^ 0xabcd), rate);
     let mut images = Vec::new();
     let mut container = None;
@@ -261,10 +267,10 @@ fn script(seed: u64, rate: u64) -> Vec<Image> {
             Some(open) => open,
             None => {
                 let storage: Arc<dyn Storage> = Arc::clone(&watched) as Arc<dyn Storage>;
-                match Container::on_storage(storage, ContainerMode::Write, &options()) {
-                    Ok(open) => open,
-                    Err(error) => panic!("seed {seed}: {error}"),
-                }
+                device.keep_cache(if random.chance(40) { u32::MAX } else { 0 });
+                let open = Container::on_storage(storage, ContainerMode::Write, &options());
+                device.keep_cache(0);
+                open.unwrap_or_else(|error| panic!("seed {seed}: {error}"))
             }
         };
         let planned = faults(&mut random);
@@ -281,7 +287,9 @@ fn script(seed: u64, rate: u64) -> Vec<Image> {
         // A reader between a failed sync and the next writer.
         if done.is_err() && random.chance(50) {
             let storage: Arc<dyn Storage> = Arc::clone(&watched) as Arc<dyn Storage>;
+            device.keep_cache(if random.chance(40) { u32::MAX } else { 0 });
             let reader = Container::on_storage(storage, ContainerMode::Read, &options());
+            device.keep_cache(0);
             let reader = reader.unwrap_or_else(|error| panic!("seed {seed}, a reader: {error}"));
             check(&reader, &watched.model(), &format!("seed {seed}, a reader after a failure"));
         }
@@ -551,6 +559,9 @@ fn pages_that_others_bring_back_are_dropped_again() {
         assert_eq!(newest(&device, ContainerMode::Read).unwrap(), 0);
         let refused = newest(&device, ContainerMode::Write).unwrap_err();
         assert_eq!(refused.kind(), crate::base::error::ErrorKind::Unsupported, "{refused}");
+        device.show_medium(true);
+        assert_eq!(newest(&device, ContainerMode::Read).unwrap(), 2);
+        device.show_medium(false);
         device.keep_cache(3);
         assert_eq!(newest(&device, ContainerMode::Write).unwrap(), 2);
     });

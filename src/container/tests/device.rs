@@ -77,6 +77,8 @@ struct State {
     random: u64,
     /// So many more times pages that are cached stay, as if others read them.
     kept: u32,
+    /// True if the medium can be read past the cache.
+    shows_medium: bool,
 }
 
 /// A device, as its users share it.
@@ -108,6 +110,11 @@ impl Device {
     /// Keeps cached pages the next `times` times that they are dropped.
     pub(super) fn keep_cache(&self, times: u32) {
         lock(&self.0).kept = times;
+    }
+
+    /// Lets the medium be read past the cache from now on, or not.
+    pub(super) fn show_medium(&self, shows: bool) {
+        lock(&self.0).shows_medium = shows;
     }
 
     /// What a crash leaves.
@@ -169,6 +176,22 @@ impl Device {
 }
 
 impl State {
+    /// Brings what is dirty to the medium.
+    fn flush(&mut self) {
+        self.medium.resize(self.cache.len(), 0);
+        self.in_flight.clear();
+        for sector in std::mem::take(&mut self.dirty) {
+            self.flush_sector(sector);
+        }
+    }
+
+    fn flush_sector(&mut self, sector: usize) {
+        let (start, end) = (sector * SECTOR, ((sector + 1) * SECTOR).min(self.cache.len()));
+        if start < end {
+            self.medium[start..end].copy_from_slice(&self.cache[start..end]);
+        }
+    }
+
     fn mark(&mut self, start: usize, end: usize) {
         let sectors = |to: usize| {
             let end = end.next_multiple_of(to).min(self.cache.len().next_multiple_of(SECTOR));
@@ -269,16 +292,14 @@ impl Storage for Device {
         let mut random = Random(state.random);
         state.in_flight.clear();
         for sector in std::mem::take(&mut state.dirty) {
-            let (start, end) = (sector * SECTOR, ((sector + 1) * SECTOR).min(state.cache.len()));
-            if start >= end {
+            if sector * SECTOR >= state.cache.len() {
                 continue;
             }
             if fails && random.chance(50) {
                 state.lying.insert(sector);
                 continue;
             }
-            let State { cache, medium, .. } = &mut *state;
-            medium[start..end].copy_from_slice(&cache[start..end]);
+            state.flush_sector(sector);
         }
         state.random = random.0;
         state.is_dead = fails && state.faults.kills;
@@ -301,5 +322,13 @@ impl Storage for Device {
             }
         }
         Ok(state.dirty.is_empty())
+    }
+    fn medium(&self) -> Option<Arc<dyn Storage>> {
+        let mut state = lock(&self.0);
+        if !state.shows_medium {
+            return None;
+        }
+        state.flush();
+        Some(Device::with(state.medium.clone(), BLOCK, 0).storage())
     }
 }

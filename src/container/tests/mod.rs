@@ -3,6 +3,8 @@
 mod crash;
 mod device;
 mod golden;
+mod import;
+mod merge;
 
 use super::*;
 

@@ -139,8 +139,7 @@ fn at_one_edge(
 ) -> Result<Step> {
     Ok(match (item, other) {
         (Item::Node(a), Item::Node(b)) => {
-            let same = Arc::ptr_eq(a, b) || a.bytes() == b.bytes() && a.top(digests)? == b.top(digests)?;
-            if !same {
+            if !Node::is_same(a, b, digests)? {
                 return Ok(Step::Descend(a.height() >= b.height(), b.height() >= a.height()));
             }
             visit(Compared::Same(item.extent()))?;

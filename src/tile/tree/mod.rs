@@ -144,12 +144,30 @@ impl Tree {
 
     /// Tile `index`, if there is one.
     pub(crate) fn tile(&self, index: TileIndex) -> Result<Option<TileAt>> {
-        self.iter_from_tile(index).next().transpose()
+        self.first_behind(|tiles, _| tiles <= index.0)
     }
 
     /// The tile that holds the byte at `offset`, if there is one.
     pub(crate) fn tile_of_byte(&self, offset: ByteOffset) -> Result<Option<TileAt>> {
-        self.iter_from_byte(offset).next().transpose()
+        self.first_behind(|_, bytes| bytes <= offset.0)
+    }
+
+    /// The first of the tiles that [`iter_behind`](Self::iter_behind) gives, without the path that an
+    /// iterator keeps.
+    fn first_behind(&self, skip: impl Fn(u64, u64) -> bool) -> Result<Option<TileAt>> {
+        let Some(root) = &self.root else { return Ok(None) };
+        let (mut index, mut offset) = (0, 0);
+        let mut children = root.children()?;
+        loop {
+            let Some(child) = children.first_behind(&mut index, &mut offset, &skip) else { return Ok(None) };
+            children = match &*children {
+                Children::Tiles(tiles) => {
+                    let (index, offset) = (TileIndex(index), ByteOffset(offset));
+                    return Ok(Some(TileAt { index, offset, tile: Arc::clone(&tiles[child]) }));
+                }
+                Children::Nodes(_) => children.below(child)?,
+            };
+        }
     }
 
     /// The tiles after the longest prefix for which `skip(tiles, bytes)` of its end holds.
@@ -247,16 +265,8 @@ impl<'a> Iter<'a> {
     fn descend_to(&mut self, root: Option<&'a Arc<Node>>, skip: impl Fn(u64, u64) -> bool) -> Result<()> {
         let mut next = root.map(|root| root.children()).transpose()?;
         while let Some(children) = next.take() {
-            let mut child = 0;
-            while child < children.len() {
-                let (bytes, tiles) = children.measure(child);
-                if !skip(self.index + tiles, self.offset + bytes) {
-                    break;
-                }
-                self.index += tiles;
-                self.offset += bytes;
-                child += 1;
-            }
+            let found = children.first_behind(&mut self.index, &mut self.offset, &skip);
+            let mut child = found.unwrap_or(children.len());
             if child < children.nodes().len() {
                 next = Some(children.below(child)?);
                 child += 1;

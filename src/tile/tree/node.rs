@@ -143,6 +143,25 @@ impl Children {
         }
     }
 
+    /// The first child behind those for which `skip(tiles, bytes)` of their end holds; adds their tiles and bytes
+    /// to `index` and `offset`.
+    pub(super) fn first_behind(
+        &self,
+        index: &mut u64,
+        offset: &mut u64,
+        skip: &impl Fn(u64, u64) -> bool,
+    ) -> Option<usize> {
+        (0..self.len()).find(|child| {
+            let (bytes, tiles) = self.measure(*child);
+            let is_skipped = skip(*index + tiles, *offset + bytes);
+            if is_skipped {
+                *index += tiles;
+                *offset += bytes;
+            }
+            !is_skipped
+        })
+    }
+
     /// The children in `range`, shared.
     fn part(&self, range: std::ops::Range<usize>) -> Children {
         match self {
@@ -211,7 +230,7 @@ impl Node {
         self.residue
     }
 
-    pub(super) fn height(&self) -> u8 {
+    pub(crate) fn height(&self) -> u8 {
         self.height
     }
 
@@ -332,6 +351,11 @@ impl Node {
                 Ok(*own.top.get_or_init(|| top))
             }
         }
+    }
+
+    /// True if both stand for the same tiles, which must have their witnesses.
+    pub(crate) fn is_same(a: &Arc<Node>, b: &Arc<Node>, digests: &Digests) -> Result<bool> {
+        Ok(Arc::ptr_eq(a, b) || a.bytes == b.bytes && a.top(digests)? == b.top(digests)?)
     }
 
     /// True if all tiles below are known to have their witnesses.

@@ -1,0 +1,206 @@
+//! Nodes filled from the left, tile by tile: the tree of an import and of a merge.
+//!
+//! Its top leads to the root, since all nodes but those on the right edge have 32 children.
+
+use super::body::{Body, Laid, LeafLayout, Placed, PlacedTile};
+use super::records::MAX_CHILDREN;
+use crate::base::error::Result;
+use crate::base::units::to_u64;
+use crate::hash::digest::{Digest, Digests};
+use crate::hash::tile_tree::RootKind;
+use crate::layer2::Residue;
+use crate::tile::stored::NodeRef;
+use crate::tile::tree::{Children, Node, Tree};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// A tree in the making.
+pub(super) struct Filler<'t, 'f> {
+    /// The newest generation of the file, whose nodes are taken over if they have the same children.
+    old: &'t Tree,
+    pub(super) body: Body<'f>,
+    leaf: LeafLayout,
+    /// True if all tiles of the leaf were taken over.
+    leaf_is_old: bool,
+    /// Number of tiles so far.
+    tiles: u64,
+    /// Nodes of each height that wait for their parent, each with true if it is one of the newest generation.
+    levels: Vec<Vec<(NodeRef, bool)>>,
+}
+
+/// A tree that is laid out.
+pub(super) struct Filled {
+    pub(super) root: Digest,
+    pub(super) residue: Residue,
+    /// `None` if there is no tile.
+    pub(super) top: Option<NodeRef>,
+}
+
+impl<'t, 'f> Filler<'t, 'f> {
+    pub(super) fn new(old: &'t Tree, body: Body<'f>) -> Filler<'t, 'f> {
+        Filler { old, body, leaf: LeafLayout::default(), leaf_is_old: true, tiles: 0, levels: Vec::new() }
+    }
+
+    /// Adds a tile whose payload is laid out.
+    pub(super) fn push(&mut self, digests: &Digests, tile: PlacedTile) -> Laid<()> {
+        self.leaf_is_old &= matches!(tile.place, Placed::Before(_));
+        self.leaf.push(tile);
+        self.tiles += 1;
+        if self.leaf.len() == MAX_CHILDREN { self.end_leaf(digests) } else { Ok(()) }
+    }
+
+    /// Adds the node of the newest generation that begins at the next tile, with all below, if it is full, lies at
+    /// its place in a tree filled from the left and ends at or before tile `end`. Loads nothing below it. Returns
+    /// false if there is none.
+    pub(super) fn push_old(&mut self, digests: &Digests, end: u64) -> Laid<bool> {
+        let Some(node) = full_node_at(self.old, self.tiles..end)? else { return Ok(false) };
+        self.tiles += node.tiles;
+        self.add(usize::from(node.height), (node, true));
+        self.end_full_nodes(digests)?;
+        Ok(true)
+    }
+
+    /// Number of tiles so far.
+    pub(super) fn tiles(&self) -> u64 {
+        self.tiles
+    }
+
+    /// Ends the leaf, and the nodes above that are full.
+    fn end_leaf(&mut self, digests: &Digests) -> Laid<()> {
+        let leaf = std::mem::take(&mut self.leaf);
+        let is_old = std::mem::replace(&mut self.leaf_is_old, true);
+        let range = self.tiles - to_u64(leaf.len())..self.tiles;
+        let old = if is_old { node_over(self.old, &range, 0)? } else { None };
+        let node = match old {
+            Some(node) => (node, true),
+            None => (leaf.finish(&mut self.body, digests)?.0, false),
+        };
+        self.add(0, node);
+        self.end_full_nodes(digests)
+    }
+
+    fn end_full_nodes(&mut self, digests: &Digests) -> Laid<()> {
+        for level in 0..self.levels.len() {
+            if self.levels[level].len() == MAX_CHILDREN {
+                self.end_node(level, digests)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, level: usize, node: (NodeRef, bool)) {
+        while self.levels.len() <= level {
+            self.levels.push(Vec::new());
+        }
+        self.levels[level].push(node);
+    }
+
+    /// Ends the node over those of a level.
+    fn end_node(&mut self, level: usize, digests: &Digests) -> Laid<()> {
+        let children = std::mem::take(&mut self.levels[level]);
+        let nodes: Vec<NodeRef> = children.iter().map(|(node, _)| *node).collect();
+        let tiles: u64 = nodes.iter().map(|node| node.tiles).sum();
+        let end = self.tiles;
+        let height = u8::try_from(level + 1).unwrap_or(u8::MAX);
+        let old = if children.iter().all(|(_, is_old)| *is_old) {
+            node_over(self.old, &(end - tiles..end), height)?
+        } else {
+            None
+        };
+        let node = match old {
+            Some(node) => (node, true),
+            None => (self.body.inner(digests, &nodes)?, false),
+        };
+        self.add(level + 1, node);
+        Ok(())
+    }
+
+    /// Ends the tree.
+    pub(super) fn finish(mut self, digests: &Digests, kind: RootKind) -> Laid<(Body<'f>, Filled)> {
+        if self.leaf.len() > 0 {
+            self.end_leaf(digests)?;
+        }
+        let mut level = 0;
+        while level < self.levels.len() {
+            let is_top = level + 1 == self.levels.len();
+            match self.levels[level].len() {
+                0 => {}
+                1 if is_top => {}
+                _ => self.end_node(level, digests)?,
+            }
+            level += 1;
+        }
+        let top = self.levels.pop().and_then(|mut nodes| nodes.pop()).map(|(node, _)| node);
+        let (bytes, digest) = top.as_ref().map_or((0, digests.no_leaves()), |top| (top.bytes, top.top));
+        let root = kind.header(bytes, self.tiles).root(digests, &digest);
+        let residue = top.as_ref().map_or(Residue::ZERO, |top| top.residue);
+        Ok((self.body, Filled { root, residue, top }))
+    }
+}
+
+/// The stored node of `tree` of this height that is over just these tiles.
+fn node_over(tree: &Tree, tiles: &Range<u64>, height: u8) -> Result<Option<NodeRef>> {
+    let Some(top) = tree.top_node() else { return Ok(None) };
+    let (mut node, mut start): (Arc<Node>, u64) = (Arc::clone(top), 0);
+    loop {
+        let Some((_, place)) = node.stored() else { return Ok(None) };
+        if place.height == height {
+            return Ok((start == tiles.start && start + place.tiles == tiles.end).then_some(*place));
+        }
+        if place.height < height || tiles.end > start + place.tiles {
+            return Ok(None);
+        }
+        let Some((below, before)) = child_with(&node, tiles.start - start)? else { return Ok(None) };
+        start += before;
+        node = below;
+    }
+}
+
+/// The child of a stored node that has tile `tile` of those under the node, and the number of tiles before it.
+fn child_with(node: &Arc<Node>, tile: u64) -> Result<Option<(Arc<Node>, u64)>> {
+    let children = node.children()?;
+    let Children::Nodes(nodes) = &*children else { return Ok(None) };
+    let mut before = 0;
+    for child in nodes {
+        let Some((_, place)) = child.stored() else { return Ok(None) };
+        if tile < before + place.tiles {
+            return Ok(Some((Arc::clone(child), before)));
+        }
+        before += place.tiles;
+    }
+    Ok(None)
+}
+
+/// The highest stored node of `tree` that begins at the first of `tiles`, ends within them, is full, and lies where a
+/// tree filled from the left has such a node.
+///
+/// Only in a tree that leads to its root, and only below nodes that are full themselves but for the right edge: there
+/// the number of tiles under a node is proved before it is loaded.
+fn full_node_at(tree: &Tree, tiles: Range<u64>) -> Result<Option<NodeRef>> {
+    let Some(top) = tree.top_node().filter(|_| tree.is_regular()) else { return Ok(None) };
+    let (mut node, mut start): (Arc<Node>, u64) = (Arc::clone(top), 0);
+    loop {
+        let Some((_, place)) = node.stored() else { return Ok(None) };
+        let full = tiles_of_full(place.height);
+        let is_there = start == tiles.start && start.is_multiple_of(full);
+        if is_there && place.tiles == full && full <= tiles.end - tiles.start {
+            return Ok(Some(*place));
+        }
+        // The node itself may be on the right edge, the children before its last one may not.
+        if place.tiles > full || place.height == 0 || tiles.start >= start + place.tiles {
+            return Ok(None);
+        }
+        let Some((below, before)) = child_with(&node, tiles.start - start)? else { return Ok(None) };
+        if !before.is_multiple_of(tiles_of_full(place.height - 1)) {
+            return Ok(None);
+        }
+        start += before;
+        node = below;
+    }
+}
+
+/// Number of tiles under a node of this height all of whose nodes have 32 children.
+fn tiles_of_full(height: u8) -> u64 {
+    // 2^5 for each level; heights are at most 13.
+    1_u64.checked_shl(5 * (u32::from(height) + 1)).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,359 @@
+//! Merging: the newest generations of consecutive parts, one after the other, as the first generation of a new file.
+//!
+//! ```text
+//! part 0  ── leaves in order ──┐
+//! part 1  ── leaves in order ──┼── places moved, payload copied ── nodes filled from the left
+//! …                            ┘
+//! ```
+//!
+//! All nodes are written anew, since the places in them move. Bytes in the base are not read.
+
+use super::batch::{self, NewCommit};
+use super::body::{Laid, Placed, PlacedTile, Stop};
+use super::file::ContainerFile;
+use super::filler::Filler;
+use super::records::{Commit, MAX_NOTE, MAX_TILES, ParsedChildren, RawTile};
+use super::seal::CHAINS;
+use super::store::GenerationStore;
+use super::{CommitOptions, Container, ContainerCreateOptions, open};
+use crate::base::buffer::{Buffer, try_vec};
+use crate::base::error::{AtlasError, Result};
+use crate::base::file_lock;
+use crate::base::out_bytes::OutBytes;
+use crate::base::units::{TILE_BYTES, TILE_SIZE, to_u64, to_usize};
+use crate::exec::operation::Operation;
+use crate::hash::digest::same;
+use crate::hash::tile_tree::{Leaf, RootFolder};
+use crate::layer2::Residue;
+use crate::source::Source;
+use crate::tile::stored::{NodeRef, Span, SpanKind, Store, StoredTile, TileEntry, TileSpans};
+use crate::tile::tree::Tree;
+use std::path::Path;
+use std::sync::Arc;
+
+impl Container {
+    /// Writes the newest generations of `parts`, one after the other, as generation 1 of a new container.
+    ///
+    /// All parts but the last have full tiles of 1 MiB, or none. Bytes in a part's base stay there: the base of the
+    /// merged container is [`Source::concat`] of the parts' bases, and `create.handle.base` is that or `None`. Other
+    /// payload is copied, decoded. With the same id, block size, time and note the merged outline is byte for byte
+    /// the one of a single import. Chaining values are kept if the parts have them. Fails with INVALID_ARGUMENT if
+    /// type, K, key, policy or chaining values of the parts differ, for a part in the middle that is not full, or a
+    /// base of another size; with WITNESS or FORMAT for a part that is damaged. The error's index is the part.
+    pub fn merge(
+        parts: &[&Container],
+        path: impl AsRef<Path>,
+        create: &ContainerCreateOptions,
+        options: &CommitOptions,
+        operation: &mut Operation<'_>,
+    ) -> Result<Container> {
+        operation.executor.check()?;
+        let path = path.as_ref();
+        let merge = Merge::new(parts, create, options)?;
+        let Some(first) = merge.parts.first() else {
+            return Err(AtlasError::invalid_argument("a merge of no parts: the type would not be known"));
+        };
+        let (cache, outboards) = open::caches(create.handle.cache_size);
+        let context = first.container.context.beside(outboards)?;
+        let mut log = open::new_log(path, create, &first.file.ident, first.file.seals.clone())?;
+        if let Err(error) = merge.write(&mut log, options, operation) {
+            if let Some(writer) = &log.writer {
+                file_lock::unlock(writer.file());
+            }
+            drop(std::fs::remove_file(path));
+            return Err(error);
+        }
+        let path = Some(path.to_owned());
+        Ok(Container::of(log, context, Arc::new(cache), path, create.handle.clone(), false))
+    }
+}
+
+/// The newest generation of a container, and where it begins in the merged one.
+struct Part<'c> {
+    container: &'c Container,
+    file: Arc<ContainerFile>,
+    /// `None` if there is no generation: an empty domain.
+    tip: Option<Commit>,
+    /// Offset of its base in the merged base.
+    base: u64,
+}
+
+impl Part<'_> {
+    fn bytes(&self) -> u64 {
+        self.tip.as_ref().map_or(0, |tip| tip.size)
+    }
+
+    fn tiles(&self) -> u64 {
+        self.tip.as_ref().map_or(0, |tip| tip.tiles)
+    }
+
+    fn residue(&self) -> Residue {
+        self.tip.as_ref().and_then(|tip| tip.top.as_ref()).map_or(Residue::ZERO, |top| top.residue)
+    }
+}
+
+/// One merge.
+struct Merge<'c> {
+    parts: Vec<Part<'c>>,
+    bytes: u64,
+    tiles: u64,
+    base_size: u64,
+}
+
+impl<'c> Merge<'c> {
+    /// Looks at the parts and the options, and reads no node.
+    fn new(
+        containers: &[&'c Container],
+        create: &ContainerCreateOptions,
+        options: &CommitOptions,
+    ) -> Result<Merge<'c>> {
+        check_options(options)?;
+        let mut merge = Merge { parts: try_vec(containers.len())?, bytes: 0, tiles: 0, base_size: 0 };
+        let mut residue = Residue::ZERO;
+        for (index, container) in containers.iter().enumerate() {
+            let is_last = index + 1 == containers.len();
+            let part = merge.add(container, is_last).map_err(|error| error.at_index(to_u64(index)))?;
+            residue = residue + part.residue();
+            merge.parts.push(part);
+        }
+        let Some(first) = merge.parts.first() else { return Ok(merge) };
+        first.container.check_sum(residue)?;
+        if create.keep_chains && !first.file.ident.has(CHAINS) {
+            return Err(AtlasError::invalid_argument(
+                "keep_chains is set and the parts have no chaining values, which a merge does not compute",
+            ));
+        }
+        match create.handle.base.as_ref().map(Source::size) {
+            Some(size) if size != merge.base_size => Err(AtlasError::invalid_argument(format!(
+                "the base has {size} bytes where those of the parts have {} together: concatenate them, or give none",
+                merge.base_size
+            ))),
+            _ => Ok(merge),
+        }
+    }
+
+    /// The part after those so far.
+    fn add(&mut self, container: &'c Container, is_last: bool) -> Result<Part<'c>> {
+        let log = container.usable()?;
+        let (file, tip) = (log.file, log.located.tip);
+        if let Some(tip) = &tip {
+            container.check_commit(&file, tip)?;
+        }
+        let part = Part { container, file, tip, base: self.base_size };
+        if let Some(first) = self.parts.first() {
+            check_kind(first, &part)?;
+        }
+        let (bytes, tiles) = (part.bytes(), part.tiles());
+        if !is_last && tiles.checked_mul(TILE_BYTES) != Some(bytes) {
+            return Err(AtlasError::invalid_argument(format!(
+                "{}: {bytes} bytes in {tiles} tiles are not full tiles of 1 MiB, and only the last part may have others",
+                part.file.path.display()
+            )));
+        }
+        let base = part.tip.as_ref().map_or(0, |tip| tip.base_size);
+        let sum = |so_far: u64, more: u64, limit: u64| so_far.checked_add(more).filter(|sum| *sum <= limit);
+        let sums = (
+            sum(self.bytes, bytes, (1 << 63) - 1),
+            sum(self.tiles, tiles, MAX_TILES),
+            sum(self.base_size, base, u64::MAX),
+        );
+        let (Some(bytes), Some(tiles), Some(base_size)) = sums else {
+            return Err(AtlasError::limit("the parts are together too large for a container"));
+        };
+        (self.bytes, self.tiles, self.base_size) = (bytes, tiles, base_size);
+        Ok(part)
+    }
+
+    /// Writes the generation. After an error the file is of no use.
+    fn write(
+        &self,
+        log: &mut super::Log,
+        options: &CommitOptions,
+        operation: &mut Operation<'_>,
+    ) -> Result<()> {
+        let file = Arc::clone(&log.file);
+        let mut tracker = operation.tracker(self.bytes, self.tiles);
+        let none = Tree::default();
+        let (body, filled) = batch::lay_out(&file, &log.located, options.note.len(), |body, is_large| {
+            // What a small batch has is laid out again in a large one.
+            let mut quiet = |_| Ok(());
+            let mut reported = |bytes| tracker.advance(bytes, 1);
+            let progress: &mut dyn FnMut(u64) -> Result<()> =
+                if is_large { &mut reported } else { &mut quiet };
+            let mut writer = PartWriter { filler: Filler::new(&none, body), scratch: None, progress };
+            let mut kind = None;
+            for (index, part) in self.parts.iter().enumerate() {
+                writer.part(part).map_err(|stop| at_part(stop, index))?;
+                kind.get_or_insert(&part.container.context.scheme);
+            }
+            let scheme = kind.ok_or_else(|| AtlasError::internal("a merge of no parts"))?;
+            writer.filler.finish(scheme.digests(), scheme.root_kind())
+        })?;
+        tracker.finish()?;
+        let new = NewCommit {
+            time: options.time,
+            note: options.note.clone(),
+            base_size: self.base_size,
+            root: filled.root,
+            top: filled.top,
+        };
+        batch::commit(&file, &mut log.located, body, new, None).map_err(|unwritten| unwritten.error)?;
+        log.slot_is_unsynced = true;
+        Ok(())
+    }
+}
+
+fn check_options(options: &CommitOptions) -> Result<()> {
+    if options.note.len() > MAX_NOTE {
+        return Err(AtlasError::invalid_argument(format!(
+            "a note of {} bytes is longer than {MAX_NOTE}",
+            options.note.len()
+        )));
+    }
+    if options.expected != 0 {
+        return Err(AtlasError::conflict(format!(
+            "generation {} is expected to be the newest of a file that is new",
+            options.expected
+        )));
+    }
+    Ok(())
+}
+
+/// Refuses a part of another kind than the first one.
+fn check_kind(first: &Part<'_>, part: &Part<'_>) -> Result<()> {
+    let (a, b) = (&first.file.ident, &part.file.ident);
+    let refused = |what: &str| {
+        Err(AtlasError::invalid_argument(format!(
+            "{} has another {what} than the first part, {}",
+            part.file.path.display(),
+            first.file.path.display()
+        )))
+    };
+    if a.kind() != b.kind() {
+        return refused("type");
+    }
+    if a.data_classes() != b.data_classes() {
+        return refused("K");
+    }
+    if !first.container.context.scheme.digests().is_same(part.container.context.scheme.digests()) {
+        return refused("key");
+    }
+    if first.container.context.policy != part.container.context.policy {
+        return refused("conservation policy");
+    }
+    if a.has(CHAINS) != b.has(CHAINS) {
+        return refused("choice of chaining values");
+    }
+    Ok(())
+}
+
+fn at_part(stop: Stop, index: usize) -> Stop {
+    match stop {
+        Stop::Failed(error) => Stop::Failed(error.at_index(to_u64(index))),
+        Stop::Large => Stop::Large,
+    }
+}
+
+/// Lays parts out one after the other.
+struct PartWriter<'w, 'f> {
+    filler: Filler<'w, 'f>,
+    /// The payload of a tile.
+    scratch: Option<Buffer>,
+    /// Called with the bytes of each tile; may cancel.
+    progress: &'w mut dyn FnMut(u64) -> Result<()>,
+}
+
+impl PartWriter<'_, '_> {
+    fn part(&mut self, part: &Part<'_>) -> Laid<()> {
+        let Some(tip) = &part.tip else { return Ok(()) };
+        let Some(top) = &tip.top else { return Ok(()) };
+        let Container { context, cache, .. } = part.container;
+        let store = Arc::new(GenerationStore::new(&part.file, tip, None, context, cache)?);
+        // A top that does not lead to the root says nothing of it: all leaves do.
+        let folder = RootFolder::new(context.scheme.digests());
+        let mut folder = (!part.container.leads_to_root(tip)).then_some(folder);
+        self.node(&store, top, part.base, &mut folder)?;
+        let root = folder.map(|folder| folder.finish(context.scheme.root_kind()));
+        if root.is_some_and(|root| !same(&root, &tip.root)) {
+            return Err(AtlasError::witness(format!(
+                "{}: the root of generation {} is not that of its tiles",
+                part.file.path.display(),
+                tip.generation
+            ))
+            .into());
+        }
+        Ok(())
+    }
+
+    fn node(
+        &mut self,
+        store: &Arc<GenerationStore>,
+        node: &NodeRef,
+        base: u64,
+        folder: &mut Option<RootFolder<'_>>,
+    ) -> Laid<()> {
+        match store.parse(node)? {
+            ParsedChildren::Nodes(nodes) => {
+                nodes.iter().try_for_each(|child| self.node(store, child, base, folder))
+            }
+            ParsedChildren::Tiles(tiles) => tiles.iter().try_for_each(|raw| {
+                let TileEntry { len, residue, witness, .. } = raw.entry;
+                if let Some(folder) = folder {
+                    folder.push(&Leaf { len, residue, witness });
+                }
+                let place = self.place(store, node.offset, raw, base)?;
+                let tile = PlacedTile { len, residue, witness, place };
+                self.filler.push(store.context.scheme.digests(), tile)?;
+                Ok((self.progress)(u64::from(len))?)
+            }),
+        }
+    }
+
+    /// Moves places in the base, and copies the rest of the payload.
+    fn place(&mut self, store: &Arc<GenerationStore>, leaf: u64, raw: &RawTile, base: u64) -> Laid<Placed> {
+        let as_store: Arc<dyn Store> = Arc::clone(store) as Arc<dyn Store>;
+        let tile = StoredTile::new(as_store, raw.entry, leaf, raw.first);
+        let old = tile.spans()?;
+        self.load_payload(store, old, raw.entry.len)?;
+        let mut spans = try_vec(old.spans.len())?;
+        let mut start = 0;
+        for span in &old.spans {
+            let len = to_usize(u64::from(span.len));
+            let moved = match (span.kind, &self.scratch) {
+                // Both are within the merged base.
+                (SpanKind::Base, _) => Span { place: span.place + base, ..*span },
+                (SpanKind::Zeros, _) => *span,
+                (SpanKind::Raw | SpanKind::Encoded, Some(bytes)) => {
+                    let place = self.filler.body.run(&bytes[start..start + len])?;
+                    Span { kind: SpanKind::Raw, place, start: 0, len: span.len }
+                }
+                (SpanKind::Raw | SpanKind::Encoded, None) => {
+                    return Err(AtlasError::internal("payload is not loaded").into());
+                }
+            };
+            Span::push(&mut spans, moved);
+            start += len;
+        }
+        Ok(Placed::Now(spans, old.chaining_values.to_vec()))
+    }
+
+    /// Reads what the part's file has of a tile into the scratch buffer, each byte at its place in the tile.
+    fn load_payload(&mut self, store: &GenerationStore, spans: &TileSpans, len: u32) -> Result<()> {
+        let is_outside = |span: &Span| matches!(span.kind, SpanKind::Base | SpanKind::Zeros);
+        if spans.spans.iter().all(is_outside) {
+            return Ok(());
+        }
+        // The base is not read: its bytes count as zeros here.
+        let inside = |span: &Span| match span.kind {
+            SpanKind::Base => Span { kind: SpanKind::Zeros, place: 0, ..*span },
+            _ => *span,
+        };
+        let spans = TileSpans {
+            spans: spans.spans.iter().map(inside).collect(),
+            chaining_values: Box::new([]),
+            record: spans.record,
+        };
+        let buffer = Buffer::or_new(&mut self.scratch, TILE_SIZE)?;
+        store.read(&spans, 0, OutBytes::new(&mut buffer[..to_usize(u64::from(len))]))
+    }
+}
