@@ -134,6 +134,7 @@ commands! {
     Repair(repair, "repair", "Repair files from their parity, or from a copy"),
     Diff(diff, "diff", "List the ranges in which two files, outlines or containers differ"),
     Update(update, "update", "Bring seals up to date after a file was changed on purpose"),
+    Merge(merge, "merge", "Join outlines of ranges that others made"),
     Hash(hash, "hash", "Print or check one root per file"),
     Info(info, "info", "Say what files are"),
     Pack(pack, "pack", "Store a file and its history in a container"),

@@ -1244,3 +1244,24 @@ fn bench_measures() {
     assert!(place.line(line).expect(0).text().lines().count() > 5);
     place.line("bench --iterations 0").expect(2);
 }
+
+#[test]
+fn outlines_of_ranges_are_merged() {
+    let (place, _) = sealed();
+    for (index, range) in ["..1MiB", "1MiB..3MiB", "3MiB.."].iter().enumerate() {
+        place.line(&format!("seal --range {range} copy -o {index}.atlas")).expect(0);
+    }
+    let object = place.line("merge --json 0.atlas 1.atlas 2.atlas -o copy.atlas").expect(0).json().remove(0);
+    let root = place.line("hash --no-names copy").expect(0).text();
+    assert_eq!(object["root"], root.trim());
+    place.line("verify copy").expect(0);
+    place.damage("copy", 2 * MIB);
+    let object = place.line("verify --json copy").expect(1).json().remove(0);
+    assert_eq!(object["damage"], json!([{ "kind": "differs", "offset": 2 * MIB, "length": 16_384 }]));
+    place.line("merge 0.atlas 2.atlas 1.atlas -o x.atlas").expect(2);
+    place.line("merge 0.atlas 1.atlas 2.atlas -o copy.atlas").expect(8);
+    place.line("merge big.iso -o x.atlas").expect(6);
+    place.line("seal --range 5..1MiB copy -o x.atlas").expect(2);
+    place.line("seal --range ..1MiB copy").expect(2);
+    assert!(!place.path("x.atlas").exists());
+}

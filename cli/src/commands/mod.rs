@@ -15,6 +15,7 @@ pub(crate) mod insert;
 pub(crate) mod join;
 pub(crate) mod log;
 pub(crate) mod man;
+pub(crate) mod merge;
 pub(crate) mod pack;
 pub(crate) mod relocate;
 pub(crate) mod repair;

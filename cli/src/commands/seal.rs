@@ -6,7 +6,7 @@ use crate::names;
 use crate::objects;
 use crate::output::{self, Staged};
 use crate::status::{Failure, Res, Status};
-use crate::units::{self, hex, human};
+use crate::units::{self, RangeText, hex, human};
 use crate::walk::{self, Seals};
 use atlas_manifold::{
     AtlasParity, CommitOptions, Container, ContainerCreateOptions, ContainerOptions, ProjectionType,
@@ -45,6 +45,9 @@ pub(crate) struct Options {
     /// Text that the outline keeps, at most 1,024 bytes
     #[arg(long, value_name = "TEXT")]
     note: Option<String>,
+    /// Seals a range alone, for 'atlasm merge'; -o names the outline
+    #[arg(long, value_name = "RANGE", requires = "output", conflicts_with_all = ["parity", "recursive"])]
+    range: Option<RangeText>,
     /// Digests for whole tiles of 1 MiB alone: a smaller outline, from which less exact ranges are found
     #[arg(long)]
     coarse: bool,
@@ -92,11 +95,18 @@ fn seal(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
         Some(share) => Some((Staged::new(&parity_path, options.force, &[file])?, share)),
         None => None,
     };
-    if options.force && output::exists(&outline_path)? {
+    if options.force && options.range.is_none() && output::exists(&outline_path)? {
         refuse_damaged(ctx, file, &outline_path)?;
     }
 
-    let source = ctx.source(file)?;
+    let mut source = ctx.source(file)?;
+    let mut size = size;
+    if let Some(range) = &options.range {
+        let range = range.resolve(size)?;
+        super::merge::check_range(file, &range, size)?;
+        size = range.end - range.start;
+        source = source.range(range.start, size)?;
+    }
     let create = ContainerCreateOptions {
         keep_chains: !options.coarse,
         handle: ContainerOptions { base: Some(source.clone()), ..ContainerOptions::default() },

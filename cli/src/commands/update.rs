@@ -94,7 +94,7 @@ fn update(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
         Some(path) => Some(new_parity(ctx, file, path, &outline, &changed, size)?),
         None => None,
     };
-    let (generation, root) = commit(ctx, options, file, &outline, size)?;
+    let (generation, root) = commit(ctx, options, file, &outline, &changed, size)?;
     if let Some(staged) = staged {
         report.put_path("parity", staged.target());
         staged.finish()?;
@@ -184,15 +184,26 @@ fn new_parity(
 }
 
 /// Makes the file as it is the newest generation of its outline.
-fn commit(ctx: &Ctx, options: &Options, file: &Path, outline: &Outline, size: u64) -> Res<(u64, [u8; 32])> {
+fn commit(
+    ctx: &Ctx,
+    options: &Options,
+    file: &Path,
+    outline: &Outline,
+    changed: &[Range<u64>],
+    size: u64,
+) -> Res<(u64, [u8; 32])> {
     let source = ctx.source(file)?;
     let handle = ContainerOptions { base: Some(source.clone()), ..ContainerOptions::default() };
     let opened: Opened = objects::open_container(ctx, &outline.path, ContainerMode::Write, None, handle)?;
     opened.container.set_base(Some(&source))?;
     let note = options.note.clone().unwrap_or_else(|| "update".to_owned()).into_bytes();
     let commit = CommitOptions { expected: outline.generation, time: seal::now(), note };
+    // All else was verified just now.
+    let regions: Vec<AtlasBoundaryRegion> =
+        changed.iter().map(|range| AtlasBoundaryRegion::new(range.start, range.end - range.start)).collect();
     let work = size.max(2 * TILE_SIZE as u64);
-    let generation =
-        ctx.operate(file, work, |operation| opened.container.import(&source, &commit, operation))?;
+    let generation = ctx.operate(file, work, |operation| {
+        opened.container.import_regions(&source, &regions, &commit, operation)
+    })?;
     Ok((generation, opened.container.generation(generation)?.root))
 }
