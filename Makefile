@@ -23,9 +23,10 @@ ready ?= ./setup.sh check
 # Neither cargo nor the make below has a share in the jobs of this one.
 unmade := env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL
 
+# The command line is a target of its own, so that who wants the library does not wait for it.
 # A test there builds the crate in the dev profile, which cargo's own folder has the parts of. Whether
 # there are tests is decided by the first target that needs them: a user's build looks for no sanitizers.
-configure := $(unmade) cmake -S . -B build
+configure := $(unmade) cmake -S . -B build -DATLAS_MANIFOLD_CLI=OFF
 configure_tests := $(configure) -DATLAS_MANIFOLD_TESTS=ON -DATLAS_MANIFOLD_WERROR=ON -DATLAS_DEV_TARGET_DIR="$(CURDIR)/target"
 configured := [ -f build/configured ] || { $(configure) -DATLAS_MANIFOLD_TESTS=OFF && touch build/configured; }
 announced := [ -e build/lib/libatlas_manifold.a ] || echo 'Building the library for the first time: one to two minutes on two cores.'
@@ -49,8 +50,8 @@ demo: ## the whole job on a real file: FILE=path, by default the largest library
 	@$(ready) build
 	@$(configured)
 	@$(announced)
-	@$(cmake_build) --target example_demo example_classes example_parity example_container
-	@scripts/demo.sh build/examples "$$FILE"
+	@$(cmake_build) --target example_demo example_classes example_parity example_container atlas_cli
+	@scripts/demo.sh build/examples build/bin/atlasm "$$FILE"
 
 build: ## the shared and the static library, in build/lib
 	@$(ready) build
@@ -58,9 +59,15 @@ build: ## the shared and the static library, in build/lib
 	@$(announced)
 	@$(cmake_build) --target atlas_manifold_libraries atlas_conservation
 
+cli: ## the command line, build/bin/atlasm, with its manual and completions; another minute or two
+	@$(ready) build
+	@$(configured)
+	@$(cmake_build) --target atlas_cli
+
 # With sudo the build is that of the user, from before.
-install: $(if $(SUDO_USER),,build) ## installs below PREFIX (/usr/local); DESTDIR is respected
+install: $(if $(SUDO_USER),,build cli) ## installs below PREFIX (/usr/local); DESTDIR is respected
 	@[ -e build/lib/libatlas_manifold.a ] || { echo 'nothing is built: run make first, without sudo' >&2; exit 1; }
+	@[ -e build/bin/atlasm ] || echo 'without the command line, which make cli builds' >&2
 	@cmake --install build --prefix "$$PREFIX"
 
 uninstall: ## removes what `make install` of this version put below PREFIX
@@ -93,7 +100,8 @@ lint: ## formatting, clippy, licences, and whether header, bindings and symbol l
 test-rust: ## the Rust tests, those in the documentation included
 	@$(ready) test
 	@mkdir -p build
-	$(checked) test --locked --no-fail-fast $(generators) 2>&1 | tee build/test-rust.log
+	{ $(checked) test --locked --no-fail-fast $(generators) && \
+	    $(unmade) cargo test --locked --no-fail-fast --package atlasm; } 2>&1 | tee build/test-rust.log
 
 test-c: ## the C and C++ tests and those of Layer 2, under valgrind and sanitizers too
 	@$(ready) test
@@ -120,6 +128,7 @@ valgrind: ## the C tests under valgrind alone
 test-long: ## the Rust tests that `make test` leaves out, two builds that must be equal, 500 writers that are killed, and MPI if it is here: half an hour
 	@$(ready) test
 	$(unmade) cargo test --release --config profile.release.lto=false --locked --no-fail-fast -- --ignored
+	$(unmade) cargo test --release --config profile.release.lto=false --locked --package atlasm -- --ignored
 	$(unmade) c_tests/scripts/reproducible.sh build
 	@$(configure_tests) && touch build/configured
 	@$(cmake_build) --target api_container_processes_shared

@@ -1,8 +1,8 @@
-# Builds the shared and the static library with cargo.
+# Builds the shared and the static library with cargo, or, with -DCLI=ON, the command line.
 #
-#   cmake -DCARGO=... -DSOURCE=... -DTARGET_DIR=... -DPROFILE=... -P RunCargo.cmake
+#   cmake -DCARGO=... -DSOURCE=... -DTARGET_DIR=... -DPROFILE=... [-DCLI=ON] -P RunCargo.cmake
 #
-# The libraries get the flags of SOURCE/.cargo/config.toml wherever the build folder lies, since cargo
+# They get the flags of SOURCE/.cargo/config.toml wherever the build folder lies, since cargo
 # looks for that file from the working folder upwards. They name no folder of this machine: each path
 # that rustc would write down gets another beginning.
 
@@ -70,10 +70,16 @@ endif()
 
 set(ENV{CARGO_TARGET_DIR} "${TARGET_DIR}")
 # Both kinds in one run and no rlib, or else there is no link-time optimisation.
+set(what rustc --lib --crate-type cdylib,staticlib)
+if(CLI)
+    # It takes two thirds of the time of "fat" to build, and the program is as fast.
+    set(what build --package atlasm --bin atlasm --config "profile.release.lto=\"thin\"")
+endif()
+list(POP_FRONT what command)
 execute_process(
-    COMMAND "${CARGO}" rustc ${config} --lib --profile "${PROFILE}" --crate-type cdylib,staticlib
+    COMMAND "${CARGO}" ${command} ${config} ${what} --profile "${PROFILE}"
         --locked --manifest-path "${SOURCE}/Cargo.toml"
     RESULT_VARIABLE result)
 if(NOT result EQUAL 0)
-    message(FATAL_ERROR "cargo rustc: ${result}")
+    message(FATAL_ERROR "cargo ${command}: ${result}")
 endif()

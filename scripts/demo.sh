@@ -1,8 +1,8 @@
 #!/bin/sh
-# demo.sh PROGRAMS [FILE]: the demonstrations in the folder PROGRAMS on a file, by default on the
-# largest library of the Rust toolchain, which every machine that builds this has.
+# demo.sh PROGRAMS ATLASM [FILE]: the demonstrations in the folder PROGRAMS, and the command line, on a file, by
+# default on the largest library of the Rust toolchain, which every machine that builds this has.
 set -eu
-programs=$1 file=${2-}
+programs=$1 atlasm=$2 file=${3-}
 
 if [ -z "$file" ]; then
     libraries=$(rustc --print sysroot)/lib
@@ -18,4 +18,24 @@ printf '\nThe same file as 96 classes, of which any 64 rebuild it:\n\n'
 printf '\nA parity file beside a copy of it, which loses bytes, bits and its end:\n\n'
 "$programs/example_parity" "$file"
 printf '\nThe same file in a container that stores digests and edits:\n\n'
-exec "$programs/example_container" "$file"
+"$programs/example_container" "$file"
+
+printf '\nA copy of it from the command line: sealed, damaged, verified, repaired:\n\n'
+case $atlasm in /*) ;; *) atlasm=$PWD/$atlasm ;; esac
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+cp "$file" "$folder/file"
+cd "$folder"
+size=$(wc -c < file)
+run() { printf '$ atlasm %s\n' "$*"; "$atlasm" "$@"; }
+# What is damaged is what comes next, and no failure of the demonstration.
+damaged() { run "$@" || [ $? = 3 ]; }
+run seal --parity 5% file
+run verify file
+for at in 7 3 2; do
+    printf '$ printf DAMAGE | dd of=file bs=1 seek=%s conv=notrunc\n' $((size / at))
+    printf DAMAGE | dd of=file bs=1 seek=$((size / at)) conv=notrunc status=none
+done
+damaged verify --map file
+run repair --map --discard file
+run verify file

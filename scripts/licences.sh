@@ -72,6 +72,9 @@ case ${1-} in
     '')
         list=$(dependencies --package atlas_manifold --edges normal)
         printf '%s\n' "$list" | judge library
+        # The program is given away too.
+        list=$(dependencies --package atlasm --edges normal)
+        printf '%s\n' "$list" | judge library
         list=$(dependencies --workspace --edges normal,build,dev)
         printf '%s\n' "$list" | judge tools
         ;;

@@ -33,10 +33,12 @@ if [ "$version" != "$agreed" ]; then
 fi
 judge cargo fmt --check
 judge rustfmt --check --edition 2024 bench/build.rs bench/src/*.rs bench/src/*/main.rs bench/micro/benches/*.rs
+judge rustfmt --check --edition 2024 cli/src/main.rs cli/tests/*.rs
 export ATLAS_GENERATED=check
 run cargo clippy --locked --all-targets "$@" -- "${flags[@]}"
 unset ATLAS_GENERATED
 run cargo clippy --locked --lib --no-default-features --features std "$@" -- "${flags[@]}"
+run cargo clippy --locked --package atlasm --all-targets -- "${flags[@]}"
 run cargo check --locked --package atlas_bench
 run cargo check --locked --package atlas_micro --benches
 run c_tests/scripts/check_symbols.sh header include/atlas_manifold.h c_tests/symbols.txt

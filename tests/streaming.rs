@@ -696,3 +696,28 @@ fn classes_come_of_streams_as_of_memory() {
         }
     }
 }
+
+/// The bytes are gone: memory stays flat, and nothing pretends to read them.
+#[test]
+fn a_stream_that_is_only_hashed_has_the_root_and_keeps_no_bytes() {
+    let two = Pool::new(2).unwrap();
+    for (kind, k) in [(LINEAR, 96), (ProjectionType::R96Fourier, 64)] {
+        let options = ProjectionOptions::new().with_data_classes(k);
+        for size in [0, 1, MIB - 1, MIB, 9 * MIB + 5] {
+            let data = bytes(size);
+            let source = Source::copy(&data).unwrap();
+            let wanted = AtlasProjection::create(kind, &source, &options, &mut Operation::new()).unwrap();
+            // Five tiles and the buffers of two workers, where the data has ten.
+            let mut operation = Operation::new().with_pool(&two).with_memory_limit(6 << 20);
+            let config = config(64 * KIB, 2, 0, MIB);
+            let mut stream = StreamingContext::open_hash(kind, &options, config, &mut operation).unwrap();
+            data.chunks(300_001).for_each(|piece| stream.push(piece, &mut operation).unwrap());
+            let made = stream.finish(&mut operation).unwrap();
+            assert_eq!((root(&made), made.info()), (root(&wanted), wanted.info()), "{size}");
+            if size > 0 {
+                assert_eq!(made.read(0, &mut [0]).unwrap_err().kind(), ErrorKind::Io);
+                assert_eq!(made.verify(&mut Operation::new()).unwrap_err().kind(), ErrorKind::Io);
+            }
+        }
+    }
+}

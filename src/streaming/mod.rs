@@ -30,7 +30,7 @@ use crate::source::Source;
 use crate::tile::options::{ProjectionOptions, ProjectionType};
 use pipeline::{SharedProgress, StreamPlan};
 use pull::Pull;
-use push::Push;
+use push::{Keep, Push};
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
@@ -195,9 +195,49 @@ impl StreamingContext {
         config: StreamingConfig,
         operation: &mut Operation<'_>,
     ) -> Result<StreamingContext> {
+        let keep = spool.map_or(Keep::Memory, Keep::File);
+        Self::pushed(keep, projection_type, options, config, operation)
+    }
+
+    /// Begins a stream of bytes that are pushed, hashed and dropped, in memory bounded by the configuration.
+    ///
+    /// The projection has the root and the tiles of all bytes, and whatever would read the bytes fails with IO.
+    ///
+    /// ```
+    /// use atlas_manifold::{
+    ///     AtlasProjection, Operation, ProjectionOptions, ProjectionType, Source, StreamingConfig, StreamingContext,
+    /// };
+    /// # if !cfg!(feature = "streaming") { return Ok(()); }
+    /// let operation = &mut Operation::new();
+    /// let (options, config) = (ProjectionOptions::new(), StreamingConfig::default());
+    /// let mut stream = StreamingContext::open_hash(ProjectionType::Linear, &options, config, operation)?;
+    /// for piece in [b"some bytes", b"and others"] {
+    ///     stream.push(piece, operation)?;
+    /// }
+    /// let root = stream.finish(operation)?.root(operation)?;
+    /// let whole = AtlasProjection::linear(&Source::copy(b"some bytesand others")?)?;
+    /// assert_eq!(root, whole.root(operation)?);
+    /// # Ok::<(), atlas_manifold::AtlasError>(())
+    /// ```
+    pub fn open_hash(
+        projection_type: ProjectionType,
+        options: &ProjectionOptions,
+        config: StreamingConfig,
+        operation: &mut Operation<'_>,
+    ) -> Result<StreamingContext> {
+        Self::pushed(Keep::Nothing, projection_type, options, config, operation)
+    }
+
+    fn pushed(
+        keep: Keep<'_>,
+        projection_type: ProjectionType,
+        options: &ProjectionOptions,
+        config: StreamingConfig,
+        operation: &mut Operation<'_>,
+    ) -> Result<StreamingContext> {
         check_built_in()?;
         let (setup, monitor) = (StreamPlan::new(projection_type, options, config)?, StreamMonitor::new());
-        let push = Push::open(&setup, spool, operation)?;
+        let push = Push::open(&setup, keep, operation)?;
         Ok(StreamingContext { setup, monitor, stage: Stage::Push(Box::new(push)) })
     }
 

@@ -1,4 +1,4 @@
-//! Bytes as they come, in pieces of any size, to a spool file or to memory.
+//! Bytes as they come, in pieces of any size, to a spool file, to memory, or to nowhere.
 //!
 //! Pieces are gathered into tiles. Some tiles are hashed at a time, in parallel, and written or kept;
 //! a piece that is as large is taken from the caller's memory without gathering it. The
@@ -15,11 +15,12 @@ use crate::exec::pool;
 use crate::exec::progress::Progress;
 use crate::hash::digest::Digest;
 use crate::projection::AtlasProjection;
-use crate::source::Source;
+use crate::source::{ReadAt, Source};
 use crate::tile::Tile;
 use crate::tile::extent::{Extent, GroupResidues, Trust};
 use crate::tile::hash_tiles::tile_footprint;
 use crate::tile::scheme::Workspace;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -30,6 +31,25 @@ enum Store {
     /// Whole tiles, then perhaps a shorter one.
     Memory(Vec<Buffer>),
     Spool(AtomicFile),
+    /// Bytes are hashed and dropped.
+    Nothing,
+}
+
+/// Place that the bytes of a push stream go to.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Keep<'k> {
+    Memory,
+    File(&'k Path),
+    Nothing,
+}
+
+/// The bytes of a stream that kept none.
+struct NotKept;
+
+impl ReadAt for NotKept {
+    fn read_at(&self, _: u64, _: &mut [u8]) -> io::Result<()> {
+        Err(io::Error::new(io::ErrorKind::Unsupported, "the stream was hashed and its bytes were not kept"))
+    }
 }
 
 /// What is known of a tile before there is a source.
@@ -58,16 +78,20 @@ pub(super) struct Push {
 }
 
 impl Push {
-    pub(super) fn open(setup: &StreamPlan, spool: Option<&Path>, operation: &Operation<'_>) -> Result<Push> {
+    pub(super) fn open(setup: &StreamPlan, keep: Keep<'_>, operation: &Operation<'_>) -> Result<Push> {
         let workspace = setup.projection.scheme.workspace();
-        let store = match spool {
-            None => {
+        let store = match keep {
+            Keep::Memory => {
                 operation.workers(1, workspace, 0)?;
                 Store::Memory(Vec::new())
             }
-            Some(path) => {
+            Keep::File(path) => {
                 operation.workers(1, TILE_BYTES + workspace, 2 * footprint())?;
                 Store::Spool(AtomicFile::create(path)?)
+            }
+            Keep::Nothing => {
+                operation.workers(1, TILE_BYTES + workspace, 2 * footprint())?;
+                Store::Nothing
             }
         };
         Ok(Push { store, hashed: Vec::new(), gathered: Vec::new(), filling: None, filled: 0, size: 0 })
@@ -121,7 +145,7 @@ impl Push {
                 let workers = operation.workers(window, workspace, self.account(0))?;
                 Ok(if workers > 1 { window.min(to_u64(workers) * TILES_A_WORKER) } else { 1 })
             }
-            Store::Spool(_) => {
+            Store::Spool(_) | Store::Nothing => {
                 let records = self.records(1).saturating_mul(footprint());
                 let workers = to_u64(operation.workers(window, TILE_BYTES + workspace, records)?);
                 let buffers = operation.memory_left(records + workers * workspace) / TILE_BYTES;
@@ -139,7 +163,7 @@ impl Push {
     fn account(&self, more: u64) -> u64 {
         let kept = match &self.store {
             Store::Memory(tiles) => tiles.len(),
-            Store::Spool(_) => 0,
+            Store::Spool(_) | Store::Nothing => 0,
         };
         let whole = to_u64(kept + self.gathered.len()) * TILE_BYTES;
         let filling = self.filling.as_ref().map_or(0, |buffer| to_u64(buffer.len()));
@@ -236,6 +260,7 @@ impl Push {
         let (spool, kept) = match &mut self.store {
             Store::Memory(kept) => (None, copy.then_some(kept)),
             Store::Spool(file) => (Some(&*file), None),
+            Store::Nothing => (None, None),
         };
         let (copy, mut kept) = (kept.is_some(), kept);
         let (scheme, hashed) = (&setup.projection.scheme, &mut self.hashed);
@@ -292,6 +317,7 @@ impl Push {
         let (source, spool) = match self.store {
             Store::Memory(tiles) => (Source::from_tiles(tiles), None),
             Store::Spool(file) => (Source::from_storage(file.storage()?, file.target())?, Some(file)),
+            Store::Nothing => (Source::from_reader(self.size, NotKept), None),
         };
         let mut tiles = try_vec(self.hashed.len())?;
         let mut offset = 0;
@@ -347,7 +373,7 @@ mod tests {
         for (chunk, wanted) in [(16 << 20, 8), (64 << 10, 4)] {
             let config = StreamingConfig::new(chunk, 4).unwrap();
             let setup = StreamPlan::new(ProjectionType::Linear, &options, config).unwrap();
-            let mut push = Push::open(&setup, None, &operation).unwrap();
+            let mut push = Push::open(&setup, Keep::Memory, &operation).unwrap();
             let wanted = if threads > 1 { wanted } else { 1 };
             assert_eq!(push.batch(&setup, &operation).unwrap(), wanted as u64);
             for count in 1..=wanted {

@@ -1,0 +1,203 @@
+//! The command line.
+
+use crate::commands;
+use crate::names;
+use crate::progress::ProgressMode;
+use crate::status::MEANINGS;
+use crate::units::{self, parse_size};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Finds damage in large files, and mends it.
+#[derive(Debug, Parser)]
+#[command(
+    name = "atlasm",
+    version,
+    max_term_width = 100,
+    disable_help_subcommand = false,
+    subcommand_value_name = "COMMAND",
+    override_usage = "atlasm COMMAND [OPTIONS] [FILE]...",
+    after_help = after_help(),
+    arg_required_else_help = true
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    #[command(flatten)]
+    pub(crate) global: Global,
+}
+
+/// How files are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum IoMode {
+    /// The faster way that is safe whatever others do to the file
+    #[default]
+    Auto,
+    /// By positioned reads
+    Read,
+    /// Through a mapping: no other program may shorten the file meanwhile, which would end this one
+    Mmap,
+}
+
+/// Options that mean the same everywhere.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Global {
+    /// Threads to work on; 0 or none: one per core
+    #[arg(short = 'j', long = "jobs", value_name = "N", global = true, help_heading = EVERYWHERE, value_parser = parse_threads)]
+    threads: Option<u32>,
+    /// The most memory that the work may take, such as 512M or 1G
+    #[arg(long, value_name = "SIZE", global = true, help_heading = EVERYWHERE, value_parser = parse_size)]
+    pub(crate) memory: Option<u64>,
+    /// How files are read
+    #[arg(long, value_name = "HOW", global = true, help_heading = EVERYWHERE, default_value = "auto", hide_default_value = true)]
+    pub(crate) io: IoMode,
+    /// Key of keyed digests: a file of 32 bytes, or of 64 hexadecimal digits
+    #[arg(long, value_name = "FILE", global = true, help_heading = EVERYWHERE)]
+    pub(crate) key_file: Option<PathBuf>,
+    /// Results as JSON, an object a line for each file
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
+    pub(crate) json: bool,
+    /// How progress is shown on standard error
+    #[arg(long, value_name = "HOW", global = true, help_heading = EVERYWHERE, default_value = "auto", hide_default_value = true)]
+    pub(crate) progress: ProgressMode,
+    /// Neither progress nor warnings
+    #[arg(short, long, global = true, help_heading = EVERYWHERE)]
+    pub(crate) quiet: bool,
+    /// More details on standard error
+    #[arg(short, long, global = true, help_heading = EVERYWHERE, conflicts_with = "quiet")]
+    pub(crate) verbose: bool,
+}
+
+impl Global {
+    /// Threads that were asked for.
+    pub(crate) fn threads(&self) -> Option<u32> {
+        self.threads.filter(|threads| *threads > 0)
+    }
+}
+
+const EVERYWHERE: &str = "Options everywhere";
+
+/// The library's limit on threads.
+const MAX_THREADS: u32 = 1_024;
+
+fn parse_threads(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(threads) if threads <= MAX_THREADS => Ok(threads),
+        _ => Err(format!("'{text}' is not a number of threads from 0 to {MAX_THREADS}")),
+    }
+}
+
+/// The output of a command.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Output {
+    /// Name of the output
+    #[arg(short, long, value_name = "OUT")]
+    pub(crate) output: Option<PathBuf>,
+    /// Replaces an output that exists
+    #[arg(short, long)]
+    pub(crate) force: bool,
+}
+
+/// A root in hexadecimal digits.
+pub(crate) fn parse_root(text: &str) -> Result<[u8; 32], String> {
+    units::parse_digest(text)
+}
+
+macro_rules! commands {
+    ($($name:ident($module:ident, $text:literal, $about:literal),)*) => {
+        #[derive(Debug, Subcommand)]
+        pub(crate) enum Command {
+            // The long text is that of the options.
+            $(#[command(about = $about)] $name(commands::$module::Options),)*
+        }
+
+        impl Command {
+            /// The name in the output.
+            pub(crate) fn name(&self) -> &'static str {
+                match self {
+                    $(Command::$name(_) => $text,)*
+                }
+            }
+
+            pub(crate) fn run(&self, ctx: &crate::context::Ctx) -> crate::status::Res<()> {
+                match self {
+                    $(Command::$name(options) => commands::$module::run(ctx, options),)*
+                }
+            }
+        }
+    };
+}
+
+commands! {
+    Seal(seal, "seal", "Seal files: write FILE.atlas, from which damage is found, and FILE.atp, which mends it"),
+    Verify(verify, "verify", "Verify files against their seals: say which bytes are bad, and whether they can be repaired"),
+    Repair(repair, "repair", "Repair files from their parity, or from a copy"),
+    Diff(diff, "diff", "List the ranges in which two files, outlines or containers differ"),
+    Update(update, "update", "Bring seals up to date after a file was changed on purpose"),
+    Merge(merge, "merge", "Join outlines of ranges that others made"),
+    Hash(hash, "hash", "Print or check one root per file"),
+    Info(info, "info", "Say what files are"),
+    Pack(pack, "pack", "Store a file and its history in a container"),
+    Unpack(unpack, "unpack", "Write the bytes of a container to a file"),
+    Cat(cat, "cat", "Write verified bytes of a container or shard, or bytes of a file, to standard output"),
+    Shard(shard, "shard", "Cut parts of a file that are verified alone"),
+    Check(check, "check", "Verify shards"),
+    Split(split, "split", "Split a file into 96 classes, of which any K rebuild it"),
+    Join(join, "join", "Rebuild a file from shards"),
+    Log(log, "log", "List the generations of a container"),
+    Insert(insert, "insert", "Insert bytes into a container"),
+    Delete(delete, "delete", "Delete bytes from a container"),
+    Replace(replace, "replace", "Replace bytes of a container"),
+    Move(relocate, "move", "Move bytes within a container"),
+    Rollback(rollback, "rollback", "Make an old generation of a container the newest one"),
+    Forget(forget, "forget", "Drop old generations of a container"),
+    Compact(compact, "compact", "Rewrite a container without the bytes that no generation needs"),
+    Bench(bench, "bench", "Measure this machine"),
+    Man(man, "man", "Print the manual"),
+    Completions(completions, "completions", "Print completions for a shell"),
+}
+
+fn after_help() -> String {
+    let mut text = "Seal a file, and mend it later:
+  atlasm seal --parity 10% big.iso     writes big.iso.atlas (what it was) and big.iso.atp (how to mend it)
+  atlasm verify big.iso                says what is damaged, and whether it can be repaired
+  atlasm repair big.iso                repairs it; the damaged file is kept as big.iso.damaged
+
+'atlasm COMMAND --help' explains a command.
+
+Exit status:
+"
+    .to_owned();
+    for (status, meaning) in MEANINGS {
+        text.push_str(&format!("  {:>3}  {meaning}\n", status.code()));
+    }
+    text
+}
+
+/// The command line with a range like `-64KiB..` in a form that is no option.
+pub(crate) fn ranges_from_end(
+    arguments: impl Iterator<Item = std::ffi::OsString>,
+) -> impl Iterator<Item = std::ffi::OsString> {
+    arguments.map(|argument| match argument.to_str().and_then(|text| text.strip_prefix('-')) {
+        Some(rest) if rest.starts_with(|c: char| c.is_ascii_digit()) => {
+            format!("{}{rest}", units::FROM_END).into()
+        }
+        _ => argument,
+    })
+}
+
+/// True if the file of this name is one that sealing writes.
+pub(crate) fn is_seal(path: &std::path::Path) -> bool {
+    [names::ATLAS, names::PARITY].iter().any(|suffix| names::without_suffix(path, suffix).is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

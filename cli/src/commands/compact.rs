@@ -1,0 +1,59 @@
+//! `atlasm compact`: a container without the bytes that nothing needs.
+
+use super::edit;
+use crate::context::{Ctx, Report};
+use crate::names;
+use crate::objects;
+use crate::status::{Failure, Res, Status};
+use crate::units::{count, human};
+use clap::Args;
+use std::path::{Path, PathBuf};
+
+/// Rewrites a container with its generations, their bytes, and nothing else.
+///
+/// Another file takes the name of the container, which needs room for both for a while.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// The container
+    #[arg(value_name = "X.atlas")]
+    container: PathBuf,
+}
+
+pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
+    ctx.each([&options.container], |path| compact(ctx, path, 0, false))
+}
+
+/// Keeps the generations from `keep_from` on; 0: all.
+pub(crate) fn compact(ctx: &Ctx, path: &Path, keep_from: u64, dry_run: bool) -> Res<Report> {
+    let before = objects::size_of(path)?;
+    let opened = edit::open(ctx, path, None)?;
+    let info = opened.info;
+    if keep_from > info.newest {
+        return Err(Failure::usage(format!(
+            "--keep-from {keep_from} is after the newest generation {} of {}",
+            info.newest,
+            names::shown(path)
+        )));
+    }
+    if !dry_run {
+        let size = info.file_size.max(2 << 20);
+        ctx.operate(path, size, |operation| opened.container.compact(keep_from, operation))?;
+    }
+    let kept = if dry_run { info } else { opened.container.info()? };
+    let after = if dry_run { before } else { objects::size_of(path)? };
+    let mut report = Report::new(Status::Done, if dry_run { "unchanged" } else { "compacted" });
+    let oldest = if dry_run { keep_from.max(info.oldest) } else { kept.oldest };
+    report
+        .put("dry_run", dry_run)
+        .put("size_before", before)
+        .put("size_after", after)
+        .put("oldest", oldest)
+        .put("newest", kept.newest);
+    if dry_run {
+        report.line_of(path, format!("would keep the generations {oldest} to {}", info.newest));
+    } else {
+        let generations = count(kept.generation_count, "generation");
+        report.line_of(path, format!("{generations}, {} instead of {}", human(after), human(before)));
+    }
+    Ok(report)
+}

@@ -1,0 +1,47 @@
+//! `atlasm completions`: for shells.
+
+use crate::args::Cli;
+use crate::context::Ctx;
+use crate::status::{Failure, Res};
+use clap::{Args, CommandFactory, ValueEnum};
+use clap_complete::Shell;
+
+/// Prints completions for a shell.
+///
+/// Shells read them from a folder when they start; installed ones lie there already.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  atlasm completions bash > ~/.local/share/bash-completion/completions/atlasm")]
+pub(crate) struct Options {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    shell: ShellName,
+}
+
+/// Shells whose completions are made and tested.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum ShellName {
+    Bash,
+    Zsh,
+    Fish,
+}
+
+pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
+    refuse_json(ctx)?;
+    let shell = match options.shell {
+        ShellName::Bash => Shell::Bash,
+        ShellName::Zsh => Shell::Zsh,
+        ShellName::Fish => Shell::Fish,
+    };
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "atlasm", &mut text);
+    ctx.write(&text)
+}
+
+/// Refuses `--json` for text that is no result.
+pub(crate) fn refuse_json(ctx: &Ctx) -> Res<()> {
+    if ctx.json() {
+        return Err(Failure::usage("this command prints text, and has no --json"));
+    }
+    Ok(())
+}

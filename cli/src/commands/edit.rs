@@ -1,0 +1,138 @@
+//! What the commands that change a container share.
+
+use super::seal;
+use crate::context::{Ctx, Report};
+use crate::names;
+use crate::objects::{self, Opened};
+use crate::spool::Spool;
+use crate::status::{Failure, Res, Status};
+use crate::units::{RangeText, hex, human};
+use atlas_manifold::{
+    AtlasError, AtlasProjection, CommitOptions, ConservationPolicy, ContainerMode, ContainerOptions,
+    Operation, ProjectionDelta, Source,
+};
+use clap::Args;
+use std::path::Path;
+
+/// Options of an edit.
+#[derive(Debug, Args)]
+pub(crate) struct Edit {
+    /// Makes no new generation, and prints the root that it would have
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+    /// Text that the generation keeps, at most 1,024 bytes
+    #[arg(long, value_name = "TEXT")]
+    note: Option<String>,
+    /// Compresses what is stored anew
+    #[arg(long, value_name = "HOW")]
+    compress: Option<super::pack::Compress>,
+}
+
+impl Edit {
+    fn commit(&self, default_note: &str, expected: u64) -> CommitOptions {
+        let note = self.note.as_deref().unwrap_or(default_note).as_bytes().to_vec();
+        CommitOptions { expected, time: seal::now(), note }
+    }
+}
+
+/// Opens a container for a change.
+pub(crate) fn open(ctx: &Ctx, path: &Path, edit: Option<&Edit>) -> Res<Opened> {
+    let compression = edit.and_then(|edit| edit.compress).map(super::pack::Compress::config);
+    let options = ContainerOptions { compression, ..ContainerOptions::default() };
+    let mode = if edit.is_some_and(|edit| edit.dry_run) { ContainerMode::Read } else { ContainerMode::Write };
+    objects::open_container(ctx, path, mode, None, options)
+}
+
+/// An offset in a domain of `size` bytes: a size, `end`, or `-N` from the end.
+pub(crate) fn offset(text: &str, size: u64) -> Res<u64> {
+    let text = if text == "end" { "end-0" } else { text };
+    let range: RangeText = format!("{text}+0").parse().map_err(|_| {
+        let text = text.strip_prefix("end").unwrap_or(text);
+        Failure::usage(format!("'{text}' is not an offset such as 4096, 1MiB, -64KiB or end"))
+    })?;
+    Ok(range.resolve(size)?.start)
+}
+
+/// New bytes: of a file, or of standard input.
+pub(crate) struct NewBytes {
+    /// A temporary file of standard input, which is removed in the end.
+    _spool: Option<Spool>,
+    pub(crate) source: Source,
+}
+
+impl NewBytes {
+    pub(crate) fn open(ctx: &Ctx, file: &Path, container: &Path) -> Res<NewBytes> {
+        let spool = if names::is_dash(file) { Some(Spool::stdin(ctx, container)?) } else { None };
+        let path = spool.as_ref().map_or(file, Spool::path).to_owned();
+        objects::size_of(&path)?;
+        Ok(NewBytes { source: ctx.source(&path)?, _spool: spool })
+    }
+}
+
+/// Changes the newest generation and commits the result.
+pub(crate) fn apply(
+    ctx: &Ctx,
+    path: &Path,
+    edit: &Edit,
+    note: &str,
+    work: u64,
+    change: impl FnOnce(&AtlasProjection, &Opened, &mut Operation<'_>) -> Result<(), AtlasError>,
+) -> Res<Report> {
+    let opened = open(ctx, path, Some(edit))?;
+    if opened.is_outline() {
+        let base = opened.base.as_deref().map_or_else(|| "the file itself".to_owned(), names::shown);
+        return Err(Failure::usage(format!(
+            "{} is an outline, whose bytes are those of {base}",
+            names::shown(path)
+        ))
+        .with_hint("edit the file with any program, and seal it anew"));
+    }
+    let before = opened.container.generation(0)?;
+    // Large enough for the pool where the work is.
+    let size = work.max(before.domain_size.min(2 << 20));
+    let (root, generation, bytes) = ctx.operate(path, size, |operation| {
+        let projection = opened.container.snapshot(0, false, operation)?;
+        change(&projection, &opened, operation)?;
+        if edit.dry_run {
+            return Ok((projection.root(operation)?, 0, projection.info().domain_size));
+        }
+        let options = edit.commit(note, before.generation);
+        let generation = opened.container.commit(&projection, &options, operation)?;
+        let made = opened.container.generation(generation)?;
+        Ok((made.root, generation, made.domain_size))
+    })?;
+    Ok(changed(path, edit.dry_run, generation, bytes, &root))
+}
+
+/// The report of a new generation.
+pub(crate) fn changed(path: &Path, dry_run: bool, generation: u64, size: u64, root: &[u8; 32]) -> Report {
+    let mut report = Report::new(Status::Done, if dry_run { "unchanged" } else { "committed" });
+    report.put("dry_run", dry_run).put("size", size).put("root", hex(root));
+    if dry_run {
+        report.line_of(path, format!("would have {} and the root {}", human(size), hex(root)));
+    } else {
+        report.put("generation", generation);
+        report.line_of(path, format!("generation {generation}, {}, root {}", human(size), hex(root)));
+    }
+    report
+}
+
+/// Replaces a range by the bytes of a source, which may be of another size.
+pub(crate) fn splice(
+    projection: &AtlasProjection,
+    opened: &Opened,
+    range: std::ops::Range<u64>,
+    new: &NewBytes,
+    operation: &mut Operation<'_>,
+) -> Result<(), AtlasError> {
+    if opened.info.conservation == ConservationPolicy::Strict {
+        // The sums of both must be equal, which one update alone shows.
+        let mut bytes = vec![0; usize::try_from(new.source.size()).unwrap_or(usize::MAX)];
+        AtlasProjection::linear(&new.source)?.read(0, &mut bytes)?;
+        return projection.apply_incremental_update(ProjectionDelta::update(range.start, range.end, bytes));
+    }
+    if range.start < range.end {
+        projection.apply_incremental_update(ProjectionDelta::delete(range.start, range.end))?;
+    }
+    projection.insert_source(range.start, &new.source, operation)
+}

@@ -1,0 +1,27 @@
+//! `atlasm forget`: old generations are dropped.
+
+use super::compact;
+use crate::context::Ctx;
+use crate::status::Res;
+use clap::Args;
+use std::path::PathBuf;
+
+/// Drops the generations before one, and the bytes that only they need.
+///
+/// This cannot be undone. Another file takes the name of the container, which needs room for both for a while.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// The container
+    #[arg(value_name = "X.atlas")]
+    container: PathBuf,
+    /// The oldest generation to keep
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    keep_from: u64,
+    /// Says what would be dropped, and changes nothing
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+}
+
+pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
+    ctx.each([&options.container], |path| compact::compact(ctx, path, options.keep_from, options.dry_run))
+}

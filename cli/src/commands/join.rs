@@ -1,0 +1,181 @@
+//! `atlasm join`: a file from its shards.
+
+use super::info;
+use crate::context::{Ctx, Report};
+use crate::names;
+use crate::objects::{self, Kind};
+use crate::output::Staged;
+use crate::status::{Failure, Res, Status};
+use crate::units::{count, hex, human};
+use atlas_manifold::{AtlasBoundaryRegion, AtlasReconstruction, Operation, ReconstructionOptions};
+use clap::Args;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Rebuilds a file from shards: of all its ranges, or of any K of its 96 classes.
+///
+/// Each shard is verified before a byte is taken, and the whole file against the root at the end. Shards that are damaged,
+/// or belong to something else, are named and left out.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  atlasm join classes -o big.iso
+  atlasm join --root $(cat ROOT) part-*.shard -o big.iso")]
+pub(crate) struct Options {
+    /// Shards, or folders of shards
+    #[arg(value_name = "SHARD", required = true)]
+    shards: Vec<PathBuf>,
+    /// Name of the file
+    #[arg(short, long, value_name = "OUT")]
+    output: PathBuf,
+    /// Replaces a file that exists
+    #[arg(short, long)]
+    force: bool,
+    /// The root that the file must have; none: that of the first good shard
+    #[arg(long, value_name = "ROOT", value_parser = crate::args::parse_root)]
+    root: Option<[u8; 32]>,
+}
+
+pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
+    match join(ctx, options) {
+        Ok(report) => ctx.report(Some(&options.output), report),
+        Err(failure) => ctx.fail(Some(&options.output), &failure),
+    }
+}
+
+/// The part of the file that a name from `split` is about, so that its classes come together.
+fn window_of(path: &Path) -> Option<u64> {
+    let name = path.to_str()?.strip_suffix(".shard")?;
+    name.rsplit_once('-')?.1.parse().ok()
+}
+
+/// All shards, window by window.
+fn listed(options: &Options) -> Res<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    for path in &options.shards {
+        if fs::metadata(path).is_ok_and(|metadata| metadata.is_dir()) {
+            let failed = |error| Failure::io("listing", path, &error);
+            for entry in fs::read_dir(path).map_err(failed)? {
+                let inside = entry.map_err(failed)?.path();
+                if inside.to_string_lossy().ends_with(".shard") {
+                    paths.push(inside);
+                }
+            }
+        } else {
+            paths.push(path.clone());
+        }
+    }
+    paths.sort_by(|a, b| (window_of(a), a).cmp(&(window_of(b), b)));
+    Ok(paths)
+}
+
+fn join(ctx: &Ctx, options: &Options) -> Res<Report> {
+    let paths = listed(options)?;
+    let inputs: Vec<&Path> = paths.iter().map(PathBuf::as_path).collect();
+    let staged = Staged::new(&options.output, options.force, &inputs)?;
+    let mut wanted = ReconstructionOptions::new().with_spool(staged.path());
+    if let Some(root) = options.root {
+        wanted = wanted.with_root(root);
+    }
+    if let Some(key) = ctx.key() {
+        wanted = wanted.with_key(key);
+    }
+    let rebuilt = AtlasReconstruction::new(&wanted)?;
+    let (mut root, mut used, mut left_out) = (options.root, 0_u64, 0_u64);
+    // Regions by the numbers in the names: what is complete needs no more classes.
+    let mut regions: BTreeMap<u64, AtlasBoundaryRegion> = BTreeMap::new();
+    for path in &paths {
+        if ctx.is_stopped() {
+            return Err(Failure::new(Status::Cancelled, "stopped; no output was left"));
+        }
+        if rebuilt.is_complete() {
+            break;
+        }
+        let window = window_of(path);
+        if let Some(region) = window.and_then(|window| regions.get(&window))
+            && !rebuilt.missing().iter().any(|gap| gap.offset < region.end() && region.offset < gap.end())
+        {
+            continue;
+        }
+        let added = add(ctx, path, root.as_ref(), &rebuilt);
+        match added {
+            Ok(info) => {
+                root.get_or_insert(info.root);
+                used += 1;
+                if let Some(window) = window.filter(|_| info.data_classes > 0) {
+                    regions.insert(window, info.region);
+                }
+            }
+            Err(failure) if failure.status == Status::Cancelled || failure.status == Status::Limit => {
+                return Err(failure);
+            }
+            Err(failure) => {
+                left_out += 1;
+                ctx.warn(&format!("left out: {}", failure.message));
+            }
+        }
+    }
+    if root.is_none() {
+        return Err(Failure::new(
+            Status::Incomplete,
+            format!("none of {} is usable", count(paths.len() as u64, "shard")),
+        ));
+    }
+    let missing = rebuilt.missing();
+    if !missing.is_empty() {
+        let bytes: u64 = missing.iter().map(|region| region.length).sum();
+        let first = missing[0];
+        let needed = match rebuilt.classes_needed() {
+            0 => String::new(),
+            1 => ", where 1 more class is needed".to_owned(),
+            needed => format!(", where {needed} more classes are needed"),
+        };
+        let text = format!(
+            "{} are missing in {}, the first at {}..{}{needed}",
+            human(bytes),
+            count(missing.len() as u64, "range"),
+            first.offset,
+            first.end()
+        );
+        return Err(Failure::new(Status::Incomplete, text).with_hint("nothing was written; name more shards"));
+    }
+    let work = u64::MAX;
+    let size =
+        ctx.operate(&options.output, work, |operation| Ok(rebuilt.finish(operation)?.info().domain_size))?;
+    let target = staged.target().to_owned();
+    staged.finish()?;
+    let root = root.unwrap_or_default();
+    let mut report = Report::new(Status::Done, "joined");
+    report
+        .put("size", size)
+        .put("root", hex(&root))
+        .put("shards_used", used)
+        .put("shards_left_out", left_out);
+    report.line_of(&target, format!("{} from {}, root {}", human(size), count(used, "shard"), hex(&root)));
+    if options.root.is_none() {
+        report.line("  the root was not compared with anything: --root ROOT does");
+        report.put("root_compared", json!(false));
+    } else {
+        report.put("root_compared", json!(true));
+    }
+    Ok(report)
+}
+
+/// Reads a shard, verifies it, and takes its bytes.
+fn add(
+    ctx: &Ctx,
+    path: &Path,
+    root: Option<&[u8; 32]>,
+    rebuilt: &AtlasReconstruction,
+) -> Res<atlas_manifold::ShardInfo> {
+    let kind = objects::kind_of(path)?;
+    if !matches!(kind, Kind::Shard | Kind::CompressedShard) {
+        return Err(Failure::new(Status::Foreign, format!("{} is no shard", names::shown(path))));
+    }
+    let (shard, _) = info::read_shard(ctx, path, kind, root)?;
+    let size = shard.info().payload_size;
+    ctx.operate(path, size, |operation: &mut Operation<'_>| rebuilt.add(&shard, operation))
+        .map_err(|failure| failure.while_doing(names::shown(path)))?;
+    Ok(shard.info())
+}

@@ -1,0 +1,600 @@
+//! `atlasm repair`: damaged files are mended, from their parity or from copies.
+
+use super::info;
+use super::verify::{self, Checked};
+use crate::context::{Colour, Ctx, Report};
+use crate::damage::{self, Bad, Findings, Outline};
+use crate::donor::Donor;
+use crate::fetch::Fetched;
+use crate::map::{self, Fate};
+use crate::names;
+use crate::objects;
+use crate::output::{self, Staged, same_file};
+use crate::status::{Failure, Res, Status};
+use crate::units::{count, human};
+use atlas_manifold::{AtlasProjection, ParityReport, ParityVerdict, RepairMode, RepairOptions, TILE_SIZE};
+use clap::Args;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// Options that name copies.
+const COPIES: [&str; 3] = ["from", "from_url", "from_command"];
+
+/// Repairs files: from their parity file, or from copies.
+///
+/// From parity, the repaired file is written beside the damaged one and takes its name; the damaged one is kept as
+/// FILE.damaged. With --from, only the bytes that are bad are taken from the copy, each range is verified against the
+/// outline before it is written, and the file is repaired in place. A copy may be damaged itself, elsewhere.
+///
+/// Bytes that were changed on purpose look like damage, and a repair brings the old ones back.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  atlasm repair big.iso                        from big.iso.atp
+  atlasm repair -n big.iso                     says what would be done
+  atlasm repair --from /backup/big.iso big.iso only what is bad is read from the copy
+  atlasm repair --from-url https://mirror/big.iso big.iso
+  atlasm repair --from-command 'ssh host dd if=big.iso iflag=skip_bytes,count_bytes \\
+      skip={first} count=$(({last}-{first}+1)) status=none' big.iso")]
+pub(crate) struct Options {
+    /// Files to repair
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+    /// A copy of the file, a container with its bytes, or shards of it; may be given several times
+    #[arg(long, value_name = "COPY|SHARD")]
+    from: Vec<PathBuf>,
+    /// A web server that has the file, and gives ranges of it (by curl)
+    #[arg(long, value_name = "URL")]
+    from_url: Vec<String>,
+    /// A command that prints the bytes {first} to {last}, both counted from 0
+    #[arg(long, value_name = "COMMAND")]
+    from_command: Vec<String>,
+    /// Time without a byte after which a server or command is given up; 60s if it is not named
+    #[arg(long, value_name = "TIME", value_parser = crate::units::parse_duration)]
+    patience: Option<std::time::Duration>,
+    /// The outline, or a folder of outlines
+    #[arg(long, value_name = "PATH")]
+    outline: Option<PathBuf>,
+    /// The parity file, or a folder of parity files
+    #[arg(long, value_name = "PATH", conflicts_with_all = COPIES)]
+    parity: Option<PathBuf>,
+    /// The root that the repaired file must have
+    #[arg(long, value_name = "ROOT", value_parser = crate::args::parse_root)]
+    root: Option<[u8; 32]>,
+    /// Writes the repaired file to OUT, and leaves the damaged one as it is (from parity alone)
+    #[arg(short, long, value_name = "OUT", conflicts_with_all = ["from", "from_url", "from_command", "discard"])]
+    output: Option<PathBuf>,
+    /// Replaces FILE.damaged, or OUT, if it exists
+    #[arg(short, long)]
+    force: bool,
+    /// Says what would be repaired, and writes nothing
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+    /// Keeps no FILE.damaged; with --from also cuts off what is behind the end that was sealed
+    #[arg(long)]
+    discard: bool,
+    /// Draws a picture of the parts that were repaired
+    #[arg(long)]
+    map: bool,
+    /// Repairs what can be repaired, if not all can
+    #[arg(long)]
+    partial: bool,
+    /// Checks the parity file too, and writes it anew from the file if it is damaged
+    #[arg(long, conflicts_with_all = COPIES)]
+    parity_too: bool,
+}
+
+pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
+    if options.output.is_some() && options.files.len() > 1 {
+        return Err(Failure::usage(format!(
+            "-o names one file, and {} are to be repaired",
+            options.files.len()
+        )));
+    }
+    ctx.each(&options.files, |file| repair(ctx, options, file))
+}
+
+fn repair(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
+    if names::is_dash(file) {
+        return Err(Failure::usage("a pipe cannot be repaired"));
+    }
+    objects::size_of(file)?;
+    let outline = damage::find_outline(ctx, file, options.outline.as_deref())?;
+    if let Some(outline) = &outline {
+        verify::check_root(outline, options.root.as_ref())?;
+    }
+    let has_copies =
+        !(options.from.is_empty() && options.from_url.is_empty() && options.from_command.is_empty());
+    if has_copies {
+        let outline = outline.ok_or_else(|| {
+            verify::no_seals(file)
+                .with_hint("a copy cannot be told from damage without an outline: --outline PATH")
+        })?;
+        return from_copies(ctx, options, file, &outline);
+    }
+    let beside = outline.as_ref().map(|outline| outline.path.as_path());
+    let parity = verify::parity_of(file, beside, options.parity.as_deref());
+    let findings = match &outline {
+        Some(outline) => {
+            let findings = damage::find(ctx, file, outline)?;
+            if findings.bad.is_empty() && findings.surplus > 0 {
+                return cut(ctx, options, file, outline, findings.surplus);
+            }
+            if findings.bad.is_empty() && !options.parity_too {
+                return Ok(intact(ctx, file));
+            }
+            Some(findings).filter(|findings| !findings.bad.is_empty())
+        }
+        None => None,
+    };
+    match (parity, findings, &outline) {
+        (Some(parity), findings, outline) => {
+            let root = options.root.or(outline.as_ref().map(|outline| outline.root));
+            from_parity(ctx, options, file, &parity, root.as_ref(), findings)
+        }
+        (None, Some(findings), _) => {
+            let text = format!(
+                "{} is damaged, {} in {}, and there is nothing to repair it from",
+                names::shown(file),
+                human(findings.bytes()),
+                count(findings.bad.len() as u64, "range")
+            );
+            let hint =
+                format!("--from COPY takes a copy of it: atlasm repair --from COPY {}", names::quoted(file));
+            Err(Failure::new(Status::Incomplete, text).with_hint(hint))
+        }
+        (None, None, _) => Err(verify::no_seals(file)),
+    }
+}
+
+fn intact(ctx: &Ctx, file: &Path) -> Report {
+    let mut report = Report::new(Status::Done, "intact");
+    report.put("repaired_bytes", 0).put("damage", Vec::<serde_json::Value>::new());
+    report.line_of(file, format!("{}, nothing to repair", ctx.coloured(Colour::Good, "intact")));
+    report
+}
+
+// From parity.
+
+fn from_parity(
+    ctx: &Ctx,
+    options: &Options,
+    file: &Path,
+    path: &Path,
+    root: Option<&[u8; 32]>,
+    findings: Option<Findings>,
+) -> Res<Report> {
+    // All that can be refused is refused before the work.
+    let kept = names::with_suffix(file, names::DAMAGED);
+    let target = options.output.as_deref().unwrap_or(file);
+    if !options.dry_run {
+        match &options.output {
+            Some(output) => output::check_target(output, options.force, &[file])?,
+            None if options.discard => output::check_target(file, true, &[])?,
+            None => output::check_target(&kept, options.force, &[file])?,
+        }
+    }
+    if options.dry_run {
+        let checked = verify::check_parity(ctx, file, path, root)?;
+        return Ok(dry(ctx, file, &checked));
+    }
+    // The root is that of the whole, which a part of the repairs does not lead to.
+    let parity = verify::open_parity(ctx, path, if options.partial { None } else { root })?;
+    // Names under which the library writes, so that nothing is replaced before all is done.
+    let new = Staged::new(target, true, &[])?;
+    let aside = Staged::new(&kept, true, &[])?;
+    let (mode, ends_as) = match &options.output {
+        Some(_) => (RepairMode::NewFile(new.path().to_owned()), None),
+        None if options.discard => (RepairMode::Keep(aside.path().to_owned()), None),
+        None if options.force => (RepairMode::Keep(aside.path().to_owned()), Some(&kept)),
+        None => (RepairMode::Keep(kept.clone()), Some(&kept)),
+    };
+    let repairs = RepairOptions::new(mode);
+    let repairs = if options.partial { repairs.with_partial() } else { repairs };
+    let mut report = ParityReport::default();
+    let mut bad = Vec::new();
+    let mut owner = |damage: &atlas_manifold::Damage| {
+        bad.push(Bad {
+            kind: damage.kind,
+            offset: damage.offset,
+            length: damage.length,
+            os_error: damage.os_error,
+        });
+        true
+    };
+    let size = objects::size_of(file)?.max(2 * TILE_SIZE as u64);
+    let outcome = ctx.operate(file, size, |operation| {
+        parity.repair(file, &repairs, Some(&mut owner), &mut report, operation)
+    });
+    outcome.map_err(|failure| explain(file, path, options.partial, failure))?;
+
+    let is_whole = report.data != ParityVerdict::Incomplete;
+    if report.data == ParityVerdict::Intact && options.output.is_none() {
+        if findings.is_none() && report.parity != ParityVerdict::Intact {
+            return restore(ctx, file, path, root);
+        }
+        if let Some(findings) = &findings {
+            let text = format!(
+                "{} differs from its outline in {}, and {} finds nothing: they were made of different bytes",
+                names::shown(file),
+                human(findings.bytes() + findings.surplus),
+                names::shown(path)
+            );
+            return Err(Failure::new(Status::Differs, text));
+        }
+        return Ok(intact(ctx, file));
+    }
+    // The library keeps what is behind the protected bytes.
+    let protected = parity.info().protected_size;
+    let repaired_as = if options.output.is_some() { new.path() } else { file };
+    if objects::size_of(repaired_as)? > protected {
+        let opened = File::options().write(true).open(repaired_as);
+        let opened = opened.map_err(|error| Failure::io("opening", repaired_as, &error))?;
+        opened
+            .set_len(protected)
+            .map_err(|error| Failure::io("cutting off the end of", repaired_as, &error))?;
+        super::seal::sync(&opened, repaired_as)?;
+    }
+    match &options.output {
+        Some(_) => new.finish()?,
+        None if options.force && !options.discard => aside.finish()?,
+        None => {}
+    }
+    let repaired: u64 = bad.iter().map(|bad| bad.length).sum();
+    let mut out = Report::new(if is_whole { Status::Done } else { Status::Incomplete }, "repaired");
+    let ranges = findings.map_or_else(|| bad.clone(), |findings| findings.bad);
+    out.put("repaired_bytes", repaired)
+        .put("repaired_units", report.repaired_units)
+        .put("lost_rows", report.lost_rows)
+        .put("damage", ranges.iter().map(Bad::json).collect::<Vec<_>>())
+        .put_path("parity", path);
+    let word = if is_whole {
+        ctx.coloured(Colour::Good, "repaired")
+    } else {
+        ctx.coloured(Colour::Note, "repaired in part")
+    };
+    out.line_of(file, format!("{word} from {}, {} rebuilt", names::shown(path), human(repaired)));
+    if options.map {
+        map::draw(ctx, protected, &ranges, Fate::Repaired).iter().for_each(|line| out.line(line));
+    }
+    if let Some(output) = &options.output {
+        out.put_path("output", output);
+        out.line(format!("  the repaired file is {}", names::shown(output)));
+    } else if let Some(kept) = ends_as {
+        out.put_path("kept", kept);
+        out.line(format!("  the damaged file is kept as {}", names::shown(kept)));
+    }
+    if !is_whole {
+        out.line(format!("  {} could not be repaired", count(report.lost_rows, "row")));
+    } else if report.parity != ParityVerdict::Intact && options.output.is_none() {
+        restore(ctx, file, path, root)?;
+        out.line(format!("  {} was damaged too, and is written anew", names::shown(path)));
+    }
+    Ok(out)
+}
+
+/// Writes a damaged parity file anew, from a file that is whole.
+fn restore(ctx: &Ctx, file: &Path, path: &Path, root: Option<&[u8; 32]>) -> Res<Report> {
+    let parity = verify::open_parity(ctx, path, root)?;
+    let source = ctx.source(file)?;
+    let size = source.size().max(2 * TILE_SIZE as u64);
+    ctx.operate(file, size, |operation| parity.restore(&source, path, operation))
+        .map_err(|failure| failure.while_doing(names::shown(path)))?;
+    let mut report = Report::new(Status::Done, "parity-repaired");
+    report.put("repaired_bytes", 0).put_path("parity", path);
+    report.line_of(
+        path,
+        format!("{}, written anew from {}", ctx.coloured(Colour::Good, "repaired"), names::shown(file)),
+    );
+    Ok(report)
+}
+
+/// Cuts off what is behind the end that was sealed; all that was sealed is intact.
+fn cut(ctx: &Ctx, options: &Options, file: &Path, outline: &Outline, surplus: u64) -> Res<Report> {
+    let status = if options.dry_run { Status::Repairable } else { Status::Done };
+    let mut report = Report::new(status, if options.dry_run { "repairable" } else { "repaired" });
+    report.put("dry_run", options.dry_run).put("surplus", surplus).put("repaired_bytes", 0);
+    let text = format!("{} behind the end that was sealed", human(surplus));
+    if options.dry_run {
+        let word = ctx.coloured(Colour::Note, "would be repaired");
+        report.line_of(file, format!("{word}: {text} would be cut off"));
+        return Ok(report);
+    }
+    let kept = names::with_suffix(file, names::DAMAGED);
+    let target = options.output.as_deref().unwrap_or(file);
+    if options.output.is_some() {
+        output::check_target(target, options.force, &[file])?;
+    } else if !options.discard {
+        output::check_target(&kept, options.force, &[file])?;
+    }
+    // A copy of what was sealed, each byte verified on the way.
+    let new = Staged::new(target, true, &[])?;
+    let projection = damage::snapshot(ctx, outline)?;
+    ctx.operate(file, outline.size, |operation| projection.write_file(new.path(), operation))?;
+    let permissions =
+        fs::metadata(file).map_err(|error| Failure::io("looking at", file, &error))?.permissions();
+    fs::set_permissions(new.path(), permissions)
+        .map_err(|error| Failure::io("setting the mode of", new.path(), &error))?;
+    if options.output.is_none() && !options.discard {
+        if options.force {
+            drop(fs::remove_file(&kept));
+        }
+        // Both names for a moment, so that there is a file of that name at any time.
+        fs::hard_link(file, &kept)
+            .or_else(|_| output::rename_to_free(file, &kept))
+            .map_err(|error| Failure::io("keeping the damaged file as", &kept, &error))?;
+        report.put_path("kept", &kept);
+    }
+    new.finish()?;
+    report.line_of(file, format!("{}, {text} cut off", ctx.coloured(Colour::Good, "repaired")));
+    if options.output.is_some() {
+        report.put_path("output", target);
+        report.line(format!("  the repaired file is {}", names::shown(target)));
+    } else if !options.discard {
+        report.line(format!("  the damaged file is kept as {}", names::shown(&kept)));
+    }
+    Ok(report)
+}
+
+fn explain(file: &Path, parity: &Path, is_partial: bool, failure: Failure) -> Failure {
+    let name = names::quoted(file);
+    match failure.status {
+        Status::Incomplete if !is_partial => failure.while_doing(names::shown(parity)).with_hint(format!(
+            "nothing was written; atlasm repair --from COPY {name} takes the rest from a copy, --partial repairs what can be"
+        )),
+        Status::Differs => failure.while_doing(names::shown(parity)).with_hint("nothing was written"),
+        _ => failure,
+    }
+}
+
+/// What a repair would do.
+fn dry(ctx: &Ctx, file: &Path, checked: &Checked) -> Report {
+    let bytes: u64 = checked.bad.iter().map(|bad| bad.length).sum();
+    let (status, result) = match checked.report.data {
+        ParityVerdict::Intact => (Status::Done, "intact"),
+        ParityVerdict::Repairable => (Status::Repairable, "repairable"),
+        _ => (Status::Incomplete, "incomplete"),
+    };
+    let mut report = Report::new(status, result);
+    report
+        .put("dry_run", true)
+        .put("bad_bytes", bytes)
+        .put("damage", checked.bad.iter().map(Bad::json).collect::<Vec<_>>())
+        .put("parity_check", checked.json());
+    let parity = names::shown(&checked.path);
+    let text = match status {
+        Status::Done => "intact, nothing to repair".to_owned(),
+        Status::Repairable => {
+            format!(
+                "{}: {parity} can rebuild {}",
+                ctx.coloured(Colour::Note, "would be repaired"),
+                human(bytes)
+            )
+        }
+        _ => format!(
+            "{}: {} of {parity} have lost too much",
+            ctx.coloured(Colour::Bad, "cannot be repaired"),
+            count(checked.report.lost_rows, "row")
+        ),
+    };
+    report.line_of(file, text);
+    for bad in &checked.bad {
+        report.line(bad.line());
+    }
+    report
+}
+
+// From copies.
+
+/// What became of the bad ranges.
+#[derive(Default)]
+struct Mended {
+    repaired: Vec<Bad>,
+    left: Vec<Bad>,
+    written: u64,
+}
+
+fn from_copies(ctx: &Ctx, options: &Options, file: &Path, outline: &Outline) -> Res<Report> {
+    let donors = donors(ctx, options, file, outline)?;
+    let findings = damage::find(ctx, file, outline)?;
+    if findings.bad.is_empty() && findings.surplus == 0 {
+        return Ok(intact(ctx, file));
+    }
+    if findings.surplus > 0 && !options.discard && !options.dry_run {
+        let text = format!(
+            "{} has {} behind the end that was sealed, at {}",
+            names::shown(file),
+            human(findings.surplus),
+            outline.size
+        );
+        return Err(
+            Failure::new(Status::Differs, text).with_hint("--discard cuts them off; nothing was written")
+        );
+    }
+    let mut mended = mend(ctx, options, file, outline, &donors, &findings)?;
+    // What was fetched counts, whoever gave it.
+    let (fetched, used): (u64, Vec<&Donor>) = (
+        donors.iter().map(Donor::read_bytes).sum(),
+        donors.iter().filter(|donor| donor.read_bytes() > 0).collect(),
+    );
+    mended.left.sort_by_key(|bad| bad.offset);
+    let bytes = |list: &[Bad]| list.iter().map(|bad| bad.length).sum::<u64>();
+    let is_whole = mended.left.is_empty();
+    let status = match (is_whole, options.dry_run) {
+        (true, true) => Status::Repairable,
+        (true, false) => Status::Done,
+        (false, _) => Status::Incomplete,
+    };
+    let result = match (is_whole, options.dry_run) {
+        (true, true) => "repairable",
+        (true, false) => "repaired",
+        (false, _) => "incomplete",
+    };
+    let mut report = Report::new(status, result);
+    report
+        .put("dry_run", options.dry_run)
+        .put("repaired_bytes", mended.written)
+        .put("fetched_bytes", fetched)
+        .put("damage", findings.bad.iter().map(Bad::json).collect::<Vec<_>>())
+        .put("left", mended.left.iter().map(Bad::json).collect::<Vec<_>>())
+        .put("from", used.iter().map(|donor| donor.json()).collect::<Vec<_>>());
+    let sources = used.iter().map(|donor| donor.name()).collect::<Vec<_>>().join(", ");
+    let sources = if sources.is_empty() { "the copy".to_owned() } else { sources };
+    if options.dry_run {
+        let word =
+            ctx.coloured(Colour::Note, if is_whole { "would be repaired" } else { "cannot be repaired" });
+        report.line_of(
+            file,
+            format!(
+                "{word}: {sources} has {} of {} that are bad",
+                human(bytes(&mended.repaired)),
+                human(findings.bytes())
+            ),
+        );
+    } else if is_whole {
+        let word = ctx.coloured(Colour::Good, "repaired");
+        report.line_of(file, format!("{word} from {sources}, {} written", human(mended.written)));
+    } else {
+        let word = ctx.coloured(Colour::Bad, "damaged still");
+        report.line_of(
+            file,
+            format!(
+                "{word}: {} written, and {} are neither there nor in {sources}",
+                human(mended.written),
+                human(bytes(&mended.left))
+            ),
+        );
+    }
+    for bad in &mended.left {
+        report.line(bad.line());
+    }
+    if options.map && !options.dry_run {
+        map::draw(ctx, outline.size, &mended.repaired, Fate::Repaired)
+            .iter()
+            .for_each(|line| report.line(line));
+    }
+    Ok(report)
+}
+
+/// The places that `--from` names.
+fn donors(ctx: &Ctx, options: &Options, file: &Path, outline: &Outline) -> Res<Vec<Donor>> {
+    let own = fs::metadata(file).map_err(|error| Failure::io("looking at", file, &error))?;
+    let mut donors = Vec::new();
+    for path in &options.from {
+        let metadata = fs::metadata(path).map_err(|error| Failure::io("opening", path, &error))?;
+        if same_file(&own, &metadata) {
+            return Err(Failure::usage(format!("{} is the damaged file itself", names::shown(path)))
+                .with_hint("--from names another copy of it"));
+        }
+        let kind = objects::kind_of(path)?;
+        donors.push(match kind {
+            objects::Kind::Plain => Donor::file(ctx, path, outline)?,
+            objects::Kind::Container => Donor::container(ctx, path, outline)?,
+            objects::Kind::Shard | objects::Kind::CompressedShard => {
+                let (shard, _) = info::read_shard(ctx, path, kind, Some(&outline.root))?;
+                Donor::shard(ctx, path, shard, outline)?
+            }
+            objects::Kind::Parity => {
+                return Err(Failure::usage(format!("{} is a parity file", names::shown(path)))
+                    .with_hint("--parity PATH names it, or leave it out if it lies beside the file"));
+            }
+        });
+    }
+    for url in &options.from_url {
+        donors.push(Donor::fetched(ctx, url, Fetched::by_url(url, options.patience), outline)?);
+    }
+    for command in &options.from_command {
+        if !(command.contains("{first}") && command.contains("{last}")) {
+            return Err(Failure::usage(format!("--from-command '{command}' has no {{first}} and {{last}}"))
+                .with_hint("they become the offsets of the first and the last byte that it is to print"));
+        }
+        donors.push(Donor::fetched(ctx, command, Fetched::by_command(command, options.patience), outline)?);
+    }
+    Ok(donors)
+}
+
+/// Takes each bad range from the first donor that has it, verified, and writes it.
+fn mend(
+    ctx: &Ctx,
+    options: &Options,
+    file: &Path,
+    outline: &Outline,
+    donors: &[Donor],
+    findings: &Findings,
+) -> Res<Mended> {
+    let target = if options.dry_run {
+        None
+    } else {
+        let opened = File::options().read(true).write(true).open(file);
+        Some(opened.map_err(|error| Failure::io("opening for repair", file, &error))?)
+    };
+    let mut mended = Mended::default();
+    let mut buffer = vec![0; TILE_SIZE];
+    for bad in &findings.bad {
+        let mut at = bad.offset;
+        while at < bad.end() {
+            if ctx.is_stopped() {
+                if let Some(target) = &target {
+                    super::seal::sync(target, file)?;
+                }
+                return Err(Failure::new(
+                    Status::Cancelled,
+                    "stopped; what was written until then is verified, and the rest is as it was",
+                ));
+            }
+            // Within a tile, which is verified as a whole where there is nothing finer.
+            let end = (at / TILE_SIZE as u64 + 1) * TILE_SIZE as u64;
+            let end = end.min(bad.end());
+            let piece = Bad { offset: at, length: end - at, ..*bad };
+            let len = usize::try_from(end - at).unwrap_or(TILE_SIZE);
+            let found = donors.iter().any(|donor| donor.read(ctx, at, &mut buffer[..len]));
+            if !found {
+                push(&mut mended.left, piece);
+            } else {
+                if let Some(target) = &target {
+                    let written = target.write_all_at(&buffer[..len], at);
+                    written.map_err(|error| Failure::io("writing to", file, &error))?;
+                    mended.written += piece.length;
+                }
+                push(&mut mended.repaired, piece);
+            }
+            at = end;
+        }
+    }
+    if let Some(target) = &target {
+        if findings.surplus > 0 && options.discard && mended.left.is_empty() {
+            target
+                .set_len(outline.size)
+                .map_err(|error| Failure::io("cutting off the end of", file, &error))?;
+        }
+        super::seal::sync(target, file)?;
+        check_written(ctx, file, outline, &mended)?;
+    }
+    Ok(mended)
+}
+
+fn push(list: &mut Vec<Bad>, bad: Bad) {
+    match list.last_mut() {
+        Some(last) if (last.end(), last.kind) == (bad.offset, bad.kind) => last.length += bad.length,
+        _ => list.push(bad),
+    }
+}
+
+/// Reads back what was written, through the outline.
+fn check_written(ctx: &Ctx, file: &Path, outline: &Outline, mended: &Mended) -> Res<()> {
+    outline.container.set_base(Some(&objects::base_source(ctx, file, outline.size)?))?;
+    let projection: AtlasProjection = damage::snapshot(ctx, outline)?;
+    let mut buffer = vec![0; TILE_SIZE];
+    for bad in &mended.repaired {
+        let mut at = bad.offset;
+        while at < bad.end() {
+            let len = usize::try_from(bad.end() - at).unwrap_or(TILE_SIZE).min(TILE_SIZE);
+            if let Err(error) = projection.read(at, &mut buffer[..len]) {
+                let text = format!("{} does not read back at {at} what was written", names::shown(file));
+                return Err(Failure::from(error).while_doing(text).with_hint("the disk may be failing"));
+            }
+            at += len as u64;
+        }
+    }
+    Ok(())
+}

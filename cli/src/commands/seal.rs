@@ -1,0 +1,220 @@
+//! `atlasm seal`: the outline of a file that stays where it is, and its parity.
+
+use crate::context::{Ctx, Report};
+use crate::damage;
+use crate::names;
+use crate::objects;
+use crate::output::{self, Staged};
+use crate::status::{Failure, Res, Status};
+use crate::units::{self, RangeText, hex, human};
+use crate::walk::{self, Seals};
+use atlas_manifold::{
+    AtlasParity, CommitOptions, Container, ContainerCreateOptions, ContainerOptions, ProjectionType,
+};
+use clap::Args;
+use std::fs::{self, File, Metadata};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Writes FILE.atlas beside each file: its outline, a digest for each part of 16 KiB. The file itself stays as it is.
+///
+/// 'atlasm verify FILE' then finds damage, and with --parity 'atlasm repair FILE' mends it. The outline takes 0.2 %
+/// of the file, and at least 16 KiB; the parity file the share that is named, and at least 12 KiB.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  atlasm seal --parity 10% big.iso     up to 10 % of it may be lost then
+  atlasm seal -r --parity 5% photos    each file in the folder
+  atlasm seal -o /backup big.iso       into another folder")]
+pub(crate) struct Options {
+    /// Files to seal
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+    /// Writes a parity file too, FILE.atp, of this share of the file, such as 10%
+    #[arg(long, value_name = "SHARE", value_parser = units::parse_share)]
+    parity: Option<u32>,
+    /// Takes the files in folders, each with seals of its own
+    #[arg(short, long)]
+    recursive: bool,
+    /// Folder for the seals, which exists; or, of a single file, name of the outline
+    #[arg(short, long, value_name = "OUT")]
+    output: Option<PathBuf>,
+    /// Replaces seals that exist, if the file still verifies against them
+    #[arg(short, long)]
+    force: bool,
+    /// Text that the outline keeps, at most 1,024 bytes
+    #[arg(long, value_name = "TEXT")]
+    note: Option<String>,
+    /// Seals a range alone, for 'atlasm merge'; -o names the outline
+    #[arg(long, value_name = "RANGE", requires = "output", conflicts_with_all = ["parity", "recursive"])]
+    range: Option<RangeText>,
+    /// Digests for whole tiles of 1 MiB alone: a smaller outline, from which less exact ranges are found
+    #[arg(long)]
+    coarse: bool,
+}
+
+pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
+    let files = walk::walk(ctx, &options.files, options.recursive, Seals::LeaveOut)?;
+    let is_folder = |path: &Path| fs::metadata(path).is_ok_and(|metadata| metadata.is_dir());
+    if let Some(output) = options.output.as_deref().filter(|output| !is_folder(output))
+        && files.len() > 1
+    {
+        return Err(Failure::usage(format!(
+            "-o {} is not a folder, and there are {} to seal",
+            names::shown(output),
+            units::count(files.len() as u64, "file")
+        )));
+    }
+    ctx.each(&files, |file| seal(ctx, options, file))
+}
+
+/// The time of a commit.
+pub(crate) fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_nanos()).unwrap_or(0)
+}
+
+/// What of a file changes when somebody writes to it.
+fn stamp(metadata: &Metadata) -> (u64, i64, i64, i64, i64) {
+    (metadata.len(), metadata.mtime(), metadata.mtime_nsec(), metadata.ctime(), metadata.ctime_nsec())
+}
+
+fn seal(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
+    if names::is_dash(file) {
+        return Err(Failure::usage("a pipe cannot be sealed, since there is no file to verify later")
+            .with_hint("atlasm pack - -o X.atlas stores its bytes"));
+    }
+    let metadata = |path: &Path| fs::metadata(path).map_err(|error| Failure::io("looking at", path, &error));
+    let size = objects::size_of(file)?;
+    let before = stamp(&metadata(file)?);
+    let (outline_path, parity_path) = places(options, file);
+
+    // Everything that can be refused is refused before the work.
+    let outline = Staged::new(&outline_path, options.force, &[file])?;
+    let parity = match options.parity {
+        Some(share) => Some((Staged::new(&parity_path, options.force, &[file])?, share)),
+        None => None,
+    };
+    if options.force && options.range.is_none() && output::exists(&outline_path)? {
+        refuse_damaged(ctx, file, &outline_path)?;
+    }
+
+    let mut source = ctx.source(file)?;
+    let mut size = size;
+    if let Some(range) = &options.range {
+        let range = range.resolve(size)?;
+        super::merge::check_range(file, &range, size)?;
+        size = range.end - range.start;
+        source = source.range(range.start, size)?;
+    }
+    let create = ContainerCreateOptions {
+        keep_chains: !options.coarse,
+        handle: ContainerOptions { base: Some(source.clone()), ..ContainerOptions::default() },
+        ..ContainerCreateOptions::default()
+    };
+    let commit = CommitOptions {
+        time: now(),
+        note: options.note.clone().unwrap_or_default().into_bytes(),
+        ..CommitOptions::default()
+    };
+    let root = ctx.operate(file, size, |operation| {
+        let projection = ctx.projection_options();
+        let path = outline.path();
+        let container = Container::create(path, ProjectionType::Linear, &projection, &create, operation)?;
+        container.import(&source, &commit, operation)?;
+        Ok(container.generation(0)?.root)
+    })?;
+    if let Some((staged, share)) = &parity {
+        let parity_options = ctx.parity_options().with_redundancy(*share);
+        ctx.operate(file, size, |operation| {
+            AtlasParity::create(&source, staged.path(), &parity_options, operation)
+        })?;
+    }
+    if stamp(&metadata(file)?) != before {
+        return Err(Failure::new(
+            Status::Differs,
+            format!("{} changed while it was sealed", names::shown(file)),
+        )
+        .with_hint("nothing was written; seal it again when no program writes to it"));
+    }
+
+    let mut report = Report::new(Status::Done, "sealed");
+    report.put("size", size).put("root", hex(&root));
+    let length = |path: &Path| fs::metadata(path).map_or(0, |metadata| metadata.len());
+    let mut made = vec![("outline", outline.target().to_owned(), length(outline.path()))];
+    let mut staged = vec![outline];
+    if let Some((parity, _)) = parity {
+        made.push(("parity", parity.target().to_owned(), length(parity.path())));
+        staged.push(parity);
+    }
+    finish_all(staged)?;
+    let mut texts = Vec::new();
+    for (key, path, length) in &made {
+        report.put_path(key, path).put(&format!("{key}_size"), *length);
+        texts.push(format!("{} ({})", names::shown(path), human(*length)));
+    }
+    report.line_of(file, format!("sealed in {}", texts.join(" and ")));
+    Ok(report)
+}
+
+/// Names of the outline and the parity file.
+fn places(options: &Options, file: &Path) -> (PathBuf, PathBuf) {
+    match &options.output {
+        Some(output) if !fs::metadata(output).is_ok_and(|metadata| metadata.is_dir()) => {
+            let stem = names::without_suffix(output, names::ATLAS);
+            let parity = names::with_suffix(stem.as_deref().unwrap_or(output), names::PARITY);
+            (output.clone(), parity)
+        }
+        Some(folder) => {
+            let stem = folder.join(names::last(file));
+            (names::with_suffix(&stem, names::ATLAS), names::with_suffix(&stem, names::PARITY))
+        }
+        None => (names::with_suffix(file, names::ATLAS), names::with_suffix(file, names::PARITY)),
+    }
+}
+
+/// Refuses to seal a file anew that its present outline says is damaged.
+fn refuse_damaged(ctx: &Ctx, file: &Path, outline: &Path) -> Res<()> {
+    let Ok(Some(known)) = damage::find_outline(ctx, file, Some(outline)) else {
+        // An outline that does not open vouches for nothing.
+        return Ok(());
+    };
+    let findings = damage::find(ctx, file, &known)?;
+    if findings.bad.is_empty() && findings.surplus == 0 {
+        return Ok(());
+    }
+    let name = names::quoted(file);
+    Err(Failure::new(
+        Status::Differs,
+        format!(
+            "{} is not what {} has: {} differ, and sealing it anew would take damage for truth",
+            names::shown(file),
+            names::shown(outline),
+            human(findings.bytes() + findings.surplus)
+        ),
+    )
+    .with_hint(format!(
+        "atlasm repair {name} mends it; if the change was made on purpose, remove {} first",
+        names::quoted(outline)
+    )))
+}
+
+/// Gives all files their names, or none.
+fn finish_all(staged: Vec<Staged>) -> Res<()> {
+    let mut named: Vec<PathBuf> = Vec::new();
+    for one in staged {
+        let target = one.target().to_owned();
+        if let Err(failure) = one.finish() {
+            // Those that have their names already are of no use alone.
+            named.iter().for_each(|path| drop(fs::remove_file(path)));
+            return Err(failure);
+        }
+        named.push(target);
+    }
+    Ok(())
+}
+
+/// Flushes a file to the disk.
+pub(crate) fn sync(file: &File, path: &Path) -> Res<()> {
+    file.sync_all().map_err(|error| Failure::io("flushing", path, &error))
+}

@@ -1,0 +1,168 @@
+//! `atlasm shard`: parts of a file that are verified alone.
+
+use super::info;
+use super::pack::Compress;
+use crate::context::{Ctx, Report};
+use crate::names;
+use crate::objects::{self, Kind};
+use crate::output::{self, Staged};
+use crate::status::{Failure, Res, Status};
+use crate::units::{RangeText, hex, human};
+use atlas_manifold::{AtlasBoundaryRegion, AtlasProjection, ContainerMode, ContainerOptions, ProjectionType};
+use clap::Args;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// Cuts ranges out of a file or container, each with a proof that it belongs to the root of the whole.
+///
+/// Whoever knows the root verifies a shard with 'atlasm check', without the rest of the file. Cut out of FILE.atlas, a
+/// shard costs no pass over the file. Several ranges go to a folder, as NAME.OFFSET-LENGTH.shard.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  atlasm shard big.iso 1MiB..2MiB -o part.shard
+  atlasm shard big.iso.atlas 0+4096 -64KiB.. -o parts")]
+pub(crate) struct Options {
+    /// A file, an outline or a container
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// The bytes to cut out
+    #[arg(value_name = "RANGE", required = true)]
+    ranges: Vec<RangeText>,
+    /// Name of the shard, or, for several ranges, of a folder
+    #[arg(short, long, value_name = "OUT")]
+    output: PathBuf,
+    /// Replaces shards that exist
+    #[arg(short, long)]
+    force: bool,
+    /// Compresses the shards
+    #[arg(long, value_name = "HOW")]
+    compress: Option<Compress>,
+    /// The generation of a container; 0 or none: the newest
+    #[arg(long, value_name = "G", default_value_t = 0, hide_default_value = true)]
+    generation: u64,
+}
+
+pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
+    let file = &options.file;
+    match shards(ctx, options, file) {
+        Ok(()) => Ok(()),
+        Err(failure) => ctx.fail(Some(file), &failure),
+    }
+}
+
+fn shards(ctx: &Ctx, options: &Options, file: &Path) -> Res<()> {
+    let is_folder =
+        options.ranges.len() > 1 || fs::metadata(&options.output).is_ok_and(|metadata| metadata.is_dir());
+    let size = match objects::kind_of(file)? {
+        Kind::Container => {
+            let opened =
+                objects::open_container(ctx, file, ContainerMode::Read, None, ContainerOptions::default())?;
+            opened.container.generation(options.generation)?.domain_size
+        }
+        Kind::Plain => objects::size_of(file)?,
+        other => {
+            return Err(Failure::usage(format!(
+                "{} is a {}, of which no shard is cut",
+                names::shown(file),
+                other.name()
+            )));
+        }
+    };
+    let mut regions = Vec::new();
+    for range in &options.ranges {
+        let range = range.resolve(size)?;
+        regions.push(AtlasBoundaryRegion::new(range.start, range.end - range.start));
+    }
+    // All names are checked before the work.
+    let made_folder = is_folder && make_folder(&options.output)?;
+    let result = write_shards(ctx, options, file, size, &regions, is_folder);
+    if made_folder && result.is_err() {
+        // Only an empty one goes.
+        drop(fs::remove_dir(&options.output));
+    }
+    result
+}
+
+/// Makes a folder; false if it is there.
+pub(crate) fn make_folder(path: &Path) -> Res<bool> {
+    if output::exists(path)? {
+        return Ok(false);
+    }
+    fs::create_dir(path).map_err(|error| Failure::io("creating the folder", path, &error))?;
+    Ok(true)
+}
+
+/// Writes the bytes of a shard to its temporary file.
+pub(crate) fn write(staged: &Staged, bytes: &[u8]) -> Res<fs::File> {
+    let mut out = staged.create()?;
+    out.write_all(bytes).map_err(|error| Failure::io("writing", staged.target(), &error))?;
+    Ok(out)
+}
+
+fn write_shards(
+    ctx: &Ctx,
+    options: &Options,
+    file: &Path,
+    size: u64,
+    regions: &[AtlasBoundaryRegion],
+    is_folder: bool,
+) -> Res<()> {
+    let mut staged = Vec::new();
+    for region in regions {
+        let path = if is_folder {
+            let mut name = names::last(file).to_owned();
+            name.push(format!(".{}-{}.shard", region.offset, region.length));
+            options.output.join(name)
+        } else {
+            options.output.clone()
+        };
+        staged.push(Staged::new(&path, options.force, &[file])?);
+    }
+    let projection = project(ctx, options, file, size)?;
+    let config = options.compress.map(Compress::config);
+    // One after the other, so that one shard is in memory and not all.
+    for (staged, region) in staged.into_iter().zip(regions) {
+        let (bytes, info) = ctx.operate(file, region.length, |operation| {
+            let shard = projection.extract_shard(region, operation)?;
+            let bytes = match &config {
+                Some(config) => shard.compress_with(config, operation)?.serialize()?,
+                None => shard.serialize()?,
+            };
+            Ok((bytes, shard.info()))
+        })?;
+        super::seal::sync(&write(&staged, &bytes)?, staged.target())?;
+        let target = staged.target().to_owned();
+        staged.finish()?;
+        let mut report = Report::new(Status::Done, "cut");
+        report.put_path("output", &target).put("output_size", bytes.len());
+        info::put_shard(&mut report, &info);
+        report.line_of(
+            &target,
+            format!(
+                "{}..{} ({}) of root {}",
+                region.offset,
+                region.end(),
+                human(region.length),
+                hex(&info.root)
+            ),
+        );
+        ctx.report(Some(file), report)?;
+    }
+    Ok(())
+}
+
+/// The projection of a file, or of a generation of a container.
+fn project(ctx: &Ctx, options: &Options, file: &Path, size: u64) -> Res<AtlasProjection> {
+    if objects::kind_of(file)? == Kind::Container {
+        let opened =
+            objects::open_container(ctx, file, ContainerMode::Read, None, ContainerOptions::default())?;
+        return ctx
+            .operate(file, size, |operation| opened.container.snapshot(options.generation, true, operation));
+    }
+    let source = ctx.source(file)?;
+    let projection = ctx.projection_options();
+    ctx.operate(file, size, |operation| {
+        AtlasProjection::create(ProjectionType::Linear, &source, &projection, operation)
+    })
+}

@@ -1,0 +1,66 @@
+//! `atlasm unpack`: the bytes of a container in a file.
+
+use super::log::check_expected_root;
+use crate::context::{Ctx, Report};
+use crate::names;
+use crate::objects;
+use crate::output::Staged;
+use crate::status::{Failure, Res, Status};
+use crate::units::{hex, human};
+use atlas_manifold::{ContainerMode, ContainerOptions};
+use clap::Args;
+use std::path::PathBuf;
+
+/// Writes the bytes of a container to a file.
+///
+/// Each is verified before it is written, and the file appears when all are there.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  atlasm unpack book.atlas -o book.txt
+  atlasm unpack --generation 3 book.atlas -o book-3.txt")]
+pub(crate) struct Options {
+    /// The container
+    #[arg(value_name = "X.atlas")]
+    file: PathBuf,
+    /// Name of the file; for standard output there is 'atlasm cat'
+    #[arg(short, long, value_name = "OUT")]
+    output: PathBuf,
+    /// Replaces a file that exists
+    #[arg(short, long)]
+    force: bool,
+    /// The generation; 0 or none: the newest
+    #[arg(long, value_name = "G", default_value_t = 0, hide_default_value = true)]
+    generation: u64,
+    /// The root that the generation must have
+    #[arg(long, value_name = "ROOT", value_parser = crate::args::parse_root)]
+    root: Option<[u8; 32]>,
+}
+
+pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
+    ctx.each([&options.file], |file| {
+        if names::is_dash(&options.output) {
+            return Err(Failure::usage("unpack writes to a file")
+                .with_hint("atlasm cat X.atlas writes to standard output"));
+        }
+        let staged = Staged::new(&options.output, options.force, &[file])?;
+        let opened =
+            objects::open_container(ctx, file, ContainerMode::Read, None, ContainerOptions::default())?;
+        let generation = opened.container.generation(options.generation)?;
+        check_expected_root(file, &generation, options.root.as_ref())?;
+        let size = generation.domain_size;
+        ctx.operate(file, size, |operation| {
+            let snapshot = opened.container.snapshot(generation.generation, false, operation)?;
+            snapshot.write_file(staged.path(), operation)
+        })?;
+        let target = staged.target().to_owned();
+        staged.finish()?;
+        let mut report = Report::new(Status::Done, "unpacked");
+        report
+            .put_path("output", &target)
+            .put("size", size)
+            .put("generation", generation.generation)
+            .put("root", hex(&generation.root));
+        report.line_of(file, format!("unpacked to {} ({})", names::shown(&target), human(size)));
+        Ok(report)
+    })
+}

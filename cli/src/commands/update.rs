@@ -1,0 +1,209 @@
+//! `atlasm update`: seals follow a change that was made on purpose.
+
+use super::{seal, verify};
+use crate::context::{Ctx, Report};
+use crate::damage::{self, Findings, Outline};
+use crate::names;
+use crate::objects::{self, Opened};
+use crate::output::Staged;
+use crate::status::{Failure, Res, Status};
+use crate::units::{RangeText, count, hex, human};
+use atlas_manifold::{
+    AtlasBoundaryRegion, AtlasParity, CommitOptions, ContainerMode, ContainerOptions, TILE_SIZE,
+};
+use clap::Args;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+/// Brings the outline and the parity file up to date after a file was changed on purpose.
+///
+/// With --ranges only those are taken for a change: if anything else differs, that is damage, and nothing is written.
+/// Without, everything that differs is taken for a change. The outline keeps the root of the old bytes in its log.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  atlasm update log.txt                           all that differs was meant
+  atlasm update --ranges 0+4096 --ranges 1MiB.. db")]
+pub(crate) struct Options {
+    /// Sealed files
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+    /// Bytes that were changed; may be given several times
+    #[arg(long, value_name = "RANGE")]
+    ranges: Vec<RangeText>,
+    /// The outline, or a folder of outlines
+    #[arg(long, value_name = "PATH")]
+    outline: Option<PathBuf>,
+    /// The parity file, or a folder of parity files
+    #[arg(long, value_name = "PATH")]
+    parity: Option<PathBuf>,
+    /// Text that the outline keeps, at most 1,024 bytes
+    #[arg(long, value_name = "TEXT")]
+    note: Option<String>,
+    /// Says what would be taken for a change, and writes nothing
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+}
+
+pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
+    ctx.each(&options.files, |file| update(ctx, options, file))
+}
+
+fn update(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
+    let size = objects::size_of(file)?;
+    let outline =
+        damage::find_outline(ctx, file, options.outline.as_deref())?.ok_or_else(|| verify::no_seals(file))?;
+    if outline.is_guess {
+        return Err(verify::no_seals(file));
+    }
+    let parity = verify::parity_of(file, Some(&outline.path), options.parity.as_deref());
+    let findings = damage::find(ctx, file, &outline)?;
+    if findings.bad_records > 0 {
+        let text = format!("{} is damaged itself", names::shown(&outline.path));
+        return Err(Failure::new(Status::Differs, text)
+            .with_hint("remove it and seal the file anew, once you are sure of the file"));
+    }
+    let changed = changed(file, options, &outline, &findings, size)?;
+    let bytes: u64 = changed.iter().map(|range| range.end - range.start).sum();
+    let is_same = findings.bad.is_empty() && size == outline.size;
+    let result = match (is_same, options.dry_run) {
+        (true, _) => "unchanged",
+        (false, true) => "would-update",
+        (false, false) => "updated",
+    };
+    let mut report = Report::new(Status::Done, result);
+    report
+        .put("dry_run", options.dry_run)
+        .put("changed_bytes", bytes)
+        .put("size", size)
+        .put_path("outline", &outline.path)
+        .put("damage", findings.bad.iter().map(damage::Bad::json).collect::<Vec<_>>());
+    if is_same {
+        report.put("root", hex(&outline.root));
+        report.line_of(file, "as it was sealed, nothing to update");
+        return Ok(report);
+    }
+    let ranges = count(changed.len() as u64, "range");
+    if options.dry_run {
+        report.line_of(file, format!("would be updated: {} in {ranges} changed", human(bytes)));
+        findings.bad.iter().for_each(|bad| report.line(bad.line()));
+        return Ok(report);
+    }
+
+    // The new parity file is ready before the outline says that the change was meant.
+    let staged = match &parity {
+        Some(path) => Some(new_parity(ctx, file, path, &outline, &changed, size)?),
+        None => None,
+    };
+    let (generation, root) = commit(ctx, options, file, &outline, &changed, size)?;
+    if let Some(staged) = staged {
+        report.put_path("parity", staged.target());
+        staged.finish()?;
+    }
+    report.put("generation", generation).put("root", hex(&root));
+    report.line_of(file, format!("updated, {} in {ranges} changed, root {}", human(bytes), hex(&root)));
+    Ok(report)
+}
+
+/// The ranges that were changed; those that are not named are damage.
+fn changed(
+    file: &Path,
+    options: &Options,
+    outline: &Outline,
+    findings: &Findings,
+    size: u64,
+) -> Res<Vec<Range<u64>>> {
+    let mut found: Vec<Range<u64>> = findings
+        .bad
+        .iter()
+        .map(|bad| bad.offset..bad.end().min(size))
+        .filter(|range| !range.is_empty())
+        .collect();
+    if size > outline.size {
+        found.push(outline.size..size);
+    }
+    if options.ranges.is_empty() {
+        return Ok(found);
+    }
+    let mut named = Vec::new();
+    for range in &options.ranges {
+        named.push(range.resolve(size)?);
+    }
+    // The unit of the search is larger than a byte: a range that touches what was named was meant.
+    for one in &found {
+        if !named.iter().any(|named| named.start < one.end && one.start < named.end) {
+            let text = format!(
+                "{} differs at {}..{} too, outside of --ranges, which is damage",
+                names::shown(file),
+                one.start,
+                one.end
+            );
+            let hint = format!(
+                "atlasm repair {} brings the sealed bytes back; nothing was written",
+                names::quoted(file)
+            );
+            return Err(Failure::new(Status::Differs, text).with_hint(hint));
+        }
+    }
+    Ok(found)
+}
+
+/// The parity file of the changed bytes, under a temporary name.
+fn new_parity(
+    ctx: &Ctx,
+    file: &Path,
+    path: &Path,
+    outline: &Outline,
+    changed: &[Range<u64>],
+    size: u64,
+) -> Res<Staged> {
+    let parity = verify::open_parity(ctx, path, None)?;
+    let source = ctx.source(file)?;
+    let regions: Vec<AtlasBoundaryRegion> =
+        changed.iter().map(|range| AtlasBoundaryRegion::new(range.start, range.end - range.start)).collect();
+    let staged = Staged::new(path, true, &[file])?;
+    let work = size.max(2 * TILE_SIZE as u64);
+    let options = ctx.parity_options();
+    let updated = ctx.operate(file, work, |operation| {
+        parity.update(&source, &regions, staged.path(), &options, operation)
+    });
+    let info = parity.info();
+    match updated {
+        Ok(()) => Ok(staged),
+        // The shape of the old one does not fit the new size.
+        Err(failure) if failure.status == Status::Usage && size != outline.size => {
+            let share = u64::from(info.parity_columns) * 10_000 / u64::from(info.data_columns.max(1));
+            let share = u32::try_from(share.clamp(1, 10_000)).unwrap_or(10_000);
+            let options = ctx.parity_options().with_redundancy(share);
+            ctx.operate(file, work, |operation| {
+                AtlasParity::create(&source, staged.path(), &options, operation)
+            })?;
+            Ok(staged)
+        }
+        Err(failure) => Err(failure.while_doing(names::shown(path)).with_hint("nothing was written")),
+    }
+}
+
+/// Makes the file as it is the newest generation of its outline.
+fn commit(
+    ctx: &Ctx,
+    options: &Options,
+    file: &Path,
+    outline: &Outline,
+    changed: &[Range<u64>],
+    size: u64,
+) -> Res<(u64, [u8; 32])> {
+    let source = ctx.source(file)?;
+    let handle = ContainerOptions { base: Some(source.clone()), ..ContainerOptions::default() };
+    let opened: Opened = objects::open_container(ctx, &outline.path, ContainerMode::Write, None, handle)?;
+    opened.container.set_base(Some(&source))?;
+    let note = options.note.clone().unwrap_or_else(|| "update".to_owned()).into_bytes();
+    let commit = CommitOptions { expected: outline.generation, time: seal::now(), note };
+    // All else was verified just now.
+    let regions: Vec<AtlasBoundaryRegion> =
+        changed.iter().map(|range| AtlasBoundaryRegion::new(range.start, range.end - range.start)).collect();
+    let work = size.max(2 * TILE_SIZE as u64);
+    let generation = ctx.operate(file, work, |operation| {
+        opened.container.import_regions(&source, &regions, &commit, operation)
+    })?;
+    Ok((generation, opened.container.generation(generation)?.root))
+}

@@ -1,0 +1,517 @@
+//! `atlasm verify`: which bytes of a file are bad, and whether they can be repaired.
+
+use crate::context::{Colour, Ctx, Report};
+use crate::damage::{self, Findings, Outline};
+use crate::map::{self, Fate};
+use crate::names;
+use crate::objects;
+use crate::status::{Failure, Res, Status};
+use crate::units::{count, hex, human};
+use crate::walk::{self, Seals};
+use atlas_manifold::{AtlasParity, Damage, DamagePart, ParityReport, ParityVerdict};
+use clap::Args;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Compares files with the seals that 'atlasm seal' wrote, and lists every range of bytes that is bad.
+///
+/// The outline is FILE.atlas, or the one that --outline names; if there is none, one in the folder that has the size of
+/// the file is taken, and named. If the file is damaged, its parity file tells whether it can be repaired. A file that
+/// has a parity file alone is compared with that.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  atlasm verify big.iso
+  atlasm verify -r photos              every sealed file in a folder
+  atlasm verify --parity-too big.iso   is the parity file itself intact?
+  atlasm verify -r --rate 50M --max-time 3h --resume STATE /archive
+                                       a part every night, the oldest first")]
+pub(crate) struct Options {
+    /// Files to verify
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+    /// The outline, or a folder of outlines
+    #[arg(long, value_name = "PATH")]
+    outline: Option<PathBuf>,
+    /// The parity file, or a folder of parity files
+    #[arg(long, value_name = "PATH")]
+    parity: Option<PathBuf>,
+    /// Checks the parity file too, also if the file is intact
+    #[arg(long)]
+    parity_too: bool,
+    /// The root that the outline must have
+    #[arg(long, value_name = "ROOT", value_parser = crate::args::parse_root)]
+    root: Option<[u8; 32]>,
+    /// Takes the files in folders that have seals
+    #[arg(short, long)]
+    recursive: bool,
+    /// Draws a picture of the parts that are good and bad
+    #[arg(long)]
+    map: bool,
+    /// Reads no more than this a second, such as 50M, on one thread
+    #[arg(long, value_name = "SIZE", value_parser = crate::units::parse_size)]
+    rate: Option<u64>,
+    /// Ends after this time, such as 3h; a file that is not finished then counts as not verified
+    #[arg(long, value_name = "TIME", value_parser = crate::units::parse_duration)]
+    max_time: Option<std::time::Duration>,
+    /// A small file that remembers when each file was verified; those not verified for longest come first
+    #[arg(long, value_name = "STATE")]
+    resume: Option<PathBuf>,
+}
+
+pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
+    let files = walk::walk(ctx, &options.files, options.recursive, Seals::LeaveOut)?;
+    let named: Vec<PathBuf> = if options.recursive {
+        files.into_iter().filter(|file| has_seals(options, file)).collect()
+    } else {
+        files
+    };
+    if named.is_empty() && ctx.status() == Status::Done {
+        return Err(Failure::new(Status::Incomplete, "there is no sealed file in these folders")
+            .with_hint("atlasm seal -r FOLDER seals the files in it"));
+    }
+    let mut state = match &options.resume {
+        Some(path) => Some(State::load(path)?),
+        None => None,
+    };
+    let mut named = named;
+    if let Some(state) = &state {
+        named.sort_by_key(|file| state.verified(file));
+    }
+    ctx.set_pace(options.rate, options.max_time);
+    let (mut intact, mut looked_at) = (0_u64, 0_u64);
+    let total = named.len() as u64;
+    ctx.each(&named, |file| {
+        let outcome = verify(ctx, options, file);
+        match &outcome {
+            // It comes first the next time.
+            Err(failure) if failure.status == Status::Cancelled || ctx.is_late() => {
+                if ctx.is_late() && failure.status == Status::Incomplete {
+                    return Ok(unfinished());
+                }
+            }
+            _ => {
+                looked_at += 1;
+                if let Some(state) = &mut state {
+                    state.note(file)?;
+                }
+            }
+        }
+        let report = outcome?;
+        intact += u64::from(report.status == Status::Done);
+        Ok(report)
+    })?;
+    if let Some(state) = &mut state {
+        state.save()?;
+    }
+    if total > 1 {
+        ctx.detail(&format!("{intact} of {} intact", count(total, "file")));
+    }
+    if looked_at < total && ctx.is_late() {
+        ctx.warn(&format!("--max-time is over: {} not verified yet", count(total - looked_at, "file")));
+        // Who remembers how far it came goes on the next time.
+        if state.is_none() {
+            ctx.add_status(Status::Incomplete);
+        }
+    }
+    Ok(())
+}
+
+/// The outcome for a file that --max-time cut off.
+fn unfinished() -> Report {
+    Report::new(Status::Done, "unfinished")
+}
+
+/// When each file was verified: a JSON file that `--resume` names.
+struct State {
+    path: PathBuf,
+    /// Nanoseconds since 1970, by the absolute name as JSON has it.
+    times: BTreeMap<String, i64>,
+    saved: Instant,
+}
+
+/// Time between two writes of the state.
+const SAVE_INTERVAL: Duration = Duration::from_secs(5);
+
+impl State {
+    fn load(path: &Path) -> Res<State> {
+        let mut state = State { path: path.to_owned(), times: BTreeMap::new(), saved: Instant::now() };
+        let text = match fs::read(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                // Refused now, and not after hours.
+                crate::output::check_target(path, false, &[])?;
+                return Ok(state);
+            }
+            Err(error) => return Err(Failure::io("reading the state", path, &error)),
+        };
+        let foreign = || {
+            Failure::new(Status::Foreign, format!("{} is no state of a verification", names::shown(path)))
+                .with_hint("--resume names a file that this command writes itself")
+        };
+        let value: Value = serde_json::from_slice(&text).map_err(|_| foreign())?;
+        let files = value.get("atlasm_verified_ns").and_then(Value::as_object).ok_or_else(foreign)?;
+        for (name, time) in files {
+            state.times.insert(name.clone(), time.as_i64().ok_or_else(foreign)?);
+        }
+        Ok(state)
+    }
+
+    /// Name of a file in the state: absolute, and the same for one file.
+    fn key(file: &Path) -> String {
+        let whole = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+        names::object(&whole).to_string()
+    }
+
+    /// When the file was verified; 0: never.
+    fn verified(&self, file: &Path) -> i64 {
+        self.times.get(&Self::key(file)).copied().unwrap_or(0)
+    }
+
+    fn note(&mut self, file: &Path) -> Res<()> {
+        self.times.insert(Self::key(file), super::seal::now());
+        if self.saved.elapsed() >= SAVE_INTERVAL {
+            self.save()?;
+        }
+        Ok(())
+    }
+
+    /// Writes the state, whole or not at all.
+    fn save(&mut self) -> Res<()> {
+        let staged = crate::output::Staged::new(&self.path, true, &[])?;
+        let mut file = staged.create()?;
+        let failed = |error| Failure::io("writing the state", &self.path, &error);
+        std::io::Write::write_all(
+            &mut file,
+            format!("{}\n", json!({ "atlasm_verified_ns": self.times })).as_bytes(),
+        )
+        .map_err(failed)?;
+        super::seal::sync(&file, &self.path)?;
+        staged.finish()?;
+        self.saved = Instant::now();
+        Ok(())
+    }
+}
+
+fn has_seals(options: &Options, file: &Path) -> bool {
+    // A file that was named itself is always verified.
+    options.files.iter().any(|named| named == file)
+        || options.outline.is_some()
+        || [names::ATLAS, names::PARITY]
+            .iter()
+            .any(|suffix| fs::metadata(names::with_suffix(file, suffix)).is_ok())
+}
+
+/// The parity file of `file`: `given`, which may be a folder, or FILE.atp if that is there.
+pub(crate) fn parity_of(file: &Path, outline: Option<&Path>, given: Option<&Path>) -> Option<PathBuf> {
+    if let Some(given) = given {
+        let is_folder = fs::metadata(given).is_ok_and(|metadata| metadata.is_dir());
+        return Some(if is_folder {
+            names::with_suffix(&given.join(names::last(file)), names::PARITY)
+        } else {
+            given.to_owned()
+        });
+    }
+    let beside_outline = outline
+        .and_then(|outline| names::without_suffix(outline, names::ATLAS))
+        .map(|stem| names::with_suffix(&stem, names::PARITY));
+    [Some(names::with_suffix(file, names::PARITY)), beside_outline]
+        .into_iter()
+        .flatten()
+        .find(|path| fs::metadata(path).is_ok())
+}
+
+/// A check with a parity file.
+pub(crate) struct Checked {
+    pub(crate) path: PathBuf,
+    pub(crate) report: ParityReport,
+    /// Bad ranges of the file, by units.
+    pub(crate) bad: Vec<damage::Bad>,
+}
+
+impl Checked {
+    /// True if all of the file can be rebuilt.
+    pub(crate) fn can_repair(&self) -> bool {
+        matches!(self.report.data, ParityVerdict::Intact | ParityVerdict::Repairable)
+    }
+
+    fn is_whole(&self) -> bool {
+        self.report.parity == ParityVerdict::Intact
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        let mut object = json!({
+            "repairable": self.can_repair(),
+            "intact": self.is_whole(),
+            "bad_units": self.report.bad_units,
+            "bad_parity_units": self.report.bad_parity_units,
+            "bad_blocks": self.report.bad_blocks,
+            "damaged_rows": self.report.damaged_rows,
+            "lost_rows": self.report.lost_rows,
+        });
+        if let Some(map) = object.as_object_mut() {
+            names::put(map, "path", &self.path);
+        }
+        object
+    }
+}
+
+/// Opens the parity file of a projection with the root `root`.
+pub(crate) fn open_parity(ctx: &Ctx, path: &Path, root: Option<&[u8; 32]>) -> Res<AtlasParity> {
+    let options = ctx.verify_options(root);
+    let opened = ctx.operate(path, 0, |operation| AtlasParity::open(path, &options, operation));
+    opened.map_err(|failure| failure.while_doing(names::shown(path)))
+}
+
+/// Reads the file and its parity, and says what can be rebuilt.
+pub(crate) fn check_parity(ctx: &Ctx, file: &Path, path: &Path, root: Option<&[u8; 32]>) -> Res<Checked> {
+    let parity = open_parity(ctx, path, root)?;
+    let source = ctx.source(file)?;
+    let mut report = ParityReport::default();
+    let mut findings = Findings::default();
+    let mut take = |damage: &Damage| {
+        if damage.part == DamagePart::Data {
+            findings.bad.push(damage::Bad {
+                kind: damage.kind,
+                offset: damage.offset,
+                length: damage.length,
+                os_error: damage.os_error,
+            });
+        }
+        true
+    };
+    let outcome = ctx.operate(file, source.size().max(2 << 20), |operation| {
+        match parity.check(&source, Some(&mut take), &mut report, operation) {
+            Err(_) if report.data != ParityVerdict::NotKnown => Ok(()),
+            other => other,
+        }
+    });
+    outcome.map_err(|failure| failure.while_doing(names::shown(path)))?;
+    Ok(Checked { path: path.to_owned(), report, bad: merged(findings.bad) })
+}
+
+/// Neighbours of one kind as one range.
+fn merged(bad: Vec<damage::Bad>) -> Vec<damage::Bad> {
+    let mut out: Vec<damage::Bad> = Vec::new();
+    for one in bad {
+        match out.last_mut() {
+            Some(last) if (last.kind, last.end(), last.os_error) == (one.kind, one.offset, one.os_error) => {
+                last.length += one.length;
+            }
+            _ => out.push(one),
+        }
+    }
+    out
+}
+
+fn verify(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
+    if names::is_dash(file) {
+        return Err(Failure::usage("a pipe cannot be verified against an outline")
+            .with_hint("atlasm hash - prints its root"));
+    }
+    objects::size_of(file)?;
+    let outline = damage::find_outline(ctx, file, options.outline.as_deref())?;
+    let parity =
+        parity_of(file, outline.as_ref().map(|outline| outline.path.as_path()), options.parity.as_deref());
+    match (outline, parity) {
+        (Some(outline), parity) => against_outline(ctx, options, file, &outline, parity.as_deref()),
+        (None, Some(parity)) => against_parity(ctx, options, file, &parity),
+        (None, None) => Err(no_seals(file)),
+    }
+}
+
+/// The failure for a file without seals.
+pub(crate) fn no_seals(file: &Path) -> Failure {
+    let wanted = names::with_suffix(file, names::ATLAS);
+    Failure::new(
+        Status::Incomplete,
+        format!("{} has no seal: {} is not there", names::shown(file), names::shown(&wanted)),
+    )
+    .with_hint(format!(
+        "--outline PATH names an outline elsewhere; atlasm seal {} makes one of the file as it is now",
+        names::quoted(file)
+    ))
+}
+
+/// Refuses an outline of another root than the expected one.
+pub(crate) fn check_root(outline: &Outline, root: Option<&[u8; 32]>) -> Res<()> {
+    match root {
+        Some(root) if *root != outline.root => Err(Failure::new(
+            Status::Differs,
+            format!(
+                "{} has the root {} where {} is expected",
+                names::shown(&outline.path),
+                hex(&outline.root),
+                hex(root)
+            ),
+        )
+        .with_hint("it is the outline of other bytes, or of the file after a change")),
+        _ => Ok(()),
+    }
+}
+
+fn against_outline(
+    ctx: &Ctx,
+    options: &Options,
+    file: &Path,
+    outline: &Outline,
+    parity: Option<&Path>,
+) -> Res<Report> {
+    check_root(outline, options.root.as_ref())?;
+    if outline.is_guess {
+        ctx.warn(&format!(
+            "{}: using {}, an outline of {} bytes",
+            names::shown(file),
+            names::shown(&outline.path),
+            outline.size
+        ));
+    }
+    let findings = damage::find(ctx, file, outline)?;
+    let needs_parity = !findings.bad.is_empty() || findings.surplus > 0 || options.parity_too;
+    // A parity file that does not open repairs nothing, and the verdict on the file stands.
+    let checked = parity
+        .filter(|_| needs_parity)
+        .map(|path| check_parity(ctx, file, path, Some(&outline.root)).map_err(|failure| (path, failure)));
+    let checked = match checked {
+        Some(Err((_, failure))) if failure.status == Status::Cancelled => return Err(failure),
+        Some(Err((path, failure))) => {
+            ctx.warn(&format!("the parity file is of no use: {}", failure.message));
+            Some(Err(path))
+        }
+        Some(Ok(checked)) => Some(Ok(checked)),
+        None => None,
+    };
+    let usable = checked.as_ref().and_then(|checked| checked.as_ref().ok());
+
+    let is_bad = !findings.bad.is_empty() || findings.surplus > 0;
+    let (status, result) = match (is_bad, usable) {
+        // Cutting off what is too much needs nothing.
+        _ if findings.bad.is_empty() && findings.surplus > 0 => (Status::Repairable, "damaged"),
+        (true, Some(checked)) if checked.can_repair() => (Status::Repairable, "damaged"),
+        (true, Some(_)) => (Status::Incomplete, "damaged"),
+        (true, None) => (Status::Differs, "damaged"),
+        (false, _) if findings.bad_records > 0 => (Status::Differs, "outline-damaged"),
+        (false, Some(checked)) if !checked.is_whole() => (Status::Repairable, "parity-damaged"),
+        (false, None) if matches!(checked, Some(Err(_))) => (Status::Differs, "parity-damaged"),
+        (false, _) => (Status::Done, "intact"),
+    };
+    let mut report = Report::new(status, result);
+    report
+        .put_path("outline", &outline.path)
+        .put("root", hex(&outline.root))
+        .put("size", outline.size)
+        .put("surplus", findings.surplus)
+        .put("bad_bytes", findings.bytes())
+        .put("damage", findings.bad.iter().map(damage::Bad::json).collect::<Vec<_>>())
+        .put("bad_records", findings.bad_records);
+    if let Some(checked) = usable {
+        report.put("parity", checked.json());
+    }
+    describe(ctx, options, file, outline.size, &findings, &mut report);
+    advise(file, &findings, status, usable, parity, &mut report);
+    Ok(report)
+}
+
+/// The verdict and the bad ranges in text.
+fn describe(ctx: &Ctx, options: &Options, file: &Path, size: u64, findings: &Findings, report: &mut Report) {
+    if findings.bad.is_empty() && findings.surplus == 0 {
+        let word = ctx.coloured(Colour::Good, "intact");
+        report.line_of(file, format!("{word}, {}", human(size)));
+    } else {
+        let word = ctx.coloured(Colour::Bad, "damaged");
+        let ranges = count(findings.bad.len() as u64, "range");
+        let what = if findings.bad.is_empty() {
+            format!("{} too long", human(findings.surplus))
+        } else {
+            format!("{} of {} in {ranges}", human(findings.bytes()), human(size))
+        };
+        report.line_of(file, format!("{word}, {what}"));
+    }
+    for bad in &findings.bad {
+        report.line(bad.line());
+    }
+    if options.map {
+        map::draw(ctx, size, &findings.bad, Fate::Bad).iter().for_each(|line| report.line(line));
+    }
+    if findings.surplus > 0 {
+        report.line(format!("  {}..  {} behind the end that was sealed", size, human(findings.surplus)));
+    }
+    if findings.bad_records > 0 {
+        report.line(format!("  the outline itself is damaged, in {}", count(findings.bad_records, "record")));
+    }
+}
+
+/// What can be done about it.
+fn advise(
+    file: &Path,
+    findings: &Findings,
+    status: Status,
+    checked: Option<&Checked>,
+    parity: Option<&Path>,
+    report: &mut Report,
+) {
+    let name = names::quoted(file);
+    let advice = match (status, checked) {
+        (Status::Repairable, _) if findings.bad.is_empty() && findings.surplus > 0 => {
+            format!("the bytes that were sealed are all there: atlasm repair {name} cuts off the rest")
+        }
+        (Status::Repairable, Some(checked)) if !findings.bad.is_empty() || findings.surplus > 0 => {
+            format!("{} can repair all of it: atlasm repair {name}", names::shown(&checked.path))
+        }
+        (Status::Repairable, Some(checked)) => format!(
+            "{} is damaged itself, and can be mended from the file: atlasm repair --parity-too {name}",
+            names::shown(&checked.path)
+        ),
+        (Status::Incomplete, Some(checked)) => format!(
+            "{} cannot repair it alone, since {} too much: atlasm repair --from COPY {name}",
+            names::shown(&checked.path),
+            if checked.report.lost_rows == 1 {
+                "1 row has lost".to_owned()
+            } else {
+                format!("{} rows have lost", checked.report.lost_rows)
+            }
+        ),
+        (Status::Differs, _) if findings.bad.is_empty() && findings.surplus == 0 => return,
+        (Status::Differs, _) if parity.is_some() => {
+            format!("its parity file is of no use; a copy can repair it: atlasm repair --from COPY {name}")
+        }
+        (Status::Differs, _) => {
+            format!("there is no parity file; a copy can repair it: atlasm repair --from COPY {name}")
+        }
+        _ => return,
+    };
+    report.put("advice", advice.as_str());
+    report.line(format!("  {advice}"));
+}
+
+fn against_parity(ctx: &Ctx, options: &Options, file: &Path, parity: &Path) -> Res<Report> {
+    ctx.warn(&format!(
+        "{} has no outline; it is compared with {} alone",
+        names::shown(file),
+        names::shown(parity)
+    ));
+    let size = objects::size_of(file)?;
+    let checked = check_parity(ctx, file, parity, options.root.as_ref())?;
+    let expected = open_parity(ctx, parity, options.root.as_ref())?.info().protected_size;
+    let findings =
+        Findings { bad: checked.bad.clone(), surplus: size.saturating_sub(expected), ..Findings::default() };
+    let (status, result) = match (checked.report.data, checked.report.parity) {
+        (ParityVerdict::Intact, _) if findings.surplus > 0 => (Status::Repairable, "damaged"),
+        (ParityVerdict::Intact, ParityVerdict::Intact) => (Status::Done, "intact"),
+        (ParityVerdict::Intact, _) => (Status::Repairable, "parity-damaged"),
+        (ParityVerdict::Repairable, _) => (Status::Repairable, "damaged"),
+        _ => (Status::Incomplete, "damaged"),
+    };
+    let mut report = Report::new(status, result);
+    report
+        .put("size", expected)
+        .put("surplus", findings.surplus)
+        .put("bad_bytes", findings.bytes())
+        .put("damage", findings.bad.iter().map(damage::Bad::json).collect::<Vec<_>>())
+        .put("parity", checked.json());
+    describe(ctx, options, file, expected, &findings, &mut report);
+    advise(file, &findings, status, Some(&checked), Some(parity), &mut report);
+    Ok(report)
+}

@@ -1,0 +1,221 @@
+//! Which bytes of a file are not those that its outline has: the one place that searches.
+
+use crate::context::Ctx;
+use crate::names;
+use crate::objects;
+use crate::status::{Failure, Res};
+use crate::units;
+use atlas_manifold::{
+    AtlasProjection, Container, ContainerMode, ContainerOptions, Damage, DamageKind, DamagePart,
+};
+use serde_json::{Value, json};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A range of bytes of a file that are not those that were sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Bad {
+    pub(crate) kind: DamageKind,
+    pub(crate) offset: u64,
+    pub(crate) length: u64,
+    /// Error number of the system, or 0.
+    pub(crate) os_error: i32,
+}
+
+impl From<&Damage> for Bad {
+    fn from(damage: &Damage) -> Bad {
+        let Damage { kind, offset, length, os_error, .. } = *damage;
+        Bad { kind, offset, length, os_error }
+    }
+}
+
+impl Bad {
+    pub(crate) fn end(&self) -> u64 {
+        self.offset + self.length
+    }
+
+    /// A word for the kind.
+    pub(crate) fn word(&self) -> &'static str {
+        match self.kind {
+            DamageKind::Differs => "differs",
+            DamageKind::Unreadable => "unreadable",
+            DamageKind::Missing => "missing",
+            _ => "unknown",
+        }
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        let mut object = json!({ "kind": self.word(), "offset": self.offset, "length": self.length });
+        if self.os_error != 0 {
+            object["os_error"] = self.os_error.into();
+        }
+        object
+    }
+
+    /// A line of text for people.
+    pub(crate) fn line(&self) -> String {
+        let reason = match self.os_error {
+            0 => String::new(),
+            code => format!(" ({})", std::io::Error::from_raw_os_error(code)),
+        };
+        format!("  {}..{}  {}, {}{reason}", self.offset, self.end(), units::human(self.length), self.word())
+    }
+}
+
+/// The outline of a file, opened over it.
+pub(crate) struct Outline {
+    pub(crate) path: PathBuf,
+    /// True if it was found by its size alone.
+    pub(crate) is_guess: bool,
+    pub(crate) container: Container,
+    pub(crate) generation: u64,
+    pub(crate) root: [u8; 32],
+    /// Size that the file must have.
+    pub(crate) size: u64,
+}
+
+/// Result of a search.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    /// Ascending, and neighbours of one kind merged.
+    pub(crate) bad: Vec<Bad>,
+    /// Bytes behind the end that was sealed.
+    pub(crate) surplus: u64,
+    /// Damaged records of the outline itself.
+    pub(crate) bad_records: u64,
+}
+
+impl Findings {
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bad.iter().map(|bad| bad.length).sum()
+    }
+
+    /// Adds a range behind the others.
+    fn push(&mut self, bad: Bad) {
+        if bad.length == 0 {
+            return;
+        }
+        if let Some(last) = self.bad.last_mut()
+            && (last.kind, last.os_error, last.end()) == (bad.kind, bad.os_error, bad.offset)
+        {
+            last.length += bad.length;
+            return;
+        }
+        self.bad.push(bad);
+    }
+}
+
+/// The outline of `file`: `given`, which may be a folder of outlines; or `FILE.atlas`; or the only outline in the
+/// folder whose size is the file's.
+pub(crate) fn find_outline(ctx: &Ctx, file: &Path, given: Option<&Path>) -> Res<Option<Outline>> {
+    let beside = match given {
+        Some(given) if fs::metadata(given).is_ok_and(|metadata| metadata.is_dir()) => {
+            names::with_suffix(&given.join(names::last(file)), names::ATLAS)
+        }
+        Some(given) => given.to_owned(),
+        None => names::with_suffix(file, names::ATLAS),
+    };
+    if given.is_some() || fs::metadata(&beside).is_ok() {
+        return open_outline(ctx, &beside, file, false).map(Some);
+    }
+    let size = objects::size_of(file)?;
+    let mut found: Option<Outline> = None;
+    for candidate in outlines_in(names::folder(file)) {
+        // One that does not open, or has another key, is another file's.
+        let Ok(outline) = open_outline(ctx, &candidate, file, true) else { continue };
+        if outline.size != size {
+            continue;
+        }
+        if let Some(other) = &found {
+            return Err(Failure::usage(format!(
+                "no {} is there, and {} and {} are both outlines of {size} bytes",
+                names::shown(&beside),
+                names::shown(&other.path),
+                names::shown(&candidate)
+            ))
+            .with_hint("--outline PATH names the one to use"));
+        }
+        found = Some(outline);
+    }
+    Ok(found)
+}
+
+fn outlines_in(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let mut paths: Vec<PathBuf> = entries
+        .flatten()
+        .map(|entry| if folder == Path::new(".") { entry.file_name().into() } else { entry.path() })
+        .filter(|path: &PathBuf| names::without_suffix(path, names::ATLAS).is_some())
+        // One with a file of its own belongs to that.
+        .filter(|path| {
+            names::without_suffix(path, names::ATLAS).is_some_and(|file| fs::metadata(file).is_err())
+        })
+        .collect();
+    paths.sort();
+    paths
+}
+
+/// Opens an outline over `file`.
+fn open_outline(ctx: &Ctx, path: &Path, file: &Path, is_guess: bool) -> Res<Outline> {
+    let options = ContainerOptions::default();
+    let opened = objects::open_container(ctx, path, ContainerMode::Read, Some(file), options)?;
+    let newest = opened.container.generation(0)?;
+    if opened.info.base_size == 0 && newest.domain_size > 0 {
+        return Err(Failure::usage(format!(
+            "{} is a container with its bytes inside, and no outline",
+            names::shown(path)
+        ))
+        .with_hint("atlasm unpack writes them to a file"));
+    }
+    Ok(Outline {
+        path: path.to_owned(),
+        is_guess,
+        generation: newest.generation,
+        root: newest.root,
+        size: newest.domain_size,
+        container: opened.container,
+    })
+}
+
+/// A projection of the file as its outline has it, of which every read is verified.
+pub(crate) fn snapshot(ctx: &Ctx, outline: &Outline) -> Res<AtlasProjection> {
+    ctx.operate(&outline.path, 0, |operation| outline.container.snapshot(outline.generation, true, operation))
+}
+
+/// Finds all ranges of `file` that are not what the outline has, and goes on after the first.
+pub(crate) fn find(ctx: &Ctx, file: &Path, outline: &Outline) -> Res<Findings> {
+    let size = objects::size_of(file)?;
+    let projection = snapshot(ctx, outline)?;
+    let mut findings = Findings { surplus: size.saturating_sub(outline.size), ..Findings::default() };
+    let mut take = |damage: &Damage| {
+        if damage.part == DamagePart::Data {
+            split_at_end(Bad::from(damage), size).into_iter().for_each(|part| findings.push(part));
+        } else {
+            findings.bad_records += 1;
+        }
+        true
+    };
+    let mut is_unproved = false;
+    ctx.operate(file, outline.size, |operation| match projection.find_damage(None, &mut take, operation) {
+        Err(error) if objects::is_damage(error.kind()) => {
+            is_unproved = true;
+            Ok(())
+        }
+        other => other,
+    })?;
+    // A root that is not that of the tiles is no range.
+    if is_unproved && findings.bad.is_empty() && findings.bad_records == 0 {
+        findings.bad_records = 1;
+    }
+    Ok(findings)
+}
+
+/// What lies behind the end of the file is missing.
+fn split_at_end(bad: Bad, size: u64) -> Vec<Bad> {
+    let cut = size.clamp(bad.offset, bad.end());
+    // The bytes before the end of the file are there, and cannot be verified without those behind it.
+    let kind = if cut < bad.end() { DamageKind::Unknown } else { bad.kind };
+    let before = Bad { kind, length: cut - bad.offset, ..bad };
+    let behind = Bad { kind: DamageKind::Missing, offset: cut, length: bad.end() - cut, os_error: 0 };
+    [before, behind].into_iter().filter(|part| part.length > 0).collect()
+}

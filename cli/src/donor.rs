@@ -1,0 +1,152 @@
+//! Where good bytes come from: a copy, a container, a shard. What it gives is verified against an outline.
+
+use crate::context::Ctx;
+use crate::damage::Outline;
+use crate::fetch::Fetched;
+use crate::names;
+use crate::objects;
+use crate::status::{Failure, Res, Status};
+use atlas_manifold::{
+    AtlasProjection, AtlasShard, Container, ContainerMode, ContainerOptions, ReadAt, Source,
+};
+use serde_json::Value;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A place that bytes of the domain of an outline may be had from.
+pub(crate) struct Donor {
+    path: PathBuf,
+    /// The outline over the donor's bytes, of which every read is verified.
+    verified: AtlasProjection,
+    counted: Arc<AtomicU64>,
+    /// Ranges are fetched as a whole before they are read.
+    fetched: Option<Arc<Fetched>>,
+    _container: Container,
+}
+
+/// Counts what is read.
+struct Counted<R> {
+    inner: R,
+    count: Arc<AtomicU64>,
+}
+
+impl<R: ReadAt> ReadAt for Counted<R> {
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.inner.read_at(offset, buffer)?;
+        self.count.fetch_add(buffer.len() as u64, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+struct FetchedBytes(Arc<Fetched>);
+
+impl ReadAt for FetchedBytes {
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.0.read_at(offset, buffer)
+    }
+}
+
+struct FileBytes(std::fs::File);
+
+impl ReadAt for FileBytes {
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        std::os::unix::fs::FileExt::read_exact_at(&self.0, buffer, offset)
+    }
+}
+
+struct ProjectionBytes(AtlasProjection);
+
+impl ReadAt for ProjectionBytes {
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.0.read(offset, buffer).map_err(io::Error::other)
+    }
+}
+
+struct ShardBytes(AtlasShard);
+
+impl ReadAt for ShardBytes {
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.0.read(offset, buffer).map_err(io::Error::other)
+    }
+}
+
+impl Donor {
+    /// A copy of the file, which may be damaged or cut itself.
+    pub(crate) fn file(ctx: &Ctx, path: &Path, outline: &Outline) -> Res<Donor> {
+        Self::new(ctx, path, FileBytes(objects::open_regular(path)?), outline)
+    }
+
+    /// A container with the bytes inside, or an outline whose file is there.
+    pub(crate) fn container(ctx: &Ctx, path: &Path, outline: &Outline) -> Res<Donor> {
+        let options = ContainerOptions::default();
+        let opened = objects::open_container(ctx, path, ContainerMode::Read, None, options)?;
+        let info = opened.container.info()?;
+        // The newest generation that has this root.
+        for generation in (info.oldest..=info.newest).rev() {
+            let Ok(found) = opened.container.generation(generation) else { continue };
+            if found.root == outline.root {
+                let snapshot = ctx
+                    .operate(path, 0, |operation| opened.container.snapshot(generation, false, operation))?;
+                return Self::new(ctx, path, ProjectionBytes(snapshot), outline);
+            }
+        }
+        let text = format!("{} has no generation with the root of the outline", names::shown(path));
+        Err(Failure::new(Status::Differs, text))
+    }
+
+    /// A shard of the file, which was verified.
+    pub(crate) fn shard(ctx: &Ctx, path: &Path, shard: AtlasShard, outline: &Outline) -> Res<Donor> {
+        Self::new(ctx, path, ShardBytes(shard), outline)
+    }
+
+    /// Bytes that a child process prints.
+    pub(crate) fn fetched(ctx: &Ctx, name: &str, fetched: Fetched, outline: &Outline) -> Res<Donor> {
+        let fetched = Arc::new(fetched);
+        let donor = Self::new(ctx, Path::new(name), FetchedBytes(Arc::clone(&fetched)), outline)?;
+        Ok(Donor { fetched: Some(fetched), ..donor })
+    }
+
+    /// Any bytes by position.
+    fn new(ctx: &Ctx, path: &Path, bytes: impl ReadAt + 'static, outline: &Outline) -> Res<Donor> {
+        let counted = Arc::new(AtomicU64::new(0));
+        let reader = Counted { inner: bytes, count: Arc::clone(&counted) };
+        let source = Source::from_reader(outline.size, reader);
+        let options = ContainerOptions { base: Some(source), ..ContainerOptions::default() };
+        let verify = ctx.verify_options(None);
+        let container = ctx.operate(&outline.path, 0, |operation| {
+            Container::open(&outline.path, ContainerMode::Read, &verify, &options, operation)
+        })?;
+        let verified = ctx
+            .operate(&outline.path, 0, |operation| container.snapshot(outline.generation, true, operation))?;
+        Ok(Donor { path: path.to_owned(), verified, counted, fetched: None, _container: container })
+    }
+
+    /// Fills `buffer` if the donor has these bytes and they verify.
+    pub(crate) fn read(&self, ctx: &Ctx, offset: u64, buffer: &mut [u8]) -> bool {
+        let fetched = match &self.fetched {
+            Some(fetched) => fetched.ahead(offset, buffer.len()).map_err(|error| error.to_string()),
+            None => Ok(()),
+        };
+        let read = fetched
+            .and_then(|()| self.verified.read(offset, buffer).map_err(|error| error.message().to_owned()));
+        if let Err(why) = &read {
+            ctx.detail(&format!("{}: {why}", self.name()));
+        }
+        read.is_ok()
+    }
+
+    /// Bytes that were read from it.
+    pub(crate) fn read_bytes(&self) -> u64 {
+        self.counted.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn name(&self) -> String {
+        names::shown(&self.path)
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        names::object(&self.path)
+    }
+}

@@ -1,0 +1,58 @@
+//! A picture of a file: which parts are good, and which are not.
+
+use crate::context::{Colour, Ctx};
+use crate::damage::Bad;
+use crate::units::human;
+use atlas_manifold::TILE_SIZE;
+
+/// Cells of a line.
+const COLUMNS: u64 = 64;
+/// The most lines.
+const LINES: u64 = 8;
+
+/// What became of the ranges that were bad.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Bad,
+    Repaired,
+}
+
+/// Lines of a picture in which each cell stands for some bytes of a file of `size` bytes.
+pub(crate) fn draw(ctx: &Ctx, size: u64, ranges: &[Bad], fate: Fate) -> Vec<String> {
+    if size == 0 {
+        return Vec::new();
+    }
+    // A cell is a power of two of tiles, or, in a small file, of parts of 16 KiB.
+    let mut cell = if size <= COLUMNS * 16_384 { 16_384 } else { TILE_SIZE as u64 };
+    while size.div_ceil(cell) > COLUMNS * LINES {
+        cell *= 2;
+    }
+    let cells = size.div_ceil(cell);
+    let (sign, colour, word) = match fate {
+        Fate::Bad => ("█", Colour::Bad, "bad"),
+        Fate::Repaired => ("▓", Colour::Note, "repaired"),
+    };
+    let mut lines = Vec::new();
+    let mut at = 0;
+    let mut next = 0;
+    while at < cells {
+        let mut line = "  ".to_owned();
+        for index in at..cells.min(at + COLUMNS) {
+            let (start, end) = (index * cell, (index * cell).saturating_add(cell));
+            while ranges.get(next).is_some_and(|bad| bad.end() <= start) {
+                next += 1;
+            }
+            let is_marked = ranges.get(next).is_some_and(|bad| bad.offset < end);
+            line += &if is_marked { ctx.coloured(colour, sign) } else { ctx.coloured(Colour::Good, "░") };
+        }
+        lines.push(line);
+        at += COLUMNS;
+    }
+    lines.push(format!(
+        "  {} good  {} {word}  each {}",
+        ctx.coloured(Colour::Good, "░"),
+        ctx.coloured(colour, sign),
+        human(cell)
+    ));
+    lines
+}

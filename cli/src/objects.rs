@@ -1,0 +1,172 @@
+//! Files of ours: what a file is, and containers with the file that their bytes lie in.
+
+use crate::context::Ctx;
+use crate::names;
+use crate::status::{Failure, Res, Status};
+use atlas_manifold::{Container, ContainerInfo, ContainerMode, ContainerOptions, ErrorKind, ReadAt, Source};
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// The kinds of files, by their first bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Shard,
+    CompressedShard,
+    Container,
+    Parity,
+    /// Anything else.
+    Plain,
+}
+
+impl Kind {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Kind::Shard => "shard",
+            Kind::CompressedShard => "compressed shard",
+            Kind::Container => "container",
+            Kind::Parity => "parity file",
+            Kind::Plain => "file",
+        }
+    }
+}
+
+const MAGIC: [u8; 8] = *b"\x89ATLAS\n\x1a";
+
+/// The kind of a file that is read.
+pub(crate) fn kind_of(path: &Path) -> Res<Kind> {
+    let failed = |error| Failure::io("reading", path, &error);
+    let mut file = open_regular(path)?;
+    let mut head = [0; 12];
+    let mut filled = 0;
+    while filled < head.len() {
+        match file.read(&mut head[filled..]).map_err(failed)? {
+            0 => break,
+            read => filled += read,
+        }
+    }
+    if head[..8] != MAGIC {
+        return Ok(Kind::Plain);
+    }
+    Ok(match u16::from_le_bytes([head[10], head[11]]) {
+        1 => Kind::Shard,
+        2 => Kind::CompressedShard,
+        3 => Kind::Container,
+        4 => Kind::Parity,
+        _ => Kind::Plain,
+    })
+}
+
+/// Opens a file that may be read by position.
+pub(crate) fn open_regular(path: &Path) -> Res<File> {
+    let failed = |error| Failure::io("opening", path, &error);
+    let metadata = fs::metadata(path).map_err(failed)?;
+    if metadata.is_dir() {
+        return Err(Failure::usage(format!("{} is a folder", names::shown(path))));
+    }
+    if !metadata.is_file() {
+        return Err(Failure::usage(format!("{} is not a regular file", names::shown(path))));
+    }
+    File::open(path).map_err(failed)
+}
+
+/// The size of a regular file.
+pub(crate) fn size_of(path: &Path) -> Res<u64> {
+    let file = open_regular(path)?;
+    Ok(file.metadata().map_err(|error| Failure::io("looking at", path, &error))?.len())
+}
+
+/// A container, and the file whose bytes it stands for if it is an outline.
+pub(crate) struct Opened {
+    pub(crate) container: Container,
+    pub(crate) info: ContainerInfo,
+    /// Path of the base that is attached.
+    pub(crate) base: Option<PathBuf>,
+}
+
+impl Opened {
+    /// True if the bytes lie in another file.
+    pub(crate) fn is_outline(&self) -> bool {
+        self.info.base_size > 0
+    }
+}
+
+/// Opens a container. With `base`, that is the file of its bytes; else the file without `.atlas` is, if the
+/// container needs one.
+pub(crate) fn open_container(
+    ctx: &Ctx,
+    path: &Path,
+    mode: ContainerMode,
+    base: Option<&Path>,
+    options: ContainerOptions,
+) -> Res<Opened> {
+    let verify = ctx.verify_options(None);
+    let opened = ctx.operate(path, 0, |operation| Container::open(path, mode, &verify, &options, operation));
+    let container = opened.map_err(|failure| explain_container(path, failure))?;
+    let info = container.info()?;
+    if info.newest == 0 {
+        let text = format!("{} is a container without a generation", names::shown(path));
+        return Err(Failure::new(Status::Incomplete, text));
+    }
+    let base = match base {
+        Some(base) => Some(base.to_owned()),
+        None if info.base_size > 0 => {
+            names::without_suffix(path, names::ATLAS).filter(|base| fs::metadata(base).is_ok())
+        }
+        None => None,
+    };
+    if let Some(base) = &base {
+        container.set_base(Some(&base_source(ctx, base, info.base_size)?))?;
+    }
+    Ok(Opened { container, info, base })
+}
+
+/// Says what can be done about a container that does not open.
+fn explain_container(path: &Path, failure: Failure) -> Failure {
+    let shown = names::shown(path);
+    let failure = if failure.message.contains(&shown) { failure } else { failure.while_doing(&shown) };
+    match failure.status {
+        Status::Foreign => {
+            failure.with_hint(format!("{shown} is no outline or container; atlasm info says what it is"))
+        }
+        Status::Io => failure,
+        Status::Differs => {
+            failure.with_hint("the container itself is damaged, or its key is another one (--key-file)")
+        }
+        _ => failure,
+    }
+}
+
+/// The bytes of a base. One that is shorter than it was still has its other bytes.
+pub(crate) fn base_source(ctx: &Ctx, path: &Path, wanted: u64) -> Res<Source> {
+    let size = size_of(path)?;
+    if size >= wanted {
+        return ctx.source(path);
+    }
+    let file = open_regular(path)?;
+    Ok(Source::from_reader(wanted, Shortened { file }))
+}
+
+/// A file that has lost its end.
+struct Shortened {
+    file: File,
+}
+
+impl ReadAt for Shortened {
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(buffer, offset)
+    }
+}
+
+/// True if a failure says that bytes are not what they were, or cannot be had.
+pub(crate) fn is_damage(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::Witness
+            | ErrorKind::Conservation
+            | ErrorKind::Io
+            | ErrorKind::Incomplete
+            | ErrorKind::Format
+    )
+}

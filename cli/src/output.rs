@@ -1,0 +1,232 @@
+//! What a run writes: result lines, and files that appear whole or not at all.
+
+use crate::names;
+use crate::status::{Failure, Res, Status};
+use std::ffi::CString;
+use std::fs::{self, File, Metadata};
+use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Standard output. Once its reader has closed it, everything goes nowhere, and that is no error.
+pub(crate) struct Out {
+    is_closed: bool,
+}
+
+impl Out {
+    pub(crate) fn new() -> Out {
+        Out { is_closed: false }
+    }
+
+    /// True once nobody reads any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_closed
+    }
+
+    /// Writes all of `bytes`.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Res<()> {
+        if self.is_closed {
+            return Ok(());
+        }
+        let mut stdout = io::stdout().lock();
+        match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => {
+                self.is_closed = true;
+                Ok(())
+            }
+            Err(error) => Err(Failure::new(Status::Io, format!("writing to standard output: {error}"))),
+        }
+    }
+}
+
+/// Refuses to write bytes of a file to a terminal.
+pub(crate) fn refuse_terminal() -> Res<()> {
+    if !io::stdout().is_terminal() {
+        return Ok(());
+    }
+    Err(Failure::usage("standard output is a terminal, which the bytes of a file may put out of order")
+        .with_hint("send them to a file with -o FILE, or to another program with |"))
+}
+
+/// True if both are one file.
+pub(crate) fn same_file(a: &Metadata, b: &Metadata) -> bool {
+    (a.dev(), a.ino()) == (b.dev(), b.ino())
+}
+
+/// True if there is something of this name, a dangling link included.
+pub(crate) fn exists(path: &Path) -> Res<bool> {
+    match fs::symlink_metadata(path) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(Failure::io("looking at", path, &error)),
+    }
+}
+
+/// Checks that `target` may become an output: asked before the work.
+///
+/// It must be free, or, with `force`, a regular file that is none of the inputs; and its folder must take new files.
+pub(crate) fn check_target(target: &Path, force: bool, inputs: &[&Path]) -> Res<()> {
+    let name = names::shown(target);
+    if target.file_name().is_none() {
+        return Err(Failure::usage(format!("{name} is not the name of a file")));
+    }
+    if exists(target)? {
+        if let Ok(metadata) = fs::metadata(target) {
+            for input in inputs {
+                if fs::metadata(input).is_ok_and(|input| same_file(&input, &metadata)) {
+                    return Err(Failure::usage(format!("{name} is the input, and would be overwritten"))
+                        .with_hint("give the output another name; -f does not help here"));
+                }
+            }
+            if metadata.is_dir() {
+                return Err(Failure::usage(format!("{name} is a folder, where the output is a file")));
+            }
+            if !metadata.is_file() {
+                return Err(Failure::usage(format!("{name} is not a regular file"))
+                    .with_hint("-o - writes to standard output"));
+            }
+        }
+        if !force {
+            return Err(Failure::new(Status::Exists, format!("{name} exists"))
+                .with_hint("-f replaces it, or give another name with -o"));
+        }
+    }
+    let folder = names::folder(target);
+    let metadata = fs::metadata(folder).map_err(|error| Failure::io("opening the folder", folder, &error))?;
+    if !metadata.is_dir() {
+        return Err(Failure::new(Status::Io, format!("{} is not a folder", names::shown(folder))));
+    }
+    if !is_writable(folder) {
+        let error = io::Error::last_os_error();
+        return Err(Failure::io("writing to the folder", folder, &error)
+            .with_hint("-o names a place that can be written to"));
+    }
+    Ok(())
+}
+
+fn is_writable(folder: &Path) -> bool {
+    let Ok(folder) = CString::new(folder.as_os_str().as_bytes()) else { return false };
+    // SAFETY: a C string, which is only read.
+    unsafe { libc::access(folder.as_ptr(), libc::W_OK | libc::X_OK) == 0 }
+}
+
+/// A file that is being written under a temporary name beside the one it gets in the end.
+#[derive(Debug)]
+pub(crate) struct Staged {
+    temporary: PathBuf,
+    target: PathBuf,
+    force: bool,
+}
+
+impl Staged {
+    /// Checks the target (`check_target`) and chooses a temporary name, which is free.
+    pub(crate) fn new(target: &Path, force: bool, inputs: &[&Path]) -> Res<Staged> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        check_target(target, force, inputs)?;
+        loop {
+            let count = COUNT.fetch_add(1, Ordering::Relaxed);
+            let name = format!(".atlas-{}-{count}.tmp", std::process::id());
+            let temporary = names::folder(target).join(name);
+            if !exists(&temporary)? {
+                return Ok(Staged { temporary, target: target.to_owned(), force });
+            }
+        }
+    }
+
+    /// The name to write under.
+    pub(crate) fn path(&self) -> &Path {
+        &self.temporary
+    }
+
+    /// The name that it gets.
+    pub(crate) fn target(&self) -> &Path {
+        &self.target
+    }
+
+    /// Creates the temporary file.
+    pub(crate) fn create(&self) -> Res<File> {
+        File::options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(&self.temporary)
+            .map_err(|error| Failure::io("creating a temporary file beside", &self.target, &error))
+    }
+
+    /// Gives the file its name, durably. The bytes were flushed by who wrote them.
+    pub(crate) fn finish(self) -> Res<()> {
+        let target = self.target.clone();
+        self.finish_unsynced()?;
+        sync_folder(&target)
+    }
+
+    /// Gives the file its name. `sync_file_system` makes it durable.
+    pub(crate) fn finish_unsynced(self) -> Res<()> {
+        // One that is replaced hands its mode on.
+        if let Ok(metadata) = fs::metadata(&self.target) {
+            drop(fs::set_permissions(&self.temporary, metadata.permissions()));
+        }
+        let renamed = if self.force {
+            fs::rename(&self.temporary, &self.target)
+        } else {
+            rename_to_free(&self.temporary, &self.target)
+        };
+        renamed.map_err(|error| Failure::io("giving its name to", &self.target, &error))
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        // After `finish` there is no such file.
+        drop(fs::remove_file(&self.temporary));
+    }
+}
+
+/// Renames; a file of the new name is `AlreadyExists`.
+pub(crate) fn rename_to_free(from: &Path, to: &Path) -> io::Result<()> {
+    let name = |path: &Path| CString::new(path.as_os_str().as_bytes()).map_err(io::Error::from);
+    let (old, new) = (name(from)?, name(to)?);
+    let here = libc::AT_FDCWD;
+    // SAFETY: two C strings, which are only read.
+    let done = unsafe { libc::renameat2(here, old.as_ptr(), here, new.as_ptr(), libc::RENAME_NOREPLACE) };
+    if done == 0 {
+        return Ok(());
+    }
+    let error = io::Error::last_os_error();
+    if !matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS | libc::ENOTSUP)) {
+        return Err(error);
+    }
+    // A file system without that: a link never replaces, and where there are no links a look has to do.
+    match fs::hard_link(from, to) {
+        Ok(()) => fs::remove_file(from),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(error),
+        Err(_) if fs::symlink_metadata(to).is_ok() => Err(ErrorKind::AlreadyExists.into()),
+        Err(_) => fs::rename(from, to),
+    }
+}
+
+/// Makes a name durable, where the file system can.
+pub(crate) fn sync_folder(path: &Path) -> Res<()> {
+    let folder = names::folder(path);
+    match File::open(folder).and_then(|folder| folder.sync_all()) {
+        Err(error) if !matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => {
+            Err(Failure::io("flushing the folder", folder, &error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Makes all files of the file system durable that `folder` lies on.
+pub(crate) fn sync_file_system(folder: &Path) -> Res<()> {
+    use std::os::fd::AsRawFd;
+    let failed = |error| Failure::io("flushing", folder, &error);
+    let opened = File::open(folder).map_err(failed)?;
+    // SAFETY: an open descriptor.
+    if unsafe { libc::syncfs(opened.as_raw_fd()) } == 0 {
+        return Ok(());
+    }
+    Err(failed(io::Error::last_os_error()))
+}

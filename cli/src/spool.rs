@@ -1,0 +1,41 @@
+//! Standard input in a temporary file, for what must be read by position.
+
+use crate::context::Ctx;
+use crate::output::Staged;
+use crate::signals;
+use crate::status::{Failure, Res, Status};
+use std::io::{self, ErrorKind, Read, Write};
+use std::path::Path;
+
+/// A temporary file, which is removed in the end.
+pub(crate) struct Spool {
+    staged: Staged,
+}
+
+impl Spool {
+    /// All of standard input, in the folder of `beside`.
+    pub(crate) fn stdin(ctx: &Ctx, beside: &Path) -> Res<Spool> {
+        let staged = Staged::new(beside, true, &[])?;
+        let mut file = staged.create()?;
+        ctx.detail("reading standard input into a temporary file");
+        let mut input = io::stdin().lock();
+        let mut buffer = vec![0; 1 << 20];
+        loop {
+            if signals::cancelled() {
+                return Err(Failure::new(Status::Cancelled, "stopped; no output was left"));
+            }
+            match input.read(&mut buffer) {
+                Ok(0) => return Ok(Spool { staged }),
+                Ok(read) => file
+                    .write_all(&buffer[..read])
+                    .map_err(|error| Failure::io("writing a temporary file beside", beside, &error))?,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(Failure::io("reading", Path::new("-"), &error)),
+            }
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.staged.path()
+    }
+}

@@ -1,0 +1,184 @@
+//! How a run ends: exit statuses, and failures that lead to them.
+
+use atlas_manifold::{AtlasError, ErrorKind};
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+use crate::names;
+use crate::signals;
+
+/// Exit status of the program. The numbers never change their meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Status {
+    /// Done, or intact.
+    Done = 0,
+    /// The bytes are not those that were expected.
+    Differs = 1,
+    /// The command line is wrong.
+    Usage = 2,
+    /// Damaged, and repairable with what is at hand.
+    Repairable = 3,
+    /// Parts that are needed are missing.
+    Incomplete = 4,
+    /// The operating system refused.
+    Io = 5,
+    /// Not a file of ours, or of a newer version.
+    Foreign = 6,
+    /// A limit or the memory is exceeded.
+    Limit = 7,
+    /// The output exists.
+    Exists = 8,
+    /// A defect of the program.
+    Defect = 70,
+    /// Stopped by a signal.
+    Cancelled = 130,
+}
+
+/// Texts of all statuses, for the man page.
+pub(crate) const MEANINGS: [(Status, &str); 11] = [
+    (Status::Done, "done; the file is intact"),
+    (Status::Differs, "the bytes are not those that were sealed, hashed or expected"),
+    (Status::Usage, "the command line is wrong"),
+    (Status::Repairable, "damaged, and can be repaired with what is at hand"),
+    (Status::Incomplete, "incomplete: parts that are needed are missing, or too much is damaged"),
+    (Status::Io, "an input or output error"),
+    (Status::Foreign, "not a file of this program, or one of a newer version"),
+    (Status::Limit, "a limit, such as --memory, is exceeded"),
+    (Status::Exists, "the output exists, and -f was not given"),
+    (Status::Defect, "a defect of this program"),
+    (Status::Cancelled, "stopped by a signal, such as Ctrl-C"),
+];
+
+impl Status {
+    /// The number that the process exits with.
+    pub(crate) fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// Name in the output of `--json`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Status::Done => "done",
+            Status::Differs => "differs",
+            Status::Usage => "usage",
+            Status::Repairable => "repairable",
+            Status::Incomplete => "incomplete",
+            Status::Io => "io",
+            Status::Foreign => "foreign",
+            Status::Limit => "limit",
+            Status::Exists => "exists",
+            Status::Defect => "defect",
+            Status::Cancelled => "cancelled",
+        }
+    }
+
+    /// Weight among the statuses of several files: the heaviest is that of the run.
+    fn weight(self) -> u8 {
+        match self {
+            Status::Done => 0,
+            Status::Repairable => 1,
+            Status::Differs => 2,
+            Status::Incomplete => 3,
+            Status::Exists => 4,
+            Status::Foreign => 5,
+            Status::Usage => 6,
+            Status::Io => 7,
+            Status::Limit => 8,
+            Status::Defect => 9,
+            Status::Cancelled => 10,
+        }
+    }
+
+    /// The heavier one of two.
+    pub(crate) fn and(self, other: Status) -> Status {
+        if other.weight() > self.weight() { other } else { self }
+    }
+}
+
+/// An operation that failed: a status, a text, and what to do next.
+#[derive(Debug, Clone)]
+pub(crate) struct Failure {
+    pub(crate) status: Status,
+    pub(crate) message: String,
+    pub(crate) hint: Option<String>,
+}
+
+/// The result of anything that may fail.
+pub(crate) type Res<T> = Result<T, Failure>;
+
+impl Failure {
+    pub(crate) fn new(status: Status, message: impl Into<String>) -> Failure {
+        // Whatever fails after a signal failed because of it.
+        let status = if signals::cancelled() { Status::Cancelled } else { status };
+        Failure { status, message: message.into(), hint: None }
+    }
+
+    pub(crate) fn usage(message: impl Into<String>) -> Failure {
+        Self::new(Status::Usage, message)
+    }
+
+    /// `what` is a verb with its object, such as `opening`.
+    pub(crate) fn io(what: &str, path: &Path, error: &io::Error) -> Failure {
+        let status = match error.kind() {
+            io::ErrorKind::AlreadyExists => Status::Exists,
+            io::ErrorKind::OutOfMemory => Status::Limit,
+            _ => Status::Io,
+        };
+        Self::new(status, format!("{what} {}: {error}", names::shown(path)))
+    }
+
+    #[must_use]
+    pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Failure {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Puts what was being done before the text.
+    #[must_use]
+    pub(crate) fn while_doing(mut self, what: impl fmt::Display) -> Failure {
+        self.message = format!("{what}: {}", self.message);
+        self
+    }
+}
+
+impl From<AtlasError> for Failure {
+    fn from(error: AtlasError) -> Failure {
+        let status = match error.kind() {
+            ErrorKind::InvalidArgument | ErrorKind::OutOfRange => Status::Usage,
+            ErrorKind::OutOfMemory | ErrorKind::Limit => Status::Limit,
+            ErrorKind::Io if error.os_error() == libc::EEXIST => Status::Exists,
+            ErrorKind::Io => Status::Io,
+            // Another process writes to the container.
+            ErrorKind::State if error.os_error() == libc::EAGAIN => Status::Io,
+            ErrorKind::Conservation | ErrorKind::Witness | ErrorKind::Conflict => Status::Differs,
+            ErrorKind::Format | ErrorKind::Unsupported => Status::Foreign,
+            ErrorKind::Incomplete => Status::Incomplete,
+            ErrorKind::Cancelled => Status::Cancelled,
+            _ => Status::Defect,
+        };
+        let message = match status {
+            Status::Cancelled => "stopped; no output was left".to_owned(),
+            _ => error.message().to_owned(),
+        };
+        Failure::new(status, message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_heaviest_status_wins_in_any_order() {
+        for (first, _) in MEANINGS {
+            for (second, _) in MEANINGS {
+                assert_eq!(first.and(second), second.and(first));
+                assert!([first, second].contains(&first.and(second)));
+            }
+            assert_eq!(first.and(Status::Done), first);
+            assert_eq!(first.and(Status::Cancelled), Status::Cancelled);
+        }
+    }
+}

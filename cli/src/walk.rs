@@ -1,0 +1,61 @@
+//! Files of folders.
+
+use crate::args;
+use crate::context::Ctx;
+use crate::names;
+use crate::status::{Failure, Res};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What `walk` does with outlines and parity files that it meets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Seals {
+    /// They are files like any other.
+    Keep,
+    /// They are left out.
+    LeaveOut,
+}
+
+/// The files that `paths` name: each as it is, and with `recursive` the regular files in folders, sorted by name.
+/// Links inside folders are not followed. What cannot be listed is reported, and the rest goes on.
+pub(crate) fn walk(ctx: &Ctx, paths: &[PathBuf], recursive: bool, seals: Seals) -> Res<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for path in paths {
+        let is_folder = !names::is_dash(path) && fs::metadata(path).is_ok_and(|metadata| metadata.is_dir());
+        if !is_folder {
+            files.push(path.clone());
+        } else if recursive {
+            folder(ctx, path, seals, &mut files)?;
+        } else {
+            let failure = Failure::usage(format!("{} is a folder", names::shown(path)))
+                .with_hint("-r takes the files in it");
+            ctx.fail(Some(path), &failure)?;
+        }
+    }
+    Ok(files)
+}
+
+fn folder(ctx: &Ctx, path: &Path, seals: Seals, files: &mut Vec<PathBuf>) -> Res<()> {
+    let listed = fs::read_dir(path).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
+    let mut entries = match listed {
+        Ok(entries) => entries,
+        Err(error) => return ctx.fail(Some(path), &Failure::io("listing", path, &error)),
+    };
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        if ctx.is_stopped() {
+            break;
+        }
+        // Without a prefix where the folder is the current one, as shells have it.
+        let name = if path == Path::new(".") { entry.file_name().into() } else { entry.path() };
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => folder(ctx, &name, seals, files)?,
+            Ok(kind) if kind.is_file() && !(seals == Seals::LeaveOut && args::is_seal(&name)) => {
+                files.push(name)
+            }
+            Ok(_) => {}
+            Err(error) => ctx.fail(Some(&name), &Failure::io("looking at", &name, &error))?,
+        }
+    }
+    Ok(())
+}
