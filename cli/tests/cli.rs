@@ -220,15 +220,28 @@ fn nothing_is_left_whenever_a_signal_comes() {
 fn stop_at_many_moments(rounds: usize) {
     let place = Place::new();
     place.write("big", bytes(24 * MIB));
+    let lines = ["seal --parity 10% -j 1 big", "pack big -o x.atlas", "hash -j 1 big", "cat big -o y"];
+    let remove = || {
+        for name in ["big.atlas", "big.atp", "x.atlas", "y"] {
+            drop(fs::remove_file(place.path(name)));
+        }
+        assert_eq!(place.names(), ["big"]);
+    };
+    // How long each takes here, so that signals come while it runs.
+    let times = lines.map(|line| {
+        let start = Instant::now();
+        place.line(line).expect(0);
+        remove();
+        u64::try_from(start.elapsed().as_micros()).unwrap()
+    });
     let mut stopped = 0;
-    let mut delay = 0;
+    let mut random = 0;
     for round in 0..rounds {
-        let line =
-            ["seal --parity 10% -j 1 big", "pack big -o x.atlas", "hash -j 1 big", "cat big -o y"][round % 4];
+        let line = lines[round % 4];
         let mut command = place.command(line.split(' '));
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        delay = (delay * 7 + 3_989) % 120_000;
-        std::thread::sleep(Duration::from_micros(delay));
+        random = (random * 7 + 3_989) % 120_011;
+        std::thread::sleep(Duration::from_micros(times[round % 4] * random / 120_011));
         // SAFETY: a signal to a child that was not waited for.
         unsafe { libc::kill(i32::try_from(child.id()).unwrap(), libc::SIGINT) };
         let status = child.wait().unwrap();
@@ -242,12 +255,7 @@ fn stop_at_many_moments(rounds: usize) {
                 stopped += 1;
                 assert_eq!(names, ["big"], "{line}: {text}");
             }
-            Some(0) => {
-                for name in ["big.atlas", "big.atp", "x.atlas", "y"] {
-                    drop(fs::remove_file(place.path(name)));
-                }
-                assert_eq!(place.names(), ["big"]);
-            }
+            Some(0) => remove(),
             other => panic!("{line}: {other:?}: {text}"),
         }
     }
