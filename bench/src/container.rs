@@ -327,7 +327,7 @@ fn verified_reads(folder: &Folder, two: &Operation) {
     let c_path = text(&path);
     let (file, base_file) = (File::open(&path).expect("the container"), File::open(&base).expect("the base"));
     let (mut out, mut group) = (vec![0; PAGE], vec![0; 16 << 10]);
-    let (mut random, mut reads, mut bounds) = (Random(9), Vec::new(), Vec::new());
+    let (mut random, mut reads, mut bounds, mut folds) = (Random(9), Vec::new(), Vec::new(), Vec::new());
     for round in 0..500 {
         let offset = random.below(SIZE / PAGE as u64) * PAGE as u64;
         let container = opened(&c_path, READ, source, 64 << 20);
@@ -348,13 +348,22 @@ fn verified_reads(folder: &Folder, two: &Operation) {
             base_file.read_exact_at(&mut group, offset / (16 << 10) * (16 << 10)).expect("in the base");
             black_box(blake3::hash(&group));
         });
+        // What each node's parent knows it by: a tree over its 32 children.
+        let fold = micros(|| {
+            for _ in 0..4 {
+                (0..32).for_each(|_| _ = black_box(blake3::hash(black_box(&[0; 42]))));
+                (0..31).for_each(|_| _ = black_box(blake3::hash(black_box(&[0; 81]))));
+            }
+        });
         if round >= 50 {
             reads.push(time);
             bounds.push(bound);
+            folds.push(fold);
         }
     }
     let bound = show("its nodes read and digested, and a group", &mut bounds, None);
-    show("verified read", &mut reads, Some(1.3 * bound));
+    let fold = show("its nodes checked against their parents", &mut folds, None);
+    show("verified read", &mut reads, Some(1.3 * (bound + fold)));
 
     for cache in [1_u64, 16] {
         let before = held();
