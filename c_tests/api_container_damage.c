@@ -5,22 +5,6 @@
 
 /* ---- outlines -------------------------------------------------------------------------------------- */
 
-typedef struct damages {
-    size_t count, stop_at;
-    atlas_damage all[16];
-} damages;
-
-static bool on_damage(const atlas_damage *damage, void *user_data)
-{
-    damages *self = (damages *)user_data;
-    CHECK_EQ(damage->struct_size, sizeof *damage);
-    CHECK_EQ(damage->reserved, 0);
-    if (self->count < 16) {
-        self->all[self->count] = *damage;
-    }
-    return ++self->count != self->stop_at;
-}
-
 /* The index of the tile that has the byte at `at`. */
 static uint64_t tile_with(const atlas_container *container, uint64_t generation, uint64_t at)
 {

@@ -9,22 +9,6 @@
 
 #define GROUP ((uint64_t)16384)
 
-typedef struct damages {
-    size_t count, stop_at;
-    atlas_damage all[16];
-} damages;
-
-static bool on_damage(const atlas_damage *damage, void *user_data)
-{
-    damages *self = (damages *)user_data;
-    CHECK_EQ(damage->struct_size, sizeof *damage);
-    CHECK_EQ(damage->reserved, 0);
-    if (self->count < 16) {
-        self->all[self->count] = *damage;
-    }
-    return ++self->count != self->stop_at;
-}
-
 /* An outline of the file at `file`, which it reads as its base. */
 static atlas_container *outline_of(const char *name, const char *file, uint32_t io, uint32_t keep_chains)
 {

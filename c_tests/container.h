@@ -155,4 +155,21 @@ static inline atlas_source *file_source(const char *path, uint32_t io)
     return source;
 }
 
+/* What was reported, of which `all` has the first; `stop_at` says at which report to stop, 0 never. */
+typedef struct damages {
+    size_t count, stop_at;
+    atlas_damage all[16];
+} damages;
+
+static inline bool on_damage(const atlas_damage *damage, void *user_data)
+{
+    damages *self = (damages *)user_data;
+    CHECK_EQ(damage->struct_size, sizeof *damage);
+    CHECK_EQ(damage->reserved, 0);
+    if (self->count < 16) {
+        self->all[self->count] = *damage;
+    }
+    return ++self->count != self->stop_at;
+}
+
 #endif

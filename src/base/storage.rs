@@ -22,11 +22,17 @@ pub(crate) trait Storage: Send + Sync {
     fn read_at(&self, offset: u64, out: OutBytes<'_>) -> io::Result<()>;
 
     /// Writes all of `bytes` at `offset`. A gap before them is zeros. After a failure any part of them may
-    /// have been written.
-    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+    /// have been written. A storage that is only read fails with `Unsupported`.
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let _ = (offset, bytes);
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
-    /// Cuts the bytes to `len`, or extends them with zeros.
-    fn set_len(&self, len: u64) -> io::Result<()>;
+    /// Cuts the bytes to `len`, or extends them with zeros. A storage that is only read fails with `Unsupported`.
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let _ = len;
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// Returns once all bytes and their number are on the medium.
     fn sync(&self) -> io::Result<()>;
@@ -558,14 +564,6 @@ pub(crate) mod fakes {
                 }
             }
             Ok(())
-        }
-
-        fn write_at(&self, _: u64, _: &[u8]) -> io::Result<()> {
-            Err(io::ErrorKind::Unsupported.into())
-        }
-
-        fn set_len(&self, _: u64) -> io::Result<()> {
-            Err(io::ErrorKind::Unsupported.into())
         }
 
         fn sync(&self) -> io::Result<()> {

@@ -459,10 +459,6 @@ impl SourceStorage {
     }
 }
 
-fn read_only<T>() -> io::Result<T> {
-    Err(io::ErrorKind::Unsupported.into())
-}
-
 impl Storage for SourceStorage {
     fn len(&self) -> io::Result<u64> {
         Ok(self.source.size())
@@ -477,14 +473,6 @@ impl Storage for SourceStorage {
             0 => io::Error::other(error.message().to_owned()),
             code => io::Error::from_raw_os_error(code),
         })
-    }
-
-    fn write_at(&self, _: u64, _: &[u8]) -> io::Result<()> {
-        read_only()
-    }
-
-    fn set_len(&self, _: u64) -> io::Result<()> {
-        read_only()
     }
 
     fn sync(&self) -> io::Result<()> {

@@ -476,14 +476,6 @@ impl Storage for Interrupted {
         self.device.read_at(offset, out)
     }
 
-    fn write_at(&self, _: u64, _: &[u8]) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn set_len(&self, _: u64) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
     fn sync(&self) -> io::Result<()> {
         Ok(())
     }
