@@ -3,13 +3,15 @@
 use crate::context::Ctx;
 use crate::names;
 use crate::objects;
-use crate::status::{Failure, Res};
+use crate::status::{Failure, Res, Status};
 use crate::units;
 use atlas_manifold::{
-    AtlasProjection, Container, ContainerMode, ContainerOptions, Damage, DamageKind, DamagePart,
+    AtlasBoundaryRegion, AtlasProjection, Container, ContainerMode, ContainerOptions, Damage, DamageKind,
+    DamagePart,
 };
 use serde_json::{Value, json};
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// A range of bytes of a file that are not those that were sealed.
@@ -70,8 +72,10 @@ pub(crate) struct Outline {
     pub(crate) container: Container,
     pub(crate) generation: u64,
     pub(crate) root: [u8; 32],
-    /// Size that the file must have.
+    /// Number of bytes that were sealed.
     pub(crate) size: u64,
+    /// The range of the file that the outline stands for, or `None` for the whole file.
+    pub(crate) range: Option<Range<u64>>,
 }
 
 /// Result of a search.
@@ -116,13 +120,13 @@ pub(crate) fn find_outline(ctx: &Ctx, file: &Path, given: Option<&Path>) -> Res<
         None => names::with_suffix(file, names::ATLAS),
     };
     if given.is_some() || fs::metadata(&beside).is_ok() {
-        return open_outline(ctx, &beside, file, false).map(Some);
+        return open_outline(ctx, &beside, file, false, None).map(Some);
     }
     let size = objects::size_of(file)?;
     let mut found: Option<Outline> = None;
     for candidate in outlines_in(names::folder(file)) {
         // One that does not open, or has another key, is another file's.
-        let Ok(outline) = open_outline(ctx, &candidate, file, true) else { continue };
+        let Ok(outline) = open_outline(ctx, &candidate, file, true, None) else { continue };
         if outline.size != size {
             continue;
         }
@@ -155,10 +159,21 @@ fn outlines_in(folder: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// Opens an outline over `file`.
-fn open_outline(ctx: &Ctx, path: &Path, file: &Path, is_guess: bool) -> Res<Outline> {
+/// Opens an outline over `file`, or over a range of it.
+pub(crate) fn open_outline(
+    ctx: &Ctx,
+    path: &Path,
+    file: &Path,
+    is_guess: bool,
+    range: Option<Range<u64>>,
+) -> Res<Outline> {
     let options = ContainerOptions::default();
-    let opened = objects::open_container(ctx, path, ContainerMode::Read, Some(file), options)?;
+    let whole = if range.is_none() { Some(file) } else { None };
+    let opened = objects::open_container(ctx, path, ContainerMode::Read, whole, options)?;
+    if let Some(range) = &range {
+        let base = ctx.source(file)?.range(range.start, range.end - range.start)?;
+        opened.container.set_base(Some(&base))?;
+    }
     let newest = opened.container.generation(0)?;
     if opened.info.base_size == 0 && newest.domain_size > 0 {
         return Err(Failure::usage(format!(
@@ -173,6 +188,7 @@ fn open_outline(ctx: &Ctx, path: &Path, file: &Path, is_guess: bool) -> Res<Outl
         generation: newest.generation,
         root: newest.root,
         size: newest.domain_size,
+        range,
         container: opened.container,
     })
 }
@@ -182,32 +198,88 @@ pub(crate) fn snapshot(ctx: &Ctx, outline: &Outline) -> Res<AtlasProjection> {
     ctx.operate(&outline.path, 0, |operation| outline.container.snapshot(outline.generation, true, operation))
 }
 
-/// Finds all ranges of `file` that are not what the outline has, and goes on after the first.
+/// Finds all ranges of `file` that differ from the outline, and goes on after the first.
 pub(crate) fn find(ctx: &Ctx, file: &Path, outline: &Outline) -> Res<Findings> {
-    let size = objects::size_of(file)?;
     let projection = snapshot(ctx, outline)?;
-    let mut findings = Findings { surplus: size.saturating_sub(outline.size), ..Findings::default() };
+    let mut findings = Findings { surplus: surplus(file, outline)?, ..Findings::default() };
+    search(ctx, file, outline, &projection, None, &mut findings)?;
+    Ok(findings)
+}
+
+/// Finds the ranges of `file` behind `from` that differ, `step` bytes at a time, until the end or until `--max-time`.
+/// Returns the end of the last whole step as well: the bytes before it were searched.
+pub(crate) fn find_from(
+    ctx: &Ctx,
+    file: &Path,
+    outline: &Outline,
+    from: u64,
+    step: u64,
+) -> Res<(Findings, u64)> {
+    let projection = snapshot(ctx, outline)?;
+    let mut findings = Findings { surplus: surplus(file, outline)?, ..Findings::default() };
+    let mut at = from;
+    while at < outline.size && !ctx.is_late() {
+        let length = step.min(outline.size - at);
+        let mut found = Findings::default();
+        match search(ctx, file, outline, &projection, Some(AtlasBoundaryRegion::new(at, length)), &mut found)
+        {
+            // The step that the deadline cut off is searched again by the next run.
+            Err(failure) if failure.status == Status::Incomplete && ctx.is_late() => break,
+            Err(failure) => return Err(failure),
+            Ok(()) => {}
+        }
+        found.bad.into_iter().for_each(|bad| findings.push(bad));
+        findings.bad_records += found.bad_records;
+        at += length;
+    }
+    Ok((findings, at))
+}
+
+/// Bytes of the file behind the end that was sealed.
+fn surplus(file: &Path, outline: &Outline) -> Res<u64> {
+    let size = match &outline.range {
+        Some(range) => range.end - range.start,
+        None => objects::size_of(file)?,
+    };
+    Ok(size.saturating_sub(outline.size))
+}
+
+/// Adds the damage of `region`, or of the whole domain, to `findings`. Offsets are those of the file.
+fn search(
+    ctx: &Ctx,
+    file: &Path,
+    outline: &Outline,
+    projection: &AtlasProjection,
+    region: Option<AtlasBoundaryRegion>,
+    findings: &mut Findings,
+) -> Res<()> {
+    let first = outline.range.as_ref().map_or(0, |range| range.start);
+    let size = objects::size_of(file)?;
     let mut take = |damage: &Damage| {
         if damage.part == DamagePart::Data {
-            split_at_end(Bad::from(damage), size).into_iter().for_each(|part| findings.push(part));
+            let mut bad = Bad::from(damage);
+            bad.offset += first;
+            split_at_end(bad, size).into_iter().for_each(|part| findings.push(part));
         } else {
             findings.bad_records += 1;
         }
         true
     };
     let mut is_unproved = false;
-    ctx.operate(file, outline.size, |operation| match projection.find_damage(None, &mut take, operation) {
+    let length = region.map_or(outline.size, |region| region.length);
+    let regions = region.as_ref().map(std::slice::from_ref);
+    ctx.operate(file, length, |operation| match projection.find_damage(regions, &mut take, operation) {
         Err(error) if objects::is_damage(error.kind()) => {
             is_unproved = true;
             Ok(())
         }
         other => other,
     })?;
-    // A root that is not that of the tiles is no range.
+    // A root that differs from that of the tiles is no range.
     if is_unproved && findings.bad.is_empty() && findings.bad_records == 0 {
         findings.bad_records = 1;
     }
-    Ok(findings)
+    Ok(())
 }
 
 /// What lies behind the end of the file is missing.

@@ -12,6 +12,7 @@ use std::fs;
 use std::io::Read;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -294,23 +295,104 @@ fn a_file_that_is_damaged_is_not_sealed_anew() {
     place.line("verify --parity-too big.iso").expect(0);
 }
 
-#[test]
-fn a_read_only_folder_is_refused_before_the_work() {
-    // Root writes everywhere.
+/// Runs the program as a user whom modes of files bind: for root that is nobody. `None` if that one may not run it.
+fn as_a_user(place: &Place, line: &str) -> Option<common::Ran> {
+    let mut command = place.command(line.split_whitespace());
     // SAFETY: no arguments.
     if unsafe { libc::geteuid() } == 0 {
+        command.uid(65_534).gid(65_534);
+    }
+    match command.output() {
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => None,
+        output => Some(common::ran(output.unwrap())),
+    }
+}
+
+#[test]
+fn a_read_only_folder_is_refused_before_the_work() {
+    let place = Place::new();
+    let mode = |name: &str, mode| {
+        fs::set_permissions(place.path(name), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    mode("", 0o755);
+    for folder in ["ro", "seals"] {
+        fs::create_dir(place.path(folder)).unwrap();
+        mode(folder, 0o777);
+    }
+    place.write("ro/a", "a");
+    mode("ro/a", 0o644);
+    mode("ro", 0o555);
+    let Some(ran) = as_a_user(&place, "seal ro/a") else {
+        eprintln!("skipped: nobody may not run the program where it lies");
+        return;
+    };
+    let ran = ran.expect(5);
+    assert!(ran.stderr.contains("-o names a place"), "{}", ran.stderr);
+    as_a_user(&place, "seal --parity 10% -o seals ro/a").unwrap().expect(0);
+    as_a_user(&place, "verify --outline seals ro/a").unwrap().expect(0);
+    mode("ro", 0o755);
+}
+
+#[test]
+fn a_full_disk_leaves_no_part_of_an_output() {
+    let place = Place::new();
+    let data = bytes(3 * MIB + 77);
+    place.write("big", &data);
+    fs::create_dir(place.path("full")).unwrap();
+    for line in [
+        "seal --parity 10% big",
+        "pack big -o big.packed",
+        "shard big 0.. -o big.shard",
+        "split big -k 64 -o classes",
+    ] {
+        place.line(line).expect(0);
+    }
+    let classes: Vec<String> = fs::read_dir(place.path("classes"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .map(|path| path.to_str().unwrap().to_owned())
+        .collect();
+    // A file system of 1 MiB that nobody else sees, on which each command writes too much.
+    let program = env!("CARGO_BIN_EXE_atlasm");
+    let mounted = |size: &str, script: &str| {
+        let script = format!("mount -t tmpfs -o size={size} none full || exit 77\n{script}");
+        let mut command = std::process::Command::new("unshare");
+        command
+            .args(["--user", "--map-root-user", "--mount", "sh", "-c", &script])
+            .current_dir(place.path(""));
+        command
+            .output()
+            .ok()
+            .filter(|output| !matches!(output.status.code(), Some(77 | 1)) || !output.stdout.is_empty())
+    };
+    if mounted("1m", "echo here").is_none() {
+        eprintln!("skipped: no name space of mounts can be had");
         return;
     }
-    let place = Place::new();
-    fs::create_dir(place.path("ro")).unwrap();
-    place.write("ro/a", "a");
-    fs::set_permissions(place.path("ro"), fs::Permissions::from_mode(0o555)).unwrap();
-    let ran = place.line("seal ro/a").expect(5);
-    assert!(ran.stderr.contains("-o names a place"), "{}", ran.stderr);
-    fs::create_dir(place.path("seals")).unwrap();
-    place.line("seal --parity 10% -o seals ro/a").expect(0);
-    place.line("verify --outline seals ro/a").expect(0);
-    fs::set_permissions(place.path("ro"), fs::Permissions::from_mode(0o755)).unwrap();
+    let joined = format!("join {} -o full/x", classes.join(" "));
+    for line in [
+        "pack big -o full/x",
+        "pack --compress zstd big -o full/x",
+        "shard big 0.. -o full/x",
+        "unpack big.packed -o full/x",
+        "cat big.shard -o full/x",
+        "split big -k 64 -o full/x",
+        "seal --parity 90% big -o full",
+        joined.as_str(),
+    ] {
+        let ran =
+            common::ran(mounted("1m", &format!("{program} {line} >&2; echo $?; find full -type f")).unwrap());
+        assert_eq!(ran.text(), "5\n", "{line}: {}", ran.stderr);
+        assert!(ran.stderr.contains("No space left on device"), "{line}: {}", ran.stderr);
+    }
+    // A repair from parity writes beside the file, which keeps its bytes where there is no room.
+    let script = format!(
+        "cp big big.atlas big.atp full && printf x | dd of=full/big bs=1 seek=5 conv=notrunc status=none && \
+         sum=$(cksum < full/big); {program} repair full/big >&2; echo $?; \
+         [ \"$sum\" = \"$(cksum < full/big)\" ] && find full -type f | sort"
+    );
+    let ran = common::ran(mounted("4m", &script).unwrap());
+    assert_eq!(ran.text(), "5\nfull/big\nfull/big.atlas\nfull/big.atp\n", "{}", ran.stderr);
 }
 
 #[test]
@@ -678,6 +760,72 @@ fn a_slow_verification_goes_on_where_it_ended() {
     place.line("verify -r --rate 4M --max-time 0.7s d").expect(4);
     place.write("STATE", "{}");
     place.line(line).expect(6);
+}
+
+#[test]
+fn a_file_that_takes_several_runs_is_verified_part_by_part() {
+    let place = Place::new();
+    let size = 8 * MIB + 5;
+    place.write("big", bytes(size));
+    place.line("seal big").expect(0);
+    place.damage("big", 7 * MIB);
+    let line = "verify --json --rate 2M --max-time 1.5s --resume STATE big";
+    // Each run begins where the one before it ended, and the last one finds the damage.
+    let (mut at, mut runs) = (0, 0);
+    loop {
+        let ran = place.line(line);
+        let object = &ran.json()[0];
+        runs += 1;
+        let (from, to) = (object["verified_from"].as_u64().unwrap(), object["verified_to"].as_u64().unwrap());
+        assert_eq!(from, at, "{object}");
+        assert!(to > from && runs < 9, "{object}");
+        if to == size as u64 {
+            ran.expect(1);
+            assert_eq!(object["bad_bytes"], 16_384, "{object}");
+            break;
+        }
+        at = to;
+        let is_found = to > 7 * MIB as u64;
+        assert_eq!(object["result"], if is_found { "damaged" } else { "unfinished" }, "{object}");
+        ran.expect(i32::from(is_found));
+        if is_found {
+            break;
+        }
+    }
+    assert!(runs > 1);
+    // A place holds for the root that it was made with.
+    place.write("big", bytes(size - 1));
+    fs::remove_file(place.path("big.atlas")).unwrap();
+    place.line("seal big").expect(0);
+    let name = serde_json::json!({ "path": place.path("big") }).to_string();
+    let mut unfinished = serde_json::Map::new();
+    unfinished.insert(name, serde_json::json!({ "offset": MIB, "root": "00".repeat(32) }));
+    let state = serde_json::json!({ "atlasm_verified_ns": {}, "unfinished": unfinished });
+    place.write("STATE", state.to_string());
+    let whole = place.line("verify --json --resume STATE big").expect(0);
+    assert_eq!(whole.json()[0].get("verified_from"), None);
+    // With the root of the outline it is where the search begins.
+    let root = whole.json()[0]["root"].as_str().unwrap().to_owned();
+    place.write("STATE", state.to_string().replace(&"00".repeat(32), &root));
+    let rest = place.line("verify --json --resume STATE big").expect(0);
+    assert_eq!(rest.json()[0]["verified_from"], MIB);
+}
+
+#[test]
+fn a_range_is_verified_against_its_own_outline() {
+    let place = Place::new();
+    place.write("big", bytes(5 * MIB + 7));
+    place.line("seal --range 2MiB.. big -o 1.atlas").expect(0);
+    place.line("verify --range 2MiB.. --outline 1.atlas big").expect(0);
+    // What lies before the range is another's.
+    place.damage("big", MIB);
+    place.line("verify --range 2MiB.. --outline 1.atlas big").expect(0);
+    place.damage("big", 3 * MIB + 5);
+    let ran = place.line("verify --json --range 2MiB.. --outline 1.atlas big").expect(1);
+    assert_eq!(ran.json()[0]["damage"][0]["offset"], 3 * MIB);
+    place.line("verify --range 3MiB.. --outline 1.atlas big").expect(1);
+    place.line("verify --range 2MiB..99MiB --outline 1.atlas big").expect(2);
+    place.line("verify --range 2MiB.. big").expect(2);
 }
 
 #[test]

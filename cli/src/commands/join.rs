@@ -7,7 +7,9 @@ use crate::objects::{self, Kind};
 use crate::output::Staged;
 use crate::status::{Failure, Res, Status};
 use crate::units::{count, hex, human};
-use atlas_manifold::{AtlasBoundaryRegion, AtlasReconstruction, Operation, ReconstructionOptions};
+use atlas_manifold::{
+    AtlasBoundaryRegion, AtlasReconstruction, AtlasShard, Operation, ReconstructionOptions, ShardInfo,
+};
 use clap::Args;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -98,8 +100,9 @@ fn join(ctx: &Ctx, options: &Options) -> Res<Report> {
         {
             continue;
         }
-        let added = add(ctx, path, root.as_ref(), &rebuilt);
-        match added {
+        let shard = read(ctx, path, root.as_ref());
+        let is_read = shard.is_ok();
+        match shard.and_then(|shard| add(ctx, path, &shard, &rebuilt)) {
             Ok(info) => {
                 root.get_or_insert(info.root);
                 used += 1;
@@ -107,9 +110,11 @@ fn join(ctx: &Ctx, options: &Options) -> Res<Report> {
                     regions.insert(window, info.region);
                 }
             }
-            Err(failure) if failure.status == Status::Cancelled || failure.status == Status::Limit => {
+            Err(failure) if matches!(failure.status, Status::Cancelled | Status::Limit) => {
                 return Err(failure);
             }
+            // The shard is right, and its bytes cannot be written: another shard does not help.
+            Err(failure) if is_read && failure.status == Status::Io => return Err(failure),
             Err(failure) => {
                 left_out += 1;
                 ctx.warn(&format!("left out: {}", failure.message));
@@ -162,20 +167,19 @@ fn join(ctx: &Ctx, options: &Options) -> Res<Report> {
     Ok(report)
 }
 
-/// Reads a shard, verifies it, and takes its bytes.
-fn add(
-    ctx: &Ctx,
-    path: &Path,
-    root: Option<&[u8; 32]>,
-    rebuilt: &AtlasReconstruction,
-) -> Res<atlas_manifold::ShardInfo> {
+/// Reads a shard and verifies it.
+fn read(ctx: &Ctx, path: &Path, root: Option<&[u8; 32]>) -> Res<AtlasShard> {
     let kind = objects::kind_of(path)?;
     if !matches!(kind, Kind::Shard | Kind::CompressedShard) {
         return Err(Failure::new(Status::Foreign, format!("{} is no shard", names::shown(path))));
     }
-    let (shard, _) = info::read_shard(ctx, path, kind, root)?;
+    Ok(info::read_shard(ctx, path, kind, root)?.0)
+}
+
+/// Takes the bytes of a shard.
+fn add(ctx: &Ctx, path: &Path, shard: &AtlasShard, rebuilt: &AtlasReconstruction) -> Res<ShardInfo> {
     let size = shard.info().payload_size;
-    ctx.operate(path, size, |operation: &mut Operation<'_>| rebuilt.add(&shard, operation))
+    ctx.operate(path, size, |operation: &mut Operation<'_>| rebuilt.add(shard, operation))
         .map_err(|failure| failure.while_doing(names::shown(path)))?;
     Ok(shard.info())
 }

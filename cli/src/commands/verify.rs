@@ -6,7 +6,7 @@ use crate::map::{self, Fate};
 use crate::names;
 use crate::objects;
 use crate::status::{Failure, Res, Status};
-use crate::units::{count, hex, human};
+use crate::units::{RangeText, count, hex, human};
 use crate::walk::{self, Seals};
 use atlas_manifold::{AtlasParity, Damage, DamagePart, ParityReport, ParityVerdict};
 use clap::Args;
@@ -38,6 +38,9 @@ pub(crate) struct Options {
     /// The parity file, or a folder of parity files
     #[arg(long, value_name = "PATH")]
     parity: Option<PathBuf>,
+    /// Compares a range alone with the outline of that range, which --outline names
+    #[arg(long, value_name = "RANGE", requires = "outline", conflicts_with_all = ["recursive", "parity", "parity_too", "resume"])]
+    range: Option<RangeText>,
     /// Checks the parity file too, also if the file is intact
     #[arg(long)]
     parity_too: bool,
@@ -53,10 +56,10 @@ pub(crate) struct Options {
     /// Reads no more than this a second, such as 50M, on one thread
     #[arg(long, value_name = "SIZE", value_parser = crate::units::parse_size)]
     rate: Option<u64>,
-    /// Ends after this time, such as 3h; a file that is not finished then counts as not verified
+    /// Ends after this time, such as 3h
     #[arg(long, value_name = "TIME", value_parser = crate::units::parse_duration)]
     max_time: Option<std::time::Duration>,
-    /// A small file that remembers when each file was verified; those not verified for longest come first
+    /// A small file that remembers when each file was verified, and how far the last one; the oldest come first
     #[arg(long, value_name = "STATE")]
     resume: Option<PathBuf>,
 }
@@ -84,24 +87,33 @@ pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
     let (mut intact, mut looked_at) = (0_u64, 0_u64);
     let total = named.len() as u64;
     ctx.each(&named, |file| {
-        let outcome = verify(ctx, options, file);
-        match &outcome {
-            // It comes first the next time.
-            Err(failure) if failure.status == Status::Cancelled || ctx.is_late() => {
-                if ctx.is_late() && failure.status == Status::Incomplete {
-                    return Ok(unfinished());
-                }
-            }
-            _ => {
-                looked_at += 1;
-                if let Some(state) = &mut state {
-                    state.note(file)?;
-                }
+        let mut part =
+            state.as_ref().map(|state| Part { from: state.place(file), to: None, step: step(options) });
+        let outcome = verify(ctx, options, file, part.as_mut());
+        let is_unfinished = match (&outcome, &part) {
+            // Such a file is the first one of the next run.
+            (Err(failure), _) if failure.status == Status::Cancelled => return outcome,
+            (Err(failure), _) => ctx.is_late() && failure.status == Status::Incomplete,
+            (Ok(_), Some(part)) => part.to.is_some(),
+            (Ok(_), None) => false,
+        };
+        if let Some(state) = &mut state {
+            match part.and_then(|part| part.to) {
+                Some(place) => state.note_place(file, place)?,
+                None if is_unfinished => {}
+                None => state.note(file)?,
             }
         }
-        let report = outcome?;
-        intact += u64::from(report.status == Status::Done);
-        Ok(report)
+        match outcome {
+            Err(_) if is_unfinished => Ok(Report::new(Status::Done, "unfinished")),
+            Ok(report) if is_unfinished => Ok(report),
+            outcome => {
+                looked_at += 1;
+                let report = outcome?;
+                intact += u64::from(report.status == Status::Done);
+                Ok(report)
+            }
+        }
     })?;
     if let Some(state) = &mut state {
         state.save()?;
@@ -119,16 +131,35 @@ pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
     Ok(())
 }
 
-/// The outcome for a file that --max-time cut off.
-fn unfinished() -> Report {
-    Report::new(Status::Done, "unfinished")
+/// How far a file was searched by an earlier run, and by this one.
+struct Part {
+    from: Place,
+    /// Set if `--max-time` ended the search before the end of the file.
+    to: Option<Place>,
+    step: u64,
 }
 
-/// When each file was verified: a JSON file that `--resume` names.
+/// A place in a file, and the root of the outline that the bytes before it were compared with.
+#[derive(Clone, Copy, Default)]
+struct Place {
+    offset: u64,
+    root: [u8; 32],
+}
+
+/// Bytes that are searched between two looks at the clock: half a second of `--rate`, at most 256 MiB.
+fn step(options: &Options) -> u64 {
+    let tile = atlas_manifold::TILE_SIZE as u64;
+    let bytes = options.rate.map_or(256 * tile, |rate| rate / 2);
+    bytes.clamp(tile, 256 * tile) / tile * tile
+}
+
+/// When each file was verified, and how far the unfinished ones: a JSON file that `--resume` names.
 struct State {
     path: PathBuf,
     /// Nanoseconds since 1970, by the absolute name as JSON has it.
     times: BTreeMap<String, i64>,
+    /// Where the search of an unfinished file goes on, by the same name.
+    places: BTreeMap<String, Place>,
     saved: Instant,
 }
 
@@ -137,7 +168,12 @@ const SAVE_INTERVAL: Duration = Duration::from_secs(5);
 
 impl State {
     fn load(path: &Path) -> Res<State> {
-        let mut state = State { path: path.to_owned(), times: BTreeMap::new(), saved: Instant::now() };
+        let mut state = State {
+            path: path.to_owned(),
+            times: BTreeMap::new(),
+            places: BTreeMap::new(),
+            saved: Instant::now(),
+        };
         let text = match fs::read(path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -156,6 +192,15 @@ impl State {
         for (name, time) in files {
             state.times.insert(name.clone(), time.as_i64().ok_or_else(foreign)?);
         }
+        // A state of an earlier version has none.
+        let places =
+            value.get("unfinished").map(|places| places.as_object().ok_or_else(foreign)).transpose()?;
+        for (name, place) in places.into_iter().flatten() {
+            let offset = place.get("offset").and_then(Value::as_u64).ok_or_else(foreign)?;
+            let root = place.get("root").and_then(Value::as_str).ok_or_else(foreign)?;
+            let root = crate::units::parse_digest(root).map_err(|_| foreign())?;
+            state.places.insert(name.clone(), Place { offset, root });
+        }
         Ok(state)
     }
 
@@ -170,7 +215,18 @@ impl State {
         self.times.get(&Self::key(file)).copied().unwrap_or(0)
     }
 
+    /// Where the search of the file goes on.
+    fn place(&self, file: &Path) -> Place {
+        self.places.get(&Self::key(file)).copied().unwrap_or_default()
+    }
+
+    fn note_place(&mut self, file: &Path, place: Place) -> Res<()> {
+        self.places.insert(Self::key(file), place);
+        self.save()
+    }
+
     fn note(&mut self, file: &Path) -> Res<()> {
+        self.places.remove(&Self::key(file));
         self.times.insert(Self::key(file), super::seal::now());
         if self.saved.elapsed() >= SAVE_INTERVAL {
             self.save()?;
@@ -183,11 +239,13 @@ impl State {
         let staged = crate::output::Staged::new(&self.path, true, &[])?;
         let mut file = staged.create()?;
         let failed = |error| Failure::io("writing the state", &self.path, &error);
-        std::io::Write::write_all(
-            &mut file,
-            format!("{}\n", json!({ "atlasm_verified_ns": self.times })).as_bytes(),
-        )
-        .map_err(failed)?;
+        let places: serde_json::Map<String, Value> = self
+            .places
+            .iter()
+            .map(|(name, place)| (name.clone(), json!({ "offset": place.offset, "root": hex(&place.root) })))
+            .collect();
+        let text = format!("{}\n", json!({ "atlasm_verified_ns": self.times, "unfinished": places }));
+        std::io::Write::write_all(&mut file, text.as_bytes()).map_err(failed)?;
         super::seal::sync(&file, &self.path)?;
         staged.finish()?;
         self.saved = Instant::now();
@@ -306,17 +364,21 @@ fn merged(bad: Vec<damage::Bad>) -> Vec<damage::Bad> {
     out
 }
 
-fn verify(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
+fn verify(ctx: &Ctx, options: &Options, file: &Path, part: Option<&mut Part>) -> Res<Report> {
     if names::is_dash(file) {
         return Err(Failure::usage("a pipe cannot be verified against an outline")
             .with_hint("atlasm hash - prints its root"));
     }
-    objects::size_of(file)?;
+    let size = objects::size_of(file)?;
+    if let (Some(range), Some(path)) = (&options.range, &options.outline) {
+        let outline = damage::open_outline(ctx, path, file, false, Some(range.resolve(size)?))?;
+        return against_outline(ctx, options, file, &outline, None, None);
+    }
     let outline = damage::find_outline(ctx, file, options.outline.as_deref())?;
     let parity =
         parity_of(file, outline.as_ref().map(|outline| outline.path.as_path()), options.parity.as_deref());
     match (outline, parity) {
-        (Some(outline), parity) => against_outline(ctx, options, file, &outline, parity.as_deref()),
+        (Some(outline), parity) => against_outline(ctx, options, file, &outline, parity.as_deref(), part),
         (None, Some(parity)) => against_parity(ctx, options, file, &parity),
         (None, None) => Err(no_seals(file)),
     }
@@ -358,6 +420,7 @@ fn against_outline(
     file: &Path,
     outline: &Outline,
     parity: Option<&Path>,
+    part: Option<&mut Part>,
 ) -> Res<Report> {
     check_root(outline, options.root.as_ref())?;
     if outline.is_guess {
@@ -368,11 +431,25 @@ fn against_outline(
             outline.size
         ));
     }
-    let findings = damage::find(ctx, file, outline)?;
+    let (mut from, mut to) = (0, outline.size);
+    let findings = match part {
+        None => damage::find(ctx, file, outline)?,
+        Some(part) => {
+            // The place holds for the outline that it was made with.
+            from = if part.from.root == outline.root { part.from.offset.min(outline.size) } else { 0 };
+            let (findings, end) = damage::find_from(ctx, file, outline, from, part.step)?;
+            to = end;
+            if end < outline.size {
+                part.to = Some(Place { offset: end, root: outline.root });
+            }
+            findings
+        }
+    };
+    let is_unfinished = to < outline.size;
     let needs_parity = !findings.bad.is_empty() || findings.surplus > 0 || options.parity_too;
     // A parity file that does not open repairs nothing, and the verdict on the file stands.
     let checked = parity
-        .filter(|_| needs_parity)
+        .filter(|_| needs_parity && !is_unfinished)
         .map(|path| check_parity(ctx, file, path, Some(&outline.root)).map_err(|failure| (path, failure)));
     let checked = match checked {
         Some(Err((_, failure))) if failure.status == Status::Cancelled => return Err(failure),
@@ -397,7 +474,10 @@ fn against_outline(
         (false, None) if matches!(checked, Some(Err(_))) => (Status::Differs, "parity-damaged"),
         (false, _) => (Status::Done, "intact"),
     };
-    let mut report = Report::new(status, result);
+    let mut report = Report::new(status, if is_unfinished && !is_bad { "unfinished" } else { result });
+    if from > 0 || is_unfinished {
+        report.put("verified_from", from).put("verified_to", to);
+    }
     report
         .put_path("outline", &outline.path)
         .put("root", hex(&outline.root))
@@ -409,7 +489,17 @@ fn against_outline(
     if let Some(checked) = usable {
         report.put("parity", checked.json());
     }
+    if is_unfinished && !is_bad {
+        report.line_of(file, format!("unfinished, {} of {}", human(to), human(outline.size)));
+        return Ok(report);
+    }
     describe(ctx, options, file, outline.size, &findings, &mut report);
+    if is_unfinished {
+        report.line(format!("  {to}..  not verified yet; the next run goes on from there"));
+    }
+    if from > 0 {
+        report.line(format!("  ..{from}  verified by earlier runs"));
+    }
     advise(file, &findings, status, usable, parity, &mut report);
     Ok(report)
 }
