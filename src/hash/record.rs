@@ -175,7 +175,8 @@ impl<W: io::Write> Writer<W> {
 }
 
 fn announced_size(lengths: &[usize]) -> Result<usize> {
-    encoded_size(lengths).ok_or_else(|| AtlasError::out_of_memory("an encoding of 2^64 bytes or more does not fit memory"))
+    encoded_size(lengths)
+        .ok_or_else(|| AtlasError::out_of_memory("an encoding of 2^64 bytes or more does not fit memory"))
 }
 
 /// Reads the frame of hostile bytes. Returns values, or fails with FORMAT or UNSUPPORTED.
@@ -212,9 +213,10 @@ impl<'a> Reader<'a> {
         // Another version may have another header from here on.
         let version = reader.u16()?;
         if version != VERSION {
-            return Err(
-                AtlasError::unsupported(format!("version {version} is not supported, only {VERSION}")).at_range(8, 2)
-            );
+            return Err(AtlasError::unsupported(format!(
+                "version {version} is not supported, only {VERSION}"
+            ))
+            .at_range(8, 2));
         }
         let found = reader.u16()?;
         if found != kind as u16 {
