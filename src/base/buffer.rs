@@ -1,7 +1,7 @@
 //! Byte buffers whose size comes from outside: allocated fallibly, recycled if they are large.
 //!
-//! A buffer is initialised and has bytes of unspecified contents: whoever takes one overwrites all of it
-//! before anybody else sees it.
+//! A buffer is initialised and has bytes of unspecified contents: its user overwrites all of them before
+//! anything else reads it.
 
 use crate::base::error::{AtlasError, Result};
 use crate::base::recycle::{self, RECYCLED_MIN};
@@ -21,7 +21,7 @@ pub(crate) fn try_vec<T>(len: usize) -> Result<Vec<T>> {
     Ok(vec)
 }
 
-/// Makes room for so many more elements, and some for later.
+/// Reserves room for `more` elements, and some for later.
 pub(crate) fn try_grow<T>(vec: &mut Vec<T>, more: usize) -> Result<()> {
     vec.try_reserve(more).map_err(|_| {
         let bytes = vec.len().saturating_add(more).saturating_mul(size_of::<T>());
@@ -29,8 +29,8 @@ pub(crate) fn try_grow<T>(vec: &mut Vec<T>, more: usize) -> Result<()> {
     })
 }
 
-/// Zeros, or OUT_OF_MEMORY. Large ones are not touched here: the system gives pages that are zero, at
-/// the first touch, which may be on any thread.
+/// Returns zeros, or OUT_OF_MEMORY. Large ones are not touched here: the system provides zero pages at the
+/// first touch, which may be on any thread.
 fn try_zeroed(len: usize) -> Result<Vec<u8>> {
     let failed = || AtlasError::out_of_memory(format!("allocation of {len} bytes failed"));
     let layout = Layout::array::<u8>(len).map_err(|_| failed())?;
@@ -46,7 +46,8 @@ fn try_zeroed(len: usize) -> Result<Vec<u8>> {
     Ok(unsafe { Vec::from_raw_parts(bytes, len, len) })
 }
 
-/// True if all bytes are zeros. Looks at a part after the other, so that what is not zero costs next to nothing.
+/// Returns true if all bytes are zeros. Examines one part after the other, so that nonzero bytes cost next to
+/// nothing.
 pub(crate) fn is_zero(bytes: &[u8]) -> bool {
     bytes.chunks(512).all(|part| part.iter().fold(0, |any, byte| any | byte) == 0)
 }
@@ -69,7 +70,7 @@ impl Buffer {
         Ok(Buffer { bytes, len })
     }
 
-    /// What a buffer of `len` bytes takes.
+    /// Returns the bytes of memory of a buffer of `len` bytes.
     pub(crate) fn footprint(len: usize) -> usize {
         if len < RECYCLED_MIN {
             return len;
@@ -78,7 +79,7 @@ impl Buffer {
         len.checked_next_multiple_of(RECYCLED_STEP).unwrap_or(len)
     }
 
-    /// The buffer at `place`, made with `len` bytes where there is none yet.
+    /// Returns the buffer at `place`, which is made with `len` bytes if there is none yet.
     pub(crate) fn or_new(place: &mut Option<Buffer>, len: usize) -> Result<&mut Buffer> {
         Ok(match place {
             Some(buffer) => buffer,

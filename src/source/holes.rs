@@ -13,7 +13,7 @@ use crate::base::units::TILE_BYTES;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
-/// So many ranges of data are told apart; from there on all counts as data. They take 16 MiB.
+/// Maximum number of distinguished ranges of data; the rest counts as data. They use 16 MiB.
 const MOST_RANGES: usize = 1 << 20;
 /// Sources whose holes one call looks for.
 const MOST_SOURCES: usize = 64;
@@ -69,14 +69,14 @@ impl Source {
         }
     }
 
-    /// Where the bytes are not known to be zeros. `None` if no hole is known.
+    /// Returns the ranges whose bytes are not known to be zeros. `None` if no hole is known.
     pub(crate) fn data_map(&self) -> Option<DataMap> {
         let size = self.size();
         let mut map = DataMap { ranges: Vec::new() };
         let mut start = 0;
         for run in self.runs(0, size) {
             let storage = run.source.sparse_storage().filter(|storage| {
-                // Of a file that was cut, what is behind its end is no hole.
+                // In a file that was cut, the bytes after its end are no hole.
                 storage.may_have_holes() && storage.len().is_ok_and(|len| len >= run.source.size())
             });
             let place = Place { start, within: run.offset, len: run.len, size };
@@ -85,7 +85,7 @@ impl Source {
                 None => map.add(place.whole_tiles(start, start + run.len)),
             };
             if !is_known {
-                // Too many parts: nothing is known of what follows.
+                // Too many parts: the rest counts as data.
                 let rest = map.ranges.last_mut()?;
                 rest.end = size;
                 break;
@@ -96,13 +96,13 @@ impl Source {
         (size > 0 && !is_dense).then_some(map)
     }
 
-    /// True if [`data_map`](Self::data_map) may find holes. Asks nobody.
+    /// Returns true if [`data_map`](Self::data_map) may find holes. Makes no system call.
     fn is_of_files(&self) -> bool {
         matches!(self.inner.kind, SourceKind::Parts(_)) || self.sparse_storage().is_some()
     }
 }
 
-/// A run of a source: where it begins in the whole, and in its file.
+/// A run of a source: its offset in the whole, and in its file.
 struct Place {
     start: u64,
     within: u64,
