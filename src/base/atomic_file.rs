@@ -1,8 +1,8 @@
 //! Files that appear under their name complete or not at all.
 //!
-//! The bytes go to a temporary file beside the target, which its owner alone can read.
-//! [`AtomicFile::persist`] gives it the mode of the file that it replaces, or that of a new file,
-//! flushes it to the disk, renames it, and flushes the folder; dropping it before removes it.
+//! The bytes go to a temporary file beside the target, which only its owner can read.
+//! [`AtomicFile::persist`] gives it the mode of the file that it replaces, or that of a new file, flushes
+//! it to the disk, renames it, and flushes the folder; dropping it before removes it.
 
 #![forbid(unsafe_code)]
 
@@ -31,7 +31,7 @@ type Refused = tempfile::PersistError<Arc<FileStorage>>;
 /// A temporary file that only the process which made it removes: a forked child that destroys its
 /// copy of a handle must not take the parent's file away.
 struct Temporary {
-    /// None once it has its name.
+    /// `None` once it has its name.
     file: Option<TemporaryFile>,
     process: Process,
 }
@@ -66,10 +66,10 @@ fn folder(path: &Path) -> &Path {
     }
 }
 
-/// A new file beside `target`; `private` where nobody else may read it, else with the mode that new
-/// files have.
+/// Creates a new file beside `target`. With `private` only its owner can read it; otherwise it has the mode
+/// of new files.
 fn create_beside(target: &Path, private: bool) -> Result<NamedTempFile<Arc<FileStorage>>> {
-    // What tempfile makes of an error has lost its number, and names a file that nobody knows.
+    // tempfile's error has lost the number of the system's, and names an unknown file.
     let mut refused = None;
     let open = |path: &Path| {
         let mut options = File::options();
@@ -100,8 +100,8 @@ impl AtomicFile {
         Self::create_on(target, |file| file)
     }
 
-    /// Begins a file whose bytes are read, changed and flushed through what `storage` makes of the temporary
-    /// file.
+    /// Begins a file whose bytes are read, changed and flushed through the storage that `storage` returns
+    /// for the temporary file.
     pub(crate) fn create_on(
         target: &Path,
         storage: impl FnOnce(Arc<FileStorage>) -> Arc<dyn Storage>,
@@ -158,8 +158,8 @@ impl AtomicFile {
         })
     }
 
-    /// As [`write_at`](Self::write_at) where nothing was written before: zeros are left a hole, a tile's
-    /// length at a time. [`set_len`](Self::set_len) makes the file long enough in the end.
+    /// Writes like [`write_at`](Self::write_at) at a place that is empty so far: zeros become a hole, a
+    /// tile's length at a time. [`set_len`](Self::set_len) makes the file long enough at the end.
     pub(crate) fn write_sparse_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
         let starts = (offset..).step_by(TILE_SIZE);
         let mut parts = starts.zip(bytes.chunks(TILE_SIZE)).filter(|(_, part)| !is_zero(part));
@@ -171,7 +171,7 @@ impl AtomicFile {
         self.persist_by(|temporary, target| temporary.persist(target))
     }
 
-    /// As [`persist`](Self::persist), but fails with EEXIST if there is a file of this name.
+    /// Renames like [`persist`](Self::persist), but fails with EEXIST if a file of this name exists.
     pub(crate) fn persist_new(self) -> std::result::Result<(), Box<(AtomicFile, AtlasError)>> {
         self.persist_by(|temporary, target| temporary.persist_noclobber(target))
     }
@@ -187,8 +187,8 @@ impl AtomicFile {
         let Some(temporary) = self.temporary.file.take() else { return Ok(()) };
         match rename(temporary, &self.target) {
             Ok(_) => {
-                // The rename is done; where the folder cannot be flushed (some file systems refuse
-                // to) the file is complete under its name all the same.
+                // The rename is done. If the folder cannot be flushed (some file systems refuse it), the
+                // file is complete under its name all the same.
                 if let Ok(folder) = File::open(folder(&self.target)) {
                     drop(folder.sync_all());
                 }

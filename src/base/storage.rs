@@ -292,7 +292,7 @@ mod page_cache {
             evicted: u64,
             recently_evicted: u64,
         }
-        /// Since Linux 6.5, with one number on all platforms.
+        /// Number of the call, the same on all platforms, since Linux 6.5.
         const CACHESTAT: libc::c_long = 451;
         let range = Range { offset: 0, len };
         let mut pages = Pages::default();

@@ -1,8 +1,8 @@
 //! The body of a batch: payload and records, laid out one after the other (docs/container.md, "Batch").
 //!
-//! A batch of at most 1 MiB is laid out in memory and written with its commit record at once. Where that is
-//! not known beforehand, the layout begins as a small one and ends with [`Stop::Large`] when it turns out to be
-//! too long; it is then made again, behind an empty block, and goes to the file as it grows.
+//! A batch of at most 1 MiB is laid out in memory and written with its commit record at once. If its size
+//! is not known beforehand, the layout begins as a small one and ends with [`Stop::Large`] when it becomes
+//! too long; it is then repeated after an empty block, and goes to the file as it grows.
 
 use super::file::ContainerFile;
 use super::planted::{Planted, planted, small_batch};

@@ -1,16 +1,16 @@
 //! Containers: one file with the generations of a projection, which survive the process and the machine.
 //!
 //! ```text
-//! header   slot   slot   batch   batch   …          a batch: a commit record, payload, and the nodes that are new
+//! header   slot   slot   batch   batch   …          a batch: a commit record, payload, and the new nodes
 //! ```
 //!
 //! A batch never changes. The commit record that begins it names the top node of a stored tile tree, whose
-//! other nodes lie in this batch or in earlier ones, so that a commit costs what changed and one path. The
-//! chain of commit records is the log ([`log`]); a slot is a hint where it ends. A generation that is read
-//! ([`store`]) is a tree of which nothing is loaded yet, and each node is checked against its parent when it is.
+//! other nodes lie in this batch or in earlier ones, so that the cost of a commit is that of the changes and one
+//! path. The chain of commit records is the log ([`log`]); a slot is a hint to its end. A generation that is read
+//! ([`store`]) is a tree without loaded nodes, and each node is checked against its parent when it is loaded.
 //! The payload of a tile lies in the file, or in a *base*, a source of the caller's.
 //!
-//! docs/container.md has every byte, the order of writes and syncs, and what each failure leads to.
+//! docs/container.md has every byte, the order of writes and syncs, and the consequences of each failure.
 
 #![forbid(unsafe_code)]
 

@@ -89,13 +89,13 @@ fn every_flipped_bit_of_a_small_shard_is_refused() {
     }
 }
 
-/// Where REGION's value lies: behind the header, ROOT, DOMAIN and its own tag and length.
+/// Returns the offset of REGION's value: after the header, ROOT, DOMAIN and its own tag and length.
 const REGION: Range<usize> = {
     let start = 24 + (16 + 32) + (16 + 24) + 16;
     start..start + 16
 };
 
-/// As an attacker would: changes, and makes size and digest at the end fit again.
+/// Changes an encoding like an attacker, and makes size and digest at the end fit again.
 pub(crate) fn forge(bytes: &[u8], change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let mut body = bytes[..bytes.len() - 32].to_vec();
     change(&mut body);

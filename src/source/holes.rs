@@ -1,7 +1,7 @@
 //! Holes of sparse files: bytes that are known to be zeros without a read.
 //!
-//! Whether a file has holes is asked anew by every call that could use it, since the promise that nobody writes to a
-//! source is one that a verification checks. A file that has as many blocks as bytes is not searched.
+//! Every call that could use holes asks the file system again, because a verification also checks the
+//! promise that nobody writes to a source. A file with as many blocks as bytes is not searched.
 
 #![forbid(unsafe_code)]
 

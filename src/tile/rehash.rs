@@ -112,7 +112,7 @@ impl<'c> CheckedReader<'c> {
             Some(bytes) => out.copy_from_slice(bytes),
             None => match &self.bytes {
                 Some(bytes) => out.copy_from_slice(&bytes[range]),
-                None => return Err(AtlasError::internal("a checked extent is not at hand")),
+                None => return Err(AtlasError::internal("a checked extent is missing")),
             },
         }
         Ok(())
