@@ -149,15 +149,123 @@ fn header(root: &Path, out: &Path) -> PathBuf {
     let mut config = cbindgen::Config::from_file(root.join("cbindgen.toml"))
         .unwrap_or_else(|error| fail(&format!("cbindgen.toml: {error}")));
     config.after_includes.get_or_insert_default().push_str(&version_macros());
-    let path = out.join("atlas_manifold.h");
+    let mut rendered = Vec::new();
     cbindgen::Builder::new()
         // The C API is the boundary and nothing else.
         .with_src(root.join("src/ffi/mod.rs"))
         .with_config(config)
         .generate()
         .unwrap_or_else(|error| fail(&format!("cbindgen: {error}")))
-        .write_to_file(&path);
+        .write(&mut rendered);
+    let rendered = String::from_utf8(rendered).unwrap_or_else(|error| fail(&format!("cbindgen: {error}")));
+    let path = out.join("atlas_manifold.h");
+    fs::write(&path, arranged(root, &rendered))
+        .unwrap_or_else(|error| fail(&format!("{}: {error}", path.display())));
     path
+}
+
+/// Parts of the header in the order of a reader, each with its modules of `src/ffi`. The docs of the first
+/// module open the part.
+#[cfg(feature = "cbindgen")]
+const PARTS: &[&[&str]] = &[
+    &["version", "status", "last_error"],
+    &["operation"],
+    &["source"],
+    &["projection", "transform"],
+    &["shard"],
+    &["reconstruction"],
+    &["streaming"],
+    &["incremental"],
+    &["compression"],
+    &["damage"],
+    &["container"],
+    &["outline"],
+    &["parity"],
+    &["benchmark"],
+];
+
+#[cfg(feature = "cbindgen")]
+const EXTERN_C: &str = "#ifdef __cplusplus\nextern \"C\" {\n#endif // __cplusplus\n";
+
+/// Sorts the items of a rendered header into [`PARTS`]; within a part they keep the order of their modules.
+/// cbindgen's own order is constants, types, functions, each over all modules.
+#[cfg(feature = "cbindgen")]
+fn arranged(root: &Path, rendered: &str) -> String {
+    let lost = |what: &str| -> ! { fail(&format!("the header of cbindgen has no {what}")) };
+    let Some(first) = rendered.find("\n/**\n") else { lost("item") };
+    let Some(end) = rendered.rfind("#ifdef __cplusplus\n}") else { lost("end of extern \"C\"") };
+    let Some(middle) = rendered.find(EXTERN_C) else { lost("extern \"C\"") };
+    // An item begins with its comment; types come before the `extern "C"`, functions after it.
+    let mut items: Vec<(&str, &str)> = [&rendered[first..middle], &rendered[middle + EXTERN_C.len()..end]]
+        .into_iter()
+        .flat_map(|half| half.split("\n/**\n").skip(1))
+        .map(|item| (item_name(item), item.trim_end()))
+        .collect();
+    let mut header = format!("{}\n{EXTERN_C}", &rendered[..first]);
+    for modules in PARTS {
+        for (index, module) in modules.iter().enumerate() {
+            let path = root.join(format!("src/ffi/{module}.rs"));
+            let source = fs::read_to_string(&path)
+                .unwrap_or_else(|error| fail(&format!("{}: {error}", path.display())));
+            if index == 0 {
+                header.push_str(&opening(&source));
+            }
+            for name in source.lines().filter_map(declared) {
+                if let Some(at) = items.iter().position(|(item, _)| *item == name) {
+                    header.push_str(&format!("\n/**\n{}\n", items.remove(at).1));
+                }
+            }
+        }
+    }
+    if let Some((name, _)) = items.first() {
+        fail(&format!("{name} is in no part of the header: add its module to PARTS in build.rs"));
+    }
+    format!("{header}\n{}", &rendered[end..])
+}
+
+/// The comment that opens a part: the docs of its module, whose example loses its fence.
+#[cfg(feature = "cbindgen")]
+fn opening(source: &str) -> String {
+    let docs: Vec<&str> = source.lines().map_while(|line| line.strip_prefix("//!")).collect();
+    let mut comment = format!("\n/* {}\n", "-".repeat(95));
+    let mut example = false;
+    for line in docs.iter().map(|line| line.strip_prefix(' ').unwrap_or(line)) {
+        match (line.starts_with("```"), example) {
+            (true, _) => example = !example,
+            (false, true) => comment.push_str(format!(" *   {line}").trim_end()),
+            (false, false) => comment.push_str(format!(" * {line}").trim_end()),
+        }
+        if !line.starts_with("```") {
+            comment.push('\n');
+        }
+    }
+    comment + " */\n"
+}
+
+/// The name that an item of the rendered header declares.
+#[cfg(feature = "cbindgen")]
+fn item_name(item: &str) -> &str {
+    let code = item.split_once(" */\n").map_or(item, |(_, code)| code).trim();
+    let before = |text: &'static str| code.split(text).next().unwrap_or(code);
+    let name = match code.strip_prefix("#define ") {
+        Some(constant) => constant.split(' ').next(),
+        // A type of functions, a struct or an enum, a function.
+        None if code.starts_with("typedef") && code.contains("(*") => {
+            code.split("(*").nth(1).and_then(|rest| rest.split(')').next())
+        }
+        None if code.starts_with("typedef") => code.trim_end_matches(';').split([' ', '\n']).next_back(),
+        None => before("(").split([' ', '*', '\n']).next_back(),
+    };
+    name.unwrap_or_else(|| fail(&format!("an item of cbindgen has no name: {code}")))
+}
+
+/// The name that a line of `src/ffi` declares for C.
+#[cfg(feature = "cbindgen")]
+fn declared(line: &str) -> Option<&str> {
+    let rest = line.strip_prefix("pub ")?;
+    let kinds = ["const ", "struct ", "enum ", "type ", "extern \"C\" fn ", "unsafe extern \"C\" fn "];
+    let name = kinds.iter().find_map(|kind| rest.strip_prefix(kind))?;
+    name.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next()
 }
 
 /// The version that a program is compiled with, from the package's.

@@ -36,7 +36,7 @@ static void roots_are_shown(void)
     options.expected_root = other;
     char text[300] = "the shard belongs to the root ";
     append_hex(text, sizeof text, root);
-    (void)snprintf(text + strlen(text), sizeof text - strlen(text), " and not to the expected ");
+    (void)snprintf(text + strlen(text), sizeof text - strlen(text), " instead of the expected ");
     append_hex(text, sizeof text, other);
     SAYS(atlas_shard_verify(shard, &options, NULL), ATLAS_STATUS_WITNESS, text);
     atlas_shard_destroy(shard);
@@ -87,7 +87,7 @@ static void what_is_no_shard_is_described(void)
          expected);
     encoded.data[encoded.size / 2] ^= 1;
     SAYS(atlas_shard_deserialize(encoded.data, encoded.size, NULL, NULL, NULL, &shard), ATLAS_STATUS_FORMAT,
-         "damaged: the digest at the end is not that of the bytes before it");
+         "damaged: the digest at the end does not match the bytes before it");
     encoded.data[encoded.size / 2] ^= 1;
     uint8_t *longer = (uint8_t *)malloc(encoded.size + 1);
     CHECK(longer != NULL);

@@ -1,4 +1,5 @@
-//! The committed header: fresh, and telling of every call how it fails.
+//! The committed header: fresh, in the order of a reader, with examples that compile, and with the
+//! statuses of every call.
 
 const COMMITTED: &str = include_str!("../include/atlas_manifold.h");
 
@@ -17,6 +18,79 @@ fn the_committed_header_has_the_version_of_the_package() {
         COMMITTED.contains(&version),
         "include/atlas_manifold.h is of another version: `make generate` renews it"
     );
+}
+
+/// Title and text of the comments that open the parts of the header.
+fn openings() -> Vec<(&'static str, &'static str)> {
+    let rule = format!("/* {}\n * ", "-".repeat(95));
+    COMMITTED
+        .split(&rule)
+        .skip(1)
+        .map(|part| {
+            let comment = part.split(" */\n").next().expect("a comment ends");
+            (comment.lines().next().expect("a comment has a title"), comment)
+        })
+        .collect()
+}
+
+/// Lines of the example in an opening, which are indented further than its text.
+fn example(opening: &str) -> String {
+    let lines = opening.lines().filter_map(|line| line.strip_prefix(" *   "));
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
+#[test]
+fn the_parts_of_the_header_come_in_the_order_of_a_reader() {
+    let titles: Vec<_> =
+        openings().iter().map(|(title, _)| title.split([',', ':']).next().unwrap()).collect();
+    let expected = [
+        "Version",
+        "Operations",
+        "Sources",
+        "Projections",
+        "Shards",
+        "Reconstruction",
+        "Streaming",
+        "Incremental updates",
+        "Compression",
+        "Damage reports",
+        "Containers",
+        "Outlines",
+        "Parity files",
+        "Benchmark",
+    ];
+    assert_eq!(titles, expected);
+}
+
+/// Compiles every example as strict C11 against the committed header, with warnings as errors.
+#[cfg(unix)]
+#[test]
+fn the_examples_of_the_header_compile() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut program = "#include <atlas_manifold.h>\n#include <stdio.h>\n".to_owned();
+    for (title, opening) in openings() {
+        let example = example(opening);
+        let lines = example.lines().count();
+        assert!((8..=17).contains(&lines), "{title}: the example has {lines} lines");
+        program += &example;
+    }
+    let path = folder.path().join("examples.c");
+    std::fs::write(&path, program).unwrap();
+    let compiled = std::process::Command::new(std::env::var_os("CC").unwrap_or_else(|| "cc".into()))
+        .args([
+            "-std=c11",
+            "-Wall",
+            "-Wextra",
+            "-Wpedantic",
+            "-Werror",
+            "-Wno-unused-function",
+            "-fsyntax-only",
+        ])
+        .arg(concat!("-I", env!("CARGO_MANIFEST_DIR"), "/include"))
+        .arg(&path)
+        .output()
+        .expect("a C compiler runs");
+    assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
 }
 
 /// Name, parameters and comment of each function that returns a status.

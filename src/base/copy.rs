@@ -1,30 +1,31 @@
-//! How bytes pass the processor's cache: what is asked for ahead, and copies that go around it.
+//! Bytes and the processor's cache: prefetching, and copies that bypass it.
 //!
-//! A payload is written once and read much later, if at all. Written through the cache it costs a
-//! read of each line before and pushes out what is about to be hashed: measured 4 to 5 GB/s for a
-//! plain copy of 64 tiles to 64 payloads, and 8 to 9 GB/s with stores that go around the cache.
+//! A payload is written once and read much later, if at all. Written through the cache it costs a read of
+//! each line before and evicts bytes that are about to be hashed: measured 4 to 5 GB/s for a plain copy of
+//! 64 tiles to 64 payloads, and 8 to 9 GB/s with stores that bypass the cache.
 
-/// Below this a plain copy is as good, and what is small is likely to be read soon.
+/// Below this size a plain copy is as good, and small payloads are likely to be read soon.
 const STREAMED_MIN: usize = 64 * 1024;
 
-/// The input of one leaf of BLAKE3's tree.
+/// Input of one leaf of BLAKE3's tree.
 const CHUNK: usize = 1024;
 
-/// The unit of the cache.
+/// Size of a cache line.
 const LINE: usize = 64;
 
-/// What [`copy_to_both`] reads side by side: so many pages of so many bytes, so much of each at a time.
+/// Pages that [`copy_to_both`] reads in parallel: their number, their size, and the bytes of each per
+/// visit.
 const PAGES: usize = 4;
 const PAGE: usize = 4096;
 const VISIT: usize = 2 * LINE;
 
-/// Asks for the start of each chunk of `bytes`, which BLAKE3 is about to hash many at a time.
+/// Prefetches the start of each chunk of `bytes`, which BLAKE3 is about to hash many at a time.
 ///
-/// Its code for 16 chunks asks for lines three ahead of where it is, in each chunk, so that nobody asks
-/// for a chunk's first three. To ask for two of them is the best where this runs beside the sum of
-/// another 16 KiB: so many are under way before that sum is done. Measured on 1 GiB with AVX-512
-/// (Sapphire Rapids), sum and digest as a share of the digest alone: 0.925 without, 0.975 with two lines,
-/// 0.965 with three, 0.82 with all.
+/// BLAKE3's code for 16 chunks prefetches three lines ahead in each chunk, so that nothing prefetches a
+/// chunk's first three. Prefetching two of them was fastest while this runs during the sum of another 16
+/// KiB, because they arrive before that sum is done. Measured on 1 GiB with AVX-512 (Sapphire Rapids), sum
+/// and digest as a share of the digest alone: 0.925 without, 0.975 with two lines, 0.965 with three, 0.82
+/// with all.
 pub(crate) fn expect_chunks(bytes: &[u8]) {
     for chunk in bytes.chunks(CHUNK) {
         for line in chunk.chunks(LINE).take(2) {
@@ -43,17 +44,17 @@ fn expect(line: &[u8]) {
 #[cfg(not(target_arch = "x86_64"))]
 fn expect(_: &[u8]) {}
 
-/// Copies `from` to `to`, which are of one length; large copies go around the cache.
+/// Copies `from` to `to` of the same length. Large copies bypass the cache.
 pub(crate) fn copy_to_payload(from: &[u8], to: &mut [u8]) {
     if from.len() >= STREAMED_MIN { streamed(from, to) } else { to.copy_from_slice(from) }
 }
 
-/// Loads each line of `from` once and stores it in `near`, which is used next, and around the cache in
-/// `far`; all are of one length. So both have the same bytes where another process writes to `from`
-/// meanwhile.
+/// Loads each line of `from` once and stores it in `near`, which is used next, and past the cache in `far`;
+/// all have the same length. So both copies are equal even if another process writes to `from` during the
+/// copy.
 ///
-/// Several pages are read side by side, as the processor looks ahead within a page only: measured
-/// 0.142 ns a byte for one page at a time and 0.108 for four, where to read memory takes 0.07.
+/// Several pages are read in parallel, because the processor prefetches within a page only: measured 0.142
+/// ns per byte for one page at a time and 0.108 for four, with 0.07 for only reading memory.
 pub(crate) fn copy_to_both(from: &[u8], near: &mut [u8], far: &mut [u8]) {
     let lead = far.as_ptr().align_offset(LINE).min(far.len());
     near[..lead].copy_from_slice(&from[..lead]);
@@ -64,17 +65,18 @@ pub(crate) fn copy_to_both(from: &[u8], near: &mut [u8], far: &mut [u8]) {
     copy_to_payload(&near[done..], &mut far[done..]);
 }
 
-/// As [`copy_to_both`] where `far` begins with a line, for so many whole blocks of pages as it returns the
-/// length of.
+/// Copies like [`copy_to_both`] to a `far` that begins at a cache line. Returns the length of the whole
+/// blocks of pages that it copied.
 ///
-/// The stores to a line of `far` come together. With stores to `near` between them a line that was not
-/// aligned went out in two parts, which was three times slower.
+/// The stores to a line of `far` come together. With stores to `near` between them, unaligned lines were
+/// written in two parts, which was three times slower.
 #[cfg(target_arch = "x86_64")]
 fn copied_side_by_side(from: &[u8], near: &mut [u8], far: &mut [u8]) -> usize {
     use std::arch::x86_64::{__m128i, _mm_loadu_si128, _mm_sfence, _mm_storeu_si128, _mm_stream_si128};
     assert!(from.len() == near.len() && from.len() == far.len());
     let whole = from.len() - from.len() % (PAGES * PAGE);
     assert!(whole == 0 || far.as_ptr().cast::<__m128i>().is_aligned());
+    // A part of each page in turn, so that several prefetch streams are active.
     for block in (0..whole).step_by(PAGES * PAGE) {
         for visit in (0..PAGE).step_by(VISIT) {
             for page in 0..PAGES {
@@ -113,6 +115,7 @@ fn copied_side_by_side(_: &[u8], _: &mut [u8], _: &mut [u8]) -> usize {
 fn streamed(from: &[u8], to: &mut [u8]) {
     use std::arch::x86_64::{__m128i, _mm_loadu_si128, _mm_sfence, _mm_stream_si128};
     assert_eq!(from.len(), to.len());
+    // Streaming stores need an aligned target; the bytes before it are copied.
     let lead = to.as_ptr().align_offset(16).min(to.len());
     to[..lead].copy_from_slice(&from[..lead]);
     let (lines, rest) = to[lead..].as_chunks_mut::<LINE>();
@@ -124,6 +127,7 @@ fn streamed(from: &[u8], to: &mut [u8]) {
             unsafe { _mm_stream_si128(target.add(part), _mm_loadu_si128(source.add(part))) };
         }
     }
+    // The last incomplete line.
     rest.copy_from_slice(&from[from.len() - rest.len()..]);
     // SAFETY: SSE2. Orders the stores above before whatever hands the payload to another thread.
     unsafe { _mm_sfence() };

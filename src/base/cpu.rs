@@ -1,8 +1,8 @@
-//! What the processor can do, beside what BLAKE3, the transform and Layer 2 find out for themselves.
+//! Features of the processor, besides those that BLAKE3, the transform and Layer 2 detect themselves.
 
 #![forbid(unsafe_code)]
 
-/// Whether BLAKE3 takes 16 chunks at a time here.
+/// Returns true if BLAKE3 hashes 16 chunks at a time here.
 pub(crate) fn hashes_16_chunks() -> bool {
     #[cfg(target_arch = "x86_64")]
     return is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl");

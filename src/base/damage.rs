@@ -1,35 +1,35 @@
-//! Damage: ranges of bytes that are not what they must be.
+//! Damage: ranges of bytes that differ from the expected ones.
 
 #![forbid(unsafe_code)]
 
 use crate::base::error::{AtlasError, ErrorKind};
 use std::io;
 
-/// The part of an object that is damaged.
+/// Part of an object that a damaged range belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DamagePart {
     /// Bytes of the domain, or of the protected file.
     Data,
-    /// A record of a container.
+    /// Record of a container.
     Record,
-    /// A unit of a parity file.
+    /// Unit of a parity file.
     Parity,
-    /// A block of digests of a parity file.
+    /// Block of digests of a parity file.
     Digests,
 }
 
-/// The kind of a damage.
+/// Kind of damage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DamageKind {
-    /// The bytes are not those that were witnessed: they were damaged, or changed by their owner.
+    /// The bytes differ from the witnessed ones: they were damaged, or changed by their owner.
     Differs,
-    /// The bytes cannot be read; [`Damage::os_error`] has the reason.
+    /// The bytes cannot be read. [`Damage::os_error`] has the reason.
     Unreadable,
-    /// The range lies behind the end of the file.
+    /// The range lies after the end of the file.
     Missing,
-    /// The digest of the range is lost itself.
+    /// The digest of the range is itself lost.
     Unknown,
 }
 
@@ -37,27 +37,28 @@ pub enum DamageKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Damage {
-    /// The part that the range belongs to.
+    /// Part that the range belongs to.
     pub part: DamagePart,
-    /// The kind of the damage.
+    /// Kind of the damage.
     pub kind: DamageKind,
-    /// True if the range can be rebuilt from bytes that are at hand.
+    /// True if the range can be rebuilt from bytes that are available.
     pub repairable: bool,
-    /// Error number of the operating system, or 0.
+    /// Error number (errno) of the operating system, or 0.
     pub os_error: i32,
-    /// Generation of a container; 0: none.
+    /// Generation of a container. 0 means none.
     pub generation: u64,
     /// Index of the first tile, record, unit or block.
     pub index: u64,
-    /// Offset of the first byte: in the domain or in the protected file if the part is `Data`, else in the
-    /// container or parity file.
+    /// Offset of the first byte: in the domain or in the protected file if the part is `Data`, otherwise in
+    /// the container or parity file.
     pub offset: u64,
     /// Length of the range in bytes.
     pub length: u64,
 }
 
 impl Damage {
-    /// Takes `next` in if it is the neighbour of this range and of the same kind. Returns false if it is not.
+    /// Extends this range by `next` if it is its neighbour and of the same kind. Returns false if it is
+    /// not.
     pub(crate) fn join(&mut self, next: &Damage) -> bool {
         let key = |damage: &Damage| {
             (damage.part, damage.kind, damage.repairable, damage.os_error, damage.generation)
@@ -70,13 +71,14 @@ impl Damage {
     }
 }
 
-/// The kind of damage that a failed read or check stands for. `None`: it says nothing of the bytes, such as that
-/// there is no memory.
+/// Returns the kind of damage that a failed read or check stands for. `None` for errors that say nothing
+/// about the bytes, such as a lack of memory.
 pub(crate) fn kind_of(error: &AtlasError) -> Option<DamageKind> {
     match error.kind() {
         ErrorKind::Witness | ErrorKind::Conservation | ErrorKind::Format => Some(DamageKind::Differs),
         ErrorKind::Incomplete => Some(DamageKind::Missing),
         ErrorKind::Io => {
+            // A file that ends early lacks bytes; any other failure makes them unreadable.
             let reason =
                 std::error::Error::source(error).and_then(|reason| reason.downcast_ref::<io::Error>());
             let ended = reason.is_some_and(|reason| reason.kind() == io::ErrorKind::UnexpectedEof);

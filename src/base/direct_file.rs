@@ -1,4 +1,5 @@
-//! A file that is read past the page cache: what its medium has, whatever others keep in memory of it.
+//! A file that is read past the page cache: the bytes of the medium, whatever other programs keep in
+//! memory.
 
 #![forbid(unsafe_code)]
 
@@ -11,18 +12,18 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 
-/// Offsets, sizes and addresses of such reads are multiples of it: of 512 or 4,096 by the disk.
+/// Alignment of offsets, sizes and addresses of such reads. Disks require 512 or 4,096.
 const ALIGNMENT: usize = 4_096;
-/// Bytes that are read at a time.
+/// Number of bytes per read.
 const WINDOW: usize = 1 << 20;
 
-/// The medium of an open file, to be read alone. What is dirty is written before it is read.
+/// The medium of an open file, for reading only. Dirty pages are written before it is read.
 pub(crate) struct DirectFile {
     file: File,
 }
 
 impl DirectFile {
-    /// `None` where the file system or the system knows no such reads.
+    /// Returns `None` if the file system or the system does not support such reads.
     pub(crate) fn of(file: &File) -> Option<DirectFile> {
         let itself = format!("/proc/self/fd/{}", file.as_raw_fd());
         let file = File::options().read(true).custom_flags(libc::O_DIRECT).open(itself).ok()?;
@@ -34,11 +35,11 @@ impl DirectFile {
         }
     }
 
-    /// The bytes from `offset`, which is aligned, on, and at least `len` of them.
+    /// Reads at least `len` bytes from `offset`, which is aligned.
     fn read_window(&self, offset: u64, window: &mut [u8], len: usize) -> io::Result<()> {
         let mut done = 0;
         while done < len {
-            // An end of the file in between is not aligned, and nothing follows it.
+            // A read that ends unaligned has reached the end of the file, and nothing follows it.
             match self.file.read_at(&mut window[done..], offset + to_u64(done)) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(read) if done + read < len && !read.is_multiple_of(ALIGNMENT) => {
@@ -60,10 +61,12 @@ impl Storage for DirectFile {
 
     fn read_at(&self, mut offset: u64, mut out: OutBytes<'_>) -> io::Result<()> {
         let no_memory = |_| io::Error::from(io::ErrorKind::OutOfMemory);
+        // The memory is aligned like the reads, and larger than the requested bytes.
         let most = (out.len() + 2 * ALIGNMENT).next_multiple_of(ALIGNMENT).min(WINDOW);
         let mut memory = Buffer::zeros(most + ALIGNMENT).map_err(no_memory)?;
         let start = memory.as_ptr().align_offset(ALIGNMENT);
         while !out.is_empty() {
+            // Each window begins and ends at aligned offsets around the requested bytes.
             let before = to_usize(offset % to_u64(ALIGNMENT));
             let take = out.len().min(most - before);
             let end = (before + take).next_multiple_of(ALIGNMENT);

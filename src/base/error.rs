@@ -1,10 +1,10 @@
-//! The one error of the library: a kind with exactly one status, a text and the place.
+//! The one error of the library: a kind with exactly one status, a message and the place.
 
 use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-/// What went wrong, one kind for each status of the C API.
+/// Kind of a failure, one for each status of the C API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -16,21 +16,21 @@ pub enum ErrorKind {
     OutOfRange,
     /// The operating system or a callback failed.
     Io,
-    /// The sum of bytes mod 96 is not as it must be.
+    /// The sum of bytes mod 96 differs from the required or recorded one.
     Conservation,
     /// A digest, a proof or a key does not match.
     Witness,
-    /// Serialised data is malformed or cut.
+    /// Serialised data is malformed or truncated.
     Format,
-    /// A feature that is not built in, or a newer version.
+    /// A feature is not built in, or the data is of a newer version.
     Unsupported,
-    /// The call is not valid in this state.
+    /// The call is not valid in the present state.
     State,
     /// Shards are missing for reconstruction.
     Incomplete,
     /// Overlapping shards disagree.
     Conflict,
-    /// A progress callback asked to stop.
+    /// A progress callback returned false.
     Cancelled,
     /// A resource limit would be exceeded.
     Limit,
@@ -40,12 +40,12 @@ pub enum ErrorKind {
 
 /// An error of any operation of the library.
 ///
-/// The kind alone is enough to act on. The text says what was wrong, with the value and the
-/// limit; `index`, `offset` and `length` say where, as far as that is known.
+/// The kind alone is enough to act on. The message says what was wrong, with the value and the limit;
+/// `index`, `offset` and `length` have the place, as far as it is known.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct AtlasError {
-    /// In a box, so that results of calls that succeed are small.
+    /// In a box, so that results of successful calls are small.
     details: Box<Details>,
 }
 
@@ -60,7 +60,7 @@ struct Details {
     source: Option<Arc<io::Error>>,
 }
 
-/// The result of any operation of the library.
+/// Result of any operation of the library.
 pub type Result<T> = std::result::Result<T, AtlasError>;
 
 impl AtlasError {
@@ -76,7 +76,7 @@ impl AtlasError {
         AtlasError { details: Box::new(details) }
     }
 
-    /// The text of an I/O error names what was done, to what, and the system's reason.
+    /// Returns an I/O error. The text names the operation, its object, and the system's reason.
     pub(crate) fn io(what: impl fmt::Display, error: io::Error) -> Self {
         let mut this = Self::new(ErrorKind::Io, format!("{what}: {error}"));
         this.details.os_error = error.raw_os_error().unwrap_or(0);
@@ -89,28 +89,28 @@ impl AtlasError {
         self
     }
 
-    /// Says which item of a batch, which tile, chunk or class; an inner place wins.
+    /// Adds the index of the batch item, tile, chunk or class. An inner index takes precedence.
     #[cold]
     pub(crate) fn at_index(mut self, index: u64) -> Self {
         self.details.index.get_or_insert(index);
         self
     }
 
-    /// Says which item of a batch, instead of a tile or block in it.
+    /// Sets the index of the batch item, in place of a tile or block in it.
     #[cold]
     pub(crate) fn in_batch(mut self, index: u64) -> Self {
         self.details.index = Some(index);
         self
     }
 
-    /// Says nothing of the number of an item: what failed is not one of the caller's.
+    /// Removes the index, because the failed item is not one of the caller's.
     #[cold]
     pub(crate) fn without_index(mut self) -> Self {
         self.details.index = None;
         self
     }
 
-    /// Says where in the domain, or in the bytes read; an inner place wins.
+    /// Adds the place in the domain, or in the bytes read. An inner place takes precedence.
     #[cold]
     pub(crate) fn at_range(mut self, offset: u64, length: u64) -> Self {
         self.details.offset.get_or_insert(offset);
@@ -118,32 +118,32 @@ impl AtlasError {
         self
     }
 
-    /// What kind of failure this is.
+    /// Returns the kind of the failure.
     pub fn kind(&self) -> ErrorKind {
         self.details.kind
     }
 
-    /// What was wrong, with the value and the limit.
+    /// Returns the message, with the offending value and its limit.
     pub fn message(&self) -> &str {
         &self.details.message
     }
 
-    /// The batch item, tile, chunk or class that failed.
+    /// Returns the index of the batch item, tile, chunk or class that failed.
     pub fn index(&self) -> Option<u64> {
         self.details.index
     }
 
-    /// Where in the domain, or in the bytes read, the failure lies.
+    /// Returns the offset of the failure in the domain, or in the bytes read.
     pub fn offset(&self) -> Option<u64> {
         self.details.offset
     }
 
-    /// How many bytes from [`offset`](Self::offset) on are concerned.
+    /// Returns the number of affected bytes from [`offset`](Self::offset) on.
     pub fn length(&self) -> Option<u64> {
         self.details.length
     }
 
-    /// The error number of the operating system or of a callback, or 0.
+    /// Returns the error number (errno) of the operating system or of a callback, or 0.
     pub fn os_error(&self) -> i32 {
         self.details.os_error
     }
@@ -187,7 +187,7 @@ constructors! {
     internal => Internal,
 }
 
-/// The range check that every call with an offset and a length shares.
+/// Checks a range, for every call with an offset and a length.
 pub(crate) fn check_range(offset: u64, length: u64, size: u64, what: &str) -> Result<()> {
     match offset.checked_add(length) {
         Some(end) if end <= size => Ok(()),

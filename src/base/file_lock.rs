@@ -1,20 +1,20 @@
-//! The lock of the one that may write to a file.
+//! The lock of the single writer of a file.
 //!
-//! An open-file-description lock on one byte, far behind every byte that a file can have: it belongs to the open
-//! file, not to the process, and ends with it. A lock that a file system does not keep is worse than none, so
-//! that taking it includes a second attempt through another description, which must be refused.
+//! An open-file-description lock on one byte, far after every byte that a file can have. It belongs to the
+//! open file, not to the process, and ends with it. A lock that a file system does not keep is worse than
+//! none, so that taking it includes a second attempt through another description, which must be refused.
 
 use std::fs::File;
 use std::io;
 use std::path::Path;
 
-/// The outcome of an attempt.
+/// Outcome of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Locked {
     Yes,
     /// Another open file has the lock.
     ByAnother,
-    /// The file system grants the lock to everybody, or to nobody.
+    /// The file system grants the lock to every open file, or to none.
     NotKept,
 }
 
@@ -68,13 +68,14 @@ mod system {
     }
 }
 
-/// Locks `file`, which `path` led to, and proves that the lock is kept.
+/// Locks `file`, which was opened through `path`, and proves that the file system keeps the lock.
 pub(crate) fn lock(file: &File, path: &Path) -> io::Result<Locked> {
     match system::lock(file) {
         Err(error) if system::is_refusal(&error) => return Ok(Locked::ByAnother),
         Err(_) => return Ok(Locked::NotKept),
         Ok(()) => {}
     }
+    // A second description must be refused; otherwise the lock protects nothing.
     let second = File::options().read(true).write(true).open(path);
     let refused = second.and_then(|second| match system::lock(&second) {
         Err(error) if system::is_refusal(&error) => Ok(true),

@@ -1,4 +1,4 @@
-//! What glibc keeps of freed memory, returned to the system.
+//! Free memory that glibc keeps, returned to the system.
 
 /// Returns the holes in the heap to the system.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
@@ -10,25 +10,25 @@ pub(crate) fn return_free_memory() {
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 pub(crate) fn return_free_memory() {}
 
-/// Returns what the calling thread's arena of glibc has free at its end to the system, which `malloc_trim`
-/// does for the main arena alone.
+/// Returns the free end of the calling thread's glibc arena to the system, as `malloc_trim` does for the
+/// main arena alone.
 ///
-/// It allocates blocks until two in a row have no memory yet, gives the pages of each back, and frees
-/// them. By default blocks of this size come from the arena. It ends early if pages cannot be given back,
-/// as in a process that has locked its memory.
+/// It allocates blocks until two in a row have no memory yet, releases the pages of each, and frees them.
+/// By default blocks of this size come from the arena. It ends early if pages cannot be released, as in a
+/// process that has locked its memory.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub(crate) fn return_arena() {
     use std::ptr;
-    /// Less than the 128 KiB from which on malloc may map a block of its own.
+    /// Less than the 128 KiB from which on malloc may map a separate block.
     const BLOCK: usize = 96 * 1024;
-    /// 64 MiB, which is the size of one heap of an arena.
+    /// 64 MiB, the size of one heap of an arena.
     const MOST: usize = 64 * 1024 * 1024 / BLOCK;
     // SAFETY: a question.
     let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(BLOCK);
     if !page.is_power_of_two() || page > BLOCK / 4 {
         return;
     }
-    // A list through the first bytes of the blocks.
+    // The blocks form a list through their first bytes.
     let mut blocks: *mut *mut libc::c_void = ptr::null_mut();
     let mut fresh = 0;
     for _ in 0..MOST {
@@ -40,7 +40,7 @@ pub(crate) fn return_arena() {
         // SAFETY: the block is large enough for a pointer, and malloc aligns it for one.
         unsafe { block.write(blocks.cast()) };
         blocks = block;
-        // Whole pages inside, behind the pointer.
+        // Whole pages inside the block, after the pointer.
         let start = block.cast::<u8>().wrapping_add(size_of::<usize>());
         let lead = start.align_offset(page);
         let len = (BLOCK - size_of::<usize>()).saturating_sub(lead) / page * page;
@@ -52,6 +52,7 @@ pub(crate) fn return_arena() {
         if fresh == 2 {
             break;
         }
+        // Release the pages of a block that was used before.
         // SAFETY: as above; nothing was written to them.
         if unsafe { libc::madvise(pages, len, libc::MADV_DONTNEED) } != 0 {
             break;

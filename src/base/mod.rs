@@ -1,4 +1,4 @@
-//! The ground floor: errors, units, locks, buffers and files. Nothing here knows what a domain is.
+//! The ground floor: errors, units, locks, buffers and files. It knows nothing of domains.
 
 pub(crate) mod atomic_file;
 pub(crate) mod buffer;

@@ -4,8 +4,8 @@ use std::marker::PhantomData;
 
 /// Bytes that a read fills. Safe code can only write to them.
 ///
-/// Memory of C may be uninitialised, and the host's callbacks may look at it during the call, so that
-/// there is a pointer here and no reference.
+/// Memory of C may be uninitialised, and the host's callbacks may read it during the call, so that this is
+/// a pointer and no reference.
 pub(crate) struct OutBytes<'a> {
     start: *mut u8,
     len: usize,
@@ -18,9 +18,10 @@ impl<'a> OutBytes<'a> {
         OutBytes { start: bytes.as_mut_ptr(), len: bytes.len(), is_initialised: true, memory: PhantomData }
     }
 
-    /// Memory that may be uninitialised.
+    /// Wraps memory that may be uninitialised.
     ///
     /// # Safety
+    ///
     /// `start` is not NULL, and writable for `len` bytes for `'a`, in which nothing else writes to them.
     pub(crate) unsafe fn from_raw(start: *mut u8, len: usize) -> Self {
         OutBytes { start, len, is_initialised: false, memory: PhantomData }
@@ -34,7 +35,8 @@ impl<'a> OutBytes<'a> {
         self.len == 0
     }
 
-    /// Pointer for writes from outside of Rust: at most [`len`](Self::len) bytes, each of them initialised.
+    /// Returns the pointer for writes from outside of Rust: at most [`len`](Self::len) bytes, each of them
+    /// initialised.
     pub(crate) fn as_mut_ptr(&mut self) -> *mut u8 {
         self.start
     }
@@ -47,14 +49,14 @@ impl<'a> OutBytes<'a> {
         OutBytes { start, len, is_initialised: self.is_initialised, memory: PhantomData }
     }
 
-    /// Fills them with as many bytes.
+    /// Fills the bytes with a slice of the same length.
     pub(crate) fn copy_from(self, bytes: &[u8]) {
         assert_eq!(self.len, bytes.len());
         // SAFETY: both are as long as asserted, and apart because nothing else has these bytes.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.start, self.len) };
     }
 
-    /// The bytes for a reader that asks for initialised memory: zeros, unless they are initialised.
+    /// Returns the bytes for a reader that needs initialised memory: zeros, unless they are initialised.
     pub(crate) fn into_initialised(self) -> &'a mut [u8] {
         if !self.is_initialised {
             // SAFETY: writable for `len` bytes.

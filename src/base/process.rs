@@ -1,16 +1,16 @@
-//! The process that an object belongs to, which a forked child is not.
+//! The process that an object belongs to. A forked child is another one.
 //!
-//! A process id alone may come again: a child that outlives its parent can have a child with the
-//! parent's id. So forks are counted too, by a handler that runs in each child. The id notices children
-//! that are made without the C library, whose handlers do not run then.
+//! A process id alone may recur: a child that outlives its parent can have a child with the parent's id. So
+//! forks are counted too, by a handler that runs in each child. The id detects children made without the C
+//! library, whose handlers do not run then.
 //!
-//! The handler stays for ever. The shared library is never unmapped; where the static one is part of
-//! something that is, glibc takes the handler out with it, and musl unmaps nothing.
+//! The handler is never removed. The shared library is never unmapped; if the static one is part of an
+//! unmapped library, glibc removes the handler with it, and musl unmaps nothing.
 
 use std::process;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Grows in each forked child.
+/// Counter that grows in each forked child.
 static FORKS: AtomicUsize = AtomicUsize::new(0);
 
 /// The process in which an object was made.
@@ -21,7 +21,7 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// This process, which its children differ from.
+    /// Returns this process, which differs from its children.
     pub(crate) fn current() -> Process {
         count_forks();
         Process { id: process::id(), forks: FORKS.load(Ordering::Relaxed) }
@@ -45,9 +45,8 @@ fn count_forks() {
     if COUNTED.load(Ordering::Acquire) {
         return;
     }
-    // No lock, which a fork could leave closed: of two threads both may get here, and then a fork
-    // counts twice.
-    // SAFETY: the handler changes an atomic number and calls nothing, as it must after a fork.
+    // No lock, because a fork could leave it locked. Two threads may get here, and a fork then counts
+    // twice.
     if unsafe { libc::pthread_atfork(None, None, Some(in_child)) } == 0 {
         COUNTED.store(true, Ordering::Release);
     }

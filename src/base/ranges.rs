@@ -1,4 +1,4 @@
-//! Sets of disjoint ranges: which bytes are there, and which are missing.
+//! Sets of disjoint ranges: the present bytes, and the gaps between them.
 
 #![forbid(unsafe_code)]
 
@@ -15,10 +15,11 @@ pub(crate) struct Ranges {
 }
 
 impl Ranges {
-    /// The parts of `range` that are not in the set, ascending.
+    /// Returns the parts of `range` that are not in the set, ascending.
     pub(crate) fn gaps(&self, range: Range<u64>) -> Vec<Range<u64>> {
         let mut gaps = Vec::new();
         let mut at = range.start;
+        // A range that begins earlier may cover the beginning.
         if let Some((_, &end)) = self.ends.range(..=at).next_back() {
             at = at.max(end);
         }
@@ -44,12 +45,12 @@ impl Ranges {
         }
     }
 
-    /// The ranges, ascending.
+    /// Iterates over the ranges, ascending.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Range<u64>> + '_ {
         self.ends.iter().map(|(start, end)| *start..*end)
     }
 
-    /// The largest range of the set that holds `at`.
+    /// Returns the largest range of the set that contains `at`.
     pub(crate) fn around(&self, at: u64) -> Option<Range<u64>> {
         let (&start, &end) = self.ends.range(..=at).next_back()?;
         (at < end).then_some(start..end)
@@ -61,6 +62,7 @@ impl Ranges {
         if start == end {
             return;
         }
+        // Merge with the neighbours on both sides.
         if let Some((&before, &touching)) = self.ends.range(..=start).next_back()
             && touching >= start
         {
@@ -74,16 +76,17 @@ impl Ranges {
     }
 }
 
-/// Ascending disjoint ranges, each cut into steps of one length and a shorter last one, which are counted.
+/// Ascending disjoint ranges, each divided into steps of one length and a shorter last one, with a running
+/// number.
 pub(crate) struct Steps {
-    /// Each with how many steps are before it.
+    /// Each range with the number of steps before it.
     runs: Vec<(u64, Range<u64>)>,
     step: u64,
     len: u64,
 }
 
 impl Steps {
-    /// `step` is not 0.
+    /// Divides ranges into steps. `step` is not 0.
     pub(crate) fn new(ranges: impl IntoIterator<Item = Range<u64>>, step: u64) -> Result<Steps> {
         let (mut runs, mut len) = (Vec::new(), 0);
         for range in ranges.into_iter().filter(|range| !range.is_empty()) {
@@ -95,12 +98,12 @@ impl Steps {
         Ok(Steps { runs, step, len })
     }
 
-    /// How many steps there are.
+    /// Returns the number of steps.
     pub(crate) fn len(&self) -> u64 {
         self.len
     }
 
-    /// Step `n`, which must be less than their count.
+    /// Returns step `n`, which must be less than their number.
     pub(crate) fn nth(&self, n: u64) -> Range<u64> {
         let run = self.runs.partition_point(|(before, _)| *before <= n).saturating_sub(1);
         let Some((before, range)) = self.runs.get(run) else { return 0..0 };

@@ -1,9 +1,9 @@
-//! A value of the process that is made at its first use, and anew where it is no good any more.
+//! A value of the process that is made at its first use, and made again once it is no longer valid.
 //!
-//! There is no lock: one that another thread held at a fork would never open again in the child.
-//! Threads that come at the same time may each make one; all get the same, and the others are
-//! dropped. A thread that cannot make one takes that of another thread, if there is one by then. A value
-//! that was replaced stays where it is, because another thread may still use it.
+//! There is no lock, because one held by another thread during a fork stays locked in the child. Threads
+//! that arrive at the same time may each make a value; all get the same one, and the others are dropped. If
+//! `make` fails, a value stored in between is used. A replaced value is never freed, because another thread
+//! may still use it.
 //!
 //! `make loom` runs all interleavings of its users (tests/loom).
 
@@ -23,13 +23,13 @@ impl<T: Send + Sync + 'static> Slot<T> {
         Slot { current: AtomicPtr::new(std::ptr::null_mut()) }
     }
 
-    /// loom's atomics are not made at compile time.
+    /// loom's atomics have no const constructor.
     #[cfg(loom)]
     pub(crate) fn new() -> Self {
         Slot { current: AtomicPtr::new(std::ptr::null_mut()) }
     }
 
-    /// The value if it is `good`, or else the one of the first who stores what it made.
+    /// Returns the value if it is `good`, or else the first one that a thread stores.
     pub(crate) fn get<E>(
         &self,
         good: impl Fn(&T) -> bool,
@@ -41,6 +41,7 @@ impl<T: Send + Sync + 'static> Slot<T> {
             // store below and the acquire above order its making before this.
             (current, unsafe { current.as_ref() }.filter(|value| good(value)))
         };
+        // Look, make, and store unless another thread was faster; then look again.
         loop {
             let (current, found) = look();
             if let Some(value) = found {

@@ -1,4 +1,4 @@
-//! What is measured.
+//! The measured cases.
 
 use super::data::generate;
 use super::measure::{Iteration, Stopwatch};
@@ -21,36 +21,36 @@ use std::f64::consts::TAU;
 use std::ffi::CStr;
 use std::sync::Mutex;
 
-/// Bytes that the updates change.
+/// Number of bytes that the updates change.
 pub(super) const CHANGE: usize = 4_096;
-/// Bytes of the shards of a batch, at the most.
+/// Maximum size of the shards of a batch.
 const BATCH_SHARD: usize = 64 * 1024;
-/// Bytes beside the domain's for each of its tiles: tiles, shards, proofs.
+/// Bytes per tile besides the domain's: tiles, shards, proofs.
 const PER_TILE: u64 = 64 * 1024;
-/// Bytes of a worker's buffers: a tile, and what transforming or decoding one takes.
+/// Bytes of a worker's buffers: a tile, and the buffers to transform or decode one.
 const PER_WORKER: u64 = 6 * TILE_BYTES;
 /// K of the domain that is rebuilt with classes missing.
 const DATA_CLASSES: u8 = 64;
 
-/// What no implementation can be faster than, measured in turn with a case.
+/// Lower bound of the time of any implementation, measured alternately with a case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Limit {
-    /// It is one.
+    /// The case is a limit itself.
     Itself,
-    /// No byte need be touched.
+    /// No byte needs to be touched.
     None,
     /// BLAKE3 of the domain, on the threads of the run.
     Digest,
     /// A copy of the domain, on one thread.
     Copy,
-    /// A copy of what changes.
+    /// A copy of the changed bytes.
     CopyOfChange,
-    /// BLAKE3 of what changes.
+    /// BLAKE3 of the changed bytes.
     DigestOfChange,
 }
 
 impl Limit {
-    /// The name of the row that it is.
+    /// Returns the name of the limit's own row.
     pub(super) fn name(self) -> Option<&'static str> {
         match self {
             Limit::Itself | Limit::None => None,
@@ -59,7 +59,7 @@ impl Limit {
         }
     }
 
-    /// Bytes of a domain of `size` that an iteration has to touch.
+    /// Returns the number of bytes of a domain of `size` that an iteration has to touch.
     pub(super) fn work(self, size: usize) -> usize {
         match self {
             Limit::None => 0,
@@ -78,7 +78,7 @@ impl Limit {
     }
 }
 
-/// A case: its name, its limit, the Cargo feature that it needs, and what it does.
+/// A case: its name, its limit, the Cargo feature that it needs, and its preparation.
 pub(super) struct Case {
     pub(super) name: Name,
     pub(super) limit: Limit,
@@ -192,20 +192,20 @@ pub(super) const CASES: &[Case] = {
     ]
 };
 
-/// A domain in memory, and how the work on it runs.
+/// A domain in memory, and the settings of the work on it.
 pub(super) struct TestDomain<'a> {
     size: usize,
     source: Source,
-    /// What copies go to.
+    /// Destination of copies.
     target: Mutex<Buffer>,
     executor: Executor<'a>,
-    /// For an operation that is measured.
+    /// Memory limit of a measured operation.
     memory_limit: Option<u64>,
 }
 
 impl<'a> TestDomain<'a> {
-    /// LIMIT where `operation` does not allow the memory that the cases take: the domain, the target of
-    /// copies, a shard of all of it, what is made of that and what is made of this again.
+    /// Fails with LIMIT if `operation` does not allow the memory of the cases: the domain, the destination
+    /// of copies, a shard of the whole domain, the result from it and the result from that.
     pub(super) fn check_memory(size: usize, operation: &Operation<'_>) -> Result<()> {
         let (size, tiles) = (to_u64(size), to_u64(size).div_ceil(TILE_BYTES));
         let whole = size.saturating_mul(5).saturating_add(tiles.saturating_mul(PER_TILE));
@@ -215,7 +215,7 @@ impl<'a> TestDomain<'a> {
     pub(super) fn new(size: usize, operation: &Operation<'a>) -> Result<TestDomain<'a>> {
         let left = operation.memory_left(to_u64(size).saturating_mul(3));
         let mut target = Buffer::new(size)?;
-        // Its pages are there before anything is timed.
+        // Its pages exist before anything is timed.
         target.fill(0);
         Ok(TestDomain {
             size,
@@ -253,7 +253,7 @@ impl<'a> TestDomain<'a> {
         AtlasBoundaryRegion::new(0, to_u64(self.size))
     }
 
-    /// The domain in a row of regions.
+    /// Returns the domain as a sequence of regions.
     fn regions(&self) -> Vec<AtlasBoundaryRegion> {
         let each = (self.size / 16).clamp(1, BATCH_SHARD).max(self.size / 65_536);
         let region =
@@ -265,7 +265,7 @@ impl<'a> TestDomain<'a> {
         projection.extract_shards(&self.regions(), &ExtractOptions::new(), &mut self.operation())
     }
 
-    /// Where the next change begins: all over the domain, at no edge of anything.
+    /// Returns the offset of the next change. The offsets spread over the domain and avoid all boundaries.
     fn place(&self, turn: &mut u64) -> usize {
         *turn = turn.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let room = to_u64(self.size - self.size.min(CHANGE)) + 1;
@@ -273,8 +273,8 @@ impl<'a> TestDomain<'a> {
     }
 }
 
-/// Runs `work` on the tiles of `bytes`, on as many threads as a projection of them would; on one there is
-/// nothing beside the work.
+/// Runs `work` on the tiles of `bytes`, on as many threads as a projection of them would use. On one thread
+/// nothing but the work is timed.
 pub(super) fn each_tile(
     executor: Executor<'_>,
     len: usize,
@@ -285,17 +285,19 @@ pub(super) fn each_tile(
     if workers <= 1 {
         return (0..tiles).try_for_each(work);
     }
+    // Tiles have no state of their own, and no results.
     let (none, done) = (|| Ok(()), |_, ()| Ok(()));
     pool::run(executor, workers, to_u64(tiles), none, |(), tile| work(to_usize(tile)), done)
 }
 
-/// Boxes an iteration: a closure alone would not be seen as one for every stopwatch.
+/// Boxes an iteration, because a closure alone would not be accepted for every stopwatch.
 fn iteration<'d>(each: impl FnMut(&mut Stopwatch<'_>) -> Result<()> + 'd) -> Iteration<'d> {
     Box::new(each)
 }
 
 fn copy<'d>(domain: &'d TestDomain<'_>, bytes: &'d [u8], executor: Executor<'d>) -> Iteration<'d> {
     iteration(move |stopwatch| {
+        // Each tile's destination moves to the thread that copies it.
         let mut target = lock(&domain.target);
         let parts = target[..bytes.len()].chunks_mut(TILE_SIZE).zip(bytes.chunks(TILE_SIZE));
         let parts: Vec<_> = parts.map(Mutex::new).collect();
@@ -309,7 +311,7 @@ fn copy<'d>(domain: &'d TestDomain<'_>, bytes: &'d [u8], executor: Executor<'d>)
     })
 }
 
-/// How often a limit runs for one measurement of it.
+/// Returns the number of runs of a limit per measurement.
 fn repeats(bytes: &[u8]) -> u32 {
     if bytes.len() <= CHANGE { 32 } else { 1 }
 }
@@ -356,7 +358,7 @@ fn r96_classes<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
     }))
 }
 
-/// All bytes of a shard that has all classes.
+/// All bytes of a shard with all classes.
 fn r96_inverse<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
     let shard = domain.project_r96(96)?.extract_shard(&domain.whole(), &mut domain.operation())?;
     Ok(iteration(move |stopwatch| {
@@ -365,7 +367,8 @@ fn r96_inverse<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
     }))
 }
 
-/// The domain from K classes, 32 of the 96 missing: each verified, and the whole domain at the end.
+/// The domain from K classes, with 32 of the 96 missing: each class verified, and the whole domain at the
+/// end.
 fn r96_decode<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
     let projection = domain.project_r96(DATA_CLASSES)?;
     let classes: Vec<u8> = (0..96).filter(|class| class % 3 != 2).collect();
@@ -386,7 +389,7 @@ fn rebuild(
     rebuilt.finish(&mut domain.operation())
 }
 
-/// Reads from memory as a file is read.
+/// Reads from memory like a file.
 struct ByPosition(Source);
 
 impl ReadAt for ByPosition {
@@ -398,6 +401,7 @@ impl ReadAt for ByPosition {
 }
 
 fn streaming<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
+    // Chunks of 8 MiB, 4 in flight; the source is not in memory, so that reading is included.
     let source = Source::from_reader(to_u64(domain.size), ByPosition(domain.source.clone()));
     let config = StreamingConfig::new(8 * TILE_BYTES, 4)?;
     let options = ProjectionOptions::new();
@@ -427,7 +431,7 @@ fn single_shard<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
 
 fn batch_of_shards<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
     let (regions, options) = (domain.regions(), ExtractOptions::new());
-    // A projection anew, so that no tile of it has what an earlier batch left.
+    // A new projection, so that its tiles have no outboards of an earlier batch.
     Ok(iteration(move |stopwatch| {
         let projection = domain.project()?;
         stopwatch.time(|| projection.extract_shards(&regions, &options, &mut domain.operation())).map(drop)
@@ -458,6 +462,7 @@ fn transformation<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
         translation_x: 0.25,
         translation_y: -0.25,
     };
+    // A snapshot has the maps of the original, so that every iteration begins the same.
     Ok(iteration(move |stopwatch| {
         let projection = projection.snapshot();
         stopwatch.time(|| {

@@ -1,20 +1,20 @@
-//! What is measured, how often and for how long.
+//! Configuration of a benchmark run.
 
 use crate::base::error::{AtlasError, Result};
 use crate::base::units::{to_u64, to_usize};
 
-/// What a run measures.
+/// Settings of a benchmark run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BenchmarkConfig {
-    /// Iterations of a case before those that count. Default 3.
+    /// Iterations of a case before the measured ones. Default 3.
     pub warmup_iterations: u32,
-    /// Iterations of a case that count, at least 1. Default 10.
+    /// Measured iterations of a case, at least 1. Default 10.
     pub iterations: u32,
-    /// Seconds for the iterations of one case: none begins later, except for the first one that counts;
-    /// warm-up gets half of it. What has begun is not cut short, and preparing the case is not counted.
-    /// Greater than 0. Default 5.
+    /// Seconds for the iterations of one case. After this time no iteration begins, except the first
+    /// measured one; warm-up gets half of it. A running iteration is not interrupted, and the preparation
+    /// of the case does not count. Greater than 0. Default 5.
     pub max_seconds: f64,
-    /// Bytes of the domains, each greater than 0. Default 1, 16 and 64 MiB.
+    /// Sizes of the domains in bytes, each greater than 0. Default 1, 16 and 64 MiB.
     pub data_sizes: Vec<u64>,
 }
 
@@ -30,7 +30,8 @@ impl Default for BenchmarkConfig {
 }
 
 impl BenchmarkConfig {
-    /// INVALID_ARGUMENT where a value is out of its range; the sizes of the domains in memory.
+    /// Returns the sizes of the domains in memory. Fails with INVALID_ARGUMENT if a value is out of its
+    /// range.
     pub(super) fn sizes(&self) -> Result<Vec<usize>> {
         if self.iterations == 0 {
             return Err(AtlasError::invalid_argument("iterations 0 is not greater than 0"));
@@ -45,10 +46,11 @@ impl BenchmarkConfig {
             return Err(AtlasError::invalid_argument("data_sizes is empty"));
         }
         let mut sizes = crate::base::buffer::try_vec(self.data_sizes.len())?;
+        // Every size must be possible before anything is measured.
         for (index, size) in (0..).zip(&self.data_sizes) {
             let size = match *size {
                 0 => Err(AtlasError::invalid_argument("a data size of 0 is not greater than 0")),
-                // No allocation is larger.
+                // No allocation can be larger.
                 size if size > to_u64(isize::MAX.unsigned_abs()) => {
                     Err(AtlasError::out_of_memory(format!("allocation of {size} bytes failed")))
                 }

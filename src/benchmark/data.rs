@@ -1,18 +1,19 @@
-//! The bytes that are measured on: the same on every machine and in every run.
+//! Test data: the same on every machine and in every run.
 
 use crate::base::buffer::Buffer;
 use crate::base::error::Result;
 
-/// Bytes of one kind in a row.
+/// Number of bytes of one kind in a row.
 const SECTION: usize = 256 * 1024;
 
-/// `len` bytes: floating-point numbers, text, samples of 16 bits and noise in turn, so that something
-/// is there to compress and something is not.
+/// Returns `len` bytes: floating-point numbers, text, samples of 16 bits and noise in turn, so that some
+/// data is compressible and some is not.
 pub(super) fn generate(len: usize) -> Result<Buffer> {
     let mut buffer = Buffer::new(len)?;
     let mut noise = Noise(7);
     let section = (len / 4).clamp(1, SECTION);
     for (index, part) in buffer.chunks_mut(section).enumerate() {
+        // The four kinds alternate by section.
         match index % 4 {
             0 => fill(part, |i: u32| {
                 let (i, wave) = (f64::from(i), f64::from(i % 1_009));

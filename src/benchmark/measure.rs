@@ -1,22 +1,22 @@
-//! Times: warm-up, iterations within a time limit, and what they come to.
+//! Times: warm-up, iterations within a time limit, and their statistics.
 
 use crate::base::error::{AtlasError, Result};
 
-/// Nanoseconds since some moment; never less than before.
+/// Nanoseconds since some moment, never decreasing.
 pub(super) type Clock<'c> = dyn Fn() -> u64 + 'c;
 
-/// One iteration of a case. It does what is to be timed inside of [`Stopwatch::time`], and what prepares
-/// or undoes that outside.
+/// One iteration of a case. The timed work runs inside [`Stopwatch::time`], its preparation and undoing
+/// outside.
 pub(super) type Iteration<'d> = Box<dyn FnMut(&mut Stopwatch<'_>) -> Result<()> + 'd>;
 
-/// Times the part of an iteration that counts.
+/// Measures the timed part of an iteration.
 pub(super) struct Stopwatch<'c> {
     clock: &'c Clock<'c>,
     nanoseconds: u64,
 }
 
 impl Stopwatch<'_> {
-    /// Runs `action` and adds its time. What it gives is dropped by the caller, outside of that time.
+    /// Runs `action` and adds its time. The caller drops the result, outside of that time.
     pub(super) fn time<R>(&mut self, action: impl FnOnce() -> R) -> R {
         let start = (self.clock)();
         let result = std::hint::black_box(action());
@@ -24,7 +24,8 @@ impl Stopwatch<'_> {
         result
     }
 
-    /// Runs `action` so many times and adds the time of one: where it takes little more than the clock.
+    /// Runs `action` several times and adds the mean time of one run. For actions that are hardly longer
+    /// than reading the clock.
     pub(super) fn time_one_of(&mut self, times: u32, mut action: impl FnMut() -> Result<()>) -> Result<()> {
         let start = (self.clock)();
         for _ in 0..times {
@@ -36,7 +37,7 @@ impl Stopwatch<'_> {
     }
 }
 
-/// How often and how long.
+/// Number and time limit of iterations.
 #[derive(Clone, Copy)]
 pub(super) struct Repetitions {
     pub(super) warmup: u32,
@@ -44,25 +45,25 @@ pub(super) struct Repetitions {
     pub(super) max_nanoseconds: f64,
 }
 
-/// What a case came to.
+/// Measurements of a case.
 pub(super) struct Measured {
-    /// Nanoseconds.
+    /// Times of the case in nanoseconds.
     pub(super) times: Samples,
-    /// Nanoseconds of the limit, in turn with those; empty without a limit.
+    /// Times of the limit in nanoseconds, measured alternately. Empty without a limit.
     pub(super) limits: Samples,
 }
 
 impl Measured {
-    /// The time of the limit by that of the case, each the one that a quarter of the iterations are
-    /// faster than. Where two threads land on one core for a while, about half of the times are disturbed,
-    /// now a few more and now a few less, and a median is of the one half or of the other.
+    /// Returns the time of the limit divided by that of the case, of each the lower quartile. If two
+    /// threads share a core for a while, about half of the times are disturbed, sometimes a few more and
+    /// sometimes a few less, so that a median belongs to either half.
     pub(super) fn of_limit(&self) -> f64 {
         self.limits.lower_quartile() / self.times.lower_quartile()
     }
 }
 
-/// Measures `case`, in turn with `limit` where there is one: what slows the machine down for a while
-/// then slows both. `pause` runs after each iteration, and may end the run.
+/// Measures `case`, alternately with `limit` if there is one, because a temporary slowdown of the machine
+/// then affects both. `pause` runs after each iteration, and may end the run.
 pub(super) fn measure(
     plan: Repetitions,
     clock: &Clock<'_>,
@@ -72,18 +73,21 @@ pub(super) fn measure(
 ) -> Result<Measured> {
     let start = clock();
     let spent = || float(clock().saturating_sub(start));
+    // One iteration: the limit, the case, and the chance to cancel.
     let mut once = || -> Result<(Option<f64>, f64)> {
         let bound = limit.as_mut().map(|limit| timed(clock, limit)).transpose()?;
         let time = timed(clock, &mut case)?;
         pause()?;
         Ok((bound, time))
     };
+    // Warm-up has half of the time.
     for _ in 0..plan.warmup {
         if spent() >= plan.max_nanoseconds / 2.0 {
             break;
         }
         once()?;
     }
+    // At least one measured iteration, then until the time is over.
     let (mut times, mut limits) = (Samples::default(), Samples::default());
     while times.count < u64::from(plan.iterations) && (times.count == 0 || spent() < plan.max_nanoseconds) {
         let (bound, time) = once()?;
@@ -98,7 +102,7 @@ pub(super) fn measure(
 fn timed(clock: &Clock<'_>, iteration: &mut Iteration<'_>) -> Result<f64> {
     let mut stopwatch = Stopwatch { clock, nanoseconds: 0 };
     iteration(&mut stopwatch)?;
-    // The clock may not have moved; nothing takes no time.
+    // The clock may not have moved, and a time of 0 would make rates infinite.
     Ok(float(stopwatch.nanoseconds.max(1)))
 }
 
@@ -107,18 +111,18 @@ pub(super) fn float(value: u64) -> f64 {
     value as f64
 }
 
-/// Values that are kept at the most.
+/// Maximum number of kept values.
 const KEPT: usize = 1 << 16;
 
 /// Smallest, largest, mean, deviation, median and lower quartile of any number of values, in bounded
-/// memory: of more than 65,536 values the last two are those of every second, fourth, eighth …
+/// memory. Beyond 65,536 values the last two are those of every second, fourth, eighth … value.
 #[derive(Default)]
 pub(super) struct Samples {
     pub(super) count: u64,
     pub(super) min: f64,
     pub(super) max: f64,
     pub(super) mean: f64,
-    /// The sum of the squared distances from the mean.
+    /// Sum of the squared distances from the mean.
     squares: f64,
     kept: Vec<f64>,
     /// One value in 2^skip is kept.
@@ -127,6 +131,7 @@ pub(super) struct Samples {
 
 impl Samples {
     pub(super) fn add(&mut self, value: f64) -> Result<()> {
+        // The list is full: keep every second value from now on.
         if self.kept.len() == KEPT {
             let mut index = 0;
             self.kept.retain(|_| {
@@ -138,20 +143,20 @@ impl Samples {
         if self.count.is_multiple_of(1 << self.skip) {
             self.kept
                 .try_reserve(1)
-                .map_err(|_| AtlasError::out_of_memory("there is no room for another measurement"))?;
+                .map_err(|_| AtlasError::out_of_memory("no memory for another measurement"))?;
             self.kept.push(value);
         }
         self.min = if self.count == 0 { value } else { self.min.min(value) };
         self.max = if self.count == 0 { value } else { self.max.max(value) };
         self.count += 1;
-        // Welford's: no sum grows so large that small differences are lost.
+        // Welford's method, because no sum grows so large that small differences are lost.
         let distance = value - self.mean;
         self.mean += distance / float(self.count);
         self.squares += distance * (value - self.mean);
         Ok(())
     }
 
-    /// The value in the middle, or the mean of the two that are; 0 of none.
+    /// Returns the median. 0 if there are no values.
     pub(super) fn median(&self) -> f64 {
         let sorted = self.sorted();
         let half = sorted.len() / 2;
@@ -162,7 +167,7 @@ impl Samples {
         }
     }
 
-    /// The value that a quarter of the others are less than; 0 of none.
+    /// Returns the lower quartile. 0 if there are no values.
     pub(super) fn lower_quartile(&self) -> f64 {
         let sorted = self.sorted();
         sorted.get(sorted.len() / 4).copied().unwrap_or(0.0)
@@ -174,7 +179,8 @@ impl Samples {
         sorted
     }
 
-    /// The standard deviation of what the values are a sample of; 0 of fewer than two.
+    /// Returns the standard deviation of the population that the values are a sample of. 0 for fewer than
+    /// two values.
     pub(super) fn deviation(&self) -> f64 {
         if self.count < 2 { 0.0 } else { (self.squares.max(0.0) / float(self.count - 1)).sqrt() }
     }

@@ -1,4 +1,4 @@
-//! What a run came to, as values, as text for people, and as JSON and CSV for programs.
+//! Results of a run, as values, as text for people, and as JSON and CSV for programs.
 
 use super::cases::{Limit, Name};
 use super::config::BenchmarkConfig;
@@ -6,7 +6,7 @@ use super::measure::Measured;
 use std::ffi::CStr;
 use std::fmt::{self, Write as _};
 
-/// What the column of limits means, below the table.
+/// Explanation of the column of limits, below the table.
 const NOTE: &str = "\
 The limit is measured in turn with each row, and the ratio is that of their lower quartiles. BLAKE3
 of the domain runs on all threads, a MiB a task, so that a domain of up to 1 MiB has one. R96
@@ -18,32 +18,31 @@ all. A transformation and a rollback touch no byte.";
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct BenchmarkResult {
-    /// The case.
+    /// Name of the case.
     pub name: &'static str,
-    /// Bytes of the domain.
+    /// Number of bytes of the domain.
     pub data_size: u64,
-    /// Iterations that count.
+    /// Number of measured iterations.
     pub iterations: u64,
-    /// The fastest iteration.
+    /// Time of the fastest iteration.
     pub min_ns: f64,
-    /// The slowest iteration.
+    /// Time of the slowest iteration.
     pub max_ns: f64,
-    /// The mean of all.
+    /// Mean time.
     pub mean_ns: f64,
-    /// As many are faster as are slower.
+    /// Median time.
     pub median_ns: f64,
-    /// The standard deviation; 0 of one iteration.
+    /// Standard deviation. 0 for one iteration.
     pub stddev_ns: f64,
-    /// `data_size` by the median. Not a rate at which bytes are processed where
-    /// [`work_bytes`](Self::work_bytes) is less.
+    /// `data_size` divided by the median. No processing rate if [`work_bytes`](Self::work_bytes) is less.
     pub bytes_per_second: f64,
-    /// Bytes that an iteration has to touch: the domain, what an update changes, or none.
+    /// Number of bytes that an iteration has to touch: the domain, the bytes of an update, or none.
     pub work_bytes: u64,
-    /// The row that bounds this one.
+    /// Name of the row that bounds this one.
     pub limit: Option<&'static str>,
-    /// The time of the limit for `work_bytes` by the time of the case, measured in turn: of each the time
-    /// that a quarter of the iterations are faster than, as it is disturbed least by what else runs. 1 for
-    /// a limit itself, None where no byte need be touched.
+    /// Time of the limit for `work_bytes` divided by the time of the case, measured alternately; of each
+    /// the lower quartile, which other work on the machine disturbs least. 1 for a limit itself, `None` if
+    /// no byte needs to be touched.
     pub of_limit: Option<f64>,
     /// `name` for C.
     pub(crate) c_name: &'static CStr,
@@ -92,17 +91,17 @@ pub struct BenchmarkReport {
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct BenchmarkSummary {
-    /// Rows of the report.
+    /// Number of rows of the report.
     pub results: usize,
-    /// Rows that max_seconds left with fewer iterations than asked for.
+    /// Number of rows that have fewer iterations than requested because of max_seconds.
     pub cut_short: usize,
-    /// Cases that are not built in.
+    /// Number of cases that are not built in.
     pub left_out: usize,
-    /// Iterations that count, of all rows.
+    /// Number of measured iterations of all rows.
     pub iterations: u64,
-    /// How many threads there were to use.
+    /// Number of threads available to the run.
     pub threads: usize,
-    /// The whole run, warm-up and preparation included.
+    /// Duration of the whole run, including warm-up and preparation.
     pub seconds: f64,
 }
 
@@ -122,17 +121,17 @@ impl fmt::Display for BenchmarkSummary {
 }
 
 impl BenchmarkReport {
-    /// All results.
+    /// Returns all results.
     pub fn results(&self) -> &[BenchmarkResult] {
         &self.results
     }
 
-    /// Cases that were left out, since the Cargo feature that they need is not built in.
+    /// Returns the cases that were left out because their Cargo feature is not built in.
     pub fn left_out(&self) -> &[&'static str] {
         &self.left_out
     }
 
-    /// The run in a few numbers.
+    /// Returns the run in a few numbers.
     pub fn summary(&self) -> BenchmarkSummary {
         let asked = u64::from(self.config.iterations);
         BenchmarkSummary {
@@ -145,7 +144,7 @@ impl BenchmarkReport {
         }
     }
 
-    /// A table for people, at most 100 columns wide; UTF-8.
+    /// Returns a table for people in UTF-8, at most 100 columns wide.
     pub fn to_text(&self) -> String {
         let mut text = String::new();
         // Writing to a string does not fail.
@@ -155,6 +154,7 @@ impl BenchmarkReport {
 
     fn write_text(&self, f: &mut String) -> fmt::Result {
         writeln!(f, "atlas_manifold {}\n{}", env!("CARGO_PKG_VERSION"), self.summary())?;
+        // A header line before the rows of each size.
         let mut size = None;
         for result in &self.results {
             if size != Some(result.data_size) || result.name == "memcpy" {
@@ -183,7 +183,7 @@ impl BenchmarkReport {
         Ok(())
     }
 
-    /// A JSON object: what ran, and an array of results.
+    /// Returns a JSON object with the environment and an array of results.
     pub fn to_json(&self) -> String {
         let mut text = String::new();
         // Writing to a string does not fail.
@@ -192,6 +192,7 @@ impl BenchmarkReport {
     }
 
     fn write_json(&self, f: &mut String) -> fmt::Result {
+        // Numbers of the environment first, then the results.
         let BenchmarkConfig { warmup_iterations, iterations, max_seconds, data_sizes } = &self.config;
         let list = |items: &mut dyn Iterator<Item = String>| items.collect::<Vec<_>>().join(", ");
         writeln!(f, "{{")?;
@@ -210,7 +211,7 @@ impl BenchmarkReport {
         writeln!(f, "  \"note\": \"{}\",", NOTE.replace('\n', " "))?;
         writeln!(f, "  \"results\": [")?;
         for (index, result) in self.results.iter().enumerate() {
-            // Names have nothing that needs escaping, and all numbers are finite.
+            // Names need no escaping, and all numbers are finite.
             let limit = result.limit.map_or("null".to_owned(), |name| format!("\"{name}\""));
             let of_limit = result.of_limit.map_or("null".to_owned(), |part| part.to_string());
             writeln!(
@@ -234,7 +235,8 @@ impl BenchmarkReport {
         writeln!(f, "  ]\n}}")
     }
 
-    /// Comma-separated values: a line of names, then a line a result; what does not apply is empty.
+    /// Returns comma-separated values: a line of names, then a line per result. Values that do not apply
+    /// are empty.
     pub fn to_csv(&self) -> String {
         let mut text = String::from(
             "name,data_size,iterations,min_ns,max_ns,mean_ns,median_ns,stddev_ns,bytes_per_second,\
@@ -264,6 +266,7 @@ impl BenchmarkReport {
 }
 
 fn line(result: &BenchmarkResult) -> String {
+    // A rate of bytes is meaningless if the work does not depend on the domain.
     let rate = if result.work_bytes < result.data_size {
         "-".to_owned()
     } else {
@@ -288,7 +291,7 @@ fn line(result: &BenchmarkResult) -> String {
     )
 }
 
-/// At most 4 characters.
+/// Formats a fraction in at most 4 characters.
 fn percent(part: f64) -> String {
     match part {
         0.0..0.00995 => format!("{:.1}%", part * 100.0),
@@ -298,7 +301,7 @@ fn percent(part: f64) -> String {
     }
 }
 
-/// At most 4 characters.
+/// Formats a count in at most 4 characters.
 fn count(value: u64) -> String {
     let units = [(1_000_000_000_u64, "G"), (1_000_000, "M"), (1_000, "k")];
     match units.iter().find(|(unit, _)| value >= 10_000 && value >= *unit) {
@@ -307,7 +310,7 @@ fn count(value: u64) -> String {
     }
 }
 
-/// Up to 999 of a unit, three digits: at most 7 characters, for less than 31 years.
+/// Formats a time in at most 7 characters, three digits and a unit, for less than 31 years.
 fn time(nanoseconds: f64) -> String {
     if nanoseconds < 1e12 {
         return scaled(nanoseconds, 1e3, &["ns", "µs", "ms", "s"]);
@@ -315,7 +318,7 @@ fn time(nanoseconds: f64) -> String {
     scaled(nanoseconds / 1e9, 1e3, &["s", "ks", "Ms"])
 }
 
-/// Sizes of domains are often a power of two: then in those units.
+/// Formats a size, in binary units because sizes of domains are often a power of two.
 fn bytes(size: u64) -> String {
     let units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     scaled(super::measure::float(size), 1024.0, &units)
@@ -324,12 +327,13 @@ fn bytes(size: u64) -> String {
 fn scaled(value: f64, step: f64, units: &[&str]) -> String {
     let (mut value, mut units) = (value, units.iter());
     let mut unit = units.next().copied().unwrap_or_default();
-    // What would be rounded to 1,000 is 1 of the next unit.
+    // A value that would be rounded to 1,000 is 1 of the next unit.
     while value >= step.min(999.5)
         && let Some(next) = units.next()
     {
         (value, unit) = (value / step, next);
     }
+    // Three significant digits.
     let digits = if value >= 99.95 || value.fract() == 0.0 {
         0
     } else if value >= 9.995 {

@@ -1,12 +1,12 @@
-//! Which algorithm suits a shard: [`CompressionAlgorithm::Auto`].
+//! Choice of the algorithm that suits a shard: [`CompressionAlgorithm::Auto`].
 //!
-//! Some parts of the payload, spread over it, are encoded as blocks by every algorithm that could be the one,
-//! and the sizes that come out decide. The answer depends on the payload and the configuration alone.
+//! Several parts of the payload, spread over it, are encoded as blocks by every candidate, and the
+//! resulting sizes decide. The answer depends on the payload and the configuration alone.
 //!
 //! ```text
-//! smallest:       what is smallest; of two that differ by less than a hundredth, the faster one
-//! balanced:       the same, unless LZ4 takes at most a tenth more
-//! fastest read:   LZ4 if it saves enough, else what is smallest
+//! smallest:       the smallest result; of two that differ by less than a hundredth, the faster one
+//! balanced:       the same, unless LZ4 needs at most a tenth more
+//! fastest read:   LZ4 if it saves enough, else the smallest result
 //! ```
 
 use super::block::BlockEncoder;
@@ -15,16 +15,16 @@ use super::method::{CompressionAlgorithm, CompressionFilter, CompressionTarget};
 use crate::base::buffer::try_vec;
 use crate::base::error::{AtlasError, Result};
 
-/// Bytes of a part, and how many parts there are at most.
+/// Bytes of a part, and the maximum number of parts.
 const PART: usize = 64 * 1024;
 const PARTS: usize = 6;
 
-/// Algorithms that are chosen among, the fastest to read first, of which those that are built in take part.
+/// Candidates, the fastest to read first. Only those that are built in take part.
 const CHOICES: [CompressionAlgorithm; 3] =
     [CompressionAlgorithm::Lz4, CompressionAlgorithm::Zstd, CompressionAlgorithm::ConservationAware];
 
-/// The plans that shards may be compressed with: one, or several if the algorithm is chosen for each shard, or
-/// none if all are stored.
+/// Returns the plans that shards may be compressed with: one, or several if the algorithm is chosen for
+/// each shard, or none if all are stored.
 pub(super) fn plans(config: &CompressionConfig) -> Result<Vec<Plan>> {
     let mut plans = try_vec(CHOICES.len())?;
     if !config.is_auto() {
@@ -33,6 +33,7 @@ pub(super) fn plans(config: &CompressionConfig) -> Result<Vec<Plan>> {
     }
     // Conservation-aware chooses its filter itself.
     let any = config.filter == CompressionFilter::Auto;
+    // Only candidates whose codec is built in.
     for algorithm in
         CHOICES.into_iter().filter(|choice| any || *choice != CompressionAlgorithm::ConservationAware)
     {
@@ -41,19 +42,20 @@ pub(super) fn plans(config: &CompressionConfig) -> Result<Vec<Plan>> {
     }
     if plans.is_empty() {
         return Err(AtlasError::unsupported(
-            "neither Zstandard nor LZ4 is built in, and a filter is asked for",
+            "algorithm AUTO with a filter needs Zstandard or LZ4, and neither is built in",
         ));
     }
     Ok(plans)
 }
 
-/// The plan for a payload.
+/// Returns the plan for a payload.
 pub(super) fn choose(
     payload: &[u8],
     config: &CompressionConfig,
     plans: &[Plan],
     encoder: &mut BlockEncoder,
 ) -> Result<Plan> {
+    // Encode the same parts with every plan.
     let part = PART.min(super::to_usize(config.block_size));
     let count = payload.len().div_ceil(part).clamp(1, PARTS);
     let mut sizes = [usize::MAX; CHOICES.len()];
@@ -62,13 +64,14 @@ pub(super) fn choose(
         (*size, total) = (0, 0);
         for index in 0..count {
             let room = payload.len().saturating_sub(part);
-            // Numbers of every width begin there.
+            // Numbers of every width begin at this offset.
             let start = room * index / count.max(2).saturating_sub(1) / 48 * 48;
             let bytes = &payload[start..][..part.min(payload.len() - start)];
             *size += encoder.encoded_len(plan, bytes)?;
             total += bytes.len();
         }
     }
+    // The first candidate within a hundredth of the smallest is the fastest of them.
     let candidates = || plans.iter().zip(sizes);
     let is_lz4 = |plan: &Plan| plan.algorithm == CompressionAlgorithm::Lz4;
     let least = candidates().map(|(_, size)| size).min().unwrap_or(0);

@@ -9,27 +9,27 @@ use crate::base::error::{AtlasError, ErrorKind, Result};
 use crate::hash::digest::{Digest, digest256, digest256_in_steps};
 use crate::layer2::Residue;
 
-/// Bytes of the digest that a block carries: against accidents, and so few that they do not show in the
-/// size of what becomes ten times smaller.
+/// Bytes of the digest of a block. It detects accidental damage, and is so short that it does not matter in
+/// a block that becomes ten times smaller.
 pub(crate) const CHECK_SIZE: usize = 8;
 
 const PLANE_ENTRY: usize = 4;
-/// Bit of the length of a plane that holds differences.
+/// Bit in the length of a plane that marks differences.
 const DIFFERENCES: u32 = 1 << 31;
 
-/// What is kept about a block beside its encoded bytes.
+/// Head of a block, stored beside its encoded bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BlockHead {
-    /// Of the encoded bytes.
+    /// Number of encoded bytes.
     pub(crate) len: usize,
     pub(crate) filter: Filter,
     pub(crate) residue: Residue,
-    /// The first bytes of the digest of the block's bytes.
+    /// First bytes of the digest of the block's bytes.
     pub(crate) check: [u8; CHECK_SIZE],
 }
 
 impl BlockHead {
-    /// The head of a block that is kept as it is.
+    /// Returns the head of a block that is stored as it is.
     pub(crate) fn stored(block: &[u8]) -> BlockHead {
         // The sum brings the bytes into the cache for the digest.
         let residue = Residue::of(block);
@@ -44,12 +44,12 @@ fn check_of(digest: &Digest) -> [u8; CHECK_SIZE] {
 /// The encoded bytes of a block.
 pub(crate) enum Encoded {
     Small(Vec<u8>),
-    /// So large that a used buffer saves the faults of fresh pages.
+    /// So many bytes that a used buffer saves the faults of fresh pages.
     Large(Buffer),
 }
 
 impl Encoded {
-    /// A copy of what a block is encoded as.
+    /// Copies the encoded bytes of a block.
     pub(crate) fn copy_of(bytes: &[u8]) -> Result<Encoded> {
         const LARGE: usize = 64 * 1024;
         if bytes.len() >= LARGE {
@@ -71,19 +71,19 @@ impl std::ops::Deref for Encoded {
     }
 }
 
-/// A block after the attempt to make it smaller.
+/// Result of the attempt to make a block smaller.
 pub(crate) enum Attempt {
-    /// It stays as it is, and nobody has hashed it yet.
+    /// The block stays as it is, and is not hashed yet.
     Stored,
     Done(BlockHead, Encoded),
 }
 
-/// What one worker needs to encode blocks.
+/// Buffers and encoders of one worker.
 pub(crate) struct BlockEncoder {
     config: CompressionConfig,
-    /// Those of one plan at a time.
+    /// Encoders of one plan at a time.
     states: Option<States>,
-    /// The filtered block, the encoded block, the block that it gives back.
+    /// The filtered block, the encoded block, and the block decoded from it.
     filtered: Buffer,
     encoded: Buffer,
     decoded: Option<(Buffer, BlockDecoder)>,
@@ -92,9 +92,9 @@ pub(crate) struct BlockEncoder {
 /// The encoders of a plan.
 struct States {
     plan: Plan,
-    /// At its level.
+    /// Encoder at the plan's level.
     full: Box<dyn Encode>,
-    /// For trials, and for bytes in which nothing repeats; `None` if that has the same level.
+    /// Encoder for trials, and for bytes without repeats. `None` if its level would be the same.
     quick: Option<Box<dyn Encode>>,
 }
 
@@ -108,9 +108,10 @@ impl States {
 }
 
 impl BlockEncoder {
-    /// Bytes that one takes for blocks of this size, with any of these plans.
+    /// Returns the bytes of an encoder for blocks of this size, with any of these plans.
     pub(crate) fn footprint(config: &CompressionConfig, plans: &[Plan], block_size: usize) -> Result<usize> {
         let (mut states, mut room, mut decoder) = (0, 0, 0);
+        // Only the states of one plan exist at a time, so that the largest counts.
         for plan in plans {
             let (codec, level) = (plan.codec().get()?, plan.own_level);
             let quick_level = codec.quick_level(level);
@@ -124,12 +125,14 @@ impl BlockEncoder {
         Ok(states + footprint(block_size) + footprint(room) + decoded)
     }
 
-    /// For blocks of up to this size, with any of these plans of `config`, which is valid.
+    /// Returns an encoder for blocks of up to this size, with any of these plans of `config`, which is
+    /// valid.
     pub(crate) fn new(config: &CompressionConfig, plans: &[Plan], block_size: usize) -> Result<BlockEncoder> {
         let mut room = 0;
         for plan in plans {
             room = room.max(plan.codec().get()?.room(block_size));
         }
+        // Decoding needs its own buffer only if every block is verified.
         let decoded = match config.verify_integrity {
             true => Some((Buffer::new(block_size)?, BlockDecoder::new(block_size))),
             false => None,
@@ -143,7 +146,8 @@ impl BlockEncoder {
         })
     }
 
-    /// The encoders of `plan`: those of another one go first, since the footprint is of one.
+    /// Makes the encoders of `plan`. Those of another plan are dropped first, because the footprint covers
+    /// one plan.
     fn prepare(&mut self, plan: &Plan) -> Result<()> {
         if self.states.as_ref().is_some_and(|states| states.plan == *plan) {
             return Ok(());
@@ -156,19 +160,20 @@ impl BlockEncoder {
         Ok(())
     }
 
-    /// Makes a block smaller, or says that it stays.
+    /// Makes a block smaller, or reports that it stays as it is.
     pub(crate) fn encode(&mut self, plan: &Plan, block: &[u8]) -> Result<Attempt> {
         let Some((head, encoded)) = self.encode_in_place(plan, block)? else { return Ok(Attempt::Stored) };
         Ok(Attempt::Done(head, Encoded::copy_of(encoded)?))
     }
 
-    /// Length of the encoded block, or of the block if it stays.
+    /// Returns the length of the encoded block, or of the block if it stays as it is.
     pub(crate) fn encoded_len(&mut self, plan: &Plan, block: &[u8]) -> Result<usize> {
         Ok(self.encode_in_place(plan, block)?.map_or(block.len(), |(head, _)| head.len))
     }
 
-    /// Makes a block smaller; `None` if it stays.
+    /// Makes a block smaller. `None` if it stays as it is.
     fn encode_in_place(&mut self, plan: &Plan, block: &[u8]) -> Result<Option<(BlockHead, &[u8])>> {
+        // Noise is not worth an attempt, unless its differences may be small.
         let histogram = Histogram::of(block);
         let may_differ = plan.method.filters.has_differences() && plan.filter != CompressionFilter::None;
         if histogram.is_noise(block) && !(may_differ && filter::is_smooth(block)) {
@@ -178,6 +183,7 @@ impl BlockEncoder {
         let Some(states) = &mut self.states else {
             return Err(AtlasError::internal("no encoder is prepared"));
         };
+        // Choose a filter by a trial on a part of the block.
         let residue = Residue::of(block);
         let filter = {
             let mut trial =
@@ -194,6 +200,7 @@ impl BlockEncoder {
                 },
             }
         };
+        // Encode the block, or its planes.
         let out = &mut self.encoded[..];
         let len = if filter == Filter::NONE {
             states.full.encode(block, out)?
@@ -205,19 +212,20 @@ impl BlockEncoder {
             }
             encode_planes(states, filter, filtered, out)?
         };
-        // What is not smaller is stored.
+        // A block that does not become smaller is stored.
         let Some(len) = len.filter(|len| *len < block.len()) else { return Ok(None) };
         let encoded = &self.encoded[..len];
         let head = BlockHead { len, filter, residue, check: check_of(&digest256(block)) };
+        // Verify: decode the result and compare it.
         if let Some((decoded, decoder)) = &mut self.decoded {
             let decoded = &mut decoded[..block.len()];
-            // Whatever is wrong then is ours, and not the caller's bytes.
+            // An error at this point is a defect of the library, not of the caller's bytes.
             let wrong = |why: &str| {
                 AtlasError::internal(format!("a compressed block does not give back its bytes: {why}"))
             };
             match decoder.decode(plan.method, &head, encoded, decoded) {
                 Ok(Decoded { unconserved: None, .. }) if decoded == block => {}
-                Ok(Decoded { unconserved: None, .. }) => return Err(wrong("others come out")),
+                Ok(Decoded { unconserved: None, .. }) => return Err(wrong("other bytes result")),
                 Err(error) if error.kind() == ErrorKind::OutOfMemory => return Err(error),
                 Ok(Decoded { unconserved: Some(error), .. }) | Err(error) => {
                     return Err(wrong(error.message()));
@@ -228,7 +236,7 @@ impl BlockEncoder {
     }
 }
 
-/// What it takes to try a filter on a part of a block.
+/// Parts of an encoder that a trial of a filter uses.
 struct Trial<'a> {
     quick: &'a mut dyn Encode,
     filtered: &'a mut [u8],
@@ -236,7 +244,7 @@ struct Trial<'a> {
 }
 
 impl Trial<'_> {
-    /// The filter of DEFLATE for a block: a part of it is encoded both ways.
+    /// Returns the filter of DEFLATE for a block: a part of it is encoded both ways.
     fn choose(&mut self, candidate: &Candidate, block: &[u8]) -> Result<Filter> {
         const TRIAL: usize = 8 * 1024;
         let part = middle(block, TRIAL, 16);
@@ -246,20 +254,21 @@ impl Trial<'_> {
         }
         let candidate = candidate.filter;
         let split = self.split(candidate, part, false)?;
-        // A long block has repeats that a part does not show; they are lost to planes.
+        // A long block has repeats that a part does not show, and planes lose them.
         Ok(if split + split / 32 < plain { candidate } else { Filter::NONE })
     }
 
-    /// The filter of the other codecs: `wanted` is not `None`.
+    /// Returns the filter of the other codecs. `wanted` is not `None`.
     fn choose_numbers(
         &mut self,
         numbers: &Numbers,
         block: &[u8],
         wanted: CompressionFilter,
     ) -> Result<Filter> {
-        /// Bytes that are tried, and up to how many bytes of a block in one part.
+        /// Bytes of a trial, and the maximum size of a block that is tried in one part.
         const TRIAL: usize = 16 * 1024;
         const ONE_PART: usize = 128 * 1024;
+        // Cheap estimates first: many blocks are decided without a trial.
         let always = wanted == CompressionFilter::Planes;
         if !always && !numbers.could_pay() {
             return Ok(Filter::NONE);
@@ -277,22 +286,24 @@ impl Trial<'_> {
             plain += self.plain(part)?;
             tried += part.len();
         }
+        // Encoded as it is, the part may already be smaller than planes could make it.
         if !always && numbers.is_hopeless(plain, tried) {
             return Ok(Filter::NONE);
         }
         for half in block.chunks(block.len().div_ceil(halves)) {
             split += self.split(numbers.filter, middle(half, TRIAL / halves, 48), true)?;
         }
+        // A clear win is required, because planes cost time.
         let pays = if always { split <= plain } else { split + split / 32 < plain };
         Ok(if pays { numbers.filter } else { Filter::NONE })
     }
 
-    /// Length of a part that is encoded as it is.
+    /// Returns the length of a part encoded as it is.
     fn plain(&mut self, part: &[u8]) -> Result<usize> {
         Ok(self.quick.encode(part, self.out)?.unwrap_or(part.len()))
     }
 
-    /// Length of the encoded planes of a part.
+    /// Returns the length of the encoded planes of a part.
     fn split(&mut self, filter: Filter, part: &[u8], differences: bool) -> Result<usize> {
         let filtered = &mut self.filtered[..part.len()];
         filter.split(part, filtered);
@@ -302,6 +313,7 @@ impl Trial<'_> {
             if differences && Look::at(plane).prefers_differences {
                 filter::to_differences(plane);
             }
+            // A plane of noise is stored without an attempt.
             split += match filter::incompressible(plane) {
                 true => plane.len(),
                 false => self.quick.encode(plane, self.out)?.unwrap_or(plane.len()).min(plane.len()),
@@ -311,21 +323,21 @@ impl Trial<'_> {
     }
 }
 
-/// At most `len` bytes around the middle of `block`, from a multiple of `unit` on.
+/// Returns at most `len` bytes around the middle of `block`, from a multiple of `unit` on.
 fn middle(block: &[u8], len: usize, unit: usize) -> &[u8] {
     let start = (block.len().saturating_sub(len) / 2) / unit * unit;
     &block[start..][..block.len().min(len)]
 }
 
-/// The planes, each stored or encoded, behind their lengths; None where they do not fit. `out` has
-/// the codec's room for the block: behind the planes before, none of them longer than it was, there is
-/// room for the next one.
+/// Writes the planes, each stored or encoded, after their lengths. `None` if they do not fit. `out` has the
+/// codec's room for the block. No earlier plane became longer than it was, so that the next one has room.
 fn encode_planes(
     states: &mut States,
     filter: Filter,
     filtered: &mut [u8],
     out: &mut [u8],
 ) -> Result<Option<usize>> {
+    // The lengths come first, the planes follow.
     let Some((lengths, mut rest)) = out.split_at_mut_checked(filter.stride() * PLANE_ENTRY) else {
         return Ok(None);
     };
@@ -336,7 +348,7 @@ fn encode_planes(
         let mut encoded = None;
         let mut mark = 0;
         let is_noise = if may_differ {
-            // Differences come first: those of bytes that look like noise may be small.
+            // Differences come first, because those of noisy bytes may be small.
             let look = Look::at(plane);
             if look.prefers_differences && becomes_differences(states, plane, rest)? {
                 filter::to_differences(plane);
@@ -347,16 +359,17 @@ fn encode_planes(
             filter::incompressible(plane)
         };
         if !plane.is_empty() && !is_noise {
-            // Long searches for what does not repeat find nothing, and take most of the time.
+            // Long searches in bytes without repeats find nothing and dominate the time.
             let quick = states.quick.is_some() && !filter::repeats(plane);
             let encoder = if quick { states.quick() } else { &mut *states.full };
             encoded = encoder.encode_plane(plane, rest)?;
         }
+        // A plane that did not become smaller is stored.
         let len = match encoded {
             Some(len) if len < plane.len() => len,
             _ => {
                 if mark == DIFFERENCES {
-                    // What is kept as it is holds no differences.
+                    // A stored plane holds no differences.
                     filter::from_differences(plane);
                     mark = 0;
                 }
@@ -365,6 +378,7 @@ fn encode_planes(
                 plane.len()
             }
         };
+        // The length and the mark share one number.
         let Ok(length) = u32::try_from(len) else { return Ok(None) };
         entry.copy_from_slice(&(length | mark).to_le_bytes());
         rest = &mut rest[len..];
@@ -373,12 +387,13 @@ fn encode_planes(
     Ok(Some(used))
 }
 
-/// Whether a plane whose differences have less entropy is smaller so: where bytes repeat, or the codec has no code
-/// for what is frequent, a part of the plane is encoded both ways.
+/// Returns true if a plane whose differences have less entropy is smaller as differences. If bytes repeat,
+/// or the codec has no code for frequent bytes, a part of the plane is encoded both ways.
 fn becomes_differences(states: &mut States, plane: &mut [u8], out: &mut [u8]) -> Result<bool> {
     if states.plan.codec().get()?.codes_frequent_bytes() && !filter::repeats(plane) {
         return Ok(true);
     }
+    // The trial uses a part from the middle of the plane.
     let len = (plane.len() / 32).clamp(2 * 1024, 8 * 1024).min(plane.len());
     let start = (plane.len() - len) / 2;
     let part = &mut plane[start..start + len];
@@ -389,33 +404,34 @@ fn becomes_differences(states: &mut States, plane: &mut [u8], out: &mut [u8]) ->
     Ok(differences < raw)
 }
 
-/// What was said about a block that was decoded.
+/// Findings about a decoded block.
 pub(crate) struct Decoded {
-    /// The digest of its bytes, which the head's is the beginning of.
+    /// Digest of its bytes. The head has the beginning of it.
     pub(crate) digest: Digest,
     pub(crate) residue: Residue,
-    /// CONSERVATION where the residue is not the head's: that comes after every WITNESS, also that of other
-    /// blocks.
+    /// CONSERVATION if the residue differs from the head's. It is reported after every WITNESS, also that
+    /// of other blocks.
     pub(crate) unconserved: Option<AtlasError>,
 }
 
-/// Whether a plane of an encoded block with this filter holds differences.
+/// Returns true if a plane of an encoded block with this filter holds differences.
 pub(crate) fn has_differences(filter: Filter, encoded: &[u8]) -> bool {
     let entries = encoded.as_chunks::<PLANE_ENTRY>().0.iter().take(filter.stride());
     entries.map(|entry| u32::from_le_bytes(*entry)).any(|entry| entry & DIFFERENCES != 0)
 }
 
-/// What one worker needs to decode blocks.
+/// Buffers and decoders of one worker.
 pub(crate) struct BlockDecoder {
     streams: Streams,
-    /// The largest block.
+    /// Size of the largest block.
     block_size: usize,
-    /// Taken at the first filter.
+    /// Allocated for the first filtered block.
     filtered: Option<Buffer>,
 }
 
 impl BlockDecoder {
-    /// Bytes that one takes for blocks of this size and codec. It holds the state of one codec at a time.
+    /// Returns the bytes of a decoder for blocks of this size and codec. It holds the state of one codec at
+    /// a time.
     pub(crate) fn footprint(codec: Codec, block_size: usize) -> Result<usize> {
         Ok(footprint(block_size) + codec.get()?.decoder_footprint(block_size))
     }
@@ -424,8 +440,8 @@ impl BlockDecoder {
         BlockDecoder { streams: Streams(None), block_size, filtered: None }
     }
 
-    /// Fills `block` with the bytes of the block, checked. Everything is hostile but the lengths,
-    /// which are those that [`BlockHead`] and the place of the block say. Gives what [`check`] gives.
+    /// Fills `block` with the bytes of the block, checked. All input is hostile except for the lengths,
+    /// which come from [`BlockHead`] and the place of the block. Returns the findings of [`check`].
     pub(crate) fn decode(
         &mut self,
         method: Method,
@@ -434,6 +450,7 @@ impl BlockDecoder {
         block: &mut [u8],
     ) -> Result<Decoded> {
         let codec = method.codec;
+        // Without a filter the block is one stream.
         if head.filter == Filter::NONE {
             self.streams.fill(codec, encoded, block)?;
             return check(head, block);
@@ -442,6 +459,7 @@ impl BlockDecoder {
             Some(filtered) => filtered,
             None => Buffer::new(self.block_size)?,
         };
+        // Otherwise the planes are decoded one after the other, each with its own length.
         let filtered = self
             .filtered
             .insert(filtered)
@@ -450,7 +468,7 @@ impl BlockDecoder {
         let entries = head.filter.stride() * PLANE_ENTRY;
         let Some((lengths, mut rest)) = encoded.split_at_checked(entries) else {
             return Err(AtlasError::format(format!(
-                "{} encoded bytes where {entries} of lengths follow",
+                "a block has {} encoded bytes and its lengths alone have {entries}",
                 encoded.len()
             )));
         };
@@ -462,45 +480,47 @@ impl BlockDecoder {
             let part = usize::try_from(length).ok().and_then(|len| rest.split_at_checked(len));
             let Some((part, later)) = part.filter(|(part, _)| part.len() <= plane.len()) else {
                 return Err(AtlasError::format(format!(
-                    "a plane of {} bytes is encoded in {length} of {}",
+                    "a plane of {} bytes claims {length} encoded bytes, and {} are left",
                     plane.len(),
                     rest.len()
                 )));
             };
-            // A plane that is kept as it is holds no differences, an empty one included.
+            // A stored plane holds no differences, including an empty one.
             if differs && (!method.filters.has_differences() || part.len() == plane.len()) {
                 return Err(AtlasError::format(format!(
-                    "a plane of {} bytes in {length} is marked as differences",
+                    "a plane of {} bytes in {length} encoded bytes must not be marked as differences",
                     plane.len()
                 )));
             }
             if !plane.is_empty() {
                 self.streams.fill(codec, part, plane)?;
             }
+            // Undo the differences before the planes are merged.
             if differs {
                 filter::from_differences(plane);
             }
             rest = later;
         }
         if !rest.is_empty() {
-            return Err(AtlasError::format(format!("{} bytes too many in a block", rest.len())));
+            return Err(AtlasError::format(format!("a block has {} bytes too many", rest.len())));
         }
+        // Differences change the residue, so that the merged block is summed.
         if method.filters.has_differences() {
             head.filter.merge(filtered, block);
             return check(head, block);
         }
-        // A permutation has the residue of the block.
+        // Without differences the planes are a permutation of the block and have its residue.
         let residue = Residue::of(filtered);
         head.filter.merge(filtered, block);
         Decoded::new(head, digest256(block), residue)
     }
 }
 
-/// Reads streams of any codec: the state of the last one is kept, for as long as no other one is needed.
+/// Reader of streams of any codec. The state of the last codec is kept until another one is needed.
 struct Streams(Option<(Codec, Box<dyn Decode>)>);
 
 impl Streams {
-    /// Fills `to` with what `from` encodes: itself where the lengths are equal, else a stream.
+    /// Fills `to` from `from`: a copy if the lengths are equal, otherwise a stream.
     fn fill(&mut self, codec: Codec, from: &[u8], to: &mut [u8]) -> Result<()> {
         if from.len() == to.len() {
             to.copy_from_slice(from);
@@ -509,7 +529,7 @@ impl Streams {
         let decoder = match &mut self.0 {
             Some((last, decoder)) if *last == codec => decoder,
             last => {
-                // The other state goes first: the footprint is of one.
+                // The other state is dropped first, because the footprint covers one state.
                 *last = None;
                 &mut last.insert((codec, codec.get()?.decoder()?)).1
             }
@@ -519,14 +539,14 @@ impl Streams {
 }
 
 impl Decoded {
-    /// WITNESS where the digest is another one.
+    /// Returns the findings. Fails with WITNESS if the digest differs.
     fn new(head: &BlockHead, digest: Digest, residue: Residue) -> Result<Decoded> {
         if check_of(&digest) != head.check {
-            return Err(AtlasError::witness("a block does not have its digest"));
+            return Err(AtlasError::witness("the digest of a block differs from that of its head"));
         }
         let differs = || {
             AtlasError::conservation(format!(
-                "a block does not have the residue {} of its head",
+                "the residue of a block differs from the {} of its head",
                 head.residue
             ))
         };
@@ -535,8 +555,8 @@ impl Decoded {
     }
 }
 
-/// Sums and hashes a block, part by part: the sum brings a part into the cache for the digest. WITNESS where the
-/// digest is another one.
+/// Sums and hashes a block, part by part, because the sum brings a part into the cache for the digest.
+/// Fails with WITNESS if the digest differs.
 pub(crate) fn check(head: &BlockHead, block: &[u8]) -> Result<Decoded> {
     const PART: usize = 64 * 1024;
     let mut parts = block.chunks(PART).map(Residue::of);
@@ -548,7 +568,7 @@ pub(crate) fn check(head: &BlockHead, block: &[u8]) -> Result<Decoded> {
     Decoded::new(head, digest, residue)
 }
 
-/// What a buffer of `len` bytes takes, which may be a used one that is somewhat longer.
+/// Returns the bytes of a buffer of `len` bytes, which may be a used one that is somewhat longer.
 fn footprint(len: usize) -> usize {
     len + len / 4 + 16 * 1024
 }

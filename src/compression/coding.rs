@@ -1,4 +1,4 @@
-//! The value of COMPRESSION (docs/format.md): how bytes are encoded, and the heads of their blocks.
+//! The value of COMPRESSION (docs/format.md): the encoding of the bytes, and the heads of their blocks.
 
 use super::block::{BlockHead, CHECK_SIZE};
 use super::config::{MAX_BLOCK_SIZE, MIN_BLOCK_SIZE};
@@ -17,20 +17,20 @@ pub(super) const HEAD_SIZE: usize = 4 + CHECK_SIZE;
 const LEN_BITS: u32 = 21;
 const FILTER_BITS: u32 = 3;
 
-/// What the value says of all blocks.
+/// Common properties of all blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Coding {
     pub(super) algorithm: CompressionAlgorithm,
     pub(super) level: u8,
-    /// Of the bytes that the whole is about.
+    /// Residue of the content.
     pub(super) residue: Residue,
     pub(super) block_size: usize,
-    /// Bytes that the blocks decode to.
+    /// Number of bytes that the blocks decode to.
     pub(super) len: usize,
 }
 
 impl Coding {
-    /// Bytes of the block with this index.
+    /// Returns the number of bytes of the block with this index.
     pub(super) fn block_len(&self, index: usize) -> usize {
         self.block_size.min(self.len - index * self.block_size)
     }
@@ -40,6 +40,7 @@ impl Coding {
         put(&[self.algorithm.code(), self.level, self.residue.value(), 0])?;
         put(&u32_of(self.block_size)?.to_le_bytes())?;
         put(&to_u64(self.len).to_le_bytes())?;
+        // Length, filter and residue share a word.
         for head in heads {
             let word = u32_of(head.len)?
                 | u32::from(head.filter.code()) << LEN_BITS
@@ -50,11 +51,13 @@ impl Coding {
         Ok(())
     }
 
-    /// Reads the value, where the encoded blocks have `data_len` bytes together. Fails with FORMAT or UNSUPPORTED.
+    /// Reads the value, if the encoded blocks have `data_len` bytes together. Fails with FORMAT or
+    /// UNSUPPORTED.
     pub(super) fn read(value: &[u8], data_len: usize) -> Result<(Coding, Vec<BlockHead>)> {
         let Some((fixed, heads)) = value.split_first_chunk::<FIXED_SIZE>() else {
             return malformed(format!("COMPRESSION has {} bytes", value.len()));
         };
+        // The fixed part: algorithm and codec must be known before anything else is interpreted.
         let [code, level, residue, reserved, ..] = *fixed;
         let (block_size, size) = sizes(fixed);
         let algorithm = CompressionAlgorithm::from_format(code)?;
@@ -68,6 +71,7 @@ impl Coding {
         if reserved != 0 || !levels.contains(&level) {
             return malformed(format!("level {level} of algorithm {code}, and a reserved byte {reserved}"));
         }
+        // Sizes within their bounds, and as many heads as the sizes require.
         let residue = residue_of(u32::from(residue))?;
         let block_size = usize::try_from(block_size).unwrap_or(usize::MAX);
         let least = if stored { MAX_BLOCK_SIZE } else { MIN_BLOCK_SIZE };
@@ -76,45 +80,47 @@ impl Coding {
         }
         let (list, rest) = heads.as_chunks::<HEAD_SIZE>();
         let Ok(len) = usize::try_from(size) else {
-            return malformed(format!("a payload of {size} bytes"));
+            return malformed(format!("a payload of {size} bytes does not fit the address space"));
         };
         if !rest.is_empty() || list.len() != len.div_ceil(block_size) {
             return malformed(format!(
-                "{} bytes of heads where a payload of {size} bytes has {} blocks",
+                "the heads have {} bytes, and a payload of {size} bytes has {} blocks",
                 heads.len(),
                 len.div_ceil(block_size)
             ));
         }
         let coding = Coding { algorithm, level, residue, block_size, len };
+        // Each head against its block; together they must use all of DATA.
         let mut heads = try_vec(list.len())?;
         let mut left = data_len;
         for (index, head) in list.iter().enumerate() {
             let head = read_head(head, coding.block_len(index), method, max_expansion)
                 .map_err(|error| error.at_index(to_u64(index)))?;
             let Some(later) = left.checked_sub(head.len) else {
-                return malformed(format!("block {index} of {} bytes where {left} are left", head.len));
+                return malformed(format!("block {index} has {} bytes and only {left} are left", head.len));
             };
             heads.push(head);
             left = later;
         }
         if left > 0 {
-            return malformed(format!("{left} bytes too many in DATA"));
+            return malformed(format!("DATA has {left} bytes too many"));
         }
+        // A shard without a smaller block must be stored instead: there is one encoding.
         if !stored && data_len == len {
-            return malformed(format!("algorithm {code} where no block is smaller than its bytes"));
+            return malformed(format!("algorithm {code} is named, and no block is smaller than its bytes"));
         }
         Ok((coding, heads))
     }
 }
 
-/// Block size, and bytes of the payload, as COMPRESSION claims.
+/// Returns the block size and the bytes of the payload that COMPRESSION claims.
 pub(super) fn sizes(fixed: &[u8; FIXED_SIZE]) -> (u32, u64) {
     let [_, _, _, _, b0, b1, b2, b3, size @ ..] = *fixed;
     (u32::from_le_bytes([b0, b1, b2, b3]), u64::from_le_bytes(size))
 }
 
-/// The head of a block of `block_len` bytes, of which an encoded byte stands for `max_expansion` at most:
-/// 1 if they are stored.
+/// Reads the head of a block of `block_len` bytes. An encoded byte stands for at most `max_expansion`
+/// bytes, 1 if they are stored.
 fn read_head(
     bytes: &[u8; HEAD_SIZE],
     block_len: usize,
@@ -122,6 +128,7 @@ fn read_head(
     max_expansion: usize,
 ) -> Result<BlockHead> {
     let [w0, w1, w2, w3, check @ ..] = *bytes;
+    // Unpack length, filter and residue.
     let word = u32::from_le_bytes([w0, w1, w2, w3]);
     let len = usize::try_from(word & ((1 << LEN_BITS) - 1)).unwrap_or(usize::MAX);
     let code = word >> LEN_BITS & ((1 << FILTER_BITS) - 1);
@@ -129,25 +136,28 @@ fn read_head(
     let filter = u8::try_from(code).ok().and_then(Filter::new);
     let is_allowed = |filter: &Filter| match method {
         Some(method) if len < block_len => method.filters.allows(*filter),
-        // A block that is kept as it is has none.
+        // A stored block has no filter.
         _ => *filter == Filter::NONE,
     };
     let Some(filter) = filter.filter(is_allowed) else {
-        return malformed(format!("filter {code} of a block of {block_len} bytes in {len}"));
+        return malformed(format!(
+            "filter {code} is not allowed for a block of {block_len} bytes in {len} encoded bytes"
+        ));
     };
+    // The bound of the codec limits the memory that a hostile length can cost.
     if len > block_len || len < block_len.div_ceil(max_expansion) {
-        return malformed(format!("a block of {block_len} bytes in {len}"));
+        return malformed(format!("a block of {block_len} bytes cannot have {len} encoded bytes"));
     }
     Ok(BlockHead { len, filter, residue, check })
 }
 
-/// The length that the head of a block claims.
+/// Returns the length that the head of a block claims.
 pub(super) fn claimed_len(head: &[u8]) -> usize {
     let word = head.first_chunk().map_or(0, |word| u32::from_le_bytes(*word));
     usize::try_from(word & ((1 << LEN_BITS) - 1)).unwrap_or(usize::MAX)
 }
 
-/// A residue with what must be 0 above it.
+/// Returns a residue whose reserved bits are 0.
 fn residue_of(value: u32) -> Result<Residue> {
     match u8::try_from(value).ok().and_then(Residue::new) {
         Some(residue) => Ok(residue),

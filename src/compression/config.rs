@@ -1,19 +1,19 @@
-//! What the caller may choose.
+//! Configuration of a compression.
 
 use super::codec::Codec;
 use super::method::{CompressionAlgorithm, CompressionFilter, CompressionTarget, Method};
 use crate::base::error::{AtlasError, Result};
 use crate::base::units::to_u64;
 
-/// Bytes of the smallest block.
+/// Size of the smallest block.
 pub(crate) const MIN_BLOCK_SIZE: usize = 4 * 1024;
-/// Bytes of the largest block, and of the blocks of what is stored whole.
+/// Size of the largest block, and of the blocks of a stored shard.
 pub(crate) const MAX_BLOCK_SIZE: usize = 1024 * 1024;
-/// The highest level that an algorithm without a codec takes, which ignores it.
+/// Highest level of an algorithm without a codec, which ignores it.
 const MAX_UNUSED_LEVEL: u8 = 9;
 
-/// How much work an algorithm puts into a block. Each codec has levels of its own behind these nine;
-/// [`CompressionConfig::codec_level`] names one of them.
+/// Effort of an algorithm per block. The nine levels correspond to the codec's own levels;
+/// [`CompressionConfig::codec_level`] names one of those.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum CompressionLevel {
@@ -24,12 +24,12 @@ pub enum CompressionLevel {
     Default,
     /// Level 9.
     Best,
-    /// 0 (stored) to 9.
+    /// A number, 0 (stored) to 9.
     Custom(u8),
 }
 
 impl CompressionLevel {
-    /// The number, 0 to 9 where it is valid.
+    /// Returns the number, 0 to 9 if it is valid.
     pub fn value(self) -> u8 {
         match self {
             CompressionLevel::Fast => 1,
@@ -40,31 +40,32 @@ impl CompressionLevel {
     }
 }
 
-/// What a compression does.
+/// Settings of a compression.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CompressionConfig {
-    /// Default: conservation-aware.
+    /// Algorithm. Default: conservation-aware.
     pub algorithm: CompressionAlgorithm,
-    /// Default: 6.
+    /// Level. Default 6.
     pub level: CompressionLevel,
     /// Regions of fewer bytes are stored. Default 1,024.
     pub min_size_threshold: u64,
-    /// What would take more than this part of its bytes is stored. Default 0.9.
+    /// A payload is stored if its compressed size exceeds this fraction of its size. Default 0.9.
     pub max_compression_ratio: f64,
-    /// Check the residue of what is about to be encoded. Default true. Decompression always checks.
+    /// If set, the residue of the bytes is checked before they are encoded. Default true. Decompression
+    /// always checks.
     pub preserve_conservation: bool,
-    /// Decompress and compare before it is handed out. Default true.
+    /// If set, the result is decompressed and compared before it is returned. Default true.
     pub verify_integrity: bool,
-    /// Bytes of the independent blocks, 4 KiB to 1 MiB. Default 128 KiB.
+    /// Bytes per independent block, 4 KiB to 1 MiB. Default 128 KiB.
     pub block_size: u64,
-    /// Filter of Zstandard, LZ4 and `Auto`. DEFLATE and conservation-aware take `CompressionFilter::Auto`
-    /// alone. Default `Auto`.
+    /// Filter of Zstandard, LZ4 and `Auto`. DEFLATE and conservation-aware accept only
+    /// `CompressionFilter::Auto`. Default `Auto`.
     pub filter: CompressionFilter,
-    /// What [`CompressionAlgorithm::Auto`] chooses by. Default balanced.
+    /// Criterion of [`CompressionAlgorithm::Auto`]. Default balanced.
     pub target: CompressionTarget,
-    /// A level of the codec itself, in place of `level`: -7 to 19 of Zstandard, where 0 is 3; 1 to 9 of
-    /// DEFLATE; 1 of LZ4. A compressed shard names the nearest `level`. `CompressionAlgorithm::Auto` takes none.
-    /// Default `None`.
+    /// Level of the codec itself, in place of `level`: -7 to 19 for Zstandard, where 0 means 3; 1 to 9 for
+    /// DEFLATE; 1 for LZ4. A compressed shard names the nearest `level`. Not allowed with
+    /// `CompressionAlgorithm::Auto`. Default `None`.
     pub codec_level: Option<i32>,
 }
 
@@ -86,11 +87,12 @@ impl Default for CompressionConfig {
 }
 
 impl CompressionConfig {
-    /// INVALID_ARGUMENT where a value is out of its range, UNSUPPORTED where the codec is not built in. Gives the
-    /// block size.
+    /// Returns the block size. Fails with INVALID_ARGUMENT if a value is out of its range, with UNSUPPORTED
+    /// if the codec is not built in.
     pub(crate) fn check(&self) -> Result<usize> {
         let invalid = |why: String| Err(AtlasError::invalid_argument(why));
         let method = self.algorithm.method();
+        // The level, on the scale of the caller or of the codec.
         match (self.codec_level, method) {
             (Some(own), _) if self.algorithm == CompressionAlgorithm::Auto => {
                 return invalid(format!(
@@ -110,15 +112,17 @@ impl CompressionConfig {
                 }
             }
         }
+        // Only some methods leave the choice of the filter to the caller.
         if self.filter != CompressionFilter::Auto
             && method.is_some_and(|method| !method.filters.has_differences())
         {
             return invalid(format!(
-                "filter {} with algorithm {}: Zstandard (3), LZ4 (4) and AUTO (5) alone take another one than AUTO (0)",
+                "filter {} with algorithm {}: only Zstandard (3), LZ4 (4) and AUTO (5) accept a filter other than AUTO (0)",
                 self.filter as u8,
                 self.algorithm.code()
             ));
         }
+        // Ratio and block size in their ranges.
         let ratio = self.max_compression_ratio;
         if !ratio.is_finite() || ratio < 0.0 {
             return invalid(format!("max_compression_ratio {ratio} is not a finite number from 0 on"));
@@ -134,8 +138,8 @@ impl CompressionConfig {
         Ok(size)
     }
 
-    /// What the blocks of a shard are encoded with; `None` if they are stored, as at level 0, or if that is yet
-    /// to be chosen for each shard ([`is_auto`](Self::is_auto)).
+    /// Returns the plan of the blocks of a shard. `None` if they are stored, as at level 0, or if the plan
+    /// is yet to be chosen for each shard ([`is_auto`](Self::is_auto)).
     pub(crate) fn plan(&self) -> Option<Plan> {
         let method = self.algorithm.method()?;
         let (level, own_level) = match self.codec_level {
@@ -151,28 +155,28 @@ impl CompressionConfig {
         })
     }
 
-    /// True if the algorithm is chosen for each shard.
+    /// Returns true if the algorithm is chosen for each shard.
     pub(crate) fn is_auto(&self) -> bool {
         self.algorithm == CompressionAlgorithm::Auto && self.level.value() > 0
     }
 
-    /// Whether `packed` bytes for `original` ones are worth it.
+    /// Returns true if `packed` bytes for `original` ones are worth it.
     pub(crate) fn is_worth(&self, packed: usize, original: usize) -> bool {
-        // Sizes of memory at hand: far below 2^53.
+        // Sizes in memory are far below 2^53.
         #[expect(clippy::cast_precision_loss, reason = "exact below 2^53")]
         let (packed, original) = (to_u64(packed) as f64, to_u64(original) as f64);
         packed <= original * self.max_compression_ratio
     }
 }
 
-/// What the blocks of one shard are encoded with.
+/// Method and levels for the blocks of one shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Plan {
     pub(crate) algorithm: CompressionAlgorithm,
     pub(crate) method: Method,
-    /// 1 to 9, as the format names it.
+    /// Level in the format, 1 to 9.
     pub(crate) level: u8,
-    /// The codec's own.
+    /// Level of the codec itself.
     pub(crate) own_level: i32,
     pub(crate) filter: CompressionFilter,
 }

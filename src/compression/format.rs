@@ -20,15 +20,15 @@ impl CompressedShard {
         [root, domain, region, tiles, parts, tree, heads, self.data_len()]
     }
 
-    /// The bytes that [`serialize`](Self::serialize) gives.
+    /// Returns the number of bytes of [`serialize`](Self::serialize).
     pub fn serialized_size(&self) -> usize {
-        // All parts are in memory, and their sum is little more than they take.
+        // All parts are in memory, and their sum is little more than their size there.
         encoded_size(&self.lengths()).unwrap_or(usize::MAX)
     }
 
-    /// The one encoding of this compressed shard (docs/format.md).
+    /// Returns the one encoding of this compressed shard (docs/format.md).
     ///
-    /// A reader with the default [`Limits`] refuses a shard of more than 1 GiB with LIMIT, also one that is
+    /// A reader with the default [`Limits`] refuses a shard of more than 1 GiB with LIMIT, even if it is
     /// smaller when compressed.
     pub fn serialize(&self) -> Result<Vec<u8>> {
         let lengths = self.lengths();
@@ -38,6 +38,7 @@ impl CompressedShard {
         writer.record(COMPRESSION, heads)?;
         self.how().write(&self.heads, |bytes| writer.put(bytes))?;
         writer.record(DATA, data)?;
+        // A stored shard writes its payload, any other its blocks.
         match &self.data {
             Body::Shared(payload) => writer.put(payload)?,
             Body::Blocks(blocks) => blocks.iter().try_for_each(|block| writer.put(block))?,
@@ -45,12 +46,13 @@ impl CompressedShard {
         writer.into_vec()
     }
 
-    /// The compressed shard that `bytes` encode. Nothing is decompressed and nothing verified but the
-    /// form: FORMAT, UNSUPPORTED or LIMIT.
+    /// Reads the compressed shard that `bytes` encode. Nothing is decompressed, and only the form is
+    /// checked: fails with FORMAT, UNSUPPORTED or LIMIT.
     pub fn deserialize(bytes: &[u8], limits: &Limits) -> Result<CompressedShard> {
         available()?;
         let mut reader = Reader::new(bytes, Kind::CompressedShard)?;
         reader.check_digest(|_| Ok(()))?;
+        // Limits are checked as soon as the sizes are known, before the lists are read.
         let records = [(COMPRESSION, "COMPRESSION"), (DATA, "DATA")];
         let mut fixed = [0; FIXED_SIZE];
         let (proof, [how, data]) = read_proof(&mut reader, limits, records, |tiles, lists, [how, _]| {
@@ -61,15 +63,16 @@ impl CompressedShard {
             let (_, size) = sizes(&fixed);
             within("max_proof_size", lists + to_u64(heads.len()), limits.max_proof_size)?;
             within("max_payload_size", size, limits.max_payload_size)?;
-            // A byte of each tile is there at least.
+            // Every tile has at least one byte.
             if tiles > size {
-                return malformed(format!("{tiles} tiles where the payload has {size} bytes"));
+                return malformed(format!("the shard has {tiles} tiles and only {size} bytes of payload"));
             }
             Ok(())
         })?;
         let (how, heads) = Coding::read(how, data.len())?;
         let (_, payload_offset) = proof.layout(how.len)?;
         let stored = how.algorithm.method().is_none();
+        // Each block is a copy, so that the shard does not keep the whole encoding.
         let mut blocks = try_vec(if stored { 0 } else { heads.len() })?;
         let mut left = data;
         for head in heads.iter().filter(|_| !stored) {
@@ -96,7 +99,7 @@ impl CompressedShard {
         })
     }
 
-    /// What COMPRESSION says of all blocks.
+    /// Returns the common properties of all blocks, for COMPRESSION.
     fn how(&self) -> Coding {
         Coding {
             algorithm: self.algorithm,

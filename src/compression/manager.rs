@@ -1,4 +1,4 @@
-//! Batches and what they came to.
+//! Batches with one configuration, and their statistics.
 
 use super::{
     CompressedInfo, CompressedShard, CompressionAlgorithm, CompressionConfig, compress_all, decompress_all,
@@ -8,28 +8,28 @@ use crate::exec::operation::Operation;
 use crate::shard::{AtlasShard, VerifyOptions};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// What a manager did. Calls that failed do not count.
+/// Statistics of a manager. Failed calls do not count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct CompressionStats {
-    /// Shards given to compression.
+    /// Number of shards passed to compression.
     pub compression_operations: u64,
-    /// Compressed shards given back as shards.
+    /// Number of compressed shards that were decompressed.
     pub decompression_operations: u64,
-    /// Of those given to compression, how many became smaller.
+    /// Number of shards that became smaller.
     pub shards_compressed: u64,
-    /// Of those given to compression, how many are stored.
+    /// Number of shards that were stored.
     pub shards_stored: u64,
-    /// Bytes of the regions given to compression.
+    /// Bytes of the regions passed to compression.
     pub original_bytes: u64,
-    /// What their payloads take.
+    /// Bytes of their payloads after it.
     pub compressed_bytes: u64,
-    /// What that saves, 0 where it saves nothing.
+    /// Difference of both, at least 0.
     pub saved_bytes: u64,
 }
 
 impl CompressionStats {
-    /// Compressed by original bytes, 1.0 where there are none.
+    /// Returns compressed by original bytes, 1.0 if there are none.
     pub fn average_ratio(&self) -> f64 {
         if self.original_bytes == 0 {
             return 1.0;
@@ -51,9 +51,9 @@ impl CompressionStats {
     }
 }
 
-/// Compresses and decompresses many shards in parallel, with one configuration, and keeps count.
+/// Compressor and decompressor of many shards in parallel, with one configuration and with statistics.
 ///
-/// It may be used from several threads at once.
+/// Several threads may use it at once.
 #[derive(Debug)]
 pub struct CompressionManager {
     config: CompressionConfig,
@@ -61,25 +61,25 @@ pub struct CompressionManager {
 }
 
 impl CompressionManager {
-    /// INVALID_ARGUMENT where the configuration is not valid.
+    /// Returns a manager. Fails with INVALID_ARGUMENT if the configuration is not valid.
     pub fn new(config: CompressionConfig) -> Result<CompressionManager> {
         super::available()?;
         config.check()?;
         Ok(CompressionManager { config, stats: Mutex::default() })
     }
 
-    /// What it compresses with.
+    /// Returns its configuration.
     pub fn config(&self) -> &CompressionConfig {
         &self.config
     }
 
-    /// What it did so far.
+    /// Returns its statistics so far.
     pub fn stats(&self) -> CompressionStats {
         *self.lock()
     }
 
-    /// Compresses all shards in parallel, in their order: all of them or none. The index of an error is that
-    /// of the shard.
+    /// Compresses all shards in parallel, in their order: all of them or none. The index of an error is
+    /// that of the shard.
     pub fn compress_batch(
         &self,
         shards: &[&AtlasShard],

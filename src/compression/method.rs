@@ -1,50 +1,50 @@
-//! The algorithms, and what each is made of: the filters that blocks may have, and the codec behind them.
+//! The algorithms, and their parts: the filters of blocks, and the codec after them.
 
 use super::codec::Codec;
 use super::filter::Filter;
 use crate::base::error::{AtlasError, Result};
 
-/// How the payload of a shard is compressed.
+/// Algorithm that compresses the payload of a shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum CompressionAlgorithm {
-    /// Stored as it is.
+    /// Stored without compression.
     None,
-    /// DEFLATE, a raw RFC 1951 stream a block.
+    /// One raw DEFLATE stream (RFC 1951) per block.
     Deflate,
-    /// For each block the best of DEFLATE alone and of DEFLATE behind a split into byte planes.
+    /// For each block the smaller of DEFLATE alone and DEFLATE after a split into byte planes.
     #[default]
     ConservationAware,
-    /// Zstandard, behind byte planes where they pay.
+    /// Zstandard, after byte planes if they help.
     Zstd,
-    /// LZ4, behind byte planes where they pay.
+    /// LZ4, after byte planes if they help.
     Lz4,
     /// The algorithm that suits a shard and the [`CompressionTarget`], found by samples of the shard. A
-    /// compressed shard names the algorithm that was chosen, never this one.
+    /// compressed shard names the chosen algorithm, never this one.
     Auto,
     /// A codec that only tests have.
     #[cfg(test)]
     RunLength,
-    /// The same behind a split into byte planes.
+    /// The same after a split into byte planes.
     #[cfg(test)]
     RunLengthPlanes,
 }
 
-/// The filters that Zstandard, LZ4 and [`CompressionAlgorithm::Auto`] may put before the codec.
+/// Filters that Zstandard, LZ4 and [`CompressionAlgorithm::Auto`] may use before the codec.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum CompressionFilter {
     /// Byte planes or none, chosen per block by a sample.
     #[default]
     Auto,
-    /// None.
+    /// No filter.
     None,
-    /// Byte planes wherever they do not lose.
+    /// Byte planes unless they make a block larger.
     Planes,
 }
 
 impl CompressionFilter {
-    /// The filter with this number in the C API; `None` if there is none.
+    /// Returns the filter with this number in the C API, or `None`.
     pub(crate) fn from_code(code: u32) -> Option<Self> {
         [CompressionFilter::Auto, CompressionFilter::None, CompressionFilter::Planes]
             .into_iter()
@@ -52,21 +52,21 @@ impl CompressionFilter {
     }
 }
 
-/// What [`CompressionAlgorithm::Auto`] chooses by.
+/// Criterion of [`CompressionAlgorithm::Auto`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum CompressionTarget {
-    /// Size, unless LZ4 comes near it.
+    /// The smallest size, unless LZ4 comes close to it.
     #[default]
     Balanced,
-    /// Time that decompression takes, among the algorithms that save enough.
+    /// The shortest decompression time among the algorithms that save enough.
     FastestRead,
-    /// Size.
+    /// The smallest size.
     Smallest,
 }
 
 impl CompressionTarget {
-    /// The target with this number in the C API; `None` if there is none.
+    /// Returns the target with this number in the C API, or `None`.
     pub(crate) fn from_code(code: u32) -> Option<Self> {
         [CompressionTarget::Balanced, CompressionTarget::FastestRead, CompressionTarget::Smallest]
             .into_iter()
@@ -81,7 +81,7 @@ pub(crate) struct Method {
     pub(crate) codec: Codec,
 }
 
-/// The filters that the blocks of a shard may have.
+/// Filters that the blocks of a shard may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Filters {
     None,
@@ -92,7 +92,7 @@ pub(crate) enum Filters {
 }
 
 impl Filters {
-    /// True if a block may have this filter.
+    /// Returns true if a block may have this filter.
     pub(crate) fn allows(self, filter: Filter) -> bool {
         match self {
             Filters::None => filter == Filter::NONE,
@@ -101,12 +101,12 @@ impl Filters {
         }
     }
 
-    /// True if a block may have a filter, which is a permutation.
+    /// Returns true if blocks may have filters, and every filter is a permutation.
     pub(crate) fn has_permutations_alone(self) -> bool {
         self == Filters::Planes
     }
 
-    /// True if a plane may hold differences. The residue of a filtered block then says nothing.
+    /// Returns true if a plane may hold differences. The residue of a filtered block is then meaningless.
     pub(crate) fn has_differences(self) -> bool {
         self == Filters::All
     }
@@ -130,8 +130,8 @@ const ALGORITHMS: &[CompressionAlgorithm] = &[
 ];
 
 impl CompressionAlgorithm {
-    /// Its number in the C API and in the format, and its method: `None` stores. Nothing else knows what an
-    /// algorithm is made of.
+    /// Returns its number in the C API and in the format, and its method; `None` stores. The parts of an
+    /// algorithm are defined nowhere else.
     const fn definition(self) -> (u8, Option<Method>) {
         const fn method(filters: Filters, codec: Codec) -> Option<Method> {
             Some(Method { filters, codec })
@@ -150,24 +150,25 @@ impl CompressionAlgorithm {
         }
     }
 
-    /// Its number in the C API and in the format, which does not have that of [`Auto`](Self::Auto).
+    /// Returns its number in the C API and in the format. The format does not have that of
+    /// [`Auto`](Self::Auto).
     pub(crate) fn code(self) -> u8 {
         self.definition().0
     }
 
-    /// The algorithm with this number in the C API; `None` if there is none.
+    /// Returns the algorithm with this number in the C API, or `None`.
     pub(crate) fn from_code(code: u32) -> Option<Self> {
         ALGORITHMS.iter().copied().find(|algorithm| u32::from(algorithm.code()) == code)
     }
 
-    /// The algorithm with this number in the format. Fails with UNSUPPORTED if there is none.
+    /// Returns the algorithm with this number in the format. Fails with UNSUPPORTED if there is none.
     pub(crate) fn from_format(code: u8) -> Result<Self> {
         let known = Self::from_code(u32::from(code)).filter(|algorithm| *algorithm != Self::Auto);
-        known.ok_or_else(|| AtlasError::unsupported(format!("compression algorithm {code} is not known")))
+        known.ok_or_else(|| AtlasError::unsupported(format!("compression algorithm {code} is unknown")))
     }
 
-    /// Method that it encodes blocks with; `None` if it stores them, and for [`Auto`](Self::Auto), which becomes
-    /// one of the others for each shard.
+    /// Returns the method that encodes its blocks. `None` if it stores them, and for [`Auto`](Self::Auto),
+    /// which becomes another algorithm for each shard.
     pub(crate) fn method(self) -> Option<Method> {
         self.definition().1
     }

@@ -1,17 +1,17 @@
 //! Compressed shards: lossless, bounded, verified.
 //!
-//! The payload of a shard is cut into blocks that know nothing of one another. A codec encodes a block
-//! (`codec/`), as it is or permuted into byte planes (`filter/`), or it stays as it is; its head carries
-//! digest and residue, so that a part can be read and trusted alone. What does not become smaller is not
-//! copied: a shard that is stored whole shares the payload of the one that it was made of.
+//! The payload of a shard is divided into independent blocks. A codec encodes a block (`codec/`), as it is
+//! or permuted into byte planes (`filter/`), or it is stored as it is. Its head has digest and residue, so
+//! that a part can be read and trusted alone. A payload that does not become smaller is not copied: a
+//! stored shard shares the payload of the shard that it was made from.
 //!
 //! ```text
-//! compress:    each block: looks like noise? stays : filter, residue, codec, and back again to compare
-//!              nothing or too little gained: the shard is stored whole; hash what stays
-//! decompress:  each block: codec, residue, merge, digest; then the proof of the shard, as ever
+//! compress:    each block: looks like noise? store it : filter, residue, codec, and back again to compare
+//!              nothing or too little gained: the shard is stored whole; hash the stored blocks
+//! decompress:  each block: codec, residue, merge, digest; then the proof of the shard, as for any shard
 //! ```
 
-// Nothing but the lanes of the filter.
+// Only the lanes of the filter use unsafe code.
 #![deny(unsafe_code)]
 
 mod auto;
@@ -52,31 +52,31 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Digest and residue of each tile of a shard, as far as they are known.
 type KnownTiles = Vec<Option<(Digest, Residue)>>;
 
-/// A shard whose payload takes less room, or is stored where it would not.
+/// Shard with a compressed payload, or with a stored one if compression would not make it smaller.
 ///
-/// Every shard handle was verified; this one was not until it is decompressed: its blocks have
-/// digests of their own, against accidents.
+/// Other shard handles were verified; this one is verified when it is decompressed. Its blocks have digests
+/// of their own, which detect accidental damage.
 pub struct CompressedShard {
     proof: Arc<Proof>,
-    /// Where the payload begins in the domain.
+    /// Offset of the payload in the domain.
     payload_offset: u64,
-    /// Of the payload.
+    /// Number of bytes of the payload.
     payload_len: usize,
-    /// Of the bytes that the shard is about.
+    /// Residue of the shard's content.
     residue: Residue,
     algorithm: CompressionAlgorithm,
     level: u8,
     block_size: usize,
     heads: Vec<BlockHead>,
     data: Body,
-    /// Which of the blocks that are kept as they are have their digest, all where it was just made of
-    /// them: nobody can change them since, so that a read need not hash them again.
+    /// Flags of the blocks that were checked. A stored block whose digest was just computed counts as
+    /// checked, because nobody can change its bytes, so that a read need not hash them again.
     checked: Vec<AtomicBool>,
 }
 
 /// The encoded blocks.
 enum Body {
-    /// All of them as they are.
+    /// All blocks are stored.
     Shared(Arc<Buffer>),
     Blocks(Vec<Encoded>),
 }
@@ -85,34 +85,34 @@ enum Body {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CompressedInfo {
-    /// The one in fact used: none where stored.
+    /// Algorithm that was used. None if stored.
     pub algorithm: CompressionAlgorithm,
-    /// The one in fact used: 0 where stored.
+    /// Level that was used. 0 if stored.
     pub level: u8,
-    /// Of the shard's bytes: the region's, or the packed coefficients.
+    /// Residue of the shard's content: the region's bytes, or the packed coefficients.
     pub residue: Residue,
-    /// Bytes of the shard: what can be read.
+    /// Number of bytes of the shard that can be read.
     pub original_size: u64,
-    /// What the payload takes: its blocks and their heads. The payload of a region that does not end
+    /// Number of bytes of the payload's blocks and their heads. The payload of a region that does not end
     /// at pages is up to 8,190 bytes more than the region.
     pub compressed_size: u64,
-    /// The filters of its blocks by their numbers in docs/format.md: bit f is set if a block has filter f, and
-    /// bit 0 if one has none. 0 where there is no block.
+    /// Filters of its blocks by their numbers in docs/format.md: bit f is set if a block has filter f, and
+    /// bit 0 if a block has none. 0 if there is no block.
     pub filters: u32,
 }
 
-/// Bytes that a task is worth at least.
+/// Minimum worth of a task in bytes.
 const TASK_BYTES: usize = 128 * 1024;
 
-/// What a shard of a call takes beside what it has of blocks, runs and tiles: itself, its draft, the heads of
-/// some lists and allocations.
+/// Bytes of a shard of a call besides its blocks, runs and tiles: itself, its draft, the heads of some
+/// lists and allocations.
 const A_SHARD: usize = size_of::<CompressedShard>() + size_of::<AtlasShard>() + size_of::<Draft<'_>>() + 512;
 const A_BLOCK: usize = size_of::<(Attempt, BlockHead, Encoded, Settled, AtomicBool)>() + 32;
 const A_TILE: usize = size_of::<(TilePart, (usize, usize), (Digest, Residue), Leaf)>();
-/// A buffer that is used again may be so much longer than asked for.
+/// Maximum excess length of a reused buffer.
 const ROUNDING: usize = 16 * 1024;
 
-/// Some blocks of one shard of a batch.
+/// Consecutive blocks of one shard of a batch.
 struct Run {
     shard: usize,
     blocks: Range<usize>,
@@ -120,7 +120,7 @@ struct Run {
     bytes: Range<usize>,
 }
 
-/// How many blocks of `block_size` a run has.
+/// Returns the number of blocks of `block_size` per run.
 fn blocks_a_run(block_size: usize) -> usize {
     TASK_BYTES.div_ceil(block_size)
 }
@@ -129,7 +129,7 @@ fn run_count(len: usize, block_size: usize) -> usize {
     len.div_ceil(block_size).div_ceil(blocks_a_run(block_size))
 }
 
-/// Cuts blocks of `block_size` over `len` bytes into runs worth a task each.
+/// Divides `len` bytes in blocks of `block_size` into runs, each worth a task.
 fn runs(shard: usize, len: usize, block_size: usize) -> impl Iterator<Item = Run> {
     let (count, each) = (len.div_ceil(block_size), blocks_a_run(block_size));
     (0..count).step_by(each).map(move |first| {
@@ -138,17 +138,17 @@ fn runs(shard: usize, len: usize, block_size: usize) -> impl Iterator<Item = Run
     })
 }
 
-/// Names the shard of a batch that failed, in the place of its tile.
+/// Sets the index of an error to the shard of a batch, in place of its tile.
 fn named(batch: bool, shard: usize) -> impl Fn(AtlasError) -> AtlasError {
     move |error| if batch { error.in_batch(to_u64(shard)) } else { error }
 }
 
-/// A shard on its way through compression.
+/// A shard during compression.
 struct Draft<'a> {
     shard: &'a AtlasShard,
-    /// What its blocks are tried with.
+    /// Plan that its blocks are tried with.
     plan: Option<Plan>,
-    /// Of a block each; none where there is no attempt, or where it was not worth it.
+    /// Result of each block. Empty if there was no attempt, or if it was not worth it.
     attempts: Vec<Attempt>,
     /// True if its blocks go through the first pass. The second pass then counts for 1/16 of its bytes of
     /// progress, otherwise for all of them.
@@ -156,11 +156,11 @@ struct Draft<'a> {
     settled: Vec<Settled>,
 }
 
-/// A block that stays as it is, and a copy of it where the shard is not stored whole.
+/// A block that stays as it is, and a copy of it unless the whole shard is stored.
 type Settled = (BlockHead, Option<Encoded>);
 
 impl Draft<'_> {
-    /// Whether what the attempts came to is not worth it.
+    /// Returns true if the result of the attempts is not worth it.
     fn is_stored(&self, config: &CompressionConfig) -> bool {
         let (mut saved, mut size) = (false, coding::HEAD_SIZE * self.attempts.len());
         let blocks = self.shard.payload.chunks(to_usize(config.block_size));
@@ -174,15 +174,15 @@ impl Draft<'_> {
         !saved || !config.is_worth(size, self.shard.payload.len())
     }
 
-    /// Bytes of progress that `bytes` of the payload are in the first pass and in the second, in which what
-    /// was tried is at the most hashed.
+    /// Returns the bytes of progress of `bytes` of the payload in the first pass and in the second, which
+    /// at most hashes blocks that were tried.
     fn worth(&self, bytes: &Range<usize>) -> (u64, u64) {
         let second = if self.tried { bytes.end / 16 - bytes.start / 16 } else { bytes.len() };
         (to_u64(bytes.len() - second), to_u64(second))
     }
 }
 
-/// Compresses all shards, in their order: all of them or none. `batch`: an error names the shard.
+/// Compresses all shards, in their order: all of them or none. If `batch` is set, an error names the shard.
 fn compress_all(
     shards: &[&AtlasShard],
     config: &CompressionConfig,
@@ -194,11 +194,13 @@ fn compress_all(
     let (executor, threads) = (operation.executor, operation.threads());
     executor.check()?;
     let plans = auto::plans(config)?;
+    // A small or empty shard is stored without an attempt.
     let is_tried = |shard: &AtlasShard| {
         !plans.is_empty()
             && !shard.payload.is_empty()
             && to_u64(shard.data().len()) >= config.min_size_threshold
     };
+    // Add up the memory and the tasks of all shards.
     let (mut count, mut fixed, mut total, mut largest) = (0, 0u64, 0, 0);
     for shard in shards {
         let len = shard.payload.len();
@@ -207,19 +209,21 @@ fn compress_all(
         if is_tried(shard) {
             let (blocks, runs) = (len.div_ceil(block_size), run_count(len, block_size));
             memory += len + blocks * A_BLOCK + runs * 2 * size_of::<Run>();
-            // Copies of blocks are buffers that can be used again where they are large enough.
+            // Copies of blocks are buffers that can be reused if they are large enough.
             memory += if block_size >= 4 * ROUNDING { blocks * ROUNDING } else { 0 };
             count += runs;
             largest = largest.max(len.min(block_size));
         }
         fixed = fixed.saturating_add(to_u64(memory));
     }
+    // The largest block determines the memory of a worker.
     let footprint = match count {
         0 => 0,
         _ => BlockEncoder::footprint(config, &plans, largest)?,
     };
     let workers = operation.workers(to_u64(count), to_u64(footprint), fixed)?;
 
+    // One draft per shard, one task per run of blocks.
     let (mut tasks, mut drafts): (Vec<Run>, Vec<Draft<'_>>) = (try_vec(count)?, try_vec(shards.len())?);
     for (index, shard) in shards.iter().enumerate() {
         let (len, tried) = (shard.payload.len(), is_tried(shard));
@@ -232,6 +236,7 @@ fn compress_all(
     }
     let mut tracker = operation.tracker(total, to_u64(shards.len()));
     let new_encoder = || BlockEncoder::new(config, &plans, largest);
+    // With AUTO, first choose an algorithm for each shard.
     if config.is_auto() {
         let tried = drafts.iter_mut().filter(|draft| draft.tried);
         let mut tried: Vec<&mut Draft<'_>> = tried.collect();
@@ -249,7 +254,7 @@ fn compress_all(
         )?;
         tried.iter_mut().zip(chosen).for_each(|(draft, plan)| draft.plan = Some(plan));
     }
-    // What the tasks look at does not change while their results come in.
+    // The tasks read the plans while their results change the drafts, so that the plans are copied.
     let mut chosen: Vec<Option<Plan>> = try_vec(drafts.len())?;
     chosen.extend(drafts.iter().map(|draft| draft.plan));
     pool::run(
@@ -258,6 +263,7 @@ fn compress_all(
         to_u64(tasks.len()),
         new_encoder,
         |encoder, task| {
+            // First pass: try to make each block smaller.
             let run = &tasks[to_usize(task)];
             let plan = chosen[run.shard].as_ref().ok_or_else(no_method)?;
             let bytes = &shards[run.shard].payload[run.bytes.clone()];
@@ -265,6 +271,7 @@ fn compress_all(
             attempts.collect::<Result<Vec<_>>>().map_err(named(batch, run.shard))
         },
         |task, attempts| {
+            // Progress per block, in order.
             let Run { shard, bytes, .. } = &tasks[to_usize(task)];
             let draft = &mut drafts[*shard];
             draft.attempts.extend(attempts);
@@ -275,6 +282,7 @@ fn compress_all(
             Ok(())
         },
     )?;
+    // Second pass, and then the results.
     settle(&mut drafts, config, batch, (executor, threads), tracker)?;
     let mut compressed = try_vec(drafts.len())?;
     for (index, draft) in drafts.into_iter().enumerate() {
@@ -283,8 +291,8 @@ fn compress_all(
     Ok(compressed)
 }
 
-/// The second pass: decides what is stored whole, and hashes what stays as it is. Only now is the size of
-/// its blocks known.
+/// The second pass: decides which shards are stored whole, and hashes the stored blocks. The size of their
+/// blocks is known only now.
 fn settle(
     drafts: &mut [Draft<'_>],
     config: &CompressionConfig,
@@ -294,6 +302,7 @@ fn settle(
 ) -> Result<()> {
     let is_left = |attempt: &Attempt| matches!(attempt, Attempt::Stored);
     let block_size = to_usize(config.block_size);
+    // A shard that is not worth it drops its attempts; its blocks then have the largest size.
     let (mut count, mut left) = (0, 0);
     for draft in drafts.iter_mut() {
         let len = draft.shard.payload.len();
@@ -307,6 +316,7 @@ fn settle(
             (count, left) = (count + run_count(len, block_size), left + blocks * block_size);
         }
     }
+    // One task per run of blocks, as in the first pass.
     let mut tasks: Vec<Run> = try_vec(count)?;
     for (index, draft) in drafts.iter().enumerate() {
         let block_size = if draft.attempts.is_empty() { MAX_BLOCK_SIZE } else { block_size };
@@ -323,6 +333,7 @@ fn settle(
             let run = &tasks[to_usize(task)];
             let draft = &drafts[run.shard];
             let bytes = &draft.shard.payload[run.bytes.clone()];
+            // A shard that is stored whole is only hashed; of the others only the stored blocks are copied.
             if draft.attempts.is_empty() {
                 return Ok(vec![(BlockHead::stored(bytes), None)]);
             }
@@ -331,6 +342,7 @@ fn settle(
             let blocks = blocks.filter(|(attempt, _)| is_left(attempt)).map(|(_, block)| settle(block));
             blocks.collect::<Result<Vec<Settled>>>().map_err(named(batch, run.shard))
         },
+        // Progress of the second pass.
         |task, blocks| {
             let run = &tasks[to_usize(task)];
             settled[run.shard].extend(blocks);
@@ -345,7 +357,7 @@ fn settle(
     tracker.finish()
 }
 
-/// A flag a block.
+/// Returns one flag per block.
 fn flags(blocks: usize, value: bool) -> Result<Vec<AtomicBool>> {
     let mut flags = try_vec(blocks)?;
     flags.resize_with(blocks, || AtomicBool::new(value));
@@ -354,6 +366,7 @@ fn flags(blocks: usize, value: bool) -> Result<Vec<AtomicBool>> {
 
 fn finish(draft: Draft<'_>, config: &CompressionConfig) -> Result<CompressedShard> {
     let shard = draft.shard;
+    // Begin with a stored shard, which shares the payload.
     let mut compressed = CompressedShard {
         proof: Arc::clone(&shard.proof),
         payload_offset: shard.payload_offset,
@@ -367,12 +380,14 @@ fn finish(draft: Draft<'_>, config: &CompressionConfig) -> Result<CompressedShar
         checked: Vec::new(),
     };
     let mut settled = draft.settled.into_iter();
+    // Stored whole: the heads are all there is.
     if draft.attempts.is_empty() {
         compressed.heads = try_vec(settled.len())?;
         compressed.heads.extend(settled.map(|(head, _)| head));
     } else {
         let mut blocks = try_vec(draft.attempts.len())?;
         compressed.heads = try_vec(draft.attempts.len())?;
+        // Otherwise collect head and bytes of each block, in order.
         for attempt in draft.attempts {
             let (head, bytes) = match attempt {
                 Attempt::Done(head, bytes) => (head, bytes),
@@ -389,26 +404,27 @@ fn finish(draft: Draft<'_>, config: &CompressionConfig) -> Result<CompressedShar
         compressed.block_size = to_usize(config.block_size);
         compressed.data = Body::Blocks(blocks);
     }
-    // Their digests were just made of them.
+    // The digests were just computed from these bytes.
     compressed.checked = flags(compressed.heads.len(), true)?;
+    // The blocks together must have the residue of the payload.
     if config.preserve_conservation && compressed.payload_residue() != payload_residue(shard) {
         return Err(AtlasError::conservation("the residues of the blocks do not add up to the shard's"));
     }
     Ok(compressed)
 }
 
-/// Of all bytes of the payload, from the residue of what the shard is about.
+/// Returns the residue of all bytes of the payload, from that of the shard's content.
 fn payload_residue(shard: &AtlasShard) -> Residue {
     let within = shard.proof.scope().content(shard.payload.len(), shard.payload_offset);
     shard.residue + Residue::of(&shard.payload[..within.start]) + Residue::of(&shard.payload[within.end..])
 }
 
-/// The first shard of a call with a block whose residue was another one, and what is said about it: after
-/// everything that is WITNESS.
+/// First shard of a call with a block whose residue differs, and the error. It is reported after every
+/// WITNESS.
 type Held = Option<(usize, AtlasError)>;
 
-/// Decompresses and verifies all shards, in their order: all of them or none. `batch`: an error names the
-/// shard.
+/// Decompresses and verifies all shards, in their order: all of them or none. If `batch` is set, an error
+/// names the shard.
 fn decompress_all(
     compressed: &[&CompressedShard],
     verify: &VerifyOptions,
@@ -418,6 +434,7 @@ fn decompress_all(
     available()?;
     let (executor, threads) = (operation.executor, operation.threads());
     executor.check()?;
+    // Trust and memory of all shards come first.
     let (mut count, mut fixed, mut total, mut largest, mut footprint) = (0, 0u64, 0, 0, 0);
     for (index, shard) in compressed.iter().enumerate() {
         shard.proof.check_trust(verify).map_err(named(batch, index))?;
@@ -429,7 +446,7 @@ fn decompress_all(
             largest = largest.max(block_len);
             footprint = footprint.max(BlockDecoder::footprint(shard.method()?.codec, block_len)?);
         }
-        // The tiles are those of a proof that nobody looked at yet, and that may have many.
+        // The tile count comes from a proof that is not verified yet, and may be large.
         let tiles = to_u64(shard.proof.tiles.len()).saturating_mul(to_u64(A_TILE));
         fixed = fixed.saturating_add(to_u64(memory)).saturating_add(tiles);
         total += 2 * to_u64(shard.payload_len);
@@ -437,6 +454,7 @@ fn decompress_all(
     }
     let workers = operation.workers(to_u64(count), to_u64(footprint), fixed)?;
 
+    // Layouts, payloads and tasks; a hostile layout is refused before anything is decoded.
     let mut layouts: Vec<Vec<TilePart>> = try_vec(compressed.len())?;
     let (mut payloads, mut tasks): (Vec<Buffer>, Vec<Run>) = (try_vec(compressed.len())?, try_vec(count)?);
     for (index, shard) in compressed.iter().enumerate() {
@@ -446,6 +464,7 @@ fn decompress_all(
         tasks.extend(runs(index, shard.payload_len, shard.block_size));
     }
     let mut tracker = operation.tracker(total, to_u64(compressed.len()));
+    // Each task gets its own part of the output.
     let mut targets: Vec<Mutex<&mut [u8]>> = try_vec(count)?;
     for (index, (shard, payload)) in compressed.iter().zip(&mut payloads).enumerate() {
         let mut rest = &mut payload[..];
@@ -456,6 +475,7 @@ fn decompress_all(
         }
     }
     let digests = verify.digests();
+    // Digests of whole tiles are kept, so that they are not hashed twice.
     let mut known: Vec<KnownTiles> = try_vec(compressed.len())?;
     for parts in &layouts {
         let mut of_shard = try_vec(parts.len())?;
@@ -473,6 +493,7 @@ fn decompress_all(
             let shard = compressed[run.shard];
             let mut target = targets[to_usize(task)].lock().unwrap_or_else(PoisonError::into_inner);
             let mut out = target.chunks_mut(shard.block_size);
+            // Decode or check each block of the run.
             let (mut first, mut witness) = (None, None);
             for block in run.blocks.clone() {
                 let decoded = match out.next() {
@@ -487,8 +508,9 @@ fn decompress_all(
         },
         |task, (unconserved, witness)| {
             let run = &tasks[to_usize(task)];
+            // CONSERVATION waits until every WITNESS is excluded.
             held = held.take().or(unconserved.map(|error| (run.shard, error)));
-            // The digest of a block that is a tile is its witness: it need not be hashed again.
+            // The digest of a block that is a whole tile is its witness, and need not be computed again.
             if let Some(part) = whole_tile(&layouts[run.shard], &run.bytes, &digests) {
                 known[run.shard][part] = witness;
             }
@@ -497,6 +519,7 @@ fn decompress_all(
     )?;
     drop(targets);
 
+    // Stored shards share their payload, the others have a new one.
     let mut whole: Vec<Arc<Buffer>> = try_vec(compressed.len())?;
     whole.extend(compressed.iter().zip(payloads).map(|(shard, fresh)| match &shard.data {
         Body::Shared(payload) => Arc::clone(payload),
@@ -505,7 +528,8 @@ fn decompress_all(
     verify_all(compressed, &whole, (&layouts, &known), &digests, held, batch, (executor, threads), tracker)
 }
 
-/// The part of a payload that a run of blocks is, if that is a whole tile whose witness is a plain digest.
+/// Returns the part of a payload that equals a run of blocks, if it is a whole tile whose witness is a
+/// plain digest.
 fn whole_tile(parts: &[TilePart], bytes: &Range<usize>, digests: &Digests) -> Option<usize> {
     let part = parts.binary_search_by_key(&bytes.start, |part| part.payload.start).ok()?;
     let found = &parts[part];
@@ -525,6 +549,7 @@ fn verify_all(
     mut tracker: Tracker<'_, '_>,
 ) -> Result<Vec<AtlasShard>> {
     let bytes: usize = payloads.iter().map(|payload| payload.len()).sum();
+    // One task per tile of every shard.
     let mut tasks: Vec<(usize, usize)> = try_vec(layouts.iter().map(Vec::len).sum())?;
     let mut hashed: Vec<Vec<(Digest, Residue)>> = try_vec(layouts.len())?;
     for (shard, parts) in layouts.iter().enumerate() {
@@ -538,6 +563,7 @@ fn verify_all(
         || Ok(()),
         |(), task| {
             let (shard, part) = tasks[to_usize(task)];
+            // The digest of the tile is known from its block.
             if let Some(hashed) = known[shard][part] {
                 return Ok(hashed);
             }
@@ -546,6 +572,7 @@ fn verify_all(
                 .hash_part(digests, part, &payloads[shard][part.payload.clone()])
                 .map_err(named(batch, shard))
         },
+        // The sink collects the tiles of each shard in order.
         |task, done| {
             let (shard, part) = tasks[to_usize(task)];
             hashed[shard].push(done);
@@ -554,7 +581,7 @@ fn verify_all(
         },
     )?;
     let mut shards = try_vec(compressed.len())?;
-    // WITNESS of a later shard comes before CONSERVATION of an earlier one.
+    // WITNESS of a later shard takes precedence over CONSERVATION of an earlier one.
     let mut first_unconserved = None;
     for (index, (shard, payload)) in compressed.iter().zip(payloads).enumerate() {
         let unconserved = held.take_if(|(held, _)| *held == index).map(|(_, error)| error);
@@ -574,19 +601,19 @@ fn verify_all(
     Ok(shards)
 }
 
-/// Fails with UNSUPPORTED if DEFLATE is not built in: all of compression needs it, stored shards too.
+/// Fails with UNSUPPORTED if DEFLATE is not built in. All of compression needs it, stored shards too.
 pub(crate) fn available() -> Result<()> {
     Codec::Deflate.get().map(|_| ())
 }
 
 fn no_method() -> AtlasError {
-    AtlasError::internal("a block is to be encoded or decoded, and nothing says how")
+    AtlasError::internal("a block has no method to encode or decode it")
 }
 
 impl AtlasShard {
-    /// Compresses the payload; what does not become smaller is stored, which is no error.
+    /// Compresses the payload. A payload that does not become smaller is stored, which is no error.
     ///
-    /// Runs on the library's pool: [`compress_with`](Self::compress_with) takes an operation.
+    /// Runs on the library's pool; [`compress_with`](Self::compress_with) accepts an operation.
     ///
     /// ```
     /// use atlas_manifold::{CompressionAlgorithm, CompressionConfig, CompressionLevel, decompress_shard};
@@ -611,7 +638,7 @@ impl AtlasShard {
         self.compress_with(config, &mut Operation::new())
     }
 
-    /// [`compress`](Self::compress) with a pool, progress and a memory limit.
+    /// Compresses like [`compress`](Self::compress), with a pool, progress and a memory limit.
     pub fn compress_with(
         &self,
         config: &CompressionConfig,
@@ -622,26 +649,25 @@ impl AtlasShard {
     }
 }
 
-/// The shard that went in, exactly, or an error.
+/// Restores the original shard exactly, or fails.
 ///
-/// For shards without a key, and for self-consistency: [`CompressedShard::decompress`] takes what a
-/// verifier trusts. Everything is checked whatever `config` says, which is only looked at for being
-/// valid.
+/// For shards without a key, and for self-consistency; [`CompressedShard::decompress`] accepts trust
+/// settings. Everything is checked whatever the values of `config`, which only must be valid.
 pub fn decompress_shard(compressed: &CompressedShard, config: &CompressionConfig) -> Result<AtlasShard> {
     config.check()?;
     compressed.decompress(&VerifyOptions::new(), &mut Operation::new())
 }
 
 impl CompressedShard {
-    /// The shard that went in, exactly: blocks, residue and the proof against the root are checked.
+    /// Restores the original shard exactly: blocks, residue and the proof against the root are checked.
     ///
-    /// FORMAT for a damaged stream, then WITNESS, then CONSERVATION.
+    /// Fails with FORMAT for a damaged stream, then WITNESS, then CONSERVATION.
     pub fn decompress(&self, verify: &VerifyOptions, operation: &mut Operation<'_>) -> Result<AtlasShard> {
         let shards = decompress_all(&[self], verify, false, operation)?;
         shards.into_iter().next().ok_or_else(|| AtlasError::internal("a batch of one gave no shard"))
     }
 
-    /// Properties of the compressed shard.
+    /// Returns the properties of the compressed shard.
     pub fn info(&self) -> CompressedInfo {
         CompressedInfo {
             algorithm: self.algorithm,
@@ -653,10 +679,10 @@ impl CompressedShard {
         }
     }
 
-    /// Bytes of [`AtlasShard::data`] from `offset` on: of the region, or of the packed coefficients.
-    /// Only the blocks that they lie in are decompressed, each checked against its own digest; a block
-    /// that is kept as it is, and so cannot change, once after [`deserialize`](Self::deserialize), and not
-    /// where it was just hashed to compress the shard. OUT_OF_RANGE outside.
+    /// Reads bytes of [`AtlasShard::data`] from `offset` on: of the region, or of the packed coefficients.
+    /// Decompresses only the blocks that contain them, and checks each against its own digest. A stored
+    /// block, which cannot change, is checked once after [`deserialize`](Self::deserialize), and not at all
+    /// if it was just hashed to compress the shard. Fails with OUT_OF_RANGE outside the shard.
     pub fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
         let mut done = 0;
         self.read_parts(offset, buffer.len(), |part| {
@@ -665,7 +691,7 @@ impl CompressedShard {
         })
     }
 
-    /// [`read`](Self::read), part by part.
+    /// Reads like [`read`](Self::read), part by part.
     pub(crate) fn read_parts(&self, offset: u64, len: usize, mut then: impl FnMut(&[u8])) -> Result<()> {
         available()?;
         let content = self.content();
@@ -677,11 +703,12 @@ impl CompressedShard {
         let start = content.start + to_usize(offset);
         let end = start + len;
         let (mut scratch, mut unconserved): (Option<(BlockDecoder, Buffer)>, _) = (None, None);
+        // Every block that the range touches.
         for block in start / self.block_size..end.div_ceil(self.block_size) {
             let bytes = self.block_bytes(block);
             let wanted = start.max(bytes.start) - bytes.start..end.min(bytes.end) - bytes.start;
             if self.heads[block].len == bytes.len() {
-                // Written once: the flags of many blocks share a cache line.
+                // Written only once, because the flags of many blocks share a cache line.
                 if !self.checked[block].load(Ordering::Relaxed) {
                     match self.check(block)?.unconserved {
                         None => self.checked[block].store(true, Ordering::Relaxed),
@@ -691,6 +718,7 @@ impl CompressedShard {
                 then(&self.encoded(block)[wanted]);
                 continue;
             }
+            // The decoder is made for the first encoded block.
             let (decoder, buffer) = match &mut scratch {
                 Some(scratch) => scratch,
                 None => {
@@ -702,20 +730,21 @@ impl CompressedShard {
             unconserved = unconserved.or(self.decode(decoder, block, buffer)?.unconserved);
             then(&buffer[wanted]);
         }
+        // CONSERVATION is reported after all blocks had their digest.
         unconserved.map_or(Ok(()), Err)
     }
 
-    /// What the shard is about, in the payload.
+    /// Returns the range of the shard's content in the payload.
     fn content(&self) -> Range<usize> {
         self.proof.scope().content(self.payload_len, self.payload_offset)
     }
 
-    /// Whether it has blocks of its own, and not the payload.
+    /// Returns true if it has encoded blocks instead of the payload.
     fn is_packed(&self) -> bool {
         matches!(self.data, Body::Blocks(_))
     }
 
-    /// Method of its blocks; an error if they are the payload.
+    /// Returns the method of its blocks. Fails if they are the payload.
     fn method(&self) -> Result<Method> {
         self.algorithm.method().ok_or_else(no_method)
     }
@@ -728,7 +757,7 @@ impl CompressedShard {
         self.heads.iter().map(|head| head.residue).sum()
     }
 
-    /// The bytes of a block in the payload.
+    /// Returns the range of a block in the payload.
     fn block_bytes(&self, block: usize) -> Range<usize> {
         let start = block * self.block_size;
         start..(start + self.block_size).min(self.payload_len)
@@ -741,7 +770,7 @@ impl CompressedShard {
         }
     }
 
-    /// Checks a block that is kept as it is, and gives what [`block::check`] gives.
+    /// Checks a stored block, and returns the findings of [`block::check`].
     fn check(&self, block: usize) -> Result<Decoded> {
         self.placed(block, block::check(&self.heads[block], self.encoded(block)))
     }
@@ -752,7 +781,7 @@ impl CompressedShard {
         self.placed(block, decoder.decode(method, &self.heads[block], self.encoded(block), out))
     }
 
-    /// The last step of decompression: what was hashed must lead to the root.
+    /// Last step of decompression: the computed digests must lead to the root.
     fn conclude(
         &self,
         digests: &Digests,
@@ -763,6 +792,7 @@ impl CompressedShard {
     ) -> Result<AtlasShard> {
         let (proof, payload_offset) = (Arc::clone(&self.proof), self.payload_offset);
         let residue = proof.conclude(digests, layout, payload_offset, payload, hashed);
+        // A wrong block explains a wrong sum of the shard, so that its error is the one to report.
         let residue = match (residue, unconserved) {
             (Err(error), Some(unconserved)) if error.kind() == ErrorKind::Conservation => Err(unconserved),
             (Ok(_), Some(unconserved)) => Err(unconserved),
@@ -770,7 +800,7 @@ impl CompressedShard {
         }?;
         if residue != self.residue {
             return Err(AtlasError::conservation(format!(
-                "the shard sums to {residue} mod 96 where the compressed one says {}",
+                "the shard sums to {residue} mod 96 and the compressed shard claims {}",
                 self.residue
             ))
             .at_range(proof.region.offset, proof.region.length));
@@ -787,13 +817,13 @@ impl CompressedShard {
         }
     }
 
-    /// Says where in the domain a block lies.
+    /// Adds the place of a block in the domain to an error.
     fn place(&self, block: usize) -> impl Fn(AtlasError) -> AtlasError {
         let bytes = self.block_bytes(block);
         let region = self.proof.region;
         let (offset, len) = match self.proof.scope().data_classes {
             0 => (self.payload_offset.saturating_add(to_u64(bytes.start)), to_u64(bytes.len())),
-            // Every class has a part of every byte.
+            // Every class depends on every byte of the region.
             _ => (region.offset, region.length),
         };
         move |error| error.at_range(offset, len)

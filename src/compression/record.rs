@@ -1,7 +1,7 @@
-//! Up to 1 MiB of bytes as the value of COMPRESSION and the encoded blocks behind it, without a shard.
+//! Up to 1 MiB of bytes as the value of COMPRESSION and the encoded blocks after it, without a shard.
 //!
-//! Other files than shards keep bytes in this form. What proves these bytes, and where the form begins and ends,
-//! is theirs.
+//! Other files than shards store bytes in this form. They provide the proof of these bytes, and the place
+//! of the record.
 
 use super::auto;
 pub(crate) use super::block::BlockDecoder;
@@ -15,10 +15,10 @@ use crate::base::error::{AtlasError, Result};
 use crate::base::units::{to_u64, to_usize};
 use crate::layer2::Residue;
 
-/// The most bytes that a record decodes to.
+/// Maximum number of bytes that a record decodes to.
 pub(crate) const MAX_RECORD_SIZE: usize = MAX_BLOCK_SIZE;
 
-/// What a reader of a record must know.
+/// Features that a reader of a record needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Needs {
     pub(crate) deflate: bool,
@@ -30,7 +30,7 @@ pub(crate) struct Needs {
     pub(crate) differences: bool,
 }
 
-/// Makes records. One serves many, because its state may be large.
+/// Encoder of records. One serves many, because its state may be large.
 pub(crate) struct RecordEncoder {
     config: CompressionConfig,
     plans: Vec<Plan>,
@@ -38,13 +38,13 @@ pub(crate) struct RecordEncoder {
 }
 
 impl RecordEncoder {
-    /// Bytes that one takes, without the records that it makes.
+    /// Returns the bytes of an encoder, without the records that it makes.
     pub(crate) fn footprint(config: &CompressionConfig) -> Result<usize> {
         let block_size = config.check()?;
         BlockEncoder::footprint(config, &auto::plans(config)?, block_size)
     }
 
-    /// Fails with INVALID_ARGUMENT or UNSUPPORTED if `config` is not valid here.
+    /// Returns an encoder. Fails with INVALID_ARGUMENT or UNSUPPORTED if `config` is not valid here.
     pub(crate) fn new(config: &CompressionConfig) -> Result<RecordEncoder> {
         let block_size = config.check()?;
         let plans = auto::plans(config)?;
@@ -52,12 +52,13 @@ impl RecordEncoder {
         Ok(RecordEncoder { config: *config, plans, blocks })
     }
 
-    /// The record of at most [`MAX_RECORD_SIZE`] bytes; `None` if no block becomes smaller, as at level 0. Whether
-    /// the record is worth it is the caller's to say.
+    /// Encodes at most [`MAX_RECORD_SIZE`] bytes. `None` if no block becomes smaller, as at level 0. The
+    /// caller decides whether the record is worth it.
     pub(crate) fn encode(&mut self, bytes: &[u8]) -> Result<Option<Vec<u8>>> {
         if bytes.len() > MAX_RECORD_SIZE {
             return Err(AtlasError::internal(format!("a record of {} bytes", bytes.len())));
         }
+        // One plan, or the choice among several.
         let plan = match self.plans[..] {
             _ if bytes.is_empty() => return Ok(None),
             [] => return Ok(None),
@@ -68,6 +69,7 @@ impl RecordEncoder {
         let count = bytes.len().div_ceil(block_size);
         let (mut heads, mut blocks) = (try_vec(count)?, try_vec(count)?);
         let (mut saved, mut size) = (false, FIXED_SIZE);
+        // Encode block by block; stored blocks keep their bytes.
         for block in bytes.chunks(block_size) {
             let (head, encoded) = match self.blocks.encode(&plan, block)? {
                 Attempt::Done(head, encoded) => {
@@ -80,9 +82,11 @@ impl RecordEncoder {
             heads.push(head);
             blocks.push(encoded);
         }
+        // Without a smaller block there is no record.
         if !saved {
             return Ok(None);
         }
+        // Assemble the heads and the blocks.
         let residue = heads.iter().map(|head: &BlockHead| head.residue).sum();
         let Plan { algorithm, level, .. } = plan;
         let coding = Coding { algorithm, level, residue, block_size, len: bytes.len() };
@@ -106,13 +110,14 @@ pub(crate) struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// The record that `bytes` begin with, and what is behind it. Everything is hostile. Fails with FORMAT or
-    /// UNSUPPORTED.
+    /// Reads the record at the beginning of `bytes`. Returns it and the bytes after it. All input is
+    /// hostile. Fails with FORMAT or UNSUPPORTED.
     pub(crate) fn read(bytes: &'a [u8]) -> Result<(Record<'a>, &'a [u8])> {
         super::available()?;
         let Some(fixed) = bytes.first_chunk() else {
             return malformed(format!("an encoded record of {} bytes", bytes.len()));
         };
+        // The sizes are bounded before anything depends on them.
         let (block_size, len) = sizes(fixed);
         if len > to_u64(MAX_RECORD_SIZE) {
             return malformed(format!("an encoded record of {len} bytes decoded, above {MAX_RECORD_SIZE}"));
@@ -120,14 +125,15 @@ impl<'a> Record<'a> {
         if to_usize(u64::from(block_size)) < MIN_BLOCK_SIZE {
             return malformed(format!("a block size of {block_size} is below {MIN_BLOCK_SIZE}"));
         }
+        // The heads, as many as the sizes require.
         let count = to_usize(len.div_ceil(u64::from(block_size)));
         let Some((value, behind)) = bytes.split_at_checked(FIXED_SIZE + HEAD_SIZE * count) else {
             return malformed(format!("an encoded record of {count} blocks in {} bytes", bytes.len()));
         };
-        // The lengths of the blocks are the low bits of their heads: Coding::read checks what they add up to.
+        // The lengths of the blocks are the low bits of their heads; Coding::read checks their sum.
         let data_len: usize = value[FIXED_SIZE..].chunks(HEAD_SIZE).map(super::coding::claimed_len).sum();
         let Some((data, behind)) = behind.split_at_checked(data_len) else {
-            return malformed(format!("{data_len} bytes of blocks where {} are left", behind.len()));
+            return malformed(format!("the blocks have {data_len} bytes and only {} are left", behind.len()));
         };
         let (coding, heads) = Coding::read(value, data_len)?;
         if coding.algorithm.method().is_none() {
@@ -136,17 +142,17 @@ impl<'a> Record<'a> {
         Ok((Record { coding, heads, data }, behind))
     }
 
-    /// Bytes that it decodes to.
+    /// Returns the number of bytes that it decodes to.
     pub(crate) fn len(&self) -> usize {
         self.coding.len
     }
 
-    /// Bytes of the largest block, which a decoder for it must have room for.
+    /// Returns the size of the largest block, for which a decoder must have room.
     pub(crate) fn block_size(&self) -> usize {
         self.coding.block_size.min(self.coding.len)
     }
 
-    /// What a reader must know to decode it.
+    /// Returns the features that a reader needs to decode it.
     pub(crate) fn needs(&self) -> Needs {
         let method = self.coding.algorithm.method();
         let codec = method.map(|method| method.codec);
@@ -159,6 +165,7 @@ impl<'a> Record<'a> {
             differences: false,
         };
         let mut left = self.data;
+        // Filters are per block; differences are marked inside the encoded block.
         for head in &self.heads {
             let (block, later) = left.split_at(head.len.min(left.len()));
             if free && head.filter != Filter::NONE {
@@ -171,8 +178,8 @@ impl<'a> Record<'a> {
         needs
     }
 
-    /// Fills `to`, of [`len`](Self::len) bytes. Fails with FORMAT, then WITNESS, then CONSERVATION. `decoder` has
-    /// room for blocks of [`block_size`](Self::block_size).
+    /// Fills `to`, of [`len`](Self::len) bytes. Fails with FORMAT, then WITNESS, then CONSERVATION.
+    /// `decoder` has room for blocks of [`block_size`](Self::block_size).
     pub(crate) fn decode(&self, decoder: &mut BlockDecoder, to: &mut [u8]) -> Result<()> {
         let Some(method) = self.coding.algorithm.method() else { return Err(super::no_method()) };
         if to.len() != self.len() {
@@ -180,6 +187,7 @@ impl<'a> Record<'a> {
         }
         let (mut left, mut unconserved) = (self.data, None);
         let mut residue = Residue::default();
+        // Decode all blocks first: CONSERVATION is reported after every WITNESS.
         for (head, block) in self.heads.iter().zip(to.chunks_mut(self.coding.block_size)) {
             let (encoded, later) = left.split_at(head.len.min(left.len()));
             let decoded = decoder.decode(method, head, encoded, block)?;
@@ -193,7 +201,7 @@ impl<'a> Record<'a> {
         if residue != self.coding.residue {
             let claimed = self.coding.residue;
             return Err(AtlasError::conservation(format!(
-                "a record sums to {residue} mod 96 where its COMPRESSION says {claimed}"
+                "a record sums to {residue} mod 96 and its COMPRESSION claims {claimed}"
             )));
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! How a call runs: its pool, its progress, and its memory limit.
+//! Execution of a call: its pool, its progress, and its memory limit.
 
 pub(crate) mod operation;
 pub(crate) mod pool;

@@ -1,4 +1,4 @@
-//! How a long call runs: on which threads, with what progress, within what memory.
+//! Execution of a long call: its threads, its progress, its memory.
 
 #![forbid(unsafe_code)]
 
@@ -10,41 +10,42 @@ use std::num::NonZeroUsize;
 
 /// Pool, progress, cancellation and memory limit of a long call.
 ///
-/// The default runs on the library's own pool (one thread a core, made at the first parallel call),
+/// The default runs on the library's own pool (one thread per core, made at the first parallel call),
 /// reports nothing and has no limit.
 #[derive(Default)]
 pub struct Operation<'a> {
     pub(crate) executor: Executor<'a>,
     progress: Option<&'a mut ProgressFn<'a>>,
     memory_limit: Option<u64>,
-    /// The most tasks at work at a time; None: as many as there are threads.
+    /// Maximum number of tasks in flight. `None` means the number of threads.
     max_threads: Option<NonZeroUsize>,
-    /// Bytes and parts of the work that comes after what is hashed first.
+    /// Bytes and parts of the work that follows the hashing of edited tiles.
     announced: Option<(u64, u64)>,
 }
 
 impl<'a> Operation<'a> {
-    /// What [`Default`] gives.
+    /// Returns the default settings.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// All work on the calling thread.
+    /// Runs all work on the calling thread.
     pub fn sequential() -> Self {
         Operation { executor: Executor::Inline, ..Self::default() }
     }
 
-    /// Runs on the calling thread and on threads of `pool`, together at most as many as that has, and on
-    /// no other. Work too small for a second thread is the calling one's, which takes less time than to
-    /// wake another. [`ParallelStrategy::Pool`](crate::ParallelStrategy::Pool) leaves the calling thread out.
+    /// Runs on the calling thread and on threads of `pool`, together at most as many as the pool has, and
+    /// on no other. Work too small for a second thread runs on the calling thread, because waking another
+    /// one would take longer. [`ParallelStrategy::Pool`](crate::ParallelStrategy::Pool) excludes the
+    /// calling thread.
     #[must_use]
     pub fn with_pool(mut self, pool: &'a Pool) -> Self {
         self.executor = Executor::Pool(pool);
         self
     }
 
-    /// Runs on a rayon pool of the host, as on one of [`with_pool`](Self::with_pool). rayon does not notice
-    /// a fork: in the child a pool from before it hangs, where a [`Pool`] is refused.
+    /// Runs on a rayon pool of the host, as on a pool of [`with_pool`](Self::with_pool). rayon does not
+    /// notice a fork: in the child a rayon pool from before it hangs, while a [`Pool`] is refused.
     #[cfg(feature = "parallel")]
     #[must_use]
     pub fn with_rayon_pool(mut self, pool: &'a rayon::ThreadPool) -> Self {
@@ -52,23 +53,22 @@ impl<'a> Operation<'a> {
         self
     }
 
-    /// Reports progress, in order and on the calling thread. `false` cancels, and it is not called
-    /// again then.
+    /// Reports progress, in order and on the calling thread. `false` cancels; it is then not called again.
     #[must_use]
     pub fn with_progress(mut self, progress: &'a mut ProgressFn<'a>) -> Self {
         self.progress = Some(progress);
         self
     }
 
-    /// The most bytes that the call may allocate, its result included. It uses fewer workers before
-    /// it answers LIMIT.
+    /// Sets the maximum number of bytes that the call may allocate, including its result. The call uses
+    /// fewer workers before it fails with LIMIT.
     #[must_use]
     pub fn with_memory_limit(mut self, bytes: u64) -> Self {
         self.memory_limit = Some(bytes);
         self
     }
 
-    /// The same, with nothing to report.
+    /// Returns the same operation without progress.
     pub(crate) fn silent<'b>(&self) -> Operation<'b>
     where
         'a: 'b,
@@ -81,7 +81,7 @@ impl<'a> Operation<'a> {
         }
     }
 
-    /// Runs `call` elsewhere, with at most so many tasks at work.
+    /// Runs `call` on another executor, with at most this number of tasks in flight.
     pub(crate) fn within<R>(
         &mut self,
         executor: Executor<'a>,
@@ -95,16 +95,17 @@ impl<'a> Operation<'a> {
         result
     }
 
-    /// How many tasks may be at work at a time.
+    /// Returns the maximum number of tasks in flight.
     pub(crate) fn threads(&self) -> usize {
         self.executor.threads().min(self.max_threads.map_or(usize::MAX, NonZeroUsize::get))
     }
 
-    /// How many workers a call of `tasks` tasks may use, each with `per_worker` bytes of buffers,
-    /// beside `fixed` bytes for the result. At least one, or LIMIT.
+    /// Returns the number of workers that a call of `tasks` tasks may use, each with `per_worker` bytes of
+    /// buffers, besides `fixed` bytes for the result. At least one; otherwise fails with LIMIT.
     pub(crate) fn workers(&self, tasks: u64, per_worker: u64, fixed: u64) -> Result<usize> {
         let threads = if tasks <= 1 { 1 } else { self.threads() };
         let wanted = usize::try_from(tasks).unwrap_or(usize::MAX).clamp(1, threads);
+        // Without a limit the threads alone decide.
         let Some(limit) = self.memory_limit else { return Ok(wanted) };
         let least = fixed.saturating_add(per_worker);
         if least > limit {
@@ -112,21 +113,22 @@ impl<'a> Operation<'a> {
                 "memory_limit {limit} is less than the {least} bytes that one worker and the result need"
             )));
         }
+        // With one, as many workers as the rest of the limit pays for.
         let affordable = (limit - fixed).checked_div(per_worker).unwrap_or(u64::MAX);
         let workers = wanted.min(usize::try_from(affordable).unwrap_or(usize::MAX)).max(1);
-        // Buffers of what went before, of a size that is not needed now, are memory too.
+        // Cached buffers of earlier calls count as memory too, even if they are not needed now.
         crate::base::recycle::shrink(
             (limit - fixed).saturating_sub(to_u64(workers).saturating_mul(per_worker)),
         );
         Ok(workers)
     }
 
-    /// Whether memory is counted.
+    /// Returns true if memory is limited.
     pub(crate) fn is_limited(&self) -> bool {
         self.memory_limit.is_some()
     }
 
-    /// Whether nobody is told of progress, nor can cancel.
+    /// Returns true if no progress callback is set.
     pub(crate) fn unwatched(&self) -> bool {
         self.progress.is_none()
     }
@@ -135,7 +137,8 @@ impl<'a> Operation<'a> {
         self.resume(Progress { bytes_total, chunks_total, ..Progress::default() }, false)
     }
 
-    /// Runs `call`, whose witnesses of edited tiles come before work of so many bytes and chunks.
+    /// Runs `call`. Its rehashing of edited tiles reports against totals of this number of bytes and
+    /// chunks.
     pub(crate) fn before<R>(&mut self, bytes: u64, chunks: u64, call: impl FnOnce(&mut Self) -> R) -> R {
         self.announced = Some((bytes, chunks));
         let result = call(self);
@@ -143,19 +146,19 @@ impl<'a> Operation<'a> {
         result
     }
 
-    /// Reports that work goes on before what was announced, or else before `bytes` and `chunks`, of which
-    /// nothing is done yet.
+    /// Returns a tracker for work before the announced totals, or else before `bytes` and `chunks`, none of
+    /// which is done yet.
     pub(crate) fn tracker_before(&mut self, bytes: u64, chunks: u64) -> Tracker<'_, 'a> {
         let (bytes, chunks) = self.announced.filter(|announced| announced.0 > 0).unwrap_or((bytes, chunks));
         self.tracker(bytes, chunks)
     }
 
-    /// Goes on from `progress`, whose end may have been reported.
+    /// Continues from `progress`, whose end may have been reported.
     pub(crate) fn resume(&mut self, progress: Progress, finished: bool) -> Tracker<'_, 'a> {
         Tracker::new(self.progress.as_mut(), progress, finished)
     }
 
-    /// What is left of the memory limit beside `taken` bytes; all there is without a limit.
+    /// Returns the rest of the memory limit besides `taken` bytes. Without a limit it is unbounded.
     pub(crate) fn memory_left(&self, taken: u64) -> u64 {
         self.memory_limit.map_or(u64::MAX, |limit| limit.saturating_sub(taken))
     }

@@ -1,20 +1,20 @@
-//! How far a long call has come: counting, reporting, cancelling.
+//! Progress of a long call: counting, reporting, cancelling.
 
 #![forbid(unsafe_code)]
 
 use crate::base::error::{AtlasError, Result};
 
-/// How far a long call has come. The values of one call never decrease.
+/// Progress of a long call. Its values never decrease within a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Progress {
     /// Bytes of work done.
     pub bytes_done: u64,
-    /// Bytes of work in all; 0 where that is not known.
+    /// Total bytes of work. 0 means unknown.
     pub bytes_total: u64,
     /// Tiles, chunks, regions or shards done.
     pub chunks_done: u64,
-    /// Tiles, chunks, regions or shards in all.
+    /// Total number of tiles, chunks, regions or shards.
     pub chunks_total: u64,
 }
 
@@ -29,7 +29,7 @@ pub(crate) struct Tracker<'t, 'a> {
 }
 
 impl<'t, 'a> Tracker<'t, 'a> {
-    /// Goes on from `progress`, whose end may have been reported.
+    /// Continues from `progress`, whose end may have been reported.
     pub(super) fn new(
         callback: Option<&'t mut &'a mut ProgressFn<'a>>,
         progress: Progress,
@@ -38,12 +38,12 @@ impl<'t, 'a> Tracker<'t, 'a> {
         Tracker { callback, progress, finished }
     }
 
-    /// How far the call is.
+    /// Returns the present progress.
     pub(crate) fn progress(&self) -> Progress {
         self.progress
     }
 
-    /// Sets the totals, which were not known.
+    /// Sets the totals once they are known.
     pub(crate) fn set_totals(&mut self, bytes: u64, chunks: u64) {
         (self.progress.bytes_total, self.progress.chunks_total) = (bytes, chunks);
         self.finished = false;
@@ -56,13 +56,14 @@ impl<'t, 'a> Tracker<'t, 'a> {
         self.report()
     }
 
-    /// Reports the end, unless the last report was it.
+    /// Reports the end, unless the last report was the end.
     pub(crate) fn finish(mut self) -> Result<()> {
         self.progress.bytes_done = self.progress.bytes_total;
         self.progress.chunks_done = self.progress.chunks_total;
         if self.finished { Ok(()) } else { self.report() }
     }
 
+    // Without a callback only the counts are kept.
     fn report(&mut self) -> Result<()> {
         let progress = &self.progress;
         self.finished =
@@ -71,6 +72,7 @@ impl<'t, 'a> Tracker<'t, 'a> {
         if callback(progress) {
             return Ok(());
         }
+        // A callback that cancelled is not called again.
         self.callback = None;
         Err(AtlasError::cancelled(format!(
             "the progress callback cancelled after {} of {} bytes",

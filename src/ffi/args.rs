@@ -6,50 +6,54 @@ use crate::base::units::to_u64;
 use std::ffi::{CStr, c_char, c_void};
 use std::path::PathBuf;
 
-/// A `bool` of C: any byte may arrive, and only 0 is false.
+/// A `bool` of C. Any byte may arrive, and only 0 is false.
 pub(super) type CBool = u8;
 
 fn is_null(name: &str) -> AtlasError {
     AtlasError::invalid_argument(format!("{name} is NULL"))
 }
 
-/// An item of a list is NULL.
+/// Returns the error for a NULL item of a list.
 #[cold]
 pub(super) fn item_is_null(name: &str, index: usize) -> AtlasError {
     AtlasError::invalid_argument(format!("{name}[{index}] is NULL")).at_index(to_u64(index))
 }
 
-/// A handle, which other threads may look at too.
+/// Returns the object of a handle, which other threads may read too.
 ///
 /// # Safety
-/// As [`pointee`].
+///
+/// The same as [`pointee`].
 pub(super) unsafe fn handle<'a, T: Send + Sync>(pointer: *const T, name: &str) -> Result<&'a T> {
     // SAFETY: as the caller promises.
     unsafe { pointee(pointer, name) }
 }
 
-/// The thing behind a pointer to one object.
+/// Returns the object that a pointer points to.
 ///
 /// # Safety
+///
 /// `pointer` is NULL or a live object that is not changed through other pointers for `'a`.
 pub(super) unsafe fn pointee<'a, T>(pointer: *const T, name: &str) -> Result<&'a T> {
     // SAFETY: as the caller promises.
     unsafe { pointer.as_ref() }.ok_or_else(|| is_null(name))
 }
 
-/// Readable bytes; (NULL, 0) is the empty slice.
+/// Returns readable bytes. (NULL, 0) is the empty slice.
 ///
 /// # Safety
+///
 /// `data` is readable for `size` bytes for `'a`, or NULL.
 pub(super) unsafe fn bytes_in<'a>(data: *const c_void, size: usize, name: &str) -> Result<&'a [u8]> {
     // SAFETY: as the caller promises.
     unsafe { items_in(data.cast(), size, name) }
 }
 
-/// Readable items; (NULL, 0) is the empty slice.
+/// Returns readable items. (NULL, 0) is the empty slice.
 ///
 /// # Safety
-/// `data` is NULL, or holds `count` values of T that nobody changes for `'a`.
+///
+/// `data` is NULL, or holds `count` values of T that stay unchanged for `'a`.
 pub(super) unsafe fn items_in<'a, T>(data: *const T, count: usize, name: &str) -> Result<&'a [T]> {
     if count == 0 {
         return Ok(&[]);
@@ -59,9 +63,10 @@ pub(super) unsafe fn items_in<'a, T>(data: *const T, count: usize, name: &str) -
     Ok(unsafe { std::slice::from_raw_parts(data, count) })
 }
 
-/// Writable bytes, perhaps uninitialised; (NULL, 0) is none.
+/// Returns writable bytes, possibly uninitialised. (NULL, 0) is the empty buffer.
 ///
 /// # Safety
+///
 /// `data` is NULL, or writable for `size` bytes for `'a`, in which only this call writes to them.
 pub(super) unsafe fn bytes_out<'a>(data: *mut c_void, size: usize, name: &str) -> Result<OutBytes<'a>> {
     if size == 0 {
@@ -72,7 +77,7 @@ pub(super) unsafe fn bytes_out<'a>(data: *mut c_void, size: usize, name: &str) -
     Ok(unsafe { OutBytes::from_raw(data.cast(), size) })
 }
 
-/// Room for `count` handles, NULL until all of them are there.
+/// Room for `count` handles, all NULL until every handle is ready.
 pub(super) struct OutHandles<T> {
     start: *mut *mut T,
     count: usize,
@@ -82,6 +87,7 @@ impl<T: Send + Sync> OutHandles<T> {
     /// Sets the room to NULL.
     ///
     /// # Safety
+    ///
     /// `out` is NULL, or writable for `count` pointers for as long as this lives.
     pub(super) unsafe fn new(out: *mut *mut T, count: usize) -> Result<Self> {
         if count > 0 {
@@ -94,7 +100,7 @@ impl<T: Send + Sync> OutHandles<T> {
         Ok(OutHandles { start: out, count })
     }
 
-    /// Gives the values to C, one handle for each.
+    /// Passes the values to C, one handle for each.
     pub(super) fn fill(self, values: impl IntoIterator<Item = T>) {
         for (index, value) in values.into_iter().take(self.count).enumerate() {
             // SAFETY: inside of the `count` pointers that are writable by the promise of `new`.
@@ -103,9 +109,10 @@ impl<T: Send + Sync> OutHandles<T> {
     }
 }
 
-/// Fills a list of the caller's with as many values as fit, and says how many there are.
+/// Fills a list of the caller's with as many values as fit, and sets `count` to their total number.
 ///
 /// # Safety
+///
 /// `count` is NULL, or readable and writable; `list` is NULL, or has room for `*count` values of T.
 pub(super) unsafe fn fill_list<T, V: Into<T>>(
     list: *mut T,
@@ -142,20 +149,22 @@ fn check_extent(null: bool, count: usize, each: usize, name: &str) -> Result<()>
     }
 }
 
-/// An out-parameter. A pointer and no reference: the host's callbacks may look at it during the call.
+/// An out-parameter. A pointer instead of a reference, because the host's callbacks may read it
+/// during the call.
 pub(super) struct Out<T>(*mut T);
 
 impl<T> Out<T> {
-    /// Writes the result. What was there is not dropped.
+    /// Writes the result. The old value is not dropped.
     pub(super) fn set(self, value: T) {
         // SAFETY: writable by the promise of `out`.
         unsafe { self.0.write(value) };
     }
 }
 
-/// An out-parameter, set to `empty` at once.
+/// Returns an out-parameter and sets it to `empty` at once.
 ///
 /// # Safety
+///
 /// `out` is NULL, or writable for a T for as long as the result lives.
 pub(super) unsafe fn out<T>(out: *mut T, empty: T, name: &str) -> Result<Out<T>> {
     if out.is_null() {
@@ -170,7 +179,7 @@ pub(super) unsafe fn out<T>(out: *mut T, empty: T, name: &str) -> Result<Out<T>>
 pub(super) struct OptionalOut<T>(Option<Out<T>>);
 
 impl<T> OptionalOut<T> {
-    /// Writes the result, if somebody wants it.
+    /// Writes the result unless the caller passed NULL.
     pub(super) fn set(self, value: T) {
         if let Some(out) = self.0 {
             out.set(value);
@@ -178,34 +187,38 @@ impl<T> OptionalOut<T> {
     }
 }
 
-/// An out-parameter that may be NULL, set to `empty` at once.
+/// Returns an out-parameter that may be NULL, and sets it to `empty` at once.
 ///
 /// # Safety
-/// As [`out`].
+///
+/// The same as [`out`].
 pub(super) unsafe fn optional_out<T>(out: *mut T, empty: T) -> OptionalOut<T> {
     // SAFETY: as the caller promises.
     OptionalOut(unsafe { self::out(out, empty, "") }.ok())
 }
 
-/// 32 bytes, or None for NULL. The caller's own: of a key there is no copy that has to be wiped.
+/// Returns the caller's own 32 bytes, or `None` for NULL. A key is not copied, so that no copy
+/// needs wiping.
 ///
 /// # Safety
-/// `pointer` is NULL or readable for 32 bytes that nobody changes for `'a`.
+///
+/// `pointer` is NULL or readable for 32 bytes that stay unchanged for `'a`.
 pub(super) unsafe fn optional_32<'a>(pointer: *const u8) -> Option<&'a [u8; 32]> {
     // SAFETY: as the caller promises.
     unsafe { pointer.cast::<[u8; 32]>().as_ref() }
 }
 
-/// 16 bytes, or None for NULL.
+/// Returns the caller's 16 bytes, or `None` for NULL.
 ///
 /// # Safety
-/// `pointer` is NULL or readable for 16 bytes that nobody changes for `'a`.
+///
+/// `pointer` is NULL or readable for 16 bytes that stay unchanged for `'a`.
 pub(super) unsafe fn optional_16<'a>(pointer: *const u8) -> Option<&'a [u8; 16]> {
     // SAFETY: as the caller promises.
     unsafe { pointer.cast::<[u8; 16]>().as_ref() }
 }
 
-/// Fails unless a field that has no meaning yet is 0.
+/// Fails unless a reserved field is 0.
 pub(super) fn check_reserved(value: u32) -> Result<()> {
     if value == 0 {
         return Ok(());
@@ -213,9 +226,10 @@ pub(super) fn check_reserved(value: u32) -> Result<()> {
     Err(AtlasError::invalid_argument(format!("reserved is {value} and must be 0")))
 }
 
-/// A path: bytes on Unix, UTF-8 on Windows.
+/// Converts a path: bytes on Unix, UTF-8 on Windows.
 ///
 /// # Safety
+///
 /// `path` is NULL or a C string.
 pub(super) unsafe fn path(path: *const c_char, name: &str) -> Result<PathBuf> {
     if path.is_null() {
@@ -238,14 +252,15 @@ pub(super) unsafe fn path(path: *const c_char, name: &str) -> Result<PathBuf> {
     }
 }
 
-/// Gives a handle to C, where any thread may use it and take it apart.
+/// Passes a handle to C. Any thread may use and destroy it.
 pub(super) fn into_handle<T: Send + Sync>(value: T) -> *mut T {
     Box::into_raw(Box::new(value))
 }
 
-/// Takes a handle back and drops it; NULL does nothing.
+/// Takes a handle back and drops it. NULL does nothing.
 ///
 /// # Safety
+///
 /// `handle` is NULL or came from [`into_handle`] and is not used again.
 pub(super) unsafe fn drop_handle<T>(handle: *mut T) {
     if !handle.is_null() {
@@ -254,7 +269,7 @@ pub(super) unsafe fn drop_handle<T>(handle: *mut T) {
     }
 }
 
-/// An unknown value of an enumeration of C, whose values are `known`.
+/// Returns the error for an unknown value of a C enumeration, with its `known` values.
 #[cold]
 pub(super) fn unknown(name: &str, value: u32, known: &[(&str, u32)]) -> AtlasError {
     let mut text = format!("{value} is not a known {name}: there are ");
@@ -265,7 +280,7 @@ pub(super) fn unknown(name: &str, value: u32, known: &[(&str, u32)]) -> AtlasErr
     AtlasError::invalid_argument(text)
 }
 
-/// The names and numbers of an enumeration.
+/// Names and numbers of an enumeration.
 macro_rules! known {
     ($enumeration:ident: $($value:ident),+ $(,)?) => {
         &[$((stringify!($value), $enumeration::$value as u32)),+]

@@ -1,4 +1,21 @@
-//! Benchmarks.
+//! Benchmark: the speed of the library on this machine.
+//!
+//! The suite measures each part of the library on data that it makes itself, beside memcpy and
+//! BLAKE3, which bound it.
+//!
+//! ```c
+//! static atlas_status print_speed(void) {
+//!   atlas_benchmark_report *report = NULL;
+//!   atlas_buffer text = { NULL, 0 };
+//!   atlas_status status = atlas_benchmark_run(NULL, NULL, &report); // takes minutes
+//!   if (status == ATLAS_STATUS_OK)
+//!     status = atlas_benchmark_report_format(report, ATLAS_REPORT_TEXT, &text);
+//!   fwrite(text.data, 1, text.size, stdout);
+//!   atlas_buffer_free(&text);
+//!   atlas_benchmark_report_destroy(report);
+//!   return status;
+//! }
+//! ```
 
 use super::args::{drop_handle, handle, into_handle, items_in, known, out, unknown};
 use super::boundary::{boundary, infallible};
@@ -11,23 +28,24 @@ use crate::base::units::to_u64;
 use crate::benchmark::{BenchmarkConfig, BenchmarkReport, available, run};
 use std::ffi::c_char;
 
-/// What a run of the benchmarks measures. Fill it with atlas_benchmark_config_init().
+/// Settings of a benchmark run. Fill it with atlas_benchmark_config_init().
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct atlas_benchmark_config {
     /// sizeof(atlas_benchmark_config).
     pub struct_size: u32,
-    /// Iterations of a case before those that count; default 3.
+    /// Iterations of a case before the measured ones. Default 3.
     pub warmup_iterations: u32,
-    /// Iterations of a case that count, at least 1; default 10.
+    /// Measured iterations of a case, at least 1. Default 10.
     pub iterations: u32,
-    /// Seconds for the iterations of one case, finite and greater than 0; default 5. None begins later, but
-    /// for the first one that counts; warm-up gets half of it. What has begun is not cut short, and
-    /// preparing the case is not counted.
+    /// Seconds for the iterations of one case, finite and greater than 0. Default 5. After this
+    /// time no iteration begins, except the first measured one; warm-up gets half of it. A running
+    /// iteration is not interrupted, and the preparation of the case does not count.
     pub max_seconds: f64,
-    /// Bytes of the domains, each greater than 0; NULL: 1, 16 and 64 MiB. Borrowed for the call.
+    /// Sizes of the domains in bytes, each greater than 0. NULL means 1, 16 and 64 MiB. Borrowed
+    /// for the call.
     pub data_sizes: *const u64,
-    /// Numbers at data_sizes, at least 1; 0 where that is NULL.
+    /// Number of sizes at data_sizes, at least 1. 0 if that is NULL.
     pub data_size_count: usize,
 }
 
@@ -44,15 +62,19 @@ sized_struct!(
     [struct_size, warmup_iterations, iterations, max_seconds, data_sizes, data_size_count]
 );
 
-/// Fills `config` with the defaults: 3 and 10 iterations, 5 seconds a case, domains of 1, 16 and 64 MiB.
+/// Fills `config` with the defaults: 3 and 10 iterations, 5 seconds per case, domains of 1, 16 and
+/// 64 MiB.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_benchmark_config_init(config: *mut atlas_benchmark_config) {
     // SAFETY: as the header asks: NULL or a whole struct.
     unsafe { init_struct(config) };
 }
 
+/// Converts the caller's configuration.
+///
 /// # Safety
-/// `config` is NULL or a struct as the header asks.
+///
+/// `config` is NULL or a struct that meets the header's terms.
 unsafe fn config_in(config: *const atlas_benchmark_config) -> Result<BenchmarkConfig> {
     // SAFETY: as the caller promises.
     let config = unsafe { read_struct(config) }?;
@@ -71,38 +93,38 @@ unsafe fn config_in(config: *const atlas_benchmark_config) -> Result<BenchmarkCo
     Ok(taken)
 }
 
-/// What a run came to. It does not change.
+/// Results of a benchmark run. They do not change.
 pub struct atlas_benchmark_report {
     report: BenchmarkReport,
 }
 
-/// One case on a domain of one size; times are nanoseconds of an iteration. Filled by
+/// One case on a domain of one size. Times are nanoseconds per iteration. Filled by
 /// atlas_benchmark_report_get().
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct atlas_benchmark_result {
     /// sizeof(atlas_benchmark_result), set by the caller.
     pub struct_size: u32,
-    /// 0.
+    /// Always 0.
     pub reserved: u32,
-    /// The case, such as "linear projection"; borrowed until the report is destroyed.
+    /// Name of the case, such as "linear projection". Borrowed until the report is destroyed.
     pub name: *const c_char,
-    /// Bytes of the domain.
+    /// Number of bytes of the domain.
     pub data_size: u64,
-    /// Iterations that count; fewer than asked for where max_seconds was over.
+    /// Number of measured iterations, fewer than requested if max_seconds ran out.
     pub iterations: u64,
-    /// The fastest iteration.
+    /// Time of the fastest iteration.
     pub min_ns: f64,
-    /// The slowest iteration.
+    /// Time of the slowest iteration.
     pub max_ns: f64,
-    /// The mean of all.
+    /// Mean time.
     pub mean_ns: f64,
-    /// As many are faster as are slower.
+    /// Median time.
     pub median_ns: f64,
-    /// The standard deviation; 0 of one iteration.
+    /// Standard deviation. 0 for one iteration.
     pub stddev_ns: f64,
-    /// data_size by the median. Of a transformation and of incremental cases, whose time does not follow
-    /// the domain, it says nothing of how fast bytes are processed.
+    /// data_size divided by the median. Meaningless for transformations and incremental cases,
+    /// whose time does not depend on the size of the domain.
     pub bytes_per_second: f64,
 }
 
@@ -138,19 +160,19 @@ sized_struct!(
 
 /// Measures the library on this machine, case by case for each size, on data that it makes itself.
 ///
-/// Cases: "memcpy" and "BLAKE3" (what bounds the others), projections, streaming, verification, shards
-/// one and many, reconstruction, transformation, updates, compression; those that are not built in are
-/// left out. `config` and `operation` may be NULL. `*out` is owned by the caller:
-/// atlas_benchmark_report_destroy(). Any thread, but what runs beside it slows it down.
+/// Cases: "memcpy" and "BLAKE3" (bounds of the others), projections, streaming, verification,
+/// single and many shards, reconstruction, transformation, updates, compression. Cases that are not
+/// built in are left out. `config` and `operation` may be NULL. `*out` is owned by the caller:
+/// atlas_benchmark_report_destroy(). Callable from any thread, but concurrent work slows it down.
 ///
-/// A case and size takes max_seconds and whatever its preparation (the domain projected, cut into shards,
-/// compressed), one warm-up and one iteration take beyond it: these are never cut short. Progress before
-/// a case is prepared, after each iteration and after the case, cases as chunks; false cancels, which
-/// waits for the preparation or the iteration at work.
+/// A case of one size takes max_seconds, plus the time of its preparation (the domain projected,
+/// split into shards, compressed), of one warm-up and of one iteration, which are never
+/// interrupted. Progress is reported before a case is prepared, after each iteration and after the
+/// case, and counts cases as chunks; false cancels after the present preparation or iteration.
 ///
-/// Takes five times the largest size, 64 KiB for each MiB of it and 6 MiB of memory. Fails with
-/// INVALID_ARGUMENT, LIMIT (memory_limit is less than that), OUT_OF_MEMORY, CANCELLED, STATE (pool from
-/// before a fork) or UNSUPPORTED (not built in); the index is that of the size.
+/// Uses memory of five times the largest size, 64 KiB for each MiB of it and 6 MiB. Fails with
+/// INVALID_ARGUMENT, LIMIT (memory_limit is less than that), OUT_OF_MEMORY, CANCELLED, STATE (pool
+/// from before a fork) or UNSUPPORTED (not built in); the index is that of the size.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_benchmark_run(
     config: *const atlas_benchmark_config,
@@ -170,7 +192,7 @@ pub unsafe extern "C" fn atlas_benchmark_run(
     })
 }
 
-/// How many results there are; 0 for NULL. Any thread.
+/// Returns the number of results. 0 for NULL. Callable from any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_benchmark_report_count(report: *const atlas_benchmark_report) -> usize {
     infallible(0, || {
@@ -179,10 +201,11 @@ pub unsafe extern "C" fn atlas_benchmark_report_count(report: *const atlas_bench
     })
 }
 
-/// Result `index`, in the order in which they were measured: all cases of the first size come first.
+/// Fills `result` with result `index`, in the order of measurement: all cases of the first size
+/// come first.
 ///
-/// The caller sets result->struct_size. Any thread. Fails with OUT_OF_RANGE, INVALID_ARGUMENT or
-/// UNSUPPORTED (not built in).
+/// The caller sets result->struct_size. Callable from any thread. Fails with OUT_OF_RANGE,
+/// INVALID_ARGUMENT or UNSUPPORTED (not built in).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_benchmark_report_get(
     report: *const atlas_benchmark_report,
@@ -216,22 +239,23 @@ pub unsafe extern "C" fn atlas_benchmark_report_get(
     })
 }
 
-/// What a report is written as; all are UTF-8.
+/// Format of a report. All are UTF-8.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub enum atlas_report_format {
     /// A table for people, at most 100 columns wide.
     ATLAS_REPORT_TEXT = 0,
-    /// One JSON object, with what ran and an array of results.
+    /// One JSON object, with the environment and an array of results.
     ATLAS_REPORT_JSON = 1,
-    /// A line of names and a line for each result, separated by commas.
+    /// A line of names and a line per result, separated by commas.
     ATLAS_REPORT_CSV = 2,
 }
 
-/// Writes all results, with what part of its limit each reaches.
+/// Writes all results, each with the fraction of its bound that it reaches.
 ///
-/// `format` is an atlas_report_format. `*out` is owned by the caller: atlas_buffer_free(); no NUL byte
-/// ends it. Any thread. Fails with INVALID_ARGUMENT or UNSUPPORTED (not built in).
+/// `format` is an atlas_report_format. `*out` is owned by the caller: atlas_buffer_free(); it has
+/// no terminating NUL byte. Callable from any thread. Fails with INVALID_ARGUMENT or UNSUPPORTED
+/// (not built in).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_benchmark_report_format(
     report: *const atlas_benchmark_report,

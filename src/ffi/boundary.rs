@@ -1,4 +1,4 @@
-//! The guard around every call, and the last error of each thread.
+//! Guard around every call, and the last error of each thread.
 
 use super::status::atlas_status;
 use crate::base::error::{AtlasError, Result};
@@ -17,13 +17,14 @@ struct Last {
     text: CString,
 }
 
-/// Runs a call that can fail. A panic is INTERNAL, and the outcome is the thread's last error.
+/// Runs a call that can fail. A panic becomes INTERNAL, and the outcome becomes the thread's last
+/// error.
 pub(super) fn boundary(call: impl FnOnce() -> Result<()>) -> atlas_status {
     let result = catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|payload| Err(panic_error(payload)));
     record(result)
 }
 
-/// Runs a call that cannot fail; `otherwise` after a panic. The last error stays.
+/// Runs a call that cannot fail, and returns `otherwise` after a panic. The last error stays.
 pub(super) fn infallible<R>(otherwise: R, call: impl FnOnce() -> R) -> R {
     catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|payload| {
         std::mem::forget(payload);
@@ -38,16 +39,16 @@ fn record(result: Result<()>) -> atlas_status {
             let status = atlas_status::from(error.kind());
             let mut text = error.message().as_bytes().to_vec();
             text.retain(|byte| *byte != 0);
-            // Without NUL bytes it is a C string; there is no other failure.
+            // NUL bytes were removed, so the conversion cannot fail.
             (status, Some(Last { error, text: CString::new(text).unwrap_or_default() }))
         }
     };
-    // At the end of a thread its locals may be gone: then only the status is left.
+    // At the end of a thread its locals may be gone. Then only the status is left.
     drop(LAST.try_with(|slot| slot.try_borrow_mut().map(|mut slot| *slot = last)));
     status
 }
 
-/// The text of the last failure, empty after success. Valid until the thread's next call.
+/// Returns the text of the last failure, empty after success. Valid until the thread's next call.
 pub(super) fn last_message() -> *const c_char {
     let empty: &CStr = c"";
     let text = LAST.try_with(|slot| {
@@ -56,7 +57,7 @@ pub(super) fn last_message() -> *const c_char {
     text.ok().flatten().unwrap_or(empty.as_ptr())
 }
 
-/// The last failure itself.
+/// Returns the last failure itself.
 pub(super) fn last_error() -> Option<AtlasError> {
     let error = LAST.try_with(|slot| {
         slot.try_borrow().ok().and_then(|slot| slot.as_ref().map(|last| last.error.clone()))

@@ -1,4 +1,21 @@
-//! Compressed shards.
+//! Compression: shards whose payload needs less space.
+//!
+//! A compressed shard is split into independent blocks, so that a small read decompresses little. A
+//! payload that does not become smaller is stored as it is, which is no error. Decompression
+//! verifies against the root like any other reader.
+//!
+//! ```c
+//! static atlas_status pack(const atlas_shard *shard, atlas_buffer *out) {
+//!   atlas_compression_config config;
+//!   atlas_compressed_shard *packed = NULL;
+//!   atlas_compression_config_init(&config);
+//!   config.algorithm = ATLAS_COMPRESSION_AUTO;
+//!   atlas_status status = atlas_shard_compress(shard, &config, NULL, &packed);
+//!   if (status == ATLAS_STATUS_OK) status = atlas_compressed_shard_serialize(packed, out);
+//!   atlas_compressed_shard_destroy(packed);
+//!   return status;
+//! }
+//! ```
 
 use super::args::{
     OutHandles, bytes_in, bytes_out, drop_handle, handle, into_handle, items_in, known, out, unknown,
@@ -16,87 +33,88 @@ use crate::compression::{
 };
 use std::ffi::c_void;
 
-/// How a payload is compressed.
+/// Algorithm that compresses a payload.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub enum atlas_compression_algorithm {
-    /// Stored as it is.
+    /// Stored without compression.
     ATLAS_COMPRESSION_NONE = 0,
-    /// A raw DEFLATE stream (RFC 1951) a block.
+    /// One raw DEFLATE stream (RFC 1951) per block.
     ATLAS_COMPRESSION_DEFLATE = 1,
-    /// For each block the best of DEFLATE alone and of DEFLATE behind a split into byte planes.
+    /// For each block the smaller of DEFLATE alone and DEFLATE after a split into byte planes.
     ATLAS_COMPRESSION_CONSERVATION_AWARE = 2,
-    /// Zstandard, behind byte planes where they pay. UNSUPPORTED without ATLAS_FEATURE_ZSTD.
+    /// Zstandard, after byte planes if they help. UNSUPPORTED without ATLAS_FEATURE_ZSTD.
     ATLAS_COMPRESSION_ZSTD = 3,
-    /// LZ4, behind byte planes where they pay. UNSUPPORTED without ATLAS_FEATURE_LZ4.
+    /// LZ4, after byte planes if they help. UNSUPPORTED without ATLAS_FEATURE_LZ4.
     ATLAS_COMPRESSION_LZ4 = 4,
-    /// The algorithm that suits a shard and the target, found by samples of the shard. A compressed shard
-    /// names the algorithm that was chosen, never this one.
+    /// The algorithm that suits a shard and the target, found by samples of the shard. A compressed
+    /// shard names the chosen algorithm, never this one.
     ATLAS_COMPRESSION_AUTO = 5,
 }
 
-/// The filter before the codec of ZSTD, LZ4 and AUTO. DEFLATE, which has none, and CONSERVATION_AWARE, which
-/// chooses by itself, take ATLAS_FILTER_AUTO alone. With AUTO as algorithm the other two leave ZSTD and LZ4 to
-/// choose from.
+/// Filter before the codec of ZSTD, LZ4 and AUTO. DEFLATE, which has no filter, and
+/// CONSERVATION_AWARE, which chooses its own, accept only ATLAS_FILTER_AUTO. With AUTO as the
+/// algorithm the other two filters restrict the choice to ZSTD and LZ4.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub enum atlas_compression_filter {
     /// Byte planes or none, chosen per block by a sample.
     ATLAS_FILTER_AUTO = 0,
-    /// None.
+    /// No filter.
     ATLAS_FILTER_NONE = 1,
-    /// Byte planes wherever they do not lose.
+    /// Byte planes unless they make a block larger.
     ATLAS_FILTER_PLANES = 2,
 }
 
-/// What ATLAS_COMPRESSION_AUTO chooses an algorithm by.
+/// Criterion by which ATLAS_COMPRESSION_AUTO chooses an algorithm.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub enum atlas_compression_target {
-    /// The size, unless LZ4 comes near it.
+    /// The smallest size, unless LZ4 comes close to it.
     ATLAS_TARGET_BALANCED = 0,
-    /// The time that decompression takes, among the algorithms that save enough.
+    /// The shortest decompression time among the algorithms that save enough.
     ATLAS_TARGET_FASTEST_READ = 1,
-    /// The size.
+    /// The smallest size.
     ATLAS_TARGET_SMALLEST = 2,
 }
 
-/// The fastest level.
+/// Fastest level.
 pub const ATLAS_COMPRESSION_LEVEL_FAST: u32 = 1;
-/// The default level.
+/// Default level.
 pub const ATLAS_COMPRESSION_LEVEL_BALANCED: u32 = 6;
-/// The level with the smallest results.
+/// Level with the smallest results.
 pub const ATLAS_COMPRESSION_LEVEL_BEST: u32 = 9;
 
-/// What a compression does. Fill it with atlas_compression_config_init().
+/// Settings of a compression. Fill it with atlas_compression_config_init().
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct atlas_compression_config {
     /// sizeof(atlas_compression_config).
     pub struct_size: u32,
-    /// An atlas_compression_algorithm; default CONSERVATION_AWARE.
+    /// Algorithm, an atlas_compression_algorithm. Default CONSERVATION_AWARE.
     pub algorithm: u32,
-    /// 0 (stored) to 9; default 6.
+    /// Level, 0 (stored) to 9. Default 6.
     pub level: u32,
-    /// Regions of fewer bytes are stored; default 1,024.
+    /// Regions of fewer bytes are stored. Default 1,024.
     pub min_size_threshold: u64,
-    /// What would take more than this part of its bytes is stored; default 0.9.
+    /// A payload is stored if its compressed size exceeds this fraction of its size. Default 0.9.
     pub max_compression_ratio: f64,
-    /// Not 0: check the residue of what is about to be encoded; default 1. Decompression always
-    /// checks.
+    /// Not 0: the residue of the bytes is checked before they are encoded. Default 1. Decompression
+    /// always checks.
     pub preserve_conservation: u32,
-    /// Not 0: decompress and compare before it is handed out; default 1.
+    /// Not 0: the result is decompressed and compared before it is returned. Default 1.
     pub verify_integrity: u32,
-    /// Bytes of the independent blocks, 4 KiB to 1 MiB; default 128 KiB.
+    /// Bytes per independent block, 4 KiB to 1 MiB. Default 128 KiB.
     pub block_size: u64,
-    /// An atlas_compression_filter; default AUTO.
+    /// Filter before the codec, an atlas_compression_filter. Default AUTO.
     pub filter: u32,
-    /// An atlas_compression_target, which ATLAS_COMPRESSION_AUTO chooses by; default BALANCED.
+    /// Criterion of ATLAS_COMPRESSION_AUTO, an atlas_compression_target. Default BALANCED.
     pub target: u32,
-    /// Not 0: codec_level counts in place of level. INVALID_ARGUMENT with ATLAS_COMPRESSION_AUTO. Default 0.
+    /// Not 0: codec_level replaces level. INVALID_ARGUMENT with ATLAS_COMPRESSION_AUTO. Default 0.
     pub has_codec_level: u32,
-    /// The codec's own level: -7 to 19 of ZSTD, where 0 is 3; 1 to 9 of DEFLATE; 1 of LZ4. A compressed shard
-    /// names the nearest level of 1 to 9, which stand for 1, 2, 3, 5, 7, 9, 12, 15 and 19 of ZSTD.
+    /// Level of the codec itself: -7 to 19 for ZSTD, where 0 means 3; 1 to 9 for DEFLATE; 1 for
+    /// LZ4. A compressed shard names the nearest level of 1 to 9, which correspond to 1, 2, 3, 5,
+    /// 7, 9, 12, 15 and 19 of ZSTD.
     pub codec_level: i32,
 }
 
@@ -139,8 +157,11 @@ pub unsafe extern "C" fn atlas_compression_config_init(config: *mut atlas_compre
     unsafe { init_struct(config) };
 }
 
+/// Converts the caller's configuration.
+///
 /// # Safety
-/// `config` is NULL or a struct as the header asks.
+///
+/// `config` is NULL or a struct that meets the header's terms.
 pub(super) unsafe fn config_in(config: *const atlas_compression_config) -> Result<CompressionConfig> {
     // SAFETY: as the caller promises.
     let config = unsafe { read_struct(config) }?;
@@ -167,7 +188,7 @@ pub(super) unsafe fn config_in(config: *const atlas_compression_config) -> Resul
     let codec_level = (config.has_codec_level != 0).then_some(config.codec_level);
     let level = match (u8::try_from(config.level), codec_level) {
         (Ok(level), _) => level,
-        // It does not count then.
+        // A codec level replaces it.
         (Err(_), Some(_)) => 0,
         (Err(_), None) => {
             let why = format!("level {} is outside 0..=9", config.level);
@@ -188,21 +209,23 @@ pub(super) unsafe fn config_in(config: *const atlas_compression_config) -> Resul
     })
 }
 
-/// A shard whose payload takes less room, or is stored where it would not.
+/// Shard with a compressed payload, or with a stored one if compression would not make it smaller.
 ///
-/// Its blocks have digests of their own, against accidents; what its bytes prove is known when it is
-/// decompressed.
+/// Its blocks have digests of their own, which detect accidental damage. Decompression verifies the
+/// bytes against the root.
 pub struct atlas_compressed_shard(CompressedShard);
 
-/// Compresses a shard's payload; what does not become smaller is stored, which is no error.
+/// Compresses a shard's payload. A payload that does not become smaller is stored, which is no
+/// error.
 ///
-/// The shard stays the caller's; one that is stored shares its payload, so that destroying either
-/// leaves the other. `config` and `operation` may be NULL; progress once a block or 128 KiB, and with
-/// ATLAS_COMPRESSION_AUTO once when the algorithm is chosen. `*out` is
-/// owned by the caller: atlas_compressed_shard_destroy(). Any thread; the same bytes for every number
-/// of threads. Fails with INVALID_ARGUMENT, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY,
-/// CANCELLED or UNSUPPORTED (not built in); with CONSERVATION (preserve_conservation) or INTERNAL
-/// (verify_integrity) where a check of its own output finds a defect.
+/// The shard stays the caller's. A stored result shares its payload; either may be destroyed first.
+/// `config` and `operation` may be NULL; progress is reported once per block or 128 KiB, and with
+/// ATLAS_COMPRESSION_AUTO once when the algorithm is chosen. `*out` is owned by the caller:
+/// atlas_compressed_shard_destroy(). Callable from any thread; the bytes are the same for every
+/// number of threads. Fails with INVALID_ARGUMENT, LIMIT, STATE (pool from before a fork),
+/// OUT_OF_MEMORY, CANCELLED or UNSUPPORTED (not built in), and with CONSERVATION
+/// (preserve_conservation) or INTERNAL (verify_integrity) if a check of its own output finds a
+/// defect.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_shard_compress(
     shard: *const atlas_shard,
@@ -223,12 +246,13 @@ pub unsafe extern "C" fn atlas_shard_compress(
     })
 }
 
-/// The shard that went in, exactly, verified as by atlas_shard_deserialize().
+/// Restores the original shard exactly, verified as by atlas_shard_deserialize().
 ///
-/// `verify` and `operation` may be NULL; progress once a block or 128 KiB and once a tile. FORMAT for a
-/// damaged stream and WITNESS come before CONSERVATION. `*out` is owned by the caller:
-/// atlas_shard_destroy(). Any thread. Fails with FORMAT, WITNESS, CONSERVATION, INVALID_ARGUMENT, LIMIT,
-/// STATE (pool from before a fork), OUT_OF_MEMORY, CANCELLED or UNSUPPORTED (not built in).
+/// `verify` and `operation` may be NULL; progress is reported once per block or 128 KiB and once
+/// per tile. FORMAT for a damaged stream and WITNESS take precedence over CONSERVATION. `*out` is
+/// owned by the caller: atlas_shard_destroy(). Callable from any thread. Fails with FORMAT,
+/// WITNESS, CONSERVATION, INVALID_ARGUMENT, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY,
+/// CANCELLED or UNSUPPORTED (not built in).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_shard_decompress(
     compressed: *const atlas_compressed_shard,
@@ -249,13 +273,14 @@ pub unsafe extern "C" fn atlas_shard_decompress(
     })
 }
 
-/// Reads `size` bytes of the payload, as atlas_shard_data() gives it, from `offset` on.
+/// Reads `size` bytes of the payload from `offset` on, as atlas_shard_data() returns it.
 ///
-/// Only the blocks that they lie in are decompressed, each checked against its own digest and residue; one
-/// that is stored as it is once, at its first read after atlas_compressed_shard_deserialize(), and not again
-/// where atlas_shard_compress() just made its digest. For trust in a root decompress the shard. On failure
-/// the contents of `buffer` are unspecified. `buffer` is borrowed for the call and may be NULL when `size`
-/// is 0. Any thread. Fails with OUT_OF_RANGE, FORMAT, WITNESS, CONSERVATION, INVALID_ARGUMENT, OUT_OF_MEMORY
+/// Decompresses only the blocks that contain them, and checks each against its own digest and
+/// residue. A stored block is checked once, at its first read after
+/// atlas_compressed_shard_deserialize(), and not at all if atlas_shard_compress() just computed its
+/// digest. To verify against a root, decompress the shard. On failure the contents of `buffer` are
+/// unspecified. `buffer` is borrowed for the call and may be NULL if `size` is 0. Callable from any
+/// thread. Fails with OUT_OF_RANGE, FORMAT, WITNESS, CONSERVATION, INVALID_ARGUMENT, OUT_OF_MEMORY
 /// or UNSUPPORTED (not built in).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_compressed_shard_read(
@@ -279,21 +304,22 @@ pub unsafe extern "C" fn atlas_compressed_shard_read(
 pub struct atlas_compressed_info {
     /// sizeof(atlas_compressed_info), set by the caller.
     pub struct_size: u32,
-    /// An atlas_compression_algorithm, the one in fact used: NONE where stored.
+    /// Algorithm that was used, an atlas_compression_algorithm. NONE if stored.
     pub algorithm: u32,
-    /// The level in fact used: 0 where stored.
+    /// Level that was used. 0 if stored.
     pub level: u32,
-    /// Of the shard's bytes, as in atlas_shard_info.
+    /// Sum of the payload's bytes mod 96, for R96 too.
     pub residue: u32,
-    /// Bytes of the payload, as in atlas_shard_info: what can be read.
+    /// Size of the payload, as in atlas_shard_info; the number of bytes that can be read.
     pub original_size: u64,
-    /// Bytes that stand for the payload in the serialised form: its blocks and 12 bytes for each. A
-    /// payload is stored in whole pages, up to 8,190 bytes more than a region that does not end at them.
+    /// Number of bytes that represent the payload in the serialised form: its blocks and 12 bytes
+    /// for each. A payload is stored in whole pages, up to 8,190 bytes more than a region that does
+    /// not end at them.
     pub compressed_size: u64,
-    /// The filters of its blocks by their numbers in docs/format.md: bit f is set if a block has filter f, and
-    /// bit 0 if one has none. 0 if there is no block.
+    /// Filters of its blocks by their numbers in docs/format.md: bit f is set if a block has filter
+    /// f, and bit 0 if a block has none. 0 if there is no block.
     pub filters: u32,
-    /// 0.
+    /// Always 0.
     pub reserved: u32,
 }
 
@@ -312,8 +338,8 @@ sized_struct!(
     [struct_size, algorithm, level, residue, original_size, compressed_size, filters, reserved]
 );
 
-/// Properties of a compressed shard. Any thread. Fails with INVALID_ARGUMENT or UNSUPPORTED (not built
-/// in).
+/// Fills `info` with the properties of a compressed shard. Callable from any thread. Fails with
+/// INVALID_ARGUMENT or UNSUPPORTED (not built in).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_compressed_shard_get_info(
     compressed: *const atlas_compressed_shard,
@@ -338,11 +364,12 @@ pub unsafe extern "C" fn atlas_compressed_shard_get_info(
     })
 }
 
-/// The one encoding of a compressed shard (docs/format.md).
+/// Writes the one encoding of a compressed shard (docs/format.md).
 ///
-/// A reader with the default atlas_limits refuses a shard of more than 1 GiB with LIMIT, also one that is
-/// smaller when compressed. `*out` is owned by the caller: atlas_buffer_free(). Any thread. Fails with
-/// INVALID_ARGUMENT, OUT_OF_MEMORY or UNSUPPORTED (not built in). Costs one copy and one BLAKE3 of it.
+/// A reader with the default atlas_limits refuses a shard of more than 1 GiB with LIMIT, even if it
+/// is smaller when compressed. `*out` is owned by the caller: atlas_buffer_free(). Callable from
+/// any thread. Fails with INVALID_ARGUMENT, OUT_OF_MEMORY or UNSUPPORTED (not built in). Costs one
+/// copy and one BLAKE3 of it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_compressed_shard_serialize(
     compressed: *const atlas_compressed_shard,
@@ -358,13 +385,13 @@ pub unsafe extern "C" fn atlas_compressed_shard_serialize(
     })
 }
 
-/// The compressed shard that `size` bytes at `data` encode. Its form is checked; its blocks are when
-/// they are read, its proof when it is decompressed.
+/// Reads the compressed shard that `size` bytes at `data` encode. Its form is checked now, its
+/// blocks when they are read, its proof when it is decompressed.
 ///
-/// `data` is borrowed for the call. `limits` may be NULL; max_payload_size is what decompression may
-/// give. `*out` is owned by the caller: atlas_compressed_shard_destroy(). Any thread. Costs one BLAKE3
-/// of the bytes and one copy. Fails with FORMAT, UNSUPPORTED (a newer version or algorithm, or not
-/// built in), LIMIT, INVALID_ARGUMENT or OUT_OF_MEMORY.
+/// `data` is borrowed for the call. `limits` may be NULL; max_payload_size limits the size after
+/// decompression. `*out` is owned by the caller: atlas_compressed_shard_destroy(). Callable from
+/// any thread. Costs one BLAKE3 of the bytes and one copy. Fails with FORMAT, UNSUPPORTED (a newer
+/// version or algorithm, or not built in), LIMIT, INVALID_ARGUMENT or OUT_OF_MEMORY.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_compressed_shard_deserialize(
     data: *const c_void,
@@ -390,32 +417,32 @@ pub unsafe extern "C" fn atlas_compressed_shard_destroy(compressed: *mut atlas_c
     unsafe { drop_handle(compressed) };
 }
 
-/// Compresses and decompresses batches with one configuration, and keeps count. It may be used from
-/// several threads at once.
+/// Compressor and decompressor of batches with one configuration and with statistics. Several
+/// threads may use it at once.
 pub struct atlas_compression_manager(CompressionManager);
 
-/// What a manager did; calls that failed do not count. Filled by
+/// Statistics of a manager. Failed calls do not count. Filled by
 /// atlas_compression_manager_get_stats().
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct atlas_compression_stats {
     /// sizeof(atlas_compression_stats), set by the caller.
     pub struct_size: u32,
-    /// Shards given to compression.
+    /// Number of shards passed to compression.
     pub compression_operations: u64,
-    /// Compressed shards given back as shards.
+    /// Number of compressed shards that were decompressed.
     pub decompression_operations: u64,
-    /// Of those given to compression, how many became smaller.
+    /// Number of shards that became smaller.
     pub shards_compressed: u64,
-    /// Of those given to compression, how many are stored.
+    /// Number of shards that were stored.
     pub shards_stored: u64,
-    /// The sum of their original_size.
+    /// Sum of original_size over the shards passed to compression.
     pub original_bytes: u64,
-    /// The sum of their compressed_size.
+    /// Sum of compressed_size over the shards passed to compression.
     pub compressed_bytes: u64,
-    /// original_bytes less compressed_bytes, 0 where that would be negative.
+    /// original_bytes minus compressed_bytes, at least 0.
     pub saved_bytes: u64,
-    /// compressed_bytes by original_bytes, 1.0 where there are none.
+    /// compressed_bytes divided by original_bytes. 1.0 if there are none.
     pub average_ratio: f64,
 }
 
@@ -445,10 +472,10 @@ sized_struct!(
     ]
 );
 
-/// A manager that compresses with a copy of `config`; NULL for the defaults.
+/// Creates a manager that compresses with a copy of `config`. NULL means the defaults.
 ///
-/// `*out` is owned by the caller: atlas_compression_manager_destroy(). Fails with INVALID_ARGUMENT or
-/// UNSUPPORTED (not built in).
+/// `*out` is owned by the caller: atlas_compression_manager_destroy(). Fails with INVALID_ARGUMENT
+/// or UNSUPPORTED (not built in).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_compression_manager_create(
     config: *const atlas_compression_config,
@@ -465,9 +492,10 @@ pub unsafe extern "C" fn atlas_compression_manager_create(
     })
 }
 
-/// The things behind `count` handles.
+/// Returns the objects of `count` handles.
 ///
 /// # Safety
+///
 /// `handles` is NULL or holds `count` pointers, each NULL or live for `'a`.
 unsafe fn all<'a, H: Send + Sync + 'a, T>(
     handles: *const *const H,
@@ -488,10 +516,10 @@ unsafe fn all<'a, H: Send + Sync + 'a, T>(
 
 /// Compresses `count` shards in parallel: all of them, or none.
 ///
-/// `out` has room for `count` handles, in the order of the shards, each owned by the caller; on failure
-/// every entry is NULL. `operation` may be NULL; progress once a block or 128 KiB, shards as chunks. May
-/// be called from several threads at once. Fails as atlas_shard_compress(), the shard's index in
-/// atlas_error_info.
+/// `out` has room for `count` handles, in the order of the shards, each owned by the caller; on
+/// failure every entry is NULL. `operation` may be NULL; progress is reported once per block or 128
+/// KiB and counts shards as chunks. Several threads may call it at once. Fails as
+/// atlas_shard_compress() does, with the shard's index in atlas_error_info.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_compression_manager_compress_batch(
     manager: *mut atlas_compression_manager,
@@ -520,10 +548,11 @@ pub unsafe extern "C" fn atlas_compression_manager_compress_batch(
 
 /// Decompresses and verifies `count` compressed shards in parallel: all of them, or none.
 ///
-/// `out` has room for `count` handles, in the order of the compressed shards, each owned by the caller;
-/// on failure every entry is NULL. `verify` is for all of them; `verify` and `operation` may be NULL;
-/// progress once a block or 128 KiB and once a tile. May be called from several threads at once. Fails
-/// as atlas_shard_decompress(), the shard's index in atlas_error_info.
+/// `out` has room for `count` handles, in the order of the compressed shards, each owned by the
+/// caller; on failure every entry is NULL. `verify` applies to all of them; `verify` and
+/// `operation` may be NULL; progress is reported once per block or 128 KiB and once per tile.
+/// Several threads may call it at once. Fails as atlas_shard_decompress() does, with the shard's
+/// index in atlas_error_info.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_compression_manager_decompress_batch(
     manager: *mut atlas_compression_manager,
@@ -554,8 +583,8 @@ pub unsafe extern "C" fn atlas_compression_manager_decompress_batch(
     })
 }
 
-/// What a manager did so far. May run while batches do. Fails with INVALID_ARGUMENT or UNSUPPORTED (not
-/// built in).
+/// Fills `stats` with the statistics of a manager. Callable during batches. Fails with
+/// INVALID_ARGUMENT or UNSUPPORTED (not built in).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_compression_manager_get_stats(
     manager: *const atlas_compression_manager,
@@ -582,7 +611,7 @@ pub unsafe extern "C" fn atlas_compression_manager_get_stats(
     })
 }
 
-/// Frees a manager; what it made stays. NULL does nothing. No call may be using it.
+/// Frees a manager; its results stay valid. NULL does nothing. No call may be using it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_compression_manager_destroy(manager: *mut atlas_compression_manager) {
     // SAFETY: as the header asks: NULL or a manager that is not used again.

@@ -1,4 +1,21 @@
-//! Containers.
+//! Containers: projections that survive the process.
+//!
+//! A container is one file with the generations of a projection. A commit is durable on return and
+//! never changes an older generation. The payload lies in the file, or stays in a source of the
+//! caller's, the base; such a container is an outline.
+//!
+//! ```c
+//! static atlas_status save(const char *path, const atlas_source *source) {
+//!   atlas_container *container = NULL;
+//!   uint64_t generation = 0;
+//!   atlas_status status = atlas_container_create(path, ATLAS_PROJECTION_LINEAR, NULL, NULL, NULL,
+//!                                                &container);
+//!   if (status == ATLAS_STATUS_OK) // a later program opens the file and takes a snapshot
+//!     status = atlas_container_import(container, source, NULL, 0, NULL, NULL, &generation);
+//!   atlas_container_destroy(container);
+//!   return status;
+//! }
+//! ```
 
 use super::args::{
     bytes_in, bytes_out, drop_handle, handle, into_handle, item_is_null, items_in, known, optional_32,
@@ -24,20 +41,22 @@ use crate::projection::ConservationPolicy;
 use crate::shard::AtlasBoundaryRegion;
 use std::ffi::{c_char, c_void};
 
-/// One file with the generations of one projection: what was committed survives the process and the machine.
+/// One file with the generations of one projection. A committed generation survives crashes of the
+/// process and of the machine.
 ///
-/// The payload lies in the file, or stays in a source of the caller's, the base: the container is an outline of
-/// it then. One writer and any number of readers, in any processes. A generation never changes. After fork() a
-/// child may only destroy the handle, else ATLAS_STATUS_STATE; snapshots go on reading there.
+/// The payload lies in the file, or stays in a source of the caller's, the base; such a container
+/// is an outline of it. One writer and any number of readers may use the file, in any processes. A
+/// generation never changes. After fork() a child may only destroy the handle; other calls are
+/// ATLAS_STATUS_STATE. Snapshots still read there.
 pub struct atlas_container(pub(super) Container);
 
-/// What a handle may do.
+/// Access of a handle.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub enum atlas_container_mode {
-    /// Reading, beside any number of readers and a writer.
+    /// Reading, at the same time as any number of readers and a writer.
     ATLAS_CONTAINER_READ = 0,
-    /// Reading and writing: one handle at a time.
+    /// Reading and writing. One handle at a time.
     ATLAS_CONTAINER_WRITE = 1,
 }
 
@@ -47,22 +66,23 @@ pub enum atlas_container_mode {
 pub struct atlas_container_create_options {
     /// sizeof(atlas_container_create_options).
     pub struct_size: u32,
-    /// 12..16: batches are multiples of 2 to the power of this; 0: chosen for the file system.
+    /// 12..16: batches are multiples of 2 to this power. 0 means chosen for the file system.
     pub block_log2: u32,
-    /// Not 0: the chaining values of the groups of 16 KiB are stored, 0.2 % of the domain, so that no more than a
-    /// group is read to verify a byte. LINEAR only, else ATLAS_STATUS_INVALID_ARGUMENT.
+    /// Not 0: the chaining values of the groups of 16 KiB are stored, 0.2 % of the domain, so that
+    /// verifying a byte reads at most one group. LINEAR only, otherwise
+    /// ATLAS_STATUS_INVALID_ARGUMENT.
     pub keep_chains: u32,
-    /// 0.
+    /// Must be 0.
     pub reserved: u32,
-    /// 16 bytes: the same file every time; NULL: random. Copied.
+    /// Id of 16 bytes, which makes the file reproducible. NULL means random. Copied.
     pub id: *const u8,
-    /// Source whose bytes are not stored, whichever source of the same file (device and inode) they are read
-    /// through; NULL: none. Held.
+    /// Source whose bytes are not stored, even if they are read through another source of the same
+    /// file (device and inode). NULL means none. Kept alive.
     pub base: *const atlas_source,
-    /// How runs of 4 KiB and more are encoded that this handle stores, which the file does not remember; NULL: they
-    /// are stored as they are. Threshold and ratio mean nothing here. Copied.
+    /// Compression of runs of 4 KiB and more that this handle stores. The file does not remember
+    /// the setting. NULL means stored as they are. Threshold and ratio are ignored. Copied.
     pub compression: *const atlas_compression_config,
-    /// Bytes of memory for what is loaded of the tree; default 64 MiB.
+    /// Bytes of memory for the loaded part of the tree. Default 64 MiB.
     pub cache_size: u64,
 }
 
@@ -83,8 +103,8 @@ sized_struct!(
     [struct_size, block_log2, keep_chains, reserved, id, base, compression, cache_size]
 );
 
-/// Fills `options` with the defaults: a block for the file system, no chaining values, a random id, no base, no
-/// compression, 64 MiB.
+/// Fills `options` with the defaults: a block for the file system, no chaining values, a random id,
+/// no base, no compression, 64 MiB.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_create_options_init(options: *mut atlas_container_create_options) {
     // SAFETY: as the header asks: NULL or a whole struct.
@@ -97,18 +117,19 @@ pub unsafe extern "C" fn atlas_container_create_options_init(options: *mut atlas
 pub struct atlas_container_open_options {
     /// sizeof(atlas_container_open_options).
     pub struct_size: u32,
-    /// Not 0: opens the newest whole generation if a newer one is damaged (info.lost). With ATLAS_CONTAINER_WRITE
-    /// the newer ones are cut off: copy or repair the file first.
+    /// Not 0: opens the newest complete generation if a newer one is damaged (info.lost). With
+    /// ATLAS_CONTAINER_WRITE the newer ones are cut off, so copy or repair the file first.
     pub recover: u32,
-    /// As atlas_container_set_base() takes it; NULL: none. Held.
+    /// Base, as in atlas_container_set_base(). NULL means none. Kept alive.
     pub base: *const atlas_source,
-    /// 32 bytes: the history of the newest generation, or of one that it grew from; NULL: any. Copied.
+    /// Expected history of the newest generation or of an ancestor of it, 32 bytes. NULL means any.
+    /// Copied.
     pub expected_history: *const u8,
     /// As in atlas_container_create_options.
     pub compression: *const atlas_compression_config,
     /// As in atlas_container_create_options.
     pub cache_size: u64,
-    /// A generation of more bytes is ATLAS_STATUS_LIMIT; 0: any.
+    /// Maximum size of a generation; a larger one is ATLAS_STATUS_LIMIT. 0 means no limit.
     pub max_domain_size: u64,
 }
 
@@ -133,21 +154,21 @@ pub unsafe extern "C" fn atlas_container_open_options_init(options: *mut atlas_c
     unsafe { init_struct(options) };
 }
 
-/// What a commit says beside the tree. Fill it with atlas_commit_options_init().
+/// Options of a commit besides the tree. Fill it with atlas_commit_options_init().
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct atlas_commit_options {
     /// sizeof(atlas_commit_options).
     pub struct_size: u32,
-    /// 0.
+    /// Must be 0.
     pub reserved: u32,
-    /// The newest generation must be this one, else ATLAS_STATUS_CONFLICT; 0: any.
+    /// Required number of the newest generation; another one is ATLAS_STATUS_CONFLICT. 0 means any.
     pub expected: u64,
-    /// Nanoseconds since 1970, which mean nothing to a reader; 0: none.
+    /// Nanoseconds since 1970. Readers do not interpret it. 0 means none.
     pub time: i64,
-    /// NULL, or note_size bytes. Copied.
+    /// Note of note_size bytes, or NULL. Copied.
     pub note: *const c_void,
-    /// At most 1,024.
+    /// Number of bytes at note, at most 1,024.
     pub note_size: usize,
 }
 
@@ -171,39 +192,39 @@ pub unsafe extern "C" fn atlas_commit_options_init(options: *mut atlas_commit_op
     unsafe { init_struct(options) };
 }
 
-/// Properties of a container, as atlas_container_get_info() fills them.
+/// Properties of a container. Filled by atlas_container_get_info().
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct atlas_container_info {
     /// sizeof(atlas_container_info), set by the caller.
     pub struct_size: u32,
-    /// An atlas_projection_type.
+    /// Type of the projection, an atlas_projection_type.
     pub r#type: u32,
-    /// K; 0 for LINEAR.
+    /// K. 0 for LINEAR.
     pub r96_data_classes: u32,
-    /// 1 if digests are keyed.
+    /// 1 if digests are keyed, else 0.
     pub keyed: u32,
-    /// An atlas_conservation_policy.
+    /// Requirement on the sum of all bytes, an atlas_conservation_policy.
     pub conservation: u32,
-    /// 1 if this handle may write.
+    /// 1 if this handle may write, else 0.
     pub writable: u32,
-    /// 1 if chaining values are stored.
+    /// 1 if chaining values are stored, else 0.
     pub keeps_chains: u32,
-    /// Batches are multiples of so many bytes.
+    /// Batches are multiples of this number of bytes.
     pub block_size: u32,
-    /// The newest generation; 0: there is none.
+    /// Number of the newest generation. 0 means none.
     pub newest: u64,
-    /// The oldest generation that is kept; 0: there is none.
+    /// Number of the oldest kept generation. 0 means none.
     pub oldest: u64,
-    /// Generations that are kept.
+    /// Number of kept generations.
     pub generation_count: u64,
-    /// The newest generation known to have been durable that recovery did not find; 0: none.
+    /// Newest generation known to have been durable that recovery did not find. 0 means none.
     pub lost: u64,
-    /// Bytes of the file up to the end of the newest generation.
+    /// Size of the file up to the end of the newest generation.
     pub file_size: u64,
-    /// Size of the base's address space in the newest generation; 0: none.
+    /// Size of the base's address space in the newest generation. 0 means none.
     pub base_size: u64,
-    /// Id of the file, which compaction keeps.
+    /// Id of the file. Compaction keeps it.
     pub id: [u8; 16],
 }
 
@@ -245,29 +266,29 @@ sized_struct!(
     ]
 );
 
-/// Properties of a generation, as atlas_container_get_generation() fills them.
+/// Properties of a generation. Filled by atlas_container_get_generation().
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct atlas_generation_info {
     /// sizeof(atlas_generation_info), set by the caller.
     pub struct_size: u32,
-    /// Sum of all bytes mod 96, as the file claims until all of its tree is loaded.
+    /// Sum of all bytes mod 96. It is the file's claim until the whole tree is loaded.
     pub residue: u32,
-    /// Its number.
+    /// Number of the generation.
     pub generation: u64,
-    /// Number of the one before; 0: none is kept.
+    /// Number of the previous kept generation. 0 means none.
     pub previous: u64,
-    /// Nanoseconds since 1970 as the committer gave it; 0: none.
+    /// Nanoseconds since 1970, set by the committer. 0 means none.
     pub time: i64,
-    /// Bytes of the domain.
+    /// Number of bytes of the domain.
     pub domain_size: u64,
-    /// Tiles of at most 1 MiB.
+    /// Number of tiles of at most 1 MiB.
     pub tile_count: u64,
-    /// Bytes of the note.
+    /// Number of bytes of the note.
     pub note_size: u64,
     /// Root of the projection.
     pub root: [u8; 32],
-    /// Commits to this generation and all before it; survives compaction.
+    /// Digest that commits to this generation and all before it. It survives compaction.
     pub history: [u8; 32],
 }
 
@@ -295,8 +316,11 @@ fn no_reserved(value: u32, name: &str) -> Result<()> {
     }
 }
 
+/// Converts the options that both kinds of handles have.
+///
 /// # Safety
-/// The pointers are NULL or live objects as the header asks.
+///
+/// The pointers are NULL or live objects that meet the header's terms.
 unsafe fn options_in(
     base: *const atlas_source,
     compression: *const atlas_compression_config,
@@ -310,8 +334,11 @@ unsafe fn options_in(
     Ok(ContainerOptions { base, compression, cache_size, ..ContainerOptions::default() })
 }
 
+/// Converts the caller's options.
+///
 /// # Safety
-/// `options` is NULL or a struct as the header asks, with pointers as it asks.
+///
+/// `options` is NULL or a struct that meets the header's terms, including its pointers.
 unsafe fn create_options(options: *const atlas_container_create_options) -> Result<ContainerCreateOptions> {
     // SAFETY: as the caller promises.
     let options = unsafe { read_struct(options) }?;
@@ -327,8 +354,11 @@ unsafe fn create_options(options: *const atlas_container_create_options) -> Resu
     })
 }
 
+/// Converts the caller's options.
+///
 /// # Safety
-/// `options` is NULL or a struct as the header asks, with pointers as it asks.
+///
+/// `options` is NULL or a struct that meets the header's terms, including its pointers.
 unsafe fn open_options(options: *const atlas_container_open_options) -> Result<ContainerOptions> {
     // SAFETY: as the caller promises.
     let (options, history) = unsafe {
@@ -345,8 +375,11 @@ unsafe fn open_options(options: *const atlas_container_open_options) -> Result<C
     })
 }
 
+/// Converts the caller's options.
+///
 /// # Safety
-/// `options` is NULL or a struct as the header asks, its note readable.
+///
+/// `options` is NULL or a struct that meets the header's terms, its note readable.
 unsafe fn commit_options(options: *const atlas_commit_options) -> Result<CommitOptions> {
     // SAFETY: as the caller promises.
     let options = unsafe { read_struct(options) }?;
@@ -362,9 +395,10 @@ unsafe fn commit_options(options: *const atlas_commit_options) -> Result<CommitO
     Ok(CommitOptions { expected: options.expected, time: options.time, note })
 }
 
-/// Regions that the caller names; `None`: no list of them, which stands for all.
+/// Converts the caller's regions. `None` means that there is no list, which stands for all.
 ///
 /// # Safety
+///
 /// `regions` is NULL or has `count` regions.
 unsafe fn regions_in(regions: *const atlas_region, count: usize) -> Result<Option<Vec<AtlasBoundaryRegion>>> {
     if regions.is_null() && count == 0 {
@@ -377,12 +411,13 @@ unsafe fn regions_in(regions: *const atlas_region, count: usize) -> Result<Optio
     Ok(Some(copies))
 }
 
-/// Makes a new container without a generation, durable on return. The handle writes.
+/// Creates a new container without a generation, durable on return. The handle can write.
 ///
-/// `type` is an atlas_projection_type; `options`, `create` and `operation` may be NULL. `*out` is owned by the
-/// caller: atlas_container_destroy(). Fails with IO (a file of that name is EEXIST), INVALID_ARGUMENT, UNSUPPORTED
-/// (the file system keeps no lock; compression not built in), STATE (pool from before a fork), LIMIT, OUT_OF_MEMORY
-/// or CANCELLED; no file is left then. An import that fails leaves it without a generation: open it for writing and import again.
+/// `type` is an atlas_projection_type; `options`, `create` and `operation` may be NULL. `*out` is
+/// owned by the caller: atlas_container_destroy(). Fails with IO (a file of that name is EEXIST),
+/// INVALID_ARGUMENT, UNSUPPORTED (the file system has no locks; compression not built in), STATE
+/// (pool from before a fork), LIMIT, OUT_OF_MEMORY or CANCELLED, and then leaves no file. An import
+/// that fails leaves the container without a generation: open it for writing and import again.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_create(
     path: *const c_char,
@@ -408,13 +443,14 @@ pub unsafe extern "C" fn atlas_container_create(
     })
 }
 
-/// Opens a container: reads some records, whatever its size.
+/// Opens a container. Reads a few records, whatever its size.
 ///
-/// `mode` is an atlas_container_mode. `verify` (may be NULL) has the key, and expected_root of the newest
-/// generation; time and note are covered by the history alone. `options` and `operation` may be NULL. `*out` is
-/// owned by the caller: atlas_container_destroy(). Fails with FORMAT (no container), WITNESS (another key or root;
-/// something durable is missing), STATE (another writer: os_error EAGAIN; pool from before a fork), UNSUPPORTED
-/// (newer version; no working lock), LIMIT, IO, INVALID_ARGUMENT, OUT_OF_MEMORY or CANCELLED.
+/// `mode` is an atlas_container_mode. `verify` (may be NULL) has the key, and the expected_root of
+/// the newest generation; only the history covers time and note. `options` and `operation` may be
+/// NULL. `*out` is owned by the caller: atlas_container_destroy(). Fails with FORMAT (no
+/// container), WITNESS (another key or root; durable data is missing), STATE (another writer:
+/// os_error EAGAIN; pool from before a fork), UNSUPPORTED (newer version; no working lock), LIMIT,
+/// IO, INVALID_ARGUMENT, OUT_OF_MEMORY or CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_open(
     path: *const c_char,
@@ -450,8 +486,9 @@ pub unsafe extern "C" fn atlas_container_open(
 
 /// Opens a container that any source holds, for reading: memory, a callback, a file.
 ///
-/// The source is held. Else as atlas_container_open(). Fails with FORMAT, WITNESS, UNSUPPORTED, LIMIT, IO,
-/// INVALID_ARGUMENT, STATE (pool from before a fork), OUT_OF_MEMORY or CANCELLED.
+/// The handle keeps the source alive. Otherwise like atlas_container_open(). Fails with FORMAT,
+/// WITNESS, UNSUPPORTED, LIMIT, IO, INVALID_ARGUMENT, STATE (pool from before a fork),
+/// OUT_OF_MEMORY or CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_open_source(
     source: *const atlas_source,
@@ -477,14 +514,15 @@ pub unsafe extern "C" fn atlas_container_open_source(
 
 /// Closes a handle and releases the writer's lock. NULL does nothing. No call may be using it.
 ///
-/// Snapshots live on and go on reading. In a forked child nothing is unlocked.
+/// Snapshots stay valid and can still read. In a forked child nothing is unlocked.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_destroy(container: *mut atlas_container) {
     // SAFETY: as the header asks: NULL or a handle that is not used again.
     unsafe { drop_handle(container) };
 }
 
-/// Fills `info` up to its struct_size. Fails with INVALID_ARGUMENT.
+/// Fills `info` up to its struct_size with the properties of a container. Fails with
+/// INVALID_ARGUMENT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_get_info(
     container: *const atlas_container,
@@ -505,7 +543,7 @@ pub unsafe extern "C" fn atlas_container_get_info(
             conservation: conservation as u32,
             writable: u32::from(found.writable),
             keeps_chains: u32::from(found.keeps_chains),
-            // At most 64 KiB.
+            // A block has at most 64 KiB.
             block_size: u32::try_from(found.block_size).unwrap_or(u32::MAX),
             newest: found.newest,
             oldest: found.oldest,
@@ -520,10 +558,11 @@ pub unsafe extern "C" fn atlas_container_get_info(
     })
 }
 
-/// Fills `info` with the properties of a generation; 0: of the newest.
+/// Fills `info` with the properties of a generation. 0 means the newest.
 ///
-/// Costs some reads, fewer than the logarithm of how far back it is. Fails with OUT_OF_RANGE (it is not kept),
-/// WITNESS (a record on the way is damaged), FORMAT, IO or INVALID_ARGUMENT.
+/// Costs a few reads, fewer than the logarithm of the distance from the newest. Fails with
+/// OUT_OF_RANGE (it is not kept), WITNESS (a record on the way is damaged), FORMAT, IO or
+/// INVALID_ARGUMENT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_get_generation(
     container: *const atlas_container,
@@ -550,10 +589,11 @@ pub unsafe extern "C" fn atlas_container_get_generation(
     })
 }
 
-/// Copies the note of a generation; 0: of the newest. As much as fits: `*size` is the capacity, and then the note's
-/// size.
+/// Copies the note of a generation, as much as fits. 0 means the newest. On entry `*size` is the
+/// capacity of `buffer`; on return it is the size of the note.
 ///
-/// `buffer` may be NULL if `*size` is 0. Fails with OUT_OF_RANGE, WITNESS, FORMAT, IO or INVALID_ARGUMENT.
+/// `buffer` may be NULL if `*size` is 0. Fails with OUT_OF_RANGE, WITNESS, FORMAT, IO or
+/// INVALID_ARGUMENT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_get_note(
     container: *const atlas_container,
@@ -580,13 +620,14 @@ pub unsafe extern "C" fn atlas_container_get_note(
     })
 }
 
-/// Makes a projection on a generation; 0: on the newest, or on the empty domain if there is none. O(1): its tree is
-/// loaded as it is read.
+/// Creates a projection of a generation, in O(1). 0 means the newest, or the empty domain if there
+/// is none. Its tree is loaded on demand.
 ///
-/// `verify_reads` not 0: what atlas_projection_read() gives was checked against its witness. It keeps the base of
-/// the moment. A read takes at most 16 MiB of memory. `operation` may be NULL. `*out` is owned by the caller:
-/// atlas_projection_destroy(); it may outlive the container. Fails with OUT_OF_RANGE (it is not kept), WITNESS,
-/// FORMAT, UNSUPPORTED, CONSERVATION (STRICT, and its sum is not 0 mod 96), LIMIT, STATE, IO, INVALID_ARGUMENT,
+/// With `verify_reads` not 0, atlas_projection_read() returns only bytes that were checked against
+/// their witness. The snapshot keeps the present base. A read uses at most 16 MiB of memory.
+/// `operation` may be NULL. `*out` is owned by the caller: atlas_projection_destroy(); it may
+/// outlive the container. Fails with OUT_OF_RANGE (it is not kept), WITNESS, FORMAT, UNSUPPORTED,
+/// CONSERVATION (STRICT, and its sum is not 0 mod 96), LIMIT, STATE, IO, INVALID_ARGUMENT,
 /// OUT_OF_MEMORY or CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_snapshot(
@@ -610,14 +651,17 @@ pub unsafe extern "C" fn atlas_container_snapshot(
     })
 }
 
-/// Stores what is not there yet of a projection and makes it the newest generation, durable on return.
+/// Stores the parts of a projection that are not stored yet and makes it the newest generation,
+/// durable on return.
 ///
-/// Editors of the projection go on meanwhile. `options` and `operation` may be NULL. `*generation` is its number;
-/// may be NULL. The projection keeps the memory of its edits: go on with a new snapshot to free it. Fails with
-/// INVALID_ARGUMENT (another type, K, key or policy), CONFLICT (`expected`), CONSERVATION (STRICT), WITNESS (a source
-/// changed), STATE (only reading; another process; an earlier flush failed), UNSUPPORTED (features of a newer
-/// version), LIMIT, IO, OUT_OF_MEMORY or CANCELLED: nothing was committed then. After a flush that failed the outcome
-/// is open, and all but destroy and getters are STATE, until it is opened again.
+/// The projection may be edited during the call. `options` and `operation` may be NULL.
+/// `*generation` is set to the number of the generation; may be NULL. The projection keeps the
+/// memory of its edits: continue with a new snapshot to free it. Fails with INVALID_ARGUMENT
+/// (another type, K, key or policy), CONFLICT (`expected`), CONSERVATION (STRICT), WITNESS (a
+/// source changed), STATE (opened for reading; another process; an earlier flush failed),
+/// UNSUPPORTED (features of a newer version), LIMIT, IO, OUT_OF_MEMORY or CANCELLED, and then
+/// nothing was committed. After a failed flush the outcome is unknown, and all calls but destroy
+/// and getters are STATE until the container is opened again.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_commit(
     container: *mut atlas_container,
@@ -645,18 +689,21 @@ pub unsafe extern "C" fn atlas_container_commit(
     })
 }
 
-/// Projects a source and makes it the newest generation, in one pass and in memory that does not follow the domain.
+/// Projects a source and makes it the newest generation, in one pass and in memory bounded
+/// independently of the domain's size.
 ///
-/// Of the base, or another source of the same file, only digests are stored. A tile that the newest generation has
-/// at the same index is taken over.
+/// Of the base, or of another source of the same file, only digests are stored. A tile equal to the
+/// newest generation's tile of the same index is reused.
 ///
-/// `regions` NULL, with `region_count` 0: all of the source. Else only the tiles of 1 MiB are read that the regions
-/// touch, and the tail after the end of the shorter one if the source has another size than the newest generation; the
-/// other tiles are those of the newest generation, and nobody looks whether the source still has their bytes. Regions
-/// may overlap and come in any order; not NULL with `region_count` 0 names none. `options` and `operation` may be
-/// NULL; progress once per tile that is read. `*generation` is its number; may be NULL. Fails as
-/// atlas_container_commit() does, with IO of the source, OUT_OF_RANGE (a region outside the source) and
-/// INVALID_ARGUMENT (regions after an edit that changed the length, which leaves other tiles than an import makes).
+/// `regions` NULL with `region_count` 0 means the whole source. Otherwise the call reads only the
+/// tiles of 1 MiB that the regions touch, and, if the source has another size than the newest
+/// generation, the tail after the end of the shorter one. The other tiles are those of the newest
+/// generation, without a check that the source still has their bytes. Regions may overlap and come
+/// in any order; `regions` not NULL with `region_count` 0 means none. `options` and `operation` may
+/// be NULL; progress is reported once per tile read. `*generation` is set to the number of the
+/// generation; may be NULL. Fails as atlas_container_commit() does, with IO of the source,
+/// OUT_OF_RANGE (a region outside the source) and INVALID_ARGUMENT (regions after an edit that
+/// changed the length, which leaves other tiles than an import makes).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_import(
     container: *mut atlas_container,
@@ -690,10 +737,11 @@ pub unsafe extern "C" fn atlas_container_import(
     })
 }
 
-/// Attaches another base, for snapshots that are taken from now on; NULL: none.
+/// Attaches another base for later snapshots. NULL means none.
 ///
-/// Nothing is read. Bytes that a shorter base lacks are INCOMPLETE when they are read; what a longer one has more is
-/// not looked at. The source is held. Fails with STATE or INVALID_ARGUMENT.
+/// Nothing is read. Reading bytes that a shorter base lacks is INCOMPLETE; the additional bytes of
+/// a longer one are ignored. The container keeps the source alive. Fails with STATE or
+/// INVALID_ARGUMENT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_set_base(
     container: *mut atlas_container,
@@ -707,10 +755,11 @@ pub unsafe extern "C" fn atlas_container_set_base(
     })
 }
 
-/// Looks for newer generations, in the file that has the path now. `*newest` is the newest; may be NULL.
+/// Looks for newer generations, in the file that has the path now. `*newest` is set to the newest;
+/// may be NULL.
 ///
-/// `operation` may be NULL. Fails with STATE (the generation that the handle was at is not in it: open again),
-/// WITNESS, FORMAT, LIMIT, IO, INVALID_ARGUMENT, OUT_OF_MEMORY or CANCELLED.
+/// `operation` may be NULL. Fails with STATE (the file lacks the generation that the handle was at:
+/// open it again), WITNESS, FORMAT, LIMIT, IO, INVALID_ARGUMENT, OUT_OF_MEMORY or CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_refresh(
     container: *mut atlas_container,
@@ -729,13 +778,15 @@ pub unsafe extern "C" fn atlas_container_refresh(
     })
 }
 
-/// Writes the generations from `keep_from` on, their bytes and nothing else, to a new file `path`, beside which
-/// commits go on; or, `path` NULL, in place of the container itself.
+/// Writes the generations from `keep_from` on, and only the bytes that they need, to a new file
+/// `path`, while commits continue. With `path` NULL it replaces the container itself.
 ///
-/// A number before the oldest, 0 too, keeps all; that of the newest keeps it alone. In place, readers keep the old
-/// file, other changing calls wait, and snapshots are taken anew afterwards. `operation` may be NULL. Fails with
-/// OUT_OF_RANGE (after the newest), IO (a file of that name is EEXIST), UNSUPPORTED (several hard links, or an owner
-/// that cannot be given), WITNESS, FORMAT, STATE, LIMIT, INVALID_ARGUMENT, OUT_OF_MEMORY or CANCELLED.
+/// A number before the oldest, also 0, keeps all; the number of the newest keeps it alone. When the
+/// container itself is replaced, readers keep the old file, other changing calls wait, and
+/// snapshots must be taken again afterwards. `operation` may be NULL. Fails with OUT_OF_RANGE
+/// (after the newest), IO (a file of that name is EEXIST), UNSUPPORTED (several hard links, or an
+/// owner that cannot be set), WITNESS, FORMAT, STATE, LIMIT, INVALID_ARGUMENT, OUT_OF_MEMORY or
+/// CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_compact(
     container: *mut atlas_container,
@@ -757,15 +808,16 @@ pub unsafe extern "C" fn atlas_container_compact(
     })
 }
 
-/// Checks every record but the slots, the zero bytes between records, and every tile of the generations from `from`
-/// on; 0: of all.
+/// Checks every record but the slots, the zero bytes between records, and every tile of the
+/// generations from `from` on. 0 means all.
 ///
-/// `damage` gets records by their offset, then tiles, generation by generation from the oldest; what several share
-/// comes once, with the oldest. Earlier generations of a base that was changed in place are damaged for ever: give
-/// info.newest there. `damage` and `operation` may be NULL. Fails with the status of the first fault in the order
-/// header, chain, generations from the oldest, zero bytes (WITNESS, FORMAT, CONSERVATION, UNSUPPORTED); with
-/// INCOMPLETE if all that the file has is whole and bytes of the base could not be checked; with STATE, LIMIT,
-/// IO, INVALID_ARGUMENT, OUT_OF_MEMORY or CANCELLED.
+/// `damage` receives records by their offset, then tiles, generation by generation from the oldest;
+/// a tile shared by several is reported once, with the oldest. If a base was changed in place, the
+/// earlier generations stay damaged: pass info.newest then. `damage` and `operation` may be NULL.
+/// Fails with the status of the first fault in the order header, chain, generations from the
+/// oldest, zero bytes (WITNESS, FORMAT, CONSERVATION, UNSUPPORTED); with INCOMPLETE if all bytes of
+/// the file are intact and bytes of the base could not be checked; with STATE, LIMIT, IO,
+/// INVALID_ARGUMENT, OUT_OF_MEMORY or CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_find_damage(
     container: *const atlas_container,
@@ -786,18 +838,22 @@ pub unsafe extern "C" fn atlas_container_find_damage(
     })
 }
 
-/// Writes the newest generations of `count` containers, one after the other, as generation 1 of a new container.
+/// Writes the newest generations of `count` containers, in sequence, as generation 1 of a new
+/// container.
 ///
-/// All parts but the last are full tiles of 1 MiB, or empty. Type, K, key, conservation and chaining values are those
-/// of the parts, which must agree; keep_chains not 0 needs parts that have them. The base of each part is a range of its
-/// own (atlas_source_range()) and not the whole file: options->base has the size of all of them together, as
-/// atlas_source_concat() makes it, or is NULL. Nothing of a base is read, and parts need none attached. Other payload is
-/// copied, decoded; options->compression counts for later commits. With id, block_log2, time and note given a merged
-/// outline is byte for byte that of one import. `parts` is borrowed for the call, and a part may come twice; `options`,
-/// `commit` and `operation` may be NULL; progress once per tile. `*out` writes and is owned by the caller:
-/// atlas_container_destroy(). Fails with INVALID_ARGUMENT (no parts; parts that do not fit), CONFLICT
-/// (commit->expected is not 0), IO (a file of that name is EEXIST), CONSERVATION (STRICT), WITNESS, FORMAT, UNSUPPORTED,
-/// STATE, LIMIT, OUT_OF_MEMORY or CANCELLED; no file is left then. The error's index is the part.
+/// All parts but the last must consist of full tiles of 1 MiB, or be empty. Type, K, key,
+/// conservation and chaining values are those of the parts, which must agree; keep_chains not 0
+/// needs parts that have them. The base of each part is a range of its own (atlas_source_range())
+/// and not the whole file; options->base has the size of all of them together, as
+/// atlas_source_concat() makes it, or is NULL. No byte of a base is read, and parts need none
+/// attached. Other payload is decoded and copied; options->compression applies to later commits.
+/// With id, block_log2, time and note given a merged outline is byte for byte that of one import.
+/// `parts` is borrowed for the call, and a part may occur twice; `options`, `commit` and
+/// `operation` may be NULL; progress is reported once per tile. The handle in `*out` can write and
+/// is owned by the caller: atlas_container_destroy(). Fails with INVALID_ARGUMENT (no parts; parts
+/// that do not fit), CONFLICT (commit->expected is not 0), IO (a file of that name is EEXIST),
+/// CONSERVATION (STRICT), WITNESS, FORMAT, UNSUPPORTED, STATE, LIMIT, OUT_OF_MEMORY or CANCELLED,
+/// and then leaves no file. The error's index is the part.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_merge(
     parts: *const *const atlas_container,

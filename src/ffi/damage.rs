@@ -1,35 +1,50 @@
-//! Damaged ranges, and the callback that receives them.
+//! Damage reports: damaged ranges, and the callback that receives them.
+//!
+//! Searches and repairs report each damaged range to a callback of the caller. The same struct
+//! serves containers, outlines and parity files.
+//!
+//! ```c
+//! static bool list(const atlas_damage *damage, void *user_data) {
+//!   (void)user_data;
+//!   printf("%llu bytes at offset %llu are damaged%s\n", (unsigned long long)damage->length,
+//!          (unsigned long long)damage->offset, damage->repairable ? ", repairable" : "");
+//!   return true; // false ends a search and skips the range in a repair
+//! }
+//! static atlas_status find_all(const atlas_projection *projection) {
+//!   return atlas_projection_find_damage(projection, NULL, 0, list, NULL, NULL);
+//! }
+//! ```
 
 use super::args::CBool;
 use super::sized::{SizedStruct, own_size, sized_struct};
 use crate::base::damage::{Damage, DamageKind, DamagePart};
 use std::ffi::c_void;
 
-/// The part of an object that is damaged.
+/// Part of an object that a damaged range belongs to.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum atlas_damage_part {
     /// Bytes of the domain, or of the protected file.
     ATLAS_DAMAGE_DATA = 0,
-    /// A record of a container.
+    /// Record of a container.
     ATLAS_DAMAGE_RECORD = 1,
-    /// A unit of a parity file.
+    /// Unit of a parity file.
     ATLAS_DAMAGE_PARITY = 2,
-    /// A block of digests of a parity file.
+    /// Block of digests of a parity file.
     ATLAS_DAMAGE_DIGESTS = 3,
 }
 
-/// The kind of a damage.
+/// Kind of damage.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum atlas_damage_kind {
-    /// The bytes are not those that were witnessed: they were damaged, or changed by their owner.
+    /// The bytes differ from the witnessed ones: they were damaged, or changed by their owner.
     ATLAS_DAMAGE_DIFFERS = 0,
-    /// The bytes cannot be read; os_error has the reason.
+    /// The bytes cannot be read. os_error has the reason.
     ATLAS_DAMAGE_UNREADABLE = 1,
-    /// The range lies behind the end of the file.
+    /// The range lies after the end of the file.
     ATLAS_DAMAGE_MISSING = 2,
-    /// The digest of the range is lost itself.
+    /// The digest of the range is itself lost.
     ATLAS_DAMAGE_UNKNOWN = 3,
 }
 
@@ -39,22 +54,22 @@ pub enum atlas_damage_kind {
 pub struct atlas_damage {
     /// sizeof(atlas_damage).
     pub struct_size: u32,
-    /// An atlas_damage_part: the part that the range belongs to.
+    /// Part that the range belongs to, an atlas_damage_part.
     pub part: u32,
-    /// An atlas_damage_kind.
+    /// Kind of the damage, an atlas_damage_kind.
     pub kind: u32,
-    /// 1 if the range can be rebuilt from bytes that are at hand, else 0.
+    /// 1 if the range can be rebuilt from bytes that are available, else 0.
     pub repairable: u32,
-    /// Error number of the operating system, or 0.
+    /// Error number (errno) of the operating system, or 0.
     pub os_error: i32,
-    /// 0.
+    /// Always 0.
     pub reserved: u32,
-    /// Generation of a container; 0: none.
+    /// Generation of a container. 0 means none.
     pub generation: u64,
     /// Index of the first tile, record, unit or block.
     pub index: u64,
-    /// Offset of the first byte: for ATLAS_DAMAGE_DATA in the domain or in the protected file, never in a
-    /// base; else in the container or parity file.
+    /// Offset of the first byte. For ATLAS_DAMAGE_DATA it counts in the domain or in the protected
+    /// file, never in a base; otherwise in the container or parity file.
     pub offset: u64,
     /// Length of the range in bytes.
     pub length: u64,
@@ -79,16 +94,18 @@ sized_struct!(
 
 /// Receives each damaged range, on the thread that made the call, with no lock held.
 ///
-/// `damage` is borrowed for the callback. It may use other handles, not the one at work, and must not
-/// throw or longjmp. False: a search ends with ATLAS_STATUS_CANCELLED and calls it no more; a repair
-/// leaves this range as it is and continues. NULL, unless a function needs it: the status alone.
+/// `damage` is borrowed for the callback. The callback may use other handles, but not the one in
+/// use by the call, and must not throw or longjmp. After false a search ends with
+/// ATLAS_STATUS_CANCELLED and does not call it again; a repair leaves this range as it is and
+/// continues. NULL means that only the status is wanted; some functions require a callback.
 pub type atlas_damage_fn =
     Option<unsafe extern "C" fn(damage: *const atlas_damage, user_data: *mut c_void) -> CBool>;
 
-/// Hands one range to the caller's function; true without one.
+/// Passes one range to the caller's function. True if there is none.
 ///
 /// # Safety
-/// `call` is NULL or a function as the header asks, for the caller's `user_data`.
+///
+/// `call` is NULL or a function that meets the header's terms, for the caller's `user_data`.
 pub(super) unsafe fn report(call: atlas_damage_fn, user_data: *mut c_void, damage: &Damage) -> bool {
     let Some(call) = call else { return true };
     let part = match damage.part {

@@ -1,4 +1,20 @@
-//! Incremental updates.
+//! Incremental updates: edits of a projection, and their undoing.
+//!
+//! A delta inserts, replaces, deletes or moves bytes at a cost that depends on the change and not
+//! on the size of the domain. The source itself is never written. A history of deltas can be rolled
+//! back exactly.
+//!
+//! ```c
+//! static atlas_status append_line(atlas_projection *projection, uint64_t size) {
+//!   atlas_delta delta = { .type = ATLAS_CHANGE_INSERT, .offset = size };
+//!   delta.data = "one more line\n";
+//!   delta.data_size = 14;
+//!   atlas_status status = atlas_projection_apply(projection, &delta);
+//!   if (status == ATLAS_STATUS_OK && atlas_projection_history_len(projection) > 100)
+//!     status = atlas_projection_rollback(projection, 1);
+//!   return status;
+//! }
+//! ```
 
 use super::args::{bytes_in, handle, items_in, known, pointee, unknown};
 use super::boundary::{boundary, infallible};
@@ -13,20 +29,20 @@ use crate::incremental::new_bytes::NewBytes;
 use crate::incremental::{IncrementalConfig, ProjectionDelta};
 use std::ffi::c_void;
 
-/// What a delta does. Fields of it that a type does not use are ignored.
+/// Kind of a delta. Fields that a kind does not use are ignored.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub enum atlas_change_type {
-    /// Data goes in before the byte at offset; at the size of the domain it is appended.
+    /// Inserts data before the byte at offset. At the size of the domain it appends.
     ATLAS_CHANGE_INSERT = 0,
-    /// [offset, offset + length) is replaced by data, of any size; of the same size it moves no tile
-    /// edge.
+    /// Replaces [offset, offset + length) by data of any size. Data of the same size moves no tile
+    /// boundary.
     ATLAS_CHANGE_UPDATE = 1,
-    /// [offset, offset + length) is removed.
+    /// Removes [offset, offset + length).
     ATLAS_CHANGE_DELETE = 2,
-    /// [offset, offset + length) is cut and goes in before the byte that was at destination before
-    /// the move; at the size of the domain it goes to the end. At the two edges of the range nothing
-    /// happens, strictly inside it is ATLAS_STATUS_INVALID_ARGUMENT.
+    /// Cuts [offset, offset + length) and inserts it before the byte that was at destination before
+    /// the move. At the size of the domain it goes to the end. A destination at either edge of the
+    /// range changes nothing; one strictly inside it is ATLAS_STATUS_INVALID_ARGUMENT.
     ATLAS_CHANGE_MOVE = 3,
 }
 
@@ -37,32 +53,32 @@ pub enum atlas_change_type {
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct atlas_delta {
-    /// An atlas_change_type.
+    /// Kind of the change, an atlas_change_type.
     pub r#type: u32,
-    /// Of the first byte concerned.
+    /// Offset of the first affected byte.
     pub offset: u64,
-    /// Bytes concerned; not looked at by INSERT.
+    /// Number of affected bytes. Ignored for INSERT.
     pub length: u64,
-    /// Of MOVE: a coordinate before the move.
+    /// Target of MOVE, an offset before the move.
     pub destination: u64,
-    /// Of INSERT and UPDATE: copied. May be NULL when data_size is 0.
+    /// New bytes of INSERT and UPDATE. Copied. May be NULL if data_size is 0.
     pub data: *const c_void,
-    /// Bytes at data.
+    /// Number of bytes at data.
     pub data_size: usize,
 }
 
-/// How a projection is updated. Fill it with atlas_incremental_config_init().
+/// Settings of updates. Fill it with atlas_incremental_config_init().
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct atlas_incremental_config {
     /// sizeof(atlas_incremental_config).
     pub struct_size: u32,
-    /// Not 0: the residue after an update is checked against the residue of what changed. Default 1.
+    /// Not 0: the residue after an update is checked against the residue of the change. Default 1.
     pub validate_conservation: u32,
     /// Not 0: a history is kept. Default 1.
     pub enable_rollback: u32,
-    /// Deltas that the history holds, default 1,000; where there are more, the oldest are forgotten.
-    /// 0: none.
+    /// Maximum number of deltas in the history; the oldest are dropped beyond it. Default 1,000. 0
+    /// means none.
     pub max_deltas: u64,
 }
 
@@ -77,29 +93,31 @@ sized_struct!(
     [struct_size, validate_conservation, enable_rollback, max_deltas]
 );
 
-/// What was applied to a projection. Filled by atlas_projection_get_incremental_stats().
+/// Statistics of the deltas applied to a projection. Filled by
+/// atlas_projection_get_incremental_stats().
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct atlas_incremental_stats {
     /// sizeof(atlas_incremental_stats), set by the caller.
     pub struct_size: u32,
-    /// Deltas of all kinds. Rolling back takes nothing away.
+    /// Number of deltas of all kinds. A rollback does not reduce it.
     pub total_updates: u64,
-    /// Deltas that insert.
+    /// Number of deltas that insert.
     pub insert_operations: u64,
-    /// Deltas that replace.
+    /// Number of deltas that replace.
     pub update_operations: u64,
-    /// Deltas that delete.
+    /// Number of deltas that delete.
     pub delete_operations: u64,
-    /// Deltas that move.
+    /// Number of deltas that move.
     pub move_operations: u64,
-    /// Calls of atlas_projection_rollback() that succeeded.
+    /// Number of successful calls of atlas_projection_rollback().
     pub rollbacks: u64,
-    /// Bytes inserted, deleted and moved; of an update the longer of what went and what came.
+    /// Number of bytes inserted, deleted and moved. An update counts the longer of the old and the
+    /// new bytes.
     pub bytes_modified: u64,
-    /// Calls that were refused with ATLAS_STATUS_CONSERVATION.
+    /// Number of calls refused with ATLAS_STATUS_CONSERVATION.
     pub conservation_violations: u64,
-    /// Nanoseconds a delta.
+    /// Mean time per delta in nanoseconds.
     pub avg_update_time_ns: u64,
 }
 
@@ -138,11 +156,10 @@ pub unsafe extern "C" fn atlas_incremental_config_init(config: *mut atlas_increm
     unsafe { init_struct(config) };
 }
 
-/// Says how a projection is updated from now on. NULL for `config`: the defaults.
+/// Sets the configuration of later updates. NULL for `config` means the defaults.
 ///
-/// A shorter history forgets the oldest deltas at once, and frees within the call what nothing needs
-/// any more. Serialised with other changes of the handle.
-/// Fails with INVALID_ARGUMENT.
+/// A shorter history drops the oldest deltas at once, and the call frees the memory that only they
+/// needed. Serialised with other changes of the handle. Fails with INVALID_ARGUMENT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_projection_configure_incremental(
     projection: *mut atlas_projection,
@@ -160,8 +177,11 @@ pub unsafe extern "C" fn atlas_projection_configure_incremental(
     })
 }
 
+/// Converts the caller's delta.
+///
 /// # Safety
-/// The data of `delta` are NULL or readable for data_size bytes, where its type uses them.
+///
+/// The data of `delta` are NULL or readable for data_size bytes, if its type uses them.
 unsafe fn projection_delta(delta: &atlas_delta) -> Result<ProjectionDelta> {
     const INSERT: u32 = atlas_change_type::ATLAS_CHANGE_INSERT as u32;
     const UPDATE: u32 = atlas_change_type::ATLAS_CHANGE_UPDATE as u32;
@@ -169,7 +189,7 @@ unsafe fn projection_delta(delta: &atlas_delta) -> Result<ProjectionDelta> {
     const MOVE: u32 = atlas_change_type::ATLAS_CHANGE_MOVE as u32;
     // SAFETY: as the caller promises.
     let data = || unsafe { bytes_in(delta.data, delta.data_size, "data") }.and_then(NewBytes::copy_of);
-    // A range beyond 2^64 is outside every domain, also when it is cut there.
+    // A range beyond 2^64 is outside every domain, also after this saturation.
     let end = delta.offset.saturating_add(delta.length);
     match delta.r#type {
         INSERT => Ok(ProjectionDelta::insert_data(delta.offset, data()?)),
@@ -189,11 +209,12 @@ unsafe fn projection_delta(delta: &atlas_delta) -> Result<ProjectionDelta> {
 
 /// Applies one delta, or changes nothing.
 ///
-/// The cost follows the change and not the domain; what was edited is hashed when a root, a tile or a
-/// shard is asked for. Serialised with other changes of the handle; readers see the state before or
-/// after. Fails with INVALID_ARGUMENT, OUT_OF_RANGE, OUT_OF_MEMORY, CONSERVATION (a STRICT projection
-/// would not sum to 0 mod 96 any more: the message names what is missing), IO (reading the source), or
-/// WITNESS or CONSERVATION where the source does not hold any more what was projected.
+/// The cost depends on the change and not on the size of the domain. Edited tiles are hashed when a
+/// root, a tile or a shard is requested. Serialised with other changes of the handle; readers see
+/// the state before or after. Fails with INVALID_ARGUMENT, OUT_OF_RANGE, OUT_OF_MEMORY,
+/// CONSERVATION (a STRICT projection would no longer sum to 0 mod 96; the message names the missing
+/// sum), IO (reading the source), or WITNESS or CONSERVATION if the source no longer has the
+/// projected bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_projection_apply(
     projection: *mut atlas_projection,
@@ -209,9 +230,8 @@ pub unsafe extern "C" fn atlas_projection_apply(
 
 /// Applies deltas in order, each to the result of the one before: all of them or none.
 ///
-/// A STRICT projection looks at the net residue of the whole batch. Fails as
-/// atlas_projection_apply(), with the number of the delta as the error's index. `deltas` may be NULL
-/// when `count` is 0.
+/// A STRICT projection checks the net residue of the whole batch. Fails as atlas_projection_apply()
+/// does, with the number of the delta as the error's index. `deltas` may be NULL if `count` is 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_projection_apply_batch(
     projection: *mut atlas_projection,
@@ -231,13 +251,13 @@ pub unsafe extern "C" fn atlas_projection_apply_batch(
     })
 }
 
-/// Undoes the last `count` applied deltas; a batch counts as its deltas.
+/// Undoes the last `count` applied deltas. A batch counts as its deltas.
 ///
-/// Bytes, size, residue, geometry and root come back exactly, at a cost that does not depend on how
-/// much data the deltas touched. More than the history holds is OUT_OF_RANGE and undoes nothing.
-/// Statistics keep counting what was applied; transforms are not history. Serialised with other
-/// changes of the handle. Fails with INVALID_ARGUMENT, OUT_OF_RANGE, or CONSERVATION where it would
-/// take a STRICT projection into the middle of a batch whose parts do not sum to 0 mod 96.
+/// Restores bytes, size, residue, geometry and root exactly, at a cost that does not depend on the
+/// amount of data that the deltas touched. A `count` beyond the history is OUT_OF_RANGE and undoes
+/// nothing. Statistics keep their counts; transforms are not part of the history. Serialised with
+/// other changes of the handle. Fails with INVALID_ARGUMENT, OUT_OF_RANGE, or CONSERVATION if a
+/// STRICT projection would end in the middle of a batch whose parts do not sum to 0 mod 96.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_projection_rollback(
     projection: *mut atlas_projection,
@@ -249,7 +269,7 @@ pub unsafe extern "C" fn atlas_projection_rollback(
     })
 }
 
-/// How many deltas can be undone; 0 for NULL. Any thread.
+/// Returns the number of deltas that can be undone. 0 for NULL. Callable from any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_projection_history_len(projection: *const atlas_projection) -> u64 {
     infallible(0, || {
@@ -258,7 +278,8 @@ pub unsafe extern "C" fn atlas_projection_history_len(projection: *const atlas_p
     })
 }
 
-/// What was applied so far. Any thread. Fails with INVALID_ARGUMENT.
+/// Fills `stats` with the statistics of the deltas applied so far. Callable from any thread. Fails
+/// with INVALID_ARGUMENT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_projection_get_incremental_stats(
     projection: *const atlas_projection,
@@ -285,13 +306,14 @@ pub unsafe extern "C" fn atlas_projection_get_incremental_stats(
     })
 }
 
-/// Back to full tiles from offset 0: the root then equals a fresh projection's of the same bytes.
+/// Restores full tiles from offset 0, so that the root equals that of a fresh projection of the
+/// same bytes.
 ///
-/// Hashes the tiles that change, empties the history and frees what nothing needs any more. `operation`
-/// may be NULL; progress once a tile, with no lock held. What other calls change meanwhile is hashed
-/// again at the end, which is not reported. Fails with INVALID_ARGUMENT, IO, WITNESS or CONSERVATION (the
-/// source does not hold any more what was projected), LIMIT, STATE (pool from before a fork),
-/// OUT_OF_MEMORY or CANCELLED, and then changes nothing.
+/// Hashes the tiles that change, empties the history and frees the memory that only it needed.
+/// `operation` may be NULL; progress is reported once per tile, with no lock held. Changes made by
+/// other calls in between are hashed again at the end, which is not reported. Fails with
+/// INVALID_ARGUMENT, IO, WITNESS or CONSERVATION (the source no longer has the projected bytes),
+/// LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY or CANCELLED, and then changes nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_projection_optimize(
     projection: *mut atlas_projection,
@@ -305,12 +327,14 @@ pub unsafe extern "C" fn atlas_projection_optimize(
     })
 }
 
-/// Inserts all bytes of a source before the byte at `offset`; at the size of the domain they are appended.
+/// Inserts all bytes of a source before the byte at `offset`. At the size of the domain they are
+/// appended.
 ///
-/// The source is projected first, and nothing of it is copied: it is held. One delta of the history. `operation` may
-/// be NULL; progress once a tile of the source. Fails with OUT_OF_RANGE, CONSERVATION (STRICT), IO, WITNESS (a cut
-/// reads a source that changed), LIMIT, STATE (pool from before a fork), INVALID_ARGUMENT, OUT_OF_MEMORY or
-/// CANCELLED: nothing is changed then.
+/// The source is projected first. Its bytes are not copied; the projection keeps it alive. The
+/// insertion is one delta of the history. `operation` may be NULL; progress is reported once per
+/// tile of the source. Fails with OUT_OF_RANGE, CONSERVATION (STRICT), IO, WITNESS (splitting a
+/// tile reads a source that changed), LIMIT, STATE (pool from before a fork), INVALID_ARGUMENT,
+/// OUT_OF_MEMORY or CANCELLED, and then changes nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_projection_insert_source(
     projection: *mut atlas_projection,

@@ -6,23 +6,23 @@ use super::status::atlas_status;
 use crate::base::error::AtlasError;
 use std::ffi::c_char;
 
-/// The last failure of a thread as numbers. Filled by atlas_last_error_get().
+/// Last failure of a thread as numbers. Filled by atlas_last_error_get().
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct atlas_error_info {
     /// sizeof(atlas_error_info), set by the caller.
     pub struct_size: u32,
-    /// The atlas_status that the call returned; 0 after success.
+    /// Status that the call returned, an atlas_status. 0 after success.
     pub status: i32,
-    /// The errno of the operating system or of a callback, or 0.
+    /// Error number (errno) of the operating system or of a callback, or 0.
     pub os_error: i32,
-    /// 0.
+    /// Always 0.
     pub reserved: u32,
-    /// The batch item, tile, chunk or class that failed; UINT64_MAX: none.
+    /// Index of the batch item, tile, chunk or class that failed. UINT64_MAX means none.
     pub index: u64,
-    /// Place in the domain, or in the bytes read; UINT64_MAX: none.
+    /// Offset in the domain, or in the bytes that were read. UINT64_MAX means none.
     pub offset: u64,
-    /// Bytes from offset on; UINT64_MAX: none.
+    /// Number of bytes from offset on. UINT64_MAX means none.
     pub length: u64,
 }
 
@@ -40,18 +40,19 @@ sized_struct!(
     [struct_size, status, os_error, reserved, index, offset, length]
 );
 
-/// What was wrong in the calling thread's last failed call, with the value and the limit.
+/// Returns the message of the calling thread's last failed call, with the offending value and its
+/// limit.
 ///
-/// Never NULL, empty after success. Borrowed until the thread's next call that returns a status:
+/// Never NULL; empty after success. Borrowed until the thread's next call that returns a status:
 /// copy it to keep it.
 #[unsafe(no_mangle)]
 pub extern "C" fn atlas_last_error_message() -> *const c_char {
     infallible(c"".as_ptr(), last_message)
 }
 
-/// The calling thread's last failure as numbers; status 0 after success.
+/// Fills `info` with the calling thread's last failure as numbers. The status is 0 after success.
 ///
-/// This call itself leaves the last failure as it is. Fails with INVALID_ARGUMENT.
+/// This call leaves the last failure as it is. Fails with INVALID_ARGUMENT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_last_error_get(info: *mut atlas_error_info) -> atlas_status {
     let last = infallible(None, last_error);

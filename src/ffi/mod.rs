@@ -1,13 +1,17 @@
-//! The C boundary: arguments become references, one call to the core, one place for panic and status.
+//! The C boundary: arguments become references, one call to the core, one place for panic and
+//! status.
 //!
-//! No logic lives here. What every function owes to C is written once:
+//! No logic lives here. The obligations of every function towards C are written once:
 //!
 //! - `boundary` holds the `catch_unwind` and records the outcome for `atlas_last_error_*`.
-//! - `args` turns pointers into references, each against what the header asks of the caller: a live
-//!   handle, so many readable or writable bytes, or NULL where that is allowed. That is the meaning of
-//!   "as the header asks" in the SAFETY comments of this folder.
+//! - `args` turns pointers into references and checks each against the header's terms for the caller: a
+//!   live handle, a number of readable or writable bytes, or NULL if it is allowed. "As the header asks"
+//!   in the SAFETY comments of this folder refers to these terms.
 //! - `sized` reads and fills structs that begin with `struct_size`.
 //! - Numbers from C stay numbers until they are checked.
+//!
+//! The docs of each module open its part of the header: title, paragraph and example. build.rs has the
+//! order of the parts; inside a part the order is that of the file.
 
 #![allow(non_camel_case_types, reason = "the names are those of the C API")]
 #![allow(unreachable_pub, dead_code, reason = "C reaches and uses what Rust does not")]

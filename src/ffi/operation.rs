@@ -1,4 +1,24 @@
-//! Pools, progress and the operation that long calls take.
+//! Operations: pool, progress and memory limit of a long call.
+//!
+//! Long calls accept an atlas_operation. It names the pool whose threads share the work, a callback
+//! that follows the progress and can cancel, and a limit for the memory that the call allocates.
+//! NULL means the library's own pool, no progress and no limit.
+//!
+//! ```c
+//! static bool show(const atlas_progress *now, void *user_data) {
+//!   (void)user_data;
+//!   printf("%llu of %llu bytes\n", (unsigned long long)now->bytes_done,
+//!          (unsigned long long)now->bytes_total);
+//!   return true; // false cancels
+//! }
+//! static atlas_status verify(const atlas_projection *projection) {
+//!   atlas_operation operation;
+//!   atlas_operation_init(&operation);
+//!   operation.progress = show;
+//!   operation.memory_limit = 64 << 20;
+//!   return atlas_projection_verify(projection, &operation);
+//! }
+//! ```
 
 use super::args::{CBool, drop_handle, into_handle, out};
 use super::boundary::{boundary, infallible};
@@ -10,24 +30,24 @@ use crate::exec::pool::Pool;
 use crate::exec::progress::Progress;
 use std::ffi::c_void;
 
-/// Threads that the host asked for.
+/// Pool of worker threads, made by atlas_pool_create().
 pub struct atlas_pool(Pool);
 
-/// How far a long call has come. The values of one call never decrease.
+/// Progress of a long call. Its values never decrease within a call.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct atlas_progress {
     /// sizeof(atlas_progress).
     pub struct_size: u32,
-    /// 0.
+    /// Always 0.
     pub reserved: u32,
     /// Bytes of work done.
     pub bytes_done: u64,
-    /// Bytes of work in all; 0: not known.
+    /// Total bytes of work. 0 means unknown.
     pub bytes_total: u64,
     /// Tiles, chunks, regions, shards or cases done.
     pub chunks_done: u64,
-    /// Tiles, chunks, regions, shards or cases in all.
+    /// Total number of tiles, chunks, regions, shards or cases.
     pub chunks_total: u64,
 }
 
@@ -44,33 +64,35 @@ sized_struct!(
     [struct_size, reserved, bytes_done, bytes_total, chunks_done, chunks_total]
 );
 
-/// Called with the progress of a call, on the thread that made it; false cancels.
+/// Receives the progress of a call, on the thread that made the call. Returning false cancels.
 ///
-/// `progress` is borrowed for the callback. It may use other handles, not the one at work, and must
-/// not throw or longjmp. A stream or a reconstruction is kept from other changing calls meanwhile: two
-/// threads whose callbacks change each other's wait for ever. After false it is not called again and
-/// the call returns ATLAS_STATUS_CANCELLED.
+/// `progress` is borrowed for the callback. The callback may use other handles, but not the one in
+/// use by the call, and must not throw or longjmp. Other changing calls on the stream or the
+/// reconstruction wait for its return, so two threads whose callbacks change each other's handle
+/// deadlock. After false it is not called again, and the call returns ATLAS_STATUS_CANCELLED.
 pub type atlas_progress_fn =
     Option<unsafe extern "C" fn(progress: *const atlas_progress, user_data: *mut c_void) -> CBool>;
 
-/// How a long call runs. Fill it with atlas_operation_init(); NULL means what that gives.
+/// Settings of a long call. Fill it with atlas_operation_init(). A NULL operation means these
+/// defaults.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct atlas_operation {
     /// sizeof(atlas_operation).
     pub struct_size: u32,
-    /// NULL: the library's own pool, one thread a core, made at the first parallel call. Work is shared
-    /// between the calling thread and threads of the pool, together at most as many as the pool has; what
-    /// is too small to share is the calling one's. No other thread does any. (ATLAS_PARALLEL_POOL leaves
-    /// the calling thread what takes no time.)
+    /// Pool whose threads share the work. NULL means the library's own pool of one thread per core,
+    /// made at the first parallel call. The calling thread and the threads of the pool share the
+    /// work, together at most as many as the pool has; work too small to share runs on the calling
+    /// thread. No other thread is used. (With ATLAS_PARALLEL_POOL the calling thread does only work
+    /// that costs no time.)
     pub pool: *const atlas_pool,
-    /// NULL: no progress.
+    /// Progress callback. NULL means none.
     pub progress: atlas_progress_fn,
-    /// Handed to progress.
+    /// Passed to progress.
     pub user_data: *mut c_void,
-    /// The most bytes that the library may allocate during the call, its result included, thread
-    /// stacks and mapped pages not; 0: no limit. It uses fewer workers before it answers
-    /// ATLAS_STATUS_LIMIT.
+    /// Maximum number of bytes that the library may allocate during the call, including its result,
+    /// excluding thread stacks and mapped pages. 0 means no limit. The call uses fewer workers
+    /// before it returns ATLAS_STATUS_LIMIT.
     pub memory_limit: u64,
 }
 
@@ -89,7 +111,9 @@ sized_struct!(
 /// Runs `call` with the operation that the caller described.
 ///
 /// # Safety
-/// `operation` is NULL or a struct as the header asks, its pool NULL or live, for the call.
+///
+/// `operation` is NULL or a struct that meets the header's terms. Its pool is NULL or live for the
+/// call.
 pub(super) unsafe fn with_operation<R>(
     operation: *const atlas_operation,
     call: impl FnOnce(&mut Operation<'_>) -> Result<R>,
@@ -130,13 +154,14 @@ pub unsafe extern "C" fn atlas_operation_init(operation: *mut atlas_operation) {
     unsafe { init_struct(operation) };
 }
 
-/// Starts `threads` threads for the caller's calls, 0 for one a core, at most 1,024.
+/// Creates a pool of `threads` threads for the caller's calls. 0 means one per core; the maximum is
+/// 1,024.
 ///
 /// With 1 no thread is started: all work and all callbacks run on the calling thread. `*out` is
-/// owned by the caller: atlas_pool_destroy(). One pool may serve many calls at a time. Threads are
-/// named atlas-N, block asynchronous signals and have a stack of 2 MiB. In a forked child the pool
-/// is ATLAS_STATUS_STATE, also one of one thread. Fails with INVALID_ARGUMENT or OUT_OF_MEMORY (no
-/// thread could be started).
+/// owned by the caller: atlas_pool_destroy(). A pool may serve many calls at once. Its threads are
+/// named atlas-N, block asynchronous signals and have a stack of 2 MiB. In a forked child every use
+/// of the pool, also of one thread, is ATLAS_STATUS_STATE. Fails with INVALID_ARGUMENT or
+/// OUT_OF_MEMORY (no thread could be started).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_pool_create(threads: u32, out: *mut *mut atlas_pool) -> atlas_status {
     boundary(|| {
@@ -147,7 +172,7 @@ pub unsafe extern "C" fn atlas_pool_create(threads: u32, out: *mut *mut atlas_po
     })
 }
 
-/// How many tasks of a pool can be at work at a time; 0 for NULL.
+/// Returns the number of tasks that a pool can run at once. 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_pool_threads(pool: *const atlas_pool) -> u32 {
     infallible(0, || {
@@ -158,7 +183,8 @@ pub unsafe extern "C" fn atlas_pool_threads(pool: *const atlas_pool) -> u32 {
 
 /// Joins the threads of a pool and frees it. NULL does nothing. No call may be using it.
 ///
-/// In a forked child of the process that made it, nothing is joined: the threads are the parent's.
+/// In a forked child of the process that made the pool nothing is joined, because the threads
+/// belong to the parent.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_pool_destroy(pool: *mut atlas_pool) {
     // SAFETY: as the header asks: NULL or a pool that is not used again.

@@ -1,4 +1,23 @@
-//! Outlines: the search for damage, the repair of files, and the difference of two projections.
+//! Outlines: search for damage, repair of files, and the difference of two projections.
+//!
+//! An outline is a container that has the digests of a file and not its bytes. It finds the damaged
+//! ranges of the file and fetches only these from another copy.
+//!
+//! ```c
+//! static bool accept(const atlas_damage *damage, void *user_data) {
+//!   (void)user_data;
+//!   return damage->repairable != 0; // false leaves the range as it is
+//! }
+//! static atlas_status repair(atlas_container *outline, const atlas_source *copy, const char *path) {
+//!   atlas_projection *good = NULL;
+//!   atlas_status status = atlas_container_set_base(outline, copy);
+//!   if (status == ATLAS_STATUS_OK) status = atlas_container_snapshot(outline, 0, 0, NULL, &good);
+//!   if (status == ATLAS_STATUS_OK)
+//!     status = atlas_projection_repair_file(good, path, NULL, 0, accept, NULL, NULL);
+//!   atlas_projection_destroy(good);
+//!   return status;
+//! }
+//! ```
 
 use super::args::{fill_list, handle, path};
 use super::boundary::boundary;
@@ -13,15 +32,18 @@ use std::ffi::{c_char, c_void};
 
 /// Reads and hashes the bytes of the tiles that regions touch, and reports every damaged range.
 ///
-/// As atlas_projection_verify(), but it continues after damage. `regions` NULL: the whole domain; else `region_count`
-/// regions in any order. `damage` (may be NULL) receives each range in ascending order, neighbours of one kind merged:
-/// groups of 16 KiB of tiles whose chaining values are stored, else whole tiles. A damaged record of a container comes
-/// before the range that it leaves unknown. A source that is longer than the domain is no damage. Memory is at most a
-/// tile of 1 MiB a thread. Any thread. `operation` may be NULL; progress once a tile.
+/// Works as atlas_projection_verify() does, but continues after damage. `regions` NULL means the
+/// whole domain; otherwise there are `region_count` regions in any order. `damage` (may be NULL)
+/// receives each range in ascending order, neighbours of one kind merged: groups of 16 KiB for
+/// tiles with stored chaining values, else whole tiles. A damaged record of a container comes
+/// before the range that it makes unknown. A source longer than the domain is no damage. Memory is
+/// at most one tile of 1 MiB per thread. Callable from any thread. `operation` may be NULL;
+/// progress is reported once per tile.
 ///
-/// Fails with WITNESS at the end if there was damage, CONSERVATION if only a sum differs, INCOMPLETE (no damage, and
-/// bytes of a base that is not attached were not read), OUT_OF_RANGE (a region outside the domain), INVALID_ARGUMENT,
-/// LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY or CANCELLED (`damage` or the progress returned false).
+/// Fails with WITNESS at the end if there was damage, CONSERVATION if only a sum differs,
+/// INCOMPLETE (no damage, but bytes of a base that is not attached were not read), OUT_OF_RANGE (a
+/// region outside the domain), INVALID_ARGUMENT, LIMIT, STATE (pool from before a fork),
+/// OUT_OF_MEMORY or CANCELLED (`damage` or the progress returned false).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_projection_find_damage(
     projection: *const atlas_projection,
@@ -47,25 +69,29 @@ pub unsafe extern "C" fn atlas_projection_find_damage(
 
 /// Repairs a file in place until it holds the projection's bytes.
 ///
-/// The file at `path` is read and compared with the witnesses. Only ranges that differ, cannot be read or are missing
-/// are read through the projection, verified, and then written: an outline whose base is another copy of the file, or a
-/// callback that downloads it, fetches damaged bytes alone, on as many threads as the operation allows. `regions` NULL:
-/// the whole domain; else `region_count` regions in any order.
+/// The file at `path` is read and compared with the witnesses. Only ranges that differ, cannot be
+/// read or are missing are read through the projection, verified, and then written. So an outline
+/// whose base is another copy of the file, or a callback that downloads it, fetches damaged bytes
+/// alone, on as many threads as the operation allows. `regions` NULL means the whole domain;
+/// otherwise there are `region_count` regions in any order.
 ///
-/// `damage` is needed. It is called once per range, ascending, each at most a tile, before the range is written:
-/// repairable 1 means that verified bytes are at hand; 0 that they are not (os_error says why): the range stays, and
-/// the repair continues. False leaves a range as it is. A shorter file is extended, whereby a range that was refused
-/// before one that is written reads as zeros; bytes behind the domain stay. The file is synced on return, also if the
-/// call was cancelled. After an end at any moment each byte is right or as it was, and the next call continues.
-/// `path` and `regions` are copied. Nobody else may write to the file meanwhile. `operation` may be NULL; progress once
-/// a tile.
+/// `damage` is required. It is called once per range, ascending, each at most a tile, before the
+/// range is written. repairable is 1 if verified bytes are available, else 0 (os_error has the
+/// reason); then the range stays as it is and the repair continues. Returning false leaves a range
+/// as it is. A shorter file is extended; a range that was refused before a written one then reads
+/// as zeros. Bytes after the domain stay. The file is synced on return, also if the call was
+/// cancelled. If the call ends at any moment, each byte is right or unchanged, and the next call
+/// continues. `path` and `regions` are copied. No other program may write to the file during the
+/// call. `operation` may be NULL; progress is reported once per tile.
 ///
-/// ATLAS_STATUS_OK: every byte of the regions is right. Fails with IO (a range could not be written, or its good
-/// bytes not be read), INCOMPLETE (they lie in a base that is not attached, or after its end), or WITNESS (refused by
-/// `damage`, or what was read for it did not verify). Before anything is written: INVALID_ARGUMENT (not a regular
-/// file, the projection's own container, or a file that has bytes of the projection elsewhere than at their own
-/// offset; what a callback reads is not known), IO, OUT_OF_RANGE (a region outside the domain), LIMIT, STATE (pool
-/// from before a fork). At any time OUT_OF_MEMORY or CANCELLED (the progress returned false).
+/// ATLAS_STATUS_OK means that every byte of the regions is right. Fails with IO (a range could not
+/// be written, or its good bytes could not be read), INCOMPLETE (they lie in a base that is not
+/// attached, or after its end), or WITNESS (refused by `damage`, or the bytes read for it did not
+/// verify). Before anything is written it fails with INVALID_ARGUMENT (not a regular file, the
+/// projection's own container, or a file that has bytes of the projection elsewhere than at their
+/// own offset; files read by a callback are not known), IO, OUT_OF_RANGE (a region outside the
+/// domain), LIMIT, STATE (pool from before a fork). At any time it fails with OUT_OF_MEMORY or
+/// CANCELLED (the progress returned false).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_projection_repair_file(
     projection: *const atlas_projection,
@@ -96,17 +122,21 @@ pub unsafe extern "C" fn atlas_projection_repair_file(
     })
 }
 
-/// Ranges of `projection` whose bytes may differ from those at the same offsets of `other`, ascending and merged.
+/// Lists the ranges of `projection` whose bytes may differ from those at the same offsets of
+/// `other`, ascending and merged.
 ///
-/// `*count` is in: the capacity of `regions` (which may be NULL when it is 0), out: how many ranges there are. OK also
-/// when the capacity is short: then the first ones are there. They end at tiles, or at groups of 16 KiB of tiles of
-/// which both store chaining values. All that is behind the end of `other` is among them, and nothing behind the end
-/// of `projection`. Tiles are compared edge by edge: after edits that move them, everything behind may be listed, unless
-/// atlas_projection_optimize() comes first. No payload is read, except of edited tiles, which are hashed first. Costs
-/// what differs. Any thread. `operation` may be NULL; progress once a tile that differs.
+/// On entry `*count` is the capacity of `regions` (which may be NULL if it is 0); on return it is
+/// the number of ranges. If the capacity is too small, the call still succeeds and fills in the
+/// first ranges. Ranges end at tiles, or at groups of 16 KiB for tiles of which both store chaining
+/// values. All bytes after the end of `other` are listed, and none after the end of `projection`.
+/// Tiles are compared boundary by boundary: after edits that move them, all bytes after the edit
+/// may be listed, unless atlas_projection_optimize() is called first. No payload is read, except of
+/// edited tiles, which are hashed first. The cost depends on the difference. Callable from any
+/// thread. `operation` may be NULL; progress is reported once per tile that differs.
 ///
-/// Fails with INVALID_ARGUMENT (NULL, or another type, K or key), WITNESS or FORMAT (a record of a container is
-/// damaged), and of edited tiles CONSERVATION; IO, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY or CANCELLED.
+/// Fails with INVALID_ARGUMENT (NULL, or another type, K or key), WITNESS or FORMAT (a record of a
+/// container is damaged), and for edited tiles CONSERVATION; IO, LIMIT, STATE (pool from before a
+/// fork), OUT_OF_MEMORY or CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_projection_diff(
     projection: *const atlas_projection,

@@ -1,4 +1,22 @@
-//! Parity files.
+//! Parity files: redundancy beside a file, from which damage is rebuilt.
+//!
+//! A parity file has Reed-Solomon units and digests of a protected file. It finds damage in either
+//! file and rebuilds as many units of each row as it has parity units.
+//!
+//! ```c
+//! static atlas_status repair_to(const char *damaged, const char *parity_path, const char *repaired) {
+//!   atlas_parity *parity = NULL;
+//!   atlas_repair_options options;
+//!   atlas_repair_options_init(&options);
+//!   options.mode = ATLAS_REPAIR_NEW_FILE;
+//!   options.other_path = repaired;
+//!   atlas_status status = atlas_parity_open(parity_path, NULL, NULL, &parity);
+//!   if (status == ATLAS_STATUS_OK)
+//!     status = atlas_parity_repair(parity, damaged, &options, NULL, NULL, NULL, NULL);
+//!   atlas_parity_destroy(parity);
+//!   return status;
+//! }
+//! ```
 
 use super::args::{
     check_reserved, drop_handle, handle, into_handle, items_in, known, optional_16, optional_32, out, path,
@@ -18,14 +36,14 @@ use crate::parity::{
 };
 use std::ffi::{c_char, c_void};
 
-/// A parity file, open for reading. The handle never changes.
+/// Parity file, open for reading. The handle never changes.
 pub struct atlas_parity(AtlasParity);
 
-/// The verdict of a check.
+/// Verdict of a check.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub enum atlas_parity_verdict {
-    /// The call did not come to a verdict.
+    /// The call ended without a verdict.
     ATLAS_PARITY_NOT_KNOWN = 0,
     /// Nothing is damaged.
     ATLAS_PARITY_INTACT = 1,
@@ -35,16 +53,17 @@ pub enum atlas_parity_verdict {
     ATLAS_PARITY_INCOMPLETE = 3,
 }
 
-/// Fate of a damaged file.
+/// Destination of a repair.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub enum atlas_repair_mode {
-    /// The repaired file gets the name other_path, which must be free; the damaged file is only read.
+    /// The repaired file gets the name other_path, which must not exist; the damaged file is only
+    /// read.
     ATLAS_REPAIR_NEW_FILE = 0,
-    /// The repaired file takes the name; the damaged one is kept as other_path, which must be free. If nothing
-    /// is damaged, nothing is written.
+    /// The repaired file takes the name of the damaged one, which is kept as other_path, which must
+    /// not exist. If nothing is damaged, nothing is written.
     ATLAS_REPAIR_KEEP = 1,
-    /// Damaged units are overwritten where they are.
+    /// Damaged units are overwritten in the file.
     ATLAS_REPAIR_IN_PLACE = 2,
 }
 
@@ -54,22 +73,22 @@ pub enum atlas_repair_mode {
 pub struct atlas_parity_options {
     /// sizeof(atlas_parity_options).
     pub struct_size: u32,
-    /// Bytes of a unit: a multiple of 4,096 up to 1 MiB. 0: 4 KiB below 256 MiB, else 64 KiB.
+    /// Bytes per unit, a multiple of 4,096 up to 1 MiB. 0 means 4 KiB below 256 MiB, else 64 KiB.
     pub unit_size: u32,
-    /// Number of parity columns, at most that of the data columns. 0: from redundancy.
+    /// Number of parity columns, at most that of the data columns. 0 means derived from redundancy.
     pub parity_columns: u32,
-    /// Share of parity in 1/10,000 of the data columns, at most 10,000; default 625. At least 2 columns are
-    /// made, or all if there are fewer data columns.
+    /// Share of parity in 1/10,000 of the data columns, at most 10,000. Default 625. At least 2
+    /// columns are made, or all if there are fewer data columns.
     pub redundancy: u32,
-    /// Number of rows. 0: as many as give at most 256 columns.
+    /// Number of rows. 0 means the number that gives at most 256 columns.
     pub rows: u64,
-    /// NULL, or 32 bytes: keyed digests. Copied, and wiped after use.
+    /// Key of 32 bytes for the digests, or NULL. Copied, and wiped after use.
     pub key: *const u8,
-    /// NULL: random. Else 16 bytes, which make the file the same every time. Copied.
+    /// Id of 16 bytes, which makes the file reproducible. NULL means random. Copied.
     pub id: *const u8,
     /// Not 0: the LINEAR root of the protected bytes is stored too.
     pub store_root: u32,
-    /// 0.
+    /// Must be 0.
     pub reserved: u32,
 }
 
@@ -89,15 +108,19 @@ sized_struct!(
     [struct_size, unit_size, parity_columns, redundancy, rows, key, id, store_root, reserved]
 );
 
-/// Fills `options` with the defaults: 6.25 % of parity, at most 256 columns, a random id, no key, no root.
+/// Fills `options` with the defaults: 6.25 % of parity, at most 256 columns, a random id, no key,
+/// no root.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_parity_options_init(options: *mut atlas_parity_options) {
     // SAFETY: as the header asks: NULL or a whole struct.
     unsafe { init_struct(options) };
 }
 
+/// Converts the caller's options.
+///
 /// # Safety
-/// `options` is NULL or a struct as the header asks, with pointers as it asks.
+///
+/// `options` is NULL or a struct that meets the header's terms, including its pointers.
 unsafe fn options_in(options: *const atlas_parity_options) -> Result<ParityOptions> {
     // SAFETY: as the caller promises.
     let (options, key, id) = unsafe {
@@ -128,27 +151,27 @@ unsafe fn options_in(options: *const atlas_parity_options) -> Result<ParityOptio
 pub struct atlas_parity_info {
     /// sizeof(atlas_parity_info), set by the caller.
     pub struct_size: u32,
-    /// Bytes of a unit.
+    /// Bytes per unit.
     pub unit_size: u32,
     /// Number of protected bytes, from the beginning of the file.
     pub protected_size: u64,
-    /// Bytes of the parity file when it is whole.
+    /// Size of the complete parity file.
     pub parity_size: u64,
     /// Number of rows.
     pub rows: u64,
     /// Number of data columns.
     pub data_columns: u32,
-    /// Number of parity columns: so many units of each row may be lost.
+    /// Number of parity columns, the number of units of each row that may be lost.
     pub parity_columns: u32,
-    /// Length of the longest run of bytes that is rebuilt wherever it begins.
+    /// Length of the longest run of lost bytes that can be rebuilt wherever it begins.
     pub burst_size: u64,
     /// 1 if the digests are keyed, else 0.
     pub keyed: u32,
     /// 1 if the root of the protected bytes is stored, else 0.
     pub has_root: u32,
-    /// That root, or zeros.
+    /// Stored root, or zeros.
     pub root: [u8; 32],
-    /// The id, which is another one after each creation and update.
+    /// Id of the file. Each creation and update gives a new one.
     pub id: [u8; 16],
 }
 
@@ -184,17 +207,17 @@ sized_struct!(
     ]
 );
 
-/// The result of a check, which a repair begins with. Filled by the library.
+/// Result of a check, with which every repair begins. Filled by the library.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct atlas_parity_report {
     /// sizeof(atlas_parity_report), set by the caller.
     pub struct_size: u32,
-    /// An atlas_parity_verdict: of the protected bytes.
+    /// Verdict on the protected bytes, an atlas_parity_verdict.
     pub data: u32,
-    /// An atlas_parity_verdict: of the parity file, its length included.
+    /// Verdict on the parity file, including its length, an atlas_parity_verdict.
     pub parity: u32,
-    /// 0.
+    /// Always 0.
     pub reserved: u32,
     /// Size of the protected file as it was found.
     pub size: u64,
@@ -204,11 +227,11 @@ pub struct atlas_parity_report {
     pub unknown_units: u64,
     /// Parity units that are bad or unknown.
     pub bad_parity_units: u64,
-    /// Blocks of digests that do not count, those of the head and of the tail copy each.
+    /// Invalid blocks of digests, counted in the head and in the tail copy.
     pub bad_blocks: u64,
-    /// Rows with such a unit, of data or parity.
+    /// Rows with a damaged unit of data or parity.
     pub damaged_rows: u64,
-    /// Rows with more of them than parity units.
+    /// Rows with more damaged units than parity units.
     pub lost_rows: u64,
     /// Data units that a repair has written.
     pub repaired_units: u64,
@@ -268,10 +291,11 @@ fn report_out(report: &ParityReport) -> atlas_parity_report {
     }
 }
 
-/// A report of the caller's, which may be NULL.
+/// Returns the caller's report, which may be NULL.
 ///
 /// # Safety
-/// `report` is NULL or a struct as the header asks, for as long as the result lives.
+///
+/// `report` is NULL or a struct that meets the header's terms, for as long as the result lives.
 unsafe fn report_in(report: *mut atlas_parity_report) -> Result<Option<OutStruct<atlas_parity_report>>> {
     if report.is_null() {
         return Ok(None);
@@ -286,13 +310,14 @@ unsafe fn report_in(report: *mut atlas_parity_report) -> Result<Option<OutStruct
 pub struct atlas_repair_options {
     /// sizeof(atlas_repair_options).
     pub struct_size: u32,
-    /// An atlas_repair_mode; default NEW_FILE.
+    /// Destination of the repair, an atlas_repair_mode. Default NEW_FILE.
     pub mode: u32,
-    /// NEW_FILE: the name of the repaired file. KEEP: that of the damaged one. Else ignored. Copied.
+    /// NEW_FILE: name of the repaired file. KEEP: new name of the damaged file. Otherwise ignored.
+    /// Copied.
     pub other_path: *const c_char,
-    /// Not 0: rows that can be repaired are, also if others cannot; default 0.
+    /// Not 0: rows that can be repaired are repaired even if others cannot. Default 0.
     pub partial: u32,
-    /// 0.
+    /// Must be 0.
     pub reserved: u32,
 }
 
@@ -308,15 +333,19 @@ sized_struct!(
     [struct_size, mode, other_path, partial, reserved]
 );
 
-/// Fills `options` with the defaults: to a new file, whose name the caller adds, and only if all can be repaired.
+/// Fills `options` with the defaults: to a new file, whose name the caller adds, and only if all
+/// can be repaired.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_repair_options_init(options: *mut atlas_repair_options) {
     // SAFETY: as the header asks: NULL or a whole struct.
     unsafe { init_struct(options) };
 }
 
+/// Converts the caller's options.
+///
 /// # Safety
-/// `options` is NULL or a struct as the header asks, with pointers as it asks.
+///
+/// `options` is NULL or a struct that meets the header's terms, including its pointers.
 unsafe fn repair_options(options: *const atlas_repair_options) -> Result<RepairOptions> {
     // SAFETY: as the caller promises.
     let options = unsafe { read_struct(options) }?;
@@ -343,12 +372,13 @@ unsafe fn repair_options(options: *const atlas_repair_options) -> Result<RepairO
 
 /// Writes the parity file of a source.
 ///
-/// It never replaces a file: made anew it would take damage for the truth (atlas_parity_update() follows changes).
-/// Every byte is read once. Work memory is 256 MiB or what memory_limit leaves, if that is
-/// less, beside 16 bytes a unit and 9 MiB of tables; the file never depends on it, nor on threads. `options` and
-/// `operation` may be NULL; progress once a MiB or less. The file appears complete or not at all. Fails with
-/// INVALID_ARGUMENT (sizes that do not fit one another), IO (os_error EEXIST if `path` is taken), LIMIT, STATE (pool
-/// from before a fork), OUT_OF_MEMORY, CANCELLED or UNSUPPORTED (not built in).
+/// It never replaces a file, because a parity file made again would accept damage as the truth;
+/// atlas_parity_update() follows changes. Every byte is read once. Work memory is 256 MiB, or less
+/// if memory_limit leaves less, besides 16 bytes per unit and 9 MiB of tables; the file depends
+/// neither on it nor on threads. `options` and `operation` may be NULL; progress is reported at
+/// least once per MiB. The file appears complete or not at all. Fails with INVALID_ARGUMENT (sizes
+/// that do not fit one another), IO (os_error EEXIST if `path` exists), LIMIT, STATE (pool from
+/// before a fork), OUT_OF_MEMORY, CANCELLED or UNSUPPORTED (not built in).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_parity_create(
     source: *const atlas_source,
@@ -366,14 +396,15 @@ pub unsafe extern "C" fn atlas_parity_create(
     })
 }
 
-/// Opens a parity file, of which one end may be lost.
+/// Opens a parity file. One of its ends may be lost.
 ///
-/// If neither end has a head that counts, the file is searched block by block, with progress once a MiB. With a key
-/// of `verify` the file must be keyed and match; a keyed file without a key is WITNESS. An expected_root must be the
-/// stored one, if a root is stored, and repairs compare the whole result with it. `verify` and `operation` may be
-/// NULL. `*out` is owned by the caller: atlas_parity_destroy(). Fails with FORMAT (no parity file, or too little is
-/// left), WITNESS, UNSUPPORTED (newer version, not built in), IO, INVALID_ARGUMENT, LIMIT, STATE (pool from before a
-/// fork), OUT_OF_MEMORY or CANCELLED.
+/// If neither end has a valid head, the file is searched block by block, with progress once per
+/// MiB. With a key of `verify` the file must be keyed and match; a keyed file without a key is
+/// WITNESS. An expected_root must equal the stored root, if there is one, and repairs compare the
+/// whole result with it. `verify` and `operation` may be NULL. `*out` is owned by the caller:
+/// atlas_parity_destroy(). Fails with FORMAT (no parity file, or too little is left), WITNESS,
+/// UNSUPPORTED (newer version, not built in), IO, INVALID_ARGUMENT, LIMIT, STATE (pool from before
+/// a fork), OUT_OF_MEMORY or CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_parity_open(
     path: *const c_char,
@@ -394,7 +425,8 @@ pub unsafe extern "C" fn atlas_parity_open(
     })
 }
 
-/// Properties of a parity file. Any thread. Fails with INVALID_ARGUMENT or UNSUPPORTED (not built in).
+/// Fills `info` with the properties of a parity file. Callable from any thread. Fails with
+/// INVALID_ARGUMENT or UNSUPPORTED (not built in).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_parity_get_info(
     parity: *const atlas_parity,
@@ -424,14 +456,16 @@ pub unsafe extern "C" fn atlas_parity_get_info(
     })
 }
 
-/// Looks for damage in a source and in its parity file. Reads everything and writes nothing.
+/// Searches a source and its parity file for damage. Reads everything and writes nothing.
 ///
-/// ATLAS_STATUS_OK: all is intact. WITNESS: something is damaged, and all of it can be repaired. INCOMPLETE: not all
-/// of it can. `report` is filled in these three cases, and may be NULL. `damage` may be NULL; else it receives each
-/// damaged unit and block by itself, once the verdict is known: of the data first, then of the parity file, each
-/// ascending; false ends the call with CANCELLED. `operation` may be NULL; progress once 256 KiB. Any thread. Fails
-/// with WITNESS, INCOMPLETE, IO (what is more than a bad sector), INVALID_ARGUMENT, LIMIT, STATE (pool from before a
-/// fork), OUT_OF_MEMORY, CANCELLED or UNSUPPORTED (not built in).
+/// ATLAS_STATUS_OK means that both are intact, WITNESS that all of the damage can be repaired,
+/// INCOMPLETE that some of it cannot. `report` is filled in these three cases, and may be NULL.
+/// `damage` may be NULL; otherwise it receives each damaged unit and block separately, once the
+/// verdict is known: first those of the data, then those of the parity file, each ascending.
+/// Returning false ends the call with CANCELLED. `operation` may be NULL; progress is reported once
+/// per 256 KiB. Callable from any thread. Fails with WITNESS, INCOMPLETE, IO (more than a bad
+/// sector), INVALID_ARGUMENT, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY, CANCELLED or
+/// UNSUPPORTED (not built in).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_parity_check(
     parity: *const atlas_parity,
@@ -463,18 +497,24 @@ pub unsafe extern "C" fn atlas_parity_check(
 
 /// Checks as atlas_parity_check() does, and repairs the file `path`.
 ///
-/// Each unit is rebuilt from its row and verified before it is written. `damage` is the owner's say: it is asked for
-/// each damaged data unit by itself, ascending, before the first write; false leaves the unit as it is. IN_PLACE needs
-/// it; elsewhere NULL means true. A unit whose row is lost is told with repairable 0, and stays. ATLAS_STATUS_OK: the
-/// data is whole, whatever the parity file is (report->parity: atlas_parity_restore()). WITNESS: a unit was refused
-/// and the others are repaired, or what was rebuilt does not fit its digest or the root that the handle was opened
-/// with (then NEW_FILE and KEEP give no file). INCOMPLETE: a row is lost, and nothing was written, but with partial
-/// the rows that can be repaired. NEW_FILE and KEEP copy what lies behind the protected bytes; the file appears
-/// complete or not at all. IN_PLACE may be stopped at any moment, also by a crash: each byte is right or was bad
-/// before, and the next call goes on. Synced on return. `options` NULL is an error, since it has no name. `report`
-/// and `operation` may be NULL; progress once a MiB, and once a row. Fails with WITNESS, INCOMPLETE, IO (os_error
-/// EEXIST if other_path is taken), INVALID_ARGUMENT, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY, CANCELLED
-/// or UNSUPPORTED (not built in).
+/// Each unit is rebuilt from its row and verified before it is written. `damage` lets the owner
+/// decide: it is called for each damaged data unit separately, ascending, before the first write;
+/// returning false leaves the unit as it is. IN_PLACE requires it; in other modes NULL means true.
+/// A unit whose row is lost is reported with repairable 0, and stays as it is.
+///
+/// ATLAS_STATUS_OK means that the data is intact, whatever the state of the parity file
+/// (report->parity: atlas_parity_restore()). WITNESS means that a unit was refused and the others
+/// are repaired, or that a rebuilt unit does not match its digest or the root that the handle was
+/// opened with (then NEW_FILE and KEEP write no file). INCOMPLETE means that a row is lost and
+/// nothing was written, except that with partial the rows that can be repaired were.
+///
+/// NEW_FILE and KEEP copy the bytes after the protected ones; the file appears complete or not at
+/// all. IN_PLACE may be stopped at any moment, also by a crash: each byte is right or was bad
+/// before, and the next call continues. Synced on return. `options` NULL is an error, because it
+/// has no name. `report` and `operation` may be NULL; progress is reported once per MiB and once
+/// per row. Fails with WITNESS, INCOMPLETE, IO (os_error EEXIST if other_path exists),
+/// INVALID_ARGUMENT, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY, CANCELLED or
+/// UNSUPPORTED (not built in).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_parity_repair(
     parity: *const atlas_parity,
@@ -509,13 +549,14 @@ pub unsafe extern "C" fn atlas_parity_repair(
     })
 }
 
-/// Writes the parity file anew to `path`, byte for byte as it was first written, its id included.
+/// Writes the parity file again to `path`, byte for byte as it was first written, including its id.
 ///
-/// Damaged data units in the rows concerned are no hindrance as far as their rows can be repaired. Replaces a file of
-/// this name, also the parity file's own: the handle goes on with the old bytes. `operation` may be NULL; progress
-/// once a MiB, and once a row. The file appears complete or not at all. Fails with INCOMPLETE (a row that is needed is
-/// lost), WITNESS (the file contradicts itself, or changes meanwhile), IO, INVALID_ARGUMENT, LIMIT, STATE (pool from
-/// before a fork), OUT_OF_MEMORY, CANCELLED or UNSUPPORTED (not built in).
+/// Damaged data units are allowed in rows that can be repaired. Replaces a file of this name, also
+/// the parity file itself; the handle continues with the old bytes. `operation` may be NULL;
+/// progress is reported once per MiB and once per row. The file appears complete or not at all.
+/// Fails with INCOMPLETE (a needed row is lost), WITNESS (the file contradicts itself, or changes
+/// during the call), IO, INVALID_ARGUMENT, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY,
+/// CANCELLED or UNSUPPORTED (not built in).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_parity_restore(
     parity: *const atlas_parity,
@@ -533,18 +574,20 @@ pub unsafe extern "C" fn atlas_parity_restore(
     })
 }
 
-/// Writes the parity file of a source that was changed on purpose: in the `region_count` ranges of `regions`, and at
-/// its end if its size differs.
+/// Writes the parity file of a source that was changed on purpose: in the `region_count` ranges of
+/// `regions`, and at its end if its size differs.
 ///
-/// `regions` NULL names no range (for all of them: atlas_parity_create()). Unit size, rows, parity columns and key
-/// stay; of `options`, which may be NULL, only id and store_root count: a root that is not asked for is dropped. The
-/// result is what create gives of the old bytes with these ranges replaced: damage elsewhere stays damage. Other bytes
-/// of the rows concerned that differ are WITNESS, with store_root any that differ, and nothing is written. Reads what
-/// was appended, the units of each row that is touched, and the parity file once. Replaces a file of this name, also
-/// the parity file's own: the handle stays that of the old file. `operation` may be NULL; progress once a MiB or less.
-/// Fails with WITNESS, INVALID_ARGUMENT (the rows do not fit the new size: create anew), OUT_OF_RANGE (a region
-/// outside the source), IO, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY, CANCELLED or UNSUPPORTED (not built
-/// in).
+/// `regions` NULL means no range (for the whole source: atlas_parity_create()). Unit size, rows,
+/// parity columns and key stay. `options` may be NULL; only id and store_root count, and a root
+/// that is not requested is dropped. The result is that of create on the old bytes with these
+/// ranges replaced, so damage elsewhere stays damage. If other bytes of the affected rows differ,
+/// the call is WITNESS and writes nothing; with store_root any differing byte has this effect.
+/// Reads the appended bytes, the units of each affected row, and the parity file once. Replaces a
+/// file of this name, also the parity file itself; the handle stays that of the old file.
+/// `operation` may be NULL; progress is reported at least once per MiB. Fails with WITNESS,
+/// INVALID_ARGUMENT (the rows do not fit the new size: create a new file), OUT_OF_RANGE (a region
+/// outside the source), IO, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY, CANCELLED or
+/// UNSUPPORTED (not built in).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_parity_update(
     parity: *const atlas_parity,

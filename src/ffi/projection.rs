@@ -1,4 +1,23 @@
-//! Projections.
+//! Projections: addressable, verifiable views of a domain.
+//!
+//! A projection divides the bytes of a source into tiles of at most 1 MiB, each with a residue (sum
+//! mod 96) and a witness (BLAKE3), under one root of 32 bytes. The root identifies the bytes:
+//! shards, containers and later checks all refer to it.
+//!
+//! ```c
+//! static atlas_status root_of(const char *path, uint8_t root[32]) {
+//!   atlas_source *source = NULL;
+//!   atlas_projection *projection = NULL;
+//!   atlas_status status = atlas_source_open_file(path, ATLAS_FILE_IO_READ, &source);
+//!   if (status == ATLAS_STATUS_OK)
+//!     status = atlas_projection_create(ATLAS_PROJECTION_LINEAR, source, NULL, NULL, &projection);
+//!   if (status == ATLAS_STATUS_OK)
+//!     status = atlas_projection_root(projection, NULL, root);
+//!   atlas_projection_destroy(projection); // NULL does nothing
+//!   atlas_source_destroy(source);
+//!   return status;
+//! }
+//! ```
 
 use super::args::{bytes_out, drop_handle, handle, into_handle, known, optional_32, out, path, unknown};
 use super::boundary::boundary;
@@ -11,25 +30,25 @@ use crate::hash::digest::Digest;
 use crate::projection::{AtlasProjection, ConservationPolicy, ProjectionOptions, ProjectionType};
 use std::ffi::{c_char, c_void};
 
-/// An addressable, verifiable view of a domain.
+/// Addressable, verifiable view of a domain.
 pub struct atlas_projection(pub(super) AtlasProjection);
 
-/// How a tile's bytes become witnessed payload.
+/// Transformation from the bytes of a tile to its witnessed payload.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub enum atlas_projection_type {
-    /// The bytes as they are.
+    /// The bytes themselves.
     ATLAS_PROJECTION_LINEAR = 0,
-    /// The exact Fourier transform over GF(12289), dealt out to 96 resonance classes of which any
-    /// r96_data_classes rebuild the domain.
+    /// The exact Fourier transform over GF(12289), distributed over 96 resonance classes. Any
+    /// r96_data_classes of them rebuild the domain.
     ATLAS_PROJECTION_R96_FOURIER = 1,
 }
 
-/// What is asked of the sum of all bytes.
+/// Requirement on the sum of all bytes.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub enum atlas_conservation_policy {
-    /// Any bytes; residue and correction are recorded.
+    /// Any sum is allowed; residue and correction are recorded.
     ATLAS_CONSERVATION_TRACK = 0,
     /// The sum must be 0 mod 96, and stay so.
     ATLAS_CONSERVATION_STRICT = 1,
@@ -41,12 +60,13 @@ pub enum atlas_conservation_policy {
 pub struct atlas_projection_options {
     /// sizeof(atlas_projection_options).
     pub struct_size: u32,
-    /// An atlas_conservation_policy; default TRACK.
+    /// Requirement on the sum of all bytes, an atlas_conservation_policy. Default TRACK.
     pub conservation: u32,
-    /// K, 1..96: any K of the 96 classes rebuild, so that 96 - K may be lost, and all of them take
-    /// about 14/13 * 96/K of the domain; default 96. Means nothing for LINEAR.
+    /// K, 1..96. Any K of the 96 classes rebuild the domain, so that 96 - K may be lost; all
+    /// classes together have about 14/13 * 96/K of the domain's size. Default 96. Ignored for
+    /// LINEAR.
     pub r96_data_classes: u32,
-    /// NULL, or 32 bytes: keyed witnesses, which only who has the key can make or verify. Copied,
+    /// Key of 32 bytes, or NULL. With a key only its owners can make or verify witnesses. Copied,
     /// and wiped after use.
     pub key: *const u8,
 }
@@ -83,8 +103,11 @@ pub(super) fn projection_type(value: u32) -> Result<ProjectionType> {
     }
 }
 
+/// Converts the caller's options.
+///
 /// # Safety
-/// `options` is NULL or a struct as the header asks, its key NULL or 32 readable bytes.
+///
+/// `options` is NULL or a struct that meets the header's terms, its key NULL or 32 readable bytes.
 pub(super) unsafe fn projection_options(
     options: *const atlas_projection_options,
 ) -> Result<ProjectionOptions> {
@@ -115,14 +138,14 @@ pub(super) unsafe fn projection_options(
     Ok(result)
 }
 
-/// Projects a source: hashes everything, and commits to what the source holds now.
+/// Projects a source: hashes all of its bytes and commits to their present values.
 ///
-/// `type` is an atlas_projection_type, `options` and `operation` may be NULL. The projection holds
-/// on to the source, which may be destroyed at once. `*out` is owned by the caller:
+/// `type` is an atlas_projection_type; `options` and `operation` may be NULL. The projection keeps
+/// the source alive, so that the caller may destroy it at once. `*out` is owned by the caller:
 /// atlas_projection_destroy(). Costs about one BLAKE3 of the bytes, shared by the operation's
-/// threads, and at most 448 bytes of memory a tile of 1 MiB; progress is reported once a tile. Fails
-/// with INVALID_ARGUMENT, IO, CONSERVATION (STRICT, the message names what is missing), LIMIT, STATE
-/// (pool from before a fork), OUT_OF_MEMORY or CANCELLED.
+/// threads, and at most 448 bytes of memory per tile of 1 MiB; progress is reported once per tile.
+/// Fails with INVALID_ARGUMENT, IO, CONSERVATION (STRICT; the message names the missing sum),
+/// LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY or CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_projection_create(
     r#type: u32,
@@ -159,30 +182,30 @@ pub unsafe extern "C" fn atlas_projection_destroy(projection: *mut atlas_project
 pub struct atlas_projection_info {
     /// sizeof(atlas_projection_info), set by the caller.
     pub struct_size: u32,
-    /// An atlas_projection_type.
+    /// Type of the projection, an atlas_projection_type.
     pub r#type: u32,
-    /// Bytes of the domain.
+    /// Number of bytes of the domain.
     pub domain_size: u64,
-    /// Pages of 4,096 bytes, the last one perhaps in part.
+    /// Number of pages of 4,096 bytes. The last page may be shorter.
     pub page_count: u64,
-    /// Tiles of 1 byte to 1 MiB.
+    /// Number of tiles, each of 1 byte to 1 MiB.
     pub tile_count: u64,
-    /// The sum of all bytes mod 96. It composes, but misses one in 96 random corruptions: what shows
-    /// integrity is the root.
+    /// Sum of all bytes mod 96. It composes, but misses one in 96 random corruptions; the root
+    /// proves integrity.
     pub residue: u32,
-    /// (96 - residue) mod 96: what would have to be added for the sum to be 0 mod 96.
+    /// (96 - residue) mod 96, the value to add for a sum of 0 mod 96.
     pub correction: u32,
-    /// Tiles in a row of the plane: ceil(sqrt(tile_count)).
+    /// Number of tiles in a row of the plane: ceil(sqrt(tile_count)).
     pub width: u32,
-    /// Rows of the plane: as width.
+    /// Number of rows of the plane, equal to width.
     pub height: u32,
-    /// K; 0 for LINEAR.
+    /// K. 0 for LINEAR.
     pub r96_data_classes: u32,
-    /// 1 where witnesses are keyed.
+    /// 1 if witnesses are keyed, else 0.
     pub keyed: u32,
-    /// 1 where tiles are full from offset 0 on, as when fresh or optimised.
+    /// 1 if all tiles but the last are full, as in a fresh or optimised projection, else 0.
     pub canonical: u32,
-    /// 0.
+    /// Always 0.
     pub reserved: u32,
 }
 
@@ -220,7 +243,8 @@ sized_struct!(
     ]
 );
 
-/// Properties of the present state. Any thread. Fails with INVALID_ARGUMENT.
+/// Fills `info` with the properties of the present state. Callable from any thread. Fails with
+/// INVALID_ARGUMENT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_projection_get_info(
     projection: *const atlas_projection,
@@ -250,12 +274,12 @@ pub unsafe extern "C" fn atlas_projection_get_info(
     })
 }
 
-/// The witness root: 32 bytes that all shards of this state prove themselves against.
+/// Computes the witness root: 32 bytes that every shard of this state proves itself against.
 ///
-/// After edits it first hashes what changed, with progress once a tile. Any thread. `operation` may be
-/// NULL. Fails with INVALID_ARGUMENT, STATE (pool from before a fork) or CANCELLED, and after edits
-/// with IO, WITNESS or CONSERVATION (the source does not hold any more what was projected, of the tiles
-/// that were edited; the error's index is the tile), LIMIT or OUT_OF_MEMORY.
+/// After edits it first hashes the edited tiles, with progress once per tile. Callable from any
+/// thread. `operation` may be NULL. Fails with INVALID_ARGUMENT, STATE (pool from before a fork) or
+/// CANCELLED. After edits it also fails with IO, WITNESS or CONSERVATION (the source no longer has
+/// the projected bytes of an edited tile; the error's index is the tile), LIMIT or OUT_OF_MEMORY.
 ///
 /// cbindgen:ptrs-as-arrays=[[root;32]]
 #[unsafe(no_mangle)]
@@ -281,14 +305,14 @@ pub unsafe extern "C" fn atlas_projection_root(
 pub struct atlas_tile_info {
     /// sizeof(atlas_tile_info), set by the caller.
     pub struct_size: u32,
-    /// The sum of its bytes mod 96.
+    /// Sum of the tile's bytes mod 96.
     pub residue: u32,
-    /// Of its first byte, in the domain.
+    /// Offset of the tile's first byte in the domain.
     pub offset: u64,
-    /// 1 to 1,048,576 bytes.
+    /// Number of bytes, 1 to 1,048,576.
     pub length: u64,
-    /// LINEAR: BLAKE3 of its bytes, or keyed BLAKE3. R96: the top of a tree over the digests of its 96
-    /// classes.
+    /// Witness of the tile. LINEAR: BLAKE3 of its bytes, or keyed BLAKE3. R96: the top of a tree
+    /// over the digests of its 96 classes.
     pub witness: [u8; 32],
 }
 
@@ -304,10 +328,11 @@ sized_struct!(
     [struct_size, residue, offset, length, witness]
 );
 
-/// Properties of tile number `tile`, which is hashed first where it was edited.
+/// Fills `info` with the properties of tile number `tile`. An edited tile is hashed first.
 ///
-/// Any thread. Fails with INVALID_ARGUMENT or OUT_OF_RANGE, and of an edited tile with IO, WITNESS or
-/// CONSERVATION (the source does not hold any more what was projected) or OUT_OF_MEMORY.
+/// Callable from any thread. Fails with INVALID_ARGUMENT or OUT_OF_RANGE, and for an edited tile
+/// with IO, WITNESS or CONSERVATION (the source no longer has the projected bytes) or
+/// OUT_OF_MEMORY.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_projection_get_tile(
     projection: *const atlas_projection,
@@ -329,9 +354,10 @@ pub unsafe extern "C" fn atlas_projection_get_tile(
     })
 }
 
-/// A second handle on the present state, in O(1): later updates of either do not touch the other.
+/// Creates a second handle on the present state, in O(1). Later updates of either handle do not
+/// affect the other.
 ///
-/// Any thread. `*out` is owned by the caller: atlas_projection_destroy(). Fails with
+/// Callable from any thread. `*out` is owned by the caller: atlas_projection_destroy(). Fails with
 /// INVALID_ARGUMENT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_projection_snapshot(
@@ -350,9 +376,9 @@ pub unsafe extern "C" fn atlas_projection_snapshot(
 
 /// Reads `size` bytes at `offset` into `buffer`: all of them, or an error.
 ///
-/// The bytes are what the source holds now and are not verified: extract, verify and write_file do
-/// that. `buffer` is borrowed for the call and may be NULL when `size` is 0. Any thread. Fails with
-/// INVALID_ARGUMENT, OUT_OF_RANGE or IO.
+/// The bytes are the present bytes of the source and are not verified; extract, verify and
+/// write_file verify them. `buffer` is borrowed for the call and may be NULL if `size` is 0.
+/// Callable from any thread. Fails with INVALID_ARGUMENT, OUT_OF_RANGE or IO.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_projection_read(
     projection: *const atlas_projection,
@@ -368,11 +394,11 @@ pub unsafe extern "C" fn atlas_projection_read(
     })
 }
 
-/// Reads and hashes every byte again.
+/// Reads and hashes every byte again and compares with the witnesses.
 ///
-/// Any thread. `operation` may be NULL; progress once a tile. Fails with WITNESS, then CONSERVATION,
-/// with the first tile that differs as the error's index, INVALID_ARGUMENT, IO, LIMIT, STATE (pool from
-/// before a fork), OUT_OF_MEMORY or CANCELLED.
+/// Callable from any thread. `operation` may be NULL; progress is reported once per tile. Fails
+/// with WITNESS, then CONSERVATION, with the first tile that differs as the error's index,
+/// INVALID_ARGUMENT, IO, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY or CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_projection_verify(
     projection: *const atlas_projection,
@@ -386,15 +412,16 @@ pub unsafe extern "C" fn atlas_projection_verify(
     })
 }
 
-/// Writes the domain to a file, every byte verified before it is written.
+/// Writes the domain to a file. Every byte is verified before it is written.
 ///
-/// The bytes go to a temporary file beside `path`, which is flushed to the disk and then renamed: on
-/// failure an older file stays, and nothing else is left. Nobody but its owner can read the temporary
-/// file; in the end it has the permissions of the file that it replaces, or those of a new file. A
-/// symbolic link is replaced itself, and what it led to stays. A tile of zeros is left a hole.
+/// The bytes go to a temporary file beside `path`, which is flushed to the disk and then renamed.
+/// On failure an older file stays, and nothing else remains. Only the owner can read the temporary
+/// file; at the end it gets the permissions of the file that it replaces, or those of a new file. A
+/// symbolic link is itself replaced, and its target stays. A tile of zeros becomes a hole.
 ///
-/// Any thread. `operation` may be NULL; progress once a tile. Fails with INVALID_ARGUMENT, IO, WITNESS,
-/// CONSERVATION, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY or CANCELLED.
+/// Callable from any thread. `operation` may be NULL; progress is reported once per tile. Fails
+/// with INVALID_ARGUMENT, IO, WITNESS, CONSERVATION, LIMIT, STATE (pool from before a fork),
+/// OUT_OF_MEMORY or CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_projection_write_file(
     projection: *const atlas_projection,

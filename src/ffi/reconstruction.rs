@@ -1,4 +1,23 @@
-//! Reconstruction.
+//! Reconstruction: the domain from its shards.
+//!
+//! A reconstruction collects the shards of one projection state, in any order, and verifies each
+//! before it accepts its bytes. Once the domain is complete, finish returns it as a projection with
+//! the same root.
+//!
+//! ```c
+//! static atlas_status rebuild(const atlas_shard *const *shards, size_t count, const char *path) {
+//!   atlas_reconstruction *parts = NULL;
+//!   atlas_projection *whole = NULL;
+//!   atlas_status status = atlas_reconstruction_create(NULL, &parts);
+//!   for (size_t i = 0; status == ATLAS_STATUS_OK && i < count; i++)
+//!     status = atlas_reconstruction_add(parts, shards[i], NULL);
+//!   if (status == ATLAS_STATUS_OK) status = atlas_reconstruction_finish(parts, NULL, &whole);
+//!   if (status == ATLAS_STATUS_OK) status = atlas_projection_write_file(whole, path, NULL);
+//!   atlas_projection_destroy(whole);
+//!   atlas_reconstruction_destroy(parts);
+//!   return status;
+//! }
+//! ```
 
 use super::args::{CBool, drop_handle, fill_list, handle, into_handle, optional_32, out, path};
 use super::boundary::{boundary, infallible};
@@ -11,7 +30,7 @@ use crate::base::error::Result;
 use crate::reconstruction::{AtlasReconstruction, ReconstructionOptions};
 use std::ffi::c_char;
 
-/// Collects the shards of one projection state until the domain is whole.
+/// Collector of the shards of one projection state until the domain is complete.
 pub struct atlas_reconstruction(AtlasReconstruction);
 
 /// Options of a reconstruction. Fill it with atlas_reconstruction_options_init().
@@ -20,15 +39,17 @@ pub struct atlas_reconstruction(AtlasReconstruction);
 pub struct atlas_reconstruction_options {
     /// sizeof(atlas_reconstruction_options).
     pub struct_size: u32,
-    /// 32 bytes; NULL: the root of the first shard that verifies.
+    /// Root that every shard must have, 32 bytes. NULL means the root of the first shard that
+    /// verifies.
     pub expected_root: *const u8,
-    /// 32 bytes, or NULL. Copied, and wiped after use.
+    /// Key of 32 bytes, or NULL. Copied, and wiped after use.
     pub key: *const u8,
-    /// NULL: in memory. Else bytes go to a new temporary file beside this path, which
-    /// atlas_reconstruction_finish() renames to it and destroy removes: permissions and links as
-    /// atlas_projection_write_file() has them. Copied.
+    /// Path of the rebuilt file. NULL means in memory. Otherwise bytes go to a new temporary file
+    /// beside this path; atlas_reconstruction_finish() renames it to this path, and destroy removes
+    /// it. Permissions and links are handled as by atlas_projection_write_file(). Copied.
     pub spool_path: *const c_char,
-    /// 0: none; a shard that claims a larger domain is ATLAS_STATUS_LIMIT.
+    /// Maximum size of the domain; a shard that claims a larger one is ATLAS_STATUS_LIMIT. 0 means
+    /// no limit.
     pub max_domain_size: u64,
 }
 
@@ -51,8 +72,11 @@ pub unsafe extern "C" fn atlas_reconstruction_options_init(options: *mut atlas_r
     unsafe { init_struct(options) };
 }
 
+/// Converts the caller's options.
+///
 /// # Safety
-/// `options` is NULL or a struct as the header asks, with pointers as it asks.
+///
+/// `options` is NULL or a struct that meets the header's terms, including its pointers.
 unsafe fn reconstruction_options(
     options: *const atlas_reconstruction_options,
 ) -> Result<ReconstructionOptions> {
@@ -97,17 +121,16 @@ pub unsafe extern "C" fn atlas_reconstruction_create(
     })
 }
 
-/// Verifies a shard and takes the bytes that it adds; the shard stays the caller's.
+/// Verifies a shard and copies the bytes that it adds. The shard stays the caller's.
 ///
-/// Duplicates and overlaps are harmless. Classes of R96 wait, in memory or in a second temporary file
-/// beside spool_path, until a tile has K of them. Serialised with other calls on the handle.
-/// `operation` may be NULL; progress once a tile that is verified or decoded, and once a
-/// MiB or a class that is written. Fails, and changes
-/// nothing, with WITNESS (does not verify; another root, type, K or size), CONFLICT (another tile
-/// geometry under the same root), LIMIT, IO, STATE (finished, or a pool from before a fork),
-/// OUT_OF_MEMORY or CANCELLED. R96: also with FORMAT, WITNESS or CONSERVATION where K classes of a tile
-/// prove themselves and stand for no bytes with its witness and residue, which only who made the root
-/// can bring about.
+/// Duplicates and overlaps are harmless. Classes of R96 wait, in memory or in a second temporary
+/// file beside spool_path, until a tile has K of them. Serialised with other calls on the handle.
+/// `operation` may be NULL; progress is reported once per verified or decoded tile, and once per
+/// MiB or class written. Fails, without any change, with WITNESS (does not verify; another root,
+/// type, K or size), CONFLICT (another tile geometry under the same root), LIMIT, IO, STATE
+/// (finished, or a pool from before a fork), OUT_OF_MEMORY or CANCELLED. R96: also fails with
+/// FORMAT, WITNESS or CONSERVATION if K classes of a tile verify but stand for no bytes with its
+/// witness and residue, which only the maker of the root can cause.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_reconstruction_add(
     reconstruction: *mut atlas_reconstruction,
@@ -123,7 +146,7 @@ pub unsafe extern "C" fn atlas_reconstruction_add(
     })
 }
 
-/// Whether every byte of the domain has come; false for NULL. Any thread.
+/// Returns true if every byte of the domain was added. False for NULL. Callable from any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_reconstruction_is_complete(
     reconstruction: *const atlas_reconstruction,
@@ -135,8 +158,8 @@ pub unsafe extern "C" fn atlas_reconstruction_is_complete(
     })
 }
 
-/// How many more classes of an R96 domain are needed, the most over all tiles; 0 for LINEAR, before
-/// the first add and for NULL. Any thread.
+/// Returns the number of further classes that an R96 domain needs, the maximum over all tiles. 0
+/// for LINEAR, before the first add and for NULL. Callable from any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_reconstruction_classes_needed(
     reconstruction: *const atlas_reconstruction,
@@ -147,12 +170,12 @@ pub unsafe extern "C" fn atlas_reconstruction_classes_needed(
     })
 }
 
-/// The byte ranges still missing (R96: with fewer than K classes), ascending and merged; none before
-/// the first add.
+/// Lists the byte ranges still missing (R96: with fewer than K classes), ascending and merged.
+/// There are none before the first add.
 ///
-/// `*count` is in: the capacity of `regions` (which may be NULL when it is 0), out: how many there
-/// are. OK also when the capacity is short: then the first ones are there. Any thread. Fails with
-/// INVALID_ARGUMENT.
+/// On entry `*count` is the capacity of `regions` (which may be NULL if it is 0); on return it is
+/// the number of missing ranges. If the capacity is too small, the call still succeeds and fills in
+/// the first ranges. Callable from any thread. Fails with INVALID_ARGUMENT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_reconstruction_missing(
     reconstruction: *const atlas_reconstruction,
@@ -167,13 +190,13 @@ pub unsafe extern "C" fn atlas_reconstruction_missing(
     })
 }
 
-/// The rebuilt domain as a projection with the same geometry and root.
+/// Returns the rebuilt domain as a projection with the same geometry and root.
 ///
-/// Hashes every byte anew. A spool file gets its name now. `*out` is owned by the caller:
+/// Hashes every byte again. A spool file gets its final name. `*out` is owned by the caller:
 /// atlas_projection_destroy(). Serialised with other calls on the handle. `operation` may be NULL;
-/// progress once a tile. Fails, and leaves the handle usable, with INCOMPLETE (the text says how much
-/// is missing), WITNESS (the root differs), IO, STATE (finished already, or a pool from before a fork),
-/// INVALID_ARGUMENT, LIMIT, OUT_OF_MEMORY or CANCELLED.
+/// progress is reported once per tile. Fails, and leaves the handle usable, with INCOMPLETE (the
+/// message says how much is missing), WITNESS (the root differs), IO, STATE (finished already, or a
+/// pool from before a fork), INVALID_ARGUMENT, LIMIT, OUT_OF_MEMORY or CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_reconstruction_finish(
     reconstruction: *mut atlas_reconstruction,
@@ -192,8 +215,8 @@ pub unsafe extern "C" fn atlas_reconstruction_finish(
     })
 }
 
-/// Frees a reconstruction, and removes its temporary file. NULL does nothing. No call may be using
-/// it; the projection that finish gave stays valid.
+/// Frees a reconstruction and removes its temporary file. NULL does nothing. No call may be using
+/// it; the projection that finish returned stays valid.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_reconstruction_destroy(reconstruction: *mut atlas_reconstruction) {
     // SAFETY: as the header asks: NULL or a handle that is not used again.

@@ -1,4 +1,19 @@
-//! Shards.
+//! Shards: regions of a domain that verify alone.
+//!
+//! A shard carries the bytes of a region together with their proof against the root. Its serialised
+//! form can be sent or stored anywhere; a reader that knows the root needs nothing else to verify
+//! it.
+//!
+//! ```c
+//! static atlas_status send_region(const atlas_projection *projection, atlas_buffer *out) {
+//!   atlas_shard *shard = NULL;
+//!   atlas_region region = { .offset = 4096, .length = 1000 };
+//!   atlas_status status = atlas_shard_extract(projection, &region, NULL, &shard);
+//!   if (status == ATLAS_STATUS_OK) status = atlas_shard_serialize(shard, out);
+//!   atlas_shard_destroy(shard);
+//!   return status; // the receiver calls atlas_shard_deserialize() with expected_root
+//! }
+//! ```
 
 use super::args::{
     OutHandles, bytes_in, bytes_out, drop_handle, handle, into_handle, items_in, known, optional_32, out,
@@ -17,19 +32,19 @@ use crate::shard::{
 };
 use std::ffi::c_void;
 
-/// A region of a domain with its bytes and their proof against the root. It owns its bytes.
+/// Region of a domain with its bytes and their proof against the root. It owns its bytes.
 ///
-/// A handle is always internally consistent: its bytes were verified against the root that it names
-/// before there was a handle.
+/// A handle is always consistent: its bytes were verified against the root that it names before the
+/// handle was created.
 pub struct atlas_shard(pub(super) AtlasShard);
 
-/// A part of a domain: `length` bytes from `offset` on.
+/// Part of a domain: `length` bytes from `offset` on.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct atlas_region {
-    /// Of the first byte.
+    /// Offset of the first byte.
     pub offset: u64,
-    /// In bytes; 0 is a region too.
+    /// Number of bytes. 0 is allowed.
     pub length: u64,
 }
 
@@ -45,10 +60,11 @@ impl From<AtlasBoundaryRegion> for atlas_region {
     }
 }
 
-/// Regions of a domain. `None` for NULL, which is all of it.
+/// Converts regions of a domain. `None` stands for NULL and means the whole domain.
 ///
 /// # Safety
-/// `regions` is NULL, or has `count` regions that nobody changes meanwhile.
+///
+/// `regions` is NULL, or has `count` regions that stay unchanged during the call.
 pub(super) unsafe fn regions_in(
     regions: *const atlas_region,
     count: usize,
@@ -63,17 +79,18 @@ pub(super) unsafe fn regions_in(
     Ok(Some(list))
 }
 
-/// Cuts one region out of a projection: copies its bytes once and verifies the copy.
+/// Extracts one region of a projection: copies its bytes once and verifies the copy.
 ///
-/// A region of length 0 (offset <= size) proves the root alone. A LINEAR shard discloses up to 4,095
-/// bytes on either side of its region when it is serialised; an R96 shard has all 96 classes of the
-/// tiles that the region touches. A shard of more than 1 GiB is refused by a reader with the default
-/// atlas_limits. Any thread. `operation` may be NULL; progress as
-/// atlas_shard_extract_batch(). `*out` is owned by the caller: atlas_shard_destroy(). LINEAR: costs one
-/// BLAKE3 of the tiles that the region touches; a second small region of a tile costs that of the
-/// groups of 16 KiB that it touches. R96: transforms the tiles that the region touches, every time.
-/// Fails with INVALID_ARGUMENT, OUT_OF_RANGE, IO, WITNESS (the source changed since it was projected),
-/// LIMIT, STATE, OUT_OF_MEMORY or CANCELLED.
+/// A region of length 0 (offset <= size) proves the root alone. A LINEAR shard discloses up to
+/// 4,095 bytes on either side of its region when it is serialised; an R96 shard has all 96 classes
+/// of the tiles that the region touches. A reader with the default atlas_limits refuses a shard of
+/// more than 1 GiB. Callable from any thread. `operation` may be NULL; progress is reported as by
+/// atlas_shard_extract_batch(). `*out` is owned by the caller: atlas_shard_destroy().
+///
+/// LINEAR: costs one BLAKE3 of the tiles that the region touches; a second small region of a tile
+/// costs one BLAKE3 of the groups of 16 KiB that it touches. R96: transforms the tiles that the
+/// region touches, every time. Fails with INVALID_ARGUMENT, OUT_OF_RANGE, IO, WITNESS (the source
+/// changed since it was projected), LIMIT, STATE, OUT_OF_MEMORY or CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_shard_extract(
     projection: *const atlas_projection,
@@ -94,26 +111,27 @@ pub unsafe extern "C" fn atlas_shard_extract(
     })
 }
 
-/// How a batch is spread over threads. The shards are the same, bit for bit.
+/// Distribution of a batch over threads. The shards are the same, bit for bit, with every strategy.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub enum atlas_parallel_strategy {
-    /// On the calling thread: where the host has no thread to spare, or runs batches in parallel itself.
+    /// The calling thread alone. For hosts that have no thread to spare or run batches in parallel
+    /// themselves.
     ATLAS_PARALLEL_SEQUENTIAL = 0,
-    /// About a tile a task, on the calling thread and the operation's pool, else the library's: what to use
-    /// without a reason for another one. A batch too small for a second thread is done on the calling one,
-    /// which takes less time than to wake another.
+    /// About one tile per task, on the calling thread and the operation's pool, else the library's.
+    /// The right choice without a reason for another one. A batch too small for a second thread
+    /// runs on the calling thread, because waking another one would take longer.
     ATLAS_PARALLEL_DEFAULT = 1,
-    /// As DEFAULT, on the operation's pool, which must be given, however small the batch, and nowhere else:
-    /// where the calling thread must do no such work. It waits, reports progress and puts the shards
-    /// together.
+    /// As DEFAULT, but on the operation's pool alone, which must be given, however small the batch.
+    /// For hosts whose calling thread must not do such work: it waits, reports progress and
+    /// assembles the shards.
     ATLAS_PARALLEL_POOL = 2,
-    /// As DEFAULT, with chunk_size regions a task: for many small regions whose neighbours lie in the same
-    /// tile. A tile that two tasks touch is hashed twice. A region larger than a thread's share of the
-    /// batch is cut into its tiles.
+    /// As DEFAULT, but with chunk_size regions per task. For many small regions whose neighbours
+    /// lie in the same tile. A tile that two tasks touch is hashed twice. A region larger than a
+    /// thread's share of the batch is split into its tiles.
     ATLAS_PARALLEL_CHUNKED = 3,
-    /// As DEFAULT, the most work first, with up to max_threads at work: for regions of very different
-    /// sizes.
+    /// As DEFAULT, but the largest tasks first, on at most max_threads threads. For regions of very
+    /// different sizes.
     ATLAS_PARALLEL_WORK_STEALING = 4,
 }
 
@@ -123,11 +141,11 @@ pub enum atlas_parallel_strategy {
 pub struct atlas_extract_options {
     /// sizeof(atlas_extract_options).
     pub struct_size: u32,
-    /// An atlas_parallel_strategy; default DEFAULT.
+    /// Distribution over threads, an atlas_parallel_strategy. Default DEFAULT.
     pub strategy: u32,
-    /// At most so many tasks at work; 0, the default: all threads of the pool.
+    /// Maximum number of tasks in flight. 0, the default, means all threads of the pool.
     pub max_threads: u32,
-    /// CHUNKED: regions a task, greater than 0; default 16.
+    /// Regions per task with CHUNKED, greater than 0. Default 16.
     pub chunk_size: u32,
 }
 
@@ -149,8 +167,11 @@ pub unsafe extern "C" fn atlas_extract_options_init(options: *mut atlas_extract_
     unsafe { init_struct(options) };
 }
 
+/// Converts the caller's options.
+///
 /// # Safety
-/// NULL or a struct as the header asks.
+///
+/// `options` is NULL or a struct that meets the header's terms.
 unsafe fn extract_options(options: *const atlas_extract_options) -> Result<ExtractOptions> {
     // SAFETY: as the caller promises.
     let options = unsafe { read_struct(options) }?;
@@ -179,15 +200,16 @@ unsafe fn extract_options(options: *const atlas_extract_options) -> Result<Extra
     Ok(ExtractOptions::new().with_strategy(strategy).with_max_threads(options.max_threads as usize))
 }
 
-/// Cuts many regions out of a projection: all of them, or none.
+/// Extracts many regions of a projection: all of them, or none.
 ///
-/// `out` has room for `region_count` handles, in the order of the regions, each owned by the caller;
-/// on failure every entry is NULL. A tile is read and hashed once for each MiB and each 256 shards cut
-/// out of it, however many regions touch it (and once a task with CHUNKED). `options` and `operation`
-/// may be NULL; progress once for at most a MiB of payload, in whose count a region has a part in each
-/// tile that it touches. The error of the first region that fails is reported, its index in
-/// atlas_error_info; that of hashing what was edited before has none. Any thread. Fails as
-/// atlas_shard_extract(), and with INVALID_ARGUMENT (POOL without a pool, a chunk_size of 0).
+/// `out` has room for `region_count` handles, in the order of the regions, each owned by the
+/// caller; on failure every entry is NULL. A tile is read and hashed once per MiB and per 256
+/// shards extracted from it, however many regions touch it (and once per task with CHUNKED).
+/// `options` and `operation` may be NULL. Progress is reported at least once per MiB of payload;
+/// its count has one part for each tile that a region touches. The call reports the error of the
+/// first region that fails, with its index in atlas_error_info; an error while hashing earlier
+/// edits has no index. Callable from any thread. Fails as atlas_shard_extract() does, and with
+/// INVALID_ARGUMENT (POOL without a pool, a chunk_size of 0).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_shard_extract_batch(
     projection: *const atlas_projection,
@@ -215,13 +237,13 @@ pub unsafe extern "C" fn atlas_shard_extract_batch(
     })
 }
 
-/// One pass over a region of an R96 projection, one shard a class.
+/// Extracts classes of an R96 projection in one pass over a region, one shard per class.
 ///
-/// `out` has room for `class_count` handles, in the order of `classes`, each owned by the caller; on
-/// failure every entry is NULL. The region is rounded out to whole tiles; NULL: the whole domain.
-/// `operation` may be NULL; progress once a tile. Any thread. Costs one transform of the region,
-/// whatever the number of classes. Fails with INVALID_ARGUMENT (a class twice or above 95, a LINEAR
-/// projection), and as atlas_shard_extract().
+/// `out` has room for `class_count` handles, in the order of `classes`, each owned by the caller;
+/// on failure every entry is NULL. The region is rounded out to whole tiles; NULL means the whole
+/// domain. `operation` may be NULL; progress is reported once per tile. Callable from any thread.
+/// Costs one transform of the region, whatever the number of classes. Fails with INVALID_ARGUMENT
+/// (a class given twice or above 95, a LINEAR projection), and as atlas_shard_extract() does.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_shard_extract_classes(
     projection: *const atlas_projection,
@@ -254,23 +276,23 @@ pub unsafe extern "C" fn atlas_shard_extract_classes(
 pub struct atlas_shard_info {
     /// sizeof(atlas_shard_info), set by the caller.
     pub struct_size: u32,
-    /// An atlas_projection_type.
+    /// Type of the projection, an atlas_projection_type.
     pub r#type: u32,
-    /// Bytes of the whole domain.
+    /// Number of bytes of the whole domain.
     pub domain_size: u64,
-    /// What it covers of the domain; R96: whole tiles.
+    /// Region of the domain that the shard covers. R96: whole tiles.
     pub region: atlas_region,
-    /// LINEAR: region.length. R96: bytes of the packed coefficients.
+    /// Size of the payload. LINEAR: region.length. R96: bytes of the packed coefficients.
     pub payload_size: u64,
-    /// LINEAR: the sum of the region's bytes mod 96. R96: 0.
+    /// LINEAR: sum of the region's bytes mod 96. R96: 0.
     pub residue: u32,
-    /// K; 0 for LINEAR.
+    /// K. 0 for LINEAR.
     pub r96_data_classes: u32,
-    /// 1 where its witnesses are keyed.
+    /// 1 if the shard's witnesses are keyed, else 0.
     pub keyed: u32,
-    /// R96: bit r % 8 of byte r / 8 is set where it carries class r. LINEAR: all 0.
+    /// R96: bit r % 8 of byte r / 8 is set if the shard carries class r. LINEAR: all 0.
     pub class_mask: [u8; 12],
-    /// The projection state that it belongs to.
+    /// Root of the projection state that the shard belongs to.
     pub root: [u8; 32],
 }
 
@@ -302,7 +324,8 @@ sized_struct!(
     ]
 );
 
-/// Properties of a shard. Any thread. Fails with INVALID_ARGUMENT.
+/// Fills `info` with the properties of a shard. Callable from any thread. Fails with
+/// INVALID_ARGUMENT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_shard_get_info(
     shard: *const atlas_shard,
@@ -328,11 +351,11 @@ pub unsafe extern "C" fn atlas_shard_get_info(
     })
 }
 
-/// The shard's bytes, borrowed until it is destroyed.
+/// Returns the shard's bytes, borrowed until it is destroyed.
 ///
-/// LINEAR: the region's bytes. R96: tile by tile, in it class by class (ascending), in it block by
-/// block, 128 coefficients in 14 bits each.
-/// `*data` is not NULL, also where `*size` is 0. Any thread. Fails with INVALID_ARGUMENT.
+/// LINEAR: the region's bytes. R96: the tiles in order, in each tile the classes ascending, in each
+/// class its blocks, each of 128 coefficients of 14 bits. `*data` is never NULL, even if `*size` is
+/// 0. Callable from any thread. Fails with INVALID_ARGUMENT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_shard_data(
     shard: *const atlas_shard,
@@ -351,12 +374,12 @@ pub unsafe extern "C" fn atlas_shard_data(
     })
 }
 
-/// Reads `size` of the domain's bytes at `offset`, which lie inside the shard's region.
+/// Reads `size` bytes of the domain at `offset`, which must lie inside the shard's region.
 ///
-/// R96: decodes the blocks that they lie in. `buffer` is borrowed for the call and may be NULL when
-/// `size` is 0. Any thread. Fails with INVALID_ARGUMENT, OUT_OF_RANGE, and for R96 with INCOMPLETE
-/// (fewer than K classes), FORMAT or WITNESS (the classes are no spectrum of bytes, which only who
-/// made the root can bring about) or OUT_OF_MEMORY.
+/// R96: decodes the blocks that contain them. `buffer` is borrowed for the call and may be NULL if
+/// `size` is 0. Callable from any thread. Fails with INVALID_ARGUMENT, OUT_OF_RANGE, and for R96
+/// with INCOMPLETE (fewer than K classes), FORMAT or WITNESS (the classes are no spectrum of bytes,
+/// which only the maker of the root can cause) or OUT_OF_MEMORY.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_shard_read(
     shard: *const atlas_shard,
@@ -371,19 +394,19 @@ pub unsafe extern "C" fn atlas_shard_read(
     })
 }
 
-/// What a verifier trusts. Fill it with atlas_verify_options_init().
+/// Trust settings of a verifier. Fill it with atlas_verify_options_init().
 ///
 /// With a key the shard must be keyed and match; a keyed shard without a key is
-/// ATLAS_STATUS_WITNESS. Without expected_root only self-consistency is shown: anyone can make a
+/// ATLAS_STATUS_WITNESS. Without expected_root only self-consistency is checked: anyone can make a
 /// shard that is consistent with a root of their own.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct atlas_verify_options {
     /// sizeof(atlas_verify_options).
     pub struct_size: u32,
-    /// 32 bytes, or NULL.
+    /// Root that the data must have, 32 bytes, or NULL.
     pub expected_root: *const u8,
-    /// 32 bytes, or NULL. Copied, and wiped after use.
+    /// Key of 32 bytes, or NULL. Copied, and wiped after use.
     pub key: *const u8,
 }
 
@@ -404,8 +427,12 @@ pub unsafe extern "C" fn atlas_verify_options_init(options: *mut atlas_verify_op
     unsafe { init_struct(options) };
 }
 
+/// Converts the caller's options.
+///
 /// # Safety
-/// `options` is NULL or a struct as the header asks, its pointers NULL or 32 readable bytes.
+///
+/// `options` is NULL or a struct that meets the header's terms, its pointers NULL or 32 readable
+/// bytes.
 pub(super) unsafe fn verify_options(options: *const atlas_verify_options) -> Result<VerifyOptions> {
     // SAFETY: as the caller promises.
     let (root, key) = unsafe {
@@ -422,11 +449,11 @@ pub(super) unsafe fn verify_options(options: *const atlas_verify_options) -> Res
     Ok(result)
 }
 
-/// Hashes a shard's bytes again and checks their proof against what `options` trusts.
+/// Hashes a shard's bytes again and checks their proof against the trust settings.
 ///
-/// Any thread. `options` and `operation` may be NULL; progress once a tile. Fails with
-/// INVALID_ARGUMENT, WITNESS, then CONSERVATION, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY or
-/// CANCELLED.
+/// Callable from any thread. `options` and `operation` may be NULL; progress is reported once per
+/// tile. Fails with INVALID_ARGUMENT, WITNESS, then CONSERVATION, LIMIT, STATE (pool from before a
+/// fork), OUT_OF_MEMORY or CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_shard_verify(
     shard: *const atlas_shard,
@@ -441,17 +468,17 @@ pub unsafe extern "C" fn atlas_shard_verify(
     })
 }
 
-/// What a reader of serialised data accepts, checked before anything is allocated for it. Fill it
-/// with atlas_limits_init().
+/// Limits of a reader of serialised data, checked before any allocation. Fill it with
+/// atlas_limits_init().
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct atlas_limits {
     /// sizeof(atlas_limits).
     pub struct_size: u32,
-    /// Bytes of payload; default 1 GiB.
+    /// Maximum bytes of payload. Default 1 GiB.
     pub max_payload_size: u64,
-    /// Bytes of everything that proves the payload, and of the memory that its tiles take, some 200
-    /// each; default 64 MiB.
+    /// Maximum bytes of all that proves the payload, and of the memory for its tiles, about 200
+    /// bytes each. Default 64 MiB.
     pub max_proof_size: u64,
 }
 
@@ -472,20 +499,23 @@ pub unsafe extern "C" fn atlas_limits_init(limits: *mut atlas_limits) {
     unsafe { init_struct(limits) };
 }
 
+/// Converts the caller's limits.
+///
 /// # Safety
-/// `limits` is NULL or a struct as the header asks.
+///
+/// `limits` is NULL or a struct that meets the header's terms.
 pub(super) unsafe fn limits_in(limits: *const atlas_limits) -> Result<Limits> {
     // SAFETY: as the caller promises.
     let limits = unsafe { read_struct(limits) }?;
     Ok(Limits { max_payload_size: limits.max_payload_size, max_proof_size: limits.max_proof_size })
 }
 
-/// The one encoding of a shard (docs/format.md): the same bytes on every machine.
+/// Writes the one encoding of a shard (docs/format.md): the same bytes on every machine.
 ///
-/// A reader with the default atlas_limits refuses a payload of more than 1 GiB with LIMIT: cut a larger
-/// region into several shards, or raise the reader's max_payload_size. `*out` is owned by the caller:
-/// atlas_buffer_free(). Any thread. Fails with INVALID_ARGUMENT or OUT_OF_MEMORY. Costs one copy and one
-/// BLAKE3 of it.
+/// A reader with the default atlas_limits refuses a payload of more than 1 GiB with LIMIT: split a
+/// larger region into several shards, or raise the reader's max_payload_size. `*out` is owned by
+/// the caller: atlas_buffer_free(). Callable from any thread. Fails with INVALID_ARGUMENT or
+/// OUT_OF_MEMORY. Costs one copy and one BLAKE3 of it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_shard_serialize(
     shard: *const atlas_shard,
@@ -500,12 +530,13 @@ pub unsafe extern "C" fn atlas_shard_serialize(
     })
 }
 
-/// The shard that `size` bytes at `data` encode, verified before there is a handle.
+/// Reads the shard that `size` bytes at `data` encode, and verifies it before it creates a handle.
 ///
-/// `data` is borrowed for the call. `limits`, `verify` and `operation` may be NULL; progress once a MiB
-/// of the encoding, then once a tile. `*out` is owned by the caller: atlas_shard_destroy(). Any thread.
-/// Costs two BLAKE3 of the bytes. Fails with FORMAT, UNSUPPORTED (a newer version), LIMIT, WITNESS,
-/// CONSERVATION, INVALID_ARGUMENT, STATE, OUT_OF_MEMORY or CANCELLED.
+/// `data` is borrowed for the call. `limits`, `verify` and `operation` may be NULL; progress is
+/// reported once per MiB of the encoding, then once per tile. `*out` is owned by the caller:
+/// atlas_shard_destroy(). Callable from any thread. Costs two BLAKE3 of the bytes. Fails with
+/// FORMAT, UNSUPPORTED (a newer version), LIMIT, WITNESS, CONSERVATION, INVALID_ARGUMENT, STATE,
+/// OUT_OF_MEMORY or CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_shard_deserialize(
     data: *const c_void,

@@ -1,23 +1,26 @@
 //! Structs that begin with `uint32_t struct_size`.
 //!
-//! One that the caller filled is copied, never borrowed: min(struct_size, sizeof) bytes over the
-//! defaults, and what a newer caller has beyond must be zero. One that the library fills is written
-//! up to struct_size and not a byte more.
+//! A struct that the caller filled is copied, never borrowed: min(struct_size, sizeof) bytes over
+//! the defaults. The bytes that a newer caller has beyond must be zero. A struct that the library
+//! fills is written up to struct_size and not a byte more.
 
 use crate::base::error::{AtlasError, Result};
 
-/// A larger `struct_size` is a number that nobody set.
+/// Upper bound of a plausible `struct_size`. A larger one was never set.
 const MAX_STRUCT_SIZE: usize = 64 * 1024;
 
-/// A `#[repr(C)]` struct that begins with `struct_size: u32` and has no padding behind its last field.
+/// A `#[repr(C)]` struct that begins with `struct_size: u32` and has no padding after its last
+/// field.
 ///
 /// # Safety
-/// Every pattern of bytes is a value of the type, and `FIELDS` are where its fields begin and end,
-/// ascending, the last end being its size.
+///
+/// Every pattern of bytes is a value of the type. `FIELDS` has the start and end of its fields,
+/// ascending; the last end is its size.
 pub(super) unsafe trait SizedStruct: Copy {
     const NAME: &'static str;
     const FIELDS: &'static [(usize, usize)];
-    /// What `*_init` gives, or zeros for a struct that the library fills; `struct_size` is set.
+    /// The defaults that `*_init` sets, or zeros for a struct that the library fills. `struct_size`
+    /// is set.
     const DEFAULT: Self;
 }
 
@@ -56,9 +59,10 @@ pub(super) const fn own_size<T>() -> u32 {
     size_of::<T>() as u32
 }
 
-/// The checked `struct_size`. `remedy` is what the caller forgot if it is wrong, with {} for the struct.
+/// Checks `struct_size`. `remedy` says how to fix a wrong one; {} stands for the struct's name.
 ///
 /// # Safety
+///
 /// `pointer` is readable for a `u32`.
 unsafe fn struct_size<T: SizedStruct>(pointer: *const T, remedy: &str) -> Result<usize> {
     // SAFETY: the caller's promise; the field is the first one.
@@ -71,7 +75,7 @@ unsafe fn struct_size<T: SizedStruct>(pointer: *const T, remedy: &str) -> Result
 
 #[cold]
 fn wrong_size(found: usize, name: &str, size: usize, remedy: &str) -> AtlasError {
-    // The name stands in place of {}.
+    // The name replaces {}.
     let (before, after) = remedy.split_once("{}").unwrap_or((remedy, ""));
     let name_there = if before.len() == remedy.len() { "" } else { name };
     AtlasError::invalid_argument(format!(
@@ -79,10 +83,11 @@ fn wrong_size(found: usize, name: &str, size: usize, remedy: &str) -> AtlasError
     ))
 }
 
-/// A copy of the caller's struct, the defaults where it is NULL.
+/// Copies the caller's struct, or the defaults if it is NULL.
 ///
 /// # Safety
-/// `pointer` is NULL, or readable for the `struct_size` bytes that it says.
+///
+/// `pointer` is NULL, or readable for its `struct_size` bytes.
 pub(super) unsafe fn read_struct<T: SizedStruct>(pointer: *const T) -> Result<T> {
     let mut value = T::DEFAULT;
     if pointer.is_null() {
@@ -108,9 +113,10 @@ pub(super) unsafe fn read_struct<T: SizedStruct>(pointer: *const T) -> Result<T>
     Ok(value)
 }
 
-/// Fills a whole struct with its defaults: the `*_init` functions. NULL does nothing.
+/// Fills a whole struct with its defaults, for the `*_init` functions. NULL does nothing.
 ///
 /// # Safety
+///
 /// `pointer` is NULL or writable for a `T`.
 pub(super) unsafe fn init_struct<T: SizedStruct>(pointer: *mut T) {
     if !pointer.is_null() {
@@ -119,16 +125,19 @@ pub(super) unsafe fn init_struct<T: SizedStruct>(pointer: *mut T) {
     }
 }
 
-/// A struct of the caller's that will be filled: zeroed at first, but for its `struct_size`.
+/// A struct of the caller's that will be filled. It is zeroed at first, except for its
+/// `struct_size`.
 pub(super) struct OutStruct<T: SizedStruct> {
     pointer: *mut T,
     size: usize,
 }
 
 impl<T: SizedStruct> OutStruct<T> {
+    /// Zeroes the struct after its checked `struct_size`.
+    ///
     /// # Safety
-    /// `pointer` is NULL, or writable for the `struct_size` bytes that it says, for as long as this
-    /// lives.
+    ///
+    /// `pointer` is NULL, or writable for its `struct_size` bytes for as long as this lives.
     pub(super) unsafe fn new(pointer: *mut T, name: &str) -> Result<Self> {
         if pointer.is_null() {
             return Err(AtlasError::invalid_argument(format!("{name} is NULL")));
@@ -140,8 +149,8 @@ impl<T: SizedStruct> OutStruct<T> {
         Ok(OutStruct { pointer, size })
     }
 
-    /// Writes the fields that the caller knows; `struct_size` stays the caller's. Between fields the
-    /// zeros of `new` stay: there a value has whatever was on the stack.
+    /// Writes the fields that the caller knows; `struct_size` stays the caller's. The padding
+    /// between fields keeps the zeros of `new`, because that of `value` is uninitialised stack.
     pub(super) fn fill(self, value: &T) {
         let from = std::ptr::from_ref(value).cast::<u8>();
         for (start, end) in T::FIELDS.iter().skip(1).filter(|(_, end)| *end <= self.size) {

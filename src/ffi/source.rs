@@ -1,4 +1,22 @@
-//! Sources.
+//! Sources: files, memory and callbacks that hold the bytes of a domain.
+//!
+//! A source says where the bytes of a domain come from: a copy, the caller's memory, a file, a
+//! callback, or ranges and sequences of other sources. Sources are reference-counted, so that the
+//! caller may destroy a handle as soon as a projection was made from it.
+//!
+//! ```c
+//! static atlas_status join(const char *first, const char *second, atlas_source **out) {
+//!   atlas_source *parts[2] = { NULL, NULL };
+//!   atlas_status status = atlas_source_open_file(first, ATLAS_FILE_IO_READ, &parts[0]);
+//!   if (status == ATLAS_STATUS_OK)
+//!     status = atlas_source_open_file(second, ATLAS_FILE_IO_READ, &parts[1]);
+//!   if (status == ATLAS_STATUS_OK)
+//!     status = atlas_source_concat((const atlas_source *const *)parts, 2, out);
+//!   atlas_source_destroy(parts[0]); // NULL does nothing
+//!   atlas_source_destroy(parts[1]);
+//!   return status;
+//! }
+//! ```
 
 use super::args::{
     bytes_in, drop_handle, handle, into_handle, item_is_null, items_in, known, out, path, unknown,
@@ -11,25 +29,26 @@ use crate::base::out_bytes::OutBytes;
 use crate::source::{RawReadAt, Source};
 use std::ffi::{c_char, c_int, c_void};
 
-/// Where a domain's bytes come from. Reference-counted: projections and their snapshots hold on to
-/// their source, shards never do.
+/// Origin of the bytes of a domain. Reference-counted: projections and their snapshots keep their
+/// source alive, shards never do.
 pub struct atlas_source(pub(super) Source);
 
-/// How a file is read.
+/// Method of reading a file.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub enum atlas_file_io {
-    /// Positioned reads: a file that shrinks or fails later is an error then.
+    /// Positioned reads. A file that shrinks or fails later is an error of the call that reads it.
     ATLAS_FILE_IO_READ = 0,
-    /// Mapped: the caller promises that nobody truncates or writes the file as long as a projection
-    /// reads it. Reading behind the new end of a truncated file kills the process (SIGBUS).
+    /// Memory mapping. The caller promises that nobody truncates or writes the file while a
+    /// projection reads it. Reading after the new end of a truncated file kills the process
+    /// (SIGBUS).
     ATLAS_FILE_IO_MMAP = 1,
 }
 
-/// Reads exactly `size` bytes at `offset` into `buffer`; returns 0, or an errno value.
+/// Reads exactly `size` bytes at `offset` into `buffer`. Returns 0, or an errno value.
 ///
-/// Called from several threads at a time, unless the operation's pool has one thread. `buffer` may
-/// be uninitialised. It must not throw or longjmp.
+/// Called from several threads at once, unless the operation's pool has one thread. `buffer` may be
+/// uninitialised. The callback must not throw or longjmp.
 pub type atlas_read_at_fn = Option<
     unsafe extern "C" fn(user_data: *mut c_void, offset: u64, buffer: *mut c_void, size: usize) -> c_int,
 >;
@@ -37,7 +56,7 @@ pub type atlas_read_at_fn = Option<
 /// Called once, from any thread, when the last object that reads a source is gone.
 pub type atlas_release_fn = Option<unsafe extern "C" fn(user_data: *mut c_void)>;
 
-/// A callback's data, which the caller shares between threads.
+/// Data of a callback, which the caller shares between threads.
 #[derive(Clone, Copy)]
 struct UserData(*mut c_void);
 
@@ -47,7 +66,8 @@ unsafe impl Send for UserData {}
 unsafe impl Sync for UserData {}
 
 impl UserData {
-    /// A method and not the field, so that closures capture the whole.
+    /// Returns the pointer. A method instead of the field, so that closures capture the whole
+    /// struct.
     fn get(self) -> *mut c_void {
         self.0
     }
@@ -79,9 +99,10 @@ impl Drop for Callback {
     }
 }
 
-/// Where a new source goes.
+/// Stores a new source in `out`.
 ///
 /// # Safety
+///
 /// `out` is NULL or a place for a pointer.
 unsafe fn give(out: *mut *mut atlas_source, make: impl FnOnce() -> Result<Source>) -> Result<()> {
     // SAFETY: as the caller promises.
@@ -90,7 +111,7 @@ unsafe fn give(out: *mut *mut atlas_source, make: impl FnOnce() -> Result<Source
     Ok(())
 }
 
-/// A source of a copy of `size` bytes at `data`, which may be NULL when `size` is 0.
+/// Creates a source from a copy of `size` bytes at `data`, which may be NULL if `size` is 0.
 ///
 /// `*out` is owned by the caller: atlas_source_destroy(). Fails with INVALID_ARGUMENT or
 /// OUT_OF_MEMORY. Costs one copy.
@@ -106,12 +127,12 @@ pub unsafe extern "C" fn atlas_source_copy(
     })
 }
 
-/// A source of memory that stays the caller's, without a copy.
+/// Creates a source from memory of the caller, without a copy.
 ///
 /// `data` must stay readable and unchanged until `release` is called with `user_data`, once, from
-/// any thread, when the last object that reads it is gone. `release` may be NULL: then until all
-/// those objects are destroyed. On failure `release` is not called. `*out` is owned by the caller.
-/// Fails with INVALID_ARGUMENT.
+/// any thread, when the last object that reads it is gone. `release` may be NULL; then `data` must
+/// stay until all those objects are destroyed. On failure `release` is not called. `*out` is owned
+/// by the caller. Fails with INVALID_ARGUMENT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_source_borrow(
     data: *const c_void,
@@ -137,12 +158,13 @@ pub unsafe extern "C" fn atlas_source_borrow(
     })
 }
 
-/// A source that reads a regular file; `io` is an atlas_file_io.
+/// Creates a source that reads a regular file. `io` is an atlas_file_io.
 ///
-/// `path` is copied: bytes on Unix, UTF-8 on Windows. The size is that of the moment. Holes of a sparse file
-/// are not read where tiles are hashed: the file system is asked where they are, anew by each call. `*out` is
-/// owned by the caller. Fails with INVALID_ARGUMENT (not a regular file, unknown io), IO (message
-/// with path and reason, os_error set) or UNSUPPORTED (mapping not built in).
+/// `path` is copied: bytes on Unix, UTF-8 on Windows. The size of the source is the size of the
+/// file at this moment. Hashing of tiles skips the holes of a sparse file; each call asks the file
+/// system for them again. `*out` is owned by the caller. Fails with INVALID_ARGUMENT (not a regular
+/// file, unknown io), IO (message with path and reason, os_error set) or UNSUPPORTED (mapping not
+/// built in).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_source_open_file(
     path: *const c_char,
@@ -169,7 +191,7 @@ pub unsafe extern "C" fn atlas_source_open_file(
     })
 }
 
-/// A source of `size` bytes that `read_at` gives.
+/// Creates a source of `size` bytes that `read_at` provides.
 ///
 /// `release` (may be NULL) is called once with `user_data`, from any thread, when the last object
 /// that reads the source is gone; on failure it is not called. `*out` is owned by the caller. Fails
@@ -193,11 +215,12 @@ pub unsafe extern "C" fn atlas_source_from_callback(
     })
 }
 
-/// The `size` bytes from `offset` on of a source, as a source of their own.
+/// Creates a source from the `size` bytes of another source from `offset` on.
 ///
-/// No byte is copied. `source` is held: it may be destroyed at once. Of a file the range stays known as a part of
-/// that file. A size of 0 gives an empty source. `*out` is owned by the caller: atlas_source_destroy(). Any thread.
-/// Fails with INVALID_ARGUMENT, OUT_OF_RANGE or OUT_OF_MEMORY.
+/// No byte is copied. The new source keeps `source` alive, so that `source` may be destroyed at
+/// once. A range of a file stays known as a part of that file. A size of 0 gives an empty source.
+/// `*out` is owned by the caller: atlas_source_destroy(). Callable from any thread. Fails with
+/// INVALID_ARGUMENT, OUT_OF_RANGE or OUT_OF_MEMORY.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_source_range(
     source: *const atlas_source,
@@ -213,12 +236,13 @@ pub unsafe extern "C" fn atlas_source_range(
     })
 }
 
-/// The bytes of `count` sources, one after the other, as a source of their own.
+/// Creates a source from the bytes of `count` sources in sequence.
 ///
-/// No byte is copied, and a source may come twice. `sources` is copied and each source held: all of them may be
-/// destroyed at once. A read finds its part in O(log count); files stay known as files. `sources` may be NULL when
-/// `count` is 0, which gives an empty source. `*out` is owned by the caller: atlas_source_destroy(). Any thread.
-/// Fails with INVALID_ARGUMENT (the message says which source is NULL), LIMIT (2^64 bytes or more) or
+/// No byte is copied, and a source may occur twice. `sources` is copied and each source is kept
+/// alive, so that all of them may be destroyed at once. A read finds its part in O(log count);
+/// files stay known as files. `sources` may be NULL if `count` is 0, which gives an empty source.
+/// `*out` is owned by the caller: atlas_source_destroy(). Callable from any thread. Fails with
+/// INVALID_ARGUMENT (the message says which source is NULL), LIMIT (2^64 bytes or more) or
 /// OUT_OF_MEMORY.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_source_concat(
@@ -243,14 +267,15 @@ pub unsafe extern "C" fn atlas_source_concat(
     })
 }
 
-/// How many bytes a source has; 0 for NULL. Any thread.
+/// Returns the number of bytes of a source. 0 for NULL. Callable from any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_source_size(source: *const atlas_source) -> u64 {
     // SAFETY: as the header asks: NULL or a live source.
     infallible(0, || unsafe { handle(source, "source") }.map_or(0, |source| source.0.size()))
 }
 
-/// Gives up the caller's hold on a source. NULL does nothing. Projections keep theirs.
+/// Releases the caller's reference to a source. NULL does nothing. Projections keep their own
+/// reference.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_source_destroy(source: *mut atlas_source) {
     // SAFETY: as the header asks: NULL or a source that is not used again.

@@ -3,29 +3,30 @@
 use crate::base::error::ErrorKind;
 use std::ffi::{CStr, c_char};
 
-/// What a call says of its outcome. Numbers are never reused.
+/// Outcome of a call. Numbers are never reused.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum atlas_status {
     /// Success.
     ATLAS_STATUS_OK = 0,
-    /// NULL where that is not allowed, an unknown enum value, a bad configuration.
+    /// An argument is NULL and must not be, has an unknown enum value, or is a bad configuration.
     ATLAS_STATUS_INVALID_ARGUMENT = 1,
-    /// A buffer whose size comes from outside could not be allocated, or no thread be started.
+    /// A buffer whose size comes from outside could not be allocated, or a thread could not be
+    /// started.
     ATLAS_STATUS_OUT_OF_MEMORY = 2,
-    /// An offset or a length outside the domain, or a number outside its range.
+    /// An offset or a length lies outside the domain, or a number outside its range.
     ATLAS_STATUS_OUT_OF_RANGE = 3,
-    /// The operating system or a callback failed; the message carries path and reason.
+    /// The operating system or a callback failed. The message has the path and the reason.
     ATLAS_STATUS_IO = 4,
-    /// The sum of bytes mod 96 is not as it must be.
+    /// The sum of bytes mod 96 differs from the required or recorded one.
     ATLAS_STATUS_CONSERVATION = 5,
-    /// A digest, a proof or a key does not match: the bytes are not those that were projected.
+    /// A digest, a proof or a key does not match: the bytes are not the projected ones.
     ATLAS_STATUS_WITNESS = 6,
-    /// Serialised data is malformed or cut.
+    /// Serialised data is malformed or truncated.
     ATLAS_STATUS_FORMAT = 7,
-    /// A feature that is not built in, or data of a newer version.
+    /// A feature is not built in, or the data is of a newer version.
     ATLAS_STATUS_UNSUPPORTED = 8,
-    /// The call is not valid in this state.
+    /// The call is not valid in the present state of the handle.
     ATLAS_STATUS_STATE = 9,
     /// Shards are missing for reconstruction.
     ATLAS_STATUS_INCOMPLETE = 10,
@@ -33,9 +34,9 @@ pub enum atlas_status {
     ATLAS_STATUS_CONFLICT = 11,
     /// A progress callback returned false.
     ATLAS_STATUS_CANCELLED = 12,
-    /// A limit that the caller set would be exceeded.
+    /// A limit set by the caller would be exceeded.
     ATLAS_STATUS_LIMIT = 13,
-    /// A defect of the library, such as a caught panic.
+    /// Defect of the library, such as a caught panic.
     ATLAS_STATUS_INTERNAL = 14,
 }
 
@@ -61,9 +62,10 @@ impl From<ErrorKind> for atlas_status {
     }
 }
 
-/// The name of a status, such as "ATLAS_STATUS_WITNESS".
+/// Returns the name of a status, such as "ATLAS_STATUS_WITNESS".
 ///
-/// Any number is fine and the result is never NULL; it lives as long as the library. Any thread.
+/// Any number is allowed. The result is never NULL and lives as long as the library. Callable from
+/// any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn atlas_status_name(status: i32) -> *const c_char {
     let name: &CStr = match status {

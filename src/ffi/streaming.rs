@@ -1,4 +1,22 @@
-//! Streams.
+//! Streaming: projections in memory bounded by the configuration, not by the size of the domain.
+//!
+//! A stream projects a source in one call, chunk by chunk as the caller asks for it, or from bytes
+//! that the caller pushes as they arrive. The projection equals that of atlas_projection_create()
+//! on the same bytes.
+//!
+//! ```c
+//! static atlas_status receive(FILE *in, const char *path, atlas_projection **out) {
+//!   char buffer[65536];
+//!   atlas_stream *stream = NULL;
+//!   atlas_status status = atlas_stream_open_push(ATLAS_PROJECTION_LINEAR, path, NULL, NULL, NULL,
+//!                                                &stream);
+//!   for (size_t n; status == ATLAS_STATUS_OK && (n = fread(buffer, 1, sizeof buffer, in)) > 0;)
+//!     status = atlas_stream_push(stream, buffer, n);
+//!   if (status == ATLAS_STATUS_OK) status = atlas_stream_finish(stream, out); // writes path
+//!   atlas_stream_destroy(stream);
+//!   return status;
+//! }
+//! ```
 
 use super::args::{CBool, bytes_in, drop_handle, handle, into_handle, out, path};
 use super::boundary::{boundary, infallible};
@@ -13,25 +31,25 @@ use crate::streaming::{StreamMonitor, StreamingConfig, StreamingContext, check_b
 use std::ffi::{c_char, c_void};
 use std::sync::{Mutex, PoisonError};
 
-/// How a domain is streamed; none of it changes the result. Fill it with atlas_stream_config_init().
+/// Settings of a stream. None of them changes the result. Fill it with atlas_stream_config_init().
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct atlas_stream_config {
     /// sizeof(atlas_stream_config).
     pub struct_size: u32,
-    /// Bytes of a chunk, 64 KiB to 256 MiB; default 16 MiB. The unit of progress, of read-ahead and of
-    /// atlas_stream_next().
+    /// Bytes per chunk, 64 KiB to 256 MiB. Default 16 MiB. A chunk is the unit of progress, of
+    /// read-ahead and of atlas_stream_next().
     pub chunk_size: u64,
-    /// Chunks, or MiB where a chunk is less, that may be at work; > 0, default 4. Without effect on
-    /// atlas_stream_next(), which works at one chunk.
+    /// Maximum number of chunks in flight, or of MiB if a chunk is smaller. Greater than 0; default
+    /// 4. Ignored by atlas_stream_next(), which works on one chunk.
     pub parallel_chunks: u32,
-    /// Chunks that the system is asked to read ahead of the one in work, together at most 1 GiB; default 2.
+    /// Number of chunks that the system is asked to read ahead, together at most 1 GiB. Default 2.
     pub prefetch_chunks: u32,
-    /// Bytes of the next chunk shown with each, at most chunk_size; default 4,096.
+    /// Bytes of the next chunk returned with each chunk, at most chunk_size. Default 4,096.
     pub chunk_overlap: u64,
-    /// Bytes of the largest positioned read, 4 KiB to 16 MiB; default 1 MiB. Above 1 MiB it is rounded
-    /// down to whole MiB, and each worker has a buffer of that size, at most a chunk's.
-    /// atlas_stream_next() reads at most 1 MiB at a time.
+    /// Size of the largest positioned read, 4 KiB to 16 MiB. Default 1 MiB. Above 1 MiB it is
+    /// rounded down to whole MiB, and each worker has a buffer of that size, at most that of a
+    /// chunk. atlas_stream_next() reads at most 1 MiB at a time.
     pub io_buffer_size: u64,
 }
 
@@ -56,8 +74,11 @@ pub unsafe extern "C" fn atlas_stream_config_init(config: *mut atlas_stream_conf
     unsafe { init_struct(config) };
 }
 
+/// Converts the caller's configuration.
+///
 /// # Safety
-/// `config` is NULL or a struct as the header asks.
+///
+/// `config` is NULL or a struct that meets the header's terms.
 unsafe fn stream_config(config: *const atlas_stream_config) -> Result<StreamingConfig> {
     // SAFETY: as the caller promises.
     let config = unsafe { read_struct(config) }?;
@@ -70,12 +91,12 @@ unsafe fn stream_config(config: *const atlas_stream_config) -> Result<StreamingC
 /// A stream: chunks that are pulled from a source, or bytes that are pushed.
 pub struct atlas_stream {
     context: Mutex<StreamingContext>,
-    /// Beside the lock, so that getters never wait for a long call.
+    /// Outside the lock, so that getters never wait for a long call.
     monitor: StreamMonitor,
     operation: StreamOperation,
 }
 
-/// The operation of all calls on a stream.
+/// Operation of all calls on a stream.
 struct StreamOperation(atlas_operation);
 
 // SAFETY: nothing of it is changed. The pool may be used by any thread. The function and user_data are
@@ -86,10 +107,11 @@ unsafe impl Send for StreamOperation {}
 unsafe impl Sync for StreamOperation {}
 
 impl atlas_stream {
-    /// A stream that runs as `operation` says, which is copied.
+    /// Opens a stream that runs with a copy of `operation`.
     ///
     /// # Safety
-    /// `operation` is NULL or a struct as the header asks.
+    ///
+    /// `operation` is NULL or a struct that meets the header's terms.
     unsafe fn new(
         operation: *const atlas_operation,
         open: impl FnOnce(&mut Operation<'_>) -> Result<StreamingContext>,
@@ -105,24 +127,26 @@ impl atlas_stream {
         })
     }
 
-    /// One changing call at a time.
+    /// Runs one changing call at a time.
     fn run<R>(&self, call: impl FnOnce(&mut StreamingContext, &mut Operation<'_>) -> Result<R>) -> Result<R> {
-        // A call that panicked leaves a stream that failed.
+        // A call that panicked leaves a stream in the failed state, so that a poisoned lock is safe
+        // to enter.
         let mut context = self.context.lock().unwrap_or_else(PoisonError::into_inner);
         // SAFETY: our own copy; the header asks that pool and user_data outlive the stream.
         unsafe { with_operation(&raw const self.operation.0, |operation| call(&mut context, operation)) }
     }
 }
 
-/// Projects a source in one call, with memory bounded by the configuration.
+/// Projects a source in one call, in memory bounded by the configuration.
 ///
-/// The result equals that of atlas_projection_create() on the same bytes, root and all. Each worker
-/// reads into one buffer of its own; what is mapped is given back behind it. `type` is an
-/// atlas_projection_type; `options`, `config` and `operation` may be NULL. The projection holds on to
-/// the source, which may be destroyed at once. `*out` is owned by the caller:
-/// atlas_projection_destroy(). Progress once a chunk, in order; after false a worker ends with the read or
-/// the tile that it is at. Fails with INVALID_ARGUMENT, IO, CONSERVATION (STRICT), UNSUPPORTED, LIMIT,
-/// STATE (pool from before a fork), OUT_OF_MEMORY or CANCELLED.
+/// The result equals that of atlas_projection_create() on the same bytes, including the root. Each
+/// worker reads into one buffer of its own; pages of a mapped file are released once they are
+/// hashed. `type` is an atlas_projection_type; `options`, `config` and `operation` may be NULL. The
+/// projection keeps the source alive, so that the caller may destroy it at once. `*out` is owned by
+/// the caller: atlas_projection_destroy(). Progress is reported once per chunk, in order; after
+/// false each worker stops after its present read or tile. Fails with INVALID_ARGUMENT, IO,
+/// CONSERVATION (STRICT), UNSUPPORTED, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY or
+/// CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_stream_project(
     r#type: u32,
@@ -149,14 +173,14 @@ pub unsafe extern "C" fn atlas_stream_project(
     })
 }
 
-/// Begins to stream a source, chunk by chunk; reads nothing yet.
+/// Opens a stream over a source, to be read chunk by chunk. Reads nothing yet.
 ///
-/// `type` is an atlas_projection_type. The stream holds on to the source. `options`, `config` and
-/// `operation` may be NULL and are copied; the operation's pool and user_data must outlive the stream.
-/// `*out` is owned by the caller: atlas_stream_destroy(). After a failure or a cancellation only
-/// getters and destroy work, the rest is STATE, and nothing is held any more. Fails with
-/// INVALID_ARGUMENT, UNSUPPORTED or LIMIT (the memory limit is too small for one worker and the
-/// result).
+/// `type` is an atlas_projection_type. The stream keeps the source alive. `options`, `config` and
+/// `operation` may be NULL and are copied; the operation's pool and user_data must outlive the
+/// stream. `*out` is owned by the caller: atlas_stream_destroy(). After a failure or a cancellation
+/// only getters and destroy work and all other calls are STATE; the stream then holds no resources.
+/// Fails with INVALID_ARGUMENT, UNSUPPORTED or LIMIT (the memory limit is too small for one worker
+/// and the result).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_stream_open(
     r#type: u32,
@@ -183,13 +207,14 @@ pub unsafe extern "C" fn atlas_stream_open(
     })
 }
 
-/// Begins a stream of bytes that the caller pushes as they come.
+/// Opens a stream of bytes that the caller pushes as they arrive.
 ///
-/// `type` is an atlas_projection_type. The bytes go to a temporary file beside `spool_path` (copied),
-/// which atlas_stream_finish() flushes to the disk and renames to it, in place of a file that is there,
-/// or, where it is NULL, to memory, which counts for the operation's memory limit. For the rest as
-/// atlas_stream_open(); the operation's progress has totals of 0 until the end. Fails with
-/// INVALID_ARGUMENT, UNSUPPORTED, LIMIT or IO (the temporary file could not be made).
+/// `type` is an atlas_projection_type. The bytes go to a temporary file beside `spool_path`
+/// (copied). atlas_stream_finish() flushes it to the disk and renames it to `spool_path`, replacing
+/// an existing file. A NULL `spool_path` means in memory, which counts towards the operation's
+/// memory limit. Otherwise like atlas_stream_open(). The operation's progress has totals of 0 until
+/// the end. Fails with INVALID_ARGUMENT, UNSUPPORTED, LIMIT or IO (the temporary file could not be
+/// made).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_stream_open_push(
     r#type: u32,
@@ -222,11 +247,11 @@ pub unsafe extern "C" fn atlas_stream_open_push(
     })
 }
 
-/// Takes `size` bytes at `data`, which are borrowed for the call; (NULL, 0) is no bytes.
+/// Adds `size` bytes at `data`, which are borrowed for the call. (NULL, 0) adds nothing.
 ///
-/// Pieces may have any size. Changing calls on a stream are serialised. Progress at each chunk's end.
-/// Fails with INVALID_ARGUMENT, UNSUPPORTED, STATE (finished, failed before, a stream of a source, or a
-/// pool from before a fork), LIMIT, IO, OUT_OF_MEMORY or CANCELLED.
+/// The pieces may have any size. Changing calls on a stream are serialised. Progress is reported at
+/// the end of each chunk. Fails with INVALID_ARGUMENT, UNSUPPORTED, STATE (finished, failed before,
+/// a stream of a source, or a pool from before a fork), LIMIT, IO, OUT_OF_MEMORY or CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_stream_push(
     stream: *mut atlas_stream,
@@ -247,19 +272,19 @@ pub unsafe extern "C" fn atlas_stream_push(
 pub struct atlas_chunk {
     /// sizeof(atlas_chunk), set by the caller.
     pub struct_size: u32,
-    /// The sum of the bytes at data mod 96.
+    /// Sum of the bytes at data mod 96.
     pub residue: u32,
-    /// Its number, from 0.
+    /// Number of the chunk, from 0.
     pub id: u64,
-    /// Of data, in the domain.
+    /// Offset of data in the domain.
     pub offset: u64,
-    /// Borrowed until the next changing call on the stream.
+    /// Bytes of the chunk. Borrowed until the next changing call on the stream.
     pub data: *const u8,
-    /// Bytes at data.
+    /// Number of bytes at data.
     pub size: usize,
-    /// The next chunk's first bytes; borrowed as data. They are read once.
+    /// First bytes of the next chunk, which are read only once. Borrowed like data.
     pub overlap: *const u8,
-    /// Bytes at overlap: min(chunk_overlap, what is left).
+    /// Number of bytes at overlap: min(chunk_overlap, bytes left).
     pub overlap_size: usize,
 }
 
@@ -278,12 +303,13 @@ sized_struct!(
     [struct_size, residue, id, offset, data, size, overlap, overlap_size]
 );
 
-/// Reads and hashes the next chunk, and shows it. `*has_chunk` is false at the end; an empty domain has
-/// no chunk.
+/// Reads and hashes the next chunk and returns it. `*has_chunk` is false at the end. An empty
+/// domain has no chunk.
 ///
-/// The caller sets chunk->struct_size. What was shown before is not valid any more. Progress once,
-/// before the chunk is shown. Fails with INVALID_ARGUMENT, UNSUPPORTED, STATE (a push stream, finished,
-/// failed before, or a pool from before a fork), IO, LIMIT, OUT_OF_MEMORY or CANCELLED.
+/// The caller sets chunk->struct_size. The previous chunk becomes invalid. Progress is reported
+/// once, before the chunk is returned. Fails with INVALID_ARGUMENT, UNSUPPORTED, STATE (a push
+/// stream, finished, failed before, or a pool from before a fork), IO, LIMIT, OUT_OF_MEMORY or
+/// CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_stream_next(
     stream: *mut atlas_stream,
@@ -316,10 +342,10 @@ pub unsafe extern "C" fn atlas_stream_next(
     })
 }
 
-/// How far a stream is: at once, from any thread, also while another call on it is at work.
+/// Reports the progress of a stream at once, from any thread, also during another call on it.
 ///
-/// The totals of a push stream are 0 until it is finished. The caller sets progress->struct_size. Fails
-/// with INVALID_ARGUMENT or UNSUPPORTED.
+/// The totals of a push stream are 0 until it is finished. The caller sets progress->struct_size.
+/// Fails with INVALID_ARGUMENT or UNSUPPORTED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_stream_get_progress(
     stream: *const atlas_stream,
@@ -343,8 +369,8 @@ pub unsafe extern "C" fn atlas_stream_get_progress(
     })
 }
 
-/// Whether every byte was processed: after the last chunk was shown, and after finish; false for NULL.
-/// Any thread.
+/// Returns true if every byte was processed: after the last chunk was returned, and after finish.
+/// False for NULL. Callable from any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_stream_is_complete(stream: *const atlas_stream) -> CBool {
     infallible(0, || {
@@ -353,12 +379,13 @@ pub unsafe extern "C" fn atlas_stream_is_complete(stream: *const atlas_stream) -
     })
 }
 
-/// Processes what is left and gives the projection of the whole domain; once.
+/// Processes the remaining bytes and returns the projection of the whole domain. Possible once.
 ///
-/// A spool file is complete under its name now, and a file that was there is gone. `*out` is owned by
-/// the caller: atlas_projection_destroy(); it outlives the stream. Progress once a chunk, and at the
-/// end with the totals. Fails with INVALID_ARGUMENT, UNSUPPORTED, STATE (finished, failed before, or a
-/// pool from before a fork), IO, CONSERVATION (STRICT), LIMIT, OUT_OF_MEMORY or CANCELLED.
+/// A spool file then has its final name, replacing an existing file. `*out` is owned by the caller:
+/// atlas_projection_destroy(); it outlives the stream. Progress is reported once per chunk, and at
+/// the end with the totals. Fails with INVALID_ARGUMENT, UNSUPPORTED, STATE (finished, failed
+/// before, or a pool from before a fork), IO, CONSERVATION (STRICT), LIMIT, OUT_OF_MEMORY or
+/// CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_stream_finish(
     stream: *mut atlas_stream,
@@ -376,8 +403,8 @@ pub unsafe extern "C" fn atlas_stream_finish(
     })
 }
 
-/// Frees a stream, and removes the temporary file of one that is not finished. NULL does nothing. No
-/// call may be using it; the projection that finish gave stays valid.
+/// Frees a stream, and removes its temporary file unless it is finished. NULL does nothing. No call
+/// may be using it; the projection that finish returned stays valid.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_stream_destroy(stream: *mut atlas_stream) {
     // SAFETY: as the header asks: NULL or a stream that is not used again.

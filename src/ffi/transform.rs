@@ -6,24 +6,24 @@ use super::projection::atlas_projection;
 use super::status::atlas_status;
 use crate::projection::plane::TransformParams;
 
-/// A scaling, then a rotation, then a translation of the tile plane.
+/// Scaling, then rotation, then translation of the tile plane.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct atlas_transform_params {
-    /// Greater than 0 and finite.
+    /// Scaling factor, greater than 0 and finite.
     pub scaling_factor: f64,
-    /// In radians, counter-clockwise about the origin.
+    /// Rotation in radians, counter-clockwise about the origin.
     pub rotation_angle: f64,
-    /// Added to x at last.
+    /// Translation of x, applied last.
     pub translation_x: f64,
-    /// Added to y at last.
+    /// Translation of y, applied last.
     pub translation_y: f64,
 }
 
-/// Maps the tile plane by `params`, after the earlier maps; the bytes stay as they are.
+/// Maps the tile plane by `params`, after the earlier maps. The bytes stay as they are.
 ///
 /// Tile i is the unit square at column i mod width, row i / width. Serialised with other changes of
-/// the handle. Fails with INVALID_ARGUMENT, also where the composed map could not be inverted.
+/// the handle. Fails with INVALID_ARGUMENT, also if the composed map has no inverse.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_projection_transform(
     projection: *mut atlas_projection,
@@ -41,9 +41,9 @@ pub unsafe extern "C" fn atlas_projection_transform(
     })
 }
 
-/// The bounds of the four transformed corners of a tile: min x, min y, max x, max y.
+/// Computes the bounds of the four transformed corners of a tile: min x, min y, max x, max y.
 ///
-/// Any thread. Fails with INVALID_ARGUMENT or OUT_OF_RANGE.
+/// Callable from any thread. Fails with INVALID_ARGUMENT or OUT_OF_RANGE.
 ///
 /// cbindgen:ptrs-as-arrays=[[bounds;4]]
 #[unsafe(no_mangle)]
@@ -62,9 +62,10 @@ pub unsafe extern "C" fn atlas_projection_tile_bounds(
     })
 }
 
-/// The tile at a point of the transformed plane, by the inverse map.
+/// Finds the tile at a point of the transformed plane, by the inverse map.
 ///
-/// Any thread. Fails with INVALID_ARGUMENT (not finite) or OUT_OF_RANGE (no tile is there).
+/// Callable from any thread. Fails with INVALID_ARGUMENT (not finite) or OUT_OF_RANGE (no tile is
+/// there).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_projection_tile_at(
     projection: *const atlas_projection,

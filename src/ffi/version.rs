@@ -1,32 +1,53 @@
-//! Version, features, digest and buffers.
+//! Version, errors and memory.
+//!
+//! A call that can fail returns an atlas_status. The message and the numbers of the thread's last
+//! failure stay available until its next call that returns a status. A program compares the version
+//! of the library in use with the version of its header, and asks atlas_manifold_features() before
+//! it uses an optional part.
+//!
+//! ```c
+//! static int try_to_open(const char *path) {
+//!   atlas_source *source = NULL;
+//!   atlas_error_info info = { .struct_size = sizeof info };
+//!   if (atlas_source_open_file(path, ATLAS_FILE_IO_READ, &source) == ATLAS_STATUS_OK) {
+//!     atlas_source_destroy(source);
+//!     return 0;
+//!   }
+//!   atlas_last_error_get(&info);
+//!   fprintf(stderr, "%s: %s (errno %d)\n", atlas_status_name(info.status),
+//!           atlas_last_error_message(), info.os_error);
+//!   return 1;
+//! }
+//! ```
 
 use super::args::bytes_in;
 use super::boundary::infallible;
 use std::ffi::{CStr, c_char, c_void};
 
-/// Work runs on several threads.
+/// Feature bit: work runs on several threads.
 pub const ATLAS_FEATURE_PARALLEL: u64 = 1;
-/// Shards can be compressed.
+/// Feature bit: shards can be compressed.
 pub const ATLAS_FEATURE_COMPRESSION: u64 = 2;
-/// Domains can be streamed.
+/// Feature bit: domains can be streamed.
 pub const ATLAS_FEATURE_STREAMING: u64 = 4;
-/// The benchmark suite is there.
+/// Feature bit: the benchmark suite is built in.
 pub const ATLAS_FEATURE_BENCHMARKS: u64 = 8;
-/// Containers are there: always.
+/// Feature bit: containers are built in. Always set.
 pub const ATLAS_FEATURE_CONTAINER: u64 = 16;
-/// Parity files can be made and used.
+/// Feature bit: parity files can be made and used.
 pub const ATLAS_FEATURE_PARITY: u64 = 32;
-/// ATLAS_COMPRESSION_ZSTD is there.
+/// Feature bit: ATLAS_COMPRESSION_ZSTD is built in.
 pub const ATLAS_FEATURE_ZSTD: u64 = 64;
-/// ATLAS_COMPRESSION_LZ4 is there.
+/// Feature bit: ATLAS_COMPRESSION_LZ4 is built in.
 pub const ATLAS_FEATURE_LZ4: u64 = 128;
 
-/// The version of the library in use: major << 16 | minor << 8 | patch.
+/// Returns the version of the library in use: major << 16 | minor << 8 | patch.
 ///
-/// Compare it with ATLAS_MANIFOLD_VERSION, which the program was compiled with. Any thread.
+/// Compare it with ATLAS_MANIFOLD_VERSION, the version of the header that the program was compiled
+/// with. Callable from any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn atlas_manifold_version() -> u32 {
-    // Read at compile time out of the package's version.
+    // The numbers come from the package's version, at compile time.
     const fn number(text: &str) -> u32 {
         let (bytes, mut value, mut at) = (text.as_bytes(), 0, 0);
         while at < bytes.len() {
@@ -41,14 +62,15 @@ pub extern "C" fn atlas_manifold_version() -> u32 {
     VERSION
 }
 
-/// The version of the library in use as text, such as "0.2.0". Lives as long as the library.
+/// Returns the version of the library in use as text, such as "0.2.0". The text lives as long as
+/// the library.
 #[unsafe(no_mangle)]
 pub extern "C" fn atlas_manifold_version_string() -> *const c_char {
     const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "\0");
     CStr::from_bytes_with_nul(VERSION.as_bytes()).unwrap_or(c"").as_ptr()
 }
 
-/// What is built in: a set of ATLAS_FEATURE_ bits. Any thread.
+/// Returns the features that are built in, a set of ATLAS_FEATURE_ bits. Callable from any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn atlas_manifold_features() -> u64 {
     let bit = |built_in: bool, bit: u64| if built_in { bit } else { 0 };
@@ -64,22 +86,25 @@ pub extern "C" fn atlas_manifold_features() -> u64 {
 
 /// Frees the used buffers and tables that the library keeps for the next call.
 ///
-/// At most 64 MiB of buffers and 400 KiB of decompression states are kept, for the whole process; handles
-/// have what they need besides. On Linux with glibc and with every handle destroyed, resident memory is
-/// then within 2 MiB of what it was before the first call, not counting pages of the library's own file,
-/// which the system shares, and 9 MiB of tables that stay once a parity file was made or repaired. It also returns what malloc() has free, of the whole process, which takes some
-/// milliseconds for a large heap. The threads of the library's own pool stay; while they are at work, so
-/// does what their allocator has free. The next calls take memory anew. Any thread, also while other
-/// calls are at work: what they use stays.
+/// The library keeps at most 64 MiB of buffers and 400 KiB of decompression states for the whole
+/// process, besides the memory of live handles. On Linux with glibc, once every handle is
+/// destroyed, resident memory returns to within 2 MiB of its value before the first call. Not
+/// counted are the pages of the library's own file, which the system shares, and 9 MiB of tables
+/// that stay once a parity file was made or repaired.
+///
+/// The call also returns the free memory of malloc() to the system, for the whole process, which
+/// takes some milliseconds with a large heap. The threads of the library's own pool stay; while
+/// they work, the free memory of their allocator stays too. Later calls allocate again. Callable
+/// from any thread, also during other calls, which keep the memory that they use.
 #[unsafe(no_mangle)]
 pub extern "C" fn atlas_manifold_trim() {
     infallible((), crate::trim);
 }
 
-/// BLAKE3-256 of `size` bytes at `data`, which may be NULL when `size` is 0.
+/// Computes BLAKE3-256 of `size` bytes at `data`, which may be NULL if `size` is 0.
 ///
-/// A fitting digest for atlas_conservation_set_digest() of Layer 2. Any thread. A NULL `digest` is
-/// ignored; NULL data with a size other than 0 gives 32 zero bytes.
+/// The result is a suitable digest for atlas_conservation_set_digest() of Layer 2. Callable from
+/// any thread. A NULL `digest` is ignored. NULL data with a size other than 0 gives 32 zero bytes.
 ///
 /// cbindgen:ptrs-as-arrays=[[digest;32]]
 #[unsafe(no_mangle)]
@@ -95,13 +120,13 @@ pub unsafe extern "C" fn atlas_digest256(data: *const c_void, size: usize, diges
     unsafe { digest.cast::<[u8; 32]>().write(value) };
 }
 
-/// Bytes that the library allocated and the caller owns. Free with atlas_buffer_free().
+/// Bytes that the library allocated and the caller owns. Free them with atlas_buffer_free().
 #[repr(C)]
 #[derive(Debug)]
 pub struct atlas_buffer {
-    /// NULL when size is 0.
+    /// First byte. NULL if size is 0.
     pub data: *mut u8,
-    /// Bytes at data.
+    /// Number of bytes at data.
     pub size: usize,
 }
 
@@ -112,7 +137,7 @@ impl atlas_buffer {
         if bytes.is_empty() {
             return Self::EMPTY;
         }
-        // The length is all that atlas_buffer_free knows; encodings have no capacity beyond it.
+        // atlas_buffer_free() gets the length alone. Encodings have no capacity beyond it.
         let size = bytes.len();
         atlas_buffer { data: Box::into_raw(bytes.into_boxed_slice()).cast(), size }
     }
@@ -120,7 +145,7 @@ impl atlas_buffer {
 
 /// Frees the bytes of a buffer and sets it to {NULL, 0}, so that a second call does nothing.
 ///
-/// NULL does nothing. For buffers that the library filled only, each from one thread at a time.
+/// NULL does nothing. Only for buffers that the library filled. One thread at a time per buffer.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_buffer_free(buffer: *mut atlas_buffer) {
     infallible((), || {

@@ -14,69 +14,69 @@ use std::ops::Range;
 pub struct ClassSet(u128);
 
 impl ClassSet {
-    /// No class.
+    /// The empty set.
     pub const EMPTY: ClassSet = ClassSet(0);
-    /// All 96.
+    /// All 96 classes.
     pub const ALL: ClassSet = ClassSet((1 << CLASSES) - 1);
 
-    /// One class. None: there is no class 96 or above.
+    /// Returns the set of one class, or `None` for a class above 95.
     pub fn of(class: u8) -> Option<ClassSet> {
         (usize::from(class) < CLASSES).then(|| ClassSet(1 << class))
     }
 
-    /// Whether `class` is in the set.
+    /// Returns true if `class` is in the set.
     pub fn contains(self, class: u8) -> bool {
         usize::from(class) < CLASSES && self.0 >> class & 1 == 1
     }
 
-    /// How many there are.
+    /// Returns the number of classes in the set.
     pub fn len(self) -> usize {
         self.0.count_ones() as usize
     }
 
-    /// Whether there is none.
+    /// Returns true if the set is empty.
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// How many classes of the set are below `class`.
+    /// Returns the number of classes of the set below `class`.
     pub(crate) fn rank(self, class: u8) -> usize {
         Self::range(&(0..u64::from(class))).without(ClassSet(!self.0)).len()
     }
 
-    /// The classes, ascending.
+    /// Iterates over the classes, ascending.
     pub fn iter(self) -> impl Iterator<Item = u8> {
         (0..=95).filter(move |&class| self.contains(class))
     }
 
-    /// Bit r mod 8 of byte r / 8 for class r.
+    /// Returns the mask of the set: bit r mod 8 of byte r / 8 for class r.
     pub fn to_mask(self) -> [u8; 12] {
         let mut mask = [0; 12];
         mask.copy_from_slice(&self.0.to_le_bytes()[..12]);
         mask
     }
 
-    /// The set of a mask, every one of which is a set.
+    /// Returns the set of a mask. Every mask is a set.
     pub fn from_mask(mask: [u8; 12]) -> ClassSet {
         let mut bytes = [0; 16];
         bytes[..12].copy_from_slice(&mask);
         ClassSet(u128::from_le_bytes(bytes))
     }
 
-    /// The classes of both.
+    /// Returns the classes of both sets.
     #[must_use]
     pub fn union(self, other: ClassSet) -> ClassSet {
         ClassSet(self.0 | other.0)
     }
 
-    /// The classes that `other` does not have.
+    /// Returns the classes that `other` does not have.
     #[must_use]
     pub fn without(self, other: ClassSet) -> ClassSet {
         ClassSet(self.0 & !other.0)
     }
 
     fn range(leaves: &Range<u64>) -> ClassSet {
-        // At most 128 bits are shifted.
+        // `end` is below 96 here, so that the shift fits 128 bits.
         let below = |end: u64| if end >= 96 { Self::ALL.0 } else { (1 << end) - 1 };
         ClassSet(below(leaves.end) & !below(leaves.start))
     }
@@ -100,40 +100,40 @@ impl Selection for ClassSet {
 
 const LEAVES: u64 = CLASSES as u64;
 
-/// The tree over the classes of a tile.
+/// Tree over the classes of a tile.
 pub(crate) struct ClassTree {
-    /// Leaves first, the single top last.
+    /// Levels of the tree, the leaves first, the single top last.
     levels: Vec<Vec<Digest>>,
 }
 
 impl ClassTree {
-    /// Of the digests T of the payloads of all classes.
+    /// Builds the tree from the digests T of the payloads of all classes.
     pub(crate) fn new(digests: &Digests, payloads: &[Digest; CLASSES]) -> Result<ClassTree> {
         let leaves = (0..=95).zip(payloads).map(|(class, payload)| digests.class_leaf(class, payload));
         let levels = rfc6962::levels(leaves.collect(), |_, left, right| digests.class_node(left, right))?;
         Ok(ClassTree { levels })
     }
 
-    /// The witness of the tile.
+    /// Returns the witness of the tile.
     pub(crate) fn witness(&self) -> Result<Digest> {
         let top = self.levels.last().and_then(|top| top.first());
         top.copied().ok_or_else(|| AtlasError::internal("a tree over no classes"))
     }
 
-    /// The nodes beside `classes`.
+    /// Returns the sibling nodes that prove `classes`.
     pub(crate) fn prove(&self, classes: ClassSet) -> Result<Vec<Digest>> {
         let places = rfc6962::siblings(&classes, LEAVES)?.into_iter();
         Ok(places.map(|at| self.levels[to_usize(u64::from(at.level))][to_usize(at.index)]).collect())
     }
 }
 
-/// How many nodes prove `classes`.
+/// Returns the number of nodes that prove `classes`.
 pub(crate) fn proof_len(classes: ClassSet) -> Result<usize> {
     Ok(rfc6962::siblings(&classes, LEAVES)?.len())
 }
 
-/// The witness of a tile from the digests T of the payloads of some of its classes, ascending, and
-/// the nodes beside them.
+/// Computes the witness of a tile from the digests T of the payloads of some of its classes, ascending, and
+/// their sibling nodes.
 pub(crate) fn witness_from_classes(
     digests: &Digests,
     classes: ClassSet,
@@ -151,6 +151,7 @@ pub(crate) fn witness_from_classes(
             self.proof.next().copied().ok_or_else(|| AtlasError::internal("a short proof of classes"))
         }
         fn covered(&mut self, node: NodeId) -> Result<Option<Digest>> {
+            // A subtree of selected classes is walked down to its leaves, which have payloads.
             if node.level > 0 {
                 return Ok(None);
             }
@@ -163,6 +164,7 @@ pub(crate) fn witness_from_classes(
             Ok(self.digests.class_node(&left, &right))
         }
     }
+    // The caller counted both lists; a wrong count is a defect and no hostile input.
     debug_assert_eq!((to_u64(payloads.len()), proof.len()), (to_u64(classes.len()), proof_len(classes)?));
     let mut verifier = Verifier { digests, payloads: payloads.iter(), proof: proof.iter() };
     rfc6962::walk(&mut verifier, &classes, LEAVES)

@@ -11,11 +11,11 @@ use blake3::Hasher;
 use blake3::hazmat::{ContextKey, HasherExt, Mode};
 use zeroize::Zeroizing;
 
-/// A 32-byte BLAKE3 digest: of a tile, of a node, or of a whole projection.
+/// A 32-byte BLAKE3 digest of a tile, of a node, or of a whole projection.
 pub type Digest = [u8; 32];
 
-/// What BLAKE3 makes of the context `atlas_manifold 1 tree`, so that nothing is made at the first use:
-/// a lock there could be held by another thread at a fork.
+/// BLAKE3's context key of `atlas_manifold 1 tree`. A constant, because a lock around a computation at
+/// first use could be held by another thread at a fork.
 const TREE_CONTEXT_KEY: ContextKey = [
     195, 47, 8, 243, 72, 219, 91, 126, 246, 248, 146, 164, 178, 57, 15, 33, 119, 49, 183, 245, 46, 146, 71,
     250, 172, 216, 233, 30, 70, 151, 104, 231,
@@ -23,12 +23,13 @@ const TREE_CONTEXT_KEY: ContextKey = [
 const TILE_KEY_CONTEXT: &str = "atlas_manifold 1 tile key";
 const TREE_KEY_CONTEXT: &str = "atlas_manifold 1 tree key";
 
-/// BLAKE3-256 of `bytes`.
+/// Returns BLAKE3-256 of `bytes`.
 pub fn digest256(bytes: &[u8]) -> Digest {
     *blake3::hash(bytes).as_bytes()
 }
 
-/// BLAKE3-256 of `bytes`. `done` is told of every `step` bytes and may end it.
+/// Returns BLAKE3-256 of `bytes`. Calls `done` after every `step` bytes; an error of `done` ends the
+/// hashing.
 pub(crate) fn digest256_in_steps(
     bytes: &[u8],
     step: usize,
@@ -42,19 +43,19 @@ pub(crate) fn digest256_in_steps(
     Ok(*hasher.finalize().as_bytes())
 }
 
-/// Whether two digests are equal, in constant time.
+/// Returns true if two digests are equal, in constant time.
 pub(crate) fn same(a: &Digest, b: &Digest) -> bool {
     blake3::Hash::from_bytes(*a) == blake3::Hash::from_bytes(*b)
 }
 
-/// The keys that T and N work with. Wiped when dropped.
+/// Keys of T and N. Wiped when dropped.
 #[derive(Clone)]
 struct Keys {
     tile: Zeroizing<[u8; 32]>,
     tree: Zeroizing<[u8; 32]>,
 }
 
-/// T and N, with or without a key.
+/// The digests T and N, with or without a key.
 #[derive(Clone)]
 pub(crate) struct Digests {
     keys: Option<Keys>,
@@ -69,7 +70,7 @@ impl Digests {
         Digests { keys }
     }
 
-    /// True if both have the same key, or none. In constant time.
+    /// Returns true if both have the same key, or none. In constant time.
     pub(crate) fn is_same(&self, other: &Digests) -> bool {
         match (&self.keys, &other.keys) {
             (None, None) => true,
@@ -82,7 +83,7 @@ impl Digests {
         self.keys.is_some()
     }
 
-    /// The mode of T, for the parts of its own tree.
+    /// Returns the mode of T, for the nodes of its own tree.
     pub(crate) fn tile_mode(&self) -> Mode<'_> {
         match &self.keys {
             None => Mode::Hash,
@@ -90,7 +91,7 @@ impl Digests {
         }
     }
 
-    /// A running T.
+    /// Returns a hasher that computes T of the bytes it is given.
     pub(crate) fn tile_hasher(&self) -> Hasher {
         match &self.keys {
             None => Hasher::new(),
@@ -98,7 +99,7 @@ impl Digests {
         }
     }
 
-    /// T(bytes).
+    /// Computes T(bytes).
     pub(crate) fn tile(&self, bytes: &[u8]) -> Digest {
         match &self.keys {
             None => digest256(bytes),
@@ -106,7 +107,7 @@ impl Digests {
         }
     }
 
-    /// N(bytes). Everything that N is given fits one chunk of BLAKE3.
+    /// Computes N(bytes). Every input of N fits one chunk of BLAKE3.
     pub(crate) fn tree(&self, bytes: &[u8]) -> Digest {
         match &self.keys {
             None => *Hasher::new_from_context_key(&TREE_CONTEXT_KEY).update(bytes).finalize().as_bytes(),
@@ -114,7 +115,7 @@ impl Digests {
         }
     }
 
-    /// leaf = N(0x00 ‖ length ‖ residue ‖ witness).
+    /// Computes leaf = N(0x00 ‖ length ‖ residue ‖ witness).
     pub(crate) fn leaf(&self, length: u64, residue: u8, witness: &Digest) -> Digest {
         let mut bytes = [0u8; 42];
         bytes[1..9].copy_from_slice(&length.to_le_bytes());
@@ -123,7 +124,7 @@ impl Digests {
         self.tree(&bytes)
     }
 
-    /// node = N(0x01 ‖ bytes under left ‖ bytes under right ‖ left ‖ right).
+    /// Computes node = N(0x01 ‖ bytes under left ‖ bytes under right ‖ left ‖ right).
     pub(crate) fn node(&self, left_bytes: u64, right_bytes: u64, left: &Digest, right: &Digest) -> Digest {
         let mut bytes = [0u8; 81];
         bytes[0] = 0x01;
@@ -134,7 +135,7 @@ impl Digests {
         self.tree(&bytes)
     }
 
-    /// root = N(0x02 ‖ type ‖ K ‖ domain size ‖ tile count ‖ tree).
+    /// Computes root = N(0x02 ‖ type ‖ K ‖ domain size ‖ tile count ‖ tree).
     pub(crate) fn root(&self, kind: u8, classes: u8, size: u64, tiles: u64, top: &Digest) -> Digest {
         let mut bytes = [0u8; 51];
         bytes[0] = 0x02;
@@ -146,7 +147,7 @@ impl Digests {
         self.tree(&bytes)
     }
 
-    /// Leaf of a tile's classes = N(0x03 ‖ class ‖ T(payload)), from T(payload).
+    /// Computes the leaf of a tile's class = N(0x03 ‖ class ‖ T(payload)), from T(payload).
     pub(crate) fn class_leaf(&self, class: u8, payload: &Digest) -> Digest {
         let mut bytes = [0u8; 34];
         bytes[0] = 0x03;
@@ -155,7 +156,7 @@ impl Digests {
         self.tree(&bytes)
     }
 
-    /// Node over a tile's classes = N(0x04 ‖ left ‖ right).
+    /// Computes the node over two classes of a tile = N(0x04 ‖ left ‖ right).
     pub(crate) fn class_node(&self, left: &Digest, right: &Digest) -> Digest {
         let mut bytes = [0u8; 65];
         bytes[0] = 0x04;
@@ -164,13 +165,13 @@ impl Digests {
         self.tree(&bytes)
     }
 
-    /// The tree over no leaves, N("").
+    /// Returns the digest of the tree over no leaves, N("").
     pub(crate) fn no_leaves(&self) -> Digest {
         self.tree(&[])
     }
 }
 
-/// A digest as the 64 hexadecimal digits that a text shows.
+/// Formats a digest as 64 hexadecimal digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes.iter().fold(String::new(), |mut text, byte| {

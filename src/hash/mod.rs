@@ -2,11 +2,11 @@
 //!
 //! ```text
 //! digest       T of bytes and N of nodes
-//! rfc6962      the shape that all trees have, and walks over it
+//! rfc6962      the shape of all trees, and walks over it
 //! outboard     BLAKE3's own tree inside a tile      pages → witness
 //! class_tree   the tree over the 96 classes of a tile        → witness
 //! tile_tree    the tree over the tiles of a projection       → root
-//! scattered    the same root, of pieces that come in any order
+//! scattered    the same root, from pieces in any order
 //! record       the frame of everything serialised
 //! ```
 

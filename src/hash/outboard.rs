@@ -1,11 +1,11 @@
 //! BLAKE3's own tree inside a tile: chaining values of pages and groups, and proofs for pages.
 //!
-//! A page is four chunks of BLAKE3, so that pages, pairs of pages, groups of 16 KiB and so on are
-//! nodes of the tree that T hashes a tile with. The chaining values beside a range of pages prove it
+//! A page is four chunks of BLAKE3, so that pages, pairs of pages, groups of 16 KiB and so on are nodes of
+//! the tree that T hashes a tile with. The chaining values of the siblings of a range of pages prove it
 //! against the tile's witness. A tile of one page has no tree: its witness is its plain digest.
 //!
-//! `blake3::hazmat` panics on what does not fit. Every call here is for a non-empty subtree whose
-//! offset is a multiple of its own span, by the arithmetic of [`crate::hash::rfc6962`].
+//! `blake3::hazmat` panics on sizes and offsets that do not fit. Every call here is for a non-empty subtree
+//! whose offset is a multiple of its own span, by the arithmetic of [`crate::hash::rfc6962`].
 
 #![forbid(unsafe_code)]
 
@@ -18,20 +18,21 @@ use blake3::hazmat::{HasherExt, merge_subtrees_non_root, merge_subtrees_root};
 use std::fmt::Display;
 use std::ops::Range;
 
-/// The level of a group in the tree over pages.
+/// Level of a group in the tree over pages.
 const GROUP_LEVEL: u32 = GROUP_PAGES.ilog2();
 
-/// Pages of a tile of `len` bytes.
+/// Returns the number of pages of a tile of `len` bytes.
 pub(crate) fn pages_in(len: usize) -> u64 {
     to_u64(len.div_ceil(PAGE_SIZE))
 }
 
-/// The bytes of `pages` in a tile of `len` bytes.
+/// Returns the byte range of `pages` in a tile of `len` bytes.
 pub(crate) fn page_bytes(pages: &Range<u64>, len: usize) -> Range<usize> {
     (to_usize(pages.start) * PAGE_SIZE).min(len)..(to_usize(pages.end) * PAGE_SIZE).min(len)
 }
 
-/// The chaining value of the subtree `bytes` that begins `offset` bytes into a longer input.
+/// Computes the chaining value of the subtree over `bytes`, which begins `offset` bytes into a longer
+/// input.
 fn subtree(digests: &Digests, offset: usize, bytes: &[u8]) -> Digest {
     let mut hasher = digests.tile_hasher();
     hasher.set_input_offset(to_u64(offset)).update(bytes).finalize_non_root()
@@ -45,24 +46,24 @@ fn parent(digests: &Digests, left: &Digest, right: &Digest, top: bool) -> Digest
     }
 }
 
-/// The chaining values of the groups of a tile, and of all nodes above them.
+/// Chaining values of the groups of a tile, and of all nodes above them.
 pub(crate) struct Outboard {
     levels: Vec<Vec<Digest>>,
-    /// Of the groups, where the tile was edited.
+    /// Residue of each group. Only set for edited tiles.
     residues: Option<Box<[Residue; GROUPS]>>,
 }
 
 impl Outboard {
-    /// The bytes that the largest one takes: groups, as much again above them, and allocations.
+    /// Bytes of the largest outboard: groups, as much again above them, and allocations.
     pub(crate) const FOOTPRINT: u64 = (2 * GROUPS * size_of::<Digest>() + 512) as u64;
 }
 
-/// The chaining value of group `group` of a tile of more than one.
+/// Computes the chaining value of group `group` of a tile of more than one group.
 pub(crate) fn group_value(digests: &Digests, group: usize, bytes: &[u8]) -> Digest {
     subtree(digests, group * GROUP_SIZE, bytes)
 }
 
-/// The chaining values of the pages of one group.
+/// Chaining values of the pages of one group.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct GroupPages([Digest; GROUP_PAGES]);
 
@@ -70,7 +71,7 @@ pub(crate) struct GroupPages([Digest; GROUP_PAGES]);
 pub(crate) type EdgePages = Vec<(usize, GroupPages)>;
 
 impl GroupPages {
-    /// The pages of group `group`, whose bytes are given, in a tile of more than a page.
+    /// Hashes the pages of group `group` from its bytes, in a tile of more than a page.
     fn of(digests: &Digests, group: usize, bytes: &[u8]) -> GroupPages {
         let mut pages = GroupPages::default();
         for (page, bytes) in bytes.chunks(PAGE_SIZE).enumerate() {
@@ -79,7 +80,7 @@ impl GroupPages {
         pages
     }
 
-    /// A node at or below the group's level, `top` where it is the top of the tile's tree.
+    /// Computes a node at or below the group's level. `top` is true for the top of the tile's tree.
     fn node(&self, digests: &Digests, node: NodeId, pages: u64, top: bool) -> Digest {
         let under = node.leaves(pages);
         let at = |page: u64| &self.0[to_usize(page) % GROUP_PAGES];
@@ -87,6 +88,7 @@ impl GroupPages {
             1 => *at(under.start),
             2 => parent(digests, at(under.start), at(under.start + 1), top),
             count => {
+                // Three or four pages: two levels of parents.
                 let left = parent(digests, at(under.start), at(under.start + 1), false);
                 let right = match count {
                     3 => *at(under.start + 2),
@@ -99,7 +101,7 @@ impl GroupPages {
 }
 
 impl Outboard {
-    /// Hashes a whole tile group by group, those in `edges` (ascending) page by page, and gives its
+    /// Hashes a whole tile group by group, and the groups in `edges` (ascending) page by page. Returns its
     /// outboard, its witness and the pages of the edges.
     pub(crate) fn of_tile(
         digests: &Digests,
@@ -108,15 +110,18 @@ impl Outboard {
     ) -> Result<(Outboard, Digest, EdgePages)> {
         debug_assert!(!tile.is_empty() && tile.len() <= TILE_SIZE);
         let pages = pages_in(tile.len());
+        // A tile of one page has no tree, and its witness stands for the page.
         if pages == 1 {
             let witness = digests.tile(tile);
             let only = GroupPages([witness; GROUP_PAGES]);
             return Ok((Outboard { levels: vec![vec![witness]], residues: None }, witness, vec![(0, only)]));
         }
+        // The single group of a small tile is the top of the tree and needs its pages anyway.
         let single = tile.len() <= GROUP_SIZE;
         let mut edge_pages = Vec::with_capacity(edges.len());
         let mut wanted = edges.iter().peekable();
         let mut groups = Vec::with_capacity(tile.len().div_ceil(GROUP_SIZE));
+        // Groups that a proof will cut are hashed by pages, all others in one call.
         for (group, bytes) in tile.chunks(GROUP_SIZE).enumerate() {
             if single || wanted.next_if_eq(&&group).is_some() {
                 let edge = GroupPages::of(digests, group, bytes);
@@ -127,17 +132,19 @@ impl Outboard {
                 groups.push(subtree(digests, group * GROUP_SIZE, bytes));
             }
         }
+        // All levels above the groups follow from their values.
         let (outboard, witness) = Outboard::of_groups(digests, groups, None)?;
         Ok((outboard, witness, edge_pages))
     }
 
-    /// The outboard, the witness and the residues of the groups of a whole tile. A few groups are summed and
-    /// then hashed: the sum brings them into the cache.
+    /// Computes the outboard, the witness and the residues of the groups of a whole tile. A few groups at a
+    /// time are summed and then hashed, because the sum brings them into the cache.
     pub(crate) fn with_residues(
         digests: &Digests,
         tile: &[u8],
     ) -> Result<(Outboard, Digest, [Residue; GROUPS])> {
         let mut residues = [Residue::ZERO; GROUPS];
+        // A tile of one group: its witness is computed from its pages.
         if tile.len() <= GROUP_SIZE {
             residues[0] = Residue::of(tile);
             let (outboard, witness, _) = Outboard::of_tile(digests, tile, &[])?;
@@ -145,6 +152,7 @@ impl Outboard {
         }
         const STEP: usize = 4;
         let mut groups = Vec::with_capacity(GROUPS);
+        // Four groups at a time: first all sums, then all digests.
         for (step, residues) in tile.chunks(STEP * GROUP_SIZE).zip(residues.chunks_mut(STEP)) {
             for (bytes, residue) in step.chunks(GROUP_SIZE).zip(residues) {
                 *residue = Residue::of(bytes);
@@ -157,8 +165,8 @@ impl Outboard {
         Ok((outboard, witness, residues))
     }
 
-    /// The outboard and the witness of a tile from the chaining values of its groups, of which it has
-    /// more than one, or from the witness of its only one.
+    /// Builds the outboard and the witness of a tile from the chaining values of its groups, if it has more
+    /// than one, or from the witness of its only group.
     pub(crate) fn of_groups(
         digests: &Digests,
         groups: Vec<Digest>,
@@ -172,18 +180,18 @@ impl Outboard {
         Ok((Outboard { levels, residues }, witness))
     }
 
-    /// The chaining value of a group.
+    /// Returns the chaining value of a group.
     pub(crate) fn group(&self, group: usize) -> Digest {
         self.levels[0][group]
     }
 
-    /// The residues of the groups, where the tile was edited.
+    /// Returns the residues of the groups. Only edited tiles have them.
     pub(crate) fn residues(&self) -> Option<&[Residue; GROUPS]> {
         self.residues.as_deref()
     }
 
-    /// Whether `bytes` are the group that they are said to be; with its pages where those are
-    /// wanted. For tiles of more than one group. `what` names the bytes in an error.
+    /// Checks that `bytes` are those of group `group`, and returns its pages if `with_pages` is set. For
+    /// tiles of more than one group. `what` names the bytes in an error.
     pub(crate) fn check_group(
         &self,
         digests: &Digests,
@@ -193,6 +201,7 @@ impl Outboard {
         with_pages: bool,
         what: &dyn Display,
     ) -> Result<Option<GroupPages>> {
+        // The pages cost more than one subtree, so that they are hashed only on request.
         let (value, pages) = if with_pages {
             let pages = GroupPages::of(digests, group, bytes);
             let id = NodeId { level: GROUP_LEVEL, index: to_u64(group) };
@@ -203,7 +212,7 @@ impl Outboard {
         if same(&value, &self.levels[0][group]) { Ok(pages) } else { Err(source_changed(what)) }
     }
 
-    /// The proof of `pages` of a tile of `len` bytes: the chaining values beside them, ascending.
+    /// Returns the proof of `pages` of a tile of `len` bytes: the sibling chaining values, ascending.
     /// `edges` has the pages of the groups that the range cuts, ascending.
     pub(crate) fn prove(
         &self,
@@ -214,6 +223,7 @@ impl Outboard {
     ) -> Result<Vec<Digest>> {
         let count = pages_in(len);
         let places = rfc6962::siblings(pages, count)?;
+        // Nodes at and above the groups are stored, those below come from the pages of the edges.
         let node = |node: NodeId| {
             if node.level >= GROUP_LEVEL {
                 let level = to_usize(u64::from(node.level - GROUP_LEVEL));
@@ -229,12 +239,13 @@ impl Outboard {
     }
 }
 
-/// The source does not hold any more what was projected; `what` names the bytes.
+/// Returns the error for a source that no longer has the projected bytes. `what` names the bytes.
 pub(crate) fn source_changed(what: &dyn Display) -> AtlasError {
     AtlasError::witness(format!("the source changed: the digest of {what} differs from the projected one"))
 }
 
-/// The groups that the edges of `pages` cut, in a tile of `len` bytes: those whose pages a proof needs.
+/// Returns the groups that the edges of `pages` cut in a tile of `len` bytes. A proof needs the pages of
+/// these.
 pub(crate) fn cut_groups(pages: &Range<u64>, len: usize) -> impl Iterator<Item = usize> + use<> {
     let count = pages_in(len);
     let per_group = to_u64(GROUP_PAGES);
@@ -246,7 +257,7 @@ pub(crate) fn cut_groups(pages: &Range<u64>, len: usize) -> impl Iterator<Item =
 
 /// Computes the witness of a tile of `len` bytes from the bytes of some of its pages and a proof.
 ///
-/// `take` gives the next chaining value of the proof. The bytes are those of `pages`, whole.
+/// `take` returns the next chaining value of the proof. The bytes are the whole pages `pages`.
 pub(crate) fn witness_from_pages(
     digests: &Digests,
     len: usize,
@@ -255,9 +266,11 @@ pub(crate) fn witness_from_pages(
     take: impl FnMut() -> Result<Digest>,
 ) -> Result<Digest> {
     let count = pages_in(len);
+    // All pages are there: no proof is needed.
     if *pages == (0..count) {
         return Ok(digests.tile(bytes));
     }
+    // The walk hashes the selected pages and takes every other node from the proof.
     let base = to_usize(pages.start) * PAGE_SIZE;
     let mut verifier = PageVerifier { digests, len, count, base, bytes, take };
     rfc6962::walk(&mut verifier, pages, count)
@@ -283,7 +296,7 @@ impl<F: FnMut() -> Result<Digest>> Visitor for PageVerifier<'_, F> {
         let within = page_bytes(&node.leaves(self.count), self.len);
         match self.bytes.get(within.start - self.base..within.end - self.base) {
             Some(bytes) if !bytes.is_empty() => Ok(Some(subtree(self.digests, within.start, bytes))),
-            _ => Err(AtlasError::internal("the bytes of a page are not at hand")),
+            _ => Err(AtlasError::internal("the bytes of a page are missing")),
         }
     }
 

@@ -9,14 +9,14 @@ use crate::hash::digest::{Digest, digest256, digest256_in_steps, same};
 use blake3::Hasher;
 use std::{fmt, io};
 
-/// The first bytes of every file of ours.
+/// First bytes of every file of this format.
 pub(crate) const MAGIC: [u8; 8] = [0x89, b'A', b'T', b'L', b'A', b'S', 0x0a, 0x1a];
 const VERSION: u16 = 1;
 const HEADER_SIZE: usize = 24;
 const RECORD_SIZE: usize = 16;
 const DIGEST_SIZE: usize = size_of::<Digest>();
 
-/// The kind of object that is serialised.
+/// Kind of the serialised object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u16)]
 pub(crate) enum Kind {
@@ -25,8 +25,8 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// The tags that a reader of this kind knows. One of them in a wrong place is FORMAT; any other one is
-    /// UNSUPPORTED, because a newer version may have it.
+    /// Returns the tags that a reader of this kind knows. A known tag in a wrong place is FORMAT; any other
+    /// tag is UNSUPPORTED, because a newer version may have it.
     const fn known_tags(self) -> &'static [u16] {
         match self {
             Kind::Shard => SHARD_TAGS,
@@ -35,10 +35,10 @@ impl Kind {
     }
 }
 
-/// The tags of both kinds of shards: each kind knows those of the other one too.
+/// Tags of both kinds of shards. Each kind also knows those of the other one.
 const SHARD_TAGS: &[u16] = &[1, 2, 3, 4, 5, 6, 7, 16, 17];
 
-/// Bytes of the encoding of records with these lengths.
+/// Returns the number of bytes of an encoding of records with these lengths.
 pub(crate) fn encoded_size(lengths: &[usize]) -> Option<usize> {
     lengths
         .iter()
@@ -47,28 +47,29 @@ pub(crate) fn encoded_size(lengths: &[usize]) -> Option<usize> {
 
 /// Writes the frame around records, with the digest of all of it.
 ///
-/// It is hashed on the way. Small pieces are gathered, so that the digest is as fast as over the whole and
-/// `out` needs no buffer of its own; long ones are not copied.
+/// The bytes are hashed as they are written. Small pieces are gathered, so that the digest is as fast as
+/// over the whole and `out` needs no buffer of its own; long pieces are not copied.
 pub(crate) struct Writer<W> {
     out: W,
     kind: Kind,
-    /// Bytes that `out` does not have yet.
+    /// Bytes not yet passed to `out`.
     gathered: Vec<u8>,
-    /// The digest of what `out` has, if it has something.
+    /// Digest of the bytes passed to `out`, if there are any.
     hasher: Option<Box<Hasher>>,
-    /// Bytes that `out` has.
+    /// Number of bytes passed to `out`.
     written: u64,
     size: u64,
 }
 
-/// Bytes that are gathered: a power of two, so that BLAKE3 hashes what follows in large subtrees.
+/// Number of bytes that are gathered, a power of two, so that BLAKE3 hashes the following bytes in large
+/// subtrees.
 const GATHERED: usize = 16 * 1024;
 
 impl Writer<Vec<u8>> {
     /// Writes to memory, which is allocated once.
     pub(crate) fn to_vec(kind: Kind, lengths: &[usize]) -> Result<Self> {
         let size = announced_size(lengths)?;
-        // A small encoding is gathered whole, and stays where it is.
+        // A small encoding is gathered completely and needs no other buffer.
         Writer::new(kind, lengths, try_vec(if size < GATHERED { 0 } else { size })?)
     }
 
@@ -83,10 +84,10 @@ impl Writer<Vec<u8>> {
 }
 
 impl<W: io::Write> Writer<W> {
-    /// For records of these lengths, which are all that will be written.
+    /// Begins an encoding of exactly the records of these lengths.
     pub(crate) fn new(kind: Kind, lengths: &[usize], out: W) -> Result<Self> {
         let size = announced_size(lengths)?;
-        // The digest goes there too.
+        // Room for the digest too.
         let gathered = try_vec(size.min(GATHERED + DIGEST_SIZE))?;
         let mut writer = Writer { out, kind, gathered, hasher: None, written: 0, size: to_u64(size) };
         writer.put(&MAGIC)?;
@@ -104,7 +105,7 @@ impl<W: io::Write> Writer<W> {
         self.put(&to_u64(len).to_le_bytes())
     }
 
-    /// Adds bytes. Inlined, so that a number is a store and no call of memcpy.
+    /// Adds bytes. Inlined, so that a number is a store instead of a call of memcpy.
     #[inline(always)]
     pub(crate) fn put(&mut self, bytes: &[u8]) -> Result<()> {
         if bytes.len() < GATHERED - self.gathered.len() {
@@ -114,7 +115,7 @@ impl<W: io::Write> Writer<W> {
         self.put_over(bytes)
     }
 
-    /// Adds `bytes`, which fill what is gathered, and writes whole parts.
+    /// Adds `bytes`, which overflow the gathered part, and writes whole parts.
     #[cold]
     #[inline(never)]
     fn put_over(&mut self, bytes: &[u8]) -> Result<()> {
@@ -149,7 +150,7 @@ impl<W: io::Write> Writer<W> {
         Ok(())
     }
 
-    /// Appends the digest, and returns what was written to.
+    /// Appends the digest, and returns the output.
     pub(crate) fn finish(mut self) -> Result<W> {
         self.seal()?;
         let rest = std::mem::take(&mut self.gathered);
@@ -157,8 +158,8 @@ impl<W: io::Write> Writer<W> {
         Ok(self.out)
     }
 
-    /// Appends the digest to what is gathered. Fails with INTERNAL if more or less was written than was
-    /// announced.
+    /// Appends the digest to the gathered bytes. Fails with INTERNAL if the written size differs from the
+    /// announced one.
     fn seal(&mut self) -> Result<()> {
         let digest = match &mut self.hasher {
             None => digest256(&self.gathered),
@@ -168,16 +169,17 @@ impl<W: io::Write> Writer<W> {
         if self.written + to_u64(self.gathered.len()) == self.size {
             Ok(())
         } else {
-            Err(AtlasError::internal("the records written are not those announced"))
+            Err(AtlasError::internal("the size of the written records differs from the announced size"))
         }
     }
 }
 
 fn announced_size(lengths: &[usize]) -> Result<usize> {
-    encoded_size(lengths).ok_or_else(|| AtlasError::out_of_memory("an encoding of 2^64 bytes"))
+    encoded_size(lengths)
+        .ok_or_else(|| AtlasError::out_of_memory("an encoding of 2^64 bytes or more does not fit memory"))
 }
 
-/// Reads the frame: hostile bytes in, values out or FORMAT or UNSUPPORTED.
+/// Reads the frame of hostile bytes. Returns values, or fails with FORMAT or UNSUPPORTED.
 pub(crate) struct Reader<'a> {
     bytes: &'a [u8],
     kind: Kind,
@@ -186,9 +188,10 @@ pub(crate) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// Checks magic, version, kind and size; the digest is for [`check_digest`](Self::check_digest).
+    /// Checks magic, version, kind and size. [`check_digest`](Self::check_digest) checks the digest.
     pub(crate) fn new(bytes: &'a [u8], kind: Kind) -> Result<Reader<'a>> {
         let len = bytes.len();
+        // The magic comes first: a short file of another kind is no truncated shard.
         let beginning = &bytes[..len.min(MAGIC.len())];
         if beginning != &MAGIC[..beginning.len()] {
             let found: Vec<String> = beginning.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -198,6 +201,7 @@ impl<'a> Reader<'a> {
             ))
             .at_range(0, to_u64(beginning.len())));
         }
+        // The length is checked before any field is read.
         if len < HEADER_SIZE + DIGEST_SIZE {
             return Err(AtlasError::format(format!(
                 "truncated: {len} bytes are fewer than the {} of the smallest encoding",
@@ -206,21 +210,24 @@ impl<'a> Reader<'a> {
             .at_range(0, to_u64(len)));
         }
         let mut reader = Reader { bytes, kind, at: 8, end: HEADER_SIZE };
+        // Another version may have another header from here on.
         let version = reader.u16()?;
         if version != VERSION {
-            return Err(
-                AtlasError::unsupported(format!("version {version} where {VERSION} is known")).at_range(8, 2)
-            );
+            return Err(AtlasError::unsupported(format!(
+                "version {version} is not supported, only {VERSION}"
+            ))
+            .at_range(8, 2));
         }
         let found = reader.u16()?;
         if found != kind as u16 {
             return Err(AtlasError::unsupported(format!(
-                "kind {found} where {} ({kind:?}) is asked for",
+                "kind {found} instead of {} ({kind:?})",
                 kind as u16
             ))
             .at_range(10, 2));
         }
         reader.zeros(4)?;
+        // The announced size tells a truncated file from a damaged one.
         let size = reader.u64()?;
         if size != to_u64(len) {
             let problem = if size > to_u64(len) { "truncated" } else { "too long" };
@@ -233,45 +240,47 @@ impl<'a> Reader<'a> {
         Ok(reader)
     }
 
-    /// The bytes and steps of [`check_digest`](Self::check_digest).
+    /// Returns the bytes and steps of [`check_digest`](Self::check_digest).
     pub(crate) fn digest_work(&self) -> (u64, u64) {
         let body = to_u64(self.bytes.len() - DIGEST_SIZE);
         (body, body.div_ceil(TILE_BYTES))
     }
 
-    /// Checks the digest at the end, in steps of at most 1 MiB, each of which is reported.
+    /// Checks the digest at the end, in steps of at most 1 MiB. `step` is called for each.
     pub(crate) fn check_digest(&self, step: impl FnMut(u64) -> Result<()>) -> Result<()> {
         let (body, digest) = self.bytes.split_at(self.bytes.len() - DIGEST_SIZE);
         let found = digest256_in_steps(body, TILE_SIZE, step)?;
         if Digest::try_from(digest).is_ok_and(|digest| same(&digest, &found)) {
             return Ok(());
         }
-        Err(AtlasError::format("damaged: the digest at the end is not that of the bytes before it")
+        Err(AtlasError::format("damaged: the digest at the end does not match the bytes before it")
             .at_range(to_u64(body.len()), to_u64(DIGEST_SIZE)))
     }
 
-    /// The value of the next record, which must have this tag.
+    /// Returns the value of the next record, which must have this tag.
     pub(crate) fn record(&mut self, tag: u16, name: &str) -> Result<Reader<'a>> {
         debug_assert!(self.kind.known_tags().contains(&tag), "tag {tag} is missing in known_tags");
         let start = self.at;
+        // Tag, reserved bytes and length, each checked before the next one is read.
         let found =
             self.u16().map_err(|_| self.malformed(start, format!("record {tag} ({name}) is missing")))?;
         if found != tag {
             return Err(self.misplaced(found, start, format_args!("{tag} ({name}) follows")));
         }
         self.zeros(6)?;
+        // A length beyond the end is refused before anything is allocated for it.
         let len = self.u64()?;
         let value = usize::try_from(len).ok().filter(|len| *len <= self.end - self.at);
         let Some(value) = value else {
             let rest = self.end - self.at;
-            return Err(self.malformed(start, format!("{name} of {len} bytes where {rest} are left")));
+            return Err(self.malformed(start, format!("{name} has {len} bytes and only {rest} are left")));
         };
         let reader = Reader { bytes: self.bytes, kind: self.kind, at: self.at, end: self.at + value };
         self.at += value;
         Ok(reader)
     }
 
-    /// Refuses a record behind the last one, and bytes that are none.
+    /// Refuses a record after the last one, and trailing bytes.
     pub(crate) fn end(&mut self) -> Result<()> {
         let start = self.at;
         match self.remaining() {
@@ -287,18 +296,18 @@ impl<'a> Reader<'a> {
         self.end - self.at
     }
 
-    /// All bytes that are left.
+    /// Returns all bytes that are left.
     pub(crate) fn rest(&mut self) -> &'a [u8] {
         let rest = &self.bytes[self.at..self.end];
         self.at = self.end;
         rest
     }
 
-    /// Refuses bytes behind the end.
+    /// Refuses bytes after the end.
     pub(crate) fn finish(&self, name: &str) -> Result<()> {
         match self.remaining() {
             0 => Ok(()),
-            more => Err(self.malformed(self.at, format!("{more} bytes too many in {name}"))),
+            more => Err(self.malformed(self.at, format!("{name} has {more} bytes too many"))),
         }
     }
 
@@ -310,14 +319,14 @@ impl<'a> Reader<'a> {
             }
             None => {
                 let rest = self.remaining();
-                Err(self.malformed(self.at, format!("{rest} bytes are left where {N} follow")))
+                Err(self.malformed(self.at, format!("only {rest} of {N} bytes are left")))
             }
         }
     }
 
-    /// A tag at byte `at` where another one, or none, belongs.
+    /// Returns the error for a tag at byte `at` in the place of another tag, or after the last one.
     fn misplaced(&self, tag: u16, at: usize, belongs: fmt::Arguments<'_>) -> AtlasError {
-        let what = format!("tag {tag} where {belongs}, at byte {at}");
+        let what = format!("tag {tag} at byte {at}, but {belongs}");
         let known = self.kind.known_tags().contains(&tag);
         let error = if known { AtlasError::format(what) } else { AtlasError::unsupported(what) };
         error.at_range(to_u64(at), 2)
@@ -347,7 +356,7 @@ impl<'a> Reader<'a> {
         self.take()
     }
 
-    /// Reserved bytes.
+    /// Checks that `count` reserved bytes are 0.
     pub(crate) fn zeros(&mut self, count: usize) -> Result<()> {
         for _ in 0..count {
             let at = self.at;

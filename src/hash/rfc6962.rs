@@ -1,15 +1,14 @@
-//! The shape of an RFC 6962 tree, shared by the tree over tiles and by BLAKE3's own tree over the
-//! pages of a tile.
+//! Shape of an RFC 6962 tree, shared by the tree over tiles and by BLAKE3's own tree over the pages of a
+//! tile.
 //!
-//! Level 0 holds the n leaves; each level pairs its nodes from the left, and an odd last node moves
-//! up unchanged. That is the tree of RFC 6962 (the left subtree has the largest power of two < n of
-//! the leaves), and it is BLAKE3's tree where a leaf is a power of two of its chunks.
+//! Level 0 holds the n leaves; each level pairs its nodes from the left, and an odd last node moves up
+//! unchanged. That is the tree of RFC 6962 (the left subtree has the largest power of two < n of the
+//! leaves), and it is BLAKE3's tree if a leaf is a power of two of its chunks.
 //!
-//! A proof for some leaves, a range of them or a set, is the nodes that hold none of them and have a
-//! parent that does, in ascending order of position; for no leaves it is the top. Which nodes those
-//! are follows from the selection and n alone, which makes the encoding of a proof unique. [`walk`]
-//! visits exactly them, for the prover, who looks them up, and for the verifier, who takes them from
-//! the proof.
+//! A proof for some leaves, a range of them or a set, consists of the nodes that hold none of them and have
+//! a parent that does, in ascending order of position; for no leaves it is the top. The selection and n
+//! alone determine these nodes, which makes the encoding of a proof unique. [`walk`] visits exactly them,
+//! for the prover, which looks them up, and for the verifier, which takes them from the proof.
 
 #![forbid(unsafe_code)]
 
@@ -24,26 +23,26 @@ pub(crate) struct NodeId {
 }
 
 impl NodeId {
-    /// The top of a tree of `n` leaves.
+    /// Returns the top of a tree of `n` leaves.
     fn top(n: u64) -> NodeId {
         NodeId { level: n.saturating_sub(1).checked_ilog2().map_or(0, |log| log + 1), index: 0 }
     }
 
-    /// The leaves under this node, in a tree of `n` leaves.
+    /// Returns the leaves under this node, in a tree of `n` leaves.
     pub(crate) fn leaves(self, n: u64) -> Range<u64> {
-        // The end may pass 2^64 before it is cut to n.
+        // The end may exceed 2^64 before it is clamped to n.
         let clamp = |leaf: u128| u64::try_from(leaf).unwrap_or(n).min(n);
         let start = u128::from(self.index) << self.level;
         clamp(start)..clamp(start + (1u128 << self.level))
     }
 }
 
-/// The leaves that a proof is for.
+/// Leaves that a proof is for.
 pub(crate) trait Selection {
-    /// Whether one of `leaves` is selected.
+    /// Returns true if one of `leaves` is selected.
     fn touches(&self, leaves: &Range<u64>) -> bool;
 
-    /// Whether all of `leaves`, which are not empty, are selected.
+    /// Returns true if all of `leaves`, which are not empty, are selected.
     fn covers(&self, leaves: &Range<u64>) -> bool;
 }
 
@@ -57,21 +56,21 @@ impl Selection for Range<u64> {
     }
 }
 
-/// What [`walk`] does at the nodes that it meets, in ascending order of position.
+/// Actions of [`walk`] at the nodes that it meets, in ascending order of position.
 pub(crate) trait Visitor {
     type Node;
 
-    /// A node with no selected leaf, whose parent has one.
+    /// Returns a node with no selected leaf, whose parent has one.
     fn sibling(&mut self, node: NodeId) -> Result<Self::Node>;
 
-    /// A node with all its leaves selected. None: go down, unless it is a leaf.
+    /// Returns a node with all its leaves selected. `None` means to go down, unless it is a leaf.
     fn covered(&mut self, node: NodeId) -> Result<Option<Self::Node>>;
 
-    /// The parent of two nodes; `top` where it is the top of the tree.
+    /// Returns the parent of two nodes. `top` is true for the top of the tree.
     fn combine(&mut self, left: Self::Node, right: Self::Node, top: bool) -> Result<Self::Node>;
 }
 
-/// Computes the top of a tree of `n` > 0 leaves from some of its leaves and what is beside them.
+/// Computes the top of a tree of `n` > 0 leaves from some of its leaves and the siblings of their paths.
 pub(crate) fn walk<V: Visitor>(visitor: &mut V, selected: &impl Selection, n: u64) -> Result<V::Node> {
     descend(visitor, selected, n, NodeId::top(n), true)
 }
@@ -84,9 +83,11 @@ fn descend<V: Visitor>(
     top: bool,
 ) -> Result<V::Node> {
     let under = node.leaves(n);
+    // Nothing selected below: the node itself is part of the proof.
     if !selected.touches(&under) {
         return visitor.sibling(node);
     }
+    // Everything selected below: the visitor may know the node at once.
     if selected.covers(&under)
         && let Some(node) = visitor.covered(node)?
     {
@@ -95,17 +96,18 @@ fn descend<V: Visitor>(
     if node.level == 0 {
         return Err(crate::AtlasError::internal("a selected leaf was not visited"));
     }
+    // Partly selected: left before right, which is the order of a proof.
     let child = |right| NodeId { level: node.level - 1, index: node.index * 2 + right };
     let left = descend(visitor, selected, n, child(0), false)?;
     if child(1).leaves(n).is_empty() {
-        // The odd last node of its level, which moved up. `top` has two children.
+        // The odd last node of its level moved up. `top` has two children.
         return Ok(left);
     }
     let right = descend(visitor, selected, n, child(1), false)?;
     visitor.combine(left, right, top)
 }
 
-/// The nodes that prove the selected ones of `n` > 0 leaves.
+/// Returns the nodes that prove the selected leaves of `n` > 0 leaves.
 pub(crate) fn siblings(selected: &impl Selection, n: u64) -> Result<Vec<NodeId>> {
     struct Collect(Vec<NodeId>);
     impl Visitor for Collect {
@@ -121,12 +123,13 @@ pub(crate) fn siblings(selected: &impl Selection, n: u64) -> Result<Vec<NodeId>>
             Ok(())
         }
     }
+    // The visitor stops at covered nodes, so that only siblings are collected.
     let mut collect = Collect(Vec::new());
     walk(&mut collect, selected, n)?;
     Ok(collect.0)
 }
 
-/// All levels of a tree, the leaves first and the single top last. No leaves: no levels.
+/// Returns all levels of a tree, the leaves first and the single top last. No leaves give no levels.
 pub(crate) fn levels<T: Copy>(
     leaves: Vec<T>,
     mut combine: impl FnMut(NodeId, &T, &T) -> T,
@@ -138,6 +141,7 @@ pub(crate) fn levels<T: Copy>(
         level += 1;
         let mut parents = crate::base::buffer::try_vec(nodes.len().div_ceil(2))?;
         for (index, pair) in (0..).zip(nodes.chunks(2)) {
+            // An odd last node moves up unchanged.
             parents.push(match pair {
                 [left, right] => combine(NodeId { level, index }, left, right),
                 rest => rest[0],
@@ -145,6 +149,7 @@ pub(crate) fn levels<T: Copy>(
         }
         levels.push(std::mem::replace(&mut nodes, parents));
     }
+    // The top itself is the last level.
     if !nodes.is_empty() {
         levels.push(nodes);
     }

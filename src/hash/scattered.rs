@@ -1,8 +1,8 @@
-//! The LINEAR root of bytes that come in pieces of whole pages, in any order, each once.
+//! The LINEAR root from pieces of whole pages, in any order, each once.
 //!
-//! A piece is hashed as the nodes of BLAKE3's tree inside its tiles that it covers, the largest ones first. Two nodes
-//! that make their parent are merged as soon as both are there, so that only the edges of pieces whose neighbours
-//! are missing are kept.
+//! A piece is hashed as the nodes of BLAKE3's tree inside its tiles that it covers, the largest ones first.
+//! Two nodes with the same parent are merged as soon as both are there, so that only the edges of pieces
+//! with missing neighbours are kept.
 
 #![forbid(unsafe_code)]
 
@@ -15,7 +15,7 @@ use crate::layer2::Residue;
 use blake3::hazmat::{HasherExt, merge_subtrees_non_root, merge_subtrees_root};
 use std::collections::BTreeMap;
 
-/// Pages of a full tile.
+/// Number of pages of a full tile.
 const PAGES: u64 = (TILE_SIZE / PAGE_SIZE) as u64;
 
 /// A node of a tile's tree: pages, counted from the beginning of the domain.
@@ -24,16 +24,16 @@ pub(crate) struct Part {
     first: u64,
     pages: u64,
     residue: Residue,
-    /// The witness if it is the whole tile.
+    /// Chaining value, or the witness if the node is the whole tile.
     value: Digest,
 }
 
-/// Pages of the tile that begins with page `start`.
+/// Returns the end, in pages, of the tile that begins with page `start`.
 fn tile_end(size: u64, start: u64) -> u64 {
     (start + PAGES).min(size.div_ceil(PAGE_BYTES))
 }
 
-/// Adds the nodes of a piece to `parts`. It begins with a page, and ends with one or with the domain.
+/// Adds the nodes of a piece to `parts`. It begins at a page boundary, and ends at one or with the domain.
 pub(crate) fn add_parts(
     digests: &Digests,
     size: u64,
@@ -47,17 +47,19 @@ pub(crate) fn add_parts(
         let tile = first / PAGES * PAGES;
         let end = tile_end(size, tile);
         let there = first + to_u64(rest.len().div_ceil(PAGE_SIZE));
-        // The largest node that begins here and of which all is there.
+        // The largest node that begins here and lies completely in the piece.
         let span = |level: u32| (first + (1 << level)).min(end);
         let fits = |level: &u32| (first - tile).is_multiple_of(1 << level) && span(*level) <= there.min(end);
         let pages = span((0..=PAGES.ilog2()).rev().find(fits).unwrap_or(0)) - first;
         let (now, after) = rest.split_at((to_usize(pages) * PAGE_SIZE).min(rest.len()));
+        // A whole tile is hashed as such; its digest is the witness.
         let value = if first == tile && first + pages == end {
             digests.tile(now)
         } else {
             let mut hasher = digests.tile_hasher();
             hasher.set_input_offset((first - tile) * PAGE_BYTES).update(now).finalize_non_root()
         };
+        // The vector grows fallibly, because the size of the piece comes from outside.
         try_grow(parts, 1)?;
         parts.push(Part { first, pages, residue: Residue::of(now), value });
         (first, rest) = (first + pages, after);
@@ -65,12 +67,12 @@ pub(crate) fn add_parts(
     Ok(())
 }
 
-/// The root of a domain whose pieces come in any order.
+/// Root of a domain whose pieces arrive in any order.
 pub(crate) struct ScatteredRoot {
     size: u64,
-    /// Nodes whose siblings are missing, by their first page.
+    /// Nodes without their siblings, by their first page.
     parts: BTreeMap<u64, Part>,
-    /// Tiles that are whole.
+    /// Leaves of the complete tiles.
     tiles: Vec<Option<Leaf>>,
 }
 
@@ -82,25 +84,27 @@ impl ScatteredRoot {
         Ok(ScatteredRoot { size, parts: BTreeMap::new(), tiles })
     }
 
-    /// Bytes that it takes if at most `pieces` pieces have a neighbour that is missing.
+    /// Returns the maximum number of bytes used while at most `pieces` pieces have a missing neighbour.
     pub(crate) fn footprint(size: u64, pieces: u64) -> u64 {
         let tile = FOOTPRINT + to_u64(size_of::<Option<Leaf>>());
-        // Either edge of a piece is at most a node of each level; a tree of nodes has as much again.
+        // Either edge of a piece has at most one node per level; the map needs as much again.
         let edges = pieces.saturating_mul(2 * u64::from(PAGES.ilog2()) * 2 * to_u64(size_of::<Part>()));
         size.div_ceil(TILE_BYTES).saturating_mul(tile).saturating_add(edges)
     }
 
-    /// Takes a node, and merges what it completes.
+    /// Adds a node, and merges it upwards as far as siblings are there.
     pub(crate) fn add(&mut self, digests: &Digests, part: Part) {
         let tile = part.first / PAGES * PAGES;
         let end = tile_end(self.size, tile);
         let mut part = part;
         while part.pages < end - tile {
-            // The level at which the node has a sibling; one at the end may be without on some.
+            // The level at which the node has a sibling. A node at the end of the domain may have none on
+            // some levels.
             let (local, mut span) = (part.first - tile, part.pages.next_power_of_two());
             while (local / span).is_multiple_of(2) && part.first + part.pages == end {
                 span *= 2;
             }
+            // The sibling on the right may be shorter at the end of the domain.
             let is_left = (local / span).is_multiple_of(2);
             let other = if is_left { part.first + span } else { part.first - span };
             let whole = |sibling: &&Part| {
@@ -111,6 +115,7 @@ impl ScatteredRoot {
                 self.parts.insert(part.first, part);
                 return;
             };
+            // Both halves are there: merge them, and continue with the parent.
             self.parts.remove(&other);
             let (left, right) = if is_left { (part, sibling) } else { (sibling, part) };
             let pages = left.pages + right.pages;
@@ -122,17 +127,18 @@ impl ScatteredRoot {
             let residue = [left.residue, right.residue].into_iter().sum();
             part = Part { first: left.first, pages, residue, value };
         }
+        // The node is the whole tile now.
         let len = TILE_BYTES.min(self.size - tile * PAGE_BYTES);
         let len = u32::try_from(len).unwrap_or(u32::MAX);
         self.tiles[to_usize(tile / PAGES)] = Some(Leaf { len, residue: part.residue, witness: part.value });
     }
 
-    /// The root, once all pieces have come.
+    /// Computes the root, once all pieces were added.
     pub(crate) fn root(self, digests: &Digests) -> Result<Digest> {
         let count = to_u64(self.tiles.len());
         let mut tiles = try_vec(self.tiles.len())?;
         for tile in self.tiles {
-            tiles.push(tile.ok_or_else(|| AtlasError::internal("a tile of the root has not come"))?);
+            tiles.push(tile.ok_or_else(|| AtlasError::internal("a tile of the root is missing"))?);
         }
         let linear = RootKind { kind: 0, classes: 0 };
         Ok(*Merkle::new(digests, linear, count, tiles.into_iter())?.root())

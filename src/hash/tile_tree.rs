@@ -1,7 +1,7 @@
 //! The tree over the tiles of a projection, its root, and proofs for ranges of tiles.
 //!
-//! The levels are flat arrays beside the persistent tile tree. Every node commits to the bytes under
-//! its children, so that a verifier takes a tile's offset from the lengths on its path alone.
+//! The levels are flat arrays, separate from the persistent tile tree. Every node commits to the bytes
+//! under its children, so that a verifier takes a tile's offset from the lengths on its path alone.
 
 #![forbid(unsafe_code)]
 
@@ -13,7 +13,7 @@ use crate::hash::rfc6962::{self, NodeId, Visitor};
 use crate::layer2::Residue;
 use std::ops::Range;
 
-/// What the tree commits to of one tile.
+/// Properties of one tile that the tree commits to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Leaf {
     pub(crate) len: u32,
@@ -28,7 +28,7 @@ pub(crate) struct Sibling {
     pub(crate) digest: Digest,
 }
 
-/// The type of a projection as its root states it: the number of its type, and K (0 for LINEAR).
+/// Type of a projection as its root states it: the number of its type, and K (0 for LINEAR).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RootKind {
     pub(crate) kind: u8,
@@ -36,13 +36,13 @@ pub(crate) struct RootKind {
 }
 
 impl RootKind {
-    /// The header of a root over `tiles` tiles of `size` bytes in total.
+    /// Returns the header of a root over `tiles` tiles of `size` bytes in total.
     pub(crate) fn header(self, size: u64, tiles: u64) -> RootHeader {
         RootHeader { kind: self.kind, classes: self.classes, size, tiles }
     }
 }
 
-/// What the root says beside the tree: type, K, domain size and tile count.
+/// Contents of the root besides the tree: type, K, domain size and tile count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RootHeader {
     pub(crate) kind: u8,
@@ -57,14 +57,14 @@ impl RootHeader {
     }
 }
 
-/// The bytes that [`Merkle`] takes a tile: where it ends, its leaf, and as much again above.
+/// Bytes of [`Merkle`] per tile: its end, its leaf, and as much again above.
 pub(crate) const FOOTPRINT: u64 = (size_of::<u64>() + 2 * size_of::<Digest>()) as u64;
 
-/// The digests of one state of a projection.
+/// Digests of one state of a projection.
 pub(crate) struct Merkle {
-    /// Leaves first, the single top last.
+    /// Levels of the tree, the leaves first, the single top last.
     levels: Vec<Vec<Digest>>,
-    /// Where each tile ends in the domain.
+    /// End of each tile in the domain.
     ends: Vec<u64>,
     kind: RootKind,
     root: Digest,
@@ -76,12 +76,13 @@ impl Leaf {
     }
 }
 
-/// The leaf of a tile.
+/// Computes the leaf of a tile.
 pub(crate) fn leaf_digest(digests: &Digests, len: u64, residue: Residue, witness: &Digest) -> Digest {
     digests.leaf(len, residue.value(), witness)
 }
 
-/// Digests of leaves and nodes, of which the last ones are remembered: a domain has many equal tiles if it has holes.
+/// Hasher of leaves and nodes that remembers the last ones, because a domain with holes has many equal
+/// tiles.
 pub(crate) struct TreeHasher<'d> {
     digests: &'d Digests,
     leaf: Option<(Leaf, Digest)>,
@@ -93,7 +94,7 @@ impl<'d> TreeHasher<'d> {
         TreeHasher { digests, leaf: None, node: None }
     }
 
-    /// The leaf of a tile.
+    /// Returns the leaf of a tile.
     pub(crate) fn leaf(&mut self, leaf: &Leaf) -> Digest {
         match &self.leaf {
             Some((last, digest)) if last == leaf => *digest,
@@ -101,7 +102,7 @@ impl<'d> TreeHasher<'d> {
         }
     }
 
-    /// The node over two others.
+    /// Returns the node over two others.
     fn node(&mut self, left_bytes: u64, right_bytes: u64, left: &Digest, right: &Digest) -> Digest {
         let node = (left_bytes, right_bytes, *left, *right);
         match &self.node {
@@ -111,17 +112,18 @@ impl<'d> TreeHasher<'d> {
     }
 }
 
-/// Bytes under, and digest of, the top of the tree over `nodes`, each given with the bytes under it. `nodes`
-/// is not empty.
+/// Returns the number of bytes under, and the digest of, the top of the tree over `nodes`, each given with
+/// the bytes under it. `nodes` is not empty.
 pub(crate) fn fold(digests: &Digests, mut nodes: Vec<(u64, Digest)>) -> (u64, Digest) {
     let mut hasher = TreeHasher::new(digests);
+    // One level per round, in place: pair i moves to position i.
     while nodes.len() > 1 {
         let pairs = nodes.len().div_ceil(2);
         for pair in 0..pairs {
             nodes[pair] = match nodes.get(2 * pair + 1) {
                 Some((right_bytes, right)) => {
                     let (left_bytes, left) = &nodes[2 * pair];
-                    // Claims of a file may add up to anything.
+                    // Claims of a file may add up to any number.
                     let bytes = left_bytes.saturating_add(*right_bytes);
                     (bytes, hasher.node(*left_bytes, *right_bytes, left, right))
                 }
@@ -133,7 +135,7 @@ pub(crate) fn fold(digests: &Digests, mut nodes: Vec<(u64, Digest)>) -> (u64, Di
     nodes.first().copied().unwrap_or_else(|| (0, digests.no_leaves()))
 }
 
-/// The root over leaves that come one by one, in memory that does not grow with their number.
+/// Root over leaves that arrive one by one, in memory that does not grow with their number.
 pub(crate) struct RootFolder<'d> {
     digests: &'d Digests,
     /// Tops of full subtrees, the largest first, each with its number of leaves and bytes.
@@ -156,7 +158,7 @@ impl<'d> RootFolder<'d> {
         self.leaves += 1;
     }
 
-    /// The root over all leaves so far.
+    /// Returns the root over all leaves so far.
     pub(crate) fn finish(mut self, kind: RootKind) -> Digest {
         let mut top = self.stack.pop();
         while let (Some((_, bytes, digest)), Some(right)) = (self.stack.last().copied(), top) {
@@ -181,18 +183,21 @@ impl Merkle {
         let mut ends = try_vec(capacity)?;
         let mut leaves = try_vec(capacity)?;
         let mut end = 0u64;
+        // The ends and the leaves in one pass over the tiles.
         let mut hasher = TreeHasher::new(digests);
         for tile in tiles {
             end += u64::from(tile.len);
             ends.push(end);
             leaves.push(hasher.leaf(&tile));
         }
+        // Every node above commits to the bytes under its children.
         let n = to_u64(leaves.len());
         let bytes_under = |node: NodeId| bytes_under(&ends, &node.leaves(n));
         let levels: Vec<Vec<Digest>> = rfc6962::levels(leaves, |node, left, right| {
             let child = |right| NodeId { level: node.level - 1, index: node.index * 2 + right };
             hasher.node(bytes_under(child(0)), bytes_under(child(1)), left, right)
         })?;
+        // The root adds type, K, size and tile count to the top.
         let top = levels.last().map_or_else(|| digests.no_leaves(), |top| top[0]);
         let root = kind.header(end, n).root(digests, &top);
         Ok(Merkle { levels, ends, kind, root })
@@ -206,15 +211,17 @@ impl Merkle {
         Ok(Merkle { levels, ends: try_copy(&self.ends)?, kind: self.kind, root: self.root })
     }
 
-    /// Takes other leaves for some tiles, which are given with their numbers, ascending.
+    /// Replaces the leaves of some tiles, which are given with their numbers, ascending.
     ///
-    /// A failure of this and the next leaves nothing that could be used.
+    /// After a failure of this function or of `splice` the tree must not be used.
     pub(crate) fn replace(&mut self, digests: &Digests, leaves: &[(u64, Leaf)]) -> Result<()> {
         let mut dirty: Vec<Range<usize>> = try_vec(leaves.len())?;
         let mut leaves = leaves.iter().peekable();
+        // Nothing changes before the first replaced tile.
         let Some(first) = leaves.peek().map(|(tile, _)| to_usize(*tile)) else { return Ok(()) };
         let mut old = first.checked_sub(1).map_or(0, |before| self.ends[before]);
         let (mut end, mut moved) = (old, false);
+        // Ends move with the lengths; without a moved end the walk stops after the last replaced tile.
         for tile in first..self.ends.len() {
             let len = self.ends[tile] - old;
             old = self.ends[tile];
@@ -230,10 +237,11 @@ impl Merkle {
             };
             self.ends[tile] = end;
         }
+        // Only the paths above replaced leaves are hashed again.
         self.rehash(digests, dirty)
     }
 
-    /// Puts `leaves` in place of `removed` tiles behind the first `before`.
+    /// Replaces `removed` tiles after the first `before` by `leaves`.
     pub(crate) fn splice(
         &mut self,
         digests: &Digests,
@@ -241,6 +249,7 @@ impl Merkle {
         leaves: &[(u64, Leaf)],
     ) -> Result<()> {
         let leaves = leaves.iter().map(|(_, leaf)| leaf);
+        // The lengths of the old tiles, from which the ends after the change follow.
         let start = before.checked_sub(1).map_or(0, |last| self.ends[last]);
         let mut old = start;
         let mut lengths: Vec<u64> = try_vec(self.ends.len() - before)?;
@@ -248,6 +257,7 @@ impl Merkle {
             lengths.push(end - old);
             old = *end;
         }
+        // The new ends: kept tiles, inserted tiles, the rest of the old tiles.
         self.ends.truncate(before);
         let mut end = start;
         try_grow(&mut self.ends, leaves.len())?;
@@ -258,21 +268,23 @@ impl Merkle {
         if self.levels.is_empty() {
             self.levels.push(Vec::new());
         }
+        // The leaves of kept tiles stay; the inserted ones are hashed.
         try_grow(&mut self.levels[0], leaves.len())?;
         let fresh = leaves.map(|leaf| leaf.digest(digests));
         drop(self.levels[0].splice(before..before + removed, fresh));
-        // The last tile's ancestors changed their shape, whatever else did.
+        // The ancestors of the last tile changed their shape in any case.
         let tiles = self.ends.len();
         let changed = before.min(tiles.saturating_sub(1))..tiles;
         self.rehash(digests, vec![changed])
     }
 
-    /// Hashes all above `dirty` leaves, which are ascending ranges.
+    /// Hashes all nodes above `dirty` leaves, which are ascending ranges.
     fn rehash(&mut self, digests: &Digests, mut dirty: Vec<Range<usize>>) -> Result<()> {
         let tiles = self.ends.len();
         let n = to_u64(tiles);
         let mut level = 0;
         let mut width = tiles;
+        // One level per round, from the leaves to the top.
         while width > 1 {
             level += 1;
             width = width.div_ceil(2);
@@ -283,6 +295,7 @@ impl Merkle {
             let (below, nodes) = (&below[level - 1], &mut above[0]);
             try_grow(nodes, width.saturating_sub(nodes.len()))?;
             nodes.resize(width, [0; 32]);
+            // The parents of dirty ranges; neighbours that share a parent are merged.
             let mut parents: Vec<Range<usize>> = try_vec(dirty.len())?;
             for range in dirty {
                 let range = range.start / 2..range.end.div_ceil(2);
@@ -291,6 +304,7 @@ impl Merkle {
                     _ => parents.push(range),
                 }
             }
+            // Hash the dirty nodes of this level; an odd last node moves up.
             for index in parents.iter().cloned().flatten() {
                 // A level has less than 2^64 nodes, and there are less than 64 levels.
                 let child = |right| NodeId {
@@ -305,6 +319,7 @@ impl Merkle {
             }
             dirty = parents;
         }
+        // A smaller tree has fewer levels.
         self.levels.truncate(if tiles == 0 { 0 } else { level + 1 });
         let top = self.levels.last().map_or_else(|| digests.no_leaves(), |top| top[0]);
         let size = self.ends.last().copied().unwrap_or(0);
@@ -316,12 +331,13 @@ impl Merkle {
         &self.root
     }
 
-    /// The nodes beside tiles `range`, ascending. An empty range is proved by the top alone.
+    /// Returns the siblings of tiles `range`, ascending. An empty range is proved by the top alone.
     pub(crate) fn prove(&self, range: &Range<u64>) -> Result<Vec<Sibling>> {
         let n = to_u64(self.ends.len());
         if n == 0 {
             return Ok(Vec::new());
         }
+        // The shape alone says which nodes are needed.
         let places = rfc6962::siblings(range, n)?;
         Ok(places
             .into_iter()
@@ -344,14 +360,15 @@ fn bytes_under(ends: &[u64], tiles: &Range<u64>) -> u64 {
     until(tiles.end) - until(tiles.start)
 }
 
-/// How many siblings prove tiles `range` of `tiles`.
+/// Returns the number of siblings that prove tiles `range` of `tiles`.
 pub(crate) fn proof_len(range: &Range<u64>, tiles: u64) -> Result<usize> {
     if tiles == 0 { Ok(0) } else { Ok(rfc6962::siblings(range, tiles)?.len()) }
 }
 
-/// Computes the root from the leaves of tiles `range` and their siblings, and where they begin.
+/// Computes the root from the leaves of tiles `range` and their siblings, and the offset of the range.
 ///
-/// Everything may be hostile; `range` lies within 0..head.tiles and has as many tiles as `leaves`.
+/// All arguments may be hostile, except that `range` lies within 0..header.tiles and has as many tiles as
+/// `leaves`.
 pub(crate) fn root_from_tiles(
     digests: &Digests,
     header: &RootHeader,
@@ -362,6 +379,7 @@ pub(crate) fn root_from_tiles(
     let (top, size, start) = if header.tiles == 0 {
         (digests.no_leaves(), 0, 0)
     } else {
+        // The walk consumes leaves and siblings in order.
         let mut verifier = TileVerifier {
             digests,
             range,
@@ -371,14 +389,16 @@ pub(crate) fn root_from_tiles(
             before: 0,
         };
         let (size, top) = rfc6962::walk(&mut verifier, range, header.tiles)?;
+        // A proof with unused nodes would be a second encoding of the same proof.
         if verifier.siblings.next().is_some() {
             return Err(AtlasError::format("the proof has more nodes than its range needs"));
         }
         (top, size, verifier.before)
     };
+    // Lengths that do not add up to the domain's size belong to another tree.
     if size != header.size {
         return Err(AtlasError::witness(format!(
-            "the lengths of the proof add up to {size} bytes where the domain has {}",
+            "the lengths of the proof add up to {size} bytes and the domain has {}",
             header.size
         )));
     }
@@ -391,7 +411,7 @@ struct TileVerifier<'a> {
     tiles: u64,
     leaves: &'a [Leaf],
     siblings: std::slice::Iter<'a, Sibling>,
-    /// Bytes of the siblings that lie before the range.
+    /// Number of bytes of the siblings before the range.
     before: u64,
 }
 
@@ -405,12 +425,14 @@ impl Visitor for TileVerifier<'_> {
             .ok_or_else(|| AtlasError::format("the proof has fewer nodes than needed"))?;
         let under = node.leaves(self.tiles);
         let tiles = under.end - under.start;
+        // A claim outside the possible sizes is refused before it is added up.
         if sibling.bytes < tiles || sibling.bytes > tiles.saturating_mul(TILE_BYTES) {
             return Err(AtlasError::witness(format!(
                 "a node of the proof claims {} bytes for {tiles} tiles of 1 to {TILE_BYTES} bytes",
                 sibling.bytes
             )));
         }
+        // Siblings before the range determine its offset.
         if under.end <= self.range.start {
             self.before = self.before.checked_add(sibling.bytes).ok_or_else(too_long)?;
         }

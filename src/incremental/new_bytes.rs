@@ -1,4 +1,4 @@
-//! What an edit brings: memory of ours.
+//! New bytes of an edit, in library memory.
 
 #![forbid(unsafe_code)]
 
@@ -9,8 +9,8 @@ use crate::layer2::Residue;
 use crate::source::Source;
 use std::ops::Range;
 
-/// Bytes in chunks of a tile's size, of which the last may be shorter: each is freed by itself, so
-/// that no call has to give much memory back at once.
+/// Bytes in chunks of a tile's size, the last one possibly shorter. Each chunk is freed separately, so that
+/// no call has to free much memory at once.
 #[derive(Clone)]
 pub(crate) struct NewBytes {
     chunks: Vec<Source>,
@@ -18,14 +18,13 @@ pub(crate) struct NewBytes {
 }
 
 impl NewBytes {
-    /// `bytes` as they are. Where they are more than a chunk they are copied by
-    /// [`chunked`](Self::chunked).
+    /// Wraps `bytes` as they are. If they exceed a chunk, [`chunked`](Self::chunked) copies them.
     pub(crate) fn from_vec(bytes: Vec<u8>) -> NewBytes {
         let size = to_u64(bytes.len());
         NewBytes { chunks: if size == 0 { Vec::new() } else { vec![Source::from_vec(bytes)] }, size }
     }
 
-    /// A copy of `bytes`.
+    /// Copies `bytes`.
     pub(crate) fn copy_of(bytes: &[u8]) -> Result<NewBytes> {
         let mut chunks = try_vec(bytes.len().div_ceil(TILE_SIZE))?;
         for chunk in bytes.chunks(TILE_SIZE) {
@@ -34,7 +33,7 @@ impl NewBytes {
         Ok(NewBytes { chunks, size: to_u64(bytes.len()) })
     }
 
-    /// The same bytes in chunks.
+    /// Returns the same bytes in chunks.
     pub(crate) fn chunked(self) -> Result<NewBytes> {
         match &self.chunks[..] {
             [only] if self.size > TILE_BYTES => NewBytes::copy_of(bytes_of(only)?),
@@ -46,17 +45,17 @@ impl NewBytes {
         self.size
     }
 
-    /// The chunks in order, each with its bytes.
+    /// Iterates over the chunks in order, each with its bytes.
     pub(crate) fn chunks(&self) -> impl Iterator<Item = Result<(&Source, &[u8])>> {
         self.chunks.iter().map(|chunk| Ok((chunk, bytes_of(chunk)?)))
     }
 
-    /// The sum of all bytes.
+    /// Returns the sum of all bytes.
     pub(crate) fn residue(&self) -> Result<Residue> {
         self.chunks().map(|chunk| Ok(Residue::of(chunk?.1))).sum()
     }
 
-    /// The parts of a range, each as a range of a chunk.
+    /// Iterates over the parts of a range, each as a range of a chunk.
     pub(crate) fn parts(&self, range: Range<u64>) -> impl Iterator<Item = (&Source, Range<u64>)> {
         let first = to_usize(range.start / TILE_BYTES);
         let mut start = to_u64(first) * TILE_BYTES;

@@ -1,8 +1,8 @@
 //! Conservation sums: the one safe wrapper over Layer 2's C.
 //!
-//! C(x) = (sum of the bytes of x) mod 96. It is additive, C(xy) = C(x) + C(y) mod 96, which makes
-//! it cheap to keep and to check through every change. It misses one in 96 random corruptions: what
-//! shows integrity is the witness, never the residue.
+//! C(x) = (sum of the bytes of x) mod 96. It is additive, C(xy) = C(x) + C(y) mod 96, which makes it cheap
+//! to keep and to check through every change. It misses one in 96 random corruptions; the witness proves
+//! integrity, never the residue.
 
 #[allow(missing_docs, unreachable_pub, dead_code, non_camel_case_types, non_upper_case_globals, clippy::all)]
 mod bindings;
@@ -11,7 +11,7 @@ use std::fmt;
 use std::iter::Sum;
 use std::ops::{Add, Sub};
 
-/// The modulus of the conservation law.
+/// Modulus of the conservation law.
 pub const CONSERVATION_MODULUS: u8 = 96;
 
 /// A conservation sum, 0..=95.
@@ -19,18 +19,18 @@ pub const CONSERVATION_MODULUS: u8 = 96;
 pub struct Residue(u8);
 
 impl Residue {
-    /// The residue of no bytes.
+    /// Residue of no bytes.
     pub const ZERO: Residue = Residue(0);
 
-    /// C(bytes), exact for every length.
+    /// Computes C(bytes), exact for every length.
     pub fn of(bytes: &[u8]) -> Residue {
         // SAFETY: pointer and length are those of a live slice, which the function only reads.
         let sum = unsafe { bindings::atlas_conserved_sum(bytes.as_ptr().cast(), bytes.len()) };
         Residue::wrapping(u64::from(sum))
     }
 
-    /// C of each group of `group` > 0 bytes, the last one perhaps shorter; the groups that there are
-    /// come first in the result. Reads several groups at a time, so that memory keeps up.
+    /// Computes C of each group of `group` > 0 bytes, the last one possibly shorter. The results of
+    /// existing groups come first. Reads several groups at a time, so that memory keeps up.
     pub(crate) fn of_groups<const N: usize>(bytes: &[u8], group: usize) -> [Residue; N] {
         assert!(bytes.len().div_ceil(group) <= N, "more groups than there is room for");
         let mut sums = [0u8; N];
@@ -41,10 +41,11 @@ impl Residue {
         sums.map(|sum| Residue::wrapping(u64::from(sum)))
     }
 
-    /// C(after) − C(before), for changes that keep the length.
+    /// Computes C(after) − C(before), for changes that keep the length.
     ///
     /// # Panics
-    /// Where the lengths differ.
+    ///
+    /// If the lengths differ.
     pub fn delta(before: &[u8], after: &[u8]) -> Residue {
         assert_eq!(before.len(), after.len(), "a delta is defined for equal lengths");
         if before.is_empty() {
@@ -57,23 +58,23 @@ impl Residue {
         Residue::wrapping(u64::from(delta))
     }
 
-    /// `value` mod 96.
+    /// Returns `value` mod 96.
     pub fn wrapping(value: u64) -> Residue {
         #[expect(clippy::cast_possible_truncation, reason = "less than 96")]
         Residue((value % u64::from(CONSERVATION_MODULUS)) as u8)
     }
 
-    /// `value`, where it is a residue.
+    /// Returns `value` as a residue, or `None` if it is above 95.
     pub fn new(value: u8) -> Option<Residue> {
         (value < CONSERVATION_MODULUS).then_some(Residue(value))
     }
 
-    /// 0..=95.
+    /// Returns the number, 0..=95.
     pub fn value(self) -> u8 {
         self.0
     }
 
-    /// What would have to be added for the sum to be 0 mod 96.
+    /// Returns the value to add for a sum of 0 mod 96.
     pub fn correction(self) -> u8 {
         (CONSERVATION_MODULUS - self.0) % CONSERVATION_MODULUS
     }

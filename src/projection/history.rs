@@ -1,4 +1,4 @@
-//! The history of a projection: the states before each delta, and what is counted of updates.
+//! History of a projection: the states before each delta, and the statistics of updates.
 
 #![forbid(unsafe_code)]
 
@@ -11,14 +11,14 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How a projection is updated.
+/// Settings of updates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IncrementalConfig {
-    /// Whether the residue after an update is checked against the residue of what changed.
+    /// If set, the residue after an update is checked against the residue of the change.
     pub validate_conservation: bool,
-    /// Whether a history is kept.
+    /// If set, a history is kept.
     pub enable_rollback: bool,
-    /// Deltas that the history holds; where there are more, the oldest are forgotten.
+    /// Maximum number of deltas in the history; the oldest are dropped beyond it.
     pub max_deltas: u64,
 }
 
@@ -29,38 +29,39 @@ impl Default for IncrementalConfig {
 }
 
 impl IncrementalConfig {
-    /// Deltas that a history may hold.
+    /// Returns the maximum number of deltas in the history.
     fn capacity(&self) -> u64 {
         if self.enable_rollback { self.max_deltas } else { 0 }
     }
 }
 
-/// What was applied. Rolling back takes nothing away from it.
+/// Statistics of the applied deltas. A rollback does not reduce them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct IncrementalStats {
-    /// Deltas of all kinds.
+    /// Number of deltas of all kinds.
     pub total_updates: u64,
-    /// Deltas that insert.
+    /// Number of deltas that insert.
     pub insert_operations: u64,
-    /// Deltas that replace.
+    /// Number of deltas that replace.
     pub update_operations: u64,
-    /// Deltas that delete.
+    /// Number of deltas that delete.
     pub delete_operations: u64,
-    /// Deltas that move.
+    /// Number of deltas that move.
     pub move_operations: u64,
-    /// Calls that rolled back.
+    /// Number of calls that rolled back.
     pub rollbacks: u64,
-    /// Bytes inserted, deleted and moved; of an update the longer of what went and what came.
+    /// Number of bytes inserted, deleted and moved. An update counts the longer of the old and the new
+    /// bytes.
     pub bytes_modified: u64,
-    /// Calls that were refused, as the sum of bytes mod 96 would not have been as it must be.
+    /// Number of calls refused because of the sum of bytes mod 96.
     pub conservation_violations: u64,
-    /// Nanoseconds a delta.
+    /// Mean time per delta in nanoseconds.
     pub avg_update_time_ns: u64,
 }
 
 impl IncrementalStats {
-    /// Adds what another call did. Rollbacks, violations and times are counted by the call itself.
+    /// Adds the counts of another call. That call itself counts rollbacks, violations and times.
     pub(crate) fn add(&mut self, other: &IncrementalStats) {
         self.total_updates += other.total_updates;
         self.insert_operations += other.insert_operations;
@@ -71,14 +72,14 @@ impl IncrementalStats {
     }
 }
 
-/// The state before a delta: its tiles, and its root if that was asked for.
+/// State before a delta: its tiles, and its root if it was computed.
 #[derive(Clone)]
 pub(crate) struct PastState {
     pub(crate) tree: Tree,
     pub(crate) root: Option<Digest>,
 }
 
-/// The states that a projection can be rolled back to, one per delta.
+/// States that a projection can be rolled back to, one per delta.
 #[derive(Default)]
 pub(crate) struct History {
     config: IncrementalConfig,
@@ -87,7 +88,7 @@ pub(crate) struct History {
 }
 
 impl History {
-    /// An empty history with this configuration.
+    /// Returns an empty history with this configuration.
     fn new(config: IncrementalConfig) -> History {
         History { config, past: VecDeque::new() }
     }
@@ -96,17 +97,17 @@ impl History {
         &self.config
     }
 
-    /// Deltas that can be undone.
+    /// Returns the number of deltas that can be undone.
     pub(crate) fn len(&self) -> u64 {
         to_u64(self.past.len())
     }
 
-    /// The states from the one before the last delta back to the oldest one.
+    /// Iterates over the states from the one before the last delta back to the oldest one.
     pub(crate) fn newest_first(&self) -> impl Iterator<Item = &PastState> {
         self.past.iter().rev()
     }
 
-    /// Makes room for `deltas` more states, so that [`extend`](Self::extend) cannot fail.
+    /// Reserves room for `deltas` more states, so that [`extend`](Self::extend) cannot fail.
     pub(crate) fn reserve(&mut self, deltas: usize) -> Result<()> {
         self.past
             .try_reserve(deltas)
@@ -144,15 +145,15 @@ impl History {
     }
 }
 
-/// The updates of one handle: its history, and what they add up to. Readers of the configuration, of
-/// the length and of the totals do not wait for an update.
+/// Updates of one handle: its history and its statistics. Readers of the configuration, of the length and
+/// of the totals do not wait for an update.
 #[derive(Default)]
 pub(crate) struct UpdateLog {
     /// Its lock serialises updates.
     history: Mutex<History>,
-    /// The configuration of `history`.
+    /// Copy of the configuration of `history`.
     config: Mutex<IncrementalConfig>,
-    /// The length of `history`.
+    /// Copy of the length of `history`.
     len: AtomicU64,
     totals: Mutex<Totals>,
 }
@@ -164,7 +165,7 @@ struct Totals {
 }
 
 impl UpdateLog {
-    /// The log of a snapshot: the same configuration, no history, no totals.
+    /// Returns the log of a snapshot: the same configuration, no history, no totals.
     pub(crate) fn successor(&self) -> UpdateLog {
         let config = *lock(&self.config);
         UpdateLog {
@@ -174,7 +175,7 @@ impl UpdateLog {
         }
     }
 
-    /// Runs one update on the history; other updates wait.
+    /// Runs one update on the history. Other updates wait.
     pub(crate) fn update<R>(&self, call: impl FnOnce(&mut History) -> R) -> R {
         let mut history = lock(&self.history);
         let result = call(&mut history);
@@ -188,29 +189,29 @@ impl UpdateLog {
         history.configure(*config)
     }
 
-    /// Deltas that can be undone.
+    /// Returns the number of deltas that can be undone.
     pub(crate) fn len(&self) -> u64 {
         self.len.load(Ordering::Acquire)
     }
 
-    /// Adds what a call applied, and its time.
+    /// Adds the counts of a call, and its time.
     pub(crate) fn count(&self, stats: &IncrementalStats, nanoseconds: u64) {
         let mut totals = lock(&self.totals);
         totals.stats.add(stats);
         totals.nanoseconds = totals.nanoseconds.saturating_add(nanoseconds);
     }
 
-    /// Adds a call that rolled back.
+    /// Counts a call that rolled back.
     pub(crate) fn count_rollback(&self) {
         lock(&self.totals).stats.rollbacks += 1;
     }
 
-    /// Adds a call that was refused because of the sum of bytes.
+    /// Counts a call that was refused because of the sum of bytes.
     pub(crate) fn count_violation(&self) {
         lock(&self.totals).stats.conservation_violations += 1;
     }
 
-    /// What was applied so far.
+    /// Returns the statistics so far.
     pub(crate) fn stats(&self) -> IncrementalStats {
         let totals = *lock(&self.totals);
         let average = totals.nanoseconds.checked_div(totals.stats.total_updates).unwrap_or(0);

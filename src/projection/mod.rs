@@ -1,4 +1,4 @@
-//! Projections: an addressable, verifiable view of a domain.
+//! Projections: addressable, verifiable views of a domain.
 
 #![forbid(unsafe_code)]
 
@@ -31,23 +31,23 @@ use std::sync::{Arc, Mutex};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ProjectionInfo {
-    /// How tiles become payload.
+    /// Transformation from tiles to payload.
     pub projection_type: ProjectionType,
-    /// Bytes of the domain.
+    /// Number of bytes of the domain.
     pub domain_size: u64,
-    /// Pages of 4,096 bytes that the domain fills, the last one perhaps in part.
+    /// Number of pages of 4,096 bytes. The last page may be shorter.
     pub page_count: u64,
-    /// Tiles of at most 1 MiB.
+    /// Number of tiles of at most 1 MiB.
     pub tile_count: u64,
-    /// The sum of all bytes mod 96.
+    /// Sum of all bytes mod 96.
     pub residue: Residue,
-    /// Tiles in a row of the plane: ceil(sqrt(tile_count)), as are the rows.
+    /// Number of tiles in a row of the plane, ceil(sqrt(tile_count)); the same as the number of rows.
     pub width: u64,
-    /// K of R96: so many of the 96 classes rebuild it; 0 for LINEAR.
+    /// K of R96, the number of classes that rebuild the domain. 0 for LINEAR.
     pub data_classes: u8,
-    /// Whether witnesses are keyed.
+    /// True if witnesses are keyed.
     pub keyed: bool,
-    /// Whether tiles are full from offset 0 on, as when fresh.
+    /// True if all tiles but the last are full, as in a fresh projection.
     pub canonical: bool,
 }
 
@@ -55,13 +55,13 @@ pub struct ProjectionInfo {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TileInfo {
-    /// Of its first byte, in the domain.
+    /// Offset of the tile's first byte in the domain.
     pub offset: u64,
-    /// 1 to 1,048,576 bytes.
+    /// Number of bytes, 1 to 1,048,576.
     pub length: u64,
-    /// The sum of its bytes mod 96.
+    /// Sum of the tile's bytes mod 96.
     pub residue: Residue,
-    /// Its digest.
+    /// Digest of the tile.
     pub witness: Digest,
 }
 
@@ -73,17 +73,17 @@ pub struct AtlasProjection {
     state: Mutex<Arc<State>>,
     transform: Mutex<Affine>,
     pub(crate) updates: UpdateLog,
-    /// True if bytes that are read are checked against their witnesses.
+    /// True if reads are checked against the witnesses.
     verifies_reads: bool,
 }
 
 impl AtlasProjection {
-    /// Hashes all of `source`: the projection commits to what it holds now.
+    /// Hashes all of `source`, so that the projection commits to its present bytes.
     ///
-    /// INVALID_ARGUMENT for R96 with a K outside 1..=96. Costs about one BLAKE3 of the bytes (R96: also
-    /// their transform), on as many threads as `operation` allows, and at most 448 bytes of memory per
-    /// tile. Fails with what reading fails with, and with CONSERVATION if the policy is STRICT and the
-    /// sum is not 0 mod 96.
+    /// Costs about one BLAKE3 of the bytes (R96: also their transform), on as many threads as `operation`
+    /// allows, and at most 448 bytes of memory per tile. Fails with the errors of reading, with
+    /// INVALID_ARGUMENT for R96 with a K outside 1..=96, and with CONSERVATION if the policy is STRICT and
+    /// the sum is not 0 mod 96.
     pub fn create(
         projection_type: ProjectionType,
         source: &Source,
@@ -96,7 +96,7 @@ impl AtlasProjection {
         Self::from_fresh(context, tree)
     }
 
-    /// The projection of fresh tiles, if the policy of `config` accepts them.
+    /// Returns the projection of fresh tiles, if the policy of `context` accepts them.
     pub(crate) fn from_fresh(context: Arc<Context>, tree: Tree) -> Result<AtlasProjection> {
         let residue = tree.residue();
         if context.policy == ConservationPolicy::Strict && residue != Residue::ZERO {
@@ -108,7 +108,7 @@ impl AtlasProjection {
         Ok(Self::from_state(State::new(context, tree)?))
     }
 
-    /// A LINEAR projection with default options, on the library's pool.
+    /// Creates a LINEAR projection with default options, on the library's pool.
     pub fn linear(source: &Source) -> Result<AtlasProjection> {
         Self::create(ProjectionType::Linear, source, &ProjectionOptions::new(), &mut Operation::new())
     }
@@ -117,7 +117,7 @@ impl AtlasProjection {
         Self::of(Arc::new(state), Affine::IDENTITY, UpdateLog::default())
     }
 
-    /// A projection on a state out of a file.
+    /// Returns a projection on a state from a file.
     pub(crate) fn from_stored(state: State, verifies_reads: bool) -> AtlasProjection {
         AtlasProjection { verifies_reads, ..Self::from_state(state) }
     }
@@ -127,23 +127,24 @@ impl AtlasProjection {
         AtlasProjection { state, transform: Mutex::new(transform), updates, verifies_reads: false }
     }
 
-    /// Puts another state in place. Only who holds the lock of the edits does.
+    /// Replaces the state. The caller must hold the lock of the edits.
     pub(crate) fn set_state(&self, state: State) {
         let before = std::mem::replace(&mut *lock(&self.state), Arc::new(state));
         drop(before);
     }
 
-    /// The present state, which stays as it is whatever happens to the projection.
+    /// Returns the present state, which later edits of the projection do not change.
     pub(crate) fn state(&self) -> Arc<State> {
         Arc::clone(&lock(&self.state))
     }
 
-    /// Properties of the present state.
+    /// Returns the properties of the present state.
     pub fn info(&self) -> ProjectionInfo {
         let state = self.state();
         let tree = &state.tree;
         let (size, tiles) = (tree.bytes(), tree.tiles());
-        // No tile has more than TILE_BYTES, so that the last one's offset tells whether all before it do.
+        // No tile has more than TILE_BYTES, so the last one's offset decides whether all before it are
+        // full.
         let last = tree.tile(TileIndex(tiles.saturating_sub(1)));
         let canonical = last.is_ok_and(|at| at.is_none_or(|at| at.offset.0 == at.index.0 * TILE_BYTES));
         ProjectionInfo {
@@ -159,24 +160,25 @@ impl AtlasProjection {
         }
     }
 
-    /// The witness root: the digest that all shards of this state prove themselves against.
+    /// Returns the witness root: the digest that every shard of this state proves itself against.
     ///
-    /// After an edit the first call hashes what was edited. WITNESS where the source does not hold
-    /// any more what was projected, of the tiles that were edited.
+    /// After an edit the first call hashes the edited tiles. Fails with WITNESS if the source no longer has
+    /// the projected bytes of an edited tile.
     pub fn root(&self, operation: &mut Operation<'_>) -> Result<Digest> {
         let state = self.state();
         state.cache.tidy(&state.tree, READ_BUDGET);
         state.hash(operation, 0)
     }
 
-    /// Properties of tile `tile`, which is hashed first where it was edited. OUT_OF_RANGE where
-    /// there is none.
+    /// Returns the properties of tile `tile`. An edited tile is hashed first. Fails with OUT_OF_RANGE if
+    /// there is no such tile.
     pub fn tile(&self, tile: u64) -> Result<TileInfo> {
         let state = self.state();
         let at = state.tree.tile(TileIndex(tile))?.ok_or_else(|| {
             let tiles = state.tree.tiles();
             AtlasError::out_of_range(format!("tile {tile} is outside 0..{tiles}")).at_index(tile)
         })?;
+        // An edited tile gets its witness now; errors name the tile.
         rehash::witness(&state.context, &at.tile, &mut CheckedReader::new(&state.context))
             .map_err(|error| error.at_index(tile).at_range(at.offset.0, to_u64(at.tile.len())))?;
         let leaf = leaf(&at)?;
@@ -188,7 +190,7 @@ impl AtlasProjection {
         })
     }
 
-    /// A second projection on the present state, O(1). It has no history and counts anew.
+    /// Creates a second projection on the present state, in O(1). It has no history and its own statistics.
     #[must_use]
     pub fn snapshot(&self) -> AtlasProjection {
         let state = Arc::new(self.state().snapshot());
@@ -196,24 +198,27 @@ impl AtlasProjection {
         AtlasProjection { verifies_reads: self.verifies_reads, ..snapshot }
     }
 
-    /// Fills `buffer` with the bytes from `offset` on, as the source holds them now: not verified, unless the
-    /// projection is a snapshot of a container that asked for it.
+    /// Fills `buffer` with the source's present bytes from `offset` on. They are not verified, unless the
+    /// projection is a snapshot of a container that requested it.
     pub fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
         self.read_raw(offset, OutBytes::new(buffer))
     }
 
     pub(crate) fn read_raw(&self, offset: u64, buffer: OutBytes<'_>) -> Result<()> {
         let state = self.state();
+        // Reads do a small share of the pending clean-up.
         state.cache.tidy(&state.tree, READ_BUDGET);
         check_range(offset, to_u64(buffer.len()), state.tree.bytes(), "read")?;
         let (mut at, mut rest) = (ByteOffset(offset), buffer);
         let mut checked = self.verifies_reads.then(|| CheckedReader::new(&state.context));
+        // One tile per round.
         while !rest.is_empty() {
             let tile = state.tree.tile_of_byte(at)?;
             let tile = tile.ok_or_else(|| AtlasError::internal("a byte of the domain is in no tile"))?;
             let start = to_usize(at - tile.offset);
             let take = rest.len().min(tile.tile.len() - start);
             let part = rest.split_off_front(take);
+            // Verified reads go through the witness, plain ones directly to the source.
             let read = match &mut checked {
                 Some(reader) => rehash::read_checked(&tile.tile, start, part, reader),
                 None => tile.tile.read_raw(start, part),
@@ -224,7 +229,8 @@ impl AtlasProjection {
         Ok(())
     }
 
-    /// Reads and hashes every byte again. WITNESS or CONSERVATION names the first tile that differs.
+    /// Reads and hashes every byte again. An error of WITNESS or CONSERVATION names the first tile that
+    /// differs.
     pub fn verify(&self, operation: &mut Operation<'_>) -> Result<()> {
         let state = self.state();
         state.levels(operation, 0)?;
@@ -233,8 +239,8 @@ impl AtlasProjection {
 
     /// Writes all bytes to a file, each verified before it is written.
     ///
-    /// They go to a temporary file beside `path`, which is flushed to the disk and renamed at the
-    /// end: on failure there is no file, and an older one stays. A tile of zeros is left a hole.
+    /// They go to a temporary file beside `path`, which is flushed to the disk and renamed at the end: on
+    /// failure there is no new file, and an older one stays. A tile of zeros becomes a hole.
     pub fn write_file(&self, path: impl AsRef<Path>, operation: &mut Operation<'_>) -> Result<()> {
         let state = self.state();
         state.levels(operation, 0)?;
@@ -253,13 +259,13 @@ impl AtlasProjection {
         Ok(())
     }
 
-    /// The axis-aligned bounds of a transformed tile.
+    /// Returns the axis-aligned bounds of a transformed tile.
     pub fn tile_bounds(&self, tile: u64) -> Result<Bounds> {
         let map = *lock(&self.transform);
         plane::tile_bounds(&map, tile, self.state().tree.tiles())
     }
 
-    /// The tile at a point of the transformed plane. OUT_OF_RANGE where there is none.
+    /// Returns the tile at a point of the transformed plane. Fails with OUT_OF_RANGE if there is none.
     pub fn tile_at(&self, x: f64, y: f64) -> Result<u64> {
         let map = *lock(&self.transform);
         plane::tile_at(&map, x, y, self.state().tree.tiles())

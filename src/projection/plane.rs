@@ -8,16 +8,16 @@
 
 use crate::base::error::{AtlasError, Result};
 
-/// A scaling, then a rotation, then a translation.
+/// Scaling, then rotation, then translation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TransformParams {
-    /// Greater than 0 and finite.
+    /// Scaling factor, greater than 0 and finite.
     pub scaling_factor: f64,
-    /// In radians, counter-clockwise about the origin.
+    /// Rotation in radians, counter-clockwise about the origin.
     pub rotation_angle: f64,
-    /// Added to x at last.
+    /// Translation of x, applied last.
     pub translation_x: f64,
-    /// Added to y at last.
+    /// Translation of y, applied last.
     pub translation_y: f64,
 }
 
@@ -34,7 +34,7 @@ pub struct Bounds {
     pub max_y: f64,
 }
 
-/// (x, y) becomes (a·x + b·y + x0, c·x + d·y + y0).
+/// Affine map: (x, y) becomes (a·x + b·y + x0, c·x + d·y + y0).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Affine {
     a: f64,
@@ -48,10 +48,11 @@ pub(crate) struct Affine {
 impl Affine {
     pub(crate) const IDENTITY: Affine = Affine { a: 1.0, b: 0.0, c: 0.0, d: 1.0, x0: 0.0, y0: 0.0 };
 
-    /// This map and `params` after it. INVALID_ARGUMENT where a number is not finite, or the result
-    /// could not be inverted.
+    /// Returns this map followed by `params`. Fails with INVALID_ARGUMENT if a number is not finite, or if
+    /// the result has no inverse.
     pub(crate) fn then(&self, params: &TransformParams) -> Result<Affine> {
         let TransformParams { scaling_factor, rotation_angle, translation_x, translation_y } = *params;
+        // Each number is checked alone, so that the error can name it.
         if !(scaling_factor.is_finite() && scaling_factor > 0.0) {
             return Err(AtlasError::invalid_argument(format!(
                 "scaling_factor {scaling_factor} is not a finite number greater than 0"
@@ -66,6 +67,7 @@ impl Affine {
                 return Err(AtlasError::invalid_argument(format!("{name} {value} is not finite")));
             }
         }
+        // Compose the matrices: `params` after this map.
         let (sin, cos) = rotation_angle.sin_cos();
         let (cos, sin) = (scaling_factor * cos, scaling_factor * sin);
         let map = Affine {
@@ -76,12 +78,13 @@ impl Affine {
             x0: cos * self.x0 - sin * self.y0 + translation_x,
             y0: sin * self.x0 + cos * self.y0 + translation_y,
         };
+        // Overflow and a determinant near 0 would make the inverse useless.
         let numbers = [map.a, map.b, map.c, map.d, map.x0, map.y0, 1.0 / map.determinant()];
         if numbers.iter().all(|number| number.is_finite()) && map.determinant().is_normal() {
             Ok(map)
         } else {
             Err(AtlasError::invalid_argument(format!(
-                "scaling_factor {scaling_factor} after the earlier maps gives one that cannot be inverted"
+                "scaling_factor {scaling_factor} after the earlier maps gives a map without an inverse"
             )))
         }
     }
@@ -101,18 +104,19 @@ impl Affine {
     }
 }
 
-/// ceil(sqrt(tiles)): the plane's width and height.
+/// Returns ceil(sqrt(tiles)), the plane's width and height.
 pub(crate) fn width(tiles: u64) -> u64 {
     let root = tiles.isqrt();
     if root * root == tiles { root } else { root + 1 }
 }
 
-/// The bounds of the four transformed corners of a tile.
+/// Returns the bounds of the four transformed corners of a tile.
 #[expect(clippy::cast_precision_loss, reason = "2^53 columns are more than any domain has")]
 pub(crate) fn tile_bounds(map: &Affine, tile: u64, tiles: u64) -> Result<Bounds> {
     if tile >= tiles {
         return Err(AtlasError::out_of_range(format!("tile {tile} is outside 0..{tiles}")).at_index(tile));
     }
+    // The corners of the unit square, mapped; then the smallest and largest of each coordinate.
     let width = width(tiles);
     let (x, y) = ((tile % width) as f64, (tile / width) as f64);
     let corners = [(x, y), (x + 1.0, y), (x, y + 1.0), (x + 1.0, y + 1.0)].map(|(x, y)| map.apply(x, y));
@@ -127,7 +131,7 @@ pub(crate) fn tile_bounds(map: &Affine, tile: u64, tiles: u64) -> Result<Bounds>
     })
 }
 
-/// The tile whose transformed square holds the point (its lower edges included).
+/// Returns the tile whose transformed square contains the point (its lower edges included).
 #[expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
@@ -139,6 +143,7 @@ pub(crate) fn tile_at(map: &Affine, x: f64, y: f64, tiles: u64) -> Result<u64> {
         return Err(AtlasError::invalid_argument(format!("the point ({x}, {y}) is not finite")));
     }
     let width = width(tiles);
+    // The inverse map leads to the grid of unit squares.
     let (column, row) = map.invert(x, y);
     let (column, row) = (column.floor(), row.floor());
     let within = |value: f64| value >= 0.0 && value < width as f64;

@@ -1,7 +1,7 @@
-//! One state of a projection: its tile tree, and the digests over it once they are asked for.
+//! One state of a projection: its tile tree, and the digests over it once they are requested.
 //!
 //! A handle keeps the digests that were computed last ([`HandleCache`]). The digests of the next state
-//! start from them: the two trees are walked together, and only what differs is hashed.
+//! start from them: the two trees are walked together, and only their difference is hashed.
 
 #![forbid(unsafe_code)]
 
@@ -22,15 +22,15 @@ use std::sync::{Arc, Mutex, OnceLock};
 #[derive(Default)]
 pub(crate) struct HandleCache {
     pub(crate) reclaimer: Reclaimer,
-    /// The last digests that were computed: the next ones start from them.
+    /// Last computed digests, from which the next ones start.
     latest: Mutex<Option<Latest>>,
-    /// True if the states came out of a file: their digests are those of the nodes of their trees, as far as
-    /// those lead to the root.
+    /// True if the states came from a file: their digests are then those of the nodes of their trees, as
+    /// far as those lead to the root.
     is_stored: bool,
 }
 
 impl HandleCache {
-    /// Caches of a handle whose states come out of a file.
+    /// Returns the caches of a handle whose states come from a file.
     pub(crate) fn of_stored() -> HandleCache {
         HandleCache { is_stored: true, ..HandleCache::default() }
     }
@@ -40,17 +40,17 @@ impl HandleCache {
 struct Latest {
     tree: Tree,
     merkle: Arc<Merkle>,
-    /// Calls since the projection is another tree than this.
+    /// Calls since the projection moved on from this tree.
     idle: u32,
 }
 
-/// So many calls may pass from one root to the next before the next is computed from nothing: until
-/// then the last state that was hashed stays in memory.
+/// After this many calls without a root the cached digests are dropped and the next root starts from
+/// scratch. Until then the last hashed state stays in memory.
 const IDLE_CALLS: u32 = 256;
 
 impl HandleCache {
-    /// What every call does, with no lock held: frees what takes `budget` nanoseconds of what was
-    /// dropped.
+    /// Housekeeping of every call: expires the digest cache and frees dropped states for about `budget`
+    /// nanoseconds. The caller holds no lock.
     pub(crate) fn tidy(&self, present: &Tree, budget: u64) {
         self.forget_latest(|latest| {
             latest.idle = if latest.tree.is(present) { 0 } else { latest.idle + 1 };
@@ -59,7 +59,7 @@ impl HandleCache {
         self.reclaimer.free(budget);
     }
 
-    /// Frees all that is not part of the projection any more.
+    /// Frees all memory that is not part of the projection any more.
     pub(crate) fn clear(&self, present: &Tree) {
         self.forget_latest(|latest| !latest.tree.is(present));
         self.reclaimer.free(u64::MAX);
@@ -71,15 +71,15 @@ impl HandleCache {
     }
 }
 
-/// One state: tiles and their digests, which an edited state has when they are asked for. Immutable.
+/// One state: tiles and their digests, computed on demand for an edited state. Immutable.
 pub(crate) struct State {
     pub(crate) context: Arc<Context>,
     pub(crate) cache: Arc<HandleCache>,
     pub(crate) tree: Tree,
     merkle: OnceLock<Arc<Merkle>>,
-    /// The root, which may be known where the digests are not.
+    /// The root. It may be known without the digests.
     root: OnceLock<Digest>,
-    /// The root that a file claims, to be compared with the one that is computed.
+    /// The root that a file claims, to be compared with the computed one.
     claim: Option<Digest>,
 }
 
@@ -87,7 +87,7 @@ pub(crate) struct State {
 pub(crate) enum Levels<'s> {
     /// In memory.
     Flat(&'s Merkle),
-    /// In the nodes of the tile tree; with the root.
+    /// In the nodes of the tile tree, with the root.
     Nodes(&'s State, Digest),
 }
 
@@ -99,7 +99,7 @@ impl Levels<'_> {
         }
     }
 
-    /// The nodes beside tiles `range`, ascending. An empty range is proved by the top alone.
+    /// Returns the siblings of tiles `range`, ascending. An empty range is proved by the top alone.
     pub(crate) fn prove(&self, range: &Range<u64>) -> Result<Vec<Sibling>> {
         match self {
             Levels::Flat(merkle) => merkle.prove(range),
@@ -115,7 +115,7 @@ impl Drop for State {
 }
 
 impl State {
-    /// The first state of a projection, of fresh tiles: each must have its witness.
+    /// Returns the first state of a projection. Every tile must have its witness.
     pub(crate) fn new(context: Arc<Context>, tree: Tree) -> Result<State> {
         let state = State::restore(context, Arc::default(), tree, None);
         let merkle = state.keep_latest(state.new_merkle()?);
@@ -124,8 +124,8 @@ impl State {
         Ok(state)
     }
 
-    /// A state of tiles that were not just hashed, with its root if that is known. Digests that are
-    /// missing are computed when they are asked for.
+    /// Returns a state of tiles that were not just hashed, with its root if it is known. Missing digests
+    /// are computed on demand.
     pub(crate) fn restore(
         context: Arc<Context>,
         cache: Arc<HandleCache>,
@@ -136,8 +136,8 @@ impl State {
         State { context, cache, tree, merkle: OnceLock::new(), root, claim: None }
     }
 
-    /// A state out of a file. `root`: what the file claims, which is believed if the top of the tree leads to it,
-    /// and otherwise compared when the root is first needed.
+    /// Returns a state from a file. `root` is the file's claim. It is accepted if the top of the tree leads
+    /// to it, and otherwise compared when the root is first needed.
     pub(crate) fn stored(context: Arc<Context>, tree: Tree, root: Digest) -> State {
         let regular = tree.is_regular();
         let cache = Arc::new(HandleCache::of_stored());
@@ -146,13 +146,14 @@ impl State {
         state
     }
 
-    /// Another state of the same handle, with its root if that is known.
+    /// Returns another state of the same handle, with its root if it is known.
     pub(crate) fn successor(&self, tree: Tree, root: Option<Digest>) -> State {
         State::restore(Arc::clone(&self.context), Arc::clone(&self.cache), tree, root)
     }
 
-    /// The same state for another handle.
+    /// Returns the same state for another handle.
     pub(super) fn snapshot(&self) -> State {
+        // The new handle starts with the cached digests, and its own clean-up queue.
         let latest = lock(&self.cache.latest).clone();
         let is_stored = self.cache.is_stored;
         let cache = Arc::new(HandleCache { latest: Mutex::new(latest), is_stored, ..HandleCache::default() });
@@ -161,29 +162,30 @@ impl State {
         state.claim = self.claim;
         if let Some(merkle) = self.merkle.get() {
             state.merkle.get_or_init(|| Arc::clone(merkle));
-            // Another thread may have computed both since the root was looked at.
+            // Another thread may have computed both since the root was read.
             state.root.get_or_init(|| *merkle.root());
         }
         state
     }
 
-    /// The root, where it is known.
+    /// Returns the root if it is known.
     pub(crate) fn known_root(&self) -> Option<Digest> {
         self.root.get().copied()
     }
 
-    /// The digests. The first call after an edit hashes what was edited, and may find that the
-    /// source changed; it reports once a tile.
+    /// Returns the digests. The first call after an edit hashes the edited tiles, with progress once per
+    /// tile, and may find that the source changed.
     pub(crate) fn merkle(&self, operation: &mut Operation<'_>) -> Result<&Merkle> {
         self.merkle_beside(operation, 0)
     }
 
-    /// The same, where the caller holds `beside` bytes meanwhile.
+    /// Returns the digests like `merkle`. `beside` bytes already count against the memory limit.
     pub(crate) fn merkle_beside(&self, operation: &mut Operation<'_>, beside: u64) -> Result<&Merkle> {
         self.merkle_reporting(operation, beside, false)
     }
 
-    /// The digests between tiles and root, in memory or not. The caller holds `beside` bytes meanwhile.
+    /// Returns the digests between tiles and root, in memory or in the nodes. `beside` bytes already count
+    /// against the memory limit.
     pub(crate) fn levels(&self, operation: &mut Operation<'_>, beside: u64) -> Result<Levels<'_>> {
         if self.leads_to_root() {
             return Ok(Levels::Nodes(self, self.hash_nodes(operation, beside, false)?));
@@ -191,11 +193,11 @@ impl State {
         self.merkle_beside(operation, beside).map(Levels::Flat)
     }
 
-    /// Hashes what was edited, with progress. The caller holds `beside` bytes meanwhile.
+    /// Hashes the edited tiles, with progress. `beside` bytes already count against the memory limit.
     pub(crate) fn hash(&self, operation: &mut Operation<'_>, beside: u64) -> Result<Digest> {
         operation.executor.check()?;
         if let Some(root) = self.root.get() {
-            // Nothing is left to do, which is a report too.
+            // Nothing is left to do, which is reported as well.
             operation.tracker(0, 0).finish()?;
             return Ok(*root);
         }
@@ -205,7 +207,8 @@ impl State {
         Ok(*self.merkle_reporting(operation, beside, true)?.root())
     }
 
-    /// The root, without progress but for signs of life: for a call that reports what it does with it.
+    /// Returns the root. Rehashing reports no progress of its own, so that the caller can report its later
+    /// work; it only allows cancellation.
     pub(crate) fn root_before(&self, operation: &mut Operation<'_>) -> Result<Digest> {
         operation.executor.check()?;
         match self.root.get() {
@@ -222,12 +225,12 @@ impl State {
         Ok(())
     }
 
-    /// True if the root follows from the top of a tree out of a file.
+    /// Returns true if the root follows from the top of a tree from a file.
     fn leads_to_root(&self) -> bool {
         self.cache.is_stored && self.merkle.get().is_none() && self.tree.is_regular()
     }
 
-    /// The root by the nodes of the tree, of which only edited ones are hashed.
+    /// Computes the root by the nodes of the tree, of which only edited ones are hashed.
     fn hash_nodes(&self, operation: &mut Operation<'_>, beside: u64, report: bool) -> Result<Digest> {
         operation.executor.check()?;
         if let Some(root) = self.root.get() {
@@ -245,6 +248,7 @@ impl State {
         }
         operation.executor.check()?;
         let merkle = self.compute_merkle(operation, beside, report)?;
+        // A claim of a file is compared before the digests are published.
         if self.claim.is_some_and(|claim| !same(&claim, merkle.root())) {
             return Err(AtlasError::witness(format!(
                 "the root of all tiles is {} and the file says {}",
@@ -263,6 +267,7 @@ impl State {
         beside: u64,
         report: bool,
     ) -> Result<Arc<Merkle>> {
+        // With cached digests only the difference of the two trees is hashed.
         let count = self.tree.tiles();
         let latest = lock(&self.cache.latest).clone();
         let difference = latest.as_ref().map(|latest| self.tree.difference(&latest.tree)).transpose()?;
@@ -274,12 +279,14 @@ impl State {
                 &unhashed
             }
         };
-        // In place, where no state has these digests any more: the handle and this call do.
+        // In place if no other state has these digests: then only the handle and this call hold them.
         let in_place = latest.as_ref().is_some_and(|latest| Arc::strong_count(&latest.merkle) <= 2);
         let mut taken = if in_place { 0 } else { count * tile_tree::FOOTPRINT };
+        // A change of the tile count also needs memory for the moved part of the arrays.
         if let Some(TreeDiff::Spliced { before, inserted, .. }) = &difference {
             taken += (count - before) * 8 + to_u64(inserted.len()) * tile_tree::FOOTPRINT;
         }
+        // The witnesses of edited tiles first; they are the long part of the work.
         rehash::witnesses(&self.context, tiles, operation, beside + taken, report)?;
         let merkle = match (latest, difference) {
             (Some(latest), Some(difference)) => self.next_merkle(latest, &difference)?,
@@ -288,21 +295,24 @@ impl State {
         Ok(self.keep_latest(merkle))
     }
 
-    /// The digests out of the latest ones, of which `copy` is a copy.
+    /// Updates the cached digests to this state. `copy` is the cache entry that the difference was taken
+    /// from.
     fn next_merkle(&self, copy: Latest, difference: &TreeDiff) -> Result<Merkle> {
-        // Taken away while it is worked on, so that nobody waits.
+        // The entry is taken out during the work, so that no thread waits for it.
         let taken = lock(&self.cache.latest).take_if(|now| now.tree.is(&copy.tree));
         self.cache.reclaimer.put([copy.tree]);
         drop(copy.merkle);
-        // Others took their place meanwhile.
+        // Another thread replaced the cache entry: start from scratch.
         let Some(Latest { tree, merkle, .. }) = taken else { return self.new_merkle() };
         self.cache.reclaimer.put([tree]);
+        // Other holders keep their digests; this state changes a copy then.
         let mut merkle = Arc::try_unwrap(merkle).or_else(|shared| shared.try_clone())?;
         let mut leaves = try_vec(difference.tiles().len())?;
         for at in difference.tiles() {
             leaves.push((at.index.0, leaf(at)?));
         }
         let digests = self.context.scheme.digests();
+        // An edit in place keeps the shape, an insertion or deletion moves the tiles after it.
         match difference {
             TreeDiff::Replaced(_) => merkle.replace(digests, &leaves)?,
             TreeDiff::Spliced { before, removed, .. } => {
@@ -321,7 +331,7 @@ impl State {
     }
 
     fn new_merkle(&self) -> Result<Merkle> {
-        // One by one: a list of all leaves would be memory that no limit accounts for.
+        // One by one, because a list of all leaves would be memory outside of every limit.
         let mut failed = None;
         let leaf = |at: Result<TileAt>| at.and_then(|at| leaf(&at));
         let leaves = self.tree.iter().map_while(|at| leaf(at).map_err(|error| failed = Some(error)).ok());
@@ -330,13 +340,13 @@ impl State {
         failed.map_or(Ok(merkle), Err)
     }
 
-    /// The header of this state's root.
+    /// Returns the header of this state's root.
     pub(crate) fn root_header(&self) -> RootHeader {
         self.context.scheme.root_kind().header(self.tree.bytes(), self.tree.tiles())
     }
 }
 
-/// The leaf of a tile in the tree under the root.
+/// Returns the leaf of a tile in the tree under the root.
 pub(crate) fn leaf(at: &TileAt) -> Result<Leaf> {
     let witness = *at.tile.witness().ok_or_else(|| AtlasError::internal("a tile has no witness"))?;
     // A tile has at most 1 MiB.

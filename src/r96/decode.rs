@@ -1,11 +1,11 @@
 //! Resonance classes to bytes, from any K or more of them.
 //!
-//! For each of the 128 columns the transform without its rows and twist is a polynomial p of degree
-//! below K, and class r knows p(ζ^r). With all 96 at hand p is the inverse transform. With some
-//! missing, let E be the set of missing classes and Λ(z) the product of (z - ζ^r) over E:
+//! For each of the 128 columns the transform without its rows and twist is a polynomial p of degree below
+//! K, and class r has p(ζ^r). With all 96 classes p is the inverse transform. With some missing, let E be
+//! the set of missing classes and Λ(z) the product of (z - ζ^r) over E:
 //!
 //! ```text
-//! N = p · Λ                     known everywhere: p(ζ^r) Λ(ζ^r) where there is a class, 0 in E
+//! N = p · Λ                     known everywhere: p(ζ^r) Λ(ζ^r) for a present class, 0 in E
 //! coefficients of N             one inverse transform, as its degree is below 96
 //! N' = p' · Λ + p · Λ'          so N'(ζ^r) = p(ζ^r) Λ'(ζ^r) in E
 //! p(ζ^r) = ζ^r N'(ζ^r) / (ζ^r Λ'(ζ^r))     z N' = sum of q N_q z^q: one forward transform
@@ -13,9 +13,9 @@
 //! ```
 //!
 //! Nothing here grows with the square of the number of missing classes, and only 192 factors depend
-//! on which are missing: `Erasure` has them, once for all blocks.
+//! on the set of missing classes: `Erasure` has them, once for all blocks.
 //!
-//! All the classes given take part. With n of them the polynomial found has degree below n, and it
+//! All given classes take part. With n of them the polynomial found has degree below n, and it
 //! is the right one exactly if its coefficients K .. n are zero: so the surplus checks the result.
 
 #![forbid(unsafe_code)]
@@ -40,7 +40,7 @@ pub(crate) struct Decoder {
 }
 
 impl Decoder {
-    /// A decoder for blocks of `k` rows that takes the payloads of `classes`, in that order.
+    /// Returns a decoder for blocks of `k` rows that takes the payloads of `classes`, in that order.
     pub(crate) fn new(k: usize, classes: &[u8]) -> Result<Self, ParameterError> {
         let k = check_data_classes(k)?;
         let classes = ClassList::new(classes)?;
@@ -52,33 +52,34 @@ impl Decoder {
         Ok(Self { k, classes, erasure, kernel: Kernel::detect() })
     }
 
-    /// The same decoder on lanes of the tests' choice.
+    /// Returns the same decoder on lanes of the tests' choice.
     #[cfg(test)]
     pub(super) fn on(mut self, kernel: Kernel) -> Self {
         self.kernel = kernel;
         self
     }
 
-    /// The classes, in the order of their payloads.
+    /// Returns the classes, in the order of their payloads.
     pub(crate) fn classes(&self) -> &[u8] {
         self.classes.as_slice()
     }
 
-    /// K.
+    /// Returns K.
     pub(crate) fn data_classes(&self) -> usize {
         self.k
     }
 
-    /// Fills `bytes`, a tile or a slice of one as `Encoder::encode` takes it, from the payload of
-    /// each class. After an error the contents of `bytes` are unspecified.
+    /// Fills `bytes`, a tile or a slice of one as for `Encoder::encode`, from the payload of each class.
+    /// After an error the contents of `bytes` are unspecified.
     ///
-    /// The error is that of the first block that has one. Within it a bad field comes first, by
-    /// the order of the classes, then inconsistency, then the first bad symbol, then padding.
+    /// The error is that of the first block that has one. Within a block a bad field comes first, in the
+    /// order of the classes, then inconsistency, then the first bad symbol, then padding.
     pub(crate) fn decode(&self, payloads: &[&[u8]], bytes: &mut [u8]) -> Result<(), DecodeError> {
         let classes = self.classes();
         if payloads.len() != classes.len() {
             return Err(DecodeError::Payloads { expected: classes.len(), actual: payloads.len() });
         }
+        // Every payload has the same number of blocks as the bytes.
         let expected = block_count(bytes.len(), self.k) * CLASS_BLOCK_BYTES;
         for (&class, payload) in classes.iter().zip(payloads) {
             if payload.len() != expected {
@@ -90,10 +91,10 @@ impl Decoder {
     }
 }
 
-/// What depends on which classes are missing.
+/// Factors that depend on the set of missing classes.
 #[derive(Clone, Debug)]
 pub(super) struct Erasure {
-    /// Λ(ζ^r), and so 0 for a missing class.
+    /// Λ(ζ^r), which is 0 for a missing class.
     locator: [Factor; CLASSES],
     /// The missing classes with 1 / (96 ζ^r Λ'(ζ^r)).
     missing: Vec<(usize, Factor)>,
@@ -104,12 +105,13 @@ impl Erasure {
         let zeta: [u32; CLASSES] = core::array::from_fn(|r| field::root(128 * r));
         let mut have = [false; CLASSES];
         classes.iter().for_each(|&class| have[usize::from(class)] = true);
-        // The product over the missing classes but `r` itself: Λ(ζ^r), or Λ'(ζ^r) for a missing r.
+        // The product over the missing classes except `r` itself: Λ(ζ^r), or Λ'(ζ^r) for a missing r.
         let product = |r: usize| {
             (0..CLASSES)
                 .filter(|&e| !have[e] && e != r)
                 .fold(1, |product, e| field::mul(product, field::difference(zeta[r], zeta[e])))
         };
+        // The factors of present and of missing classes.
         let locator = core::array::from_fn(|r| Factor::new(if have[r] { product(r) } else { 0 }));
         let missing = (0..CLASSES)
             .filter(|&r| !have[r])
@@ -122,7 +124,7 @@ impl Erasure {
     }
 }
 
-/// The factor q of coefficient number q in a derivative.
+/// Factor q of coefficient number q in a derivative.
 const DERIVATIVE: [Factor; CLASSES] = {
     let mut factors = [Factor::new(0); CLASSES];
     let mut q = 0;
@@ -135,13 +137,13 @@ const DERIVATIVE: [Factor; CLASSES] = {
     factors
 };
 
-/// -i mod n, where the forward transform of n points has coefficient i of the inverse.
+/// Returns -i mod n, the index at which the forward transform of n points has coefficient i of the inverse.
 #[inline(always)]
 const fn negated(i: usize, n: usize) -> usize {
     (n - i) % n
 }
 
-/// Decodes all the blocks.
+/// Job that decodes all the blocks.
 pub(super) struct DecodeJob<'a> {
     pub(super) k: usize,
     pub(super) classes: &'a [u8],
@@ -159,6 +161,7 @@ impl Job for DecodeJob<'_> {
         let (blocks, whole) = (block_count(bytes.len(), k), bytes.len() / block_bytes(k));
         let (symbols, last) = bytes.split_at_mut(whole * block_bytes(k));
         let (symbols, _) = symbols.as_chunks_mut::<SYMBOL_BYTES>();
+        // The last block is decoded to a buffer of its own, because it may be padded.
         let mut padded = vec![0; if blocks > whole { block_bytes(k) } else { 0 }];
         let mut grid = vec![[l.splat(0); COEFFICIENTS_PER_CLASS]; classes.len().div_ceil(16)];
         let mut words = [l.splat(0); WORDS];
@@ -166,19 +169,21 @@ impl Job for DecodeJob<'_> {
         let (mut block, mut together) = (0, L::BLOCKS);
         while block < blocks {
             let count = if block + together <= whole { together } else { 1 };
-            // From one block to the next one beside it.
+            // Distance from one block to the next one beside it.
             let step = count - 1;
             let (symbols, at) = if block < whole {
                 (&mut *symbols, block * COLUMNS * k)
             } else {
                 (padded.as_chunks_mut::<SYMBOL_BYTES>().0, 0)
             };
+            // Unpack the fields of sixteen classes at a time, and transform their rows.
             let mut fields_are_good = true;
             for (group, x) in grid.iter_mut().enumerate() {
                 let payloads = &payloads[16 * group..payloads.len().min(16 * group + 16)];
                 fields_are_good &= unpack_rows(l, payloads, (block, step), &mut words, x);
                 transform::rows(l, x);
             }
+            // Interpolate the columns, and store the symbols.
             let mut result =
                 if fields_are_good { Ok(()) } else { Err(field_error(classes, payloads, block)) };
             if result.is_ok() {
@@ -188,11 +193,12 @@ impl Job for DecodeJob<'_> {
             }
             match result {
                 Ok(()) => block += count,
-                // Which block, and what of it, shows when they come one by one.
+                // Decoding the blocks one by one finds the faulty one.
                 Err(_) if count > 1 => together = 1,
                 Err(error) => return Err(error),
             }
         }
+        // The padding of the last block must be zero.
         let (kept, padding) = padded.split_at(last.len());
         if padding.iter().any(|&byte| byte != 0) {
             return Err(DecodeError::Padding { block: whole });
@@ -202,8 +208,8 @@ impl Job for DecodeJob<'_> {
     }
 }
 
-/// Unpacks up to sixteen classes of a block, and of the one `step` blocks further on beside it, the
-/// classes in the lanes, by way of `words`. False if a field is no residue.
+/// Unpacks up to sixteen classes of a block, and of the block `step` further on beside it, the classes in
+/// the lanes, by way of `words`. False if a field is no residue.
 #[inline(always)]
 pub(super) fn unpack_rows<L: Lanes>(
     l: L,
@@ -212,6 +218,7 @@ pub(super) fn unpack_rows<L: Lanes>(
     words: &mut [L::V; WORDS],
     x: &mut [L::V; COEFFICIENTS_PER_CLASS],
 ) -> bool {
+    // Transpose words of classes into lanes, sixteen words at a time.
     let mut rows = [l.splat(0); 16];
     for (tile, words) in words.as_chunks_mut::<16>().0.iter_mut().enumerate() {
         for (row, payload) in rows.iter_mut().zip(payloads) {
@@ -219,6 +226,7 @@ pub(super) fn unpack_rows<L: Lanes>(
         }
         l.transpose(&rows, words);
     }
+    // Unpack the fields; the largest shows if one is no residue.
     let mut largest = l.splat(0);
     for (seven, eight) in words.as_chunks::<7>().0.iter().zip(x.as_chunks_mut::<8>().0) {
         let fields = l.unpack_fields(*seven);
@@ -230,7 +238,7 @@ pub(super) fn unpack_rows<L: Lanes>(
     (0..L::BLOCKS).all(|block| l.lanes(largest, block).iter().all(|&field| field.cast_unsigned() < P))
 }
 
-/// The columns of a block, sixteen together, and room for the way to them.
+/// The columns of a block, sixteen together, and buffers for their interpolation.
 pub(super) struct Columns<V> {
     /// Numbers congruent to the symbols, those of row q at -q mod 96.
     pub(super) x: Vec<[V; CLASSES]>,
@@ -251,7 +259,7 @@ impl<V: Copy> Columns<V> {
         }
     }
 
-    /// Finds the columns from the rows of the classes.
+    /// Computes the columns from the rows of the classes.
     #[inline(always)]
     pub(super) fn interpolate<L: Lanes<V = V>>(
         &mut self,
@@ -264,6 +272,7 @@ impl<V: Copy> Columns<V> {
         let mut rows = [l.splat(0); 16];
         let mut columns = rows;
         for (column, (x, twists)) in x.iter_mut().zip(&TWISTS.inverse).enumerate() {
+            // Undo the rows and the twist: x gets p(ζ^r) of the present classes.
             for (classes, group) in classes.chunks(16).zip(grid) {
                 for (s, row) in rows.iter_mut().enumerate() {
                     let j = negated(16 * column + s, COEFFICIENTS_PER_CLASS);
@@ -275,8 +284,9 @@ impl<V: Copy> Columns<V> {
                     x[r] = l.mul(values, l.factors(&twists[r]));
                 }
             }
+            // With missing classes, compute their values from N and its derivative.
             if let Some(erasure) = erasure {
-                // What x holds for a missing class, from the block before, is multiplied by 0.
+                // The value of a missing class in x, left from the block before, is multiplied by 0.
                 for (r, value) in product.iter_mut().enumerate() {
                     *value = l.mul(x[r], l.factor(erasure.locator[r]));
                 }
@@ -294,8 +304,8 @@ impl<V: Copy> Columns<V> {
     }
 }
 
-/// Packs the symbols of a block, and of one beside it, and looks at all that must hold: of `have`
-/// classes, the rows from K on are zero, and the others hold symbols.
+/// Packs the symbols of a block, and of one beside it, and checks all conditions: with `have` classes the
+/// rows from K on are zero, and the others hold symbols.
 #[inline(always)]
 fn store_symbols<L: Lanes>(
     l: L,
@@ -304,6 +314,7 @@ fn store_symbols<L: Lanes>(
     block: usize,
     (symbols, at, step): (&mut [[u8; SYMBOL_BYTES]], usize, usize),
 ) -> Result<(), DecodeError> {
+    // Rows beyond K must be zero, or the classes contradict each other.
     let mut surplus = l.splat(0);
     for q in k..have {
         for x in x {
@@ -313,6 +324,7 @@ fn store_symbols<L: Lanes>(
     if (0..L::BLOCKS).any(|beside| l.lanes(surplus, beside) != [0; 16]) {
         return Err(DecodeError::Inconsistent { block });
     }
+    // Store the symbols, and collect their bits to find one that is too large.
     let mut bits = l.splat(0);
     for q in 0..k {
         for (column, x) in x.iter().enumerate() {
@@ -321,6 +333,7 @@ fn store_symbols<L: Lanes>(
             l.store_symbols(row, symbols, at + COLUMNS * q + column, step);
         }
     }
+    // Find the first bad symbol, if there is one.
     for beside in 0..L::BLOCKS {
         if l.lanes(bits, beside).iter().all(|&bits| bits.cast_unsigned() <= SYMBOL_MAX) {
             continue;
@@ -337,7 +350,7 @@ fn store_symbols<L: Lanes>(
     Ok(())
 }
 
-/// The first bad field from `block` on, which is in it or in one beside it.
+/// Returns the first bad field from `block` on, which lies in it or in one beside it.
 #[cold]
 fn field_error(classes: &[u8], payloads: &[&[u8]], block: usize) -> DecodeError {
     let blocks = payloads.first().map_or(0, |payload| payload.len() / CLASS_BLOCK_BYTES);

@@ -10,7 +10,7 @@ use super::{
     check_data_classes,
 };
 
-/// Computes the packed coefficients of all classes.
+/// Encoder that computes the packed coefficients of all classes.
 #[derive(Clone, Debug)]
 pub(crate) struct Encoder {
     k: usize,
@@ -18,29 +18,29 @@ pub(crate) struct Encoder {
 }
 
 impl Encoder {
-    /// An encoder of all 96 classes, for blocks of `k` rows of 128 symbols.
+    /// Returns an encoder of all 96 classes, for blocks of `k` rows of 128 symbols.
     pub(crate) fn new(k: usize) -> Result<Self, ParameterError> {
         Ok(Self { k: check_data_classes(k)?, kernel: Kernel::detect() })
     }
 
-    /// The same encoder on lanes of the tests' choice.
+    /// Returns the same encoder on lanes of the tests' choice.
     #[cfg(test)]
     pub(super) fn on(mut self, kernel: Kernel) -> Self {
         self.kernel = kernel;
         self
     }
 
-    /// Bytes of one class's payload for `len` bytes of a tile.
+    /// Returns the number of bytes of one class's payload for `len` bytes of a tile.
     pub(crate) fn payload_bytes(&self, len: usize) -> usize {
         block_count(len, self.k) * CLASS_BLOCK_BYTES
     }
 
-    /// Writes the payloads of all 96 classes for `bytes`, one class after the other, each with its
-    /// 224 bytes of every block.
+    /// Writes the payloads of all 96 classes for `bytes`, one class after the other, each with its 224
+    /// bytes of every block.
     ///
-    /// `bytes` is a tile, or a part of one that begins at a block and ends at a block or the tile's
-    /// end: what is missing of the last block counts as zeros. So a tile of many blocks can be done
-    /// in slices, and a class's payload is the concatenation of what the slices give.
+    /// `bytes` is a tile, or a part of one that begins at a block and ends at a block or the tile's end;
+    /// missing bytes of the last block count as zeros. So a tile of many blocks can be encoded in slices,
+    /// and a class's payload is the concatenation of the results.
     ///
     /// # Panics
     ///
@@ -52,7 +52,7 @@ impl Encoder {
     }
 }
 
-/// Encodes all the blocks.
+/// Job that encodes all the blocks.
 pub(super) struct EncodeJob<'a> {
     pub(super) k: usize,
     pub(super) bytes: &'a [u8],
@@ -67,6 +67,7 @@ impl Job for EncodeJob<'_> {
         let Self { k, bytes, payloads } = self;
         let (blocks, whole) = (block_count(bytes.len(), k), bytes.len() / block_bytes(k));
         let (symbols, _) = bytes.as_chunks::<SYMBOL_BYTES>();
+        // The last block is padded with zeros in a buffer of its own.
         let mut padded = vec![0; if blocks > whole { block_bytes(k) } else { 0 }];
         let last = &bytes[whole * block_bytes(k)..];
         padded[..last.len()].copy_from_slice(last);
@@ -77,11 +78,13 @@ impl Job for EncodeJob<'_> {
         let mut columns = SpectrumColumns::new(l);
         let mut words = [l.splat(0); WORDS];
         let mut block = 0;
+        // As many blocks at a time as the registers hold; the last ones singly.
         while block < blocks {
             let count = if block + L::BLOCKS <= whole { L::BLOCKS } else { 1 };
-            // From one block to the next one beside it.
+            // Distance from one block to the next one beside it.
             let step = count - 1;
             let (symbols, at) = if block < whole { (symbols, block * COLUMNS * k) } else { (padded, 0) };
+            // Columns, then rows, then the packed fields of sixteen classes at a time.
             columns.transform(l, k, (symbols, at, step * COLUMNS * k), &mut grid);
             for (group, x) in grid.iter_mut().enumerate() {
                 transform::rows(l, x);
@@ -100,7 +103,7 @@ impl Job for EncodeJob<'_> {
     }
 }
 
-/// Room for sixteen columns of a block.
+/// Buffers for sixteen columns of a block.
 struct SpectrumColumns<V> {
     x: [V; CLASSES],
     thirds: transform::Thirds<V>,
@@ -112,8 +115,8 @@ impl<V: Copy> SpectrumColumns<V> {
         Self { x: [l.splat(0); CLASSES], thirds: [[l.splat(0); 32]; 3] }
     }
 
-    /// Unpacks the K rows of a block, transforms its columns, twists, and leaves the classes in the
-    /// lanes. The symbols are those from `at` on, and those of a block beside it `step` further on.
+    /// Unpacks the K rows of a block, transforms its columns, twists, and leaves the classes in the lanes.
+    /// The symbols are those from `at` on, and those of a block beside it `step` further on.
     #[inline(always)]
     fn transform<L: Lanes<V = V>>(
         &mut self,
@@ -124,12 +127,14 @@ impl<V: Copy> SpectrumColumns<V> {
     ) {
         let Self { x, thirds } = self;
         for (column, twists) in TWISTS.forward.iter().enumerate() {
+            // The rows from K on are zero.
             let (rows, rest) = x.split_at_mut(k);
             for (q, x) in rows.iter_mut().enumerate() {
                 *x = l.load_symbols(symbols, at + COLUMNS * q + column, step);
             }
             rest.fill(l.splat(0));
             transform::columns(l, x, thirds);
+            // The twist happens on the way from columns to classes.
             let mut rows = [l.splat(0); 16];
             for (sixteen, group) in grid.iter_mut().enumerate() {
                 for (row, r) in rows.iter_mut().zip(16 * sixteen..) {
@@ -141,7 +146,7 @@ impl<V: Copy> SpectrumColumns<V> {
     }
 }
 
-/// The 128 coefficients of sixteen classes as words, still in the lanes.
+/// Packs the 128 coefficients of sixteen classes as words, still in the lanes.
 #[inline(always)]
 fn pack_rows<L: Lanes>(l: L, x: &[L::V; COEFFICIENTS_PER_CLASS], words: &mut [L::V; WORDS]) {
     for (eight, seven) in words.as_chunks_mut::<7>().0.iter_mut().enumerate() {

@@ -1,15 +1,15 @@
 //! GF(12289) in sixteen bits.
 //!
-//! A residue is carried as any `i16` congruent to it; nothing is reduced before it has to be. A
-//! product with a known factor w is taken the way of Montgomery: with `value` = w·2^16 mod p,
-//! centred, and `quotient` = `value`·p^-1 mod 2^16,
+//! A residue is represented by any `i16` congruent to it; nothing is reduced before it has to be. A product
+//! with a known factor w uses Montgomery's method: with `value` = w·2^16 mod p, centred, and `quotient` =
+//! `value`·p^-1 mod 2^16,
 //!
 //! ```text
 //! t = low16(a * quotient)                so that t*p and a*value agree in their low 16 bits
 //! a*w = (a*value - t*p) / 2^16 = high16(a*value) - high16(t*p)      mod p
 //! ```
 //!
-//! Three multiplications of 16-bit lanes and a subtraction. As |value| <= 6144 and
+//! These are three multiplications of 16-bit lanes and a subtraction. As |value| <= 6144 and
 //! |t|*p <= 2^15 * p, the result is at most |a| * 6144/65536 + 6144.5 in size: at most 9216 for
 //! every `i16` a, and never out of range.
 

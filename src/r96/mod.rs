@@ -1,8 +1,8 @@
 //! R96_FOURIER: an exact Fourier transform whose 96 parts are a Reed–Solomon code.
 //!
-//! 12289 = 96 · 128 + 1 is prime, so the integers modulo 12289 have a Fourier transform of length
-//! 12,288 without rounding. A tile's bytes, read as 13-bit symbols, are cut into blocks of K · 128
-//! of them, and the spectrum of a block is dealt out to 96 classes:
+//! 12289 = 96 · 128 + 1 is prime, so the integers modulo 12289 have a Fourier transform of length 12,288
+//! without rounding. A tile's bytes, read as 13-bit symbols, are divided into blocks of K · 128 of them,
+//! and the spectrum of a block is distributed over 96 classes:
 //!
 //! ```text
 //! for each block f of K·128 symbols, least significant bit first, the last one padded with zeros:
@@ -12,12 +12,12 @@
 //!
 //! For fixed s < 128 the symbols f[s], f[128 + s], … are the coefficients of a polynomial of degree
 //! below K, and class r holds, disguised by a transform of its own 128 numbers, the values of these
-//! 128 polynomials at the r-th 96th root of unity. A polynomial of degree below K is known from any
-//! K of its values: so **any K classes rebuild the block**, and more than K check it.
+//! 128 polynomials at the r-th 96th root of unity. Any K of its values determine a polynomial of degree
+//! below K: so **any K classes rebuild the block**, and more than K check it.
 //!
-//! The real code does not follow the definition, at 12,288 products a coefficient, but splits the
+//! The real code does not follow the definition, at 12,288 products per coefficient, but splits the
 //! transform as 96 × 128 (`transform`) over sixteen 16-bit lanes (`lanes`) with Montgomery products
-//! and sums that are reduced only where they must be (`field`). All machines give the same bits.
+//! and sums that are reduced only if they must be (`field`). All machines give the same bits.
 //!
 //! The names of the parts: `encode` and `decode` walk over the blocks, `pack` has the bit formats.
 
@@ -38,9 +38,9 @@ pub(crate) use encode::Encoder;
 
 use std::fmt;
 
-/// Bytes that sixteen 13-bit symbols take.
+/// Number of bytes of sixteen 13-bit symbols.
 const SYMBOL_BYTES: usize = 26;
-/// Resonance classes.
+/// Number of resonance classes.
 pub(crate) const CLASSES: usize = 96;
 
 /// Coefficients of a block in one class.
@@ -62,7 +62,7 @@ pub(crate) const fn block_count(len: usize, k: usize) -> usize {
     len.div_ceil(block_bytes(k))
 }
 
-/// Why there is no encoder or decoder for what was asked.
+/// Reason that there is no encoder or decoder for the given parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ParameterError {
     /// K is not 1..=96.
@@ -80,9 +80,9 @@ pub(crate) enum ParameterError {
         /// The class.
         class: u8,
     },
-    /// Fewer than K classes rebuild nothing.
+    /// Fewer than K classes cannot rebuild anything.
     TooFewClasses {
-        /// The classes at hand.
+        /// Number of available classes.
         have: usize,
         /// K.
         needed: usize,
@@ -96,7 +96,7 @@ impl fmt::Display for ParameterError {
             Self::Class { class } => write!(f, "class {class} is outside 0..=95"),
             Self::Duplicate { class } => write!(f, "class {class} is named twice"),
             Self::TooFewClasses { have, needed } => {
-                write!(f, "{have} of {needed} needed classes are at hand")
+                write!(f, "only {have} of the {needed} needed classes are available")
             }
         }
     }
@@ -104,24 +104,24 @@ impl fmt::Display for ParameterError {
 
 impl std::error::Error for ParameterError {}
 
-/// What is wrong with payloads. Blocks count from the beginning of the payloads given.
+/// Fault of payloads. Blocks count from the beginning of the given payloads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub(crate) enum DecodeError {
-    /// There is not one payload for each class.
+    /// The number of payloads differs from that of the classes.
     Payloads {
-        /// The classes of the decoder.
+        /// Number of classes of the decoder.
         expected: usize,
-        /// The payloads given.
+        /// Number of payloads given.
         actual: usize,
     },
-    /// A payload has the wrong length for the bytes asked for.
+    /// A payload has the wrong length for the requested bytes.
     Length {
         /// Its class.
         class: u8,
-        /// 224 bytes a block.
+        /// Required length, 224 bytes per block.
         expected: usize,
-        /// What it has.
+        /// Length of the payload.
         actual: usize,
     },
     /// A 14-bit field is above 12288.
@@ -132,7 +132,7 @@ pub(crate) enum DecodeError {
         block: usize,
         /// Its index in the block, 0..=127.
         index: usize,
-        /// What it says.
+        /// Value of the field.
         value: u16,
     },
     /// The classes are not one codeword: those beyond K contradict the others.
@@ -146,7 +146,7 @@ pub(crate) enum DecodeError {
         block: usize,
         /// The symbol's number in the block.
         index: usize,
-        /// The number rebuilt.
+        /// Value of the symbol.
         value: u16,
     },
     /// A bit after the tile's end is not zero.
@@ -183,7 +183,7 @@ impl fmt::Display for DecodeError {
 
 impl std::error::Error for DecodeError {}
 
-/// `k`, if it can be K.
+/// Returns `k` if it is a valid K.
 fn check_data_classes(k: usize) -> Result<usize, ParameterError> {
     if (1..=CLASSES).contains(&k) { Ok(k) } else { Err(ParameterError::DataClasses { k }) }
 }

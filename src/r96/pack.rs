@@ -1,12 +1,12 @@
 //! Bits to numbers and back: 13-bit symbols, 14-bit fields.
 //!
-//! Both are one stream of bits, least significant first: bit n of the stream is bit n mod 8 of byte
-//! n / 8, and number m of w bits is bits w·m .. w·m + w of the stream. Here is the plain form, which
-//! the portable path uses for symbols and the error paths for fields; `lanes` has the fast one.
+//! Both are one stream of bits, least significant first: bit n of the stream is bit n mod 8 of byte n / 8,
+//! and number m of w bits is bits w·m .. w·m + w of the stream. This is the plain form, which the portable
+//! path uses for symbols and the error paths for fields; `lanes` has the fast one.
 //!
-//! Fields are packed there in a way of its own. Sixteen classes lie side by side in the lanes, so
-//! eight consecutive fields of each are eight vectors, and shifts of whole vectors make them seven
-//! vectors of words: no byte is shuffled until the words are transposed into their classes.
+//! Fields are packed there in another way. Sixteen classes lie side by side in the lanes, so eight
+//! consecutive fields of each are eight vectors, and shifts of whole vectors make them seven vectors of
+//! words: no byte is shuffled until the words are transposed into their classes.
 
 #![forbid(unsafe_code)]
 
@@ -33,7 +33,7 @@ pub(super) fn unpack_symbols(bytes: &[u8; SYMBOL_BYTES]) -> [i16; 16] {
     symbols
 }
 
-/// 26 bytes out of sixteen symbols; of a larger number only the low 13 bits.
+/// Packs sixteen symbols into 26 bytes. Only the low 13 bits of larger numbers are kept.
 #[inline(always)]
 pub(super) fn pack_symbols(symbols: &[i16; 16]) -> [u8; SYMBOL_BYTES] {
     let mut bytes = [0; SYMBOL_BYTES];

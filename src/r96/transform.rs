@@ -76,7 +76,7 @@ const fn products<const I: usize, const J: usize>(step: usize) -> [[Factor; I]; 
     table
 }
 
-/// Where class r = 32 c + 3 d (mod 96) and symbol row q = 64 a + 33 b (mod 96) are found.
+/// Indices of class r = 32 c + 3 d (mod 96) and of symbol row q = 64 a + 33 b (mod 96).
 const fn class_index(c: usize, d: usize) -> usize {
     (32 * c + 3 * d) % CLASSES
 }
@@ -88,7 +88,7 @@ const fn row_index(a: usize, b: usize) -> usize {
 /// The twist factors of sixteen s, by column and class r.
 type Twist = [[FactorRow; CLASSES]; COLUMNS];
 
-/// The twist factors of all coefficients.
+/// Twist factors of all coefficients.
 pub(super) struct Twists {
     /// ω^(r s).
     pub(super) forward: Twist,
@@ -96,8 +96,8 @@ pub(super) struct Twists {
     pub(super) inverse: Twist,
 }
 
-/// The one copy of the twists, 96 KiB. It is made by the compiler: what is made at the first use needs
-/// a lock, which another thread could hold at a fork.
+/// The one copy of the twists, 96 KiB. Computed by the compiler, because a computation at the first use
+/// needs a lock, which another thread could hold at a fork.
 pub(super) static TWISTS: Twists = Twists { forward: twist(1, 1), inverse: twist(12_288, 12_287) };
 
 /// first · ω^(direction · r · s).
@@ -142,6 +142,7 @@ fn dft4<L: Lanes>(l: L, [a, b, c, d]: [L::V; 4]) -> [L::V; 4] {
 #[inline(always)]
 fn dft8<L: Lanes>(l: L, a: [L::V; 8]) -> [L::V; 8] {
     let [e0, e1, e2, e3] = dft4(
+        // The even outputs are a `dft4` of the sums.
         l,
         [
             l.reduce(l.add(a[0], a[4])),
@@ -150,31 +151,34 @@ fn dft8<L: Lanes>(l: L, a: [L::V; 8]) -> [L::V; 8] {
             l.reduce(l.add(a[3], a[7])),
         ],
     );
+    // The odd outputs need the differences times powers of the eighth root.
     let d = [
         l.reduce(l.sub(a[0], a[4])),
         l.mul(l.sub(a[1], a[5]), l.factor(EIGHTH_ROOT)),
         l.mul(l.sub(a[2], a[6]), l.factor(FOURTH_ROOT)),
         l.mul(l.sub(a[3], a[7]), l.factor(EIGHTH_ROOT_CUBED)),
     ];
-    // As `dft4`, but its first sum stays within 8194 + 7937 and need not be reduced.
+    // Like `dft4`, but its first sum stays within 8194 + 7937 and need not be reduced.
     let (even, odd) = (l.add(d[0], d[2]), l.add(d[1], d[3]));
     let difference = l.sub(d[0], d[2]);
     let turned = l.mul(l.sub(d[1], d[3]), l.factor(FOURTH_ROOT));
     [e0, l.add(even, odd), e1, l.add(difference, turned), e2, l.sub(even, odd), e3, l.sub(difference, turned)]
 }
 
-/// Room for `columns` between its two passes.
+/// Buffers of `columns` between its two passes.
 pub(super) type Thirds<V> = [[V; 32]; 3];
 
 /// The 96-point transform with ζ of sixteen columns at once, in natural order on both sides.
 #[inline(always)]
 pub(super) fn columns<L: Lanes>(l: L, x: &mut [L::V; CLASSES], thirds: &mut Thirds<L::V>) {
+    // First pass: 32 transforms of 3 points.
     for b in 0..32 {
         let y = dft3(l, [x[row_index(0, b)], x[row_index(1, b)], x[row_index(2, b)]]);
         thirds[0][b] = l.reduce(y[0]);
         thirds[1][b] = l.reduce(y[1]);
         thirds[2][b] = l.reduce(y[2]);
     }
+    // Second pass: 3 transforms of 32 points, as 8 · 4.
     for (c, third) in thirds.iter_mut().enumerate() {
         for (b0, factors) in COLUMN_FACTORS.iter().enumerate() {
             let mut a = [third[b0]; 8];
@@ -197,7 +201,7 @@ pub(super) fn columns<L: Lanes>(l: L, x: &mut [L::V; CLASSES], thirds: &mut Thir
     }
 }
 
-/// Where `rows` leaves its output number j.
+/// Index at which `rows` leaves its output number j.
 #[inline(always)]
 pub(super) const fn row_slot(j: usize) -> usize {
     16 * (j % 8) + j / 8
@@ -206,6 +210,7 @@ pub(super) const fn row_slot(j: usize) -> usize {
 /// The 128-point transform with η of sixteen classes at once, in place: output j is at `row_slot`.
 #[inline(always)]
 pub(super) fn rows<L: Lanes>(l: L, x: &mut [L::V; COEFFICIENTS_PER_CLASS]) {
+    // First pass: 16 transforms of 8 points, with the twiddle factors.
     for (n, factors) in ROW_FACTORS.iter().enumerate() {
         let mut a = [x[n]; 8];
         for i in 1..8 {
@@ -217,6 +222,7 @@ pub(super) fn rows<L: Lanes>(l: L, x: &mut [L::V; COEFFICIENTS_PER_CLASS]) {
             x[16 * j0 + n] = l.mul(y[j0], l.factor(factors[j0]));
         }
     }
+    // Second pass: 8 transforms of 16 points, as 4 · 4.
     for sixteen in x.as_chunks_mut::<16>().0 {
         let mut y = [[sixteen[0]; 4]; 4];
         for c in 0..4 {

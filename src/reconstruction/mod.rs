@@ -1,9 +1,9 @@
-//! Rebuilding a domain from its shards, in any order.
+//! Reconstruction of a domain from its shards, in any order.
 //!
-//! Every shard is verified before a byte is taken. What it adds goes to memory, piece by piece and
-//! never by the size that a shard claims for the domain, or to a spool file. Classes of R96 wait
-//! (`classes`) until a tile has K of them, and become bytes then. `finish` hashes the whole domain anew
-//! and compares the root.
+//! Every shard is verified before one of its bytes is accepted. The new bytes go to memory, piece by piece
+//! and never by the size that a shard claims for the domain, or to a spool file. Classes of R96 wait
+//! (`classes`) until a tile has K of them, and are then decoded. `finish` hashes the whole domain again and
+//! compares the root.
 
 #![forbid(unsafe_code)]
 
@@ -32,8 +32,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-/// What an addition takes for a tile of its shard beside bytes: the plan, and what is remembered. Classes
-/// that wait take more.
+/// Bytes of bookkeeping per tile of an added shard: the plan, and the remembered shape. Waiting classes
+/// need more.
 const ADDED_TILE: u64 = 512;
 
 /// Options of a reconstruction.
@@ -45,33 +45,33 @@ pub struct ReconstructionOptions {
 }
 
 impl ReconstructionOptions {
-    /// The root of the first shard that verifies, no key, in memory, any size.
+    /// Returns the defaults: the root of the first shard that verifies, no key, in memory, any size.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The root that shards must belong to.
+    /// Sets the root that shards must belong to.
     #[must_use]
     pub fn with_root(mut self, root: Digest) -> Self {
         self.trust = self.trust.with_root(root);
         self
     }
 
-    /// The key of the projection.
+    /// Sets the key of the projection.
     #[must_use]
     pub fn with_key(mut self, key: &[u8; 32]) -> Self {
         self.trust = self.trust.with_key(key);
         self
     }
 
-    /// Bytes go to a temporary file beside `path`, which `finish` renames to it.
+    /// Sends the bytes to a temporary file beside `path`, which `finish` renames to it.
     #[must_use]
     pub fn with_spool(mut self, path: impl AsRef<Path>) -> Self {
         self.spool_path = Some(path.as_ref().to_owned());
         self
     }
 
-    /// A shard that claims a larger domain is LIMIT.
+    /// Sets the maximum size of the domain. A shard that claims a larger one is LIMIT.
     #[must_use]
     pub fn with_max_domain_size(mut self, size: u64) -> Self {
         self.max_domain_size = Some(size);
@@ -79,28 +79,28 @@ impl ReconstructionOptions {
     }
 }
 
-/// The files of a reconstruction, both with a spool path alone.
+/// Files of a reconstruction, which exist only with a spool path.
 ///
-/// Whoever makes a change has them, and no getter needs them: so bytes are written beside the lock of
-/// what was collected. What a change that failed has written lies where nothing counts as present.
+/// Every change holds them, and no getter needs them, so that bytes are written outside the lock of the
+/// collected state. Bytes of a failed change stay in the file, at places that do not count as present.
 #[derive(Default)]
 struct Files {
     spool: Option<AtomicFile>,
-    /// Where classes of R96 wait, and the end of those that count.
+    /// File of waiting classes of R96, and the end of the valid ones.
     waiting: Option<(AtomicFile, u64)>,
 }
 
-/// What the first shard said of the domain.
+/// Properties of the domain that the first shard claimed.
 struct ClaimedDomain {
     root: Digest,
     header: RootHeader,
     keyed: bool,
 }
 
-/// Collects the shards of one projection state until the domain is whole.
+/// Collector of the shards of one projection state until the domain is complete.
 ///
-/// All methods take `&self`. Changes are serialised; getters run beside them, also while a progress
-/// callback of a change is at work.
+/// All methods take `&self`. Changes are serialised; getters run at the same time, also during a progress
+/// callback of a change.
 pub struct AtlasReconstruction {
     trust: VerifyOptions,
     max_domain_size: Option<u64>,
@@ -109,32 +109,32 @@ pub struct AtlasReconstruction {
     collected: Mutex<Collected>,
 }
 
-/// A domain of which everything has come.
+/// A domain of which every byte was added.
 struct Whole {
     root: Digest,
     header: RootHeader,
-    /// Where each tile ends.
+    /// End of each tile.
     ends: Vec<u64>,
     source: Source,
 }
 
-/// What has come so far.
+/// The state collected so far.
 struct Collected {
     domain: Option<ClaimedDomain>,
-    /// Offset and shape of the tiles that shards told of, by index.
+    /// Offset and shape of the tiles that shards described, by index.
     tiles: BTreeMap<u64, (u64, TileShape)>,
     have: Ranges,
-    /// Bytes in `have`.
+    /// Number of bytes in `have`.
     present: u64,
     /// Without a spool: the bytes in `have`, by their offset.
     pieces: BTreeMap<u64, Arc<Buffer>>,
     waiting: Waiting,
-    /// `finish` gave the domain away.
+    /// True once `finish` returned the domain.
     finished: bool,
 }
 
 impl AtlasReconstruction {
-    /// Nothing yet. With a spool path the temporary file is made now.
+    /// Returns an empty reconstruction. With a spool path the temporary file is made now.
     pub fn new(options: &ReconstructionOptions) -> Result<AtlasReconstruction> {
         let spool = options.spool_path.as_deref().map(AtomicFile::create).transpose()?;
         let collected = Collected {
@@ -154,18 +154,19 @@ impl AtlasReconstruction {
         })
     }
 
-    /// Verifies `shard` and takes the bytes that it adds.
+    /// Verifies `shard` and keeps the bytes that it adds.
     ///
     /// Duplicates and overlaps are harmless. Another root, type, K or size is WITNESS, another tile
-    /// geometry under the same root CONFLICT, a larger domain than allowed LIMIT; nothing changes
-    /// then. STATE after a successful `finish`.
+    /// geometry under the same root CONFLICT, a larger domain than allowed LIMIT; nothing changes then.
+    /// STATE after a successful `finish`.
     ///
-    /// R96: what completes K classes of a tile decodes it. FORMAT, WITNESS or CONSERVATION where the
-    /// classes are no spectrum of the tile, which only who made the root can bring about.
+    /// R96: a shard that completes K classes of a tile decodes it. Fails with FORMAT, WITNESS or
+    /// CONSERVATION if the classes are no spectrum of the tile, which only the maker of the root can cause.
     pub fn add(&self, shard: &AtlasShard, operation: &mut Operation<'_>) -> Result<()> {
         let mut files = lock(&self.turn);
         let proof = shard.proof();
         lock(&self.collected).check_fits(proof)?;
+        // A hostile size is refused before any work.
         if let Some(limit) = self.max_domain_size
             && proof.header.size > limit
         {
@@ -176,7 +177,8 @@ impl AtlasReconstruction {
         }
         if let Some(spool) = &files.spool {
             spool.check_process()?;
-            // What a first shard that failed left there is of any domain, and zeros are not written.
+            // Bytes of a first shard that failed may belong to any domain, and zeros are not written, so
+            // that the file begins empty.
             if lock(&self.collected).domain.is_none() {
                 spool.set_len(0)?;
             }
@@ -187,7 +189,7 @@ impl AtlasReconstruction {
         }
     }
 
-    /// Verifies a LINEAR shard and takes the bytes that it adds.
+    /// Verifies a LINEAR shard and keeps the bytes that it adds.
     fn add_linear(
         &self,
         shard: &AtlasShard,
@@ -195,6 +197,7 @@ impl AtlasReconstruction {
         operation: &mut Operation<'_>,
     ) -> Result<()> {
         let (proof, (_, payload)) = (shard.proof(), shard.payload());
+        // Plan first: the layout, and the bytes that are new.
         proof.check_trust(&self.trust)?;
         let (parts, payload_offset) = proof.layout(payload.len())?;
         let gaps = self.gaps(shard);
@@ -202,25 +205,27 @@ impl AtlasReconstruction {
         let len = to_u64(payload.len());
 
         let verifiers = proof.verifiers(parts.len(), payload.len(), operation)?;
-        // A payload that is shared counts too: it stays when its shard is destroyed.
+        // A shared payload counts too, because it stays after its shard is destroyed.
         let held = if spool.is_some() { 0 } else { fresh };
         operation.workers(1, 0, held.saturating_add(to_u64(parts.len()).saturating_mul(ADDED_TILE)))?;
         let executor = operation.executor;
+        // Writing to the file is work of its own in the totals.
         let steps = |gap: &Range<u64>| (gap.end - gap.start).div_ceil(TILE_BYTES);
         let (written, writes) = if spool.is_some() { (fresh, gaps.iter().map(steps).sum()) } else { (0, 0) };
         let mut tracker = operation.tracker(len.saturating_add(written), to_u64(parts.len()) + writes);
         let layout = (&parts[..], payload_offset);
+        // Verify, and only then keep.
         proof.verify_parts(payload, layout, &self.trust, (executor, verifiers), &mut tracker)?;
         self.take_bytes(shard, gaps, spool, tracker)
     }
 
-    /// What has not come of the bytes of a LINEAR shard.
+    /// Returns the bytes of a LINEAR shard that are still missing.
     fn gaps(&self, shard: &AtlasShard) -> Vec<Range<u64>> {
         let (start, payload) = shard.payload();
         lock(&self.collected).have.gaps(start..start + to_u64(payload.len()))
     }
 
-    /// Takes `gaps` out of a verified LINEAR shard. Reports what goes to a file.
+    /// Keeps `gaps` of a verified LINEAR shard. Reports the bytes written to a file.
     fn take_bytes(
         &self,
         shard: &AtlasShard,
@@ -229,10 +234,12 @@ impl AtlasReconstruction {
         mut tracker: Tracker<'_, '_>,
     ) -> Result<()> {
         let (proof, (start, payload)) = (shard.proof(), shard.payload());
+        // A conflict is found before anything is written.
         let told = lock(&self.collected).new_tiles(proof)?;
         let mut pieces = try_vec(if spool.is_none() { gaps.len() } else { 0 })?;
         for gap in &gaps {
             let bytes = &payload[to_usize(gap.start - start)..to_usize(gap.end - start)];
+            // To the file in steps of a tile, or to memory, shared if all of the payload is new.
             match spool {
                 Some(file) => {
                     for (at, step) in (gap.start..).step_by(TILE_SIZE).zip(bytes.chunks(TILE_SIZE)) {
@@ -249,31 +256,32 @@ impl AtlasReconstruction {
         Ok(())
     }
 
-    /// How many more classes are needed, the most over all tiles. 0 for LINEAR, and before the first
-    /// shard.
+    /// Returns the number of further classes needed, the maximum over all tiles. 0 for LINEAR, and before
+    /// the first shard.
     pub fn classes_needed(&self) -> u32 {
         lock(&self.collected).classes_needed()
     }
 
-    /// Whether every byte of the domain has come.
+    /// Returns true if every byte of the domain was added.
     pub fn is_complete(&self) -> bool {
         let collected = lock(&self.collected);
         collected.domain.as_ref().is_some_and(|domain| domain.header.size == collected.present)
     }
 
-    /// What has not come yet, ascending and merged. Nothing before the first shard.
+    /// Returns the missing regions, ascending and merged. None before the first shard.
     pub fn missing(&self) -> Vec<AtlasBoundaryRegion> {
         lock(&self.collected).missing()
     }
 
-    /// The rebuilt domain as a projection of the same geometry and root.
+    /// Returns the rebuilt domain as a projection of the same geometry and root.
     ///
-    /// Hashes every byte anew: WITNESS where the root differs. INCOMPLETE says how much is missing. A
-    /// spool file gets its name now. On failure everything stays as it was; after success only
-    /// getters work.
+    /// Hashes every byte again. A spool file gets its final name. On failure everything stays as it was;
+    /// after success only getters work. Fails with WITNESS if the root differs, with INCOMPLETE and the
+    /// missing amount if bytes are missing.
     pub fn finish(&self, operation: &mut Operation<'_>) -> Result<AtlasProjection> {
         let mut files = lock(&self.turn);
         let Whole { root, header, ends, source } = lock(&self.collected).whole(files.spool.as_ref())?;
+        // The options of the projection are those that the shards claimed.
         let kind = ProjectionType::from_code(header.kind)
             .ok_or_else(|| AtlasError::internal("a shard of a type that is not known"))?;
         let mut options = ProjectionOptions::new();
@@ -282,17 +290,20 @@ impl AtlasReconstruction {
         }
         options.key.clone_from(&self.trust.key);
         let config = Context::new(kind, &options)?;
+        // Hash all bytes with the collected tile geometry, and compare the root.
         let tree = hash_tiles::project(&config.scheme, &source, Geometry::Ends(&ends), operation)?;
         let state = State::new(config, tree)?;
         if !same(state.merkle(operation)?.root(), &root) {
-            return Err(AtlasError::witness("the root of the rebuilt bytes is not that of the shards"));
+            return Err(AtlasError::witness("the root of the rebuilt bytes differs from that of the shards"));
         }
+        // The file gets its name last; a failure keeps it for another attempt.
         if let Some(spool) = files.spool.take() {
             spool.persist().map_err(|failed| {
                 files.spool = Some(failed.0);
                 failed.1
             })?;
         }
+        // The collected memory belongs to the projection now.
         files.waiting = None;
         let mut collected = lock(&self.collected);
         collected.finished = true;
@@ -304,7 +315,7 @@ impl AtlasReconstruction {
 }
 
 impl Collected {
-    /// Refuses shards of another domain, and all after the end.
+    /// Refuses shards of another domain, and all shards after the end.
     fn check_fits(&self, proof: &Proof) -> Result<()> {
         if self.finished {
             return Err(finished());
@@ -323,7 +334,7 @@ impl Collected {
         }
     }
 
-    /// Notes what a shard told of, and the bytes that it brought.
+    /// Records the tiles that a shard described, and the bytes that it added.
     fn has_come(
         &mut self,
         proof: &Proof,
@@ -344,7 +355,7 @@ impl Collected {
         });
     }
 
-    /// The tiles that a shard tells of; CONFLICT where they are not as known.
+    /// Returns the tiles that a shard describes. Fails with CONFLICT if they differ from the known ones.
     fn new_tiles(&self, proof: &Proof) -> Result<Vec<(u64, (u64, TileShape))>> {
         let mut told = try_vec(proof.tiles.len())?;
         let mut offset = proof.claimed_start()?;
@@ -369,7 +380,7 @@ impl Collected {
         gaps.map(|gap| AtlasBoundaryRegion::new(gap.start, gap.end - gap.start)).collect()
     }
 
-    /// The whole domain; INCOMPLETE where something is missing.
+    /// Returns the complete domain. Fails with INCOMPLETE if bytes are missing.
     fn whole(&self, spool: Option<&AtomicFile>) -> Result<Whole> {
         if self.finished {
             return Err(finished());
@@ -377,6 +388,7 @@ impl Collected {
         let Some(domain) = &self.domain else {
             return Err(AtlasError::incomplete("no shard was added"));
         };
+        // Name the amount and the first gap, so that the caller can fetch it.
         let missing = self.missing();
         if let Some(first) = missing.first() {
             let bytes: u64 = missing.iter().map(|region| region.length).sum();
@@ -392,6 +404,7 @@ impl Collected {
             ))
             .at_range(first.offset, first.length));
         }
+        // The pieces or the file become the source of the projection.
         let mut ends = try_vec(self.tiles.len())?;
         ends.extend(self.tiles.values().map(|(offset, tile)| offset + u64::from(tile.len)));
         let source = match spool {

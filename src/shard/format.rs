@@ -27,13 +27,13 @@ const TREE_ENTRY: usize = 40;
 
 const KEYED: u8 = 1;
 
-/// What a reader of serialised data accepts. Checked before anything is allocated for it.
+/// Limits of a reader of serialised data, checked before any allocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of payload; default 1 GiB.
+    /// Maximum bytes of payload. Default 1 GiB.
     pub max_payload_size: u64,
-    /// Bytes of everything that proves the payload, and of the memory that its tiles take, some 200 each;
-    /// default 64 MiB.
+    /// Maximum bytes of all that proves the payload, and of the memory for its tiles, about 200 bytes each.
+    /// Default 64 MiB.
     pub max_proof_size: u64,
 }
 
@@ -43,10 +43,10 @@ impl Default for Limits {
     }
 }
 
-/// The records before the payload.
+/// Number of records before the payload.
 pub(crate) const PROOF_RECORDS: usize = 6;
 
-/// Lengths of the values of ROOT to TREE.
+/// Returns the lengths of the values of ROOT to TREE.
 pub(crate) fn proof_lengths(proof: &Proof) -> [usize; PROOF_RECORDS] {
     [
         32,
@@ -58,8 +58,9 @@ pub(crate) fn proof_lengths(proof: &Proof) -> [usize; PROOF_RECORDS] {
     ]
 }
 
-/// Writes ROOT to TREE, which every kind of shard begins with.
+/// Writes ROOT to TREE, with which every kind of shard begins.
 pub(crate) fn write_proof<W: io::Write>(writer: &mut Writer<W>, proof: &Proof) -> Result<()> {
+    // ROOT and DOMAIN: the values that a verifier compares first.
     let lengths = proof_lengths(proof);
     writer.record(ROOT, lengths[0])?;
     writer.put(&proof.root)?;
@@ -68,18 +69,21 @@ pub(crate) fn write_proof<W: io::Write>(writer: &mut Writer<W>, proof: &Proof) -
     writer.put(&[0; 5])?;
     writer.put(&proof.header.size.to_le_bytes())?;
     writer.put(&proof.header.tiles.to_le_bytes())?;
+    // REGION, with the class mask for R96.
     writer.record(REGION, lengths[2])?;
     writer.put(&proof.region.offset.to_le_bytes())?;
     writer.put(&proof.region.length.to_le_bytes())?;
     if proof.header.classes > 0 {
         writer.put(&proof.classes.to_mask())?;
     }
+    // TILES: the first index, then length and residue of each.
     writer.record(TILES, lengths[3])?;
     writer.put(&proof.first_tile.to_le_bytes())?;
     for tile in &proof.tiles {
         writer.put(&tile.len.to_le_bytes())?;
         writer.put(&[tile.residue.value()])?;
     }
+    // PARTS and TREE: the proofs inside and above the tiles.
     writer.record(PARTS, lengths[4])?;
     for value in &proof.chaining_values {
         writer.put(value)?;
@@ -98,15 +102,15 @@ impl AtlasShard {
         [root, domain, region, tiles, parts, tree, self.payload.len()]
     }
 
-    /// The bytes that [`serialize`](Self::serialize) gives.
+    /// Returns the number of bytes of [`serialize`](Self::serialize).
     pub fn serialized_size(&self) -> usize {
-        // All parts are in memory, and their sum is little more than they take.
+        // All parts are in memory, and their sum is little more than their size there.
         encoded_size(&self.lengths()).unwrap_or(usize::MAX)
     }
 
-    /// The one encoding of this shard (docs/format.md).
+    /// Returns the one encoding of this shard (docs/format.md).
     ///
-    /// A reader with the default [`Limits`] refuses a payload of more than 1 GiB with LIMIT: cut a larger
+    /// A reader with the default [`Limits`] refuses a payload of more than 1 GiB with LIMIT: split a larger
     /// region into several shards, or raise the reader's `max_payload_size`.
     pub fn serialize(&self) -> Result<Vec<u8>> {
         let mut writer = Writer::to_vec(Kind::Shard, &self.lengths())?;
@@ -116,10 +120,10 @@ impl AtlasShard {
         writer.into_vec()
     }
 
-    /// The shard that `bytes` encode, verified against its own root and what `verify` trusts.
+    /// Reads the shard that `bytes` encode, verified against its own root and the trust settings `verify`.
     ///
-    /// FORMAT or UNSUPPORTED for what is no shard, LIMIT for what is larger than `limits`, WITNESS or
-    /// CONSERVATION for what does not verify.
+    /// Fails with FORMAT or UNSUPPORTED if the bytes are no shard, with LIMIT if it is larger than
+    /// `limits`, with WITNESS or CONSERVATION if it does not verify.
     pub fn deserialize(
         bytes: &[u8],
         limits: &Limits,
@@ -127,17 +131,21 @@ impl AtlasShard {
         operation: &mut Operation<'_>,
     ) -> Result<AtlasShard> {
         let mut reader = Reader::new(bytes, Kind::Shard)?;
+        // Sizes are checked against limits and memory before any list is allocated.
         let read = read_proof(&mut reader, limits, [(PAYLOAD, "PAYLOAD")], |tiles, lists, [payload]| {
             let size = to_u64(payload.len());
             within("max_payload_size", size, limits.max_payload_size)?;
-            // A byte of each tile is there at least: so many tiles need so many bytes.
+            // Every tile has at least one byte, so that a tile count above the payload's size is wrong.
             if tiles > size {
-                return Err(AtlasError::format(format!("{tiles} tiles where the payload has {size} bytes")));
+                return Err(AtlasError::format(format!(
+                    "the shard has {tiles} tiles and only {size} bytes of payload"
+                )));
             }
             let memory = tiles.saturating_mul(VERIFIED_TILE).saturating_add(lists);
             operation.workers(1, 0, memory.saturating_add(size)).map(|_| ())
         });
-        // The totals of progress are known from here on. What was read counts once the digest is right.
+        // The totals of progress are known from here on. An error of `read` is returned only once the
+        // digest is right.
         let (payload_len, tiles) =
             read.as_ref().map_or((0, 0), |(proof, [payload])| (payload.len(), proof.tiles.len()));
         let (body, steps) = reader.digest_work();
@@ -145,6 +153,7 @@ impl AtlasShard {
         reader.check_digest(|bytes| tracker.advance(bytes, 1))?;
         let progress = tracker.progress();
         let (proof, [payload]) = read?;
+        // Root and key are compared before the payload is copied.
         proof.check_trust(verify)?;
         let payload = Buffer::copy_of(payload)?;
         let (payload_offset, residue) = proof.verify(&payload, verify, operation, progress)?;
@@ -152,10 +161,9 @@ impl AtlasShard {
     }
 }
 
-/// Reads ROOT to TREE and the values of the records behind them, the last ones of the encoding.
+/// Reads ROOT to TREE and the values of the following records, the last ones of the encoding.
 ///
-/// `check` gets the number of tiles, the bytes of the lists and those values, before anything is
-/// allocated.
+/// `check` receives the number of tiles, the bytes of the lists and those values, before any allocation.
 pub(crate) fn read_proof<'a, const N: usize>(
     reader: &mut Reader<'a>,
     limits: &Limits,
@@ -166,22 +174,25 @@ pub(crate) fn read_proof<'a, const N: usize>(
     let root = value.digest()?;
     value.finish("ROOT")?;
 
+    // DOMAIN: type, K, flags, size and tile count.
     let mut value = reader.record(DOMAIN, "DOMAIN")?;
     let (kind, classes, flags) = (value.u8()?, value.u8()?, value.u8()?);
     value.zeros(5)?;
     let header = RootHeader { kind, classes, size: value.u64()?, tiles: value.u64()? };
     value.finish("DOMAIN")?;
+    // The type decides which K is possible; unknown flags are refused.
     let valid = match ProjectionType::from_code(kind) {
-        None => return Err(AtlasError::unsupported(format!("projection type {kind} is not known"))),
+        None => return Err(AtlasError::unsupported(format!("projection type {kind} is unknown"))),
         Some(ProjectionType::Linear) => classes == 0,
         Some(ProjectionType::R96Fourier) => (1..=96).contains(&classes),
     };
     if !valid || flags & !KEYED != 0 {
         return Err(AtlasError::format(format!(
-            "K {classes} and flags {flags:#x} of a shard of projection type {kind}"
+            "K {classes} and flags {flags:#x} are not allowed in a shard of projection type {kind}"
         )));
     }
 
+    // REGION: offset and length, and the classes for R96.
     let mut value = reader.record(REGION, "REGION")?;
     let region = AtlasBoundaryRegion { offset: value.u64()?, length: value.u64()? };
     let classes = match header.classes {
@@ -193,6 +204,7 @@ pub(crate) fn read_proof<'a, const N: usize>(
         return Err(AtlasError::format("an R96 shard carries no class"));
     }
 
+    // The frames of all lists, without their entries.
     let mut tile_list = reader.record(TILES, "TILES")?;
     let mut part_list = reader.record(PARTS, "PARTS")?;
     let mut node_list = reader.record(TREE, "TREE")?;
@@ -201,13 +213,14 @@ pub(crate) fn read_proof<'a, const N: usize>(
         *value = reader.record(tag, name)?.rest();
     }
     reader.end()?;
+    // Limits come before the entries are read.
     let lists: u64 = [&tile_list, &part_list, &node_list].map(|list| to_u64(list.remaining())).iter().sum();
     within("max_proof_size", lists, limits.max_proof_size)?;
 
     let first_tile = tile_list.u64()?;
     let count = to_u64(tile_list.remaining() / TILE_ENTRY);
     check(count, lists, rest)?;
-    // An entry of a tile becomes many times its bytes.
+    // An entry of a tile needs much more memory than its bytes here.
     within("max_proof_size", count.saturating_mul(VERIFIED_TILE), limits.max_proof_size)?;
     let mut tiles = entries(&tile_list, TILE_ENTRY, "TILES")?;
     while tile_list.remaining() > 0 {
@@ -216,6 +229,7 @@ pub(crate) fn read_proof<'a, const N: usize>(
             .ok_or_else(|| AtlasError::format(format!("a residue of {residue} is outside 0..=95")))?;
         tiles.push(TileShape { len, residue });
     }
+    // The digests of both proofs are copied as they are; the root confirms them later.
     let mut chaining_values = entries(&part_list, PART_ENTRY, "PARTS")?;
     while part_list.remaining() > 0 {
         chaining_values.push(part_list.digest()?);
@@ -228,19 +242,19 @@ pub(crate) fn read_proof<'a, const N: usize>(
     Ok((Proof { root, header, keyed, region, classes, first_tile, tiles, chaining_values, siblings }, rest))
 }
 
-/// LIMIT where `size` is more than `limit`.
+/// Fails with LIMIT if `size` exceeds `limit`.
 pub(crate) fn within(name: &str, size: u64, limit: u64) -> Result<()> {
     if size <= limit {
         return Ok(());
     }
-    Err(AtlasError::limit(format!("{size} bytes are more than the {name} of {limit}")))
+    Err(AtlasError::limit(format!("{size} bytes exceed the {name} of {limit}")))
 }
 
-/// Room for the entries of a list, whose length must be a multiple of theirs.
+/// Returns room for the entries of a list, whose length must be a multiple of theirs.
 fn entries<T>(list: &Reader<'_>, size: usize, name: &str) -> Result<Vec<T>> {
     if !list.remaining().is_multiple_of(size) {
         return Err(AtlasError::format(format!(
-            "{name} has {} bytes of entries, which is no multiple of {size}",
+            "{name} has {} bytes of entries, which is not a multiple of {size}",
             list.remaining()
         )));
     }

@@ -1,4 +1,4 @@
-//! What a shard is about, and what that means for each of its tiles.
+//! Scope of a shard, and the share of it in each of its tiles.
 
 #![forbid(unsafe_code)]
 
@@ -16,14 +16,14 @@ use std::ops::Range;
 #[derive(Clone, Copy)]
 pub(crate) struct Scope {
     pub(crate) region: AtlasBoundaryRegion,
-    /// LINEAR: none.
+    /// Classes of R96. Empty for LINEAR.
     pub(crate) classes: ClassSet,
-    /// K; 0 for LINEAR.
+    /// K. 0 for LINEAR.
     pub(crate) data_classes: u8,
 }
 
 impl Scope {
-    /// What it holds of the tile at `offset` with `len` bytes, which it touches.
+    /// Returns the share of the shard in the tile at `offset` with `len` bytes, which it touches.
     pub(crate) fn share(&self, offset: u64, len: usize) -> Share {
         if self.data_classes > 0 {
             let class_len = block_count(len, usize::from(self.data_classes)) * CLASS_BLOCK_BYTES;
@@ -34,8 +34,8 @@ impl Scope {
         Share::Pages(start / PAGE_BYTES..end.div_ceil(PAGE_BYTES))
     }
 
-    /// The bytes that the shard is about in a payload that begins at `payload_offset`: the region's,
-    /// or all of the classes. That the payload covers the region is for [`super::Proof::parts`] to find.
+    /// Returns the range of the shard's content in a payload that begins at `payload_offset`: the region's
+    /// bytes, or all of the classes. [`super::Proof::layout`] checks that the payload covers the region.
     pub(crate) fn content(&self, payload_len: usize, payload_offset: u64) -> Range<usize> {
         if self.data_classes > 0 || payload_len == 0 {
             return 0..payload_len;
@@ -44,24 +44,24 @@ impl Scope {
         start..start + to_usize(self.region.length)
     }
 
-    /// The residue of those bytes, from that of the payload: less what lies outside on either side.
+    /// Returns the residue of the content from that of the payload: minus that of the bytes on either side.
     pub(crate) fn content_residue(&self, total: Residue, payload: &[u8], payload_offset: u64) -> Residue {
         let within = self.content(payload.len(), payload_offset);
         total - Residue::of(&payload[..within.start]) - Residue::of(&payload[within.end..])
     }
 }
 
-/// What a shard holds of a tile.
+/// Share of a shard in a tile.
 #[derive(Clone)]
 pub(crate) enum Share {
     /// LINEAR: pages, counted from the tile's start.
     Pages(Range<u64>),
-    /// R96: payloads of so many bytes, class by class.
+    /// R96: payloads of `class_len` bytes, class by class.
     Classes { classes: ClassSet, class_len: usize },
 }
 
 impl Share {
-    /// Where it begins in the tile.
+    /// Returns the offset of the share in the tile.
     pub(crate) fn offset(&self) -> u64 {
         match self {
             Share::Pages(pages) => pages.start * PAGE_BYTES,
@@ -69,7 +69,7 @@ impl Share {
         }
     }
 
-    /// Its bytes, of a tile of `len` bytes.
+    /// Returns the number of its bytes, in a tile of `len` bytes.
     pub(crate) fn payload_len(&self, len: usize) -> usize {
         match self {
             Share::Pages(pages) => page_bytes(pages, len).len(),
@@ -77,7 +77,7 @@ impl Share {
         }
     }
 
-    /// The nodes that prove it.
+    /// Returns the number of nodes that prove it.
     pub(crate) fn proof_len(&self, len: usize) -> Result<usize> {
         match self {
             Share::Pages(_) if self.is_whole(len) => Ok(0),
@@ -86,12 +86,12 @@ impl Share {
         }
     }
 
-    /// Whether it is the tile's bytes, all of them.
+    /// Returns true if it is all bytes of the tile.
     pub(crate) fn is_whole(&self, len: usize) -> bool {
         matches!(self, Share::Pages(pages) if *pages == (0..pages_in(len)))
     }
 
-    /// Where the payload of `class` is among those of its classes; pages have none.
+    /// Returns the place of the payload of `class` among those of its classes. `None` for pages.
     pub(crate) fn class_range(&self, class: u8) -> Option<Range<usize>> {
         match self {
             Share::Classes { classes, class_len } if classes.contains(class) => {
@@ -102,7 +102,7 @@ impl Share {
         }
     }
 
-    /// The payloads of its classes in `bytes`, ascending; of pages there are none.
+    /// Returns the payloads of its classes in `bytes`, ascending. None for pages.
     pub(crate) fn class_payloads<'b>(&self, bytes: &'b [u8]) -> impl Iterator<Item = &'b [u8]> + use<'b> {
         match self {
             Share::Pages(_) => [].chunks_exact(1),

@@ -1,8 +1,8 @@
-//! Shards: regions of a domain that travel alone, with their proof against the root.
+//! Shards: regions of a domain that verify alone, with their proof against the root.
 //!
 //! A LINEAR shard holds the pages that its region touches, an R96 shard some classes of its tiles
-//! (docs/format.md). There is no shard whose bytes did not verify: extraction hashes the copy that it
-//! hands out, deserialisation checks the proof.
+//! (docs/format.md). No shard exists whose bytes did not verify: extraction hashes the copy that it
+//! returns, deserialisation checks the proof.
 
 #![forbid(unsafe_code)]
 
@@ -37,59 +37,59 @@ use std::sync::Arc;
 /// A part of a domain: `length` bytes from `offset` on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct AtlasBoundaryRegion {
-    /// Of the first byte.
+    /// Offset of the first byte.
     pub offset: u64,
-    /// In bytes; 0 is a region too.
+    /// Number of bytes. 0 is allowed.
     pub length: u64,
 }
 
 impl AtlasBoundaryRegion {
-    /// `length` bytes from `offset` on.
+    /// Returns the region of `length` bytes from `offset` on.
     pub fn new(offset: u64, length: u64) -> Self {
         AtlasBoundaryRegion { offset, length }
     }
 
-    /// One past the last byte; saturates where the region passes 2^64.
+    /// Returns the offset after the last byte. Saturates if the region exceeds 2^64.
     pub fn end(&self) -> u64 {
         self.offset.saturating_add(self.length)
     }
 }
 
-/// The length and residue of a tile, as the root commits to them.
+/// Length and residue of a tile, as the root commits to them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TileShape {
     pub(crate) len: u32,
     pub(crate) residue: Residue,
 }
 
-/// Everything of a shard but its payload: what the encoding says.
+/// All of a shard but its payload, as in its encoding.
 pub(crate) struct Proof {
     pub(crate) root: Digest,
     pub(crate) header: RootHeader,
     pub(crate) keyed: bool,
     pub(crate) region: AtlasBoundaryRegion,
-    /// Of R96; LINEAR has none.
+    /// Classes of R96. Empty for LINEAR.
     pub(crate) classes: ClassSet,
     pub(crate) first_tile: u64,
     pub(crate) tiles: Vec<TileShape>,
-    /// LINEAR: chaining values beside the pages of the first tile, then beside those of the last. R96:
-    /// nodes beside the classes, tile by tile.
+    /// LINEAR: chaining values that prove the pages of the first tile, then those of the last. R96: nodes
+    /// that prove the classes, tile by tile.
     pub(crate) chaining_values: Vec<Digest>,
-    /// Nodes beside the tiles.
+    /// Sibling nodes of the tiles.
     pub(crate) siblings: Vec<Sibling>,
 }
 
 /// A region of a domain with its bytes and their proof against the root.
 ///
-/// It owns its bytes and does not need the projection or its source any more.
+/// It owns its bytes and needs neither the projection nor its source any more.
 ///
-/// Proof and payload are shared with the compressed shards that are made of it.
+/// Compressed shards made from it share its proof and payload.
 pub struct AtlasShard {
     pub(crate) proof: Arc<Proof>,
     pub(crate) payload: Arc<Buffer>,
-    /// Where the payload begins in the domain.
+    /// Offset of the payload in the domain.
     pub(crate) payload_offset: u64,
-    /// Of the bytes that the shard is about: the region's, or the classes' payload.
+    /// Residue of the content: the region's bytes, or the classes' payload.
     pub(crate) residue: Residue,
 }
 
@@ -97,31 +97,31 @@ pub struct AtlasShard {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ShardInfo {
-    /// Of the projection that it belongs to.
+    /// Type of the projection that it belongs to.
     pub projection_type: ProjectionType,
-    /// Bytes of the whole domain.
+    /// Number of bytes of the whole domain.
     pub domain_size: u64,
-    /// What it covers of the domain; R96: whole tiles.
+    /// Region of the domain that it covers. R96: whole tiles.
     pub region: AtlasBoundaryRegion,
-    /// Bytes of [`AtlasShard::data`]. LINEAR: the region's length.
+    /// Number of bytes of [`AtlasShard::data`]. LINEAR: the region's length.
     pub payload_size: u64,
-    /// LINEAR: the sum of the region's bytes mod 96. R96: 0.
+    /// LINEAR: sum of the region's bytes mod 96. R96: 0.
     pub residue: Residue,
-    /// K of R96; 0 for LINEAR.
+    /// K of R96. 0 for LINEAR.
     pub data_classes: u8,
-    /// The classes that it carries; LINEAR has none.
+    /// Classes that it carries. Empty for LINEAR.
     pub classes: ClassSet,
-    /// Whether its witnesses are keyed.
+    /// True if its witnesses are keyed.
     pub keyed: bool,
-    /// The projection state that it belongs to.
+    /// Root of the projection state that it belongs to.
     pub root: Digest,
 }
 
-/// What a verifier trusts.
+/// Trust settings of a verifier.
 ///
-/// With a key, a shard must be keyed and match; a keyed shard without a key is WITNESS. Without an
-/// expected root only self-consistency is shown: anyone can make a shard that is consistent with a
-/// root of their own.
+/// With a key, a shard must be keyed and match; a keyed shard without a key is WITNESS. Without an expected
+/// root only self-consistency is checked: anyone can make a shard that is consistent with a root of their
+/// own.
 #[derive(Clone, Default)]
 pub struct VerifyOptions {
     pub(crate) expected_root: Option<Digest>,
@@ -129,19 +129,19 @@ pub struct VerifyOptions {
 }
 
 impl VerifyOptions {
-    /// Self-consistency, without a key.
+    /// Returns the settings for self-consistency, without a key.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The root that shards must prove themselves against.
+    /// Sets the root that shards must prove themselves against.
     #[must_use]
     pub fn with_root(mut self, root: Digest) -> Self {
         self.expected_root = Some(root);
         self
     }
 
-    /// The key of the projection.
+    /// Sets the key of the projection.
     #[must_use]
     pub fn with_key(mut self, key: &[u8; 32]) -> Self {
         self.key = Some(zeroize::Zeroizing::new(*key));
@@ -153,40 +153,40 @@ impl VerifyOptions {
     }
 }
 
-/// What a shard holds of one tile.
+/// Share of a shard in one tile, with its places.
 #[derive(Clone)]
 pub(crate) struct TilePart {
     share: Share,
-    /// Of the tile.
+    /// Number of bytes of the tile.
     len: usize,
-    /// Of the part, in the payload.
+    /// Place of the share in the payload.
     pub(crate) payload: Range<usize>,
-    /// Of its chaining values or nodes, in the proof.
+    /// Place of its chaining values or nodes in the proof.
     proof: Range<usize>,
 }
 
 impl TilePart {
-    /// Of the tile.
+    /// Returns the number of bytes of the tile.
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    /// True if the part is all bytes of the tile.
+    /// Returns true if the part is all bytes of the tile.
     pub(crate) fn is_whole(&self) -> bool {
         self.share.is_whole(self.len)
     }
 
-    /// Where the payload of `class` lies in the shard's.
+    /// Returns the place of the payload of `class` in the shard's payload.
     pub(crate) fn class_range(&self, class: u8) -> Option<Range<usize>> {
         let range = self.share.class_range(class)?;
         Some(self.payload.start + range.start..self.payload.start + range.end)
     }
 }
 
-/// Blocks that a read of an R96 shard decodes at a time.
+/// Number of blocks that a read of an R96 shard decodes at a time.
 const BLOCKS_A_READ: usize = 8;
 
-/// What verifying needs a tile, beside the payload.
+/// Bytes of verification per tile, besides the payload.
 const VERIFIED_TILE: u64 = (size_of::<TileShape>() + size_of::<(TilePart, Leaf, Digest, Residue)>()) as u64;
 
 impl Proof {
@@ -202,9 +202,10 @@ impl Proof {
         self.first_tile..self.first_tile + to_u64(self.tiles.len())
     }
 
-    /// Checks that tiles, region, proof and payload follow from one another, all of them hostile,
-    /// and gives the parts and where the payload begins in the domain.
+    /// Checks that tiles, region, proof and payload, all of them hostile, are consistent with one another.
+    /// Returns the parts and the offset of the payload in the domain.
     pub(crate) fn layout(&self, payload_len: usize) -> Result<(Vec<TilePart>, u64)> {
+        // The region lies in the domain, and its tiles among those of the domain.
         let malformed = |what: String| Err(AtlasError::format(what));
         let region = &self.region;
         check_range(region.offset, region.length, self.header.size, "the region")
@@ -219,14 +220,16 @@ impl Proof {
                 ));
             }
         }
+        // Exactly the empty region has no tiles.
         if (region.length == 0) != self.tiles.is_empty() || (count == 0 && self.first_tile != 0) {
             return malformed(format!("a region of {} bytes has {count} tiles", region.length));
         }
+        // The number of siblings follows from the tile range alone.
         let wanted = crate::hash::tile_tree::proof_len(&self.tile_range(), self.header.tiles)?;
         if wanted != self.siblings.len() {
-            return malformed(format!("the proof has {} nodes where {wanted} follow", self.siblings.len()));
+            return malformed(format!("the proof has {} nodes and must have {wanted}", self.siblings.len()));
         }
-        // Every tile has at least one block of each class, and they all prove the same classes.
+        // Every tile has at least one block of each class, and all tiles prove the same classes.
         let class_nodes = match self.header.classes {
             0 => None,
             _ => Some(crate::hash::class_tree::proof_len(self.classes)?),
@@ -234,17 +237,19 @@ impl Proof {
         let least = count.saturating_mul(to_u64(self.classes.len() * CLASS_BLOCK_BYTES));
         if least > to_u64(payload_len) {
             return malformed(format!(
-                "the payload has {payload_len} bytes where {} classes of {count} tiles have {least} at least",
+                "the payload has {payload_len} bytes, and {} classes of {count} tiles have at least {least}",
                 self.classes.len()
             ));
         }
+        // The offset of the first tile follows from the claimed lengths of the siblings.
         let (scope, start) = (self.scope(), self.claimed_start()?);
         if start > region.offset {
             return malformed(format!(
-                "the tiles begin at {start}, behind the region's first byte at {}",
+                "the tiles begin at {start}, after the region's first byte at {}",
                 region.offset
             ));
         }
+        // Walk the tiles, and place each share in payload and proof.
         let (mut parts, mut tile_offset) = (crate::base::buffer::try_vec(self.tiles.len())?, start);
         let (mut payload, mut proof, mut payload_offset) = (0usize, 0usize, start);
         for (index, tile) in (self.first_tile..).zip(&self.tiles) {
@@ -262,8 +267,8 @@ impl Proof {
             }
             let bytes = share.payload_len(len);
             let siblings = class_nodes.map_or_else(|| share.proof_len(len), Ok)?;
-            // Sums of lengths of at most 1 MiB, one for each tile that is at hand: no overflow in
-            // 64 bits; `payload_len` bounds them on 32.
+            // Sums of lengths of at most 1 MiB, one per tile in memory, do not overflow 64 bits;
+            // `payload_len` bounds them on 32.
             parts.push(TilePart {
                 share,
                 len,
@@ -274,6 +279,7 @@ impl Proof {
             proof += siblings;
             tile_offset = end;
         }
+        // The tiles end with the region, and the lengths match the payload and the proof exactly.
         if tile_offset < region.end() && count > 0 {
             return malformed(format!("the tiles end at {tile_offset}, before the region"));
         }
@@ -285,16 +291,16 @@ impl Proof {
             ));
         }
         if payload != payload_len {
-            return malformed(format!("the payload has {payload_len} bytes where {payload} follow"));
+            return malformed(format!("the payload has {payload_len} bytes and must have {payload}"));
         }
         if proof != self.chaining_values.len() {
             let found = self.chaining_values.len();
-            return malformed(format!("the proof has {found} nodes inside tiles where {proof} follow"));
+            return malformed(format!("the proof has {found} nodes inside tiles and must have {proof}"));
         }
         Ok((parts, payload_offset))
     }
 
-    /// Where the first tile begins by the lengths of the proof, which the root then confirms.
+    /// Returns the offset of the first tile by the lengths of the proof, which the root confirms later.
     pub(crate) fn claimed_start(&self) -> Result<u64> {
         if self.tiles.is_empty() {
             return Ok(self.region.offset);
@@ -308,10 +314,10 @@ impl Proof {
             .ok_or_else(|| AtlasError::witness("the lengths of the proof add up to more than 2^64 bytes"))
     }
 
-    /// Verifies payload and proof against the root and what `options` trust.
+    /// Verifies payload and proof against the root and the trust settings `options`.
     ///
-    /// WITNESS comes before CONSERVATION. Gives where the payload begins and the residue of what the
-    /// shard is about. `before` was done and reported already.
+    /// WITNESS takes precedence over CONSERVATION. Returns the offset of the payload and the residue of the
+    /// shard's content. `before` was done and reported already.
     fn verify(
         &self,
         payload: &[u8],
@@ -319,10 +325,12 @@ impl Proof {
         operation: &mut Operation<'_>,
         before: Progress,
     ) -> Result<(u64, Residue)> {
+        // Cheap checks first: trust, then the layout of all lists.
         self.check_trust(options)?;
         let (parts, payload_offset) = self.layout(payload.len())?;
         let workers = self.verifiers(parts.len(), payload.len(), operation)?;
         let executor = operation.executor;
+        // Continue the progress of reading, with the payload as further work.
         let mut tracker = operation.resume(
             Progress {
                 bytes_total: before.bytes_done + to_u64(payload.len()),
@@ -337,14 +345,15 @@ impl Proof {
         Ok((payload_offset, residue))
     }
 
-    /// On how many workers so many parts are verified, or LIMIT.
+    /// Returns the number of workers that verify this number of parts, or fails with LIMIT.
     pub(crate) fn verifiers(&self, parts: usize, payload: usize, operation: &Operation<'_>) -> Result<usize> {
         let worth = (payload / pool::TASK_BYTES).max(1);
         let result = to_u64(parts).saturating_mul(VERIFIED_TILE);
         Ok(operation.workers(to_u64(parts), 0, result)?.min(worth))
     }
 
-    /// Verifies what [`parts`](Self::parts) gave; trust was checked. Reports every part, not the end.
+    /// Verifies the parts of [`layout`](Self::layout) after the trust was checked. Reports every part, not
+    /// the end.
     pub(crate) fn verify_parts(
         &self,
         payload: &[u8],
@@ -355,6 +364,7 @@ impl Proof {
     ) -> Result<Residue> {
         let digests = options.digests();
         let mut hashed = crate::base::buffer::try_vec(parts.len())?;
+        // The tiles are hashed in parallel; the sink keeps them in order.
         pool::run(
             executor,
             workers,
@@ -369,11 +379,12 @@ impl Proof {
                 tracker.advance(to_u64(parts[to_usize(index)].payload.len()), 1)
             },
         )?;
+        // The last step compares with the root.
         self.conclude(&digests, parts, payload_offset, payload, &hashed)
     }
 
-    /// The last step of verification: from witness and residue of each part to the root. Gives the
-    /// region's residue.
+    /// Last step of verification: from witness and residue of each part to the root. Returns the region's
+    /// residue.
     pub(crate) fn conclude(
         &self,
         digests: &Digests,
@@ -382,6 +393,7 @@ impl Proof {
         payload: &[u8],
         hashed: &[(Digest, Residue)],
     ) -> Result<Residue> {
+        // Leaves from the computed witnesses and the claimed lengths and residues.
         let mut leaves = crate::base::buffer::try_vec(hashed.len())?;
         leaves.extend(self.tiles.iter().zip(hashed).map(|(tile, (witness, _))| Leaf {
             len: tile.len,
@@ -396,28 +408,30 @@ impl Proof {
                 "{cause}: the shard's bytes and proof do not lead to its root"
             ))));
         }
+        // The root covers the claimed residues; whole tiles are compared with them.
         for (index, ((tile, part), (_, residue))) in
             (self.first_tile..).zip(self.tiles.iter().zip(parts).zip(hashed))
         {
             if part.share.is_whole(part.len) && tile.residue != *residue {
                 return Err(place(AtlasError::conservation(format!(
-                    "tile {index} sums to {residue} mod 96 where its leaf says {}",
+                    "tile {index} sums to {residue} mod 96 and its leaf says {}",
                     tile.residue
                 )))
                 .at_index(index));
             }
         }
+        // The content is the payload without the bytes on either side of the region.
         let total = hashed.iter().map(|(_, residue)| *residue).sum();
         Ok(self.scope().content_residue(total, payload, payload_offset))
     }
 
-    /// Refuses another root, and a key that is missing or too much.
+    /// Refuses another root, a missing key and a superfluous key.
     pub(crate) fn check_trust(&self, options: &VerifyOptions) -> Result<()> {
         if let Some(expected) = &options.expected_root
             && !same(expected, &self.root)
         {
             return Err(AtlasError::witness(format!(
-                "the shard belongs to the root {} and not to the expected {}",
+                "the shard belongs to the root {} instead of the expected {}",
                 hex(&self.root),
                 hex(expected)
             )));
@@ -429,13 +443,14 @@ impl Proof {
         }
     }
 
-    /// Witness of a tile and residue of what is at hand of it, `bytes`.
+    /// Returns the witness of a tile and the residue of its available bytes `bytes`.
     pub(crate) fn hash_part(
         &self,
         digests: &Digests,
         part: &TilePart,
         bytes: &[u8],
     ) -> Result<(Digest, Residue)> {
+        // A whole tile needs no proof inside.
         if part.share.is_whole(part.len) {
             let (residues, witness) = sum_and_digest(digests, bytes);
             return Ok((witness, residues.total()));
@@ -443,6 +458,7 @@ impl Proof {
         // The sum brings the bytes into the cache for the digest.
         let residue = Residue::of(bytes);
         let proof = &self.chaining_values[part.proof.clone()];
+        // Pages and classes lead to the witness through their proof.
         let witness = match &part.share {
             Share::Pages(pages) => {
                 let mut values = proof.iter();
@@ -464,8 +480,8 @@ impl AtlasShard {
         &self.proof
     }
 
-    /// All verified bytes, which may pass the region by up to 4,095 on either side, and where in the
-    /// domain they begin.
+    /// Returns all verified bytes, which may exceed the region by up to 4,095 on either side, and their
+    /// offset in the domain.
     pub(crate) fn payload(&self) -> (u64, &[u8]) {
         (self.payload_offset, &self.payload)
     }
@@ -474,7 +490,7 @@ impl AtlasShard {
         Arc::clone(&self.payload)
     }
 
-    /// Properties of the shard.
+    /// Returns the properties of the shard.
     pub fn info(&self) -> ShardInfo {
         let kind = self.proof.kind();
         ShardInfo {
@@ -493,16 +509,16 @@ impl AtlasShard {
         }
     }
 
-    /// LINEAR: the region's bytes. R96: tile by tile, in it class by class, in it block by block, the
-    /// coefficients in 14 bits each.
+    /// Returns the shard's bytes. LINEAR: the region's bytes. R96: the tiles in order, in each tile the
+    /// classes, in each class its blocks, whose coefficients have 14 bits.
     pub fn data(&self) -> &[u8] {
         &self.payload[self.proof.scope().content(self.payload.len(), self.payload_offset)]
     }
 
-    /// The domain's bytes from `offset` on. OUT_OF_RANGE outside the region.
+    /// Reads bytes of the domain from `offset` on. Fails with OUT_OF_RANGE outside the region.
     ///
-    /// R96: decodes the blocks that they lie in, from all classes of the shard. INCOMPLETE where those
-    /// are fewer than K, FORMAT or WITNESS where they are no spectrum of bytes.
+    /// R96: decodes the blocks that contain them, from all classes of the shard. Fails with INCOMPLETE if
+    /// these are fewer than K, with FORMAT or WITNESS if they are no spectrum of bytes.
     pub fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
         let mut done = 0;
         self.read_parts(offset, buffer.len(), |part| {
@@ -511,9 +527,10 @@ impl AtlasShard {
         })
     }
 
-    /// [`read`](Self::read), part by part.
+    /// Reads like [`read`](Self::read), part by part.
     pub(crate) fn read_parts(&self, offset: u64, len: usize, mut then: impl FnMut(&[u8])) -> Result<()> {
         let region = &self.proof.region;
+        // The whole range must lie in the region, without overflow.
         let end = match offset.checked_add(to_u64(len)) {
             Some(end) if offset >= region.offset && end <= region.end() => end,
             _ => {
@@ -537,11 +554,13 @@ impl AtlasShard {
 
     /// Decodes the domain's bytes of `range`, which lies in the region.
     fn decode_parts(&self, range: Range<u64>, mut then: impl FnMut(&[u8])) -> Result<()> {
+        // One decoder serves all tiles, because they carry the same classes.
         let decoder = decoder(self.proof.header.classes, self.proof.classes)?;
         let block = block_bytes(usize::from(self.proof.header.classes));
         let mut buffer = Buffer::new(BLOCKS_A_READ * block)?;
         let (scope, mut start, mut payload) = (self.proof.scope(), self.proof.region.offset, 0);
         for tile in &self.proof.tiles {
+            // The part of the range in this tile.
             let (len, end) = (to_usize(u64::from(tile.len)), start + u64::from(tile.len));
             let share = scope.share(start, len);
             let part = payload..payload + share.payload_len(len);
@@ -550,6 +569,7 @@ impl AtlasShard {
             let (mut at, until) = (to_usize(wanted.start), to_usize(wanted.end));
             if at < until {
                 let payloads: Vec<&[u8]> = share.class_payloads(&self.payload[part]).collect();
+                // Whole blocks are decoded, and the requested bytes of them passed on.
                 while at < until {
                     let first = at / block * block;
                     let last = until.next_multiple_of(block).min(first + BLOCKS_A_READ * block).min(len);

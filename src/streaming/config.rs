@@ -1,16 +1,16 @@
-//! The configuration of a stream.
+//! Configuration of a stream.
 
 use crate::base::error::{AtlasError, Result};
 use crate::base::units::{PAGE_BYTES, TILE_BYTES, to_usize};
 use crate::tile::hash_tiles::Pace;
 use std::ops::RangeInclusive;
 
-/// What is announced ahead at the most.
+/// Maximum number of bytes announced ahead.
 const MAX_AHEAD: u64 = 1 << 30;
 const CHUNK_SIZE: RangeInclusive<u64> = 64 * 1024..=256 * 1024 * 1024;
 const IO_BUFFER_SIZE: RangeInclusive<u64> = 4 * 1024..=16 * 1024 * 1024;
 
-/// How a domain is streamed. None of it changes the result.
+/// Settings of a stream. None of them changes the result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamingConfig {
     chunk_size: u64,
@@ -21,7 +21,7 @@ pub struct StreamingConfig {
 }
 
 impl Default for StreamingConfig {
-    /// Chunks of 16 MiB, 4 in flight, 2 read ahead, an overlap of 4,096 bytes, reads of 1 MiB.
+    /// Returns chunks of 16 MiB, 4 in flight, 2 read ahead, an overlap of 4,096 bytes, reads of 1 MiB.
     fn default() -> Self {
         StreamingConfig {
             chunk_size: 16 * 1024 * 1024,
@@ -34,79 +34,80 @@ impl Default for StreamingConfig {
 }
 
 impl StreamingConfig {
-    /// Chunks of `chunk_size` bytes (64 KiB to 256 MiB), of which `parallel_chunks` (at least 1) may
-    /// be at work, as tiles where a chunk is less; the rest as in the default. Who looks at the chunks
-    /// has one at work.
+    /// Returns settings with chunks of `chunk_size` bytes (64 KiB to 256 MiB), of which `parallel_chunks`
+    /// (at least 1) may be in flight; smaller chunks count as tiles. The rest as in the default.
+    /// [`StreamingContext::next`](crate::StreamingContext::next) works on one chunk.
     pub fn new(chunk_size: u64, parallel_chunks: u32) -> Result<Self> {
         check("chunk_size", chunk_size, &CHUNK_SIZE)?;
         check("parallel_chunks", u64::from(parallel_chunks), &(1..=u64::from(u32::MAX)))?;
         Ok(StreamingConfig { chunk_size, parallel_chunks, ..Self::default() })
     }
 
-    /// How many chunks the system is asked to read ahead of the one in work.
+    /// Sets the number of chunks that the system is asked to read ahead.
     #[must_use]
     pub fn with_prefetch_chunks(mut self, chunks: u32) -> Self {
         self.prefetch_chunks = chunks;
         self
     }
 
-    /// How many bytes of the next chunk are shown with each, at most a chunk.
+    /// Sets the number of bytes of the next chunk returned with each, at most a chunk.
     pub fn with_chunk_overlap(mut self, bytes: u64) -> Result<Self> {
         check("chunk_overlap", bytes, &(0..=self.chunk_size))?;
         self.chunk_overlap = bytes;
         Ok(self)
     }
 
-    /// The largest positioned read, 4 KiB to 16 MiB. Above a tile it is rounded down to whole tiles and
-    /// to a chunk, and a worker has a buffer of that size. Of chunks that somebody looks at no more than
-    /// a tile is read at a time.
+    /// Sets the size of the largest positioned read, 4 KiB to 16 MiB. Above a tile it is rounded down to
+    /// whole tiles and limited to a chunk, and each worker has a buffer of that size.
+    /// [`StreamingContext::next`](crate::StreamingContext::next) reads at most a tile at a time.
     pub fn with_io_buffer_size(mut self, bytes: u64) -> Result<Self> {
         check("io_buffer_size", bytes, &IO_BUFFER_SIZE)?;
         self.io_buffer_size = bytes;
         Ok(self)
     }
 
-    /// Bytes of a chunk.
+    /// Returns the number of bytes per chunk.
     pub fn chunk_size(&self) -> u64 {
         self.chunk_size
     }
 
-    /// Chunks that may be at work.
+    /// Returns the maximum number of chunks in flight.
     pub fn parallel_chunks(&self) -> u32 {
         self.parallel_chunks
     }
 
-    /// Chunks that the system is asked to read ahead.
+    /// Returns the number of chunks that the system is asked to read ahead.
     pub fn prefetch_chunks(&self) -> u32 {
         self.prefetch_chunks
     }
 
-    /// Bytes of the next chunk that are shown with each.
+    /// Returns the number of bytes of the next chunk returned with each.
     pub fn chunk_overlap(&self) -> u64 {
         self.chunk_overlap
     }
 
-    /// Bytes of the largest positioned read.
+    /// Returns the size of the largest positioned read.
     pub fn io_buffer_size(&self) -> u64 {
         self.io_buffer_size
     }
 
-    /// How the workers proceed when nobody looks at the chunks.
+    /// Returns the flow of the workers when the chunks are not returned.
     pub(super) fn pace(&self) -> Pace {
         Pace {
-            // A worker takes no less than a tile.
+            // A worker takes at least a tile.
             window: self.chunk_size.max(TILE_BYTES).saturating_mul(u64::from(self.parallel_chunks)),
             ahead: self.ahead(),
             read: self.read_size().min(to_usize(self.chunk_size.max(TILE_BYTES))),
         }
     }
 
-    /// Bytes to announce ahead: of some numbers the whole file, before anything is reported.
+    /// Returns the number of bytes to announce ahead. It is limited, because large settings would announce
+    /// the whole file before the first report.
     pub(super) fn ahead(&self) -> u64 {
         self.chunk_size.saturating_mul(u64::from(self.prefetch_chunks)).min(MAX_AHEAD)
     }
 
-    /// Bytes of the largest read.
+    /// Returns the size of the largest read.
     pub(super) fn read_size(&self) -> usize {
         to_usize(self.io_buffer_size)
     }

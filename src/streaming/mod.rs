@@ -1,14 +1,14 @@
-//! Domains bigger than memory, chunk by chunk.
+//! Streaming: domains bigger than memory, chunk by chunk.
 //!
 //! ```text
 //! source ── read ahead ── workers: read a tile, sum it, hash it ── in order ── tiles, progress
 //! push   ── gather tiles ── workers: sum, hash, write or keep    ── in order ── tiles, progress
 //! ```
 //!
-//! Chunks and tiles are cut independently of each other: tiles make the root, chunks are the window of
-//! what may be at work, the unit of progress and of read-ahead, and what [`StreamingContext::next`]
-//! shows. So the result is that of projecting in memory, whatever the configuration. When nobody
-//! asks to see the chunks none is ever held.
+//! Chunks and tiles are independent of each other: tiles make the root; chunks are the window of work in
+//! flight, the unit of progress and of read-ahead, and the pieces that [`StreamingContext::next`] returns.
+//! So the result equals that of projecting in memory, whatever the configuration. Unless chunks are
+//! requested, none is ever held.
 
 #![forbid(unsafe_code)]
 
@@ -36,7 +36,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// UNSUPPORTED where the feature is not built in.
+/// Fails with UNSUPPORTED if the feature is not built in.
 pub(crate) fn check_built_in() -> Result<()> {
     if cfg!(feature = "streaming") {
         return Ok(());
@@ -44,7 +44,7 @@ pub(crate) fn check_built_in() -> Result<()> {
     Err(AtlasError::unsupported("streaming needs the feature `streaming`, which is not built in"))
 }
 
-/// Projects a copy of `data`. For what should not be copied there is [`stream_projection`].
+/// Projects a copy of `data`. [`stream_projection`] projects without a copy.
 ///
 /// ```
 /// use atlas_manifold::{ProjectionType, StreamingConfig, stream_large_domain_projection};
@@ -84,10 +84,10 @@ fn project_default(
     stream_projection(source, projection_type, &ProjectionOptions::new(), config, &mut Operation::new())
 }
 
-/// Projects any source: the result equals [`AtlasProjection::create`] on the same bytes.
+/// Projects any source. The result equals that of [`AtlasProjection::create`] on the same bytes.
 ///
-/// Each worker reads into one buffer of its own; what is mapped is given back behind each tile.
-/// Progress once a chunk.
+/// Each worker reads into one buffer of its own; pages of a mapped file are released once their tile is
+/// hashed. Progress is reported once per chunk.
 pub fn stream_projection(
     source: &Source,
     projection_type: ProjectionType,
@@ -98,7 +98,7 @@ pub fn stream_projection(
     StreamingContext::open(source, projection_type, options, config, operation)?.finish(operation)
 }
 
-/// Projects all that `reader` gives. It goes to the file `spool`, or, where that is None, to memory.
+/// Projects all bytes of `reader`. They go to the file `spool`, or to memory for `None`.
 pub fn stream_reader_projection(
     mut reader: impl Read,
     spool: Option<&Path>,
@@ -131,21 +131,21 @@ enum Stage {
     Pull(Box<Pull>),
     Push(Box<Push>),
     Finished,
-    /// By an error, a cancellation or a panic: what there was is gone.
+    /// An error, a cancellation or a panic ended the stream, and its contents are gone.
     Failed,
 }
 
 /// A stream, step by step: chunks that are pulled from a source, or bytes that are pushed.
 ///
-/// After a failure or a cancellation only the getters work, and nothing is left: no file, no buffer,
-/// no hold on the source. A call that is not valid at the time is STATE and changes nothing.
+/// After a failure or a cancellation only the getters work, and the stream holds no file, no buffer and no
+/// source. A call that is not valid at the time is STATE and changes nothing.
 pub struct StreamingContext {
     setup: StreamPlan,
     monitor: StreamMonitor,
     stage: Stage,
 }
 
-/// A view of how far a stream is, for any thread, also while the stream works.
+/// A view of the progress of a stream, for any thread, also while the stream works.
 #[derive(Clone)]
 pub(crate) struct StreamMonitor {
     status: Arc<SharedProgress>,
@@ -171,8 +171,8 @@ impl StreamMonitor {
 }
 
 impl StreamingContext {
-    /// Begins to stream `source`. Reads nothing yet. LIMIT where the memory limit is too small for one
-    /// worker and the result.
+    /// Opens a stream over `source`. Reads nothing yet. Fails with LIMIT if the memory limit is too small
+    /// for one worker and the result.
     pub fn open(
         source: &Source,
         projection_type: ProjectionType,
@@ -186,8 +186,8 @@ impl StreamingContext {
         Ok(StreamingContext { setup, monitor, stage: Stage::Pull(Box::new(pull)) })
     }
 
-    /// Begins a stream of bytes that are pushed. They go to a temporary file beside `spool`, which
-    /// `finish` renames to it, or, where that is None, to memory.
+    /// Opens a stream of bytes that are pushed. They go to a temporary file beside `spool`, which `finish`
+    /// renames to it, or to memory for `None`.
     pub fn open_push(
         spool: Option<&Path>,
         projection_type: ProjectionType,
@@ -245,7 +245,7 @@ impl StreamingContext {
         self.monitor.clone()
     }
 
-    /// How many tiles a push stream hashes at a time.
+    /// Returns the number of tiles that a push stream hashes at a time.
     fn batch(&self, operation: &Operation<'_>) -> Result<u64> {
         match &self.stage {
             Stage::Push(push) => push.batch(&self.setup, operation),
@@ -253,7 +253,7 @@ impl StreamingContext {
         }
     }
 
-    /// Takes bytes, in pieces of any size. STATE on a stream of a source.
+    /// Adds bytes, in pieces of any size. STATE on a stream of a source.
     pub fn push(&mut self, data: &[u8], operation: &mut Operation<'_>) -> Result<()> {
         match std::mem::replace(&mut self.stage, Stage::Failed) {
             Stage::Push(mut push) => {
@@ -265,10 +265,12 @@ impl StreamingContext {
         }
     }
 
-    /// The next chunk, which is valid until the next call; None at the end. STATE on a push stream.
+    /// Returns the next chunk, which is valid until the next call, or `None` at the end. STATE on a push
+    /// stream.
     ///
-    /// Progress once, after the chunk was hashed and before it is shown.
+    /// Progress is reported once, after the chunk was hashed and before it is returned.
     pub fn next(&mut self, operation: &mut Operation<'_>) -> Result<Option<StreamingChunk<'_>>> {
+        // The stage is Failed during the call, so that a panic or an error leaves it there.
         match std::mem::replace(&mut self.stage, Stage::Failed) {
             Stage::Pull(mut pull) => {
                 let more = pull.advance(&self.setup, &self.monitor.status, operation)?;
@@ -276,6 +278,7 @@ impl StreamingContext {
                 if progress.chunks_done == progress.chunks_total {
                     self.monitor.set_complete();
                 }
+                // The stage comes back before the chunk is borrowed from it.
                 self.stage = Stage::Pull(pull);
                 match &self.stage {
                     Stage::Pull(pull) if more => pull.chunk().map(Some),
@@ -286,9 +289,9 @@ impl StreamingContext {
         }
     }
 
-    /// Reads and hashes what is left, and gives the projection; once.
+    /// Reads and hashes the remaining bytes and returns the projection. Possible once.
     ///
-    /// A spool file gets its name now.
+    /// A spool file gets its final name.
     pub fn finish(&mut self, operation: &mut Operation<'_>) -> Result<AtlasProjection> {
         let status = &self.monitor.status;
         let projection = match std::mem::replace(&mut self.stage, Stage::Failed) {
@@ -301,7 +304,7 @@ impl StreamingContext {
         Ok(projection)
     }
 
-    /// A STATE error; the stage stays.
+    /// Returns a STATE error. The stage stays.
     fn refuse(&mut self, stage: Stage, otherwise: &str) -> AtlasError {
         let why = match &stage {
             Stage::Finished => "the stream is finished",
@@ -312,12 +315,12 @@ impl StreamingContext {
         AtlasError::state(why)
     }
 
-    /// How far the stream is. The totals of a push stream are 0 until it is finished.
+    /// Returns the progress of the stream. The totals of a push stream are 0 until it is finished.
     pub fn progress(&self) -> Progress {
         self.monitor.progress()
     }
 
-    /// Whether every byte of the domain was processed: after the last chunk was shown, and after
+    /// Returns true if every byte of the domain was processed: after the last chunk was returned, and after
     /// `finish`.
     pub fn is_complete(&self) -> bool {
         self.monitor.is_complete()

@@ -1,4 +1,4 @@
-//! What every way of streaming shares: the options, the progress, the tiles so far.
+//! Common parts of all kinds of streams: the options, the progress, the tiles so far.
 
 use super::config::StreamingConfig;
 use crate::base::error::Result;
@@ -14,10 +14,10 @@ use crate::tile::options::{ProjectionOptions, ProjectionType};
 use crate::tile::tree::Tree;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// What the projection will be, and how it is made.
+/// Properties of the projection, and the way it is made.
 pub(super) struct StreamPlan {
     pub(super) config: StreamingConfig,
-    /// Of what nobody looks at.
+    /// Flow of the work whose chunks are not returned.
     pub(super) pace: Pace,
     pub(super) projection: Arc<Context>,
 }
@@ -32,7 +32,7 @@ impl StreamPlan {
         Ok(StreamPlan { pace: config.pace(), config, projection })
     }
 
-    /// The tiles of `source` from tile `first` on.
+    /// Returns the job over the tiles of `source` from tile `first` on.
     pub(super) fn job<'a>(&'a self, source: &'a Source, first: u64) -> HashJob<'a> {
         let geometry = Geometry::Canonical { size: source.size() };
         HashJob { scheme: &self.projection.scheme, source, geometry, first, pace: &self.pace }
@@ -43,7 +43,7 @@ impl StreamPlan {
     }
 }
 
-/// How far a stream is, for any thread to look at while it works.
+/// Progress of a stream, readable by any thread while it works.
 #[derive(Default)]
 pub(super) struct SharedProgress {
     progress: Mutex<Progress>,
@@ -51,7 +51,7 @@ pub(super) struct SharedProgress {
 
 impl SharedProgress {
     pub(super) fn progress(&self) -> Progress {
-        // Replaced whole: a panic elsewhere leaves it intact.
+        // The value is replaced as a whole, so that a panic elsewhere leaves it intact.
         *self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -60,7 +60,7 @@ impl SharedProgress {
     }
 }
 
-/// Reports once a chunk what is told of in any steps.
+/// Reports once per chunk the progress that arrives in any steps.
 pub(super) struct ChunkTracker<'t, 'o, 's> {
     tracker: Tracker<'t, 'o>,
     chunk_size: u64,
@@ -68,17 +68,18 @@ pub(super) struct ChunkTracker<'t, 'o, 's> {
 }
 
 impl<'t, 'o, 's> ChunkTracker<'t, 'o, 's> {
-    /// Goes on where the status says that the stream is.
+    /// Continues from the progress in the status.
     pub(super) fn new(operation: &'t mut Operation<'o>, chunk_size: u64, status: &'s SharedProgress) -> Self {
         let progress = status.progress();
         let finished = progress.chunks_done > 0 && progress.bytes_done == progress.bytes_total;
         ChunkTracker { tracker: operation.resume(progress, finished), chunk_size, status }
     }
 
-    /// Says that the first `bytes` bytes of the domain are done: reports every chunk that they end.
+    /// Notes that the first `bytes` bytes of the domain are done, and reports every chunk that ends there.
     pub(super) fn reach(&mut self, bytes: u64) -> Result<()> {
         loop {
             let now = self.tracker.progress();
+            // The next chunk ends at its full size, or with the domain.
             let mut end = (now.chunks_done + 1).saturating_mul(self.chunk_size);
             if now.bytes_total > 0 {
                 end = end.min(now.bytes_total);
@@ -86,18 +87,18 @@ impl<'t, 'o, 's> ChunkTracker<'t, 'o, 's> {
             if now.bytes_done >= end || end > bytes {
                 return Ok(());
             }
-            // First, so that the callback finds there what it is told.
+            // The status is set first, so that the callback finds the same values there.
             self.status.set(Progress { bytes_done: end, chunks_done: now.chunks_done + 1, ..now });
             self.tracker.advance(end - now.bytes_done, 1)?;
         }
     }
 
-    /// The domain ends here, which was not known.
+    /// Sets the end of the domain, which was unknown.
     pub(super) fn end_at(&mut self, bytes: u64) {
         self.tracker.set_totals(bytes, bytes.div_ceil(self.chunk_size));
     }
 
-    /// Reports the end, unless the last report was it.
+    /// Reports the end, unless the last report was the end.
     pub(super) fn finish(self) -> Result<()> {
         let now = self.tracker.progress();
         self.status.set(Progress { bytes_done: now.bytes_total, chunks_done: now.chunks_total, ..now });
@@ -105,12 +106,12 @@ impl<'t, 'o, 's> ChunkTracker<'t, 'o, 's> {
     }
 }
 
-/// What of a mapping is given back at a time: pages of the cache are up to 2 MiB, and every time costs
-/// an interrupt on the other cores.
+/// Number of bytes of a mapping that are released at a time: pages of the cache are up to 2 MiB, and every
+/// release costs an interrupt on the other cores.
 const STRIDE: u64 = 2 * 1024 * 1024;
 
-/// A source that is read from its first byte to its last. Where it is mapped the system is told so,
-/// and the memory behind is given back, the rest of it at the end.
+/// A source that is read from its first byte to its last. If it is mapped, the system is told so, and pages
+/// are released once they are read, the rest of them at the end.
 pub(super) struct Pass {
     source: Source,
     released: u64,
@@ -118,14 +119,14 @@ pub(super) struct Pass {
 }
 
 impl Pass {
-    /// From `start` on.
+    /// Begins a pass at `start`.
     pub(super) fn new(source: &Source, start: u64, config: &StreamingConfig) -> Pass {
         source.advise_sequential(false);
         let stride = (config.chunk_size() / STRIDE).clamp(1, 8) * STRIDE;
         Pass { source: source.clone(), released: start / STRIDE * STRIDE, stride }
     }
 
-    /// What is before `offset` is done with.
+    /// Releases the bytes before `offset`.
     pub(super) fn leave_behind(&mut self, offset: u64) {
         let offset = offset / self.stride * self.stride;
         if offset > self.released {
@@ -142,8 +143,8 @@ impl Drop for Pass {
     }
 }
 
-/// Reads and hashes what `tiles` do not hold yet, each worker a read at a time into a buffer of its
-/// own, and makes the projection.
+/// Reads and hashes the bytes after `tiles`, each worker one read at a time into a buffer of its own, and
+/// makes the projection.
 pub(super) fn project_rest(
     setup: &StreamPlan,
     source: &Source,
@@ -153,10 +154,12 @@ pub(super) fn project_rest(
 ) -> Result<AtlasProjection> {
     let job = setup.job(source, to_u64(tiles.len()));
     let plan = job.plan(operation)?;
+    // All that can fail for lack of memory comes before the first read.
     reserve_tiles(&mut tiles, source.size())?;
     let mut tracker = ChunkTracker::new(operation, setup.config.chunk_size(), status);
     let mut done = (to_u64(tiles.len()) * TILE_BYTES).min(source.size());
     let mut pass = Pass::new(source, done, &setup.config);
+    // Tiles arrive in order; mapped pages behind them are released.
     job.run(&plan, |tile| {
         done += to_u64(tile.len());
         pass.leave_behind(done);
@@ -167,7 +170,7 @@ pub(super) fn project_rest(
     setup.finish(tiles)
 }
 
-/// Room for all tiles of a domain of `size` bytes.
+/// Reserves room for all tiles of a domain of `size` bytes.
 pub(super) fn reserve_tiles(tiles: &mut Vec<Arc<Tile>>, size: u64) -> Result<()> {
     let count = usize::try_from(size.div_ceil(TILE_BYTES)).unwrap_or(usize::MAX);
     if count > tiles.capacity() {

@@ -1,10 +1,10 @@
 //! A source, chunk by chunk.
 //!
-//! A chunk and its overlap lie in one buffer. The next chunk begins with that overlap, which moves to
-//! the front, so that every byte is read once. The workers take the chunk in parts, cut where tiles
-//! end: each reads its part and, where the part is a tile, hashes it while it is in the cache. The
-//! tile that a chunk begins and does not end waits in a buffer of its own. A source in memory is
-//! shown and hashed in place.
+//! A chunk and its overlap lie in one buffer. The next chunk begins with that overlap, which moves to the
+//! front, so that every byte is read once. The workers take the chunk in parts that end at tile boundaries:
+//! each reads its part and, if the part is a tile, hashes it while it is in the cache. A tile that a chunk
+//! begins and does not end waits in a buffer of its own. A source in memory is returned and hashed in
+//! place.
 
 use super::config::StreamingConfig;
 use super::pipeline::{ChunkTracker, Pass, SharedProgress, StreamPlan, project_rest, reserve_tiles};
@@ -28,47 +28,47 @@ use std::sync::{Arc, Mutex, PoisonError};
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct StreamingChunk<'a> {
-    /// Its number, from 0.
+    /// Number of the chunk, from 0.
     pub id: u64,
-    /// Of its first byte, in the domain.
+    /// Offset of its first byte in the domain.
     pub offset: u64,
-    /// Its bytes.
+    /// Bytes of the chunk.
     pub data: &'a [u8],
-    /// The bytes that follow: min(chunk_overlap, what is left).
+    /// The following bytes: min(chunk_overlap, bytes left) of them.
     pub overlap: &'a [u8],
-    /// The sum of `data` mod 96.
+    /// Sum of `data` mod 96.
     pub residue: Residue,
 }
 
-/// Where a chunk and its overlap are.
+/// Place of a chunk and its overlap in the domain.
 #[derive(Clone, Copy, Default)]
 struct ChunkPlace {
     id: u64,
     start: u64,
-    /// Of the chunk, and the start of its overlap.
+    /// End of the chunk, and start of its overlap.
     end: u64,
-    /// Of its overlap.
+    /// End of its overlap.
     overlap_end: u64,
     residue: Residue,
 }
 
 pub(super) struct Pull {
     source: Source,
-    /// Those that end with the chunk that was shown last, or before.
+    /// Tiles that end with the last returned chunk, or before.
     tiles: Vec<Arc<Tile>>,
-    /// What was shown last; at first nothing, at 0.
+    /// Place of the last returned chunk; at first empty, at 0.
     place: ChunkPlace,
     /// The chunk and its overlap, for a source that is not in memory.
     buffer: Option<Buffer>,
-    /// The bytes of the chunks so far that are in no tile yet.
+    /// Bytes of the chunks so far that belong to an incomplete tile.
     begun: Option<Buffer>,
-    /// How far the system was asked to read.
+    /// Offset up to which the system was asked to read.
     announced: u64,
-    /// From the first chunk on.
+    /// Set from the first chunk on.
     pass: Option<Pass>,
 }
 
-/// A part of a chunk or its overlap: its place, its bytes, and how many of them are there.
+/// A part of a chunk or its overlap: its place, its bytes, and how many of them are filled.
 struct Part<'b> {
     range: Range<u64>,
     bytes: &'b mut [u8],
@@ -82,6 +82,7 @@ impl Pull {
         status: &SharedProgress,
         operation: &Operation<'_>,
     ) -> Result<Pull> {
+        // A memory limit that is too small fails now instead of at the first chunk.
         setup.job(source, 0).plan(operation)?;
         let size = source.size();
         let chunks_total = size.div_ceil(setup.config.chunk_size());
@@ -105,10 +106,12 @@ impl Pull {
         operation: &mut Operation<'_>,
     ) -> Result<bool> {
         let (before, size) = (self.place, self.source.size());
+        // At the end the buffers are released at once.
         if before.end == size {
             (self.buffer, self.pass) = (None, None);
             return Ok(false);
         }
+        // The next chunk begins with the overlap of the last one.
         let end = before.end.saturating_add(setup.config.chunk_size()).min(size);
         let place = ChunkPlace {
             id: status.progress().chunks_done,
@@ -119,18 +122,20 @@ impl Pull {
         };
         reserve_tiles(&mut self.tiles, size)?;
         self.pass.get_or_insert_with(|| Pass::new(&self.source, 0, &setup.config));
+        // A source in memory is hashed where it is.
         let residue = if self.source.slice(0, to_usize_or_max(size)).is_some() {
             self.hash_in_place(setup, place, operation)?
         } else {
             self.read_and_hash(setup, before, place, operation)?
         };
         self.place = ChunkPlace { residue, ..place };
+        // Ask for the following chunks while the caller looks at this one.
         self.read_ahead(&setup.config);
         ChunkTracker::new(operation, setup.config.chunk_size(), status).reach(end)?;
         Ok(true)
     }
 
-    /// What was shown last.
+    /// Returns the last chunk.
     pub(super) fn chunk(&self) -> Result<StreamingChunk<'_>> {
         let ChunkPlace { id, start, end, overlap_end, residue } = self.place;
         let len = to_usize(end - start);
@@ -143,17 +148,18 @@ impl Pull {
         Ok(StreamingChunk { id, offset: start, data, overlap, residue })
     }
 
-    /// Reads and hashes the rest without showing it.
+    /// Reads and hashes the rest without returning it.
     pub(super) fn finish(
         mut self,
         setup: &StreamPlan,
         status: &SharedProgress,
         operation: &mut Operation<'_>,
     ) -> Result<AtlasProjection> {
+        // Bytes that were read already are hashed from the buffers.
         if self.buffer.is_some() {
             self.hash_what_is_held(setup, status, operation)?;
         }
-        // What is left is read tile by tile, with all of the memory for it.
+        // The remaining bytes are read tile by tile, with all of the memory for it.
         for buffer in [self.buffer, self.begun].into_iter().flatten() {
             if operation.is_limited() {
                 buffer.discard();
@@ -171,6 +177,7 @@ impl Pull {
         operation: &mut Operation<'_>,
     ) -> Result<()> {
         let size = self.source.size();
+        // Up to the end of the tile in which the overlap ends, in steps of a chunk.
         let last = self.place.overlap_end.checked_next_multiple_of(TILE_BYTES).unwrap_or(size).min(size);
         while self.place.end < last {
             let before = self.place;
@@ -185,12 +192,12 @@ impl Pull {
         Ok(())
     }
 
-    /// Where the first tile begins that is not hashed.
+    /// Returns the offset of the first tile that is not hashed.
     fn hashed(&self) -> u64 {
         (to_u64(self.tiles.len()) * TILE_BYTES).min(self.source.size())
     }
 
-    /// Asks the system for the chunks behind the one at hand, and gives back those before it.
+    /// Asks the system for the chunks after the present one, and releases those before it.
     fn read_ahead(&mut self, config: &StreamingConfig) {
         let wanted = self.place.end.saturating_add(config.ahead()).min(self.source.size());
         let from = self.announced.max(self.place.overlap_end);
@@ -203,7 +210,8 @@ impl Pull {
         }
     }
 
-    /// The tiles that end in the chunk, and the residue of the chunk, for a source in memory.
+    /// Hashes the tiles that end in the chunk, and returns the residue of the chunk, for a source in
+    /// memory.
     fn hash_in_place(
         &mut self,
         setup: &StreamPlan,
@@ -211,6 +219,7 @@ impl Pull {
         operation: &Operation<'_>,
     ) -> Result<Residue> {
         let (source, scheme) = (&self.source, &setup.projection.scheme);
+        // Parts end at tile boundaries; each is at most a tile.
         let parts = cuts(place.start..place.end);
         let count = to_u64(parts.len());
         let workers = operation.workers(count, scheme.workspace(), self.result())?;
@@ -226,6 +235,8 @@ impl Pull {
             count,
             || Ok(Workspace::default()),
             |workspace, index| {
+                // A part that completes a tile hashes all of the tile, also its beginning in an earlier
+                // chunk.
                 let part = &parts[to_usize(index)];
                 let start = part.start / TILE_BYTES * TILE_BYTES;
                 let whole = part.end.is_multiple_of(TILE_BYTES) || part.end == source.size();
@@ -233,6 +244,7 @@ impl Pull {
                     true => Some(fresh_tile(scheme, workspace, source, start, slice(&(start..part.end))?)?),
                     false => None,
                 };
+                // The residue of a whole tile is that of the part; otherwise the part is summed.
                 match &tile {
                     Some(tile) if part.start == start => Ok((tile.residue(), Some(Arc::clone(tile)))),
                     _ => Ok((Residue::of(slice(part)?), tile)),
@@ -247,7 +259,8 @@ impl Pull {
         Ok(residue)
     }
 
-    /// As above, for a source that is read: into the buffer, from where the last overlap ends.
+    /// Hashes like `hash_in_place`, for a source that is read into the buffer, from the end of the last
+    /// overlap on.
     fn read_and_hash(
         &mut self,
         setup: &StreamPlan,
@@ -259,12 +272,13 @@ impl Pull {
         let (start, known) = (place.start, before.overlap_end);
         let chunk = setup.config.chunk_size();
         let whole = chunk.saturating_add(setup.config.chunk_overlap()).min(size);
-        // Chunks that end where tiles end begin none.
+        // Chunks that end at tile boundaries begin no tile of the next chunk.
         let begun = if chunk.is_multiple_of(TILE_BYTES) || size <= chunk { 0 } else { TILE_BYTES };
         let parts = cuts(place.start..place.end).into_iter().chain(cuts(place.end..place.overlap_end));
         let parts: Vec<Range<u64>> = parts.collect();
         let count = to_u64(parts.len());
         let scheme = &setup.projection.scheme;
+        // The buffers count against the memory limit before they are allocated.
         let fixed = self.result().saturating_add(whole + begun);
         let workers = operation.workers(count, scheme.workspace(), fixed)?;
 
@@ -272,7 +286,7 @@ impl Pull {
             Some(buffer) => buffer,
             None => Buffer::new(usize::try_from(whole).map_err(|_| too_large(whole))?)?,
         };
-        // The overlap that was shown is where this chunk begins.
+        // The chunk begins with the overlap returned before.
         buffer.copy_within(to_usize(before.end - before.start)..to_usize(known - before.start), 0);
         let buffer = self.buffer.insert(buffer);
         let places = split(buffer, parts, start, known);
@@ -280,6 +294,7 @@ impl Pull {
         let source = &self.source;
         let step = setup.config.read_size();
         let (mut residue, mut tiles) = (Residue::ZERO, Vec::new());
+        // Each worker fills its part, and hashes it if it is a tile.
         pool::run(
             operation.executor,
             workers,
@@ -292,6 +307,7 @@ impl Pull {
                 let rest = &mut part.bytes[part.known..];
                 read_in_steps(source, offset + to_u64(part.known), rest, step, &StopFlag::default())
                     .map_err(|error| error.at_index(place.id))?;
+                // The overlap is only read; it is hashed with the next chunk.
                 if end > place.end {
                     return Ok((Residue::ZERO, None));
                 }
@@ -309,13 +325,14 @@ impl Pull {
                 Ok(())
             },
         )?;
+        // The rest of a tile that an earlier chunk began is joined outside of the workers.
         drop(places);
         self.join_tiles(setup, place, tiles)?;
         Ok(residue)
     }
 
-    /// Adds a chunk's tiles: the one that earlier chunks began, those that were hashed, and puts aside
-    /// what it begins.
+    /// Adds a chunk's tiles: the tile that earlier chunks began and the hashed ones. Keeps the tile that it
+    /// begins.
     fn join_tiles(&mut self, setup: &StreamPlan, place: ChunkPlace, tiles: Vec<Arc<Tile>>) -> Result<()> {
         let size = self.source.size();
         let Some(buffer) = &self.buffer else {
@@ -324,6 +341,7 @@ impl Pull {
         let bytes = |range: Range<u64>| {
             &buffer[to_usize(range.start - place.start)..to_usize(range.end - place.start)]
         };
+        // A tile that began before this chunk is completed from the kept beginning.
         let tile = to_u64(self.tiles.len()) * TILE_BYTES;
         if tile < place.start {
             let tile_end = (tile + TILE_BYTES).min(size);
@@ -338,8 +356,10 @@ impl Pull {
                 self.tiles.push(fresh_tile(scheme, workspace, &self.source, tile, whole)?);
             }
         }
+        // Then the tiles of the chunk itself.
         self.tiles.extend(tiles);
         let tile = self.hashed();
+        // The beginning of the next tile is kept until its chunk arrives.
         if tile >= place.start && tile < place.end {
             let begun = match &mut self.begun {
                 Some(begun) => begun,
@@ -350,7 +370,7 @@ impl Pull {
         Ok(())
     }
 
-    /// What the projection will take.
+    /// Returns the number of bytes of the projection.
     fn result(&self) -> u64 {
         self.source.size().div_ceil(TILE_BYTES).saturating_mul(tile_footprint())
     }
@@ -364,7 +384,7 @@ fn too_large(size: u64) -> AtlasError {
     AtlasError::out_of_memory(format!("{size} bytes do not fit this machine's address space"))
 }
 
-/// `range`, cut where tiles end.
+/// Returns `range`, divided at tile boundaries.
 fn cuts(range: Range<u64>) -> Vec<Range<u64>> {
     let mut parts = Vec::new();
     let mut at = range.start;
@@ -376,7 +396,7 @@ fn cuts(range: Range<u64>) -> Vec<Range<u64>> {
     parts
 }
 
-/// The parts of the buffer, which begins at `start` and is filled up to `known`, for workers to take.
+/// Divides the buffer, which begins at `start` and is filled up to `known`, into the parts for workers.
 fn split(buffer: &mut [u8], parts: Vec<Range<u64>>, start: u64, known: u64) -> Vec<Mutex<Option<Part<'_>>>> {
     let mut rest = buffer;
     debug_assert!(parts.first().is_none_or(|part| part.start == start));

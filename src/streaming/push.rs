@@ -1,9 +1,8 @@
-//! Bytes as they come, in pieces of any size, to a spool file, to memory, or to nowhere.
+//! Bytes that are pushed, in pieces of any size, to a spool file, to memory, or to nowhere.
 //!
-//! Pieces are gathered into tiles. Some tiles are hashed at a time, in parallel, and written or kept;
-//! a piece that is as large is taken from the caller's memory without gathering it. The
-//! source of the projection does not exist before the end, so that what was hashed waits as sums and
-//! digests.
+//! Pieces are gathered into tiles. Several tiles are hashed at a time, in parallel, and written or kept; a
+//! piece of this size is used from the caller's memory without gathering it. The source of the projection
+//! does not exist before the end, so that hashed tiles wait as sums and digests.
 
 use super::pipeline::{ChunkTracker, SharedProgress, StreamPlan};
 use crate::base::atomic_file::AtomicFile;
@@ -24,18 +23,18 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Tiles that are gathered for each worker before they are hashed.
+/// Number of tiles gathered for each worker before they are hashed.
 const TILES_A_WORKER: u64 = 4;
 
 enum Store {
-    /// Whole tiles, then perhaps a shorter one.
+    /// Whole tiles, the last one possibly shorter.
     Memory(Vec<Buffer>),
     Spool(AtomicFile),
     /// Bytes are hashed and dropped.
     Nothing,
 }
 
-/// Place that the bytes of a push stream go to.
+/// Destination of the bytes of a push stream.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Keep<'k> {
     Memory,
@@ -52,15 +51,15 @@ impl ReadAt for NotKept {
     }
 }
 
-/// What is known of a tile before there is a source.
+/// Properties of a tile before there is a source.
 struct Hashed {
     residues: GroupResidues,
     len: usize,
     witness: Digest,
 }
 
-/// The bytes that one gathered or hashed tile takes until the end, beside its contents. The lists
-/// have room for half as much again.
+/// Returns the number of bytes of one gathered or hashed tile until the end, besides its contents. The
+/// lists have room for half as much again.
 fn footprint() -> u64 {
     tile_footprint() + 2 * to_u64(size_of::<Hashed>() + size_of::<Buffer>())
 }
@@ -68,18 +67,19 @@ fn footprint() -> u64 {
 pub(super) struct Push {
     store: Store,
     hashed: Vec<Hashed>,
-    /// Whole tiles to be hashed, and the one that is being filled.
+    /// Whole tiles to be hashed, and the tile that is being filled.
     gathered: Vec<Buffer>,
     filling: Option<Buffer>,
-    /// Bytes in `filling`.
+    /// Number of bytes in `filling`.
     filled: usize,
-    /// Bytes taken.
+    /// Number of bytes pushed.
     size: u64,
 }
 
 impl Push {
     pub(super) fn open(setup: &StreamPlan, keep: Keep<'_>, operation: &Operation<'_>) -> Result<Push> {
         let workspace = setup.projection.scheme.workspace();
+        // One worker and one tile must fit the memory limit.
         let store = match keep {
             Keep::Memory => {
                 operation.workers(1, workspace, 0)?;
@@ -97,7 +97,7 @@ impl Push {
         Ok(Push { store, hashed: Vec::new(), gathered: Vec::new(), filling: None, filled: 0, size: 0 })
     }
 
-    /// Takes `data`.
+    /// Adds `data`.
     pub(super) fn push(
         &mut self,
         data: &[u8],
@@ -107,10 +107,12 @@ impl Push {
     ) -> Result<()> {
         let mut rest = data;
         while !rest.is_empty() {
+            // Hash when enough tiles for all workers are gathered.
             let batch = self.batch(setup, operation)?;
             if to_u64(self.gathered.len()) >= batch {
                 self.hash_gathered(setup, operation)?;
             }
+            // A large piece is hashed from the caller's memory, without a copy.
             let none_waits = self.filled == 0 && self.gathered.is_empty();
             let taken = if none_waits && to_u64(rest.len()) >= batch.saturating_mul(TILE_BYTES) {
                 self.take_whole(rest, batch, setup, operation)?
@@ -124,7 +126,7 @@ impl Push {
         Ok(())
     }
 
-    /// Says how many bytes are taken: to the callback once a chunk, to the status always.
+    /// Reports the number of bytes pushed: to the callback once per chunk, to the status always.
     fn report(
         &self,
         setup: &StreamPlan,
@@ -136,16 +138,18 @@ impl Push {
         Ok(())
     }
 
-    /// How many tiles are to be hashed at a time, as far as the memory goes.
+    /// Returns the number of tiles to hash at a time, within the memory limit.
     pub(super) fn batch(&self, setup: &StreamPlan, operation: &Operation<'_>) -> Result<u64> {
         let window = setup.pace.window.div_ceil(TILE_BYTES);
         let workspace = setup.projection.scheme.workspace();
         match self.store {
             Store::Memory(_) => {
+                // In memory the tiles stay anyway; only the workers count.
                 let workers = operation.workers(window, workspace, self.account(0))?;
                 Ok(if workers > 1 { window.min(to_u64(workers) * TILES_A_WORKER) } else { 1 })
             }
             Store::Spool(_) | Store::Nothing => {
+                // Otherwise the gathered tiles are buffers that the limit must cover.
                 let records = self.records(1).saturating_mul(footprint());
                 let workers = to_u64(operation.workers(window, TILE_BYTES + workspace, records)?);
                 let buffers = operation.memory_left(records + workers * workspace) / TILE_BYTES;
@@ -154,12 +158,12 @@ impl Push {
         }
     }
 
-    /// Tiles that there are, and `more`.
+    /// Returns the number of tiles so far, plus `more`.
     fn records(&self, more: u64) -> u64 {
         to_u64(self.hashed.len() + self.gathered.len()) + more
     }
 
-    /// What is held, what the result will take, and `more` bytes.
+    /// Returns the number of bytes held now and by the result, plus `more`.
     fn account(&self, more: u64) -> u64 {
         let kept = match &self.store {
             Store::Memory(tiles) => tiles.len(),
@@ -177,7 +181,7 @@ impl Push {
 
     /// Copies bytes into the tile that is being filled.
     fn gather(&mut self, data: &[u8], setup: &StreamPlan, operation: &Operation<'_>) -> Result<usize> {
-        // Not beyond a chunk, so that its end is reported before more is taken.
+        // Not beyond a chunk, so that its end is reported before more is copied.
         let chunk = setup.config.chunk_size();
         let chunk_left = usize::try_from(chunk - self.size % chunk).unwrap_or(usize::MAX);
         let len = data.len().min(TILE_SIZE - self.filled).min(chunk_left);
@@ -185,6 +189,7 @@ impl Push {
         let buffer = self.room(end, setup, operation)?;
         buffer[end - len..end].copy_from_slice(&data[..len]);
         self.filled = end;
+        // A full tile joins the gathered ones.
         if end == TILE_SIZE {
             self.gathered.extend(self.filling.take());
             self.filled = 0;
@@ -192,13 +197,15 @@ impl Push {
         Ok(len)
     }
 
-    /// The tile that is being filled, with room for `len` bytes: a whole tile's if the memory allows.
+    /// Returns the tile that is being filled, with room for `len` bytes: a whole tile's if the memory
+    /// allows it.
     fn room(&mut self, len: usize, setup: &StreamPlan, operation: &Operation<'_>) -> Result<&mut Buffer> {
         let small = self.filling.as_ref().is_none_or(|buffer| buffer.len() < len);
         if small {
-            // What a worker needs, so that the tile can be hashed in the end.
+            // Memory of a worker, so that the tile can be hashed at the end.
             let beside = footprint() + setup.projection.scheme.workspace();
             let whole = self.check_memory(TILE_BYTES + beside, operation).is_ok();
+            // Under a small limit the buffer grows by powers of two.
             let size = if whole { TILE_SIZE } else { len.next_power_of_two().clamp(4_096, TILE_SIZE) };
             self.check_memory(to_u64(size) + beside, operation)?;
             let mut larger = Buffer::new(size)?;
@@ -222,7 +229,7 @@ impl Push {
         Ok(())
     }
 
-    /// Takes whole tiles from the caller's memory: a batch at least, and no chunk more.
+    /// Hashes whole tiles from the caller's memory: at least a batch, and at most a chunk.
     fn take_whole(
         &mut self,
         data: &[u8],
@@ -233,6 +240,7 @@ impl Push {
         let chunk = setup.config.chunk_size();
         let chunk_left = (chunk - self.size % chunk).div_ceil(TILE_BYTES);
         let mut count = to_usize(chunk_left.max(batch).min(to_u64(data.len() / TILE_SIZE)));
+        // Fewer tiles if the limit does not cover their copies and a worker.
         let copied = if matches!(self.store, Store::Memory(_)) { TILE_BYTES } else { 0 };
         let held = |count: usize| self.account(to_u64(count) * (copied + footprint()));
         while count > 1 && operation.memory_left(held(count)) < setup.projection.scheme.workspace() {
@@ -245,8 +253,8 @@ impl Push {
         Ok(taken)
     }
 
-    /// Hashes tiles in parallel, and writes them, or keeps a copy if asked to. `held` is the account of
-    /// all but the workers.
+    /// Hashes tiles in parallel, and writes them, or keeps a copy if asked to. `held` is the memory of
+    /// everything but the workers.
     fn hash(
         &mut self,
         tiles: &[&[u8]],
@@ -257,6 +265,7 @@ impl Push {
     ) -> Result<()> {
         let (count, start) = (to_u64(tiles.len()), to_u64(self.hashed.len()) * TILE_BYTES);
         reserve(&mut self.hashed, tiles.len())?;
+        // Only the memory store keeps copies, and only of the caller's tiles.
         let (spool, kept) = match &mut self.store {
             Store::Memory(kept) => (None, copy.then_some(kept)),
             Store::Spool(file) => (Some(&*file), None),
@@ -270,6 +279,7 @@ impl Push {
             count,
             || Ok(Workspace::default()),
             |workspace, index| {
+                // A worker sums, hashes and stores its tile.
                 let bytes = tiles[to_usize(index)];
                 let (residues, witness) = scheme.sum_and_witness(bytes, workspace)?;
                 let tile = Hashed { residues, len: bytes.len(), witness };
@@ -279,6 +289,7 @@ impl Push {
                 Ok((tile, if copy { Some(Buffer::copy_of(bytes)?) } else { None }))
             },
             |_, (tile, copied)| {
+                // The sink keeps the tiles in order.
                 hashed.push(tile);
                 if let (Some(kept), Some(copied)) = (&mut kept, copied) {
                     reserve(kept, 1)?;
@@ -289,7 +300,7 @@ impl Push {
         )
     }
 
-    /// Hashes what is left and makes the projection. The spool file gets its name last.
+    /// Hashes the remaining bytes and makes the projection. The spool file gets its name last.
     pub(super) fn finish(
         mut self,
         setup: &StreamPlan,
@@ -298,6 +309,7 @@ impl Push {
     ) -> Result<AtlasProjection> {
         self.hash_gathered(setup, operation)?;
         let held = self.account(0);
+        // The last tile may be short.
         if let Some(filling) = self.filling.take().filter(|_| self.filled > 0) {
             let bytes = &filling[..self.filled];
             self.hash(&[bytes], false, held, setup, operation)?;
@@ -309,16 +321,18 @@ impl Push {
                 }
             }
         }
-        // Only now is it known how much there is.
+        // The total size is known only now.
         let mut tracker = ChunkTracker::new(operation, setup.config.chunk_size(), status);
         tracker.end_at(self.size);
         tracker.finish()?;
 
+        // The stored bytes become the source of the projection.
         let (source, spool) = match self.store {
             Store::Memory(tiles) => (Source::from_tiles(tiles), None),
             Store::Spool(file) => (Source::from_storage(file.storage()?, file.target())?, Some(file)),
             Store::Nothing => (Source::from_reader(self.size, NotKept), None),
         };
+        // The hashed tiles become extents of that source, with their known witnesses.
         let mut tiles = try_vec(self.hashed.len())?;
         let mut offset = 0;
         for hashed in self.hashed {
@@ -328,13 +342,14 @@ impl Push {
             tiles.push(Arc::new(Tile::whole_of(extent)));
         }
         let projection = setup.finish(tiles)?;
+        // Nothing can fail after the rename.
         if let Some(file) = spool {
             file.persist().map_err(|failed| failed.1)?;
         }
         Ok(projection)
     }
 
-    /// The last tile without the room behind it, where the memory allows the copy.
+    /// Returns the last tile without the spare room, if the memory allows the copy.
     fn trimmed(&self, filling: Buffer, operation: &Operation<'_>) -> Result<Buffer> {
         let more = to_u64(filling.len() + self.filled);
         if self.filled == filling.len() || self.check_memory(more, operation).is_err() {
@@ -344,7 +359,7 @@ impl Push {
     }
 }
 
-/// Room for `more` items, growing by half at least.
+/// Reserves room for `more` items, growing by at least half.
 fn reserve<T>(items: &mut Vec<T>, more: usize) -> Result<()> {
     if items.capacity() - items.len() >= more {
         return Ok(());

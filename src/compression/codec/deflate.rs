@@ -12,7 +12,7 @@ use std::sync::Mutex;
 /// RFC 1951 by flate2 on zlib-rs.
 pub(super) struct Deflate;
 
-/// A level with short searches. Level 1 has fixed codes, and shows nothing.
+/// A level with short searches. Level 1 has fixed codes, so that trials with it are meaningless.
 const QUICK_LEVEL: i32 = 3;
 /// Bytes of the state of an encoder, 368 KiB.
 const ENCODER_FOOTPRINT: usize = 384 * 1024;
@@ -24,12 +24,12 @@ impl BlockCodec for Deflate {
         level.min(QUICK_LEVEL)
     }
 
-    /// 258 bytes for two bits.
+    /// A match of 258 bytes has two bits.
     fn max_expansion(&self) -> usize {
         1_032
     }
 
-    /// Level 1 has nothing but the fixed code, which makes nine bits of a byte from 144 on.
+    /// Level 1 uses only the fixed code, which makes nine bits of every byte from 144 on.
     fn room(&self, len: usize) -> usize {
         len + len / 8 + 1_024
     }
@@ -51,14 +51,14 @@ impl BlockCodec for Deflate {
     }
 
     fn free_used(&self) {
-        // What is in the list is dropped without its lock.
+        // The states are dropped outside of the lock.
         let used = USED.try_lock().map(|mut used| std::mem::take(&mut *used));
         drop(used);
     }
 }
 
-/// A new state of at most `footprint` bytes. The codec panics where it gets no memory for one, which
-/// prints: so it is seen before whether there is any.
+/// Returns a new state of at most `footprint` bytes. Without memory the codec panics, which prints a
+/// message, so that the memory is tried first.
 fn made<T>(footprint: usize, make: impl FnOnce() -> T + UnwindSafe) -> Result<T> {
     drop(try_vec::<u8>(footprint)?);
     catch_unwind(make).map_err(|payload| {
@@ -66,7 +66,7 @@ fn made<T>(footprint: usize, make: impl FnOnce() -> T + UnwindSafe) -> Result<T>
     })
 }
 
-/// Makes streams.
+/// Encoder of streams.
 struct Deflater {
     level: i32,
     /// Made for the first stream.
@@ -75,6 +75,7 @@ struct Deflater {
 
 impl Encode for Deflater {
     fn encode(&mut self, from: &[u8], to: &mut [u8]) -> Result<Option<usize>> {
+        // A state is reset for every stream, so that the result does not depend on earlier ones.
         let mut stream = match self.stream.take() {
             Some(mut stream) => {
                 stream.reset();
@@ -89,8 +90,8 @@ impl Encode for Deflater {
         match status.map_err(|error| AtlasError::internal(format!("DEFLATE: {error}")))? {
             Status::StreamEnd => {
                 let len = usize::try_from(stream.total_out()).ok();
-                // Only one that ended: zlib-rs 0.6 resets no other one fully, and what it makes then
-                // begins in the middle of a block.
+                // Only a stream that ended: zlib-rs 0.6 does not fully reset any other, and the next stream
+                // would begin in the middle of a block.
                 self.stream = Some(stream);
                 Ok(len)
             }
@@ -99,12 +100,12 @@ impl Encode for Deflater {
     }
 }
 
-/// States that served and are whole: making one costs more than a small read.
+/// Used states in good condition, because making one costs more than a small read.
 static USED: Mutex<Vec<Decompress>> = Mutex::new(Vec::new());
-/// The most that are kept, of some 50 KiB each.
+/// Maximum number of kept states, of some 50 KiB each.
 const MAX_USED: usize = 8;
 
-/// Reads streams. The state is made, or taken from those that served, for the first stream.
+/// Decoder of streams. The state is made, or taken from the used ones, for the first stream.
 struct Inflater(Option<Decompress>);
 
 impl Decode for Inflater {
@@ -118,6 +119,7 @@ impl Decode for Inflater {
             }
             None => made(DECODER_FOOTPRINT, || Decompress::new(false))?,
         };
+        // Everything about the stream must fit: its end, its length and the length of its contents.
         let status = stream
             .decompress(from, to, FlushDecompress::Finish)
             .map_err(|error| AtlasError::format(format!("a DEFLATE stream is damaged: {error}")))?;
@@ -128,7 +130,7 @@ impl Decode for Inflater {
         }
         let (from, to) = (from.len(), to.len());
         Err(AtlasError::format(format!(
-            "a DEFLATE stream of {from} bytes for {to} gave {made} of {read} and {}",
+            "a DEFLATE stream of {from} bytes decoded to {made} of {to} bytes after {read} bytes and {}",
             if status == Status::StreamEnd { "ended" } else { "did not end" }
         )))
     }

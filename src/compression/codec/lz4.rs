@@ -1,7 +1,7 @@
 //! LZ4: blocks without a frame, by lz4_flex.
 //!
-//! The decoder is safe Rust. The C library's is up to 1.25 times as fast with BLAKE3 of what it gives, and would
-//! be the second C library that reads hostile bytes.
+//! The decoder is safe Rust. That of the C library is up to 1.25 times as fast, including BLAKE3 of its
+//! output, and would be the second C library that reads hostile bytes.
 
 use super::{BlockCodec, Decode, Encode};
 use crate::base::error::{AtlasError, Result};
@@ -12,7 +12,7 @@ pub(super) struct Lz4;
 
 /// Bytes of the table of an encoder.
 const ENCODER_FOOTPRINT: usize = 20 * 1024;
-/// The most lengths of planes before the last plane, for which there must be room as well.
+/// Maximum number of lengths before the last plane, which also need room.
 const LENGTHS: usize = 64;
 
 impl BlockCodec for Lz4 {
@@ -20,7 +20,7 @@ impl BlockCodec for Lz4 {
         level
     }
 
-    /// A byte of the length of a match stands for 255 bytes.
+    /// A byte in the length of a match stands for 255 bytes.
     fn max_expansion(&self) -> usize {
         255
     }
@@ -50,22 +50,22 @@ impl BlockCodec for Lz4 {
     }
 }
 
-/// Makes streams.
+/// Encoder of streams.
 struct Encoder(CompressTable);
 
 impl Encode for Encoder {
     fn encode(&mut self, from: &[u8], to: &mut [u8]) -> Result<Option<usize>> {
-        // Which of the two tables serves decides what is found, so it follows from the length alone.
+        // The choice of the table decides which matches are found, so that it depends on the length alone.
         let small = from.len() < usize::from(u16::MAX);
         if small != matches!(self.0, CompressTable::Small(_)) {
             self.0 = if small { CompressTable::small() } else { CompressTable::large() };
         }
-        // It fails if there is not room for the longest stream.
+        // Fails if there is no room for the longest stream.
         Ok(compress_into_with_table(from, to, &mut self.0).ok())
     }
 }
 
-/// Reads streams.
+/// Decoder of streams.
 struct Decoder;
 
 impl Decode for Decoder {
@@ -76,6 +76,6 @@ impl Decode for Decoder {
             return Ok(());
         }
         let (from, to) = (from.len(), to.len());
-        Err(AtlasError::format(format!("an LZ4 stream of {from} bytes for {to} gave {made}")))
+        Err(AtlasError::format(format!("an LZ4 stream of {from} bytes decoded to {made} of {to} bytes")))
     }
 }

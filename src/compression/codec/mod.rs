@@ -1,8 +1,8 @@
-//! The codecs that blocks and byte planes are encoded with.
+//! The codecs of blocks and byte planes.
 //!
-//! A codec turns bytes into a stream and back. It knows nothing of blocks, filters, digests and the format:
-//! those ask it for its bounds. It counts its levels in its own way: [`Codec::own_level`] is the bridge. A new codec is a [`Codec`] here, an implementation of [`BlockCodec`], and an
-//! algorithm that uses it (`method.rs`).
+//! A codec turns bytes into a stream and back. It knows nothing of blocks, filters, digests and the format;
+//! these ask it for its bounds. Its levels are its own: [`Codec::own_level`] translates. A new codec is a
+//! [`Codec`] here, an implementation of [`BlockCodec`], and an algorithm that uses it (`method.rs`).
 
 #[cfg(feature = "compression")]
 mod deflate;
@@ -22,20 +22,21 @@ pub(crate) enum Codec {
     Deflate,
     Zstd,
     Lz4,
-    /// Shows that nothing outside depends on DEFLATE.
+    /// Test codec, which proves that nothing else depends on DEFLATE.
     #[cfg(test)]
     RunLength,
 }
 
-/// Zstandard's own levels that the levels 1 to 9 stand for.
+/// Zstandard's own levels for the levels 1 to 9.
 const ZSTD_LEVELS: [i32; 9] = [1, 2, 3, 5, 7, 9, 12, 15, 19];
-/// The one that Zstandard itself takes 0 for.
+/// Level that Zstandard itself uses for 0.
 const ZSTD_DEFAULT: i32 = 3;
 
 impl Codec {
-    /// The implementation. Fails with UNSUPPORTED if it is not built in, which is decided nowhere else.
+    /// Returns the implementation. Fails with UNSUPPORTED if it is not built in; no other place decides
+    /// this.
     pub(crate) fn get(self) -> Result<&'static dyn BlockCodec> {
-        // Each codec that is missing says so in a line of its own, and in some builds none is.
+        // Each missing codec has an arm of its own, and some builds miss none.
         #[allow(unreachable_patterns, reason = "all codecs may be built in")]
         match self {
             #[cfg(feature = "compression")]
@@ -52,10 +53,11 @@ impl Codec {
         }
     }
 
-    /// All of them.
+    /// All codecs.
     const ALL: [Codec; 3] = [Codec::Deflate, Codec::Zstd, Codec::Lz4];
 
-    /// The levels that a caller may ask for and that the format holds. Never includes 0, which stores.
+    /// Returns the levels that a caller may request and the format can hold. Never includes 0, which
+    /// stores.
     pub(crate) fn levels(self) -> RangeInclusive<u8> {
         match self {
             Codec::Deflate | Codec::Zstd | Codec::Lz4 => 1..=9,
@@ -64,7 +66,7 @@ impl Codec {
         }
     }
 
-    /// The codec's own levels.
+    /// Returns the codec's own levels.
     pub(crate) fn own_levels(self) -> RangeInclusive<i32> {
         match self {
             Codec::Deflate => 1..=9,
@@ -75,7 +77,7 @@ impl Codec {
         }
     }
 
-    /// The codec's own level that one of [`levels`](Self::levels) stands for.
+    /// Returns the codec's own level for one of [`levels`](Self::levels).
     pub(crate) fn own_level(self, level: u8) -> i32 {
         match self {
             Codec::Deflate => i32::from(level),
@@ -86,36 +88,37 @@ impl Codec {
         }
     }
 
-    /// The one of [`levels`](Self::levels) that is nearest to one of the codec's own, the lower of two that
-    /// are equally near.
+    /// Returns the one of [`levels`](Self::levels) that is nearest to one of the codec's own, the lower of
+    /// two equally near ones.
     pub(crate) fn nearest_level(self, own: i32) -> u8 {
         let own = if self == Codec::Zstd && own == 0 { ZSTD_DEFAULT } else { own };
-        // The first of those that are equally near.
+        // The first of equally near ones.
         self.levels().min_by_key(|level| self.own_level(*level).abs_diff(own)).unwrap_or(1)
     }
 }
 
-/// A codec that is built in: its bounds, and the states that workers encode and decode with.
+/// A codec that is built in: its bounds, and the states of workers.
 pub(crate) trait BlockCodec: Sync {
-    /// The level for trials and for bytes in which nothing repeats: `level`, or a lower one with short
+    /// Returns the level for trials and for bytes without repeats: `level`, or a lower one with short
     /// searches.
     fn quick_level(&self, level: i32) -> i32;
 
-    /// Bytes that one byte of a stream stands for at most. What a reader allocates is bounded by it.
+    /// Returns the maximum number of bytes that one byte of a stream stands for. It bounds the allocations
+    /// of a reader.
     fn max_expansion(&self) -> usize;
 
-    /// True if bytes become fewer by being frequent, and not by repeating alone.
+    /// Returns true if frequent bytes need fewer bits, and not only repeated ones.
     fn codes_frequent_bytes(&self) -> bool {
         true
     }
 
-    /// Length in which the stream of any `len` bytes fits at every level.
+    /// Returns a length that suffices for the stream of any `len` bytes at every level.
     fn room(&self, len: usize) -> usize;
 
-    /// Bytes that an encoder uses for inputs of up to `len` bytes.
+    /// Returns the bytes of an encoder for inputs of up to `len` bytes.
     fn encoder_footprint(&self, level: i32, len: usize) -> usize;
 
-    /// Bytes that a decoder uses for outputs of up to `len` bytes.
+    /// Returns the bytes of a decoder for outputs of up to `len` bytes.
     fn decoder_footprint(&self, len: usize) -> usize;
 
     /// Returns a new encoder. `level` is one of [`Codec::own_levels`].
@@ -124,7 +127,7 @@ pub(crate) trait BlockCodec: Sync {
     /// Returns a new decoder.
     fn decoder(&self) -> Result<Box<dyn Decode>>;
 
-    /// Frees the states that are kept for later decoders. Does not wait for a thread that has them.
+    /// Frees the states that are kept for later decoders. Does not wait for a thread that uses them.
     fn free_used(&self) {}
 }
 
@@ -135,24 +138,24 @@ pub(crate) fn free_used() {
     }
 }
 
-/// Makes streams of one level. One encoder serves many blocks, because its state may be large.
+/// Encoder of streams of one level. One encoder serves many blocks, because its state may be large.
 pub(crate) trait Encode {
-    /// Writes one stream of `from` to `to` and returns its length; `None` if it does not fit, which it always
-    /// does in [`room`](BlockCodec::room). The stream depends on `from` and the level alone, not on earlier
-    /// calls: the bytes of a shard are the same for every number of workers.
+    /// Writes one stream of `from` to `to` and returns its length. `None` if it does not fit; it always
+    /// fits in [`room`](BlockCodec::room). The stream depends on `from` and the level alone, not on earlier
+    /// calls, so that the bytes of a shard are the same for every number of workers.
     fn encode(&mut self, from: &[u8], to: &mut [u8]) -> Result<Option<usize>>;
 
-    /// [`encode`](Self::encode) of a byte plane, in which nothing far away repeats: a codec may cut it into
-    /// pieces that suit its caches.
+    /// Encodes like [`encode`](Self::encode) a byte plane, which has no distant repeats: a codec may divide
+    /// it into pieces that suit its caches.
     fn encode_plane(&mut self, from: &[u8], to: &mut [u8]) -> Result<Option<usize>> {
         self.encode(from, to)
     }
 }
 
-/// Reads streams, which may be hostile.
+/// Decoder of streams, which may be hostile.
 pub(crate) trait Decode {
-    /// Fills `to` from the one stream that `from` is. Fails with FORMAT if `from` is damaged, ends early or
-    /// late, or holds more or fewer bytes than `to`; `to` then holds anything, and the next call is
+    /// Fills `to` from `from`, which must be one stream. Fails with FORMAT if `from` is damaged, ends early
+    /// or late, or holds more or fewer bytes than `to`; `to` then holds anything, and the next call is
     /// unaffected.
     fn decode(&mut self, from: &[u8], to: &mut [u8]) -> Result<()>;
 }

@@ -1,4 +1,4 @@
-//! Run lengths: pairs of a count and a byte. Every bound is another one than DEFLATE's.
+//! Run lengths: pairs of a count and a byte. Every bound differs from DEFLATE's.
 
 use super::{BlockCodec, Decode, Encode};
 use crate::base::error::{AtlasError, Result};
@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 pub(crate) struct RunLength;
 
 pub(crate) const LEVELS: RangeInclusive<u8> = 1..=3;
-/// 255 bytes for two.
+/// Two bytes stand for 255.
 pub(crate) const MAX_EXPANSION: usize = 128;
 /// Footprint that an encoder claims per level, and a decoder.
 pub(crate) const FOOTPRINT: usize = 16 * 1024 * 1024;
@@ -47,7 +47,7 @@ impl Encode for RunLength {
     fn encode(&mut self, from: &[u8], to: &mut [u8]) -> Result<Option<usize>> {
         let mut len = 0;
         for run in from.chunk_by(|a, b| a == b).flat_map(|run| run.chunks(255)) {
-            // Whoever calls has room, always: it is not told from what does not pay otherwise.
+            // The caller always provides enough room, so that a lack of it is a defect.
             let Some(pair) = to.get_mut(len..len + 2) else {
                 return Err(AtlasError::internal("no room for run lengths"));
             };
@@ -60,6 +60,7 @@ impl Encode for RunLength {
 
 impl Decode for RunLength {
     fn decode(&mut self, from: &[u8], to: &mut [u8]) -> Result<()> {
+        // Each pair fills its run; the runs must fill the output exactly.
         let refused = |why| Err(AtlasError::format(format!("a stream of run lengths {why}")));
         let (pairs, []) = from.as_chunks::<2>() else { return refused("has half a pair") };
         let mut rest = to;

@@ -11,8 +11,8 @@ pub(super) struct Zstd;
 
 /// A level with short searches.
 const QUICK_LEVEL: i32 = 1;
-/// Up to this level planes are cut into pieces, because the tables for larger ones leave the cache. Above it the
-/// search takes so long that this does not show, and the ratio counts.
+/// Highest level at which planes are divided into pieces, because the tables for larger ones leave the
+/// cache. Above it the search takes so long that this does not matter, and the ratio counts.
 const LAST_CUT_LEVEL: i32 = 3;
 /// Bytes of a piece.
 const PIECE: usize = 64 * 1024;
@@ -29,12 +29,12 @@ impl BlockCodec for Zstd {
         32_768
     }
 
-    /// More than the library asks for, 1/256 and 64 bytes, for each of the pieces.
+    /// More than the library requires, 1/256 and 64 bytes, for each of the pieces.
     fn room(&self, len: usize) -> usize {
         len + len / 128 + 1_024
     }
 
-    /// From what the library says of its states, rounded up: a test compares.
+    /// Sizes that the library reports for its states, rounded up. A test compares them.
     fn encoder_footprint(&self, level: i32, len: usize) -> usize {
         /// KiB up to this level, for inputs of up to 16, 128, 256 and 1,024 KiB.
         const KIB: [(i32, [usize; 4]); 6] = [
@@ -45,7 +45,7 @@ impl BlockCodec for Zstd {
             (12, [520, 2_064, 4_624, 10_768]),
             (22, [592, 2_832, 5_408, 17_696]),
         ];
-        // 0 is 3.
+        // Level 0 means 3.
         let level = if level == 0 { super::ZSTD_DEFAULT } else { level };
         let class = [16, 128, 256].iter().position(|kib| len <= kib * 1024).unwrap_or(3);
         let row = KIB.iter().find(|(most, _)| level <= *most).unwrap_or(&KIB[5]);
@@ -69,7 +69,7 @@ fn no_memory() -> AtlasError {
     AtlasError::out_of_memory("no memory for a state of Zstandard".to_owned())
 }
 
-/// Makes streams.
+/// Encoder of streams.
 struct Encoder {
     level: i32,
     /// Made for the first stream.
@@ -93,6 +93,7 @@ impl Encode for Encoder {
         if self.level > LAST_CUT_LEVEL {
             return self.encode(from, to);
         }
+        // Each piece is a frame of its own.
         let mut used = 0;
         for piece in from.chunks(PIECE) {
             match self.encode(piece, &mut to[used..])? {
@@ -111,13 +112,15 @@ fn failure(code: ErrorCode) -> AtlasError {
     AtlasError::internal(format!("Zstandard: {}", get_error_name(code)))
 }
 
-/// Reads streams. The state is made for the first one.
+/// Decoder of streams. The state is made for the first one.
 struct Decoder(Option<DCtx<'static>>);
 
 impl Decode for Decoder {
     fn decode(&mut self, from: &[u8], to: &mut [u8]) -> Result<()> {
+        // Frame by frame, until the output is full.
         let (mut left, mut rest) = (from, &mut *to);
         while !rest.is_empty() {
+            // The header bounds the window and the content before the C library sees the frame.
             let content = content_of(left, rest.len())?;
             let damaged = |code: ErrorCode| {
                 if is_error_kind(code, ZSTD_ErrorCode::ZSTD_error_memory_allocation) {
@@ -130,7 +133,7 @@ impl Decode for Decoder {
                 (left.split_at_checked(len), rest.split_at_mut_checked(content))
             else {
                 return Err(AtlasError::format(format!(
-                    "a Zstandard frame of {len} bytes where {} are left",
+                    "a Zstandard frame has {len} bytes and only {} are left",
                     left.len()
                 )));
             };
@@ -138,10 +141,11 @@ impl Decode for Decoder {
                 Some(context) => context,
                 none => none.insert(DCtx::try_create().ok_or_else(no_memory)?),
             };
+            // The decoded size must match the header's.
             let made = context.decompress(target, frame).map_err(damaged)?;
             if made != content {
                 return Err(AtlasError::format(format!(
-                    "a Zstandard frame of {content} bytes of content gave {made}"
+                    "a Zstandard frame of {content} bytes of content decoded to {made}"
                 )));
             }
             (left, rest) = (later, behind);
@@ -149,12 +153,12 @@ impl Decode for Decoder {
         if left.is_empty() {
             return Ok(());
         }
-        Err(AtlasError::format(format!("{} bytes behind a Zstandard stream", left.len())))
+        Err(AtlasError::format(format!("{} bytes follow a Zstandard stream", left.len())))
     }
 }
 
-/// The content size of the frame that `stream` begins with, from 1 to `most`. Fails with FORMAT if the header of
-/// the frame is not as docs/format.md says.
+/// Returns the content size of the first frame of `stream`, from 1 to `most`. Fails with FORMAT if the
+/// header of the frame does not conform to docs/format.md.
 ///
 /// ```text
 /// 0  4        28 B5 2F FD
@@ -164,6 +168,7 @@ impl Decode for Decoder {
 /// ```
 fn content_of(stream: &[u8], most: usize) -> Result<usize> {
     let malformed = |why: String| AtlasError::format(format!("a Zstandard frame {why}"));
+    // The magic and the flags.
     let Some((&[0x28, 0xB5, 0x2F, 0xFD, flags], fields)) = stream.split_first_chunk::<5>() else {
         return Err(malformed("does not begin with 28 b5 2f fd and its flags".to_owned()));
     };
@@ -172,6 +177,7 @@ fn content_of(stream: &[u8], most: usize) -> Result<usize> {
             "has a dictionary, a checksum or a reserved bit in its flags {flags:#04x}"
         )));
     }
+    // The flags determine the fields that follow.
     let one_segment = flags & 0x20 != 0;
     let size_len = match (flags >> 6, one_segment) {
         (0, false) => return Err(malformed("has no content size".to_owned())),
@@ -184,6 +190,7 @@ fn content_of(stream: &[u8], most: usize) -> Result<usize> {
     };
     let mut bytes = [0; 8];
     bytes[..size_len].copy_from_slice(field);
+    // Content sizes of two bytes count from 256.
     let content = u64::from_le_bytes(bytes) + if size_len == 2 { 256 } else { 0 };
     let window = match fields.first() {
         Some(window) if !one_segment => {
@@ -192,9 +199,10 @@ fn content_of(stream: &[u8], most: usize) -> Result<usize> {
         }
         _ => content,
     };
+    // A larger window would make the library allocate for it.
     if content == 0 || content.max(window) > to_u64(most) {
         return Err(malformed(format!(
-            "has {content} bytes of content and a window of {window} where {most} bytes are left"
+            "has {content} bytes of content and a window of {window}, and only {most} bytes are left"
         )));
     }
     usize::try_from(content).map_err(|_| malformed(format!("has {content} bytes of content")))

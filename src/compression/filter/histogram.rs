@@ -1,20 +1,20 @@
-//! What a sample of a block says about it: whether anything could make it smaller, and which planes could.
+//! Estimates from a sample of a block: whether it could become smaller at all, and with which planes.
 //!
 //! ```text
 //! histograms of a sample, by position mod 16
 //! no stride makes the bytes more predictable than they are together:  none, no trial
 //! else: deflate a part of the block as it is
 //!       that makes it smaller than planes without repeats would be:   none
-//!       else deflate the planes of the part, take what is smaller
+//!       else deflate the planes of the part, use the smaller result
 //! ```
 
 use super::Filter;
 
-/// Bytes that a sample looks at, in pieces over the whole block.
+/// Bytes of a sample, in pieces over the whole block.
 const SAMPLE: usize = 8 * 1024;
 const SAMPLE_PIECE: usize = 512;
 
-/// `pieces` of `len` bytes, spread over `bytes`, each beginning at a multiple of 16.
+/// Returns `pieces` of `len` bytes, spread over `bytes`, each beginning at a multiple of 16.
 pub(super) fn sample(bytes: &[u8], total: usize, piece: usize) -> impl Iterator<Item = &[u8]> {
     let pieces = if bytes.len() <= total { 1 } else { total / piece };
     let len = if pieces == 1 { bytes.len() } else { piece };
@@ -24,11 +24,11 @@ pub(super) fn sample(bytes: &[u8], total: usize, piece: usize) -> impl Iterator<
     })
 }
 
-/// 256 · log2(n), near enough and the same everywhere.
+/// Returns 256 · log2(n), approximately and the same on every machine.
 pub(super) const fn log2_256(n: u32) -> u32 {
     let n = if n == 0 { 1 } else { n };
     let whole = n.ilog2();
-    // log2 of a mantissa, bit by bit: squaring it doubles its logarithm.
+    // The logarithm of the mantissa, bit by bit: squaring it doubles its logarithm.
     let (mut mantissa, mut bits, mut step) = (((n as u64) << 8 >> whole) << 22, 0, 0);
     while step < 8 {
         mantissa = (mantissa * mantissa) >> 30;
@@ -45,7 +45,7 @@ pub(super) const fn log2_256(n: u32) -> u32 {
 /// Counts up to this one are looked up.
 const LOOKED_UP: u32 = 512;
 
-/// 256 · n · log2(n).
+/// Returns 256 · n · log2(n).
 fn weight(n: u32) -> u64 {
     const TABLE: [u32; LOOKED_UP as usize + 1] = {
         let (mut table, mut n) = ([0; LOOKED_UP as usize + 1], 0);
@@ -61,12 +61,12 @@ fn weight(n: u32) -> u64 {
     }
 }
 
-/// What a Huffman code for what these counts are a sample of takes, in 1/256 bits a sampled byte; at
-/// most what the bytes take. A sample looks more regular than what it is of, by some 0.72 bits a value
-/// that occurs in it (Miller and Madow).
+/// Returns the size of a Huffman code for bytes with these sampled counts, in 1/256 bits per sampled byte,
+/// at most that of the bytes themselves. A sample looks more regular than its population, by some 0.72 bits
+/// per occurring value (Miller and Madow).
 pub(super) fn coded_size(counts: &[u32; 256]) -> u64 {
     let (mut total, mut sum, mut used) = (0u32, 0u64, 0u64);
-    // Values that occur are often neighbours, and those that do not.
+    // Values that occur are often neighbours, and so are those that do not.
     for counts in counts.as_chunks::<8>().0.iter().filter(|counts| **counts != [0; 8]) {
         for &count in counts {
             total += count;
@@ -78,24 +78,24 @@ pub(super) fn coded_size(counts: &[u32; 256]) -> u64 {
     (entropy + used * 185).min(u64::from(total) * 8 * 256)
 }
 
-/// How often which byte is at which position mod 16, in a sample of a block.
+/// Frequency of each byte at each position mod 16, in a sample of a block.
 pub(crate) struct Histogram {
     counts: [[u32; 256]; 16],
     total: u32,
 }
 
-/// A split that could pay, of which a trial then says whether it does.
+/// A split that could help. A trial decides.
 pub(crate) struct Candidate {
     pub(crate) filter: Filter,
-    /// What the bytes take in planes, in 1/256 of what they take as they are, if nothing repeats.
+    /// Size of the bytes in planes, in 1/256 of their size without a split, if nothing repeats.
     share: u64,
-    /// 1/256 bits that a byte takes in planes, if nothing repeats.
+    /// Bits per byte in planes, in 1/256, if nothing repeats.
     bits: u64,
 }
 
 impl Candidate {
-    /// Whether planes cannot pay where `len` bytes are deflated to `deflated` without them: little is saved
-    /// by what is frequent, and more by what repeats, of which planes keep at the most as much.
+    /// Returns true if planes cannot help for `len` bytes that deflate to `deflated` without them: frequent
+    /// bytes save little and repeats save more, and planes keep at most the repeats.
     pub(crate) fn is_hopeless(&self, deflated: usize, len: usize) -> bool {
         let planes = self.bits * len as u64 / 8 / 256;
         self.share > 256 * 7 / 8 && (deflated as u64) < planes * 7 / 8
@@ -118,7 +118,7 @@ impl Histogram {
         histogram
     }
 
-    /// [`incompressible`] of the bytes that it is of.
+    /// Returns [`incompressible`] of the sampled bytes.
     pub(crate) fn is_noise(&self, bytes: &[u8]) -> bool {
         bytes.len() >= NOISE_MIN && self.is_flat() && !repeats(bytes)
     }
@@ -131,11 +131,12 @@ impl Histogram {
         is_flat(&counts)
     }
 
-    /// The split that could pay; None where none could.
+    /// Returns the split that could help, if there is one.
     pub(crate) fn candidate(mut self) -> Option<Candidate> {
         if self.total < 1_024 {
             return None;
         }
+        // From stride 16 down to 1: halving the stride merges the histograms of two positions.
         let mut sizes = [0u64; 5];
         let mut stride = 16;
         for size in sizes.iter_mut().rev() {
@@ -150,52 +151,53 @@ impl Histogram {
         }
         let [together, splits @ ..] = sizes;
         let least = splits.iter().copied().min()?;
-        // Less than a thirtieth is not worth the trial. Of the strides that are about as good, the
-        // smallest: longer planes deflate better.
+        // Less than a thirtieth is not worth the trial. Among strides that are about as good the smallest
+        // wins, because longer planes deflate better.
         if least >= together - together / 30 {
             return None;
         }
         let good = |size: &u64| *size <= least + least / 100;
         let (filter, size) = Filter::SPLITS.into_iter().zip(splits).find(|(_, size)| good(size))?;
-        // A value that occurs takes something, so that `together` is not 0.
+        // An occurring value has a size, so that `together` is not 0.
         Some(Candidate { filter, share: 256 * size / together, bits: size / u64::from(self.total) })
     }
 }
 
-/// Whether all values are about as frequent.
+/// Returns true if all values are about equally frequent.
 pub(super) fn is_flat(counts: &[u32; 256]) -> bool {
     let squares: u64 = counts.iter().map(|&count| u64::from(count) * u64::from(count)).sum();
-    // Chi-squared against equal counts is 256 · squares / total − total: about 255 for noise. A part
-    // of the total is what a saving of less than 1 % would show.
+    // Chi-squared against equal counts is 256 · squares / total − total: about 255 for noise. A saving of
+    // less than 1 % would show as a part of the total.
     let total: u64 = counts.iter().copied().map(u64::from).sum();
     256 * squares <= total * (total + total / 16 + 310)
 }
 
-/// Of fewer bytes a histogram says nothing.
+/// Minimum number of bytes for a meaningful histogram.
 pub(super) const NOISE_MIN: usize = 512;
-/// Bytes at the start of a block that are looked at for repeats.
+/// Number of bytes at the start of a block that are searched for repeats.
 const REPEATS: usize = 16 * 1024;
 
-/// Whether the bytes look as if nothing would make them smaller: all values about as frequent, and
-/// nothing repeated. Wrong answers cost size and never bytes.
+/// Returns true if the bytes look incompressible: all values about equally frequent, and nothing repeated.
+/// A wrong answer costs size and never bytes.
 pub(crate) fn incompressible(bytes: &[u8]) -> bool {
     bytes.len() >= NOISE_MIN && Histogram::of(bytes).is_noise(bytes)
 }
 
-/// Whether strings of four bytes come again in the first 16 KiB. The strings looked at are chosen by what
-/// they are, one in 64, so that both copies are chosen whatever their distance in there.
+/// Returns true if strings of four bytes recur in the first 16 KiB. One string in 64 is examined, selected
+/// by its contents, so that both copies are selected whatever their distance.
 pub(crate) fn repeats(bytes: &[u8]) -> bool {
     const LOW: u64 = u64::MAX / 0xff;
     let bytes = &bytes[..bytes.len().min(REPEATS)];
     let mut seen = [0u32; 256];
     let mut found = 0;
-    // Eight places at a time. A byte of `mixed` is made of the three bytes from its place on.
+    // Eight positions at a time. A byte of `mixed` combines the three bytes from its position on.
     for (index, window) in bytes.windows(11).step_by(8).enumerate() {
         let at = |start: usize| window[start..].first_chunk().map_or(0, |eight| u64::from_le_bytes(*eight));
         let mixed = at(0) ^ ((at(1) >> 1) & (LOW * 0x7f)) ^ ((at(2) << 1) & (LOW * 0xfe));
         // Bit 6 of each byte whose low six bits are all set.
         let mut chosen = ((mixed & (LOW * 0x3f)) + LOW) & (LOW * 0x40);
         while chosen != 0 {
+            // A selected string is compared with the last one of the same hash.
             let place = index * 8 + (chosen.trailing_zeros() / 8) as usize;
             chosen &= chosen - 1;
             let value = bytes[place..].first_chunk().map_or(0, |four| u32::from_le_bytes(*four));

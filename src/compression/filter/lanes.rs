@@ -1,12 +1,13 @@
 //! Rows of bytes into planes and back, sixteen bytes at a time.
 //!
-//! A *zip* of N registers puts the bytes of the first half and of the second half of them in turns: the byte at
-//! place p goes to 2p mod (16 N − 1), and the last one stays. With R rows of K bytes in these registers, byte b
-//! of row r is at r K + b and belongs to r + b R in planes. Since K R = 16 N, that is R times its place: log2 R
-//! zips split. Back it is K times its place, log2 K zips; where K is no power of two, log2 R zips undone.
+//! A *zip* of N registers interleaves the bytes of their first half and their second half: the byte at
+//! position p moves to 2p mod (16 N − 1), and the last one stays. With R rows of K bytes in these
+//! registers, byte b of row r is at r K + b and belongs at r + b R in planes. Since K R = 16 N, that is R
+//! times its position: log2 R zips split. The way back is K times its position, log2 K zips; if K is no
+//! power of two, log2 R zips undone.
 //!
-//! There is a register of each instruction set that every processor of its architecture has, and [`Plain`]
-//! beside it: the tests run both.
+//! Each instruction set that every processor of its architecture has gets a register type, and [`Plain`]
+//! exists beside it: the tests run both.
 
 #![allow(unsafe_code, reason = "instructions of the processor")]
 
@@ -17,13 +18,13 @@ const WIDTH: usize = 16;
 pub(super) trait Lanes: Copy {
     fn load(bytes: &[u8; WIDTH]) -> Self;
     fn store(self, bytes: &mut [u8; WIDTH]);
-    /// The bytes of `self` and `other` in turns: the lower halves, and the upper ones.
+    /// Interleaves the bytes of `self` and `other`. Returns the lower halves, and the upper ones.
     fn zip(self, other: Self) -> (Self, Self);
     /// Undoes [`zip`](Self::zip).
     fn unzip(self, other: Self) -> (Self, Self);
-    /// Each byte less the one before it, which is the last one of `before` for the first one.
+    /// Subtracts from each byte the one before it; for the first byte that is the last one of `before`.
     fn differences(self, before: Self) -> Self;
-    /// Each byte and all before it, from the last one of `before` on.
+    /// Adds to each byte all before it, starting with the last one of `before`.
     fn sums(self, before: Self) -> Self;
 }
 
@@ -35,7 +36,7 @@ pub(super) type Native = arm::Neon;
 #[cfg(not(any(target_arch = "x86_64", all(target_arch = "aarch64", target_endian = "little"))))]
 pub(super) type Native = Plain;
 
-/// Without instructions of its own.
+/// Portable implementation without special instructions.
 #[derive(Clone, Copy)]
 #[cfg_attr(any(target_arch = "x86_64", target_arch = "aarch64"), allow(dead_code, reason = "in tests alone"))]
 pub(super) struct Plain([u8; WIDTH]);
@@ -146,7 +147,8 @@ mod x86 {
                 let four = _mm_add_epi8(two, _mm_slli_si128::<2>(two));
                 let eight = _mm_add_epi8(four, _mm_slli_si128::<4>(four));
                 let all = _mm_add_epi8(eight, _mm_slli_si128::<8>(eight));
-                // The last byte of `before` everywhere: twice in a word, in all words of the upper half, in both.
+                // Broadcast the last byte of `before`: twice in a word, in all words of the upper half, in
+                // both halves.
                 let last = _mm_shufflehi_epi16::<0xff>(_mm_unpackhi_epi8(before.0, before.0));
                 Sse2(_mm_add_epi8(all, _mm_shuffle_epi32::<0xff>(last)))
             }
@@ -230,11 +232,12 @@ fn unzipped<L: Lanes, const N: usize>(from: [L; N]) -> [L; N] {
     to
 }
 
-/// The bytes of `from` in K planes; `to` is as long. N registers are turned at a time, an even number and a
-/// multiple of K for which 16 N / K is a power of two.
+/// Distributes the bytes of `from` over K planes; `to` has the same length. N registers are processed at a
+/// time, an even number and a multiple of K for which 16 N / K is a power of two.
 pub(super) fn split<L: Lanes, const K: usize, const N: usize>(from: &[u8], to: &mut [u8]) {
     let rows_a_turn = const { WIDTH * N / K };
     let (rows, rest) = from.as_chunks::<K>();
+    // The planes lie one after the other; the first ones have a byte of the incomplete row.
     let mut planes: [&mut [u8]; K] = std::array::from_fn(|_| Default::default());
     let mut left = to;
     for (index, plane) in planes.iter_mut().enumerate() {
@@ -242,6 +245,7 @@ pub(super) fn split<L: Lanes, const K: usize, const N: usize>(from: &[u8], to: &
         (*plane, left) = (this, later);
     }
     let mut done = 0;
+    // Whole turns in registers: zips move each byte to its plane.
     for turn in from.as_chunks::<WIDTH>().0.as_chunks::<N>().0 {
         let mut lanes: [L; N] = std::array::from_fn(|i| L::load(&turn[i]));
         for _ in 0..rows_a_turn.ilog2() {
@@ -253,6 +257,7 @@ pub(super) fn split<L: Lanes, const K: usize, const N: usize>(from: &[u8], to: &
         }
         done += rows_a_turn;
     }
+    // The remaining rows, and the incomplete one, byte by byte.
     for (byte, plane) in planes.iter_mut().enumerate() {
         for (target, row) in plane[done..].iter_mut().zip(&rows[done..]) {
             *target = row[byte];
@@ -267,12 +272,14 @@ pub(super) fn split<L: Lanes, const K: usize, const N: usize>(from: &[u8], to: &
 pub(super) fn merge<L: Lanes, const K: usize, const N: usize>(from: &[u8], to: &mut [u8]) {
     let rows_a_turn = const { WIDTH * N / K };
     let (len, rest_len) = (to.len() / K, to.len() % K);
+    // The planes lie one after the other, as in `split`.
     let mut planes: [&[u8]; K] = [&[]; K];
     let mut left = from;
     for (index, plane) in planes.iter_mut().enumerate() {
         (*plane, left) = left.split_at(len + usize::from(index < rest_len));
     }
     let mut done = 0;
+    // Load a part of every plane, and move the bytes back to their rows.
     for turn in to.as_chunks_mut::<WIDTH>().0.as_chunks_mut::<N>().0 {
         let sources: [&[[u8; WIDTH]]; K] =
             std::array::from_fn(|byte| planes[byte][done..done + rows_a_turn].as_chunks::<WIDTH>().0);
@@ -289,6 +296,7 @@ pub(super) fn merge<L: Lanes, const K: usize, const N: usize>(from: &[u8], to: &
         turn.iter_mut().zip(lanes).for_each(|(target, lanes)| lanes.store(target));
         done += rows_a_turn;
     }
+    // The remaining rows, and the incomplete one, byte by byte.
     let (rows, rest) = to.as_chunks_mut::<K>();
     for (row, target) in rows.iter_mut().enumerate().skip(done) {
         *target = std::array::from_fn(|byte| planes[byte][row]);
@@ -298,17 +306,19 @@ pub(super) fn merge<L: Lanes, const K: usize, const N: usize>(from: &[u8], to: &
     }
 }
 
-/// Each byte less the one before it, in its place.
+/// Replaces each byte by its difference to the one before it.
 pub(super) fn to_differences<L: Lanes>(bytes: &mut [u8]) {
     let (chunks, rest) = bytes.as_chunks_mut::<WIDTH>();
     let mut before = L::load(&[0; WIDTH]);
     let mut last = 0;
+    // Sixteen bytes at a time; the original of a chunk is the predecessor of the next one.
     for chunk in chunks {
         let lanes = L::load(chunk);
         last = chunk[WIDTH - 1];
         lanes.differences(before).store(chunk);
         before = lanes;
     }
+    // The rest, byte by byte.
     for byte in rest {
         let this = *byte;
         *byte = this.wrapping_sub(last);
@@ -320,10 +330,12 @@ pub(super) fn to_differences<L: Lanes>(bytes: &mut [u8]) {
 pub(super) fn from_differences<L: Lanes>(bytes: &mut [u8]) {
     let (chunks, rest) = bytes.as_chunks_mut::<WIDTH>();
     let mut before = L::load(&[0; WIDTH]);
+    // The sums of a chunk continue from the last byte of the one before.
     for chunk in &mut *chunks {
         before = L::load(chunk).sums(before);
         before.store(chunk);
     }
+    // The rest, byte by byte.
     let mut last = chunks.last().map_or(0, |chunk| chunk[WIDTH - 1]);
     for byte in rest {
         last = last.wrapping_add(*byte);

@@ -1,12 +1,13 @@
 //! The byte-plane filter.
 //!
-//! Numbers in arrays are alike in their high bytes and noise in their low ones. Byte planes put the
-//! like beside the like: the planes of high bytes become small and are fast, those of low bytes are
-//! stored. Splitting into planes is a permutation of bytes, so that the residue does not change. Numbers that
-//! change slowly have planes of small differences, which are no permutation.
+//! Numbers in arrays are similar in their high bytes and noise in their low ones. Byte planes group the
+//! similar bytes: the planes of high bytes become small and fast, those of low bytes are stored. Splitting
+//! into planes is a permutation of bytes, so that the residue does not change. Numbers that change slowly
+//! have planes of small differences, which are no permutation.
 //!
-//! `lanes.rs` turns rows of bytes into planes and back, `histogram.rs` and `numbers.rs` say which planes
-//! could pay: the former for DEFLATE, whose encodings stay what they are, the latter for all other codecs.
+//! `lanes.rs` turns rows of bytes into planes and back; `histogram.rs` and `numbers.rs` estimate which
+//! planes could help: the former for DEFLATE, whose encodings never change, the latter for all other
+//! codecs.
 
 mod histogram;
 mod lanes;
@@ -18,11 +19,11 @@ pub(crate) use numbers::{Look, Numbers, is_smooth};
 use lanes::Native;
 use std::ops::Range;
 
-/// The permutation of a block before its codec, by its number in the format.
+/// Permutation of a block before its codec, by its number in the format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Filter(u8);
 
-/// Stride of the filter of each number; 1: none.
+/// Stride of the filter of each number. 1 means none.
 const STRIDES: [usize; 8] = [1, 2, 4, 8, 16, 3, 6, 12];
 
 impl Filter {
@@ -33,7 +34,7 @@ impl Filter {
     pub(crate) const ALL_SPLITS: [Filter; 7] =
         [Filter(1), Filter(5), Filter(2), Filter(6), Filter(3), Filter(7), Filter(4)];
 
-    /// By its number in the format.
+    /// Returns the filter with this number in the format.
     pub(crate) fn new(code: u8) -> Option<Filter> {
         (usize::from(code) < STRIDES.len()).then_some(Filter(code))
     }
@@ -42,12 +43,12 @@ impl Filter {
         self.0
     }
 
-    /// How many planes a block becomes.
+    /// Returns the number of planes of a block.
     pub(crate) fn stride(self) -> usize {
         STRIDES[usize::from(self.0)]
     }
 
-    /// The planes of a block of `len` bytes, in the filtered block.
+    /// Returns the planes of a block of `len` bytes, in the filtered block.
     pub(crate) fn planes(self, len: usize) -> impl Iterator<Item = Range<usize>> {
         let (stride, mut end) = (self.stride(), 0);
         (0..stride).map(move |plane| {
@@ -57,7 +58,7 @@ impl Filter {
         })
     }
 
-    /// The filtered block; `to` is as long as `from`.
+    /// Filters a block. `to` is as long as `from`.
     pub(crate) fn split(self, from: &[u8], to: &mut [u8]) {
         match self.stride() {
             2 => lanes::split::<Native, 2, 2>(from, to),
@@ -71,7 +72,7 @@ impl Filter {
         }
     }
 
-    /// The block again; `to` is as long as `from`.
+    /// Restores a block. `to` is as long as `from`.
     pub(crate) fn merge(self, from: &[u8], to: &mut [u8]) {
         match self.stride() {
             2 => lanes::merge::<Native, 2, 2>(from, to),
@@ -86,7 +87,7 @@ impl Filter {
     }
 }
 
-/// Puts differences in the place of the bytes of a plane: byte i less byte i − 1, mod 256.
+/// Replaces the bytes of a plane by differences: byte i minus byte i − 1, mod 256.
 pub(crate) fn to_differences(plane: &mut [u8]) {
     lanes::to_differences::<Native>(plane);
 }

@@ -1,43 +1,45 @@
-//! Which planes a block of numbers could become, for codecs that take differences and every stride.
+//! Estimate of the planes of a block of numbers, for codecs that allow differences and every stride.
 //!
-//! Two estimates of what a byte takes in its plane, from a sample by position mod 48, the least common multiple
-//! of all strides: as it is, by the entropy of its histogram; as a difference, by the mean size of the
-//! differences, as if these fell off evenly to both sides. Each plane takes the better one. For the stride that
-//! is chosen, the plane itself says with histograms of both whether it becomes differences.
+//! There are two estimates of the size of a byte in its plane, from a sample by position mod 48, the least
+//! common multiple of all strides: as it is, by the entropy of its histogram; as a difference, by the mean
+//! size of the differences, assuming that they fall off evenly to both sides. Each plane uses the better
+//! one. For the chosen stride, histograms of both over the plane itself decide whether it becomes
+//! differences.
 
 use super::Filter;
 use super::histogram::{NOISE_MIN, coded_size, is_flat, log2_256, sample};
 
-/// Positions that are told apart.
+/// Number of distinguished positions.
 const POSITIONS: usize = 48;
-/// Bytes of a piece of the sample, whose pieces begin at multiples of [`POSITIONS`].
+/// Bytes of a piece of the sample. Pieces begin at multiples of [`POSITIONS`].
 const PIECE: usize = 10 * POSITIONS;
-/// Pieces of a sample of a block, and of a small block.
+/// Number of pieces of a sample of a block, and of a small block.
 const PIECES: usize = 16;
 const FEW_PIECES: usize = 8;
-/// Of fewer bytes a sample says nothing.
+/// Minimum number of bytes for a meaningful sample.
 const LEAST: usize = 1_024;
-/// Bytes up to which a block is small.
+/// Maximum size of a small block.
 const SMALL: usize = 128 * 1024;
 
-/// What a sample of a block says about planes. Sizes are in 1/256 bits a sampled byte.
+/// Estimates for planes from a sample of a block. Sizes are in 1/256 bits per sampled byte.
 pub(crate) struct Numbers {
-    /// What the bytes take together, if nothing repeats.
+    /// Size of the bytes together, if nothing repeats.
     together: u64,
-    /// What they take with the stride that was chosen.
+    /// Size with the chosen stride.
     least: u64,
     pub(crate) filter: Filter,
-    /// Bytes of the sample.
+    /// Number of bytes of the sample.
     total: u64,
 }
 
-/// For each stride the mean size of the differences in each of its planes, in 1/256.
+/// Mean size of the differences in each plane of each stride, in 1/256.
 type MeanDifferences = [[u64; 16]; Filter::ALL_SPLITS.len()];
 
-/// The mean differences of some pieces; all of them large if the block is too small to say.
+/// Returns the mean differences of some pieces, all of them large if the block is too small.
 fn mean_differences(bytes: &[u8], pieces: usize) -> MeanDifferences {
     let mut sizes = [[0u32; POSITIONS]; Filter::ALL_SPLITS.len()];
     let mut count = 0u64;
+    // Sum the distances to the byte one stride before, for every stride and position.
     for piece in pieces_of(bytes, pieces) {
         let rows = piece.as_chunks::<POSITIONS>().0;
         for (index, row) in rows.iter().enumerate().skip(1) {
@@ -50,6 +52,7 @@ fn mean_differences(bytes: &[u8], pieces: usize) -> MeanDifferences {
             count += 1;
         }
     }
+    // Fold the positions into the planes of each stride.
     let mut means = [[u64::from(u32::MAX); 16]; Filter::ALL_SPLITS.len()];
     for ((means, sizes), filter) in means.iter_mut().zip(&sizes).zip(Filter::ALL_SPLITS) {
         let stride = filter.stride();
@@ -61,17 +64,18 @@ fn mean_differences(bytes: &[u8], pieces: usize) -> MeanDifferences {
     means
 }
 
-/// True if the differences of some plane are small enough that they could pay although the bytes themselves look
-/// like noise.
+/// Returns true if the differences of some plane are small enough to help although the bytes themselves
+/// look like noise.
 pub(crate) fn is_smooth(bytes: &[u8]) -> bool {
-    // Those of noise have a mean of 64, and of a sample of it seldom less than 50.
+    // Noise has a mean of 64, and a sample of it seldom less than 50.
     bytes.len() >= LEAST && mean_differences(bytes, PIECES / 4).iter().flatten().any(|mean| *mean < 40 * 256)
 }
 
 impl Numbers {
-    /// The smallest stride that is about as good as the best one; `None` if the block is too small to say.
+    /// Returns the smallest stride that is about as good as the best one. `None` if the block is too small.
     pub(crate) fn of(bytes: &[u8]) -> Option<Numbers> {
         let pieces = if bytes.len() <= SMALL { FEW_PIECES } else { PIECES };
+        // Histograms by position mod 48 serve all strides.
         let mut counts = [[0u32; 256]; POSITIONS];
         let mut total = 0u64;
         for piece in pieces_of(bytes, pieces) {
@@ -86,10 +90,12 @@ impl Numbers {
         if bytes.len() < LEAST {
             return None;
         }
+        // The size without planes is the reference.
         let mut all = [0u32; 256];
         counts.iter().for_each(|counts| all.iter_mut().zip(counts).for_each(|(all, count)| *all += count));
         let together = coded_size(&all);
         let means = mean_differences(bytes, pieces);
+        // Each plane costs the smaller of both estimates.
         let mut costs = [0u64; Filter::ALL_SPLITS.len()];
         for ((cost, filter), means) in costs.iter_mut().zip(Filter::ALL_SPLITS).zip(&means) {
             let stride = filter.stride();
@@ -103,38 +109,39 @@ impl Numbers {
             }
         }
         let least = costs.iter().copied().min()?;
-        // Fewer planes are faster, and longer ones become smaller than the estimate says.
+        // Fewer planes are faster, and longer ones become smaller than estimated.
         let near = (least / 20).min(together.saturating_sub(least) / 5);
         let (filter, least) =
             Filter::ALL_SPLITS.into_iter().zip(costs).find(|(_, cost)| *cost <= least + near)?;
         Some(Numbers { together, least, filter, total })
     }
 
-    /// True if planes could pay: less than a thirtieth, and less than 1/64 bit a byte, is not worth a trial.
+    /// Returns true if planes could help: less than a thirtieth, and less than 1/64 bit per byte, is not
+    /// worth a trial.
     pub(crate) fn could_pay(&self) -> bool {
         self.least + self.together / 30 + 4 * self.total < self.together
     }
 
-    /// True if planes save so much that they could pay in a block that also repeats. Of such blocks less is seldom
-    /// worth a trial, which machine code would pay for.
+    /// Returns true if planes save so much that they could help in a block that also repeats. A smaller
+    /// saving is seldom worth a trial in such blocks, for example in machine code.
     pub(crate) fn saves_much(&self) -> bool {
         self.could_pay() && self.least < self.together / 8 * 7
     }
 
-    /// True if planes pay unless much repeats.
+    /// Returns true if planes help unless much repeats.
     pub(crate) fn surely_pays(&self) -> bool {
         self.could_pay() && self.least < self.together / 4 * 3
     }
 
-    /// True if planes cannot pay where `len` bytes are encoded in `encoded` without them: by what repeats, more
-    /// is saved than planes save at best.
+    /// Returns true if planes cannot help for `len` bytes that encode to `encoded` without them, because
+    /// repeats save more than planes save at best.
     pub(crate) fn is_hopeless(&self, encoded: usize, len: usize) -> bool {
         let planes = self.least * len as u64 / self.total / 8 / 256;
         (encoded as u64) < planes * 7 / 8 && self.least > self.together * 7 / 8
     }
 }
 
-/// Pieces that begin at multiples of [`POSITIONS`], spread over `bytes`.
+/// Returns pieces that begin at multiples of [`POSITIONS`], spread over `bytes`.
 fn pieces_of(bytes: &[u8], pieces: usize) -> impl Iterator<Item = &[u8]> {
     let whole = bytes.len() <= pieces * PIECE;
     let (count, len) = if whole { (1, bytes.len()) } else { (pieces, PIECE) };
@@ -144,17 +151,19 @@ fn pieces_of(bytes: &[u8], pieces: usize) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// 1/256 bits that a difference takes whose mean size is `mean`/256: log2(1 + 2 e · mean), at most 8 bits.
+/// Returns the bits of a difference whose mean size is `mean`/256, in 1/256: log2(1 + 2 e · mean), at most
+/// 8 bits.
 fn difference_bits(mean: u64) -> u64 {
     let scaled = 256 + mean * 1_392 / 256;
     u64::from(log2_256(u32::try_from(scaled).unwrap_or(u32::MAX))).saturating_sub(8 * 256).min(8 * 256)
 }
 
-/// What a sample of a plane says about it.
+/// Findings of a sample of a plane.
 pub(crate) struct Look {
-    /// True if its differences have less entropy than its bytes. In doubt they stay: undoing differences takes time.
+    /// True if its differences have less entropy than its bytes. In doubt the bytes stay, because undoing
+    /// differences takes time.
     pub(crate) prefers_differences: bool,
-    /// Of its bytes, and of its differences.
+    /// Flatness of its bytes, and of its differences.
     flat: [bool; 2],
 }
 
@@ -172,8 +181,8 @@ impl Look {
         Look { prefers_differences: differences + differences / 64 < raw, flat }
     }
 
-    /// True if all values are about as frequent, of the bytes or of the differences. If nothing repeats either,
-    /// nothing makes them smaller.
+    /// Returns true if all values are about equally frequent, of the bytes or of the differences. If
+    /// nothing repeats either, no codec makes them smaller.
     pub(crate) fn is_flat(&self, of_differences: bool) -> bool {
         self.flat[usize::from(of_differences)]
     }

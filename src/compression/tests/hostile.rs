@@ -305,7 +305,7 @@ fn tiles_are_counted_before_anything_is_made_of_them() {
     });
     let error = read_back(&forged).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Format);
-    assert!(error.message().contains("5001 tiles where the payload has 5000 bytes"), "{error}");
+    assert!(error.message().contains("5001 tiles and only 5000 bytes of payload"), "{error}");
     // A claim of tiles is part of the account, and looked at before they are.
     let mut many = shard.compress(&eager()).unwrap();
     let mut proof = proof_of(&shard);

@@ -1,17 +1,17 @@
 //! Threads: the pools, and the one function that runs parallel code.
 //!
-//! All parallel work of the library goes through [`run`]. It takes tasks 0..n from one counter on as
-//! many workers as the caller allows, the calling thread being one of them unless the executor says
-//! otherwise, and hands the results to the calling thread in order, between its own tasks. There
-//! progress is reported, and the first error in order is found: an error stops the tasks behind it and
-//! none before it. [`run_within`] also bounds how far the workers may be ahead of what was delivered. A
-//! worker with nothing to do inside that window ends and is started again later; it never waits,
-//! because the call that would wake it may itself wait for the pool, from within a progress callback.
+//! All parallel work of the library goes through [`run`]. It takes tasks 0..n from one counter on as many
+//! workers as the caller allows. The calling thread is one of them unless the executor says otherwise. The
+//! results go to the calling thread in order, between its own tasks; it reports progress and finds the
+//! first error in order. An error stops the tasks after it and none before it. [`run_within`] also bounds
+//! the distance between the workers and the last delivered result. A worker with nothing to do inside that
+//! window ends and is started again later. It never waits, because the call that would wake it may itself
+//! wait for the pool, from within a progress callback.
 //!
-//! rayon's global pool is never used. The library's own pool is made at the first parallel call and
-//! again in a forked child, where the parent's threads do not exist. A [`Pool`] from before a fork is
-//! refused there with STATE instead of hanging; a host that brings a pool of rayon's own must know
-//! itself where its threads are.
+//! rayon's global pool is never used. The library's own pool is made at the first parallel call and again
+//! in a forked child, where the parent's threads do not exist. A [`Pool`] from before a fork is refused
+//! there with STATE instead of hanging; a host with a rayon pool of its own must know where its threads
+//! are.
 
 use crate::base::error::{AtlasError, Result};
 use crate::base::sync::lock;
@@ -29,11 +29,10 @@ pub use threads::Pool;
 #[cfg(feature = "parallel")]
 pub(crate) use threads::on_idle_threads;
 
-/// What a task should be worth at least, in bytes hashed: waking a thread costs as much as some
-/// 10 KiB.
+/// Minimum worth of a task in hashed bytes. Waking a thread costs as much as some 10 KiB.
 pub(crate) const TASK_BYTES: usize = 64 * 1024;
 
-/// More threads than this are a mistake in the argument.
+/// Upper bound of a plausible number of threads.
 const MAX_THREADS: u32 = 1024;
 
 fn check_threads(threads: u32) -> Result<()> {
@@ -43,7 +42,7 @@ fn check_threads(threads: u32) -> Result<()> {
     Err(AtlasError::invalid_argument(format!("threads {threads} is outside 0..={MAX_THREADS}")))
 }
 
-/// Where parallel work runs.
+/// Threads that run parallel work.
 #[derive(Default, Clone, Copy)]
 pub(crate) enum Executor<'a> {
     /// The library's own pool, made on demand.
@@ -51,20 +50,20 @@ pub(crate) enum Executor<'a> {
     Library,
     /// The calling thread.
     Inline,
-    /// A pool that the host made with us.
+    /// A pool that the host made with this library.
     Pool(&'a Pool),
-    /// A pool that the host made with us, and not the calling thread either.
+    /// A pool that the host made with this library, without the calling thread.
     OnlyPool(&'a Pool),
-    /// A pool that the host made with rayon.
+    /// A rayon pool of the host.
     #[cfg(feature = "parallel")]
     Rayon(&'a rayon::ThreadPool),
-    /// One of rayon's, and not the calling thread either.
+    /// A rayon pool of the host, without the calling thread.
     #[cfg(feature = "parallel")]
     OnlyRayon(&'a rayon::ThreadPool),
 }
 
 impl Executor<'_> {
-    /// How many threads there are to use. Starts none.
+    /// Returns the number of usable threads. Starts none.
     pub(crate) fn threads(&self) -> usize {
         match self {
             Executor::Library => cores(),
@@ -83,12 +82,13 @@ impl Executor<'_> {
         }
     }
 
-    /// Whether it is a pool of the host.
+    /// Returns true for a pool of the host.
     pub(crate) fn is_hosts(&self) -> bool {
         !matches!(self, Executor::Library | Executor::Inline)
     }
 
-    /// Where it is a pool of the host: work for one thread is for that pool too.
+    /// Excludes the calling thread from a pool of the host, so that work for one thread runs on that pool
+    /// too.
     pub(crate) fn and_nowhere_else(self) -> Self {
         match self {
             Executor::Pool(pool) => Executor::OnlyPool(pool),
@@ -99,9 +99,9 @@ impl Executor<'_> {
     }
 }
 
-/// One thread a core, as far as this process may use them.
+/// Returns the number of cores that this process may use.
 fn cores() -> usize {
-    // Asking the system reads files; once is enough.
+    // Asking the system reads files, so that the answer is kept.
     static CORES: AtomicU64 = AtomicU64::new(0);
     let cores = match CORES.load(Ordering::Relaxed) {
         0 if cfg!(feature = "parallel") => {
@@ -115,11 +115,11 @@ fn cores() -> usize {
     usize::try_from(cores).unwrap_or(1)
 }
 
-/// Runs `work` for each of `tasks` tasks and gives the results to `sink` in order.
+/// Runs `work` for each of `tasks` tasks and passes the results to `sink` in order.
 ///
-/// At most `workers` tasks are at work at a time, each worker with a state of its own from `start`. The
-/// calling thread is one of them unless the executor forbids it, and the only one in a call from inside a
-/// task of the same pool. `sink` runs on the calling thread; its error cancels the rest.
+/// At most `workers` tasks are in flight, each worker with a state of its own from `start`. The calling
+/// thread is one of them unless the executor forbids it, and the only one in a call from inside a task of
+/// the same pool. `sink` runs on the calling thread; its error cancels the rest.
 pub(crate) fn run<S, T: Send>(
     executor: Executor<'_>,
     workers: usize,
@@ -131,21 +131,21 @@ pub(crate) fn run<S, T: Send>(
     run_within(executor, workers, tasks, Order::default(), start, work, sink)
 }
 
-/// In which order workers take tasks, how far ahead, and how soon the sink gets what is done.
+/// Order in which workers take tasks, their distance from the sink, and the delay of results.
 #[derive(Clone, Copy, Default)]
 #[cfg_attr(not(feature = "parallel"), expect(dead_code, reason = "one thread has one order"))]
 pub(crate) struct Order<'a> {
-    /// Nobody watches the sink: it may get results many at a time, which saves the calling thread as
-    /// many wake-ups on cores that are at work. Errors stop the rest as soon as ever.
+    /// No progress callback is set: the sink may get results many at a time, which saves wake-ups of the
+    /// calling thread on busy cores. Errors stop the rest without delay in any case.
     pub(crate) unwatched: bool,
-    /// No task starts that is so many or more ahead of the one that the sink is due. None: any.
+    /// Maximum distance between a started task and the next one to deliver. `None` means unlimited.
     pub(crate) window: Option<u64>,
-    /// Where runs of tasks end that one worker takes at a time, ascending, the last one being the
-    /// number of tasks. Empty: every task is a run.
+    /// Ends of runs of tasks that one worker takes at a time, ascending, the last one being the number of
+    /// tasks. Empty means that every task is a run.
     pub(crate) runs: &'a [u64],
 }
 
-/// As [`run`], with an order.
+/// Runs tasks like [`run`], with an order.
 pub(crate) fn run_within<S, T: Send>(
     executor: Executor<'_>,
     workers: usize,
@@ -159,10 +159,12 @@ pub(crate) fn run_within<S, T: Send>(
     if tasks == 0 {
         return Ok(());
     }
+    // With threads to use, the scheduler takes over.
     #[cfg(feature = "parallel")]
     if let Some(team) = threads::team_for(executor, workers)? {
         return schedule::run_on(team, workers, tasks, order, start, work, sink);
     }
+    // Otherwise every task runs here, in order, with panics turned into errors as on a pool.
     let _ = (workers, order);
     let mut state = start()?;
     (0..tasks).try_for_each(|task| {
@@ -171,12 +173,13 @@ pub(crate) fn run_within<S, T: Send>(
     })
 }
 
-/// Runs both, at the same time where there is a thread for it: [`run`] of two tasks.
+/// Runs both closures, in parallel if a thread is available: [`run`] of two tasks.
 pub(crate) fn both<A: Send, B: Send>(
     executor: Executor<'_>,
     first: impl FnOnce() -> Result<A> + Send,
     second: impl FnOnce() -> Result<B> + Send,
 ) -> Result<(A, B)> {
+    // A task is a shared closure, so that each of the two is taken out of its lock once.
     let (first, second) = (Mutex::new(Some(first)), Mutex::new(Some(second)));
     let (mut a, mut b) = (None, None);
     let twice = || AtlasError::internal("a task runs once");
@@ -197,7 +200,7 @@ pub(crate) fn both<A: Send, B: Send>(
     a.zip(b).ok_or_else(|| AtlasError::internal("a task gave nothing"))
 }
 
-/// The text of a panic's payload, which is forgotten: its drop could panic again.
+/// Returns the text of a panic's payload. The payload is forgotten, because its drop could panic again.
 pub(crate) fn panic_text(payload: Box<dyn std::any::Any + Send>) -> String {
     let text = if let Some(text) = payload.downcast_ref::<&str>() {
         (*text).to_owned()
@@ -210,7 +213,7 @@ pub(crate) fn panic_text(payload: Box<dyn std::any::Any + Send>) -> String {
     text
 }
 
-/// A panic as an error.
+/// Converts a panic to an error.
 pub(crate) fn panic_error(payload: Box<dyn std::any::Any + Send>) -> AtlasError {
     AtlasError::internal(format!("caught a panic: {}", panic_text(payload)))
 }
@@ -219,17 +222,17 @@ pub(crate) fn panic_error(payload: Box<dyn std::any::Any + Send>) -> AtlasError 
 mod sequential {
     use super::*;
 
-    /// Without the feature `parallel` every pool is the calling thread.
+    /// Stand-in without the feature `parallel`: every pool is the calling thread.
     #[derive(Debug)]
     pub struct Pool(());
 
     impl Pool {
-        /// Accepts as many threads as ever and starts none.
+        /// Accepts the same numbers of threads and starts none.
         pub fn new(threads: u32) -> Result<Pool> {
             check_threads(threads).map(|()| Pool(()))
         }
 
-        /// Always 1.
+        /// Returns 1.
         pub fn threads(&self) -> usize {
             1
         }
@@ -242,7 +245,7 @@ mod sequential {
 #[cfg(not(feature = "parallel"))]
 pub use sequential::Pool;
 
-/// There are none.
+/// Does nothing, because there are no threads.
 #[cfg(not(feature = "parallel"))]
 pub(crate) fn on_idle_threads(_: fn()) {}
 

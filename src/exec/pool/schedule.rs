@@ -1,4 +1,4 @@
-//! Who takes which task when, and how the results come back in order.
+//! Distribution of tasks to workers, and delivery of the results in order.
 
 use super::threads::Team;
 use super::{Order, panic_error};
@@ -11,11 +11,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Which tasks are to be taken, and by how many.
+/// Tasks still to be taken, and the number of workers.
 struct Queue<'a> {
     /// See [`Order::runs`].
     runs: &'a [u64],
-    /// The next task to take.
+    /// Next task to take.
     next: u64,
     /// Tasks from here on are outside the window.
     limit: u64,
@@ -26,7 +26,7 @@ struct Queue<'a> {
 }
 
 impl Queue<'_> {
-    /// The next run of tasks.
+    /// Takes the next run of tasks.
     fn take(&mut self) -> Option<Range<u64>> {
         if self.next >= self.limit.min(self.stop) {
             return None;
@@ -37,7 +37,7 @@ impl Queue<'_> {
         Some(start..self.next)
     }
 
-    /// As [`Queue::take`], where None is the end of a worker, which comes soon where it is `over`.
+    /// Takes the next run like [`Queue::take`]. On `None` the worker exits; `over` forces that.
     fn take_or_end(&mut self, over: bool) -> Option<Range<u64>> {
         let run = if over { None } else { self.take() };
         if run.is_none() {
@@ -46,8 +46,8 @@ impl Queue<'_> {
         run
     }
 
-    /// Moves the window on, and says how many workers are to be started for it beside the calling
-    /// thread, which takes `own` of the tasks.
+    /// Moves the window, and returns the number of workers to start for it besides the calling thread,
+    /// which takes `own` of the tasks.
     fn open(&mut self, limit: u64, workers: usize, own: usize) -> usize {
         self.limit = limit;
         let open = self.limit.min(self.stop).saturating_sub(self.next);
@@ -58,26 +58,26 @@ impl Queue<'_> {
     }
 }
 
-/// How many results wait for the calling thread where nobody watches.
+/// Maximum number of results that wait for the calling thread without a progress callback.
 const UNWATCHED_BATCH: usize = 64;
 
-/// After so long a worker ends where other calls use the pool too, and another one begins behind theirs: a
-/// call ends when all of its workers have begun, however little is left for them to do.
+/// Time slice of a worker while other calls share the pool; its replacement queues after theirs. Without it
+/// a call would have to wait until all of its own workers were started, even if little work is left.
 const SHARE: Duration = Duration::from_millis(50);
 
 /// Results on their way to the calling thread.
 struct Finished<T> {
     inbox: Mutex<Inbox<T>>,
     arrived: Condvar,
-    /// As many results are worth waking the calling thread for.
+    /// Number of results that justify waking the calling thread.
     batch: usize,
 }
 
 struct Inbox<T> {
     results: Vec<(u64, Result<T>)>,
-    /// The calling thread has nothing else to do.
+    /// The calling thread waits for a result.
     awaited: bool,
-    /// A worker ended, and another one may have to begin.
+    /// A worker exited, and another one may have to start.
     ended: bool,
 }
 
@@ -91,12 +91,12 @@ impl<T> Finished<T> {
         }
     }
 
-    /// Moves what has come to `into`, which is empty.
+    /// Moves the results so far to `into`, which is empty.
     fn look(&self, into: &mut Vec<(u64, Result<T>)>) {
         std::mem::swap(&mut lock(&self.inbox).results, into);
     }
 
-    /// As [`Finished::look`], when there is a result or a worker has ended.
+    /// Waits for a result or for the exit of a worker, and then moves results like [`Finished::look`].
     fn wait(&self, into: &mut Vec<(u64, Result<T>)>) {
         let mut inbox = lock(&self.inbox);
         while inbox.results.is_empty() && !inbox.ended {
@@ -108,13 +108,13 @@ impl<T> Finished<T> {
     }
 }
 
-/// Held by a worker: at its end, however it ends, what it did may be what the calling thread waits
-/// for, and what it did not do is for another one.
+/// Guard of a worker. On exit, normal or not, it wakes the calling thread, which may wait for a result of
+/// the worker or have to start another one.
 struct Flush<'d, T>(&'d Finished<T>);
 
 impl<T> Drop for Flush<'_, T> {
     fn drop(&mut self) {
-        // Under the lock, or the thread could miss it between its look and its sleep.
+        // Under the lock, so that the thread cannot miss it between its look and its sleep.
         let mut inbox = lock(&self.0.inbox);
         inbox.ended = true;
         if inbox.awaited {
@@ -123,7 +123,7 @@ impl<T> Drop for Flush<'_, T> {
     }
 }
 
-/// Held by the calling thread: when it is through, with a panic of the sink too, no task starts any more.
+/// Guard of the calling thread. On exit, also after a panic of the sink, no further task starts.
 struct StopGuard<'q, 'a>(&'q Mutex<Queue<'a>>);
 
 impl Drop for StopGuard<'_, '_> {
@@ -132,12 +132,12 @@ impl Drop for StopGuard<'_, '_> {
     }
 }
 
-/// Held for the time of a call: the others see that it is there.
+/// Presence of a call on a pool, for the time of the call, so that other calls know of it.
 struct Present<'c>(Option<&'c AtomicUsize>);
 
 impl<'c> Present<'c> {
     fn new(calls: Option<&'c AtomicUsize>) -> Present<'c> {
-        // It orders nothing: a worker that sees it late ends a task later.
+        // Relaxed: a worker that sees the change late only exits one task later.
         if let Some(calls) = calls {
             calls.fetch_add(1, Ordering::Relaxed);
         }
@@ -159,9 +159,9 @@ impl Drop for Present<'_> {
 
 /// Runs tasks on `team`.
 ///
-/// A caller that works is one core's share that is there at once; and one that sleeps beside as many
-/// threads as there are cores is in their way. Linux 6.18 was seen to wake the two threads of a pool on
-/// one of two cores, and to leave the other one idle for 4 to 16 ms.
+/// The caller works too: it is awake already, and asleep it would compete with a worker for a core. Linux
+/// 6.18 was seen to wake the two threads of a pool on one of two cores, and to leave the other one idle for
+/// 4 to 16 ms.
 pub(super) fn run_on<S, T: Send>(
     team: Team<'_>,
     workers: usize,
@@ -178,16 +178,16 @@ pub(super) fn run_on<S, T: Send>(
     let done = Finished {
         inbox: Mutex::new(Inbox { results: Vec::new(), awaited: false, ended: false }),
         arrived: Condvar::new(),
-        // Half a window, so that there is work while the calling thread opens the next.
+        // Half a window, so that workers stay busy while the calling thread opens the next one.
         batch: if order.unwatched { usize::try_from(window / 2).unwrap_or(usize::MAX) } else { 1 }
             .clamp(1, UNWATCHED_BATCH),
     };
-    // None where an earlier task failed.
+    // `None` means that an earlier task failed.
     let perform = |state: &mut Option<S>, task: u64| {
         if task >= locked().stop {
             return None;
         }
-        // Caught here, so that the result of every task that was taken arrives.
+        // Caught here, so that the result of every taken task arrives.
         let result = catch_unwind(AssertUnwindSafe(|| {
             if state.is_none() {
                 *state = Some(start()?);
@@ -198,19 +198,22 @@ pub(super) fn run_on<S, T: Send>(
             }
         }))
         .unwrap_or_else(|payload| Err(panic_error(payload)));
+        // An error stops all later tasks; earlier ones still run, so that the first error in order is
+        // found.
         if result.is_err() {
             let mut queue = locked();
             queue.stop = queue.stop.min(task);
         }
         Some(result)
     };
+    // The loop of a worker on the pool: take a run, perform its tasks, send the results.
     let worker = || {
         let _flush = Flush(&done);
         let (begin, mut state) = (Instant::now(), None);
         loop {
             let over = begin.elapsed() >= SHARE && !present.is_alone();
             if over {
-                // Before its successor has one.
+                // The scratch is freed first, so that worker and replacement never hold two.
                 state = None;
             }
             let run = locked().take_or_end(over);
@@ -221,12 +224,14 @@ pub(super) fn run_on<S, T: Send>(
             }
         }
     };
+    // The calling thread delivers in order, starts workers and performs tasks in between.
     team.pool.in_place_scope(|scope| {
         let _stop = StopGuard(&queue);
         let (mut state, mut run) = (None, 0..0);
         let (mut early, mut arrived) = (BTreeMap::new(), Vec::new());
         let mut due = 0;
         let mut deliver = || {
+            // Each delivered result moves the window, which may need further workers.
             while due < tasks {
                 let starting =
                     locked().open(due.saturating_add(window), workers, usize::from(team.caller_works));
@@ -236,11 +241,13 @@ pub(super) fn run_on<S, T: Send>(
                         worker();
                     });
                 }
+                // The next result in order is there: deliver it.
                 if let Some(result) = early.remove(&due) {
                     sink(due, result?)?;
                     due += 1;
                     continue;
                 }
+                // Otherwise work on a task of its own, unless the executor excludes this thread.
                 if team.caller_works && run.is_empty() {
                     run = locked().take().unwrap_or(0..0);
                 }
@@ -249,7 +256,8 @@ pub(super) fn run_on<S, T: Send>(
                         early.extend(perform(&mut state, task).map(|result| (task, result)));
                         done.look(&mut arrived);
                     }
-                    // What is due is inside the window and before every error: somebody has it.
+                    // The next result is inside the window and before every error, so that a worker has its
+                    // task.
                     None => done.wait(&mut arrived),
                 }
                 early.extend(arrived.drain(..));

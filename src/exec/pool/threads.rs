@@ -1,4 +1,4 @@
-//! The threads of pools: started with signals blocked, joined at the end, and not used behind a fork.
+//! Threads of pools: started with signals blocked, joined at the end, and not used after a fork.
 
 use super::{Executor, check_threads, cores};
 use crate::base::error::{AtlasError, Result};
@@ -13,20 +13,20 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// The longest wait for threads that have nothing to do.
+/// Maximum wait for idle threads.
 const IDLE_WAIT: Duration = Duration::from_millis(200);
 
-/// Stack of a worker. The deepest recursion is over the height of a tree, so that this is ample.
+/// Stack size of a worker. The deepest recursion is over the height of a tree, so that this is ample.
 const STACK_SIZE: usize = 2 * 1024 * 1024;
 
-/// Threads that the host asked for, joined when it is dropped.
+/// Threads for the host's calls, joined when the pool is dropped.
 ///
-/// A pool of one thread starts none: its work runs on the calling thread. The others are named
-/// `atlas-0`, `atlas-1` and so on, block asynchronous signals, and have a stack of 2 MiB.
+/// A pool of one thread starts none: its work runs on the calling thread. The others are named `atlas-0`,
+/// `atlas-1` and so on, block asynchronous signals, and have a stack of 2 MiB.
 #[derive(Debug)]
 pub struct Pool {
     started: Option<Started>,
-    /// The process that made it, whose threads these are.
+    /// Process that made the pool and owns its threads.
     process: Process,
 }
 
@@ -34,21 +34,23 @@ pub struct Pool {
 struct Started {
     pool: ManuallyDrop<rayon::ThreadPool>,
     joins: ManuallyDrop<Arc<Mutex<Vec<JoinHandle<()>>>>>,
-    /// Calls that use its threads now.
+    /// Number of calls that use its threads now.
     calls: AtomicUsize,
-    /// As the pool's.
+    /// Process that made the pool.
     process: Process,
 }
 
 impl Pool {
-    /// Starts `threads` threads, 0 for one a core.
+    /// Starts `threads` threads. 0 means one per core.
     pub fn new(threads: u32) -> Result<Pool> {
         check_threads(threads)?;
         let threads = if threads == 0 { cores() } else { threads as usize };
         let process = Process::current();
+        // One thread is the calling one.
         if threads == 1 {
             return Ok(Pool { started: None, process });
         }
+        // The handles are kept here, because rayon itself never joins its threads.
         let joins = Arc::new(Mutex::new(Vec::new()));
         let spawned = Arc::clone(&joins);
         let pool = rayon::ThreadPoolBuilder::new()
@@ -58,7 +60,7 @@ impl Pool {
                 let builder = thread::Builder::new().name(name).stack_size(STACK_SIZE);
                 let run = || {
                     worker.run();
-                    // Its arena of glibc outlives the thread.
+                    // The arena of glibc outlives its thread.
                     if WORKED.get() {
                         crate::base::heap::return_arena();
                     }
@@ -79,6 +81,7 @@ impl Pool {
                 process,
             }),
             Err(error) => {
+                // Started threads are joined before the error returns.
                 join_all(&joins);
                 let os_error = std::error::Error::source(&error)
                     .and_then(|source| source.downcast_ref::<io::Error>())
@@ -90,12 +93,12 @@ impl Pool {
         }
     }
 
-    /// How many tasks can be at work at a time.
+    /// Returns the number of tasks that can run at once.
     pub fn threads(&self) -> usize {
         self.started.as_ref().map_or(1, |started| started.pool.current_num_threads())
     }
 
-    /// None for a pool of one thread, which is the calling one.
+    /// Returns the threads, or `None` for a pool of one thread, which is the calling thread.
     fn threads_to_wake(&self) -> Option<(&rayon::ThreadPool, Option<&AtomicUsize>)> {
         self.started.as_ref().map(|started| (&*started.pool, Some(&started.calls)))
     }
@@ -111,8 +114,8 @@ impl Pool {
 impl Drop for Started {
     fn drop(&mut self) {
         if !self.process.is_current() {
-            // The threads are the parent's. Nothing is stopped, joined or even detached here: the
-            // numbers of those threads may by now be those of the child's own.
+            // The threads are the parent's. Nothing is stopped, joined or even detached here, because the
+            // ids of those threads may by now belong to the child's own.
             return;
         }
         // SAFETY: dropped here only, and not used again.
@@ -123,19 +126,19 @@ impl Drop for Started {
     }
 }
 
-/// Joins all but the current thread, which may be one of them: a task may drop its pool.
+/// Joins all threads but the current one, which may be one of them: a task may drop its pool.
 fn join_all(joins: &Mutex<Vec<JoinHandle<()>>>) {
     let joins = std::mem::take(&mut *lock(joins));
     for join in joins {
         if join.thread().id() != thread::current().id() {
-            // A worker's panic was delivered where its task was run.
+            // A worker's panic was delivered with the result of its task.
             drop(join.join());
         }
     }
 }
 
-/// Runs `spawn` with all asynchronous signals blocked, so that the new thread never handles one
-/// of the host's.
+/// Runs `spawn` with all asynchronous signals blocked, so that the new thread never handles a signal of the
+/// host.
 #[cfg(unix)]
 fn with_signals_blocked<R>(spawn: impl FnOnce() -> R) -> R {
     let mut block = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
@@ -149,6 +152,7 @@ fn with_signals_blocked<R>(spawn: impl FnOnce() -> R) -> R {
         }
         libc::pthread_sigmask(libc::SIG_SETMASK, block.as_ptr(), before.as_mut_ptr()) == 0
     };
+    // The new thread inherits the mask, which is restored for this thread.
     let result = spawn();
     if blocked {
         // SAFETY: `before` was written by the successful call above.
@@ -164,20 +168,22 @@ fn with_signals_blocked<R>(spawn: impl FnOnce() -> R) -> R {
 
 static LIBRARY: Slot<Pool> = Slot::new();
 
-/// The library's own pool in this process, which is another one in a forked child.
+/// Returns the library's own pool in this process. A forked child gets another one.
 pub(super) fn library_pool() -> Result<&'static Pool> {
     LIBRARY.get(|pool| pool.check_process().is_ok(), || Pool::new(0))
 }
 
 /// Runs `action` on each thread of the library's own pool, if it was made and no call uses it. Waits for
-/// them, but not for long: a call may come that keeps them busy.
+/// them for a short time only, because a new call may keep them busy.
 pub(crate) fn on_idle_threads(action: fn()) {
     let pool = LIBRARY.get(|pool| pool.check_process().is_ok(), || Err::<Pool, ()>(()));
     let Some(started) = pool.ok().and_then(|pool| pool.started.as_ref()) else { return };
+    // Busy threads would delay the broadcast, and a worker would wait for itself.
     if started.calls.load(Ordering::Relaxed) > 0 || started.pool.current_thread_index().is_some() {
         return;
     }
     let (left, caller) = (Arc::new(AtomicUsize::new(started.pool.current_num_threads())), thread::current());
+    // The last thread to finish wakes the caller.
     let counted = Arc::clone(&left);
     started.pool.spawn_broadcast(move |_| {
         action();
@@ -185,6 +191,7 @@ pub(crate) fn on_idle_threads(action: fn()) {
             caller.unpark();
         }
     });
+    // A spurious wake-up waits for the rest of the time.
     let until = Instant::now() + IDLE_WAIT;
     while left.load(Ordering::Acquire) > 0 {
         let rest = until.saturating_duration_since(Instant::now());
@@ -205,28 +212,28 @@ pub(super) fn note_work() {
     WORKED.set(true);
 }
 
-/// Who works on a call.
+/// Workers of a call.
 pub(super) struct Team<'p> {
     pub(super) pool: &'p rayon::ThreadPool,
-    /// The calling thread too.
+    /// True if the calling thread works too.
     pub(super) caller_works: bool,
-    /// Calls that use the pool now; None: nobody counts them.
+    /// Number of calls that use the pool now. `None` means that it is not counted.
     pub(super) calls: Option<&'p AtomicUsize>,
 }
 
-/// Who is to work, or None where it is the calling thread alone.
+/// Returns the workers of a call, or `None` for the calling thread alone.
 pub(super) fn team_for(executor: Executor<'_>, workers: usize) -> Result<Option<Team<'_>>> {
     let (pool, caller_works) = match executor {
         Executor::OnlyPool(pool) => (pool.threads_to_wake(), false),
         Executor::OnlyRayon(pool) => (Some((pool, None)), false),
         Executor::Inline => (None, true),
-        // To wake a thread for it takes longer than many a small task.
+        // Waking a thread takes longer than many a small task.
         _ if workers <= 1 => (None, true),
         Executor::Library => (library_pool()?.threads_to_wake(), true),
         Executor::Pool(pool) => (pool.threads_to_wake(), true),
         Executor::Rayon(pool) => (Some((pool, None)), true),
     };
-    // From inside a task of that pool: waiting for its threads could wait for ourselves.
+    // Inside a task of that pool, waiting for its threads could mean waiting for this one.
     let pool = pool.filter(|(pool, _)| pool.current_thread_index().is_none());
     Ok(pool.map(|(pool, calls)| Team { pool, caller_works, calls }))
 }

@@ -1,15 +1,15 @@
 //! Sixteen 16-bit lanes: the one vector type that the transform is written for.
 //!
-//! Wider registers do not have more lanes of one block, they have sixteen lanes of each of several
-//! blocks side by side, [`Lanes::BLOCKS`] of them. So the transform itself is the same for all, and only
-//! what loads and stores knows of more than one block: it is told where the first one is, and how far it
-//! is to the next. Where blocks are left over, the distance is 0, and one fills the whole register.
+//! Wider registers do not have more lanes of one block; they have sixteen lanes of each of several blocks
+//! side by side, [`Lanes::BLOCKS`] of them. So the transform itself is the same for all, and only loads and
+//! stores know of more than one block: they get the place of the first one and the distance to the next.
+//! For left-over blocks the distance is 0, and one block fills the whole register.
 //!
 //! Everything above this file is generic over [`Lanes`] and safe. There are three implementations,
 //! [`Portable`] and, on x86-64, [`Avx2`] and [`Avx512`]; the tests add one that carries intervals instead
-//! of numbers and so proves that no lazy sum can leave its lane. An implementation is a token: a value
-//! of type [`Avx2`] exists only where the processor was seen to have AVX2, and that is the whole
-//! argument for the `unsafe` blocks in `x86` that call its instructions.
+//! of numbers and so proves that no lazy sum can leave its lane. An implementation is a token: a value of
+//! type [`Avx2`] exists only if the processor was found to have AVX2, and that is the whole argument for
+//! the `unsafe` blocks in `x86` that call its instructions.
 
 #![cfg_attr(not(target_arch = "x86_64"), forbid(unsafe_code))]
 
@@ -50,11 +50,11 @@ impl FactorRow {
     }
 }
 
-/// Bytes that sixteen lanes take.
+/// Number of bytes of sixteen lanes.
 pub(super) const LANE_BYTES: usize = 32;
 
-/// What the transform asks of a vector of sixteen lanes a block. `field` says what the arithmetic means;
-/// sums and differences are for the caller to keep in range.
+/// Operations on a vector of sixteen lanes per block. `field` defines the arithmetic; the caller keeps sums
+/// and differences in range.
 pub(super) trait Lanes: Copy {
     /// Sixteen lanes of each block.
     type V: Copy;
@@ -89,7 +89,7 @@ pub(super) trait Lanes: Copy {
     fn store_words(self, a: Self::V, words: &mut [[u8; LANE_BYTES]], at: usize, step: usize);
     /// Sixteen 13-bit symbols, least significant bit first, those of block b at `at + b * step`.
     fn load_symbols(self, symbols: &[[u8; SYMBOL_BYTES]], at: usize, step: usize) -> Self::V;
-    /// The reverse of `load_symbols`. What it writes is unspecified if a lane is above 8191.
+    /// The reverse of `load_symbols`. The result is unspecified if a lane is above 8191.
     fn store_symbols(self, a: Self::V, symbols: &mut [[u8; SYMBOL_BYTES]], at: usize, step: usize);
     /// Eight vectors of 14-bit values as seven of words: in each lane a stream of bits.
     fn pack_fields(self, fields: [Self::V; 8]) -> [Self::V; 7];
@@ -244,13 +244,13 @@ impl Lanes for Portable {
 
 /// Work that is written once for all lanes.
 pub(super) trait Job {
-    /// What the work gives.
+    /// Result of the work.
     type Output;
-    /// Does it. An implementation is `#[inline(always)]`, so that it is compiled for the lanes.
+    /// Performs the work. An implementation is `#[inline(always)]`, so that it is compiled for the lanes.
     fn run<L: Lanes>(self, l: L) -> Self::Output;
 }
 
-/// Which lanes this machine has.
+/// The lanes of this machine.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Kernel {
     /// Plain arrays.
@@ -264,7 +264,7 @@ pub(super) enum Kernel {
 }
 
 impl Kernel {
-    /// All lanes of this machine, the fastest last.
+    /// Iterates over all lanes of this machine, the fastest last.
     pub(super) fn all() -> impl Iterator<Item = Self> {
         let portable = std::iter::once(Self::Portable);
         #[cfg(target_arch = "x86_64")]
@@ -273,7 +273,7 @@ impl Kernel {
         portable
     }
 
-    /// The fastest lanes of this machine.
+    /// Returns the fastest lanes of this machine.
     pub(super) fn detect() -> Self {
         Self::all().last().unwrap_or(Self::Portable)
     }

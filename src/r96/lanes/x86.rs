@@ -28,12 +28,12 @@ use super::{Job, LANE_BYTES, Lanes, Row};
 pub(in super::super) struct Avx2(());
 
 impl Avx2 {
-    /// The token, where the processor has AVX2.
+    /// Returns the token if the processor has AVX2.
     pub(in super::super) fn detect() -> Option<Self> {
         std::arch::is_x86_feature_detected!("avx2").then_some(Self(()))
     }
 
-    /// Compiles the whole job for AVX2: what is inlined here may use its instructions.
+    /// Compiles the whole job for AVX2: code inlined here may use its instructions.
     pub(super) fn run<J: Job>(self, job: J) -> J::Output {
         #[target_feature(enable = "avx2")]
         fn run<J: Job>(lanes: Avx2, job: J) -> J::Output {
@@ -51,7 +51,7 @@ impl Avx2 {
 pub(in super::super) struct Avx512(Avx2);
 
 impl Avx512 {
-    /// The token, where the processor has AVX-512F, BW and VL.
+    /// Returns the token if the processor has AVX-512F, BW and VL.
     pub(in super::super) fn detect() -> Option<Self> {
         let found = std::arch::is_x86_feature_detected!("avx512f")
             && std::arch::is_x86_feature_detected!("avx512bw")
@@ -141,7 +141,7 @@ macro_rules! transpose_squares {
     }};
 }
 
-/// What does not depend on the width of the registers.
+/// Operations that do not depend on the width of the registers.
 macro_rules! lanes_of_one_width {
     ($v:ident, $set1:ident, $add:ident, $sub:ident, $mullo:ident, $mulhi:ident, $mulhrs:ident, $min:ident,
      $max:ident, $or:ident, $and:ident, $shl:ident, $shr:ident) => {
@@ -282,9 +282,9 @@ impl Lanes for Avx2 {
         unsafe { _mm256_storeu_si256(words[at].as_mut_ptr().cast::<__m256i>(), a) }
     }
 
-    /// As lanes have no shifts of their own, both are a product with 2^(8-s), the first shifted down
-    /// by eight after that. (The high half of a product would do it at once, but the compiler knows
-    /// that for a shift and makes it one, in lanes twice as wide.)
+    /// Without shifts of single lanes, both are a product with 2^(8-s), the first shifted down by eight
+    /// after that. (The high half of a product would do it at once, but the compiler recognises it as a
+    /// shift and generates one, in lanes twice as wide.)
     #[inline(always)]
     fn load_symbols(self, symbols: &[[u8; SYMBOL_BYTES]], at: usize, _: usize) -> __m256i {
         let window = symbol_window(self, &symbols[at]);
@@ -313,8 +313,8 @@ impl Lanes for Avx2 {
     }
 }
 
-/// Bytes 0..16 and 10..26 of sixteen symbols: the second eight begin at byte 13, which is byte 3 of the
-/// second half.
+/// Loads bytes 0..16 and 10..26 of sixteen symbols: the second eight begin at byte 13, which is byte 3 of
+/// the second half.
 ///
 /// Symbol m of eight begins in byte 13m / 8 at bit s = 13m mod 8. Its low bits are that byte >> s, the
 /// others the next two bytes << (8 - s).
@@ -337,7 +337,7 @@ fn symbol_first(_: Avx2) -> __m256i {
     ))
 }
 
-/// The two bytes behind that in which a symbol begins; one and zeros where a third has none of it.
+/// The two bytes after the first byte of a symbol; one and zeros if the third has none of it.
 #[inline(always)]
 fn symbol_rest(_: Avx2) -> __m256i {
     registers!(_mm256_setr_epi8(
@@ -346,19 +346,20 @@ fn symbol_rest(_: Avx2) -> __m256i {
     ))
 }
 
-/// How far pairs of symbols are shifted so that four are without a gap, six bits up.
+/// Shifts of pairs of symbols so that four have no gap, six bits up.
 #[inline(always)]
 fn symbol_pairs(_: Avx2) -> __m256i {
     registers!(_mm256_setr_epi32(6, 0, 6, 0, 6, 0, 6, 0))
 }
 
-/// How far fours are shifted: the second 52 bits begin at bit 4 of byte 6.
+/// Shifts of fours: the second 52 bits begin at bit 4 of byte 6.
 #[inline(always)]
 fn symbol_fours(_: Avx2) -> __m256i {
     registers!(_mm256_setr_epi64x(0, 4, 0, 4))
 }
 
-/// Where the bytes of two fours go, but for the first of the second, and where that goes.
+/// Destinations of the bytes of two fours, except for the first of the second, and the destination of that
+/// one.
 #[inline(always)]
 fn symbol_bytes(_: Avx2) -> [__m256i; 2] {
     registers!([
@@ -402,7 +403,7 @@ impl Avx512 {
         registers!([_mm512_castsi512_si256(a), _mm512_extracti64x4_epi64::<1>(a)])
     }
 
-    /// The same for both blocks.
+    /// Returns the same lanes for both blocks.
     #[inline(always)]
     fn both(self, a: __m256i) -> __m512i {
         registers!(_mm512_broadcast_i64x4(a))
@@ -464,7 +465,7 @@ impl Lanes for Avx512 {
         self.0.store_words(second, words, at + step, 0);
     }
 
-    /// Here lanes do have shifts of their own.
+    /// AVX-512 has shifts of single lanes.
     #[inline(always)]
     fn load_symbols(self, symbols: &[[u8; SYMBOL_BYTES]], at: usize, step: usize) -> __m512i {
         let window =

@@ -1,10 +1,10 @@
 //! Classes that wait until their tile has K of them.
 //!
 //! ```text
-//! add:    plan:    for each tile of the shard: whole already? the classes are surplus
-//!                  K with those that wait? decode : keep those that are new
+//! add:    plan:    for each tile of the shard: complete already? the classes are surplus
+//!                  K with those that wait? decode : keep the new ones
 //!         verify, decode in parallel, put the bytes in place, keep the rest: memory, or a file that
-//!         has no name to stay
+//!         never gets a name
 //! ```
 
 use super::{ADDED_TILE, AtlasReconstruction, Collected, Files};
@@ -29,20 +29,20 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// The classes of tiles that have fewer than K.
+/// Classes of the tiles that have fewer than K.
 #[derive(Default)]
 pub(super) struct Waiting {
     tiles: BTreeMap<u64, Vec<Payload>>,
 }
 
 impl Waiting {
-    /// What waits of a tile.
+    /// Returns the waiting classes of a tile.
     fn of(&self, tile: u64) -> &[Payload] {
         self.tiles.get(&tile).map_or(&[], |payloads| payloads)
     }
 }
 
-/// What waits of one class of one tile.
+/// Waiting payload of one class of one tile.
 #[derive(Clone)]
 struct Payload {
     class: u8,
@@ -52,32 +52,32 @@ struct Payload {
 #[derive(Clone)]
 enum Bytes {
     Memory(Arc<Buffer>, Range<usize>),
-    /// Their offset in the file.
+    /// Offset in the file.
     File(u64),
 }
 
-/// What a shard does for one tile.
+/// Work of a shard for one tile.
 struct Step<'s> {
     tile: u64,
     offset: u64,
     residue: Residue,
     part: &'s TilePart,
-    /// All classes that there are now, and those of them that are new.
+    /// All classes available with this shard, and the new ones among them.
     classes: ClassSet,
     fresh: ClassSet,
 }
 
 impl Step<'_> {
-    /// The bytes that the fresh classes take.
+    /// Returns the number of bytes of the fresh classes.
     fn fresh_len(&self) -> usize {
         self.fresh.iter().filter_map(|class| self.part.class_range(class)).map(|range| range.len()).sum()
     }
 }
 
-/// What a class of a tile takes that waits, beside its bytes: on the way, and in a list that grows by halves.
+/// Bytes of bookkeeping per waiting class of a tile: in transit, and in a list that grows by halves.
 const WAITING_CLASS: usize = size_of::<(u64, Payload)>() + 2 * size_of::<Payload>();
 
-/// The buffers of a worker that decodes.
+/// Buffers of a worker that decodes.
 #[derive(Default)]
 struct ClassScratch {
     decoder: Option<(ClassSet, Decoder)>,
@@ -85,7 +85,7 @@ struct ClassScratch {
 }
 
 impl AtlasReconstruction {
-    /// Verifies a shard of R96 and takes the classes that it adds.
+    /// Verifies a shard of R96 and keeps the classes that it adds.
     pub(super) fn add_classes(
         &self,
         shard: &AtlasShard,
@@ -94,6 +94,7 @@ impl AtlasReconstruction {
     ) -> Result<()> {
         let (proof, (_, payload)) = (shard.proof(), shard.payload());
         let data_classes = proof.header.classes;
+        // Plan: which tiles become complete with this shard, and which classes wait.
         proof.check_trust(&self.trust)?;
         let (parts, payload_offset) = proof.layout(payload.len())?;
         let (steps, told) = {
@@ -106,6 +107,7 @@ impl AtlasReconstruction {
         for step in steps {
             if enough(&step) { decoded.push(step) } else { kept.push(step) }
         }
+        // Count the memory and the work of both, for the limit and the totals.
         let bytes: u64 = decoded.iter().map(|step| to_u64(step.part.len())).sum();
         let waits = to_u64(kept.iter().map(Step::fresh_len).sum::<usize>());
         let (result, (written, writes)) = match files.spool {
@@ -117,21 +119,24 @@ impl AtlasReconstruction {
         let result = result.saturating_add(tiles).saturating_add(waiting);
 
         let verifiers = proof.verifiers(parts.len(), payload.len(), operation)?;
-        // The payloads of a tile take little more than its bytes, and so does the tile.
+        // The payloads of a tile use little more memory than its bytes, and so does the tile.
         let per_worker = if decoded.is_empty() { 0 } else { 3 * TILE_BYTES };
         let workers = operation.workers(to_u64(decoded.len()), per_worker, result)?;
         let executor = operation.executor;
         let total = to_u64(payload.len()).saturating_add(bytes).saturating_add(written);
         let mut tracker = operation.tracker(total, to_u64(parts.len() + decoded.len() + writes));
+        // Verify before anything is kept.
         let layout = (&parts[..], payload_offset);
         proof.verify_parts(payload, layout, &self.trust, (executor, verifiers), &mut tracker)?;
 
+        // Waiting classes in the file are read through a source of it.
         let file = match &files.waiting {
             Some((file, _)) => Some(Source::from_storage(file.storage()?, file.target())?),
             None => None,
         };
         let spool = files.spool.as_ref();
         let mut pieces = try_vec(if spool.is_none() { decoded.len() } else { 0 })?;
+        // Decode the complete tiles in parallel.
         pool::run(
             executor,
             workers,
@@ -142,6 +147,7 @@ impl AtlasReconstruction {
                 let place = |error: AtlasError| {
                     error.at_index(step.tile).at_range(step.offset, to_u64(step.part.len()))
                 };
+                // Copied out of the lock, so that other getters do not wait for the decoding.
                 let waiting = {
                     let collected = lock(&self.collected);
                     let known = collected.waiting.of(step.tile);
@@ -152,8 +158,8 @@ impl AtlasReconstruction {
                 let bytes = decode(scratch, data_classes, step, &waiting, payload, file.as_ref())
                     .and_then(|bytes| self.check_sum(shard, step, bytes))
                     .map_err(place)?;
-                // Written here and not where progress is reported: what a slow callback holds up must
-                // not pile up in memory.
+                // Written here and not in the sink, so that a slow callback does not make bytes pile up in
+                // memory.
                 match spool {
                     Some(spool) => spool.write_at(step.offset, &bytes).map(|()| None),
                     None => Ok(Some(bytes)),
@@ -165,6 +171,7 @@ impl AtlasReconstruction {
                 tracker.advance(to_u64(step.part.len()), 1)
             },
         )?;
+        // Keep the rest, and prepare everything that can fail.
         let mut ranges = try_vec(decoded.len())?;
         ranges.extend(decoded.iter().map(|step| step.offset..step.offset + to_u64(step.part.len())));
         let (kept, end) = keep(&kept, shard, files, &mut tracker)?;
@@ -185,14 +192,13 @@ impl AtlasReconstruction {
         Ok(())
     }
 
-    /// Refuses a decoded tile whose sum is not that of its leaf.
+    /// Refuses a decoded tile whose sum differs from that of its leaf.
     fn check_sum(&self, shard: &AtlasShard, step: &Step<'_>, bytes: Buffer) -> Result<Buffer> {
         let residue = Residue::of(&bytes);
         if residue == step.residue {
             return Ok(bytes);
         }
-        // Bytes that do not have the tile's witness are wrong whatever they sum to, and that is what
-        // is reported first.
+        // Bytes without the tile's witness are wrong whatever their sum, and that is reported first.
         let (proof, (_, payload)) = (shard.proof(), shard.payload());
         let mut options = ProjectionOptions::new().with_data_classes(proof.header.classes);
         options.key.clone_from(&self.trust.key);
@@ -201,18 +207,18 @@ impl AtlasReconstruction {
             proof.hash_part(scheme.digests(), step.part, &payload[step.part.payload.clone()])?;
         if !same(&scheme.witness(&bytes, &mut Workspace::default(), Executor::Inline)?, &expected) {
             return Err(AtlasError::witness(format!(
-                "the classes of tile {} are those of no bytes that have its witness",
+                "the classes of tile {} decode to bytes without its witness",
                 step.tile
             )));
         }
         Err(AtlasError::conservation(format!(
-            "tile {} sums to {residue} mod 96 where its leaf says {}",
+            "tile {} sums to {residue} mod 96 and its leaf says {}",
             step.tile, step.residue
         )))
     }
 }
 
-/// The bytes of a tile from the classes that wait and those that came.
+/// Decodes the bytes of a tile from its waiting and its fresh classes.
 fn decode(
     scratch: &mut ClassScratch,
     data_classes: u8,
@@ -221,11 +227,13 @@ fn decode(
     fresh: &[u8],
     file: Option<&Source>,
 ) -> Result<Buffer> {
+    // Neighbouring tiles mostly have the same classes, so that the decoder is kept.
     let classes = step.classes;
     let decoder = match &mut scratch.decoder {
         Some((of, decoder)) if *of == classes => decoder,
         other => &mut other.insert((classes, decoder(data_classes, classes)?)).1,
     };
+    // Read the classes that wait in the file.
     let class_len = step.fresh_len() / step.fresh.len().max(1);
     let in_file = |payload: &&Payload| matches!(payload.bytes, Bytes::File(_));
     let read = &mut scratch.read;
@@ -241,6 +249,7 @@ fn decode(
         let file = file.ok_or_else(|| AtlasError::internal("the file of waiting classes is gone"))?;
         file.read(offset, out)?;
     }
+    // Collect the payloads of all classes, waiting and fresh.
     let mut read = read.chunks_exact(class_len.max(1));
     let mut payloads: Vec<(u8, &[u8])> = try_vec(classes.len())?;
     for payload in waiting {
@@ -255,6 +264,7 @@ fn decode(
         let bytes = step.part.class_range(class).and_then(|range| fresh.get(range));
         payloads.push((class, bytes.ok_or_else(|| AtlasError::internal("a class is not in its shard"))?));
     }
+    // The decoder expects them ascending.
     payloads.sort_unstable_by_key(|(class, _)| *class);
     let payloads: Vec<&[u8]> = payloads.into_iter().map(|(_, bytes)| bytes).collect();
     let mut out = Buffer::new(step.part.len())?;
@@ -262,7 +272,7 @@ fn decode(
     Ok(out)
 }
 
-/// Puts the fresh classes of some tiles where they can wait, and says where the file of them ends then.
+/// Moves the fresh classes of some tiles to where they can wait. Returns them, and the new end of the file.
 fn keep(
     steps: &[Step<'_>],
     shard: &AtlasShard,
@@ -275,6 +285,7 @@ fn keep(
     if total == 0 {
         return Ok((Vec::new(), end));
     }
+    // The file of waiting classes is made when it is first needed.
     if let (Some(spool), None) = (&files.spool, &files.waiting) {
         files.waiting = Some((AtomicFile::create(spool.target())?, 0));
     }
@@ -284,6 +295,7 @@ fn keep(
             ranges.filter_map(|(class, range)| Some((step.tile, class, range?)))
         })
     };
+    // To the file if there is one, otherwise to memory.
     let mut kept = try_vec(ranges().count())?;
     match (&files.waiting, total == payload.len()) {
         (Some((file, _)), _) => {
@@ -294,13 +306,14 @@ fn keep(
                 tracker.advance(to_u64(range.len()), 1)?;
             }
         }
-        // All of it: the shard's own memory.
+        // All of the payload waits: share the shard's own memory.
         (None, true) => {
             let buffer = shard.shared_payload();
             kept.extend(ranges().map(|(tile, class, range)| {
                 (tile, Payload { class, bytes: Bytes::Memory(Arc::clone(&buffer), range) })
             }));
         }
+        // A part of it waits: copy only that part.
         (None, false) => {
             let (mut copy, mut at) = (Buffer::new(total)?, 0);
             for (_, _, range) in ranges() {
@@ -319,12 +332,13 @@ fn keep(
 }
 
 impl Collected {
-    /// What a shard does for those of its tiles that are not whole.
+    /// Returns the work of a shard for those of its tiles that are not complete.
     fn steps<'s>(&self, proof: &Proof, parts: &'s [TilePart]) -> Result<Vec<Step<'s>>> {
         let mut steps = try_vec(parts.len())?;
         let mut offset = proof.claimed_start()?;
         for (tile, (part, shape)) in (proof.first_tile..).zip(parts.iter().zip(&proof.tiles)) {
             let end = offset + to_u64(part.len());
+            // Only tiles with missing bytes, and only classes that are new for them.
             if !self.have.gaps(offset..end).is_empty() {
                 let waiting = self.waiting.of(tile).iter().filter_map(|payload| ClassSet::of(payload.class));
                 let waiting = waiting.fold(ClassSet::EMPTY, ClassSet::union);
@@ -343,7 +357,7 @@ impl Collected {
             return 0;
         };
         let waiting = &self.waiting.tiles;
-        // A tile that no shard told of needs all K.
+        // A tile that no shard has described needs all K.
         let unknown = to_u64(self.tiles.len()) < domain.header.tiles;
         let fewest = waiting.values().map(Vec::len).min().filter(|_| !unknown).unwrap_or(0);
         u32::from(domain.header.classes).saturating_sub(u32::try_from(fewest).unwrap_or(u32::MAX))

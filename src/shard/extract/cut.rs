@@ -1,4 +1,4 @@
-//! Cutting what is wanted out of a tile, checked, with its proof.
+//! Cutting the requested parts out of a tile, checked, with their proof.
 
 use super::plan::{Request, groups_wanted};
 use super::{Batch, Share};
@@ -24,42 +24,42 @@ use std::sync::Arc;
 pub(super) struct Cut {
     pub(super) shard: usize,
     pub(super) tile: u64,
-    /// Beside the part, inside the tile.
+    /// Chaining values or nodes inside the tile that prove the part.
     pub(super) proof: Vec<Digest>,
-    /// Beside the shard's tiles, from its first.
+    /// Siblings of the shard's tiles. Set for the first tile of the shard.
     pub(super) siblings: Option<Vec<Sibling>>,
     pub(super) residue: Residue,
     pub(super) payload: Option<Buffer>,
 }
 
-/// What comes of a want: a part of a shard, or all of one that lies in one tile.
+/// Result of one request: a part of a shard, or a whole shard that lies in one tile.
 pub(super) enum Outcome {
     Part(Cut),
     Whole(usize, AtlasShard),
 }
 
-/// A shard in the making.
+/// A shard under construction.
 #[derive(Default)]
 pub(super) struct Assembly {
-    /// It is made: the rest means nothing.
+    /// Set when the shard is finished; the other fields are then unused.
     pub(super) finished: Option<AtlasShard>,
-    /// By tile, in any order.
+    /// Proofs by tile, in any order.
     pub(super) proofs: Vec<(u64, Vec<Digest>)>,
     pub(super) siblings: Vec<Sibling>,
     pub(super) residue: Residue,
     pub(super) payload: Option<Buffer>,
 }
 
-/// The pages that are wanted of a LINEAR tile.
+/// Returns the requested pages of a LINEAR tile.
 fn pages(share: &Share) -> Result<Range<u64>> {
     match share {
         Share::Pages(pages) => Ok(pages.clone()),
-        Share::Classes { .. } => Err(AtlasError::internal("classes are wanted of a LINEAR tile")),
+        Share::Classes { .. } => Err(AtlasError::internal("classes are requested of a LINEAR tile")),
     }
 }
 
 impl Batch<'_> {
-    /// Makes the shard of which this is all there is, beside the other workers.
+    /// Finishes the shard in the worker if this part is all of it.
     fn settle(&self, done: Cut) -> Result<Outcome> {
         let shard = done.shard;
         if self.spans[shard].tile_count() > 1 {
@@ -71,7 +71,7 @@ impl Batch<'_> {
         Ok(Outcome::Whole(shard, finished.map_err(|error| error.at_index(to_u64(shard)))?))
     }
 
-    /// Transforms one tile, and gives every shard the classes that it wants.
+    /// Transforms one tile, and copies to every shard the classes that it requests.
     pub(super) fn cut_classes(
         &self,
         at: &TileAt,
@@ -83,13 +83,14 @@ impl Batch<'_> {
         let (tile, len) = (&at.tile, at.tile.len());
         let mut shares = try_vec(wants.len())?;
         let mut own = try_vec(wants.len())?;
+        // A shard of one tile gets a payload of its own, the others write into their shared one.
         for want in &*wants {
             let share = self.share(want);
             let fresh = want.out.is_none().then(|| Buffer::new(share.payload_len(len)));
             own.push(fresh.transpose()?);
             shares.push(share);
         }
-        // What is hashed is what is handed out, so that the bytes need no copy.
+        // The bytes in memory are hashed and passed on as they are, so that they need no copy.
         let bytes = match tile.slice() {
             Some(bytes) => bytes,
             None => {
@@ -98,6 +99,7 @@ impl Batch<'_> {
                 bytes
             }
         };
+        // The transform hands over each class slice by slice; it goes to every shard that requests it.
         let tree = self.state.context.scheme.classes(bytes, workspace, |class, start, payload| {
             for ((want, share), own) in wants.iter_mut().zip(&shares).zip(&mut own) {
                 let out = want.out.as_deref_mut().or(own.as_deref_mut());
@@ -106,14 +108,16 @@ impl Batch<'_> {
                 }
             }
         })?;
+        // The witness proves that the source still has the projected bytes.
         let witness = tree.witness()?;
         if tile.witness().is_none_or(|known| !same(known, &witness)) {
             return Err(source_changed(at));
         }
+        // Residue, proof inside the tile and proof of the tile, for each shard.
         let mut proofs = TreeProofs { levels: &self.levels, last: None };
         for ((want, share), own) in wants.iter_mut().zip(shares).zip(own) {
             let Share::Classes { classes, .. } = share else {
-                return Err(AtlasError::internal("pages are wanted of a transformed tile"));
+                return Err(AtlasError::internal("pages are requested of a transformed tile"));
             };
             let residue = Residue::of(want.out.as_deref().or(own.as_deref()).unwrap_or_default());
             let (shard, proof) = (want.shard, tree.prove(classes)?);
@@ -123,7 +127,7 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Cuts all wanted pages out of one tile. So many outboards may be kept as `outboards` says.
+    /// Cuts all requested pages out of one tile. `outboards` limits the number of kept outboards.
     pub(super) fn cut_pages(
         &self,
         at: &TileAt,
@@ -134,6 +138,8 @@ impl Batch<'_> {
     ) -> Result<()> {
         let context = &self.state.context;
         let (tile, len) = (&at.tile, at.tile.len());
+        // With a stored outboard and few groups only these groups are read; a single whole tile needs no
+        // proof.
         let groups: usize = wants.iter().map(|want| groups_wanted(&self.share(want), len)).sum();
         let few = groups * 2 <= len.div_ceil(GROUP_SIZE);
         let outboard = if few { tile.outboard() } else { None };
@@ -141,6 +147,7 @@ impl Batch<'_> {
             _ if matches!(&*wants, [want] if self.share(want).is_whole(len)) => Cutter::Whole { scratch },
             Some(outboard) if len > GROUP_SIZE => Cutter::Groups { outboard, scratch },
             _ => {
+                // Otherwise the whole tile is hashed, with the pages of every group that a proof cuts.
                 let mut edges: Vec<usize> = try_vec(2 * wants.len())?;
                 for want in &*wants {
                     edges.extend(cut_groups(&pages(&self.share(want))?, len));
@@ -153,6 +160,7 @@ impl Batch<'_> {
                 if tile.witness().is_none_or(|known| !same(known, &witness)) {
                     return Err(source_changed(at));
                 }
+                // The outboard serves later small regions of the tile.
                 let outboard = Arc::new(outboard);
                 if len > GROUP_SIZE && outboards.take() {
                     context.outboards.keep(tile, Arc::clone(&outboard));
@@ -160,6 +168,7 @@ impl Batch<'_> {
                 Cutter::Checked { outboard, edges, bytes }
             }
         };
+        // Neighbouring shards in one tile share the proof of the tile.
         let mut proofs = TreeProofs { levels: &self.levels, last: None };
         for want in wants {
             let done = cutter.cut(self, want, &mut proofs).and_then(|done| self.settle(done));
@@ -174,14 +183,17 @@ impl Batch<'_> {
         shared: Option<Buffer>,
         mut assembly: Assembly,
     ) -> Result<AtlasShard> {
+        // Assembles payload, proof and tiles into the shard; its parts are complete and checked.
         let (state, scope, span) = (self.state, &self.scopes[shard], &self.spans[shard]);
         let payload = match shared.or(assembly.payload) {
             Some(payload) => payload,
             None => Buffer::new(0)?,
         };
+        // Chaining values come tile by tile, and parts arrive in any order.
         assembly.proofs.sort_unstable_by_key(|(tile, _)| *tile);
         let mut chaining_values = try_vec(assembly.proofs.iter().map(|(_, proof)| proof.len()).sum())?;
         chaining_values.extend(assembly.proofs.into_iter().flat_map(|(_, proof)| proof));
+        // A region of 0 bytes is proved by the top alone.
         let siblings = if scope.region.length == 0 { self.levels.prove(&(0..0))? } else { assembly.siblings };
         let count = to_usize(span.tile_count());
         let mut tiles = try_vec(count)?;
@@ -193,6 +205,7 @@ impl Batch<'_> {
                 residue: tile.residue(),
             });
         }
+        // The residue is that of the region, not of the pages around it.
         let residue = scope.content_residue(assembly.residue, &payload, span.payload_offset);
         let proof = Proof {
             root: *self.levels.root(),
@@ -212,6 +225,7 @@ impl Batch<'_> {
 
 impl Assembly {
     pub(super) fn take(&mut self, done: Cut) -> Result<()> {
+        // Adds one part: its proof, the siblings if it is the first, its residue, its payload.
         if !done.proof.is_empty() {
             let failed = |_| AtlasError::out_of_memory("no memory for the proof of another tile");
             self.proofs.try_reserve(1).map_err(failed)?;
@@ -226,14 +240,14 @@ impl Assembly {
     }
 }
 
-/// Proofs against the root. Shards in one tile have the same, so that the last one is kept.
+/// Proofs against the root. Shards in one tile have the same one, so that the last is kept.
 struct TreeProofs<'a> {
     levels: &'a Levels<'a>,
     last: Option<(Range<u64>, Vec<Sibling>)>,
 }
 
 impl TreeProofs<'_> {
-    /// The proof of `tiles` where `at` is the first of them.
+    /// Returns the proof of `tiles` if `at` is the first of them.
     fn first(&mut self, at: &TileAt, tiles: &Range<u64>) -> Result<Option<Vec<Sibling>>> {
         if at.index == TileIndex(tiles.start) { self.prove(tiles).map(Some) } else { Ok(None) }
     }
@@ -252,11 +266,11 @@ impl TreeProofs<'_> {
 
 /// The three ways to get checked bytes of a tile.
 enum Cutter<'c> {
-    /// The whole tile, copied and hashed in one go.
+    /// The whole tile, copied and hashed in one pass.
     Whole { scratch: &'c mut Scratch },
-    /// Group by group, each checked against the outboard.
+    /// Single groups, each checked against the outboard.
     Groups { outboard: &'c Outboard, scratch: &'c mut Scratch },
-    /// Out of a copy of the tile that was hashed.
+    /// A copy of the tile that was hashed.
     Checked { outboard: Arc<Outboard>, edges: Vec<(usize, GroupPages)>, bytes: &'c [u8] },
 }
 
@@ -265,12 +279,14 @@ impl Cutter<'_> {
         let (at, len) = (want.at.clone(), want.at.tile.len());
         let wanted = pages(&batch.share(want))?;
         let within = page_bytes(&wanted, len);
+        // A request without a place gets a payload of its own.
         let mut own = None;
         let out = match want.out.as_deref_mut() {
             Some(out) => out,
             None => &mut own.insert(Buffer::new(within.len())?)[..],
         };
         let digests = batch.state.context.scheme.digests();
+        // Each way checks the bytes before it returns a proof for them.
         let (proof, residue) = match self {
             Cutter::Whole { scratch } => {
                 let witness = copy_and_hash(&at.tile, digests, scratch, out)?;
@@ -285,6 +301,8 @@ impl Cutter<'_> {
                 (outboard.prove(digests, len, edges, &wanted)?, Residue::of(part))
             }
             Cutter::Groups { outboard, scratch } => {
+                // Whole groups are read into place; of cut groups a copy is read, so that the pages can be
+                // hashed.
                 let mut edges = Vec::new();
                 for group in within.start / GROUP_SIZE..within.end.div_ceil(GROUP_SIZE) {
                     let bytes = group * GROUP_SIZE..((group + 1) * GROUP_SIZE).min(len);
@@ -304,22 +322,26 @@ impl Cutter<'_> {
                 (outboard.prove(digests, len, &edges, &wanted)?, Residue::of(out))
             }
         };
+        // The tile's own proof against the root.
         let siblings = proofs.first(&at, &batch.spans[want.shard].tiles)?;
         Ok(Cut { shard: want.shard, tile: at.index.0, proof, siblings, residue, payload: own })
     }
 }
 
-/// So much of a tile in memory is copied and then hashed at a time, while it is in the cache.
+/// Number of bytes of a tile in memory that are copied and then hashed at a time, while they are in the
+/// cache.
 const COPY_STEP: usize = 256 * 1024;
 
-/// Copies all of a tile to `out` and returns T of what it copied.
+/// Copies all of a tile to `out` and returns T of the copy.
 fn copy_and_hash(tile: &Tile, digests: &Digests, scratch: &mut Scratch, out: &mut [u8]) -> Result<Digest> {
+    // A tile that is not in memory is read first.
     let Some(bytes) = tile.slice() else {
         let copy = scratch.bytes(tile.len())?;
         tile.read(0, copy)?;
         copy_to_payload(copy, out);
         return Ok(digests.tile(copy));
     };
+    // Otherwise copy and hash in steps, so that the hashed bytes are the copied ones.
     let mut hasher = digests.tile_hasher();
     for (bytes, out) in bytes.chunks(COPY_STEP).zip(out.chunks_mut(COPY_STEP)) {
         let copy = scratch.bytes(bytes.len())?;

@@ -1,18 +1,18 @@
-//! Cutting shards out of a projection, one or many, on one thread or many.
+//! Extraction of shards from a projection, one or many, on one thread or many.
 //!
-//! A batch is turned round: what shards want is sorted by the tiles that they touch, so that a tile is
-//! read and hashed once for many of them, and a large region is spread over all threads. The 96
-//! classes of a region are a batch of 96 shards. A task is about a tile's worth of work: some tiles
-//! of which little is wanted, or a part of what is wanted of one, which is hashed anew for each part.
+//! Work is grouped by tile, not by shard, so that a tile is read and hashed once for many shards, and a
+//! large region is spread over all threads. The 96 classes of a region are a batch of 96 shards. A task is
+//! about one tile's worth of work: several tiles with small requests, or a part of the requests for one
+//! tile, which is hashed again for each part.
 //!
 //! ```text
 //! for each tile touched:
 //!     R96:                           read it, transform and hash it slice by slice; each slice of a
-//!                                    class goes to the shards that want it
+//!                                    class goes to the shards that request it
 //!     one region, whole tile:        read it, hash that copy
-//!     outboard at hand, few groups:     read the groups, check each against the outboard
+//!     outboard stored, few groups:   read the groups, check each against the outboard
 //!     else:                          read it, hash it group by group, keep its outboard
-//!     take the wanted pages from the copy that was checked, and the proof beside them
+//!     take the requested pages from the checked copy, and the proof beside them
 //! ```
 
 mod cut;
@@ -41,27 +41,28 @@ use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How a batch is spread over threads. The shards are the same, bit for bit.
+/// Distribution of a batch over threads. The shards are the same, bit for bit, with every strategy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum ParallelStrategy {
-    /// On the calling thread: where the host has no thread to spare, or runs batches in parallel itself.
+    /// The calling thread alone. For hosts that have no thread to spare or run batches in parallel
+    /// themselves.
     Sequential,
-    /// About a tile a task, on the calling thread and the operation's pool: what to use without a reason
-    /// for another one. What is too small to be worth a second thread is done on the calling one, which
-    /// takes less time than to wake another.
+    /// About one tile per task, on the calling thread and the operation's pool. The right choice without a
+    /// reason for another one. Work too small for a second thread runs on the calling thread, because
+    /// waking another one would take longer.
     #[default]
     Default,
-    /// As `Default`, on the operation's pool, which must be given, and nowhere else, however small the
-    /// batch: where the calling thread must not do such work. It sleeps, and puts the shards together.
+    /// As `Default`, but on the operation's pool alone, which must be given, however small the batch. For
+    /// hosts whose calling thread must not do such work. It waits, and assembles the shards.
     Pool,
-    /// So many regions a task, in their order: for many small regions whose neighbours lie in the same
-    /// tile, since each worker then stays where it is in the domain. A tile that two tasks touch is
-    /// hashed twice. Regions beside one that is larger than a thread's share of the batch are not kept
-    /// together, and that one is cut into its tiles.
+    /// This number of regions per task, in their order. For many small regions whose neighbours lie in the
+    /// same tile, because each worker then stays in one part of the domain. A tile that two tasks touch is
+    /// hashed twice. If a region is larger than a thread's share of the batch, its neighbours are not kept
+    /// together with it, and it is split into its tiles.
     Chunked(usize),
-    /// As `Default`, the tasks with the most work first: for regions of very different sizes, where the
-    /// last task should be a small one.
+    /// As `Default`, but the largest tasks first. For regions of very different sizes, for which the last
+    /// task should be small.
     WorkStealing,
 }
 
@@ -73,26 +74,26 @@ pub struct ExtractOptions {
 }
 
 impl ExtractOptions {
-    /// The default strategy on all threads of the pool.
+    /// Returns the default strategy on all threads of the pool.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// How the work is spread.
+    /// Sets the distribution of the work.
     #[must_use]
     pub fn with_strategy(mut self, strategy: ParallelStrategy) -> Self {
         self.strategy = strategy;
         self
     }
 
-    /// At most so many tasks at work at a time; 0: as many as the pool has threads.
+    /// Sets the maximum number of tasks in flight. 0 means the number of threads of the pool.
     #[must_use]
     pub fn with_max_threads(mut self, threads: usize) -> Self {
         self.max_threads = NonZeroUsize::new(threads);
         self
     }
 
-    /// Where the work runs in an operation that names `executor`.
+    /// Returns the executor for this strategy in an operation that names `executor`.
     fn executor<'a>(&self, executor: Executor<'a>) -> Result<Executor<'a>> {
         match self.strategy {
             ParallelStrategy::Sequential => Ok(Executor::Inline),
@@ -110,17 +111,17 @@ impl ExtractOptions {
     }
 }
 
-/// What comes of a task.
+/// Result of a task.
 struct Outcomes {
     done: Vec<Outcome>,
     /// Bytes and parts that were cut.
     bytes: u64,
     parts: u64,
-    /// The first region that failed, and its tile.
+    /// First region that failed, and its tile.
     failure: Option<((u64, TileIndex), AtlasError)>,
 }
 
-/// Where a shard lies.
+/// Place of a shard in the domain.
 struct Span {
     tiles: Range<u64>,
     payload_offset: u64,
@@ -134,11 +135,11 @@ impl Span {
 }
 
 impl AtlasProjection {
-    /// Cuts one region out: copies its bytes once and verifies the copy.
+    /// Extracts one region: copies its bytes once and verifies the copy.
     ///
-    /// WITNESS where the source changed since it was projected, OUT_OF_RANGE outside the domain. A
-    /// region of length 0 proves the root alone. R96: all 96 classes of the tiles that the region
-    /// touches, which are the shard's region then.
+    /// A region of length 0 proves the root alone. R96: extracts all 96 classes of the tiles that the
+    /// region touches, which then are the shard's region. Fails with WITNESS if the source changed since it
+    /// was projected, and with OUT_OF_RANGE outside the domain.
     pub fn extract_shard(
         &self,
         region: &AtlasBoundaryRegion,
@@ -148,12 +149,12 @@ impl AtlasProjection {
         shards.into_iter().next().ok_or_else(|| AtlasError::internal("a batch of one gave no shard"))
     }
 
-    /// Cuts many regions out, in their order: all of them or none.
+    /// Extracts many regions, in their order: all of them or none.
     ///
-    /// A tile is read and hashed once for each MiB and each 256 shards that are cut out of it (and once a
-    /// chunk with [`ParallelStrategy::Chunked`]), however many regions touch it. The error of the first
-    /// region that fails is reported, with its index; one that comes of hashing what was edited before
-    /// concerns them all and has none.
+    /// A tile is read and hashed once per MiB and per 256 shards extracted from it (and once per chunk with
+    /// [`ParallelStrategy::Chunked`]), however many regions touch it. The error of the first region that
+    /// fails is returned, with its index; an error while hashing earlier edits concerns all regions and has
+    /// no index.
     pub fn extract_shards(
         &self,
         regions: &[AtlasBoundaryRegion],
@@ -162,6 +163,7 @@ impl AtlasProjection {
     ) -> Result<Vec<AtlasShard>> {
         let executor = options.executor(operation.executor)?;
         let state = self.state();
+        // Every region is checked before any work begins.
         let mut scopes = try_vec(regions.len())?;
         for (index, region) in (0..).zip(regions) {
             let scope = scope(&state, region, ClassSet::ALL).map_err(|error| error.at_index(index))?;
@@ -172,11 +174,11 @@ impl AtlasProjection {
         })
     }
 
-    /// One shard for each of `classes`, in their order, of the tiles that `region` touches; None: of
-    /// all. All of them or none.
+    /// Extracts one shard for each of `classes`, in their order, of the tiles that `region` touches. `None`
+    /// means all tiles. All of them or none.
     ///
-    /// One pass over the region, whatever the number of classes: every tile is transformed once. A
-    /// class twice or above 95, or a LINEAR projection, is INVALID_ARGUMENT.
+    /// Transforms every tile of the region once, whatever the number of classes. A class given twice or
+    /// above 95, or a LINEAR projection, is INVALID_ARGUMENT.
     pub fn extract_classes(
         &self,
         region: Option<&AtlasBoundaryRegion>,
@@ -189,6 +191,7 @@ impl AtlasProjection {
         }
         let domain = AtlasBoundaryRegion::new(0, state.tree.bytes());
         let all = scope(&state, region.unwrap_or(&domain), ClassSet::EMPTY)?;
+        // One scope per class, all with the same tiles.
         let (mut scopes, mut seen) = (try_vec(classes.len())?, ClassSet::EMPTY);
         for (index, &class) in (0..).zip(classes) {
             let refused = |what: &str| AtlasError::invalid_argument(format!("class {class} {what}"));
@@ -202,15 +205,16 @@ impl AtlasProjection {
         extract(&state, &scopes, ParallelStrategy::Default, operation)
     }
 
-    /// [`extract_shards`](Self::extract_shards) on the library's pool: what to use without a reason for
-    /// another one.
+    /// Extracts shards like [`extract_shards`](Self::extract_shards) on the library's pool. The right
+    /// choice without a reason for another one.
     pub fn extract_shards_parallel(&self, regions: &[AtlasBoundaryRegion]) -> Result<Vec<AtlasShard>> {
         self.extract_shards(regions, &ExtractOptions::new(), &mut Operation::new())
     }
 
-    /// [`extract_shards`](Self::extract_shards) on a pool of the host and nowhere else, however small the
-    /// batch: where the host has a pool of rayon's own, and says how many threads there are. The calling
-    /// thread puts the results together. In a forked child it hangs if the pool is from before the fork.
+    /// Extracts shards like [`extract_shards`](Self::extract_shards) on a pool of the host and nowhere
+    /// else, however small the batch. For hosts with a rayon pool of their own, which determines the number
+    /// of threads. The calling thread assembles the results. In a forked child it hangs if the pool is from
+    /// before the fork.
     #[cfg(feature = "parallel")]
     pub fn extract_shards_parallel_with_pool(
         &self,
@@ -221,8 +225,8 @@ impl AtlasProjection {
         self.extract_shards(regions, &options, &mut Operation::new().with_rayon_pool(pool))
     }
 
-    /// [`extract_shards`](Self::extract_shards) with `chunk` regions a task: for many small regions whose
-    /// neighbours lie in the same tile. 0 is INVALID_ARGUMENT.
+    /// Extracts shards like [`extract_shards`](Self::extract_shards) with `chunk` regions per task. For
+    /// many small regions whose neighbours lie in the same tile. 0 is INVALID_ARGUMENT.
     pub fn extract_shards_chunked_parallel(
         &self,
         regions: &[AtlasBoundaryRegion],
@@ -232,8 +236,9 @@ impl AtlasProjection {
         self.extract_shards(regions, &options, &mut Operation::new())
     }
 
-    /// [`extract_shards`](Self::extract_shards) with the largest work first, on up to `max_threads`, 0 for
-    /// all: for regions of very different sizes, and to leave threads to others.
+    /// Extracts shards like [`extract_shards`](Self::extract_shards) with the largest work first, on at
+    /// most `max_threads` threads, 0 for all. For regions of very different sizes, and to leave threads to
+    /// other work.
     pub fn extract_shards_work_stealing(
         &self,
         regions: &[AtlasBoundaryRegion],
@@ -245,13 +250,14 @@ impl AtlasProjection {
     }
 }
 
-/// What a shard of `region` is about: of R96 `classes` of whole tiles.
+/// Returns the scope of a shard of `region`. R96: `classes` of whole tiles.
 fn scope(state: &State, region: &AtlasBoundaryRegion, classes: ClassSet) -> Result<Scope> {
     let (tree, data_classes) = (&state.tree, state.context.scheme.data_classes());
     check_range(region.offset, region.length, tree.bytes(), "the region")?;
     if data_classes == 0 {
         return Ok(Scope { region: *region, classes: ClassSet::EMPTY, data_classes });
     }
+    // A class covers whole tiles, so that the region grows to their edges.
     let mut whole = *region;
     if region.length > 0 {
         let tile = |byte: u64| tree.tile_of_byte(ByteOffset(byte));
@@ -264,8 +270,9 @@ fn scope(state: &State, region: &AtlasBoundaryRegion, classes: ClassSet) -> Resu
     Ok(Scope { region: whole, classes, data_classes })
 }
 
-/// Where the shards lie.
+/// Returns the place of each shard.
 fn spans(state: &State, scopes: &[Scope]) -> Result<Vec<Span>> {
+    // Each region is walked tile by tile; the payload is the sum of its shares.
     let mut spans = try_vec(scopes.len())?;
     for (index, scope) in (0..).zip(scopes) {
         let region = &scope.region;
@@ -278,6 +285,7 @@ fn spans(state: &State, scopes: &[Scope]) -> Result<Vec<Span>> {
                     break;
                 }
                 let share = scope.share(at.offset.0, at.tile.len());
+                // The first tile determines the beginning of the payload.
                 if span.payload_len == 0 {
                     span.tiles = at.index.0..at.index.0;
                     span.payload_offset = (at.offset + share.offset()).0;
@@ -295,11 +303,11 @@ fn spans(state: &State, scopes: &[Scope]) -> Result<Vec<Span>> {
     Ok(spans)
 }
 
-/// The bytes that the result takes.
+/// Returns the number of bytes of the result.
 fn memory(state: &State, spans: &[Span]) -> u64 {
-    // Beside the payload: the shard, its proof of at most some 50 nodes, and the bookkeeping.
+    // Besides the payload: the shard, its proof of at most some 50 nodes, and the bookkeeping.
     let each = to_u64(size_of::<AtlasShard>() + size_of::<Span>() + size_of::<Assembly>() + 2_048);
-    // Of classes every tile has nodes of its own, 7 for one class and at most 48.
+    // With classes every tile has nodes of its own, 7 for one class and at most 48.
     let nodes = if state.context.scheme.data_classes() > 0 { 8 * size_of::<Digest>() } else { 0 };
     let task = size_of::<Request<'_>>() + size_of::<TileRequests>() + size_of::<Task<'_, '_>>();
     let a_tile = to_u64(task + size_of::<TileShape>() + nodes);
@@ -310,7 +318,7 @@ fn memory(state: &State, spans: &[Span]) -> u64 {
     })
 }
 
-/// Cuts out what `scopes` are about, on the operation's executor.
+/// Extracts the shards of `scopes`, on the operation's executor.
 fn extract(
     state: &State,
     scopes: &[Scope],
@@ -319,28 +327,31 @@ fn extract(
 ) -> Result<Vec<AtlasShard>> {
     let spans = spans(state, scopes)?;
     let memory = memory(state, &spans);
+    // One worker and the result must fit the memory limit before anything is allocated.
     operation.workers(1, TILE_BYTES, memory)?;
     let bytes = spans.iter().map(|span| to_u64(span.payload_len)).fold(0, u64::saturating_add);
     let parts = spans.iter().map(Span::tile_count).fold(0, u64::saturating_add);
-    // An edited state's proofs need the witnesses of all its tiles, which are no region's.
+    // The proofs of an edited state need the witnesses of all its tiles, which belong to no region.
     let held = to_u64(size_of_val(scopes) + size_of_val(&*spans));
     let levels = operation.before(bytes, parts, |operation| state.levels(operation, held));
     let levels = levels.map_err(AtlasError::without_index)?;
     let chunk = if let ParallelStrategy::Chunked(regions) = strategy { regions } else { usize::MAX };
     let batch = Batch { state, levels, scopes, spans: &spans, chunk };
 
-    // Payloads that several tasks fill. The others are made where they are filled.
+    // Payloads that several tasks fill. The others are allocated by the worker that fills them.
     let mut shared = try_vec(spans.len())?;
     for span in &spans {
         shared.push(if span.tile_count() > 1 { Some(Buffer::new(span.payload_len)?) } else { None });
     }
     let mut assemblies: Vec<Assembly> = try_vec(spans.len())?;
     assemblies.resize_with(spans.len(), Assembly::default);
+    // Turn the regions into requests by tile, and run them.
     let mut wants = try_vec(usize::try_from(parts).unwrap_or(usize::MAX))?;
     batch.wants(shared.iter_mut().map(|payload| payload.as_deref_mut()), &mut wants)?;
     let most_first = strategy == ParallelStrategy::WorkStealing;
     batch.run(&mut wants, (bytes, parts), most_first, memory, operation, &mut assemblies)?;
     drop(wants);
+    // A shard of one tile is finished already; the others are assembled from their parts.
     let mut shards = try_vec(assemblies.len())?;
     for (index, (shared, mut assembly)) in shared.into_iter().zip(assemblies).enumerate() {
         shards.push(match assembly.finished.take() {
@@ -356,7 +367,7 @@ struct Batch<'b> {
     levels: Levels<'b>,
     scopes: &'b [Scope],
     spans: &'b [Span],
-    /// Regions that stay together; the largest number there is: no matter.
+    /// Number of regions that stay together. `usize::MAX` means that it does not matter.
     chunk: usize,
 }
 
@@ -379,12 +390,14 @@ impl Batch<'_> {
         assemblies: &mut [Assembly],
     ) -> Result<()> {
         let (mut tasks, cost, runs) = self.tasks(wants, to_u64(operation.threads()), bytes)?;
+        // The largest tasks first; equal ones in the order of the batch.
         if most_first {
             tasks.sort_unstable_by_key(|task| {
                 let first = lock(&task.wants).first().map(|want| (want.at.index, want.shard));
                 (Reverse(task.cost), first)
             });
         }
+        // As many workers as tasks, memory and worth of the work allow.
         let count = to_u64(tasks.len());
         let worth = usize::try_from(cost).unwrap_or(usize::MAX) / pool::TASK_BYTES;
         let per_worker = TILE_BYTES + self.state.context.scheme.workspace();
@@ -394,8 +407,8 @@ impl Batch<'_> {
         let executor = operation.executor;
         let order = Order { window: None, runs: &runs, unwatched: operation.unwatched() };
         let mut tracker = operation.tracker(bytes, parts);
-        // The lowest shard that failed: work on later ones is pointless, on earlier ones it is not,
-        // since the first error in the order of the batch is the one to report.
+        // Lowest shard that failed. Later ones are skipped, earlier ones continue, because the first error
+        // in the order of the batch is the one to report.
         let lowest = AtomicU64::new(u64::MAX);
         let mut failure: Option<((u64, TileIndex), AtlasError)> = None;
         pool::run_within(
@@ -405,10 +418,12 @@ impl Batch<'_> {
             order,
             || Ok((Scratch::default(), Workspace::default())),
             |(scratch, workspace), index| {
+                // A task is taken once; its requests move to the worker.
                 let wants = std::mem::take(&mut *lock(&tasks[to_usize(index)].wants));
                 self.see_to(wants, &lowest, &outboards, scratch, workspace)
             },
             |_, outcomes| {
+                // The sink collects parts by shard, in any order of tasks.
                 for outcome in outcomes.done {
                     match outcome {
                         Outcome::Part(done) => assemblies[done.shard].take(done)?,
@@ -420,7 +435,7 @@ impl Batch<'_> {
                 {
                     failure = Some((place, error));
                 }
-                // After a failure too: the tasks before it may take their time, and can be cancelled.
+                // Also after a failure, because earlier tasks may take long and can be cancelled.
                 tracker.advance(outcomes.bytes, outcomes.parts)
             },
         )?;
@@ -430,7 +445,7 @@ impl Batch<'_> {
         }
     }
 
-    /// The work of one task. A failure is part of what comes of it.
+    /// Performs one task. A failure is part of the result.
     fn see_to(
         &self,
         wants: &mut [Request<'_>],
@@ -442,9 +457,11 @@ impl Batch<'_> {
         let mut all = Outcomes { done: try_vec(wants.len())?, bytes: 0, parts: 0, failure: None };
         let mut rest = wants;
         while !rest.is_empty() {
+            // One tile per round, with all requests of the task for it.
             let (group, later) = rest.split_at_mut(self.group_len(rest));
             rest = later;
             let (first, tile) = (to_u64(group[0].shard), group[0].at.clone());
+            // An earlier shard failed already: this one cannot be reported any more.
             if first > lowest.load(Ordering::Relaxed) {
                 continue;
             }
@@ -461,7 +478,7 @@ impl Batch<'_> {
                     all.parts += to_u64(group.len());
                 }
                 Err(error) => {
-                    // Bytes that only one shard wants fail for it alone, others for the first one.
+                    // Bytes requested by one shard fail for it alone, shared bytes for the first one.
                     let error = error.at_range(tile.offset.0, to_u64(tile.tile.len())).at_index(first);
                     let place = (error.index().unwrap_or(first), tile.index);
                     lowest.fetch_min(place.0, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! What is wanted of which tile, and which worker sees to it.
+//! Grouping of requests by tile, and their division into tasks.
 
 use super::{Batch, Scope, Share};
 use crate::base::buffer::try_vec;
@@ -10,35 +10,36 @@ use crate::hash::outboard::page_bytes;
 use crate::tile::tree::TileAt;
 use std::sync::Mutex;
 
-/// So many shards are cut out of a tile before another task goes on with it.
+/// Maximum number of shards cut out of a tile before another task continues with it.
 const MOST_WANTS: usize = 256;
 
-/// A worker's share of a batch is in about so many tasks, so that all end at about the same time.
+/// Approximate number of tasks in a worker's share of a batch, so that all workers end at about the same
+/// time.
 const TASKS_A_WORKER: u64 = 8;
 
-/// What one shard wants of one tile.
+/// Request of one shard for one tile.
 pub(super) struct Request<'a> {
-    /// The number of the shard in the batch.
+    /// Number of the shard in the batch.
     pub(super) shard: usize,
     pub(super) at: TileAt,
-    /// Where the bytes go; None: into a payload of their own, as the shard lies in this tile.
+    /// Place of the bytes. `None` means a payload of their own, because the shard lies in this tile.
     pub(super) out: Option<&'a mut [u8]>,
 }
 
-/// Wants that one worker sees to, one after the other.
+/// Requests that one worker performs in sequence.
 pub(super) struct Task<'w, 'a> {
     pub(super) cost: u64,
     pub(super) wants: Mutex<&'w mut [Request<'a>]>,
 }
 
-/// Neighbours in the sorted wants, of one tile.
+/// Neighbours of one tile in the sorted requests.
 #[derive(Clone, Copy)]
 pub(super) struct TileRequests {
     pub(super) wants: usize,
     pub(super) cost: u64,
 }
 
-/// The groups of 16 KiB that a share touches, of a tile of `len` bytes.
+/// Counts the groups of 16 KiB that a share touches, in a tile of `len` bytes.
 pub(super) fn groups_wanted(share: &Share, len: usize) -> usize {
     match share {
         Share::Pages(pages) => {
@@ -50,13 +51,14 @@ pub(super) fn groups_wanted(share: &Share, len: usize) -> usize {
 }
 
 impl Batch<'_> {
-    /// All that is wanted: chunk by chunk, tile by tile, in the order of the regions.
+    /// Collects all requests: chunk by chunk, tile by tile, in the order of the regions.
     pub(super) fn wants<'a>(
         &'a self,
         slices: impl Iterator<Item = Option<&'a mut [u8]>>,
         wants: &mut Vec<Request<'a>>,
     ) -> Result<()> {
         for (shard, (span, slice)) in self.spans.iter().zip(slices).enumerate() {
+            // The shared payload of a shard is divided among its tiles.
             let mut rest = slice;
             let tiles = self.state.tree.iter_from_tile(TileIndex(span.tiles.start));
             for at in tiles.take(to_usize(span.tile_count())) {
@@ -70,18 +72,21 @@ impl Batch<'_> {
                 wants.push(Request { shard, at, out });
             }
         }
+        // Grouped by chunk and tile, so that neighbours share the hashing of a tile.
         wants.sort_unstable_by_key(|want| (want.shard / self.chunk, want.at.index, want.shard));
         Ok(())
     }
 
-    /// How many wants from the first on are of one tile, as far as they go into one task.
+    /// Returns the number of requests, from the first on, that concern one tile and fit into one task.
     pub(super) fn group_len(&self, wants: &[Request<'_>]) -> usize {
         let Some(first) = wants.first() else { return 0 };
+        // A group may copy as much as hashing the tile costs; then another worker may as well hash it
+        // again.
         let (tile, len) = (first.at.index, first.at.tile.len());
         let most = if self.is_linear() {
             len
         } else {
-            // What a transform takes is worth some sets of classes.
+            // A transform costs as much as several sets of classes.
             let all = Scope { classes: ClassSet::ALL, ..self.scopes[first.shard] };
             all.share(first.at.offset.0, len).payload_len(len).saturating_mul(4)
         };
@@ -94,7 +99,7 @@ impl Batch<'_> {
         wants.iter().take(MOST_WANTS).take_while(fits).count().max(1)
     }
 
-    /// Bytes that a group hashes and hands out, at the most.
+    /// Returns the number of bytes that a group hashes and copies, at most.
     fn cost(&self, group: &[Request<'_>]) -> u64 {
         let Some(first) = group.first() else { return 0 };
         let len = first.at.tile.len();
@@ -108,14 +113,15 @@ impl Batch<'_> {
         to_u64(hashed + wanted)
     }
 
-    /// The sorted wants as tasks, what they cost, and where the tasks of a chunk end that one worker
-    /// takes.
+    /// Divides the sorted requests into tasks. Returns them, their total cost, and the ends of the runs of
+    /// tasks of a chunk that one worker takes.
     pub(super) fn tasks<'w, 'a>(
         &self,
         wants: &'w mut [Request<'a>],
         threads: u64,
         bytes: u64,
     ) -> Result<(Vec<Task<'w, 'a>>, u64, Vec<u64>)> {
+        // Groups of one tile are the smallest parts of a task.
         let mut groups = try_vec(wants.len())?;
         let (mut rest, mut total) = (&wants[..], 0u64);
         while !rest.is_empty() {
@@ -124,6 +130,7 @@ impl Batch<'_> {
             groups.push(TileRequests { wants: group.len(), cost });
             (rest, total) = (later, total.saturating_add(cost));
         }
+        // A task should be worth waking a thread for, and about a fraction of each worker's share.
         let target = (total / (threads * TASKS_A_WORKER)).clamp(to_u64(pool::TASK_BYTES), TILE_BYTES);
         let chunked = self.chunk != usize::MAX;
         let (mut tasks, mut runs) =
@@ -133,6 +140,7 @@ impl Batch<'_> {
         while let Some(TileRequests { wants: mut count, mut cost }) = groups.next() {
             let chunk = rest[0].shard / self.chunk;
             let fits = |count: usize, cost| cost <= target && rest[count].shard / self.chunk == chunk;
+            // With chunks, the tasks of a chunk form a run, unless it has a large region.
             while let Some(next) = groups.next_if(|next| fits(count, cost + next.cost)) {
                 (count, cost) = (count + next.wants, cost + next.cost);
             }
@@ -141,6 +149,7 @@ impl Batch<'_> {
             tasks.push(Task { cost, wants: Mutex::new(wants) });
             if chunked {
                 if large.0 != chunk {
+                    // Small neighbouring groups of the same chunk join one task.
                     large = (chunk, self.is_large(chunk, bytes / threads));
                 }
                 let last = rest.first().is_none_or(|want| want.shard / self.chunk != chunk);
@@ -152,7 +161,7 @@ impl Batch<'_> {
         Ok((tasks, total, runs))
     }
 
-    /// Whether a region of a chunk is larger than a thread's share, and could be cut up.
+    /// Returns true if a region of a chunk is larger than a thread's share, and could be split.
     fn is_large(&self, chunk: usize, share: u64) -> bool {
         let start = chunk * self.chunk;
         let end = start.saturating_add(self.chunk).min(self.spans.len());
