@@ -11,7 +11,7 @@ mod memory;
 mod parts;
 mod pieces;
 
-pub(crate) use holes::Holes;
+pub(crate) use holes::{DataMap, Holes};
 pub(crate) use parts::SourceRun;
 
 use crate::base::buffer::Buffer;
