@@ -125,7 +125,7 @@ valgrind: ## the C tests under valgrind alone
 
 ##@ To test it for longer
 
-test-long: ## the Rust tests that `make test` leaves out, two builds that must be equal, 500 writers that are killed, and MPI if it is here: half an hour
+test-long: ## the Rust tests that `make test` leaves out, two builds that must be equal, 500 writers that are killed, and MPI and nginx if they are here: half an hour
 	@$(ready) test
 	$(unmade) cargo test --release --config profile.release.lto=false --locked --no-fail-fast -- --ignored
 	$(unmade) cargo test --release --config profile.release.lto=false --locked --package atlasm -- --ignored
@@ -135,6 +135,7 @@ test-long: ## the Rust tests that `make test` leaves out, two builds that must b
 	build/c_tests/api_container_processes_shared 500
 	@$(cmake_build)
 	examples/mpi/test.sh build
+	examples/http_test.sh build
 
 test-bare: ## setup.sh demo and test in a bare Debian, as root and as nobody; needs root, half an hour; BARE='root demo' for a part
 	@scripts/test_bare.sh build/bare $$BARE
