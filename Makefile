@@ -133,7 +133,7 @@ valgrind: ## the C tests under valgrind alone
 
 ##@ To test it for longer
 
-test-long: ## the Rust tests that `make test` leaves out, two builds that must be equal, 500 writers that are killed, and MPI if it is here: half an hour
+test-long: ## the Rust tests that `make test` leaves out, two builds that must be equal, 500 writers that are killed, and MPI and nginx if they are here: half an hour
 	@$(ready) test
 	$(unmade) cargo test --release --config profile.release.lto=false --locked --no-fail-fast -- --ignored
 	$(unmade) cargo test --release --config profile.release.lto=false --locked --package atlasm -- --ignored
@@ -143,6 +143,7 @@ test-long: ## the Rust tests that `make test` leaves out, two builds that must b
 	build/c_tests/api_container_processes_shared 500
 	@$(cmake_build)
 	examples/mpi/test.sh build
+	examples/http_test.sh build
 	examples/python/test.sh
 	python/test.sh cost
 

@@ -553,8 +553,11 @@ pub(crate) mod fakes {
 
         fn read_at(&self, offset: u64, out: OutBytes<'_>) -> io::Result<()> {
             let out = out.into_initialised();
-            out.fill(0);
             let end = offset + to_u64(out.len());
+            if end > self.len {
+                return Err(ends_before());
+            }
+            out.fill(0);
             lock(&self.reads).push((offset, to_u64(out.len())));
             for (at, bytes) in &*lock(&self.data) {
                 let (start, stop) = ((*at).max(offset), (at + to_u64(bytes.len())).min(end));
