@@ -12,6 +12,7 @@ pub(crate) mod error;
 pub(crate) mod file_lock;
 pub(crate) mod heap;
 pub(crate) mod out_bytes;
+mod positioned;
 pub(crate) mod process;
 pub(crate) mod ranges;
 pub(crate) mod recycle;

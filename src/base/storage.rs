@@ -4,6 +4,7 @@
 //! the name of the file and what it was doing, and says so.
 
 use crate::base::out_bytes::OutBytes;
+use crate::base::positioned::{read_exact_at, write_all_at};
 use crate::base::units::to_u64;
 use std::fs::File;
 use std::io;
@@ -354,43 +355,14 @@ mod page_cache {
     }
 }
 
-// glibc's off_t has 32 bits on 32-bit processors, so that pread fails from 2 GiB on.
-#[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
-use libc::{off_t as Offset, pread};
-#[cfg(any(target_os = "linux", target_os = "android"))]
-use libc::{off64_t as Offset, pread64 as pread};
-
-#[cfg(unix)]
-fn read_exact_at(file: &File, offset: u64, mut out: OutBytes<'_>) -> io::Result<()> {
-    use std::os::fd::AsRawFd;
-    let mut position = offset;
-    while !out.is_empty() {
-        let at = Offset::try_from(position).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
-        // SAFETY: the descriptor is open, and the kernel writes at most `out.len()` bytes to `out`.
-        let read = unsafe { pread(file.as_raw_fd(), out.as_mut_ptr().cast(), out.len(), at) };
-        match usize::try_from(read) {
-            Ok(0) => return Err(ends_before()),
-            Ok(read) => {
-                position += to_u64(read);
-                out.split_off_front(read);
-            }
-            Err(_) => match io::Error::last_os_error() {
-                error if error.kind() == io::ErrorKind::Interrupted => {}
-                error => return Err(error),
-            },
-        }
-    }
-    Ok(())
-}
-
 /// The place that `whence` finds from `offset` on; `None` if there is none up to the end. It moves the position of the
 /// descriptor, which nothing here depends on.
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
 fn seek(file: &File, offset: u64, whence: libc::c_int) -> io::Result<Option<u64>> {
     #[cfg(target_os = "freebsd")]
-    use libc::lseek;
+    use libc::{lseek, off_t as Offset};
     #[cfg(not(target_os = "freebsd"))]
-    use libc::lseek64 as lseek;
+    use libc::{lseek64 as lseek, off64_t as Offset};
     use std::os::fd::AsRawFd;
     let offset = Offset::try_from(offset).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
     // SAFETY: the descriptor is open; the call reads no memory of ours.
@@ -402,51 +374,6 @@ fn seek(file: &File, offset: u64, whence: libc::c_int) -> io::Result<Option<u64>
             error => Err(error),
         },
     }
-}
-
-#[cfg(windows)]
-fn read_exact_at(file: &File, offset: u64, out: OutBytes<'_>) -> io::Result<()> {
-    use std::os::windows::fs::FileExt;
-    let mut out = out.into_initialised();
-    let mut position = offset;
-    while !out.is_empty() {
-        match file.seek_read(out, position) {
-            Ok(0) => return Err(ends_before()),
-            Ok(read) => {
-                position += to_u64(read);
-                out = &mut out[read..];
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
-#[cfg(unix)]
-fn write_all_at(file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
-    std::os::unix::fs::FileExt::write_all_at(file, bytes, offset)
-}
-
-#[cfg(windows)]
-fn write_all_at(file: &File, mut offset: u64, mut bytes: &[u8]) -> io::Result<()> {
-    use std::os::windows::fs::FileExt;
-    while !bytes.is_empty() {
-        match file.seek_write(bytes, offset) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => {
-                offset += to_u64(written);
-                bytes = &bytes[written..];
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
-fn ends_before() -> io::Error {
-    io::Error::new(io::ErrorKind::UnexpectedEof, "the file ends before")
 }
 
 /// A system may read no more at a time for an advice than one request to the disk takes.
@@ -498,7 +425,7 @@ pub(crate) mod fakes {
             match found {
                 Some(found) => out.copy_from(found),
                 None if out.is_empty() => {}
-                None => return Err(ends_before()),
+                None => return Err(io::ErrorKind::UnexpectedEof.into()),
             }
             Ok(())
         }
