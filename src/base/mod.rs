@@ -1,6 +1,7 @@
 //! The ground floor: errors, units, locks, buffers and files. Nothing here knows what a domain is.
 
 pub(crate) mod atomic_file;
+mod block;
 pub(crate) mod buffer;
 pub(crate) mod copy;
 pub(crate) mod cpu;
