@@ -17,6 +17,7 @@ mod positioned;
 pub(crate) mod process;
 pub(crate) mod ranges;
 pub(crate) mod recycle;
+pub(crate) mod shrinkable;
 #[cfg(feature = "parallel")]
 pub(crate) mod slot;
 pub(crate) mod storage;

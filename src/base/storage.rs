@@ -115,15 +115,54 @@ impl FileId {
 /// A file as a storage.
 pub(crate) struct FileStorage {
     file: File,
+    seeker: Seeker,
+}
+
+/// The descriptor in which holes are looked for. This moves its position.
+enum Seeker {
+    /// That of the storage, whose position nobody uses.
+    Same,
+    Other(File),
+    /// None: all counts as data.
+    Absent,
 }
 
 impl FileStorage {
+    /// A file whose position nobody uses.
     pub(crate) fn new(file: File) -> FileStorage {
-        FileStorage { file }
+        FileStorage { file, seeker: Seeker::Same }
+    }
+
+    /// A file whose position others use: it is neither used nor moved.
+    ///
+    /// Holes are looked for through a description of its own, if the system opens one.
+    #[cfg(unix)]
+    pub(crate) fn shared(file: File) -> FileStorage {
+        use std::os::fd::AsRawFd;
+        use std::os::unix::fs::OpenOptionsExt;
+        let itself = format!("/proc/self/fd/{}", file.as_raw_fd());
+        let own = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(itself).ok();
+        // The system may have no such names, and something else there.
+        let is_same = |other: &File| {
+            let id = |file: &File| file.metadata().ok().and_then(|metadata| FileId::of(&metadata));
+            id(&file).is_some_and(|file| id(other) == Some(file))
+        };
+        let seeker = own.filter(is_same).map_or(Seeker::Absent, Seeker::Other);
+        FileStorage { file, seeker }
     }
 
     pub(crate) fn file(&self) -> &File {
         &self.file
+    }
+
+    /// The file in which holes can be looked for.
+    #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+    fn seeker(&self) -> Option<&File> {
+        match &self.seeker {
+            Seeker::Same => Some(&self.file),
+            Seeker::Other(file) => Some(file),
+            Seeker::Absent => None,
+        }
     }
 
     /// Whether a read would not wait for the disk. The system may not tell: then no.
@@ -188,13 +227,15 @@ impl Storage for FileStorage {
     fn may_have_holes(&self) -> bool {
         use std::os::unix::fs::MetadataExt;
         // Blocks are counted in 512 bytes, whatever the file system's are.
-        self.file.metadata().is_ok_and(|found| found.blocks().saturating_mul(512) < found.len())
+        self.seeker().is_some()
+            && self.file.metadata().is_ok_and(|found| found.blocks().saturating_mul(512) < found.len())
     }
 
     #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
     fn data_after(&self, offset: u64) -> io::Result<Option<Range<u64>>> {
-        let Some(start) = seek(&self.file, offset, libc::SEEK_DATA)? else { return Ok(None) };
-        match seek(&self.file, start, libc::SEEK_HOLE)? {
+        let file = self.seeker().ok_or(io::ErrorKind::Unsupported)?;
+        let Some(start) = seek(file, offset, libc::SEEK_DATA)? else { return Ok(None) };
+        match seek(file, start, libc::SEEK_HOLE)? {
             Some(end) if start < end => Ok(Some(start..end)),
             // The file was cut meanwhile.
             _ => Err(io::ErrorKind::Unsupported.into()),
