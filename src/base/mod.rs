@@ -1,6 +1,7 @@
 //! The ground floor: errors, units, locks, buffers and files. It knows nothing of domains.
 
 pub(crate) mod atomic_file;
+mod block;
 pub(crate) mod buffer;
 pub(crate) mod copy;
 pub(crate) mod cpu;
@@ -12,9 +13,11 @@ pub(crate) mod error;
 pub(crate) mod file_lock;
 pub(crate) mod heap;
 pub(crate) mod out_bytes;
+mod positioned;
 pub(crate) mod process;
 pub(crate) mod ranges;
 pub(crate) mod recycle;
+pub(crate) mod shrinkable;
 #[cfg(feature = "parallel")]
 pub(crate) mod slot;
 pub(crate) mod storage;

@@ -276,7 +276,7 @@ fn fetch(
     scheme: &Scheme,
     workspace: &mut Workspace,
 ) -> Result<Vec<Fetched>> {
-    let mut buffer = Buffer::new(range.len())?;
+    let mut buffer = Buffer::aligned(range.len())?;
     let read = at.tile.read(range.start, &mut buffer);
     let Some(values) = chaining_values(&at.tile) else {
         let verified = match read {

@@ -1,7 +1,5 @@
 //! Files by positioned reads.
 
-#![forbid(unsafe_code)]
-
 use crate::base::error::{AtlasError, Result};
 use crate::base::out_bytes::OutBytes;
 use crate::base::storage::{FileId, FileStorage, Storage};
@@ -35,6 +33,12 @@ pub(super) fn open_as(path: &Path, changed: bool) -> Result<FileStorage> {
         options.custom_flags(libc::O_NONBLOCK);
     }
     let file = options.open(path).map_err(failed)?;
+    check_regular(&file, path)?;
+    Ok(FileStorage::new(file))
+}
+
+fn check_regular(file: &File, path: &Path) -> Result<()> {
+    let failed = |error| AtlasError::io(format_args!("opening {}", path.display()), error);
     let metadata = file.metadata().map_err(failed)?;
     if metadata.is_dir() {
         return Err(AtlasError::invalid_argument(format!("{} is a directory", path.display())));
@@ -45,7 +49,33 @@ pub(super) fn open_as(path: &Path, changed: bool) -> Result<FileStorage> {
             path.display()
         )));
     }
-    Ok(FileStorage::new(file))
+    Ok(())
+}
+
+/// A duplicate of a descriptor that is open for reading, and its name.
+#[cfg(unix)]
+pub(super) fn duplicate(fd: std::os::fd::BorrowedFd<'_>) -> Result<(FileStorage, PathBuf)> {
+    use std::os::fd::AsRawFd;
+    let name = PathBuf::from(format!("file descriptor {}", fd.as_raw_fd()));
+    let failed = |error| AtlasError::io(format_args!("duplicating {}", name.display()), error);
+    let file = File::from(fd.try_clone_to_owned().map_err(failed)?);
+    // SAFETY: the descriptor is open; a question.
+    let flags = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETFL) };
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let is_a_place = flags & libc::O_PATH != 0;
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let is_a_place = false;
+    if is_a_place || flags & libc::O_ACCMODE == libc::O_WRONLY {
+        let text = format!("{} is not open for reading", name.display());
+        return Err(AtlasError::invalid_argument(text));
+    }
+    check_regular(&file, &name)?;
+    #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+    if flags & libc::O_DIRECT != 0 {
+        let text = format!("{} is open with O_DIRECT: a source reads through the page cache", name.display());
+        return Err(AtlasError::invalid_argument(text));
+    }
+    Ok((FileStorage::shared(file), name))
 }
 
 pub(super) fn size_of(storage: &dyn Storage, path: &Path) -> Result<u64> {
@@ -55,10 +85,6 @@ pub(super) fn size_of(storage: &dyn Storage, path: &Path) -> Result<u64> {
 }
 
 impl PositionedFile {
-    pub(super) fn open(path: &Path) -> Result<Self> {
-        Self::new(Arc::new(open_regular(path)?), path)
-    }
-
     pub(super) fn new(storage: Arc<dyn Storage>, path: &Path) -> Result<Self> {
         let size = size_of(&*storage, path)?;
         let identity = storage.identity();

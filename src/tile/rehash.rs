@@ -314,7 +314,7 @@ fn whole_witness(context: &Context, tile: &Arc<Tile>, reader: &mut CheckedReader
 fn linear_witness(context: &Context, tile: &Arc<Tile>, reader: &mut CheckedReader<'_>) -> Result<Digest> {
     let digests = context.scheme.digests();
     let len = tile.len();
-    let mut buffer = Buffer::new(len.min(GROUP_SIZE))?;
+    let mut buffer = Buffer::aligned(len.min(GROUP_SIZE))?;
     let mut parts = PieceCursor { pieces: tile.pieces(), used: 0 };
     if len <= GROUP_SIZE {
         reader.assemble(&parts.next(len), &mut buffer)?;
