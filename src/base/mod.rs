@@ -1,15 +1,19 @@
 //! The ground floor: errors, units, locks, buffers and files. Nothing here knows what a domain is.
 
 pub(crate) mod atomic_file;
+#[cfg(unix)]
+pub(crate) mod attributes;
 pub(crate) mod buffer;
 pub(crate) mod copy;
 pub(crate) mod cpu;
 pub(crate) mod damage;
+pub(crate) mod descriptor;
 #[cfg(target_os = "linux")]
 pub(crate) mod direct_file;
 pub(crate) mod error;
 #[cfg_attr(not(unix), allow(dead_code))]
 pub(crate) mod file_lock;
+pub(crate) mod folder;
 pub(crate) mod heap;
 pub(crate) mod out_bytes;
 pub(crate) mod process;

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::descriptor;
 use crate::base::error::{AtlasError, Result};
 use crate::base::out_bytes::OutBytes;
 use crate::base::storage::{FileId, FileStorage, Storage};
@@ -25,16 +26,8 @@ pub(super) fn open_regular(path: &Path) -> Result<FileStorage> {
 /// Opens a regular file for reading, and for writing too if it is to be changed.
 pub(super) fn open_as(path: &Path, changed: bool) -> Result<FileStorage> {
     let failed = |error| AtlasError::io(format_args!("opening {}", path.display()), error);
-    let mut options = File::options();
-    options.read(true).write(changed);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        // A FIFO without a writer would block here, before it can be refused. For regular files the
-        // flag means nothing.
-        options.custom_flags(libc::O_NONBLOCK);
-    }
-    let file = options.open(path).map_err(failed)?;
+    // A FIFO without a writer would block here, before it can be refused.
+    let file = descriptor::open_now(File::options().read(true).write(changed), path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
     if metadata.is_dir() {
         return Err(AtlasError::invalid_argument(format!("{} is a directory", path.display())));
@@ -45,7 +38,22 @@ pub(super) fn open_as(path: &Path, changed: bool) -> Result<FileStorage> {
             path.display()
         )));
     }
-    Ok(FileStorage::new(file))
+    let storage = FileStorage::new(file);
+    check_size(&storage, metadata.len(), path)?;
+    Ok(storage)
+}
+
+/// Refuses a file that has bytes behind its end, such as those of /proc, which have 0 bytes by their size.
+fn check_size(storage: &FileStorage, size: u64, path: &Path) -> Result<()> {
+    let mut byte = [0];
+    // One that has grown meanwhile has a size; one that cannot be read says so when it is.
+    if storage.read_at(size, OutBytes::new(&mut byte)).is_err() || storage.len().ok() != Some(size) {
+        return Ok(());
+    }
+    Err(AtlasError::invalid_argument(format!(
+        "{} has bytes behind its size of {size}, which is not its size: push it into a stream",
+        path.display()
+    )))
 }
 
 pub(super) fn size_of(storage: &dyn Storage, path: &Path) -> Result<u64> {
