@@ -17,12 +17,13 @@ use crate::base::error::{AtlasError, Result};
 use crate::base::sync::lock;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 #[cfg(feature = "parallel")]
 mod schedule;
 #[cfg(feature = "parallel")]
 mod threads;
+#[cfg(feature = "parallel")]
+mod ticket;
 
 #[cfg(feature = "parallel")]
 pub use threads::Pool;
@@ -99,20 +100,32 @@ impl Executor<'_> {
     }
 }
 
-/// One thread a core, as far as this process may use them.
+#[cfg(not(feature = "parallel"))]
 fn cores() -> usize {
-    // Asking the system reads files; once is enough.
-    static CORES: AtomicU64 = AtomicU64::new(0);
-    let cores = match CORES.load(Ordering::Relaxed) {
-        0 if cfg!(feature = "parallel") => {
-            let found = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
-            CORES.store(found, Ordering::Relaxed);
-            found
-        }
-        0 => 1,
+    1
+}
+
+/// One thread a core, as far as this process may use them: the most that any thread which asked may use. One that is
+/// bound to a core does not decide for the others.
+#[cfg(feature = "parallel")]
+fn cores() -> usize {
+    use crate::base::cpu;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::{Duration, Instant};
+    // Asking the system reads files; once a second is enough.
+    static CORES: AtomicUsize = AtomicUsize::new(0);
+    static ASKED: Mutex<Option<Instant>> = Mutex::new(None);
+    // It does not wait: a fork may have left the lock closed.
+    if let Ok(mut asked) = ASKED.try_lock()
+        && asked.is_none_or(|asked| asked.elapsed() >= Duration::from_secs(1))
+    {
+        CORES.fetch_max(cpu::cores(), Ordering::Relaxed);
+        *asked = Some(Instant::now());
+    }
+    match CORES.load(Ordering::Relaxed) {
+        0 => cpu::cores(),
         known => known,
-    };
-    usize::try_from(cores).unwrap_or(1)
+    }
 }
 
 /// Runs `work` for each of `tasks` tasks and gives the results to `sink` in order.
@@ -138,7 +151,8 @@ pub(crate) struct Order<'a> {
     /// Nobody watches the sink: it may get results many at a time, which saves the calling thread as
     /// many wake-ups on cores that are at work. Errors stop the rest as soon as ever.
     pub(crate) unwatched: bool,
-    /// No task starts that is so many or more ahead of the one that the sink is due. None: any.
+    /// No task starts that is so many or more ahead of the one that the sink is due. None: two for each worker, or any
+    /// if nobody watches: results must not pile up behind a sink that takes its time.
     pub(crate) window: Option<u64>,
     /// Where runs of tasks end that one worker takes at a time, ascending, the last one being the
     /// number of tasks. Empty: every task is a run.
@@ -160,7 +174,7 @@ pub(crate) fn run_within<S, T: Send>(
         return Ok(());
     }
     #[cfg(feature = "parallel")]
-    if let Some(team) = threads::team_for(executor, workers)? {
+    if let Some(team) = threads::team_for(executor, workers) {
         return schedule::run_on(team, workers, tasks, order, start, work, sink);
     }
     let _ = (workers, order);
