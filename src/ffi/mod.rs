@@ -15,6 +15,7 @@
 mod args;
 mod benchmark;
 mod boundary;
+mod callback;
 mod compression;
 mod container;
 mod damage;
