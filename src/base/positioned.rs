@@ -196,7 +196,7 @@ pub(super) fn write_all_at(file: &File, mut offset: u64, mut bytes: &[u8]) -> io
     Ok(())
 }
 
-fn ends_before() -> io::Error {
+pub(super) fn ends_before() -> io::Error {
     io::Error::new(io::ErrorKind::UnexpectedEof, "the file ends before")
 }
 

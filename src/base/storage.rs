@@ -523,7 +523,7 @@ pub(crate) mod fakes {
             let out = out.into_initialised();
             let end = offset + to_u64(out.len());
             if end > self.len {
-                return Err(ends_before());
+                return Err(crate::base::positioned::ends_before());
             }
             out.fill(0);
             lock(&self.reads).push((offset, to_u64(out.len())));

@@ -22,6 +22,7 @@ use super::args::{
     bytes_in, drop_handle, handle, into_handle, item_is_null, items_in, known, out, path, unknown,
 };
 use super::boundary::{boundary, infallible};
+use super::callback;
 use super::status::atlas_status;
 use crate::base::buffer::try_vec;
 use crate::base::error::{AtlasError, Result};
@@ -91,7 +92,7 @@ impl RawReadAt for Callback {
     fn read_at(&self, offset: u64, mut out: OutBytes<'_>) -> std::result::Result<(), i32> {
         let (data, size) = (out.as_mut_ptr().cast(), out.len());
         // SAFETY: the caller's function with the caller's data, and `size` writable bytes.
-        match unsafe { (self.read_at)(self.user_data.get(), offset, data, size) } {
+        match unsafe { callback::read(self.read_at, self.user_data.get(), offset, data, size) } {
             0 => Ok(()),
             code => Err(code),
         }
@@ -102,7 +103,7 @@ impl Drop for Callback {
     fn drop(&mut self) {
         if let Some(release) = self.release {
             // SAFETY: the caller's function with the caller's data, once.
-            unsafe { release(self.user_data.get()) };
+            unsafe { callback::release(release, self.user_data.get()) };
         }
     }
 }
@@ -156,7 +157,7 @@ pub unsafe extern "C" fn atlas_source_borrow(
             let bytes = unsafe { bytes_in(data, size, "data") }?;
             let release = release.map(|release| -> Box<dyn FnOnce() + Send + Sync> {
                 // SAFETY: the caller's function with the caller's data, once.
-                Box::new(move || unsafe { release(user_data.get()) })
+                Box::new(move || unsafe { callback::release(release, user_data.get()) })
             });
             // SAFETY: the header asks the caller for the very promise of `borrow`.
             Ok(unsafe { Source::borrow(bytes.as_ptr(), bytes.len(), release) })

@@ -1,5 +1,6 @@
 //! Files by positioned reads.
 
+use crate::base::descriptor;
 use crate::base::error::{AtlasError, Result};
 use crate::base::out_bytes::OutBytes;
 use crate::base::storage::{FileId, FileStorage, Storage};
@@ -23,23 +24,17 @@ pub(super) fn open_regular(path: &Path) -> Result<FileStorage> {
 /// Opens a regular file for reading, and for writing too if it is to be changed.
 pub(super) fn open_as(path: &Path, changed: bool) -> Result<FileStorage> {
     let failed = |error| AtlasError::io(format_args!("opening {}", path.display()), error);
-    let mut options = File::options();
-    options.read(true).write(changed);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        // A FIFO without a writer would block here, before it can be refused. For regular files the
-        // flag means nothing.
-        options.custom_flags(libc::O_NONBLOCK);
-    }
-    let file = options.open(path).map_err(failed)?;
-    check_regular(&file, path)?;
-    Ok(FileStorage::new(file))
+    // A FIFO without a writer would block here, before it can be refused.
+    let file = descriptor::open_now(File::options().read(true).write(changed), path).map_err(failed)?;
+    let storage = FileStorage::new(file);
+    check_regular(&storage, path)?;
+    Ok(storage)
 }
 
-fn check_regular(file: &File, path: &Path) -> Result<()> {
+/// Refuses all but regular files with the size that they say.
+fn check_regular(storage: &FileStorage, path: &Path) -> Result<()> {
     let failed = |error| AtlasError::io(format_args!("opening {}", path.display()), error);
-    let metadata = file.metadata().map_err(failed)?;
+    let metadata = storage.file().metadata().map_err(failed)?;
     if metadata.is_dir() {
         return Err(AtlasError::invalid_argument(format!("{} is a directory", path.display())));
     }
@@ -49,7 +44,7 @@ fn check_regular(file: &File, path: &Path) -> Result<()> {
             path.display()
         )));
     }
-    Ok(())
+    check_size(storage, metadata.len(), path)
 }
 
 /// A duplicate of a descriptor that is open for reading, and its name.
@@ -69,13 +64,27 @@ pub(super) fn duplicate(fd: std::os::fd::BorrowedFd<'_>) -> Result<(FileStorage,
         let text = format!("{} is not open for reading", name.display());
         return Err(AtlasError::invalid_argument(text));
     }
-    check_regular(&file, &name)?;
+    let storage = FileStorage::shared(file);
+    check_regular(&storage, &name)?;
     #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
     if flags & libc::O_DIRECT != 0 {
         let text = format!("{} is open with O_DIRECT: a source reads through the page cache", name.display());
         return Err(AtlasError::invalid_argument(text));
     }
-    Ok((FileStorage::shared(file), name))
+    Ok((storage, name))
+}
+
+/// Refuses a file that has bytes behind its end, such as those of /proc, which have 0 bytes by their size.
+fn check_size(storage: &FileStorage, size: u64, path: &Path) -> Result<()> {
+    let mut byte = [0];
+    // One that has grown meanwhile has a size; one that cannot be read says so when it is.
+    if storage.read_at(size, OutBytes::new(&mut byte)).is_err() || storage.len().ok() != Some(size) {
+        return Ok(());
+    }
+    Err(AtlasError::invalid_argument(format!(
+        "{} has bytes behind its size of {size}, which is not its size: push it into a stream",
+        path.display()
+    )))
 }
 
 pub(super) fn size_of(storage: &dyn Storage, path: &Path) -> Result<u64> {

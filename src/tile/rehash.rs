@@ -57,6 +57,17 @@ pub(crate) struct CheckedReader<'c> {
     transformed: bool,
 }
 
+#[cfg(test)]
+impl CheckedReader<'static> {
+    /// A reader for LINEAR tiles without a key.
+    pub(crate) fn of_linear() -> CheckedReader<'static> {
+        static CONTEXT: std::sync::OnceLock<Arc<Context>> = std::sync::OnceLock::new();
+        let options = crate::tile::options::ProjectionOptions::new();
+        let context = || Context::new(ProjectionType::Linear, &options).unwrap();
+        CheckedReader::new(CONTEXT.get_or_init(context))
+    }
+}
+
 impl<'c> CheckedReader<'c> {
     pub(crate) fn new(context: &'c Context) -> CheckedReader<'c> {
         CheckedReader {
