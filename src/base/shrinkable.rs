@@ -84,7 +84,11 @@ mod linux {
         // SAFETY: the call has succeeded.
         let kind = unsafe { found.assume_init() }.f_type;
         // The type of the number differs between platforms; the values have 32 bits.
-        #[allow(clippy::unnecessary_fallible_conversions, reason = "not on every platform")]
+        #[allow(
+            clippy::unnecessary_fallible_conversions,
+            clippy::useless_conversion,
+            reason = "not on every platform"
+        )]
         let kind = i64::try_from(kind).ok()?;
         Some(kind.cast_unsigned() & 0xffff_ffff)
     }
