@@ -70,6 +70,10 @@ install: $(if $(SUDO_USER),,build cli) ## installs below PREFIX (/usr/local); DE
 	@[ -e build/bin/atlasm ] || echo 'without the command line, which make cli builds' >&2
 	@cmake --install build --prefix "$$PREFIX"
 
+wheel: ## the Python package with library and command line in one wheel, to build/wheel; for this machine's glibc and newer
+	@$(ready) build
+	@$(unmade) python/wheel.sh
+
 uninstall: ## removes what `make install` of this version put below PREFIX
 	@scripts/uninstall.sh build "$$PREFIX"
 
@@ -83,15 +87,15 @@ help: ## this list
 
 ##@ To test it
 
-test: ## lints, generated files, Rust tests but for the long ones (test-long), C tests
+test: ## lints, generated files, Rust tests but for the long ones (test-long), C and Python tests
 	@start=$$SECONDS; mkdir -p build; rm -f build/test-*.log; \
 	$(ready) test; \
-	echo 'Lints, Rust tests and C tests: 12 minutes on two cores, 15 with all that is to be built before.'; \
-	for part in lint test-rust test-c; do \
+	echo 'Lints, Rust, C and Python tests: 12 minutes on two cores, 15 with all that is to be built before.'; \
+	for part in lint test-rust test-c test-python; do \
 	    printf '\n== make %s\n' $$part; \
 	    $(MAKE) --no-print-directory ready=: $$part; \
 	done; \
-	scripts/test_report.sh build/test-rust.log build/test-c.log $$((SECONDS - start))
+	scripts/test_report.sh build/test-rust.log build/test-c.log build/test-python.log $$((SECONDS - start))
 
 lint: ## formatting, clippy, licences, and whether header, bindings and symbol list are fresh
 	@$(ready) test
@@ -111,6 +115,10 @@ test-c: ## the C and C++ tests and those of Layer 2, under valgrind and sanitize
 	$(cmake_build)
 	($(ctest)) 2>&1 | tee build/test-c.log
 
+test-python: build ## the tests of the Python package, if Python 3.9 or newer and pytest are here
+	@mkdir -p build
+	@python/test.sh source 2>&1 | tee build/test-python.log
+
 asan: ## the C tests under ASan and UBSan alone
 	@$(ready) test
 	@$(configure_tests) && touch build/configured
@@ -125,7 +133,7 @@ valgrind: ## the C tests under valgrind alone
 
 ##@ To test it for longer
 
-test-long: ## the Rust tests that `make test` leaves out, two builds that must be equal, 500 writers that are killed, and MPI if it is here: half an hour
+test-long: ## the Rust tests that `make test` leaves out, two builds that must be equal, 500 writers that are killed, and MPI and nginx if they are here: half an hour
 	@$(ready) test
 	$(unmade) cargo test --release --config profile.release.lto=false --locked --no-fail-fast -- --ignored
 	$(unmade) cargo test --release --config profile.release.lto=false --locked --package atlasm -- --ignored
@@ -135,6 +143,12 @@ test-long: ## the Rust tests that `make test` leaves out, two builds that must b
 	build/c_tests/api_container_processes_shared 500
 	@$(cmake_build)
 	examples/mpi/test.sh build
+	examples/http_test.sh build
+	examples/python/test.sh
+	python/test.sh cost
+
+test-wheel: wheel ## the wheel, installed and tested with every Python of this machine from 3.9 on
+	python/test.sh wheel
 
 test-bare: ## setup.sh demo and test in a bare Debian, as root and as nobody; needs root, half an hour; BARE='root demo' for a part
 	@scripts/test_bare.sh build/bare $$BARE

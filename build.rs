@@ -22,6 +22,7 @@ fn main() {
     println!("cargo::rerun-if-env-changed=ATLAS_GENERATED");
     println!("cargo::rerun-if-changed=build.rs");
     layer2(&root);
+    callbacks(&root);
     generated(&root);
     link_arguments(&root);
 }
@@ -67,6 +68,24 @@ fn layer2(root: &Path) {
         .warnings(true)
         .extra_warnings(true)
         .compile("atlas_conservation");
+}
+
+/// Compiles what calls functions of the host, where those can unwind the stack.
+fn callbacks(root: &Path) {
+    let source = root.join("src/ffi/callback.c");
+    println!("cargo::rerun-if-changed={}", source.display());
+    if env::var_os("CARGO_CFG_UNIX").is_none() {
+        return;
+    }
+    cc::Build::new()
+        .file(&source)
+        .std("c17")
+        .pic(true)
+        .flag_if_supported("-fvisibility=hidden")
+        .flag_if_supported(format!("-ffile-prefix-map={}=/atlas_manifold", root.display()))
+        .warnings(true)
+        .extra_warnings(true)
+        .compile("atlas_callback");
 }
 
 /// The folder below `prefix` that has a whole Layer 2.

@@ -118,7 +118,7 @@ static void unknown_values_come_with_the_known_ones(void)
 {
     atlas_source *source = NULL;
     SAYS(atlas_source_open_file("x", 7, &source), ATLAS_STATUS_INVALID_ARGUMENT,
-         "7 is not a known io: there are ATLAS_FILE_IO_READ (0), ATLAS_FILE_IO_MMAP (1)");
+         "7 is not a known io: there are ATLAS_FILE_IO_READ (0), ATLAS_FILE_IO_MMAP (1), ATLAS_FILE_IO_AUTO (2)");
     atlas_projection *made = NULL;
     SAYS(atlas_projection_create(9, bytes, NULL, NULL, &made), ATLAS_STATUS_INVALID_ARGUMENT,
          "9 is not a known projection type: there are ATLAS_PROJECTION_LINEAR (0), "

@@ -266,7 +266,7 @@ static void missing_files_and_folders_are_told_with_their_path(void)
     CHECK(atlas_source_open_file("", ATLAS_FILE_IO_READ, &source) != ATLAS_STATUS_OK);
     CHECK(source == NULL);
     write_file(temp_path("there.bin"), "x", 1);
-    static const uint32_t kinds[] = {2, 3, 255, 256, 0x80000000U, UINT32_MAX};
+    static const uint32_t kinds[] = {3, 4, 255, 256, 0x80000000U, UINT32_MAX};
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         source = (atlas_source *)&source;
         CHECK_STATUS(atlas_source_open_file(temp_path("there.bin"), kinds[i], &source),

@@ -85,6 +85,7 @@ static void sources(void)
     REFUSED(atlas_source_open_file(NULL, ATLAS_FILE_IO_MMAP, &out));
     CHECK(out == NULL);
     REFUSED(atlas_source_open_file("x", ATLAS_FILE_IO_READ, NULL));
+    REFUSED(atlas_source_open_fd(0, ATLAS_FILE_IO_READ, NULL));
     out = JUNK(atlas_source);
     REFUSED(atlas_source_from_callback(5, NULL, on_release, NULL, &out));
     CHECK(out == NULL);

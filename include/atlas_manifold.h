@@ -528,6 +528,16 @@ typedef enum atlas_file_io {
    * (SIGBUS).
    */
   ATLAS_FILE_IO_MMAP = 1,
+  /**
+   * Mapped if nobody can shorten the file, else as ATLAS_FILE_IO_READ.
+   *
+   * Linux promises it of a file with the seal F_SEAL_SHRINK, of an immutable one on ext4, and of one on a file
+   * system that is mounted read-only as a whole and that no other machine writes to; a read-only mount of a file
+   * system that is mounted for writing elsewhere is read. The caller promises that nobody writes to a file that
+   * is sealed against shrinking alone, and that no administrator takes the other two promises back meanwhile. A
+   * disk that fails under a mapping kills the process (SIGBUS), where a read is IO.
+   */
+  ATLAS_FILE_IO_AUTO = 2,
 } atlas_file_io;
 
 /**
@@ -582,6 +592,21 @@ ATLAS_API
 enum atlas_status atlas_source_open_file(const char *path,
                                          uint32_t io,
                                          struct atlas_source **out);
+
+/**
+ * Creates a source that reads a regular file through a descriptor. `io` is an atlas_file_io.
+ *
+ * `fd` is open for reading, without O_DIRECT. The library keeps a duplicate: the caller may close `fd` at once. Its
+ * offset is neither used nor moved. Holes are looked for through a description of the library's own
+ * (/proc/self/fd/N); if that cannot be opened the file counts as dense. When the last object that reads the source is
+ * gone the duplicate is closed, which ends the record locks (fcntl) of this process on the file. The size is that of
+ * the moment. `*out` is owned by the caller. Any thread. Fails with INVALID_ARGUMENT (not a regular file, not open for
+ * reading, unknown io), IO (os_error set: EBADF if `fd` is not open) or UNSUPPORTED (mapping not built in; Windows).
+ */
+ATLAS_API
+enum atlas_status atlas_source_open_fd(int fd,
+                                       uint32_t io,
+                                       struct atlas_source **out);
 
 /**
  * Creates a source of `size` bytes that `read_at` provides.
@@ -3639,6 +3664,22 @@ enum atlas_status atlas_benchmark_report_format(const struct atlas_benchmark_rep
  * Frees a report. NULL does nothing. No call may be using it.
  */
 ATLAS_API void atlas_benchmark_report_destroy(struct atlas_benchmark_report *report);
+
+extern int atlas_callback_read(int (*call)(void*, uint64_t, void*, size_t),
+                               void *user_data,
+                               uint64_t offset,
+                               void *buffer,
+                               size_t size);
+
+extern bool atlas_callback_report(bool (*call)(const void*, void*),
+                                  const void *report,
+                                  void *user_data);
+
+extern void atlas_callback_release(void (*call)(void*), void *user_data);
+
+extern int atlas_callback_no_cancellation(void);
+
+extern void atlas_callback_restore(int state);
 
 #ifdef __cplusplus
 }  // extern "C"

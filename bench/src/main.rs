@@ -7,6 +7,8 @@
 #[path = "."]
 #[allow(dead_code)]
 mod base {
+    #[path = "../../src/base/block.rs"]
+    mod block;
     #[path = "../../src/base/buffer.rs"]
     pub(crate) mod buffer;
     #[path = "../../src/base/error.rs"]

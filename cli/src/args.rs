@@ -30,7 +30,7 @@ pub(crate) struct Cli {
 /// Method of reading files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(crate) enum IoMode {
-    /// The faster way that is safe whatever others do to the file
+    /// Through a mapping if nobody can shorten the file, else by positioned reads
     #[default]
     Auto,
     /// By positioned reads

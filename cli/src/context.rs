@@ -275,7 +275,11 @@ impl Ctx {
     /// A regular file as a source, read as `--io` says.
     pub(crate) fn source(&self, path: &Path) -> Res<Source> {
         match self.global.io {
-            IoMode::Auto | IoMode::Read => Ok(Source::open_file(path)?),
+            IoMode::Auto => {
+                // SAFETY: what is mapped cannot become shorter, and `--io read` is there for whoever writes to it.
+                Ok(unsafe { Source::open_file_auto(path) }?)
+            }
+            IoMode::Read => Ok(Source::open_file(path)?),
             IoMode::Mmap => {
                 // SAFETY: `--io mmap` is the user's word that the file stays as it is; the help says what happens
                 // if it does not.

@@ -1389,6 +1389,22 @@ fn memory_does_not_follow_the_size() {
     let peak = peak(&place, "repair --discard big", 0);
     assert!(peak < limit, "repair: {peak} KiB");
     place.line("verify big").expect(0);
+    for line in ["split big -k 64 -o classes", "join classes -o joined"] {
+        let peak = self::peak(&place, line, 0);
+        assert!(peak < limit, "{line}: {peak} KiB");
+    }
+    place.line("diff big joined").expect(0);
+    fs::remove_dir_all(place.path("classes")).unwrap();
+    // A hole has no bytes to read.
+    let file = fs::File::create(place.path("sparse")).unwrap();
+    file.set_len(64 << 30).unwrap();
+    file.write_all_at(&bytes(4 * MIB), 40 << 30).unwrap();
+    for line in ["seal sparse", "verify sparse"] {
+        let start = Instant::now();
+        let peak = self::peak(&place, line, 0);
+        assert!(peak < 64 * 1_024, "{line}: {peak} KiB");
+        assert!(start.elapsed() < Duration::from_secs(10), "{line}: {:?}", start.elapsed());
+    }
 }
 
 #[test]

@@ -96,8 +96,9 @@ typedef enum {
  * as it is. */
 ATLAS_CONSERVATION_API atlas_error_t atlas_get_last_error(void);
 
-/* A short English text for an error, for any value, never NULL. The text is static: it is
- * neither changed nor freed. Leaves the last error as it is. */
+/* A short English text for an error, for any value, never NULL. It begins with the class, such as
+ * "Invalid argument". The text is static: it is neither changed nor freed. Leaves the last error as
+ * it is. */
 ATLAS_CONSERVATION_API const char *atlas_error_string(atlas_error_t error);
 
 /* Returns true: the library may be used from several threads. Never fails. */
@@ -210,13 +211,15 @@ ATLAS_CONSERVATION_API void atlas_domain_destroy(atlas_domain_t *domain);
 
 /* Takes `amount` from the budget, all of it or nothing.
  *
- * False with ATLAS_E_BUDGET if the budget is less than `amount`, with ATLAS_E_INVALID if `domain` is NULL. */
+ * False with ATLAS_E_BUDGET if the budget is less than `amount`, with ATLAS_E_INVALID if
+ * `domain` is NULL or `amount` is above 95. */
 ATLAS_CONSERVATION_API bool atlas_budget_alloc(atlas_domain_t *domain, uint8_t amount);
 
 /* Returns `amount` to the budget, which becomes (budget + amount) mod 96.
  *
- * Note that it wraps: releasing 1 at a budget of 95 leaves 0. A caller that releases only allocated amounts
- * never sees this. False with ATLAS_E_INVALID if `domain` is NULL. */
+ * Note that it wraps: releasing 1 at a budget of 95 leaves 0. Who releases only what was
+ * allocated never sees it. False with ATLAS_E_INVALID if `domain` is NULL or `amount` is above
+ * 95. */
 ATLAS_CONSERVATION_API bool atlas_budget_release(atlas_domain_t *domain, uint8_t amount);
 
 /* ---- The digest ------------------------------------------------------------------------- */
@@ -249,8 +252,8 @@ ATLAS_CONSERVATION_API atlas_witness_t *atlas_witness_generate(const void *base,
 /* Returns true if `len` > 0 bytes at `base` are those of the witness. Both are borrowed for the call.
  * Digests are compared in constant time.
  *
- * False with ATLAS_E_WITNESS if length or content differ, with ATLAS_E_INVALID if a pointer is NULL or
- * `len` is 0. */
+ * False with ATLAS_E_WITNESS if the content differs, with ATLAS_E_INVALID if a pointer is NULL
+ * or `len` is not the length of the witness. */
 ATLAS_CONSERVATION_API bool atlas_witness_verify(const atlas_witness_t *witness,
                                                  const void *base, size_t len);
 

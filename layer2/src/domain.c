@@ -75,7 +75,7 @@ void atlas_domain_destroy(atlas_domain_t *domain)
 
 bool atlas_budget_alloc(atlas_domain_t *domain, uint8_t amount)
 {
-    if (domain == NULL) {
+    if (domain == NULL || amount >= BUDGET_MODULUS) {
         return atlas_l2_end(ATLAS_E_INVALID);
     }
     unsigned budget = atomic_load_explicit(&domain->budget, memory_order_relaxed);
@@ -90,7 +90,7 @@ bool atlas_budget_alloc(atlas_domain_t *domain, uint8_t amount)
 
 bool atlas_budget_release(atlas_domain_t *domain, uint8_t amount)
 {
-    if (domain == NULL) {
+    if (domain == NULL || amount >= BUDGET_MODULUS) {
         return atlas_l2_end(ATLAS_E_INVALID);
     }
     unsigned budget = atomic_load_explicit(&domain->budget, memory_order_relaxed);

@@ -11,23 +11,23 @@ const char *atlas_error_string(atlas_error_t error)
 {
     switch (error) {
     case ATLAS_OK:
-        return "success";
+        return "Success";
     case ATLAS_E_INVALID:
-        return "invalid argument";
+        return "Invalid argument: NULL, 0 or out of its range";
     case ATLAS_E_MEMORY:
-        return "out of memory";
+        return "Out of memory";
     case ATLAS_E_STATE:
-        return "not possible in this state";
+        return "Invalid state: the call is not possible in it";
     case ATLAS_E_BUDGET:
-        return "budget does not suffice";
+        return "Budget exceeded: it is less than the amount";
     case ATLAS_E_CONSERVATION:
-        return "sum of the bytes is not 0 mod 96";
+        return "Conservation violated: the sum of the bytes is not 0 mod 96";
     case ATLAS_E_WITNESS:
-        return "bytes differ from those recorded";
+        return "Witness mismatch: the bytes differ from those recorded";
     case ATLAS_E_DESTROYED:
-        return "object was destroyed";
+        return "Destroyed: the object is gone";
     }
-    return "unknown error";
+    return "Unknown error";
 }
 
 bool atlas_runtime_is_thread_safe(void)

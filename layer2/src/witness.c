@@ -6,11 +6,8 @@
 
 static atlas_error_t verify(const atlas_witness_t *witness, const void *base, size_t len)
 {
-    if (witness == NULL || base == NULL || len == 0) {
+    if (witness == NULL || base == NULL || len != witness->record.len) {
         return ATLAS_E_INVALID;
-    }
-    if (len != witness->record.len) {
-        return ATLAS_E_WITNESS;
     }
     const atlas_l2_record now = atlas_l2_record_of(base, len);
     /* A witness exists, so there is a digest; without one this must not pass on the residue. */

@@ -28,8 +28,9 @@ static void allocation_is_all_or_nothing(void)
         for (unsigned amount = 0; amount < 256; amount++) {
             atlas_domain_t *const domain = atlas_domain_create(1, (uint8_t)budget);
             const bool fits = amount <= budget;
+            const atlas_error_t refusal = amount > 95 ? ATLAS_E_INVALID : ATLAS_E_BUDGET;
             CHECK_GIVES(fits, atlas_budget_alloc(domain, (uint8_t)amount),
-                        fits ? ATLAS_OK : ATLAS_E_BUDGET);
+                        fits ? ATLAS_OK : refusal);
             CHECK(drain(domain) == (fits ? budget - amount : budget));
             atlas_domain_destroy(domain);
         }
@@ -41,8 +42,10 @@ static void release_wraps_at_96(void)
     for (unsigned budget = 0; budget < 96; budget++) {
         for (unsigned amount = 0; amount < 256; amount++) {
             atlas_domain_t *const domain = atlas_domain_create(1, (uint8_t)budget);
-            CHECK_GIVES(true, atlas_budget_release(domain, (uint8_t)amount), ATLAS_OK);
-            CHECK(drain(domain) == (budget + amount) % 96);
+            const bool valid = amount <= 95;
+            CHECK_GIVES(valid, atlas_budget_release(domain, (uint8_t)amount),
+                        valid ? ATLAS_OK : ATLAS_E_INVALID);
+            CHECK(drain(domain) == (valid ? (budget + amount) % 96 : budget));
             atlas_domain_destroy(domain);
         }
     }

@@ -38,6 +38,17 @@ static void success_clears_the_error(void)
     CHECK(atlas_get_last_error() == ATLAS_OK);
 }
 
+static void texts_begin_with_the_class(void)
+{
+    static const char *const classes[] = {"Success", "Invalid argument", "Out of memory",
+                                          "Invalid state", "Budget exceeded",
+                                          "Conservation violated", "Witness mismatch", "Destroyed"};
+    for (int error = ATLAS_OK; error <= ATLAS_E_DESTROYED; error++) {
+        const char *const begins = classes[error];
+        CHECK(strncmp(atlas_error_string((atlas_error_t)error), begins, strlen(begins)) == 0);
+    }
+}
+
 static void errors_have_different_texts(void)
 {
     CHECK_GIVES(0, atlas_conserved_sum(NULL, 1), ATLAS_E_INVALID);
@@ -57,6 +68,7 @@ static void errors_have_different_texts(void)
 int main(void)
 {
     CHECK(atlas_get_last_error() == ATLAS_OK);
+    texts_begin_with_the_class();
     threads_have_errors_of_their_own();
     success_clears_the_error();
     errors_have_different_texts();

@@ -1,61 +1,115 @@
 //! Files that appear under their name complete or not at all.
 //!
-//! The bytes go to a temporary file beside the target, which only its owner can read.
-//! [`AtomicFile::persist`] gives it the mode of the file that it replaces, or that of a new file, flushes
-//! it to the disk, renames it, and flushes the folder; dropping it before removes it.
+//! The bytes go to a file without a name in the folder of the target, or, if the file system knows none, to a
+//! temporary one that its owner alone can read. [`AtomicFile::persist`] gives it the attributes of the file that it
+//! replaces, or those of a new file, flushes it to the disk, renames it, and flushes the folder; dropping it before
+//! removes it.
+//!
+//! Temporary names are `.atlas-` with 16 hexadecimal digits and `.tmp`. A process that is killed leaves one if the file
+//! system knows no files without names, or if it dies between naming the file and renaming it.
 
 #![forbid(unsafe_code)]
 
-use crate::base::buffer::is_zero;
+use crate::base::buffer::{Buffer, is_zero};
 use crate::base::error::{AtlasError, Result};
+use crate::base::folder::{Entry, Folder};
+use crate::base::out_bytes::OutBytes;
 use crate::base::process::Process;
 use crate::base::storage::{FileStorage, Storage};
-use crate::base::units::TILE_SIZE;
+use crate::base::units::{TILE_BYTES, TILE_SIZE, to_usize};
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tempfile::NamedTempFile;
 
 pub(crate) struct AtomicFile {
     temporary: Temporary,
     /// The bytes of the temporary file.
     storage: Arc<dyn Storage>,
     target: PathBuf,
+    /// The number of the error with which a flush failed. The system may take the bytes for written since.
+    unflushed: Option<i32>,
+    /// True once the file has its name.
+    is_named: bool,
 }
 
-type TemporaryFile = NamedTempFile<Arc<FileStorage>>;
-/// A temporary file that did not get its name.
-type Refused = tempfile::PersistError<Arc<FileStorage>>;
-
-/// A temporary file that only the process which made it removes: a forked child that destroys its
+/// A file that has not got its name yet. Only the process which made it removes it: a forked child that destroys its
 /// copy of a handle must not take the parent's file away.
 struct Temporary {
-    /// `None` once it has its name.
-    file: Option<TemporaryFile>,
+    folder: Folder,
+    file: Arc<FileStorage>,
+    /// `None` if the file has no name.
+    name: Option<OsString>,
     process: Process,
 }
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        if !self.process.is_current()
-            && let Some(file) = self.file.take()
+        if let Some(name) = self.name.take()
+            && self.process.is_current()
         {
-            drop(file.into_temp_path().keep());
+            drop(self.folder.remove(&name));
         }
+    }
+}
+
+/// A name that no other file is likely to have.
+fn temporary_name() -> io::Result<OsString> {
+    let mut random = [0; 8];
+    getrandom::fill(&mut random).map_err(|error| {
+        error.raw_os_error().map_or_else(|| io::ErrorKind::Other.into(), io::Error::from_raw_os_error)
+    })?;
+    Ok(format!(".atlas-{:016x}.tmp", u64::from_le_bytes(random)).into())
+}
+
+/// Calls `make` with temporary names until one of them is not taken.
+fn with_temporary_name<T>(make: impl Fn(&OsStr) -> io::Result<T>) -> io::Result<(OsString, T)> {
+    loop {
+        let name = temporary_name()?;
+        match make(&name) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => return made.map(|made| (name, made)),
+        }
+    }
+}
+
+impl Temporary {
+    /// Makes a new file in `folder` that its owner alone can read.
+    fn create(folder: Folder) -> io::Result<Temporary> {
+        const MODE: u32 = 0o600;
+        let (name, file) = match folder.create_nameless(MODE)? {
+            Some(file) => (None, file),
+            None => {
+                let (name, file) = with_temporary_name(|name| folder.create(name, MODE))?;
+                (Some(name), file)
+            }
+        };
+        Ok(Temporary { folder, file: Arc::new(FileStorage::new(file)), name, process: Process::current() })
+    }
+
+    /// Gives the file the name `target`; one that is there is replaced, or is the error `AlreadyExists`.
+    fn rename(&mut self, target: &OsStr, replace: bool) -> io::Result<()> {
+        let name = match self.name.take() {
+            Some(name) => name,
+            None if !replace => return self.folder.name(self.file.file(), target),
+            None => with_temporary_name(|name| self.folder.name(self.file.file(), name))?.0,
+        };
+        let renamed =
+            if replace { self.folder.rename(&name, target) } else { self.folder.rename_new(&name, target) };
+        if renamed.is_err() {
+            self.name = Some(name);
+        }
+        renamed
     }
 }
 
 /// Makes the name of a file durable. A file system that cannot flush folders is no failure.
 pub(crate) fn sync_folder(path: &Path) -> Result<()> {
     let folder = folder(path);
-    let failed = |error| AtlasError::io(format_args!("flushing the folder {}", folder.display()), error);
-    match File::open(folder).map_err(failed)?.sync_all() {
-        Err(error) if !matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {
-            Err(failed(error))
-        }
-        _ => Ok(()),
-    }
+    Folder::open(folder)
+        .and_then(|folder| folder.sync())
+        .map_err(|error| AtlasError::io(format_args!("flushing the folder {}", folder.display()), error))
 }
 
 /// The folder of `path`, in a form that can be opened.
@@ -66,33 +120,27 @@ fn folder(path: &Path) -> &Path {
     }
 }
 
-/// Creates a new file beside `target`. With `private` only its owner can read it; otherwise it has the mode
-/// of new files.
-fn create_beside(target: &Path, private: bool) -> Result<NamedTempFile<Arc<FileStorage>>> {
-    // tempfile's error has lost the number of the system's, and names an unknown file.
-    let mut refused = None;
-    let open = |path: &Path| {
-        let mut options = File::options();
-        options.read(true).write(true).create_new(true);
-        #[cfg(unix)]
-        if private {
-            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+/// The name that `target` ends in; `None` if that is none, or one of a folder alone.
+fn file_name(target: &Path) -> Option<&OsStr> {
+    let name = target.file_name()?;
+    target.as_os_str().as_encoded_bytes().ends_with(name.as_encoded_bytes()).then_some(name)
+}
+
+/// The file that a new one will replace at `target`. Anything else of that name is refused: a FIFO, a socket or a
+/// device would be gone.
+fn replaceable(target: &Path, there: io::Result<Option<Entry>>) -> Result<Option<Entry>> {
+    let target = target.display();
+    let there = there.map_err(|error| AtlasError::io(format_args!("looking at {target}"), error))?;
+    match &there {
+        Some(entry) if entry.metadata.is_dir() => {
+            Err(AtlasError::invalid_argument(format!("{target} is a directory")))
         }
-        match options.open(path) {
-            Ok(file) => Ok(Arc::new(FileStorage::new(file))),
-            Err(error) => {
-                let again = io::Error::from(error.kind());
-                refused = Some(error);
-                Err(again)
-            }
-        }
-    };
-    let file = tempfile::Builder::new().prefix(".atlas-").suffix(".tmp").make_in(folder(target), open);
-    let _ = private;
-    file.map_err(|error| {
-        let error = refused.unwrap_or(error);
-        AtlasError::io(format_args!("creating a temporary file beside {}", target.display()), error)
-    })
+        Some(entry) if !entry.metadata.is_file() => Err(AtlasError::invalid_argument(format!(
+            "{target} is not a regular file, which alone can be replaced: read the bytes and write them to it, or \
+             choose another name"
+        ))),
+        _ => Ok(there),
+    }
 }
 
 impl AtomicFile {
@@ -106,20 +154,19 @@ impl AtomicFile {
         target: &Path,
         storage: impl FnOnce(Arc<FileStorage>) -> Arc<dyn Storage>,
     ) -> Result<AtomicFile> {
-        if target.is_dir() {
-            return Err(AtlasError::invalid_argument(format!("{} is a directory", target.display())));
-        }
-        if target.file_name().is_none() {
+        let Some(name) = file_name(target) else {
             let target = target.display();
             return Err(AtlasError::invalid_argument(format!("{target} does not end in the name of a file")));
-        }
+        };
         // The folder is the one of now, wherever the process goes until the end.
-        let target = &std::path::absolute(target)
-            .map_err(|error| AtlasError::io(format_args!("finding {}", target.display()), error))?;
-        let temporary = create_beside(target, true)?;
-        let storage = storage(Arc::clone(temporary.as_file()));
-        let temporary = Temporary { file: Some(temporary), process: Process::current() };
-        Ok(AtomicFile { temporary, storage, target: target.clone() })
+        let failed = |error| {
+            AtlasError::io(format_args!("creating a temporary file beside {}", target.display()), error)
+        };
+        let folder = Folder::open(folder(target)).map_err(failed)?;
+        replaceable(target, folder.entry(name))?;
+        let temporary = Temporary::create(folder).map_err(failed)?;
+        let storage = storage(Arc::clone(&temporary.file));
+        Ok(AtomicFile { temporary, storage, target: target.to_owned(), unflushed: None, is_named: false })
     }
 
     pub(crate) fn target(&self) -> &Path {
@@ -166,85 +213,111 @@ impl AtomicFile {
         parts.try_for_each(|(start, part)| self.write_at(start, part))
     }
 
-    /// Gives the file its name, flushed to the disk. On failure it is still temporary.
+    /// Writes all bytes to another temporary file if a flush failed: what the system could not write it may take for
+    /// written, and never write again. Whoever calls checks the bytes after this.
+    pub(crate) fn renew(&mut self) -> Result<()> {
+        if self.unflushed.is_none() {
+            return Ok(());
+        }
+        let failed = |error| self.failed("beginning it anew after a flush that failed", error);
+        let fresh = Self::create(&self.target)?;
+        let size = self.storage.len().map_err(failed)?;
+        let mut buffer = Buffer::new(TILE_SIZE)?;
+        for offset in (0..size).step_by(TILE_SIZE) {
+            let part = &mut buffer[..to_usize((size - offset).min(TILE_BYTES))];
+            self.storage.read_at(offset, OutBytes::new(part)).map_err(failed)?;
+            fresh.write_sparse_at(offset, part)?;
+        }
+        fresh.set_len(size)?;
+        *self = fresh;
+        Ok(())
+    }
+
+    /// Gives the file its name, flushed to the disk. On failure it is still temporary, unless only its folder could not
+    /// be flushed.
     pub(crate) fn persist(self) -> std::result::Result<(), Box<(AtomicFile, AtlasError)>> {
-        self.persist_by(|temporary, target| temporary.persist(target))
+        self.persist_by(true)
     }
 
     /// Renames like [`persist`](Self::persist), but fails with EEXIST if a file of this name exists.
     pub(crate) fn persist_new(self) -> std::result::Result<(), Box<(AtomicFile, AtlasError)>> {
-        self.persist_by(|temporary, target| temporary.persist_noclobber(target))
+        self.persist_by(false)
     }
 
-    fn persist_by(
-        mut self,
-        rename: impl FnOnce(TemporaryFile, &Path) -> std::result::Result<Arc<FileStorage>, Refused>,
-    ) -> std::result::Result<(), Box<(AtomicFile, AtlasError)>> {
-        let flushed = self.check_process().and_then(|()| self.flush());
-        if let Err(error) = flushed {
-            return Err(Box::new((self, error)));
-        }
-        let Some(temporary) = self.temporary.file.take() else { return Ok(()) };
-        match rename(temporary, &self.target) {
-            Ok(_) => {
-                // The rename is done. If the folder cannot be flushed (some file systems refuse it), the
-                // file is complete under its name all the same.
-                if let Ok(folder) = File::open(folder(&self.target)) {
-                    drop(folder.sync_all());
-                }
-                Ok(())
-            }
-            Err(error) => {
-                self.temporary.file = Some(error.file);
-                let what = format!("renaming the temporary file to {}", self.target.display());
-                let failed = AtlasError::io(what, error.error);
-                Err(Box::new((self, failed)))
-            }
+    fn persist_by(mut self, replace: bool) -> std::result::Result<(), Box<(AtomicFile, AtlasError)>> {
+        match self.give_name(replace) {
+            Ok(()) => Ok(()),
+            Err(error) => Err(Box::new((self, error))),
         }
     }
 
-    /// Sets the mode, and flushes it and the bytes.
-    fn flush(&self) -> Result<()> {
-        let Some(temporary) = &self.temporary.file else {
-            return Err(AtlasError::internal("a temporary file that has its name already"));
+    fn give_name(&mut self, replace: bool) -> Result<()> {
+        self.check_process()?;
+        let target = self.target.display();
+        let Some(name) = file_name(&self.target) else {
+            return Err(AtlasError::internal("a target without a name"));
         };
-        let file = temporary.as_file().file();
-        self.take_over_mode(file)?;
-        self.storage.sync().map_err(|error| self.failed("flushing it", error))
+        if !self.is_named {
+            self.take_over_attributes(name)?;
+            let renaming = |error| AtlasError::io(format!("renaming the temporary file to {target}"), error);
+            if let Some(code) = self.unflushed {
+                return Err(self.failed(
+                    "it cannot be told what an earlier flush that failed has lost: begin it anew",
+                    io::Error::from_raw_os_error(code),
+                ));
+            }
+            if let Err(error) = self.storage.sync() {
+                self.unflushed = Some(error.raw_os_error().unwrap_or(libc::EIO));
+                return Err(self.failed("flushing it", error));
+            }
+            self.temporary.rename(name, replace).map_err(renaming)?;
+            self.is_named = true;
+        }
+        self.temporary.folder.sync().map_err(|error| {
+            AtlasError::io(format!("flushing the folder of {target}, which is the new file already"), error)
+        })
     }
 
-    /// The mode of the file that the target's name leads to, or of a new file.
+    /// Gives the file the attributes of the file that the target's name leads to, or of a new file.
     #[cfg(unix)]
-    fn take_over_mode(&self, file: &File) -> Result<()> {
-        use std::os::unix::fs::PermissionsExt;
-        let mode = |permissions: std::fs::Permissions| permissions.mode() & 0o777;
-        let wanted = match std::fs::metadata(&self.target) {
-            Ok(there) => mode(there.permissions()),
-            // The process's mask cannot be read without changing it for a moment, under other threads.
-            Err(_) => {
-                let fresh = create_beside(&self.target, false)?;
-                let found = fresh.as_file().file().metadata();
-                mode(found.map_err(|error| self.failed("finding its mode", error))?.permissions())
+    fn take_over_attributes(&self, name: &OsStr) -> Result<()> {
+        use crate::base::attributes::take_over;
+        let file = self.temporary.file.file();
+        let folder = &self.temporary.folder;
+        let done = match replaceable(&self.target, folder.entry(name))? {
+            Some(there) => take_over(file, &there.file, &there.metadata),
+            // The process's mask cannot be read without changing it for a moment, under other threads, and the folder may
+            // have a list of its own for new files.
+            None => {
+                let failed = |error| self.failed("finding the mode of a new file", error);
+                let fresh = fresh_file(folder).map_err(failed)?;
+                let metadata = fresh.metadata().map_err(failed)?;
+                take_over(file, &fresh, &metadata)
             }
         };
-        let now = file.metadata().map_err(|error| self.failed("finding its mode", error))?;
-        // File systems without modes refuse to set one.
-        if mode(now.permissions()) == wanted {
-            return Ok(());
-        }
-        file.set_permissions(std::fs::Permissions::from_mode(wanted))
-            .map_err(|error| self.failed("setting its mode", error))
+        done.map_err(|(what, error)| self.failed(&what, error))
     }
 
     #[cfg(not(unix))]
-    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "modes are of Unix")]
-    fn take_over_mode(&self, _: &File) -> Result<()> {
-        Ok(())
+    fn take_over_attributes(&self, name: &OsStr) -> Result<()> {
+        replaceable(&self.target, self.temporary.folder.entry(name)).map(drop)
     }
 
     fn failed(&self, what: &str, error: io::Error) -> AtlasError {
         AtlasError::io(format_args!("the temporary file of {}, {what}", self.target.display()), error)
     }
+}
+
+/// A file as any program makes a new one in `folder`. It has no name.
+#[cfg(unix)]
+fn fresh_file(folder: &Folder) -> io::Result<File> {
+    const MODE: u32 = 0o666;
+    if let Some(file) = folder.create_nameless(MODE)? {
+        return Ok(file);
+    }
+    let (name, file) = with_temporary_name(|name| folder.create(name, MODE))?;
+    folder.remove(&name)?;
+    Ok(file)
 }
 
 #[cfg(test)]
@@ -317,16 +390,27 @@ mod tests {
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
+    /// Linux reports a page that it could not write once, and takes it for clean from then on.
     #[test]
-    fn a_flush_that_fails_can_be_tried_again() {
+    fn after_a_flush_that_failed_all_bytes_are_written_again() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("out.bin");
-        let file = AtomicFile::create_on(&path, |file| Arc::new(FailingStorage::new(file, 1))).unwrap();
+        let file = AtomicFile::create_on(&path, |file| Arc::new(FailingStorage::new(file, 2))).unwrap();
         file.write_at(0, b"new").unwrap();
-        let failed = file.persist().unwrap_err();
+        file.set_len(TILE_BYTES + 5).unwrap();
+        let (file, error) = *file.persist().unwrap_err();
+        assert_eq!(error.os_error(), libc::ENOSPC);
         assert!(!path.exists());
-        assert!(failed.0.persist().is_ok());
-        assert_eq!(std::fs::read(&path).unwrap(), b"new");
+        let (mut file, error) = *file.persist().unwrap_err();
+        assert_eq!(error.os_error(), libc::ENOSPC);
+        assert!(error.message().contains("an earlier flush that failed"), "{error}");
+        let before = file.storage.identity();
+        file.renew().unwrap();
+        assert!(before.is_some_and(|before| Some(before) != file.storage.identity()) || before.is_none());
+        assert!(file.persist().is_ok());
+        let read = std::fs::read(&path).unwrap();
+        assert_eq!((read.len(), &read[..4]), (TILE_SIZE + 5, &b"new\0"[..]));
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
     #[test]
@@ -340,10 +424,7 @@ mod tests {
             let end = if start == 0 { 1_000 } else { data.len() };
             file.write_sparse_at(start as u64, &data[start..end]).unwrap();
         }
-        assert!(
-            std::fs::metadata(file.temporary.file.as_ref().unwrap().path()).unwrap().len()
-                <= 2_097_152 + 1_000
-        );
+        assert!(file.temporary.file.len().unwrap() <= 2_097_152 + 1_000);
         file.set_len(data.len() as u64).unwrap();
         assert!(file.persist().is_ok());
         assert!(std::fs::read(&path).unwrap() == data);
@@ -378,8 +459,8 @@ mod tests {
             }
             let file = AtomicFile::create(&path).unwrap();
             file.write_at(0, b"new").unwrap();
-            let temporary = file.temporary.file.as_ref().unwrap().path();
-            assert_eq!(mode(temporary), 0o600);
+            let temporary = file.temporary.file.file().metadata().unwrap();
+            assert_eq!(temporary.permissions().mode() & 0o777, 0o600);
             assert!(file.persist().is_ok());
             assert_eq!(mode(&path), before.unwrap_or(usual));
             assert!(std::fs::symlink_metadata(&path).unwrap().is_file());
@@ -399,6 +480,7 @@ mod tests {
         let kind = |path: &Path| AtomicFile::create(path).err().unwrap().kind();
         assert_eq!(kind(dir.path()), ErrorKind::InvalidArgument);
         assert_eq!(kind(Path::new("")), ErrorKind::InvalidArgument);
+        assert_eq!(kind(&dir.path().join("out/")), ErrorKind::InvalidArgument);
         let error = AtomicFile::create(&dir.path().join("no/such/folder")).err().unwrap();
         assert_eq!((error.kind(), error.os_error()), (ErrorKind::Io, libc::ENOENT));
     }

@@ -1,11 +1,11 @@
 //! Byte buffers whose size comes from outside: allocated fallibly, recycled if they are large.
 //!
-//! A buffer is initialised and has bytes of unspecified contents: its user overwrites all of them before
-//! anything else reads it.
+//! A buffer is initialised and has bytes of unspecified contents: whoever takes one overwrites all of it
+//! before anybody else sees it. Large ones begin with a page, as files do.
 
+use crate::base::block::{ALIGNMENT, Block};
 use crate::base::error::{AtlasError, Result};
 use crate::base::recycle::{self, RECYCLED_MIN};
-use std::alloc::Layout;
 use std::ops::{Deref, DerefMut};
 
 /// Capacities are rounded up to this, so that buffers fit one another's place.
@@ -29,61 +29,53 @@ pub(crate) fn try_grow<T>(vec: &mut Vec<T>, more: usize) -> Result<()> {
     })
 }
 
-/// Returns zeros, or OUT_OF_MEMORY. Large ones are not touched here: the system provides zero pages at the
-/// first touch, which may be on any thread.
-fn try_zeroed(len: usize) -> Result<Vec<u8>> {
-    let failed = || AtlasError::out_of_memory(format!("allocation of {len} bytes failed"));
-    let layout = Layout::array::<u8>(len).map_err(|_| failed())?;
-    if len == 0 {
-        return Ok(Vec::new());
-    }
-    // SAFETY: the layout has a size greater than 0.
-    let bytes = unsafe { std::alloc::alloc_zeroed(layout) };
-    if bytes.is_null() {
-        return Err(failed());
-    }
-    // SAFETY: from the global allocator, with the layout of a vector of `len` bytes, all of them zero.
-    Ok(unsafe { Vec::from_raw_parts(bytes, len, len) })
-}
-
-/// Returns true if all bytes are zeros. Examines one part after the other, so that nonzero bytes cost next to
-/// nothing.
+/// True if all bytes are zeros. Looks at a part after the other, so that what is not zero costs next to nothing.
 pub(crate) fn is_zero(bytes: &[u8]) -> bool {
     bytes.chunks(512).all(|part| part.iter().fold(0, |any, byte| any | byte) == 0)
 }
 
 /// Initialised bytes of unspecified contents.
 pub(crate) struct Buffer {
-    /// Initialised to its full length, which is at least `len`.
-    bytes: Vec<u8>,
+    /// As long as the buffer or longer.
+    block: Block,
     len: usize,
 }
 
 impl Buffer {
-    /// `len` bytes of unspecified contents, or OUT_OF_MEMORY.
+    /// `len` bytes of unspecified contents, or OUT_OF_MEMORY. Those of 64 KiB and more begin with a page.
     pub(crate) fn new(len: usize) -> Result<Buffer> {
-        let capacity = Buffer::footprint(len);
-        let bytes = match recycle::take(capacity) {
-            Some(bytes) => bytes,
-            None => try_zeroed(capacity)?,
-        };
-        Ok(Buffer { bytes, len })
-    }
-
-    /// Returns the bytes of memory of a buffer of `len` bytes.
-    pub(crate) fn footprint(len: usize) -> usize {
         if len < RECYCLED_MIN {
-            return len;
+            return Ok(Buffer { block: Block::new(len)?, len });
         }
-        // A length so large that rounding overflows cannot be allocated either.
-        len.checked_next_multiple_of(RECYCLED_STEP).unwrap_or(len)
+        let capacity = capacity(len);
+        let block = match recycle::take(capacity) {
+            Some(block) => block,
+            None => Block::aligned(capacity)?,
+        };
+        Ok(Buffer { block, len })
     }
 
-    /// Returns the buffer at `place`, which is made with `len` bytes if there is none yet.
+    /// As [`new`](Self::new), and begins with a page whatever its length is: for bytes that the system fills or
+    /// takes.
+    pub(crate) fn aligned(len: usize) -> Result<Buffer> {
+        if len < RECYCLED_MIN { Ok(Buffer { block: Block::aligned(len)?, len }) } else { Self::new(len) }
+    }
+
+    /// Bytes that a buffer of `len` bytes takes.
+    pub(crate) fn footprint(len: usize) -> usize {
+        if len < RECYCLED_MIN { len } else { capacity(len).saturating_add(ALIGNMENT) }
+    }
+
+    /// As [`footprint`](Self::footprint), of an aligned one.
+    pub(crate) fn aligned_footprint(len: usize) -> usize {
+        if len < RECYCLED_MIN { len + ALIGNMENT } else { Self::footprint(len) }
+    }
+
+    /// The buffer at `place`, made with `len` bytes that begin with a page if there is none yet.
     pub(crate) fn or_new(place: &mut Option<Buffer>, len: usize) -> Result<&mut Buffer> {
         Ok(match place {
             Some(buffer) => buffer,
-            None => place.insert(Buffer::new(len)?),
+            None => place.insert(Buffer::aligned(len)?),
         })
     }
 
@@ -103,7 +95,7 @@ impl Buffer {
 
     /// Frees it for good: the list does not get it.
     pub(crate) fn discard(mut self) {
-        recycle::give_back(std::mem::take(&mut self.bytes));
+        recycle::give_back(std::mem::take(&mut self.block));
     }
 
     /// The first `len` bytes; the memory of the rest stays taken.
@@ -113,23 +105,29 @@ impl Buffer {
     }
 }
 
+/// Bytes of the block for a buffer of `len` bytes, which is recycled.
+fn capacity(len: usize) -> usize {
+    // A length so large that rounding overflows cannot be allocated either.
+    len.checked_next_multiple_of(RECYCLED_STEP).unwrap_or(len)
+}
+
 impl Deref for Buffer {
     type Target = [u8];
     fn deref(&self) -> &[u8] {
-        &self.bytes[..self.len]
+        &self.block[..self.len]
     }
 }
 
 impl DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut [u8] {
-        &mut self.bytes[..self.len]
+        &mut self.block[..self.len]
     }
 }
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        if self.bytes.len() >= RECYCLED_MIN {
-            recycle::put(std::mem::take(&mut self.bytes));
+        if self.block.len() >= RECYCLED_MIN {
+            recycle::put(std::mem::take(&mut self.block));
         }
     }
 }
@@ -154,6 +152,28 @@ mod tests {
             buffer.fill(7);
             assert!(buffer.iter().all(|byte| *byte == 7));
             buffer.discard();
+        }
+    }
+
+    #[test]
+    fn what_the_system_fills_begins_with_a_page() {
+        let is_page = |buffer: &Buffer| buffer.as_ptr().addr().is_multiple_of(ALIGNMENT);
+        for len in [65_536, 65_537, 100_000, 1 << 20, (1 << 20) + 1, 5 << 20, 65 << 20] {
+            // The second one has the memory of the first, and the third is a copy beside it.
+            assert!(is_page(&Buffer::new(len).unwrap()));
+            let again = Buffer::new(len).unwrap();
+            assert!(is_page(&again) && is_page(&Buffer::copy_of(&again).unwrap()));
+            again.discard();
+        }
+        for len in [0, 1, 16, 4_096, 16_384, 65_535, 65_536] {
+            let buffers: Vec<Buffer> = (0..5).map(|_| Buffer::aligned(len).unwrap()).collect();
+            assert!(buffers.iter().all(|buffer| is_page(buffer) && buffer.len() == len));
+        }
+        for len in [0, 1, 65_535, 65_536, 65_537, 1 << 20] {
+            assert!(Buffer::aligned_footprint(len) >= len + ALIGNMENT);
+            assert!(
+                Buffer::footprint(len) >= len && Buffer::footprint(len) <= Buffer::aligned_footprint(len)
+            );
         }
     }
 }

@@ -1,6 +1,5 @@
-//! Features of the processor, besides those that BLAKE3, the transform and Layer 2 detect themselves.
-
-#![forbid(unsafe_code)]
+//! Features of the processor, besides those that BLAKE3, the transform and Layer 2 detect themselves, and the number
+//! of cores that this process may use.
 
 /// Returns true if BLAKE3 hashes 16 chunks at a time here.
 pub(crate) fn hashes_16_chunks() -> bool {
@@ -8,4 +7,64 @@ pub(crate) fn hashes_16_chunks() -> bool {
     return is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl");
     #[cfg(not(target_arch = "x86_64"))]
     return false;
+}
+
+/// The cores that the calling thread or the main one may use, or fewer if the process has a quota of their time.
+#[cfg(feature = "parallel")]
+pub(crate) fn cores() -> usize {
+    let available = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    #[cfg(target_os = "linux")]
+    if let Some((own, both)) = affinity::of_this_thread().zip(affinity::of_both()) {
+        let (own, both) = (affinity::count(&own), affinity::count(&both));
+        return if available < own { available } else { both.max(1) };
+    }
+    available
+}
+
+/// Lets the calling thread, which has just begun, use all that [`cores`] counts, whatever the thread that began it is
+/// bound to. A failure leaves it as it is.
+#[cfg(feature = "parallel")]
+pub(crate) fn free_thread() {
+    #[cfg(target_os = "linux")]
+    if let Some(both) = affinity::of_both() {
+        affinity::bind(&both);
+    }
+}
+
+#[cfg(all(target_os = "linux", feature = "parallel"))]
+mod affinity {
+    /// A bit for each core, as the system has them.
+    pub(super) type Cores = [u64; 16];
+
+    const SIZE: usize = size_of::<Cores>();
+
+    /// The cores of a thread, 0 for the calling one. `None` if the machine has more than there are bits.
+    fn of(thread: libc::pid_t) -> Option<Cores> {
+        let mut cores: Cores = [0; 16];
+        // SAFETY: there is room for so many bytes, and the struct of the call is an array of bits.
+        let found = unsafe { libc::sched_getaffinity(thread, SIZE, (&raw mut cores).cast()) };
+        (found == 0).then_some(cores)
+    }
+
+    pub(super) fn of_this_thread() -> Option<Cores> {
+        of(0)
+    }
+
+    /// Those of the calling thread and of the main one.
+    pub(super) fn of_both() -> Option<Cores> {
+        let mut cores = of(0)?;
+        if let Some(main) = libc::pid_t::try_from(std::process::id()).ok().and_then(of) {
+            cores.iter_mut().zip(main).for_each(|(core, main)| *core |= main);
+        }
+        Some(cores)
+    }
+
+    pub(super) fn count(cores: &Cores) -> usize {
+        cores.iter().map(|bits| bits.count_ones() as usize).sum()
+    }
+
+    pub(super) fn bind(cores: &Cores) {
+        // SAFETY: as above; concerns the calling thread alone.
+        unsafe { libc::sched_setaffinity(0, SIZE, std::ptr::from_ref(cores).cast()) };
+    }
 }

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 use super::buffer::Buffer;
+use super::descriptor;
 use super::out_bytes::OutBytes;
 use super::storage::Storage;
 use super::units::{to_u64, to_usize};
@@ -26,7 +27,8 @@ impl DirectFile {
     /// Returns `None` if the file system or the system does not support such reads.
     pub(crate) fn of(file: &File) -> Option<DirectFile> {
         let itself = format!("/proc/self/fd/{}", file.as_raw_fd());
-        let file = File::options().read(true).custom_flags(libc::O_DIRECT).open(itself).ok()?;
+        let options = File::options().read(true).custom_flags(libc::O_DIRECT).clone();
+        let file = descriptor::open(&options, itself.as_ref()).ok()?;
         let direct = DirectFile { file };
         let mut byte = [0];
         match direct.read_at(0, OutBytes::new(&mut byte)) {

@@ -4,6 +4,7 @@
 //! open file, not to the process, and ends with it. A lock that a file system does not keep is worse than
 //! none, so that taking it includes a second attempt through another description, which must be refused.
 
+use super::descriptor;
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -76,7 +77,7 @@ pub(crate) fn lock(file: &File, path: &Path) -> io::Result<Locked> {
         Ok(()) => {}
     }
     // A second description must be refused; otherwise the lock protects nothing.
-    let second = File::options().read(true).write(true).open(path);
+    let second = descriptor::open(File::options().read(true).write(true), path);
     let refused = second.and_then(|second| match system::lock(&second) {
         Err(error) if system::is_refusal(&error) => Ok(true),
         Err(_) => Ok(false),

@@ -1,20 +1,27 @@
 //! The ground floor: errors, units, locks, buffers and files. It knows nothing of domains.
 
 pub(crate) mod atomic_file;
+#[cfg(unix)]
+pub(crate) mod attributes;
+mod block;
 pub(crate) mod buffer;
 pub(crate) mod copy;
 pub(crate) mod cpu;
 pub(crate) mod damage;
+pub(crate) mod descriptor;
 #[cfg(target_os = "linux")]
 pub(crate) mod direct_file;
 pub(crate) mod error;
 #[cfg_attr(not(unix), allow(dead_code))]
 pub(crate) mod file_lock;
+pub(crate) mod folder;
 pub(crate) mod heap;
 pub(crate) mod out_bytes;
+mod positioned;
 pub(crate) mod process;
 pub(crate) mod ranges;
 pub(crate) mod recycle;
+pub(crate) mod shrinkable;
 #[cfg(feature = "parallel")]
 pub(crate) mod slot;
 pub(crate) mod storage;

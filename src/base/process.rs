@@ -47,6 +47,7 @@ fn count_forks() {
     }
     // No lock, because a fork could leave it locked. Two threads may get here, and a fork then counts
     // twice.
+    // SAFETY: the handler only adds to an atomic number, and its code stays mapped for the life of the process.
     if unsafe { libc::pthread_atfork(None, None, Some(in_child)) } == 0 {
         COUNTED.store(true, Ordering::Release);
     }

@@ -7,6 +7,7 @@
 //! The list counts towards the memory limit of an operation, which frees the excess. [`shrink`]`(0)` empties
 //! the list.
 
+use crate::base::block::Block;
 use crate::base::units::to_u64;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
@@ -28,7 +29,7 @@ struct UsedBuffers {
 }
 
 struct Used {
-    bytes: Vec<u8>,
+    bytes: Block,
     /// The time when it came in.
     since: u64,
 }
@@ -54,7 +55,7 @@ fn with_used<R>(action: impl FnOnce(&mut UsedBuffers) -> R) -> Option<R> {
 }
 
 /// A used buffer of `capacity` bytes, or of up to a quarter more; `None` if the list has none.
-pub(super) fn take(capacity: usize) -> Option<Vec<u8>> {
+pub(super) fn take(capacity: usize) -> Option<Block> {
     if !(RECYCLED_MIN..=RECYCLED_TOTAL).contains(&capacity) {
         return None;
     }
@@ -62,7 +63,7 @@ pub(super) fn take(capacity: usize) -> Option<Vec<u8>> {
 }
 
 /// Offers `bytes` to the list, which keeps or frees them.
-pub(super) fn put(bytes: Vec<u8>) {
+pub(super) fn put(bytes: Block) {
     let mut rest = bytes;
     while let Some(Put::Full { bytes, unwanted }) = with_used(move |used| used.put(rest)) {
         drop(unwanted);
@@ -86,9 +87,9 @@ pub(crate) fn shrink(most: u64) {
     }
 }
 
-/// Frees memory and returns its pages to the system at once, because an allocator may keep freed memory for the
-/// thread that freed it.
-pub(super) fn give_back(mut bytes: Vec<u8>) {
+/// Frees memory, whose pages the system gets at once: an allocator may keep what it is given for
+/// the thread that gave it.
+pub(super) fn give_back(mut bytes: Block) {
     release_pages(&mut bytes);
 }
 
@@ -116,7 +117,7 @@ impl UsedBuffers {
         UsedBuffers { by_len: BTreeMap::new(), total: 0, asked: 0 }
     }
 
-    fn take_above(&mut self, most: u64) -> Option<Vec<u8>> {
+    fn take_above(&mut self, most: u64) -> Option<Block> {
         if to_u64(self.total) <= most {
             return None;
         }
@@ -124,18 +125,14 @@ impl UsedBuffers {
         self.remove(largest, VecDeque::pop_front)
     }
 
-    fn take(&mut self, capacity: usize) -> Option<Vec<u8>> {
+    fn take(&mut self, capacity: usize) -> Option<Block> {
         self.asked = self.asked.wrapping_add(to_u64(capacity));
         // Not more than a quarter too large, or a small payload would keep a large buffer alive.
         let (&found, _) = self.by_len.range(capacity..=capacity + capacity / 4).next()?;
         self.remove(found, VecDeque::pop_back)
     }
 
-    fn remove(
-        &mut self,
-        len: usize,
-        one: impl FnOnce(&mut VecDeque<Used>) -> Option<Used>,
-    ) -> Option<Vec<u8>> {
+    fn remove(&mut self, len: usize, one: impl FnOnce(&mut VecDeque<Used>) -> Option<Used>) -> Option<Block> {
         let of_len = self.by_len.get_mut(&len)?;
         let used = one(of_len)?;
         if of_len.is_empty() {
@@ -145,9 +142,9 @@ impl UsedBuffers {
         Some(used.bytes)
     }
 
-    /// Adds a buffer. If the list is full, returns a victim to free before retrying, a stale or a smaller one;
-    /// refuses if none helps.
-    fn put(&mut self, bytes: Vec<u8>) -> Put {
+    /// Takes a buffer in, or gives one back that is to be freed first: an unwanted one, or a smaller one
+    /// where less is missing than comes in. Or it is refused.
+    fn put(&mut self, bytes: Block) -> Put {
         let len = bytes.len();
         if len <= RECYCLED_TOTAL - self.total {
             self.by_len.entry(len).or_default().push_back(Used { bytes, since: self.asked });
@@ -176,19 +173,23 @@ impl UsedBuffers {
 /// Outcome for a buffer. A refused or evicted one is freed outside of the lock.
 enum Put {
     Kept,
-    Refused(#[expect(dead_code, reason = "to be dropped")] Vec<u8>),
-    Full { bytes: Vec<u8>, unwanted: Vec<u8> },
+    Refused(#[expect(dead_code, reason = "to be dropped")] Block),
+    Full { bytes: Block, unwanted: Block },
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn block(len: usize) -> Block {
+        Block::aligned(len).unwrap()
+    }
+
     #[test]
     fn the_list_of_used_buffers_is_bounded() {
         let mut used = UsedBuffers::new();
         for _ in 0..1_000 {
-            used.put(vec![0; 1 << 20]);
+            used.put(block(1 << 20));
         }
         assert_eq!(used.total, RECYCLED_TOTAL);
         assert!(used.take(1 << 22).is_none());
@@ -203,23 +204,23 @@ mod tests {
     fn the_list_of_used_buffers_shrinks_from_the_largest_on() {
         let mut used = UsedBuffers::new();
         for mib in [1, 4, 2, 1] {
-            used.put(vec![0; mib << 20]);
+            used.put(block(mib << 20));
         }
         assert!(used.take_above(8 << 20).is_none());
         assert_eq!(used.take_above(3 << 20).unwrap().len(), 4 << 20);
         assert_eq!(used.take_above(3 << 20).unwrap().len(), 2 << 20);
         assert!(used.take_above(3 << 20).is_none());
         assert_eq!(used.total, 2 << 20);
-        give_back(vec![7; (3 << 20) + 5]);
-        give_back(vec![7; 5]);
-        give_back(Vec::new());
+        give_back(block((3 << 20) + 5));
+        give_back(block(5));
+        give_back(Block::default());
     }
 
     #[test]
     fn buffers_that_nobody_asks_for_make_room() {
         let mut used = UsedBuffers::new();
         let put = |used: &mut UsedBuffers, len: usize| {
-            let (mut rest, mut freed) = (vec![0; len], 0);
+            let (mut rest, mut freed) = (block(len), 0);
             loop {
                 match used.put(rest) {
                     Put::Kept => return Some(freed),
@@ -255,7 +256,7 @@ mod tests {
         let mut used = UsedBuffers::new();
         // Of these two will be asked for.
         for _ in 0..64 {
-            used.put(vec![0; 1 << 20]);
+            used.put(block(1 << 20));
         }
         let lens: Vec<usize> = [48 << 20].into_iter().chain([1 << 16; 256]).chain([1 << 20; 2]).collect();
         for round in 0..10 {
@@ -264,7 +265,7 @@ mod tests {
             for &len in &lens {
                 batch.push(used.take(len).unwrap_or_else(|| {
                     missed += len;
-                    vec![0; len]
+                    block(len)
                 }));
             }
             assert!(round < 4 || missed <= 2 << 20, "{missed} bytes in round {round}");

@@ -4,6 +4,7 @@
 //! the file and the operation.
 
 use crate::base::out_bytes::OutBytes;
+use crate::base::positioned::{read_exact_at, write_all_at};
 use crate::base::units::to_u64;
 use std::fs::File;
 use std::io;
@@ -114,18 +115,57 @@ impl FileId {
 /// A file as a storage.
 pub(crate) struct FileStorage {
     file: File,
+    seeker: Seeker,
+}
+
+/// The descriptor in which holes are looked for. This moves its position.
+enum Seeker {
+    /// That of the storage, whose position nobody uses.
+    Same,
+    Other(File),
+    /// None: all counts as data.
+    Absent,
 }
 
 impl FileStorage {
+    /// A file whose position nobody uses.
     pub(crate) fn new(file: File) -> FileStorage {
-        FileStorage { file }
+        FileStorage { file, seeker: Seeker::Same }
+    }
+
+    /// A file whose position others use: it is neither used nor moved.
+    ///
+    /// Holes are looked for through a description of its own, if the system opens one.
+    #[cfg(unix)]
+    pub(crate) fn shared(file: File) -> FileStorage {
+        use std::os::fd::AsRawFd;
+        use std::os::unix::fs::OpenOptionsExt;
+        let itself = format!("/proc/self/fd/{}", file.as_raw_fd());
+        let own = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(itself).ok();
+        // The system may have no such names, and something else there.
+        let is_same = |other: &File| {
+            let id = |file: &File| file.metadata().ok().and_then(|metadata| FileId::of(&metadata));
+            id(&file).is_some_and(|file| id(other) == Some(file))
+        };
+        let seeker = own.filter(is_same).map_or(Seeker::Absent, Seeker::Other);
+        FileStorage { file, seeker }
     }
 
     pub(crate) fn file(&self) -> &File {
         &self.file
     }
 
-    /// Returns true if a read would not wait for the disk. False if the system cannot tell.
+    /// The file in which holes can be looked for.
+    #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+    fn seeker(&self) -> Option<&File> {
+        match &self.seeker {
+            Seeker::Same => Some(&self.file),
+            Seeker::Other(file) => Some(file),
+            Seeker::Absent => None,
+        }
+    }
+
+    /// Whether a read would not wait for the disk. The system may not tell: then no.
     #[cfg(target_os = "linux")]
     fn is_cached(&self, offset: u64) -> bool {
         use std::os::fd::AsRawFd;
@@ -187,13 +227,15 @@ impl Storage for FileStorage {
     fn may_have_holes(&self) -> bool {
         use std::os::unix::fs::MetadataExt;
         // Blocks are counted in 512 bytes, whatever the file system's are.
-        self.file.metadata().is_ok_and(|found| found.blocks().saturating_mul(512) < found.len())
+        self.seeker().is_some()
+            && self.file.metadata().is_ok_and(|found| found.blocks().saturating_mul(512) < found.len())
     }
 
     #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
     fn data_after(&self, offset: u64) -> io::Result<Option<Range<u64>>> {
-        let Some(start) = seek(&self.file, offset, libc::SEEK_DATA)? else { return Ok(None) };
-        match seek(&self.file, start, libc::SEEK_HOLE)? {
+        let file = self.seeker().ok_or(io::ErrorKind::Unsupported)?;
+        let Some(start) = seek(file, offset, libc::SEEK_DATA)? else { return Ok(None) };
+        match seek(file, start, libc::SEEK_HOLE)? {
             Some(end) if start < end => Ok(Some(start..end)),
             // The file was cut in between.
             _ => Err(io::ErrorKind::Unsupported.into()),
@@ -354,43 +396,14 @@ mod page_cache {
     }
 }
 
-// glibc's off_t has 32 bits on 32-bit processors, so that pread fails from 2 GiB on.
-#[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
-use libc::{off_t as Offset, pread};
-#[cfg(any(target_os = "linux", target_os = "android"))]
-use libc::{off64_t as Offset, pread64 as pread};
-
-#[cfg(unix)]
-fn read_exact_at(file: &File, offset: u64, mut out: OutBytes<'_>) -> io::Result<()> {
-    use std::os::fd::AsRawFd;
-    let mut position = offset;
-    while !out.is_empty() {
-        let at = Offset::try_from(position).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
-        // SAFETY: the descriptor is open, and the kernel writes at most `out.len()` bytes to `out`.
-        let read = unsafe { pread(file.as_raw_fd(), out.as_mut_ptr().cast(), out.len(), at) };
-        match usize::try_from(read) {
-            Ok(0) => return Err(ends_before()),
-            Ok(read) => {
-                position += to_u64(read);
-                out.split_off_front(read);
-            }
-            Err(_) => match io::Error::last_os_error() {
-                error if error.kind() == io::ErrorKind::Interrupted => {}
-                error => return Err(error),
-            },
-        }
-    }
-    Ok(())
-}
-
-/// Returns the place that `whence` finds from `offset` on, or `None` if there is none up to the end. It moves
-/// the position of the descriptor, which no other code uses.
+/// The place that `whence` finds from `offset` on; `None` if there is none up to the end. It moves the position of the
+/// descriptor, which nothing here depends on.
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
 fn seek(file: &File, offset: u64, whence: libc::c_int) -> io::Result<Option<u64>> {
     #[cfg(target_os = "freebsd")]
-    use libc::lseek;
+    use libc::{lseek, off_t as Offset};
     #[cfg(not(target_os = "freebsd"))]
-    use libc::lseek64 as lseek;
+    use libc::{lseek64 as lseek, off64_t as Offset};
     use std::os::fd::AsRawFd;
     let offset = Offset::try_from(offset).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
     // SAFETY: the descriptor is open; the call reads no memory of ours.
@@ -404,52 +417,7 @@ fn seek(file: &File, offset: u64, whence: libc::c_int) -> io::Result<Option<u64>
     }
 }
 
-#[cfg(windows)]
-fn read_exact_at(file: &File, offset: u64, out: OutBytes<'_>) -> io::Result<()> {
-    use std::os::windows::fs::FileExt;
-    let mut out = out.into_initialised();
-    let mut position = offset;
-    while !out.is_empty() {
-        match file.seek_read(out, position) {
-            Ok(0) => return Err(ends_before()),
-            Ok(read) => {
-                position += to_u64(read);
-                out = &mut out[read..];
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
-#[cfg(unix)]
-fn write_all_at(file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
-    std::os::unix::fs::FileExt::write_all_at(file, bytes, offset)
-}
-
-#[cfg(windows)]
-fn write_all_at(file: &File, mut offset: u64, mut bytes: &[u8]) -> io::Result<()> {
-    use std::os::windows::fs::FileExt;
-    while !bytes.is_empty() {
-        match file.seek_write(bytes, offset) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => {
-                offset += to_u64(written);
-                bytes = &bytes[written..];
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
-fn ends_before() -> io::Error {
-    io::Error::new(io::ErrorKind::UnexpectedEof, "the file ends before")
-}
-
-/// Maximum step of an advice, because a system may read no more for one advice than one request to the disk.
+/// A system may read no more at a time for an advice than one request to the disk takes.
 #[cfg(any(
     target_os = "linux",
     target_os = "android",
@@ -498,7 +466,7 @@ pub(crate) mod fakes {
             match found {
                 Some(found) => out.copy_from(found),
                 None if out.is_empty() => {}
-                None => return Err(ends_before()),
+                None => return Err(io::ErrorKind::UnexpectedEof.into()),
             }
             Ok(())
         }
@@ -553,8 +521,11 @@ pub(crate) mod fakes {
 
         fn read_at(&self, offset: u64, out: OutBytes<'_>) -> io::Result<()> {
             let out = out.into_initialised();
-            out.fill(0);
             let end = offset + to_u64(out.len());
+            if end > self.len {
+                return Err(crate::base::positioned::ends_before());
+            }
+            out.fill(0);
             lock(&self.reads).push((offset, to_u64(out.len())));
             for (at, bytes) in &*lock(&self.data) {
                 let (start, stop) = ((*at).max(offset), (at + to_u64(bytes.len())).min(end));

@@ -20,6 +20,7 @@ use super::store::GenerationStore;
 use super::{Container, Log, open};
 use crate::base::atomic_file::sync_folder;
 use crate::base::buffer::{Buffer, try_grow};
+use crate::base::descriptor;
 use crate::base::error::{AtlasError, Result};
 use crate::base::file_lock;
 use crate::base::ranges::Ranges;
@@ -194,7 +195,7 @@ fn is_beside(own: &Path, path: &Path) -> bool {
 /// Makes a new file and locks it; with owner, mode and attributes of another one.
 fn create_locked(path: &Path, like: Option<&std::fs::Metadata>) -> Result<Arc<FileStorage>> {
     let failed = |what: &str, error| AtlasError::io(format_args!("{what} {}", path.display()), error);
-    let file = File::options().read(true).write(true).create_new(true).open(path);
+    let file = descriptor::open(File::options().read(true).write(true).create_new(true), path);
     let file = file.map_err(|error| failed("creating", error))?;
     let made = (|| {
         if let Some(like) = like {

@@ -7,6 +7,7 @@ use super::records::{self, Slot};
 use super::seal::{CHAINS, Ident, KEYED, STRICT, Seals};
 use super::{Container, ContainerCreateOptions, ContainerMode, ContainerOptions, Log, batch};
 use crate::base::atomic_file::sync_folder;
+use crate::base::descriptor;
 use crate::base::error::{AtlasError, Result};
 use crate::base::file_lock::{self, Locked};
 use crate::base::process::Process;
@@ -43,7 +44,7 @@ pub(super) fn new_log(
     }
     let block_code = create.block_log2.map(block_code).transpose()?;
     let failed = |what: &str, error| AtlasError::io(format_args!("{what} {}", path.display()), error);
-    let file = File::options().read(true).write(true).create_new(true).open(path);
+    let file = descriptor::open(File::options().read(true).write(true).create_new(true), path);
     let file = file.map_err(|error| failed("creating", error))?;
     // Whatever fails from here on leaves no file.
     let made = (|| {
@@ -432,9 +433,7 @@ fn open_file(path: &Path, mode: ContainerMode) -> Result<(Arc<FileStorage>, Opti
     loop {
         let mut options = File::options();
         options.read(true).write(mode == ContainerMode::Write);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK);
-        let file = options.open(path).map_err(failed)?;
+        let file = descriptor::open_now(&options, path).map_err(failed)?;
         if !file.metadata().map_err(failed)?.is_file() {
             return Err(AtlasError::invalid_argument(format!("{} is not a regular file", path.display())));
         }

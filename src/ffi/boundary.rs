@@ -1,5 +1,6 @@
 //! Guard around every call, and the last error of each thread.
 
+use super::callback::NoCancellation;
 use super::status::atlas_status;
 use crate::base::error::{AtlasError, Result};
 use crate::exec::pool::panic_error;
@@ -20,12 +21,14 @@ struct Last {
 /// Runs a call that can fail. A panic becomes INTERNAL, and the outcome becomes the thread's last
 /// error.
 pub(super) fn boundary(call: impl FnOnce() -> Result<()>) -> atlas_status {
+    let _whole = NoCancellation::new();
     let result = catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|payload| Err(panic_error(payload)));
     record(result)
 }
 
 /// Runs a call that cannot fail, and returns `otherwise` after a panic. The last error stays.
 pub(super) fn infallible<R>(otherwise: R, call: impl FnOnce() -> R) -> R {
+    let _whole = NoCancellation::new();
     catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|payload| {
         std::mem::forget(payload);
         otherwise

@@ -16,6 +16,7 @@
 //! ```
 
 use super::args::CBool;
+use super::callback;
 use super::sized::{SizedStruct, own_size, sized_struct};
 use crate::base::damage::{Damage, DamageKind, DamagePart};
 use std::ffi::c_void;
@@ -132,5 +133,5 @@ pub(super) unsafe fn report(call: atlas_damage_fn, user_data: *mut c_void, damag
         ..atlas_damage::DEFAULT
     };
     // SAFETY: the caller's function with the caller's data, on the caller's thread.
-    unsafe { call(&raw const value, user_data) != 0 }
+    unsafe { callback::report(call, &value, user_data) }
 }

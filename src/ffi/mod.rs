@@ -19,6 +19,7 @@
 mod args;
 mod benchmark;
 mod boundary;
+mod callback;
 mod compression;
 mod container;
 mod damage;

@@ -22,6 +22,7 @@
 
 use super::args::{CBool, drop_handle, into_handle, out};
 use super::boundary::{boundary, infallible};
+use super::callback;
 use super::sized::{SizedStruct, init_struct, own_size, read_struct, sized_struct};
 use super::status::atlas_status;
 use crate::base::error::Result;
@@ -130,7 +131,7 @@ pub(super) unsafe fn with_operation<R>(
         };
         operation.progress.is_none_or(|progress| {
             // SAFETY: the caller's function with the caller's data, on the caller's thread.
-            unsafe { progress(&raw const value, operation.user_data) != 0 }
+            unsafe { callback::report(progress, &value, operation.user_data) }
         })
     };
     let mut run = Operation::new();

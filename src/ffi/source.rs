@@ -22,6 +22,7 @@ use super::args::{
     bytes_in, drop_handle, handle, into_handle, item_is_null, items_in, known, out, path, unknown,
 };
 use super::boundary::{boundary, infallible};
+use super::callback;
 use super::status::atlas_status;
 use crate::base::buffer::try_vec;
 use crate::base::error::{AtlasError, Result};
@@ -43,6 +44,14 @@ pub enum atlas_file_io {
     /// projection reads it. Reading after the new end of a truncated file kills the process
     /// (SIGBUS).
     ATLAS_FILE_IO_MMAP = 1,
+    /// Mapped if nobody can shorten the file, else as ATLAS_FILE_IO_READ.
+    ///
+    /// Linux promises it of a file with the seal F_SEAL_SHRINK, of an immutable one on ext4, and of one on a file
+    /// system that is mounted read-only as a whole and that no other machine writes to; a read-only mount of a file
+    /// system that is mounted for writing elsewhere is read. The caller promises that nobody writes to a file that
+    /// is sealed against shrinking alone, and that no administrator takes the other two promises back meanwhile. A
+    /// disk that fails under a mapping kills the process (SIGBUS), where a read is IO.
+    ATLAS_FILE_IO_AUTO = 2,
 }
 
 /// Reads exactly `size` bytes at `offset` into `buffer`. Returns 0, or an errno value.
@@ -83,7 +92,7 @@ impl RawReadAt for Callback {
     fn read_at(&self, offset: u64, mut out: OutBytes<'_>) -> std::result::Result<(), i32> {
         let (data, size) = (out.as_mut_ptr().cast(), out.len());
         // SAFETY: the caller's function with the caller's data, and `size` writable bytes.
-        match unsafe { (self.read_at)(self.user_data.get(), offset, data, size) } {
+        match unsafe { callback::read(self.read_at, self.user_data.get(), offset, data, size) } {
             0 => Ok(()),
             code => Err(code),
         }
@@ -94,7 +103,7 @@ impl Drop for Callback {
     fn drop(&mut self) {
         if let Some(release) = self.release {
             // SAFETY: the caller's function with the caller's data, once.
-            unsafe { release(self.user_data.get()) };
+            unsafe { callback::release(release, self.user_data.get()) };
         }
     }
 }
@@ -148,7 +157,7 @@ pub unsafe extern "C" fn atlas_source_borrow(
             let bytes = unsafe { bytes_in(data, size, "data") }?;
             let release = release.map(|release| -> Box<dyn FnOnce() + Send + Sync> {
                 // SAFETY: the caller's function with the caller's data, once.
-                Box::new(move || unsafe { release(user_data.get()) })
+                Box::new(move || unsafe { callback::release(release, user_data.get()) })
             });
             // SAFETY: the header asks the caller for the very promise of `borrow`.
             Ok(unsafe { Source::borrow(bytes.as_ptr(), bytes.len(), release) })
@@ -175,20 +184,72 @@ pub unsafe extern "C" fn atlas_source_open_file(
         let make = || {
             // SAFETY: as the header asks: NULL or a C string.
             let path = unsafe { self::path(path, "path") }?;
-            const READ: u32 = atlas_file_io::ATLAS_FILE_IO_READ as u32;
-            const MMAP: u32 = atlas_file_io::ATLAS_FILE_IO_MMAP as u32;
-            match io {
-                READ => Source::open_file(path),
+            match file_io(io)? {
+                atlas_file_io::ATLAS_FILE_IO_READ => Source::open_file(path),
                 // SAFETY: the header asks the caller for the very promise of `map_file`.
-                MMAP => unsafe { Source::map_file(path) },
-                other => {
-                    Err(unknown("io", other, known!(atlas_file_io: ATLAS_FILE_IO_READ, ATLAS_FILE_IO_MMAP)))
-                }
+                atlas_file_io::ATLAS_FILE_IO_MMAP => unsafe { Source::map_file(path) },
+                // SAFETY: as above, of `open_file_auto`.
+                atlas_file_io::ATLAS_FILE_IO_AUTO => unsafe { Source::open_file_auto(path) },
             }
         };
         // SAFETY: as the header asks: NULL or a place for a pointer.
         unsafe { give(out, make) }
     })
+}
+
+/// Creates a source that reads a regular file through a descriptor. `io` is an atlas_file_io.
+///
+/// `fd` is open for reading, without O_DIRECT. The library keeps a duplicate: the caller may close `fd` at once. Its
+/// offset is neither used nor moved. Holes are looked for through a description of the library's own
+/// (/proc/self/fd/N); if that cannot be opened the file counts as dense. When the last object that reads the source is
+/// gone the duplicate is closed, which ends the record locks (fcntl) of this process on the file. The size is that of
+/// the moment. `*out` is owned by the caller. Any thread. Fails with INVALID_ARGUMENT (not a regular file, not open for
+/// reading, unknown io), IO (os_error set: EBADF if `fd` is not open) or UNSUPPORTED (mapping not built in; Windows).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn atlas_source_open_fd(
+    fd: c_int,
+    io: u32,
+    out: *mut *mut atlas_source,
+) -> atlas_status {
+    // SAFETY: as the header asks: NULL or a place for a pointer.
+    boundary(|| unsafe { give(out, || open_fd(fd, file_io(io)?)) })
+}
+
+#[cfg(unix)]
+fn open_fd(fd: c_int, io: atlas_file_io) -> Result<Source> {
+    if fd < 0 {
+        let closed = std::io::Error::from_raw_os_error(libc::EBADF);
+        return Err(AtlasError::io(format_args!("duplicating file descriptor {fd}"), closed));
+    }
+    // SAFETY: not -1. It is duplicated and nothing else, which fails if it is not open.
+    let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(fd) };
+    match io {
+        atlas_file_io::ATLAS_FILE_IO_READ => Source::open_fd(fd),
+        // SAFETY: the header asks the caller for the very promise of `map_fd`.
+        atlas_file_io::ATLAS_FILE_IO_MMAP => unsafe { Source::map_fd(fd) },
+        // SAFETY: as above, of `open_fd_auto`.
+        atlas_file_io::ATLAS_FILE_IO_AUTO => unsafe { Source::open_fd_auto(fd) },
+    }
+}
+
+#[cfg(not(unix))]
+fn open_fd(_: c_int, _: atlas_file_io) -> Result<Source> {
+    Err(AtlasError::unsupported("descriptors are Unix's: open the file by its path"))
+}
+
+fn file_io(io: u32) -> Result<atlas_file_io> {
+    const READ: u32 = atlas_file_io::ATLAS_FILE_IO_READ as u32;
+    const MMAP: u32 = atlas_file_io::ATLAS_FILE_IO_MMAP as u32;
+    const AUTO: u32 = atlas_file_io::ATLAS_FILE_IO_AUTO as u32;
+    match io {
+        READ => Ok(atlas_file_io::ATLAS_FILE_IO_READ),
+        MMAP => Ok(atlas_file_io::ATLAS_FILE_IO_MMAP),
+        AUTO => Ok(atlas_file_io::ATLAS_FILE_IO_AUTO),
+        other => {
+            let values = known!(atlas_file_io: ATLAS_FILE_IO_READ, ATLAS_FILE_IO_MMAP, ATLAS_FILE_IO_AUTO);
+            Err(unknown("io", other, values))
+        }
+    }
 }
 
 /// Creates a source of `size` bytes that `read_at` provides.

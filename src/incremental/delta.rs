@@ -91,7 +91,7 @@ impl ProjectionDelta {
                 if !validate {
                     return Ok(next);
                 }
-                (next, tree.delta(start, &data)?, Residue::ZERO)
+                (next, tree.delta(start, &data, reader)?, Residue::ZERO)
             }
             _ => {
                 let (next, went) = tree.spliced(&range, &data, reader)?;

@@ -153,7 +153,7 @@ impl AtlasProjection {
             }
             let start = Instant::now();
             let mut reader = CheckedReader::new(&before.context);
-            let (left, right) = before.tree.split(ByteOffset(offset))?;
+            let (left, right) = before.tree.split(ByteOffset(offset), &mut reader)?;
             let tree = Tree::join(&left, &inserted, &mut reader)?;
             let tree = Tree::join(&tree, &right, &mut reader)?;
             history.reserve(1)?;
@@ -242,7 +242,7 @@ impl AtlasProjection {
     /// A state with the bytes of `state` in full tiles, hashed. `earlier` has some of them.
     fn optimized(state: &State, earlier: Option<&Tree>, operation: &mut Operation<'_>) -> Result<State> {
         let mut taken = 0;
-        let tree = state.tree.retiled(earlier, |bytes| {
+        let tree = state.tree.retiled(earlier, &mut CheckedReader::new(&state.context), |bytes| {
             taken = bytes;
             operation.workers(1, 0, taken).map(|_| ())
         })?;

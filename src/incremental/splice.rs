@@ -17,7 +17,7 @@ use crate::base::units::{
 };
 use crate::layer2::Residue;
 use crate::source::Source;
-use crate::tile::extent::Extent;
+use crate::tile::extent::{Extent, Trust};
 use crate::tile::piece::{Piece, cut_off, cut_pieces};
 use crate::tile::rehash::CheckedReader;
 use crate::tile::tree::Tree;
@@ -62,9 +62,8 @@ impl Tree {
         if !seam.windows(2).any(fits) {
             return Tree::concat(left, right);
         }
-        // Cut the seam out, merge neighbours up to a full tile, and join again.
-        let (head, _) = left.split(ByteOffset(left.bytes() - len_before))?;
-        let (_, tail) = right.split(ByteOffset(len(&seam) - len_before))?;
+        let (head, _) = left.split(ByteOffset(left.bytes() - len_before), reader)?;
+        let (_, tail) = right.split(ByteOffset(len(&seam) - len_before), reader)?;
         let mut tiles: Vec<Arc<Tile>> = Vec::with_capacity(seam.len());
         let mut run: Vec<Arc<Tile>> = Vec::new();
         let mut len = 0;
@@ -87,8 +86,8 @@ impl Tree {
         data: &NewBytes,
         reader: &mut CheckedReader<'_>,
     ) -> Result<(Tree, Residue)> {
-        let (left, rest) = self.split(ByteOffset(range.start))?;
-        let (gone, right) = rest.split(ByteOffset(range.end - range.start))?;
+        let (left, rest) = self.split(ByteOffset(range.start), reader)?;
+        let (gone, right) = rest.split(ByteOffset(range.end - range.start), reader)?;
         let left = Tree::join(&left, &Tree::of_data(data)?, reader)?;
         Ok((Tree::join(&left, &right, reader)?, gone.residue()))
     }
@@ -98,9 +97,9 @@ impl Tree {
         // Two neighbouring ranges change places.
         let (first, middle, last) =
             if to <= range.start { (to, range.start, range.end) } else { (range.start, range.end, to) };
-        let (left, rest) = self.split(ByteOffset(first))?;
-        let (a, rest) = rest.split(ByteOffset(middle - first))?;
-        let (b, right) = rest.split(ByteOffset(last - middle))?;
+        let (left, rest) = self.split(ByteOffset(first), reader)?;
+        let (a, rest) = rest.split(ByteOffset(middle - first), reader)?;
+        let (b, right) = rest.split(ByteOffset(last - middle), reader)?;
         let mut tree = left;
         for part in [&b, &a, &right] {
             tree = Tree::join(&tree, part, reader)?;
@@ -124,12 +123,11 @@ impl Tree {
             }
             let (start, stop) = (at.offset.max(offset), at.end().min(end));
             let range = to_usize(start - at.offset)..to_usize(stop - at.offset);
-            // New bytes replace the pieces in the range; the pieces around it stay.
-            let (mut pieces, rest) = cut_pieces(at.tile.pieces(), range.start)?;
+            let (mut pieces, rest) = cut_pieces(at.tile.pieces(), range.start, reader)?;
             for (chunk, part) in data.parts(start - offset..stop - offset) {
                 pieces.push(data_piece(chunk, part)?);
             }
-            pieces.extend(cut_off(rest, range.len())?.1);
+            pieces.extend(cut_off(rest, range.len(), reader)?.1);
             let tile = Tile::of_pieces(flattened(pieces, reader)?)?;
             tile.inherit(&at.tile, !groups_touched(&range));
             let tile = Arc::new(tile);
@@ -148,6 +146,7 @@ impl Tree {
     pub(crate) fn retiled(
         &self,
         earlier: Option<&Tree>,
+        reader: &mut CheckedReader<'_>,
         mut account: impl FnMut(u64) -> Result<()>,
     ) -> Result<Tree> {
         let mut tiles: Vec<Arc<Tile>> = try_vec(to_usize(self.bytes().div_ceil(TILE_BYTES)))?;
@@ -183,7 +182,7 @@ impl Tree {
                 len += at.tile.len();
                 continue;
             }
-            let (last, rest) = cut_pieces(at.tile.pieces(), room)?;
+            let (last, rest) = cut_pieces(at.tile.pieces(), room, reader)?;
             pieces.extend(last);
             push(Ok(pieces))?;
             (pieces, len) = (rest, at.tile.len() - room);
@@ -194,18 +193,29 @@ impl Tree {
         Ok(Tree::from_tiles(tiles))
     }
 
-    /// Returns the change of the residue if `data` overwrites the bytes from `offset` on.
-    pub(crate) fn delta(&self, offset: ByteOffset, data: &NewBytes) -> Result<Residue> {
+    /// What overwriting the bytes from `offset` on with `data` adds to the residue.
+    pub(crate) fn delta(
+        &self,
+        offset: ByteOffset,
+        data: &NewBytes,
+        reader: &mut CheckedReader<'_>,
+    ) -> Result<Residue> {
         let (mut at, mut delta, mut buffer) = (offset, Residue::ZERO, None);
         for chunk in data.chunks() {
             let (_, bytes) = chunk?;
-            delta = delta + self.delta_of(at, bytes, &mut buffer)?;
+            delta = delta + self.delta_of(at, bytes, &mut buffer, reader)?;
             at = at + to_u64(bytes.len());
         }
         Ok(delta)
     }
 
-    fn delta_of(&self, offset: ByteOffset, data: &[u8], buffer: &mut Option<Buffer>) -> Result<Residue> {
+    fn delta_of(
+        &self,
+        offset: ByteOffset,
+        data: &[u8],
+        buffer: &mut Option<Buffer>,
+        reader: &mut CheckedReader<'_>,
+    ) -> Result<Residue> {
         let end = offset + to_u64(data.len());
         let mut delta = Residue::ZERO;
         for at in self.iter_from_byte(offset) {
@@ -223,8 +233,10 @@ impl Tree {
                 }
                 let (now, later) = rest.split_at(rest.len().min(piece.len() - from));
                 let place = piece.start() + from..piece.start() + from + now.len();
+                let in_place =
+                    piece.extent().slice(&place).filter(|_| piece.extent().trust() == Trust::Memory);
                 delta = delta
-                    + match piece.extent().slice(&place) {
+                    + match in_place {
                         Some(before) => Residue::delta(before, now),
                         None => {
                             let buffer = match &mut *buffer {
@@ -232,7 +244,7 @@ impl Tree {
                                 none => none.insert(Buffer::new(TILE_SIZE)?),
                             };
                             let before = &mut buffer[..now.len()];
-                            piece.extent().read(place.start, before)?;
+                            reader.copy(piece.extent(), place.start, before)?;
                             Residue::delta(before, now)
                         }
                     };
@@ -292,8 +304,8 @@ fn flattened(pieces: Vec<Piece>, reader: &mut CheckedReader<'_>) -> Result<Vec<P
         }
         let start = window * GROUP_SIZE;
         let end = (start + GROUP_SIZE).min(len);
-        let (before, later) = cut_off(rest, start - done_len)?;
-        let (within, later) = cut_off(later, end - start)?;
+        let (before, later) = cut_off(rest, start - done_len, reader)?;
+        let (within, later) = cut_off(later, end - start, reader)?;
         done.extend(before);
         done.push(flat(&within, end - start, reader)?);
         (done_len, rest) = (end, later);

@@ -1,7 +1,7 @@
 //! The search for damage in the bytes of a projection.
 
 use super::select::Selection;
-use super::survey::{Looked, Lost, Survey, Worker, compare_with, lacks_base, lost, unloaded_spans};
+use super::survey::{Looked, Lost, Survey, Worker, lacks_base, lost, unloaded_spans};
 use crate::base::damage::{Damage, DamageFn, DamageKind, DamagePart, kind_of};
 use crate::base::error::{AtlasError, Result};
 use crate::base::units::{TILE_BYTES, to_u64};
@@ -82,9 +82,7 @@ struct Counts {
 
 impl<'s> Survey<'s> {
     fn find(&self, worker: &mut Worker<'s>, task: u64) -> Result<Found> {
-        let looked = self.look(worker, task, |inspector, at| {
-            compare_with(inspector, at, at.tile.slice(), &|start, out| at.tile.read(start, out))
-        })?;
+        let looked = self.look(worker, task, |inspector, at| self.compare(inspector, at))?;
         let (at, mut verdict) = match looked {
             Looked::Told => return Ok(Found::default()),
             Looked::Lost(lost) => return Ok(self.found_lost(&lost)),

@@ -23,7 +23,8 @@ use crate::hash::digest::same;
 use crate::hash::outboard::{group_value, source_changed};
 use crate::projection::AtlasProjection;
 use crate::shard::AtlasBoundaryRegion;
-use crate::tile::inspect::{Fault, chaining_values, group_range};
+use crate::source::DataMap;
+use crate::tile::inspect::{Fault, Verdict, chaining_values, group_range};
 use crate::tile::scheme::{Scheme, Workspace};
 use crate::tile::tree::TileAt;
 use std::ops::Range;
@@ -80,7 +81,8 @@ pub(super) fn repair(
     let workers = operation.workers(tasks, per_worker, 0)?;
     let (executor, order) = (operation.executor, Survey::order(workers, operation));
     let mut tracker = operation.tracker(bytes, tasks);
-    let repair = Repair { survey, storage, path };
+    // Nothing is written where a tile was not compared yet, so that holes stay what they are until then.
+    let repair = Repair { survey, storage, path, data: DataMap::of_storage(storage) };
     let mut outcome = Outcome::default();
     let done = pool::run_within(
         executor,
@@ -110,6 +112,8 @@ struct Repair<'r> {
     survey: Survey<'r>,
     storage: &'r dyn Storage,
     path: &'r Path,
+    /// Where the file may have other bytes than zeros. `None`: anywhere.
+    data: Option<DataMap>,
 }
 
 /// Findings of one task.
@@ -140,6 +144,10 @@ struct Outcome {
 impl<'r> Repair<'r> {
     fn task(&self, worker: &mut Worker<'r>, workspace: &mut Workspace, task: u64) -> Result<Found> {
         let looked = self.survey.look(worker, task, |inspector, at| {
+            let is_hole = |data: &DataMap| data.is_hole(at.offset.0, to_u64(at.tile.len()));
+            if self.data.as_ref().is_some_and(is_hole) && inspector.is_of_zeros(&at.tile)? {
+                return Ok(Verdict::default());
+            }
             compare_with(inspector, at, None, &|start, out| self.read(at.offset.0 + to_u64(start), out))
         })?;
         let (at, verdict) = match looked {
@@ -271,7 +279,7 @@ fn fetch(
     scheme: &Scheme,
     workspace: &mut Workspace,
 ) -> Result<Vec<Fetched>> {
-    let mut buffer = Buffer::new(range.len())?;
+    let mut buffer = Buffer::aligned(range.len())?;
     let read = at.tile.read(range.start, &mut buffer);
     let Some(values) = chaining_values(&at.tile) else {
         let verified = match read {

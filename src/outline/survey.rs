@@ -7,7 +7,9 @@ use crate::base::units::{GROUP_SIZE, TILE_BYTES, to_u64};
 use crate::exec::operation::Operation;
 use crate::exec::pool;
 use crate::projection::state::State;
+use crate::source::Holes;
 use crate::tile::Tile;
+use crate::tile::check::is_hole;
 use crate::tile::inspect::{Inspector, ReadTile, Verdict};
 use crate::tile::rehash::{self, CheckedReader};
 use crate::tile::stored::{StoredTile, TilePlace};
@@ -26,6 +28,7 @@ pub(super) struct Survey<'s> {
     pub(super) generation: u64,
     /// True if tiles have to be hashed before they can be compared.
     is_edited: bool,
+    holes: Holes,
 }
 
 /// Buffers of one thread.
@@ -59,7 +62,7 @@ impl<'s> Survey<'s> {
         let top = state.tree.top_node().and_then(|top| top.stored());
         let generation = top.map_or(0, |(store, _)| store.commit().generation);
         let is_edited = !state.tree.unhashed()?.is_empty();
-        Ok(Survey { state, selection, generation, is_edited })
+        Ok(Survey { state, selection, generation, is_edited, holes: Holes::default() })
     }
 
     /// Returns the bytes of a worker besides those that it compares.
@@ -174,7 +177,17 @@ pub(super) fn lacks_base(tile: &Tile) -> bool {
     stored_tiles(tile).any(|stored| stored.store.base().is_none())
 }
 
-/// Compares a tile with the bytes that `read` returns.
+impl Survey<'_> {
+    /// Compares a tile with its own bytes. Those in a hole of a sparse file are not read if they are right.
+    pub(super) fn compare(&self, inspector: &mut Inspector<'_>, at: &TileAt) -> Result<Verdict> {
+        if is_hole(&self.holes, &at.tile) && inspector.is_of_zeros(&at.tile)? {
+            return Ok(Verdict::default());
+        }
+        compare_with(inspector, at, at.tile.slice(), &|start, out| at.tile.read(start, out))
+    }
+}
+
+/// Compares a tile with what `read` gives.
 pub(super) fn compare_with(
     inspector: &mut Inspector<'_>,
     at: &TileAt,

@@ -14,10 +14,10 @@
 
 use super::call::Call;
 use super::code::{Code, Encoder};
-use super::file::{Aligned, BATCH};
+use super::file::BATCH;
 use super::format::Short;
 use super::geometry::Geometry;
-use crate::base::buffer::try_vec;
+use crate::base::buffer::{Buffer, try_vec};
 use crate::base::error::Result;
 use crate::base::sync::lock;
 use crate::base::units::{TILE_BYTES, to_u64, to_usize};
@@ -132,7 +132,9 @@ impl<C: Columns> Encoding<'_, C> {
         let groups = (self.columns.end - first).div_ceil(group);
         let list = to_u64(parts.len() * size_of::<Range<u64>>());
         let fixed = fixed.saturating_add(slots.saturating_mul(slot)).saturating_add(list);
-        let per_worker = Aligned::footprint(to_usize(rows_a_part * unit)) + Aligned::footprint(BATCH);
+        let per_worker = to_u64(
+            Buffer::aligned_footprint(to_usize(rows_a_part * unit)) + Buffer::aligned_footprint(BATCH),
+        );
         let tasks = groups.saturating_mul(count).min(window);
         let workers = operation.workers(tasks, per_worker, fixed)?;
         // A bounded window, because parts far ahead of the report would continue while a callback sleeps.
@@ -155,7 +157,7 @@ impl<C: Columns> Encoding<'_, C> {
             plan.workers,
             plan.tasks(),
             call.order_within(plan.window),
-            || Ok((Aligned::new(len)?, Aligned::new(BATCH.max(self.geometry.unit_len()))?)),
+            || Ok((Buffer::aligned(len)?, Buffer::aligned(BATCH.max(self.geometry.unit_len()))?)),
             |(out, buffer), task| {
                 // The slot keeps the encoder between the tasks of a part.
                 let place = plan.place(task);
@@ -164,7 +166,7 @@ impl<C: Columns> Encoding<'_, C> {
                     Some(encoder) => encoder,
                     None => slot.insert(Encoder::new(self.code, len)?),
                 };
-                self.task(encoder, out.bytes(), buffer.bytes(), &place, plan)
+                self.task(encoder, out, buffer, &place, plan)
             },
             |_, (made, bytes)| {
                 sink(made)?;

@@ -17,7 +17,7 @@ use crate::exec::operation::Operation;
 use crate::hash::digest::{Digest, Digests};
 use crate::hash::scattered::{ScatteredRoot, add_parts};
 use crate::projection::{AtlasProjection, ProjectionOptions, ProjectionType};
-use crate::source::Source;
+use crate::source::{DataMap, Source};
 use std::ops::Range;
 use std::path::Path;
 
@@ -44,7 +44,15 @@ pub(super) fn create(
     if let Some(code) = &code {
         let zeros = short(&digests.tile(&Buffer::zeros(geometry.unit_len())?));
         let rooted = root.is_some();
-        let io = Fresh { source, geometry: &geometry, digests: &digests, file: &file, zeros, rooted };
+        let io = Fresh {
+            source,
+            data: source.data_map(),
+            geometry: &geometry,
+            digests: &digests,
+            file: &file,
+            zeros,
+            rooted,
+        };
         let rows = 0..geometry.rows;
         let encoding = Encoding {
             code,
@@ -93,6 +101,8 @@ pub(super) fn linear_root(
 /// Data that is read for the first time.
 struct Fresh<'a> {
     source: &'a Source,
+    /// The ranges outside of holes, if the source has holes.
+    data: Option<DataMap>,
     geometry: &'a Geometry,
     digests: &'a Digests,
     file: &'a AtomicFile,
@@ -112,8 +122,18 @@ impl Columns for Fresh<'_> {
         // Bytes in memory are used in place; the end of the last unit is padded with zeros.
         let offset = self.geometry.unit_offset(units.start);
         let len = to_usize((self.geometry.size - offset).min(to_u64(buffer.len())));
+        let is_hole = self.data.as_ref().is_some_and(|data| data.is_hole(offset, to_u64(len)));
+        if is_hole && !self.rooted {
+            try_grow(&mut made.digests, to_usize(units.end - units.start))?;
+            made.digests.extend(units.map(|unit| (unit, self.zeros)));
+            return Ok(None);
+        }
         let bytes = match self.source.slice(offset, buffer.len()) {
             Some(bytes) => bytes,
+            None if is_hole => {
+                buffer.fill(0);
+                &*buffer
+            }
             None => {
                 self.source.read(offset, &mut buffer[..len])?;
                 buffer[len..].fill(0);

@@ -16,8 +16,6 @@ use std::ops::Range;
 const SEARCHED: usize = 1024 * 1024;
 /// Number of bytes of small units per read.
 pub(super) const BATCH: usize = 128 * 1024;
-/// Buffers begin at a page boundary, because the kernel copies to other places up to four times slower.
-const ALIGNMENT: usize = PAGE_SIZE;
 
 /// Returns true if a medium cannot return the bytes. Any other error ends a call.
 fn is_unreadable(error: &AtlasError) -> bool {
@@ -37,30 +35,7 @@ fn is_unreadable(error: &AtlasError) -> bool {
     error.kind() == ErrorKind::Io && CODES.contains(&error.os_error())
 }
 
-/// Bytes that begin at a page boundary.
-pub(super) struct Aligned {
-    buffer: Buffer,
-    start: usize,
-}
-
-impl Aligned {
-    pub(super) fn new(len: usize) -> Result<Aligned> {
-        let buffer = Buffer::new(len + ALIGNMENT)?;
-        let start = buffer.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT);
-        Ok(Aligned { buffer, start })
-    }
-
-    pub(super) fn footprint(len: usize) -> u64 {
-        to_u64(Buffer::footprint(len + ALIGNMENT))
-    }
-
-    pub(super) fn bytes(&mut self) -> &mut [u8] {
-        let end = self.buffer.len() - (ALIGNMENT - self.start);
-        &mut self.buffer[self.start..end]
-    }
-}
-
-/// A file that is read as if it had its full length.
+/// A file read as if it had its full length.
 #[derive(Clone)]
 pub(super) struct Padded {
     pub(super) source: Source,
@@ -158,11 +133,11 @@ impl ParityFile {
         }
         // Otherwise the whole file is searched, with progress.
         if found.is_none() {
-            let mut buffer = Aligned::new(SEARCHED)?;
+            let mut buffer = Buffer::aligned(SEARCHED)?;
             let mut at = 0;
             while found.is_none() && at < size {
                 let len = to_usize(to_u64(SEARCHED).min(size - at));
-                found = search(&file, at, &mut buffer.bytes()[..len], size, &seals)?;
+                found = search(&file, at, &mut buffer[..len], size, &seals)?;
                 at += to_u64(len);
                 if found.is_none() && at < size {
                     tracker.advance(to_u64(len), 0)?;
@@ -332,7 +307,7 @@ pub(super) struct UnitReader<'f> {
     file: &'f ParityFile,
     data: &'f Padded,
     entries: Entries,
-    buffer: Aligned,
+    buffer: Buffer,
 }
 
 /// A unit in its present state.
@@ -348,13 +323,13 @@ pub(super) struct Unit<'b> {
 
 impl<'f> UnitReader<'f> {
     pub(super) fn new(file: &'f ParityFile, data: &'f Padded) -> Result<UnitReader<'f>> {
-        let buffer = Aligned::new(batch_len(file.geometry()))?;
+        let buffer = Buffer::aligned(batch_len(file.geometry()))?;
         Ok(UnitReader { file, data, entries: Entries::new(), buffer })
     }
 
     /// Returns the bytes of a reader.
     pub(super) fn footprint(geometry: &Geometry) -> u64 {
-        Aligned::footprint(batch_len(geometry)) + 2 * BLOCK
+        to_u64(Buffer::aligned_footprint(batch_len(geometry))) + 2 * BLOCK
     }
 
     pub(super) fn entries(&mut self) -> &mut Entries {
@@ -368,7 +343,7 @@ impl<'f> UnitReader<'f> {
         mut each: impl FnMut(Unit<'_>) -> Result<()>,
     ) -> Result<()> {
         let len = self.file.geometry().unit_len();
-        let step = to_u64(self.buffer.bytes().len() / len);
+        let step = to_u64(self.buffer.len() / len);
         let mut first = units.start;
         while first < units.end {
             let batch = first..(first + step).min(units.end);
@@ -389,7 +364,7 @@ impl<'f> UnitReader<'f> {
             Ok(())
         })?;
         let len = self.file.geometry().unit_len();
-        Ok((digest, read.then(|| &mut self.buffer.bytes()[..len])))
+        Ok((digest, read.then(|| &mut self.buffer[..len])))
     }
 
     fn batch(&mut self, units: Range<u64>, each: &mut impl FnMut(Unit<'_>) -> Result<()>) -> Result<()> {
@@ -398,8 +373,8 @@ impl<'f> UnitReader<'f> {
         let (is_data, len) = (units.start < geometry.units(), geometry.unit_len());
         let from = if is_data { *data } else { &file.bytes };
         let count = to_usize(units.end - units.start);
-        let bytes = &mut buffer.bytes()[..count * len];
-        // The protected part of the last unit, and zeros after it even if the file continues.
+        let bytes = &mut buffer[..count * len];
+        // What is protected of the last unit, and zeros behind it also if the file goes on.
         let wanted = if is_data {
             to_usize(geometry.data_len(units.end - 1)) + (count - 1) * len
         } else {

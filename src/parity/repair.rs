@@ -213,7 +213,7 @@ impl Repair<'_> {
             call.order(workers),
             || {
                 let builder = RowBuilder::new(self.file, data, &code, survey, row_plan)?;
-                Ok((builder, Buffer::new(geometry.unit_len())?))
+                Ok((builder, Buffer::aligned(geometry.unit_len())?))
             },
             |(builder, present), task| {
                 let rebuilt = builder.rebuild(plan.rows[to_usize(task)], |_, _| {})?;
@@ -397,7 +397,7 @@ impl Repair<'_> {
         compare_root(known, &root)?;
         // The root is right: write the units.
         let aside = aside.storage()?;
-        let mut buffer = Buffer::new(geometry.unit_len())?;
+        let mut buffer = Buffer::aligned(geometry.unit_len())?;
         for unit in rebuilt.iter(0..geometry.units()) {
             let bytes = &mut buffer[..to_usize(geometry.data_len(unit))];
             aside

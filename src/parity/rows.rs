@@ -44,7 +44,7 @@ impl RowPlan {
         fixed: u64,
         operation: &Operation<'_>,
     ) -> Result<RowPlan> {
-        let unit = to_u64(Buffer::footprint(geometry.unit_len()));
+        let unit = to_u64(Buffer::aligned_footprint(geometry.unit_len()));
         let points = geometry.parity.next_power_of_two();
         let sums = match wish {
             Wish::Data => most,
@@ -242,7 +242,7 @@ impl<'f> RowBuilder<'f> {
 fn resize(buffers: &mut Vec<Buffer>, count: usize, len: usize) -> Result<()> {
     while buffers.len() < count {
         crate::base::buffer::try_grow(buffers, 1)?;
-        buffers.push(Buffer::new(len)?);
+        buffers.push(Buffer::aligned(len)?);
     }
     Ok(())
 }

@@ -51,7 +51,7 @@ pub(super) fn begin(file: AtomicFile, geometry: &Geometry) -> Result<AtomicFile>
 /// Writes both copies of the digests.
 pub(super) fn write_blocks(file: &AtomicFile, head: &Head, seals: &Seals, table: &Table) -> Result<()> {
     let geometry = &head.geometry;
-    let mut buffer = Buffer::new(PAGE_SIZE * to_usize(BLOCKS_A_WRITE.min(geometry.blocks())))?;
+    let mut buffer = Buffer::aligned(PAGE_SIZE * to_usize(BLOCKS_A_WRITE.min(geometry.blocks())))?;
     let mut first = 0;
     // Blocks are assembled and sealed, and written to both copies.
     while first < geometry.blocks() {

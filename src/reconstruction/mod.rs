@@ -280,6 +280,9 @@ impl AtlasReconstruction {
     /// missing amount if bytes are missing.
     pub fn finish(&self, operation: &mut Operation<'_>) -> Result<AtlasProjection> {
         let mut files = lock(&self.turn);
+        if let Some(spool) = &mut files.spool {
+            spool.renew()?;
+        }
         let Whole { root, header, ends, source } = lock(&self.collected).whole(files.spool.as_ref())?;
         // The options of the projection are those that the shards claimed.
         let kind = ProjectionType::from_code(header.kind)
@@ -740,13 +743,11 @@ mod tests {
         let original = project(&data);
         let rebuilt = AtlasReconstruction::new(&ReconstructionOptions::new().with_spool(&path)).unwrap();
         rebuilt.add(&shard(&original, 0, 100_000), &mut Operation::new()).unwrap();
-        let temporary = std::fs::read_dir(dir.path()).unwrap().next().unwrap().unwrap().path();
-        let mut wrong = data.clone();
-        wrong[50_000] ^= 1;
-        std::fs::write(&temporary, &wrong).unwrap();
+        let spool = lock(&rebuilt.turn).spool.as_ref().unwrap().storage().unwrap();
+        spool.write_at(50_000, &[!data[50_000]]).unwrap();
         assert_eq!(rebuilt.finish(&mut Operation::new()).unwrap_err().kind(), ErrorKind::Witness);
         assert!(!path.exists());
-        std::fs::write(&temporary, &data).unwrap();
+        spool.write_at(50_000, &data[50_000..50_001]).unwrap();
         rebuilt.finish(&mut Operation::new()).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), data);
     }

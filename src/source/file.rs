@@ -1,7 +1,6 @@
 //! Files by positioned reads.
 
-#![forbid(unsafe_code)]
-
+use crate::base::descriptor;
 use crate::base::error::{AtlasError, Result};
 use crate::base::out_bytes::OutBytes;
 use crate::base::storage::{FileId, FileStorage, Storage};
@@ -25,17 +24,17 @@ pub(super) fn open_regular(path: &Path) -> Result<FileStorage> {
 /// Opens a regular file for reading, and for writing too if it is to be changed.
 pub(super) fn open_as(path: &Path, changed: bool) -> Result<FileStorage> {
     let failed = |error| AtlasError::io(format_args!("opening {}", path.display()), error);
-    let mut options = File::options();
-    options.read(true).write(changed);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        // A FIFO without a writer would block here, before it can be refused. For regular files the
-        // flag means nothing.
-        options.custom_flags(libc::O_NONBLOCK);
-    }
-    let file = options.open(path).map_err(failed)?;
-    let metadata = file.metadata().map_err(failed)?;
+    // A FIFO without a writer would block here, before it can be refused.
+    let file = descriptor::open_now(File::options().read(true).write(changed), path).map_err(failed)?;
+    let storage = FileStorage::new(file);
+    check_regular(&storage, path)?;
+    Ok(storage)
+}
+
+/// Refuses all but regular files with the size that they say.
+fn check_regular(storage: &FileStorage, path: &Path) -> Result<()> {
+    let failed = |error| AtlasError::io(format_args!("opening {}", path.display()), error);
+    let metadata = storage.file().metadata().map_err(failed)?;
     if metadata.is_dir() {
         return Err(AtlasError::invalid_argument(format!("{} is a directory", path.display())));
     }
@@ -45,7 +44,47 @@ pub(super) fn open_as(path: &Path, changed: bool) -> Result<FileStorage> {
             path.display()
         )));
     }
-    Ok(FileStorage::new(file))
+    check_size(storage, metadata.len(), path)
+}
+
+/// A duplicate of a descriptor that is open for reading, and its name.
+#[cfg(unix)]
+pub(super) fn duplicate(fd: std::os::fd::BorrowedFd<'_>) -> Result<(FileStorage, PathBuf)> {
+    use std::os::fd::AsRawFd;
+    let name = PathBuf::from(format!("file descriptor {}", fd.as_raw_fd()));
+    let failed = |error| AtlasError::io(format_args!("duplicating {}", name.display()), error);
+    let file = File::from(fd.try_clone_to_owned().map_err(failed)?);
+    // SAFETY: the descriptor is open; a question.
+    let flags = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETFL) };
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let is_a_place = flags & libc::O_PATH != 0;
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let is_a_place = false;
+    if is_a_place || flags & libc::O_ACCMODE == libc::O_WRONLY {
+        let text = format!("{} is not open for reading", name.display());
+        return Err(AtlasError::invalid_argument(text));
+    }
+    let storage = FileStorage::shared(file);
+    check_regular(&storage, &name)?;
+    #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+    if flags & libc::O_DIRECT != 0 {
+        let text = format!("{} is open with O_DIRECT: a source reads through the page cache", name.display());
+        return Err(AtlasError::invalid_argument(text));
+    }
+    Ok((storage, name))
+}
+
+/// Refuses a file that has bytes behind its end, such as those of /proc, which have 0 bytes by their size.
+fn check_size(storage: &FileStorage, size: u64, path: &Path) -> Result<()> {
+    let mut byte = [0];
+    // One that has grown meanwhile has a size; one that cannot be read says so when it is.
+    if storage.read_at(size, OutBytes::new(&mut byte)).is_err() || storage.len().ok() != Some(size) {
+        return Ok(());
+    }
+    Err(AtlasError::invalid_argument(format!(
+        "{} has bytes behind its size of {size}, which is not its size: push it into a stream",
+        path.display()
+    )))
 }
 
 pub(super) fn size_of(storage: &dyn Storage, path: &Path) -> Result<u64> {
@@ -55,10 +94,6 @@ pub(super) fn size_of(storage: &dyn Storage, path: &Path) -> Result<u64> {
 }
 
 impl PositionedFile {
-    pub(super) fn open(path: &Path) -> Result<Self> {
-        Self::new(Arc::new(open_regular(path)?), path)
-    }
-
     pub(super) fn new(storage: Arc<dyn Storage>, path: &Path) -> Result<Self> {
         let size = size_of(&*storage, path)?;
         let identity = storage.identity();

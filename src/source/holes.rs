@@ -22,11 +22,28 @@ const MOST_SOURCES: usize = 64;
 pub(crate) struct DataMap {
     /// Ascending, apart from one another, each of whole tiles of 1 MiB as far as the source goes.
     ranges: Vec<Range<u64>>,
+    /// Bytes of the source. Behind them is no hole.
+    size: u64,
 }
 
 impl DataMap {
-    /// True if all of a range that is within the source lies in a hole.
+    /// Searches a file. `None` if it is known to be dense.
+    pub(crate) fn of_storage(storage: &dyn Storage) -> Option<DataMap> {
+        let size = storage.len().ok()?;
+        let mut map = DataMap { ranges: Vec::new(), size };
+        if !storage.may_have_holes()
+            || !(Place { start: 0, within: 0, len: size, size }).search(storage, &mut map)
+        {
+            return None;
+        }
+        Some(map)
+    }
+
+    /// True if all of a range lies in a hole.
     pub(crate) fn is_hole(&self, offset: u64, len: u64) -> bool {
+        if offset.checked_add(len).is_none_or(|end| end > self.size) {
+            return false;
+        }
         let after = self.ranges.partition_point(|data| data.end <= offset);
         self.ranges.get(after).is_none_or(|data| data.start >= offset.saturating_add(len))
     }
@@ -72,7 +89,7 @@ impl Source {
     /// Returns the ranges whose bytes are not known to be zeros. `None` if no hole is known.
     pub(crate) fn data_map(&self) -> Option<DataMap> {
         let size = self.size();
-        let mut map = DataMap { ranges: Vec::new() };
+        let mut map = DataMap { ranges: Vec::new(), size };
         let mut start = 0;
         for run in self.runs(0, size) {
             let storage = run.source.sparse_storage().filter(|storage| {

@@ -2,9 +2,9 @@
 
 use crate::base::buffer::Buffer;
 use crate::base::error::{AtlasError, Result};
-use crate::base::storage::FileId;
 #[cfg(feature = "streaming")]
-use crate::base::storage::{FileStorage, Storage};
+use crate::base::storage::Storage;
+use crate::base::storage::{FileId, FileStorage};
 #[cfg(all(unix, feature = "streaming"))]
 use crate::base::units::to_usize;
 use std::path::Path;
@@ -18,7 +18,7 @@ pub(super) enum Memory {
     Borrowed(Borrowed),
     /// A mapping, its path, the file, and the open file if that may have holes.
     #[cfg(feature = "streaming")]
-    Mapped(memmap2::Mmap, PathBuf, Option<FileId>, Option<FileStorage>),
+    Mapped(memmap2::Mmap, PathBuf, Option<FileId>, Option<Arc<FileStorage>>),
 }
 
 /// Object-safe `AsRef<[u8]> + Send + Sync`.
@@ -74,7 +74,7 @@ impl Memory {
     #[cfg(feature = "streaming")]
     pub(super) fn sparse_file(&self) -> Option<&FileStorage> {
         match self {
-            Memory::Mapped(_, _, _, file) => file.as_ref(),
+            Memory::Mapped(_, _, _, file) => file.as_deref(),
             _ => None,
         }
     }
@@ -193,15 +193,14 @@ impl Drop for Borrowed {
     }
 }
 
-/// Maps a regular file for reading.
+/// Maps a regular file, which errors name `path`, for reading.
 ///
 /// # Safety
 ///
 /// Nobody may truncate the file or write to it while the mapping exists.
 #[cfg(feature = "streaming")]
-pub(super) unsafe fn map(path: &Path) -> Result<Memory> {
-    let file = super::file::open_regular(path)?;
-    let size = super::file::size_of(&file, path)?;
+pub(super) unsafe fn map(file: Arc<FileStorage>, path: &Path) -> Result<Memory> {
+    let size = super::file::size_of(&*file, path)?;
     if usize::try_from(size).is_err() {
         return Err(AtlasError::unsupported(format!(
             "{}: {size} bytes do not fit this machine's address space",
@@ -224,7 +223,7 @@ pub(super) unsafe fn map(path: &Path) -> Result<Memory> {
 /// # Safety
 /// None to keep: it always fails.
 #[cfg(not(feature = "streaming"))]
-pub(super) unsafe fn map(path: &Path) -> Result<Memory> {
+pub(super) unsafe fn map(_: Arc<FileStorage>, path: &Path) -> Result<Memory> {
     Err(AtlasError::unsupported(format!(
         "{}: mapped files need the feature `streaming`, which is not built in",
         path.display()

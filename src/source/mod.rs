@@ -11,13 +11,14 @@ mod memory;
 mod parts;
 mod pieces;
 
-pub(crate) use holes::Holes;
+pub(crate) use holes::{DataMap, Holes};
 pub(crate) use parts::SourceRun;
 
 use crate::base::buffer::Buffer;
 use crate::base::error::{AtlasError, Result, check_range};
 use crate::base::out_bytes::OutBytes;
-use crate::base::storage::{FileId, Storage};
+use crate::base::shrinkable;
+use crate::base::storage::{FileId, FileStorage, Storage};
 use crate::base::units::{TILE_BYTES, TILE_SIZE, to_u64, to_usize};
 use std::io;
 use std::path::Path;
@@ -114,8 +115,59 @@ impl Source {
 
     /// A regular file by positioned reads. A file that shrinks or fails later is an error then.
     pub fn open_file(path: impl AsRef<Path>) -> Result<Source> {
-        let file = file::PositionedFile::open(path.as_ref())?;
-        Ok(Self::new(file.size(), SourceKind::File(file)))
+        let path = path.as_ref();
+        Self::from_storage(Arc::new(file::open_regular(path)?), path)
+    }
+
+    /// A regular file through a mapping if nobody can shorten it, or else by positioned reads.
+    ///
+    /// Mapped are files that are sealed against it (`F_SEAL_SHRINK`), immutable ones on ext4, and those on a file
+    /// system that is mounted read-only as a whole and that no other machine writes to. All others are read, and so
+    /// are all without the feature `streaming`.
+    ///
+    /// # Safety
+    /// Until the last projection and snapshot of the source are gone nobody may write to a file that is sealed against
+    /// shrinking alone, and nobody may mount a read-only file system for writing or make the file mutable.
+    pub unsafe fn open_file_auto(path: impl AsRef<Path>) -> Result<Source> {
+        let path = path.as_ref();
+        // SAFETY: the caller's promise is the one that is asked for here.
+        unsafe { Self::open_auto(file::open_regular(path)?, path) }
+    }
+
+    /// As [`open_file`](Self::open_file), of a descriptor that is open for reading.
+    ///
+    /// A duplicate of it is kept. Its position is neither used nor moved: holes are looked for through a description
+    /// of its own, and if the system opens none the file counts as dense. When the last projection and snapshot are
+    /// gone, the duplicate is closed, which ends the locks of POSIX that this process has on the file.
+    #[cfg(unix)]
+    pub fn open_fd(fd: impl std::os::fd::AsFd) -> Result<Source> {
+        let (storage, name) = file::duplicate(fd.as_fd())?;
+        Self::from_storage(Arc::new(storage), &name)
+    }
+
+    /// As [`open_file_auto`](Self::open_file_auto), of a descriptor as in [`open_fd`](Self::open_fd).
+    ///
+    /// # Safety
+    /// That of [`open_file_auto`](Self::open_file_auto).
+    #[cfg(unix)]
+    pub unsafe fn open_fd_auto(fd: impl std::os::fd::AsFd) -> Result<Source> {
+        let (storage, name) = file::duplicate(fd.as_fd())?;
+        // SAFETY: the caller's promise is the one that is asked for here.
+        unsafe { Self::open_auto(storage, &name) }
+    }
+
+    /// # Safety
+    /// That of [`open_file_auto`](Self::open_file_auto).
+    unsafe fn open_auto(storage: FileStorage, path: &Path) -> Result<Source> {
+        let storage = Arc::new(storage);
+        if cfg!(feature = "streaming") && shrinkable::cannot_shrink(storage.file()) {
+            // SAFETY: nobody can truncate it, and the caller promises that nobody writes to it.
+            if let Ok(source) = unsafe { Self::map(Arc::clone(&storage), path) } {
+                return Ok(source);
+            }
+            // Too large for the address space, say. Reads report what else is wrong.
+        }
+        Self::from_storage(storage, path)
     }
 
     /// A file of ours, such as a finished spool. Errors name it `path`.
@@ -132,7 +184,25 @@ impl Source {
     /// beyond its new end kills the process) or write to it.
     pub unsafe fn map_file(path: impl AsRef<Path>) -> Result<Source> {
         // SAFETY: the caller's promise is the one that is asked for here.
-        let memory = unsafe { memory::map(path.as_ref()) }?;
+        unsafe { Self::map(Arc::new(file::open_regular(path.as_ref())?), path.as_ref()) }
+    }
+
+    /// As [`map_file`](Self::map_file), of a descriptor as in [`open_fd`](Self::open_fd).
+    ///
+    /// # Safety
+    /// That of [`map_file`](Self::map_file).
+    #[cfg(unix)]
+    pub unsafe fn map_fd(fd: impl std::os::fd::AsFd) -> Result<Source> {
+        let (storage, name) = file::duplicate(fd.as_fd())?;
+        // SAFETY: the caller's promise is the one that is asked for here.
+        unsafe { Self::map(Arc::new(storage), &name) }
+    }
+
+    /// # Safety
+    /// That of [`map_file`](Self::map_file).
+    unsafe fn map(storage: Arc<FileStorage>, path: &Path) -> Result<Source> {
+        // SAFETY: the caller's promise is the one that is asked for here.
+        let memory = unsafe { memory::map(storage, path) }?;
         Ok(Self::new(to_u64(memory.bytes().len()), SourceKind::Memory(memory)))
     }
 

@@ -12,6 +12,7 @@ use crate::hash::outboard::Outboard;
 use crate::hash::outboard::source_changed;
 use crate::layer2::Residue;
 use crate::source::Source;
+use crate::tile::rehash::CheckedReader;
 use crate::tile::scheme::Workspace;
 use crate::tile::stored::{CommitId, Span, StoredBytes, StoredTile, TilePlace};
 use std::ops::Range;
@@ -286,9 +287,14 @@ impl Extent {
         self.residue
     }
 
-    /// Returns the residue of a part, from the kept ones of its groups. A group that is cut is read completely,
-    /// and must have its old sum, because a single wrong read would otherwise stay wrong in the parts.
-    pub(super) fn residue_of(self: &Arc<Self>, range: &Range<usize>) -> Result<Residue> {
+    /// The residue of a part, from the kept ones of its groups. A group that is cut is read through `reader`, which
+    /// checks its digest: a sum alone passes for bytes in another order, and what is read wrong once would stay wrong
+    /// in the parts.
+    pub(super) fn residue_of(
+        self: &Arc<Self>,
+        range: &Range<usize>,
+        reader: &mut CheckedReader<'_>,
+    ) -> Result<Residue> {
         let (first, last) = (range.start / GROUP_SIZE, range.end / GROUP_SIZE);
         if range.is_empty() {
             return Ok(Residue::ZERO);
@@ -299,16 +305,16 @@ impl Extent {
         let residues = self.residues()?;
         if first == last {
             let whole = range.start.is_multiple_of(GROUP_SIZE) && range.end == self.len();
-            return if whole { Ok(residues[first]) } else { self.sum_within(residues, first, range) };
+            return if whole { Ok(residues[first]) } else { self.sum_within(range, reader) };
         }
         let mut residue: Residue = residues[first..last].iter().copied().sum();
         if !range.start.is_multiple_of(GROUP_SIZE) {
-            residue = residue - self.sum_within(residues, first, &(first * GROUP_SIZE..range.start))?;
+            residue = residue - self.sum_within(&(first * GROUP_SIZE..range.start), reader)?;
         }
         if range.end == self.len() && !range.end.is_multiple_of(GROUP_SIZE) {
             residue = residue + residues[last];
         } else if !range.end.is_multiple_of(GROUP_SIZE) {
-            residue = residue + self.sum_within(residues, last, &(last * GROUP_SIZE..range.end))?;
+            residue = residue + self.sum_within(&(last * GROUP_SIZE..range.end), reader)?;
         }
         Ok(residue)
     }
@@ -323,34 +329,16 @@ impl Extent {
     }
 
     /// The residue of a part of a group, from the bytes.
-    fn sum_within(
-        &self,
-        residues: &[Residue; GROUPS],
-        group: usize,
-        range: &Range<usize>,
-    ) -> Result<Residue> {
-        let whole = group * GROUP_SIZE..((group + 1) * GROUP_SIZE).min(self.len());
-        let mut buffer;
-        let bytes = match self.slice(&whole) {
-            // Memory of ours does not change.
-            Some(_) if self.trust == Trust::Memory => {
-                return Ok(self.slice(range).map_or(Residue::ZERO, Residue::of));
-            }
-            Some(bytes) => bytes,
-            None => {
-                buffer = Buffer::new(whole.len())?;
-                self.read(whole.start, &mut buffer)?;
-                &buffer[..]
-            }
-        };
-        let (start, end) = (range.start - whole.start, range.end - whole.start);
-        let part = Residue::of(&bytes[start..end]);
-        if part + Residue::of(&bytes[..start]) + Residue::of(&bytes[end..]) != residues[group] {
-            return Err(AtlasError::witness(format!(
-                "the source changed: the sum of {self} differs from the projected one"
-            )));
+    fn sum_within(self: &Arc<Self>, range: &Range<usize>, reader: &mut CheckedReader<'_>) -> Result<Residue> {
+        // Memory of ours does not change.
+        if self.trust == Trust::Memory
+            && let Some(bytes) = self.slice(range)
+        {
+            return Ok(Residue::of(bytes));
         }
-        Ok(part)
+        let mut bytes = Buffer::new(range.len())?;
+        reader.copy(self, range.start, &mut bytes)?;
+        Ok(Residue::of(&bytes))
     }
 }
 

@@ -11,6 +11,7 @@ use crate::base::error::{AtlasError, Result};
 use crate::base::units::GROUP_SIZE;
 use crate::hash::digest::{Digest, same};
 use crate::hash::outboard::group_value;
+use crate::layer2::Residue;
 use crate::tile::Tile;
 use crate::tile::one_tile::Scratch;
 use crate::tile::scheme::{Scheme, Workspace};
@@ -60,7 +61,13 @@ impl<'c> Inspector<'c> {
         Inspector { scheme, workspace: Workspace::default(), scratch: Scratch::default() }
     }
 
-    /// Compares bytes with a tile that has its witness. `in_place` has all of them, if they are in memory.
+    /// True if a tile that has its witness is one of zeros alone.
+    pub(crate) fn is_of_zeros(&mut self, tile: &Tile) -> Result<bool> {
+        let zeros = self.scheme.witness_of_zeros(tile.len(), &mut self.workspace)?;
+        Ok(tile.residue() == Residue::ZERO && tile.witness().is_some_and(|witness| same(witness, &zeros)))
+    }
+
+    /// Compares bytes with a tile that has its witness. `in_place`: all of them, if they are in memory.
     ///
     /// Fails with errors that say nothing about the bytes, such as OUT_OF_MEMORY.
     pub(crate) fn inspect(

@@ -30,6 +30,7 @@ use crate::hash::outboard::Outboard;
 use crate::layer2::Residue;
 use extent::{Extent, Trust, tile_len};
 use piece::{Piece, cut_pieces};
+use rehash::CheckedReader;
 use std::sync::{Arc, Mutex, OnceLock};
 use stored::{CommitId, TileEntry};
 
@@ -218,8 +219,8 @@ impl Tile {
     }
 
     /// Two tiles, cut `at` bytes from the start; 0 < `at` < len.
-    pub(crate) fn split(&self, at: usize) -> Result<(Tile, Tile)> {
-        let (left, right) = cut_pieces(self.pieces(), at)?;
+    pub(crate) fn split(&self, at: usize, reader: &mut CheckedReader<'_>) -> Result<(Tile, Tile)> {
+        let (left, right) = cut_pieces(self.pieces(), at, reader)?;
         let (left, right) = (Tile::of_pieces(left)?, Tile::of_pieces(right)?);
         left.inherit(self, groups_below(at));
         Ok((left, right))
@@ -333,7 +334,7 @@ mod tests {
                 .collect();
             for &start in &marks {
                 for &end in marks.iter().filter(|end| **end >= start) {
-                    let part = extent.residue_of(&(start..end)).unwrap();
+                    let part = extent.residue_of(&(start..end), &mut CheckedReader::of_linear()).unwrap();
                     assert_eq!(part, Residue::of(&data[start..end]), "{start}..{end} of {len}");
                 }
             }
@@ -349,7 +350,7 @@ mod tests {
             let index =
                 tiles.iter().position(|(start, tile)| *start < at && at < start + tile.len()).unwrap();
             let (start, tile) = tiles.remove(index);
-            let (left, right) = tile.split(at - start).unwrap();
+            let (left, right) = tile.split(at - start, &mut CheckedReader::of_linear()).unwrap();
             tiles.insert(index, (at, right));
             tiles.insert(index, (start, left));
         }

@@ -140,12 +140,13 @@ mod tests {
     use crate::layer2::Residue;
     use crate::source::Source;
     use crate::tile::piece::Piece;
+    use crate::tile::rehash::CheckedReader;
 
     fn edited_tile(salt: u8) -> (Arc<Tile>, Arc<Outboard>) {
         let bytes = vec![salt; 3 * GROUP_SIZE];
         let extent = Extent::in_memory(Source::from_vec(bytes.clone()), 0, &bytes).unwrap();
-        let (left, _) =
-            Tile::of_pieces(vec![Piece::whole(extent)]).unwrap().split(3 * GROUP_SIZE - 1).unwrap();
+        let whole = Tile::of_pieces(vec![Piece::whole(extent)]).unwrap();
+        let (left, _) = whole.split(3 * GROUP_SIZE - 1, &mut CheckedReader::of_linear()).unwrap();
         let digests = Digests::new(None);
         let groups = vec![[salt; 32]; 3];
         let (outboard, _) =
@@ -173,7 +174,7 @@ mod tests {
         for _ in 0..2 * KEPT {
             let (tile, outboard) = edited_tile(7);
             outboards.keep(&tile, outboard);
-            let (left, _) = tile.split(2 * GROUP_SIZE).unwrap();
+            let (left, _) = tile.split(2 * GROUP_SIZE, &mut CheckedReader::of_linear()).unwrap();
             let left = Arc::new(left);
             assert!(left.common_groups().is_some());
             outboards.count(&left);

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::extent::Extent;
+use super::rehash::CheckedReader;
 use crate::base::error::Result;
 use crate::layer2::Residue;
 use std::sync::Arc;
@@ -49,14 +50,14 @@ impl Piece {
     }
 
     /// Two pieces, cut `at` bytes from the start; 0 < `at` < len.
-    fn cut(&self, at: usize) -> Result<(Piece, Piece)> {
+    fn cut(&self, at: usize, reader: &mut CheckedReader<'_>) -> Result<(Piece, Piece)> {
         let (start, middle, end) = (self.start(), self.start() + at, self.start() + self.len());
         let extent = &self.extent;
         // The residue of one side gives the other: compute the side that reads fewer groups.
         let left = if extent.groups_read(&(start..middle)) <= extent.groups_read(&(middle..end)) {
-            extent.residue_of(&(start..middle))?
+            extent.residue_of(&(start..middle), reader)?
         } else {
-            self.residue - extent.residue_of(&(middle..end))?
+            self.residue - extent.residue_of(&(middle..end), reader)?
         };
         // Inside the piece, whose length is 32 bits.
         let at = u32::try_from(at).unwrap_or(self.len);
@@ -76,14 +77,18 @@ impl Piece {
 }
 
 /// The parts of `pieces` before and from `at` on, counted from their start.
-pub(crate) fn cut_pieces(pieces: &[Piece], at: usize) -> Result<(Vec<Piece>, Vec<Piece>)> {
+pub(crate) fn cut_pieces(
+    pieces: &[Piece],
+    at: usize,
+    reader: &mut CheckedReader<'_>,
+) -> Result<(Vec<Piece>, Vec<Piece>)> {
     let mut before = 0;
     for (index, piece) in pieces.iter().enumerate() {
         if at <= before {
             return Ok((pieces[..index].to_vec(), pieces[index..].to_vec()));
         }
         if at < before + piece.len() {
-            let (left, right) = piece.cut(at - before)?;
+            let (left, right) = piece.cut(at - before, reader)?;
             let mut lefts = Vec::with_capacity(index + 2);
             lefts.extend_from_slice(&pieces[..index]);
             lefts.push(left);
@@ -98,7 +103,11 @@ pub(crate) fn cut_pieces(pieces: &[Piece], at: usize) -> Result<(Vec<Piece>, Vec
 }
 
 /// [`cut_pieces`] of pieces that are not needed any more.
-pub(crate) fn cut_off(mut pieces: Vec<Piece>, at: usize) -> Result<(Vec<Piece>, Vec<Piece>)> {
+pub(crate) fn cut_off(
+    mut pieces: Vec<Piece>,
+    at: usize,
+    reader: &mut CheckedReader<'_>,
+) -> Result<(Vec<Piece>, Vec<Piece>)> {
     let mut before = 0;
     for index in 0..pieces.len() {
         if at <= before {
@@ -107,7 +116,7 @@ pub(crate) fn cut_off(mut pieces: Vec<Piece>, at: usize) -> Result<(Vec<Piece>, 
         }
         let len = pieces[index].len();
         if at < before + len {
-            let (left, right) = pieces[index].cut(at - before)?;
+            let (left, right) = pieces[index].cut(at - before, reader)?;
             let mut rest = pieces.split_off(index);
             rest[0] = right;
             pieces.push(left);

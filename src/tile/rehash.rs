@@ -56,6 +56,17 @@ pub(crate) struct CheckedReader<'c> {
     transformed: bool,
 }
 
+#[cfg(test)]
+impl CheckedReader<'static> {
+    /// A reader for LINEAR tiles without a key.
+    pub(crate) fn of_linear() -> CheckedReader<'static> {
+        static CONTEXT: std::sync::OnceLock<Arc<Context>> = std::sync::OnceLock::new();
+        let options = crate::tile::options::ProjectionOptions::new();
+        let context = || Context::new(ProjectionType::Linear, &options).unwrap();
+        CheckedReader::new(CONTEXT.get_or_init(context))
+    }
+}
+
 impl<'c> CheckedReader<'c> {
     pub(crate) fn new(context: &'c Context) -> CheckedReader<'c> {
         CheckedReader {
@@ -315,7 +326,7 @@ fn whole_witness(context: &Context, tile: &Arc<Tile>, reader: &mut CheckedReader
 fn linear_witness(context: &Context, tile: &Arc<Tile>, reader: &mut CheckedReader<'_>) -> Result<Digest> {
     let digests = context.scheme.digests();
     let len = tile.len();
-    let mut buffer = Buffer::new(len.min(GROUP_SIZE))?;
+    let mut buffer = Buffer::aligned(len.min(GROUP_SIZE))?;
     let mut parts = PieceCursor { pieces: tile.pieces(), used: 0 };
     if len <= GROUP_SIZE {
         reader.assemble(&parts.next(len), &mut buffer)?;

@@ -9,6 +9,7 @@ use crate::tile::Tile;
 use crate::tile::extent::{Extent, GroupResidues, Trust, WrittenRun};
 use crate::tile::options::ProjectionOptions;
 use crate::tile::piece::{Piece, cut_pieces};
+use crate::tile::rehash::CheckedReader;
 use crate::tile::scheme::Workspace;
 use crate::tile::stored::{Span, SpanKind};
 use crate::tile::tree::Node;
@@ -291,8 +292,9 @@ impl Maker<'_> {
             let at = tree.tile_of_byte(ByteOffset(offset)).unwrap().unwrap();
             let start = usize::try_from(offset - at.offset.0).unwrap();
             let stop = usize::try_from(end.min(at.end().0) - at.offset.0).unwrap();
-            let (_, rest) = cut_pieces(at.tile.pieces(), start).unwrap();
-            let (middle, _) = cut_pieces(&rest, stop - start).unwrap();
+            let mut reader = CheckedReader::new(&self.container.context);
+            let (_, rest) = cut_pieces(at.tile.pieces(), start, &mut reader).unwrap();
+            let (middle, _) = cut_pieces(&rest, stop - start, &mut reader).unwrap();
             pieces.extend(middle);
             offset = at.end().0.min(end);
         }

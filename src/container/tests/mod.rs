@@ -1,5 +1,6 @@
 //! Tests of containers.
 
+mod changing;
 mod crash;
 mod device;
 mod golden;

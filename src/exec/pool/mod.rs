@@ -17,12 +17,13 @@ use crate::base::error::{AtlasError, Result};
 use crate::base::sync::lock;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 #[cfg(feature = "parallel")]
 mod schedule;
 #[cfg(feature = "parallel")]
 mod threads;
+#[cfg(feature = "parallel")]
+mod ticket;
 
 #[cfg(feature = "parallel")]
 pub use threads::Pool;
@@ -99,20 +100,32 @@ impl Executor<'_> {
     }
 }
 
-/// Returns the number of cores that this process may use.
+#[cfg(not(feature = "parallel"))]
 fn cores() -> usize {
-    // Asking the system reads files, so that the answer is kept.
-    static CORES: AtomicU64 = AtomicU64::new(0);
-    let cores = match CORES.load(Ordering::Relaxed) {
-        0 if cfg!(feature = "parallel") => {
-            let found = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
-            CORES.store(found, Ordering::Relaxed);
-            found
-        }
-        0 => 1,
+    1
+}
+
+/// Returns the number of cores that this process may use: the most that any thread which asked may use. A thread that is
+/// bound to one core does not decide for the others.
+#[cfg(feature = "parallel")]
+fn cores() -> usize {
+    use crate::base::cpu;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::{Duration, Instant};
+    // Asking the system reads files; once a second is enough.
+    static CORES: AtomicUsize = AtomicUsize::new(0);
+    static ASKED: Mutex<Option<Instant>> = Mutex::new(None);
+    // This does not wait: a fork may have left the lock closed.
+    if let Ok(mut asked) = ASKED.try_lock()
+        && asked.is_none_or(|asked| asked.elapsed() >= Duration::from_secs(1))
+    {
+        CORES.fetch_max(cpu::cores(), Ordering::Relaxed);
+        *asked = Some(Instant::now());
+    }
+    match CORES.load(Ordering::Relaxed) {
+        0 => cpu::cores(),
         known => known,
-    };
-    usize::try_from(cores).unwrap_or(1)
+    }
 }
 
 /// Runs `work` for each of `tasks` tasks and passes the results to `sink` in order.
@@ -138,7 +151,8 @@ pub(crate) struct Order<'a> {
     /// No progress callback is set: the sink may get results many at a time, which saves wake-ups of the
     /// calling thread on busy cores. Errors stop the rest without delay in any case.
     pub(crate) unwatched: bool,
-    /// Maximum distance between a started task and the next one to deliver. `None` means unlimited.
+    /// Distance from the next task to deliver at which no further task starts. `None` means two per worker, or
+    /// unlimited without a progress callback: results must not pile up behind a slow sink.
     pub(crate) window: Option<u64>,
     /// Ends of runs of tasks that one worker takes at a time, ascending, the last one being the number of
     /// tasks. Empty means that every task is a run.
@@ -161,7 +175,7 @@ pub(crate) fn run_within<S, T: Send>(
     }
     // With threads to use, the scheduler takes over.
     #[cfg(feature = "parallel")]
-    if let Some(team) = threads::team_for(executor, workers)? {
+    if let Some(team) = threads::team_for(executor, workers) {
         return schedule::run_on(team, workers, tasks, order, start, work, sink);
     }
     // Otherwise every task runs here, in order, with panics turned into errors as on a pool.

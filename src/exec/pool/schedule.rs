@@ -1,9 +1,12 @@
 //! Distribution of tasks to workers, and delivery of the results in order.
 
 use super::threads::Team;
+use super::ticket::Lent;
 use super::{Order, panic_error};
 use crate::base::error::{AtlasError, Result};
+use crate::base::process::Process;
 use crate::base::sync::lock;
+use crate::base::units::to_u64;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -124,11 +127,14 @@ impl<T> Drop for Flush<'_, T> {
 }
 
 /// Guard of the calling thread. On exit, also after a panic of the sink, no further task starts.
-struct StopGuard<'q, 'a>(&'q Mutex<Queue<'a>>);
+struct StopGuard<'q, 'a>(&'q Mutex<Queue<'a>>, Process);
 
 impl Drop for StopGuard<'_, '_> {
     fn drop(&mut self) {
-        lock(self.0).stop = 0;
+        // In a forked child nobody is left to stop, and the lock may be closed for ever.
+        if self.1.is_current() {
+            lock(self.0).stop = 0;
+        }
     }
 }
 
@@ -171,10 +177,16 @@ pub(super) fn run_on<S, T: Send>(
     work: impl Fn(&mut S, u64) -> Result<T> + Sync,
     mut sink: impl FnMut(u64, T) -> Result<()>,
 ) -> Result<()> {
-    let (workers, window) = (workers.max(1), order.window.unwrap_or(u64::MAX).max(1));
+    let workers = workers.max(1);
+    let window = match order.window {
+        Some(window) => window.max(1),
+        None if order.unwatched => u64::MAX,
+        None => 2 * to_u64(workers),
+    };
+    let process = Process::current();
     let queue = Mutex::new(Queue { runs: order.runs, next: 0, limit: 0, stop: tasks, working: 0 });
     let locked = || lock(&queue);
-    let present = Present::new(team.calls);
+    let present = Present::new(team.calls());
     let done = Finished {
         inbox: Mutex::new(Inbox { results: Vec::new(), awaited: false, ended: false }),
         arrived: Condvar::new(),
@@ -224,46 +236,45 @@ pub(super) fn run_on<S, T: Send>(
             }
         }
     };
+    // SAFETY: dropped at the end of this function, before what `worker` borrows.
+    let lent = unsafe { Lent::new(&worker, process) };
+    let _stop = StopGuard(&queue, process);
+    let (mut state, mut run) = (None, 0..0);
+    let (mut early, mut arrived) = (BTreeMap::new(), Vec::new());
+    let mut due = 0;
     // The calling thread delivers in order, starts workers and performs tasks in between.
-    team.pool.in_place_scope(|scope| {
-        let _stop = StopGuard(&queue);
-        let (mut state, mut run) = (None, 0..0);
-        let (mut early, mut arrived) = (BTreeMap::new(), Vec::new());
-        let mut due = 0;
-        let mut deliver = || {
-            // Each delivered result moves the window, which may need further workers.
-            while due < tasks {
-                let starting =
-                    locked().open(due.saturating_add(window), workers, usize::from(team.caller_works));
-                for _ in 0..starting {
-                    scope.spawn(|_| {
-                        super::threads::note_work();
-                        worker();
-                    });
-                }
-                // The next result in order is there: deliver it.
-                if let Some(result) = early.remove(&due) {
-                    sink(due, result?)?;
-                    due += 1;
-                    continue;
-                }
-                // Otherwise work on a task of its own, unless the executor excludes this thread.
-                if team.caller_works && run.is_empty() {
-                    run = locked().take().unwrap_or(0..0);
-                }
-                match run.next() {
-                    Some(task) => {
-                        early.extend(perform(&mut state, task).map(|result| (task, result)));
-                        done.look(&mut arrived);
-                    }
-                    // The next result is inside the window and before every error, so that a worker has its
-                    // task.
-                    None => done.wait(&mut arrived),
-                }
-                early.extend(arrived.drain(..));
+    while due < tasks {
+        // Each delivered result moves the window, which may need further workers.
+        let starting = locked().open(due.saturating_add(window), workers, usize::from(team.caller_works));
+        let started = (0..starting).filter(|_| team.start(&lent)).count();
+        if started < starting {
+            locked().working -= starting - started;
+        }
+        // The next result in order is there: deliver it.
+        if let Some(result) = early.remove(&due) {
+            sink(due, result?)?;
+            // The child of a fork in a callback, which has none of the threads that are at work.
+            if !process.is_current() {
+                return Err(AtlasError::state(
+                    "the call was begun in the parent process, which goes on with it",
+                ));
             }
-            Ok(())
-        };
-        deliver()
-    })
+            due += 1;
+            continue;
+        }
+        // Otherwise work on a task of its own, unless the executor excludes this thread.
+        if team.caller_works && run.is_empty() {
+            run = locked().take().unwrap_or(0..0);
+        }
+        match run.next() {
+            Some(task) => {
+                early.extend(perform(&mut state, task).map(|result| (task, result)));
+                done.look(&mut arrived);
+            }
+            // The next result is inside the window and before every error, so that a worker has its task.
+            None => done.wait(&mut arrived),
+        }
+        early.extend(arrived.drain(..));
+    }
+    Ok(())
 }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::ErrorKind;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 fn collect(executor: Executor<'_>, workers: usize, tasks: u64) -> Vec<u64> {
     let mut seen = Vec::new();

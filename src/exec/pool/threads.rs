@@ -1,6 +1,8 @@
 //! Threads of pools: started with signals blocked, joined at the end, and not used after a fork.
 
+use super::ticket::Lent;
 use super::{Executor, check_threads, cores};
+use crate::base::cpu;
 use crate::base::error::{AtlasError, Result};
 use crate::base::process::Process;
 use crate::base::slot::Slot;
@@ -15,6 +17,9 @@ use std::time::{Duration, Instant};
 
 /// Maximum wait for idle threads.
 const IDLE_WAIT: Duration = Duration::from_millis(200);
+
+/// Maximum number of waiting tickets per thread.
+const WAITING_PER_THREAD: usize = 4;
 
 /// Stack size of a worker. The deepest recursion is over the height of a tree, so that this is ample.
 const STACK_SIZE: usize = 2 * 1024 * 1024;
@@ -36,6 +41,8 @@ struct Started {
     joins: ManuallyDrop<Arc<Mutex<Vec<JoinHandle<()>>>>>,
     /// Number of calls that use its threads now.
     calls: AtomicUsize,
+    /// Number of tickets that no thread has taken yet.
+    waiting: Arc<AtomicUsize>,
     /// Process that made the pool.
     process: Process,
 }
@@ -43,6 +50,11 @@ struct Started {
 impl Pool {
     /// Starts `threads` threads. 0 means one per core.
     pub fn new(threads: u32) -> Result<Pool> {
+        Self::start(threads, false)
+    }
+
+    /// The same; the threads may be `free` of the cores that the calling thread is bound to.
+    fn start(threads: u32, free: bool) -> Result<Pool> {
         check_threads(threads)?;
         let threads = if threads == 0 { cores() } else { threads as usize };
         let process = Process::current();
@@ -58,7 +70,10 @@ impl Pool {
             .spawn_handler(move |worker| {
                 let name = format!("atlas-{}", worker.index());
                 let builder = thread::Builder::new().name(name).stack_size(STACK_SIZE);
-                let run = || {
+                let run = move || {
+                    if free {
+                        cpu::free_thread();
+                    }
                     worker.run();
                     // The arena of glibc outlives its thread.
                     if WORKED.get() {
@@ -76,6 +91,7 @@ impl Pool {
                     pool: ManuallyDrop::new(pool),
                     joins: ManuallyDrop::new(joins),
                     calls: AtomicUsize::new(0),
+                    waiting: Arc::default(),
                     process,
                 }),
                 process,
@@ -99,8 +115,8 @@ impl Pool {
     }
 
     /// Returns the threads, or `None` for a pool of one thread, which is the calling thread.
-    fn threads_to_wake(&self) -> Option<(&rayon::ThreadPool, Option<&AtomicUsize>)> {
-        self.started.as_ref().map(|started| (&*started.pool, Some(&started.calls)))
+    fn threads_to_wake(&self) -> Option<(&rayon::ThreadPool, Option<&Started>)> {
+        self.started.as_ref().map(|started| (&*started.pool, Some(started)))
     }
 
     pub(super) fn check_process(&self) -> Result<()> {
@@ -170,7 +186,8 @@ static LIBRARY: Slot<Pool> = Slot::new();
 
 /// Returns the library's own pool in this process. A forked child gets another one.
 pub(super) fn library_pool() -> Result<&'static Pool> {
-    LIBRARY.get(|pool| pool.check_process().is_ok(), || Pool::new(0))
+    let wanted = cores();
+    LIBRARY.get(|pool| pool.check_process().is_ok() && pool.threads() >= wanted, || Pool::start(0, true))
 }
 
 /// Runs `action` on each thread of the library's own pool, if it was made and no call uses it. Waits for
@@ -208,7 +225,7 @@ thread_local! {
 }
 
 /// Notes that this thread works on a call.
-pub(super) fn note_work() {
+fn note_work() {
     WORKED.set(true);
 }
 
@@ -217,23 +234,53 @@ pub(super) struct Team<'p> {
     pub(super) pool: &'p rayon::ThreadPool,
     /// True if the calling thread works too.
     pub(super) caller_works: bool,
-    /// Number of calls that use the pool now. `None` means that it is not counted.
-    pub(super) calls: Option<&'p AtomicUsize>,
+    /// Counts of the pool. `None` for a pool of rayon's.
+    started: Option<&'p Started>,
+}
+
+impl Team<'_> {
+    /// Returns the number of calls that use the pool now. `None` means that it is not counted.
+    pub(super) fn calls(&self) -> Option<&AtomicUsize> {
+        self.started.map(|started| &started.calls)
+    }
+
+    /// Asks a thread to take a ticket. Returns false if enough were asked already and the calling thread works itself:
+    /// all threads of a pool may sit in callbacks while call after call goes by.
+    pub(super) fn start(&self, lent: &Lent<'_>) -> bool {
+        let waiting = self.started.map(|started| &started.waiting);
+        if let Some(waiting) = waiting {
+            let most = WAITING_PER_THREAD * self.pool.current_num_threads();
+            if self.caller_works && waiting.load(Ordering::Relaxed) >= most {
+                return false;
+            }
+            waiting.fetch_add(1, Ordering::Relaxed);
+        }
+        let (ticket, waiting) = (lent.ticket(), waiting.cloned());
+        self.pool.spawn(move || {
+            if let Some(waiting) = waiting {
+                waiting.fetch_sub(1, Ordering::Relaxed);
+            }
+            note_work();
+            ticket.run();
+        });
+        true
+    }
 }
 
 /// Returns the workers of a call, or `None` for the calling thread alone.
-pub(super) fn team_for(executor: Executor<'_>, workers: usize) -> Result<Option<Team<'_>>> {
+pub(super) fn team_for(executor: Executor<'_>, workers: usize) -> Option<Team<'_>> {
     let (pool, caller_works) = match executor {
         Executor::OnlyPool(pool) => (pool.threads_to_wake(), false),
         Executor::OnlyRayon(pool) => (Some((pool, None)), false),
         Executor::Inline => (None, true),
         // Waking a thread takes longer than many a small task.
         _ if workers <= 1 => (None, true),
-        Executor::Library => (library_pool()?.threads_to_wake(), true),
+        // Where no thread can be started the calling one does all.
+        Executor::Library => (library_pool().ok().and_then(Pool::threads_to_wake), true),
         Executor::Pool(pool) => (pool.threads_to_wake(), true),
         Executor::Rayon(pool) => (Some((pool, None)), true),
     };
     // Inside a task of that pool, waiting for its threads could mean waiting for this one.
     let pool = pool.filter(|(pool, _)| pool.current_thread_index().is_none());
-    Ok(pool.map(|(pool, calls)| Team { pool, caller_works, calls }))
+    pool.map(|(pool, started)| Team { pool, caller_works, started })
 }

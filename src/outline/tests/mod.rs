@@ -3,6 +3,7 @@
 mod diff;
 mod find;
 mod repair;
+mod sparse;
 
 use crate::base::damage::{Damage, DamageKind, DamagePart};
 use crate::base::error::{AtlasError, ErrorKind, Result};

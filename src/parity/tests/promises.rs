@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::base::damage::Damage;
-use crate::base::storage::fakes::FailingStorage;
+use crate::base::storage::fakes::{FailingStorage, SparseStorage};
 use crate::parity::code::Code;
 use crate::parity::geometry::{Copies, Geometry};
 
@@ -600,6 +600,35 @@ fn the_source_is_read_once_and_in_order_if_memory_allows() {
     parity.update(&source, &[], folder.path().join("c.atp"), &options(), &mut Operation::new()).unwrap();
     let read: u64 = lock(&reads).drain(..).map(|(_, len)| len as u64).sum();
     assert!(read <= 50_000 + geometry.unit, "{read}");
+}
+
+#[test]
+fn holes_are_not_read_and_change_no_byte() {
+    const M: usize = 1 << 20;
+    let data = vec![(0, stream(1, 7)), (9 * M as u64 - 3, stream(2, M)), (20 * M as u64, stream(3, 5))];
+    let mut dense = vec![0; 20 * M + 5];
+    for (at, part) in &data {
+        dense[*at as usize..*at as usize + part.len()].copy_from_slice(part);
+    }
+    for options in [options(), options().with_stored_root(), options().with_key(&[7; 32])] {
+        let storage = Arc::new(SparseStorage::new(dense.len() as u64, data.clone()));
+        let as_storage = Arc::clone(&storage) as Arc<dyn Storage>;
+        let source = Source::from_storage(as_storage, std::path::Path::new("sparse.bin")).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.atp");
+        AtlasParity::create(&source, &path, &options, &mut Operation::new()).unwrap();
+        assert!(
+            std::fs::read(&path).unwrap() == created(&dense, &options, &mut Operation::sequential()).unwrap()
+        );
+        let reads = std::mem::take(&mut *lock(&storage.reads));
+        let tiles = [0, 8, 9, 20].map(|tile| tile * M as u64..(tile + 1) * M as u64);
+        assert!(
+            reads.iter().all(|(at, len)| tiles.iter().any(|tile| *at < tile.end && tile.start < at + len)),
+            "{reads:?}"
+        );
+        let read: u64 = reads.iter().map(|(_, len)| len).sum();
+        assert!(read > 0 && read <= 8 * M as u64, "{read}");
+    }
 }
 
 #[test]

@@ -303,6 +303,7 @@ mod tests {
     use crate::base::units::ByteOffset;
     use crate::source::Source;
     use crate::tile::extent::Extent;
+    use crate::tile::rehash::CheckedReader;
 
     fn tiles(count: u64, salt: u8) -> Vec<Arc<Tile>> {
         let source = Source::from_vec(vec![salt; 8]);
@@ -343,8 +344,9 @@ mod tests {
                     new.tile_of_byte(ByteOffset(start)).unwrap().map_or(new.bytes(), |at| at.offset.0);
                 let end = start + random.below(new.bytes() - start + 1).min(20);
                 let end = new.tile_of_byte(ByteOffset(end)).unwrap().map_or(new.bytes(), |at| at.offset.0);
-                let (left, rest) = new.split(ByteOffset(start)).unwrap();
-                let (_, right) = rest.split(ByteOffset(end - start)).unwrap();
+                let (left, rest) = new.split(ByteOffset(start), &mut CheckedReader::of_linear()).unwrap();
+                let (_, right) =
+                    rest.split(ByteOffset(end - start), &mut CheckedReader::of_linear()).unwrap();
                 let middle = Tree::from_tiles(tiles(random.below(3), 2));
                 new = Tree::concat(&Tree::concat(&left, &middle).unwrap(), &right).unwrap();
             }

@@ -32,6 +32,7 @@ use crate::base::units::{ByteOffset, TileIndex, to_u64};
 use crate::hash::digest::{Digest, Digests};
 use crate::layer2::Residue;
 use crate::tile::Tile;
+use crate::tile::rehash::CheckedReader;
 use crate::tile::stored::{NodeRef, Store};
 use node::ChildrenRef;
 use std::sync::Arc;
@@ -198,12 +199,12 @@ impl Tree {
         Ok(found)
     }
 
-    /// Splits into the trees before and after `at`, which is at most the number of bytes. A tile that is cut
-    /// becomes two, and the cut groups are summed again.
-    pub(crate) fn split(&self, at: ByteOffset) -> Result<(Tree, Tree)> {
+    /// Two trees, of the bytes before `at` and of those from it on; `at` <= bytes. A tile that is
+    /// cut becomes two, for which the groups that are cut are checked and summed anew.
+    pub(crate) fn split(&self, at: ByteOffset, reader: &mut CheckedReader<'_>) -> Result<(Tree, Tree)> {
         let (left, right) = match &self.root {
             None => (None, None),
-            Some(root) => root.split(at.0)?,
+            Some(root) => root.split(at.0, reader)?,
         };
         Ok((Tree { root: left }, Tree { root: right }))
     }

@@ -21,6 +21,7 @@ use crate::base::units::{to_u64, to_usize};
 use crate::hash::digest::{Digest, Digests};
 use crate::hash::tile_tree::{fold, leaf_digest};
 use crate::layer2::Residue;
+use crate::tile::rehash::CheckedReader;
 use crate::tile::stored::{CommitId, NodeRef, Store, StoredChildren};
 use crate::tile::{Tile, fresh_footprint};
 use std::ops::Deref;
@@ -487,7 +488,11 @@ impl Node {
     }
 
     /// The trees of the bytes before `at` and from it on.
-    pub(super) fn split(self: &Arc<Node>, at: u64) -> Result<(Subtree, Subtree)> {
+    pub(super) fn split(
+        self: &Arc<Node>,
+        at: u64,
+        reader: &mut CheckedReader<'_>,
+    ) -> Result<(Subtree, Subtree)> {
         if at == 0 {
             return Ok((None, Some(Arc::clone(self))));
         }
@@ -511,11 +516,11 @@ impl Node {
         }
         let (left, right) = match &*children {
             Children::Tiles(tiles) => {
-                let (left, right) = tiles[child].split(to_usize(at - before))?;
+                let (left, right) = tiles[child].split(to_usize(at - before), reader)?;
                 let single = |tile| Some(Node::new(Children::Tiles(vec![Arc::new(tile)])));
                 (single(left), single(right))
             }
-            Children::Nodes(nodes) => nodes[child].split(at - before)?,
+            Children::Nodes(nodes) => nodes[child].split(at - before, reader)?,
         };
         Ok((Node::concat_some(side(0..child), left)?, Node::concat_some(right, side(child + 1..len))?))
     }

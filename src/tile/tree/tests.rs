@@ -2,6 +2,7 @@ use super::*;
 use crate::base::units::{ByteOffset, TILE_SIZE, TileIndex, to_usize};
 use crate::source::Source;
 use crate::tile::extent::{Extent, Trust};
+use crate::tile::rehash::CheckedReader;
 
 /// Tiles of the given lengths over one buffer, and the buffer.
 fn tiles_over(lengths: &[usize]) -> (Vec<u8>, Vec<Arc<Tile>>) {
@@ -103,8 +104,9 @@ fn splits_and_concats_at_random_places_agree_with_a_vector() {
     for round in 0..400 {
         let mut cuts = [random(tree.bytes() + 1), random(tree.bytes() + 1)];
         cuts.sort_unstable();
-        let (left, rest) = tree.split(ByteOffset(cuts[0])).unwrap();
-        let (middle, right) = rest.split(ByteOffset(cuts[1] - cuts[0])).unwrap();
+        let (left, rest) = tree.split(ByteOffset(cuts[0]), &mut CheckedReader::of_linear()).unwrap();
+        let (middle, right) =
+            rest.split(ByteOffset(cuts[1] - cuts[0]), &mut CheckedReader::of_linear()).unwrap();
         for part in [&left, &middle, &right] {
             check(part);
         }
@@ -145,8 +147,10 @@ fn synthetic(offset: u64, len: usize) -> Vec<u8> {
 
 /// A full tile of those bytes.
 fn synthetic_tile(source: &Source, offset: u64) -> Tree {
-    let residues = crate::tile::extent::GroupResidues::of(&synthetic(offset, TILE_SIZE));
-    let extent = Extent::new(source.clone(), offset, TILE_SIZE, residues, Trust::Witnessed([0; 32])).unwrap();
+    let bytes = synthetic(offset, TILE_SIZE);
+    let residues = crate::tile::extent::GroupResidues::of(&bytes);
+    let witness = Trust::Witnessed(crate::hash::digest::Digests::new(None).tile(&bytes));
+    let extent = Extent::new(source.clone(), offset, TILE_SIZE, residues, witness).unwrap();
     Tree::from_tiles(vec![Arc::new(Tile::whole_of(extent))])
 }
 
@@ -177,8 +181,8 @@ fn two_to_the_forty_bytes_are_cut_joined_and_found_to_the_byte() {
     assert_eq!((tree.bytes(), tree.tiles(), tree.residue()), (size, tiles, residue));
     let places = [(1 << 32) - TILE, 1 << 32, size / 2 - TILE, size - TILE];
     for place in places {
-        let (left, rest) = tree.split(ByteOffset(place)).unwrap();
-        let (gone, right) = rest.split(ByteOffset(TILE)).unwrap();
+        let (left, rest) = tree.split(ByteOffset(place), &mut CheckedReader::of_linear()).unwrap();
+        let (gone, right) = rest.split(ByteOffset(TILE), &mut CheckedReader::of_linear()).unwrap();
         assert_eq!((left.bytes(), gone.bytes(), right.bytes()), (place, TILE, size - place - TILE));
         let tile = synthetic_tile(&source, place);
         residue = residue - one + tile.residue();
@@ -195,7 +199,7 @@ fn two_to_the_forty_bytes_are_cut_joined_and_found_to_the_byte() {
         }
         // A cut inside the tile makes one more, and the bytes stay where they are.
         for cut in [place + 1, place + 16_384, place + 700_001] {
-            let (left, right) = tree.split(ByteOffset(cut)).unwrap();
+            let (left, right) = tree.split(ByteOffset(cut), &mut CheckedReader::of_linear()).unwrap();
             assert_eq!((left.bytes(), right.bytes()), (cut, size - cut));
             assert_eq!(left.tiles() + right.tiles(), tiles + 1);
             assert_eq!(left.residue() + right.residue(), residue);

@@ -1,0 +1,131 @@
+//! What a file has beside its bytes: owner, group, mode and, on Linux, access control lists and other extended
+//! attributes. A file that replaces another one takes them over.
+
+use std::fs::{File, Metadata, Permissions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
+
+/// A step that failed, and why.
+pub(crate) type Failed = (String, io::Error);
+
+fn failed(what: impl Into<String>) -> impl FnOnce(io::Error) -> Failed {
+    let what = what.into();
+    move |error| (what, error)
+}
+
+/// Gives `file` the attributes of `model`. The mode comes last: a change of owner takes bits of it away.
+pub(crate) fn take_over(file: &File, model: &File, there: &Metadata) -> Result<(), Failed> {
+    let now = file.metadata().map_err(failed("finding its mode"))?;
+    let differs = |now: u32, wanted: u32| (now != wanted).then_some(wanted);
+    let (owner, group) = (differs(now.uid(), there.uid()), differs(now.gid(), there.gid()));
+    if owner.is_some() || group.is_some() {
+        fchown(file, owner, group).map_err(failed(format!(
+            "keeping the owner {} and group {} of the file that it replaces (remove that file first, or choose \
+             another name)",
+            there.uid(),
+            there.gid()
+        )))?;
+    }
+    #[cfg(target_os = "linux")]
+    extended::take_over(file, model)?;
+    let _ = model;
+    let wanted = there.permissions().mode() & 0o7777;
+    let now = file.metadata().map_err(failed("finding its mode"))?;
+    // File systems without modes refuse to set one.
+    if now.permissions().mode() & 0o7777 == wanted {
+        return Ok(());
+    }
+    file.set_permissions(Permissions::from_mode(wanted)).map_err(failed("setting its mode"))
+}
+
+#[cfg(target_os = "linux")]
+mod extended {
+    use super::{Failed, File, failed, io};
+    use crate::base::folder::itself;
+    use std::ffi::{CStr, CString};
+    use std::os::fd::AsRawFd;
+    use std::os::unix::ffi::OsStrExt;
+
+    const ACCESS_LIST: &CStr = c"system.posix_acl_access";
+
+    /// Attributes that follow from the bytes, which are others now.
+    const OF_BYTES: [&[u8]; 3] = [b"security.ima", b"security.evm", b"user.verity."];
+
+    /// Names and values are at most this long.
+    const LONGEST: usize = 64 * 1024;
+
+    pub(super) fn take_over(file: &File, model: &File) -> Result<(), Failed> {
+        let names = names(model).map_err(failed("listing the attributes of the file that it replaces"))?;
+        let names = || {
+            names.split_inclusive(|byte| *byte == 0).filter_map(|name| CStr::from_bytes_with_nul(name).ok())
+        };
+        for name in
+            names().filter(|name| !OF_BYTES.iter().any(|of_bytes| name.to_bytes().starts_with(of_bytes)))
+        {
+            let what = |verb: &str| format!("{verb} the attribute {}", name.to_string_lossy());
+            let Some(wanted) = value(model, name).map_err(failed(what("reading")))? else { continue };
+            if value(file, name).map_err(failed(what("reading")))?.as_ref() == Some(&wanted) {
+                continue;
+            }
+            let (target, len) = (file.as_raw_fd(), wanted.len());
+            // SAFETY: the descriptor is open, the name ends with a NUL, and there are `len` bytes.
+            if unsafe { libc::fsetxattr(target, name.as_ptr(), wanted.as_ptr().cast(), len, 0) } != 0 {
+                return Err(failed(what("setting"))(io::Error::last_os_error()));
+            }
+        }
+        // The folder's default list was for a new file.
+        if !names().any(|name| name == ACCESS_LIST) {
+            // SAFETY: the descriptor is open, and the name ends with a NUL.
+            if unsafe { libc::fremovexattr(file.as_raw_fd(), ACCESS_LIST.as_ptr()) } != 0 {
+                let error = io::Error::last_os_error();
+                if !matches!(error.raw_os_error(), Some(libc::ENODATA | libc::EOPNOTSUPP)) {
+                    return Err(failed("removing the access list of its folder")(error));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A path that leads to an open file: one that is open for its name alone has no other way to its attributes.
+    fn path(file: &File) -> io::Result<CString> {
+        CString::new(itself(file)?.as_os_str().as_bytes()).map_err(|_| io::ErrorKind::InvalidInput.into())
+    }
+
+    /// The names of the attributes, each with a NUL behind it.
+    fn names(file: &File) -> io::Result<Vec<u8>> {
+        let path = path(file)?;
+        let list = |out: *mut libc::c_char, len: usize| {
+            // SAFETY: the path ends with a NUL, and there is room for `len` bytes.
+            unsafe { libc::listxattr(path.as_ptr(), out, len) }
+        };
+        Ok(grown(|out, len| list(out.cast(), len))?.unwrap_or_default())
+    }
+
+    /// The value of an attribute; `None` if there is none of this name.
+    fn value(file: &File, name: &CStr) -> io::Result<Option<Vec<u8>>> {
+        let path = path(file)?;
+        // SAFETY: both texts end with a NUL, and there is room for `len` bytes.
+        grown(|out, len| unsafe { libc::getxattr(path.as_ptr(), name.as_ptr(), out.cast(), len) })
+    }
+
+    /// What `get` writes, in memory of its size. `None` if there is nothing, or the file system keeps no attributes.
+    fn grown(get: impl Fn(*mut u8, usize) -> isize) -> io::Result<Option<Vec<u8>>> {
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(256)?;
+        loop {
+            let len = get(bytes.as_mut_ptr(), bytes.capacity());
+            if let Ok(len) = usize::try_from(len) {
+                // SAFETY: so many bytes were written, and no more than there is room for.
+                unsafe { bytes.set_len(len.min(bytes.capacity())) };
+                return Ok(Some(bytes));
+            }
+            let error = io::Error::last_os_error();
+            match error.raw_os_error() {
+                Some(libc::ENODATA | libc::EOPNOTSUPP | libc::ENOSYS) => return Ok(None),
+                Some(libc::ERANGE) if bytes.capacity() < LONGEST => bytes.try_reserve_exact(LONGEST)?,
+                Some(libc::EINTR) => {}
+                _ => return Err(error),
+            }
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Memory whose size comes from outside and that may begin with a page.
+//!
+//! Between memory and a page of the kernel's cache, the kernel copies up to six times slower (Zen 3: 0.6 in place
+//! of 0.1 ns a byte) if the target lies 1 to 31 bytes behind the source, counted from the page each begins in.
+//! glibc puts large blocks 16 bytes behind the beginning of a page.
+
+use crate::base::error::{AtlasError, Result};
+use std::alloc::Layout;
+use std::ops::{Deref, DerefMut};
+
+/// Addresses of aligned blocks are multiples of this, the page of most systems.
+pub(super) const ALIGNMENT: usize = 4096;
+
+/// Initialised bytes of unspecified contents, the memory of a [`Buffer`](super::buffer::Buffer).
+#[derive(Default)]
+pub(super) struct Block {
+    /// The bytes, with room before and behind them if they are aligned.
+    memory: Vec<u8>,
+    start: usize,
+    len: usize,
+}
+
+impl Block {
+    /// `len` zeros at any address, or OUT_OF_MEMORY.
+    pub(super) fn new(len: usize) -> Result<Block> {
+        Ok(Block { memory: try_zeroed(len)?, start: 0, len })
+    }
+
+    /// `len` zeros that begin with a page, or OUT_OF_MEMORY.
+    ///
+    /// The room for it is never touched. An allocator that aligns for itself takes as much, and has to clear
+    /// what it gives.
+    pub(super) fn aligned(len: usize) -> Result<Block> {
+        let memory = try_zeroed(len.saturating_add(ALIGNMENT))?;
+        let start = memory.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT);
+        Ok(Block { memory, start, len })
+    }
+}
+
+impl Deref for Block {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.memory[self.start..self.start + self.len]
+    }
+}
+
+impl DerefMut for Block {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.memory[self.start..self.start + self.len]
+    }
+}
+
+/// Zeros, or OUT_OF_MEMORY. Large ones are not touched here: the system gives pages that are zero, at
+/// the first touch, which may be on any thread.
+fn try_zeroed(len: usize) -> Result<Vec<u8>> {
+    let failed = || AtlasError::out_of_memory(format!("allocation of {len} bytes failed"));
+    let layout = Layout::array::<u8>(len).map_err(|_| failed())?;
+    if len == 0 {
+        return Ok(Vec::new());
+    }
+    // SAFETY: the layout has a size greater than 0.
+    let bytes = unsafe { std::alloc::alloc_zeroed(layout) };
+    if bytes.is_null() {
+        return Err(failed());
+    }
+    // SAFETY: from the global allocator, with the layout of a vector of `len` bytes, all of them zero.
+    Ok(unsafe { Vec::from_raw_parts(bytes, len, len) })
+}

@@ -1,0 +1,62 @@
+//! Opening files: descriptors that are not those of the standard streams, and opens that do not block.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::Path;
+
+/// Opens `path`. Every file of the library is opened here or in [`Folder`](super::folder::Folder).
+pub(crate) fn open(options: &OpenOptions, path: &Path) -> io::Result<File> {
+    off_standard(options.open(path)?)
+}
+
+/// Opens `path` without waiting for the writer of a FIFO, and waits as any open does while the lease of another
+/// process ends.
+#[cfg(unix)]
+pub(crate) fn open_now(options: &OpenOptions, path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    match open(options.clone().custom_flags(libc::O_NONBLOCK), path) {
+        // Only the lease of a regular file is a reason to wait: a FIFO opens at once or has no reader.
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => open(options, path),
+        opened => opened,
+    }
+}
+
+#[cfg(not(unix))]
+pub(crate) fn open_now(options: &OpenOptions, path: &Path) -> io::Result<File> {
+    open(options, path)
+}
+
+/// The same open file under a descriptor above 2.
+///
+/// A host that closed a standard stream still writes to it, and what it writes must not reach a file of the library.
+#[cfg(unix)]
+pub(crate) fn off_standard(file: File) -> io::Result<File> {
+    use std::os::fd::{AsRawFd, FromRawFd};
+    if file.as_raw_fd() > 2 {
+        return Ok(file);
+    }
+    // SAFETY: the descriptor is open; the call makes another one.
+    let copy = again(|| unsafe { libc::fcntl(file.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 3) })?;
+    // SAFETY: made above, and owned by nothing else.
+    Ok(unsafe { File::from_raw_fd(copy) })
+}
+
+#[cfg(not(unix))]
+#[expect(clippy::unnecessary_wraps, reason = "handles of Windows are not numbered from 0")]
+pub(crate) fn off_standard(file: File) -> io::Result<File> {
+    Ok(file)
+}
+
+/// The result of a system call, which is repeated if a signal interrupted it.
+#[cfg(unix)]
+pub(crate) fn again(call: impl Fn() -> libc::c_int) -> io::Result<libc::c_int> {
+    loop {
+        match call() {
+            -1 => match io::Error::last_os_error() {
+                error if error.kind() == io::ErrorKind::Interrupted => {}
+                error => return Err(error),
+            },
+            result => return Ok(result),
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! An open folder. Names in it are reached through its descriptor, wherever the folder is moved, however long its
+//! path is, and whether or not the process may search what leads to it.
+
+use super::descriptor;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+pub(crate) use system::Folder;
+
+/// An entry of a folder, links followed.
+pub(crate) struct Entry {
+    /// Open to be looked at, not to be read.
+    #[cfg(unix)]
+    pub(crate) file: File,
+    pub(crate) metadata: std::fs::Metadata,
+}
+
+#[cfg(unix)]
+mod system {
+    use super::{Entry, File, OsStr, Path, descriptor, io};
+    use crate::base::descriptor::again;
+    use std::ffi::{CString, c_int};
+    use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+    use std::os::unix::ffi::OsStrExt;
+
+    /// Opens for names alone, which needs no right to read.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    const LOOK: c_int = libc::O_PATH;
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    const LOOK: c_int = libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY;
+
+    pub(crate) struct Folder {
+        descriptor: OwnedFd,
+    }
+
+    fn c_string(name: &OsStr) -> io::Result<CString> {
+        let bytes = name.as_bytes();
+        let mut text = Vec::new();
+        text.try_reserve_exact(bytes.len() + 1)?;
+        text.extend_from_slice(bytes);
+        CString::new(text).map_err(|_| io::ErrorKind::InvalidInput.into())
+    }
+
+    /// Opens `name`, relative to `folder`.
+    fn open_at(folder: c_int, name: &OsStr, flags: c_int, mode: u32) -> io::Result<File> {
+        let (name, flags) = (c_string(name)?, flags | libc::O_CLOEXEC);
+        // SAFETY: the folder is open, or means the working folder, and the name ends with a NUL.
+        let file = again(|| unsafe { libc::openat(folder, name.as_ptr(), flags, mode) })?;
+        // SAFETY: made above, and owned by nothing else.
+        descriptor::off_standard(unsafe { File::from_raw_fd(file) })
+    }
+
+    impl Folder {
+        pub(crate) fn open(path: &Path) -> io::Result<Folder> {
+            let folder = open_at(libc::AT_FDCWD, path.as_os_str(), LOOK | libc::O_DIRECTORY, 0)?;
+            Ok(Folder { descriptor: folder.into() })
+        }
+
+        fn at(&self) -> c_int {
+            self.descriptor.as_raw_fd()
+        }
+
+        /// Makes a new file with `mode`, for reading and writing. Fails with `AlreadyExists`.
+        pub(crate) fn create(&self, name: &OsStr, mode: u32) -> io::Result<File> {
+            open_at(self.at(), name, libc::O_RDWR | libc::O_CREAT | libc::O_EXCL, mode)
+        }
+
+        /// Makes a file without a name, which is gone with its last descriptor. `None` if the file system knows none,
+        /// or if none could get a name later.
+        #[cfg(target_os = "linux")]
+        pub(crate) fn create_nameless(&self, mode: u32) -> io::Result<Option<File>> {
+            let file = match open_at(self.at(), OsStr::new("."), libc::O_RDWR | libc::O_TMPFILE, mode) {
+                Ok(file) => file,
+                // The two are what older systems make of an unknown flag.
+                Err(error)
+                    if matches!(
+                        error.raw_os_error(),
+                        Some(libc::EOPNOTSUPP | libc::EISDIR | libc::ENOENT | libc::EINVAL)
+                    ) =>
+                {
+                    return Ok(None);
+                }
+                Err(error) => return Err(error),
+            };
+            Ok(itself(&file)?.exists().then_some(file))
+        }
+
+        #[cfg(not(target_os = "linux"))]
+        #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "only Linux has them")]
+        pub(crate) fn create_nameless(&self, _: u32) -> io::Result<Option<File>> {
+            Ok(None)
+        }
+
+        /// Gives a file without a name the name `name`. Fails with `AlreadyExists`.
+        #[cfg(target_os = "linux")]
+        pub(crate) fn name(&self, file: &File, name: &OsStr) -> io::Result<()> {
+            let (own, name) = (c_string(itself(file)?.as_os_str())?, c_string(name)?);
+            let (folder, flag) = (self.at(), libc::AT_SYMLINK_FOLLOW);
+            // SAFETY: both names end with a NUL, and the folder is open.
+            again(|| unsafe { libc::linkat(libc::AT_FDCWD, own.as_ptr(), folder, name.as_ptr(), flag) })?;
+            Ok(())
+        }
+
+        #[cfg(not(target_os = "linux"))]
+        #[expect(clippy::unused_self, reason = "only Linux has them")]
+        pub(crate) fn name(&self, _: &File, _: &OsStr) -> io::Result<()> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        /// Renames in the folder; what `to` named before is replaced.
+        pub(crate) fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+            let (from, to) = (c_string(from)?, c_string(to)?);
+            let folder = self.at();
+            // SAFETY: both names end with a NUL, and the folder is open.
+            again(|| unsafe { libc::renameat(folder, from.as_ptr(), folder, to.as_ptr()) })?;
+            Ok(())
+        }
+
+        /// As [`rename`](Self::rename), but fails with `AlreadyExists` if `to` names something.
+        pub(crate) fn rename_new(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+            let (from, to) = (c_string(from)?, c_string(to)?);
+            let folder = self.at();
+            #[cfg(all(target_os = "linux", target_env = "gnu"))]
+            {
+                // SAFETY: both names end with a NUL, and the folder is open.
+                let renamed = again(|| unsafe {
+                    libc::renameat2(folder, from.as_ptr(), folder, to.as_ptr(), libc::RENAME_NOREPLACE)
+                });
+                match renamed {
+                    Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS)) => {}
+                    renamed => return renamed.map(drop),
+                }
+            }
+            // SAFETY: as above.
+            again(|| unsafe { libc::linkat(folder, from.as_ptr(), folder, to.as_ptr(), 0) })?;
+            // SAFETY: as above.
+            again(|| unsafe { libc::unlinkat(folder, from.as_ptr(), 0) })?;
+            Ok(())
+        }
+
+        pub(crate) fn remove(&self, name: &OsStr) -> io::Result<()> {
+            let name = c_string(name)?;
+            // SAFETY: the name ends with a NUL, and the folder is open.
+            again(|| unsafe { libc::unlinkat(self.at(), name.as_ptr(), 0) })?;
+            Ok(())
+        }
+
+        /// The entry that `name` leads to, or `None` if there is none.
+        pub(crate) fn entry(&self, name: &OsStr) -> io::Result<Option<Entry>> {
+            match open_at(self.at(), name, LOOK, 0) {
+                Ok(file) => {
+                    let metadata = file.metadata()?;
+                    Ok(Some(Entry { file, metadata }))
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+                Err(error) => Err(error),
+            }
+        }
+
+        /// Makes the names in the folder durable. A folder that may not be read, and a file system that cannot flush
+        /// folders, are no failure.
+        pub(crate) fn sync(&self) -> io::Result<()> {
+            let folder = match open_at(self.at(), OsStr::new("."), libc::O_RDONLY | libc::O_DIRECTORY, 0) {
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(()),
+                folder => folder?,
+            };
+            match folder.sync_all() {
+                Err(error)
+                    if !matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) =>
+                {
+                    Err(error)
+                }
+                _ => Ok(()),
+            }
+        }
+    }
+
+    /// A path to an open file, whatever its name.
+    #[cfg(target_os = "linux")]
+    pub(in crate::base) fn itself(file: &File) -> io::Result<std::path::PathBuf> {
+        Ok(format!("/proc/self/fd/{}", file.as_raw_fd()).into())
+    }
+}
+
+#[cfg(target_os = "linux")]
+pub(super) use system::itself;
+
+#[cfg(not(unix))]
+mod system {
+    use super::{Entry, File, OsStr, Path, descriptor, io};
+    use std::path::PathBuf;
+
+    pub(crate) struct Folder {
+        path: PathBuf,
+    }
+
+    impl Folder {
+        pub(crate) fn open(path: &Path) -> io::Result<Folder> {
+            let path = std::path::absolute(path)?;
+            if std::fs::metadata(&path)?.is_dir() {
+                return Ok(Folder { path });
+            }
+            Err(io::ErrorKind::NotADirectory.into())
+        }
+
+        pub(crate) fn create(&self, name: &OsStr, _: u32) -> io::Result<File> {
+            let path = self.path.join(name);
+            descriptor::open(File::options().read(true).write(true).create_new(true), &path)
+        }
+
+        pub(crate) fn create_nameless(&self, _: u32) -> io::Result<Option<File>> {
+            Ok(None)
+        }
+
+        pub(crate) fn name(&self, _: &File, _: &OsStr) -> io::Result<()> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        pub(crate) fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+            std::fs::rename(self.path.join(from), self.path.join(to))
+        }
+
+        pub(crate) fn rename_new(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+            std::fs::hard_link(self.path.join(from), self.path.join(to))?;
+            self.remove(from)
+        }
+
+        pub(crate) fn remove(&self, name: &OsStr) -> io::Result<()> {
+            std::fs::remove_file(self.path.join(name))
+        }
+
+        pub(crate) fn entry(&self, name: &OsStr) -> io::Result<Option<Entry>> {
+            match std::fs::metadata(self.path.join(name)) {
+                Ok(metadata) => Ok(Some(Entry { metadata })),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+                Err(error) => Err(error),
+            }
+        }
+
+        pub(crate) fn sync(&self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Whether a file could become shorter while it is mapped, which would end the process that reads it.
+//!
+//! Linux promises in three cases that it cannot:
+//!
+//! - The file is in memory and sealed against it (`F_SEAL_SHRINK`). A seal stays for ever.
+//! - Its file system is mounted read-only as a whole, and is of a kind that no other machine and no other mount writes
+//!   to. A mount that is read-only of a file system that is not is no such promise.
+//! - It is immutable, on ext4. Other file systems let a descriptor that was open for writing before shorten it.
+//!
+//! An administrator can end the last two, and must not while files are in use.
+
+use std::fs::File;
+
+/// True if nobody can shorten the file. False if nobody knows.
+#[cfg(target_os = "linux")]
+pub(crate) fn cannot_shrink(file: &File) -> bool {
+    is_sealed(file) || is_immutable(file) || is_on_read_only_system(file)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn cannot_shrink(_: &File) -> bool {
+    false
+}
+
+#[cfg(target_os = "linux")]
+use linux::{is_immutable, is_on_read_only_system, is_sealed};
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use super::File;
+    use std::mem::MaybeUninit;
+    use std::os::fd::AsRawFd;
+
+    const EXT4: u64 = 0xef53;
+    /// File systems on media of this machine: ext4, XFS, Btrfs, F2FS, SquashFS, EROFS, ISO 9660, UDF, cramfs, romfs,
+    /// FAT, exFAT, NTFS3, bcachefs, and those in memory. Network file systems, FUSE and overlays change from elsewhere.
+    const LOCAL: [u64; 16] = [
+        EXT4,
+        0x5846_5342,
+        0x9123_683e,
+        0xf2f5_2010,
+        0x7371_7368,
+        0xe0f5_e1e2,
+        0x9660,
+        0x1501_3346,
+        0x28cd_3d45,
+        0x7275,
+        0x4d44,
+        0x2011_bab0,
+        0x7366_746e,
+        0xca45_1a4e,
+        0x0102_1994,
+        0x8584_58f6,
+    ];
+
+    pub(super) fn is_sealed(file: &File) -> bool {
+        // SAFETY: the descriptor is open; a question.
+        let seals = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GET_SEALS) };
+        seals != -1 && seals & libc::F_SEAL_SHRINK != 0
+    }
+
+    pub(super) fn is_immutable(file: &File) -> bool {
+        const IMMUTABLE: u64 = 0x10;
+        kind_of(file) == Some(EXT4)
+            && status_of(file, 0).is_some_and(|status| status.stx_attributes & IMMUTABLE != 0)
+    }
+
+    pub(super) fn is_on_read_only_system(file: &File) -> bool {
+        // The mounts are read for few files.
+        if !is_mounted_read_only(file) || !kind_of(file).is_some_and(|kind| LOCAL.contains(&kind)) {
+            return false;
+        }
+        let mounts = || std::fs::read_to_string("/proc/self/mountinfo").ok();
+        mount_of(file).is_some_and(|mount| mounts().is_some_and(|mounts| is_system_read_only(&mounts, mount)))
+    }
+
+    /// Kind of the file system.
+    fn kind_of(file: &File) -> Option<u64> {
+        let mut found = MaybeUninit::<libc::statfs>::zeroed();
+        // SAFETY: the descriptor is open, and there is room for the answer.
+        if unsafe { libc::fstatfs(file.as_raw_fd(), found.as_mut_ptr()) } != 0 {
+            return None;
+        }
+        // SAFETY: the call has succeeded.
+        let kind = unsafe { found.assume_init() }.f_type;
+        // The type of the number differs between platforms; the values have 32 bits.
+        #[allow(
+            clippy::unnecessary_fallible_conversions,
+            clippy::useless_conversion,
+            reason = "not on every platform"
+        )]
+        let kind = i64::try_from(kind).ok()?;
+        Some(kind.cast_unsigned() & 0xffff_ffff)
+    }
+
+    /// True if the file system or the mount is read-only.
+    fn is_mounted_read_only(file: &File) -> bool {
+        let mut found = MaybeUninit::<libc::statvfs>::zeroed();
+        // SAFETY: the descriptor is open, and there is room for the answer, which is there if the call succeeds.
+        unsafe {
+            libc::fstatvfs(file.as_raw_fd(), found.as_mut_ptr()) == 0
+                && found.assume_init().f_flag & libc::ST_RDONLY != 0
+        }
+    }
+
+    fn status_of(file: &File, mask: libc::c_uint) -> Option<libc::statx> {
+        let mut status = MaybeUninit::<libc::statx>::zeroed();
+        // SAFETY: the descriptor is open, the path is empty, and there is room for the answer.
+        let told = unsafe {
+            libc::statx(file.as_raw_fd(), c"".as_ptr(), libc::AT_EMPTY_PATH, mask, status.as_mut_ptr())
+        };
+        // SAFETY: zeros are a value of it, and the call fills some of it.
+        (told == 0).then(|| unsafe { status.assume_init() })
+    }
+
+    /// Number of the mount through which the file was opened.
+    fn mount_of(file: &File) -> Option<u64> {
+        /// Since Linux 5.8.
+        const MOUNT: libc::c_uint = 0x1000;
+        let status = status_of(file, MOUNT)?;
+        (status.stx_mask & MOUNT != 0).then_some(status.stx_mnt_id)
+    }
+
+    /// Looks for the mount in the text of `/proc/self/mountinfo`. The options of the file system are the last field,
+    /// behind ` - `, its kind and its device.
+    pub(super) fn is_system_read_only(mounts: &str, mount: u64) -> bool {
+        let line = mounts
+            .lines()
+            .find(|line| line.split(' ').next().and_then(|number| number.parse().ok()) == Some(mount));
+        let options =
+            line.and_then(|line| line.split_once(" - ")).and_then(|(_, rest)| rest.split(' ').nth(2));
+        options.is_some_and(|options| options.split(',').any(|option| option == "ro"))
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::os::fd::{AsRawFd, FromRawFd};
+
+    #[test]
+    fn a_seal_against_shrinking_counts_and_no_other() {
+        for (seals, fixed) in [
+            (0, false),
+            (libc::F_SEAL_GROW, false),
+            (libc::F_SEAL_WRITE | libc::F_SEAL_GROW, false),
+            (libc::F_SEAL_SEAL, false),
+            (libc::F_SEAL_SHRINK, true),
+            (libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_WRITE, true),
+        ] {
+            // SAFETY: a new file in memory.
+            let fd = unsafe { libc::memfd_create(c"sealed".as_ptr(), libc::MFD_ALLOW_SEALING) };
+            assert!(fd >= 0);
+            // SAFETY: the descriptor that was just opened.
+            let mut file = unsafe { File::from_raw_fd(fd) };
+            file.write_all(&[7; 5_000]).unwrap();
+            // SAFETY: the descriptor is open.
+            assert_eq!(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals) }, 0);
+            assert_eq!(cannot_shrink(&file), fixed, "{seals:x}");
+            assert_eq!(file.set_len(10).is_err(), fixed, "{seals:x}");
+        }
+        let plain = tempfile::tempfile().unwrap();
+        assert!(!cannot_shrink(&plain));
+    }
+
+    #[test]
+    fn a_mount_that_is_read_only_is_no_read_only_file_system() {
+        let mounts = "\
+            21 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw,discard\n\
+            22 21 254:0 /data /view ro,relatime - ext4 /dev/vda rw,discard,errors=remount-ro\n\
+            23 21 7:0 / /image\\040x ro,relatime shared:2 master:3 - squashfs /dev/loop0 ro,errors=continue\n\
+            24 21 0:40 / /odd rw - tmpfs - rw,size=4k\n\
+            25 21 0:41 / /odd rw - tmpfs - ro,size=4k\n\
+            cut";
+        for (mount, read_only) in [(21, false), (22, false), (23, true), (24, false), (25, true), (26, false)]
+        {
+            assert_eq!(linux::is_system_read_only(mounts, mount), read_only, "{mount}");
+        }
+    }
+}

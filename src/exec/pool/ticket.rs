@@ -1,0 +1,90 @@
+//! Work that a call lends to the threads of a pool for as long as it lasts.
+//!
+//! The work borrows from the stack of the call. A thread that comes for it after the call has closed the ticket finds
+//! nothing, so that the call waits for the threads that are at work and for no other: those of a pool may all sit in a
+//! callback of the host. It waits on a lock and does not take other work meanwhile, which could be a callback whose
+//! locks are further down on the same stack.
+
+use crate::base::process::Process;
+use crate::base::sync::lock;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
+/// Work without its lifetime, which [`Lent`] keeps.
+#[derive(Clone, Copy)]
+struct Job(*const (dyn Fn() + Sync));
+
+// SAFETY: a reference to what is Sync, whose life the ticket ends under its lock.
+unsafe impl Send for Job {}
+
+struct State {
+    /// `None` once the call has closed the ticket.
+    job: Option<Job>,
+    running: usize,
+}
+
+pub(super) struct Ticket {
+    state: Mutex<State>,
+    ended: Condvar,
+}
+
+impl Ticket {
+    /// Runs the work, unless the call has closed the ticket.
+    pub(super) fn run(&self) {
+        let job = {
+            let mut state = lock(&self.state);
+            let Some(job) = state.job else { return };
+            state.running += 1;
+            job
+        };
+        // SAFETY: `Lent` waits for `running` to be 0 before what is borrowed ends.
+        let ran = catch_unwind(AssertUnwindSafe(|| unsafe { (*job.0)() }));
+        lock(&self.state).running -= 1;
+        self.ended.notify_all();
+        if let Err(payload) = ran {
+            std::mem::forget(payload);
+        }
+    }
+}
+
+/// A ticket for work, closed when this is dropped.
+pub(super) struct Lent<'w> {
+    ticket: Arc<Ticket>,
+    process: Process,
+    work: std::marker::PhantomData<&'w ()>,
+}
+
+impl<'w> Lent<'w> {
+    /// Lends `work`. The value must not be forgotten.
+    ///
+    /// # Safety
+    /// The result is dropped before `work` ends.
+    pub(super) unsafe fn new(work: &'w (dyn Fn() + Sync), process: Process) -> Lent<'w> {
+        let job: *const (dyn Fn() + Sync + 'w) = work;
+        // SAFETY: the lifetime alone differs; it ends after the drop of the result, as the caller promises.
+        let job = Job(unsafe {
+            std::mem::transmute::<*const (dyn Fn() + Sync + 'w), *const (dyn Fn() + Sync)>(job)
+        });
+        let state = Mutex::new(State { job: Some(job), running: 0 });
+        let ticket = Arc::new(Ticket { state, ended: Condvar::new() });
+        Lent { ticket, process, work: std::marker::PhantomData }
+    }
+
+    pub(super) fn ticket(&self) -> Arc<Ticket> {
+        Arc::clone(&self.ticket)
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        // The threads are in the parent process, and one may have held the lock at the fork.
+        if !self.process.is_current() {
+            return;
+        }
+        let mut state = lock(&self.ticket.state);
+        state.job = None;
+        while state.running > 0 {
+            state = self.ticket.ended.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}

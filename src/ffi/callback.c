@@ -1,0 +1,76 @@
+/* Calls functions of the host. One that ends its thread (pthread_exit, a cancellation, an interpreter that is shutting
+ * down) unwinds the stack, and no frame of Rust may be unwound so. It is stopped here, where the frames above are the
+ * host's alone, and the call fails. */
+#ifndef _XOPEN_SOURCE
+#define _XOPEN_SOURCE 700
+#endif
+
+#include <errno.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef int (*read_at_fn)(void *user_data, uint64_t offset, void *buffer, size_t size);
+typedef bool (*report_fn)(const void *report, void *user_data);
+typedef void (*release_fn)(void *user_data);
+
+int atlas_callback_read(read_at_fn call, void *user_data, uint64_t offset, void *buffer, size_t size);
+bool atlas_callback_report(report_fn call, const void *report, void *user_data);
+void atlas_callback_release(release_fn call, void *user_data);
+int atlas_callback_no_cancellation(void);
+void atlas_callback_restore(int state);
+
+static void land(void *landing)
+{
+    siglongjmp(*(sigjmp_buf *)landing, 1);
+}
+
+/* Statements between the two run once. What ends the thread there goes on behind the second. */
+#define GUARDED_BEGIN                              \
+    sigjmp_buf landing;                            \
+    pthread_cleanup_push(land, (void *)&landing);  \
+    if (sigsetjmp(landing, 0) == 0) {
+#define GUARDED_END \
+    }               \
+    pthread_cleanup_pop(0)
+
+int atlas_callback_read(read_at_fn call, void *user_data, uint64_t offset, void *buffer, size_t size)
+{
+    volatile int result = ECANCELED;
+    GUARDED_BEGIN
+    result = call(user_data, offset, buffer, size);
+    GUARDED_END;
+    return result;
+}
+
+bool atlas_callback_report(report_fn call, const void *report, void *user_data)
+{
+    volatile bool go_on = false;
+    GUARDED_BEGIN
+    go_on = call(report, user_data);
+    GUARDED_END;
+    return go_on;
+}
+
+void atlas_callback_release(release_fn call, void *user_data)
+{
+    GUARDED_BEGIN
+    call(user_data);
+    GUARDED_END;
+}
+
+/* Puts off a cancellation of the calling thread, and returns what atlas_callback_restore() takes. */
+int atlas_callback_no_cancellation(void)
+{
+    int before = PTHREAD_CANCEL_DISABLE;
+    (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
+    return before;
+}
+
+void atlas_callback_restore(int state)
+{
+    int unused;
+    (void)pthread_setcancelstate(state, &unused);
+}

@@ -1,0 +1,120 @@
+//! Calls of the host's functions, and calls of the host during which its thread cannot be cancelled.
+//!
+//! What ends a thread on Unix unwinds its stack, and Rust aborts the process when one of its frames is unwound so.
+//! `callback.c` stops it at the edge of the host's frames: the function has failed then.
+
+use super::args::CBool;
+use std::ffi::{c_int, c_void};
+
+#[cfg(unix)]
+mod guard {
+    use super::{CBool, c_int, c_void};
+
+    unsafe extern "C" {
+        pub(super) fn atlas_callback_read(
+            call: unsafe extern "C" fn(*mut c_void, u64, *mut c_void, usize) -> c_int,
+            user_data: *mut c_void,
+            offset: u64,
+            buffer: *mut c_void,
+            size: usize,
+        ) -> c_int;
+        pub(super) fn atlas_callback_report(
+            call: unsafe extern "C" fn(*const c_void, *mut c_void) -> CBool,
+            report: *const c_void,
+            user_data: *mut c_void,
+        ) -> CBool;
+        pub(super) fn atlas_callback_release(call: unsafe extern "C" fn(*mut c_void), user_data: *mut c_void);
+        pub(super) fn atlas_callback_no_cancellation() -> c_int;
+        pub(super) fn atlas_callback_restore(state: c_int);
+    }
+}
+
+/// Calls a function that reads. ECANCELED if it ended its thread.
+///
+/// # Safety
+/// The function and its data are as the header asks, with `size` writable bytes at `buffer`.
+pub(super) unsafe fn read(
+    call: unsafe extern "C" fn(*mut c_void, u64, *mut c_void, usize) -> c_int,
+    user_data: *mut c_void,
+    offset: u64,
+    buffer: *mut c_void,
+    size: usize,
+) -> c_int {
+    #[cfg(unix)]
+    // SAFETY: as the caller promises.
+    return unsafe { guard::atlas_callback_read(call, user_data, offset, buffer, size) };
+    #[cfg(not(unix))]
+    // SAFETY: as the caller promises.
+    return unsafe { call(user_data, offset, buffer, size) };
+}
+
+/// Calls a function that is told something, and whether to go on. Not if it ended its thread.
+///
+/// # Safety
+/// The function and its data are as the header asks.
+pub(super) unsafe fn report<T>(
+    call: unsafe extern "C" fn(*const T, *mut c_void) -> CBool,
+    report: &T,
+    user_data: *mut c_void,
+) -> bool {
+    #[cfg(unix)]
+    {
+        // SAFETY: pointers to objects are passed in the same way, whatever the objects are.
+        let call = unsafe {
+            std::mem::transmute::<
+                unsafe extern "C" fn(*const T, *mut c_void) -> CBool,
+                unsafe extern "C" fn(*const c_void, *mut c_void) -> CBool,
+            >(call)
+        };
+        // SAFETY: as the caller promises.
+        unsafe { guard::atlas_callback_report(call, std::ptr::from_ref(report).cast(), user_data) != 0 }
+    }
+    #[cfg(not(unix))]
+    // SAFETY: as the caller promises.
+    unsafe {
+        call(report, user_data) != 0
+    }
+}
+
+/// Calls a function that releases.
+///
+/// # Safety
+/// The function and its data are as the header asks.
+pub(super) unsafe fn release(call: unsafe extern "C" fn(*mut c_void), user_data: *mut c_void) {
+    #[cfg(unix)]
+    // SAFETY: as the caller promises.
+    unsafe {
+        guard::atlas_callback_release(call, user_data);
+    }
+    #[cfg(not(unix))]
+    // SAFETY: as the caller promises.
+    unsafe {
+        call(user_data);
+    }
+}
+
+/// While it lives, a cancellation of this thread waits.
+pub(super) struct NoCancellation {
+    #[cfg(unix)]
+    before: c_int,
+}
+
+impl NoCancellation {
+    pub(super) fn new() -> NoCancellation {
+        NoCancellation {
+            #[cfg(unix)]
+            // SAFETY: concerns the calling thread alone.
+            before: unsafe { guard::atlas_callback_no_cancellation() },
+        }
+    }
+}
+
+impl Drop for NoCancellation {
+    fn drop(&mut self) {
+        #[cfg(unix)]
+        // SAFETY: what the call above gave, in the same thread.
+        unsafe {
+            guard::atlas_callback_restore(self.before);
+        }
+    }
+}
