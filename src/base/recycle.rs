@@ -87,8 +87,8 @@ pub(crate) fn shrink(most: u64) {
     }
 }
 
-/// Frees memory, whose pages the system gets at once: an allocator may keep what it is given for
-/// the thread that gave it.
+/// Frees memory and returns its pages to the system at once, because an allocator may keep freed memory for
+/// the thread that freed it.
 pub(super) fn give_back(mut bytes: Block) {
     release_pages(&mut bytes);
 }
@@ -142,8 +142,8 @@ impl UsedBuffers {
         Some(used.bytes)
     }
 
-    /// Takes a buffer in, or gives one back that is to be freed first: an unwanted one, or a smaller one
-    /// where less is missing than comes in. Or it is refused.
+    /// Adds a buffer. If the list is full, returns a victim to free before retrying, a stale or a smaller
+    /// one; refuses if none helps.
     fn put(&mut self, bytes: Block) -> Put {
         let len = bytes.len();
         if len <= RECYCLED_TOTAL - self.total {

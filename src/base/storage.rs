@@ -120,15 +120,15 @@ pub(crate) struct FileStorage {
 
 /// The descriptor in which holes are looked for. This moves its position.
 enum Seeker {
-    /// That of the storage, whose position nobody uses.
+    /// Through the descriptor of the storage, whose position nothing else uses.
     Same,
     Other(File),
-    /// None: all counts as data.
+    /// No search: all counts as data.
     Absent,
 }
 
 impl FileStorage {
-    /// A file whose position nobody uses.
+    /// Wraps a file whose position nothing else uses.
     pub(crate) fn new(file: File) -> FileStorage {
         FileStorage { file, seeker: Seeker::Same }
     }
@@ -165,7 +165,7 @@ impl FileStorage {
         }
     }
 
-    /// Whether a read would not wait for the disk. The system may not tell: then no.
+    /// Returns true if a read would not wait for the disk. False if the system cannot tell.
     #[cfg(target_os = "linux")]
     fn is_cached(&self, offset: u64) -> bool {
         use std::os::fd::AsRawFd;
@@ -396,8 +396,8 @@ mod page_cache {
     }
 }
 
-/// The place that `whence` finds from `offset` on; `None` if there is none up to the end. It moves the position of the
-/// descriptor, which nothing here depends on.
+/// Returns the place that `whence` finds from `offset` on, or `None` if there is none up to the end. It
+/// moves the position of the descriptor, which nothing else uses.
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
 fn seek(file: &File, offset: u64, whence: libc::c_int) -> io::Result<Option<u64>> {
     #[cfg(target_os = "freebsd")]
@@ -417,7 +417,8 @@ fn seek(file: &File, offset: u64, whence: libc::c_int) -> io::Result<Option<u64>
     }
 }
 
-/// A system may read no more at a time for an advice than one request to the disk takes.
+/// Maximum step of an advice, because a system may read no more for one advice than one request to the
+/// disk.
 #[cfg(any(
     target_os = "linux",
     target_os = "android",

@@ -193,7 +193,7 @@ impl Tree {
         Ok(Tree::from_tiles(tiles))
     }
 
-    /// What overwriting the bytes from `offset` on with `data` adds to the residue.
+    /// Returns the change of the residue if `data` overwrites the bytes from `offset` on.
     pub(crate) fn delta(
         &self,
         offset: ByteOffset,

@@ -81,7 +81,7 @@ pub(super) fn repair(
     let workers = operation.workers(tasks, per_worker, 0)?;
     let (executor, order) = (operation.executor, Survey::order(workers, operation));
     let mut tracker = operation.tracker(bytes, tasks);
-    // Nothing is written where a tile was not compared yet, so that holes stay what they are until then.
+    // Nothing is written at a tile before it was compared, so that holes stay until then.
     let repair = Repair { survey, storage, path, data: DataMap::of_storage(storage) };
     let mut outcome = Outcome::default();
     let done = pool::run_within(
@@ -112,7 +112,7 @@ struct Repair<'r> {
     survey: Survey<'r>,
     storage: &'r dyn Storage,
     path: &'r Path,
-    /// Where the file may have other bytes than zeros. `None`: anywhere.
+    /// Ranges of the file that may have other bytes than zeros. `None` means everywhere.
     data: Option<DataMap>,
 }
 

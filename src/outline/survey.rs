@@ -187,7 +187,7 @@ impl Survey<'_> {
     }
 }
 
-/// Compares a tile with what `read` gives.
+/// Compares a tile with the bytes that `read` returns.
 pub(super) fn compare_with(
     inspector: &mut Inspector<'_>,
     at: &TileAt,

@@ -374,7 +374,7 @@ impl<'f> UnitReader<'f> {
         let from = if is_data { *data } else { &file.bytes };
         let count = to_usize(units.end - units.start);
         let bytes = &mut buffer[..count * len];
-        // What is protected of the last unit, and zeros behind it also if the file goes on.
+        // The protected part of the last unit, and zeros after it even if the file continues.
         let wanted = if is_data {
             to_usize(geometry.data_len(units.end - 1)) + (count - 1) * len
         } else {

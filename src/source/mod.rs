@@ -119,35 +119,40 @@ impl Source {
         Self::from_storage(Arc::new(file::open_regular(path)?), path)
     }
 
-    /// A regular file through a mapping if nobody can shorten it, or else by positioned reads.
+    /// Opens a regular file through a mapping if nobody can shorten it, or else by positioned reads.
     ///
-    /// Mapped are files that are sealed against it (`F_SEAL_SHRINK`), immutable ones on ext4, and those on a file
-    /// system that is mounted read-only as a whole and that no other machine writes to. All others are read, and so
-    /// are all without the feature `streaming`.
+    /// Mapped are files that are sealed against it (`F_SEAL_SHRINK`), immutable ones on ext4, and those on
+    /// a file system that is mounted read-only as a whole and that no other machine writes to. All others
+    /// are read, and so are all without the feature `streaming`.
     ///
     /// # Safety
-    /// Until the last projection and snapshot of the source are gone nobody may write to a file that is sealed against
-    /// shrinking alone, and nobody may mount a read-only file system for writing or make the file mutable.
+    ///
+    /// Until the last projection and snapshot of the source are gone nobody may write to a file that is
+    /// sealed against shrinking alone, and nobody may mount a read-only file system for writing or make the
+    /// file mutable.
     pub unsafe fn open_file_auto(path: impl AsRef<Path>) -> Result<Source> {
         let path = path.as_ref();
         // SAFETY: the caller's promise is the one that is asked for here.
         unsafe { Self::open_auto(file::open_regular(path)?, path) }
     }
 
-    /// As [`open_file`](Self::open_file), of a descriptor that is open for reading.
+    /// Opens a descriptor that is open for reading, like [`open_file`](Self::open_file).
     ///
-    /// A duplicate of it is kept. Its position is neither used nor moved: holes are looked for through a description
-    /// of its own, and if the system opens none the file counts as dense. When the last projection and snapshot are
-    /// gone, the duplicate is closed, which ends the locks of POSIX that this process has on the file.
+    /// A duplicate of it is kept. Its position is neither used nor moved: holes are searched through a
+    /// description of its own, and if the system opens none the file counts as dense. When the last
+    /// projection and snapshot are gone, the duplicate is closed, which ends the POSIX locks of this
+    /// process on the file.
     #[cfg(unix)]
     pub fn open_fd(fd: impl std::os::fd::AsFd) -> Result<Source> {
         let (storage, name) = file::duplicate(fd.as_fd())?;
         Self::from_storage(Arc::new(storage), &name)
     }
 
-    /// As [`open_file_auto`](Self::open_file_auto), of a descriptor as in [`open_fd`](Self::open_fd).
+    /// Opens a descriptor like [`open_file_auto`](Self::open_file_auto), under the terms of
+    /// [`open_fd`](Self::open_fd).
     ///
     /// # Safety
+    ///
     /// That of [`open_file_auto`](Self::open_file_auto).
     #[cfg(unix)]
     pub unsafe fn open_fd_auto(fd: impl std::os::fd::AsFd) -> Result<Source> {
@@ -187,9 +192,10 @@ impl Source {
         unsafe { Self::map(Arc::new(file::open_regular(path.as_ref())?), path.as_ref()) }
     }
 
-    /// As [`map_file`](Self::map_file), of a descriptor as in [`open_fd`](Self::open_fd).
+    /// Maps a descriptor like [`map_file`](Self::map_file), under the terms of [`open_fd`](Self::open_fd).
     ///
     /// # Safety
+    ///
     /// That of [`map_file`](Self::map_file).
     #[cfg(unix)]
     pub unsafe fn map_fd(fd: impl std::os::fd::AsFd) -> Result<Source> {

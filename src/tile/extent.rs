@@ -287,9 +287,9 @@ impl Extent {
         self.residue
     }
 
-    /// The residue of a part, from the kept ones of its groups. A group that is cut is read through `reader`, which
-    /// checks its digest: a sum alone passes for bytes in another order, and what is read wrong once would stay wrong
-    /// in the parts.
+    /// Returns the residue of a part, from the kept ones of its groups. A group that is cut is read through
+    /// `reader`, which checks its digest: a sum alone accepts bytes in another order, and a single wrong
+    /// read would stay wrong in the parts.
     pub(super) fn residue_of(
         self: &Arc<Self>,
         range: &Range<usize>,

@@ -199,8 +199,8 @@ impl Tree {
         Ok(found)
     }
 
-    /// Two trees, of the bytes before `at` and of those from it on; `at` <= bytes. A tile that is
-    /// cut becomes two, for which the groups that are cut are checked and summed anew.
+    /// Splits into the trees before and after `at`, which is at most the number of bytes. A tile that is
+    /// cut becomes two, and the cut groups are checked and summed again.
     pub(crate) fn split(&self, at: ByteOffset, reader: &mut CheckedReader<'_>) -> Result<(Tree, Tree)> {
         let (left, right) = match &self.root {
             None => (None, None),
