@@ -694,6 +694,26 @@ fn every_damaged_file_is_refused_with_its_status() {
     assert_eq!(statuses, ["CONSERVATION", "FORMAT", "UNSUPPORTED", "WITNESS"]);
 }
 
+/// The second implementation, in Python, comes to the same results and the same statuses.
+///
+/// `ATLAS_PYTHON` names an interpreter with the packages blake3 and zstandard; the default is python3.
+#[test]
+fn the_second_reader_verifies_all_files_and_refuses_the_damaged_ones_with_the_same_statuses() {
+    let python = std::env::var("ATLAS_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let output = match std::process::Command::new(&python).arg(folder().join("check.py")).output() {
+        Ok(output) => output,
+        Err(error) => return eprintln!("skipped: {python} does not run: {error}"),
+    };
+    let text = String::from_utf8_lossy(&output.stdout);
+    if output.status.code() == Some(77) {
+        return eprintln!("skipped: {text}");
+    }
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    let manifest = vectors();
+    let (files, damaged) = (list(&manifest, "files").len(), list(&manifest, "damaged").len());
+    assert_eq!(text.trim(), format!("{files} files verified, {damaged} damaged ones refused"));
+}
+
 /// Places of flipped bytes: the header, its neighbourhood, the end, and some places between.
 fn places(len: usize) -> impl Iterator<Item = usize> {
     let step = (len / 48).max(1);
