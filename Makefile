@@ -189,13 +189,20 @@ neon: ## the tests of Layer 2 for AArch64, whose sums are NEON's, under an emula
 
 ##@ To change it
 
-generate: ## renews the header, the bindings of Layer 2 (with libclang) and the list of symbols
+generate: ## renews the header, the bindings of Layer 2 (with libclang), the list of symbols and that of the new ABI items
 	@$(ready) test
 	ATLAS_GENERATED=update $(unmade) cargo check --locked $(generators)
 	@mkdir -p build
 	c_tests/scripts/symbols.sh include/atlas_manifold.h > build/symbols.txt
 	cp build/symbols.txt c_tests/symbols.txt
+	@$(MAKE) --no-print-directory ready=: abi
 	@./setup.sh libclang || echo 'without libclang the bindings of Layer 2 are left as they are'
+
+abi: ## lists what was added to the C ABI since the release, in c_tests/abi/added.txt; refuses what was changed or removed
+	c_tests/scripts/abi.sh update include/atlas_manifold.h c_tests/abi
+
+abi-release: ## makes the C ABI as it is now the released one, in c_tests/abi/released.txt: with a release, or a new soname
+	c_tests/scripts/abi.sh release include/atlas_manifold.h c_tests/abi
 
 features-size: ## what each Cargo feature adds to the shared library
 	@$(ready) build
