@@ -102,3 +102,11 @@ if(ATLAS_MANIFOLD_STATIC)
         add_library(AtlasManifold::AtlasManifold ALIAS atlas_manifold_static)
     endif()
 endif()
+
+# The header for C++ over the same library. The standard is a property and not target_compile_features(), which needs a
+# C++ compiler where nobody compiles C++.
+add_library(atlas_manifold_cpp INTERFACE)
+set_target_properties(atlas_manifold_cpp PROPERTIES
+    INTERFACE_COMPILE_FEATURES cxx_std_17
+    INTERFACE_LINK_LIBRARIES AtlasManifold::AtlasManifold)
+add_library(AtlasManifold::cpp ALIAS atlas_manifold_cpp)

@@ -14,7 +14,7 @@ if(ATLAS_MANIFOLD_STATIC)
     install(FILES "${atlas_lib}/${atlas_a_name}" DESTINATION "${CMAKE_INSTALL_LIBDIR}")
 endif()
 
-install(FILES include/atlas_manifold.h DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
+install(FILES include/atlas_manifold.h include/atlas_manifold.hpp DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
 install(FILES LICENSE-MIT LICENSE-APACHE LICENSE-THIRD-PARTY cmake/atlas_manifold.supp
     DESTINATION "${CMAKE_INSTALL_DATADIR}/atlas_manifold")
 
