@@ -21,11 +21,13 @@ if(CPACK_GENERATOR STREQUAL "DEB")
     set(package_tool atlasm)
     set(package_debug libatlas-manifold-dbg)
     file(READ "${CPACK_ATLAS_SOURCE}/LICENSE-MIT" mit)
-    file(READ "${CPACK_ATLAS_SOURCE}/LICENSE-THIRD-PARTY" others)
     foreach(component IN LISTS CPACK_COMPONENTS_ALL)
         set(doc "${CPACK_TEMPORARY_INSTALL_DIRECTORY}/${component}/usr/share/doc/${package_${component}}")
-        file(WRITE "${doc}/copyright" "atlas_manifold, under the licence of MIT or Apache-2.0, whichever you like.\n"
-            "The Apache License 2.0 is in /usr/share/common-licenses/Apache-2.0.\n\n${mit}\n${others}")
+        file(WRITE "${doc}/copyright" "Copyright: 2026 the atlas_manifold authors. Licence: MIT or Apache-2.0, whichever you like.\n"
+            "The Apache License 2.0 is in /usr/share/common-licenses/Apache-2.0. The licences of what is inside of others are\n"
+            "in third-party.gz beside this file.\n\n${mit}")
+        configure_file("${CPACK_ATLAS_SOURCE}/LICENSE-THIRD-PARTY" "${doc}/third-party" COPYONLY)
+        execute_process(COMMAND gzip -9n "${doc}/third-party" COMMAND_ERROR_IS_FATAL ANY)
         file(WRITE "${doc}/changelog" "atlas-manifold (${CPACK_PACKAGE_VERSION}) unstable; urgency=medium\n\n"
             "  * Version ${CPACK_PACKAGE_VERSION}; CHANGELOG.md of the source has the list of changes.\n\n"
             " -- ${CPACK_PACKAGE_CONTACT}  ${date}\n")
