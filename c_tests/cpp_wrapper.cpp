@@ -215,14 +215,20 @@ void sources(const folder &in)
     CHECK(released == 1);
 
     write(in / "source", data);
-    for (const auto io : {atlas::file_io::read, atlas::file_io::mmap}) {
-        if (io == atlas::file_io::read || atlas::has(atlas::feature::streaming)) {
+    for (const auto io : {atlas::file_io::read, atlas::file_io::automatic, atlas::file_io::mmap}) {
+        if (io != atlas::file_io::mmap || atlas::has(atlas::feature::streaming)) {
             CHECK(root_of(atlas::source::open(in / "source", io)) == root);
         }
     }
     CHECK(root_of(atlas::source::open((in / "source").string())) == root);
     CHECK(root_of(atlas::source::open((in / "source").c_str())) == root);
     CHECK(root_of(atlas::source::open(std::string_view((in / "source").string()))) == root);
+
+    std::FILE *const file = std::fopen((in / "source").c_str(), "rb");
+    const auto by_fd = atlas::source::open_fd(fileno(file));
+    std::fclose(file);
+    CHECK(root_of(by_fd) == root);
+    CHECK(ERROR_OF(atlas::source::open_fd(-1)).os_error() == EBADF);
 
     const auto reading = [&](std::uint64_t offset, atlas::bytes_span to) {
         std::copy_n(data.begin() + static_cast<std::ptrdiff_t>(offset), to.size(), to.begin());

@@ -126,7 +126,11 @@ enum class status : std::int32_t {
 };
 
 /// How a file is read; atlas_file_io.
-enum class file_io : std::uint32_t { read = ATLAS_FILE_IO_READ, mmap = ATLAS_FILE_IO_MMAP };
+enum class file_io : std::uint32_t {
+    read = ATLAS_FILE_IO_READ,
+    mmap = ATLAS_FILE_IO_MMAP,
+    automatic = ATLAS_FILE_IO_AUTO,
+};
 
 /// How bytes become witnessed payload; atlas_projection_type.
 enum class projection_type : std::uint32_t {
@@ -1402,6 +1406,12 @@ public:
         atlas_source *made = nullptr;
         return given(atlas_source_open_file(path.c_str(), detail::number(io), &made), made);
     }
+    /// open_fd() with the error in the result.
+    static result<source> try_open_fd(int fd, file_io io = file_io::read)
+    {
+        atlas_source *made = nullptr;
+        return given(atlas_source_open_fd(fd, detail::number(io), &made), made);
+    }
     /// from_callback() with the error in the result.
     template <typename F, std::enable_if_t<std::is_invocable_v<F &, std::uint64_t, bytes_span>, int> = 0>
     static result<source> try_from_callback(std::uint64_t size, F read_at)
@@ -1460,6 +1470,8 @@ public:
     }
     /// A regular file; atlas_source_open_file().
     static source open(const path_view &path, file_io io = file_io::read) { return try_open(path, io).value(); }
+    /// A regular file through a descriptor, which the caller may close at once; atlas_source_open_fd().
+    static source open_fd(int fd, file_io io = file_io::read) { return try_open_fd(fd, io).value(); }
     /// `size` bytes that read_at(offset, bytes_span) gives, from several threads at a time;
     /// atlas_source_from_callback(). It fills the whole span, and throws if it cannot, or returns an errno value if it
     /// returns int. The exception comes out of the call that reads.
