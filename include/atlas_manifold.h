@@ -3665,22 +3665,6 @@ enum atlas_status atlas_benchmark_report_format(const struct atlas_benchmark_rep
  */
 ATLAS_API void atlas_benchmark_report_destroy(struct atlas_benchmark_report *report);
 
-extern int atlas_callback_read(int (*call)(void*, uint64_t, void*, size_t),
-                               void *user_data,
-                               uint64_t offset,
-                               void *buffer,
-                               size_t size);
-
-extern bool atlas_callback_report(bool (*call)(const void*, void*),
-                                  const void *report,
-                                  void *user_data);
-
-extern void atlas_callback_release(void (*call)(void*), void *user_data);
-
-extern int atlas_callback_no_cancellation(void);
-
-extern void atlas_callback_restore(int state);
-
 #ifdef __cplusplus
 }  // extern "C"
 #endif  // __cplusplus
