@@ -72,7 +72,7 @@ static int read_under_a_lock(void *pool, uint64_t offset, void *buffer, size_t s
 
 static atlas_pool *shared_pool;
 
-/* So many calls on one pool that some of their work waits for a thread. */
+/* More calls on one pool than it has threads, so that some of their work waits for one. */
 static void *create_on_the_shared_pool(void *unused)
 {
     (void)unused;

@@ -246,7 +246,7 @@ static void refused_openings(void)
     free(bytes);
 }
 
-/* What the caller knows of the file: the key, the root, the history, a limit. */
+/* The caller's knowledge of the file: the key, the root, the history, a limit. */
 static void what_is_expected_is_checked(void)
 {
     const char *path = temp_path("known.atlas");

@@ -241,7 +241,8 @@ static void compaction_drops_generations(void)
     CHECK_STATUS(atlas_container_compact(container, NULL, NONE, NULL), ATLAS_STATUS_OUT_OF_RANGE);
     (void)snprintf(name, sizeof name, "%s.compact", path);
     CHECK_STATUS(atlas_container_compact(container, name, 0, NULL), ATLAS_STATUS_INVALID_ARGUMENT);
-    /* So are other paths to it, or a later compaction in place would take it for a left-over of its own. */
+    /* Other paths to it are refused too, or a later compaction in place would remove it as its own
+     * left-over. */
     CHECK(symlink(temp_dir(), copy) == 0);
     (void)snprintf(name, sizeof name, "%s/compacted.atlas.compact", copy);
     CHECK_STATUS(atlas_container_compact(container, name, 0, NULL), ATLAS_STATUS_INVALID_ARGUMENT);
@@ -254,7 +255,7 @@ static void compaction_drops_generations(void)
     CHECK_STATUS(atlas_container_compact(container, NULL, 0, NULL), ATLAS_STATUS_IO);
     CHECK_EQ(last_error().os_error, EEXIST);
     CHECK(file_is(name, "mine", 4) && unlink(name) == 0);
-    /* What a compaction leaves that died at its beginning is nobody's. */
+    /* The file of a compaction that died at its beginning belongs to no process. */
     static const uint8_t zeros[3 * 4096];
     for (size_t size = 0; size <= sizeof zeros; size += sizeof zeros) {
         write_file(name, zeros, size);
@@ -360,7 +361,7 @@ static void sources_are_inserted(void)
     }
 }
 
-/* What is refused or cancelled inserts nothing; a source that changed is found when it is committed. */
+/* A refused or cancelled insertion changes nothing; a changed source is found at the commit. */
 static void insertions_that_fail(void)
 {
     const char *path = temp_path("inserted.atlas"), *file = temp_path("inserted.bin");
@@ -525,7 +526,7 @@ static void regions_are_imported(void)
         CHECK_EQ(tiles_read(&counted), 0);
         CHECK_EQ(info_of(container).newest, sizeof steps / sizeof steps[0]);
         atlas_source_destroy(source);
-        /* What is claimed wrongly keeps the old witness. */
+        /* A wrong claim keeps the old witness. */
         source = counted_source(&counted, 2 * TILE);
         CHECK_OK(atlas_container_set_base(container, source));
         CHECK_OK(atlas_container_import(container, source, NULL, 0, NULL, NULL, NULL));

@@ -146,7 +146,7 @@ static void read_until_told(const char *path)
         atlas_container *container = opened(path, ATLAS_CONTAINER_READ);
         for (int i = 0; i < 3; i++) {
             const atlas_container_info info = info_of(container);
-            /* What no slot confirms yet cannot be seen behind the page cache each time. */
+            /* Commits that no slot confirms yet cannot be read behind the page cache each time. */
             CHECK(info.newest + (i == 0 ? 1 : 0) >= last);
             last = info.newest;
             check_against_note(container, last, room);
@@ -390,7 +390,7 @@ static void writers_are_killed(uint64_t rounds)
     printf("%llu kills, %llu generations, %llu of them committed and not yet told\n", (unsigned long long)rounds,
            (unsigned long long)now.generation, (unsigned long long)later);
     CHECK(now.generation > rounds);
-    /* What compaction left half done is removed by the next. */
+    /* The next compaction removes the file of an interrupted one. */
     container = opened(path, ATLAS_CONTAINER_WRITE);
     CHECK_OK(atlas_container_compact(container, NULL, 0, NULL));
     atlas_container_destroy(container);

@@ -59,7 +59,7 @@ static bool work(const atlas_pool *pool)
     return good;
 }
 
-/* Of one thread, which never had a thread: it is from before the fork all the same. */
+/* A pool of one thread, which never had a thread, is from before the fork all the same. */
 static atlas_pool *one_thread;
 
 static int child(atlas_pool *pool)
@@ -280,7 +280,8 @@ static void fork_while_others_work(void)
     CHECK(!self.failed);
 }
 
-/* What becomes a file is of the process that began it: the child neither writes to it nor names it. */
+/* A file under construction belongs to the process that began it: the child neither writes to it nor names
+ * it. */
 static int child_of_files(atlas_stream *stream, atlas_reconstruction *rebuilt, const atlas_shard *shard)
 {
     (void)alarm(60);

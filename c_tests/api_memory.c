@@ -1,4 +1,4 @@
-/* Where the system has no memory left the answer is OUT_OF_MEMORY, in a child with little address
+/* Without memory left in the system the status is OUT_OF_MEMORY, in a child with little address
  * space, and the library goes on after it. */
 #include "check.h"
 

@@ -367,7 +367,8 @@ static void nothing_to_do_is_reported_once(void)
     atlas_source_destroy(source);
 }
 
-/* So has a call on a projection whose tiles are all hashed: after an undo, or as it is canonical. */
+/* The same holds for a call on a projection whose tiles are all hashed: after an undo, or because it is
+ * canonical. */
 static void hashed_tiles_are_reported_once(void)
 {
     static const uint8_t byte = 1;

@@ -72,7 +72,7 @@ static void damage_has_a_place(uint32_t io, uint32_t keep_chains)
     CHECK_STATUS(atlas_projection_find_damage(snapshot, NULL, 0, NULL, NULL, NULL), ATLAS_STATUS_WITNESS);
     CHECK_EQ(last_error().index, 0);
     CHECK_EQ(last_error().offset, 0);
-    /* Of regions, in any order, what the tiles have that they touch. */
+    /* Regions in any order select the tiles that they touch. */
     const atlas_region regions[] = {{3 * TILE + 1, 1}, {TILE, 1}, {2 * TILE, 0}, {TILE + 5, 7}};
     const damages some = damages_of(snapshot, regions, 4, ATLAS_STATUS_WITNESS);
     CHECK_EQ(some.count, 2);

@@ -203,7 +203,7 @@ static void creating_and_opening(void)
     atlas_parity_destroy(cut);
     CHECK(unlink(part) == 0);
 
-    /* What is no parity file. */
+    /* Files that are no parity files. */
     parity = (atlas_parity_destroy(parity), (atlas_parity *)(void *)&bytes);
     CHECK_STATUS(atlas_parity_open(data, NULL, NULL, &parity), ATLAS_STATUS_FORMAT);
     CHECK(parity == NULL);
@@ -430,7 +430,7 @@ static void keys_and_roots(void)
         (void)unlink(repair.other_path);
         write_file(data, bytes, SIZE);
     }
-    /* What would leave a unit damaged is not begun. */
+    /* An update that would leave a unit damaged is not begun. */
     overwrite(data, 3 * UNIT, 100, 0x11);
     seen all = nothing_seen();
     all.refuse_at = 1;

@@ -370,7 +370,7 @@ static void a_spool_leaves_nothing_behind(void)
     free(data);
 }
 
-/* Who changes the spool file meanwhile is found by the check of the whole domain. */
+/* A change of the spool file in between is found by the check of the whole domain. */
 static char spool_file[PATH_MAX + 300];
 
 static void note_path(const char *path) { (void)snprintf(spool_file, sizeof spool_file, "%s", path); }

@@ -115,7 +115,7 @@ static void regions_of_many_places_travel(void)
         check_shard(shard, data, size, offset, length, root);
         check_reads(shard, data, offset, length);
         atlas_buffer buffer = serialized(shard);
-        /* What goes along beside the region is bounded. */
+        /* The disclosed bytes around the region are bounded. */
         CHECK(buffer.size >= length && buffer.size <= length + 2 * PAGE + 8192);
         atlas_shard *again = deserialized(buffer.data, buffer.size, NULL);
         check_shard(again, data, size, offset, length, root);

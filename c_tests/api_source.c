@@ -432,7 +432,7 @@ static void parts_have_ends_and_places(void)
     atlas_source_destroy(whole);
     atlas_source_destroy(part);
 
-    /* So many bytes that there is no number for them. */
+    /* More bytes than a 64-bit number can count. */
     atlas_source *huge = NULL;
     CHECK_OK(atlas_source_from_callback(UINT64_MAX, read_from, NULL, &self, &huge));
     const atlas_source *const too_many[] = {huge, callback};

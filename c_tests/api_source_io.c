@@ -1,4 +1,4 @@
-/* How files are read: AUTO maps those that nobody can shorten and reads their neighbours, and a source of a descriptor
+/* Methods of reading files: AUTO maps those that nobody can shorten and reads their neighbours, and a source of a descriptor
  * neither uses nor moves its offset.
  *
  * What is mapped is in /proc/self/maps. Immutable files need root and ext4, read-only file systems a namespace of

@@ -62,7 +62,7 @@ static int child(const char *spool_path)
     if (spool_path != NULL) {
         CHECK(grown < 64 * 1024);
     } else {
-        /* So that the figure means something. */
+        /* The figure needs this size to be meaningful. */
         CHECK(grown > size / 1024);
     }
     atlas_projection_destroy(made);

@@ -1,4 +1,4 @@
-/* What a stream takes stays within the memory limit: the peak of the resident memory of a child, for
+/* The memory of a stream stays within the memory limit: the peak of the resident memory of a child, for
  * every way of streaming, and fewer workers before the answer is LIMIT. */
 #include "check.h"
 
@@ -225,7 +225,7 @@ static void the_limit_costs_workers_before_it_refuses(void)
     atlas_stream_destroy(stream);
     atlas_projection_destroy(projection);
 
-    /* Where a chunk can be shown the rest can be finished. */
+    /* If a chunk can be returned, the rest can be finished. */
     const size_t chunks[] = {64 * KIB, 300000, TILE, 3 * TILE + 5, 4 * TILE};
     for (size_t i = 0; i < sizeof chunks / sizeof chunks[0]; i++) {
         config.io_buffer_size = TILE;

@@ -267,7 +267,7 @@ static void run(uint32_t type, size_t lane_size, int rounds, const atlas_pool *p
         CHECK(pthread_join(lanes[i].thread, NULL) == 0);
     }
 
-    /* What is left is what all of them wrote, and hashes as if it had never been anything else. */
+    /* The result is that of all writers together, and hashes like a fresh projection. */
     const size_t size = (THREADS - 1) * lane_size + lanes[THREADS - 1].size;
     free(bytes);
     bytes = random_bytes(size, 1);

@@ -799,7 +799,7 @@ static void outputs_of_every_size(const output *one)
     }
 }
 
-/* What was there is gone when the call fails: zeros, up to struct_size. */
+/* A failed call clears the struct: zeros, up to struct_size. */
 static void outputs_are_zeroed_on_failure(void)
 {
     _Alignas(16) uint8_t info[ROOM];

@@ -1,4 +1,4 @@
-/* What the library writes to: the standard streams of the host stay clear of it, only regular files are replaced,
+/* Files that the library writes: the standard streams of the host stay clear of it, only regular files are replaced,
  * and a file that replaces another one keeps what that had beside its bytes. */
 #define _GNU_SOURCE 1
 #include "check.h"

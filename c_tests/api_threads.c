@@ -1,4 +1,4 @@
-/* Where parallel work runs: on the threads that the host chose and nowhere else, as many at a time as
+/* Parallel work runs on the threads that the host chose and nowhere else, as many at a time as
  * it allows, really at the same time, deaf to the host's signals. */
 #include "check.h"
 

@@ -67,7 +67,7 @@ static void a_point_is_scaled_then_turned_then_moved(atlas_projection *projectio
 
 static void maps_compose_each_after_the_earlier_ones(atlas_projection *projection)
 {
-    /* So far (10 - 2y, 20 + 2x); then turned by 45 degrees, halved and moved. */
+    /* The map is (10 - 2y, 20 + 2x) here; then it is turned by 45 degrees, halved and moved. */
     apply(projection, 0.5, pi / 4, -1, 3);
     random_state random = {5};
     for (int i = 0; i < 200; i++) {

@@ -1,4 +1,4 @@
-/* What the C tests share: checks that name place, expression and the library's last error, bytes
+/* Common parts of the C tests: checks that name place, expression and the library's last error, bytes
  * that are easy to make again, and a folder that is gone at the end.
  *
  * A failed check ends the program with status 1. Include this file first: it asks for POSIX.
@@ -84,7 +84,7 @@ static inline bool small_run(void)
     return value != NULL && value[0] != '\0' && value[0] != '0';
 }
 
-/* Whether the library was built with a feature, an ATLAS_FEATURE_ bit. */
+/* Returns true if the library was built with a feature, an ATLAS_FEATURE_ bit. */
 static inline bool built_in(uint64_t feature) { return (atlas_manifold_features() & feature) != 0; }
 
 /* Skips are told on stdout, and are no failure. */

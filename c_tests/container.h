@@ -1,4 +1,4 @@
-/* What the tests of containers share, behind check.h. */
+/* Common parts of the tests of containers, after check.h. */
 #ifndef ATLAS_CONTAINER_TESTS_H
 #define ATLAS_CONTAINER_TESTS_H
 
@@ -155,7 +155,7 @@ static inline atlas_source *file_source(const char *path, uint32_t io)
     return source;
 }
 
-/* What was reported, of which `all` has the first; `stop_at` says at which report to stop, 0 never. */
+/* The reported damage, of which `all` has the first ones; `stop_at` is the report to stop at, 0 for none. */
 typedef struct damages {
     size_t count, stop_at;
     atlas_damage all[16];

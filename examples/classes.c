@@ -113,7 +113,7 @@ static double now(void)
     return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
 }
 
-/* As 1.57 s, 20.4 ms or 83 us: three digits say enough. */
+/* Formats a time such as 1.57 s, 20.4 ms or 83 us: three digits suffice. */
 static const char *time_text(double seconds)
 {
     static char text[32];

@@ -74,7 +74,7 @@ static size_t edit(random_state *random, uint8_t *bytes, size_t len)
     return len;
 }
 
-/* Whether it opened, and whether it was the shard. */
+/* Returns the outcome: if it opened, and if it was the shard. */
 static void try_one(const uint8_t *bytes, size_t size, size_t seed, const atlas_operation *operation,
                     uint64_t counts[2])
 {

@@ -1,5 +1,5 @@
 #!/bin/bash
-# lint.sh [CARGO-OPTION...]   formatting, clippy, the compiler's warnings, licences, and whether generated
+# lint.sh [CARGO-OPTION...]   formatting, clippy, the compiler's warnings, sentences, licences, and whether generated
 #                             files are fresh; the options are the features with which build.rs compares
 # lint.sh flags               prints what clippy gets for the Rust that is here
 #
@@ -42,6 +42,7 @@ run cargo clippy --locked --package atlasm --all-targets -- "${flags[@]}"
 run cargo check --locked --package atlas_bench
 run cargo check --locked --package atlas_micro --benches
 run c_tests/scripts/check_symbols.sh header include/atlas_manifold.h c_tests/symbols.txt
+run scripts/sentences.sh
 run scripts/licences.sh
 if command -v python3 > /dev/null; then
     run scripts/third_party.py check

@@ -1,4 +1,4 @@
-//! Giving back what is kept for the next call.
+//! Releasing the memory that is kept for the next call.
 
 use crate::base::{heap, recycle};
 use crate::compression;
@@ -7,9 +7,10 @@ use crate::exec::pool;
 /// Frees the used buffers and tables that the library keeps for the next call: at most 64 MiB of buffers
 /// and 400 KiB of decompression states, for the whole process. The 9 MiB of tables of parity files stay.
 ///
-/// The next calls take memory anew. With glibc it also returns to the system what
-/// `malloc` has free, of the whole process, which takes some milliseconds for a large heap, and waits up to 200 ms for idle threads. The threads
-/// of the library's own pool stay. Any thread may call it, at any time: what other calls use stays.
+/// Later calls allocate again. With glibc the call also returns the free memory of `malloc` to the system,
+/// for the whole process, which takes some milliseconds with a large heap, and waits up to 200 ms for idle
+/// threads. The threads of the library's own pool stay. Callable from any thread, also during other calls,
+/// which keep the memory that they use.
 pub fn trim() {
     compression::free_used();
     // Before the buffers, which leave holes without memory: there the search for free memory would end.

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 /// Size of the digest at the end of every file.
 const DIGEST: usize = 32;
-/// Where every file has the offset of its region, and an R96 one its classes.
+/// Offset of the region in every file, and of the classes in an R96 one.
 const REGION_OFFSET: std::ops::Range<usize> = 128..136;
 const REGION_CLASSES: std::ops::Range<usize> = 144..156;
 
@@ -183,7 +183,7 @@ fn region(file: &Value) -> AtlasBoundaryRegion {
     AtlasBoundaryRegion::new(number(&file["region"][0]), number(&file["region"][1]))
 }
 
-/// What a reader of `file` trusts: the root of the manifest, and the key if the file is keyed.
+/// Returns the trust settings for `file`: the root of the manifest, and the key if the file is keyed.
 fn trust(manifest: &Value, file: &Value) -> VerifyOptions {
     let options = VerifyOptions::new().with_root(unhex(text(file, "root")));
     if file["keyed"] == true { options.with_key(&key(manifest)) } else { options }
@@ -606,7 +606,7 @@ fn the_same_shards_are_written_byte_for_byte() {
     }
 }
 
-/// What a compressor makes may change; what it means may not.
+/// The output of a compressor may change; its meaning may not.
 #[cfg(feature = "compression")]
 #[test]
 fn a_compressed_file_says_what_it_is_and_a_new_one_gives_the_same_shard() {
@@ -694,7 +694,27 @@ fn every_damaged_file_is_refused_with_its_status() {
     assert_eq!(statuses, ["CONSERVATION", "FORMAT", "UNSUPPORTED", "WITNESS"]);
 }
 
-/// Where a byte of a file is flipped: the header, what follows it, the end, and some places between.
+/// The second implementation, in Python, comes to the same results and the same statuses.
+///
+/// `ATLAS_PYTHON` names an interpreter with the packages blake3 and zstandard; the default is python3.
+#[test]
+fn the_second_reader_verifies_all_files_and_refuses_the_damaged_ones_with_the_same_statuses() {
+    let python = std::env::var("ATLAS_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let output = match std::process::Command::new(&python).arg(folder().join("check.py")).output() {
+        Ok(output) => output,
+        Err(error) => return eprintln!("skipped: {python} does not run: {error}"),
+    };
+    let text = String::from_utf8_lossy(&output.stdout);
+    if output.status.code() == Some(77) {
+        return eprintln!("skipped: {text}");
+    }
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    let manifest = vectors();
+    let (files, damaged) = (list(&manifest, "files").len(), list(&manifest, "damaged").len());
+    assert_eq!(text.trim(), format!("{files} files verified, {damaged} damaged ones refused"));
+}
+
+/// Places of flipped bytes: the header, its neighbourhood, the end, and some places between.
 fn places(len: usize) -> impl Iterator<Item = usize> {
     let step = (len / 48).max(1);
     (0..len).filter(move |&at| at < 64 || at + 40 >= len || at % step == 0)

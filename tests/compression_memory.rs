@@ -1,4 +1,4 @@
-//! What compression takes at its peak is what it asks of `memory_limit`. Alone in its process, whose peak it
+//! The peak memory of compression is the amount that it requests of `memory_limit`. Alone in its process, whose peak it
 //! looks at.
 #![cfg(all(target_os = "linux", feature = "compression"))]
 

@@ -109,11 +109,11 @@ struct World {
     path: std::path::PathBuf,
     base: Option<Source>,
     container: Option<Container>,
-    /// What is edited, from the container and in memory.
+    /// Objects that are edited, from the container and in memory.
     edited: AtlasProjection,
     beside: AtlasProjection,
     now: Vec<u8>,
-    /// Of each kept generation the bytes and the root.
+    /// Bytes and root of each kept generation.
     kept: BTreeMap<u64, (Vec<u8>, Digest)>,
 }
 

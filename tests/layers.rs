@@ -21,7 +21,7 @@ struct Token {
     line: usize,
 }
 
-/// Where the string literal that begins at `at` ends; `None` if none begins there.
+/// Returns the end of the string literal that begins at `at`, or `None` if none begins there.
 fn string_end(text: &[char], at: usize) -> Option<usize> {
     let mut next = at;
     while next < text.len() && next < at + 2 && matches!(text[next], 'b' | 'c' | 'r') {
@@ -183,7 +183,7 @@ impl Reader<'_> {
         at
     }
 
-    /// Whether the attribute from `at` to `end` keeps what follows out of every build but that of tests.
+    /// Returns true if the attribute from `at` to `end` restricts its item to builds of tests.
     fn is_for_tests(&self, at: usize, end: usize) -> bool {
         let words: Vec<&str> = (at..end).filter_map(|at| self.word(at)).collect();
         matches!(words[..], ["cfg", "test"])
@@ -532,7 +532,7 @@ fn fake(file: &str, source: &str) -> Tree {
     tree
 }
 
-/// What is refused where `source` is the text of left/part.rs.
+/// Returns the violations if `source` is the text of left/part.rs.
 fn refused_in(source: &str) -> Vec<String> {
     refused(&fake("left/part.rs", source), LIST)
 }

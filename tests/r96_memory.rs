@@ -1,4 +1,4 @@
-//! What R96 takes of memory, counted allocation by allocation. One test, since it counts the process.
+//! Memory of R96, counted allocation by allocation. One test, since it counts the process.
 #![allow(missing_docs, clippy::cast_possible_truncation, clippy::unwrap_used)]
 
 use atlas_manifold::{

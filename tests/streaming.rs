@@ -650,7 +650,7 @@ fn misuse_is_state_and_changes_nothing() {
     assert_same(&push.finish(operation).unwrap(), &data, "push");
 }
 
-/// As R96: K where a tile is one slice of blocks, and K where it is many.
+/// Projects as R96: with a K for which a tile is one slice of blocks, and one for which it is many.
 #[test]
 fn classes_come_of_streams_as_of_memory() {
     let dir = tempfile::tempdir().unwrap();

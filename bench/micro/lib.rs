@@ -1,5 +1,5 @@
-//! What the library keeps to itself, compiled from its own sources, for the benchmarks in `benches`:
-//! those are built as tests, and would bring the tests of these files along.
+//! Internal parts of the library, compiled from its own sources, for the benchmarks in `benches`: those are
+//! built as tests, and would include the tests of these files.
 
 #[path = "../../src/compression/filter/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "a part of it is measured")]
@@ -16,7 +16,7 @@ pub struct Transform {
 }
 
 impl Transform {
-    /// Of as many blocks as `len` bytes have.
+    /// Returns a transform of as many blocks as `len` bytes have.
     pub fn new(data_classes: usize, len: usize) -> Transform {
         let block = r96::block_bytes(data_classes);
         Transform { encoder: r96::Encoder::new(data_classes).expect("K"), blocks: len / block, block }
@@ -46,12 +46,12 @@ pub fn split(stride: usize, from: &[u8], to: &mut [u8]) {
     filter(stride).split(from, to);
 }
 
-/// What the byte planes `from` are of.
+/// Restores the bytes from the byte planes `from`.
 pub fn merge(stride: usize, from: &[u8], to: &mut [u8]) {
     filter(stride).merge(from, to);
 }
 
-/// Whether a split could pay.
+/// Returns true if a split could help.
 pub fn has_candidate(block: &[u8]) -> bool {
     filter::Histogram::of(block).candidate().is_some()
 }

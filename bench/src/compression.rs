@@ -87,7 +87,7 @@ fn info(compressed: *const Compressed) -> CompressedInfo {
     info
 }
 
-/// One raw stream a block, level 6: what is compared with.
+/// Encodes one raw stream per block at level 6, the reference of the comparison.
 fn plain(bytes: &[u8], block: usize, out: &mut Vec<u8>) -> usize {
     let mut stream = Compress::new(Compression::new(6), false);
     let mut total = 0;
@@ -125,7 +125,7 @@ fn compare(cases: &mut [Box<dyn FnMut() + '_>]) -> Vec<(f64, f64)> {
     times.iter().map(|times| (median(&mut times.clone()), ratio(times))).collect()
 }
 
-/// What issue and documentation ask of a kind of data, at level 6 with the default block.
+/// Promises of the documentation for a kind of data, at level 6 with the default block.
 struct Promise {
     algorithm: u32,
     ratio: f64,

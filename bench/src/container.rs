@@ -1,4 +1,4 @@
-//! What containers cost: opening, committing, importing and reading, each beside its bound.
+//! Cost of containers: opening, committing, importing and reading, each beside its bound.
 
 use crate::incremental::{Random, UPDATE, apply, at_most, held, micros, root, show, verdict};
 use crate::sys::{
@@ -236,7 +236,7 @@ fn commits(folder: &Folder, two: &Operation) {
                     bare.sync_data().expect("a flushed file");
                 })
             };
-            // What comes second finds the disk awake.
+            // The second measurement finds the disk awake.
             let (time, write) = if round % 4 < 2 {
                 let write = bare_write();
                 (commit(), write)
@@ -348,7 +348,7 @@ fn verified_reads(folder: &Folder, two: &Operation) {
             base_file.read_exact_at(&mut group, offset / (16 << 10) * (16 << 10)).expect("in the base");
             black_box(blake3::hash(&group));
         });
-        // What each node's parent knows it by: a tree over its 32 children.
+        // The digest by which a node's parent knows it: a tree over its 32 children.
         let fold = micros(|| {
             for _ in 0..4 {
                 (0..32).for_each(|_| _ = black_box(blake3::hash(black_box(&[0; 42]))));

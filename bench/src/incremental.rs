@@ -1,4 +1,4 @@
-//! What incremental updates cost: single calls, medians in microseconds, against their limits.
+//! Cost of incremental updates: single calls, medians in microseconds, against their limits.
 
 use crate::sys::{self, Delta, Projection, Source};
 use crate::{MIB, borrow, check, median, operation, pool, project, random_bytes};
@@ -46,7 +46,7 @@ pub(crate) fn root(projection: *const Projection) {
     check(unsafe { sys::atlas_projection_root(projection, null(), root.as_mut_ptr()) });
 }
 
-/// The median, beside its limit where there is one.
+/// Prints the median, with its limit if there is one.
 pub(crate) fn show(name: &str, values: &mut [f64], limit: Option<f64>) -> f64 {
     let middle = median(values);
     let high = values[values.len() * 99 / 100];

@@ -93,7 +93,7 @@ fn median(values: &mut [f64]) -> f64 {
     values[values.len() / 2]
 }
 
-/// What is timed, and its name.
+/// A timed action, and its name.
 type Case<'a> = (&'a str, Box<dyn FnMut() + 'a>);
 
 /// Runs all in turn; prints each one's median rate, and its speed as a multiple of the first's.
@@ -297,7 +297,7 @@ fn single(projection: *const Projection, operation: &Operation) {
     println!("  verify                                       {:>8.2}", median(&mut verify));
 }
 
-/// What the allocator holds for a fresh projection, beside the source.
+/// Memory of the allocator for a fresh projection, besides the source.
 fn tiles() {
     let held = || unsafe { libc::mallinfo2() }.uordblks as i64 + unsafe { libc::mallinfo2() }.hblkhd as i64;
     let bytes = random_bytes(1024 * MIB);

@@ -22,7 +22,7 @@ pub(crate) fn run() {
     through_the_library();
 }
 
-/// What all the classes of some tiles are, tile by tile.
+/// All classes of some tiles, tile by tile.
 struct Spectrum {
     tiles: Vec<Vec<u8>>,
     decoder: Decoder,

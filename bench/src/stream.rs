@@ -60,7 +60,7 @@ fn stream(source: *mut Source, operation: &Operation) -> [u8; 32] {
     root
 }
 
-/// As [`stream`], with nothing read ahead.
+/// Streams like [`stream`], with nothing read ahead.
 fn stream_without_hints(source: *mut Source, operation: &Operation) {
     let mut config = StreamConfig {
         struct_size: 0,

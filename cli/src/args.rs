@@ -27,7 +27,7 @@ pub(crate) struct Cli {
     pub(crate) global: Global,
 }
 
-/// How files are read.
+/// Method of reading files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(crate) enum IoMode {
     /// Through a mapping if nobody can shorten the file, else by positioned reads
@@ -48,7 +48,7 @@ pub(crate) struct Global {
     /// The most memory that the work may take, such as 512M or 1G
     #[arg(long, value_name = "SIZE", global = true, help_heading = EVERYWHERE, value_parser = parse_size)]
     pub(crate) memory: Option<u64>,
-    /// How files are read
+    /// Method of reading files
     #[arg(long, value_name = "HOW", global = true, help_heading = EVERYWHERE, default_value = "auto", hide_default_value = true)]
     pub(crate) io: IoMode,
     /// Key of keyed digests: a file of 32 bytes, or of 64 hexadecimal digits
@@ -57,7 +57,7 @@ pub(crate) struct Global {
     /// Results as JSON, an object a line for each file
     #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub(crate) json: bool,
-    /// How progress is shown on standard error
+    /// Display of progress on standard error
     #[arg(long, value_name = "HOW", global = true, help_heading = EVERYWHERE, default_value = "auto", hide_default_value = true)]
     pub(crate) progress: ProgressMode,
     /// Neither progress nor warnings

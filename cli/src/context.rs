@@ -1,4 +1,4 @@
-//! What all commands share: global options, results, operations of the library.
+//! Common parts of all commands: global options, results, operations of the library.
 
 use crate::args::{Global, IoMode};
 use crate::names;
@@ -292,7 +292,7 @@ impl Ctx {
         self.key.as_deref()
     }
 
-    /// What a verifier trusts.
+    /// Returns the trust settings of a verifier.
     pub(crate) fn verify_options(&self, root: Option<&[u8; 32]>) -> VerifyOptions {
         let mut options = VerifyOptions::new();
         if let Some(root) = root {

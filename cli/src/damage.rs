@@ -1,4 +1,4 @@
-//! Which bytes of a file are not those that its outline has: the one place that searches.
+//! The one search for bytes of a file that differ from those of its outline.
 
 use crate::context::Ctx;
 use crate::names;
@@ -282,7 +282,7 @@ fn search(
     Ok(())
 }
 
-/// What lies behind the end of the file is missing.
+/// Splits a range at the end of the file: the bytes after it are missing.
 fn split_at_end(bad: Bad, size: u64) -> Vec<Bad> {
     let cut = size.clamp(bad.offset, bad.end());
     // The bytes before the end of the file are there, and cannot be verified without those behind it.

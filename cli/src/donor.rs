@@ -1,4 +1,4 @@
-//! Where good bytes come from: a copy, a container, a shard. What it gives is verified against an outline.
+//! Origins of good bytes: a copy, a container, a shard. Their bytes are verified against an outline.
 
 use crate::context::Ctx;
 use crate::damage::Outline;

@@ -128,7 +128,7 @@ struct Running {
 }
 
 impl Running {
-    /// What it prints: at most one byte more than `len`.
+    /// Reads its output: at most one byte more than `len`.
     fn read(&mut self, len: usize, patience: Duration) -> io::Result<Vec<u8>> {
         let Some(mut out) = self.child.stdout.take() else {
             return Err(io::Error::other("a child without an output"));

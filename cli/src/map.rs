@@ -10,7 +10,7 @@ const COLUMNS: u64 = 64;
 /// The most lines.
 const LINES: u64 = 8;
 
-/// What became of the ranges that were bad.
+/// Outcome of the ranges that were bad.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
     Bad,

@@ -1,4 +1,4 @@
-//! What a run writes: result lines, and files that appear whole or not at all.
+//! Output of a run: result lines, and files that appear complete or not at all.
 
 use crate::names;
 use crate::status::{Failure, Res, Status};

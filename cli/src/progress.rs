@@ -10,7 +10,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// How progress is shown.
+/// Display of progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(crate) enum ProgressMode {
     /// A bar if standard error is a terminal
@@ -24,7 +24,7 @@ pub(crate) enum ProgressMode {
     Never,
 }
 
-/// What takes less time shows no bar.
+/// Delay before a bar is shown.
 const DELAY: Duration = Duration::from_millis(400);
 const INTERVAL: Duration = Duration::from_millis(100);
 /// Columns of the bar.

@@ -1,4 +1,4 @@
-//! How a run ends: exit statuses, and failures that lead to them.
+//! End of a run: exit statuses, and the failures that lead to them.
 
 use atlas_manifold::{AtlasError, ErrorKind};
 use std::fmt;

@@ -69,15 +69,15 @@ pub(crate) struct RangeText {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Edge {
     At(u64),
-    /// So many bytes before the end.
+    /// This number of bytes before the end.
     BeforeEnd(u64),
-    /// So many bytes behind the start.
+    /// This number of bytes after the start.
     Behind(u64),
     End,
 }
 
-/// What a minus sign at the beginning of a range becomes before the command line is read, in which it would
-/// be an option.
+/// Replacement of a minus sign at the beginning of a range before the command line is parsed, because it
+/// would begin an option.
 pub(crate) const FROM_END: &str = "end-";
 
 impl std::str::FromStr for RangeText {

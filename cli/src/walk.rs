@@ -7,7 +7,7 @@ use crate::status::{Failure, Res};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What `walk` does with outlines and parity files that it meets.
+/// Treatment of outlines and parity files that `walk` meets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Seals {
     /// They are files like any other.

@@ -58,7 +58,7 @@ static SEEDS: LazyLock<Vec<Seed>> = LazyLock::new(|| {
         (shard(&noise, Linear, false, 0, len(&noise, 0)), false),
         (shard(&mixed, Linear, false, 4_000, len(&mixed, 4_000)), false),
         (shard(&[], Linear, false, 0, 0), false),
-        // Of one of several tiles, and the edges of three around a whole one.
+        // A shard of one of several tiles, and one of the edges of three around a whole one.
         (shard(&tiles, Linear, true, (1 << 20) + 4_000, 9_000), true),
         (shard(&tiles, Linear, false, (1 << 20) - 3_000, (1 << 20) + 6_000), false),
         (shard(&mixed, R96Fourier, false, 0, 1), false),

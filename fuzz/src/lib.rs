@@ -1,4 +1,4 @@
-//! What the fuzz targets share: shards that are forged well enough to be looked at.
+//! Common parts of the fuzz targets: shards that are forged well enough to be examined.
 
 use atlas_manifold::digest256;
 use std::ops::Range;
@@ -7,7 +7,7 @@ use std::ops::Range;
 pub const DIGEST: usize = 32;
 /// Bytes of the header, which ends with the size of the encoding.
 pub const HEADER: usize = 24;
-/// Where a shard says its region: in the section behind those of the root and the domain.
+/// Place of the region in a shard: in the section after those of the root and the domain.
 const REGION: Range<usize> = {
     let start = HEADER + (16 + 32) + (16 + 24) + 16;
     start..start + 16
@@ -37,8 +37,8 @@ pub fn edit(body: &mut Vec<u8>, at: usize, what: u8, value: u8) -> bool {
     true
 }
 
-/// What a verifier took for true comes from the original. Another region over the same pages is another
-/// shard, and a true one.
+/// Asserts that bytes accepted by a verifier come from the original. Another region over the same pages is
+/// another shard, and a true one.
 pub fn check_true(bytes: &[u8], original: &[u8]) {
     let end = bytes.len() - DIGEST;
     assert_eq!(bytes.len(), original.len());

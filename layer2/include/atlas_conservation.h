@@ -101,7 +101,7 @@ ATLAS_CONSERVATION_API atlas_error_t atlas_get_last_error(void);
  * it is. */
 ATLAS_CONSERVATION_API const char *atlas_error_string(atlas_error_t error);
 
-/* Whether the library may be used from several threads: always true. Never fails. */
+/* Returns true: the library may be used from several threads. Never fails. */
 ATLAS_CONSERVATION_API bool atlas_runtime_is_thread_safe(void);
 
 /* ---- Conservation -------------------------------------------------------------------------
@@ -135,10 +135,9 @@ ATLAS_CONSERVATION_API uint32_t atlas_conserved_sum(const void *data, size_t len
 ATLAS_CONSERVATION_API atlas_error_t atlas_conserved_sums(const void *data, size_t len,
                                                           size_t group, uint8_t *sums);
 
-/* Whether `len` > 0 bytes at `data` are conserved: C(data) = 0.
+/* Returns true if `len` > 0 bytes at `data` are conserved: C(data) = 0.
  *
- * False with ATLAS_E_CONSERVATION where they are not, with ATLAS_E_INVALID where `data` is NULL
- * or `len` is 0. */
+ * False with ATLAS_E_CONSERVATION if they are not, with ATLAS_E_INVALID if `data` is NULL or `len` is 0. */
 ATLAS_CONSERVATION_API bool atlas_conserved_check(const void *data, size_t len);
 
 /* The same for a window of 1 byte to 1 MiB (1,048,576 bytes).
@@ -146,10 +145,10 @@ ATLAS_CONSERVATION_API bool atlas_conserved_check(const void *data, size_t len);
  * A longer one is false with ATLAS_E_INVALID and is not read. */
 ATLAS_CONSERVATION_API bool atlas_conserved_window_check(const void *data, size_t len);
 
-/* (C(after) - C(before)) mod 96, 0..95: what a change of `len` > 0 bytes adds to the residue.
+/* Computes (C(after) - C(before)) mod 96, 0..95: the change of the residue by a change of `len` > 0 bytes.
  *
- * `before` and `after` have `len` bytes each and may overlap. 255 with ATLAS_E_INVALID where
- * one of them is NULL or `len` is 0. */
+ * `before` and `after` have `len` bytes each and may overlap. Returns 255 with ATLAS_E_INVALID if one of
+ * them is NULL or `len` is 0. */
 ATLAS_CONSERVATION_API uint8_t atlas_conserved_delta(const void *before, const void *after,
                                                      size_t len);
 
@@ -186,12 +185,11 @@ ATLAS_CONSERVATION_API atlas_domain_t *atlas_domain_create(size_t bytes, uint8_t
  * is attached already) or ATLAS_E_MEMORY. */
 ATLAS_CONSERVATION_API int atlas_domain_attach(atlas_domain_t *domain, void *base, size_t len);
 
-/* Whether the region is conserved, is unchanged since attach, and is what the witness of the
- * commit says, if there was one. Reads the whole region.
+/* Returns true if the region is conserved, is unchanged since attach, and matches the witness of the
+ * commit, if there was one. Reads the whole region.
  *
- * False with ATLAS_E_INVALID (NULL), ATLAS_E_STATE (nothing is attached), ATLAS_E_CONSERVATION
- * (C is not 0) or ATLAS_E_WITNESS (C is 0, but the bytes are not those recorded), in this
- * order. */
+ * False with ATLAS_E_INVALID (NULL), ATLAS_E_STATE (nothing is attached), ATLAS_E_CONSERVATION (C is not 0)
+ * or ATLAS_E_WITNESS (C is 0, but the bytes differ from the recorded ones), in this order. */
 ATLAS_CONSERVATION_API bool atlas_domain_verify(const atlas_domain_t *domain);
 
 /* Verifies the region as atlas_domain_verify does, makes its witness, and turns the domain from
@@ -217,7 +215,7 @@ ATLAS_CONSERVATION_API void atlas_domain_destroy(atlas_domain_t *domain);
  * `domain` is NULL or `amount` is above 95. */
 ATLAS_CONSERVATION_API bool atlas_budget_alloc(atlas_domain_t *domain, uint8_t amount);
 
-/* Gives `amount` back: the budget becomes (budget + amount) mod 96.
+/* Returns `amount` to the budget, which becomes (budget + amount) mod 96.
  *
  * Note that it wraps: releasing 1 at a budget of 95 leaves 0. Who releases only what was
  * allocated never sees it. False with ATLAS_E_INVALID if `domain` is NULL or `amount` is above
@@ -231,10 +229,10 @@ ATLAS_CONSERVATION_API bool atlas_budget_release(atlas_domain_t *domain, uint8_t
  * function of the bytes alone. It must not throw or jump out of the call. */
 typedef void (*atlas_digest_fn)(const void *data, size_t size, uint8_t digest[32]);
 
-/* Registers the digest for the process, once and for ever.
+/* Registers the digest for the process, once and permanently.
  *
- * Returns ATLAS_OK, also where the same function is registered already; ATLAS_E_STATE where
- * another one is; ATLAS_E_INVALID for NULL. The last error is set to the same. */
+ * Returns ATLAS_OK, also if the same function is registered already; ATLAS_E_STATE if another one is;
+ * ATLAS_E_INVALID for NULL. The last error is set to the same. */
 ATLAS_CONSERVATION_API atlas_error_t atlas_conservation_set_digest(atlas_digest_fn digest);
 
 /* ---- Witnesses ----------------------------------------------------------------------------
@@ -251,7 +249,7 @@ typedef struct atlas_witness atlas_witness_t;
  * ATLAS_E_MEMORY. */
 ATLAS_CONSERVATION_API atlas_witness_t *atlas_witness_generate(const void *base, size_t len);
 
-/* Whether `len` > 0 bytes at `base` are those of the witness. Both are borrowed for the call.
+/* Returns true if `len` > 0 bytes at `base` are those of the witness. Both are borrowed for the call.
  * Digests are compared in constant time.
  *
  * False with ATLAS_E_WITNESS if the content differs, with ATLAS_E_INVALID if a pointer is NULL
@@ -296,7 +294,7 @@ typedef struct {
     uint8_t reserved[4];      /* not read and not written */
 } atlas_batch_witness_t;
 
-/* What the process has done in batches since its start or the last reset. */
+/* Counts of the process in batches since its start or the last reset. */
 typedef struct {
     uint64_t conserved_calls; /* successful calls of atlas_batch_conserved_check */
     uint64_t delta_calls;     /* successful calls of atlas_batch_delta_compute */
@@ -323,15 +321,15 @@ ATLAS_CONSERVATION_API int atlas_batch_delta_compute(atlas_batch_delta_t *deltas
 ATLAS_CONSERVATION_API int atlas_batch_witness_generate(atlas_batch_witness_t *witnesses,
                                                         size_t count);
 
-/* Copies the counters to `stats`. While other threads work the four need not belong to one
- * moment. False with ATLAS_E_INVALID where `stats` is NULL. */
+/* Copies the counters to `stats`. While other threads work the four need not belong to one moment. False
+ * with ATLAS_E_INVALID if `stats` is NULL. */
 ATLAS_CONSERVATION_API bool atlas_batch_get_statistics(atlas_batch_stats_t *stats);
 
 /* Sets the counters to 0. */
 ATLAS_CONSERVATION_API void atlas_batch_reset_statistics(void);
 
-/* How many buffers of `buffer_size` bytes make a good batch: as many as hold 1 MiB together,
- * but 1 at least and 256 at most. A size of 0 gives 256. Never fails. */
+/* Returns the number of buffers of `buffer_size` bytes for a good batch: as many as hold 1 MiB together,
+ * but at least 1 and at most 256. A size of 0 gives 256. Never fails. */
 ATLAS_CONSERVATION_API size_t atlas_batch_get_optimal_size(size_t buffer_size);
 
 #ifdef __cplusplus

@@ -1,5 +1,4 @@
-/* What is kept of some bytes in order to know them again: a witness is one, and so is what a
- * domain remembers of its region. */
+/* Record that identifies some bytes: a witness is one, and so is the memory of a domain's region. */
 #ifndef ATLAS_L2_RECORD_H
 #define ATLAS_L2_RECORD_H
 
@@ -14,13 +13,13 @@ typedef struct {
     uint8_t digest[ATLAS_L2_DIGEST_SIZE]; /* zero without one */
 } atlas_l2_record;
 
-/* Whether a digest is registered. Once true it stays true. */
+/* Returns true if a digest is registered. Once true it stays true. */
 bool atlas_l2_has_digest(void);
 
 /* The record of `len` > 0 bytes, with their digest if one is registered. */
 atlas_l2_record atlas_l2_record_of(const void *base, size_t len);
 
-/* Whether two records can be of the same bytes: length and residue, and the digests if both
+/* Returns true if two records can be of the same bytes: equal length and residue, and equal digests if both
  * have one, which are compared in constant time. */
 bool atlas_l2_record_agree(const atlas_l2_record *a, const atlas_l2_record *b);
 

@@ -11,7 +11,7 @@
 #define ROUNDS 20000
 #define BUDGET 95
 
-/* What the budget is, found out from outside: all of it comes out in steps of one. */
+/* Measures the budget from outside: takes all of it in steps of one. */
 static unsigned drain(atlas_domain_t *domain)
 {
     unsigned total = 0;

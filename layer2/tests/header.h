@@ -1,4 +1,4 @@
-/* What the header tests of C and C++ have in common: the header first and alone, again, beside
+/* Common parts of the header tests of C and C++: the header first and alone, again, beside
  * others, and then every function by its exact type, volatile so that it has to be linked. */
 #include "atlas_conservation.h"
 #include "atlas_conservation.h"

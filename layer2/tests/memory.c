@@ -1,4 +1,4 @@
-/* Where there is no memory: nothing changes, and the error says so. The library is compiled into
+/* Without memory nothing changes, and the error says so. The library is compiled into
  * this test with `malloc` defined as `failing_malloc`. */
 #undef malloc
 #include <string.h>

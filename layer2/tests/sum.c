@@ -13,7 +13,7 @@
 #define ALIGNMENTS 64
 #define LARGE ((size_t)17 << 20)
 
-/* What surrounds the bytes is 0xff, so that one too many changes the sum. */
+/* The surrounding bytes are 0xff, so that one byte too many changes the sum. */
 static void sums_are_exact_for_every_length_and_alignment(const atlas_l2_sum_path *path)
 {
     for (size_t alignment = 0; alignment < ALIGNMENTS; alignment++) {
@@ -73,7 +73,7 @@ static void large_sums_do_not_overflow(const atlas_l2_sum_path *path)
     free(data);
 }
 
-/* What lies between the streams is 0xff, and the last one ends with its allocation. */
+/* The bytes between the streams are 0xff, and the last stream ends with its allocation. */
 static void four_sums_are_exact_for_every_length(const atlas_l2_sum_path *path)
 {
     for (size_t len = 0; len < LENGTHS; len++) {

@@ -148,8 +148,8 @@ impl AtomicFile {
         Self::create_on(target, |file| file)
     }
 
-    /// Begins a file whose bytes are read, changed and flushed through what `storage` makes of the temporary
-    /// file.
+    /// Begins a file whose bytes are read, changed and flushed through the storage that `storage` returns
+    /// for the temporary file.
     pub(crate) fn create_on(
         target: &Path,
         storage: impl FnOnce(Arc<FileStorage>) -> Arc<dyn Storage>,
@@ -205,8 +205,8 @@ impl AtomicFile {
         })
     }
 
-    /// As [`write_at`](Self::write_at) where nothing was written before: zeros are left a hole, a tile's
-    /// length at a time. [`set_len`](Self::set_len) makes the file long enough in the end.
+    /// Writes like [`write_at`](Self::write_at) at a place that is empty so far: zeros become a hole, a
+    /// tile's length at a time. [`set_len`](Self::set_len) makes the file long enough at the end.
     pub(crate) fn write_sparse_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
         let starts = (offset..).step_by(TILE_SIZE);
         let mut parts = starts.zip(bytes.chunks(TILE_SIZE)).filter(|(_, part)| !is_zero(part));
@@ -239,7 +239,7 @@ impl AtomicFile {
         self.persist_by(true)
     }
 
-    /// As [`persist`](Self::persist), but fails with EEXIST if there is a file of this name.
+    /// Renames like [`persist`](Self::persist), but fails with EEXIST if a file of this name exists.
     pub(crate) fn persist_new(self) -> std::result::Result<(), Box<(AtomicFile, AtlasError)>> {
         self.persist_by(false)
     }

@@ -1,5 +1,5 @@
-//! What a file has beside its bytes: owner, group, mode and, on Linux, access control lists and other extended
-//! attributes. A file that replaces another one takes them over.
+//! Attributes of a file besides its bytes: owner, group, mode and, on Linux, access control lists and other
+//! extended attributes. A file that replaces another one takes them over.
 
 use std::fs::{File, Metadata, Permissions};
 use std::io;
@@ -13,7 +13,8 @@ fn failed(what: impl Into<String>) -> impl FnOnce(io::Error) -> Failed {
     move |error| (what, error)
 }
 
-/// Gives `file` the attributes of `model`. The mode comes last: a change of owner takes bits of it away.
+/// Gives `file` the attributes of `model`. The mode comes last, because a change of owner clears bits of
+/// it.
 pub(crate) fn take_over(file: &File, model: &File, there: &Metadata) -> Result<(), Failed> {
     let now = file.metadata().map_err(failed("finding its mode"))?;
     let differs = |now: u32, wanted: u32| (now != wanted).then_some(wanted);
@@ -91,7 +92,7 @@ mod extended {
         CString::new(itself(file)?.as_os_str().as_bytes()).map_err(|_| io::ErrorKind::InvalidInput.into())
     }
 
-    /// The names of the attributes, each with a NUL behind it.
+    /// Returns the names of the attributes, each with a NUL after it.
     fn names(file: &File) -> io::Result<Vec<u8>> {
         let path = path(file)?;
         let list = |out: *mut libc::c_char, len: usize| {
@@ -101,14 +102,15 @@ mod extended {
         Ok(grown(|out, len| list(out.cast(), len))?.unwrap_or_default())
     }
 
-    /// The value of an attribute; `None` if there is none of this name.
+    /// Returns the value of an attribute, or `None` if there is none of this name.
     fn value(file: &File, name: &CStr) -> io::Result<Option<Vec<u8>>> {
         let path = path(file)?;
         // SAFETY: both texts end with a NUL, and there is room for `len` bytes.
         grown(|out, len| unsafe { libc::getxattr(path.as_ptr(), name.as_ptr(), out.cast(), len) })
     }
 
-    /// What `get` writes, in memory of its size. `None` if there is nothing, or the file system keeps no attributes.
+    /// Returns the output of `get`, in memory of its size. `None` if there is nothing, or the file system
+    /// keeps no attributes.
     fn grown(get: impl Fn(*mut u8, usize) -> isize) -> io::Result<Option<Vec<u8>>> {
         let mut bytes = Vec::new();
         bytes.try_reserve_exact(256)?;

@@ -1,8 +1,8 @@
-//! Memory whose size comes from outside and that may begin with a page.
+//! Memory whose size comes from outside, optionally at a page boundary.
 //!
-//! Between memory and a page of the kernel's cache, the kernel copies up to six times slower (Zen 3: 0.6 in place
-//! of 0.1 ns a byte) if the target lies 1 to 31 bytes behind the source, counted from the page each begins in.
-//! glibc puts large blocks 16 bytes behind the beginning of a page.
+//! Between memory and a page of the kernel's cache, the kernel copies up to six times slower (Zen 3: 0.6
+//! instead of 0.1 ns per byte) if the target lies 1 to 31 bytes after the source, counted from the page in
+//! which each begins. glibc places large blocks 16 bytes after the beginning of a page.
 
 use crate::base::error::{AtlasError, Result};
 use std::alloc::Layout;
@@ -14,7 +14,7 @@ pub(super) const ALIGNMENT: usize = 4096;
 /// Initialised bytes of unspecified contents, the memory of a [`Buffer`](super::buffer::Buffer).
 #[derive(Default)]
 pub(super) struct Block {
-    /// The bytes, with room before and behind them if they are aligned.
+    /// The bytes, with spare bytes around them if they are aligned.
     memory: Vec<u8>,
     start: usize,
     len: usize,
@@ -26,10 +26,10 @@ impl Block {
         Ok(Block { memory: try_zeroed(len)?, start: 0, len })
     }
 
-    /// `len` zeros that begin with a page, or OUT_OF_MEMORY.
+    /// Returns `len` zeros that begin at a page boundary, or OUT_OF_MEMORY.
     ///
-    /// The room for it is never touched. An allocator that aligns for itself takes as much, and has to clear
-    /// what it gives.
+    /// The spare bytes are never touched. An allocator that aligns by itself needs the same memory, and has
+    /// to clear it.
     pub(super) fn aligned(len: usize) -> Result<Block> {
         let memory = try_zeroed(len.saturating_add(ALIGNMENT))?;
         let start = memory.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT);
@@ -50,8 +50,8 @@ impl DerefMut for Block {
     }
 }
 
-/// Zeros, or OUT_OF_MEMORY. Large ones are not touched here: the system gives pages that are zero, at
-/// the first touch, which may be on any thread.
+/// Returns zeros, or OUT_OF_MEMORY. Large ones are not touched here: the system provides zero pages at the
+/// first touch, which may be on any thread.
 fn try_zeroed(len: usize) -> Result<Vec<u8>> {
     let failed = || AtlasError::out_of_memory(format!("allocation of {len} bytes failed"));
     let layout = Layout::array::<u8>(len).map_err(|_| failed())?;

@@ -1,7 +1,7 @@
 //! Byte buffers whose size comes from outside: allocated fallibly, recycled if they are large.
 //!
-//! A buffer is initialised and has bytes of unspecified contents: whoever takes one overwrites all of it
-//! before anybody else sees it. Large ones begin with a page, as files do.
+//! A buffer is initialised and has bytes of unspecified contents: its user overwrites all of them before
+//! anything else reads it. Large ones begin at a page boundary, like files.
 
 use crate::base::block::{ALIGNMENT, Block};
 use crate::base::error::{AtlasError, Result};
@@ -21,7 +21,7 @@ pub(crate) fn try_vec<T>(len: usize) -> Result<Vec<T>> {
     Ok(vec)
 }
 
-/// Makes room for so many more elements, and some for later.
+/// Reserves room for `more` elements, and some for later.
 pub(crate) fn try_grow<T>(vec: &mut Vec<T>, more: usize) -> Result<()> {
     vec.try_reserve(more).map_err(|_| {
         let bytes = vec.len().saturating_add(more).saturating_mul(size_of::<T>());
@@ -29,14 +29,15 @@ pub(crate) fn try_grow<T>(vec: &mut Vec<T>, more: usize) -> Result<()> {
     })
 }
 
-/// True if all bytes are zeros. Looks at a part after the other, so that what is not zero costs next to nothing.
+/// Returns true if all bytes are zeros. Examines one part after the other, so that nonzero bytes cost next
+/// to nothing.
 pub(crate) fn is_zero(bytes: &[u8]) -> bool {
     bytes.chunks(512).all(|part| part.iter().fold(0, |any, byte| any | byte) == 0)
 }
 
 /// Initialised bytes of unspecified contents.
 pub(crate) struct Buffer {
-    /// As long as the buffer or longer.
+    /// The memory, at least as long as the buffer.
     block: Block,
     len: usize,
 }
@@ -55,23 +56,24 @@ impl Buffer {
         Ok(Buffer { block, len })
     }
 
-    /// As [`new`](Self::new), and begins with a page whatever its length is: for bytes that the system fills or
-    /// takes.
+    /// Returns a buffer like [`new`](Self::new) that begins at a page boundary whatever its length. For
+    /// bytes that the system reads or writes.
     pub(crate) fn aligned(len: usize) -> Result<Buffer> {
         if len < RECYCLED_MIN { Ok(Buffer { block: Block::aligned(len)?, len }) } else { Self::new(len) }
     }
 
-    /// Bytes that a buffer of `len` bytes takes.
+    /// Returns the bytes of memory of a buffer of `len` bytes.
     pub(crate) fn footprint(len: usize) -> usize {
         if len < RECYCLED_MIN { len } else { capacity(len).saturating_add(ALIGNMENT) }
     }
 
-    /// As [`footprint`](Self::footprint), of an aligned one.
+    /// Returns the bytes of memory like [`footprint`](Self::footprint) of an aligned buffer.
     pub(crate) fn aligned_footprint(len: usize) -> usize {
         if len < RECYCLED_MIN { len + ALIGNMENT } else { Self::footprint(len) }
     }
 
-    /// The buffer at `place`, made with `len` bytes that begin with a page if there is none yet.
+    /// Returns the buffer at `place`, which is made with `len` bytes at a page boundary if there is none
+    /// yet.
     pub(crate) fn or_new(place: &mut Option<Buffer>, len: usize) -> Result<&mut Buffer> {
         Ok(match place {
             Some(buffer) => buffer,

@@ -148,7 +148,8 @@ mod tests {
         (0..200_000u32).map(|i| (i % 255) as u8).collect()
     }
 
-    /// Calls `copy` with every length and many alignments, and sees what it wrote, and nothing beside it.
+    /// Calls `copy` with every length and many alignments, and checks the bytes that it wrote and those around
+    /// them.
     fn each_length_and_alignment(copy: impl Fn(&[u8], &mut [u8])) {
         let from = bytes();
         for start in 0..33 {

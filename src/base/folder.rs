@@ -1,5 +1,5 @@
-//! An open folder. Names in it are reached through its descriptor, wherever the folder is moved, however long its
-//! path is, and whether or not the process may search what leads to it.
+//! An open folder. Names in it are reached through its descriptor, wherever the folder is moved, however
+//! long its path is, and whether or not the process may search the folders above it.
 
 use super::descriptor;
 use std::ffi::OsStr;
@@ -73,7 +73,7 @@ mod system {
         pub(crate) fn create_nameless(&self, mode: u32) -> io::Result<Option<File>> {
             let file = match open_at(self.at(), OsStr::new("."), libc::O_RDWR | libc::O_TMPFILE, mode) {
                 Ok(file) => file,
-                // The two are what older systems make of an unknown flag.
+                // Older systems report an unknown flag by either of the two.
                 Err(error)
                     if matches!(
                         error.raw_os_error(),
@@ -109,7 +109,7 @@ mod system {
             Err(io::ErrorKind::Unsupported.into())
         }
 
-        /// Renames in the folder; what `to` named before is replaced.
+        /// Renames in the folder. An existing `to` is replaced.
         pub(crate) fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
             let (from, to) = (c_string(from)?, c_string(to)?);
             let folder = self.at();
@@ -118,7 +118,7 @@ mod system {
             Ok(())
         }
 
-        /// As [`rename`](Self::rename), but fails with `AlreadyExists` if `to` names something.
+        /// Renames like [`rename`](Self::rename), but fails with `AlreadyExists` if `to` names something.
         pub(crate) fn rename_new(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
             let (from, to) = (c_string(from)?, c_string(to)?);
             let folder = self.at();
@@ -147,7 +147,7 @@ mod system {
             Ok(())
         }
 
-        /// The entry that `name` leads to, or `None` if there is none.
+        /// Returns the entry of `name`, or `None` if there is none.
         pub(crate) fn entry(&self, name: &OsStr) -> io::Result<Option<Entry>> {
             match open_at(self.at(), name, LOOK, 0) {
                 Ok(file) => {

@@ -1,9 +1,10 @@
 //! Reads and writes of files by position, and the detour for memory that the kernel copies slowly.
 //!
-//! If the target of a copy lies 1 to 31 bytes behind its source, counted from the page that each begins in, the
-//! processor takes the loads for loads of what was just stored and waits: measured on a Zen 3, 0.6 in place of 0.1 to
-//! 0.2 ns a byte. glibc's large blocks and a page of a file are such a pair. [`Buffer`](super::buffer::Buffer) avoids
-//! it; the memory of a caller goes through a few KiB on the stack that lie half a page off, which takes 0.15 to 0.3.
+//! If the target of a copy lies 1 to 31 bytes after its source, counted from the page in which each begins,
+//! the processor mistakes the loads for loads of bytes just stored and waits: measured on a Zen 3, 0.6
+//! instead of 0.1 to 0.2 ns per byte. glibc's large blocks and a page of a file are such a pair.
+//! [`Buffer`](super::buffer::Buffer) avoids it; the memory of a caller goes through a few KiB on the stack
+//! that lie half a page off, which costs 0.15 to 0.3.
 
 use crate::base::out_bytes::OutBytes;
 use crate::base::units::to_u64;
@@ -90,7 +91,7 @@ pub(super) fn write_all_at(file: &File, offset: u64, bytes: &[u8]) -> io::Result
     Ok(())
 }
 
-/// Room for what takes the detour.
+/// Buffer of the detour.
 #[cfg(unix)]
 struct Detour(std::mem::MaybeUninit<[u8; STEP + PAGE]>);
 
@@ -158,7 +159,7 @@ fn interrupted() -> io::Result<()> {
     }
 }
 
-/// As above.
+/// Reads all of the bytes by position.
 #[cfg(windows)]
 pub(super) fn read_exact_at(file: &File, offset: u64, out: OutBytes<'_>) -> io::Result<()> {
     use std::os::windows::fs::FileExt;
@@ -178,7 +179,7 @@ pub(super) fn read_exact_at(file: &File, offset: u64, out: OutBytes<'_>) -> io::
     Ok(())
 }
 
-/// As above.
+/// Writes all of the bytes by position.
 #[cfg(windows)]
 pub(super) fn write_all_at(file: &File, mut offset: u64, mut bytes: &[u8]) -> io::Result<()> {
     use std::os::windows::fs::FileExt;

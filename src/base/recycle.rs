@@ -1,11 +1,11 @@
 //! The bounded list of used buffers.
 //!
-//! Fresh memory costs more than hashing it: each page is a fault and is cleared by the kernel. So
-//! buffers of [`RECYCLED_MIN`] bytes and more come from a list of used buffers, which holds at most
-//! [`RECYCLED_TOTAL`] bytes for the whole process. A used buffer still has its old bytes.
+//! Fresh memory costs more than hashing it: each page is a fault and is cleared by the kernel. So buffers of
+//! [`RECYCLED_MIN`] bytes and more come from a list of used buffers, which holds at most [`RECYCLED_TOTAL`]
+//! bytes for the whole process. A used buffer still has its old bytes.
 //!
-//! What the list holds counts for the memory limit of an operation, which gives back what is too much.
-//! [`shrink`]`(0)` empties the list.
+//! The list counts towards the memory limit of an operation, which frees the excess. [`shrink`]`(0)` empties
+//! the list.
 
 use crate::base::block::Block;
 use crate::base::units::to_u64;
@@ -17,11 +17,10 @@ pub(super) const RECYCLED_MIN: usize = 64 * 1024;
 /// The most bytes that the list of used buffers holds.
 const RECYCLED_TOTAL: usize = 64 * 1024 * 1024;
 
-/// By length, those of one length last in first out.
+/// Buffers by length, those of one length last in first out.
 ///
-/// What is not asked for any more makes room for what comes in, or else it would fill the list for ever.
-/// Of the rest the small ones go: what is a little more than the list in all loses that little, and not
-/// the largest of it each time.
+/// Evicts stale buffers first, or else they would fill the list permanently. Then it evicts the smallest, so
+/// that one buffer too many does not cost a large one each time.
 struct UsedBuffers {
     by_len: BTreeMap<usize, VecDeque<Used>>,
     total: usize,
@@ -35,16 +34,16 @@ struct Used {
     since: u64,
 }
 
-/// A buffer that stayed in the list while so many bytes were asked for is unwanted: the whole list could
-/// have been asked for twice.
+/// A buffer is stale once this many bytes were requested since it came back: the whole list could have been
+/// requested twice.
 const UNWANTED_AFTER: u64 = 2 * RECYCLED_TOTAL as u64;
 
 static USED: Mutex<UsedBuffers> = Mutex::new(UsedBuffers::new());
 
 /// Runs `action` on the list of used buffers, unless it is in use.
 ///
-/// It never waits: after a fork the list may be locked for ever by a thread that the child does not
-/// have, and then buffers are just allocated and freed.
+/// It never waits: after a fork the list may stay locked by a thread that the child does not have, and buffers
+/// are then just allocated and freed.
 fn with_used<R>(action: impl FnOnce(&mut UsedBuffers) -> R) -> Option<R> {
     for _ in 0..64 {
         if let Ok(mut used) = USED.try_lock() {
@@ -72,7 +71,7 @@ pub(super) fn put(bytes: Block) {
     }
 }
 
-/// Gives buffers of the list back to the system, the largest first, until it holds `most` bytes.
+/// Releases buffers of the list to the system, the largest first, until it holds `most` bytes.
 pub(crate) fn shrink(most: u64) {
     // Whoever has the list has it for a moment, unless a fork has taken that thread away.
     let mut patience = 100;
@@ -88,8 +87,8 @@ pub(crate) fn shrink(most: u64) {
     }
 }
 
-/// Frees memory, whose pages the system gets at once: an allocator may keep what it is given for
-/// the thread that gave it.
+/// Frees memory and returns its pages to the system at once, because an allocator may keep freed memory for
+/// the thread that freed it.
 pub(super) fn give_back(mut bytes: Block) {
     release_pages(&mut bytes);
 }
@@ -143,8 +142,8 @@ impl UsedBuffers {
         Some(used.bytes)
     }
 
-    /// Takes a buffer in, or gives one back that is to be freed first: an unwanted one, or a smaller one
-    /// where less is missing than comes in. Or it is refused.
+    /// Adds a buffer. If the list is full, returns a victim to free before retrying, a stale or a smaller
+    /// one; refuses if none helps.
     fn put(&mut self, bytes: Block) -> Put {
         let len = bytes.len();
         if len <= RECYCLED_TOTAL - self.total {
@@ -171,7 +170,7 @@ impl UsedBuffers {
     }
 }
 
-/// What becomes of a buffer. What is not kept is freed outside of the lock.
+/// Outcome for a buffer. A refused or evicted one is freed outside of the lock.
 enum Put {
     Kept,
     Refused(#[expect(dead_code, reason = "to be dropped")] Block),

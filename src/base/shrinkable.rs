@@ -1,17 +1,18 @@
-//! Whether a file could become shorter while it is mapped, which would end the process that reads it.
+//! Detection of files that cannot become shorter while they are mapped, which would end the process that
+//! reads them.
 //!
-//! Linux promises in three cases that it cannot:
+//! Linux guarantees this in three cases:
 //!
-//! - The file is in memory and sealed against it (`F_SEAL_SHRINK`). A seal stays for ever.
-//! - Its file system is mounted read-only as a whole, and is of a kind that no other machine and no other mount writes
-//!   to. A mount that is read-only of a file system that is not is no such promise.
+//! - The file is in memory and sealed against it (`F_SEAL_SHRINK`). A seal is permanent.
+//! - Its file system is mounted read-only as a whole, and is of a kind that no other machine and no other mount
+//!   writes to. A read-only mount of a file system that is otherwise writable is no such guarantee.
 //! - It is immutable, on ext4. Other file systems let a descriptor that was open for writing before shorten it.
 //!
 //! An administrator can end the last two, and must not while files are in use.
 
 use std::fs::File;
 
-/// True if nobody can shorten the file. False if nobody knows.
+/// Returns true if nobody can shorten the file. False if that is unknown.
 #[cfg(target_os = "linux")]
 pub(crate) fn cannot_shrink(file: &File) -> bool {
     is_sealed(file) || is_immutable(file) || is_on_read_only_system(file)
@@ -121,8 +122,8 @@ mod linux {
         (status.stx_mask & MOUNT != 0).then_some(status.stx_mnt_id)
     }
 
-    /// Looks for the mount in the text of `/proc/self/mountinfo`. The options of the file system are the last field,
-    /// behind ` - `, its kind and its device.
+    /// Finds the mount in the text of `/proc/self/mountinfo`. The options of the file system are the last
+    /// field, after ` - `, its kind and its device.
     pub(super) fn is_system_read_only(mounts: &str, mount: u64) -> bool {
         let line = mounts
             .lines()

@@ -1,7 +1,7 @@
 //! Bytes by position: a file, or memory in tests.
 //!
-//! All reads and writes of files by position are here. Errors are the system's own: whoever calls knows
-//! the name of the file and what it was doing, and says so.
+//! All reads and writes of files by position are here. Errors are the system's own; the caller adds the name of
+//! the file and the operation.
 
 use crate::base::out_bytes::OutBytes;
 use crate::base::positioned::{read_exact_at, write_all_at};
@@ -43,12 +43,12 @@ pub(crate) trait Storage: Send + Sync {
         self.sync()
     }
 
-    /// Drops what is cached. True if what is read from now on is what the medium has; false if nobody knows.
+    /// Drops cached bytes. True if later reads return the bytes of the medium; false if that is unknown.
     fn drop_cache(&self) -> io::Result<bool> {
         Ok(true)
     }
 
-    /// What the medium has, past whatever is cached, to be read alone. `None` if there is no way to it.
+    /// Returns the medium itself, past all caches, for reading only. `None` if there is no way to it.
     fn medium(&self) -> Option<Arc<dyn Storage>> {
         None
     }
@@ -68,8 +68,8 @@ pub(crate) trait Storage: Send + Sync {
         false
     }
 
-    /// The first range at or after `offset` that is not a hole; `None` if a hole goes on to the end. Bytes in a hole
-    /// are zeros. Fails if nobody can tell.
+    /// Returns the first range at or after `offset` that is not a hole, or `None` if a hole continues to the
+    /// end. Bytes in a hole are zeros. Fails if the system cannot tell.
     fn data_after(&self, offset: u64) -> io::Result<Option<Range<u64>>> {
         let _ = offset;
         Err(io::ErrorKind::Unsupported.into())
@@ -120,15 +120,15 @@ pub(crate) struct FileStorage {
 
 /// The descriptor in which holes are looked for. This moves its position.
 enum Seeker {
-    /// That of the storage, whose position nobody uses.
+    /// Through the descriptor of the storage, whose position nothing else uses.
     Same,
     Other(File),
-    /// None: all counts as data.
+    /// No search: all counts as data.
     Absent,
 }
 
 impl FileStorage {
-    /// A file whose position nobody uses.
+    /// Wraps a file whose position nothing else uses.
     pub(crate) fn new(file: File) -> FileStorage {
         FileStorage { file, seeker: Seeker::Same }
     }
@@ -165,7 +165,7 @@ impl FileStorage {
         }
     }
 
-    /// Whether a read would not wait for the disk. The system may not tell: then no.
+    /// Returns true if a read would not wait for the disk. False if the system cannot tell.
     #[cfg(target_os = "linux")]
     fn is_cached(&self, offset: u64) -> bool {
         use std::os::fd::AsRawFd;
@@ -237,7 +237,7 @@ impl Storage for FileStorage {
         let Some(start) = seek(file, offset, libc::SEEK_DATA)? else { return Ok(None) };
         match seek(file, start, libc::SEEK_HOLE)? {
             Some(end) if start < end => Ok(Some(start..end)),
-            // The file was cut meanwhile.
+            // The file was cut in between.
             _ => Err(io::ErrorKind::Unsupported.into()),
         }
     }
@@ -250,7 +250,7 @@ impl Storage for FileStorage {
     #[cfg(target_os = "linux")]
     fn is_near(&self, offset: u64) -> bool {
         use std::os::fd::AsRawFd;
-        // What lies in memory for good does not know the question for the cache.
+        // File systems in memory do not support the query of the cache.
         let mut found = std::mem::MaybeUninit::<libc::statfs>::uninit();
         // SAFETY: the descriptor is open, and there is room for the answer.
         let in_memory = unsafe { libc::fstatfs(self.file.as_raw_fd(), found.as_mut_ptr()) } == 0 && {
@@ -278,13 +278,13 @@ impl Storage for FileStorage {
     }
 }
 
-/// What Linux keeps of a file in memory.
+/// Linux's page cache of a file.
 #[cfg(target_os = "linux")]
 mod page_cache {
     use super::{File, io, to_u64};
     use std::os::fd::AsRawFd;
 
-    /// Drops all pages of a file, and looks whether they are gone. Where pages are the medium none is dropped.
+    /// Drops all pages of a file, and checks that they are gone. If pages are the medium none is dropped.
     pub(super) fn drop_all(file: &File) -> io::Result<bool> {
         if is_in_memory(file)? {
             return Ok(true);
@@ -318,7 +318,7 @@ mod page_cache {
         Ok(kind == TMPFS || kind == RAMFS)
     }
 
-    /// How many pages are in memory or on their way to the disk. `None` if the system cannot say.
+    /// Returns the number of pages in memory or on their way to the disk. `None` if the system cannot tell.
     fn cached_pages(file: &File, len: u64) -> Option<u64> {
         #[repr(C)]
         struct Range {
@@ -334,7 +334,7 @@ mod page_cache {
             evicted: u64,
             recently_evicted: u64,
         }
-        /// Since Linux 6.5, with one number on all platforms.
+        /// Number of the call, the same on all platforms, since Linux 6.5.
         const CACHESTAT: libc::c_long = 451;
         let range = Range { offset: 0, len };
         let mut pages = Pages::default();
@@ -396,8 +396,8 @@ mod page_cache {
     }
 }
 
-/// The place that `whence` finds from `offset` on; `None` if there is none up to the end. It moves the position of the
-/// descriptor, which nothing here depends on.
+/// Returns the place that `whence` finds from `offset` on, or `None` if there is none up to the end. It
+/// moves the position of the descriptor, which nothing else uses.
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
 fn seek(file: &File, offset: u64, whence: libc::c_int) -> io::Result<Option<u64>> {
     #[cfg(target_os = "freebsd")]
@@ -417,7 +417,8 @@ fn seek(file: &File, offset: u64, whence: libc::c_int) -> io::Result<Option<u64>
     }
 }
 
-/// A system may read no more at a time for an advice than one request to the disk takes.
+/// Maximum step of an advice, because a system may read no more for one advice than one request to the
+/// disk.
 #[cfg(any(
     target_os = "linux",
     target_os = "android",
@@ -495,13 +496,13 @@ pub(crate) mod fakes {
         }
     }
 
-    /// Zeros with some data, which says where those are, or does not, and counts.
+    /// Zeros with some data. It reports the places of the data, or refuses to, and counts.
     pub(crate) struct SparseStorage {
         pub(crate) len: u64,
         /// By offset, ascending, apart from one another.
         pub(crate) data: Mutex<Vec<(u64, Vec<u8>)>>,
         pub(crate) tells: bool,
-        /// How often it was asked for data.
+        /// Number of queries for data.
         pub(crate) asked: AtomicU64,
         /// Offset and length of each read.
         pub(crate) reads: Mutex<Vec<(u64, u64)>>,

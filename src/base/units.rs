@@ -62,7 +62,7 @@ pub(crate) fn to_u64(len: usize) -> u64 {
 ///
 /// Lengths of tiles and of allocated buffers fit `usize` by construction; a length from outside goes
 /// through `usize::try_from` and a status instead.
-#[expect(clippy::cast_possible_truncation, reason = "callers pass lengths of tiles and of memory at hand")]
+#[expect(clippy::cast_possible_truncation, reason = "callers pass lengths of tiles and of allocated memory")]
 pub(crate) fn to_usize(len: u64) -> usize {
     debug_assert!(usize::try_from(len).is_ok());
     len as usize

@@ -44,7 +44,7 @@ fn check_of(digest: &Digest) -> [u8; CHECK_SIZE] {
 /// The encoded bytes of a block.
 pub(crate) enum Encoded {
     Small(Vec<u8>),
-    /// So many bytes that a used buffer saves the faults of fresh pages.
+    /// A used buffer, because the block has so many bytes that it saves the faults of fresh pages.
     Large(Buffer),
 }
 

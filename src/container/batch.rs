@@ -11,7 +11,7 @@ use crate::base::units::to_u64;
 use crate::hash::digest::Digest;
 use crate::tile::stored::NodeRef;
 
-/// What a new generation says beside its tree.
+/// Contents of a new generation besides its tree.
 pub(super) struct NewCommit {
     pub(super) time: i64,
     pub(super) note: Vec<u8>,
@@ -29,7 +29,7 @@ pub(super) struct Kept {
 /// Why a batch did not become a generation.
 pub(super) struct Unwritten {
     pub(super) error: AtlasError,
-    /// True if nobody knows what is in the file now.
+    /// True if the contents of the file are unknown now.
     pub(super) outcome_is_open: bool,
 }
 
@@ -39,7 +39,7 @@ impl From<AtlasError> for Unwritten {
     }
 }
 
-/// Fails with STATE if somebody wrote without the lock.
+/// Fails with STATE if another program wrote without the lock.
 pub(super) fn check_fence(file: &ContainerFile, located: &Located) -> Result<()> {
     let (len, end) = (file.len()?, located.end(file));
     let tip = located.tip.as_ref().map_or(0, |tip| tip.generation);
@@ -54,7 +54,7 @@ pub(super) fn check_fence(file: &ContainerFile, located: &Located) -> Result<()>
     )))
 }
 
-/// Lays a body out with `lay`, as a small one, or again as a large one. The commit record takes `record` bytes.
+/// Lays out a body with `lay`, as a small one, or again as a large one. The commit record has `record` bytes.
 pub(super) fn lay_out<'f, T>(
     file: &'f ContainerFile,
     located: &Located,
@@ -74,7 +74,8 @@ pub(super) fn lay_out<'f, T>(
     Err(AtlasError::internal("a large batch is too large"))
 }
 
-/// Cuts off what an attempt left after the tip. Fails with the attempt's error, or says that the outcome is open.
+/// Cuts off the bytes of a failed attempt after the tip. Returns the attempt's error, or the error for an open
+/// outcome.
 pub(super) fn undo(file: &ContainerFile, located: &Located, error: AtlasError) -> Unwritten {
     let end = located.end(file);
     let cut = file.storage.set_len(end).and_then(|()| file.storage.sync());

@@ -1,8 +1,8 @@
 //! The body of a batch: payload and records, laid out one after the other (docs/container.md, "Batch").
 //!
-//! A batch of at most 1 MiB is laid out in memory and written with its commit record at once. Where that is
-//! not known beforehand, the layout begins as a small one and ends with [`Stop::Large`] when it turns out to be
-//! too long; it is then made again, behind an empty block, and goes to the file as it grows.
+//! A batch of at most 1 MiB is laid out in memory and written with its commit record at once. If its size
+//! is not known beforehand, the layout begins as a small one and ends with [`Stop::Large`] when it becomes
+//! too long; it is then repeated after an empty block, and goes to the file as it grows.
 
 use super::file::ContainerFile;
 use super::planted::{Planted, planted, small_batch};
@@ -17,9 +17,9 @@ use crate::hash::tile_tree::{Leaf, TreeHasher, fold};
 use crate::layer2::Residue;
 use crate::tile::stored::{NodeRef, Span, SpanKind, TileEntry, TilePlace};
 
-/// Runs of so many bytes lie at a multiple of B.
+/// Runs of this size and more lie at a multiple of B.
 const ALIGNED_RUN: usize = 64 * 1024;
-/// After so many bytes the body of a large batch is synced.
+/// Number of bytes after which the body of a large batch is synced.
 const SYNC_STEP: u64 = 256 << 20;
 
 /// Why a layout ended early.
@@ -74,7 +74,7 @@ impl<'f> Body<'f> {
         self.written + to_u64(self.pending.len())
     }
 
-    /// Makes room for `len` more bytes at a multiple of `to`, and gives the offset.
+    /// Makes room for `len` more bytes at a multiple of `to`, and returns the offset.
     fn place(&mut self, to: u64, len: usize) -> Laid<u64> {
         let offset = up(self.position(), to);
         let gap = offset - self.position();
@@ -98,7 +98,7 @@ impl<'f> Body<'f> {
         Ok(())
     }
 
-    /// Writes what is pending.
+    /// Writes the pending bytes.
     fn flush(&mut self) -> Result<()> {
         let bytes = std::mem::take(&mut self.pending);
         self.write(&bytes)?;
@@ -126,7 +126,7 @@ impl<'f> Body<'f> {
         Ok(())
     }
 
-    /// Lays out a run of payload as it is, and gives its offset.
+    /// Lays out a run of payload as it is, and returns its offset.
     pub(super) fn run(&mut self, bytes: &[u8]) -> Laid<u64> {
         let to = if bytes.len() >= ALIGNED_RUN { self.file.block() } else { 8 };
         let offset = self.place(to, bytes.len())?;
@@ -146,7 +146,7 @@ impl<'f> Body<'f> {
         Ok(offset)
     }
 
-    /// Lays out a record, and gives its offset and size.
+    /// Lays out a record, and returns its offset and size.
     pub(super) fn record(&mut self, kind: RecordKind, contents: &[u8], sealed: usize) -> Laid<(u64, u32)> {
         let size = super::records::RECORD_HEAD + contents.len();
         let offset = self.place(8, size)?;
@@ -203,7 +203,7 @@ pub(super) struct PlacedTile {
 }
 
 pub(super) enum Placed {
-    /// Where an earlier batch has it.
+    /// Place in an earlier batch.
     Before(TilePlace),
     /// Spans, and chaining values if they are kept.
     Now(Vec<Span>, Vec<Digest>),
@@ -224,7 +224,7 @@ impl LeafLayout {
         self.tiles.push(tile);
     }
 
-    /// Lays out records of tiles and the leaf. Also gives the entries.
+    /// Lays out records of tiles and the leaf. Also returns the entries.
     pub(super) fn finish(self, body: &mut Body<'_>, digests: &Digests) -> Laid<(NodeRef, Vec<TileEntry>)> {
         let mut entries = Vec::new();
         try_grow(&mut entries, self.tiles.len())?;

@@ -1,13 +1,13 @@
-//! Compaction: the kept generations, their bytes and nothing else, in another file.
+//! Compaction: the kept generations, and only the bytes that they need, in another file.
 //!
 //! ```text
-//! look     which runs of the old file do the kept generations refer to?
-//! write    generation by generation from the oldest: a node that was written already stays where it is;
-//!          a run moves as a whole with the first generation that needs a part of it
+//! look     find the runs of the old file that the kept generations refer to
+//! write    generation by generation from the oldest: a node that was written already stays in its place; a
+//!          run moves as a whole with the first generation that needs a part of it
 //! ```
 //!
-//! An encoded record of which all is referred to moves as it is; of another the live parts become plain runs. The
-//! maps of what was moved hold one entry per node, run and record.
+//! An encoded record with only live parts moves as it is; of any other one the live parts become plain runs. The
+//! maps of moved objects hold one entry per node, run and record.
 
 use super::batch::{self, Kept, NewCommit};
 use super::body::{Body, Laid, LeafLayout, Placed, PlacedTile};
@@ -36,11 +36,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 impl Container {
-    /// Writes the generations from `keep_from` on, their bytes and nothing else, to a new file.
+    /// Writes the generations from `keep_from` on, and only the bytes that they need, to a new file.
     ///
-    /// Numbers, times, notes, histories and roots stay. Commits may go on meanwhile; those after the call began are
-    /// not in the new file. `keep_from` before the oldest keeps all; after the newest it is OUT_OF_RANGE. A file of
-    /// that name is IO (EEXIST).
+    /// Numbers, times, notes, histories and roots stay. Commits may continue during the call; later ones are
+    /// not in the new file. `keep_from` before the oldest keeps all; after the newest it is OUT_OF_RANGE. An
+    /// existing file of that name is IO (EEXIST).
     pub fn compact_to(
         &self,
         path: impl AsRef<Path>,
@@ -62,8 +62,8 @@ impl Container {
         made.inspect_err(|_| drop(std::fs::remove_file(path)))
     }
 
-    /// Compacts the file in place: another one takes its name. Readers keep the old one; other calls that change the
-    /// file wait. Snapshots are taken anew afterwards.
+    /// Compacts the container itself: a new file takes its name. Readers keep the old one; other calls that
+    /// change the file wait. Snapshots must be taken again afterwards.
     pub fn compact(&self, keep_from: u64, operation: &mut Operation<'_>) -> Result<()> {
         let _one = lock(&self.writing);
         let mut log = self.writable()?;
@@ -170,14 +170,14 @@ impl Container {
     }
 }
 
-/// The name beside a container that compaction in place works under.
+/// Returns the temporary name of a compaction in place.
 fn beside(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".compact");
     PathBuf::from(name)
 }
 
-/// True if `path` leads to the name beside `own`, whatever links are on the way.
+/// Returns true if `path` leads to the temporary name of `own`, whatever links are on the way.
 fn is_beside(own: &Path, path: &Path) -> bool {
     let target = std::fs::canonicalize(own).unwrap_or_else(|_| own.to_owned());
     // An empty folder is the current one.
@@ -233,7 +233,7 @@ fn check_links(metadata: &std::fs::Metadata, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Removes what an earlier compaction left. Any other file of that name is IO (EEXIST).
+/// Removes the file of an earlier, interrupted compaction. Any other file of that name is IO (EEXIST).
 fn remove_left_over(path: &Path, own: &ContainerFile) -> Result<()> {
     let Ok(file) = File::open(path) else { return Ok(()) };
     let storage: Arc<dyn Storage> = Arc::new(FileStorage::new(file));
@@ -252,13 +252,13 @@ fn is_blank(path: &Path) -> bool {
         && std::fs::read(path).is_ok_and(|bytes| bytes.iter().all(|byte| *byte == 0))
 }
 
-/// Where parts of the old file are in the new one.
+/// Places of parts of the old file in the new one.
 struct Compaction<'c> {
     container: &'c Container,
     old: &'c Arc<ContainerFile>,
     /// Bytes of the old file that are referred to.
     live: Ranges,
-    /// Of each encoded record the bytes that it decodes to, and the parts that are referred to.
+    /// For each encoded record, the number of bytes that it decodes to and the live parts.
     encoded: BTreeMap<u64, (u64, Ranges)>,
     /// New nodes by the old ones.
     nodes: HashMap<(u64, Digest), NodeRef>,
@@ -270,7 +270,7 @@ struct Compaction<'c> {
     parts: BTreeMap<(u64, u64), u64>,
 }
 
-/// What one batch moved, which counts once the batch is laid out.
+/// Objects that one batch moved, which count once the batch is laid out.
 #[derive(Default)]
 struct Moved {
     nodes: HashMap<(u64, Digest), NodeRef>,
@@ -285,7 +285,7 @@ impl Compaction<'_> {
         Ok(Arc::new(GenerationStore::new(self.old, commit, None, context, cache)?))
     }
 
-    /// Finds what the kept generations refer to.
+    /// Finds the bytes that the kept generations refer to.
     fn look(&mut self, kept: &[Commit]) -> Result<()> {
         let mut seen = HashSet::new();
         let mut live = Ranges::default();
@@ -433,7 +433,7 @@ impl Compaction<'_> {
             };
             return Ok(Span { place, ..*span });
         }
-        // Of a record of which a part is dead the live parts become plain runs.
+        // Of a record with a dead part the live parts become plain runs.
         let start = u64::from(span.start);
         let part = parts.around(start).ok_or_else(|| AtlasError::internal("a part was not looked at"))?;
         let (first, last) = (part.start, part.end);
@@ -479,7 +479,7 @@ impl Compaction<'_> {
         first.ok_or_else(|| AtlasError::internal("a run is empty").into())
     }
 
-    /// Takes over what a batch moved, which ends at `end`.
+    /// Records the objects that a batch moved, which ends at `end`.
     fn keep(&mut self, moved: Moved, end: u64) {
         let limited = |(key, node)| (key, NodeRef { limit: end, ..node });
         self.nodes.extend(moved.nodes.into_iter().map(limited));

@@ -1,7 +1,7 @@
-//! The search for damage: every record, every tile, and the zeros between records.
+//! Search for damage: every record, every tile, and the zeros between records.
 //!
-//! What several generations share is looked at once, with the oldest. The outcome is the first fault in the order
-//! header, chain, generations from the oldest, zero bytes between records; all of them are reported.
+//! Objects shared by several generations are examined once, with the oldest. The outcome is the first fault in
+//! the order header, chain, generations from the oldest, zero bytes between records; all of them are reported.
 
 use super::Container;
 use super::encoded;
@@ -114,7 +114,7 @@ impl Search<'_> {
                 self.generation(commit, chain.get(index + 1), tracker)?;
             }
         }
-        // Without all generations nobody knows what is in use.
+        // Without all generations the unused places are unknown.
         if is_whole_chain
             && from <= chain.last().map_or(0, |oldest| oldest.generation)
             && self.first.is_none()
@@ -187,7 +187,7 @@ impl Search<'_> {
         let wrong = |what: &str| {
             AtlasError::witness(format!("generation {generation}: {what}")).at_range(commit.offset, size)
         };
-        // The tree, then what the record says of it and of the chain.
+        // The tree, then its agreement with the record and the chain.
         let container = self.container;
         let base = lock(&container.base).clone();
         let store = GenerationStore::new(file, commit, base, &container.context, &container.cache)?;

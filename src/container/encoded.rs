@@ -13,7 +13,7 @@ use crate::compression::record::{BlockDecoder, MAX_RECORD_SIZE, Needs, Record, R
 
 /// Runs of fewer bytes stay as they are.
 const LEAST_RUN: usize = 4_096;
-/// The value of COMPRESSION begins with so many bytes of a known shape, and has so many for each block.
+/// Number of bytes with a known shape at the beginning of COMPRESSION, and for each block.
 const FIXED: usize = 16;
 const BLOCK_HEAD: usize = 12;
 /// Bytes of the largest record: 1 MiB in blocks of 4 KiB, each with its head.
@@ -33,7 +33,7 @@ pub(super) struct EncodedRun {
 }
 
 impl Encoder {
-    /// Bytes that one takes, with the run that it makes.
+    /// Returns the bytes of an encoder, with the run that it makes.
     pub(super) fn footprint(config: &CompressionConfig) -> Result<u64> {
         Ok(to_u64(RecordEncoder::footprint(config)? + TILE_SIZE))
     }
@@ -91,7 +91,7 @@ fn features_of_algorithm(algorithm: u8) -> Option<u32> {
 }
 
 impl EncodedRun {
-    /// Lays the record out, and gives its offset.
+    /// Lays out the record, and returns its offset.
     pub(super) fn lay_out(&self, body: &mut Body<'_>) -> Laid<u64> {
         let (offset, _) = body.record(RecordKind::Encoded, &self.contents, self.sealed)?;
         body.features |= self.features;
@@ -131,7 +131,7 @@ pub(super) fn record_size(file: &ContainerFile, offset: u64) -> Result<u64> {
     head(file, offset).map(|(size, _, _)| size)
 }
 
-/// Lays a copy of the record at `offset` out, and gives the new offset.
+/// Lays out a copy of the record at `offset`, and returns the new offset.
 pub(super) fn copy(file: &ContainerFile, offset: u64, body: &mut Body<'_>) -> Laid<u64> {
     let (size, _, sealed) = head(file, offset)?;
     let absent = || damaged(file, RecordKind::Encoded, offset, size);

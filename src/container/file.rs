@@ -48,7 +48,7 @@ fn read_at(storage: &dyn Storage, path: &Path, offset: u64, len: usize) -> Resul
 }
 
 impl ContainerFile {
-    /// Reads the header, or what stands in for it.
+    /// Reads the header, or its substitute.
     pub(super) fn open(
         storage: Arc<dyn Storage>,
         path: &Path,
@@ -66,7 +66,7 @@ impl ContainerFile {
             }
             return Ok(ContainerFile { storage, path: path.to_owned(), ident, seals, header_damaged: false });
         }
-        // The first commit record has what the header says.
+        // The first commit record repeats the header's fields.
         for block in 0..5_u8 {
             let start = 3 * (4_096 << block);
             let Some(bytes) = read_at(&*storage, path, start, COMMIT_SIZE as usize)? else { continue };
@@ -154,7 +154,7 @@ impl ContainerFile {
         offset: u64,
         sizes: std::ops::RangeInclusive<u32>,
     ) -> Result<Option<Record>> {
-        // One read where the size is known.
+        // One read if the size is known.
         let guess = if sizes.start() == sizes.end() { *sizes.start() } else { (*sizes.start()).max(512) };
         let first = guess.min(*sizes.end()) as usize;
         let Some(mut bytes) = self.read_up_to(offset, first)? else { return Ok(None) };
@@ -177,7 +177,7 @@ impl ContainerFile {
         Ok((seal[..16] == bytes[16..32]).then_some(Record { bytes, seal }))
     }
 
-    /// As many of `len` bytes as there are. `None` if there is none.
+    /// Returns as many of `len` bytes as exist. `None` if there is none.
     pub(super) fn read_up_to(&self, offset: u64, len: usize) -> Result<Option<Vec<u8>>> {
         if let Some(bytes) = self.read(offset, len)? {
             return Ok(Some(bytes));

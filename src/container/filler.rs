@@ -49,9 +49,9 @@ impl<'t, 'f> Filler<'t, 'f> {
         if self.leaf.len() == MAX_CHILDREN { self.end_leaf(digests) } else { Ok(()) }
     }
 
-    /// Adds the node of the newest generation that begins at the next tile, with all below, if it is full, lies at
-    /// its place in a tree filled from the left and ends at or before tile `end`. Loads nothing below it. Returns
-    /// false if there is none.
+    /// Adds the node of the newest generation that begins at the next tile, with all below, if it is full, lies
+    /// at its place in a tree filled from the left and ends at or before tile `end`. Loads nothing below it.
+    /// Returns false if there is none.
     pub(super) fn push_old(&mut self, digests: &Digests, end: u64) -> Laid<bool> {
         let Some(node) = full_node_at(self.old, self.tiles..end)? else { return Ok(false) };
         self.tiles += node.tiles;
@@ -171,11 +171,11 @@ fn child_with(node: &Arc<Node>, tile: u64) -> Result<Option<(Arc<Node>, u64)>> {
     Ok(None)
 }
 
-/// The highest stored node of `tree` that begins at the first of `tiles`, ends within them, is full, and lies where a
-/// tree filled from the left has such a node.
+/// Returns the highest stored node of `tree` that begins at the first of `tiles`, ends within them, is full,
+/// and lies at the place of such a node in a tree filled from the left.
 ///
-/// Only in a tree that leads to its root, and only below nodes that are full themselves but for the right edge: there
-/// the number of tiles under a node is proved before it is loaded.
+/// Only in a tree that leads to its root, and only below nodes that are full themselves except on the right
+/// edge: there the number of tiles under a node is proved before it is loaded.
 fn full_node_at(tree: &Tree, tiles: Range<u64>) -> Result<Option<NodeRef>> {
     let Some(top) = tree.top_node().filter(|_| tree.is_regular()) else { return Ok(None) };
     let (mut node, mut start): (Arc<Node>, u64) = (Arc::clone(top), 0);

@@ -1,13 +1,13 @@
-//! Importing a source: projected and stored in one pass.
+//! Import of a source: projected and stored in one pass.
 //!
 //! ```text
-//! workers    read a tile, sum and hash it, look whether the newest generation has it, encode it
+//! workers    read a tile, sum and hash it, check if the newest generation has it, encode it
 //! this       lays the tiles out in order, a leaf for 32 of them, and nodes above as they fill up
 //! ```
 //!
 //! An import of regions reads only the tiles that they touch. The others, and whole nodes of them, are those of the
-//! newest generation, so that it costs what changed and one path. Tiles in holes of a sparse file are zeros without a
-//! read.
+//! newest generation, so that the cost is that of the changes and one path. Tiles in holes of a sparse file are
+//! zeros without a read.
 
 use super::batch::{self, NewCommit};
 use super::body::{Body, Laid, Placed, PlacedTile, Stop};
@@ -63,8 +63,8 @@ impl Container {
     /// workers.
     ///
     /// If the source is the base, or another source of the same file, its bytes stay there and only digests are
-    /// stored. A tile that the newest generation has at the same index is taken over from it. Returns the
-    /// generation's number. Fails as [`commit`](Self::commit) does, and with what reading fails with.
+    /// stored. A tile equal to the newest generation's tile of the same index is reused. Returns the
+    /// generation's number. Fails as [`commit`](Self::commit) does, and with the errors of reading.
     pub fn import(
         &self,
         source: &Source,
@@ -74,12 +74,12 @@ impl Container {
         self.import_some(source, None, options, operation)
     }
 
-    /// As [`import`](Self::import), if `source` differs from the newest generation in `regions` alone, and after the
-    /// end of the shorter one if it has another size.
+    /// Imports like [`import`](Self::import) a `source` that differs from the newest generation in `regions`
+    /// alone, and after the end of the shorter one if it has another size.
     ///
     /// Only tiles that a region touches are read, and the tail if the size differs; the others are those of the
-    /// newest generation, unchecked. The regions may overlap and come in any order. Fails with INVALID_ARGUMENT if
-    /// the newest generation has other tiles than an import makes, because an edit changed its length; with
+    /// newest generation, unchecked. The regions may overlap and come in any order. Fails with INVALID_ARGUMENT
+    /// if the newest generation has other tiles than an import makes, because an edit changed its length; with
     /// OUT_OF_RANGE for a region outside the source.
     pub fn import_regions(
         &self,
@@ -111,7 +111,7 @@ impl Container {
             let base = lock(&self.base).clone();
             let of_base = base.as_ref().is_some_and(|base| base.is_same(source));
             let old = match tip {
-                // What is not read is taken from it, so that it must be there.
+                // Tiles that are not read are taken from it, so that it must exist.
                 Some(tip) if regions.is_some() => {
                     self.check_commit(&file, tip)?;
                     self.state(&file, tip)?.tree.clone()
@@ -220,7 +220,7 @@ struct Import<'i> {
     keeps_chains: bool,
     /// The tiles that are those of the source, ascending. The others are those of the newest generation.
     taken: Vec<Range<u64>>,
-    /// Those of them that are read. The others lie in holes.
+    /// Tiles that are read. The others lie in holes.
     read: Steps,
     /// Witness and chaining values of a full tile of zeros.
     zeros: OnceLock<(Digest, Vec<Digest>)>,
@@ -246,7 +246,7 @@ impl Import<'_> {
         let scheme = &self.container.context.scheme;
         let count = self.read.len();
         let in_place = self.source.is_fixed() && self.source.in_memory();
-        // A tile that is read, and what encodes it.
+        // Buffer of a read tile, and its encoder.
         let encoding = match &self.container.options.compression {
             Some(config) => Encoder::footprint(config)?,
             None => 0,
@@ -258,7 +258,7 @@ impl Import<'_> {
         let executor = operation.executor;
         let (bytes, tiles) = self.taken_in_all();
         let mut tracker = operation.tracker(bytes, tiles);
-        // What is laid out again in a large batch counts once.
+        // Tiles laid out again in a large batch count once.
         let mut next = 0;
         let mut done = |index: u64, len: u32| {
             if index < next {
@@ -270,7 +270,7 @@ impl Import<'_> {
         let (commit, record) = (located.end(file), super::records::commit_size(note));
         let new_filler = |is_large| Filler::new(self.old, Body::new(file, commit, record, is_large));
         let mut filler = new_filler(false);
-        // What a small batch has so far, until it turns out to be too large.
+        // Tiles of a small batch so far, until it turns out to be too large.
         let mut retained: Option<Vec<(u64, Imported)>> = Some(Vec::new());
         pool::run_within(
             executor,
@@ -508,7 +508,7 @@ fn chaining_values(outboard: &Outboard, len: usize) -> Vec<Digest> {
 }
 
 impl Imported {
-    /// Lays out the payload, and gives its span; or the place that the newest generation has it at.
+    /// Lays out the payload and returns its span, or its place in the newest generation.
     fn span(&self, body: &mut Body<'_>, source: &Source) -> Laid<std::result::Result<Span, TilePlace>> {
         let span = |kind, place| Ok(Span { kind, place, start: 0, len: self.len });
         Ok(match &self.payload {

@@ -1,9 +1,9 @@
-//! The log: the chain of commits, and how its end is found (docs/container.md, "Open").
+//! The log: the chain of commits, and the search for its end (docs/container.md, "Open").
 //!
 //! ```text
 //! confirmed := the commit that the best valid slot names, or none
 //! tip       := confirmed; while a commit follows the tip: tip := that
-//! search    := is there a commit behind the tip that proves that a missing one was durable?
+//! search    := is there a commit after the tip that proves that a missing one was durable?
 //! ```
 
 use super::file::ContainerFile;
@@ -13,20 +13,20 @@ use crate::base::error::{AtlasError, Result};
 use crate::base::units::{to_u64, to_usize};
 use crate::hash::digest::same;
 
-/// How far behind the tip, and before the end of the file, lost commits are searched for.
+/// Number of bytes after the tip, and before the end of the file, that are searched for lost commits.
 const SEARCHED: u64 = 64 << 20;
 /// Bytes that a search reads at a time.
 const SEARCH_STEP: u64 = 1 << 20;
 
-/// What is known of the end of the log.
+/// State of the end of the log.
 #[derive(Clone, Default)]
 pub(super) struct Located {
-    /// The newest generation; `None` if there is none.
+    /// The newest generation. `None` if there is none.
     pub(super) tip: Option<Commit>,
     pub(super) slots: [Option<Slot>; 2],
     /// True if a slot names the tip, or there is no tip.
     pub(super) is_confirmed: bool,
-    /// The newest generation that is known to have been durable and is not there; 0: none.
+    /// Newest generation that is known to have been durable and is missing. 0 means none.
     pub(super) lost: u64,
 }
 
@@ -52,14 +52,14 @@ impl Located {
     }
 }
 
-/// Which end of the log is taken.
+/// Choice of the end of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Until {
     /// The tip. A commit that was durable and is missing is WITNESS.
     Tip,
-    /// What a slot confirms.
+    /// The commit that a slot confirms.
     Confirmed,
-    /// What is there, whatever is missing.
+    /// The last commit found, whatever is missing.
     Recovered,
 }
 
@@ -97,7 +97,7 @@ fn look(file: &ContainerFile, until: Until) -> Result<(Located, Option<Commit>)>
         .at_range(0, len));
     }
     let slots = [file.slot(0)?, file.slot(1)?];
-    // After the slots: what they name was written before them.
+    // After the slots, because the commits that they name were written before them.
     let len = file.len()?;
     let mut located = Located { slots, is_confirmed: true, ..Located::default() };
     let mut best: Vec<&Slot> = slots.iter().flatten().collect();
@@ -135,14 +135,14 @@ fn look(file: &ContainerFile, until: Until) -> Result<(Located, Option<Commit>)>
     }
     let found = search(file, &located, len)?;
     if until == Until::Recovered {
-        // What follows a lost commit is lost with it.
+        // Commits after a lost one are lost with it.
         let tip = located.tip.as_ref().map_or(0, |tip| tip.generation);
         let durable = found.map_or(0, |found| found.generation);
         located.lost = located.lost.max(durable);
         located.lost = if located.lost > tip { located.lost } else { 0 };
         return Ok((located, None));
     }
-    // A slot that changed meanwhile is the work of a writer.
+    // A slot that changed in between is the work of a writer.
     if found.is_some() && !planted(Planted::NoSecondLook) && [file.slot(0)?, file.slot(1)?] != slots {
         return Ok((located, None));
     }
@@ -189,7 +189,7 @@ fn search(file: &ContainerFile, located: &Located, len: u64) -> Result<Option<Co
                 if start.get(..4) != Some(&RecordKind::Commit.magic()) {
                     continue;
                 }
-                // What breaks a rule there is no commit of ours.
+                // A record that breaks a rule is no commit of this library.
                 let found = file.commit_at(at + to_u64(index) * block).ok().flatten();
                 if let Some(found) = found.filter(|found| found.ordinal >= least) {
                     return Ok(Some(found));

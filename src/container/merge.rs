@@ -68,7 +68,7 @@ impl Container {
     }
 }
 
-/// The newest generation of a container, and where it begins in the merged one.
+/// Newest generation of a container, and its offset in the merged one.
 struct Part<'c> {
     container: &'c Container,
     file: Arc<ContainerFile>,
@@ -175,7 +175,7 @@ impl<'c> Merge<'c> {
         let mut tracker = operation.tracker(self.bytes, self.tiles);
         let none = Tree::default();
         let (body, filled) = batch::lay_out(&file, &log.located, options.note.len(), |body, is_large| {
-            // What a small batch has is laid out again in a large one.
+            // Tiles of a small batch are laid out again in a large one.
             let mut quiet = |_| Ok(());
             let mut reported = |bytes| tracker.advance(bytes, 1);
             let progress: &mut dyn FnMut(u64) -> Result<()> =
@@ -337,7 +337,8 @@ impl PartWriter<'_, '_> {
         Ok(Placed::Now(spans, old.chaining_values.to_vec()))
     }
 
-    /// Reads what the part's file has of a tile into the scratch buffer, each byte at its place in the tile.
+    /// Reads the bytes of a tile in the part's file into the scratch buffer, each byte at its place in the
+    /// tile.
     fn load_payload(&mut self, store: &GenerationStore, spans: &TileSpans, len: u32) -> Result<()> {
         let is_outside = |span: &Span| matches!(span.kind, SpanKind::Base | SpanKind::Zeros);
         if spans.spans.iter().all(is_outside) {

@@ -1,16 +1,16 @@
 //! Containers: one file with the generations of a projection, which survive the process and the machine.
 //!
 //! ```text
-//! header   slot   slot   batch   batch   …          a batch: a commit record, payload, and the nodes that are new
+//! header   slot   slot   batch   batch   …          a batch: a commit record, payload, and the new nodes
 //! ```
 //!
 //! A batch never changes. The commit record that begins it names the top node of a stored tile tree, whose
-//! other nodes lie in this batch or in earlier ones, so that a commit costs what changed and one path. The
-//! chain of commit records is the log ([`log`]); a slot is a hint where it ends. A generation that is read
-//! ([`store`]) is a tree of which nothing is loaded yet, and each node is checked against its parent when it is.
+//! other nodes lie in this batch or in earlier ones, so that the cost of a commit is that of the changes and one
+//! path. The chain of commit records is the log ([`log`]); a slot is a hint to its end. A generation that is read
+//! ([`store`]) is a tree without loaded nodes, and each node is checked against its parent when it is loaded.
 //! The payload of a tile lies in the file, or in a *base*, a source of the caller's.
 //!
-//! docs/container.md has every byte, the order of writes and syncs, and what each failure leads to.
+//! docs/container.md has every byte, the order of writes and syncs, and the consequences of each failure.
 
 #![forbid(unsafe_code)]
 
@@ -62,10 +62,10 @@ use std::sync::{Arc, Mutex};
 use store::GenerationStore;
 use tree_writer::{Chain, TreeWriter};
 
-/// What a handle may do.
+/// Access of a handle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ContainerMode {
-    /// Reading. Any number of readers, beside a writer.
+    /// Reading. Any number of readers, at the same time as a writer.
     #[default]
     Read,
     /// Reading and writing. One handle at a time, in any process.
@@ -82,7 +82,7 @@ pub struct ContainerCreateOptions {
     pub keep_chains: bool,
     /// The id of the file, which makes it the same every time. `None`: random.
     pub id: Option<[u8; 16]>,
-    /// What the handle does.
+    /// Options of the handle.
     pub handle: ContainerOptions,
 }
 
@@ -91,7 +91,7 @@ pub struct ContainerCreateOptions {
 pub struct ContainerOptions {
     /// Source whose bytes are not stored.
     pub base: Option<Source>,
-    /// How runs of payload are encoded that this handle stores. `None`: they are stored as they are.
+    /// Compression of runs of payload that this handle stores. `None` means that they are stored as they are.
     pub compression: Option<CompressionConfig>,
     /// Bytes of memory for loaded nodes. Default 64 MiB.
     pub cache_size: u64,
@@ -116,12 +116,12 @@ impl Default for ContainerOptions {
     }
 }
 
-/// What a commit says beside the tree.
+/// Contents of a commit besides the tree.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CommitOptions {
     /// The newest generation must be this one, else CONFLICT. 0: any.
     pub expected: u64,
-    /// Nanoseconds since 1970; 0: none. It means nothing to a reader.
+    /// Nanoseconds since 1970. 0 means none. Readers do not interpret it.
     pub time: i64,
     /// At most 1,024 bytes.
     pub note: Vec<u8>,
@@ -131,27 +131,27 @@ pub struct CommitOptions {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ContainerInfo {
-    /// How tiles become payload.
+    /// Transformation from tiles to payload.
     pub projection_type: ProjectionType,
     /// K of R96; 0 for LINEAR.
     pub data_classes: u8,
     /// True if digests are keyed.
     pub keyed: bool,
-    /// What is asked of the sum of all bytes.
+    /// Requirement on the sum of all bytes.
     pub conservation: ConservationPolicy,
     /// True if this handle may write.
     pub writable: bool,
     /// True if chaining values are stored.
     pub keeps_chains: bool,
-    /// Batches are multiples of so many bytes.
+    /// Batches are multiples of this number of bytes.
     pub block_size: u64,
-    /// The newest generation; 0: there is none.
+    /// Number of the newest generation. 0 means none.
     pub newest: u64,
-    /// The oldest generation that is kept; 0: there is none.
+    /// Number of the oldest kept generation. 0 means none.
     pub oldest: u64,
-    /// How many generations are kept.
+    /// Number of kept generations.
     pub generation_count: u64,
-    /// The newest generation known to have been durable that `recover` did not find; 0: none.
+    /// Newest generation known to have been durable that `recover` did not find. 0 means none.
     pub lost: u64,
     /// Bytes of the file up to the end of the newest generation.
     pub file_size: u64,
@@ -167,9 +167,9 @@ pub struct ContainerInfo {
 pub struct GenerationInfo {
     /// Its number.
     pub generation: u64,
-    /// Number of the one before; 0: none is kept.
+    /// Number of the previous kept generation. 0 means none.
     pub previous: u64,
-    /// Nanoseconds since 1970 as the committer gave it; 0: none.
+    /// Nanoseconds since 1970, set by the committer. 0 means none.
     pub time: i64,
     /// Bytes of the domain.
     pub domain_size: u64,
@@ -187,14 +187,14 @@ pub struct GenerationInfo {
 
 /// One file with the generations of one projection.
 ///
-/// All methods take `&self` and may run at the same time; those that change the file wait for one another. After
-/// a fork the child may only drop its handle, else STATE; snapshots go on reading there.
+/// All methods take `&self` and may run at the same time; those that change the file wait for one another.
+/// After a fork the child may only drop its handle, else STATE; snapshots can still read there.
 pub struct Container {
     pub(super) context: Arc<Context>,
     cache: Arc<NodeCache>,
     process: Process,
     options: ContainerOptions,
-    /// True if a root or a history is known, so that what the file claims must lead to it.
+    /// True if a root or a history is known, so that the file's claims must lead to it.
     is_proved: bool,
     /// Path that leads to the file; `None` for a source.
     path: Option<PathBuf>,
@@ -309,11 +309,11 @@ impl Container {
         Ok(log::find(&log.file, log.located.tip.as_ref(), generation)?.note)
     }
 
-    /// A projection on a generation; 0: on the newest, or the empty domain if there is none. O(1): nodes are loaded
-    /// when they are needed.
+    /// Returns a projection on a generation, in O(1). 0 means the newest, or the empty domain if there is none.
+    /// Nodes are loaded on demand.
     ///
-    /// `verify_reads`: bytes that [`AtlasProjection::read`] gives are checked against their witnesses. It keeps the
-    /// base of the moment. Fails with OUT_OF_RANGE, UNSUPPORTED, LIMIT, CONSERVATION and what loading fails with.
+    /// With `verify_reads`, bytes of [`AtlasProjection::read`] are checked against their witnesses. It keeps
+    /// the present base. Fails with OUT_OF_RANGE, UNSUPPORTED, LIMIT, CONSERVATION and the errors of loading.
     pub fn snapshot(
         &self,
         generation: u64,
@@ -327,7 +327,7 @@ impl Container {
         let commit = log::find(&log.file, log.located.tip.as_ref(), generation)?;
         self.check_commit(&log.file, &commit)?;
         let state = self.state(&log.file, &commit)?;
-        // What does not lead to the root is proved by all leaves.
+        // A tree whose top does not lead to the root is proved by all leaves.
         if self.is_proved && !state.tree.is_regular() {
             state.hash(operation, 0)?;
         }
@@ -388,7 +388,7 @@ impl Container {
         Ok(())
     }
 
-    /// Attaches another base, for snapshots taken from now on; `None`: none. Nothing is read.
+    /// Attaches another base for later snapshots. `None` means none. Nothing is read.
     pub fn set_base(&self, base: Option<&Source>) -> Result<()> {
         self.usable()?;
         let before = std::mem::replace(&mut *lock(&self.base), base.cloned());
@@ -396,12 +396,14 @@ impl Container {
         Ok(())
     }
 
-    /// Stores what is not there yet of a projection and makes it the newest generation, durable on return.
+    /// Stores the parts of a projection that are not stored yet and makes it the newest generation, durable on
+    /// return.
     ///
-    /// Returns the generation's number. Editors of the projection may go on meanwhile. Fails with INVALID_ARGUMENT
-    /// if type, K, key or policy differ, CONFLICT if `options.expected` is not the newest, CONSERVATION if STRICT and
-    /// the sum is not 0 mod 96, WITNESS if a source changed, IO; nothing is committed then. After a flush that failed
-    /// the handle is STATE until the container is opened again, and the outcome is open until then.
+    /// Returns the generation's number. The projection may be edited during the call. Fails with
+    /// INVALID_ARGUMENT if type, K, key or policy differ, CONFLICT if `options.expected` is not the newest,
+    /// CONSERVATION if STRICT and the sum is not 0 mod 96, WITNESS if a source changed, IO; nothing is
+    /// committed then. After a failed flush the handle is STATE until the container is opened again, and the
+    /// outcome is unknown until then.
     pub fn commit(
         &self,
         projection: &AtlasProjection,
@@ -433,7 +435,7 @@ impl Container {
             let chain = Chain::new(&file, log.located.tip.as_ref());
             let mut tracker = operation.tracker(bytes, state.tree.tiles());
             let laid = batch::lay_out(&file, &log.located, options.note.len(), |body, is_large| {
-                // What a small batch has is laid out again in a large one.
+                // Records of a small batch are laid out again in a large one.
                 let mut quiet = |_| Ok(());
                 let mut reported = |bytes| tracker.advance(bytes, 1);
                 let progress: &mut dyn FnMut(u64) -> Result<()> =

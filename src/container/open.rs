@@ -111,11 +111,11 @@ impl Container {
         Ok(Container::of(log, context, Arc::new(cache), path, create.handle.clone(), false))
     }
 
-    /// Opens a container. `verify` has the key, and the root of the newest generation if that is known.
+    /// Opens a container. `verify` has the key, and the root of the newest generation if it is known.
     ///
-    /// Reads three records, whatever the size. Fails with FORMAT for what is no container, WITNESS if the key is
-    /// another one or something durable is missing, STATE if another handle writes (`os_error` EAGAIN), UNSUPPORTED
-    /// for a newer version or a file system that keeps no lock, LIMIT, IO.
+    /// Reads three records, whatever the size. Fails with FORMAT if it is no container, WITNESS if the key
+    /// differs or durable data is missing, STATE if another handle writes (`os_error` EAGAIN), UNSUPPORTED for
+    /// a newer version or a file system that keeps no lock, LIMIT, IO.
     pub fn open(
         path: impl AsRef<Path>,
         mode: ContainerMode,
@@ -178,7 +178,7 @@ impl Container {
         Ok(container)
     }
 
-    /// A handle on a storage, for tests of what a medium holds.
+    /// Returns a handle on a storage, for tests of the contents of a medium.
     #[cfg(test)]
     pub(crate) fn on_storage(
         storage: Arc<dyn Storage>,
@@ -222,7 +222,7 @@ impl Container {
         }
     }
 
-    /// Compares the newest generation with what the caller expects of it.
+    /// Compares the newest generation with the caller's expectations.
     fn check_expected(
         &self,
         verify: &VerifyOptions,
@@ -342,10 +342,10 @@ impl Container {
         Ok(generation)
     }
 
-    /// True if the handle knows a newer generation than `located`, and the file still has it.
+    /// Returns true if the handle knows a newer generation than `located`, and the file still has it.
     ///
-    /// No slot confirms it yet, and what follows a slot cannot be seen behind the page cache each time. It was on the
-    /// disk before, and what was durable is never written again.
+    /// No slot confirms it yet, and the commits after a slot cannot be read behind the page cache each time. It
+    /// was on the disk before, and durable bytes are never overwritten.
     fn is_ahead(&self, log: &Log, located: &Located) -> Result<bool> {
         let Some(known) = &log.located.tip else { return Ok(false) };
         if located.tip.as_ref().is_some_and(|tip| tip.generation >= known.generation) {
@@ -465,19 +465,20 @@ fn locate_to_read(file: &ContainerFile, recover: bool) -> Result<Located> {
     }
 }
 
-/// How the medium is seen.
+/// View of the medium.
 enum Seen {
     /// By the file: nothing was cached that the medium does not have.
     Cached,
-    /// By this, where what the file shows may differ.
+    /// Through this file, if the normal view may differ.
     Past(ContainerFile),
     Nothing,
 }
 
-/// Sees to it that what is read is what the medium has.
+/// Makes sure that reads return the bytes of the medium.
 ///
-/// Another process that reads the file brings pages back between the dropping and the look at them. Then the medium is
-/// read past them; where that is not possible, the dropping is tried `attempts` times, after 1 ms, 2 ms, 4 ms and so on.
+/// Another process that reads the file loads pages again between dropping and checking them. The medium is then
+/// read past them; if that is not possible, dropping is tried `attempts` times, after 1 ms, 2 ms, 4 ms and so
+/// on.
 fn seen_on_medium(file: &ContainerFile, attempts: u32) -> std::io::Result<Seen> {
     if file.storage.drop_cache()? {
         return Ok(Seen::Cached);
@@ -494,7 +495,7 @@ fn seen_on_medium(file: &ContainerFile, attempts: u32) -> std::io::Result<Seen> 
     Ok(Seen::Nothing)
 }
 
-/// Finds the end of the log for the writer, confirms it, and cuts off what lies behind.
+/// Finds the end of the log for the writer, confirms it, and cuts off the bytes after it.
 fn locate_to_write(file: &ContainerFile, recover: bool) -> Result<Located> {
     if file.header_damaged {
         return Err(AtlasError::witness(format!(
@@ -512,7 +513,7 @@ fn locate_to_write(file: &ContainerFile, recover: bool) -> Result<Located> {
     let mut located = match seen.map_err(|error| failed("dropping cached pages of", error))? {
         None => first,
         Some(Seen::Cached) => log::locate(file, until)?,
-        // What is cached of the slots may be newer: it names what was durable before it was written.
+        // The cached slots may be newer: they name commits that were durable before the slots were written.
         Some(Seen::Past(medium)) => log::locate(&medium, until)?,
         Some(Seen::Nothing) => {
             return Err(AtlasError::unsupported(format!(

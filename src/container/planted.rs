@@ -15,7 +15,7 @@ pub(super) enum Planted {
     NothingCut,
     /// Pages that are cached are believed.
     CacheTrusted,
-    /// No search for commits behind the tip.
+    /// Without the search for commits after the tip.
     NoSearch,
     /// A search that finds something is believed at once.
     NoSecondLook,

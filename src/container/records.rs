@@ -1,7 +1,7 @@
-//! The records of a container: what lies where in them (docs/container.md, "Bytes").
+//! The records of a container and their fields (docs/container.md, "Bytes").
 //!
 //! A record is written by [`frame`] around its contents. Reading has two steps: [`super::file`] finds a record
-//! that seals itself, and the functions here look at its contents, where whatever breaks a rule is FORMAT.
+//! that seals itself, and the functions here check its contents; every broken rule is FORMAT.
 
 use super::planted::{Planted, planted, small_batch};
 use super::seal::{Ident, Seals, Tag};
@@ -99,8 +99,8 @@ pub(super) fn malformed(offset: u64, size: usize, what: impl std::fmt::Display) 
     AtlasError::format(format!("{what}, in the record at byte {offset}")).at_range(offset, to_u64(size))
 }
 
-/// Appends a record of these contents, which are a multiple of 8 bytes, and gives its full seal. `sealed`: the
-/// bytes of the contents that the seal is over.
+/// Appends a record of these contents, which are a multiple of 8 bytes, and returns its full seal. `sealed` is
+/// the number of content bytes that the seal covers.
 pub(super) fn frame(
     seals: &Seals,
     ident: &Ident,
@@ -299,7 +299,7 @@ impl Commit {
         Ok(commit)
     }
 
-    /// What a commit record must be beside its seal, as far as it alone says.
+    /// Checks the form of a commit record besides its seal, as far as the record alone determines it.
     fn check_form(&self, ident: &Ident, record: &[u8]) -> Result<()> {
         let (block, offset) = (ident.block(), self.offset);
         let wrong = |what: String| Err(malformed(offset, record.len(), what));
@@ -372,7 +372,7 @@ pub(super) fn put_child(node: &NodeRef, out: &mut Vec<u8>) {
 /// The CHILD in 64 bytes of a record that must be after it, at `limit`. Its form is looked at when it is loaded.
 fn child_at(bytes: &[u8], limit: u64) -> Result<NodeRef> {
     let [residue, height, z0, z1] = u32_at(bytes, 12).to_le_bytes();
-    // What cannot be is kept as what can, and refused by its height.
+    // An impossible value is kept as a possible one, and refused by its height.
     let height = if (z0, z1) == (0, 0) && residue < 96 && height <= MAX_HEIGHT { height } else { u8::MAX };
     Ok(NodeRef {
         offset: u64_at(bytes, 0),

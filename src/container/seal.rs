@@ -12,7 +12,7 @@ const SEAL_KEY_CONTEXT: &str = "atlas_manifold 1 container key";
 const HISTORY_CONTEXT: &str = "atlas_manifold 1 history";
 const HISTORY_KEY_CONTEXT: &str = "atlas_manifold 1 history key";
 
-/// What a digest of the file is over.
+/// Subject of a digest of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Tag {
@@ -92,7 +92,7 @@ pub(super) const CHAINS: u8 = 4;
 const VERSION: u16 = 1;
 const KIND: u16 = 3;
 
-/// What the header of a container says.
+/// Fields of the header of a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Ident {
     pub(super) id: [u8; 16],

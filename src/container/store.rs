@@ -109,7 +109,7 @@ impl GenerationStore {
         (end <= base.size()).then(|| (base.clone(), place))
     }
 
-    /// A tile of the leaf at `leaf`. What is wrong with its place is reported when it is read.
+    /// Returns a tile of the leaf at `leaf`. A fault of its place is reported when it is read.
     fn tile(self: &Arc<Self>, leaf: u64, raw: &RawTile) -> Result<Arc<Tile>> {
         let entry = &raw.entry;
         let place = match entry.place {

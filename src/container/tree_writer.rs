@@ -1,4 +1,4 @@
-//! A tree as records: what the file has stays where it is, the rest is laid out in the body of a batch.
+//! A tree as records: stored parts stay in their place, the rest is laid out in the body of a batch.
 
 use super::body::{Body, Laid, LeafLayout, Placed, PlacedTile};
 use super::encoded::Encoder;
@@ -25,7 +25,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Which commits are in the chain of a file.
+/// Membership of commits in the chain of a file.
 pub(super) struct Chain<'f> {
     file: &'f ContainerFile,
     tip: Option<&'f Commit>,
@@ -53,7 +53,7 @@ impl<'f> Chain<'f> {
     }
 }
 
-/// What is remembered once the batch is durable.
+/// Places to remember once the batch is durable.
 #[derive(Default)]
 pub(super) struct Places {
     nodes: Vec<(Arc<Node>, NodeRef)>,
@@ -117,14 +117,14 @@ impl<'w, 'f> TreeWriter<'w, 'f> {
         TreeWriter { chain, context, base, encoder, body, places, base_size, keeps_chains, scratch, progress }
     }
 
-    /// True if a commit is in the chain, so that what it wrote is there.
+    /// Returns true if a commit is in the chain, so that its batch is in the file.
     fn has(&mut self, id: &CommitId) -> bool {
         let Some(base_size) = self.chain.base_size(id) else { return false };
         self.base_size = self.base_size.max(base_size);
         true
     }
 
-    /// Lays out what is new of a tree whose tiles are all hashed. `None` for no tiles.
+    /// Lays out the new parts of a tree whose tiles are all hashed. `None` for no tiles.
     pub(super) fn tree(&mut self, tree: &Tree) -> Laid<Option<NodeRef>> {
         let mut reader = CheckedReader::new(self.context);
         tree.top_node().map(|top| self.node(top, &mut reader)).transpose()
@@ -201,7 +201,7 @@ impl<'w, 'f> TreeWriter<'w, 'f> {
         Ok(placed(Placed::Now(spans, chaining_values)))
     }
 
-    /// What there is of a tile, and what is to be written.
+    /// Returns the stored parts of a tile, and those to be written.
     fn parts(&mut self, tile: &Arc<Tile>) -> Result<Vec<Part>> {
         let mut parts = Vec::new();
         for piece in tile.pieces() {
@@ -282,7 +282,7 @@ impl<'w, 'f> TreeWriter<'w, 'f> {
         Ok(total)
     }
 
-    /// Lays out the runs of a tile, and gives its spans.
+    /// Lays out the runs of a tile, and returns its spans.
     fn payload(
         &mut self,
         tile: &Arc<Tile>,

@@ -125,9 +125,9 @@ pub struct atlas_container_open_options {
     /// Expected history of the newest generation or of an ancestor of it, 32 bytes. NULL means any.
     /// Copied.
     pub expected_history: *const u8,
-    /// As in atlas_container_create_options.
+    /// The same as in atlas_container_create_options.
     pub compression: *const atlas_compression_config,
-    /// As in atlas_container_create_options.
+    /// The same as in atlas_container_create_options.
     pub cache_size: u64,
     /// Maximum size of a generation; a larger one is ATLAS_STATUS_LIMIT. 0 means no limit.
     pub max_domain_size: u64,

@@ -122,15 +122,15 @@ pub enum atlas_parallel_strategy {
     /// The right choice without a reason for another one. A batch too small for a second thread
     /// runs on the calling thread, because waking another one would take longer.
     ATLAS_PARALLEL_DEFAULT = 1,
-    /// As DEFAULT, but on the operation's pool alone, which must be given, however small the batch.
-    /// For hosts whose calling thread must not do such work: it waits, reports progress and
-    /// assembles the shards.
+    /// Like DEFAULT, but on the operation's pool alone, which must be given, however small the batch. For
+    /// hosts whose calling thread must not do such work: it waits, reports progress and assembles the
+    /// shards.
     ATLAS_PARALLEL_POOL = 2,
-    /// As DEFAULT, but with chunk_size regions per task. For many small regions whose neighbours
-    /// lie in the same tile. A tile that two tasks touch is hashed twice. A region larger than a
-    /// thread's share of the batch is split into its tiles.
+    /// Like DEFAULT, but with chunk_size regions per task. For many small regions whose neighbours lie in
+    /// the same tile. A tile that two tasks touch is hashed twice. A region larger than a thread's share of
+    /// the batch is split into its tiles.
     ATLAS_PARALLEL_CHUNKED = 3,
-    /// As DEFAULT, but the largest tasks first, on at most max_threads threads. For regions of very
+    /// Like DEFAULT, but the largest tasks first, on at most max_threads threads. For regions of very
     /// different sizes.
     ATLAS_PARALLEL_WORK_STEALING = 4,
 }

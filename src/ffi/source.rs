@@ -44,13 +44,14 @@ pub enum atlas_file_io {
     /// projection reads it. Reading after the new end of a truncated file kills the process
     /// (SIGBUS).
     ATLAS_FILE_IO_MMAP = 1,
-    /// Mapped if nobody can shorten the file, else as ATLAS_FILE_IO_READ.
+    /// Memory mapping if nobody can shorten the file, otherwise like ATLAS_FILE_IO_READ.
     ///
-    /// Linux promises it of a file with the seal F_SEAL_SHRINK, of an immutable one on ext4, and of one on a file
-    /// system that is mounted read-only as a whole and that no other machine writes to; a read-only mount of a file
-    /// system that is mounted for writing elsewhere is read. The caller promises that nobody writes to a file that
-    /// is sealed against shrinking alone, and that no administrator takes the other two promises back meanwhile. A
-    /// disk that fails under a mapping kills the process (SIGBUS), where a read is IO.
+    /// Linux guarantees this for a file with the seal F_SEAL_SHRINK, for an immutable one on ext4, and for
+    /// one on a file system that is mounted read-only as a whole and that no other machine writes to. A
+    /// file on a read-only mount of a file system that is mounted for writing elsewhere is read. The caller
+    /// promises that nobody writes to a file that is sealed against shrinking alone, and that no
+    /// administrator revokes the other two guarantees in the meantime. A failing disk kills the process
+    /// (SIGBUS) under a mapping; with reads it is IO.
     ATLAS_FILE_IO_AUTO = 2,
 }
 
@@ -199,12 +200,14 @@ pub unsafe extern "C" fn atlas_source_open_file(
 
 /// Creates a source that reads a regular file through a descriptor. `io` is an atlas_file_io.
 ///
-/// `fd` is open for reading, without O_DIRECT. The library keeps a duplicate: the caller may close `fd` at once. Its
-/// offset is neither used nor moved. Holes are looked for through a description of the library's own
-/// (/proc/self/fd/N); if that cannot be opened the file counts as dense. When the last object that reads the source is
-/// gone the duplicate is closed, which ends the record locks (fcntl) of this process on the file. The size is that of
-/// the moment. `*out` is owned by the caller. Any thread. Fails with INVALID_ARGUMENT (not a regular file, not open for
-/// reading, unknown io), IO (os_error set: EBADF if `fd` is not open) or UNSUPPORTED (mapping not built in; Windows).
+/// `fd` is open for reading, without O_DIRECT. The library keeps a duplicate, so that the caller may close
+/// `fd` at once. Its offset is neither used nor moved. Holes are searched through a description of the
+/// library's own (/proc/self/fd/N); if that cannot be opened the file counts as dense. When the last object
+/// that reads the source is gone the duplicate is closed, which ends the record locks (fcntl) of this
+/// process on the file. The size of the source is the size of the file at this moment. `*out` is owned by
+/// the caller. Callable from any thread. Fails with INVALID_ARGUMENT (not a regular file, not open for
+/// reading, unknown io), IO (os_error set: EBADF if `fd` is not open) or UNSUPPORTED (mapping not built in;
+/// Windows).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_source_open_fd(
     fd: c_int,

@@ -51,8 +51,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 impl AtlasProjection {
-    /// How the projection is updated from now on. A shorter history forgets the oldest at once.
-    /// What nothing needs any more is freed within the call.
+    /// Sets the configuration of later updates. A shorter history drops the oldest deltas at once, and the call
+    /// frees the memory that only they needed.
     pub fn configure_incremental(&self, config: &IncrementalConfig) {
         self.changing(0, |history| Ok(self.updates.configure(history, config))).unwrap_or_default();
         let state = self.state();
@@ -61,19 +61,18 @@ impl AtlasProjection {
 
     /// Applies one delta, or changes nothing.
     ///
-    /// Fails with OUT_OF_RANGE outside the domain, INVALID_ARGUMENT where a range is moved into
-    /// itself, CONSERVATION where a STRICT projection would not sum to 0 mod 96 any more (the message
-    /// names what is missing), and with what reading the source fails with. A cut inside a
-    /// tile reads 16 KiB of the source, and an update of the same size reads all that it replaces where
-    /// conservation is validated.
+    /// Fails with OUT_OF_RANGE outside the domain, INVALID_ARGUMENT if a range is moved into itself,
+    /// CONSERVATION if a STRICT projection would no longer sum to 0 mod 96 (the message names the missing sum),
+    /// and with the errors of reading the source. A cut inside a tile reads 16 KiB of the source; an update of
+    /// the same size reads all bytes that it replaces if conservation is validated.
     pub fn apply_incremental_update(&self, delta: ProjectionDelta) -> Result<()> {
         self.apply(vec![delta], false).map(|_| ())
     }
 
-    /// Applies deltas in order, each to the result of the one before: all of them or none. Gives what
-    /// this batch did; the index of an error is that of the delta.
+    /// Applies deltas in order, each to the result of the one before: all of them or none. Returns the
+    /// statistics of this batch; the index of an error is that of the delta.
     ///
-    /// A STRICT projection looks at the net residue of the batch.
+    /// A STRICT projection checks the net residue of the batch.
     pub fn apply_incremental_batch(&self, deltas: Vec<ProjectionDelta>) -> Result<IncrementalStats> {
         self.apply(deltas, true)
     }
@@ -83,6 +82,7 @@ impl AtlasProjection {
         let bytes = deltas.iter().map(ProjectionDelta::data_size).sum();
         self.changing(Reclaimer::budget(deltas.len(), bytes), |history| {
             let start = Instant::now();
+            // Each delta applies to the tree of the one before; only the last tree becomes the state.
             let before = self.state();
             let config = &before.context;
             let mut reader = CheckedReader::new(config);
@@ -95,9 +95,11 @@ impl AtlasProjection {
                     .map_err(|error| if batch { error.at_index(index) } else { error })?;
                 steps.push(PastState { tree: std::mem::replace(&mut tree, next), root: None });
             }
+            // The history keeps the root of the first state, if it was computed.
             if let Some(first) = steps.first_mut() {
                 first.root = before.known_root();
             }
+            // A STRICT projection is checked once for the whole batch.
             let net = tree.residue() - before.tree.residue();
             if config.policy == ConservationPolicy::Strict && net != Residue::ZERO {
                 return Err(AtlasError::conservation(format!(
@@ -105,6 +107,7 @@ impl AtlasProjection {
                     net.correction()
                 )));
             }
+            // Nothing fails from here on.
             history.reserve(steps.len())?;
             self.set_state(before.successor(tree, None));
             let dropped = history.extend(steps);
@@ -116,11 +119,12 @@ impl AtlasProjection {
         Ok(stats)
     }
 
-    /// Inserts all bytes of a source before the byte at `offset`; at the size of the domain they are appended.
+    /// Inserts all bytes of a source before the byte at `offset`. At the size of the domain they are appended.
     ///
-    /// The source is projected first, on as many threads as `operation` allows, and nothing of it is copied. One
-    /// delta of the history. Fails as [`apply_incremental_update`](Self::apply_incremental_update) does, and with
-    /// what reading the source fails with.
+    /// The source is projected first, on as many threads as `operation` allows, and its bytes are not copied.
+    /// The insertion is one delta of the history. Fails as
+    /// [`apply_incremental_update`](Self::apply_incremental_update) does, and with the errors of reading the
+    /// source.
     pub fn insert_source(&self, offset: u64, source: &Source, operation: &mut Operation<'_>) -> Result<()> {
         let context = Arc::clone(&self.state().context);
         let size = source.size();
@@ -133,7 +137,7 @@ impl AtlasProjection {
             }
             Ok(())
         };
-        // Before the work, and again when nobody else can change it.
+        // Checked before the work, and again under the lock.
         check(self.state().tree.bytes())?;
         let geometry = Geometry::Canonical { size };
         let inserted = hash_tiles::project(&context.scheme, source, geometry, operation)?;
@@ -167,12 +171,12 @@ impl AtlasProjection {
         })
     }
 
-    /// Undoes the last `count` deltas; a batch counts as its deltas. Bytes, size, residue, geometry
-    /// and root come back exactly.
+    /// Undoes the last `count` deltas. A batch counts as its deltas. Bytes, size, residue, geometry and root
+    /// are restored exactly.
     ///
-    /// OUT_OF_RANGE where the history holds fewer, and CONSERVATION where that would take a STRICT
-    /// projection back into the middle of a batch whose parts do not sum to 0 mod 96: then nothing
-    /// changes. The cost does not depend on how much data the deltas touched.
+    /// Fails with OUT_OF_RANGE if the history holds fewer, and with CONSERVATION if a STRICT projection would
+    /// end in the middle of a batch whose parts do not sum to 0 mod 96; then nothing changes. The cost does not
+    /// depend on the amount of data that the deltas touched.
     pub fn rollback(&self, count: u64) -> Result<()> {
         self.changing(Reclaimer::budget(1, 0), |history| {
             let held = history.len();
@@ -200,22 +204,22 @@ impl AtlasProjection {
         })
     }
 
-    /// How many deltas can be undone.
+    /// Returns the number of deltas that can be undone.
     pub fn history_len(&self) -> u64 {
         self.updates.len()
     }
 
-    /// What was applied so far.
+    /// Returns the statistics of the deltas applied so far.
     pub fn incremental_stats(&self) -> IncrementalStats {
         self.updates.stats()
     }
 
-    /// Cuts the domain into full tiles from offset 0 on: the root then equals a fresh projection's of
-    /// the same bytes. Forgets the history.
+    /// Restores full tiles from offset 0 on, so that the root equals that of a fresh projection of the same
+    /// bytes. Drops the history.
     ///
-    /// Hashes the tiles that change, and checks what is left of the source in them. Other changes may
-    /// go on meanwhile; what they change is hashed once more at the end, and that is not reported. What
-    /// nothing needs any more is freed within the call.
+    /// Hashes the tiles that change, and checks their remaining bytes of the source. Other changes may continue
+    /// during the call; the tiles they change are hashed again at the end, which is not reported. The call
+    /// frees the memory that only the history needed.
     pub fn optimize(&self, operation: &mut Operation<'_>) -> Result<()> {
         operation.executor.check()?;
         // With no lock held: the callback may use other handles, and so may who waits for this one.
@@ -250,11 +254,11 @@ impl AtlasProjection {
         Ok(state)
     }
 
-    /// Runs one changing call, which frees what takes `budget` nanoseconds of what earlier ones dropped.
+    /// Runs one changing call. It frees states that earlier calls dropped for about `budget` nanoseconds.
     fn changing(&self, budget: u64, change: impl FnOnce(&mut History) -> Result<Vec<Tree>>) -> Result<()> {
         let state = self.state();
         let cache = Arc::clone(&state.cache);
-        // Before the change, so that what this call drops is left to later ones.
+        // Before the change, so that later calls free the states that this one drops.
         cache.tidy(&state.tree, budget);
         drop(state);
         match self.updates.update(change) {
@@ -287,17 +291,17 @@ impl<'p> IncrementalUpdateContext<'p> {
         IncrementalUpdateContext { projection, stats: IncrementalStats::default(), nanoseconds: 0 }
     }
 
-    /// [`AtlasProjection::apply_incremental_update`].
+    /// Applies a delta like [`AtlasProjection::apply_incremental_update`].
     pub fn apply(&mut self, delta: ProjectionDelta) -> Result<()> {
         self.counted(|projection| projection.apply(vec![delta], false))
     }
 
-    /// [`AtlasProjection::apply_incremental_batch`].
+    /// Applies a batch like [`AtlasProjection::apply_incremental_batch`].
     pub fn apply_batch(&mut self, deltas: Vec<ProjectionDelta>) -> Result<()> {
         self.counted(|projection| projection.apply(deltas, true))
     }
 
-    /// [`AtlasProjection::rollback`].
+    /// Undoes deltas like [`AtlasProjection::rollback`].
     pub fn rollback(&mut self, count: u64) -> Result<()> {
         self.counted(|projection| projection.rollback(count).map(|()| IncrementalStats::default()))?;
         self.stats.rollbacks += 1;
@@ -318,13 +322,13 @@ impl<'p> IncrementalUpdateContext<'p> {
         }
     }
 
-    /// What this series did.
+    /// Returns the statistics of this series.
     pub fn stats(&self) -> IncrementalStats {
         let average = self.nanoseconds.checked_div(self.stats.total_updates).unwrap_or(0);
         IncrementalStats { avg_update_time_ns: average, ..self.stats }
     }
 
-    /// The projection that is updated.
+    /// Returns the projection that is updated.
     pub fn projection(&self) -> &'p AtlasProjection {
         self.projection
     }

@@ -1,9 +1,9 @@
-//! Edits of a tree: parts that are cut out, put in, overwritten and cut anew.
+//! Edits of a tree: parts that are removed, inserted, overwritten and divided again.
 //!
 //! ```text
-//! put in        split, join left and data, join with right
-//! take out      split, split, join left and right
-//! overwrite     new pieces in the tiles that are there, whose edges stay
+//! insert        split, join left and data, join with right
+//! remove        split, split, join left and right
+//! overwrite     new pieces in the existing tiles, whose edges stay
 //! ```
 //!
 //! A join mends the seam: of the two tiles on either side, neighbours that fit one tile become one.
@@ -25,15 +25,15 @@ use crate::tile::{Tile, groups_below, retiled_footprint};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// More pieces than this in a window of 16 KiB become one. What a piece costs is the cache misses on
+/// Maximum number of pieces in a window of 16 KiB; beyond it they become one. A piece costs the cache misses on
 /// the way to its bytes: with 8 a million tiny edits made reading 3.6 times slower.
 const MAX_PIECES: u8 = 5;
 
-/// The seam of a join: so many tiles on either side may be too small.
+/// Number of tiles on either side of a join that may be too small.
 const SEAM: usize = 2;
 
 impl Tree {
-    /// A tree over memory of ours, in full tiles and one shorter last one.
+    /// Returns a tree over library memory, in full tiles and one shorter last one.
     pub(crate) fn of_data(data: &NewBytes) -> Result<Tree> {
         let mut tiles = try_vec(to_usize(data.size().div_ceil(TILE_BYTES)))?;
         for chunk in data.chunks() {
@@ -44,9 +44,9 @@ impl Tree {
         Ok(Tree::from_tiles(tiles))
     }
 
-    /// [`concat`](Tree::concat) that mends the seam.
+    /// Concatenates like [`concat`](Tree::concat), and mends the seam.
     pub(crate) fn join(left: &Tree, right: &Tree, reader: &mut CheckedReader<'_>) -> Result<Tree> {
-        // Also where one side is empty: the other may begin or end with a tile that was cut.
+        // Also for an empty side, because the other side may begin or end with a tile that was cut.
         let before = left.iter_from_tile(TileIndex(left.tiles().saturating_sub(to_u64(SEAM))));
         let mut seam: Vec<Arc<Tile>> = before.map(|at| at.map(|at| at.tile)).collect::<Result<_>>()?;
         let len = |tiles: &[Arc<Tile>]| tiles.iter().map(|tile| to_u64(tile.len())).sum::<u64>();
@@ -57,6 +57,7 @@ impl Tree {
         for tile in &seam {
             reader.outboards().count(tile);
         }
+        // Without a pair that fits one tile the seam needs no mending.
         let fits = |pair: &[Arc<Tile>]| pair[0].len() + pair[1].len() <= TILE_SIZE;
         if !seam.windows(2).any(fits) {
             return Tree::concat(left, right);
@@ -78,7 +79,7 @@ impl Tree {
         Tree::concat(&Tree::concat(&head, &Tree::from_tiles(tiles))?, &tail)
     }
 
-    /// Puts `data` in place of `range`. Also gives the residue of what was there.
+    /// Replaces `range` by `data`. Also returns the residue of the old bytes.
     pub(crate) fn spliced(
         &self,
         range: &Range<u64>,
@@ -106,7 +107,7 @@ impl Tree {
         Ok(tree)
     }
 
-    /// Puts `data` in place of as many bytes from `offset` on. No tile edge moves.
+    /// Replaces as many bytes from `offset` on by `data`. No tile edge moves.
     pub(crate) fn overwritten(
         &self,
         offset: ByteOffset,
@@ -136,11 +137,12 @@ impl Tree {
         Ok(tree)
     }
 
-    /// The same bytes in full tiles from offset 0 on and one shorter last one. Takes the tiles of
-    /// `earlier` that are the same. `account` is told of every tile that is made what all take so far.
+    /// Returns the same bytes in full tiles from offset 0 on and one shorter last one. Reuses the tiles of
+    /// `earlier` that are the same. `account` is called for every new tile with the total bytes of the new
+    /// tiles.
     ///
-    /// Pieces are not flattened: there are no more of them a byte than before, and the next edit of a
-    /// tile does it.
+    /// Pieces are not flattened: there are no more of them per byte than before, and the next edit of a tile
+    /// flattens them.
     pub(crate) fn retiled(
         &self,
         earlier: Option<&Tree>,
@@ -167,6 +169,7 @@ impl Tree {
             Ok::<(), AtlasError>(())
         };
         let (mut pieces, mut len) = (Vec::new(), 0);
+        // A full tile at a full boundary stays; all others are divided at the boundaries.
         for at in self.iter() {
             let at = at?;
             if len == 0 && (at.tile.len() == TILE_SIZE || at.end() == ByteOffset(self.bytes())) {
@@ -190,7 +193,7 @@ impl Tree {
         Ok(Tree::from_tiles(tiles))
     }
 
-    /// What overwriting the bytes from `offset` on with `data` adds to the residue.
+    /// Returns the change of the residue if `data` overwrites the bytes from `offset` on.
     pub(crate) fn delta(
         &self,
         offset: ByteOffset,
@@ -255,7 +258,7 @@ impl Tree {
     }
 }
 
-/// All of an extent of memory of ours.
+/// Returns a piece of all of an extent of library memory.
 fn data_piece(chunk: &Source, range: Range<u64>) -> Result<Piece> {
     let bytes = chunk
         .slice(range.start, to_usize(range.end - range.start))
@@ -269,7 +272,7 @@ fn groups_touched(range: &Range<usize>) -> u64 {
     groups_below(last * GROUP_SIZE) & !groups_below(first * GROUP_SIZE)
 }
 
-/// One tile of all in `run`, which are no more than 1 MiB together.
+/// Returns one tile of all in `run`, which are at most 1 MiB together.
 fn merge(run: &[Arc<Tile>], reader: &mut CheckedReader<'_>) -> Result<Option<Arc<Tile>>> {
     let [first, _, ..] = run else { return Ok(run.first().cloned()) };
     let pieces = run.iter().flat_map(|tile| tile.pieces()).cloned().collect();
@@ -280,7 +283,7 @@ fn merge(run: &[Arc<Tile>], reader: &mut CheckedReader<'_>) -> Result<Option<Arc
     Ok(Some(tile))
 }
 
-/// The pieces of a tile, with one in place of those in a window of 16 KiB that has too many.
+/// Returns the pieces of a tile, with one piece for each window of 16 KiB that has too many.
 fn flattened(pieces: Vec<Piece>, reader: &mut CheckedReader<'_>) -> Result<Vec<Piece>> {
     let mut counts = [0u8; GROUPS];
     let mut len = 0;
@@ -311,7 +314,7 @@ fn flattened(pieces: Vec<Piece>, reader: &mut CheckedReader<'_>) -> Result<Vec<P
     Ok(done)
 }
 
-/// One piece of memory of ours with the bytes of all, which are checked against their origins.
+/// Returns one piece of library memory with the bytes of all pieces, which are checked against their origins.
 fn flat(pieces: &[Piece], len: usize, reader: &mut CheckedReader<'_>) -> Result<Piece> {
     let mut buffer = Buffer::new(len)?;
     let mut rest = &mut buffer[..];

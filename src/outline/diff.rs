@@ -17,13 +17,15 @@ use std::ops::Range;
 use std::sync::Arc;
 
 impl AtlasProjection {
-    /// Ranges whose bytes may differ from those at the same offsets of `other`, ascending and merged.
+    /// Returns the ranges whose bytes may differ from those at the same offsets of `other`, ascending and
+    /// merged.
     ///
-    /// They end at tiles, or at groups of 16 KiB of tiles of which both store chaining values. All that is behind the
-    /// end of `other` is among them, and nothing behind the end of this projection. Tiles are compared edge by edge:
-    /// after an edit that moves them everything behind may be listed. No payload is read, except of edited tiles,
-    /// which are hashed first. Costs what differs: equal subtrees are skipped. Fails with INVALID_ARGUMENT if type, K
-    /// or keys differ, and with what loading nodes fails with.
+    /// They end at tiles, or at groups of 16 KiB for tiles of which both store chaining values. All bytes after
+    /// the end of `other` are listed, and none after the end of this projection. Tiles are compared boundary by
+    /// boundary: after an edit that moves them, all bytes after the edit may be listed. No payload is read,
+    /// except of edited tiles, which are hashed first. The cost depends on the difference, because equal
+    /// subtrees are skipped. Fails with INVALID_ARGUMENT if type, K or keys differ, and with the errors of
+    /// loading nodes.
     pub fn diff(
         &self,
         other: &AtlasProjection,
@@ -81,11 +83,11 @@ fn hash_edits(state: &State, operation: &mut Operation<'_>) -> Result<()> {
     rehash::witnesses(&state.context, &state.tree.unhashed()?, operation, 0, false)
 }
 
-/// So many pairs of nodes may be loaded ahead: more would not stay in a cache.
+/// Maximum number of pairs of nodes to load ahead. More would not stay in a cache.
 const MOST_PAIRS: usize = 512;
 
-/// Loads nodes that the comparison will need on all threads, level by level: those at one place of both trees that are
-/// not the same. What fails here fails again in the comparison, in its place.
+/// Loads nodes that the comparison will need on all threads, level by level: those at the same place of both
+/// trees that differ. An error here recurs in the comparison, in its place.
 fn load_ahead(own: &Tree, other: &Tree, digests: &Digests, operation: &Operation<'_>) {
     let mut pairs: Vec<NodePair> = Vec::new();
     pairs.extend(
@@ -159,7 +161,7 @@ impl RangeList {
         Ok(())
     }
 
-    /// Adds what differs of two tiles that begin at one place.
+    /// Adds the differences of two tiles that begin at the same place.
     fn push_tile(&mut self, own: &Tile, other: &Tile) -> Result<()> {
         let (len, other_len) = (own.len(), other.len());
         let (Some(values), Some(other_values)) = (chaining_values(own), chaining_values(other)) else {
@@ -167,7 +169,7 @@ impl RangeList {
         };
         for (group, value) in values.iter().enumerate() {
             let range = group_range(group, len);
-            // A group's value says where in its tile it lies, and not how long that is.
+            // A group's value depends on its place in its tile, and not on its length.
             let same = other_values.get(group) == Some(value) && group_range(group, other_len) == range;
             if !same {
                 self.push(to_u64(range.start)..to_u64(range.end))?;

@@ -11,14 +11,15 @@ use crate::projection::AtlasProjection;
 use crate::shard::AtlasBoundaryRegion;
 
 impl AtlasProjection {
-    /// Reads and hashes the bytes of all tiles that `regions` touch, and goes on where [`verify`](Self::verify) ends.
-    /// `None`: of all tiles.
+    /// Reads and hashes the bytes of all tiles that `regions` touch, and continues after damage, at which
+    /// [`verify`](Self::verify) ends. `None` means all tiles.
     ///
-    /// `damage` gets every damaged range, ascending, neighbours of one kind merged: in groups of 16 KiB of tiles whose
-    /// chaining values are stored, else in tiles. A damaged record of a container comes before the range that it
-    /// leaves unknown. `false` ends the call with CANCELLED. Memory is a tile per thread. Fails with WITNESS if there
-    /// was any damage, CONSERVATION if only a sum differs, INCOMPLETE if all that was read is right and the base of
-    /// other bytes is not attached, OUT_OF_RANGE for a region outside the domain, LIMIT, or CANCELLED.
+    /// `damage` gets every damaged range, ascending, neighbours of one kind merged: in groups of 16 KiB for
+    /// tiles with stored chaining values, else in tiles. A damaged record of a container comes before the range
+    /// that it makes unknown. `false` ends the call with CANCELLED. Memory is one tile per thread. Fails with
+    /// WITNESS if there was any damage, CONSERVATION if only a sum differs, INCOMPLETE if all bytes read are
+    /// right and the base of other bytes is not attached, OUT_OF_RANGE for a region outside the domain, LIMIT,
+    /// or CANCELLED.
     pub fn find_damage(
         &self,
         regions: Option<&[AtlasBoundaryRegion]>,
@@ -27,7 +28,7 @@ impl AtlasProjection {
     ) -> Result<()> {
         let state = self.state();
         let selection = Selection::new(&state.tree, regions)?;
-        // A root that is not that of the tiles is no range: it is told if no range is.
+        // A root that does not match the tiles is no range. It is reported if no range is.
         let unproved = match state.prove(operation) {
             Err(error) if kind_of(&error).is_none() => return Err(error),
             proved => proved,
@@ -64,7 +65,7 @@ impl AtlasProjection {
 #[derive(Default)]
 struct Found {
     bytes: u64,
-    /// Where the bytes end in the domain.
+    /// End of the bytes in the domain.
     end: u64,
     damage: Vec<Damage>,
     counts: Counts,
@@ -75,7 +76,7 @@ struct Found {
 struct Counts {
     /// With other bytes. The rest of those that are damaged have another sum.
     wrong: u64,
-    /// Of whose bytes some were not looked at, because the base is not attached.
+    /// Number of bytes that were not examined, because the base is not attached.
     unchecked: u64,
 }
 
@@ -124,7 +125,7 @@ impl<'s> Survey<'s> {
     }
 }
 
-/// What was found so far.
+/// Findings so far.
 struct Search<'d, 'f> {
     damage: &'d mut DamageFn<'f>,
     /// The range that the next one may be a part of.
@@ -165,12 +166,12 @@ impl Search<'_, '_> {
         if (self.damage)(damage) {
             return Ok(());
         }
-        // The range that waits is behind the one that was refused.
+        // The waiting range lies after the refused one.
         self.last = None;
         Err(AtlasError::cancelled("the damage callback cancelled"))
     }
 
-    /// Reports what waits, also if the call ends early: what progress said is done was reported.
+    /// Reports the waiting range, also after an early end: everything that progress counted was reported.
     fn end(&mut self, done: Result<()>) -> Result<()> {
         let last = self.last.take().map_or(Ok(()), |last| self.report(&last));
         done.and(last)

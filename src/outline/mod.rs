@@ -1,6 +1,6 @@
-//! Outlines: comparing, verifying and repairing bytes that stay where they are.
+//! Outlines: comparing, verifying and repairing bytes that stay in their file.
 //!
-//! A projection knows what its bytes must be without having them. These calls use that: the search for damage, the
+//! A projection identifies its bytes without having them. These calls use that: the search for damage, the
 //! repair of a file through any other way to the same bytes, and the difference of two projections.
 
 #![forbid(unsafe_code)]

@@ -1,4 +1,4 @@
-//! Whether bytes of a projection lie in a file that is about to be written.
+//! Detection of projections whose bytes lie in a file that is about to be written.
 
 use crate::base::damage::kind_of;
 use crate::base::error::{AtlasError, Result};
@@ -23,8 +23,8 @@ struct Target<'t, 'o, 'a> {
     tracker: Tracker<'o, 'a>,
 }
 
-/// Refuses a target in which bytes of the projection lie, elsewhere than at their own offset: writing there would
-/// change what other bytes are verified by. Loads no nodes, unless the base lies in the file.
+/// Refuses a target in which bytes of the projection lie elsewhere than at their own offset, because writing
+/// there would change the bytes that others are verified by. Loads no nodes, unless the base lies in the file.
 pub(super) fn refuse_own_bytes(
     tree: &Tree,
     file: FileId,
@@ -45,7 +45,7 @@ impl Target<'_, '_, '_> {
         }
         let children = match node.children() {
             Ok(children) => children,
-            // Nobody can read those tiles, nor what lies there.
+            // Those tiles cannot be read, and neither can the bytes at that place.
             Err(error) if kind_of(&error).is_some() => return Ok(()),
             Err(error) => return Err(error),
         };

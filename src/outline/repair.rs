@@ -1,12 +1,12 @@
-//! The repair of a file in place, by bytes that come through a projection.
+//! Repair of a file in place, by bytes that come through a projection.
 //!
 //! ```text
-//! workers    read a tile of the file and compare it; read what is damaged through the projection, and verify it
+//! workers    read a tile of the file and compare it; read the damaged ranges through the projection, and verify them
 //! this       asks the owner, range by range, and writes
 //! ```
 //!
-//! What is written was verified in memory that nobody else can write to, and the bytes that it replaces were wrong, so
-//! that an end at any moment does no harm.
+//! Written bytes were verified in memory that no other program can write to, and the bytes that they replace were
+//! wrong, so that an interruption at any moment does no harm.
 
 use super::places;
 use super::select::Selection;
@@ -31,18 +31,21 @@ use std::ops::Range;
 use std::path::Path;
 
 impl AtlasProjection {
-    /// Repairs the file at `path` in place until it holds the projection's bytes in `regions`; `None`: all.
+    /// Repairs the file at `path` in place until it holds the projection's bytes in `regions`. `None` means
+    /// all.
     ///
-    /// The file is read and compared. Only ranges that differ, cannot be read or are missing are read through the
-    /// projection, verified, and then written. `damage` is called once per range, ascending, each at most a tile,
-    /// before it is written: `repairable` says that verified bytes are at hand, and `false` leaves the range as it
-    /// is. A shorter file is extended; bytes behind the domain stay. Everything is synced on return, also if the call
-    /// was cancelled. After an end at any moment each byte is right or as it was, and the next call continues.
+    /// The file is read and compared. Only ranges that differ, cannot be read or are missing are read through
+    /// the projection, verified, and then written. `damage` is called once per range, ascending, each at most a
+    /// tile, before it is written: `repairable` means that verified bytes are available, and `false` leaves the
+    /// range as it is. A shorter file is extended; bytes after the domain stay. Everything is synced on return,
+    /// also if the call was cancelled. If the call ends at any moment, each byte is right or unchanged, and the
+    /// next call continues.
     ///
-    /// `Ok`: all bytes of `regions` are right. IO if a range could not be written or its good bytes not be read, else
-    /// INCOMPLETE if they lie in a base that is not attached, else WITNESS if a range was refused or what was read
-    /// for it did not verify. INVALID_ARGUMENT, before anything is written, if `path` is no regular file or has bytes
-    /// of the projection elsewhere than at their own offset.
+    /// `Ok` means that all bytes of `regions` are right. Fails with IO if a range could not be written or its
+    /// good bytes could not be read, else INCOMPLETE if they lie in a base that is not attached, else WITNESS
+    /// if a range was refused or the bytes read for it did not verify. Fails with INVALID_ARGUMENT, before
+    /// anything is written, if `path` is no regular file or has bytes of the projection elsewhere than at their
+    /// own offset.
     pub fn repair_file(
         &self,
         path: impl AsRef<Path>,
@@ -78,7 +81,7 @@ pub(super) fn repair(
     let workers = operation.workers(tasks, per_worker, 0)?;
     let (executor, order) = (operation.executor, Survey::order(workers, operation));
     let mut tracker = operation.tracker(bytes, tasks);
-    // Nothing is written where a tile was not compared yet, so that holes stay what they are until then.
+    // Nothing is written at a tile before it was compared, so that holes stay until then.
     let repair = Repair { survey, storage, path, data: DataMap::of_storage(storage) };
     let mut outcome = Outcome::default();
     let done = pool::run_within(
@@ -95,7 +98,7 @@ pub(super) fn repair(
             tracker.advance(found.bytes, 1)
         },
     );
-    // Also if the call ends early: what was written stays.
+    // Also after an early end, because the written ranges stay.
     let synced = storage
         .sync()
         .map_err(|error| AtlasError::io(format_args!("flushing the bytes of {}", path.display()), error));
@@ -109,7 +112,7 @@ struct Repair<'r> {
     survey: Survey<'r>,
     storage: &'r dyn Storage,
     path: &'r Path,
-    /// Where the file may have other bytes than zeros. `None`: anywhere.
+    /// Ranges of the file that may have other bytes than zeros. `None` means everywhere.
     data: Option<DataMap>,
 }
 
@@ -120,14 +123,14 @@ struct Found {
     offers: Vec<Offer>,
 }
 
-/// A damaged range, with what can be done about it.
+/// A damaged range, with the bytes that can repair it.
 struct Offer {
     damage: Damage,
     /// Verified bytes.
     good: Result<Buffer>,
 }
 
-/// What became of the ranges.
+/// Outcome of the ranges.
 #[derive(Default)]
 struct Outcome {
     repaired: u64,
@@ -167,7 +170,7 @@ impl<'r> Repair<'r> {
         })
     }
 
-    /// Bytes that nobody knows.
+    /// Handles bytes whose contents are unknown.
     fn lost(&self, lost: &Lost) -> Result<Found> {
         let mut found = Found { bytes: lost.range.end - lost.range.start, ..Found::default() };
         let mut push = |damage| {
@@ -187,7 +190,7 @@ impl<'r> Repair<'r> {
         Ok(found)
     }
 
-    /// Reads a damaged range through the projection, and offers what verifies of it.
+    /// Reads a damaged range through the projection, and offers the part of it that verifies.
     fn offer(
         &self,
         at: &TileAt,

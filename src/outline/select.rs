@@ -23,7 +23,7 @@ struct Run {
     bytes: Range<u64>,
 }
 
-/// What a task is about.
+/// Tile or lost range that a task examines.
 pub(super) enum Selected {
     Tile(TileAt),
     /// Tiles that cannot be loaded, with those of their bytes that are selected. It stands for all of their tasks.

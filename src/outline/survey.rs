@@ -17,21 +17,21 @@ use crate::tile::tree::TileAt;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Tiles that a thread may be ahead of what was reported.
+/// Number of tiles that a thread may be ahead of the last report.
 const AHEAD: u64 = 2;
 
 /// The tiles of a state that are to be compared.
 pub(super) struct Survey<'s> {
     pub(super) state: &'s State,
     pub(super) selection: Selection,
-    /// Generation of the container that the whole tree is in; 0: none.
+    /// Generation of the container that the whole tree is in. 0 means none.
     pub(super) generation: u64,
     /// True if tiles have to be hashed before they can be compared.
     is_edited: bool,
     holes: Holes,
 }
 
-/// What one thread needs.
+/// Buffers of one thread.
 pub(super) struct Worker<'s> {
     inspector: Inspector<'s>,
     reader: CheckedReader<'s>,
@@ -46,7 +46,7 @@ pub(super) enum Looked {
     Told,
 }
 
-/// Bytes of which nobody knows what they must be.
+/// Bytes whose expected contents are unknown.
 pub(super) struct Lost {
     pub(super) index: u64,
     pub(super) range: Range<u64>,
@@ -65,7 +65,7 @@ impl<'s> Survey<'s> {
         Ok(Survey { state, selection, generation, is_edited, holes: Holes::default() })
     }
 
-    /// Bytes that a worker takes beside those that it compares.
+    /// Returns the bytes of a worker besides those that it compares.
     pub(super) fn per_worker(&self) -> u64 {
         let scheme = &self.state.context.scheme;
         let edits =
@@ -79,7 +79,7 @@ impl<'s> Survey<'s> {
         pool::Order { window, unwatched: operation.unwatched(), runs: &[] }
     }
 
-    /// Tiles that may be done and not reported yet, beside those at work.
+    /// Returns the number of tiles that may be done and not reported yet, besides those in flight.
     pub(super) fn waiting() -> u64 {
         AHEAD
     }
@@ -89,7 +89,7 @@ impl<'s> Survey<'s> {
         Worker { inspector: Inspector::new(&context.scheme), reader: CheckedReader::new(context) }
     }
 
-    /// Compares the tile of a task. `compare` gives an inspector the bytes.
+    /// Compares the tile of a task. `compare` passes the bytes to an inspector.
     pub(super) fn look(
         &self,
         worker: &mut Worker<'s>,
@@ -107,7 +107,7 @@ impl<'s> Survey<'s> {
                 return Ok(Looked::Lost(Lost { index, range, error, record, is_unattached }));
             }
         };
-        // An edited tile is what its parts make of it, each of them checked.
+        // The witness of an edited tile follows from its parts, each of them checked.
         match rehash::witness(&self.state.context, &at.tile, &mut worker.reader) {
             Ok(_) => {}
             Err(error) if kind_of(&error).is_some() => return Ok(Looked::Lost(lost(&at, error))),
@@ -187,7 +187,7 @@ impl Survey<'_> {
     }
 }
 
-/// Compares a tile with what `read` gives.
+/// Compares a tile with the bytes that `read` returns.
 pub(super) fn compare_with(
     inspector: &mut Inspector<'_>,
     at: &TileAt,

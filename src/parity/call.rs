@@ -1,4 +1,4 @@
-//! One call: its threads and memory, and one progress over all that it does in turn.
+//! One call: its threads and memory, and one progress over all of its steps.
 
 #![forbid(unsafe_code)]
 
@@ -8,7 +8,7 @@ use crate::exec::operation::Operation;
 use crate::exec::pool;
 use crate::exec::progress::{Progress, Tracker};
 
-/// Tasks that a thread may be ahead of the report.
+/// Number of tasks that a thread may be ahead of the report.
 const AHEAD: u64 = 2;
 
 pub(super) struct Call<'t, 'a> {
@@ -19,13 +19,13 @@ pub(super) struct Call<'t, 'a> {
 }
 
 impl<'t, 'a> Call<'t, 'a> {
-    /// A call that begins with work of so many bytes and tasks.
+    /// Returns a call that begins with work of this number of bytes and tasks.
     pub(super) fn new(operation: &'t mut Operation<'a>, bytes: u64, tasks: u64) -> Call<'t, 'a> {
         let (run, unwatched) = (operation.silent(), operation.unwatched());
         Call { run, unwatched, tracker: operation.tracker(bytes, tasks) }
     }
 
-    /// Adds work that comes after what is known so far.
+    /// Adds work that follows the work announced so far.
     pub(super) fn expect(&mut self, bytes: u64, tasks: u64) {
         let progress = self.tracker.progress();
         let sum = |a: u64, b: u64| a.saturating_add(b);
@@ -40,7 +40,7 @@ impl<'t, 'a> Call<'t, 'a> {
         self.tracker.finish()
     }
 
-    /// The order of `workers` workers whose tasks do not depend on one another.
+    /// Returns the order of `workers` workers whose tasks do not depend on one another.
     pub(super) fn order(&self, workers: usize) -> pool::Order<'static> {
         self.order_within(AHEAD * to_u64(workers))
     }
@@ -57,7 +57,7 @@ impl<'t, 'a> Call<'t, 'a> {
             let more =
                 (progress.bytes_done.saturating_sub(bytes), progress.chunks_done.saturating_sub(tasks));
             (bytes, tasks) = (progress.bytes_done.max(bytes), progress.chunks_done.max(tasks));
-            // What was told is not told again.
+            // Progress that was reported is not reported again.
             more == (0, 0) || tracker.advance(more.0, more.1).is_ok()
         };
         let mut inner = self.run.silent();

@@ -1,13 +1,13 @@
-//! Encoding many rows, column piece by column piece, in bounded memory.
+//! Encoding of many rows, column piece by column piece, in bounded memory.
 //!
-//! The rows are cut into *parts*, and as many parts as there is memory for make a *run*. A run goes through
-//! the columns; each task is one part of one column, or of a few. A part has an encoder in a slot, and its
-//! tasks are as far from one another as the run has parts: the window of the pool is not wider, so that a
-//! task finds all that comes before it done, and nobody waits.
+//! The rows are divided into *parts*, and as many parts as there is memory for form a *run*. A run goes
+//! through the columns; each task is one part of one column, or of a few. A part has an encoder in a slot.
+//! The tasks of a part are as far apart as the run has parts, and the window of the pool is not wider, so
+//! that a task finds all of its predecessors done, and no task waits.
 //!
-//! Thus a run reads the source in the order of the file. If the work memory holds all rows there is one run,
-//! and the source is read from its beginning to its end. That is what a disk needs. Bytes that are in memory
-//! already are taken in small parts instead, which stay in the processor's cache: measured on Zen 3, pieces
+//! So a run reads the source in the order of the file. If the work memory holds all rows there is one run,
+//! and the source is read from its beginning to its end, which suits a disk. Bytes that are in memory
+//! already are read in small parts instead, which stay in the processor's cache: measured on Zen 3, pieces
 //! of 64 KiB of 16 columns are encoded at 3.0 GB/s, pieces of 1 MiB at 1.6.
 
 #![forbid(unsafe_code)]
@@ -27,13 +27,13 @@ use crate::hash::scattered::Part;
 use std::ops::Range;
 use std::sync::Mutex;
 
-/// Work memory if there is no limit, and the most of it under one.
+/// Work memory without a limit, and its maximum under one.
 const WORK_MEMORY: u64 = 256 * 1024 * 1024;
 /// Bytes of p columns that are encoded at a time if the source is in memory.
 const CACHED: u64 = 1024 * 1024;
-/// The most bytes that a task reads.
+/// Maximum number of bytes that a task reads.
 const TASK: u64 = TILE_BYTES;
-/// Parts of a run that a thread needs, so that it is never without one.
+/// Number of parts of a run per thread, so that no thread is idle.
 const PARTS_A_THREAD: u64 = 2;
 
 /// Results of a task.
@@ -41,14 +41,14 @@ const PARTS_A_THREAD: u64 = 2;
 pub(super) struct Made {
     /// Digests of units.
     pub(super) digests: Vec<(u64, Short)>,
-    /// Nodes of the root's tiles, if it is wanted.
+    /// Nodes of the root's tiles, if the root is requested.
     pub(super) parts: Vec<Part>,
 }
 
 /// Reads and writes of an encoding.
 pub(super) trait Columns: Sync {
-    /// The bytes of consecutive data units of one column, in place or in `buffer`, which is as long as they
-    /// are. `None` for zeros.
+    /// Loads the bytes of consecutive data units of one column, in place or into `buffer`, which has the
+    /// same length. `None` for zeros.
     fn load<'b>(
         &'b self,
         units: Range<u64>,
@@ -56,7 +56,7 @@ pub(super) trait Columns: Sync {
         made: &mut Made,
     ) -> Result<Option<&'b [u8]>>;
 
-    /// Takes parity units of consecutive rows, which lie one behind the other in the parity file.
+    /// Stores parity units of consecutive rows, which are neighbours in the parity file.
     fn store(&self, units: Range<u64>, bytes: &mut [u8], made: &mut Made) -> Result<()>;
 }
 
@@ -73,7 +73,7 @@ pub(super) struct Encoding<'a, C> {
     pub(super) io: &'a C,
 }
 
-/// Cut of an encoding into parts, runs and tasks.
+/// Division of an encoding into parts, runs and tasks.
 pub(super) struct Plan {
     /// Rows of each part.
     parts: Vec<Range<u64>>,
@@ -90,7 +90,7 @@ pub(super) struct Plan {
 }
 
 impl<C: Columns> Encoding<'_, C> {
-    /// Bytes that the encoding reads.
+    /// Returns the number of bytes that the encoding reads.
     pub(super) fn bytes(&self) -> u64 {
         let Geometry { rows, unit, .. } = *self.geometry;
         let units = self.geometry.units();
@@ -106,24 +106,26 @@ impl<C: Columns> Encoding<'_, C> {
         unit * (whole * (last - self.columns.start) + of_column(last).sum::<u64>())
     }
 
-    /// Cuts the work so that it fits the memory beside `fixed` bytes.
+    /// Divides the work so that it fits the memory besides `fixed` bytes.
     pub(super) fn plan(&self, fixed: u64, operation: &Operation<'_>) -> Result<Plan> {
         let Geometry { unit, .. } = *self.geometry;
         let points = to_u64(self.code.points());
         let threads = to_u64(operation.threads());
         let budget = WORK_MEMORY.min(operation.memory_left(fixed));
-        // Rows of a part: what suits the cache or the disk, but at least one.
+        // Rows per part: a number that suits the cache or the disk, but at least one.
         let wanted = if self.near { (CACHED / points).min(TASK) } else { TASK };
         let affordable = budget / (2 * points * PARTS_A_THREAD * threads);
         let rows_a_part = (wanted.min(affordable) / unit).max(1);
         let slot = Encoder::footprint(points, rows_a_part * unit);
+        // As many slots as the memory holds, and one run per set of slots.
         let parts = cut(self.rows, rows_a_part)?;
         let count = to_u64(parts.len());
         let most = if self.near { PARTS_A_THREAD * threads } else { u64::MAX };
         let slots = (budget / slot.max(1)).clamp(1, most).min(count.max(1));
         let runs = count.div_ceil(slots).max(1);
-        // Even runs, so that the last one is not left with one thread.
+        // Even runs, so that the last one does not leave threads idle.
         let (slots, window) = (count.div_ceil(runs).max(1), (count / runs).max(1));
+        // A task reads several columns if a part of one is small.
         let group = (TASK / (rows_a_part * unit)).clamp(1, points);
         let group = 1 << group.ilog2();
         let first = self.columns.start / points * points;
@@ -135,12 +137,12 @@ impl<C: Columns> Encoding<'_, C> {
         );
         let tasks = groups.saturating_mul(count).min(window);
         let workers = operation.workers(tasks, per_worker, fixed)?;
-        // Parts that are far ahead of the report would go on while a callback sleeps.
+        // A bounded window, because parts far ahead of the report would continue while a callback sleeps.
         let window = window.min(PARTS_A_THREAD * to_u64(workers));
         Ok(Plan { parts, runs, slots, window, group, first, groups, workers, rows_a_part })
     }
 
-    /// Runs the encoding; `sink` gets the digests that were made. Progress by the bytes that were read.
+    /// Runs the encoding. `sink` gets the digests. Progress counts the bytes read.
     pub(super) fn run(
         &self,
         plan: &Plan,
@@ -157,6 +159,7 @@ impl<C: Columns> Encoding<'_, C> {
             call.order_within(plan.window),
             || Ok((Buffer::aligned(len)?, Buffer::aligned(BATCH.max(self.geometry.unit_len()))?)),
             |(out, buffer), task| {
+                // The slot keeps the encoder between the tasks of a part.
                 let place = plan.place(task);
                 let mut slot = lock(&slots[to_usize(place.slot)]);
                 let encoder = match &mut *slot {
@@ -184,16 +187,19 @@ impl<C: Columns> Encoding<'_, C> {
         let len = to_usize(rows.end - rows.start) * unit;
         let batch = to_u64((buffer.len() / unit).max(1));
         let (mut made, mut bytes) = (Made::default(), 0);
+        // The first group of columns begins the part.
         if place.group == 0 {
             encoder.begin();
         }
         let first = plan.first + place.group * plan.group;
+        // Each column of the task, in order.
         for column in first..(first + plan.group).min(self.columns.end) {
-            // Places behind the last unit, and columns that are not read.
+            // No bytes are read after the last unit, and of columns outside the range.
             let units = column * geometry.rows + rows.start..column * geometry.rows + rows.end;
             let end = if column < self.columns.start { units.start } else { units.end.min(geometry.units()) };
             let end = end.max(units.start);
             let mut at = units.start;
+            // Load in batches of whole units.
             while at < end {
                 let next = (at + batch).min(end);
                 let (offset, size) = (to_usize(at - units.start) * unit, to_usize(next - at) * unit);
@@ -204,12 +210,15 @@ impl<C: Columns> Encoding<'_, C> {
                 bytes += to_u64(size);
                 at = next;
             }
+            // The rest of the column is zeros.
             let offset = to_usize(end - units.start) * unit;
             encoder.put_zeros(to_usize(column), offset, len - offset);
+            // After p columns, and at the end, fold them into the parity.
             let is_last = column == self.columns.end - 1;
             if is_last || to_usize(column + 1).is_multiple_of(self.code.points()) {
                 encoder.fold(self.code, to_usize(column), 0..len);
             }
+            // The last column completes the parity of the part.
             if is_last {
                 encoder.finish(self.code, 0..len);
                 for row in 0..self.code.parity() {
@@ -249,7 +258,7 @@ impl Plan {
     }
 }
 
-/// Cuts rows into parts of at most `most` rows.
+/// Divides rows into parts of at most `most` rows.
 fn cut(rows: &[Range<u64>], most: u64) -> Result<Vec<Range<u64>>> {
     let count = rows.iter().map(|rows| (rows.end - rows.start).div_ceil(most)).sum::<u64>();
     let mut parts = try_vec(usize::try_from(count).unwrap_or(usize::MAX))?;

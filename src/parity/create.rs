@@ -33,12 +33,14 @@ pub(super) fn create(
     let geometry = Geometry::choose(source.size(), &options.wanted)?;
     let key = options.key.as_deref();
     let id = options.id.map_or_else(random_id, Ok)?;
+    // The file and the table exist before any byte is read.
     let (digests, seals) = (Digests::new(key), Seals::new(key));
     let mut table = Table::new(&geometry)?;
     let file = begin(make(path)?, &geometry)?;
     let code = if geometry.size > 0 { Some(Code::new(&geometry)?) } else { None };
     let mut call = Call::new(operation, 0, 0);
     let mut root = if options.store_root { Some(ScatteredRoot::new(geometry.size)?) } else { None };
+    // An empty source has no units to encode.
     if let Some(code) = &code {
         let zeros = short(&digests.tile(&Buffer::zeros(geometry.unit_len())?));
         let rooted = root.is_some();
@@ -64,6 +66,7 @@ pub(super) fn create(
         if rooted {
             fixed = fixed.saturating_add(ScatteredRoot::footprint(geometry.size, geometry.columns));
         }
+        // Plan within the memory limit, then read and encode every byte once.
         let plan = encoding.plan(fixed, &call.run)?;
         call.expect(encoding.bytes(), plan.tasks());
         encoding.run(&plan, &mut call, |made| {
@@ -74,6 +77,7 @@ pub(super) fn create(
             Ok(())
         })?;
     }
+    // The blocks of digests come last, and then the name of the file.
     let root = root.map_or(Ok(Digest::default()), |root| root.root(&digests))?;
     call.finish()?;
     let head = Head { geometry, keyed: digests.keyed(), id, root };
@@ -104,7 +108,7 @@ struct Fresh<'a> {
     file: &'a AtomicFile,
     /// Digest of a unit of zeros.
     zeros: Short,
-    /// True if the root is wanted.
+    /// True if the root is requested.
     rooted: bool,
 }
 
@@ -115,6 +119,7 @@ impl Columns for Fresh<'_> {
         buffer: &'b mut [u8],
         made: &mut Made,
     ) -> Result<Option<&'b [u8]>> {
+        // Bytes in memory are used in place; the end of the last unit is padded with zeros.
         let offset = self.geometry.unit_offset(units.start);
         let len = to_usize((self.geometry.size - offset).min(to_u64(buffer.len())));
         let is_hole = self.data.as_ref().is_some_and(|data| data.is_hole(offset, to_u64(len)));
@@ -135,6 +140,7 @@ impl Columns for Fresh<'_> {
                 &*buffer
             }
         };
+        // The root is computed in the same pass.
         if self.rooted {
             add_parts(self.digests, self.geometry.size, offset, &bytes[..len], &mut made.parts)?;
         }
@@ -174,6 +180,7 @@ fn digest_units(
 ) -> Result<bool> {
     try_grow(&mut made.digests, to_usize(units.end - units.start))?;
     let mut any = false;
+    // Units of zeros have a digest that is computed once.
     for (unit, bytes) in units.zip(bytes.chunks(geometry.unit_len())) {
         let is_zero = is_zero(bytes);
         made.digests.push((unit, if is_zero { *zeros } else { short(&digests.tile(bytes)) }));

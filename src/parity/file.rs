@@ -1,4 +1,4 @@
-//! A parity file that is there: its head, its blocks, and the state of units.
+//! An existing parity file: its head, its blocks, and the state of units.
 
 #![forbid(unsafe_code)]
 
@@ -12,12 +12,12 @@ use crate::hash::digest::{Digest, Digests};
 use crate::source::Source;
 use std::ops::Range;
 
-/// Bytes that a search for a head reads at a time.
+/// Number of bytes per read in the search for a head.
 const SEARCHED: usize = 1024 * 1024;
-/// Bytes of small units that are read at a time.
+/// Number of bytes of small units per read.
 pub(super) const BATCH: usize = 128 * 1024;
 
-/// True if a medium cannot give the bytes back. Any other error ends a call.
+/// Returns true if a medium cannot return the bytes. Any other error ends a call.
 fn is_unreadable(error: &AtlasError) -> bool {
     #[cfg(unix)]
     const CODES: &[i32] = &[
@@ -39,18 +39,18 @@ fn is_unreadable(error: &AtlasError) -> bool {
 #[derive(Clone)]
 pub(super) struct Padded {
     pub(super) source: Source,
-    /// Bytes that are there, of those that count.
+    /// Number of present bytes, of those that count.
     size: u64,
-    /// Bytes that were cut off in front.
+    /// Number of bytes that were cut off at the front.
     shift: u64,
 }
 
 /// Outcome of a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Found {
-    /// The bytes, with zeros behind the end of the file.
+    /// The bytes, with zeros after the end of the file.
     Bytes,
-    /// All of them lie behind the end of the file and are zeros. Nothing was read.
+    /// All of them lie after the end of the file and are zeros. Nothing was read.
     Behind,
     /// Some of them lie before the beginning of a file whose front was cut off.
     Before,
@@ -59,12 +59,12 @@ pub(super) enum Found {
 }
 
 impl Padded {
-    /// The protected bytes of a source, which has perhaps more.
+    /// Returns the protected bytes of a source, which may have more.
     pub(super) fn data(source: &Source, geometry: &Geometry) -> Padded {
         Padded { source: source.clone(), size: source.size().min(geometry.size), shift: 0 }
     }
 
-    /// Bytes from `offset` on that are there, of `len`.
+    /// Returns how many of `len` bytes from `offset` on are present.
     fn present(&self, offset: u64, len: usize) -> usize {
         let end = self.shift + self.size;
         to_usize(end.saturating_sub(offset).min(to_u64(len)))
@@ -92,7 +92,7 @@ impl Padded {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
     Good,
-    /// It does not fit its digest.
+    /// It differs from its digest.
     Differs,
     /// It cannot be read.
     Unreadable,
@@ -111,7 +111,8 @@ pub(super) struct ParityFile {
 }
 
 impl ParityFile {
-    /// Finds the first head that counts, from the beginning, at the end, and then block by block.
+    /// Opens a parity file by its first valid head, searched at the beginning, at the end, and then block
+    /// by block.
     pub(super) fn open(
         source: Source,
         key: Option<&[u8; 32]>,
@@ -122,6 +123,7 @@ impl ParityFile {
         let file = Padded { source, size, shift: 0 };
         let mut tracker = operation.tracker(size, 1);
         let mut found = None;
+        // The two ends first, which suffices for most files.
         let end = size.checked_sub(BLOCK);
         for at in end.map(|end| [0, end]).into_iter().flatten() {
             let mut block = [0; PAGE_SIZE];
@@ -129,6 +131,7 @@ impl ParityFile {
                 found = candidate(&block, at, size, &seals);
             }
         }
+        // Otherwise the whole file is searched, with progress.
         if found.is_none() {
             let mut buffer = Buffer::aligned(SEARCHED)?;
             let mut at = 0;
@@ -141,8 +144,10 @@ impl ParityFile {
                 }
             }
         }
+        // Without any head, the error explains the first or last block.
         let Some((head, shift)) = found else { return Err(refused(&file, &seals)?) };
         tracker.finish()?;
+        // A file too short for its digests is refused before anything depends on them.
         let needed = BLOCK * head.geometry.blocks();
         if size < needed {
             let name = file.source.name();
@@ -159,24 +164,25 @@ impl ParityFile {
         &self.head.geometry
     }
 
-    /// Bytes that the file has now.
+    /// Returns the present number of bytes of the file.
     pub(super) fn present(&self) -> u64 {
         self.bytes.size
     }
 
-    /// True if a unit or block lies behind the end of its file, or before its beginning.
+    /// Returns true if a unit or block lies after the end of its file, or before its beginning.
     pub(super) fn is_missing(&self, offset: u64) -> bool {
         offset < self.bytes.shift || offset >= self.bytes.shift + self.bytes.size
     }
 
-    /// Reads a block. True if it counts.
+    /// Reads a block. True if it is valid.
     pub(super) fn read_block(&self, copy: Copies, number: u64, block: &mut Block) -> Result<(Found, bool)> {
         let found = self.bytes.read(self.geometry().block_offset(copy, number), block)?;
         Ok((found, found == Found::Bytes && self.head.accepts(block, number, &self.seals)))
     }
 }
 
-/// The head of a block at `at`, and the bytes that were lost before it, if it lies at its place.
+/// Returns the head of a block at `at`, and the number of bytes lost before it, if its place is consistent
+/// with the size.
 fn candidate(block: &Block, at: u64, size: u64, seals: &Seals) -> Option<(Head, u64)> {
     let (head, number) = Head::decode(block, seals)?;
     let geometry = &head.geometry;
@@ -195,6 +201,7 @@ fn search(
     size: u64,
     seals: &Seals,
 ) -> Result<Option<(Head, u64)>> {
+    // If the whole buffer cannot be read, try block by block.
     let whole = file.read(at, buffer)? == Found::Bytes;
     for (number, bytes) in (0..).zip(buffer.as_chunks_mut::<PAGE_SIZE>().0) {
         let place = at + number * BLOCK;
@@ -208,10 +215,11 @@ fn search(
     Ok(None)
 }
 
-/// The error for a file without a head that counts.
+/// Returns the error for a file without a valid head.
 fn refused(file: &Padded, seals: &Seals) -> Result<AtlasError> {
     let name = file.source.name();
     let mut first = None;
+    // The first and the last block, whichever explains more.
     for at in [Some(0), file.size.checked_sub(BLOCK)].into_iter().flatten() {
         let mut block = [0; PAGE_SIZE];
         if file.read(at, &mut block)? != Found::Bytes {
@@ -240,13 +248,13 @@ fn refused(file: &Padded, seals: &Seals) -> Result<AtlasError> {
     Ok(AtlasError::format(format!("{name} is not a parity file, or no head of a block is left{begins}")))
 }
 
-/// Both copies of the block whose digests are asked for.
+/// Both copies of the block with the requested digests.
 pub(super) struct Entries {
     number: Option<u64>,
     blocks: Box<[Block; 2]>,
-    /// The copy that counts, the head first.
+    /// Index of the valid copy, the head first.
     counts: Option<usize>,
-    /// Copies that could be read.
+    /// True for copies that could be read.
     read: [bool; 2],
 }
 
@@ -263,7 +271,7 @@ impl Entries {
         (self.number, self.counts, self.read) = (None, None, [false; 2]);
         for (place, copy) in Copies::BOTH.into_iter().enumerate() {
             let (found, counts) = file.read_block(copy, number, &mut self.blocks[place])?;
-            // Bytes behind the end of the file are zeros.
+            // Bytes after the end of the file are zeros.
             if found == Found::Behind {
                 self.blocks[place].fill(0);
             }
@@ -277,24 +285,24 @@ impl Entries {
         Ok(())
     }
 
-    /// The digest of a unit, from a block that counts.
+    /// Returns the digest of a unit, from a valid block.
     pub(super) fn digest(&mut self, file: &ParityFile, index: u64) -> Result<Option<Short>> {
         self.load(file, index / DIGESTS_A_BLOCK)?;
         Ok(self.counts.map(|place| entry(&self.blocks[place], index)))
     }
 
-    /// The state of a unit that was read and has the digest `found`.
+    /// Returns the state of a unit that was read and has the digest `found`.
     pub(super) fn judge(&mut self, file: &ParityFile, index: u64, found: &Short) -> Result<State> {
         if let Some(wanted) = self.digest(file, index)? {
             return Ok(if same_short(&wanted, found) { State::Good } else { State::Differs });
         }
-        // An entry that no seal vouches for can only say yes, and only if accidents are meant.
+        // An entry without a valid seal can only confirm a unit, and only against accidental damage.
         let fits = |place: usize| self.read[place] && same_short(&entry(&self.blocks[place], index), found);
         Ok(if !file.head.keyed && (fits(0) || fits(1)) { State::Good } else { State::Unknown })
     }
 }
 
-/// Reads units and judges them, one after the other.
+/// Reader that reads units and judges them, one after the other.
 pub(super) struct UnitReader<'f> {
     file: &'f ParityFile,
     data: &'f Padded,
@@ -302,14 +310,14 @@ pub(super) struct UnitReader<'f> {
     buffer: Buffer,
 }
 
-/// A unit as it is now.
+/// A unit in its present state.
 pub(super) struct Unit<'b> {
     pub(super) index: u64,
     pub(super) state: State,
     pub(super) found: Found,
     pub(super) digest: Short,
-    /// All bytes of it, zeros behind its end; anything if it could not be read. `None` for zeros that were
-    /// not read.
+    /// All of its bytes, with zeros after its end; unspecified if it could not be read. `None` for zeros
+    /// that were not read.
     pub(super) bytes: Option<&'b mut [u8]>,
 }
 
@@ -319,7 +327,7 @@ impl<'f> UnitReader<'f> {
         Ok(UnitReader { file, data, entries: Entries::new(), buffer })
     }
 
-    /// Bytes that a reader takes.
+    /// Returns the bytes of a reader.
     pub(super) fn footprint(geometry: &Geometry) -> u64 {
         to_u64(Buffer::aligned_footprint(batch_len(geometry))) + 2 * BLOCK
     }
@@ -328,7 +336,7 @@ impl<'f> UnitReader<'f> {
         &mut self.entries
     }
 
-    /// Gives each of `units`, which are all of data or all of parity, to `each`.
+    /// Calls `each` for each of `units`, which are all of data or all of parity.
     pub(super) fn visit(
         &mut self,
         units: Range<u64>,
@@ -345,7 +353,7 @@ impl<'f> UnitReader<'f> {
         Ok(())
     }
 
-    /// The bytes of one unit, which must be good. `None` for zeros.
+    /// Returns the bytes of one unit, which must be good. `None` for zeros.
     pub(super) fn good(&mut self, index: u64) -> Result<(Short, Option<&mut [u8]>)> {
         let (mut digest, mut read) = (Short::default(), false);
         self.batch(index..index + 1, &mut |unit| {
@@ -366,32 +374,34 @@ impl<'f> UnitReader<'f> {
         let from = if is_data { *data } else { &file.bytes };
         let count = to_usize(units.end - units.start);
         let bytes = &mut buffer[..count * len];
-        // What is protected of the last unit, and zeros behind it also if the file goes on.
+        // The protected part of the last unit, and zeros after it even if the file continues.
         let wanted = if is_data {
             to_usize(geometry.data_len(units.end - 1)) + (count - 1) * len
         } else {
             count * len
         };
         bytes[wanted..].fill(0);
+        // One read for the whole batch.
         let all = from.read(geometry.unit_offset(units.start), &mut bytes[..wanted])?;
         for (index, unit) in units.zip(bytes.chunks_mut(len)) {
             let wanted = if is_data { to_usize(geometry.data_len(index)) } else { len };
             let offset = geometry.unit_offset(index);
             let found = match all {
-                // One by one: the next may be there.
+                // Unit by unit, because the next one may be readable.
                 Found::Before | Found::Unreadable(_) if count > 1 => {
                     from.read(offset, &mut unit[..wanted])?
                 }
                 Found::Bytes if from.present(offset, wanted) == 0 => Found::Behind,
                 found => found,
             };
+            // Units of zeros have a digest that is computed once.
             let (digest, state) = match found {
                 Found::Behind => (file.zeros, entries.judge(file, index, &file.zeros)?),
                 Found::Bytes => {
                     let digest = if is_zero(unit) { file.zeros } else { short(&file.digests.tile(unit)) };
                     (digest, entries.judge(file, index, &digest)?)
                 }
-                // Bytes before a front that was cut off cannot be read either; nothing says why.
+                // Bytes before a cut-off front cannot be read either, without a reason.
                 Found::Before | Found::Unreadable(_) => (Short::default(), State::Unreadable),
             };
             let bytes = (found != Found::Behind).then_some(unit);
@@ -401,19 +411,19 @@ impl<'f> UnitReader<'f> {
     }
 }
 
-/// Bytes that are read at a time: whole units.
+/// Returns the number of bytes per read, in whole units.
 fn batch_len(geometry: &Geometry) -> usize {
     let unit = geometry.unit_len();
     (BATCH / unit).max(1) * unit
 }
 
-/// The error for a unit that was good before and is not any more.
+/// Returns the error for a unit that was good at the check and no longer is.
 pub(super) fn changed(file: &ParityFile, index: u64) -> AtlasError {
     let geometry = file.geometry();
     let (offset, length) = (geometry.unit_offset(index), geometry.unit);
     let what = if index < geometry.units() { "data" } else { "parity" };
     let text = format!(
-        "the {what} unit at offset {offset} is not what it was when it was checked: the file changes"
+        "the {what} unit at offset {offset} changed after it was checked: another program writes to the file"
     );
     AtlasError::witness(text).at_index(index).at_range(offset, length)
 }
@@ -425,7 +435,7 @@ pub(super) fn check_root(head: &Head, known: Option<&Digest>) -> Result<()> {
         return Ok(());
     }
     Err(AtlasError::witness(format!(
-        "the parity file is of the root {} and not of {}",
+        "the parity file has the root {} instead of the expected {}",
         crate::hash::digest::hex(&head.root),
         crate::hash::digest::hex(known)
     )))

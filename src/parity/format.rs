@@ -11,18 +11,18 @@ use blake3::hazmat::{ContextKey, HasherExt};
 use zeroize::Zeroizing;
 
 const VERSION: u16 = 1;
-/// The kind of a parity file among the files of the library.
+/// Kind of a parity file among the files of the library.
 const KIND: u16 = 4;
 const FLAG_KEYED: u32 = 1;
-/// Bytes of a head before its seal.
+/// Number of bytes of a head before its seal.
 const SEALED_HEAD: usize = 112;
 /// Bytes before the digests: the head and its seal.
 const HEAD: usize = 128;
-/// Bytes of a block before its seal.
+/// Number of bytes of a block before its seal.
 const SEALED_BLOCK: usize = PAGE_SIZE - SHORT;
-/// Bytes of digests and seals, which are the first ones of BLAKE3's.
+/// Number of bytes of digests and seals, which are the first bytes of BLAKE3 digests.
 const SHORT: usize = 16;
-/// Place of the number of its block in a head, which is the one field that differs from block to block.
+/// Place of the block's number in a head, the only field that differs from block to block.
 const BLOCK_NUMBER: std::ops::Range<usize> = 72..80;
 
 const _: () = assert!((SEALED_BLOCK - HEAD) as u64 == SHORT as u64 * DIGESTS_A_BLOCK);
@@ -78,7 +78,7 @@ fn take<const N: usize>(bytes: &Block, at: usize) -> [u8; N] {
     std::array::from_fn(|index| bytes[at + index])
 }
 
-/// The fields that all heads of a parity file share.
+/// Fields that all heads of a parity file share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Head {
     pub(super) geometry: Geometry,
@@ -98,7 +98,7 @@ impl Head {
             bytes[at..at + field.len()].copy_from_slice(field);
             at += field.len();
         };
-        // Geometry keeps these inside 32 bits.
+        // The geometry keeps these within 32 bits.
         let short = |value: u64| u32::try_from(value).unwrap_or(u32::MAX).to_le_bytes();
         put(&MAGIC);
         put(&VERSION.to_le_bytes());
@@ -117,8 +117,8 @@ impl Head {
         bytes
     }
 
-    /// The head of a block and its number, if the seal holds, the fields follow from one another, and the file
-    /// is keyed or not as `seals` are.
+    /// Returns the head of a block and its number, if the seal is valid, the fields are consistent, and the
+    /// file is keyed or not as `seals` are.
     pub(super) fn decode(block: &Block, seals: &Seals) -> Option<(Head, u64)> {
         if !block.starts_with(&MAGIC) || !seals.hold(block, SEALED_HEAD) {
             return None;
@@ -137,11 +137,11 @@ impl Head {
             return None;
         }
         let head = Head { geometry, keyed: seals.key.is_some(), id: take(block, 24), root: take(block, 80) };
-        // Version, kind, reserved bytes, sizes and flags are what is written.
+        // Version, kind, reserved bytes, sizes and flags must equal the encoded ones.
         (head.encode(number)[..] == block[..SEALED_HEAD]).then_some((head, number))
     }
 
-    /// True if `block` counts as number `number` of this file.
+    /// Returns true if `block` is a valid block number `number` of this file.
     pub(super) fn accepts(&self, block: &Block, number: u64, seals: &Seals) -> bool {
         block[..SEALED_HEAD] == self.encode(number)[..] && seals.hold(block, SEALED_BLOCK)
     }
@@ -161,16 +161,16 @@ impl Head {
     }
 }
 
-/// The reason for which a block without a head that counts is refused.
+/// Reason to refuse a block without a valid head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// Another version or kind, or a flag that is not known.
+    /// Another version or kind, or an unknown flag.
     Unsupported { version: u16, kind: u16 },
-    /// Keyed, or a key was given.
+    /// The block is keyed and no key was given, or the reverse.
     Key,
 }
 
-/// Looks at the first or last block of a file without a head that counts. `None` if it has no magic or tells
+/// Examines the first or last block of a file without a valid head. `None` if it has no magic or explains
 /// nothing.
 pub(super) fn refusal(block: &Block, seals: &Seals) -> Option<Refusal> {
     if !block.starts_with(&MAGIC) {

@@ -6,24 +6,24 @@ use crate::base::error::{AtlasError, Result};
 use crate::base::units::{PAGE_BYTES, to_usize};
 use std::ops::Range;
 
-/// Bytes of a block of digests.
+/// Number of bytes of a block of digests.
 pub(super) const BLOCK: u64 = PAGE_BYTES;
 /// Digests in a block.
 pub(super) const DIGESTS_A_BLOCK: u64 = 247;
 /// The longest unit.
 const MAX_UNIT: u32 = 1024 * 1024;
-/// The most bytes that are protected.
+/// Maximum number of protected bytes.
 const MAX_SIZE: u64 = 1 << 62;
-/// From so many bytes on the default unit is the larger one.
+/// Size from which on the default unit is the larger one.
 const LARGE: u64 = 256 * 1024 * 1024;
 const SMALL_UNIT: u32 = 4 * 1024;
 const LARGE_UNIT: u32 = 64 * 1024;
-/// Columns that the default rows give at most.
+/// Maximum number of columns with the default number of rows.
 const DEFAULT_COLUMNS: u64 = 256;
-/// Numbers that the field has.
+/// Number of elements of the field.
 const FIELD_SIZE: u64 = 65_536;
 
-/// The shape of a parity file. All of it follows from `size`, `unit`, `rows` and `parity`.
+/// Shape of a parity file. All of it follows from `size`, `unit`, `rows` and `parity`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Geometry {
     /// n, the number of protected bytes.
@@ -38,7 +38,7 @@ pub(super) struct Geometry {
     pub(super) rows: u64,
 }
 
-/// Wishes of the caller; 0 leaves a number to the size.
+/// Requests of the caller. 0 means derived from the size.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wanted {
     pub(super) unit: u32,
@@ -49,7 +49,7 @@ pub(super) struct Wanted {
 }
 
 impl Geometry {
-    /// The geometry of `size` bytes, with defaults for what is not asked for.
+    /// Returns the geometry of `size` bytes, with defaults for the numbers not requested.
     pub(super) fn choose(size: u64, wanted: &Wanted) -> Result<Geometry> {
         let refused = |text: String| Err(AtlasError::invalid_argument(text));
         if size > MAX_SIZE {
@@ -103,7 +103,7 @@ impl Geometry {
         geometry.is_valid().then_some(geometry)
     }
 
-    /// True if the fields follow from one another, and are inside their limits.
+    /// Returns true if the fields are consistent and within their limits.
     pub(super) fn is_valid(&self) -> bool {
         let unit = u32::try_from(self.unit).unwrap_or(0);
         if !is_unit(unit) || self.size > MAX_SIZE {
@@ -174,7 +174,7 @@ impl Geometry {
         index.checked_sub(self.units()).unwrap_or(index) % self.rows.max(1)
     }
 
-    /// Data units of a row with their columns. Places behind the last unit are left out.
+    /// Returns the data units of a row with their columns. Places after the last unit are left out.
     pub(super) fn data_of_row(&self, row: u64) -> impl Iterator<Item = (u64, u64)> + use<> {
         let (units, rows) = (self.units(), self.rows);
         (0..self.columns)
@@ -188,7 +188,7 @@ impl Geometry {
         (0..self.parity).map(move |parity| units + parity * rows + row)
     }
 
-    /// Length of the longest run of bytes that is rebuilt wherever it begins.
+    /// Returns the length of the longest run of lost bytes that can be rebuilt wherever it begins.
     pub(super) fn burst(&self) -> u64 {
         if self.parity == self.columns {
             return self.size;
@@ -223,7 +223,7 @@ fn is_unit(unit: u32) -> bool {
     (SMALL_UNIT..=MAX_UNIT).contains(&unit) && unit.is_multiple_of(SMALL_UNIT)
 }
 
-/// M for a redundancy: at least 2 if there are so many columns.
+/// Returns M for a redundancy: at least 2 if there are enough columns.
 fn default_parity(columns: u64, redundancy: u32) -> Result<u64> {
     if redundancy > 10_000 {
         return Err(AtlasError::invalid_argument(format!(

@@ -1,16 +1,16 @@
 //! Parity: a file beside another one, from which damage is found and rebuilt (docs/parity.md).
 //!
-//! The protected file is never changed by it, but by a repair that was asked for.
+//! Only a requested repair changes the protected file.
 //!
 //! ```text
-//! geometry   units, columns, rows, and where they lie
+//! geometry   units, columns, rows, and their places
 //! code       Reed–Solomon over GF(2^16): parity of columns, and lost units of a row
 //! format     heads, blocks and seals
 //! file       an open parity file; the state of units
 //! call       threads, memory and progress of one call
-//! survey     a check: what is damaged, in two bits a unit
+//! survey     a check: the damaged units, in two bits per unit
 //! columns    encodes many rows, column piece by column piece
-//! rows       rebuilds what one row has lost
+//! rows       rebuilds the lost units of one row
 //! write      a parity file that is being written
 //! create repair restore update     the calls
 //! ```
@@ -54,7 +54,7 @@ use survey::Survey;
 use update::Update;
 use zeroize::Zeroizing;
 
-/// UNSUPPORTED if the Cargo feature is not built in.
+/// Fails with UNSUPPORTED if the Cargo feature is not built in.
 pub(crate) fn available() -> Result<()> {
     if cfg!(feature = "parity") {
         return Ok(());
@@ -101,10 +101,10 @@ pub struct AtlasParity {
 }
 
 impl AtlasParity {
-    /// Writes the parity file of `source` to `path`, which must be free: IO with EEXIST if it is not.
+    /// Writes the parity file of `source` to `path`, which must not exist: otherwise IO with EEXIST.
     ///
-    /// Every byte is read once. Work memory is 256 MiB, or what the memory
-    /// limit leaves if that is less, beside 16 bytes a unit. The file never depends on it.
+    /// Every byte is read once. Work memory is 256 MiB, or less if the memory limit leaves less, besides 16
+    /// bytes per unit. The file does not depend on it.
     pub fn create(
         source: &Source,
         path: impl AsRef<Path>,
@@ -115,10 +115,10 @@ impl AtlasParity {
         create::create(source, path.as_ref(), options, operation, AtomicFile::create)
     }
 
-    /// Opens a parity file of which one head of a block is left.
+    /// Opens a parity file of which the head of one block is left.
     ///
-    /// With a key the file must be keyed and match; a keyed file without a key is WITNESS. A root that is
-    /// expected must be the stored one if there is one, and repairs compare the whole result with it. Fails with
+    /// With a key the file must be keyed and match; a keyed file without a key is WITNESS. An expected root
+    /// must equal the stored root if there is one, and repairs compare the whole result with it. Fails with
     /// FORMAT, WITNESS, or UNSUPPORTED for a newer version.
     pub fn open(
         path: impl AsRef<Path>,
@@ -140,10 +140,10 @@ impl AtlasParity {
         Ok(AtlasParity { file, known_root: options.expected_root, key })
     }
 
-    /// Properties of the parity file.
+    /// Returns the properties of the parity file.
     pub fn info(&self) -> ParityInfo {
         let (head, geometry) = (&self.file.head, self.file.geometry());
-        // Geometry keeps these inside 32 bits.
+        // The geometry keeps these within 32 bits.
         let short = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
         ParityInfo {
             unit_size: short(geometry.unit),
@@ -161,9 +161,9 @@ impl AtlasParity {
 
     /// Reads everything and writes nothing.
     ///
-    /// `report` is filled if the call comes to a verdict: it is `Ok` if all is intact, WITNESS if what is
-    /// damaged can be repaired, INCOMPLETE if not all of it can. `damage` then receives each damaged unit and
-    /// block, of the data first, ascending; `false` ends the call with CANCELLED.
+    /// `report` is filled if the call reaches a verdict: `Ok` if all is intact, WITNESS if all of the
+    /// damage can be repaired, INCOMPLETE if some of it cannot. `damage` then receives each damaged unit
+    /// and block, first those of the data, ascending; `false` ends the call with CANCELLED.
     pub fn check(
         &self,
         source: &Source,
@@ -193,11 +193,12 @@ impl AtlasParity {
 
     /// Checks, and then repairs the file of this name.
     ///
-    /// `damage` is the owner's say: it is asked for each damaged data unit before the first one is written, and
-    /// `false` leaves a unit as it is. A repair in place needs it. `Ok`: the data is whole, whatever the parity
-    /// file is. WITNESS: a unit was refused and the others are repaired, or what was rebuilt does not fit its
-    /// digest or the expected root; then a new file does not appear. INCOMPLETE: a row is lost, and nothing was
-    /// written unless `options` are partial.
+    /// `damage` lets the owner decide: it is called for each damaged data unit before the first one is
+    /// written, and `false` leaves a unit as it is. A repair in place requires it. `Ok` means that the data
+    /// is intact, whatever the state of the parity file. WITNESS means that a unit was refused and the
+    /// others are repaired, or that a rebuilt unit does not match its digest or the expected root; then a
+    /// new file does not appear. INCOMPLETE means that a row is lost, and nothing was written unless
+    /// `options` are partial.
     pub fn repair(
         &self,
         path: impl AsRef<Path>,
@@ -232,10 +233,10 @@ impl AtlasParity {
         repair.run(damage, report, operation, AtomicFile::create)
     }
 
-    /// Writes the parity file anew to `path`, byte for byte as it was first written, its id included.
+    /// Writes the parity file again to `path`, byte for byte as it was first written, including its id.
     ///
-    /// Data units may be damaged too, as far as their rows can be repaired. Replaces a file of this name.
-    /// INCOMPLETE if a row that is needed is lost.
+    /// Data units may be damaged too, if their rows can be repaired. Replaces a file of this name. Fails
+    /// with INCOMPLETE if a needed row is lost.
     pub fn restore(
         &self,
         source: &Source,
@@ -245,13 +246,13 @@ impl AtlasParity {
         restore::restore(&self.file, source, path.as_ref(), operation, AtomicFile::create)
     }
 
-    /// Writes the parity file of a source in which `regions`, and the end if the size differs, were changed on
-    /// purpose. Replaces a file of this name; this one stays open on the old file.
+    /// Writes the parity file of a source that was changed on purpose in `regions`, and at its end if the
+    /// size differs. Replaces a file of this name; this handle stays open on the old file.
     ///
-    /// Unit size, rows and parity columns stay; of the options the id and the stored root count. The result is
-    /// what [`create`](Self::create) gives of the old bytes with these regions replaced: damage elsewhere stays
-    /// damage. WITNESS if other bytes of the rows concerned differ, or any if the root is stored.
-    /// INVALID_ARGUMENT if the rows do not fit the new size.
+    /// Unit size, rows and parity columns stay; of the options only the id and the stored root count. The
+    /// result is that of [`create`](Self::create) on the old bytes with these regions replaced, so that
+    /// damage elsewhere stays damage. Fails with WITNESS if other bytes of the affected rows differ, or any
+    /// byte if the root is stored. Fails with INVALID_ARGUMENT if the rows do not fit the new size.
     pub fn update(
         &self,
         source: &Source,
@@ -271,7 +272,7 @@ impl std::fmt::Debug for AtlasParity {
     }
 }
 
-/// The error for damage that can be repaired.
+/// Returns the error for damage that can be repaired.
 fn damaged(file: &ParityFile, report: &ParityReport) -> AtlasError {
     let mut found = Vec::new();
     let mut note = |count: u64, what: &str| {
@@ -287,7 +288,7 @@ fn damaged(file: &ParityFile, report: &ParityReport) -> AtlasError {
     note(report.bad_blocks, "blocks of digests are bad");
     if found.is_empty() {
         let (has, wanted) = (file.present(), file.geometry().file_size());
-        found.push(format!("the parity file has {has} bytes and not {wanted}"));
+        found.push(format!("the parity file has {has} bytes instead of {wanted}"));
     }
     AtlasError::witness(format!("damaged, and can be repaired: {}", found.join(", ")))
 }

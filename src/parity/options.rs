@@ -27,48 +27,49 @@ impl Default for ParityOptions {
 }
 
 impl ParityOptions {
-    /// 6.25 % of parity in at most 256 columns, a random id, no key and no root.
+    /// Returns the defaults: 6.25 % of parity in at most 256 columns, a random id, no key and no root.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Bytes of a unit: a multiple of 4,096 up to 1 MiB. 0: 4 KiB below 256 MiB, else 64 KiB.
+    /// Sets the bytes per unit: a multiple of 4,096 up to 1 MiB. 0 means 4 KiB below 256 MiB, else 64 KiB.
     #[must_use]
     pub fn with_unit_size(mut self, bytes: u32) -> Self {
         self.wanted.unit = bytes;
         self
     }
 
-    /// M, the number of parity columns, from 1 to that of the data columns. 0: from the redundancy.
+    /// Sets M, the number of parity columns, from 1 to that of the data columns. 0 means derived from the
+    /// redundancy.
     #[must_use]
     pub fn with_parity_columns(mut self, columns: u32) -> Self {
         self.wanted.parity = columns;
         self
     }
 
-    /// Share of parity in 1/10,000 of the data columns, up to 10,000: at least 2 columns, or all if there are
-    /// fewer.
+    /// Sets the share of parity in 1/10,000 of the data columns, up to 10,000: at least 2 columns, or all
+    /// if there are fewer.
     #[must_use]
     pub fn with_redundancy(mut self, redundancy: u32) -> Self {
         self.wanted.redundancy = redundancy;
         self
     }
 
-    /// R, the number of rows. 0: as many as give at most 256 columns.
+    /// Sets R, the number of rows. 0 means the number that gives at most 256 columns.
     #[must_use]
     pub fn with_rows(mut self, rows: u64) -> Self {
         self.wanted.rows = rows;
         self
     }
 
-    /// Keyed digests: only who has the key can make or verify them.
+    /// Sets a key for the digests: only its owners can make or verify them.
     #[must_use]
     pub fn with_key(mut self, key: &[u8; 32]) -> Self {
         self.key = Some(Zeroizing::new(*key));
         self
     }
 
-    /// The id, instead of a random one. The same bytes then give the same file.
+    /// Sets the id, in place of a random one. The same bytes then give the same file.
     #[must_use]
     pub fn with_id(mut self, id: [u8; 16]) -> Self {
         self.id = Some(id);
@@ -87,32 +88,32 @@ impl ParityOptions {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ParityInfo {
-    /// Bytes of a unit.
+    /// Bytes per unit.
     pub unit_size: u32,
     /// Number of protected bytes.
     pub protected_size: u64,
-    /// Bytes of the parity file when it is whole.
+    /// Size of the complete parity file.
     pub parity_size: u64,
     /// Number of rows.
     pub rows: u64,
     /// Number of data columns.
     pub data_columns: u32,
-    /// Number of parity columns: so many units of each row may be lost.
+    /// Number of parity columns, the number of units of each row that may be lost.
     pub parity_columns: u32,
-    /// Length of the longest run of bytes that is rebuilt wherever it begins.
+    /// Length of the longest run of lost bytes that can be rebuilt wherever it begins.
     pub burst_size: u64,
     /// True if the digests are keyed.
     pub keyed: bool,
-    /// The stored root of the protected bytes. `None` if it was not stored.
+    /// Stored root of the protected bytes. `None` if it was not stored.
     pub root: Option<Digest>,
-    /// The id, which is another one after each creation and update.
+    /// Id of the file. Each creation and update gives a new one.
     pub id: [u8; 16],
 }
 
-/// The verdict of a check.
+/// Verdict of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ParityVerdict {
-    /// The call did not come to a verdict.
+    /// The call ended without a verdict.
     #[default]
     NotKnown,
     /// Nothing is damaged.
@@ -123,13 +124,13 @@ pub enum ParityVerdict {
     Incomplete,
 }
 
-/// The result of a check, which a repair begins with.
+/// Result of a check, with which every repair begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct ParityReport {
-    /// Verdict of the protected bytes.
+    /// Verdict on the protected bytes.
     pub data: ParityVerdict,
-    /// Verdict of the parity file.
+    /// Verdict on the parity file.
     pub parity: ParityVerdict,
     /// Size of the protected file as it was found.
     pub size: u64,
@@ -139,24 +140,24 @@ pub struct ParityReport {
     pub unknown_units: u64,
     /// Parity units that are bad or unknown.
     pub bad_parity_units: u64,
-    /// Blocks of digests that do not count, in both copies.
+    /// Invalid blocks of digests in both copies.
     pub bad_blocks: u64,
-    /// Rows with such a unit, of data or parity.
+    /// Rows with a damaged unit of data or parity.
     pub damaged_rows: u64,
-    /// Rows with more of them than parity units.
+    /// Rows with more damaged units than parity units.
     pub lost_rows: u64,
     /// Data units that a repair has written.
     pub repaired_units: u64,
 }
 
-/// Fate of the damaged file.
+/// Destination of a repair.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RepairMode {
-    /// The repaired file gets this name, which must be free. The damaged file is only read.
+    /// The repaired file gets this name, which must not exist. The damaged file is only read.
     NewFile(PathBuf),
     /// The repaired file takes the name of the damaged one, which is kept under this name.
     Keep(PathBuf),
-    /// Damaged units are overwritten where they are.
+    /// Damaged units are overwritten in the file.
     InPlace,
 }
 
@@ -168,12 +169,12 @@ pub struct RepairOptions {
 }
 
 impl RepairOptions {
-    /// A repair of this kind, which writes nothing if a row is lost.
+    /// Returns a repair of this kind, which writes nothing if a row is lost.
     pub fn new(mode: RepairMode) -> Self {
         RepairOptions { mode, partial: false }
     }
 
-    /// Repairs the rows that can be repaired, also if others cannot.
+    /// Repairs the rows that can be repaired, even if others cannot.
     #[must_use]
     pub fn with_partial(mut self) -> Self {
         self.partial = true;

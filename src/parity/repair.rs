@@ -35,7 +35,7 @@ pub(super) struct Repair<'r> {
     pub(super) path: &'r Path,
     /// The bytes of the file that is repaired.
     pub(super) source: Source,
-    /// The same for changes. Only in place.
+    /// The same file for changes. Only in place.
     pub(super) storage: Option<Arc<dyn Storage>>,
     pub(super) options: &'r RepairOptions,
 }
@@ -45,14 +45,14 @@ struct Chosen {
     units: Bits,
     /// A unit was refused by its owner.
     refused: bool,
-    /// One behind the end of the file was.
+    /// A unit after the end of the file was refused.
     refused_end: bool,
 }
 
 /// Rows that have chosen units.
 struct Plan {
     rows: Vec<u64>,
-    /// The most data units that one of them has lost.
+    /// Maximum number of data units that one of them has lost.
     most: u64,
     /// Bytes of the data units of a row.
     row_bytes: u64,
@@ -144,7 +144,7 @@ impl Repair<'_> {
         Ok(())
     }
 
-    /// Asks for each damaged unit before the first one is written.
+    /// Calls `damage` for each damaged unit before the first one is written.
     fn ask(&self, survey: &Survey, data: &Padded, mut damage: Option<&mut DamageFn<'_>>) -> Result<Chosen> {
         let geometry = self.file.geometry();
         let mut chosen = Chosen { units: Bits::new(geometry.units())?, refused: false, refused_end: false };
@@ -161,8 +161,8 @@ impl Repair<'_> {
         Ok(chosen)
     }
 
-    /// Size of the result: the protected bytes, and what was behind them. If a unit behind the end of the file
-    /// was refused, the file gets no longer than what is written.
+    /// Returns the size of the result: the protected bytes, and those after them. If a unit after the end
+    /// of the file was refused, the file becomes no longer than the written bytes.
     fn size(&self, chosen: &Chosen) -> u64 {
         let (geometry, size) = (self.file.geometry(), self.source.size());
         if !chosen.refused_end {
@@ -186,7 +186,7 @@ impl Repair<'_> {
         Ok(Plan { rows, most, row_bytes: geometry.columns.saturating_mul(geometry.unit) })
     }
 
-    /// Rebuilds the chosen units, row by row, and gives them to `write`. Returns how many were written.
+    /// Rebuilds the chosen units, row by row, and passes them to `write`. Returns the number written.
     fn rebuild(
         &self,
         work: &Work<'_>,
@@ -220,7 +220,7 @@ impl Repair<'_> {
                 let mut written = 0;
                 for (unit, bytes, _) in rebuilt.units {
                     let bytes = &bytes[..to_usize(geometry.data_len(unit))];
-                    // An unknown unit may be right as it is.
+                    // An unknown unit may be right already.
                     let same = chosen.units.has(unit)
                         && survey.is_unknown(unit)
                         && is_present(data, geometry.unit_offset(unit), bytes, present)?;
@@ -266,14 +266,14 @@ impl Repair<'_> {
         (self.source.size(), units + behind)
     }
 
-    /// Tasks of a copy: of units, and of what is behind them.
+    /// Returns the tasks of a copy: of units, and of the bytes after them.
     fn copy_tasks(&self) -> (u64, u64) {
         let (geometry, size) = (self.file.geometry(), self.source.size());
         let behind = size.saturating_sub(geometry.size);
         (geometry.units().div_ceil(units_a_task(geometry)), behind.div_ceil(TILE_BYTES))
     }
 
-    /// Copies what is not repaired. Good units are verified again on the way.
+    /// Copies the units that are not repaired. Good units are verified again on the way.
     fn copy(&self, target: &AtomicFile, work: &Work<'_>, call: &mut Call<'_, '_>) -> Result<()> {
         let geometry = *self.file.geometry();
         let Work { survey, data, chosen, .. } = *work;
@@ -303,7 +303,7 @@ impl Repair<'_> {
                 let end = (units.end * geometry.unit).min(protected);
                 let bytes = end.saturating_sub(units.start * geometry.unit);
                 reader.visit(units, |unit| {
-                    // An unknown unit may be right as it is.
+                    // An unknown unit may be right already.
                     if chosen.units.has(unit.index) && !survey.is_unknown(unit.index) {
                         return Ok(());
                     }
@@ -323,8 +323,8 @@ impl Repair<'_> {
         )
     }
 
-    /// Overwrites damaged units where they are. What is written is right, and was bad before, so that an end at
-    /// any moment does no harm.
+    /// Overwrites damaged units in the file. Written bytes are right, and were bad before, so that an
+    /// interruption at any moment does no harm.
     fn in_place(
         &self,
         work: &Work<'_>,
@@ -359,7 +359,7 @@ impl Repair<'_> {
             }
             Ok(())
         });
-        // Also if the call ends early: what was written stays.
+        // Also after an early end, because the written units stay.
         let synced = storage.sync().map_err(|error| failed("flushing the bytes".to_owned(), error));
         resized.and(synced)
     }
@@ -374,7 +374,8 @@ impl Repair<'_> {
         write: impl Fn(u64, &[u8]) -> Result<()> + Sync,
     ) -> Result<u64> {
         let geometry = *self.file.geometry();
-        // Removed when it is dropped.
+        // The file is removed when it is dropped.
+        // Rebuild every unit into the temporary file first.
         let aside = make(self.path)?;
         let mut rebuilt = Bits::new(geometry.units())?;
         let seen = std::sync::Mutex::new(&mut rebuilt);
@@ -383,6 +384,7 @@ impl Repair<'_> {
             crate::base::sync::lock(&seen).set(unit, true);
             Ok(())
         })?;
+        // The root of the whole result, read through the rebuilt units.
         let rebuilt = Arc::new(rebuilt);
         let overlay = Overlay {
             data: work.data.clone(),
@@ -393,6 +395,7 @@ impl Repair<'_> {
         let whole = Source::from_reader(geometry.size, overlay);
         let root = call.inner(|operation| linear_root(&whole, self.key, operation))?;
         compare_root(known, &root)?;
+        // The root is right: write the units.
         let aside = aside.storage()?;
         let mut buffer = Buffer::aligned(geometry.unit_len())?;
         for unit in rebuilt.iter(0..geometry.units()) {
@@ -416,10 +419,10 @@ fn is_present(data: &Padded, offset: u64, bytes: &[u8], scratch: &mut Buffer) ->
     Ok(data.read(offset, scratch)? == Found::Bytes && scratch == bytes)
 }
 
-/// The error for rows that cannot be rebuilt.
+/// Returns the error for rows that cannot be rebuilt.
 pub(super) fn lost(report: &ParityReport) -> AtlasError {
     AtlasError::incomplete(format!(
-        "{} of {} damaged rows have lost more units than there is parity for: {} data units are bad, {} unknown, and \
+        "{} of {} damaged rows have lost more units than they have parity: {} data units are bad, {} unknown, and \
          {} parity units",
         report.lost_rows,
         report.damaged_rows,
@@ -434,7 +437,7 @@ fn compare_root(known: &Digest, found: &Digest) -> Result<()> {
         return Ok(());
     }
     Err(AtlasError::witness(format!(
-        "the repaired bytes have the root {} and not {}",
+        "the repaired bytes have the root {} instead of the expected {}",
         hex(found),
         hex(known)
     )))
@@ -463,6 +466,7 @@ struct Overlay {
 impl ReadAt for Overlay {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         let unit_len = self.geometry.unit;
+        // Unit by unit: rebuilt ones from the temporary file, the others from the damaged one.
         let (mut at, mut rest) = (offset, buffer);
         while !rest.is_empty() {
             let unit = at / unit_len;

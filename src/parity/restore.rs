@@ -21,7 +21,7 @@ use crate::exec::pool;
 use crate::source::Source;
 use std::path::Path;
 
-/// Writes the parity file anew to `path`, from the data and what is left of it.
+/// Writes the parity file again to `path`, from the data and the intact part of it.
 pub(super) fn restore(
     file: &ParityFile,
     source: &Source,
@@ -30,6 +30,7 @@ pub(super) fn restore(
     make: impl FnOnce(&Path) -> Result<AtomicFile>,
 ) -> Result<()> {
     let geometry = *file.geometry();
+    // Check everything first; nothing is written if a needed row is lost.
     let data = Padded::data(source, &geometry);
     let (bytes, tasks) = Survey::work(&geometry);
     let mut call = Call::new(operation, bytes, tasks);
@@ -39,6 +40,7 @@ pub(super) fn restore(
         held.release(&mut call)?;
         return Err(lost(&report));
     }
+    // The rows with damage are rebuilt, all others copied.
     let (mut table, missing) = known_digests(file, &geometry)?;
     let concerned = concerned(held.survey(), &geometry, &missing)?;
     let mut rows = Vec::new();
@@ -46,6 +48,7 @@ pub(super) fn restore(
         try_grow(&mut rows, 1)?;
         rows.push(row);
     }
+    // Announce the remaining work before the last report of the check.
     let copied = geometry.parity_units() * geometry.unit;
     let row_bytes = geometry.columns * geometry.unit;
     let units_a_task = (TILE_BYTES / geometry.unit).max(1);
@@ -59,7 +62,7 @@ pub(super) fn restore(
         + Bits::footprint(geometry.all_units() + geometry.rows)
         + 8 * to_u64(rows.len());
 
-    // The parity units of sound rows.
+    // The parity units of sound rows are copied, and verified on the way.
     let workers = call.run.workers(copies, UnitReader::footprint(&geometry), fixed)?;
     pool::run_within(
         call.run.executor,
@@ -88,7 +91,7 @@ pub(super) fn restore(
         |_, bytes| call.advance(bytes, 1),
     )?;
 
-    // The rows in which something is damaged.
+    // The rows with damage are rebuilt from their good units.
     if !rows.is_empty() {
         let code = Code::new(&geometry)?;
         let fixed = fixed + Code::footprint(&geometry);
@@ -103,6 +106,7 @@ pub(super) fn restore(
             call.order(workers),
             || RowBuilder::new(file, &data, &code, &survey, plan),
             |builder, task| {
+                // Digests of all units of the row, to fill in the lost ones and compare the others.
                 let row = rows[to_usize(task)];
                 let mut made: Vec<(u64, Short)> = try_vec(to_usize(geometry.columns + 2 * geometry.parity))?;
                 let rebuilt = builder.rebuild(row, |unit, digest| made.push((unit, digest)))?;
@@ -125,13 +129,14 @@ pub(super) fn restore(
             },
         )?;
     }
+    // The blocks of digests come last, and then the name of the file.
     write_blocks(&target, &file.head, &file.seals, &table)?;
     target.persist().map_err(|failed| failed.1)?;
     call.advance(2 * BLOCK * geometry.blocks(), 1)?;
     call.finish()
 }
 
-/// The digests that are known, and the units whose digests are not.
+/// Returns the known digests, and the units whose digests are lost.
 pub(super) fn known_digests(file: &ParityFile, geometry: &Geometry) -> Result<(Table, Bits)> {
     let (mut table, mut missing) = (Table::new(geometry)?, Bits::new(geometry.all_units())?);
     let mut entries = Entries::new();
@@ -144,7 +149,7 @@ pub(super) fn known_digests(file: &ParityFile, geometry: &Geometry) -> Result<(T
     Ok((table, missing))
 }
 
-/// Rows with parity units that are not good, or with units whose digests are lost.
+/// Returns the rows with parity units that are not good, or with units whose digests are lost.
 fn concerned(survey: &Survey, geometry: &Geometry, missing: &Bits) -> Result<Bits> {
     let mut rows = Bits::new(geometry.rows)?;
     for unit in survey.hurt(geometry.units()..geometry.all_units()) {

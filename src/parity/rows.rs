@@ -1,4 +1,4 @@
-//! Rebuilding what a row has lost.
+//! Rebuilding the lost units of a row.
 
 #![forbid(unsafe_code)]
 
@@ -12,23 +12,23 @@ use crate::base::error::{AtlasError, Result};
 use crate::base::units::{to_u64, to_usize};
 use crate::exec::operation::Operation;
 
-/// The most memory of a row if there is no limit. A parity file that claims more needs the caller's word.
+/// Maximum memory of a row without a limit. A parity file that claims more needs the caller's permission.
 const ROW_MEMORY: u64 = 1024 * 1024 * 1024;
 
-/// Parts of a row that are made anew.
+/// Parts of a row to make again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wish {
     /// The lost data units.
     Data,
-    /// The lost data units, and all parity units anew.
+    /// The lost data units, and all parity units.
     DataAndParity,
 }
 
-/// The memory that rows take, and how they are encoded.
+/// Memory of rows, and the way to encode them.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RowPlan {
     wish: Wish,
-    /// The most units that a row has lost.
+    /// Maximum number of units that a row has lost.
     most: u64,
     /// True if there is memory for the transforms.
     transforms: bool,
@@ -36,7 +36,7 @@ pub(super) struct RowPlan {
 }
 
 impl RowPlan {
-    /// The plan for rows that have lost at most `most` data units, beside `fixed` bytes.
+    /// Returns the plan for rows that have lost at most `most` data units, besides `fixed` bytes.
     pub(super) fn new(
         geometry: &Geometry,
         wish: Wish,
@@ -51,11 +51,13 @@ impl RowPlan {
             Wish::DataAndParity => geometry.parity + most,
         };
         let lists = 16 * (most + geometry.parity);
+        // The memory without transforms, and the memory with them.
         let units = (sums + most).saturating_mul(unit).saturating_add(lists);
         let least = units
             .saturating_add(UnitReader::footprint(geometry))
             .saturating_add(Code::solving_footprint(geometry, most));
         let more = least.saturating_add(Encoder::footprint(points, geometry.unit));
+        // A hostile geometry must not cost memory without a limit set by the caller.
         if !operation.is_limited() && least > ROW_MEMORY {
             return Err(AtlasError::limit(format!(
                 "a row has lost {most} units of {} bytes, and to rebuild them takes {least} bytes of memory: set \
@@ -63,6 +65,7 @@ impl RowPlan {
                 geometry.unit
             )));
         }
+        // Transforms are used if the memory allows them.
         let left = operation.memory_left(fixed).min(ROW_MEMORY.max(least));
         let transforms = more <= left;
         Ok(RowPlan { wish, most, transforms, per_worker: if transforms { more } else { least } })
@@ -77,7 +80,7 @@ pub(super) struct RowBuilder<'f> {
     plan: RowPlan,
     reader: UnitReader<'f>,
     encoder: Option<Encoder>,
-    /// Parity of the units that are there, of the rows that are wanted.
+    /// Parity of the present units, for the requested rows.
     sums: Vec<Buffer>,
     syndromes: Vec<Buffer>,
     units: Vec<Buffer>,
@@ -87,7 +90,7 @@ pub(super) struct RowBuilder<'f> {
 pub(super) struct Rebuilt<'r> {
     /// Lost data units with their bytes and digests.
     pub(super) units: Vec<(u64, &'r [u8], Short)>,
-    /// All parity units, if they were wished for.
+    /// All parity units, if they were requested.
     pub(super) parity: &'r [Buffer],
 }
 
@@ -104,10 +107,9 @@ impl<'f> RowBuilder<'f> {
         Ok(RowBuilder { file, code, survey, plan, reader, encoder: None, sums, syndromes, units })
     }
 
-    /// Rebuilds the lost data units of `row`, and compares each with its digest if that is known.
+    /// Rebuilds the lost data units of `row`, and compares each with its digest if it is known.
     ///
-    /// `seen` gets the digest of each unit that was read. All units that are used are verified as they are
-    /// read.
+    /// `seen` gets the digest of each unit that was read. Every used unit is verified as it is read.
     pub(super) fn rebuild(&mut self, row: u64, mut seen: impl FnMut(u64, Short)) -> Result<Rebuilt<'_>> {
         let geometry = *self.file.geometry();
         let mut lost = try_vec(to_usize(self.plan.most))?;
@@ -126,6 +128,7 @@ impl<'f> RowBuilder<'f> {
         } else {
             wanted.extend_from_slice(&chosen);
         }
+        // Encode the present units: the parity they would have with zeros in place of the lost ones.
         self.encode(&geometry, row, &wanted, &mut seen)?;
         if lost.is_empty() {
             return Ok(Rebuilt {
@@ -133,7 +136,7 @@ impl<'f> RowBuilder<'f> {
                 parity: if all { &self.sums[..wanted.len()] } else { &[] },
             });
         }
-        // What the lost units alone give.
+        // The syndromes: the share of the lost units alone.
         let len = geometry.unit_len();
         resize(&mut self.units, lost.len(), len)?;
         if all {
@@ -151,17 +154,19 @@ impl<'f> RowBuilder<'f> {
                 xor_into(syndrome, bytes);
             }
         }
+        // Solve for the lost units.
         let mut columns = try_vec(lost.len())?;
         columns.extend(lost.iter().map(|(column, _)| to_usize(*column)));
         let count = lost.len();
         self.code.solve(&columns, &chosen, &mut syndromes[..count], &mut self.units[..count])?;
         if all {
-            // The parity of the whole row: that of the units which were there, and of those that are again.
+            // The parity of the whole row: that of the present units, plus that of the rebuilt ones.
             for (column, unit) in columns.iter().zip(&self.units) {
                 let mut scratch = Buffer::copy_of(unit)?;
                 self.code.add_product(*column, &mut scratch, &wanted, &mut self.sums[..wanted.len()]);
             }
         }
+        // A rebuilt unit must match its digest, if that is known.
         let mut units = try_vec(count)?;
         for ((_, index), bytes) in lost.iter().zip(&self.units) {
             let digest = short(&self.file.digests.tile(bytes));
@@ -176,7 +181,7 @@ impl<'f> RowBuilder<'f> {
         Ok(Rebuilt { units, parity: if all { &self.sums[..wanted.len()] } else { &[] } })
     }
 
-    /// Encodes the data units of a row that are there, for the parity units `wanted`, into the sums.
+    /// Encodes the present data units of a row into the sums, for the parity units `wanted`.
     fn encode(
         &mut self,
         geometry: &Geometry,
@@ -186,7 +191,7 @@ impl<'f> RowBuilder<'f> {
     ) -> Result<()> {
         let len = geometry.unit_len();
         resize(&mut self.sums, wanted.len(), len)?;
-        // Few products take less time than the transforms, whose number of steps is the logarithm of p.
+        // A few products take less time than the transforms, whose number of steps is the logarithm of p.
         let few = wanted.len() <= self.code.points().ilog2() as usize;
         if few || !self.plan.transforms {
             self.sums.iter_mut().take(wanted.len()).for_each(|sum| sum.fill(0));
@@ -201,6 +206,7 @@ impl<'f> RowBuilder<'f> {
             }
             return Ok(());
         }
+        // Otherwise encode all columns with the transforms, zeros in place of missing units.
         let encoder = match &mut self.encoder {
             Some(encoder) => encoder,
             none => none.insert(Encoder::new(self.code, len)?),
@@ -223,6 +229,7 @@ impl<'f> RowBuilder<'f> {
                 encoder.fold(self.code, place, 0..len);
             }
         }
+        // Copy only the requested parity units.
         encoder.finish(self.code, 0..len);
         for (parity, sum) in wanted.iter().zip(&mut self.sums) {
             encoder.parity(*parity, 0, sum);
@@ -231,7 +238,7 @@ impl<'f> RowBuilder<'f> {
     }
 }
 
-/// Sees to `count` buffers of `len` bytes.
+/// Resizes a list to `count` buffers of `len` bytes.
 fn resize(buffers: &mut Vec<Buffer>, count: usize, len: usize) -> Result<()> {
     while buffers.len() < count {
         crate::base::buffer::try_grow(buffers, 1)?;
@@ -240,12 +247,12 @@ fn resize(buffers: &mut Vec<Buffer>, count: usize, len: usize) -> Result<()> {
     Ok(())
 }
 
-/// The error for a unit that was rebuilt from good units and is not what it must be.
+/// Returns the error for a unit rebuilt from good units that does not match its digest.
 pub(super) fn contradicts(geometry: &Geometry, index: u64) -> AtlasError {
     let offset = geometry.unit_offset(index);
     let what = if index < geometry.units() { "data" } else { "parity" };
     let text = format!(
-        "the {what} unit at offset {offset} was rebuilt and does not fit its digest: the parity file contradicts itself"
+        "the {what} unit at offset {offset} was rebuilt and differs from its digest: the parity file contradicts itself"
     );
     AtlasError::witness(text).at_index(index).at_range(offset, geometry.unit)
 }

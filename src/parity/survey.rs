@@ -13,7 +13,7 @@ use crate::base::units::{PAGE_SIZE, to_u64, to_usize};
 use crate::exec::pool;
 use std::ops::Range;
 
-/// Bytes that a task reads: whole units or blocks.
+/// Number of bytes that a task reads, in whole units or blocks.
 const PIECE: u64 = 2 * BATCH as u64;
 /// A set of numbers below a limit.
 pub(super) struct Bits {
@@ -45,6 +45,7 @@ impl Bits {
     pub(super) fn iter(&self, range: Range<u64>) -> impl Iterator<Item = u64> + '_ {
         let mut at = range.start;
         std::iter::from_fn(move || {
+            // Bytes of zeros are skipped at once.
             while at < range.end {
                 let byte = self.bytes[to_usize(at / 8)];
                 if byte == 0 {
@@ -63,13 +64,13 @@ impl Bits {
 
 /// Findings of a check.
 pub(super) struct Survey {
-    /// Units that are not good, then blocks of the head and of the tail that do not count.
+    /// Units that are not good, then invalid blocks of the head and of the tail.
     hurt: Bits,
-    /// Those of the same numbers that are unknown. They are in `hurt` too.
+    /// Unknown units of the same numbers. They are in `hurt` too.
     unknown: Bits,
-    /// Numbers of those that cannot be read, with the reason, ascending.
+    /// Numbers of unreadable units and blocks, with the reason, ascending.
     unreadable: Vec<(u64, i32)>,
-    /// Rows with more of them than parity units.
+    /// Rows with more damaged units than parity units.
     lost: Bits,
     pub(super) report: ParityReport,
 }
@@ -85,7 +86,7 @@ impl Held {
         &self.survey
     }
 
-    /// Reports that all was read.
+    /// Reports that everything was read.
     pub(super) fn release(self, call: &mut Call<'_, '_>) -> Result<Survey> {
         call.advance(self.bytes, 1)?;
         Ok(self.survey)
@@ -126,6 +127,7 @@ impl Pieces {
             let first = start + number * each;
             first..(first + each).min(end)
         };
+        // The four parts follow one another in the order of the tasks.
         if task < data {
             return Piece::Units(range(task, self.units, 0, geometry.units()));
         }
@@ -172,7 +174,7 @@ fn block_number(geometry: &Geometry, copy: Copies, block: u64) -> u64 {
 }
 
 impl Survey {
-    /// Bytes that a survey takes, not counting a list of what cannot be read.
+    /// Returns the bytes of a survey, without the list of unreadable units.
     pub(super) fn footprint(geometry: &Geometry) -> u64 {
         let numbers = geometry.all_units() + 2 * geometry.blocks();
         2 * Bits::footprint(numbers) + Bits::footprint(geometry.rows)
@@ -183,13 +185,14 @@ impl Survey {
         (geometry.size + geometry.file_size(), Pieces::new(geometry).count())
     }
 
-    /// Reads both files once. The last report is `held`, so that what comes after can be announced before.
+    /// Reads both files once. The last report is `held`, so that later work can be announced before.
     pub(super) fn take(file: &ParityFile, data: &Padded, call: &mut Call<'_, '_>) -> Result<Held> {
         let geometry = *file.geometry();
         let numbers = geometry.all_units() + 2 * geometry.blocks();
         let pieces = Pieces::new(&geometry);
         let per_worker = UnitReader::footprint(&geometry) + BLOCK;
         let workers = call.run.workers(pieces.count(), per_worker, Self::footprint(&geometry))?;
+        // Everything starts good; tasks report only damage.
         let mut survey = Survey {
             hurt: Bits::new(numbers)?,
             unknown: Bits::new(numbers)?,
@@ -210,6 +213,7 @@ impl Survey {
                     survey.note(&hurt)?;
                 }
                 let bytes = Pieces::bytes(&geometry, &pieces.get(&geometry, task));
+                // The last piece is not reported yet.
                 if task == pieces.count() - 1 {
                     held = bytes;
                     return Ok(());
@@ -231,10 +235,11 @@ impl Survey {
         Ok(())
     }
 
-    /// Counts, and comes to the verdicts.
+    /// Counts the damage, and decides the verdicts.
     fn judge(&mut self, file: &ParityFile, data: &Padded) {
         let geometry = *file.geometry();
         let (units, all) = (geometry.units(), geometry.all_units());
+        // Counts of units and blocks.
         let of_data = self.hurt.iter(0..units);
         let unknown = to_u64(of_data.filter(|unit| self.unknown.has(*unit)).count());
         let report = &mut self.report;
@@ -242,7 +247,7 @@ impl Survey {
         report.bad_units = to_u64(self.hurt.iter(0..units).count()) - unknown;
         report.bad_parity_units = to_u64(self.hurt.iter(units..all).count());
         report.bad_blocks = to_u64(self.hurt.iter(all..all + 2 * geometry.blocks()).count());
-        // Rows, each with what it has lost.
+        // The rows, each with the number of its lost units.
         let (mut data_lost, mut parity_lost) = (false, false);
         for row in 0..geometry.rows {
             let hurt = |unit: &u64| self.hurt.has(*unit);
@@ -256,7 +261,7 @@ impl Survey {
                 parity_lost |= of_parity > 0;
             }
         }
-        // Digests that are in neither copy are made anew, for which their rows are needed.
+        // Digests lost in both copies are computed again, for which their rows are needed.
         if report.lost_rows > 0 {
             for block in 0..geometry.blocks() {
                 if Copies::BOTH.iter().all(|copy| self.hurt.has(block_number(&geometry, *copy, block))) {
@@ -265,6 +270,7 @@ impl Survey {
                 }
             }
         }
+        // Verdicts on both files; a wrong size is damage too.
         let verdict = |lost: bool, damaged: bool| match (lost, damaged) {
             (true, _) => ParityVerdict::Incomplete,
             (false, true) => ParityVerdict::Repairable,
@@ -290,7 +296,7 @@ impl Survey {
         self.hurt.iter(range)
     }
 
-    /// True if neither copy of a block counts.
+    /// Returns true if neither copy of a block is valid.
     pub(super) fn is_nowhere(&self, geometry: &Geometry, block: u64) -> bool {
         Copies::BOTH.iter().all(|copy| self.hurt.has(block_number(geometry, *copy, block)))
     }
@@ -299,6 +305,7 @@ impl Survey {
     pub(super) fn damage(&self, file: &ParityFile, data: &Padded, number: u64) -> Damage {
         let geometry = file.geometry();
         let (units, all, blocks) = (geometry.units(), geometry.all_units(), geometry.blocks());
+        // Part and place of the number: data units, parity units, blocks of both copies.
         let code = self.unreadable.binary_search_by_key(&number, |(number, _)| *number);
         let os_error = code.map_or(0, |place| self.unreadable[place].1);
         let (part, index, offset, length, missing) = if number < units {
@@ -315,6 +322,7 @@ impl Survey {
             let offset = geometry.block_offset(copy, block);
             (DamagePart::Digests, block, offset, BLOCK, file.is_missing(offset))
         };
+        // Kind and repairability.
         let kind = match (missing, os_error) {
             (true, _) => DamageKind::Missing,
             (false, 0) if self.unknown.has(number) => DamageKind::Unknown,
@@ -328,13 +336,13 @@ impl Survey {
         Damage { part, kind, repairable, os_error, generation: 0, index, offset, length }
     }
 
-    /// True if the other copy of a block counts, or all of its digests can be made anew.
+    /// Returns true if the other copy of a block is valid, or all of its digests can be computed again.
     fn is_block_repairable(&self, geometry: &Geometry, block: u64) -> bool {
         let mut rows = geometry.units_of_block(block).map(|unit| geometry.row(unit));
         !self.is_nowhere(geometry, block) || !rows.any(|row| self.lost.has(row))
     }
 
-    /// Gives each damage to `damage`: of the data first, then of the parity file, ascending.
+    /// Passes each damage to `damage`: first those of the data, then those of the parity file, ascending.
     pub(super) fn tell(&self, file: &ParityFile, data: &Padded, damage: &mut DamageFn<'_>) -> Result<()> {
         let geometry = file.geometry();
         let (units, all, blocks) = (geometry.units(), geometry.all_units(), geometry.blocks());
@@ -349,7 +357,7 @@ impl Survey {
     }
 }
 
-/// Reads a piece, and lists what is hurt in it.
+/// Reads a piece, and lists the damage in it.
 fn inspect(file: &ParityFile, reader: &mut UnitReader<'_>, piece: &Piece) -> Result<Vec<Hurt>> {
     let geometry = file.geometry();
     let mut hurt = Vec::new();

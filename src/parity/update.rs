@@ -1,5 +1,5 @@
-//! The parity file of a source that was changed on purpose: rows that are touched are encoded anew, and bytes
-//! that were appended are added.
+//! The parity file of a source that was changed on purpose: touched rows are encoded again, and appended
+//! bytes are added.
 
 #![forbid(unsafe_code)]
 
@@ -36,22 +36,23 @@ pub(super) struct Update<'u> {
     pub(super) options: &'u ParityOptions,
 }
 
-/// Units and rows that an update concerns.
+/// Units and rows that an update affects.
 struct Changes {
     old: Geometry,
     new: Geometry,
-    /// Units that were changed or cut off, of the old and the new ones.
+    /// Units that were changed or cut off, among the old and the new ones.
     named: Bits,
-    /// Units that bytes were appended to, the last old one among them if it was not full.
+    /// Units with appended bytes, including the last old one if it was not full.
     grown: Range<u64>,
     /// Rows with a named unit.
     touched: Bits,
-    /// Rows with a unit that has grown, and none that is named.
+    /// Rows with a grown unit and no named one.
     growing: Bits,
 }
 
 impl Changes {
     fn new(old: Geometry, size: u64, regions: &[AtlasBoundaryRegion]) -> Result<Changes> {
+        // Units, rows and columns stay, so that the new size must fit them.
         let Some(new) = old.resized(size) else {
             return Err(AtlasError::invalid_argument(format!(
                 "{} rows and {} parity columns of units of {} bytes do not fit the new size {size}: create a new \
@@ -59,6 +60,7 @@ impl Changes {
                 old.rows, old.parity, old.unit
             )));
         };
+        // Named units: those of the regions, and those that were cut off.
         let mut named = Bits::new(old.units().max(new.units()))?;
         let cut = (size < old.size).then_some(size..old.size);
         for region in regions {
@@ -70,12 +72,13 @@ impl Changes {
                 named.set(unit, true);
             }
         }
+        // Grown units begin with the last old one, if it was not full.
         let grown = if size > old.size { old.size / old.unit..new.units() } else { 0..0 };
         let (mut touched, mut growing) = (Bits::new(old.rows)?, Bits::new(old.rows)?);
         for unit in named.iter(0..old.units().max(new.units())) {
             touched.set(unit % old.rows, true);
         }
-        // All rows once a column of them has grown.
+        // All rows are affected once a column of them has grown.
         for unit in grown.clone().take(to_usize(old.rows.min(grown.end - grown.start))) {
             if !touched.has(unit % old.rows) {
                 growing.set(unit % old.rows, true);
@@ -88,7 +91,7 @@ impl Changes {
         Bits::footprint(self.old.units().max(self.new.units())) + 4 * Bits::footprint(self.old.rows)
     }
 
-    /// True if the unit is what it was when it was protected, or must begin with that.
+    /// Returns true if the unit has its protected bytes, or must begin with them.
     fn is_old(&self, unit: u64) -> bool {
         unit < self.old.units() && !self.named.has(unit)
     }
@@ -106,17 +109,20 @@ impl Update<'_> {
         let changes = Changes::new(*self.file.geometry(), self.source.size(), regions)?;
         let Changes { old, new, .. } = changes;
         let id = self.options.id.map_or_else(random_id, Ok)?;
+        // Announce the work that is known now.
         let mut call = Call::new(operation, old.parity_units() * old.unit, copy_tasks(&old));
         call.expect(2 * BLOCK * new.blocks(), 1);
         if self.options.store_root {
             call.expect(new.size.saturating_add(old.size), copy_units(old.units(), &old));
             call.expect(0, new.size.div_ceil(TILE_BYTES));
         }
+        // Old units without a digest cannot be verified, so that the update is refused.
         let (known, missing) = known_digests(self.file, &old)?;
         if let Some(unit) = missing.iter(0..old.units()).find(|unit| changes.is_old(*unit)) {
             return Err(not_protected(&old, unit, "its digest is lost"));
         }
         let code = Code::new(&new)?;
+        // Digests of unchanged units are taken over.
         let mut table = Table::new(&new)?;
         for unit in (0..new.units()).filter(|unit| changes.is_old(*unit)) {
             table.set(unit, *known.get(unit));
@@ -129,10 +135,10 @@ impl Update<'_> {
             + Code::footprint(&new);
         let context = Context { update: self, changes: &changes, known: &known, target: &target, fixed };
 
-        // Parity units of rows in which nothing has changed. Rows in which one of them is bad are found.
+        // Parity units of rows without a change are copied. Rows in which one of them is bad are noted.
         let mut damaged = Bits::new(old.rows)?;
         context.copy(&mut call, &mut table, &mut damaged)?;
-        // Rows that have only grown.
+        // Rows that have only grown: appended bytes are added to the old parity.
         let growing = runs(&changes.growing, old.rows)?;
         if !growing.is_empty() {
             let found = Mutex::new(&mut damaged);
@@ -141,7 +147,7 @@ impl Update<'_> {
             let encoding = context.encoding(&code, &growing, first..new.columns, &io);
             context.encode(&encoding, &mut call, &mut table)?;
         }
-        // Rows with named units, and those that were found.
+        // Rows with named units, and the rows noted above, are encoded again.
         for row in changes.touched.iter(0..old.rows) {
             damaged.set(row, true);
         }
@@ -151,12 +157,14 @@ impl Update<'_> {
             let encoding = context.encoding(&code, &rows, 0..new.columns, &io);
             context.encode(&encoding, &mut call, &mut table)?;
         }
+        // A stored root covers every byte, so that every old unit is verified first.
         let root = if self.options.store_root {
             context.verify(&mut call)?;
             call.inner(|operation| linear_root(self.source, self.key, operation))?
         } else {
             Digest::default()
         };
+        // The blocks of digests come last, and then the name of the file.
         let head = Head { geometry: new, keyed: self.file.head.keyed, id, root };
         write_blocks(&target, &head, &self.file.seals, &table)?;
         target.persist().map_err(|failed| failed.1)?;
@@ -201,7 +209,7 @@ impl Context<'_> {
         })
     }
 
-    /// Copies the parity units of rows without a change, and notes rows with one that is not good.
+    /// Copies the parity units of rows without a change, and notes rows with a bad one.
     fn copy(&self, call: &mut Call<'_, '_>, table: &mut Table, damaged: &mut Bits) -> Result<()> {
         let Changes { old, new, touched, growing, .. } = self.changes;
         let (file, tasks) = (self.update.file, copy_tasks(old));
@@ -221,7 +229,7 @@ impl Context<'_> {
                 let is_copied = |unit: &u64| !touched.has(old.row(*unit)) && !growing.has(old.row(*unit));
                 let mut at = units.start;
                 while at < units.end {
-                    // Runs of rows that are copied; nothing of the others is read.
+                    // Runs of rows that are copied; the units of other rows are not read.
                     let end =
                         (at..units.end).find(|unit| is_copied(unit) != is_copied(&at)).unwrap_or(units.end);
                     if is_copied(&at) {
@@ -281,8 +289,8 @@ impl Context<'_> {
         )
     }
 
-    /// Reads a unit as it is now. Its first bytes, which were protected and not named, must fit the old digest.
-    /// Returns how many these are.
+    /// Reads a unit in its present state. Its first bytes, if they were protected and not named, must match
+    /// the old digest. Returns their number.
     fn read(&self, unit: u64, out: &mut [u8]) -> Result<usize> {
         let Changes { old, new, .. } = self.changes;
         let (offset, len) = (new.unit_offset(unit), to_usize(new.data_len(unit)));
@@ -291,6 +299,7 @@ impl Context<'_> {
         if !self.changes.is_old(unit) {
             return Ok(0);
         }
+        // The old digest covers the protected bytes and zeros up to the unit's end.
         let before = to_usize(old.data_len(unit));
         let mut hasher = self.update.file.digests.tile_hasher();
         hasher.update(&out[..before.min(len)]);
@@ -324,7 +333,7 @@ impl Context<'_> {
     }
 }
 
-/// Rows that are encoded anew.
+/// Rows that are encoded again.
 struct Anew<'c> {
     context: &'c Context<'c>,
 }
@@ -349,7 +358,7 @@ impl Columns for Anew<'_> {
     }
 }
 
-/// Rows that have only grown: what was appended is encoded alone, and added to the old parity.
+/// Rows that have only grown: the appended bytes are encoded alone, and added to the old parity.
 struct Grown<'c> {
     context: &'c Context<'c>,
     /// Rows with a parity unit that is not good.
@@ -366,6 +375,7 @@ impl Columns for Grown<'_> {
         let Changes { new, grown, .. } = self.context.changes;
         let mut any = false;
         for (unit, bytes) in units.zip(buffer.chunks_mut(new.unit_len())) {
+            // Only appended bytes count; the old ones are in the old parity.
             if !grown.contains(&unit) {
                 bytes.fill(0);
                 continue;
@@ -382,6 +392,7 @@ impl Columns for Grown<'_> {
         let Changes { old, new, .. } = self.context.changes;
         let (file, data) = (self.context.update.file, Padded::data(self.context.update.source, old));
         let mut reader = UnitReader::new(file, &data)?;
+        // Add the old parity unit if it is good; otherwise the row is encoded again.
         for (unit, bytes) in units.zip(bytes.chunks_mut(new.unit_len())) {
             let parity = unit - new.units();
             let mut good = false;
@@ -403,7 +414,7 @@ impl Columns for Grown<'_> {
     }
 }
 
-/// Units that a task copies.
+/// Returns the number of units that a task copies.
 fn copy_step(geometry: &Geometry) -> u64 {
     (TILE_BYTES / geometry.unit).max(1)
 }
@@ -431,11 +442,11 @@ fn runs(rows: &Bits, count: u64) -> Result<Vec<Range<u64>>> {
     Ok(runs)
 }
 
-/// The error for a unit that was not named and is not what was protected.
+/// Returns the error for a unit that was not named and differs from the protected bytes.
 fn not_protected(geometry: &Geometry, unit: u64, why: &str) -> AtlasError {
     let (offset, length) = (geometry.unit_offset(unit), geometry.data_len(unit));
     AtlasError::witness(format!(
-        "the data unit at offset {offset} is not what was protected ({why}) and was not named as changed: repair it \
+        "the data unit at offset {offset} differs from the protected bytes ({why}) and was not named as changed: repair it \
          first, or name it"
     ))
     .at_index(unit)

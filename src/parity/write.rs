@@ -10,10 +10,10 @@ use crate::base::error::{AtlasError, Result};
 use crate::base::units::{PAGE_SIZE, to_u64, to_usize};
 use std::path::Path;
 
-/// Blocks that are written at a time.
+/// Number of blocks per write.
 const BLOCKS_A_WRITE: u64 = 64;
 
-/// Bytes that a digest takes in a table.
+/// Number of bytes of a digest in a table.
 const ENTRY: u64 = size_of::<Short>() as u64;
 
 /// The digests of all units.
@@ -53,6 +53,7 @@ pub(super) fn write_blocks(file: &AtomicFile, head: &Head, seals: &Seals, table:
     let geometry = &head.geometry;
     let mut buffer = Buffer::aligned(PAGE_SIZE * to_usize(BLOCKS_A_WRITE.min(geometry.blocks())))?;
     let mut first = 0;
+    // Blocks are assembled and sealed, and written to both copies.
     while first < geometry.blocks() {
         let blocks = first..(first + BLOCKS_A_WRITE).min(geometry.blocks());
         let bytes = &mut buffer[..to_usize(BLOCK * (blocks.end - blocks.start))];
@@ -70,7 +71,7 @@ pub(super) fn write_blocks(file: &AtomicFile, head: &Head, seals: &Seals, table:
     Ok(())
 }
 
-/// A new random id.
+/// Returns a new random id.
 pub(super) fn random_id() -> Result<[u8; 16]> {
     let mut id = [0; 16];
     getrandom::fill(&mut id).map_err(|error| {
@@ -80,7 +81,7 @@ pub(super) fn random_id() -> Result<[u8; 16]> {
     Ok(id)
 }
 
-/// Fails with IO, EEXIST if there is a file of this name.
+/// Fails with IO, EEXIST, if a file of this name exists.
 pub(super) fn refuse_existing(path: &Path) -> Result<()> {
     match std::fs::symlink_metadata(path) {
         Ok(_) => Err(AtlasError::io(

@@ -96,7 +96,7 @@ impl fmt::Display for ParameterError {
             Self::Class { class } => write!(f, "class {class} is outside 0..=95"),
             Self::Duplicate { class } => write!(f, "class {class} is named twice"),
             Self::TooFewClasses { have, needed } => {
-                write!(f, "only {have} of the {needed} needed classes are available")
+                write!(f, "{have} of {needed} needed classes are available")
             }
         }
     }

@@ -456,7 +456,7 @@ mod tests {
         projection.extract_shard(&region, &mut Operation::new()).unwrap()
     }
 
-    /// Adds what is taken for verified.
+    /// Adds the bytes of a part without verifying it.
     fn take(rebuilt: &AtlasReconstruction, shard: &AtlasShard) -> Result<()> {
         let (files, mut operation) = (lock(&rebuilt.turn), Operation::new());
         rebuilt.take_bytes(shard, rebuilt.gaps(shard), files.spool.as_ref(), operation.tracker(0, 0))

@@ -89,13 +89,13 @@ fn every_flipped_bit_of_a_small_shard_is_refused() {
     }
 }
 
-/// Where REGION's value lies: behind the header, ROOT, DOMAIN and its own tag and length.
+/// Returns the offset of REGION's value: after the header, ROOT, DOMAIN and its own tag and length.
 const REGION: Range<usize> = {
     let start = 24 + (16 + 32) + (16 + 24) + 16;
     start..start + 16
 };
 
-/// As an attacker would: changes, and makes size and digest at the end fit again.
+/// Changes an encoding like an attacker, and makes size and digest at the end fit again.
 pub(crate) fn forge(bytes: &[u8], change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let mut body = bytes[..bytes.len() - 32].to_vec();
     change(&mut body);
@@ -280,6 +280,92 @@ fn newer_versions_kinds_types_and_tags_are_unsupported() {
         assert_eq!(read(&wrong).unwrap_err().kind(), kind, "tag {tag}");
     }
     assert_eq!(read(&forge(&bytes, |body| body.push(8))).unwrap_err().kind(), ErrorKind::Format);
+}
+
+/// Position of a record, and of its value, in an encoding.
+fn place(bytes: &[u8], tag: u16) -> (usize, usize) {
+    let mut at = 24;
+    while bytes[at..at + 2] != tag.to_le_bytes() {
+        at += 16 + u64::from_le_bytes(bytes[at + 8..at + 16].try_into().unwrap()) as usize;
+    }
+    (at, at + 16)
+}
+
+/// docs/format.md, "Order of the checks": of two faults, the first one of the list is reported.
+#[test]
+fn the_first_fault_of_the_documented_order_is_reported() {
+    type Fault =
+        (&'static str, ErrorKind, fn(&mut Vec<u8>), fn(&mut Limits), fn(VerifyOptions) -> VerifyOptions);
+    fn no_change(_: &mut Vec<u8>) {}
+    fn no_limit(_: &mut Limits) {}
+    fn no_trust(options: VerifyOptions) -> VerifyOptions {
+        options
+    }
+    fn set(body: &mut [u8], tag: u16, at: usize, value: u8) {
+        let (_, start) = place(body, tag);
+        body[start + at] = value;
+    }
+    // The last records come first, so that a change of a tag does not hide another record.
+    let faults: [Fault; 14] = [
+        ("magic", ErrorKind::Format, |body| body[0] ^= 1, no_limit, no_trust),
+        ("version", ErrorKind::Unsupported, |body| body[8] = 2, no_limit, no_trust),
+        ("kind", ErrorKind::Unsupported, |body| body[10] = 3, no_limit, no_trust),
+        ("reserved", ErrorKind::Format, |body| body[12] = 1, no_limit, no_trust),
+        ("reserved bytes of ROOT", ErrorKind::Format, |body| body[26] = 1, no_limit, no_trust),
+        ("type", ErrorKind::Unsupported, |body| set(body, 2, 0, 2), no_limit, no_trust),
+        ("flags", ErrorKind::Format, |body| set(body, 2, 2, 2), no_limit, no_trust),
+        (
+            "tag of TREE",
+            ErrorKind::Unsupported,
+            |body| {
+                let (tree, _) = place(body, 6);
+                body[tree] = 99;
+            },
+            no_limit,
+            no_trust,
+        ),
+        ("limit", ErrorKind::Limit, no_change, |limits| limits.max_payload_size = 1, no_trust),
+        ("residue 96", ErrorKind::Format, |body| set(body, 4, 12, 96), no_limit, no_trust),
+        ("expected root", ErrorKind::Witness, no_change, no_limit, |options| options.with_root([7; 32])),
+        ("region", ErrorKind::Format, |body| set(body, 3, 7, 1), no_limit, no_trust),
+        ("payload", ErrorKind::Witness, |body| *body.last_mut().unwrap() ^= 1, no_limit, no_trust),
+        ("nothing", ErrorKind::Internal, no_change, no_limit, no_trust),
+    ];
+    let good = extract(&project(&data(2 * TILE_SIZE)), region(5_000, 50_000)).serialize().unwrap();
+    let read = |chosen: &[&Fault]| {
+        // From the last fault to the first, so that each finds the records that it changes.
+        let bytes = forge(&good, |body| chosen.iter().rev().for_each(|fault| fault.2(body)));
+        let mut limits = Limits::default();
+        chosen.iter().for_each(|fault| fault.3(&mut limits));
+        let trust = chosen.iter().fold(VerifyOptions::new(), |options, fault| fault.4(options));
+        AtlasShard::deserialize(&bytes, &limits, &trust, &mut Operation::sequential())
+    };
+    for (index, first) in faults[..13].iter().enumerate() {
+        let alone = read(&[first]).unwrap_err();
+        assert_eq!(alone.kind(), first.1, "{}: {alone}", first.0);
+        for second in &faults[index + 1..] {
+            let both = read(&[first, second]).unwrap_err();
+            assert_eq!(both.kind(), first.1, "{} and {}: {both}", first.0, second.0);
+        }
+        // A wrong digest comes after the header and before everything else.
+        let mut bytes = forge(&good, first.2);
+        *bytes.last_mut().unwrap() ^= 1;
+        let error = AtlasShard::deserialize(
+            &bytes,
+            &Limits::default(),
+            &VerifyOptions::new(),
+            &mut Operation::sequential(),
+        )
+        .unwrap_err();
+        let expected = if index < 4 { first.1 } else { ErrorKind::Format };
+        assert_eq!(error.kind(), expected, "{} and digest: {error}", first.0);
+    }
+}
+
+#[cfg(target_pointer_width = "64")]
+#[test]
+fn the_memory_of_a_tile_is_the_documented_one() {
+    assert_eq!(VERIFIED_TILE, 168);
 }
 
 #[test]

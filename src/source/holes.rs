@@ -1,7 +1,7 @@
 //! Holes of sparse files: bytes that are known to be zeros without a read.
 //!
-//! Whether a file has holes is asked anew by every call that could use it, since the promise that nobody writes to a
-//! source is one that a verification checks. A file that has as many blocks as bytes is not searched.
+//! Every call that could use holes asks the file system again, because a verification also checks the
+//! promise that nobody writes to a source. A file with as many blocks as bytes is not searched.
 
 #![forbid(unsafe_code)]
 
@@ -13,7 +13,7 @@ use crate::base::units::TILE_BYTES;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
-/// So many ranges of data are told apart; from there on all counts as data. They take 16 MiB.
+/// Maximum number of distinguished ranges of data; the rest counts as data. They use 16 MiB.
 const MOST_RANGES: usize = 1 << 20;
 /// Sources whose holes one call looks for.
 const MOST_SOURCES: usize = 64;
@@ -86,14 +86,14 @@ impl Source {
         }
     }
 
-    /// Where the bytes are not known to be zeros. `None` if no hole is known.
+    /// Returns the ranges whose bytes are not known to be zeros. `None` if no hole is known.
     pub(crate) fn data_map(&self) -> Option<DataMap> {
         let size = self.size();
         let mut map = DataMap { ranges: Vec::new(), size };
         let mut start = 0;
         for run in self.runs(0, size) {
             let storage = run.source.sparse_storage().filter(|storage| {
-                // Of a file that was cut, what is behind its end is no hole.
+                // In a file that was cut, the bytes after its end are no hole.
                 storage.may_have_holes() && storage.len().is_ok_and(|len| len >= run.source.size())
             });
             let place = Place { start, within: run.offset, len: run.len, size };
@@ -102,7 +102,7 @@ impl Source {
                 None => map.add(place.whole_tiles(start, start + run.len)),
             };
             if !is_known {
-                // Too many parts: nothing is known of what follows.
+                // Too many parts: the rest counts as data.
                 let rest = map.ranges.last_mut()?;
                 rest.end = size;
                 break;
@@ -113,13 +113,13 @@ impl Source {
         (size > 0 && !is_dense).then_some(map)
     }
 
-    /// True if [`data_map`](Self::data_map) may find holes. Asks nobody.
+    /// Returns true if [`data_map`](Self::data_map) may find holes. Makes no system call.
     fn is_of_files(&self) -> bool {
         matches!(self.inner.kind, SourceKind::Parts(_)) || self.sparse_storage().is_some()
     }
 }
 
-/// A run of a source: where it begins in the whole, and in its file.
+/// A run of a source: its offset in the whole, and in its file.
 struct Place {
     start: u64,
     within: u64,

@@ -61,7 +61,7 @@ impl Memory {
         }
     }
 
-    /// Whether it is a mapping of a file.
+    /// Returns true for a mapping of a file.
     pub(super) fn is_mapped(&self) -> bool {
         match self {
             Memory::Buffer(_) | Memory::Shared(_) | Memory::Borrowed(_) => false,
@@ -99,7 +99,7 @@ impl Memory {
         let _ = over;
     }
 
-    /// As above, for a range inside the memory, unless its first byte is in the cache.
+    /// Announces a range inside the memory, unless its first byte is in the cache.
     pub(super) fn will_need(&self, offset: u64, len: u64) {
         #[cfg(all(unix, feature = "streaming"))]
         if let Memory::Mapped(map, ..) = self
@@ -112,7 +112,7 @@ impl Memory {
         let _ = (offset, len);
     }
 
-    /// As above: gives the pages of the range back.
+    /// Releases the pages of the range.
     pub(super) fn release(&self, offset: u64, len: u64) {
         #[cfg(all(unix, feature = "streaming"))]
         if let Memory::Mapped(map, ..) = self {
@@ -130,8 +130,8 @@ impl Memory {
     }
 }
 
-/// Whether a byte of a mapping is there without a read from the disk. The system may not tell; of a
-/// file that this user may not write to Linux always says yes.
+/// Returns true if a byte of a mapping is in memory. The system may not tell; for a file that this user may not
+/// write to Linux always reports true.
 #[cfg(all(target_os = "linux", feature = "streaming"))]
 fn is_cached(map: &memmap2::Mmap, offset: usize) -> bool {
     // SAFETY: a question.
@@ -162,9 +162,12 @@ unsafe impl Send for Borrowed {}
 unsafe impl Sync for Borrowed {}
 
 impl Borrowed {
+    /// Wraps memory of the caller.
+    ///
     /// # Safety
-    /// `data` must be readable for `size` bytes from any thread, and must not be written to, until
-    /// this object is dropped. `data` is not looked at where `size` is 0.
+    ///
+    /// `data` must be readable for `size` bytes from any thread, and must not be written to, until this object
+    /// is dropped. `data` is ignored if `size` is 0.
     pub(super) unsafe fn new(
         data: *const u8,
         size: usize,
@@ -193,7 +196,8 @@ impl Drop for Borrowed {
 /// Maps a regular file, which errors name `path`, for reading.
 ///
 /// # Safety
-/// Nobody may truncate the file or write to it as long as the mapping lives.
+///
+/// Nobody may truncate the file or write to it while the mapping exists.
 #[cfg(feature = "streaming")]
 pub(super) unsafe fn map(file: Arc<FileStorage>, path: &Path) -> Result<Memory> {
     let size = super::file::size_of(&*file, path)?;

@@ -51,7 +51,7 @@ enum SourceKind {
     Pieces(pieces::Pieces),
     File(file::PositionedFile),
     ReadAt(Box<dyn ReadAt>),
-    /// As `ReadAt`, for a callback that accepts uninitialised memory.
+    /// Like `ReadAt`, for a callback that accepts uninitialised memory.
     Raw(Box<dyn RawReadAt>),
     /// Bytes that a file of ours stands for.
     Stored(Box<dyn ReadBytes>),
@@ -119,35 +119,40 @@ impl Source {
         Self::from_storage(Arc::new(file::open_regular(path)?), path)
     }
 
-    /// A regular file through a mapping if nobody can shorten it, or else by positioned reads.
+    /// Opens a regular file through a mapping if nobody can shorten it, or else by positioned reads.
     ///
-    /// Mapped are files that are sealed against it (`F_SEAL_SHRINK`), immutable ones on ext4, and those on a file
-    /// system that is mounted read-only as a whole and that no other machine writes to. All others are read, and so
-    /// are all without the feature `streaming`.
+    /// Mapped are files that are sealed against it (`F_SEAL_SHRINK`), immutable ones on ext4, and those on
+    /// a file system that is mounted read-only as a whole and that no other machine writes to. All others
+    /// are read, and so are all without the feature `streaming`.
     ///
     /// # Safety
-    /// Until the last projection and snapshot of the source are gone nobody may write to a file that is sealed against
-    /// shrinking alone, and nobody may mount a read-only file system for writing or make the file mutable.
+    ///
+    /// Until the last projection and snapshot of the source are gone nobody may write to a file that is
+    /// sealed against shrinking alone, and nobody may mount a read-only file system for writing or make the
+    /// file mutable.
     pub unsafe fn open_file_auto(path: impl AsRef<Path>) -> Result<Source> {
         let path = path.as_ref();
         // SAFETY: the caller's promise is the one that is asked for here.
         unsafe { Self::open_auto(file::open_regular(path)?, path) }
     }
 
-    /// As [`open_file`](Self::open_file), of a descriptor that is open for reading.
+    /// Opens a descriptor that is open for reading, like [`open_file`](Self::open_file).
     ///
-    /// A duplicate of it is kept. Its position is neither used nor moved: holes are looked for through a description
-    /// of its own, and if the system opens none the file counts as dense. When the last projection and snapshot are
-    /// gone, the duplicate is closed, which ends the locks of POSIX that this process has on the file.
+    /// A duplicate of it is kept. Its position is neither used nor moved: holes are searched through a
+    /// description of its own, and if the system opens none the file counts as dense. When the last
+    /// projection and snapshot are gone, the duplicate is closed, which ends the POSIX locks of this
+    /// process on the file.
     #[cfg(unix)]
     pub fn open_fd(fd: impl std::os::fd::AsFd) -> Result<Source> {
         let (storage, name) = file::duplicate(fd.as_fd())?;
         Self::from_storage(Arc::new(storage), &name)
     }
 
-    /// As [`open_file_auto`](Self::open_file_auto), of a descriptor as in [`open_fd`](Self::open_fd).
+    /// Opens a descriptor like [`open_file_auto`](Self::open_file_auto), under the terms of
+    /// [`open_fd`](Self::open_fd).
     ///
     /// # Safety
+    ///
     /// That of [`open_file_auto`](Self::open_file_auto).
     #[cfg(unix)]
     pub unsafe fn open_fd_auto(fd: impl std::os::fd::AsFd) -> Result<Source> {
@@ -176,19 +181,21 @@ impl Source {
         Ok(Self::new(file.size(), SourceKind::File(file)))
     }
 
-    /// A regular file through a mapping.
+    /// Opens a regular file through a mapping.
     ///
     /// # Safety
-    /// Until the last projection and snapshot of the source are gone nobody may truncate the file
-    /// (reading beyond its new end kills the process) or write to it.
+    ///
+    /// Until the last projection and snapshot of the source are gone nobody may truncate the file (reading
+    /// beyond its new end kills the process) or write to it.
     pub unsafe fn map_file(path: impl AsRef<Path>) -> Result<Source> {
         // SAFETY: the caller's promise is the one that is asked for here.
         unsafe { Self::map(Arc::new(file::open_regular(path.as_ref())?), path.as_ref()) }
     }
 
-    /// As [`map_file`](Self::map_file), of a descriptor as in [`open_fd`](Self::open_fd).
+    /// Maps a descriptor like [`map_file`](Self::map_file), under the terms of [`open_fd`](Self::open_fd).
     ///
     /// # Safety
+    ///
     /// That of [`map_file`](Self::map_file).
     #[cfg(unix)]
     pub unsafe fn map_fd(fd: impl std::os::fd::AsFd) -> Result<Source> {
@@ -212,7 +219,7 @@ impl Source {
         unsafe { Self::map_file(path) }.unwrap()
     }
 
-    /// `size` bytes that `reader` gives by position.
+    /// Creates a source of `size` bytes that `reader` provides by position.
     pub fn from_reader(size: u64, reader: impl ReadAt + 'static) -> Source {
         Self::new(size, SourceKind::ReadAt(Box::new(reader)))
     }
@@ -221,7 +228,7 @@ impl Source {
         Self::new(size, SourceKind::Raw(reader))
     }
 
-    /// `size` bytes that `reader` gives.
+    /// Creates a source of `size` bytes that `reader` provides.
     pub(crate) fn from_bytes_of(size: u64, reader: Box<dyn ReadBytes>) -> Source {
         Self::new(size, SourceKind::Stored(reader))
     }
@@ -253,7 +260,8 @@ impl Source {
         }
     }
 
-    /// The runs of bytes that a range is made of, each in a source without parts. What is behind the end is left out.
+    /// Iterates over the runs of bytes of a range, each in a source without parts. Bytes after the end are left
+    /// out.
     pub(crate) fn runs(&self, offset: u64, len: u64) -> impl Iterator<Item = SourceRun<'_>> {
         let end = offset.saturating_add(len).min(self.size());
         let mut at = offset;
@@ -338,7 +346,7 @@ impl Source {
         path.map_or_else(|| "the source".to_owned(), |path| path.display().to_string())
     }
 
-    /// How many bytes there are.
+    /// Returns the number of bytes.
     pub fn size(&self) -> u64 {
         self.inner.size
     }
@@ -356,7 +364,7 @@ impl Source {
         Self::new(pieces.size(), SourceKind::Pieces(pieces))
     }
 
-    /// The bytes in place, where they are one piece of memory.
+    /// Returns the bytes in place, if they are one piece of memory.
     pub(crate) fn slice(&self, offset: u64, len: usize) -> Option<&[u8]> {
         match &self.inner.kind {
             SourceKind::Memory(memory) => {
@@ -372,8 +380,8 @@ impl Source {
         }
     }
 
-    /// As `slice`, where the bytes are ours or their owner's promise is all that they depend on: of a
-    /// mapping, which other processes can write to, only a copy stays as it was checked.
+    /// Returns the bytes in place like `slice`, if they belong to the library or depend on their owner's
+    /// promise alone. Other processes can write to a mapping, so that only a copy stays as it was checked.
     pub(crate) fn fixed_slice(&self, offset: u64, len: usize) -> Option<&[u8]> {
         match &self.inner.kind {
             SourceKind::Memory(memory) if memory.is_mapped() => None,
@@ -399,7 +407,7 @@ impl Source {
         matches!(self.inner.kind, SourceKind::Memory(_))
     }
 
-    /// Whether all bytes are in memory, each tile of them in one piece.
+    /// Returns true if all bytes are in memory, each tile of them in one piece.
     pub(crate) fn in_memory(&self) -> bool {
         match &self.inner.kind {
             SourceKind::Memory(_) => true,
@@ -409,9 +417,9 @@ impl Source {
         }
     }
 
-    /// Says that the bytes will be read from the first to the last; `over` takes it back.
+    /// Announces that the bytes will be read from the first to the last; `over` revokes it.
     ///
-    /// This and the two below are advice: where the system takes none, or refuses it, nothing is lost.
+    /// This and the two functions below are advice: if the system ignores or refuses it, nothing is lost.
     pub(crate) fn advise_sequential(&self, over: bool) {
         match &self.inner.kind {
             SourceKind::Memory(memory) => memory.advise_sequential(over),
@@ -455,8 +463,8 @@ impl Source {
         }
     }
 
-    /// Gives back the memory that these bytes of a mapping take; they are there again when read. Bytes
-    /// beyond the end are ignored.
+    /// Releases the memory of these bytes of a mapping; a later read loads them again. Bytes beyond the end are
+    /// ignored.
     pub(crate) fn release(&self, offset: u64, len: u64) {
         match &self.inner.kind {
             SourceKind::Memory(memory) => {
@@ -671,7 +679,7 @@ pub(crate) mod tests {
         assert_eq!((none.size(), none.slice(0, 1)), (0, None));
     }
 
-    /// Bytes that are put together and cut by position, beside what that must give.
+    /// Returns bytes that are assembled and cut by position, with the expected result.
     fn put_together(leaves: &[(Source, Vec<u8>)], random: &mut Lcg) -> (Source, Vec<u8>) {
         let mut all: Vec<(Source, Vec<u8>)> = leaves.to_vec();
         for _ in 0..8 {
@@ -778,7 +786,7 @@ pub(crate) mod tests {
         assert!(!part(&open(), 7, 10).is_same(&part(&open(), 8, 10)));
         assert!(mixed.is_same(&Source::concat([&part(&open(), 500, 500), &other]).unwrap()));
         assert!(!mixed.is_same(&open()) && !part(&open(), 0, 0).is_same(&open()));
-        // What was cut and joined again is the source itself.
+        // Parts that were cut and joined again are the source itself.
         let whole = open();
         let joined =
             Source::concat([&part(&whole, 0, 3), &part(&whole, 3, 0), &part(&whole, 3, 997)]).unwrap();

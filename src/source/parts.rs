@@ -20,7 +20,7 @@ pub(super) struct Parts {
     by_origin: OnceLock<Vec<usize>>,
 }
 
-/// Bytes of a source, and where they begin in the whole.
+/// Bytes of a source, and their offset in the whole.
 struct Part {
     start: u64,
     source: Source,
@@ -59,7 +59,7 @@ impl PartsBuilder {
                 AtlasError::limit(format!("{size} bytes and {} more are not less than 2^64", run.len))
             })?;
             match self.list.last_mut() {
-                // What continues the last part is a piece of it.
+                // A run that continues the last part is merged with it.
                 Some(last) if last.continues(&run) => last.len += run.len,
                 _ => {
                     try_grow(&mut self.list, 1)?;

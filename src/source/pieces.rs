@@ -23,7 +23,7 @@ impl Pieces {
         self.list.last().map_or(0, end)
     }
 
-    /// Whether every full tile of 1 MiB lies in one piece.
+    /// Returns true if every full tile of 1 MiB lies in one piece.
     pub(super) fn hold_tiles(&self) -> bool {
         self.list.iter().all(|(offset, _)| offset.is_multiple_of(TILE_BYTES))
     }
@@ -33,7 +33,7 @@ impl Pieces {
         self.list.partition_point(|(start, _)| *start <= offset).saturating_sub(1)
     }
 
-    /// The bytes in place, where one piece has them.
+    /// Returns the bytes in place, if one piece has them.
     pub(super) fn slice(&self, offset: u64, len: usize) -> Option<&[u8]> {
         let (start, bytes) = self.list.get(self.find(offset))?;
         let start = usize::try_from(offset - start).ok()?;

@@ -122,7 +122,7 @@ impl Pull {
         };
         reserve_tiles(&mut self.tiles, size)?;
         self.pass.get_or_insert_with(|| Pass::new(&self.source, 0, &setup.config));
-        // A source in memory is hashed where it is.
+        // A source in memory is hashed in place.
         let residue = if self.source.slice(0, to_usize_or_max(size)).is_some() {
             self.hash_in_place(setup, place, operation)?
         } else {

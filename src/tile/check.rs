@@ -1,4 +1,4 @@
-//! Tiles hashed again and compared with what was projected.
+//! Tiles hashed again and compared with their witnesses.
 
 #![forbid(unsafe_code)]
 
@@ -46,8 +46,8 @@ fn compare(at: &TileAt, residue: Residue, found: &Digest) -> Result<()> {
     Ok(())
 }
 
-/// Reads and checks every tile in parallel, and gives the bytes of each to `then`, from any thread. A tile in a hole of
-/// a sparse file is not read.
+/// Reads and checks every tile in parallel, and passes the bytes of each to `then`, from any thread. A tile in
+/// a hole of a sparse file is not read.
 pub(crate) fn for_each_checked_tile(
     scheme: &Scheme,
     tree: &Tree,
@@ -75,7 +75,7 @@ pub(crate) fn for_each_checked_tile(
             let len = at.tile.len();
             if is_hole(&holes, &at.tile) {
                 compare(&at, Residue::ZERO, &scheme.witness_of_zeros(len, workspace)?)?;
-                // Never written to, so that it takes no memory unless `then` reads it.
+                // Never written to, so that it uses no memory unless `then` reads it.
                 let zeros: &mut Option<Buffer> = zeros;
                 let zeros = match zeros {
                     Some(zeros) => zeros,
@@ -108,7 +108,7 @@ pub(crate) fn is_hole(holes: &Holes, tile: &Tile) -> bool {
         let (source, offset) = extent.place();
         return holes.have(source, offset, tile.len() as u64);
     };
-    // What is wrong with the spans is said by reading them.
+    // Reading reports any fault of the spans.
     !matches!(stored.entry.place, TilePlace::Span(SpanKind::Raw | SpanKind::Encoded, ..))
         && stored.spans().is_ok_and(|spans| are_holes(holes, spans, stored.store.base()))
 }

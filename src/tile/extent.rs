@@ -18,7 +18,7 @@ use crate::tile::stored::{CommitId, Span, StoredBytes, StoredTile, TilePlace};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock};
 
-/// Up to 1 MiB of a source, as projected, or of what an edit brought.
+/// Up to 1 MiB of a source, as projected, or of the new bytes of an edit.
 pub(crate) struct Extent {
     pub(super) source: Source,
     pub(super) offset: u64,
@@ -34,7 +34,7 @@ pub(crate) struct Extent {
     stored: Option<Arc<StoredTile>>,
 }
 
-/// What is remembered of an extent.
+/// Cached properties of an extent.
 #[derive(Default)]
 struct Kept {
     /// Kept on demand, once the bytes were found to be those of the origin; see `tile::outboards`.
@@ -62,7 +62,7 @@ impl WrittenRun {
 /// Why the bytes of an extent are those that are meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Trust {
-    /// Library memory, which nobody else can change. It was never hashed.
+    /// Library memory, which nothing else can change. It was never hashed.
     Memory,
     /// Bytes of a source, which may change: they are verified against this witness of the tile that was
     /// projected from them before they become part of another witness.
@@ -82,7 +82,7 @@ impl GroupResidues {
         self.0.iter().copied().sum()
     }
 
-    /// Of a tile whose groups, from its first on, have these.
+    /// Returns the residues of a tile whose groups, from its first on, have these.
     pub(crate) fn from_groups(groups: impl Iterator<Item = Residue>) -> Self {
         let mut residues = [Residue::ZERO; GROUPS];
         residues.iter_mut().zip(groups).for_each(|(place, residue)| *place = residue);
@@ -154,7 +154,7 @@ impl Extent {
         runs.filter(|run| run.start < range.end && range.start < run.end()).cloned().collect()
     }
 
-    /// Remembers a part that was written, in place of what is known of the same bytes.
+    /// Records the place of a part that was written, in place of earlier ones of the same bytes.
     pub(crate) fn set_written(&self, run: WrittenRun) {
         let mut kept = lock(&self.kept);
         let runs = kept.written.get_or_insert_default();
@@ -238,8 +238,8 @@ impl Extent {
         Ok(self.residues.get_or_init(|| found))
     }
 
-    /// The outboard, where it is at hand: kept, or made of chaining values that are stored. `None` also if those
-    /// cannot be loaded; reading the bytes then says why.
+    /// Returns the outboard if it is kept, or can be made from stored chaining values. Also `None` if those
+    /// cannot be loaded; reading the bytes then reports the reason.
     pub(crate) fn outboard(self: &Arc<Self>) -> Option<Arc<Outboard>> {
         if let Some(outboard) = &lock(&self.kept).outboard {
             return Some(Arc::clone(outboard));
@@ -264,12 +264,12 @@ impl Extent {
         std::mem::replace(&mut lock(&self.kept).outboard, outboard)
     }
 
-    /// The bytes of `range` in place, where they are in memory.
+    /// Returns the bytes of `range` in place, if they are in memory.
     pub(crate) fn slice(&self, range: &Range<usize>) -> Option<&[u8]> {
         self.source.slice(self.offset + to_u64(range.start), range.len())
     }
 
-    /// As `slice`, where what was checked in place stays as it is.
+    /// Returns the bytes in place like `slice`, if bytes checked in place cannot change.
     pub(crate) fn fixed_slice(&self, range: &Range<usize>) -> Option<&[u8]> {
         self.source.fixed_slice(self.offset + to_u64(range.start), range.len())
     }
@@ -287,9 +287,9 @@ impl Extent {
         self.residue
     }
 
-    /// The residue of a part, from the kept ones of its groups. A group that is cut is read through `reader`, which
-    /// checks its digest: a sum alone passes for bytes in another order, and what is read wrong once would stay wrong
-    /// in the parts.
+    /// Returns the residue of a part, from the kept ones of its groups. A group that is cut is read through
+    /// `reader`, which checks its digest: a sum alone accepts bytes in another order, and a single wrong
+    /// read would stay wrong in the parts.
     pub(super) fn residue_of(
         self: &Arc<Self>,
         range: &Range<usize>,
@@ -319,7 +319,7 @@ impl Extent {
         Ok(residue)
     }
 
-    /// How many groups [`residue_of`](Self::residue_of) reads.
+    /// Returns the number of groups that [`residue_of`](Self::residue_of) reads.
     pub(super) fn groups_read(&self, range: &Range<usize>) -> usize {
         let is_cut = |at: usize| !at.is_multiple_of(GROUP_SIZE) && at != self.len();
         match (is_cut(range.start), is_cut(range.end)) {

@@ -20,7 +20,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The bytes that a fresh tile takes in a projection.
+/// Returns the bytes of a fresh tile in a projection.
 pub(crate) fn tile_footprint() -> u64 {
     crate::tile::fresh_footprint() + crate::hash::tile_tree::FOOTPRINT
 }
@@ -49,11 +49,11 @@ fn projected_tile(
     Ok(Arc::new(Tile::whole_of(extent)))
 }
 
-/// In what steps, and how far ahead, tiles are read and hashed.
+/// Steps in which tiles are read and hashed, and their distance from the sink.
 pub(crate) struct Pace {
     /// Bytes that may be at work, or done and not yet delivered.
     pub(crate) window: u64,
-    /// Bytes that are announced to the system ahead of a tile; 0: none.
+    /// Number of bytes announced to the system ahead of a tile. 0 means none.
     pub(crate) ahead: u64,
     /// The largest read, at least 1. Reads of several tiles are whole tiles.
     pub(crate) read: usize,
@@ -74,18 +74,19 @@ pub(crate) struct HashJob<'a> {
     pub(crate) pace: &'a Pace,
 }
 
-/// How a job runs within an operation.
+/// Execution of a job within an operation.
 pub(crate) struct HashPlan<'a> {
     executor: Executor<'a>,
     unwatched: bool,
     workers: usize,
     window: u64,
-    /// The tiles that are read, as many at a time as a task takes. Those between them are zeros.
+    /// Tiles that are read, as many at a time as a task takes. Those between them are zeros.
     reads: Steps,
 }
 
 impl HashJob<'_> {
-    /// On how many workers the job runs, or LIMIT. It counts what the projection takes for its tiles.
+    /// Returns the plan with the number of workers, or fails with LIMIT. It counts the projection's memory for
+    /// its tiles.
     pub(crate) fn plan<'a>(&self, operation: &Operation<'a>) -> Result<HashPlan<'a>> {
         let count = self.geometry.tiles();
         let in_place = match self.geometry {
@@ -129,10 +130,9 @@ impl HashJob<'_> {
         }
     }
 
-    /// Hashes the tiles in parallel and gives them to `sink` in order, on the calling thread.
+    /// Hashes the tiles in parallel and passes them to `sink` in order, on the calling thread.
     ///
-    /// Every byte is read once. After an error of the sink a worker ends with the read or the tile that
-    /// it is at.
+    /// Every byte is read once. After an error of the sink each worker stops after its present read or tile.
     pub(crate) fn run(
         &self,
         plan: &HashPlan<'_>,
@@ -174,7 +174,7 @@ impl HashJob<'_> {
         Ok(())
     }
 
-    /// How many tiles are read at a time.
+    /// Returns the number of tiles per read.
     fn tiles_a_read(&self) -> u64 {
         match self.geometry {
             Geometry::Canonical { .. } => {
@@ -230,7 +230,7 @@ impl HashJob<'_> {
     }
 }
 
-/// Whether nobody wants the result any more.
+/// Flag that tells workers to stop, because the result is no longer needed.
 #[derive(Default)]
 pub(crate) struct StopFlag(AtomicBool);
 
@@ -287,11 +287,11 @@ pub(crate) fn project(
     Ok(Tree::from_tiles(tiles))
 }
 
-/// How a domain is cut into tiles.
+/// Division of a domain into tiles.
 pub(crate) enum Geometry<'a> {
     /// Full tiles from offset 0 and one shorter last one.
     Canonical { size: u64 },
-    /// Where each tile ends.
+    /// End of each tile.
     Ends(&'a [u64]),
 }
 

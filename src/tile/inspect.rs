@@ -1,7 +1,7 @@
-//! Parts of a tile whose bytes are not those that the tile commits to.
+//! Parts of a tile whose bytes differ from those that the tile commits to.
 //!
-//! The first pass is that of a projection: one sum and one digest over the whole tile. Only a tile that fails it is
-//! looked at again, group by group where its file keeps chaining values.
+//! The first pass is that of a projection: one sum and one digest over the whole tile. Only a tile that fails
+//! it is examined again, group by group if its file keeps chaining values.
 
 #![forbid(unsafe_code)]
 
@@ -69,7 +69,7 @@ impl<'c> Inspector<'c> {
 
     /// Compares bytes with a tile that has its witness. `in_place`: all of them, if they are in memory.
     ///
-    /// Fails with what says nothing of the bytes, such as OUT_OF_MEMORY.
+    /// Fails with errors that say nothing about the bytes, such as OUT_OF_MEMORY.
     pub(crate) fn inspect(
         &mut self,
         tile: &Tile,
@@ -141,7 +141,7 @@ impl<'c> Inspector<'c> {
                 }
             }
         }
-        // Bytes of a mapping that changed back meanwhile.
+        // Bytes of a mapping that changed back in between.
         if verdict.faults.is_empty() && failed.is_none() {
             verdict.faults.push(all);
         }

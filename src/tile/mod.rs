@@ -1,9 +1,9 @@
-//! Tiles and what they are made of.
+//! Tiles and their parts.
 //!
-//! An extent is up to 1 MiB of a source as it was when it was projected: its place, the residues of
-//! its groups, its witness. What an edit brings is an extent of memory of ours, which cannot change
-//! and has no witness. A piece is a part of an extent. A tile is one or more pieces, 1 byte to 1 MiB
-//! together, with their residue; a fresh tile is one whole extent.
+//! An extent is up to 1 MiB of a source at the time of its projection: its place, the residues of its groups,
+//! its witness. The new bytes of an edit are an extent of library memory, which cannot change and has no
+//! witness. A piece is a part of an extent. A tile is one or more pieces, 1 byte to 1 MiB together, with their
+//! residue; a fresh tile is one whole extent.
 
 #![forbid(unsafe_code)]
 
@@ -39,14 +39,14 @@ enum TilePieces {
     Many(Box<[Piece]>),
 }
 
-/// An outboard that is at hand.
+/// An available outboard.
 #[derive(Clone)]
 struct KeptOutboard {
     outboard: Arc<Outboard>,
-    /// None: it is the tile's own. Else the set of groups that the tile has in common with the tile
-    /// whose outboard this is.
+    /// `None` means that it is the tile's own. Otherwise the set of groups that the tile shares with the tile
+    /// of this outboard.
     common: Option<u64>,
-    /// Whether `tile::outboards` knows of it.
+    /// True once `tile::outboards` has counted it.
     counted: bool,
 }
 
@@ -59,10 +59,10 @@ pub(crate) struct Tile {
     kept: Mutex<Kept>,
 }
 
-/// What is remembered of a tile.
+/// Cached properties of a tile.
 #[derive(Default)]
 struct Kept {
-    /// Of a tile that was edited. Kept on demand and dropped again, see `tile::outboards`.
+    /// Outboard of an edited tile. Kept on demand and dropped again, see `tile::outboards`.
     outboard: Option<KeptOutboard>,
     /// The entry of the tile in the leaf of a file that it was written to last.
     written: Option<Box<WrittenTile>>,
@@ -145,7 +145,7 @@ impl Tile {
         self.residue
     }
 
-    /// The witness, where it is known.
+    /// Returns the witness if it is known.
     pub(crate) fn witness(&self) -> Option<&Digest> {
         self.witness.get()
     }
@@ -176,7 +176,7 @@ impl Tile {
         }
     }
 
-    /// Whether both are made of the same.
+    /// Returns true if both have the same parts.
     pub(crate) fn is(&self, other: &Tile) -> bool {
         let (left, right) = (self.pieces(), other.pieces());
         left.len() == right.len() && left.iter().zip(right).all(|(left, right)| left.is(right))
@@ -208,7 +208,7 @@ impl Tile {
         self.read_raw(start, OutBytes::new(out))
     }
 
-    /// The bytes in place, where they are one piece of memory.
+    /// Returns the bytes in place, if they are one piece of memory.
     pub(crate) fn slice(&self) -> Option<&[u8]> {
         match &self.pieces {
             TilePieces::One(piece) => {
@@ -226,7 +226,7 @@ impl Tile {
         Ok((left, right))
     }
 
-    /// The outboard, where it is at hand.
+    /// Returns the outboard if it is available.
     pub(crate) fn outboard(&self) -> Option<Arc<Outboard>> {
         if let Some(extent) = self.whole()
             && let Some(outboard) = extent.outboard()
@@ -256,13 +256,13 @@ impl Tile {
         drop(before);
     }
 
-    /// Whether the tile has an outboard that was not counted; it is from now on.
+    /// Counts the outboard of the tile. Returns true if it has one that was not counted before.
     pub(crate) fn count(&self) -> bool {
         lock(&self.kept).outboard.as_mut().is_some_and(|kept| !std::mem::replace(&mut kept.counted, true))
     }
 
     pub(crate) fn drop_outboard(&self) {
-        // Dropped behind the lock.
+        // Dropped outside of the lock.
         let kept = lock(&self.kept).outboard.take();
         drop(kept);
     }
@@ -273,8 +273,8 @@ impl Tile {
         Some((kept.outboard, kept.common?))
     }
 
-    /// Takes over what `from` knows of those of `groups` that it has, which are the same here. Only
-    /// outboards that know the residues of their groups are of use.
+    /// Keeps the chaining values of the groups in the bit set `groups`, whose bytes are the same in `from`.
+    /// Only useful for outboards that know the residues of their groups.
     pub(crate) fn inherit(&self, from: &Tile, groups: u64) {
         let Some(kept) = lock(&from.kept).outboard.clone() else { return };
         let known = kept.common.unwrap_or(if from.len() > GROUP_SIZE { u64::MAX } else { 0 });
@@ -300,14 +300,14 @@ impl std::fmt::Debug for Tile {
     }
 }
 
-/// The bytes that a tile of so many pieces takes that is cut anew, its place in the tree included.
+/// Returns the bytes of a divided tile of this number of pieces, including its place in the tree.
 pub(crate) fn retiled_footprint(pieces: usize) -> u64 {
     to_u64(size_of::<Tile>() + 4 * size_of::<usize>() + 16 + pieces * size_of::<Piece>())
 }
 
-/// The bytes that a fresh tile takes, its place in the tree included.
+/// Returns the bytes of a fresh tile, including its place in the tree.
 pub(crate) fn fresh_footprint() -> u64 {
-    // Two allocations with two counters each, and what the allocator and the tree add.
+    // Two allocations with two counters each, and the overhead of the allocator and the tree.
     to_u64(
         size_of::<Tile>() + size_of::<Extent>() + 2 * (2 * size_of::<usize>() + 16) + 2 * size_of::<usize>(),
     )

@@ -23,16 +23,16 @@ impl Scratch {
     }
 }
 
-/// How much is hashed and then summed where that is the faster order.
+/// Number of bytes that are hashed and then summed if that is the faster order.
 const HASH_FIRST_STEP: usize = 128 * 1024;
 
-/// The residues of the groups of at most a tile's bytes and T of the bytes, from one pass over memory.
+/// Computes the residues of the groups of at most a tile's bytes and T of the bytes, in one pass over memory.
 ///
-/// What comes first brings the bytes into the cache for the other. The sum is the better one at that,
-/// except beside a BLAKE3 that works on 16 chunks at a time: this reads 16 streams, so that memory
-/// keeps up with it better than with one core's sum, which asks for what is hashed next meanwhile.
-/// Measured on 1 GiB, as shares of the speed of hashing alone: with AVX-512 (Sapphire Rapids) 0.95 to
-/// 0.97 this way and 0.81 the other; with AVX2 (Zen 3) the sum first was the faster one.
+/// The first of the two loads the bytes into the cache for the other. The sum loads them faster, except if
+/// BLAKE3 hashes 16 chunks at a time: it then reads 16 streams, so that memory keeps up with it better than
+/// with one core's sum, which prefetches the bytes to be hashed next in the meantime. Measured on 1 GiB, as
+/// shares of the speed of hashing alone: with AVX-512 (Sapphire Rapids) 0.95 to 0.97 this way and 0.81 the
+/// other; with AVX2 (Zen 3) the sum first was the faster one.
 pub(crate) fn sum_and_digest(digests: &Digests, bytes: &[u8]) -> (GroupResidues, Digest) {
     if !cpu::hashes_16_chunks() {
         let residues = GroupResidues::of(bytes);
@@ -51,7 +51,7 @@ pub(crate) fn sum_and_digest(digests: &Digests, bytes: &[u8]) -> (GroupResidues,
     (residues, *hasher.finalize().as_bytes())
 }
 
-/// The first `len` of `bytes`, or all where there are fewer.
+/// Returns the first `len` of `bytes`, or all if there are fewer.
 fn up_to(len: usize, bytes: &[u8]) -> &[u8] {
     &bytes[..len.min(bytes.len())]
 }

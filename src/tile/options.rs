@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-/// How a tile's bytes become witnessed payload.
+/// Transformation from the bytes of a tile to its witnessed payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum ProjectionType {
@@ -33,7 +33,7 @@ impl ProjectionType {
     }
 }
 
-/// What is asked of the sum of all bytes.
+/// Requirement on the sum of all bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ConservationPolicy {
     /// Any bytes; residue and correction are recorded.
@@ -64,15 +64,15 @@ impl ProjectionOptions {
         Self::default()
     }
 
-    /// What is asked of the sum of all bytes.
+    /// Sets the requirement on the sum of all bytes.
     #[must_use]
     pub fn with_conservation(mut self, policy: ConservationPolicy) -> Self {
         self.policy = policy;
         self
     }
 
-    /// K, 1 to 96: so many of the 96 classes of an R96 projection rebuild it, and 96 − K may be lost.
-    /// All of them together take about 14/13 · 96/K of the domain. LINEAR has none.
+    /// Sets K, 1 to 96, the number of the 96 classes that rebuild an R96 projection; 96 − K may be lost. All
+    /// classes together have about 14/13 · 96/K of the domain's size. Ignored for LINEAR.
     #[must_use]
     pub fn with_data_classes(mut self, data_classes: u8) -> Self {
         self.data_classes = data_classes;

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, Weak};
 /// Chains that are kept at a time: 4 KiB each, so that this is 64 MiB.
 const KEPT: usize = if cfg!(test) { 64 } else { 16 * 1024 };
 
-/// How many outboards a call may keep beside what its memory limit is needed for.
+/// Number of outboards that a call may keep within its memory limit.
 pub(crate) struct OutboardBudget(AtomicU64);
 
 impl OutboardBudget {
@@ -20,7 +20,7 @@ impl OutboardBudget {
         OutboardBudget(AtomicU64::new(bytes / Outboard::FOOTPRINT))
     }
 
-    /// Whether one more may be kept, which is counted.
+    /// Counts one more outboard. Returns false if it may not be kept.
     pub(crate) fn take(&self) -> bool {
         // It orders nothing: a count.
         let mut left = self.0.load(Ordering::Relaxed);
@@ -34,10 +34,10 @@ impl OutboardBudget {
     }
 }
 
-/// What has an outboard now. Shared by a projection and its snapshots.
+/// Outboards in memory. Shared by a projection and its snapshots.
 pub(crate) struct OutboardCache {
     kept: Mutex<Holders>,
-    /// How many are kept at a time.
+    /// Maximum number of kept outboards.
     capacity: usize,
 }
 
@@ -51,7 +51,7 @@ impl Default for OutboardCache {
 struct Holders {
     /// Oldest first, nearly.
     holders: VecDeque<Holder>,
-    /// Where to look next for holders that are gone.
+    /// Index at which the search for dropped holders continues.
     next: usize,
 }
 
@@ -81,13 +81,13 @@ impl Holder {
 }
 
 impl OutboardCache {
-    /// A cache of so many bytes, and no more than others have.
+    /// Returns a cache of this number of bytes, and no more than others have.
     pub(crate) fn within(bytes: u64) -> OutboardCache {
         let capacity = usize::try_from(bytes / Outboard::FOOTPRINT).unwrap_or(KEPT).min(KEPT);
         OutboardCache { kept: Mutex::default(), capacity }
     }
 
-    /// Keeps the outboard of a tile, and drops the oldest where there are too many.
+    /// Keeps the outboard of a tile, and drops the oldest if there are too many.
     pub(crate) fn keep(&self, tile: &Arc<Tile>, outboard: Arc<Outboard>) {
         if let Some(extent) = tile.whole() {
             return self.keep_extent(extent, outboard);
@@ -182,7 +182,7 @@ mod tests {
             tiles.extend([tile, left]);
         }
         assert_eq!(tiles.iter().filter(|tile| has_one(tile)).count(), KEPT);
-        // A tile that takes its own in place of another's counts once.
+        // A tile that replaces another's outboard by its own counts once.
         let (left, outboard) = (tiles.pop().unwrap(), edited_tile(7).1);
         let before = lock(&outboards.kept).holders.len();
         outboards.keep(&left, outboard);

@@ -53,7 +53,7 @@ impl Piece {
     fn cut(&self, at: usize, reader: &mut CheckedReader<'_>) -> Result<(Piece, Piece)> {
         let (start, middle, end) = (self.start(), self.start() + at, self.start() + self.len());
         let extent = &self.extent;
-        // Both sides are known where one is: the one that needs less to be read.
+        // The residue of one side gives the other: compute the side that reads fewer groups.
         let left = if extent.groups_read(&(start..middle)) <= extent.groups_read(&(middle..end)) {
             extent.residue_of(&(start..middle), reader)?
         } else {
@@ -65,7 +65,7 @@ impl Piece {
         Ok((part(self.start, at, left), part(self.start + at, self.len - at, self.residue - left)))
     }
 
-    /// Takes `next` in, where that goes on where this ends.
+    /// Extends the piece by `next`, if that continues it.
     pub(super) fn extend(&mut self, next: &Piece) -> bool {
         let follows = Arc::ptr_eq(&self.extent, &next.extent) && self.start + self.len == next.start;
         if follows {

@@ -1,16 +1,15 @@
-//! Witnesses of edited tiles: from the parts that changed, and never from bytes that are not those
-//! that were projected.
+//! Witnesses of edited tiles, from the parts that changed, and only from verified bytes.
 //!
 //! ```text
 //! for each group of 16 KiB of the tile:
-//!     in common with the tile before the edit, whose outboard is at hand:   its value
-//!     the same group of an extent of the source:                         the value in the extent's outboard
-//!     else:  copy the bytes of its pieces and hash them. What comes from the source is checked in
-//!            the same pass: against the outboard of its extent, or the whole extent against its witness.
+//! shared with the tile before the edit, whose outboard is available:   its value
+//! the same group of an extent of the source:                           the value in the extent's outboard
+//! else:  copy the bytes of its pieces and hash them. Bytes of the source are checked in the same
+//!        pass: against the outboard of its extent, or the whole extent against its witness.
 //! ```
 //!
-//! The outboard of an extent is made when the extent is checked against its witness, so that it stands
-//! for the bytes that were projected whatever the source holds now.
+//! The outboard of an extent is made when the extent is checked against its witness, so that it represents the
+//! projected bytes whatever the source holds now.
 
 #![forbid(unsafe_code)]
 
@@ -34,26 +33,26 @@ use crate::tile::tree::TileAt;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// From so many bytes on two threads are worth it: each has some 50 µs of hashing at least.
+/// Size from which on two threads pay: each then has at least some 50 µs of hashing.
 const SHARED_MIN: usize = 256 * 1024;
 
-/// Bytes of extents, checked against their origins. What could change between the check and the use
-/// is copied first.
+/// Reads extents and verifies them against the witness they were projected with. Copies bytes that another
+/// process could change in between.
 pub(crate) struct CheckedReader<'c> {
     context: &'c Context,
-    /// Where the work on a single tile may be shared.
+    /// Threads that may share the work on a single tile.
     executor: Executor<'c>,
-    /// How many outboards it may keep; None: as many as are kept at all.
+    /// Number of outboards that it may keep. `None` means the general limit.
     budget: Option<&'c OutboardBudget>,
-    /// The extent that was checked whole, its outboard, and its bytes where those in the source are not
+    /// The extent that was checked as a whole, its outboard, and its bytes if those in the source are not
     /// fixed.
     held: Option<(Arc<Extent>, Arc<Outboard>)>,
     bytes: Option<Buffer>,
     group: Option<Buffer>,
-    /// A whole tile that was put together, and what its transform needs.
+    /// An assembled whole tile, and the buffers of its transform.
     tile: Option<Buffer>,
     workspace: Workspace,
-    /// Whether the workspace has the transform of the extent that was checked whole.
+    /// True if the workspace has the transform of the extent that was checked as a whole.
     transformed: bool,
 }
 
@@ -83,17 +82,18 @@ impl<'c> CheckedReader<'c> {
         }
     }
 
-    /// Shares the work on a single tile: for one that is alone. Beside other tiles the threads are theirs.
+    /// Lets several threads hash one tile. Only useful for a single tile, because several tiles use all threads
+    /// anyway.
     fn shared(self, executor: Executor<'c>) -> CheckedReader<'c> {
         CheckedReader { executor, ..self }
     }
 
-    /// Keeps so many outboards only.
+    /// Limits the number of kept outboards.
     fn within(self, budget: &'c OutboardBudget) -> CheckedReader<'c> {
         CheckedReader { budget: Some(budget), ..self }
     }
 
-    /// Where the work on `len` bytes of a tile runs.
+    /// Returns the executor for `len` bytes of a tile.
     fn executor(&self, len: usize) -> Executor<'c> {
         if len < SHARED_MIN { Executor::Inline } else { self.executor }
     }
@@ -123,13 +123,14 @@ impl<'c> CheckedReader<'c> {
             Some(bytes) => out.copy_from_slice(bytes),
             None => match &self.bytes {
                 Some(bytes) => out.copy_from_slice(&bytes[range]),
-                None => return Err(AtlasError::internal("a checked extent is not at hand")),
+                None => return Err(AtlasError::internal("a checked extent is missing")),
             },
         }
         Ok(())
     }
 
-    /// The outboard of an extent of more than one group. None: of memory of ours, which was not hashed.
+    /// Returns the outboard of an extent of more than one group. `None` for library memory, which was not
+    /// hashed.
     fn outboard(&mut self, extent: &Arc<Extent>) -> Result<Option<Arc<Outboard>>> {
         if let Some((held, outboard)) = &self.held
             && Arc::ptr_eq(held, extent)
@@ -266,7 +267,7 @@ pub(crate) fn read_checked(
 /// The parts of the pieces of a tile in one range after the other, as ranges of their extents.
 struct PieceCursor<'t> {
     pieces: &'t [Piece],
-    /// Bytes of the first piece that are behind us.
+    /// Consumed bytes of the first piece.
     used: usize,
 }
 
@@ -290,7 +291,7 @@ impl PieceCursor<'_> {
     }
 }
 
-/// The witness of a tile, computed where it is not known yet, with its residue summed anew.
+/// Returns the witness of a tile. Computes it if it is not known yet, and sums its residue again.
 pub(crate) fn witness(context: &Context, tile: &Arc<Tile>, reader: &mut CheckedReader<'_>) -> Result<Digest> {
     match tile.witness() {
         Some(witness) => Ok(*witness),
@@ -301,14 +302,14 @@ pub(crate) fn witness(context: &Context, tile: &Arc<Tile>, reader: &mut CheckedR
     }
 }
 
-/// Where every class has a part of every byte: from the whole tile.
+/// Computes the witness of an R96 tile from the whole tile, because every class depends on every byte.
 fn whole_witness(context: &Context, tile: &Arc<Tile>, reader: &mut CheckedReader<'_>) -> Result<Digest> {
     let mut buffer = reader.tile.take();
     let bytes = &mut Buffer::or_new(&mut buffer, TILE_SIZE)?[..tile.len()];
     reader.assemble(&PieceCursor { pieces: tile.pieces(), used: 0 }.next(tile.len()), bytes)?;
     check_residue(tile, Residue::of(bytes))?;
     let before = if std::mem::take(&mut reader.transformed) { reader.held.as_ref() } else { None };
-    // What was transformed, which a mapping may not hold any more.
+    // The transformed bytes, which a mapping may no longer have.
     let before = before.and_then(|(held, _)| match held.fixed_slice(&(0..held.len())) {
         Some(bytes) => Some(bytes),
         None => reader.bytes.as_ref().map(|bytes| &bytes[..held.len()]),
@@ -380,8 +381,8 @@ fn check_residue(tile: &Tile, residue: Residue) -> Result<()> {
     )))
 }
 
-/// Where runs of tiles end that one worker takes: those that have parts of one extent, which is
-/// checked once then. Where there are many the runs are short enough for all threads.
+/// Splits pending tiles into runs for one worker. The tiles of a run share an extent, which is then verified
+/// once. With many tiles the runs are short enough for all threads.
 fn runs(pending: &[&TileAt], threads: usize) -> Result<Vec<u64>> {
     let longest = (pending.len() / (4 * threads.max(1))).clamp(2, 16);
     let mut ends = try_vec(pending.len())?;
@@ -403,8 +404,8 @@ fn runs(pending: &[&TileAt], threads: usize) -> Result<Vec<u64>> {
     Ok(ends)
 }
 
-/// Computes the witnesses of those of `tiles` that have none, in parallel. Reports once a tile: what is
-/// done with `report`, else that nothing is done yet of what follows.
+/// Computes the missing witnesses of `tiles` in parallel. With `report`, each tile is progress. Without, the
+/// callback can only cancel.
 pub(crate) fn witnesses(
     context: &Context,
     tiles: &[TileAt],
@@ -431,7 +432,7 @@ pub(crate) fn witnesses(
     let workers = operation.workers(to_u64(runs.len()), per_worker, result)?;
     let unwatched = operation.unwatched();
     let alone = if count == 1 && operation.threads() > 1 { executor } else { Executor::Inline };
-    // What the call does next needs memory too.
+    // The next step of the call needs memory too.
     let outboards =
         OutboardBudget::new(operation.memory_left(result.saturating_add(to_u64(workers) * per_worker)) / 8);
     // Before work that reports by itself this is no part of the count, and a sign of life only.

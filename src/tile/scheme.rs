@@ -1,13 +1,12 @@
-//! How the bytes of a tile become its witnessed payload: as they are, or as 96 resonance classes.
+//! The witnessed payload of a tile: its bytes themselves, or 96 resonance classes.
 //!
 //! ```text
 //! LINEAR         witness = T(bytes)
 //! R96_FOURIER    96 payloads of the transformed bytes; witness = top of the tree over T(payload)
 //! ```
 //!
-//! This is all in which the types of projections differ before there are shards. Coefficients are
-//! computed when they are needed and not kept; a tile of many blocks is transformed in slices, so
-//! that what a worker needs does not depend on K.
+//! Before there are shards, the types of projections differ only in this. Coefficients are computed on demand and
+//! not kept; a tile of many blocks is transformed in slices, so that the memory of a worker does not depend on K.
 
 #![forbid(unsafe_code)]
 
@@ -31,15 +30,15 @@ use zeroize::Zeroize;
 /// Blocks that are transformed at a time: a full tile for K from 64 on.
 const SLICE_BLOCKS: usize = 80;
 
-/// What a worker takes beside the tile's bytes: the payloads of a slice, a hasher a class, and the
-/// transform's own.
+/// Bytes of a worker besides the tile's: the payloads of a slice, a hasher per class, and the transform's own
+/// buffers.
 const WORKSPACE: usize =
     SLICE_BLOCKS * CLASSES * CLASS_BLOCK_BYTES + CLASSES * size_of::<Hasher>() + 128 * 1024;
 
 /// The type of a projection with its K and its digests.
 pub(crate) struct Scheme {
     digests: Digests,
-    /// None: LINEAR.
+    /// `None` for LINEAR.
     r96: Option<R96>,
     /// Witness of a full tile of zeros, once it was needed.
     zeros: OnceLock<Digest>,
@@ -110,7 +109,7 @@ impl Scheme {
         if self.r96.is_some() { to_u64(WORKSPACE) } else { 0 }
     }
 
-    /// The residues of a tile's groups and its witness, from one pass over memory where that is possible.
+    /// Computes the residues of a tile's groups and its witness, in one pass over memory if possible.
     pub(crate) fn sum_and_witness(
         &self,
         bytes: &[u8],
@@ -150,7 +149,7 @@ impl Scheme {
         Ok(())
     }
 
-    /// The witness of a tile of these bytes. `executor` says where some of the hashing may run.
+    /// Computes the witness of a tile of these bytes. `executor` may run some of the hashing.
     pub(crate) fn witness(
         &self,
         bytes: &[u8],
@@ -164,7 +163,8 @@ impl Scheme {
         .map(|(witness, ())| witness)
     }
 
-    /// As [`witness`](Self::witness), where `around` runs the transform, and perhaps other work beside it.
+    /// Computes the witness like [`witness`](Self::witness). `around` runs the transform, possibly beside other
+    /// work.
     pub(crate) fn witness_beside<R>(
         &self,
         bytes: &[u8],
@@ -203,9 +203,9 @@ impl Scheme {
         ClassTree::new(&self.digests, &digests)?.witness()
     }
 
-    /// The witness of a tile that `before` became: the very bytes that this workspace last made a witness
-    /// of, since what is equal in both is taken from its payloads. If both have the same length, only the
-    /// blocks that differ are transformed.
+    /// Computes the witness of the successor of the tile `before`, whose witness this workspace computed last:
+    /// classes of equal bytes are taken from its payloads. If both have the same length, only the blocks that
+    /// differ are transformed.
     pub(crate) fn witness_after(
         &self,
         before: &[u8],
@@ -238,8 +238,8 @@ impl Scheme {
         self.witness_of(payloads, executor)
     }
 
-    /// Transforms a tile. `sink` gets class after class what a slice of the tile adds to its payload,
-    /// and where in the payload that begins.
+    /// Transforms a tile. For each slice of the tile, `sink` gets the payload of each class and its offset in
+    /// the class's payload.
     pub(crate) fn classes(
         &self,
         bytes: &[u8],
@@ -285,7 +285,7 @@ impl Scheme {
     }
 }
 
-/// What rebuilds bytes from `classes`, or INCOMPLETE where those are fewer than K.
+/// Returns the decoder for `classes`, or fails with INCOMPLETE if they are fewer than K.
 pub(crate) fn decoder(data_classes: u8, classes: ClassSet) -> Result<Decoder> {
     let list: Vec<u8> = classes.iter().collect();
     Decoder::new(usize::from(data_classes), &list).map_err(|error| match error {
@@ -294,10 +294,10 @@ pub(crate) fn decoder(data_classes: u8, classes: ClassSet) -> Result<Decoder> {
     })
 }
 
-/// Rebuilds the blocks of a tile from block `first` on, which is where `bytes` begin; `payloads` are
-/// the tile's, one a class of the decoder.
+/// Rebuilds the blocks of a tile into `bytes`, from block `first` on. `payloads` are the tile's, one per class
+/// of the decoder.
 ///
-/// FORMAT for what stands for no bytes, WITNESS where more than K classes contradict one another.
+/// Fails with FORMAT if they represent no bytes, with WITNESS if more than K classes contradict one another.
 pub(crate) fn decode_blocks(
     decoder: &Decoder,
     payloads: &[&[u8]],

@@ -29,26 +29,26 @@ pub(crate) struct CommitId {
     pub(crate) seal: Digest,
 }
 
-/// The kind of place where bytes of a tile lie.
+/// Kind of place that holds bytes of a tile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum SpanKind {
     /// In the base.
     Base,
     /// In the file, as they are.
     Raw,
-    /// In the file, as a part of what a record decodes to.
+    /// In the file, as a part of a decoded record.
     Encoded,
     /// Nowhere: they are zeros.
     Zeros,
 }
 
-/// A run of bytes of a tile, and where it lies.
+/// A run of bytes of a tile, and its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Span {
     pub(crate) kind: SpanKind,
     /// Offset in the base or in the file, or of the encoded record; 0 for zeros.
     pub(crate) place: u64,
-    /// First byte within what the record decodes to; 0 unless encoded.
+    /// Offset within the decoded record. 0 unless encoded.
     pub(crate) start: u32,
     pub(crate) len: u32,
 }
@@ -93,7 +93,7 @@ impl Span {
 /// The place of all bytes of a tile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum TilePlace {
-    /// One span: kind, place, and first byte within what a record decodes to.
+    /// One span: kind, place, and offset within a decoded record.
     Span(SpanKind, u64, u32),
     /// A record at this offset, which has several spans or chaining values.
     Record(u64),
@@ -128,7 +128,7 @@ pub(crate) const NODE_CHILD: u32 = 64;
 pub(crate) const TILE_CHILD: u32 = 48;
 
 impl NodeRef {
-    /// How many children the node has, by the size of its record.
+    /// Returns the number of children of the node, by the size of its record.
     pub(crate) fn count(&self) -> usize {
         let each = if self.height == 0 { TILE_CHILD } else { NODE_CHILD };
         // A record of a node has some kilobytes.

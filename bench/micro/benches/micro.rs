@@ -97,7 +97,7 @@ fn filter_merge(bencher: Bencher, stride: usize) {
         .bench_local(|| atlas_micro::merge(stride, black_box(&planes), black_box(&mut bytes)));
 }
 
-/// Which filter a block could have, before any is tried.
+/// Choice of the filter that a block could have, before any is tried.
 #[divan::bench]
 fn filter_candidate(bencher: Bencher) {
     let bytes = numbers();

@@ -182,7 +182,7 @@ fn row(
     );
 }
 
-/// What AUTO chooses as algorithm, beside every fixed choice at the same level.
+/// The algorithm chosen by AUTO, beside every fixed choice at the same level.
 fn choices(report: &mut Report, peers: &Path, random: &[u8], one: &sys::Operation) {
     report.line("\n### The choice of the algorithm, level 3, blocks of 128 KiB\n");
     report.line("Ratio, and MB/s of decompression, of each fixed choice and of AUTO for each target; in brackets what it chose.\n");

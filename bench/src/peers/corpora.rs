@@ -10,7 +10,7 @@ pub struct Corpus {
     pub name: &'static str,
     pub from: String,
     pub bytes: Vec<u8>,
-    /// Of its numbers, which c-blosc2 is told and the library is not.
+    /// Size of its numbers, which c-blosc2 gets and the library does not.
     pub type_size: i32,
 }
 

@@ -308,7 +308,7 @@ struct Blosc {
     block: i32,
     schunk: *mut c_void,
     size: i64,
-    /// What is unpacked.
+    /// The unpacked bytes.
     out: Vec<u8>,
 }
 

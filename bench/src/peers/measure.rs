@@ -13,7 +13,7 @@ pub struct Case<'a> {
     run: Box<dyn FnMut() -> f64 + 'a>,
 }
 
-/// What is timed from beginning to end, the freeing of its result included.
+/// A case that is timed from beginning to end, including the freeing of its result.
 pub fn case<'a, R>(name: &'a str, mut run: impl FnMut() -> R + 'a) -> Case<'a> {
     timing(name, move || {
         let start = Instant::now();
@@ -22,7 +22,7 @@ pub fn case<'a, R>(name: &'a str, mut run: impl FnMut() -> R + 'a) -> Case<'a> {
     })
 }
 
-/// What takes its own time and says it in seconds.
+/// A case that measures its own time and returns it in seconds.
 pub fn timing<'a>(name: &'a str, run: impl FnMut() -> f64 + 'a) -> Case<'a> {
     Case { name, run: Box::new(run) }
 }

@@ -1,4 +1,4 @@
-/* What the peers that are C libraries do, in calls that are simple to make from Rust. */
+/* Functions of the peers that are C libraries, in calls that are simple to make from Rust. */
 #include <blosc2.h>
 #include <blosc2/filters-registry.h>
 #include <isa-l.h>

@@ -1,8 +1,8 @@
-//! Whether two runs say the same: the rows with a limit, fraction by fraction.
+//! Comparison of two runs: the rows with a limit, fraction by fraction.
 
 use serde_json::Value;
 
-/// What two runs of a quiet machine may differ by.
+/// Allowed difference between two runs of a quiet machine.
 const ALLOWED: f64 = 0.1;
 
 /// Prints the differences, largest last. 0 where none is larger than allowed, 1 where one is, 2 where
@@ -17,7 +17,7 @@ pub fn run(first: &str, second: &str) -> i32 {
     }
 }
 
-/// Of a row: its size and name, and its fraction.
+/// A row: its size and name, and its fraction.
 type Row = (String, f64);
 
 fn fractions(path: &str) -> Result<Vec<Row>, String> {

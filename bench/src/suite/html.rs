@@ -36,7 +36,7 @@ const LEGEND: &str = "\
 <span><i class=\"spread\"></i>from the slowest to the fastest iteration</span></p>
 ";
 
-/// What stands for a colour of the page until the chart is drawn.
+/// Placeholder for a colour of the page until the chart is drawn.
 const BAR: RGBColor = RGBColor(1, 0, 0);
 const LIMIT: RGBColor = RGBColor(2, 0, 0);
 const TEXT: RGBColor = RGBColor(3, 0, 0);
@@ -125,7 +125,7 @@ pub fn page(all: &Value) -> String {
 struct Bar<'a> {
     name: &'a str,
     value: f64,
-    /// Where the thin line goes.
+    /// Place of the thin line.
     spread: Option<(f64, f64)>,
     label: String,
     color: RGBColor,

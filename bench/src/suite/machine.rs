@@ -1,4 +1,4 @@
-//! What the figures were measured on, as far as the system tells.
+//! Description of the machine of the figures, as far as the system provides it.
 
 use serde_json::{Value, json};
 use std::process::Command;
@@ -22,7 +22,7 @@ pub fn describe() -> Value {
         "system": field(&file("/etc/os-release"), "PRETTY_NAME", '='),
         "kernel": file("/proc/sys/kernel/osrelease").trim(),
         "compiler": run("rustc", &["--version"]),
-        // Where most of the time is spent, as the library is built with.
+        // The crates that take most of the time, in the versions that the library is built with.
         "crates": versions(include_str!("../../../Cargo.lock"), &["blake3", "flate2", "zlib-rs", "rayon"]),
         "revision": run("git", &["describe", "--always", "--dirty", "--tags"]),
     })
@@ -34,7 +34,7 @@ fn gibibytes(text: &str) -> String {
     number.map_or(text.to_owned(), |number| format!("{:.1} GiB", number / 1048576.0))
 }
 
-/// What a program prints.
+/// Returns the output of a program.
 pub fn run(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output();
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());

@@ -1,4 +1,4 @@
-//! What the commands that change a container share.
+//! Common parts of the commands that change a container.
 
 use super::seal;
 use crate::context::{Ctx, Report};

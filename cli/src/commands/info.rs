@@ -1,4 +1,4 @@
-//! `atlasm info`: what files are.
+//! `atlasm info`: the kind and properties of files.
 
 use crate::context::{Ctx, Report};
 use crate::names;

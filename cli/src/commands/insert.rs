@@ -19,7 +19,7 @@ pub(crate) struct Options {
     /// The container
     #[arg(value_name = "X.atlas")]
     container: PathBuf,
-    /// Where: an offset, end, or -N from the end
+    /// Place: an offset, end, or -N from the end
     #[arg(value_name = "OFFSET")]
     offset: String,
     /// The new bytes; - reads standard input

@@ -347,7 +347,7 @@ fn explain(file: &Path, parity: &Path, is_partial: bool, failure: Failure) -> Fa
     }
 }
 
-/// What a repair would do.
+/// Reports the actions of a repair without performing them.
 fn dry(ctx: &Ctx, file: &Path, checked: &Checked) -> Report {
     let bytes: u64 = checked.bad.iter().map(|bad| bad.length).sum();
     let (status, result) = match checked.report.data {
@@ -386,7 +386,7 @@ fn dry(ctx: &Ctx, file: &Path, checked: &Checked) -> Report {
 
 // From copies.
 
-/// What became of the bad ranges.
+/// Outcome of the bad ranges.
 #[derive(Default)]
 struct Mended {
     repaired: Vec<Bad>,
@@ -412,7 +412,7 @@ fn from_copies(ctx: &Ctx, options: &Options, file: &Path, outline: &Outline) -> 
         );
     }
     let mut mended = mend(ctx, options, file, outline, &donors, &findings)?;
-    // What was fetched counts, whoever gave it.
+    // Fetched bytes count for every donor.
     let (fetched, used): (u64, Vec<&Donor>) = (
         donors.iter().map(Donor::read_bytes).sum(),
         donors.iter().filter(|donor| donor.read_bytes() > 0).collect(),

@@ -123,7 +123,7 @@ pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
     }
     if looked_at < total && ctx.is_late() {
         ctx.warn(&format!("--max-time is over: {} not verified yet", count(total - looked_at, "file")));
-        // Who remembers how far it came goes on the next time.
+        // Without a state the search of a file starts from the beginning.
         if state.is_none() {
             ctx.add_status(Status::Incomplete);
         }
@@ -131,7 +131,7 @@ pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
     Ok(())
 }
 
-/// How far a file was searched by an earlier run, and by this one.
+/// Searched part of a file, by an earlier run and by this one.
 struct Part {
     from: Place,
     /// Set if `--max-time` ended the search before the end of the file.
@@ -158,7 +158,7 @@ struct State {
     path: PathBuf,
     /// Nanoseconds since 1970, by the absolute name as JSON has it.
     times: BTreeMap<String, i64>,
-    /// Where the search of an unfinished file goes on, by the same name.
+    /// Place at which the search of an unfinished file continues, by the same name.
     places: BTreeMap<String, Place>,
     saved: Instant,
 }
@@ -215,7 +215,7 @@ impl State {
         self.times.get(&Self::key(file)).copied().unwrap_or(0)
     }
 
-    /// Where the search of the file goes on.
+    /// Returns the place at which the search of the file continues.
     fn place(&self, file: &Path) -> Place {
         self.places.get(&Self::key(file)).copied().unwrap_or_default()
     }
@@ -533,7 +533,7 @@ fn describe(ctx: &Ctx, options: &Options, file: &Path, size: u64, findings: &Fin
     }
 }
 
-/// What can be done about it.
+/// Returns the advice on a damage.
 fn advise(
     file: &Path,
     findings: &Findings,

@@ -114,7 +114,7 @@ fn every_cut_is_refused() {
     assert_eq!(other.unwrap_err().kind(), ErrorKind::Unsupported);
 }
 
-/// Where the value of COMPRESSION begins in the encoding of `shard`.
+/// Returns the offset of the value of COMPRESSION in the encoding of `shard`.
 pub(super) fn compression_at(shard: &AtlasShard) -> usize {
     24 + crate::shard::proof_lengths(&shard.proof).iter().map(|len| len + 16).sum::<usize>() + 16
 }
@@ -274,7 +274,7 @@ fn a_wrong_residue_is_told_after_every_wrong_root_of_a_batch() {
     assert_eq!(kind(&[&unconserved, &foreign]), (ErrorKind::Witness, Some(1)));
 }
 
-/// What is stored has one encoding, which says so.
+/// A stored shard has one encoding, which names algorithm 0.
 #[test]
 fn an_algorithm_that_compressed_nothing_is_refused() {
     let bytes = noise(10_000, 4);

@@ -487,7 +487,7 @@ fn no_block_spoils_another_at_any_level() {
     a_block_that_does_not_become_smaller_spoils_none_behind_it(4 << 20, 1..=9, &sizes);
 }
 
-/// What docs/format.md says, by another inflate.
+/// Decodes by the rules of docs/format.md, with another inflate.
 fn decoded_by_the_book(compressed: &CompressedShard) -> Vec<u8> {
     let stream = |bytes: &[u8], len: usize| match bytes.len() == len {
         true => bytes.to_vec(),

@@ -21,7 +21,7 @@ const SMALL: u64 = 12 * 1024;
 /// Children of a node here, so that small trees are high.
 const FANOUT: usize = 4;
 
-/// What may be found.
+/// Generations that may be found.
 #[derive(Default, Clone)]
 struct Model {
     /// The bytes of each generation that was acknowledged or attempted. A number may be attempted twice.
@@ -49,7 +49,7 @@ impl Model {
     }
 }
 
-/// What a crash left, and what was known when it happened.
+/// State after a crash, and the knowledge at its moment.
 struct Image {
     bytes: Vec<u8>,
     model: Model,
@@ -559,7 +559,7 @@ fn pages_that_others_bring_back_are_dropped_again() {
     });
 }
 
-/// What a reader saw on the medium stays there, also if it cannot look a second time.
+/// Commits that a reader saw on the medium stay there, also if it cannot look a second time.
 #[test]
 fn a_reader_keeps_a_generation_that_no_slot_confirms() {
     planted::with(None, SMALL, || {

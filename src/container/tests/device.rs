@@ -48,7 +48,7 @@ impl Random {
     }
 }
 
-/// What goes wrong next.
+/// The next fault.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Faults {
     /// The sync with this number, counted from now, fails.
@@ -61,7 +61,7 @@ pub(super) struct Faults {
 
 #[derive(Clone, Default)]
 struct State {
-    /// What reads see.
+    /// The bytes that reads return.
     cache: Vec<u8>,
     medium: Vec<u8>,
     /// Sectors of the cache that a sync has to bring to the medium.
@@ -75,7 +75,7 @@ struct State {
     /// Bytes that each write is widened to.
     widen: usize,
     random: u64,
-    /// So many more times pages that are cached stay, as if others read them.
+    /// Number of further attempts in which cached pages stay, as if other programs read them.
     kept: u32,
     /// True if the medium can be read past the cache.
     shows_medium: bool,
@@ -117,7 +117,7 @@ impl Device {
         lock(&self.0).shows_medium = shows;
     }
 
-    /// What a crash leaves.
+    /// The bytes that remain after a crash.
     pub(super) fn crash(&self, random: &mut Random) -> Vec<u8> {
         let state = lock(&self.0);
         let mut image = state.medium.clone();

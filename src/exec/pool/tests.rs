@@ -285,7 +285,7 @@ fn a_short_call_does_not_wait_for_a_long_one() {
     });
 }
 
-/// What unwinds out of the sink ends the others too.
+/// A panic that unwinds out of the sink ends the other tasks too.
 #[test]
 fn a_panic_of_the_sink_stops_the_rest() {
     let started = AtomicU64::new(0);

@@ -1,4 +1,4 @@
-//! What updates leave behind, what they hold, and what they read.
+//! Garbage, memory and reads of updates.
 
 use super::*;
 use crate::exec::pool::Pool;
@@ -117,7 +117,7 @@ fn dropped_states_do_not_pile_up() {
     }
 }
 
-/// What one call frees is bounded also where one delta brought much.
+/// The amount freed by one call is bounded, even if one delta added much.
 #[test]
 fn data_of_any_size_are_held_in_chunks() {
     let (projection, _) = counted(MIB);

@@ -40,7 +40,7 @@ fn bytes_of_a_mapping_are_used_as_they_were_checked() {
     }
 }
 
-/// What was transformed is the mapping as it was, although it has the edit's bytes by then.
+/// The transform saw the mapping before the edit, although it has the edit's bytes by then.
 #[test]
 fn a_mapping_that_takes_on_an_edit_meanwhile_does_not_hide_it() {
     let dir = tempfile::tempdir().unwrap();

@@ -202,7 +202,7 @@ fn delta(random: &mut Random, model: &mut Vec<u8>, large: bool) -> ProjectionDel
 
 const KEY: [u8; 32] = [42; 32];
 
-/// What a script runs on, by its number: every type, key, policy and source has its share.
+/// Projection of a script, by its number: every type, key, policy and source has its share.
 struct Setting {
     large: bool,
     kind: ProjectionType,
@@ -247,7 +247,7 @@ impl Setting {
         AtlasProjection::create(self.kind, source, &self.options, &mut op()).unwrap()
     }
 
-    /// What must follow so that the sum of `model` is 0 mod 96 again.
+    /// Returns the bytes to append for a sum of 0 mod 96.
     fn balance(&self, model: &mut Vec<u8>) -> Option<ProjectionDelta> {
         let residue = Residue::of(model);
         (self.strict && residue != Residue::ZERO).then(|| {

@@ -136,7 +136,7 @@ fn invented_tile(source: &Source, index: u64, salt: u64) -> Arc<Tile> {
     Arc::new(Tile::whole_of(extent))
 }
 
-/// What two outlines of 1 TiB that differ in 100 tiles cost, with and without a common history. No byte is read:
+/// Cost of comparing two outlines of 1 TiB that differ in 100 tiles, with and without a common history. No byte is read:
 /// the witnesses are invented.
 #[test]
 #[ignore = "takes 1.5 GiB of memory"]

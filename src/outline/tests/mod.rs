@@ -134,7 +134,7 @@ fn units(len: usize, chains: bool) -> Vec<Range<usize>> {
     (0..len.div_ceil(step)).map(|unit| unit * step..((unit + 1) * step).min(len)).collect()
 }
 
-/// What must be found: units with the kind of their damage, of the tiles that regions touch.
+/// Expected findings: units with the kind of their damage, of the tiles that regions touch.
 fn model(
     len: usize,
     chains: bool,

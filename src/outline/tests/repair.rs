@@ -3,7 +3,7 @@
 use super::*;
 use crate::outline::repair::repair;
 
-/// How a repair ended, and what it told.
+/// Outcome of a repair, and its reports.
 fn repaired(
     projection: &AtlasProjection,
     file: &dyn Storage,

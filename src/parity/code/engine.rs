@@ -1,7 +1,7 @@
 //! The transforms and the arithmetic of GF(2^16), by the crate reed-solomon-simd.
 //!
-//! The numbers of the crate stand for the elements that docs/parity.md defines, with the same polynomial and
-//! the same basis, so that its engine gives the bytes of the formula.
+//! The numbers of the crate represent the elements that docs/parity.md defines, with the same polynomial
+//! and the same basis, so that its engine gives the bytes of the formula.
 
 #![forbid(unsafe_code)]
 
@@ -28,10 +28,10 @@ impl Engine {
     pub(in crate::parity) const TABLES: u64 = (GF_ORDER * (128 + 3 * 2)) as u64;
 
     /// Makes the tables, if this is the first engine. On the calling thread, and without a lock that a fork
-    /// could leave closed.
+    /// could leave locked.
     pub(in crate::parity) fn new() -> Result<Engine> {
         if !TABLES.load(Ordering::Relaxed) {
-            // The crate ends the process if it gets no memory.
+            // The crate ends the process if it gets no memory, so that the memory is tried first.
             drop(try_vec::<u8>(GF_ORDER * 128 + GF_ORDER * 8)?);
         }
         let engine = Engine { engine: DefaultEngine::new(), logs: tables::get_exp_log() };
@@ -39,8 +39,8 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Inverse transform of `points` shards that lie one after the other in `work`, of which those behind
-    /// `used` are zeros. The first one stands for the point `at`.
+    /// Inverse transform of `points` shards that lie one after the other in `work`; those after the first
+    /// `used` are zeros. The first one is the value at the point `at`.
     pub(super) fn inverse(&self, work: &mut [Line], points: usize, used: usize, at: usize) {
         let len = work.len() / points;
         self.engine.ifft(&mut ShardsRefMut::new(points, len, work), 0, points, used, at);
@@ -71,11 +71,11 @@ impl Engine {
     }
 }
 
-/// The crate's own decoder, whose time grows with the length of a code word alone: for rows that have lost very
-/// many units.
+/// The crate's own decoder, whose time depends only on the length of a code word. For rows that have lost
+/// very many units.
 pub(super) struct LongDecoder {
     decoder: HighRateDecoder<DefaultEngine>,
-    /// A column that is there, and gives nothing.
+    /// A column of zeros, which contributes nothing.
     zeros: Buffer,
     columns: usize,
 }
@@ -83,7 +83,7 @@ pub(super) struct LongDecoder {
 impl LongDecoder {
     /// A decoder for slices of `slice` bytes.
     pub(super) fn new(columns: usize, parity: usize, slice: usize) -> Result<LongDecoder> {
-        // The crate ends the process if it gets no memory.
+        // The crate ends the process if it gets no memory, so that the memory is tried first.
         drop(try_vec::<u8>(LongDecoder::shards(columns, parity) * slice)?);
         let decoder = HighRateDecoder::new(columns, parity, slice, DefaultEngine::new(), None);
         Ok(LongDecoder { decoder: decoder.map_err(refused)?, zeros: Buffer::zeros(slice)?, columns })
@@ -103,6 +103,7 @@ impl LongDecoder {
         units: &mut [Buffer],
         slice: Range<usize>,
     ) -> Result<()> {
+        // Present columns are passed as zeros, because the sums already have their share removed.
         for column in (0..self.columns).filter(|column| lost.binary_search(column).is_err()) {
             self.decoder.add_original_shard(column, &self.zeros[..slice.len()]).map_err(refused)?;
         }
@@ -119,7 +120,7 @@ impl LongDecoder {
     }
 }
 
-/// The crate refuses shapes alone, which geometry has checked.
+/// Converts an error of the crate. It refuses only wrong shapes, which the geometry excludes.
 fn refused(error: reed_solomon_simd::Error) -> AtlasError {
     AtlasError::internal(format!("the decoder refuses a row: {error}"))
 }

@@ -3,12 +3,12 @@
 //! [`Encoder`] makes the parity of a piece of all columns. The columns come one after the other and are
 //! folded p at a time, so that it needs 2p pieces of memory whatever K is.
 //!
-//! Decoding is by syndromes. The row is encoded with zeros in place of its q lost units; the result xored
-//! with q parity units is what the lost units alone would give. It is multiplied by the inverse of the q × q
-//! part of the matrix, which has a formula because the matrix is one of Cauchy. For few lost units
-//! [`Code::add_product`] makes these q parity units directly from the matrix, which needs less memory and less
-//! time than the transforms. For very many, such as thousands, the q² products would take minutes a row: there the
-//! crate's own decoder is given the difference, slice by slice.
+//! Decoding uses syndromes. The row is encoded with zeros in place of its q lost units; the result xored
+//! with q parity units is the share of the lost units alone. It is multiplied by the inverse of the q × q
+//! part of the matrix, which has a formula because the matrix is a Cauchy matrix. For few lost units
+//! [`Code::add_product`] makes these q parity units directly from the matrix, which needs less memory and
+//! less time than the transforms. For thousands of lost units the q² products would take minutes per row:
+//! then the crate's own decoder gets the difference, slice by slice.
 
 #![forbid(unsafe_code)]
 
@@ -32,7 +32,7 @@ use crate::base::error::Result;
 use crate::base::units::{to_u64, to_usize};
 use std::ops::Range;
 
-/// The bytes in which 32 symbols lie: the low halves, then the high halves.
+/// Number of bytes of 32 symbols: the low halves, then the high halves.
 const LINE: usize = 64;
 pub(super) type Line = [u8; LINE];
 
@@ -43,7 +43,7 @@ const MAX_SLICE: usize = 4 * 1024;
 /// The shortest one: the tables of a factor are loaded for each slice.
 const MIN_SLICE: usize = 512;
 
-/// Bytes that a long decoding works on at a time.
+/// Number of bytes that a long decoding works on at a time.
 const LONG: usize = 16 * 1024 * 1024;
 
 /// The number of logarithms: x^65535 = 1.
@@ -68,6 +68,7 @@ impl Code {
     pub(super) fn new(geometry: &Geometry) -> Result<Code> {
         let engine = Engine::new()?;
         let (columns, parity) = (to_usize(geometry.columns), to_usize(geometry.parity));
+        // The points of a column group differ only in their high bits, so that one factor serves the group.
         let points = parity.next_power_of_two();
         let product = |first: usize, skipped: usize| -> u64 {
             (skipped..points).map(|l| u64::from(engine.log(number(first ^ l)))).sum()
@@ -89,12 +90,12 @@ impl Code {
         self.parity
     }
 
-    /// Bytes that a code takes, its tables included.
+    /// Returns the bytes of a code, including its tables.
     pub(super) fn footprint(geometry: &Geometry) -> u64 {
         Engine::TABLES + 2 * geometry.columns
     }
 
-    /// Length of the slices in which pieces are transformed.
+    /// Returns the length of the slices in which pieces are transformed.
     fn slice(&self) -> usize {
         (SLICES / self.points).clamp(MIN_SLICE, MAX_SLICE)
     }
@@ -106,14 +107,15 @@ impl Code {
         reduced(u64::from(self.factors[column / self.points]) + ORDER - u64::from(self.engine.log(sum)))
     }
 
-    /// Adds the product of column `column` to the parity units `rows`, which are in `sums`. Leaves anything
-    /// in `data`.
+    /// Adds the product of column `column` to the parity units `rows`, which are in `sums`. The contents of
+    /// `data` are unspecified afterwards.
     pub(super) fn add_product(&self, column: usize, data: &mut [u8], rows: &[usize], sums: &mut [Buffer]) {
         debug_assert!(column < self.columns);
+        // Slice by slice, multiplying by the quotient of neighbouring factors, so that no copy is needed.
         for start in (0..data.len()).step_by(MAX_SLICE) {
             let slice = start..(start + MAX_SLICE).min(data.len());
             let part = lines_mut(&mut data[slice.clone()]);
-            // The factor that `part` has already.
+            // Logarithm of the factor that `part` is already multiplied by.
             let mut done = 0;
             for (row, sum) in rows.iter().zip(sums.iter_mut()) {
                 let log = self.log(*row, column);
@@ -124,8 +126,8 @@ impl Code {
         }
     }
 
-    /// Solves for the lost columns: `sums` holds, for each of `rows`, what the lost units alone give to this
-    /// parity unit. Afterwards it is zeros or anything, and `units` the lost units.
+    /// Solves for the lost columns. For each of `rows`, `sums` has the share of the lost units in this
+    /// parity unit. Afterwards `units` has the lost units, and the contents of `sums` are unspecified.
     pub(super) fn solve(
         &self,
         lost: &[usize],
@@ -136,6 +138,7 @@ impl Code {
         if self.is_long(lost.len()) {
             return self.solve_long(lost, rows, sums, units);
         }
+        // Multiply the sums by the inverse, slice by slice.
         let inverse = Inverse::new(self, lost, rows)?;
         for unit in units.iter_mut() {
             unit.fill(0);
@@ -148,6 +151,7 @@ impl Code {
                 if is_zero(part.as_flattened()) {
                     continue;
                 }
+                // As in `add_product`, the slice is multiplied by quotients.
                 let mut done = 0;
                 for (place, unit) in units.iter_mut().enumerate() {
                     let log = inverse.log(self, place, row);
@@ -166,13 +170,13 @@ impl Code {
         lost * lost > 2 * shards * shards.ilog2() as usize
     }
 
-    /// Length of the slices of a long decoding.
+    /// Returns the length of the slices of a long decoding.
     fn long_slice(columns: usize, parity: usize) -> usize {
         let shards = LongDecoder::shards(columns, parity).max(1);
         (LONG / shards / LINE * LINE).clamp(LINE, MAX_SLICE)
     }
 
-    /// Bytes that solving takes beside sums and units.
+    /// Returns the bytes that solving needs besides sums and units.
     pub(super) fn solving_footprint(geometry: &Geometry, lost: u64) -> u64 {
         let (columns, parity) = (to_usize(geometry.columns), to_usize(geometry.parity));
         let shards = to_u64(LongDecoder::shards(columns, parity));
@@ -195,7 +199,7 @@ impl Code {
         let mut decoder = LongDecoder::new(self.columns, self.parity, slice)?;
         let mut start = 0;
         while start < len {
-            // The length of a slice is fixed: the last one may overlap the one before.
+            // The length of a slice is fixed, so that the last one may overlap the one before.
             let from = start.min(len - slice);
             decoder.solve(lost, rows, sums, units, from..from + slice)?;
             start += slice;
@@ -222,6 +226,7 @@ impl<'a> Inverse<'a> {
         let point = |column: usize| code.points + column;
         // Numerators are products of (x + y), denominators of differences among the x or among the y.
         let quotient = |above: u64, below: u64| reduced(above % ORDER + ORDER - below % ORDER);
+        // One product per lost column, and one per row.
         let (mut of_lost, mut of_rows) = (try_vec(lost.len())?, try_vec(rows.len())?);
         of_lost.extend(lost.iter().map(|&column| {
             let above = rows.iter().map(|&row| log(row, point(column))).sum();
@@ -250,13 +255,14 @@ impl<'a> Inverse<'a> {
 /// The bytes of a piece lie in slices: the slices of p columns at one place are neighbours, and are transformed
 /// together while they are in the cache.
 pub(super) struct Encoder {
-    /// The p columns that come in.
+    /// The p columns of the present group.
     work: Buffer,
-    /// The sum of the transforms of those before.
+    /// Sum of the transforms of earlier groups.
     sums: Buffer,
     slice: usize,
     points: usize,
-    /// For each place whether a column of the present ones has a bit set, and whether one before had.
+    /// For each slice, flags that a column of the present group has a nonzero bit, and that an earlier one
+    /// had.
     marks: Vec<Marks>,
 }
 
@@ -282,7 +288,7 @@ impl Encoder {
         })
     }
 
-    /// Bytes that an encoder for pieces of `len` bytes takes.
+    /// Returns the bytes of an encoder for pieces of `len` bytes.
     pub(super) fn footprint(points: u64, len: u64) -> u64 {
         let buffer =
             to_u64(Buffer::footprint(usize::try_from(points.saturating_mul(len)).unwrap_or(usize::MAX)));
@@ -294,7 +300,7 @@ impl Encoder {
         self.marks.fill(Marks::default());
     }
 
-    /// Takes bytes of a column at `offset` of the piece; whole slices.
+    /// Adds bytes of a column at `offset` of the piece, in whole slices.
     pub(super) fn put(&mut self, column: usize, offset: usize, bytes: &[u8]) {
         let (place, slice) = (column % self.points, self.slice);
         debug_assert!(offset.is_multiple_of(slice) && bytes.len().is_multiple_of(slice));
@@ -305,7 +311,7 @@ impl Encoder {
         }
     }
 
-    /// Takes `len` zeros of a column.
+    /// Adds `len` zeros of a column.
     pub(super) fn put_zeros(&mut self, column: usize, offset: usize, len: usize) {
         let (place, slice) = (column % self.points, self.slice);
         for index in offset / slice..(offset + len) / slice {
@@ -314,10 +320,11 @@ impl Encoder {
         }
     }
 
-    /// Adds the columns that came, up to `last`, to the parity of this part of the piece.
+    /// Adds the present columns, up to `last`, to the parity of this part of the piece.
     pub(super) fn fold(&mut self, code: &Code, last: usize, part: Range<usize>) {
         let (slice, points) = (self.slice, self.points);
         let (at, used) = (last / points * points, last % points + 1);
+        // Slices in which all present columns are zeros add nothing.
         for index in part.start / slice..part.end / slice {
             let marks = &mut self.marks[index];
             if !std::mem::take(&mut marks.work) {
@@ -335,7 +342,7 @@ impl Encoder {
         }
     }
 
-    /// Ends a part of the piece: afterwards [`parity`](Self::parity) gives its parity.
+    /// Ends a part of the piece. [`parity`](Self::parity) then returns its parity.
     pub(super) fn finish(&mut self, code: &Code, part: Range<usize>) {
         let (slice, points) = (self.slice, self.points);
         for index in part.start / slice..part.end / slice {
@@ -369,7 +376,7 @@ fn reduced(sum: u64) -> u16 {
     u16::try_from(sum % ORDER).unwrap_or(0)
 }
 
-/// Logarithm of the factor that makes one with the logarithm `to` of one with `from`.
+/// Returns the logarithm of the factor that turns a number with logarithm `from` into one with `to`.
 fn quotient(to: u16, from: u16) -> u16 {
     reduced(u64::from(to) + ORDER - u64::from(from))
 }

@@ -504,7 +504,7 @@ fn impossible_parameters_are_refused() {
     assert_eq!(Decoder::new(2, &[1, 255]).err(), Some(ParameterError::Class { class: 255 }));
     assert_eq!(Decoder::new(2, &[95]).err(), Some(ParameterError::TooFewClasses { have: 1, needed: 2 }));
     let text = ParameterError::TooFewClasses { have: 1, needed: 2 }.to_string();
-    assert_eq!(text, "1 of 2 needed classes are at hand");
+    assert_eq!(text, "1 of 2 needed classes are available");
 }
 
 // ---- Hostile payloads ----

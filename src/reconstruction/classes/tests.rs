@@ -81,7 +81,7 @@ fn forge(payloads: &[Vec<u8>], len: usize, residue: Residue) -> Vec<AtlasShard> 
     (0..96).map(shard).collect()
 }
 
-/// What comes of adding `classes` in this order and finishing.
+/// Returns the result of adding `classes` in this order and finishing.
 fn rebuild(shards: &[AtlasShard], classes: impl Iterator<Item = usize>) -> Result<Vec<u8>> {
     let rebuilt = AtlasReconstruction::new(&ReconstructionOptions::new())?;
     for class in classes {
@@ -130,7 +130,7 @@ fn classes_that_are_no_codeword_do_not_pass() {
     }
 }
 
-/// Where witness and sum are both wrong, the witness is what is reported.
+/// If witness and sum are both wrong, the witness is reported.
 #[test]
 fn classes_of_other_bytes_are_no_witness_before_they_are_no_sum() {
     let (bytes, mut other) = (data(LEN), data(LEN));

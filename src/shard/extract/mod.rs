@@ -53,7 +53,7 @@ pub enum ParallelStrategy {
     /// waking another one would take longer.
     #[default]
     Default,
-    /// As `Default`, but on the operation's pool alone, which must be given, however small the batch. For
+    /// Like `Default`, but on the operation's pool alone, which must be given, however small the batch. For
     /// hosts whose calling thread must not do such work. It waits, and assembles the shards.
     Pool,
     /// This number of regions per task, in their order. For many small regions whose neighbours lie in the
@@ -61,7 +61,7 @@ pub enum ParallelStrategy {
     /// hashed twice. If a region is larger than a thread's share of the batch, its neighbours are not kept
     /// together with it, and it is split into its tiles.
     Chunked(usize),
-    /// As `Default`, but the largest tasks first. For regions of very different sizes, for which the last
+    /// Like `Default`, but the largest tasks first. For regions of very different sizes, for which the last
     /// task should be small.
     WorkStealing,
 }

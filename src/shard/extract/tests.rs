@@ -187,7 +187,7 @@ fn recorded(tiles: usize) -> (AtlasProjection, Reads) {
     recorded_after(tiles, || ())
 }
 
-/// As [`recorded`], where reads wait until two threads are at one, once. A second thread may be late on a
+/// Works like [`recorded`], but reads wait until two threads are at one, once. A second thread may be late on a
 /// busy machine; that none comes at all is for the test to find.
 #[cfg(feature = "parallel")]
 fn recorded_by_two(tiles: usize) -> (AtlasProjection, Reads) {

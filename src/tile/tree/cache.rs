@@ -1,8 +1,8 @@
 //! The loaded children of stored nodes, within a bound.
 //!
-//! A stored node holds what was loaded of it; the cache decides for how long. It looks at nodes in the order
-//! in which they were loaded: one that was used since it was last looked at stays, another gives its
-//! children up. What is in use meanwhile lives until it is not.
+//! A stored node holds its loaded children; the cache decides for how long. It examines nodes in the order in
+//! which they were loaded: a node that was used since the last examination stays, any other drops its children.
+//! Children in use live until they are released.
 
 #![forbid(unsafe_code)]
 
@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
-/// A bound for the memory of what is loaded of a file.
+/// Bound for the memory of loaded nodes of a file.
 pub(crate) struct NodeCache {
     capacity: u64,
     taken: Arc<AtomicU64>,
@@ -23,7 +23,7 @@ pub(crate) struct NodeCache {
 struct Loaded {
     /// Nodes that have loaded children, the oldest first.
     order: VecDeque<Weak<Node>>,
-    /// Where to look next for nodes that are gone.
+    /// Index at which the search for dropped nodes continues.
     next: usize,
 }
 
@@ -57,7 +57,7 @@ impl NodeCache {
         self.taken.load(Ordering::Relaxed)
     }
 
-    /// Keeps what was just loaded of `node`, and evicts others if they are too many.
+    /// Keeps the loaded children of `node`, and evicts others if they are too many.
     pub(super) fn keep(&self, node: &Arc<Node>) {
         let mut evicted = Vec::new();
         {

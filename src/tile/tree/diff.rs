@@ -1,4 +1,4 @@
-//! What two trees have in common, found by walking both together and skipping what they share.
+//! The difference of two trees, found by walking both together and skipping shared nodes.
 
 use super::node::{Children, ChildrenRef, Node};
 use super::{TileAt, Tree};
@@ -10,9 +10,9 @@ use crate::tile::Tile;
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-/// How one tree became another, as far as tiles are concerned.
+/// Difference between two trees in terms of tiles.
 pub(crate) enum TreeDiff {
-    /// As many tiles, of which these are others.
+    /// The same number of tiles, of which these differ.
     Replaced(Vec<TileAt>),
     /// The first `before` tiles are shared, then `removed` tiles of the old tree have made room for
     /// `inserted`, and all that follow are shared.
@@ -29,8 +29,8 @@ impl TreeDiff {
 }
 
 impl Tree {
-    /// Compares this tree with `other` from the first byte on, edge by edge, and skips what both have. Every tile must
-    /// have its witness. `visit` gets the parts of this tree in order.
+    /// Compares this tree with `other` from the first byte on, boundary by boundary, and skips shared parts.
+    /// Every tile must have its witness. `visit` gets the parts of this tree in order.
     pub(crate) fn compare(
         &self,
         other: &Tree,
@@ -47,7 +47,7 @@ impl Tree {
             };
             let ((bytes, _), (other_bytes, _)) = (item.extent(), other_item.extent());
             let step = match at.cmp(&other_at) {
-                // The one that is behind catches up, tile by tile.
+                // The cursor that is behind catches up, tile by tile.
                 Ordering::Less if item.is_node() && at + bytes > other_at => Step::Descend(true, false),
                 Ordering::Less => {
                     visit(Compared::Apart(item.extent()))?;
@@ -83,7 +83,7 @@ impl Tree {
         Ok(())
     }
 
-    /// How this tree came from `old`.
+    /// Returns the change from `old` to this tree.
     pub(crate) fn difference(&self, old: &Tree) -> Result<TreeDiff> {
         if self.tiles() == old.tiles() {
             let mut replaced = Vec::new();
@@ -120,11 +120,11 @@ pub(crate) enum Compared<'c> {
     Same((u64, u64)),
     /// Tiles that begin at the same place and are not the same.
     Tiles(&'c Arc<Tile>, &'c Arc<Tile>),
-    /// Tiles that begin where no tile of the other one does, or after its end.
+    /// Tiles that begin at no tile boundary of the other tree, or after its end.
     Apart((u64, u64)),
 }
 
-/// What two cursors do next: this tree's, the other one's, or both.
+/// Next step of two cursors: this tree's, the other one's, or both.
 enum Step {
     Skip(bool, bool),
     Descend(bool, bool),
@@ -159,8 +159,8 @@ fn at_one_edge(
     })
 }
 
-/// Calls `differs` with the number of each tile, counted from the front or from the back, that is
-/// not the same in both trees, until it gives false or one of them ends.
+/// Calls `differs` with the number of each tile, counted from the front or from the back, that differs between
+/// the trees, until it returns false or one of them ends.
 fn walk(new: &Tree, old: &Tree, backwards: bool, mut differs: impl FnMut(u64) -> Result<bool>) -> Result<()> {
     let (mut new, mut old) = (Cursor::new(new, backwards), Cursor::new(old, backwards));
     let mut index = 0;
@@ -241,8 +241,8 @@ impl Item<'_> {
 struct Cursor<'a> {
     /// The top node, while the cursor is there.
     top: Option<&'a Arc<Node>>,
-    /// The children of the nodes above, each with the number of the child that was entered, counted in walking
-    /// order. The last one is where the cursor is.
+    /// Children of the ancestors, each with the number of the entered child, counted in walking order. The last
+    /// one is the cursor's place.
     path: Vec<(ChildrenRef<'a>, usize)>,
     backwards: bool,
 }
@@ -284,7 +284,7 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    /// To what follows the item and all under it.
+    /// Moves to the item after this one and all below it.
     fn skip(&mut self) {
         self.top = None;
         while let Some((children, number)) = self.path.last_mut() {

@@ -8,7 +8,7 @@ use crate::base::units::{ByteOffset, TileIndex};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// What a tree has at a place.
+/// Contents of a tree at a place.
 pub(crate) enum Seen {
     Tile(TileAt),
     Unloaded(Unloaded),
@@ -24,17 +24,17 @@ pub(crate) struct Unloaded {
 }
 
 impl Tree {
-    /// Looks at tile `index`. `None`: there is none.
+    /// Finds tile `index`. `None` if there is none.
     pub(crate) fn look_at_tile(&self, index: TileIndex) -> Result<Option<Seen>> {
         self.look(|tiles, _| tiles <= index.0)
     }
 
-    /// Looks at the tile that holds the byte at `offset`. `None`: there is none.
+    /// Finds the tile that holds the byte at `offset`. `None` if there is none.
     pub(crate) fn look_at_byte(&self, offset: ByteOffset) -> Result<Option<Seen>> {
         self.look(|_, bytes| bytes <= offset.0)
     }
 
-    /// Looks at what follows the longest prefix for which `skip(tiles, bytes)` of its end holds.
+    /// Finds the item after the longest prefix whose end satisfies `skip(tiles, bytes)`.
     fn look(&self, skip: impl Fn(u64, u64) -> bool) -> Result<Option<Seen>> {
         let Some(mut node) = self.root.clone().filter(|root| !skip(root.tiles(), root.bytes())) else {
             return Ok(None);

@@ -2,15 +2,15 @@
 //!
 //! ```text
 //! Tree ── Arc<Node> ── up to 32 nodes ── … ── up to 32 tiles ── pieces of extents of sources
-//!             └─ stored: its children are loaded when they are needed
+//!            └─ stored: its children are loaded on demand
 //! ```
 //!
-//! Nodes are immutable and shared: a clone of a tree is a snapshot, and [`Tree::split`] and
-//! [`Tree::concat`] make new trees that share all but a path with the old. Every node knows the
-//! bytes, tiles and residue under it. A split inside a tile sums the groups that it cuts: it reads them from
-//! their source, and can fail with IO or WITNESS.
+//! Nodes are immutable and shared: a clone of a tree is a snapshot, and [`Tree::split`] and [`Tree::concat`] make
+//! new trees that share all but a path with the old. Every node knows the bytes, tiles and residue under it. A
+//! split inside a tile sums the groups that it cuts: it reads them from their source, and can fail with IO or
+//! WITNESS.
 //!
-//! A tree out of a file begins as one stored node. Whatever walks it can fail with what loading fails with.
+//! A tree from a file begins as one stored node. Every walk over it can fail with the errors of loading.
 
 #![forbid(unsafe_code)]
 
@@ -43,7 +43,7 @@ pub(crate) struct Tree {
     root: Option<Arc<Node>>,
 }
 
-/// A tile and where it is.
+/// A tile and its place.
 #[derive(Clone)]
 pub(crate) struct TileAt {
     pub(crate) index: TileIndex,
@@ -87,7 +87,7 @@ impl Tree {
         self.root.as_ref()
     }
 
-    /// Whether the two are one tree, of the same nodes.
+    /// Returns true if the two are one tree, of the same nodes.
     pub(crate) fn is(&self, other: &Tree) -> bool {
         match (&self.root, &other.root) {
             (Some(left), Some(right)) => Arc::ptr_eq(left, right),
@@ -153,8 +153,7 @@ impl Tree {
         self.first_behind(|_, bytes| bytes <= offset.0)
     }
 
-    /// The first of the tiles that [`iter_behind`](Self::iter_behind) gives, without the path that an
-    /// iterator keeps.
+    /// Returns the first tile of [`iter_behind`](Self::iter_behind), without the path of an iterator.
     fn first_behind(&self, skip: impl Fn(u64, u64) -> bool) -> Result<Option<TileAt>> {
         let Some(root) = &self.root else { return Ok(None) };
         let (mut index, mut offset) = (0, 0);
@@ -200,8 +199,8 @@ impl Tree {
         Ok(found)
     }
 
-    /// Two trees, of the bytes before `at` and of those from it on; `at` <= bytes. A tile that is
-    /// cut becomes two, for which the groups that are cut are checked and summed anew.
+    /// Splits into the trees before and after `at`, which is at most the number of bytes. A tile that is
+    /// cut becomes two, and the cut groups are checked and summed again.
     pub(crate) fn split(&self, at: ByteOffset, reader: &mut CheckedReader<'_>) -> Result<(Tree, Tree)> {
         let (left, right) = match &self.root {
             None => (None, None),
@@ -258,7 +257,7 @@ pub(crate) struct Iter<'a> {
     stack: Vec<(ChildrenRef<'a>, usize)>,
     index: u64,
     offset: u64,
-    /// What the way to the first tile failed with.
+    /// Error on the way to the first tile.
     failed: Option<crate::AtlasError>,
 }
 

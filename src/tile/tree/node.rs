@@ -144,8 +144,8 @@ impl Children {
         }
     }
 
-    /// The first child behind those for which `skip(tiles, bytes)` of their end holds; adds their tiles and bytes
-    /// to `index` and `offset`.
+    /// Returns the first child after those whose end satisfies `skip(tiles, bytes)`. Adds the tiles and bytes
+    /// of those to `index` and `offset`.
     pub(super) fn first_behind(
         &self,
         index: &mut u64,
@@ -208,8 +208,8 @@ impl Children {
     }
 }
 
-/// True if the top over nodes with so many tiles below, which are regular themselves, has the shape of
-/// RFC 6962 over all their tiles.
+/// Returns true if the top over these nodes, which are regular themselves, has the shape of RFC 6962 over all
+/// their tiles.
 fn is_regular(nodes: &[Arc<Node>]) -> bool {
     let Some((last, full)) = nodes.split_last() else { return true };
     let each = full.first().map_or(last.tiles, |first| first.tiles);
@@ -263,7 +263,7 @@ impl Node {
         }
     }
 
-    /// The children. Those of a stored node are loaded if they are not at hand.
+    /// Returns the children. Those of a stored node are loaded if they are not in memory.
     pub(crate) fn children(self: &Arc<Node>) -> Result<ChildrenRef<'_>> {
         match &self.content {
             Content::Own(own) => Ok(ChildrenRef::Own(&own.children)),
@@ -279,7 +279,7 @@ impl Node {
         }
     }
 
-    /// How many children there are, which is known without loading them.
+    /// Returns the number of children, which is known without loading them.
     fn child_count(&self) -> usize {
         match &self.content {
             Content::Own(own) => own.children.len(),
@@ -316,7 +316,7 @@ impl Node {
         Ok(loaded)
     }
 
-    /// Whether it was used since the last call.
+    /// Returns true if it was used since the last call.
     pub(super) fn was_used(&self) -> bool {
         match &self.content {
             Content::Stored(stored) => stored.used.swap(false, Ordering::Relaxed),
@@ -324,7 +324,7 @@ impl Node {
         }
     }
 
-    /// Gives up what was loaded.
+    /// Drops the loaded children.
     pub(super) fn evict(&self) -> Option<Arc<Loaded>> {
         match &self.content {
             Content::Stored(stored) => lock(&stored.loaded).take(),
@@ -332,7 +332,7 @@ impl Node {
         }
     }
 
-    /// Takes the node apart; `None` for a stored one.
+    /// Takes the node apart. `None` for a stored one.
     pub(super) fn into_children(self) -> Option<Children> {
         match self.content {
             Content::Own(own) => Some(own.children),
@@ -457,7 +457,7 @@ impl Node {
         nodes.pop()
     }
 
-    /// The tree of both. Roots may have few children; what becomes a child here has enough.
+    /// Concatenates two trees. Roots may have few children; every node that becomes a child here has enough.
     pub(super) fn concat(left: &Arc<Node>, right: &Arc<Node>) -> Result<Arc<Node>> {
         Ok(match Node::join(left, right)? {
             (only, None) => only,

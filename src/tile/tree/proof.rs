@@ -9,7 +9,7 @@ use crate::hash::tile_tree::{Sibling, fold};
 use std::ops::Range;
 
 impl Tree {
-    /// The nodes beside tiles `range`, ascending, of a tree that is regular. All tiles must have their
+    /// Returns the siblings of tiles `range`, ascending, of a tree that is regular. All tiles must have their
     /// witnesses. Costs the path to each node.
     pub(crate) fn prove(&self, digests: &Digests, range: &Range<u64>) -> Result<Vec<Sibling>> {
         let n = self.tiles();

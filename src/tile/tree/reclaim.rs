@@ -1,8 +1,8 @@
-//! States that were dropped, freed a little at a time.
+//! Dropped states, freed a little at a time.
 //!
-//! Freeing a state takes as long as it is large. So whoever drops one puts it here, and each later
-//! call frees a part, the oldest first, with no lock held. A call that changes something frees at
-//! least twice what it makes, so that what waits here does not grow: whatever is dropped was made once.
+//! Dropping a state takes time proportional to its size, so it is queued here, and each later call frees a
+//! part, the oldest first, with no lock held. A change frees at least twice what it allocates, so that the
+//! queue cannot grow without bound.
 
 #![forbid(unsafe_code)]
 
@@ -16,17 +16,17 @@ use crate::tile::piece::Piece;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
-/// What freeing costs, in nanoseconds: an object that somebody else still holds, one that nobody
-/// does, and memory of ours (some 50 µs a MiB, where it goes back to the system).
+/// Estimated cost of a drop in nanoseconds: a shared reference, the last reference, and library memory (some 50
+/// µs per MiB that returns to the system).
 const SHARED: u64 = 20;
 const OWN: u64 = 150;
 const BYTES_A_NANOSECOND: u64 = 20;
-/// At least what one change makes beside its data: a few tiles, and the nodes above them.
+/// Minimum allocation of one change besides its data: a few tiles, and the nodes above them.
 const CHANGE: u64 = 30_000;
-/// What every change frees, so that the states of a rollback are gone after some calls.
+/// Reclaim budget of every change, so that the states of a rollback are freed after some calls.
 const CALL: u64 = 100_000;
 
-/// What a call that reads frees, so that nothing waits for a change that never comes.
+/// Reclaim budget of a read-only call, so that the queue drains even without further changes.
 pub(crate) const READ_BUDGET: u64 = 20_000;
 
 enum Garbage {
@@ -36,12 +36,12 @@ enum Garbage {
 }
 
 impl Garbage {
-    /// Drops it, where it was the last of its kind puts its parts into `open`, and gives the cost.
+    /// Drops the object. The last reference puts its parts into `open`. Returns the cost.
     fn free(self, open: &mut Vec<Garbage>) -> u64 {
         match self {
             Garbage::Node(node) => match Arc::into_inner(node).map(Node::into_children) {
                 None => return SHARED,
-                // What is loaded of it is in the cache, and is bounded.
+                // The cache holds its loaded children, within a bound.
                 Some(None) => {}
                 Some(Some(Children::Nodes(nodes))) => open.extend(nodes.into_iter().map(Garbage::Node)),
                 Some(Some(Children::Tiles(tiles))) => open.extend(tiles.into_iter().map(Garbage::Tile)),
@@ -52,7 +52,7 @@ impl Garbage {
             },
             Garbage::Piece(piece) => match Arc::into_inner(piece.into_extent()) {
                 None => return SHARED,
-                // What is not ours goes with its source, whose size is not known here.
+                // Memory of others is freed with its source, whose size is not known here.
                 Some(extent) if extent.trust() != Trust::Memory => {}
                 Some(extent) => return OWN + to_u64(extent.len()) / BYTES_A_NANOSECOND,
             },
@@ -76,20 +76,20 @@ struct Queue {
 }
 
 impl Reclaimer {
-    /// What a call frees that makes so many changes and brings so many bytes.
+    /// Returns the reclaim budget of a call with this number of changes and new bytes.
     pub(crate) fn budget(changes: usize, bytes: u64) -> u64 {
         let made = to_u64(changes).saturating_mul(CHANGE).saturating_add(bytes / BYTES_A_NANOSECOND);
         made.saturating_mul(2).saturating_add(CALL)
     }
 
-    /// Takes trees that are not needed any more, oldest first.
+    /// Queues trees that are no longer needed, oldest first.
     pub(crate) fn put(&self, trees: impl IntoIterator<Item = Tree>) {
         let mut items = lock(&self.items);
         items.trees.extend(trees.into_iter().filter_map(|tree| tree.root));
     }
 
-    /// Frees what takes `budget` nanoseconds and one object more. Call it with no lock held: the last
-    /// owner of a source runs its release.
+    /// Frees objects for about `budget` nanoseconds, and one more. Call it with no lock held: the last owner of
+    /// a source runs its release.
     pub(crate) fn free(&self, budget: u64) {
         let mut items = std::mem::take(&mut *lock(&self.items));
         let mut spent = 0;
@@ -104,7 +104,7 @@ impl Reclaimer {
         *later = items;
     }
 
-    /// How many things wait.
+    /// Returns the number of queued objects.
     #[cfg(test)]
     pub(crate) fn waiting(&self) -> usize {
         let items = lock(&self.items);

@@ -55,7 +55,7 @@ fn check_shape(tree: &Tree) {
     }
 }
 
-/// As above, and the residues and numbers are those of the tiles.
+/// Checks the same, and that the residues and numbers are those of the tiles.
 fn check(tree: &Tree) {
     check_shape(tree);
     assert_eq!(tree.residue(), Residue::of(&bytes_of(tree)));

@@ -36,7 +36,8 @@ fn make(generation: usize, alive: &std::sync::Arc<AtomicUsize>) -> Result<Value,
     Ok(value)
 }
 
-/// What `threads` threads get at the same time, who want `generation` or a later one.
+/// Returns the values that `threads` threads get at the same time, if they ask for `generation` or a later
+/// one.
 fn get_at_once(slot: &Arc<Slot<Value>>, alive: &std::sync::Arc<AtomicUsize>, threads: usize, generation: usize) {
     let users: Vec<_> = (0..threads)
         .map(|_| {

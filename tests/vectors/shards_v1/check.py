@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Reads every file of manifest.json by docs/format.md and docs/design.md alone.
 
-A second implementation: it shares no code with the library. Needs `pip install blake3 zstandard`.
+A second implementation, which shares no code with the library. It compares the statuses of the damaged files too.
+Needs `pip install blake3 zstandard`; exits with 77 if one of them is missing.
 """
 
 import json
@@ -10,8 +11,12 @@ import struct
 import sys
 import zlib
 
-import zstandard
-from blake3 import blake3
+try:
+    import zstandard
+    from blake3 import blake3
+except ImportError as missing:
+    print(f"{missing}: pip install blake3 zstandard")
+    sys.exit(77)
 
 FOLDER = pathlib.Path(__file__).parent
 PAGE, TILE, DIGEST = 4096, 1 << 20, 32
@@ -20,9 +25,17 @@ ORDER = (2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8)
 CHUNK_START, CHUNK_END, PARENT, ROOT, KEYED_HASH = 1, 2, 4, 8, 16
 
 
-def require(holds, what):
+class Refused(ValueError):
+    """A file that is refused with a status of docs/format.md."""
+
+    def __init__(self, status, what):
+        super().__init__(f"{status}: {what}")
+        self.status = status
+
+
+def require(holds, what, status="FORMAT"):
     if not holds:
-        raise ValueError(what)
+        raise Refused(status, what)
 
 
 def compress(value, block, counter, length, flags):
@@ -97,20 +110,47 @@ def fold(start, end, wanted, leaf, beside, join):
 
 
 def records(data, kind):
-    require(data[:8] == b"\x89ATLAS\n\x1a", "magic")
+    magic = b"\x89ATLAS\n\x1a"
+    require(data[:8] == magic[: len(data)], "magic")
+    require(len(data) >= 56, "fewer bytes than the smallest encoding")
     version, found, reserved, size = struct.unpack("<HHIQ", data[8:24])
-    require((version, found, reserved, size) == (1, kind, 0, len(data)), "header")
+    require((version, found) == (1, kind), "version and kind", "UNSUPPORTED")
+    require((reserved, size) == (0, len(data)), "header")
     require(blake3(data[:-DIGEST]).digest() == data[-DIGEST:], "digest")
-    at, values, tags = 24, {}, []
-    while at < len(data) - DIGEST:
-        tag, zero, zeros, length = struct.unpack("<HHIQ", data[at : at + 16])
+    at, end, values = 24, len(data) - DIGEST, {}
+    for tag in [1, 2, 3, 4, 5, 6, 7] if kind == 1 else [1, 2, 3, 4, 5, 6, 16, 17]:
+        place(tag, data[at:end])
+        require(end - at >= 16, "the header of a record")
+        _, zero, zeros, length = struct.unpack("<HHIQ", data[at : at + 16])
         require(zero == zeros == 0, "reserved bits of a record")
+        require(length <= end - at - 16, "length of a record")
         values[tag] = data[at + 16 : at + 16 + length]
-        tags.append(tag)
         at += 16 + length
-    require(at == len(data) - DIGEST, "the end of the records")
-    require(tags == ([1, 2, 3, 4, 5, 6, 7] if kind == 1 else [1, 2, 3, 4, 5, 6, 16, 17]), "records")
+        fields(tag, values)
+    place(None, data[at:end])
+    require(at == end, "bytes after the last record")
     return values
+
+
+def place(expected, rest):
+    """Checks the tag at the start of `rest`: a tag of version 1 in a wrong place is FORMAT, any other one UNSUPPORTED."""
+    if len(rest) >= 2:
+        tag = rest[0] | rest[1] << 8
+        known = tag in (1, 2, 3, 4, 5, 6, 7, 16, 17)
+        require(tag == expected, f"tag {tag} instead of {expected}", "FORMAT" if known else "UNSUPPORTED")
+
+
+def fields(tag, values):
+    """Checks the fields of ROOT, DOMAIN and REGION."""
+    value = values[tag]
+    if tag == 1:
+        require(len(value) == 32, "ROOT")
+    if tag == 2:
+        require(len(value) == 24 and value[3:8] == bytes(5), "DOMAIN")
+        require(value[0] <= 1, "type", "UNSUPPORTED")
+        require(value[2] <= 1 and (1 <= value[1] <= 96 if value[0] else value[1] == 0), "K and flags")
+    if tag == 3:
+        require(len(value) == 16 + 12 * values[2][0] and (len(value) == 16 or any(value[16:])), "REGION")
 
 
 def lz4(part, length):
@@ -167,20 +207,27 @@ FILTERS = (0, 0, 4, 7, 7)
 
 def decompress(fixed, data):
     """The payload of COMPRESSION and DATA, and the residue that is claimed."""
+    require(len(fixed) >= 16, "length of COMPRESSION")
     algorithm, level, residue, zero, block_size, size = struct.unpack("<BBBBIQ", fixed[:16])
-    require(zero == 0 and algorithm <= 4 and (level == 0) == (algorithm == 0) and len(fixed) == 16 + 12 * -(-size // block_size), "COMPRESSION")
+    require(algorithm <= 4, "algorithm", "UNSUPPORTED")
+    require(zero == 0 and level <= 9 and (level == 0) == (algorithm == 0) and residue < 96, "COMPRESSION")
+    require((4096 if algorithm else TILE) <= block_size <= TILE, "block size")
+    require(len(fixed) == 16 + 12 * -(-size // block_size), "number of blocks")
+    require(not algorithm or len(data) < size, "no block is smaller")
+    unconserved = None
     decode = lambda part, length: part if len(part) == length else DECODERS[algorithm](part, length)
     at, payload = 0, bytearray()
     for i in range(16, len(fixed), 12):
         word, check = struct.unpack("<I8s", fixed[i : i + 12])
         length, stride = word & 0x1FFFFF, STRIDES[word >> 21 & 7]
-        require(word >> 21 & 7 <= FILTERS[algorithm], "filter")
+        require(word >> 21 & 7 <= FILTERS[algorithm] and word >> 24 < 96, "filter and residue")
         full = min(block_size, size - len(payload))
         block, at = data[at : at + length], at + length
         if stride > 1:
             entries, planes, left = struct.unpack(f"<{stride}I", block[: 4 * stride]), bytearray(full), 4 * stride
             for plane, entry in enumerate(entries):
                 encoded, differs, size_of = entry & 0x7FFFFFFF, entry >> 31, len(range(plane, full, stride))
+                require(1 <= encoded <= size_of, "length of a plane")
                 require(not differs or algorithm > 2 and encoded < size_of, "differences")
                 decoded = decode(block[left : left + encoded], size_of)
                 planes[plane::stride] = undo_differences(decoded) if differs else decoded
@@ -189,27 +236,32 @@ def decompress(fixed, data):
             block = bytes(planes)
         else:
             block = decode(block, full)
-        require(len(block) == full and blake3(block).digest()[:8] == check, "digest of a block")
-        require(sum(block) % 96 == word >> 24, "residue of a block")
+        require(len(block) == full, "length of a block")
+        require(blake3(block).digest()[:8] == check, "digest of a block", "WITNESS")
+        if sum(block) % 96 != word >> 24:
+            unconserved = "residue of a block"
         payload += block
     require((len(payload), at) == (size, len(data)), "DATA")
-    return bytes(payload), residue, (algorithm, level)
+    return bytes(payload), residue, (algorithm, level), unconserved
 
 
 def check(data, kind, key, expected_root):
-    """Verifies a file. Gives root, payload of the region, type, K, region and classes."""
+    """Verifies a file. Returns content, type, K, region, classes, domain size, and algorithm and level."""
     values = records(data, kind)
     root, digests = values[1], Digests(key)
     shape, classes_k, flags, _, size, count = struct.unpack("<BBB5sQQ", values[2])
-    require(root == expected_root and flags == bool(key), "root and key")
-    require(shape <= 1 and bool(classes_k) == bool(shape) and len(values[3]) == 16 + 12 * shape, "DOMAIN")
+    for tag, head, entry in ((4, 8, 5), (5, 0, 32), (6, 0, 40)):
+        require(len(values[tag]) >= head and (len(values[tag]) - head) % entry == 0, "length of a list")
+    require(expected_root in (None, root) and flags == bool(key), "root and key", "WITNESS")
     offset, length = struct.unpack("<QQ", values[3][:16])
     classes = [r for r in range(96) if shape and values[3][16 + r // 8] >> r % 8 & 1]
     first = struct.unpack("<Q", values[4][:8])[0]
     tiles = [struct.unpack("<IB", values[4][i : i + 5]) for i in range(8, len(values[4]), 5)]
     parts = iter([values[5][i : i + 32] for i in range(0, len(values[5]), 32)])
     nodes = list(struct.iter_unpack("<Q32s", values[6]))
-    payload, claimed, how = (values[7], None, None) if kind == 1 else decompress(values[16], values[17])
+    require(all(residue < 96 for _, residue in tiles), "residue of a tile")
+    require(offset + length <= size and bool(length) == bool(tiles), "region")
+    payload, claimed, how, unconserved = (values[7], None, None, None) if kind == 1 else decompress(values[16], values[17])
 
     # Where the first tile begins: the bytes of the nodes to its left.
     wanted, ends, nothing = range(first, first + len(tiles)), [], lambda *_: None
@@ -231,7 +283,8 @@ def check(data, kind, key, expected_root):
             page = lambda i: held[i * PAGE - begin : (i + 1) * PAGE - begin]
             if pages == 1 or end - begin == tile_len:
                 witness = digests.tile(held)
-                require(sum(held) % 96 == residue, "residue of a tile")
+                if end - begin == tile_len and sum(held) % 96 != residue:
+                    unconserved = unconserved or "residue of a tile"
             else:
                 top = lambda start, stop: ROOT if (start, stop) == (0, pages) else 0
                 witness = fold(0, pages, range(begin // PAGE, -(-end // PAGE)),
@@ -246,14 +299,14 @@ def check(data, kind, key, expected_root):
         top = fold(0, count, wanted, leaves.get, lambda *_: next(siblings), join)
     else:
         top = 0, digests.tree(b"")
-    require(offset + length <= size and bool(length) == bool(tiles), "region")
     require(not shape or not tiles or (before, at) == (offset, offset + length), "region of whole tiles")
-    require(top[0] == size and used == len(payload), "bytes of the domain and of the payload")
+    require(used == len(payload), "bytes of the payload")
     require(next(parts, None) is None and next(siblings, None) is None, "nodes that are left")
     head = bytes([2, shape, classes_k]) + struct.pack("<QQ", size, count)
-    require(digests.tree(head + top[1]) == root, "the proof does not lead to the root")
+    require(top[0] == size and digests.tree(head + top[1]) == root, "the proof does not lead to the root", "WITNESS")
     content = payload if shape else content
-    require(claimed in (None, sum(content) % 96), "residue of COMPRESSION")
+    require(unconserved is None, unconserved, "CONSERVATION")
+    require(claimed in (None, sum(content) % 96), "residue of COMPRESSION", "CONSERVATION")
     return {"content": content, "type": shape, "data_classes": classes_k, "region": [offset, length],
             "classes": classes, "domain_size": size, "how": how}
 
@@ -275,13 +328,16 @@ def main():
         require(blake3(content).hexdigest() == file["payload_digest"], file["file"])
         require(found["type"] or sum(content) % 96 == file["residue"], file["file"])
     for file in manifest["damaged"]:
-        good = next(other for other in manifest["files"] if other["file"] == file["of"])
+        kind = 2 if file["file"].endswith(".compressed") else 1
+        status = "accepted"
         try:
-            kind = 2 if file["file"].endswith(".compressed") else 1
-            check((FOLDER / file["file"]).read_bytes(), kind, None, bytes.fromhex(good["root"]))
-        except (ValueError, IndexError, zlib.error, zstandard.ZstdError):
-            continue
-        raise SystemExit(f"{file['file']} was not refused")
+            check((FOLDER / file["file"]).read_bytes(), kind, None, None)
+        except Refused as refused:
+            status = refused.status
+        except (IndexError, StopIteration, zlib.error, zstandard.ZstdError):
+            status = "FORMAT"
+        if status != file["status"]:
+            raise SystemExit(f"{file['file']}: {status} instead of {file['status']}")
     print(f"{len(manifest['files'])} files verified, {len(manifest['damaged'])} damaged ones refused")
 
 
