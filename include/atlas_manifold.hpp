@@ -125,20 +125,20 @@ enum class status : std::int32_t {
     internal = ATLAS_STATUS_INTERNAL,
 };
 
-/// How a file is read; atlas_file_io.
+/// Way to read a file; atlas_file_io.
 enum class file_io : std::uint32_t {
     read = ATLAS_FILE_IO_READ,
     mmap = ATLAS_FILE_IO_MMAP,
     automatic = ATLAS_FILE_IO_AUTO,
 };
 
-/// How bytes become witnessed payload; atlas_projection_type.
+/// Way from bytes to witnessed payload; atlas_projection_type.
 enum class projection_type : std::uint32_t {
     linear = ATLAS_PROJECTION_LINEAR,
     r96_fourier = ATLAS_PROJECTION_R96_FOURIER,
 };
 
-/// What a delta does; atlas_change_type.
+/// Kind of a change; atlas_change_type.
 enum class change_type : std::uint32_t {
     insert = ATLAS_CHANGE_INSERT,
     update = ATLAS_CHANGE_UPDATE,
@@ -146,13 +146,13 @@ enum class change_type : std::uint32_t {
     move = ATLAS_CHANGE_MOVE,
 };
 
-/// What is asked of the sum of all bytes; atlas_conservation_policy.
+/// Demand on the sum of all bytes; atlas_conservation_policy.
 enum class conservation_policy : std::uint32_t {
     track = ATLAS_CONSERVATION_TRACK,
     strict = ATLAS_CONSERVATION_STRICT,
 };
 
-/// How a batch is spread over threads; atlas_parallel_strategy.
+/// Distribution of a batch over threads; atlas_parallel_strategy.
 enum class parallel_strategy : std::uint32_t {
     sequential = ATLAS_PARALLEL_SEQUENTIAL,
     automatic = ATLAS_PARALLEL_DEFAULT,
@@ -161,7 +161,7 @@ enum class parallel_strategy : std::uint32_t {
     work_stealing = ATLAS_PARALLEL_WORK_STEALING,
 };
 
-/// How a payload is compressed; atlas_compression_algorithm.
+/// Compression of a payload; atlas_compression_algorithm.
 enum class compression_algorithm : std::uint32_t {
     none = ATLAS_COMPRESSION_NONE,
     deflate = ATLAS_COMPRESSION_DEFLATE,
@@ -178,7 +178,7 @@ enum class compression_filter : std::uint32_t {
     planes = ATLAS_FILTER_PLANES,
 };
 
-/// What compression_algorithm::automatic chooses by; atlas_compression_target.
+/// Target of compression_algorithm::automatic; atlas_compression_target.
 enum class compression_target : std::uint32_t {
     balanced = ATLAS_TARGET_BALANCED,
     fastest_read = ATLAS_TARGET_FASTEST_READ,
@@ -192,14 +192,14 @@ enum class compression_level : std::uint32_t {
     best = ATLAS_COMPRESSION_LEVEL_BEST,
 };
 
-/// What a benchmark report is written as; atlas_report_format.
+/// Format of a benchmark report; atlas_report_format.
 enum class report_format : std::uint32_t {
     text = ATLAS_REPORT_TEXT,
     json = ATLAS_REPORT_JSON,
     csv = ATLAS_REPORT_CSV,
 };
 
-/// What a container's handle may do; atlas_container_mode.
+/// Access of a container handle; atlas_container_mode.
 enum class container_mode : std::uint32_t { read = ATLAS_CONTAINER_READ, write = ATLAS_CONTAINER_WRITE };
 
 /// The part of an object that is damaged; atlas_damage_part.
@@ -858,7 +858,7 @@ private:
 
 // ---- How a call runs ---------------------------------------------------------------------------------------------
 
-/// How far a call has come; atlas_progress.
+/// Progress of a call; atlas_progress.
 struct progress_state {
     std::uint64_t bytes_done;   ///< Bytes of work done.
     std::uint64_t bytes_total;  ///< Bytes of work in all; 0: not known.
@@ -874,7 +874,7 @@ struct damage {
     int os_error;             ///< Error number of the operating system, or 0.
     std::uint64_t generation; ///< Generation of a container; 0: none.
     std::uint64_t index;      ///< The first tile, record, unit or block.
-    std::uint64_t offset;     ///< Of the first byte: in the domain or the protected file for damage_part::data.
+    std::uint64_t offset;     ///< Offset of the first byte: in the domain or the protected file for damage_part::data.
     std::uint64_t length;     ///< In bytes.
 };
 
@@ -1050,7 +1050,7 @@ public:
         }
         return pool(made);
     }
-    /// How many tasks can be at work at a time; atlas_pool_threads().
+    /// Returns the number of tasks that can run at a time; atlas_pool_threads().
     std::uint32_t threads() const noexcept { return atlas_pool_threads(get()); }
 
 #if ATLAS_MANIFOLD_EXCEPTIONS
@@ -1059,7 +1059,7 @@ public:
 #endif
 };
 
-/// How a long call runs; atlas_operation. By default on the library's own pool, without progress and limit.
+/// Conditions of a long call; atlas_operation. By default on the library's own pool, without progress and limit.
 ///
 ///     p.verify(atlas::operation{}.threads(4).progress([](auto &at) { std::printf("%g\n", at.bytes_done / 1e6); }));
 class operation {
@@ -1354,7 +1354,7 @@ using file_id = std::array<std::uint8_t, 16>;
 
 // ---- Sources -----------------------------------------------------------------------------------------------------
 
-/// Where a domain's bytes come from; atlas_source. Projections, streams and containers hold what they read, so that
+/// Origin of the bytes of a domain; atlas_source. Projections, streams and containers hold what they read, so that
 /// a source may end before they do.
 class source : public detail::handle<atlas_source, atlas_source_destroy> {
 public:
@@ -1554,7 +1554,7 @@ class projection_options {
 public:
     /// The defaults; atlas_projection_options_init().
     projection_options() noexcept { atlas_projection_options_init(&c_); }
-    /// What is asked of the sum of all bytes.
+    /// Demand on the sum of all bytes.
     projection_options &conservation(conservation_policy policy) noexcept
     {
         c_.conservation = detail::number(policy);
@@ -1585,7 +1585,7 @@ private:
     std::optional<secret_key> key_;
 };
 
-/// What a verifier trusts; atlas_verify_options.
+/// Root and key that a verifier trusts; atlas_verify_options.
 class verify_options {
 public:
     /// Any root and no key; atlas_verify_options_init().
@@ -1619,7 +1619,7 @@ private:
     std::optional<secret_key> key_;
 };
 
-/// What a reader of serialised data accepts; atlas_limits.
+/// Limits of a reader of serialised data; atlas_limits.
 class limits {
 public:
     /// The defaults; atlas_limits_init().
@@ -1648,7 +1648,7 @@ class extract_options {
 public:
     /// The defaults; atlas_extract_options_init().
     extract_options() noexcept { atlas_extract_options_init(&c_); }
-    /// How the batch is spread over threads.
+    /// Distribution of the batch over threads.
     extract_options &strategy(parallel_strategy chosen) noexcept
     {
         c_.strategy = detail::number(chosen);
@@ -1673,7 +1673,7 @@ private:
     atlas_extract_options c_;
 };
 
-/// What a compression does; atlas_compression_config.
+/// Options of a compression; atlas_compression_config.
 class compression_config {
 public:
     /// The defaults; atlas_compression_config_init().
@@ -1707,7 +1707,7 @@ public:
         c_.min_size_threshold = bytes;
         return *this;
     }
-    /// What would take more than this part of its bytes is stored.
+    /// Largest ratio of a compressed payload; above it the payload is stored.
     compression_config &max_compression_ratio(double ratio) noexcept
     {
         c_.max_compression_ratio = ratio;
@@ -1737,7 +1737,7 @@ public:
         c_.filter = detail::number(chosen);
         return *this;
     }
-    /// What compression_algorithm::automatic chooses by.
+    /// Target of compression_algorithm::automatic.
     compression_config &target(compression_target chosen) noexcept
     {
         c_.target = detail::number(chosen);
@@ -1750,7 +1750,7 @@ private:
     atlas_compression_config c_;
 };
 
-/// How a domain is streamed; atlas_stream_config.
+/// Options of a stream; atlas_stream_config.
 class stream_config {
 public:
     /// The defaults; atlas_stream_config_init().
@@ -1792,7 +1792,7 @@ private:
     atlas_stream_config c_;
 };
 
-/// How a projection is updated; atlas_incremental_config.
+/// Options of updates; atlas_incremental_config.
 class incremental_config {
 public:
     /// The defaults; atlas_incremental_config_init().
@@ -1899,7 +1899,7 @@ public:
     }
     /// A source that lives shorter is refused.
     container_create_options &base(const source &&) = delete;
-    /// How runs of 4 KiB and more are encoded.
+    /// Encoding of runs of 4 KiB and more.
     container_create_options &compression(const compression_config &config) noexcept
     {
         compression_ = config;
@@ -1951,7 +1951,7 @@ public:
         expected_history_ = history;
         return *this;
     }
-    /// How runs of 4 KiB and more are encoded.
+    /// Encoding of runs of 4 KiB and more.
     container_open_options &compression(const compression_config &config) noexcept
     {
         compression_ = config;
@@ -1984,7 +1984,7 @@ private:
     std::optional<compression_config> compression_;
 };
 
-/// What a commit says beside the tree; atlas_commit_options.
+/// Options of a commit; atlas_commit_options.
 class commit_options {
 public:
     /// The defaults; atlas_commit_options_init().
@@ -2120,7 +2120,7 @@ private:
     std::string other_path_;
 };
 
-/// What a run of the benchmarks measures; atlas_benchmark_config.
+/// Cases and iterations of a benchmark run; atlas_benchmark_config.
 class benchmark_config {
 public:
     /// The defaults; atlas_benchmark_config_init().
@@ -2167,12 +2167,12 @@ private:
 
 /// Properties of a projection's present state; atlas_projection_info.
 struct projection_info {
-    projection_type type;           ///< How its bytes became payload.
+    projection_type type;           ///< Way from its bytes to payload.
     std::uint64_t domain_size;      ///< Bytes of the domain.
     std::uint64_t page_count;       ///< Pages of 4,096 bytes.
     std::uint64_t tile_count;       ///< Tiles of 1 byte to 1 MiB.
     std::uint32_t residue;          ///< The sum of all bytes mod 96.
-    std::uint32_t correction;       ///< What would have to be added for the sum to be 0 mod 96.
+    std::uint32_t correction;       ///< Number that makes the sum 0 mod 96 when added.
     std::uint32_t width;            ///< Tiles in a row of the plane.
     std::uint32_t height;           ///< Rows of the plane.
     std::uint32_t r96_data_classes; ///< K; 0 for linear.
@@ -2183,7 +2183,7 @@ struct projection_info {
 /// Properties of a tile; atlas_tile_info.
 struct tile_info {
     std::uint32_t residue; ///< The sum of its bytes mod 96.
-    std::uint64_t offset;  ///< Of its first byte, in the domain.
+    std::uint64_t offset;  ///< Offset of its first byte in the domain.
     std::uint64_t length;  ///< 1 to 1,048,576 bytes.
     digest witness;        ///< Its digest.
 };
@@ -2204,7 +2204,7 @@ struct plane_transform {
     double translation_y = 0;  ///< Added to y at last.
 };
 
-/// What was applied to a projection; atlas_incremental_stats.
+/// Counts of the changes to a projection; atlas_incremental_stats.
 struct incremental_stats {
     std::uint64_t total_updates;           ///< Deltas of all kinds.
     std::uint64_t insert_operations;       ///< Deltas that insert.
@@ -2219,9 +2219,9 @@ struct incremental_stats {
 
 /// Properties of a shard; atlas_shard_info.
 struct shard_info {
-    projection_type type;                     ///< How its bytes became payload.
+    projection_type type;                     ///< Way from its bytes to payload.
     std::uint64_t domain_size;                ///< Bytes of the whole domain.
-    atlas::region region;                     ///< What it covers of the domain.
+    atlas::region region;                     ///< Region of the domain that it covers.
     std::uint64_t payload_size;               ///< Bytes of its payload.
     std::uint32_t residue;                    ///< Linear: the sum of the region's bytes mod 96.
     std::uint32_t r96_data_classes;           ///< K; 0 for linear.
@@ -2240,18 +2240,18 @@ struct shard_info {
 struct compressed_info {
     compression_algorithm algorithm; ///< The one in fact used: none if stored.
     std::uint32_t level;             ///< The level in fact used: 0 if stored.
-    std::uint32_t residue;           ///< Of the shard's bytes.
+    std::uint32_t residue;           ///< Sum of the bytes of the shard mod 96.
     std::uint64_t original_size;     ///< Bytes of the payload.
     std::uint64_t compressed_size;   ///< Bytes that stand for it.
     std::uint32_t filters;           ///< The filters of its blocks, a bit each.
 };
 
-/// What a compression manager did; atlas_compression_stats.
+/// Counts of a compression manager; atlas_compression_stats.
 struct compression_stats {
     std::uint64_t compression_operations;   ///< Shards given to compression.
     std::uint64_t decompression_operations; ///< Compressed shards given back as shards.
-    std::uint64_t shards_compressed;        ///< How many became smaller.
-    std::uint64_t shards_stored;            ///< How many are stored.
+    std::uint64_t shards_compressed;        ///< Shards that became smaller.
+    std::uint64_t shards_stored;            ///< Shards that are stored.
     std::uint64_t original_bytes;           ///< Sum of their original sizes.
     std::uint64_t compressed_bytes;         ///< Sum of their compressed sizes.
     std::uint64_t saved_bytes;              ///< The difference, or 0.
@@ -2261,7 +2261,7 @@ struct compression_stats {
 /// A chunk of a stream, and the beginning of the next one; atlas_chunk.
 struct chunk {
     std::uint64_t id;      ///< Its number, from 0.
-    std::uint64_t offset;  ///< Of its first byte, in the domain.
+    std::uint64_t offset;  ///< Offset of its first byte in the domain.
     std::uint32_t residue; ///< The sum of its bytes mod 96.
     bytes_view data;       ///< Its bytes, until the next changing call on the stream.
     bytes_view overlap;    ///< The first bytes of the next chunk, as long.
@@ -2269,10 +2269,10 @@ struct chunk {
 
 /// Properties of a container; atlas_container_info.
 struct container_info {
-    projection_type type;             ///< How bytes become payload.
+    projection_type type;             ///< Way from bytes to payload.
     std::uint32_t r96_data_classes;   ///< K; 0 for linear.
     bool keyed;                       ///< True if digests are keyed.
-    conservation_policy conservation; ///< What is asked of the sum of all bytes.
+    conservation_policy conservation; ///< Demand on the sum of all bytes.
     bool writable;                    ///< True if this handle may write.
     bool keeps_chains;                ///< True if chaining values are stored.
     std::uint32_t block_size;         ///< Batches are multiples of so many bytes.
@@ -2314,8 +2314,8 @@ struct parity_info {
 
 /// The result of a check, which a repair begins with; atlas_parity_report.
 struct parity_report {
-    parity_verdict data;            ///< Of the protected bytes.
-    parity_verdict parity;          ///< Of the parity file.
+    parity_verdict data;            ///< Verdict on the protected bytes.
+    parity_verdict parity;          ///< Verdict on the parity file.
     std::uint64_t size;             ///< Size of the protected file as it was found.
     std::uint64_t bad_units;        ///< Data units that differ or cannot be read.
     std::uint64_t unknown_units;    ///< Data units whose digests are lost.
@@ -2586,7 +2586,7 @@ public:
     {
         return try_decompress(compressed, trust, op).value();
     }
-    /// What it did so far; atlas_compression_manager_get_stats().
+    /// Returns counts of the operations so far; atlas_compression_manager_get_stats().
     compression_stats stats() const { return try_stats().value(); }
 #endif
 };
@@ -2735,7 +2735,7 @@ public:
     {
         return without_operation(atlas_projection_rollback(get(), count));
     }
-    /// How many deltas can be undone; atlas_projection_history_len().
+    /// Returns the number of deltas that can be undone; atlas_projection_history_len().
     std::uint64_t history_len() const noexcept { return atlas_projection_history_len(get()); }
     /// stats() with the error in the result.
     result<incremental_stats> try_stats() const
@@ -2899,7 +2899,7 @@ public:
     }
     /// Undoes the last deltas; atlas_projection_rollback().
     void rollback(std::uint64_t count = 1) { try_rollback(count).value(); }
-    /// What was applied so far; atlas_projection_get_incremental_stats().
+    /// Returns counts of the changes so far; atlas_projection_get_incremental_stats().
     incremental_stats stats() const { return try_stats().value(); }
     /// Back to full tiles from offset 0, and an empty history; atlas_projection_optimize().
     void optimize(const operation &op = {}) { try_optimize(op).value(); }
@@ -2953,7 +2953,7 @@ public:
         using value_type = tile_info;
         /// A tile is given by value.
         using reference = tile_info;
-        /// Of two places.
+        /// Difference of two places.
         using difference_type = std::ptrdiff_t;
         /// Access to a tile's fields.
         class pointer {
@@ -2995,25 +2995,25 @@ public:
         iterator &operator--() noexcept { return *this += -1; }
         /// The place before.
         iterator operator--(int) noexcept { return std::exchange(*this, *this + -1); }
-        /// So many places further.
+        /// Moves the place forward.
         iterator &operator+=(difference_type by) noexcept
         {
             at_ += static_cast<std::uint64_t>(by);
             return *this;
         }
-        /// So many places before.
+        /// Moves the place back.
         iterator &operator-=(difference_type by) noexcept
         {
             at_ -= static_cast<std::uint64_t>(by);
             return *this;
         }
-        /// So many places further.
+        /// Returns the place that lies further.
         friend iterator operator+(iterator from, difference_type by) noexcept { return from += by; }
-        /// So many places further.
+        /// Returns the place that lies further.
         friend iterator operator+(difference_type by, iterator from) noexcept { return from += by; }
-        /// So many places before.
+        /// Returns the place that lies before.
         friend iterator operator-(iterator from, difference_type by) noexcept { return from -= by; }
-        /// How far one place is behind another.
+        /// Returns the distance of two places.
         friend difference_type operator-(const iterator &left, const iterator &right) noexcept
         {
             return static_cast<difference_type>(left.at_ - right.at_);
@@ -3082,7 +3082,7 @@ public:
     }
     /// True if every byte has come; atlas_reconstruction_is_complete().
     bool complete() const noexcept { return atlas_reconstruction_is_complete(get()); }
-    /// How many more classes of an R96 domain are needed; atlas_reconstruction_classes_needed().
+    /// Returns the number of further classes that an R96 domain needs; atlas_reconstruction_classes_needed().
     std::uint32_t classes_needed() const noexcept { return atlas_reconstruction_classes_needed(get()); }
     /// missing() with the error in the result.
     result<std::vector<region>> try_missing() const
@@ -3227,7 +3227,7 @@ public:
     void push(bytes_view bytes) { try_push(bytes).value(); }
     /// The next chunk, or nothing at the end; atlas_stream_next().
     std::optional<chunk> next() { return try_next().value(); }
-    /// How far it is; atlas_stream_get_progress().
+    /// Returns the progress; atlas_stream_get_progress().
     progress_state progress() const { return try_progress().value(); }
     /// Processes what is left and gives the projection; atlas_stream_finish().
     projection finish() { return try_finish().value(); }
@@ -3241,7 +3241,7 @@ public:
         using reference = const chunk &;
         /// A chunk, good until the next one is pulled.
         using pointer = const chunk *;
-        /// Of no use.
+        /// Required of iterators; no two are ever compared by distance.
         using difference_type = std::ptrdiff_t;
         /// Each chunk once.
         using iterator_category = std::input_iterator_tag;
@@ -3741,7 +3741,7 @@ private:
 
 // ---- Benchmarks --------------------------------------------------------------------------------------------------
 
-/// What a run of the benchmarks came to; atlas_benchmark_report.
+/// Results of a benchmark run; atlas_benchmark_report.
 class benchmark_report : public detail::handle<atlas_benchmark_report, atlas_benchmark_report_destroy> {
 public:
     using handle::handle;
