@@ -194,11 +194,15 @@ generate: ## renews the header, the bindings of Layer 2 (with libclang) and the 
 	@mkdir -p build
 	c_tests/scripts/symbols.sh include/atlas_manifold.h > build/symbols.txt
 	cp build/symbols.txt c_tests/symbols.txt
+	@! command -v python3 > /dev/null || python3 python/generate.py
 	@./setup.sh libclang || echo 'without libclang the bindings of Layer 2 are left as they are'
 
 features-size: ## what each Cargo feature adds to the shared library
 	@$(ready) build
 	@$(unmade) tests/features.sh size
+
+docs: build ## the reference as pages in build/docs/site, and manual pages of section 3; Doxygen, and Sphinx from PyPI
+	@$(unmade) scripts/docs.sh build
 
 ##@ To measure it
 
