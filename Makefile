@@ -206,6 +206,7 @@ generate: ## renews the header, the bindings of Layer 2 (with libclang), the lis
 	c_tests/scripts/symbols.sh include/atlas_manifold.h > build/symbols.txt
 	cp build/symbols.txt c_tests/symbols.txt
 	@$(MAKE) --no-print-directory ready=: abi
+	@! command -v python3 > /dev/null || python3 python/generate.py
 	@./setup.sh libclang || echo 'without libclang the bindings of Layer 2 are left as they are'
 
 dist: ## a release in build/dist: source with crates, TGZ, .deb, SBOM, licences, sums; WHEEL='file...' adds wheels; ten minutes
@@ -221,6 +222,9 @@ abi-release: ## makes the C ABI as it is now the released one, in c_tests/abi/re
 features-size: ## what each Cargo feature adds to the shared library
 	@$(ready) build
 	@$(unmade) tests/features.sh size
+
+docs: build ## the reference as pages in build/docs/site, and manual pages of section 3; Doxygen, and Sphinx from PyPI
+	@$(unmade) scripts/docs.sh build
 
 ##@ To measure it
 
