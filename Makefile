@@ -12,6 +12,7 @@ PREFIX ?= /usr/local
 FILE ?=
 BENCH ?=
 BARE ?=
+WHEEL ?=
 export PREFIX FILE BENCH BARE
 
 # The cargo on PATH comes first.
@@ -153,6 +154,15 @@ test-wheel: wheel ## the wheel, installed and tested with every Python of this m
 test-bare: ## setup.sh demo and test in a bare Debian, as root and as nobody; needs root, half an hour; BARE='root demo' for a part
 	@scripts/test_bare.sh build/bare $$BARE
 
+test-dist: ## whether two releases from two folders are the same bytes, and their packages work; needs git, 15 minutes
+	@$(ready) build
+	@mkdir -p build
+	$(unmade) c_tests/scripts/check_dist.sh build
+
+consumers: ## every way in which another project uses the library, beyond those of `make test`; ten minutes
+	@$(ready) test
+	$(unmade) c_tests/scripts/consumers.sh build/consumers
+
 test-oldest: ## whether all compiles with the oldest Rust that Cargo.toml allows, which rustup fetches
 	@$(ready) build
 	@oldest=$$(sed -n 's/^rust-version = "\([0-9.]*\)"/\1/p' Cargo.toml).0; \
@@ -189,17 +199,32 @@ neon: ## the tests of Layer 2 for AArch64, whose sums are NEON's, under an emula
 
 ##@ To change it
 
-generate: ## renews the header, the bindings of Layer 2 (with libclang) and the list of symbols
+generate: ## renews the header, the bindings of Layer 2 (with libclang), the list of symbols and that of the new ABI items
 	@$(ready) test
 	ATLAS_GENERATED=update $(unmade) cargo check --locked $(generators)
 	@mkdir -p build
 	c_tests/scripts/symbols.sh include/atlas_manifold.h > build/symbols.txt
 	cp build/symbols.txt c_tests/symbols.txt
+	@$(MAKE) --no-print-directory ready=: abi
+	@! command -v python3 > /dev/null || python3 python/generate.py
 	@./setup.sh libclang || echo 'without libclang the bindings of Layer 2 are left as they are'
+
+dist: ## a release in build/dist: source with crates, TGZ, .deb, SBOM, licences, sums; WHEEL='file...' adds wheels; ten minutes
+	@$(ready) build
+	@$(unmade) scripts/dist.sh build/dist $(WHEEL)
+
+abi: ## lists what was added to the C ABI since the release, in c_tests/abi/added.txt; refuses what was changed or removed
+	c_tests/scripts/abi.sh update include/atlas_manifold.h c_tests/abi
+
+abi-release: ## makes the C ABI as it is now the released one, in c_tests/abi/released.txt: with a release, or a new soname
+	c_tests/scripts/abi.sh release include/atlas_manifold.h c_tests/abi
 
 features-size: ## what each Cargo feature adds to the shared library
 	@$(ready) build
 	@$(unmade) tests/features.sh size
+
+docs: build ## the reference as pages in build/docs/site, and manual pages of section 3; Doxygen, and Sphinx from PyPI
+	@$(unmade) scripts/docs.sh build
 
 ##@ To measure it
 

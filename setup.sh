@@ -11,7 +11,8 @@
 #   ./setup.sh --help              prints this text
 #
 # build needs a C compiler, make, CMake and Rust; test adds rustfmt, clippy and, for some of the tests, a
-# C++ compiler, pkg-config, valgrind and libclang; neon needs a compiler and an emulator for AArch64.
+# C++ compiler, pkg-config, valgrind, libclang and Python with pytest, hypothesis and numpy, which pip puts into
+# build/venv; neon needs a compiler and an emulator for AArch64.
 #
 # Packages are installed by apt-get, which needs root. Without root the script prints the line that
 # installs them, and goes on if only some tests need them. If there is no Rust at all, rustup puts the
@@ -83,6 +84,8 @@ look_for_tools() {
         found c++ || found g++ || found clang++ || wish g++
         found pkg-config || found pkgconf || wish pkg-config
         found valgrind || wish valgrind
+        found python3 || wish python3
+        python3 -c 'import venv, ensurepip' 2>/dev/null || wish python3-venv
         { libclang_library && libclang_headers; } || for package in $(libclang_packages); do wish "$package"; done
     fi
 }
@@ -139,6 +142,7 @@ print_install_line() {
 
 print_consequences() {
     case $wished in *libclang*) say 'without libclang the committed bindings of Layer 2 are used and not compared with fresh ones' ;; esac
+    case $wished in *python3*) say 'without python3 and its venv the Python tests are left out' ;; esac
     case $wished in *valgrind*) say 'without valgrind the tests under valgrind are left out' ;; esac
     case $wished in *g++*) say 'without a C++ compiler the tests in C++ are left out' ;; esac
     case $wished in *pkg-config*) say 'without pkg-config its test is left out' ;; esac
@@ -219,6 +223,15 @@ handle_rust() {
     return 1
 }
 
+# ---- Python ----
+
+# What the tests of the Python package need, in an environment of its own. Without it they are left out.
+handle_python() {
+    python/test.sh ready 2>/dev/null && return
+    if [ "$action" = install ] && python/test.sh setup >&2; then return; fi
+    say "without pytest, hypothesis and numpy the Python tests are left out: 'python/test.sh setup' puts them into build/venv"
+}
+
 # ---- what was asked for ----
 
 wrong_use() { say "$*; see ./setup.sh --help"; exit 2; }
@@ -246,6 +259,7 @@ if ! handle_tools; then
     exit 1
 fi
 [ "$purpose" = neon ] || handle_rust || exit 1
+[ "$purpose" != test ] || handle_python
 case $asked in
     # They need not look again.
     demo | build | test | neon) exec make ready=: "$asked" "$@" ;;

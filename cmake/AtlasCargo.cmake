@@ -17,6 +17,32 @@ else()
     set(atlas_cargo_output "${ATLAS_CARGO_TARGET_DIR}/release")
 endif()
 
+# The target that a cross compiler is for, in Rust's words. Its folder then lies below cargo's.
+set(atlas_cargo_target "")
+if(CMAKE_CROSSCOMPILING)
+    set(atlas_triple "")
+    if(CMAKE_SYSTEM_NAME STREQUAL "Linux")
+        foreach(pair "^(x86_64|AMD64|amd64)$=x86_64-unknown-linux-gnu" "^(aarch64|arm64)$=aarch64-unknown-linux-gnu"
+                "^i[3-6]86$=i686-unknown-linux-gnu" "^armv7.*$=armv7-unknown-linux-gnueabihf"
+                "^riscv64$=riscv64gc-unknown-linux-gnu" "^(ppc64le|powerpc64le)$=powerpc64le-unknown-linux-gnu"
+                "^s390x$=s390x-unknown-linux-gnu")
+            string(REPLACE "=" ";" pair "${pair}")
+            list(GET pair 0 processor)
+            if(CMAKE_SYSTEM_PROCESSOR MATCHES "${processor}")
+                list(GET pair 1 atlas_triple)
+            endif()
+        endforeach()
+    endif()
+    set(ATLAS_CARGO_TARGET "${atlas_triple}" CACHE STRING "What cargo --target gets when a cross compiler is used")
+    if(NOT ATLAS_CARGO_TARGET)
+        message(FATAL_ERROR "no target of Rust is known for ${CMAKE_SYSTEM_NAME} on ${CMAKE_SYSTEM_PROCESSOR}: "
+            "set ATLAS_CARGO_TARGET to one that `rustc --print target-list` names")
+    endif()
+    get_filename_component(atlas_cargo_output "${atlas_cargo_output}" NAME)
+    set(atlas_cargo_output "${ATLAS_CARGO_TARGET_DIR}/${ATLAS_CARGO_TARGET}/${atlas_cargo_output}")
+    set(atlas_cargo_target "-DTARGET=${ATLAS_CARGO_TARGET}" "-DTARGET_CC=${CMAKE_C_COMPILER}" "-DTARGET_AR=${CMAKE_AR}")
+endif()
+
 # What a static link needs beside the C library and the compiler's own; tested against rustc's list.
 # The static library is one object: what of it a program does not use is taken out by sections.
 if(CMAKE_SYSTEM_NAME STREQUAL "Linux")
@@ -38,6 +64,17 @@ else()
     set(atlas_so_file "${atlas_so_name}.${PROJECT_VERSION}")
 endif()
 
+# atlas_split_debug(COMMANDS FILE): commands that take the debug information out of a file, to FILE.debug.
+function(atlas_split_debug commands file)
+    set(${commands} "" PARENT_SCOPE)
+    if(ATLAS_MANIFOLD_DEBUG_FILES)
+        set(${commands}
+            COMMAND "${CMAKE_OBJCOPY}" --only-keep-debug "${file}" "${file}.debug"
+            COMMAND "${CMAKE_OBJCOPY}" --strip-unneeded "--add-gnu-debuglink=${file}.debug" "${file}" PARENT_SCOPE)
+    endif()
+endfunction()
+atlas_split_debug(atlas_so_split "${atlas_lib}/${atlas_so_file}")
+
 # Cargo looks each time; where nothing has changed that takes a fraction of a second.
 add_custom_target(atlas_cargo
     COMMAND "${CMAKE_COMMAND}"
@@ -45,6 +82,8 @@ add_custom_target(atlas_cargo
         "-DSOURCE=${CMAKE_CURRENT_SOURCE_DIR}"
         "-DTARGET_DIR=${ATLAS_CARGO_TARGET_DIR}"
         "-DPROFILE=${atlas_cargo_profile}"
+        "-DDEBUG_INFO=${ATLAS_MANIFOLD_DEBUG_FILES}"
+        ${atlas_cargo_target}
         -P "${CMAKE_CURRENT_SOURCE_DIR}/cmake/RunCargo.cmake"
     BYPRODUCTS "${atlas_cargo_output}/${atlas_so_name}" "${atlas_cargo_output}/${atlas_a_name}"
     COMMENT "Building the Rust library (${atlas_cargo_profile}), which takes a minute or more the first time"
@@ -54,6 +93,7 @@ add_custom_command(
     OUTPUT "${atlas_lib}/${atlas_so_file}"
     COMMAND "${CMAKE_COMMAND}" -E make_directory "${atlas_lib}"
     COMMAND "${CMAKE_COMMAND}" -E copy "${atlas_cargo_output}/${atlas_so_name}" "${atlas_lib}/${atlas_so_file}"
+    ${atlas_so_split}
     COMMAND "${CMAKE_COMMAND}" -E create_symlink "${atlas_so_file}" "${atlas_lib}/${atlas_soname}"
     COMMAND "${CMAKE_COMMAND}" -E create_symlink "${atlas_soname}" "${atlas_lib}/${atlas_so_name}"
     DEPENDS atlas_cargo "${atlas_cargo_output}/${atlas_so_name}"
@@ -70,6 +110,7 @@ add_custom_command(
         "-DARCHIVE=${atlas_cargo_output}/${atlas_a_name}"
         "-DSYMBOLS=${atlas_symbols}"
         "-DOUTPUT=${atlas_lib}/${atlas_a_name}"
+        "-DSTRIP_DEBUG=${ATLAS_MANIFOLD_DEBUG_FILES}"
         -P "${CMAKE_CURRENT_SOURCE_DIR}/cmake/HideSymbols.cmake"
     DEPENDS atlas_cargo "${atlas_cargo_output}/${atlas_a_name}" "${atlas_symbols}"
         "${CMAKE_CURRENT_SOURCE_DIR}/cmake/HideSymbols.cmake"
@@ -102,3 +143,11 @@ if(ATLAS_MANIFOLD_STATIC)
         add_library(AtlasManifold::AtlasManifold ALIAS atlas_manifold_static)
     endif()
 endif()
+
+# The header for C++ over the same library. The standard is a property and not target_compile_features(), which needs a
+# C++ compiler where nobody compiles C++.
+add_library(atlas_manifold_cpp INTERFACE)
+set_target_properties(atlas_manifold_cpp PROPERTIES
+    INTERFACE_COMPILE_FEATURES cxx_std_17
+    INTERFACE_LINK_LIBRARIES AtlasManifold::AtlasManifold)
+add_library(AtlasManifold::cpp ALIAS atlas_manifold_cpp)

@@ -1,6 +1,6 @@
 # Makes an archive of one object, in which only the names listed in a file are visible.
 #
-#   cmake -DLD=... -DOBJCOPY=... -DAR=... -DARCHIVE=in.a -DSYMBOLS=names.txt -DOUTPUT=out.a -P HideSymbols.cmake
+#   cmake -DLD=... -DOBJCOPY=... -DAR=... -DARCHIVE=in.a -DSYMBOLS=names.txt -DOUTPUT=out.a [-DSTRIP_DEBUG=ON] -P HideSymbols.cmake
 #
 # --force-group-allocation dissolves COMDAT groups, whose names another library could otherwise claim.
 # The two sections hold LLVM bitcode, over which an older LLVM's plugin for binutils breaks `ar` and `nm`.
@@ -27,7 +27,11 @@ endif()
 set(whole "${OUTPUT}.whole.o")
 set(hidden "${OUTPUT}.o")
 run("${LD}" -r --force-group-allocation --whole-archive "${ARCHIVE}" -o "${whole}")
-run("${OBJCOPY}" "--keep-global-symbols=${SYMBOLS}"
+set(strip "")
+if(STRIP_DEBUG)
+    set(strip --strip-debug)
+endif()
+run("${OBJCOPY}" "--keep-global-symbols=${SYMBOLS}" ${strip}
     --remove-section=.llvmbc --remove-section=.llvmcmd "${whole}" "${hidden}")
 file(REMOVE "${OUTPUT}")
 run("${AR}" rcs "${OUTPUT}" "${hidden}")

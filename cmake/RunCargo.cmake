@@ -1,6 +1,7 @@
 # Builds the shared and the static library with cargo, or, with -DCLI=ON, the command line.
 #
-#   cmake -DCARGO=... -DSOURCE=... -DTARGET_DIR=... -DPROFILE=... [-DCLI=ON] -P RunCargo.cmake
+#   cmake -DCARGO=... -DSOURCE=... -DTARGET_DIR=... -DPROFILE=... [-DDEBUG_INFO=ON] [-DCLI=ON]
+#       [-DTARGET=triple -DTARGET_CC=... -DTARGET_AR=...] -P RunCargo.cmake
 #
 # They get the flags of SOURCE/.cargo/config.toml wherever the build folder lies, since cargo
 # looks for that file from the working folder upwards. They name no folder of this machine: each path
@@ -42,6 +43,12 @@ if(version MATCHES "commit-hash: ([0-9a-f]+)")
     list(APPEND flags "--remap-path-prefix=${sysroot}/lib/rustlib/src/rust=/rustc/${CMAKE_MATCH_1}")
 endif()
 list(REMOVE_DUPLICATES flags)
+set(profile "")
+if(DEBUG_INFO)
+    # Lines of Rust alone, by a flag: the profile's setting would ask C for the same, with the paths of this machine.
+    list(APPEND flags -Cdebuginfo=line-tables-only)
+    set(profile --config "profile.${PROFILE}.strip=\"none\"")
+endif()
 
 # Flags in the environment take the place of all that are configured, so that ours are added to them.
 if(DEFINED ENV{CARGO_ENCODED_RUSTFLAGS} OR DEFINED ENV{RUSTFLAGS})
@@ -58,7 +65,8 @@ if(DEFINED ENV{CARGO_ENCODED_RUSTFLAGS} OR DEFINED ENV{RUSTFLAGS})
     list(PREPEND flags ${given} ${configured})
     list(JOIN flags "${separator}" flags)
     set(ENV{CARGO_ENCODED_RUSTFLAGS} "${flags}")
-    set(config "")
+    # An archive of the source says there where its crates are.
+    set(config --config "${SOURCE}/.cargo/config.toml")
 else()
     # Lists of several places are joined by cargo.
     string(REPLACE "\\" "\\\\" flags "${flags}")
@@ -75,9 +83,18 @@ if(CLI)
     # It takes two thirds of the time of "fat" to build, and the program is as fast.
     set(what build --package atlasm --bin atlasm --config "profile.release.lto=\"thin\"")
 endif()
+# A cross compiler also links, and compiles what is in C.
+if(TARGET)
+    string(REPLACE "-" "_" name "${TARGET}")
+    set(ENV{CC_${name}} "${TARGET_CC}")
+    set(ENV{AR_${name}} "${TARGET_AR}")
+    string(TOUPPER "${name}" name)
+    set(ENV{CARGO_TARGET_${name}_LINKER} "${TARGET_CC}")
+    list(APPEND what --target "${TARGET}")
+endif()
 list(POP_FRONT what command)
 execute_process(
-    COMMAND "${CARGO}" ${command} ${config} ${what} --profile "${PROFILE}"
+    COMMAND "${CARGO}" ${command} ${config} ${profile} ${what} --profile "${PROFILE}"
         --locked --manifest-path "${SOURCE}/Cargo.toml"
     RESULT_VARIABLE result)
 if(NOT result EQUAL 0)

@@ -529,13 +529,14 @@ typedef enum atlas_file_io {
    */
   ATLAS_FILE_IO_MMAP = 1,
   /**
-   * Mapped if nobody can shorten the file, else as ATLAS_FILE_IO_READ.
+   * Memory mapping if nobody can shorten the file, otherwise like ATLAS_FILE_IO_READ.
    *
-   * Linux promises it of a file with the seal F_SEAL_SHRINK, of an immutable one on ext4, and of one on a file
-   * system that is mounted read-only as a whole and that no other machine writes to; a read-only mount of a file
-   * system that is mounted for writing elsewhere is read. The caller promises that nobody writes to a file that
-   * is sealed against shrinking alone, and that no administrator takes the other two promises back meanwhile. A
-   * disk that fails under a mapping kills the process (SIGBUS), where a read is IO.
+   * Linux guarantees this for a file with the seal F_SEAL_SHRINK, for an immutable one on ext4, and for
+   * one on a file system that is mounted read-only as a whole and that no other machine writes to. A
+   * file on a read-only mount of a file system that is mounted for writing elsewhere is read. The caller
+   * promises that nobody writes to a file that is sealed against shrinking alone, and that no
+   * administrator revokes the other two guarantees in the meantime. A failing disk kills the process
+   * (SIGBUS) under a mapping; with reads it is IO.
    */
   ATLAS_FILE_IO_AUTO = 2,
 } atlas_file_io;
@@ -596,12 +597,14 @@ enum atlas_status atlas_source_open_file(const char *path,
 /**
  * Creates a source that reads a regular file through a descriptor. `io` is an atlas_file_io.
  *
- * `fd` is open for reading, without O_DIRECT. The library keeps a duplicate: the caller may close `fd` at once. Its
- * offset is neither used nor moved. Holes are looked for through a description of the library's own
- * (/proc/self/fd/N); if that cannot be opened the file counts as dense. When the last object that reads the source is
- * gone the duplicate is closed, which ends the record locks (fcntl) of this process on the file. The size is that of
- * the moment. `*out` is owned by the caller. Any thread. Fails with INVALID_ARGUMENT (not a regular file, not open for
- * reading, unknown io), IO (os_error set: EBADF if `fd` is not open) or UNSUPPORTED (mapping not built in; Windows).
+ * `fd` is open for reading, without O_DIRECT. The library keeps a duplicate, so that the caller may close
+ * `fd` at once. Its offset is neither used nor moved. Holes are searched through a description of the
+ * library's own (/proc/self/fd/N); if that cannot be opened the file counts as dense. When the last object
+ * that reads the source is gone the duplicate is closed, which ends the record locks (fcntl) of this
+ * process on the file. The size of the source is the size of the file at this moment. `*out` is owned by
+ * the caller. Callable from any thread. Fails with INVALID_ARGUMENT (not a regular file, not open for
+ * reading, unknown io), IO (os_error set: EBADF if `fd` is not open) or UNSUPPORTED (mapping not built in;
+ * Windows).
  */
 ATLAS_API
 enum atlas_status atlas_source_open_fd(int fd,
@@ -1071,19 +1074,19 @@ typedef enum atlas_parallel_strategy {
    */
   ATLAS_PARALLEL_DEFAULT = 1,
   /**
-   * As DEFAULT, but on the operation's pool alone, which must be given, however small the batch.
-   * For hosts whose calling thread must not do such work: it waits, reports progress and
-   * assembles the shards.
+   * Like DEFAULT, but on the operation's pool alone, which must be given, however small the batch. For
+   * hosts whose calling thread must not do such work: it waits, reports progress and assembles the
+   * shards.
    */
   ATLAS_PARALLEL_POOL = 2,
   /**
-   * As DEFAULT, but with chunk_size regions per task. For many small regions whose neighbours
-   * lie in the same tile. A tile that two tasks touch is hashed twice. A region larger than a
-   * thread's share of the batch is split into its tiles.
+   * Like DEFAULT, but with chunk_size regions per task. For many small regions whose neighbours lie in
+   * the same tile. A tile that two tasks touch is hashed twice. A region larger than a thread's share of
+   * the batch is split into its tiles.
    */
   ATLAS_PARALLEL_CHUNKED = 3,
   /**
-   * As DEFAULT, but the largest tasks first, on at most max_threads threads. For regions of very
+   * Like DEFAULT, but the largest tasks first, on at most max_threads threads. For regions of very
    * different sizes.
    */
   ATLAS_PARALLEL_WORK_STEALING = 4,
@@ -2570,11 +2573,11 @@ typedef struct atlas_container_open_options {
    */
   const uint8_t *expected_history;
   /**
-   * As in atlas_container_create_options.
+   * The same as in atlas_container_create_options.
    */
   const struct atlas_compression_config *compression;
   /**
-   * As in atlas_container_create_options.
+   * The same as in atlas_container_create_options.
    */
   uint64_t cache_size;
   /**
@@ -3664,22 +3667,6 @@ enum atlas_status atlas_benchmark_report_format(const struct atlas_benchmark_rep
  * Frees a report. NULL does nothing. No call may be using it.
  */
 ATLAS_API void atlas_benchmark_report_destroy(struct atlas_benchmark_report *report);
-
-extern int atlas_callback_read(int (*call)(void*, uint64_t, void*, size_t),
-                               void *user_data,
-                               uint64_t offset,
-                               void *buffer,
-                               size_t size);
-
-extern bool atlas_callback_report(bool (*call)(const void*, void*),
-                                  const void *report,
-                                  void *user_data);
-
-extern void atlas_callback_release(void (*call)(void*), void *user_data);
-
-extern int atlas_callback_no_cancellation(void);
-
-extern void atlas_callback_restore(int state);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -6,6 +6,7 @@
 #   python/test.sh cost      what the package costs beside ctypes and C, in the same way
 #   python/test.sh wheel     the wheel in build/wheel, installed for every Python of this machine from 3.9 on, each in an
 #                            environment of its own in build/; PYTHONS names others
+#   python/test.sh ready     status 0 if the first two have what they need
 #   python/test.sh setup     makes build/venv with what the tests need, from PyPI
 set -eu
 cd "$(dirname "$0")/.."
@@ -36,6 +37,7 @@ all_pythons() {
 }
 
 case ${1:-source} in
+    ready) find_python > /dev/null ;;
     setup)
         for python in "${PYTHON:-python3}" python3; do
             command -v "$python" > /dev/null && new_enough "$python" || continue
@@ -76,7 +78,7 @@ case ${1:-source} in
         done
         ;;
     *)
-        sed -n '2,10p' "$0"
+        sed -n '2,11p' "$0"
         exit 2
         ;;
 esac

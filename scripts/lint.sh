@@ -44,3 +44,8 @@ run cargo check --locked --package atlas_micro --benches
 run c_tests/scripts/check_symbols.sh header include/atlas_manifold.h c_tests/symbols.txt
 run scripts/sentences.sh
 run scripts/licences.sh
+if command -v python3 > /dev/null; then
+    run scripts/third_party.py check
+else
+    echo 'without python3 nobody looks whether LICENSE-THIRD-PARTY is complete'
+fi

@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # A comment opens after a line that is not of it. Rust: /// and //! blocks. C: the line of /*.
-git ls-files '*.rs' '*.c' '*.h' '*.hpp' '*.cpp' | grep -v -e '^src/layer2/bindings.rs' -e '^c_tests/contract/' -e '^include/' |
+git ls-files '*.rs' '*.c' '*.h' '*.hpp' '*.cpp' | grep -v -e '^src/layer2/bindings.rs' -e '^c_tests/contract/' -e '^include/.*[.]h$' |
     xargs awk -v count="${1-}" '
         FNR == 1 { before = "" }
         {

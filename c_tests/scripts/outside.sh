@@ -35,7 +35,7 @@ build_and_run() {
 }
 
 is_installed() {
-    for file in "include/atlas_manifold.h" "include/atlas_conservation.h" "lib/libatlas_manifold.a" \
+    for file in "include/atlas_manifold.h" "include/atlas_manifold.hpp" "include/atlas_conservation.h" "lib/libatlas_manifold.a" \
         "lib/libatlas_conservation.a" "lib/libatlas_manifold.so.$VERSION" \
         "lib/cmake/AtlasManifold/AtlasManifoldConfig.cmake" \
         "lib/cmake/AtlasManifold/AtlasManifoldConfigVersion.cmake" \
@@ -196,6 +196,19 @@ case $1 in
                 link_as_documented "$(readme_line "$way")" "$WORK/$from.c" "$WORK/program"
                 try_program "$WORK/program"
             done
+        done
+        # The C++ program of the README, of 12 lines, by the command behind it, and that of the header.
+        readme_block cpp '#include' > "$WORK/first.cpp"
+        [ "$(wc -l < "$WORK/first.cpp")" = 12 ] || fail 'the C++ program of the README has not 12 lines'
+        line=$(sed -n 's/^After `make install`: `\(c++ [^`]*\)`.*/\1/p' "$SOURCE/README.md")
+        [ -n "$line" ] || fail 'the README has no line for its C++ program'
+        sed -n '/^\/\/ A first program/,/^\/\/ Handles/s/^\/\/   //p' "$prefix/include/atlas_manifold.hpp" |
+            sed '/^  *return 1;/{n;q;}' > "$WORK/header.cpp"
+        # shellcheck disable=SC2086 # the line is words
+        for from in first header; do
+            (cd "$WORK" && set -- ${line#c++ } && "$CXX_COMPILER" -Wall -Wextra -Werror -I "$prefix/include" -L "$prefix/lib" \
+                "$1" "$from.cpp" "$3" -o program) || fail "the C++ program of $from"
+            try_program "$WORK/program"
         done
         # A prefix with a space, which only the README tells of.
         if [ -n "${PKG_CONFIG:-}" ]; then

@@ -253,6 +253,31 @@ def test_errors_belong_to_their_thread() -> None:
     assert wrong == []
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_forked_child_goes_on() -> None:
+    p = am.project(DATA)
+    source = am.Source.from_callable(len(DATA), lambda offset, length: DATA[offset : offset + length])
+    results: list[int] = []
+
+    def fork() -> None:
+        child = os.fork()
+        if child == 0:
+            try:
+                same = p.root == am.project(DATA).root == am.project(source).root
+                interrupted_after(0.05, lambda: again(lambda: am.project(bytes(BIG))))
+                os._exit(0 if same else 1)
+            except BaseException:
+                os._exit(2)
+        results.append(os.waitpid(child, 0)[1])
+
+    fork()
+    thread = threading.Thread(target=fork)
+    thread.start()
+    thread.join()
+    assert results == [0, 0]
+
+
 ATEXIT = """
 import atlas_manifold as am, threading
 p = am.project(bytearray(1 << 20))

@@ -6,6 +6,8 @@
 use super::args::CBool;
 use std::ffi::{c_int, c_void};
 
+// Not part of the header, which cbindgen learns from this line:
+/// cbindgen:ignore
 #[cfg(unix)]
 mod guard {
     use super::{CBool, c_int, c_void};

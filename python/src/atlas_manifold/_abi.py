@@ -9,57 +9,57 @@ from collections.abc import Callable
 VERSION = '0.2.0'
 ABI = '0.2'
 COMPRESSION_LEVEL_FAST = 1
-"""The fastest level."""
+"""Fastest level."""
 COMPRESSION_LEVEL_BALANCED = 6
-"""The default level."""
+"""Default level."""
 COMPRESSION_LEVEL_BEST = 9
-"""The level with the smallest results."""
+"""Level with the smallest results."""
 
 
 class Feature(enum.IntFlag):
     """Features that are built in."""
 
     PARALLEL = 1
-    """Work runs on several threads."""
+    """Feature bit: work runs on several threads."""
     COMPRESSION = 2
-    """Shards can be compressed."""
+    """Feature bit: shards can be compressed."""
     STREAMING = 4
-    """Domains can be streamed."""
+    """Feature bit: domains can be streamed."""
     BENCHMARKS = 8
-    """The benchmark suite is there."""
+    """Feature bit: the benchmark suite is built in."""
     CONTAINER = 16
-    """Containers are there: always."""
+    """Feature bit: containers are built in. Always set."""
     PARITY = 32
-    """Parity files can be made and used."""
+    """Feature bit: parity files can be made and used."""
     ZSTD = 64
-    """ATLAS_COMPRESSION_ZSTD is there."""
+    """Feature bit: ATLAS_COMPRESSION_ZSTD is built in."""
     LZ4 = 128
-    """ATLAS_COMPRESSION_LZ4 is there."""
+    """Feature bit: ATLAS_COMPRESSION_LZ4 is built in."""
 
 
 class Status(enum.IntEnum):
-    """What a call says of its outcome. Numbers are never reused."""
+    """Outcome of a call. Numbers are never reused."""
 
     OK = 0
     """Success."""
     INVALID_ARGUMENT = 1
-    """NULL where that is not allowed, an unknown enum value, a bad configuration."""
+    """An argument is NULL and must not be, has an unknown enum value, or is a bad configuration."""
     OUT_OF_MEMORY = 2
-    """A buffer whose size comes from outside could not be allocated, or no thread be started."""
+    """A buffer whose size comes from outside could not be allocated, or a thread could not be started."""
     OUT_OF_RANGE = 3
-    """An offset or a length outside the domain, or a number outside its range."""
+    """An offset or a length lies outside the domain, or a number outside its range."""
     IO = 4
-    """The operating system or a callback failed; the message carries path and reason."""
+    """The operating system or a callback failed. The message has the path and the reason."""
     CONSERVATION = 5
-    """The sum of bytes mod 96 is not as it must be."""
+    """The sum of bytes mod 96 differs from the required or recorded one."""
     WITNESS = 6
-    """A digest, a proof or a key does not match: the bytes are not those that were projected."""
+    """A digest, a proof or a key does not match: the bytes are not the projected ones."""
     FORMAT = 7
-    """Serialised data is malformed or cut."""
+    """Serialised data is malformed or truncated."""
     UNSUPPORTED = 8
-    """A feature that is not built in, or data of a newer version."""
+    """A feature is not built in, or the data is of a newer version."""
     STATE = 9
-    """The call is not valid in this state."""
+    """The call is not valid in the present state of the handle."""
     INCOMPLETE = 10
     """Shards are missing for reconstruction."""
     CONFLICT = 11
@@ -67,166 +67,163 @@ class Status(enum.IntEnum):
     CANCELLED = 12
     """A progress callback returned false."""
     LIMIT = 13
-    """A limit that the caller set would be exceeded."""
+    """A limit set by the caller would be exceeded."""
     INTERNAL = 14
-    """A defect of the library, such as a caught panic."""
+    """Defect of the library, such as a caught panic."""
 
 
 class FileIo(enum.IntEnum):
-    """How a file is read."""
+    """Method of reading a file."""
 
     READ = 0
-    """Positioned reads: a file that shrinks or fails later is an error then."""
+    """Positioned reads. A file that shrinks or fails later is an error of the call that reads it."""
     MMAP = 1
-    """Mapped: the caller promises that nobody truncates or writes the file as long as a projection reads it. Reading
-    behind the new end of a truncated file kills the process (SIGBUS)."""
+    """Memory mapping. The caller promises that nobody truncates or writes the file while a projection reads it.
+    Reading after the new end of a truncated file kills the process (SIGBUS)."""
+    AUTO = 2
+    """Memory mapping if nobody can shorten the file, otherwise like ATLAS_FILE_IO_READ. Linux guarantees this for a
+    file with the seal F_SEAL_SHRINK, for an immutable one on ext4, and for one on a file system that is mounted
+    read-only as a whole and that no other machine writes to. A file on a read-only mount of a file system that is
+    mounted for writing elsewhere is read. The caller promises that nobody writes to a file that is sealed against
+    shrinking alone, and that no administrator revokes the other two guarantees in the meantime. A failing disk kills
+    the process (SIGBUS) under a mapping; with reads it is IO."""
 
 
 class ProjectionType(enum.IntEnum):
-    """How a tile's bytes become witnessed payload."""
+    """Transformation from the bytes of a tile to its witnessed payload."""
 
     LINEAR = 0
-    """The bytes as they are."""
+    """The bytes themselves."""
     R96_FOURIER = 1
-    """The exact Fourier transform over GF(12289), dealt out to 96 resonance classes of which any r96_data_classes
+    """The exact Fourier transform over GF(12289), distributed over 96 resonance classes. Any r96_data_classes of them
     rebuild the domain."""
 
 
-class ChangeType(enum.IntEnum):
-    """What a delta does. Fields of it that a type does not use are ignored."""
-
-    INSERT = 0
-    """Data goes in before the byte at offset; at the size of the domain it is appended."""
-    UPDATE = 1
-    """[offset, offset + length) is replaced by data, of any size; of the same size it moves no tile edge."""
-    DELETE = 2
-    """[offset, offset + length) is removed."""
-    MOVE = 3
-    """[offset, offset + length) is cut and goes in before the byte that was at destination before the move; at the
-    size of the domain it goes to the end. At the two edges of the range nothing happens, strictly inside it is
-    ATLAS_STATUS_INVALID_ARGUMENT."""
-
-
 class ConservationPolicy(enum.IntEnum):
-    """What is asked of the sum of all bytes."""
+    """Requirement on the sum of all bytes."""
 
     TRACK = 0
-    """Any bytes; residue and correction are recorded."""
+    """Any sum is allowed; residue and correction are recorded."""
     STRICT = 1
     """The sum must be 0 mod 96, and stay so."""
 
 
 class ParallelStrategy(enum.IntEnum):
-    """How a batch is spread over threads. The shards are the same, bit for bit."""
+    """Distribution of a batch over threads. The shards are the same, bit for bit, with every strategy."""
 
     SEQUENTIAL = 0
-    """On the calling thread: where the host has no thread to spare, or runs batches in parallel itself."""
+    """The calling thread alone. For hosts that have no thread to spare or run batches in parallel themselves."""
     DEFAULT = 1
-    """About a tile a task, on the calling thread and the operation's pool, else the library's: what to use without a
-    reason for another one. A batch too small for a second thread is done on the calling one, which takes less time
-    than to wake another."""
+    """About one tile per task, on the calling thread and the operation's pool, else the library's. The right choice
+    without a reason for another one. A batch too small for a second thread runs on the calling thread, because waking
+    another one would take longer."""
     POOL = 2
-    """As DEFAULT, on the operation's pool, which must be given, however small the batch, and nowhere else: where the
-    calling thread must do no such work. It waits, reports progress and puts the shards together."""
+    """Like DEFAULT, but on the operation's pool alone, which must be given, however small the batch. For hosts whose
+    calling thread must not do such work: it waits, reports progress and assembles the shards."""
     CHUNKED = 3
-    """As DEFAULT, with chunk_size regions a task: for many small regions whose neighbours lie in the same tile. A
-    tile that two tasks touch is hashed twice. A region larger than a thread's share of the batch is cut into its
-    tiles."""
+    """Like DEFAULT, but with chunk_size regions per task. For many small regions whose neighbours lie in the same
+    tile. A tile that two tasks touch is hashed twice. A region larger than a thread's share of the batch is split
+    into its tiles."""
     WORK_STEALING = 4
-    """As DEFAULT, the most work first, with up to max_threads at work: for regions of very different sizes."""
+    """Like DEFAULT, but the largest tasks first, on at most max_threads threads. For regions of very different
+    sizes."""
+
+
+class ChangeType(enum.IntEnum):
+    """Kind of a delta. Fields that a kind does not use are ignored."""
+
+    INSERT = 0
+    """Inserts data before the byte at offset. At the size of the domain it appends."""
+    UPDATE = 1
+    """Replaces [offset, offset + length) by data of any size. Data of the same size moves no tile boundary."""
+    DELETE = 2
+    """Removes [offset, offset + length)."""
+    MOVE = 3
+    """Cuts [offset, offset + length) and inserts it before the byte that was at destination before the move. At the
+    size of the domain it goes to the end. A destination at either edge of the range changes nothing; one strictly
+    inside it is ATLAS_STATUS_INVALID_ARGUMENT."""
 
 
 class CompressionAlgorithm(enum.IntEnum):
-    """How a payload is compressed."""
+    """Algorithm that compresses a payload."""
 
     NONE = 0
-    """Stored as it is."""
+    """Stored without compression."""
     DEFLATE = 1
-    """A raw DEFLATE stream (RFC 1951) a block."""
+    """One raw DEFLATE stream (RFC 1951) per block."""
     CONSERVATION_AWARE = 2
-    """For each block the best of DEFLATE alone and of DEFLATE behind a split into byte planes."""
+    """For each block the smaller of DEFLATE alone and DEFLATE after a split into byte planes."""
     ZSTD = 3
-    """Zstandard, behind byte planes where they pay. UNSUPPORTED without ATLAS_FEATURE_ZSTD."""
+    """Zstandard, after byte planes if they help. UNSUPPORTED without ATLAS_FEATURE_ZSTD."""
     LZ4 = 4
-    """LZ4, behind byte planes where they pay. UNSUPPORTED without ATLAS_FEATURE_LZ4."""
+    """LZ4, after byte planes if they help. UNSUPPORTED without ATLAS_FEATURE_LZ4."""
     AUTO = 5
     """The algorithm that suits a shard and the target, found by samples of the shard. A compressed shard names the
-    algorithm that was chosen, never this one."""
+    chosen algorithm, never this one."""
 
 
 class CompressionFilter(enum.IntEnum):
-    """The filter before the codec of ZSTD, LZ4 and AUTO. DEFLATE, which has none, and CONSERVATION_AWARE, which chooses by itself, take ATLAS_FILTER_AUTO alone. With AUTO as algorithm the other two leave ZSTD and LZ4 to choose from."""
+    """Filter before the codec of ZSTD, LZ4 and AUTO. DEFLATE, which has no filter, and CONSERVATION_AWARE, which chooses its own, accept only ATLAS_FILTER_AUTO. With AUTO as the algorithm the other two filters restrict the choice to ZSTD and LZ4."""
 
     AUTO = 0
     """Byte planes or none, chosen per block by a sample."""
     NONE = 1
-    """None."""
+    """No filter."""
     PLANES = 2
-    """Byte planes wherever they do not lose."""
+    """Byte planes unless they make a block larger."""
 
 
 class CompressionTarget(enum.IntEnum):
-    """What ATLAS_COMPRESSION_AUTO chooses an algorithm by."""
+    """Criterion by which ATLAS_COMPRESSION_AUTO chooses an algorithm."""
 
     BALANCED = 0
-    """The size, unless LZ4 comes near it."""
+    """The smallest size, unless LZ4 comes close to it."""
     FASTEST_READ = 1
-    """The time that decompression takes, among the algorithms that save enough."""
+    """The shortest decompression time among the algorithms that save enough."""
     SMALLEST = 2
-    """The size."""
-
-
-class ReportFormat(enum.IntEnum):
-    """What a report is written as; all are UTF-8."""
-
-    TEXT = 0
-    """A table for people, at most 100 columns wide."""
-    JSON = 1
-    """One JSON object, with what ran and an array of results."""
-    CSV = 2
-    """A line of names and a line for each result, separated by commas."""
-
-
-class ContainerMode(enum.IntEnum):
-    """What a handle may do."""
-
-    READ = 0
-    """Reading, beside any number of readers and a writer."""
-    WRITE = 1
-    """Reading and writing: one handle at a time."""
+    """The smallest size."""
 
 
 class DamagePart(enum.IntEnum):
-    """The part of an object that is damaged."""
+    """Part of an object that a damaged range belongs to."""
 
     DATA = 0
     """Bytes of the domain, or of the protected file."""
     RECORD = 1
-    """A record of a container."""
+    """Record of a container."""
     PARITY = 2
-    """A unit of a parity file."""
+    """Unit of a parity file."""
     DIGESTS = 3
-    """A block of digests of a parity file."""
+    """Block of digests of a parity file."""
 
 
 class DamageKind(enum.IntEnum):
-    """The kind of a damage."""
+    """Kind of damage."""
 
     DIFFERS = 0
-    """The bytes are not those that were witnessed: they were damaged, or changed by their owner."""
+    """The bytes differ from the witnessed ones: they were damaged, or changed by their owner."""
     UNREADABLE = 1
-    """The bytes cannot be read; os_error has the reason."""
+    """The bytes cannot be read. os_error has the reason."""
     MISSING = 2
-    """The range lies behind the end of the file."""
+    """The range lies after the end of the file."""
     UNKNOWN = 3
-    """The digest of the range is lost itself."""
+    """The digest of the range is itself lost."""
+
+
+class ContainerMode(enum.IntEnum):
+    """Access of a handle."""
+
+    READ = 0
+    """Reading, at the same time as any number of readers and a writer."""
+    WRITE = 1
+    """Reading and writing. One handle at a time."""
 
 
 class ParityVerdict(enum.IntEnum):
-    """The verdict of a check."""
+    """Verdict of a check."""
 
     NOT_KNOWN = 0
-    """The call did not come to a verdict."""
+    """The call ended without a verdict."""
     INTACT = 1
     """Nothing is damaged."""
     REPAIRABLE = 2
@@ -236,32 +233,55 @@ class ParityVerdict(enum.IntEnum):
 
 
 class RepairMode(enum.IntEnum):
-    """Fate of a damaged file."""
+    """Destination of a repair."""
 
     NEW_FILE = 0
-    """The repaired file gets the name other_path, which must be free; the damaged file is only read."""
+    """The repaired file gets the name other_path, which must not exist; the damaged file is only read."""
     KEEP = 1
-    """The repaired file takes the name; the damaged one is kept as other_path, which must be free. If nothing is
-    damaged, nothing is written."""
+    """The repaired file takes the name of the damaged one, which is kept as other_path, which must not exist. If
+    nothing is damaged, nothing is written."""
     IN_PLACE = 2
-    """Damaged units are overwritten where they are."""
+    """Damaged units are overwritten in the file."""
 
 
-class BenchmarkConfig(ctypes.Structure):
+class ReportFormat(enum.IntEnum):
+    """Format of a report. All are UTF-8."""
+
+    TEXT = 0
+    """A table for people, at most 100 columns wide."""
+    JSON = 1
+    """One JSON object, with the environment and an array of results."""
+    CSV = 2
+    """A line of names and a line per result, separated by commas."""
+
+
+class Buffer(ctypes.Structure):
+    data: int | None
+    size: int
+
+    _fields_ = [
+        ("data", ctypes.c_void_p),
+        ("size", ctypes.c_size_t),
+    ]
+
+
+class ErrorInfo(ctypes.Structure):
     struct_size: int
-    warmup_iterations: int
-    iterations: int
-    max_seconds: float
-    data_sizes: int | None
-    data_size_count: int
+    status: int
+    os_error: int
+    reserved: int
+    index: int
+    offset: int
+    length: int
 
     _fields_ = [
         ("struct_size", ctypes.c_uint32),
-        ("warmup_iterations", ctypes.c_uint32),
-        ("iterations", ctypes.c_uint32),
-        ("max_seconds", ctypes.c_double),
-        ("data_sizes", ctypes.c_void_p),
-        ("data_size_count", ctypes.c_size_t),
+        ("status", ctypes.c_int32),
+        ("os_error", ctypes.c_int32),
+        ("reserved", ctypes.c_uint32),
+        ("index", ctypes.c_uint64),
+        ("offset", ctypes.c_uint64),
+        ("length", ctypes.c_uint64),
     ]
 
 
@@ -299,41 +319,267 @@ class Operation(ctypes.Structure):
     ]
 
 
-class BenchmarkResult(ctypes.Structure):
+class ProjectionOptions(ctypes.Structure):
     struct_size: int
-    reserved: int
-    name: bytes | None
-    data_size: int
-    iterations: int
-    min_ns: float
-    max_ns: float
-    mean_ns: float
-    median_ns: float
-    stddev_ns: float
-    bytes_per_second: float
+    conservation: int
+    r96_data_classes: int
+    key: int | None
 
     _fields_ = [
         ("struct_size", ctypes.c_uint32),
-        ("reserved", ctypes.c_uint32),
-        ("name", ctypes.c_char_p),
-        ("data_size", ctypes.c_uint64),
-        ("iterations", ctypes.c_uint64),
-        ("min_ns", ctypes.c_double),
-        ("max_ns", ctypes.c_double),
-        ("mean_ns", ctypes.c_double),
-        ("median_ns", ctypes.c_double),
-        ("stddev_ns", ctypes.c_double),
-        ("bytes_per_second", ctypes.c_double),
+        ("conservation", ctypes.c_uint32),
+        ("r96_data_classes", ctypes.c_uint32),
+        ("key", ctypes.c_void_p),
     ]
 
 
-class Buffer(ctypes.Structure):
-    data: int | None
-    size: int
+class ProjectionInfo(ctypes.Structure):
+    struct_size: int
+    type: int
+    domain_size: int
+    page_count: int
+    tile_count: int
+    residue: int
+    correction: int
+    width: int
+    height: int
+    r96_data_classes: int
+    keyed: int
+    canonical: int
+    reserved: int
 
     _fields_ = [
+        ("struct_size", ctypes.c_uint32),
+        ("type", ctypes.c_uint32),
+        ("domain_size", ctypes.c_uint64),
+        ("page_count", ctypes.c_uint64),
+        ("tile_count", ctypes.c_uint64),
+        ("residue", ctypes.c_uint32),
+        ("correction", ctypes.c_uint32),
+        ("width", ctypes.c_uint32),
+        ("height", ctypes.c_uint32),
+        ("r96_data_classes", ctypes.c_uint32),
+        ("keyed", ctypes.c_uint32),
+        ("canonical", ctypes.c_uint32),
+        ("reserved", ctypes.c_uint32),
+    ]
+
+
+class TileInfo(ctypes.Structure):
+    struct_size: int
+    residue: int
+    offset: int
+    length: int
+    witness: ctypes.Array[ctypes.c_uint8]
+
+    _fields_ = [
+        ("struct_size", ctypes.c_uint32),
+        ("residue", ctypes.c_uint32),
+        ("offset", ctypes.c_uint64),
+        ("length", ctypes.c_uint64),
+        ("witness", ctypes.c_uint8 * 32),
+    ]
+
+
+class TransformParams(ctypes.Structure):
+    scaling_factor: float
+    rotation_angle: float
+    translation_x: float
+    translation_y: float
+
+    _fields_ = [
+        ("scaling_factor", ctypes.c_double),
+        ("rotation_angle", ctypes.c_double),
+        ("translation_x", ctypes.c_double),
+        ("translation_y", ctypes.c_double),
+    ]
+
+
+class Region(ctypes.Structure):
+    offset: int
+    length: int
+
+    _fields_ = [
+        ("offset", ctypes.c_uint64),
+        ("length", ctypes.c_uint64),
+    ]
+
+
+class ExtractOptions(ctypes.Structure):
+    struct_size: int
+    strategy: int
+    max_threads: int
+    chunk_size: int
+
+    _fields_ = [
+        ("struct_size", ctypes.c_uint32),
+        ("strategy", ctypes.c_uint32),
+        ("max_threads", ctypes.c_uint32),
+        ("chunk_size", ctypes.c_uint32),
+    ]
+
+
+class ShardInfo(ctypes.Structure):
+    struct_size: int
+    type: int
+    domain_size: int
+    region: Region
+    payload_size: int
+    residue: int
+    r96_data_classes: int
+    keyed: int
+    class_mask: ctypes.Array[ctypes.c_uint8]
+    root: ctypes.Array[ctypes.c_uint8]
+
+    _fields_ = [
+        ("struct_size", ctypes.c_uint32),
+        ("type", ctypes.c_uint32),
+        ("domain_size", ctypes.c_uint64),
+        ("region", Region),
+        ("payload_size", ctypes.c_uint64),
+        ("residue", ctypes.c_uint32),
+        ("r96_data_classes", ctypes.c_uint32),
+        ("keyed", ctypes.c_uint32),
+        ("class_mask", ctypes.c_uint8 * 12),
+        ("root", ctypes.c_uint8 * 32),
+    ]
+
+
+class VerifyOptions(ctypes.Structure):
+    struct_size: int
+    expected_root: int | None
+    key: int | None
+
+    _fields_ = [
+        ("struct_size", ctypes.c_uint32),
+        ("expected_root", ctypes.c_void_p),
+        ("key", ctypes.c_void_p),
+    ]
+
+
+class Limits(ctypes.Structure):
+    struct_size: int
+    max_payload_size: int
+    max_proof_size: int
+
+    _fields_ = [
+        ("struct_size", ctypes.c_uint32),
+        ("max_payload_size", ctypes.c_uint64),
+        ("max_proof_size", ctypes.c_uint64),
+    ]
+
+
+class ReconstructionOptions(ctypes.Structure):
+    struct_size: int
+    expected_root: int | None
+    key: int | None
+    spool_path: bytes | None
+    max_domain_size: int
+
+    _fields_ = [
+        ("struct_size", ctypes.c_uint32),
+        ("expected_root", ctypes.c_void_p),
+        ("key", ctypes.c_void_p),
+        ("spool_path", ctypes.c_char_p),
+        ("max_domain_size", ctypes.c_uint64),
+    ]
+
+
+class StreamConfig(ctypes.Structure):
+    struct_size: int
+    chunk_size: int
+    parallel_chunks: int
+    prefetch_chunks: int
+    chunk_overlap: int
+    io_buffer_size: int
+
+    _fields_ = [
+        ("struct_size", ctypes.c_uint32),
+        ("chunk_size", ctypes.c_uint64),
+        ("parallel_chunks", ctypes.c_uint32),
+        ("prefetch_chunks", ctypes.c_uint32),
+        ("chunk_overlap", ctypes.c_uint64),
+        ("io_buffer_size", ctypes.c_uint64),
+    ]
+
+
+class Chunk(ctypes.Structure):
+    struct_size: int
+    residue: int
+    id: int
+    offset: int
+    data: int | None
+    size: int
+    overlap: int | None
+    overlap_size: int
+
+    _fields_ = [
+        ("struct_size", ctypes.c_uint32),
+        ("residue", ctypes.c_uint32),
+        ("id", ctypes.c_uint64),
+        ("offset", ctypes.c_uint64),
         ("data", ctypes.c_void_p),
         ("size", ctypes.c_size_t),
+        ("overlap", ctypes.c_void_p),
+        ("overlap_size", ctypes.c_size_t),
+    ]
+
+
+class Delta(ctypes.Structure):
+    type: int
+    offset: int
+    length: int
+    destination: int
+    data: bytes | int | None
+    data_size: int
+
+    _fields_ = [
+        ("type", ctypes.c_uint32),
+        ("offset", ctypes.c_uint64),
+        ("length", ctypes.c_uint64),
+        ("destination", ctypes.c_uint64),
+        ("data", ctypes.c_char_p),
+        ("data_size", ctypes.c_size_t),
+    ]
+
+
+class IncrementalConfig(ctypes.Structure):
+    struct_size: int
+    validate_conservation: int
+    enable_rollback: int
+    max_deltas: int
+
+    _fields_ = [
+        ("struct_size", ctypes.c_uint32),
+        ("validate_conservation", ctypes.c_uint32),
+        ("enable_rollback", ctypes.c_uint32),
+        ("max_deltas", ctypes.c_uint64),
+    ]
+
+
+class IncrementalStats(ctypes.Structure):
+    struct_size: int
+    total_updates: int
+    insert_operations: int
+    update_operations: int
+    delete_operations: int
+    move_operations: int
+    rollbacks: int
+    bytes_modified: int
+    conservation_violations: int
+    avg_update_time_ns: int
+
+    _fields_ = [
+        ("struct_size", ctypes.c_uint32),
+        ("total_updates", ctypes.c_uint64),
+        ("insert_operations", ctypes.c_uint64),
+        ("update_operations", ctypes.c_uint64),
+        ("delete_operations", ctypes.c_uint64),
+        ("move_operations", ctypes.c_uint64),
+        ("rollbacks", ctypes.c_uint64),
+        ("bytes_modified", ctypes.c_uint64),
+        ("conservation_violations", ctypes.c_uint64),
+        ("avg_update_time_ns", ctypes.c_uint64),
     ]
 
 
@@ -367,18 +613,6 @@ class CompressionConfig(ctypes.Structure):
     ]
 
 
-class VerifyOptions(ctypes.Structure):
-    struct_size: int
-    expected_root: int | None
-    key: int | None
-
-    _fields_ = [
-        ("struct_size", ctypes.c_uint32),
-        ("expected_root", ctypes.c_void_p),
-        ("key", ctypes.c_void_p),
-    ]
-
-
 class CompressedInfo(ctypes.Structure):
     struct_size: int
     algorithm: int
@@ -398,18 +632,6 @@ class CompressedInfo(ctypes.Structure):
         ("compressed_size", ctypes.c_uint64),
         ("filters", ctypes.c_uint32),
         ("reserved", ctypes.c_uint32),
-    ]
-
-
-class Limits(ctypes.Structure):
-    struct_size: int
-    max_payload_size: int
-    max_proof_size: int
-
-    _fields_ = [
-        ("struct_size", ctypes.c_uint32),
-        ("max_payload_size", ctypes.c_uint64),
-        ("max_proof_size", ctypes.c_uint64),
     ]
 
 
@@ -434,6 +656,32 @@ class CompressionStats(ctypes.Structure):
         ("compressed_bytes", ctypes.c_uint64),
         ("saved_bytes", ctypes.c_uint64),
         ("average_ratio", ctypes.c_double),
+    ]
+
+
+class Damage(ctypes.Structure):
+    struct_size: int
+    part: int
+    kind: int
+    repairable: int
+    os_error: int
+    reserved: int
+    generation: int
+    index: int
+    offset: int
+    length: int
+
+    _fields_ = [
+        ("struct_size", ctypes.c_uint32),
+        ("part", ctypes.c_uint32),
+        ("kind", ctypes.c_uint32),
+        ("repairable", ctypes.c_uint32),
+        ("os_error", ctypes.c_int32),
+        ("reserved", ctypes.c_uint32),
+        ("generation", ctypes.c_uint64),
+        ("index", ctypes.c_uint64),
+        ("offset", ctypes.c_uint64),
+        ("length", ctypes.c_uint64),
     ]
 
 
@@ -494,20 +742,6 @@ class CommitOptions(ctypes.Structure):
         ("time", ctypes.c_int64),
         ("note", ctypes.c_char_p),
         ("note_size", ctypes.c_size_t),
-    ]
-
-
-class ProjectionOptions(ctypes.Structure):
-    struct_size: int
-    conservation: int
-    r96_data_classes: int
-    key: int | None
-
-    _fields_ = [
-        ("struct_size", ctypes.c_uint32),
-        ("conservation", ctypes.c_uint32),
-        ("r96_data_classes", ctypes.c_uint32),
-        ("key", ctypes.c_void_p),
     ]
 
 
@@ -573,120 +807,6 @@ class GenerationInfo(ctypes.Structure):
     ]
 
 
-class Region(ctypes.Structure):
-    offset: int
-    length: int
-
-    _fields_ = [
-        ("offset", ctypes.c_uint64),
-        ("length", ctypes.c_uint64),
-    ]
-
-
-class Damage(ctypes.Structure):
-    struct_size: int
-    part: int
-    kind: int
-    repairable: int
-    os_error: int
-    reserved: int
-    generation: int
-    index: int
-    offset: int
-    length: int
-
-    _fields_ = [
-        ("struct_size", ctypes.c_uint32),
-        ("part", ctypes.c_uint32),
-        ("kind", ctypes.c_uint32),
-        ("repairable", ctypes.c_uint32),
-        ("os_error", ctypes.c_int32),
-        ("reserved", ctypes.c_uint32),
-        ("generation", ctypes.c_uint64),
-        ("index", ctypes.c_uint64),
-        ("offset", ctypes.c_uint64),
-        ("length", ctypes.c_uint64),
-    ]
-
-
-class IncrementalConfig(ctypes.Structure):
-    struct_size: int
-    validate_conservation: int
-    enable_rollback: int
-    max_deltas: int
-
-    _fields_ = [
-        ("struct_size", ctypes.c_uint32),
-        ("validate_conservation", ctypes.c_uint32),
-        ("enable_rollback", ctypes.c_uint32),
-        ("max_deltas", ctypes.c_uint64),
-    ]
-
-
-class Delta(ctypes.Structure):
-    type: int
-    offset: int
-    length: int
-    destination: int
-    data: bytes | int | None
-    data_size: int
-
-    _fields_ = [
-        ("type", ctypes.c_uint32),
-        ("offset", ctypes.c_uint64),
-        ("length", ctypes.c_uint64),
-        ("destination", ctypes.c_uint64),
-        ("data", ctypes.c_char_p),
-        ("data_size", ctypes.c_size_t),
-    ]
-
-
-class IncrementalStats(ctypes.Structure):
-    struct_size: int
-    total_updates: int
-    insert_operations: int
-    update_operations: int
-    delete_operations: int
-    move_operations: int
-    rollbacks: int
-    bytes_modified: int
-    conservation_violations: int
-    avg_update_time_ns: int
-
-    _fields_ = [
-        ("struct_size", ctypes.c_uint32),
-        ("total_updates", ctypes.c_uint64),
-        ("insert_operations", ctypes.c_uint64),
-        ("update_operations", ctypes.c_uint64),
-        ("delete_operations", ctypes.c_uint64),
-        ("move_operations", ctypes.c_uint64),
-        ("rollbacks", ctypes.c_uint64),
-        ("bytes_modified", ctypes.c_uint64),
-        ("conservation_violations", ctypes.c_uint64),
-        ("avg_update_time_ns", ctypes.c_uint64),
-    ]
-
-
-class ErrorInfo(ctypes.Structure):
-    struct_size: int
-    status: int
-    os_error: int
-    reserved: int
-    index: int
-    offset: int
-    length: int
-
-    _fields_ = [
-        ("struct_size", ctypes.c_uint32),
-        ("status", ctypes.c_int32),
-        ("os_error", ctypes.c_int32),
-        ("reserved", ctypes.c_uint32),
-        ("index", ctypes.c_uint64),
-        ("offset", ctypes.c_uint64),
-        ("length", ctypes.c_uint64),
-    ]
-
-
 class ParityOptions(ctypes.Structure):
     struct_size: int
     unit_size: int
@@ -707,22 +827,6 @@ class ParityOptions(ctypes.Structure):
         ("key", ctypes.c_void_p),
         ("id", ctypes.c_void_p),
         ("store_root", ctypes.c_uint32),
-        ("reserved", ctypes.c_uint32),
-    ]
-
-
-class RepairOptions(ctypes.Structure):
-    struct_size: int
-    mode: int
-    other_path: bytes | None
-    partial: int
-    reserved: int
-
-    _fields_ = [
-        ("struct_size", ctypes.c_uint32),
-        ("mode", ctypes.c_uint32),
-        ("other_path", ctypes.c_char_p),
-        ("partial", ctypes.c_uint32),
         ("reserved", ctypes.c_uint32),
     ]
 
@@ -787,181 +891,154 @@ class ParityReport(ctypes.Structure):
     ]
 
 
-class ProjectionInfo(ctypes.Structure):
+class RepairOptions(ctypes.Structure):
     struct_size: int
-    type: int
-    domain_size: int
-    page_count: int
-    tile_count: int
-    residue: int
-    correction: int
-    width: int
-    height: int
-    r96_data_classes: int
-    keyed: int
-    canonical: int
+    mode: int
+    other_path: bytes | None
+    partial: int
     reserved: int
 
     _fields_ = [
         ("struct_size", ctypes.c_uint32),
-        ("type", ctypes.c_uint32),
-        ("domain_size", ctypes.c_uint64),
-        ("page_count", ctypes.c_uint64),
-        ("tile_count", ctypes.c_uint64),
-        ("residue", ctypes.c_uint32),
-        ("correction", ctypes.c_uint32),
-        ("width", ctypes.c_uint32),
-        ("height", ctypes.c_uint32),
-        ("r96_data_classes", ctypes.c_uint32),
-        ("keyed", ctypes.c_uint32),
-        ("canonical", ctypes.c_uint32),
+        ("mode", ctypes.c_uint32),
+        ("other_path", ctypes.c_char_p),
+        ("partial", ctypes.c_uint32),
         ("reserved", ctypes.c_uint32),
     ]
 
 
-class TileInfo(ctypes.Structure):
+class BenchmarkConfig(ctypes.Structure):
     struct_size: int
-    residue: int
-    offset: int
-    length: int
-    witness: ctypes.Array[ctypes.c_uint8]
+    warmup_iterations: int
+    iterations: int
+    max_seconds: float
+    data_sizes: int | None
+    data_size_count: int
 
     _fields_ = [
         ("struct_size", ctypes.c_uint32),
-        ("residue", ctypes.c_uint32),
-        ("offset", ctypes.c_uint64),
-        ("length", ctypes.c_uint64),
-        ("witness", ctypes.c_uint8 * 32),
+        ("warmup_iterations", ctypes.c_uint32),
+        ("iterations", ctypes.c_uint32),
+        ("max_seconds", ctypes.c_double),
+        ("data_sizes", ctypes.c_void_p),
+        ("data_size_count", ctypes.c_size_t),
     ]
 
 
-class ReconstructionOptions(ctypes.Structure):
+class BenchmarkResult(ctypes.Structure):
     struct_size: int
-    expected_root: int | None
-    key: int | None
-    spool_path: bytes | None
-    max_domain_size: int
+    reserved: int
+    name: bytes | None
+    data_size: int
+    iterations: int
+    min_ns: float
+    max_ns: float
+    mean_ns: float
+    median_ns: float
+    stddev_ns: float
+    bytes_per_second: float
 
     _fields_ = [
         ("struct_size", ctypes.c_uint32),
-        ("expected_root", ctypes.c_void_p),
-        ("key", ctypes.c_void_p),
-        ("spool_path", ctypes.c_char_p),
-        ("max_domain_size", ctypes.c_uint64),
-    ]
-
-
-class ExtractOptions(ctypes.Structure):
-    struct_size: int
-    strategy: int
-    max_threads: int
-    chunk_size: int
-
-    _fields_ = [
-        ("struct_size", ctypes.c_uint32),
-        ("strategy", ctypes.c_uint32),
-        ("max_threads", ctypes.c_uint32),
-        ("chunk_size", ctypes.c_uint32),
-    ]
-
-
-class ShardInfo(ctypes.Structure):
-    struct_size: int
-    type: int
-    domain_size: int
-    region: Region
-    payload_size: int
-    residue: int
-    r96_data_classes: int
-    keyed: int
-    class_mask: ctypes.Array[ctypes.c_uint8]
-    root: ctypes.Array[ctypes.c_uint8]
-
-    _fields_ = [
-        ("struct_size", ctypes.c_uint32),
-        ("type", ctypes.c_uint32),
-        ("domain_size", ctypes.c_uint64),
-        ("region", Region),
-        ("payload_size", ctypes.c_uint64),
-        ("residue", ctypes.c_uint32),
-        ("r96_data_classes", ctypes.c_uint32),
-        ("keyed", ctypes.c_uint32),
-        ("class_mask", ctypes.c_uint8 * 12),
-        ("root", ctypes.c_uint8 * 32),
-    ]
-
-
-class StreamConfig(ctypes.Structure):
-    struct_size: int
-    chunk_size: int
-    parallel_chunks: int
-    prefetch_chunks: int
-    chunk_overlap: int
-    io_buffer_size: int
-
-    _fields_ = [
-        ("struct_size", ctypes.c_uint32),
-        ("chunk_size", ctypes.c_uint64),
-        ("parallel_chunks", ctypes.c_uint32),
-        ("prefetch_chunks", ctypes.c_uint32),
-        ("chunk_overlap", ctypes.c_uint64),
-        ("io_buffer_size", ctypes.c_uint64),
-    ]
-
-
-class Chunk(ctypes.Structure):
-    struct_size: int
-    residue: int
-    id: int
-    offset: int
-    data: int | None
-    size: int
-    overlap: int | None
-    overlap_size: int
-
-    _fields_ = [
-        ("struct_size", ctypes.c_uint32),
-        ("residue", ctypes.c_uint32),
-        ("id", ctypes.c_uint64),
-        ("offset", ctypes.c_uint64),
-        ("data", ctypes.c_void_p),
-        ("size", ctypes.c_size_t),
-        ("overlap", ctypes.c_void_p),
-        ("overlap_size", ctypes.c_size_t),
-    ]
-
-
-class TransformParams(ctypes.Structure):
-    scaling_factor: float
-    rotation_angle: float
-    translation_x: float
-    translation_y: float
-
-    _fields_ = [
-        ("scaling_factor", ctypes.c_double),
-        ("rotation_angle", ctypes.c_double),
-        ("translation_x", ctypes.c_double),
-        ("translation_y", ctypes.c_double),
+        ("reserved", ctypes.c_uint32),
+        ("name", ctypes.c_char_p),
+        ("data_size", ctypes.c_uint64),
+        ("iterations", ctypes.c_uint64),
+        ("min_ns", ctypes.c_double),
+        ("max_ns", ctypes.c_double),
+        ("mean_ns", ctypes.c_double),
+        ("median_ns", ctypes.c_double),
+        ("stddev_ns", ctypes.c_double),
+        ("bytes_per_second", ctypes.c_double),
     ]
 
 
 # What the library calls: a progress, a damage, the end of a source, a read.
 
 ProgressFn = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_void_p, ctypes.c_void_p)
-DamageFn = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_void_p, ctypes.c_void_p)
-ReleaseFn = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 ReadAtFn = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_void_p, ctypes.c_size_t)
+ReleaseFn = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+DamageFn = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_void_p, ctypes.c_void_p)
 
 
 class Functions:
     """The functions of the library, as attributes."""
 
-    atlas_benchmark_config_init: Callable[[object], None]
-    atlas_benchmark_run: Callable[[object, object, object], int]
-    atlas_benchmark_report_count: Callable[[object], int]
-    atlas_benchmark_report_get: Callable[[object, int, object], int]
-    atlas_benchmark_report_format: Callable[[object, int, object], int]
-    atlas_benchmark_report_destroy: Callable[[object], None]
+    atlas_manifold_version: Callable[[], int]
+    atlas_manifold_version_string: Callable[[], bytes]
+    atlas_manifold_features: Callable[[], int]
+    atlas_manifold_trim: Callable[[], None]
+    atlas_digest256: Callable[[object, int, object], None]
+    atlas_buffer_free: Callable[[object], None]
+    atlas_status_name: Callable[[int], bytes]
+    atlas_last_error_message: Callable[[], bytes]
+    atlas_last_error_get: Callable[[object], int]
+    atlas_operation_init: Callable[[object], None]
+    atlas_pool_create: Callable[[int, object], int]
+    atlas_pool_threads: Callable[[object], int]
+    atlas_pool_destroy: Callable[[object], None]
+    atlas_source_copy: Callable[[object, int, object], int]
+    atlas_source_borrow: Callable[[object, int, object, object, object], int]
+    atlas_source_open_file: Callable[[bytes | None, int, object], int]
+    atlas_source_open_fd: Callable[[int, int, object], int]
+    atlas_source_from_callback: Callable[[int, object, object, object, object], int]
+    atlas_source_range: Callable[[object, int, int, object], int]
+    atlas_source_concat: Callable[[object, int, object], int]
+    atlas_source_size: Callable[[object], int]
+    atlas_source_destroy: Callable[[object], None]
+    atlas_projection_options_init: Callable[[object], None]
+    atlas_projection_create: Callable[[int, object, object, object, object], int]
+    atlas_projection_destroy: Callable[[object], None]
+    atlas_projection_get_info: Callable[[object, object], int]
+    atlas_projection_root: Callable[[object, object, object], int]
+    atlas_projection_get_tile: Callable[[object, int, object], int]
+    atlas_projection_snapshot: Callable[[object, object], int]
+    atlas_projection_read: Callable[[object, int, object, int], int]
+    atlas_projection_verify: Callable[[object, object], int]
+    atlas_projection_write_file: Callable[[object, bytes | None, object], int]
+    atlas_projection_transform: Callable[[object, object], int]
+    atlas_projection_tile_bounds: Callable[[object, int, object], int]
+    atlas_projection_tile_at: Callable[[object, float, float, object], int]
+    atlas_shard_extract: Callable[[object, object, object, object], int]
+    atlas_extract_options_init: Callable[[object], None]
+    atlas_shard_extract_batch: Callable[[object, object, int, object, object, object], int]
+    atlas_shard_extract_classes: Callable[[object, object, object, int, object, object], int]
+    atlas_shard_get_info: Callable[[object, object], int]
+    atlas_shard_data: Callable[[object, object, object], int]
+    atlas_shard_read: Callable[[object, int, object, int], int]
+    atlas_verify_options_init: Callable[[object], None]
+    atlas_shard_verify: Callable[[object, object, object], int]
+    atlas_limits_init: Callable[[object], None]
+    atlas_shard_serialize: Callable[[object, object], int]
+    atlas_shard_deserialize: Callable[[object, int, object, object, object, object], int]
+    atlas_shard_destroy: Callable[[object], None]
+    atlas_reconstruction_options_init: Callable[[object], None]
+    atlas_reconstruction_create: Callable[[object, object], int]
+    atlas_reconstruction_add: Callable[[object, object, object], int]
+    atlas_reconstruction_is_complete: Callable[[object], bool]
+    atlas_reconstruction_classes_needed: Callable[[object], int]
+    atlas_reconstruction_missing: Callable[[object, object, object], int]
+    atlas_reconstruction_finish: Callable[[object, object, object], int]
+    atlas_reconstruction_destroy: Callable[[object], None]
+    atlas_stream_config_init: Callable[[object], None]
+    atlas_stream_project: Callable[[int, object, object, object, object, object], int]
+    atlas_stream_open: Callable[[int, object, object, object, object, object], int]
+    atlas_stream_open_push: Callable[[int, bytes | None, object, object, object, object], int]
+    atlas_stream_push: Callable[[object, object, int], int]
+    atlas_stream_next: Callable[[object, object, object], int]
+    atlas_stream_get_progress: Callable[[object, object], int]
+    atlas_stream_is_complete: Callable[[object], bool]
+    atlas_stream_finish: Callable[[object, object], int]
+    atlas_stream_destroy: Callable[[object], None]
+    atlas_incremental_config_init: Callable[[object], None]
+    atlas_projection_configure_incremental: Callable[[object, object], int]
+    atlas_projection_apply: Callable[[object, object], int]
+    atlas_projection_apply_batch: Callable[[object, object, int], int]
+    atlas_projection_rollback: Callable[[object, int], int]
+    atlas_projection_history_len: Callable[[object], int]
+    atlas_projection_get_incremental_stats: Callable[[object, object], int]
+    atlas_projection_optimize: Callable[[object, object], int]
+    atlas_projection_insert_source: Callable[[object, int, object, object], int]
     atlas_compression_config_init: Callable[[object], None]
     atlas_shard_compress: Callable[[object, object, object, object], int]
     atlas_shard_decompress: Callable[[object, object, object, object], int]
@@ -993,21 +1070,6 @@ class Functions:
     atlas_container_compact: Callable[[object, bytes | None, int, object], int]
     atlas_container_find_damage: Callable[[object, int, object, object, object], int]
     atlas_container_merge: Callable[[object, int, bytes | None, object, object, object, object], int]
-    atlas_incremental_config_init: Callable[[object], None]
-    atlas_projection_configure_incremental: Callable[[object, object], int]
-    atlas_projection_apply: Callable[[object, object], int]
-    atlas_projection_apply_batch: Callable[[object, object, int], int]
-    atlas_projection_rollback: Callable[[object, int], int]
-    atlas_projection_history_len: Callable[[object], int]
-    atlas_projection_get_incremental_stats: Callable[[object, object], int]
-    atlas_projection_optimize: Callable[[object, object], int]
-    atlas_projection_insert_source: Callable[[object, int, object, object], int]
-    atlas_last_error_message: Callable[[], bytes]
-    atlas_last_error_get: Callable[[object], int]
-    atlas_operation_init: Callable[[object], None]
-    atlas_pool_create: Callable[[int, object], int]
-    atlas_pool_threads: Callable[[object], int]
-    atlas_pool_destroy: Callable[[object], None]
     atlas_projection_find_damage: Callable[[object, object, int, object, object, object], int]
     atlas_projection_repair_file: Callable[[object, bytes | None, object, int, object, object, object], int]
     atlas_projection_diff: Callable[[object, object, object, object, object], int]
@@ -1021,75 +1083,91 @@ class Functions:
     atlas_parity_restore: Callable[[object, object, bytes | None, object], int]
     atlas_parity_update: Callable[[object, object, object, int, bytes | None, object, object], int]
     atlas_parity_destroy: Callable[[object], None]
-    atlas_projection_options_init: Callable[[object], None]
-    atlas_projection_create: Callable[[int, object, object, object, object], int]
-    atlas_projection_destroy: Callable[[object], None]
-    atlas_projection_get_info: Callable[[object, object], int]
-    atlas_projection_root: Callable[[object, object, object], int]
-    atlas_projection_get_tile: Callable[[object, int, object], int]
-    atlas_projection_snapshot: Callable[[object, object], int]
-    atlas_projection_read: Callable[[object, int, object, int], int]
-    atlas_projection_verify: Callable[[object, object], int]
-    atlas_projection_write_file: Callable[[object, bytes | None, object], int]
-    atlas_reconstruction_options_init: Callable[[object], None]
-    atlas_reconstruction_create: Callable[[object, object], int]
-    atlas_reconstruction_add: Callable[[object, object, object], int]
-    atlas_reconstruction_is_complete: Callable[[object], bool]
-    atlas_reconstruction_classes_needed: Callable[[object], int]
-    atlas_reconstruction_missing: Callable[[object, object, object], int]
-    atlas_reconstruction_finish: Callable[[object, object, object], int]
-    atlas_reconstruction_destroy: Callable[[object], None]
-    atlas_shard_extract: Callable[[object, object, object, object], int]
-    atlas_extract_options_init: Callable[[object], None]
-    atlas_shard_extract_batch: Callable[[object, object, int, object, object, object], int]
-    atlas_shard_extract_classes: Callable[[object, object, object, int, object, object], int]
-    atlas_shard_get_info: Callable[[object, object], int]
-    atlas_shard_data: Callable[[object, object, object], int]
-    atlas_shard_read: Callable[[object, int, object, int], int]
-    atlas_verify_options_init: Callable[[object], None]
-    atlas_shard_verify: Callable[[object, object, object], int]
-    atlas_limits_init: Callable[[object], None]
-    atlas_shard_serialize: Callable[[object, object], int]
-    atlas_shard_deserialize: Callable[[object, int, object, object, object, object], int]
-    atlas_shard_destroy: Callable[[object], None]
-    atlas_source_copy: Callable[[object, int, object], int]
-    atlas_source_borrow: Callable[[object, int, object, object, object], int]
-    atlas_source_open_file: Callable[[bytes | None, int, object], int]
-    atlas_source_from_callback: Callable[[int, object, object, object, object], int]
-    atlas_source_range: Callable[[object, int, int, object], int]
-    atlas_source_concat: Callable[[object, int, object], int]
-    atlas_source_size: Callable[[object], int]
-    atlas_source_destroy: Callable[[object], None]
-    atlas_status_name: Callable[[int], bytes]
-    atlas_stream_config_init: Callable[[object], None]
-    atlas_stream_project: Callable[[int, object, object, object, object, object], int]
-    atlas_stream_open: Callable[[int, object, object, object, object, object], int]
-    atlas_stream_open_push: Callable[[int, bytes | None, object, object, object, object], int]
-    atlas_stream_push: Callable[[object, object, int], int]
-    atlas_stream_next: Callable[[object, object, object], int]
-    atlas_stream_get_progress: Callable[[object, object], int]
-    atlas_stream_is_complete: Callable[[object], bool]
-    atlas_stream_finish: Callable[[object, object], int]
-    atlas_stream_destroy: Callable[[object], None]
-    atlas_projection_transform: Callable[[object, object], int]
-    atlas_projection_tile_bounds: Callable[[object, int, object], int]
-    atlas_projection_tile_at: Callable[[object, float, float, object], int]
-    atlas_manifold_version: Callable[[], int]
-    atlas_manifold_version_string: Callable[[], bytes]
-    atlas_manifold_features: Callable[[], int]
-    atlas_manifold_trim: Callable[[], None]
-    atlas_digest256: Callable[[object, int, object], None]
-    atlas_buffer_free: Callable[[object], None]
+    atlas_benchmark_config_init: Callable[[object], None]
+    atlas_benchmark_run: Callable[[object, object, object], int]
+    atlas_benchmark_report_count: Callable[[object], int]
+    atlas_benchmark_report_get: Callable[[object, int, object], int]
+    atlas_benchmark_report_format: Callable[[object, int, object], int]
+    atlas_benchmark_report_destroy: Callable[[object], None]
 
 
 # Result and parameters of each function.
 PROTOTYPES = {
-    "atlas_benchmark_config_init": (None, (ctypes.c_void_p,)),
-    "atlas_benchmark_run": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p,)),
-    "atlas_benchmark_report_count": (ctypes.c_size_t, (ctypes.c_void_p,)),
-    "atlas_benchmark_report_get": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p,)),
-    "atlas_benchmark_report_format": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_uint32, ctypes.c_void_p,)),
-    "atlas_benchmark_report_destroy": (None, (ctypes.c_void_p,)),
+    "atlas_manifold_version": (ctypes.c_uint32, ()),
+    "atlas_manifold_version_string": (ctypes.c_char_p, ()),
+    "atlas_manifold_features": (ctypes.c_uint64, ()),
+    "atlas_manifold_trim": (None, ()),
+    "atlas_digest256": (None, (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p,)),
+    "atlas_buffer_free": (None, (ctypes.c_void_p,)),
+    "atlas_status_name": (ctypes.c_char_p, (ctypes.c_int32,)),
+    "atlas_last_error_message": (ctypes.c_char_p, ()),
+    "atlas_last_error_get": (ctypes.c_int, (ctypes.c_void_p,)),
+    "atlas_operation_init": (None, (ctypes.c_void_p,)),
+    "atlas_pool_create": (ctypes.c_int, (ctypes.c_uint32, ctypes.c_void_p,)),
+    "atlas_pool_threads": (ctypes.c_uint32, (ctypes.c_void_p,)),
+    "atlas_pool_destroy": (None, (ctypes.c_void_p,)),
+    "atlas_source_copy": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p,)),
+    "atlas_source_borrow": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p,)),
+    "atlas_source_open_file": (ctypes.c_int, (ctypes.c_char_p, ctypes.c_uint32, ctypes.c_void_p,)),
+    "atlas_source_open_fd": (ctypes.c_int, (ctypes.c_int, ctypes.c_uint32, ctypes.c_void_p,)),
+    "atlas_source_from_callback": (ctypes.c_int, (ctypes.c_uint64, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p,)),
+    "atlas_source_range": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_void_p,)),
+    "atlas_source_concat": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p,)),
+    "atlas_source_size": (ctypes.c_uint64, (ctypes.c_void_p,)),
+    "atlas_source_destroy": (None, (ctypes.c_void_p,)),
+    "atlas_projection_options_init": (None, (ctypes.c_void_p,)),
+    "atlas_projection_create": (ctypes.c_int, (ctypes.c_uint32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p,)),
+    "atlas_projection_destroy": (None, (ctypes.c_void_p,)),
+    "atlas_projection_get_info": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p,)),
+    "atlas_projection_root": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p,)),
+    "atlas_projection_get_tile": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_uint64, ctypes.c_void_p,)),
+    "atlas_projection_snapshot": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p,)),
+    "atlas_projection_read": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_uint64, ctypes.c_void_p, ctypes.c_size_t,)),
+    "atlas_projection_verify": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p,)),
+    "atlas_projection_write_file": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p,)),
+    "atlas_projection_transform": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p,)),
+    "atlas_projection_tile_bounds": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_uint64, ctypes.c_void_p,)),
+    "atlas_projection_tile_at": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_double, ctypes.c_double, ctypes.c_void_p,)),
+    "atlas_shard_extract": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p,)),
+    "atlas_extract_options_init": (None, (ctypes.c_void_p,)),
+    "atlas_shard_extract_batch": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p,)),
+    "atlas_shard_extract_classes": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p, ctypes.c_void_p,)),
+    "atlas_shard_get_info": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p,)),
+    "atlas_shard_data": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p,)),
+    "atlas_shard_read": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_uint64, ctypes.c_void_p, ctypes.c_size_t,)),
+    "atlas_verify_options_init": (None, (ctypes.c_void_p,)),
+    "atlas_shard_verify": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p,)),
+    "atlas_limits_init": (None, (ctypes.c_void_p,)),
+    "atlas_shard_serialize": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p,)),
+    "atlas_shard_deserialize": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p,)),
+    "atlas_shard_destroy": (None, (ctypes.c_void_p,)),
+    "atlas_reconstruction_options_init": (None, (ctypes.c_void_p,)),
+    "atlas_reconstruction_create": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p,)),
+    "atlas_reconstruction_add": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p,)),
+    "atlas_reconstruction_is_complete": (ctypes.c_bool, (ctypes.c_void_p,)),
+    "atlas_reconstruction_classes_needed": (ctypes.c_uint32, (ctypes.c_void_p,)),
+    "atlas_reconstruction_missing": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p,)),
+    "atlas_reconstruction_finish": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p,)),
+    "atlas_reconstruction_destroy": (None, (ctypes.c_void_p,)),
+    "atlas_stream_config_init": (None, (ctypes.c_void_p,)),
+    "atlas_stream_project": (ctypes.c_int, (ctypes.c_uint32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p,)),
+    "atlas_stream_open": (ctypes.c_int, (ctypes.c_uint32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p,)),
+    "atlas_stream_open_push": (ctypes.c_int, (ctypes.c_uint32, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p,)),
+    "atlas_stream_push": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t,)),
+    "atlas_stream_next": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p,)),
+    "atlas_stream_get_progress": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p,)),
+    "atlas_stream_is_complete": (ctypes.c_bool, (ctypes.c_void_p,)),
+    "atlas_stream_finish": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p,)),
+    "atlas_stream_destroy": (None, (ctypes.c_void_p,)),
+    "atlas_incremental_config_init": (None, (ctypes.c_void_p,)),
+    "atlas_projection_configure_incremental": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p,)),
+    "atlas_projection_apply": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p,)),
+    "atlas_projection_apply_batch": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t,)),
+    "atlas_projection_rollback": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_uint64,)),
+    "atlas_projection_history_len": (ctypes.c_uint64, (ctypes.c_void_p,)),
+    "atlas_projection_get_incremental_stats": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p,)),
+    "atlas_projection_optimize": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p,)),
+    "atlas_projection_insert_source": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_uint64, ctypes.c_void_p, ctypes.c_void_p,)),
     "atlas_compression_config_init": (None, (ctypes.c_void_p,)),
     "atlas_shard_compress": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p,)),
     "atlas_shard_decompress": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p,)),
@@ -1121,21 +1199,6 @@ PROTOTYPES = {
     "atlas_container_compact": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_uint64, ctypes.c_void_p,)),
     "atlas_container_find_damage": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_uint64, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p,)),
     "atlas_container_merge": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p,)),
-    "atlas_incremental_config_init": (None, (ctypes.c_void_p,)),
-    "atlas_projection_configure_incremental": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p,)),
-    "atlas_projection_apply": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p,)),
-    "atlas_projection_apply_batch": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t,)),
-    "atlas_projection_rollback": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_uint64,)),
-    "atlas_projection_history_len": (ctypes.c_uint64, (ctypes.c_void_p,)),
-    "atlas_projection_get_incremental_stats": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p,)),
-    "atlas_projection_optimize": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p,)),
-    "atlas_projection_insert_source": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_uint64, ctypes.c_void_p, ctypes.c_void_p,)),
-    "atlas_last_error_message": (ctypes.c_char_p, ()),
-    "atlas_last_error_get": (ctypes.c_int, (ctypes.c_void_p,)),
-    "atlas_operation_init": (None, (ctypes.c_void_p,)),
-    "atlas_pool_create": (ctypes.c_int, (ctypes.c_uint32, ctypes.c_void_p,)),
-    "atlas_pool_threads": (ctypes.c_uint32, (ctypes.c_void_p,)),
-    "atlas_pool_destroy": (None, (ctypes.c_void_p,)),
     "atlas_projection_find_damage": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p,)),
     "atlas_projection_repair_file": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p,)),
     "atlas_projection_diff": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p,)),
@@ -1149,63 +1212,10 @@ PROTOTYPES = {
     "atlas_parity_restore": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p,)),
     "atlas_parity_update": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_void_p,)),
     "atlas_parity_destroy": (None, (ctypes.c_void_p,)),
-    "atlas_projection_options_init": (None, (ctypes.c_void_p,)),
-    "atlas_projection_create": (ctypes.c_int, (ctypes.c_uint32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p,)),
-    "atlas_projection_destroy": (None, (ctypes.c_void_p,)),
-    "atlas_projection_get_info": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p,)),
-    "atlas_projection_root": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p,)),
-    "atlas_projection_get_tile": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_uint64, ctypes.c_void_p,)),
-    "atlas_projection_snapshot": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p,)),
-    "atlas_projection_read": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_uint64, ctypes.c_void_p, ctypes.c_size_t,)),
-    "atlas_projection_verify": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p,)),
-    "atlas_projection_write_file": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p,)),
-    "atlas_reconstruction_options_init": (None, (ctypes.c_void_p,)),
-    "atlas_reconstruction_create": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p,)),
-    "atlas_reconstruction_add": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p,)),
-    "atlas_reconstruction_is_complete": (ctypes.c_bool, (ctypes.c_void_p,)),
-    "atlas_reconstruction_classes_needed": (ctypes.c_uint32, (ctypes.c_void_p,)),
-    "atlas_reconstruction_missing": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p,)),
-    "atlas_reconstruction_finish": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p,)),
-    "atlas_reconstruction_destroy": (None, (ctypes.c_void_p,)),
-    "atlas_shard_extract": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p,)),
-    "atlas_extract_options_init": (None, (ctypes.c_void_p,)),
-    "atlas_shard_extract_batch": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p,)),
-    "atlas_shard_extract_classes": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p, ctypes.c_void_p,)),
-    "atlas_shard_get_info": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p,)),
-    "atlas_shard_data": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p,)),
-    "atlas_shard_read": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_uint64, ctypes.c_void_p, ctypes.c_size_t,)),
-    "atlas_verify_options_init": (None, (ctypes.c_void_p,)),
-    "atlas_shard_verify": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p,)),
-    "atlas_limits_init": (None, (ctypes.c_void_p,)),
-    "atlas_shard_serialize": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p,)),
-    "atlas_shard_deserialize": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p,)),
-    "atlas_shard_destroy": (None, (ctypes.c_void_p,)),
-    "atlas_source_copy": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p,)),
-    "atlas_source_borrow": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p,)),
-    "atlas_source_open_file": (ctypes.c_int, (ctypes.c_char_p, ctypes.c_uint32, ctypes.c_void_p,)),
-    "atlas_source_from_callback": (ctypes.c_int, (ctypes.c_uint64, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p,)),
-    "atlas_source_range": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_void_p,)),
-    "atlas_source_concat": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p,)),
-    "atlas_source_size": (ctypes.c_uint64, (ctypes.c_void_p,)),
-    "atlas_source_destroy": (None, (ctypes.c_void_p,)),
-    "atlas_status_name": (ctypes.c_char_p, (ctypes.c_int32,)),
-    "atlas_stream_config_init": (None, (ctypes.c_void_p,)),
-    "atlas_stream_project": (ctypes.c_int, (ctypes.c_uint32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p,)),
-    "atlas_stream_open": (ctypes.c_int, (ctypes.c_uint32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p,)),
-    "atlas_stream_open_push": (ctypes.c_int, (ctypes.c_uint32, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p,)),
-    "atlas_stream_push": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t,)),
-    "atlas_stream_next": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p,)),
-    "atlas_stream_get_progress": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p,)),
-    "atlas_stream_is_complete": (ctypes.c_bool, (ctypes.c_void_p,)),
-    "atlas_stream_finish": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p,)),
-    "atlas_stream_destroy": (None, (ctypes.c_void_p,)),
-    "atlas_projection_transform": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p,)),
-    "atlas_projection_tile_bounds": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_uint64, ctypes.c_void_p,)),
-    "atlas_projection_tile_at": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_double, ctypes.c_double, ctypes.c_void_p,)),
-    "atlas_manifold_version": (ctypes.c_uint32, ()),
-    "atlas_manifold_version_string": (ctypes.c_char_p, ()),
-    "atlas_manifold_features": (ctypes.c_uint64, ()),
-    "atlas_manifold_trim": (None, ()),
-    "atlas_digest256": (None, (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p,)),
-    "atlas_buffer_free": (None, (ctypes.c_void_p,)),
+    "atlas_benchmark_config_init": (None, (ctypes.c_void_p,)),
+    "atlas_benchmark_run": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p,)),
+    "atlas_benchmark_report_count": (ctypes.c_size_t, (ctypes.c_void_p,)),
+    "atlas_benchmark_report_get": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p,)),
+    "atlas_benchmark_report_format": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_uint32, ctypes.c_void_p,)),
+    "atlas_benchmark_report_destroy": (None, (ctypes.c_void_p,)),
 }

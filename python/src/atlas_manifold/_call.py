@@ -14,6 +14,7 @@ from __future__ import annotations
 import _thread
 import ctypes
 import errno
+import os
 import sys
 import threading
 import time
@@ -30,6 +31,16 @@ LONG = 32 << 20
 """Bytes from which on a call is worth a callback that looks for Ctrl-C; fewer take some milliseconds."""
 
 _MAIN = threading.main_thread().ident
+
+
+def _after_fork() -> None:
+    # The thread that forked is the child's main thread.
+    global _MAIN
+    _MAIN = threading.get_ident()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 ProgressCallback = Callable[[Progress], Optional[bool]]
 DamageCallback = Callable[[Damage], Optional[bool]]

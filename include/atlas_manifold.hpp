@@ -1,0 +1,3804 @@
+// atlas_manifold for C++: what atlas_manifold.h offers, with C++17 types. Header only.
+//
+// Link
+//   CMake       find_package(AtlasManifold 0.2 REQUIRED)
+//               target_link_libraries(program PRIVATE AtlasManifold::cpp)
+//   pkg-config  c++ -std=c++17 program.cpp $(pkg-config --cflags --libs atlas_manifold)
+//
+// A first program
+//
+//   #include <atlas_manifold.hpp>
+//   #include <cstdio>
+//
+//   int main(int argc, char **argv) try {
+//     if (argc != 2) throw std::invalid_argument("usage: first FILE");
+//     const auto projection = atlas::projection::create(atlas::source::open(argv[1]));
+//     const auto info = projection.info();
+//     std::printf("%llu bytes, residue %u, root %s\n", (unsigned long long)info.domain_size, info.residue,
+//                 projection.root().hex().c_str());
+//   } catch (const std::exception &e) {
+//     std::fprintf(stderr, "%s\n", e.what());
+//     return 1;
+//   }
+//
+// Handles     are move-only and destroy what they own. get() gives the C handle, release() gives it away, and the
+//             explicit constructor takes one over. A handle that was moved from refuses every call with
+//             status::invalid_argument.
+// Errors      x() throws atlas::error, try_x() gives an atlas::result. Without exceptions (-fno-exceptions) only
+//             try_x() is there, and memory that cannot be allocated for a std:: container ends the program.
+// Callbacks   may throw: what a progress, damage or read callback throws comes out of the call that ran it, out of
+//             try_x() too. The call itself is cancelled, and changes nothing that a failure would not change.
+// Bytes       are taken from every contiguous container of trivially copyable elements, and from std::span. None is
+//             copied, unless a function says so.
+// Standards   C++17 and later. C++20 adds std::stop_token, <=> and std::ranges, C++23 conversions to std::expected.
+//             Types and names are the same in all of them, so that their object files can be linked together.
+//
+// Ownership, threads, costs and the statuses of each call are those of the C function that it names.
+
+#ifndef ATLAS_MANIFOLD_HPP
+#define ATLAS_MANIFOLD_HPP
+
+#include "atlas_manifold.h"
+
+#include <array>
+#include <cassert>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <exception>
+#include <functional>
+#include <initializer_list>
+#include <iosfwd>
+#include <iterator>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <new>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#if __cplusplus < 201703L && !(defined(_MSVC_LANG) && _MSVC_LANG >= 201703L)
+#error "atlas_manifold.hpp needs C++17; atlas_manifold.h is there for older standards"
+#endif
+#if defined(__has_include)
+#if __has_include(<version>)
+#include <version>
+#endif
+#endif
+#if defined(__cpp_lib_span)
+#include <span>
+#endif
+#if defined(__cpp_lib_ranges)
+#include <ranges>
+#endif
+#if defined(__cpp_lib_expected)
+#include <expected>
+#endif
+#if defined(__cpp_lib_jthread)
+#include <stop_token>
+#endif
+#if defined(__cpp_impl_three_way_comparison) && defined(__cpp_lib_three_way_comparison)
+#include <compare>
+#endif
+
+/// 1 if functions that throw are there.
+#if defined(__cpp_exceptions) || defined(_CPPUNWIND)
+#define ATLAS_MANIFOLD_EXCEPTIONS 1
+#else
+#define ATLAS_MANIFOLD_EXCEPTIONS 0
+#endif
+
+/// C++ types for atlas_manifold.h.
+namespace atlas {
+
+// Object files with and without exceptions have other bodies for the same functions, and so other names.
+#if ATLAS_MANIFOLD_EXCEPTIONS
+inline namespace v0 {
+#else
+inline namespace v0_noexcept {
+#endif
+
+// ---- Enumerations ------------------------------------------------------------------------------------------------
+
+/// Outcome of a call; atlas_status.
+enum class status : std::int32_t {
+    ok = ATLAS_STATUS_OK,
+    invalid_argument = ATLAS_STATUS_INVALID_ARGUMENT,
+    out_of_memory = ATLAS_STATUS_OUT_OF_MEMORY,
+    out_of_range = ATLAS_STATUS_OUT_OF_RANGE,
+    io = ATLAS_STATUS_IO,
+    conservation = ATLAS_STATUS_CONSERVATION,
+    witness = ATLAS_STATUS_WITNESS,
+    format = ATLAS_STATUS_FORMAT,
+    unsupported = ATLAS_STATUS_UNSUPPORTED,
+    state = ATLAS_STATUS_STATE,
+    incomplete = ATLAS_STATUS_INCOMPLETE,
+    conflict = ATLAS_STATUS_CONFLICT,
+    cancelled = ATLAS_STATUS_CANCELLED,
+    limit = ATLAS_STATUS_LIMIT,
+    internal = ATLAS_STATUS_INTERNAL,
+};
+
+/// Way to read a file; atlas_file_io.
+enum class file_io : std::uint32_t {
+    read = ATLAS_FILE_IO_READ,
+    mmap = ATLAS_FILE_IO_MMAP,
+    automatic = ATLAS_FILE_IO_AUTO,
+};
+
+/// Way from bytes to witnessed payload; atlas_projection_type.
+enum class projection_type : std::uint32_t {
+    linear = ATLAS_PROJECTION_LINEAR,
+    r96_fourier = ATLAS_PROJECTION_R96_FOURIER,
+};
+
+/// Kind of a change; atlas_change_type.
+enum class change_type : std::uint32_t {
+    insert = ATLAS_CHANGE_INSERT,
+    update = ATLAS_CHANGE_UPDATE,
+    erase = ATLAS_CHANGE_DELETE,
+    move = ATLAS_CHANGE_MOVE,
+};
+
+/// Demand on the sum of all bytes; atlas_conservation_policy.
+enum class conservation_policy : std::uint32_t {
+    track = ATLAS_CONSERVATION_TRACK,
+    strict = ATLAS_CONSERVATION_STRICT,
+};
+
+/// Distribution of a batch over threads; atlas_parallel_strategy.
+enum class parallel_strategy : std::uint32_t {
+    sequential = ATLAS_PARALLEL_SEQUENTIAL,
+    automatic = ATLAS_PARALLEL_DEFAULT,
+    pool = ATLAS_PARALLEL_POOL,
+    chunked = ATLAS_PARALLEL_CHUNKED,
+    work_stealing = ATLAS_PARALLEL_WORK_STEALING,
+};
+
+/// Compression of a payload; atlas_compression_algorithm.
+enum class compression_algorithm : std::uint32_t {
+    none = ATLAS_COMPRESSION_NONE,
+    deflate = ATLAS_COMPRESSION_DEFLATE,
+    conservation_aware = ATLAS_COMPRESSION_CONSERVATION_AWARE,
+    zstd = ATLAS_COMPRESSION_ZSTD,
+    lz4 = ATLAS_COMPRESSION_LZ4,
+    automatic = ATLAS_COMPRESSION_AUTO,
+};
+
+/// The filter before the codec; atlas_compression_filter.
+enum class compression_filter : std::uint32_t {
+    automatic = ATLAS_FILTER_AUTO,
+    none = ATLAS_FILTER_NONE,
+    planes = ATLAS_FILTER_PLANES,
+};
+
+/// Target of compression_algorithm::automatic; atlas_compression_target.
+enum class compression_target : std::uint32_t {
+    balanced = ATLAS_TARGET_BALANCED,
+    fastest_read = ATLAS_TARGET_FASTEST_READ,
+    smallest = ATLAS_TARGET_SMALLEST,
+};
+
+/// Levels of compression_config::level() that have a name.
+enum class compression_level : std::uint32_t {
+    fast = ATLAS_COMPRESSION_LEVEL_FAST,
+    balanced = ATLAS_COMPRESSION_LEVEL_BALANCED,
+    best = ATLAS_COMPRESSION_LEVEL_BEST,
+};
+
+/// Format of a benchmark report; atlas_report_format.
+enum class report_format : std::uint32_t {
+    text = ATLAS_REPORT_TEXT,
+    json = ATLAS_REPORT_JSON,
+    csv = ATLAS_REPORT_CSV,
+};
+
+/// Access of a container handle; atlas_container_mode.
+enum class container_mode : std::uint32_t { read = ATLAS_CONTAINER_READ, write = ATLAS_CONTAINER_WRITE };
+
+/// The part of an object that is damaged; atlas_damage_part.
+enum class damage_part : std::uint32_t {
+    data = ATLAS_DAMAGE_DATA,
+    record = ATLAS_DAMAGE_RECORD,
+    parity = ATLAS_DAMAGE_PARITY,
+    digests = ATLAS_DAMAGE_DIGESTS,
+};
+
+/// The kind of a damage; atlas_damage_kind.
+enum class damage_kind : std::uint32_t {
+    differs = ATLAS_DAMAGE_DIFFERS,
+    unreadable = ATLAS_DAMAGE_UNREADABLE,
+    missing = ATLAS_DAMAGE_MISSING,
+    unknown = ATLAS_DAMAGE_UNKNOWN,
+};
+
+/// The verdict of a check; atlas_parity_verdict.
+enum class parity_verdict : std::uint32_t {
+    not_known = ATLAS_PARITY_NOT_KNOWN,
+    intact = ATLAS_PARITY_INTACT,
+    repairable = ATLAS_PARITY_REPAIRABLE,
+    incomplete = ATLAS_PARITY_INCOMPLETE,
+};
+
+/// Fate of a damaged file; atlas_repair_mode.
+enum class repair_mode : std::uint32_t {
+    new_file = ATLAS_REPAIR_NEW_FILE,
+    keep = ATLAS_REPAIR_KEEP,
+    in_place = ATLAS_REPAIR_IN_PLACE,
+};
+
+/// A part of the library that a build may lack; the ATLAS_FEATURE_ bits.
+enum class feature : std::uint64_t {
+    parallel = ATLAS_FEATURE_PARALLEL,
+    compression = ATLAS_FEATURE_COMPRESSION,
+    streaming = ATLAS_FEATURE_STREAMING,
+    benchmarks = ATLAS_FEATURE_BENCHMARKS,
+    container = ATLAS_FEATURE_CONTAINER,
+    parity = ATLAS_FEATURE_PARITY,
+    zstd = ATLAS_FEATURE_ZSTD,
+    lz4 = ATLAS_FEATURE_LZ4,
+};
+
+// ---- The library -------------------------------------------------------------------------------------------------
+
+/// Returns the version of the library in use, major << 16 | minor << 8 | patch; atlas_manifold_version().
+inline std::uint32_t version() noexcept { return atlas_manifold_version(); }
+
+/// The version that the program is compiled with.
+inline constexpr std::uint32_t header_version = ATLAS_MANIFOLD_VERSION;
+
+/// Returns the version of the library in use as text; atlas_manifold_version_string().
+inline std::string_view version_string() noexcept { return atlas_manifold_version_string(); }
+
+/// Returns the features of the library in use as a set of bits; atlas_manifold_features().
+inline std::uint64_t features() noexcept { return atlas_manifold_features(); }
+
+/// True if the library in use has a feature.
+inline bool has(feature which) noexcept { return (features() & static_cast<std::uint64_t>(which)) != 0; }
+
+/// Frees the buffers that the library keeps for the next call; atlas_manifold_trim().
+inline void trim() noexcept { atlas_manifold_trim(); }
+
+/// Returns the name of a status, such as "ATLAS_STATUS_WITNESS"; atlas_status_name().
+inline std::string_view name(status which) noexcept { return atlas_status_name(static_cast<std::int32_t>(which)); }
+
+// ---- Errors and results ------------------------------------------------------------------------------------------
+
+#if defined(__GNUC__)
+#define ATLAS_MANIFOLD_PUBLIC __attribute__((visibility("default")))
+#define ATLAS_MANIFOLD_COLD __attribute__((noinline, cold))
+#else
+#define ATLAS_MANIFOLD_PUBLIC
+#define ATLAS_MANIFOLD_COLD
+#endif
+
+/// A failed call: what() is the text, the rest are its numbers (atlas_error_info).
+class ATLAS_MANIFOLD_PUBLIC error : public std::runtime_error {
+public:
+    /// Takes a status and a text.
+    error(atlas::status code, const std::string &text) : std::runtime_error(text), status_(code) {}
+
+    /// Takes the numbers of the library and a text.
+    error(const atlas_error_info &info, const std::string &text)
+        : std::runtime_error(text), status_(static_cast<atlas::status>(info.status)), os_error_(info.os_error),
+          index_(info.index), offset_(info.offset), length_(info.length)
+    {
+    }
+
+    /// The status that the call returned.
+    atlas::status status() const noexcept { return status_; }
+    /// The errno of the operating system or of a callback, or 0.
+    int os_error() const noexcept { return os_error_; }
+    /// The batch item, tile, chunk or class that failed.
+    std::optional<std::uint64_t> index() const noexcept { return known(index_); }
+    /// Place in the domain, or in the bytes read.
+    std::optional<std::uint64_t> offset() const noexcept { return known(offset_); }
+    /// Bytes from offset() on.
+    std::optional<std::uint64_t> length() const noexcept { return known(length_); }
+
+private:
+    static std::optional<std::uint64_t> known(std::uint64_t number) noexcept
+    {
+        return number == UINT64_MAX ? std::nullopt : std::optional<std::uint64_t>(number);
+    }
+
+    atlas::status status_;
+    int os_error_ = 0;
+    std::uint64_t index_ = UINT64_MAX;
+    std::uint64_t offset_ = UINT64_MAX;
+    std::uint64_t length_ = UINT64_MAX;
+};
+
+/// Returns the calling thread's last failure; atlas_last_error_get() and atlas_last_error_message(). Its status is
+/// status::ok after success.
+inline error last_error()
+{
+    atlas_error_info info;
+    std::memset(&info, 0, sizeof info);
+    info.struct_size = static_cast<std::uint32_t>(sizeof info);
+    info.index = info.offset = info.length = UINT64_MAX;
+    (void)atlas_last_error_get(&info);
+    return error(info, atlas_last_error_message());
+}
+
+/// A value, or the error of the call that should have given it. Like std::expected, to which it converts if there is
+/// one.
+template <typename T> class [[nodiscard]] result {
+public:
+    /// The type of the value.
+    using value_type = T;
+
+    /// Holds a value.
+    result(T value) : held_(std::in_place_index<0>, std::move(value)) {}
+    /// Holds an error.
+    result(atlas::error failed) : held_(std::in_place_index<1>, std::move(failed)) {}
+
+    /// True if there is a value.
+    bool has_value() const noexcept { return held_.index() == 0; }
+    /// True if there is a value.
+    explicit operator bool() const noexcept { return has_value(); }
+
+    /// The value, which must be there.
+    T &operator*() & noexcept { return *std::get_if<0>(&held_); }
+    /// The value, which must be there.
+    const T &operator*() const & noexcept { return *std::get_if<0>(&held_); }
+    /// The value, which must be there.
+    T &&operator*() && noexcept { return std::move(*std::get_if<0>(&held_)); }
+    /// The value, which must be there.
+    T *operator->() noexcept { return std::get_if<0>(&held_); }
+    /// The value, which must be there.
+    const T *operator->() const noexcept { return std::get_if<0>(&held_); }
+    /// The value, or another one if there is none.
+    template <typename U> T value_or(U &&other) &&
+    {
+        return has_value() ? std::move(**this) : static_cast<T>(std::forward<U>(other));
+    }
+
+    /// The error, which must be there.
+    const atlas::error &error() const noexcept { return *std::get_if<1>(&held_); }
+
+    /// The status of the call.
+    atlas::status status() const noexcept { return has_value() ? atlas::status::ok : error().status(); }
+
+#if ATLAS_MANIFOLD_EXCEPTIONS
+    /// The value; throws the error if there is none.
+    T value() &&
+    {
+        if (!has_value()) {
+            raise();
+        }
+        return std::move(**this);
+    }
+    /// The value; throws the error if there is none.
+    const T &value() const &
+    {
+        if (!has_value()) {
+            raise();
+        }
+        return **this;
+    }
+#endif
+
+    /// Calls f with the value, and gives what it gives, which is a result; an error is handed on.
+    template <typename F> auto and_then(F &&f) && -> std::decay_t<decltype(f(std::declval<T>()))>
+    {
+        if (has_value()) {
+            return std::forward<F>(f)(std::move(**this));
+        }
+        return error();
+    }
+
+#if defined(__cpp_lib_expected)
+    /// The same as a std::expected.
+    operator std::expected<T, atlas::error>() &&
+    {
+        if (has_value()) {
+            return std::move(**this);
+        }
+        return std::unexpected<atlas::error>(error());
+    }
+#endif
+
+private:
+#if ATLAS_MANIFOLD_EXCEPTIONS
+    [[noreturn]] ATLAS_MANIFOLD_COLD void raise() const { throw error(); }
+#endif
+
+    std::variant<T, atlas::error> held_;
+};
+
+/// Success, or the error of a call.
+template <> class [[nodiscard]] result<void> {
+public:
+    /// Nothing is given.
+    using value_type = void;
+
+    /// Success.
+    result() = default;
+    /// Holds an error.
+    result(atlas::error failed) : failed_(std::move(failed)) {}
+
+    /// True after success.
+    bool has_value() const noexcept { return !failed_.has_value(); }
+    /// True after success.
+    explicit operator bool() const noexcept { return has_value(); }
+    /// The error, which must be there.
+    const atlas::error &error() const noexcept { return *failed_; }
+    /// The status of the call.
+    atlas::status status() const noexcept { return has_value() ? atlas::status::ok : failed_->status(); }
+
+#if ATLAS_MANIFOLD_EXCEPTIONS
+    /// Throws the error if there is one.
+    void value() const
+    {
+        if (!has_value()) {
+            raise();
+        }
+    }
+#endif
+
+#if defined(__cpp_lib_expected)
+    /// The same as a std::expected.
+    operator std::expected<void, atlas::error>() const
+    {
+        if (has_value()) {
+            return {};
+        }
+        return std::unexpected<atlas::error>(error());
+    }
+#endif
+
+private:
+#if ATLAS_MANIFOLD_EXCEPTIONS
+    [[noreturn]] ATLAS_MANIFOLD_COLD void raise() const { throw *failed_; }
+#endif
+
+    std::optional<atlas::error> failed_;
+};
+
+// ---- Bytes and lists ---------------------------------------------------------------------------------------------
+
+namespace detail {
+
+template <typename C> using element_of = std::remove_pointer_t<decltype(std::data(std::declval<C &>()))>;
+
+// Contiguous, with elements that are bytes and nothing else. A string literal has a byte more than its reader thinks.
+template <typename C, typename = void> struct holds_bytes : std::false_type {};
+template <typename C>
+struct holds_bytes<C, std::void_t<element_of<C>, decltype(std::size(std::declval<C &>()))>>
+    : std::bool_constant<std::is_trivially_copyable_v<element_of<C>> && !std::is_pointer_v<element_of<C>> &&
+                         !(std::is_array_v<C> && std::is_same_v<std::remove_cv_t<element_of<C>>, char>)> {};
+
+template <typename C, typename = void> struct holds_writable_bytes : std::false_type {};
+template <typename C>
+struct holds_writable_bytes<C, std::enable_if_t<holds_bytes<C>::value>>
+    : std::bool_constant<!std::is_const_v<element_of<C>>> {};
+
+// Contiguous, with elements of type T.
+template <typename C, typename T, typename = void> struct holds : std::false_type {};
+template <typename C, typename T>
+struct holds<C, T, std::void_t<element_of<C>, decltype(std::size(std::declval<C &>()))>>
+    : std::is_same<std::remove_cv_t<element_of<C>>, std::remove_cv_t<T>> {};
+
+} // namespace detail
+
+/// Bytes of somebody else that are read: a pointer and a size. A contiguous container converts to it.
+class bytes_view {
+public:
+    /// No bytes.
+    bytes_view() = default;
+    /// `size` bytes at `data`.
+    bytes_view(const void *data, std::size_t size) noexcept : data_(static_cast<const std::uint8_t *>(data)), size_(size)
+    {
+    }
+    /// The bytes of a container.
+    template <typename C, std::enable_if_t<detail::holds_bytes<const C>::value, int> = 0>
+    bytes_view(const C &from) noexcept
+        : bytes_view(static_cast<const void *>(std::data(from)), std::size(from) * sizeof(detail::element_of<const C>))
+    {
+    }
+
+    /// The first byte; may be NULL if there is none.
+    const std::uint8_t *data() const noexcept { return data_; }
+    /// Number of bytes.
+    std::size_t size() const noexcept { return size_; }
+    /// True if there is no byte.
+    bool empty() const noexcept { return size_ == 0; }
+    /// The first byte.
+    const std::uint8_t *begin() const noexcept { return data_; }
+    /// Behind the last byte.
+    const std::uint8_t *end() const noexcept { return data_ + size_; }
+    /// Byte `at`, which must be there.
+    const std::uint8_t &operator[](std::size_t at) const noexcept { return data_[at]; }
+    /// `length` bytes from `from` on, which must be there.
+    bytes_view part(std::size_t from, std::size_t length) const noexcept
+    {
+        assert(from <= size_ && length <= size_ - from);
+        return {data_ + from, length};
+    }
+
+#if defined(__cpp_lib_span)
+    /// The same as a std::span.
+    std::span<const std::uint8_t> span() const noexcept { return {data_, size_}; }
+#endif
+
+    /// True if both have the same bytes.
+    friend bool operator==(bytes_view left, bytes_view right) noexcept
+    {
+        return left.size_ == right.size_ && (left.size_ == 0 || std::memcmp(left.data_, right.data_, left.size_) == 0);
+    }
+    /// True if they differ.
+    friend bool operator!=(bytes_view left, bytes_view right) noexcept { return !(left == right); }
+
+private:
+    const std::uint8_t *data_ = nullptr;
+    std::size_t size_ = 0;
+};
+
+/// Memory of somebody else that is written: a pointer and a size. A contiguous container converts to it.
+class bytes_span {
+public:
+    /// No bytes.
+    bytes_span() = default;
+    /// `size` bytes at `data`.
+    bytes_span(void *data, std::size_t size) noexcept : data_(static_cast<std::uint8_t *>(data)), size_(size) {}
+    /// The memory of a container, all of it.
+    template <typename C, std::enable_if_t<detail::holds_writable_bytes<std::remove_reference_t<C>>::value, int> = 0>
+    bytes_span(C &&to) noexcept
+        : bytes_span(static_cast<void *>(std::data(to)), std::size(to) * sizeof(detail::element_of<std::remove_reference_t<C>>))
+    {
+    }
+
+    /// The first byte; may be NULL if there is none.
+    std::uint8_t *data() const noexcept { return data_; }
+    /// Number of bytes.
+    std::size_t size() const noexcept { return size_; }
+    /// True if there is no byte.
+    bool empty() const noexcept { return size_ == 0; }
+    /// The first byte.
+    std::uint8_t *begin() const noexcept { return data_; }
+    /// Behind the last byte.
+    std::uint8_t *end() const noexcept { return data_ + size_; }
+
+private:
+    std::uint8_t *data_ = nullptr;
+    std::size_t size_ = 0;
+};
+
+/// Objects of somebody else that are read, one after the other in memory. A vector, an array or a list in braces
+/// converts to it.
+template <typename T> class list_view {
+public:
+    /// No objects.
+    list_view() = default;
+    /// `size` objects at `data`.
+    list_view(const T *data, std::size_t size) noexcept : data_(data), size_(size) {}
+    /// The objects of a container.
+    template <typename C, std::enable_if_t<detail::holds<const C, T>::value, int> = 0>
+    list_view(const C &from) noexcept : data_(std::data(from)), size_(std::size(from))
+    {
+    }
+    /// The objects of a list in braces, which lives as long as the call.
+    list_view(std::initializer_list<T> from) noexcept : list_view(from.begin(), from.size()) {}
+
+    /// The first object; may be NULL if there is none.
+    const T *data() const noexcept { return data_; }
+    /// Number of objects.
+    std::size_t size() const noexcept { return size_; }
+    /// The first object.
+    const T *begin() const noexcept { return data_; }
+    /// Behind the last object.
+    const T *end() const noexcept { return data_ + size_; }
+
+private:
+    const T *data_ = nullptr;
+    std::size_t size_ = 0;
+};
+
+/// A part of a domain: length bytes from offset on.
+using region = atlas_region;
+
+/// Regions of a domain, in any order, or all of it, which is the default.
+class regions {
+public:
+    /// The whole domain.
+    regions() = default;
+    /// The regions of a container, of which there may be none.
+    template <typename C, std::enable_if_t<detail::holds<const C, region>::value, int> = 0>
+    regions(const C &from) noexcept : regions(std::data(from), std::size(from))
+    {
+    }
+    /// The regions of a list in braces, which lives as long as the call.
+    regions(std::initializer_list<region> from) noexcept : regions(from.begin(), from.size()) {}
+    /// `size` regions at `data`.
+    regions(const region *data, std::size_t size) noexcept : data_(size == 0 ? none() : data), size_(size) {}
+
+    /// The first region; NULL means the whole domain.
+    const region *data() const noexcept { return data_; }
+    /// Number of regions.
+    std::size_t size() const noexcept { return size_; }
+
+private:
+    // No region, which NULL does not say.
+    static const region *none() noexcept
+    {
+        static const region nothing = {0, 0};
+        return &nothing;
+    }
+
+    const region *data_ = nullptr;
+    std::size_t size_ = 0;
+};
+
+/// A path: bytes on Unix, UTF-8 on Windows. A string and a std::filesystem::path convert to it.
+class path_view {
+public:
+    /// A text that a zero byte ends; borrowed.
+    path_view(const char *text) noexcept : text_(text == nullptr ? "" : text) {}
+    /// A text; borrowed. With a zero byte in it, which no path has, it names no file.
+    path_view(const std::string &text) noexcept
+        : text_(text.find('\0') == std::string::npos ? text.c_str() : "")
+    {
+    }
+    /// A text; copied.
+    path_view(std::string_view text) : path_view(std::string(text), 0) {}
+    /// A std::filesystem::path.
+    template <typename P, typename = std::void_t<decltype(std::declval<const P &>().native()),
+                                                 decltype(std::declval<const P &>().lexically_normal())>>
+    path_view(const P &path)
+        : path_view(text_of(path.u8string()), 0)
+    {
+    }
+
+    /// The text, which a zero byte ends.
+    const char *c_str() const noexcept { return text_ == nullptr ? own_.c_str() : text_; }
+
+private:
+    path_view(std::string own, int) : own_(std::move(own)), text_(own_.find('\0') == std::string::npos ? nullptr : "")
+    {
+    }
+    template <typename S> static std::string text_of(const S &text) { return std::string(text.begin(), text.end()); }
+
+    std::string own_;
+    const char *text_ = nullptr; // NULL: the own text
+};
+
+/// Bytes that the library allocated; atlas_buffer. Freed by atlas_buffer_free().
+class buffer {
+public:
+    /// No bytes.
+    buffer() = default;
+    /// Takes over what the library filled.
+    explicit buffer(atlas_buffer taken) noexcept : held_(taken) {}
+    /// Takes over the bytes of another buffer.
+    buffer(buffer &&other) noexcept : held_(other.release()) {}
+    /// Takes over the bytes of another buffer.
+    buffer &operator=(buffer &&other) noexcept
+    {
+        if (this != &other) {
+            atlas_buffer_free(&held_);
+            held_ = other.release();
+        }
+        return *this;
+    }
+    /// Frees the bytes.
+    ~buffer()
+    {
+        if (held_.data != nullptr) {
+            atlas_buffer_free(&held_);
+        }
+    }
+
+    /// The first byte; NULL if there is none.
+    std::uint8_t *data() noexcept { return held_.data; }
+    /// The first byte; NULL if there is none.
+    const std::uint8_t *data() const noexcept { return held_.data; }
+    /// Number of bytes.
+    std::size_t size() const noexcept { return held_.size; }
+    /// True if there is no byte.
+    bool empty() const noexcept { return held_.size == 0; }
+    /// The first byte.
+    const std::uint8_t *begin() const noexcept { return held_.data; }
+    /// Behind the last byte.
+    const std::uint8_t *end() const noexcept { return held_.data + held_.size; }
+    /// Byte `at`, which must be there.
+    std::uint8_t &operator[](std::size_t at) noexcept { return held_.data[at]; }
+    /// Byte `at`, which must be there.
+    const std::uint8_t &operator[](std::size_t at) const noexcept { return held_.data[at]; }
+    /// The same bytes as text.
+    std::string_view text() const noexcept { return {reinterpret_cast<const char *>(held_.data), held_.size}; }
+
+    /// The C buffer.
+    const atlas_buffer &get() const noexcept { return held_; }
+    /// Gives the C buffer away, which atlas_buffer_free() frees.
+    atlas_buffer release() noexcept { return std::exchange(held_, atlas_buffer{nullptr, 0}); }
+
+private:
+    atlas_buffer held_ = {nullptr, 0};
+};
+
+/// 32 bytes of BLAKE3: a root, a witness or a history.
+class digest {
+public:
+    /// All zeros.
+    constexpr digest() noexcept : bytes_{} {}
+    /// A copy of 32 bytes.
+    constexpr digest(const std::array<std::uint8_t, 32> &from) noexcept : bytes_(from) {}
+    /// A copy of 32 bytes.
+    explicit digest(const std::uint8_t (&from)[32]) noexcept { std::memcpy(bytes_.data(), from, 32); }
+
+    /// BLAKE3-256 of bytes; atlas_digest256().
+    static digest of(bytes_view bytes) noexcept
+    {
+        digest made;
+        atlas_digest256(bytes.data(), bytes.size(), made.data());
+        return made;
+    }
+    /// The digest that 64 hexadecimal digits stand for; nothing if they are others.
+    static std::optional<digest> from_hex(std::string_view text) noexcept
+    {
+        digest made;
+        if (text.size() != 64) {
+            return std::nullopt;
+        }
+        for (std::size_t i = 0; i < 64; i++) {
+            const int digit = value_of(text[i]);
+            if (digit < 0) {
+                return std::nullopt;
+            }
+            made.bytes_[i / 2] = static_cast<std::uint8_t>(made.bytes_[i / 2] * 16 + digit);
+        }
+        return made;
+    }
+
+    /// 64 hexadecimal digits in lower case.
+    std::string hex() const
+    {
+        static constexpr char digits[] = "0123456789abcdef";
+        std::string text(64, '0');
+        for (std::size_t i = 0; i < 32; i++) {
+            text[2 * i] = digits[bytes_[i] / 16];
+            text[2 * i + 1] = digits[bytes_[i] % 16];
+        }
+        return text;
+    }
+
+    /// The first byte.
+    constexpr const std::uint8_t *data() const noexcept { return bytes_.data(); }
+    /// The first byte.
+    constexpr std::uint8_t *data() noexcept { return bytes_.data(); }
+    /// 32.
+    static constexpr std::size_t size() noexcept { return 32; }
+    /// The first byte.
+    constexpr const std::uint8_t *begin() const noexcept { return data(); }
+    /// Behind the last byte.
+    constexpr const std::uint8_t *end() const noexcept { return data() + 32; }
+    /// Byte `at`, less than 32.
+    constexpr std::uint8_t operator[](std::size_t at) const noexcept { return bytes_[at]; }
+
+    /// A hash for tables: the first bytes, which are as good as any.
+    std::size_t hash() const noexcept
+    {
+        std::size_t made = 0;
+        std::memcpy(&made, data(), sizeof made);
+        return made;
+    }
+
+    /// True if the bytes are the same. Takes a time that tells where they differ.
+    friend bool operator==(const digest &left, const digest &right) noexcept { return left.compare(right) == 0; }
+#if defined(__cpp_impl_three_way_comparison) && defined(__cpp_lib_three_way_comparison)
+    /// Ordered as their hexadecimal digits are.
+    friend std::strong_ordering operator<=>(const digest &left, const digest &right) noexcept
+    {
+        return left.compare(right) <=> 0;
+    }
+#else
+    /// True if they differ.
+    friend bool operator!=(const digest &left, const digest &right) noexcept { return left.compare(right) != 0; }
+    /// Ordered as their hexadecimal digits are.
+    friend bool operator<(const digest &left, const digest &right) noexcept { return left.compare(right) < 0; }
+    /// Ordered as their hexadecimal digits are.
+    friend bool operator>(const digest &left, const digest &right) noexcept { return left.compare(right) > 0; }
+    /// Ordered as their hexadecimal digits are.
+    friend bool operator<=(const digest &left, const digest &right) noexcept { return left.compare(right) <= 0; }
+    /// Ordered as their hexadecimal digits are.
+    friend bool operator>=(const digest &left, const digest &right) noexcept { return left.compare(right) >= 0; }
+#endif
+
+    /// Writes the 64 digits.
+    template <typename Char, typename Traits>
+    friend std::basic_ostream<Char, Traits> &operator<<(std::basic_ostream<Char, Traits> &out, const digest &from)
+    {
+        return out << from.hex().c_str();
+    }
+
+private:
+    int compare(const digest &other) const noexcept { return std::memcmp(data(), other.data(), 32); }
+    static int value_of(char digit) noexcept
+    {
+        return digit >= '0' && digit <= '9'   ? digit - '0'
+               : digit >= 'a' && digit <= 'f' ? digit - 'a' + 10
+               : digit >= 'A' && digit <= 'F' ? digit - 'A' + 10
+                                              : -1;
+    }
+
+    std::array<std::uint8_t, 32> bytes_;
+};
+
+/// A secret of 32 bytes for keyed digests. Wiped when it is destroyed, and never printed.
+class secret_key {
+public:
+    /// A copy of 32 bytes.
+    explicit secret_key(const std::array<std::uint8_t, 32> &from) noexcept : bytes_(from) {}
+    /// A copy of 32 bytes.
+    explicit secret_key(const std::uint8_t (&from)[32]) noexcept { std::memcpy(bytes_.data(), from, 32); }
+    /// A copy.
+    secret_key(const secret_key &) = default;
+    /// A copy.
+    secret_key &operator=(const secret_key &) = default;
+    /// Wipes the bytes.
+    ~secret_key()
+    {
+        for (volatile std::uint8_t &byte : bytes_) {
+            byte = 0;
+        }
+    }
+    /// The first byte.
+    const std::uint8_t *data() const noexcept { return bytes_.data(); }
+
+private:
+    std::array<std::uint8_t, 32> bytes_{};
+};
+
+// ---- How a call runs ---------------------------------------------------------------------------------------------
+
+/// Progress of a call; atlas_progress.
+struct progress_state {
+    std::uint64_t bytes_done;   ///< Bytes of work done.
+    std::uint64_t bytes_total;  ///< Bytes of work in all; 0: not known.
+    std::uint64_t chunks_done;  ///< Tiles, chunks, regions, shards or cases done.
+    std::uint64_t chunks_total; ///< Tiles, chunks, regions, shards or cases in all.
+};
+
+/// One damaged range; atlas_damage.
+struct damage {
+    damage_part part;         ///< The part that the range belongs to.
+    damage_kind kind;         ///< Its kind.
+    bool repairable;          ///< True if it can be rebuilt from bytes that are at hand.
+    int os_error;             ///< Error number of the operating system, or 0.
+    std::uint64_t generation; ///< Generation of a container; 0: none.
+    std::uint64_t index;      ///< The first tile, record, unit or block.
+    std::uint64_t offset;     ///< Offset of the first byte: in the domain or the protected file for damage_part::data.
+    std::uint64_t length;     ///< In bytes.
+};
+
+/// A function that is told of something and may return false to refuse it. One that returns nothing agrees.
+template <typename Told> class callback {
+public:
+    /// Nobody is told.
+    callback() = default;
+    /// Nobody is told.
+    callback(std::nullptr_t) noexcept {}
+    /// Takes a function, a lambda or a function object.
+    template <typename F, std::enable_if_t<std::is_invocable_v<F &, const Told &> &&
+                                               !std::is_same_v<std::decay_t<F>, callback>, int> = 0>
+    callback(F &&f) : call_(whole(std::forward<F>(f)))
+    {
+    }
+
+    /// True if somebody is told.
+    explicit operator bool() const noexcept { return static_cast<bool>(call_); }
+    /// Tells it.
+    bool operator()(const Told &told) const { return call_(told); }
+
+private:
+    template <typename F> static std::function<bool(const Told &)> whole(F &&f)
+    {
+        if constexpr (std::is_void_v<std::invoke_result_t<F &, const Told &>>) {
+            return [f = std::decay_t<F>(std::forward<F>(f))](const Told &told) mutable {
+                f(told);
+                return true;
+            };
+        } else {
+            return std::forward<F>(f);
+        }
+    }
+
+    std::function<bool(const Told &)> call_;
+};
+
+/// Told of each damaged range; see atlas_damage_fn for what false means.
+using damage_callback = callback<damage>;
+/// Told of the progress of a call; false cancels.
+using progress_callback = callback<progress_state>;
+
+namespace detail {
+
+/// Owns a C handle.
+template <typename T, void (*destroy)(T *)> class handle {
+public:
+    /// The C type.
+    using handle_type = T;
+
+    /// Owns nothing.
+    handle() = default;
+    /// Takes a C handle over.
+    explicit handle(T *taken) noexcept : held_(taken) {}
+    /// Takes over what another handle owns.
+    handle(handle &&other) noexcept : held_(other.release()) {}
+    /// Takes over what another handle owns.
+    handle &operator=(handle &&other) noexcept
+    {
+        reset(other.release());
+        return *this;
+    }
+    /// Destroys what it owns.
+    ~handle() { reset(); }
+
+    /// The C handle, which stays owned; NULL after a move.
+    T *get() const noexcept { return held_; }
+    /// Gives the C handle away.
+    [[nodiscard]] T *release() noexcept { return std::exchange(held_, nullptr); }
+    /// Destroys what it owns, and takes over another C handle.
+    void reset(T *taken = nullptr) noexcept
+    {
+        T *old = std::exchange(held_, taken);
+        if (old != nullptr && old != taken) {
+            destroy(old);
+        }
+    }
+    /// True if it owns something.
+    explicit operator bool() const noexcept { return held_ != nullptr; }
+
+private:
+    T *held_ = nullptr;
+};
+
+template <typename S> S sized() noexcept
+{
+    S made;
+    std::memset(&made, 0, sizeof made);
+    made.struct_size = static_cast<std::uint32_t>(sizeof made);
+    return made;
+}
+
+template <typename E> constexpr std::uint32_t number(E value) noexcept { return static_cast<std::uint32_t>(value); }
+
+// Runs f, whose exception stays here.
+template <typename F> bool guarded(std::exception_ptr &thrown, F &&f) noexcept
+{
+#if ATLAS_MANIFOLD_EXCEPTIONS
+    try {
+        return f();
+    } catch (...) {
+        thrown = std::current_exception();
+        return false;
+    }
+#else
+    (void)thrown;
+    return f();
+#endif
+}
+
+// What read callbacks threw, on any thread. A callback answers with an error number of its own, far above those of
+// the system, which comes back with the failure of the call: so each call finds the exception that made it fail.
+class thrown_by_readers {
+public:
+    static constexpr int first_number = 0x41540000;
+
+    static thrown_by_readers &all()
+    {
+        // Never destroyed: sources may be released at the very end of the program.
+        static thrown_by_readers *const made = new thrown_by_readers;
+        return *made;
+    }
+    // Keeps an exception for a reader, whose number is 0 before the first one.
+    int keep(int number, std::exception_ptr thrown)
+    {
+        const std::lock_guard<std::mutex> locked(lock_);
+        if (number == 0) {
+            number = next_;
+            next_ = next_ == INT32_MAX ? first_number : next_ + 1;
+        }
+        kept_[number] = std::move(thrown);
+        return number;
+    }
+    void forget(int number)
+    {
+        const std::lock_guard<std::mutex> locked(lock_);
+        kept_.erase(number);
+    }
+    std::exception_ptr find(int number)
+    {
+        if (number < first_number) {
+            return nullptr;
+        }
+        const std::lock_guard<std::mutex> locked(lock_);
+        const auto found = kept_.find(number);
+        return found == kept_.end() ? nullptr : found->second;
+    }
+
+private:
+    std::mutex lock_;
+    std::map<int, std::exception_ptr> kept_;
+    int next_ = first_number;
+};
+
+} // namespace detail
+
+namespace detail {
+class call;
+} // namespace detail
+
+/// Threads that the program asks for; atlas_pool.
+class pool : public detail::handle<atlas_pool, atlas_pool_destroy> {
+public:
+    using handle::handle;
+
+    /// create() with the error in the result.
+    static result<pool> try_create(std::uint32_t threads = 0)
+    {
+        atlas_pool *made = nullptr;
+        if (atlas_pool_create(threads, &made) != ATLAS_STATUS_OK) {
+            return last_error();
+        }
+        return pool(made);
+    }
+    /// Returns the number of tasks that can run at a time; atlas_pool_threads().
+    std::uint32_t threads() const noexcept { return atlas_pool_threads(get()); }
+
+#if ATLAS_MANIFOLD_EXCEPTIONS
+    /// Starts threads, 0 for one a core; atlas_pool_create().
+    static pool create(std::uint32_t threads = 0) { return try_create(threads).value(); }
+#endif
+};
+
+/// Conditions of a long call; atlas_operation. By default on the library's own pool, without progress and limit.
+///
+///     p.verify(atlas::operation{}.threads(4).progress([](auto &at) { std::printf("%g\n", at.bytes_done / 1e6); }));
+class operation {
+public:
+    /// Runs on so many threads, which are started here and end with the last copy; 1 means the calling thread alone.
+    operation &threads(std::uint32_t count)
+    {
+        auto made = atlas::pool::try_create(count);
+        own_.reset();
+        failed_.reset();
+        if (made) {
+            own_ = std::make_shared<const atlas::pool>(*std::move(made));
+            pool_ = own_->get();
+        } else {
+            failed_ = std::make_shared<const atlas::error>(made.error());
+        }
+        return *this;
+    }
+    /// Runs on a pool, which must outlive the operation.
+    operation &pool(const atlas::pool &on) noexcept
+    {
+        own_.reset();
+        failed_.reset();
+        pool_ = on.get();
+        return *this;
+    }
+    /// A pool that lives shorter is refused.
+    operation &pool(const atlas::pool &&) = delete;
+    /// The most bytes that the library may allocate during the call; 0: no limit.
+    operation &memory_limit(std::uint64_t bytes) noexcept
+    {
+        memory_limit_ = bytes;
+        return *this;
+    }
+    /// Tells a function of the progress, on the thread that makes the call.
+    operation &progress(progress_callback told)
+    {
+        progress_ = std::move(told);
+        return *this;
+    }
+    /// Cancels the call when a function returns true; asked as often as progress is reported.
+    operation &stop_when(std::function<bool()> asked)
+    {
+        stop_ = std::move(asked);
+        return *this;
+    }
+#if defined(__cpp_lib_jthread)
+    /// Cancels the call when a stop is requested; looked at as often as progress is reported.
+    operation &stop_token(std::stop_token token)
+    {
+        return stop_when([token = std::move(token)] { return token.stop_requested(); });
+    }
+#endif
+
+    /// True if it is the default.
+    bool plain() const noexcept
+    {
+        return pool_ == nullptr && memory_limit_ == 0 && !progress_ && !stop_ && !failed_;
+    }
+    /// The error of threads(), or NULL. A call returns it.
+    const atlas::error *failed() const noexcept { return failed_.get(); }
+
+private:
+    friend class detail::call;
+
+    std::shared_ptr<const atlas::pool> own_;
+    std::shared_ptr<const atlas::error> failed_;
+    const atlas_pool *pool_ = nullptr;
+    std::uint64_t memory_limit_ = 0;
+    progress_callback progress_;
+    std::function<bool()> stop_;
+};
+
+namespace detail {
+
+/// One call: the C operation, and the exception of a callback until the call is over.
+class call {
+public:
+    explicit call(const operation &from) noexcept : from_(from)
+    {
+        if (from.plain()) {
+            return;
+        }
+        atlas_operation_init(&c_);
+        c_.pool = from.pool_;
+        c_.memory_limit = from.memory_limit_;
+        if (from.progress_ || from.stop_) {
+            c_.progress = told;
+            c_.user_data = this;
+        }
+    }
+    call(const call &) = delete;
+    call &operator=(const call &) = delete;
+
+    // The operation for C.
+    const atlas_operation *c() const noexcept { return from_.plain() ? nullptr : &c_; }
+
+    // The error of a call that failed; throws what a callback threw instead.
+    ATLAS_MANIFOLD_COLD static error failure()
+    {
+        error failed = last_error();
+#if ATLAS_MANIFOLD_EXCEPTIONS
+        if (failed.os_error() >= thrown_by_readers::first_number) {
+            if (auto thrown = thrown_by_readers::all().find(failed.os_error())) {
+                std::rethrow_exception(std::move(thrown));
+            }
+        }
+#endif
+        return failed;
+    }
+
+    // Runs f, which gets the C operation and gives a status.
+    template <typename F> result<void> run(F &&f)
+    {
+        if (from_.failed() != nullptr) {
+            return *from_.failed();
+        }
+        const atlas_status given = f(c());
+        rethrow();
+        if (given != ATLAS_STATUS_OK) {
+            return failure();
+        }
+        return {};
+    }
+    // The same where f also gets the place of a new C handle.
+    template <typename H, typename F> result<H> make(F &&f)
+    {
+        if (from_.failed() != nullptr) {
+            return *from_.failed();
+        }
+        typename H::handle_type *made = nullptr;
+        const atlas_status given = f(c(), &made);
+        H owned(made);
+        rethrow();
+        if (given != ATLAS_STATUS_OK) {
+            return failure();
+        }
+        return owned;
+    }
+    // The same where f gets the places of many.
+    template <typename H, typename F> result<std::vector<H>> make_many(std::size_t count, F &&f)
+    {
+        if (from_.failed() != nullptr) {
+            return *from_.failed();
+        }
+        std::vector<H> owned;
+        owned.reserve(count);
+        std::vector<typename H::handle_type *> made(count);
+        const atlas_status given = f(c(), made.data());
+        for (auto *each : made) {
+            owned.emplace_back(each);
+        }
+        rethrow();
+        if (given != ATLAS_STATUS_OK) {
+            return failure();
+        }
+        return owned;
+    }
+
+    // Throws what a callback threw.
+    void rethrow()
+    {
+#if ATLAS_MANIFOLD_EXCEPTIONS
+        if (thrown_) {
+            std::rethrow_exception(std::exchange(thrown_, nullptr));
+        }
+#endif
+    }
+    // Where exceptions of this call's callbacks go.
+    std::exception_ptr &thrown() noexcept { return thrown_; }
+
+private:
+    static bool told(const atlas_progress *at, void *user_data)
+    {
+        auto &self = *static_cast<call *>(user_data);
+        return guarded(self.thrown_, [&] {
+            if (self.from_.stop_ && self.from_.stop_()) {
+                return false;
+            }
+            return !self.from_.progress_ ||
+                   self.from_.progress_({at->bytes_done, at->bytes_total, at->chunks_done, at->chunks_total});
+        });
+    }
+
+    const operation &from_;
+    atlas_operation c_;
+    std::exception_ptr thrown_;
+};
+
+// A damage callback for C. It also sees the numbers of read callbacks that threw, which a search takes for damage.
+class damage_told {
+public:
+    damage_told(call &of, const damage_callback &told, bool needed = true) noexcept
+        : call_(of), told_(told), needed_(needed || told)
+    {
+    }
+    atlas_damage_fn fn() const noexcept { return needed_ ? tell : nullptr; }
+
+private:
+    friend class call;
+    static bool tell(const atlas_damage *found, void *user_data)
+    {
+        auto &self = *static_cast<damage_told *>(user_data);
+        if (self.call_.thrown()) {
+            return false;
+        }
+        return guarded(self.call_.thrown(), [&] {
+#if ATLAS_MANIFOLD_EXCEPTIONS
+            if (found->os_error >= thrown_by_readers::first_number) {
+                if (auto thrown = thrown_by_readers::all().find(found->os_error)) {
+                    std::rethrow_exception(std::move(thrown));
+                }
+            }
+#endif
+            return !self.told_ ||
+                   self.told_({static_cast<damage_part>(found->part), static_cast<damage_kind>(found->kind),
+                               found->repairable != 0, found->os_error, found->generation, found->index,
+                               found->offset, found->length});
+        });
+    }
+
+    call &call_;
+    const damage_callback &told_;
+    bool needed_;
+};
+
+// A call without an operation.
+inline result<void> checked(atlas_status given)
+{
+    if (given != ATLAS_STATUS_OK) {
+        return call::failure();
+    }
+    return {};
+}
+
+// The same with a value.
+template <typename T, typename V> result<T> checked(atlas_status given, V &&value)
+{
+    if (given != ATLAS_STATUS_OK) {
+        return call::failure();
+    }
+    return result<T>(std::forward<V>(value));
+}
+
+// A list whose length the library knows: f gets a place and its capacity, which becomes the length.
+template <typename F> result<std::vector<region>> list_of_regions(call &in, F &&f)
+{
+    std::vector<region> list(16);
+    for (;;) {
+        std::size_t count = list.size();
+        auto given = in.run([&](const atlas_operation *c) { return f(c, list.data(), &count); });
+        if (!given) {
+            return given.error();
+        }
+        const bool whole = count <= list.size();
+        list.resize(count);
+        if (whole) {
+            return list;
+        }
+    }
+}
+
+template <typename H> std::vector<const typename H::handle_type *> handles_of(list_view<H> from)
+{
+    std::vector<const typename H::handle_type *> made;
+    made.reserve(from.size());
+    for (const H &each : from) {
+        made.push_back(each.get());
+    }
+    return made;
+}
+
+// 32 bytes that may be there.
+inline const std::uint8_t *data_of(const std::optional<digest> &from) noexcept { return from ? from->data() : nullptr; }
+inline const std::uint8_t *data_of(const std::optional<secret_key> &from) noexcept
+{
+    return from ? from->data() : nullptr;
+}
+inline const std::uint8_t *data_of(const std::optional<std::array<std::uint8_t, 16>> &from) noexcept
+{
+    return from ? from->data() : nullptr;
+}
+
+template <typename T> using if_owns_bytes = std::enable_if_t<
+    !std::is_lvalue_reference_v<T> && holds_bytes<const std::decay_t<T>>::value &&
+        !std::is_trivially_copyable_v<std::decay_t<T>>, int>;
+
+} // namespace detail
+
+/// The id of a container or a parity file.
+using file_id = std::array<std::uint8_t, 16>;
+
+// ---- Sources -----------------------------------------------------------------------------------------------------
+
+/// Origin of the bytes of a domain; atlas_source. Projections, streams and containers hold what they read, so that
+/// a source may end before they do.
+class source : public detail::handle<atlas_source, atlas_source_destroy> {
+public:
+    using handle::handle;
+
+    /// copy() with the error in the result.
+    static result<source> try_copy(bytes_view bytes)
+    {
+        atlas_source *made = nullptr;
+        return given(atlas_source_copy(bytes.data(), bytes.size(), &made), made);
+    }
+    /// own() with the error in the result.
+    template <typename C, detail::if_owns_bytes<C> = 0> static result<source> try_own(C &&container)
+    {
+        auto kept = std::make_unique<std::decay_t<C>>(std::forward<C>(container));
+        const bytes_view bytes = *std::as_const(kept);
+        atlas_source *made = nullptr;
+        const auto status = atlas_source_borrow(
+            bytes.data(), bytes.size(), [](void *user) { delete static_cast<std::decay_t<C> *>(user); }, kept.get(),
+            &made);
+        if (status == ATLAS_STATUS_OK) {
+            (void)kept.release();
+        }
+        return given(status, made);
+    }
+    /// borrow() with the error in the result.
+    static result<source> try_borrow(bytes_view bytes)
+    {
+        atlas_source *made = nullptr;
+        return given(atlas_source_borrow(bytes.data(), bytes.size(), nullptr, nullptr, &made), made);
+    }
+    /// Bytes that would be gone at once are refused: own() keeps them.
+    template <typename C, detail::if_owns_bytes<C> = 0> static result<source> try_borrow(C &&) = delete;
+    /// borrow() with a release, and the error in the result.
+    template <typename F, std::enable_if_t<std::is_invocable_v<F &>, int> = 0>
+    static result<source> try_borrow(bytes_view bytes, F released)
+    {
+        auto kept = std::make_unique<F>(std::move(released));
+        atlas_source *made = nullptr;
+        const auto status = atlas_source_borrow(bytes.data(), bytes.size(), release_of<F>, kept.get(), &made);
+        if (status == ATLAS_STATUS_OK) {
+            (void)kept.release();
+        }
+        return given(status, made);
+    }
+    /// open() with the error in the result.
+    static result<source> try_open(const path_view &path, file_io io = file_io::read)
+    {
+        atlas_source *made = nullptr;
+        return given(atlas_source_open_file(path.c_str(), detail::number(io), &made), made);
+    }
+    /// open_fd() with the error in the result.
+    static result<source> try_open_fd(int fd, file_io io = file_io::read)
+    {
+        atlas_source *made = nullptr;
+        return given(atlas_source_open_fd(fd, detail::number(io), &made), made);
+    }
+    /// from_callback() with the error in the result.
+    template <typename F, std::enable_if_t<std::is_invocable_v<F &, std::uint64_t, bytes_span>, int> = 0>
+    static result<source> try_from_callback(std::uint64_t size, F read_at)
+    {
+        auto kept = std::make_unique<reader<F>>(std::move(read_at));
+        atlas_source *made = nullptr;
+        const auto status = atlas_source_from_callback(size, reader<F>::read, reader<F>::release, kept.get(), &made);
+        if (status == ATLAS_STATUS_OK) {
+            (void)kept.release();
+        }
+        return given(status, made);
+    }
+    /// range() with the error in the result.
+    result<source> try_range(std::uint64_t offset, std::uint64_t size) const
+    {
+        atlas_source *made = nullptr;
+        return given(atlas_source_range(get(), offset, size, &made), made);
+    }
+    /// concat() with the error in the result.
+    static result<source> try_concat(list_view<source> parts)
+    {
+        const auto handles = detail::handles_of(parts);
+        atlas_source *made = nullptr;
+        return given(atlas_source_concat(handles.data(), handles.size(), &made), made);
+    }
+    /// concat() with the error in the result.
+    template <typename... Rest> static result<source> try_concat(const source &first, const Rest &...rest)
+    {
+        const atlas_source *const handles[] = {first.get(), rest.get()...};
+        atlas_source *made = nullptr;
+        return given(atlas_source_concat(handles, 1 + sizeof...(rest), &made), made);
+    }
+
+    /// Number of bytes; atlas_source_size().
+    std::uint64_t size() const noexcept { return atlas_source_size(get()); }
+
+#if ATLAS_MANIFOLD_EXCEPTIONS
+    /// A copy of bytes; atlas_source_copy().
+    static source copy(bytes_view bytes) { return try_copy(bytes).value(); }
+    /// Takes a vector, a string or another container over, without a copy; atlas_source_borrow().
+    ///
+    ///     auto source = atlas::source::own(std::move(bytes));
+    template <typename C, detail::if_owns_bytes<C> = 0> static source own(C &&container)
+    {
+        return try_own(std::forward<C>(container)).value();
+    }
+    /// Bytes that stay the caller's, unchanged until every object that reads them is destroyed; atlas_source_borrow().
+    static source borrow(bytes_view bytes) { return try_borrow(bytes).value(); }
+    /// Bytes that would be gone at once are refused: own() keeps them.
+    template <typename C, detail::if_owns_bytes<C> = 0> static source borrow(C &&) = delete;
+    /// The same; `released` is called once, from any thread, when the last object that reads them is gone.
+    template <typename F, std::enable_if_t<std::is_invocable_v<F &>, int> = 0>
+    static source borrow(bytes_view bytes, F released)
+    {
+        return try_borrow(bytes, std::move(released)).value();
+    }
+    /// A regular file; atlas_source_open_file().
+    static source open(const path_view &path, file_io io = file_io::read) { return try_open(path, io).value(); }
+    /// A regular file through a descriptor, which the caller may close at once; atlas_source_open_fd().
+    static source open_fd(int fd, file_io io = file_io::read) { return try_open_fd(fd, io).value(); }
+    /// `size` bytes that read_at(offset, bytes_span) gives, from several threads at a time;
+    /// atlas_source_from_callback(). It fills the whole span, and throws if it cannot, or returns an errno value if it
+    /// returns int. The exception comes out of the call that reads.
+    template <typename F, std::enable_if_t<std::is_invocable_v<F &, std::uint64_t, bytes_span>, int> = 0>
+    static source from_callback(std::uint64_t size, F read_at)
+    {
+        return try_from_callback(size, std::move(read_at)).value();
+    }
+    /// `size` bytes from `offset` on, without a copy; atlas_source_range().
+    source range(std::uint64_t offset, std::uint64_t size) const { return try_range(offset, size).value(); }
+    /// The bytes of several sources, one after the other, without a copy; atlas_source_concat().
+    static source concat(list_view<source> parts) { return try_concat(parts).value(); }
+    /// The bytes of several sources, one after the other, without a copy; atlas_source_concat().
+    template <typename... Rest> static source concat(const source &first, const Rest &...rest)
+    {
+        return try_concat(first, rest...).value();
+    }
+#endif
+
+private:
+    static result<source> given(atlas_status status, atlas_source *const &made)
+    {
+        return detail::checked<source>(status, source(made));
+    }
+
+    template <typename F> static void release_of(void *user_data)
+    {
+        const std::unique_ptr<F> held(static_cast<F *>(user_data));
+        std::exception_ptr lost; // there is no call that it could come out of
+        (void)detail::guarded(lost, [&] {
+            (*held)();
+            return true;
+        });
+    }
+
+    // A read callback; the number stands for what it threw last.
+    template <typename F> struct reader {
+        explicit reader(F taken) : read_at(std::move(taken)) {}
+
+        static int read(void *user_data, std::uint64_t offset, void *to, std::size_t size)
+        {
+            auto &self = *static_cast<reader *>(user_data);
+            std::exception_ptr thrown;
+            int code = 0;
+            (void)detail::guarded(thrown, [&] {
+                if constexpr (std::is_void_v<std::invoke_result_t<F &, std::uint64_t, bytes_span>>) {
+                    self.read_at(offset, bytes_span(to, size));
+                } else {
+                    code = self.read_at(offset, bytes_span(to, size));
+                }
+                return true;
+            });
+            return thrown ? self.keep(std::move(thrown)) : code;
+        }
+        static void release(void *user_data) { delete static_cast<reader *>(user_data); }
+
+        ~reader()
+        {
+            if (number != 0) {
+                detail::thrown_by_readers::all().forget(number);
+            }
+        }
+        int keep(std::exception_ptr thrown)
+        {
+            const std::lock_guard<std::mutex> locked(lock);
+            number = detail::thrown_by_readers::all().keep(number, std::move(thrown));
+            return number;
+        }
+
+        F read_at;
+        std::mutex lock;
+        int number = 0;
+    };
+};
+
+// ---- Options -----------------------------------------------------------------------------------------------------
+
+/// Options of a new projection; atlas_projection_options.
+class projection_options {
+public:
+    /// The defaults; atlas_projection_options_init().
+    projection_options() noexcept { atlas_projection_options_init(&c_); }
+    /// Demand on the sum of all bytes.
+    projection_options &conservation(conservation_policy policy) noexcept
+    {
+        c_.conservation = detail::number(policy);
+        return *this;
+    }
+    /// K: any K of the 96 classes of an R96 projection rebuild it.
+    projection_options &r96_data_classes(std::uint32_t count) noexcept
+    {
+        c_.r96_data_classes = count;
+        return *this;
+    }
+    /// Keyed witnesses.
+    projection_options &key(const secret_key &secret) noexcept
+    {
+        key_ = secret;
+        return *this;
+    }
+    /// The C struct, which is good as long as this object.
+    atlas_projection_options raw() const noexcept
+    {
+        auto made = c_;
+        made.key = detail::data_of(key_);
+        return made;
+    }
+
+private:
+    atlas_projection_options c_;
+    std::optional<secret_key> key_;
+};
+
+/// Root and key that a verifier trusts; atlas_verify_options.
+class verify_options {
+public:
+    /// Any root and no key; atlas_verify_options_init().
+    verify_options() noexcept { atlas_verify_options_init(&c_); }
+    /// Trusts one root.
+    verify_options(const digest &root) noexcept : verify_options() { expected_root_ = root; }
+    /// The root that is trusted.
+    verify_options &expected_root(const digest &root) noexcept
+    {
+        expected_root_ = root;
+        return *this;
+    }
+    /// The key of keyed digests.
+    verify_options &key(const secret_key &secret) noexcept
+    {
+        key_ = secret;
+        return *this;
+    }
+    /// The C struct, which is good as long as this object.
+    atlas_verify_options raw() const noexcept
+    {
+        auto made = c_;
+        made.expected_root = detail::data_of(expected_root_);
+        made.key = detail::data_of(key_);
+        return made;
+    }
+
+private:
+    atlas_verify_options c_;
+    std::optional<digest> expected_root_;
+    std::optional<secret_key> key_;
+};
+
+/// Limits of a reader of serialised data; atlas_limits.
+class limits {
+public:
+    /// The defaults; atlas_limits_init().
+    limits() noexcept { atlas_limits_init(&c_); }
+    /// Most bytes of payload.
+    limits &max_payload_size(std::uint64_t bytes) noexcept
+    {
+        c_.max_payload_size = bytes;
+        return *this;
+    }
+    /// Most bytes of what proves it.
+    limits &max_proof_size(std::uint64_t bytes) noexcept
+    {
+        c_.max_proof_size = bytes;
+        return *this;
+    }
+    /// The C struct.
+    const atlas_limits &raw() const noexcept { return c_; }
+
+private:
+    atlas_limits c_;
+};
+
+/// Options of a batch of shards; atlas_extract_options.
+class extract_options {
+public:
+    /// The defaults; atlas_extract_options_init().
+    extract_options() noexcept { atlas_extract_options_init(&c_); }
+    /// Distribution of the batch over threads.
+    extract_options &strategy(parallel_strategy chosen) noexcept
+    {
+        c_.strategy = detail::number(chosen);
+        return *this;
+    }
+    /// At most so many tasks at work; 0: all threads of the pool.
+    extract_options &max_threads(std::uint32_t count) noexcept
+    {
+        c_.max_threads = count;
+        return *this;
+    }
+    /// Regions per task of parallel_strategy::chunked.
+    extract_options &chunk_size(std::uint32_t count) noexcept
+    {
+        c_.chunk_size = count;
+        return *this;
+    }
+    /// The C struct.
+    const atlas_extract_options &raw() const noexcept { return c_; }
+
+private:
+    atlas_extract_options c_;
+};
+
+/// Options of a compression; atlas_compression_config.
+class compression_config {
+public:
+    /// The defaults; atlas_compression_config_init().
+    compression_config() noexcept { atlas_compression_config_init(&c_); }
+    /// The defaults with another algorithm.
+    compression_config(compression_algorithm chosen) noexcept : compression_config() { algorithm(chosen); }
+    /// The algorithm.
+    compression_config &algorithm(compression_algorithm chosen) noexcept
+    {
+        c_.algorithm = detail::number(chosen);
+        return *this;
+    }
+    /// 0 (stored) to 9.
+    compression_config &level(std::uint32_t chosen) noexcept
+    {
+        c_.level = chosen;
+        return *this;
+    }
+    /// A level with a name.
+    compression_config &level(compression_level chosen) noexcept { return level(detail::number(chosen)); }
+    /// The codec's own level, in place of level().
+    compression_config &codec_level(std::int32_t chosen) noexcept
+    {
+        c_.has_codec_level = 1;
+        c_.codec_level = chosen;
+        return *this;
+    }
+    /// Regions of fewer bytes are stored.
+    compression_config &min_size_threshold(std::uint64_t bytes) noexcept
+    {
+        c_.min_size_threshold = bytes;
+        return *this;
+    }
+    /// Largest ratio of a compressed payload; above it the payload is stored.
+    compression_config &max_compression_ratio(double ratio) noexcept
+    {
+        c_.max_compression_ratio = ratio;
+        return *this;
+    }
+    /// Checks the residue of what is about to be encoded.
+    compression_config &preserve_conservation(bool checked) noexcept
+    {
+        c_.preserve_conservation = checked ? 1 : 0;
+        return *this;
+    }
+    /// Decompresses and compares before it is handed out.
+    compression_config &verify_integrity(bool checked) noexcept
+    {
+        c_.verify_integrity = checked ? 1 : 0;
+        return *this;
+    }
+    /// Bytes of the independent blocks.
+    compression_config &block_size(std::uint64_t bytes) noexcept
+    {
+        c_.block_size = bytes;
+        return *this;
+    }
+    /// The filter before the codec.
+    compression_config &filter(compression_filter chosen) noexcept
+    {
+        c_.filter = detail::number(chosen);
+        return *this;
+    }
+    /// Target of compression_algorithm::automatic.
+    compression_config &target(compression_target chosen) noexcept
+    {
+        c_.target = detail::number(chosen);
+        return *this;
+    }
+    /// The C struct.
+    const atlas_compression_config &raw() const noexcept { return c_; }
+
+private:
+    atlas_compression_config c_;
+};
+
+/// Options of a stream; atlas_stream_config.
+class stream_config {
+public:
+    /// The defaults; atlas_stream_config_init().
+    stream_config() noexcept { atlas_stream_config_init(&c_); }
+    /// Bytes of a chunk, 64 KiB to 256 MiB.
+    stream_config &chunk_size(std::uint64_t bytes) noexcept
+    {
+        c_.chunk_size = bytes;
+        return *this;
+    }
+    /// Chunks that may be at work.
+    stream_config &parallel_chunks(std::uint32_t count) noexcept
+    {
+        c_.parallel_chunks = count;
+        return *this;
+    }
+    /// Chunks that are read ahead.
+    stream_config &prefetch_chunks(std::uint32_t count) noexcept
+    {
+        c_.prefetch_chunks = count;
+        return *this;
+    }
+    /// Bytes of the next chunk that come with each.
+    stream_config &chunk_overlap(std::uint64_t bytes) noexcept
+    {
+        c_.chunk_overlap = bytes;
+        return *this;
+    }
+    /// Bytes of the largest positioned read.
+    stream_config &io_buffer_size(std::uint64_t bytes) noexcept
+    {
+        c_.io_buffer_size = bytes;
+        return *this;
+    }
+    /// The C struct.
+    const atlas_stream_config &raw() const noexcept { return c_; }
+
+private:
+    atlas_stream_config c_;
+};
+
+/// Options of updates; atlas_incremental_config.
+class incremental_config {
+public:
+    /// The defaults; atlas_incremental_config_init().
+    incremental_config() noexcept { atlas_incremental_config_init(&c_); }
+    /// Checks the residue after an update.
+    incremental_config &validate_conservation(bool checked) noexcept
+    {
+        c_.validate_conservation = checked ? 1 : 0;
+        return *this;
+    }
+    /// Keeps a history.
+    incremental_config &enable_rollback(bool kept) noexcept
+    {
+        c_.enable_rollback = kept ? 1 : 0;
+        return *this;
+    }
+    /// Deltas that the history holds.
+    incremental_config &max_deltas(std::uint64_t count) noexcept
+    {
+        c_.max_deltas = count;
+        return *this;
+    }
+    /// The C struct.
+    const atlas_incremental_config &raw() const noexcept { return c_; }
+
+private:
+    atlas_incremental_config c_;
+};
+
+/// Options of a reconstruction; atlas_reconstruction_options.
+class reconstruction_options {
+public:
+    /// The defaults; atlas_reconstruction_options_init().
+    reconstruction_options() noexcept { atlas_reconstruction_options_init(&c_); }
+    /// The root that shards must have, in place of that of the first one.
+    reconstruction_options &expected_root(const digest &root) noexcept
+    {
+        expected_root_ = root;
+        return *this;
+    }
+    /// The key of keyed shards.
+    reconstruction_options &key(const secret_key &secret) noexcept
+    {
+        key_ = secret;
+        return *this;
+    }
+    /// A file, in place of memory.
+    reconstruction_options &spool_path(const path_view &path)
+    {
+        spool_path_ = path.c_str();
+        return *this;
+    }
+    /// A shard that claims a larger domain is status::limit.
+    reconstruction_options &max_domain_size(std::uint64_t bytes) noexcept
+    {
+        c_.max_domain_size = bytes;
+        return *this;
+    }
+    /// The C struct, which is good as long as this object.
+    atlas_reconstruction_options raw() const noexcept
+    {
+        auto made = c_;
+        made.expected_root = detail::data_of(expected_root_);
+        made.key = detail::data_of(key_);
+        made.spool_path = spool_path_ ? spool_path_->c_str() : nullptr;
+        return made;
+    }
+
+private:
+    atlas_reconstruction_options c_;
+    std::optional<digest> expected_root_;
+    std::optional<secret_key> key_;
+    std::optional<std::string> spool_path_;
+};
+
+/// Options of a new container; atlas_container_create_options.
+class container_create_options {
+public:
+    /// The defaults; atlas_container_create_options_init().
+    container_create_options() noexcept { atlas_container_create_options_init(&c_); }
+    /// Batches are multiples of 2 to the power of this, 12 to 16; 0: chosen for the file system.
+    container_create_options &block_log2(std::uint32_t exponent) noexcept
+    {
+        c_.block_log2 = exponent;
+        return *this;
+    }
+    /// Stores the chaining values of groups of 16 KiB.
+    container_create_options &keep_chains(bool kept = true) noexcept
+    {
+        c_.keep_chains = kept ? 1 : 0;
+        return *this;
+    }
+    /// The id, in place of a random one.
+    container_create_options &id(const file_id &chosen) noexcept
+    {
+        id_ = chosen;
+        return *this;
+    }
+    /// A source whose bytes are not stored: the container is an outline of it. Must outlive these options.
+    container_create_options &base(const source &from) noexcept
+    {
+        c_.base = from.get();
+        return *this;
+    }
+    /// A source that lives shorter is refused.
+    container_create_options &base(const source &&) = delete;
+    /// Encoding of runs of 4 KiB and more.
+    container_create_options &compression(const compression_config &config) noexcept
+    {
+        compression_ = config;
+        return *this;
+    }
+    /// Bytes of memory for what is loaded of the tree.
+    container_create_options &cache_size(std::uint64_t bytes) noexcept
+    {
+        c_.cache_size = bytes;
+        return *this;
+    }
+    /// The C struct, which is good as long as this object.
+    atlas_container_create_options raw() const noexcept
+    {
+        auto made = c_;
+        made.id = detail::data_of(id_);
+        made.compression = compression_ ? &compression_->raw() : nullptr;
+        return made;
+    }
+
+private:
+    atlas_container_create_options c_;
+    std::optional<file_id> id_;
+    std::optional<compression_config> compression_;
+};
+
+/// Options of a container's handle; atlas_container_open_options.
+class container_open_options {
+public:
+    /// The defaults; atlas_container_open_options_init().
+    container_open_options() noexcept { atlas_container_open_options_init(&c_); }
+    /// Opens the newest whole generation if a newer one is damaged.
+    container_open_options &recover(bool wanted = true) noexcept
+    {
+        c_.recover = wanted ? 1 : 0;
+        return *this;
+    }
+    /// The source that an outline is of. Must outlive these options.
+    container_open_options &base(const source &from) noexcept
+    {
+        c_.base = from.get();
+        return *this;
+    }
+    /// A source that lives shorter is refused.
+    container_open_options &base(const source &&) = delete;
+    /// The history of the newest generation, or of one that it grew from.
+    container_open_options &expected_history(const digest &history) noexcept
+    {
+        expected_history_ = history;
+        return *this;
+    }
+    /// Encoding of runs of 4 KiB and more.
+    container_open_options &compression(const compression_config &config) noexcept
+    {
+        compression_ = config;
+        return *this;
+    }
+    /// Bytes of memory for what is loaded of the tree.
+    container_open_options &cache_size(std::uint64_t bytes) noexcept
+    {
+        c_.cache_size = bytes;
+        return *this;
+    }
+    /// A generation of more bytes is status::limit.
+    container_open_options &max_domain_size(std::uint64_t bytes) noexcept
+    {
+        c_.max_domain_size = bytes;
+        return *this;
+    }
+    /// The C struct, which is good as long as this object.
+    atlas_container_open_options raw() const noexcept
+    {
+        auto made = c_;
+        made.expected_history = detail::data_of(expected_history_);
+        made.compression = compression_ ? &compression_->raw() : nullptr;
+        return made;
+    }
+
+private:
+    atlas_container_open_options c_;
+    std::optional<digest> expected_history_;
+    std::optional<compression_config> compression_;
+};
+
+/// Options of a commit; atlas_commit_options.
+class commit_options {
+public:
+    /// The defaults; atlas_commit_options_init().
+    commit_options() noexcept { atlas_commit_options_init(&c_); }
+    /// The newest generation must be this one, else status::conflict.
+    commit_options &expected(std::uint64_t generation) noexcept
+    {
+        c_.expected = generation;
+        return *this;
+    }
+    /// Nanoseconds since 1970.
+    commit_options &time(std::int64_t nanoseconds) noexcept
+    {
+        c_.time = nanoseconds;
+        return *this;
+    }
+    /// At most 1,024 bytes; copied.
+    commit_options &note(bytes_view bytes)
+    {
+        note_.assign(bytes.begin(), bytes.end());
+        return *this;
+    }
+    /// At most 1,024 bytes of text; copied.
+    commit_options &note(const char *text) { return note(std::string_view(text)); }
+    /// The C struct, which is good as long as this object.
+    atlas_commit_options raw() const noexcept
+    {
+        auto made = c_;
+        made.note = note_.data();
+        made.note_size = note_.size();
+        return made;
+    }
+
+private:
+    atlas_commit_options c_;
+    std::vector<std::uint8_t> note_;
+};
+
+/// Options of a new parity file, and of an update; atlas_parity_options.
+class parity_options {
+public:
+    /// The defaults; atlas_parity_options_init().
+    parity_options() noexcept { atlas_parity_options_init(&c_); }
+    /// Bytes of a unit: a multiple of 4,096 up to 1 MiB; 0: chosen by the size.
+    parity_options &unit_size(std::uint32_t bytes) noexcept
+    {
+        c_.unit_size = bytes;
+        return *this;
+    }
+    /// Number of parity columns; 0: from redundancy().
+    parity_options &parity_columns(std::uint32_t count) noexcept
+    {
+        c_.parity_columns = count;
+        return *this;
+    }
+    /// Share of parity in 1/10,000 of the data columns.
+    parity_options &redundancy(std::uint32_t share) noexcept
+    {
+        c_.redundancy = share;
+        return *this;
+    }
+    /// Number of rows; 0: as many as give at most 256 columns.
+    parity_options &rows(std::uint64_t count) noexcept
+    {
+        c_.rows = count;
+        return *this;
+    }
+    /// Keyed digests.
+    parity_options &key(const secret_key &secret) noexcept
+    {
+        key_ = secret;
+        return *this;
+    }
+    /// The id, in place of a random one.
+    parity_options &id(const file_id &chosen) noexcept
+    {
+        id_ = chosen;
+        return *this;
+    }
+    /// Stores the LINEAR root of the protected bytes too.
+    parity_options &store_root(bool stored = true) noexcept
+    {
+        c_.store_root = stored ? 1 : 0;
+        return *this;
+    }
+    /// The C struct, which is good as long as this object.
+    atlas_parity_options raw() const noexcept
+    {
+        auto made = c_;
+        made.key = detail::data_of(key_);
+        made.id = detail::data_of(id_);
+        return made;
+    }
+
+private:
+    atlas_parity_options c_;
+    std::optional<secret_key> key_;
+    std::optional<file_id> id_;
+};
+
+/// Options of a repair by a parity file; atlas_repair_options.
+class repair_options {
+public:
+    /// The repaired file gets a name, which must be free; the damaged one is only read.
+    static repair_options new_file(const path_view &path) { return {repair_mode::new_file, path.c_str()}; }
+    /// The repaired file takes the name of the damaged one, which is kept under another name, which must be free.
+    static repair_options keep(const path_view &path) { return {repair_mode::keep, path.c_str()}; }
+    /// Damaged units are overwritten where they are, each only if the damage callback agrees.
+    static repair_options in_place() { return {repair_mode::in_place, std::string()}; }
+
+    /// Repairs what can be, also if other rows cannot.
+    repair_options &partial(bool wanted = true) noexcept
+    {
+        c_.partial = wanted ? 1 : 0;
+        return *this;
+    }
+    /// The C struct, which is good as long as this object.
+    atlas_repair_options raw() const noexcept
+    {
+        auto made = c_;
+        made.other_path = static_cast<repair_mode>(c_.mode) == repair_mode::in_place ? nullptr : other_path_.c_str();
+        return made;
+    }
+
+private:
+    repair_options(repair_mode mode, std::string other_path) : other_path_(std::move(other_path))
+    {
+        atlas_repair_options_init(&c_);
+        c_.mode = detail::number(mode);
+    }
+
+    atlas_repair_options c_;
+    std::string other_path_;
+};
+
+/// Cases and iterations of a benchmark run; atlas_benchmark_config.
+class benchmark_config {
+public:
+    /// The defaults; atlas_benchmark_config_init().
+    benchmark_config() noexcept { atlas_benchmark_config_init(&c_); }
+    /// Iterations of a case before those that count.
+    benchmark_config &warmup_iterations(std::uint32_t count) noexcept
+    {
+        c_.warmup_iterations = count;
+        return *this;
+    }
+    /// Iterations of a case that count.
+    benchmark_config &iterations(std::uint32_t count) noexcept
+    {
+        c_.iterations = count;
+        return *this;
+    }
+    /// Seconds for the iterations of one case.
+    benchmark_config &max_seconds(double seconds) noexcept
+    {
+        c_.max_seconds = seconds;
+        return *this;
+    }
+    /// Bytes of the domains; copied.
+    benchmark_config &data_sizes(list_view<std::uint64_t> sizes)
+    {
+        data_sizes_.assign(sizes.begin(), sizes.end());
+        return *this;
+    }
+    /// The C struct, which is good as long as this object.
+    atlas_benchmark_config raw() const noexcept
+    {
+        auto made = c_;
+        made.data_sizes = data_sizes_.empty() ? nullptr : data_sizes_.data();
+        made.data_size_count = data_sizes_.size();
+        return made;
+    }
+
+private:
+    atlas_benchmark_config c_;
+    std::vector<std::uint64_t> data_sizes_;
+};
+
+// ---- What calls tell ---------------------------------------------------------------------------------------------
+
+/// Properties of a projection's present state; atlas_projection_info.
+struct projection_info {
+    projection_type type;           ///< Way from its bytes to payload.
+    std::uint64_t domain_size;      ///< Bytes of the domain.
+    std::uint64_t page_count;       ///< Pages of 4,096 bytes.
+    std::uint64_t tile_count;       ///< Tiles of 1 byte to 1 MiB.
+    std::uint32_t residue;          ///< The sum of all bytes mod 96.
+    std::uint32_t correction;       ///< Number that makes the sum 0 mod 96 when added.
+    std::uint32_t width;            ///< Tiles in a row of the plane.
+    std::uint32_t height;           ///< Rows of the plane.
+    std::uint32_t r96_data_classes; ///< K; 0 for linear.
+    bool keyed;                     ///< True if witnesses are keyed.
+    bool canonical;                 ///< True if tiles are full from offset 0 on.
+};
+
+/// Properties of a tile; atlas_tile_info.
+struct tile_info {
+    std::uint32_t residue; ///< The sum of its bytes mod 96.
+    std::uint64_t offset;  ///< Offset of its first byte in the domain.
+    std::uint64_t length;  ///< 1 to 1,048,576 bytes.
+    digest witness;        ///< Its digest.
+};
+
+/// The box around a transformed tile.
+struct box {
+    double min_x; ///< Left.
+    double min_y; ///< Bottom.
+    double max_x; ///< Right.
+    double max_y; ///< Top.
+};
+
+/// A scaling, then a rotation, then a translation of the tile plane; atlas_transform_params.
+struct plane_transform {
+    double scaling_factor = 1; ///< Greater than 0 and finite.
+    double rotation_angle = 0; ///< In radians, counter-clockwise about the origin.
+    double translation_x = 0;  ///< Added to x at last.
+    double translation_y = 0;  ///< Added to y at last.
+};
+
+/// Counts of the changes to a projection; atlas_incremental_stats.
+struct incremental_stats {
+    std::uint64_t total_updates;           ///< Deltas of all kinds.
+    std::uint64_t insert_operations;       ///< Deltas that insert.
+    std::uint64_t update_operations;       ///< Deltas that replace.
+    std::uint64_t delete_operations;       ///< Deltas that delete.
+    std::uint64_t move_operations;         ///< Deltas that move.
+    std::uint64_t rollbacks;               ///< Rollbacks that succeeded.
+    std::uint64_t bytes_modified;          ///< Bytes inserted, deleted and moved, and the longer side of updates.
+    std::uint64_t conservation_violations; ///< Calls that were refused with status::conservation.
+    std::uint64_t avg_update_time_ns;      ///< Nanoseconds per delta.
+};
+
+/// Properties of a shard; atlas_shard_info.
+struct shard_info {
+    projection_type type;                     ///< Way from its bytes to payload.
+    std::uint64_t domain_size;                ///< Bytes of the whole domain.
+    atlas::region region;                     ///< Region of the domain that it covers.
+    std::uint64_t payload_size;               ///< Bytes of its payload.
+    std::uint32_t residue;                    ///< Linear: the sum of the region's bytes mod 96.
+    std::uint32_t r96_data_classes;           ///< K; 0 for linear.
+    bool keyed;                               ///< True if its witnesses are keyed.
+    std::array<std::uint8_t, 12> class_mask;  ///< R96: bit r % 8 of byte r / 8 is set if it carries class r.
+    digest root;                              ///< The projection state that it belongs to.
+
+    /// True if an R96 shard carries a class.
+    bool has_class(std::uint32_t which) const noexcept
+    {
+        return which < 96 && (class_mask[which / 8] >> (which % 8) & 1) != 0;
+    }
+};
+
+/// Properties of a compressed shard; atlas_compressed_info.
+struct compressed_info {
+    compression_algorithm algorithm; ///< The one in fact used: none if stored.
+    std::uint32_t level;             ///< The level in fact used: 0 if stored.
+    std::uint32_t residue;           ///< Sum of the bytes of the shard mod 96.
+    std::uint64_t original_size;     ///< Bytes of the payload.
+    std::uint64_t compressed_size;   ///< Bytes that stand for it.
+    std::uint32_t filters;           ///< The filters of its blocks, a bit each.
+};
+
+/// Counts of a compression manager; atlas_compression_stats.
+struct compression_stats {
+    std::uint64_t compression_operations;   ///< Shards given to compression.
+    std::uint64_t decompression_operations; ///< Compressed shards given back as shards.
+    std::uint64_t shards_compressed;        ///< Shards that became smaller.
+    std::uint64_t shards_stored;            ///< Shards that are stored.
+    std::uint64_t original_bytes;           ///< Sum of their original sizes.
+    std::uint64_t compressed_bytes;         ///< Sum of their compressed sizes.
+    std::uint64_t saved_bytes;              ///< The difference, or 0.
+    double average_ratio;                   ///< The ratio, or 1.
+};
+
+/// A chunk of a stream, and the beginning of the next one; atlas_chunk.
+struct chunk {
+    std::uint64_t id;      ///< Its number, from 0.
+    std::uint64_t offset;  ///< Offset of its first byte in the domain.
+    std::uint32_t residue; ///< The sum of its bytes mod 96.
+    bytes_view data;       ///< Its bytes, until the next changing call on the stream.
+    bytes_view overlap;    ///< The first bytes of the next chunk, as long.
+};
+
+/// Properties of a container; atlas_container_info.
+struct container_info {
+    projection_type type;             ///< Way from bytes to payload.
+    std::uint32_t r96_data_classes;   ///< K; 0 for linear.
+    bool keyed;                       ///< True if digests are keyed.
+    conservation_policy conservation; ///< Demand on the sum of all bytes.
+    bool writable;                    ///< True if this handle may write.
+    bool keeps_chains;                ///< True if chaining values are stored.
+    std::uint32_t block_size;         ///< Batches are multiples of so many bytes.
+    std::uint64_t newest;             ///< The newest generation; 0: none.
+    std::uint64_t oldest;             ///< The oldest generation that is kept; 0: none.
+    std::uint64_t generation_count;   ///< Generations that are kept.
+    std::uint64_t lost;               ///< The newest generation that recovery did not find; 0: none.
+    std::uint64_t file_size;          ///< Bytes of the file up to the end of the newest generation.
+    std::uint64_t base_size;          ///< Size of the base's address space; 0: none.
+    file_id id;                       ///< Id of the file.
+};
+
+/// Properties of a generation; atlas_generation_info.
+struct generation_info {
+    std::uint64_t generation;  ///< Its number.
+    std::uint64_t previous;    ///< Number of the one before; 0: none is kept.
+    std::uint32_t residue;     ///< Sum of all bytes mod 96.
+    std::int64_t time;         ///< Nanoseconds since 1970; 0: none.
+    std::uint64_t domain_size; ///< Bytes of the domain.
+    std::uint64_t tile_count;  ///< Tiles of at most 1 MiB.
+    std::uint64_t note_size;   ///< Bytes of the note.
+    digest root;               ///< Root of the projection.
+    digest history;            ///< Commits to this generation and all before it.
+};
+
+/// Properties of a parity file; atlas_parity_info.
+struct parity_info {
+    std::uint32_t unit_size;      ///< Bytes of a unit.
+    std::uint64_t protected_size; ///< Number of protected bytes.
+    std::uint64_t parity_size;    ///< Bytes of the parity file when it is whole.
+    std::uint64_t rows;           ///< Number of rows.
+    std::uint32_t data_columns;   ///< Number of data columns.
+    std::uint32_t parity_columns; ///< Number of parity columns: so many units of each row may be lost.
+    std::uint64_t burst_size;     ///< Length of the longest run that is rebuilt wherever it begins.
+    bool keyed;                   ///< True if the digests are keyed.
+    std::optional<digest> root;   ///< The root of the protected bytes, if it is stored.
+    file_id id;                   ///< The id.
+};
+
+/// The result of a check, which a repair begins with; atlas_parity_report.
+struct parity_report {
+    parity_verdict data;            ///< Verdict on the protected bytes.
+    parity_verdict parity;          ///< Verdict on the parity file.
+    std::uint64_t size;             ///< Size of the protected file as it was found.
+    std::uint64_t bad_units;        ///< Data units that differ or cannot be read.
+    std::uint64_t unknown_units;    ///< Data units whose digests are lost.
+    std::uint64_t bad_parity_units; ///< Parity units that are bad or unknown.
+    std::uint64_t bad_blocks;       ///< Blocks of digests that do not count.
+    std::uint64_t damaged_rows;     ///< Rows with such a unit.
+    std::uint64_t lost_rows;        ///< Rows with more of them than parity units.
+    std::uint64_t repaired_units;   ///< Data units that a repair has written.
+
+    /// True if neither the data nor the parity file is damaged.
+    bool intact() const noexcept { return data == parity_verdict::intact && parity == parity_verdict::intact; }
+};
+
+/// One case of a benchmark on a domain of one size; atlas_benchmark_result.
+struct benchmark_result {
+    std::string name;         ///< The case.
+    std::uint64_t data_size;  ///< Bytes of the domain.
+    std::uint64_t iterations; ///< Iterations that count.
+    double min_ns;            ///< The fastest iteration.
+    double max_ns;            ///< The slowest iteration.
+    double mean_ns;           ///< The mean.
+    double median_ns;         ///< The median.
+    double stddev_ns;         ///< The standard deviation.
+    double bytes_per_second;  ///< data_size by the median.
+};
+
+/// The result of a search for damage.
+struct damage_report {
+    std::vector<damage> ranges; ///< The damaged ranges, in the order of the search.
+    atlas::status outcome;      ///< status::ok: nothing is damaged. Else the status that the search ended with.
+
+    /// True if nothing is damaged, and everything was looked at.
+    bool intact() const noexcept { return outcome == atlas::status::ok; }
+};
+
+/// One change of a domain; atlas_delta. The bytes of an insertion and an update are borrowed until it is applied.
+struct delta : atlas_delta {
+    /// Bytes go in before the byte at `offset`.
+    static delta insert(std::uint64_t offset, bytes_view bytes) noexcept
+    {
+        return {{ATLAS_CHANGE_INSERT, offset, 0, 0, bytes.data(), bytes.size()}};
+    }
+    /// `length` bytes at `offset` are replaced by others.
+    static delta update(std::uint64_t offset, std::uint64_t length, bytes_view bytes) noexcept
+    {
+        return {{ATLAS_CHANGE_UPDATE, offset, length, 0, bytes.data(), bytes.size()}};
+    }
+    /// `length` bytes at `offset` are removed.
+    static delta erase(std::uint64_t offset, std::uint64_t length) noexcept
+    {
+        return {{ATLAS_CHANGE_DELETE, offset, length, 0, nullptr, 0}};
+    }
+    /// `length` bytes at `offset` are cut and go in before the byte that was at `destination`.
+    static delta move(std::uint64_t offset, std::uint64_t length, std::uint64_t destination) noexcept
+    {
+        return {{ATLAS_CHANGE_MOVE, offset, length, destination, nullptr, 0}};
+    }
+};
+// ---- Shards ------------------------------------------------------------------------------------------------------
+
+class compressed_shard;
+
+/// A region of a domain with its bytes and their proof against the root; atlas_shard. Its bytes were verified before
+/// there was a handle.
+class shard : public detail::handle<atlas_shard, atlas_shard_destroy> {
+public:
+    using handle::handle;
+
+    /// deserialize() with the error in the result.
+    static result<shard> try_deserialize(bytes_view bytes, const verify_options &trust = {}, const limits &accepted = {},
+                                         const operation &op = {})
+    {
+        const auto verify = trust.raw();
+        return detail::call(op).make<shard>([&](auto *c, auto **out) {
+            return atlas_shard_deserialize(bytes.data(), bytes.size(), &accepted.raw(), &verify, c, out);
+        });
+    }
+    /// info() with the error in the result.
+    result<shard_info> try_info() const
+    {
+        auto c = detail::sized<atlas_shard_info>();
+        const auto given = atlas_shard_get_info(get(), &c);
+        shard_info made{static_cast<projection_type>(c.type), c.domain_size, c.region,           c.payload_size,
+                        c.residue,                            c.r96_data_classes, c.keyed != 0, {},
+                        digest(c.root)};
+        std::memcpy(made.class_mask.data(), c.class_mask, made.class_mask.size());
+        return detail::checked<shard_info>(given, made);
+    }
+    /// data() with the error in the result.
+    result<bytes_view> try_data() const
+    {
+        const std::uint8_t *data = nullptr;
+        std::size_t size = 0;
+        const auto given = atlas_shard_data(get(), &data, &size);
+        return detail::checked<bytes_view>(given, bytes_view(data, size));
+    }
+    /// read() with the error in the result.
+    result<void> try_read(std::uint64_t offset, bytes_span to) const
+    {
+        return detail::checked(atlas_shard_read(get(), offset, to.data(), to.size()));
+    }
+    /// verify() with the error in the result.
+    result<void> try_verify(const verify_options &trust = {}, const operation &op = {}) const
+    {
+        const auto verify = trust.raw();
+        return detail::call(op).run([&](auto *c) { return atlas_shard_verify(get(), &verify, c); });
+    }
+    /// serialize() with the error in the result.
+    result<buffer> try_serialize() const
+    {
+        atlas_buffer made = {nullptr, 0};
+        const auto given = atlas_shard_serialize(get(), &made);
+        return detail::checked<buffer>(given, buffer(made));
+    }
+    /// compress() with the error in the result.
+    inline result<compressed_shard> try_compress(const compression_config &config = {}, const operation &op = {}) const;
+
+#if ATLAS_MANIFOLD_EXCEPTIONS
+    /// The shard that bytes encode, verified; atlas_shard_deserialize().
+    ///
+    ///     auto shard = atlas::shard::deserialize(bytes, root);
+    static shard deserialize(bytes_view bytes, const verify_options &trust = {}, const limits &accepted = {},
+                             const operation &op = {})
+    {
+        return try_deserialize(bytes, trust, accepted, op).value();
+    }
+    /// Properties of the shard; atlas_shard_get_info().
+    shard_info info() const { return try_info().value(); }
+    /// Its payload, borrowed until it is destroyed; atlas_shard_data().
+    bytes_view data() const { return try_data().value(); }
+    /// Fills memory with the domain's bytes from `offset` on, which lie in the shard; atlas_shard_read().
+    void read(std::uint64_t offset, bytes_span to) const { try_read(offset, to).value(); }
+    /// Hashes the bytes again and checks their proof; atlas_shard_verify().
+    void verify(const verify_options &trust = {}, const operation &op = {}) const { try_verify(trust, op).value(); }
+    /// The one encoding of the shard; atlas_shard_serialize().
+    buffer serialize() const { return try_serialize().value(); }
+    /// The shard with a payload that takes less room; atlas_shard_compress().
+    inline compressed_shard compress(const compression_config &config = {}, const operation &op = {}) const;
+#endif
+};
+
+/// A shard whose payload takes less room; atlas_compressed_shard.
+class compressed_shard : public detail::handle<atlas_compressed_shard, atlas_compressed_shard_destroy> {
+public:
+    using handle::handle;
+
+    /// deserialize() with the error in the result.
+    static result<compressed_shard> try_deserialize(bytes_view bytes, const limits &accepted = {})
+    {
+        atlas_compressed_shard *made = nullptr;
+        const auto given = atlas_compressed_shard_deserialize(bytes.data(), bytes.size(), &accepted.raw(), &made);
+        return detail::checked<compressed_shard>(given, compressed_shard(made));
+    }
+    /// info() with the error in the result.
+    result<compressed_info> try_info() const
+    {
+        auto c = detail::sized<atlas_compressed_info>();
+        const auto given = atlas_compressed_shard_get_info(get(), &c);
+        return detail::checked<compressed_info>(given, compressed_info{static_cast<compression_algorithm>(c.algorithm),
+                                                                       c.level, c.residue, c.original_size,
+                                                                       c.compressed_size, c.filters});
+    }
+    /// read() with the error in the result.
+    result<void> try_read(std::uint64_t offset, bytes_span to) const
+    {
+        return detail::checked(atlas_compressed_shard_read(get(), offset, to.data(), to.size()));
+    }
+    /// serialize() with the error in the result.
+    result<buffer> try_serialize() const
+    {
+        atlas_buffer made = {nullptr, 0};
+        const auto given = atlas_compressed_shard_serialize(get(), &made);
+        return detail::checked<buffer>(given, buffer(made));
+    }
+    /// decompress() with the error in the result.
+    result<shard> try_decompress(const verify_options &trust = {}, const operation &op = {}) const
+    {
+        const auto verify = trust.raw();
+        return detail::call(op).make<shard>(
+            [&](auto *c, auto **out) { return atlas_shard_decompress(get(), &verify, c, out); });
+    }
+
+#if ATLAS_MANIFOLD_EXCEPTIONS
+    /// The compressed shard that bytes encode; atlas_compressed_shard_deserialize().
+    static compressed_shard deserialize(bytes_view bytes, const limits &accepted = {})
+    {
+        return try_deserialize(bytes, accepted).value();
+    }
+    /// Its properties; atlas_compressed_shard_get_info().
+    compressed_info info() const { return try_info().value(); }
+    /// Fills memory with the payload from `offset` on; atlas_compressed_shard_read().
+    void read(std::uint64_t offset, bytes_span to) const { try_read(offset, to).value(); }
+    /// Its one encoding; atlas_compressed_shard_serialize().
+    buffer serialize() const { return try_serialize().value(); }
+    /// The shard that went in, verified; atlas_shard_decompress().
+    shard decompress(const verify_options &trust = {}, const operation &op = {}) const
+    {
+        return try_decompress(trust, op).value();
+    }
+#endif
+};
+
+inline result<compressed_shard> shard::try_compress(const compression_config &config, const operation &op) const
+{
+    return detail::call(op).make<compressed_shard>(
+        [&](auto *c, auto **out) { return atlas_shard_compress(get(), &config.raw(), c, out); });
+}
+
+#if ATLAS_MANIFOLD_EXCEPTIONS
+inline compressed_shard shard::compress(const compression_config &config, const operation &op) const
+{
+    return try_compress(config, op).value();
+}
+#endif
+
+/// Compresses and decompresses batches, and keeps count; atlas_compression_manager.
+class compression_manager : public detail::handle<atlas_compression_manager, atlas_compression_manager_destroy> {
+public:
+    using handle::handle;
+
+    /// create() with the error in the result.
+    static result<compression_manager> try_create(const compression_config &config = {})
+    {
+        atlas_compression_manager *made = nullptr;
+        const auto given = atlas_compression_manager_create(&config.raw(), &made);
+        return detail::checked<compression_manager>(given, compression_manager(made));
+    }
+    /// compress() with the error in the result.
+    result<std::vector<compressed_shard>> try_compress(list_view<shard> shards, const operation &op = {})
+    {
+        const auto handles = detail::handles_of(shards);
+        return detail::call(op).make_many<compressed_shard>(handles.size(), [&](auto *c, auto **out) {
+            return atlas_compression_manager_compress_batch(get(), handles.data(), handles.size(), c, out);
+        });
+    }
+    /// decompress() with the error in the result.
+    result<std::vector<shard>> try_decompress(list_view<compressed_shard> compressed, const verify_options &trust = {},
+                                              const operation &op = {})
+    {
+        const auto handles = detail::handles_of(compressed);
+        const auto verify = trust.raw();
+        return detail::call(op).make_many<shard>(handles.size(), [&](auto *c, auto **out) {
+            return atlas_compression_manager_decompress_batch(get(), handles.data(), handles.size(), &verify, c, out);
+        });
+    }
+    /// stats() with the error in the result.
+    result<compression_stats> try_stats() const
+    {
+        auto c = detail::sized<atlas_compression_stats>();
+        const auto given = atlas_compression_manager_get_stats(get(), &c);
+        return detail::checked<compression_stats>(
+            given, compression_stats{c.compression_operations, c.decompression_operations, c.shards_compressed,
+                                     c.shards_stored, c.original_bytes, c.compressed_bytes, c.saved_bytes,
+                                     c.average_ratio});
+    }
+
+#if ATLAS_MANIFOLD_EXCEPTIONS
+    /// A manager with one configuration; atlas_compression_manager_create().
+    static compression_manager create(const compression_config &config = {}) { return try_create(config).value(); }
+    /// Compresses shards in parallel, all or none; atlas_compression_manager_compress_batch().
+    std::vector<compressed_shard> compress(list_view<shard> shards, const operation &op = {})
+    {
+        return try_compress(shards, op).value();
+    }
+    /// Decompresses and verifies, all or none; atlas_compression_manager_decompress_batch().
+    std::vector<shard> decompress(list_view<compressed_shard> compressed, const verify_options &trust = {},
+                                  const operation &op = {})
+    {
+        return try_decompress(compressed, trust, op).value();
+    }
+    /// Returns counts of the operations so far; atlas_compression_manager_get_stats().
+    compression_stats stats() const { return try_stats().value(); }
+#endif
+};
+
+// ---- Projections -------------------------------------------------------------------------------------------------
+
+class tile_range;
+
+/// An addressable, verifiable view of a domain; atlas_projection.
+class projection : public detail::handle<atlas_projection, atlas_projection_destroy> {
+public:
+    using handle::handle;
+
+    /// create() with the error in the result.
+    static result<projection> try_create(const source &from, projection_type type = projection_type::linear,
+                                         const projection_options &options = {}, const operation &op = {})
+    {
+        const auto raw = options.raw();
+        return detail::call(op).make<projection>([&](auto *c, auto **out) {
+            return atlas_projection_create(detail::number(type), from.get(), &raw, c, out);
+        });
+    }
+    /// stream() with the error in the result.
+    static result<projection> try_stream(const source &from, const stream_config &config = {},
+                                         projection_type type = projection_type::linear,
+                                         const projection_options &options = {}, const operation &op = {})
+    {
+        const auto raw = options.raw();
+        return detail::call(op).make<projection>([&](auto *c, auto **out) {
+            return atlas_stream_project(detail::number(type), from.get(), &raw, &config.raw(), c, out);
+        });
+    }
+    /// info() with the error in the result.
+    result<projection_info> try_info() const
+    {
+        auto c = detail::sized<atlas_projection_info>();
+        const auto given = atlas_projection_get_info(get(), &c);
+        return detail::checked<projection_info>(
+            given, projection_info{static_cast<projection_type>(c.type), c.domain_size, c.page_count, c.tile_count,
+                                   c.residue, c.correction, c.width, c.height, c.r96_data_classes, c.keyed != 0,
+                                   c.canonical != 0});
+    }
+    /// root() with the error in the result.
+    result<digest> try_root(const operation &op = {}) const
+    {
+        digest made;
+        auto given = detail::call(op).run([&](auto *c) { return atlas_projection_root(get(), c, made.data()); });
+        if (!given) {
+            return given.error();
+        }
+        return made;
+    }
+    /// tile() with the error in the result.
+    result<tile_info> try_tile(std::uint64_t index) const
+    {
+        auto c = detail::sized<atlas_tile_info>();
+        const auto given = atlas_projection_get_tile(get(), index, &c);
+        return detail::checked<tile_info>(given, tile_info{c.residue, c.offset, c.length, digest(c.witness)});
+    }
+    /// snapshot() with the error in the result.
+    result<projection> try_snapshot() const
+    {
+        atlas_projection *made = nullptr;
+        const auto given = atlas_projection_snapshot(get(), &made);
+        return detail::checked<projection>(given, projection(made));
+    }
+    /// read() with the error in the result.
+    result<void> try_read(std::uint64_t offset, bytes_span to) const
+    {
+        return detail::checked(atlas_projection_read(get(), offset, to.data(), to.size()));
+    }
+    /// verify() with the error in the result.
+    result<void> try_verify(const operation &op = {}) const
+    {
+        return detail::call(op).run([&](auto *c) { return atlas_projection_verify(get(), c); });
+    }
+    /// write_file() with the error in the result.
+    result<void> try_write_file(const path_view &path, const operation &op = {}) const
+    {
+        return detail::call(op).run([&](auto *c) { return atlas_projection_write_file(get(), path.c_str(), c); });
+    }
+
+    /// extract() with the error in the result.
+    result<shard> try_extract(const region &part, const operation &op = {}) const
+    {
+        return detail::call(op).make<shard>(
+            [&](auto *c, auto **out) { return atlas_shard_extract(get(), &part, c, out); });
+    }
+    /// extract_batch() with the error in the result.
+    result<std::vector<shard>> try_extract_batch(list_view<region> parts, const extract_options &options = {},
+                                                 const operation &op = {}) const
+    {
+        return detail::call(op).make_many<shard>(parts.size(), [&](auto *c, auto **out) {
+            return atlas_shard_extract_batch(get(), parts.data(), parts.size(), &options.raw(), c, out);
+        });
+    }
+    /// extract_classes() with the error in the result.
+    result<std::vector<shard>> try_extract_classes(list_view<std::uint8_t> classes,
+                                                   std::optional<region> part = std::nullopt,
+                                                   const operation &op = {}) const
+    {
+        return detail::call(op).make_many<shard>(classes.size(), [&](auto *c, auto **out) {
+            return atlas_shard_extract_classes(get(), part ? &*part : nullptr, classes.data(), classes.size(), c, out);
+        });
+    }
+
+    /// configure_incremental() with the error in the result.
+    result<void> try_configure_incremental(const incremental_config &config = {})
+    {
+        return detail::checked(atlas_projection_configure_incremental(get(), &config.raw()));
+    }
+    /// apply() with the error in the result.
+    result<void> try_apply(const delta &change)
+    {
+        const atlas_delta &c = change;
+        return without_operation(atlas_projection_apply(get(), &c));
+    }
+    /// apply_batch() with the error in the result.
+    result<void> try_apply_batch(list_view<delta> changes)
+    {
+        const std::vector<atlas_delta> c(changes.begin(), changes.end());
+        return without_operation(atlas_projection_apply_batch(get(), c.data(), c.size()));
+    }
+    /// insert() with the error in the result.
+    result<void> try_insert(std::uint64_t offset, bytes_view bytes) { return try_apply(delta::insert(offset, bytes)); }
+    /// update() with the error in the result.
+    result<void> try_update(std::uint64_t offset, std::uint64_t length, bytes_view bytes)
+    {
+        return try_apply(delta::update(offset, length, bytes));
+    }
+    /// erase() with the error in the result.
+    result<void> try_erase(std::uint64_t offset, std::uint64_t length) { return try_apply(delta::erase(offset, length)); }
+    /// move() with the error in the result.
+    result<void> try_move(std::uint64_t offset, std::uint64_t length, std::uint64_t destination)
+    {
+        return try_apply(delta::move(offset, length, destination));
+    }
+    /// insert_source() with the error in the result.
+    result<void> try_insert_source(std::uint64_t offset, const source &from, const operation &op = {})
+    {
+        return detail::call(op).run(
+            [&](auto *c) { return atlas_projection_insert_source(get(), offset, from.get(), c); });
+    }
+    /// rollback() with the error in the result.
+    result<void> try_rollback(std::uint64_t count = 1)
+    {
+        return without_operation(atlas_projection_rollback(get(), count));
+    }
+    /// Returns the number of deltas that can be undone; atlas_projection_history_len().
+    std::uint64_t history_len() const noexcept { return atlas_projection_history_len(get()); }
+    /// stats() with the error in the result.
+    result<incremental_stats> try_stats() const
+    {
+        auto c = detail::sized<atlas_incremental_stats>();
+        const auto given = atlas_projection_get_incremental_stats(get(), &c);
+        return detail::checked<incremental_stats>(
+            given, incremental_stats{c.total_updates, c.insert_operations, c.update_operations, c.delete_operations,
+                                     c.move_operations, c.rollbacks, c.bytes_modified, c.conservation_violations,
+                                     c.avg_update_time_ns});
+    }
+    /// optimize() with the error in the result.
+    result<void> try_optimize(const operation &op = {})
+    {
+        return detail::call(op).run([&](auto *c) { return atlas_projection_optimize(get(), c); });
+    }
+
+    /// find_damage() with the error in the result.
+    result<damage_report> try_find_damage(const regions &where = {}, const operation &op = {}) const
+    {
+        damage_report found{{}, atlas::status::ok};
+        auto outcome = try_each_damage([&](const damage &each) { found.ranges.push_back(each); }, where, op);
+        if (!outcome) {
+            return outcome.error();
+        }
+        found.outcome = *outcome;
+        return found;
+    }
+    /// each_damage() with the error in the result.
+    result<atlas::status> try_each_damage(const damage_callback &told, const regions &where = {},
+                                          const operation &op = {}) const
+    {
+        detail::call call(op);
+        detail::damage_told damage(call, told);
+        auto given = call.run([&](auto *c) {
+            return atlas_projection_find_damage(get(), where.data(), where.size(), damage.fn(), &damage, c);
+        });
+        switch (given.status()) {
+        case atlas::status::ok:
+        case atlas::status::witness:
+        case atlas::status::conservation:
+        case atlas::status::incomplete:
+            return given.status();
+        default:
+            return given.error();
+        }
+    }
+    /// repair_file() with the error in the result.
+    result<void> try_repair_file(const path_view &path, const damage_callback &agreed, const regions &where = {},
+                                 const operation &op = {}) const
+    {
+        detail::call call(op);
+        detail::damage_told damage(call, agreed);
+        return call.run([&](auto *c) {
+            return atlas_projection_repair_file(get(), path.c_str(), where.data(), where.size(), damage.fn(), &damage,
+                                                c);
+        });
+    }
+    /// diff() with the error in the result.
+    result<std::vector<region>> try_diff(const projection &other, const operation &op = {}) const
+    {
+        detail::call call(op);
+        return detail::list_of_regions(call, [&](auto *c, region *list, std::size_t *count) {
+            return atlas_projection_diff(get(), other.get(), c, list, count);
+        });
+    }
+
+    /// transform() with the error in the result.
+    result<void> try_transform(const plane_transform &by)
+    {
+        const atlas_transform_params c = {by.scaling_factor, by.rotation_angle, by.translation_x, by.translation_y};
+        return detail::checked(atlas_projection_transform(get(), &c));
+    }
+    /// tile_bounds() with the error in the result.
+    result<box> try_tile_bounds(std::uint64_t index) const
+    {
+        double c[4] = {0, 0, 0, 0};
+        const auto given = atlas_projection_tile_bounds(get(), index, c);
+        return detail::checked<box>(given, box{c[0], c[1], c[2], c[3]});
+    }
+    /// tile_at() with the error in the result.
+    result<std::uint64_t> try_tile_at(double x, double y) const
+    {
+        std::uint64_t index = 0;
+        const auto given = atlas_projection_tile_at(get(), x, y, &index);
+        return detail::checked<std::uint64_t>(given, index);
+    }
+
+#if ATLAS_MANIFOLD_EXCEPTIONS
+    /// Projects a source: hashes everything; atlas_projection_create().
+    static projection create(const source &from, projection_type type = projection_type::linear,
+                             const projection_options &options = {}, const operation &op = {})
+    {
+        return try_create(from, type, options, op).value();
+    }
+    /// The same in memory that the configuration bounds; atlas_stream_project().
+    static projection stream(const source &from, const stream_config &config = {},
+                             projection_type type = projection_type::linear, const projection_options &options = {},
+                             const operation &op = {})
+    {
+        return try_stream(from, config, type, options, op).value();
+    }
+    /// Properties of the present state; atlas_projection_get_info().
+    projection_info info() const { return try_info().value(); }
+    /// The root of the present state; atlas_projection_root().
+    digest root(const operation &op = {}) const { return try_root(op).value(); }
+    /// Properties of a tile; atlas_projection_get_tile().
+    tile_info tile(std::uint64_t index) const { return try_tile(index).value(); }
+    /// The tiles of the present state, a random-access range.
+    ///
+    ///     for (const atlas::tile_info &tile : projection.tiles()) total += tile.length;
+    inline tile_range tiles() const;
+    /// A second handle on the present state; atlas_projection_snapshot().
+    projection snapshot() const { return try_snapshot().value(); }
+    /// Fills memory with the bytes from `offset` on, not verified; atlas_projection_read().
+    void read(std::uint64_t offset, bytes_span to) const { try_read(offset, to).value(); }
+    /// Reads and hashes every byte again; atlas_projection_verify().
+    void verify(const operation &op = {}) const { try_verify(op).value(); }
+    /// Writes the domain to a file, verified; atlas_projection_write_file().
+    void write_file(const path_view &path, const operation &op = {}) const { try_write_file(path, op).value(); }
+
+    /// Cuts a region out, with its proof; atlas_shard_extract().
+    shard extract(const region &part, const operation &op = {}) const { return try_extract(part, op).value(); }
+    /// Cuts many regions out, all or none; atlas_shard_extract_batch().
+    std::vector<shard> extract_batch(list_view<region> parts, const extract_options &options = {},
+                                     const operation &op = {}) const
+    {
+        return try_extract_batch(parts, options, op).value();
+    }
+    /// One shard per class of an R96 projection, of a region or of all; atlas_shard_extract_classes().
+    std::vector<shard> extract_classes(list_view<std::uint8_t> classes, std::optional<region> part = std::nullopt,
+                                       const operation &op = {}) const
+    {
+        return try_extract_classes(classes, part, op).value();
+    }
+
+    /// Says how it is updated from now on; atlas_projection_configure_incremental().
+    void configure_incremental(const incremental_config &config = {}) { try_configure_incremental(config).value(); }
+    /// Applies one delta; atlas_projection_apply().
+    void apply(const delta &change) { try_apply(change).value(); }
+    /// Applies deltas in order, all or none; atlas_projection_apply_batch().
+    void apply_batch(list_view<delta> changes) { try_apply_batch(changes).value(); }
+    /// Bytes go in before the byte at `offset`.
+    void insert(std::uint64_t offset, bytes_view bytes) { try_insert(offset, bytes).value(); }
+    /// `length` bytes at `offset` are replaced by others.
+    void update(std::uint64_t offset, std::uint64_t length, bytes_view bytes)
+    {
+        try_update(offset, length, bytes).value();
+    }
+    /// `length` bytes at `offset` are removed.
+    void erase(std::uint64_t offset, std::uint64_t length) { try_erase(offset, length).value(); }
+    /// `length` bytes at `offset` are cut and go in before the byte that was at `destination`.
+    void move(std::uint64_t offset, std::uint64_t length, std::uint64_t destination)
+    {
+        try_move(offset, length, destination).value();
+    }
+    /// All bytes of a source go in before the byte at `offset`, without a copy; atlas_projection_insert_source().
+    void insert_source(std::uint64_t offset, const source &from, const operation &op = {})
+    {
+        try_insert_source(offset, from, op).value();
+    }
+    /// Undoes the last deltas; atlas_projection_rollback().
+    void rollback(std::uint64_t count = 1) { try_rollback(count).value(); }
+    /// Returns counts of the changes so far; atlas_projection_get_incremental_stats().
+    incremental_stats stats() const { return try_stats().value(); }
+    /// Back to full tiles from offset 0, and an empty history; atlas_projection_optimize().
+    void optimize(const operation &op = {}) { try_optimize(op).value(); }
+
+    /// Every damaged range; atlas_projection_find_damage(). Damage is no error: the outcome is status::witness then,
+    /// status::conservation if only a sum differs, status::incomplete if a base was not there.
+    [[nodiscard]] damage_report find_damage(const regions &where = {}, const operation &op = {}) const
+    {
+        return try_find_damage(where, op).value();
+    }
+    /// The same, told range by range; false ends the search with status::cancelled. The outcome is that of
+    /// find_damage().
+    [[nodiscard]] atlas::status each_damage(const damage_callback &told, const regions &where = {},
+                                            const operation &op = {}) const
+    {
+        return try_each_damage(told, where, op).value();
+    }
+    /// Writes the right bytes over the damaged ranges of a file that the callback agrees to;
+    /// atlas_projection_repair_file().
+    void repair_file(const path_view &path, const damage_callback &agreed, const regions &where = {},
+                     const operation &op = {}) const
+    {
+        try_repair_file(path, agreed, where, op).value();
+    }
+    /// Ranges whose bytes may differ from those of another projection; atlas_projection_diff().
+    std::vector<region> diff(const projection &other, const operation &op = {}) const
+    {
+        return try_diff(other, op).value();
+    }
+
+    /// Maps the tile plane; atlas_projection_transform().
+    void transform(const plane_transform &by) { try_transform(by).value(); }
+    /// The box around a transformed tile; atlas_projection_tile_bounds().
+    box tile_bounds(std::uint64_t index) const { return try_tile_bounds(index).value(); }
+    /// The tile at a point of the transformed plane; atlas_projection_tile_at().
+    std::uint64_t tile_at(double x, double y) const { return try_tile_at(x, y).value(); }
+#endif
+
+private:
+    static result<void> without_operation(atlas_status given) { return detail::checked(given); }
+};
+
+#if ATLAS_MANIFOLD_EXCEPTIONS
+/// The tiles of a projection. Each access asks the projection, which must live as long, and throws if that fails.
+class tile_range {
+public:
+    /// A place in the range.
+    class iterator {
+    public:
+        /// A tile is given by value.
+        using value_type = tile_info;
+        /// A tile is given by value.
+        using reference = tile_info;
+        /// Difference of two places.
+        using difference_type = std::ptrdiff_t;
+        /// Access to a tile's fields.
+        class pointer {
+        public:
+            /// Keeps a tile.
+            explicit pointer(const tile_info &held) noexcept : held_(held) {}
+            /// Its fields.
+            const tile_info *operator->() const noexcept { return &held_; }
+
+        private:
+            tile_info held_;
+        };
+        /// For the algorithms before C++20, which ask for no more than this one can do.
+        using iterator_category = std::random_access_iterator_tag;
+#if defined(__cpp_lib_ranges)
+        /// For std::ranges.
+        using iterator_concept = std::random_access_iterator_tag;
+#endif
+
+        /// A place in no range.
+        iterator() = default;
+        /// The place of tile `at`.
+        iterator(const projection *of, std::uint64_t at) noexcept : of_(of), at_(at) {}
+
+        /// The tile.
+        tile_info operator*() const { return of_->tile(at_); }
+        /// The fields of the tile.
+        pointer operator->() const { return pointer(**this); }
+        /// The tile so many places further.
+        tile_info operator[](difference_type by) const { return *(*this + by); }
+        /// Number of the tile.
+        std::uint64_t index() const noexcept { return at_; }
+
+        /// The next place.
+        iterator &operator++() noexcept { return *this += 1; }
+        /// The next place.
+        iterator operator++(int) noexcept { return std::exchange(*this, *this + 1); }
+        /// The place before.
+        iterator &operator--() noexcept { return *this += -1; }
+        /// The place before.
+        iterator operator--(int) noexcept { return std::exchange(*this, *this + -1); }
+        /// Moves the place forward.
+        iterator &operator+=(difference_type by) noexcept
+        {
+            at_ += static_cast<std::uint64_t>(by);
+            return *this;
+        }
+        /// Moves the place back.
+        iterator &operator-=(difference_type by) noexcept
+        {
+            at_ -= static_cast<std::uint64_t>(by);
+            return *this;
+        }
+        /// Returns the place that lies further.
+        friend iterator operator+(iterator from, difference_type by) noexcept { return from += by; }
+        /// Returns the place that lies further.
+        friend iterator operator+(difference_type by, iterator from) noexcept { return from += by; }
+        /// Returns the place that lies before.
+        friend iterator operator-(iterator from, difference_type by) noexcept { return from -= by; }
+        /// Returns the distance of two places.
+        friend difference_type operator-(const iterator &left, const iterator &right) noexcept
+        {
+            return static_cast<difference_type>(left.at_ - right.at_);
+        }
+        /// True if they are the same.
+        friend bool operator==(const iterator &left, const iterator &right) noexcept { return left.at_ == right.at_; }
+        /// True if they differ.
+        friend bool operator!=(const iterator &left, const iterator &right) noexcept { return left.at_ != right.at_; }
+        /// True if the left one comes first.
+        friend bool operator<(const iterator &left, const iterator &right) noexcept { return left.at_ < right.at_; }
+        /// True if the right one comes first.
+        friend bool operator>(const iterator &left, const iterator &right) noexcept { return right < left; }
+        /// True if the right one does not come first.
+        friend bool operator<=(const iterator &left, const iterator &right) noexcept { return !(right < left); }
+        /// True if the left one does not come first.
+        friend bool operator>=(const iterator &left, const iterator &right) noexcept { return !(left < right); }
+
+    private:
+        const projection *of_ = nullptr;
+        std::uint64_t at_ = 0;
+    };
+    /// There is no other kind of place.
+    using const_iterator = iterator;
+
+    /// The first `count` tiles of a projection.
+    tile_range(const projection &of, std::uint64_t count) noexcept : of_(&of), count_(count) {}
+
+    /// The first tile.
+    iterator begin() const noexcept { return {of_, 0}; }
+    /// Behind the last tile.
+    iterator end() const noexcept { return {of_, count_}; }
+    /// Number of tiles when the range was made.
+    std::size_t size() const noexcept { return static_cast<std::size_t>(count_); }
+    /// True if there is no tile.
+    bool empty() const noexcept { return count_ == 0; }
+    /// A tile.
+    tile_info operator[](std::size_t at) const { return of_->tile(at); }
+
+private:
+    const projection *of_;
+    std::uint64_t count_;
+};
+
+inline tile_range projection::tiles() const { return {*this, info().tile_count}; }
+#endif
+
+// ---- Reconstruction ----------------------------------------------------------------------------------------------
+
+/// Collects shards until the domain is whole; atlas_reconstruction.
+class reconstruction : public detail::handle<atlas_reconstruction, atlas_reconstruction_destroy> {
+public:
+    using handle::handle;
+
+    /// create() with the error in the result.
+    static result<reconstruction> try_create(const reconstruction_options &options = {})
+    {
+        const auto raw = options.raw();
+        atlas_reconstruction *made = nullptr;
+        const auto given = atlas_reconstruction_create(&raw, &made);
+        return detail::checked<reconstruction>(given, reconstruction(made));
+    }
+    /// add() with the error in the result.
+    result<void> try_add(const shard &part, const operation &op = {})
+    {
+        return detail::call(op).run([&](auto *c) { return atlas_reconstruction_add(get(), part.get(), c); });
+    }
+    /// True if every byte has come; atlas_reconstruction_is_complete().
+    bool complete() const noexcept { return atlas_reconstruction_is_complete(get()); }
+    /// Returns the number of further classes that an R96 domain needs; atlas_reconstruction_classes_needed().
+    std::uint32_t classes_needed() const noexcept { return atlas_reconstruction_classes_needed(get()); }
+    /// missing() with the error in the result.
+    result<std::vector<region>> try_missing() const
+    {
+        const operation plain;
+        detail::call call(plain);
+        return detail::list_of_regions(call, [&](const atlas_operation *, region *list, std::size_t *count) {
+            return atlas_reconstruction_missing(get(), list, count);
+        });
+    }
+    /// finish() with the error in the result.
+    result<projection> try_finish(const operation &op = {})
+    {
+        return detail::call(op).make<projection>(
+            [&](auto *c, auto **out) { return atlas_reconstruction_finish(get(), c, out); });
+    }
+
+#if ATLAS_MANIFOLD_EXCEPTIONS
+    /// Begins; atlas_reconstruction_create().
+    static reconstruction create(const reconstruction_options &options = {}) { return try_create(options).value(); }
+    /// Verifies a shard and takes its bytes; atlas_reconstruction_add().
+    void add(const shard &part, const operation &op = {}) { try_add(part, op).value(); }
+    /// The ranges that are still missing; atlas_reconstruction_missing().
+    std::vector<region> missing() const { return try_missing().value(); }
+    /// The rebuilt domain; atlas_reconstruction_finish().
+    projection finish(const operation &op = {}) { return try_finish(op).value(); }
+#endif
+};
+
+// ---- Streams -----------------------------------------------------------------------------------------------------
+
+/// Chunks that are pulled from a source, or bytes that are pushed; atlas_stream.
+///
+///     auto stream = atlas::stream::open(source);
+///     for (const atlas::chunk &chunk : stream) consume(chunk.data);
+///     auto projection = stream.finish();
+class stream {
+public:
+    /// Streams nothing.
+    stream() = default;
+    /// Takes a C handle over.
+    explicit stream(atlas_stream *taken) : stream(std::make_unique<running>(operation())) { handle_.reset(taken); }
+
+    /// open() with the error in the result.
+    static result<stream> try_open(const source &from, const stream_config &config = {},
+                                   projection_type type = projection_type::linear,
+                                   const projection_options &options = {}, const operation &op = {})
+    {
+        const auto raw = options.raw();
+        return begin_with(op, [&](auto *c, auto **out) {
+            return atlas_stream_open(detail::number(type), from.get(), &raw, &config.raw(), c, out);
+        });
+    }
+    /// open_push() with the error in the result.
+    static result<stream> try_open_push(const stream_config &config = {},
+                                        projection_type type = projection_type::linear,
+                                        const projection_options &options = {}, const operation &op = {})
+    {
+        return begin_to(nullptr, config, type, options, op);
+    }
+    /// open_push_file() with the error in the result.
+    static result<stream> try_open_push_file(const path_view &path, const stream_config &config = {},
+                                             projection_type type = projection_type::linear,
+                                             const projection_options &options = {}, const operation &op = {})
+    {
+        return begin_to(path.c_str(), config, type, options, op);
+    }
+    /// push() with the error in the result.
+    result<void> try_push(bytes_view bytes)
+    {
+        return settle(atlas_stream_push(get(), bytes.data(), bytes.size()));
+    }
+    /// next() with the error in the result.
+    result<std::optional<chunk>> try_next()
+    {
+        auto c = detail::sized<atlas_chunk>();
+        bool has_chunk = false;
+        auto given = settle(atlas_stream_next(get(), &c, &has_chunk));
+        if (!given) {
+            return given.error();
+        }
+        if (!has_chunk) {
+            return std::optional<chunk>();
+        }
+        return std::optional<chunk>(chunk{c.id, c.offset, c.residue, {c.data, c.size}, {c.overlap, c.overlap_size}});
+    }
+    /// progress() with the error in the result.
+    result<progress_state> try_progress() const
+    {
+        auto c = detail::sized<atlas_progress>();
+        const auto given = atlas_stream_get_progress(get(), &c);
+        return detail::checked<progress_state>(
+            given, progress_state{c.bytes_done, c.bytes_total, c.chunks_done, c.chunks_total});
+    }
+    /// True if every byte was processed; atlas_stream_is_complete().
+    bool complete() const noexcept { return atlas_stream_is_complete(get()); }
+    /// finish() with the error in the result.
+    result<projection> try_finish()
+    {
+        atlas_projection *made = nullptr;
+        const auto status = atlas_stream_finish(get(), &made);
+        projection owned(made);
+        auto given = settle(status);
+        if (!given) {
+            return given.error();
+        }
+        return owned;
+    }
+
+    /// The C handle, which stays owned.
+    atlas_stream *get() const noexcept { return handle_.get(); }
+    /// True if it owns something.
+    explicit operator bool() const noexcept { return static_cast<bool>(handle_); }
+    /// Gives the C handle away, to be destroyed before what is returned with it: the operation that it runs with.
+    [[nodiscard]] std::pair<atlas_stream *, std::shared_ptr<void>> release() noexcept
+    {
+        return {handle_.release(), std::shared_ptr<void>(std::move(running_))};
+    }
+
+#if ATLAS_MANIFOLD_EXCEPTIONS
+    /// Begins to stream a source; atlas_stream_open(). The operation is copied, a pool given to it must live longer.
+    static stream open(const source &from, const stream_config &config = {},
+                       projection_type type = projection_type::linear, const projection_options &options = {},
+                       const operation &op = {})
+    {
+        return try_open(from, config, type, options, op).value();
+    }
+    /// Begins a stream of bytes that are pushed and stay in memory; atlas_stream_open_push().
+    static stream open_push(const stream_config &config = {}, projection_type type = projection_type::linear,
+                            const projection_options &options = {}, const operation &op = {})
+    {
+        return try_open_push(config, type, options, op).value();
+    }
+    /// Begins a stream of bytes that are pushed and become a file; atlas_stream_open_push().
+    static stream open_push_file(const path_view &path, const stream_config &config = {},
+                                 projection_type type = projection_type::linear,
+                                 const projection_options &options = {}, const operation &op = {})
+    {
+        return try_open_push_file(path, config, type, options, op).value();
+    }
+    /// Takes bytes; atlas_stream_push().
+    void push(bytes_view bytes) { try_push(bytes).value(); }
+    /// The next chunk, or nothing at the end; atlas_stream_next().
+    std::optional<chunk> next() { return try_next().value(); }
+    /// Returns the progress; atlas_stream_get_progress().
+    progress_state progress() const { return try_progress().value(); }
+    /// Processes what is left and gives the projection; atlas_stream_finish().
+    projection finish() { return try_finish().value(); }
+
+    /// Pulls chunk after chunk.
+    class iterator {
+    public:
+        /// A chunk.
+        using value_type = chunk;
+        /// A chunk, good until the next one is pulled.
+        using reference = const chunk &;
+        /// A chunk, good until the next one is pulled.
+        using pointer = const chunk *;
+        /// Required of iterators; no two are ever compared by distance.
+        using difference_type = std::ptrdiff_t;
+        /// Each chunk once.
+        using iterator_category = std::input_iterator_tag;
+
+        /// The end.
+        iterator() = default;
+        /// Pulls the first chunk.
+        explicit iterator(stream &from) : from_(&from), at_(from.next()) {}
+
+        /// The chunk.
+        reference operator*() const noexcept { return *at_; }
+        /// The chunk.
+        pointer operator->() const noexcept { return &*at_; }
+        /// Pulls the next chunk.
+        iterator &operator++()
+        {
+            at_ = from_->next();
+            return *this;
+        }
+        /// Pulls the next chunk.
+        void operator++(int) { ++*this; }
+        /// True if both are at the end, or both are not.
+        friend bool operator==(const iterator &left, const iterator &right) noexcept
+        {
+            return left.at_.has_value() == right.at_.has_value();
+        }
+        /// True if one is at the end.
+        friend bool operator!=(const iterator &left, const iterator &right) noexcept { return !(left == right); }
+
+    private:
+        stream *from_ = nullptr;
+        std::optional<chunk> at_;
+    };
+
+    /// Pulls the first chunk.
+    iterator begin() { return iterator(*this); }
+    /// Behind the last chunk.
+    iterator end() noexcept { return iterator(); }
+#endif
+
+private:
+    // An operation that stays where it is, since C keeps a pointer to it.
+    struct running {
+        explicit running(const operation &from) : op(from), call(op) {}
+
+        operation op;
+        detail::call call;
+    };
+
+    explicit stream(std::unique_ptr<running> with) noexcept : running_(std::move(with)) {}
+
+    template <typename F> static result<stream> begin_with(const operation &op, F &&f)
+    {
+        stream made(std::make_unique<running>(op));
+        auto given = made.running_->call.run([&](auto *c) {
+            atlas_stream *opened = nullptr;
+            const atlas_status status = f(c, &opened);
+            made.handle_.reset(opened);
+            return status;
+        });
+        if (!given) {
+            return given.error();
+        }
+        return made;
+    }
+    static result<stream> begin_to(const char *path, const stream_config &config, projection_type type,
+                                   const projection_options &options, const operation &op)
+    {
+        const auto raw = options.raw();
+        return begin_with(op, [&](auto *c, auto **out) {
+            return atlas_stream_open_push(detail::number(type), path, &raw, &config.raw(), c, out);
+        });
+    }
+    result<void> settle(atlas_status given)
+    {
+        if (running_) {
+            running_->call.rethrow();
+        }
+        return detail::checked(given);
+    }
+
+    // In this order, so that the handle goes first.
+    std::unique_ptr<running> running_;
+    detail::handle<atlas_stream, atlas_stream_destroy> handle_;
+};
+
+// ---- Containers --------------------------------------------------------------------------------------------------
+
+/// One file with the generations of one projection; atlas_container. With a base it is an outline of a file that stays
+/// where it is.
+class container : public detail::handle<atlas_container, atlas_container_destroy> {
+public:
+    using handle::handle;
+
+    /// create() with the error in the result.
+    static result<container> try_create(const path_view &path, projection_type type = projection_type::linear,
+                                        const container_create_options &create = {},
+                                        const projection_options &options = {}, const operation &op = {})
+    {
+        const auto raw_create = create.raw();
+        const auto raw = options.raw();
+        return detail::call(op).make<container>([&](auto *c, auto **out) {
+            return atlas_container_create(path.c_str(), detail::number(type), &raw, &raw_create, c, out);
+        });
+    }
+    /// open() with the error in the result.
+    static result<container> try_open(const path_view &path, container_mode mode = container_mode::read,
+                                      const verify_options &trust = {}, const container_open_options &options = {},
+                                      const operation &op = {})
+    {
+        const auto verify = trust.raw();
+        const auto raw = options.raw();
+        return detail::call(op).make<container>([&](auto *c, auto **out) {
+            return atlas_container_open(path.c_str(), detail::number(mode), &verify, &raw, c, out);
+        });
+    }
+    /// open_source() with the error in the result.
+    static result<container> try_open_source(const source &from, const verify_options &trust = {},
+                                             const container_open_options &options = {}, const operation &op = {})
+    {
+        const auto verify = trust.raw();
+        const auto raw = options.raw();
+        return detail::call(op).make<container>([&](auto *c, auto **out) {
+            return atlas_container_open_source(from.get(), &verify, &raw, c, out);
+        });
+    }
+    /// merge() with the error in the result.
+    static result<container> try_merge(list_view<container> parts, const path_view &path,
+                                       const container_create_options &create = {}, const commit_options &commit = {},
+                                       const operation &op = {})
+    {
+        const auto handles = detail::handles_of(parts);
+        const auto raw_create = create.raw();
+        const auto raw = commit.raw();
+        return detail::call(op).make<container>([&](auto *c, auto **out) {
+            return atlas_container_merge(handles.data(), handles.size(), path.c_str(), &raw_create, &raw, c, out);
+        });
+    }
+    /// info() with the error in the result.
+    result<container_info> try_info() const
+    {
+        auto c = detail::sized<atlas_container_info>();
+        const auto given = atlas_container_get_info(get(), &c);
+        container_info made{static_cast<projection_type>(c.type),
+                            c.r96_data_classes,
+                            c.keyed != 0,
+                            static_cast<conservation_policy>(c.conservation),
+                            c.writable != 0,
+                            c.keeps_chains != 0,
+                            c.block_size,
+                            c.newest,
+                            c.oldest,
+                            c.generation_count,
+                            c.lost,
+                            c.file_size,
+                            c.base_size,
+                            {}};
+        std::memcpy(made.id.data(), c.id, made.id.size());
+        return detail::checked<container_info>(given, made);
+    }
+    /// generation() with the error in the result.
+    result<generation_info> try_generation(std::uint64_t number = 0) const
+    {
+        auto c = detail::sized<atlas_generation_info>();
+        const auto given = atlas_container_get_generation(get(), number, &c);
+        return detail::checked<generation_info>(given, generation_info{c.generation, c.previous, c.residue, c.time,
+                                                                       c.domain_size, c.tile_count, c.note_size,
+                                                                       digest(c.root), digest(c.history)});
+    }
+    /// note() with the error in the result.
+    result<std::string> try_note(std::uint64_t number = 0) const
+    {
+        std::string text(1024, '\0');
+        std::size_t size = text.size();
+        if (atlas_container_get_note(get(), number, text.data(), &size) != ATLAS_STATUS_OK) {
+            return detail::call::failure();
+        }
+        text.resize(size < text.size() ? size : text.size());
+        return text;
+    }
+    /// snapshot() with the error in the result.
+    result<projection> try_snapshot(std::uint64_t number = 0, bool verify_reads = false, const operation &op = {}) const
+    {
+        return detail::call(op).make<projection>([&](auto *c, auto **out) {
+            return atlas_container_snapshot(get(), number, verify_reads ? 1 : 0, c, out);
+        });
+    }
+    /// commit() with the error in the result.
+    result<std::uint64_t> try_commit(const projection &from, const commit_options &options = {},
+                                     const operation &op = {})
+    {
+        const auto raw = options.raw();
+        return numbered(op, [&](auto *c, std::uint64_t *made) {
+            return atlas_container_commit(get(), from.get(), &raw, c, made);
+        });
+    }
+    /// import_source() with the error in the result.
+    result<std::uint64_t> try_import_source(const source &from, const regions &where = {},
+                                            const commit_options &options = {}, const operation &op = {})
+    {
+        const auto raw = options.raw();
+        return numbered(op, [&](auto *c, std::uint64_t *made) {
+            return atlas_container_import(get(), from.get(), where.data(), where.size(), &raw, c, made);
+        });
+    }
+    /// set_base() with the error in the result.
+    result<void> try_set_base(const source &base) { return detail::checked(atlas_container_set_base(get(), base.get())); }
+    /// clear_base() with the error in the result.
+    result<void> try_clear_base() { return detail::checked(atlas_container_set_base(get(), nullptr)); }
+    /// refresh() with the error in the result.
+    result<std::uint64_t> try_refresh(const operation &op = {})
+    {
+        return numbered(op,
+                        [&](auto *c, std::uint64_t *newest) { return atlas_container_refresh(get(), c, newest); });
+    }
+    /// compact() with the error in the result.
+    result<void> try_compact(std::uint64_t keep_from = 0, const operation &op = {})
+    {
+        return detail::call(op).run(
+            [&](auto *c) { return atlas_container_compact(get(), nullptr, keep_from, c); });
+    }
+    /// compact_to() with the error in the result.
+    result<void> try_compact_to(const path_view &path, std::uint64_t keep_from = 0, const operation &op = {})
+    {
+        return detail::call(op).run(
+            [&](auto *c) { return atlas_container_compact(get(), path.c_str(), keep_from, c); });
+    }
+    /// find_damage() with the error in the result.
+    result<damage_report> try_find_damage(std::uint64_t from = 0, const operation &op = {}) const
+    {
+        damage_report found{{}, atlas::status::ok};
+        auto outcome = try_each_damage([&](const damage &each) { found.ranges.push_back(each); }, from, op);
+        if (!outcome) {
+            return outcome.error();
+        }
+        found.outcome = *outcome;
+        return found;
+    }
+    /// each_damage() with the error in the result.
+    result<atlas::status> try_each_damage(const damage_callback &told, std::uint64_t from = 0,
+                                          const operation &op = {}) const
+    {
+        detail::call call(op);
+        detail::damage_told damage(call, told);
+        auto given = call.run(
+            [&](auto *c) { return atlas_container_find_damage(get(), from, damage.fn(), &damage, c); });
+        switch (given.status()) {
+        case atlas::status::ok:
+        case atlas::status::witness:
+        case atlas::status::format:
+        case atlas::status::conservation:
+        case atlas::status::unsupported:
+        case atlas::status::incomplete:
+            return given.status();
+        default:
+            return given.error();
+        }
+    }
+
+#if ATLAS_MANIFOLD_EXCEPTIONS
+    /// Makes a container without a generation, for writing; atlas_container_create().
+    static container create(const path_view &path, projection_type type = projection_type::linear,
+                            const container_create_options &create = {}, const projection_options &options = {},
+                            const operation &op = {})
+    {
+        return try_create(path, type, create, options, op).value();
+    }
+    /// Opens a container; atlas_container_open().
+    static container open(const path_view &path, container_mode mode = container_mode::read,
+                          const verify_options &trust = {}, const container_open_options &options = {},
+                          const operation &op = {})
+    {
+        return try_open(path, mode, trust, options, op).value();
+    }
+    /// Opens a container that a source holds; atlas_container_open_source().
+    static container open_source(const source &from, const verify_options &trust = {},
+                                 const container_open_options &options = {}, const operation &op = {})
+    {
+        return try_open_source(from, trust, options, op).value();
+    }
+    /// Writes the newest generations of containers, one after the other, to a new one; atlas_container_merge().
+    static container merge(list_view<container> parts, const path_view &path,
+                           const container_create_options &create = {}, const commit_options &commit = {},
+                           const operation &op = {})
+    {
+        return try_merge(parts, path, create, commit, op).value();
+    }
+    /// Properties of the container; atlas_container_get_info().
+    container_info info() const { return try_info().value(); }
+    /// Properties of a generation, 0: the newest; atlas_container_get_generation().
+    generation_info generation(std::uint64_t number = 0) const { return try_generation(number).value(); }
+    /// The note of a generation, 0: the newest; atlas_container_get_note().
+    std::string note(std::uint64_t number = 0) const { return try_note(number).value(); }
+    /// A projection on a generation, 0: the newest; atlas_container_snapshot().
+    projection snapshot(std::uint64_t number = 0, bool verify_reads = false, const operation &op = {}) const
+    {
+        return try_snapshot(number, verify_reads, op).value();
+    }
+    /// Makes a projection the newest generation, whose number it gives; atlas_container_commit().
+    std::uint64_t commit(const projection &from, const commit_options &options = {}, const operation &op = {})
+    {
+        return try_commit(from, options, op).value();
+    }
+    /// Makes a source the newest generation, whose number it gives; atlas_container_import().
+    std::uint64_t import_source(const source &from, const regions &where = {}, const commit_options &options = {},
+                                const operation &op = {})
+    {
+        return try_import_source(from, where, options, op).value();
+    }
+    /// Attaches another base; atlas_container_set_base().
+    void set_base(const source &base) { try_set_base(base).value(); }
+    /// Detaches the base; atlas_container_set_base().
+    void clear_base() { try_clear_base().value(); }
+    /// Looks for newer generations, and gives the newest; atlas_container_refresh().
+    std::uint64_t refresh(const operation &op = {}) { return try_refresh(op).value(); }
+    /// Forgets generations before `keep_from`, in place; atlas_container_compact().
+    void compact(std::uint64_t keep_from = 0, const operation &op = {}) { try_compact(keep_from, op).value(); }
+    /// Writes generations from `keep_from` on to a new file; atlas_container_compact().
+    void compact_to(const path_view &path, std::uint64_t keep_from = 0, const operation &op = {})
+    {
+        try_compact_to(path, keep_from, op).value();
+    }
+    /// Every damaged record and range of the generations from one on; atlas_container_find_damage(). Damage is no
+    /// error: the outcome is the status of the first fault then.
+    [[nodiscard]] damage_report find_damage(std::uint64_t from = 0, const operation &op = {}) const
+    {
+        return try_find_damage(from, op).value();
+    }
+    /// The same, told range by range; false ends the search with status::cancelled.
+    [[nodiscard]] atlas::status each_damage(const damage_callback &told, std::uint64_t from = 0,
+                                            const operation &op = {}) const
+    {
+        return try_each_damage(told, from, op).value();
+    }
+#endif
+
+private:
+    template <typename F> static result<std::uint64_t> numbered(const operation &op, F &&f)
+    {
+        std::uint64_t made = 0;
+        auto given = detail::call(op).run([&](auto *c) { return f(c, &made); });
+        if (!given) {
+            return given.error();
+        }
+        return made;
+    }
+};
+
+// ---- Parity files ------------------------------------------------------------------------------------------------
+
+/// A file that finds and rebuilds damaged parts of another one; atlas_parity.
+class parity : public detail::handle<atlas_parity, atlas_parity_destroy> {
+public:
+    using handle::handle;
+
+    /// create() with the error in the result.
+    static result<void> try_create(const source &of, const path_view &path, const parity_options &options = {},
+                                   const operation &op = {})
+    {
+        const auto raw = options.raw();
+        return detail::call(op).run(
+            [&](auto *c) { return atlas_parity_create(of.get(), path.c_str(), &raw, c); });
+    }
+    /// open() with the error in the result.
+    static result<parity> try_open(const path_view &path, const verify_options &trust = {}, const operation &op = {})
+    {
+        const auto verify = trust.raw();
+        return detail::call(op).make<parity>(
+            [&](auto *c, auto **out) { return atlas_parity_open(path.c_str(), &verify, c, out); });
+    }
+    /// info() with the error in the result.
+    result<parity_info> try_info() const
+    {
+        auto c = detail::sized<atlas_parity_info>();
+        const auto given = atlas_parity_get_info(get(), &c);
+        parity_info made{c.unit_size,
+                         c.protected_size,
+                         c.parity_size,
+                         c.rows,
+                         c.data_columns,
+                         c.parity_columns,
+                         c.burst_size,
+                         c.keyed != 0,
+                         c.has_root != 0 ? std::optional<digest>(digest(c.root)) : std::nullopt,
+                         {}};
+        std::memcpy(made.id.data(), c.id, made.id.size());
+        return detail::checked<parity_info>(given, made);
+    }
+    /// check() with the error in the result.
+    result<parity_report> try_check(const source &of, const damage_callback &told = {}, const operation &op = {}) const
+    {
+        detail::call call(op);
+        detail::damage_told damage(call, told);
+        auto c = detail::sized<atlas_parity_report>();
+        auto given = call.run(
+            [&](auto *run) { return atlas_parity_check(get(), of.get(), damage.fn(), &damage, run, &c); });
+        switch (given.status()) {
+        case atlas::status::ok:
+        case atlas::status::witness:
+        case atlas::status::incomplete:
+            return report_of(c);
+        default:
+            return given.error();
+        }
+    }
+    /// repair() with the error in the result.
+    result<parity_report> try_repair(const path_view &path, const repair_options &options,
+                                     const damage_callback &agreed = {}, const operation &op = {},
+                                     parity_report *report = nullptr) const
+    {
+        detail::call call(op);
+        detail::damage_told damage(call, agreed, false);
+        const auto raw = options.raw();
+        auto c = detail::sized<atlas_parity_report>();
+        auto given = call.run([&](auto *run) {
+            return atlas_parity_repair(get(), path.c_str(), &raw, damage.fn(), &damage, run, &c);
+        });
+        if (report != nullptr) {
+            *report = report_of(c);
+        }
+        if (!given) {
+            return given.error();
+        }
+        return report_of(c);
+    }
+    /// restore() with the error in the result.
+    result<void> try_restore(const source &of, const path_view &path, const operation &op = {}) const
+    {
+        return detail::call(op).run(
+            [&](auto *c) { return atlas_parity_restore(get(), of.get(), path.c_str(), c); });
+    }
+    /// update() with the error in the result.
+    result<void> try_update(const source &of, list_view<region> changed, const path_view &path,
+                            const parity_options &options = {}, const operation &op = {}) const
+    {
+        const auto raw = options.raw();
+        return detail::call(op).run([&](auto *c) {
+            return atlas_parity_update(get(), of.get(), changed.data(), changed.size(), path.c_str(), &raw, c);
+        });
+    }
+
+#if ATLAS_MANIFOLD_EXCEPTIONS
+    /// Writes the parity file of a source; atlas_parity_create().
+    static void create(const source &of, const path_view &path, const parity_options &options = {},
+                       const operation &op = {})
+    {
+        try_create(of, path, options, op).value();
+    }
+    /// Opens a parity file; atlas_parity_open().
+    static parity open(const path_view &path, const verify_options &trust = {}, const operation &op = {})
+    {
+        return try_open(path, trust, op).value();
+    }
+    /// Properties of the parity file; atlas_parity_get_info().
+    parity_info info() const { return try_info().value(); }
+    /// Looks for damage in a source and in the parity file; atlas_parity_check(). Damage is no error: the report has
+    /// the verdicts.
+    [[nodiscard]] parity_report check(const source &of, const damage_callback &told = {},
+                                      const operation &op = {}) const
+    {
+        return try_check(of, told, op).value();
+    }
+    /// Repairs a file; atlas_parity_repair(). What is left damaged is an error, and `report` is filled all the same.
+    parity_report repair(const path_view &path, const repair_options &options, const damage_callback &agreed = {},
+                         const operation &op = {}, parity_report *report = nullptr) const
+    {
+        return try_repair(path, options, agreed, op, report).value();
+    }
+    /// Writes the parity file anew, as it was; atlas_parity_restore().
+    void restore(const source &of, const path_view &path, const operation &op = {}) const
+    {
+        try_restore(of, path, op).value();
+    }
+    /// Writes the parity file of a source that was changed on purpose; atlas_parity_update().
+    void update(const source &of, list_view<region> changed, const path_view &path, const parity_options &options = {},
+                const operation &op = {}) const
+    {
+        try_update(of, changed, path, options, op).value();
+    }
+#endif
+
+private:
+    static parity_report report_of(const atlas_parity_report &c) noexcept
+    {
+        return {static_cast<parity_verdict>(c.data),
+                static_cast<parity_verdict>(c.parity),
+                c.size,
+                c.bad_units,
+                c.unknown_units,
+                c.bad_parity_units,
+                c.bad_blocks,
+                c.damaged_rows,
+                c.lost_rows,
+                c.repaired_units};
+    }
+};
+
+// ---- Benchmarks --------------------------------------------------------------------------------------------------
+
+/// Results of a benchmark run; atlas_benchmark_report.
+class benchmark_report : public detail::handle<atlas_benchmark_report, atlas_benchmark_report_destroy> {
+public:
+    using handle::handle;
+
+    /// run() with the error in the result.
+    static result<benchmark_report> try_run(const benchmark_config &config = {}, const operation &op = {})
+    {
+        const auto raw = config.raw();
+        return detail::call(op).make<benchmark_report>(
+            [&](auto *c, auto **out) { return atlas_benchmark_run(&raw, c, out); });
+    }
+    /// Number of results; atlas_benchmark_report_count().
+    std::size_t size() const noexcept { return atlas_benchmark_report_count(get()); }
+    /// at() with the error in the result.
+    result<benchmark_result> try_at(std::size_t index) const
+    {
+        auto c = detail::sized<atlas_benchmark_result>();
+        const auto given = atlas_benchmark_report_get(get(), index, &c);
+        return detail::checked<benchmark_result>(
+            given, benchmark_result{c.name == nullptr ? "" : c.name, c.data_size, c.iterations, c.min_ns, c.max_ns,
+                                    c.mean_ns, c.median_ns, c.stddev_ns, c.bytes_per_second});
+    }
+    /// format() with the error in the result.
+    result<buffer> try_format(report_format as) const
+    {
+        atlas_buffer made = {nullptr, 0};
+        const auto given = atlas_benchmark_report_format(get(), detail::number(as), &made);
+        return detail::checked<buffer>(given, buffer(made));
+    }
+
+#if ATLAS_MANIFOLD_EXCEPTIONS
+    /// Measures the library on this machine; atlas_benchmark_run().
+    static benchmark_report run(const benchmark_config &config = {}, const operation &op = {})
+    {
+        return try_run(config, op).value();
+    }
+    /// Result `index`, in the order in which they were measured; atlas_benchmark_report_get().
+    benchmark_result at(std::size_t index) const { return try_at(index).value(); }
+    /// All results as text, JSON or CSV; atlas_benchmark_report_format().
+    buffer format(report_format as) const { return try_format(as).value(); }
+#endif
+};
+
+} // inline namespace
+} // namespace atlas
+
+/// Makes atlas::digest a key of unordered containers.
+template <> struct std::hash<atlas::digest> {
+    /// The hash of a digest.
+    std::size_t operator()(const atlas::digest &of) const noexcept { return of.hash(); }
+};
+
+#if defined(__cpp_lib_ranges) && ATLAS_MANIFOLD_EXCEPTIONS
+template <> inline constexpr bool std::ranges::enable_borrowed_range<atlas::tile_range> = true;
+#endif
+
+#undef ATLAS_MANIFOLD_PUBLIC
+#undef ATLAS_MANIFOLD_COLD
+
+#endif // ATLAS_MANIFOLD_HPP
