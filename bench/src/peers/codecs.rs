@@ -95,11 +95,12 @@ impl Plain {
 pub fn codecs(report: &mut Report, peers: &Path, random: &[u8]) {
     report.section(
         "Zstandard and LZ4, one thread, blocks of 1 MiB",
-        "After each name the ratio of original by compressed. Ours with the filter AUTO, without \
-         `verify_integrity`; levels are Zstandard's own, and c-blosc2's clevel c is Zstandard's 2c − 1. \
-         c-blosc2 is told the size of the numbers and takes the better one of shuffle and bytedelta, its own \
-         block size or 1 MiB. Ours has a BLAKE3 digest of each block, and unpacking verifies it and the root; \
-         no peer hashes, so that each is shown alone and with BLAKE3 of the same blocks.",
+        "After each name follows the ratio of original to compressed size. This library uses the filter \
+         AUTO, without `verify_integrity`; levels are Zstandard's own, and c-blosc2's clevel c is \
+         Zstandard's 2c − 1. c-blosc2 gets the size of the numbers and uses the better one of shuffle and \
+         bytedelta, its own block size or 1 MiB. This library has a BLAKE3 digest of each block, and \
+         decompression verifies it and the root; no peer hashes, so that each is shown alone and with \
+         BLAKE3 of the same blocks.",
     );
     let (one, two) = (operation(1), operation(2));
     for super::corpora::Corpus { name, bytes, type_size, .. } in super::corpora::all(peers, random) {

@@ -116,11 +116,11 @@ fn change_redb(db: &Database, tile: usize, at: usize, data: &[u8]) {
 pub(crate) fn durable(report: &mut Report, peers: &Path, random: &[u8]) {
     report.section(
         "4 KiB changed durably within 1 GiB, each of 20 changes synced on its own",
-        "Ours: a container with its payload, snapshot, edit and commit; without chaining \
-         values an edit reads and hashes all of its tile. SQLite: WAL, synchronous FULL, rows of 1 \
-         MiB, read, changed and put back by UPDATE, or written in place by its incremental blob interface. redb: \
-         values of 1 MiB, read, changed and put back. c-blosc2: a frame on disk, its chunks of 1 MiB stored as \
-         they are, and fdatasync. The last row is no peer but the bound: 16 KiB appended to a plain file and \
+        "This library: a container with its payload, snapshot, edit and commit; without chaining values an \
+         edit reads and hashes its whole tile. SQLite: WAL, synchronous FULL, rows of 1 MiB, read, changed \
+         and put back by UPDATE, or written in place by its incremental blob interface. redb: values of 1 \
+         MiB, read, changed and put back. c-blosc2: a frame on disk, its chunks of 1 MiB stored \
+         uncompressed, and fdatasync. The last row is the lower bound: 16 KiB appended to a plain file and \
          fdatasync.",
     );
     let folder = Folder(format!("{}/durable-{}", peers.display(), std::process::id()));

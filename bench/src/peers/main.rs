@@ -135,7 +135,8 @@ fn borrow(bytes: &[u8]) -> *mut sys::Source {
 fn projecting(report: &mut Report, random: &[u8]) {
     report.section(
         "Projecting 1 GiB in memory",
-        "A projection with its root: witnesses and residues of all tiles. BLAKE3 gives one digest of it all.",
+        "A projection with its root: witnesses and residues of all tiles. BLAKE3 computes one digest of all \
+         bytes.",
     );
     let source = borrow(random);
     let (one, two) = (operation(1), operation(2));
@@ -200,7 +201,8 @@ fn files(report: &mut Report, peers: &Path, random: &[u8]) {
     report.section(
         "Projecting a file of 1 GiB in the page cache, two threads",
         "The file was flushed before, and the first round, which does not count, reads all of it into the \
-         cache. Ours reads by position; BLAKE3 maps the file; `b3sum` is a program, whose start is in its time.",
+         cache. This library reads by position; BLAKE3 maps the file; the time of `b3sum` includes the \
+         start of the program.",
     );
     let two = operation(2);
     let threads = rayon_of_two();
@@ -386,11 +388,11 @@ fn compression(report: &mut Report, peers: &Path, random: &[u8]) {
     }
     report.section(
         "Compression, one thread, blocks of 128 KiB",
-        "After each name the ratio of original by compressed. Ours and DEFLATE at level 6; c-blosc2 with its \
-         shuffle and the size of the numbers told, chunks of 1 MiB. Ours checks residues and digests when it \
-         unpacks, and verifies the shard against its root; nobody else checks anything. With \
-         `verify_integrity`, which is on by default, ours also unpacks each block again and compares before \
-         it hands anything out: the rows that say so have it on, the others off.",
+        "After each name follows the ratio of original to compressed size. This library and DEFLATE use \
+         level 6; c-blosc2 uses its shuffle and the declared size of the numbers, chunks of 1 MiB. This \
+         library checks residues and digests when it decompresses, and verifies the shard against its root; \
+         the others check nothing. With `verify_integrity`, which is on by default, it also decompresses \
+         each block again and compares it before it returns. This is on only in the rows that say so.",
     );
     let one = operation(1);
     for corpora::Corpus { name, bytes, type_size, .. } in corpora {
@@ -498,9 +500,9 @@ fn mean(count: u32, mut call: impl FnMut()) -> f64 {
 fn updates(report: &mut Report, random: &[u8]) {
     report.section(
         "Changes of 4 KiB in 1 GiB of memory",
-        "At random places. c-blosc2 without compression, chunks of 1 MiB. It has no insert at a byte: what \
-         comes nearest is a whole chunk at a chunk's place, or to shift every chunk behind. With the root, \
-         ours hashes what changed; nobody else keeps a digest.",
+        "At random places. c-blosc2 without compression, chunks of 1 MiB. It has no insertion at a byte: \
+         the nearest operations are inserting a whole chunk at a chunk's place, and shifting every later \
+         chunk. With the root, this library hashes the changes; the others keep no digest.",
     );
     const COUNT: u32 = 300;
     let (size, data) = (random.len() as u64, &random[5_000..9_096]);
@@ -586,10 +588,10 @@ fn updates(report: &mut Report, random: &[u8]) {
 
 fn patches(report: &mut Report, random: &[u8], peers: &Path) {
     report.section(
-        "A file of 256 MiB with 4 KiB inserted, written anew",
-        "Ours: the file projected before, an insert, and the new file flushed to the disk and renamed. rdiff: \
-         a patch with a delta made before, a program, whose start is in its time; it does not flush. The old \
-         file is in the page cache.",
+        "Rewriting a file of 256 MiB with 4 KiB inserted",
+        "This library: the file projected before, an insert, and the new file flushed to the disk and \
+         renamed. rdiff: a patch with a delta made before; its time includes the start of the program, and \
+         it does not flush. The old file is in the page cache.",
     );
     let two = operation(2);
     let (bytes, data, middle) = (&random[..256 * MIB], &random[5_000..9_096], 100 * MIB + 77);
@@ -633,9 +635,9 @@ fn patches(report: &mut Report, random: &[u8], peers: &Path) {
 fn transforms(report: &mut Report, random: &[u8]) {
     report.section(
         "The exact transform, one thread",
-        "512 blocks, which no cache holds; `realfft` in f32 on the same 12,288 symbols a block. Both rates are \
-         of the bytes that the symbols are. The transform has no name of its own in the C API: `src/r96` is \
-         compiled into this program, here and in the next table, and nothing else of the library is at work.",
+        "512 blocks, more than any cache holds; `realfft` in f32 on the same 12,288 symbols per block. Both \
+         rates are in bytes of the symbols. The C API has no function for the transform alone: `src/r96` is \
+         compiled into this program, here and in the next table, and no other part of the library runs.",
     );
     const BLOCKS: usize = 512;
     let bytes = &random[..BLOCKS * block_bytes(96)];
@@ -667,10 +669,10 @@ fn transforms(report: &mut Report, random: &[u8]) {
 
     report.section(
         "Erasure codes: 64 of 96, one thread",
-        "64 MiB of data, rates of the data. Ours turns them into 96 classes, none of which is the data; the \
-         others are systematic: they leave the data as they are and add 32 shards, so that half of the work \
-         of ours has no counterpart, and of 32 lost shards a third are parity. Every third shard is lost. \
-         reed-solomon-simd takes copies of the shards, which is in its time.",
+        "64 MiB of data; the rates are of the data. This library transforms them into 96 classes, none of \
+         which is the data. The others are systematic: they keep the data and add 32 shards, so that half \
+         of this library's work has no counterpart, and of 32 lost shards a third are parity. Every third \
+         shard is lost. reed-solomon-simd needs copies of the shards, which its time includes.",
     );
     let encoder = Encoder::new(64).expect("K");
     // Whole blocks, the same for all.
