@@ -244,7 +244,7 @@ static void changed_files_are_named(void)
 
     CHECK(ftruncate(file, 100) == 0 && close(file) == 0);
     (void)snprintf(text, sizeof text,
-                   "reading 1048576 bytes at offset 0 of %s: the file has 100 bytes now and had %d when it "
+                   "reading 131072 bytes at offset 0 of %s: the file has 100 bytes now and had %d when it "
                    "was opened",
                    path, SIZE);
     atlas_projection_destroy(projection);

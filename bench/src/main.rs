@@ -1,7 +1,7 @@
 //! The figures that the core promises, each against its limit in the same run.
 //!
 //! Runs alternate, the median of 9 is shown with the spread (smallest and largest of the ratio), and
-//! every projection includes its root. Usage: atlas_bench [all | memory | file DIR | shards | parallel | tiles | incremental | r96 | parity | outline | container DIR [open | commit | import | verified | loaded]...]
+//! every projection includes its root. Usage: atlas_bench [all | memory | file DIR | shards | parallel | tiles | incremental | r96 | parity | outline | container DIR [open | commit | import | verified | loaded]... | speed [file DIR | steps DIR | writes DIR | threads | calls]...]
 
 /// The ground that the library's code of parity files stands on.
 #[path = "."]
@@ -24,6 +24,7 @@ mod outline;
 mod parallel;
 mod parity;
 mod r96;
+mod speed;
 mod sys;
 
 use std::ffi::{CString, c_void};
@@ -316,6 +317,22 @@ fn tiles() {
     }
 }
 
+/// The bars of speed: the parts named, or all, with files in shared memory and here.
+fn speed_of(parts: &[&str]) {
+    let all = ["file", "/dev/shm", "file", ".", "writes", "/dev/shm", "writes", ".", "threads", "calls"];
+    let mut parts = if parts.is_empty() { all.iter() } else { parts.iter() };
+    while let Some(part) = parts.next() {
+        match *part {
+            "file" => speed::file(parts.next().expect("a folder")),
+            "writes" => speed::writes(parts.next().expect("a folder")),
+            "steps" => speed::steps(parts.next().expect("a folder")),
+            "threads" => speed::threads(),
+            "calls" => speed::calls(),
+            other => panic!("{other} is no part of speed"),
+        }
+    }
+}
+
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let what: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -332,6 +349,7 @@ fn main() {
             outline::run();
             file("/dev/shm");
             file(".");
+            speed_of(&[]);
         }
         ["memory"] => memory(),
         ["shards"] => shards(),
@@ -343,9 +361,10 @@ fn main() {
         ["container", dir, ref parts @ ..] => container::run(dir, parts),
         ["outline"] => outline::run(),
         ["file", dir] => file(dir),
+        ["speed", ref parts @ ..] => speed_of(parts),
         _ => {
             eprintln!(
-                "usage: atlas_bench [all | memory | file DIR | shards | parallel | tiles | incremental | r96 | parity | outline | container DIR [open | commit | import | verified | loaded]...]"
+                "usage: atlas_bench [all | memory | file DIR | shards | parallel | tiles | incremental | r96 | parity | outline | container DIR [open | commit | import | verified | loaded]... | speed [file DIR | steps DIR | writes DIR | threads | calls]...]"
             );
             std::process::exit(2);
         }

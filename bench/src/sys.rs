@@ -328,6 +328,7 @@ unsafe extern "C" {
         path: *const c_char,
         operation: *const Operation,
     ) -> c_int;
+    pub fn atlas_projection_verify(projection: *const Projection, operation: *const Operation) -> c_int;
     pub fn atlas_shard_compress(
         shard: *const Shard,
         config: *const CompressionConfig,

@@ -10,12 +10,13 @@
 mod classes;
 
 use crate::base::atomic_file::AtomicFile;
-use crate::base::buffer::{Buffer, try_vec};
+use crate::base::buffer::{Buffer, try_grow, try_vec};
 use crate::base::error::{AtlasError, Result};
 use crate::base::ranges::Ranges;
 use crate::base::sync::lock;
 use crate::base::units::{TILE_BYTES, TILE_SIZE, to_u64, to_usize};
 use crate::exec::operation::Operation;
+use crate::exec::pool::{self, Executor};
 use crate::exec::progress::Tracker;
 use crate::hash::digest::{Digest, same};
 use crate::hash::tile_tree::RootHeader;
@@ -216,7 +217,7 @@ impl AtlasReconstruction {
         let layout = (&parts[..], payload_offset);
         // Verify, and only then keep.
         proof.verify_parts(payload, layout, &self.trust, (executor, verifiers), &mut tracker)?;
-        self.take_bytes(shard, gaps, spool, tracker)
+        self.take_bytes(shard, gaps, spool, (executor, verifiers), tracker)
     }
 
     /// Returns the bytes of a LINEAR shard that are still missing.
@@ -225,31 +226,40 @@ impl AtlasReconstruction {
         lock(&self.collected).have.gaps(start..start + to_u64(payload.len()))
     }
 
-    /// Keeps `gaps` of a verified LINEAR shard. Reports the bytes written to a file.
+    /// Keeps `gaps` of a verified LINEAR shard. Up to `workers` threads write the bytes of a file, which are reported.
     fn take_bytes(
         &self,
         shard: &AtlasShard,
         gaps: Vec<Range<u64>>,
         spool: Option<&AtomicFile>,
+        (executor, workers): (Executor<'_>, usize),
         mut tracker: Tracker<'_, '_>,
     ) -> Result<()> {
         let (proof, (start, payload)) = (shard.proof(), shard.payload());
         // A conflict is found before anything is written.
         let told = lock(&self.collected).new_tiles(proof)?;
         let mut pieces = try_vec(if spool.is_none() { gaps.len() } else { 0 })?;
+        let mut steps = Vec::new();
         for gap in &gaps {
             let bytes = &payload[to_usize(gap.start - start)..to_usize(gap.end - start)];
             // To the file in steps of a tile, or to memory, shared if all of the payload is new.
             match spool {
-                Some(file) => {
-                    for (at, step) in (gap.start..).step_by(TILE_SIZE).zip(bytes.chunks(TILE_SIZE)) {
-                        file.write_sparse_at(at, step)?;
-                        tracker.advance(to_u64(step.len()), 1)?;
-                    }
+                Some(_) => {
+                    try_grow(&mut steps, bytes.len().div_ceil(TILE_SIZE))?;
+                    steps.extend((gap.start..).step_by(TILE_SIZE).zip(bytes.chunks(TILE_SIZE)));
                 }
                 None if bytes.len() == payload.len() => pieces.push((gap.start, shard.shared_payload())),
                 None => pieces.push((gap.start, Arc::new(Buffer::copy_of(bytes)?))),
             }
+        }
+        if let Some(file) = spool {
+            let write = |(): &mut (), step: u64| {
+                let (at, bytes) = steps[to_usize(step)];
+                file.write_sparse_at(at, bytes)?;
+                Ok(to_u64(bytes.len()))
+            };
+            let count = to_u64(steps.len());
+            pool::run(executor, workers, count, || Ok(()), write, |_, len| tracker.advance(len, 1))?;
         }
         tracker.finish()?;
         lock(&self.collected).has_come(proof, told, gaps, pieces);
@@ -459,7 +469,13 @@ mod tests {
     /// Adds the bytes of a part without verifying it.
     fn take(rebuilt: &AtlasReconstruction, shard: &AtlasShard) -> Result<()> {
         let (files, mut operation) = (lock(&rebuilt.turn), Operation::new());
-        rebuilt.take_bytes(shard, rebuilt.gaps(shard), files.spool.as_ref(), operation.tracker(0, 0))
+        rebuilt.take_bytes(
+            shard,
+            rebuilt.gaps(shard),
+            files.spool.as_ref(),
+            (Executor::Inline, 1),
+            operation.tracker(0, 0),
+        )
     }
 
     fn bytes(projection: &AtlasProjection) -> Vec<u8> {
@@ -530,7 +546,7 @@ mod tests {
         let mut expected = vec!["setting its length"];
         expected.extend(["writing"; 4]);
         expected.extend(["setting its length", "reading the size"]);
-        expected.extend(["reading"; 4]);
+        expected.extend(vec!["reading"; data.len().div_ceil(crate::tile::one_tile::PART)]);
         expected.push("flushing");
         assert_eq!(named, expected);
     }

@@ -402,6 +402,18 @@ impl Source {
         }
     }
 
+    /// True if many reads of a range take about as long as one: a file's.
+    pub(crate) fn is_read_by_position(&self, offset: u64, len: u64) -> bool {
+        match &self.inner.kind {
+            SourceKind::File(_) => true,
+            SourceKind::Parts(parts) => {
+                let run = parts.run_at(offset).filter(|run| len <= run.len);
+                run.is_some_and(|run| run.source.is_read_by_position(run.offset, len))
+            }
+            _ => false,
+        }
+    }
+
     /// True if all bytes are one piece of memory.
     fn is_contiguous(&self) -> bool {
         matches!(self.inner.kind, SourceKind::Memory(_))

@@ -199,6 +199,16 @@ impl HashJob<'_> {
         if self.pace.ahead > 0 {
             self.source.will_need(start.saturating_add(self.pace.ahead), end - start);
         }
+        if tiles.end - tiles.start == 1 && self.source.is_read_by_position(start, end - start) {
+            let read = |at: usize, part: &mut [u8]| {
+                read_in_steps(self.source, start + to_u64(at), part, self.pace.read, stop)
+                    .map_err(|error| error.at_index(tiles.start))
+            };
+            if let Some((residues, witness)) = self.scheme.sum_and_witness_of_parts(len, buffer, read)? {
+                done.push(projected_tile(self.source, start, len, residues, witness)?);
+                return Ok(done);
+            }
+        }
         let bytes = match self.source.slice(start, len) {
             Some(bytes) => bytes,
             None => {

@@ -4,7 +4,7 @@
 
 use crate::base::buffer::Buffer;
 use crate::base::error::Result;
-use crate::base::units::{GROUP_SIZE, TILE_SIZE};
+use crate::base::units::{GROUP_SIZE, GROUPS, TILE_SIZE};
 use crate::base::{copy, cpu};
 use crate::hash::digest::{Digest, Digests};
 use crate::layer2::Residue;
@@ -49,6 +49,32 @@ pub(crate) fn sum_and_digest(digests: &Digests, bytes: &[u8]) -> (GroupResidues,
         Residue::of(group)
     }));
     (residues, *hasher.finalize().as_bytes())
+}
+
+/// Number of bytes that are read, summed and hashed at a time, so that they stay in the second-level cache.
+pub(crate) const PART: usize = 128 * 1024;
+
+/// Sums and hashes like [`sum_and_digest`] `len` bytes that `read` gives part by part. `part` is whole groups long.
+pub(crate) fn sum_and_digest_of_parts(
+    digests: &Digests,
+    len: usize,
+    part: &mut [u8],
+    mut read: impl FnMut(usize, &mut [u8]) -> Result<()>,
+) -> Result<(GroupResidues, Digest)> {
+    debug_assert!(part.len().is_multiple_of(GROUP_SIZE) && len <= TILE_SIZE);
+    let mut hasher = digests.tile_hasher();
+    let mut residues = [Residue::ZERO; GROUPS];
+    let mut places = residues.iter_mut();
+    let (mut at, part_len) = (0, part.len());
+    while at < len {
+        let bytes = &mut part[..part_len.min(len - at)];
+        read(at, bytes)?;
+        // In this order, so that the end of a part takes no place.
+        bytes.chunks(GROUP_SIZE).zip(places.by_ref()).for_each(|(group, place)| *place = Residue::of(group));
+        hasher.update(bytes);
+        at += bytes.len();
+    }
+    Ok((GroupResidues::from_groups(residues.into_iter()), *hasher.finalize().as_bytes()))
 }
 
 /// Returns the first `len` of `bytes`, or all if there are fewer.

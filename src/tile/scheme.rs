@@ -21,7 +21,7 @@ use crate::r96::{
     CLASS_BLOCK_BYTES, CLASSES, DecodeError, Decoder, Encoder, ParameterError, block_bytes, block_count,
 };
 use crate::tile::extent::GroupResidues;
-use crate::tile::one_tile::sum_and_digest;
+use crate::tile::one_tile::{PART, sum_and_digest, sum_and_digest_of_parts};
 use crate::tile::options::{ProjectionOptions, ProjectionType};
 use blake3::Hasher;
 use std::sync::OnceLock;
@@ -119,6 +119,21 @@ impl Scheme {
             None => Ok(sum_and_digest(&self.digests, bytes)),
             Some(_) => Ok((GroupResidues::of(bytes), self.witness(bytes, workspace, Executor::Inline)?)),
         }
+    }
+
+    /// As [`sum_and_witness`](Self::sum_and_witness), of a tile of `len` bytes that `read` gives part by part into
+    /// `buffer`. `None` if the type needs all bytes at once; nothing is read then.
+    pub(crate) fn sum_and_witness_of_parts(
+        &self,
+        len: usize,
+        buffer: &mut Option<Buffer>,
+        read: impl FnMut(usize, &mut [u8]) -> Result<()>,
+    ) -> Result<Option<(GroupResidues, Digest)>> {
+        if self.r96.is_some() {
+            return Ok(None);
+        }
+        let part = &mut Buffer::or_new(buffer, PART)?[..PART];
+        sum_and_digest_of_parts(&self.digests, len, part, read).map(Some)
     }
 
     /// The witness of a tile of `len` zeros, whose residues are 0. That of a full tile is computed once.

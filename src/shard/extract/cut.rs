@@ -59,16 +59,18 @@ fn pages(share: &Share) -> Result<Range<u64>> {
 }
 
 impl Batch<'_> {
-    /// Finishes the shard in the worker if this part is all of it.
-    fn settle(&self, done: Cut) -> Result<Outcome> {
+    /// Finishes the shard in the worker if this part of `tile` is all of it.
+    fn settle(&self, tile: &Tile, done: Cut) -> Result<Outcome> {
         let shard = done.shard;
         if self.spans[shard].tile_count() > 1 {
             return Ok(Outcome::Part(done));
         }
-        let mut assembly = Assembly::default();
-        assembly.take(done)?;
-        let finished = self.finish(shard, None, assembly);
-        Ok(Outcome::Whole(shard, finished.map_err(|error| error.at_index(to_u64(shard)))?))
+        let payload = done.payload.map_or_else(|| Buffer::new(0), Ok)?;
+        let mut tiles = try_vec(1)?;
+        tiles.push(shape(tile));
+        let siblings = done.siblings.unwrap_or_default();
+        let made = self.shard(shard, payload, tiles, done.proof, siblings, done.residue);
+        Ok(Outcome::Whole(shard, made))
     }
 
     /// Transforms one tile, and copies to every shard the classes that it requests.
@@ -122,7 +124,9 @@ impl Batch<'_> {
             let residue = Residue::of(want.out.as_deref().or(own.as_deref()).unwrap_or_default());
             let (shard, proof) = (want.shard, tree.prove(classes)?);
             let siblings = proofs.first(at, &self.spans[shard].tiles)?;
-            all.push(self.settle(Cut { shard, tile: at.index.0, proof, siblings, residue, payload: own })?);
+            all.push(
+                self.settle(tile, Cut { shard, tile: at.index.0, proof, siblings, residue, payload: own })?,
+            );
         }
         Ok(())
     }
@@ -171,8 +175,9 @@ impl Batch<'_> {
         // Neighbouring shards in one tile share the proof of the tile.
         let mut proofs = TreeProofs { levels: &self.levels, last: None };
         for want in wants {
-            let done = cutter.cut(self, want, &mut proofs).and_then(|done| self.settle(done));
-            all.push(done.map_err(|error| error.at_index(to_u64(want.shard)))?);
+            let shard = to_u64(want.shard);
+            let done = cutter.cut(self, want, &mut proofs).and_then(|done| self.settle(tile, done));
+            all.push(done.map_err(|error| error.at_index(shard))?);
         }
         Ok(())
     }
@@ -184,7 +189,7 @@ impl Batch<'_> {
         mut assembly: Assembly,
     ) -> Result<AtlasShard> {
         // Assembles payload, proof and tiles into the shard; its parts are complete and checked.
-        let (state, scope, span) = (self.state, &self.scopes[shard], &self.spans[shard]);
+        let span = &self.spans[shard];
         let payload = match shared.or(assembly.payload) {
             Some(payload) => payload,
             None => Buffer::new(0)?,
@@ -194,19 +199,32 @@ impl Batch<'_> {
         let mut chaining_values = try_vec(assembly.proofs.iter().map(|(_, proof)| proof.len()).sum())?;
         chaining_values.extend(assembly.proofs.into_iter().flat_map(|(_, proof)| proof));
         // A region of 0 bytes is proved by the top alone.
-        let siblings = if scope.region.length == 0 { self.levels.prove(&(0..0))? } else { assembly.siblings };
+        let siblings = if self.scopes[shard].region.length == 0 {
+            self.levels.prove(&(0..0))?
+        } else {
+            assembly.siblings
+        };
         let count = to_usize(span.tile_count());
         let mut tiles = try_vec(count)?;
-        for at in state.tree.iter_from_tile(TileIndex(span.tiles.start)).take(count) {
-            let tile = at?.tile;
-            tiles.push(TileShape {
-                // A tile has at most 1 MiB.
-                len: u32::try_from(tile.len()).unwrap_or(u32::MAX),
-                residue: tile.residue(),
-            });
+        for at in self.state.tree.iter_from_tile(TileIndex(span.tiles.start)).take(count) {
+            tiles.push(shape(&at?.tile));
         }
+        Ok(self.shard(shard, payload, tiles, chaining_values, siblings, assembly.residue))
+    }
+
+    /// The shard of a payload, whose residue is given, with its proof.
+    fn shard(
+        &self,
+        shard: usize,
+        payload: Buffer,
+        tiles: Vec<TileShape>,
+        chaining_values: Vec<Digest>,
+        siblings: Vec<Sibling>,
+        residue: Residue,
+    ) -> AtlasShard {
+        let (state, scope, span) = (self.state, &self.scopes[shard], &self.spans[shard]);
         // The residue is that of the region, not of the pages around it.
-        let residue = scope.content_residue(assembly.residue, &payload, span.payload_offset);
+        let residue = scope.content_residue(residue, &payload, span.payload_offset);
         let proof = Proof {
             root: *self.levels.root(),
             header: state.root_header(),
@@ -219,8 +237,13 @@ impl Batch<'_> {
             siblings,
         };
         let (proof, payload) = (Arc::new(proof), Arc::new(payload));
-        Ok(AtlasShard { proof, payload, payload_offset: span.payload_offset, residue })
+        AtlasShard { proof, payload, payload_offset: span.payload_offset, residue }
     }
+}
+
+fn shape(tile: &Tile) -> TileShape {
+    // A tile has at most 1 MiB.
+    TileShape { len: u32::try_from(tile.len()).unwrap_or(u32::MAX), residue: tile.residue() }
 }
 
 impl Assembly {
@@ -276,12 +299,13 @@ enum Cutter<'c> {
 
 impl Cutter<'_> {
     fn cut(&mut self, batch: &Batch<'_>, want: &mut Request<'_>, proofs: &mut TreeProofs<'_>) -> Result<Cut> {
-        let (at, len) = (want.at.clone(), want.at.tile.len());
         let wanted = pages(&batch.share(want))?;
+        let Request { shard, at, out } = want;
+        let (at, len) = (&*at, at.tile.len());
         let within = page_bytes(&wanted, len);
         // A request without a place gets a payload of its own.
         let mut own = None;
-        let out = match want.out.as_deref_mut() {
+        let out = match out.as_deref_mut() {
             Some(out) => out,
             None => &mut own.insert(Buffer::new(within.len())?)[..],
         };
@@ -291,7 +315,7 @@ impl Cutter<'_> {
             Cutter::Whole { scratch } => {
                 let witness = copy_and_hash(&at.tile, digests, scratch, out)?;
                 if at.tile.witness().is_none_or(|known| !same(known, &witness)) {
-                    return Err(source_changed(&at));
+                    return Err(source_changed(at));
                 }
                 (Vec::new(), at.tile.residue())
             }
@@ -310,11 +334,11 @@ impl Cutter<'_> {
                     let target = &mut out[wanted.start - within.start..wanted.end - within.start];
                     if wanted == bytes {
                         at.tile.read(bytes.start, target)?;
-                        outboard.check_group(digests, len, group, target, false, &at)?;
+                        outboard.check_group(digests, len, group, target, false, at)?;
                     } else {
                         let copy = &mut scratch.bytes(GROUP_SIZE)?[..bytes.len()];
                         at.tile.read(bytes.start, copy)?;
-                        let pages = outboard.check_group(digests, len, group, copy, true, &at)?;
+                        let pages = outboard.check_group(digests, len, group, copy, true, at)?;
                         edges.extend(pages.map(|pages| (group, pages)));
                         target.copy_from_slice(&copy[wanted.start - bytes.start..wanted.end - bytes.start]);
                     }
@@ -323,8 +347,8 @@ impl Cutter<'_> {
             }
         };
         // The tile's own proof against the root.
-        let siblings = proofs.first(&at, &batch.spans[want.shard].tiles)?;
-        Ok(Cut { shard: want.shard, tile: at.index.0, proof, siblings, residue, payload: own })
+        let siblings = proofs.first(at, &batch.spans[*shard].tiles)?;
+        Ok(Cut { shard: *shard, tile: at.index.0, proof, siblings, residue, payload: own })
     }
 }
 

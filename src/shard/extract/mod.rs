@@ -36,6 +36,7 @@ use crate::tile::one_tile::Scratch;
 use crate::tile::options::ProjectionType;
 use crate::tile::outboards::OutboardBudget;
 use crate::tile::scheme::Workspace;
+use crate::tile::tree::TileAt;
 use std::cmp::Reverse;
 use std::num::NonZeroUsize;
 use std::ops::Range;
@@ -126,6 +127,8 @@ struct Span {
     tiles: Range<u64>,
     payload_offset: u64,
     payload_len: usize,
+    /// The tile that it lies in. `None` if it lies in several or in none.
+    only: Option<TileAt>,
 }
 
 impl Span {
@@ -276,8 +279,16 @@ fn spans(state: &State, scopes: &[Scope]) -> Result<Vec<Span>> {
     let mut spans = try_vec(scopes.len())?;
     for (index, scope) in (0..).zip(scopes) {
         let region = &scope.region;
-        let mut span = Span { tiles: 0..0, payload_offset: region.offset, payload_len: 0 };
-        if region.length > 0 {
+        let mut span = Span { tiles: 0..0, payload_offset: region.offset, payload_len: 0, only: None };
+        let first =
+            if region.length > 0 { state.tree.tile_of_byte(ByteOffset(region.offset))? } else { None };
+        if let Some(at) = first.filter(|at| region.end() <= (at.offset + to_u64(at.tile.len())).0) {
+            let share = scope.share(at.offset.0, at.tile.len());
+            span.tiles = at.index.0..at.index.0 + 1;
+            span.payload_offset = (at.offset + share.offset()).0;
+            span.payload_len = share.payload_len(at.tile.len());
+            span.only = Some(at);
+        } else if region.length > 0 {
             let mut end = 0;
             for at in state.tree.iter_from_byte(ByteOffset(region.offset)) {
                 let at = at?;

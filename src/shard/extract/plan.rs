@@ -58,6 +58,10 @@ impl Batch<'_> {
         wants: &mut Vec<Request<'a>>,
     ) -> Result<()> {
         for (shard, (span, slice)) in self.spans.iter().zip(slices).enumerate() {
+            if let Some(at) = &span.only {
+                wants.push(Request { shard, at: at.clone(), out: slice });
+                continue;
+            }
             // The shared payload of a shard is divided among its tiles.
             let mut rest = slice;
             let tiles = self.state.tree.iter_from_tile(TileIndex(span.tiles.start));
