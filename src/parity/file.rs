@@ -54,7 +54,7 @@ pub(super) enum Found {
     Behind,
     /// Some of them lie before the beginning of a file whose front was cut off.
     Before,
-    /// The system cannot read them, for this reason.
+    /// The system cannot read them; the value is its error number.
     Unreadable(i32),
 }
 

@@ -102,6 +102,28 @@ struct ClaimedDomain {
 ///
 /// All methods take `&self`. Changes are serialised; getters run at the same time, also during a progress
 /// callback of a change.
+///
+/// ```
+/// use atlas_manifold::{
+///     AtlasBoundaryRegion, AtlasProjection, AtlasReconstruction, Operation, ReconstructionOptions, Source,
+/// };
+///
+/// let operation = &mut Operation::new();
+/// let projection = AtlasProjection::linear(&Source::from_vec(vec![7; 3_000_000]))?;
+/// let options = ReconstructionOptions::new().with_root(projection.root(operation)?);
+/// let reconstruction = AtlasReconstruction::new(&options)?;
+/// for offset in [2_000_000, 0] {
+///     let region = AtlasBoundaryRegion::new(offset, 1_000_000);
+///     reconstruction.add(&projection.extract_shard(&region, operation)?, operation)?;
+/// }
+/// assert!(!reconstruction.is_complete());
+/// for missing in reconstruction.missing() {
+///     reconstruction.add(&projection.extract_shard(&missing, operation)?, operation)?;
+/// }
+/// let rebuilt = reconstruction.finish(operation)?;
+/// assert_eq!(rebuilt.root(operation)?, projection.root(operation)?);
+/// # Ok::<(), atlas_manifold::AtlasError>(())
+/// ```
 pub struct AtlasReconstruction {
     trust: VerifyOptions,
     max_domain_size: Option<u64>,
@@ -226,7 +248,8 @@ impl AtlasReconstruction {
         lock(&self.collected).have.gaps(start..start + to_u64(payload.len()))
     }
 
-    /// Keeps `gaps` of a verified LINEAR shard. Up to `workers` threads write the bytes of a file, which are reported.
+    /// Keeps `gaps` of a verified LINEAR shard. Up to `workers` threads write the bytes of a file, which are
+    /// reported.
     fn take_bytes(
         &self,
         shard: &AtlasShard,
@@ -667,7 +690,8 @@ mod tests {
         assert_eq!(error.unwrap_err().kind(), ErrorKind::Limit);
     }
 
-    /// One root commits to one list of tiles, so that the conflict is behind a proof that is skipped here.
+    /// One root commits to one list of tiles, so that a conflict needs an invalid proof, which is not checked
+    /// here.
     #[test]
     fn other_tiles_under_the_same_root_are_a_conflict_and_change_nothing() {
         let data = data(2 * TILE_SIZE);

@@ -1,9 +1,8 @@
-//! Sources: where the bytes of a domain come from.
+//! Sources of the bytes of a domain.
 //!
-//! A source is reference-counted and immutable by promise. Memory is read in place, files by
-//! positioned reads or through a mapping, anything else through [`ReadAt`]. A promise can be broken:
-//! `read` of a projection gives what the source holds now, and whatever must be true (shards, files,
-//! reconstructions) is made from a copy that was hashed.
+//! A source is reference-counted, and must not change. Memory is read in place, files by positioned reads or
+//! through a mapping, anything else through [`ReadAt`]. If it changes nevertheless, `read` of a projection
+//! returns its current bytes, and shards, files and reconstructions are made from a copy that was hashed.
 
 mod file;
 mod holes;
@@ -35,6 +34,22 @@ pub trait ReadAt: Send + Sync {
 /// The bytes of a domain, read by position: memory, a file, a mapping or a [`ReadAt`].
 ///
 /// Cloning is O(1): all clones share the bytes, which must not change while one of them lives.
+///
+/// ```
+/// use atlas_manifold::{AtlasProjection, Source};
+///
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("data.bin");
+/// std::fs::write(&path, b"first second")?;
+///
+/// // A part of a file, and several parts one after the other, without a copy.
+/// let file = Source::open_file(&path)?;
+/// let swapped = Source::concat([&file.range(6, 6)?, &file.range(5, 1)?, &file.range(0, 5)?])?;
+/// let mut bytes = [0; 12];
+/// AtlasProjection::linear(&swapped)?.read(0, &mut bytes)?;
+/// assert_eq!(&bytes, b"second first");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct Source {
     inner: Arc<Inner>,
@@ -119,17 +134,16 @@ impl Source {
         Self::from_storage(Arc::new(file::open_regular(path)?), path)
     }
 
-    /// Opens a regular file through a mapping if nobody can shorten it, or else by positioned reads.
+    /// Opens a regular file through a mapping if no process can shorten it, or else by positioned reads.
     ///
-    /// Mapped are files that are sealed against it (`F_SEAL_SHRINK`), immutable ones on ext4, and those on
-    /// a file system that is mounted read-only as a whole and that no other machine writes to. All others
-    /// are read, and so are all without the feature `streaming`.
+    /// It maps files that are sealed against it (`F_SEAL_SHRINK`), immutable files on ext4, and files on a
+    /// file system that is mounted read-only as a whole and that no other machine writes to. It reads all
+    /// others, and all files without the feature `streaming`.
     ///
     /// # Safety
     ///
-    /// Until the last projection and snapshot of the source are gone nobody may write to a file that is
-    /// sealed against shrinking alone, and nobody may mount a read-only file system for writing or make the
-    /// file mutable.
+    /// Until the last projection and snapshot of the source are dropped, no process may write to a file that
+    /// is only sealed against shrinking, mount a read-only file system for writing, or make the file mutable.
     pub unsafe fn open_file_auto(path: impl AsRef<Path>) -> Result<Source> {
         let path = path.as_ref();
         // SAFETY: the caller's promise is the one that is asked for here.
@@ -170,7 +184,7 @@ impl Source {
             if let Ok(source) = unsafe { Self::map(Arc::clone(&storage), path) } {
                 return Ok(source);
             }
-            // Too large for the address space, say. Reads report what else is wrong.
+            // A file may be too large for the address space. Reads report other errors.
         }
         Self::from_storage(storage, path)
     }
@@ -185,8 +199,8 @@ impl Source {
     ///
     /// # Safety
     ///
-    /// Until the last projection and snapshot of the source are gone nobody may truncate the file (reading
-    /// beyond its new end kills the process) or write to it.
+    /// Until the last projection and snapshot of the source are dropped, no process may truncate the file
+    /// (reading beyond its new end kills the process) or write to it.
     pub unsafe fn map_file(path: impl AsRef<Path>) -> Result<Source> {
         // SAFETY: the caller's promise is the one that is asked for here.
         unsafe { Self::map(Arc::new(file::open_regular(path.as_ref())?), path.as_ref()) }
@@ -260,8 +274,8 @@ impl Source {
         }
     }
 
-    /// Iterates over the runs of bytes of a range, each in a source without parts. Bytes after the end are left
-    /// out.
+    /// Iterates over the runs of bytes of a range, each in a source without parts. Bytes after the end are
+    /// left out.
     pub(crate) fn runs(&self, offset: u64, len: u64) -> impl Iterator<Item = SourceRun<'_>> {
         let end = offset.saturating_add(len).min(self.size());
         let mut at = offset;
@@ -279,8 +293,8 @@ impl Source {
         })
     }
 
-    /// True if both read the same bytes at the same offsets, as far as both have bytes: clones of one source, one
-    /// file, or parts of those.
+    /// True if both read the same bytes at the same offsets, as far as both have bytes: clones of one source,
+    /// one file, or parts of those.
     pub(crate) fn is_same(&self, other: &Source) -> bool {
         let common = self.size().min(other.size());
         self.origin() == other.origin() || common > 0 && self.has_bytes_of(0, other, 0, common)
@@ -454,8 +468,8 @@ impl Source {
         }
     }
 
-    /// True if all bytes seem to be in memory, so that the order of reads makes no difference. Some places of a
-    /// file are looked at, and none is read.
+    /// True if all bytes seem to be in memory, so that the order of reads makes no difference. Some places of
+    /// a file are looked at, and none is read.
     pub(crate) fn is_near(&self) -> bool {
         const PLACES: u64 = 64;
         let size = self.inner.size;
@@ -475,8 +489,8 @@ impl Source {
         }
     }
 
-    /// Releases the memory of these bytes of a mapping; a later read loads them again. Bytes beyond the end are
-    /// ignored.
+    /// Releases the memory of these bytes of a mapping; a later read loads them again. Bytes beyond the end
+    /// are ignored.
     pub(crate) fn release(&self, offset: u64, len: u64) {
         match &self.inner.kind {
             SourceKind::Memory(memory) => {
