@@ -180,7 +180,7 @@ impl AtomicFile {
             return Ok(());
         }
         let target = self.target.display();
-        Err(AtlasError::state(format!("the file that becomes {target} is of the process that began it")))
+        Err(AtlasError::state(format!("the temporary file of {target} belongs to the process that began it")))
     }
 
     /// The bytes, which stay there whatever the name of the file.

@@ -202,7 +202,13 @@ impl Search<'_> {
             whole = self.node(&store, top, order, &mut place, tracker)?;
         }
         if whole && !self.leads_to_root(&store, commit)? {
-            self.record(order, commit.offset, size, generation, wrong("its root is not that of its tiles"));
+            self.record(
+                order,
+                commit.offset,
+                size,
+                generation,
+                wrong("its root differs from that of its tiles"),
+            );
         }
         // The history follows from the one before. The oldest kept generation has nothing to compare with.
         if before.is_some() || (commit.ordinal == 0 && generation == 1) {

@@ -343,7 +343,7 @@ impl Container {
             });
             if !is_there {
                 return Err(AtlasError::state(format!(
-                    "{}: generation {} of this handle is not in the file any more; open it again",
+                    "{}: generation {} of this handle is no longer in the file; open it again",
                     log.file.path.display(),
                     before.generation
                 )));

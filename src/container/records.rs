@@ -529,7 +529,7 @@ pub(super) fn parse_node(node: &NodeRef, record: &[u8]) -> Result<ParsedChildren
         ParsedChildren::Tiles(children)
     };
     if (bytes, tiles, residue) != (node.bytes, node.tiles, node.residue) {
-        return wrong("the sums of the children are not those that the node's entry states");
+        return wrong("the sums of the children differ from those in the node's entry");
     }
     Ok(parsed)
 }
@@ -558,7 +558,7 @@ pub(super) fn parse_tile(offset: u64, len: u32, chained: bool, record: &[u8]) ->
         return wrong("the number of spans is outside 1..=256");
     };
     if word & 0x7fff_ffff != len {
-        return wrong("the length of the tile is another one than its leaf states");
+        return wrong("the length of the tile differs from that in its leaf");
     }
     if (word >> 31 != 0) != chained || (count == 1 && !chained) {
         return wrong("chaining values are missing or too many, or one span has a record of its own");

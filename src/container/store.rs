@@ -91,7 +91,7 @@ impl GenerationStore {
             }
             SpanKind::Zeros => {
                 if span.place != 0 {
-                    return wrong("zeros have a place");
+                    return wrong("a span of zeros has an offset");
                 }
                 0
             }

@@ -213,7 +213,8 @@ impl AtlasParity {
         // In place there is no copy of the damaged file, so that the owner must be asked.
         if in_place && damage.is_none() {
             return Err(AtlasError::invalid_argument(
-                "a repair in place needs the damage callback: only the owner knows what was changed on purpose",
+                "a repair in place needs the damage callback: only the owner can distinguish a change from \
+                 damage",
             ));
         }
         // A repair in place opens the file for writing, and reads through the same handle.

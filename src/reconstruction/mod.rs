@@ -399,7 +399,8 @@ impl Collected {
             let known = self.tiles.get(&index);
             if known.is_some_and(|known| *known != (offset, *tile)) {
                 return Err(AtlasError::conflict(format!(
-                    "tile {index} has {} bytes at offset {offset} by this shard and others by an earlier one",
+                    "tile {index} has {} bytes at offset {offset} in this shard, and others in an earlier \
+                     one",
                     tile.len
                 ))
                 .at_index(index));

@@ -194,7 +194,7 @@ fn refuse_damaged(ctx: &Ctx, file: &Path, outline: &Path) -> Res<()> {
         ),
     )
     .with_hint(format!(
-        "atlasm repair {name} mends it; if the change was made on purpose, remove {} first",
+        "atlasm repair {name} repairs it; if the change was intended, remove {} first",
         names::quoted(outline)
     )))
 }
