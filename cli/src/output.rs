@@ -157,7 +157,7 @@ impl Staged {
             .map_err(|error| Failure::io("creating a temporary file beside", &self.target, &error))
     }
 
-    /// Gives the file its name, durably. The bytes were flushed by who wrote them.
+    /// Gives the file its name, durably. The writer has flushed the bytes.
     pub(crate) fn finish(self) -> Res<()> {
         let target = self.target.clone();
         self.finish_unsynced()?;

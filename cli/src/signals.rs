@@ -35,7 +35,7 @@ pub(crate) fn install() {
     }
 }
 
-/// True once the run is to end.
+/// Returns true once a signal has ended the run.
 pub(crate) fn cancelled() -> bool {
     COUNT.load(Ordering::Relaxed) > 0
 }

@@ -19,7 +19,7 @@ use std::sync::Arc;
 /// A container's bytes, its identity and its seals.
 pub(super) struct ContainerFile {
     pub(super) storage: Arc<dyn Storage>,
-    /// For error texts.
+    /// Path for error texts.
     pub(super) path: PathBuf,
     pub(super) ident: Ident,
     pub(super) seals: Seals,

@@ -61,7 +61,7 @@ pub(crate) struct Inner {
 }
 
 enum SourceKind {
-    /// Memory that is ours or borrowed, or a mapping.
+    /// Memory that the library owns or borrows, or a mapping.
     Memory(memory::Memory),
     Pieces(pieces::Pieces),
     File(file::PositionedFile),

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// A mapping of a file that the test does not truncate.
 #[cfg(feature = "streaming")]
 pub(crate) fn mapped(path: &Path) -> Source {
-    // SAFETY: as said above; what is written to it is written by other means and read as it comes.
+    // SAFETY: the file is not truncated; writes to it go through the file, and reads see them.
     unsafe { Source::map_file(path) }.unwrap()
 }
 

@@ -60,7 +60,7 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    /// Tile by tile, as fast as the workers go.
+    /// Unlimited pace: each task is one tile, without a window.
     pub(crate) const FREE: Pace = Pace { window: u64::MAX, ahead: 0, read: TILE_SIZE };
 }
 

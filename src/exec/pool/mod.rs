@@ -159,7 +159,7 @@ pub(crate) struct Order<'a> {
     pub(crate) runs: &'a [u64],
 }
 
-/// Runs tasks like [`run`], with an order.
+/// Runs tasks like [`run`], in the given order.
 pub(crate) fn run_within<S, T: Send>(
     executor: Executor<'_>,
     workers: usize,
