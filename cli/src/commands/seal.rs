@@ -1,4 +1,4 @@
-//! `atlasm seal`: the outline of a file that stays where it is, and its parity.
+//! `atlasm seal`: the outline of a file that stays in its place, and its parity.
 
 use crate::context::{Ctx, Report};
 use crate::damage;
