@@ -133,12 +133,12 @@ static void init_functions_fill_in_the_documented_defaults(void)
 
 int main(void)
 {
-    the_version_text_is_the_version_number();
-    features_are_known_bits();
-    every_status_has_a_name_of_its_own();
-    any_other_number_has_a_name_too();
-    digests_are_blake3();
-    a_buffer_can_be_freed_twice();
-    init_functions_fill_in_the_documented_defaults();
+    TEST(the_version_text_is_the_version_number);
+    TEST(features_are_known_bits);
+    TEST(every_status_has_a_name_of_its_own);
+    TEST(any_other_number_has_a_name_too);
+    TEST(digests_are_blake3);
+    TEST(a_buffer_can_be_freed_twice);
+    TEST(init_functions_fill_in_the_documented_defaults);
     return 0;
 }

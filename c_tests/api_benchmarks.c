@@ -359,9 +359,9 @@ static void pools_and_limits_are_used(void)
 
 int main(void)
 {
-    defaults_are_those_of_the_header();
+    TEST(defaults_are_those_of_the_header);
     if ((atlas_manifold_features() & ATLAS_FEATURE_BENCHMARKS) == 0) {
-        without_the_feature_every_call_is_unsupported();
+        TEST(without_the_feature_every_call_is_unsupported);
         return 0;
     }
     pools_and_limits_are_used(); /* first: no thread was started before */
@@ -370,8 +370,8 @@ int main(void)
     results_are_complete(report, config.iterations);
     every_format_has_every_result(report);
     null_is_refused(report);
-    wrong_configurations_are_refused();
-    struct_sizes_of_the_config();
+    TEST(wrong_configurations_are_refused);
+    TEST(struct_sizes_of_the_config);
     struct_sizes_of_the_result(report);
     progress_counts_cases_and_cancels(report);
     atlas_benchmark_report_destroy(report);

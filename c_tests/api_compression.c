@@ -606,13 +606,13 @@ int main(void)
     if ((atlas_manifold_features() & ATLAS_FEATURE_COMPRESSION) == 0) {
         skip("compression is not built in");
     }
-    defaults_are_those_of_the_header();
-    every_algorithm_gives_back_exactly_the_shard();
-    what_is_not_built_in_is_unsupported();
-    codecs_take_their_own_levels_and_filters();
-    damage_and_limits_are_refused();
-    keyed_shards_need_their_key();
-    batches_are_all_or_nothing_and_counted();
-    a_manager_is_used_from_several_threads_at_once();
+    TEST(defaults_are_those_of_the_header);
+    TEST(every_algorithm_gives_back_exactly_the_shard);
+    TEST(what_is_not_built_in_is_unsupported);
+    TEST(codecs_take_their_own_levels_and_filters);
+    TEST(damage_and_limits_are_refused);
+    TEST(keyed_shards_need_their_key);
+    TEST(batches_are_all_or_nothing_and_counted);
+    TEST(a_manager_is_used_from_several_threads_at_once);
     return 0;
 }

@@ -591,17 +591,17 @@ int main(void)
             }
         }
     }
-    an_empty_container_has_no_generation();
-    refused_creations();
-    refused_openings();
-    what_is_expected_is_checked();
-    one_handle_writes();
-    a_commit_of_another_kind_is_refused();
-    strict_containers_stay_balanced();
-    notes_times_and_expectations();
-    the_same_id_makes_the_same_file();
+    TEST(an_empty_container_has_no_generation);
+    TEST(refused_creations);
+    TEST(refused_openings);
+    TEST(what_is_expected_is_checked);
+    TEST(one_handle_writes);
+    TEST(a_commit_of_another_kind_is_refused);
+    TEST(strict_containers_stay_balanced);
+    TEST(notes_times_and_expectations);
+    TEST(the_same_id_makes_the_same_file);
     if (built_in(ATLAS_FEATURE_COMPRESSION)) {
-        payload_is_compressed();
+        TEST(payload_is_compressed);
     }
     CHECK_EQ(temp_names(), 0);
     return 0;

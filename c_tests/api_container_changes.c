@@ -557,12 +557,12 @@ static void regions_are_imported(void)
 
 int main(void)
 {
-    a_cancelled_call_changes_nothing();
-    a_write_that_fails_commits_nothing();
-    compaction_drops_generations();
-    sources_are_inserted();
-    insertions_that_fail();
-    regions_are_imported();
+    TEST(a_cancelled_call_changes_nothing);
+    TEST(a_write_that_fails_commits_nothing);
+    TEST(compaction_drops_generations);
+    TEST(sources_are_inserted);
+    TEST(insertions_that_fail);
+    TEST(regions_are_imported);
     CHECK_EQ(temp_names(), 0);
     return 0;
 }

@@ -271,8 +271,8 @@ int main(void)
 {
     outlines(0);
     outlines(1);
-    damage_is_found();
-    recovery_opens_the_generation_before();
+    TEST(damage_is_found);
+    TEST(recovery_opens_the_generation_before);
     CHECK_EQ(temp_names(), 0);
     return 0;
 }

@@ -205,8 +205,8 @@ int main(void)
     CHECK(strcmp(atlas_last_error_message(), "") == 0);
     atlas_projection *projection = projected_bytes(data, sizeof data);
     whole = projection;
-    run_all();
-    nothing_is_printed();
+    TEST(run_all);
+    TEST(nothing_is_printed);
     atlas_projection_destroy(projection);
     return 0;
 }

@@ -463,14 +463,14 @@ int main(void)
     fork_once(pool); /* whose threads have not worked yet */
     CHECK(work(pool));
     fork_once(pool);
-    fork_twice();
+    TEST(fork_twice);
     if (built_in(ATLAS_FEATURE_PARALLEL)) {
-        a_process_id_comes_again();
+        TEST(a_process_id_comes_again);
     }
-    fork_with_files();
-    fork_with_a_container();
+    TEST(fork_with_files);
+    TEST(fork_with_a_container);
     CHECK(work(pool) && work(NULL));
-    fork_while_others_work();
+    TEST(fork_while_others_work);
     CHECK(work(pool) && work(NULL) && work(one_thread));
     atlas_pool_destroy(one_thread);
     atlas_pool_destroy(pool);

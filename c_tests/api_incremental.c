@@ -343,15 +343,15 @@ static void shards_and_snapshots_keep_their_state(void)
 
 int main(void)
 {
-    each_kind_does_what_it_says();
+    TEST(each_kind_does_what_it_says);
     const size_t sizes[] = {0, 1, TILE - 1, TILE, TILE + 1, 2 * TILE + 70000};
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         random_edits_agree_with_an_array(i + 1, sizes[i]);
     }
-    refusals_change_nothing();
-    strict_projections_stay_balanced();
-    the_history_is_as_long_as_asked_for();
-    a_source_that_changed_is_never_a_new_truth();
-    shards_and_snapshots_keep_their_state();
+    TEST(refusals_change_nothing);
+    TEST(strict_projections_stay_balanced);
+    TEST(the_history_is_as_long_as_asked_for);
+    TEST(a_source_that_changed_is_never_a_new_truth);
+    TEST(shards_and_snapshots_keep_their_state);
     return 0;
 }

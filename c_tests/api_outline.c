@@ -445,11 +445,11 @@ int main(void)
         damage_has_a_place(io, keep_chains);
         differences_are_ranges(keep_chains);
     }
-    what_is_cut_off_is_missing();
-    a_damaged_record_leaves_bytes_unknown();
-    only_damaged_bytes_are_fetched();
-    what_is_not_to_be_written_is_refused();
-    a_write_that_fails_is_told_and_the_rest_goes_on();
+    TEST(what_is_cut_off_is_missing);
+    TEST(a_damaged_record_leaves_bytes_unknown);
+    TEST(only_damaged_bytes_are_fetched);
+    TEST(what_is_not_to_be_written_is_refused);
+    TEST(a_write_that_fails_is_told_and_the_rest_goes_on);
     CHECK_EQ(temp_names(), 0);
     return 0;
 }

@@ -588,19 +588,19 @@ int main(void)
     (void)snprintf(atp_path, sizeof atp_path, "%s", temp_path("data.atp"));
     (void)snprintf(other_path, sizeof other_path, "%s", temp_path("other"));
     if (!built_in(ATLAS_FEATURE_PARITY)) {
-        without_the_feature();
+        TEST(without_the_feature);
         free(bytes);
         return 0;
     }
-    creating_and_opening();
-    options_that_do_not_fit();
-    damage_is_found_and_repaired();
-    more_than_the_parity_is_refused();
-    bad_sectors_are_erasures_and_other_errors_end_a_call();
-    keys_and_roots();
-    updates();
-    progress_is_told_and_cancels();
-    threads_share_a_handle();
+    TEST(creating_and_opening);
+    TEST(options_that_do_not_fit);
+    TEST(damage_is_found_and_repaired);
+    TEST(more_than_the_parity_is_refused);
+    TEST(bad_sectors_are_erasures_and_other_errors_end_a_call);
+    TEST(keys_and_roots);
+    TEST(updates);
+    TEST(progress_is_told_and_cancels);
+    TEST(threads_share_a_handle);
     CHECK(temp_names() == 2);
     free(bytes);
     return 0;

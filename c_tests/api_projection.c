@@ -453,7 +453,7 @@ int main(void)
 {
     static const size_t sizes[] = {0,        1,        4095,         4096,           4097,
                                    TILE - 1, TILE,     TILE + 1,     2 * TILE,       5 * TILE + 12345};
-    golden_roots();
+    TEST(golden_roots);
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         if (!small_run() || sizes[i] <= TILE + 1) {
             the_root_depends_on_the_bytes_alone(sizes[i]);
@@ -462,12 +462,12 @@ int main(void)
             files_are_written_whole_or_not_at_all(sizes[i]);
         }
     }
-    strict_asks_for_a_sum_of_zero();
-    unknown_values_are_refused();
-    reads_give_the_bytes_or_an_error();
-    verify_finds_what_changed_under_it();
-    a_snapshot_lives_on_its_own();
-    a_failed_write_keeps_the_old_file();
+    TEST(strict_asks_for_a_sum_of_zero);
+    TEST(unknown_values_are_refused);
+    TEST(reads_give_the_bytes_or_an_error);
+    TEST(verify_finds_what_changed_under_it);
+    TEST(a_snapshot_lives_on_its_own);
+    TEST(a_failed_write_keeps_the_old_file);
     CHECK_EQ(temp_names(), 0);
     return 0;
 }

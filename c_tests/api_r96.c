@@ -220,7 +220,7 @@ static void memory_limits(void)
 int main(void)
 {
     static const uint8_t key[32] = {1, 2, 3};
-    properties();
+    TEST(properties);
     any_k_rebuild(64, 30001, NULL);
     any_k_rebuild(1, 500, NULL);
     any_k_rebuild(96, 20000, key);
@@ -228,7 +228,7 @@ int main(void)
         any_k_rebuild(33, TILE + 1, NULL);
         any_k_rebuild(64, 2 * TILE + 12345, key);
     }
-    refusals();
-    memory_limits();
+    TEST(refusals);
+    TEST(memory_limits);
     return 0;
 }

@@ -412,12 +412,12 @@ int main(void)
         any_order_rebuilds_the_domain(sizes[i], false);
         any_order_rebuilds_the_domain(sizes[i], true);
     }
-    what_is_missing_is_told();
-    foreign_shards_do_no_harm();
-    a_lie_about_a_tile_is_refused();
-    a_domain_that_is_too_large_is_refused();
-    a_spool_leaves_nothing_behind();
-    a_changed_spool_is_found_at_the_end();
+    TEST(what_is_missing_is_told);
+    TEST(foreign_shards_do_no_harm);
+    TEST(a_lie_about_a_tile_is_refused);
+    TEST(a_domain_that_is_too_large_is_refused);
+    TEST(a_spool_leaves_nothing_behind);
+    TEST(a_changed_spool_is_found_at_the_end);
     atlas_reconstruction_destroy(NULL);
     CHECK_EQ(temp_names(), 0);
     return 0;

@@ -561,18 +561,18 @@ static void a_projection_of_nothing_has_one_shard(void)
 int main(void)
 {
     const size_t step = small_run() ? 37 : 1;
-    regions_of_many_places_travel();
-    a_shard_outlives_its_projection_and_its_encoding();
+    TEST(regions_of_many_places_travel);
+    TEST(a_shard_outlives_its_projection_and_its_encoding);
     every_flipped_bit_and_every_cut_is_refused(300, 5, 100, step);
     every_flipped_bit_and_every_cut_is_refused(TILE + 8000, TILE - 10, 4000, small_run() ? 997 : 5);
     every_flipped_bit_and_every_cut_is_refused(2 * TILE, 9, 0, step);
-    lengths_that_lie_cost_nothing();
-    limits_are_kept_exactly();
-    trust_is_a_root_and_a_key();
-    every_strategy_gives_the_same_bytes();
-    a_batch_is_all_or_nothing();
-    wrong_options_give_nothing();
-    a_page_shard_of_a_large_domain_is_small();
-    a_projection_of_nothing_has_one_shard();
+    TEST(lengths_that_lie_cost_nothing);
+    TEST(limits_are_kept_exactly);
+    TEST(trust_is_a_root_and_a_key);
+    TEST(every_strategy_gives_the_same_bytes);
+    TEST(a_batch_is_all_or_nothing);
+    TEST(wrong_options_give_nothing);
+    TEST(a_page_shard_of_a_large_domain_is_small);
+    TEST(a_projection_of_nothing_has_one_shard);
     return 0;
 }

@@ -456,17 +456,17 @@ int main(void)
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         every_kind_gives_the_same_bytes(sizes[i]);
     }
-    empty_sources_need_no_memory();
-    a_release_comes_once_with_the_last_object();
-    a_source_that_nobody_reads_is_released_at_once();
-    a_failed_projection_does_not_keep_its_source();
-    the_number_of_a_callback_comes_through();
-    missing_files_and_folders_are_told_with_their_path();
-    a_file_that_shrinks_is_an_error_and_its_growth_is_not_seen();
-    a_file_without_a_name_is_still_read();
-    a_source_of_any_size_is_only_a_number();
-    parts_are_the_bytes_that_they_are_made_of();
-    parts_have_ends_and_places();
+    TEST(empty_sources_need_no_memory);
+    TEST(a_release_comes_once_with_the_last_object);
+    TEST(a_source_that_nobody_reads_is_released_at_once);
+    TEST(a_failed_projection_does_not_keep_its_source);
+    TEST(the_number_of_a_callback_comes_through);
+    TEST(missing_files_and_folders_are_told_with_their_path);
+    TEST(a_file_that_shrinks_is_an_error_and_its_growth_is_not_seen);
+    TEST(a_file_without_a_name_is_still_read);
+    TEST(a_source_of_any_size_is_only_a_number);
+    TEST(parts_are_the_bytes_that_they_are_made_of);
+    TEST(parts_have_ends_and_places);
     CHECK_EQ(temp_names(), 0);
     return 0;
 }

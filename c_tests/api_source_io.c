@@ -294,12 +294,12 @@ static void descriptors_that_cannot_be_read_by_position_are_refused(void)
 int main(void)
 {
     data = random_bytes(size, 3);
-    a_file_in_memory_is_mapped_if_it_is_sealed_against_shrinking();
-    a_file_that_could_shrink_is_read_and_its_end_is_an_error();
-    an_immutable_file_is_mapped_and_one_for_appending_is_read();
-    a_file_on_a_read_only_file_system_is_mapped();
-    the_offset_of_a_descriptor_is_neither_used_nor_moved();
-    descriptors_that_cannot_be_read_by_position_are_refused();
+    TEST(a_file_in_memory_is_mapped_if_it_is_sealed_against_shrinking);
+    TEST(a_file_that_could_shrink_is_read_and_its_end_is_an_error);
+    TEST(an_immutable_file_is_mapped_and_one_for_appending_is_read);
+    TEST(a_file_on_a_read_only_file_system_is_mapped);
+    TEST(the_offset_of_a_descriptor_is_neither_used_nor_moved);
+    TEST(descriptors_that_cannot_be_read_by_position_are_refused);
     free(data);
     CHECK_EQ(temp_names(), 0);
     return 0;

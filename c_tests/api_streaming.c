@@ -682,18 +682,18 @@ int main(void)
 {
     calling_thread = pthread_self();
     if ((atlas_manifold_features() & ATLAS_FEATURE_STREAMING) == 0) {
-        without_the_feature_every_call_is_unsupported();
+        TEST(without_the_feature_every_call_is_unsupported);
         return 0;
     }
     options_and_pools_are_used(); /* first: no thread was started before */
-    config_values_are_checked();
-    null_is_refused();
-    every_source_gives_the_same();
-    pushes_of_any_size_give_the_same();
-    an_unfinished_spool_leaves_no_file();
-    a_failing_write_is_io_at_every_place();
-    a_failing_source_is_io_at_every_call();
-    cancelling_at_every_report();
-    the_memory_limit_is_kept();
+    TEST(config_values_are_checked);
+    TEST(null_is_refused);
+    TEST(every_source_gives_the_same);
+    TEST(pushes_of_any_size_give_the_same);
+    TEST(an_unfinished_spool_leaves_no_file);
+    TEST(a_failing_write_is_io_at_every_place);
+    TEST(a_failing_source_is_io_at_every_call);
+    TEST(cancelling_at_every_report);
+    TEST(the_memory_limit_is_kept);
     return 0;
 }

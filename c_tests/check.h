@@ -1,7 +1,8 @@
 /* Common parts of the C tests: checks that name place, expression and the library's last error, bytes
  * that are easy to make again, and a folder that is gone at the end.
  *
- * A failed check ends the program with status 1. Include this file first: it asks for POSIX.
+ * A failed check ends the program with status 1. The tests of TEST that follow run before, in a second process,
+ * so that one failure does not hide another. Include this file first: it asks for POSIX.
  */
 #ifndef ATLAS_CHECK_H
 #define ATLAS_CHECK_H
@@ -33,11 +34,81 @@
 
 static inline const char *status_text(int status) { return atlas_status_name((int32_t)status); }
 
+/* ---- tests by name ------------------------------------------------------------ */
+
+/* Name of the running test, and the process that runs it: a forked child does not run the others. */
+static const char *test_name;
+static pid_t test_process;
+
+/* Names of the failed tests, each between commas. */
+#define FAILED_TESTS "ATLAS_TEST_FAILED"
+
+static inline bool has_failed(const char *name)
+{
+    char between[128];
+    const char *failed = getenv(FAILED_TESTS);
+    (void)snprintf(between, sizeof between, ",%s,", name);
+    return failed != NULL && strstr(failed, between) != NULL;
+}
+
+/* Runs the program again without the failed tests, and waits for it. Linux only; elsewhere it does nothing.
+ *
+ * A jump out of the failed test would be shorter, but a check may fail inside a callback of the library. */
+static inline void run_other_tests(void)
+{
+    static char failed[4096], line[4096];
+    char *arguments[16];
+    size_t count = 0;
+    const char *before = getenv(FAILED_TESTS);
+    if (test_name == NULL || test_process != getpid()) {
+        return;
+    }
+    FILE *file = fopen("/proc/self/cmdline", "r");
+    if (file == NULL) {
+        return;
+    }
+    size_t size = fread(line, 1, sizeof line - 1, file);
+    (void)fclose(file);
+    /* The arguments are separated by zero bytes. */
+    for (size_t at = 0; at < size && count < 15; at += strlen(line + at) + 1) {
+        arguments[count++] = line + at;
+    }
+    arguments[count] = NULL;
+    (void)snprintf(failed, sizeof failed, "%s%s,", before != NULL ? before : ",", test_name);
+    (void)setenv(FAILED_TESTS, failed, 1);
+    (void)fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        (void)execv("/proc/self/exe", arguments);
+        _exit(1);
+    }
+    if (child > 0) {
+        (void)waitpid(child, NULL, 0);
+    }
+}
+
+static inline void run_test(const char *name, void (*test)(void))
+{
+    if (!has_failed(name)) {
+        test_name = name;
+        test_process = getpid();
+        test();
+        test_name = NULL;
+    }
+}
+
+/* Runs the function `name`. If a check fails in it, the tests after it still run. */
+#define TEST(name) run_test(#name, name)
+
+/* ---- checks ------------------------------------------------------------------- */
+
 static inline void check_failed(const char *file, int line, const char *what)
 {
     char message[512];
     (void)snprintf(message, sizeof message, "%s", atlas_last_error_message());
-    fprintf(stderr, "%s:%d: failed: %s\n    last error: %s\n", file, line, what, message);
+    fprintf(stderr, "%s:%d: %s%sfailed: %s\n    last error: %s\n", file, line,
+            test_name != NULL ? test_name : "", test_name != NULL ? ": " : "", what, message);
+    run_other_tests();
     exit(1);
 }
 

@@ -523,18 +523,18 @@ typedef enum atlas_file_io {
    */
   ATLAS_FILE_IO_READ = 0,
   /**
-   * Memory mapping. The caller promises that nobody truncates or writes the file while a
+   * Memory mapping. The caller guarantees that no process truncates or writes the file while a
    * projection reads it. Reading after the new end of a truncated file kills the process
    * (SIGBUS).
    */
   ATLAS_FILE_IO_MMAP = 1,
   /**
-   * Memory mapping if nobody can shorten the file, otherwise like ATLAS_FILE_IO_READ.
+   * Memory mapping if no process can shorten the file, otherwise like ATLAS_FILE_IO_READ.
    *
    * Linux guarantees this for a file with the seal F_SEAL_SHRINK, for an immutable one on ext4, and for
    * one on a file system that is mounted read-only as a whole and that no other machine writes to. A
    * file on a read-only mount of a file system that is mounted for writing elsewhere is read. The caller
-   * promises that nobody writes to a file that is sealed against shrinking alone, and that no
+   * guarantees that no process writes to a file that is only sealed against shrinking, and that no
    * administrator revokes the other two guarantees in the meantime. A failing disk kills the process
    * (SIGBUS) under a mapping; with reads it is IO.
    */
@@ -2511,7 +2511,8 @@ typedef struct atlas_container_create_options {
    */
   uint32_t struct_size;
   /**
-   * 12..16: batches are multiples of 2 to this power. 0 means chosen for the file system.
+   * Base-2 logarithm of the block size, 12 to 16; a batch is a multiple of the block size. 0 means chosen
+   * by the file system.
    */
   uint32_t block_log2;
   /**

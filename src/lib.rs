@@ -44,24 +44,38 @@
 //! # Ok(()) }
 //! ```
 //!
-//! A file is read as it is hashed, and a callback follows the progress or cancels:
+//! A file is read as it is hashed. A callback follows the progress or cancels, and the kind of an error
+//! decides the answer to it:
 //!
-//! ```no_run
-//! use atlas_manifold::{AtlasProjection, Operation, ProjectionOptions, ProjectionType, Source};
-//!
-//! let source = Source::open_file("large.bin")?;
-//! let mut progress = |now: &atlas_manifold::Progress| {
-//!     println!("{} of {} bytes", now.bytes_done, now.bytes_total);
-//!     true // false cancels
+//! ```
+//! use atlas_manifold::{
+//!     AtlasProjection, ErrorKind, Operation, Progress, ProjectionOptions, ProjectionType, Source,
 //! };
-//! let projection = AtlasProjection::create(
-//!     ProjectionType::Linear,
-//!     &source,
-//!     &ProjectionOptions::new(),
-//!     &mut Operation::new().with_progress(&mut progress),
-//! )?;
-//! println!("root {:02x?}", projection.root(&mut Operation::new())?);
-//! # Ok::<(), atlas_manifold::AtlasError>(())
+//!
+//! /// Returns the root of a file, or `None` if there is no such file.
+//! fn root_of(path: &str) -> atlas_manifold::Result<Option<atlas_manifold::Digest>> {
+//!     let source = match Source::open_file(path) {
+//!         Ok(source) => source,
+//!         Err(error) if error.kind() == ErrorKind::Io && error.os_error() == 2 => return Ok(None), // ENOENT
+//!         Err(error) => return Err(error),
+//!     };
+//!     let mut progress = |now: &Progress| {
+//!         println!("{} of {} bytes", now.bytes_done, now.bytes_total);
+//!         true // false cancels, and the call fails with Cancelled
+//!     };
+//!     let mut operation = Operation::new().with_progress(&mut progress);
+//!     let options = ProjectionOptions::new();
+//!     let projection = AtlasProjection::create(ProjectionType::Linear, &source, &options, &mut operation)?;
+//!     Ok(Some(projection.root(&mut Operation::new())?))
+//! }
+//!
+//! assert_eq!(root_of("/no such file")?, None);
+//! # let folder = tempfile::tempdir()?;
+//! # let path = folder.path().join("data.bin");
+//! # std::fs::write(&path, vec![7; 3_000_000])?;
+//! # let file = path.to_str().unwrap();
+//! println!("{:02x?}", root_of(file)?);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! Residue and witness do different jobs. The residue is additive, so updating it costs no more than the
@@ -75,11 +89,11 @@
 //!
 //! # Layers
 //!
-//! `src/ffi` is the C boundary and knows of no algorithm; the other modules know nothing of C.
-//! [`layer2`](Residue) in C does the sums. docs/layers.txt has the order of the layers, docs/design.md the
+//! `src/ffi` is the C boundary and contains no algorithm; the other modules do not depend on C.
+//! [`layer2`](Residue) in C computes the sums. docs/layers.txt has the order of the layers, docs/design.md the
 //! definitions that must match bit for bit, docs/format.md the bytes of a serialised shard.
 //!
-//! Each noun has a module of its own, and all public names are here too:
+//! Each noun has a separate module, and the crate's root re-exports all public names:
 //!
 //! ```
 //! use atlas_manifold::benchmark::ManifoldBenchmark;
@@ -102,7 +116,7 @@
 //!
 //! # Features
 //!
-//! | feature | what it brings | without it |
+//! | feature | adds | without it |
 //! |---|---|---|
 //! | `std` | the library | required |
 //! | `parallel` | worker threads (rayon) | everything runs on the calling thread |
@@ -113,7 +127,7 @@
 
 #![cfg_attr(test, allow(clippy::cast_possible_truncation, reason = "test data are small numbers"))]
 
-// From the ground up, as docs/layers.txt has them.
+// From the lowest layer up, in the order of docs/layers.txt.
 mod base;
 
 mod exec;

@@ -1,4 +1,4 @@
-//! What projecting, writing and short calls take, each beside what its parts take alone in the same run.
+//! Times of projecting, writing and short calls, each beside the times of its parts alone in the same run.
 
 use crate::incremental::{UPDATE, apply};
 use crate::sys::{self, Container, Operation, Projection, Region, Shard, Source};
@@ -88,7 +88,7 @@ fn on_two(tiles: usize, work: impl Fn(&mut dyn Iterator<Item = usize>) + Sync) {
     });
 }
 
-/// Seconds of a plain read, a sum and a digest of so many tiles, each alone, on one buffer a thread.
+/// Seconds of a plain read, a sum and a digest of `tiles` tiles, each alone, with one buffer per thread.
 fn parts_of_a_read(file: &File, tiles: usize) -> [f64; 3] {
     let content = random_bytes(PART);
     let read = seconds(|| {
@@ -129,7 +129,8 @@ fn parts_of_a_read(file: &File, tiles: usize) -> [f64; 3] {
 /// Seconds that a case takes, and its name.
 type Case<'a> = (&'a str, Box<dyn FnMut() -> f64 + 'a>);
 
-/// Runs all in turn; prints each one's median and the speed of it as a multiple of that of each of the others named.
+/// Runs all in turn; prints each one's median and the speed of it as a multiple of that of each of the others
+/// named.
 fn table(title: &str, bytes: usize, cases: &mut [Case<'_>], ratios: &[(usize, usize, f64)]) {
     let mut times = vec![Vec::new(); cases.len()];
     for round in 0..=ROUNDS {
@@ -237,7 +238,8 @@ pub fn file(dir: &str) {
     std::fs::remove_file(&path).expect("the file is there");
 }
 
-/// Reading, summing and hashing a tile in steps of several sizes, with nothing else: which one the library should take.
+/// Reading, summing and hashing a tile in steps of several sizes, with nothing else: which one the library
+/// should take.
 pub fn steps(dir: &str) {
     let path = format!("{dir}/atlas-bench-speed-{}.bin", std::process::id());
     let tiles = 512;
@@ -278,7 +280,7 @@ pub fn steps(dir: &str) {
     std::fs::remove_file(&path).expect("the file is there");
 }
 
-/// What goes to a file, beside a plain write of it and a verification.
+/// Writes of files, beside a plain write of the same bytes and a verification.
 pub fn writes(dir: &str) {
     let name = |what: &str| format!("{dir}/atlas-bench-speed-{}-{what}", std::process::id());
     let bytes = Aligned::of(&random_bytes(512 * MIB));

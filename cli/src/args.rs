@@ -30,7 +30,7 @@ pub(crate) struct Cli {
 /// Method of reading files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(crate) enum IoMode {
-    /// Through a mapping if nobody can shorten the file, else by positioned reads
+    /// Through a mapping if no process can shorten the file, else by positioned reads
     #[default]
     Auto,
     /// By positioned reads

@@ -126,7 +126,7 @@ impl Ctx {
         self.out.borrow_mut().write(bytes)
     }
 
-    /// True once nobody reads standard output any more.
+    /// True once standard output is closed by its reader.
     pub(crate) fn is_closed(&self) -> bool {
         self.out.borrow().is_closed()
     }
@@ -175,7 +175,8 @@ impl Ctx {
         }
     }
 
-    /// Runs `one` for each file, and goes on after a failure. Ends after a signal, or once nobody reads the results.
+    /// Runs `one` for each file, and goes on after a failure. Ends after a signal, or once nobody reads the
+    /// results.
     pub(crate) fn each<P: AsRef<Path>>(
         &self,
         files: impl IntoIterator<Item = P>,
@@ -216,7 +217,8 @@ impl Ctx {
 
     // Operations of the library.
 
-    /// Runs `work` with an operation of the global options. `name` and `size` are those of the file that is read.
+    /// Runs `work` with an operation of the global options. `name` and `size` are those of the file that is
+    /// read.
     pub(crate) fn operate<R>(
         &self,
         name: &Path,
@@ -276,13 +278,14 @@ impl Ctx {
     pub(crate) fn source(&self, path: &Path) -> Res<Source> {
         match self.global.io {
             IoMode::Auto => {
-                // SAFETY: what is mapped cannot become shorter, and `--io read` is there for whoever writes to it.
+                // SAFETY: what is mapped cannot become shorter, and `--io read` is there for whoever writes
+                // to it.
                 Ok(unsafe { Source::open_file_auto(path) }?)
             }
             IoMode::Read => Ok(Source::open_file(path)?),
             IoMode::Mmap => {
-                // SAFETY: `--io mmap` is the user's word that the file stays as it is; the help says what happens
-                // if it does not.
+                // SAFETY: `--io mmap` is the user's word that the file stays as it is; the help says what
+                // happens if it does not.
                 Ok(unsafe { Source::map_file(path) }?)
             }
         }

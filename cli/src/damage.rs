@@ -83,7 +83,7 @@ pub(crate) struct Outline {
 pub(crate) struct Findings {
     /// Ascending, and neighbours of one kind merged.
     pub(crate) bad: Vec<Bad>,
-    /// Bytes behind the end that was sealed.
+    /// Bytes after the sealed end.
     pub(crate) surplus: u64,
     /// Damaged records of the outline itself.
     pub(crate) bad_records: u64,
@@ -94,7 +94,7 @@ impl Findings {
         self.bad.iter().map(|bad| bad.length).sum()
     }
 
-    /// Adds a range behind the others.
+    /// Adds a range after the others.
     fn push(&mut self, bad: Bad) {
         if bad.length == 0 {
             return;
@@ -109,8 +109,8 @@ impl Findings {
     }
 }
 
-/// The outline of `file`: `given`, which may be a folder of outlines; or `FILE.atlas`; or the only outline in the
-/// folder whose size is the file's.
+/// The outline of `file`: `given`, which may be a folder of outlines; or `FILE.atlas`; or the only outline in
+/// the folder whose size is the file's.
 pub(crate) fn find_outline(ctx: &Ctx, file: &Path, given: Option<&Path>) -> Res<Option<Outline>> {
     let beside = match given {
         Some(given) if fs::metadata(given).is_ok_and(|metadata| metadata.is_dir()) => {
@@ -206,8 +206,8 @@ pub(crate) fn find(ctx: &Ctx, file: &Path, outline: &Outline) -> Res<Findings> {
     Ok(findings)
 }
 
-/// Finds the ranges of `file` behind `from` that differ, `step` bytes at a time, until the end or until `--max-time`.
-/// Returns the end of the last whole step as well: the bytes before it were searched.
+/// Finds the ranges of `file` behind `from` that differ, `step` bytes at a time, until the end or until
+/// `--max-time`. Returns the end of the last whole step as well: the bytes before it were searched.
 pub(crate) fn find_from(
     ctx: &Ctx,
     file: &Path,
@@ -235,7 +235,7 @@ pub(crate) fn find_from(
     Ok((findings, at))
 }
 
-/// Bytes of the file behind the end that was sealed.
+/// Bytes of the file after the sealed end.
 fn surplus(file: &Path, outline: &Outline) -> Res<u64> {
     let size = match &outline.range {
         Some(range) => range.end - range.start,

@@ -101,7 +101,7 @@ impl Fetched {
             return Err(io::Error::other(format!("{program} failed: {status}")));
         }
         if bytes.len() < len {
-            let text = format!("{program} gave {} bytes where {len} were asked for", bytes.len());
+            let text = format!("{program} returned {} bytes instead of the requested {len}", bytes.len());
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text));
         }
         Ok(bytes)

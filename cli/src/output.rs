@@ -20,7 +20,7 @@ impl Out {
         Out { is_closed: false }
     }
 
-    /// True once nobody reads any more.
+    /// True once the reader has closed the output.
     pub(crate) fn is_closed(&self) -> bool {
         self.is_closed
     }
@@ -67,7 +67,8 @@ pub(crate) fn exists(path: &Path) -> Res<bool> {
 
 /// Checks that `target` may become an output: asked before the work.
 ///
-/// It must be free, or, with `force`, a regular file that is none of the inputs; and its folder must take new files.
+/// It must be free, or, with `force`, a regular file that is none of the inputs; and its folder must take new
+/// files.
 pub(crate) fn check_target(target: &Path, force: bool, inputs: &[&Path]) -> Res<()> {
     let name = names::shown(target);
     if target.file_name().is_none() {
@@ -82,7 +83,7 @@ pub(crate) fn check_target(target: &Path, force: bool, inputs: &[&Path]) -> Res<
                 }
             }
             if metadata.is_dir() {
-                return Err(Failure::usage(format!("{name} is a folder, where the output is a file")));
+                return Err(Failure::usage(format!("{name} is a folder, and the output is a file")));
             }
             if !metadata.is_file() {
                 return Err(Failure::usage(format!("{name} is not a regular file"))
@@ -156,7 +157,7 @@ impl Staged {
             .map_err(|error| Failure::io("creating a temporary file beside", &self.target, &error))
     }
 
-    /// Gives the file its name, durably. The bytes were flushed by who wrote them.
+    /// Gives the file its name, durably. The writer has flushed the bytes.
     pub(crate) fn finish(self) -> Res<()> {
         let target = self.target.clone();
         self.finish_unsynced()?;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// Signals that came.
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
-/// Signals after which the process ends at once, whatever is left behind.
+/// Signals that end the process immediately, without a cleanup.
 const IMPATIENT: u32 = 5;
 
 extern "C" fn on_signal(_: libc::c_int) {
@@ -35,7 +35,7 @@ pub(crate) fn install() {
     }
 }
 
-/// True once the run is to end.
+/// Returns true once a signal has ended the run.
 pub(crate) fn cancelled() -> bool {
     COUNT.load(Ordering::Relaxed) > 0
 }

@@ -1,12 +1,12 @@
 //! Files that appear under their name complete or not at all.
 //!
 //! The bytes go to a file without a name in the folder of the target, or, if the file system knows none, to a
-//! temporary one that its owner alone can read. [`AtomicFile::persist`] gives it the attributes of the file that it
-//! replaces, or those of a new file, flushes it to the disk, renames it, and flushes the folder; dropping it before
-//! removes it.
+//! temporary one that its owner alone can read. [`AtomicFile::persist`] gives it the attributes of the file
+//! that it replaces, or those of a new file, flushes it to the disk, renames it, and flushes the folder;
+//! dropping it before removes it.
 //!
-//! Temporary names are `.atlas-` with 16 hexadecimal digits and `.tmp`. A process that is killed leaves one if the file
-//! system knows no files without names, or if it dies between naming the file and renaming it.
+//! Temporary names are `.atlas-` with 16 hexadecimal digits and `.tmp`. A process that is killed leaves one
+//! if the file system knows no files without names, or if it dies between naming the file and renaming it.
 
 #![forbid(unsafe_code)]
 
@@ -34,8 +34,8 @@ pub(crate) struct AtomicFile {
     is_named: bool,
 }
 
-/// A file that has not got its name yet. Only the process which made it removes it: a forked child that destroys its
-/// copy of a handle must not take the parent's file away.
+/// A file that has not got its name yet. Only the process which made it removes it: a forked child that
+/// destroys its copy of a handle must not take the parent's file away.
 struct Temporary {
     folder: Folder,
     file: Arc<FileStorage>,
@@ -88,7 +88,8 @@ impl Temporary {
         Ok(Temporary { folder, file: Arc::new(FileStorage::new(file)), name, process: Process::current() })
     }
 
-    /// Gives the file the name `target`; one that is there is replaced, or is the error `AlreadyExists`.
+    /// Renames the file to `target`. Replaces an existing file if `replace` is set, else fails with
+    /// `AlreadyExists`.
     fn rename(&mut self, target: &OsStr, replace: bool) -> io::Result<()> {
         let name = match self.name.take() {
             Some(name) => name,
@@ -126,8 +127,8 @@ fn file_name(target: &Path) -> Option<&OsStr> {
     target.as_os_str().as_encoded_bytes().ends_with(name.as_encoded_bytes()).then_some(name)
 }
 
-/// The file that a new one will replace at `target`. Anything else of that name is refused: a FIFO, a socket or a
-/// device would be gone.
+/// The file that a new one will replace at `target`. Anything else of that name is refused: a FIFO, a socket
+/// or a device would be gone.
 fn replaceable(target: &Path, there: io::Result<Option<Entry>>) -> Result<Option<Entry>> {
     let target = target.display();
     let there = there.map_err(|error| AtlasError::io(format_args!("looking at {target}"), error))?;
@@ -179,7 +180,7 @@ impl AtomicFile {
             return Ok(());
         }
         let target = self.target.display();
-        Err(AtlasError::state(format!("the file that becomes {target} is of the process that began it")))
+        Err(AtlasError::state(format!("the temporary file of {target} belongs to the process that began it")))
     }
 
     /// The bytes, which stay there whatever the name of the file.
@@ -213,13 +214,13 @@ impl AtomicFile {
         parts.try_for_each(|(start, part)| self.write_at(start, part))
     }
 
-    /// Writes all bytes to another temporary file if a flush failed: what the system could not write it may take for
-    /// written, and never write again. Whoever calls checks the bytes after this.
+    /// Writes all bytes to another temporary file if a flush failed: what the system could not write it may
+    /// take for written, and never write again. Whoever calls checks the bytes after this.
     pub(crate) fn renew(&mut self) -> Result<()> {
         if self.unflushed.is_none() {
             return Ok(());
         }
-        let failed = |error| self.failed("beginning it anew after a flush that failed", error);
+        let failed = |error| self.failed("restarting the file after a failed flush", error);
         let fresh = Self::create(&self.target)?;
         let size = self.storage.len().map_err(failed)?;
         let mut buffer = Buffer::new(TILE_SIZE)?;
@@ -233,8 +234,8 @@ impl AtomicFile {
         Ok(())
     }
 
-    /// Gives the file its name, flushed to the disk. On failure it is still temporary, unless only its folder could not
-    /// be flushed.
+    /// Gives the file its name, flushed to the disk. On failure it is still temporary, unless only its folder
+    /// could not be flushed.
     pub(crate) fn persist(self) -> std::result::Result<(), Box<(AtomicFile, AtlasError)>> {
         self.persist_by(true)
     }
@@ -262,7 +263,7 @@ impl AtomicFile {
             let renaming = |error| AtlasError::io(format!("renaming the temporary file to {target}"), error);
             if let Some(code) = self.unflushed {
                 return Err(self.failed(
-                    "it cannot be told what an earlier flush that failed has lost: begin it anew",
+                    "an earlier flush failed, and its losses are unknown: start from scratch",
                     io::Error::from_raw_os_error(code),
                 ));
             }
@@ -286,8 +287,8 @@ impl AtomicFile {
         let folder = &self.temporary.folder;
         let done = match replaceable(&self.target, folder.entry(name))? {
             Some(there) => take_over(file, &there.file, &there.metadata),
-            // The process's mask cannot be read without changing it for a moment, under other threads, and the folder may
-            // have a list of its own for new files.
+            // The process's mask cannot be read without changing it for a moment, under other threads, and
+            // the folder may have a list of its own for new files.
             None => {
                 let failed = |error| self.failed("finding the mode of a new file", error);
                 let fresh = fresh_file(folder).map_err(failed)?;

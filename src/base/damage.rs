@@ -34,6 +34,27 @@ pub enum DamageKind {
 }
 
 /// One damaged range.
+///
+/// ```
+/// use atlas_manifold::{AtlasProjection, Damage, ErrorKind, Operation, Source};
+///
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("data.bin");
+/// std::fs::write(&path, vec![7; 3_000_000])?;
+/// let projection = AtlasProjection::linear(&Source::open_file(&path)?)?;
+///
+/// // The file loses its last million bytes.
+/// std::fs::File::options().write(true).open(&path)?.set_len(2_000_000)?;
+/// let mut found = Vec::new();
+/// let mut each = |damage: &Damage| {
+///     found.push((damage.kind, damage.offset, damage.length));
+///     true // false ends the search
+/// };
+/// let error = projection.find_damage(None, &mut each, &mut Operation::new()).unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::Witness);
+/// assert!(!found.is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Damage {

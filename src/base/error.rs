@@ -5,6 +5,16 @@ use std::io;
 use std::sync::Arc;
 
 /// Kind of a failure, one for each status of the C API.
+///
+/// ```
+/// use atlas_manifold::{ErrorKind, Source};
+///
+/// let error = Source::open_file("/no such file").unwrap_err();
+/// match error.kind() {
+///     ErrorKind::Io => assert_eq!(error.os_error(), 2), // ENOENT on Linux
+///     other => panic!("{other:?}"),
+/// }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -42,6 +52,17 @@ pub enum ErrorKind {
 ///
 /// The kind alone is enough to act on. The message says what was wrong, with the value and the limit;
 /// `index`, `offset` and `length` have the place, as far as it is known.
+///
+/// ```
+/// use atlas_manifold::{AtlasProjection, ErrorKind, Source};
+///
+/// let projection = AtlasProjection::linear(&Source::copy(&[1, 2, 3])?)?;
+/// let error = projection.read(2, &mut [0; 5]).unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::OutOfRange);
+/// assert_eq!((error.offset(), error.length()), (Some(2), Some(5)));
+/// println!("{error}"); // names the range and the size of the domain
+/// # Ok::<(), atlas_manifold::AtlasError>(())
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct AtlasError {

@@ -12,7 +12,7 @@
 
 use std::fs::File;
 
-/// Returns true if nobody can shorten the file. False if that is unknown.
+/// Returns true if no process can shorten the file. False if that is unknown.
 #[cfg(target_os = "linux")]
 pub(crate) fn cannot_shrink(file: &File) -> bool {
     is_sealed(file) || is_immutable(file) || is_on_read_only_system(file)
@@ -33,8 +33,9 @@ mod linux {
     use std::os::fd::AsRawFd;
 
     const EXT4: u64 = 0xef53;
-    /// File systems on media of this machine: ext4, XFS, Btrfs, F2FS, SquashFS, EROFS, ISO 9660, UDF, cramfs, romfs,
-    /// FAT, exFAT, NTFS3, bcachefs, and those in memory. Network file systems, FUSE and overlays change from elsewhere.
+    /// File systems on media of this machine: ext4, XFS, Btrfs, F2FS, SquashFS, EROFS, ISO 9660, UDF, cramfs,
+    /// romfs, FAT, exFAT, NTFS3, bcachefs, and those in memory. Network file systems, FUSE and overlays
+    /// change from elsewhere.
     const LOCAL: [u64; 16] = [
         EXT4,
         0x5846_5342,
@@ -97,7 +98,8 @@ mod linux {
     /// True if the file system or the mount is read-only.
     fn is_mounted_read_only(file: &File) -> bool {
         let mut found = MaybeUninit::<libc::statvfs>::zeroed();
-        // SAFETY: the descriptor is open, and there is room for the answer, which is there if the call succeeds.
+        // SAFETY: the descriptor is open, and there is room for the answer, which is there if the call
+        // succeeds.
         unsafe {
             libc::fstatvfs(file.as_raw_fd(), found.as_mut_ptr()) == 0
                 && found.assume_init().f_flag & libc::ST_RDONLY != 0

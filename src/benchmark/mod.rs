@@ -55,6 +55,18 @@ pub(crate) fn available() -> Result<()> {
 }
 
 /// The suite, and the report of its last run.
+///
+/// ```no_run
+/// use atlas_manifold::{BenchmarkConfig, ManifoldBenchmark};
+///
+/// let config = BenchmarkConfig { data_sizes: vec![1 << 20], iterations: 5, ..BenchmarkConfig::default() };
+/// let mut benchmark = ManifoldBenchmark::new(config);
+/// benchmark.run_full_benchmark_suite()?; // minutes, with the default sizes
+/// for result in benchmark.results() {
+///     println!("{}: {} ns", result.name, result.median_ns);
+/// }
+/// # Ok::<(), atlas_manifold::AtlasError>(())
+/// ```
 #[derive(Debug)]
 pub struct ManifoldBenchmark {
     config: BenchmarkConfig,

@@ -41,6 +41,20 @@ impl CompressionLevel {
 }
 
 /// Settings of a compression.
+///
+/// ```
+/// use atlas_manifold::{CompressionAlgorithm, CompressionConfig, CompressionLevel, CompressionTarget};
+///
+/// // Numbers that are read often: the algorithm is chosen per shard, in small blocks.
+/// let config = CompressionConfig {
+///     algorithm: CompressionAlgorithm::Auto,
+///     target: CompressionTarget::FastestRead,
+///     level: CompressionLevel::Fast,
+///     block_size: 16 * 1024,
+///     ..CompressionConfig::default()
+/// };
+/// assert_eq!(config.level.value(), 1);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CompressionConfig {
     /// Algorithm. Default: conservation-aware.

@@ -54,6 +54,21 @@ impl CompressionStats {
 /// Compressor and decompressor of many shards in parallel, with one configuration and with statistics.
 ///
 /// Several threads may use it at once.
+///
+/// ```
+/// use atlas_manifold::{
+///     AtlasBoundaryRegion, AtlasProjection, CompressionConfig, CompressionManager, Operation, Source,
+/// };
+/// # if !cfg!(feature = "compression") { return Ok(()); }
+/// let operation = &mut Operation::new();
+/// let projection = AtlasProjection::linear(&Source::from_vec(vec![1; 2_000_000]))?;
+/// let shard = projection.extract_shard(&AtlasBoundaryRegion::new(0, 1_000_000), operation)?;
+/// let manager = CompressionManager::new(CompressionConfig::default())?;
+/// let compressed = manager.compress_batch(&[&shard], operation)?;
+/// assert!(compressed[0].info().compressed_size < 100_000);
+/// assert_eq!(manager.stats().shards_compressed, 1);
+/// # Ok::<(), atlas_manifold::AtlasError>(())
+/// ```
 #[derive(Debug)]
 pub struct CompressionManager {
     config: CompressionConfig,

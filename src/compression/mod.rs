@@ -56,6 +56,26 @@ type KnownTiles = Vec<Option<(Digest, Residue)>>;
 ///
 /// Other shard handles were verified; this one is verified when it is decompressed. Its blocks have digests
 /// of their own, which detect accidental damage.
+///
+/// ```
+/// use atlas_manifold::{
+///     AtlasBoundaryRegion, AtlasProjection, CompressedShard, CompressionConfig, Limits, Operation, Source,
+///     VerifyOptions,
+/// };
+/// # if !cfg!(feature = "compression") { return Ok(()); }
+/// let operation = &mut Operation::new();
+/// let projection = AtlasProjection::linear(&Source::from_vec(vec![1; 2_000_000]))?;
+/// let shard = projection.extract_shard(&AtlasBoundaryRegion::new(5_000, 900_000), operation)?;
+/// let bytes = shard.compress(&CompressionConfig::default())?.serialize()?;
+///
+/// let trust = VerifyOptions::new().with_root(projection.root(operation)?);
+/// let compressed = CompressedShard::deserialize(&bytes, &Limits::default())?;
+/// let mut part = [0; 10];
+/// compressed.read(5_000, &mut part)?; // decompresses one block
+/// assert_eq!(part, [1; 10]);
+/// assert_eq!(compressed.decompress(&trust, operation)?.data(), shard.data());
+/// # Ok::<(), atlas_manifold::AtlasError>(())
+/// ```
 pub struct CompressedShard {
     proof: Arc<Proof>,
     /// Offset of the payload in the domain.
@@ -70,7 +90,7 @@ pub struct CompressedShard {
     heads: Vec<BlockHead>,
     data: Body,
     /// Flags of the blocks that were checked. A stored block whose digest was just computed counts as
-    /// checked, because nobody can change its bytes, so that a read need not hash them again.
+    /// checked, because its bytes cannot change, so that a read need not hash them again.
     checked: Vec<AtomicBool>,
 }
 

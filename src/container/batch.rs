@@ -136,6 +136,7 @@ fn write(
         );
         Written::Perhaps(failed(&text, error))
     };
+    // A small batch is written with its commit record in one write.
     let mut bytes = record.to_vec();
     match body.bytes {
         Some(body) => {
@@ -143,14 +144,17 @@ fn write(
             bytes.extend_from_slice(&body);
         }
         None if planted(Planted::NoSyncBeforeCommit) => {}
+        // The body of a large batch must be durable before the commit record that names it.
         None => file.storage.sync_data().map_err(sync)?,
     }
+    // The commit record makes the generation visible.
     let write = file.storage.write_at(offset, &bytes);
     write.map_err(|error| Written::Not(failed("writing a commit to", error)))?;
     if planted(Planted::SlotBeforeSync) {
         let slot = Slot { generation: commit.generation, commit: commit.offset, seal: commit.seal };
         let _ = write_slot(file, next_slot, &slot);
     }
+    // The generation is durable after this flush.
     file.storage.sync_data().map_err(sync)
 }
 
@@ -162,6 +166,7 @@ fn record_of(
     kept: Option<Kept>,
 ) -> Result<(Commit, Vec<u8>)> {
     let tip = located.tip.as_ref();
+    // A jump to an earlier commit, so that any generation is found in O(log n) reads.
     let (jump, jump_generation) = match tip {
         Some(tip) => log::jump_after(file, tip)?,
         None => (0, 0),
@@ -170,6 +175,7 @@ fn record_of(
         Some(kept) => kept.generation,
         None => located.next_generation()?,
     };
+    // All fields except for the history and the seal.
     let mut commit = Commit {
         offset: located.end(file),
         seal: [0; 32],
@@ -193,10 +199,12 @@ fn record_of(
         top: new.top.map(|top| NodeRef { limit: body.end, ..top }),
         note: new.note,
     };
+    // A kept generation has its old history; a new one extends that of the tip.
     commit.history = match kept {
         Some(kept) => kept.history,
         None => history_of(&file.seals, &file.ident, tip.map(|tip| &tip.history), &commit),
     };
+    // The seal covers the finished contents.
     let contents = commit.contents(&file.ident);
     let mut record = Vec::new();
     let (kind, offset) = (RecordKind::Commit, commit.offset);

@@ -229,12 +229,14 @@ impl LeafLayout {
         let mut entries = Vec::new();
         try_grow(&mut entries, self.tiles.len())?;
         for tile in self.tiles {
+            // A tile that is stored already keeps its place.
             let place = match tile.place {
                 Placed::Before(place) => place,
                 Placed::Now(spans, chaining_values) => {
                     if spans.iter().any(|span| span.kind == SpanKind::Base) {
                         body.features |= features::BASE;
                     }
+                    // A single span fits into the leaf; more need a record.
                     match &spans[..] {
                         [only] if chaining_values.is_empty() => {
                             TilePlace::Span(only.kind, only.place, only.start)
@@ -251,8 +253,10 @@ impl LeafLayout {
             };
             entries.push(TileEntry { len: tile.len, residue: tile.residue, place, witness: tile.witness });
         }
+        // The leaf itself, after the records of its tiles.
         let contents = leaf_contents(&entries);
         let (offset, size) = body.record(RecordKind::Leaf, &contents, contents.len())?;
+        // Its top is the commitment over all tiles.
         let mut hasher = TreeHasher::new(digests);
         let items = entries.iter().map(|tile| {
             let leaf = Leaf { len: tile.len, residue: tile.residue, witness: tile.witness };

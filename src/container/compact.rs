@@ -114,6 +114,7 @@ impl Container {
                 "generation {keep_from} is after the newest, which is {newest}"
             )));
         }
+        // Collect the commits to keep, from the newest one back.
         let mut kept = Vec::new();
         let mut at = tip.cloned();
         while let Some(commit) = at.filter(|commit| commit.generation >= keep_from) {
@@ -123,6 +124,7 @@ impl Container {
             kept.push(commit);
         }
         kept.reverse();
+        // The new file has the same header except for its salt.
         let old = &log.file.ident;
         let ident = Ident { salt: open::random()?, ..*old };
         let storage: Arc<dyn Storage> = Arc::clone(writer) as Arc<dyn Storage>;
@@ -137,13 +139,16 @@ impl Container {
             records: HashMap::new(),
             parts: BTreeMap::new(),
         };
+        // First pass: find the parts of the old file that the kept generations use.
         let total: u64 = kept.iter().map(|commit| commit.size).fold(0, u64::saturating_add);
         let mut tracker = operation.tracker(total, to_u64(kept.len()));
         compaction.look(&kept)?;
+        // Second pass: write one batch per generation, in their order.
         let mut located = Located { is_confirmed: true, ..Located::default() };
         for commit in &kept {
             let store = compaction.store(commit)?;
             let moved = batch::lay_out(&new, &located, commit.note.len(), |mut body, _| {
+                // The new places of this batch count only once it is laid out.
                 let mut moved = Moved::default();
                 let top = commit.top.as_ref().map(|top| compaction.node(&store, top, &mut body, &mut moved));
                 Ok((body, (top.transpose()?, moved)))
@@ -153,6 +158,7 @@ impl Container {
             let commit = commit.clone();
             let size = commit.size;
             let kept = Kept { generation: commit.generation, history: commit.history };
+            // Number, history, time and note stay; offsets and digests of the batch are new.
             let written = NewCommit {
                 time: commit.time,
                 note: commit.note,
@@ -165,6 +171,7 @@ impl Container {
             tracker.advance(size, 1)?;
         }
         tracker.finish()?;
+        // One flush makes all generations durable.
         new.storage.sync().map_err(|error| new.failed("flushing", error))?;
         Ok((new, located))
     }
@@ -306,6 +313,7 @@ impl Compaction<'_> {
         seen: &mut HashSet<u64>,
         live: &mut Ranges,
     ) -> Result<()> {
+        // A node is shared by many generations and visited once.
         if !seen.insert(node.offset) {
             return Ok(());
         }
@@ -317,6 +325,7 @@ impl Compaction<'_> {
                 for raw in tiles {
                     let as_store: Arc<dyn Store> = Arc::clone(store) as Arc<dyn Store>;
                     let tile = StoredTile::new(as_store, raw.entry, node.offset, raw.first);
+                    // Bytes in this file are in use; an encoded record is in use in parts.
                     for span in &tile.spans()?.spans {
                         match span.kind {
                             SpanKind::Raw => live.add(span.place..span.place + u64::from(span.len)),
@@ -348,11 +357,13 @@ impl Compaction<'_> {
         moved: &mut Moved,
     ) -> Laid<NodeRef> {
         let key = (node.offset, node.top);
+        // A node that was moved before keeps its new place.
         if let Some(known) = self.nodes.get(&key).or_else(|| moved.nodes.get(&key)) {
             return Ok(*known);
         }
         let digests = self.container.context.scheme.digests();
         let place = match store.parse(node)? {
+            // Children are laid out before their node.
             ParsedChildren::Nodes(nodes) => {
                 let mut below = Vec::new();
                 for node in &nodes {
@@ -367,6 +378,8 @@ impl Compaction<'_> {
                     let tile = StoredTile::new(as_store, raw.entry, node.offset, raw.first);
                     let old = tile.spans()?;
                     let mut spans = Vec::new();
+                    // The spans of a tile are moved one by one; neighbours that continue each other are
+                    // joined.
                     for span in &old.spans {
                         Span::push(&mut spans, self.span(store, span, body, moved)?);
                     }

@@ -28,13 +28,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 impl Container {
-    /// Checks every record but the slots, zero bytes between records, and every tile of the generations from `from`
-    /// on; 0: of all.
+    /// Checks every record but the slots, zero bytes between records, and every tile of the generations from
+    /// `from` on; 0: of all.
     ///
-    /// `damage` is called for each damaged range: records by their offset, then tiles, generation by generation. Fails
-    /// with the status of the first fault in the order header, chain, generations from the oldest, zero bytes; with
-    /// INCOMPLETE if all that the file has is whole and no base is attached; with CANCELLED if `damage` or the
-    /// progress says so.
+    /// `damage` is called for each damaged range: records by their offset, then tiles, generation by
+    /// generation. Fails with the status of the first fault in the order header, chain, generations from the
+    /// oldest, zero bytes; with INCOMPLETE if all that the file has is whole and no base is attached; with
+    /// CANCELLED if `damage` or the progress says so.
     pub fn find_damage(
         &self,
         from: u64,
@@ -54,10 +54,12 @@ impl Container {
             is_incomplete: false,
             holes: Holes::default(),
         };
+        // The generations that are checked, and the totals of progress.
         let tip = log.located.tip.as_ref();
         let (total, count) = tip.map_or((0, 0), |tip| (tip.size, tip.tiles));
         let mut tracker = operation.tracker(total, count);
         search.run(tip, from, &mut tracker)?;
+        // Findings are reported in the order of the file, whatever the order of the search.
         let Search { first, mut records, tiles, is_incomplete, .. } = search;
         records.sort_by_key(|damage| damage.offset);
         for found in records.iter().chain(&tiles) {
@@ -65,6 +67,7 @@ impl Container {
                 return Err(AtlasError::cancelled("the damage callback cancelled"));
             }
         }
+        // The status is that of the first fault in the documented order.
         match first {
             Some((_, error)) => Err(error),
             None if is_incomplete => Err(AtlasError::incomplete(
@@ -176,6 +179,7 @@ impl Search<'_> {
         let (file, generation) = (self.file, commit.generation);
         let order = Order::Generation(generation);
         let size = commit.record_size();
+        // The record counts as used, and a commit that cannot be read further ends here.
         self.used.add(commit.offset..commit.offset + size);
         if let Err(error) = self.container.check_commit(file, commit) {
             if error.kind() == ErrorKind::Limit {
@@ -198,8 +202,15 @@ impl Search<'_> {
             whole = self.node(&store, top, order, &mut place, tracker)?;
         }
         if whole && !self.leads_to_root(&store, commit)? {
-            self.record(order, commit.offset, size, generation, wrong("its root is not that of its tiles"));
+            self.record(
+                order,
+                commit.offset,
+                size,
+                generation,
+                wrong("its root differs from that of its tiles"),
+            );
         }
+        // The history follows from the one before. The oldest kept generation has nothing to compare with.
         if before.is_some() || (commit.ordinal == 0 && generation == 1) {
             let previous = before.map(|before| &before.history);
             let found = records::history_of(&file.seals, &file.ident, previous, commit);
@@ -207,6 +218,7 @@ impl Search<'_> {
                 self.record(order, commit.offset, size, generation, wrong("its history does not follow"));
             }
         }
+        // Features are never taken back, and the jump follows from the commit before.
         if let Some(before) = before {
             let malformed = |what: &str| {
                 AtlasError::format(format!("generation {generation}: {what}")).at_range(commit.offset, size)
@@ -231,6 +243,7 @@ impl Search<'_> {
                 Err(error) => self.record(order, commit.offset, size, generation, error),
             }
         }
+        // The digest of the batch covers its body.
         let start = body_start(commit.offset, commit.end, size, file.block());
         match file.batch_digest(start, commit.end)? {
             Some(found) if same(&found, &commit.batch) => {}
@@ -267,12 +280,14 @@ impl Search<'_> {
         place: &mut Place,
         tracker: &mut Tracker<'_, '_>,
     ) -> Result<bool> {
+        // A node that another generation checked before is skipped.
         let key = (node.offset, node.top, store.base_size);
         let end = Place { offset: place.offset + node.bytes, index: place.index + node.tiles };
         if let Some(known) = self.nodes.get(&key) {
             *place = end;
             return Ok(*known);
         }
+        // A damaged node is reported, and the range under it is unknown.
         let parsed = match store.parse(node) {
             Ok(parsed) => parsed,
             Err(error) if is_io(&error) => return Err(error),
@@ -285,6 +300,7 @@ impl Search<'_> {
                 return Ok(false);
             }
         };
+        // The record counts as used, so that the gaps between records can be checked later.
         self.used.add(node.offset..node.offset + u64::from(node.size));
         let mut whole = true;
         match parsed {
@@ -302,6 +318,7 @@ impl Search<'_> {
                 }
             }
         }
+        // Remember the result for the generations that share the node.
         self.nodes.insert(key, whole);
         Ok(whole)
     }
@@ -317,9 +334,11 @@ impl Search<'_> {
     ) -> Result<bool> {
         let entry = &raw.entry;
         let key = (entry.place, entry.witness, store.base_size);
+        // A tile that an earlier generation shares was checked with it.
         if let Some(known) = self.checked.get(&key) {
             return Ok(*known);
         }
+        // Read and hash the tile.
         let (generation, len) = (store.id.generation, u64::from(entry.len));
         let as_store: Arc<dyn Store> = Arc::clone(store) as Arc<dyn Store>;
         let tile = StoredTile::new(as_store, *entry, leaf, raw.first);
@@ -334,6 +353,7 @@ impl Search<'_> {
                 // Not looked at, and not known to be broken.
                 true
             }
+            // A record that cannot be read leaves the state of the bytes unknown.
             Err(error) => {
                 let kind = if is_io(&error) { DamageKind::Unreadable } else { DamageKind::Differs };
                 if tile.spans().is_err() {
@@ -350,6 +370,7 @@ impl Search<'_> {
                 false
             }
         };
+        // Remember the result for the generations that share the tile.
         self.checked.insert(key, whole);
         Ok(whole)
     }
@@ -357,6 +378,7 @@ impl Search<'_> {
     /// Reads and hashes a tile.
     fn bytes(&mut self, store: &Arc<GenerationStore>, tile: &StoredTile, entry: &TileEntry) -> Result<()> {
         let spans = tile.spans()?;
+        // Count the records and bytes of the tile as used.
         if let TilePlace::Record(offset) = entry.place {
             let size = 40 + 16 * spans.spans.len() + 32 * spans.chaining_values.len();
             self.used.add(offset..offset + to_u64(size));
@@ -371,6 +393,7 @@ impl Search<'_> {
                 SpanKind::Base | SpanKind::Zeros => {}
             }
         }
+        // Bytes of a hole need no read.
         let scheme = &self.container.context.scheme;
         let (len, workspace) = (to_usize(u64::from(entry.len)), &mut Workspace::default());
         let (residue, witness) = if are_holes(&self.holes, spans, store.base.as_ref()) {
@@ -381,11 +404,14 @@ impl Search<'_> {
             let (residues, witness) = scheme.sum_and_witness(&buffer, workspace)?;
             (residues.total(), witness)
         };
+        // The witness decides first, because a wrong witness explains a wrong sum.
         if !same(&witness, &entry.witness) {
             return Err(AtlasError::witness("a tile does not have the bytes of its witness"));
         }
         if residue != entry.residue {
-            return Err(AtlasError::conservation("a tile has the bytes of its witness and another sum"));
+            return Err(AtlasError::conservation(
+                "the bytes of a tile match its witness, but not its residue",
+            ));
         }
         Ok(())
     }

@@ -154,7 +154,7 @@ pub(super) fn read(file: &ContainerFile, known: u32, offset: u64, limit: u64) ->
     match features_of_algorithm(sealed[RECORD_HEAD]) {
         Some(needed) if needed & !known == 0 => {}
         Some(_) => return wrong(unnamed),
-        None => return wrong("an encoded record has an algorithm that none can have"),
+        None => return wrong("the algorithm of an encoded record is invalid"),
     }
     let mut bytes = try_vec(len)?;
     bytes.extend_from_slice(&sealed);

@@ -19,7 +19,7 @@ use std::sync::Arc;
 /// A container's bytes, its identity and its seals.
 pub(super) struct ContainerFile {
     pub(super) storage: Arc<dyn Storage>,
-    /// For error texts.
+    /// Path for error texts.
     pub(super) path: PathBuf,
     pub(super) ident: Ident,
     pub(super) seals: Seals,
@@ -94,7 +94,7 @@ impl ContainerFile {
             ident.check(seals.is_keyed())?;
         }
         Err(AtlasError::witness(format!(
-            "{}: the header does not seal itself: it is damaged, or the key is another one",
+            "{}: the digest of the header is wrong: it is damaged, or the key is wrong",
             path.display()
         ))
         .at_range(0, to_u64(HEADER_SIZE)))

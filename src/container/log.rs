@@ -92,7 +92,7 @@ fn look(file: &ContainerFile, until: Until) -> Result<(Located, Option<Commit>)>
     if len < file.start() {
         let (path, start) = (file.path.display(), file.start());
         return Err(AtlasError::format(format!(
-            "{path}: {len} bytes are fewer than the {start} before the first batch"
+            "{path}: truncated: {len} bytes, and the first batch begins at {start}"
         ))
         .at_range(0, len));
     }
@@ -119,7 +119,7 @@ fn look(file: &ContainerFile, until: Until) -> Result<(Located, Option<Commit>)>
         if commit.generation != slot.generation {
             let (named, found) = (slot.generation, commit.generation);
             return Err(AtlasError::format(format!(
-                "a slot names generation {named} where its commit is {found}"
+                "a slot names generation {named}, and its commit is generation {found}"
             ))
             .at_range(slot.commit, 8));
         }

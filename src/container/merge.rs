@@ -1,4 +1,5 @@
-//! Merging: the newest generations of consecutive parts, one after the other, as the first generation of a new file.
+//! Merging: the newest generations of consecutive parts, one after the other, as the first generation of a
+//! new file.
 //!
 //! ```text
 //! part 0  ── leaves in order ──┐
@@ -6,7 +7,7 @@
 //! …                            ┘
 //! ```
 //!
-//! All nodes are written anew, since the places in them move. Bytes in the base are not read.
+//! All nodes are rewritten, because the offsets in them move. Bytes in the base are not read.
 
 use super::batch::{self, NewCommit};
 use super::body::{Laid, Placed, PlacedTile, Stop};
@@ -34,12 +35,13 @@ use std::sync::Arc;
 impl Container {
     /// Writes the newest generations of `parts`, one after the other, as generation 1 of a new container.
     ///
-    /// All parts but the last have full tiles of 1 MiB, or none. Bytes in a part's base stay there: the base of the
-    /// merged container is [`Source::concat`] of the parts' bases, and `create.handle.base` is that or `None`. Other
-    /// payload is copied, decoded. With the same id, block size, time and note the merged outline is byte for byte
-    /// the one of a single import. Chaining values are kept if the parts have them. Fails with INVALID_ARGUMENT if
-    /// type, K, key, policy or chaining values of the parts differ, for a part in the middle that is not full, or a
-    /// base of another size; with WITNESS or FORMAT for a part that is damaged. The error's index is the part.
+    /// All parts but the last have full tiles of 1 MiB, or none. Bytes in a part's base stay there: the base
+    /// of the merged container is [`Source::concat`] of the parts' bases, and `create.handle.base` is that or
+    /// `None`. Other payload is copied, decoded. With the same id, block size, time and note the merged
+    /// outline is byte for byte the one of a single import. Chaining values are kept if the parts have them.
+    /// Fails with INVALID_ARGUMENT if type, K, key, policy or chaining values of the parts differ, for a part
+    /// in the middle that is not full, or a base of another size; with WITNESS or FORMAT for a part that is
+    /// damaged. The error's index is the part.
     pub fn merge(
         parts: &[&Container],
         path: impl AsRef<Path>,
@@ -51,7 +53,7 @@ impl Container {
         let path = path.as_ref();
         let merge = Merge::new(parts, create, options)?;
         let Some(first) = merge.parts.first() else {
-            return Err(AtlasError::invalid_argument("a merge of no parts: the type would not be known"));
+            return Err(AtlasError::invalid_argument("a merge needs at least one part"));
         };
         let (cache, outboards) = open::caches(create.handle.cache_size);
         let context = first.container.context.beside(outboards)?;
@@ -110,6 +112,7 @@ impl<'c> Merge<'c> {
         check_options(options)?;
         let mut merge = Merge { parts: try_vec(containers.len())?, bytes: 0, tiles: 0, base_size: 0 };
         let mut residue = Residue::ZERO;
+        // Each part must continue the one before it.
         for (index, container) in containers.iter().enumerate() {
             let is_last = index + 1 == containers.len();
             let part = merge.add(container, is_last).map_err(|error| error.at_index(to_u64(index)))?;
@@ -117,15 +120,17 @@ impl<'c> Merge<'c> {
             merge.parts.push(part);
         }
         let Some(first) = merge.parts.first() else { return Ok(merge) };
+        // The sum of all parts, which a STRICT container checks.
         first.container.check_sum(residue)?;
         if create.keep_chains && !first.file.ident.has(CHAINS) {
             return Err(AtlasError::invalid_argument(
                 "keep_chains is set and the parts have no chaining values, which a merge does not compute",
             ));
         }
+        // The base of the merged container has the bases of all parts, one after the other.
         match create.handle.base.as_ref().map(Source::size) {
             Some(size) if size != merge.base_size => Err(AtlasError::invalid_argument(format!(
-                "the base has {size} bytes where those of the parts have {} together: concatenate them, or give none",
+                "the base has {size} bytes, and those of the parts have {} together: concatenate them, or give none",
                 merge.base_size
             ))),
             _ => Ok(merge),
@@ -140,6 +145,7 @@ impl<'c> Merge<'c> {
             container.check_commit(&file, tip)?;
         }
         let part = Part { container, file, tip, base: self.base_size };
+        // All parts are of one kind.
         if let Some(first) = self.parts.first() {
             check_kind(first, &part)?;
         }
@@ -150,6 +156,7 @@ impl<'c> Merge<'c> {
                 part.file.path.display()
             )));
         }
+        // The sums of bytes, tiles and bases, without overflow.
         let base = part.tip.as_ref().map_or(0, |tip| tip.base_size);
         let sum = |so_far: u64, more: u64, limit: u64| so_far.checked_add(more).filter(|sum| *sum <= limit);
         let sums = (
@@ -212,7 +219,7 @@ fn check_options(options: &CommitOptions) -> Result<()> {
     }
     if options.expected != 0 {
         return Err(AtlasError::conflict(format!(
-            "generation {} is expected to be the newest of a file that is new",
+            "`expected` is generation {}, and must be 0 for a new file",
             options.expected
         )));
     }

@@ -5,10 +5,10 @@
 //! ```
 //!
 //! A batch never changes. The commit record that begins it names the top node of a stored tile tree, whose
-//! other nodes lie in this batch or in earlier ones, so that the cost of a commit is that of the changes and one
-//! path. The chain of commit records is the log ([`log`]); a slot is a hint to its end. A generation that is read
-//! ([`store`]) is a tree without loaded nodes, and each node is checked against its parent when it is loaded.
-//! The payload of a tile lies in the file, or in a *base*, a source of the caller's.
+//! other nodes lie in this batch or in earlier ones, so that the cost of a commit is that of the changes and
+//! one path. The chain of commit records is the log ([`log`]); a slot is a hint to its end. A generation that
+//! is read ([`store`]) is a tree without loaded nodes, and each node is checked against its parent when it is
+//! loaded. The payload of a tile lies in the file, or in a *base*, a source of the caller's.
 //!
 //! docs/container.md has every byte, the order of writes and syncs, and the consequences of each failure.
 
@@ -95,7 +95,8 @@ pub struct ContainerOptions {
     pub compression: Option<CompressionConfig>,
     /// Bytes of memory for loaded nodes. Default 64 MiB.
     pub cache_size: u64,
-    /// Opens the newest whole generation if a newer one is damaged. Opened for writing, the newer ones are cut off.
+    /// Opens the newest whole generation if a newer one is damaged. Opened for writing, the newer ones are
+    /// cut off.
     pub recover: bool,
     /// History of the newest generation, or of one that it grew from.
     pub expected_history: Option<Digest>,
@@ -189,6 +190,27 @@ pub struct GenerationInfo {
 ///
 /// All methods take `&self` and may run at the same time; those that change the file wait for one another.
 /// After a fork the child may only drop its handle, else STATE; snapshots can still read there.
+///
+/// ```
+/// use atlas_manifold::{
+///     CommitOptions, Container, ContainerCreateOptions, Operation, ProjectionDelta, ProjectionOptions,
+///     ProjectionType, Source,
+/// };
+///
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("data.atlas");
+/// let operation = &mut Operation::new();
+/// let (kind, options) = (ProjectionType::Linear, ProjectionOptions::new());
+/// let container = Container::create(&path, kind, &options, &ContainerCreateOptions::default(), operation)?;
+/// container.import(&Source::from_vec(vec![7; 3_000_000]), &CommitOptions::default(), operation)?;
+///
+/// let edited = container.snapshot(0, false, operation)?; // of the newest generation
+/// edited.apply_incremental_update(ProjectionDelta::insert(100, b"more"))?;
+/// assert_eq!(container.commit(&edited, &CommitOptions::default(), operation)?, 2);
+/// assert_eq!(container.generation(1)?.domain_size, 3_000_000);
+/// assert_eq!(container.generation(2)?.domain_size, 3_000_004);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Container {
     pub(super) context: Arc<Context>,
     cache: Arc<NodeCache>,
@@ -226,7 +248,7 @@ impl Container {
         if self.process.is_current() {
             return Ok(());
         }
-        Err(AtlasError::state("a container of another process: after a fork, open it anew in the child"))
+        Err(AtlasError::state("a container of another process: after a fork, open it again in the child"))
     }
 
     /// The log of a handle that works.
@@ -309,8 +331,8 @@ impl Container {
         Ok(log::find(&log.file, log.located.tip.as_ref(), generation)?.note)
     }
 
-    /// Returns a projection on a generation, in O(1). 0 means the newest, or the empty domain if there is none.
-    /// Nodes are loaded on demand.
+    /// Returns a projection on a generation, in O(1). 0 means the newest, or the empty domain if there is
+    /// none. Nodes are loaded on demand.
     ///
     /// With `verify_reads`, bytes of [`AtlasProjection::read`] are checked against their witnesses. It keeps
     /// the present base. Fails with OUT_OF_RANGE, UNSUPPORTED, LIMIT, CONSERVATION and the errors of loading.
@@ -359,17 +381,19 @@ impl Container {
     /// Refuses a generation that this version cannot read, or that is too large.
     fn check_commit(&self, file: &ContainerFile, commit: &Commit) -> Result<()> {
         let generation = commit.generation;
+        // Features that this version does not know could change the meaning of the tree.
         if commit.features & !features::KNOWN != 0 {
             return Err(AtlasError::unsupported(format!(
-                "{}: generation {generation} has features {:#x} where {:#x} are known",
+                "{}: generation {generation} has features {:#x}, and this library knows {:#x}",
                 file.path.display(),
                 commit.features,
                 features::KNOWN
             )));
         }
+        // Limits of the format, then of the caller.
         if commit.tiles > MAX_TILES {
             return Err(AtlasError::unsupported(format!(
-                "generation {generation} has {} tiles where 2^44 are the most",
+                "generation {generation} has {} tiles, more than the limit of 2^44",
                 commit.tiles
             )));
         }
@@ -379,6 +403,7 @@ impl Container {
                 commit.size
             )));
         }
+        // STRICT holds for every generation.
         let residue = commit.top.as_ref().map_or(Residue::ZERO, |top| top.residue);
         if file.ident.has(STRICT) && residue != Residue::ZERO {
             return Err(AtlasError::conservation(format!(
@@ -464,6 +489,7 @@ impl Container {
         options: &CommitOptions,
         change: impl FnOnce(&mut Log) -> std::result::Result<u64, Unwritten>,
     ) -> Result<u64> {
+        // One change at a time; readers of the handle do not wait.
         let _one = lock(&self.writing);
         let mut log = self.writable()?;
         if options.note.len() > MAX_NOTE {
@@ -472,15 +498,18 @@ impl Container {
                 options.note.len()
             )));
         }
+        // The caller's view must be current.
         let newest = log.located.tip.as_ref().map_or(0, |tip| tip.generation);
         if options.expected != 0 && options.expected != newest {
             return Err(AtlasError::conflict(format!(
-                "generation {} is expected to be the newest, which is {newest}",
+                "`expected` is generation {}, and the newest is {newest}",
                 options.expected
             )));
         }
+        // No other process may have written since the last commit.
         batch::check_fence(&log.file, &log.located)?;
         let result = change(&mut log);
+        // The new tip is published. After an unknown outcome the handle refuses further changes.
         let mut now = lock(&self.log);
         match result {
             Ok(generation) => {

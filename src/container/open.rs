@@ -39,6 +39,7 @@ pub(super) fn new_log(
     like: &Ident,
     seals: Seals,
 ) -> Result<Log> {
+    // Refuse unusable options before the file is made.
     if let Some(config) = &create.handle.compression {
         super::Encoder::new(config)?;
     }
@@ -52,6 +53,7 @@ pub(super) fn new_log(
             Some(code) => code,
             None => block_for(&file).map_err(|error| failed("reading the block size of", error))?,
         };
+        // The lock comes first, so that no other process can write to the new file.
         let writer = lock_writer(file, path)?;
         let (id, salt) = match create.id {
             Some(id) => (id, Ident::derived_salt(&id)),
@@ -63,6 +65,7 @@ pub(super) fn new_log(
         Ok((file, writer))
     })();
     let (file, writer) = made.inspect_err(|_: &AtlasError| drop(std::fs::remove_file(path)))?;
+    // The log of an empty container.
     Ok(Log {
         file: Arc::new(file),
         located: Located { is_confirmed: true, ..Located::default() },
@@ -84,8 +87,8 @@ pub(super) fn random() -> Result<[u8; 16]> {
 impl Container {
     /// Makes a new file without a generation, durable on return. The handle writes.
     ///
-    /// A file of that name is IO (EEXIST). Fails with INVALID_ARGUMENT for options that do not fit, UNSUPPORTED if
-    /// the file system keeps no lock.
+    /// A file of that name is IO (EEXIST). Fails with INVALID_ARGUMENT for options that do not fit,
+    /// UNSUPPORTED if the file system keeps no lock.
     pub fn create(
         path: impl AsRef<Path>,
         projection_type: ProjectionType,
@@ -127,6 +130,7 @@ impl Container {
         let path = path.as_ref();
         let (file, writer) = open_file(path, mode)?;
         let key = verify.key.as_deref();
+        // Locate the newest generation. A failure releases the lock.
         let opened = (|| {
             let storage: Arc<dyn Storage> = Arc::clone(&file) as Arc<dyn Storage>;
             let file = ContainerFile::open(storage, path, key)?;
@@ -149,6 +153,7 @@ impl Container {
             slot_is_unsynced: false,
             is_broken: false,
         };
+        // Type, K and key are those of the header.
         let (context, cache) = context_of(&log.file, key, options.cache_size)?;
         let is_proved = verify.expected_root.is_some() || options.expected_history.is_some();
         let container = Container::of(log, context, cache, Some(path.to_owned()), options.clone(), is_proved);
@@ -229,11 +234,13 @@ impl Container {
         options: &ContainerOptions,
         operation: &mut Operation<'_>,
     ) -> Result<()> {
+        // A configuration that cannot be used is refused at opening, not at the first commit.
         if let Some(config) = &options.compression {
             super::Encoder::new(config)?;
         }
         let log = self.log();
         let tip = log.located.tip.as_ref();
+        // The size of the newest generation is bounded before any tree is loaded.
         if let (Some(tip), Some(limit)) = (tip, options.max_domain_size)
             && tip.size > limit
         {
@@ -242,6 +249,7 @@ impl Container {
                 tip.generation, tip.size
             )));
         }
+        // The root is compared with the commit, without a walk.
         if let Some(expected) = &verify.expected_root {
             let found = match tip {
                 Some(tip) => tip.root,
@@ -249,12 +257,13 @@ impl Container {
             };
             if !same(expected, &found) {
                 return Err(AtlasError::witness(format!(
-                    "the root of the newest generation is {} where {} is expected",
+                    "the newest generation has the root {} instead of the expected {}",
                     hex(&found),
                     hex(expected)
                 )));
             }
         }
+        // Search back for the expected history, then prove the chain from there on.
         if let Some(expected) = &options.expected_history {
             let mut at = tip.cloned();
             while let Some(commit) = &at {
@@ -296,15 +305,18 @@ impl Container {
 
     /// Looks for newer generations, in the file that has the path now. Returns the newest.
     ///
-    /// STATE if the generation that the handle was at is not in it: open it again. A handle that writes knows all.
+    /// STATE if the generation that the handle was at is not in it: open it again. A handle that writes knows
+    /// all.
     pub fn refresh(&self, operation: &mut Operation<'_>) -> Result<u64> {
         operation.executor.check()?;
         let _one = lock(&self.writing);
         let mut log = self.usable()?;
         let newest = |log: &Log| log.located.tip.as_ref().map_or(0, |tip| tip.generation);
+        // A writer has the newest generation already.
         if log.writer.is_some() {
             return Ok(newest(&log));
         }
+        // The path may name another file after a compaction.
         let is_another = match &self.path {
             Some(path) => {
                 let (file, _) = open_file(path, ContainerMode::Read)?;
@@ -317,6 +329,7 @@ impl Container {
             let file = ContainerFile::open_like(storage, &log.file)?;
             log.file = Arc::new(file);
         }
+        // Locate again. A slower look at the medium does not take back a newer generation.
         let mut located = locate_to_read(&log.file, self.options.recover)?;
         if is_another.is_none() && self.is_ahead(&log, &located)? {
             located = log.located.clone();
@@ -330,12 +343,13 @@ impl Container {
             });
             if !is_there {
                 return Err(AtlasError::state(format!(
-                    "{}: generation {} of this handle is not in the file any more; open it again",
+                    "{}: generation {} of this handle is no longer in the file; open it again",
                     log.file.path.display(),
                     before.generation
                 )));
             }
         }
+        // The handle changes only if everything succeeded.
         log.located = located;
         let generation = newest(&log);
         *lock(&self.log) = log;
@@ -344,7 +358,7 @@ impl Container {
 
     /// Returns true if the handle knows a newer generation than `located`, and the file still has it.
     ///
-    /// No slot confirms it yet, and the commits after a slot cannot be read behind the page cache each time. It
+    /// No slot confirms it yet, and the commits after a slot cannot be read past the page cache each time. It
     /// was on the disk before, and durable bytes are never overwritten.
     fn is_ahead(&self, log: &Log, located: &Located) -> Result<bool> {
         let Some(known) = &log.located.tip else { return Ok(false) };
@@ -420,7 +434,7 @@ pub(super) fn lock_writer(file: File, path: &Path) -> Result<Arc<FileStorage>> {
         ))
         .with_os_error(libc::EAGAIN)),
         Locked::NotKept => Err(AtlasError::unsupported(format!(
-            "{}: the file system keeps no locks, so that nobody could know of another writer; read it, or work on \
+            "{}: the file system has no locks, so that two writers could not detect each other; read it, or work on \
              a copy elsewhere",
             path.display()
         ))),
@@ -476,9 +490,9 @@ enum Seen {
 
 /// Makes sure that reads return the bytes of the medium.
 ///
-/// Another process that reads the file loads pages again between dropping and checking them. The medium is then
-/// read past them; if that is not possible, dropping is tried `attempts` times, after 1 ms, 2 ms, 4 ms and so
-/// on.
+/// Another process that reads the file loads pages again between dropping and checking them. The medium is
+/// then read past them; if that is not possible, dropping is tried `attempts` times, after 1 ms, 2 ms, 4 ms
+/// and so on.
 fn seen_on_medium(file: &ContainerFile, attempts: u32) -> std::io::Result<Seen> {
     if file.storage.drop_cache()? {
         return Ok(Seen::Cached);
@@ -497,12 +511,14 @@ fn seen_on_medium(file: &ContainerFile, attempts: u32) -> std::io::Result<Seen> 
 
 /// Finds the end of the log for the writer, confirms it, and cuts off the bytes after it.
 fn locate_to_write(file: &ContainerFile, recover: bool) -> Result<Located> {
+    // A damaged header cannot be repaired in place.
     if file.header_damaged {
         return Err(AtlasError::witness(format!(
             "{}: the header is damaged; the container can be read, and compacted into a new file",
             file.path.display()
         )));
     }
+    // Bytes of a dead writer may exist only in the page cache: flush them, then look at the medium.
     let failed = |what: &str, error| file.failed(what, error);
     file.storage.sync().map_err(|error| failed("flushing", error))?;
     let until = if recover { Until::Recovered } else { Until::Tip };
@@ -523,6 +539,7 @@ fn locate_to_write(file: &ContainerFile, recover: bool) -> Result<Located> {
             )));
         }
     };
+    // A slot confirms the tip before anything is cut.
     if let Some(tip) = &located.tip {
         let slot = Slot { generation: tip.generation, commit: tip.offset, seal: tip.seal };
         let slots: &[u8] = match (recover && located.lost > 0, located.slots.contains(&Some(slot))) {
@@ -539,6 +556,7 @@ fn locate_to_write(file: &ContainerFile, recover: bool) -> Result<Located> {
         }
         located.is_confirmed = true;
     }
+    // Cut the bytes of an unfinished commit.
     let end = located.end(file);
     if file.len()? != end && !planted(Planted::NothingCut) {
         file.storage.set_len(end).map_err(|error| failed("cutting", error))?;

@@ -263,6 +263,7 @@ impl Commit {
     /// A commit record that seals itself and is of this file.
     pub(super) fn parse(ident: &Ident, offset: u64, seal: Digest, record: &[u8]) -> Result<Commit> {
         let wrong = |what: &str| Err(malformed(offset, record.len(), what));
+        // The note has a length of its own, and zeros fill the record.
         let note_len = usize::try_from(u32_at(record, 360)).unwrap_or(usize::MAX);
         if note_len > MAX_NOTE || to_u64(record.len()) != commit_size(note_len) {
             return wrong("the length of the note does not fit the record");
@@ -271,6 +272,7 @@ impl Commit {
         if rest.iter().any(|byte| *byte != 0) || u32_at(record, 364) != 0 {
             return wrong("reserved bytes are not zero");
         }
+        // All fields are at fixed offsets.
         let top = &record[296..360];
         let commit = Commit {
             offset,
@@ -303,6 +305,7 @@ impl Commit {
     fn check_form(&self, ident: &Ident, record: &[u8]) -> Result<()> {
         let (block, offset) = (ident.block(), self.offset);
         let wrong = |what: String| Err(malformed(offset, record.len(), what));
+        // Generation and end of the batch.
         if self.generation == 0 {
             return wrong("generation 0".to_owned());
         }
@@ -310,6 +313,7 @@ impl Commit {
         if !self.end.is_multiple_of(block) || body > self.end {
             return wrong(format!("the batch ends at byte {}", self.end));
         }
+        // Only the first commit has neither a previous one nor a jump.
         let first = self.ordinal == 0;
         let no_previous = (self.previous, self.previous_seal, self.previous_generation) == (0, [0; 32], 0);
         let no_jump = (self.jump, self.jump_generation) == (0, 0);
@@ -317,6 +321,7 @@ impl Commit {
         if first != (offset == start) || first != no_previous || first != no_jump {
             return wrong(format!("ordinal {} at this place, or its previous commit or jump", self.ordinal));
         }
+        // Previous commit and jump lie before this one, in the right order.
         if !first {
             let places_fit = self.previous.is_multiple_of(block)
                 && self.jump.is_multiple_of(block)
@@ -328,13 +333,14 @@ impl Commit {
                 return wrong("the previous commit or the jump".to_owned());
             }
         }
+        // The top node and the commit must agree about size and tiles.
         if self.size >= 1 << 63 {
             return wrong(format!("a domain of {} bytes, which are 2^63 or more", self.size));
         }
         let (bytes, tiles) = self.top.as_ref().map_or((0, 0), |top| (top.bytes, top.tiles));
         if (bytes, tiles) != (self.size, self.tiles) || self.top.is_some() != (self.tiles > 0) {
             return wrong(format!(
-                "{} bytes in {} tiles where the top node has {bytes} in {tiles}",
+                "{} bytes in {} tiles, and the top node has {bytes} in {tiles}",
                 self.size, self.tiles
             ));
         }
@@ -369,7 +375,8 @@ pub(super) fn put_child(node: &NodeRef, out: &mut Vec<u8>) {
     out.extend_from_slice(&node.top);
 }
 
-/// The CHILD in 64 bytes of a record that must be after it, at `limit`. Its form is looked at when it is loaded.
+/// The CHILD in 64 bytes of a record that must be after it, at `limit`. Its form is looked at when it is
+/// loaded.
 fn child_at(bytes: &[u8], limit: u64) -> Result<NodeRef> {
     let [residue, height, z0, z1] = u32_at(bytes, 12).to_le_bytes();
     // An impossible value is kept as a possible one, and refused by its height.
@@ -522,7 +529,7 @@ pub(super) fn parse_node(node: &NodeRef, record: &[u8]) -> Result<ParsedChildren
         ParsedChildren::Tiles(children)
     };
     if (bytes, tiles, residue) != (node.bytes, node.tiles, node.residue) {
-        return wrong("the sums of the children are not those that the node's entry states");
+        return wrong("the sums of the children differ from those in the node's entry");
     }
     Ok(parsed)
 }
@@ -545,21 +552,24 @@ pub(super) fn tile_contents(len: u32, spans: &[Span], chaining_values: &[Digest]
 /// Reads a T record that seals itself. `chained`: chaining values must be there, and otherwise must not.
 pub(super) fn parse_tile(offset: u64, len: u32, chained: bool, record: &[u8]) -> Result<TileSpans> {
     let wrong = |what: &str| Err(malformed(offset, record.len(), what));
+    // The head: number of spans, tile length, and the flag for chaining values.
     let (count, word) = (u32_at(record, 32), u32_at(record, 36));
     let Some(count) = usize::try_from(count).ok().filter(|count| (1..=MAX_SPANS).contains(count)) else {
         return wrong("the number of spans is outside 1..=256");
     };
     if word & 0x7fff_ffff != len {
-        return wrong("the length of the tile is another one than its leaf states");
+        return wrong("the length of the tile differs from that in its leaf");
     }
     if (word >> 31 != 0) != chained || (count == 1 && !chained) {
         return wrong("chaining values are missing or too many, or one span has a record of its own");
     }
+    // The size follows from the head.
     let groups = if chained { to_u64(len as usize).div_ceil(to_u64(GROUP_SIZE)) } else { 0 };
     let size = to_u64(TILE_HEAD + SPAN_SIZE * count) + 32 * groups;
     if to_u64(record.len()) != size {
         return wrong("spans and chaining values do not fill the record");
     }
+    // Each span by itself, and against the one before it.
     let (list, values) = record[TILE_HEAD..].split_at(SPAN_SIZE * count);
     let mut spans: Vec<Span> = Vec::with_capacity(count);
     let mut total = 0_u64;
@@ -579,6 +589,7 @@ pub(super) fn parse_tile(offset: u64, len: u32, chained: bool, record: &[u8]) ->
         }
         spans.push(span);
     }
+    // Together they are the tile.
     if total != u64::from(len) {
         return wrong("the spans do not add up to the tile");
     }

@@ -156,13 +156,15 @@ impl Ident {
     /// Refuses values that a header cannot have.
     pub(super) fn check(&self, keyed: bool) -> Result<()> {
         let [v0, v1, k0, k1, block, kind, classes, flags] = self.head;
+        // A newer version may give the other fields another meaning.
         if !self.is_known() {
             let (version, found) = (u16::from_le_bytes([v0, v1]), u16::from_le_bytes([k0, k1]));
             return Err(AtlasError::unsupported(format!(
-                "version {version} and kind {found} where version {VERSION} and kind {KIND} are known"
+                "version {version}, kind {found}: this library reads version {VERSION}, kind {KIND}"
             ))
             .at_range(8, 4));
         }
+        // Each field by itself.
         let malformed = |what: String| Err(AtlasError::format(format!("header: {what}")).at_range(8, 8));
         if block > 4 {
             return malformed(format!("block code {block} is outside 0..=4"));
@@ -175,8 +177,9 @@ impl Ident {
             return malformed(format!("K is {classes} for {kind:?}"));
         }
         if flags & !(KEYED | STRICT | CHAINS) != 0 {
-            return malformed(format!("flags {flags:#x} where bits 0 to 2 are known"));
+            return malformed(format!("flags {flags:#x}: only the bits 0 to 2 are defined"));
         }
+        // Combinations that cannot be.
         if flags & CHAINS != 0 && has_classes {
             return malformed("chaining values are kept of R96".to_owned());
         }

@@ -91,7 +91,7 @@ impl GenerationStore {
             }
             SpanKind::Zeros => {
                 if span.place != 0 {
-                    return wrong("zeros have a place");
+                    return wrong("a span of zeros has an offset");
                 }
                 0
             }
@@ -144,11 +144,13 @@ impl GenerationStore {
 
     /// Loads a node's children. Used by the tree and by the search for damage.
     pub(super) fn parse(&self, node: &NodeRef) -> Result<ParsedChildren> {
+        // Claims of the parent that need no read.
         records::check_child(&self.file.ident, node)?;
         let kind = RecordKind::of_node(node.height);
         let Some(record) = self.file.sealed(kind, node.offset, node.size..=node.size)? else {
             return Err(damaged(&self.file, kind, node.offset, u64::from(node.size)));
         };
+        // The record is sealed; its entries may still differ from the digest in the parent.
         let parsed = records::parse_node(node, &record.bytes)?;
         let digests = self.context.scheme.digests();
         let items = match &parsed {
@@ -161,9 +163,10 @@ impl GenerationStore {
                 })
                 .collect(),
         };
+        // The fold of the children must be the digest that the parent has.
         if !same(&fold(digests, items).1, &node.top) {
             return Err(AtlasError::witness(format!(
-                "{}: the node at byte {} is not the one that its parent commits to",
+                "{}: the node at byte {} differs from its digest in the parent node",
                 self.file.path.display(),
                 node.offset
             ))
@@ -215,6 +218,7 @@ impl Store for GenerationStore {
     }
 
     fn spans(&self, tile: &StoredTile) -> Result<TileSpans> {
+        // A tile of one span has no record.
         let raw = RawTile { entry: tile.entry, first: tile.first };
         let TilePlace::Record(place) = raw.entry.place else {
             let span = self.one_span(tile.leaf, &raw)?;
@@ -224,11 +228,12 @@ impl Store for GenerationStore {
                 record: tile.leaf,
             });
         };
+        // Place and size of the record, before it is trusted.
         if raw.first != 0 {
             return Err(malformed(tile.leaf, 0, "a tile with a record of its own has a first byte"));
         }
         if !place.is_multiple_of(8) || place < self.file.start() {
-            return Err(malformed(tile.leaf, 0, "a tile record lies where none can be"));
+            return Err(malformed(tile.leaf, 0, "a tile record at an impossible offset"));
         }
         let Some(record) = self.file.sealed(RecordKind::Tile, place, 56..=MAX_TILE_RECORD)? else {
             return Err(damaged(&self.file, RecordKind::Tile, place, 56));
@@ -236,14 +241,17 @@ impl Store for GenerationStore {
         if place + to_u64(record.bytes.len()) > tile.leaf {
             return Err(malformed(tile.leaf, 0, "a tile record does not end before its leaf"));
         }
+        // Spans and chaining values, as far as the record alone determines them.
         let chained = self.is_chained(raw.entry.len);
         let spans = records::parse_tile(place, raw.entry.len, chained, &record.bytes)?;
         if chained && features::CHAINS & !self.features != 0 {
             return Err(malformed(place, 0, "a feature is used that the generation does not name"));
         }
+        // Each span against the limits of file and base.
         for span in &spans.spans {
             self.check_span(span, place)?;
         }
+        // Stored chaining values must fold to the witness.
         if chained {
             let values = spans.chaining_values.to_vec();
             let (_, witness) = Outboard::of_groups(self.context.scheme.digests(), values, None)?;

@@ -131,6 +131,7 @@ impl<'w, 'f> TreeWriter<'w, 'f> {
     }
 
     fn node(&mut self, node: &Arc<Node>, reader: &mut CheckedReader<'_>) -> Laid<NodeRef> {
+        // A node of this file, whether it was loaded from it or written earlier, keeps its place.
         if let Some((store, place)) = node.stored()
             && self.has(store.commit())
         {
@@ -141,6 +142,7 @@ impl<'w, 'f> TreeWriter<'w, 'f> {
         {
             return Ok(written.node);
         }
+        // Otherwise its children are laid out first.
         let children = node.children()?;
         let place = match &*children {
             Children::Tiles(tiles) => self.leaf(tiles, reader)?,
@@ -153,6 +155,7 @@ impl<'w, 'f> TreeWriter<'w, 'f> {
                 self.body.inner(self.context.scheme.digests(), &below)?
             }
         };
+        // The place is remembered for the next commit.
         try_grow(&mut self.places.nodes, 1)?;
         self.places.nodes.push((Arc::clone(node), place));
         Ok(place)
@@ -221,6 +224,7 @@ impl<'w, 'f> TreeWriter<'w, 'f> {
         // Within a tile, whose length is 32 bits.
         let number = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
         let (start, end) = (number(range.start), number(range.end));
+        // An extent of a stored tile takes over the spans.
         if let Some(stored) = extent.stored_tile()
             && self.has(stored.store.commit())
         {
@@ -234,6 +238,7 @@ impl<'w, 'f> TreeWriter<'w, 'f> {
             }
             return Ok(());
         }
+        // Bytes of the base are referred to, not copied.
         if let Some(base) = self.base {
             let (source, offset) = extent.place();
             if let Some(place) = source.place_in(base, offset + u64::from(start), u64::from(end - start)) {
@@ -241,6 +246,7 @@ impl<'w, 'f> TreeWriter<'w, 'f> {
                 return Ok(());
             }
         }
+        // Parts that earlier commits wrote are referred to; the gaps between them are new runs.
         let mut runs = extent.written(&(start..end));
         runs.retain(|run| self.has(&run.commit));
         runs.sort_by_key(|run| run.start);
@@ -291,12 +297,14 @@ impl<'w, 'f> TreeWriter<'w, 'f> {
     ) -> Laid<Vec<Span>> {
         let mut scratch = self.scratch.take();
         let buffer = Buffer::or_new(&mut scratch, TILE_SIZE)?;
+        // A tile of zeros needs no payload.
         let nothing_is_there = !parts.iter().any(|part| matches!(part, Part::There(_)));
         if nothing_is_there && tile.residue() == Residue::ZERO && self.is_zero(tile, buffer, reader)? {
             self.scratch = scratch;
             let len = u32::try_from(tile.len()).unwrap_or(u32::MAX);
             return Ok(vec![Span { kind: SpanKind::Zeros, place: 0, start: 0, len }]);
         }
+        // Stored parts keep their spans; each run is laid out, and its place remembered.
         let mut spans = Vec::new();
         for part in parts {
             match part {

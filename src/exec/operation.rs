@@ -12,6 +12,23 @@ use std::num::NonZeroUsize;
 ///
 /// The default runs on the library's own pool (one thread per core, made at the first parallel call),
 /// reports nothing and has no limit.
+///
+/// ```
+/// use atlas_manifold::{
+///     AtlasProjection, ErrorKind, Operation, Progress, ProjectionOptions, ProjectionType, Source,
+/// };
+///
+/// let source = Source::from_vec(vec![7; 8_000_000]);
+/// let mut calls = 0;
+/// let mut progress = |_: &Progress| {
+///     calls += 1;
+///     calls < 3 // false cancels
+/// };
+/// let mut operation = Operation::new().with_progress(&mut progress).with_memory_limit(64 << 20);
+/// let options = ProjectionOptions::new();
+/// let result = AtlasProjection::create(ProjectionType::Linear, &source, &options, &mut operation);
+/// assert_eq!(result.err().map(|error| error.kind()), Some(ErrorKind::Cancelled));
+/// ```
 #[derive(Default)]
 pub struct Operation<'a> {
     pub(crate) executor: Executor<'a>,

@@ -66,7 +66,8 @@ pub enum atlas_container_mode {
 pub struct atlas_container_create_options {
     /// sizeof(atlas_container_create_options).
     pub struct_size: u32,
-    /// 12..16: batches are multiples of 2 to this power. 0 means chosen for the file system.
+    /// Base-2 logarithm of the block size, 12 to 16; a batch is a multiple of the block size. 0 means chosen
+    /// by the file system.
     pub block_log2: u32,
     /// Not 0: the chaining values of the groups of 16 KiB are stored, 0.2 % of the domain, so that
     /// verifying a byte reads at most one group. LINEAR only, otherwise

@@ -109,7 +109,8 @@ pub unsafe extern "C" fn atlas_projection_repair_file(
         };
         if damage.is_none() {
             return Err(AtlasError::invalid_argument(
-                "damage is NULL: a repair in place needs it, because only the owner knows what was changed on purpose",
+                "damage is NULL: a repair in place needs it, because only the owner can distinguish a \
+                 change from damage",
             ));
         }
         let mut each = |found: &Damage| {

@@ -100,7 +100,7 @@ pub(super) unsafe fn read_struct<T: SizedStruct>(pointer: *const T) -> Result<T>
     let beyond = unsafe { std::slice::from_raw_parts(pointer.cast::<u8>().add(known), size - known) };
     if beyond.iter().any(|byte| *byte != 0) {
         return Err(AtlasError::invalid_argument(format!(
-            "struct_size {size} of {}: bytes behind the {known} that are known are not 0",
+            "struct_size {size} of {}: bytes after the {known} known ones are not 0",
             T::NAME
         )));
     }

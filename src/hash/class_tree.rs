@@ -10,6 +10,15 @@ use crate::r96::CLASSES;
 use std::ops::Range;
 
 /// A set of the 96 resonance classes.
+///
+/// ```
+/// use atlas_manifold::ClassSet;
+///
+/// let set = ClassSet::of(3).unwrap().union(ClassSet::of(95).unwrap());
+/// assert!(set.contains(95) && !set.contains(4));
+/// assert_eq!(set.iter().collect::<Vec<u8>>(), [3, 95]);
+/// assert_eq!(ClassSet::of(96), None);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct ClassSet(u128);
 

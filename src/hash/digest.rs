@@ -24,6 +24,11 @@ const TILE_KEY_CONTEXT: &str = "atlas_manifold 1 tile key";
 const TREE_KEY_CONTEXT: &str = "atlas_manifold 1 tree key";
 
 /// Returns BLAKE3-256 of `bytes`.
+///
+/// ```
+/// let digest = atlas_manifold::digest256(b"");
+/// assert_eq!(digest[..4], [0xaf, 0x13, 0x49, 0xb9]);
+/// ```
 pub fn digest256(bytes: &[u8]) -> Digest {
     *blake3::hash(bytes).as_bytes()
 }

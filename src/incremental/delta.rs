@@ -10,6 +10,19 @@ use crate::tile::tree::Tree;
 use std::ops::Range;
 
 /// One change of a domain: insert, update, delete or move.
+///
+/// ```
+/// use atlas_manifold::{AtlasProjection, ProjectionDelta, Source};
+///
+/// let projection = AtlasProjection::linear(&Source::copy(b"abcdef")?)?;
+/// projection.apply_incremental_update(ProjectionDelta::update(0, 2, b"X"))?; // "Xcdef"
+/// projection.apply_incremental_update(ProjectionDelta::delete(3, 5))?; // "Xcd"
+/// projection.apply_incremental_update(ProjectionDelta::move_range(0, 1, 3))?; // "cdX"
+/// let mut bytes = [0; 3];
+/// projection.read(0, &mut bytes)?;
+/// assert_eq!(&bytes, b"cdX");
+/// # Ok::<(), atlas_manifold::AtlasError>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct ProjectionDelta {
     change: Change,
@@ -80,12 +93,14 @@ impl ProjectionDelta {
     pub(super) fn applied(self, tree: &Tree, validate: bool, reader: &mut CheckedReader<'_>) -> Result<Tree> {
         let range = self.checked_range(tree.bytes())?;
         let (start, data) = (ByteOffset(range.start), self.data.chunked()?);
+        // Apply the change. `came` and `went` are the sums of the added and removed bytes.
         let (next, came, went) = match self.change {
             Change::Move { to } if to == range.start || to == range.end || range.is_empty() => {
                 return Ok(tree.clone());
             }
             Change::Move { to } => (tree.moved(&range, to, reader)?, Residue::ZERO, Residue::ZERO),
             _ if range.is_empty() && data.size() == 0 => return Ok(tree.clone()),
+            // A replacement of the same size moves no tile edge, and its delta needs the old bytes.
             _ if range.end - range.start == data.size() => {
                 let next = tree.overwritten(start, &data, reader)?;
                 if !validate {
@@ -98,12 +113,14 @@ impl ProjectionDelta {
                 (next, data.residue()?, went)
             }
         };
+        // The size must be the expected one, for every kind of change.
         let size = tree.bytes() - (range.end - range.start) + data.size();
         let size = if matches!(self.change, Change::Move { .. }) { tree.bytes() } else { size };
         if next.bytes() != size {
             let bytes = next.bytes();
             return Err(AtlasError::internal(format!("{bytes} bytes after a change that leads to {size}")));
         }
+        // Conservation: the new sum follows from the old one and the change.
         let expected = tree.residue() + came - went;
         if validate && next.residue() != expected {
             return Err(AtlasError::conservation(format!(
@@ -122,6 +139,7 @@ impl ProjectionDelta {
             Change::Delete => "delete",
             Change::Move { .. } => "move",
         };
+        // Order of the bounds, then the bounds against the domain.
         let Some(length) = self.end.checked_sub(self.start) else {
             let (start, end) = (self.start, self.end);
             return Err(AtlasError::invalid_argument(format!(
@@ -136,12 +154,14 @@ impl ProjectionDelta {
             .at_range(start, length));
         }
         check_range(self.start, length, size, what)?;
+        // The size after the change must fit 64 bits.
         if (size - length).checked_add(self.data.size()).is_none() {
             return Err(AtlasError::out_of_range(format!(
                 "{what} of {} bytes into a domain of {size} leads beyond 2^64",
                 self.data.size()
             )));
         }
+        // A move needs a destination outside the moved range.
         if let Change::Move { to } = self.change {
             if to > size {
                 return Err(AtlasError::out_of_range(format!(

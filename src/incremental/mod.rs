@@ -51,8 +51,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 impl AtlasProjection {
-    /// Sets the configuration of later updates. A shorter history drops the oldest deltas at once, and the call
-    /// frees the memory that only they needed.
+    /// Sets the configuration of later updates. A shorter history drops the oldest deltas at once, and the
+    /// call frees the memory that only they needed.
     pub fn configure_incremental(&self, config: &IncrementalConfig) {
         self.changing(0, |history| Ok(self.updates.configure(history, config))).unwrap_or_default();
         let state = self.state();
@@ -62,9 +62,9 @@ impl AtlasProjection {
     /// Applies one delta, or changes nothing.
     ///
     /// Fails with OUT_OF_RANGE outside the domain, INVALID_ARGUMENT if a range is moved into itself,
-    /// CONSERVATION if a STRICT projection would no longer sum to 0 mod 96 (the message names the missing sum),
-    /// and with the errors of reading the source. A cut inside a tile reads 16 KiB of the source; an update of
-    /// the same size reads all bytes that it replaces if conservation is validated.
+    /// CONSERVATION if a STRICT projection would no longer sum to 0 mod 96 (the message names the missing
+    /// sum), and with the errors of reading the source. A cut inside a tile reads 16 KiB of the source; an
+    /// update of the same size reads all bytes that it replaces if conservation is validated.
     pub fn apply_incremental_update(&self, delta: ProjectionDelta) -> Result<()> {
         self.apply(vec![delta], false).map(|_| ())
     }
@@ -175,14 +175,14 @@ impl AtlasProjection {
     /// are restored exactly.
     ///
     /// Fails with OUT_OF_RANGE if the history holds fewer, and with CONSERVATION if a STRICT projection would
-    /// end in the middle of a batch whose parts do not sum to 0 mod 96; then nothing changes. The cost does not
-    /// depend on the amount of data that the deltas touched.
+    /// end in the middle of a batch whose parts do not sum to 0 mod 96; then nothing changes. The cost does
+    /// not depend on the amount of data that the deltas touched.
     pub fn rollback(&self, count: u64) -> Result<()> {
         self.changing(Reclaimer::budget(1, 0), |history| {
             let held = history.len();
             if count > held {
                 return Err(AtlasError::out_of_range(format!(
-                    "rollback of {count} deltas where the history holds {held}"
+                    "rollback of {count} deltas, and the history holds {held}"
                 )));
             }
             let mut dropped = Vec::new();
@@ -217,9 +217,9 @@ impl AtlasProjection {
     /// Restores full tiles from offset 0 on, so that the root equals that of a fresh projection of the same
     /// bytes. Drops the history.
     ///
-    /// Hashes the tiles that change, and checks their remaining bytes of the source. Other changes may continue
-    /// during the call; the tiles they change are hashed again at the end, which is not reported. The call
-    /// frees the memory that only the history needed.
+    /// Hashes the tiles that change, and checks their remaining bytes of the source. Other changes may
+    /// continue during the call; the tiles they change are hashed again at the end, which is not reported.
+    /// The call frees the memory that only the history needed.
     pub fn optimize(&self, operation: &mut Operation<'_>) -> Result<()> {
         operation.executor.check()?;
         // With no lock held: the callback may use other handles, and so may who waits for this one.
@@ -247,7 +247,7 @@ impl AtlasProjection {
             operation.workers(1, 0, taken).map(|_| ())
         })?;
         if tree.residue() != state.tree.residue() || tree.bytes() != state.tree.bytes() {
-            return Err(AtlasError::internal("cutting tiles anew changed the sum or the size"));
+            return Err(AtlasError::internal("cutting the tiles again changed the sum or the size"));
         }
         let state = state.successor(tree, None);
         state.hash(operation, taken)?;
@@ -277,6 +277,21 @@ impl AtlasProjection {
 }
 
 /// A series of updates of one projection, with statistics of its own.
+///
+/// ```
+/// use atlas_manifold::{
+///     AtlasProjection, IncrementalConfig, IncrementalUpdateContext, ProjectionDelta, Source,
+/// };
+///
+/// let projection = AtlasProjection::linear(&Source::copy(b"abc")?)?;
+/// let mut context = IncrementalUpdateContext::new(&projection, &IncrementalConfig::default());
+/// context.apply(ProjectionDelta::insert(1, b"--"))?;
+/// context.apply(ProjectionDelta::delete(0, 1))?;
+/// assert_eq!(context.stats().total_updates, 2);
+/// context.rollback(2)?;
+/// assert_eq!(projection.info().domain_size, 3);
+/// # Ok::<(), atlas_manifold::AtlasError>(())
+/// ```
 #[derive(Debug)]
 pub struct IncrementalUpdateContext<'p> {
     projection: &'p AtlasProjection,

@@ -25,8 +25,8 @@ use crate::tile::{Tile, groups_below, retiled_footprint};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Maximum number of pieces in a window of 16 KiB; beyond it they become one. A piece costs the cache misses on
-/// the way to its bytes: with 8 a million tiny edits made reading 3.6 times slower.
+/// Maximum number of pieces in a window of 16 KiB; beyond it they become one. A piece costs the cache misses
+/// on the way to its bytes: with 8 a million tiny edits made reading 3.6 times slower.
 const MAX_PIECES: u8 = 5;
 
 /// Number of tiles on either side of a join that may be too small.
@@ -116,6 +116,7 @@ impl Tree {
     ) -> Result<Tree> {
         let end = offset + data.size();
         let mut tree = self.clone();
+        // Tile by tile: cut out the old bytes, and put the new ones between the rest.
         for at in self.iter_from_byte(offset) {
             let at = at?;
             if at.offset >= end {
@@ -128,6 +129,7 @@ impl Tree {
                 pieces.push(data_piece(chunk, part)?);
             }
             pieces.extend(cut_off(rest, range.len(), reader)?.1);
+            // Unchanged groups keep their chaining values.
             let tile = Tile::of_pieces(flattened(pieces, reader)?)?;
             tile.inherit(&at.tile, !groups_touched(&range));
             let tile = Arc::new(tile);
@@ -149,6 +151,7 @@ impl Tree {
         reader: &mut CheckedReader<'_>,
         mut account: impl FnMut(u64) -> Result<()>,
     ) -> Result<Tree> {
+        // `push` takes a whole tile, or the pieces of a new one, and reuses an equal tile of `earlier`.
         let mut tiles: Vec<Arc<Tile>> = try_vec(to_usize(self.bytes().div_ceil(TILE_BYTES)))?;
         let mut earlier = earlier.map(|tree| tree.iter());
         let mut taken = 0;
@@ -223,6 +226,7 @@ impl Tree {
             if at.offset >= end {
                 break;
             }
+            // The part of the new bytes that lies in this tile, against its pieces in order.
             let (start, stop) = (at.offset.max(offset), at.end().min(end));
             let after = &data[to_usize(start - offset)..to_usize(stop - offset)];
             let (mut from, mut rest) = (to_usize(start - at.offset), after);
@@ -233,6 +237,7 @@ impl Tree {
                 }
                 let (now, later) = rest.split_at(rest.len().min(piece.len() - from));
                 let place = piece.start() + from..piece.start() + from + now.len();
+                // Memory that cannot change is compared in place; other bytes are read and checked.
                 let in_place =
                     piece.extent().slice(&place).filter(|_| piece.extent().trust() == Trust::Memory);
                 delta = delta
@@ -285,6 +290,7 @@ fn merge(run: &[Arc<Tile>], reader: &mut CheckedReader<'_>) -> Result<Option<Arc
 
 /// Returns the pieces of a tile, with one piece for each window of 16 KiB that has too many.
 fn flattened(pieces: Vec<Piece>, reader: &mut CheckedReader<'_>) -> Result<Vec<Piece>> {
+    // Count the pieces in each window.
     let mut counts = [0u8; GROUPS];
     let mut len = 0;
     for piece in &pieces {
@@ -296,6 +302,7 @@ fn flattened(pieces: Vec<Piece>, reader: &mut CheckedReader<'_>) -> Result<Vec<P
     if counts.iter().all(|count| *count <= MAX_PIECES) {
         return Ok(pieces);
     }
+    // Replace the pieces of each window that has too many by one piece.
     let (mut done, mut done_len) = (Vec::new(), 0);
     let mut rest = pieces;
     for (window, count) in counts.iter().enumerate() {
@@ -328,7 +335,7 @@ fn flat(pieces: &[Piece], len: usize, reader: &mut CheckedReader<'_>) -> Result<
     let piece = data_piece(&Source::from_buffer(buffer), 0..to_u64(len))?;
     if piece.residue() != residue {
         return Err(AtlasError::conservation(format!(
-            "{len} bytes sum to {} mod 96 where their parts sum to {residue}",
+            "{len} bytes sum to {} mod 96, and their parts to {residue}",
             piece.residue()
         )));
     }

@@ -15,6 +15,15 @@ use std::ops::{Add, Sub};
 pub const CONSERVATION_MODULUS: u8 = 96;
 
 /// A conservation sum, 0..=95.
+///
+/// ```
+/// use atlas_manifold::Residue;
+///
+/// assert_eq!(Residue::of(&[90, 10]).value(), 4); // 100 mod 96
+/// assert_eq!(Residue::of(&[90, 10]), Residue::of(&[90]) + Residue::of(&[10]));
+/// assert_eq!(Residue::of(&[90, 10]).correction(), 92);
+/// assert_eq!(Residue::new(96), None);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub struct Residue(u8);
 

@@ -33,6 +33,7 @@ impl AtlasProjection {
     ) -> Result<Vec<AtlasBoundaryRegion>> {
         let (state, others) = (self.state(), other.state());
         let (scheme, other_scheme) = (&state.context.scheme, &others.context.scheme);
+        // Witnesses of another type, K or key cannot be compared.
         if (scheme.kind(), scheme.data_classes()) != (other_scheme.kind(), other_scheme.data_classes()) {
             return Err(AtlasError::invalid_argument(format!(
                 "projections of {:?} with K = {} and {:?} with K = {} have no common witnesses",
@@ -45,15 +46,18 @@ impl AtlasProjection {
         if !scheme.digests().is_same(other_scheme.digests()) {
             return Err(AtlasError::invalid_argument("projections of two keys have no common witnesses"));
         }
+        // Edited tiles need their witnesses first. Progress reports this together with the comparison.
         let (bytes, tiles) = (state.tree.bytes(), state.tree.tiles());
         operation.before(bytes, tiles, |operation| {
             operation.executor.check()?;
             hash_edits(&state, operation)?;
             hash_edits(&others, operation)
         })?;
+        // Stored nodes are loaded by several threads before the walk needs them.
         load_ahead(&state.tree, &others.tree, scheme.digests(), operation);
         let mut tracker = operation.tracker(bytes, tiles);
         let mut list = RangeList::default();
+        // Equal subtrees are skipped; everything else becomes ranges.
         state.tree.compare(&others.tree, scheme.digests(), |part| {
             let (bytes, tiles) = match part {
                 Compared::Same((bytes, tiles)) => {
@@ -89,11 +93,13 @@ const MOST_PAIRS: usize = 512;
 /// Loads nodes that the comparison will need on all threads, level by level: those at the same place of both
 /// trees that differ. An error here recurs in the comparison, in its place.
 fn load_ahead(own: &Tree, other: &Tree, digests: &Digests, operation: &Operation<'_>) {
+    // Begin at both tops.
     let mut pairs: Vec<NodePair> = Vec::new();
     pairs.extend(
         own.top_node().zip(other.top_node()).map(|(own, other)| (Arc::clone(own), Arc::clone(other))),
     );
     while !pairs.is_empty() && pairs.len() <= MOST_PAIRS {
+        // Each level is loaded in parallel, and gives the pairs of the next one.
         let mut below = Vec::new();
         let done = pool::run(
             operation.executor,

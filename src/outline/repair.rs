@@ -281,6 +281,7 @@ fn fetch(
 ) -> Result<Vec<Fetched>> {
     let mut buffer = Buffer::aligned(range.len())?;
     let read = at.tile.read(range.start, &mut buffer);
+    // Without chaining values, only the whole tile can be verified.
     let Some(values) = chaining_values(&at.tile) else {
         let verified = match read {
             Ok(()) => {
@@ -297,6 +298,7 @@ fn fetch(
         Ok(()) => None,
         Err(error) => Some(said_of_bytes(error)?),
     };
+    // Each group is verified by its chaining value. Neighbours with the same result are one part.
     let mut parts: Vec<(Range<usize>, Option<AtlasError>)> = Vec::new();
     let groups = range.start / GROUP_SIZE..range.end.div_ceil(GROUP_SIZE);
     for (group, value) in groups.clone().zip(&values[groups]) {
@@ -321,6 +323,7 @@ fn fetch(
             }
         }
     }
+    // The usual case: everything is right, and the buffer is passed on without a copy.
     if let [(_, None)] = &parts[..] {
         return Ok(vec![(range, Ok(buffer))]);
     }

@@ -131,7 +131,7 @@ impl<'s> Survey<'s> {
         }
     }
 
-    /// The kind of damage that lost bytes are.
+    /// Returns the kind of damage of lost bytes.
     pub(super) fn kind_of_lost(lost: &Lost) -> DamageKind {
         let kind = kind_of(&lost.error).filter(|_| lost.record.is_none());
         kind.unwrap_or(DamageKind::Unknown)

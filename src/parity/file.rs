@@ -54,7 +54,7 @@ pub(super) enum Found {
     Behind,
     /// Some of them lie before the beginning of a file whose front was cut off.
     Before,
-    /// The system cannot read them, for this reason.
+    /// The system cannot read them; the value is its error number.
     Unreadable(i32),
 }
 
@@ -235,8 +235,8 @@ fn refused(file: &Padded, seals: &Seals) -> Result<AtlasError> {
             }
             Some(Refusal::Key) => {
                 return Ok(AtlasError::witness(format!(
-                    "{name} is not sealed with this key: it is keyed and the key is missing or another one, or a key \
-                     was given and it is not keyed"
+                    "{name} does not match the key: it is keyed and the key is missing or wrong, or it is \
+                     not keyed and a key was given"
                 )));
             }
             None => {}

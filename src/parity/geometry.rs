@@ -55,6 +55,7 @@ impl Geometry {
         if size > MAX_SIZE {
             return refused(format!("the source has {size} bytes and at most {MAX_SIZE} can be protected"));
         }
+        // Unit size: by the size of the source unless the caller chose one.
         let unit = match wanted.unit {
             0 if size < LARGE => SMALL_UNIT,
             0 => LARGE_UNIT,
@@ -67,6 +68,7 @@ impl Geometry {
         if size == 0 {
             return Ok(Geometry { size, unit, columns: 0, parity: 0, rows: 0 });
         }
+        // Rows: an odd number by default, so that damage at regular intervals spreads over all rows.
         let units = size.div_ceil(unit);
         let rows = match wanted.rows {
             0 => size.div_ceil(DEFAULT_COLUMNS * unit) | 1,
@@ -75,11 +77,13 @@ impl Geometry {
         if rows > units {
             return refused(format!("rows {rows} are more than the {units} units of {unit} bytes"));
         }
+        // Columns and parity follow.
         let columns = units.div_ceil(rows);
         let parity = match wanted.parity {
             0 => default_parity(columns, wanted.redundancy)?,
             parity => u64::from(parity),
         };
+        // The code words must fit the field.
         let geometry = Geometry { size, unit, columns, parity, rows };
         if parity > columns {
             return refused(format!("parity_columns {parity} are more than the {columns} data columns"));

@@ -64,7 +64,7 @@ pub(crate) fn available() -> Result<()> {
 
 /// An open parity file.
 ///
-/// All methods take `&self` and may run at the same time. Changes of the file behind its back are damage.
+/// All methods take `&self` and may run at the same time. Changes of the file by other programs are damage.
 ///
 /// ```
 /// # if !cfg!(feature = "parity") { return Ok(()); }
@@ -210,11 +210,14 @@ impl AtlasParity {
         *report = ParityReport::default();
         let path = path.as_ref();
         let in_place = options.mode == RepairMode::InPlace;
+        // In place there is no copy of the damaged file, so that the owner must be asked.
         if in_place && damage.is_none() {
             return Err(AtlasError::invalid_argument(
-                "a repair in place needs the damage callback: only the owner knows what was changed on purpose",
+                "a repair in place needs the damage callback: only the owner can distinguish a change from \
+                 damage",
             ));
         }
+        // A repair in place opens the file for writing, and reads through the same handle.
         let (source, storage) = if in_place {
             let storage = crate::source::open_for_repair(path)?;
             (Source::from_storage(storage.clone(), path)?, Some(storage))

@@ -11,6 +11,21 @@ use zeroize::Zeroizing;
 const DEFAULT_REDUNDANCY: u32 = 625;
 
 /// Options of a new parity file, and of an update.
+///
+/// ```
+/// use atlas_manifold::{AtlasParity, Operation, ParityOptions, Source, VerifyOptions};
+/// # if !cfg!(feature = "parity") { return Ok(()); }
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("data.bin.atp");
+/// let options = ParityOptions::new().with_redundancy(1_000).with_key(&[7; 32]); // 10 %
+/// let source = Source::from_vec(vec![1; 1_000_000]);
+/// AtlasParity::create(&source, &path, &options, &mut Operation::new())?;
+///
+/// let trust = VerifyOptions::new().with_key(&[7; 32]);
+/// let info = AtlasParity::open(&path, &trust, &mut Operation::new())?.info();
+/// assert!(info.keyed && info.protected_size == 1_000_000);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct ParityOptions {
     pub(super) wanted: Wanted,

@@ -76,9 +76,11 @@ impl Repair<'_> {
         operation: &mut Operation<'_>,
         make: impl FnOnce(&Path) -> Result<AtomicFile>,
     ) -> Result<()> {
+        // A name that is taken is refused before any work.
         if let RepairMode::NewFile(other) | RepairMode::Keep(other) = &self.options.mode {
             refuse_existing(other)?;
         }
+        // Check both files. Nothing is written until the findings are complete.
         let geometry = *self.file.geometry();
         let data = Padded::data(&self.source, &geometry);
         let (bytes, tasks) = Survey::work(&geometry);
@@ -90,7 +92,9 @@ impl Repair<'_> {
             held.release(&mut call)?;
             return Err(lost(report));
         }
+        // The owner decides about each unit before the first one is written.
         let chosen = self.ask(held.survey(), &data, damage)?;
+        // With a known root, a partial result would not match it.
         if self.known_root.is_some() && (chosen.refused || incomplete) {
             return Err(AtlasError::witness(format!(
                 "{} was not changed: with a known root the whole result is compared with it, and a unit was refused \
@@ -98,6 +102,7 @@ impl Repair<'_> {
                 self.path.display()
             )));
         }
+        // Nothing to keep if the data is intact.
         let plan = self.plan(held.survey(), &chosen)?;
         let other = match &self.options.mode {
             RepairMode::InPlace => None,
@@ -108,6 +113,7 @@ impl Repair<'_> {
             }
             RepairMode::Keep(other) => Some((other, true)),
         };
+        // Announce the work before it begins, so that the totals of progress do not grow later.
         call.expect(plan.row_bytes.saturating_mul(to_u64(plan.rows.len())), to_u64(plan.rows.len()));
         if other.is_some() {
             let (bytes, tasks) = self.copy_work();
@@ -117,6 +123,7 @@ impl Repair<'_> {
             call.expect(geometry.size, geometry.size.div_ceil(TILE_BYTES));
         }
         let survey = held.release(&mut call)?;
+        // Rebuild the chosen units, in place or in a copy.
         let work = Work { survey: &survey, data: &data, chosen: &chosen, plan: &plan };
         match other {
             None => self.in_place(&work, report, &mut call, make)?,
@@ -130,6 +137,7 @@ impl Repair<'_> {
                 }
             }
         }
+        // A partial repair ends with the status of the units that were left.
         call.finish()?;
         if incomplete {
             return Err(lost(report));
@@ -198,6 +206,7 @@ impl Repair<'_> {
         if plan.rows.is_empty() {
             return Ok(0);
         }
+        // Memory for all rows, then workers for the rest of the limit.
         let (code, tasks) = (Code::new(&geometry)?, to_u64(plan.rows.len()));
         let fixed = Survey::footprint(&geometry)
             + Bits::footprint(geometry.units())
@@ -215,6 +224,7 @@ impl Repair<'_> {
                 let builder = RowBuilder::new(self.file, data, &code, survey, row_plan)?;
                 Ok((builder, Buffer::aligned(geometry.unit_len())?))
             },
+            // A task rebuilds one row and writes its chosen units.
             |(builder, present), task| {
                 let rebuilt = builder.rebuild(plan.rows[to_usize(task)], |_, _| {})?;
                 let mut written = 0;
@@ -247,11 +257,13 @@ impl Repair<'_> {
         report: &mut ParityReport,
         call: &mut Call<'_, '_>,
     ) -> Result<AtomicFile> {
+        // The copy first, then the repaired units over it.
         target.set_len(self.size(work.chosen))?;
         self.copy(&target, work, call)?;
         let geometry = self.file.geometry();
         report.repaired_units =
             self.rebuild(work, call, |unit, bytes| target.write_at(geometry.unit_offset(unit), bytes))?;
+        // The whole result is compared with the known root before it gets its name.
         if let Some(known) = self.known_root {
             let whole = Source::from_storage(target.storage()?, target.target())?;
             let front = whole.range(0, geometry.size)?;

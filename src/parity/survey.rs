@@ -370,6 +370,7 @@ fn inspect(file: &ParityFile, reader: &mut UnitReader<'_>, piece: &Piece) -> Res
         Found::Unreadable(code) => Some(code),
         Found::Bytes | Found::Behind | Found::Before => None,
     };
+    // Units are judged by their digests, blocks by their seals.
     match piece {
         Piece::Units(units) => reader.visit(units.clone(), |unit| match unit.state {
             State::Good => Ok(()),

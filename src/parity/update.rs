@@ -211,6 +211,7 @@ impl Context<'_> {
 
     /// Copies the parity units of rows without a change, and notes rows with a bad one.
     fn copy(&self, call: &mut Call<'_, '_>, table: &mut Table, damaged: &mut Bits) -> Result<()> {
+        // Good parity units of rows without changes are copied, and their digests kept.
         let Changes { old, new, touched, growing, .. } = self.changes;
         let (file, tasks) = (self.update.file, copy_tasks(old));
         let data = Padded::data(self.update.source, old);
@@ -248,6 +249,7 @@ impl Context<'_> {
                 }
                 Ok((found, (units.end - units.start) * old.unit))
             },
+            // A unit that is not good makes its row one that is encoded again.
             |_, (found, bytes)| {
                 for (parity, digest) in found {
                     match digest {
@@ -275,6 +277,7 @@ impl Context<'_> {
             call.order(workers),
             || UnitReader::new(file, &data),
             |reader, task| {
+                // A task is a run of units.
                 let units = task * step..((task + 1) * step).min(old.units());
                 let bytes = (units.end * old.unit).min(old.size) - units.start * old.unit;
                 reader.visit(units, |unit| {

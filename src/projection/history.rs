@@ -12,6 +12,19 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Settings of updates.
+///
+/// ```
+/// use atlas_manifold::{AtlasProjection, IncrementalConfig, ProjectionDelta, Source};
+///
+/// let projection = AtlasProjection::linear(&Source::copy(b"abc")?)?;
+/// projection.configure_incremental(&IncrementalConfig { max_deltas: 2, ..IncrementalConfig::default() });
+/// for _ in 0..5 {
+///     projection.apply_incremental_update(ProjectionDelta::insert(0, b"x"))?;
+/// }
+/// assert_eq!(projection.history_len(), 2);
+/// assert_eq!(projection.incremental_stats().insert_operations, 5);
+/// # Ok::<(), atlas_manifold::AtlasError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IncrementalConfig {
     /// If set, the residue after an update is checked against the residue of the change.

@@ -69,6 +69,22 @@ pub struct TileInfo {
 ///
 /// All methods take `&self` and may run at the same time. A snapshot is a second projection on the
 /// same state, made in O(1).
+///
+/// ```
+/// use atlas_manifold::{AtlasProjection, Operation, Source};
+///
+/// let operation = &mut Operation::new();
+/// let projection = AtlasProjection::linear(&Source::from_vec(vec![7; 3_000_000]))?;
+/// let info = projection.info();
+/// assert_eq!((info.domain_size, info.tile_count), (3_000_000, 3));
+/// assert_eq!(projection.tile(2)?.length, 3_000_000 - 2 * (1 << 20));
+///
+/// // The same bytes have the same root, whatever their source.
+/// let again = AtlasProjection::linear(&Source::copy(&vec![7; 3_000_000])?)?;
+/// assert_eq!(projection.root(operation)?, again.root(operation)?);
+/// projection.verify(operation)?;
+/// # Ok::<(), atlas_manifold::AtlasError>(())
+/// ```
 pub struct AtlasProjection {
     state: Mutex<Arc<State>>,
     transform: Mutex<Affine>,

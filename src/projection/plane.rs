@@ -9,6 +9,19 @@
 use crate::base::error::{AtlasError, Result};
 
 /// Scaling, then rotation, then translation.
+///
+/// ```
+/// use atlas_manifold::{AtlasProjection, Source, TransformParams};
+///
+/// let projection = AtlasProjection::linear(&Source::from_vec(vec![7; 3_000_000]))?;
+/// let params =
+///     TransformParams { scaling_factor: 2.0, rotation_angle: 0.0, translation_x: 10.0, translation_y: 0.0 };
+/// projection.transform(&params)?;
+/// let bounds = projection.tile_bounds(1)?; // column 1 of row 0
+/// assert_eq!((bounds.min_x, bounds.max_x), (12.0, 14.0));
+/// assert_eq!(projection.tile_at(13.0, 1.0)?, 1);
+/// # Ok::<(), atlas_manifold::AtlasError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TransformParams {
     /// Scaling factor, greater than 0 and finite.

@@ -28,6 +28,20 @@ const TREE_ENTRY: usize = 40;
 const KEYED: u8 = 1;
 
 /// Limits of a reader of serialised data, checked before any allocation.
+///
+/// ```
+/// use atlas_manifold::{
+///     AtlasBoundaryRegion, AtlasProjection, AtlasShard, ErrorKind, Limits, Operation, Source, VerifyOptions,
+/// };
+///
+/// let operation = &mut Operation::new();
+/// let projection = AtlasProjection::linear(&Source::from_vec(vec![7; 100_000]))?;
+/// let bytes = projection.extract_shard(&AtlasBoundaryRegion::new(0, 50_000), operation)?.serialize()?;
+/// let limits = Limits { max_payload_size: 10_000, ..Limits::default() };
+/// let error = AtlasShard::deserialize(&bytes, &limits, &VerifyOptions::new(), operation).unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::Limit);
+/// # Ok::<(), atlas_manifold::AtlasError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Maximum bytes of payload. Default 1 GiB.

@@ -84,6 +84,28 @@ pub(crate) struct Proof {
 /// It owns its bytes and needs neither the projection nor its source any more.
 ///
 /// Compressed shards made from it share its proof and payload.
+///
+/// ```
+/// use atlas_manifold::{
+///     AtlasBoundaryRegion, AtlasProjection, AtlasShard, ErrorKind, Limits, Operation, Source, VerifyOptions,
+/// };
+///
+/// let operation = &mut Operation::new();
+/// let projection = AtlasProjection::linear(&Source::from_vec(vec![7; 3_000_000]))?;
+/// let trust = VerifyOptions::new().with_root(projection.root(operation)?);
+/// let mut bytes =
+///     projection.extract_shard(&AtlasBoundaryRegion::new(1_000_000, 5_000), operation)?.serialize()?;
+///
+/// // The reader needs the root, and no other byte of the domain.
+/// let shard = AtlasShard::deserialize(&bytes, &Limits::default(), &trust, operation)?;
+/// assert_eq!(shard.data(), [7; 5_000]);
+///
+/// // One damaged byte is refused.
+/// bytes[300] ^= 1;
+/// let error = AtlasShard::deserialize(&bytes, &Limits::default(), &trust, operation).unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::Format);
+/// # Ok::<(), atlas_manifold::AtlasError>(())
+/// ```
 pub struct AtlasShard {
     pub(crate) proof: Arc<Proof>,
     pub(crate) payload: Arc<Buffer>,
@@ -122,6 +144,23 @@ pub struct ShardInfo {
 /// With a key, a shard must be keyed and match; a keyed shard without a key is WITNESS. Without an expected
 /// root only self-consistency is checked: anyone can make a shard that is consistent with a root of their
 /// own.
+///
+/// ```
+/// use atlas_manifold::{
+///     AtlasBoundaryRegion, AtlasProjection, ErrorKind, Operation, ProjectionOptions, ProjectionType, Source,
+///     VerifyOptions,
+/// };
+///
+/// let operation = &mut Operation::new();
+/// let options = ProjectionOptions::new().with_key(&[7; 32]);
+/// let projection =
+///     AtlasProjection::create(ProjectionType::Linear, &Source::copy(b"secret")?, &options, operation)?;
+/// let shard = projection.extract_shard(&AtlasBoundaryRegion::new(0, 6), operation)?;
+/// shard.verify(&VerifyOptions::new().with_key(&[7; 32]), operation)?;
+/// let error = shard.verify(&VerifyOptions::new().with_key(&[8; 32]), operation).unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::Witness);
+/// # Ok::<(), atlas_manifold::AtlasError>(())
+/// ```
 #[derive(Clone, Default)]
 pub struct VerifyOptions {
     pub(crate) expected_root: Option<Digest>,

@@ -251,6 +251,10 @@ fn huge_claims_are_refused_before_anything_is_allocated() {
         let kind = read(&wrong).unwrap_err().kind();
         assert!(matches!(kind, ErrorKind::Format | ErrorKind::Witness), "{size} {tiles}: {kind:?}");
     }
+    // Lengths that follow from the region, and do not add up to the domain.
+    let wrong =
+        forge(&bytes, |body| body[domain + 8..domain + 16].copy_from_slice(&10_001_u64.to_le_bytes()));
+    assert_eq!(read(&wrong).unwrap_err().kind(), ErrorKind::Witness);
 }
 
 #[test]

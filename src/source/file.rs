@@ -74,7 +74,7 @@ pub(super) fn duplicate(fd: std::os::fd::BorrowedFd<'_>) -> Result<(FileStorage,
     Ok((storage, name))
 }
 
-/// Refuses a file that has bytes behind its end, such as those of /proc, which have 0 bytes by their size.
+/// Refuses a file that has bytes after its end, such as those of /proc, whose size is 0.
 fn check_size(storage: &FileStorage, size: u64, path: &Path) -> Result<()> {
     let mut byte = [0];
     // One that has grown meanwhile has a size; one that cannot be read says so when it is.

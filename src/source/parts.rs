@@ -56,7 +56,7 @@ impl PartsBuilder {
         for run in source.runs(offset, len) {
             let end = self.size.checked_add(run.len).ok_or_else(|| {
                 let size = self.size;
-                AtlasError::limit(format!("{size} bytes and {} more are not less than 2^64", run.len))
+                AtlasError::limit(format!("{size} bytes and {} more exceed the limit of 2^64 - 1", run.len))
             })?;
             match self.list.last_mut() {
                 // A run that continues the last part is merged with it.

@@ -99,6 +99,16 @@ pub fn stream_projection(
 }
 
 /// Projects all bytes of `reader`. They go to the file `spool`, or to memory for `None`.
+///
+/// ```
+/// use atlas_manifold::{ProjectionType, StreamingConfig, stream_reader_projection};
+/// # if !cfg!(feature = "streaming") { return Ok(()); }
+/// let bytes: &[u8] = b"bytes from a pipe";
+/// let projection =
+///     stream_reader_projection(bytes, None, ProjectionType::Linear, StreamingConfig::default())?;
+/// assert_eq!(projection.info().domain_size, 17);
+/// # Ok::<(), atlas_manifold::AtlasError>(())
+/// ```
 pub fn stream_reader_projection(
     mut reader: impl Read,
     spool: Option<&Path>,
@@ -139,6 +149,25 @@ enum Stage {
 ///
 /// After a failure or a cancellation only the getters work, and the stream holds no file, no buffer and no
 /// source. A call that is not valid at the time is STATE and changes nothing.
+///
+/// ```
+/// use atlas_manifold::{
+///     Operation, ProjectionOptions, ProjectionType, Source, StreamingConfig, StreamingContext,
+/// };
+/// # if !cfg!(feature = "streaming") { return Ok(()); }
+/// let operation = &mut Operation::new();
+/// let source = Source::from_vec(vec![7; 3_000_000]);
+/// let config = StreamingConfig::new(1 << 20, 1)?;
+/// let (kind, options) = (ProjectionType::Linear, ProjectionOptions::new());
+/// let mut stream = StreamingContext::open(&source, kind, &options, config, operation)?;
+/// let mut seen = 0;
+/// while let Some(chunk) = stream.next(operation)? {
+///     seen += chunk.data.len(); // process the chunk here
+/// }
+/// assert_eq!(seen, 3_000_000);
+/// assert_eq!(stream.finish(operation)?.info().tile_count, 3);
+/// # Ok::<(), atlas_manifold::AtlasError>(())
+/// ```
 pub struct StreamingContext {
     setup: StreamPlan,
     monitor: StreamMonitor,
@@ -201,7 +230,8 @@ impl StreamingContext {
 
     /// Begins a stream of bytes that are pushed, hashed and dropped, in memory bounded by the configuration.
     ///
-    /// The projection has the root and the tiles of all bytes, and whatever would read the bytes fails with IO.
+    /// The projection has the root and the tiles of all bytes, and whatever would read the bytes fails with
+    /// IO.
     ///
     /// ```
     /// use atlas_manifold::{

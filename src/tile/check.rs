@@ -38,7 +38,7 @@ fn compare(at: &TileAt, residue: Residue, found: &Digest) -> Result<()> {
     }
     if residue != at.tile.residue() {
         return Err(place(AtlasError::conservation(format!(
-            "tile {} sums to {residue} mod 96 where {} was projected",
+            "tile {} sums to {residue} mod 96 instead of the projected {}",
             at.index,
             at.tile.residue()
         ))));
@@ -55,6 +55,7 @@ pub(crate) fn for_each_checked_tile(
     in_place: bool,
     then: impl Fn(&TileAt, &[u8]) -> Result<()> + Sync,
 ) -> Result<()> {
+    // Memory needs no buffer per worker.
     let in_memory = in_place && tree.is_in_memory()?;
     let per_worker = scheme.workspace() + if in_memory { 0 } else { TILE_BYTES };
     let workers = operation.workers(tree.tiles(), per_worker, 0)?;
@@ -69,6 +70,7 @@ pub(crate) fn for_each_checked_tile(
         order,
         || Ok((Scratch::default(), Workspace::default(), None)),
         |(scratch, workspace, zeros), index| {
+            // A task is one tile.
             let Some(at) = tree.tile(TileIndex(index))? else {
                 return Err(AtlasError::internal(format!("tile {index} is not in the tree")));
             };
@@ -84,6 +86,7 @@ pub(crate) fn for_each_checked_tile(
                 then(&at, &zeros[..len])?;
                 return Ok(len as u64);
             }
+            // Checked in place, or in a copy that no one else can change.
             let bytes = match at.tile.slice().filter(|_| in_place) {
                 Some(bytes) => bytes,
                 None => {
@@ -113,7 +116,8 @@ pub(crate) fn is_hole(holes: &Holes, tile: &Tile) -> bool {
         && stored.spans().is_ok_and(|spans| are_holes(holes, spans, stored.store.base()))
 }
 
-/// True if all bytes of the spans, in the file of a store or in its base, are known to be zeros without a read.
+/// True if all bytes of the spans, in the file of a store or in its base, are known to be zeros without a
+/// read.
 pub(crate) fn are_holes(holes: &Holes, spans: &TileSpans, base: Option<&Source>) -> bool {
     spans.spans.iter().all(|span| match (span.kind, base) {
         (SpanKind::Zeros, _) => true,

@@ -60,7 +60,7 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    /// Tile by tile, as fast as the workers go.
+    /// Unlimited pace: each task is one tile, without a window.
     pub(crate) const FREE: Pace = Pace { window: u64::MAX, ahead: 0, read: TILE_SIZE };
 }
 
@@ -196,9 +196,11 @@ impl HashJob<'_> {
         let mut done = try_vec(to_usize(tiles.end - tiles.start))?;
         let (start, end) = (self.geometry.tile(tiles.start).0, self.geometry.end(tiles.end - 1));
         let len = to_usize(end - start);
+        // Ask the system for the bytes of later tasks.
         if self.pace.ahead > 0 {
             self.source.will_need(start.saturating_add(self.pace.ahead), end - start);
         }
+        // A single tile from a file is hashed part by part, while each part is in the cache.
         if tiles.end - tiles.start == 1 && self.source.is_read_by_position(start, end - start) {
             let read = |at: usize, part: &mut [u8]| {
                 read_in_steps(self.source, start + to_u64(at), part, self.pace.read, stop)
@@ -209,6 +211,7 @@ impl HashJob<'_> {
                 return Ok(done);
             }
         }
+        // Otherwise all tiles of the task are in memory before they are hashed.
         let bytes = match self.source.slice(start, len) {
             Some(bytes) => bytes,
             None => {
@@ -246,13 +249,13 @@ pub(crate) struct StopFlag(AtomicBool);
 
 impl StopFlag {
     fn set(&self) {
-        // It carries no data, and whoever sees it late does a little more in vain.
+        // It carries no data; a thread that sees it late only does a little unused work.
         self.0.store(true, Ordering::Relaxed);
     }
 
     fn check(&self) -> Result<()> {
         if self.0.load(Ordering::Relaxed) {
-            Err(AtlasError::cancelled("nobody waits for it"))
+            Err(AtlasError::cancelled("no caller waits for the result"))
         } else {
             Ok(())
         }

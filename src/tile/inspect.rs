@@ -78,6 +78,7 @@ impl<'c> Inspector<'c> {
     ) -> Result<Verdict> {
         let len = tile.len();
         let witness = tile.witness().ok_or_else(|| AtlasError::internal("a tile has no witness"))?;
+        // Read the tile, unless it is in memory.
         let scratch = match in_place {
             Some(_) => &mut [],
             None => self.scratch.bytes(len)?,
@@ -87,6 +88,7 @@ impl<'c> Inspector<'c> {
             None => read(0, scratch).map(|()| &*scratch),
         };
         let mut verdict = Verdict::default();
+        // The usual case: the witness is right.
         let failed = match whole {
             Ok(bytes) => {
                 let (residues, found) = self.scheme.sum_and_witness(bytes, &mut self.workspace)?;
@@ -98,6 +100,7 @@ impl<'c> Inspector<'c> {
             }
             Err(error) => Some(error),
         };
+        // The fault of the whole tile. Errors that are no damage end the call.
         let (kind, os_error) = match &failed {
             None => (DamageKind::Differs, 0),
             Some(error) => match kind_of(error) {
@@ -106,6 +109,7 @@ impl<'c> Inspector<'c> {
             },
         };
         let all = Fault { range: 0..len, kind, os_error };
+        // Without chaining values, the whole tile is damaged.
         let Some(values) = chaining_values(tile) else {
             verdict.faults.push(all);
             return Ok(verdict);
@@ -129,6 +133,7 @@ impl<'c> Inspector<'c> {
                     None => return Err(error),
                 },
             };
+            // Neighbours of one kind are one fault.
             match verdict.faults.last_mut() {
                 Some(last)
                     if last.range.end == range.start && (last.kind, last.os_error) == (kind, os_error) =>

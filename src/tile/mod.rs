@@ -150,7 +150,7 @@ impl Tile {
         self.witness.get()
     }
 
-    /// The first one stays; all are equal.
+    /// Sets the witness if there is none yet, and returns it. All witnesses of a tile are equal.
     pub(crate) fn set_witness(&self, witness: Digest) -> Digest {
         *self.witness.get_or_init(|| witness)
     }

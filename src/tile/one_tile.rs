@@ -54,7 +54,8 @@ pub(crate) fn sum_and_digest(digests: &Digests, bytes: &[u8]) -> (GroupResidues,
 /// Number of bytes that are read, summed and hashed at a time, so that they stay in the second-level cache.
 pub(crate) const PART: usize = 128 * 1024;
 
-/// Sums and hashes like [`sum_and_digest`] `len` bytes that `read` gives part by part. `part` is whole groups long.
+/// Sums and hashes `len` bytes, like [`sum_and_digest`], which `read` reads part by part. A part is a
+/// multiple of a group.
 pub(crate) fn sum_and_digest_of_parts(
     digests: &Digests,
     len: usize,

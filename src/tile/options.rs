@@ -44,6 +44,18 @@ pub enum ConservationPolicy {
 }
 
 /// Options of a new projection.
+///
+/// ```
+/// use atlas_manifold::{AtlasProjection, Operation, ProjectionOptions, ProjectionType, Source};
+///
+/// // 96 classes, of which any 64 rebuild the data.
+/// let options = ProjectionOptions::new().with_data_classes(64);
+/// let source = Source::from_vec(vec![7; 100_000]);
+/// let projection =
+///     AtlasProjection::create(ProjectionType::R96Fourier, &source, &options, &mut Operation::new())?;
+/// assert_eq!(projection.info().data_classes, 64);
+/// # Ok::<(), atlas_manifold::AtlasError>(())
+/// ```
 #[derive(Clone)]
 pub struct ProjectionOptions {
     pub(crate) policy: ConservationPolicy,

@@ -82,8 +82,8 @@ impl<'c> CheckedReader<'c> {
         }
     }
 
-    /// Lets several threads hash one tile. Only useful for a single tile, because several tiles use all threads
-    /// anyway.
+    /// Lets several threads hash one tile. Only useful for a single tile, because several tiles use all
+    /// threads anyway.
     fn shared(self, executor: Executor<'c>) -> CheckedReader<'c> {
         CheckedReader { executor, ..self }
     }
@@ -150,6 +150,7 @@ impl<'c> CheckedReader<'c> {
     /// Checks a whole extent, and keeps its bytes and its outboard.
     pub(crate) fn hold(&mut self, extent: &Arc<Extent>) -> Result<Arc<Outboard>> {
         self.held = None;
+        // The whole extent is read, because only its witness can confirm it.
         let len = extent.len();
         let executor = self.executor(len);
         let bytes = match extent.fixed_slice(&(0..len)) {
@@ -160,6 +161,7 @@ impl<'c> CheckedReader<'c> {
                 &buffer[..len]
             }
         };
+        // Outboard, residues and witness in one pass.
         let scheme = &self.context.scheme;
         let outboard = || Outboard::with_residues(scheme.digests(), bytes);
         self.transformed = scheme.kind() == ProjectionType::R96Fourier;
@@ -183,10 +185,12 @@ impl<'c> CheckedReader<'c> {
                 (outboard, residues, witness)
             }
         };
+        // The projected witness confirms the bytes.
         if extent.witness().is_none_or(|projected| !same(&projected, &witness)) {
             return Err(source_changed(&**extent));
         }
         extent.check_residues(residues)?;
+        // The outboard is kept for the next edits of these tiles, as memory allows.
         let outboard = Arc::new(outboard);
         if len > GROUP_SIZE && self.may_keep_an_outboard() {
             self.context.outboards.keep_extent(extent, Arc::clone(&outboard));
@@ -203,6 +207,7 @@ impl<'c> CheckedReader<'c> {
         out: &mut [u8],
     ) -> Result<()> {
         for group in range.start / GROUP_SIZE..range.end.div_ceil(GROUP_SIZE) {
+            // A group is read and checked as a whole, even if only a part is needed.
             let whole = group * GROUP_SIZE..((group + 1) * GROUP_SIZE).min(extent.len());
             let bytes = match extent.fixed_slice(&whole) {
                 Some(bytes) => bytes,
@@ -220,6 +225,7 @@ impl<'c> CheckedReader<'c> {
                 false,
                 &**extent,
             )?;
+            // Copy the requested part of it.
             let part = whole.start.max(range.start)..whole.end.min(range.end);
             out[part.start - range.start..part.end - range.start]
                 .copy_from_slice(&bytes[part.start - whole.start..part.end - whole.start]);
@@ -239,8 +245,8 @@ impl<'c> CheckedReader<'c> {
     }
 }
 
-/// Fills `out` with the bytes of a tile from `start` on, each checked against the witness that it was projected
-/// or stored with.
+/// Fills `out` with the bytes of a tile from `start` on, each checked against the witness that it was
+/// projected or stored with.
 pub(crate) fn read_checked(
     tile: &Tile,
     start: usize,
@@ -328,11 +334,13 @@ fn linear_witness(context: &Context, tile: &Arc<Tile>, reader: &mut CheckedReade
     let len = tile.len();
     let mut buffer = Buffer::aligned(len.min(GROUP_SIZE))?;
     let mut parts = PieceCursor { pieces: tile.pieces(), used: 0 };
+    // A tile of one group has no chaining values.
     if len <= GROUP_SIZE {
         reader.assemble(&parts.next(len), &mut buffer)?;
         check_residue(tile, Residue::of(&buffer))?;
         return Ok(tile.set_witness(digests.tile(&buffer)));
     }
+    // Groups that did not change since the last outboard keep their values.
     let common = tile.common_groups();
     let mut values = Vec::with_capacity(len.div_ceil(GROUP_SIZE));
     let mut residues = Box::new([Residue::ZERO; GROUPS]);
@@ -347,6 +355,7 @@ fn linear_witness(context: &Context, tile: &Arc<Tile>, reader: &mut CheckedReade
             residues[group] = known[group];
             continue;
         }
+        // A whole group of a verified extent has its value in the extent's outboard.
         if let [(piece, within)] = &parts[..]
             && let extent = piece.extent()
             && extent.len() > GROUP_SIZE
@@ -358,11 +367,13 @@ fn linear_witness(context: &Context, tile: &Arc<Tile>, reader: &mut CheckedReade
             residues[group] = extent.residues()?[group];
             continue;
         }
+        // All others are assembled, summed and hashed.
         let bytes = &mut buffer[..range.len()];
         reader.assemble(&parts, bytes)?;
         residues[group] = Residue::of(bytes);
         values.push(group_value(digests, group, bytes));
     }
+    // The sum of the groups must be that of the tile.
     check_residue(tile, residues.iter().copied().sum())?;
     let (outboard, witness) = Outboard::of_groups(digests, values, Some(residues))?;
     if reader.may_keep_an_outboard() {
@@ -376,7 +387,7 @@ fn check_residue(tile: &Tile, residue: Residue) -> Result<()> {
         return Ok(());
     }
     Err(AtlasError::conservation(format!(
-        "an edited tile sums to {residue} mod 96 where {} was kept",
+        "an edited tile sums to {residue} mod 96 instead of the stored {}",
         tile.residue()
     )))
 }

@@ -5,8 +5,9 @@
 //! R96_FOURIER    96 payloads of the transformed bytes; witness = top of the tree over T(payload)
 //! ```
 //!
-//! Before there are shards, the types of projections differ only in this. Coefficients are computed on demand and
-//! not kept; a tile of many blocks is transformed in slices, so that the memory of a worker does not depend on K.
+//! Before there are shards, the types of projections differ only in this. Coefficients are computed on demand
+//! and not kept; a tile of many blocks is transformed in slices, so that the memory of a worker does not
+//! depend on K.
 
 #![forbid(unsafe_code)]
 
@@ -121,8 +122,9 @@ impl Scheme {
         }
     }
 
-    /// As [`sum_and_witness`](Self::sum_and_witness), of a tile of `len` bytes that `read` gives part by part into
-    /// `buffer`. `None` if the type needs all bytes at once; nothing is read then.
+    /// Computes the same as [`sum_and_witness`](Self::sum_and_witness) for a tile of `len` bytes, which
+    /// `read` reads part by part into `buffer`. `None` if the type needs all bytes at once; nothing is read
+    /// then.
     pub(crate) fn sum_and_witness_of_parts(
         &self,
         len: usize,
@@ -178,8 +180,8 @@ impl Scheme {
         .map(|(witness, ())| witness)
     }
 
-    /// Computes the witness like [`witness`](Self::witness). `around` runs the transform, possibly beside other
-    /// work.
+    /// Computes the witness like [`witness`](Self::witness). `around` runs the transform, possibly beside
+    /// other work.
     pub(crate) fn witness_beside<R>(
         &self,
         bytes: &[u8],
@@ -228,17 +230,21 @@ impl Scheme {
         workspace: &mut Workspace,
         executor: Executor<'_>,
     ) -> Result<Digest> {
+        // LINEAR has no transform to reuse.
         let Some(R96 { encoder, data_classes }) = &self.r96 else {
             return Ok(self.digests.tile(bytes));
         };
         let (block, len) = (block_bytes(usize::from(*data_classes)), encoder.payload_bytes(bytes.len()));
+        // Without the payloads of the earlier bytes, everything is transformed.
         let Some(payloads) = workspace.payloads.as_mut().and_then(|all| all.get_mut(..CLASSES * len)) else {
             return self.witness(bytes, workspace, executor);
         };
+        // Only blocks of the same layout can be replaced one by one.
         if before.len() != bytes.len() || len > SLICE_BLOCKS * CLASS_BLOCK_BYTES {
             return self.witness(bytes, workspace, executor);
         }
         let mut one = [0; CLASSES * CLASS_BLOCK_BYTES];
+        // Transform the changed blocks, and replace their part of each class.
         for (index, (before, bytes)) in before.chunks(block).zip(bytes.chunks(block)).enumerate() {
             if before != bytes {
                 encoder.encode(bytes, &mut one);

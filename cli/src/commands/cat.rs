@@ -16,10 +16,11 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// Writes bytes to standard output: of a container or an outline, verified; of a shard, verified; or of any file.
+/// Writes bytes to standard output: of a container or an outline, verified; of a shard, verified; or of any
+/// file.
 ///
-/// RANGE is START+LENGTH or START..END, such as 4096+8192, 1MiB..2MiB, -64KiB.. or ..4096; without one all bytes are
-/// written. Of a shard it counts from the start of the file that the shard is a part of.
+/// RANGE is START+LENGTH or START..END, such as 4096+8192, 1MiB..2MiB, -64KiB.. or ..4096; without one all
+/// bytes are written. Of a shard it counts from the start of the file that the shard is a part of.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   atlasm cat book.atlas | less
@@ -164,7 +165,8 @@ fn plain(ctx: &Ctx, file: &Path, root: Option<&[u8; 32]>) -> Res<(Bytes, u64, st
         })?;
         if found != *root {
             let (found, wanted) = (crate::units::hex(&found), crate::units::hex(root));
-            let text = format!("{} has the root {found} where {wanted} is expected", names::shown(file));
+            let text =
+                format!("{} has the root {found} instead of the expected {wanted}", names::shown(file));
             return Err(Failure::new(Status::Differs, text));
         }
     }

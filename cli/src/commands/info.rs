@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 
 /// Says what a file is: an outline, a container, a parity file, a shard, or any other file and its seals.
 ///
-/// Nothing is verified but what is needed to read it. What a shard discloses beside its bytes is shown: whoever
-/// has the shard knows that too.
+/// Nothing is verified but what is needed to read it. What a shard discloses beside its bytes is shown:
+/// whoever has the shard knows that too.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   atlasm info big.iso.atlas    size, tiles, root, generations
@@ -144,7 +144,7 @@ fn parity(ctx: &Ctx, path: &Path, size: u64, report: &mut Report) -> Res<()> {
     item(report, "may be lost", format!("{lost}, at the most {} in a row", human(info.burst_size)));
     item(report, "keyed", if info.keyed { "yes" } else { "no" });
     if size != info.parity_size {
-        item(report, "damaged", format!("it has {size} bytes where {} were written", info.parity_size));
+        item(report, "damaged", format!("it has {size} bytes instead of the written {}", info.parity_size));
     }
     report
         .put("protected_size", info.protected_size)

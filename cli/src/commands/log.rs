@@ -75,7 +75,7 @@ pub(crate) fn check_expected_root(
         Some(root) if *root != generation.root => Err(Failure::new(
             Status::Differs,
             format!(
-                "generation {} of {} has the root {} where {} is expected",
+                "generation {} of {} has the root {} instead of the expected {}",
                 generation.generation,
                 names::shown(path),
                 hex(&generation.root),

@@ -23,9 +23,10 @@ const COPIES: [&str; 3] = ["from", "from_url", "from_command"];
 
 /// Repairs files: from their parity file, or from copies.
 ///
-/// From parity, the repaired file is written beside the damaged one and takes its name; the damaged one is kept as
-/// FILE.damaged. With --from, only the bytes that are bad are taken from the copy, each range is verified against the
-/// outline before it is written, and the file is repaired in place. A copy may be damaged itself, elsewhere.
+/// From parity, the repaired file is written beside the damaged one and takes its name; the damaged one is
+/// kept as FILE.damaged. With --from, only the bytes that are bad are taken from the copy, each range is
+/// verified against the outline before it is written, and the file is repaired in place. A copy may be
+/// damaged itself, elsewhere.
 ///
 /// Bytes that were changed on purpose look like damage, and a repair brings the old ones back.
 #[derive(Debug, Args)]
@@ -87,7 +88,7 @@ pub(crate) struct Options {
 pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
     if options.output.is_some() && options.files.len() > 1 {
         return Err(Failure::usage(format!(
-            "-o names one file, and {} are to be repaired",
+            "-o takes one file, and {} files are given",
             options.files.len()
         )));
     }
@@ -224,7 +225,7 @@ fn from_parity(
         }
         return Ok(intact(ctx, file));
     }
-    // The library keeps what is behind the protected bytes.
+    // The library keeps the bytes after the protected ones.
     let protected = parity.info().protected_size;
     let repaired_as = if options.output.is_some() { new.path() } else { file };
     if objects::size_of(repaired_as)? > protected {
@@ -289,7 +290,7 @@ fn restore(ctx: &Ctx, file: &Path, path: &Path, root: Option<&[u8; 32]>) -> Res<
     Ok(report)
 }
 
-/// Cuts off what is behind the end that was sealed; all that was sealed is intact.
+/// Cuts off the bytes after the sealed end. All sealed bytes are intact.
 fn cut(ctx: &Ctx, options: &Options, file: &Path, outline: &Outline, surplus: u64) -> Res<Report> {
     let status = if options.dry_run { Status::Repairable } else { Status::Done };
     let mut report = Report::new(status, if options.dry_run { "repairable" } else { "repaired" });

@@ -1,4 +1,4 @@
-//! `atlasm seal`: the outline of a file that stays where it is, and its parity.
+//! `atlasm seal`: the outline of a file that stays in its place, and its parity.
 
 use crate::context::{Ctx, Report};
 use crate::damage;
@@ -194,7 +194,7 @@ fn refuse_damaged(ctx: &Ctx, file: &Path, outline: &Path) -> Res<()> {
         ),
     )
     .with_hint(format!(
-        "atlasm repair {name} mends it; if the change was made on purpose, remove {} first",
+        "atlasm repair {name} repairs it; if the change was intended, remove {} first",
         names::quoted(outline)
     )))
 }

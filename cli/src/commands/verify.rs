@@ -18,9 +18,9 @@ use std::time::{Duration, Instant};
 
 /// Compares files with the seals that 'atlasm seal' wrote, and lists every range of bytes that is bad.
 ///
-/// The outline is FILE.atlas, or the one that --outline names; if there is none, one in the folder that has the size of
-/// the file is taken, and named. If the file is damaged, its parity file tells whether it can be repaired. A file that
-/// has a parity file alone is compared with that.
+/// The outline is FILE.atlas, or the one that --outline names; if there is none, one in the folder that has
+/// the size of the file is taken, and named. If the file is damaged, its parity file tells whether it can be
+/// repaired. A file that has a parity file alone is compared with that.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   atlasm verify big.iso
@@ -59,7 +59,8 @@ pub(crate) struct Options {
     /// Ends after this time, such as 3h
     #[arg(long, value_name = "TIME", value_parser = crate::units::parse_duration)]
     max_time: Option<std::time::Duration>,
-    /// A small file that remembers when each file was verified, and how far the last one; the oldest come first
+    /// A small file that remembers when each file was verified, and how far the last one; the oldest come
+    /// first
     #[arg(long, value_name = "STATE")]
     resume: Option<PathBuf>,
 }
@@ -403,7 +404,7 @@ pub(crate) fn check_root(outline: &Outline, root: Option<&[u8; 32]>) -> Res<()> 
         Some(root) if *root != outline.root => Err(Failure::new(
             Status::Differs,
             format!(
-                "{} has the root {} where {} is expected",
+                "{} has the root {} instead of the expected {}",
                 names::shown(&outline.path),
                 hex(&outline.root),
                 hex(root)

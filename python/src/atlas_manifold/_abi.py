@@ -78,15 +78,15 @@ class FileIo(enum.IntEnum):
     READ = 0
     """Positioned reads. A file that shrinks or fails later is an error of the call that reads it."""
     MMAP = 1
-    """Memory mapping. The caller promises that nobody truncates or writes the file while a projection reads it.
+    """Memory mapping. The caller guarantees that no process truncates or writes the file while a projection reads it.
     Reading after the new end of a truncated file kills the process (SIGBUS)."""
     AUTO = 2
-    """Memory mapping if nobody can shorten the file, otherwise like ATLAS_FILE_IO_READ. Linux guarantees this for a
-    file with the seal F_SEAL_SHRINK, for an immutable one on ext4, and for one on a file system that is mounted
+    """Memory mapping if no process can shorten the file, otherwise like ATLAS_FILE_IO_READ. Linux guarantees this for
+    a file with the seal F_SEAL_SHRINK, for an immutable one on ext4, and for one on a file system that is mounted
     read-only as a whole and that no other machine writes to. A file on a read-only mount of a file system that is
-    mounted for writing elsewhere is read. The caller promises that nobody writes to a file that is sealed against
-    shrinking alone, and that no administrator revokes the other two guarantees in the meantime. A failing disk kills
-    the process (SIGBUS) under a mapping; with reads it is IO."""
+    mounted for writing elsewhere is read. The caller guarantees that no process writes to a file that is only sealed
+    against shrinking, and that no administrator revokes the other two guarantees in the meantime. A failing disk
+    kills the process (SIGBUS) under a mapping; with reads it is IO."""
 
 
 class ProjectionType(enum.IntEnum):

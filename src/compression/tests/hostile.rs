@@ -141,6 +141,17 @@ fn forged_sizes_and_bombs_are_refused_before_anything_is_allocated() {
     for (code, kind) in [(0, ErrorKind::Format), (5, ErrorKind::Unsupported), (255, ErrorKind::Unsupported)] {
         assert_eq!(patch(0, &[code]), kind);
     }
+    // Filters that an algorithm does not have: none with DEFLATE, and only powers of two with conservation-aware.
+    let word = u32::from_le_bytes(bytes[at + 16..at + 20].try_into().unwrap());
+    for (algorithm, codes) in [(1, 1..=7_u32), (2, 5..=7)] {
+        for code in codes {
+            let forged = forge(&bytes, |body| {
+                body[at] = algorithm;
+                body[at + 16..at + 20].copy_from_slice(&(word | code << 21).to_le_bytes());
+            });
+            assert_eq!(read_back(&forged).unwrap_err().kind(), ErrorKind::Format, "{algorithm} {code}");
+        }
+    }
     assert_eq!(patch(1, &[10]), ErrorKind::Format);
     assert_eq!(patch(2, &[96]), ErrorKind::Format);
     assert_eq!(patch(3, &[1]), ErrorKind::Format);

@@ -105,8 +105,8 @@ fn cores() -> usize {
     1
 }
 
-/// Returns the number of cores that this process may use: the most that any thread which asked may use. A thread that is
-/// bound to one core does not decide for the others.
+/// Returns the number of cores that this process may use: the most that any thread which asked may use. A
+/// thread that is bound to one core does not decide for the others.
 #[cfg(feature = "parallel")]
 fn cores() -> usize {
     use crate::base::cpu;
@@ -152,14 +152,14 @@ pub(crate) struct Order<'a> {
     /// calling thread on busy cores. Errors stop the rest without delay in any case.
     pub(crate) unwatched: bool,
     /// Distance from the next task to deliver at which no further task starts. `None` means two per worker, or
-    /// unlimited without a progress callback: results must not pile up behind a slow sink.
+    /// unlimited without a progress callback: results must not pile up before a slow sink.
     pub(crate) window: Option<u64>,
     /// Ends of runs of tasks that one worker takes at a time, ascending, the last one being the number of
     /// tasks. Empty means that every task is a run.
     pub(crate) runs: &'a [u64],
 }
 
-/// Runs tasks like [`run`], with an order.
+/// Runs tasks like [`run`], in the given order.
 pub(crate) fn run_within<S, T: Send>(
     executor: Executor<'_>,
     workers: usize,

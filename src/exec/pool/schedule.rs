@@ -131,7 +131,7 @@ struct StopGuard<'q, 'a>(&'q Mutex<Queue<'a>>, Process);
 
 impl Drop for StopGuard<'_, '_> {
     fn drop(&mut self) {
-        // In a forked child nobody is left to stop, and the lock may be closed for ever.
+        // A forked child has no thread to stop, and the lock may stay locked forever.
         if self.1.is_current() {
             lock(self.0).stop = 0;
         }

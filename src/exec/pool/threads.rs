@@ -28,6 +28,17 @@ const STACK_SIZE: usize = 2 * 1024 * 1024;
 ///
 /// A pool of one thread starts none: its work runs on the calling thread. The others are named `atlas-0`,
 /// `atlas-1` and so on, block asynchronous signals, and have a stack of 2 MiB.
+///
+/// ```
+/// use atlas_manifold::{AtlasProjection, Operation, Pool, ProjectionOptions, ProjectionType, Source};
+///
+/// let pool = Pool::new(2)?;
+/// assert_eq!(pool.threads(), 2);
+/// let mut operation = Operation::new().with_pool(&pool);
+/// let source = Source::from_vec(vec![7; 3_000_000]);
+/// AtlasProjection::create(ProjectionType::Linear, &source, &ProjectionOptions::new(), &mut operation)?;
+/// # Ok::<(), atlas_manifold::AtlasError>(())
+/// ```
 #[derive(Debug)]
 pub struct Pool {
     started: Option<Started>,
@@ -244,8 +255,8 @@ impl Team<'_> {
         self.started.map(|started| &started.calls)
     }
 
-    /// Asks a thread to take a ticket. Returns false if enough were asked already and the calling thread works itself:
-    /// all threads of a pool may sit in callbacks while call after call goes by.
+    /// Asks a thread to take a ticket. Returns false if enough were asked already and the calling thread
+    /// works itself: all threads of a pool may sit in callbacks while call after call goes by.
     pub(super) fn start(&self, lent: &Lent<'_>) -> bool {
         let waiting = self.started.map(|started| &started.waiting);
         if let Some(waiting) = waiting {

@@ -89,7 +89,7 @@ impl LongDecoder {
         Ok(LongDecoder { decoder: decoder.map_err(refused)?, zeros: Buffer::zeros(slice)?, columns })
     }
 
-    /// Shards of a slice that it holds.
+    /// Returns the number of shards that the engine holds per slice.
     pub(super) fn shards(columns: usize, parity: usize) -> usize {
         (columns + parity.next_power_of_two()).next_power_of_two()
     }

@@ -337,7 +337,7 @@ fn symbol_first(_: Avx2) -> __m256i {
     ))
 }
 
-/// The two bytes after the first byte of a symbol; one and zeros if the third has none of it.
+/// The second and third byte of a symbol; zeros for the third if it holds no bit of the symbol.
 #[inline(always)]
 fn symbol_rest(_: Avx2) -> __m256i {
     registers!(_mm256_setr_epi8(

@@ -68,6 +68,19 @@ pub enum ParallelStrategy {
 }
 
 /// Options of a batch.
+///
+/// ```
+/// use atlas_manifold::{
+///     AtlasBoundaryRegion, AtlasProjection, ExtractOptions, Operation, ParallelStrategy, Source,
+/// };
+///
+/// let projection = AtlasProjection::linear(&Source::from_vec(vec![7; 3_000_000]))?;
+/// let regions: Vec<_> = (0..30).map(|i| AtlasBoundaryRegion::new(i * 100_000, 100_000)).collect();
+/// let options = ExtractOptions::new().with_strategy(ParallelStrategy::Chunked(10)).with_max_threads(2);
+/// let shards = projection.extract_shards(&regions, &options, &mut Operation::new())?;
+/// assert_eq!(shards.len(), 30);
+/// # Ok::<(), atlas_manifold::AtlasError>(())
+/// ```
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ExtractOptions {
     strategy: ParallelStrategy,

@@ -39,6 +39,7 @@ impl Tree {
     ) -> Result<()> {
         let (mut own, mut others) = (Cursor::new(self, false), Cursor::new(other, false));
         let (mut at, mut other_at) = (0_u64, 0_u64);
+        // Both cursors move in the order of the domain.
         while let Some(item) = own.item() {
             let Some(other_item) = others.item() else {
                 visit(Compared::Apart(item.extent()))?;
@@ -59,6 +60,7 @@ impl Tree {
                 Ordering::Greater => Step::Skip(false, true),
                 Ordering::Equal => at_one_edge(&item, &other_item, digests, &mut visit)?,
             };
+            // Move the cursors as decided.
             match step {
                 Step::Skip(new, old) => {
                     if new {
@@ -85,6 +87,7 @@ impl Tree {
 
     /// Returns the change from `old` to this tree.
     pub(crate) fn difference(&self, old: &Tree) -> Result<TreeDiff> {
+        // With the same number of tiles, each tile is compared with the one of its index.
         if self.tiles() == old.tiles() {
             let mut replaced = Vec::new();
             walk(self, old, false, |index| {
@@ -94,6 +97,7 @@ impl Tree {
             })?;
             return Ok(TreeDiff::Replaced(replaced));
         }
+        // Otherwise the common tiles at both ends are counted, and everything between them was replaced.
         let shorter = self.tiles().min(old.tiles());
         let common = |backwards| -> Result<u64> {
             let mut first = shorter;
@@ -104,6 +108,7 @@ impl Tree {
             Ok(first.min(shorter))
         };
         let before = common(false)?;
+        // The ends must not overlap.
         let after = common(true)?.min(shorter - before);
         let count = to_usize(self.tiles() - after - before);
         let mut inserted = try_vec(count)?;
@@ -138,6 +143,7 @@ fn at_one_edge(
     visit: &mut impl FnMut(Compared<'_>) -> Result<()>,
 ) -> Result<Step> {
     Ok(match (item, other) {
+        // Equal nodes are skipped whole; of two others the higher one is opened.
         (Item::Node(a), Item::Node(b)) => {
             if !Node::is_same(a, b, digests)? {
                 return Ok(Step::Descend(a.height() >= b.height(), b.height() >= a.height()));
@@ -147,6 +153,7 @@ fn at_one_edge(
         }
         (Item::Node(_), Item::Tile(_)) => Step::Descend(true, false),
         (Item::Tile(_), Item::Node(_)) => Step::Descend(false, true),
+        // Tiles without a witness are equal only if they are the same object.
         (Item::Tile(a), Item::Tile(b)) => {
             let key = |tile: &Tile| (tile.len(), tile.residue(), tile.witness().copied());
             if Arc::ptr_eq(a, b) || a.witness().is_some() && key(a) == key(b) {
@@ -165,6 +172,7 @@ fn walk(new: &Tree, old: &Tree, backwards: bool, mut differs: impl FnMut(u64) ->
     let (mut new, mut old) = (Cursor::new(new, backwards), Cursor::new(old, backwards));
     let mut index = 0;
     loop {
+        // Equal nodes are skipped, so that the cost is proportional to the difference.
         let (down_new, down_old) = match (new.item(), old.item()) {
             (Some(Item::Node(a)), Some(Item::Node(b))) if same_node(a, b) => {
                 index += a.tiles();

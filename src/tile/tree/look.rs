@@ -39,8 +39,10 @@ impl Tree {
         let Some(mut node) = self.root.clone().filter(|root| !skip(root.tiles(), root.bytes())) else {
             return Ok(None);
         };
+        // Walk down, and skip whole children by their measures.
         let (mut index, mut offset) = (0, 0);
         loop {
+            // A node that cannot be loaded is a finding, because its range is known.
             let children = match node.children() {
                 Ok(children) => children,
                 Err(error) if kind_of(&error).is_some() => {
@@ -57,6 +59,7 @@ impl Tree {
                 }
                 (index, offset, child) = (index + tiles, offset + bytes, child + 1);
             }
+            // At a leaf the walk ends with a tile.
             let below = match &*children {
                 Children::Nodes(nodes) => nodes.get(child).cloned(),
                 Children::Tiles(tiles) => {

@@ -493,12 +493,14 @@ impl Node {
         at: u64,
         reader: &mut CheckedReader<'_>,
     ) -> Result<(Subtree, Subtree)> {
+        // A cut at either end leaves the node whole.
         if at == 0 {
             return Ok((None, Some(Arc::clone(self))));
         }
         if at >= self.bytes {
             return Ok((Some(Arc::clone(self)), None));
         }
+        // Find the child that contains the cut.
         let children = self.children()?;
         let (mut child, mut before) = (0, 0);
         while before + children.measure(child).0 <= at {
@@ -506,14 +508,17 @@ impl Node {
             child += 1;
         }
         let len = children.len();
+        // The children on either side become nodes again; a single child needs none.
         let side = |range: std::ops::Range<usize>| match range.len() {
             0 => None,
             1 if self.height > 0 => Some(Arc::clone(&children.nodes()[range.start])),
             _ => Some(Node::new(children.part(range))),
         };
+        // A cut between two children splits none of them.
         if before == at {
             return Ok((side(0..child), side(child..len)));
         }
+        // Otherwise the child is split, and its halves join their sides.
         let (left, right) = match &*children {
             Children::Tiles(tiles) => {
                 let (left, right) = tiles[child].split(to_usize(at - before), reader)?;
