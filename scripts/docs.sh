@@ -67,8 +67,9 @@ mv "$out/doxygen/html"/* "$out/extra/c/"
 library=$(ls "$build"/lib/libatlas_manifold.so.[0-9]*.[0-9]*.[0-9]* | tail -n 1)
 ATLAS_MANIFOLD_LIBRARY=${ATLAS_MANIFOLD_LIBRARY:-$PWD/$library} PYTHONPATH=python/src \
     "$venv/bin/python" -m sphinx -q -W --keep-going -b html -d "$out/doctrees" docs "$out/site"
-mkdir -p "$out/man"
-mv "$out/doxygen/man/man3" "$out/man/"
+# Manual pages of the C header alone: those of C++ would have names like error.3.
+mkdir -p "$out/man/man3"
+mv "$out"/doxygen/man/man3/atlas_[a-z]*.3 "$out/man/man3/"
 
 # Nothing is fetched from elsewhere: no script, style, font or picture with an address of a network.
 if grep -rlE '<(script|link|img)[^>]+(src|href)="(https?:)?//' "$out/site" --include='*.html' ||
