@@ -69,6 +69,7 @@ ATLAS_MANIFOLD_LIBRARY=${ATLAS_MANIFOLD_LIBRARY:-$PWD/$library} PYTHONPATH=pytho
     "$venv/bin/python" -m sphinx -q -W --keep-going -b html -d "$out/doctrees" docs "$out/site"
 # Manual pages of the C header alone: those of C++ would have names like error.3.
 mkdir -p "$out/man/man3"
+rm -f "$out"/doxygen/man/man3/atlas_v[0-9]*.3
 mv "$out"/doxygen/man/man3/atlas_[a-z]*.3 "$out/man/man3/"
 
 # Nothing is fetched from elsewhere: no script, style, font or picture with an address of a network.

@@ -10,8 +10,10 @@ import ctypes
 import os
 import sys
 import threading
+from functools import partial
+from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import TYPE_CHECKING, ClassVar, NoReturn, Optional, TypeVar
 
 from . import _abi
 from ._errors import ERROR_INFO_SIZE, Failure
@@ -81,14 +83,27 @@ def fail(status: int) -> NoReturn:
     raise failure.exception(status)
 
 
+# A finaliser of Python's, without a step in Python: `__del__` as a property gives a partial, which is called.
+#
+# A handler of a signal raises between two steps in Python, and what is raised in a finaliser is printed and lost. So a
+# Ctrl-C that came while a large object was freed would have ended nothing.
+finaliser = property(attrgetter("_destroy"))
+
+
 class Handle(ctypes.c_void_p):
     """An object of the library, given back when no Python object and no call refers to it any more.
 
     A call holds on to its arguments. So a handle that one thread closes is given back after the last call on it.
     """
 
-    def __del__(self) -> None:
-        raise NotImplementedError
+    DESTROY: ClassVar[str]
+
+    def __init__(self, value: Optional[int] = None) -> None:
+        super().__init__(value)
+        # The second object has the memory of this one, and does not refer to it.
+        self._destroy = partial(getattr(lib, self.DESTROY), ctypes.c_void_p.from_address(ctypes.addressof(self)))
+
+    __del__ = finaliser
 
 
 class Object:

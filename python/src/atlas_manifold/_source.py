@@ -46,9 +46,7 @@ _READ_AT = _abi.ReadAtFn
 
 
 class _SourceHandle(Handle):
-    def __del__(self, lib: _abi.Functions = lib) -> None:
-        if self:
-            lib.atlas_source_destroy(self)
+    DESTROY = "atlas_source_destroy"
 
 
 class Source(Object):
