@@ -27,7 +27,7 @@ headers=$(find include -name '*.h*' | sort | tr '\n' ' ')
 mkdir "$out/doxygen/examples"
 {
     echo '/**'
-    for program in examples/*.c c_tests/api_*.c; do
+    for program in examples/*.c examples/*.cpp c_tests/api_*.c; do
         sed -f docs/site/example.sed "$program" > "$out/doxygen/examples/${program##*/}"
         echo "\\example ${program##*/}"
     done
