@@ -13,7 +13,8 @@ import threading
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, NoReturn, Optional, TypeVar
+from types import MethodType
+from typing import TYPE_CHECKING, ClassVar, NoReturn, TypeVar
 
 from . import _abi
 from ._errors import ERROR_INFO_SIZE, Failure
@@ -83,10 +84,9 @@ def fail(status: int) -> NoReturn:
     raise failure.exception(status)
 
 
-# A finaliser of Python's, without a step in Python: `__del__` as a property gives a partial, which is called.
-#
-# A handler of a signal raises between two steps in Python, and what is raised in a finaliser is printed and lost. So a
-# Ctrl-C that came while a large object was freed would have ended nothing.
+# Finalisers without a step in Python. A handler of a signal raises between two such steps, and what is raised in a
+# finaliser is printed and lost: a Ctrl-C that came while a large object was freed would have ended nothing. So `__del__` is
+# a property, of which C makes the callable that C calls.
 finaliser = property(attrgetter("_destroy"))
 
 
@@ -98,12 +98,9 @@ class Handle(ctypes.c_void_p):
 
     DESTROY: ClassVar[str]
 
-    def __init__(self, value: Optional[int] = None) -> None:
-        super().__init__(value)
-        # The second object has the memory of this one, and does not refer to it.
-        self._destroy = partial(getattr(lib, self.DESTROY), ctypes.c_void_p.from_address(ctypes.addressof(self)))
-
-    __del__ = finaliser
+    def __init_subclass__(cls) -> None:
+        # MethodType(function, handle) is function bound to the handle. NULL is given back too, which does nothing.
+        cls.__del__ = property(partial(MethodType, getattr(lib, cls.DESTROY)))  # type: ignore[attr-defined]
 
 
 class Object:
