@@ -113,6 +113,13 @@
 
 #![cfg_attr(test, allow(clippy::cast_possible_truncation, reason = "test data are small numbers"))]
 
+/// `format!` of this crate: an empty text if there is no memory for one, and no abort.
+macro_rules! format {
+    ($($argument:tt)*) => {
+        $crate::base::fallible::text(::std::format_args!($($argument)*))
+    };
+}
+
 // From the ground up, as docs/layers.txt has them.
 mod base;
 

@@ -198,7 +198,9 @@ impl Scheme {
             return Ok((tree.witness()?, result));
         }
         let payloads = &mut room(&mut workspace.payloads)?[..CLASSES * len];
-        let result = around(&mut || encoder.encode(bytes, payloads))?;
+        let mut encoded = Ok(());
+        let result = around(&mut || encoded = encoder.encode(bytes, payloads))?;
+        encoded?;
         Ok((self.witness_of(payloads, executor)?, result))
     }
 
@@ -241,7 +243,7 @@ impl Scheme {
         let mut one = [0; CLASSES * CLASS_BLOCK_BYTES];
         for (index, (before, bytes)) in before.chunks(block).zip(bytes.chunks(block)).enumerate() {
             if before != bytes {
-                encoder.encode(bytes, &mut one);
+                encoder.encode(bytes, &mut one)?;
                 let place = index * CLASS_BLOCK_BYTES..(index + 1) * CLASS_BLOCK_BYTES;
                 for (payload, part) in
                     payloads.chunks_exact_mut(len).zip(one.as_chunks::<CLASS_BLOCK_BYTES>().0)
@@ -277,7 +279,7 @@ impl Scheme {
         for part in bytes.chunks(slice) {
             let len = encoder.payload_bytes(part.len());
             let payloads = &mut buffer[..CLASSES * len];
-            encoder.encode(part, payloads);
+            encoder.encode(part, payloads)?;
             for (class, payload) in (0..=95).zip(payloads.chunks_exact(len)) {
                 match hashers.get_mut(usize::from(class)).filter(|_| sliced) {
                     Some(hasher) => drop(hasher.update(payload)),
@@ -327,8 +329,9 @@ pub(crate) fn decode_blocks(
         &rest[..len.min(rest.len())]
     }));
     decoder.decode(&slices, bytes).map_err(|error| match error {
-        DecodeError::Inconsistent { .. } => AtlasError::witness(error.to_string()),
-        _ => AtlasError::format(error.to_string()),
+        DecodeError::Inconsistent { .. } => AtlasError::witness(format!("{error}")),
+        DecodeError::NoMemory => AtlasError::out_of_memory(format!("{error}")),
+        _ => AtlasError::format(format!("{error}")),
     })
 }
 
