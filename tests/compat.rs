@@ -5,6 +5,7 @@
 
 #![allow(clippy::cast_possible_truncation, reason = "test data are small numbers")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::print_stderr, reason = "a test that is left out says why")]
 
 use atlas_manifold::{
     AtlasBoundaryRegion, AtlasProjection, AtlasShard, ClassSet, Digest, ErrorKind, Limits, Operation,

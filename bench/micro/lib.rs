@@ -1,6 +1,23 @@
 //! Internal parts of the library, compiled from its own sources, for the benchmarks in `benches`: those are
 //! built as tests, and would include the tests of these files.
 
+/// The ground that these parts stand on.
+#[path = "."]
+#[allow(dead_code, reason = "a part of it is needed")]
+mod base {
+    #[path = "../../src/base/block.rs"]
+    mod block;
+    #[path = "../../src/base/buffer.rs"]
+    pub(crate) mod buffer;
+    #[path = "../../src/base/error.rs"]
+    pub(crate) mod error;
+    #[path = "../../src/base/fallible.rs"]
+    pub(crate) mod fallible;
+    #[path = "../../src/base/recycle.rs"]
+    pub(crate) mod recycle;
+    #[path = "../../src/base/units.rs"]
+    pub(crate) mod units;
+}
 #[path = "../../src/compression/filter/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "a part of it is measured")]
 mod filter;
@@ -32,8 +49,9 @@ impl Transform {
         self.blocks * r96::CLASSES * r96::CLASS_BLOCK_BYTES
     }
 
+    /// Transforms `bytes`.
     pub fn run(&self, bytes: &[u8], spectrum: &mut [u8]) {
-        self.encoder.encode(bytes, spectrum);
+        self.encoder.encode(bytes, spectrum).expect("memory for the work");
     }
 }
 

@@ -13,6 +13,8 @@ mod base {
     pub(crate) mod buffer;
     #[path = "../../src/base/error.rs"]
     pub(crate) mod error;
+    #[path = "../../src/base/fallible.rs"]
+    pub(crate) mod fallible;
     #[path = "../../src/base/recycle.rs"]
     pub(crate) mod recycle;
     #[path = "../../src/base/units.rs"]
