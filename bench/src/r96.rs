@@ -34,7 +34,7 @@ impl Spectrum {
         let encode = |tile: &[u8]| {
             let len = encoder.payload_bytes(tile.len());
             let mut payloads = vec![0; CLASSES * len];
-            encoder.encode(tile, &mut payloads);
+            encoder.encode(tile, &mut payloads).expect("memory for the work");
             classes.iter().flat_map(|&class| payloads[usize::from(class) * len..][..len].to_vec()).collect()
         };
         let tiles = bytes.chunks(MIB).map(encode).collect();
@@ -78,7 +78,7 @@ fn kernel() {
         let bytes = &bytes;
         move || {
             for tile in bytes.chunks(MIB) {
-                encoder.encode(tile, &mut payloads);
+                encoder.encode(tile, &mut payloads).expect("memory for the work");
                 black_box(&payloads);
             }
         }
