@@ -10,6 +10,7 @@ use crate::base::error::{AtlasError, Result};
 use crate::base::units::to_u64;
 use crate::hash::digest::Digest;
 use crate::tile::stored::NodeRef;
+use std::sync::atomic::Ordering;
 
 /// Contents of a new generation besides its tree.
 pub(super) struct NewCommit {
@@ -75,11 +76,11 @@ pub(super) fn lay_out<'f, T>(
 }
 
 /// Cuts off the bytes of a failed attempt after the tip. Returns the attempt's error, or the error for an open
-/// outcome.
+/// outcome if the cut or a sync of the attempt failed.
 pub(super) fn undo(file: &ContainerFile, located: &Located, error: AtlasError) -> Unwritten {
     let end = located.end(file);
     let cut = file.storage.set_len(end).and_then(|()| file.storage.sync());
-    Unwritten { error, outcome_is_open: cut.is_err() }
+    Unwritten { error, outcome_is_open: cut.is_err() || file.sync_failed.load(Ordering::Relaxed) }
 }
 
 /// Writes the commit record of a body that is laid out, and makes both durable. Returns the commit and updates
@@ -143,7 +144,7 @@ fn write(
             bytes.extend_from_slice(&body);
         }
         None if planted(Planted::NoSyncBeforeCommit) => {}
-        None => file.storage.sync_data().map_err(sync)?,
+        None => file.sync_data().map_err(sync)?,
     }
     let write = file.storage.write_at(offset, &bytes);
     write.map_err(|error| Written::Not(failed("writing a commit to", error)))?;
@@ -151,7 +152,7 @@ fn write(
         let slot = Slot { generation: commit.generation, commit: commit.offset, seal: commit.seal };
         let _ = write_slot(file, next_slot, &slot);
     }
-    file.storage.sync_data().map_err(sync)
+    file.sync_data().map_err(sync)
 }
 
 fn record_of(

@@ -56,8 +56,9 @@ impl Container {
             )));
         }
         let writer = create_locked(path, None)?;
-        let made =
-            self.write_compacted(&log, &writer, path, keep_from, operation).and_then(|_| sync_folder(path));
+        let made = self
+            .write_compacted(&log, as_storage(&writer), path, keep_from, operation)
+            .and_then(|_| sync_folder(path));
         file_lock::unlock(writer.file());
         made.inspect_err(|_| drop(std::fs::remove_file(path)))
     }
@@ -79,7 +80,8 @@ impl Container {
         remove_left_over(&new_path, &log.file)?;
         let writer = create_locked(&new_path, Some(&metadata))?;
         let made = (|| {
-            let (file, located) = self.write_compacted(&log, &writer, &new_path, keep_from, operation)?;
+            let storage = as_storage(&writer);
+            let (file, located) = self.write_compacted(&log, storage, &new_path, keep_from, operation)?;
             std::fs::rename(&new_path, &target)
                 .map_err(|error| failed("renaming the compacted file to", error))?;
             Ok((file, located))
@@ -99,10 +101,11 @@ impl Container {
         sync_folder(&target)
     }
 
-    fn write_compacted(
+    /// Writes the kept generations to `storage`, which has no bytes yet, and syncs it.
+    pub(super) fn write_compacted(
         &self,
         log: &Log,
-        writer: &Arc<FileStorage>,
+        storage: Arc<dyn Storage>,
         path: &Path,
         keep_from: u64,
         operation: &mut Operation<'_>,
@@ -125,7 +128,6 @@ impl Container {
         kept.reverse();
         let old = &log.file.ident;
         let ident = Ident { salt: open::random()?, ..*old };
-        let storage: Arc<dyn Storage> = Arc::clone(writer) as Arc<dyn Storage>;
         let new = open::write_empty(storage, path, ident, log.file.seals.clone())?;
         let mut compaction = Compaction {
             container: self,
@@ -175,6 +177,10 @@ fn beside(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".compact");
     PathBuf::from(name)
+}
+
+fn as_storage(file: &Arc<FileStorage>) -> Arc<dyn Storage> {
+    Arc::clone(file) as Arc<dyn Storage>
 }
 
 /// Returns true if `path` leads to the temporary name of `own`, whatever links are on the way.

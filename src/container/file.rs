@@ -16,6 +16,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 /// A container's bytes, its identity and its seals.
 pub(super) struct ContainerFile {
     pub(super) storage: Arc<dyn Storage>,
@@ -26,6 +27,8 @@ pub(super) struct ContainerFile {
     /// True if the header is damaged and a commit record stands in for it.
     pub(super) header_damaged: bool,
 }
+    /// True after a sync of a batch failed: nobody knows what the medium has.
+    pub(super) sync_failed: AtomicBool,
 
 /// A record that seals itself.
 pub(super) struct Record {
@@ -64,7 +67,14 @@ impl ContainerFile {
             if header[48..480].iter().any(|byte| *byte != 0) {
                 return Err(AtlasError::format("header: reserved bytes are not zero").at_range(48, 432));
             }
-            return Ok(ContainerFile { storage, path: path.to_owned(), ident, seals, header_damaged: false });
+            return Ok(ContainerFile {
+                storage,
+                path: path.to_owned(),
+                ident,
+                seals,
+                header_damaged: false,
+                sync_failed: AtomicBool::default(),
+            });
         }
         // The first commit record repeats the header's fields.
         for block in 0..5_u8 {
@@ -81,6 +91,7 @@ impl ContainerFile {
                 seals: seals.clone(),
                 header_damaged: true,
             };
+                sync_failed: AtomicBool::default(),
             if file.sealed_commit(start)?.is_some() {
                 ident.check(file.seals.is_keyed())?;
                 return Ok(file);
@@ -108,7 +119,14 @@ impl ContainerFile {
         match ident.filter(|ident| (ident.id, ident.head) == (like.ident.id, like.ident.head)) {
             Some(ident) => {
                 let path = like.path.clone();
-                Ok(ContainerFile { storage, path, ident, seals, header_damaged: false })
+                Ok(ContainerFile {
+                    storage,
+                    path,
+                    ident,
+                    seals,
+                    header_damaged: false,
+                    sync_failed: AtomicBool::default(),
+                })
             }
             None => Err(AtlasError::state(format!(
                 "{}: the file that has the path now is not this container; open it again",
@@ -120,7 +138,14 @@ impl ContainerFile {
     /// The same container as another storage shows it.
     pub(super) fn seen_on(&self, storage: Arc<dyn Storage>) -> ContainerFile {
         let (path, ident, seals) = (self.path.clone(), self.ident, self.seals.clone());
-        ContainerFile { storage, path, ident, seals, header_damaged: self.header_damaged }
+        ContainerFile {
+            storage,
+            path,
+            ident,
+            seals,
+            header_damaged: self.header_damaged,
+            sync_failed: AtomicBool::default(),
+        }
     }
 
     /// B.
@@ -146,6 +171,11 @@ impl ContainerFile {
     pub(super) fn read(&self, offset: u64, len: usize) -> Result<Option<Vec<u8>>> {
         read_at(&*self.storage, &self.path, offset, len)
     }
+    /// Syncs a part of a batch.
+    pub(super) fn sync_data(&self) -> io::Result<()> {
+        self.storage.sync_data().inspect_err(|_| self.sync_failed.store(true, Ordering::Relaxed))
+    }
+
 
     /// A record of this kind and at most these sizes that seals itself. `None` whatever else is there.
     pub(super) fn sealed(

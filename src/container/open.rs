@@ -25,6 +25,7 @@ use crate::tile::tree::NodeCache;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 /// The part of the cache that is for loaded nodes: the other half is for the chaining values of tiles.
@@ -406,7 +407,14 @@ pub(super) fn write_empty(
     let failed = |what: &str, error| AtlasError::io(format_args!("{what} {}", path.display()), error);
     storage.write_at(0, &bytes).map_err(|error| failed("writing the header of", error))?;
     storage.sync().map_err(|error| failed("flushing", error))?;
-    Ok(ContainerFile { storage, path: path.to_owned(), ident, seals, header_damaged: false })
+    Ok(ContainerFile {
+        storage,
+        path: path.to_owned(),
+        ident,
+        seals,
+        header_damaged: false,
+        sync_failed: AtomicBool::default(),
+    })
 }
 
 /// Locks a file that is open for writing.

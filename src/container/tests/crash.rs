@@ -241,7 +241,7 @@ fn faults(random: &mut Random) -> Faults {
     }
 }
 
-fn empty(widen: usize, seed: u64) -> Device {
+pub(super) fn empty(widen: usize, seed: u64) -> Device {
     let device = Device::with(Vec::new(), widen, seed);
     let ident = Ident::new([7; 16], [9; 16], 0, ProjectionType::Linear, 0, 0);
     open::write_empty(device.storage(), Path::new("simulated"), ident, Seals::new(None)).unwrap();
