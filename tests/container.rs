@@ -305,6 +305,42 @@ fn again(projection: &AtlasProjection) -> AtlasProjection {
     projection.snapshot()
 }
 
+#[test]
+fn the_history_of_the_oldest_kept_generation_proves_nothing_alone() {
+    for key in [None, Some([3; 32])] {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, create) = (dir.path().join("c.atlas"), ContainerCreateOptions::default());
+        let options =
+            key.as_ref().map_or_else(ProjectionOptions::new, |key| ProjectionOptions::new().with_key(key));
+        let container =
+            Container::create(&path, ProjectionType::Linear, &options, &create, &mut op()).unwrap();
+        for seed in 2..5 {
+            let source = Source::from_vec(bytes(seed, 9_000));
+            container.import(&source, &CommitOptions::default(), &mut op()).unwrap();
+        }
+        let [first, second, newest] = [1, 2, 3].map(|number| container.generation(number).unwrap());
+        let open = |history: Digest, root: Option<Digest>| {
+            let verify =
+                key.as_ref().map_or_else(VerifyOptions::new, |key| VerifyOptions::new().with_key(key));
+            let verify = root.map_or(verify.clone(), |root| verify.with_root(root));
+            let options = ContainerOptions { expected_history: Some(history), ..ContainerOptions::default() };
+            let opened = Container::open(&path, ContainerMode::Read, &verify, &options, &mut op());
+            opened.map(drop).map_err(|error| error.kind())
+        };
+        for generation in [&first, &second, &newest] {
+            open(generation.history, None).unwrap();
+        }
+        container.compact(2, &mut op()).unwrap();
+        assert_eq!(open(first.history, Some(newest.root)), Err(ErrorKind::Witness), "it is gone");
+        assert_eq!(open(second.history, None).is_ok(), key.is_some());
+        open(second.history, Some(newest.root)).unwrap();
+        open(newest.history, None).unwrap();
+        container.compact(3, &mut op()).unwrap();
+        assert_eq!(open(newest.history, None).is_ok(), key.is_some());
+        open(newest.history, Some(newest.root)).unwrap();
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, max_shrink_iters: 60, ..ProptestConfig::default() })]
 

@@ -260,7 +260,8 @@ impl Container {
             let mut at = tip.cloned();
             while let Some(commit) = &at {
                 if same(&commit.history, expected) {
-                    return self.check_histories(&log.file, tip, commit);
+                    let is_known = verify.expected_root.is_some() || log.file.seals.is_keyed();
+                    return self.check_histories(&log.file, tip, commit, is_known);
                 }
                 at = log::before(&log.file, commit)?;
             }
@@ -272,7 +273,10 @@ impl Container {
         Ok(())
     }
 
-    /// Proves that the newest generation grew from `known`, whose history is known.
+    /// Proves that the newest generation grew from `known`, whose history is known, and that this has its root.
+    ///
+    /// The history of the oldest generation of a compacted file follows from bytes that are gone. `is_known`: a root or
+    /// a key proves it.
     fn check_histories(
         &self,
         file: &ContainerFile,
@@ -280,14 +284,14 @@ impl Container {
         known: &records::Commit,
     ) -> Result<()> {
         let mut at = tip.cloned();
-        while let Some(commit) = at.filter(|commit| commit.ordinal > known.ordinal) {
+        while let Some(commit) = at.filter(|commit| commit.ordinal >= known.ordinal) {
+            let generation = commit.generation;
             let before = log::before(file, &commit)?;
             let history = before.as_ref().map(|before| before.history);
             let found = records::history_of(&file.seals, &file.ident, history.as_ref(), &commit);
             if !same(&found, &commit.history) {
                 return Err(AtlasError::witness(format!(
-                    "the history of generation {} does not follow from the one before",
-                    commit.generation
+                    "the history of generation {generation} does not follow from the one before"
                 )));
             }
             at = before;
@@ -299,10 +303,21 @@ impl Container {
     ///
     /// STATE if the generation that the handle was at is not in it: open it again. A handle that writes knows all.
     pub fn refresh(&self, operation: &mut Operation<'_>) -> Result<u64> {
+        is_known: bool,
         operation.executor.check()?;
         let _one = lock(&self.writing);
         let mut log = self.usable()?;
         let newest = |log: &Log| log.located.tip.as_ref().map_or(0, |tip| tip.generation);
+            if before.is_none() && generation != 1 {
+                if is_known {
+                    break;
+                }
+                return Err(AtlasError::witness(format!(
+                    "the history of generation {generation}, the oldest that is kept, follows from generations that \
+                     are not, and so proves none of its bytes: give expected_root too, or the history of a later \
+                     generation"
+                )));
+            }
         if log.writer.is_some() {
             return Ok(newest(&log));
         }
