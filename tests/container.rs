@@ -305,6 +305,70 @@ fn again(projection: &AtlasProjection) -> AtlasProjection {
     projection.snapshot()
 }
 
+/// A container of one generation.
+fn imported(path: &Path, size: usize) -> Container {
+    let (options, create) = (ProjectionOptions::new(), ContainerCreateOptions::default());
+    let container = Container::create(path, ProjectionType::Linear, &options, &create, &mut op()).unwrap();
+    container.import(&Source::from_vec(bytes(3, size)), &CommitOptions::default(), &mut op()).unwrap();
+    container
+}
+
+/// A compaction into a new file, or a search for damage.
+fn long_call(
+    container: &Container,
+    target: Option<&Path>,
+    operation: &mut Operation<'_>,
+) -> atlas_manifold::Result<()> {
+    match target {
+        Some(target) => container.compact_to(target, 0, operation),
+        None => container.find_damage(0, &mut |damage| panic!("{damage:?}"), operation),
+    }
+}
+
+#[test]
+fn what_a_creation_that_was_interrupted_leaves_is_called_that() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("c.atlas");
+    let (options, create) = (ProjectionOptions::new(), ContainerCreateOptions::default());
+    for left in [&[][..], &[0; 5_000], &[0; 12_288]] {
+        std::fs::write(&path, left).unwrap();
+        let refused =
+            Container::create(&path, ProjectionType::Linear, &options, &create, &mut op()).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Io);
+        assert!(refused.to_string().contains("interrupted"), "{refused}");
+        for mode in [ContainerMode::Read, ContainerMode::Write] {
+            let (verify, options) = (VerifyOptions::new(), ContainerOptions::default());
+            let refused = Container::open(&path, mode, &verify, &options, &mut op()).unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::Format);
+            assert!(refused.to_string().contains("interrupted"), "{refused}");
+        }
+        assert_eq!(std::fs::read(&path).unwrap(), left);
+    }
+    std::fs::write(&path, b"mine").unwrap();
+    let refused = Container::create(&path, ProjectionType::Linear, &options, &create, &mut op()).unwrap_err();
+    assert!(!refused.to_string().contains("interrupted"), "{refused}");
+}
+
+/// A pipe that nobody writes to would be waited for.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_pipe_by_the_name_of_a_compaction_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let container = imported(&dir.path().join("c.atlas"), 10);
+    let (pipe, elsewhere) = (dir.path().join("c.atlas.compact"), dir.path().join("elsewhere"));
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let refused = container.compact(0, &mut op()).unwrap_err();
+    assert_eq!((refused.kind(), refused.os_error()), (ErrorKind::Io, 17), "{refused}");
+    std::fs::remove_file(&pipe).unwrap();
+    // A link to what would be taken for a left-over.
+    std::fs::write(&elsewhere, []).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &pipe).unwrap();
+    assert_eq!(container.compact(0, &mut op()).unwrap_err().kind(), ErrorKind::Io);
+    assert!(pipe.is_symlink() && elsewhere.exists());
+    std::fs::remove_file(&pipe).unwrap();
+    container.compact(0, &mut op()).unwrap();
+}
+
 #[test]
 fn the_history_of_the_oldest_kept_generation_proves_nothing_alone() {
     for key in [None, Some([3; 32])] {

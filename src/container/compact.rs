@@ -241,21 +241,17 @@ fn check_links(metadata: &std::fs::Metadata, path: &Path) -> Result<()> {
 
 /// Removes the file of an earlier, interrupted compaction. Any other file of that name is IO (EEXIST).
 fn remove_left_over(path: &Path, own: &ContainerFile) -> Result<()> {
-    let Ok(file) = File::open(path) else { return Ok(()) };
+    // A link is another file, wherever it leads.
+    let is_file = std::fs::symlink_metadata(path).is_ok_and(|file| file.is_file());
+    // An entry that cannot be opened is not there, or fails the creation that follows.
+    let Ok(file) = descriptor::open_now(File::options().read(true), path) else { return Ok(()) };
     let storage: Arc<dyn Storage> = Arc::new(FileStorage::new(file));
-    if ContainerFile::open_like(storage, own).is_ok() || is_blank(path) {
+    if is_file && (open::is_blank(&*storage) || ContainerFile::open_like(storage, own).is_ok()) {
         return std::fs::remove_file(path)
             .map_err(|error| AtlasError::io(format_args!("removing {}", path.display()), error));
     }
     let exists = std::io::Error::from_raw_os_error(libc::EEXIST);
     Err(AtlasError::io(format_args!("creating {}", path.display()), exists))
-}
-
-/// True if a file has no bytes but zeros, and no more than an empty container: its writer died before the header.
-fn is_blank(path: &Path) -> bool {
-    const EMPTY_CONTAINER: u64 = 3 << 16;
-    std::fs::metadata(path).is_ok_and(|file| file.is_file() && file.len() <= EMPTY_CONTAINER)
-        && std::fs::read(path).is_ok_and(|bytes| bytes.iter().all(|byte| *byte == 0))
 }
 
 /// Places of parts of the old file in the new one.

@@ -1,5 +1,6 @@
 //! The file of a container: records that seal themselves, read by position.
 
+use super::open::is_blank;
 use super::planted::small_batch;
 use super::records::{
     COMMIT_SIZE, Commit, HEADER_SIZE, MAGIC, MAX_NOTE, RECORD_HEAD, RecordKind, SLOT_SIZE, Slot, commit_size,
@@ -15,8 +16,8 @@ use crate::hash::digest::{Digest, same};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
 use std::sync::atomic::{AtomicBool, Ordering};
+
 /// A container's bytes, its identity and its seals.
 pub(super) struct ContainerFile {
     pub(super) storage: Arc<dyn Storage>,
@@ -26,9 +27,9 @@ pub(super) struct ContainerFile {
     pub(super) seals: Seals,
     /// True if the header is damaged and a commit record stands in for it.
     pub(super) header_damaged: bool,
-}
     /// True after a sync of a batch failed: nobody knows what the medium has.
     pub(super) sync_failed: AtomicBool,
+}
 
 /// A record that seals itself.
 pub(super) struct Record {
@@ -90,14 +91,22 @@ impl ContainerFile {
                 ident,
                 seals: seals.clone(),
                 header_damaged: true,
-            };
                 sync_failed: AtomicBool::default(),
+            };
             if file.sealed_commit(start)?.is_some() {
                 ident.check(file.seals.is_keyed())?;
                 return Ok(file);
             }
         }
         if header.get(..8) != Some(&MAGIC) {
+            if is_blank(&*storage) {
+                return Err(AtlasError::format(format!(
+                    "not an atlas container: {} has no bytes but zeros: a creation that was interrupted leaves such a \
+                     file; remove it and create the container again",
+                    path.display()
+                ))
+                .at_range(0, to_u64(header.len())));
+            }
             return Err(foreign(path, &header));
         }
         let ident = ident_at(&header[8..48]);
@@ -162,6 +171,11 @@ impl ContainerFile {
         self.storage.len().map_err(|error| self.failed("reading the size of", error))
     }
 
+    /// Syncs a part of a batch.
+    pub(super) fn sync_data(&self) -> io::Result<()> {
+        self.storage.sync_data().inspect_err(|_| self.sync_failed.store(true, Ordering::Relaxed))
+    }
+
     /// An error of the system.
     pub(super) fn failed(&self, what: &str, error: io::Error) -> AtlasError {
         AtlasError::io(format_args!("{what} {}", self.path.display()), error)
@@ -171,11 +185,6 @@ impl ContainerFile {
     pub(super) fn read(&self, offset: u64, len: usize) -> Result<Option<Vec<u8>>> {
         read_at(&*self.storage, &self.path, offset, len)
     }
-    /// Syncs a part of a batch.
-    pub(super) fn sync_data(&self) -> io::Result<()> {
-        self.storage.sync_data().inspect_err(|_| self.sync_failed.store(true, Ordering::Relaxed))
-    }
-
 
     /// A record of this kind and at most these sizes that seals itself. `None` whatever else is there.
     pub(super) fn sealed(

@@ -10,6 +10,7 @@ use crate::base::atomic_file::sync_folder;
 use crate::base::descriptor;
 use crate::base::error::{AtlasError, Result};
 use crate::base::file_lock::{self, Locked};
+use crate::base::out_bytes::OutBytes;
 use crate::base::process::Process;
 use crate::base::storage::{FileStorage, Storage};
 use crate::base::sync::lock;
@@ -24,8 +25,8 @@ use crate::tile::outboards::OutboardCache;
 use crate::tile::tree::NodeCache;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// The part of the cache that is for loaded nodes: the other half is for the chaining values of tiles.
@@ -46,7 +47,15 @@ pub(super) fn new_log(
     let block_code = create.block_log2.map(block_code).transpose()?;
     let failed = |what: &str, error| AtlasError::io(format_args!("{what} {}", path.display()), error);
     let file = descriptor::open(File::options().read(true).write(true).create_new(true), path);
-    let file = file.map_err(|error| failed("creating", error))?;
+    let file = file.map_err(|error| {
+        let is_left_over = error.kind() == std::io::ErrorKind::AlreadyExists && is_blank_file(path);
+        let hint = if is_left_over {
+            " (the file has no bytes but zeros, as an interrupted creation leaves it; remove it)"
+        } else {
+            ""
+        };
+        AtlasError::io(format_args!("creating {}{hint}", path.display()), error)
+    })?;
     // Whatever fails from here on leaves no file.
     let made = (|| {
         let block_code = match block_code {
@@ -71,6 +80,18 @@ pub(super) fn new_log(
         slot_is_unsynced: false,
         is_broken: false,
     })
+}
+
+/// True if a file has no bytes but zeros, and no more than an empty container: its writer died before the header.
+pub(super) fn is_blank(storage: &dyn Storage) -> bool {
+    const EMPTY_CONTAINER: u64 = 3 << 16;
+    let Some(len) = storage.len().ok().filter(|len| *len <= EMPTY_CONTAINER) else { return false };
+    let mut bytes = vec![1_u8; to_usize(len)];
+    storage.read_at(0, OutBytes::new(&mut bytes)).is_ok() && bytes.iter().all(|byte| *byte == 0)
+}
+
+fn is_blank_file(path: &Path) -> bool {
+    open_file(path, ContainerMode::Read).is_ok_and(|(file, _)| is_blank(&*file))
 }
 
 /// Random bytes of the system.
@@ -282,11 +303,22 @@ impl Container {
         file: &ContainerFile,
         tip: Option<&records::Commit>,
         known: &records::Commit,
+        is_known: bool,
     ) -> Result<()> {
         let mut at = tip.cloned();
         while let Some(commit) = at.filter(|commit| commit.ordinal >= known.ordinal) {
             let generation = commit.generation;
             let before = log::before(file, &commit)?;
+            if before.is_none() && generation != 1 {
+                if is_known {
+                    break;
+                }
+                return Err(AtlasError::witness(format!(
+                    "the history of generation {generation}, the oldest that is kept, follows from generations that \
+                     are not, and so proves none of its bytes: give expected_root too, or the history of a later \
+                     generation"
+                )));
+            }
             let history = before.as_ref().map(|before| before.history);
             let found = records::history_of(&file.seals, &file.ident, history.as_ref(), &commit);
             if !same(&found, &commit.history) {
@@ -303,21 +335,10 @@ impl Container {
     ///
     /// STATE if the generation that the handle was at is not in it: open it again. A handle that writes knows all.
     pub fn refresh(&self, operation: &mut Operation<'_>) -> Result<u64> {
-        is_known: bool,
         operation.executor.check()?;
         let _one = lock(&self.writing);
         let mut log = self.usable()?;
         let newest = |log: &Log| log.located.tip.as_ref().map_or(0, |tip| tip.generation);
-            if before.is_none() && generation != 1 {
-                if is_known {
-                    break;
-                }
-                return Err(AtlasError::witness(format!(
-                    "the history of generation {generation}, the oldest that is kept, follows from generations that \
-                     are not, and so proves none of its bytes: give expected_root too, or the history of a later \
-                     generation"
-                )));
-            }
         if log.writer.is_some() {
             return Ok(newest(&log));
         }
