@@ -326,6 +326,35 @@ fn long_call(
 }
 
 #[test]
+fn a_compaction_and_a_search_for_damage_report_tiles_and_stop_at_any() {
+    let dir = tempfile::tempdir().unwrap();
+    let container = imported(&dir.path().join("c.atlas"), 40 * MIB + 5);
+    let path = dir.path().join("compacted");
+    for target in [Some(&*path), None] {
+        let (mut count, mut last) = (0, 0);
+        let mut note = |progress: &atlas_manifold::Progress| {
+            assert!(progress.bytes_done >= last && progress.bytes_done <= progress.bytes_total);
+            (count, last) = (count + 1, progress.bytes_done);
+            true
+        };
+        long_call(&container, target, &mut op().with_progress(&mut note)).unwrap();
+        assert_eq!(last, 40 * MIB as u64 + 5);
+        assert!(count >= 41, "{count}");
+        let _ = std::fs::remove_file(&path);
+        for end in (1..count).step_by(7) {
+            let mut left = end;
+            let mut cancel = |_: &atlas_manifold::Progress| {
+                left -= 1;
+                left > 0
+            };
+            let error = long_call(&container, target, &mut op().with_progress(&mut cancel)).unwrap_err();
+            assert_eq!((error.kind(), left), (ErrorKind::Cancelled, 0));
+            assert!(!path.exists());
+        }
+    }
+}
+
+#[test]
 fn what_a_creation_that_was_interrupted_leaves_is_called_that() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("c.atlas");

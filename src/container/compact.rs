@@ -28,6 +28,7 @@ use crate::base::storage::{FileStorage, Storage};
 use crate::base::sync::lock;
 use crate::base::units::{TILE_SIZE, to_u64, to_usize};
 use crate::exec::operation::Operation;
+use crate::exec::progress::Tracker;
 use crate::hash::digest::Digest;
 use crate::tile::stored::{NodeRef, Span, SpanKind, Store, StoredTile};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -141,15 +142,21 @@ impl Container {
         };
         let total: u64 = kept.iter().map(|commit| commit.size).fold(0, u64::saturating_add);
         let mut tracker = operation.tracker(total, to_u64(kept.len()));
-        compaction.look(&kept)?;
+        compaction.look(&kept, &mut tracker)?;
         let mut located = Located { is_confirmed: true, ..Located::default() };
         for commit in &kept {
             let store = compaction.store(commit)?;
+            let mut steps = Steps { tracker: &mut tracker, laid: 0, reported: 0 };
             let moved = batch::lay_out(&new, &located, commit.note.len(), |mut body, _| {
                 let mut moved = Moved::default();
-                let top = commit.top.as_ref().map(|top| compaction.node(&store, top, &mut body, &mut moved));
+                steps.laid = 0;
+                let top = commit
+                    .top
+                    .as_ref()
+                    .map(|top| compaction.node(&store, top, &mut body, &mut moved, &mut steps));
                 Ok((body, (top.transpose()?, moved)))
             })?;
+            let reported = steps.reported;
             let (body, (top, moved)) = moved;
             compaction.keep(moved, body.end);
             let commit = commit.clone();
@@ -164,7 +171,7 @@ impl Container {
             };
             batch::commit(&new, &mut located, body, written, Some(kept))
                 .map_err(|unwritten| unwritten.error)?;
-            tracker.advance(size, 1)?;
+            tracker.advance(size.saturating_sub(reported), 1)?;
         }
         tracker.finish()?;
         new.storage.sync().map_err(|error| new.failed("flushing", error))?;
@@ -172,15 +179,15 @@ impl Container {
     }
 }
 
+fn as_storage(file: &Arc<FileStorage>) -> Arc<dyn Storage> {
+    Arc::clone(file) as Arc<dyn Storage>
+}
+
 /// Returns the temporary name of a compaction in place.
 fn beside(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".compact");
     PathBuf::from(name)
-}
-
-fn as_storage(file: &Arc<FileStorage>) -> Arc<dyn Storage> {
-    Arc::clone(file) as Arc<dyn Storage>
 }
 
 /// Returns true if `path` leads to the temporary name of `own`, whatever links are on the way.
@@ -281,6 +288,23 @@ struct Moved {
     parts: BTreeMap<(u64, u64), u64>,
 }
 
+/// Progress within a generation, which may be laid out a second time.
+struct Steps<'s, 't, 'a> {
+    tracker: &'s mut Tracker<'t, 'a>,
+    /// Bytes of the tiles that were laid out this time, and those that were reported.
+    laid: u64,
+    reported: u64,
+}
+
+impl Steps<'_, '_, '_> {
+    fn tile(&mut self, len: u64) -> Result<()> {
+        self.laid = self.laid.saturating_add(len);
+        let new = self.laid.saturating_sub(self.reported);
+        self.reported += new;
+        self.tracker.advance(new, 0)
+    }
+}
+
 impl Compaction<'_> {
     fn store(&self, commit: &Commit) -> Result<Arc<GenerationStore>> {
         let Container { context, cache, .. } = self.container;
@@ -288,13 +312,13 @@ impl Compaction<'_> {
     }
 
     /// Finds the bytes that the kept generations refer to.
-    fn look(&mut self, kept: &[Commit]) -> Result<()> {
+    fn look(&mut self, kept: &[Commit], tracker: &mut Tracker<'_, '_>) -> Result<()> {
         let mut seen = HashSet::new();
         let mut live = Ranges::default();
         for commit in kept {
             let store = self.store(commit)?;
             if let Some(top) = &commit.top {
-                self.look_below(&store, top, &mut seen, &mut live)?;
+                self.look_below(&store, top, &mut seen, &mut live, tracker)?;
             }
         }
         self.live = live;
@@ -307,13 +331,15 @@ impl Compaction<'_> {
         node: &NodeRef,
         seen: &mut HashSet<u64>,
         live: &mut Ranges,
+        tracker: &mut Tracker<'_, '_>,
     ) -> Result<()> {
         if !seen.insert(node.offset) {
             return Ok(());
         }
+        tracker.advance(0, 0)?;
         match store.parse(node)? {
             ParsedChildren::Nodes(nodes) => {
-                nodes.iter().try_for_each(|node| self.look_below(store, node, seen, live))
+                nodes.iter().try_for_each(|node| self.look_below(store, node, seen, live, tracker))
             }
             ParsedChildren::Tiles(tiles) => {
                 for raw in tiles {
@@ -348,6 +374,7 @@ impl Compaction<'_> {
         node: &NodeRef,
         body: &mut Body<'_>,
         moved: &mut Moved,
+        steps: &mut Steps<'_, '_, '_>,
     ) -> Laid<NodeRef> {
         let key = (node.offset, node.top);
         if let Some(known) = self.nodes.get(&key).or_else(|| moved.nodes.get(&key)) {
@@ -358,7 +385,7 @@ impl Compaction<'_> {
             ParsedChildren::Nodes(nodes) => {
                 let mut below = Vec::new();
                 for node in &nodes {
-                    below.push(self.node(store, node, body, moved)?);
+                    below.push(self.node(store, node, body, moved, steps)?);
                 }
                 body.inner(digests, &below)?
             }
@@ -380,6 +407,7 @@ impl Compaction<'_> {
                         witness: entry.witness,
                         place: Placed::Now(spans, values),
                     });
+                    steps.tile(u64::from(entry.len))?;
                 }
                 layout.finish(body, digests)?.0
             }
