@@ -148,6 +148,13 @@ test-long: ## the Rust tests that `make test` leaves out, two builds that must b
 	examples/python/test.sh
 	python/test.sh cost
 
+faults: ## every allocation and every call for files fails in turn, in every public function; counts what aborts; minutes
+	@$(ready) test
+	@$(configure_tests) && touch build/configured
+	@$(cmake_build) --target api_faults
+	build/c_tests/api_faults memory all
+	build/c_tests/api_faults files all
+
 test-wheel: wheel ## the wheel, installed and tested with every Python of this machine from 3.9 on
 	python/test.sh wheel
 

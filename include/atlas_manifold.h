@@ -2582,7 +2582,8 @@ typedef struct atlas_container_open_options {
   const struct atlas_source *base;
   /**
    * Expected history of the newest generation or of an ancestor of it, 32 bytes. NULL means any.
-   * Copied.
+   * The history of the oldest generation of a compacted container proves nothing alone: it fails
+   * with WITNESS without expected_root or a key. Copied.
    */
   const uint8_t *expected_history;
   /**

@@ -305,6 +305,135 @@ fn again(projection: &AtlasProjection) -> AtlasProjection {
     projection.snapshot()
 }
 
+/// A container of one generation.
+fn imported(path: &Path, size: usize) -> Container {
+    let (options, create) = (ProjectionOptions::new(), ContainerCreateOptions::default());
+    let container = Container::create(path, ProjectionType::Linear, &options, &create, &mut op()).unwrap();
+    container.import(&Source::from_vec(bytes(3, size)), &CommitOptions::default(), &mut op()).unwrap();
+    container
+}
+
+/// A compaction into a new file, or a search for damage.
+fn long_call(
+    container: &Container,
+    target: Option<&Path>,
+    operation: &mut Operation<'_>,
+) -> atlas_manifold::Result<()> {
+    match target {
+        Some(target) => container.compact_to(target, 0, operation),
+        None => container.find_damage(0, &mut |damage| panic!("{damage:?}"), operation),
+    }
+}
+
+#[test]
+fn a_compaction_and_a_search_for_damage_report_tiles_and_stop_at_any() {
+    let dir = tempfile::tempdir().unwrap();
+    let container = imported(&dir.path().join("c.atlas"), 40 * MIB + 5);
+    let path = dir.path().join("compacted");
+    for target in [Some(&*path), None] {
+        let (mut count, mut last) = (0, 0);
+        let mut note = |progress: &atlas_manifold::Progress| {
+            assert!(progress.bytes_done >= last && progress.bytes_done <= progress.bytes_total);
+            (count, last) = (count + 1, progress.bytes_done);
+            true
+        };
+        long_call(&container, target, &mut Operation::new().with_progress(&mut note)).unwrap();
+        assert_eq!(last, 40 * MIB as u64 + 5);
+        assert!(count >= 41, "{count}");
+        let _ = std::fs::remove_file(&path);
+        for end in (1..count).step_by(7) {
+            let mut left = end;
+            let mut cancel = |_: &atlas_manifold::Progress| {
+                left -= 1;
+                left > 0
+            };
+            let error = long_call(&container, target, &mut Operation::new().with_progress(&mut cancel)).unwrap_err();
+            assert_eq!((error.kind(), left), (ErrorKind::Cancelled, 0));
+            assert!(!path.exists());
+        }
+    }
+}
+
+#[test]
+fn what_a_creation_that_was_interrupted_leaves_is_called_that() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("c.atlas");
+    let (options, create) = (ProjectionOptions::new(), ContainerCreateOptions::default());
+    for left in [&[][..], &[0; 5_000], &[0; 12_288]] {
+        std::fs::write(&path, left).unwrap();
+        let refused =
+            Container::create(&path, ProjectionType::Linear, &options, &create, &mut op()).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Io);
+        assert!(refused.to_string().contains("interrupted"), "{refused}");
+        for mode in [ContainerMode::Read, ContainerMode::Write] {
+            let (verify, options) = (VerifyOptions::new(), ContainerOptions::default());
+            let refused = Container::open(&path, mode, &verify, &options, &mut op()).unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::Format);
+            assert!(refused.to_string().contains("interrupted"), "{refused}");
+        }
+        assert_eq!(std::fs::read(&path).unwrap(), left);
+    }
+    std::fs::write(&path, b"mine").unwrap();
+    let refused = Container::create(&path, ProjectionType::Linear, &options, &create, &mut op()).unwrap_err();
+    assert!(!refused.to_string().contains("interrupted"), "{refused}");
+}
+
+/// A pipe that nobody writes to would be waited for.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_pipe_by_the_name_of_a_compaction_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let container = imported(&dir.path().join("c.atlas"), 10);
+    let (pipe, elsewhere) = (dir.path().join("c.atlas.compact"), dir.path().join("elsewhere"));
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let refused = container.compact(0, &mut op()).unwrap_err();
+    assert_eq!((refused.kind(), refused.os_error()), (ErrorKind::Io, 17), "{refused}");
+    std::fs::remove_file(&pipe).unwrap();
+    // A link to what would be taken for a left-over.
+    std::fs::write(&elsewhere, []).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &pipe).unwrap();
+    assert_eq!(container.compact(0, &mut op()).unwrap_err().kind(), ErrorKind::Io);
+    assert!(pipe.is_symlink() && elsewhere.exists());
+    std::fs::remove_file(&pipe).unwrap();
+    container.compact(0, &mut op()).unwrap();
+}
+
+#[test]
+fn the_history_of_the_oldest_kept_generation_proves_nothing_alone() {
+    for key in [None, Some([3; 32])] {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, create) = (dir.path().join("c.atlas"), ContainerCreateOptions::default());
+        let options =
+            key.as_ref().map_or_else(ProjectionOptions::new, |key| ProjectionOptions::new().with_key(key));
+        let container =
+            Container::create(&path, ProjectionType::Linear, &options, &create, &mut op()).unwrap();
+        for seed in 2..5 {
+            let source = Source::from_vec(bytes(seed, 9_000));
+            container.import(&source, &CommitOptions::default(), &mut op()).unwrap();
+        }
+        let [first, second, newest] = [1, 2, 3].map(|number| container.generation(number).unwrap());
+        let open = |history: Digest, root: Option<Digest>| {
+            let verify =
+                key.as_ref().map_or_else(VerifyOptions::new, |key| VerifyOptions::new().with_key(key));
+            let verify = root.map_or(verify.clone(), |root| verify.with_root(root));
+            let options = ContainerOptions { expected_history: Some(history), ..ContainerOptions::default() };
+            let opened = Container::open(&path, ContainerMode::Read, &verify, &options, &mut op());
+            opened.map(drop).map_err(|error| error.kind())
+        };
+        for generation in [&first, &second, &newest] {
+            open(generation.history, None).unwrap();
+        }
+        container.compact(2, &mut op()).unwrap();
+        assert_eq!(open(first.history, Some(newest.root)), Err(ErrorKind::Witness), "it is gone");
+        assert_eq!(open(second.history, None).is_ok(), key.is_some());
+        open(second.history, Some(newest.root)).unwrap();
+        open(newest.history, None).unwrap();
+        container.compact(3, &mut op()).unwrap();
+        assert_eq!(open(newest.history, None).is_ok(), key.is_some());
+        open(newest.history, Some(newest.root)).unwrap();
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, max_shrink_iters: 60, ..ProptestConfig::default() })]
 

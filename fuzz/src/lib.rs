@@ -1,4 +1,7 @@
-//! Common parts of the fuzz targets: shards that are forged well enough to be examined.
+//! Common parts of the fuzz targets: shards and containers that are forged well enough to be examined.
+
+pub mod forge;
+pub mod hostile;
 
 use atlas_manifold::digest256;
 use std::ops::Range;

@@ -10,6 +10,7 @@ use crate::base::error::{AtlasError, Result};
 use crate::base::units::to_u64;
 use crate::hash::digest::Digest;
 use crate::tile::stored::NodeRef;
+use std::sync::atomic::Ordering;
 
 /// Contents of a new generation besides its tree.
 pub(super) struct NewCommit {
@@ -75,11 +76,11 @@ pub(super) fn lay_out<'f, T>(
 }
 
 /// Cuts off the bytes of a failed attempt after the tip. Returns the attempt's error, or the error for an open
-/// outcome.
+/// outcome if the cut or a sync of the attempt failed.
 pub(super) fn undo(file: &ContainerFile, located: &Located, error: AtlasError) -> Unwritten {
     let end = located.end(file);
     let cut = file.storage.set_len(end).and_then(|()| file.storage.sync());
-    Unwritten { error, outcome_is_open: cut.is_err() }
+    Unwritten { error, outcome_is_open: cut.is_err() || file.sync_failed.load(Ordering::Relaxed) }
 }
 
 /// Writes the commit record of a body that is laid out, and makes both durable. Returns the commit and updates
@@ -145,7 +146,7 @@ fn write(
         }
         None if planted(Planted::NoSyncBeforeCommit) => {}
         // The body of a large batch must be durable before the commit record that names it.
-        None => file.storage.sync_data().map_err(sync)?,
+        None => file.sync_data().map_err(sync)?,
     }
     // The commit record makes the generation visible.
     let write = file.storage.write_at(offset, &bytes);
@@ -155,7 +156,7 @@ fn write(
         let _ = write_slot(file, next_slot, &slot);
     }
     // The generation is durable after this flush.
-    file.storage.sync_data().map_err(sync)
+    file.sync_data().map_err(sync)
 }
 
 fn record_of(

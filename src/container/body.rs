@@ -19,8 +19,8 @@ use crate::tile::stored::{NodeRef, Span, SpanKind, TileEntry, TilePlace};
 
 /// Runs of this size and more lie at a multiple of B.
 const ALIGNED_RUN: usize = 64 * 1024;
-/// Number of bytes after which the body of a large batch is synced.
-const SYNC_STEP: u64 = 256 << 20;
+/// Number of times the size of a small batch after which the body of a large batch is synced.
+const SYNC_STEP: u64 = 256;
 
 /// Why a layout ended early.
 pub(super) enum Stop {
@@ -119,8 +119,8 @@ impl<'f> Body<'f> {
         })?;
         self.written += to_u64(len);
         self.unsynced += to_u64(len);
-        if self.unsynced >= SYNC_STEP {
-            self.file.storage.sync_data().map_err(|error| self.file.failed("flushing", error))?;
+        if self.unsynced >= SYNC_STEP * small_batch() {
+            self.file.sync_data().map_err(|error| self.file.failed("flushing", error))?;
             self.unsynced = 0;
         }
         Ok(())

@@ -28,6 +28,7 @@ use crate::base::storage::{FileStorage, Storage};
 use crate::base::sync::lock;
 use crate::base::units::{TILE_SIZE, to_u64, to_usize};
 use crate::exec::operation::Operation;
+use crate::exec::progress::Tracker;
 use crate::hash::digest::Digest;
 use crate::tile::stored::{NodeRef, Span, SpanKind, Store, StoredTile};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -56,8 +57,9 @@ impl Container {
             )));
         }
         let writer = create_locked(path, None)?;
-        let made =
-            self.write_compacted(&log, &writer, path, keep_from, operation).and_then(|_| sync_folder(path));
+        let made = self
+            .write_compacted(&log, as_storage(&writer), path, keep_from, operation)
+            .and_then(|_| sync_folder(path));
         file_lock::unlock(writer.file());
         made.inspect_err(|_| drop(std::fs::remove_file(path)))
     }
@@ -79,7 +81,8 @@ impl Container {
         remove_left_over(&new_path, &log.file)?;
         let writer = create_locked(&new_path, Some(&metadata))?;
         let made = (|| {
-            let (file, located) = self.write_compacted(&log, &writer, &new_path, keep_from, operation)?;
+            let storage = as_storage(&writer);
+            let (file, located) = self.write_compacted(&log, storage, &new_path, keep_from, operation)?;
             std::fs::rename(&new_path, &target)
                 .map_err(|error| failed("renaming the compacted file to", error))?;
             Ok((file, located))
@@ -99,10 +102,11 @@ impl Container {
         sync_folder(&target)
     }
 
-    fn write_compacted(
+    /// Writes the kept generations to `storage`, which has no bytes yet, and syncs it.
+    pub(super) fn write_compacted(
         &self,
         log: &Log,
-        writer: &Arc<FileStorage>,
+        storage: Arc<dyn Storage>,
         path: &Path,
         keep_from: u64,
         operation: &mut Operation<'_>,
@@ -127,7 +131,6 @@ impl Container {
         // The new file has the same header except for its salt.
         let old = &log.file.ident;
         let ident = Ident { salt: open::random()?, ..*old };
-        let storage: Arc<dyn Storage> = Arc::clone(writer) as Arc<dyn Storage>;
         let new = open::write_empty(storage, path, ident, log.file.seals.clone())?;
         let mut compaction = Compaction {
             container: self,
@@ -142,17 +145,23 @@ impl Container {
         // First pass: find the parts of the old file that the kept generations use.
         let total: u64 = kept.iter().map(|commit| commit.size).fold(0, u64::saturating_add);
         let mut tracker = operation.tracker(total, to_u64(kept.len()));
-        compaction.look(&kept)?;
+        compaction.look(&kept, &mut tracker)?;
         // Second pass: write one batch per generation, in their order.
         let mut located = Located { is_confirmed: true, ..Located::default() };
         for commit in &kept {
             let store = compaction.store(commit)?;
+            let mut steps = Steps { tracker: &mut tracker, laid: 0, reported: 0 };
             let moved = batch::lay_out(&new, &located, commit.note.len(), |mut body, _| {
                 // The new places of this batch count only once it is laid out.
                 let mut moved = Moved::default();
-                let top = commit.top.as_ref().map(|top| compaction.node(&store, top, &mut body, &mut moved));
+                steps.laid = 0;
+                let top = commit
+                    .top
+                    .as_ref()
+                    .map(|top| compaction.node(&store, top, &mut body, &mut moved, &mut steps));
                 Ok((body, (top.transpose()?, moved)))
             })?;
+            let reported = steps.reported;
             let (body, (top, moved)) = moved;
             compaction.keep(moved, body.end);
             let commit = commit.clone();
@@ -168,13 +177,17 @@ impl Container {
             };
             batch::commit(&new, &mut located, body, written, Some(kept))
                 .map_err(|unwritten| unwritten.error)?;
-            tracker.advance(size, 1)?;
+            tracker.advance(size.saturating_sub(reported), 1)?;
         }
         tracker.finish()?;
         // One flush makes all generations durable.
         new.storage.sync().map_err(|error| new.failed("flushing", error))?;
         Ok((new, located))
     }
+}
+
+fn as_storage(file: &Arc<FileStorage>) -> Arc<dyn Storage> {
+    Arc::clone(file) as Arc<dyn Storage>
 }
 
 /// Returns the temporary name of a compaction in place.
@@ -242,21 +255,17 @@ fn check_links(metadata: &std::fs::Metadata, path: &Path) -> Result<()> {
 
 /// Removes the file of an earlier, interrupted compaction. Any other file of that name is IO (EEXIST).
 fn remove_left_over(path: &Path, own: &ContainerFile) -> Result<()> {
-    let Ok(file) = File::open(path) else { return Ok(()) };
+    // A link is another file, wherever it leads.
+    let is_file = std::fs::symlink_metadata(path).is_ok_and(|file| file.is_file());
+    // An entry that cannot be opened is not there, or fails the creation that follows.
+    let Ok(file) = descriptor::open_now(File::options().read(true), path) else { return Ok(()) };
     let storage: Arc<dyn Storage> = Arc::new(FileStorage::new(file));
-    if ContainerFile::open_like(storage, own).is_ok() || is_blank(path) {
+    if is_file && (open::is_blank(&*storage) || ContainerFile::open_like(storage, own).is_ok()) {
         return std::fs::remove_file(path)
             .map_err(|error| AtlasError::io(format_args!("removing {}", path.display()), error));
     }
     let exists = std::io::Error::from_raw_os_error(libc::EEXIST);
     Err(AtlasError::io(format_args!("creating {}", path.display()), exists))
-}
-
-/// True if a file has no bytes but zeros, and no more than an empty container: its writer died before the header.
-fn is_blank(path: &Path) -> bool {
-    const EMPTY_CONTAINER: u64 = 3 << 16;
-    std::fs::metadata(path).is_ok_and(|file| file.is_file() && file.len() <= EMPTY_CONTAINER)
-        && std::fs::read(path).is_ok_and(|bytes| bytes.iter().all(|byte| *byte == 0))
 }
 
 /// Places of parts of the old file in the new one.
@@ -286,6 +295,23 @@ struct Moved {
     parts: BTreeMap<(u64, u64), u64>,
 }
 
+/// Progress within a generation, which may be laid out a second time.
+struct Steps<'s, 't, 'a> {
+    tracker: &'s mut Tracker<'t, 'a>,
+    /// Bytes of the tiles that were laid out this time, and those that were reported.
+    laid: u64,
+    reported: u64,
+}
+
+impl Steps<'_, '_, '_> {
+    fn tile(&mut self, len: u64) -> Result<()> {
+        self.laid = self.laid.saturating_add(len);
+        let new = self.laid.saturating_sub(self.reported);
+        self.reported += new;
+        self.tracker.advance(new, 0)
+    }
+}
+
 impl Compaction<'_> {
     fn store(&self, commit: &Commit) -> Result<Arc<GenerationStore>> {
         let Container { context, cache, .. } = self.container;
@@ -293,13 +319,13 @@ impl Compaction<'_> {
     }
 
     /// Finds the bytes that the kept generations refer to.
-    fn look(&mut self, kept: &[Commit]) -> Result<()> {
+    fn look(&mut self, kept: &[Commit], tracker: &mut Tracker<'_, '_>) -> Result<()> {
         let mut seen = HashSet::new();
         let mut live = Ranges::default();
         for commit in kept {
             let store = self.store(commit)?;
             if let Some(top) = &commit.top {
-                self.look_below(&store, top, &mut seen, &mut live)?;
+                self.look_below(&store, top, &mut seen, &mut live, tracker)?;
             }
         }
         self.live = live;
@@ -312,14 +338,16 @@ impl Compaction<'_> {
         node: &NodeRef,
         seen: &mut HashSet<u64>,
         live: &mut Ranges,
+        tracker: &mut Tracker<'_, '_>,
     ) -> Result<()> {
         // A node is shared by many generations and visited once.
         if !seen.insert(node.offset) {
             return Ok(());
         }
+        tracker.advance(0, 0)?;
         match store.parse(node)? {
             ParsedChildren::Nodes(nodes) => {
-                nodes.iter().try_for_each(|node| self.look_below(store, node, seen, live))
+                nodes.iter().try_for_each(|node| self.look_below(store, node, seen, live, tracker))
             }
             ParsedChildren::Tiles(tiles) => {
                 for raw in tiles {
@@ -355,6 +383,7 @@ impl Compaction<'_> {
         node: &NodeRef,
         body: &mut Body<'_>,
         moved: &mut Moved,
+        steps: &mut Steps<'_, '_, '_>,
     ) -> Laid<NodeRef> {
         let key = (node.offset, node.top);
         // A node that was moved before keeps its new place.
@@ -367,7 +396,7 @@ impl Compaction<'_> {
             ParsedChildren::Nodes(nodes) => {
                 let mut below = Vec::new();
                 for node in &nodes {
-                    below.push(self.node(store, node, body, moved)?);
+                    below.push(self.node(store, node, body, moved, steps)?);
                 }
                 body.inner(digests, &below)?
             }
@@ -391,6 +420,7 @@ impl Compaction<'_> {
                         witness: entry.witness,
                         place: Placed::Now(spans, values),
                     });
+                    steps.tile(u64::from(entry.len))?;
                 }
                 layout.finish(body, digests)?.0
             }

@@ -7,24 +7,27 @@ use super::Container;
 use super::encoded;
 use super::file::ContainerFile;
 use super::log;
-use super::records::{self, Commit, HEADER_SIZE, ParsedChildren, RawTile, body_start};
+use super::records::{self, Commit, HEADER_SIZE, MAX_CHILDREN, ParsedChildren, RawTile, body_start};
 use super::store::GenerationStore;
 use crate::base::buffer::try_grow;
 use crate::base::damage::{Damage, DamageFn, DamageKind, DamagePart};
 use crate::base::error::{AtlasError, ErrorKind, Result};
+use crate::base::out_bytes::OutBytes;
 use crate::base::ranges::Ranges;
 use crate::base::sync::lock;
-use crate::base::units::{TILE_SIZE, to_u64, to_usize};
+use crate::base::units::{TILE_BYTES, TILE_SIZE, to_u64, to_usize};
 use crate::exec::operation::Operation;
+use crate::exec::pool::{self, Executor};
 use crate::exec::progress::Tracker;
 use crate::hash::digest::{Digest, same};
 use crate::hash::tile_tree::{Leaf, RootFolder};
 use crate::layer2::Residue;
 use crate::source::Holes;
 use crate::tile::check::are_holes;
+use crate::tile::one_tile::Scratch;
 use crate::tile::scheme::Workspace;
 use crate::tile::stored::{NodeRef, SpanKind, Store, StoredTile, TileEntry, TilePlace};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 impl Container {
@@ -42,9 +45,15 @@ impl Container {
         operation: &mut Operation<'_>,
     ) -> Result<()> {
         let log = self.usable()?;
+        let tip = log.located.tip.as_ref();
+        let (total, count) = tip.map_or((0, 0), |tip| (tip.size, tip.tiles));
+        let per_worker = TILE_BYTES + self.context.scheme.workspace();
+        let workers = operation.workers(count.min(to_u64(MAX_CHILDREN)), per_worker, 0)?;
         let mut search = Search {
             container: self,
             file: &log.file,
+            executor: operation.executor,
+            workers,
             first: None,
             records: Vec::new(),
             tiles: Vec::new(),
@@ -54,9 +63,6 @@ impl Container {
             is_incomplete: false,
             holes: Holes::default(),
         };
-        // The generations that are checked, and the totals of progress.
-        let tip = log.located.tip.as_ref();
-        let (total, count) = tip.map_or((0, 0), |tip| (tip.size, tip.tiles));
         let mut tracker = operation.tracker(total, count);
         search.run(tip, from, &mut tracker)?;
         // Findings are reported in the order of the file, whatever the order of the search.
@@ -90,6 +96,9 @@ enum Order {
 struct Search<'s> {
     container: &'s Container,
     file: &'s Arc<ContainerFile>,
+    executor: Executor<'s>,
+    /// Threads that tiles of a leaf are checked on.
+    workers: usize,
     /// The first fault in their order.
     first: Option<(Order, AtlasError)>,
     records: Vec<Damage>,
@@ -99,7 +108,7 @@ struct Search<'s> {
     /// Nodes that were walked, by offset and size of the base: whether all below is whole.
     nodes: HashMap<(u64, Digest, u64), bool>,
     /// Tiles that were checked.
-    checked: HashMap<(TilePlace, Digest, u64), bool>,
+    checked: HashMap<TileKey, bool>,
     is_incomplete: bool,
     holes: Holes,
 }
@@ -310,11 +319,11 @@ impl Search<'_> {
                 }
             }
             ParsedChildren::Tiles(tiles) => {
-                for raw in &tiles {
-                    whole &= self.tile(store, node.offset, raw, order, place)?;
+                let found = self.read_tiles(store, node.offset, &tiles, tracker)?;
+                for (raw, found) in tiles.iter().zip(found) {
+                    whole &= self.tile(store, node.offset, raw, found, order, place)?;
                     let len = u64::from(raw.entry.len);
                     (place.offset, place.index) = (place.offset + len, place.index + 1);
-                    tracker.advance(0, 0)?;
                 }
             }
         }
@@ -323,26 +332,97 @@ impl Search<'_> {
         Ok(whole)
     }
 
-    /// Checks a tile; true if it is whole.
+    /// Reads and hashes the tiles of a leaf in parallel, each of those that were not checked yet once. `None`: it is
+    /// one that is known, or will be.
+    fn read_tiles(
+        &self,
+        store: &Arc<GenerationStore>,
+        leaf: u64,
+        tiles: &[RawTile],
+        tracker: &mut Tracker<'_, '_>,
+    ) -> Result<Vec<Option<ReadTile>>> {
+        let mut seen = HashSet::new();
+        let is_new = |raw: &&RawTile| {
+            let key = key_of(store, &raw.entry);
+            !self.checked.contains_key(&key) && seen.insert(key)
+        };
+        let new: Vec<&RawTile> = tiles.iter().filter(is_new).collect();
+        let mut found = Vec::with_capacity(new.len());
+        pool::run_within(
+            self.executor,
+            self.workers.min(new.len().max(1)),
+            to_u64(new.len()),
+            pool::Order::default(),
+            || Ok((Scratch::default(), Workspace::default())),
+            |(scratch, workspace), task| {
+                let raw = new[to_usize(task)];
+                let as_store: Arc<dyn Store> = Arc::clone(store) as Arc<dyn Store>;
+                let tile = StoredTile::new(as_store, raw.entry, leaf, raw.first);
+                let found = self.check(store, &tile, scratch, workspace);
+                Ok(ReadTile { tile, found })
+            },
+            |_, read: ReadTile| {
+                let len = u64::from(read.tile.entry.len);
+                found.push(read);
+                tracker.advance_towards(len, 1)
+            },
+        )?;
+        let mut found = found.into_iter().peekable();
+        let take = |raw: &RawTile| {
+            found.next_if(|read| key_of(store, &read.tile.entry) == key_of(store, &raw.entry))
+        };
+        Ok(tiles.iter().map(take).collect())
+    }
+
+    /// Reads and hashes a tile.
+    fn check(
+        &self,
+        store: &Arc<GenerationStore>,
+        tile: &StoredTile,
+        scratch: &mut Scratch,
+        workspace: &mut Workspace,
+    ) -> Result<()> {
+        let (spans, entry) = (tile.spans()?, &tile.entry);
+        let scheme = &self.container.context.scheme;
+        let len = to_usize(u64::from(entry.len));
+        let (residue, witness) = if are_holes(&self.holes, spans, store.base.as_ref()) {
+            (Residue::ZERO, scheme.witness_of_zeros(len, workspace)?)
+        } else {
+            let bytes = scratch.bytes(len)?;
+            store.read(spans, 0, OutBytes::new(bytes))?;
+            let (residues, witness) = scheme.sum_and_witness(bytes, workspace)?;
+            (residues.total(), witness)
+        };
+        if !same(&witness, &entry.witness) {
+            return Err(AtlasError::witness("a tile does not have the bytes of its witness"));
+        }
+        if residue != entry.residue {
+            return Err(AtlasError::conservation("a tile has the bytes of its witness and another sum"));
+        }
+        Ok(())
+    }
+
+    /// Notes what was found of a tile; true if it is whole.
     fn tile(
         &mut self,
         store: &Arc<GenerationStore>,
         leaf: u64,
         raw: &RawTile,
+        read: Option<ReadTile>,
         order: Order,
         place: &Place,
     ) -> Result<bool> {
         let entry = &raw.entry;
-        let key = (entry.place, entry.witness, store.base_size);
+        let key = key_of(store, entry);
         // A tile that an earlier generation shares was checked with it.
         if let Some(known) = self.checked.get(&key) {
             return Ok(*known);
         }
-        // Read and hash the tile.
+        let Some(ReadTile { tile, found }) = read else {
+            return Err(AtlasError::internal("a tile was not read"));
+        };
         let (generation, len) = (store.id.generation, u64::from(entry.len));
-        let as_store: Arc<dyn Store> = Arc::clone(store) as Arc<dyn Store>;
-        let tile = StoredTile::new(as_store, *entry, leaf, raw.first);
-        let found = self.bytes(store, &tile, entry);
+        let found = self.note_used(&tile, entry).and(found);
         let whole = match found {
             Ok(()) => true,
             Err(error) if error.kind() == ErrorKind::Incomplete => {
@@ -375,8 +455,8 @@ impl Search<'_> {
         Ok(whole)
     }
 
-    /// Reads and hashes a tile.
-    fn bytes(&mut self, store: &Arc<GenerationStore>, tile: &StoredTile, entry: &TileEntry) -> Result<()> {
+    /// Notes which bytes of the file a tile has.
+    fn note_used(&mut self, tile: &StoredTile, entry: &TileEntry) -> Result<()> {
         let spans = tile.spans()?;
         // Count the records and bytes of the tile as used.
         if let TilePlace::Record(offset) = entry.place {
@@ -392,26 +472,6 @@ impl Search<'_> {
                 }
                 SpanKind::Base | SpanKind::Zeros => {}
             }
-        }
-        // Bytes of a hole need no read.
-        let scheme = &self.container.context.scheme;
-        let (len, workspace) = (to_usize(u64::from(entry.len)), &mut Workspace::default());
-        let (residue, witness) = if are_holes(&self.holes, spans, store.base.as_ref()) {
-            (Residue::ZERO, scheme.witness_of_zeros(len, workspace)?)
-        } else {
-            let mut buffer = crate::base::buffer::Buffer::new(len)?;
-            store.read(spans, 0, crate::base::out_bytes::OutBytes::new(&mut buffer))?;
-            let (residues, witness) = scheme.sum_and_witness(&buffer, workspace)?;
-            (residues.total(), witness)
-        };
-        // The witness decides first, because a wrong witness explains a wrong sum.
-        if !same(&witness, &entry.witness) {
-            return Err(AtlasError::witness("a tile does not have the bytes of its witness"));
-        }
-        if residue != entry.residue {
-            return Err(AtlasError::conservation(
-                "the bytes of a tile match its witness, but not its residue",
-            ));
         }
         Ok(())
     }
@@ -456,6 +516,19 @@ impl Search<'_> {
         }
         Ok(())
     }
+}
+
+/// Identity of a tile, which several generations may share.
+type TileKey = (TilePlace, Digest, u64);
+
+fn key_of(store: &GenerationStore, entry: &TileEntry) -> TileKey {
+    (entry.place, entry.witness, store.base_size)
+}
+
+/// A tile that was read, or why it could not be, or is wrong.
+struct ReadTile {
+    tile: StoredTile,
+    found: Result<()>,
 }
 
 /// A place in the domain.

@@ -1,5 +1,6 @@
 //! The file of a container: records that seal themselves, read by position.
 
+use super::open::is_blank;
 use super::planted::small_batch;
 use super::records::{
     COMMIT_SIZE, Commit, HEADER_SIZE, MAGIC, MAX_NOTE, RECORD_HEAD, RecordKind, SLOT_SIZE, Slot, commit_size,
@@ -15,6 +16,7 @@ use crate::hash::digest::{Digest, same};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A container's bytes, its identity and its seals.
 pub(super) struct ContainerFile {
@@ -25,6 +27,8 @@ pub(super) struct ContainerFile {
     pub(super) seals: Seals,
     /// True if the header is damaged and a commit record stands in for it.
     pub(super) header_damaged: bool,
+    /// True after a sync of a batch failed: nobody knows what the medium has.
+    pub(super) sync_failed: AtomicBool,
 }
 
 /// A record that seals itself.
@@ -64,7 +68,14 @@ impl ContainerFile {
             if header[48..480].iter().any(|byte| *byte != 0) {
                 return Err(AtlasError::format("header: reserved bytes are not zero").at_range(48, 432));
             }
-            return Ok(ContainerFile { storage, path: path.to_owned(), ident, seals, header_damaged: false });
+            return Ok(ContainerFile {
+                storage,
+                path: path.to_owned(),
+                ident,
+                seals,
+                header_damaged: false,
+                sync_failed: AtomicBool::default(),
+            });
         }
         // The first commit record repeats the header's fields.
         for block in 0..5_u8 {
@@ -80,6 +91,7 @@ impl ContainerFile {
                 ident,
                 seals: seals.clone(),
                 header_damaged: true,
+                sync_failed: AtomicBool::default(),
             };
             if file.sealed_commit(start)?.is_some() {
                 ident.check(file.seals.is_keyed())?;
@@ -87,6 +99,14 @@ impl ContainerFile {
             }
         }
         if header.get(..8) != Some(&MAGIC) {
+            if is_blank(&*storage) {
+                return Err(AtlasError::format(format!(
+                    "not an atlas container: {} has no bytes but zeros: a creation that was interrupted leaves such a \
+                     file; remove it and create the container again",
+                    path.display()
+                ))
+                .at_range(0, to_u64(header.len())));
+            }
             return Err(foreign(path, &header));
         }
         let ident = ident_at(&header[8..48]);
@@ -108,7 +128,14 @@ impl ContainerFile {
         match ident.filter(|ident| (ident.id, ident.head) == (like.ident.id, like.ident.head)) {
             Some(ident) => {
                 let path = like.path.clone();
-                Ok(ContainerFile { storage, path, ident, seals, header_damaged: false })
+                Ok(ContainerFile {
+                    storage,
+                    path,
+                    ident,
+                    seals,
+                    header_damaged: false,
+                    sync_failed: AtomicBool::default(),
+                })
             }
             None => Err(AtlasError::state(format!(
                 "{}: the file that has the path now is not this container; open it again",
@@ -120,7 +147,14 @@ impl ContainerFile {
     /// The same container as another storage shows it.
     pub(super) fn seen_on(&self, storage: Arc<dyn Storage>) -> ContainerFile {
         let (path, ident, seals) = (self.path.clone(), self.ident, self.seals.clone());
-        ContainerFile { storage, path, ident, seals, header_damaged: self.header_damaged }
+        ContainerFile {
+            storage,
+            path,
+            ident,
+            seals,
+            header_damaged: self.header_damaged,
+            sync_failed: AtomicBool::default(),
+        }
     }
 
     /// B.
@@ -135,6 +169,11 @@ impl ContainerFile {
 
     pub(super) fn len(&self) -> Result<u64> {
         self.storage.len().map_err(|error| self.failed("reading the size of", error))
+    }
+
+    /// Syncs a part of a batch.
+    pub(super) fn sync_data(&self) -> io::Result<()> {
+        self.storage.sync_data().inspect_err(|_| self.sync_failed.store(true, Ordering::Relaxed))
     }
 
     /// An error of the system.

@@ -98,7 +98,8 @@ pub struct ContainerOptions {
     /// Opens the newest whole generation if a newer one is damaged. Opened for writing, the newer ones are
     /// cut off.
     pub recover: bool,
-    /// History of the newest generation, or of one that it grew from.
+    /// History of the newest generation, or of one that it grew from. WITNESS if it is that of the oldest generation of a
+    /// compacted container, and neither a root nor a key proves that one.
     pub expected_history: Option<Digest>,
     /// A generation of more bytes is LIMIT. `None`: any.
     pub max_domain_size: Option<u64>,

@@ -10,6 +10,7 @@ use crate::base::atomic_file::sync_folder;
 use crate::base::descriptor;
 use crate::base::error::{AtlasError, Result};
 use crate::base::file_lock::{self, Locked};
+use crate::base::out_bytes::OutBytes;
 use crate::base::process::Process;
 use crate::base::storage::{FileStorage, Storage};
 use crate::base::sync::lock;
@@ -24,6 +25,7 @@ use crate::tile::outboards::OutboardCache;
 use crate::tile::tree::NodeCache;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -46,7 +48,15 @@ pub(super) fn new_log(
     let block_code = create.block_log2.map(block_code).transpose()?;
     let failed = |what: &str, error| AtlasError::io(format_args!("{what} {}", path.display()), error);
     let file = descriptor::open(File::options().read(true).write(true).create_new(true), path);
-    let file = file.map_err(|error| failed("creating", error))?;
+    let file = file.map_err(|error| {
+        let is_left_over = error.kind() == std::io::ErrorKind::AlreadyExists && is_blank_file(path);
+        let hint = if is_left_over {
+            " (the file has no bytes but zeros, as an interrupted creation leaves it; remove it)"
+        } else {
+            ""
+        };
+        AtlasError::io(format_args!("creating {}{hint}", path.display()), error)
+    })?;
     // Whatever fails from here on leaves no file.
     let made = (|| {
         let block_code = match block_code {
@@ -73,6 +83,18 @@ pub(super) fn new_log(
         slot_is_unsynced: false,
         is_broken: false,
     })
+}
+
+/// True if a file has no bytes but zeros, and no more than an empty container: its writer died before the header.
+pub(super) fn is_blank(storage: &dyn Storage) -> bool {
+    const EMPTY_CONTAINER: u64 = 3 << 16;
+    let Some(len) = storage.len().ok().filter(|len| *len <= EMPTY_CONTAINER) else { return false };
+    let mut bytes = vec![1_u8; to_usize(len)];
+    storage.read_at(0, OutBytes::new(&mut bytes)).is_ok() && bytes.iter().all(|byte| *byte == 0)
+}
+
+fn is_blank_file(path: &Path) -> bool {
+    open_file(path, ContainerMode::Read).is_ok_and(|(file, _)| is_blank(&*file))
 }
 
 /// Random bytes of the system.
@@ -268,7 +290,8 @@ impl Container {
             let mut at = tip.cloned();
             while let Some(commit) = &at {
                 if same(&commit.history, expected) {
-                    return self.check_histories(&log.file, tip, commit);
+                    let is_known = verify.expected_root.is_some() || log.file.seals.is_keyed();
+                    return self.check_histories(&log.file, tip, commit, is_known);
                 }
                 at = log::before(&log.file, commit)?;
             }
@@ -280,22 +303,36 @@ impl Container {
         Ok(())
     }
 
-    /// Proves that the newest generation grew from `known`, whose history is known.
+    /// Proves that the newest generation grew from `known`, whose history is known, and that this has its root.
+    ///
+    /// The history of the oldest generation of a compacted file follows from bytes that are gone. `is_known`: a root or
+    /// a key proves it.
     fn check_histories(
         &self,
         file: &ContainerFile,
         tip: Option<&records::Commit>,
         known: &records::Commit,
+        is_known: bool,
     ) -> Result<()> {
         let mut at = tip.cloned();
-        while let Some(commit) = at.filter(|commit| commit.ordinal > known.ordinal) {
+        while let Some(commit) = at.filter(|commit| commit.ordinal >= known.ordinal) {
+            let generation = commit.generation;
             let before = log::before(file, &commit)?;
+            if before.is_none() && generation != 1 {
+                if is_known {
+                    break;
+                }
+                return Err(AtlasError::witness(format!(
+                    "the history of generation {generation}, the oldest that is kept, follows from generations that \
+                     are not, and so proves none of its bytes: give expected_root too, or the history of a later \
+                     generation"
+                )));
+            }
             let history = before.as_ref().map(|before| before.history);
             let found = records::history_of(&file.seals, &file.ident, history.as_ref(), &commit);
             if !same(&found, &commit.history) {
                 return Err(AtlasError::witness(format!(
-                    "the history of generation {} does not follow from the one before",
-                    commit.generation
+                    "the history of generation {generation} does not follow from the one before"
                 )));
             }
             at = before;
@@ -420,7 +457,14 @@ pub(super) fn write_empty(
     let failed = |what: &str, error| AtlasError::io(format_args!("{what} {}", path.display()), error);
     storage.write_at(0, &bytes).map_err(|error| failed("writing the header of", error))?;
     storage.sync().map_err(|error| failed("flushing", error))?;
-    Ok(ContainerFile { storage, path: path.to_owned(), ident, seals, header_damaged: false })
+    Ok(ContainerFile {
+        storage,
+        path: path.to_owned(),
+        ident,
+        seals,
+        header_damaged: false,
+        sync_failed: AtomicBool::default(),
+    })
 }
 
 /// Locks a file that is open for writing.

@@ -51,9 +51,16 @@ impl<'t, 'a> Tracker<'t, 'a> {
 
     /// Adds work done and reports it.
     pub(crate) fn advance(&mut self, bytes: u64, chunks: u64) -> Result<()> {
-        self.progress.bytes_done += bytes;
-        self.progress.chunks_done += chunks;
+        self.progress.bytes_done = self.progress.bytes_done.saturating_add(bytes);
+        self.progress.chunks_done = self.progress.chunks_done.saturating_add(chunks);
         self.report()
+    }
+
+    /// Adds work done, up to totals that are an estimate.
+    pub(crate) fn advance_towards(&mut self, bytes: u64, chunks: u64) -> Result<()> {
+        let Progress { bytes_done, bytes_total, chunks_done, chunks_total } = self.progress;
+        let most = |done, total: u64, more: u64| more.min(total.saturating_sub(done));
+        self.advance(most(bytes_done, bytes_total, bytes), most(chunks_done, chunks_total, chunks))
     }
 
     /// Reports the end, unless the last report was the end.

@@ -124,7 +124,8 @@ pub struct atlas_container_open_options {
     /// Base, as in atlas_container_set_base(). NULL means none. Kept alive.
     pub base: *const atlas_source,
     /// Expected history of the newest generation or of an ancestor of it, 32 bytes. NULL means any.
-    /// Copied.
+    /// The history of the oldest generation of a compacted container proves nothing alone: it fails
+    /// with WITNESS without expected_root or a key. Copied.
     pub expected_history: *const u8,
     /// The same as in atlas_container_create_options.
     pub compression: *const atlas_compression_config,

@@ -1,7 +1,7 @@
 //! The library beside what people would use instead, on the same inputs, in alternating runs of one
 //! process: `make bench-peers`. Losses are shown as plainly as wins.
 //!
-//! Usage: atlas_bench_peers PEERS_FOLDER REPORT [projecting | files | compression | codecs | updates | patches | durable | r96]...
+//! Usage: atlas_bench_peers PEERS_FOLDER REPORT [projecting | files | compression | codecs | updates | patches | durable | outlines | r96]...
 
 mod codecs;
 mod corpora;
@@ -9,6 +9,7 @@ mod durable;
 #[path = "../suite/machine.rs"]
 mod machine;
 mod measure;
+mod outlines;
 /// The library's own transform, which uses nothing else of it.
 #[path = "../../../src/r96/mod.rs"]
 #[allow(dead_code)]
@@ -793,7 +794,7 @@ fn main() {
     let random = || random.get_or_init(|| random_bytes(1024 * MIB)).as_slice();
     let [peers, path, wanted @ ..] = &arguments[..] else { usage() };
     let peers = std::path::absolute(peers).expect("a folder");
-    let parts: [Part<'_>; 8] = [
+    let parts: [Part<'_>; 9] = [
         ("projecting", "Projecting", &["blake3"], &|report| projecting(report, random())),
         ("files", "Files", &["blake3", "b3sum"], &|report| files(report, &peers, random())),
         ("compression", "Compression", &["zlib-rs", "libdeflate-sys", "c-blosc2"], &|report| {
@@ -806,6 +807,9 @@ fn main() {
         ("patches", "Patches", &["rdiff"], &|report| patches(report, random(), &peers)),
         ("durable", "Durable changes", &["rusqlite", "libsqlite3-sys", "redb", "c-blosc2"], &|report| {
             durable::durable(report, &peers, random())
+        }),
+        ("outlines", "Outlines", &["bao-tree", "b3sum"], &|report| {
+            outlines::outlines(report, &peers, random())
         }),
         ("r96", "R96", &["realfft", "reed-solomon-simd", "ISA-L"], &|report| transforms(report, random())),
     ];
@@ -825,7 +829,7 @@ fn main() {
 
 fn usage() -> ! {
     eprintln!(
-        "usage: atlas_bench_peers PEERS_FOLDER REPORT [projecting | files | compression | codecs | updates | patches | durable | r96]..."
+        "usage: atlas_bench_peers PEERS_FOLDER REPORT [projecting | files | compression | codecs | updates | patches | durable | outlines | r96]..."
     );
     std::process::exit(2);
 }

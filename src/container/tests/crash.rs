@@ -241,7 +241,7 @@ fn faults(random: &mut Random) -> Faults {
     }
 }
 
-fn empty(widen: usize, seed: u64) -> Device {
+pub(super) fn empty(widen: usize, seed: u64) -> Device {
     let device = Device::with(Vec::new(), widen, seed);
     let ident = Ident::new([7; 16], [9; 16], 0, ProjectionType::Linear, 0, 0);
     open::write_empty(device.storage(), Path::new("simulated"), ident, Seals::new(None)).unwrap();
@@ -402,6 +402,70 @@ fn a_million_images_of_crashes_open_with_all_that_was_acknowledged() {
             scope.spawn(move || simulate((part + 1) << 32, 250_000));
         }
     });
+}
+
+/// The generations of an image from the newest back, and the digests of their bytes.
+fn digests_of(image: &Image) -> Vec<String> {
+    let device = Device::with(image.bytes.clone(), 4_096, 0);
+    let reader = Container::on_storage(device.storage(), ContainerMode::Read, &options()).unwrap();
+    check(&reader, &image.model, "an image for the reference");
+    let (mut generation, mut list) = (reader.info().unwrap().newest, Vec::new());
+    while generation > 0 {
+        let snapshot = reader.snapshot(generation, true, &mut Operation::new()).unwrap();
+        let digest = blake3::hash(&bytes_of(&snapshot).unwrap());
+        list.extend([generation.to_string(), digest.to_hex().to_string()]);
+        generation = reader.generation(generation).unwrap().previous;
+    }
+    list
+}
+
+/// The reference of the vectors, in Python, reads the same generations out of images as the library.
+#[test]
+#[ignore = "500 images in Python, which take half a minute"]
+#[expect(clippy::print_stdout, reason = "a test that is skipped says so")]
+fn the_reference_reads_images_of_crashes_too() {
+    const IMAGES: usize = 500;
+    let folder = tempfile::tempdir().unwrap();
+    let mut expected = BTreeMap::new();
+    planted::with(None, SMALL, || {
+        for seed in 1 << 24.. {
+            for image in script(seed, 20) {
+                if expected.len() == IMAGES {
+                    return;
+                }
+                let name = format!("{:03}", expected.len());
+                std::fs::write(folder.path().join(&name), &image.bytes).unwrap();
+                expected.insert(name, digests_of(&image));
+            }
+        }
+    });
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let output = std::process::Command::new("python3")
+        .arg(root.join("src/container/tests/reference.py"))
+        .arg(root.join("tests/vectors/container/reference"))
+        .arg(folder.path())
+        .arg(SMALL.to_string())
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .output();
+    let text = match &output {
+        Ok(output) => {
+            let failed = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{failed}");
+            String::from_utf8_lossy(&output.stdout)
+        }
+        Err(error) => format!("skipped: python3: {error}").into(),
+    };
+    if text.starts_with("skipped") {
+        println!("{}; python3 -m pip install blake3 numpy", text.trim());
+        return;
+    }
+    let found = text.lines().map(|line| {
+        let mut words = line.split(' ').map(str::to_owned);
+        (words.next().unwrap_or_default(), words.collect::<Vec<_>>())
+    });
+    assert_eq!(found.collect::<BTreeMap<_, _>>(), expected);
+    // Some of them have a few generations, and some none.
+    assert!(expected.values().any(|words| words.len() > 8) && expected.values().any(Vec::is_empty));
 }
 
 /// Images of crashes, until one is found wrong.

@@ -3,6 +3,7 @@
 mod changing;
 mod crash;
 mod device;
+mod failing;
 mod golden;
 mod import;
 mod merge;
