@@ -12,7 +12,7 @@ PREFIX ?= /usr/local
 FILE ?=
 BENCH ?=
 BARE ?=
-WHEEL ?=
+WHEEL ?= $(wildcard build/wheel/*.whl)
 export PREFIX FILE BENCH BARE
 
 # The cargo on PATH comes first.
@@ -209,7 +209,7 @@ generate: ## renews the header, the bindings of Layer 2 (with libclang), the lis
 	@! command -v python3 > /dev/null || python3 python/generate.py
 	@./setup.sh libclang || echo 'without libclang the bindings of Layer 2 are left as they are'
 
-dist: ## a release in build/dist: source with crates, TGZ, .deb, SBOM, licences, sums; WHEEL='file...' adds wheels; ten minutes
+dist: ## a release in build/dist: source with crates, TGZ, .deb, SBOM, licences, sums, and the wheel if `make wheel` made it before; ten minutes
 	@$(ready) build
 	@$(unmade) scripts/dist.sh build/dist $(WHEEL)
 

@@ -46,6 +46,9 @@
  *            Each function lists how it fails. In addition, any of them can return INVALID_ARGUMENT (a
  *            NULL that is not allowed, an impossible struct_size) or INTERNAL (a defect in the library,
  *            such as a caught panic, for which Rust also prints a line to stderr).
+ *            Reporting a failure needs no memory, and no destroy function does. A process whose memory
+ *            runs out is aborted only in the allocation of a node that is counted by references, of small
+ *            bookkeeping, or by the start of a thread; docs/reliability.md has the figures.
  * Ownership  The caller owns each handle that create, open, copy, borrow, from_callback, project,
  *            snapshot, extract, deserialize, compress, decompress, finish and run return through `out`,
  *            and passes it to the destroy function of its type, which accepts NULL. Memory from the
@@ -55,21 +58,28 @@
  * Threads    Any thread may call. const functions on a handle may run at the same time as any other on
  *            it; changing ones are serialised inside. Destroy a handle only when no call uses it. The
  *            library starts no thread before the first parallel call or atlas_pool_create() of more than
- *            one thread, and never uses a process-global pool.
+ *            one thread, and never uses a process-global pool. Its own has a thread for each core that the
+ *            calling or the main thread may use. A call needs 64 KiB of stack. A thread that is cancelled
+ *            (deferred) during a call is cancelled when the call returns.
  * Fork       The child makes its own library pool; using a pool of the caller is STATE there. Do not use
  *            in the child a handle that another thread was using at the moment of the fork: it may stay
  *            locked forever. A projection and its snapshots count as one handle here. A file that is
  *            still being written (spool_path) belongs to the process that began it: adding to it or
- *            finishing it is STATE in the child.
+ *            finishing it is STATE in the child. A fork in a progress callback gives the child STATE from
+ *            the call, or a call of its own if all runs on one thread.
  * Structs    Fill a struct that begins with struct_size with its *_init, which ignores NULL. For a struct
  *            that the library fills, set struct_size to sizeof and nothing else. Older, smaller sizes stay
  *            valid.
  * NULL       for options, limits and operation means the defaults of *_init.
- * Callbacks  must not throw or longjmp. Progress runs on the thread that made the call.
- * Files      that the library writes appear under their name complete or not at all. Until then they are
- *            .atlas-*.tmp in the same folder, removed if the call fails. A killed process leaves them,
- *            also one that exceeds its file size limit without ignoring SIGXFSZ. They are safe to delete
- *            when no process writes there.
+ * Callbacks  must not throw or longjmp. Progress runs on the thread that made the call. One that ends its
+ *            thread (pthread_exit) has failed, a read with ECANCELED, and the thread continues. They may
+ *            hold locks and call the library with other handles: no call waits for another's callback.
+ * Files      that the library writes appear under their name complete or not at all. Until then they have
+ *            no name (Linux), or are .atlas-*.tmp in the same folder, removed if the call fails. A killed
+ *            process leaves the latter, also one that exceeds its file size limit without ignoring SIGXFSZ.
+ *            They are safe to delete when no process writes there. Only regular files are replaced, and the
+ *            new one keeps owner, group, mode and, on Linux, access list and extended attributes, or the
+ *            call fails with IO. No file has descriptor 0, 1 or 2.
  *            Only a repair in place changes an existing file; it may be stopped at any moment.
  * Sizes      of the domain are uint64_t, of memory size_t. Paths are bytes on Unix, UTF-8 on Windows.
  * Unloading  The library stays mapped after dlclose(), so that threads that used it can still exit
@@ -545,7 +555,7 @@ typedef enum atlas_file_io {
  * Reads exactly `size` bytes at `offset` into `buffer`. Returns 0, or an errno value.
  *
  * Called from several threads at once, unless the operation's pool has one thread. `buffer` may be
- * uninitialised. The callback must not throw or longjmp.
+ * uninitialised. The callback must not throw or longjmp. It may call the library with other handles.
  */
 typedef int (*atlas_read_at_fn)(void *user_data, uint64_t offset, void *buffer, size_t size);
 
@@ -932,8 +942,10 @@ enum atlas_status atlas_projection_verify(const struct atlas_projection *project
  *
  * The bytes go to a temporary file beside `path`, which is flushed to the disk and then renamed.
  * On failure an older file stays, and nothing else remains. Only the owner can read the temporary
- * file; at the end it gets the permissions of the file that it replaces, or those of a new file. A
- * symbolic link is itself replaced, and its target stays. A tile of zeros becomes a hole.
+ * file; at the end it gets owner, group, mode, access list and attributes of the file that it
+ * replaces, or those of a new file. If the process may not set one of them, the call fails with IO.
+ * A symbolic link is itself replaced, and its target stays. Anything else but a regular file is
+ * INVALID_ARGUMENT. A tile of zeros becomes a hole.
  *
  * Callable from any thread. `operation` may be NULL; progress is reported once per tile. Fails
  * with INVALID_ARGUMENT, IO, WITNESS, CONSERVATION, LIMIT, STATE (pool from before a fork),

@@ -1,4 +1,4 @@
-// atlas_manifold for C++: what atlas_manifold.h offers, with C++17 types. Header only.
+// atlas_manifold for C++: all of atlas_manifold.h with C++17 types. Header only.
 //
 // Link
 //   CMake       find_package(AtlasManifold 0.2 REQUIRED)
@@ -26,8 +26,8 @@
 //             status::invalid_argument.
 // Errors      x() throws atlas::error, try_x() gives an atlas::result. Without exceptions (-fno-exceptions) only
 //             try_x() is there, and memory that cannot be allocated for a std:: container ends the program.
-// Callbacks   may throw: what a progress, damage or read callback throws comes out of the call that ran it, out of
-//             try_x() too. The call itself is cancelled, and changes nothing that a failure would not change.
+// Callbacks   may throw. An exception of a progress, damage or read callback comes out of the call that ran the
+//             callback, out of try_x() too. The call itself is cancelled, with the effects of a failure.
 // Bytes       are taken from every contiguous container of trivially copyable elements, and from std::span. None is
 //             copied, unless a function says so.
 // Standards   C++17 and later. C++20 adds std::stop_token, <=> and std::ranges, C++23 conversions to std::expected.
@@ -488,7 +488,7 @@ struct holds<C, T, std::void_t<element_of<C>, decltype(std::size(std::declval<C 
 
 } // namespace detail
 
-/// Bytes of somebody else that are read: a pointer and a size. A contiguous container converts to it.
+/// Borrowed bytes for reading: a pointer and a size. A contiguous container converts to it.
 class bytes_view {
 public:
     /// No bytes.
@@ -541,7 +541,7 @@ private:
     std::size_t size_ = 0;
 };
 
-/// Memory of somebody else that is written: a pointer and a size. A contiguous container converts to it.
+/// Borrowed memory for writing: a pointer and a size. A contiguous container converts to it.
 class bytes_span {
 public:
     /// No bytes.
@@ -571,7 +571,7 @@ private:
     std::size_t size_ = 0;
 };
 
-/// Objects of somebody else that are read, one after the other in memory. A vector, an array or a list in braces
+/// Borrowed objects for reading, contiguous in memory. A vector, an array or a list in braces
 /// converts to it.
 template <typename T> class list_view {
 public:
@@ -790,7 +790,7 @@ public:
         return made;
     }
 
-    /// True if the bytes are the same. Takes a time that tells where they differ.
+    /// True if the bytes are the same. Not in constant time.
     friend bool operator==(const digest &left, const digest &right) noexcept { return left.compare(right) == 0; }
 #if defined(__cpp_impl_three_way_comparison) && defined(__cpp_lib_three_way_comparison)
     /// Ordered as their hexadecimal digits are.
@@ -878,12 +878,12 @@ struct damage {
     std::uint64_t length;     ///< In bytes.
 };
 
-/// A function that is told of something and may return false to refuse it. One that returns nothing agrees.
+/// A function that receives an event and may return false to refuse it. A function that returns nothing agrees.
 template <typename Told> class callback {
 public:
-    /// Nobody is told.
+    /// No function.
     callback() = default;
-    /// Nobody is told.
+    /// No function.
     callback(std::nullptr_t) noexcept {}
     /// Takes a function, a lambda or a function object.
     template <typename F, std::enable_if_t<std::is_invocable_v<F &, const Told &> &&
@@ -892,9 +892,9 @@ public:
     {
     }
 
-    /// True if somebody is told.
+    /// True if there is a function.
     explicit operator bool() const noexcept { return static_cast<bool>(call_); }
-    /// Tells it.
+    /// Calls the function.
     bool operator()(const Told &told) const { return call_(told); }
 
 private:
@@ -913,9 +913,9 @@ private:
     std::function<bool(const Told &)> call_;
 };
 
-/// Told of each damaged range; see atlas_damage_fn for what false means.
+/// Receives each damaged range; atlas_damage_fn defines the meaning of false.
 using damage_callback = callback<damage>;
-/// Told of the progress of a call; false cancels.
+/// Receives the progress of a call; false cancels.
 using progress_callback = callback<progress_state>;
 
 namespace detail {
@@ -1094,7 +1094,7 @@ public:
         memory_limit_ = bytes;
         return *this;
     }
-    /// Tells a function of the progress, on the thread that makes the call.
+    /// Reports the progress to a function, on the thread that makes the call.
     operation &progress(progress_callback told)
     {
         progress_ = std::move(told);
@@ -1713,7 +1713,7 @@ public:
         c_.max_compression_ratio = ratio;
         return *this;
     }
-    /// Checks the residue of what is about to be encoded.
+    /// Checks the residue before encoding.
     compression_config &preserve_conservation(bool checked) noexcept
     {
         c_.preserve_conservation = checked ? 1 : 0;
@@ -1905,7 +1905,7 @@ public:
         compression_ = config;
         return *this;
     }
-    /// Bytes of memory for what is loaded of the tree.
+    /// Sets the bytes of memory for loaded parts of the tree.
     container_create_options &cache_size(std::uint64_t bytes) noexcept
     {
         c_.cache_size = bytes;
@@ -1957,7 +1957,7 @@ public:
         compression_ = config;
         return *this;
     }
-    /// Bytes of memory for what is loaded of the tree.
+    /// Sets the bytes of memory for loaded parts of the tree.
     container_open_options &cache_size(std::uint64_t bytes) noexcept
     {
         c_.cache_size = bytes;
@@ -2163,7 +2163,7 @@ private:
     std::vector<std::uint64_t> data_sizes_;
 };
 
-// ---- What calls tell ---------------------------------------------------------------------------------------------
+// ---- Results of calls ---------------------------------------------------------------------------------------------
 
 /// Properties of a projection's present state; atlas_projection_info.
 struct projection_info {
@@ -2872,7 +2872,7 @@ public:
         return try_extract_classes(classes, part, op).value();
     }
 
-    /// Says how it is updated from now on; atlas_projection_configure_incremental().
+    /// Sets how later updates run; atlas_projection_configure_incremental().
     void configure_incremental(const incremental_config &config = {}) { try_configure_incremental(config).value(); }
     /// Applies one delta; atlas_projection_apply().
     void apply(const delta &change) { try_apply(change).value(); }
@@ -2910,7 +2910,7 @@ public:
     {
         return try_find_damage(where, op).value();
     }
-    /// The same, told range by range; false ends the search with status::cancelled. The outcome is that of
+    /// Calls a function for each range; false ends the search with status::cancelled. The outcome is that of
     /// find_damage().
     [[nodiscard]] atlas::status each_damage(const damage_callback &told, const regions &where = {},
                                             const operation &op = {}) const
@@ -3196,7 +3196,7 @@ public:
     atlas_stream *get() const noexcept { return handle_.get(); }
     /// True if it owns something.
     explicit operator bool() const noexcept { return static_cast<bool>(handle_); }
-    /// Gives the C handle away, to be destroyed before what is returned with it: the operation that it runs with.
+    /// Releases the C handle together with the operation that it runs with, which must be destroyed after the handle.
     [[nodiscard]] std::pair<atlas_stream *, std::shared_ptr<void>> release() noexcept
     {
         return {handle_.release(), std::shared_ptr<void>(std::move(running_))};
@@ -3229,7 +3229,7 @@ public:
     std::optional<chunk> next() { return try_next().value(); }
     /// Returns the progress; atlas_stream_get_progress().
     progress_state progress() const { return try_progress().value(); }
-    /// Processes what is left and gives the projection; atlas_stream_finish().
+    /// Processes the rest of the source and returns the projection; atlas_stream_finish().
     projection finish() { return try_finish().value(); }
 
     /// Pulls chunk after chunk.
@@ -3570,7 +3570,7 @@ public:
     {
         return try_find_damage(from, op).value();
     }
-    /// The same, told range by range; false ends the search with status::cancelled.
+    /// Calls a function for each range; false ends the search with status::cancelled.
     [[nodiscard]] atlas::status each_damage(const damage_callback &told, std::uint64_t from = 0,
                                             const operation &op = {}) const
     {
@@ -3704,7 +3704,7 @@ public:
     {
         return try_check(of, told, op).value();
     }
-    /// Repairs a file; atlas_parity_repair(). What is left damaged is an error, and `report` is filled all the same.
+    /// Repairs a file; atlas_parity_repair(). Throws if damage remains; `report` is filled also then.
     parity_report repair(const path_view &path, const repair_options &options, const damage_callback &agreed = {},
                          const operation &op = {}, parity_report *report = nullptr) const
     {

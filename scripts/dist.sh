@@ -23,6 +23,7 @@ name=atlas_manifold-$version
 export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
 export LC_ALL=C TZ=UTC
 umask 022
+multiarch=$(dpkg-architecture -qDEB_HOST_MULTIARCH)
 work=$out/work
 rm -rf "${out:?}"/*
 mkdir -p "$work/$name"
@@ -48,9 +49,11 @@ tar -C "$work" -xzf "$out/$name.tar.gz"
 mkdir "$work/cargo-home"
 alone=()
 if unshare -n true 2> /dev/null; then alone=(unshare -n); fi
-# cmake LIBDIR: configures; the second time nothing is built again.
+# configure LIBDIR: the second time nothing is built again. Without the dependency CPack would call cargo once more, with
+# the network and the cargo of the user.
 configure() {
     cmake -S "$work/$name" -B "$work/build" -DCMAKE_BUILD_TYPE=Release -DCMAKE_INSTALL_PREFIX=/usr \
+        -DCMAKE_SKIP_INSTALL_ALL_DEPENDENCY=ON \
         -DCMAKE_INSTALL_LIBDIR="$1" -DATLAS_MANIFOLD_EXAMPLES=OFF -DATLAS_MANIFOLD_DEBUG_FILES=ON > "$work/configure.log" ||
         { cat "$work/configure.log"; exit 1; }
 }
@@ -63,7 +66,7 @@ configure lib
 build cmake --build "$work/build" -j "$(nproc)" > "$work/build.log" 2>&1 || { tail -40 "$work/build.log"; exit 1; }
 package() { (cd "$work/build" && cpack -G "$1" > "$work/cpack.log" 2>&1) || { cat "$work/cpack.log"; exit 1; }; }
 package TGZ
-configure "lib/$(dpkg-architecture -qDEB_HOST_MULTIARCH)"
+configure "lib/$multiarch"
 package DEB
 mv "$work/build/"*.tar.gz "$work/build/"*.deb "$out"
 

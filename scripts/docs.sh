@@ -27,7 +27,7 @@ headers=$(find include -name '*.h*' | sort | tr '\n' ' ')
 mkdir "$out/doxygen/examples"
 {
     echo '/**'
-    for program in examples/*.c c_tests/api_*.c; do
+    for program in examples/*.c examples/*.cpp c_tests/api_*.c; do
         sed -f docs/site/example.sed "$program" > "$out/doxygen/examples/${program##*/}"
         echo "\\example ${program##*/}"
     done
@@ -67,8 +67,10 @@ mv "$out/doxygen/html"/* "$out/extra/c/"
 library=$(ls "$build"/lib/libatlas_manifold.so.[0-9]*.[0-9]*.[0-9]* | tail -n 1)
 ATLAS_MANIFOLD_LIBRARY=${ATLAS_MANIFOLD_LIBRARY:-$PWD/$library} PYTHONPATH=python/src \
     "$venv/bin/python" -m sphinx -q -W --keep-going -b html -d "$out/doctrees" docs "$out/site"
-mkdir -p "$out/man"
-mv "$out/doxygen/man/man3" "$out/man/"
+# Manual pages of the C header alone: those of C++ would have names like error.3.
+mkdir -p "$out/man/man3"
+rm -f "$out"/doxygen/man/man3/atlas_v[0-9]*.3
+mv "$out"/doxygen/man/man3/atlas_[a-z]*.3 "$out/man/man3/"
 
 # Nothing is fetched from elsewhere: no script, style, font or picture with an address of a network.
 if grep -rlE '<(script|link|img)[^>]+(src|href)="(https?:)?//' "$out/site" --include='*.html' ||

@@ -127,6 +127,13 @@
 
 #![cfg_attr(test, allow(clippy::cast_possible_truncation, reason = "test data are small numbers"))]
 
+/// The `format!` of this crate: without memory for the text it is empty, where the one of std aborts the process.
+macro_rules! format {
+    ($($argument:tt)*) => {
+        $crate::base::fallible::text(::std::format_args!($($argument)*))
+    };
+}
+
 // From the lowest layer up, in the order of docs/layers.txt.
 mod base;
 

@@ -366,7 +366,19 @@ pub fn writes(dir: &str) {
         &mut [
             ("pwrite from aligned memory + verify", Box::new(|| plainly(verify(projection)))),
             ("write_file", Box::new(|| write_file(projection))),
-            ("pwrite from aligned memory + verify shards of 8 MiB", Box::new(|| plainly(verify_shards()))),
+            (
+                "pwrite from aligned memory + verify shards of 8 MiB + the file",
+                Box::new(|| {
+                    let mut took = write() + verify_shards();
+                    took += seconds(|| {
+                        let file = open(&plain, 0);
+                        project_and_forget(file, &two);
+                        unsafe { sys::atlas_source_destroy(file) };
+                    });
+                    remove(&plain);
+                    took
+                }),
+            ),
             ("reconstruction from them to a spool", Box::new(rebuild)),
             ("pwrite from aligned memory + verify a container", Box::new(|| plainly(verify(packed)))),
             ("unpack the container", Box::new(|| write_file(packed))),

@@ -1,4 +1,4 @@
-"""What the package costs beside bare ctypes, and beside C. `make bench-python` prints the figures.
+"""What the package costs beside bare ctypes, and beside C. `python/test.sh cost` prints the figures.
 
 Each method is timed with its C function replaced by one that does nothing, beside a bare ctypes call of that function
 with the same prototype, in turns. The bare call makes what each call needs anew: an out-parameter, a struct.

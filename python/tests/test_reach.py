@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from atlas_manifold import _abi
+from atlas_manifold._library import Handle
 from conftest import called
 
 NOT_CALLED = {
@@ -15,4 +16,6 @@ NOT_CALLED = {
 def test_every_function_of_the_header_is_called(request: pytest.FixtureRequest) -> None:
     if len({item.path for item in request.session.items}) < 8:
         pytest.skip("only a part of the tests was chosen")
-    assert set(_abi.PROTOTYPES) - called == set(NOT_CALLED)
+    # Those that give objects back are called without a step in Python, which could count.
+    back = {handle.DESTROY for handle in Handle.__subclasses__()} | {"atlas_buffer_free"}
+    assert set(_abi.PROTOTYPES) - called - back == set(NOT_CALLED)

@@ -21,6 +21,13 @@ pub(crate) fn try_vec<T>(len: usize) -> Result<Vec<T>> {
     Ok(vec)
 }
 
+/// Returns `len` copies of `value`, or OUT_OF_MEMORY.
+pub(crate) fn try_filled<T: Clone>(value: T, len: usize) -> Result<Vec<T>> {
+    let mut vec = try_vec(len)?;
+    vec.resize(len, value);
+    Ok(vec)
+}
+
 /// Reserves room for `more` elements, and some for later.
 pub(crate) fn try_grow<T>(vec: &mut Vec<T>, more: usize) -> Result<()> {
     vec.try_reserve(more).map_err(|_| {

@@ -1,5 +1,7 @@
 //! The one error of the library: a kind with exactly one status, a message and the place.
 
+use crate::base::fallible::{SystemError, try_box};
+use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -63,129 +65,177 @@ pub enum ErrorKind {
 /// println!("{error}"); // names the range and the size of the domain
 /// # Ok::<(), atlas_manifold::AtlasError>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub struct AtlasError {
-    /// In a box, so that results of successful calls are small.
-    details: Box<Details>,
+    kind: ErrorKind,
+    /// In a box, so that results of successful calls are small. `None` if there was no memory for it.
+    details: Option<Box<Details>>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Details {
-    kind: ErrorKind,
-    message: String,
+    message: Cow<'static, str>,
     index: Option<u64>,
     offset: Option<u64>,
     length: Option<u64>,
     os_error: i32,
-    source: Option<Arc<io::Error>>,
+    source: Option<Source>,
+}
+
+/// The error that another one comes from.
+#[derive(Debug)]
+enum Source {
+    /// An error number alone.
+    System(io::Error),
+    Shared(Arc<io::Error>),
 }
 
 /// Result of any operation of the library.
 pub type Result<T> = std::result::Result<T, AtlasError>;
 
+impl Clone for AtlasError {
+    /// Without its text and place if there is no memory for them.
+    fn clone(&self) -> Self {
+        let details = self.details.as_deref().and_then(|details| {
+            let message = match &details.message {
+                Cow::Borrowed(text) => Cow::Borrowed(*text),
+                Cow::Owned(text) => Cow::Owned(format!("{text}")),
+            };
+            let source = details.source.as_ref().map(|source| match source {
+                Source::System(error) => {
+                    Source::System(io::Error::from_raw_os_error(error.raw_os_error().unwrap_or(0)))
+                }
+                Source::Shared(error) => Source::Shared(Arc::clone(error)),
+            });
+            let Details { index, offset, length, os_error, .. } = *details;
+            try_box(Details { message, index, offset, length, os_error, source }).ok()
+        });
+        AtlasError { kind: self.kind, details }
+    }
+}
+
 impl AtlasError {
-    pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+    pub(crate) fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
         Self::of_text(kind, message.into())
     }
 
     #[cold]
     #[inline(never)]
-    fn of_text(kind: ErrorKind, message: String) -> Self {
+    fn of_text(kind: ErrorKind, message: Cow<'static, str>) -> Self {
         let (index, offset, length) = (None, None, None);
-        let details = Details { kind, message, index, offset, length, os_error: 0, source: None };
-        AtlasError { details: Box::new(details) }
+        let details = try_box(Details { message, index, offset, length, os_error: 0, source: None }).ok();
+        AtlasError { kind, details }
     }
 
     /// Returns an I/O error. The text names the operation, its object, and the system's reason.
     pub(crate) fn io(what: impl fmt::Display, error: io::Error) -> Self {
-        let mut this = Self::new(ErrorKind::Io, format!("{what}: {error}"));
-        this.details.os_error = error.raw_os_error().unwrap_or(0);
-        this.details.source = Some(Arc::new(error));
+        let mut this = Self::new(ErrorKind::Io, format!("{what}: {}", SystemError(&error)));
+        this.change(|details| {
+            details.os_error = error.raw_os_error().unwrap_or(0);
+            details.source = Some(match error.raw_os_error() {
+                Some(_) => Source::System(error),
+                None => Source::Shared(Arc::new(error)),
+            });
+        });
         this
     }
 
+    fn change(&mut self, change: impl FnOnce(&mut Details)) {
+        if let Some(details) = &mut self.details {
+            change(details);
+        }
+    }
+
     pub(crate) fn with_os_error(mut self, code: i32) -> Self {
-        self.details.os_error = code;
+        self.change(|details| details.os_error = code);
         self
     }
 
     /// Adds the index of the batch item, tile, chunk or class. An inner index takes precedence.
     #[cold]
     pub(crate) fn at_index(mut self, index: u64) -> Self {
-        self.details.index.get_or_insert(index);
+        self.change(|details| _ = details.index.get_or_insert(index));
         self
     }
 
     /// Sets the index of the batch item, in place of a tile or block in it.
     #[cold]
     pub(crate) fn in_batch(mut self, index: u64) -> Self {
-        self.details.index = Some(index);
+        self.change(|details| details.index = Some(index));
         self
     }
 
     /// Removes the index, because the failed item is not one of the caller's.
     #[cold]
     pub(crate) fn without_index(mut self) -> Self {
-        self.details.index = None;
+        self.change(|details| details.index = None);
         self
     }
 
     /// Adds the place in the domain, or in the bytes read. An inner place takes precedence.
     #[cold]
     pub(crate) fn at_range(mut self, offset: u64, length: u64) -> Self {
-        self.details.offset.get_or_insert(offset);
-        self.details.length.get_or_insert(length);
+        self.change(|details| {
+            details.offset.get_or_insert(offset);
+            details.length.get_or_insert(length);
+        });
         self
     }
 
     /// Returns the kind of the failure.
     pub fn kind(&self) -> ErrorKind {
-        self.details.kind
+        self.kind
     }
 
     /// Returns the message, with the offending value and its limit.
     pub fn message(&self) -> &str {
-        &self.details.message
+        match &self.details {
+            Some(details) if !details.message.is_empty() => &details.message,
+            _ => "there is no memory for the text of this error",
+        }
     }
 
     /// Returns the index of the batch item, tile, chunk or class that failed.
     pub fn index(&self) -> Option<u64> {
-        self.details.index
+        self.details.as_ref()?.index
     }
 
     /// Returns the offset of the failure in the domain, or in the bytes read.
     pub fn offset(&self) -> Option<u64> {
-        self.details.offset
+        self.details.as_ref()?.offset
     }
 
     /// Returns the number of affected bytes from [`offset`](Self::offset) on.
     pub fn length(&self) -> Option<u64> {
-        self.details.length
+        self.details.as_ref()?.length
     }
 
     /// Returns the error number (errno) of the operating system or of a callback, or 0.
     pub fn os_error(&self) -> i32 {
-        self.details.os_error
+        self.details.as_ref().map_or(0, |details| details.os_error)
     }
 }
 
 impl fmt::Display for AtlasError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.details.message)
+        f.write_str(self.message())
     }
 }
 
 impl std::error::Error for AtlasError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.details.source.as_deref().map(|e| e as &(dyn std::error::Error + 'static))
+        match self.details.as_ref()?.source.as_ref()? {
+            Source::System(error) => Some(error),
+            Source::Shared(error) => Some(&**error),
+        }
     }
 }
 
 macro_rules! constructors {
     ($($name:ident => $kind:ident),* $(,)?) => {
         impl AtlasError {
-            $(pub(crate) fn $name(message: impl Into<String>) -> Self {
+            $(pub(crate) fn $name(message: impl Into<Cow<'static, str>>) -> Self {
                 Self::new(ErrorKind::$kind, message)
             })*
         }

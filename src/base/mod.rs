@@ -12,6 +12,7 @@ pub(crate) mod descriptor;
 #[cfg(target_os = "linux")]
 pub(crate) mod direct_file;
 pub(crate) mod error;
+pub(crate) mod fallible;
 #[cfg_attr(not(unix), allow(dead_code))]
 pub(crate) mod file_lock;
 pub(crate) mod folder;

@@ -9,7 +9,6 @@
 
 use crate::base::block::Block;
 use crate::base::units::to_u64;
-use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
 
 /// Buffers smaller than this are not kept.
@@ -22,7 +21,8 @@ const RECYCLED_TOTAL: usize = 64 * 1024 * 1024;
 /// Evicts stale buffers first, or else they would fill the list permanently. Then it evicts the smallest, so
 /// that one buffer too many does not cost a large one each time.
 struct UsedBuffers {
-    by_len: BTreeMap<usize, VecDeque<Used>>,
+    /// Ascending by length, those of one length by age.
+    buffers: Vec<Used>,
     total: usize,
     /// Bytes that were asked for so far, found or not: the clock of this list.
     asked: u64,
@@ -114,56 +114,62 @@ fn release_pages(_: &mut [u8]) {}
 
 impl UsedBuffers {
     const fn new() -> UsedBuffers {
-        UsedBuffers { by_len: BTreeMap::new(), total: 0, asked: 0 }
+        UsedBuffers { buffers: Vec::new(), total: 0, asked: 0 }
+    }
+
+    /// Returns the place of the first buffer that is not shorter than `len`.
+    fn first_of(&self, len: usize) -> usize {
+        self.buffers.partition_point(|used| used.bytes.len() < len)
     }
 
     fn take_above(&mut self, most: u64) -> Option<Block> {
         if to_u64(self.total) <= most {
             return None;
         }
-        let (&largest, _) = self.by_len.last_key_value()?;
-        self.remove(largest, VecDeque::pop_front)
+        let largest = self.buffers.last()?.bytes.len();
+        self.remove(self.first_of(largest))
     }
 
     fn take(&mut self, capacity: usize) -> Option<Block> {
         self.asked = self.asked.wrapping_add(to_u64(capacity));
-        // Not more than a quarter too large, or a small payload would keep a large buffer alive.
-        let (&found, _) = self.by_len.range(capacity..=capacity + capacity / 4).next()?;
-        self.remove(found, VecDeque::pop_back)
+        let found = self.buffers.get(self.first_of(capacity))?.bytes.len();
+        // At most a quarter larger, or a small payload would keep a large buffer alive.
+        if found > capacity + capacity / 4 {
+            return None;
+        }
+        self.remove(self.first_of(found + 1) - 1)
     }
 
-    fn remove(&mut self, len: usize, one: impl FnOnce(&mut VecDeque<Used>) -> Option<Used>) -> Option<Block> {
-        let of_len = self.by_len.get_mut(&len)?;
-        let used = one(of_len)?;
-        if of_len.is_empty() {
-            self.by_len.remove(&len);
+    fn remove(&mut self, place: usize) -> Option<Block> {
+        if place >= self.buffers.len() {
+            return None;
         }
-        self.total -= len;
+        let used = self.buffers.remove(place);
+        self.total -= used.bytes.len();
         Some(used.bytes)
     }
 
     /// Adds a buffer. If the list is full, returns a victim to free before retrying, a stale or a smaller
-    /// one; refuses if none helps.
+    /// one; refuses if none helps, or if there is no memory for its place: freeing memory must not need any.
     fn put(&mut self, bytes: Block) -> Put {
         let len = bytes.len();
+        if len > RECYCLED_TOTAL || self.buffers.try_reserve(1).is_err() {
+            return Put::Refused(bytes);
+        }
         if len <= RECYCLED_TOTAL - self.total {
-            self.by_len.entry(len).or_default().push_back(Used { bytes, since: self.asked });
+            self.buffers.insert(self.first_of(len + 1), Used { bytes, since: self.asked });
             self.total += len;
             return Put::Kept;
         }
-        if len > RECYCLED_TOTAL {
-            return Put::Refused(bytes);
-        }
-        let fronts = self.by_len.iter().filter_map(|(other, of_len)| Some((*other, of_len.front()?)));
-        let ages = fronts.map(|(other, used)| (self.asked.wrapping_sub(used.since), other));
-        let unwanted = ages.max().filter(|(age, _)| *age >= UNWANTED_AFTER).map(|(_, other)| other);
+        let ages = self.buffers.iter().enumerate().map(|(place, used)| {
+            (self.asked.wrapping_sub(used.since), used.bytes.len(), std::cmp::Reverse(place))
+        });
+        let unwanted = ages.max().filter(|(age, ..)| *age >= UNWANTED_AFTER).map(|(_, _, place)| place.0);
         let smallest = || {
             let excess = self.total + len - RECYCLED_TOTAL;
-            let (&other, _) = self.by_len.first_key_value()?;
-            (other < len && excess < len).then_some(other)
+            self.buffers.first().filter(|other| other.bytes.len() < len && excess < len).map(|_| 0)
         };
-        let victim = unwanted.or_else(smallest);
-        match victim.and_then(|other| self.remove(other, VecDeque::pop_front)) {
+        match unwanted.or_else(smallest).and_then(|place| self.remove(place)) {
             Some(unwanted) => Put::Full { bytes, unwanted },
             None => Put::Refused(bytes),
         }
@@ -197,7 +203,7 @@ mod tests {
         for _ in 0..64 {
             assert_eq!(used.take(1 << 20).unwrap().len(), 1 << 20);
         }
-        assert_eq!((used.total, used.by_len.len()), (0, 0));
+        assert_eq!((used.total, used.buffers.len()), (0, 0));
     }
 
     #[test]

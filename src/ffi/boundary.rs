@@ -2,20 +2,46 @@
 
 use super::callback::NoCancellation;
 use super::status::atlas_status;
-use crate::base::error::{AtlasError, Result};
+use crate::base::error::Result;
 use crate::exec::pool::panic_error;
 use std::cell::RefCell;
-use std::ffi::{CStr, CString, c_char};
+use std::ffi::c_char;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-thread_local! {
-    static LAST: RefCell<Option<Last>> = const { RefCell::new(None) };
+/// Bytes of the longest text: a path of the greatest length and what is said about it.
+const TEXT: usize = 4_608;
+
+/// The last call of a thread. It has no destructor and no memory of its own, so that recording a failure needs none.
+pub(super) struct Last {
+    pub(super) status: atlas_status,
+    pub(super) os_error: i32,
+    pub(super) index: Option<u64>,
+    pub(super) offset: Option<u64>,
+    pub(super) length: Option<u64>,
+    /// Ends with a NUL.
+    text: [u8; TEXT],
 }
 
-/// A failure and its text as a C string.
-struct Last {
-    error: AtlasError,
-    text: CString,
+thread_local! {
+    static LAST: RefCell<Last> = const {
+        RefCell::new(Last {
+            status: atlas_status::ATLAS_STATUS_OK,
+            os_error: 0,
+            index: None,
+            offset: None,
+            length: None,
+            text: [0; TEXT],
+        })
+    };
+}
+
+impl Last {
+    /// Writes `text` without NUL bytes, as far as there is room, and a NUL.
+    fn set_text(&mut self, text: &str) {
+        let end = (0..=text.len().min(TEXT - 1)).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+        let bytes = text[..end].bytes().filter(|byte| *byte != 0).chain([0]);
+        self.text.iter_mut().zip(bytes).for_each(|(place, byte)| *place = byte);
+    }
 }
 
 /// Runs a call that can fail. A panic becomes INTERNAL, and the outcome becomes the thread's last
@@ -36,41 +62,43 @@ pub(super) fn infallible<R>(otherwise: R, call: impl FnOnce() -> R) -> R {
 }
 
 fn record(result: Result<()>) -> atlas_status {
-    let (status, last) = match result {
-        Ok(()) => (atlas_status::ATLAS_STATUS_OK, None),
-        Err(error) => {
-            let status = atlas_status::from(error.kind());
-            let mut text = error.message().as_bytes().to_vec();
-            text.retain(|byte| *byte != 0);
-            // NUL bytes were removed, so the conversion cannot fail.
-            (status, Some(Last { error, text: CString::new(text).unwrap_or_default() }))
+    let status = result.as_ref().map_or_else(|error| error.kind().into(), |()| atlas_status::ATLAS_STATUS_OK);
+    // At the end of a thread its locals may be gone: then only the status is left.
+    let _ = LAST.try_with(|last| {
+        let Ok(mut last) = last.try_borrow_mut() else { return };
+        last.status = status;
+        match &result {
+            Ok(()) => last.text[0] = 0,
+            Err(error) => {
+                last.os_error = error.os_error();
+                (last.index, last.offset, last.length) = (error.index(), error.offset(), error.length());
+                last.set_text(error.message());
+            }
         }
-    };
-    // At the end of a thread its locals may be gone. Then only the status is left.
-    drop(LAST.try_with(|slot| slot.try_borrow_mut().map(|mut slot| *slot = last)));
+    });
     status
 }
 
 /// Returns the text of the last failure, empty after success. Valid until the thread's next call.
 pub(super) fn last_message() -> *const c_char {
-    let empty: &CStr = c"";
-    let text = LAST.try_with(|slot| {
-        slot.try_borrow().ok().and_then(|slot| slot.as_ref().map(|last| last.text.as_ptr()))
-    });
-    text.ok().flatten().unwrap_or(empty.as_ptr())
+    let text = LAST.try_with(|last| last.try_borrow().ok().map(|last| last.text.as_ptr().cast()));
+    text.ok().flatten().unwrap_or(c"".as_ptr())
 }
 
-/// Returns the last failure itself.
-pub(super) fn last_error() -> Option<AtlasError> {
-    let error = LAST.try_with(|slot| {
-        slot.try_borrow().ok().and_then(|slot| slot.as_ref().map(|last| last.error.clone()))
-    });
-    error.ok().flatten()
+/// What `look` makes of the last failure; `None` after success.
+pub(super) fn last_error<R>(look: impl FnOnce(&Last) -> R) -> Option<R> {
+    let failed = |last: &RefCell<Last>| {
+        let last = last.try_borrow().ok()?;
+        (last.status != atlas_status::ATLAS_STATUS_OK).then(|| look(&last))
+    };
+    LAST.try_with(failed).ok().flatten()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::error::AtlasError;
+    use std::ffi::CStr;
 
     fn message() -> String {
         // SAFETY: the text of this thread, read before its next call.
@@ -95,9 +123,12 @@ mod tests {
     fn texts_with_nul_bytes_and_success_are_recorded() {
         let status = boundary(|| Err(AtlasError::limit("a\0b")));
         assert_eq!((status, message().as_str()), (atlas_status::ATLAS_STATUS_LIMIT, "ab"));
-        assert!(last_error().is_some());
+        assert!(last_error(|_| ()).is_some());
         assert_eq!(boundary(|| Ok(())), atlas_status::ATLAS_STATUS_OK);
         assert_eq!(message(), "");
-        assert!(last_error().is_none());
+        assert!(last_error(|_| ()).is_none());
+        let long = format!("{}ä", "x".repeat(TEXT - 2));
+        assert_eq!(boundary(|| Err(AtlasError::limit(long))), atlas_status::ATLAS_STATUS_LIMIT);
+        assert_eq!(message(), "x".repeat(TEXT - 2));
     }
 }

@@ -1,9 +1,8 @@
 //! The calling thread's last failure: its text and its numbers.
 
-use super::boundary::{infallible, last_error, last_message};
+use super::boundary::{Last, infallible, last_error, last_message};
 use super::sized::{OutStruct, own_size, sized_struct};
 use super::status::atlas_status;
-use crate::base::error::AtlasError;
 use std::ffi::c_char;
 
 /// Last failure of a thread as numbers. Filled by atlas_last_error_get().
@@ -55,21 +54,21 @@ pub extern "C" fn atlas_last_error_message() -> *const c_char {
 /// This call leaves the last failure as it is. Fails with INVALID_ARGUMENT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_last_error_get(info: *mut atlas_error_info) -> atlas_status {
-    let last = infallible(None, last_error);
     // SAFETY: as the header asks: NULL or struct_size writable bytes.
     let Some(info) = infallible(None, || unsafe { OutStruct::new(info, "info") }.ok()) else {
         return atlas_status::ATLAS_STATUS_INVALID_ARGUMENT;
     };
-    let place = |error: &AtlasError| atlas_error_info {
+    let place = |last: &Last| atlas_error_info {
         struct_size: 0,
-        status: atlas_status::from(error.kind()) as i32,
-        os_error: error.os_error(),
+        status: last.status as i32,
+        os_error: last.os_error,
         reserved: 0,
-        index: error.index().unwrap_or(u64::MAX),
-        offset: error.offset().unwrap_or(u64::MAX),
-        length: error.length().unwrap_or(u64::MAX),
+        index: last.index.unwrap_or(u64::MAX),
+        offset: last.offset.unwrap_or(u64::MAX),
+        length: last.length.unwrap_or(u64::MAX),
     };
-    let value = last.as_ref().map_or(<atlas_error_info as super::sized::SizedStruct>::DEFAULT, place);
+    let default = <atlas_error_info as super::sized::SizedStruct>::DEFAULT;
+    let value = infallible(None, || last_error(place)).unwrap_or(default);
     info.fill(&value);
     atlas_status::ATLAS_STATUS_OK
 }
@@ -77,6 +76,7 @@ pub unsafe extern "C" fn atlas_last_error_get(info: *mut atlas_error_info) -> at
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::error::AtlasError;
     use crate::ffi::boundary::boundary;
 
     #[test]

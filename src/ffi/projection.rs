@@ -416,8 +416,10 @@ pub unsafe extern "C" fn atlas_projection_verify(
 ///
 /// The bytes go to a temporary file beside `path`, which is flushed to the disk and then renamed.
 /// On failure an older file stays, and nothing else remains. Only the owner can read the temporary
-/// file; at the end it gets the permissions of the file that it replaces, or those of a new file. A
-/// symbolic link is itself replaced, and its target stays. A tile of zeros becomes a hole.
+/// file; at the end it gets owner, group, mode, access list and attributes of the file that it
+/// replaces, or those of a new file. If the process may not set one of them, the call fails with IO.
+/// A symbolic link is itself replaced, and its target stays. Anything else but a regular file is
+/// INVALID_ARGUMENT. A tile of zeros becomes a hole.
 ///
 /// Callable from any thread. `operation` may be NULL; progress is reported once per tile. Fails
 /// with INVALID_ARGUMENT, IO, WITNESS, CONSERVATION, LIMIT, STATE (pool from before a fork),

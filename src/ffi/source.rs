@@ -58,7 +58,7 @@ pub enum atlas_file_io {
 /// Reads exactly `size` bytes at `offset` into `buffer`. Returns 0, or an errno value.
 ///
 /// Called from several threads at once, unless the operation's pool has one thread. `buffer` may be
-/// uninitialised. The callback must not throw or longjmp.
+/// uninitialised. The callback must not throw or longjmp. It may call the library with other handles.
 pub type atlas_read_at_fn = Option<
     unsafe extern "C" fn(user_data: *mut c_void, offset: u64, buffer: *mut c_void, size: usize) -> c_int,
 >;

@@ -29,6 +29,7 @@ use super::{
     CLASS_BLOCK_BYTES, CLASSES, COEFFICIENTS_PER_CLASS, ClassList, DecodeError, ParameterError, WORDS,
     block_bytes, block_count, check_data_classes,
 };
+use crate::base::buffer::try_filled;
 
 /// Rebuilds bytes from the payloads of K or more classes.
 #[derive(Clone, Debug)]
@@ -162,10 +163,10 @@ impl Job for DecodeJob<'_> {
         let (symbols, last) = bytes.split_at_mut(whole * block_bytes(k));
         let (symbols, _) = symbols.as_chunks_mut::<SYMBOL_BYTES>();
         // The last block is decoded to a buffer of its own, because it may be padded.
-        let mut padded = vec![0; if blocks > whole { block_bytes(k) } else { 0 }];
-        let mut grid = vec![[l.splat(0); COEFFICIENTS_PER_CLASS]; classes.len().div_ceil(16)];
+        let mut padded = room(0, if blocks > whole { block_bytes(k) } else { 0 })?;
+        let mut grid = room([l.splat(0); COEFFICIENTS_PER_CLASS], classes.len().div_ceil(16))?;
         let mut words = [l.splat(0); WORDS];
-        let mut columns = Columns::new(l);
+        let mut columns = Columns::new(l)?;
         let (mut block, mut together) = (0, L::BLOCKS);
         while block < blocks {
             let count = if block + together <= whole { together } else { 1 };
@@ -238,6 +239,11 @@ pub(super) fn unpack_rows<L: Lanes>(
     (0..L::BLOCKS).all(|block| l.lanes(largest, block).iter().all(|&field| field.cast_unsigned() < P))
 }
 
+/// Returns `len` copies of `value`.
+fn room<T: Clone>(value: T, len: usize) -> Result<Vec<T>, DecodeError> {
+    try_filled(value, len).map_err(|_| DecodeError::NoMemory)
+}
+
 /// The columns of a block, sixteen together, and buffers for their interpolation.
 pub(super) struct Columns<V> {
     /// Numbers congruent to the symbols, those of row q at -q mod 96.
@@ -249,14 +255,14 @@ pub(super) struct Columns<V> {
 
 impl<V: Copy> Columns<V> {
     #[inline(always)]
-    pub(super) fn new<L: Lanes<V = V>>(l: L) -> Self {
+    pub(super) fn new<L: Lanes<V = V>>(l: L) -> Result<Self, DecodeError> {
         let zero = l.splat(0);
-        Self {
-            x: vec![[zero; CLASSES]; COLUMNS],
+        Ok(Self {
+            x: room([zero; CLASSES], COLUMNS)?,
             product: [zero; CLASSES],
             derivative: [zero; CLASSES],
             thirds: [[zero; 32]; 3],
-        }
+        })
     }
 
     /// Computes the columns from the rows of the classes.

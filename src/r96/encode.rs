@@ -9,6 +9,8 @@ use super::{
     CLASS_BLOCK_BYTES, CLASSES, COEFFICIENTS_PER_CLASS, ParameterError, WORDS, block_bytes, block_count,
     check_data_classes,
 };
+use crate::base::buffer::try_filled;
+use crate::base::error::Result;
 
 /// Encoder that computes the packed coefficients of all classes.
 #[derive(Clone, Debug)]
@@ -19,7 +21,7 @@ pub(crate) struct Encoder {
 
 impl Encoder {
     /// Returns an encoder of all 96 classes, for blocks of `k` rows of 128 symbols.
-    pub(crate) fn new(k: usize) -> Result<Self, ParameterError> {
+    pub(crate) fn new(k: usize) -> std::result::Result<Self, ParameterError> {
         Ok(Self { k: check_data_classes(k)?, kernel: Kernel::detect() })
     }
 
@@ -40,15 +42,15 @@ impl Encoder {
     ///
     /// `bytes` is a tile, or a part of one that begins at a block and ends at a block or the tile's end;
     /// missing bytes of the last block count as zeros. So a tile of many blocks can be encoded in slices,
-    /// and a class's payload is the concatenation of the results.
+    /// and a class's payload is the concatenation of the results. Fails with OUT_OF_MEMORY.
     ///
     /// # Panics
     ///
     /// Unless `payloads` has `payload_bytes(bytes.len())` bytes for each class.
-    pub(crate) fn encode(&self, bytes: &[u8], payloads: &mut [u8]) {
+    pub(crate) fn encode(&self, bytes: &[u8], payloads: &mut [u8]) -> Result<()> {
         let expected = self.payload_bytes(bytes.len()) * CLASSES;
         assert_eq!(payloads.len(), expected, "payloads of {} bytes", bytes.len());
-        self.kernel.run(EncodeJob { k: self.k, bytes, payloads });
+        self.kernel.run(EncodeJob { k: self.k, bytes, payloads })
     }
 }
 
@@ -60,21 +62,21 @@ pub(super) struct EncodeJob<'a> {
 }
 
 impl Job for EncodeJob<'_> {
-    type Output = ();
+    type Output = Result<()>;
 
     #[inline(always)]
-    fn run<L: Lanes>(self, l: L) {
+    fn run<L: Lanes>(self, l: L) -> Self::Output {
         let Self { k, bytes, payloads } = self;
         let (blocks, whole) = (block_count(bytes.len(), k), bytes.len() / block_bytes(k));
         let (symbols, _) = bytes.as_chunks::<SYMBOL_BYTES>();
         // The last block is padded with zeros in a buffer of its own.
-        let mut padded = vec![0; if blocks > whole { block_bytes(k) } else { 0 }];
+        let mut padded = try_filled(0, if blocks > whole { block_bytes(k) } else { 0 })?;
         let last = &bytes[whole * block_bytes(k)..];
         padded[..last.len()].copy_from_slice(last);
         let (padded, _) = padded.as_chunks::<SYMBOL_BYTES>();
         let (payloads, _) = payloads.as_chunks_mut::<LANE_BYTES>();
         let class_words = 7 * blocks;
-        let mut grid = vec![[l.splat(0); COEFFICIENTS_PER_CLASS]; CLASSES / 16];
+        let mut grid = try_filled([l.splat(0); COEFFICIENTS_PER_CLASS], CLASSES / 16)?;
         let mut columns = SpectrumColumns::new(l);
         let mut words = [l.splat(0); WORDS];
         let mut block = 0;
@@ -100,6 +102,7 @@ impl Job for EncodeJob<'_> {
             }
             block += count;
         }
+        Ok(())
     }
 }
 

@@ -154,6 +154,8 @@ pub(crate) enum DecodeError {
         /// The last block.
         block: usize,
     },
+    /// There is no memory for the work.
+    NoMemory,
 }
 
 impl fmt::Display for DecodeError {
@@ -177,6 +179,7 @@ impl fmt::Display for DecodeError {
             Self::Padding { block } => {
                 write!(f, "padding of block {block} is not zero")
             }
+            Self::NoMemory => f.write_str("no memory for a block of the transform"),
         }
     }
 }

@@ -248,7 +248,7 @@ impl Proof {
         let malformed = |what: String| Err(AtlasError::format(what));
         let region = &self.region;
         check_range(region.offset, region.length, self.header.size, "the region")
-            .map_err(|error| AtlasError::format(error.message()))?;
+            .map_err(|error| AtlasError::format(format!("{}", error.message())))?;
         let count = to_u64(self.tiles.len());
         match self.first_tile.checked_add(count) {
             Some(end) if end <= self.header.tiles => {}

@@ -335,7 +335,7 @@ impl StreamingContext {
     }
 
     /// Returns a STATE error. The stage stays.
-    fn refuse(&mut self, stage: Stage, otherwise: &str) -> AtlasError {
+    fn refuse(&mut self, stage: Stage, otherwise: &'static str) -> AtlasError {
         let why = match &stage {
             Stage::Finished => "the stream is finished",
             Stage::Failed => "the stream failed or was cancelled before",

@@ -169,10 +169,10 @@ impl Tile {
         }
     }
 
-    pub(crate) fn into_pieces(self) -> Vec<Piece> {
+    pub(crate) fn into_pieces(self) -> (Option<Piece>, Vec<Piece>) {
         match self.pieces {
-            TilePieces::One(piece) => vec![piece],
-            TilePieces::Many(pieces) => pieces.into_vec(),
+            TilePieces::One(piece) => (Some(piece), Vec::new()),
+            TilePieces::Many(pieces) => (None, pieces.into_vec()),
         }
     }
 

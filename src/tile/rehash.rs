@@ -49,6 +49,8 @@ pub(crate) struct CheckedReader<'c> {
     held: Option<(Arc<Extent>, Arc<Outboard>)>,
     bytes: Option<Buffer>,
     group: Option<Buffer>,
+    /// The group of an extent that was checked last: its bytes are in `group`, unless those in the source are fixed.
+    checked: Option<(Arc<Extent>, usize)>,
     /// An assembled whole tile, and the buffers of its transform.
     tile: Option<Buffer>,
     workspace: Workspace,
@@ -76,6 +78,7 @@ impl<'c> CheckedReader<'c> {
             held: None,
             bytes: None,
             group: None,
+            checked: None,
             tile: None,
             workspace: Workspace::default(),
             transformed: false,
@@ -209,22 +212,23 @@ impl<'c> CheckedReader<'c> {
         for group in range.start / GROUP_SIZE..range.end.div_ceil(GROUP_SIZE) {
             // A group is read and checked as a whole, even if only a part is needed.
             let whole = group * GROUP_SIZE..((group + 1) * GROUP_SIZE).min(extent.len());
+            // Two neighbouring groups of an edited tile may both have a part of this one: it is checked once.
+            let again = self.checked.take().filter(|(last, at)| Arc::ptr_eq(last, extent) && *at == group);
             let bytes = match extent.fixed_slice(&whole) {
                 Some(bytes) => bytes,
                 None => {
                     let buffer = Buffer::or_new(&mut self.group, GROUP_SIZE)?;
-                    extent.read(whole.start, &mut buffer[..whole.len()])?;
+                    if again.is_none() {
+                        extent.read(whole.start, &mut buffer[..whole.len()])?;
+                    }
                     &buffer[..whole.len()]
                 }
             };
-            outboard.check_group(
-                self.context.scheme.digests(),
-                extent.len(),
-                group,
-                bytes,
-                false,
-                &**extent,
-            )?;
+            if again.is_none() {
+                let digests = self.context.scheme.digests();
+                outboard.check_group(digests, extent.len(), group, bytes, false, &**extent)?;
+            }
+            self.checked = Some((Arc::clone(extent), group));
             // Copy the requested part of it.
             let part = whole.start.max(range.start)..whole.end.min(range.end);
             out[part.start - range.start..part.end - range.start]

@@ -200,7 +200,9 @@ impl Scheme {
             return Ok((tree.witness()?, result));
         }
         let payloads = &mut room(&mut workspace.payloads)?[..CLASSES * len];
-        let result = around(&mut || encoder.encode(bytes, payloads))?;
+        let mut encoded = Ok(());
+        let result = around(&mut || encoded = encoder.encode(bytes, payloads))?;
+        encoded?;
         Ok((self.witness_of(payloads, executor)?, result))
     }
 
@@ -247,7 +249,7 @@ impl Scheme {
         // Transform the changed blocks, and replace their part of each class.
         for (index, (before, bytes)) in before.chunks(block).zip(bytes.chunks(block)).enumerate() {
             if before != bytes {
-                encoder.encode(bytes, &mut one);
+                encoder.encode(bytes, &mut one)?;
                 let place = index * CLASS_BLOCK_BYTES..(index + 1) * CLASS_BLOCK_BYTES;
                 for (payload, part) in
                     payloads.chunks_exact_mut(len).zip(one.as_chunks::<CLASS_BLOCK_BYTES>().0)
@@ -283,7 +285,7 @@ impl Scheme {
         for part in bytes.chunks(slice) {
             let len = encoder.payload_bytes(part.len());
             let payloads = &mut buffer[..CLASSES * len];
-            encoder.encode(part, payloads);
+            encoder.encode(part, payloads)?;
             for (class, payload) in (0..=95).zip(payloads.chunks_exact(len)) {
                 match hashers.get_mut(usize::from(class)).filter(|_| sliced) {
                     Some(hasher) => drop(hasher.update(payload)),
@@ -333,8 +335,9 @@ pub(crate) fn decode_blocks(
         &rest[..len.min(rest.len())]
     }));
     decoder.decode(&slices, bytes).map_err(|error| match error {
-        DecodeError::Inconsistent { .. } => AtlasError::witness(error.to_string()),
-        _ => AtlasError::format(error.to_string()),
+        DecodeError::Inconsistent { .. } => AtlasError::witness(format!("{error}")),
+        DecodeError::NoMemory => AtlasError::out_of_memory(format!("{error}")),
+        _ => AtlasError::format(format!("{error}")),
     })
 }
 

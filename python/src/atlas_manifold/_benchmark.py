@@ -17,9 +17,7 @@ from ._shard import check
 
 
 class _ReportHandle(Handle):
-    def __del__(self, lib: _abi.Functions = lib) -> None:
-        if self:
-            lib.atlas_benchmark_report_destroy(self)
+    DESTROY = "atlas_benchmark_report_destroy"
 
 
 class BenchmarkReport(Object):

@@ -7,13 +7,13 @@ import os
 import struct
 from array import array
 from collections.abc import Callable, Iterable
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import starmap
 from typing import TYPE_CHECKING, Optional, Union
 
 from . import _abi
 from ._call import u64
-from ._library import lib
+from ._library import finaliser, lib
 from ._records import Region
 
 if TYPE_CHECKING:
@@ -118,13 +118,13 @@ def owned(address: int, size: int, owner: object) -> CArray:
 class _Freed:
     """Bytes that the library allocated, until no view of them is left."""
 
-    __slots__ = ("buffer",)
+    __slots__ = ("_destroy", "buffer")
 
     def __init__(self) -> None:
         self.buffer = _abi.Buffer()
+        self._destroy = partial(lib.atlas_buffer_free, ctypes.byref(self.buffer))
 
-    def __del__(self, lib: _abi.Functions = lib) -> None:
-        lib.atlas_buffer_free(ctypes.byref(self.buffer))
+    __del__ = finaliser
 
 
 def filled(fill: Callable[[object], int], check: Callable[[int], None]) -> memoryview:

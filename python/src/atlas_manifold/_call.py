@@ -51,9 +51,7 @@ _SEND_BOOL = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_void_p)
 
 
 class _PoolHandle(Handle):
-    def __del__(self, lib: _abi.Functions = lib) -> None:
-        if self:
-            lib.atlas_pool_destroy(self)
+    DESTROY = "atlas_pool_destroy"
 
 
 class Pool(Object):

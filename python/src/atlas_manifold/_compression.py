@@ -66,9 +66,7 @@ class Compression(NamedTuple):
 
 
 class _CompressedHandle(Handle):
-    def __del__(self, lib: _abi.Functions = lib) -> None:
-        if self:
-            lib.atlas_compressed_shard_destroy(self)
+    DESTROY = "atlas_compressed_shard_destroy"
 
 
 class CompressedShard(Object):
@@ -165,9 +163,7 @@ def compress(shard: Shard, compression: Optional[Compression], operation: Option
 
 
 class _ManagerHandle(Handle):
-    def __del__(self, lib: _abi.Functions = lib) -> None:
-        if self:
-            lib.atlas_compression_manager_destroy(self)
+    DESTROY = "atlas_compression_manager_destroy"
 
 
 class Compressor(Object):

@@ -19,9 +19,7 @@ from ._source import AnySource, Source, as_source
 
 
 class _ContainerHandle(Handle):
-    def __del__(self, lib: _abi.Functions = lib) -> None:
-        if self:
-            lib.atlas_container_destroy(self)
+    DESTROY = "atlas_container_destroy"
 
 
 class _Options:

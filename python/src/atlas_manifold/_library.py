@@ -10,8 +10,11 @@ import ctypes
 import os
 import sys
 import threading
+from functools import partial
+from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from types import MethodType
+from typing import TYPE_CHECKING, ClassVar, NoReturn, TypeVar
 
 from . import _abi
 from ._errors import ERROR_INFO_SIZE, Failure
@@ -81,14 +84,23 @@ def fail(status: int) -> NoReturn:
     raise failure.exception(status)
 
 
+# Finalisers without a step in Python. A handler of a signal raises between two such steps, and what is raised in a
+# finaliser is printed and lost: a Ctrl-C that came while a large object was freed would have ended nothing. So `__del__` is
+# a property, of which C makes the callable that C calls.
+finaliser = property(attrgetter("_destroy"))
+
+
 class Handle(ctypes.c_void_p):
     """An object of the library, given back when no Python object and no call refers to it any more.
 
     A call holds on to its arguments. So a handle that one thread closes is given back after the last call on it.
     """
 
-    def __del__(self) -> None:
-        raise NotImplementedError
+    DESTROY: ClassVar[str]
+
+    def __init_subclass__(cls) -> None:
+        # MethodType(function, handle) is function bound to the handle. NULL is given back too, which does nothing.
+        cls.__del__ = property(partial(MethodType, getattr(lib, cls.DESTROY)))  # type: ignore[attr-defined]
 
 
 class Object:

@@ -18,9 +18,7 @@ from ._source import AnySource, as_source
 
 
 class _ParityHandle(Handle):
-    def __del__(self, lib: _abi.Functions = lib) -> None:
-        if self:
-            lib.atlas_parity_destroy(self)
+    DESTROY = "atlas_parity_destroy"
 
 
 class ParityOptions(NamedTuple):

@@ -65,9 +65,7 @@ class ProjectionOptions:
 
 
 class _ProjectionHandle(Handle):
-    def __del__(self, lib: _abi.Functions = lib) -> None:
-        if self:
-            lib.atlas_projection_destroy(self)
+    DESTROY = "atlas_projection_destroy"
 
 
 def project(

@@ -17,9 +17,7 @@ from ._shard import Shard, check
 
 
 class _ReconstructionHandle(Handle):
-    def __del__(self, lib: _abi.Functions = lib) -> None:
-        if self:
-            lib.atlas_reconstruction_destroy(self)
+    DESTROY = "atlas_reconstruction_destroy"
 
 
 class Reconstruction(Object):

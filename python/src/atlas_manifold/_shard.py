@@ -5,14 +5,15 @@ from __future__ import annotations
 import ctypes
 from array import array
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Optional, Union, overload
 
 from . import _abi
 from ._abi import ProjectionType
 from ._buffers import Buffer, View, address_of, filled, fixed, window, writable
 from ._call import LONG, Operation, Watch, u64
-from ._library import Handle, Object, fail, lib
+from ._library import Handle, Object, fail, finaliser, lib
 from ._records import Region, ShardInfo
 
 if TYPE_CHECKING:
@@ -49,9 +50,7 @@ class Limits:
 
 
 class ShardHandle(Handle):
-    def __del__(self, lib: _abi.Functions = lib) -> None:
-        if self:
-            lib.atlas_shard_destroy(self)
+    DESTROY = "atlas_shard_destroy"
 
 
 class _Member(ctypes.c_void_p):
@@ -222,14 +221,13 @@ class Shard(Object):
 class _Owner:
     """The handles of a batch, given back when neither the batch nor a shard of it is left."""
 
-    __slots__ = ("destroy", "handles")
+    __slots__ = ("_destroy",)
 
-    def __init__(self, handles: array[int], destroy: str) -> None:
-        self.handles = handles
-        self.destroy = destroy
+    def __init__(self, handles: array[int]) -> None:
+        # The deque keeps nothing: it takes all that the map gives.
+        self._destroy: Callable[[], object] = partial(deque, map(lib.atlas_shard_destroy, handles), 0)
 
-    def __del__(self, lib: _abi.Functions = lib, deque: type = deque) -> None:
-        deque(map(getattr(lib, self.destroy), self.handles), 0)
+    __del__ = finaliser
 
 
 class ShardBatch(Sequence[Shard]):
@@ -251,7 +249,7 @@ class ShardBatch(Sequence[Shard]):
         """A batch of NULL, for C to fill."""
         batch = cls.__new__(cls)
         batch._handles = array("Q", bytes(8 * count))
-        batch._owner = _Owner(batch._handles, "atlas_shard_destroy")
+        batch._owner = _Owner(batch._handles)
         return batch
 
     @classmethod

@@ -46,9 +46,7 @@ _READ_AT = _abi.ReadAtFn
 
 
 class _SourceHandle(Handle):
-    def __del__(self, lib: _abi.Functions = lib) -> None:
-        if self:
-            lib.atlas_source_destroy(self)
+    DESTROY = "atlas_source_destroy"
 
 
 class Source(Object):
@@ -70,9 +68,10 @@ class Source(Object):
     def __init__(self, data: AnySource, *, io: FileIo = FileIo.READ) -> None:
         """Makes a source of a path, a buffer or a file object.
 
-        A buffer is borrowed without a copy until nothing reads it any more, and must not change meanwhile. A file is
-        opened anew, so that its position does not matter; of another file object `seek` and `read` are called, by one
-        thread at a time. `io` says how a file is read: `FileIo.MMAP` promises that nobody shortens or writes it.
+        A buffer is borrowed without a copy until nothing reads it any more, and must not change meanwhile. A file of
+        `open()` is read through a descriptor of the library's own, so that its position does not matter, and it may be
+        closed; of another file object `seek` and `read` are called, by one thread at a time. `io` says how a file is
+        read: `FileIo.MMAP` promises that nobody shortens or writes it.
         """
         self._h = _make(data, io)._h if not isinstance(data, Source) else data._h
 
@@ -244,15 +243,18 @@ def _open_object(file: SeekableFile, how: FileIo) -> Source:
             "the file cannot seek: PushStream projects bytes as they come, as in "
             "`for piece in file: stream.push(piece)`"
         )
-    # The system's own file, whatever its name is by now. A wrapper that decompresses has the same descriptor as the
-    # file inside: only the classes of open() are known to be the file itself.
-    descriptors = "/proc/self/fd" if os.path.isdir("/proc/self/fd") else "/dev/fd"
+    # The system's own file. A wrapper that decompresses has the same descriptor as the file inside: only the classes of
+    # open() are known to be the file itself.
     if isinstance(file, (io.FileIO, io.BufferedReader, io.BufferedRandom, io.BufferedWriter)):
         raw = file if isinstance(file, io.FileIO) else file.raw
-        if type(raw) is io.FileIO and os.path.isdir(descriptors):
+        if type(raw) is io.FileIO and raw.readable() and os.name == "posix":
             if isinstance(file, (io.BufferedRandom, io.BufferedWriter)):
                 file.flush()
-            return _open(os.fsencode(f"{descriptors}/{file.fileno()}"), how)
+            handle = _SourceHandle()
+            status = lib.atlas_source_open_fd(file.fileno(), how, ctypes.byref(handle))
+            if status:
+                fail(status)
+            return Source._adopt(handle)
     if isinstance(file, io.TextIOBase):  # type: ignore[unreachable]
         raise TypeError("a text file is no source: open it in binary mode, 'rb'")
     size = file.seek(0, 2)

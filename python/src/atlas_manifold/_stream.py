@@ -59,9 +59,7 @@ class Chunk(NamedTuple):
 class _StreamHandle(Handle):
     watch: Watch
 
-    def __del__(self, lib: _abi.Functions = lib) -> None:
-        if self:
-            lib.atlas_stream_destroy(self)
+    DESTROY = "atlas_stream_destroy"
 
 
 class _Stream(Object):

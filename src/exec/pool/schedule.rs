@@ -6,8 +6,8 @@ use super::{Order, panic_error};
 use crate::base::error::{AtlasError, Result};
 use crate::base::process::Process;
 use crate::base::sync::lock;
-use crate::base::units::to_u64;
-use std::collections::BTreeMap;
+use crate::base::units::{to_u64, to_usize};
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -82,32 +82,70 @@ struct Inbox<T> {
     awaited: bool,
     /// A worker exited, and another one may have to start.
     ended: bool,
+    /// There was no memory for a result.
+    lost: bool,
 }
 
 impl<T> Finished<T> {
     fn send(&self, task: u64, result: Result<T>) {
         let failed = result.is_err();
         let mut inbox = lock(&self.inbox);
-        inbox.results.push((task, result));
-        if inbox.awaited && (failed || inbox.results.len() >= self.batch) {
+        match inbox.results.try_reserve(1) {
+            Ok(()) => inbox.results.push((task, result)),
+            Err(_) => inbox.lost = true,
+        }
+        if inbox.awaited && (failed || inbox.lost || inbox.results.len() >= self.batch) {
             self.arrived.notify_one();
         }
     }
 
     /// Moves the results so far to `into`, which is empty.
-    fn look(&self, into: &mut Vec<(u64, Result<T>)>) {
-        std::mem::swap(&mut lock(&self.inbox).results, into);
+    fn look(&self, into: &mut Vec<(u64, Result<T>)>) -> Result<()> {
+        let mut inbox = lock(&self.inbox);
+        std::mem::swap(&mut inbox.results, into);
+        if inbox.lost { Err(no_memory()) } else { Ok(()) }
     }
 
     /// Waits for a result or for the exit of a worker, and then moves results like [`Finished::look`].
-    fn wait(&self, into: &mut Vec<(u64, Result<T>)>) {
+    fn wait(&self, into: &mut Vec<(u64, Result<T>)>) -> Result<()> {
         let mut inbox = lock(&self.inbox);
-        while inbox.results.is_empty() && !inbox.ended {
+        while inbox.results.is_empty() && !inbox.ended && !inbox.lost {
             inbox.awaited = true;
             inbox = self.arrived.wait(inbox).unwrap_or_else(PoisonError::into_inner);
         }
         (inbox.awaited, inbox.ended) = (false, false);
         std::mem::swap(&mut inbox.results, into);
+        if inbox.lost { Err(no_memory()) } else { Ok(()) }
+    }
+}
+
+#[cold]
+fn no_memory() -> AtlasError {
+    AtlasError::out_of_memory("no memory for the results that wait for their turn")
+}
+
+/// Results that wait for their turn, the first being that of task `due`.
+struct Early<T> {
+    due: u64,
+    results: VecDeque<Option<Result<T>>>,
+}
+
+impl<T> Early<T> {
+    fn put(&mut self, task: u64, result: Result<T>) -> Result<()> {
+        let place = to_usize(task - self.due);
+        let more = (place + 1).saturating_sub(self.results.len());
+        self.results.try_reserve(more).map_err(|_| no_memory())?;
+        self.results.extend((0..more).map(|_| None));
+        self.results[place] = Some(result);
+        Ok(())
+    }
+
+    /// The result that is due, after which the next one is.
+    fn take(&mut self) -> Option<Result<T>> {
+        let result = self.results.front_mut()?.take()?;
+        self.results.pop_front();
+        self.due += 1;
+        Some(result)
     }
 }
 
@@ -188,7 +226,7 @@ pub(super) fn run_on<S, T: Send>(
     let locked = || lock(&queue);
     let present = Present::new(team.calls());
     let done = Finished {
-        inbox: Mutex::new(Inbox { results: Vec::new(), awaited: false, ended: false }),
+        inbox: Mutex::new(Inbox { results: Vec::new(), awaited: false, ended: false, lost: false }),
         arrived: Condvar::new(),
         // Half a window, so that workers stay busy while the calling thread opens the next one.
         batch: if order.unwatched { usize::try_from(window / 2).unwrap_or(usize::MAX) } else { 1 }
@@ -240,18 +278,19 @@ pub(super) fn run_on<S, T: Send>(
     let lent = unsafe { Lent::new(&worker, process) };
     let _stop = StopGuard(&queue, process);
     let (mut state, mut run) = (None, 0..0);
-    let (mut early, mut arrived) = (BTreeMap::new(), Vec::new());
-    let mut due = 0;
+    let (mut early, mut arrived) = (Early { due: 0, results: VecDeque::new() }, Vec::new());
     // The calling thread delivers in order, starts workers and performs tasks in between.
-    while due < tasks {
+    while early.due < tasks {
         // Each delivered result moves the window, which may need further workers.
-        let starting = locked().open(due.saturating_add(window), workers, usize::from(team.caller_works));
+        let limit = early.due.saturating_add(window);
+        let starting = locked().open(limit, workers, usize::from(team.caller_works));
         let started = (0..starting).filter(|_| team.start(&lent)).count();
         if started < starting {
             locked().working -= starting - started;
         }
         // The next result in order is there: deliver it.
-        if let Some(result) = early.remove(&due) {
+        let due = early.due;
+        if let Some(result) = early.take() {
             sink(due, result?)?;
             // The child of a fork in a callback, which has none of the threads that are at work.
             if !process.is_current() {
@@ -259,7 +298,6 @@ pub(super) fn run_on<S, T: Send>(
                     "the call was begun in the parent process, which goes on with it",
                 ));
             }
-            due += 1;
             continue;
         }
         // Otherwise work on a task of its own, unless the executor excludes this thread.
@@ -268,13 +306,15 @@ pub(super) fn run_on<S, T: Send>(
         }
         match run.next() {
             Some(task) => {
-                early.extend(perform(&mut state, task).map(|result| (task, result)));
-                done.look(&mut arrived);
+                if let Some(result) = perform(&mut state, task) {
+                    early.put(task, result)?;
+                }
+                done.look(&mut arrived)?;
             }
             // The next result is inside the window and before every error, so that a worker has its task.
-            None => done.wait(&mut arrived),
+            None => done.wait(&mut arrived)?,
         }
-        early.extend(arrived.drain(..));
+        arrived.drain(..).try_for_each(|(task, result)| early.put(task, result))?;
     }
     Ok(())
 }

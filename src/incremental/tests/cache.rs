@@ -290,7 +290,8 @@ fn an_insertion_checks_the_tile_that_it_cuts_once() {
         projection.apply_incremental_update(ProjectionDelta::insert(MIB + 500_000, vec![1; 5_000])).unwrap();
         assert_eq!(reads.take(), (MIB, 1));
         projection.root(&mut Operation::new().with_pool(&pool)).unwrap();
-        assert!(reads.take().0 <= 3 * 16_384);
+        // What moved is read again, group by group.
+        assert!(reads.take().0 <= MIB - 500_000 + 2 * 16_384);
     }
 }
 
@@ -333,8 +334,9 @@ fn an_update_reads_its_tile_once_whether_its_conservation_is_checked_or_not() {
         reads.answer_wrongly(0);
         assert_eq!(kind_of(projection.apply_incremental_update(update())), ErrorKind::Witness);
         assert_eq!((reads.take().1, projection.history_len()), (1, 0));
-        check_against(&projection, &model, "refused");
         reads.answer_wrongly(u64::MAX);
+        check_against(&projection, &model, "refused");
+        reads.take();
         projection.apply_incremental_update(update()).unwrap();
         assert!(reads.take().1 <= 3);
     }

@@ -141,7 +141,7 @@ fn no_sum_of_the_forward_transform_overflows() {
     for k in [1, 33, 64, 96] {
         let bytes = vec![0; block_bytes(k)];
         let mut payloads = vec![0; 96 * CLASS_BLOCK_BYTES];
-        EncodeJob { k, bytes: &bytes, payloads: &mut payloads }.run(Intervals);
+        EncodeJob { k, bytes: &bytes, payloads: &mut payloads }.run(Intervals).unwrap();
     }
 }
 

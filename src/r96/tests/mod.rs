@@ -94,7 +94,7 @@ fn encode(kernel: Kernel, k: usize, bytes: &[u8]) -> Vec<Vec<u8>> {
     let encoder = Encoder::new(k).unwrap().on(kernel);
     let len = encoder.payload_bytes(bytes.len());
     let mut payloads = vec![0xa5; 96 * len];
-    encoder.encode(bytes, &mut payloads);
+    encoder.encode(bytes, &mut payloads).unwrap();
     (0..96).map(|r| payloads[r * len..(r + 1) * len].to_vec()).collect()
 }
 
@@ -322,7 +322,7 @@ impl Job for Interpolate<'_> {
             assert!(unpack_rows(l, payloads, (0, 0), &mut [l.splat(0); WORDS], x));
             transform::rows(l, x);
         }
-        let mut columns = Columns::new(l);
+        let mut columns = Columns::new(l).unwrap();
         let mut values = vec![0; 128 * self.k];
         columns.interpolate(l, self.classes, erasure.as_ref(), &grid);
         for (column, x) in columns.x.iter().enumerate() {

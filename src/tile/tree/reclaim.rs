@@ -43,12 +43,16 @@ impl Garbage {
                 None => return SHARED,
                 // The cache holds its loaded children, within a bound.
                 Some(None) => {}
-                Some(Some(Children::Nodes(nodes))) => open.extend(nodes.into_iter().map(Garbage::Node)),
-                Some(Some(Children::Tiles(tiles))) => open.extend(tiles.into_iter().map(Garbage::Tile)),
+                Some(Some(Children::Nodes(nodes))) => put(open, nodes.into_iter().map(Garbage::Node)),
+                Some(Some(Children::Tiles(tiles))) => put(open, tiles.into_iter().map(Garbage::Tile)),
             },
             Garbage::Tile(tile) => match Arc::into_inner(tile) {
                 None => return SHARED,
-                Some(tile) => open.extend(tile.into_pieces().into_iter().map(Garbage::Piece)),
+                Some(tile) => {
+                    let (one, many) = tile.into_pieces();
+                    put(open, one.into_iter().map(Garbage::Piece));
+                    put(open, many.into_iter().map(Garbage::Piece));
+                }
             },
             Garbage::Piece(piece) => match Arc::into_inner(piece.into_extent()) {
                 None => return SHARED,
@@ -58,6 +62,15 @@ impl Garbage {
             },
         }
         OWN
+    }
+}
+
+/// Puts parts to what is to be freed. Those for which there is no memory are freed now.
+fn put(open: &mut Vec<Garbage>, parts: impl ExactSizeIterator<Item = Garbage>) {
+    if open.try_reserve(parts.len()).is_ok() {
+        open.extend(parts);
+    } else {
+        parts.for_each(drop);
     }
 }
 
@@ -82,10 +95,18 @@ impl Reclaimer {
         made.saturating_mul(2).saturating_add(CALL)
     }
 
-    /// Queues trees that are no longer needed, oldest first.
+    /// Queues trees that are no longer needed, oldest first. Frees them now if there is no memory for the queue.
     pub(crate) fn put(&self, trees: impl IntoIterator<Item = Tree>) {
-        let mut items = lock(&self.items);
-        items.trees.extend(trees.into_iter().filter_map(|tree| tree.root));
+        for root in trees.into_iter().filter_map(|tree| tree.root) {
+            let mut items = lock(&self.items);
+            if items.trees.try_reserve(1).is_ok() {
+                items.trees.push_back(root);
+            } else {
+                // With no lock held: the last owner of a source runs its release.
+                drop(items);
+                drop(root);
+            }
+        }
     }
 
     /// Frees objects for about `budget` nanoseconds, and one more. Call it with no lock held: the last owner of
@@ -99,9 +120,15 @@ impl Reclaimer {
             spent += item.free(&mut items.open);
         }
         let mut later = lock(&self.items);
-        items.trees.append(&mut later.trees);
-        items.open.append(&mut later.open);
-        *later = items;
+        let (trees, open) = (later.trees.len(), later.open.len());
+        if items.trees.try_reserve(trees).is_ok() && items.open.try_reserve(open).is_ok() {
+            items.trees.append(&mut later.trees);
+            items.open.append(&mut later.open);
+            *later = items;
+        } else {
+            drop(later);
+            drop(items);
+        }
     }
 
     /// Returns the number of queued objects.
