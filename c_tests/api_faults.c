@@ -40,7 +40,7 @@ static volatile bool armed;
 static int suspended;
 static volatile long seen, failed;
 
-/* What a child tells, also one that aborts. */
+/* Report of a child, also of one that aborts. */
 static struct told {
     long next, injected, aborts;
     long statuses[16];
@@ -876,7 +876,7 @@ int main(int argc, char **argv)
                         continue;
                     }
                     inject(&scenarios[i], false, all ? 1 : 5);
-                    /* What is interrupted is tried again, for ever. */
+                    /* An interrupted call is repeated without limit. */
                     if (plan.code != EINTR) {
                         inject(&scenarios[i], true, all ? 1 : 5);
                     }

@@ -85,7 +85,7 @@ pub(super) fn last_message() -> *const c_char {
     text.ok().flatten().unwrap_or(c"".as_ptr())
 }
 
-/// What `look` makes of the last failure; `None` after success.
+/// Returns the result of `look` on the last failure; `None` after success.
 pub(super) fn last_error<R>(look: impl FnOnce(&Last) -> R) -> Option<R> {
     let failed = |last: &RefCell<Last>| {
         let last = last.try_borrow().ok()?;
