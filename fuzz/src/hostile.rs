@@ -13,7 +13,7 @@ const MOST: u64 = 4 << 20;
 /// Memory for loaded nodes: so little that they are evicted.
 pub const CACHE: u64 = 64 << 10;
 
-/// What whoever opens a file knows of it.
+/// Knowledge of the reader about a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trust {
     Nothing,

@@ -404,7 +404,7 @@ mod tests {
         assert!(!path.exists());
         let (mut file, error) = *file.persist().unwrap_err();
         assert_eq!(error.os_error(), libc::ENOSPC);
-        assert!(error.message().contains("an earlier flush that failed"), "{error}");
+        assert!(error.message().contains("an earlier flush failed"), "{error}");
         let before = file.storage.identity();
         file.renew().unwrap();
         assert!(before.is_some_and(|before| Some(before) != file.storage.identity()) || before.is_none());
