@@ -347,7 +347,8 @@ fn a_compaction_and_a_search_for_damage_report_tiles_and_stop_at_any() {
                 left -= 1;
                 left > 0
             };
-            let error = long_call(&container, target, &mut Operation::new().with_progress(&mut cancel)).unwrap_err();
+            let error =
+                long_call(&container, target, &mut Operation::new().with_progress(&mut cancel)).unwrap_err();
             assert_eq!((error.kind(), left), (ErrorKind::Cancelled, 0));
             assert!(!path.exists());
         }

@@ -103,11 +103,12 @@ impl Seed {
         let Ok(container) = self.open(bytes, trust) else { return false };
         // Without a root, whatever was opened is what anybody may have written.
         let newest = self.generations.keys().next_back().copied().unwrap_or(0);
-        let proved: RangeInclusive<u64> = match trust {
+        let none = RangeInclusive::new(1, 0);
+        let proved = match trust {
             _ if self.is_keyed() => 0..=u64::MAX,
-            Trust::Root => container.info().map_or(1..=0, |info| info.newest..=info.newest),
+            Trust::Root => container.info().map_or(none, |info| info.newest..=info.newest),
             Trust::History => newest..=newest,
-            Trust::Nothing | Trust::Recover => 1..=0,
+            Trust::Nothing | Trust::Recover => none,
         };
         let is_read = self.read_all(&container, &proved, trust);
         let mut told = 0_u64;
