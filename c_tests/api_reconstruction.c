@@ -112,7 +112,8 @@ static void any_order_rebuilds_the_domain(size_t size, bool spool)
         }
         CHECK(atlas_reconstruction_is_complete(rebuilt));
         CHECK(!exists(path));
-        CHECK_EQ(temp_names(), spool ? 1 : 0);
+        /* A spool has a name only if the file system knows no files without names. */
+        CHECK(temp_names() <= (spool ? 1 : 0));
         atlas_projection *result = NULL;
         CHECK_OK(atlas_reconstruction_finish(rebuilt, NULL, &result));
         CHECK(exists(path) == spool);

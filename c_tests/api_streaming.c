@@ -372,7 +372,9 @@ static void an_unfinished_spool_leaves_no_file(void)
     atlas_stream *stream = NULL;
     CHECK_OK(atlas_stream_open_push(0, path, NULL, NULL, NULL, &stream));
     CHECK_OK(atlas_stream_push(stream, "abc", 3));
-    CHECK_EQ(temp_names(), 1);
+    /* It has a name only if the file system knows no files without names. */
+    CHECK(temp_names() <= 1);
+    CHECK(!exists(path));
     atlas_stream_destroy(stream);
     CHECK_EQ(temp_names(), 0);
     CHECK_STATUS(atlas_stream_open_push(0, temp_path("no/such/folder"), NULL, NULL, NULL, &stream),

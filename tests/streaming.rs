@@ -392,7 +392,9 @@ fn cancelling_at_any_report_ends_within_a_chunk_and_leaves_nothing() {
                 &mut operation,
             )
             .unwrap();
-            assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+            // The spool has a name only if the file system knows no files without names.
+            assert!(std::fs::read_dir(dir.path()).unwrap().count() <= 1);
+            assert!(!path.exists());
             let mut run = || {
                 for piece in data.chunks(300_000) {
                     stream.push(piece, &mut operation)?;

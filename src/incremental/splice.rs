@@ -17,7 +17,7 @@ use crate::base::units::{
 };
 use crate::layer2::Residue;
 use crate::source::Source;
-use crate::tile::extent::{Extent, Trust};
+use crate::tile::extent::Extent;
 use crate::tile::piece::{Piece, cut_off, cut_pieces};
 use crate::tile::rehash::CheckedReader;
 use crate::tile::tree::Tree;
@@ -237,9 +237,8 @@ impl Tree {
                 }
                 let (now, later) = rest.split_at(rest.len().min(piece.len() - from));
                 let place = piece.start() + from..piece.start() + from + now.len();
-                // Memory that cannot change is compared in place; other bytes are read and checked.
-                let in_place =
-                    piece.extent().slice(&place).filter(|_| piece.extent().trust() == Trust::Memory);
+                // Memory is compared in place; bytes of other sources are read and checked by their digest.
+                let in_place = piece.extent().fixed_slice(&place);
                 delta = delta
                     + match in_place {
                         Some(before) => Residue::delta(before, now),
