@@ -340,10 +340,10 @@ static void a_spool_leaves_nothing_behind(void)
     options.spool_path = path;
     CHECK_EQ(temp_names(), 0);
     atlas_reconstruction *rebuilt = created(&options);
-    CHECK_EQ(temp_names(), 1);
+    CHECK(temp_names() <= 1);
     add_region(rebuilt, projection, 0, TILE);
     CHECK(!exists(path));
-    CHECK_EQ(temp_names(), 1);
+    CHECK(temp_names() <= 1);
     atlas_reconstruction_destroy(rebuilt);
     CHECK_EQ(temp_names(), 0);
     /* An older file stays until the end. */
@@ -376,6 +376,24 @@ static char spool_file[PATH_MAX + 300];
 
 static void note_path(const char *path) { (void)snprintf(spool_file, sizeof spool_file, "%s", path); }
 
+/* Opens the spool, which may have no name: then by the descriptor of the library, whose link is in the folder. */
+static int open_spool(void)
+{
+    if (each_name(temp_dir(), note_path) == 1) {
+        return open(spool_file, O_WRONLY);
+    }
+    for (int fd = 3; fd < 256; fd++) {
+        char link[64];
+        (void)snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+        const ssize_t len = readlink(link, spool_file, sizeof spool_file - 1);
+        spool_file[len > 0 ? len : 0] = '\0';
+        if (strncmp(spool_file, temp_dir(), strlen(temp_dir())) == 0 && strstr(spool_file, " (deleted)") != NULL) {
+            return open(link, O_WRONLY);
+        }
+    }
+    return -1;
+}
+
 static void a_changed_spool_is_found_at_the_end(void)
 {
     uint8_t *data = random_bytes(TILE + 100, 69);
@@ -386,8 +404,7 @@ static void a_changed_spool_is_found_at_the_end(void)
     options.spool_path = path;
     atlas_reconstruction *rebuilt = created(&options);
     add_region(rebuilt, projection, 0, TILE + 100);
-    CHECK_EQ(each_name(temp_dir(), note_path), 1);
-    const int file = open(spool_file, O_WRONLY);
+    const int file = open_spool();
     CHECK(file >= 0);
     const uint8_t wrong = (uint8_t)(data[TILE] ^ 1);
     CHECK(pwrite(file, &wrong, 1, (off_t)TILE) == 1);

@@ -430,7 +430,7 @@ static void a_failing_write_is_io_at_every_place(void)
             atlas_stream *stream = NULL;
             atlas_projection *projection = NULL;
             CHECK_OK(atlas_stream_open_push(0, path, NULL, &config, &operation, &stream));
-            CHECK_EQ(temp_names(), 2);
+            CHECK(temp_names() <= 2);
             limit_files(room);
             atlas_status status = ATLAS_STATUS_OK;
             for (size_t at = 0; at < size && status == ATLAS_STATUS_OK; at += piece) {
@@ -458,8 +458,9 @@ static void a_failing_write_is_io_at_every_place(void)
     CHECK_OK(atlas_stream_open_push(0, path, NULL, &config, NULL, &stream));
     CHECK_OK(atlas_stream_push(stream, data, size));
     CHECK(mkdir(path, 0700) == 0);
-    CHECK_STATUS(atlas_stream_finish(stream, &projection), ATLAS_STATUS_IO);
-    CHECK(projection == NULL && last_error().os_error != 0);
+    CHECK_STATUS(atlas_stream_finish(stream, &projection), ATLAS_STATUS_INVALID_ARGUMENT);
+    CHECK(projection == NULL);
+    CHECK_SAYS("is a directory");
     is_over(stream);
     CHECK(rmdir(path) == 0);
     CHECK_EQ(temp_names(), 0);
