@@ -130,7 +130,7 @@ valgrind: ## the C tests under valgrind alone
 	@$(ready) test
 	@$(configure_tests) && touch build/configured
 	@$(cmake_build)
-	@$(ctest) -L valgrind
+	@$(ctest) -C Long -L valgrind
 
 ##@ To test it for longer
 
@@ -143,6 +143,7 @@ test-long: ## the Rust tests that `make test` leaves out, two builds that must b
 	@$(cmake_build) --target api_container_processes_shared
 	build/c_tests/api_container_processes_shared 500
 	@$(cmake_build)
+	$(ctest) -C Long -R '^valgrind_api_(container|operation)'
 	examples/mpi/test.sh build
 	examples/http_test.sh build
 	examples/python/test.sh
