@@ -694,7 +694,7 @@ pub unsafe extern "C" fn atlas_container_commit(
 /// Projects a source and makes it the newest generation, in one pass and in memory bounded
 /// independently of the domain's size.
 ///
-/// Of the base, or of another source of the same file, only digests are stored. A tile equal to the
+/// Only digests are stored of the base, or of another source of the same file. A tile equal to the
 /// newest generation's tile of the same index is reused.
 ///
 /// `regions` NULL with `region_count` 0 means the whole source. Otherwise the call reads only the
