@@ -91,7 +91,7 @@ help: ## this list
 test: ## lints, generated files, Rust tests but for the long ones (test-long), C and Python tests
 	@start=$$SECONDS; mkdir -p build; rm -f build/test-*.log; \
 	$(ready) test; \
-	echo 'Lints, Rust, C and Python tests: 12 minutes on two cores, 15 with all that is to be built before.'; \
+	echo 'Lints, Rust, C and Python tests: a quarter of an hour or more on two cores.'; \
 	for part in lint test-rust test-c test-python; do \
 	    printf '\n== make %s\n' $$part; \
 	    $(MAKE) --no-print-directory ready=: $$part; \
