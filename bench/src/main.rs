@@ -3,23 +3,7 @@
 //! Runs alternate, the median of 9 is shown with the spread (smallest and largest of the ratio), and
 //! every projection includes its root. Usage: atlas_bench [all | memory | file DIR | shards | parallel | tiles | incremental | r96 | parity | outline | container DIR [open | commit | import | verified | loaded]... | speed [file DIR | steps DIR | writes DIR | threads | calls]...]
 
-/// The ground that the library's code of parity files stands on.
-#[path = "."]
-#[allow(dead_code)]
-mod base {
-    #[path = "../../src/base/block.rs"]
-    mod block;
-    #[path = "../../src/base/buffer.rs"]
-    pub(crate) mod buffer;
-    #[path = "../../src/base/error.rs"]
-    pub(crate) mod error;
-    #[path = "../../src/base/fallible.rs"]
-    pub(crate) mod fallible;
-    #[path = "../../src/base/recycle.rs"]
-    pub(crate) mod recycle;
-    #[path = "../../src/base/units.rs"]
-    pub(crate) mod units;
-}
+mod base;
 mod container;
 mod incremental;
 mod outline;

@@ -3,6 +3,8 @@
 //!
 //! Usage: atlas_bench_peers PEERS_FOLDER REPORT [projecting | files | compression | codecs | updates | patches | durable | outlines | r96]...
 
+#[path = "../base.rs"]
+mod base;
 mod codecs;
 mod corpora;
 mod durable;
@@ -681,7 +683,7 @@ fn transforms(report: &mut Report, random: &[u8]) {
     let data = &random[..blocks * block_bytes(64)];
     let class_len = blocks * CLASS_BLOCK_BYTES;
     let mut classes = vec![0u8; CLASSES * class_len];
-    encoder.encode(data, &mut classes);
+    encoder.encode(data, &mut classes).expect("memory");
     let kept: Vec<u8> = (0..96).filter(|class| class % 3 != 2).collect();
     let payloads = classes.clone();
     let payloads: Vec<&[u8]> =
