@@ -143,7 +143,9 @@ test-long: ## the Rust tests that `make test` leaves out, two builds that must b
 	@$(cmake_build) --target api_container_processes_shared
 	build/c_tests/api_container_processes_shared 500
 	@$(cmake_build)
-	$(ctest) -C Long -R '^valgrind_api_(container|operation)'
+	$(ctest) -C Long -R '^(valgrind_api_(container|operation)|outside_prebuilt_layer2)'
+	@$(peers)
+	$(bench_cargo) check --locked --manifest-path bench/Cargo.toml --features peers
 	examples/mpi/test.sh build
 	examples/http_test.sh build
 	examples/python/test.sh

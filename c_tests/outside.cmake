@@ -10,7 +10,12 @@ set(outside_environment
     "VERSION=${PROJECT_VERSION}" "SONAME=${atlas_soname}")
 
 function(atlas_outside_test step)
-    add_test(NAME outside_${step} COMMAND "${scripts}/outside.sh" ${step})
+    # It compiles the crate once more and takes a minute: `make test-long` asks for it.
+    set(configurations "")
+    if(step STREQUAL "prebuilt_layer2")
+        set(configurations CONFIGURATIONS Long)
+    endif()
+    add_test(NAME outside_${step} ${configurations} COMMAND "${scripts}/outside.sh" ${step})
     set_tests_properties(outside_${step} PROPERTIES
         LABELS outside TIMEOUT 900
         FIXTURES_REQUIRED atlas_installed
