@@ -2275,7 +2275,7 @@ struct container_info {
     conservation_policy conservation; ///< Demand on the sum of all bytes.
     bool writable;                    ///< True if this handle may write.
     bool keeps_chains;                ///< True if chaining values are stored.
-    std::uint32_t block_size;         ///< Batches are multiples of so many bytes.
+    std::uint32_t block_size;         ///< Block size in bytes; every commit extends the file by a multiple of it.
     std::uint64_t newest;             ///< The newest generation; 0: none.
     std::uint64_t oldest;             ///< The oldest generation that is kept; 0: none.
     std::uint64_t generation_count;   ///< Generations that are kept.

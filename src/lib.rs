@@ -127,7 +127,8 @@
 
 #![cfg_attr(test, allow(clippy::cast_possible_truncation, reason = "test data are small numbers"))]
 
-/// The `format!` of this crate: without memory for the text it is empty, where the one of std aborts the process.
+/// Replaces the `format!` of std in this crate: returns an empty text if there is no memory for it, instead of
+/// aborting the process.
 macro_rules! format {
     ($($argument:tt)*) => {
         $crate::base::fallible::text(::std::format_args!($($argument)*))

@@ -28,7 +28,7 @@ pub(crate) struct AtomicFile {
     /// The bytes of the temporary file.
     storage: Arc<dyn Storage>,
     target: PathBuf,
-    /// The number of the error with which a flush failed. The system may take the bytes for written since.
+    /// Error number of a failed flush. Since then the system may regard lost bytes as written.
     unflushed: Option<i32>,
     /// True once the file has its name.
     is_named: bool,
@@ -121,14 +121,14 @@ fn folder(path: &Path) -> &Path {
     }
 }
 
-/// The name that `target` ends in; `None` if that is none, or one of a folder alone.
+/// Returns the file name at the end of `target`. `None` if there is none, as after a `/`.
 fn file_name(target: &Path) -> Option<&OsStr> {
     let name = target.file_name()?;
     target.as_os_str().as_encoded_bytes().ends_with(name.as_encoded_bytes()).then_some(name)
 }
 
-/// The file that a new one will replace at `target`. Anything else of that name is refused: a FIFO, a socket
-/// or a device would be gone.
+/// Returns the file at `target`, which a new one will replace. Fails if it is no regular file, because a FIFO, a
+/// socket or a device would be destroyed.
 fn replaceable(target: &Path, there: io::Result<Option<Entry>>) -> Result<Option<Entry>> {
     let target = target.display();
     let there = there.map_err(|error| AtlasError::io(format_args!("looking at {target}"), error))?;
@@ -174,7 +174,7 @@ impl AtomicFile {
         &self.target
     }
 
-    /// STATE in another process than the one that began the file.
+    /// Fails with STATE in any process but the one that began the file.
     pub(crate) fn check_process(&self) -> Result<()> {
         if self.temporary.process.is_current() {
             return Ok(());
@@ -183,7 +183,7 @@ impl AtomicFile {
         Err(AtlasError::state(format!("the temporary file of {target} belongs to the process that began it")))
     }
 
-    /// The bytes, which stay there whatever the name of the file.
+    /// Returns the storage of the bytes, which stays valid after the file gets its name.
     pub(crate) fn storage(&self) -> Result<Arc<dyn Storage>> {
         self.check_process()?;
         Ok(Arc::clone(&self.storage))
@@ -214,8 +214,8 @@ impl AtomicFile {
         parts.try_for_each(|(start, part)| self.write_at(start, part))
     }
 
-    /// Writes all bytes to another temporary file if a flush failed: what the system could not write it may
-    /// take for written, and never write again. Whoever calls checks the bytes after this.
+    /// Copies all bytes to another temporary file if a flush failed, because the system may regard bytes that it
+    /// lost as written. The caller must check the bytes afterwards.
     pub(crate) fn renew(&mut self) -> Result<()> {
         if self.unflushed.is_none() {
             return Ok(());
@@ -256,7 +256,7 @@ impl AtomicFile {
         self.check_process()?;
         let target = self.target.display();
         let Some(name) = file_name(&self.target) else {
-            return Err(AtlasError::internal("a target without a name"));
+            return Err(AtlasError::internal(format!("the target {target} has no file name")));
         };
         if !self.is_named {
             self.take_over_attributes(name)?;
@@ -309,7 +309,7 @@ impl AtomicFile {
     }
 }
 
-/// A file as any program makes a new one in `folder`. It has no name.
+/// Makes a file without a name, with the attributes that any new file in `folder` has.
 #[cfg(unix)]
 fn fresh_file(folder: &Folder) -> io::Result<File> {
     const MODE: u32 = 0o666;

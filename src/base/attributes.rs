@@ -49,7 +49,8 @@ mod extended {
 
     const ACCESS_LIST: &CStr = c"system.posix_acl_access";
 
-    /// Attributes that follow from the bytes, which are others now.
+    /// Prefixes of attributes that are computed from the bytes of a file. They are not copied, because the new file
+    /// has other bytes.
     const OF_BYTES: [&[u8]; 3] = [b"security.ima", b"security.evm", b"user.verity."];
 
     /// Names and values are at most this long.
@@ -87,7 +88,8 @@ mod extended {
         Ok(())
     }
 
-    /// A path that leads to an open file: one that is open for its name alone has no other way to its attributes.
+    /// Returns a path to an open file, because a file opened with O_PATH gives access to its attributes only by a
+    /// path.
     fn path(file: &File) -> io::Result<CString> {
         CString::new(itself(file)?.as_os_str().as_bytes()).map_err(|_| io::ErrorKind::InvalidInput.into())
     }

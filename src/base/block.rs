@@ -8,7 +8,7 @@ use crate::base::error::{AtlasError, Result};
 use std::alloc::Layout;
 use std::ops::{Deref, DerefMut};
 
-/// Addresses of aligned blocks are multiples of this, the page of most systems.
+/// Alignment of aligned blocks: the page size of most systems.
 pub(super) const ALIGNMENT: usize = 4096;
 
 /// Initialised bytes of unspecified contents, the memory of a [`Buffer`](super::buffer::Buffer).

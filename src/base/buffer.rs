@@ -8,10 +8,10 @@ use crate::base::error::{AtlasError, Result};
 use crate::base::recycle::{self, RECYCLED_MIN};
 use std::ops::{Deref, DerefMut};
 
-/// Capacities are rounded up to this, so that buffers fit one another's place.
+/// Capacities are rounded up to a multiple of this, so that used buffers fit requests of similar length.
 const RECYCLED_STEP: usize = 16 * 1024;
 
-/// Reserves exactly `len` elements, or says that there is no memory.
+/// Reserves memory for exactly `len` elements. Fails with OUT_OF_MEMORY.
 pub(crate) fn try_vec<T>(len: usize) -> Result<Vec<T>> {
     let mut vec = Vec::new();
     vec.try_reserve_exact(len).map_err(|_| {
@@ -36,8 +36,7 @@ pub(crate) fn try_grow<T>(vec: &mut Vec<T>, more: usize) -> Result<()> {
     })
 }
 
-/// Returns true if all bytes are zeros. Examines one part after the other, so that nonzero bytes cost next
-/// to nothing.
+/// Returns true if all bytes are zeros. Stops after the first 512 bytes that contain another one.
 pub(crate) fn is_zero(bytes: &[u8]) -> bool {
     bytes.chunks(512).all(|part| part.iter().fold(0, |any, byte| any | byte) == 0)
 }
@@ -50,7 +49,7 @@ pub(crate) struct Buffer {
 }
 
 impl Buffer {
-    /// `len` bytes of unspecified contents, or OUT_OF_MEMORY. Those of 64 KiB and more begin with a page.
+    /// `len` bytes of unspecified contents, or OUT_OF_MEMORY. A buffer of 64 KiB or more begins at a page boundary.
     pub(crate) fn new(len: usize) -> Result<Buffer> {
         if len < RECYCLED_MIN {
             return Ok(Buffer { block: Block::new(len)?, len });
@@ -69,12 +68,12 @@ impl Buffer {
         if len < RECYCLED_MIN { Ok(Buffer { block: Block::aligned(len)?, len }) } else { Self::new(len) }
     }
 
-    /// Returns the bytes of memory of a buffer of `len` bytes.
+    /// Returns the size of the memory that a buffer of `len` bytes uses.
     pub(crate) fn footprint(len: usize) -> usize {
         if len < RECYCLED_MIN { len } else { capacity(len).saturating_add(ALIGNMENT) }
     }
 
-    /// Returns the bytes of memory like [`footprint`](Self::footprint) of an aligned buffer.
+    /// Returns the size of the memory that an aligned buffer of `len` bytes uses.
     pub(crate) fn aligned_footprint(len: usize) -> usize {
         if len < RECYCLED_MIN { len + ALIGNMENT } else { Self::footprint(len) }
     }
@@ -102,19 +101,19 @@ impl Buffer {
         Ok(buffer)
     }
 
-    /// Frees it for good: the list does not get it.
+    /// Frees the memory instead of keeping it for a later buffer.
     pub(crate) fn discard(mut self) {
         recycle::give_back(std::mem::take(&mut self.block));
     }
 
-    /// The first `len` bytes; the memory of the rest stays taken.
+    /// Shortens the buffer to `len` bytes without freeing memory.
     pub(crate) fn truncated(mut self, len: usize) -> Buffer {
         self.len = self.len.min(len);
         self
     }
 }
 
-/// Bytes of the block for a buffer of `len` bytes, which is recycled.
+/// Returns the size of the block for a recycled buffer of `len` bytes.
 fn capacity(len: usize) -> usize {
     // A length so large that rounding overflows cannot be allocated either.
     len.checked_next_multiple_of(RECYCLED_STEP).unwrap_or(len)

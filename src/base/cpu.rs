@@ -9,7 +9,7 @@ pub(crate) fn hashes_16_chunks() -> bool {
     return false;
 }
 
-/// The cores that the calling thread or the main one may use, or fewer if the process has a quota of their time.
+/// Returns the number of cores that the calling or the main thread may use, or fewer if a quota limits the process.
 #[cfg(feature = "parallel")]
 pub(crate) fn cores() -> usize {
     let available = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -21,8 +21,8 @@ pub(crate) fn cores() -> usize {
     available
 }
 
-/// Lets the calling thread, which has just begun, use all that [`cores`] counts, whatever the thread that began it is
-/// bound to. A failure leaves it as it is.
+/// Lets the calling thread, which has just started, use all cores that [`cores`] counts, instead of those that it
+/// inherited. No effect on failure.
 #[cfg(feature = "parallel")]
 pub(crate) fn free_thread() {
     #[cfg(target_os = "linux")]
@@ -33,12 +33,13 @@ pub(crate) fn free_thread() {
 
 #[cfg(all(target_os = "linux", feature = "parallel"))]
 mod affinity {
-    /// A bit for each core, as the system has them.
+    /// One bit per core, in the layout of the system call.
     pub(super) type Cores = [u64; 16];
 
     const SIZE: usize = size_of::<Cores>();
 
-    /// The cores of a thread, 0 for the calling one. `None` if the machine has more than there are bits.
+    /// Returns the cores of a thread; 0 means the calling one. `None` if the machine has more cores than the set
+    /// has bits.
     fn of(thread: libc::pid_t) -> Option<Cores> {
         let mut cores: Cores = [0; 16];
         // SAFETY: there is room for so many bytes, and the struct of the call is an array of bits.
@@ -50,7 +51,7 @@ mod affinity {
         of(0)
     }
 
-    /// Those of the calling thread and of the main one.
+    /// Returns the cores of the calling thread and of the main thread together.
     pub(super) fn of_both() -> Option<Cores> {
         let mut cores = of(0)?;
         if let Some(main) = libc::pid_t::try_from(std::process::id()).ok().and_then(of) {

@@ -92,8 +92,8 @@ impl Damage {
     }
 }
 
-/// Returns the kind of damage that a failed read or check stands for. `None` for errors that say nothing
-/// about the bytes, such as a lack of memory.
+/// Returns the kind of damage that a failed read or check shows. `None` for errors that say nothing about the
+/// bytes, such as a lack of memory.
 pub(crate) fn kind_of(error: &AtlasError) -> Option<DamageKind> {
     match error.kind() {
         ErrorKind::Witness | ErrorKind::Conservation | ErrorKind::Format => Some(DamageKind::Differs),

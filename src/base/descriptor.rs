@@ -26,9 +26,10 @@ pub(crate) fn open_now(options: &OpenOptions, path: &Path) -> io::Result<File> {
     open(options, path)
 }
 
-/// The same open file under a descriptor above 2.
+/// Returns the same open file under a descriptor above 2.
 ///
-/// A host that closed a standard stream still writes to it, and what it writes must not reach a file of the library.
+/// A program that closed a standard stream still writes to it, and what it writes must not reach a file of the
+/// library.
 #[cfg(unix)]
 pub(crate) fn off_standard(file: File) -> io::Result<File> {
     use std::os::fd::{AsRawFd, FromRawFd};

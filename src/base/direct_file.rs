@@ -13,7 +13,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 
-/// Alignment of offsets, sizes and addresses of such reads. Disks require 512 or 4,096.
+/// Alignment of offsets, sizes and addresses of reads past the page cache. Disks require 512 or 4,096.
 const ALIGNMENT: usize = 4_096;
 /// Number of bytes per read.
 const WINDOW: usize = 1 << 20;

@@ -95,7 +95,7 @@ enum Source {
 pub type Result<T> = std::result::Result<T, AtlasError>;
 
 impl Clone for AtlasError {
-    /// Without its text and place if there is no memory for them.
+    /// Clones the error, without its text and place if there is no memory for them.
     fn clone(&self) -> Self {
         let details = self.details.as_deref().and_then(|details| {
             let message = match &details.message {

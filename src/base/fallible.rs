@@ -1,4 +1,4 @@
-//! Memory that may not be there: boxes and texts that are made fallibly, so that an error can be reported without any.
+//! Fallible allocation of boxes and texts, so that an error can be reported even without free memory.
 
 use std::alloc::Layout;
 use std::fmt::{self, Write};
@@ -21,7 +21,8 @@ pub(crate) fn try_box<T>(value: T) -> Result<Box<T>, T> {
     }
 }
 
-/// The text of `arguments`; empty if there is no memory for it. `format!` in this crate is this.
+/// Formats `arguments`. The text is empty if there is no memory for it. `format!` in this crate calls this
+/// function.
 pub(crate) fn text(arguments: fmt::Arguments<'_>) -> String {
     struct Text(String);
 

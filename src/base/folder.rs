@@ -11,7 +11,7 @@ pub(crate) use system::Folder;
 
 /// An entry of a folder, links followed.
 pub(crate) struct Entry {
-    /// Open to be looked at, not to be read.
+    /// Opened for its attributes alone, not for reading.
     #[cfg(unix)]
     pub(crate) file: File,
     pub(crate) metadata: std::fs::Metadata,
@@ -25,7 +25,7 @@ mod system {
     use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
     use std::os::unix::ffi::OsStrExt;
 
-    /// Opens for names alone, which needs no right to read.
+    /// Flags that open a file or folder for its names and attributes alone, which needs no read permission.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     const LOOK: c_int = libc::O_PATH;
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
@@ -67,8 +67,8 @@ mod system {
             open_at(self.at(), name, libc::O_RDWR | libc::O_CREAT | libc::O_EXCL, mode)
         }
 
-        /// Makes a file without a name, which is gone with its last descriptor. `None` if the file system knows none,
-        /// or if none could get a name later.
+        /// Makes a file without a name, which is gone with its last descriptor. `None` if the file system has no
+        /// such files, or cannot name them later.
         #[cfg(target_os = "linux")]
         pub(crate) fn create_nameless(&self, mode: u32) -> io::Result<Option<File>> {
             let file = match open_at(self.at(), OsStr::new("."), libc::O_RDWR | libc::O_TMPFILE, mode) {

@@ -19,7 +19,7 @@ pub(crate) fn return_free_memory() {}
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub(crate) fn return_arena() {
     use std::ptr;
-    /// Less than the 128 KiB from which on malloc may map a separate block.
+    /// Size of an allocation: less than the 128 KiB from which on malloc may map a separate block.
     const BLOCK: usize = 96 * 1024;
     /// 64 MiB, the size of one heap of an arena.
     const MOST: usize = 64 * 1024 * 1024 / BLOCK;

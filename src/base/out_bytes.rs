@@ -4,8 +4,8 @@ use std::marker::PhantomData;
 
 /// Bytes that a read fills. Safe code can only write to them.
 ///
-/// Memory of C may be uninitialised, and the host's callbacks may read it during the call, so that this is
-/// a pointer and no reference.
+/// Memory of C may be uninitialised, and the caller's callbacks may read it during the call, so that this is a
+/// pointer and no reference.
 pub(crate) struct OutBytes<'a> {
     start: *mut u8,
     len: usize,

@@ -17,13 +17,13 @@ use libc::{off_t as Offset, pread, pwrite};
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use libc::{off64_t as Offset, pread64 as pread, pwrite64 as pwrite};
 
-/// The distance that matters is one within a page.
+/// Page size. A copy is slow or fast depending on the distance of the addresses modulo this size.
 #[cfg(unix)]
 const PAGE: usize = 4096;
-/// Target less source, as a place within a page, from which a copy is fast again.
+/// Minimum distance from source to target, modulo the page size, at which a copy is fast again.
 #[cfg(unix)]
 const FAST_FROM: usize = 32;
-/// Bytes that take the detour at a time.
+/// Maximum number of bytes that pass through the buffer of the detour at a time.
 #[cfg(unix)]
 const STEP: usize = 16 * 1024;
 
@@ -34,14 +34,14 @@ fn is_slow(target: usize, source: usize, len: usize) -> bool {
     cfg!(target_arch = "x86_64") && len >= PAGE && distance != 0 && distance < FAST_FROM
 }
 
-/// The place within a page that a byte of a file has.
+/// Returns the place of a byte of a file within its page.
 #[cfg(unix)]
 fn place_in_page(offset: u64) -> usize {
     const PAGE_BYTES: u64 = PAGE as u64;
     usize::try_from(offset % PAGE_BYTES).unwrap_or(0)
 }
 
-/// Fills all of `out`. Fails with `UnexpectedEof` if the file ends before.
+/// Fills all of `out`. Fails with `UnexpectedEof` if the file is too short.
 #[cfg(unix)]
 pub(super) fn read_exact_at(file: &File, offset: u64, mut out: OutBytes<'_>) -> io::Result<()> {
     let mut position = offset;
@@ -97,8 +97,8 @@ struct Detour(std::mem::MaybeUninit<[u8; STEP + PAGE]>);
 
 #[cfg(unix)]
 impl Detour {
-    /// Room for the first of `len` bytes at `offset` of a file, half a page away from their place in a page, and
-    /// for how many.
+    /// Returns a place in the buffer for bytes at `offset` of a file, half a page away from their place in a page,
+    /// and how many of `len` bytes fit.
     fn place(&mut self, offset: u64, len: usize) -> (*mut u8, usize) {
         let start: *mut u8 = self.0.as_mut_ptr().cast();
         let wanted = place_in_page(offset) + PAGE / 2;
@@ -107,14 +107,14 @@ impl Detour {
     }
 }
 
-/// Never inlined, or every read would have the room in its frame.
+/// Runs `action` with a buffer on the stack. Not inlined, because otherwise every read would reserve the buffer.
 #[cfg(unix)]
 #[inline(never)]
 fn with_detour<R>(action: impl FnOnce(&mut Detour) -> R) -> R {
     action(&mut Detour(std::mem::MaybeUninit::uninit()))
 }
 
-/// Bytes that one read gave: at least 1.
+/// Reads once, and returns the number of bytes read, at least 1.
 ///
 /// # Safety
 /// `memory` is writable for `len` bytes, at least 1.
@@ -132,7 +132,7 @@ unsafe fn read_once(file: &File, offset: u64, memory: *mut u8, len: usize) -> io
     }
 }
 
-/// Bytes that one write took: at least 1.
+/// Writes once, and returns the number of bytes written, at least 1.
 ///
 /// # Safety
 /// `memory` is readable for `len` bytes, at least 1.
@@ -150,7 +150,7 @@ unsafe fn write_once(file: &File, offset: u64, memory: *const u8, len: usize) ->
     }
 }
 
-/// The last error, unless it asks for another try.
+/// Returns the last system error. `Ok` if the call was interrupted and is to be repeated.
 #[cfg(unix)]
 fn interrupted() -> io::Result<()> {
     match io::Error::last_os_error() {

@@ -1,4 +1,4 @@
-//! The process that an object belongs to. A forked child is another one.
+//! The process that an object belongs to. A forked child is another process.
 //!
 //! Each process has a number in a page of memory that Linux clears in every child, even in one made without the
 //! C library. Reading it costs a load; getpid takes 0.25 µs and more. If the system has no such page, the number is
@@ -45,9 +45,9 @@ fn process_id() -> usize {
     usize::try_from(process::id()).unwrap_or(usize::MAX)
 }
 
-/// The number in a page of this process, which gets one if it has none.
+/// Returns the number in a page of this process. Assigns a new one if the page has none.
 fn number_in(page: &AtomicUsize) -> usize {
-    /// Copied to children, so that theirs is a number that no object has which they inherited.
+    /// Last assigned number. A child inherits it, so that its own number differs from those of inherited objects.
     static LAST: AtomicUsize = AtomicUsize::new(0);
     let mut number = page.load(Ordering::Relaxed);
     while number == 0 {
@@ -60,7 +60,8 @@ fn number_in(page: &AtomicUsize) -> usize {
     number
 }
 
-/// The page that is all zeros in a child, made by the first call. `None` if the system has none.
+/// Returns a page that the system fills with zeros in a child. The first call makes it. `None` if the system has no
+/// such pages.
 #[cfg(target_os = "linux")]
 fn own_page() -> Option<&'static AtomicUsize> {
     use std::sync::atomic::AtomicPtr;
@@ -108,7 +109,7 @@ fn own_page() -> Option<&'static AtomicUsize> {
     None
 }
 
-/// Counts the forks from now on. If the system has no memory for it, ids alone must do.
+/// Counts the forks from now on. If the system has no memory for it, only process ids distinguish processes.
 #[cfg(unix)]
 fn count_forks() {
     use std::sync::atomic::AtomicBool;

@@ -16,21 +16,21 @@ pub(super) const RECYCLED_MIN: usize = 64 * 1024;
 /// The most bytes that the list of used buffers holds.
 const RECYCLED_TOTAL: usize = 64 * 1024 * 1024;
 
-/// Buffers by length, those of one length last in first out.
+/// Used buffers by length. Among equal lengths, the last one in is the first one out.
 ///
 /// Evicts stale buffers first, or else they would fill the list permanently. Then it evicts the smallest, so
 /// that one buffer too many does not cost a large one each time.
 struct UsedBuffers {
-    /// Ascending by length, those of one length by age.
+    /// Ascending by length, then oldest first.
     buffers: Vec<Used>,
     total: usize,
-    /// Bytes that were asked for so far, found or not: the clock of this list.
+    /// Number of bytes requested so far, found or not: the clock of this list.
     asked: u64,
 }
 
 struct Used {
     bytes: Block,
-    /// The time when it came in.
+    /// Value of the clock when the buffer came in.
     since: u64,
 }
 
@@ -149,8 +149,9 @@ impl UsedBuffers {
         Some(used.bytes)
     }
 
-    /// Adds a buffer. If the list is full, returns a victim to free before retrying, a stale or a smaller
-    /// one; refuses if none helps, or if there is no memory for its place: freeing memory must not need any.
+    /// Adds a buffer. If the list is full, returns a stale or smaller buffer that the caller frees before it
+    /// retries. Refuses the buffer if no such one helps, or if the list cannot grow, because freeing memory must
+    /// not need any.
     fn put(&mut self, bytes: Block) -> Put {
         let len = bytes.len();
         if len > RECYCLED_TOTAL || self.buffers.try_reserve(1).is_err() {

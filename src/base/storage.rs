@@ -19,7 +19,7 @@ pub(crate) trait Storage: Send + Sync {
     /// Returns the number of bytes.
     fn len(&self) -> io::Result<u64>;
 
-    /// Fills all of `out` with the bytes from `offset` on. Fails with `UnexpectedEof` if they end before.
+    /// Fills all of `out` with the bytes from `offset` on. Fails with `UnexpectedEof` if there are fewer.
     fn read_at(&self, offset: u64, out: OutBytes<'_>) -> io::Result<()>;
 
     /// Writes all of `bytes` at `offset`. A gap before them is zeros. After a failure any part of them may
@@ -53,12 +53,12 @@ pub(crate) trait Storage: Send + Sync {
         None
     }
 
-    /// The file that this is, if it is one.
+    /// Returns the identity of the file. `None` if the bytes are no file.
     fn identity(&self) -> Option<FileId> {
         None
     }
 
-    /// Says that these bytes are read soon. Advice: it cannot fail and changes no result.
+    /// Announces that these bytes will be read soon. A hint, which cannot fail and changes no result.
     fn will_need(&self, offset: u64, len: u64) {
         let _ = (offset, len);
     }
@@ -82,7 +82,7 @@ pub(crate) trait Storage: Send + Sync {
     }
 }
 
-/// Bytes of a page of the system's memory.
+/// Returns the size of a page of the system's memory.
 #[cfg(unix)]
 pub(crate) fn page_size() -> u64 {
     // SAFETY: a question.
@@ -118,9 +118,9 @@ pub(crate) struct FileStorage {
     seeker: Seeker,
 }
 
-/// The descriptor in which holes are looked for. This moves its position.
+/// Descriptor that is used to find holes, which moves its position.
 enum Seeker {
-    /// Through the descriptor of the storage, whose position nothing else uses.
+    /// The descriptor of the storage itself, whose position nothing else uses.
     Same,
     Other(File),
     /// No search: all counts as data.
@@ -133,7 +133,7 @@ impl FileStorage {
         FileStorage { file, seeker: Seeker::Same }
     }
 
-    /// A file whose position others use: it is neither used nor moved.
+    /// Wraps a file whose position has other users: it is neither used nor moved.
     ///
     /// Holes are looked for through a description of its own, if the system opens one.
     #[cfg(unix)]
@@ -284,7 +284,7 @@ mod page_cache {
     use super::{File, io, to_u64};
     use std::os::fd::AsRawFd;
 
-    /// Drops all pages of a file, and checks that they are gone. If pages are the medium none is dropped.
+    /// Drops all pages of a file, and checks that they are gone. On a file system in memory no page is dropped.
     pub(super) fn drop_all(file: &File) -> io::Result<bool> {
         if is_in_memory(file)? {
             return Ok(true);
@@ -343,8 +343,8 @@ mod page_cache {
         (done == 0).then_some(pages.cached + pages.dirty + pages.writeback)
     }
 
-    /// True if no page of the file is in memory, by a mapping of it. Linux says that all are of a file that this
-    /// user may not write to.
+    /// Maps the file, and returns true if none of its pages is in memory. Always false for a file that this user
+    /// may not write to, because Linux then reports all pages as present.
     fn nothing_is_mapped_in(file: &File, len: u64) -> io::Result<bool> {
         const WINDOW: u64 = 64 << 20;
         // SAFETY: a question.
@@ -499,7 +499,7 @@ pub(crate) mod fakes {
     /// Zeros with some data. It reports the places of the data, or refuses to, and counts.
     pub(crate) struct SparseStorage {
         pub(crate) len: u64,
-        /// By offset, ascending, apart from one another.
+        /// Ascending by offset, with gaps between them.
         pub(crate) data: Mutex<Vec<(u64, Vec<u8>)>>,
         pub(crate) tells: bool,
         /// Number of queries for data.

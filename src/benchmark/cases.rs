@@ -78,7 +78,7 @@ impl Limit {
     }
 }
 
-/// A case: its name, its limit, the Cargo feature that it needs, and its preparation.
+/// A case: its name, the lower bound of its time, the Cargo feature that it needs, and its preparation.
 pub(super) struct Case {
     pub(super) name: Name,
     pub(super) limit: Limit,
@@ -86,7 +86,7 @@ pub(super) struct Case {
     pub(super) prepare: for<'d> fn(&'d TestDomain<'_>) -> Result<Iteration<'d>>,
 }
 
-/// A name for both languages.
+/// Name of a case, as a string of Rust and of C.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Name {
     pub(super) rust: &'static str,

@@ -54,9 +54,9 @@ pub(super) struct Measured {
 }
 
 impl Measured {
-    /// Returns the time of the limit divided by that of the case, of each the lower quartile. If two
-    /// threads share a core for a while, about half of the times are disturbed, sometimes a few more and
-    /// sometimes a few less, so that a median belongs to either half.
+    /// Returns the lower quartile of the limit's times divided by that of the case's times. If two threads share a
+    /// core for a while, about half of the times are disturbed, sometimes a few more and sometimes a few less, so
+    /// that a median belongs to either half.
     pub(super) fn of_limit(&self) -> f64 {
         self.limits.lower_quartile() / self.times.lower_quartile()
     }
@@ -114,8 +114,8 @@ pub(super) fn float(value: u64) -> f64 {
 /// Maximum number of kept values.
 const KEPT: usize = 1 << 16;
 
-/// Smallest, largest, mean, deviation, median and lower quartile of any number of values, in bounded
-/// memory. Beyond 65,536 values the last two are those of every second, fourth, eighth … value.
+/// Smallest, largest, mean, deviation, median and lower quartile of any number of values, in bounded memory. Beyond
+/// 65,536 values, median and lower quartile are those of every second, fourth, eighth … value.
 #[derive(Default)]
 pub(super) struct Samples {
     pub(super) count: u64,

@@ -34,15 +34,16 @@ pub struct BenchmarkResult {
     pub median_ns: f64,
     /// Standard deviation. 0 for one iteration.
     pub stddev_ns: f64,
-    /// `data_size` divided by the median. No processing rate if [`work_bytes`](Self::work_bytes) is less.
+    /// `data_size` divided by the median. Not a processing rate if [`work_bytes`](Self::work_bytes) is less than
+    /// `data_size`.
     pub bytes_per_second: f64,
     /// Number of bytes that an iteration has to touch: the domain, the bytes of an update, or none.
     pub work_bytes: u64,
-    /// Name of the row that bounds this one.
+    /// Name of the row whose time is a lower bound for this one. `None` if no byte needs to be touched.
     pub limit: Option<&'static str>,
-    /// Time of the limit for `work_bytes` divided by the time of the case, measured alternately; of each
-    /// the lower quartile, which other work on the machine disturbs least. 1 for a limit itself, `None` if
-    /// no byte needs to be touched.
+    /// Time of the `limit` row for `work_bytes` divided by the time of this case, measured alternately. Both times
+    /// are lower quartiles, which other work on the machine disturbs least. 1 for a limit itself, `None` if no byte
+    /// needs to be touched.
     pub of_limit: Option<f64>,
     /// `name` for C.
     pub(crate) c_name: &'static CStr,

@@ -83,5 +83,5 @@ pub(super) fn choose(
         CompressionTarget::Balanced => near.or(smallest),
         CompressionTarget::FastestRead => fast.or(smallest),
     };
-    chosen.map(|(plan, _)| *plan).ok_or_else(|| AtlasError::internal("no algorithm to choose from"))
+    chosen.map(|(plan, _)| *plan).ok_or_else(|| AtlasError::internal("AUTO has no algorithm to choose from"))
 }

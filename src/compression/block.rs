@@ -44,7 +44,7 @@ fn check_of(digest: &Digest) -> [u8; CHECK_SIZE] {
 /// The encoded bytes of a block.
 pub(crate) enum Encoded {
     Small(Vec<u8>),
-    /// A used buffer, because the block has so many bytes that it saves the faults of fresh pages.
+    /// A used buffer, because a block of this size would otherwise cost page faults on fresh memory.
     Large(Buffer),
 }
 
@@ -108,7 +108,7 @@ impl States {
 }
 
 impl BlockEncoder {
-    /// Returns the bytes of an encoder for blocks of this size, with any of these plans.
+    /// Returns the size of the memory of an encoder for blocks of this size, with any of these plans.
     pub(crate) fn footprint(config: &CompressionConfig, plans: &[Plan], block_size: usize) -> Result<usize> {
         let (mut states, mut room, mut decoder) = (0, 0, 0);
         // Only the states of one plan exist at a time, so that the largest counts.
@@ -181,7 +181,7 @@ impl BlockEncoder {
         }
         self.prepare(plan)?;
         let Some(states) = &mut self.states else {
-            return Err(AtlasError::internal("no encoder is prepared"));
+            return Err(AtlasError::internal("the encoder of a block was not prepared"));
         };
         // Choose a filter by a trial on a part of the block.
         let residue = Residue::of(block);
@@ -409,8 +409,7 @@ pub(crate) struct Decoded {
     /// Digest of its bytes. The head has the beginning of it.
     pub(crate) digest: Digest,
     pub(crate) residue: Residue,
-    /// CONSERVATION if the residue differs from the head's. It is reported after every WITNESS, also that
-    /// of other blocks.
+    /// CONSERVATION error if the residue differs from the head's. Reported only if no block fails with WITNESS.
     pub(crate) unconserved: Option<AtlasError>,
 }
 
@@ -430,8 +429,8 @@ pub(crate) struct BlockDecoder {
 }
 
 impl BlockDecoder {
-    /// Returns the bytes of a decoder for blocks of this size and codec. It holds the state of one codec at
-    /// a time.
+    /// Returns the size of the memory of a decoder for blocks of this size and codec. It holds the state of one
+    /// codec at a time.
     pub(crate) fn footprint(codec: Codec, block_size: usize) -> Result<usize> {
         Ok(footprint(block_size) + codec.get()?.decoder_footprint(block_size))
     }
@@ -464,11 +463,11 @@ impl BlockDecoder {
             .filtered
             .insert(filtered)
             .get_mut(..block.len())
-            .ok_or_else(|| AtlasError::internal("a block is larger than its decoder"))?;
+            .ok_or_else(|| AtlasError::internal("a block is larger than the buffer of its decoder"))?;
         let entries = head.filter.stride() * PLANE_ENTRY;
         let Some((lengths, mut rest)) = encoded.split_at_checked(entries) else {
             return Err(AtlasError::format(format!(
-                "a block has {} encoded bytes and its lengths alone have {entries}",
+                "a block has {} encoded bytes, fewer than the {entries} of its plane lengths",
                 encoded.len()
             )));
         };
@@ -502,7 +501,7 @@ impl BlockDecoder {
             rest = later;
         }
         if !rest.is_empty() {
-            return Err(AtlasError::format(format!("a block has {} bytes too many", rest.len())));
+            return Err(AtlasError::format(format!("a block has {} encoded bytes too many", rest.len())));
         }
         // Differences change the residue, so that the merged block is summed.
         if method.filters.has_differences() {
@@ -542,11 +541,11 @@ impl Decoded {
     /// Returns the findings. Fails with WITNESS if the digest differs.
     fn new(head: &BlockHead, digest: Digest, residue: Residue) -> Result<Decoded> {
         if check_of(&digest) != head.check {
-            return Err(AtlasError::witness("the digest of a block differs from that of its head"));
+            return Err(AtlasError::witness("the digest of a block differs from the one in its head"));
         }
         let differs = || {
             AtlasError::conservation(format!(
-                "the residue of a block differs from the {} of its head",
+                "the residue of a block differs from the {} in its head",
                 head.residue
             ))
         };
@@ -568,7 +567,7 @@ pub(crate) fn check(head: &BlockHead, block: &[u8]) -> Result<Decoded> {
     Decoded::new(head, digest, residue)
 }
 
-/// Returns the bytes of a buffer of `len` bytes, which may be a used one that is somewhat longer.
+/// Returns the size of the memory of a buffer of `len` bytes. The buffer may be a used one that is somewhat longer.
 fn footprint(len: usize) -> usize {
     len + len / 4 + 16 * 1024
 }

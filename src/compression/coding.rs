@@ -35,7 +35,7 @@ impl Coding {
         self.block_size.min(self.len - index * self.block_size)
     }
 
-    /// Writes the value, of [`FIXED_SIZE`] bytes and [`HEAD_SIZE`] for each block, part by part.
+    /// Writes the value of COMPRESSION part by part: [`FIXED_SIZE`] bytes, and [`HEAD_SIZE`] for each block.
     pub(super) fn write(&self, heads: &[BlockHead], mut put: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
         put(&[self.algorithm.code(), self.level, self.residue.value(), 0])?;
         put(&u32_of(self.block_size)?.to_le_bytes())?;
@@ -51,11 +51,11 @@ impl Coding {
         Ok(())
     }
 
-    /// Reads the value, if the encoded blocks have `data_len` bytes together. Fails with FORMAT or
+    /// Reads the value of COMPRESSION for encoded blocks of `data_len` bytes in total. Fails with FORMAT or
     /// UNSUPPORTED.
     pub(super) fn read(value: &[u8], data_len: usize) -> Result<(Coding, Vec<BlockHead>)> {
         let Some((fixed, heads)) = value.split_first_chunk::<FIXED_SIZE>() else {
-            return malformed(format!("COMPRESSION has {} bytes", value.len()));
+            return malformed(format!("COMPRESSION has {} bytes, fewer than {FIXED_SIZE}", value.len()));
         };
         // The fixed part: algorithm and codec must be known before anything else is interpreted.
         let [code, level, residue, reserved, ..] = *fixed;
@@ -69,7 +69,9 @@ impl Coding {
         };
         let levels = method.map_or(0..=0, |method| method.codec.levels());
         if reserved != 0 || !levels.contains(&level) {
-            return malformed(format!("level {level} of algorithm {code}, and a reserved byte {reserved}"));
+            return malformed(format!(
+                "level {level} of algorithm {code} is invalid, or a reserved byte is {reserved}"
+            ));
         }
         // Sizes within their bounds, and as many heads as the sizes require.
         let residue = residue_of(u32::from(residue))?;
@@ -119,8 +121,8 @@ pub(super) fn sizes(fixed: &[u8; FIXED_SIZE]) -> (u32, u64) {
     (u32::from_le_bytes([b0, b1, b2, b3]), u64::from_le_bytes(size))
 }
 
-/// Reads the head of a block of `block_len` bytes. An encoded byte stands for at most `max_expansion`
-/// bytes, 1 if they are stored.
+/// Reads the head of a block of `block_len` bytes. An encoded byte stands for at most `max_expansion` bytes, which
+/// is 1 if the blocks are stored.
 fn read_head(
     bytes: &[u8; HEAD_SIZE],
     block_len: usize,
@@ -166,7 +168,8 @@ fn residue_of(value: u32) -> Result<Residue> {
 }
 
 fn u32_of(len: usize) -> Result<u32> {
-    u32::try_from(len).map_err(|_| AtlasError::internal("a block is larger than 1 MiB"))
+    u32::try_from(len)
+        .map_err(|_| AtlasError::internal(format!("a block of {len} bytes is larger than 1 MiB")))
 }
 
 pub(super) fn malformed<T>(what: String) -> Result<T> {

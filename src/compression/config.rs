@@ -13,7 +13,7 @@ pub(crate) const MAX_BLOCK_SIZE: usize = 1024 * 1024;
 const MAX_UNUSED_LEVEL: u8 = 9;
 
 /// Effort of an algorithm per block. The nine levels correspond to the codec's own levels;
-/// [`CompressionConfig::codec_level`] names one of those.
+/// [`CompressionConfig::codec_level`] sets a level of the codec directly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum CompressionLevel {

@@ -25,7 +25,7 @@ pub enum CompressionAlgorithm {
     /// A codec that only tests have.
     #[cfg(test)]
     RunLength,
-    /// The same after a split into byte planes.
+    /// `RunLength` after a split into byte planes.
     #[cfg(test)]
     RunLengthPlanes,
 }

@@ -124,8 +124,8 @@ pub struct CompressedInfo {
 /// Minimum worth of a task in bytes.
 const TASK_BYTES: usize = 128 * 1024;
 
-/// Bytes of a shard of a call besides its blocks, runs and tiles: itself, its draft, the heads of some
-/// lists and allocations.
+/// Size of the memory per shard of a call, besides its blocks, runs and tiles: the shard, its draft, the heads of
+/// some lists, and allocations.
 const A_SHARD: usize = size_of::<CompressedShard>() + size_of::<AtlasShard>() + size_of::<Draft<'_>>() + 512;
 const A_BLOCK: usize = size_of::<(Attempt, BlockHead, Encoded, Settled, AtomicBool)>() + 32;
 const A_TILE: usize = size_of::<(TilePart, (usize, usize), (Digest, Residue), Leaf)>();
@@ -158,7 +158,7 @@ fn runs(shard: usize, len: usize, block_size: usize) -> impl Iterator<Item = Run
     })
 }
 
-/// Sets the index of an error to the shard of a batch, in place of its tile.
+/// Sets the index of an error to that of the shard in the batch, in place of the tile's.
 fn named(batch: bool, shard: usize) -> impl Fn(AtlasError) -> AtlasError {
     move |error| if batch { error.in_batch(to_u64(shard)) } else { error }
 }
@@ -168,7 +168,7 @@ struct Draft<'a> {
     shard: &'a AtlasShard,
     /// Plan that its blocks are tried with.
     plan: Option<Plan>,
-    /// Result of each block. Empty if there was no attempt, or if it was not worth it.
+    /// Result of each block. Empty if the shard is stored.
     attempts: Vec<Attempt>,
     /// True if its blocks go through the first pass. The second pass then counts for 1/16 of its bytes of
     /// progress, otherwise for all of them.
@@ -180,7 +180,7 @@ struct Draft<'a> {
 type Settled = (BlockHead, Option<Encoded>);
 
 impl Draft<'_> {
-    /// Returns true if the result of the attempts is not worth it.
+    /// Returns true if the attempts do not make the shard small enough.
     fn is_stored(&self, config: &CompressionConfig) -> bool {
         let (mut saved, mut size) = (false, coding::HEAD_SIZE * self.attempts.len());
         let blocks = self.shard.payload.chunks(to_usize(config.block_size));
@@ -194,8 +194,8 @@ impl Draft<'_> {
         !saved || !config.is_worth(size, self.shard.payload.len())
     }
 
-    /// Returns the bytes of progress of `bytes` of the payload in the first pass and in the second, which
-    /// at most hashes blocks that were tried.
+    /// Returns the progress that `bytes` of the payload count for, in the first pass and in the second. If the
+    /// blocks were tried, the second pass only hashes some of them.
     fn worth(&self, bytes: &Range<usize>) -> (u64, u64) {
         let second = if self.tried { bytes.end / 16 - bytes.start / 16 } else { bytes.len() };
         (to_u64(bytes.len() - second), to_u64(second))
@@ -413,7 +413,7 @@ fn finish(draft: Draft<'_>, config: &CompressionConfig) -> Result<CompressedShar
                 Attempt::Done(head, bytes) => (head, bytes),
                 Attempt::Stored => match settled.next() {
                     Some((head, Some(bytes))) => (head, bytes),
-                    _ => return Err(AtlasError::internal("a block was left out")),
+                    _ => return Err(AtlasError::internal("a stored block has no bytes")),
                 },
             };
             compressed.heads.push(head);
@@ -439,7 +439,7 @@ fn payload_residue(shard: &AtlasShard) -> Residue {
     shard.residue + Residue::of(&shard.payload[..within.start]) + Residue::of(&shard.payload[within.end..])
 }
 
-/// First shard of a call with a block whose residue differs, and the error. It is reported after every
+/// First shard of a call with a block whose residue differs, and the error. Reported only if no shard fails with
 /// WITNESS.
 type Held = Option<(usize, AtlasError)>;
 
@@ -627,7 +627,7 @@ pub(crate) fn available() -> Result<()> {
 }
 
 fn no_method() -> AtlasError {
-    AtlasError::internal("a block has no method to encode or decode it")
+    AtlasError::internal("the blocks of a shard have no method to encode or decode them")
 }
 
 impl AtlasShard {
@@ -665,7 +665,7 @@ impl AtlasShard {
         operation: &mut Operation<'_>,
     ) -> Result<CompressedShard> {
         let shards = compress_all(&[self], config, false, operation)?;
-        shards.into_iter().next().ok_or_else(|| AtlasError::internal("a batch of one gave no shard"))
+        shards.into_iter().next().ok_or_else(|| AtlasError::internal("a batch of one shard returned none"))
     }
 }
 
@@ -684,7 +684,7 @@ impl CompressedShard {
     /// Fails with FORMAT for a damaged stream, then WITNESS, then CONSERVATION.
     pub fn decompress(&self, verify: &VerifyOptions, operation: &mut Operation<'_>) -> Result<AtlasShard> {
         let shards = decompress_all(&[self], verify, false, operation)?;
-        shards.into_iter().next().ok_or_else(|| AtlasError::internal("a batch of one gave no shard"))
+        shards.into_iter().next().ok_or_else(|| AtlasError::internal("a batch of one shard returned none"))
     }
 
     /// Returns the properties of the compressed shard.

@@ -38,7 +38,7 @@ pub(crate) struct RecordEncoder {
 }
 
 impl RecordEncoder {
-    /// Returns the bytes of an encoder, without the records that it makes.
+    /// Returns the size of the memory of an encoder, without the records that it makes.
     pub(crate) fn footprint(config: &CompressionConfig) -> Result<usize> {
         let block_size = config.check()?;
         BlockEncoder::footprint(config, &auto::plans(config)?, block_size)
@@ -56,7 +56,7 @@ impl RecordEncoder {
     /// caller decides whether the record is worth it.
     pub(crate) fn encode(&mut self, bytes: &[u8]) -> Result<Option<Vec<u8>>> {
         if bytes.len() > MAX_RECORD_SIZE {
-            return Err(AtlasError::internal(format!("a record of {} bytes", bytes.len())));
+            return Err(AtlasError::internal(format!("a record of {} bytes is too long", bytes.len())));
         }
         // One plan, or the choice among several.
         let plan = match self.plans[..] {
@@ -115,12 +115,12 @@ impl<'a> Record<'a> {
     pub(crate) fn read(bytes: &'a [u8]) -> Result<(Record<'a>, &'a [u8])> {
         super::available()?;
         let Some(fixed) = bytes.first_chunk() else {
-            return malformed(format!("an encoded record of {} bytes", bytes.len()));
+            return malformed(format!("an encoded record of {} bytes is truncated", bytes.len()));
         };
         // The sizes are bounded before anything depends on them.
         let (block_size, len) = sizes(fixed);
         if len > to_u64(MAX_RECORD_SIZE) {
-            return malformed(format!("an encoded record of {len} bytes decoded, above {MAX_RECORD_SIZE}"));
+            return malformed(format!("an encoded record claims {len} bytes, above {MAX_RECORD_SIZE}"));
         }
         if to_usize(u64::from(block_size)) < MIN_BLOCK_SIZE {
             return malformed(format!("a block size of {block_size} is below {MIN_BLOCK_SIZE}"));
@@ -128,7 +128,7 @@ impl<'a> Record<'a> {
         // The heads, as many as the sizes require.
         let count = to_usize(len.div_ceil(u64::from(block_size)));
         let Some((value, behind)) = bytes.split_at_checked(FIXED_SIZE + HEAD_SIZE * count) else {
-            return malformed(format!("an encoded record of {count} blocks in {} bytes", bytes.len()));
+            return malformed(format!("an encoded record claims {count} blocks in {} bytes", bytes.len()));
         };
         // The lengths of the blocks are the low bits of their heads; Coding::read checks their sum.
         let data_len: usize = value[FIXED_SIZE..].chunks(HEAD_SIZE).map(super::coding::claimed_len).sum();
@@ -137,7 +137,7 @@ impl<'a> Record<'a> {
         };
         let (coding, heads) = Coding::read(value, data_len)?;
         if coding.algorithm.method().is_none() {
-            return malformed("an encoded record of which no block is smaller than its bytes".to_owned());
+            return malformed("an encoded record in which no block is smaller than its bytes".to_owned());
         }
         Ok((Record { coding, heads, data }, behind))
     }
@@ -183,7 +183,11 @@ impl<'a> Record<'a> {
     pub(crate) fn decode(&self, decoder: &mut BlockDecoder, to: &mut [u8]) -> Result<()> {
         let Some(method) = self.coding.algorithm.method() else { return Err(super::no_method()) };
         if to.len() != self.len() {
-            return Err(AtlasError::internal(format!("{} bytes for a record of {}", to.len(), self.len())));
+            return Err(AtlasError::internal(format!(
+                "a buffer of {} bytes for a record of {}",
+                to.len(),
+                self.len()
+            )));
         }
         let (mut left, mut unconserved) = (self.data, None);
         let mut residue = Residue::default();

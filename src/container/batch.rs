@@ -55,7 +55,8 @@ pub(super) fn check_fence(file: &ContainerFile, located: &Located) -> Result<()>
     )))
 }
 
-/// Lays out a body with `lay`, as a small one, or again as a large one. The commit record has `record` bytes.
+/// Lays out a body with `lay`: as a small batch, and again as a large one if it does not fit. The commit record has
+/// `record` bytes.
 pub(super) fn lay_out<'f, T>(
     file: &'f ContainerFile,
     located: &Located,
@@ -72,7 +73,7 @@ pub(super) fn lay_out<'f, T>(
             Err(Stop::Large) => {}
         }
     }
-    Err(AtlasError::internal("a large batch is too large"))
+    Err(AtlasError::internal("the body of a large batch was refused as too large"))
 }
 
 /// Cuts off the bytes of a failed attempt after the tip. Returns the attempt's error, or the error for an open

@@ -17,14 +17,14 @@ use crate::hash::tile_tree::{Leaf, TreeHasher, fold};
 use crate::layer2::Residue;
 use crate::tile::stored::{NodeRef, Span, SpanKind, TileEntry, TilePlace};
 
-/// Runs of this size and more lie at a multiple of B.
+/// Runs of at least this size begin at a multiple of B, the block size.
 const ALIGNED_RUN: usize = 64 * 1024;
 /// Number of times the size of a small batch after which the body of a large batch is synced.
 const SYNC_STEP: u64 = 256;
 
 /// Why a layout ended early.
 pub(super) enum Stop {
-    /// It is longer than a small batch can be.
+    /// The body is longer than a small batch can be.
     Large,
     Failed(AtlasError),
 }
@@ -209,7 +209,7 @@ pub(super) enum Placed {
     Now(Vec<Span>, Vec<Digest>),
 }
 
-/// A leaf in the making: payload first, then the records of its tiles, then its own.
+/// A leaf in the making: first the payload, then the records of its tiles, then the record of the leaf.
 #[derive(Default)]
 pub(super) struct LeafLayout {
     tiles: Vec<PlacedTile>,

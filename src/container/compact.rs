@@ -212,7 +212,7 @@ fn is_beside(own: &Path, path: &Path) -> bool {
     [beside(own), beside(&target)].iter().any(|beside| *beside == path || *beside == named)
 }
 
-/// Makes a new file and locks it; with owner, mode and attributes of another one.
+/// Makes and locks a new file, with the owner, mode and attributes of the file of `like`.
 fn create_locked(path: &Path, like: Option<&std::fs::Metadata>) -> Result<Arc<FileStorage>> {
     let failed = |what: &str, error| AtlasError::io(format_args!("{what} {}", path.display()), error);
     let file = descriptor::open(File::options().read(true).write(true).create_new(true), path);
@@ -276,17 +276,17 @@ struct Compaction<'c> {
     live: Ranges,
     /// For each encoded record, the number of bytes that it decodes to and the live parts.
     encoded: BTreeMap<u64, (u64, Ranges)>,
-    /// New nodes by the old ones.
+    /// The new node of each old one.
     nodes: HashMap<(u64, Digest), NodeRef>,
-    /// New places of runs, by their old start.
+    /// New place of each run, by its old start.
     runs: BTreeMap<u64, u64>,
-    /// New places of encoded records.
+    /// New place of each encoded record, by its old place.
     records: HashMap<u64, u64>,
     /// New places of the live parts of other encoded records, by record and first byte.
     parts: BTreeMap<(u64, u64), u64>,
 }
 
-/// Objects that one batch moved, which count once the batch is laid out.
+/// Objects that one batch moved. They are added to [`Compaction`] after the batch is laid out.
 #[derive(Default)]
 struct Moved {
     nodes: HashMap<(u64, Digest), NodeRef>,
@@ -376,7 +376,7 @@ impl Compaction<'_> {
         }
     }
 
-    /// Lays a node and all below out, unless they are in the new file.
+    /// Lays out a node and everything below it, unless they are in the new file already.
     fn node(
         &self,
         store: &Arc<GenerationStore>,
@@ -429,7 +429,7 @@ impl Compaction<'_> {
         Ok(place)
     }
 
-    /// The place of a span in the new file, moved there if it is not.
+    /// Returns the place of a span in the new file. Copies its bytes there if they are not there yet.
     fn span(
         &self,
         store: &Arc<GenerationStore>,
@@ -463,7 +463,11 @@ impl Compaction<'_> {
         moved: &mut Moved,
     ) -> Laid<Span> {
         let Some((size, parts)) = self.encoded.get(&span.place) else {
-            return Err(AtlasError::internal("an encoded record was not looked at").into());
+            return Err(AtlasError::internal(format!(
+                "the encoded record at byte {} is not live",
+                span.place
+            ))
+            .into());
         };
         if parts.gaps(0..*size).is_empty() {
             let place = match self.records.get(&span.place).or_else(|| moved.records.get(&span.place)) {
@@ -478,7 +482,9 @@ impl Compaction<'_> {
         }
         // Of a record with a dead part the live parts become plain runs.
         let start = u64::from(span.start);
-        let part = parts.around(start).ok_or_else(|| AtlasError::internal("a part was not looked at"))?;
+        let part = parts
+            .around(start)
+            .ok_or_else(|| AtlasError::internal(format!("byte {start} of a record is not live")))?;
         let (first, last) = (part.start, part.end);
         let key = (span.place, first);
         let place = match self.parts.get(&key).or_else(|| moved.parts.get(&key)) {
@@ -486,7 +492,7 @@ impl Compaction<'_> {
             None => {
                 let bytes = store.decoded(span.place, u64::MAX)?;
                 let live = bytes.get(to_usize(first)..to_usize(last)).ok_or_else(|| {
-                    AtlasError::format("a tile's bytes end after what their record decodes to")
+                    AtlasError::format("the bytes of a tile end after those that its record decodes to")
                 })?;
                 let place = body.run(live)?;
                 moved.parts.insert(key, place);
@@ -496,10 +502,11 @@ impl Compaction<'_> {
         Ok(Span { kind: SpanKind::Raw, place: place + (start - first), start: 0, len: span.len })
     }
 
-    /// The run of live bytes around `place`.
+    /// Returns the run of live bytes that contains `place`.
     fn run_of(&self, place: u64) -> Result<(u64, u64)> {
         let run = self.live.around(place);
-        run.map(|run| (run.start, run.end)).ok_or_else(|| AtlasError::internal("a run was not looked at"))
+        run.map(|run| (run.start, run.end))
+            .ok_or_else(|| AtlasError::internal(format!("byte {place} is in no live run")))
     }
 
     /// Copies a run of the old file. Runs of more than a tile are laid out in pieces that continue one another.
@@ -519,7 +526,7 @@ impl Compaction<'_> {
             first.get_or_insert(place);
             at += to_u64(len);
         }
-        first.ok_or_else(|| AtlasError::internal("a run is empty").into())
+        first.ok_or_else(|| AtlasError::internal(format!("the run at byte {start} is empty")).into())
     }
 
     /// Records the objects that a batch moved, which ends at `end`.

@@ -31,8 +31,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 impl Container {
-    /// Checks every record but the slots, zero bytes between records, and every tile of the generations from
-    /// `from` on; 0: of all.
+    /// Checks every record but the slots, the zero bytes between records, and every tile of the generations from
+    /// `from` on. 0 means all generations.
     ///
     /// `damage` is called for each damaged range: records by their offset, then tiles, generation by
     /// generation. Fails with the status of the first fault in the order header, chain, generations from the
@@ -84,7 +84,7 @@ impl Container {
     }
 }
 
-/// The order in which faults count.
+/// Order of the faults. The call fails with the first one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Order {
     Header,
@@ -97,17 +97,17 @@ struct Search<'s> {
     container: &'s Container,
     file: &'s Arc<ContainerFile>,
     executor: Executor<'s>,
-    /// Threads that tiles of a leaf are checked on.
+    /// Number of threads that check the tiles of a leaf.
     workers: usize,
-    /// The first fault in their order.
+    /// The first fault by [`Order`].
     first: Option<(Order, AtlasError)>,
     records: Vec<Damage>,
     tiles: Vec<Damage>,
-    /// Bytes of the file that a record or a run has.
+    /// Bytes of the file that belong to a record or a run.
     used: Ranges,
-    /// Nodes that were walked, by offset and size of the base: whether all below is whole.
+    /// Visited nodes, by offset, digest and size of the base. True if everything below is whole.
     nodes: HashMap<(u64, Digest, u64), bool>,
-    /// Tiles that were checked.
+    /// Checked tiles. True if the tile is whole.
     checked: HashMap<TileKey, bool>,
     is_incomplete: bool,
     holes: Holes,
@@ -136,7 +136,7 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// All commits, the newest first, as far as they can be reached.
+    /// Returns the commits, newest first, down to the first one that is damaged.
     fn chain(&mut self, tip: Option<&Commit>) -> Result<Vec<Commit>> {
         let mut chain = Vec::new();
         let mut at = tip.cloned();
@@ -156,7 +156,7 @@ impl Search<'_> {
         Ok(chain)
     }
 
-    /// Notes a damaged record.
+    /// Adds a damaged record to the findings.
     fn record(&mut self, order: Order, offset: u64, length: u64, generation: u64, error: AtlasError) {
         let (offset, length) = (error.offset().unwrap_or(offset), error.length().unwrap_or(length));
         let kind = if is_io(&error) { DamageKind::Unreadable } else { DamageKind::Differs };
@@ -224,7 +224,7 @@ impl Search<'_> {
             let previous = before.map(|before| &before.history);
             let found = records::history_of(&file.seals, &file.ident, previous, commit);
             if !same(&found, &commit.history) {
-                self.record(order, commit.offset, size, generation, wrong("its history does not follow"));
+                self.record(order, commit.offset, size, generation, wrong("its history is wrong"));
             }
         }
         // Features are never taken back, and the jump follows from the commit before.
@@ -240,14 +240,12 @@ impl Search<'_> {
                     commit.offset,
                     size,
                     generation,
-                    malformed("it names fewer features than the one before"),
+                    malformed("it names fewer features than the generation before"),
                 );
             }
             match log::jump_after(file, before) {
                 Ok(jump) if jump == (commit.jump, commit.jump_generation) => {}
-                Ok(_) => {
-                    self.record(order, commit.offset, size, generation, malformed("its jump is another one"))
-                }
+                Ok(_) => self.record(order, commit.offset, size, generation, malformed("its jump is wrong")),
                 Err(error) if is_io(&error) => return Err(error),
                 Err(error) => self.record(order, commit.offset, size, generation, error),
             }
@@ -256,13 +254,9 @@ impl Search<'_> {
         let start = body_start(commit.offset, commit.end, size, file.block());
         match file.batch_digest(start, commit.end)? {
             Some(found) if same(&found, &commit.batch) => {}
-            _ => self.record(
-                order,
-                commit.offset,
-                size,
-                generation,
-                wrong("its batch does not have its digest"),
-            ),
+            _ => {
+                self.record(order, commit.offset, size, generation, wrong("the digest of its batch is wrong"))
+            }
         }
         Ok(())
     }
@@ -280,7 +274,7 @@ impl Search<'_> {
         Ok(same(&folder.finish(scheme.root_kind()), &commit.root))
     }
 
-    /// Checks a node and all below; true if all of it is whole, as far as it could be looked at.
+    /// Checks a node and everything below it. True if no damage was found; bytes of an absent base do not count.
     fn node(
         &mut self,
         store: &Arc<GenerationStore>,
@@ -332,8 +326,8 @@ impl Search<'_> {
         Ok(whole)
     }
 
-    /// Reads and hashes the tiles of a leaf in parallel, each of those that were not checked yet once. `None`: it is
-    /// one that is known, or will be.
+    /// Reads and hashes the tiles of a leaf in parallel, each at most once. `None` for a tile that was checked
+    /// before, or that an earlier tile of the leaf equals.
     fn read_tiles(
         &self,
         store: &Arc<GenerationStore>,
@@ -394,15 +388,18 @@ impl Search<'_> {
             (residues.total(), witness)
         };
         if !same(&witness, &entry.witness) {
-            return Err(AtlasError::witness("a tile does not have the bytes of its witness"));
+            return Err(AtlasError::witness("the bytes of a tile differ from those of its witness"));
         }
         if residue != entry.residue {
-            return Err(AtlasError::conservation("a tile has the bytes of its witness and another sum"));
+            return Err(AtlasError::conservation(format!(
+                "a tile sums to {residue} mod 96 and its leaf says {}",
+                entry.residue
+            )));
         }
         Ok(())
     }
 
-    /// Notes what was found of a tile; true if it is whole.
+    /// Records the result of checking a tile. True if the tile is whole.
     fn tile(
         &mut self,
         store: &Arc<GenerationStore>,
@@ -419,7 +416,7 @@ impl Search<'_> {
             return Ok(*known);
         }
         let Some(ReadTile { tile, found }) = read else {
-            return Err(AtlasError::internal("a tile was not read"));
+            return Err(AtlasError::internal(format!("tile {} was not read", place.index)));
         };
         let (generation, len) = (store.id.generation, u64::from(entry.len));
         let found = self.note_used(&tile, entry).and(found);
@@ -455,7 +452,7 @@ impl Search<'_> {
         Ok(whole)
     }
 
-    /// Notes which bytes of the file a tile has.
+    /// Records the bytes of the file that belong to a tile.
     fn note_used(&mut self, tile: &StoredTile, entry: &TileEntry) -> Result<()> {
         let spans = tile.spans()?;
         // Count the records and bytes of the tile as used.
@@ -492,7 +489,7 @@ impl Search<'_> {
         }
     }
 
-    /// Looks at the bytes that no record and no run has.
+    /// Checks that the bytes that belong to no record and no run are zeros.
     fn zeros(&mut self, tip: Option<&Commit>) -> Result<()> {
         let block = self.file.block();
         self.used.add(0..to_u64(HEADER_SIZE));
@@ -518,14 +515,15 @@ impl Search<'_> {
     }
 }
 
-/// Identity of a tile, which several generations may share.
+/// Identity of a tile: its place, its witness, and the size of the base. Generations that share a tile have the
+/// same key.
 type TileKey = (TilePlace, Digest, u64);
 
 fn key_of(store: &GenerationStore, entry: &TileEntry) -> TileKey {
     (entry.place, entry.witness, store.base_size)
 }
 
-/// A tile that was read, or why it could not be, or is wrong.
+/// A tile, and the result of reading and checking it.
 struct ReadTile {
     tile: StoredTile,
     found: Result<()>,
@@ -544,7 +542,7 @@ fn is_io(error: &AtlasError) -> bool {
     )
 }
 
-/// Folds all leaves below a node.
+/// Adds all leaves below a node to `folder`.
 fn fold(store: &Arc<GenerationStore>, node: &NodeRef, folder: &mut RootFolder<'_>) -> Result<()> {
     match store.parse(node)? {
         ParsedChildren::Nodes(nodes) => nodes.iter().try_for_each(|node| fold(store, node, folder)),

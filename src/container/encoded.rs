@@ -27,13 +27,13 @@ pub(super) struct Encoder {
 /// A run that is encoded.
 pub(super) struct EncodedRun {
     contents: Vec<u8>,
-    /// Bytes of the contents that the seal is over.
+    /// Number of bytes of the contents that the seal covers.
     sealed: usize,
     features: u32,
 }
 
 impl Encoder {
-    /// Returns the bytes of an encoder, with the run that it makes.
+    /// Returns the size of the memory of an encoder and of the run that it makes.
     pub(super) fn footprint(config: &CompressionConfig) -> Result<u64> {
         Ok(to_u64(RecordEncoder::footprint(config)? + TILE_SIZE))
     }
@@ -59,7 +59,8 @@ impl Encoder {
     }
 }
 
-/// Bytes of the value that `bytes` begin with, and those that it stands for. `None` if no run has such a value.
+/// Returns the size of the value at the start of `bytes`, and the number of bytes that it decodes to. `None` if no
+/// run has such a value.
 fn value_size(bytes: &[u8]) -> Option<(usize, usize)> {
     let block_size = usize::try_from(u32_at(bytes, 4)).ok()?;
     let size = usize::try_from(u64_at(bytes, 8)).ok().filter(|size| (1..=MAX_RECORD_SIZE).contains(size))?;

@@ -1,4 +1,4 @@
-//! The file of a container: records that seal themselves, read by position.
+//! The file of a container: records with a seal, a digest of their own bytes, read by position.
 
 use super::open::is_blank;
 use super::planted::small_batch;
@@ -27,11 +27,11 @@ pub(super) struct ContainerFile {
     pub(super) seals: Seals,
     /// True if the header is damaged and a commit record stands in for it.
     pub(super) header_damaged: bool,
-    /// True after a sync of a batch failed: nobody knows what the medium has.
+    /// True after a sync of a batch failed. The contents of the disk are unknown then.
     pub(super) sync_failed: AtomicBool,
 }
 
-/// A record that seals itself.
+/// A record with a valid seal.
 pub(super) struct Record {
     pub(super) bytes: Vec<u8>,
     pub(super) seal: Digest,
@@ -144,7 +144,7 @@ impl ContainerFile {
         }
     }
 
-    /// The same container as another storage shows it.
+    /// Returns the same container, read through another storage.
     pub(super) fn seen_on(&self, storage: Arc<dyn Storage>) -> ContainerFile {
         let (path, ident, seals) = (self.path.clone(), self.ident, self.seals.clone());
         ContainerFile {
@@ -157,7 +157,7 @@ impl ContainerFile {
         }
     }
 
-    /// B.
+    /// Returns B, the block size.
     pub(super) fn block(&self) -> u64 {
         self.ident.block()
     }
@@ -186,7 +186,7 @@ impl ContainerFile {
         read_at(&*self.storage, &self.path, offset, len)
     }
 
-    /// A record of this kind and at most these sizes that seals itself. `None` whatever else is there.
+    /// Reads a record of this kind with a valid seal and a size in `sizes`. `None` if anything else is at `offset`.
     pub(super) fn sealed(
         &self,
         kind: RecordKind,
@@ -226,14 +226,15 @@ impl ContainerFile {
         if len == 0 { Ok(None) } else { self.read(offset, len) }
     }
 
-    /// The commit record of this file at `offset`, if one is there that seals itself.
+    /// Reads the commit record of this file at `offset`. `None` if there is none with a valid seal.
     fn sealed_commit(&self, offset: u64) -> Result<Option<Record>> {
         let most = u32::try_from(commit_size(MAX_NOTE)).unwrap_or(u32::MAX);
         let record = self.sealed(RecordKind::Commit, offset, COMMIT_SIZE..=most)?;
         Ok(record.filter(|record| ident_at(&record.bytes[32..72]) == self.ident))
     }
 
-    /// The commit at `offset`, if its record is there. Fails with FORMAT if it breaks a rule.
+    /// Reads the commit at `offset`. `None` if there is no commit record with a valid seal. Fails with FORMAT if a
+    /// field breaks a rule.
     pub(super) fn commit_at(&self, offset: u64) -> Result<Option<Commit>> {
         if !offset.is_multiple_of(self.block()) || offset < self.start() {
             return Ok(None);

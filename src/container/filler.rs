@@ -24,7 +24,7 @@ pub(super) struct Filler<'t, 'f> {
     leaf_is_old: bool,
     /// Number of tiles so far.
     tiles: u64,
-    /// Nodes of each height that wait for their parent, each with true if it is one of the newest generation.
+    /// Nodes of each height that wait for their parent. The flag is true for nodes of the newest generation.
     levels: Vec<Vec<(NodeRef, bool)>>,
 }
 
@@ -138,7 +138,7 @@ impl<'t, 'f> Filler<'t, 'f> {
     }
 }
 
-/// The stored node of `tree` of this height that is over just these tiles.
+/// Returns the stored node of `tree` that has this height and covers exactly these tiles.
 fn node_over(tree: &Tree, tiles: &Range<u64>, height: u8) -> Result<Option<NodeRef>> {
     let Some(top) = tree.top_node() else { return Ok(None) };
     let (mut node, mut start): (Arc<Node>, u64) = (Arc::clone(top), 0);
@@ -156,7 +156,8 @@ fn node_over(tree: &Tree, tiles: &Range<u64>, height: u8) -> Result<Option<NodeR
     }
 }
 
-/// The child of a stored node that has tile `tile` of those under the node, and the number of tiles before it.
+/// Returns the child of a stored node that contains tile `tile`, and the number of tiles before this child. Tiles
+/// are counted from the first one under the node.
 fn child_with(node: &Arc<Node>, tile: u64) -> Result<Option<(Arc<Node>, u64)>> {
     let children = node.children()?;
     let Children::Nodes(nodes) = &*children else { return Ok(None) };

@@ -37,7 +37,7 @@ use std::sync::{Arc, OnceLock};
 /// Tiles that may be hashed before they are laid out.
 const WINDOW: u64 = 16;
 
-/// A tile that a worker is done with.
+/// A tile that a worker has hashed.
 struct Imported {
     len: u32,
     residue: Residue,
@@ -47,7 +47,7 @@ struct Imported {
 }
 
 enum Payload {
-    /// The newest generation has it at this place.
+    /// At this place of the newest generation.
     Before(TilePlace),
     /// At this offset of the base.
     Base(u64),
@@ -102,7 +102,7 @@ impl Container {
             let size = source.size();
             if size >= 1 << 63 || size.div_ceil(TILE_BYTES) > MAX_TILES {
                 return Err(AtlasError::limit(format!(
-                    "a source of {size} bytes is too large for a container"
+                    "a source of {size} bytes is too large: a container has at most 2^63 - 1 bytes in 2^44 tiles"
                 ))
                 .into());
             }
@@ -205,7 +205,7 @@ fn has_imported_tiles(tree: &Tree) -> Result<bool> {
     Ok(true)
 }
 
-/// True if all tiles under a stored node have 1 MiB, since none has more.
+/// True if all tiles under a stored node have 1 MiB. Their total size shows that, because no tile is larger.
 fn has_full_tiles(node: &Arc<Node>) -> bool {
     node.stored().is_some_and(|(_, place)| place.tiles.checked_mul(TILE_BYTES) == Some(place.bytes))
 }
@@ -218,7 +218,7 @@ struct Import<'i> {
     /// The newest generation.
     old: &'i Tree,
     keeps_chains: bool,
-    /// The tiles that are those of the source, ascending. The others are those of the newest generation.
+    /// Tiles that are taken from the source, ascending. The others are taken from the newest generation.
     taken: Vec<Range<u64>>,
     /// Tiles that are read. The others lie in holes.
     read: Steps,
@@ -325,7 +325,7 @@ impl Import<'_> {
         (bytes, self.taken.iter().map(|tiles| tiles.end - tiles.start).sum())
     }
 
-    /// Adds tile `index`, and before it those that need no read.
+    /// Adds the tiles before `index` that need no read, and then tile `index`.
     fn push(
         &self,
         filler: &mut Filler<'_, '_>,
@@ -519,7 +519,8 @@ impl Imported {
             Payload::Encoded(run) => span(SpanKind::Encoded, run.lay_out(body)?),
             Payload::InPlace(offset) => {
                 let bytes = source.fixed_slice(*offset, to_usize(u64::from(self.len)));
-                let bytes = bytes.ok_or_else(|| AtlasError::internal("memory of a source is gone"))?;
+                let bytes = bytes
+                    .ok_or_else(|| AtlasError::internal("the bytes of a source are no longer in memory"))?;
                 span(SpanKind::Raw, body.run(bytes)?)
             }
         })
@@ -529,6 +530,6 @@ impl Imported {
 fn only_failed(stop: Stop) -> AtlasError {
     match stop {
         Stop::Failed(error) => error,
-        Stop::Large => AtlasError::internal("a large batch is too large"),
+        Stop::Large => AtlasError::internal("the body of a large batch was refused as too large"),
     }
 }

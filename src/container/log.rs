@@ -36,7 +36,7 @@ impl Located {
         self.tip.as_ref().map_or(file.start(), |tip| tip.end)
     }
 
-    /// The slot that is written next: the one that is not the better valid one.
+    /// Returns the number of the slot to write next. The newest valid slot is never overwritten.
     pub(super) fn next_slot(&self) -> u8 {
         match &self.slots {
             [Some(first), Some(second)] if first.generation < second.generation => 0,
@@ -55,7 +55,7 @@ impl Located {
 /// Choice of the end of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Until {
-    /// The tip. A commit that was durable and is missing is WITNESS.
+    /// The tip. Fails with WITNESS if a commit that was durable is missing.
     Tip,
     /// The commit that a slot confirms.
     Confirmed,
@@ -86,7 +86,7 @@ pub(super) fn locate(file: &ContainerFile, until: Until) -> Result<Located> {
     }
 }
 
-/// One look: the end of the log, and a commit after it that should not be there.
+/// Searches once. Returns the end of the log, and a commit after it that should not be there.
 fn look(file: &ContainerFile, until: Until) -> Result<(Located, Option<Commit>)> {
     let len = file.len()?;
     if len < file.start() {
@@ -171,7 +171,8 @@ fn follows(file: &ContainerFile, tip: Option<&Commit>, len: u64) -> Result<Optio
     Ok(file.batch_digest(start, next.end)?.is_some_and(|found| same(&found, &next.batch)).then_some(next))
 }
 
-/// A commit of this file after the tip, with an ordinal that shows that one between them was durable.
+/// Returns a commit of this file after the tip whose ordinal proves that a commit between the two was durable and
+/// is missing.
 fn search(file: &ContainerFile, located: &Located, len: u64) -> Result<Option<Commit>> {
     let (block, end) = (file.block(), located.end(file));
     if planted(Planted::NoSearch) {
@@ -201,7 +202,7 @@ fn search(file: &ContainerFile, located: &Located, len: u64) -> Result<Option<Co
     Ok(None)
 }
 
-/// The commit before `commit`; `None` if that is the oldest one.
+/// Returns the commit before `commit`. `None` if `commit` is the oldest.
 pub(super) fn before(file: &ContainerFile, commit: &Commit) -> Result<Option<Commit>> {
     if commit.ordinal == 0 {
         return Ok(None);
@@ -213,15 +214,15 @@ pub(super) fn before(file: &ContainerFile, commit: &Commit) -> Result<Option<Com
         && found.ordinal + 1 == commit.ordinal;
     if !fits {
         return Err(AtlasError::format(format!(
-            "generation {} does not follow the one that it names",
-            commit.generation
+            "generation {} does not follow generation {}, which it names as the previous one",
+            commit.generation, commit.previous_generation
         ))
         .at_range(commit.offset, commit.record_size()));
     }
     Ok(Some(found))
 }
 
-/// The commit that the jump of `commit` names; `commit` itself if that is the oldest one.
+/// Returns the commit that the jump of `commit` names, or `commit` itself if it is the oldest.
 pub(super) fn jump(file: &ContainerFile, commit: &Commit) -> Result<Commit> {
     if commit.ordinal == 0 {
         return Ok(commit.clone());
@@ -231,8 +232,8 @@ pub(super) fn jump(file: &ContainerFile, commit: &Commit) -> Result<Commit> {
     };
     if found.generation != commit.jump_generation || found.ordinal >= commit.ordinal {
         return Err(AtlasError::format(format!(
-            "the jump of generation {} leads nowhere",
-            commit.generation
+            "the jump of generation {} leads to another commit than generation {}",
+            commit.generation, commit.jump_generation
         ))
         .at_range(commit.offset, commit.record_size()));
     }
@@ -248,8 +249,8 @@ pub(super) fn jump_after(file: &ContainerFile, previous: &Commit) -> Result<(u64
     Ok((target.offset, target.generation))
 }
 
-/// The commit of `generation`; 0: of the newest. OUT_OF_RANGE if it is not kept. Costs a number of reads that
-/// grows with the logarithm of how far back it is.
+/// Returns the commit of `generation`; 0 means the newest. Fails with OUT_OF_RANGE if it is not kept. The number of
+/// reads is logarithmic in the number of newer commits.
 pub(super) fn find(file: &ContainerFile, tip: Option<&Commit>, generation: u64) -> Result<Commit> {
     let absent = || {
         let newest = tip.map_or(0, |tip| tip.generation);
@@ -271,7 +272,7 @@ pub(super) fn find(file: &ContainerFile, tip: Option<&Commit>, generation: u64) 
     if generation == 0 || at.generation == generation { Ok(at) } else { Err(absent()) }
 }
 
-/// The oldest generation that is kept. As [`find`].
+/// Returns the commit of the oldest kept generation, like [`find`].
 pub(super) fn oldest(file: &ContainerFile) -> Result<Commit> {
     file.commit_at(file.start())?.ok_or_else(|| damaged(file, 1, file.start()))
 }

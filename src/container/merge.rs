@@ -103,7 +103,7 @@ struct Merge<'c> {
 }
 
 impl<'c> Merge<'c> {
-    /// Looks at the parts and the options, and reads no node.
+    /// Checks the parts and the options. Reads no node.
     fn new(
         containers: &[&'c Container],
         create: &ContainerCreateOptions,
@@ -137,7 +137,7 @@ impl<'c> Merge<'c> {
         }
     }
 
-    /// The part after those so far.
+    /// Checks the next part, and adds its sizes to the totals.
     fn add(&mut self, container: &'c Container, is_last: bool) -> Result<Part<'c>> {
         let log = container.usable()?;
         let (file, tip) = (log.file, log.located.tip);
@@ -165,7 +165,10 @@ impl<'c> Merge<'c> {
             sum(self.base_size, base, u64::MAX),
         );
         let (Some(bytes), Some(tiles), Some(base_size)) = sums else {
-            return Err(AtlasError::limit("the parts are together too large for a container"));
+            return Err(AtlasError::limit(
+                "the parts together exceed a limit of a container: 2^63 - 1 bytes, 2^44 tiles, or 2^64 - 1 bytes of \
+                 bases",
+            ));
         };
         (self.bytes, self.tiles, self.base_size) = (bytes, tiles, base_size);
         Ok(part)
@@ -193,7 +196,7 @@ impl<'c> Merge<'c> {
                 writer.part(part).map_err(|stop| at_part(stop, index))?;
                 kind.get_or_insert(&part.container.context.scheme);
             }
-            let scheme = kind.ok_or_else(|| AtlasError::internal("a merge of no parts"))?;
+            let scheme = kind.ok_or_else(|| AtlasError::internal("a merge has no parts"))?;
             writer.filler.finish(scheme.digests(), scheme.root_kind())
         })?;
         tracker.finish()?;
@@ -316,7 +319,8 @@ impl PartWriter<'_, '_> {
         }
     }
 
-    /// Moves places in the base, and copies the rest of the payload.
+    /// Returns the place of a tile in the merged file. Shifts its places in the base, and copies the rest of its
+    /// payload.
     fn place(&mut self, store: &Arc<GenerationStore>, leaf: u64, raw: &RawTile, base: u64) -> Laid<Placed> {
         let as_store: Arc<dyn Store> = Arc::clone(store) as Arc<dyn Store>;
         let tile = StoredTile::new(as_store, raw.entry, leaf, raw.first);
@@ -335,7 +339,7 @@ impl PartWriter<'_, '_> {
                     Span { kind: SpanKind::Raw, place, start: 0, len: span.len }
                 }
                 (SpanKind::Raw | SpanKind::Encoded, None) => {
-                    return Err(AtlasError::internal("payload is not loaded").into());
+                    return Err(AtlasError::internal("the payload of a tile is not loaded").into());
                 }
             };
             Span::push(&mut spans, moved);

@@ -75,12 +75,13 @@ pub enum ContainerMode {
 /// Options of a new container.
 #[derive(Clone, Default)]
 pub struct ContainerCreateOptions {
-    /// 12 to 16: batches are multiples of two to the power of this. `None`: chosen for the file system.
+    /// Base-2 logarithm of the block size, 12 to 16; a batch is a multiple of the block size. `None` means chosen
+    /// for the file system.
     pub block_log2: Option<u32>,
     /// Stores the chaining values of the groups of 16 KiB of each tile, 0.2 % of the domain, so that nothing
     /// more than 16 KiB is read to verify a byte. LINEAR only.
     pub keep_chains: bool,
-    /// The id of the file, which makes it the same every time. `None`: random.
+    /// Id of the file. The same calls with the same id write the same bytes. `None` means a random id.
     pub id: Option<[u8; 16]>,
     /// Options of the handle.
     pub handle: ContainerOptions,
@@ -95,13 +96,12 @@ pub struct ContainerOptions {
     pub compression: Option<CompressionConfig>,
     /// Bytes of memory for loaded nodes. Default 64 MiB.
     pub cache_size: u64,
-    /// Opens the newest whole generation if a newer one is damaged. Opened for writing, the newer ones are
-    /// cut off.
+    /// Opens the newest whole generation if a newer one is damaged. In mode `Write`, the newer ones are cut off.
     pub recover: bool,
-    /// History of the newest generation, or of one that it grew from. WITNESS if it is that of the oldest generation of a
-    /// compacted container, and neither a root nor a key proves that one.
+    /// History of the newest generation, or of one that it grew from. WITNESS if it is that of the oldest
+    /// generation of a compacted container, and neither a root nor a key proves that generation.
     pub expected_history: Option<Digest>,
-    /// A generation of more bytes is LIMIT. `None`: any.
+    /// Maximum number of bytes of a generation; a larger one is LIMIT. `None` means no maximum.
     pub max_domain_size: Option<u64>,
 }
 
@@ -121,7 +121,7 @@ impl Default for ContainerOptions {
 /// Contents of a commit besides the tree.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CommitOptions {
-    /// The newest generation must be this one, else CONFLICT. 0: any.
+    /// Required number of the newest generation; any other is CONFLICT. 0 means any.
     pub expected: u64,
     /// Nanoseconds since 1970. 0 means none. Readers do not interpret it.
     pub time: i64,
@@ -145,7 +145,7 @@ pub struct ContainerInfo {
     pub writable: bool,
     /// True if chaining values are stored.
     pub keeps_chains: bool,
-    /// Batches are multiples of this number of bytes.
+    /// Block size in bytes. Every commit extends the file by a multiple of it.
     pub block_size: u64,
     /// Number of the newest generation. 0 means none.
     pub newest: u64,
@@ -252,7 +252,7 @@ impl Container {
         Err(AtlasError::state("a container of another process: after a fork, open it again in the child"))
     }
 
-    /// The log of a handle that works.
+    /// Returns the log. Fails with STATE in a forked child, or if an earlier flush failed.
     fn usable(&self) -> Result<Log> {
         self.check_process()?;
         let log = self.log();
@@ -265,7 +265,8 @@ impl Container {
         Ok(log)
     }
 
-    /// The log of a handle that may write.
+    /// Returns the log for a change. Also fails with STATE if the handle only reads, and with UNSUPPORTED if the
+    /// newest generation may only be read.
     fn writable(&self) -> Result<Log> {
         let log = self.usable()?;
         let path = log.file.path.display();
@@ -309,7 +310,7 @@ impl Container {
         })
     }
 
-    /// Properties of a generation; 0: of the newest. OUT_OF_RANGE if it is not kept.
+    /// Returns the properties of a generation; 0 means the newest. Fails with OUT_OF_RANGE if it is not kept.
     pub fn generation(&self, generation: u64) -> Result<GenerationInfo> {
         let log = self.log();
         let commit = log::find(&log.file, log.located.tip.as_ref(), generation)?;
@@ -326,7 +327,7 @@ impl Container {
         })
     }
 
-    /// The note of a generation; 0: of the newest.
+    /// Returns the note of a generation; 0 means the newest.
     pub fn note(&self, generation: u64) -> Result<Vec<u8>> {
         let log = self.log();
         Ok(log::find(&log.file, log.located.tip.as_ref(), generation)?.note)
@@ -357,7 +358,7 @@ impl Container {
         Ok(AtlasProjection::from_stored(state, verify_reads))
     }
 
-    /// The state of a generation, over the base of the moment.
+    /// Returns the state of a generation, over the base that is attached now.
     fn state(&self, file: &Arc<ContainerFile>, commit: &Commit) -> Result<State> {
         let tree = match &commit.top {
             None => Tree::default(),
@@ -442,7 +443,7 @@ impl Container {
             let bytes = state.tree.bytes();
             if bytes >= 1 << 63 || state.tree.tiles() > MAX_TILES {
                 return Err(AtlasError::limit(format!(
-                    "a domain of {bytes} bytes is too large to be committed"
+                    "a domain of {bytes} bytes is too large: a container has at most 2^63 - 1 bytes in 2^44 tiles"
                 ))
                 .into());
             }

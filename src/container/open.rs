@@ -29,7 +29,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// The part of the cache that is for loaded nodes: the other half is for the chaining values of tiles.
+/// Divides `cache_size`: half of it for loaded nodes, the other half for the chaining values of tiles.
 pub(super) fn caches(cache_size: u64) -> (NodeCache, OutboardCache) {
     (NodeCache::new(cache_size / 2), OutboardCache::within(cache_size / 2))
 }
@@ -85,7 +85,8 @@ pub(super) fn new_log(
     })
 }
 
-/// True if a file has no bytes but zeros, and no more than an empty container: its writer died before the header.
+/// True if a file has only zeros, and no more than the bytes of an empty container: its writer died before it wrote
+/// the header.
 pub(super) fn is_blank(storage: &dyn Storage) -> bool {
     const EMPTY_CONTAINER: u64 = 3 << 16;
     let Some(len) = storage.len().ok().filter(|len| *len <= EMPTY_CONTAINER) else { return false };
@@ -205,7 +206,7 @@ impl Container {
         Ok(container)
     }
 
-    /// Returns a handle on a storage, for tests of the contents of a medium.
+    /// Opens a container on any storage, for tests that simulate a disk.
     #[cfg(test)]
     pub(crate) fn on_storage(
         storage: Arc<dyn Storage>,
@@ -220,7 +221,7 @@ impl Container {
         let writer = match mode {
             ContainerMode::Read => None,
             ContainerMode::Write => Some(Arc::new(FileStorage::new(
-                tempfile::tempfile().map_err(|error| AtlasError::io("a temporary file", error))?,
+                tempfile::tempfile().map_err(|error| AtlasError::io("creating a temporary file", error))?,
             ))),
         };
         let log = Log { file: Arc::new(file), located, writer, slot_is_unsynced: false, is_broken: false };
@@ -303,7 +304,8 @@ impl Container {
         Ok(())
     }
 
-    /// Proves that the newest generation grew from `known`, whose history is known, and that this has its root.
+    /// Recomputes the histories from the newest generation back to `known`, whose history the caller knows. This
+    /// proves the root of `known`, and that the newest generation grew from it.
     ///
     /// The history of the oldest generation of a compacted file follows from bytes that are gone. `is_known`: a root or
     /// a key proves it.
@@ -508,7 +510,8 @@ fn open_file(path: &Path, mode: ContainerMode) -> Result<(Arc<FileStorage>, Opti
     }
 }
 
-/// Finds the end of the log for a reader, who never believes the page cache of a writer that died.
+/// Finds the end of the log for a reader. Bytes that a dead writer may have left in the page cache alone do not
+/// count.
 fn locate_to_read(file: &ContainerFile, recover: bool) -> Result<Located> {
     let until = if recover { Until::Recovered } else { Until::Tip };
     let located = log::locate(file, until)?;
@@ -523,11 +526,11 @@ fn locate_to_read(file: &ContainerFile, recover: bool) -> Result<Located> {
     }
 }
 
-/// View of the medium.
+/// A way to read the bytes of the medium.
 enum Seen {
-    /// By the file: nothing was cached that the medium does not have.
+    /// Through the file itself, because nothing in its cache differs from the medium.
     Cached,
-    /// Through this file, if the normal view may differ.
+    /// Through this file past the cache, because the cache may differ from the medium.
     Past(ContainerFile),
     Nothing,
 }

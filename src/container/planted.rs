@@ -15,7 +15,7 @@ pub(super) enum Planted {
     NothingCut,
     /// Pages that are cached are believed.
     CacheTrusted,
-    /// Without the search for commits after the tip.
+    /// The search for commits after the tip is left out.
     NoSearch,
     /// A search that finds something is believed at once.
     NoSecondLook,

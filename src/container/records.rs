@@ -32,7 +32,7 @@ pub(super) const SMALL_BATCH: u64 = 1 << 20;
 /// Bytes that the encoded records of one tile decode to at most.
 pub(super) const MAX_DECODED: u64 = 8 << 20;
 
-/// Bytes of a T record before its spans, of a span, and the most that one has.
+/// Sizes in bytes: a T record before its spans, a span, and the largest T record.
 const TILE_HEAD: usize = 40;
 const SPAN_SIZE: usize = 16;
 pub(super) const MAX_TILE_RECORD: u32 = 40 + 16 * 256 + 32 * 64;
@@ -90,7 +90,7 @@ pub(super) mod features {
     pub(in crate::container) const KNOWN: u32 = DEFLATE | PLANES | ZSTD | LZ4 | BASE | CHAINS | DIFFERENCES;
 }
 
-/// Rounded up to a multiple of `to`, a power of two.
+/// Returns `value` rounded up to a multiple of `to`, a power of two.
 pub(super) fn up(value: u64, to: u64) -> u64 {
     value.saturating_add(to - 1) & !(to - 1)
 }
@@ -154,7 +154,7 @@ pub(super) struct Slot {
     pub(super) generation: u64,
     /// Offset of the commit record.
     pub(super) commit: u64,
-    /// Full seal of that.
+    /// Full seal of the commit record.
     pub(super) seal: Digest,
 }
 
@@ -260,7 +260,7 @@ impl Commit {
         bytes
     }
 
-    /// A commit record that seals itself and is of this file.
+    /// Reads a commit record of this file, whose seal is `seal` and was checked.
     pub(super) fn parse(ident: &Ident, offset: u64, seal: Digest, record: &[u8]) -> Result<Commit> {
         let wrong = |what: &str| Err(malformed(offset, record.len(), what));
         // The note has a length of its own, and zeros fill the record.
@@ -307,11 +307,11 @@ impl Commit {
         let wrong = |what: String| Err(malformed(offset, record.len(), what));
         // Generation and end of the batch.
         if self.generation == 0 {
-            return wrong("generation 0".to_owned());
+            return wrong("the generation is 0".to_owned());
         }
         let body = body_start(offset, self.end, self.record_size(), block);
         if !self.end.is_multiple_of(block) || body > self.end {
-            return wrong(format!("the batch ends at byte {}", self.end));
+            return wrong(format!("the batch cannot end at byte {}", self.end));
         }
         // Only the first commit has neither a previous one nor a jump.
         let first = self.ordinal == 0;
@@ -319,7 +319,10 @@ impl Commit {
         let no_jump = (self.jump, self.jump_generation) == (0, 0);
         let start = 3 * block;
         if first != (offset == start) || first != no_previous || first != no_jump {
-            return wrong(format!("ordinal {} at this place, or its previous commit or jump", self.ordinal));
+            return wrong(format!(
+                "ordinal {} does not fit the place, the previous commit or the jump",
+                self.ordinal
+            ));
         }
         // Previous commit and jump lie before this one, in the right order.
         if !first {
@@ -330,7 +333,7 @@ impl Commit {
             let numbers_fit = self.previous_generation < self.generation
                 && self.jump_generation <= self.previous_generation;
             if !places_fit || !numbers_fit {
-                return wrong("the previous commit or the jump".to_owned());
+                return wrong("the previous commit or the jump is in a wrong place".to_owned());
             }
         }
         // The top node and the commit must agree about size and tiles.
@@ -375,8 +378,8 @@ pub(super) fn put_child(node: &NodeRef, out: &mut Vec<u8>) {
     out.extend_from_slice(&node.top);
 }
 
-/// The CHILD in 64 bytes of a record that must be after it, at `limit`. Its form is looked at when it is
-/// loaded.
+/// Reads a CHILD of 64 bytes. The record of the child must end at or before `limit`, the offset of the record that
+/// names it. [`check_child`] checks the form later.
 fn child_at(bytes: &[u8], limit: u64) -> Result<NodeRef> {
     let [residue, height, z0, z1] = u32_at(bytes, 12).to_le_bytes();
     // An impossible value is kept as a possible one, and refused by its height.
@@ -393,25 +396,26 @@ fn child_at(bytes: &[u8], limit: u64) -> Result<NodeRef> {
     })
 }
 
-/// Refuses a CHILD that no node can have.
+/// Refuses a CHILD with fields that no node has.
 pub(super) fn check_child(ident: &Ident, node: &NodeRef) -> Result<()> {
     let wrong = |what: String| Err(malformed(node.offset, 0, what));
     if node.height > MAX_HEIGHT {
-        return wrong(
-            "the entry of a node has a height, a residue or reserved bytes that cannot be".to_owned(),
-        );
+        return wrong("the entry of a node has an invalid height, residue or reserved byte".to_owned());
     }
     let each = if node.height == 0 { TILE_CHILD } else { NODE_CHILD };
     let list = node.size.wrapping_sub(NODE_HEAD);
     if !list.is_multiple_of(each) || !(1..=MAX_CHILDREN).contains(&node.count()) || node.size < NODE_HEAD {
-        return wrong(format!("a node of {} bytes", node.size));
+        return wrong(format!("a node cannot have {} bytes", node.size));
     }
     let end = node.offset.checked_add(u64::from(node.size));
     if !node.offset.is_multiple_of(8)
         || node.offset < 3 * ident.block()
         || end.is_none_or(|end| end > node.limit)
     {
-        return wrong(format!("a node of {} bytes is not before byte {}", node.size, node.limit));
+        return wrong(format!(
+            "a node of {} bytes at an impossible offset: it must end at or before byte {}",
+            node.size, node.limit
+        ));
     }
     Ok(())
 }
@@ -434,7 +438,7 @@ pub(super) fn leaf_contents(tiles: &[TileEntry]) -> Vec<u8> {
     bytes
 }
 
-/// The entry of a tile as a leaf has it, of which only the sums were looked at.
+/// An entry of a leaf for one tile. Only its sums were checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RawTile {
     pub(super) entry: TileEntry,
@@ -475,7 +479,7 @@ pub(super) fn put_tile(tile: &TileEntry, out: &mut Vec<u8>) {
     out.extend_from_slice(&tile.witness);
 }
 
-/// The children of a node record that seals itself.
+/// The children of a node record with a valid seal.
 pub(super) enum ParsedChildren {
     Nodes(Vec<NodeRef>),
     Tiles(Vec<RawTile>),
@@ -495,7 +499,7 @@ pub(super) fn parse_node(node: &NodeRef, record: &[u8]) -> Result<ParsedChildren
         for entry in list.as_chunks::<{ NODE_CHILD as usize }>().0 {
             let child = child_at(entry, node.offset)?;
             if child.height != node.height - 1 {
-                return wrong("a child has another height, or a residue or reserved bytes that cannot be");
+                return wrong("a child has a wrong height, or an invalid residue or reserved byte");
             }
             bytes = bytes.saturating_add(child.bytes);
             tiles = tiles.saturating_add(child.tiles);
@@ -513,7 +517,7 @@ pub(super) fn parse_node(node: &NodeRef, record: &[u8]) -> Result<ParsedChildren
             let kind = word >> 28;
             let (Some(tile_residue), true) = (tile_residue, (1..=TILE_BYTES).contains(&u64::from(len)))
             else {
-                return wrong("a tile's length or residue cannot be");
+                return wrong("the length or the residue of a tile is invalid");
             };
             let place = match kind_of(kind) {
                 Some(kind) => TilePlace::Span(kind, place, first),
@@ -549,7 +553,7 @@ pub(super) fn tile_contents(len: u32, spans: &[Span], chaining_values: &[Digest]
     bytes
 }
 
-/// Reads a T record that seals itself. `chained`: chaining values must be there, and otherwise must not.
+/// Reads a T record with a valid seal. Chaining values are required if `chained` is set, and forbidden otherwise.
 pub(super) fn parse_tile(offset: u64, len: u32, chained: bool, record: &[u8]) -> Result<TileSpans> {
     let wrong = |what: &str| Err(malformed(offset, record.len(), what));
     // The head: number of spans, tile length, and the flag for chaining values.
@@ -580,12 +584,12 @@ pub(super) fn parse_tile(offset: u64, len: u32, chained: bool, record: &[u8]) ->
             return wrong("a span's kind is not known, or reserved bits are not zero");
         };
         if !(1..=TILE_BYTES).contains(&u64::from(span_len)) || (start != 0 && kind != SpanKind::Encoded) {
-            return wrong("a span's length or start cannot be");
+            return wrong("the length or the start of a span is invalid");
         }
         let span = Span { kind, place, start, len: span_len };
         total += u64::from(span_len);
         if spans.last().is_some_and(|last| last.continues(&span)) {
-            return wrong("two spans that continue one another are two");
+            return wrong("two spans continue one another and must be one");
         }
         spans.push(span);
     }

@@ -115,7 +115,7 @@ impl Ident {
         Ident { id, salt, head: [v0, v1, k0, k1, block_log2, kind.code(), data_classes, flags] }
     }
 
-    /// The same type, K and flags, of another file.
+    /// Returns an identity with the same type, K and flags for another file.
     pub(super) fn of_file(&self, id: [u8; 16], salt: [u8; 16], block_log2: u8) -> Ident {
         let mut head = self.head;
         head[4] = block_log2;
@@ -130,7 +130,7 @@ impl Ident {
         salt
     }
 
-    /// B.
+    /// Returns B, the block size.
     pub(super) fn block(&self) -> u64 {
         4_096 << self.head[4].min(4)
     }
@@ -181,7 +181,7 @@ impl Ident {
         }
         // Combinations that cannot be.
         if flags & CHAINS != 0 && has_classes {
-            return malformed("chaining values are kept of R96".to_owned());
+            return malformed("the flag for chaining values is set for R96".to_owned());
         }
         if (flags & KEYED != 0) != keyed {
             return malformed(format!(

@@ -1,4 +1,4 @@
-//! One generation as a tree needs it: nodes, tiles and bytes, loaded when they are needed and checked then.
+//! The store of one generation for a tile tree: loads and checks nodes, tiles and bytes on demand.
 
 use super::encoded;
 use super::file::ContainerFile;
@@ -26,7 +26,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
-/// A generation of a container, over the base of the moment.
+/// A generation of a container, over the base that is attached now.
 pub(super) struct GenerationStore {
     pub(super) file: Arc<ContainerFile>,
     pub(super) id: Arc<CommitId>,
@@ -60,12 +60,12 @@ impl GenerationStore {
         })
     }
 
-    /// True if the tile has chaining values.
+    /// True if a tile of `len` bytes has stored chaining values.
     fn is_chained(&self, len: u32) -> bool {
         self.file.ident.has(CHAINS) && to_usize(u64::from(len)) > GROUP_SIZE
     }
 
-    /// Refuses a span that its record, which lies at `record`, cannot name.
+    /// Refuses a span that a record at offset `record` cannot name.
     pub(super) fn check_span(&self, span: &Span, record: u64) -> Result<()> {
         let wrong = |what: &str| Err(malformed(record, 0, what));
         let end = span.place.checked_add(u64::from(span.len));
@@ -129,13 +129,13 @@ impl GenerationStore {
     fn one_span(&self, leaf: u64, raw: &RawTile) -> Result<Span> {
         let entry = &raw.entry;
         let TilePlace::Span(kind, place, start) = entry.place else {
-            return Err(AtlasError::internal("a tile record is read as a span"));
+            return Err(AtlasError::internal("a tile with a record of its own is read as one span"));
         };
         if self.is_chained(entry.len) {
             return Err(malformed(leaf, 0, "chaining values of a tile are missing"));
         }
         if start != 0 && kind != SpanKind::Encoded {
-            return Err(malformed(leaf, 0, "a tile that is not encoded has a first byte"));
+            return Err(malformed(leaf, 0, "a tile that is not encoded has an offset within a record"));
         }
         let span = Span { kind, place, start, len: entry.len };
         self.check_span(&span, leaf)?;
@@ -181,7 +181,7 @@ impl GenerationStore {
     }
 }
 
-/// A record that is not there, or does not seal itself.
+/// Returns the error for a record that is missing or whose seal is not valid.
 pub(super) fn damaged(file: &ContainerFile, kind: RecordKind, offset: u64, size: u64) -> AtlasError {
     let (name, path) = (kind.name(), file.path.display());
     AtlasError::witness(format!("{path}: the {name} at byte {offset} is damaged")).at_range(offset, size)
@@ -230,7 +230,11 @@ impl Store for GenerationStore {
         };
         // Place and size of the record, before it is trusted.
         if raw.first != 0 {
-            return Err(malformed(tile.leaf, 0, "a tile with a record of its own has a first byte"));
+            return Err(malformed(
+                tile.leaf,
+                0,
+                "a tile with a record of its own has an offset within a record",
+            ));
         }
         if !place.is_multiple_of(8) || place < self.file.start() {
             return Err(malformed(tile.leaf, 0, "a tile record at an impossible offset"));
@@ -304,7 +308,7 @@ impl Store for GenerationStore {
                         return Err(malformed(
                             span.place,
                             0,
-                            "a tile's bytes end after what the record decodes to",
+                            "the bytes of a tile end after those that the record decodes to",
                         ));
                     };
                     let skip = to_usize(u64::from(skip));
@@ -313,7 +317,11 @@ impl Store for GenerationStore {
             }
             skip = 0;
         }
-        if out.is_empty() { Ok(()) } else { Err(AtlasError::internal("a read passes the end of its tile")) }
+        if out.is_empty() {
+            Ok(())
+        } else {
+            Err(AtlasError::internal("a read ends after the end of its tile"))
+        }
     }
 
     fn file(&self) -> Option<FileId> {

@@ -1,4 +1,4 @@
-//! A tree as records: stored parts stay in their place, the rest is laid out in the body of a batch.
+//! Writing a tree as records: stored parts stay in their place, the rest is laid out in the body of a batch.
 
 use super::body::{Body, Laid, LeafLayout, Placed, PlacedTile};
 use super::encoded::Encoder;
@@ -29,7 +29,7 @@ use std::sync::Arc;
 pub(super) struct Chain<'f> {
     file: &'f ContainerFile,
     tip: Option<&'f Commit>,
-    /// Size of the base of each commit that was looked for; `None`: it is not in the chain.
+    /// Size of the base of each commit that was looked up. `None` means that it is not in the chain.
     known: RefCell<HashMap<(u64, u64, Digest), Option<u64>>>,
 }
 
@@ -38,7 +38,7 @@ impl<'f> Chain<'f> {
         Chain { file, tip, known: RefCell::default() }
     }
 
-    /// The size of the base of a commit that is in the chain; `None` if it is not.
+    /// Returns the size of the base of a commit. `None` if the commit is not in the chain.
     pub(super) fn base_size(&self, id: &CommitId) -> Option<u64> {
         let key = (id.generation, id.offset, id.seal);
         if let Some(known) = self.known.borrow().get(&key) {
@@ -78,7 +78,7 @@ impl Places {
 
 /// A part of a tile that is to be written.
 enum Part {
-    /// It is in the file or in the base.
+    /// Bytes that are in the file or in the base already.
     There(Span),
     /// A run of one piece.
     Run(Arc<Extent>, Range<usize>),
@@ -95,7 +95,7 @@ pub(super) struct TreeWriter<'w, 'f> {
     pub(super) encoder: Option<&'w mut Encoder>,
     pub(super) body: Body<'f>,
     pub(super) places: Places,
-    /// The greatest base of the generations that parts were taken over from.
+    /// Size of the largest base among the generations that parts were taken over from.
     pub(super) base_size: u64,
     pub(super) keeps_chains: bool,
     scratch: Option<Buffer>,
@@ -184,7 +184,7 @@ impl<'w, 'f> TreeWriter<'w, 'f> {
         self.has(&written.commit).then_some(written.entry.place)
     }
 
-    /// Lays out the payload of a tile, as far as it is not there.
+    /// Lays out the parts of a tile's payload that are not stored yet.
     fn tile(&mut self, tile: &Arc<Tile>, reader: &mut CheckedReader<'_>) -> Laid<PlacedTile> {
         let witness = *tile.witness().ok_or_else(|| AtlasError::internal("a tile has no witness"))?;
         // A tile has at most 1 MiB.

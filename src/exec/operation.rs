@@ -61,8 +61,8 @@ impl<'a> Operation<'a> {
         self
     }
 
-    /// Runs on a rayon pool of the host, as on a pool of [`with_pool`](Self::with_pool). rayon does not
-    /// notice a fork: in the child a rayon pool from before it hangs, while a [`Pool`] is refused.
+    /// Runs on a rayon pool of the caller, as on a pool of [`with_pool`](Self::with_pool). rayon does not notice a
+    /// fork: in the child a rayon pool from before it hangs, while a [`Pool`] is refused.
     #[cfg(feature = "parallel")]
     #[must_use]
     pub fn with_rayon_pool(mut self, pool: &'a rayon::ThreadPool) -> Self {
@@ -154,8 +154,7 @@ impl<'a> Operation<'a> {
         self.resume(Progress { bytes_total, chunks_total, ..Progress::default() }, false)
     }
 
-    /// Runs `call`. Its rehashing of edited tiles reports against totals of this number of bytes and
-    /// chunks.
+    /// Runs `call`. If it hashes edited tiles first, that reports progress against these totals.
     pub(crate) fn before<R>(&mut self, bytes: u64, chunks: u64, call: impl FnOnce(&mut Self) -> R) -> R {
         self.announced = Some((bytes, chunks));
         let result = call(self);
@@ -163,8 +162,8 @@ impl<'a> Operation<'a> {
         result
     }
 
-    /// Returns a tracker for work before the announced totals, or else before `bytes` and `chunks`, none of
-    /// which is done yet.
+    /// Returns a tracker for work that precedes the counted one. Its totals are those of [`before`](Self::before),
+    /// or else `bytes` and `chunks`.
     pub(crate) fn tracker_before(&mut self, bytes: u64, chunks: u64) -> Tracker<'_, 'a> {
         let (bytes, chunks) = self.announced.filter(|announced| announced.0 > 0).unwrap_or((bytes, chunks));
         self.tracker(bytes, chunks)

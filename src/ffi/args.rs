@@ -84,7 +84,7 @@ pub(super) struct OutHandles<T> {
 }
 
 impl<T: Send + Sync> OutHandles<T> {
-    /// Sets the room to NULL.
+    /// Sets all handles to NULL.
     ///
     /// # Safety
     ///
@@ -149,8 +149,7 @@ fn check_extent(null: bool, count: usize, each: usize, name: &str) -> Result<()>
     }
 }
 
-/// An out-parameter. A pointer instead of a reference, because the host's callbacks may read it
-/// during the call.
+/// An out-parameter. A pointer instead of a reference, because the caller's callbacks may read it during the call.
 pub(super) struct Out<T>(*mut T);
 
 impl<T> Out<T> {

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::ffi::c_char;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Bytes of the longest text: a path of the greatest length and what is said about it.
+/// Size of the longest error text: a path of maximum length, and the words around it.
 const TEXT: usize = 4_608;
 
 /// The last call of a thread. It has no destructor and no memory of its own, so that recording a failure needs none.

@@ -1,4 +1,4 @@
-//! Calls of the host's functions, and calls of the host during which its thread cannot be cancelled.
+//! Calls of the caller's functions, and calls of the library during which a thread cannot be cancelled.
 //!
 //! What ends a thread on Unix unwinds its stack, and Rust aborts the process when one of its frames is unwound so.
 //! `callback.c` stops it at the edge of the host's frames: the function has failed then.
@@ -31,7 +31,7 @@ mod guard {
     }
 }
 
-/// Calls a function that reads. ECANCELED if it ended its thread.
+/// Calls a function that reads, and returns its error number. ECANCELED if the function ended its thread.
 ///
 /// # Safety
 /// The function and its data are as the header asks, with `size` writable bytes at `buffer`.
@@ -50,7 +50,8 @@ pub(super) unsafe fn read(
     return unsafe { call(user_data, offset, buffer, size) };
 }
 
-/// Calls a function that is told something, and whether to go on. Not if it ended its thread.
+/// Calls a function that receives a report, and returns true if the call is to continue. False if the function
+/// ended its thread.
 ///
 /// # Safety
 /// The function and its data are as the header asks.
@@ -78,7 +79,7 @@ pub(super) unsafe fn report<T>(
     }
 }
 
-/// Calls a function that releases.
+/// Calls a function that releases the memory of the caller.
 ///
 /// # Safety
 /// The function and its data are as the header asks.

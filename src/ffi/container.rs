@@ -212,7 +212,7 @@ pub struct atlas_container_info {
     pub writable: u32,
     /// 1 if chaining values are stored, else 0.
     pub keeps_chains: u32,
-    /// Batches are multiples of this number of bytes.
+    /// Block size in bytes. Every commit extends the file by a multiple of it.
     pub block_size: u32,
     /// Number of the newest generation. 0 means none.
     pub newest: u64,

@@ -6,7 +6,7 @@
 
 use crate::base::error::{AtlasError, Result};
 
-/// Upper bound of a plausible `struct_size`. A larger one was never set.
+/// Maximum accepted `struct_size`. A larger value means that the field was not initialised.
 const MAX_STRUCT_SIZE: usize = 64 * 1024;
 
 /// A `#[repr(C)]` struct that begins with `struct_size: u32` and has no padding after its last

@@ -126,7 +126,7 @@ impl ClassTree {
     /// Returns the witness of the tile.
     pub(crate) fn witness(&self) -> Result<Digest> {
         let top = self.levels.last().and_then(|top| top.first());
-        top.copied().ok_or_else(|| AtlasError::internal("a tree over no classes"))
+        top.copied().ok_or_else(|| AtlasError::internal("a tree has no classes"))
     }
 
     /// Returns the sibling nodes that prove `classes`.
@@ -157,7 +157,10 @@ pub(crate) fn witness_from_classes(
     impl Visitor for Verifier<'_> {
         type Node = Digest;
         fn sibling(&mut self, _: NodeId) -> Result<Digest> {
-            self.proof.next().copied().ok_or_else(|| AtlasError::internal("a short proof of classes"))
+            self.proof
+                .next()
+                .copied()
+                .ok_or_else(|| AtlasError::internal("the proof of a tile's classes has too few nodes"))
         }
         fn covered(&mut self, node: NodeId) -> Result<Option<Digest>> {
             // A subtree of selected classes is walked down to its leaves, which have payloads.

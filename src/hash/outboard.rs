@@ -296,7 +296,7 @@ impl<F: FnMut() -> Result<Digest>> Visitor for PageVerifier<'_, F> {
         let within = page_bytes(&node.leaves(self.count), self.len);
         match self.bytes.get(within.start - self.base..within.end - self.base) {
             Some(bytes) if !bytes.is_empty() => Ok(Some(subtree(self.digests, within.start, bytes))),
-            _ => Err(AtlasError::internal("the bytes of a page are missing")),
+            _ => Err(AtlasError::internal("the bytes of a proven page are missing")),
         }
     }
 

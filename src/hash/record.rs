@@ -35,7 +35,7 @@ impl Kind {
     }
 }
 
-/// Tags of both kinds of shards. Each kind also knows those of the other one.
+/// Tags of shards and of compressed shards. A reader of either kind knows all of them.
 const SHARD_TAGS: &[u16] = &[1, 2, 3, 4, 5, 6, 7, 16, 17];
 
 /// Returns the number of bytes of an encoding of records with these lengths.
@@ -280,7 +280,7 @@ impl<'a> Reader<'a> {
         Ok(reader)
     }
 
-    /// Refuses a record after the last one, and trailing bytes.
+    /// Fails if a record or bytes follow the last record.
     pub(crate) fn end(&mut self) -> Result<()> {
         let start = self.at;
         match self.remaining() {
@@ -303,7 +303,7 @@ impl<'a> Reader<'a> {
         rest
     }
 
-    /// Refuses bytes after the end.
+    /// Fails with FORMAT if bytes are left.
     pub(crate) fn finish(&self, name: &str) -> Result<()> {
         match self.remaining() {
             0 => Ok(()),

@@ -138,7 +138,9 @@ impl ScatteredRoot {
         let count = to_u64(self.tiles.len());
         let mut tiles = try_vec(self.tiles.len())?;
         for tile in self.tiles {
-            tiles.push(tile.ok_or_else(|| AtlasError::internal("a tile of the root is missing"))?);
+            tiles.push(
+                tile.ok_or_else(|| AtlasError::internal("the root is requested before a tile is complete"))?,
+            );
         }
         let linear = RootKind { kind: 0, classes: 0 };
         Ok(*Merkle::new(digests, linear, count, tiles.into_iter())?.root())

@@ -391,7 +391,7 @@ pub(crate) fn root_from_tiles(
         let (size, top) = rfc6962::walk(&mut verifier, range, header.tiles)?;
         // A proof with unused nodes would be a second encoding of the same proof.
         if verifier.siblings.next().is_some() {
-            return Err(AtlasError::format("the proof has more nodes than its range needs"));
+            return Err(AtlasError::format(format!("the proof has more nodes than tiles {range:?} need")));
         }
         (top, size, verifier.before)
     };
@@ -419,10 +419,9 @@ impl Visitor for TileVerifier<'_> {
     type Node = (u64, Digest);
 
     fn sibling(&mut self, node: NodeId) -> Result<Self::Node> {
-        let sibling = self
-            .siblings
-            .next()
-            .ok_or_else(|| AtlasError::format("the proof has fewer nodes than needed"))?;
+        let sibling = self.siblings.next().ok_or_else(|| {
+            AtlasError::format(format!("the proof has fewer nodes than tiles {:?} need", self.range))
+        })?;
         let under = node.leaves(self.tiles);
         let tiles = under.end - under.start;
         // A claim outside the possible sizes is refused before it is added up.
@@ -444,7 +443,9 @@ impl Visitor for TileVerifier<'_> {
             return Ok(None);
         }
         let leaf = usize::try_from(node.index - self.range.start).ok().and_then(|i| self.leaves.get(i));
-        let leaf = leaf.ok_or_else(|| AtlasError::format("the proof has fewer tiles than its range"))?;
+        let leaf = leaf.ok_or_else(|| {
+            AtlasError::format(format!("the proof has fewer leaves than tiles {:?}", self.range))
+        })?;
         let len = u64::from(leaf.len);
         if len == 0 || len > TILE_BYTES {
             return Err(AtlasError::witness(format!("a tile of {len} bytes is outside 1..={TILE_BYTES}")));

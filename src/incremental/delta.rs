@@ -1,4 +1,4 @@
-//! One change, and the tree that it makes out of another.
+//! One change of a domain, and its application to a tree.
 
 use crate::base::error::{AtlasError, Result, check_range};
 use crate::base::units::ByteOffset;
@@ -40,23 +40,23 @@ enum Change {
 }
 
 impl ProjectionDelta {
-    /// `data` goes in before the byte at `offset`; at the size of the domain it is appended.
+    /// Inserts `data` before the byte at `offset`. At the size of the domain it is appended.
     pub fn insert(offset: u64, data: impl Into<Vec<u8>>) -> Self {
         Self::insert_data(offset, NewBytes::from_vec(data.into()))
     }
 
-    /// `start..end` is replaced by `data`, of any size. Of the same size it moves no tile edge.
+    /// Replaces `start..end` by `data`, which may have another size. If the size is the same, no tile edge moves.
     pub fn update(start: u64, end: u64, data: impl Into<Vec<u8>>) -> Self {
         Self::update_data(start, end, NewBytes::from_vec(data.into()))
     }
 
-    /// `start..end` is removed.
+    /// Removes `start..end`.
     pub fn delete(start: u64, end: u64) -> Self {
         ProjectionDelta { change: Change::Delete, start, end, data: NewBytes::from_vec(Vec::new()) }
     }
 
-    /// `start..end` is cut and goes in before the byte that was at `destination` before the move; at
-    /// the size of the domain it goes to the end. At its own edges it stays.
+    /// Moves `start..end` before the byte that is at `destination` before the move. The size of the domain as
+    /// `destination` means the end. A `destination` of `start` or `end` changes nothing.
     pub fn move_range(start: u64, end: u64, destination: u64) -> Self {
         let change = Change::Move { to: destination };
         ProjectionDelta { change, start, end, data: NewBytes::from_vec(Vec::new()) }
@@ -70,7 +70,7 @@ impl ProjectionDelta {
         ProjectionDelta { change: Change::Update, start, end, data }
     }
 
-    /// Bytes that it brings.
+    /// Returns the number of new bytes.
     pub(super) fn data_size(&self) -> u64 {
         self.data.size()
     }
@@ -89,7 +89,7 @@ impl ProjectionDelta {
         stats.bytes_modified = stats.bytes_modified.saturating_add(bytes);
     }
 
-    /// The tree after this change of `tree`.
+    /// Returns `tree` with this delta applied.
     pub(super) fn applied(self, tree: &Tree, validate: bool, reader: &mut CheckedReader<'_>) -> Result<Tree> {
         let range = self.checked_range(tree.bytes())?;
         let (start, data) = (ByteOffset(range.start), self.data.chunked()?);
@@ -118,13 +118,13 @@ impl ProjectionDelta {
         let size = if matches!(self.change, Change::Move { .. }) { tree.bytes() } else { size };
         if next.bytes() != size {
             let bytes = next.bytes();
-            return Err(AtlasError::internal(format!("{bytes} bytes after a change that leads to {size}")));
+            return Err(AtlasError::internal(format!("a change gave {bytes} bytes instead of {size}")));
         }
         // Conservation: the new sum follows from the old one and the change.
         let expected = tree.residue() + came - went;
         if validate && next.residue() != expected {
             return Err(AtlasError::conservation(format!(
-                "the sum is {} mod 96 after a change that leads from {} to {expected}",
+                "the sum is {} mod 96 after a change that should lead from {} to {expected}",
                 next.residue(),
                 tree.residue()
             )));

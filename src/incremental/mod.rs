@@ -239,7 +239,7 @@ impl AtlasProjection {
         Ok(())
     }
 
-    /// A state with the bytes of `state` in full tiles, hashed. `earlier` has some of them.
+    /// Returns a hashed state with the bytes of `state` in full tiles. Tiles that `earlier` has too are reused.
     fn optimized(state: &State, earlier: Option<&Tree>, operation: &mut Operation<'_>) -> Result<State> {
         let mut taken = 0;
         let tree = state.tree.retiled(earlier, &mut CheckedReader::new(&state.context), |bytes| {
@@ -254,7 +254,8 @@ impl AtlasProjection {
         Ok(state)
     }
 
-    /// Runs one changing call. It frees states that earlier calls dropped for about `budget` nanoseconds.
+    /// Runs one call that changes the projection. First spends about `budget` nanoseconds on freeing states that
+    /// earlier calls dropped.
     fn changing(&self, budget: u64, change: impl FnOnce(&mut History) -> Result<Vec<Tree>>) -> Result<()> {
         let state = self.state();
         let cache = Arc::clone(&state.cache);

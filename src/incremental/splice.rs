@@ -25,8 +25,8 @@ use crate::tile::{Tile, groups_below, retiled_footprint};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Maximum number of pieces in a window of 16 KiB; beyond it they become one. A piece costs the cache misses
-/// on the way to its bytes: with 8 a million tiny edits made reading 3.6 times slower.
+/// Maximum number of pieces in a window of 16 KiB; more are merged into one piece. Each piece costs cache misses on
+/// the way to its bytes: with a maximum of 8, a million tiny edits made reading 3.6 times slower.
 const MAX_PIECES: u8 = 5;
 
 /// Number of tiles on either side of a join that may be too small.
@@ -107,7 +107,7 @@ impl Tree {
         Ok(tree)
     }
 
-    /// Replaces as many bytes from `offset` on by `data`. No tile edge moves.
+    /// Overwrites the bytes from `offset` on with `data`. No tile edge moves.
     pub(crate) fn overwritten(
         &self,
         offset: ByteOffset,
@@ -262,7 +262,7 @@ impl Tree {
     }
 }
 
-/// Returns a piece of all of an extent of library memory.
+/// Returns a piece that is all of a new extent over `range` of `chunk`, which is library memory.
 fn data_piece(chunk: &Source, range: Range<u64>) -> Result<Piece> {
     let bytes = chunk
         .slice(range.start, to_usize(range.end - range.start))
@@ -276,7 +276,7 @@ fn groups_touched(range: &Range<usize>) -> u64 {
     groups_below(last * GROUP_SIZE) & !groups_below(first * GROUP_SIZE)
 }
 
-/// Returns one tile of all in `run`, which are at most 1 MiB together.
+/// Merges the tiles in `run`, which have at most 1 MiB together, into one.
 fn merge(run: &[Arc<Tile>], reader: &mut CheckedReader<'_>) -> Result<Option<Arc<Tile>>> {
     let [first, _, ..] = run else { return Ok(run.first().cloned()) };
     let pieces = run.iter().flat_map(|tile| tile.pieces()).cloned().collect();

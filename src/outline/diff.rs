@@ -123,10 +123,10 @@ fn load_ahead(own: &Tree, other: &Tree, digests: &Digests, operation: &Operation
     }
 }
 
-/// Nodes of two trees that begin at one place.
+/// A node of each of two trees, both beginning at the same offset.
 type NodePair = (Arc<Node>, Arc<Node>);
 
-/// The children of two nodes that differ, as far as they begin at the same places.
+/// Returns pairs of children of two nodes that differ and begin at the same offset.
 fn pairs_below(own: &Arc<Node>, other: &Arc<Node>, digests: &Digests) -> Result<Vec<NodePair>> {
     let mut pairs = Vec::new();
     if Node::is_same(own, other, digests)? || own.height() != other.height() {

@@ -71,12 +71,12 @@ struct Found {
     counts: Counts,
 }
 
-/// Tiles that are not simply right.
+/// Number of tiles that are damaged or were not checked.
 #[derive(Default, Clone, Copy)]
 struct Counts {
-    /// With other bytes. The rest of those that are damaged have another sum.
+    /// Number of tiles whose bytes differ. The other damaged tiles have a wrong sum alone.
     wrong: u64,
-    /// Number of bytes that were not examined, because the base is not attached.
+    /// Number of tiles that were not checked, because no base is attached.
     unchecked: u64,
 }
 
@@ -125,10 +125,10 @@ impl<'s> Survey<'s> {
     }
 }
 
-/// Findings so far.
+/// Findings of all tasks so far.
 struct Search<'d, 'f> {
     damage: &'d mut DamageFn<'f>,
-    /// The range that the next one may be a part of.
+    /// Last damaged range. It is not reported yet, because the next one may extend it.
     last: Option<Damage>,
     /// Offset of the record that was reported last.
     record: Option<u64>,
@@ -171,7 +171,7 @@ impl Search<'_, '_> {
         Err(AtlasError::cancelled("the damage callback cancelled"))
     }
 
-    /// Reports the waiting range, also after an early end: everything that progress counted was reported.
+    /// Reports the last range, also after an early end, because progress has counted its tiles already.
     fn end(&mut self, done: Result<()>) -> Result<()> {
         let last = self.last.take().map_or(Ok(()), |last| self.report(&last));
         done.and(last)

@@ -14,17 +14,17 @@ use crate::tile::tree::{Children, Node, Tree};
 use std::path::Path;
 use std::sync::Arc;
 
-/// A file that is about to be written, byte for byte as the domain.
+/// A file that is about to be written. Each byte of the domain goes to its own offset.
 struct Target<'t, 'o, 'a> {
     file: FileId,
     path: &'t Path,
-    /// The store that was looked at last, and whether its base has parts in the file.
+    /// The store that was checked last, and true if its base has parts in the file.
     store: Option<(*const (), bool)>,
     tracker: Tracker<'o, 'a>,
 }
 
-/// Refuses a target in which bytes of the projection lie elsewhere than at their own offset, because writing
-/// there would change the bytes that others are verified by. Loads no nodes, unless the base lies in the file.
+/// Refuses a target that holds bytes of the projection at another offset than their own, because writing to the
+/// file would overwrite them. Loads no nodes, unless the base lies in the file.
 pub(super) fn refuse_own_bytes(
     tree: &Tree,
     file: FileId,
@@ -84,7 +84,8 @@ impl Target<'_, '_, '_> {
         Ok(())
     }
 
-    /// Refuses a container that is the target. True if its base has parts in the target.
+    /// Fails if the target is the container itself. Returns true if the base of the container has parts in the
+    /// target.
     fn is_concerned(&mut self, store: &dyn Store) -> Result<bool> {
         let address = std::ptr::from_ref(store).cast::<()>();
         if let Some((known, is_concerned)) = self.store
@@ -106,7 +107,7 @@ impl Target<'_, '_, '_> {
         Ok(is_concerned)
     }
 
-    /// The part of a stored tile that a piece at `start` of the domain is.
+    /// Checks the part of a stored tile that is a piece at offset `start` of the domain.
     fn stored(&self, stored: &StoredTile, piece: &Piece, start: u64) -> Result<()> {
         let Some(base) = stored.store.base() else { return Ok(()) };
         let spans = match stored.spans() {
@@ -126,7 +127,7 @@ impl Target<'_, '_, '_> {
         Ok(())
     }
 
-    /// `len` bytes at `place` of `source`, which are those at `offset` of the domain.
+    /// Checks `len` bytes at `place` of `source`, which are the domain's bytes at `offset`.
     fn bytes(&self, source: &Source, place: u64, len: u64, offset: u64) -> Result<()> {
         let mut at = offset;
         for run in source.runs(place, len) {

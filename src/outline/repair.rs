@@ -268,7 +268,7 @@ impl Outcome {
     }
 }
 
-/// A part of a tile, and its verified bytes or why there are none.
+/// A part of a tile, with its verified bytes or the reason that there are none.
 type Fetched = (Range<usize>, Result<Buffer>);
 
 /// Reads a part of a tile through the projection: all of the tile, or whole groups of one whose chaining values are
@@ -339,7 +339,7 @@ fn fetch(
     Ok(fetched)
 }
 
-/// An error that says something of the bytes; others end the call.
+/// Returns an error that means that bytes are damaged or missing. Fails with any other error, which ends the call.
 fn said_of_bytes(error: AtlasError) -> Result<AtlasError> {
     if crate::base::damage::kind_of(&error).is_some() { Ok(error) } else { Err(error) }
 }

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 /// Tiles as tasks, from 0.
 pub(super) struct Selection {
-    /// Ascending and apart.
+    /// Ascending, with gaps between them.
     runs: Vec<Run>,
     pub(super) tasks: u64,
     pub(super) bytes: u64,
@@ -26,14 +26,15 @@ struct Run {
 /// Tile or lost range that a task examines.
 pub(super) enum Selected {
     Tile(TileAt),
-    /// Tiles that cannot be loaded, with those of their bytes that are selected. It stands for all of their tasks.
+    /// Tiles whose node cannot be loaded, with the selected part of their bytes. Returned for the first of their
+    /// tasks alone.
     Unknown(Unloaded),
-    /// Another tile of those, which an earlier task stands for.
+    /// A tile whose node cannot be loaded, and is the result of an earlier task.
     Told,
 }
 
 impl Selection {
-    /// The tiles that `regions` touch; `None`: all.
+    /// Selects the tiles that `regions` touch. `None` means all tiles.
     pub(super) fn new(tree: &Tree, regions: Option<&[AtlasBoundaryRegion]>) -> Result<Selection> {
         let Some(regions) = regions else {
             let all = Run { task: 0, tiles: 0..tree.tiles(), bytes: 0..tree.bytes() };
@@ -68,7 +69,7 @@ impl Selection {
         Selection { runs, tasks, bytes }
     }
 
-    /// Looks at the tile of a task.
+    /// Finds the tile of a task.
     pub(super) fn look(&self, tree: &Tree, task: u64) -> Result<Selected> {
         let run = self.runs.partition_point(|run| run.task <= task).checked_sub(1);
         let Some(run) = run.and_then(|run| self.runs.get(run)) else {

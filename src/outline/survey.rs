@@ -1,4 +1,4 @@
-//! One tile after the other, compared with bytes from anywhere.
+//! Comparing tiles, one after the other, with bytes from any place.
 
 use super::select::{Selected, Selection};
 use crate::base::damage::{Damage, DamageKind, DamagePart, kind_of};
@@ -37,12 +37,12 @@ pub(super) struct Worker<'s> {
     reader: CheckedReader<'s>,
 }
 
-/// A tile that was compared, or why it was not.
+/// Result of comparing a tile.
 pub(super) enum Looked {
     Tile(TileAt, Verdict),
-    /// The bytes that the tile must have are not known.
+    /// No comparison, because the expected bytes are not known.
     Lost(Lost),
-    /// Nothing, because an earlier task said all.
+    /// No comparison, because the result of an earlier task covers this tile.
     Told,
 }
 
@@ -51,9 +51,9 @@ pub(super) struct Lost {
     pub(super) index: u64,
     pub(super) range: Range<u64>,
     pub(super) error: AtlasError,
-    /// The record of a container that would have said it.
+    /// The damaged record of the container that held the expected contents.
     pub(super) record: Option<Range<u64>>,
-    /// True if that is so because no base is attached.
+    /// True if the expected contents are unknown because no base is attached.
     pub(super) is_unattached: bool,
 }
 
@@ -65,7 +65,7 @@ impl<'s> Survey<'s> {
         Ok(Survey { state, selection, generation, is_edited, holes: Holes::default() })
     }
 
-    /// Returns the bytes of a worker besides those that it compares.
+    /// Returns the size of the memory of a worker, besides the bytes that it compares.
     pub(super) fn per_worker(&self) -> u64 {
         let scheme = &self.state.context.scheme;
         let edits =
@@ -73,7 +73,8 @@ impl<'s> Survey<'s> {
         scheme.workspace() + edits
     }
 
-    /// The order of `workers` workers: a callback that sleeps holds them up.
+    /// Returns the order of tasks for `workers` workers. They stop after a few tiles while the callback does not
+    /// return.
     pub(super) fn order(workers: usize, operation: &Operation<'_>) -> pool::Order<'static> {
         let window = Some(AHEAD * to_u64(workers));
         pool::Order { window, unwatched: operation.unwatched(), runs: &[] }
@@ -137,7 +138,7 @@ impl<'s> Survey<'s> {
         kind.unwrap_or(DamageKind::Unknown)
     }
 
-    /// The damaged record that makes that bytes are lost.
+    /// Returns the damage of the record that held the expected contents. `None` if no record is damaged.
     pub(super) fn record(&self, lost: &Lost) -> Option<Damage> {
         let record = lost.record.clone()?;
         let kind = kind_of(&lost.error).unwrap_or(DamageKind::Differs);
@@ -146,7 +147,8 @@ impl<'s> Survey<'s> {
     }
 }
 
-/// A tile of which a record is damaged, or that was edited on top of bytes that are not there.
+/// Returns the loss of a tile: one of its records is damaged, or bytes that it keeps from before an edit are
+/// missing.
 pub(super) fn lost(at: &TileAt, error: AtlasError) -> Lost {
     let record = unloaded_spans(&at.tile).map(|(record, _)| record);
     let is_unattached = record.is_none() && error.kind() == ErrorKind::Incomplete && lacks_base(&at.tile);
@@ -158,7 +160,7 @@ pub(super) fn stored_tiles(tile: &Tile) -> impl Iterator<Item = &Arc<StoredTile>
     tile.pieces().iter().filter_map(|piece| piece.extent().stored_tile())
 }
 
-/// The first record of a tile that cannot be loaded, and why.
+/// Returns the first record of a tile that cannot be loaded, with the error.
 pub(super) fn unloaded_spans(tile: &Tile) -> Option<(Range<u64>, AtlasError)> {
     stored_tiles(tile).find_map(|stored| {
         let error = stored.spans().err()?;

@@ -27,7 +27,7 @@ use crate::hash::scattered::Part;
 use std::ops::Range;
 use std::sync::Mutex;
 
-/// Work memory without a limit, and its maximum under one.
+/// Size of the work memory if the operation has no memory limit, and its maximum otherwise.
 const WORK_MEMORY: u64 = 256 * 1024 * 1024;
 /// Bytes of p columns that are encoded at a time if the source is in memory.
 const CACHED: u64 = 1024 * 1024;
@@ -78,10 +78,10 @@ pub(super) struct Plan {
     /// Rows of each part.
     parts: Vec<Range<u64>>,
     runs: u64,
-    /// Parts of the longest run, and of the shortest.
+    /// Number of parts in the longest run, and in the shortest one.
     slots: u64,
     window: u64,
-    /// Columns of a task, and the first one.
+    /// Number of columns per task, and the first column of the first task.
     group: u64,
     first: u64,
     groups: u64,
@@ -233,11 +233,11 @@ impl<C: Columns> Encoding<'_, C> {
     }
 }
 
-/// The place of a task.
+/// Position of a task in the plan.
 struct Place<'p> {
     rows: &'p Range<u64>,
     slot: u64,
-    /// Number among the groups of columns.
+    /// Index of its group of columns.
     group: u64,
 }
 

@@ -98,7 +98,7 @@ pub(super) fn linear_root(
     AtlasProjection::create(ProjectionType::Linear, source, &options, operation)?.root(operation)
 }
 
-/// Data that is read for the first time.
+/// The data of a new parity file, read and digested while it is encoded.
 struct Fresh<'a> {
     source: &'a Source,
     /// The ranges outside of holes, if the source has holes.

@@ -17,7 +17,7 @@ const SEARCHED: usize = 1024 * 1024;
 /// Number of bytes of small units per read.
 pub(super) const BATCH: usize = 128 * 1024;
 
-/// Returns true if a medium cannot return the bytes. Any other error ends a call.
+/// Returns true if an error means that a medium cannot return the bytes. Any other error ends the call.
 fn is_unreadable(error: &AtlasError) -> bool {
     #[cfg(unix)]
     const CODES: &[i32] = &[
@@ -35,11 +35,11 @@ fn is_unreadable(error: &AtlasError) -> bool {
     error.kind() == ErrorKind::Io && CODES.contains(&error.os_error())
 }
 
-/// A file read as if it had its full length.
+/// A file that is read as if it had its full length, even if it was cut.
 #[derive(Clone)]
 pub(super) struct Padded {
     pub(super) source: Source,
-    /// Number of present bytes, of those that count.
+    /// Number of present bytes. Bytes after the full length do not count.
     size: u64,
     /// Number of bytes that were cut off at the front.
     shift: u64,
@@ -327,7 +327,7 @@ impl<'f> UnitReader<'f> {
         Ok(UnitReader { file, data, entries: Entries::new(), buffer })
     }
 
-    /// Returns the bytes of a reader.
+    /// Returns the size of the memory of a reader.
     pub(super) fn footprint(geometry: &Geometry) -> u64 {
         to_u64(Buffer::aligned_footprint(batch_len(geometry))) + 2 * BLOCK
     }

@@ -43,7 +43,7 @@ pub(super) struct Geometry {
 pub(super) struct Wanted {
     pub(super) unit: u32,
     pub(super) parity: u32,
-    /// In 1/10,000 of the data columns.
+    /// Share of parity in 1/10,000 of the data columns.
     pub(super) redundancy: u32,
     pub(super) rows: u64,
 }
@@ -97,7 +97,7 @@ impl Geometry {
         Ok(geometry)
     }
 
-    /// The same units and rows for another size. `None` if they do not fit it.
+    /// Returns the geometry with the same units and rows for another size. `None` if they do not fit it.
     pub(super) fn resized(&self, size: u64) -> Option<Geometry> {
         if size == 0 || self.rows == 0 {
             return None;

@@ -35,7 +35,7 @@ pub(super) struct Repair<'r> {
     pub(super) path: &'r Path,
     /// The bytes of the file that is repaired.
     pub(super) source: Source,
-    /// The same file for changes. Only in place.
+    /// The same file, open for writing. `None` unless the repair is in place.
     pub(super) storage: Option<Arc<dyn Storage>>,
     pub(super) options: &'r RepairOptions,
 }

@@ -15,7 +15,7 @@ use crate::exec::operation::Operation;
 /// Maximum memory of a row without a limit. A parity file that claims more needs the caller's permission.
 const ROW_MEMORY: u64 = 1024 * 1024 * 1024;
 
-/// Parts of a row to make again.
+/// Units of a row to rebuild.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wish {
     /// The lost data units.
@@ -60,8 +60,8 @@ impl RowPlan {
         // A hostile geometry must not cost memory without a limit set by the caller.
         if !operation.is_limited() && least > ROW_MEMORY {
             return Err(AtlasError::limit(format!(
-                "a row has lost {most} units of {} bytes, and to rebuild them takes {least} bytes of memory: set \
-                 memory_limit to allow more than {ROW_MEMORY}",
+                "rebuilding {most} lost units of {} bytes in one row takes {least} bytes of memory, more than the \
+                 {ROW_MEMORY} that are used without a memory_limit: set a memory_limit that allows it",
                 geometry.unit
             )));
         }

@@ -75,7 +75,7 @@ pub(super) struct Survey {
     pub(super) report: ParityReport,
 }
 
-/// A survey whose last report is still to come.
+/// A survey that has not made its last progress report yet.
 pub(super) struct Held {
     survey: Survey,
     bytes: u64,
@@ -174,7 +174,7 @@ fn block_number(geometry: &Geometry, copy: Copies, block: u64) -> u64 {
 }
 
 impl Survey {
-    /// Returns the bytes of a survey, without the list of unreadable units.
+    /// Returns the size of the memory of a survey, without the list of unreadable units.
     pub(super) fn footprint(geometry: &Geometry) -> u64 {
         let numbers = geometry.all_units() + 2 * geometry.blocks();
         2 * Bits::footprint(numbers) + Bits::footprint(geometry.rows)

@@ -122,9 +122,9 @@ impl History {
 
     /// Reserves room for `deltas` more states, so that [`extend`](Self::extend) cannot fail.
     pub(crate) fn reserve(&mut self, deltas: usize) -> Result<()> {
-        self.past
-            .try_reserve(deltas)
-            .map_err(|_| AtlasError::out_of_memory(format!("a history of {deltas} more deltas")))
+        self.past.try_reserve(deltas).map_err(|_| {
+            AtlasError::out_of_memory(format!("no memory for {deltas} more deltas in the history"))
+        })
     }
 
     /// Adds the states before each of some deltas, oldest first. Returns the trees that no longer fit.

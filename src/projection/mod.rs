@@ -230,7 +230,7 @@ impl AtlasProjection {
         // One tile per round.
         while !rest.is_empty() {
             let tile = state.tree.tile_of_byte(at)?;
-            let tile = tile.ok_or_else(|| AtlasError::internal("a byte of the domain is in no tile"))?;
+            let tile = tile.ok_or_else(|| AtlasError::internal("no tile holds the next byte of a read"))?;
             let start = to_usize(at - tile.offset);
             let take = rest.len().min(tile.tile.len() - start);
             let part = rest.split_off_front(take);

@@ -85,9 +85,9 @@ pub(crate) struct State {
 
 /// The digests between the tiles of a state and its root.
 pub(crate) enum Levels<'s> {
-    /// In memory.
+    /// Digests of all levels, in memory.
     Flat(&'s Merkle),
-    /// In the nodes of the tile tree, with the root.
+    /// Digests in the nodes of the tile tree, with the root.
     Nodes(&'s State, Digest),
 }
 

@@ -127,7 +127,7 @@ struct ClaimedDomain {
 pub struct AtlasReconstruction {
     trust: VerifyOptions,
     max_domain_size: Option<u64>,
-    /// Held by the one change at a time.
+    /// Locked during a change, so that there is one at a time.
     turn: Mutex<Files>,
     collected: Mutex<Collected>,
 }
@@ -149,7 +149,7 @@ struct Collected {
     have: Ranges,
     /// Number of bytes in `have`.
     present: u64,
-    /// Without a spool: the bytes in `have`, by their offset.
+    /// The bytes in `have`, by their offset. Empty with a spool.
     pieces: BTreeMap<u64, Arc<Buffer>>,
     waiting: Waiting,
     /// True once `finish` returned the domain.
@@ -318,8 +318,9 @@ impl AtlasReconstruction {
         }
         let Whole { root, header, ends, source } = lock(&self.collected).whole(files.spool.as_ref())?;
         // The options of the projection are those that the shards claimed.
-        let kind = ProjectionType::from_code(header.kind)
-            .ok_or_else(|| AtlasError::internal("a shard of a type that is not known"))?;
+        let kind = ProjectionType::from_code(header.kind).ok_or_else(|| {
+            AtlasError::internal(format!("the projection type {} of the shards is unknown", header.kind))
+        })?;
         let mut options = ProjectionOptions::new();
         if kind == ProjectionType::R96Fourier {
             options.data_classes = header.classes;
@@ -351,7 +352,7 @@ impl AtlasReconstruction {
 }
 
 impl Collected {
-    /// Refuses shards of another domain, and all shards after the end.
+    /// Refuses shards of another domain, and all shards after `finish`.
     fn check_fits(&self, proof: &Proof) -> Result<()> {
         if self.finished {
             return Err(finished());

@@ -501,7 +501,12 @@ impl Proof {
         let witness = match &part.share {
             Share::Pages(pages) => {
                 let mut values = proof.iter();
-                let take = || values.next().copied().ok_or_else(|| AtlasError::internal("a short proof"));
+                let take = || {
+                    values
+                        .next()
+                        .copied()
+                        .ok_or_else(|| AtlasError::internal("the proof of a tile's pages has too few nodes"))
+                };
                 witness_from_pages(digests, part.len, pages, bytes, take)?
             }
             Share::Classes { classes, .. } => {

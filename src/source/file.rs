@@ -16,7 +16,7 @@ pub(super) struct PositionedFile {
     identity: Option<FileId>,
 }
 
-/// Opens a regular file for reading, or says why not.
+/// Opens a regular file for reading.
 pub(super) fn open_regular(path: &Path) -> Result<FileStorage> {
     open_as(path, false)
 }
@@ -31,7 +31,7 @@ pub(super) fn open_as(path: &Path, changed: bool) -> Result<FileStorage> {
     Ok(storage)
 }
 
-/// Refuses all but regular files with the size that they say.
+/// Refuses everything but regular files whose reported size is right.
 fn check_regular(storage: &FileStorage, path: &Path) -> Result<()> {
     let failed = |error| AtlasError::io(format_args!("opening {}", path.display()), error);
     let metadata = storage.file().metadata().map_err(failed)?;

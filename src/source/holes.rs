@@ -20,9 +20,9 @@ const MOST_SOURCES: usize = 64;
 
 /// The parts of a source that may have other bytes than zeros.
 pub(crate) struct DataMap {
-    /// Ascending, apart from one another, each of whole tiles of 1 MiB as far as the source goes.
+    /// Ascending, with gaps between them. Each consists of whole tiles of 1 MiB, except at the end of the source.
     ranges: Vec<Range<u64>>,
-    /// Bytes of the source. Behind them is no hole.
+    /// Number of bytes of the source. There is no hole after them.
     size: u64,
 }
 
@@ -76,7 +76,7 @@ impl DataMap {
 }
 
 impl Source {
-    /// The file of a source without parts whose holes can be asked for.
+    /// Returns the file of a source without parts, if the system can find holes in it.
     fn sparse_storage(&self) -> Option<&dyn Storage> {
         match &self.inner.kind {
             SourceKind::File(file) => Some(file.storage()),

@@ -1,4 +1,4 @@
-//! Sources in memory: ours, shared, borrowed, mapped.
+//! Sources in memory: owned, shared, borrowed, mapped.
 
 use crate::base::buffer::Buffer;
 use crate::base::error::{AtlasError, Result};
@@ -79,7 +79,7 @@ impl Memory {
         }
     }
 
-    /// True if the byte at `offset` is there without a read from the disk.
+    /// True if reading the byte at `offset` does not wait for the disk.
     pub(super) fn is_near(&self, offset: u64) -> bool {
         #[cfg(all(unix, feature = "streaming"))]
         if let Memory::Mapped(map, ..) = self {
@@ -89,7 +89,8 @@ impl Memory {
         !self.is_mapped()
     }
 
-    /// Advice for a mapping; the rest needs none.
+    /// Advises the system that a mapping is read from its start to its end; `over` revokes the advice. No effect on
+    /// other memory.
     pub(super) fn advise_sequential(&self, over: bool) {
         #[cfg(all(unix, feature = "streaming"))]
         if let Memory::Mapped(map, ..) = self {

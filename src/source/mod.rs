@@ -23,7 +23,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Bytes by position, for sources of the host's own.
+/// Bytes by position, for sources that the program implements.
 ///
 /// Called from several threads at a time, unless the operation runs on one.
 pub trait ReadAt: Send + Sync {
@@ -68,9 +68,9 @@ enum SourceKind {
     ReadAt(Box<dyn ReadAt>),
     /// Like `ReadAt`, for a callback that accepts uninitialised memory.
     Raw(Box<dyn RawReadAt>),
-    /// Bytes that a file of ours stands for.
+    /// Bytes that a file of this library encodes, such as the payload of a stored tile.
     Stored(Box<dyn ReadBytes>),
-    /// Parts of other sources. They are not of this kind.
+    /// Parts of other sources, none of which is of this kind.
     Parts(parts::Parts),
 }
 
@@ -112,7 +112,7 @@ impl Source {
         Self::new(to_u64(data.len()), SourceKind::Memory(memory::Memory::Buffer(data)))
     }
 
-    /// Memory that stays the caller's.
+    /// Borrows memory of the caller without copying it.
     ///
     /// # Safety
     /// `data` must be readable for `size` bytes, and must not be written to, until `release` is
@@ -189,7 +189,7 @@ impl Source {
         Self::from_storage(storage, path)
     }
 
-    /// A file of ours, such as a finished spool. Errors name it `path`.
+    /// Wraps a file that the library wrote, such as a finished spool. Errors name it `path`.
     pub(crate) fn from_storage(storage: Arc<dyn Storage>, path: &Path) -> Result<Source> {
         let file = file::PositionedFile::new(storage, path)?;
         Ok(Self::new(file.size(), SourceKind::File(file)))
@@ -416,7 +416,7 @@ impl Source {
         }
     }
 
-    /// True if many reads of a range take about as long as one: a file's.
+    /// True for a range of a file, of which many small reads take about as long as a large one.
     pub(crate) fn is_read_by_position(&self, offset: u64, len: u64) -> bool {
         match &self.inner.kind {
             SourceKind::File(_) => true,
@@ -454,7 +454,7 @@ impl Source {
         }
     }
 
-    /// Says that these bytes are needed soon. Bytes beyond the end are ignored.
+    /// Announces that these bytes are needed soon. Bytes beyond the end are ignored.
     pub(crate) fn will_need(&self, offset: u64, len: u64) {
         let len = len.min(self.inner.size.saturating_sub(offset));
         match &self.inner.kind {
@@ -468,15 +468,15 @@ impl Source {
         }
     }
 
-    /// True if all bytes seem to be in memory, so that the order of reads makes no difference. Some places of
-    /// a file are looked at, and none is read.
+    /// True if all bytes seem to be in memory, so that the order of reads makes no difference. For a file, checks
+    /// some places without reading them.
     pub(crate) fn is_near(&self) -> bool {
         const PLACES: u64 = 64;
         let size = self.inner.size;
         size == 0 || (0..PLACES).all(|place| self.is_near_at(size / PLACES * place))
     }
 
-    /// The same for the byte at `offset`, which is within the source.
+    /// True if the byte at `offset`, which is within the source, seems to be in memory.
     fn is_near_at(&self, offset: u64) -> bool {
         match &self.inner.kind {
             SourceKind::Memory(memory) => memory.is_near(offset),
@@ -527,7 +527,9 @@ impl Source {
                     out.copy_from(bytes);
                     Ok(())
                 }
-                None => Err(AtlasError::internal("a checked range is outside its memory")),
+                None => {
+                    Err(AtlasError::internal("a range that was checked is outside the memory of its source"))
+                }
             },
             SourceKind::Pieces(pieces) => {
                 pieces.read(offset, out);

@@ -94,7 +94,7 @@ impl Parts {
         self.size
     }
 
-    /// The source that this is all of.
+    /// Returns the source if these parts are all of one source.
     pub(super) fn whole(&self) -> Option<&Source> {
         match &self.list[..] {
             [only] if only.offset == 0 && only.len == only.source.size() => Some(&only.source),
@@ -139,8 +139,8 @@ impl Parts {
         (before < run.len).then(|| SourceRun { offset: run.offset + before, len: run.len - before, ..run })
     }
 
-    /// A place of the byte at `offset` of a source of this origin. Of several places it is the one in the part that
-    /// begins last there.
+    /// Returns the place of the byte at `offset` of a source of this origin. If several parts have it, chooses the
+    /// one that begins last in that source.
     pub(super) fn find(&self, origin: Origin, offset: u64) -> Option<u64> {
         let key = |number: &usize| {
             let part = &self.list[*number];

@@ -91,7 +91,7 @@ impl StreamingConfig {
         self.io_buffer_size
     }
 
-    /// Returns the flow of the workers when the chunks are not returned.
+    /// Returns the pace of the workers if the chunks are not returned to the caller.
     pub(super) fn pace(&self) -> Pace {
         Pace {
             // A worker takes at least a tile.

@@ -279,7 +279,7 @@ impl StreamingContext {
     fn batch(&self, operation: &Operation<'_>) -> Result<u64> {
         match &self.stage {
             Stage::Push(push) => push.batch(&self.setup, operation),
-            _ => Err(AtlasError::internal("nothing is pushed")),
+            _ => Err(AtlasError::internal("a stream that reads a source gathers no tiles")),
         }
     }
 
@@ -315,7 +315,7 @@ impl StreamingContext {
                     _ => Ok(None),
                 }
             }
-            other => Err(self.refuse(other, "the stream is pushed: it has no chunks to show")),
+            other => Err(self.refuse(other, "bytes are pushed to the stream: it returns no chunks")),
         }
     }
 

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Properties of the projection, and the way it is made.
 pub(super) struct StreamPlan {
     pub(super) config: StreamingConfig,
-    /// Flow of the work whose chunks are not returned.
+    /// Pace of the workers if the chunks are not returned to the caller.
     pub(super) pace: Pace,
     pub(super) projection: Arc<Context>,
 }
@@ -110,8 +110,8 @@ impl<'t, 'o, 's> ChunkTracker<'t, 'o, 's> {
 /// release costs an interrupt on the other cores.
 const STRIDE: u64 = 2 * 1024 * 1024;
 
-/// A source that is read from its first byte to its last. If it is mapped, the system is told so, and pages
-/// are released once they are read, the rest of them at the end.
+/// A source that is read from its first byte to its last. If it is mapped, the system is advised of the order, and
+/// pages are released after they are read.
 pub(super) struct Pass {
     source: Source,
     released: u64,

@@ -143,7 +143,7 @@ impl Pull {
             Some(buffer) => Some(&buffer[..to_usize(overlap_end - start)]),
             None => self.source.slice(start, to_usize(overlap_end - start)),
         };
-        let both = both.ok_or_else(|| AtlasError::internal("a chunk is not in memory"))?;
+        let both = both.ok_or_else(|| AtlasError::internal(format!("chunk {id} is not in memory")))?;
         let (data, overlap) = both.split_at(len);
         Ok(StreamingChunk { id, offset: start, data, overlap, residue })
     }
@@ -302,7 +302,8 @@ impl Pull {
             || Ok(Workspace::default()),
             |workspace, index| {
                 let part = places[to_usize(index)].lock().unwrap_or_else(PoisonError::into_inner).take();
-                let part = part.ok_or_else(|| AtlasError::internal("a part is taken twice"))?;
+                let part = part
+                    .ok_or_else(|| AtlasError::internal(format!("part {index} of a chunk is taken twice")))?;
                 let (offset, end) = (part.range.start, part.range.end);
                 let rest = &mut part.bytes[part.known..];
                 read_in_steps(source, offset + to_u64(part.known), rest, step, &StopFlag::default())
@@ -346,8 +347,10 @@ impl Pull {
         if tile < place.start {
             let tile_end = (tile + TILE_BYTES).min(size);
             let end = place.end.min(tile_end);
-            let begun =
-                self.begun.as_mut().ok_or_else(|| AtlasError::internal("a tile lost its beginning"))?;
+            let begun = self
+                .begun
+                .as_mut()
+                .ok_or_else(|| AtlasError::internal("the first bytes of a tile are missing"))?;
             begun[to_usize(place.start - tile)..to_usize(end - tile)]
                 .copy_from_slice(bytes(place.start..end));
             if end == tile_end {

@@ -214,7 +214,9 @@ impl Push {
             }
             self.filling = Some(larger);
         }
-        self.filling.as_mut().ok_or_else(|| AtlasError::internal("a tile has no buffer"))
+        self.filling
+            .as_mut()
+            .ok_or_else(|| AtlasError::internal("the tile that is being filled has no buffer"))
     }
 
     fn hash_gathered(&mut self, setup: &StreamPlan, operation: &Operation<'_>) -> Result<()> {

@@ -34,7 +34,7 @@ fn compare(at: &TileAt, residue: Residue, found: &Digest) -> Result<()> {
     match at.tile.witness() {
         Some(witness) if same(witness, found) => {}
         Some(_) => return Err(place(source_changed(at))),
-        None => return Err(AtlasError::internal("a tile without a witness is checked")),
+        None => return Err(AtlasError::internal(format!("tile {} has no witness to check", at.index))),
     }
     if residue != at.tile.residue() {
         return Err(place(AtlasError::conservation(format!(

@@ -21,7 +21,7 @@ impl Context {
         Self::with_outboards(kind, options, OutboardCache::default())
     }
 
-    /// The same with another cache.
+    /// Returns a context like [`new`](Self::new), with the given cache.
     pub(crate) fn with_outboards(
         kind: ProjectionType,
         options: &ProjectionOptions,
@@ -30,7 +30,7 @@ impl Context {
         Ok(Arc::new(Context { scheme: Scheme::new(kind, options)?, policy: options.policy, outboards }))
     }
 
-    /// The same scheme and policy with another cache.
+    /// Returns a context with the same scheme and policy and another cache.
     pub(crate) fn beside(&self, outboards: OutboardCache) -> Result<Arc<Context>> {
         Ok(Arc::new(Context { scheme: self.scheme.duplicate()?, policy: self.policy, outboards }))
     }

@@ -30,7 +30,7 @@ pub(crate) struct Extent {
     /// they are first needed.
     residues: OnceLock<[Residue; GROUPS]>,
     kept: Mutex<Kept>,
-    /// The stored tile that the extent is all of.
+    /// The stored tile, if the extent is all of one.
     stored: Option<Arc<StoredTile>>,
 }
 
@@ -59,7 +59,7 @@ impl WrittenRun {
     }
 }
 
-/// Why the bytes of an extent are those that are meant.
+/// Reason to accept the bytes of an extent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Trust {
     /// Library memory, which nothing else can change. It was never hashed.
@@ -69,7 +69,7 @@ pub(crate) enum Trust {
     Witnessed(Digest),
 }
 
-/// The residues of the groups of a tile whose source is not there yet.
+/// The residues of the groups of a tile whose source does not exist yet.
 pub(crate) struct GroupResidues([Residue; GROUPS]);
 
 impl GroupResidues {
@@ -82,7 +82,7 @@ impl GroupResidues {
         self.0.iter().copied().sum()
     }
 
-    /// Returns the residues of a tile whose groups, from its first on, have these.
+    /// Collects the residues of the groups of a tile, in order.
     pub(crate) fn from_groups(groups: impl Iterator<Item = Residue>) -> Self {
         let mut residues = [Residue::ZERO; GROUPS];
         residues.iter_mut().zip(groups).for_each(|(place, residue)| *place = residue);
@@ -116,8 +116,8 @@ impl Extent {
         Ok(Extent { source, offset, len, residue, trust, residues, kept: Mutex::default(), stored: None })
     }
 
-    /// The extent that is all of a stored tile. `place`: the source and the offset there that have its bytes,
-    /// if they lie in one; `None`: they are read through the tile's spans.
+    /// Returns the extent that is all of a stored tile. `place` is the source of its bytes and their offset there.
+    /// `None` means that they lie in several places, and are read through the tile's spans.
     pub(crate) fn stored(tile: StoredTile, place: Option<(Source, u64)>) -> Result<Extent> {
         let entry = tile.entry;
         let len = tile_len(to_usize(u64::from(entry.len)))?;
@@ -137,7 +137,7 @@ impl Extent {
         })
     }
 
-    /// The stored tile that this is all of.
+    /// Returns the stored tile, if the extent is all of one.
     pub(crate) fn stored_tile(&self) -> Option<&Arc<StoredTile>> {
         self.stored.as_ref()
     }
@@ -171,7 +171,7 @@ impl Extent {
         self.source.size()
     }
 
-    /// Why its bytes are those that are meant.
+    /// Returns the reason to accept the bytes.
     pub(crate) fn trust(&self) -> Trust {
         self.trust
     }
@@ -269,7 +269,8 @@ impl Extent {
         self.source.slice(self.offset + to_u64(range.start), range.len())
     }
 
-    /// Returns the bytes in place like `slice`, if bytes checked in place cannot change.
+    /// Returns the bytes of `range` in place like [`slice`](Self::slice), if nobody else can change them after a
+    /// check.
     pub(crate) fn fixed_slice(&self, range: &Range<usize>) -> Option<&[u8]> {
         self.source.fixed_slice(self.offset + to_u64(range.start), range.len())
     }
@@ -368,7 +369,7 @@ fn group_residues(bytes: &[u8]) -> [Residue; GROUPS] {
     Residue::of_groups(bytes, GROUP_SIZE)
 }
 
-/// `len` as the length of a tile.
+/// Converts the length of a tile. Fails with INTERNAL if it is outside 1..=[`TILE_SIZE`].
 pub(super) fn tile_len(len: usize) -> Result<u32> {
     match u32::try_from(len) {
         Ok(small) if (1..=TILE_SIZE).contains(&len) => Ok(small),

@@ -20,7 +20,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Returns the bytes of a fresh tile in a projection.
+/// Returns the size of the memory that a fresh tile uses in a projection, besides its bytes.
 pub(crate) fn tile_footprint() -> u64 {
     crate::tile::fresh_footprint() + crate::hash::tile_tree::FOOTPRINT
 }
@@ -51,7 +51,7 @@ fn projected_tile(
 
 /// Steps in which tiles are read and hashed, and their distance from the sink.
 pub(crate) struct Pace {
-    /// Bytes that may be at work, or done and not yet delivered.
+    /// Maximum number of bytes that are being hashed, or hashed and not yet delivered.
     pub(crate) window: u64,
     /// Number of bytes announced to the system ahead of a tile. 0 means none.
     pub(crate) ahead: u64,

@@ -20,7 +20,7 @@ use std::ops::Range;
 /// Bytes of a tile that are not right.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Fault {
-    /// In the tile.
+    /// Range of the bytes in the tile.
     pub(crate) range: Range<usize>,
     pub(crate) kind: DamageKind,
     pub(crate) os_error: i32,
@@ -29,9 +29,9 @@ pub(crate) struct Fault {
 /// Findings of one tile.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Verdict {
-    /// Ascending; neighbours of one kind are one.
+    /// Ascending. Adjacent faults of one kind are merged.
     pub(crate) faults: Vec<Fault>,
-    /// True if the bytes are right and the sum is not that of the tile.
+    /// True if the bytes are right and the recorded sum is wrong.
     pub(crate) sum_differs: bool,
 }
 
@@ -61,7 +61,7 @@ impl<'c> Inspector<'c> {
         Inspector { scheme, workspace: Workspace::default(), scratch: Scratch::default() }
     }
 
-    /// True if a tile that has its witness is one of zeros alone.
+    /// True if the witness of a tile is that of zeros.
     pub(crate) fn is_of_zeros(&mut self, tile: &Tile) -> Result<bool> {
         let zeros = self.scheme.witness_of_zeros(tile.len(), &mut self.workspace)?;
         Ok(tile.residue() == Residue::ZERO && tile.witness().is_some_and(|witness| same(witness, &zeros)))

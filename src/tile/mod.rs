@@ -111,7 +111,7 @@ impl Tile {
         Ok(tile)
     }
 
-    /// The extent that the tile is all of.
+    /// Returns the extent, if the tile is all of one.
     pub(crate) fn whole(&self) -> Option<&Arc<Extent>> {
         match &self.pieces {
             TilePieces::One(piece) if piece.start == 0 && piece.len == piece.extent.len => {
@@ -155,7 +155,7 @@ impl Tile {
         *self.witness.get_or_init(|| witness)
     }
 
-    /// The name of the source that its bytes come from, of the one that can change if there are several.
+    /// Returns the name of the source of its bytes. If there are several sources, prefers one that can change.
     pub(crate) fn source_name(&self) -> String {
         let extents = || self.pieces().iter().map(Piece::extent);
         let named = extents().find(|extent| extent.trust() != Trust::Memory).or_else(|| extents().next());
@@ -200,7 +200,11 @@ impl Tile {
                 break;
             }
         }
-        if out.is_empty() { Ok(()) } else { Err(AtlasError::internal("a read passes the end of its tile")) }
+        if out.is_empty() {
+            Ok(())
+        } else {
+            Err(AtlasError::internal("a read ends after the end of its tile"))
+        }
     }
 
     /// [`read_raw`](Self::read_raw) into initialised bytes.
@@ -237,8 +241,7 @@ impl Tile {
         kept.outboard.as_ref().filter(|kept| kept.common.is_none()).map(|kept| Arc::clone(&kept.outboard))
     }
 
-    /// Keeps the tile's own outboard, unless the one that is there says more. Call [`count`](Self::count)
-    /// then.
+    /// Keeps the tile's own outboard, unless the present one knows more. Call [`count`](Self::count) then.
     pub(crate) fn set_outboard(&self, outboard: Arc<Outboard>) {
         let before = {
             let mut kept = lock(&self.kept);
@@ -300,12 +303,13 @@ impl std::fmt::Debug for Tile {
     }
 }
 
-/// Returns the bytes of a divided tile of this number of pieces, including its place in the tree.
+/// Returns the size of the memory that a divided tile of this number of pieces uses, including its place in the
+/// tree.
 pub(crate) fn retiled_footprint(pieces: usize) -> u64 {
     to_u64(size_of::<Tile>() + 4 * size_of::<usize>() + 16 + pieces * size_of::<Piece>())
 }
 
-/// Returns the bytes of a fresh tile, including its place in the tree.
+/// Returns the size of the memory that a fresh tile uses besides its bytes, including its place in the tree.
 pub(crate) fn fresh_footprint() -> u64 {
     // Two allocations with two counters each, and the overhead of the allocator and the tree.
     to_u64(

@@ -8,14 +8,14 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
-/// Chains that are kept at a time: 4 KiB each, so that this is 64 MiB.
+/// Maximum number of kept outboards, of 4 KiB each: 64 MiB.
 const KEPT: usize = if cfg!(test) { 64 } else { 16 * 1024 };
 
 /// Number of outboards that a call may keep within its memory limit.
 pub(crate) struct OutboardBudget(AtomicU64);
 
 impl OutboardBudget {
-    /// For `bytes` of memory.
+    /// Returns a budget for `bytes` of memory.
     pub(crate) fn new(bytes: u64) -> OutboardBudget {
         OutboardBudget(AtomicU64::new(bytes / Outboard::FOOTPRINT))
     }
@@ -81,7 +81,7 @@ impl Holder {
 }
 
 impl OutboardCache {
-    /// Returns a cache of this number of bytes, and no more than others have.
+    /// Returns a cache of at most this number of bytes, and of at most the default capacity.
     pub(crate) fn within(bytes: u64) -> OutboardCache {
         let capacity = usize::try_from(bytes / Outboard::FOOTPRINT).unwrap_or(KEPT).min(KEPT);
         OutboardCache { kept: Mutex::default(), capacity }

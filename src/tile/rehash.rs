@@ -126,7 +126,7 @@ impl<'c> CheckedReader<'c> {
             Some(bytes) => out.copy_from_slice(bytes),
             None => match &self.bytes {
                 Some(bytes) => out.copy_from_slice(&bytes[range]),
-                None => return Err(AtlasError::internal("a checked extent is missing")),
+                None => return Err(AtlasError::internal("the bytes of a checked extent are missing")),
             },
         }
         Ok(())
@@ -271,10 +271,10 @@ pub(crate) fn read_checked(
         reader.copy(piece.extent(), piece.start() + skip, now)?;
         (rest, skip) = (later, 0);
     }
-    if rest.is_empty() { Ok(()) } else { Err(AtlasError::internal("a read passes the end of its tile")) }
+    if rest.is_empty() { Ok(()) } else { Err(AtlasError::internal("a read ends after the end of its tile")) }
 }
 
-/// The parts of the pieces of a tile in one range after the other, as ranges of their extents.
+/// Divides a tile into consecutive ranges, each given as parts of pieces.
 struct PieceCursor<'t> {
     pieces: &'t [Piece],
     /// Consumed bytes of the first piece.

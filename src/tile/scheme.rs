@@ -36,7 +36,7 @@ const SLICE_BLOCKS: usize = 80;
 const WORKSPACE: usize =
     SLICE_BLOCKS * CLASSES * CLASS_BLOCK_BYTES + CLASSES * size_of::<Hasher>() + 128 * 1024;
 
-/// The type of a projection with its K and its digests.
+/// Projection type, K and digests of a projection.
 pub(crate) struct Scheme {
     digests: Digests,
     /// `None` for LINEAR.
@@ -72,7 +72,7 @@ fn room(payloads: &mut Option<Buffer>) -> Result<&mut Buffer> {
 }
 
 impl Scheme {
-    /// INVALID_ARGUMENT for a K that there is not.
+    /// Returns the scheme. Fails with INVALID_ARGUMENT if K is outside 1..=96.
     pub(crate) fn new(kind: ProjectionType, options: &ProjectionOptions) -> Result<Scheme> {
         let r96 = match kind {
             ProjectionType::Linear => None,
@@ -81,7 +81,7 @@ impl Scheme {
         Ok(Scheme { digests: Digests::new(options.key.as_deref()), r96, zeros: OnceLock::new() })
     }
 
-    /// Another one of the same type, K and key.
+    /// Returns another scheme of the same type, K and key.
     pub(crate) fn duplicate(&self) -> Result<Scheme> {
         let r96 = self.r96.as_ref().map(|r96| R96::new(r96.data_classes)).transpose()?;
         Ok(Scheme { digests: self.digests.clone(), r96, zeros: self.zeros.clone() })
@@ -105,7 +105,7 @@ impl Scheme {
         RootKind { kind: self.kind().code(), classes: self.data_classes() }
     }
 
-    /// The bytes of a [`Workspace`].
+    /// Returns the size of the memory of a [`Workspace`].
     pub(crate) fn workspace(&self) -> u64 {
         if self.r96.is_some() { to_u64(WORKSPACE) } else { 0 }
     }
@@ -196,7 +196,7 @@ impl Scheme {
         if len > SLICE_BLOCKS * CLASS_BLOCK_BYTES {
             let mut tree = None;
             let result = around(&mut || tree = Some(self.classes(bytes, workspace, |_, _, _| ())))?;
-            let tree = tree.ok_or_else(|| AtlasError::internal("a tile was not transformed"))??;
+            let tree = tree.ok_or_else(|| AtlasError::internal("the transform of a tile did not run"))??;
             return Ok((tree.witness()?, result));
         }
         let payloads = &mut room(&mut workspace.payloads)?[..CLASSES * len];
@@ -277,7 +277,9 @@ impl Scheme {
         let (buffer, sliced) = (room(payloads)?, bytes.len() > slice);
         if sliced {
             hashers.clear();
-            hashers.try_reserve(CLASSES).map_err(|_| AtlasError::out_of_memory("96 hashers"))?;
+            hashers
+                .try_reserve(CLASSES)
+                .map_err(|_| AtlasError::out_of_memory("no memory for 96 hashers"))?;
             hashers.resize_with(CLASSES, || self.digests.tile_hasher());
         }
         let mut digests = [[0; 32]; CLASSES];

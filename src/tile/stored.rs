@@ -19,7 +19,7 @@ use crate::tile::tree::{Charge, NodeCache};
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
-/// A commit of a file, and with it all that lies before its end there.
+/// A commit of a file. Names the contents of the file up to the end of the commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CommitId {
     pub(crate) generation: u64,
@@ -99,7 +99,7 @@ pub(crate) enum TilePlace {
     Record(u64),
 }
 
-/// A tile as a leaf of the stored tree has it.
+/// Entry of a tile in a leaf of the stored tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TileEntry {
     pub(crate) len: u32,
@@ -108,7 +108,7 @@ pub(crate) struct TileEntry {
     pub(crate) witness: Digest,
 }
 
-/// A node as its parent in the stored tree has it.
+/// Entry of a node in its parent in the stored tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NodeRef {
     pub(crate) offset: u64,
@@ -118,11 +118,11 @@ pub(crate) struct NodeRef {
     pub(crate) bytes: u64,
     pub(crate) tiles: u64,
     pub(crate) top: Digest,
-    /// Offset at which the node must have ended.
+    /// Offset at or before which the record of the node must end.
     pub(crate) limit: u64,
 }
 
-/// Bytes of the record of a node before its children, of a child that is a node, and of one that is a tile.
+/// Sizes in bytes: the head of a node's record, a child that is a node, and a child that is a tile.
 pub(crate) const NODE_HEAD: u32 = 40;
 pub(crate) const NODE_CHILD: u32 = 64;
 pub(crate) const TILE_CHILD: u32 = 48;
@@ -151,13 +151,13 @@ pub(crate) struct TileSpans {
 }
 
 impl TileSpans {
-    /// Bytes of memory.
+    /// Returns the size of the memory that the spans use.
     pub(crate) fn footprint(&self) -> u64 {
         (size_of::<TileSpans>() + size_of_val(&*self.spans) + size_of_val(&*self.chaining_values)) as u64
     }
 }
 
-/// One generation of a file, as a tree needs it.
+/// One generation of a file, from which a tree loads its nodes and tiles.
 pub(crate) trait Store: Send + Sync {
     /// The commit that made the generation.
     fn commit(&self) -> &Arc<CommitId>;
@@ -171,7 +171,7 @@ pub(crate) trait Store: Send + Sync {
     /// The base that is attached.
     fn base(&self) -> Option<&Source>;
 
-    /// Loads the children of a node. Fails with WITNESS or FORMAT if they are not those that it stands for.
+    /// Loads the children of a node. Fails with WITNESS or FORMAT if they do not match the entry of the node.
     fn children(self: Arc<Self>, node: &NodeRef) -> Result<StoredChildren>;
 
     /// Loads the spans of a tile, checked.
@@ -191,7 +191,8 @@ pub(crate) trait Store: Send + Sync {
 pub(crate) struct StoredTile {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) entry: TileEntry,
-    /// Offset of the leaf that has the entry, and the first byte that it states, if that means nothing too.
+    /// Offset of the leaf with the entry, and in `first` the offset of the tile in a decoded record, even if the
+    /// entry allows none.
     pub(crate) leaf: u64,
     pub(crate) first: u32,
     spans: OnceLock<(TileSpans, Charge)>,

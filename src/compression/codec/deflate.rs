@@ -130,8 +130,8 @@ impl Decode for Inflater {
         }
         let (from, to) = (from.len(), to.len());
         Err(AtlasError::format(format!(
-            "a DEFLATE stream of {from} bytes decoded to {made} of {to} bytes after {read} bytes and {}",
-            if status == Status::StreamEnd { "ended" } else { "did not end" }
+            "a DEFLATE stream {} after {read} of its {from} bytes, with {made} of {to} bytes decoded",
+            if status == Status::StreamEnd { "ends" } else { "does not end" }
         )))
     }
 }

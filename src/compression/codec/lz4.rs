@@ -76,6 +76,8 @@ impl Decode for Decoder {
             return Ok(());
         }
         let (from, to) = (from.len(), to.len());
-        Err(AtlasError::format(format!("an LZ4 stream of {from} bytes decoded to {made} of {to} bytes")))
+        Err(AtlasError::format(format!(
+            "an LZ4 stream of {from} bytes decoded to {made} bytes instead of {to}"
+        )))
     }
 }

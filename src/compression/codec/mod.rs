@@ -88,8 +88,8 @@ impl Codec {
         }
     }
 
-    /// Returns the one of [`levels`](Self::levels) that is nearest to one of the codec's own, the lower of
-    /// two equally near ones.
+    /// Returns the level of the format that is nearest to the codec's own level `own`. Of two equally near levels,
+    /// returns the lower.
     pub(crate) fn nearest_level(self, own: i32) -> u8 {
         let own = if self == Codec::Zstd && own == 0 { ZSTD_DEFAULT } else { own };
         // The first of equally near ones.
@@ -115,10 +115,10 @@ pub(crate) trait BlockCodec: Sync {
     /// Returns a length that suffices for the stream of any `len` bytes at every level.
     fn room(&self, len: usize) -> usize;
 
-    /// Returns the bytes of an encoder for inputs of up to `len` bytes.
+    /// Returns the size of the memory of an encoder for inputs of up to `len` bytes.
     fn encoder_footprint(&self, level: i32, len: usize) -> usize;
 
-    /// Returns the bytes of a decoder for outputs of up to `len` bytes.
+    /// Returns the size of the memory of a decoder for outputs of up to `len` bytes.
     fn decoder_footprint(&self, len: usize) -> usize;
 
     /// Returns a new encoder. `level` is one of [`Codec::own_levels`].

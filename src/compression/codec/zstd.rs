@@ -36,7 +36,7 @@ impl BlockCodec for Zstd {
 
     /// Sizes that the library reports for its states, rounded up. A test compares them.
     fn encoder_footprint(&self, level: i32, len: usize) -> usize {
-        /// KiB up to this level, for inputs of up to 16, 128, 256 and 1,024 KiB.
+        /// Levels, each with the KiB needed up to this level for inputs of up to 16, 128, 256 and 1,024 KiB.
         const KIB: [(i32, [usize; 4]); 6] = [
             (-1, [128, 544, 552, 552]),
             (2, [232, 648, 648, 784]),
@@ -145,7 +145,7 @@ impl Decode for Decoder {
             let made = context.decompress(target, frame).map_err(damaged)?;
             if made != content {
                 return Err(AtlasError::format(format!(
-                    "a Zstandard frame of {content} bytes of content decoded to {made}"
+                    "a Zstandard frame decoded to {made} bytes instead of the {content} that it states"
                 )));
             }
             (left, rest) = (later, behind);

@@ -8,10 +8,9 @@
 //! window ends and is started again later. It never waits, because the call that would wake it may itself
 //! wait for the pool, from within a progress callback.
 //!
-//! rayon's global pool is never used. The library's own pool is made at the first parallel call and again
-//! in a forked child, where the parent's threads do not exist. A [`Pool`] from before a fork is refused
-//! there with STATE instead of hanging; a host with a rayon pool of its own must know where its threads
-//! are.
+//! rayon's global pool is never used. The library's own pool is made at the first parallel call and again in a
+//! forked child, where the parent's threads do not exist. A [`Pool`] from before a fork is refused there with STATE
+//! instead of hanging; a program with a rayon pool of its own must know where its threads are.
 
 use crate::base::error::{AtlasError, Result};
 use crate::base::sync::lock;
@@ -33,7 +32,7 @@ pub(crate) use threads::on_idle_threads;
 /// Minimum worth of a task in hashed bytes. Waking a thread costs as much as some 10 KiB.
 pub(crate) const TASK_BYTES: usize = 64 * 1024;
 
-/// Upper bound of a plausible number of threads.
+/// Maximum accepted number of threads.
 const MAX_THREADS: u32 = 1024;
 
 fn check_threads(threads: u32) -> Result<()> {
@@ -51,14 +50,14 @@ pub(crate) enum Executor<'a> {
     Library,
     /// The calling thread.
     Inline,
-    /// A pool that the host made with this library.
+    /// A [`Pool`] of the caller.
     Pool(&'a Pool),
-    /// A pool that the host made with this library, without the calling thread.
+    /// A [`Pool`] of the caller, without the calling thread.
     OnlyPool(&'a Pool),
-    /// A rayon pool of the host.
+    /// A rayon pool of the caller.
     #[cfg(feature = "parallel")]
     Rayon(&'a rayon::ThreadPool),
-    /// A rayon pool of the host, without the calling thread.
+    /// A rayon pool of the caller, without the calling thread.
     #[cfg(feature = "parallel")]
     OnlyRayon(&'a rayon::ThreadPool),
 }
@@ -83,13 +82,12 @@ impl Executor<'_> {
         }
     }
 
-    /// Returns true for a pool of the host.
+    /// Returns true for a pool of the caller.
     pub(crate) fn is_hosts(&self) -> bool {
         !matches!(self, Executor::Library | Executor::Inline)
     }
 
-    /// Excludes the calling thread from a pool of the host, so that work for one thread runs on that pool
-    /// too.
+    /// Excludes the calling thread from a pool of the caller, so that work for one thread runs on that pool too.
     pub(crate) fn and_nowhere_else(self) -> Self {
         match self {
             Executor::Pool(pool) => Executor::OnlyPool(pool),
@@ -196,7 +194,7 @@ pub(crate) fn both<A: Send, B: Send>(
     // A task is a shared closure, so that each of the two is taken out of its lock once.
     let (first, second) = (Mutex::new(Some(first)), Mutex::new(Some(second)));
     let (mut a, mut b) = (None, None);
-    let twice = || AtlasError::internal("a task runs once");
+    let twice = || AtlasError::internal("a task ran twice");
     run(
         executor,
         2,
@@ -211,7 +209,7 @@ pub(crate) fn both<A: Send, B: Send>(
             Ok(())
         },
     )?;
-    a.zip(b).ok_or_else(|| AtlasError::internal("a task gave nothing"))
+    a.zip(b).ok_or_else(|| AtlasError::internal("a task returned no result"))
 }
 
 /// Returns the text of a panic's payload. The payload is forgotten, because its drop could panic again.

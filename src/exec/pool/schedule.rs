@@ -176,7 +176,7 @@ impl Drop for StopGuard<'_, '_> {
     }
 }
 
-/// Presence of a call on a pool, for the time of the call, so that other calls know of it.
+/// Counts a call on a pool until this is dropped, so that other calls know of it.
 struct Present<'c>(Option<&'c AtomicUsize>);
 
 impl<'c> Present<'c> {

@@ -24,7 +24,7 @@ const WAITING_PER_THREAD: usize = 4;
 /// Stack size of a worker. The deepest recursion is over the height of a tree, so that this is ample.
 const STACK_SIZE: usize = 2 * 1024 * 1024;
 
-/// Threads for the host's calls, joined when the pool is dropped.
+/// Threads for the calls that name this pool, joined when it is dropped.
 ///
 /// A pool of one thread starts none: its work runs on the calling thread. The others are named `atlas-0`,
 /// `atlas-1` and so on, block asynchronous signals, and have a stack of 2 MiB.
@@ -64,7 +64,8 @@ impl Pool {
         Self::start(threads, false)
     }
 
-    /// The same; the threads may be `free` of the cores that the calling thread is bound to.
+    /// Starts threads like [`new`](Self::new). If `free` is set, they may also use cores that the calling thread is
+    /// not bound to.
     fn start(threads: u32, free: bool) -> Result<Pool> {
         check_threads(threads)?;
         let threads = if threads == 0 { cores() } else { threads as usize };
@@ -165,7 +166,7 @@ fn join_all(joins: &Mutex<Vec<JoinHandle<()>>>) {
 }
 
 /// Runs `spawn` with all asynchronous signals blocked, so that the new thread never handles a signal of the
-/// host.
+/// program.
 #[cfg(unix)]
 fn with_signals_blocked<R>(spawn: impl FnOnce() -> R) -> R {
     let mut block = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
@@ -245,7 +246,7 @@ pub(super) struct Team<'p> {
     pub(super) pool: &'p rayon::ThreadPool,
     /// True if the calling thread works too.
     pub(super) caller_works: bool,
-    /// Counts of the pool. `None` for a pool of rayon's.
+    /// Counts of the pool. `None` for a rayon pool.
     started: Option<&'p Started>,
 }
 

@@ -1,9 +1,9 @@
 //! Work that a call lends to the threads of a pool for as long as it lasts.
 //!
-//! The work borrows from the stack of the call. A thread that comes for it after the call has closed the ticket finds
-//! nothing, so that the call waits for the threads that are at work and for no other: those of a pool may all sit in a
-//! callback of the host. It waits on a lock and does not take other work meanwhile, which could be a callback whose
-//! locks are further down on the same stack.
+//! The work borrows from the stack of the call. A thread that comes for it after the call has closed the ticket
+//! finds nothing, so that the call waits for the threads that are at work and for no other: those of a pool may all
+//! sit in a callback of the program. It waits on a lock and does not take other work meanwhile, which could be a
+//! callback whose locks are further down on the same stack.
 
 use crate::base::process::Process;
 use crate::base::sync::lock;

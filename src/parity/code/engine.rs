@@ -39,8 +39,8 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Inverse transform of `points` shards that lie one after the other in `work`; those after the first
-    /// `used` are zeros. The first one is the value at the point `at`.
+    /// Computes the inverse transform of `points` consecutive shards in `work`. Those after the first `used` are
+    /// zeros. The first shard is the value at the point `at`.
     pub(super) fn inverse(&self, work: &mut [Line], points: usize, used: usize, at: usize) {
         let len = work.len() / points;
         self.engine.ifft(&mut ShardsRefMut::new(points, len, work), 0, points, used, at);
@@ -113,14 +113,15 @@ impl LongDecoder {
         let decoded = self.decoder.decode().map_err(refused)?;
         for (column, unit) in lost.iter().zip(units) {
             let shard = decoded.restored_original(*column);
-            let shard = shard.ok_or_else(|| AtlasError::internal("a lost column was not decoded"))?;
+            let shard =
+                shard.ok_or_else(|| AtlasError::internal(format!("lost column {column} was not decoded")))?;
             unit[slice.clone()].copy_from_slice(shard);
         }
         Ok(())
     }
 }
 
-/// Converts an error of the crate. It refuses only wrong shapes, which the geometry excludes.
+/// Converts an error of reed-solomon-simd, which fails only for wrong shapes. The geometry excludes those.
 fn refused(error: reed_solomon_simd::Error) -> AtlasError {
     AtlasError::internal(format!("the decoder refuses a row: {error}"))
 }

@@ -40,7 +40,7 @@ pub(super) type Line = [u8; LINE];
 const SLICES: usize = 64 * 1024;
 /// The longest slice of a column. Every unit is a multiple of it.
 const MAX_SLICE: usize = 4 * 1024;
-/// The shortest one: the tables of a factor are loaded for each slice.
+/// The shortest slice. A shorter one would not pay, because the tables of a factor are loaded for each slice.
 const MIN_SLICE: usize = 512;
 
 /// Number of bytes that a long decoding works on at a time.
@@ -80,17 +80,17 @@ impl Code {
         Ok(Code { engine, columns, parity, points, factors })
     }
 
-    /// p.
+    /// Returns p, M rounded up to a power of two.
     pub(super) fn points(&self) -> usize {
         self.points
     }
 
-    /// M.
+    /// Returns M, the number of parity units of a row.
     pub(super) fn parity(&self) -> usize {
         self.parity
     }
 
-    /// Returns the bytes of a code, including its tables.
+    /// Returns the size of the memory of a code, including its tables.
     pub(super) fn footprint(geometry: &Geometry) -> u64 {
         Engine::TABLES + 2 * geometry.columns
     }
@@ -176,7 +176,7 @@ impl Code {
         (LONG / shards / LINE * LINE).clamp(LINE, MAX_SLICE)
     }
 
-    /// Returns the bytes that solving needs besides sums and units.
+    /// Returns the size of the memory that solving needs, besides sums and units.
     pub(super) fn solving_footprint(geometry: &Geometry, lost: u64) -> u64 {
         let (columns, parity) = (to_usize(geometry.columns), to_usize(geometry.parity));
         let shards = to_u64(LongDecoder::shards(columns, parity));
@@ -242,7 +242,7 @@ impl<'a> Inverse<'a> {
         Ok(Inverse { lost, rows, of_lost, of_rows })
     }
 
-    /// Logarithm of the entry for the lost unit `place` and the parity unit `row`, both by their places.
+    /// Returns the logarithm of the entry for lost unit `lost[place]` and parity unit `rows[row]`.
     fn log(&self, code: &Code, place: usize, row: usize) -> u16 {
         let sum = number((code.points + self.lost[place]) ^ self.rows[row]);
         let product = u64::from(self.of_lost[place]) + u64::from(self.of_rows[row]);
@@ -255,14 +255,13 @@ impl<'a> Inverse<'a> {
 /// The bytes of a piece lie in slices: the slices of p columns at one place are neighbours, and are transformed
 /// together while they are in the cache.
 pub(super) struct Encoder {
-    /// The p columns of the present group.
+    /// The p columns of the present group: columns are encoded in groups of p.
     work: Buffer,
-    /// Sum of the transforms of earlier groups.
+    /// Sum of the inverse transforms of the groups so far.
     sums: Buffer,
     slice: usize,
     points: usize,
-    /// For each slice, flags that a column of the present group has a nonzero bit, and that an earlier one
-    /// had.
+    /// Two flags for each slice: the present group has a nonzero bit in it, and an earlier group had.
     marks: Vec<Marks>,
 }
 
@@ -288,7 +287,7 @@ impl Encoder {
         })
     }
 
-    /// Returns the bytes of an encoder for pieces of `len` bytes.
+    /// Returns the size of the memory of an encoder for pieces of `len` bytes.
     pub(super) fn footprint(points: u64, len: u64) -> u64 {
         let buffer =
             to_u64(Buffer::footprint(usize::try_from(points.saturating_mul(len)).unwrap_or(usize::MAX)));
@@ -365,13 +364,13 @@ impl Encoder {
     }
 }
 
-/// A number of the field: callers keep to K + p ≤ 65,536.
+/// Converts `value` to a number of the field. It fits, because callers ensure that K + p ≤ 65,536.
 fn number(value: usize) -> u16 {
     debug_assert!(value <= usize::from(u16::MAX));
     u16::try_from(value).unwrap_or(u16::MAX)
 }
 
-/// A sum of logarithms as a logarithm.
+/// Reduces a sum of logarithms to a logarithm.
 fn reduced(sum: u64) -> u16 {
     u16::try_from(sum % ORDER).unwrap_or(0)
 }

@@ -62,13 +62,13 @@ struct Step<'s> {
     offset: u64,
     residue: Residue,
     part: &'s TilePart,
-    /// All classes available with this shard, and the new ones among them.
+    /// All classes available with this shard, and in `fresh` those that were not waiting before.
     classes: ClassSet,
     fresh: ClassSet,
 }
 
 impl Step<'_> {
-    /// Returns the number of bytes of the fresh classes.
+    /// Returns the total length of the payloads of the fresh classes.
     fn fresh_len(&self) -> usize {
         self.fresh.iter().filter_map(|class| self.part.class_range(class)).map(|range| range.len()).sum()
     }
@@ -239,7 +239,8 @@ fn decode(
     let read = &mut scratch.read;
     read.clear();
     let wanted = waiting.iter().filter(in_file).count() * class_len;
-    read.try_reserve(wanted).map_err(|_| AtlasError::out_of_memory(format!("{wanted} bytes of classes")))?;
+    read.try_reserve(wanted)
+        .map_err(|_| AtlasError::out_of_memory(format!("allocation of {wanted} bytes failed")))?;
     read.resize(wanted, 0);
     let places = waiting.iter().filter_map(|payload| match payload.bytes {
         Bytes::File(offset) => Some(offset),
@@ -257,12 +258,17 @@ fn decode(
             Bytes::Memory(buffer, range) => buffer.get(range.clone()),
             Bytes::File(_) => read.next(),
         };
-        let bytes = bytes.ok_or_else(|| AtlasError::internal("a waiting class is gone"))?;
+        let bytes = bytes.ok_or_else(|| {
+            AtlasError::internal(format!("the payload of waiting class {} is missing", payload.class))
+        })?;
         payloads.push((payload.class, bytes));
     }
     for class in step.fresh.iter() {
         let bytes = step.part.class_range(class).and_then(|range| fresh.get(range));
-        payloads.push((class, bytes.ok_or_else(|| AtlasError::internal("a class is not in its shard"))?));
+        payloads.push((
+            class,
+            bytes.ok_or_else(|| AtlasError::internal(format!("class {class} is not in its shard")))?,
+        ));
     }
     // The decoder expects them ascending.
     payloads.sort_unstable_by_key(|(class, _)| *class);

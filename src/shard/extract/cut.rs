@@ -263,7 +263,7 @@ impl Assembly {
     }
 }
 
-/// Proofs against the root. Shards in one tile have the same one, so that the last is kept.
+/// Proofs of tiles against the root. The last one is kept, because shards within one tile have the same proof.
 struct TreeProofs<'a> {
     levels: &'a Levels<'a>,
     last: Option<(Range<u64>, Vec<Sibling>)>,

@@ -162,7 +162,7 @@ impl AtlasProjection {
         operation: &mut Operation<'_>,
     ) -> Result<AtlasShard> {
         let shards = self.extract_shards(std::slice::from_ref(region), &ExtractOptions::new(), operation)?;
-        shards.into_iter().next().ok_or_else(|| AtlasError::internal("a batch of one gave no shard"))
+        shards.into_iter().next().ok_or_else(|| AtlasError::internal("a batch of one shard returned none"))
     }
 
     /// Extracts many regions, in their order: all of them or none.
@@ -278,7 +278,10 @@ fn scope(state: &State, region: &AtlasBoundaryRegion, classes: ClassSet) -> Resu
     if region.length > 0 {
         let tile = |byte: u64| tree.tile_of_byte(ByteOffset(byte));
         let (Some(first), Some(last)) = (tile(region.offset)?, tile(region.end() - 1)?) else {
-            return Err(AtlasError::internal("a byte of the domain is in no tile"));
+            return Err(AtlasError::internal(format!(
+                "no tile holds an end of the region at byte {}",
+                region.offset
+            )));
         };
         whole.offset = first.offset.0;
         whole.length = last.offset + to_u64(last.tile.len()) - first.offset;
@@ -316,7 +319,11 @@ fn spans(state: &State, scopes: &[Scope]) -> Result<Vec<Span>> {
                 }
                 let bytes = share.payload_len(at.tile.len());
                 span.payload_len = span.payload_len.checked_add(bytes).ok_or_else(|| {
-                    AtlasError::out_of_memory(format!("a region of {} bytes", region.length)).at_index(index)
+                    AtlasError::out_of_memory(format!(
+                        "no address space for a region of {} bytes",
+                        region.length
+                    ))
+                    .at_index(index)
                 })?;
                 end = at.index.0 + 1;
             }

@@ -17,7 +17,7 @@ const MOST_WANTS: usize = 256;
 /// time.
 const TASKS_A_WORKER: u64 = 8;
 
-/// Request of one shard for one tile.
+/// Request of one shard for its part of one tile.
 pub(super) struct Request<'a> {
     /// Number of the shard in the batch.
     pub(super) shard: usize,

@@ -52,7 +52,7 @@ impl NodeCache {
         Charge { taken: Arc::clone(&self.taken), bytes }
     }
 
-    /// Bytes that count now.
+    /// Returns the number of bytes charged now.
     pub(crate) fn taken(&self) -> u64 {
         self.taken.load(Ordering::Relaxed)
     }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 /// Difference between two trees in terms of tiles.
 pub(crate) enum TreeDiff {
-    /// The same number of tiles, of which these differ.
+    /// Both trees have the same number of tiles. These tiles differ.
     Replaced(Vec<TileAt>),
     /// The first `before` tiles are shared, then `removed` tiles of the old tree have made room for
     /// `inserted`, and all that follow are shared.
@@ -121,7 +121,7 @@ impl Tree {
 
 /// A part of a tree that was compared with another one, with its bytes and tiles.
 pub(crate) enum Compared<'c> {
-    /// Both have it at this place.
+    /// A part that both trees have at this place.
     Same((u64, u64)),
     /// Tiles that begin at the same place and are not the same.
     Tiles(&'c Arc<Tile>, &'c Arc<Tile>),
@@ -129,7 +129,7 @@ pub(crate) enum Compared<'c> {
     Apart((u64, u64)),
 }
 
-/// Next step of two cursors: this tree's, the other one's, or both.
+/// Cursor to advance next: that of this tree, that of the other tree, or both.
 enum Step {
     Skip(bool, bool),
     Descend(bool, bool),
@@ -236,7 +236,7 @@ impl Item<'_> {
         matches!(self, Item::Node(_))
     }
 
-    /// Bytes and tiles of the item.
+    /// Returns the number of bytes and of tiles of the item.
     fn extent(&self) -> (u64, u64) {
         match self {
             Item::Node(node) => (node.bytes(), node.tiles()),
@@ -278,7 +278,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// To the first child.
+    /// Moves to the first child.
     fn descend(&mut self) -> Result<()> {
         let below = match (self.top.take(), self.path.last()) {
             (Some(top), _) => top.children()?,

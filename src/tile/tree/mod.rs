@@ -209,7 +209,7 @@ impl Tree {
         Ok((Tree { root: left }, Tree { root: right }))
     }
 
-    /// Puts `tile` in place of tile `index`, which is there and of the same length.
+    /// Replaces tile `index`, which must exist, by `tile` of the same length.
     pub(crate) fn replace_tile(&mut self, index: TileIndex, tile: Arc<Tile>) -> Result<()> {
         if let Some(root) = &self.root {
             self.root = Some(root.replace_tile(index.0, tile)?);

@@ -28,7 +28,7 @@ use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
-/// A root, or nothing.
+/// The top node of a tree. `None` if the tree is empty.
 pub(super) type Subtree = Option<Arc<Node>>;
 
 pub(super) const MAX_CHILDREN: usize = 32;
@@ -63,7 +63,7 @@ struct Stored {
     store: Arc<dyn Store>,
     node: NodeRef,
     loaded: Mutex<Option<Arc<Loaded>>>,
-    /// True if it was used since the cache looked at it last.
+    /// True if the node was used since the cache last checked.
     used: AtomicBool,
 }
 
@@ -75,7 +75,7 @@ pub(super) struct Loaded {
 }
 
 impl Loaded {
-    /// Bytes that it counts for in the cache.
+    /// Returns the number of bytes that the node is charged with in the cache.
     pub(super) fn charged(&self) -> u64 {
         self.bytes
     }
@@ -289,7 +289,7 @@ impl Node {
 
     fn loaded(self: &Arc<Node>) -> Result<Arc<Loaded>> {
         let Content::Stored(stored) = &self.content else {
-            return Err(AtlasError::internal("a node in memory is loaded"));
+            return Err(AtlasError::internal("a node that is no part of a file cannot be loaded"));
         };
         // It orders nothing: a hint for the cache.
         stored.used.store(true, Ordering::Relaxed);
@@ -384,7 +384,7 @@ impl Node {
         }
     }
 
-    /// The same tree with another tile of the same length in place of tile `index`.
+    /// Returns the tree with tile `index` replaced by `tile` of the same length.
     pub(super) fn replace_tile(self: &Arc<Node>, index: u64, tile: Arc<Tile>) -> Result<Arc<Node>> {
         Ok(match &*self.children()? {
             Children::Tiles(tiles) => {
@@ -540,7 +540,7 @@ impl Node {
 
 #[cold]
 fn no_nodes() -> AtlasError {
-    AtlasError::internal("a node above others has none")
+    AtlasError::internal("an inner node has no children")
 }
 
 /// Cuts `items` into parts of 32 and a shorter last one.

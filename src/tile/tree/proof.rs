@@ -1,4 +1,5 @@
-//! Nodes of the tree under the root, from the nodes of the tile tree.
+//! Proofs of tiles against the root. The root commits to an RFC 6962 tree over the tiles, whose nodes are computed
+//! from those of the tile tree.
 
 use super::Tree;
 use super::node::{Children, ChildrenRef};
@@ -20,7 +21,7 @@ impl Tree {
         places.into_iter().map(|node| self.subtree(digests, &node.leaves(n))).collect()
     }
 
-    /// The node of the tree under the root over tiles `leaves`, which are a node's.
+    /// Computes the node of the RFC 6962 tree that covers tiles `leaves`. Fails with INTERNAL if there is none.
     fn subtree(&self, digests: &Digests, leaves: &Range<u64>) -> Result<Sibling> {
         let Some(root) = &self.root else { return Err(not_a_node(leaves)) };
         if *leaves == (0..root.tiles()) {
@@ -56,5 +57,5 @@ impl Tree {
 
 #[cold]
 fn not_a_node(leaves: &Range<u64>) -> AtlasError {
-    AtlasError::internal(format!("tiles {leaves:?} are no node of the tree"))
+    AtlasError::internal(format!("no node of the tree covers tiles {leaves:?}"))
 }

@@ -65,7 +65,7 @@ impl Garbage {
     }
 }
 
-/// Puts parts to what is to be freed. Those for which there is no memory are freed now.
+/// Queues parts to be freed. Parts are freed at once if there is no memory to queue them.
 fn put(open: &mut Vec<Garbage>, parts: impl ExactSizeIterator<Item = Garbage>) {
     if open.try_reserve(parts.len()).is_ok() {
         open.extend(parts);
