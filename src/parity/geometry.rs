@@ -99,6 +99,7 @@ impl Geometry {
 
     /// The same units and rows for another size. `None` if they do not fit it.
     pub(super) fn resized(&self, size: u64) -> Option<Geometry> {
+        // An empty file has no rows, from which nothing can grow.
         if size == 0 || self.rows == 0 {
             return None;
         }
@@ -109,6 +110,7 @@ impl Geometry {
 
     /// Returns true if the fields are consistent and within their limits.
     pub(super) fn is_valid(&self) -> bool {
+        // The numbers come from a file: each is bounded before it is multiplied.
         let unit = u32::try_from(self.unit).unwrap_or(0);
         if !is_unit(unit) || self.size > MAX_SIZE {
             return false;
@@ -143,6 +145,7 @@ impl Geometry {
 
     /// D, the number of blocks in a copy.
     pub(super) fn blocks(&self) -> u64 {
+        // An empty file has a block too, because the head is in it.
         self.all_units().div_ceil(DIGESTS_A_BLOCK).max(1)
     }
 
@@ -175,6 +178,7 @@ impl Geometry {
 
     /// Row of a unit.
     pub(super) fn row(&self, index: u64) -> u64 {
+        // Parity units are numbered column by column as well.
         index.checked_sub(self.units()).unwrap_or(index) % self.rows.max(1)
     }
 
@@ -182,6 +186,7 @@ impl Geometry {
     pub(super) fn data_of_row(&self, row: u64) -> impl Iterator<Item = (u64, u64)> + use<> {
         let (units, rows) = (self.units(), self.rows);
         (0..self.columns)
+            // A column is R consecutive units of the file.
             .map(move |column| (column, column * rows + row))
             .filter(move |(_, unit)| *unit < units)
     }
@@ -194,9 +199,11 @@ impl Geometry {
 
     /// Returns the length of the longest run of lost bytes that can be rebuilt wherever it begins.
     pub(super) fn burst(&self) -> u64 {
+        // Then the parity units alone rebuild everything.
         if self.parity == self.columns {
             return self.size;
         }
+        // A run one byte longer can touch M·R + 1 units, and so M + 1 units of a row.
         ((self.parity_units() - 1) * self.unit + 1).min(self.size)
     }
 
@@ -235,5 +242,6 @@ fn default_parity(columns: u64, redundancy: u32) -> Result<u64> {
         )));
     }
     let share = columns.saturating_mul(u64::from(redundancy)).div_ceil(10_000);
+    // At least two, so that a second bad unit does not lose a row.
     Ok(share.max(2).min(columns))
 }
