@@ -152,6 +152,7 @@ fn run_count(len: usize, block_size: usize) -> usize {
 /// Divides `len` bytes in blocks of `block_size` into runs, each worth a task.
 fn runs(shard: usize, len: usize, block_size: usize) -> impl Iterator<Item = Run> {
     let (count, each) = (len.div_ceil(block_size), blocks_a_run(block_size));
+    // Runs never cross a shard, and their blocks are whole but for the last of the shard.
     (0..count).step_by(each).map(move |first| {
         let last = (first + each).min(count);
         Run { shard, blocks: first..last, bytes: first * block_size..(last * block_size).min(len) }
@@ -182,6 +183,7 @@ type Settled = (BlockHead, Option<Encoded>);
 impl Draft<'_> {
     /// Returns true if the result of the attempts is not worth it.
     fn is_stored(&self, config: &CompressionConfig) -> bool {
+        // The heads count, because a stored shard has far fewer of them.
         let (mut saved, mut size) = (false, coding::HEAD_SIZE * self.attempts.len());
         let blocks = self.shard.payload.chunks(to_usize(config.block_size));
         for (attempt, block) in self.attempts.iter().zip(blocks) {
@@ -191,12 +193,14 @@ impl Draft<'_> {
             };
             saved |= matches!(attempt, Attempt::Done(..));
         }
+        // Without a smaller block the ratio does not matter: there is one encoding of a stored shard.
         !saved || !config.is_worth(size, self.shard.payload.len())
     }
 
     /// Returns the bytes of progress of `bytes` of the payload in the first pass and in the second, which
     /// at most hashes blocks that were tried.
     fn worth(&self, bytes: &Range<usize>) -> (u64, u64) {
+        // Differences of rounded ends add up exactly over all runs of a shard.
         let second = if self.tried { bytes.end / 16 - bytes.start / 16 } else { bytes.len() };
         (to_u64(bytes.len() - second), to_u64(second))
     }
@@ -209,6 +213,7 @@ fn compress_all(
     batch: bool,
     operation: &mut Operation<'_>,
 ) -> Result<Vec<CompressedShard>> {
+    // The configuration is refused before a shard is looked at, also for an empty batch.
     let block_size = config.check()?;
     available()?;
     let (executor, threads) = (operation.executor, operation.threads());
@@ -225,6 +230,7 @@ fn compress_all(
     for shard in shards {
         let len = shard.payload.len();
         total += to_u64(len);
+        // A stored shard has blocks of the largest size, and copies nothing.
         let mut memory = A_SHARD + len.div_ceil(MAX_BLOCK_SIZE) * (A_BLOCK + size_of::<Run>());
         if is_tried(shard) {
             let (blocks, runs) = (len.div_ceil(block_size), run_count(len, block_size));
@@ -247,6 +253,7 @@ fn compress_all(
     let (mut tasks, mut drafts): (Vec<Run>, Vec<Draft<'_>>) = (try_vec(count)?, try_vec(shards.len())?);
     for (index, shard) in shards.iter().enumerate() {
         let (len, tried) = (shard.payload.len(), is_tried(shard));
+        // All lists get their memory here, so that the sinks below cannot fail for want of it.
         let attempts = try_vec(if tried { len.div_ceil(block_size) } else { 0 })?;
         if tried {
             tasks.extend(runs(index, len, block_size));
@@ -272,6 +279,7 @@ fn compress_all(
                 tracker.advance(0, 0)
             },
         )?;
+        // The choice depends on the payload alone, so that it is the same for every number of workers.
         tried.iter_mut().zip(chosen).for_each(|(draft, plan)| draft.plan = Some(plan));
     }
     // The tasks read the plans while their results change the drafts, so that the plans are copied.
@@ -349,6 +357,7 @@ fn settle(
         threads.min((left / pool::TASK_BYTES).max(1)),
         to_u64(tasks.len()),
         || Ok(()),
+        // Hashing needs no state of a worker.
         |(), task| {
             let run = &tasks[to_usize(task)];
             let draft = &drafts[run.shard];
@@ -411,6 +420,7 @@ fn finish(draft: Draft<'_>, config: &CompressionConfig) -> Result<CompressedShar
         for attempt in draft.attempts {
             let (head, bytes) = match attempt {
                 Attempt::Done(head, bytes) => (head, bytes),
+                // The second pass went through the blocks in the same order.
                 Attempt::Stored => match settled.next() {
                     Some((head, Some(bytes))) => (head, bytes),
                     _ => return Err(AtlasError::internal("a block was left out")),
@@ -435,6 +445,7 @@ fn finish(draft: Draft<'_>, config: &CompressionConfig) -> Result<CompressedShar
 
 /// Returns the residue of all bytes of the payload, from that of the shard's content.
 fn payload_residue(shard: &AtlasShard) -> Residue {
+    // The payload begins and ends at pages, and may have bytes on both sides of the content.
     let within = shard.proof.scope().content(shard.payload.len(), shard.payload_offset);
     shard.residue + Residue::of(&shard.payload[..within.start]) + Residue::of(&shard.payload[within.end..])
 }
@@ -461,6 +472,7 @@ fn decompress_all(
         let runs = run_count(shard.payload_len, shard.block_size);
         let mut memory = A_SHARD + runs * size_of::<(Run, Mutex<&mut [u8]>)>();
         if shard.is_packed() {
+            // A stored shard shares its payload, and needs no memory for it.
             memory += shard.payload_len + ROUNDING;
             let block_len = shard.block_size.min(shard.payload_len);
             largest = largest.max(block_len);
@@ -469,6 +481,7 @@ fn decompress_all(
         // The tile count comes from a proof that is not verified yet, and may be large.
         let tiles = to_u64(shard.proof.tiles.len()).saturating_mul(to_u64(A_TILE));
         fixed = fixed.saturating_add(to_u64(memory)).saturating_add(tiles);
+        // Each byte counts twice: decoded, and hashed against the root.
         total += 2 * to_u64(shard.payload_len);
         count += runs;
     }
@@ -489,6 +502,7 @@ fn decompress_all(
     for (index, (shard, payload)) in compressed.iter().zip(&mut payloads).enumerate() {
         let mut rest = &mut payload[..];
         for run in runs(index, shard.payload_len, shard.block_size) {
+            // A stored shard has no output; its tasks have empty targets.
             let (target, later) = rest.split_at_mut(if shard.is_packed() { run.bytes.len() } else { 0 });
             targets.push(Mutex::new(target));
             rest = later;
@@ -518,9 +532,11 @@ fn decompress_all(
             for block in run.blocks.clone() {
                 let decoded = match out.next() {
                     Some(out) => shard.decode(decoder, block, out),
+                    // The bytes are in the payload already, and only their digest is checked.
                     None => shard.check(block),
                 };
                 let decoded = decoded.map_err(named(batch, run.shard))?;
+                // The first block that is not conserved names the place.
                 first = first.or(decoded.unconserved);
                 witness = Some((decoded.digest, decoded.residue));
             }
@@ -537,6 +553,7 @@ fn decompress_all(
             tracker.advance(to_u64(run.bytes.len()), 0)
         },
     )?;
+    // The targets borrow the payloads, which are shared from here on.
     drop(targets);
 
     // Stored shards share their payload, the others have a new one.
@@ -551,8 +568,10 @@ fn decompress_all(
 /// Returns the part of a payload that equals a run of blocks, if it is a whole tile whose witness is a
 /// plain digest.
 fn whole_tile(parts: &[TilePart], bytes: &Range<usize>, digests: &Digests) -> Option<usize> {
+    // Most blocks are smaller than a tile, and end here.
     let part = parts.binary_search_by_key(&bytes.start, |part| part.payload.start).ok()?;
     let found = &parts[part];
+    // With a key the witness is another digest than that of the block.
     (found.payload == *bytes && found.is_whole() && !digests.keyed()).then_some(part)
 }
 
@@ -568,6 +587,7 @@ fn verify_all(
     (executor, threads): (pool::Executor<'_>, usize),
     mut tracker: Tracker<'_, '_>,
 ) -> Result<Vec<AtlasShard>> {
+    // The number of threads follows from the bytes that are to be hashed.
     let bytes: usize = payloads.iter().map(|payload| payload.len()).sum();
     // One task per tile of every shard.
     let mut tasks: Vec<(usize, usize)> = try_vec(layouts.iter().map(Vec::len).sum())?;
@@ -604,6 +624,7 @@ fn verify_all(
     // WITNESS of a later shard takes precedence over CONSERVATION of an earlier one.
     let mut first_unconserved = None;
     for (index, (shard, payload)) in compressed.iter().zip(payloads).enumerate() {
+        // A wrong sum of a block counts only if the proof of its shard holds.
         let unconserved = held.take_if(|(held, _)| *held == index).map(|(_, error)| error);
         let shard = shard.conclude(digests, &layouts[index], payload, &hashed[index], unconserved);
         match shard.map_err(named(batch, index)) {
@@ -694,6 +715,7 @@ impl CompressedShard {
             level: self.level,
             residue: self.residue,
             original_size: to_u64(self.content().len()),
+            // The heads are a part of the cost.
             compressed_size: to_u64(self.data_len() + self.heads.len() * coding::HEAD_SIZE),
             filters: self.heads.iter().fold(0, |filters, head| filters | 1 << head.filter.code()),
         }
@@ -720,6 +742,7 @@ impl CompressedShard {
         if len == 0 {
             return Ok(());
         }
+        // Offsets of the content become offsets of the payload.
         let start = content.start + to_usize(offset);
         let end = start + len;
         let (mut scratch, mut unconserved): (Option<(BlockDecoder, Buffer)>, _) = (None, None);
@@ -830,6 +853,7 @@ impl CompressedShard {
 
     fn placed(&self, block: usize, checked: Result<Decoded>) -> Result<Decoded> {
         match checked {
+            // An error of either kind names the block's place in the domain.
             Ok(Decoded { digest, residue, unconserved }) => {
                 Ok(Decoded { digest, residue, unconserved: unconserved.map(self.place(block)) })
             }
