@@ -57,7 +57,7 @@ pub(super) fn choose(
     encoder: &mut BlockEncoder,
 ) -> Result<Plan> {
     // Encode the same parts with every plan.
-    // A part is a block of its own, so that it is not longer than one.
+    // A part is encoded like a block, so that it is not longer than a block.
     let part = PART.min(super::to_usize(config.block_size));
     let count = payload.len().div_ceil(part).clamp(1, PARTS);
     // A place for each plan; places without a plan are not looked at.

@@ -254,6 +254,7 @@ fn settle(
         let block_size = if draft.attempts.is_empty() { MAX_BLOCK_SIZE } else { block_size };
         tasks.extend(runs(index, draft.shard.payload.len(), block_size));
     }
+    // The tasks read the drafts, so that the results are collected beside them.
     let mut settled: Vec<Vec<Settled>> = try_vec(drafts.len())?;
     settled.extend(drafts.iter_mut().map(|draft| std::mem::take(&mut draft.settled)));
     pool::run(

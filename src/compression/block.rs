@@ -153,7 +153,7 @@ impl BlockEncoder {
         if self.states.as_ref().is_some_and(|states| states.plan == *plan) {
             return Ok(());
         }
-        // Dropped before the new ones are made, because the footprint has room for one plan.
+        // Dropped before the new encoders are made, because the footprint has room for one plan.
         self.states = None;
         let (codec, level) = (plan.codec().get()?, plan.own_level);
         let (full, quick_level) = (codec.encoder(level)?, codec.quick_level(level));

@@ -140,7 +140,7 @@ impl<'a> Record<'a> {
         let Some((data, behind)) = behind.split_at_checked(data_len) else {
             return malformed(format!("the blocks have {data_len} bytes and only {} are left", behind.len()));
         };
-        // The lengths were only claimed so far; the heads are checked one by one now.
+        // The lengths were only claimed so far; each head is checked now.
         let (coding, heads) = Coding::read(value, data_len)?;
         // A stored record would have a second encoding: the bytes themselves.
         if coding.algorithm.method().is_none() {

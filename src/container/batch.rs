@@ -116,7 +116,7 @@ pub(super) fn commit(
     // The generation is durable here; the slot only shortens the next opening ("Commit", step 4).
     let slot = Slot { generation: commit.generation, commit: commit.offset, seal: commit.seal };
     let number = located.next_slot();
-    // The slot that is not the better valid one is overwritten, so that a torn write loses no hint.
+    // The worse slot is overwritten, so that a torn write loses no hint.
     located.is_confirmed = write_slot(file, number, &slot).is_ok();
     located.slots[usize::from(number)] = Some(slot);
     located.tip = Some(commit.clone());

@@ -95,7 +95,7 @@ impl<'f> Body<'f> {
     fn append(&mut self, bytes: &[u8]) -> Result<()> {
         try_grow(&mut self.pending, bytes.len())?;
         self.pending.extend_from_slice(bytes);
-        // A small batch stays in memory until its commit record exists; a large one is written in pieces of 1 MiB.
+        // A small batch stays in memory until its commit record exists; a large batch is written in pieces of 1 MiB.
         if self.is_large && self.pending.len() >= TILE_SIZE {
             self.flush()?;
         }
@@ -135,7 +135,7 @@ impl<'f> Body<'f> {
 
     /// Lays out a run of payload as it is, and returns its offset.
     pub(super) fn run(&mut self, bytes: &[u8]) -> Laid<u64> {
-        // Long runs begin at a multiple of B, short ones at a multiple of 8 ("Batch").
+        // Long runs begin at a multiple of B, short runs at a multiple of 8 ("Batch").
         let to = if bytes.len() >= ALIGNED_RUN { self.file.block() } else { 8 };
         let offset = self.place(to, bytes.len())?;
         // A long run goes to the file from the caller's buffer, without a copy into the pending bytes.

@@ -255,7 +255,7 @@ fn create_locked(path: &Path, like: Option<&std::fs::Metadata>) -> Result<Arc<Fi
             }
             file.set_permissions(like.permissions()).map_err(|error| failed("setting the mode of", error))?;
         }
-        // The lock comes last; nobody else knows the name before.
+        // The lock comes last: the file has no record yet that another writer could change.
         open::lock_writer(file, path)
     })();
     made.inspect_err(|_: &AtlasError| drop(std::fs::remove_file(path)))
@@ -465,6 +465,7 @@ impl Compaction<'_> {
         moved: &mut Moved,
     ) -> Laid<Span> {
         match span.kind {
+            // Neither has bytes in the old file that could move.
             SpanKind::Base | SpanKind::Zeros => Ok(*span),
             SpanKind::Raw => {
                 // Runs of several tiles that touch move as a whole, so that they stay contiguous.
@@ -478,6 +479,7 @@ impl Compaction<'_> {
                         place
                     }
                 };
+                // The distance from the start of the run stays.
                 Ok(Span { place: place + (span.place - start), ..*span })
             }
             SpanKind::Encoded => self.encoded_span(store, span, body, moved),
@@ -491,6 +493,7 @@ impl Compaction<'_> {
         body: &mut Body<'_>,
         moved: &mut Moved,
     ) -> Laid<Span> {
+        // The first pass found the live parts of every record.
         let Some((size, parts)) = self.encoded.get(&span.place) else {
             return Err(AtlasError::internal("an encoded record was not looked at").into());
         };
@@ -511,6 +514,7 @@ impl Compaction<'_> {
         let part = parts.around(start).ok_or_else(|| AtlasError::internal("a part was not looked at"))?;
         let (first, last) = (part.start, part.end);
         let key = (span.place, first);
+        // A part that several tiles share is decoded and moved once.
         let place = match self.parts.get(&key).or_else(|| moved.parts.get(&key)) {
             Some(place) => *place,
             None => {
@@ -524,6 +528,7 @@ impl Compaction<'_> {
                 place
             }
         };
+        // The span becomes a part of the plain run.
         Ok(Span { kind: SpanKind::Raw, place: place + (start - first), start: 0, len: span.len })
     }
 

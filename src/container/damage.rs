@@ -218,6 +218,7 @@ impl Search<'_> {
         let store = Arc::new(store);
         let mut whole = true;
         if let Some(top) = &commit.top {
+            // The place in the domain advances with the walk.
             let mut place = Place { offset: 0, index: 0 };
             whole = self.node(&store, top, order, &mut place, tracker)?;
         }

@@ -65,7 +65,7 @@ impl ContainerFile {
         let header = read_at(&*storage, path, 0, HEADER_SIZE)?.unwrap_or_default();
         // A header whose digest holds is the normal case; its fields are checked then.
         if let Some(ident) = header_ident(&seals, &header) {
-            // The digest covers the magic, so that a wrong one here was written on purpose.
+            // The digest covers the magic, so that a wrong magic here was written on purpose.
             if header[..8] != MAGIC {
                 return Err(foreign(path, &header));
             }
@@ -301,7 +301,7 @@ fn header_ident(seals: &Seals, header: &[u8]) -> Option<Ident> {
 }
 
 fn foreign(path: &Path, header: &[u8]) -> AtlasError {
-    // The first bytes tell the user which format the file has instead.
+    // The first bytes show which format the file has instead.
     let beginning: Vec<String> = header.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     let begins = if beginning.is_empty() {
         "is shorter than a header".to_owned()

@@ -43,7 +43,7 @@ impl<'t, 'f> Filler<'t, 'f> {
 
     /// Adds a tile whose payload is laid out.
     pub(super) fn push(&mut self, digests: &Digests, tile: PlacedTile) -> Laid<()> {
-        // A leaf can be an old one only if each of its tiles was taken over.
+        // An old leaf can be used only if each of its tiles was taken over.
         self.leaf_is_old &= matches!(tile.place, Placed::Before(_));
         self.leaf.push(tile);
         self.tiles += 1;

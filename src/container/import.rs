@@ -324,7 +324,7 @@ impl Import<'_> {
                 Ok(())
             },
         )?;
-        // The last nodes may be what makes the batch too large.
+        // The last nodes alone may make the batch too large.
         let finished = match self.finish(filler, &mut done) {
             Ok(finished) => finished,
             Err(Stop::Failed(error)) => return Err(error),
@@ -453,7 +453,7 @@ impl Import<'_> {
         mut filler: Filler<'_, '_>,
         done: &mut TileDone<'_>,
     ) -> Laid<(super::body::Finished, Filled)> {
-        // Tiles after the last one that was read.
+        // Tiles after the last tile that was read.
         self.fill_until(&mut filler, self.source.size().div_ceil(TILE_BYTES), done)?;
         let (body, filled) = filler.finish(self.digests(), self.container.context.scheme.root_kind())?;
         Ok((body.finish()?, filled))
@@ -519,6 +519,7 @@ impl Import<'_> {
         offset: u64,
         (len, residue, witness): (u32, Residue, &Digest),
     ) -> Result<Option<TilePlace>> {
+        // The domain grew: there is no old tile to compare with.
         if index >= self.old.tiles() {
             return Ok(None);
         }
@@ -526,6 +527,7 @@ impl Import<'_> {
         // The digests decide: the bytes of the old tile are not read.
         let Some(stored) = old.tile.whole().and_then(|extent| extent.stored_tile()) else { return Ok(None) };
         let entry = &stored.entry;
+        // Length and residue are compared too, because the witness alone does not prove the residue.
         if (entry.len, entry.residue, &entry.witness) != (len, residue, witness) {
             return Ok(None);
         }

@@ -49,7 +49,7 @@ impl Located {
 
     /// Number of the next generation.
     pub(super) fn next_generation(&self) -> Result<u64> {
-        // The number of a lost generation is not used again, since others may have seen it.
+        // The number of a lost generation is not used again, since readers may have seen it.
         let last = self.tip.as_ref().map_or(0, |tip| tip.generation).max(self.lost);
         last.checked_add(1).ok_or_else(|| AtlasError::limit("generation 2^64 - 1 is the last one"))
     }
@@ -107,7 +107,7 @@ fn look(file: &ContainerFile, until: Until) -> Result<(Located, Option<Commit>)>
     // After the slots, because the commits that they name were written before them.
     let len = file.len()?;
     let mut located = Located { slots, is_confirmed: true, ..Located::default() };
-    // The slot of the greatest generation first; the sort keeps the first of two equal ones ahead.
+    // The slot of the greatest generation first; the sort keeps the first of two equal slots ahead.
     let mut best: Vec<&Slot> = slots.iter().flatten().collect();
     best.sort_by_key(|slot| std::cmp::Reverse(slot.generation));
     for slot in best {
@@ -147,7 +147,7 @@ fn look(file: &ContainerFile, until: Until) -> Result<(Located, Option<Commit>)>
         located.tip = Some(next);
         located.is_confirmed = false;
     }
-    // A later commit proves that the missing one in between was durable ("Open", 4).
+    // A later commit proves that a missing commit before it was durable ("Open", 4).
     let found = search(file, &located, len)?;
     if until == Until::Recovered {
         // Commits after a lost one are lost with it.
@@ -181,7 +181,7 @@ fn follows(file: &ContainerFile, tip: Option<&Commit>, len: u64) -> Result<Optio
     {
         return Ok(None);
     }
-    // The commit record may be durable without its body; the digest of the batch tells.
+    // The commit record may be durable without its body; the digest of the batch decides.
     let start = body_start(next.offset, next.end, next.record_size(), file.block());
     if planted(Planted::NoBatchDigest) {
         return Ok(Some(next));
@@ -226,11 +226,11 @@ fn search(file: &ContainerFile, located: &Located, len: u64) -> Result<Option<Co
 
 /// The commit before `commit`; `None` if that is the oldest one.
 pub(super) fn before(file: &ContainerFile, commit: &Commit) -> Result<Option<Commit>> {
-    // The first commit of the file, also if compaction dropped earlier ones.
+    // The first commit of the file, also if compaction dropped earlier commits.
     if commit.ordinal == 0 {
         return Ok(None);
     }
-    // The commit proves the previous one by its full seal.
+    // The commit proves the previous commit by its full seal.
     let found = file.commit_at(commit.previous)?.filter(|found| same(&found.seal, &commit.previous_seal));
     let Some(found) = found else { return Err(damaged(file, commit.previous_generation, commit.previous)) };
     // The seals are right, so that a mismatch is FORMAT and not damage.

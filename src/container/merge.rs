@@ -203,7 +203,7 @@ impl<'c> Merge<'c> {
             let mut kind = None;
             for (index, part) in self.parts.iter().enumerate() {
                 writer.part(part).map_err(|stop| at_part(stop, index))?;
-                // All parts have the same scheme; the first one stands for it.
+                // All parts have the same scheme, so that the first part stands for all.
                 kind.get_or_insert(&part.container.context.scheme);
             }
             let scheme = kind.ok_or_else(|| AtlasError::internal("a merge of no parts"))?;

@@ -47,7 +47,7 @@ pub(super) fn new_log(
     }
     let block_code = create.block_log2.map(block_code).transpose()?;
     let failed = |what: &str, error| AtlasError::io(format_args!("{what} {}", path.display()), error);
-    // An existing file is never opened for creation: it may be somebody's data.
+    // An existing file is never opened for creation, because it may hold data.
     let file = descriptor::open(File::options().read(true).write(true).create_new(true), path);
     let file = file.map_err(|error| {
         // The hint names the usual cause, but the file is removed by its owner alone.
@@ -324,7 +324,7 @@ impl Container {
         known: &records::Commit,
         is_known: bool,
     ) -> Result<()> {
-        // The walk goes from the newest commit back to the known one, which is checked too.
+        // The walk goes from the newest commit back to the known commit, which is checked too.
         let mut at = tip.cloned();
         while let Some(commit) = at.filter(|commit| commit.ordinal >= known.ordinal) {
             let generation = commit.generation;

@@ -146,7 +146,7 @@ pub(super) fn header(seals: &Seals, ident: &Ident) -> [u8; HEADER_SIZE] {
     bytes[8..16].copy_from_slice(&ident.head);
     bytes[16..32].copy_from_slice(&ident.id);
     bytes[32..48].copy_from_slice(&ident.salt);
-    // The last 32 bytes are the digest of all others, the zeros from byte 48 on included.
+    // The last 32 bytes are the digest of all bytes before, the zeros from byte 48 on included.
     let digest = seals.digest(Tag::Header, ident, &[&bytes[..480]]);
     bytes[480..].copy_from_slice(&digest);
     bytes

@@ -72,12 +72,14 @@ impl GenerationStore {
         let end = span.place.checked_add(u64::from(span.len));
         let needed = match span.kind {
             SpanKind::Raw => {
+                // RAW bytes come before the record that names them ("Limits").
                 if span.place < self.file.start() || end.is_none_or(|end| end > record) {
                     return wrong("bytes of a tile lie outside the part of the file before the record");
                 }
                 0
             }
             SpanKind::Base => {
+                // BASE bytes lie in the base's address space, whatever base is attached.
                 if end.is_none_or(|end| end > self.base_size) {
                     return wrong("bytes of a tile lie outside the base");
                 }
@@ -97,7 +99,7 @@ impl GenerationStore {
                 0
             }
         };
-        // A reader of version 1 relies on the feature bits to know what it cannot read.
+        // A reader decides by the feature bits alone whether it can read a generation.
         if needed & !self.features != 0 {
             return wrong("a feature is used that the generation does not name");
         }

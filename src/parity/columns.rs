@@ -269,7 +269,7 @@ fn cut(rows: &[Range<u64>], most: u64) -> Result<Vec<Range<u64>>> {
     let count = rows.iter().map(|rows| (rows.end - rows.start).div_ceil(most)).sum::<u64>();
     let mut parts = try_vec(usize::try_from(count).unwrap_or(usize::MAX))?;
     for rows in rows {
-        // Parts of nearly the same size, so that the last one is not much shorter.
+        // Parts of nearly the same size, so that the last part is not much shorter.
         let pieces = (rows.end - rows.start).div_ceil(most);
         let len = rows.end - rows.start;
         parts.extend(

@@ -252,6 +252,7 @@ fn refused(file: &Padded, seals: &Seals) -> Result<AtlasError> {
             None => {}
         }
     }
+    // The first bytes show which format the file has instead.
     let begins = first.map_or_else(String::new, |block| {
         format!(": it begins with {}", crate::hash::digest::hex(&block[..8]))
     });

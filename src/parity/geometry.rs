@@ -52,6 +52,7 @@ impl Geometry {
     /// Returns the geometry of `size` bytes, with defaults for the numbers not requested.
     pub(super) fn choose(size: u64, wanted: &Wanted) -> Result<Geometry> {
         let refused = |text: String| Err(AtlasError::invalid_argument(text));
+        // All products of these numbers stay within 64 bits below this size.
         if size > MAX_SIZE {
             return refused(format!("the source has {size} bytes and at most {MAX_SIZE} can be protected"));
         }
@@ -65,6 +66,7 @@ impl Geometry {
             return refused(format!("unit_size {unit} is no multiple of 4096 from 4096 to {MAX_UNIT}"));
         }
         let unit = u64::from(unit);
+        // An empty file has no unit to protect, and its parity file has its heads alone.
         if size == 0 {
             return Ok(Geometry { size, unit, columns: 0, parity: 0, rows: 0 });
         }

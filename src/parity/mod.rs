@@ -211,6 +211,7 @@ impl AtlasParity {
         report: &mut ParityReport,
         operation: &mut Operation<'_>,
     ) -> Result<()> {
+        // A call that is refused leaves a report without a verdict.
         *report = ParityReport::default();
         let path = path.as_ref();
         let in_place = options.mode == RepairMode::InPlace;

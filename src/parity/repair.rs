@@ -82,7 +82,7 @@ impl Repair<'_> {
         }
         // Check both files. Nothing is written until the findings are complete.
         let geometry = *self.file.geometry();
-        // Bytes after the protected ones are not checked; they are only copied.
+        // Bytes after the protected bytes are not checked; they are only copied.
         let data = Padded::data(&self.source, &geometry);
         let (bytes, tasks) = Survey::work(&geometry);
         let mut call = Call::new(operation, bytes, tasks);
@@ -319,7 +319,7 @@ impl Repair<'_> {
             call.order(workers),
             || Ok((UnitReader::new(self.file, data)?, None)),
             |(reader, buffer): &mut (UnitReader<'_>, Option<Buffer>), task| {
-                // Bytes after the protected ones have no digest, and are copied unchecked.
+                // Bytes after the protected bytes have no digest, and are copied unchecked.
                 if let Some(piece) = task.checked_sub(of_units) {
                     let start = protected + piece * TILE_BYTES;
                     let len = to_usize((size - start).min(TILE_BYTES));

@@ -123,7 +123,7 @@ pub(super) fn restore(
             },
             |_, made| {
                 for (unit, digest) in made {
-                    // A digest that was lost is set; all others must be those of the file.
+                    // A digest that was lost is set; every known digest must be that of the file.
                     if missing.has(unit) {
                         table.set(unit, digest);
                     } else if !same_short(table.get(unit), &digest) {

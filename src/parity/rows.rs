@@ -218,6 +218,7 @@ impl<'f> RowBuilder<'f> {
             Some(encoder) => encoder,
             none => none.insert(Encoder::new(self.code, len)?),
         };
+        // The encoder is kept for all rows of a worker, because its memory is large.
         encoder.begin();
         for column in 0..geometry.columns {
             let unit = column * geometry.rows + row;
@@ -251,7 +252,7 @@ impl<'f> RowBuilder<'f> {
 fn resize(buffers: &mut Vec<Buffer>, count: usize, len: usize) -> Result<()> {
     while buffers.len() < count {
         crate::base::buffer::try_grow(buffers, 1)?;
-        // Buffers of earlier rows are kept for later ones.
+        // Buffers of earlier rows are kept for later rows.
         buffers.push(Buffer::aligned(len)?);
     }
     Ok(())

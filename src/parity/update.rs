@@ -173,7 +173,7 @@ impl Update<'_> {
         // The blocks of digests come last, and then the name of the file.
         let head = Head { geometry: new, keyed: self.file.head.keyed, id, root };
         write_blocks(&target, &head, &self.file.seals, &table)?;
-        // The new file replaces the old one; an open handle keeps reading the old one.
+        // The new file replaces the old file, which an open handle keeps reading.
         target.persist().map_err(|failed| failed.1)?;
         call.advance(2 * BLOCK * new.blocks(), 1)?;
         call.finish()
@@ -276,6 +276,7 @@ impl Context<'_> {
     fn verify(&self, call: &mut Call<'_, '_>) -> Result<()> {
         let old = &self.changes.old;
         let file = self.update.file;
+        // The root covers every byte, also of rows that the update does not touch.
         let data = Padded::data(self.update.source, old);
         let tasks = copy_units(old.units(), old);
         let workers = call.run.workers(tasks, UnitReader::footprint(old), self.fixed)?;
