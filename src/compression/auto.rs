@@ -28,6 +28,7 @@ const CHOICES: [CompressionAlgorithm; 3] =
 pub(super) fn plans(config: &CompressionConfig) -> Result<Vec<Plan>> {
     let mut plans = try_vec(CHOICES.len())?;
     if !config.is_auto() {
+        // A fixed algorithm gives one plan, or none if it stores.
         plans.extend(config.plan());
         return Ok(plans);
     }
@@ -56,13 +57,16 @@ pub(super) fn choose(
     encoder: &mut BlockEncoder,
 ) -> Result<Plan> {
     // Encode the same parts with every plan.
+    // A part is encoded like a block, so that it is not longer than a block.
     let part = PART.min(super::to_usize(config.block_size));
     let count = payload.len().div_ceil(part).clamp(1, PARTS);
+    // A place for each plan; places without a plan are not looked at.
     let mut sizes = [usize::MAX; CHOICES.len()];
     let mut total = 0;
     for (plan, size) in plans.iter().zip(&mut sizes) {
         (*size, total) = (0, 0);
         for index in 0..count {
+            // The parts are spread evenly from the beginning to the end.
             let room = payload.len().saturating_sub(part);
             // Numbers of every width begin at this offset.
             let start = room * index / count.max(2).saturating_sub(1) / 48 * 48;
@@ -76,6 +80,7 @@ pub(super) fn choose(
     let is_lz4 = |plan: &Plan| plan.algorithm == CompressionAlgorithm::Lz4;
     let least = candidates().map(|(_, size)| size).min().unwrap_or(0);
     let smallest = candidates().find(|(_, size)| *size <= least + least / 100);
+    // LZ4 is the fastest to read, which is worth a tenth of the size.
     let near = candidates().find(|(plan, size)| is_lz4(plan) && *size <= least + least / 10);
     let fast = candidates().find(|(plan, size)| is_lz4(plan) && config.is_worth(*size, total));
     let chosen = match config.target {

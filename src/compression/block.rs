@@ -51,6 +51,7 @@ pub(crate) enum Encoded {
 impl Encoded {
     /// Copies the encoded bytes of a block.
     pub(crate) fn copy_of(bytes: &[u8]) -> Result<Encoded> {
+        // Smaller buffers would not be kept for reuse.
         const LARGE: usize = 64 * 1024;
         if bytes.len() >= LARGE {
             return Buffer::copy_of(bytes).map(Encoded::Large);
@@ -152,6 +153,7 @@ impl BlockEncoder {
         if self.states.as_ref().is_some_and(|states| states.plan == *plan) {
             return Ok(());
         }
+        // Dropped before the new encoders are made, because the footprint has room for one plan.
         self.states = None;
         let (codec, level) = (plan.codec().get()?, plan.own_level);
         let (full, quick_level) = (codec.encoder(level)?, codec.quick_level(level));
@@ -215,6 +217,7 @@ impl BlockEncoder {
         // A block that does not become smaller is stored.
         let Some(len) = len.filter(|len| *len < block.len()) else { return Ok(None) };
         let encoded = &self.encoded[..len];
+        // The digest is that of the original bytes, which the reader gets in the end.
         let head = BlockHead { len, filter, residue, check: check_of(&digest256(block)) };
         // Verify: decode the result and compare it.
         if let Some((decoded, decoder)) = &mut self.decoded {
@@ -247,6 +250,7 @@ impl Trial<'_> {
     /// Returns the filter of DEFLATE for a block: a part of it is encoded both ways.
     fn choose(&mut self, candidate: &Candidate, block: &[u8]) -> Result<Filter> {
         const TRIAL: usize = 8 * 1024;
+        // The middle of a block is more typical than its beginning, which may be a header.
         let part = middle(block, TRIAL, 16);
         let plain = self.plain(part)?;
         if candidate.is_hopeless(plain, part.len()) {
@@ -274,6 +278,7 @@ impl Trial<'_> {
             return Ok(Filter::NONE);
         }
         match filter::repeats(block) {
+            // Repeats are lost in planes, so that a small saving does not pay.
             true if !always && !numbers.saves_much() => return Ok(Filter::NONE),
             false if numbers.surely_pays() => return Ok(numbers.filter),
             _ => {}
@@ -300,11 +305,13 @@ impl Trial<'_> {
 
     /// Returns the length of a part encoded as it is.
     fn plain(&mut self, part: &[u8]) -> Result<usize> {
+        // A part that does not fit the output counts as stored.
         Ok(self.quick.encode(part, self.out)?.unwrap_or(part.len()))
     }
 
     /// Returns the length of the encoded planes of a part.
     fn split(&mut self, filter: Filter, part: &[u8], differences: bool) -> Result<usize> {
+        // The same steps as in `encode_planes`, at the quick level.
         let filtered = &mut self.filtered[..part.len()];
         filter.split(part, filtered);
         let mut split = 0;
@@ -325,6 +332,7 @@ impl Trial<'_> {
 
 /// Returns at most `len` bytes around the middle of `block`, from a multiple of `unit` on.
 fn middle(block: &[u8], len: usize, unit: usize) -> &[u8] {
+    // The part begins with a whole number, so that its planes are those of the block.
     let start = (block.len().saturating_sub(len) / 2) / unit * unit;
     &block[start..][..block.len().min(len)]
 }
@@ -341,6 +349,7 @@ fn encode_planes(
     let Some((lengths, mut rest)) = out.split_at_mut_checked(filter.stride() * PLANE_ENTRY) else {
         return Ok(None);
     };
+    // Conservation-aware has no differences: its planes keep the residue of the block.
     let may_differ = states.plan.method.filters.has_differences();
     let mut used = lengths.len();
     for (plane, entry) in filter.planes(filtered.len()).zip(lengths.as_chunks_mut::<PLANE_ENTRY>().0) {
@@ -397,6 +406,7 @@ fn becomes_differences(states: &mut States, plane: &mut [u8], out: &mut [u8]) ->
     let len = (plane.len() / 32).clamp(2 * 1024, 8 * 1024).min(plane.len());
     let start = (plane.len() - len) / 2;
     let part = &mut plane[start..start + len];
+    // The codec itself decides, because entropy says nothing about repeats.
     let raw = states.quick().encode(part, out)?.unwrap_or(len);
     filter::to_differences(part);
     let differences = states.quick().encode(part, out)?.unwrap_or(len);
@@ -454,6 +464,7 @@ impl BlockDecoder {
             self.streams.fill(codec, encoded, block)?;
             return check(head, block);
         }
+        // Blocks without a filter are decoded in place and need no second buffer.
         let filtered = match self.filtered.take() {
             Some(filtered) => filtered,
             None => Buffer::new(self.block_size)?,
@@ -521,6 +532,7 @@ struct Streams(Option<(Codec, Box<dyn Decode>)>);
 impl Streams {
     /// Fills `to` from `from`: a copy if the lengths are equal, otherwise a stream.
     fn fill(&mut self, codec: Codec, from: &[u8], to: &mut [u8]) -> Result<()> {
+        // An encoded form is always shorter, so that equal lengths mean stored bytes.
         if from.len() == to.len() {
             to.copy_from_slice(from);
             return Ok(());
@@ -543,6 +555,7 @@ impl Decoded {
         if check_of(&digest) != head.check {
             return Err(AtlasError::witness("the digest of a block differs from the one in its head"));
         }
+        // CONSERVATION is kept as a value: a later block may be WITNESS, which comes first.
         let differs = || {
             AtlasError::conservation(format!(
                 "the residue of a block differs from the {} in its head",
@@ -557,6 +570,7 @@ impl Decoded {
 /// Sums and hashes a block, part by part, because the sum brings a part into the cache for the digest.
 /// Fails with WITNESS if the digest differs.
 pub(crate) fn check(head: &BlockHead, block: &[u8]) -> Result<Decoded> {
+    // A part fits the cache, so that memory is read once for both passes.
     const PART: usize = 64 * 1024;
     let mut parts = block.chunks(PART).map(Residue::of);
     let mut residue = parts.next().unwrap_or_default();

@@ -37,6 +37,7 @@ impl Coding {
 
     /// Writes the value of COMPRESSION part by part: [`FIXED_SIZE`] bytes, and [`HEAD_SIZE`] for each block.
     pub(super) fn write(&self, heads: &[BlockHead], mut put: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        // The order of the fields is that of COMPRESSION in docs/format.md.
         put(&[self.algorithm.code(), self.level, self.residue.value(), 0])?;
         put(&u32_of(self.block_size)?.to_le_bytes())?;
         put(&to_u64(self.len).to_le_bytes())?;
@@ -63,6 +64,7 @@ impl Coding {
         let algorithm = CompressionAlgorithm::from_format(code)?;
         let method = algorithm.method();
         let stored = method.is_none();
+        // The codec must be built in, because its bounds are needed for the heads.
         let max_expansion = match method {
             Some(method) => method.codec.get()?.max_expansion(),
             None => 1,
@@ -80,6 +82,7 @@ impl Coding {
         if !(least..=MAX_BLOCK_SIZE).contains(&block_size) {
             return malformed(format!("a block size of {block_size} is outside {least}..={MAX_BLOCK_SIZE}"));
         }
+        // The number of blocks follows from both sizes, and bounds the list.
         let (list, rest) = heads.as_chunks::<HEAD_SIZE>();
         let Ok(len) = usize::try_from(size) else {
             return malformed(format!("a payload of {size} bytes does not fit the address space"));
@@ -98,6 +101,7 @@ impl Coding {
         for (index, head) in list.iter().enumerate() {
             let head = read_head(head, coding.block_len(index), method, max_expansion)
                 .map_err(|error| error.at_index(to_u64(index)))?;
+            // DATA has no lengths of its own: the heads divide it.
             let Some(later) = left.checked_sub(head.len) else {
                 return malformed(format!("block {index} has {} bytes and only {left} are left", head.len));
             };
@@ -117,6 +121,7 @@ impl Coding {
 
 /// Returns the block size and the bytes of the payload that COMPRESSION claims.
 pub(super) fn sizes(fixed: &[u8; FIXED_SIZE]) -> (u32, u64) {
+    // The limits of the caller are compared with these before the value is read.
     let [_, _, _, _, b0, b1, b2, b3, size @ ..] = *fixed;
     (u32::from_le_bytes([b0, b1, b2, b3]), u64::from_le_bytes(size))
 }
@@ -156,6 +161,7 @@ fn read_head(
 /// Returns the length that the head of a block claims.
 pub(super) fn claimed_len(head: &[u8]) -> usize {
     let word = head.first_chunk().map_or(0, |word| u32::from_le_bytes(*word));
+    // Unchecked: only sums of it are compared with the bytes that are there.
     usize::try_from(word & ((1 << LEN_BITS) - 1)).unwrap_or(usize::MAX)
 }
 

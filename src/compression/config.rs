@@ -114,12 +114,14 @@ impl CompressionConfig {
                 ));
             }
             (Some(own), Some(method)) if !method.codec.own_levels().contains(&own) => {
+                // The error names the range of the codec that was chosen.
                 let range = method.codec.own_levels();
                 return invalid(format!("codec_level {own} is outside {}..={}", range.start(), range.end()));
             }
             (Some(_), _) => {}
             (None, _) => {
                 let level = self.level.value();
+                // Algorithms without a codec ignore the level, which must be valid all the same.
                 let most = method.map_or(MAX_UNUSED_LEVEL, |method| *method.codec.levels().end());
                 if level > most {
                     return invalid(format!("level {level} is outside 0..={most}"));
@@ -147,6 +149,7 @@ impl CompressionConfig {
             return invalid(format!("block_size {} is outside {least}..={most}", self.block_size));
         };
         if let Some(method) = method {
+            // A wrong value is reported before a codec that is not built in.
             method.codec.get()?;
         }
         Ok(size)
@@ -156,6 +159,7 @@ impl CompressionConfig {
     /// is yet to be chosen for each shard ([`is_auto`](Self::is_auto)).
     pub(crate) fn plan(&self) -> Option<Plan> {
         let method = self.algorithm.method()?;
+        // The format knows nine levels only; a level of the codec is recorded as the nearest.
         let (level, own_level) = match self.codec_level {
             Some(own) => (method.codec.nearest_level(own), own),
             None => (self.level.value(), method.codec.own_level(self.level.value())),

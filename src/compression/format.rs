@@ -16,6 +16,7 @@ const DATA: u16 = 17;
 impl CompressedShard {
     fn lengths(&self) -> [usize; PROOF_RECORDS + 2] {
         let [root, domain, region, tiles, parts, tree] = proof_lengths(&self.proof);
+        // The records of the proof are those of an uncompressed shard.
         let heads = FIXED_SIZE + HEAD_SIZE * self.heads.len();
         [root, domain, region, tiles, parts, tree, heads, self.data_len()]
     }
@@ -31,6 +32,7 @@ impl CompressedShard {
     /// A reader with the default [`Limits`] refuses a shard of more than 1 GiB with LIMIT, even if it is
     /// smaller when compressed.
     pub fn serialize(&self) -> Result<Vec<u8>> {
+        // All lengths are known before the first byte, because the frame states them.
         let lengths = self.lengths();
         let [.., heads, data] = lengths;
         let mut writer = Writer::to_vec(Kind::CompressedShard, &lengths)?;
@@ -51,6 +53,7 @@ impl CompressedShard {
     pub fn deserialize(bytes: &[u8], limits: &Limits) -> Result<CompressedShard> {
         available()?;
         let mut reader = Reader::new(bytes, Kind::CompressedShard)?;
+        // Accidental damage is found first; against an attacker the digest proves nothing.
         reader.check_digest(|_| Ok(()))?;
         // Limits are checked as soon as the sizes are known, before the lists are read.
         let records = [(COMPRESSION, "COMPRESSION"), (DATA, "DATA")];
@@ -69,7 +72,9 @@ impl CompressedShard {
             }
             Ok(())
         })?;
+        // The blocks must add up to DATA, so that the splits below cannot fail.
         let (how, heads) = Coding::read(how, data.len())?;
+        // The layout is refused here if the payload cannot have the claimed length.
         let (_, payload_offset) = proof.layout(how.len)?;
         let stored = how.algorithm.method().is_none();
         // Each block is a copy, so that the shard does not keep the whole encoding.

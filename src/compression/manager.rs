@@ -31,6 +31,7 @@ pub struct CompressionStats {
 impl CompressionStats {
     /// Returns compressed by original bytes, 1.0 if there are none.
     pub fn average_ratio(&self) -> f64 {
+        // Nothing was compressed yet.
         if self.original_bytes == 0 {
             return 1.0;
         }
@@ -47,6 +48,7 @@ impl CompressionStats {
         }
         self.original_bytes = self.original_bytes.saturating_add(info.original_size);
         self.compressed_bytes = self.compressed_bytes.saturating_add(info.compressed_size);
+        // Heads of blocks may make a batch of tiny shards larger than its regions.
         self.saved_bytes = self.original_bytes.saturating_sub(self.compressed_bytes);
     }
 }
@@ -100,9 +102,11 @@ impl CompressionManager {
         shards: &[&AtlasShard],
         operation: &mut Operation<'_>,
     ) -> Result<Vec<CompressedShard>> {
+        // A batch that fails is not counted at all.
         let compressed = compress_all(shards, &self.config, true, operation)?;
         let mut stats = self.lock();
         compressed.iter().for_each(|shard| stats.add(&shard.info()));
+        // The lock is held for the sums alone.
         drop(stats);
         Ok(compressed)
     }

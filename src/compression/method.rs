@@ -46,6 +46,7 @@ pub enum CompressionFilter {
 impl CompressionFilter {
     /// Returns the filter with this number in the C API, or `None`.
     pub(crate) fn from_code(code: u32) -> Option<Self> {
+        // A number from C stays a number until it is found here.
         [CompressionFilter::Auto, CompressionFilter::None, CompressionFilter::Planes]
             .into_iter()
             .find(|filter| *filter as u32 == code)
@@ -163,6 +164,7 @@ impl CompressionAlgorithm {
 
     /// Returns the algorithm with this number in the format. Fails with UNSUPPORTED if there is none.
     pub(crate) fn from_format(code: u8) -> Result<Self> {
+        // AUTO is a choice of the caller and never a property of bytes.
         let known = Self::from_code(u32::from(code)).filter(|algorithm| *algorithm != Self::Auto);
         known.ok_or_else(|| AtlasError::unsupported(format!("compression algorithm {code} is unknown")))
     }

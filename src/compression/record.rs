@@ -46,6 +46,7 @@ impl RecordEncoder {
 
     /// Returns an encoder. Fails with INVALID_ARGUMENT or UNSUPPORTED if `config` is not valid here.
     pub(crate) fn new(config: &CompressionConfig) -> Result<RecordEncoder> {
+        // Impossible settings are refused here and not at the first record.
         let block_size = config.check()?;
         let plans = auto::plans(config)?;
         let blocks = BlockEncoder::new(config, &plans, block_size)?;
@@ -55,6 +56,7 @@ impl RecordEncoder {
     /// Encodes at most [`MAX_RECORD_SIZE`] bytes. `None` if no block becomes smaller, as at level 0. The
     /// caller decides whether the record is worth it.
     pub(crate) fn encode(&mut self, bytes: &[u8]) -> Result<Option<Vec<u8>>> {
+        // The caller cuts its runs to the limit.
         if bytes.len() > MAX_RECORD_SIZE {
             return Err(AtlasError::internal(format!("a record of {} bytes is too long", bytes.len())));
         }
@@ -66,6 +68,7 @@ impl RecordEncoder {
             _ => auto::choose(bytes, &self.config, &self.plans, &mut self.blocks)?,
         };
         let block_size = to_usize(self.config.block_size);
+        // A record of up to 1 MiB has 256 blocks at most.
         let count = bytes.len().div_ceil(block_size);
         let (mut heads, mut blocks) = (try_vec(count)?, try_vec(count)?);
         let (mut saved, mut size) = (false, FIXED_SIZE);
@@ -91,6 +94,7 @@ impl RecordEncoder {
         let Plan { algorithm, level, .. } = plan;
         let coding = Coding { algorithm, level, residue, block_size, len: bytes.len() };
         let mut record = try_vec(size)?;
+        // The sum of all lengths was counted above, so that the record never grows.
         coding.write(&heads, |part| {
             record.extend_from_slice(part);
             Ok(())
@@ -113,6 +117,7 @@ impl<'a> Record<'a> {
     /// Reads the record at the beginning of `bytes`. Returns it and the bytes after it. All input is
     /// hostile. Fails with FORMAT or UNSUPPORTED.
     pub(crate) fn read(bytes: &'a [u8]) -> Result<(Record<'a>, &'a [u8])> {
+        // Without codecs a record cannot be decoded, and is UNSUPPORTED and not damaged.
         super::available()?;
         let Some(fixed) = bytes.first_chunk() else {
             return malformed(format!("an encoded record of {} bytes is truncated", bytes.len()));
@@ -135,7 +140,9 @@ impl<'a> Record<'a> {
         let Some((data, behind)) = behind.split_at_checked(data_len) else {
             return malformed(format!("the blocks have {data_len} bytes and only {} are left", behind.len()));
         };
+        // The lengths were only claimed so far; each head is checked now.
         let (coding, heads) = Coding::read(value, data_len)?;
+        // A stored record would have a second encoding: the bytes themselves.
         if coding.algorithm.method().is_none() {
             return malformed("an encoded record in which no block is smaller than its bytes".to_owned());
         }
@@ -154,6 +161,7 @@ impl<'a> Record<'a> {
 
     /// Returns the features that a reader needs to decode it.
     pub(crate) fn needs(&self) -> Needs {
+        // The algorithm alone decides about codec and permutations.
         let method = self.coding.algorithm.method();
         let codec = method.map(|method| method.codec);
         let free = method.is_some_and(|method| method.filters.has_differences());
@@ -193,6 +201,7 @@ impl<'a> Record<'a> {
         let mut residue = Residue::default();
         // Decode all blocks first: CONSERVATION is reported after every WITNESS.
         for (head, block) in self.heads.iter().zip(to.chunks_mut(self.coding.block_size)) {
+            // `read` made sure that the lengths add up to the data.
             let (encoded, later) = left.split_at(head.len.min(left.len()));
             let decoded = decoder.decode(method, head, encoded, block)?;
             residue = residue + decoded.residue;
@@ -202,6 +211,7 @@ impl<'a> Record<'a> {
         if let Some(error) = unconserved {
             return Err(error);
         }
+        // Each block has the residue of its head here; the total that COMPRESSION claims may still be wrong.
         if residue != self.coding.residue {
             let claimed = self.coding.residue;
             return Err(AtlasError::conservation(format!(

@@ -42,6 +42,7 @@ impl From<AtlasError> for Unwritten {
 
 /// Fails with STATE if another program wrote without the lock.
 pub(super) fn check_fence(file: &ContainerFile, located: &Located) -> Result<()> {
+    // A writer under the lock leaves the file exactly at the end of the tip, and names no later generation.
     let (len, end) = (file.len()?, located.end(file));
     let tip = located.tip.as_ref().map_or(0, |tip| tip.generation);
     let newer = [file.slot(0)?, file.slot(1)?].into_iter().flatten().any(|slot| slot.generation > tip);
@@ -64,12 +65,14 @@ pub(super) fn lay_out<'f, T>(
     mut lay: impl FnMut(Body<'f>, bool) -> Laid<(Body<'f>, T)>,
 ) -> Result<(Finished, T)> {
     let (commit, record) = (located.end(file), commit_size(note));
+    // The small layout is tried first, because its size is known only once the encoder ran.
     for is_large in [false, true] {
         let laid = lay(Body::new(file, commit, record, is_large), is_large)
             .and_then(|(body, result)| Ok((body.finish()?, result)));
         match laid {
             Ok(done) => return Ok(done),
             Err(Stop::Failed(error)) => return Err(error),
+            // The bytes of the small attempt were only in memory, so that nothing needs to be undone.
             Err(Stop::Large) => {}
         }
     }
@@ -80,7 +83,9 @@ pub(super) fn lay_out<'f, T>(
 /// outcome if the cut or a sync of the attempt failed.
 pub(super) fn undo(file: &ContainerFile, located: &Located, error: AtlasError) -> Unwritten {
     let end = located.end(file);
+    // The cut must be durable too, or a later opening could find a part of the attempt.
     let cut = file.storage.set_len(end).and_then(|()| file.storage.sync());
+    // A sync that failed earlier may have dropped pages, so that even a cut that succeeds promises nothing.
     Unwritten { error, outcome_is_open: cut.is_err() || file.sync_failed.load(Ordering::Relaxed) }
 }
 
@@ -93,6 +98,7 @@ pub(super) fn commit(
     new: NewCommit,
     kept: Option<Kept>,
 ) -> std::result::Result<Commit, Unwritten> {
+    // Building the record reads earlier commits for the jump, and can fail before anything is written.
     let commit = match record_of(file, located, &body, new, kept) {
         Ok(commit) => commit,
         Err(error) => return Err(undo(file, located, error)),
@@ -108,11 +114,14 @@ pub(super) fn commit(
             }
         });
     }
+    // The generation is durable here; the slot only shortens the next opening ("Commit", step 4).
     let slot = Slot { generation: commit.generation, commit: commit.offset, seal: commit.seal };
     let number = located.next_slot();
+    // The worse slot is overwritten, so that a torn write loses no hint.
     located.is_confirmed = write_slot(file, number, &slot).is_ok();
     located.slots[usize::from(number)] = Some(slot);
     located.tip = Some(commit.clone());
+    // The new number is above that of a lost generation, which therefore no longer matters.
     located.lost = 0;
     Ok(commit)
 }
@@ -130,7 +139,9 @@ fn write(
     body: Finished,
 ) -> std::result::Result<(), Written> {
     let offset = commit.offset;
+    // An error names the range of the whole batch, which the caller can compare with the file.
     let failed = |what: &str, error| file.failed(what, error).at_range(offset, commit.end - offset);
+    // A failed sync leaves the outcome open, in contrast to a failed write, which can be cut off.
     let sync = |error| {
         let text = format!(
             "flushing generation {} failed, and whether it is durable is open until the container is opened again:",
@@ -152,6 +163,7 @@ fn write(
     // The commit record makes the generation visible.
     let write = file.storage.write_at(offset, &bytes);
     write.map_err(|error| Written::Not(failed("writing a commit to", error)))?;
+    // Only the crash simulation does this: a slot that is durable before its commit.
     if planted(Planted::SlotBeforeSync) {
         let slot = Slot { generation: commit.generation, commit: commit.offset, seal: commit.seal };
         let _ = write_slot(file, next_slot, &slot);
@@ -167,12 +179,14 @@ fn record_of(
     new: NewCommit,
     kept: Option<Kept>,
 ) -> Result<(Commit, Vec<u8>)> {
+    // The tip is `None` for the first batch, whose links to a previous commit are zeros.
     let tip = located.tip.as_ref();
     // A jump to an earlier commit, so that any generation is found in O(log n) reads.
     let (jump, jump_generation) = match tip {
         Some(tip) => log::jump_after(file, tip)?,
         None => (0, 0),
     };
+    // Compaction keeps old numbers; other commits count on, past a number that was lost.
     let generation = match &kept {
         Some(kept) => kept.generation,
         None => located.next_generation()?,
@@ -185,6 +199,7 @@ fn record_of(
         ordinal: tip.map_or(0, |tip| tip.ordinal + 1),
         end: body.end,
         batch: body.digest,
+        // A feature bit stays set in later commits, because the tree may still refer to older batches.
         features: body.features | tip.map_or(0, |tip| tip.features),
         read_only_features: 0,
         previous: tip.map_or(0, |tip| tip.offset),
@@ -194,10 +209,12 @@ fn record_of(
         jump_generation,
         time: new.time,
         base_size: new.base_size,
+        // Size and tiles are those of the top node, with which `check_form` compares them.
         size: new.top.as_ref().map_or(0, |top| top.bytes),
         tiles: new.top.as_ref().map_or(0, |top| top.tiles),
         root: new.root,
         history: [0; 32],
+        // The top node ends at or before the end of its batch.
         top: new.top.map(|top| NodeRef { limit: body.end, ..top }),
         note: new.note,
     };
@@ -208,6 +225,7 @@ fn record_of(
     };
     // The seal covers the finished contents.
     let contents = commit.contents(&file.ident);
+    // The full seal is kept in memory: slots and later commits name this record by it.
     let mut record = Vec::new();
     let (kind, offset) = (RecordKind::Commit, commit.offset);
     commit.seal = frame(&file.seals, &file.ident, kind, offset, &contents, contents.len(), &mut record);
@@ -217,6 +235,7 @@ fn record_of(
 /// Writes a slot. It is durable after the next sync.
 pub(super) fn write_slot(file: &ContainerFile, number: u8, slot: &Slot) -> std::io::Result<()> {
     let (offset, contents) = (file.slot_offset(number), slot.contents());
+    // The record alone is written; bytes after it in its block have no meaning and are never checked.
     let mut bytes = Vec::with_capacity(SLOT_SIZE as usize);
     frame(&file.seals, &file.ident, RecordKind::Slot, offset, &contents, contents.len(), &mut bytes);
     debug_assert_eq!(to_u64(bytes.len()), u64::from(SLOT_SIZE));

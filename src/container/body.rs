@@ -65,6 +65,7 @@ pub(super) struct Finished {
 impl<'f> Body<'f> {
     /// A body after a commit record of `record` bytes at offset `commit`.
     pub(super) fn new(file: &'f ContainerFile, commit: u64, record: u64, is_large: bool) -> Body<'f> {
+        // The commit record of a large batch is alone in its block, because a synced block is not written again.
         let start = commit + if is_large && !planted(Planted::SharedBlock) { file.block() } else { record };
         let pending = Vec::new();
         Body { file, commit, start, is_large, pending, written: start, unsynced: 0, features: 0 }
@@ -78,6 +79,7 @@ impl<'f> Body<'f> {
     fn place(&mut self, to: u64, len: usize) -> Laid<u64> {
         let offset = up(self.position(), to);
         let gap = offset - self.position();
+        // The limit counts from the commit record to the end of the batch, filled up to a multiple of B.
         let end = up(offset.saturating_add(to_u64(len)), self.file.block());
         if !self.is_large && end - self.commit > small_batch() {
             return Err(Stop::Large);
@@ -85,6 +87,7 @@ impl<'f> Body<'f> {
         // A gap is shorter than a block.
         let gap = usize::try_from(gap).unwrap_or(0);
         try_grow(&mut self.pending, gap)?;
+        // Gaps between records are zeros, which find_damage checks.
         self.pending.resize(self.pending.len() + gap, 0);
         Ok(offset)
     }
@@ -92,6 +95,7 @@ impl<'f> Body<'f> {
     fn append(&mut self, bytes: &[u8]) -> Result<()> {
         try_grow(&mut self.pending, bytes.len())?;
         self.pending.extend_from_slice(bytes);
+        // A small batch stays in memory until its commit record exists; a large batch is written in pieces of 1 MiB.
         if self.is_large && self.pending.len() >= TILE_SIZE {
             self.flush()?;
         }
@@ -100,6 +104,7 @@ impl<'f> Body<'f> {
 
     /// Writes the pending bytes.
     fn flush(&mut self) -> Result<()> {
+        // The buffer comes back after the write, so that its memory is used again.
         let bytes = std::mem::take(&mut self.pending);
         self.write(&bytes)?;
         self.pending = bytes;
@@ -108,6 +113,7 @@ impl<'f> Body<'f> {
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        // Pending bytes begin at `written`, so that the position does not change here.
         let (offset, len) = (self.written, bytes.len());
         if len == 0 {
             return Ok(());
@@ -118,6 +124,7 @@ impl<'f> Body<'f> {
                 .at_range(offset, to_u64(len))
         })?;
         self.written += to_u64(len);
+        // The body is synced every 256 MiB, so that the last sync does not hold back the whole batch at once.
         self.unsynced += to_u64(len);
         if self.unsynced >= SYNC_STEP * small_batch() {
             self.file.sync_data().map_err(|error| self.file.failed("flushing", error))?;
@@ -128,9 +135,12 @@ impl<'f> Body<'f> {
 
     /// Lays out a run of payload as it is, and returns its offset.
     pub(super) fn run(&mut self, bytes: &[u8]) -> Laid<u64> {
+        // Long runs begin at a multiple of B, short runs at a multiple of 8 ("Batch").
         let to = if bytes.len() >= ALIGNED_RUN { self.file.block() } else { 8 };
         let offset = self.place(to, bytes.len())?;
+        // A long run goes to the file from the caller's buffer, without a copy into the pending bytes.
         if self.is_large && bytes.len() >= ALIGNED_RUN {
+            // Bytes before the run must be in the file first, because writes are appended.
             self.flush()?;
             self.write(bytes)?;
         } else {
@@ -141,6 +151,7 @@ impl<'f> Body<'f> {
 
     /// Lays out more bytes of the run that was laid out last, right after it.
     pub(super) fn continued(&mut self, bytes: &[u8]) -> Laid<u64> {
+        // No alignment: the pieces of a run must touch each other to be a single span.
         let offset = self.place(1, bytes.len())?;
         self.append(bytes)?;
         Ok(offset)
@@ -149,9 +160,11 @@ impl<'f> Body<'f> {
     /// Lays out a record, and returns its offset and size.
     pub(super) fn record(&mut self, kind: RecordKind, contents: &[u8], sealed: usize) -> Laid<(u64, u32)> {
         let size = super::records::RECORD_HEAD + contents.len();
+        // The offset must be known before sealing, because the seal covers it.
         let offset = self.place(8, size)?;
         let mut bytes = Vec::new();
         try_grow(&mut bytes, size)?;
+        // An encoded record is sealed up to its block table; the witness proves the blocks.
         frame(&self.file.seals, &self.file.ident, kind, offset, contents, sealed, &mut bytes);
         self.append(&bytes)?;
         Ok((offset, u32::try_from(size).unwrap_or(u32::MAX)))
@@ -159,12 +172,15 @@ impl<'f> Body<'f> {
 
     /// Ends the body at a multiple of B. A large one is in the file then, and not yet synced.
     pub(super) fn finish(mut self) -> Laid<Finished> {
+        // Zeros up to the next multiple of B belong to the body and to its digest.
         let end = self.place(self.file.block(), 0)?;
         let (file, start) = (self.file, self.start);
         if !self.is_large {
+            // A small body has at most 1 MiB, so that its digest covers all of it.
             let digest = file.seals.digest(Tag::Batch, &file.ident, &[&self.pending]);
             return Ok(Finished { end, digest, bytes: Some(self.pending), features: self.features });
         }
+        // The digest covers the last 1 MiB, part of which was written long before and is read back.
         self.flush()?;
         let digest = file.batch_digest(start, end)?.ok_or_else(|| {
             AtlasError::io(
@@ -178,7 +194,9 @@ impl<'f> Body<'f> {
     /// Lays out an inner node.
     pub(super) fn inner(&mut self, digests: &Digests, children: &[NodeRef]) -> Laid<NodeRef> {
         let contents = inner_contents(children);
+        // The children are laid out already, so that their offsets are final.
         let (offset, size) = self.record(RecordKind::Inner, &contents, contents.len())?;
+        // The top of the node is the fold over the tops of its children.
         let items = children.iter().map(|child| (child.bytes, child.top)).collect();
         let (bytes, top) = fold(digests, items);
         Ok(NodeRef {
@@ -189,6 +207,7 @@ impl<'f> Body<'f> {
             bytes,
             tiles: children.iter().map(|child| child.tiles).sum(),
             top,
+            // The end of the batch is not known yet; the limit is set once the commit is durable.
             limit: u64::MAX,
         })
     }
@@ -226,13 +245,16 @@ impl LeafLayout {
 
     /// Lays out records of tiles and the leaf. Also returns the entries.
     pub(super) fn finish(self, body: &mut Body<'_>, digests: &Digests) -> Laid<(NodeRef, Vec<TileEntry>)> {
+        // The T records of all tiles come before the leaf, in the order of the tiles.
         let mut entries = Vec::new();
         try_grow(&mut entries, self.tiles.len())?;
         for tile in self.tiles {
             // A tile that is stored already keeps its place.
             let place = match tile.place {
+                // Its features are those of the tip, which the new commit names as well.
                 Placed::Before(place) => place,
                 Placed::Now(spans, chaining_values) => {
+                    // The commit must name each feature that its tree uses.
                     if spans.iter().any(|span| span.kind == SpanKind::Base) {
                         body.features |= features::BASE;
                     }

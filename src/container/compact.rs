@@ -48,19 +48,23 @@ impl Container {
         keep_from: u64,
         operation: &mut Operation<'_>,
     ) -> Result<()> {
+        // The tip of this moment; a reader may compact as well, and commits go on.
         let log = self.usable()?;
         let path = path.as_ref();
+        // A file of that name could be removed by the next compaction in place.
         if self.path.as_ref().is_some_and(|own| is_beside(own, path)) {
             return Err(AtlasError::invalid_argument(format!(
                 "{} is the name that compaction in place works under",
                 path.display()
             )));
         }
+        // The lock keeps other writers away until the file is complete.
         let writer = create_locked(path, None)?;
         let made = self
             .write_compacted(&log, as_storage(&writer), path, keep_from, operation)
             .and_then(|_| sync_folder(path));
         file_lock::unlock(writer.file());
+        // A compaction that fails leaves no file.
         made.inspect_err(|_| drop(std::fs::remove_file(path)))
     }
 
@@ -74,11 +78,14 @@ impl Container {
             return Err(AtlasError::state("a container without a path cannot be replaced"));
         };
         let failed = |what: &str, error| AtlasError::io(format_args!("{what} {}", path.display()), error);
+        // A symbolic link stays a link: the file that it leads to is replaced.
         let target = std::fs::canonicalize(path).map_err(|error| failed("finding", error))?;
         let metadata = std::fs::metadata(&target).map_err(|error| failed("looking at", error))?;
+        // A second hard link would keep the old file.
         check_links(&metadata, &target)?;
         let new_path = beside(&target);
         remove_left_over(&new_path, &log.file)?;
+        // The new file is locked before it gets the name, so that no other writer comes in between.
         let writer = create_locked(&new_path, Some(&metadata))?;
         let made = (|| {
             let storage = as_storage(&writer);
@@ -93,12 +100,15 @@ impl Container {
         })?;
         // The name is the new file's from here on, whatever follows.
         file.path.clone_from(path);
+        // The handle changes to the new file before the old lock is released.
         let old = log.writer.replace(writer);
         (log.file, log.located, log.slot_is_unsynced) = (Arc::new(file), located, false);
         *lock(&self.log) = log;
+        // Snapshots of the old file keep it open, and would keep its lock.
         if let Some(old) = old {
             file_lock::unlock(old.file());
         }
+        // The rename is durable after this sync; a failure fails the call, and the handle stays usable.
         sync_folder(&target)
     }
 
@@ -111,6 +121,7 @@ impl Container {
         keep_from: u64,
         operation: &mut Operation<'_>,
     ) -> Result<(ContainerFile, Located)> {
+        // `keep_from` before the oldest keeps all, after the newest it is a mistake.
         let tip = log.located.tip.as_ref();
         let newest = tip.map_or(0, |tip| tip.generation);
         if keep_from > newest {
@@ -127,6 +138,7 @@ impl Container {
             try_grow(&mut kept, 1)?;
             kept.push(commit);
         }
+        // Batches are written from the oldest on, since each commit names its predecessor.
         kept.reverse();
         // The new file has the same header except for its salt.
         let old = &log.file.ident;
@@ -171,12 +183,14 @@ impl Container {
             let written = NewCommit {
                 time: commit.time,
                 note: commit.note,
+                // The base is not copied; its address space stays that of the generation.
                 base_size: commit.base_size,
                 root: commit.root,
                 top,
             };
             batch::commit(&new, &mut located, body, written, Some(kept))
                 .map_err(|unwritten| unwritten.error)?;
+            // Nodes that an earlier generation moved count as done with this generation.
             tracker.advance(size.saturating_sub(reported), 1)?;
         }
         tracker.finish()?;
@@ -192,6 +206,7 @@ fn as_storage(file: &Arc<FileStorage>) -> Arc<dyn Storage> {
 
 /// Returns the temporary name of a compaction in place.
 fn beside(path: &Path) -> PathBuf {
+    // The whole name with a suffix, so that two containers never share a temporary name.
     let mut name = path.as_os_str().to_owned();
     name.push(".compact");
     PathBuf::from(name)
@@ -205,6 +220,7 @@ fn is_beside(own: &Path, path: &Path) -> bool {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
+    // The file may not exist yet, so that its folder is resolved instead.
     let named = match (std::fs::canonicalize(folder), path.file_name()) {
         (Ok(folder), Some(name)) => folder.join(name),
         _ => path.to_owned(),
@@ -215,13 +231,16 @@ fn is_beside(own: &Path, path: &Path) -> bool {
 /// Makes and locks a new file, with the owner, mode and attributes of the file of `like`.
 fn create_locked(path: &Path, like: Option<&std::fs::Metadata>) -> Result<Arc<FileStorage>> {
     let failed = |what: &str, error| AtlasError::io(format_args!("{what} {}", path.display()), error);
+    // `create_new` never follows a link and never opens an existing file.
     let file = descriptor::open(File::options().read(true).write(true).create_new(true), path);
     let file = file.map_err(|error| failed("creating", error))?;
     let made = (|| {
+        // In place the new file must be readable by exactly those who could read the old file.
         if let Some(like) = like {
             #[cfg(unix)]
             {
                 use std::os::unix::fs::{MetadataExt, fchown};
+                // Owner first: a change of owner may clear bits of the mode.
                 let own = file.metadata().map_err(|error| failed("looking at", error))?;
                 if (own.uid(), own.gid()) != (like.uid(), like.gid())
                     && fchown(&file, Some(like.uid()), Some(like.gid())).is_err()
@@ -236,6 +255,7 @@ fn create_locked(path: &Path, like: Option<&std::fs::Metadata>) -> Result<Arc<Fi
             }
             file.set_permissions(like.permissions()).map_err(|error| failed("setting the mode of", error))?;
         }
+        // The lock comes last: the file has no record yet that another writer could change.
         open::lock_writer(file, path)
     })();
     made.inspect_err(|_: &AtlasError| drop(std::fs::remove_file(path)))
@@ -260,6 +280,7 @@ fn remove_left_over(path: &Path, own: &ContainerFile) -> Result<()> {
     // An entry that cannot be opened is not there, or fails the creation that follows.
     let Ok(file) = descriptor::open_now(File::options().read(true), path) else { return Ok(()) };
     let storage: Arc<dyn Storage> = Arc::new(FileStorage::new(file));
+    // Only a header of this container, or no bytes but zeros, proves that the file is a left-over.
     if is_file && (open::is_blank(&*storage) || ContainerFile::open_like(storage, own).is_ok()) {
         return std::fs::remove_file(path)
             .map_err(|error| AtlasError::io(format_args!("removing {}", path.display()), error));
@@ -306,6 +327,7 @@ struct Steps<'s, 't, 'a> {
 impl Steps<'_, '_, '_> {
     fn tile(&mut self, len: u64) -> Result<()> {
         self.laid = self.laid.saturating_add(len);
+        // A second layout of the batch passes the same tiles, which are reported once.
         let new = self.laid.saturating_sub(self.reported);
         self.reported += new;
         self.tracker.advance(new, 0)
@@ -322,6 +344,7 @@ impl Compaction<'_> {
     fn look(&mut self, kept: &[Commit], tracker: &mut Tracker<'_, '_>) -> Result<()> {
         let mut seen = HashSet::new();
         let mut live = Ranges::default();
+        // Nodes are shared, so that the work is that of all distinct nodes.
         for commit in kept {
             let store = self.store(commit)?;
             if let Some(top) = &commit.top {
@@ -347,6 +370,7 @@ impl Compaction<'_> {
         tracker.advance(0, 0)?;
         match store.parse(node)? {
             ParsedChildren::Nodes(nodes) => {
+                // Every node that the kept generations reach is visited, and its payload is live.
                 nodes.iter().try_for_each(|node| self.look_below(store, node, seen, live, tracker))
             }
             ParsedChildren::Tiles(tiles) => {
@@ -358,6 +382,7 @@ impl Compaction<'_> {
                         match span.kind {
                             SpanKind::Raw => live.add(span.place..span.place + u64::from(span.len)),
                             SpanKind::Encoded => {
+                                // The decoded size says later if all parts of the record are live.
                                 if !self.encoded.contains_key(&span.place) {
                                     let size = encoded::decoded_size(self.old, span.place)?;
                                     self.encoded.insert(span.place, (size, Ranges::default()));
@@ -367,6 +392,7 @@ impl Compaction<'_> {
                                     parts.add(start..start + u64::from(span.len));
                                 }
                             }
+                            // Neither has bytes in this file.
                             SpanKind::Base | SpanKind::Zeros => {}
                         }
                     }
@@ -425,6 +451,7 @@ impl Compaction<'_> {
                 layout.finish(body, digests)?.0
             }
         };
+        // The key has the digest too, because offset and contents together identify a node.
         moved.nodes.insert(key, place);
         Ok(place)
     }
@@ -438,9 +465,12 @@ impl Compaction<'_> {
         moved: &mut Moved,
     ) -> Laid<Span> {
         match span.kind {
+            // Neither has bytes in the old file that could move.
             SpanKind::Base | SpanKind::Zeros => Ok(*span),
             SpanKind::Raw => {
+                // Runs of several tiles that touch move as a whole, so that they stay contiguous.
                 let (start, end) = self.run_of(span.place)?;
+                // The run may have moved with an earlier generation, or earlier in this batch.
                 let place = match self.runs.get(&start).or_else(|| moved.runs.get(&start)) {
                     Some(place) => *place,
                     None => {
@@ -449,6 +479,7 @@ impl Compaction<'_> {
                         place
                     }
                 };
+                // The distance from the start of the run stays.
                 Ok(Span { place: place + (span.place - start), ..*span })
             }
             SpanKind::Encoded => self.encoded_span(store, span, body, moved),
@@ -462,6 +493,7 @@ impl Compaction<'_> {
         body: &mut Body<'_>,
         moved: &mut Moved,
     ) -> Laid<Span> {
+        // The first pass found the live parts of every record.
         let Some((size, parts)) = self.encoded.get(&span.place) else {
             return Err(AtlasError::internal(format!(
                 "the encoded record at byte {} is not live",
@@ -469,6 +501,7 @@ impl Compaction<'_> {
             ))
             .into());
         };
+        // Without a dead part the record is copied as it is, without decoding.
         if parts.gaps(0..*size).is_empty() {
             let place = match self.records.get(&span.place).or_else(|| moved.records.get(&span.place)) {
                 Some(place) => *place,
@@ -487,9 +520,11 @@ impl Compaction<'_> {
             .ok_or_else(|| AtlasError::internal(format!("byte {start} of a record is not live")))?;
         let (first, last) = (part.start, part.end);
         let key = (span.place, first);
+        // A part that several tiles share is decoded and moved once.
         let place = match self.parts.get(&key).or_else(|| moved.parts.get(&key)) {
             Some(place) => *place,
             None => {
+                // The part moves with the first span that needs a byte of it.
                 let bytes = store.decoded(span.place, u64::MAX)?;
                 let live = bytes.get(to_usize(first)..to_usize(last)).ok_or_else(|| {
                     AtlasError::format("the bytes of a tile end after those that its record decodes to")
@@ -499,6 +534,7 @@ impl Compaction<'_> {
                 place
             }
         };
+        // The span becomes a part of the plain run.
         Ok(Span { kind: SpanKind::Raw, place: place + (start - first), start: 0, len: span.len })
     }
 
@@ -513,6 +549,7 @@ impl Compaction<'_> {
     fn move_run(&self, start: u64, end: u64, body: &mut Body<'_>) -> Laid<u64> {
         let mut first = None;
         let mut at = start;
+        // A run may have many tiles; a single tile of memory is enough.
         let mut buffer = Buffer::new(TILE_SIZE)?;
         while at < end {
             let len = to_usize((end - at).min(to_u64(TILE_SIZE)));
@@ -521,6 +558,7 @@ impl Compaction<'_> {
             read.map_err(|error| self.old.failed(&format!("reading {len} bytes at offset {at} of"), error))?;
             let place = match first {
                 None => body.run(bytes)?,
+                // Later pieces follow without alignment, because the run is a single place.
                 Some(_) => body.continued(bytes)?,
             };
             first.get_or_insert(place);
@@ -531,6 +569,7 @@ impl Compaction<'_> {
 
     /// Records the objects that a batch moved, which ends at `end`.
     fn keep(&mut self, moved: Moved, end: u64) {
+        // The nodes end at or before the end of their batch, which is their limit from now on.
         let limited = |(key, node)| (key, NodeRef { limit: end, ..node });
         self.nodes.extend(moved.nodes.into_iter().map(limited));
         self.runs.extend(moved.runs);

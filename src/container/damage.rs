@@ -44,11 +44,14 @@ impl Container {
         damage: &mut DamageFn<'_>,
         operation: &mut Operation<'_>,
     ) -> Result<()> {
+        // The search sees the generations of this moment; later commits are not in it.
         let log = self.usable()?;
         let tip = log.located.tip.as_ref();
         let (total, count) = tip.map_or((0, 0), |tip| (tip.size, tip.tiles));
         let per_worker = TILE_BYTES + self.context.scheme.workspace();
+        // Tiles of a leaf are checked in parallel, so that more workers than tiles of a leaf are of no use.
         let workers = operation.workers(count.min(to_u64(MAX_CHILDREN)), per_worker, 0)?;
+        // Records and tiles are collected apart, because they are reported in two orders.
         let mut search = Search {
             container: self,
             file: &log.file,
@@ -115,10 +118,12 @@ struct Search<'s> {
 
 impl Search<'_> {
     fn run(&mut self, tip: Option<&Commit>, from: u64, tracker: &mut Tracker<'_, '_>) -> Result<()> {
+        // A commit record stood in for the header when the container was opened.
         if self.file.header_damaged {
             let error = AtlasError::witness("the header is damaged").at_range(0, to_u64(HEADER_SIZE));
             self.record(Order::Header, 0, to_u64(HEADER_SIZE), 0, error);
         }
+        // The chain is newest first, the generations are checked oldest first.
         let chain = self.chain(tip)?;
         let is_whole_chain = chain.last().is_none_or(|oldest| oldest.ordinal == 0);
         for (index, commit) in chain.iter().enumerate().rev() {
@@ -143,7 +148,9 @@ impl Search<'_> {
         while let Some(commit) = at {
             at = match log::before(self.file, &commit) {
                 Ok(before) => before,
+                // A failing system is no damage, and ends the search.
                 Err(error) if is_io(&error) => return Err(error),
+                // The links end at a damaged commit, so that older generations cannot be reached.
                 Err(error) => {
                     let size = u64::from(records::COMMIT_SIZE);
                     self.record(Order::Chain, commit.previous, size, commit.previous_generation, error);
@@ -158,6 +165,7 @@ impl Search<'_> {
 
     /// Adds a damaged record to the findings.
     fn record(&mut self, order: Order, offset: u64, length: u64, generation: u64, error: AtlasError) {
+        // The error may know the place better than the caller.
         let (offset, length) = (error.offset().unwrap_or(offset), error.length().unwrap_or(length));
         let kind = if is_io(&error) { DamageKind::Unreadable } else { DamageKind::Differs };
         self.records.push(Damage {
@@ -174,6 +182,7 @@ impl Search<'_> {
     }
 
     fn fault(&mut self, order: Order, error: AtlasError) {
+        // If two faults have the same order, the first found counts.
         if self.first.as_ref().is_none_or(|(first, _)| order < *first) {
             self.first = Some((order, error));
         }
@@ -191,6 +200,7 @@ impl Search<'_> {
         // The record counts as used, and a commit that cannot be read further ends here.
         self.used.add(commit.offset..commit.offset + size);
         if let Err(error) = self.container.check_commit(file, commit) {
+            // A limit of the caller is no damage.
             if error.kind() == ErrorKind::Limit {
                 return Err(error);
             }
@@ -202,11 +212,13 @@ impl Search<'_> {
         };
         // The tree, then its agreement with the record and the chain.
         let container = self.container;
+        // The base of the moment; without it BASE tiles are not checked.
         let base = lock(&container.base).clone();
         let store = GenerationStore::new(file, commit, base, &container.context, &container.cache)?;
         let store = Arc::new(store);
         let mut whole = true;
         if let Some(top) = &commit.top {
+            // The place in the domain advances with the walk.
             let mut place = Place { offset: 0, index: 0 };
             whole = self.node(&store, top, order, &mut place, tracker)?;
         }
@@ -264,9 +276,11 @@ impl Search<'_> {
     /// True if the root of a generation is that of its tiles.
     fn leads_to_root(&self, store: &Arc<GenerationStore>, commit: &Commit) -> Result<bool> {
         let scheme = &self.container.context.scheme;
+        // The nodes were compared with their tops, so that the top alone decides.
         if self.container.leads_to_root(commit) && commit.top.is_some() {
             return Ok(true);
         }
+        // A tree of another shape is proved by all of its leaves.
         let mut folder = RootFolder::new(scheme.digests());
         if let Some(top) = &commit.top {
             fold(store, top, &mut folder)?;
@@ -309,6 +323,7 @@ impl Search<'_> {
         match parsed {
             ParsedChildren::Nodes(nodes) => {
                 for child in &nodes {
+                    // Children after a damaged child are checked too.
                     whole &= self.node(store, child, order, place, tracker)?;
                 }
             }
@@ -317,6 +332,7 @@ impl Search<'_> {
                 for (raw, found) in tiles.iter().zip(found) {
                     whole &= self.tile(store, node.offset, raw, found, order, place)?;
                     let len = u64::from(raw.entry.len);
+                    // The place in the domain is counted along, because a tile does not state its own.
                     (place.offset, place.index) = (place.offset + len, place.index + 1);
                 }
             }
@@ -335,6 +351,7 @@ impl Search<'_> {
         tiles: &[RawTile],
         tracker: &mut Tracker<'_, '_>,
     ) -> Result<Vec<Option<ReadTile>>> {
+        // Equal tiles within the leaf are read once.
         let mut seen = HashSet::new();
         let is_new = |raw: &&RawTile| {
             let key = key_of(store, &raw.entry);
@@ -347,20 +364,25 @@ impl Search<'_> {
             self.workers.min(new.len().max(1)),
             to_u64(new.len()),
             pool::Order::default(),
+            // Each worker has memory of its own.
             || Ok((Scratch::default(), Workspace::default())),
             |(scratch, workspace), task| {
                 let raw = new[to_usize(task)];
                 let as_store: Arc<dyn Store> = Arc::clone(store) as Arc<dyn Store>;
                 let tile = StoredTile::new(as_store, raw.entry, leaf, raw.first);
+                // A fault is a value here, so that the remaining tasks still run.
                 let found = self.check(store, &tile, scratch, workspace);
                 Ok(ReadTile { tile, found })
             },
             |_, read: ReadTile| {
                 let len = u64::from(read.tile.entry.len);
                 found.push(read);
+                // The total is that of the newest generation; all generations together may have more, which
+                // is not counted.
                 tracker.advance_towards(len, 1)
             },
         )?;
+        // The results are in the order of the tasks, so that a merge assigns them to the tiles.
         let mut found = found.into_iter().peekable();
         let take = |raw: &RawTile| {
             found.next_if(|read| key_of(store, &read.tile.entry) == key_of(store, &raw.entry))
@@ -379,10 +401,12 @@ impl Search<'_> {
         let (spans, entry) = (tile.spans()?, &tile.entry);
         let scheme = &self.container.context.scheme;
         let len = to_usize(u64::from(entry.len));
+        // Tiles in holes of the base have a known witness and are not read.
         let (residue, witness) = if are_holes(&self.holes, spans, store.base.as_ref()) {
             (Residue::ZERO, scheme.witness_of_zeros(len, workspace)?)
         } else {
             let bytes = scratch.bytes(len)?;
+            // The bytes are hashed as they are returned, without a cache in between.
             store.read(spans, 0, OutBytes::new(bytes))?;
             let (residues, witness) = scheme.sum_and_witness(bytes, workspace)?;
             (residues.total(), witness)
@@ -390,6 +414,7 @@ impl Search<'_> {
         if !same(&witness, &entry.witness) {
             return Err(AtlasError::witness("the bytes of a tile differ from those of its witness"));
         }
+        // The witness does not cover the sum, so that both are compared.
         if residue != entry.residue {
             return Err(AtlasError::conservation(format!(
                 "a tile sums to {residue} mod 96 and its leaf says {}",
@@ -419,10 +444,12 @@ impl Search<'_> {
             return Err(AtlasError::internal(format!("tile {} was not read", place.index)));
         };
         let (generation, len) = (store.id.generation, u64::from(entry.len));
+        // A fault in the tile's records comes before a fault in its bytes.
         let found = self.note_used(&tile, entry).and(found);
         let whole = match found {
             Ok(()) => true,
             Err(error) if error.kind() == ErrorKind::Incomplete => {
+                // Without a base nothing is reported for the tile; with a base that is too short it is missing.
                 self.is_incomplete = true;
                 if store.base.is_some() {
                     self.tile_damage(DamageKind::Missing, generation, place, len, 0);
@@ -484,6 +511,7 @@ impl Search<'_> {
             offset: place.offset,
             length,
         };
+        // Neighbours with the same fault are reported as a single range.
         if !self.tiles.last_mut().is_some_and(|last| last.join(&found)) {
             self.tiles.push(found);
         }
@@ -496,11 +524,13 @@ impl Search<'_> {
         // A torn slot may leave anything in its block.
         self.used.add(block..3 * block);
         let end = tip.map_or(self.file.start(), |tip| tip.end);
+        // Bytes after the last batch have no meaning and are not looked at.
         for gap in self.used.gaps(0..end) {
             let mut at = gap.start;
             while at < gap.end {
                 let len = to_usize((gap.end - at).min(to_u64(TILE_SIZE)));
                 let bytes = self.file.read(at, len)?.unwrap_or_default();
+                // The first byte of a gap is enough; the search goes on with the next gap.
                 if let Some(position) = bytes.iter().position(|byte| *byte != 0) {
                     let offset = at + to_u64(position);
                     let error =
@@ -520,6 +550,7 @@ impl Search<'_> {
 type TileKey = (TilePlace, Digest, u64);
 
 fn key_of(store: &GenerationStore, entry: &TileEntry) -> TileKey {
+    // The size of the base is part of the key, because a place in it may be valid in one generation alone.
     (entry.place, entry.witness, store.base_size)
 }
 

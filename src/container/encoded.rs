@@ -47,12 +47,15 @@ impl Encoder {
         if bytes.len() < LEAST_RUN {
             return Ok(None);
         }
+        // The encoder gives up if no block gets shorter.
         let Some(mut contents) = self.encoder.encode(bytes)? else { return Ok(None) };
+        // Head and padding count, so that compression never costs space.
         let size = up(to_u64(RECORD_HEAD + contents.len()), 8);
         if size >= to_u64(bytes.len()) {
             return Ok(None);
         }
         let features = features_of(&Record::read(&contents)?.0.needs());
+        // The seal ends after the block table; the encoded blocks are proved by the witness of the tile.
         let sealed = value_size(&contents).map_or(contents.len(), |(value, _)| value);
         contents.resize(contents.len().next_multiple_of(8), 0);
         Ok(Some(EncodedRun { contents, sealed, features }))
@@ -62,6 +65,7 @@ impl Encoder {
 /// Returns the size of the value at the start of `bytes`, and the number of bytes that it decodes to. `None` if no
 /// run has such a value.
 fn value_size(bytes: &[u8]) -> Option<(usize, usize)> {
+    // Both numbers are unproved here, and bound the size of the block table that is read next.
     let block_size = usize::try_from(u32_at(bytes, 4)).ok()?;
     let size = usize::try_from(u64_at(bytes, 8)).ok().filter(|size| (1..=MAX_RECORD_SIZE).contains(size))?;
     if !(LEAST_RUN..=MAX_RECORD_SIZE).contains(&block_size) {
@@ -94,6 +98,7 @@ fn features_of_algorithm(algorithm: u8) -> Option<u32> {
 impl EncodedRun {
     /// Lays out the record, and returns its offset.
     pub(super) fn lay_out(&self, body: &mut Body<'_>) -> Laid<u64> {
+        // The place is an offset alone, because the record states its own size.
         let (offset, _) = body.record(RecordKind::Encoded, &self.contents, self.sealed)?;
         body.features |= self.features;
         Ok(offset)
@@ -102,9 +107,12 @@ impl EncodedRun {
 
 /// The sealed part of the record at `offset`: its size, and the bytes that it decodes to.
 fn head(file: &ContainerFile, offset: u64) -> Result<(u64, usize, Vec<u8>)> {
+    // Every fault up to the seal is WITNESS, because the record may be anything.
     let absent = || damaged(file, RecordKind::Encoded, offset, to_u64(RECORD_HEAD));
+    // The first read has the fixed part, from which the size of the block table follows.
     let fixed = RECORD_HEAD + FIXED;
     let mut bytes = file.read(offset, fixed)?.ok_or_else(absent)?;
+    // The size is compared with the limit of its kind before more is read.
     let size = u64::from(u32_at(&bytes, 4));
     if bytes[..4] != RecordKind::Encoded.magic()
         || u64_at(&bytes, 8) != offset
@@ -113,10 +121,12 @@ fn head(file: &ContainerFile, offset: u64) -> Result<(u64, usize, Vec<u8>)> {
     {
         return Err(absent());
     }
+    // The block table must lie within the record.
     let value = value_size(&bytes[RECORD_HEAD..]);
     let Some((head, decoded)) = value.filter(|(head, _)| to_u64(RECORD_HEAD + head) <= size) else {
         return Err(absent());
     };
+    // The second read has the rest of the sealed part.
     bytes.extend_from_slice(&file.read(offset + to_u64(fixed), head - FIXED)?.ok_or_else(absent)?);
     let seal = file.seals.digest(Tag::Seal, &file.ident, &[&bytes[..16], &bytes[RECORD_HEAD..]]);
     if seal[..16] == bytes[16..32] { Ok((size, decoded, bytes)) } else { Err(absent()) }
@@ -134,19 +144,23 @@ pub(super) fn record_size(file: &ContainerFile, offset: u64) -> Result<u64> {
 
 /// Lays out a copy of the record at `offset`, and returns the new offset.
 pub(super) fn copy(file: &ContainerFile, offset: u64, body: &mut Body<'_>) -> Laid<u64> {
+    // The seal covers the offset, so that a copy needs a new record around the same contents.
     let (size, _, sealed) = head(file, offset)?;
     let absent = || damaged(file, RecordKind::Encoded, offset, size);
     let bytes = file.read(offset, usize::try_from(size).unwrap_or(usize::MAX))?.ok_or_else(absent)?;
     let contents = bytes.get(RECORD_HEAD..).map(<[u8]>::to_vec).unwrap_or_default();
+    // Features are computed anew, because the compacted file names only those that it uses.
     let features = features_of(&Record::read(&contents)?.0.needs());
     EncodedRun { contents, sealed: sealed.len() - RECORD_HEAD, features }.lay_out(body)
 }
 
 /// The bytes that the record at `offset` decodes to. It must end before `limit`.
 pub(super) fn read(file: &ContainerFile, known: u32, offset: u64, limit: u64) -> Result<Buffer> {
+    // The sealed part comes first: it names the algorithm and bounds the memory.
     let (size, _, sealed) = head(file, offset)?;
     let len = usize::try_from(size).unwrap_or(usize::MAX);
     let wrong = |what: &str| Err(malformed(offset, len, what));
+    // The order in the file rules out cycles and records of later batches.
     if offset.checked_add(size).is_none_or(|end| end > limit) {
         return wrong("an encoded record does not end before the record that names it");
     }
@@ -157,16 +171,19 @@ pub(super) fn read(file: &ContainerFile, known: u32, offset: u64, limit: u64) ->
         Some(_) => return wrong(unnamed),
         None => return wrong("the algorithm of an encoded record is invalid"),
     }
+    // The rest of the record, blocks and padding.
     let mut bytes = try_vec(len)?;
     bytes.extend_from_slice(&sealed);
     let rest = file.read(offset + to_u64(sealed.len()), len - sealed.len())?;
     let Some(rest) = rest else { return Err(damaged(file, RecordKind::Encoded, offset, size)) };
     bytes.extend_from_slice(&rest);
     let place = |error: crate::AtlasError| error.at_range(offset, size);
+    // Only padding to a multiple of 8 may follow the blocks.
     let (record, behind) = Record::read(&bytes[RECORD_HEAD..]).map_err(place)?;
     if behind.len() > 7 || behind.iter().any(|byte| *byte != 0) {
         return wrong("bytes after the blocks of an encoded record are not zero");
     }
+    // Filters of single blocks are known only now.
     if features_of(&record.needs()) & !known != 0 {
         return wrong(unnamed);
     }

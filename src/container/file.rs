@@ -43,6 +43,7 @@ fn read_at(storage: &dyn Storage, path: &Path, offset: u64, len: usize) -> Resul
     bytes.resize(len, 0);
     match storage.read_at(offset, OutBytes::new(&mut bytes)) {
         Ok(()) => Ok(Some(bytes)),
+        // A file that ends early is no error of the system: the caller decides if something durable is missing.
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
         Err(error) => {
             let what = format_args!("reading {len} bytes at offset {offset} of {}", path.display());
@@ -58,9 +59,13 @@ impl ContainerFile {
         path: &Path,
         key: Option<&[u8; 32]>,
     ) -> Result<ContainerFile> {
+        // The key is needed before the identity, because the header's digest is keyed too.
         let seals = Seals::new(key);
+        // A file shorter than a header reads as no header, and fails below with the matching status.
         let header = read_at(&*storage, path, 0, HEADER_SIZE)?.unwrap_or_default();
+        // A header whose digest holds is the normal case; its fields are checked then.
         if let Some(ident) = header_ident(&seals, &header) {
+            // The digest covers the magic, so that a wrong magic here was written on purpose.
             if header[..8] != MAGIC {
                 return Err(foreign(path, &header));
             }
@@ -78,13 +83,17 @@ impl ContainerFile {
             });
         }
         // The first commit record repeats the header's fields.
+        // The block size is in the lost header, so that each of the five possible places of the first commit
+        // is tried.
         for block in 0..5_u8 {
             let start = 3 * (4_096 << block);
             let Some(bytes) = read_at(&*storage, path, start, COMMIT_SIZE as usize)? else { continue };
+            // Byte 36 is the block code in the copied header, which must agree with the place.
             if bytes[..4] != RecordKind::Commit.magic() || bytes[36] != block {
                 continue;
             }
             let ident = ident_at(&bytes[32..72]);
+            // The id and salt in the record are trusted only if the record seals itself with them.
             let file = ContainerFile {
                 storage: Arc::clone(&storage),
                 path: path.to_owned(),
@@ -93,11 +102,13 @@ impl ContainerFile {
                 header_damaged: true,
                 sync_failed: AtomicBool::default(),
             };
+            // Such a file opens for reading alone, because a damaged header is never written again.
             if file.sealed_commit(start)?.is_some() {
                 ident.check(file.seals.is_keyed())?;
                 return Ok(file);
             }
         }
+        // Without the magic it is no container (FORMAT); zeros alone are the remains of a creation.
         if header.get(..8) != Some(&MAGIC) {
             if is_blank(&*storage) {
                 return Err(AtlasError::format(format!(
@@ -109,10 +120,12 @@ impl ContainerFile {
             }
             return Err(foreign(path, &header));
         }
+        // A newer version may compute its digest in another way, so that its number decides first.
         let ident = ident_at(&header[8..48]);
         if !ident.is_known() {
             ident.check(seals.is_keyed())?;
         }
+        // Damage and a wrong key cannot be distinguished: both are WITNESS.
         Err(AtlasError::witness(format!(
             "{}: the digest of the header is wrong: it is damaged, or the key is wrong",
             path.display()
@@ -124,6 +137,7 @@ impl ContainerFile {
     pub(super) fn open_like(storage: Arc<dyn Storage>, like: &ContainerFile) -> Result<ContainerFile> {
         let seals = like.seals.clone();
         let header = read_at(&*storage, &like.path, 0, HEADER_SIZE)?.unwrap_or_default();
+        // A compacted file has the same id and head, and a new salt.
         let ident = header_ident(&seals, &header);
         match ident.filter(|ident| (ident.id, ident.head) == (like.ident.id, like.ident.head)) {
             Some(ident) => {
@@ -196,21 +210,25 @@ impl ContainerFile {
         // One read if the size is known.
         let guess = if sizes.start() == sizes.end() { *sizes.start() } else { (*sizes.start()).max(512) };
         let first = guess.min(*sizes.end()) as usize;
+        // A record near the end of the file may be shorter than the guess.
         let Some(mut bytes) = self.read_up_to(offset, first)? else { return Ok(None) };
         if bytes.len() < RECORD_HEAD || bytes[..4] != kind.magic() || u64_at(&bytes, 8) != offset {
             return Ok(None);
         }
+        // The size is not proved yet; it is bounded by the kind before anything is allocated.
         let size = u32_at(&bytes, 4);
         if !sizes.contains(&size) || !size.is_multiple_of(8) {
             return Ok(None);
         }
         let size = size as usize;
+        // A second read gets the rest of a record that is longer than the guess.
         if size > bytes.len() {
             let Some(rest) = self.read(offset + to_u64(bytes.len()), size - bytes.len())? else {
                 return Ok(None);
             };
             bytes.extend_from_slice(&rest);
         }
+        // The seal covers everything but its own 16 bytes.
         bytes.truncate(size);
         let seal = self.seals.digest(Tag::Seal, &self.ident, &[&bytes[..16], &bytes[32..]]);
         Ok((seal[..16] == bytes[16..32]).then_some(Record { bytes, seal }))
@@ -221,6 +239,7 @@ impl ContainerFile {
         if let Some(bytes) = self.read(offset, len)? {
             return Ok(Some(bytes));
         }
+        // The file ends within the range: only then its length is asked for.
         let rest = self.len()?.saturating_sub(offset);
         let len = usize::try_from(rest).unwrap_or(usize::MAX).min(len);
         if len == 0 { Ok(None) } else { self.read(offset, len) }
@@ -229,6 +248,7 @@ impl ContainerFile {
     /// Reads the commit record of this file at `offset`. `None` if there is none with a valid seal.
     fn sealed_commit(&self, offset: u64) -> Result<Option<Record>> {
         let most = u32::try_from(commit_size(MAX_NOTE)).unwrap_or(u32::MAX);
+        // A record that was copied from another container has another id or salt, and does not count.
         let record = self.sealed(RecordKind::Commit, offset, COMMIT_SIZE..=most)?;
         Ok(record.filter(|record| ident_at(&record.bytes[32..72]) == self.ident))
     }
@@ -236,6 +256,7 @@ impl ContainerFile {
     /// Reads the commit at `offset`. `None` if there is no commit record with a valid seal. Fails with FORMAT if a
     /// field breaks a rule.
     pub(super) fn commit_at(&self, offset: u64) -> Result<Option<Commit>> {
+        // An offset from a damaged record must not lead to a read outside of the batches.
         if !offset.is_multiple_of(self.block()) || offset < self.start() {
             return Ok(None);
         }
@@ -256,6 +277,7 @@ impl ContainerFile {
 
     /// The digest of the last bytes of a batch's body.
     pub(super) fn batch_digest(&self, start: u64, end: u64) -> Result<Option<Digest>> {
+        // The digest covers the last 1 MiB at most, so that checking a batch costs one bounded read.
         let first = start.max(end.saturating_sub(small_batch()));
         let Some(bytes) = self.read(first, to_usize(end - first))? else { return Ok(None) };
         Ok(Some(self.seals.digest(Tag::Batch, &self.ident, &[&bytes])))
@@ -264,6 +286,7 @@ impl ContainerFile {
 
 /// The identity in 40 bytes: head, id, salt.
 fn ident_at(bytes: &[u8]) -> Ident {
+    // Bytes that are missing count as zeros, which no digest confirms.
     let part = |at: usize| bytes.get(at..).and_then(|rest| rest.first_chunk()).copied().unwrap_or_default();
     let head = bytes.first_chunk().copied().unwrap_or_default();
     Ident { id: part(8), salt: part(24), head }
@@ -272,12 +295,14 @@ fn ident_at(bytes: &[u8]) -> Ident {
 /// The identity that a header states, if its digest holds.
 fn header_ident(seals: &Seals, header: &[u8]) -> Option<Ident> {
     let (body, digest) = header.split_at_checked(480)?;
+    // The digest depends on the id and salt that the header itself states.
     let ident = ident_at(&header[8..48]);
     let found = seals.digest(Tag::Header, &ident, &[body]);
     Digest::try_from(digest).is_ok_and(|digest| same(&digest, &found)).then_some(ident)
 }
 
 fn foreign(path: &Path, header: &[u8]) -> AtlasError {
+    // The first bytes show which format the file has instead.
     let beginning: Vec<String> = header.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     let begins = if beginning.is_empty() {
         "is shorter than a header".to_owned()

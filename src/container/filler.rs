@@ -43,6 +43,7 @@ impl<'t, 'f> Filler<'t, 'f> {
 
     /// Adds a tile whose payload is laid out.
     pub(super) fn push(&mut self, digests: &Digests, tile: PlacedTile) -> Laid<()> {
+        // An old leaf can be used only if each of its tiles was taken over.
         self.leaf_is_old &= matches!(tile.place, Placed::Before(_));
         self.leaf.push(tile);
         self.tiles += 1;
@@ -53,8 +54,10 @@ impl<'t, 'f> Filler<'t, 'f> {
     /// at its place in a tree filled from the left and ends at or before tile `end`. Loads nothing below it.
     /// Returns false if there is none.
     pub(super) fn push_old(&mut self, digests: &Digests, end: u64) -> Laid<bool> {
+        // Only a full node at its place keeps the shape of a tree that is filled from the left.
         let Some(node) = full_node_at(self.old, self.tiles..end)? else { return Ok(false) };
         self.tiles += node.tiles;
+        // The node may complete its parent, and that the next level.
         self.add(usize::from(node.height), (node, true));
         self.end_full_nodes(digests)?;
         Ok(true)
@@ -68,11 +71,15 @@ impl<'t, 'f> Filler<'t, 'f> {
     /// Ends the leaf, and the nodes above that are full.
     fn end_leaf(&mut self, digests: &Digests) -> Laid<()> {
         let leaf = std::mem::take(&mut self.leaf);
+        // An empty leaf counts as old until a new tile comes.
         let is_old = std::mem::replace(&mut self.leaf_is_old, true);
+        // The indices of the tiles, by which the old leaf is found.
         let range = self.tiles - to_u64(leaf.len())..self.tiles;
         let old = if is_old { node_over(self.old, &range, 0)? } else { None };
         let node = match old {
+            // The old leaf has the same children, and stays in its place ("Import").
             Some(node) => (node, true),
+            // T records and leaf are laid out after the payload of its tiles.
             None => (leaf.finish(&mut self.body, digests)?.0, false),
         };
         self.add(0, node);
@@ -80,6 +87,7 @@ impl<'t, 'f> Filler<'t, 'f> {
     }
 
     fn end_full_nodes(&mut self, digests: &Digests) -> Laid<()> {
+        // From the lowest level up, because each ended node may fill the level above.
         for level in 0..self.levels.len() {
             if self.levels[level].len() == MAX_CHILDREN {
                 self.end_node(level, digests)?;
@@ -89,6 +97,7 @@ impl<'t, 'f> Filler<'t, 'f> {
     }
 
     fn add(&mut self, level: usize, node: (NodeRef, bool)) {
+        // A taken-over node may be higher than all nodes so far.
         while self.levels.len() <= level {
             self.levels.push(Vec::new());
         }
@@ -97,11 +106,14 @@ impl<'t, 'f> Filler<'t, 'f> {
 
     /// Ends the node over those of a level.
     fn end_node(&mut self, level: usize, digests: &Digests) -> Laid<()> {
+        // The waiting nodes of the level, all at once, are the children.
         let children = std::mem::take(&mut self.levels[level]);
         let nodes: Vec<NodeRef> = children.iter().map(|(node, _)| *node).collect();
         let tiles: u64 = nodes.iter().map(|node| node.tiles).sum();
+        // All tiles so far lie before the end of this node, since it is the last of its level.
         let end = self.tiles;
         let height = u8::try_from(level + 1).unwrap_or(u8::MAX);
+        // An old node is used only if every child is old and nothing else is under it.
         let old = if children.iter().all(|(_, is_old)| *is_old) {
             node_over(self.old, &(end - tiles..end), height)?
         } else {
@@ -117,21 +129,27 @@ impl<'t, 'f> Filler<'t, 'f> {
 
     /// Ends the tree.
     pub(super) fn finish(mut self, digests: &Digests, kind: RootKind) -> Laid<(Body<'f>, Filled)> {
+        // The last leaf may have fewer than 32 tiles.
         if self.leaf.len() > 0 {
             self.end_leaf(digests)?;
         }
+        // Nodes on the right edge are ended from the bottom up, whatever their number of children.
         let mut level = 0;
         while level < self.levels.len() {
             let is_top = level + 1 == self.levels.len();
             match self.levels[level].len() {
+                // All nodes of this level have a parent already.
                 0 => {}
+                // A single node at the highest level is the top.
                 1 if is_top => {}
                 _ => self.end_node(level, digests)?,
             }
             level += 1;
         }
+        // Without a tile there is no level, and the root is that of the empty domain.
         let top = self.levels.pop().and_then(|mut nodes| nodes.pop()).map(|(node, _)| node);
         let (bytes, digest) = top.as_ref().map_or((0, digests.no_leaves()), |top| (top.bytes, top.top));
+        // The top leads to the root, because all nodes off the right edge are full.
         let root = kind.header(bytes, self.tiles).root(digests, &digest);
         let residue = top.as_ref().map_or(Residue::ZERO, |top| top.residue);
         Ok((self.body, Filled { root, residue, top }))
@@ -141,15 +159,19 @@ impl<'t, 'f> Filler<'t, 'f> {
 /// Returns the stored node of `tree` that has this height and covers exactly these tiles.
 fn node_over(tree: &Tree, tiles: &Range<u64>, height: u8) -> Result<Option<NodeRef>> {
     let Some(top) = tree.top_node() else { return Ok(None) };
+    // The walk goes down from the top; `start` is the index of the node's first tile.
     let (mut node, mut start): (Arc<Node>, u64) = (Arc::clone(top), 0);
     loop {
         let Some((_, place)) = node.stored() else { return Ok(None) };
+        // At the wanted height the range must agree at both ends.
         if place.height == height {
             return Ok((start == tiles.start && start + place.tiles == tiles.end).then_some(*place));
         }
+        // The tree is too low, or the range crosses the end of this node.
         if place.height < height || tiles.end > start + place.tiles {
             return Ok(None);
         }
+        // The child that has the first tile of the range is the only candidate.
         let Some((below, before)) = child_with(&node, tiles.start - start)? else { return Ok(None) };
         start += before;
         node = below;
@@ -160,9 +182,11 @@ fn node_over(tree: &Tree, tiles: &Range<u64>, height: u8) -> Result<Option<NodeR
 /// are counted from the first one under the node.
 fn child_with(node: &Arc<Node>, tile: u64) -> Result<Option<(Arc<Node>, u64)>> {
     let children = node.children()?;
+    // A leaf has tiles instead of nodes.
     let Children::Nodes(nodes) = &*children else { return Ok(None) };
     let mut before = 0;
     for child in nodes {
+        // A node that is not stored was edited, and is no node of the file.
         let Some((_, place)) = child.stored() else { return Ok(None) };
         if tile < before + place.tiles {
             return Ok(Some((Arc::clone(child), before)));
@@ -179,10 +203,12 @@ fn child_with(node: &Arc<Node>, tile: u64) -> Result<Option<(Arc<Node>, u64)>> {
 /// edge: there the number of tiles under a node is proved before it is loaded.
 fn full_node_at(tree: &Tree, tiles: Range<u64>) -> Result<Option<NodeRef>> {
     let Some(top) = tree.top_node().filter(|_| tree.is_regular()) else { return Ok(None) };
+    // The walk goes down from the top, so that the first match is the highest.
     let (mut node, mut start): (Arc<Node>, u64) = (Arc::clone(top), 0);
     loop {
         let Some((_, place)) = node.stored() else { return Ok(None) };
         let full = tiles_of_full(place.height);
+        // In a tree filled from the left, a full node begins at a multiple of its tiles.
         let is_there = start == tiles.start && start.is_multiple_of(full);
         if is_there && place.tiles == full && full <= tiles.end - tiles.start {
             return Ok(Some(*place));
@@ -192,6 +218,7 @@ fn full_node_at(tree: &Tree, tiles: Range<u64>) -> Result<Option<NodeRef>> {
             return Ok(None);
         }
         let Some((below, before)) = child_with(&node, tiles.start - start)? else { return Ok(None) };
+        // A child off this grid shows that a node before it is not full.
         if !before.is_multiple_of(tiles_of_full(place.height - 1)) {
             return Ok(None);
         }

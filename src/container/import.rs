@@ -99,6 +99,7 @@ impl Container {
         operation: &mut Operation<'_>,
     ) -> Result<u64> {
         self.change(options, |log| {
+            // Limits of the format, before anything is read.
             let size = source.size();
             if size >= 1 << 63 || size.div_ceil(TILE_BYTES) > MAX_TILES {
                 return Err(AtlasError::limit(format!(
@@ -109,6 +110,7 @@ impl Container {
             let file = Arc::clone(&log.file);
             let tip = log.located.tip.as_ref();
             let base = lock(&self.base).clone();
+            // A source of the same file as the base stays there, and only digests are stored.
             let of_base = base.as_ref().is_some_and(|base| base.is_same(source));
             let old = match tip {
                 // Tiles that are not read are taken from it, so that it must exist.
@@ -116,13 +118,16 @@ impl Container {
                     self.check_commit(&file, tip)?;
                     self.state(&file, tip)?.tree.clone()
                 }
+                // A generation that cannot be read is no obstacle for a whole import: nothing is taken from it.
                 Some(tip) if self.check_commit(&file, tip).is_ok() => self.state(&file, tip)?.tree.clone(),
                 Some(_) | None => Tree::default(),
             };
+            // The tiles that are those of the source.
             let taken = match regions {
                 None => std::iter::once(0..size.div_ceil(TILE_BYTES)).collect(),
                 Some(regions) => touched(&old, size, regions)?,
             };
+            // Tiles that lie wholly in holes are not read.
             let read = match source.data_map().filter(|_| !taken.is_empty()) {
                 Some(map) => Steps::new(taken.iter().flat_map(|tiles| map.tiles_within(tiles)), 1)?,
                 None => Steps::new(taken.iter().cloned(), 1)?,
@@ -138,13 +143,16 @@ impl Container {
                 read,
                 zeros: OnceLock::new(),
             };
+            // A large body is in the file already, so that a failure must cut it off.
             let (body, imported) = match import.lay_out(&file, &log.located, options.note.len(), operation) {
                 Ok(done) => done,
                 Err(error) => return Err(batch::undo(&file, &log.located, error)),
             };
+            // The sum is known only after the pass over the source.
             if let Err(error) = self.check_sum(imported.residue) {
                 return Err(batch::undo(&file, &log.located, error));
             }
+            // The address space must cover every BASE place of the new tree.
             let attached = base.as_ref().map(Source::size);
             let before = tip.map_or(0, |tip| tip.base_size);
             let base_size = match attached {
@@ -164,6 +172,7 @@ impl Container {
 
 /// The tiles that an import of regions reads: those that a region touches, and the tail if the size differs.
 fn touched(old: &Tree, size: u64, regions: &[AtlasBoundaryRegion]) -> Result<Vec<Range<u64>>> {
+    // Indices of the source are those of the old tree only if both are cut at each MiB.
     if !has_imported_tiles(old)? {
         return Err(AtlasError::invalid_argument(
             "an import of regions needs a newest generation of full tiles and one shorter last one, and an edit \
@@ -171,12 +180,14 @@ fn touched(old: &Tree, size: u64, regions: &[AtlasBoundaryRegion]) -> Result<Vec
         ));
     }
     let mut touched = Ranges::default();
+    // The regions are united, so that they may overlap and come in any order.
     for (index, region) in (0..).zip(regions) {
         check_range(region.offset, region.length, size, "region").map_err(|error| error.at_index(index))?;
         if region.length > 0 {
             touched.add(region.offset / TILE_BYTES..region.end().div_ceil(TILE_BYTES));
         }
     }
+    // The last tile of the shorter domain changes too, unless it is full.
     if size != old.bytes() {
         touched.add(size.min(old.bytes()) / TILE_BYTES..size.div_ceil(TILE_BYTES));
     }
@@ -185,11 +196,13 @@ fn touched(old: &Tree, size: u64, regions: &[AtlasBoundaryRegion]) -> Result<Vec
 
 /// True if all tiles but the last have 1 MiB. Loads the nodes on the right edge.
 fn has_imported_tiles(tree: &Tree) -> Result<bool> {
+    // Only the right edge is loaded: the sums of other nodes show that their tiles are full.
     let mut next = tree.top_node().cloned();
     while let Some(node) = next.take() {
         let children = node.children()?;
         match &*children {
             Children::Tiles(tiles) => {
+                // The last tile of the domain may be shorter.
                 let full = tiles.split_last().map_or(&[][..], |(_, full)| full);
                 return Ok(full.iter().all(|tile| tile.len() == TILE_SIZE));
             }
@@ -198,6 +211,7 @@ fn has_imported_tiles(tree: &Tree) -> Result<bool> {
                 if !full.iter().all(has_full_tiles) {
                     return Ok(false);
                 }
+                // Below a full last node everything is full.
                 next = (!has_full_tiles(last)).then(|| Arc::clone(last));
             }
         }
@@ -245,6 +259,7 @@ impl Import<'_> {
     ) -> Result<(super::body::Finished, Filled)> {
         let scheme = &self.container.context.scheme;
         let count = self.read.len();
+        // Memory that does not change is hashed and written without a copy.
         let in_place = self.source.is_fixed() && self.source.in_memory();
         // Buffer of a read tile, and its encoder.
         let encoding = match &self.container.options.compression {
@@ -254,6 +269,7 @@ impl Import<'_> {
         let per_worker = if in_place { 0 } else { TILE_BYTES } + scheme.workspace() + encoding;
         let fixed = if in_place { 0 } else { 2 * TILE_BYTES };
         let workers = operation.workers(count, per_worker, fixed)?;
+        // The window bounds the finished tiles that wait for an earlier tile.
         let order = pool::Order { window: Some(WINDOW), runs: &[], unwatched: operation.unwatched() };
         let executor = operation.executor;
         let (bytes, tiles) = self.taken_in_all();
@@ -269,9 +285,11 @@ impl Import<'_> {
         };
         let (commit, record) = (located.end(file), super::records::commit_size(note));
         let new_filler = |is_large| Filler::new(self.old, Body::new(file, commit, record, is_large));
+        // A small batch is tried first, because its size is known only at the end.
         let mut filler = new_filler(false);
         // Tiles of a small batch so far, until it turns out to be too large.
         let mut retained: Option<Vec<(u64, Imported)>> = Some(Vec::new());
+        // Workers read, hash and encode; this thread lays out in order.
         pool::run_within(
             executor,
             workers,
@@ -280,11 +298,14 @@ impl Import<'_> {
             || Ok(Worker { workspace: Workspace::default(), encoder: self.container.encoder()? }),
             |worker, task| {
                 let index = self.read.nth(task).start;
+                // Tasks are the tiles that are read, in ascending order.
                 self.tile(index, worker).map_err(|error| error.at_index(index))
             },
             |task, tile| {
                 let index = self.read.nth(task).start;
+                // A batch that turns out too large is laid out again from its first tile on.
                 match self.push(&mut filler, index, &tile, &mut done) {
+                    // While the batch is small its tiles are retained for a second layout, at most 1 MiB of payload.
                     Ok(()) => {
                         if let Some(retained) = &mut retained {
                             try_grow(retained, 1)?;
@@ -303,6 +324,7 @@ impl Import<'_> {
                 Ok(())
             },
         )?;
+        // The last nodes alone may make the batch too large.
         let finished = match self.finish(filler, &mut done) {
             Ok(finished) => finished,
             Err(Stop::Failed(error)) => return Err(error),
@@ -320,6 +342,7 @@ impl Import<'_> {
 
     /// Bytes and number of the tiles that are taken from the source.
     fn taken_in_all(&self) -> (u64, u64) {
+        // The last tile ends with the source.
         let end = |tile: u64| tile.saturating_mul(TILE_BYTES).min(self.source.size());
         let bytes = self.taken.iter().map(|tiles| end(tiles.end) - end(tiles.start)).sum();
         (bytes, self.taken.iter().map(|tiles| tiles.end - tiles.start).sum())
@@ -333,6 +356,7 @@ impl Import<'_> {
         tile: &Imported,
         done: &mut TileDone<'_>,
     ) -> Laid<()> {
+        // The filler takes tiles strictly in order.
         self.fill_until(filler, index, done)?;
         self.push_tile(filler, tile)?;
         Ok(done(index, tile.len)?)
@@ -341,6 +365,7 @@ impl Import<'_> {
     fn push_tile(&self, filler: &mut Filler<'_, '_>, tile: &Imported) -> Laid<()> {
         let place = match tile.span(&mut filler.body, self.source)? {
             Ok(span) => Placed::Now(vec![span], tile.chaining_values.clone()),
+            // A place in the newest generation may be a record, which a span cannot express.
             Err(before) => Placed::Before(before),
         };
         let Imported { len, residue, witness, .. } = *tile;
@@ -351,10 +376,13 @@ impl Import<'_> {
     fn fill_until(&self, filler: &mut Filler<'_, '_>, end: u64, done: &mut TileDone<'_>) -> Laid<()> {
         while filler.tiles() < end {
             let at = filler.tiles();
+            // The next range of the source that is not passed yet, or nothing up to `end`.
             let taken = self.taken.partition_point(|tiles| tiles.end <= at);
             let taken =
                 self.taken.get(taken).map_or(end..end, |tiles| tiles.start.min(end)..tiles.end.min(end));
+            // Before that range lie tiles of the newest generation.
             self.keep_until(filler, taken.start)?;
+            // Within the range a tile that is not read lies in a hole.
             for index in filler.tiles()..taken.end {
                 let tile = self.zeros(index)?;
                 self.push_tile(filler, &tile)?;
@@ -367,6 +395,7 @@ impl Import<'_> {
     /// Tile `index`, which lies in a hole.
     fn zeros(&self, index: u64) -> Result<Imported> {
         let (offset, len) = self.place_of(index);
+        // The digests of a full tile of zeros are computed once; only the last tile has another length.
         let (witness, chaining_values) = match self.zeros.get().filter(|_| len == TILE_SIZE) {
             Some(known) => known.clone(),
             None => {
@@ -385,6 +414,7 @@ impl Import<'_> {
         };
         // A tile has at most 1 MiB.
         let len = u32::try_from(len).unwrap_or(u32::MAX);
+        // A hole of the base refers to the base like any other tile of it.
         let payload = match self.place_before(index, offset, (len, Residue::ZERO, &witness))? {
             Some(place) => Payload::Before(place),
             None if self.of_base => Payload::Base(offset),
@@ -402,9 +432,11 @@ impl Import<'_> {
     /// Adds tiles of the newest generation up to tile `end`.
     fn keep_until(&self, filler: &mut Filler<'_, '_>, end: u64) -> Laid<()> {
         while filler.tiles() < end {
+            // Whole nodes first, so that the cost is that of the changes.
             if filler.push_old(self.digests(), end)? {
                 continue;
             }
+            // At the edges of a change the tiles are taken over singly, and their leaf is written anew.
             let index = TileIndex(filler.tiles());
             let old = self.old.tile(index)?;
             let entry = old.as_ref().and_then(|old| old.tile.stored());
@@ -421,6 +453,7 @@ impl Import<'_> {
         mut filler: Filler<'_, '_>,
         done: &mut TileDone<'_>,
     ) -> Laid<(super::body::Finished, Filled)> {
+        // Tiles after the last tile that was read.
         self.fill_until(&mut filler, self.source.size().div_ceil(TILE_BYTES), done)?;
         let (body, filled) = filler.finish(self.digests(), self.container.context.scheme.root_kind())?;
         Ok((body.finish()?, filled))
@@ -433,6 +466,7 @@ impl Import<'_> {
     /// Reads, sums and hashes tile `index`.
     fn tile(&self, index: u64, worker: &mut Worker) -> Result<Imported> {
         let (offset, len) = self.place_of(index);
+        // Fixed memory is hashed in place; other sources are read into a buffer.
         let mut buffer = None;
         let bytes = match self.source.fixed_slice(offset, len) {
             Some(bytes) => bytes,
@@ -443,6 +477,7 @@ impl Import<'_> {
             }
         };
         let scheme = &self.container.context.scheme;
+        // Chaining values come from the same pass as the witness.
         let is_chained = self.keeps_chains && len > GROUP_SIZE;
         let (residue, witness, chaining_values) = if is_chained {
             let (outboard, witness, residues) = Outboard::with_residues(scheme.digests(), bytes)?;
@@ -454,6 +489,7 @@ impl Import<'_> {
         // A tile has at most 1 MiB.
         let len32 = u32::try_from(len).unwrap_or(u32::MAX);
         let done = |payload| Imported { len: len32, residue, witness, chaining_values, payload };
+        // The cheapest payload comes first: a known place, the base, zeros, encoded bytes.
         if let Some(place) = self.place_before(index, offset, (len32, residue, &witness))? {
             return Ok(done(Payload::Before(place)));
         }
@@ -468,6 +504,7 @@ impl Import<'_> {
         {
             return Ok(done(Payload::Encoded(run)));
         }
+        // Bytes that do not compress go to the file as they are.
         Ok(done(match buffer {
             Some(buffer) => Payload::Bytes(buffer),
             None => Payload::InPlace(offset),
@@ -482,16 +519,20 @@ impl Import<'_> {
         offset: u64,
         (len, residue, witness): (u32, Residue, &Digest),
     ) -> Result<Option<TilePlace>> {
+        // The domain grew: there is no old tile to compare with.
         if index >= self.old.tiles() {
             return Ok(None);
         }
         let Some(old) = self.old.tile(TileIndex(index))? else { return Ok(None) };
+        // The digests decide: the bytes of the old tile are not read.
         let Some(stored) = old.tile.whole().and_then(|extent| extent.stored_tile()) else { return Ok(None) };
         let entry = &stored.entry;
+        // Length and residue are compared too, because the witness alone does not prove the residue.
         if (entry.len, entry.residue, &entry.witness) != (len, residue, witness) {
             return Ok(None);
         }
         let spans = stored.spans()?;
+        // A place in the base is kept only if the source is the base and the bytes lie at the same offset.
         let mut at = offset;
         for span in &spans.spans {
             if span.kind == SpanKind::Base && !(self.of_base && span.place == at) {
@@ -517,6 +558,7 @@ impl Imported {
             Payload::Zeros => span(SpanKind::Zeros, 0),
             Payload::Bytes(bytes) => span(SpanKind::Raw, body.run(bytes)?),
             Payload::Encoded(run) => span(SpanKind::Encoded, run.lay_out(body)?),
+            // Memory of the source is copied to the file only here.
             Payload::InPlace(offset) => {
                 let bytes = source.fixed_slice(*offset, to_usize(u64::from(self.len)));
                 let bytes = bytes

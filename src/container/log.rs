@@ -39,7 +39,9 @@ impl Located {
     /// Returns the number of the slot to write next. The newest valid slot is never overwritten.
     pub(super) fn next_slot(&self) -> u8 {
         match &self.slots {
+            // The first slot is overwritten only if the second is better.
             [Some(first), Some(second)] if first.generation < second.generation => 0,
+            // The first is the better or the only valid slot; of two equal slots the first counts.
             [Some(_), _] => 1,
             _ => 0,
         }
@@ -47,6 +49,7 @@ impl Located {
 
     /// Number of the next generation.
     pub(super) fn next_generation(&self) -> Result<u64> {
+        // The number of a lost generation is not used again, since readers may have seen it.
         let last = self.tip.as_ref().map_or(0, |tip| tip.generation).max(self.lost);
         last.checked_add(1).ok_or_else(|| AtlasError::limit("generation 2^64 - 1 is the last one"))
     }
@@ -67,6 +70,7 @@ pub(super) enum Until {
 pub(super) fn locate(file: &ContainerFile, until: Until) -> Result<Located> {
     let mut before = None;
     loop {
+        // Most calls end after the first look.
         let (located, found) = look(file, until)?;
         let Some(found) = found.filter(|_| until == Until::Tip) else { return Ok(located) };
         // A writer may have committed between the two looks. Only a second one that finds the same is one.
@@ -82,6 +86,7 @@ pub(super) fn locate(file: &ContainerFile, until: Until) -> Result<Located> {
             ))
             .at_range(located.end(file), found.offset - located.end(file)));
         }
+        // The finding is remembered: it counts only if the next look makes the same.
         before = Some((tip, found.ordinal));
     }
 }
@@ -89,6 +94,7 @@ pub(super) fn locate(file: &ContainerFile, until: Until) -> Result<Located> {
 /// Searches once. Returns the end of the log, and a commit after it that should not be there.
 fn look(file: &ContainerFile, until: Until) -> Result<(Located, Option<Commit>)> {
     let len = file.len()?;
+    // A file without room for header and slots was truncated.
     if len < file.start() {
         let (path, start) = (file.path.display(), file.start());
         return Err(AtlasError::format(format!(
@@ -96,16 +102,20 @@ fn look(file: &ContainerFile, until: Until) -> Result<(Located, Option<Commit>)>
         ))
         .at_range(0, len));
     }
+    // The slots are read before the commits: whatever they name was durable before.
     let slots = [file.slot(0)?, file.slot(1)?];
     // After the slots, because the commits that they name were written before them.
     let len = file.len()?;
     let mut located = Located { slots, is_confirmed: true, ..Located::default() };
+    // The slot of the greatest generation first; the sort keeps the first of two equal slots ahead.
     let mut best: Vec<&Slot> = slots.iter().flatten().collect();
     best.sort_by_key(|slot| std::cmp::Reverse(slot.generation));
     for slot in best {
+        // A slot is written after its commit was synced, so that the commit must be there.
         let commit = file.commit_at(slot.commit)?.filter(|commit| same(&commit.seal, &slot.seal));
         let Some(commit) = commit.filter(|commit| commit.end <= len) else {
             if until == Until::Recovered {
+                // Recovery notes the loss and tries the slot that is left.
                 located.lost = located.lost.max(slot.generation);
                 continue;
             }
@@ -116,6 +126,7 @@ fn look(file: &ContainerFile, until: Until) -> Result<(Located, Option<Commit>)>
             ))
             .at_range(slot.commit, u64::from(super::records::COMMIT_SIZE)));
         };
+        // Both seals are right and disagree: no library writes that.
         if commit.generation != slot.generation {
             let (named, found) = (slot.generation, commit.generation);
             return Err(AtlasError::format(format!(
@@ -123,16 +134,20 @@ fn look(file: &ContainerFile, until: Until) -> Result<(Located, Option<Commit>)>
             ))
             .at_range(slot.commit, 8));
         }
+        // The best slot confirms this commit; a second slot is older and adds nothing.
         located.tip = Some(commit);
         break;
     }
+    // The medium cannot be seen, so that later commits are not trusted.
     if until == Until::Confirmed {
         return Ok((located, None));
     }
+    // Commits whose slot was lost, or not written yet, follow one another without a gap.
     while let Some(next) = follows(file, located.tip.as_ref(), len)? {
         located.tip = Some(next);
         located.is_confirmed = false;
     }
+    // A later commit proves that a missing commit before it was durable ("Open", 4).
     let found = search(file, &located, len)?;
     if until == Until::Recovered {
         // Commits after a lost one are lost with it.
@@ -155,7 +170,9 @@ fn follows(file: &ContainerFile, tip: Option<&Commit>, len: u64) -> Result<Optio
     if offset >= len {
         return Ok(None);
     }
+    // Bytes after the tip that are no commit are the remains of an unfinished batch.
     let Some(next) = file.commit_at(offset)? else { return Ok(None) };
+    // The links must name exactly this tip, because an older attempt may lie here as well.
     let ordinal = tip.map_or(0, |tip| tip.ordinal + 1);
     let previous = tip.map_or((0, [0; 32], 0), |tip| (tip.offset, tip.seal, tip.generation));
     if (next.previous, next.previous_seal, next.previous_generation) != previous
@@ -164,6 +181,7 @@ fn follows(file: &ContainerFile, tip: Option<&Commit>, len: u64) -> Result<Optio
     {
         return Ok(None);
     }
+    // The commit record may be durable without its body; the digest of the batch decides.
     let start = body_start(next.offset, next.end, next.record_size(), file.block());
     if planted(Planted::NoBatchDigest) {
         return Ok(Some(next));
@@ -178,15 +196,20 @@ fn search(file: &ContainerFile, located: &Located, len: u64) -> Result<Option<Co
     if planted(Planted::NoSearch) {
         return Ok(None);
     }
+    // An unfinished successor has the ordinal tip + 1 and proves nothing; tip + 2 does.
     let least = located.tip.as_ref().map_or(1, |tip| tip.ordinal.saturating_add(2));
+    // Only 64 MiB on each side, so that opening a large file stays cheap.
     let near = end..len.min(end.saturating_add(SEARCHED));
+    // The ranges do not overlap; commit records lie at multiples of B.
     let far = near.end.max(len.saturating_sub(SEARCHED)).next_multiple_of(block)..len;
     for part in [near, far] {
         let mut at = part.start;
         while at < part.end {
+            // One read of 1 MiB has many candidates.
             let step = SEARCH_STEP.min(part.end - at);
             let bytes = file.read_up_to(at, to_usize(step))?.unwrap_or_default();
             for (index, start) in bytes.chunks(to_usize(block)).enumerate() {
+                // The magic rules out most blocks without a digest.
                 if start.get(..4) != Some(&RecordKind::Commit.magic()) {
                     continue;
                 }
@@ -204,11 +227,14 @@ fn search(file: &ContainerFile, located: &Located, len: u64) -> Result<Option<Co
 
 /// Returns the commit before `commit`. `None` if `commit` is the oldest.
 pub(super) fn before(file: &ContainerFile, commit: &Commit) -> Result<Option<Commit>> {
+    // The first commit of the file, also if compaction dropped earlier commits.
     if commit.ordinal == 0 {
         return Ok(None);
     }
+    // The commit proves the previous commit by its full seal.
     let found = file.commit_at(commit.previous)?.filter(|found| same(&found.seal, &commit.previous_seal));
     let Some(found) = found else { return Err(damaged(file, commit.previous_generation, commit.previous)) };
+    // The seals are right, so that a mismatch is FORMAT and not damage.
     let fits = found.generation == commit.previous_generation
         && found.end == commit.offset
         && found.ordinal + 1 == commit.ordinal;
@@ -227,9 +253,11 @@ pub(super) fn jump(file: &ContainerFile, commit: &Commit) -> Result<Commit> {
     if commit.ordinal == 0 {
         return Ok(commit.clone());
     }
+    // A jump has no seal of its target and proves nothing; it only saves reads.
     let Some(found) = file.commit_at(commit.jump)? else {
         return Err(damaged(file, commit.jump_generation, commit.jump));
     };
+    // The ordinal must fall, so that every walk along jumps ends.
     if found.generation != commit.jump_generation || found.ordinal >= commit.ordinal {
         return Err(AtlasError::format(format!(
             "the jump of generation {} leads to another commit than generation {}",
@@ -242,6 +270,7 @@ pub(super) fn jump(file: &ContainerFile, commit: &Commit) -> Result<Commit> {
 
 /// The jump of the commit after `previous`.
 pub(super) fn jump_after(file: &ContainerFile, previous: &Commit) -> Result<(u64, u64)> {
+    // The rule of "Jump": two jumps of equal length are joined to a single longer jump.
     let first = jump(file, previous)?;
     let second = jump(file, &first)?;
     let target =
@@ -261,11 +290,14 @@ pub(super) fn find(file: &ContainerFile, tip: Option<&Commit>, generation: u64) 
         };
         AtlasError::out_of_range(text)
     };
+    // The walk begins at the newest commit, which is trusted.
     let mut at = tip.ok_or_else(absent)?.clone();
     while generation != 0 && at.generation > generation {
         at = if at.ordinal > 0 && at.jump_generation >= generation {
+            // The jump does not pass the wanted generation.
             jump(file, &at)?
         } else {
+            // The jump would pass it: a single step instead.
             before(file, &at)?.ok_or_else(absent)?
         };
     }

@@ -51,13 +51,17 @@ impl Container {
     ) -> Result<Container> {
         operation.executor.check()?;
         let path = path.as_ref();
+        // All parts are checked before the new file exists.
         let merge = Merge::new(parts, create, options)?;
         let Some(first) = merge.parts.first() else {
             return Err(AtlasError::invalid_argument("a merge needs at least one part"));
         };
+        // The context of the first part is shared, with caches of the new handle.
         let (cache, outboards) = open::caches(create.handle.cache_size);
         let context = first.container.context.beside(outboards)?;
+        // Type, K and flags are those of the parts; id, salt and block are new.
         let mut log = open::new_log(path, create, &first.file.ident, first.file.seals.clone())?;
+        // A merge that fails leaves no file.
         if let Err(error) = merge.write(&mut log, options, operation) {
             if let Some(writer) = &log.writer {
                 file_lock::unlock(writer.file());
@@ -109,8 +113,10 @@ impl<'c> Merge<'c> {
         create: &ContainerCreateOptions,
         options: &CommitOptions,
     ) -> Result<Merge<'c>> {
+        // The options are refused before any part is looked at.
         check_options(options)?;
         let mut merge = Merge { parts: try_vec(containers.len())?, bytes: 0, tiles: 0, base_size: 0 };
+        // The parts of a STRICT domain need not sum to 0 each; only their sum must.
         let mut residue = Residue::ZERO;
         // Each part must continue the one before it.
         for (index, container) in containers.iter().enumerate() {
@@ -122,6 +128,7 @@ impl<'c> Merge<'c> {
         let Some(first) = merge.parts.first() else { return Ok(merge) };
         // The sum of all parts, which a STRICT container checks.
         first.container.check_sum(residue)?;
+        // Chaining values cannot be added: the payload in a base is not read.
         if create.keep_chains && !first.file.ident.has(CHAINS) {
             return Err(AtlasError::invalid_argument(
                 "keep_chains is set and the parts have no chaining values, which a merge does not compute",
@@ -139,16 +146,19 @@ impl<'c> Merge<'c> {
 
     /// Checks the next part, and adds its sizes to the totals.
     fn add(&mut self, container: &'c Container, is_last: bool) -> Result<Part<'c>> {
+        // The part is the newest generation at this moment; later commits to it do not matter.
         let log = container.usable()?;
         let (file, tip) = (log.file, log.located.tip);
         if let Some(tip) = &tip {
             container.check_commit(&file, tip)?;
         }
+        // Its places in the base move by the sizes of all bases before it.
         let part = Part { container, file, tip, base: self.base_size };
         // All parts are of one kind.
         if let Some(first) = self.parts.first() {
             check_kind(first, &part)?;
         }
+        // A short tile in the middle would not be a tile of a single import.
         let (bytes, tiles) = (part.bytes(), part.tiles());
         if !is_last && tiles.checked_mul(TILE_BYTES) != Some(bytes) {
             return Err(AtlasError::invalid_argument(format!(
@@ -183,6 +193,7 @@ impl<'c> Merge<'c> {
     ) -> Result<()> {
         let file = Arc::clone(&log.file);
         let mut tracker = operation.tracker(self.bytes, self.tiles);
+        // The new file has no generation from which nodes could be taken over.
         let none = Tree::default();
         let (body, filled) = batch::lay_out(&file, &log.located, options.note.len(), |body, is_large| {
             // Tiles of a small batch are laid out again in a large one.
@@ -190,16 +201,19 @@ impl<'c> Merge<'c> {
             let mut reported = |bytes| tracker.advance(bytes, 1);
             let progress: &mut dyn FnMut(u64) -> Result<()> =
                 if is_large { &mut reported } else { &mut quiet };
+            // Each layout begins anew with the first part.
             let mut writer = PartWriter { filler: Filler::new(&none, body), scratch: None, progress };
             let mut kind = None;
             for (index, part) in self.parts.iter().enumerate() {
                 writer.part(part).map_err(|stop| at_part(stop, index))?;
+                // All parts have the same scheme, so that the first part stands for all.
                 kind.get_or_insert(&part.container.context.scheme);
             }
             let scheme = kind.ok_or_else(|| AtlasError::internal("a merge has no parts"))?;
             writer.filler.finish(scheme.digests(), scheme.root_kind())
         })?;
         tracker.finish()?;
+        // The address space of the base is that of all parts, also of bases that are not attached.
         let new = NewCommit {
             time: options.time,
             note: options.note.clone(),
@@ -208,6 +222,7 @@ impl<'c> Merge<'c> {
             top: filled.top,
         };
         batch::commit(&file, &mut log.located, body, new, None).map_err(|unwritten| unwritten.error)?;
+        // The slot of the commit is synced when the handle is dropped.
         log.slot_is_unsynced = true;
         Ok(())
     }
@@ -220,6 +235,7 @@ fn check_options(options: &CommitOptions) -> Result<()> {
             options.note.len()
         )));
     }
+    // A new file has no newest generation that could be expected.
     if options.expected != 0 {
         return Err(AtlasError::conflict(format!(
             "`expected` is generation {}, and must be 0 for a new file",
@@ -231,6 +247,7 @@ fn check_options(options: &CommitOptions) -> Result<()> {
 
 /// Refuses a part of another kind than the first one.
 fn check_kind(first: &Part<'_>, part: &Part<'_>) -> Result<()> {
+    // Type, K and flags are in the headers; the key is compared by the digests that it makes.
     let (a, b) = (&first.file.ident, &part.file.ident);
     let refused = |what: &str| {
         Err(AtlasError::invalid_argument(format!(
@@ -239,18 +256,21 @@ fn check_kind(first: &Part<'_>, part: &Part<'_>) -> Result<()> {
             first.file.path.display()
         )))
     };
+    // Witnesses and roots of two types or two K cannot be in a single tree.
     if a.kind() != b.kind() {
         return refused("type");
     }
     if a.data_classes() != b.data_classes() {
         return refused("K");
     }
+    // A tile has another witness under another key.
     if !first.container.context.scheme.digests().is_same(part.container.context.scheme.digests()) {
         return refused("key");
     }
     if first.container.context.policy != part.container.context.policy {
         return refused("conservation policy");
     }
+    // Either all tiles of more than 16 KiB have chaining values or none has.
     if a.has(CHAINS) != b.has(CHAINS) {
         return refused("choice of chaining values");
     }
@@ -275,13 +295,16 @@ struct PartWriter<'w, 'f> {
 
 impl PartWriter<'_, '_> {
     fn part(&mut self, part: &Part<'_>) -> Laid<()> {
+        // A part without a generation, or of an empty domain, adds nothing.
         let Some(tip) = &part.tip else { return Ok(()) };
         let Some(top) = &tip.top else { return Ok(()) };
         let Container { context, cache, .. } = part.container;
+        // No base: its bytes are not read, and only their places move.
         let store = Arc::new(GenerationStore::new(&part.file, tip, None, context, cache)?);
         // A top that does not lead to the root says nothing of it: all leaves do.
         let folder = RootFolder::new(context.scheme.digests());
         let mut folder = (!part.container.leads_to_root(tip)).then_some(folder);
+        // The leaves are laid out in order, and folded in the same walk if the root needs it.
         self.node(&store, top, part.base, &mut folder)?;
         let root = folder.map(|folder| folder.finish(context.scheme.root_kind()));
         if root.is_some_and(|root| !same(&root, &tip.root)) {
@@ -302,15 +325,18 @@ impl PartWriter<'_, '_> {
         base: u64,
         folder: &mut Option<RootFolder<'_>>,
     ) -> Laid<()> {
+        // The node is checked against its parent, so that the part's root proves the copied entries.
         match store.parse(node)? {
             ParsedChildren::Nodes(nodes) => {
                 nodes.iter().try_for_each(|child| self.node(store, child, base, folder))
             }
             ParsedChildren::Tiles(tiles) => tiles.iter().try_for_each(|raw| {
                 let TileEntry { len, residue, witness, .. } = raw.entry;
+                // The root commits to length, residue and witness of each tile.
                 if let Some(folder) = folder {
                     folder.push(&Leaf { len, residue, witness });
                 }
+                // Payload is laid out before the leaf that names it.
                 let place = self.place(store, node.offset, raw, base)?;
                 let tile = PlacedTile { len, residue, witness, place };
                 self.filler.push(store.context.scheme.digests(), tile)?;
@@ -322,9 +348,11 @@ impl PartWriter<'_, '_> {
     /// Returns the place of a tile in the merged file. Shifts its places in the base, and copies the rest of its
     /// payload.
     fn place(&mut self, store: &Arc<GenerationStore>, leaf: u64, raw: &RawTile, base: u64) -> Laid<Placed> {
+        // The spans of the tile as its part stores them.
         let as_store: Arc<dyn Store> = Arc::clone(store) as Arc<dyn Store>;
         let tile = StoredTile::new(as_store, raw.entry, leaf, raw.first);
         let old = tile.spans()?;
+        // Encoded bytes are decoded, because a span may need only a part of its record.
         self.load_payload(store, old, raw.entry.len)?;
         let mut spans = try_vec(old.spans.len())?;
         let mut start = 0;
@@ -334,6 +362,7 @@ impl PartWriter<'_, '_> {
                 // Both are within the merged base.
                 (SpanKind::Base, _) => Span { place: span.place + base, ..*span },
                 (SpanKind::Zeros, _) => *span,
+                // Both kinds become plain runs of the new file.
                 (SpanKind::Raw | SpanKind::Encoded, Some(bytes)) => {
                     let place = self.filler.body.run(&bytes[start..start + len])?;
                     Span { kind: SpanKind::Raw, place, start: 0, len: span.len }
@@ -342,15 +371,18 @@ impl PartWriter<'_, '_> {
                     return Err(AtlasError::internal("the payload of a tile is not loaded").into());
                 }
             };
+            // Spans that continue one another after the move are joined.
             Span::push(&mut spans, moved);
             start += len;
         }
+        // Chaining values depend on the bytes alone and stay.
         Ok(Placed::Now(spans, old.chaining_values.to_vec()))
     }
 
     /// Reads the bytes of a tile in the part's file into the scratch buffer, each byte at its place in the
     /// tile.
     fn load_payload(&mut self, store: &GenerationStore, spans: &TileSpans, len: u32) -> Result<()> {
+        // An outline has nothing to read, and needs no buffer.
         let is_outside = |span: &Span| matches!(span.kind, SpanKind::Base | SpanKind::Zeros);
         if spans.spans.iter().all(is_outside) {
             return Ok(());
@@ -360,6 +392,7 @@ impl PartWriter<'_, '_> {
             SpanKind::Base => Span { kind: SpanKind::Zeros, place: 0, ..*span },
             _ => *span,
         };
+        // A read of the whole tile puts each byte at its place.
         let spans = TileSpans {
             spans: spans.spans.iter().map(inside).collect(),
             chaining_values: Box::new([]),

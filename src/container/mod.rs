@@ -242,6 +242,7 @@ struct Log {
 
 impl Container {
     fn log(&self) -> Log {
+        // A copy, so that no lock is held during the call; two calls may see different tips.
         lock(&self.log).clone()
     }
 
@@ -249,6 +250,7 @@ impl Container {
         if self.process.is_current() {
             return Ok(());
         }
+        // Parent and child share the open file and its lock, so that both could write.
         Err(AtlasError::state("a container of another process: after a fork, open it again in the child"))
     }
 
@@ -256,6 +258,7 @@ impl Container {
     fn usable(&self) -> Result<Log> {
         self.check_process()?;
         let log = self.log();
+        // After a failed sync the page cache is not trusted; opening again looks at the medium.
         if log.is_broken {
             return Err(AtlasError::state(format!(
                 "{}: a flush failed before; open the container again",
@@ -273,6 +276,7 @@ impl Container {
         if log.writer.is_none() {
             return Err(AtlasError::state(format!("{path}: the handle only reads; open it with WRITE")));
         }
+        // A new commit keeps the features of the tip, so that all of them must be understood.
         if let Some(tip) = &log.located.tip
             && (tip.read_only_features != 0 || tip.features & !features::KNOWN != 0)
         {
@@ -288,6 +292,7 @@ impl Container {
     pub fn info(&self) -> Result<ContainerInfo> {
         let log = self.log();
         let (file, tip) = (&log.file, log.located.tip.as_ref());
+        // The oldest commit lies at the beginning of the file; if it is damaged, 0 is reported.
         let oldest = match tip {
             Some(_) => log::oldest(file).map_or(0, |oldest| oldest.generation),
             None => 0,
@@ -345,10 +350,12 @@ impl Container {
         operation: &mut Operation<'_>,
     ) -> Result<AtlasProjection> {
         let log = self.usable()?;
+        // A new container has the empty domain, which no commit describes.
         if generation == 0 && log.located.tip.is_none() {
             return AtlasProjection::from_fresh(Arc::clone(&self.context), Tree::default());
         }
         let commit = log::find(&log.file, log.located.tip.as_ref(), generation)?;
+        // Limits and features are checked before any node is loaded.
         self.check_commit(&log.file, &commit)?;
         let state = self.state(&log.file, &commit)?;
         // A tree whose top does not lead to the root is proved by all leaves.
@@ -366,6 +373,7 @@ impl Container {
                 let base = lock(&self.base).clone();
                 let store = GenerationStore::new(file, commit, base, &self.context, &self.cache)?;
                 let store: Arc<dyn Store> = Arc::new(store);
+                // Nothing is loaded here: the top is known from the commit.
                 Tree::of_store(&store, *top, self.leads_to_root(commit))
             }
         };
@@ -376,6 +384,7 @@ impl Container {
     fn leads_to_root(&self, commit: &Commit) -> bool {
         let Some(top) = &commit.top else { return true };
         let scheme = &self.context.scheme;
+        // If the equation holds, the root proves every node that is loaded ("top" in docs/container.md).
         let root = scheme.root_kind().header(commit.size, commit.tiles).root(scheme.digests(), &top.top);
         same(&root, &commit.root)
     }
@@ -419,6 +428,7 @@ impl Container {
     pub fn set_base(&self, base: Option<&Source>) -> Result<()> {
         self.usable()?;
         let before = std::mem::replace(&mut *lock(&self.base), base.cloned());
+        // The old source is dropped outside of the lock, because dropping may run the caller's code.
         drop(before);
         Ok(())
     }
@@ -438,7 +448,9 @@ impl Container {
         operation: &mut Operation<'_>,
     ) -> Result<u64> {
         self.change(options, |log| {
+            // A snapshot of the projection: edits during the call are not in the commit.
             let state = projection.state();
+            // Cheap refusals come before the hashing.
             self.check_kind(&state.context)?;
             let bytes = state.tree.bytes();
             if bytes >= 1 << 63 || state.tree.tiles() > MAX_TILES {
@@ -448,17 +460,21 @@ impl Container {
                 .into());
             }
             self.check_sum(state.tree.residue())?;
+            // Step 1 of "Commit": all edited tiles get witnesses, and sources in them are checked.
             let root =
                 operation.before(bytes, state.tree.tiles(), |operation| state.root_before(operation))?;
+            // A tree that is too high for the format is rebuilt from the left.
             let tree = if state.tree.height() > records::MAX_HEIGHT {
                 let tiles: Result<Vec<_>> = state.tree.iter().map(|at| at.map(|at| at.tile)).collect();
                 Tree::from_tiles(tiles?)
             } else {
                 state.tree.clone()
             };
+            // The base of the moment stays that of the whole commit.
             let base = lock(&self.base).clone();
             let mut encoder = self.encoder()?;
             let file = Arc::clone(&log.file);
+            // Parts that a commit in the chain stored keep their places ("Places").
             let chain = Chain::new(&file, log.located.tip.as_ref());
             let mut tracker = operation.tracker(bytes, state.tree.tiles());
             let laid = batch::lay_out(&file, &log.located, options.note.len(), |body, is_large| {
@@ -474,12 +490,16 @@ impl Container {
                 Ok((body, (top, places, base_size)))
             });
             let (body, (top, places, base_size)) =
+                // A large body was written to the file, and is cut off after an error.
                 laid.map_err(|error| batch::undo(&file, &log.located, error))?;
+            // The chain borrows the tip, which the commit replaces.
             drop(chain);
             tracker.finish().map_err(|error| batch::undo(&file, &log.located, error))?;
+            // The address space covers the attached base and the bases of all parts that were taken over.
             let base_size = base_size.max(base.as_ref().map_or(0, Source::size));
             let new = NewCommit { time: options.time, note: options.note.clone(), base_size, root, top };
             let commit = batch::commit(&file, &mut log.located, body, new, None)?;
+            // The places are valid now, so that the next commit of this projection does not write them again.
             places.remember(&Arc::new(commit.id()), commit.end);
             Ok(commit.generation)
         })
@@ -510,6 +530,7 @@ impl Container {
         }
         // No other process may have written since the last commit.
         batch::check_fence(&log.file, &log.located)?;
+        // The change works on a copy of the log; `self.log` stays as it was if it fails.
         let result = change(&mut log);
         // The new tip is published. After an unknown outcome the handle refuses further changes.
         let mut now = lock(&self.log);
@@ -532,6 +553,7 @@ impl Container {
         let refused = |what: &str| {
             Err(AtlasError::invalid_argument(format!("the projection has another {what} than the container")))
         };
+        // Each of these enters the witnesses or the root.
         if own.kind() != other_scheme.kind() {
             return refused("type");
         }
@@ -541,6 +563,7 @@ impl Container {
         if !own.digests().is_same(other_scheme.digests()) {
             return refused("key");
         }
+        // The policy is a property of the file and would be lost.
         if self.context.policy != other.policy {
             return refused("conservation policy");
         }
@@ -569,6 +592,7 @@ impl Drop for Container {
             return;
         }
         let log = self.log();
+        // Only a handle that writes has a lock and a slot to sync.
         if let Some(writer) = &log.writer {
             if log.slot_is_unsynced && !log.is_broken {
                 // The generation is durable in any case: this saves the next opening a look.

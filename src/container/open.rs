@@ -47,8 +47,10 @@ pub(super) fn new_log(
     }
     let block_code = create.block_log2.map(block_code).transpose()?;
     let failed = |what: &str, error| AtlasError::io(format_args!("{what} {}", path.display()), error);
+    // An existing file is never opened for creation, because it may hold data.
     let file = descriptor::open(File::options().read(true).write(true).create_new(true), path);
     let file = file.map_err(|error| {
+        // The hint names the usual cause, but the file is removed by its owner alone.
         let is_left_over = error.kind() == std::io::ErrorKind::AlreadyExists && is_blank_file(path);
         let hint = if is_left_over {
             " (the file has no bytes but zeros, as an interrupted creation leaves it; remove it)"
@@ -65,6 +67,7 @@ pub(super) fn new_log(
         };
         // The lock comes first, so that no other process can write to the new file.
         let writer = lock_writer(file, path)?;
+        // A given id makes the salt and so the whole file reproducible.
         let (id, salt) = match create.id {
             Some(id) => (id, Ident::derived_salt(&id)),
             None => (random()?, random()?),
@@ -89,6 +92,7 @@ pub(super) fn new_log(
 /// the header.
 pub(super) fn is_blank(storage: &dyn Storage) -> bool {
     const EMPTY_CONTAINER: u64 = 3 << 16;
+    // The largest header and slots are 3 blocks of 64 KiB; a longer file is not read.
     let Some(len) = storage.len().ok().filter(|len| *len <= EMPTY_CONTAINER) else { return false };
     let mut bytes = vec![1_u8; to_usize(len)];
     storage.read_at(0, OutBytes::new(&mut bytes)).is_ok() && bytes.iter().all(|byte| *byte == 0)
@@ -121,16 +125,19 @@ impl Container {
     ) -> Result<Container> {
         operation.executor.check()?;
         let path = path.as_ref();
+        // Type, K and policy are checked with the context, before the file exists.
         let (cache, outboards) = caches(create.handle.cache_size);
         let context = Context::with_outboards(projection_type, options, outboards)?;
         if create.keep_chains && projection_type != ProjectionType::Linear {
             return Err(AtlasError::invalid_argument("keep_chains is for LINEAR projections alone"));
         }
+        // The flags of the header, which no later call changes.
         let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
         let flags = flag(options.key.is_some(), KEYED)
             | flag(options.policy == ConservationPolicy::Strict, STRICT)
             | flag(create.keep_chains, CHAINS);
         let classes = context.scheme.data_classes();
+        // Id, salt and block are zero here and chosen with the file.
         let like = Ident::new([0; 16], [0; 16], 0, projection_type, classes, flags);
         let log = new_log(path, create, &like, Seals::new(options.key.as_deref()))?;
         let path = Some(path.to_owned());
@@ -151,6 +158,7 @@ impl Container {
     ) -> Result<Container> {
         operation.executor.check()?;
         let path = path.as_ref();
+        // A writer takes the lock before it reads anything.
         let (file, writer) = open_file(path, mode)?;
         let key = verify.key.as_deref();
         // Locate the newest generation. A failure releases the lock.
@@ -163,6 +171,7 @@ impl Container {
             };
             Ok((file, located))
         })();
+        // Closing alone may not release the lock, because the file may be open elsewhere.
         let unlock = |_: &AtlasError| {
             if let Some(writer) = &writer {
                 file_lock::unlock(writer.file());
@@ -276,6 +285,7 @@ impl Container {
         if let Some(expected) = &verify.expected_root {
             let found = match tip {
                 Some(tip) => tip.root,
+                // Without a generation the domain is empty, and its root is computed.
                 None => self.snapshot(0, false, operation)?.root(operation)?,
             };
             if !same(expected, &found) {
@@ -316,10 +326,13 @@ impl Container {
         known: &records::Commit,
         is_known: bool,
     ) -> Result<()> {
+        // The walk goes from the newest commit back to the known commit, which is checked too.
         let mut at = tip.cloned();
         while let Some(commit) = at.filter(|commit| commit.ordinal >= known.ordinal) {
             let generation = commit.generation;
+            // The links are proved by full seals; only the histories need the comparison.
             let before = log::before(file, &commit)?;
+            // The history before the oldest kept generation is gone, so that nothing can be compared.
             if before.is_none() && generation != 1 {
                 if is_known {
                     break;
@@ -330,6 +343,7 @@ impl Container {
                      generation"
                 )));
             }
+            // The first generation has no history before it.
             let history = before.as_ref().map(|before| before.history);
             let found = records::history_of(&file.seals, &file.ident, history.as_ref(), &commit);
             if !same(&found, &commit.history) {
@@ -348,6 +362,7 @@ impl Container {
     /// all.
     pub fn refresh(&self, operation: &mut Operation<'_>) -> Result<u64> {
         operation.executor.check()?;
+        // A refresh changes the log of the handle, like a commit.
         let _one = lock(&self.writing);
         let mut log = self.usable()?;
         let newest = |log: &Log| log.located.tip.as_ref().map_or(0, |tip| tip.generation);
@@ -391,6 +406,7 @@ impl Container {
         // The handle changes only if everything succeeded.
         log.located = located;
         let generation = newest(&log);
+        // Snapshots that exist keep the file that they were taken from.
         *lock(&self.log) = log;
         Ok(generation)
     }
@@ -404,6 +420,7 @@ impl Container {
         if located.tip.as_ref().is_some_and(|tip| tip.generation >= known.generation) {
             return Ok(false);
         }
+        // A recovery may have cut the generation off; then it is not ahead.
         Ok(log.file.commit_at(known.offset)?.is_some_and(|found| same(&found.seal, &known.seal)))
     }
 }
@@ -414,6 +431,7 @@ fn context_of(
     key: Option<&[u8; 32]>,
     cache_size: u64,
 ) -> Result<(Arc<Context>, Arc<NodeCache>)> {
+    // The header alone decides; the caller passes nothing but the key.
     let policy = if file.ident.has(STRICT) { ConservationPolicy::Strict } else { ConservationPolicy::Track };
     let mut options = ProjectionOptions::new().with_conservation(policy);
     if let Some(key) = key {
@@ -439,6 +457,7 @@ fn block_for(file: &File) -> std::io::Result<u8> {
     let (mut block, metadata) = (4_096_u64, file.metadata()?);
     #[cfg(unix)]
     {
+        // Some network file systems report blocks of 1 MiB.
         block = block.max(std::os::unix::fs::MetadataExt::blksize(&metadata).min(64 * 1024));
         block = block.max(crate::base::storage::page_size());
     }
@@ -454,10 +473,12 @@ pub(super) fn write_empty(
     ident: Ident,
     seals: Seals,
 ) -> Result<ContainerFile> {
+    // Slots that were never written are all zero.
     let mut bytes = vec![0; to_usize(3 * ident.block())];
     bytes[..records::HEADER_SIZE].copy_from_slice(&records::header(&seals, &ident));
     let failed = |what: &str, error| AtlasError::io(format_args!("{what} {}", path.display()), error);
     storage.write_at(0, &bytes).map_err(|error| failed("writing the header of", error))?;
+    // Durable before the first commit, which relies on the header.
     storage.sync().map_err(|error| failed("flushing", error))?;
     Ok(ContainerFile {
         storage,
@@ -479,6 +500,7 @@ pub(super) fn lock_writer(file: File, path: &Path) -> Result<Arc<FileStorage>> {
             path.display()
         ))
         .with_os_error(libc::EAGAIN)),
+        // A lock that a second description does not notice would let two writers destroy the file.
         Locked::NotKept => Err(AtlasError::unsupported(format!(
             "{}: the file system has no locks, so that two writers could not detect each other; read it, or work on \
              a copy elsewhere",
@@ -493,10 +515,12 @@ fn open_file(path: &Path, mode: ContainerMode) -> Result<(Arc<FileStorage>, Opti
     loop {
         let mut options = File::options();
         options.read(true).write(mode == ContainerMode::Write);
+        // A pipe or a device must not block the call before it is refused.
         let file = descriptor::open_now(&options, path).map_err(failed)?;
         if !file.metadata().map_err(failed)?.is_file() {
             return Err(AtlasError::invalid_argument(format!("{} is not a regular file", path.display())));
         }
+        // Readers need no lock, because a generation never changes.
         if mode == ContainerMode::Read {
             return Ok((Arc::new(FileStorage::new(file)), None));
         }
@@ -506,6 +530,7 @@ fn open_file(path: &Path, mode: ContainerMode) -> Result<(Arc<FileStorage>, Opti
         if writer.identity() == crate::base::storage::FileId::of(&now) {
             return Ok((Arc::clone(&writer), Some(writer)));
         }
+        // The file under this name changed meanwhile: the lock is on the old file.
         file_lock::unlock(writer.file());
     }
 }
@@ -514,14 +539,18 @@ fn open_file(path: &Path, mode: ContainerMode) -> Result<(Arc<FileStorage>, Opti
 /// count.
 fn locate_to_read(file: &ContainerFile, recover: bool) -> Result<Located> {
     let until = if recover { Until::Recovered } else { Until::Tip };
+    // A generation that a slot names was durable before the slot was written.
     let located = log::locate(file, until)?;
     if located.is_confirmed || planted(Planted::CacheTrusted) {
         return Ok(located);
     }
+    // Later commits may exist in the page cache of a dead writer alone.
     match seen_on_medium(file, 4) {
         Ok(Seen::Cached) => log::locate(file, until),
         Ok(Seen::Past(medium)) => log::locate(&medium, until),
+        // A recovery takes whatever can be read.
         Ok(Seen::Nothing) | Err(_) if recover => Ok(located),
+        // Without a look at the medium only the confirmed generation is safe.
         Ok(Seen::Nothing) | Err(_) => log::locate(file, Until::Confirmed),
     }
 }
@@ -544,6 +573,7 @@ fn seen_on_medium(file: &ContainerFile, attempts: u32) -> std::io::Result<Seen> 
     if file.storage.drop_cache()? {
         return Ok(Seen::Cached);
     }
+    // Reads with O_DIRECT bypass the page cache.
     if let Some(medium) = file.storage.medium() {
         return Ok(Seen::Past(file.seen_on(medium)));
     }
@@ -570,6 +600,7 @@ fn locate_to_write(file: &ContainerFile, recover: bool) -> Result<Located> {
     file.storage.sync().map_err(|error| failed("flushing", error))?;
     let until = if recover { Until::Recovered } else { Until::Tip };
     let first = log::locate(file, until)?;
+    // A confirmed tip at the end of the file leaves nothing that only the cache could have.
     let nothing_follows =
         first.is_confirmed && file.len()? == first.end(file) || planted(Planted::CacheTrusted);
     let seen = if nothing_follows { Ok(None) } else { seen_on_medium(file, 9).map(Some) };
@@ -588,6 +619,7 @@ fn locate_to_write(file: &ContainerFile, recover: bool) -> Result<Located> {
     };
     // A slot confirms the tip before anything is cut.
     if let Some(tip) = &located.tip {
+        // Recovery overwrites both slots, so that none names a lost generation.
         let slot = Slot { generation: tip.generation, commit: tip.offset, seal: tip.seal };
         let slots: &[u8] = match (recover && located.lost > 0, located.slots.contains(&Some(slot))) {
             (true, _) => &[0, 1],

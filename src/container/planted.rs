@@ -52,6 +52,7 @@ pub(super) const fn small_batch() -> u64 {
 /// Runs `test` with a defect, and with batches that are large from `small` bytes on.
 #[cfg(test)]
 pub(super) fn with<R>(defect: Option<Planted>, small: u64, test: impl FnOnce() -> R) -> R {
+    // The former values come back, so that calls may be nested.
     let before = (DEFECT.replace(defect), SMALL.replace(small));
     let result = test();
     DEFECT.set(before.0);

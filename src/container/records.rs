@@ -92,6 +92,7 @@ pub(super) mod features {
 
 /// Returns `value` rounded up to a multiple of `to`, a power of two.
 pub(super) fn up(value: u64, to: u64) -> u64 {
+    // Saturation: a hostile value near 2^64 becomes an offset past any file instead of a small one.
     value.saturating_add(to - 1) & !(to - 1)
 }
 
@@ -116,8 +117,10 @@ pub(super) fn frame(
     let size = u32::try_from(RECORD_HEAD + contents.len()).unwrap_or(u32::MAX);
     head[4..8].copy_from_slice(&size.to_le_bytes());
     head[8..].copy_from_slice(&offset.to_le_bytes());
+    // The seal covers everything in the record but its own bytes ("Bytes", D with tag 1).
     let full = seals.digest(Tag::Seal, ident, &[&head, &contents[..sealed.min(contents.len())]]);
     out.extend_from_slice(&head);
+    // Half of the full seal is in the record; slots and later commits store all 32 bytes of a commit's.
     out.extend_from_slice(&full[..16]);
     out.extend_from_slice(contents);
     full
@@ -143,6 +146,7 @@ pub(super) fn header(seals: &Seals, ident: &Ident) -> [u8; HEADER_SIZE] {
     bytes[8..16].copy_from_slice(&ident.head);
     bytes[16..32].copy_from_slice(&ident.id);
     bytes[32..48].copy_from_slice(&ident.salt);
+    // The last 32 bytes are the digest of all bytes before, the zeros from byte 48 on included.
     let digest = seals.digest(Tag::Header, ident, &[&bytes[..480]]);
     bytes[480..].copy_from_slice(&digest);
     bytes
@@ -168,6 +172,7 @@ impl Slot {
     }
 
     pub(super) fn parse(offset: u64, record: &[u8]) -> Result<Slot> {
+        // The record's own zeros are checked; the rest of its block may have anything.
         if record[80..].iter().any(|byte| *byte != 0) {
             return Err(malformed(offset, record.len(), "bytes after a slot are not zero"));
         }
@@ -230,17 +235,20 @@ impl Commit {
         bytes.extend_from_slice(&ident.head);
         bytes.extend_from_slice(&ident.id);
         bytes.extend_from_slice(&ident.salt);
+        // Byte 72: the position in the log, and the end of the batch.
         for number in [self.generation, self.ordinal, self.end] {
             bytes.extend_from_slice(&number.to_le_bytes());
         }
         bytes.extend_from_slice(&self.batch);
         bytes.extend_from_slice(&self.features.to_le_bytes());
         bytes.extend_from_slice(&self.read_only_features.to_le_bytes());
+        // Byte 136: the previous commit with its full seal, then the jump, which has none.
         bytes.extend_from_slice(&self.previous.to_le_bytes());
         bytes.extend_from_slice(&self.previous_seal);
         for number in [self.previous_generation, self.jump, self.jump_generation] {
             bytes.extend_from_slice(&number.to_le_bytes());
         }
+        // Byte 200: the contents of the generation.
         bytes.extend_from_slice(&self.time.to_le_bytes());
         for number in [self.base_size, self.size, self.tiles] {
             bytes.extend_from_slice(&number.to_le_bytes());
@@ -249,6 +257,7 @@ impl Commit {
         bytes.extend_from_slice(&self.history);
         match &self.top {
             Some(top) => put_child(top, &mut bytes),
+            // A domain without tiles has no top node.
             None => bytes.extend_from_slice(&[0; NODE_CHILD as usize]),
         }
         // A note has at most 1,024 bytes.
@@ -256,6 +265,7 @@ impl Commit {
         bytes.extend_from_slice(&note.to_le_bytes());
         bytes.extend_from_slice(&[0; 4]);
         bytes.extend_from_slice(&self.note);
+        // Zeros up to a multiple of 8, by which `commit_size` knows the size.
         bytes.resize(bytes.len().next_multiple_of(8), 0);
         bytes
     }
@@ -268,6 +278,7 @@ impl Commit {
         if note_len > MAX_NOTE || to_u64(record.len()) != commit_size(note_len) {
             return wrong("the length of the note does not fit the record");
         }
+        // The padding after the note and bytes 364..368 are reserved.
         let (note, rest) = record[COMMIT_SIZE as usize..].split_at(note_len);
         if rest.iter().any(|byte| *byte != 0) || u32_at(record, 364) != 0 {
             return wrong("reserved bytes are not zero");
@@ -294,6 +305,7 @@ impl Commit {
             tiles: u64_at(record, 224),
             root: digest_at(record, 232),
             history: digest_at(record, 264),
+            // All zeros mean that there is no top node; a node must end within this batch.
             top: top.iter().any(|byte| *byte != 0).then(|| child_at(top, u64_at(record, 88))).transpose()?,
             note: note.to_vec(),
         };
@@ -357,6 +369,7 @@ pub(super) fn history_of(seals: &Seals, ident: &Ident, previous: Option<&Digest>
     seals.history(
         ident,
         &[
+            // The first generation continues 32 zeros.
             previous.unwrap_or(&[0; 32]),
             &commit.generation.to_le_bytes(),
             &commit.size.to_le_bytes(),
@@ -385,6 +398,7 @@ fn child_at(bytes: &[u8], limit: u64) -> Result<NodeRef> {
     // An impossible value is kept as a possible one, and refused by its height.
     let height = if (z0, z1) == (0, 0) && residue < 96 && height <= MAX_HEIGHT { height } else { u8::MAX };
     Ok(NodeRef {
+        // Nothing here is proved yet: `check_child` bounds place and size before the node is read.
         offset: u64_at(bytes, 0),
         size: u32_at(bytes, 8),
         residue: Residue::new(residue).unwrap_or(Residue::ZERO),
@@ -402,11 +416,13 @@ pub(super) fn check_child(ident: &Ident, node: &NodeRef) -> Result<()> {
     if node.height > MAX_HEIGHT {
         return wrong("the entry of a node has an invalid height, residue or reserved byte".to_owned());
     }
+    // The size of a node follows from the number of its children.
     let each = if node.height == 0 { TILE_CHILD } else { NODE_CHILD };
     let list = node.size.wrapping_sub(NODE_HEAD);
     if !list.is_multiple_of(each) || !(1..=MAX_CHILDREN).contains(&node.count()) || node.size < NODE_HEAD {
         return wrong(format!("a node cannot have {} bytes", node.size));
     }
+    // A node ends before the record that names it, so that no cycle is possible.
     let end = node.offset.checked_add(u64::from(node.size));
     if !node.offset.is_multiple_of(8)
         || node.offset < 3 * ident.block()
@@ -472,6 +488,7 @@ pub(super) fn put_tile(tile: &TileEntry, out: &mut Vec<u8>) {
         TilePlace::Span(kind, place, start) => (kind_code(kind), start, place),
         TilePlace::Record(place) => (RECORD_CODE, 0, place),
     };
+    // Bits 0..21 length, 21..28 residue, 28..32 kind.
     let word = tile.len | u32::from(tile.residue.value()) << 21 | kind << 28;
     out.extend_from_slice(&word.to_le_bytes());
     out.extend_from_slice(&first.to_le_bytes());
@@ -488,19 +505,24 @@ pub(super) enum ParsedChildren {
 /// Reads a node record against the CHILD that names it. Its top is not compared.
 pub(super) fn parse_node(node: &NodeRef, record: &[u8]) -> Result<ParsedChildren> {
     let wrong = |what: &str| Err(malformed(node.offset, record.len(), what));
+    // The number of children is known twice: from the CHILD's size and from the record.
     let count = node.count();
     if usize::try_from(u32_at(record, 32)) != Ok(count) || u32_at(record, 36) != 0 {
         return wrong("the number of children does not fit the record, or reserved bytes are not zero");
     }
+    // The sums of the children must be those of the CHILD, so that offsets can be found without loading them.
     let (mut bytes, mut tiles, mut residue) = (0_u64, 0_u64, Residue::ZERO);
     let list = &record[NODE_HEAD as usize..];
     let parsed = if node.height > 0 {
         let mut children = Vec::with_capacity(count);
         for entry in list.as_chunks::<{ NODE_CHILD as usize }>().0 {
+            // Children lie before their node.
             let child = child_at(entry, node.offset)?;
+            // All leaves are equally deep; each step down lowers the height.
             if child.height != node.height - 1 {
                 return wrong("a child has a wrong height, or an invalid residue or reserved byte");
             }
+            // Saturated sums of hostile numbers differ from the sums of the CHILD below 2^63.
             bytes = bytes.saturating_add(child.bytes);
             tiles = tiles.saturating_add(child.tiles);
             residue = residue + child.residue;
@@ -510,11 +532,14 @@ pub(super) fn parse_node(node: &NodeRef, record: &[u8]) -> Result<ParsedChildren
     } else {
         let mut children = Vec::with_capacity(count);
         for entry in list.as_chunks::<{ TILE_CHILD as usize }>().0 {
+            // Offsets of a tile are checked when it is read, so that a fault in one tile leaves its
+            // neighbours readable.
             let (word, first, place) = (u32_at(entry, 0), u32_at(entry, 4), u64_at(entry, 8));
             let len = word & 0x1f_ffff;
             // Seven bits.
             let tile_residue = u8::try_from(word >> 21 & 0x7f).ok().and_then(Residue::new);
             let kind = word >> 28;
+            // Length and residue enter the sums and must be valid now.
             let (Some(tile_residue), true) = (tile_residue, (1..=TILE_BYTES).contains(&u64::from(len)))
             else {
                 return wrong("the length or the residue of a tile is invalid");
@@ -532,6 +557,7 @@ pub(super) fn parse_node(node: &NodeRef, record: &[u8]) -> Result<ParsedChildren
         }
         ParsedChildren::Tiles(children)
     };
+    // Otherwise an index or an offset would lead to the wrong tile.
     if (bytes, tiles, residue) != (node.bytes, node.tiles, node.residue) {
         return wrong("the sums of the children differ from those in the node's entry");
     }
@@ -542,10 +568,12 @@ pub(super) fn parse_node(node: &NodeRef, record: &[u8]) -> Result<ParsedChildren
 pub(super) fn tile_contents(len: u32, spans: &[Span], chaining_values: &[Digest]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(8 + SPAN_SIZE * spans.len() + 32 * chaining_values.len());
     bytes.extend_from_slice(&u32::try_from(spans.len()).unwrap_or(u32::MAX).to_le_bytes());
+    // Bit 31 of the length says that chaining values follow the spans.
     let chained = if chaining_values.is_empty() { 0 } else { 1 << 31 };
     bytes.extend_from_slice(&(len | chained).to_le_bytes());
     for span in spans {
         bytes.extend_from_slice(&span.place.to_le_bytes());
+        // Bits 0..20 start, 28..32 kind.
         bytes.extend_from_slice(&(span.start | kind_code(span.kind) << 28).to_le_bytes());
         bytes.extend_from_slice(&span.len.to_le_bytes());
     }
@@ -580,14 +608,17 @@ pub(super) fn parse_tile(offset: u64, len: u32, chained: bool, record: &[u8]) ->
     for entry in list.as_chunks::<SPAN_SIZE>().0 {
         let (place, word, span_len) = (u64_at(entry, 0), u32_at(entry, 8), u32_at(entry, 12));
         let (start, kind) = (word & 0xf_ffff, kind_of(word >> 28));
+        // Bits 20..28 are reserved.
         let Some(kind) = kind.filter(|_| word >> 20 & 0xff == 0) else {
             return wrong("a span's kind is not known, or reserved bits are not zero");
         };
+        // A start within a record has a meaning for encoded spans alone.
         if !(1..=TILE_BYTES).contains(&u64::from(span_len)) || (start != 0 && kind != SpanKind::Encoded) {
             return wrong("the length or the start of a span is invalid");
         }
         let span = Span { kind, place, start, len: span_len };
         total += u64::from(span_len);
+        // The form is canonical: spans that continue one another are a single span.
         if spans.last().is_some_and(|last| last.continues(&span)) {
             return wrong("two spans continue one another and must be one");
         }
@@ -597,6 +628,7 @@ pub(super) fn parse_tile(offset: u64, len: u32, chained: bool, record: &[u8]) ->
     if total != u64::from(len) {
         return wrong("the spans do not add up to the tile");
     }
+    // Whether the values lead to the witness is checked by the caller, who has it.
     let values = values.as_chunks::<32>().0.to_vec();
     Ok(TileSpans {
         spans: spans.into_boxed_slice(),

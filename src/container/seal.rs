@@ -35,6 +35,7 @@ enum Mode {
 
 impl Seals {
     pub(super) fn new(key: Option<&[u8; 32]>) -> Seals {
+        // The keys of the contexts are derived once, because each record needs a digest.
         let mode = match key {
             None => Mode::Plain {
                 seal: hash_derive_key_context(SEAL_CONTEXT),
@@ -58,6 +59,7 @@ impl Seals {
             Mode::Plain { seal, .. } => Hasher::new_from_context_key(seal),
             Mode::Keyed { seal, .. } => Hasher::new_keyed(seal),
         };
+        // Salt and id tie a record to its file: a record of another container does not seal itself here.
         hasher.update(&[tag as u8]).update(&ident.salt).update(&ident.id);
         hasher
     }
@@ -77,6 +79,7 @@ impl Seals {
             Mode::Plain { history, .. } => Hasher::new_from_context_key(history),
             Mode::Keyed { history, .. } => Hasher::new_keyed(history),
         };
+        // The id alone: compaction renews the salt and keeps histories.
         hasher.update(&ident.id);
         for part in parts {
             hasher.update(part);
@@ -124,6 +127,7 @@ impl Ident {
 
     /// Salt of a file whose id its creator gave.
     pub(super) fn derived_salt(id: &[u8; 16]) -> [u8; 16] {
+        // With a given id the whole file is a function of its contents.
         let digest = blake3::hash(id);
         let mut salt = [0; 16];
         salt.copy_from_slice(&digest.as_bytes()[..16]);
@@ -132,10 +136,12 @@ impl Ident {
 
     /// Returns B, the block size.
     pub(super) fn block(&self) -> u64 {
+        // The bound keeps an unchecked header from overflowing the shift.
         4_096 << self.head[4].min(4)
     }
 
     pub(super) fn kind(&self) -> ProjectionType {
+        // `check` refuses other codes before the type is used.
         ProjectionType::from_code(self.head[5]).unwrap_or_default()
     }
 
@@ -155,6 +161,7 @@ impl Ident {
 
     /// Refuses values that a header cannot have.
     pub(super) fn check(&self, keyed: bool) -> Result<()> {
+        // Under a right digest a wrong value was written as it is, and is FORMAT instead of damage.
         let [v0, v1, k0, k1, block, kind, classes, flags] = self.head;
         // A newer version may give the other fields another meaning.
         if !self.is_known() {

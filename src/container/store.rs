@@ -68,15 +68,18 @@ impl GenerationStore {
     /// Refuses a span that a record at offset `record` cannot name.
     pub(super) fn check_span(&self, span: &Span, record: u64) -> Result<()> {
         let wrong = |what: &str| Err(malformed(record, 0, what));
+        // Each place is a claim of the file, and checked before anything is read there.
         let end = span.place.checked_add(u64::from(span.len));
         let needed = match span.kind {
             SpanKind::Raw => {
+                // RAW bytes come before the record that names them ("Limits").
                 if span.place < self.file.start() || end.is_none_or(|end| end > record) {
                     return wrong("bytes of a tile lie outside the part of the file before the record");
                 }
                 0
             }
             SpanKind::Base => {
+                // BASE bytes lie in the base's address space, whatever base is attached.
                 if end.is_none_or(|end| end > self.base_size) {
                     return wrong("bytes of a tile lie outside the base");
                 }
@@ -96,6 +99,7 @@ impl GenerationStore {
                 0
             }
         };
+        // A reader decides by the feature bits alone whether it can read a generation.
         if needed & !self.features != 0 {
             return wrong("a feature is used that the generation does not name");
         }
@@ -104,6 +108,7 @@ impl GenerationStore {
 
     /// The bytes of a base that is attached and long enough, as a source and an offset there.
     fn base_place(&self, place: u64, len: u32) -> Option<(Source, u64)> {
+        // A base that is not attached, or too short, is INCOMPLETE when the bytes are read.
         let base = self.base.as_ref()?;
         let end = place.checked_add(u64::from(len))?;
         (end <= base.size()).then(|| (base.clone(), place))
@@ -112,10 +117,12 @@ impl GenerationStore {
     /// Returns a tile of the leaf at `leaf`. A fault of its place is reported when it is read.
     fn tile(self: &Arc<Self>, leaf: u64, raw: &RawTile) -> Result<Arc<Tile>> {
         let entry = &raw.entry;
+        // A tile that lies in one place is read from there directly, without the store.
         let place = match entry.place {
             TilePlace::Span(kind, place, _) if self.one_span(leaf, raw).is_ok() => match kind {
                 SpanKind::Raw => Some((self.payload.clone(), place)),
                 SpanKind::Base => self.base_place(place, entry.len),
+                // Their bytes exist nowhere as they are, so that the store makes them.
                 SpanKind::Encoded | SpanKind::Zeros => None,
             },
             _ => None,
@@ -131,6 +138,7 @@ impl GenerationStore {
         let TilePlace::Span(kind, place, start) = entry.place else {
             return Err(AtlasError::internal("a tile with a record of its own is read as one span"));
         };
+        // With chaining values a tile needs a record, in which they lie.
         if self.is_chained(entry.len) {
             return Err(malformed(leaf, 0, "chaining values of a tile are missing"));
         }
@@ -210,6 +218,7 @@ impl Store for GenerationStore {
             ParsedChildren::Tiles(raw) => {
                 let mut tiles = try_vec(raw.len())?;
                 for tile in &raw {
+                    // The record of a tile, if it has a record, is loaded when its bytes are needed.
                     tiles.push(self.tile(node.offset, tile)?);
                 }
                 StoredChildren::Tiles(tiles)
@@ -271,16 +280,19 @@ impl Store for GenerationStore {
     }
 
     fn read(&self, spans: &TileSpans, start: u32, mut out: OutBytes<'_>) -> Result<()> {
+        // Several spans of a tile may lie in the same record, which is decoded once.
         let mut decoded: BTreeMap<u64, Buffer> = BTreeMap::new();
         let (mut skip, mut total) = (start, 0_u64);
         for span in &spans.spans {
             if out.is_empty() {
                 break;
             }
+            // Spans before the start of the read.
             if skip >= span.len {
                 skip -= span.len;
                 continue;
             }
+            // The part of this span that the read covers.
             let len = to_usize(u64::from(span.len - skip)).min(out.len());
             let part = out.split_off_front(len);
             let from = span.place.saturating_add(u64::from(skip));
@@ -293,6 +305,7 @@ impl Store for GenerationStore {
                         Entry::Occupied(known) => known.into_mut(),
                         Entry::Vacant(place) => {
                             let bytes = self.decoded(span.place, spans.record)?;
+                            // The bound of the format on memory for one tile ("Limits").
                             total += to_u64(bytes.len());
                             if total > MAX_DECODED {
                                 let what = "encoded records of one tile decode to more than 8 MiB";
@@ -315,8 +328,10 @@ impl Store for GenerationStore {
                     part.copy_from(&whole[skip..skip + len]);
                 }
             }
+            // Only the first span that is read begins in its middle.
             skip = 0;
         }
+        // The spans add up to the tile, so that a longer read is a defect of the caller.
         if out.is_empty() {
             Ok(())
         } else {
@@ -342,6 +357,7 @@ impl GenerationStore {
                 self.file.path.display()
             )));
         };
+        // A base that became shorter cannot give the bytes, which is no proof of damage.
         if offset.checked_add(len).is_none_or(|end| end > base.size()) {
             return Err(AtlasError::incomplete(format!(
                 "{}: {len} bytes at offset {offset} of the base are after its end at {}",

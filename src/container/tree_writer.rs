@@ -40,6 +40,7 @@ impl<'f> Chain<'f> {
 
     /// Returns the size of the base of a commit. `None` if the commit is not in the chain.
     pub(super) fn base_size(&self, id: &CommitId) -> Option<u64> {
+        // A tree names few commits many times, so that each is looked for once.
         let key = (id.generation, id.offset, id.seal);
         if let Some(known) = self.known.borrow().get(&key) {
             return *known;
@@ -64,6 +65,7 @@ pub(super) struct Places {
 impl Places {
     /// Remembers the places of all that was written with the commit `id`, whose batch ends at `end`.
     pub(super) fn remember(self, id: &Arc<CommitId>, end: u64) {
+        // Only now: a place in a batch that failed would lead into bytes that were cut off.
         for (node, place) in self.nodes {
             node.set_written(Written { commit: Arc::clone(id), node: NodeRef { limit: end, ..place } });
         }
@@ -120,6 +122,7 @@ impl<'w, 'f> TreeWriter<'w, 'f> {
     /// Returns true if a commit is in the chain, so that its batch is in the file.
     fn has(&mut self, id: &CommitId) -> bool {
         let Some(base_size) = self.chain.base_size(id) else { return false };
+        // Parts that are taken over may refer to any place of that generation's base ("C", byte 208).
         self.base_size = self.base_size.max(base_size);
         true
     }
@@ -163,6 +166,7 @@ impl<'w, 'f> TreeWriter<'w, 'f> {
 
     fn leaf(&mut self, tiles: &[Arc<Tile>], reader: &mut CheckedReader<'_>) -> Laid<NodeRef> {
         let mut layout = LeafLayout::default();
+        // Payload first, in the order of the tiles; records and leaf follow it.
         for tile in tiles {
             let placed = self.tile(tile, reader)?;
             layout.push(placed);
@@ -175,11 +179,13 @@ impl<'w, 'f> TreeWriter<'w, 'f> {
 
     /// The place of a tile that the file has as it is.
     fn place_before(&mut self, tile: &Tile) -> Option<TilePlace> {
+        // A tile that was loaded and not edited is stored as a whole.
         if let Some(stored) = tile.whole().and_then(|extent| extent.stored_tile())
             && self.has(stored.store.commit())
         {
             return Some(stored.entry.place);
         }
+        // A tile from memory may have been written by an earlier commit.
         let written = tile.written()?;
         self.has(&written.commit).then_some(written.entry.place)
     }
@@ -193,12 +199,14 @@ impl<'w, 'f> TreeWriter<'w, 'f> {
         if let Some(place) = self.place_before(tile) {
             return Ok(placed(Placed::Before(place)));
         }
+        // Parts are chosen before anything is laid out, because a tile in too many parts is written whole.
         let parts = self.parts(tile)?;
         let chaining_values = if self.keeps_chains && tile.len() > GROUP_SIZE {
             self.chaining_values(tile, reader)?
         } else {
             Vec::new()
         };
+        // Chaining values come first: a changed source is found before its bytes are laid out.
         let spans = self.payload(tile, &parts, reader)?;
         (self.progress)(u64::from(len))?;
         Ok(placed(Placed::Now(spans, chaining_values)))
@@ -210,6 +218,7 @@ impl<'w, 'f> TreeWriter<'w, 'f> {
         for piece in tile.pieces() {
             self.parts_of_piece(piece, &mut parts)?;
         }
+        // Many small parts, or much decoding, would make every later read slow ("Payload").
         let count = to_u64(parts.len());
         let decoded = self.decoded(&parts)?;
         if count > 1 && (to_u64(tile.len()) < PAGE_BYTES * count || decoded > MAX_DECODED) {
@@ -230,6 +239,7 @@ impl<'w, 'f> TreeWriter<'w, 'f> {
         {
             let mut at = 0;
             for span in &stored.spans()?.spans {
+                // A piece may begin or end within a span.
                 let (from, to) = (start.max(at), end.min(at + span.len));
                 if from < to {
                     push_span(parts, span.part(&(from - at..to - at)));
@@ -240,6 +250,7 @@ impl<'w, 'f> TreeWriter<'w, 'f> {
         }
         // Bytes of the base are referred to, not copied.
         if let Some(base) = self.base {
+            // Another source of the same file counts as the base.
             let (source, offset) = extent.place();
             if let Some(place) = source.place_in(base, offset + u64::from(start), u64::from(end - start)) {
                 push_span(parts, Span { kind: SpanKind::Base, place, start: 0, len: end - start });
@@ -248,11 +259,13 @@ impl<'w, 'f> TreeWriter<'w, 'f> {
         }
         // Parts that earlier commits wrote are referred to; the gaps between them are new runs.
         let mut runs = extent.written(&(start..end));
+        // Runs of other files, or of generations that are gone, cannot be referred to.
         runs.retain(|run| self.has(&run.commit));
         runs.sort_by_key(|run| run.start);
         let mut at = start;
         for run in runs {
             let (from, to) = (at.max(run.start), end.min(run.start + run.span.len));
+            // Runs may overlap, since the same bytes may have been written twice.
             if from >= to {
                 continue;
             }
@@ -262,6 +275,7 @@ impl<'w, 'f> TreeWriter<'w, 'f> {
             push_span(parts, run.span.part(&(from - run.start..to - run.start)));
             at = to;
         }
+        // The rest after the last known run is new.
         if at < end {
             parts.push(Part::Run(Arc::clone(extent), to_usize(at.into())..to_usize(end.into())));
         }
@@ -278,6 +292,7 @@ impl<'w, 'f> TreeWriter<'w, 'f> {
                 places.push(*place);
             }
         }
+        // A single span reads a single record, which has its own limit.
         if parts.len() < 2 {
             return Ok(0);
         }
@@ -295,9 +310,11 @@ impl<'w, 'f> TreeWriter<'w, 'f> {
         parts: &[Part],
         reader: &mut CheckedReader<'_>,
     ) -> Laid<Vec<Span>> {
+        // The buffer leaves `self`, so that the methods below can be called while it is borrowed.
         let mut scratch = self.scratch.take();
         let buffer = Buffer::or_new(&mut scratch, TILE_SIZE)?;
         // A tile of zeros needs no payload.
+        // The residue rules out most tiles before their bytes are read.
         let nothing_is_there = !parts.iter().any(|part| matches!(part, Part::There(_)));
         if nothing_is_there && tile.residue() == Residue::ZERO && self.is_zero(tile, buffer, reader)? {
             self.scratch = scratch;
@@ -311,6 +328,7 @@ impl<'w, 'f> TreeWriter<'w, 'f> {
                 Part::There(span) => Span::push(&mut spans, *span),
                 Part::Run(extent, range) => {
                     let bytes = &mut buffer[..range.len()];
+                    // The reader checks the bytes against their witness: a changed source is not stored.
                     reader.copy(extent, range.start, bytes)?;
                     let span = self.run(bytes)?;
                     try_grow(&mut self.places.runs, 1)?;
@@ -318,6 +336,7 @@ impl<'w, 'f> TreeWriter<'w, 'f> {
                     self.places.runs.push((Arc::clone(extent), start, span));
                     Span::push(&mut spans, span);
                 }
+                // A tile that is written whole has no run to remember: its own place is remembered.
                 Part::Whole => {
                     let bytes = &mut buffer[..tile.len()];
                     assemble(tile, bytes, reader)?;
@@ -355,6 +374,7 @@ impl<'w, 'f> TreeWriter<'w, 'f> {
 
     fn chaining_values(&mut self, tile: &Arc<Tile>, reader: &mut CheckedReader<'_>) -> Result<Vec<Digest>> {
         let groups = tile.len().div_ceil(GROUP_SIZE);
+        // Values in memory were proved when they were made.
         if let Some(outboard) = tile.outboard() {
             return Ok((0..groups).map(|group| outboard.group(group)).collect());
         }
@@ -363,6 +383,7 @@ impl<'w, 'f> TreeWriter<'w, 'f> {
         assemble(tile, bytes, reader)?;
         let (outboard, witness, _) = Outboard::with_residues(self.context.scheme.digests(), bytes)?;
         self.scratch = scratch;
+        // The bytes were read again for the values, so that the source may have changed since the projection.
         if tile.witness().is_none_or(|known| !same(known, &witness)) {
             return Err(AtlasError::witness(
                 "the source changed: the digest of a tile differs from the projected one",
@@ -374,6 +395,7 @@ impl<'w, 'f> TreeWriter<'w, 'f> {
 
 fn push_span(parts: &mut Vec<Part>, span: Span) {
     match parts.last_mut() {
+        // The number of parts counts neighbours that continue one another once.
         Some(Part::There(last)) if last.continues(&span) => last.len += span.len,
         _ => parts.push(Part::There(span)),
     }

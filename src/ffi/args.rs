@@ -91,6 +91,7 @@ impl<T: Send + Sync> OutHandles<T> {
     /// `out` is NULL, or writable for `count` pointers for as long as this lives.
     pub(super) unsafe fn new(out: *mut *mut T, count: usize) -> Result<Self> {
         if count > 0 {
+            // The list must fit the address space before any place of it is computed.
             check_extent(out.is_null(), count, size_of::<*mut T>(), "out")?;
         }
         for index in 0..count {
@@ -127,6 +128,7 @@ pub(super) unsafe fn fill_list<T, V: Into<T>>(
     if capacity > 0 {
         check_extent(list.is_null(), capacity, size_of::<T>(), name)?;
     }
+    // The list is checked first, because the call may be long.
     let values = values()?;
     count.set(values.len());
     for (index, value) in values.into_iter().take(capacity).enumerate() {

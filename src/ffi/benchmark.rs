@@ -84,6 +84,7 @@ unsafe fn config_in(config: *const atlas_benchmark_config) -> Result<BenchmarkCo
         max_seconds: config.max_seconds,
         ..BenchmarkConfig::default()
     };
+    // No list means the default sizes; an empty list is passed on, and refused by the core.
     if !config.data_sizes.is_null() || config.data_size_count > 0 {
         // SAFETY: as the caller promises: so many numbers.
         let sizes = unsafe { items_in(config.data_sizes, config.data_size_count, "data_sizes") }?;
@@ -223,6 +224,7 @@ pub unsafe extern "C" fn atlas_benchmark_report_get(
             return Err(AtlasError::out_of_range(format!("result {index} is outside 0..{count}"))
                 .at_index(to_u64(index)));
         };
+        // The name is borrowed from the report, and ends with a NUL there.
         out.fill(&atlas_benchmark_result {
             name: result.c_name.as_ptr(),
             data_size: result.data_size,
@@ -268,6 +270,7 @@ pub unsafe extern "C" fn atlas_benchmark_report_format(
         available()?;
         // SAFETY: as the header asks: a live report.
         let report = &unsafe { handle(report, "report") }?.report;
+        // The number of the format is checked here, because any `u32` may arrive.
         let text = match format {
             0 => report.to_text(),
             1 => report.to_json(),

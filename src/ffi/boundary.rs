@@ -38,6 +38,7 @@ thread_local! {
 impl Last {
     /// Writes `text` without NUL bytes, as far as there is room, and a NUL.
     fn set_text(&mut self, text: &str) {
+        // The cut is made between characters, so that the text stays valid UTF-8.
         let end = (0..=text.len().min(TEXT - 1)).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
         let bytes = text[..end].bytes().filter(|byte| *byte != 0).chain([0]);
         self.text.iter_mut().zip(bytes).for_each(|(place, byte)| *place = byte);
@@ -47,6 +48,7 @@ impl Last {
 /// Runs a call that can fail. A panic becomes INTERNAL, and the outcome becomes the thread's last
 /// error.
 pub(super) fn boundary(call: impl FnOnce() -> Result<()>) -> atlas_status {
+    // A thread that is cancelled inside the call would be unwound through Rust frames, which aborts.
     let _whole = NoCancellation::new();
     let result = catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|payload| Err(panic_error(payload)));
     record(result)
@@ -56,18 +58,21 @@ pub(super) fn boundary(call: impl FnOnce() -> Result<()>) -> atlas_status {
 pub(super) fn infallible<R>(otherwise: R, call: impl FnOnce() -> R) -> R {
     let _whole = NoCancellation::new();
     catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|payload| {
+        // The payload is not dropped: its drop could panic again, outside of the guard.
         std::mem::forget(payload);
         otherwise
     })
 }
 
 fn record(result: Result<()>) -> atlas_status {
+    // The status follows from the result alone, so that it is right even if nothing can be recorded.
     let status = result.as_ref().map_or_else(|error| error.kind().into(), |()| atlas_status::ATLAS_STATUS_OK);
     // At the end of a thread its locals may be gone: then only the status is left.
     let _ = LAST.try_with(|last| {
         let Ok(mut last) = last.try_borrow_mut() else { return };
         last.status = status;
         match &result {
+            // The numbers of a success are never read.
             Ok(()) => last.text[0] = 0,
             Err(error) => {
                 last.os_error = error.os_error();
@@ -82,6 +87,7 @@ fn record(result: Result<()>) -> atlas_status {
 /// Returns the text of the last failure, empty after success. Valid until the thread's next call.
 pub(super) fn last_message() -> *const c_char {
     let text = LAST.try_with(|last| last.try_borrow().ok().map(|last| last.text.as_ptr().cast()));
+    // A thread that is about to end has no text left.
     text.ok().flatten().unwrap_or(c"".as_ptr())
 }
 

@@ -165,6 +165,7 @@ pub unsafe extern "C" fn atlas_compression_config_init(config: *mut atlas_compre
 pub(super) unsafe fn config_in(config: *const atlas_compression_config) -> Result<CompressionConfig> {
     // SAFETY: as the caller promises.
     let config = unsafe { read_struct(config) }?;
+    // Enumerations are numbers until they are found among the known values.
     let algorithm = CompressionAlgorithm::from_code(config.algorithm).ok_or_else(|| {
         let known = known!(
             atlas_compression_algorithm: ATLAS_COMPRESSION_NONE, ATLAS_COMPRESSION_DEFLATE,
@@ -185,6 +186,7 @@ pub(super) unsafe fn config_in(config: *const atlas_compression_config) -> Resul
         );
         unknown("compression target", config.target, known)
     })?;
+    // 0 is a level of Zstandard, so that a field of its own says if the level counts.
     let codec_level = (config.has_codec_level != 0).then_some(config.codec_level);
     let level = match (u8::try_from(config.level), codec_level) {
         (Ok(level), _) => level,
@@ -195,6 +197,7 @@ pub(super) unsafe fn config_in(config: *const atlas_compression_config) -> Resul
             return Err(crate::AtlasError::invalid_argument(why));
         }
     };
+    // Ranges of the remaining values are checked by the core.
     Ok(CompressionConfig {
         algorithm,
         level: CompressionLevel::Custom(level),

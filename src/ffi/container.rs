@@ -18,11 +18,12 @@
 //! ```
 
 use super::args::{
-    bytes_in, bytes_out, drop_handle, handle, into_handle, item_is_null, items_in, known, optional_32,
-    optional_out, out, path, unknown,
+    bytes_out, drop_handle, handle, into_handle, item_is_null, items_in, known, optional_out, out, path,
+    unknown,
 };
 use super::boundary::boundary;
-use super::compression::{atlas_compression_config, config_in};
+use super::compression::atlas_compression_config;
+use super::container_options::{commit_options, create_options, open_options, regions_in};
 use super::damage::{atlas_damage_fn, report};
 use super::operation::{atlas_operation, with_operation};
 use super::projection::{
@@ -30,15 +31,13 @@ use super::projection::{
     projection_type,
 };
 use super::shard::{atlas_region, atlas_verify_options, verify_options};
-use super::sized::{OutStruct, SizedStruct, init_struct, own_size, read_struct, sized_struct};
+use super::sized::{OutStruct, SizedStruct, init_struct, own_size, sized_struct};
 use super::source::atlas_source;
 use super::status::atlas_status;
 use crate::base::buffer::try_vec;
-use crate::base::error::{AtlasError, Result};
-use crate::container::{CommitOptions, Container, ContainerCreateOptions, ContainerMode, ContainerOptions};
+use crate::container::{Container, ContainerMode};
 use crate::exec::operation::Operation;
 use crate::projection::ConservationPolicy;
-use crate::shard::AtlasBoundaryRegion;
 use std::ffi::{c_char, c_void};
 
 /// One file with the generations of one projection. A committed generation survives crashes of the
@@ -310,108 +309,6 @@ sized_struct!(
     },
     [struct_size, residue, generation, previous, time, domain_size, tile_count, note_size, root, history]
 );
-
-fn no_reserved(value: u32, name: &str) -> Result<()> {
-    match value {
-        0 => Ok(()),
-        _ => Err(AtlasError::invalid_argument(format!("reserved of {name} is {value} and must be 0"))),
-    }
-}
-
-/// Converts the options that both kinds of handles have.
-///
-/// # Safety
-///
-/// The pointers are NULL or live objects that meet the header's terms.
-unsafe fn options_in(
-    base: *const atlas_source,
-    compression: *const atlas_compression_config,
-    cache_size: u64,
-) -> Result<ContainerOptions> {
-    // SAFETY: as the caller promises.
-    let (base, compression) = unsafe {
-        let config = (!compression.is_null()).then(|| config_in(compression)).transpose()?;
-        (base.as_ref().map(|base| base.0.clone()), config)
-    };
-    Ok(ContainerOptions { base, compression, cache_size, ..ContainerOptions::default() })
-}
-
-/// Converts the caller's options.
-///
-/// # Safety
-///
-/// `options` is NULL or a struct that meets the header's terms, including its pointers.
-unsafe fn create_options(options: *const atlas_container_create_options) -> Result<ContainerCreateOptions> {
-    // SAFETY: as the caller promises.
-    let options = unsafe { read_struct(options) }?;
-    no_reserved(options.reserved, "atlas_container_create_options")?;
-    // SAFETY: as the caller promises: NULL or 16 readable bytes.
-    let id = unsafe { options.id.cast::<[u8; 16]>().as_ref() }.copied();
-    Ok(ContainerCreateOptions {
-        block_log2: Some(options.block_log2).filter(|log2| *log2 != 0),
-        keep_chains: options.keep_chains != 0,
-        id,
-        // SAFETY: as the caller promises.
-        handle: unsafe { options_in(options.base, options.compression, options.cache_size) }?,
-    })
-}
-
-/// Converts the caller's options.
-///
-/// # Safety
-///
-/// `options` is NULL or a struct that meets the header's terms, including its pointers.
-unsafe fn open_options(options: *const atlas_container_open_options) -> Result<ContainerOptions> {
-    // SAFETY: as the caller promises.
-    let (options, history) = unsafe {
-        let options = read_struct(options)?;
-        (options, optional_32(options.expected_history))
-    };
-    // SAFETY: as the caller promises.
-    let common = unsafe { options_in(options.base, options.compression, options.cache_size) }?;
-    Ok(ContainerOptions {
-        recover: options.recover != 0,
-        expected_history: history.copied(),
-        max_domain_size: Some(options.max_domain_size).filter(|size| *size > 0),
-        ..common
-    })
-}
-
-/// Converts the caller's options.
-///
-/// # Safety
-///
-/// `options` is NULL or a struct that meets the header's terms, its note readable.
-unsafe fn commit_options(options: *const atlas_commit_options) -> Result<CommitOptions> {
-    // SAFETY: as the caller promises.
-    let options = unsafe { read_struct(options) }?;
-    no_reserved(options.reserved, "atlas_commit_options")?;
-    if options.note_size > 1_024 {
-        return Err(AtlasError::invalid_argument(format!(
-            "note_size {} is more than 1024",
-            options.note_size
-        )));
-    }
-    // SAFETY: as the caller promises.
-    let note = unsafe { bytes_in(options.note, options.note_size, "note") }?.to_vec();
-    Ok(CommitOptions { expected: options.expected, time: options.time, note })
-}
-
-/// Converts the caller's regions. `None` means that there is no list, which stands for all.
-///
-/// # Safety
-///
-/// `regions` is NULL or has `count` regions.
-unsafe fn regions_in(regions: *const atlas_region, count: usize) -> Result<Option<Vec<AtlasBoundaryRegion>>> {
-    if regions.is_null() && count == 0 {
-        return Ok(None);
-    }
-    // SAFETY: as the caller promises; NULL for some is refused here.
-    let regions = unsafe { items_in(regions, count, "regions") }?;
-    let mut copies = try_vec(regions.len())?;
-    copies.extend(regions.iter().map(|region| AtlasBoundaryRegion::from(*region)));
-    Ok(Some(copies))
-}
 
 /// Creates a new container without a generation, durable on return. The handle can write.
 ///

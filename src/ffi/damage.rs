@@ -109,6 +109,7 @@ pub type atlas_damage_fn =
 /// `call` is NULL or a function that meets the header's terms, for the caller's `user_data`.
 pub(super) unsafe fn report(call: atlas_damage_fn, user_data: *mut c_void, damage: &Damage) -> bool {
     let Some(call) = call else { return true };
+    // Both enumerations are matched in full: a new value does not compile before it has its number.
     let part = match damage.part {
         DamagePart::Data => atlas_damage_part::ATLAS_DAMAGE_DATA,
         DamagePart::Record => atlas_damage_part::ATLAS_DAMAGE_RECORD,
@@ -121,6 +122,7 @@ pub(super) unsafe fn report(call: atlas_damage_fn, user_data: *mut c_void, damag
         DamageKind::Missing => atlas_damage_kind::ATLAS_DAMAGE_MISSING,
         DamageKind::Unknown => atlas_damage_kind::ATLAS_DAMAGE_UNKNOWN,
     };
+    // The struct lives on this stack, so that the callback must copy it to keep it.
     let value = atlas_damage {
         part: part as u32,
         kind: kind as u32,

@@ -191,6 +191,7 @@ unsafe fn projection_delta(delta: &atlas_delta) -> Result<ProjectionDelta> {
     let data = || unsafe { bytes_in(delta.data, delta.data_size, "data") }.and_then(NewBytes::copy_of);
     // A range beyond 2^64 is outside every domain, also after this saturation.
     let end = delta.offset.saturating_add(delta.length);
+    // Only insertions and updates look at the data; deletions and moves may leave it undefined.
     match delta.r#type {
         INSERT => Ok(ProjectionDelta::insert_data(delta.offset, data()?)),
         UPDATE => Ok(ProjectionDelta::update_data(delta.offset, end, data()?)),
@@ -242,6 +243,7 @@ pub unsafe extern "C" fn atlas_projection_apply_batch(
         // SAFETY: as the header asks: a live projection, `count` whole structs.
         let (projection, deltas) =
             unsafe { (handle(projection, "projection")?, items_in(deltas, count, "deltas")?) };
+        // All deltas are converted first, so that a wrong one changes nothing.
         let mut batch = try_vec(deltas.len())?;
         for (index, delta) in (0..).zip(deltas) {
             // SAFETY: as the header asks: data_size readable bytes.

@@ -22,6 +22,7 @@ mod boundary;
 mod callback;
 mod compression;
 mod container;
+mod container_options;
 mod damage;
 mod incremental;
 mod last_error;

@@ -121,6 +121,7 @@ pub(super) unsafe fn with_operation<R>(
 ) -> Result<R> {
     // SAFETY: as the caller promises.
     let operation = unsafe { read_struct(operation) }?;
+    // The callback gets the struct of this version; its struct_size says so.
     let mut report = |progress: &Progress| {
         let value = atlas_progress {
             bytes_done: progress.bytes_done,
@@ -142,6 +143,7 @@ pub(super) unsafe fn with_operation<R>(
     if operation.memory_limit > 0 {
         run = run.with_memory_limit(operation.memory_limit);
     }
+    // Without a callback the pool may deliver results many at a time.
     if operation.progress.is_some() {
         run = run.with_progress(&mut report);
     }

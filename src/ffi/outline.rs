@@ -117,6 +117,7 @@ pub unsafe extern "C" fn atlas_projection_repair_file(
             // SAFETY: as the header asks: the caller's function for the caller's data.
             unsafe { report(damage, user_data, found) }
         };
+        // NULL with 0 regions means the whole domain.
         let regions = regions.as_deref();
         // SAFETY: as the header asks.
         unsafe { with_operation(operation, |run| projection.0.repair_file(&path, regions, &mut each, run)) }

@@ -128,6 +128,7 @@ unsafe fn options_in(options: *const atlas_parity_options) -> Result<ParityOptio
         (options, optional_32(options.key), optional_16(options.id))
     };
     check_reserved(options.reserved)?;
+    // Numbers out of range are refused by the core, which knows the size of the source.
     let mut result = ParityOptions::new()
         .with_unit_size(options.unit_size)
         .with_parity_columns(options.parity_columns)
@@ -270,6 +271,7 @@ sized_struct!(
 );
 
 fn report_out(report: &ParityReport) -> atlas_parity_report {
+    // Matched in full, so that a new verdict does not compile before it has its number.
     let verdict = |verdict: ParityVerdict| match verdict {
         ParityVerdict::NotKnown => atlas_parity_verdict::ATLAS_PARITY_NOT_KNOWN as u32,
         ParityVerdict::Intact => atlas_parity_verdict::ATLAS_PARITY_INTACT as u32,
@@ -355,6 +357,7 @@ unsafe fn repair_options(options: *const atlas_repair_options) -> Result<RepairO
     const NEW_FILE: u32 = atlas_repair_mode::ATLAS_REPAIR_NEW_FILE as u32;
     const KEEP: u32 = atlas_repair_mode::ATLAS_REPAIR_KEEP as u32;
     const IN_PLACE: u32 = atlas_repair_mode::ATLAS_REPAIR_IN_PLACE as u32;
+    // Only the modes that name a second file look at the path.
     let mode = match options.mode {
         NEW_FILE => RepairMode::NewFile(other()?),
         KEEP => RepairMode::Keep(other()?),
@@ -438,6 +441,7 @@ pub unsafe extern "C" fn atlas_parity_get_info(
         available()?;
         // SAFETY: as the header asks: a live handle.
         let info = unsafe { handle(parity, "parity") }?.0.info();
+        // A root that is not stored is zeros; has_root distinguishes it from a stored root.
         out.fill(&atlas_parity_info {
             unit_size: info.unit_size,
             protected_size: info.protected_size,
@@ -485,6 +489,7 @@ pub unsafe extern "C" fn atlas_parity_check(
         // SAFETY: as the header asks: a function for the caller's data.
         let mut each = |found: &Damage| unsafe { tell(damage, user_data, found) };
         // SAFETY: as the header asks.
+        // The report is filled also if the call fails, because WITNESS and INCOMPLETE are verdicts.
         let result = unsafe {
             with_operation(operation, |run| parity.0.check(&source.0, Some(&mut each), &mut report, run))
         };
@@ -536,6 +541,7 @@ pub unsafe extern "C" fn atlas_parity_repair(
         // SAFETY: as the header asks: a function for the caller's data.
         let mut each = |found: &Damage| unsafe { tell(damage, user_data, found) };
         // SAFETY: as the header asks.
+        // A missing callback is passed on as missing: in place the core refuses that.
         let result = unsafe {
             with_operation(operation, |run| match damage {
                 Some(_) => parity.0.repair(path, &options, Some(&mut each), &mut report, run),

@@ -115,6 +115,7 @@ pub(super) unsafe fn projection_options(
     let options = unsafe { read_struct(options) }?;
     const TRACK: u32 = atlas_conservation_policy::ATLAS_CONSERVATION_TRACK as u32;
     const STRICT: u32 = atlas_conservation_policy::ATLAS_CONSERVATION_STRICT as u32;
+    // Numbers of C become enumerations here, and nowhere else.
     let policy = match options.conservation {
         TRACK => ConservationPolicy::Track,
         STRICT => ConservationPolicy::Strict,
@@ -126,6 +127,7 @@ pub(super) unsafe fn projection_options(
             ));
         }
     };
+    // K is checked for LINEAR too, which does not use it.
     let classes = options.r96_data_classes;
     let Some(data_classes) = u8::try_from(classes).ok().filter(|k| (1..=96).contains(k)) else {
         return Err(AtlasError::invalid_argument(format!("r96_data_classes {classes} is outside 1..=96")));

@@ -180,6 +180,7 @@ unsafe fn extract_options(options: *const atlas_extract_options) -> Result<Extra
     const POOL: u32 = atlas_parallel_strategy::ATLAS_PARALLEL_POOL as u32;
     const CHUNKED: u32 = atlas_parallel_strategy::ATLAS_PARALLEL_CHUNKED as u32;
     const WORK_STEALING: u32 = atlas_parallel_strategy::ATLAS_PARALLEL_WORK_STEALING as u32;
+    // A number that is not known is refused with the list of those that are.
     let strategy = match options.strategy {
         SEQUENTIAL => ParallelStrategy::Sequential,
         DEFAULT => ParallelStrategy::Default,

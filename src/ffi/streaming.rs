@@ -231,6 +231,7 @@ pub unsafe extern "C" fn atlas_stream_open_push(
         // SAFETY: as the header asks: structs of their struct_size.
         let (options, config) = unsafe { (projection_options(options)?, stream_config(config)?) };
         let kind = projection_type(r#type)?;
+        // Without a path the bytes stay in memory.
         let spool = match spool_path.is_null() {
             true => None,
             // SAFETY: as the header asks: a C string.
@@ -325,6 +326,7 @@ pub unsafe extern "C" fn atlas_stream_next(
         // SAFETY: as the header asks: a live stream.
         let stream = unsafe { handle(stream, "stream") }?;
         stream.run(|context, operation| {
+            // At the end both outputs keep the zeros that they got at entry.
             let Some(chunk) = context.next(operation)? else { return Ok(()) };
             out.fill(&atlas_chunk {
                 residue: u32::from(chunk.residue.value()),

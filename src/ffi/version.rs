@@ -112,6 +112,7 @@ pub unsafe extern "C" fn atlas_digest256(data: *const c_void, size: usize, diges
     if digest.is_null() {
         return;
     }
+    // No status: a digest of zeros marks bytes that cannot be read.
     let value = infallible([0; 32], || {
         // SAFETY: as the header asks: `size` readable bytes.
         unsafe { bytes_in(data, size, "data") }.map_or([0; 32], crate::digest256)
@@ -151,6 +152,7 @@ pub unsafe extern "C" fn atlas_buffer_free(buffer: *mut atlas_buffer) {
     infallible((), || {
         // SAFETY: as the header asks: NULL or a buffer of the caller's.
         let Some(buffer) = (unsafe { buffer.as_mut() }) else { return };
+        // The caller's struct is emptied before the memory is freed, so that a second call does nothing.
         let atlas_buffer { data, size } = std::mem::replace(buffer, atlas_buffer::EMPTY);
         if !data.is_null() {
             // SAFETY: made by `from_vec` with this pointer and length, and taken out just above.

@@ -21,6 +21,7 @@ pub(super) struct Call<'t, 'a> {
 impl<'t, 'a> Call<'t, 'a> {
     /// Returns a call that begins with work of this number of bytes and tasks.
     pub(super) fn new(operation: &'t mut Operation<'a>, bytes: u64, tasks: u64) -> Call<'t, 'a> {
+        // The steps report through the tracker of the call, and not by themselves.
         let (run, unwatched) = (operation.silent(), operation.unwatched());
         Call { run, unwatched, tracker: operation.tracker(bytes, tasks) }
     }
@@ -28,6 +29,7 @@ impl<'t, 'a> Call<'t, 'a> {
     /// Adds work that follows the work announced so far.
     pub(super) fn expect(&mut self, bytes: u64, tasks: u64) {
         let progress = self.tracker.progress();
+        // Totals of a hostile geometry must not overflow.
         let sum = |a: u64, b: u64| a.saturating_add(b);
         self.tracker.set_totals(sum(progress.bytes_total, bytes), sum(progress.chunks_total, tasks));
     }
@@ -53,6 +55,7 @@ impl<'t, 'a> Call<'t, 'a> {
     pub(super) fn inner<R>(&mut self, call: impl FnOnce(&mut Operation<'_>) -> Result<R>) -> Result<R> {
         let (mut bytes, mut tasks) = (0, 0);
         let tracker = &mut self.tracker;
+        // The inner call counts from zero; only its increments are passed on.
         let mut forward = |progress: &Progress| {
             let more =
                 (progress.bytes_done.saturating_sub(bytes), progress.chunks_done.saturating_sub(tasks));
@@ -60,6 +63,7 @@ impl<'t, 'a> Call<'t, 'a> {
             // Progress that was reported is not reported again.
             more == (0, 0) || tracker.advance(more.0, more.1).is_ok()
         };
+        // Threads and memory limit are those of the outer call.
         let mut inner = self.run.silent();
         if !self.unwatched {
             inner = inner.with_progress(&mut forward);

@@ -111,9 +111,11 @@ impl<C: Columns> Encoding<'_, C> {
         let Geometry { unit, .. } = *self.geometry;
         let points = to_u64(self.code.points());
         let threads = to_u64(operation.threads());
+        // The result is the same for every budget; only the time differs.
         let budget = WORK_MEMORY.min(operation.memory_left(fixed));
         // Rows per part: a number that suits the cache or the disk, but at least one.
         let wanted = if self.near { (CACHED / points).min(TASK) } else { TASK };
+        // An encoder has two buffers of p pieces.
         let affordable = budget / (2 * points * PARTS_A_THREAD * threads);
         let rows_a_part = (wanted.min(affordable) / unit).max(1);
         let slot = Encoder::footprint(points, rows_a_part * unit);
@@ -128,10 +130,12 @@ impl<C: Columns> Encoding<'_, C> {
         // A task reads several columns if a part of one is small.
         let group = (TASK / (rows_a_part * unit)).clamp(1, points);
         let group = 1 << group.ilog2();
+        // Columns are folded p at a time, so that a range begins with a whole group.
         let first = self.columns.start / points * points;
         let groups = (self.columns.end - first).div_ceil(group);
         let list = to_u64(parts.len() * size_of::<Range<u64>>());
         let fixed = fixed.saturating_add(slots.saturating_mul(slot)).saturating_add(list);
+        // A worker has a piece of parity and a batch of data.
         let per_worker = to_u64(
             Buffer::aligned_footprint(to_usize(rows_a_part * unit)) + Buffer::aligned_footprint(BATCH),
         );
@@ -149,6 +153,7 @@ impl<C: Columns> Encoding<'_, C> {
         call: &mut Call<'_, '_>,
         mut sink: impl FnMut(Made) -> Result<()>,
     ) -> Result<()> {
+        // Parts of a run have a slot each; the slots are used again by the next run.
         let mut slots = try_vec(to_usize(plan.slots))?;
         slots.resize_with(to_usize(plan.slots), || Mutex::new(None));
         let len = to_usize(plan.rows_a_part * self.geometry.unit);
@@ -252,6 +257,7 @@ impl Plan {
         let start = |run: u64| run * parts / self.runs;
         let run = ((task / self.groups + 1) * self.runs - 1) / parts;
         let (first, end) = (start(run), start(run + 1));
+        // Within a run all parts get their first group, then all their second.
         let offset = task - first * self.groups;
         let (group, slot) = (offset / (end - first), offset % (end - first));
         Place { rows: &self.parts[to_usize(first + slot)], slot, group }
@@ -263,6 +269,7 @@ fn cut(rows: &[Range<u64>], most: u64) -> Result<Vec<Range<u64>>> {
     let count = rows.iter().map(|rows| (rows.end - rows.start).div_ceil(most)).sum::<u64>();
     let mut parts = try_vec(usize::try_from(count).unwrap_or(usize::MAX))?;
     for rows in rows {
+        // Parts of nearly the same size, so that the last part is not much shorter.
         let pieces = (rows.end - rows.start).div_ceil(most);
         let len = rows.end - rows.start;
         parts.extend(

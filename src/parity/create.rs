@@ -29,6 +29,7 @@ pub(super) fn create(
     operation: &mut Operation<'_>,
     make: impl FnOnce(&Path) -> Result<AtomicFile>,
 ) -> Result<()> {
+    // An existing parity file would be replaced by a file that accepts damage as correct.
     refuse_existing(path)?;
     let geometry = Geometry::choose(source.size(), &options.wanted)?;
     let key = options.key.as_deref();
@@ -38,10 +39,12 @@ pub(super) fn create(
     let mut table = Table::new(&geometry)?;
     let file = begin(make(path)?, &geometry)?;
     let code = if geometry.size > 0 { Some(Code::new(&geometry)?) } else { None };
+    // The totals follow once the plan exists.
     let mut call = Call::new(operation, 0, 0);
     let mut root = if options.store_root { Some(ScatteredRoot::new(geometry.size)?) } else { None };
     // An empty source has no units to encode.
     if let Some(code) = &code {
+        // All units of zeros share a digest, so that holes need no hashing.
         let zeros = short(&digests.tile(&Buffer::zeros(geometry.unit_len())?));
         let rooted = root.is_some();
         let io = Fresh {
@@ -54,6 +57,7 @@ pub(super) fn create(
             rooted,
         };
         let rows = 0..geometry.rows;
+        // All rows and all columns: each byte of the source is read once.
         let encoding = Encoding {
             code,
             geometry: &geometry,
@@ -63,6 +67,7 @@ pub(super) fn create(
             io: &io,
         };
         let mut fixed = Table::footprint(&geometry) + Code::footprint(&geometry);
+        // Nodes of tiles that lie in several columns wait until their tile is complete.
         if rooted {
             fixed = fixed.saturating_add(ScatteredRoot::footprint(geometry.size, geometry.columns));
         }
@@ -70,6 +75,7 @@ pub(super) fn create(
         let plan = encoding.plan(fixed, &call.run)?;
         call.expect(encoding.bytes(), plan.tasks());
         encoding.run(&plan, &mut call, |made| {
+            // Results arrive in the order of the tasks, on this thread.
             made.digests.into_iter().for_each(|(unit, digest)| table.set(unit, digest));
             if let Some(root) = &mut root {
                 made.parts.into_iter().for_each(|part| root.add(&digests, part));
@@ -91,6 +97,7 @@ pub(super) fn linear_root(
     key: Option<&[u8; 32]>,
     operation: &mut Operation<'_>,
 ) -> Result<Digest> {
+    // The root is that of a projection of the same bytes with the same key.
     let mut options = ProjectionOptions::new();
     if let Some(key) = key {
         options = options.with_key(key);
@@ -122,6 +129,7 @@ impl Columns for Fresh<'_> {
         // Bytes in memory are used in place; the end of the last unit is padded with zeros.
         let offset = self.geometry.unit_offset(units.start);
         let len = to_usize((self.geometry.size - offset).min(to_u64(buffer.len())));
+        // A hole adds nothing to the parity and is not read.
         let is_hole = self.data.as_ref().is_some_and(|data| data.is_hole(offset, to_u64(len)));
         if is_hole && !self.rooted {
             try_grow(&mut made.digests, to_usize(units.end - units.start))?;
@@ -130,6 +138,7 @@ impl Columns for Fresh<'_> {
         }
         let bytes = match self.source.slice(offset, buffer.len()) {
             Some(bytes) => bytes,
+            // The root needs the zeros, which are made instead of read.
             None if is_hole => {
                 buffer.fill(0);
                 &*buffer
@@ -144,6 +153,7 @@ impl Columns for Fresh<'_> {
         if self.rooted {
             add_parts(self.digests, self.geometry.size, offset, &bytes[..len], &mut made.parts)?;
         }
+        // Bytes that are all zero add nothing to the parity either.
         Ok(digest_units(self.digests, &self.zeros, self.geometry, units, bytes, made)?.then_some(bytes))
     }
 
@@ -163,6 +173,7 @@ pub(super) fn store(
     made: &mut Made,
 ) -> Result<()> {
     let offset = geometry.unit_offset(units.start);
+    // Parity units of zeros stay a hole of the new file.
     if digest_units(digests, zeros, geometry, units, bytes, made)? {
         file.write_sparse_at(offset, bytes)?;
     }
@@ -184,6 +195,7 @@ fn digest_units(
     for (unit, bytes) in units.zip(bytes.chunks(geometry.unit_len())) {
         let is_zero = is_zero(bytes);
         made.digests.push((unit, if is_zero { *zeros } else { short(&digests.tile(bytes)) }));
+        // The comparison with zeros is much cheaper than a digest.
         any |= !is_zero;
     }
     Ok(any)

@@ -61,6 +61,7 @@ pub(super) enum Found {
 impl Padded {
     /// Returns the protected bytes of a source, which may have more.
     pub(super) fn data(source: &Source, geometry: &Geometry) -> Padded {
+        // Bytes after n are hidden, so that the last unit ends with zeros as at creation.
         Padded { source: source.clone(), size: source.size().min(geometry.size), shift: 0 }
     }
 
@@ -72,7 +73,9 @@ impl Padded {
 
     /// Reads all of `out`.
     pub(super) fn read(&self, offset: u64, out: &mut [u8]) -> Result<Found> {
+        // Places are those of the complete file; a lost front moves them.
         let Some(start) = offset.checked_sub(self.shift) else { return Ok(Found::Before) };
+        // Bytes after the end count as zeros and need no read.
         let present = self.present(offset, out.len());
         if present == 0 && !out.is_empty() {
             return Ok(Found::Behind);
@@ -82,6 +85,7 @@ impl Padded {
                 out[present..].fill(0);
                 Ok(Found::Bytes)
             }
+            // A bad sector is damage; any other error ends the call.
             Err(error) if is_unreadable(&error) => Ok(Found::Unreadable(error.os_error())),
             Err(error) => Err(error),
         }
@@ -118,6 +122,7 @@ impl ParityFile {
         key: Option<&[u8; 32]>,
         operation: &mut Operation<'_>,
     ) -> Result<ParityFile> {
+        // The key is needed for every head, because the seals are keyed.
         let (digests, seals) = (Digests::new(key), Seals::new(key));
         let size = source.size();
         let file = Padded { source, size, shift: 0 };
@@ -136,6 +141,7 @@ impl ParityFile {
             let mut buffer = Buffer::aligned(SEARCHED)?;
             let mut at = 0;
             while found.is_none() && at < size {
+                // A head may be anywhere if the front was cut off.
                 let len = to_usize(to_u64(SEARCHED).min(size - at));
                 found = search(&file, at, &mut buffer[..len], size, &seals)?;
                 at += to_u64(len);
@@ -155,6 +161,7 @@ impl ParityFile {
                 "{name} has {size} bytes and one copy of its digests alone takes {needed}"
             )));
         }
+        // The digest of a unit of zeros is computed once, for holes and for missing ends.
         let zeros = short(&digests.tile(&Buffer::zeros(head.geometry.unit_len())?));
         let bytes = Padded { shift, ..file };
         Ok(ParityFile { bytes, head, digests, seals, zeros })
@@ -186,9 +193,11 @@ impl ParityFile {
 fn candidate(block: &Block, at: u64, size: u64, seals: &Seals) -> Option<(Head, u64)> {
     let (head, number) = Head::decode(block, seals)?;
     let geometry = &head.geometry;
+    // A block at a place of its own is the normal case; a copied block elsewhere does not count.
     if Copies::BOTH.iter().any(|copy| geometry.block_offset(*copy, number) == at) {
         return Some((head, 0));
     }
+    // Only the last block of the tail can show that the front was cut off.
     let lost = geometry.file_size().checked_sub(size).filter(|lost| *lost > 0)?;
     (at == size - BLOCK && number == geometry.blocks() - 1).then_some((head, lost))
 }
@@ -205,6 +214,7 @@ fn search(
     let whole = file.read(at, buffer)? == Found::Bytes;
     for (number, bytes) in (0..).zip(buffer.as_chunks_mut::<PAGE_SIZE>().0) {
         let place = at + number * BLOCK;
+        // A bad sector hides one block and not the blocks beside it.
         if !whole && file.read(place, bytes)? != Found::Bytes {
             continue;
         }
@@ -242,6 +252,7 @@ fn refused(file: &Padded, seals: &Seals) -> Result<AtlasError> {
             None => {}
         }
     }
+    // The first bytes show which format the file has instead.
     let begins = first.map_or_else(String::new, |block| {
         format!(": it begins with {}", crate::hash::digest::hex(&block[..8]))
     });
@@ -265,9 +276,11 @@ impl Entries {
     }
 
     fn load(&mut self, file: &ParityFile, number: u64) -> Result<()> {
+        // Neighbouring units have their digests in the same block, which is read once.
         if self.number == Some(number) {
             return Ok(());
         }
+        // A failed read must not leave the number of a block that is not loaded.
         (self.number, self.counts, self.read) = (None, None, [false; 2]);
         for (place, copy) in Copies::BOTH.into_iter().enumerate() {
             let (found, counts) = file.read_block(copy, number, &mut self.blocks[place])?;
@@ -276,6 +289,7 @@ impl Entries {
                 self.blocks[place].fill(0);
             }
             self.read[place] = matches!(found, Found::Bytes | Found::Behind);
+            // The tail copy is read only if the head copy does not count.
             if counts {
                 self.counts = Some(place);
                 break;
@@ -297,6 +311,7 @@ impl Entries {
             return Ok(if same_short(&wanted, found) { State::Good } else { State::Differs });
         }
         // An entry without a valid seal can only confirm a unit, and only against accidental damage.
+        // Both copies are tried, because each may be damaged elsewhere.
         let fits = |place: usize| self.read[place] && same_short(&entry(&self.blocks[place], index), found);
         Ok(if !file.head.keyed && (fits(0) || fits(1)) { State::Good } else { State::Unknown })
     }
@@ -357,6 +372,7 @@ impl<'f> UnitReader<'f> {
     pub(super) fn good(&mut self, index: u64) -> Result<(Short, Option<&mut [u8]>)> {
         let (mut digest, mut read) = (Short::default(), false);
         self.batch(index..index + 1, &mut |unit| {
+            // The check found the unit good; a change since then ends the call.
             if unit.state != State::Good {
                 return Err(changed(self.file, index));
             }
@@ -364,6 +380,7 @@ impl<'f> UnitReader<'f> {
             Ok(())
         })?;
         let len = self.file.geometry().unit_len();
+        // The unit is the first in the buffer of the batch.
         Ok((digest, read.then(|| &mut self.buffer[..len])))
     }
 
@@ -373,6 +390,7 @@ impl<'f> UnitReader<'f> {
         let (is_data, len) = (units.start < geometry.units(), geometry.unit_len());
         let from = if is_data { *data } else { &file.bytes };
         let count = to_usize(units.end - units.start);
+        // Data units come from the protected file, parity units from the parity file.
         let bytes = &mut buffer[..count * len];
         // The protected part of the last unit, and zeros after it even if the file continues.
         let wanted = if is_data {
@@ -391,6 +409,7 @@ impl<'f> UnitReader<'f> {
                 Found::Before | Found::Unreadable(_) if count > 1 => {
                     from.read(offset, &mut unit[..wanted])?
                 }
+                // The batch reaches past the end of the file: this unit lies wholly after it.
                 Found::Bytes if from.present(offset, wanted) == 0 => Found::Behind,
                 found => found,
             };
@@ -414,6 +433,7 @@ impl<'f> UnitReader<'f> {
 /// Returns the number of bytes per read, in whole units.
 fn batch_len(geometry: &Geometry) -> usize {
     let unit = geometry.unit_len();
+    // Small units are read many at a time, units of 128 KiB and more singly.
     (BATCH / unit).max(1) * unit
 }
 
@@ -430,6 +450,7 @@ pub(super) fn changed(file: &ParityFile, index: u64) -> AtlasError {
 
 /// Fails with WITNESS if a known root is not the stored one.
 pub(super) fn check_root(head: &Head, known: Option<&Digest>) -> Result<()> {
+    // A root that was not stored is compared with nothing here, and a repair compares its result.
     let (Some(known), true) = (known, head.root != Digest::default()) else { return Ok(()) };
     if crate::hash::digest::same(known, &head.root) {
         return Ok(());

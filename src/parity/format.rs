@@ -61,6 +61,7 @@ impl Seals {
 
     fn seal(&self, bytes: &[u8]) -> Short {
         let digest = match &self.key {
+            // Both modes follow the definition of C in "The format, version 1".
             None => Hasher::new_from_context_key(&CONTEXT_KEY).update(bytes).finalize(),
             Some(key) => blake3::keyed_hash(key, bytes),
         };
@@ -69,6 +70,7 @@ impl Seals {
 
     /// True if the first `sealed` bytes have the seal that follows them.
     fn hold(&self, block: &Block, sealed: usize) -> bool {
+        // The seal lies right after the bytes that it covers.
         same_short(&self.seal(&block[..sealed]), &take(block, sealed))
     }
 }
@@ -103,7 +105,9 @@ impl Head {
         put(&MAGIC);
         put(&VERSION.to_le_bytes());
         put(&KIND.to_le_bytes());
+        // Byte 12 is reserved.
         put(&0_u32.to_le_bytes());
+        // S follows from the geometry, so that a reader compares it and uses the computed value.
         put(&self.geometry.file_size().to_le_bytes());
         put(&self.id);
         put(&size.to_le_bytes());
@@ -112,6 +116,7 @@ impl Head {
         put(&short(columns));
         put(&short(parity));
         put(&rows.to_le_bytes());
+        // The number of the block is the only field that differs between blocks.
         put(&number.to_le_bytes());
         put(&self.root);
         bytes
@@ -120,6 +125,7 @@ impl Head {
     /// Returns the head of a block and its number, if the seal is valid, the fields are consistent, and the
     /// file is keyed or not as `seals` are.
     pub(super) fn decode(block: &Block, seals: &Seals) -> Option<(Head, u64)> {
+        // Most blocks of a search are no heads; the magic rules them out without a digest.
         if !block.starts_with(&MAGIC) || !seals.hold(block, SEALED_HEAD) {
             return None;
         }
@@ -133,6 +139,7 @@ impl Head {
             rows: whole(64),
         };
         let number = whole(BLOCK_NUMBER.start);
+        // All sizes follow from these numbers, so that they are checked before anything is computed.
         if !geometry.is_valid() || number >= geometry.blocks() {
             return None;
         }
@@ -143,6 +150,7 @@ impl Head {
 
     /// Returns true if `block` is a valid block number `number` of this file.
     pub(super) fn accepts(&self, block: &Block, number: u64, seals: &Seals) -> bool {
+        // The head must be that of the opened file: a block of an older version has another id.
         block[..SEALED_HEAD] == self.encode(number)[..] && seals.hold(block, SEALED_BLOCK)
     }
 
@@ -150,11 +158,13 @@ impl Head {
     pub(super) fn block(&self, number: u64, digests: &[Short], seals: &Seals) -> Block {
         let mut block = [0; PAGE_SIZE];
         block[..SEALED_HEAD].copy_from_slice(&self.encode(number));
+        // The head has a seal of its own, so that the geometry can be read from a torn block.
         let seal = seals.seal(&block[..SEALED_HEAD]);
         block[SEALED_HEAD..HEAD].copy_from_slice(&seal);
         for (place, digest) in block[HEAD..SEALED_BLOCK].chunks_mut(SHORT).zip(digests) {
             place.copy_from_slice(digest);
         }
+        // The second seal covers the head, its seal and the digests.
         let seal = seals.seal(&block[..SEALED_BLOCK]);
         block[SEALED_BLOCK..].copy_from_slice(&seal);
         block
@@ -176,11 +186,13 @@ pub(super) fn refusal(block: &Block, seals: &Seals) -> Option<Refusal> {
     if !block.starts_with(&MAGIC) {
         return None;
     }
+    // A newer version may seal in another way, so that version and kind are compared without the seal.
     let (version, kind) = (u16::from_le_bytes(take(block, 8)), u16::from_le_bytes(take(block, 10)));
     let flags = u32::from_le_bytes(take(block, 52));
     if (version, kind) != (VERSION, KIND) || seals.hold(block, SEALED_HEAD) && flags > FLAG_KEYED {
         return Some(Refusal::Unsupported { version, kind });
     }
+    // With a key nothing is known about the block; without it the flag is a hint.
     (seals.key.is_some() || flags & FLAG_KEYED != 0).then_some(Refusal::Key)
 }
 

@@ -52,6 +52,7 @@ impl Geometry {
     /// Returns the geometry of `size` bytes, with defaults for the numbers not requested.
     pub(super) fn choose(size: u64, wanted: &Wanted) -> Result<Geometry> {
         let refused = |text: String| Err(AtlasError::invalid_argument(text));
+        // All products of these numbers stay within 64 bits below this size.
         if size > MAX_SIZE {
             return refused(format!("the source has {size} bytes and at most {MAX_SIZE} can be protected"));
         }
@@ -65,6 +66,7 @@ impl Geometry {
             return refused(format!("unit_size {unit} is no multiple of 4096 from 4096 to {MAX_UNIT}"));
         }
         let unit = u64::from(unit);
+        // An empty file has no unit to protect, and its parity file has its heads alone.
         if size == 0 {
             return Ok(Geometry { size, unit, columns: 0, parity: 0, rows: 0 });
         }
@@ -99,6 +101,7 @@ impl Geometry {
 
     /// Returns the geometry with the same units and rows for another size. `None` if they do not fit it.
     pub(super) fn resized(&self, size: u64) -> Option<Geometry> {
+        // An empty file has no rows, from which nothing can grow.
         if size == 0 || self.rows == 0 {
             return None;
         }
@@ -109,6 +112,7 @@ impl Geometry {
 
     /// Returns true if the fields are consistent and within their limits.
     pub(super) fn is_valid(&self) -> bool {
+        // The numbers come from a file: each is bounded before it is multiplied.
         let unit = u32::try_from(self.unit).unwrap_or(0);
         if !is_unit(unit) || self.size > MAX_SIZE {
             return false;
@@ -143,6 +147,7 @@ impl Geometry {
 
     /// D, the number of blocks in a copy.
     pub(super) fn blocks(&self) -> u64 {
+        // An empty file has a block too, because the head is in it.
         self.all_units().div_ceil(DIGESTS_A_BLOCK).max(1)
     }
 
@@ -175,6 +180,7 @@ impl Geometry {
 
     /// Row of a unit.
     pub(super) fn row(&self, index: u64) -> u64 {
+        // Parity units are numbered column by column as well.
         index.checked_sub(self.units()).unwrap_or(index) % self.rows.max(1)
     }
 
@@ -182,6 +188,7 @@ impl Geometry {
     pub(super) fn data_of_row(&self, row: u64) -> impl Iterator<Item = (u64, u64)> + use<> {
         let (units, rows) = (self.units(), self.rows);
         (0..self.columns)
+            // A column is R consecutive units of the file.
             .map(move |column| (column, column * rows + row))
             .filter(move |(_, unit)| *unit < units)
     }
@@ -194,9 +201,11 @@ impl Geometry {
 
     /// Returns the length of the longest run of lost bytes that can be rebuilt wherever it begins.
     pub(super) fn burst(&self) -> u64 {
+        // Then the parity units alone rebuild everything.
         if self.parity == self.columns {
             return self.size;
         }
+        // A run one byte longer can touch M·R + 1 units, and so M + 1 units of a row.
         ((self.parity_units() - 1) * self.unit + 1).min(self.size)
     }
 
@@ -235,5 +244,6 @@ fn default_parity(columns: u64, redundancy: u32) -> Result<u64> {
         )));
     }
     let share = columns.saturating_mul(u64::from(redundancy)).div_ceil(10_000);
+    // At least two, so that a second bad unit does not lose a row.
     Ok(share.max(2).min(columns))
 }

@@ -134,6 +134,7 @@ impl AtlasParity {
         options: &VerifyOptions,
         operation: &mut Operation<'_>,
     ) -> Result<AtlasParity> {
+        // The key is kept for repairs, which compute the root with it.
         let key = options.key.clone();
         let file = ParityFile::open(source, key.as_deref(), operation)?;
         check_root(&file.head, options.expected_root.as_ref())?;
@@ -171,16 +172,19 @@ impl AtlasParity {
         report: &mut ParityReport,
         operation: &mut Operation<'_>,
     ) -> Result<()> {
+        // A call that fails early leaves a report without a verdict.
         *report = ParityReport::default();
         let data = Padded::data(source, self.file.geometry());
         let (bytes, tasks) = Survey::work(self.file.geometry());
         let mut call = Call::new(operation, bytes, tasks);
         let survey = Survey::take(&self.file, &data, &mut call)?.release(&mut call)?;
+        // Progress ends before the findings are reported.
         call.finish()?;
         *report = survey.report;
         if let Some(damage) = damage {
             survey.tell(&self.file, &data, damage)?;
         }
+        // Lost rows come before damage that can be repaired.
         let verdicts = [report.data, report.parity];
         if verdicts.contains(&ParityVerdict::Incomplete) {
             return Err(lost(report));
@@ -207,6 +211,7 @@ impl AtlasParity {
         report: &mut ParityReport,
         operation: &mut Operation<'_>,
     ) -> Result<()> {
+        // A call that is refused leaves a report without a verdict.
         *report = ParityReport::default();
         let path = path.as_ref();
         let in_place = options.mode == RepairMode::InPlace;
@@ -224,6 +229,7 @@ impl AtlasParity {
         } else {
             (Source::open_file(path)?, None)
         };
+        // The choice of files is made here; the order of the steps is in `Repair::run`.
         let repair = Repair {
             file: &self.file,
             known_root: self.known_root.as_ref(),
@@ -289,6 +295,7 @@ fn damaged(file: &ParityFile, report: &ParityReport) -> AtlasError {
     note(short, "bytes are missing at the end of the data");
     note(report.bad_parity_units, "parity units are bad");
     note(report.bad_blocks, "blocks of digests are bad");
+    // Both verdicts count sizes: a parity file with bytes after its end has no bad unit.
     if found.is_empty() {
         let (has, wanted) = (file.present(), file.geometry().file_size());
         found.push(format!("the parity file has {has} bytes instead of {wanted}"));

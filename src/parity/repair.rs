@@ -82,11 +82,14 @@ impl Repair<'_> {
         }
         // Check both files. Nothing is written until the findings are complete.
         let geometry = *self.file.geometry();
+        // Bytes after the protected bytes are not checked; they are only copied.
         let data = Padded::data(&self.source, &geometry);
         let (bytes, tasks) = Survey::work(&geometry);
         let mut call = Call::new(operation, bytes, tasks);
+        // The last report of the check is held back until the size of the repair is known.
         let held = Survey::take(self.file, &data, &mut call)?;
         *report = held.survey().report;
+        // A row that is lost ends the call, unless the caller asked for the rest.
         let incomplete = report.data == ParityVerdict::Incomplete;
         if incomplete && !self.options.partial {
             held.release(&mut call)?;
@@ -128,6 +131,7 @@ impl Repair<'_> {
         match other {
             None => self.in_place(&work, report, &mut call, make)?,
             Some((other, keeps)) => {
+                // In the mode Keep the new file is made beside the old name, because it takes that name.
                 let target = make(if keeps { self.path } else { other })?;
                 let target = self.copy_and_repair(target, &work, report, &mut call)?;
                 if keeps {
@@ -158,12 +162,14 @@ impl Repair<'_> {
         let mut chosen = Chosen { units: Bits::new(geometry.units())?, refused: false, refused_end: false };
         for unit in survey.hurt(0..geometry.units()) {
             let found = survey.damage(self.file, data, unit);
+            // The owner hears of units that cannot be rebuilt too, but only repairable units can be chosen.
             let wanted = damage.as_mut().is_none_or(|damage| damage(&found));
             if !found.repairable {
                 continue;
             }
             chosen.units.set(unit, wanted);
             chosen.refused |= !wanted;
+            // A refused unit after the end must not make the file longer.
             chosen.refused_end |= !wanted && found.offset + found.length > self.source.size();
         }
         Ok(chosen)
@@ -176,6 +182,7 @@ impl Repair<'_> {
         if !chosen.refused_end {
             return size.max(geometry.size);
         }
+        // The file ends with the last unit that is written.
         let last = chosen.units.iter(0..geometry.units()).last();
         last.map_or(size, |unit| size.max(geometry.unit_offset(unit) + geometry.data_len(unit)))
     }
@@ -187,6 +194,7 @@ impl Repair<'_> {
             if geometry.data_of_row(row).any(|(_, unit)| chosen.units.has(unit)) {
                 try_grow(&mut rows, 1)?;
                 rows.push(row);
+                // All lost units of a row are unknowns of the code, also those that are not written.
                 let lost = geometry.data_of_row(row).filter(|(_, unit)| survey.is_hurt(*unit)).count();
                 most = most.max(to_u64(lost));
             }
@@ -229,11 +237,13 @@ impl Repair<'_> {
                 let rebuilt = builder.rebuild(plan.rows[to_usize(task)], |_, _| {})?;
                 let mut written = 0;
                 for (unit, bytes, _) in rebuilt.units {
+                    // The zeros after n are a part of the unit, but not of the file.
                     let bytes = &bytes[..to_usize(geometry.data_len(unit))];
                     // An unknown unit may be right already.
                     let same = chosen.units.has(unit)
                         && survey.is_unknown(unit)
                         && is_present(data, geometry.unit_offset(unit), bytes, present)?;
+                    // Units that the owner refused are rebuilt with their row and not written.
                     if chosen.units.has(unit) && !same {
                         write(unit, bytes)?;
                         written += 1;
@@ -242,7 +252,9 @@ impl Repair<'_> {
                 Ok(written)
             },
             |_, count: u64| {
+                // The pool delivers the counts in order, on this thread.
                 written += count;
+                // Progress counts the units that are read for the row.
                 call.advance(plan.row_bytes, 1)
             },
         )?;
@@ -258,6 +270,7 @@ impl Repair<'_> {
         call: &mut Call<'_, '_>,
     ) -> Result<AtomicFile> {
         // The copy first, then the repaired units over it.
+        // The new file begins as a hole, so that zeros need not be written.
         target.set_len(self.size(work.chosen))?;
         self.copy(&target, work, call)?;
         let geometry = self.file.geometry();
@@ -275,6 +288,7 @@ impl Repair<'_> {
     /// Bytes and tasks of a copy.
     fn copy_work(&self) -> (u64, u64) {
         let (units, behind) = self.copy_tasks();
+        // A truncated file has fewer bytes to copy than it protects.
         (self.source.size(), units + behind)
     }
 
@@ -290,9 +304,11 @@ impl Repair<'_> {
         let geometry = *self.file.geometry();
         let Work { survey, data, chosen, .. } = *work;
         let size = self.source.size();
+        // Units end where the source ends or where the protected bytes end.
         let protected = size.min(geometry.size);
         let units_a_task = units_a_task(&geometry);
         let (of_units, behind) = self.copy_tasks();
+        // The survey and the choice stay in memory during the copy.
         let fixed = Survey::footprint(&geometry) + Bits::footprint(geometry.units());
         let per_worker = UnitReader::footprint(&geometry) + TILE_BYTES;
         let workers = call.run.workers(of_units + behind, per_worker, fixed)?;
@@ -303,6 +319,7 @@ impl Repair<'_> {
             call.order(workers),
             || Ok((UnitReader::new(self.file, data)?, None)),
             |(reader, buffer): &mut (UnitReader<'_>, Option<Buffer>), task| {
+                // Bytes after the protected bytes have no digest, and are copied unchecked.
                 if let Some(piece) = task.checked_sub(of_units) {
                     let start = protected + piece * TILE_BYTES;
                     let len = to_usize((size - start).min(TILE_BYTES));
@@ -311,6 +328,7 @@ impl Repair<'_> {
                     target.write_sparse_at(start, bytes)?;
                     return Ok(to_u64(len));
                 }
+                // Other tasks have units, which are checked again because time has passed.
                 let units = task * units_a_task..((task + 1) * units_a_task).min(geometry.units());
                 let end = (units.end * geometry.unit).min(protected);
                 let bytes = end.saturating_sub(units.start * geometry.unit);
@@ -319,9 +337,11 @@ impl Repair<'_> {
                     if chosen.units.has(unit.index) && !survey.is_unknown(unit.index) {
                         return Ok(());
                     }
+                    // A unit that was good at the check and is not now was changed by another program.
                     if unit.state != State::Good && !survey.is_hurt(unit.index) {
                         return Err(changed(self.file, unit.index));
                     }
+                    // Units that cannot be read stay zeros; the rest is copied as it is.
                     if let (Found::Bytes, Some(bytes)) = (unit.found, &unit.bytes) {
                         let offset = geometry.unit_offset(unit.index);
                         let len = to_usize(geometry.data_len(unit.index).min(protected - offset));
@@ -351,6 +371,7 @@ impl Repair<'_> {
         let failed = |what: String, error: io::Error| {
             AtlasError::io(format_args!("{what} of {}", self.path.display()), error)
         };
+        // Units are written directly, because an interruption leaves each of them bad or right.
         let write = |unit: u64, bytes: &[u8]| {
             let offset = geometry.unit_offset(unit);
             let what = || format!("writing {} bytes at offset {offset}", bytes.len());
@@ -358,14 +379,17 @@ impl Repair<'_> {
                 .write_at(offset, bytes)
                 .map_err(|error| failed(what(), error).at_index(unit).at_range(offset, to_u64(bytes.len())))
         };
+        // With a known root nothing is written before the whole result was compared with it.
         let repaired = match self.known_root {
             None => self.rebuild(work, call, write),
             Some(known) => self.rebuild_aside(known, work, call, make, write),
         };
+        // A truncated file gets its length last: an unknown unit whose missing end is zeros is not written.
         let resized = repaired.and_then(|repaired| {
             report.repaired_units = repaired;
             let (size, now) = (self.size(work.chosen), storage.len());
             let now = now.map_err(|error| failed("reading the size".to_owned(), error))?;
+            // A longer file is never cut.
             if now < size {
                 storage.set_len(size).map_err(|error| failed(format!("setting the length {size}"), error))?;
             }
@@ -388,8 +412,10 @@ impl Repair<'_> {
         let geometry = *self.file.geometry();
         // The file is removed when it is dropped.
         // Rebuild every unit into the temporary file first.
+        // The temporary file lies beside the file, on the same file system.
         let aside = make(self.path)?;
         let mut rebuilt = Bits::new(geometry.units())?;
+        // Several workers write units, each at its own place.
         let seen = std::sync::Mutex::new(&mut rebuilt);
         let repaired = self.rebuild(work, call, |unit, bytes| {
             aside.write_at(geometry.unit_offset(unit), bytes)?;
@@ -398,6 +424,7 @@ impl Repair<'_> {
         })?;
         // The root of the whole result, read through the rebuilt units.
         let rebuilt = Arc::new(rebuilt);
+        // The damaged file is read through the repaired units, without a copy of the whole.
         let overlay = Overlay {
             data: work.data.clone(),
             aside: aside.storage()?,
@@ -409,6 +436,7 @@ impl Repair<'_> {
         compare_root(known, &root)?;
         // The root is right: write the units.
         let aside = aside.storage()?;
+        // One unit at a time: the repaired units may exceed the memory.
         let mut buffer = Buffer::aligned(geometry.unit_len())?;
         for unit in rebuilt.iter(0..geometry.units()) {
             let bytes = &mut buffer[..to_usize(geometry.data_len(unit))];
@@ -427,6 +455,7 @@ fn units_a_task(geometry: &Geometry) -> u64 {
 
 /// True if the file has these bytes at `offset`.
 fn is_present(data: &Padded, offset: u64, bytes: &[u8], scratch: &mut Buffer) -> Result<bool> {
+    // A unit that cannot be read is not there, and must be written.
     let scratch = &mut scratch[..bytes.len()];
     Ok(data.read(offset, scratch)? == Found::Bytes && scratch == bytes)
 }
@@ -457,9 +486,11 @@ fn compare_root(known: &Digest, found: &Digest) -> Result<()> {
 
 /// Keeps the damaged file under the name `other`, and gives `target` the name `path`.
 fn keep(path: &Path, other: &Path, target: AtomicFile) -> Result<()> {
+    // The link fails if `other` exists, so that no file is replaced.
     std::fs::hard_link(path, other).map_err(|error| {
         AtlasError::io(format_args!("keeping {} as {}", path.display(), other.display()), error)
     })?;
+    // The name changes from the damaged to the repaired file in one step.
     target.persist().map_err(|failed| {
         // The damaged file still has its name.
         drop(std::fs::remove_file(other));
@@ -482,11 +513,13 @@ impl ReadAt for Overlay {
         let (mut at, mut rest) = (offset, buffer);
         while !rest.is_empty() {
             let unit = at / unit_len;
+            // A read may begin and end within a unit.
             let len = to_usize(((unit + 1) * unit_len - at).min(to_u64(rest.len())));
             let (part, after) = rest.split_at_mut(len);
             if self.rebuilt.has(unit) {
                 self.aside.read_at(at, OutBytes::new(part))?;
             } else {
+                // A unit that was refused or not rebuilt enters the root as it is.
                 match self.data.read(at, part).map_err(io::Error::other)? {
                     Found::Bytes => {}
                     Found::Behind => part.fill(0),

@@ -31,6 +31,7 @@ pub(super) fn restore(
 ) -> Result<()> {
     let geometry = *file.geometry();
     // Check everything first; nothing is written if a needed row is lost.
+    // Data is needed only for rows that are rebuilt, but everything is checked.
     let data = Padded::data(source, &geometry);
     let (bytes, tasks) = Survey::work(&geometry);
     let mut call = Call::new(operation, bytes, tasks);
@@ -79,10 +80,12 @@ pub(super) fn restore(
                     return Ok(());
                 }
                 if unit.state != State::Good {
+                    // A change after the check would give a parity unit without its digest.
                     return Err(changed(file, unit.index));
                 }
                 match &unit.bytes {
                     Some(bytes) => target.write_sparse_at(geometry.unit_offset(unit.index), bytes),
+                    // A unit of zeros stays a hole.
                     None => Ok(()),
                 }
             })?;
@@ -95,6 +98,7 @@ pub(super) fn restore(
     if !rows.is_empty() {
         let code = Code::new(&geometry)?;
         let fixed = fixed + Code::footprint(&geometry);
+        // Damaged data units of these rows are unknowns as well.
         let hurt = |row: &u64| geometry.data_of_row(*row).filter(|(_, unit)| survey.is_hurt(*unit)).count();
         let most = rows.iter().map(hurt).max().unwrap_or(0);
         let plan = RowPlan::new(&geometry, Wish::DataAndParity, to_u64(most), fixed, &call.run)?;
@@ -119,6 +123,7 @@ pub(super) fn restore(
             },
             |_, made| {
                 for (unit, digest) in made {
+                    // A digest that was lost is set; every known digest must be that of the file.
                     if missing.has(unit) {
                         table.set(unit, digest);
                     } else if !same_short(table.get(unit), &digest) {
@@ -131,6 +136,7 @@ pub(super) fn restore(
     }
     // The blocks of digests come last, and then the name of the file.
     write_blocks(&target, &file.head, &file.seals, &table)?;
+    // A file of this name is replaced, which may be the damaged parity file itself.
     target.persist().map_err(|failed| failed.1)?;
     call.advance(2 * BLOCK * geometry.blocks(), 1)?;
     call.finish()
@@ -141,6 +147,7 @@ pub(super) fn known_digests(file: &ParityFile, geometry: &Geometry) -> Result<(T
     let (mut table, mut missing) = (Table::new(geometry)?, Bits::new(geometry.all_units())?);
     let mut entries = Entries::new();
     for unit in 0..geometry.all_units() {
+        // The units are ascending, so that each block is read once.
         match entries.digest(file, unit)? {
             Some(digest) => table.set(unit, digest),
             None => missing.set(unit, true),
@@ -155,6 +162,7 @@ fn concerned(survey: &Survey, geometry: &Geometry, missing: &Bits) -> Result<Bit
     for unit in survey.hurt(geometry.units()..geometry.all_units()) {
         rows.set(geometry.row(unit), true);
     }
+    // A digest is computed from the unit, which must be rebuilt or verified by its row.
     for unit in missing.iter(0..geometry.all_units()) {
         rows.set(geometry.row(unit), true);
     }

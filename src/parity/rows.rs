@@ -48,10 +48,12 @@ impl RowPlan {
         let points = geometry.parity.next_power_of_two();
         let sums = match wish {
             Wish::Data => most,
+            // All M sums, and copies of q of them as syndromes.
             Wish::DataAndParity => geometry.parity + most,
         };
         let lists = 16 * (most + geometry.parity);
         // The memory without transforms, and the memory with them.
+        // Sums and rebuilt units, each as long as a unit.
         let units = (sums + most).saturating_mul(unit).saturating_add(lists);
         let least = units
             .saturating_add(UnitReader::footprint(geometry))
@@ -113,6 +115,7 @@ impl<'f> RowBuilder<'f> {
     pub(super) fn rebuild(&mut self, row: u64, mut seen: impl FnMut(u64, Short)) -> Result<Rebuilt<'_>> {
         let geometry = *self.file.geometry();
         let mut lost = try_vec(to_usize(self.plan.most))?;
+        // Bad and unknown units are both unknowns of the code.
         lost.extend(geometry.data_of_row(row).filter(|(_, unit)| self.survey.is_hurt(*unit)));
         // As many good parity units as data units were lost.
         let mut chosen = try_vec(lost.len())?;
@@ -124,6 +127,7 @@ impl<'f> RowBuilder<'f> {
         let all = self.plan.wish == Wish::DataAndParity;
         let mut wanted = try_vec(if all { self.code.parity() } else { chosen.len() })?;
         if all {
+            // A restored row needs all of its parity units.
             wanted.extend(0..self.code.parity());
         } else {
             wanted.extend_from_slice(&chosen);
@@ -141,6 +145,7 @@ impl<'f> RowBuilder<'f> {
         resize(&mut self.units, lost.len(), len)?;
         if all {
             resize(&mut self.syndromes, lost.len(), len)?;
+            // The sums are needed once more for the parity, so that the syndromes are copies.
             for (syndrome, parity) in self.syndromes.iter_mut().zip(&chosen) {
                 syndrome.copy_from_slice(&self.sums[*parity]);
             }
@@ -156,12 +161,14 @@ impl<'f> RowBuilder<'f> {
         }
         // Solve for the lost units.
         let mut columns = try_vec(lost.len())?;
+        // The code knows columns, the survey units.
         columns.extend(lost.iter().map(|(column, _)| to_usize(*column)));
         let count = lost.len();
         self.code.solve(&columns, &chosen, &mut syndromes[..count], &mut self.units[..count])?;
         if all {
             // The parity of the whole row: that of the present units, plus that of the rebuilt ones.
             for (column, unit) in columns.iter().zip(&self.units) {
+                // The product destroys its input, which the caller still needs.
                 let mut scratch = Buffer::copy_of(unit)?;
                 self.code.add_product(*column, &mut scratch, &wanted, &mut self.sums[..wanted.len()]);
             }
@@ -211,6 +218,7 @@ impl<'f> RowBuilder<'f> {
             Some(encoder) => encoder,
             none => none.insert(Encoder::new(self.code, len)?),
         };
+        // The encoder is kept for all rows of a worker, because its memory is large.
         encoder.begin();
         for column in 0..geometry.columns {
             let unit = column * geometry.rows + row;
@@ -223,8 +231,10 @@ impl<'f> RowBuilder<'f> {
                     None => encoder.put_zeros(place, 0, len),
                 }
             } else {
+                // Places after the last unit are zeros as well.
                 encoder.put_zeros(place, 0, len);
             }
+            // The encoder holds p columns at a time.
             if column == geometry.columns - 1 || (place + 1).is_multiple_of(self.code.points()) {
                 encoder.fold(self.code, place, 0..len);
             }
@@ -242,6 +252,7 @@ impl<'f> RowBuilder<'f> {
 fn resize(buffers: &mut Vec<Buffer>, count: usize, len: usize) -> Result<()> {
     while buffers.len() < count {
         crate::base::buffer::try_grow(buffers, 1)?;
+        // Buffers of earlier rows are kept for later rows.
         buffers.push(Buffer::aligned(len)?);
     }
     Ok(())

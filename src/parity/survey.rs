@@ -22,6 +22,7 @@ pub(super) struct Bits {
 
 impl Bits {
     pub(super) fn new(limit: u64) -> Result<Bits> {
+        // The limit comes from a file: memory that is not there is an error and no abort.
         let len = usize::try_from(limit.div_ceil(8)).unwrap_or(usize::MAX);
         let mut bytes = try_vec(len)?;
         bytes.resize(len, 0);
@@ -110,8 +111,10 @@ enum Piece {
 
 impl Pieces {
     fn new(geometry: &Geometry) -> Pieces {
+        // Pieces of the same size in bytes, whatever the unit.
         let (units, blocks) = ((PIECE / geometry.unit).max(1), PIECE / BLOCK);
         let of_blocks = geometry.blocks().div_ceil(blocks);
+        // Head, parity and tail follow the order of the parity file, so that a disk reads it once.
         let counts =
             [geometry.units().div_ceil(units), of_blocks, geometry.parity_units().div_ceil(units), of_blocks];
         Pieces { units, blocks, counts }
@@ -149,6 +152,7 @@ impl Pieces {
     fn bytes(geometry: &Geometry, piece: &Piece) -> u64 {
         match piece {
             Piece::Blocks(_, blocks) => (blocks.end - blocks.start) * BLOCK,
+            // The last data unit may be shorter than U.
             Piece::Units(units) if units.end == geometry.units() => {
                 geometry.size - units.start * geometry.unit
             }
@@ -182,12 +186,14 @@ impl Survey {
 
     /// Bytes and tasks of a survey, for progress.
     pub(super) fn work(geometry: &Geometry) -> (u64, u64) {
+        // Both files count in full, also if they are truncated, so that progress reaches its end.
         (geometry.size + geometry.file_size(), Pieces::new(geometry).count())
     }
 
     /// Reads both files once. The last report is `held`, so that later work can be announced before.
     pub(super) fn take(file: &ParityFile, data: &Padded, call: &mut Call<'_, '_>) -> Result<Held> {
         let geometry = *file.geometry();
+        // One number for each unit and each copy of a block.
         let numbers = geometry.all_units() + 2 * geometry.blocks();
         let pieces = Pieces::new(&geometry);
         let per_worker = UnitReader::footprint(&geometry) + BLOCK;
@@ -209,6 +215,7 @@ impl Survey {
             || UnitReader::new(file, data),
             |reader, task| inspect(file, reader, &pieces.get(&geometry, task)),
             |task, hurt| {
+                // The pool passes results in the order of the tasks, so that the list stays ascending.
                 for hurt in hurt {
                     survey.note(&hurt)?;
                 }
@@ -221,6 +228,7 @@ impl Survey {
                 call.advance(bytes, 1)
             },
         )?;
+        // Rows can be judged only when all of their units are known.
         survey.judge(file, data);
         Ok(Held { survey, bytes: held })
     }
@@ -230,6 +238,7 @@ impl Survey {
         self.unknown.set(hurt.number, hurt.unknown);
         if let Some(code) = hurt.os_error {
             try_grow(&mut self.unreadable, 1)?;
+            // Few units are unreadable, so that a list costs less than a number for each unit.
             self.unreadable.push((hurt.number, code));
         }
         Ok(())
@@ -244,6 +253,7 @@ impl Survey {
         let unknown = to_u64(of_data.filter(|unit| self.unknown.has(*unit)).count());
         let report = &mut self.report;
         report.unknown_units = unknown;
+        // Unknown units are in `hurt` too, and counted apart.
         report.bad_units = to_u64(self.hurt.iter(0..units).count()) - unknown;
         report.bad_parity_units = to_u64(self.hurt.iter(units..all).count());
         report.bad_blocks = to_u64(self.hurt.iter(all..all + 2 * geometry.blocks()).count());
@@ -254,6 +264,7 @@ impl Survey {
             let of_data = to_u64(geometry.data_of_row(row).filter(|(_, unit)| hurt(unit)).count());
             let of_parity = to_u64(geometry.parity_of_row(row).filter(hurt).count());
             report.damaged_rows += u64::from(of_data + of_parity > 0);
+            // Any M units of the K + M may be lost, whichever they are.
             if of_data + of_parity > geometry.parity {
                 report.lost_rows += 1;
                 self.lost.set(row, true);
@@ -265,6 +276,7 @@ impl Survey {
         if report.lost_rows > 0 {
             for block in 0..geometry.blocks() {
                 if Copies::BOTH.iter().all(|copy| self.hurt.has(block_number(&geometry, *copy, block))) {
+                    // The digests of a lost block are computed again from its units, also from good units.
                     let units = block * DIGESTS_A_BLOCK..((block + 1) * DIGESTS_A_BLOCK).min(all);
                     parity_lost |= units.into_iter().any(|unit| self.lost.has(geometry.row(unit)));
                 }
@@ -278,6 +290,7 @@ impl Survey {
         };
         let short = data.source.size() < geometry.size;
         report.data = verdict(data_lost, short || report.bad_units + report.unknown_units > 0);
+        // A file that is too long is damaged as well, since a restored file has another size.
         let resized = file.present() != geometry.file_size();
         report.parity = verdict(parity_lost, resized || report.bad_parity_units + report.bad_blocks > 0);
     }
@@ -308,6 +321,7 @@ impl Survey {
         // Part and place of the number: data units, parity units, blocks of both copies.
         let code = self.unreadable.binary_search_by_key(&number, |(number, _)| *number);
         let os_error = code.map_or(0, |place| self.unreadable[place].1);
+        // Data units have their place in the protected file, everything else in the parity file.
         let (part, index, offset, length, missing) = if number < units {
             let offset = geometry.unit_offset(number);
             (DamagePart::Data, number, offset, geometry.data_len(number), offset >= data.source.size())
@@ -315,6 +329,7 @@ impl Survey {
             let offset = geometry.unit_offset(number);
             (DamagePart::Parity, number - units, offset, geometry.unit, file.is_missing(offset))
         } else {
+            // The head copy has the lower numbers.
             let (copy, block) = match (number - all).checked_sub(blocks) {
                 None => (Copies::Head, number - all),
                 Some(block) => (Copies::Tail, block),
@@ -346,6 +361,7 @@ impl Survey {
     pub(super) fn tell(&self, file: &ParityFile, data: &Padded, damage: &mut DamageFn<'_>) -> Result<()> {
         let geometry = file.geometry();
         let (units, all, blocks) = (geometry.units(), geometry.all_units(), geometry.blocks());
+        // The order of the offsets in each file: head blocks lie before parity units, tail blocks after them.
         for range in [0..units, all..all + blocks, units..all, all + blocks..all + 2 * blocks] {
             for number in self.hurt.iter(range) {
                 if !damage(&self.damage(file, data, number)) {
@@ -375,12 +391,14 @@ fn inspect(file: &ParityFile, reader: &mut UnitReader<'_>, piece: &Piece) -> Res
         Piece::Units(units) => reader.visit(units.clone(), |unit| match unit.state {
             State::Good => Ok(()),
             State::Unknown => note(unit.index, true, None),
+            // The number of the error is kept for the report.
             State::Differs | State::Unreadable => note(unit.index, false, code(unit.found)),
         })?,
         Piece::Blocks(copy, blocks) => {
             let mut block = [0; PAGE_SIZE];
             for number in blocks.clone() {
                 let (found, counts) = file.read_block(*copy, number, &mut block)?;
+                // A block that is not valid has no meaning, whichever of its bytes differ.
                 if !counts {
                     note(block_number(geometry, *copy, number), false, code(found))?;
                 }

@@ -66,8 +66,10 @@ impl Changes {
         for region in regions {
             check_range(region.offset, region.length, size, "region")?;
         }
+        // The regions are within the new size, so that no sum overflows.
         let regions = regions.iter().map(|region| region.offset..region.offset + region.length);
         for range in regions.chain(cut).filter(|range| !range.is_empty()) {
+            // A unit that is touched anywhere is encoded again as a whole.
             for unit in range.start / old.unit..range.end.div_ceil(old.unit) {
                 named.set(unit, true);
             }
@@ -76,6 +78,7 @@ impl Changes {
         let grown = if size > old.size { old.size / old.unit..new.units() } else { 0..0 };
         let (mut touched, mut growing) = (Bits::new(old.rows)?, Bits::new(old.rows)?);
         for unit in named.iter(0..old.units().max(new.units())) {
+            // Row of a unit in both geometries, since R stays.
             touched.set(unit % old.rows, true);
         }
         // All rows are affected once a column of them has grown.
@@ -106,6 +109,7 @@ impl Update<'_> {
         operation: &mut Operation<'_>,
         make: impl FnOnce(&Path) -> Result<AtomicFile>,
     ) -> Result<()> {
+        // Everything that can be refused without a read is refused first.
         let changes = Changes::new(*self.file.geometry(), self.source.size(), regions)?;
         let Changes { old, new, .. } = changes;
         let id = self.options.id.map_or_else(random_id, Ok)?;
@@ -133,6 +137,7 @@ impl Update<'_> {
             + Bits::footprint(old.all_units())
             + changes.footprint()
             + Code::footprint(&new);
+        // The steps below write to the same new file, row by row.
         let context = Context { update: self, changes: &changes, known: &known, target: &target, fixed };
 
         // Parity units of rows without a change are copied. Rows in which one of them is bad are noted.
@@ -143,6 +148,7 @@ impl Update<'_> {
         if !growing.is_empty() {
             let found = Mutex::new(&mut damaged);
             let io = Grown { context: &context, damaged: &found };
+            // Columns before the first grown unit are in the old parity already.
             let first = changes.grown.start / old.rows;
             let encoding = context.encoding(&code, &growing, first..new.columns, &io);
             context.encode(&encoding, &mut call, &mut table)?;
@@ -167,6 +173,7 @@ impl Update<'_> {
         // The blocks of digests come last, and then the name of the file.
         let head = Head { geometry: new, keyed: self.file.head.keyed, id, root };
         write_blocks(&target, &head, &self.file.seals, &table)?;
+        // The new file replaces the old file, which an open handle keeps reading.
         target.persist().map_err(|failed| failed.1)?;
         call.advance(2 * BLOCK * new.blocks(), 1)?;
         call.finish()
@@ -202,6 +209,7 @@ impl Context<'_> {
         table: &mut Table,
     ) -> Result<()> {
         let plan: Plan = encoding.plan(self.fixed, &call.run)?;
+        // The rows are known only now, so that this work is announced late.
         call.expect(encoding.bytes(), plan.tasks());
         encoding.run(&plan, call, |made| {
             made.digests.into_iter().for_each(|(unit, digest)| table.set(unit, digest));
@@ -214,6 +222,7 @@ impl Context<'_> {
         // Good parity units of rows without changes are copied, and their digests kept.
         let Changes { old, new, touched, growing, .. } = self.changes;
         let (file, tasks) = (self.update.file, copy_tasks(old));
+        // Only parity units are read here; the data is that of the old size.
         let data = Padded::data(self.update.source, old);
         let workers = call.run.workers(tasks, UnitReader::footprint(old), self.fixed)?;
         let step = copy_step(old);
@@ -241,6 +250,7 @@ impl Context<'_> {
                             if let (true, Some(bytes)) = (good, &unit.bytes) {
                                 self.target.write_sparse_at(new.unit_offset(new.units() + parity), bytes)?;
                             }
+                            // A parity unit keeps its number in the file; its number among all units changes with Q.
                             found.push((parity, good.then_some(unit.digest)));
                             Ok(())
                         })?;
@@ -266,6 +276,7 @@ impl Context<'_> {
     fn verify(&self, call: &mut Call<'_, '_>) -> Result<()> {
         let old = &self.changes.old;
         let file = self.update.file;
+        // The root covers every byte, also of rows that the update does not touch.
         let data = Padded::data(self.update.source, old);
         let tasks = copy_units(old.units(), old);
         let workers = call.run.workers(tasks, UnitReader::footprint(old), self.fixed)?;
@@ -297,8 +308,10 @@ impl Context<'_> {
     fn read(&self, unit: u64, out: &mut [u8]) -> Result<usize> {
         let Changes { old, new, .. } = self.changes;
         let (offset, len) = (new.unit_offset(unit), to_usize(new.data_len(unit)));
+        // An unreadable unit ends the call, because the update needs every byte of the row.
         self.update.source.read(offset, &mut out[..len])?;
         out[len..].fill(0);
+        // Named and appended units may have any bytes.
         if !self.changes.is_old(unit) {
             return Ok(0);
         }
@@ -317,11 +330,13 @@ impl Context<'_> {
         if !same_short(&digest, self.known.get(unit)) {
             return Err(not_protected(old, unit, "it differs from its digest"));
         }
+        // A grown unit begins with old bytes, which the caller removes from the sum.
         Ok(before)
     }
 
     /// Adds the digest of a unit that is new.
     fn note(&self, unit: u64, bytes: &[u8], made: &mut Made) -> Result<()> {
+        // An old unit that was verified keeps its digest.
         let is_kept = self.changes.is_old(unit) && !self.changes.grown.contains(&unit);
         if !is_kept {
             try_grow(&mut made.digests, 1)?;
@@ -350,6 +365,7 @@ impl Columns for Anew<'_> {
     ) -> Result<Option<&'b [u8]>> {
         let len = self.context.changes.new.unit_len();
         for (unit, bytes) in units.zip(buffer.chunks_mut(len)) {
+            // Each old unit of the row is compared with its digest before it enters the parity.
             self.context.read(unit, bytes)?;
             self.context.note(unit, bytes, made)?;
         }
@@ -394,11 +410,13 @@ impl Columns for Grown<'_> {
     fn store(&self, units: Range<u64>, bytes: &mut [u8], made: &mut Made) -> Result<()> {
         let Changes { old, new, .. } = self.context.changes;
         let (file, data) = (self.context.update.file, Padded::data(self.context.update.source, old));
+        // A reader of its own, because parts are stored by several threads.
         let mut reader = UnitReader::new(file, &data)?;
         // Add the old parity unit if it is good; otherwise the row is encoded again.
         for (unit, bytes) in units.zip(bytes.chunks_mut(new.unit_len())) {
             let parity = unit - new.units();
             let mut good = false;
+            // The same parity unit in the old file.
             let before = old.units() + parity;
             reader.visit(before..before + 1, |unit| {
                 good = unit.state == State::Good;

@@ -44,6 +44,7 @@ impl Table {
 
 /// Begins the file of `geometry`: a hole of its size.
 pub(super) fn begin(file: AtomicFile, geometry: &Geometry) -> Result<AtomicFile> {
+    // Units of zeros are never written and stay holes.
     file.set_len(geometry.file_size())?;
     Ok(file)
 }
@@ -51,6 +52,7 @@ pub(super) fn begin(file: AtomicFile, geometry: &Geometry) -> Result<AtomicFile>
 /// Writes both copies of the digests.
 pub(super) fn write_blocks(file: &AtomicFile, head: &Head, seals: &Seals, table: &Table) -> Result<()> {
     let geometry = &head.geometry;
+    // A bounded number of blocks at a time, because a large file has hundreds of MiB of them.
     let mut buffer = Buffer::aligned(PAGE_SIZE * to_usize(BLOCKS_A_WRITE.min(geometry.blocks())))?;
     let mut first = 0;
     // Blocks are assembled and sealed, and written to both copies.
@@ -75,6 +77,7 @@ pub(super) fn write_blocks(file: &AtomicFile, head: &Head, seals: &Seals, table:
 pub(super) fn random_id() -> Result<[u8; 16]> {
     let mut id = [0; 16];
     getrandom::fill(&mut id).map_err(|error| {
+        // Without a number of the system the error is still IO.
         let code = error.raw_os_error().unwrap_or(0);
         AtlasError::io("asking the system for a random id", std::io::Error::from_raw_os_error(code))
     })?;
@@ -83,6 +86,7 @@ pub(super) fn random_id() -> Result<[u8; 16]> {
 
 /// Fails with IO, EEXIST, if a file of this name exists.
 pub(super) fn refuse_existing(path: &Path) -> Result<()> {
+    // A link counts as a file, wherever it leads.
     match std::fs::symlink_metadata(path) {
         Ok(_) => Err(AtlasError::io(
             format_args!("creating {}", path.display()),

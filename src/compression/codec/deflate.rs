@@ -60,6 +60,7 @@ impl BlockCodec for Deflate {
 /// Returns a new state of at most `footprint` bytes. Without memory the codec panics, which prints a
 /// message, so that the memory is tried first.
 fn made<T>(footprint: usize, make: impl FnOnce() -> T + UnwindSafe) -> Result<T> {
+    // The allocation that follows then rarely fails.
     drop(try_vec::<u8>(footprint)?);
     catch_unwind(make).map_err(|payload| {
         AtlasError::out_of_memory(format!("no memory for a state of DEFLATE: {}", panic_text(payload)))
@@ -86,6 +87,7 @@ impl Encode for Deflater {
                 made(ENCODER_FOOTPRINT, || Compress::new(level, false))?
             }
         };
+        // The whole input in a single call, so that a full output means a block that does not fit.
         let status = stream.compress(from, to, FlushCompress::Finish);
         match status.map_err(|error| AtlasError::internal(format!("DEFLATE: {error}")))? {
             Status::StreamEnd => {
@@ -95,6 +97,7 @@ impl Encode for Deflater {
                 self.stream = Some(stream);
                 Ok(len)
             }
+            // The state is dropped here.
             Status::Ok | Status::BufError => Ok(None),
         }
     }
@@ -125,6 +128,7 @@ impl Decode for Inflater {
             .map_err(|error| AtlasError::format(format!("a DEFLATE stream is damaged: {error}")))?;
         let (read, made) = (stream.total_in(), stream.total_out());
         if status == Status::StreamEnd && read == to_u64(from.len()) && made == to_u64(to.len()) {
+            // Only a state that ended well is used again.
             self.0 = Some(stream);
             return Ok(());
         }
@@ -139,6 +143,7 @@ impl Decode for Inflater {
 impl Drop for Inflater {
     fn drop(&mut self) {
         let Some(stream) = self.0.take() else { return };
+        // A list that is full or in use costs a state, which is made again later.
         if let Ok(mut used) = USED.try_lock()
             && used.len() < MAX_USED
             && used.try_reserve(1).is_ok()

@@ -72,6 +72,7 @@ impl Decode for Decoder {
     fn decode(&mut self, from: &[u8], to: &mut [u8]) -> Result<()> {
         let made = decompress_into(from, to)
             .map_err(|error| AtlasError::format(format!("an LZ4 stream is damaged: {error}")))?;
+        // An LZ4 block does not state its length; the head of the block does.
         if made == to.len() {
             return Ok(());
         }

@@ -70,6 +70,7 @@ impl Codec {
     pub(crate) fn own_levels(self) -> RangeInclusive<i32> {
         match self {
             Codec::Deflate => 1..=9,
+            // The levels from 20 on are the ultra levels of Zstandard, which take far more memory.
             Codec::Zstd => -7..=19,
             Codec::Lz4 => 1..=1,
             #[cfg(test)]
@@ -81,6 +82,7 @@ impl Codec {
     pub(crate) fn own_level(self, level: u8) -> i32 {
         match self {
             Codec::Deflate => i32::from(level),
+            // The nine levels are spread over the range of the codec.
             Codec::Zstd => ZSTD_LEVELS[usize::from(level.clamp(1, 9)) - 1],
             Codec::Lz4 => 1,
             #[cfg(test)]
@@ -91,6 +93,7 @@ impl Codec {
     /// Returns the level of the format that is nearest to the codec's own level `own`. Of two equally near levels,
     /// returns the lower.
     pub(crate) fn nearest_level(self, own: i32) -> u8 {
+        // Zstandard treats 0 as its default level.
         let own = if self == Codec::Zstd && own == 0 { ZSTD_DEFAULT } else { own };
         // The first of equally near ones.
         self.levels().min_by_key(|level| self.own_level(*level).abs_diff(own)).unwrap_or(1)

@@ -82,6 +82,7 @@ impl Encode for Encoder {
             Some(context) => context,
             None => self.context.insert(CCtx::try_create().ok_or_else(no_memory)?),
         };
+        // Each call begins a new frame, so that the result does not depend on earlier calls.
         match context.compress(to, from, self.level) {
             Ok(len) => Ok(Some(len)),
             Err(code) if is_error_kind(code, ZSTD_ErrorCode::ZSTD_error_dstSize_tooSmall) => Ok(None),
@@ -90,6 +91,7 @@ impl Encode for Encoder {
     }
 
     fn encode_plane(&mut self, from: &[u8], to: &mut [u8]) -> Result<Option<usize>> {
+        // At high levels the ratio counts more than the time.
         if self.level > LAST_CUT_LEVEL {
             return self.encode(from, to);
         }
@@ -128,6 +130,7 @@ impl Decode for Decoder {
                 }
                 AtlasError::format(format!("a Zstandard stream is damaged: {}", get_error_name(code)))
             };
+            // The end of the frame, which its header does not state.
             let len = find_frame_compressed_size(left).map_err(damaged)?;
             let (Some((frame, later)), Some((target, behind))) =
                 (left.split_at_checked(len), rest.split_at_mut_checked(content))
@@ -150,6 +153,7 @@ impl Decode for Decoder {
             }
             (left, rest) = (later, behind);
         }
+        // The output is full; bytes after the last frame are no part of a stream.
         if left.is_empty() {
             return Ok(());
         }
@@ -188,6 +192,7 @@ fn content_of(stream: &[u8], most: usize) -> Result<usize> {
     let Some(field) = fields.get(window_len..window_len + size_len) else {
         return Err(malformed("ends in its header".to_owned()));
     };
+    // Little-endian, whatever the length of the field.
     let mut bytes = [0; 8];
     bytes[..size_len].copy_from_slice(field);
     // Content sizes of two bytes count from 256.
@@ -197,6 +202,7 @@ fn content_of(stream: &[u8], most: usize) -> Result<usize> {
             let base = 1u64 << (10 + (window >> 3));
             base + base / 8 * u64::from(window & 7)
         }
+        // A single segment has the content itself as its window.
         _ => content,
     };
     // A larger window would make the library allocate for it.

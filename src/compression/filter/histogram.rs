@@ -16,6 +16,7 @@ const SAMPLE_PIECE: usize = 512;
 
 /// Returns `pieces` of `len` bytes, spread over `bytes`, each beginning at a multiple of 16.
 pub(super) fn sample(bytes: &[u8], total: usize, piece: usize) -> impl Iterator<Item = &[u8]> {
+    // A short block is its own sample.
     let pieces = if bytes.len() <= total { 1 } else { total / piece };
     let len = if pieces == 1 { bytes.len() } else { piece };
     (0..pieces).map(move |index| {
@@ -106,6 +107,7 @@ impl Histogram {
     pub(crate) fn of(bytes: &[u8]) -> Histogram {
         let mut histogram = Histogram { counts: [[0; 256]; 16], total: 0 };
         for piece in sample(bytes, SAMPLE, SAMPLE_PIECE) {
+            // Pieces begin at multiples of 16, so that the positions agree between them.
             let rows = piece.as_chunks::<16>().0;
             for row in rows {
                 for (counts, byte) in histogram.counts.iter_mut().zip(row) {
@@ -133,6 +135,7 @@ impl Histogram {
 
     /// Returns the split that could help, if there is one.
     pub(crate) fn candidate(mut self) -> Option<Candidate> {
+        // Fewer bytes say nothing about 16 positions.
         if self.total < 1_024 {
             return None;
         }
@@ -149,6 +152,7 @@ impl Histogram {
                 }
             }
         }
+        // The sizes by stride: 1 is the block as it is.
         let [together, splits @ ..] = sizes;
         let least = splits.iter().copied().min()?;
         // Less than a thirtieth is not worth the trial. Among strides that are about as good the smallest
@@ -200,12 +204,14 @@ pub(crate) fn repeats(bytes: &[u8]) -> bool {
             // A selected string is compared with the last one of the same hash.
             let place = index * 8 + (chosen.trailing_zeros() / 8) as usize;
             chosen &= chosen - 1;
+            // Three bytes chose the place, four are compared.
             let value = bytes[place..].first_chunk().map_or(0, |four| u32::from_le_bytes(*four));
             let slot = &mut seen[(value.wrapping_mul(0x9E37_79B1) >> 24) as usize];
             found += usize::from(*slot == value);
             *slot = value;
         }
     }
+    // One string in 64 is examined, and more than a 32nd of them must recur.
     found * 64 * 32 > bytes.len()
 }
 

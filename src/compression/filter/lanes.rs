@@ -218,6 +218,7 @@ mod arm {
 fn zipped<L: Lanes, const N: usize>(from: [L; N]) -> [L; N] {
     let mut to = from;
     for i in 0..N / 2 {
+        // Register i of the first half meets register i of the second half.
         (to[2 * i], to[2 * i + 1]) = from[i].zip(from[i + N / 2]);
     }
     to
@@ -241,6 +242,7 @@ pub(super) fn split<L: Lanes, const K: usize, const N: usize>(from: &[u8], to: &
     let mut planes: [&mut [u8]; K] = std::array::from_fn(|_| Default::default());
     let mut left = to;
     for (index, plane) in planes.iter_mut().enumerate() {
+        // Borrowed apart, so that all planes can be written in one turn.
         let (this, later) = left.split_at_mut(rows.len() + usize::from(index < rest.len()));
         (*plane, left) = (this, later);
     }
@@ -281,9 +283,11 @@ pub(super) fn merge<L: Lanes, const K: usize, const N: usize>(from: &[u8], to: &
     let mut done = 0;
     // Load a part of every plane, and move the bytes back to their rows.
     for turn in to.as_chunks_mut::<WIDTH>().0.as_chunks_mut::<N>().0 {
+        // The same number of bytes from each plane makes whole rows.
         let sources: [&[[u8; WIDTH]]; K] =
             std::array::from_fn(|byte| planes[byte][done..done + rows_a_turn].as_chunks::<WIDTH>().0);
         let mut lanes: [L; N] = std::array::from_fn(|i| L::load(&sources[i * K / N][i % const { N / K }]));
+        // The way back by further zips exists only if K is a power of two.
         if K.is_power_of_two() {
             for _ in 0..K.ilog2() {
                 lanes = zipped(lanes);

@@ -53,6 +53,7 @@ impl Filter {
         let (stride, mut end) = (self.stride(), 0);
         (0..stride).map(move |plane| {
             let start = end;
+            // The last row may be incomplete: the first planes are a byte longer then.
             end += len / stride + usize::from(plane < len % stride);
             start..end
         })
@@ -61,7 +62,9 @@ impl Filter {
     /// Filters a block. `to` is as long as `from`.
     pub(crate) fn split(self, from: &[u8], to: &mut [u8]) {
         match self.stride() {
+            // Each stride is compiled on its own, because zips work with a fixed number of registers.
             2 => lanes::split::<Native, 2, 2>(from, to),
+            // Three registers cannot be halved, so that two turns are done at once.
             3 => lanes::split::<Native, 3, 6>(from, to),
             4 => lanes::split::<Native, 4, 4>(from, to),
             6 => lanes::split::<Native, 6, 6>(from, to),

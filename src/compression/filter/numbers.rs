@@ -44,8 +44,10 @@ fn mean_differences(bytes: &[u8], pieces: usize) -> MeanDifferences {
         let rows = piece.as_chunks::<POSITIONS>().0;
         for (index, row) in rows.iter().enumerate().skip(1) {
             for (sizes, filter) in sizes.iter_mut().zip(Filter::ALL_SPLITS) {
+                // The first row has no bytes before it in its piece, so that the rows begin with the second.
                 let before = &piece[index * POSITIONS - filter.stride()..][..POSITIONS];
                 for ((size, byte), before) in sizes.iter_mut().zip(row).zip(before) {
+                    // The distance on the circle of 256 values, at most 128.
                     *size += u32::from(byte.wrapping_sub(*before).cast_signed().unsigned_abs());
                 }
             }
@@ -87,6 +89,7 @@ impl Numbers {
             }
             total += (rows.len() * POSITIONS) as u64;
         }
+        // Too few bytes per position for an estimate.
         if bytes.len() < LEAST {
             return None;
         }
@@ -104,6 +107,7 @@ impl Numbers {
                 for counts in counts[plane..].iter().step_by(stride) {
                     of_plane.iter_mut().zip(counts).for_each(|(all, count)| *all += count);
                 }
+                // Each plane has the same share of the sample.
                 let here = total / stride as u64;
                 *cost += coded_size(&of_plane).min(here * difference_bits(*mean));
             }
@@ -136,6 +140,7 @@ impl Numbers {
     /// Returns true if planes cannot help for `len` bytes that encode to `encoded` without them, because
     /// repeats save more than planes save at best.
     pub(crate) fn is_hopeless(&self, encoded: usize, len: usize) -> bool {
+        // The estimate for the whole part, in bytes.
         let planes = self.least * len as u64 / self.total / 8 / 256;
         (encoded as u64) < planes * 7 / 8 && self.least > self.together * 7 / 8
     }
@@ -143,6 +148,7 @@ impl Numbers {
 
 /// Returns pieces that begin at multiples of [`POSITIONS`], spread over `bytes`.
 fn pieces_of(bytes: &[u8], pieces: usize) -> impl Iterator<Item = &[u8]> {
+    // A block that is shorter than its sample is taken as a whole.
     let whole = bytes.len() <= pieces * PIECE;
     let (count, len) = if whole { (1, bytes.len()) } else { (pieces, PIECE) };
     (0..count).map(move |index| {
@@ -170,6 +176,7 @@ pub(crate) struct Look {
 impl Look {
     pub(crate) fn at(plane: &[u8]) -> Look {
         let (mut raw, mut differences) = ([0u32; 256], [0u32; 256]);
+        // Pairs stay within a piece, because neighbouring pieces are not neighbours in the plane.
         for piece in sample(plane, 4 * 1024, 512) {
             for pair in piece.windows(2) {
                 raw[usize::from(pair[1])] += 1;

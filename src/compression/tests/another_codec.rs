@@ -2,6 +2,7 @@
 
 use super::hostile::{compression_at, harmless};
 use super::*;
+use crate::compression::block::{Attempt, BlockEncoder};
 use crate::compression::codec::run_length::{FOOTPRINT, MAX_EXPANSION};
 use crate::compression::filter::Filter;
 use crate::compression::method::{Filters, Method};

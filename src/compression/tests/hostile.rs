@@ -1,6 +1,7 @@
 //! Bytes that no compression made.
 
 use super::*;
+use crate::compression::block::{Attempt, BlockEncoder};
 use crate::shard::tests::forge;
 
 /// Decompresses what these bytes are, if anything; true where it is the original shard.

@@ -22,6 +22,7 @@ impl Engine {
     }
 
     pub(super) fn inverse(&self, _: &mut [Line], _: usize, _: usize, _: usize) {
+        // No value of this type exists, so that no code can get here.
         match *self {}
     }
 

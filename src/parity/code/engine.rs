@@ -34,6 +34,7 @@ impl Engine {
             // The crate ends the process if it gets no memory, so that the memory is tried first.
             drop(try_vec::<u8>(GF_ORDER * 128 + GF_ORDER * 8)?);
         }
+        // Only the first engine makes the tables; later calls find them.
         let engine = Engine { engine: DefaultEngine::new(), logs: tables::get_exp_log() };
         TABLES.store(true, Ordering::Relaxed);
         Ok(engine)
@@ -54,6 +55,7 @@ impl Engine {
 
     /// Multiplies the symbols of `bytes` by the element with this logarithm.
     pub(super) fn multiply(&self, bytes: &mut [Line], log: u16) {
+        // The logarithm 0 is that of the factor 1.
         if log != 0 {
             self.engine.mul(bytes, log);
         }
@@ -85,12 +87,14 @@ impl LongDecoder {
     pub(super) fn new(columns: usize, parity: usize, slice: usize) -> Result<LongDecoder> {
         // The crate ends the process if it gets no memory, so that the memory is tried first.
         drop(try_vec::<u8>(LongDecoder::shards(columns, parity) * slice)?);
+        // The high rate is the definition; the default rate of the crate depends on the shape ("Code").
         let decoder = HighRateDecoder::new(columns, parity, slice, DefaultEngine::new(), None);
         Ok(LongDecoder { decoder: decoder.map_err(refused)?, zeros: Buffer::zeros(slice)?, columns })
     }
 
     /// Returns the number of shards that the engine holds per slice.
     pub(super) fn shards(columns: usize, parity: usize) -> usize {
+        // The transforms of the crate work on a power of two of points.
         (columns + parity.next_power_of_two()).next_power_of_two()
     }
 
@@ -110,6 +114,7 @@ impl LongDecoder {
         for (row, sum) in rows.iter().zip(sums) {
             self.decoder.add_recovery_shard(*row, &sum[slice.clone()]).map_err(refused)?;
         }
+        // The decoder forgets the slice when `decoded` is dropped.
         let decoded = self.decoder.decode().map_err(refused)?;
         for (column, unit) in lost.iter().zip(units) {
             let shard = decoded.restored_original(*column);

@@ -70,10 +70,12 @@ impl Code {
         let (columns, parity) = (to_usize(geometry.columns), to_usize(geometry.parity));
         // The points of a column group differ only in their high bits, so that one factor serves the group.
         let points = parity.next_power_of_two();
+        // Products are sums of logarithms; `skipped` leaves out the factor [0] of Z_0.
         let product = |first: usize, skipped: usize| -> u64 {
             (skipped..points).map(|l| u64::from(engine.log(number(first ^ l)))).sum()
         };
         let divisor = product(0, 1) % ORDER;
+        // The first group begins at the point p, the next at 2p.
         let groups = columns.div_ceil(points);
         let mut factors = try_vec(groups)?;
         factors.extend((1..=groups).map(|group| reduced(product(group * points, 0) + ORDER - divisor)));
@@ -97,11 +99,13 @@ impl Code {
 
     /// Returns the length of the slices in which pieces are transformed.
     fn slice(&self) -> usize {
+        // The slices of all p columns together fit the cache.
         (SLICES / self.points).clamp(MIN_SLICE, MAX_SLICE)
     }
 
     /// Logarithm of g_ij, the factor of column `column` in parity unit `row`.
     fn log(&self, row: usize, column: usize) -> u16 {
+        // Column j belongs to the point p + j, parity unit i to the point i.
         let point = self.points + column;
         let sum = number(point ^ row);
         reduced(u64::from(self.factors[column / self.points]) + ORDER - u64::from(self.engine.log(sum)))
@@ -121,6 +125,7 @@ impl Code {
                 let log = self.log(*row, column);
                 self.engine.multiply(part, quotient(log, done));
                 done = log;
+                // Addition in the field is the exclusive or.
                 xor(lines_mut(&mut sum[slice.clone()]), part);
             }
         }
@@ -135,6 +140,7 @@ impl Code {
         sums: &mut [Buffer],
         units: &mut [Buffer],
     ) -> Result<()> {
+        // Thousands of lost units: q² products would take longer than transforms.
         if self.is_long(lost.len()) {
             return self.solve_long(lost, rows, sums, units);
         }
@@ -148,6 +154,7 @@ impl Code {
             let slice = start..(start + MAX_SLICE).min(len);
             for (row, sum) in sums.iter_mut().enumerate() {
                 let part = lines_mut(&mut sum[slice.clone()]);
+                // A share of zeros adds nothing to any lost unit.
                 if is_zero(part.as_flattened()) {
                     continue;
                 }
@@ -166,6 +173,7 @@ impl Code {
 
     /// True if the products of an inverse take more time than transforms over a whole code word.
     fn is_long(&self, lost: usize) -> bool {
+        // The transforms take a number of steps that does not depend on q.
         let shards = LongDecoder::shards(self.columns, self.parity).max(2);
         lost * lost > 2 * shards * shards.ilog2() as usize
     }
@@ -173,6 +181,7 @@ impl Code {
     /// Returns the length of the slices of a long decoding.
     fn long_slice(columns: usize, parity: usize) -> usize {
         let shards = LongDecoder::shards(columns, parity).max(1);
+        // All shards of a slice are in memory at a time.
         (LONG / shards / LINE * LINE).clamp(LINE, MAX_SLICE)
     }
 
@@ -196,6 +205,7 @@ impl Code {
     ) -> Result<()> {
         let len = units.first().map_or(0, |unit| unit.len());
         let slice = Self::long_slice(self.columns, self.parity).min(len);
+        // The decoder is made once per row, because its memory is large.
         let mut decoder = LongDecoder::new(self.columns, self.parity, slice)?;
         let mut start = 0;
         while start < len {
@@ -228,6 +238,7 @@ impl<'a> Inverse<'a> {
         let quotient = |above: u64, below: u64| reduced(above % ORDER + ORDER - below % ORDER);
         // One product per lost column, and one per row.
         let (mut of_lost, mut of_rows) = (try_vec(lost.len())?, try_vec(rows.len())?);
+        // The factor of a column is divided out, because it stands before every entry of the matrix.
         of_lost.extend(lost.iter().map(|&column| {
             let above = rows.iter().map(|&row| log(row, point(column))).sum();
             let others = lost.iter().filter(|&&other| other != column);
@@ -244,6 +255,7 @@ impl<'a> Inverse<'a> {
 
     /// Returns the logarithm of the entry for lost unit `lost[place]` and parity unit `rows[row]`.
     fn log(&self, code: &Code, place: usize, row: usize) -> u16 {
+        // The entry is the product of both lists, divided by x + y.
         let sum = number((code.points + self.lost[place]) ^ self.rows[row]);
         let product = u64::from(self.of_lost[place]) + u64::from(self.of_rows[row]);
         reduced(product + ORDER - u64::from(code.engine.log(sum)))
@@ -277,6 +289,7 @@ impl Encoder {
         let (slice, points) = (code.slice(), code.points);
         debug_assert!(len.is_multiple_of(MAX_SLICE));
         let mut marks = try_vec(len / slice)?;
+        // A mark for each slice, so that zeros cost no transform.
         marks.resize(len / slice, Marks::default());
         Ok(Encoder {
             work: Buffer::new(points * len)?,
@@ -296,6 +309,7 @@ impl Encoder {
 
     /// Begins another piece.
     pub(super) fn begin(&mut self) {
+        // The buffers keep old bytes: a slice without a mark is not read.
         self.marks.fill(Marks::default());
     }
 
@@ -304,6 +318,7 @@ impl Encoder {
         let (place, slice) = (column % self.points, self.slice);
         debug_assert!(offset.is_multiple_of(slice) && bytes.len().is_multiple_of(slice));
         for (index, part) in (offset / slice..).zip(bytes.chunks(slice)) {
+            // Slices of p columns at the same place are neighbours.
             let start = (index * self.points + place) * slice;
             self.work[start..start + slice].copy_from_slice(part);
             self.marks[index].work |= !is_zero(part);
@@ -315,6 +330,7 @@ impl Encoder {
         let (place, slice) = (column % self.points, self.slice);
         for index in offset / slice..(offset + len) / slice {
             let start = (index * self.points + place) * slice;
+            // The mark is left as it is, because another column may have set it.
             self.work[start..start + slice].fill(0);
         }
     }
@@ -322,6 +338,7 @@ impl Encoder {
     /// Adds the present columns, up to `last`, to the parity of this part of the piece.
     pub(super) fn fold(&mut self, code: &Code, last: usize, part: Range<usize>) {
         let (slice, points) = (self.slice, self.points);
+        // The last group may have fewer than p columns.
         let (at, used) = (last / points * points, last % points + 1);
         // Slices in which all present columns are zeros add nothing.
         for index in part.start / slice..part.end / slice {
@@ -331,8 +348,11 @@ impl Encoder {
             }
             let range = index * points * slice..(index + 1) * points * slice;
             let (work, sums) = (&mut self.work[range.clone()], &mut self.sums[range]);
+            // Columns after K are zeros.
             work[used * slice..].fill(0);
+            // The group's first column is at the point `at` + p.
             code.engine.inverse(lines_mut(work), points, used, at + points);
+            // The transforms of all groups add up; the first is copied.
             if std::mem::replace(&mut marks.sums, true) {
                 xor(lines_mut(sums), lines(work));
             } else {
@@ -347,6 +367,7 @@ impl Encoder {
         for index in part.start / slice..part.end / slice {
             let sums = &mut self.sums[index * points * slice..(index + 1) * points * slice];
             if self.marks[index].sums {
+                // One forward transform for all groups; only the first M of its p values are parity.
                 code.engine.forward(lines_mut(sums), points, code.parity);
             } else {
                 sums[..code.parity * slice].fill(0);

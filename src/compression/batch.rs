@@ -1,0 +1,541 @@
+//! Calls over many shards: all of them are compressed or decompressed in parallel, in their order, or none.
+//!
+//! The blocks of all shards form runs, each worth a task. Compression has two passes, because only the first
+//! one shows which blocks stay as they are and which shards are stored whole. Decompression decodes all
+//! blocks first and then verifies the payloads, tile by tile, against the proofs.
+
+use super::block::{Attempt, BlockDecoder, BlockEncoder, BlockHead, Encoded};
+use super::config::{CompressionConfig, MAX_BLOCK_SIZE, Plan};
+use super::method::CompressionAlgorithm;
+use super::{Body, CompressedShard, auto, available, coding, flags, no_method};
+use crate::base::buffer::{Buffer, try_vec};
+use crate::base::error::{AtlasError, ErrorKind, Result};
+use crate::base::units::{to_u64, to_usize};
+use crate::exec::operation::Operation;
+use crate::exec::pool;
+use crate::exec::progress::Tracker;
+use crate::hash::digest::{Digest, Digests};
+use crate::hash::tile_tree::Leaf;
+use crate::layer2::Residue;
+use crate::shard::{AtlasShard, TilePart, VerifyOptions};
+use std::ops::Range;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Digest and residue of each tile of a shard, as far as they are known.
+type KnownTiles = Vec<Option<(Digest, Residue)>>;
+
+/// Minimum worth of a task in bytes.
+const TASK_BYTES: usize = 128 * 1024;
+
+/// Size of the memory per shard of a call, besides its blocks, runs and tiles: the shard, its draft, the heads of
+/// some lists, and allocations.
+const A_SHARD: usize = size_of::<CompressedShard>() + size_of::<AtlasShard>() + size_of::<Draft<'_>>() + 512;
+const A_BLOCK: usize = size_of::<(Attempt, BlockHead, Encoded, Settled, AtomicBool)>() + 32;
+const A_TILE: usize = size_of::<(TilePart, (usize, usize), (Digest, Residue), Leaf)>();
+/// Maximum excess length of a reused buffer.
+const ROUNDING: usize = 16 * 1024;
+
+/// Consecutive blocks of one shard of a batch.
+struct Run {
+    shard: usize,
+    blocks: Range<usize>,
+    /// Their bytes in the payload.
+    bytes: Range<usize>,
+}
+
+/// Returns the number of blocks of `block_size` per run.
+fn blocks_a_run(block_size: usize) -> usize {
+    TASK_BYTES.div_ceil(block_size)
+}
+
+fn run_count(len: usize, block_size: usize) -> usize {
+    len.div_ceil(block_size).div_ceil(blocks_a_run(block_size))
+}
+
+/// Divides `len` bytes in blocks of `block_size` into runs, each worth a task.
+fn runs(shard: usize, len: usize, block_size: usize) -> impl Iterator<Item = Run> {
+    let (count, each) = (len.div_ceil(block_size), blocks_a_run(block_size));
+    // Runs never cross a shard, and their blocks are whole but for the last of the shard.
+    (0..count).step_by(each).map(move |first| {
+        let last = (first + each).min(count);
+        Run { shard, blocks: first..last, bytes: first * block_size..(last * block_size).min(len) }
+    })
+}
+
+/// Sets the index of an error to that of the shard in the batch, in place of the tile's.
+fn named(batch: bool, shard: usize) -> impl Fn(AtlasError) -> AtlasError {
+    move |error| if batch { error.in_batch(to_u64(shard)) } else { error }
+}
+
+/// A shard during compression.
+struct Draft<'a> {
+    shard: &'a AtlasShard,
+    /// Plan that its blocks are tried with.
+    plan: Option<Plan>,
+    /// Result of each block. Empty if the shard is stored.
+    attempts: Vec<Attempt>,
+    /// True if its blocks go through the first pass. The second pass then counts for 1/16 of its bytes of
+    /// progress, otherwise for all of them.
+    tried: bool,
+    settled: Vec<Settled>,
+}
+
+/// A block that stays as it is, and a copy of it unless the whole shard is stored.
+type Settled = (BlockHead, Option<Encoded>);
+
+impl Draft<'_> {
+    /// Returns true if the attempts do not make the shard small enough.
+    fn is_stored(&self, config: &CompressionConfig) -> bool {
+        // The heads count, because a stored shard has far fewer of them.
+        let (mut saved, mut size) = (false, coding::HEAD_SIZE * self.attempts.len());
+        let blocks = self.shard.payload.chunks(to_usize(config.block_size));
+        for (attempt, block) in self.attempts.iter().zip(blocks) {
+            size += match attempt {
+                Attempt::Done(head, _) => head.len,
+                Attempt::Stored => block.len(),
+            };
+            saved |= matches!(attempt, Attempt::Done(..));
+        }
+        // Without a smaller block the ratio does not matter: there is one encoding of a stored shard.
+        !saved || !config.is_worth(size, self.shard.payload.len())
+    }
+
+    /// Returns the progress that `bytes` of the payload count for, in the first pass and in the second. If the
+    /// blocks were tried, the second pass only hashes some of them.
+    fn worth(&self, bytes: &Range<usize>) -> (u64, u64) {
+        // Differences of rounded ends add up exactly over all runs of a shard.
+        let second = if self.tried { bytes.end / 16 - bytes.start / 16 } else { bytes.len() };
+        (to_u64(bytes.len() - second), to_u64(second))
+    }
+}
+
+/// Compresses all shards, in their order: all of them or none. If `batch` is set, an error names the shard.
+pub(super) fn compress_all(
+    shards: &[&AtlasShard],
+    config: &CompressionConfig,
+    batch: bool,
+    operation: &mut Operation<'_>,
+) -> Result<Vec<CompressedShard>> {
+    // The configuration is refused before a shard is looked at, also for an empty batch.
+    let block_size = config.check()?;
+    available()?;
+    let (executor, threads) = (operation.executor, operation.threads());
+    executor.check()?;
+    let plans = auto::plans(config)?;
+    // A small or empty shard is stored without an attempt.
+    let is_tried = |shard: &AtlasShard| {
+        !plans.is_empty()
+            && !shard.payload.is_empty()
+            && to_u64(shard.data().len()) >= config.min_size_threshold
+    };
+    // Add up the memory and the tasks of all shards.
+    let (mut count, mut fixed, mut total, mut largest) = (0, 0u64, 0, 0);
+    for shard in shards {
+        let len = shard.payload.len();
+        total += to_u64(len);
+        // A stored shard has blocks of the largest size, and copies nothing.
+        let mut memory = A_SHARD + len.div_ceil(MAX_BLOCK_SIZE) * (A_BLOCK + size_of::<Run>());
+        if is_tried(shard) {
+            let (blocks, runs) = (len.div_ceil(block_size), run_count(len, block_size));
+            memory += len + blocks * A_BLOCK + runs * 2 * size_of::<Run>();
+            // Copies of blocks are buffers that can be reused if they are large enough.
+            memory += if block_size >= 4 * ROUNDING { blocks * ROUNDING } else { 0 };
+            count += runs;
+            largest = largest.max(len.min(block_size));
+        }
+        fixed = fixed.saturating_add(to_u64(memory));
+    }
+    // The largest block determines the memory of a worker.
+    let footprint = match count {
+        0 => 0,
+        _ => BlockEncoder::footprint(config, &plans, largest)?,
+    };
+    let workers = operation.workers(to_u64(count), to_u64(footprint), fixed)?;
+
+    // One draft per shard, one task per run of blocks.
+    let (mut tasks, mut drafts): (Vec<Run>, Vec<Draft<'_>>) = (try_vec(count)?, try_vec(shards.len())?);
+    for (index, shard) in shards.iter().enumerate() {
+        let (len, tried) = (shard.payload.len(), is_tried(shard));
+        // All lists get their memory here, so that the sinks below cannot fail for want of it.
+        let attempts = try_vec(if tried { len.div_ceil(block_size) } else { 0 })?;
+        if tried {
+            tasks.extend(runs(index, len, block_size));
+        }
+        let plan = plans.first().copied().filter(|_| tried);
+        drafts.push(Draft { shard, plan, tried, attempts, settled: Vec::new() });
+    }
+    let mut tracker = operation.tracker(total, to_u64(shards.len()));
+    let new_encoder = || BlockEncoder::new(config, &plans, largest);
+    // With AUTO, first choose an algorithm for each shard.
+    if config.is_auto() {
+        let tried = drafts.iter_mut().filter(|draft| draft.tried);
+        let mut tried: Vec<&mut Draft<'_>> = tried.collect();
+        let mut chosen: Vec<Plan> = try_vec(tried.len())?;
+        pool::run(
+            executor,
+            workers,
+            to_u64(tried.len()),
+            new_encoder,
+            |encoder, task| auto::choose(&tried[to_usize(task)].shard.payload, config, &plans, encoder),
+            |_, plan| {
+                chosen.push(plan);
+                tracker.advance(0, 0)
+            },
+        )?;
+        // The choice depends on the payload alone, so that it is the same for every number of workers.
+        tried.iter_mut().zip(chosen).for_each(|(draft, plan)| draft.plan = Some(plan));
+    }
+    // The tasks read the plans while their results change the drafts, so that the plans are copied.
+    let mut chosen: Vec<Option<Plan>> = try_vec(drafts.len())?;
+    chosen.extend(drafts.iter().map(|draft| draft.plan));
+    pool::run(
+        executor,
+        workers,
+        to_u64(tasks.len()),
+        new_encoder,
+        |encoder, task| {
+            // First pass: try to make each block smaller.
+            let run = &tasks[to_usize(task)];
+            let plan = chosen[run.shard].as_ref().ok_or_else(no_method)?;
+            let bytes = &shards[run.shard].payload[run.bytes.clone()];
+            let attempts = bytes.chunks(block_size).map(|block| encoder.encode(plan, block));
+            attempts.collect::<Result<Vec<_>>>().map_err(named(batch, run.shard))
+        },
+        |task, attempts| {
+            // Progress per block, in order.
+            let Run { shard, bytes, .. } = &tasks[to_usize(task)];
+            let draft = &mut drafts[*shard];
+            draft.attempts.extend(attempts);
+            for start in bytes.clone().step_by(block_size) {
+                let (first, _) = draft.worth(&(start..(start + block_size).min(bytes.end)));
+                tracker.advance(first, 0)?;
+            }
+            Ok(())
+        },
+    )?;
+    // Second pass, and then the results.
+    settle(&mut drafts, config, batch, (executor, threads), tracker)?;
+    let mut compressed = try_vec(drafts.len())?;
+    for (index, draft) in drafts.into_iter().enumerate() {
+        compressed.push(finish(draft, config).map_err(named(batch, index))?);
+    }
+    Ok(compressed)
+}
+
+/// The second pass: decides which shards are stored whole, and hashes the stored blocks. The size of their
+/// blocks is known only now.
+fn settle(
+    drafts: &mut [Draft<'_>],
+    config: &CompressionConfig,
+    batch: bool,
+    (executor, threads): (pool::Executor<'_>, usize),
+    mut tracker: Tracker<'_, '_>,
+) -> Result<()> {
+    let is_left = |attempt: &Attempt| matches!(attempt, Attempt::Stored);
+    let block_size = to_usize(config.block_size);
+    // A shard that is not worth it drops its attempts; its blocks then have the largest size.
+    let (mut count, mut left) = (0, 0);
+    for draft in drafts.iter_mut() {
+        let len = draft.shard.payload.len();
+        if draft.is_stored(config) {
+            draft.attempts = Vec::new();
+            draft.settled = try_vec(len.div_ceil(MAX_BLOCK_SIZE))?;
+            (count, left) = (count + run_count(len, MAX_BLOCK_SIZE), left + len);
+        } else {
+            let blocks = draft.attempts.iter().filter(|attempt| is_left(attempt)).count();
+            draft.settled = try_vec(blocks)?;
+            (count, left) = (count + run_count(len, block_size), left + blocks * block_size);
+        }
+    }
+    // One task per run of blocks, as in the first pass.
+    let mut tasks: Vec<Run> = try_vec(count)?;
+    for (index, draft) in drafts.iter().enumerate() {
+        let block_size = if draft.attempts.is_empty() { MAX_BLOCK_SIZE } else { block_size };
+        tasks.extend(runs(index, draft.shard.payload.len(), block_size));
+    }
+    // The tasks read the drafts, so that the results are collected beside them.
+    let mut settled: Vec<Vec<Settled>> = try_vec(drafts.len())?;
+    settled.extend(drafts.iter_mut().map(|draft| std::mem::take(&mut draft.settled)));
+    pool::run(
+        executor,
+        threads.min((left / pool::TASK_BYTES).max(1)),
+        to_u64(tasks.len()),
+        || Ok(()),
+        // Hashing needs no state of a worker.
+        |(), task| {
+            let run = &tasks[to_usize(task)];
+            let draft = &drafts[run.shard];
+            let bytes = &draft.shard.payload[run.bytes.clone()];
+            // A shard that is stored whole is only hashed; of the others only the stored blocks are copied.
+            if draft.attempts.is_empty() {
+                return Ok(vec![(BlockHead::stored(bytes), None)]);
+            }
+            let blocks = draft.attempts[run.blocks.clone()].iter().zip(bytes.chunks(block_size));
+            let settle = |block: &[u8]| Ok((BlockHead::stored(block), Some(Encoded::copy_of(block)?)));
+            let blocks = blocks.filter(|(attempt, _)| is_left(attempt)).map(|(_, block)| settle(block));
+            blocks.collect::<Result<Vec<Settled>>>().map_err(named(batch, run.shard))
+        },
+        // Progress of the second pass.
+        |task, blocks| {
+            let run = &tasks[to_usize(task)];
+            settled[run.shard].extend(blocks);
+            let draft = &drafts[run.shard];
+            let (_, second) = draft.worth(&run.bytes);
+            tracker.advance(second, u64::from(run.bytes.end == draft.shard.payload.len()))
+        },
+    )?;
+    for (draft, settled) in drafts.iter_mut().zip(settled) {
+        draft.settled = settled;
+    }
+    tracker.finish()
+}
+
+fn finish(draft: Draft<'_>, config: &CompressionConfig) -> Result<CompressedShard> {
+    let shard = draft.shard;
+    // Begin with a stored shard, which shares the payload.
+    let mut compressed = CompressedShard {
+        proof: Arc::clone(&shard.proof),
+        payload_offset: shard.payload_offset,
+        payload_len: shard.payload.len(),
+        residue: shard.residue,
+        algorithm: CompressionAlgorithm::None,
+        level: 0,
+        block_size: MAX_BLOCK_SIZE,
+        heads: Vec::new(),
+        data: Body::Shared(Arc::clone(&shard.payload)),
+        checked: Vec::new(),
+    };
+    let mut settled = draft.settled.into_iter();
+    // Stored whole: the heads are all there is.
+    if draft.attempts.is_empty() {
+        compressed.heads = try_vec(settled.len())?;
+        compressed.heads.extend(settled.map(|(head, _)| head));
+    } else {
+        let mut blocks = try_vec(draft.attempts.len())?;
+        compressed.heads = try_vec(draft.attempts.len())?;
+        // Otherwise collect head and bytes of each block, in order.
+        for attempt in draft.attempts {
+            let (head, bytes) = match attempt {
+                Attempt::Done(head, bytes) => (head, bytes),
+                // The second pass went through the blocks in the same order.
+                Attempt::Stored => match settled.next() {
+                    Some((head, Some(bytes))) => (head, bytes),
+                    _ => return Err(AtlasError::internal("a stored block has no bytes")),
+                },
+            };
+            compressed.heads.push(head);
+            blocks.push(bytes);
+        }
+        let plan = draft.plan.ok_or_else(no_method)?;
+        (compressed.algorithm, compressed.level) = (plan.algorithm, plan.level);
+        compressed.block_size = to_usize(config.block_size);
+        compressed.data = Body::Blocks(blocks);
+    }
+    // The digests were just computed from these bytes.
+    compressed.checked = flags(compressed.heads.len(), true)?;
+    // The blocks together must have the residue of the payload.
+    if config.preserve_conservation && compressed.payload_residue() != payload_residue(shard) {
+        return Err(AtlasError::conservation("the residues of the blocks do not add up to the shard's"));
+    }
+    Ok(compressed)
+}
+
+/// Returns the residue of all bytes of the payload, from that of the shard's content.
+fn payload_residue(shard: &AtlasShard) -> Residue {
+    // The payload begins and ends at pages, and may have bytes on both sides of the content.
+    let within = shard.proof.scope().content(shard.payload.len(), shard.payload_offset);
+    shard.residue + Residue::of(&shard.payload[..within.start]) + Residue::of(&shard.payload[within.end..])
+}
+
+/// First shard of a call with a block whose residue differs, and the error. Reported only if no shard fails with
+/// WITNESS.
+type Held = Option<(usize, AtlasError)>;
+
+/// Decompresses and verifies all shards, in their order: all of them or none. If `batch` is set, an error
+/// names the shard.
+pub(super) fn decompress_all(
+    compressed: &[&CompressedShard],
+    verify: &VerifyOptions,
+    batch: bool,
+    operation: &mut Operation<'_>,
+) -> Result<Vec<AtlasShard>> {
+    available()?;
+    let (executor, threads) = (operation.executor, operation.threads());
+    executor.check()?;
+    // Trust and memory of all shards come first.
+    let (mut count, mut fixed, mut total, mut largest, mut footprint) = (0, 0u64, 0, 0, 0);
+    for (index, shard) in compressed.iter().enumerate() {
+        shard.proof.check_trust(verify).map_err(named(batch, index))?;
+        let runs = run_count(shard.payload_len, shard.block_size);
+        let mut memory = A_SHARD + runs * size_of::<(Run, Mutex<&mut [u8]>)>();
+        if shard.is_packed() {
+            // A stored shard shares its payload, and needs no memory for it.
+            memory += shard.payload_len + ROUNDING;
+            let block_len = shard.block_size.min(shard.payload_len);
+            largest = largest.max(block_len);
+            footprint = footprint.max(BlockDecoder::footprint(shard.method()?.codec, block_len)?);
+        }
+        // The tile count comes from a proof that is not verified yet, and may be large.
+        let tiles = to_u64(shard.proof.tiles.len()).saturating_mul(to_u64(A_TILE));
+        fixed = fixed.saturating_add(to_u64(memory)).saturating_add(tiles);
+        // Each byte counts twice: decoded, and hashed against the root.
+        total += 2 * to_u64(shard.payload_len);
+        count += runs;
+    }
+    let workers = operation.workers(to_u64(count), to_u64(footprint), fixed)?;
+
+    // Layouts, payloads and tasks; a hostile layout is refused before anything is decoded.
+    let mut layouts: Vec<Vec<TilePart>> = try_vec(compressed.len())?;
+    let (mut payloads, mut tasks): (Vec<Buffer>, Vec<Run>) = (try_vec(compressed.len())?, try_vec(count)?);
+    for (index, shard) in compressed.iter().enumerate() {
+        let (parts, _) = shard.proof.layout(shard.payload_len).map_err(named(batch, index))?;
+        layouts.push(parts);
+        payloads.push(Buffer::new(if shard.is_packed() { shard.payload_len } else { 0 })?);
+        tasks.extend(runs(index, shard.payload_len, shard.block_size));
+    }
+    let mut tracker = operation.tracker(total, to_u64(compressed.len()));
+    // Each task gets its own part of the output.
+    let mut targets: Vec<Mutex<&mut [u8]>> = try_vec(count)?;
+    for (index, (shard, payload)) in compressed.iter().zip(&mut payloads).enumerate() {
+        let mut rest = &mut payload[..];
+        for run in runs(index, shard.payload_len, shard.block_size) {
+            // A stored shard has no output; its tasks have empty targets.
+            let (target, later) = rest.split_at_mut(if shard.is_packed() { run.bytes.len() } else { 0 });
+            targets.push(Mutex::new(target));
+            rest = later;
+        }
+    }
+    let digests = verify.digests();
+    // Digests of whole tiles are kept, so that they are not hashed twice.
+    let mut known: Vec<KnownTiles> = try_vec(compressed.len())?;
+    for parts in &layouts {
+        let mut of_shard = try_vec(parts.len())?;
+        of_shard.resize_with(parts.len(), || None);
+        known.push(of_shard);
+    }
+    let mut held: Held = None;
+    pool::run(
+        executor,
+        workers,
+        to_u64(count),
+        || Ok(BlockDecoder::new(largest)),
+        |decoder, task| {
+            let run = &tasks[to_usize(task)];
+            let shard = compressed[run.shard];
+            let mut target = targets[to_usize(task)].lock().unwrap_or_else(PoisonError::into_inner);
+            let mut out = target.chunks_mut(shard.block_size);
+            // Decode or check each block of the run.
+            let (mut first, mut witness) = (None, None);
+            for block in run.blocks.clone() {
+                let decoded = match out.next() {
+                    Some(out) => shard.decode(decoder, block, out),
+                    // The bytes are in the payload already, and only their digest is checked.
+                    None => shard.check(block),
+                };
+                let decoded = decoded.map_err(named(batch, run.shard))?;
+                // The first block that is not conserved names the place.
+                first = first.or(decoded.unconserved);
+                witness = Some((decoded.digest, decoded.residue));
+            }
+            Ok((first, witness.filter(|_| run.blocks.len() == 1)))
+        },
+        |task, (unconserved, witness)| {
+            let run = &tasks[to_usize(task)];
+            // CONSERVATION waits until every WITNESS is excluded.
+            held = held.take().or(unconserved.map(|error| (run.shard, error)));
+            // The digest of a block that is a whole tile is its witness, and need not be computed again.
+            if let Some(part) = whole_tile(&layouts[run.shard], &run.bytes, &digests) {
+                known[run.shard][part] = witness;
+            }
+            tracker.advance(to_u64(run.bytes.len()), 0)
+        },
+    )?;
+    // The targets borrow the payloads, which are shared from here on.
+    drop(targets);
+
+    // Stored shards share their payload, the others have a new one.
+    let mut whole: Vec<Arc<Buffer>> = try_vec(compressed.len())?;
+    whole.extend(compressed.iter().zip(payloads).map(|(shard, fresh)| match &shard.data {
+        Body::Shared(payload) => Arc::clone(payload),
+        Body::Blocks(_) => Arc::new(fresh),
+    }));
+    verify_all(compressed, &whole, (&layouts, &known), &digests, held, batch, (executor, threads), tracker)
+}
+
+/// Returns the part of a payload that equals a run of blocks, if it is a whole tile whose witness is a
+/// plain digest.
+fn whole_tile(parts: &[TilePart], bytes: &Range<usize>, digests: &Digests) -> Option<usize> {
+    // Most blocks are smaller than a tile, and end here.
+    let part = parts.binary_search_by_key(&bytes.start, |part| part.payload.start).ok()?;
+    let found = &parts[part];
+    // With a key the witness is another digest than that of the block.
+    (found.payload == *bytes && found.is_whole() && !digests.keyed()).then_some(part)
+}
+
+/// Verifies the payloads against the roots of their shards.
+#[expect(clippy::too_many_arguments, reason = "the second half of decompress_all")]
+fn verify_all(
+    compressed: &[&CompressedShard],
+    payloads: &[Arc<Buffer>],
+    (layouts, known): (&[Vec<TilePart>], &[KnownTiles]),
+    digests: &Digests,
+    mut held: Held,
+    batch: bool,
+    (executor, threads): (pool::Executor<'_>, usize),
+    mut tracker: Tracker<'_, '_>,
+) -> Result<Vec<AtlasShard>> {
+    // The number of threads follows from the bytes that are to be hashed.
+    let bytes: usize = payloads.iter().map(|payload| payload.len()).sum();
+    // One task per tile of every shard.
+    let mut tasks: Vec<(usize, usize)> = try_vec(layouts.iter().map(Vec::len).sum())?;
+    let mut hashed: Vec<Vec<(Digest, Residue)>> = try_vec(layouts.len())?;
+    for (shard, parts) in layouts.iter().enumerate() {
+        tasks.extend((0..parts.len()).map(|part| (shard, part)));
+        hashed.push(try_vec(parts.len())?);
+    }
+    pool::run(
+        executor,
+        threads.min((bytes / pool::TASK_BYTES).max(1)),
+        to_u64(tasks.len()),
+        || Ok(()),
+        |(), task| {
+            let (shard, part) = tasks[to_usize(task)];
+            // The digest of the tile is known from its block.
+            if let Some(hashed) = known[shard][part] {
+                return Ok(hashed);
+            }
+            let (proof, part) = (&compressed[shard].proof, &layouts[shard][part]);
+            proof
+                .hash_part(digests, part, &payloads[shard][part.payload.clone()])
+                .map_err(named(batch, shard))
+        },
+        // The sink collects the tiles of each shard in order.
+        |task, done| {
+            let (shard, part) = tasks[to_usize(task)];
+            hashed[shard].push(done);
+            let last = hashed[shard].len() == layouts[shard].len();
+            tracker.advance(to_u64(layouts[shard][part].payload.len()), u64::from(last))
+        },
+    )?;
+    let mut shards = try_vec(compressed.len())?;
+    // WITNESS of a later shard takes precedence over CONSERVATION of an earlier one.
+    let mut first_unconserved = None;
+    for (index, (shard, payload)) in compressed.iter().zip(payloads).enumerate() {
+        // A wrong sum of a block counts only if the proof of its shard holds.
+        let unconserved = held.take_if(|(held, _)| *held == index).map(|(_, error)| error);
+        let shard = shard.conclude(digests, &layouts[index], payload, &hashed[index], unconserved);
+        match shard.map_err(named(batch, index)) {
+            Ok(shard) => shards.push(shard),
+            Err(error) if error.kind() == ErrorKind::Conservation => {
+                first_unconserved.get_or_insert(error);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    if let Some(error) = first_unconserved {
+        return Err(error);
+    }
+    tracker.finish()?;
+    Ok(shards)
+}
