@@ -2674,7 +2674,7 @@ typedef struct atlas_container_info {
    */
   uint32_t keeps_chains;
   /**
-   * Batches are multiples of this number of bytes.
+   * Block size in bytes. Every commit extends the file by a multiple of it.
    */
   uint32_t block_size;
   /**
