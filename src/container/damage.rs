@@ -457,6 +457,8 @@ impl Search<'_> {
                 // Not looked at, and not known to be broken.
                 true
             }
+            // A call that ran out of memory knows nothing of the tile.
+            Err(error) if is_io(&error) && error.kind() != ErrorKind::Io => return Err(error),
             // A record that cannot be read leaves the state of the bytes unknown.
             Err(error) => {
                 let kind = if is_io(&error) { DamageKind::Unreadable } else { DamageKind::Differs };

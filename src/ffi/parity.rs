@@ -29,6 +29,8 @@ use super::shard::{atlas_region, atlas_verify_options, verify_options};
 use super::sized::{OutStruct, SizedStruct, init_struct, own_size, read_struct, sized_struct};
 use super::source::atlas_source;
 use super::status::atlas_status;
+use crate::AtlasBoundaryRegion;
+use crate::base::buffer::try_vec;
 use crate::base::damage::Damage;
 use crate::base::error::Result;
 use crate::parity::{
@@ -613,9 +615,10 @@ pub unsafe extern "C" fn atlas_parity_update(
         };
         // SAFETY: as the header asks: a C string, a struct of its struct_size.
         let (path, options) = unsafe { (self::path(path, "path")?, options_in(options)?) };
-        let regions: Vec<_> = regions.iter().map(|region| (*region).into()).collect();
+        let mut own = try_vec(regions.len())?;
+        own.extend(regions.iter().map(|region| AtlasBoundaryRegion::from(*region)));
         // SAFETY: as the header asks.
-        unsafe { with_operation(operation, |run| parity.0.update(&source.0, &regions, path, &options, run)) }
+        unsafe { with_operation(operation, |run| parity.0.update(&source.0, &own, path, &options, run)) }
     })
 }
 
