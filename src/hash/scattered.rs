@@ -78,6 +78,7 @@ pub(crate) struct ScatteredRoot {
 
 impl ScatteredRoot {
     pub(crate) fn new(size: u64) -> Result<ScatteredRoot> {
+        // A count above the address space fails in the allocation.
         let count = usize::try_from(size.div_ceil(TILE_BYTES)).unwrap_or(usize::MAX);
         let mut tiles = try_vec(count)?;
         tiles.resize(count, None);
@@ -128,6 +129,7 @@ impl ScatteredRoot {
             part = Part { first: left.first, pages, residue, value };
         }
         // The node is the whole tile now.
+        // The last tile of the domain may be shorter.
         let len = TILE_BYTES.min(self.size - tile * PAGE_BYTES);
         let len = u32::try_from(len).unwrap_or(u32::MAX);
         self.tiles[to_usize(tile / PAGES)] = Some(Leaf { len, residue: part.residue, witness: part.value });

@@ -205,6 +205,7 @@ impl ClassList {
                 Some(seen) => *seen = true,
             }
         }
+        // The order is kept, because it is that of the payloads.
         Ok(Self(classes.to_vec()))
     }
 

@@ -23,6 +23,7 @@ impl Tree {
     /// The node of the tree under the root over tiles `leaves`, which are a node's.
     fn subtree(&self, digests: &Digests, leaves: &Range<u64>) -> Result<Sibling> {
         let Some(root) = &self.root else { return Err(not_a_node(leaves)) };
+        // All tiles: the digest of the top node is at hand.
         if *leaves == (0..root.tiles()) {
             return Ok(Sibling { bytes: root.bytes(), digest: root.top(digests)? });
         }
@@ -34,11 +35,13 @@ impl Tree {
                 start += children.measure(first).1;
                 first += 1;
             }
+            // Children are added until they cover the range.
             let (mut last, mut end) = (first, start);
             while last < children.len() && end < leaves.end {
                 end += children.measure(last).1;
                 last += 1;
             }
+            // The tree is regular, so that whole children fold to the node of RFC 6962 over them.
             if start == leaves.start && end == leaves.end {
                 let mut items = children.items(digests)?;
                 items.truncate(last);
@@ -46,6 +49,7 @@ impl Tree {
                 let (bytes, digest) = fold(digests, items);
                 return Ok(Sibling { bytes, digest });
             }
+            // Otherwise the range must lie within a single child.
             if last - first != 1 || !matches!(&*children, Children::Nodes(_)) {
                 return Err(not_a_node(leaves));
             }
