@@ -98,6 +98,7 @@ impl Buffer {
     /// `len` zeros.
     pub(crate) fn zeros(len: usize) -> Result<Buffer> {
         let mut buffer = Buffer::new(len)?;
+        // A recycled buffer has its old bytes.
         buffer.fill(0);
         Ok(buffer)
     }
@@ -136,6 +137,7 @@ impl DerefMut for Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         if self.block.len() >= RECYCLED_MIN {
+            // The list takes the block, and an empty block is dropped with the buffer.
             recycle::put(std::mem::take(&mut self.block));
         }
     }

@@ -15,6 +15,7 @@ pub(crate) fn cores() -> usize {
     let available = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     #[cfg(target_os = "linux")]
     if let Some((own, both)) = affinity::of_this_thread().zip(affinity::of_both()) {
+        // Fewer than the cores of this thread: the process has a quota of their time.
         let (own, both) = (affinity::count(&own), affinity::count(&both));
         return if available < own { available } else { both.max(1) };
     }

@@ -81,6 +81,7 @@ impl Damage {
     /// Extends this range by `next` if it is its neighbour and of the same kind. Returns false if it is
     /// not.
     pub(crate) fn join(&mut self, next: &Damage) -> bool {
+        // Everything but the place must agree, also the error of the system.
         let key = |damage: &Damage| {
             (damage.part, damage.kind, damage.repairable, damage.os_error, damage.generation)
         };

@@ -98,10 +98,12 @@ impl Clone for AtlasError {
     /// Without its text and place if there is no memory for them.
     fn clone(&self) -> Self {
         let details = self.details.as_deref().and_then(|details| {
+            // `format!` of this crate survives a lack of memory, and the clone of a text does not.
             let message = match &details.message {
                 Cow::Borrowed(text) => Cow::Borrowed(*text),
                 Cow::Owned(text) => Cow::Owned(format!("{text}")),
             };
+            // An `io::Error` cannot be cloned, but the number of a system error can be kept.
             let source = details.source.as_ref().map(|source| match source {
                 Source::System(error) => {
                     Source::System(io::Error::from_raw_os_error(error.raw_os_error().unwrap_or(0)))
@@ -191,6 +193,7 @@ impl AtlasError {
     /// Returns the message, with the offending value and its limit.
     pub fn message(&self) -> &str {
         match &self.details {
+            // A text is empty if there was no memory for it.
             Some(details) if !details.message.is_empty() => &details.message,
             _ => "there is no memory for the text of this error",
         }
@@ -260,6 +263,7 @@ constructors! {
 
 /// Checks a range, for every call with an offset and a length.
 pub(crate) fn check_range(offset: u64, length: u64, size: u64, what: &str) -> Result<()> {
+    // The sum of offset and length may pass 2^64.
     match offset.checked_add(length) {
         Some(end) if end <= size => Ok(()),
         _ => Err(AtlasError::out_of_range(format!(

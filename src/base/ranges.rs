@@ -40,6 +40,7 @@ impl Ranges {
 
     /// Adds a range, which may overlap the set.
     pub(crate) fn add(&mut self, range: Range<u64>) {
+        // Only the gaps are new, and they overlap nothing.
         for gap in self.gaps(range) {
             self.insert(gap);
         }
@@ -105,6 +106,7 @@ impl Steps {
 
     /// Returns step `n`, which must be less than their number.
     pub(crate) fn nth(&self, n: u64) -> Range<u64> {
+        // The run of step n is the last that begins at or before it.
         let run = self.runs.partition_point(|(before, _)| *before <= n).saturating_sub(1);
         let Some((before, range)) = self.runs.get(run) else { return 0..0 };
         let start = range.start + (n - before) * self.step;

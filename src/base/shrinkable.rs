@@ -121,6 +121,7 @@ mod linux {
         /// Since Linux 5.8.
         const MOUNT: libc::c_uint = 0x1000;
         let status = status_of(file, MOUNT)?;
+        // A system that does not know the number leaves its bit unset.
         (status.stx_mask & MOUNT != 0).then_some(status.stx_mnt_id)
     }
 

@@ -268,6 +268,7 @@ impl Storage for FileStorage {
         if self.is_cached(offset) {
             return;
         }
+        // The system may cut a large announcement, so that it is made in steps.
         for (offset, len) in advice_steps(offset, len) {
             if let (Ok(offset), Ok(len)) = (offset.try_into(), len.try_into()) {
                 let (file, advice) = (self.file.as_raw_fd(), libc::POSIX_FADV_WILLNEED);
@@ -350,6 +351,7 @@ mod page_cache {
         // SAFETY: a question.
         let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4_096);
         let mut offset = 0;
+        // A window at a time, so that address space and memory are bounded.
         while offset < len {
             let window = usize::try_from(WINDOW.min(len - offset)).unwrap_or(usize::MAX);
             let (Ok(at), prot, flags) = (offset.try_into(), libc::PROT_READ, libc::MAP_SHARED) else {

@@ -36,6 +36,7 @@ impl NewBytes {
     /// Returns the same bytes in chunks.
     pub(crate) fn chunked(self) -> Result<NewBytes> {
         match &self.chunks[..] {
+            // A long vector is copied into chunks, because a single allocation is freed as a whole.
             [only] if self.size > TILE_BYTES => NewBytes::copy_of(bytes_of(only)?),
             _ => Ok(self),
         }
@@ -62,6 +63,7 @@ impl NewBytes {
         self.chunks.iter().skip(first).map_while(move |chunk| {
             let within = range.start.max(start) - start..range.end.saturating_sub(start).min(chunk.size());
             start += TILE_BYTES;
+            // The first chunk after the range ends the parts.
             (!within.is_empty()).then_some((chunk, within))
         })
     }

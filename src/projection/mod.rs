@@ -145,6 +145,7 @@ impl AtlasProjection {
 
     /// Replaces the state. The caller must hold the lock of the edits.
     pub(crate) fn set_state(&self, state: State) {
+        // The old state is dropped after the lock is released, so that readers do not wait.
         let before = std::mem::replace(&mut *lock(&self.state), Arc::new(state));
         drop(before);
     }
@@ -226,6 +227,7 @@ impl AtlasProjection {
         state.cache.tidy(&state.tree, READ_BUDGET);
         check_range(offset, to_u64(buffer.len()), state.tree.bytes(), "read")?;
         let (mut at, mut rest) = (ByteOffset(offset), buffer);
+        // The reader lasts for the call: neighbouring tiles may share an extent, which is checked once.
         let mut checked = self.verifies_reads.then(|| CheckedReader::new(&state.context));
         // One tile per round.
         while !rest.is_empty() {
@@ -249,6 +251,7 @@ impl AtlasProjection {
     /// differs.
     pub fn verify(&self, operation: &mut Operation<'_>) -> Result<()> {
         let state = self.state();
+        // Edited tiles get their witnesses first, with which their bytes are compared.
         state.levels(operation, 0)?;
         check::for_each_checked_tile(&state.context.scheme, &state.tree, operation, true, |_, _| Ok(()))
     }
@@ -262,6 +265,7 @@ impl AtlasProjection {
         state.levels(operation, 0)?;
         let file = AtomicFile::create(path.as_ref())?;
         file.set_len(state.tree.bytes())?;
+        // Never in place: the written bytes are those of the copy that was hashed.
         check::for_each_checked_tile(&state.context.scheme, &state.tree, operation, false, |at, bytes| {
             file.write_sparse_at(at.offset.0, bytes)
         })?;

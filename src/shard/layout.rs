@@ -26,9 +26,11 @@ impl Scope {
     /// Returns the share of the shard in the tile at `offset` with `len` bytes, which it touches.
     pub(crate) fn share(&self, offset: u64, len: usize) -> Share {
         if self.data_classes > 0 {
+            // A class has a part in every block of the tile.
             let class_len = block_count(len, usize::from(self.data_classes)) * CLASS_BLOCK_BYTES;
             return Share::Classes { classes: self.classes, class_len };
         }
+        // The region, cut to this tile and rounded outwards to pages.
         let start = self.region.offset.max(offset) - offset;
         let end = self.region.end().min(offset + to_u64(len)) - offset;
         Share::Pages(start / PAGE_BYTES..end.div_ceil(PAGE_BYTES))
@@ -37,6 +39,7 @@ impl Scope {
     /// Returns the range of the shard's content in a payload that begins at `payload_offset`: the region's
     /// bytes, or all of the classes. [`super::Proof::layout`] checks that the payload covers the region.
     pub(crate) fn content(&self, payload_len: usize, payload_offset: u64) -> Range<usize> {
+        // A shard without bytes and an R96 shard have no bytes beside their content.
         if self.data_classes > 0 || payload_len == 0 {
             return 0..payload_len;
         }
@@ -95,6 +98,7 @@ impl Share {
     pub(crate) fn class_range(&self, class: u8) -> Option<Range<usize>> {
         match self {
             Share::Classes { classes, class_len } if classes.contains(class) => {
+                // Payloads lie in the order of the classes, without gaps.
                 let start = classes.rank(class) * class_len;
                 Some(start..start + class_len)
             }
@@ -106,6 +110,7 @@ impl Share {
     pub(crate) fn class_payloads<'b>(&self, bytes: &'b [u8]) -> impl Iterator<Item = &'b [u8]> + use<'b> {
         match self {
             Share::Pages(_) => [].chunks_exact(1),
+            // No tile has a class of 0 bytes, for which this would panic.
             Share::Classes { class_len, .. } => bytes.chunks_exact((*class_len).max(1)),
         }
     }

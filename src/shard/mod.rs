@@ -341,9 +341,11 @@ impl Proof {
 
     /// Returns the offset of the first tile by the lengths of the proof, which the root confirms later.
     pub(crate) fn claimed_start(&self) -> Result<u64> {
+        // A shard that proves the root alone begins at its region.
         if self.tiles.is_empty() {
             return Ok(self.region.offset);
         }
+        // Siblings before the tiles come first, and their bytes lead up to the first tile.
         let places = rfc6962::siblings(&self.tile_range(), self.header.tiles)?;
         places
             .iter()
@@ -386,6 +388,7 @@ impl Proof {
 
     /// Returns the number of workers that verify this number of parts, or fails with LIMIT.
     pub(crate) fn verifiers(&self, parts: usize, payload: usize, operation: &Operation<'_>) -> Result<usize> {
+        // A thread is worth waking from 64 KiB of payload on.
         let worth = (payload / pool::TASK_BYTES).max(1);
         let result = to_u64(parts).saturating_mul(VERIFIED_TILE);
         Ok(operation.workers(to_u64(parts), 0, result)?.min(worth))
@@ -475,6 +478,7 @@ impl Proof {
                 hex(expected)
             )));
         }
+        // A superfluous key is refused too: its owner expects a keyed shard.
         match (self.keyed, options.key.is_some()) {
             (true, false) => Err(AtlasError::witness("the shard is keyed and no key was given")),
             (false, true) => Err(AtlasError::witness("a key was given and the shard is not keyed")),

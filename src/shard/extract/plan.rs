@@ -58,6 +58,7 @@ impl Batch<'_> {
         wants: &mut Vec<Request<'a>>,
     ) -> Result<()> {
         for (shard, (span, slice)) in self.spans.iter().zip(slices).enumerate() {
+            // A shard in a single tile gets its payload from its worker.
             if let Some(at) = &span.only {
                 wants.push(Request { shard, at: at.clone(), out: slice });
                 continue;
@@ -113,6 +114,7 @@ impl Batch<'_> {
             groups += groups_wanted(&share, len);
             wanted += share.payload_len(len);
         }
+        // With an outboard only the touched groups are hashed.
         let hashed = if first.at.tile.outboard().is_some() { (groups * GROUP_SIZE).min(len) } else { len };
         to_u64(hashed + wanted)
     }
@@ -143,8 +145,9 @@ impl Batch<'_> {
         let mut groups = groups.into_iter().peekable();
         while let Some(TileRequests { wants: mut count, mut cost }) = groups.next() {
             let chunk = rest[0].shard / self.chunk;
+            // A task stays inside its chunk.
             let fits = |count: usize, cost| cost <= target && rest[count].shard / self.chunk == chunk;
-            // With chunks, the tasks of a chunk form a run, unless it has a large region.
+            // Small neighbouring groups of the same chunk join a task.
             while let Some(next) = groups.next_if(|next| fits(count, cost + next.cost)) {
                 (count, cost) = (count + next.wants, cost + next.cost);
             }
@@ -153,9 +156,10 @@ impl Batch<'_> {
             tasks.push(Task { cost, wants: Mutex::new(wants) });
             if chunked {
                 if large.0 != chunk {
-                    // Small neighbouring groups of the same chunk join one task.
+                    // With chunks, the tasks of a chunk form a run, unless it has a large region.
                     large = (chunk, self.is_large(chunk, bytes / threads));
                 }
+                // In a chunk with a large region every task is a run, so that several workers share it.
                 let last = rest.first().is_none_or(|want| want.shard / self.chunk != chunk);
                 if last || large.1 {
                     runs.push(to_u64(tasks.len()));
