@@ -171,6 +171,7 @@ impl AtomicFile {
             AtlasError::io(format_args!("creating a temporary file beside {}", target.display()), error)
         };
         let folder = Folder::open(folder(target)).map_err(failed)?;
+        // Refused before anything is written, and looked at again before the rename.
         replaceable(target, folder.entry(name))?;
         let temporary = Temporary::create(folder).map_err(failed)?;
         let storage = storage(Arc::clone(&temporary.file));
@@ -231,7 +232,8 @@ impl AtomicFile {
         let fresh = Self::create(&self.target)?;
         let size = self.storage.len().map_err(failed)?;
         let mut buffer = Buffer::new(TILE_SIZE)?;
-        // A read may return bytes that never reached the disk, which is why the caller checks them.
+        // The system may have dropped bytes that it could not write, and returns older bytes of the disk
+        // then: the caller checks all of them.
         for offset in (0..size).step_by(TILE_SIZE) {
             let part = &mut buffer[..to_usize((size - offset).min(TILE_BYTES))];
             self.storage.read_at(offset, OutBytes::new(part)).map_err(failed)?;
@@ -257,6 +259,7 @@ impl AtomicFile {
     fn persist_by(mut self, replace: bool) -> std::result::Result<(), Box<(AtomicFile, AtlasError)>> {
         match self.give_name(replace) {
             Ok(()) => Ok(()),
+            // The caller gets the file back, to try again or to drop it.
             Err(error) => Err(Box::new((self, error))),
         }
     }

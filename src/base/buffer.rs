@@ -55,6 +55,7 @@ impl Buffer {
         if len < RECYCLED_MIN {
             return Ok(Buffer { block: Block::new(len)?, len });
         }
+        // Rounded up, so that a used buffer fits later requests of about its length.
         let capacity = capacity(len);
         let block = match recycle::take(capacity) {
             Some(block) => block,

@@ -54,6 +54,7 @@ mod affinity {
     /// Those of the calling thread and of the main one.
     pub(super) fn of_both() -> Option<Cores> {
         let mut cores = of(0)?;
+        // On Linux the main thread has the id of the process.
         if let Some(main) = libc::pid_t::try_from(std::process::id()).ok().and_then(of) {
             cores.iter_mut().zip(main).for_each(|(core, main)| *core |= main);
         }

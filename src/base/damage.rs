@@ -98,6 +98,7 @@ impl Damage {
 pub(crate) fn kind_of(error: &AtlasError) -> Option<DamageKind> {
     match error.kind() {
         ErrorKind::Witness | ErrorKind::Conservation | ErrorKind::Format => Some(DamageKind::Differs),
+        // The bytes lie in a base that is not attached.
         ErrorKind::Incomplete => Some(DamageKind::Missing),
         ErrorKind::Io => {
             // A file that ends early lacks bytes; any other failure makes them unreadable.

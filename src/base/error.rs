@@ -126,6 +126,7 @@ impl AtlasError {
     #[inline(never)]
     fn of_text(kind: ErrorKind, message: Cow<'static, str>) -> Self {
         let (index, offset, length) = (None, None, None);
+        // Without memory the kind alone is left, which is enough to act on.
         let details = try_box(Details { message, index, offset, length, os_error: 0, source: None }).ok();
         AtlasError { kind, details }
     }
@@ -136,6 +137,7 @@ impl AtlasError {
         this.change(|details| {
             details.os_error = error.raw_os_error().unwrap_or(0);
             details.source = Some(match error.raw_os_error() {
+                // An error of the system is its number, which needs no shared memory.
                 Some(_) => Source::System(error),
                 None => Source::Shared(Arc::new(error)),
             });

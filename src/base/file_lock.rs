@@ -82,6 +82,7 @@ pub(crate) fn lock(file: &File, path: &Path) -> io::Result<Locked> {
     let refused = second.and_then(|second| match system::lock(&second) {
         Err(error) if system::is_refusal(&error) => Ok(true),
         Err(_) => Ok(false),
+        // Granted twice: the file system keeps no such lock.
         Ok(()) => system::unlock(&second).map(|()| false),
     });
     match refused {

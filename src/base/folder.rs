@@ -131,7 +131,7 @@ mod system {
                 let renamed = again(|| unsafe {
                     libc::renameat2(folder, from.as_ptr(), folder, to.as_ptr(), libc::RENAME_NOREPLACE)
                 });
-                // A file system without this call gets a second name by a link, which replaces nothing, and
+                // Without this call the file gets a second name by a link, which replaces nothing, and
                 // loses the first.
                 match renamed {
                     Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS)) => {}

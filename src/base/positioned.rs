@@ -128,6 +128,7 @@ unsafe fn read_once(file: &File, offset: u64, memory: *mut u8, len: usize) -> io
     loop {
         // SAFETY: the descriptor is open, and the caller has room for `len` bytes.
         match usize::try_from(unsafe { pread(file.as_raw_fd(), memory.cast(), len, at) }) {
+            // No byte, although some were asked for, means the end of the file.
             Ok(0) => return Err(ends_before()),
             Ok(read) => return Ok(read),
             Err(_) => interrupted()?,

@@ -23,6 +23,7 @@ impl Ranges {
         if let Some((_, &end)) = self.ends.range(..=at).next_back() {
             at = at.max(end);
         }
+        // `at` is the first number that is not known to be in the set.
         for (&start, &end) in self.ends.range(at..) {
             if start >= range.end {
                 break;
@@ -91,6 +92,7 @@ impl Steps {
     pub(crate) fn new(ranges: impl IntoIterator<Item = Range<u64>>, step: u64) -> Result<Steps> {
         let (mut runs, mut len) = (Vec::new(), 0);
         for range in ranges.into_iter().filter(|range| !range.is_empty()) {
+            // The last step of a range may be shorter.
             let count = (range.end - range.start).div_ceil(step);
             try_grow(&mut runs, 1)?;
             runs.push((len, range));

@@ -234,6 +234,7 @@ impl Storage for FileStorage {
     #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
     fn data_after(&self, offset: u64) -> io::Result<Option<Range<u64>>> {
         let file = self.seeker().ok_or(io::ErrorKind::Unsupported)?;
+        // Two questions, between which the file may change.
         let Some(start) = seek(file, offset, libc::SEEK_DATA)? else { return Ok(None) };
         match seek(file, start, libc::SEEK_HOLE)? {
             Some(end) if start < end => Ok(Some(start..end)),

@@ -134,6 +134,7 @@ impl ClassTree {
 
     /// Returns the sibling nodes that prove `classes`.
     pub(crate) fn prove(&self, classes: ClassSet) -> Result<Vec<Digest>> {
+        // The set alone determines the nodes, so that a proof has a single encoding.
         let places = rfc6962::siblings(&classes, LEAVES)?.into_iter();
         Ok(places.map(|at| self.levels[to_usize(u64::from(at.level))][to_usize(at.index)]).collect())
     }

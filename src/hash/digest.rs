@@ -147,6 +147,7 @@ impl Digests {
 
     /// Computes root = N(0x02 ‖ type ‖ K ‖ domain size ‖ tile count ‖ tree).
     pub(crate) fn root(&self, kind: u8, classes: u8, size: u64, tiles: u64, top: &Digest) -> Digest {
+        // Type and K are part of the root, so that no projection passes for another type.
         let mut bytes = [0u8; 51];
         bytes[0] = 0x02;
         bytes[1] = kind;

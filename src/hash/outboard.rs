@@ -77,6 +77,7 @@ impl GroupPages {
     /// Hashes the pages of group `group` from its bytes, in a tile of more than a page.
     fn of(digests: &Digests, group: usize, bytes: &[u8]) -> GroupPages {
         let mut pages = GroupPages::default();
+        // The last page of a tile may be shorter.
         for (page, bytes) in bytes.chunks(PAGE_SIZE).enumerate() {
             pages.0[page] = subtree(digests, group * GROUP_SIZE + page * PAGE_SIZE, bytes);
         }

@@ -258,6 +258,7 @@ impl<'a> Reader<'a> {
     /// Checks the digest at the end, in steps of at most 1 MiB. `step` is called for each.
     pub(crate) fn check_digest(&self, step: impl FnMut(u64) -> Result<()>) -> Result<()> {
         let (body, digest) = self.bytes.split_at(self.bytes.len() - DIGEST_SIZE);
+        // In steps, because hashing a large encoding takes long enough to be cancelled.
         let found = digest256_in_steps(body, TILE_SIZE, step)?;
         if Digest::try_from(digest).is_ok_and(|digest| same(&digest, &found)) {
             return Ok(());
@@ -322,6 +323,7 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn take<const N: usize>(&mut self) -> Result<[u8; N]> {
+        // Never beyond the record, although the encoding goes on after it.
         match self.bytes[self.at..self.end].first_chunk::<N>() {
             Some(bytes) => {
                 self.at += N;

@@ -95,6 +95,7 @@ impl ScatteredRoot {
 
     /// Adds a node, and merges it upwards as far as siblings are there.
     pub(crate) fn add(&mut self, digests: &Digests, part: Part) {
+        // Nodes merge inside their tile only, whose top is a leaf of the tree over tiles.
         let tile = part.first / PAGES * PAGES;
         let end = tile_end(self.size, tile);
         let mut part = part;
@@ -142,6 +143,7 @@ impl ScatteredRoot {
         for tile in self.tiles {
             tiles.push(tile.ok_or_else(|| AtlasError::internal("a tile of the root is missing"))?);
         }
+        // The witness of an R96 tile needs all of its bytes, so that this is a root of LINEAR.
         let linear = RootKind { kind: 0, classes: 0 };
         Ok(*Merkle::new(digests, linear, count, tiles.into_iter())?.root())
     }

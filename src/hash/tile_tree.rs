@@ -227,6 +227,7 @@ impl Merkle {
         let (mut end, mut moved) = (old, false);
         // Ends move with the lengths; without a moved end the walk stops after the last replaced tile.
         for tile in first..self.ends.len() {
+            // Lengths follow from the old ends before these are overwritten.
             let len = self.ends[tile] - old;
             old = self.ends[tile];
             end += match leaves.next_if(|(next, _)| to_usize(*next) == tile) {

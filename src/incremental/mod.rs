@@ -141,6 +141,7 @@ impl AtlasProjection {
         };
         // Checked before the work, and again under the lock.
         check(self.state().tree.bytes())?;
+        // With no lock held: projecting takes long, and other calls continue meanwhile.
         let geometry = Geometry::Canonical { size };
         let inserted = hash_tiles::project(&context.scheme, source, geometry, operation)?;
         self.changing(Reclaimer::budget(1, 0), |history| {
@@ -260,6 +261,7 @@ impl AtlasProjection {
             return Err(AtlasError::internal("cutting the tiles again changed the sum or the size"));
         }
         let state = state.successor(tree, None);
+        // Hashed before it becomes the state, so that a failure leaves the old state in place.
         state.hash(operation, taken)?;
         Ok(state)
     }
@@ -337,6 +339,7 @@ impl<'p> IncrementalUpdateContext<'p> {
     fn counted(&mut self, call: impl FnOnce(&AtlasProjection) -> Result<IncrementalStats>) -> Result<()> {
         match call(self.projection) {
             Ok(stats) => {
+                // The mean times the number of deltas is the time of the call, up to rounding.
                 self.nanoseconds += stats.avg_update_time_ns * stats.total_updates;
                 self.stats.add(&stats);
                 Ok(())

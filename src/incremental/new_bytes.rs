@@ -21,6 +21,7 @@ impl NewBytes {
     /// Wraps `bytes` as they are. If they exceed a chunk, [`chunked`](Self::chunked) copies them.
     pub(crate) fn from_vec(bytes: Vec<u8>) -> NewBytes {
         let size = to_u64(bytes.len());
+        // No chunk is empty, because no tile is.
         NewBytes { chunks: if size == 0 { Vec::new() } else { vec![Source::from_vec(bytes)] }, size }
     }
 

@@ -126,9 +126,11 @@ impl Tree {
             if at.offset >= end {
                 break;
             }
+            // The part of the range in this tile.
             let (start, stop) = (at.offset.max(offset), at.end().min(end));
             let range = to_usize(start - at.offset)..to_usize(stop - at.offset);
             let (mut pieces, rest) = cut_pieces(at.tile.pieces(), range.start, reader)?;
+            // The new bytes of a tile may come from two chunks, and are then two pieces.
             for (chunk, part) in data.parts(start - offset..stop - offset) {
                 pieces.push(data_piece(chunk, part)?);
             }
@@ -335,6 +337,7 @@ fn flat(pieces: &[Piece], len: usize, reader: &mut CheckedReader<'_>) -> Result<
     let mut residue = Residue::ZERO;
     for piece in pieces {
         let (now, later) = rest.split_at_mut(piece.len());
+        // Checked here, because the copy has no witness to be checked against later.
         reader.copy(piece.extent(), piece.start(), now)?;
         residue = residue + piece.residue();
         rest = later;

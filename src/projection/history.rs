@@ -135,6 +135,7 @@ impl History {
 
     /// Removes the states of the last `deltas` deltas and returns their trees, oldest first.
     pub(crate) fn truncate(&mut self, deltas: usize) -> Vec<Tree> {
+        // The newest states are at the end.
         let kept = self.past.len().saturating_sub(deltas);
         self.past.drain(kept..).map(|state| state.tree).collect()
     }
@@ -231,6 +232,7 @@ impl UpdateLog {
     /// Returns the statistics so far.
     pub(crate) fn stats(&self) -> IncrementalStats {
         let totals = *lock(&self.totals);
+        // Without updates there is no mean.
         let average = totals.nanoseconds.checked_div(totals.stats.total_updates).unwrap_or(0);
         IncrementalStats { avg_update_time_ns: average, ..totals.stats }
     }

@@ -114,6 +114,7 @@ impl AtlasProjection {
 
     /// Returns the projection of fresh tiles, if the policy of `context` accepts them.
     pub(crate) fn from_fresh(context: Arc<Context>, tree: Tree) -> Result<AtlasProjection> {
+        // Checked once for all bytes. Later changes are checked by their own sums.
         let residue = tree.residue();
         if context.policy == ConservationPolicy::Strict && residue != Residue::ZERO {
             return Err(AtlasError::conservation(format!(
@@ -211,6 +212,7 @@ impl AtlasProjection {
     #[must_use]
     pub fn snapshot(&self) -> AtlasProjection {
         let state = Arc::new(self.state().snapshot());
+        // Maps and configuration are copied; history and statistics begin anew.
         let snapshot = Self::of(state, *lock(&self.transform), self.updates.successor());
         AtlasProjection { verifies_reads: self.verifies_reads, ..snapshot }
     }
@@ -263,7 +265,10 @@ impl AtlasProjection {
     pub fn write_file(&self, path: impl AsRef<Path>, operation: &mut Operation<'_>) -> Result<()> {
         let state = self.state();
         state.levels(operation, 0)?;
+        // The file is begun once all witnesses are known, because each tile is checked before it is
+        // written.
         let file = AtomicFile::create(path.as_ref())?;
+        // The full length at once: tiles of zeros are never written.
         file.set_len(state.tree.bytes())?;
         // Never in place: the written bytes are those of the copy that was hashed.
         check::for_each_checked_tile(&state.context.scheme, &state.tree, operation, false, |at, bytes| {
@@ -281,6 +286,7 @@ impl AtlasProjection {
 
     /// Returns the axis-aligned bounds of a transformed tile.
     pub fn tile_bounds(&self, tile: u64) -> Result<Bounds> {
+        // A copy of the map, so that the lock is not held for longer.
         let map = *lock(&self.transform);
         plane::tile_bounds(&map, tile, self.state().tree.tiles())
     }

@@ -63,6 +63,7 @@ impl HandleCache {
     /// Frees all memory that is not part of the projection any more.
     pub(crate) fn clear(&self, present: &Tree) {
         self.forget_latest(|latest| !latest.tree.is(present));
+        // All at once, because the caller asks for the memory.
         self.reclaimer.free(u64::MAX);
     }
 
@@ -121,6 +122,7 @@ impl State {
     /// Returns the first state of a projection. Every tile must have its witness.
     pub(crate) fn new(context: Arc<Context>, tree: Tree) -> Result<State> {
         let state = State::restore(context, Arc::default(), tree, None);
+        // The tiles were just hashed, so that only the nodes above them are missing.
         let merkle = state.keep_latest(state.new_merkle()?);
         state.root.get_or_init(|| *merkle.root());
         state.merkle.get_or_init(|| merkle);

@@ -165,6 +165,7 @@ impl Job for DecodeJob<'_> {
         let Self { k, classes, erasure, payloads, bytes } = self;
         let (blocks, whole) = (block_count(bytes.len(), k), bytes.len() / block_bytes(k));
         let (symbols, last) = bytes.split_at_mut(whole * block_bytes(k));
+        // Whole blocks are whole groups of sixteen symbols.
         let (symbols, _) = symbols.as_chunks_mut::<SYMBOL_BYTES>();
         // The last block is decoded to a buffer of its own, because it may be padded.
         let mut padded = room(0, if blocks > whole { block_bytes(k) } else { 0 })?;
@@ -237,6 +238,7 @@ pub(super) fn unpack_rows<L: Lanes>(
     // Unpack the fields; the largest shows if one is no residue.
     let mut largest = l.splat(0);
     for (seven, eight) in words.as_chunks::<7>().0.iter().zip(x.as_chunks_mut::<8>().0) {
+        // Seven words have eight fields of 14 bits.
         let fields = l.unpack_fields(*seven);
         for j in 0..8 {
             largest = l.max(largest, fields[j]);
@@ -286,6 +288,7 @@ impl<V: Copy> Columns<V> {
         let mut columns = rows;
         for (column, (x, twists)) in x.iter_mut().zip(&TWISTS.inverse).enumerate() {
             // Undo the rows and the twist: x gets p(ζ^r) of the present classes.
+            // The grid has the classes in the order of their payloads, and `x` in that of their numbers.
             for (classes, group) in classes.chunks(16).zip(grid) {
                 for (s, row) in rows.iter_mut().enumerate() {
                     // The inverse transform is the forward transform, read at negated indices.
@@ -357,6 +360,7 @@ fn store_symbols<L: Lanes>(
             continue;
         }
         for index in 0..k * COEFFICIENTS_PER_CLASS {
+            // Symbol 128 q + s is row q of column s, in lane s mod 16.
             let (q, s) = (index / COEFFICIENTS_PER_CLASS, index % COEFFICIENTS_PER_CLASS);
             let symbols = l.lanes(l.canonical(x[s / 16][negated(q, CLASSES)]), beside);
             let value = symbols[s % 16].cast_unsigned();

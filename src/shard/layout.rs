@@ -43,6 +43,7 @@ impl Scope {
         if self.data_classes > 0 || payload_len == 0 {
             return 0..payload_len;
         }
+        // The payload begins with a page, the content with the region.
         let start = to_usize(self.region.offset - payload_offset);
         start..start + to_usize(self.region.length)
     }
@@ -83,6 +84,7 @@ impl Share {
     /// Returns the number of nodes that prove it.
     pub(crate) fn proof_len(&self, len: usize) -> Result<usize> {
         match self {
+            // A whole tile is hashed as it is.
             Share::Pages(_) if self.is_whole(len) => Ok(0),
             Share::Pages(pages) => Ok(rfc6962::siblings(pages, pages_in(len))?.len()),
             Share::Classes { classes, .. } => class_tree::proof_len(*classes),

@@ -378,6 +378,7 @@ impl Proof {
                 chunks_total: before.chunks_done + to_u64(parts.len()),
                 ..before
             },
+            // Without parts the end of reading was the end of the call.
             parts.is_empty() && before.chunks_done > 0,
         );
         let layout = (&parts[..], payload_offset);
@@ -445,6 +446,7 @@ impl Proof {
         let (root, _) = root_from_tiles(digests, &self.header, &self.tile_range(), &leaves, &self.siblings)?;
         let place = |error: AtlasError| error.at_range(self.region.offset, self.region.length);
         if !same(&root, &self.root) {
+            // Damage and another key look the same: both lead to another root.
             let cause = if self.keyed { "damaged, or another key" } else { "damaged" };
             return Err(place(AtlasError::witness(format!(
                 "{cause}: the shard's bytes and proof do not lead to its root"
@@ -541,6 +543,7 @@ impl AtlasShard {
             domain_size: self.proof.header.size,
             region: self.proof.region,
             payload_size: to_u64(self.data().len()),
+            // The sum of coefficients says nothing about the domain.
             residue: match kind {
                 ProjectionType::Linear => self.residue,
                 ProjectionType::R96Fourier => Residue::ZERO,
@@ -601,6 +604,7 @@ impl AtlasShard {
         let decoder = decoder(self.proof.header.classes, self.proof.classes)?;
         let block = block_bytes(usize::from(self.proof.header.classes));
         let mut buffer = Buffer::new(BLOCKS_A_READ * block)?;
+        // Domain and payload are walked together, tile by tile.
         let (scope, mut start, mut payload) = (self.proof.scope(), self.proof.region.offset, 0);
         for tile in &self.proof.tiles {
             // The part of the range in this tile.

@@ -39,6 +39,7 @@ fn check_regular(storage: &FileStorage, path: &Path) -> Result<()> {
     if metadata.is_dir() {
         return Err(AtlasError::invalid_argument(format!("{} is a directory", path.display())));
     }
+    // Pipes and devices cannot be read by position, or have no size.
     if !metadata.is_file() {
         return Err(AtlasError::invalid_argument(format!(
             "{} is not a regular file: read it through a source with a callback, or push it into a stream",
@@ -52,6 +53,7 @@ fn check_regular(storage: &FileStorage, path: &Path) -> Result<()> {
 #[cfg(unix)]
 pub(super) fn duplicate(fd: std::os::fd::BorrowedFd<'_>) -> Result<(FileStorage, PathBuf)> {
     use std::os::fd::AsRawFd;
+    // A path could lead to another file by now, so that errors name the descriptor.
     let name = PathBuf::from(format!("file descriptor {}", fd.as_raw_fd()));
     let failed = |error| AtlasError::io(format_args!("duplicating {}", name.display()), error);
     let file = File::from(fd.try_clone_to_owned().map_err(failed)?);
@@ -66,6 +68,7 @@ pub(super) fn duplicate(fd: std::os::fd::BorrowedFd<'_>) -> Result<(FileStorage,
         let text = format!("{} is not open for reading", name.display());
         return Err(AtlasError::invalid_argument(text));
     }
+    // The position belongs to the caller's descriptor too, and is neither used nor moved.
     let storage = FileStorage::shared(file);
     check_regular(&storage, &name)?;
     // Direct reads need aligned buffers and offsets, which a source does not promise.
@@ -99,6 +102,7 @@ pub(super) fn size_of(storage: &dyn Storage, path: &Path) -> Result<u64> {
 impl PositionedFile {
     pub(super) fn new(storage: Arc<dyn Storage>, path: &Path) -> Result<Self> {
         let size = size_of(&*storage, path)?;
+        // Asked once, because an open file keeps its identity.
         let identity = storage.identity();
         Ok(PositionedFile { storage, path: path.to_owned(), size, identity })
     }

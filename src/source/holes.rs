@@ -69,6 +69,7 @@ impl DataMap {
             // After rounding to tiles, neighbours touch or overlap.
             Some(last) if last.end >= data.start => last.end = last.end.max(data.end),
             _ => {
+                // Beyond the bound, or without memory, the caller counts the rest as data.
                 if self.ranges.len() >= MOST_RANGES || try_grow(&mut self.ranges, 1).is_err() {
                     return false;
                 }

@@ -95,6 +95,7 @@ impl Memory {
         #[cfg(all(unix, feature = "streaming"))]
         if let Memory::Mapped(map, ..) = self {
             use memmap2::Advice;
+            // A refusal of the system changes nothing.
             drop(map.advise(if over { Advice::Normal } else { Advice::Sequential }));
         }
         let _ = over;

@@ -306,6 +306,7 @@ impl Source {
 
     /// True if the `len` bytes at `offset` are the same ones as those of `other` at its offset `place`.
     fn has_bytes_of(&self, offset: u64, other: &Source, place: u64, len: u64) -> bool {
+        // After its end a source has no bytes to compare.
         let within =
             |source: &Source, start: u64| start.checked_add(len).is_some_and(|end| end <= source.size());
         if !within(self, offset) || !within(other, place) {
@@ -317,6 +318,7 @@ impl Source {
             let rest = len - done;
             let runs = (self.runs(offset + done, rest).next(), other.runs(place + done, rest).next());
             let (Some(own), Some(others)) = runs else { return false };
+            // The same offset of the same origin means the very same bytes, without a read.
             if (own.source.origin(), own.offset) != (others.source.origin(), others.offset) {
                 return false;
             }
@@ -421,6 +423,7 @@ impl Source {
         match &self.inner.kind {
             SourceKind::Memory(memory) => !memory.is_mapped(),
             SourceKind::Parts(parts) => parts.are_fixed(),
+            // Files and callbacks are read into buffers of the library.
             _ => true,
         }
     }
@@ -430,6 +433,7 @@ impl Source {
         match &self.inner.kind {
             SourceKind::File(_) => true,
             SourceKind::Parts(parts) => {
+                // In a single part, whose source decides.
                 let run = parts.run_at(offset).filter(|run| len <= run.len);
                 run.is_some_and(|run| run.source.is_read_by_position(run.offset, len))
             }
@@ -493,6 +497,7 @@ impl Source {
             SourceKind::Memory(memory) => memory.is_near(offset),
             SourceKind::File(file) => file.is_near(offset),
             SourceKind::Pieces(_) => true,
+            // Nothing is known about a callback or a container, so that it counts as far.
             SourceKind::ReadAt(_) | SourceKind::Raw(_) | SourceKind::Stored(_) => false,
             SourceKind::Parts(parts) => {
                 parts.run_at(offset).is_some_and(|run| run.source.is_near_at(run.offset))
@@ -505,6 +510,7 @@ impl Source {
     pub(crate) fn release(&self, offset: u64, len: u64) {
         match &self.inner.kind {
             SourceKind::Memory(memory) => {
+                // The last release of a pass has no end of its own.
                 memory.release(offset.min(self.inner.size), len.min(self.inner.size.saturating_sub(offset)));
             }
             SourceKind::Parts(_) => {
@@ -554,6 +560,7 @@ impl Source {
             SourceKind::Parts(_) => self
                 .runs(offset, len)
                 .try_for_each(|run| run.source.fetch(run.offset, out.split_off_front(to_usize(run.len)))),
+            // A callback of C reports a number, which becomes that of the error.
             SourceKind::Raw(reader) => reader.read_at(offset, out).map_err(|code| {
                 let what = format_args!("the read callback failed for {len} bytes at offset {offset}");
                 AtlasError::io(what, std::io::Error::from_raw_os_error(code))

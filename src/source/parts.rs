@@ -146,6 +146,7 @@ impl Parts {
     /// A place of the byte at `offset` of a source of this origin. Of several places it is the one in the part that
     /// begins last there.
     pub(super) fn find(&self, origin: Origin, offset: u64) -> Option<u64> {
+        // Parts are ordered by the place of their first byte in its own source.
         let key = |number: &usize| {
             let part = &self.list[*number];
             (part.source.origin(), part.offset)

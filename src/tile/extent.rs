@@ -268,6 +268,7 @@ impl Extent {
             return None;
         }
         let outboard = Arc::new(outboard);
+        // Kept like any outboard, so that it is computed once.
         context.outboards.keep_extent(self, Arc::clone(&outboard));
         Some(outboard)
     }
@@ -308,6 +309,7 @@ impl Extent {
         range: &Range<usize>,
         reader: &mut CheckedReader<'_>,
     ) -> Result<Residue> {
+        // The groups in which the range begins and ends. A range up to an edge ends in the group after it.
         let (first, last) = (range.start / GROUP_SIZE, range.end / GROUP_SIZE);
         if range.is_empty() {
             return Ok(Residue::ZERO);

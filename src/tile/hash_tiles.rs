@@ -182,6 +182,7 @@ impl HashJob<'_> {
             let witness = self.scheme.witness_of_zeros(len, &mut workspace)?;
             // Zeros have residue 0 in every group.
             let residues = GroupResidues::from_groups(std::iter::empty());
+            // The extent lies in the source, so that bytes which come into the hole later are found.
             sink(projected_tile(self.source, offset, len, residues, witness)?)?;
         }
         Ok(())

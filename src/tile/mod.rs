@@ -182,6 +182,7 @@ impl Tile {
 
     /// Returns true if both have the same parts.
     pub(crate) fn is(&self, other: &Tile) -> bool {
+        // Extents and places are compared, and no bytes.
         let (left, right) = (self.pieces(), other.pieces());
         left.len() == right.len() && left.iter().zip(right).all(|(left, right)| left.is(right))
     }

@@ -85,6 +85,7 @@ impl Holder {
 impl OutboardCache {
     /// Returns a cache of this number of bytes, and no more than others have.
     pub(crate) fn within(bytes: u64) -> OutboardCache {
+        // Never more than other caches keep, whatever the memory allows.
         let capacity = usize::try_from(bytes / Outboard::FOOTPRINT).unwrap_or(KEPT).min(KEPT);
         OutboardCache { kept: Mutex::default(), capacity }
     }

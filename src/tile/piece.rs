@@ -93,6 +93,7 @@ pub(crate) fn cut_pieces(
         // A cut inside a piece needs the sums of both sides, and may read a group for them.
         if at < before + piece.len() {
             let (left, right) = piece.cut(at - before, reader)?;
+            // Only the piece at the cut is made anew; all others are shared.
             let mut lefts = Vec::with_capacity(index + 2);
             lefts.extend_from_slice(&pieces[..index]);
             lefts.push(left);

@@ -295,6 +295,7 @@ impl Scheme {
         let mut start = 0;
         for part in bytes.chunks(slice) {
             let len = encoder.payload_bytes(part.len());
+            // The last slice may be shorter.
             let payloads = &mut buffer[..CLASSES * len];
             encoder.encode(part, payloads)?;
             for (class, payload) in (0..=95).zip(payloads.chunks_exact(len)) {
@@ -322,6 +323,7 @@ impl Scheme {
 /// Returns the decoder for `classes`, or fails with INCOMPLETE if they are fewer than K.
 pub(crate) fn decoder(data_classes: u8, classes: ClassSet) -> Result<Decoder> {
     let list: Vec<u8> = classes.iter().collect();
+    // K was checked before, and a set has no class twice: too few classes are the only fault of a caller.
     Decoder::new(usize::from(data_classes), &list).map_err(|error| match error {
         ParameterError::TooFewClasses { .. } => AtlasError::incomplete(error.to_string()),
         _ => AtlasError::internal(error.to_string()),

@@ -82,8 +82,8 @@ impl Pool {
                 let name = format!("atlas-{}", worker.index());
                 let builder = thread::Builder::new().name(name).stack_size(STACK_SIZE);
                 let run = move || {
-                    // The library's pool works for every thread of the host, whatever cores that is bound
-                    // to.
+                    // The library's pool works for all threads of the host, also for those bound to other
+                    // cores.
                     if free {
                         cpu::free_thread();
                     }

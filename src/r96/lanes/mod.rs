@@ -269,6 +269,7 @@ pub(super) enum Kernel {
 impl Kernel {
     /// Iterates over all lanes of this machine, the fastest last.
     pub(super) fn all() -> impl Iterator<Item = Self> {
+        // Plain arrays are on every machine, and the tests compare all other lanes with them.
         let portable = std::iter::once(Self::Portable);
         #[cfg(target_arch = "x86_64")]
         let portable =

@@ -301,6 +301,7 @@ impl Lanes for Avx2 {
             let rest = _mm256_shuffle_epi8(window, symbol_rest(self));
             // Factors 2^(8 - s) with s = 13 m mod 8, the bit at which symbol m begins.
             let shift = _mm256_setr_epi16(256, 8, 64, 2, 16, 128, 4, 32, 256, 8, 64, 2, 16, 128, 4, 32);
+            // A product with 2^(8 - s), shifted down by 8, is a shift down by s.
             let low = _mm256_srli_epi16::<8>(_mm256_mullo_epi16(first, shift));
             let high = _mm256_mullo_epi16(rest, shift);
             // The bits above the 13 belong to the next symbol.
@@ -486,6 +487,7 @@ impl Lanes for Avx512 {
     /// AVX-512 has shifts of single lanes.
     #[inline(always)]
     fn load_symbols(self, symbols: &[[u8; SYMBOL_BYTES]], at: usize, step: usize) -> __m512i {
+        // Both blocks, each in a half of the register.
         let window =
             self.join([symbol_window(self.0, &symbols[at]), symbol_window(self.0, &symbols[at + step])]);
         registers!({
@@ -494,6 +496,7 @@ impl Lanes for Avx512 {
             // The shifts s and 8 - s with s = 13 m mod 8, the bit at which symbol m begins.
             let right = self.both(_mm256_setr_epi16(0, 5, 2, 7, 4, 1, 6, 3, 0, 5, 2, 7, 4, 1, 6, 3));
             let left = self.both(_mm256_setr_epi16(8, 3, 6, 1, 4, 7, 2, 5, 8, 3, 6, 1, 4, 7, 2, 5));
+            // The low bits come from the first byte, all others from the bytes after it.
             let bits = _mm512_or_si512(_mm512_srlv_epi16(first, right), _mm512_sllv_epi16(rest, left));
             _mm512_and_si512(bits, _mm512_set1_epi16(0x1fff))
         })

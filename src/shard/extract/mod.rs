@@ -361,6 +361,7 @@ fn extract(
     let held = to_u64(size_of_val(scopes) + size_of_val(&*spans));
     let levels = operation.before(bytes, parts, |operation| state.levels(operation, held));
     let levels = levels.map_err(AtlasError::without_index)?;
+    // Without chunks all regions are in chunk 0.
     let chunk = if let ParallelStrategy::Chunked(regions) = strategy { regions } else { usize::MAX };
     let batch = Batch { state, levels, scopes, spans: &spans, chunk };
 
@@ -376,6 +377,7 @@ fn extract(
     batch.wants(shared.iter_mut().map(|payload| payload.as_deref_mut()), &mut wants)?;
     let most_first = strategy == ParallelStrategy::WorkStealing;
     batch.run(&mut wants, (bytes, parts), most_first, memory, operation, &mut assemblies)?;
+    // The requests borrow the shared payloads, which go into the shards below.
     drop(wants);
     // A shard of one tile is finished already; the others are assembled from their parts.
     let mut shards = try_vec(assemblies.len())?;

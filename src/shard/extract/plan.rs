@@ -101,6 +101,7 @@ impl Batch<'_> {
             let together = want.at.index == tile && want.shard / self.chunk == first.shard / self.chunk;
             together && bytes <= most
         };
+        // At least a single request, however many bytes it asks for.
         wants.iter().take(MOST_WANTS).take_while(fits).count().max(1)
     }
 
@@ -172,6 +173,7 @@ impl Batch<'_> {
     /// Returns true if a region of a chunk is larger than a thread's share, and could be split.
     fn is_large(&self, chunk: usize, share: u64) -> bool {
         let start = chunk * self.chunk;
+        // The last chunk may have fewer regions.
         let end = start.saturating_add(self.chunk).min(self.spans.len());
         self.spans[start..end].iter().any(|span| span.tile_count() > 1 && to_u64(span.payload_len) > share)
     }

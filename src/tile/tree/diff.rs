@@ -161,6 +161,7 @@ fn at_one_edge(
         (Item::Tile(_), Item::Node(_)) => Step::Descend(false, true),
         // Tiles without a witness are equal only if they are the same object.
         (Item::Tile(a), Item::Tile(b)) => {
+            // The values that the leaf of a tile commits to.
             let key = |tile: &Tile| (tile.len(), tile.residue(), tile.witness().copied());
             if Arc::ptr_eq(a, b) || a.witness().is_some() && key(a) == key(b) {
                 visit(Compared::Same(item.extent()))?;

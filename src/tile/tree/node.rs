@@ -306,6 +306,7 @@ impl Node {
         let children = match Arc::clone(&stored.store).children(&stored.node)? {
             StoredChildren::Tiles(tiles) => Children::Tiles(tiles),
             StoredChildren::Nodes(nodes) => {
+                // Nodes below a regular node are regular.
                 let below = |node| Arc::new(Node::of_store(&stored.store, node, self.regular));
                 Children::Nodes(nodes.into_iter().map(below).collect())
             }
