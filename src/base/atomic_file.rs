@@ -56,6 +56,7 @@ impl Drop for Temporary {
 
 /// A name that no other file is likely to have.
 fn temporary_name() -> io::Result<OsString> {
+    // 64 random bits: process ids and times repeat among the machines that share a folder.
     let mut random = [0; 8];
     getrandom::fill(&mut random).map_err(|error| {
         error.raw_os_error().map_or_else(|| io::ErrorKind::Other.into(), io::Error::from_raw_os_error)
@@ -78,6 +79,7 @@ impl Temporary {
     /// Makes a new file in `folder` that its owner alone can read.
     fn create(folder: Folder) -> io::Result<Temporary> {
         const MODE: u32 = 0o600;
+        // A file without a name disappears with its process, so that it is preferred.
         let (name, file) = match folder.create_nameless(MODE)? {
             Some(file) => (None, file),
             None => {
@@ -93,11 +95,14 @@ impl Temporary {
     fn rename(&mut self, target: &OsStr, replace: bool) -> io::Result<()> {
         let name = match self.name.take() {
             Some(name) => name,
+            // If nothing may be replaced, a file without a name gets the target's name in a single step.
             None if !replace => return self.folder.name(self.file.file(), target),
+            // Only a rename replaces a file, and a rename needs a name.
             None => with_temporary_name(|name| self.folder.name(self.file.file(), name))?.0,
         };
         let renamed =
             if replace { self.folder.rename(&name, target) } else { self.folder.rename_new(&name, target) };
+        // Still temporary: the name is removed with the handle.
         if renamed.is_err() {
             self.name = Some(name);
         }
@@ -115,6 +120,7 @@ pub(crate) fn sync_folder(path: &Path) -> Result<()> {
 
 /// The folder of `path`, in a form that can be opened.
 fn folder(path: &Path) -> &Path {
+    // A bare name lies in the working folder.
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -124,6 +130,7 @@ fn folder(path: &Path) -> &Path {
 /// Returns the file name at the end of `target`. `None` if there is none, as after a `/`.
 fn file_name(target: &Path) -> Option<&OsStr> {
     let name = target.file_name()?;
+    // A path such as `a/` or `a/.` names no file, although `file_name` finds `a`.
     target.as_os_str().as_encoded_bytes().ends_with(name.as_encoded_bytes()).then_some(name)
 }
 
@@ -164,6 +171,7 @@ impl AtomicFile {
             AtlasError::io(format_args!("creating a temporary file beside {}", target.display()), error)
         };
         let folder = Folder::open(folder(target)).map_err(failed)?;
+        // Refused before anything is written, and looked at again before the rename.
         replaceable(target, folder.entry(name))?;
         let temporary = Temporary::create(folder).map_err(failed)?;
         let storage = storage(Arc::clone(&temporary.file));
@@ -224,11 +232,14 @@ impl AtomicFile {
         let fresh = Self::create(&self.target)?;
         let size = self.storage.len().map_err(failed)?;
         let mut buffer = Buffer::new(TILE_SIZE)?;
+        // The system may have dropped bytes that it could not write, and returns older bytes of the disk
+        // then: the caller checks all of them.
         for offset in (0..size).step_by(TILE_SIZE) {
             let part = &mut buffer[..to_usize((size - offset).min(TILE_BYTES))];
             self.storage.read_at(offset, OutBytes::new(part)).map_err(failed)?;
             fresh.write_sparse_at(offset, part)?;
         }
+        // Zeros at the end are not written.
         fresh.set_len(size)?;
         *self = fresh;
         Ok(())
@@ -248,6 +259,7 @@ impl AtomicFile {
     fn persist_by(mut self, replace: bool) -> std::result::Result<(), Box<(AtomicFile, AtlasError)>> {
         match self.give_name(replace) {
             Ok(()) => Ok(()),
+            // The caller gets the file back, to try again or to drop it.
             Err(error) => Err(Box::new((self, error))),
         }
     }
@@ -258,9 +270,12 @@ impl AtomicFile {
         let Some(name) = file_name(&self.target) else {
             return Err(AtlasError::internal(format!("the target {target} has no file name")));
         };
+        // After a failed flush of the folder, a second call only repeats that flush.
         if !self.is_named {
+            // Attributes come before the flush, which makes them durable too.
             self.take_over_attributes(name)?;
             let renaming = |error| AtlasError::io(format!("renaming the temporary file to {target}"), error);
+            // After a failed flush the system may report success without having written the bytes.
             if let Some(code) = self.unflushed {
                 return Err(self.failed(
                     "an earlier flush failed, and its losses are unknown: start from scratch",
@@ -271,9 +286,11 @@ impl AtomicFile {
                 self.unflushed = Some(error.raw_os_error().unwrap_or(libc::EIO));
                 return Err(self.failed("flushing it", error));
             }
+            // The bytes are on the disk before a name leads to them.
             self.temporary.rename(name, replace).map_err(renaming)?;
             self.is_named = true;
         }
+        // The name is durable only after this.
         self.temporary.folder.sync().map_err(|error| {
             AtlasError::io(format!("flushing the folder of {target}, which is the new file already"), error)
         })
@@ -317,6 +334,7 @@ fn fresh_file(folder: &Folder) -> io::Result<File> {
         return Ok(file);
     }
     let (name, file) = with_temporary_name(|name| folder.create(name, MODE))?;
+    // Only the attributes are wanted.
     folder.remove(&name)?;
     Ok(file)
 }

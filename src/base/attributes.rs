@@ -17,6 +17,7 @@ fn failed(what: impl Into<String>) -> impl FnOnce(io::Error) -> Failed {
 /// it.
 pub(crate) fn take_over(file: &File, model: &File, there: &Metadata) -> Result<(), Failed> {
     let now = file.metadata().map_err(failed("finding its mode"))?;
+    // A change may need a right that the process lacks, so that equal values are left alone.
     let differs = |now: u32, wanted: u32| (now != wanted).then_some(wanted);
     let (owner, group) = (differs(now.uid(), there.uid()), differs(now.gid(), there.gid()));
     if owner.is_some() || group.is_some() {
@@ -31,6 +32,7 @@ pub(crate) fn take_over(file: &File, model: &File, there: &Metadata) -> Result<(
     extended::take_over(file, model)?;
     let _ = model;
     let wanted = there.permissions().mode() & 0o7777;
+    // The steps above may have changed the mode.
     let now = file.metadata().map_err(failed("finding its mode"))?;
     // File systems without modes refuse to set one.
     if now.permissions().mode() & 0o7777 == wanted {
@@ -66,6 +68,7 @@ mod extended {
         {
             let what = |verb: &str| format!("{verb} the attribute {}", name.to_string_lossy());
             let Some(wanted) = value(model, name).map_err(failed(what("reading")))? else { continue };
+            // Setting an equal value may be refused, so that it is left alone.
             if value(file, name).map_err(failed(what("reading")))?.as_ref() == Some(&wanted) {
                 continue;
             }
@@ -115,6 +118,7 @@ mod extended {
     /// keeps no attributes.
     fn grown(get: impl Fn(*mut u8, usize) -> isize) -> io::Result<Option<Vec<u8>>> {
         let mut bytes = Vec::new();
+        // Most values are short. A longer value is asked for again, with room for the longest.
         bytes.try_reserve_exact(256)?;
         loop {
             let len = get(bytes.as_mut_ptr(), bytes.capacity());

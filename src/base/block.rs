@@ -55,6 +55,7 @@ impl DerefMut for Block {
 fn try_zeroed(len: usize) -> Result<Vec<u8>> {
     let failed = || AtlasError::out_of_memory(format!("allocation of {len} bytes failed"));
     let layout = Layout::array::<u8>(len).map_err(|_| failed())?;
+    // An allocation without bytes would be undefined behaviour.
     if len == 0 {
         return Ok(Vec::new());
     }

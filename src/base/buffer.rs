@@ -54,6 +54,7 @@ impl Buffer {
         if len < RECYCLED_MIN {
             return Ok(Buffer { block: Block::new(len)?, len });
         }
+        // Rounded up, so that a used buffer fits later requests of about its length.
         let capacity = capacity(len);
         let block = match recycle::take(capacity) {
             Some(block) => block,
@@ -97,6 +98,7 @@ impl Buffer {
     /// `len` zeros.
     pub(crate) fn zeros(len: usize) -> Result<Buffer> {
         let mut buffer = Buffer::new(len)?;
+        // A recycled buffer has its old bytes.
         buffer.fill(0);
         Ok(buffer)
     }
@@ -135,6 +137,7 @@ impl DerefMut for Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         if self.block.len() >= RECYCLED_MIN {
+            // The list takes the block, and an empty block is dropped with the buffer.
             recycle::put(std::mem::take(&mut self.block));
         }
     }

@@ -15,6 +15,7 @@ pub(crate) fn cores() -> usize {
     let available = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     #[cfg(target_os = "linux")]
     if let Some((own, both)) = affinity::of_this_thread().zip(affinity::of_both()) {
+        // Fewer than the cores of this thread: the process has a quota of their time.
         let (own, both) = (affinity::count(&own), affinity::count(&both));
         return if available < own { available } else { both.max(1) };
     }
@@ -54,6 +55,7 @@ mod affinity {
     /// Returns the cores of the calling thread and of the main thread together.
     pub(super) fn of_both() -> Option<Cores> {
         let mut cores = of(0)?;
+        // On Linux the main thread has the id of the process.
         if let Some(main) = libc::pid_t::try_from(std::process::id()).ok().and_then(of) {
             cores.iter_mut().zip(main).for_each(|(core, main)| *core |= main);
         }

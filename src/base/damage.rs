@@ -81,6 +81,7 @@ impl Damage {
     /// Extends this range by `next` if it is its neighbour and of the same kind. Returns false if it is
     /// not.
     pub(crate) fn join(&mut self, next: &Damage) -> bool {
+        // Everything but the place must agree, also the error of the system.
         let key = |damage: &Damage| {
             (damage.part, damage.kind, damage.repairable, damage.os_error, damage.generation)
         };
@@ -97,6 +98,7 @@ impl Damage {
 pub(crate) fn kind_of(error: &AtlasError) -> Option<DamageKind> {
     match error.kind() {
         ErrorKind::Witness | ErrorKind::Conservation | ErrorKind::Format => Some(DamageKind::Differs),
+        // The bytes lie in a base that is not attached.
         ErrorKind::Incomplete => Some(DamageKind::Missing),
         ErrorKind::Io => {
             // A file that ends early lacks bytes; any other failure makes them unreadable.

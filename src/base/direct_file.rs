@@ -26,10 +26,12 @@ pub(crate) struct DirectFile {
 impl DirectFile {
     /// Returns `None` if the file system or the system does not support such reads.
     pub(crate) fn of(file: &File) -> Option<DirectFile> {
+        // O_DIRECT belongs to an open file, so that the file is opened again.
         let itself = format!("/proc/self/fd/{}", file.as_raw_fd());
         let options = File::options().read(true).custom_flags(libc::O_DIRECT).clone();
         let file = descriptor::open(&options, itself.as_ref()).ok()?;
         let direct = DirectFile { file };
+        // A file system may accept the flag and refuse the reads, so that a read is tried.
         let mut byte = [0];
         match direct.read_at(0, OutBytes::new(&mut byte)) {
             Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => None,

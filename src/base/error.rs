@@ -98,10 +98,12 @@ impl Clone for AtlasError {
     /// Clones the error, without its text and place if there is no memory for them.
     fn clone(&self) -> Self {
         let details = self.details.as_deref().and_then(|details| {
+            // `format!` of this crate survives a lack of memory, and the clone of a text does not.
             let message = match &details.message {
                 Cow::Borrowed(text) => Cow::Borrowed(*text),
                 Cow::Owned(text) => Cow::Owned(format!("{text}")),
             };
+            // An `io::Error` cannot be cloned, but the number of a system error can be kept.
             let source = details.source.as_ref().map(|source| match source {
                 Source::System(error) => {
                     Source::System(io::Error::from_raw_os_error(error.raw_os_error().unwrap_or(0)))
@@ -124,6 +126,7 @@ impl AtlasError {
     #[inline(never)]
     fn of_text(kind: ErrorKind, message: Cow<'static, str>) -> Self {
         let (index, offset, length) = (None, None, None);
+        // Without memory the kind alone is left, which is enough to act on.
         let details = try_box(Details { message, index, offset, length, os_error: 0, source: None }).ok();
         AtlasError { kind, details }
     }
@@ -134,6 +137,7 @@ impl AtlasError {
         this.change(|details| {
             details.os_error = error.raw_os_error().unwrap_or(0);
             details.source = Some(match error.raw_os_error() {
+                // An error of the system is its number, which needs no shared memory.
                 Some(_) => Source::System(error),
                 None => Source::Shared(Arc::new(error)),
             });
@@ -191,6 +195,7 @@ impl AtlasError {
     /// Returns the message, with the offending value and its limit.
     pub fn message(&self) -> &str {
         match &self.details {
+            // A text is empty if there was no memory for it.
             Some(details) if !details.message.is_empty() => &details.message,
             _ => "there is no memory for the text of this error",
         }
@@ -260,6 +265,7 @@ constructors! {
 
 /// Checks a range, for every call with an offset and a length.
 pub(crate) fn check_range(offset: u64, length: u64, size: u64, what: &str) -> Result<()> {
+    // The sum of offset and length may pass 2^64.
     match offset.checked_add(length) {
         Some(end) if end <= size => Ok(()),
         _ => Err(AtlasError::out_of_range(format!(

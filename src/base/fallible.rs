@@ -6,6 +6,7 @@ use std::fmt::{self, Write};
 /// Puts `value` into a box, or gives it back if there is no memory.
 pub(crate) fn try_box<T>(value: T) -> Result<Box<T>, T> {
     let layout = Layout::new::<T>();
+    // A value without bytes has no allocation, so that its box cannot fail.
     if layout.size() == 0 {
         return Ok(Box::new(value));
     }
@@ -35,6 +36,7 @@ pub(crate) fn text(arguments: fmt::Arguments<'_>) -> String {
     }
 
     let mut text = Text(String::new());
+    // A part of a text could mislead, so that a text is complete or empty.
     match text.write_fmt(arguments) {
         Ok(()) => text.0,
         Err(fmt::Error) => String::new(),

@@ -73,6 +73,7 @@ mod system {
 pub(crate) fn lock(file: &File, path: &Path) -> io::Result<Locked> {
     match system::lock(file) {
         Err(error) if system::is_refusal(&error) => return Ok(Locked::ByAnother),
+        // Any other failure means that the file system has no such locks.
         Err(_) => return Ok(Locked::NotKept),
         Ok(()) => {}
     }
@@ -81,11 +82,13 @@ pub(crate) fn lock(file: &File, path: &Path) -> io::Result<Locked> {
     let refused = second.and_then(|second| match system::lock(&second) {
         Err(error) if system::is_refusal(&error) => Ok(true),
         Err(_) => Ok(false),
+        // Granted twice: the file system keeps no such lock.
         Ok(()) => system::unlock(&second).map(|()| false),
     });
     match refused {
         Ok(true) => Ok(Locked::Yes),
         failed => {
+            // A lock that protects nothing is given up.
             unlock(file);
             failed.map(|_| Locked::NotKept)
         }

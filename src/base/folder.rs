@@ -37,6 +37,7 @@ mod system {
 
     fn c_string(name: &OsStr) -> io::Result<CString> {
         let bytes = name.as_bytes();
+        // Allocated fallibly; `CString::new` of a name is not.
         let mut text = Vec::new();
         text.try_reserve_exact(bytes.len() + 1)?;
         text.extend_from_slice(bytes);
@@ -84,6 +85,7 @@ mod system {
                 }
                 Err(error) => return Err(error),
             };
+            // Without /proc there is no path by which the file could get a name later.
             Ok(itself(&file)?.exists().then_some(file))
         }
 
@@ -96,6 +98,7 @@ mod system {
         /// Gives a file without a name the name `name`. Fails with `AlreadyExists`.
         #[cfg(target_os = "linux")]
         pub(crate) fn name(&self, file: &File, name: &OsStr) -> io::Result<()> {
+            // A link in /proc leads to the file, which has no other path.
             let (own, name) = (c_string(itself(file)?.as_os_str())?, c_string(name)?);
             let (folder, flag) = (self.at(), libc::AT_SYMLINK_FOLLOW);
             // SAFETY: both names end with a NUL, and the folder is open.
@@ -128,6 +131,8 @@ mod system {
                 let renamed = again(|| unsafe {
                     libc::renameat2(folder, from.as_ptr(), folder, to.as_ptr(), libc::RENAME_NOREPLACE)
                 });
+                // Without this call the file gets a second name by a link, which replaces nothing, and
+                // loses the first.
                 match renamed {
                     Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS)) => {}
                     renamed => return renamed.map(drop),
@@ -162,6 +167,7 @@ mod system {
         /// Makes the names in the folder durable. A folder that may not be read, and a file system that cannot flush
         /// folders, are no failure.
         pub(crate) fn sync(&self) -> io::Result<()> {
+            // The descriptor at hand may be for names alone, which cannot be flushed.
             let folder = match open_at(self.at(), OsStr::new("."), libc::O_RDONLY | libc::O_DIRECTORY, 0) {
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(()),
                 folder => folder?,
@@ -223,6 +229,7 @@ mod system {
         }
 
         pub(crate) fn rename_new(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+            // A link fails if the name exists, whereas a rename replaces the file.
             std::fs::hard_link(self.path.join(from), self.path.join(to))?;
             self.remove(from)
         }

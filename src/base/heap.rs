@@ -48,6 +48,7 @@ pub(crate) fn return_arena() {
         let mut there = [0_u8; BLOCK / 4096];
         // SAFETY: whole pages inside of a block that is ours; a byte for each of them, of 4 KiB or more.
         let known = unsafe { libc::mincore(pages, len, there.as_mut_ptr()) } == 0;
+        // Two blocks in a row without memory: the arena has no free pages beyond them.
         fresh = if known && there.iter().all(|page| page & 1 == 0) { fresh + 1 } else { 0 };
         if fresh == 2 {
             break;

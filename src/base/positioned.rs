@@ -44,6 +44,7 @@ fn place_in_page(offset: u64) -> usize {
 /// Fills all of `out`. Fails with `UnexpectedEof` if the file is too short.
 #[cfg(unix)]
 pub(super) fn read_exact_at(file: &File, offset: u64, mut out: OutBytes<'_>) -> io::Result<()> {
+    // A call may return fewer bytes than it was asked for.
     let mut position = offset;
     while !out.is_empty() {
         let (memory, len) = (out.as_mut_ptr(), out.len());
@@ -70,6 +71,7 @@ pub(super) fn read_exact_at(file: &File, offset: u64, mut out: OutBytes<'_>) -> 
 /// Writes all of `bytes`.
 #[cfg(unix)]
 pub(super) fn write_all_at(file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
+    // A call may take fewer bytes than it was given.
     let (mut position, mut rest) = (offset, bytes);
     while !rest.is_empty() {
         let written = if is_slow(place_in_page(position), rest.as_ptr().addr(), rest.len()) {
@@ -101,6 +103,7 @@ impl Detour {
     /// and how many of `len` bytes fit.
     fn place(&mut self, offset: u64, len: usize) -> (*mut u8, usize) {
         let start: *mut u8 = self.0.as_mut_ptr().cast();
+        // Half a page is far from the slow distances, whether the copy goes in or out.
         let wanted = place_in_page(offset) + PAGE / 2;
         let skip = wanted.wrapping_sub(start.addr()) % PAGE;
         (start.wrapping_add(skip), len.min(STEP))
@@ -125,6 +128,7 @@ unsafe fn read_once(file: &File, offset: u64, memory: *mut u8, len: usize) -> io
     loop {
         // SAFETY: the descriptor is open, and the caller has room for `len` bytes.
         match usize::try_from(unsafe { pread(file.as_raw_fd(), memory.cast(), len, at) }) {
+            // No byte, although some were asked for, means the end of the file.
             Ok(0) => return Err(ends_before()),
             Ok(read) => return Ok(read),
             Err(_) => interrupted()?,

@@ -24,6 +24,7 @@ pub(crate) struct Process {
 impl Process {
     /// Returns this process, which differs from its children.
     pub(crate) fn current() -> Process {
+        // Earlier forks do not matter, because no object is older.
         count_forks();
         let number = match own_page() {
             Some(page) => number_in(page),
@@ -34,6 +35,7 @@ impl Process {
 
     pub(crate) fn is_current(self) -> bool {
         let number = match own_page() {
+            // The page of a child has zeros, which are the number of no object.
             Some(page) => page.load(Ordering::Relaxed),
             None => process_id(),
         };
@@ -51,6 +53,7 @@ fn number_in(page: &AtomicUsize) -> usize {
     static LAST: AtomicUsize = AtomicUsize::new(0);
     let mut number = page.load(Ordering::Relaxed);
     while number == 0 {
+        // A number that loses the race stays unused.
         let fresh = LAST.fetch_add(1, Ordering::Relaxed) + 1;
         number = match page.compare_exchange(0, fresh, Ordering::Relaxed, Ordering::Relaxed) {
             Ok(_) => fresh,
@@ -119,6 +122,7 @@ fn count_forks() {
         FORKS.fetch_add(1, Ordering::Relaxed);
     }
 
+    // Pairs with the release below: whoever sees the flag has the handler in place.
     if COUNTED.load(Ordering::Acquire) {
         return;
     }

@@ -23,6 +23,7 @@ impl Ranges {
         if let Some((_, &end)) = self.ends.range(..=at).next_back() {
             at = at.max(end);
         }
+        // `at` is the first number that is not known to be in the set.
         for (&start, &end) in self.ends.range(at..) {
             if start >= range.end {
                 break;
@@ -40,6 +41,7 @@ impl Ranges {
 
     /// Adds a range, which may overlap the set.
     pub(crate) fn add(&mut self, range: Range<u64>) {
+        // Only the gaps are new, and they overlap nothing.
         for gap in self.gaps(range) {
             self.insert(gap);
         }
@@ -90,6 +92,7 @@ impl Steps {
     pub(crate) fn new(ranges: impl IntoIterator<Item = Range<u64>>, step: u64) -> Result<Steps> {
         let (mut runs, mut len) = (Vec::new(), 0);
         for range in ranges.into_iter().filter(|range| !range.is_empty()) {
+            // The last step of a range may be shorter.
             let count = (range.end - range.start).div_ceil(step);
             try_grow(&mut runs, 1)?;
             runs.push((len, range));
@@ -105,6 +108,7 @@ impl Steps {
 
     /// Returns step `n`, which must be less than their number.
     pub(crate) fn nth(&self, n: u64) -> Range<u64> {
+        // The run of step n is the last that begins at or before it.
         let run = self.runs.partition_point(|(before, _)| *before <= n).saturating_sub(1);
         let Some((before, range)) = self.runs.get(run) else { return 0..0 };
         let start = range.start + (n - before) * self.step;

@@ -45,6 +45,7 @@ static USED: Mutex<UsedBuffers> = Mutex::new(UsedBuffers::new());
 /// It never waits: after a fork the list may stay locked by a thread that the child does not have, and buffers
 /// are then just allocated and freed.
 fn with_used<R>(action: impl FnOnce(&mut UsedBuffers) -> R) -> Option<R> {
+    // The list is never held for long, so that a short spin is enough.
     for _ in 0..64 {
         if let Ok(mut used) = USED.try_lock() {
             return Some(action(&mut used));
@@ -64,6 +65,7 @@ pub(super) fn take(capacity: usize) -> Option<Block> {
 
 /// Offers `bytes` to the list, which keeps or frees them.
 pub(super) fn put(bytes: Block) {
+    // Each round frees a victim outside of the lock, until the buffer is kept or refused.
     let mut rest = bytes;
     while let Some(Put::Full { bytes, unwanted }) = with_used(move |used| used.put(rest)) {
         drop(unwanted);
@@ -100,6 +102,7 @@ fn release_pages(bytes: &mut [u8]) {
     if !page.is_power_of_two() {
         return;
     }
+    // Only whole pages inside the block can be released.
     let start = bytes.as_ptr().align_offset(page);
     let len = bytes.len().saturating_sub(start) / page * page;
     if len > 0 {
@@ -137,6 +140,7 @@ impl UsedBuffers {
         if found > capacity + capacity / 4 {
             return None;
         }
+        // The last buffer of its length came in last, and is the likeliest to be in the cache.
         self.remove(self.first_of(found + 1) - 1)
     }
 
@@ -162,10 +166,12 @@ impl UsedBuffers {
             self.total += len;
             return Put::Kept;
         }
+        // The oldest buffer first, and of several the largest.
         let ages = self.buffers.iter().enumerate().map(|(place, used)| {
             (self.asked.wrapping_sub(used.since), used.bytes.len(), std::cmp::Reverse(place))
         });
         let unwanted = ages.max().filter(|(age, ..)| *age >= UNWANTED_AFTER).map(|(_, _, place)| place.0);
+        // Without a stale buffer the smallest makes room, if the new buffer is larger.
         let smallest = || {
             let excess = self.total + len - RECYCLED_TOTAL;
             self.buffers.first().filter(|other| other.bytes.len() < len && excess < len).map(|_| 0)

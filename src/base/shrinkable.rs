@@ -121,6 +121,7 @@ mod linux {
         /// Since Linux 5.8.
         const MOUNT: libc::c_uint = 0x1000;
         let status = status_of(file, MOUNT)?;
+        // A system that does not know the number leaves its bit unset.
         (status.stx_mask & MOUNT != 0).then_some(status.stx_mnt_id)
     }
 
@@ -130,6 +131,7 @@ mod linux {
         let line = mounts
             .lines()
             .find(|line| line.split(' ').next().and_then(|number| number.parse().ok()) == Some(mount));
+        // The options before the dash are those of the mount alone.
         let options =
             line.and_then(|line| line.split_once(" - ")).and_then(|(_, rest)| rest.split(' ').nth(2));
         options.is_some_and(|options| options.split(',').any(|option| option == "ro"))

@@ -234,6 +234,7 @@ impl Storage for FileStorage {
     #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
     fn data_after(&self, offset: u64) -> io::Result<Option<Range<u64>>> {
         let file = self.seeker().ok_or(io::ErrorKind::Unsupported)?;
+        // Two questions, between which the file may change.
         let Some(start) = seek(file, offset, libc::SEEK_DATA)? else { return Ok(None) };
         match seek(file, start, libc::SEEK_HOLE)? {
             Some(end) if start < end => Ok(Some(start..end)),
@@ -268,6 +269,7 @@ impl Storage for FileStorage {
         if self.is_cached(offset) {
             return;
         }
+        // The system may cut a large announcement, so that it is made in steps.
         for (offset, len) in advice_steps(offset, len) {
             if let (Ok(offset), Ok(len)) = (offset.try_into(), len.try_into()) {
                 let (file, advice) = (self.file.as_raw_fd(), libc::POSIX_FADV_WILLNEED);
@@ -350,6 +352,7 @@ mod page_cache {
         // SAFETY: a question.
         let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4_096);
         let mut offset = 0;
+        // A window at a time, so that address space and memory are bounded.
         while offset < len {
             let window = usize::try_from(WINDOW.min(len - offset)).unwrap_or(usize::MAX);
             let (Ok(at), prot, flags) = (offset.try_into(), libc::PROT_READ, libc::MAP_SHARED) else {

@@ -64,12 +64,14 @@ impl Limit {
         match self {
             Limit::None => 0,
             Limit::Itself | Limit::Digest | Limit::Copy => size,
+            // A domain that is smaller than a change is changed as a whole.
             Limit::CopyOfChange | Limit::DigestOfChange => size.min(CHANGE),
         }
     }
 
     pub(super) fn iteration<'d>(self, domain: &'d TestDomain<'_>) -> Option<Iteration<'d>> {
         let bytes = &domain.bytes()[..self.work(domain.size)];
+        // Copies bound cases on a single thread, and digests those on all threads of the run.
         match self {
             Limit::Itself | Limit::None => None,
             Limit::Copy | Limit::CopyOfChange => Some(copy(domain, bytes, Executor::Inline)),
@@ -213,6 +215,8 @@ impl<'a> TestDomain<'a> {
     }
 
     pub(super) fn new(size: usize, operation: &Operation<'a>) -> Result<TestDomain<'a>> {
+        // The measured operation does not allocate the domain, the destination of copies, and a shard of
+        // it.
         let left = operation.memory_left(to_u64(size).saturating_mul(3));
         let mut target = Buffer::new(size)?;
         // Its pages exist before anything is timed.
@@ -227,6 +231,7 @@ impl<'a> TestDomain<'a> {
     }
 
     fn bytes(&self) -> &[u8] {
+        // The source is a single buffer.
         self.source.slice(0, self.size).unwrap_or(&[])
     }
 
@@ -255,6 +260,8 @@ impl<'a> TestDomain<'a> {
 
     /// Returns the domain as a sequence of regions.
     fn regions(&self) -> Vec<AtlasBoundaryRegion> {
+        // Sixteen shards of a small domain, shards of 64 KiB of a larger domain, and never more than
+        // 65,536.
         let each = (self.size / 16).clamp(1, BATCH_SHARD).max(self.size / 65_536);
         let region =
             |start: usize| AtlasBoundaryRegion::new(to_u64(start), to_u64(each.min(self.size - start)));
@@ -267,7 +274,9 @@ impl<'a> TestDomain<'a> {
 
     /// Returns the offset of the next change. The offsets spread over the domain and avoid all boundaries.
     fn place(&self, turn: &mut u64) -> usize {
+        // Multiples of the golden ratio spread evenly.
         *turn = turn.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        // The change must end inside the domain.
         let room = to_u64(self.size - self.size.min(CHANGE)) + 1;
         to_usize((*turn >> 8) % room)
     }
@@ -282,6 +291,7 @@ pub(super) fn each_tile(
 ) -> Result<()> {
     let tiles = len.div_ceil(TILE_SIZE);
     let workers = tiles.min(executor.threads());
+    // Without the pool, whose bookkeeping would be timed too.
     if workers <= 1 {
         return (0..tiles).try_for_each(work);
     }
@@ -313,6 +323,7 @@ fn copy<'d>(domain: &'d TestDomain<'_>, bytes: &'d [u8], executor: Executor<'d>)
 
 /// Returns the number of runs of a limit per measurement.
 fn repeats(bytes: &[u8]) -> u32 {
+    // A limit of 4 KiB is hardly longer than reading the clock.
     if bytes.len() <= CHANGE { 32 } else { 1 }
 }
 
@@ -322,6 +333,7 @@ fn digest<'d>(domain: &'d TestDomain<'_>, bytes: &'d [u8]) -> Iteration<'d> {
             each_tile(domain.executor, bytes.len(), |tile| {
                 let start = tile * TILE_SIZE;
                 let end = (start + TILE_SIZE).min(bytes.len());
+                // The digest is kept opaque, so that its computation is not optimised away.
                 std::hint::black_box(crate::digest256(&bytes[start..end]));
                 Ok(())
             })
@@ -333,6 +345,7 @@ fn linear_projection<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
     Ok(iteration(|stopwatch| {
         let made = stopwatch.time(|| {
             let projection = domain.project()?;
+            // The root belongs to the result, so that its digests are made inside the time.
             projection.root(&mut domain.operation())?;
             Ok(projection)
         });
@@ -344,6 +357,7 @@ fn r96_projection<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
     Ok(iteration(|stopwatch| {
         let made = stopwatch.time(|| {
             let projection = domain.project_r96(96)?;
+            // The root belongs to the result here too.
             projection.root(&mut domain.operation())?;
             Ok(projection)
         });
@@ -352,6 +366,7 @@ fn r96_projection<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
 }
 
 fn r96_classes<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
+    // Only the extraction is timed. It transforms all tiles again, because coefficients are not kept.
     let (projection, classes) = (domain.project_r96(96)?, (0..96).collect::<Vec<u8>>());
     Ok(iteration(move |stopwatch| {
         stopwatch.time(|| projection.extract_classes(None, &classes, &mut domain.operation())).map(drop)
@@ -360,8 +375,10 @@ fn r96_classes<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
 
 /// All bytes of a shard with all classes.
 fn r96_inverse<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
+    // A shard with all classes of all tiles, from which the read decodes block by block.
     let shard = domain.project_r96(96)?.extract_shard(&domain.whole(), &mut domain.operation())?;
     Ok(iteration(move |stopwatch| {
+        // Locked outside of the time.
         let mut target = lock(&domain.target);
         stopwatch.time(|| shard.read(0, &mut target))
     }))
@@ -371,6 +388,7 @@ fn r96_inverse<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
 /// end.
 fn r96_decode<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
     let projection = domain.project_r96(DATA_CLASSES)?;
+    // Every third class is missing, and 64 are left.
     let classes: Vec<u8> = (0..96).filter(|class| class % 3 != 2).collect();
     let shards = projection.extract_classes(None, &classes, &mut domain.operation())?;
     let options = ReconstructionOptions::new().with_root(projection.root(&mut domain.operation())?);
@@ -383,6 +401,7 @@ fn rebuild(
     shards: &[AtlasShard],
 ) -> Result<AtlasProjection> {
     let rebuilt = AtlasReconstruction::new(options)?;
+    // In reverse, because shards arrive in any order.
     for shard in shards.iter().rev() {
         rebuilt.add(shard, &mut domain.operation())?;
     }
@@ -410,6 +429,7 @@ fn streaming<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
             let operation = &mut domain.operation();
             let made =
                 stream_projection(&source, ProjectionType::Linear, &options, config.clone(), operation)?;
+            // The root belongs to the result here too.
             made.root(operation)?;
             Ok(made)
         });
@@ -423,6 +443,7 @@ fn verification<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
 }
 
 fn single_shard<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
+    // A shard of the whole domain, so that the time compares with the digest of the same bytes.
     let (projection, region) = (domain.project()?, domain.whole());
     Ok(iteration(move |stopwatch| {
         stopwatch.time(|| projection.extract_shard(&region, &mut domain.operation())).map(drop)
@@ -447,6 +468,7 @@ fn verification_of_shards<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d
 
 fn reconstruction<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
     let projection = domain.project()?;
+    // Adding the shards and finishing is timed, and not their extraction.
     let shards = domain.shards(&projection)?;
     let options = ReconstructionOptions::new().with_root(projection.root(&mut domain.operation())?);
     Ok(iteration(move |stopwatch| stopwatch.time(|| rebuild(domain, &options, &shards)).map(drop)))
@@ -475,6 +497,7 @@ fn transformation<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
 fn insert<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
     let (projection, mut turn) = (domain.project()?, 0);
     Ok(iteration(move |stopwatch| {
+        // The change is prepared and undone outside of the time.
         let change = domain.bytes()[..domain.size.min(CHANGE)].to_vec();
         let delta = ProjectionDelta::insert(to_u64(domain.place(&mut turn)), change);
         stopwatch.time(|| projection.apply_incremental_update(delta))?;
@@ -486,6 +509,7 @@ fn insert<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
 fn next_update(domain: &TestDomain<'_>, turn: &mut u64) -> ProjectionDelta {
     let (start, len) = (domain.place(turn), domain.size.min(CHANGE));
     let mut change = domain.bytes()[start..start + len].to_vec();
+    // Every byte differs, so that no part of the update is a repetition.
     change.iter_mut().for_each(|byte| *byte ^= 0x5A);
     ProjectionDelta::update(to_u64(start), to_u64(start + len), change)
 }
@@ -504,9 +528,11 @@ fn update_with_root<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
     Ok(iteration(move |stopwatch| {
         let delta = next_update(domain, &mut turn);
         stopwatch.time(|| {
+            // The root hashes what the update changed, so that both are timed together.
             projection.apply_incremental_update(delta)?;
             projection.root(&mut domain.operation())
         })?;
+        // With its root, so that the next iteration begins with known digests.
         projection.rollback(1)?;
         projection.root(&mut domain.operation()).map(drop)
     }))
@@ -515,6 +541,7 @@ fn update_with_root<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
 fn rollback<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
     let (projection, mut turn) = (domain.project()?, 0);
     Ok(iteration(move |stopwatch| {
+        // The change to undo is made outside of the time.
         projection.apply_incremental_update(next_update(domain, &mut turn))?;
         stopwatch.time(|| projection.rollback(1))
     }))
@@ -522,6 +549,7 @@ fn rollback<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
 
 fn compression_config(algorithm: CompressionAlgorithm) -> CompressionConfig {
     let level = CompressionLevel::Default;
+    // No threshold: a shard of any size is compressed.
     CompressionConfig { algorithm, level, min_size_threshold: 0, ..CompressionConfig::default() }
 }
 
@@ -536,6 +564,7 @@ fn compression<'d>(domain: &'d TestDomain<'_>, algorithm: CompressionAlgorithm) 
 fn decompression<'d>(domain: &'d TestDomain<'_>, algorithm: CompressionAlgorithm) -> Result<Iteration<'d>> {
     let shard = domain.project()?.extract_shard(&domain.whole(), &mut domain.operation())?;
     let compressed = shard.compress_with(&compression_config(algorithm), &mut domain.operation())?;
+    // A reader has the compressed shard alone.
     drop(shard);
     let trust = VerifyOptions::new().with_root(domain.project()?.root(&mut domain.operation())?);
     Ok(iteration(move |stopwatch| {

@@ -36,6 +36,7 @@ impl BenchmarkConfig {
         if self.iterations == 0 {
             return Err(AtlasError::invalid_argument("iterations 0 is not greater than 0"));
         }
+        // NaN is not finite, and is refused here too.
         if !(self.max_seconds.is_finite() && self.max_seconds > 0.0) {
             return Err(AtlasError::invalid_argument(format!(
                 "max_seconds {} is not a finite number greater than 0",

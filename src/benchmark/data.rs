@@ -10,7 +10,9 @@ const SECTION: usize = 256 * 1024;
 /// data is compressible and some is not.
 pub(super) fn generate(len: usize) -> Result<Buffer> {
     let mut buffer = Buffer::new(len)?;
+    // A fixed seed: the same bytes on every machine.
     let mut noise = Noise(7);
+    // Sections shrink with the domain, so that a small domain has all four kinds too.
     let section = (len / 4).clamp(1, SECTION);
     for (index, part) in buffer.chunks_mut(section).enumerate() {
         // The four kinds alternate by section.
@@ -32,6 +34,7 @@ pub(super) fn generate(len: usize) -> Result<Buffer> {
 
 fn fill<const N: usize>(part: &mut [u8], mut value: impl FnMut(u32) -> [u8; N]) {
     for (i, target) in (0..).zip(part.chunks_mut(N)) {
+        // The last value may be cut.
         target.copy_from_slice(&value(i)[..target.len()]);
     }
 }
@@ -43,6 +46,7 @@ fn words(part: &mut [u8], noise: &mut Noise) {
     while !rest.is_empty() {
         let [choice, ..] = at.to_le_bytes();
         let word = WORDS[usize::from(choice % 8)];
+        // The last word may be cut.
         let (now, later) = rest.split_at_mut(word.len().min(rest.len()));
         now.copy_from_slice(&word[..now.len()]);
         (rest, at) = (later, noise.next());

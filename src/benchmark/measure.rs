@@ -19,6 +19,7 @@ impl Stopwatch<'_> {
     /// Runs `action` and adds its time. The caller drops the result, outside of that time.
     pub(super) fn time<R>(&mut self, action: impl FnOnce() -> R) -> R {
         let start = (self.clock)();
+        // The result is kept opaque, so that the work is not optimised away.
         let result = std::hint::black_box(action());
         self.nanoseconds += (self.clock)().saturating_sub(start);
         result
@@ -31,6 +32,7 @@ impl Stopwatch<'_> {
         for _ in 0..times {
             std::hint::black_box(action())?;
         }
+        // The mean of many runs, because a single run is hardly longer than reading the clock.
         let all = (self.clock)().saturating_sub(start);
         self.nanoseconds += all / u64::from(times.max(1));
         Ok(())
@@ -140,6 +142,7 @@ impl Samples {
             });
             self.skip += 1;
         }
+        // Values at equal distances, so that the list is a sample of the whole run.
         if self.count.is_multiple_of(1 << self.skip) {
             self.kept
                 .try_reserve(1)
@@ -160,6 +163,7 @@ impl Samples {
     pub(super) fn median(&self) -> f64 {
         let sorted = self.sorted();
         let half = sorted.len() / 2;
+        // An even number of values has two in the middle.
         match (sorted.get(half), half.checked_sub(1).and_then(|before| sorted.get(before))) {
             (Some(value), Some(before)) if sorted.len().is_multiple_of(2) => f64::midpoint(*value, *before),
             (Some(value), _) => *value,
@@ -174,6 +178,7 @@ impl Samples {
     }
 
     fn sorted(&self) -> Vec<f64> {
+        // A copy, because the order of arrival decides which values are dropped.
         let mut sorted = self.kept.clone();
         sorted.sort_unstable_by(f64::total_cmp);
         sorted
@@ -182,6 +187,7 @@ impl Samples {
     /// Returns the standard deviation of the population that the values are a sample of. 0 for fewer than
     /// two values.
     pub(super) fn deviation(&self) -> f64 {
+        // Rounding may leave a sum that is slightly negative.
         if self.count < 2 { 0.0 } else { (self.squares.max(0.0) / float(self.count - 1)).sqrt() }
     }
 }

@@ -133,7 +133,9 @@ impl ManifoldBenchmark {
 pub(crate) fn run(config: &BenchmarkConfig, operation: &mut Operation<'_>) -> Result<BenchmarkReport> {
     available()?;
     let sizes = config.sizes()?;
+    // A pool from before a fork is refused before the first case.
     operation.executor.check()?;
+    // The report names the cases whose feature is not built in.
     let (cases, left_out): (Vec<&Case>, Vec<&Case>) = CASES.iter().partition(|case| case.is_built_in());
     // Too little memory is an error before anything is measured, not after the small sizes.
     for (index, size) in (0..).zip(&sizes) {
@@ -145,6 +147,7 @@ pub(crate) fn run(config: &BenchmarkConfig, operation: &mut Operation<'_>) -> Re
         max_nanoseconds: config.max_seconds * 1e9,
     };
     let start = Instant::now();
+    // A clock that never goes back.
     let clock = || u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
     // Totals of progress over all sizes.
     let mut results = crate::base::buffer::try_vec(sizes.len().saturating_mul(cases.len()))?;
@@ -156,11 +159,13 @@ pub(crate) fn run(config: &BenchmarkConfig, operation: &mut Operation<'_>) -> Re
     // Size by size, and case by case.
     for (index, size) in (0..).zip(sizes) {
         let domain = TestDomain::new(size, operation).map_err(|error| error.at_index(index))?;
+        // Progress goes on from size to size.
         let mut tracker = operation.resume(progress, false);
         for case in &cases {
             // The preparation may take as long as many iterations.
             tracker.advance(0, 0)?;
             let iteration = (case.prepare)(&domain)?;
+            // The limit works on the same domain, in turn with the case.
             let limit = case.limit.iteration(&domain);
             let measured = measure(plan, &clock, limit, iteration, &mut || tracker.advance(0, 0))?;
             results.push(BenchmarkResult::new(case.name, case.limit, size, &measured));

@@ -67,6 +67,7 @@ impl BenchmarkResult {
             bytes_per_second: super::measure::float(data_size) / (median_ns / 1e9),
             work_bytes,
             limit: limit.name(),
+            // A limit is its own bound, and a case without bytes has none.
             of_limit: match limit {
                 Limit::Itself => Some(1.0),
                 Limit::None => None,
@@ -111,6 +112,7 @@ impl fmt::Display for BenchmarkSummary {
         let BenchmarkSummary { results, cut_short, left_out, iterations, threads, seconds } = self;
         let iterations = count(*iterations);
         write!(f, "{results} results, {iterations} iterations, {seconds:.1} s, {threads} threads")?;
+        // Zeros are left out, because they say nothing.
         if *cut_short > 0 {
             write!(f, ", {cut_short} cut short")?;
         }
@@ -137,6 +139,7 @@ impl BenchmarkReport {
         let asked = u64::from(self.config.iterations);
         BenchmarkSummary {
             results: self.results.len(),
+            // A row has fewer iterations if its time was over.
             cut_short: self.results.iter().filter(|result| result.iterations < asked).count(),
             left_out: self.left_out.len(),
             iterations: self.results.iter().map(|result| result.iterations).sum(),
@@ -158,6 +161,7 @@ impl BenchmarkReport {
         // A header line before the rows of each size.
         let mut size = None;
         for result in &self.results {
+            // The first case begins a table, also if a size is given twice.
             if size != Some(result.data_size) || result.name == "memcpy" {
                 size = Some(result.data_size);
                 writeln!(
@@ -209,6 +213,7 @@ impl BenchmarkReport {
         writeln!(f, "  \"data_sizes\": [{}],", list(&mut data_sizes.iter().map(u64::to_string)))?;
         let names = &mut self.left_out.iter().map(|name| format!("\"{name}\""));
         writeln!(f, "  \"not_built_in\": [{}],", list(names))?;
+        // JSON allows no line break in a text.
         writeln!(f, "  \"note\": \"{}\",", NOTE.replace('\n', " "))?;
         writeln!(f, "  \"results\": [")?;
         for (index, result) in self.results.iter().enumerate() {
@@ -294,6 +299,7 @@ fn line(result: &BenchmarkResult) -> String {
 
 /// Formats a fraction in at most 4 characters.
 fn percent(part: f64) -> String {
+    // Each bound is the value at which rounding leads into the next form.
     match part {
         0.0..0.00995 => format!("{:.1}%", part * 100.0),
         0.0..9.995 => format!("{:.0}%", part * 100.0),
@@ -305,6 +311,7 @@ fn percent(part: f64) -> String {
 /// Formats a count in at most 4 characters.
 fn count(value: u64) -> String {
     let units = [(1_000_000_000_u64, "G"), (1_000_000, "M"), (1_000, "k")];
+    // Cut and not rounded, so that four characters suffice.
     match units.iter().find(|(unit, _)| value >= 10_000 && value >= *unit) {
         Some((unit, name)) => format!("{}{name}", value / unit),
         None => value.to_string(),
@@ -313,6 +320,7 @@ fn count(value: u64) -> String {
 
 /// Formats a time in at most 7 characters, three digits and a unit, for less than 31 years.
 fn time(nanoseconds: f64) -> String {
+    // Longer times are counted in seconds, whose multiples have units of their own.
     if nanoseconds < 1e12 {
         return scaled(nanoseconds, 1e3, &["ns", "µs", "ms", "s"]);
     }

@@ -108,6 +108,7 @@ impl<'a> Operation<'a> {
         let before = (self.executor, self.max_threads);
         (self.executor, self.max_threads) = (executor, max_threads);
         let result = call(self);
+        // The caller goes on with the same operation.
         (self.executor, self.max_threads) = before;
         result
     }
@@ -165,6 +166,7 @@ impl<'a> Operation<'a> {
     /// Returns a tracker for work that precedes the counted one. Its totals are those of [`before`](Self::before),
     /// or else `bytes` and `chunks`.
     pub(crate) fn tracker_before(&mut self, bytes: u64, chunks: u64) -> Tracker<'_, 'a> {
+        // Announced totals without bytes say nothing, and the work counts by itself.
         let (bytes, chunks) = self.announced.filter(|announced| announced.0 > 0).unwrap_or((bytes, chunks));
         self.tracker(bytes, chunks)
     }

@@ -46,6 +46,7 @@ impl<'t, 'a> Tracker<'t, 'a> {
     /// Sets the totals once they are known.
     pub(crate) fn set_totals(&mut self, bytes: u64, chunks: u64) {
         (self.progress.bytes_total, self.progress.chunks_total) = (bytes, chunks);
+        // New totals need a last report of their own.
         self.finished = false;
     }
 
@@ -65,6 +66,7 @@ impl<'t, 'a> Tracker<'t, 'a> {
 
     /// Reports the end, unless the last report was the end.
     pub(crate) fn finish(mut self) -> Result<()> {
+        // Totals that were an estimate may not have been reached.
         self.progress.bytes_done = self.progress.bytes_total;
         self.progress.chunks_done = self.progress.chunks_total;
         if self.finished { Ok(()) } else { self.report() }

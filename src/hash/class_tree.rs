@@ -50,6 +50,7 @@ impl ClassSet {
 
     /// Returns the number of classes of the set below `class`.
     pub(crate) fn rank(self, class: u8) -> usize {
+        // The classes below, without those that the set lacks.
         Self::range(&(0..u64::from(class))).without(ClassSet(!self.0)).len()
     }
 
@@ -60,6 +61,7 @@ impl ClassSet {
 
     /// Returns the mask of the set: bit r mod 8 of byte r / 8 for class r.
     pub fn to_mask(self) -> [u8; 12] {
+        // No set has a class above 95, so that the upper 4 bytes are 0.
         let mut mask = [0; 12];
         mask.copy_from_slice(&self.0.to_le_bytes()[..12]);
         mask
@@ -67,6 +69,7 @@ impl ClassSet {
 
     /// Returns the set of a mask. Every mask is a set.
     pub fn from_mask(mask: [u8; 12]) -> ClassSet {
+        // 96 bits fill 12 bytes, so that every bit of a mask is a class.
         let mut bytes = [0; 16];
         bytes[..12].copy_from_slice(&mask);
         ClassSet(u128::from_le_bytes(bytes))
@@ -131,6 +134,7 @@ impl ClassTree {
 
     /// Returns the sibling nodes that prove `classes`.
     pub(crate) fn prove(&self, classes: ClassSet) -> Result<Vec<Digest>> {
+        // The set alone determines the nodes, so that a proof has a single encoding.
         let places = rfc6962::siblings(&classes, LEAVES)?.into_iter();
         Ok(places.map(|at| self.levels[to_usize(u64::from(at.level))][to_usize(at.index)]).collect())
     }

@@ -50,6 +50,7 @@ pub(crate) fn digest256_in_steps(
 
 /// Returns true if two digests are equal, in constant time.
 pub(crate) fn same(a: &Digest, b: &Digest) -> bool {
+    // The comparison of this type takes constant time.
     blake3::Hash::from_bytes(*a) == blake3::Hash::from_bytes(*b)
 }
 
@@ -68,6 +69,7 @@ pub(crate) struct Digests {
 
 impl Digests {
     pub(crate) fn new(key: Option<&[u8; 32]>) -> Self {
+        // Two keys, so that no bytes of a tile pass for a node of the tree.
         let keys = key.map(|key| Keys {
             tile: Zeroizing::new(blake3::derive_key(TILE_KEY_CONTEXT, key)),
             tree: Zeroizing::new(blake3::derive_key(TREE_KEY_CONTEXT, key)),
@@ -79,6 +81,7 @@ impl Digests {
     pub(crate) fn is_same(&self, other: &Digests) -> bool {
         match (&self.keys, &other.keys) {
             (None, None) => true,
+            // Both are derived from the caller's key, so that equal tile keys mean equal keys.
             (Some(keys), Some(other)) => same(&keys.tile, &other.tile),
             _ => false,
         }
@@ -122,6 +125,7 @@ impl Digests {
 
     /// Computes leaf = N(0x00 ‖ length ‖ residue ‖ witness).
     pub(crate) fn leaf(&self, length: u64, residue: u8, witness: &Digest) -> Digest {
+        // Byte 0 stays 0x00, the mark of a leaf.
         let mut bytes = [0u8; 42];
         bytes[1..9].copy_from_slice(&length.to_le_bytes());
         bytes[9] = residue;
@@ -131,6 +135,7 @@ impl Digests {
 
     /// Computes node = N(0x01 ‖ bytes under left ‖ bytes under right ‖ left ‖ right).
     pub(crate) fn node(&self, left_bytes: u64, right_bytes: u64, left: &Digest, right: &Digest) -> Digest {
+        // The lengths are part of the digest, because a verifier takes offsets from them.
         let mut bytes = [0u8; 81];
         bytes[0] = 0x01;
         bytes[1..9].copy_from_slice(&left_bytes.to_le_bytes());
@@ -142,6 +147,7 @@ impl Digests {
 
     /// Computes root = N(0x02 ‖ type ‖ K ‖ domain size ‖ tile count ‖ tree).
     pub(crate) fn root(&self, kind: u8, classes: u8, size: u64, tiles: u64, top: &Digest) -> Digest {
+        // Type and K are part of the root, so that no projection passes for another type.
         let mut bytes = [0u8; 51];
         bytes[0] = 0x02;
         bytes[1] = kind;
@@ -154,6 +160,7 @@ impl Digests {
 
     /// Computes the leaf of a tile's class = N(0x03 ‖ class ‖ T(payload)), from T(payload).
     pub(crate) fn class_leaf(&self, class: u8, payload: &Digest) -> Digest {
+        // The class is part of its leaf, so that no two classes can change places.
         let mut bytes = [0u8; 34];
         bytes[0] = 0x03;
         bytes[1] = class;

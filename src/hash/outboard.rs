@@ -28,17 +28,20 @@ pub(crate) fn pages_in(len: usize) -> u64 {
 
 /// Returns the byte range of `pages` in a tile of `len` bytes.
 pub(crate) fn page_bytes(pages: &Range<u64>, len: usize) -> Range<usize> {
+    // The last page may be shorter: its end is that of the tile.
     (to_usize(pages.start) * PAGE_SIZE).min(len)..(to_usize(pages.end) * PAGE_SIZE).min(len)
 }
 
 /// Computes the chaining value of the subtree over `bytes`, which begins `offset` bytes into a longer
 /// input.
 fn subtree(digests: &Digests, offset: usize, bytes: &[u8]) -> Digest {
+    // The offset is part of every chunk, so that a chaining value counts for its place only.
     let mut hasher = digests.tile_hasher();
     hasher.set_input_offset(to_u64(offset)).update(bytes).finalize_non_root()
 }
 
 fn parent(digests: &Digests, left: &Digest, right: &Digest, top: bool) -> Digest {
+    // BLAKE3 marks its root, so that no inner value passes for a witness.
     if top {
         *merge_subtrees_root(left, right, digests.tile_mode()).as_bytes()
     } else {
@@ -74,6 +77,7 @@ impl GroupPages {
     /// Hashes the pages of group `group` from its bytes, in a tile of more than a page.
     fn of(digests: &Digests, group: usize, bytes: &[u8]) -> GroupPages {
         let mut pages = GroupPages::default();
+        // The last page of a tile may be shorter.
         for (page, bytes) in bytes.chunks(PAGE_SIZE).enumerate() {
             pages.0[page] = subtree(digests, group * GROUP_SIZE + page * PAGE_SIZE, bytes);
         }
@@ -82,6 +86,7 @@ impl GroupPages {
 
     /// Computes a node at or below the group's level. `top` is true for the top of the tile's tree.
     fn node(&self, digests: &Digests, node: NodeId, pages: u64, top: bool) -> Digest {
+        // The last group of a tile may have fewer pages than four.
         let under = node.leaves(pages);
         let at = |page: u64| &self.0[to_usize(page) % GROUP_PAGES];
         match under.end - under.start {
@@ -172,10 +177,12 @@ impl Outboard {
         groups: Vec<Digest>,
         residues: Option<Box<[Residue; GROUPS]>>,
     ) -> Result<(Outboard, Digest)> {
+        // The parent of all groups is the top, and the only node that is hashed as a root.
         let count = to_u64(groups.len());
         let levels = rfc6962::levels(groups, |node, left, right| {
             parent(digests, left, right, node.leaves(count) == (0..count))
         })?;
+        // A single group has no parent: the caller has passed the witness itself.
         let witness = levels.last().map_or([0; 32], |top| top[0]);
         Ok((Outboard { levels, residues }, witness))
     }
@@ -248,10 +255,12 @@ pub(crate) fn source_changed(what: &dyn Display) -> AtlasError {
 /// these.
 pub(crate) fn cut_groups(pages: &Range<u64>, len: usize) -> impl Iterator<Item = usize> + use<> {
     let count = pages_in(len);
+    // An end inside a group cuts nothing if it is the end of the tile.
     let per_group = to_u64(GROUP_PAGES);
     let first = (!pages.start.is_multiple_of(per_group)).then_some(to_usize(pages.start / per_group));
     let last = (!pages.end.is_multiple_of(per_group) && pages.end < count)
         .then_some(to_usize(pages.end / per_group));
+    // Both edges may cut the same group.
     first.into_iter().chain(last.filter(|_| first != last))
 }
 
@@ -293,6 +302,7 @@ impl<F: FnMut() -> Result<Digest>> Visitor for PageVerifier<'_, F> {
     }
 
     fn covered(&mut self, node: NodeId) -> Result<Option<Digest>> {
+        // The bytes begin with the first selected page, and not with the tile.
         let within = page_bytes(&node.leaves(self.count), self.len);
         match self.bytes.get(within.start - self.base..within.end - self.base) {
             Some(bytes) if !bytes.is_empty() => Ok(Some(subtree(self.digests, within.start, bytes))),

@@ -78,6 +78,7 @@ impl Writer<Vec<u8>> {
         if self.written > 0 {
             return self.finish();
         }
+        // Nothing was passed on, so that the gathered bytes are the whole encoding.
         self.seal()?;
         Ok(self.gathered)
     }
@@ -90,6 +91,7 @@ impl<W: io::Write> Writer<W> {
         // Room for the digest too.
         let gathered = try_vec(size.min(GATHERED + DIGEST_SIZE))?;
         let mut writer = Writer { out, kind, gathered, hasher: None, written: 0, size: to_u64(size) };
+        // The header of docs/format.md, section "File".
         writer.put(&MAGIC)?;
         writer.put(&VERSION.to_le_bytes())?;
         writer.put(&(kind as u16).to_le_bytes())?;
@@ -101,6 +103,7 @@ impl<W: io::Write> Writer<W> {
     pub(crate) fn record(&mut self, tag: u16, len: usize) -> Result<()> {
         debug_assert!(self.kind.known_tags().contains(&tag), "tag {tag} is missing in known_tags");
         self.put(&tag.to_le_bytes())?;
+        // Both reserved fields, of 2 and of 4 bytes.
         self.put(&[0; 6])?;
         self.put(&to_u64(len).to_le_bytes())
     }
@@ -108,6 +111,7 @@ impl<W: io::Write> Writer<W> {
     /// Adds bytes. Inlined, so that a number is a store instead of a call of memcpy.
     #[inline(always)]
     pub(crate) fn put(&mut self, bytes: &[u8]) -> Result<()> {
+        // Fewer than the room: a full buffer is passed on at once.
         if bytes.len() < GATHERED - self.gathered.len() {
             self.gathered.extend_from_slice(bytes);
             return Ok(());
@@ -119,10 +123,12 @@ impl<W: io::Write> Writer<W> {
     #[cold]
     #[inline(never)]
     fn put_over(&mut self, bytes: &[u8]) -> Result<()> {
+        // The gathered part is filled first, because BLAKE3 is fast on parts of a power of two.
         let (first, rest) = bytes.split_at(bytes.len().min(GATHERED - self.gathered.len()));
         self.gathered.extend_from_slice(first);
         let mut gathered = std::mem::take(&mut self.gathered);
         self.write_hashed(&gathered)?;
+        // Whole parts go out without a copy. The rest begins the next part.
         let (whole, rest) = rest.split_at(rest.len() / GATHERED * GATHERED);
         self.write_hashed(whole)?;
         gathered.clear();
@@ -153,6 +159,7 @@ impl<W: io::Write> Writer<W> {
     /// Appends the digest, and returns the output.
     pub(crate) fn finish(mut self) -> Result<W> {
         self.seal()?;
+        // The digest covers all bytes before itself, so that it is written without being hashed.
         let rest = std::mem::take(&mut self.gathered);
         self.write(&rest)?;
         Ok(self.out)
@@ -161,6 +168,7 @@ impl<W: io::Write> Writer<W> {
     /// Appends the digest to the gathered bytes. Fails with INTERNAL if the written size differs from the
     /// announced one.
     fn seal(&mut self) -> Result<()> {
+        // A small encoding was never passed on, and is hashed at once.
         let digest = match &mut self.hasher {
             None => digest256(&self.gathered),
             Some(hasher) => *hasher.update(&self.gathered).finalize().as_bytes(),
@@ -236,6 +244,7 @@ impl<'a> Reader<'a> {
             ))
             .at_range(16, 8));
         }
+        // No record reaches into the digest.
         reader.end = len - DIGEST_SIZE;
         Ok(reader)
     }
@@ -249,6 +258,7 @@ impl<'a> Reader<'a> {
     /// Checks the digest at the end, in steps of at most 1 MiB. `step` is called for each.
     pub(crate) fn check_digest(&self, step: impl FnMut(u64) -> Result<()>) -> Result<()> {
         let (body, digest) = self.bytes.split_at(self.bytes.len() - DIGEST_SIZE);
+        // In steps, because hashing a large encoding takes long enough to be cancelled.
         let found = digest256_in_steps(body, TILE_SIZE, step)?;
         if Digest::try_from(digest).is_ok_and(|digest| same(&digest, &found)) {
             return Ok(());
@@ -283,6 +293,7 @@ impl<'a> Reader<'a> {
     /// Fails if a record or bytes follow the last record.
     pub(crate) fn end(&mut self) -> Result<()> {
         let start = self.at;
+        // A single byte is no tag.
         match self.remaining() {
             0 | 1 => self.finish("the encoding"),
             _ => {
@@ -312,6 +323,7 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn take<const N: usize>(&mut self) -> Result<[u8; N]> {
+        // Never beyond the record, although the encoding goes on after it.
         match self.bytes[self.at..self.end].first_chunk::<N>() {
             Some(bytes) => {
                 self.at += N;
@@ -327,6 +339,7 @@ impl<'a> Reader<'a> {
     /// Returns the error for a tag at byte `at` in the place of another tag, or after the last one.
     fn misplaced(&self, tag: u16, at: usize, belongs: fmt::Arguments<'_>) -> AtlasError {
         let what = format!("tag {tag} at byte {at}, but {belongs}");
+        // A known tag is out of its order; an unknown tag may come from a later version.
         let known = self.kind.known_tags().contains(&tag);
         let error = if known { AtlasError::format(what) } else { AtlasError::unsupported(what) };
         error.at_range(to_u64(at), 2)
@@ -358,6 +371,7 @@ impl<'a> Reader<'a> {
 
     /// Checks that `count` reserved bytes are 0.
     pub(crate) fn zeros(&mut self, count: usize) -> Result<()> {
+        // Byte by byte, so that an error names the first byte that is not 0.
         for _ in 0..count {
             let at = self.at;
             if self.u8()? != 0 {

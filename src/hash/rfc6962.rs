@@ -25,6 +25,7 @@ pub(crate) struct NodeId {
 impl NodeId {
     /// Returns the top of a tree of `n` leaves.
     fn top(n: u64) -> NodeId {
+        // The height of the tree: the binary logarithm of n, rounded up.
         NodeId { level: n.saturating_sub(1).checked_ilog2().map_or(0, |log| log + 1), index: 0 }
     }
 

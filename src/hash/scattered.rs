@@ -78,6 +78,7 @@ pub(crate) struct ScatteredRoot {
 
 impl ScatteredRoot {
     pub(crate) fn new(size: u64) -> Result<ScatteredRoot> {
+        // A count above the address space fails in the allocation.
         let count = usize::try_from(size.div_ceil(TILE_BYTES)).unwrap_or(usize::MAX);
         let mut tiles = try_vec(count)?;
         tiles.resize(count, None);
@@ -94,6 +95,7 @@ impl ScatteredRoot {
 
     /// Adds a node, and merges it upwards as far as siblings are there.
     pub(crate) fn add(&mut self, digests: &Digests, part: Part) {
+        // Nodes merge inside their tile only, whose top is a leaf of the tree over tiles.
         let tile = part.first / PAGES * PAGES;
         let end = tile_end(self.size, tile);
         let mut part = part;
@@ -128,6 +130,7 @@ impl ScatteredRoot {
             part = Part { first: left.first, pages, residue, value };
         }
         // The node is the whole tile now.
+        // The last tile of the domain may be shorter.
         let len = TILE_BYTES.min(self.size - tile * PAGE_BYTES);
         let len = u32::try_from(len).unwrap_or(u32::MAX);
         self.tiles[to_usize(tile / PAGES)] = Some(Leaf { len, residue: part.residue, witness: part.value });
@@ -142,6 +145,7 @@ impl ScatteredRoot {
                 tile.ok_or_else(|| AtlasError::internal("the root is requested before a tile is complete"))?,
             );
         }
+        // The witness of an R96 tile needs all of its bytes, so that this is a root of LINEAR.
         let linear = RootKind { kind: 0, classes: 0 };
         Ok(*Merkle::new(digests, linear, count, tiles.into_iter())?.root())
     }

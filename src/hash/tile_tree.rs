@@ -150,6 +150,7 @@ impl<'d> RootFolder<'d> {
 
     pub(crate) fn push(&mut self, leaf: &Leaf) {
         let mut node = (1, u64::from(leaf.len), leaf.digest(self.digests));
+        // Subtrees of equal size merge, like the carry of a binary counter.
         while let Some((leaves, bytes, digest)) = self.stack.pop_if(|(leaves, _, _)| *leaves == node.0) {
             let parent = self.digests.node(bytes, node.1, &digest, &node.2);
             node = (leaves + node.0, bytes.saturating_add(node.1), parent);
@@ -161,6 +162,8 @@ impl<'d> RootFolder<'d> {
     /// Returns the root over all leaves so far.
     pub(crate) fn finish(mut self, kind: RootKind) -> Digest {
         let mut top = self.stack.pop();
+        // The subtrees that are left join from the right, the smallest first, which is the shape of RFC
+        // 6962.
         while let (Some((_, bytes, digest)), Some(right)) = (self.stack.last().copied(), top) {
             self.stack.pop();
             let parent = self.digests.node(bytes, right.1, &digest, &right.2);
@@ -204,6 +207,7 @@ impl Merkle {
     }
 
     pub(crate) fn try_clone(&self) -> Result<Merkle> {
+        // Copies level by level, because a vector's own clone aborts without memory.
         let mut levels = try_vec(self.levels.len())?;
         for level in &self.levels {
             levels.push(try_copy(level)?);
@@ -223,6 +227,7 @@ impl Merkle {
         let (mut end, mut moved) = (old, false);
         // Ends move with the lengths; without a moved end the walk stops after the last replaced tile.
         for tile in first..self.ends.len() {
+            // Lengths follow from the old ends before these are overwritten.
             let len = self.ends[tile] - old;
             old = self.ends[tile];
             end += match leaves.next_if(|(next, _)| to_usize(*next) == tile) {
@@ -356,6 +361,7 @@ fn try_copy<T: Copy>(from: &[T]) -> Result<Vec<T>> {
 }
 
 fn bytes_under(ends: &[u64], tiles: &Range<u64>) -> u64 {
+    // A tile begins at the end of its predecessor, and the first tile at 0.
     let until = |tile: u64| tile.checked_sub(1).map_or(0, |last| ends[to_usize(last)]);
     until(tiles.end) - until(tiles.start)
 }
@@ -439,6 +445,7 @@ impl Visitor for TileVerifier<'_> {
     }
 
     fn covered(&mut self, node: NodeId) -> Result<Option<Self::Node>> {
+        // The walk goes down to the tiles, because the length of each must be checked.
         if node.level > 0 {
             return Ok(None);
         }
@@ -454,6 +461,7 @@ impl Visitor for TileVerifier<'_> {
     }
 
     fn combine(&mut self, left: Self::Node, right: Self::Node, _top: bool) -> Result<Self::Node> {
+        // A hostile sum that wraps around could match the size of the domain.
         let bytes = left.0.checked_add(right.0).ok_or_else(too_long)?;
         Ok((bytes, self.digests.node(left.0, right.0, &left.1, &right.1)))
     }

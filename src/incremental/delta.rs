@@ -85,6 +85,7 @@ impl ProjectionDelta {
             Change::Move { .. } => &mut stats.move_operations,
         };
         *kind += 1;
+        // An update counts the longer of the old and the new bytes.
         let bytes = self.data.size().max(self.end.saturating_sub(self.start));
         stats.bytes_modified = stats.bytes_modified.saturating_add(bytes);
     }
@@ -95,14 +96,17 @@ impl ProjectionDelta {
         let (start, data) = (ByteOffset(range.start), self.data.chunked()?);
         // Apply the change. `came` and `went` are the sums of the added and removed bytes.
         let (next, came, went) = match self.change {
+            // A range that stays in its place, or is empty, changes nothing.
             Change::Move { to } if to == range.start || to == range.end || range.is_empty() => {
                 return Ok(tree.clone());
             }
+            // A move adds and removes nothing.
             Change::Move { to } => (tree.moved(&range, to, reader)?, Residue::ZERO, Residue::ZERO),
             _ if range.is_empty() && data.size() == 0 => return Ok(tree.clone()),
             // A replacement of the same size moves no tile edge, and its delta needs the old bytes.
             _ if range.end - range.start == data.size() => {
                 let next = tree.overwritten(start, &data, reader)?;
+                // Without validation the old bytes are not read.
                 if !validate {
                     return Ok(next);
                 }
@@ -115,6 +119,7 @@ impl ProjectionDelta {
         };
         // The size must be the expected one, for every kind of change.
         let size = tree.bytes() - (range.end - range.start) + data.size();
+        // A move keeps the size, although its range is not empty.
         let size = if matches!(self.change, Change::Move { .. }) { tree.bytes() } else { size };
         if next.bytes() != size {
             let bytes = next.bytes();
@@ -146,6 +151,7 @@ impl ProjectionDelta {
                 "{what}: {start}..{end} ends before it begins"
             )));
         };
+        // The range of an insertion is empty, so that its offset is checked with a text of its own.
         if matches!(self.change, Change::Insert) && self.start > size {
             let (start, length) = (self.start, self.data.size());
             return Err(AtlasError::out_of_range(format!(

@@ -56,6 +56,7 @@ impl AtlasProjection {
     pub fn configure_incremental(&self, config: &IncrementalConfig) {
         self.changing(0, |history| Ok(self.updates.configure(history, config))).unwrap_or_default();
         let state = self.state();
+        // The dropped trees are in the queue now, and are freed at once.
         state.cache.clear(&state.tree);
     }
 
@@ -93,6 +94,7 @@ impl AtlasProjection {
                 let next = delta
                     .applied(&tree, history.config().validate_conservation, &mut reader)
                     .map_err(|error| if batch { error.at_index(index) } else { error })?;
+                // The root inside a batch is never asked for, so that it is not kept.
                 steps.push(PastState { tree: std::mem::replace(&mut tree, next), root: None });
             }
             // The history keeps the root of the first state, if it was computed.
@@ -107,7 +109,7 @@ impl AtlasProjection {
                     net.correction()
                 )));
             }
-            // Nothing fails from here on.
+            // Room in the history first: nothing may fail once the state is set.
             history.reserve(steps.len())?;
             self.set_state(before.successor(tree, None));
             let dropped = history.extend(steps);
@@ -139,11 +141,13 @@ impl AtlasProjection {
         };
         // Checked before the work, and again under the lock.
         check(self.state().tree.bytes())?;
+        // With no lock held: projecting takes long, and other calls continue meanwhile.
         let geometry = Geometry::Canonical { size };
         let inserted = hash_tiles::project(&context.scheme, source, geometry, operation)?;
         self.changing(Reclaimer::budget(1, 0), |history| {
             let before = self.state();
             check(before.tree.bytes())?;
+            // The domain is balanced already, so that the insertion must be balanced by itself.
             let residue = inserted.residue();
             if before.context.policy == ConservationPolicy::Strict && residue != Residue::ZERO {
                 return Err(AtlasError::conservation(format!(
@@ -153,9 +157,11 @@ impl AtlasProjection {
             }
             let start = Instant::now();
             let mut reader = CheckedReader::new(&before.context);
+            // Both ends of the inserted tiles are seams, which the joins mend.
             let (left, right) = before.tree.split(ByteOffset(offset), &mut reader)?;
             let tree = Tree::join(&left, &inserted, &mut reader)?;
             let tree = Tree::join(&tree, &right, &mut reader)?;
+            // Room in the history first: nothing may fail once the state is set.
             history.reserve(1)?;
             self.set_state(before.successor(tree, None));
             let step = PastState { tree: before.tree.clone(), root: before.known_root() };
@@ -186,9 +192,11 @@ impl AtlasProjection {
                 )));
             }
             let mut dropped = Vec::new();
+            // A rollback of nothing changes nothing, and counts as a call.
             let back = to_usize(count);
             if let Some(target) = back.checked_sub(1).and_then(|last| history.newest_first().nth(last)) {
                 let state = self.state();
+                // A batch may be balanced only as a whole.
                 let residue = target.tree.residue();
                 if state.context.policy == ConservationPolicy::Strict && residue != Residue::ZERO {
                     return Err(AtlasError::conservation(format!(
@@ -227,12 +235,14 @@ impl AtlasProjection {
         let mut optimized = Self::optimized(&before, None, operation)?;
         self.changing(0, |history| {
             let now = self.state();
+            // Other calls changed the domain meanwhile. Most tiles are equal to those of the first pass.
             if !Arc::ptr_eq(&before, &now) {
                 optimized = Self::optimized(&now, Some(&optimized.tree), &mut operation.silent())?;
             }
             self.set_state(optimized);
             Ok(history.clear())
         })?;
+        // The queue gets the old state first, and `clear` frees the queue.
         drop(before);
         let state = self.state();
         state.cache.clear(&state.tree);
@@ -244,12 +254,14 @@ impl AtlasProjection {
         let mut taken = 0;
         let tree = state.tree.retiled(earlier, &mut CheckedReader::new(&state.context), |bytes| {
             taken = bytes;
+            // The memory limit is checked tile by tile, before the memory is used.
             operation.workers(1, 0, taken).map(|_| ())
         })?;
         if tree.residue() != state.tree.residue() || tree.bytes() != state.tree.bytes() {
             return Err(AtlasError::internal("cutting the tiles again changed the sum or the size"));
         }
         let state = state.successor(tree, None);
+        // Hashed before it becomes the state, so that a failure leaves the old state in place.
         state.hash(operation, taken)?;
         Ok(state)
     }
@@ -268,6 +280,7 @@ impl AtlasProjection {
                 Ok(())
             }
             Err(error) => {
+                // Refusals are the only trace of a call that changed nothing.
                 if error.kind() == ErrorKind::Conservation {
                     self.updates.count_violation();
                 }
@@ -327,6 +340,7 @@ impl<'p> IncrementalUpdateContext<'p> {
     fn counted(&mut self, call: impl FnOnce(&AtlasProjection) -> Result<IncrementalStats>) -> Result<()> {
         match call(self.projection) {
             Ok(stats) => {
+                // The mean times the number of deltas is the time of the call, up to rounding.
                 self.nanoseconds += stats.avg_update_time_ns * stats.total_updates;
                 self.stats.add(&stats);
                 Ok(())

@@ -21,6 +21,7 @@ impl NewBytes {
     /// Wraps `bytes` as they are. If they exceed a chunk, [`chunked`](Self::chunked) copies them.
     pub(crate) fn from_vec(bytes: Vec<u8>) -> NewBytes {
         let size = to_u64(bytes.len());
+        // No chunk is empty, because no tile is.
         NewBytes { chunks: if size == 0 { Vec::new() } else { vec![Source::from_vec(bytes)] }, size }
     }
 
@@ -36,6 +37,7 @@ impl NewBytes {
     /// Returns the same bytes in chunks.
     pub(crate) fn chunked(self) -> Result<NewBytes> {
         match &self.chunks[..] {
+            // A long vector is copied into chunks, because a single allocation is freed as a whole.
             [only] if self.size > TILE_BYTES => NewBytes::copy_of(bytes_of(only)?),
             _ => Ok(self),
         }
@@ -62,6 +64,7 @@ impl NewBytes {
         self.chunks.iter().skip(first).map_while(move |chunk| {
             let within = range.start.max(start) - start..range.end.saturating_sub(start).min(chunk.size());
             start += TILE_BYTES;
+            // The first chunk after the range ends the parts.
             (!within.is_empty()).then_some((chunk, within))
         })
     }

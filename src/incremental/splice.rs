@@ -54,6 +54,7 @@ impl Tree {
         for at in right.iter().take(SEAM) {
             seam.push(at?.tile);
         }
+        // A split may have handed an outboard to its left part, which the cache counts here.
         for tile in &seam {
             reader.outboards().count(tile);
         }
@@ -62,11 +63,13 @@ impl Tree {
         if !seam.windows(2).any(fits) {
             return Tree::concat(left, right);
         }
+        // Both cuts are at tile edges, and read nothing.
         let (head, _) = left.split(ByteOffset(left.bytes() - len_before), reader)?;
         let (_, tail) = right.split(ByteOffset(len(&seam) - len_before), reader)?;
         let mut tiles: Vec<Arc<Tile>> = Vec::with_capacity(seam.len());
         let mut run: Vec<Arc<Tile>> = Vec::new();
         let mut len = 0;
+        // Neighbours are merged from the left as long as they fit a tile.
         for tile in seam {
             if len + tile.len() > TILE_SIZE {
                 tiles.extend(merge(&run, reader)?);
@@ -87,6 +90,7 @@ impl Tree {
         reader: &mut CheckedReader<'_>,
     ) -> Result<(Tree, Residue)> {
         let (left, rest) = self.split(ByteOffset(range.start), reader)?;
+        // The tree of the removed bytes knows their sum.
         let (gone, right) = rest.split(ByteOffset(range.end - range.start), reader)?;
         let left = Tree::join(&left, &Tree::of_data(data)?, reader)?;
         Ok((Tree::join(&left, &right, reader)?, gone.residue()))
@@ -122,9 +126,11 @@ impl Tree {
             if at.offset >= end {
                 break;
             }
+            // The part of the range in this tile.
             let (start, stop) = (at.offset.max(offset), at.end().min(end));
             let range = to_usize(start - at.offset)..to_usize(stop - at.offset);
             let (mut pieces, rest) = cut_pieces(at.tile.pieces(), range.start, reader)?;
+            // The new bytes of a tile may come from two chunks, and are then two pieces.
             for (chunk, part) in data.parts(start - offset..stop - offset) {
                 pieces.push(data_piece(chunk, part)?);
             }
@@ -163,6 +169,7 @@ impl Tree {
                     taken += retiled_footprint(pieces.len());
                     account(taken)?;
                     let tile = Tile::of_pieces(pieces)?;
+                    // An equal tile of the first pass has its witness already.
                     match before.filter(|before| before.tile.is(&tile)) {
                         Some(before) => before.tile,
                         None => Arc::new(tile),
@@ -278,9 +285,11 @@ fn groups_touched(range: &Range<usize>) -> u64 {
 
 /// Merges the tiles in `run`, which have at most 1 MiB together, into one.
 fn merge(run: &[Arc<Tile>], reader: &mut CheckedReader<'_>) -> Result<Option<Arc<Tile>>> {
+    // A single tile is kept as it is, with its witness.
     let [first, _, ..] = run else { return Ok(run.first().cloned()) };
     let pieces = run.iter().flat_map(|tile| tile.pieces()).cloned().collect();
     let tile = Tile::of_pieces(flattened(pieces, reader)?)?;
+    // Groups of the first tile keep their position, on which their chaining values depend.
     tile.inherit(first, groups_below(first.len()));
     let tile = Arc::new(tile);
     reader.outboards().count(&tile);
@@ -310,6 +319,7 @@ fn flattened(pieces: Vec<Piece>, reader: &mut CheckedReader<'_>) -> Result<Vec<P
         }
         let start = window * GROUP_SIZE;
         let end = (start + GROUP_SIZE).min(len);
+        // Cuts count from the end of the previous window, with which `rest` begins.
         let (before, later) = cut_off(rest, start - done_len, reader)?;
         let (within, later) = cut_off(later, end - start, reader)?;
         done.extend(before);
@@ -327,11 +337,13 @@ fn flat(pieces: &[Piece], len: usize, reader: &mut CheckedReader<'_>) -> Result<
     let mut residue = Residue::ZERO;
     for piece in pieces {
         let (now, later) = rest.split_at_mut(piece.len());
+        // Checked here, because the copy has no witness to be checked against later.
         reader.copy(piece.extent(), piece.start(), now)?;
         residue = residue + piece.residue();
         rest = later;
     }
     let piece = data_piece(&Source::from_buffer(buffer), 0..to_u64(len))?;
+    // `copy` has checked the digests of the parts; this checks their residues.
     if piece.residue() != residue {
         return Err(AtlasError::conservation(format!(
             "{len} bytes sum to {} mod 96, and their parts to {residue}",

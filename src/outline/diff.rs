@@ -98,6 +98,7 @@ fn load_ahead(own: &Tree, other: &Tree, digests: &Digests, operation: &Operation
     pairs.extend(
         own.top_node().zip(other.top_node()).map(|(own, other)| (Arc::clone(own), Arc::clone(other))),
     );
+    // A level with too many pairs is left to the comparison, which loads nodes on its way.
     while !pairs.is_empty() && pairs.len() <= MOST_PAIRS {
         // Each level is loaded in parallel, and gives the pairs of the next one.
         let mut below = Vec::new();
@@ -108,6 +109,7 @@ fn load_ahead(own: &Tree, other: &Tree, digests: &Digests, operation: &Operation
             || Ok(()),
             |(), index| {
                 let (own, other) = &pairs[to_usize(index)];
+                // An error gives no pairs: the comparison meets it again, and reports it.
                 Ok(pairs_below(own, other, digests).unwrap_or_default())
             },
             |_, more| {
@@ -129,6 +131,7 @@ type NodePair = (Arc<Node>, Arc<Node>);
 /// Returns pairs of children of two nodes that differ and begin at the same offset.
 fn pairs_below(own: &Arc<Node>, other: &Arc<Node>, digests: &Digests) -> Result<Vec<NodePair>> {
     let mut pairs = Vec::new();
+    // Nodes of unequal heights have no children to compare place by place.
     if Node::is_same(own, other, digests)? || own.height() != other.height() {
         return Ok(pairs);
     }
@@ -138,6 +141,7 @@ fn pairs_below(own: &Arc<Node>, other: &Arc<Node>, digests: &Digests) -> Result<
             try_grow(&mut pairs, 1)?;
             pairs.push((Arc::clone(child), Arc::clone(other)));
         }
+        // After children of unequal lengths the places differ.
         if child.bytes() != other.bytes() {
             break;
         }
@@ -158,6 +162,7 @@ impl RangeList {
     fn push(&mut self, range: Range<u64>) -> Result<()> {
         let (start, length) = (self.at + range.start, range.end - range.start);
         match self.ranges.last_mut() {
+            // Neighbours become a single range.
             Some(last) if last.end() == start => last.length += length,
             _ => {
                 try_grow(&mut self.ranges, 1)?;
@@ -170,6 +175,7 @@ impl RangeList {
     /// Adds the differences of two tiles that begin at the same place.
     fn push_tile(&mut self, own: &Tile, other: &Tile) -> Result<()> {
         let (len, other_len) = (own.len(), other.len());
+        // Without chaining values on both sides the whole tile is listed.
         let (Some(values), Some(other_values)) = (chaining_values(own), chaining_values(other)) else {
             return self.push(0..to_u64(len));
         };

@@ -34,6 +34,7 @@ impl AtlasProjection {
             proved => proved,
         };
         let survey = Survey::new(&state, selection)?;
+        // A tree that cannot be loaded counts as not in memory.
         let in_memory = state.tree.is_in_memory().unwrap_or(false);
         let per_worker = survey.per_worker() + if in_memory { 0 } else { TILE_BYTES };
         let Selection { tasks, bytes, .. } = survey.selection;
@@ -54,9 +55,11 @@ impl AtlasProjection {
                 tracker.advance(found.bytes, 1)
             },
         );
+        // The range that waits is reported before an error is returned.
         search.end(done)?;
         tracker.finish()?;
         search.judge()?;
+        // No range was damaged, so that the root itself is the finding.
         unproved
     }
 }
@@ -88,21 +91,25 @@ impl<'s> Survey<'s> {
             Looked::Lost(lost) => return Ok(self.found_lost(&lost)),
             Looked::Tile(at, verdict) => (at, verdict),
         };
+        // Bytes of a tile whose spans cannot be loaded are unknown, which is no damage of the bytes.
         if !verdict.faults.is_empty()
             && let Some((_, error)) = unloaded_spans(&at.tile)
         {
             return Ok(self.found_lost(&lost(&at, error)));
         }
         let mut found = Found { bytes: to_u64(at.tile.len()), end: at.end().0, ..Found::default() };
+        // Bytes of a base that is not attached are not checked, and not missing.
         if verdict.faults.iter().any(|fault| fault.kind == DamageKind::Missing) && lacks_base(&at.tile) {
             verdict.faults.retain(|fault| fault.kind != DamageKind::Missing);
             found.counts.unchecked = 1;
         }
+        // A tile counts once, however many of its groups differ.
         found.counts.wrong = u64::from(!verdict.faults.is_empty());
         found.damage.extend(verdict.faults.into_iter().map(|fault| {
             let range = at.offset.0 + to_u64(fault.range.start)..at.offset.0 + to_u64(fault.range.end);
             self.damage(at.index.0, range, fault.kind, fault.os_error)
         }));
+        // The bytes are right, but the tree states another sum.
         if verdict.sum_differs {
             found.damage.push(self.damage(at.index.0, at.offset.0..at.end().0, DamageKind::Differs, 0));
         }
@@ -118,6 +125,7 @@ impl<'s> Survey<'s> {
             return found;
         }
         found.counts.wrong = 1;
+        // The record comes before the range that it leaves unknown.
         found.damage.extend(self.record(lost));
         let (range, os_error) = (lost.range.clone(), lost.error.os_error());
         found.damage.push(self.damage(lost.index, range, Survey::kind_of_lost(lost), os_error));
@@ -141,6 +149,7 @@ impl Search<'_, '_> {
     fn take(&mut self, found: &Found) -> Result<()> {
         self.found.wrong += found.counts.wrong;
         self.found.unchecked += found.counts.unchecked;
+        // A range waits until it is clear that the next range does not continue it.
         for damage in &found.damage {
             if damage.part == DamagePart::Record {
                 // Several tiles may need it.
@@ -162,6 +171,7 @@ impl Search<'_, '_> {
 
     fn report(&mut self, damage: &Damage) -> Result<()> {
         self.ranges += 1;
+        // The error of the call names the first range.
         self.first.get_or_insert(*damage);
         if (self.damage)(damage) {
             return Ok(());
@@ -179,6 +189,7 @@ impl Search<'_, '_> {
 
     fn judge(&self) -> Result<()> {
         let Counts { wrong, unchecked } = self.found;
+        // Damage comes before bytes that were not checked.
         if let Some(first) = &self.first {
             let what = match first.part {
                 DamagePart::Record => "a record of the container",
@@ -187,6 +198,7 @@ impl Search<'_, '_> {
             let (offset, length, ranges) = (first.offset, first.length, self.ranges);
             let text =
                 format!("{ranges} damaged ranges, the first of {length} bytes at offset {offset}: {what}");
+            // Without a wrong byte, only sums differ.
             let error = if wrong > 0 { AtlasError::witness(text) } else { AtlasError::conservation(text) };
             return Err(error.at_index(first.index).at_range(offset, length));
         }

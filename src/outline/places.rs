@@ -38,6 +38,7 @@ pub(super) fn refuse_own_bytes(
 
 impl Target<'_, '_, '_> {
     fn node(&mut self, node: &Arc<Node>, start: u64) -> Result<()> {
+        // A stored subtree without bytes in the target is not loaded.
         if let Some((store, _)) = node.stored()
             && !self.is_concerned(&**store)?
         {
@@ -49,6 +50,7 @@ impl Target<'_, '_, '_> {
             Err(error) if kind_of(&error).is_some() => return Ok(()),
             Err(error) => return Err(error),
         };
+        // Offsets in the domain, which are those of the target too.
         let mut offset = start;
         match &*children {
             Children::Nodes(nodes) => {
@@ -62,6 +64,7 @@ impl Target<'_, '_, '_> {
                     self.tile(tile, offset)?;
                     offset += to_u64(tile.len());
                 }
+                // A sign of life for each leaf, at which the caller can cancel.
                 self.tracker.advance(0, 0)?;
             }
         }
@@ -71,6 +74,7 @@ impl Target<'_, '_, '_> {
     fn tile(&mut self, tile: &Tile, start: u64) -> Result<()> {
         let mut offset = start;
         for piece in tile.pieces() {
+            // Stored tiles lie in a base or in their container, all others directly in a source.
             match piece.extent().stored_tile() {
                 Some(stored) if self.is_concerned(&*stored.store)? => self.stored(stored, piece, offset)?,
                 Some(_) => {}
@@ -87,12 +91,14 @@ impl Target<'_, '_, '_> {
     /// Fails if the target is the container itself. Returns true if the base of the container has parts in the
     /// target.
     fn is_concerned(&mut self, store: &dyn Store) -> Result<bool> {
+        // Neighbouring nodes have the same store, and the search through its base can be long.
         let address = std::ptr::from_ref(store).cast::<()>();
         if let Some((known, is_concerned)) = self.store
             && known == address
         {
             return Ok(is_concerned);
         }
+        // A repair of the container by itself would destroy the projection.
         if store.file() == Some(self.file) {
             return Err(AtlasError::invalid_argument(format!(
                 "{} is the container of the projection: name the file that is to be repaired",
@@ -109,6 +115,7 @@ impl Target<'_, '_, '_> {
 
     /// Checks the part of a stored tile that is a piece at offset `start` of the domain.
     fn stored(&self, stored: &StoredTile, piece: &Piece, start: u64) -> Result<()> {
+        // Without a base only bytes of the container can be read, which is not the target.
         let Some(base) = stored.store.base() else { return Ok(()) };
         let spans = match stored.spans() {
             Ok(spans) => spans,
@@ -118,6 +125,7 @@ impl Target<'_, '_, '_> {
         let (first, end) = (to_u64(piece.start()), to_u64(piece.start() + piece.len()));
         let mut at = 0;
         for span in &spans.spans {
+            // The bytes of this span that belong to the piece.
             let (from, to) = (first.max(at), end.min(at + u64::from(span.len)));
             if span.kind == SpanKind::Base && from < to {
                 self.bytes(base, span.place + (from - at), to - from, start + (from - first))?;
@@ -131,6 +139,7 @@ impl Target<'_, '_, '_> {
     fn bytes(&self, source: &Source, place: u64, len: u64, offset: u64) -> Result<()> {
         let mut at = offset;
         for run in source.runs(place, len) {
+            // Bytes at their own offset may lie in the target: a repair gives them their own value.
             if run.source.file_identity() == Some(self.file) && run.offset != at {
                 return Err(AtlasError::invalid_argument(format!(
                     "{} has bytes of the projection elsewhere than where they are to be written: those of offset {at} \

@@ -69,9 +69,11 @@ pub(super) fn repair(
 ) -> Result<()> {
     let state = projection.state();
     let selection = Selection::new(&state.tree, regions)?;
+    // A wrong target is refused before anything is written.
     if let Some(file) = storage.identity() {
         places::refuse_own_bytes(&state.tree, file, path, operation)?;
     }
+    // A root that does not match the tiles cannot vouch for the bytes of a repair.
     state.prove(operation)?;
     let survey = Survey::new(&state, selection)?;
     let Selection { tasks, bytes, .. } = survey.selection;
@@ -92,6 +94,7 @@ pub(super) fn repair(
         || Ok((repair.survey.worker(), Workspace::default())),
         |(worker, workspace), task| repair.task(worker, workspace, task),
         |_, found: Found| {
+            // On the calling thread and in order: the owner is asked before each write.
             for offer in &found.offers {
                 repair.settle(offer, damage, &mut outcome);
             }
@@ -102,6 +105,7 @@ pub(super) fn repair(
     let synced = storage
         .sync()
         .map_err(|error| AtlasError::io(format_args!("flushing the bytes of {}", path.display()), error));
+    // The error of the search comes before that of the flush.
     done?;
     synced?;
     tracker.finish()?;
@@ -144,10 +148,12 @@ struct Outcome {
 impl<'r> Repair<'r> {
     fn task(&self, worker: &mut Worker<'r>, workspace: &mut Workspace, task: u64) -> Result<Found> {
         let looked = self.survey.look(worker, task, |inspector, at| {
+            // A hole is right without a read if the tile consists of zeros.
             let is_hole = |data: &DataMap| data.is_hole(at.offset.0, to_u64(at.tile.len()));
             if self.data.as_ref().is_some_and(is_hole) && inspector.is_of_zeros(&at.tile)? {
                 return Ok(Verdict::default());
             }
+            // The bytes come from the file, and not from the projection.
             compare_with(inspector, at, None, &|start, out| self.read(at.offset.0 + to_u64(start), out))
         })?;
         let (at, verdict) = match looked {
@@ -178,9 +184,11 @@ impl<'r> Repair<'r> {
             found.offers.push(Offer { damage, good: Err(lost.error.clone()) });
             Ok(())
         };
+        // The record comes before the ranges that it leaves unknown.
         if let Some(record) = self.survey.record(lost) {
             push(record)?;
         }
+        // The callback is promised ranges of at most a tile.
         let mut start = lost.range.start;
         while start < lost.range.end {
             let end = start.saturating_add(TILE_BYTES).min(lost.range.end);
@@ -201,6 +209,8 @@ impl<'r> Repair<'r> {
         for (range, good) in fetch(at, fault.range.clone(), &self.survey.state.context.scheme, workspace)? {
             let place = |within: usize| at.offset.0 + to_u64(within);
             let range = place(range.start)..place(range.end);
+            // A range that cannot be repaired has the error of its good bytes, any other range that of the
+            // file.
             let os_error = match &good {
                 Ok(_) => fault.os_error,
                 Err(error) => error.os_error(),
@@ -214,6 +224,7 @@ impl<'r> Repair<'r> {
 
     /// Asks the owner, and writes.
     fn settle(&self, offer: &Offer, damage: &mut DamageFn<'_>, outcome: &mut Outcome) {
+        // The owner is asked about every range, also if there are no good bytes for it.
         let wanted = damage(&offer.damage);
         let Damage { offset, length, index, .. } = offer.damage;
         let good = match &offer.good {
@@ -224,6 +235,7 @@ impl<'r> Repair<'r> {
             outcome.refused += 1;
             return;
         }
+        // A range that cannot be written stays as it is, and the repair goes on.
         match self.storage.write_at(offset, good) {
             Ok(()) => outcome.repaired += 1,
             Err(error) => {
@@ -242,16 +254,19 @@ impl Outcome {
             ErrorKind::Incomplete => &mut self.incomplete,
             _ => &mut self.witness,
         };
+        // The first error of each kind is the cause that is reported.
         place.get_or_insert(error);
     }
 
     fn judge(self, path: &Path) -> Result<()> {
         let Outcome { repaired, refused, io, incomplete, witness } = self;
+        // The worst result: IO, then INCOMPLETE, then WITNESS.
         match io.or(incomplete) {
             Some(error) => return Err(error),
             None if witness.is_none() && refused == 0 => return Ok(()),
             None => {}
         }
+        // The place of the first range that could not be verified.
         let place = witness.as_ref().map(|error| (error.index(), error.offset(), error.length()));
         let mut text = format!("{}: {repaired} ranges were repaired", path.display());
         if refused > 0 {
@@ -314,6 +329,7 @@ fn fetch(
             Ok(()) => Some(source_changed(at)),
             Err(error) => Some(said_of_bytes(error)?),
         };
+        // Neighbours with the same error are a single part for the caller.
         let key = |error: &Option<AtlasError>| error.as_ref().map(|error| (error.kind(), error.os_error()));
         match parts.last_mut() {
             Some((last, known)) if key(known) == key(&error) => last.end = part.end,
@@ -329,6 +345,7 @@ fn fetch(
     }
     let mut fetched = Vec::new();
     try_grow(&mut fetched, parts.len())?;
+    // Otherwise each part has its own bytes, or its own error.
     for (part, error) in parts {
         let good = match error {
             None => Ok(Buffer::copy_of(&buffer[part.start - range.start..part.end - range.start])?),

@@ -36,6 +36,7 @@ pub(super) enum Selected {
 impl Selection {
     /// Selects the tiles that `regions` touch. `None` means all tiles.
     pub(super) fn new(tree: &Tree, regions: Option<&[AtlasBoundaryRegion]>) -> Result<Selection> {
+        // Without regions no edge has to be looked up.
         let Some(regions) = regions else {
             let all = Run { task: 0, tiles: 0..tree.tiles(), bytes: 0..tree.bytes() };
             return Ok(Self::of_runs(vec![all]));
@@ -43,12 +44,15 @@ impl Selection {
         let mut runs = try_vec(regions.len())?;
         for region in regions {
             check_range(region.offset, region.length, tree.bytes(), "region")?;
+            // A region without bytes touches no tile.
             if region.length > 0 {
                 runs.push(touched(tree, region.offset..region.end())?);
             }
         }
+        // Regions may overlap, touch each other, and come in any order.
         runs.sort_by_key(|run: &Run| (run.tiles.start, run.bytes.start));
         runs.dedup_by(|next, run| {
+            // Tiles that several regions touch are examined once.
             let joins = next.tiles.start <= run.tiles.end;
             if joins {
                 run.tiles.end = run.tiles.end.max(next.tiles.end);
@@ -71,6 +75,7 @@ impl Selection {
 
     /// Finds the tile of a task.
     pub(super) fn look(&self, tree: &Tree, task: u64) -> Result<Selected> {
+        // The run of a task is the last that begins at or before it.
         let run = self.runs.partition_point(|run| run.task <= task).checked_sub(1);
         let Some(run) = run.and_then(|run| self.runs.get(run)) else {
             return Err(AtlasError::internal(format!("task {task} has no tile")));
@@ -79,6 +84,7 @@ impl Selection {
         match tree.look_at_tile(TileIndex(index))? {
             Some(Seen::Tile(at)) => Ok(Selected::Tile(at)),
             Some(Seen::Unloaded(mut unknown)) => {
+                // A lost node is reported by its first selected tile, for all of its selected bytes.
                 let is_first = index == run.tiles.start.max(unknown.tiles.start);
                 unknown.bytes.start = unknown.bytes.start.max(run.bytes.start);
                 unknown.bytes.end = unknown.bytes.end.min(run.bytes.end);
@@ -103,6 +109,7 @@ fn touched(tree: &Tree, range: Range<u64>) -> Result<Run> {
             }
         })
     };
+    // Both edges grow to whole tiles.
     let ((first, start), (last, end)) = (edge(range.start)?, edge(range.end - 1)?);
     Ok(Run { task: 0, tiles: first.start..last.end, bytes: start.start..end.end })
 }

@@ -59,6 +59,7 @@ pub(super) struct Lost {
 
 impl<'s> Survey<'s> {
     pub(super) fn new(state: &'s State, selection: Selection) -> Result<Survey<'s>> {
+        // Only a tree that is stored as a whole belongs to a generation.
         let top = state.tree.top_node().and_then(|top| top.stored());
         let generation = top.map_or(0, |(store, _)| store.commit().generation);
         let is_edited = !state.tree.unhashed()?.is_empty();
@@ -68,6 +69,7 @@ impl<'s> Survey<'s> {
     /// Returns the size of the memory of a worker, besides the bytes that it compares.
     pub(super) fn per_worker(&self) -> u64 {
         let scheme = &self.state.context.scheme;
+        // Edited tiles are hashed by a reader with buffers of its own.
         let edits =
             if self.is_edited { 2 * TILE_BYTES + 2 * to_u64(GROUP_SIZE) + scheme.workspace() } else { 0 };
         scheme.workspace() + edits
@@ -76,6 +78,7 @@ impl<'s> Survey<'s> {
     /// Returns the order of tasks for `workers` workers. They stop after a few tiles while the callback does not
     /// return.
     pub(super) fn order(workers: usize, operation: &Operation<'_>) -> pool::Order<'static> {
+        // The window bounds the results that wait while a callback sleeps.
         let window = Some(AHEAD * to_u64(workers));
         pool::Order { window, unwatched: operation.unwatched(), runs: &[] }
     }
@@ -102,6 +105,7 @@ impl<'s> Survey<'s> {
             Selected::Told => return Ok(Looked::Told),
             Selected::Unknown(unknown) => {
                 let (error, range) = (unknown.error, unknown.bytes);
+                // The place of the error is that of the record in the container.
                 let record = error.offset().zip(error.length());
                 let record = record.map(|(offset, length)| offset..offset.saturating_add(length));
                 let (index, is_unattached) = (unknown.tiles.start, false);
@@ -114,6 +118,7 @@ impl<'s> Survey<'s> {
             Err(error) if kind_of(&error).is_some() => return Ok(Looked::Lost(lost(&at, error))),
             Err(error) => return Err(error),
         }
+        // The tile has its witness now, so that any bytes can be compared with it.
         let verdict = compare(&mut worker.inspector, &at)?;
         Ok(Looked::Tile(at, verdict))
     }
@@ -134,6 +139,7 @@ impl<'s> Survey<'s> {
 
     /// Returns the kind of damage of lost bytes.
     pub(super) fn kind_of_lost(lost: &Lost) -> DamageKind {
+        // With a damaged record it is unknown whether the bytes are right.
         let kind = kind_of(&lost.error).filter(|_| lost.record.is_none());
         kind.unwrap_or(DamageKind::Unknown)
     }
@@ -151,6 +157,7 @@ impl<'s> Survey<'s> {
 /// missing.
 pub(super) fn lost(at: &TileAt, error: AtlasError) -> Lost {
     let record = unloaded_spans(&at.tile).map(|(record, _)| record);
+    // Bytes of a base that is not attached are not lost.
     let is_unattached = record.is_none() && error.kind() == ErrorKind::Incomplete && lacks_base(&at.tile);
     Lost { index: at.index.0, range: at.offset.0..at.end().0, error, record, is_unattached }
 }
@@ -164,6 +171,7 @@ pub(super) fn stored_tiles(tile: &Tile) -> impl Iterator<Item = &Arc<StoredTile>
 pub(super) fn unloaded_spans(tile: &Tile) -> Option<(Range<u64>, AtlasError)> {
     stored_tiles(tile).find_map(|stored| {
         let error = stored.spans().err()?;
+        // A tile without a record of its own is named by its leaf.
         let named = match stored.entry.place {
             TilePlace::Record(offset) => offset,
             TilePlace::Span(..) => stored.leaf,
@@ -182,6 +190,7 @@ pub(super) fn lacks_base(tile: &Tile) -> bool {
 impl Survey<'_> {
     /// Compares a tile with its own bytes. Those in a hole of a sparse file are not read if they are right.
     pub(super) fn compare(&self, inspector: &mut Inspector<'_>, at: &TileAt) -> Result<Verdict> {
+        // A hole is right if the tile consists of zeros. Otherwise it is compared like all bytes.
         if is_hole(&self.holes, &at.tile) && inspector.is_of_zeros(&at.tile)? {
             return Ok(Verdict::default());
         }

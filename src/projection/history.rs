@@ -135,6 +135,7 @@ impl History {
 
     /// Removes the states of the last `deltas` deltas and returns their trees, oldest first.
     pub(crate) fn truncate(&mut self, deltas: usize) -> Vec<Tree> {
+        // The newest states are at the end.
         let kept = self.past.len().saturating_sub(deltas);
         self.past.drain(kept..).map(|state| state.tree).collect()
     }
@@ -152,6 +153,7 @@ impl History {
 
     /// Removes the oldest states beyond the capacity and returns their trees.
     fn evict(&mut self) -> Vec<Tree> {
+        // A capacity above the address space is no bound.
         let capacity = usize::try_from(self.config.capacity()).unwrap_or(usize::MAX);
         let surplus = self.past.len().saturating_sub(capacity);
         self.past.drain(..surplus).map(|state| state.tree).collect()
@@ -180,6 +182,7 @@ struct Totals {
 impl UpdateLog {
     /// Returns the log of a snapshot: the same configuration, no history, no totals.
     pub(crate) fn successor(&self) -> UpdateLog {
+        // A copy, because a long update may hold the lock of the history.
         let config = *lock(&self.config);
         UpdateLog {
             history: Mutex::new(History::new(config)),
@@ -192,12 +195,14 @@ impl UpdateLog {
     pub(crate) fn update<R>(&self, call: impl FnOnce(&mut History) -> R) -> R {
         let mut history = lock(&self.history);
         let result = call(&mut history);
+        // Still under the lock, so that lengths are published in the order of the updates.
         self.len.store(history.len(), Ordering::Release);
         result
     }
 
     /// Sets the configuration of `history`, which is this log's. Returns the trees that no longer fit.
     pub(crate) fn configure(&self, history: &mut History, config: &IncrementalConfig) -> Vec<Tree> {
+        // Readers take the lock of this copy alone.
         *lock(&self.config) = *config;
         history.configure(*config)
     }
@@ -227,6 +232,7 @@ impl UpdateLog {
     /// Returns the statistics so far.
     pub(crate) fn stats(&self) -> IncrementalStats {
         let totals = *lock(&self.totals);
+        // Without updates there is no mean.
         let average = totals.nanoseconds.checked_div(totals.stats.total_updates).unwrap_or(0);
         IncrementalStats { avg_update_time_ns: average, ..totals.stats }
     }

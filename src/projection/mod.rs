@@ -114,6 +114,7 @@ impl AtlasProjection {
 
     /// Returns the projection of fresh tiles, if the policy of `context` accepts them.
     pub(crate) fn from_fresh(context: Arc<Context>, tree: Tree) -> Result<AtlasProjection> {
+        // Checked once for all bytes. Later changes are checked by their own sums.
         let residue = tree.residue();
         if context.policy == ConservationPolicy::Strict && residue != Residue::ZERO {
             return Err(AtlasError::conservation(format!(
@@ -145,6 +146,7 @@ impl AtlasProjection {
 
     /// Replaces the state. The caller must hold the lock of the edits.
     pub(crate) fn set_state(&self, state: State) {
+        // The old state is dropped after the lock is released, so that readers do not wait.
         let before = std::mem::replace(&mut *lock(&self.state), Arc::new(state));
         drop(before);
     }
@@ -210,6 +212,7 @@ impl AtlasProjection {
     #[must_use]
     pub fn snapshot(&self) -> AtlasProjection {
         let state = Arc::new(self.state().snapshot());
+        // Maps and configuration are copied; history and statistics begin anew.
         let snapshot = Self::of(state, *lock(&self.transform), self.updates.successor());
         AtlasProjection { verifies_reads: self.verifies_reads, ..snapshot }
     }
@@ -226,6 +229,7 @@ impl AtlasProjection {
         state.cache.tidy(&state.tree, READ_BUDGET);
         check_range(offset, to_u64(buffer.len()), state.tree.bytes(), "read")?;
         let (mut at, mut rest) = (ByteOffset(offset), buffer);
+        // The reader lasts for the call: neighbouring tiles may share an extent, which is checked once.
         let mut checked = self.verifies_reads.then(|| CheckedReader::new(&state.context));
         // One tile per round.
         while !rest.is_empty() {
@@ -249,6 +253,7 @@ impl AtlasProjection {
     /// differs.
     pub fn verify(&self, operation: &mut Operation<'_>) -> Result<()> {
         let state = self.state();
+        // Edited tiles get their witnesses first, with which their bytes are compared.
         state.levels(operation, 0)?;
         check::for_each_checked_tile(&state.context.scheme, &state.tree, operation, true, |_, _| Ok(()))
     }
@@ -260,8 +265,12 @@ impl AtlasProjection {
     pub fn write_file(&self, path: impl AsRef<Path>, operation: &mut Operation<'_>) -> Result<()> {
         let state = self.state();
         state.levels(operation, 0)?;
+        // The file is begun once all witnesses are known, because each tile is checked before it is
+        // written.
         let file = AtomicFile::create(path.as_ref())?;
+        // The full length at once: tiles of zeros are never written.
         file.set_len(state.tree.bytes())?;
+        // Never in place: the written bytes are those of the copy that was hashed.
         check::for_each_checked_tile(&state.context.scheme, &state.tree, operation, false, |at, bytes| {
             file.write_sparse_at(at.offset.0, bytes)
         })?;
@@ -277,6 +286,7 @@ impl AtlasProjection {
 
     /// Returns the axis-aligned bounds of a transformed tile.
     pub fn tile_bounds(&self, tile: u64) -> Result<Bounds> {
+        // A copy of the map, so that the lock is not held for longer.
         let map = *lock(&self.transform);
         plane::tile_bounds(&map, tile, self.state().tree.tiles())
     }

@@ -111,6 +111,7 @@ impl Affine {
     }
 
     fn invert(&self, x: f64, y: f64) -> (f64, f64) {
+        // The determinant is not 0, which `then` has checked.
         let (x, y) = (x - self.x0, y - self.y0);
         let determinant = self.determinant();
         ((self.d * x - self.b * y) / determinant, (self.a * y - self.c * x) / determinant)
@@ -119,6 +120,7 @@ impl Affine {
 
 /// Returns ceil(sqrt(tiles)), the plane's width and height.
 pub(crate) fn width(tiles: u64) -> u64 {
+    // An integer root, because floating point would round for large counts.
     let root = tiles.isqrt();
     if root * root == tiles { root } else { root + 1 }
 }
@@ -160,6 +162,7 @@ pub(crate) fn tile_at(map: &Affine, x: f64, y: f64, tiles: u64) -> Result<u64> {
     let (column, row) = map.invert(x, y);
     let (column, row) = (column.floor(), row.floor());
     let within = |value: f64| value >= 0.0 && value < width as f64;
+    // A point beside the plane has no tile, and neither has an unused cell of its last rows.
     if within(column) && within(row) {
         let tile = row as u64 * width + column as u64;
         if tile < tiles {

@@ -52,6 +52,7 @@ impl HandleCache {
     /// Housekeeping of every call: expires the digest cache and frees dropped states for about `budget`
     /// nanoseconds. The caller holds no lock.
     pub(crate) fn tidy(&self, present: &Tree, budget: u64) {
+        // A call on the very state of the digests starts the count again.
         self.forget_latest(|latest| {
             latest.idle = if latest.tree.is(present) { 0 } else { latest.idle + 1 };
             latest.idle > IDLE_CALLS
@@ -62,10 +63,12 @@ impl HandleCache {
     /// Frees all memory that is not part of the projection any more.
     pub(crate) fn clear(&self, present: &Tree) {
         self.forget_latest(|latest| !latest.tree.is(present));
+        // All at once, because the caller asks for the memory.
         self.reclaimer.free(u64::MAX);
     }
 
     fn forget_latest(&self, forget: impl FnOnce(&mut Latest) -> bool) {
+        // The tree goes to the queue, because dropping it at once could take long.
         let latest = lock(&self.latest).take_if(forget);
         self.reclaimer.put(latest.map(|latest| latest.tree));
     }
@@ -110,6 +113,7 @@ impl Levels<'_> {
 
 impl Drop for State {
     fn drop(&mut self) {
+        // Later calls free the tree, a little at a time.
         self.cache.reclaimer.put([std::mem::take(&mut self.tree)]);
     }
 }
@@ -118,6 +122,7 @@ impl State {
     /// Returns the first state of a projection. Every tile must have its witness.
     pub(crate) fn new(context: Arc<Context>, tree: Tree) -> Result<State> {
         let state = State::restore(context, Arc::default(), tree, None);
+        // The tiles were just hashed, so that only the nodes above them are missing.
         let merkle = state.keep_latest(state.new_merkle()?);
         state.root.get_or_init(|| *merkle.root());
         state.merkle.get_or_init(|| merkle);
@@ -139,6 +144,7 @@ impl State {
     /// Returns a state from a file. `root` is the file's claim. It is accepted if the top of the tree leads
     /// to it, and otherwise compared when the root is first needed.
     pub(crate) fn stored(context: Arc<Context>, tree: Tree, root: Digest) -> State {
+        // The nodes of an irregular tree say nothing about the root.
         let regular = tree.is_regular();
         let cache = Arc::new(HandleCache::of_stored());
         let mut state = State::restore(context, cache, tree, regular.then_some(root));
@@ -187,6 +193,7 @@ impl State {
     /// Returns the digests between tiles and root, in memory or in the nodes. `beside` bytes already count
     /// against the memory limit.
     pub(crate) fn levels(&self, operation: &mut Operation<'_>, beside: u64) -> Result<Levels<'_>> {
+        // No flat arrays are made for a tree from a file: its nodes have the digests.
         if self.leads_to_root() {
             return Ok(Levels::Nodes(self, self.hash_nodes(operation, beside, false)?));
         }
@@ -195,6 +202,7 @@ impl State {
 
     /// Hashes the edited tiles, with progress. `beside` bytes already count against the memory limit.
     pub(crate) fn hash(&self, operation: &mut Operation<'_>, beside: u64) -> Result<Digest> {
+        // A pool from before a fork is refused, whether or not anything is left to do.
         operation.executor.check()?;
         if let Some(root) = self.root.get() {
             // Nothing is left to do, which is reported as well.
@@ -219,6 +227,7 @@ impl State {
 
     /// Compares the root that a file claims with its tiles, if the tops of its nodes do not lead to it.
     pub(crate) fn prove(&self, operation: &mut Operation<'_>) -> Result<()> {
+        // The claim is compared as soon as the digests are computed.
         if self.claim.is_some() {
             self.merkle(operation)?;
         }
@@ -236,6 +245,7 @@ impl State {
         if let Some(root) = self.root.get() {
             return Ok(*root);
         }
+        // Stored tiles have their witnesses, so that only edited tiles are hashed.
         rehash::witnesses(&self.context, &self.tree.unhashed()?, operation, beside, report)?;
         let digests = self.context.scheme.digests();
         let root = self.root_header().root(digests, &self.tree.top(digests)?);
@@ -256,6 +266,7 @@ impl State {
                 hex(&self.claim.unwrap_or_default())
             )));
         }
+        // Threads that compute them at the same time find the same digests.
         let merkle = self.merkle.get_or_init(|| merkle);
         self.root.get_or_init(|| *merkle.root());
         Ok(merkle)
@@ -270,6 +281,7 @@ impl State {
         // With cached digests only the difference of the two trees is hashed.
         let count = self.tree.tiles();
         let latest = lock(&self.cache.latest).clone();
+        // The walk skips what both trees share.
         let difference = latest.as_ref().map(|latest| self.tree.difference(&latest.tree)).transpose()?;
         let unhashed;
         let tiles = match &difference {
@@ -300,6 +312,7 @@ impl State {
     fn next_merkle(&self, copy: Latest, difference: &TreeDiff) -> Result<Merkle> {
         // The entry is taken out during the work, so that no thread waits for it.
         let taken = lock(&self.cache.latest).take_if(|now| now.tree.is(&copy.tree));
+        // The copy is given up, so that the entry may be the only holder of its digests.
         self.cache.reclaimer.put([copy.tree]);
         drop(copy.merkle);
         // Another thread replaced the cache entry: start from scratch.
@@ -325,6 +338,7 @@ impl State {
     fn keep_latest(&self, merkle: Merkle) -> Arc<Merkle> {
         let merkle = Arc::new(merkle);
         let latest = Latest { tree: self.tree.clone(), merkle: Arc::clone(&merkle), idle: 0 };
+        // The entry may belong to another state of the handle; the last to be computed stays.
         let before = lock(&self.cache.latest).replace(latest);
         self.cache.reclaimer.put(before.map(|latest| latest.tree));
         merkle
@@ -334,6 +348,7 @@ impl State {
         // One by one, because a list of all leaves would be memory outside of every limit.
         let mut failed = None;
         let leaf = |at: Result<TileAt>| at.and_then(|at| leaf(&at));
+        // An error of loading ends the leaves early, and is returned in place of the digests.
         let leaves = self.tree.iter().map_while(|at| leaf(at).map_err(|error| failed = Some(error)).ok());
         let scheme = &self.context.scheme;
         let merkle = Merkle::new(scheme.digests(), scheme.root_kind(), self.tree.tiles(), leaves)?;

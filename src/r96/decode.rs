@@ -49,6 +49,7 @@ impl Decoder {
         if have < k {
             return Err(ParameterError::TooFewClasses { have, needed: k });
         }
+        // With all 96 classes the interpolation is a plain inverse transform.
         let erasure = (have < CLASSES).then(|| Erasure::new(classes.as_slice()));
         Ok(Self { k, classes, erasure, kernel: Kernel::detect() })
     }
@@ -103,6 +104,7 @@ pub(super) struct Erasure {
 
 impl Erasure {
     pub(super) fn new(classes: &[u8]) -> Self {
+        // The places of the classes: the powers of ζ = ω^128.
         let zeta: [u32; CLASSES] = core::array::from_fn(|r| field::root(128 * r));
         let mut have = [false; CLASSES];
         classes.iter().for_each(|&class| have[usize::from(class)] = true);
@@ -117,6 +119,8 @@ impl Erasure {
         let missing = (0..CLASSES)
             .filter(|&r| !have[r])
             .map(|r| {
+                // Values of p are kept divided by 96, as the last inverse transform needs them; ζ^r comes
+                // from z N'.
                 let denominator = field::mul(field::mul(96, zeta[r]), product(r));
                 (r, Factor::new(field::inverse(denominator)))
             })
@@ -161,14 +165,17 @@ impl Job for DecodeJob<'_> {
         let Self { k, classes, erasure, payloads, bytes } = self;
         let (blocks, whole) = (block_count(bytes.len(), k), bytes.len() / block_bytes(k));
         let (symbols, last) = bytes.split_at_mut(whole * block_bytes(k));
+        // Whole blocks are whole groups of sixteen symbols.
         let (symbols, _) = symbols.as_chunks_mut::<SYMBOL_BYTES>();
         // The last block is decoded to a buffer of its own, because it may be padded.
         let mut padded = room(0, if blocks > whole { block_bytes(k) } else { 0 })?;
+        // The rows of all classes of a block, sixteen classes in the lanes of each group.
         let mut grid = room([l.splat(0); COEFFICIENTS_PER_CLASS], classes.len().div_ceil(16))?;
         let mut words = [l.splat(0); WORDS];
         let mut columns = Columns::new(l)?;
         let (mut block, mut together) = (0, L::BLOCKS);
         while block < blocks {
+            // Blocks side by side must all be whole; the remaining blocks are decoded singly.
             let count = if block + together <= whole { together } else { 1 };
             // Distance from one block to the next one beside it.
             let step = count - 1;
@@ -222,6 +229,7 @@ pub(super) fn unpack_rows<L: Lanes>(
     // Transpose words of classes into lanes, sixteen words at a time.
     let mut rows = [l.splat(0); 16];
     for (tile, words) in words.as_chunks_mut::<16>().0.iter_mut().enumerate() {
+        // Rows without a payload stay zero, which is a valid field.
         for (row, payload) in rows.iter_mut().zip(payloads) {
             *row = l.load_words(payload.as_chunks::<LANE_BYTES>().0, 7 * block + tile, 7 * step);
         }
@@ -230,6 +238,7 @@ pub(super) fn unpack_rows<L: Lanes>(
     // Unpack the fields; the largest shows if one is no residue.
     let mut largest = l.splat(0);
     for (seven, eight) in words.as_chunks::<7>().0.iter().zip(x.as_chunks_mut::<8>().0) {
+        // Seven words have eight fields of 14 bits.
         let fields = l.unpack_fields(*seven);
         for j in 0..8 {
             largest = l.max(largest, fields[j]);
@@ -279,8 +288,10 @@ impl<V: Copy> Columns<V> {
         let mut columns = rows;
         for (column, (x, twists)) in x.iter_mut().zip(&TWISTS.inverse).enumerate() {
             // Undo the rows and the twist: x gets p(ζ^r) of the present classes.
+            // The grid has the classes in the order of their payloads, and `x` in that of their numbers.
             for (classes, group) in classes.chunks(16).zip(grid) {
                 for (s, row) in rows.iter_mut().enumerate() {
+                    // The inverse transform is the forward transform, read at negated indices.
                     let j = negated(16 * column + s, COEFFICIENTS_PER_CLASS);
                     *row = group[transform::row_slot(j)];
                 }
@@ -298,6 +309,7 @@ impl<V: Copy> Columns<V> {
                 }
                 transform::columns(l, product, thirds);
                 for (q, value) in derivative.iter_mut().enumerate() {
+                    // Coefficient q of N, at its negated index, becomes that of z N'.
                     *value = l.mul(product[negated(q, CLASSES)], l.factor(DERIVATIVE[q]));
                 }
                 transform::columns(l, derivative, thirds);
@@ -305,6 +317,8 @@ impl<V: Copy> Columns<V> {
                     x[r] = l.mul(derivative[r], l.factor(factor));
                 }
             }
+            // All values are known now: their inverse transform gives the coefficients of p, at negated
+            // indices.
             transform::columns(l, x, thirds);
         }
     }
@@ -336,6 +350,7 @@ fn store_symbols<L: Lanes>(
         for (column, x) in x.iter().enumerate() {
             let row = l.canonical(x[negated(q, CLASSES)]);
             bits = l.or(bits, row);
+            // A symbol that is too large is stored too, because the bytes are unspecified after an error.
             l.store_symbols(row, symbols, at + COLUMNS * q + column, step);
         }
     }
@@ -345,6 +360,7 @@ fn store_symbols<L: Lanes>(
             continue;
         }
         for index in 0..k * COEFFICIENTS_PER_CLASS {
+            // Symbol 128 q + s is row q of column s, in lane s mod 16.
             let (q, s) = (index / COEFFICIENTS_PER_CLASS, index % COEFFICIENTS_PER_CLASS);
             let symbols = l.lanes(l.canonical(x[s / 16][negated(q, CLASSES)]), beside);
             let value = symbols[s % 16].cast_unsigned();
@@ -359,6 +375,8 @@ fn store_symbols<L: Lanes>(
 /// Returns the first bad field from `block` on, which lies in it or in one beside it.
 #[cold]
 fn field_error(classes: &[u8], payloads: &[&[u8]], block: usize) -> DecodeError {
+    // The lanes may have seen the field in a block beside this block, so that the search does not end with
+    // it.
     let blocks = payloads.first().map_or(0, |payload| payload.len() / CLASS_BLOCK_BYTES);
     for block in block..blocks {
         for (&class, payload) in classes.iter().zip(payloads) {

@@ -68,14 +68,18 @@ impl Job for EncodeJob<'_> {
     fn run<L: Lanes>(self, l: L) -> Self::Output {
         let Self { k, bytes, payloads } = self;
         let (blocks, whole) = (block_count(bytes.len(), k), bytes.len() / block_bytes(k));
+        // A block is 8 K groups of sixteen symbols, so that a remainder belongs to the padded block.
         let (symbols, _) = bytes.as_chunks::<SYMBOL_BYTES>();
         // The last block is padded with zeros in a buffer of its own.
         let mut padded = try_filled(0, if blocks > whole { block_bytes(k) } else { 0 })?;
         let last = &bytes[whole * block_bytes(k)..];
         padded[..last.len()].copy_from_slice(last);
         let (padded, _) = padded.as_chunks::<SYMBOL_BYTES>();
+        // The 224 bytes of a block in a class are whole registers, so that nothing is left over.
         let (payloads, _) = payloads.as_chunks_mut::<LANE_BYTES>();
+        // The 224 bytes of a class and block are 7 registers of 32 bytes.
         let class_words = 7 * blocks;
+        // The columns of all classes of a block, sixteen classes in the lanes of each group.
         let mut grid = try_filled([l.splat(0); COEFFICIENTS_PER_CLASS], CLASSES / 16)?;
         let mut columns = SpectrumColumns::new(l);
         let mut words = [l.splat(0); WORDS];
@@ -91,8 +95,10 @@ impl Job for EncodeJob<'_> {
             for (group, x) in grid.iter_mut().enumerate() {
                 transform::rows(l, x);
                 pack_rows(l, x, &mut words);
+                // The payloads of sixteen neighbouring classes follow each other.
                 let mine = &mut payloads[16 * group * class_words..];
                 for (tile, rows) in words.as_chunks::<16>().0.iter().enumerate() {
+                    // A register has a word of each class; transposed, it has sixteen words of a class.
                     let mut lanes = *rows;
                     l.transpose(rows, &mut lanes);
                     for (payload, &lane) in mine.chunks_exact_mut(class_words).zip(&lanes) {
@@ -155,6 +161,7 @@ fn pack_rows<L: Lanes>(l: L, x: &[L::V; COEFFICIENTS_PER_CLASS], words: &mut [L:
     for (eight, seven) in words.as_chunks_mut::<7>().0.iter_mut().enumerate() {
         let mut fields = [x[0]; 8];
         for (j, field) in fields.iter_mut().enumerate() {
+            // Stored fields are true residues, in the order of the coefficients.
             *field = l.canonical(x[transform::row_slot(8 * eight + j)]);
         }
         *seven = l.pack_fields(fields);

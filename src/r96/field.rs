@@ -45,6 +45,7 @@ pub(super) const fn mul(a: u32, b: u32) -> u32 {
 
 /// a^e mod p.
 pub(super) const fn pow(base: u32, mut exponent: u32) -> u32 {
+    // Square and multiply, from the lowest bit of the exponent.
     let mut square = base % P_WIDE;
     let mut power = 1;
     while exponent > 0 {
@@ -88,6 +89,7 @@ impl Factor {
     #[expect(clippy::cast_possible_wrap, reason = "a residue is below 12289")]
     pub(super) const fn new(w: u32) -> Self {
         let scaled = mul(w % P_WIDE, 65_536 % P_WIDE);
+        // Centred, because the size of a product grows with that of the factor.
         let value = if scaled > P_WIDE / 2 { (scaled as i32 - P_WIDE as i32) as i16 } else { scaled as i16 };
         Self { value, quotient: value.wrapping_mul(P_INVERSE) }
     }
@@ -107,6 +109,7 @@ pub(super) const fn mul_high(a: i16, b: i16) -> i16 {
 /// a·w for one lane; the bound is in the module's text.
 #[inline(always)]
 pub(super) const fn mul_factor(a: i16, value: i16, quotient: i16) -> i16 {
+    // Both products have the same low half, so that the difference of the high halves is exact.
     mul_high(a, value).wrapping_sub(mul_high(a.wrapping_mul(quotient), P_LANE))
 }
 
@@ -117,6 +120,7 @@ pub(super) const fn mul_factor(a: i16, value: i16, quotient: i16) -> i16 {
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "the rounded quotient is between -3 and 3")]
 pub(super) const fn reduce(a: i16) -> i16 {
+    // Rounded to the nearest integer, so that the result lies around zero.
     let quotient = ((a as i32 * 3 + (1 << 14)) >> 15) as i16;
     a.wrapping_sub(quotient.wrapping_mul(P_LANE))
 }
@@ -127,6 +131,7 @@ pub(super) const fn reduce(a: i16) -> i16 {
 #[expect(clippy::cast_sign_loss, reason = "negative lanes are meant to become large")]
 #[expect(clippy::cast_possible_wrap, reason = "the smaller of the two is below p")]
 pub(super) const fn canonical(a: i16) -> i16 {
+    // A negative number is large when it is read as unsigned.
     let r = reduce(a);
     let (low, high) = (r as u16, r.wrapping_add(P_LANE) as u16);
     (if low < high { low } else { high }) as i16

@@ -199,12 +199,14 @@ impl ClassList {
     fn new(classes: &[u8]) -> Result<Self, ParameterError> {
         let mut seen = [false; CLASSES];
         for &class in classes {
+            // A class above 95 has no place in the list.
             match seen.get_mut(usize::from(class)) {
                 None => return Err(ParameterError::Class { class }),
                 Some(true) => return Err(ParameterError::Duplicate { class }),
                 Some(seen) => *seen = true,
             }
         }
+        // The order is kept, because it is that of the payloads.
         Ok(Self(classes.to_vec()))
     }
 

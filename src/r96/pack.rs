@@ -23,6 +23,7 @@ pub(super) const SYMBOL_MAX: u16 = 8191;
 pub(super) fn unpack_symbols(bytes: &[u8; SYMBOL_BYTES]) -> [i16; 16] {
     let mut symbols = [0; 16];
     for (half, eight) in symbols.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+        // Eight symbols are 13 bytes, which fit an integer of 128 bits.
         let mut window = [0; 16];
         window[..13].copy_from_slice(&bytes[13 * half..13 * half + 13]);
         let stream = u128::from_le_bytes(window);
@@ -38,6 +39,7 @@ pub(super) fn unpack_symbols(bytes: &[u8; SYMBOL_BYTES]) -> [i16; 16] {
 pub(super) fn pack_symbols(symbols: &[i16; 16]) -> [u8; SYMBOL_BYTES] {
     let mut bytes = [0; SYMBOL_BYTES];
     for (half, eight) in symbols.as_chunks::<8>().0.iter().enumerate() {
+        // Eight symbols at a time, as in `unpack_symbols`.
         let mut stream = 0u128;
         for (m, symbol) in eight.iter().enumerate() {
             stream |= u128::from((symbol & 0x1fff).cast_unsigned()) << (13 * m);
@@ -50,6 +52,7 @@ pub(super) fn pack_symbols(symbols: &[i16; 16]) -> [u8; SYMBOL_BYTES] {
 /// Field j of a class's 224 bytes.
 fn field(bytes: &[u8], j: usize) -> u16 {
     let at = 14 * j;
+    // A field touches up to three bytes, of which the third may be after the end.
     let byte = |i: usize| u32::from(bytes.get(at / 8 + i).copied().unwrap_or(0));
     let window = byte(0) | byte(1) << 8 | byte(2) << 16;
     #[expect(clippy::cast_possible_truncation, reason = "14 bits are kept")]

@@ -63,6 +63,7 @@ const SIXTEENTHS: [[Factor; 4]; 4] = products::<4, 4>(768);
 
 /// ω^(step · i · j) for all i < I, j < J.
 const fn products<const I: usize, const J: usize>(step: usize) -> [[Factor; I]; J] {
+    // A constant function has no iterators.
     let mut table = [[ONE; I]; J];
     let mut j = 0;
     while j < J {
@@ -105,6 +106,8 @@ const fn twist(first: u32, direction: usize) -> Twist {
     let mut table = [[FactorRow::new([ONE; 16]); CLASSES]; COLUMNS];
     let mut r = 0;
     while r < CLASSES {
+        // Neighbouring powers differ by a factor, so that the compiler computes a product for each and no
+        // power.
         let (step, mut power) = (field::root(direction * r), first);
         let mut column = 0;
         while column < COLUMNS {
@@ -132,9 +135,11 @@ fn dft3<L: Lanes>(l: L, [a, b, c]: [L::V; 3]) -> [L::V; 3] {
 
 #[inline(always)]
 fn dft4<L: Lanes>(l: L, [a, b, c, d]: [L::V; 4]) -> [L::V; 4] {
+    // The only sum that could leave its lane, by the bounds above.
     let even = l.reduce(l.add(a, c));
     let odd = l.add(b, d);
     let difference = l.sub(a, c);
+    // Multiplication by the square root of -1 takes the place of the imaginary unit.
     let turned = l.mul(l.sub(b, d), l.factor(FOURTH_ROOT));
     [l.add(even, odd), l.add(difference, turned), l.sub(even, odd), l.sub(difference, turned)]
 }
@@ -173,6 +178,7 @@ pub(super) type Thirds<V> = [[V; 32]; 3];
 pub(super) fn columns<L: Lanes>(l: L, x: &mut [L::V; CLASSES], thirds: &mut Thirds<L::V>) {
     // First pass: 32 transforms of 3 points.
     for b in 0..32 {
+        // The index maps of 96 = 3 · 32 need no factors between the passes.
         let y = dft3(l, [x[row_index(0, b)], x[row_index(1, b)], x[row_index(2, b)]]);
         thirds[0][b] = l.reduce(y[0]);
         thirds[1][b] = l.reduce(y[1]);
@@ -181,16 +187,19 @@ pub(super) fn columns<L: Lanes>(l: L, x: &mut [L::V; CLASSES], thirds: &mut Thir
     // Second pass: 3 transforms of 32 points, as 8 · 4.
     for (c, third) in thirds.iter_mut().enumerate() {
         for (b0, factors) in COLUMN_FACTORS.iter().enumerate() {
+            // Every fourth element from `b0` on, read before its place is written.
             let mut a = [third[b0]; 8];
             for b1 in 1..8 {
                 a[b1] = third[4 * b1 + b0];
             }
             let y = dft8(l, a);
+            // The factor of output 0 is 1, so that a reduction is enough.
             third[b0] = l.reduce(y[0]);
             for d0 in 1..8 {
                 third[4 * d0 + b0] = l.mul(y[d0], l.factor(factors[d0]));
             }
         }
+        // The results may go to `x`, because `thirds` has copies of all inputs.
         for d0 in 0..8 {
             let a = [third[4 * d0], third[4 * d0 + 1], third[4 * d0 + 2], third[4 * d0 + 3]];
             let y = dft4(l, a);
@@ -212,11 +221,13 @@ pub(super) const fn row_slot(j: usize) -> usize {
 pub(super) fn rows<L: Lanes>(l: L, x: &mut [L::V; COEFFICIENTS_PER_CLASS]) {
     // First pass: 16 transforms of 8 points, with the twiddle factors.
     for (n, factors) in ROW_FACTORS.iter().enumerate() {
+        // Every sixteenth element from `n` on, read before its place is written.
         let mut a = [x[n]; 8];
         for i in 1..8 {
             a[i] = x[16 * i + n];
         }
         let y = dft8(l, a);
+        // The factor of output 0 is 1, so that a reduction is enough.
         x[n] = l.reduce(y[0]);
         for j0 in 1..8 {
             x[16 * j0 + n] = l.mul(y[j0], l.factor(factors[j0]));
@@ -227,12 +238,14 @@ pub(super) fn rows<L: Lanes>(l: L, x: &mut [L::V; COEFFICIENTS_PER_CLASS]) {
         let mut y = [[sixteen[0]; 4]; 4];
         for c in 0..4 {
             y[c] = dft4(l, [sixteen[c], sixteen[4 + c], sixteen[8 + c], sixteen[12 + c]]);
+            // A factor of 1 is a reduction, which keeps the bounds of the next step.
             y[c][0] = l.reduce(y[c][0]);
             for j1 in 1..4 {
                 y[c][j1] =
                     if c == 0 { l.reduce(y[c][j1]) } else { l.mul(y[c][j1], l.factor(SIXTEENTHS[c][j1])) };
             }
         }
+        // The last pass leaves its outputs at `row_slot`, and not in natural order.
         for j1 in 0..4 {
             let z = dft4(l, [y[0][j1], y[1][j1], y[2][j1], y[3][j1]]);
             for j2 in 0..4 {

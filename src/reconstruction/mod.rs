@@ -188,6 +188,7 @@ impl AtlasReconstruction {
     pub fn add(&self, shard: &AtlasShard, operation: &mut Operation<'_>) -> Result<()> {
         let mut files = lock(&self.turn);
         let proof = shard.proof();
+        // The state is locked for short steps only, because getters run during a change.
         lock(&self.collected).check_fits(proof)?;
         // A hostile size is refused before any work.
         if let Some(limit) = self.max_domain_size
@@ -223,6 +224,7 @@ impl AtlasReconstruction {
         // Plan first: the layout, and the bytes that are new.
         proof.check_trust(&self.trust)?;
         let (parts, payload_offset) = proof.layout(payload.len())?;
+        // Changes are serialised, so that no other call fills the gaps meanwhile.
         let gaps = self.gaps(shard);
         let fresh: u64 = gaps.iter().map(|gap| gap.end - gap.start).sum();
         let len = to_u64(payload.len());
@@ -278,6 +280,7 @@ impl AtlasReconstruction {
         if let Some(file) = spool {
             let write = |(): &mut (), step: u64| {
                 let (at, bytes) = steps[to_usize(step)];
+                // Zeros are left out, because the file began empty.
                 file.write_sparse_at(at, bytes)?;
                 Ok(to_u64(bytes.len()))
             };
@@ -313,6 +316,7 @@ impl AtlasReconstruction {
     /// missing amount if bytes are missing.
     pub fn finish(&self, operation: &mut Operation<'_>) -> Result<AtlasProjection> {
         let mut files = lock(&self.turn);
+        // After a failed flush the bytes move to another file. All of them are hashed below.
         if let Some(spool) = &mut files.spool {
             spool.renew()?;
         }
@@ -357,6 +361,7 @@ impl Collected {
         if self.finished {
             return Err(finished());
         }
+        // A hostile shard may claim the same root with another header, which its proof refutes only later.
         match &self.domain {
             Some(domain)
                 if !same(&domain.root, &proof.root)
@@ -381,10 +386,12 @@ impl Collected {
     ) {
         for range in ranges {
             self.present += range.end - range.start;
+            // Present bytes were left out of the plan, so that no ranges overlap.
             self.have.insert(range);
         }
         self.pieces.extend(pieces);
         self.tiles.extend(told);
+        // The first shard that verified determines the domain.
         self.domain.get_or_insert(ClaimedDomain {
             root: proof.root,
             header: proof.header,
@@ -397,6 +404,7 @@ impl Collected {
         let mut told = try_vec(proof.tiles.len())?;
         let mut offset = proof.claimed_start()?;
         for (index, tile) in (proof.first_tile..).zip(&proof.tiles) {
+            // Only the maker of a root can make two geometries with the same root.
             let known = self.tiles.get(&index);
             if known.is_some_and(|known| *known != (offset, *tile)) {
                 return Err(AtlasError::conflict(format!(
@@ -443,6 +451,7 @@ impl Collected {
             .at_range(first.offset, first.length));
         }
         // The pieces or the file become the source of the projection.
+        // All bytes are there, so that all tiles are known, in the order of the domain.
         let mut ends = try_vec(self.tiles.len())?;
         ends.extend(self.tiles.values().map(|(offset, tile)| offset + u64::from(tile.len)));
         let source = match spool {

@@ -184,6 +184,7 @@ pub(crate) fn read_proof<'a, const N: usize>(
     behind: [(u16, &str); N],
     check: impl FnOnce(u64, u64, [&'a [u8]; N]) -> Result<()>,
 ) -> Result<(Proof, [&'a [u8]; N])> {
+    // ROOT: records come in ascending order, each with exactly its length.
     let mut value = reader.record(ROOT, "ROOT")?;
     let root = value.digest()?;
     value.finish("ROOT")?;
@@ -222,6 +223,7 @@ pub(crate) fn read_proof<'a, const N: usize>(
     let mut tile_list = reader.record(TILES, "TILES")?;
     let mut part_list = reader.record(PARTS, "PARTS")?;
     let mut node_list = reader.record(TREE, "TREE")?;
+    // The last records of this kind of shard, as they are.
     let mut rest = [&[][..]; N];
     for (value, (tag, name)) in rest.iter_mut().zip(behind) {
         *value = reader.record(tag, name)?.rest();
@@ -231,6 +233,7 @@ pub(crate) fn read_proof<'a, const N: usize>(
     let lists: u64 = [&tile_list, &part_list, &node_list].map(|list| to_u64(list.remaining())).iter().sum();
     within("max_proof_size", lists, limits.max_proof_size)?;
 
+    // A TILES without room for its first field is FORMAT at this step (docs/format.md).
     let first_tile = tile_list.u64()?;
     let count = to_u64(tile_list.remaining() / TILE_ENTRY);
     check(count, lists, rest)?;
@@ -266,6 +269,7 @@ pub(crate) fn within(name: &str, size: u64, limit: u64) -> Result<()> {
 
 /// Returns room for the entries of a list, whose length must be a multiple of theirs.
 fn entries<T>(list: &Reader<'_>, size: usize, name: &str) -> Result<Vec<T>> {
+    // A list that ends inside an entry has no encoding.
     if !list.remaining().is_multiple_of(size) {
         return Err(AtlasError::format(format!(
             "{name} has {} bytes of entries, which is not a multiple of {size}",

@@ -26,9 +26,11 @@ impl Scope {
     /// Returns the share of the shard in the tile at `offset` with `len` bytes, which it touches.
     pub(crate) fn share(&self, offset: u64, len: usize) -> Share {
         if self.data_classes > 0 {
+            // A class has a part in every block of the tile.
             let class_len = block_count(len, usize::from(self.data_classes)) * CLASS_BLOCK_BYTES;
             return Share::Classes { classes: self.classes, class_len };
         }
+        // The region, cut to this tile and rounded outwards to pages.
         let start = self.region.offset.max(offset) - offset;
         let end = self.region.end().min(offset + to_u64(len)) - offset;
         Share::Pages(start / PAGE_BYTES..end.div_ceil(PAGE_BYTES))
@@ -37,9 +39,11 @@ impl Scope {
     /// Returns the range of the shard's content in a payload that begins at `payload_offset`: the region's
     /// bytes, or all of the classes. [`super::Proof::layout`] checks that the payload covers the region.
     pub(crate) fn content(&self, payload_len: usize, payload_offset: u64) -> Range<usize> {
+        // A shard without bytes and an R96 shard have no bytes beside their content.
         if self.data_classes > 0 || payload_len == 0 {
             return 0..payload_len;
         }
+        // The payload begins with a page, the content with the region.
         let start = to_usize(self.region.offset - payload_offset);
         start..start + to_usize(self.region.length)
     }
@@ -80,6 +84,7 @@ impl Share {
     /// Returns the number of nodes that prove it.
     pub(crate) fn proof_len(&self, len: usize) -> Result<usize> {
         match self {
+            // A whole tile is hashed as it is.
             Share::Pages(_) if self.is_whole(len) => Ok(0),
             Share::Pages(pages) => Ok(rfc6962::siblings(pages, pages_in(len))?.len()),
             Share::Classes { classes, .. } => class_tree::proof_len(*classes),
@@ -95,6 +100,7 @@ impl Share {
     pub(crate) fn class_range(&self, class: u8) -> Option<Range<usize>> {
         match self {
             Share::Classes { classes, class_len } if classes.contains(class) => {
+                // Payloads lie in the order of the classes, without gaps.
                 let start = classes.rank(class) * class_len;
                 Some(start..start + class_len)
             }
@@ -106,6 +112,7 @@ impl Share {
     pub(crate) fn class_payloads<'b>(&self, bytes: &'b [u8]) -> impl Iterator<Item = &'b [u8]> + use<'b> {
         match self {
             Share::Pages(_) => [].chunks_exact(1),
+            // No tile has a class of 0 bytes, for which this would panic.
             Share::Classes { class_len, .. } => bytes.chunks_exact((*class_len).max(1)),
         }
     }

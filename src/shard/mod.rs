@@ -341,9 +341,11 @@ impl Proof {
 
     /// Returns the offset of the first tile by the lengths of the proof, which the root confirms later.
     pub(crate) fn claimed_start(&self) -> Result<u64> {
+        // A shard that proves the root alone begins at its region.
         if self.tiles.is_empty() {
             return Ok(self.region.offset);
         }
+        // Siblings before the tiles come first, and their bytes lead up to the first tile.
         let places = rfc6962::siblings(&self.tile_range(), self.header.tiles)?;
         places
             .iter()
@@ -376,6 +378,7 @@ impl Proof {
                 chunks_total: before.chunks_done + to_u64(parts.len()),
                 ..before
             },
+            // Without parts the end of reading was the end of the call.
             parts.is_empty() && before.chunks_done > 0,
         );
         let layout = (&parts[..], payload_offset);
@@ -386,6 +389,7 @@ impl Proof {
 
     /// Returns the number of workers that verify this number of parts, or fails with LIMIT.
     pub(crate) fn verifiers(&self, parts: usize, payload: usize, operation: &Operation<'_>) -> Result<usize> {
+        // A thread is worth waking from 64 KiB of payload on.
         let worth = (payload / pool::TASK_BYTES).max(1);
         let result = to_u64(parts).saturating_mul(VERIFIED_TILE);
         Ok(operation.workers(to_u64(parts), 0, result)?.min(worth))
@@ -442,6 +446,7 @@ impl Proof {
         let (root, _) = root_from_tiles(digests, &self.header, &self.tile_range(), &leaves, &self.siblings)?;
         let place = |error: AtlasError| error.at_range(self.region.offset, self.region.length);
         if !same(&root, &self.root) {
+            // Damage and another key look the same: both lead to another root.
             let cause = if self.keyed { "damaged, or another key" } else { "damaged" };
             return Err(place(AtlasError::witness(format!(
                 "{cause}: the shard's bytes and proof do not lead to its root"
@@ -475,6 +480,7 @@ impl Proof {
                 hex(expected)
             )));
         }
+        // A superfluous key is refused too: its owner expects a keyed shard.
         match (self.keyed, options.key.is_some()) {
             (true, false) => Err(AtlasError::witness("the shard is keyed and no key was given")),
             (false, true) => Err(AtlasError::witness("a key was given and the shard is not keyed")),
@@ -542,6 +548,7 @@ impl AtlasShard {
             domain_size: self.proof.header.size,
             region: self.proof.region,
             payload_size: to_u64(self.data().len()),
+            // The sum of coefficients says nothing about the domain.
             residue: match kind {
                 ProjectionType::Linear => self.residue,
                 ProjectionType::R96Fourier => Residue::ZERO,
@@ -602,6 +609,7 @@ impl AtlasShard {
         let decoder = decoder(self.proof.header.classes, self.proof.classes)?;
         let block = block_bytes(usize::from(self.proof.header.classes));
         let mut buffer = Buffer::new(BLOCKS_A_READ * block)?;
+        // Domain and payload are walked together, tile by tile.
         let (scope, mut start, mut payload) = (self.proof.scope(), self.proof.region.offset, 0);
         for tile in &self.proof.tiles {
             // The part of the range in this tile.

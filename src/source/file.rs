@@ -35,9 +35,11 @@ pub(super) fn open_as(path: &Path, changed: bool) -> Result<FileStorage> {
 fn check_regular(storage: &FileStorage, path: &Path) -> Result<()> {
     let failed = |error| AtlasError::io(format_args!("opening {}", path.display()), error);
     let metadata = storage.file().metadata().map_err(failed)?;
+    // A directory opens for reading on Unix, and fails at its first read only.
     if metadata.is_dir() {
         return Err(AtlasError::invalid_argument(format!("{} is a directory", path.display())));
     }
+    // Pipes and devices cannot be read by position, or have no size.
     if !metadata.is_file() {
         return Err(AtlasError::invalid_argument(format!(
             "{} is not a regular file: read it through a source with a callback, or push it into a stream",
@@ -51,11 +53,13 @@ fn check_regular(storage: &FileStorage, path: &Path) -> Result<()> {
 #[cfg(unix)]
 pub(super) fn duplicate(fd: std::os::fd::BorrowedFd<'_>) -> Result<(FileStorage, PathBuf)> {
     use std::os::fd::AsRawFd;
+    // A path could lead to another file by now, so that errors name the descriptor.
     let name = PathBuf::from(format!("file descriptor {}", fd.as_raw_fd()));
     let failed = |error| AtlasError::io(format_args!("duplicating {}", name.display()), error);
     let file = File::from(fd.try_clone_to_owned().map_err(failed)?);
     // SAFETY: the descriptor is open; a question.
     let flags = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETFL) };
+    // A descriptor that was opened with O_PATH names a file and cannot read it.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     let is_a_place = flags & libc::O_PATH != 0;
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
@@ -64,8 +68,10 @@ pub(super) fn duplicate(fd: std::os::fd::BorrowedFd<'_>) -> Result<(FileStorage,
         let text = format!("{} is not open for reading", name.display());
         return Err(AtlasError::invalid_argument(text));
     }
+    // The position belongs to the caller's descriptor too, and is neither used nor moved.
     let storage = FileStorage::shared(file);
     check_regular(&storage, &name)?;
+    // Direct reads need aligned buffers and offsets, which a source does not promise.
     #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
     if flags & libc::O_DIRECT != 0 {
         let text = format!("{} is open with O_DIRECT: a source reads through the page cache", name.display());
@@ -96,6 +102,7 @@ pub(super) fn size_of(storage: &dyn Storage, path: &Path) -> Result<u64> {
 impl PositionedFile {
     pub(super) fn new(storage: Arc<dyn Storage>, path: &Path) -> Result<Self> {
         let size = size_of(&*storage, path)?;
+        // Asked once, because an open file keeps its identity.
         let identity = storage.identity();
         Ok(PositionedFile { storage, path: path.to_owned(), size, identity })
     }
@@ -128,6 +135,8 @@ impl PositionedFile {
         let len = to_u64(out.len());
         self.storage.read_at(offset, out).map_err(|error| {
             let what = format_args!("reading {len} bytes at offset {offset} of {}", self.path.display());
+            // A file that became shorter is the usual reason for an early end, so that the text has both
+            // sizes.
             let now = self.storage.len().ok().filter(|_| error.kind() == std::io::ErrorKind::UnexpectedEof);
             let error = now.map_or(error, |now| {
                 let text = format!("the file has {now} bytes now and had {} when it was opened", self.size);

@@ -44,6 +44,8 @@ impl DataMap {
         if offset.checked_add(len).is_none_or(|end| end > self.size) {
             return false;
         }
+        // The first data that ends after the offset decides: it begins inside the range, or the range is a
+        // hole.
         let after = self.ranges.partition_point(|data| data.end <= offset);
         self.ranges.get(after).is_none_or(|data| data.start >= offset.saturating_add(len))
     }
@@ -51,6 +53,7 @@ impl DataMap {
     /// The numbers of the tiles of 1 MiB with data that are in `tiles`, as ascending ranges.
     pub(crate) fn tiles_within(&self, tiles: &Range<u64>) -> impl Iterator<Item = Range<u64>> {
         let numbers = |data: &Range<u64>| data.start / TILE_BYTES..data.end.div_ceil(TILE_BYTES);
+        // Ranges are whole tiles that do not touch, so that a tile lies in a single range.
         let first = self.ranges.partition_point(|data| numbers(data).end <= tiles.start);
         let (start, end) = (tiles.start, tiles.end);
         self.ranges[first..]
@@ -63,8 +66,10 @@ impl DataMap {
     /// Adds data, of which nothing is before the last range. Returns false if there is no room.
     fn add(&mut self, data: Range<u64>) -> bool {
         match self.ranges.last_mut() {
+            // After rounding to tiles, neighbours touch or overlap.
             Some(last) if last.end >= data.start => last.end = last.end.max(data.end),
             _ => {
+                // Beyond the bound, or without memory, the caller counts the rest as data.
                 if self.ranges.len() >= MOST_RANGES || try_grow(&mut self.ranges, 1).is_err() {
                     return false;
                 }
@@ -91,12 +96,14 @@ impl Source {
         let size = self.size();
         let mut map = DataMap { ranges: Vec::new(), size };
         let mut start = 0;
+        // Runs come in the order of the source, so that new data never lies before the last range.
         for run in self.runs(0, size) {
             let storage = run.source.sparse_storage().filter(|storage| {
                 // In a file that was cut, the bytes after its end are no hole.
                 storage.may_have_holes() && storage.len().is_ok_and(|len| len >= run.source.size())
             });
             let place = Place { start, within: run.offset, len: run.len, size };
+            // Memory and callbacks have no holes, so that all their bytes count as data.
             let is_known = match storage {
                 Some(storage) => place.search(storage, &mut map),
                 None => map.add(place.whole_tiles(start, start + run.len)),
@@ -109,6 +116,7 @@ impl Source {
             }
             start += run.len;
         }
+        // A single range over all bytes means that no hole was found.
         let is_dense = map.ranges.first() == Some(&(0..size));
         (size > 0 && !is_dense).then_some(map)
     }
@@ -137,6 +145,7 @@ impl Place {
     /// Adds the data of the run to `map`. Returns false if there is no room for all.
     fn search(&self, storage: &dyn Storage, map: &mut DataMap) -> bool {
         let end = self.start + self.len;
+        // `at` is an offset in the whole, `from` the same place in the file of the run.
         let mut at = self.start;
         while at < end {
             let from = self.within + (at - self.start);
@@ -144,12 +153,14 @@ impl Place {
                 Ok(None) => return true,
                 Ok(Some(data)) if data.start >= self.within + self.len => return true,
                 Ok(Some(data)) => {
+                    // The data may begin before this place, and end after the run.
                     let outside = |place: u64| self.start + (place - self.within);
                     outside(data.start.max(from))..outside(data.end.min(self.within + self.len))
                 }
                 // The file system does not tell.
                 Err(_) => at..end,
             };
+            // A tile with any data is read whole, so that the search continues after it.
             let tiles = self.whole_tiles(data.start, data.end);
             at = tiles.end.max(data.end);
             if !map.add(tiles) {
@@ -173,10 +184,12 @@ impl Holes {
     }
 
     fn map_of(&self, source: &Source) -> Option<Arc<DataMap>> {
+        // The lock is held during a search, so that other workers wait for it and do not repeat it.
         let mut known = lock(&self.known);
         if let Some((_, map)) = known.iter().find(|(known, _)| Arc::ptr_eq(&known.inner, &source.inner)) {
             return map.clone();
         }
+        // Further sources are read: the list is searched for every tile.
         if known.len() >= MOST_SOURCES {
             return None;
         }

@@ -85,6 +85,7 @@ impl Memory {
         if let Memory::Mapped(map, ..) = self {
             return is_cached(map, to_usize(offset));
         }
+        // Without mappings the argument has no use.
         let _ = offset;
         !self.is_mapped()
     }
@@ -95,6 +96,7 @@ impl Memory {
         #[cfg(all(unix, feature = "streaming"))]
         if let Memory::Mapped(map, ..) = self {
             use memmap2::Advice;
+            // A refusal of the system changes nothing.
             drop(map.advise(if over { Advice::Normal } else { Advice::Sequential }));
         }
         let _ = over;
@@ -106,6 +108,7 @@ impl Memory {
         if let Memory::Mapped(map, ..) = self
             && !is_cached(map, to_usize(offset))
         {
+            // The system may cut a large announcement, so that it is made in steps.
             for (offset, len) in crate::base::storage::advice_steps(offset, len) {
                 drop(map.advise_range(memmap2::Advice::WillNeed, to_usize(offset), to_usize(len)));
             }
@@ -138,6 +141,7 @@ fn is_cached(map: &memmap2::Mmap, offset: usize) -> bool {
     // SAFETY: a question.
     let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(usize::MAX);
     let mut there = 0_u8;
+    // The system expects the address of a page.
     let first = map[offset / page * page..].as_ptr();
     // SAFETY: one page of a mapping that lives, whose state is written to the one byte.
     let told = unsafe { libc::mincore(first.cast_mut().cast(), 1, &raw mut there) };
@@ -202,6 +206,7 @@ impl Drop for Borrowed {
 #[cfg(feature = "streaming")]
 pub(super) unsafe fn map(file: Arc<FileStorage>, path: &Path) -> Result<Memory> {
     let size = super::file::size_of(&*file, path)?;
+    // A file above the address space can still be read by position.
     if usize::try_from(size).is_err() {
         return Err(AtlasError::unsupported(format!(
             "{}: {size} bytes do not fit this machine's address space",
@@ -217,6 +222,7 @@ pub(super) unsafe fn map(file: Arc<FileStorage>, path: &Path) -> Result<Memory> 
     let map = unsafe { memmap2::Mmap::map(file.file()) }
         .map_err(|error| AtlasError::io(format_args!("mapping {}", path.display()), error))?;
     let identity = file.identity();
+    // The file stays open only if its holes can be searched later.
     let sparse = file.may_have_holes().then_some(file);
     Ok(Memory::Mapped(map, path.to_owned(), identity, sparse))
 }

@@ -267,7 +267,9 @@ impl Source {
     }
 
     fn from_parts(parts: parts::PartsBuilder) -> Result<Source> {
+        // A list of parts is never empty, so that no bytes are an empty buffer.
         let Some(parts) = parts.finish() else { return Ok(Self::from_buffer(Buffer::new(0)?)) };
+        // All of a source is that source itself, with its identity and its memory.
         match parts.whole() {
             Some(source) => Ok(source.clone()),
             None => Ok(Self::new(parts.size(), SourceKind::Parts(parts))),
@@ -283,6 +285,7 @@ impl Source {
             if at >= end {
                 return None;
             }
+            // Parts are not nested, so that every run lies in a plain source.
             let mut run = match &self.inner.kind {
                 SourceKind::Parts(parts) => parts.run_at(at)?,
                 _ => SourceRun { source: self, offset: at, len: end - at },
@@ -296,22 +299,26 @@ impl Source {
     /// True if both read the same bytes at the same offsets, as far as both have bytes: clones of one source,
     /// one file, or parts of those.
     pub(crate) fn is_same(&self, other: &Source) -> bool {
+        // Two objects may open the same file, or be made of the same parts.
         let common = self.size().min(other.size());
         self.origin() == other.origin() || common > 0 && self.has_bytes_of(0, other, 0, common)
     }
 
     /// True if the `len` bytes at `offset` are the same ones as those of `other` at its offset `place`.
     fn has_bytes_of(&self, offset: u64, other: &Source, place: u64, len: u64) -> bool {
+        // After its end a source has no bytes to compare.
         let within =
             |source: &Source, start: u64| start.checked_add(len).is_some_and(|end| end <= source.size());
         if !within(self, offset) || !within(other, place) {
             return false;
         }
+        // Both sides advance by the shorter of their runs, because they may be cut at different places.
         let mut done = 0;
         while done < len {
             let rest = len - done;
             let runs = (self.runs(offset + done, rest).next(), other.runs(place + done, rest).next());
             let (Some(own), Some(others)) = runs else { return false };
+            // The same offset of the same origin means the very same bytes, without a read.
             if (own.source.origin(), own.offset) != (others.source.origin(), others.offset) {
                 return false;
             }
@@ -322,9 +329,11 @@ impl Source {
 
     /// An offset at which `other` has the very bytes of this range, which is not empty.
     pub(crate) fn place_in(&self, other: &Source, offset: u64, len: u64) -> Option<u64> {
+        // The same offset is the usual case, and needs no search.
         if self.has_bytes_of(offset, other, offset, len) {
             return Some(offset);
         }
+        // Otherwise the first run leads to a candidate, at which all bytes are compared.
         let first = self.runs(offset, len).next()?;
         let place = match &other.inner.kind {
             SourceKind::Parts(parts) => parts.find(first.source.origin(), first.offset)?,
@@ -335,6 +344,7 @@ impl Source {
 
     /// The identity of the bytes.
     fn origin(&self) -> parts::Origin {
+        // A file is the same whatever opened it; anything else is the same object only.
         let object = || parts::Origin::Object(Arc::as_ptr(&self.inner).addr());
         self.file_identity().map_or_else(object, parts::Origin::File)
     }
@@ -387,6 +397,7 @@ impl Source {
             }
             SourceKind::Pieces(pieces) => pieces.slice(offset, len),
             SourceKind::Parts(parts) => {
+                // In place only if a single part has all bytes.
                 let run = parts.run_at(offset).filter(|run| to_u64(len) <= run.len)?;
                 run.source.slice(run.offset, len)
             }
@@ -412,6 +423,7 @@ impl Source {
         match &self.inner.kind {
             SourceKind::Memory(memory) => !memory.is_mapped(),
             SourceKind::Parts(parts) => parts.are_fixed(),
+            // Files and callbacks are read into buffers of the library.
             _ => true,
         }
     }
@@ -421,6 +433,7 @@ impl Source {
         match &self.inner.kind {
             SourceKind::File(_) => true,
             SourceKind::Parts(parts) => {
+                // In a single part, whose source decides.
                 let run = parts.run_at(offset).filter(|run| len <= run.len);
                 run.is_some_and(|run| run.source.is_read_by_position(run.offset, len))
             }
@@ -456,6 +469,7 @@ impl Source {
 
     /// Announces that these bytes are needed soon. Bytes beyond the end are ignored.
     pub(crate) fn will_need(&self, offset: u64, len: u64) {
+        // Readers announce a fixed distance ahead, which passes the end in the last tiles.
         let len = len.min(self.inner.size.saturating_sub(offset));
         match &self.inner.kind {
             _ if len == 0 => {}
@@ -473,6 +487,7 @@ impl Source {
     pub(crate) fn is_near(&self) -> bool {
         const PLACES: u64 = 64;
         let size = self.inner.size;
+        // Evenly spaced places stand for the whole.
         size == 0 || (0..PLACES).all(|place| self.is_near_at(size / PLACES * place))
     }
 
@@ -482,6 +497,7 @@ impl Source {
             SourceKind::Memory(memory) => memory.is_near(offset),
             SourceKind::File(file) => file.is_near(offset),
             SourceKind::Pieces(_) => true,
+            // Nothing is known about a callback or a container, so that it counts as far.
             SourceKind::ReadAt(_) | SourceKind::Raw(_) | SourceKind::Stored(_) => false,
             SourceKind::Parts(parts) => {
                 parts.run_at(offset).is_some_and(|run| run.source.is_near_at(run.offset))
@@ -494,6 +510,7 @@ impl Source {
     pub(crate) fn release(&self, offset: u64, len: u64) {
         match &self.inner.kind {
             SourceKind::Memory(memory) => {
+                // The last release of a pass has no end of its own.
                 memory.release(offset.min(self.inner.size), len.min(self.inner.size.saturating_sub(offset)));
             }
             SourceKind::Parts(_) => {
@@ -507,6 +524,7 @@ impl Source {
     pub(crate) fn read_raw(&self, offset: u64, out: OutBytes<'_>) -> Result<()> {
         let len = to_u64(out.len());
         check_range(offset, len, self.inner.size, "read")?;
+        // A callback is never asked for 0 bytes.
         if out.is_empty() {
             return Ok(());
         }
@@ -522,6 +540,7 @@ impl Source {
     fn fetch(&self, offset: u64, mut out: OutBytes<'_>) -> Result<()> {
         let len = to_u64(out.len());
         match &self.inner.kind {
+            // The range was checked by `read_raw`.
             SourceKind::Memory(_) => match self.slice(offset, out.len()) {
                 Some(bytes) => {
                     out.copy_from(bytes);
@@ -536,11 +555,14 @@ impl Source {
                 Ok(())
             }
             SourceKind::File(file) => file.read_at(offset, out),
+            // The reader is safe code, which may look at its buffer, so that the bytes are initialised.
             SourceKind::ReadAt(reader) => ask(&**reader, offset, out.into_initialised()),
             SourceKind::Stored(reader) => reader.read_at(offset, out),
+            // Errors of a run get the place in the whole from `read_raw`, and not their own.
             SourceKind::Parts(_) => self
                 .runs(offset, len)
                 .try_for_each(|run| run.source.fetch(run.offset, out.split_off_front(to_usize(run.len)))),
+            // A callback of C reports a number, which becomes that of the error.
             SourceKind::Raw(reader) => reader.read_at(offset, out).map_err(|code| {
                 let what = format_args!("the read callback failed for {len} bytes at offset {offset}");
                 AtlasError::io(what, std::io::Error::from_raw_os_error(code))
@@ -571,10 +593,12 @@ impl Storage for SourceStorage {
     }
 
     fn read_at(&self, offset: u64, out: OutBytes<'_>) -> io::Result<()> {
+        // The end is reported as a file reports it: callers recognise a file that is too short.
         let end = offset.checked_add(to_u64(out.len()));
         if end.is_none_or(|end| end > self.source.size()) {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
+        // An error code of the system passes unchanged; other errors keep their text.
         self.source.read_raw(offset, out).map_err(|error| match error.os_error() {
             0 => io::Error::other(error.message().to_owned()),
             code => io::Error::from_raw_os_error(code),

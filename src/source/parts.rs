@@ -53,7 +53,9 @@ pub(super) struct PartsBuilder {
 impl PartsBuilder {
     /// Appends the bytes of a range of `source`, which is within it.
     pub(super) fn push(&mut self, source: &Source, offset: u64, len: u64) -> Result<()> {
+        // The runs of a source with parts are those of its parts, so that the list stays flat.
         for run in source.runs(offset, len) {
+            // The sum is checked first, so that the start of a part never wraps.
             let end = self.size.checked_add(run.len).ok_or_else(|| {
                 let size = self.size;
                 AtlasError::limit(format!("{size} bytes and {} more exceed the limit of 2^64 - 1", run.len))
@@ -113,6 +115,7 @@ impl Parts {
 
     /// True if all bytes are in memory, each tile of them in one piece.
     pub(super) fn hold_tiles(&self) -> bool {
+        // A tile must not cross an edge between two parts, nor between two pieces of memory in a part.
         self.list.iter().all(|part| {
             part.start.is_multiple_of(TILE_BYTES)
                 && part.source.in_memory()
@@ -132,6 +135,7 @@ impl Parts {
 
     /// The bytes from `offset` on that lie in one source; `offset` < size.
     pub(super) fn run_at(&self, offset: u64) -> Option<SourceRun<'_>> {
+        // There are no gaps, so that the last part that begins at or before the offset has the byte.
         let index = self.list.partition_point(|part| part.start <= offset).checked_sub(1)?;
         let part = self.list.get(index)?;
         let before = offset - part.start;
@@ -142,6 +146,7 @@ impl Parts {
     /// Returns the place of the byte at `offset` of a source of this origin. If several parts have it, chooses the
     /// one that begins last in that source.
     pub(super) fn find(&self, origin: Origin, offset: u64) -> Option<u64> {
+        // Parts are ordered by the place of their first byte in its own source.
         let key = |number: &usize| {
             let part = &self.list[*number];
             (part.source.origin(), part.offset)
@@ -150,12 +155,14 @@ impl Parts {
         let index = match self.by_origin.get() {
             Some(index) => index,
             None => {
+                // Two threads may make it at the same time: both make the same list.
                 let mut index = try_vec(self.list.len()).ok()?;
                 index.extend(0..self.list.len());
                 index.sort_by_key(key);
                 self.by_origin.get_or_init(|| index)
             }
         };
+        // The last part that begins there or before in its source. It may end before the byte.
         let number = index.partition_point(|number| key(number) <= (origin, offset)).checked_sub(1)?;
         let part = &self.list[index[number]];
         let before = offset.checked_sub(part.offset)?;

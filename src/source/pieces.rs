@@ -35,6 +35,7 @@ impl Pieces {
 
     /// Returns the bytes in place, if one piece has them.
     pub(super) fn slice(&self, offset: u64, len: usize) -> Option<&[u8]> {
+        // Only the first piece can have them all; a range that ends after it is no slice.
         let (start, bytes) = self.list.get(self.find(offset))?;
         let start = usize::try_from(offset - start).ok()?;
         bytes.get(start..start.checked_add(len)?)
@@ -43,6 +44,7 @@ impl Pieces {
     /// Fills `out` with the bytes from `offset` on, which are there.
     pub(super) fn read(&self, offset: u64, mut out: OutBytes<'_>) {
         let mut at = offset;
+        // The read may begin inside the first piece, and begins at the start of all others.
         for (start, bytes) in &self.list[self.find(offset)..] {
             if out.is_empty() {
                 return;

@@ -121,6 +121,7 @@ pub fn stream_reader_projection(
     // As much as the workers take at a time, so that it is hashed in parallel and not copied before.
     let mut buffer = Buffer::new(to_usize(stream.batch(operation)? * TILE_BYTES))?;
     let mut filled = 0;
+    // A pipe gives any number of bytes, so that the buffer is filled before it is pushed.
     loop {
         match reader.read(&mut buffer[filled..]) {
             Ok(0) => break,
@@ -133,6 +134,7 @@ pub fn stream_reader_projection(
             filled = 0;
         }
     }
+    // The rest, which may be empty.
     stream.push(&buffer[..filled], operation)?;
     stream.finish(operation)
 }
@@ -191,6 +193,7 @@ impl StreamMonitor {
     }
 
     pub(crate) fn is_complete(&self) -> bool {
+        // Pairs with the release below: whoever sees the flag finds the last progress.
         self.complete.load(Ordering::Acquire)
     }
 
@@ -285,6 +288,7 @@ impl StreamingContext {
 
     /// Adds bytes, in pieces of any size. STATE on a stream of a source.
     pub fn push(&mut self, data: &[u8], operation: &mut Operation<'_>) -> Result<()> {
+        // Failed during the call, like in `next`.
         match std::mem::replace(&mut self.stage, Stage::Failed) {
             Stage::Push(mut push) => {
                 push.push(data, &self.setup, &self.monitor.status, operation)?;
@@ -305,6 +309,7 @@ impl StreamingContext {
             Stage::Pull(mut pull) => {
                 let more = pull.advance(&self.setup, &self.monitor.status, operation)?;
                 let progress = self.monitor.progress();
+                // After the last chunk every byte was processed, although `finish` is still to come.
                 if progress.chunks_done == progress.chunks_total {
                     self.monitor.set_complete();
                 }
@@ -324,6 +329,7 @@ impl StreamingContext {
     /// A spool file gets its final name.
     pub fn finish(&mut self, operation: &mut Operation<'_>) -> Result<AtlasProjection> {
         let status = &self.monitor.status;
+        // Failed during the call: an error leaves no buffer, no source and no temporary file.
         let projection = match std::mem::replace(&mut self.stage, Stage::Failed) {
             Stage::Pull(pull) => pull.finish(&self.setup, status, operation)?,
             Stage::Push(push) => push.finish(&self.setup, status, operation)?,

@@ -39,6 +39,7 @@ impl StreamPlan {
     }
 
     pub(super) fn finish(&self, tiles: Vec<Arc<Tile>>) -> Result<AtlasProjection> {
+        // The policy concerns the sum of all bytes, which is known only now.
         AtlasProjection::from_fresh(Arc::clone(&self.projection), Tree::from_tiles(tiles))
     }
 }
@@ -71,6 +72,7 @@ impl<'t, 'o, 's> ChunkTracker<'t, 'o, 's> {
     /// Continues from the progress in the status.
     pub(super) fn new(operation: &'t mut Operation<'o>, chunk_size: u64, status: &'s SharedProgress) -> Self {
         let progress = status.progress();
+        // An end that was reported is not reported again.
         let finished = progress.chunks_done > 0 && progress.bytes_done == progress.bytes_total;
         ChunkTracker { tracker: operation.resume(progress, finished), chunk_size, status }
     }
@@ -78,6 +80,7 @@ impl<'t, 'o, 's> ChunkTracker<'t, 'o, 's> {
     /// Notes that the first `bytes` bytes of the domain are done, and reports every chunk that ends there.
     pub(super) fn reach(&mut self, bytes: u64) -> Result<()> {
         loop {
+            // Several chunks may end at once, each with a report of its own.
             let now = self.tracker.progress();
             // The next chunk ends at its full size, or with the domain.
             let mut end = (now.chunks_done + 1).saturating_mul(self.chunk_size);
@@ -101,6 +104,7 @@ impl<'t, 'o, 's> ChunkTracker<'t, 'o, 's> {
     /// Reports the end, unless the last report was the end.
     pub(super) fn finish(self) -> Result<()> {
         let now = self.tracker.progress();
+        // The status is set first, like in `reach`.
         self.status.set(Progress { bytes_done: now.bytes_total, chunks_done: now.chunks_total, ..now });
         self.tracker.finish()
     }
@@ -122,12 +126,14 @@ impl Pass {
     /// Begins a pass at `start`.
     pub(super) fn new(source: &Source, start: u64, config: &StreamingConfig) -> Pass {
         source.advise_sequential(false);
+        // Steps of about a chunk, 2 to 16 MiB, so that there are few releases.
         let stride = (config.chunk_size() / STRIDE).clamp(1, 8) * STRIDE;
         Pass { source: source.clone(), released: start / STRIDE * STRIDE, stride }
     }
 
     /// Releases the bytes before `offset`.
     pub(super) fn leave_behind(&mut self, offset: u64) {
+        // Only whole steps: pages at the edge may still be read.
         let offset = offset / self.stride * self.stride;
         if offset > self.released {
             self.source.release(self.released, offset - self.released);
@@ -138,6 +144,7 @@ impl Pass {
 
 impl Drop for Pass {
     fn drop(&mut self) {
+        // All of the rest, whether the pass came to its end or not.
         self.source.release(self.released, u64::MAX);
         self.source.advise_sequential(true);
     }
@@ -157,6 +164,7 @@ pub(super) fn project_rest(
     // All that can fail for lack of memory comes before the first read.
     reserve_tiles(&mut tiles, source.size())?;
     let mut tracker = ChunkTracker::new(operation, setup.config.chunk_size(), status);
+    // Tiles of earlier chunks are full, unless the domain ends with them.
     let mut done = (to_u64(tiles.len()) * TILE_BYTES).min(source.size());
     let mut pass = Pass::new(source, done, &setup.config);
     // Tiles arrive in order; mapped pages behind them are released.
@@ -173,6 +181,7 @@ pub(super) fn project_rest(
 /// Reserves room for all tiles of a domain of `size` bytes.
 pub(super) fn reserve_tiles(tiles: &mut Vec<Arc<Tile>>, size: u64) -> Result<()> {
     let count = usize::try_from(size.div_ceil(TILE_BYTES)).unwrap_or(usize::MAX);
+    // All at once, because a list that doubles takes more memory than was counted.
     if count > tiles.capacity() {
         let mut all = crate::base::buffer::try_vec(count)?;
         all.append(tiles);

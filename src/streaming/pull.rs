@@ -86,6 +86,7 @@ impl Pull {
         setup.job(source, 0).plan(operation)?;
         let size = source.size();
         let chunks_total = size.div_ceil(setup.config.chunk_size());
+        // The totals of a source are known from the start.
         status.set(Progress { bytes_total: size, chunks_total, ..Progress::default() });
         Ok(Pull {
             source: source.clone(),
@@ -120,6 +121,7 @@ impl Pull {
             overlap_end: end.saturating_add(setup.config.chunk_overlap()).min(size),
             residue: Residue::ZERO,
         };
+        // Before the first read, so that a lack of memory costs no work.
         reserve_tiles(&mut self.tiles, size)?;
         self.pass.get_or_insert_with(|| Pass::new(&self.source, 0, &setup.config));
         // A source in memory is hashed in place.
@@ -139,6 +141,7 @@ impl Pull {
     pub(super) fn chunk(&self) -> Result<StreamingChunk<'_>> {
         let ChunkPlace { id, start, end, overlap_end, residue } = self.place;
         let len = to_usize(end - start);
+        // In the buffer, or in the memory of the source.
         let both = match &self.buffer {
             Some(buffer) => Some(&buffer[..to_usize(overlap_end - start)]),
             None => self.source.slice(start, to_usize(overlap_end - start)),
@@ -161,10 +164,12 @@ impl Pull {
         }
         // The remaining bytes are read tile by tile, with all of the memory for it.
         for buffer in [self.buffer, self.begun].into_iter().flatten() {
+            // Under a limit their memory is needed now; otherwise it may be used again.
             if operation.is_limited() {
                 buffer.discard();
             }
         }
+        // The rest has a pass of its own, which begins at the first tile that is not hashed.
         drop(self.pass);
         project_rest(setup, &self.source, self.tiles, status, operation)
     }
@@ -183,8 +188,10 @@ impl Pull {
             let before = self.place;
             let end = before.end.saturating_add(setup.config.chunk_size()).min(last);
             let id = status.progress().chunks_done;
+            // Bytes of the overlap stay in the buffer until their tile is hashed.
             let overlap_end = before.overlap_end.max(end);
             let place = ChunkPlace { id, start: before.end, end, overlap_end, residue: Residue::ZERO };
+            // These chunks are not returned, so that their residues are not kept.
             self.read_and_hash(setup, before, place, operation)?;
             self.place = place;
             ChunkTracker::new(operation, setup.config.chunk_size(), status).reach(end)?;
@@ -200,12 +207,14 @@ impl Pull {
     /// Asks the system for the chunks after the present one, and releases those before it.
     fn read_ahead(&mut self, config: &StreamingConfig) {
         let wanted = self.place.end.saturating_add(config.ahead()).min(self.source.size());
+        // The overlap was read already, and more may have been announced.
         let from = self.announced.max(self.place.overlap_end);
         if wanted > from {
             self.source.will_need(from, wanted - from);
             self.announced = wanted;
         }
         if let Some(pass) = &mut self.pass {
+            // The caller still looks at the present chunk.
             pass.leave_behind(self.place.start);
         }
     }
@@ -269,6 +278,7 @@ impl Pull {
         operation: &Operation<'_>,
     ) -> Result<Residue> {
         let size = self.source.size();
+        // Bytes up to the end of the last overlap are in the buffer.
         let (start, known) = (place.start, before.overlap_end);
         let chunk = setup.config.chunk_size();
         let whole = chunk.saturating_add(setup.config.chunk_overlap()).min(size);
@@ -301,10 +311,12 @@ impl Pull {
             count,
             || Ok(Workspace::default()),
             |workspace, index| {
+                // A part is taken once, and its bytes move to the worker.
                 let part = places[to_usize(index)].lock().unwrap_or_else(PoisonError::into_inner).take();
                 let part = part
                     .ok_or_else(|| AtlasError::internal(format!("part {index} of a chunk is taken twice")))?;
                 let (offset, end) = (part.range.start, part.range.end);
+                // The first parts may begin with known bytes, which are not read again.
                 let rest = &mut part.bytes[part.known..];
                 read_in_steps(source, offset + to_u64(part.known), rest, step, &StopFlag::default())
                     .map_err(|error| error.at_index(place.id))?;
@@ -353,6 +365,7 @@ impl Pull {
                 .ok_or_else(|| AtlasError::internal("the first bytes of a tile are missing"))?;
             begun[to_usize(place.start - tile)..to_usize(end - tile)]
                 .copy_from_slice(bytes(place.start..end));
+            // A chunk smaller than a tile may leave it incomplete.
             if end == tile_end {
                 let whole = &begun[..to_usize(end - tile)];
                 let (scheme, workspace) = (&setup.projection.scheme, &mut Workspace::default());
@@ -392,6 +405,7 @@ fn cuts(range: Range<u64>) -> Vec<Range<u64>> {
     let mut parts = Vec::new();
     let mut at = range.start;
     while at < range.end {
+        // The next tile boundary may be beyond 2^64.
         let end = (at / TILE_BYTES + 1).saturating_mul(TILE_BYTES).min(range.end);
         parts.push(at..end);
         at = end;
@@ -405,6 +419,7 @@ fn split(buffer: &mut [u8], parts: Vec<Range<u64>>, start: u64, known: u64) -> V
     debug_assert!(parts.first().is_none_or(|part| part.start == start));
     let mut places = Vec::with_capacity(parts.len());
     for range in parts {
+        // The parts follow each other in the buffer.
         let (bytes, after) = rest.split_at_mut(to_usize(range.end - range.start));
         let known = to_usize(known.clamp(range.start, range.end) - range.start);
         places.push(Mutex::new(Some(Part { range, bytes, known })));

@@ -134,6 +134,7 @@ impl Push {
         operation: &mut Operation<'_>,
     ) -> Result<()> {
         ChunkTracker::new(operation, setup.config.chunk_size(), status).reach(self.size)?;
+        // The status counts the bytes between two reports too.
         status.set(Progress { bytes_done: self.size, ..status.progress() });
         Ok(())
     }
@@ -146,6 +147,7 @@ impl Push {
             Store::Memory(_) => {
                 // In memory the tiles stay anyway; only the workers count.
                 let workers = operation.workers(window, workspace, self.account(0))?;
+                // A single worker gains nothing from a batch.
                 Ok(if workers > 1 { window.min(to_u64(workers) * TILES_A_WORKER) } else { 1 })
             }
             Store::Spool(_) | Store::Nothing => {
@@ -165,6 +167,7 @@ impl Push {
 
     /// Returns the number of bytes held now and by the result, plus `more`.
     fn account(&self, more: u64) -> u64 {
+        // Gathered tiles of a file, or of nothing, are dropped once they are hashed.
         let kept = match &self.store {
             Store::Memory(tiles) => tiles.len(),
             Store::Spool(_) | Store::Nothing => 0,
@@ -220,10 +223,12 @@ impl Push {
     }
 
     fn hash_gathered(&mut self, setup: &StreamPlan, operation: &Operation<'_>) -> Result<()> {
+        // Counted before the tiles leave the list.
         let held = self.account(0);
         let gathered = std::mem::take(&mut self.gathered);
         let tiles: Vec<&[u8]> = gathered.iter().map(|buffer| &**buffer).collect();
         self.hash(&tiles, false, held, setup, operation)?;
+        // Memory keeps the buffers themselves.
         if let Store::Memory(kept) = &mut self.store {
             reserve(kept, gathered.len())?;
             kept.extend(gathered);
@@ -240,6 +245,7 @@ impl Push {
         operation: &Operation<'_>,
     ) -> Result<usize> {
         let chunk = setup.config.chunk_size();
+        // Not beyond a chunk, so that its end is reported, but at least a batch.
         let chunk_left = (chunk - self.size % chunk).div_ceil(TILE_BYTES);
         let mut count = to_usize(chunk_left.max(batch).min(to_u64(data.len() / TILE_SIZE)));
         // Fewer tiles if the limit does not cover their copies and a worker.
@@ -265,7 +271,9 @@ impl Push {
         setup: &StreamPlan,
         operation: &Operation<'_>,
     ) -> Result<()> {
+        // All tiles so far are full, because only the last tile of a stream may be shorter.
         let (count, start) = (to_u64(tiles.len()), to_u64(self.hashed.len()) * TILE_BYTES);
+        // Room first, so that the sink cannot fail for lack of it.
         reserve(&mut self.hashed, tiles.len())?;
         // Only the memory store keeps copies, and only of the caller's tiles.
         let (spool, kept) = match &mut self.store {
@@ -353,6 +361,7 @@ impl Push {
 
     /// Returns the last tile without the spare room, if the memory allows the copy.
     fn trimmed(&self, filling: Buffer, operation: &Operation<'_>) -> Result<Buffer> {
+        // Both buffers exist during the copy.
         let more = to_u64(filling.len() + self.filled);
         if self.filled == filling.len() || self.check_memory(more, operation).is_err() {
             return Ok(filling.truncated(self.filled));
@@ -366,6 +375,7 @@ fn reserve<T>(items: &mut Vec<T>, more: usize) -> Result<()> {
     if items.capacity() - items.len() >= more {
         return Ok(());
     }
+    // Growth by half bounds both the number of copies and the spare room.
     let mut larger = try_vec(items.len() + more.max(items.len() / 2).max(8))?;
     larger.append(items);
     *items = larger;

@@ -31,11 +31,13 @@ pub(crate) fn check_tile(
 /// Refuses a tile whose bytes have another residue or witness than it commits to.
 fn compare(at: &TileAt, residue: Residue, found: &Digest) -> Result<()> {
     let place = |error: AtlasError| error.at_index(at.index.0).at_range(at.offset.0, at.tile.len() as u64);
+    // The witness comes first: changed bytes are WITNESS, whatever their sum is.
     match at.tile.witness() {
         Some(witness) if same(witness, found) => {}
         Some(_) => return Err(place(source_changed(at))),
         None => return Err(AtlasError::internal(format!("tile {} has no witness to check", at.index))),
     }
+    // The bytes are right here, so that a wrong sum is a fault of the tree.
     if residue != at.tile.residue() {
         return Err(place(AtlasError::conservation(format!(
             "tile {} sums to {residue} mod 96 instead of the projected {}",
@@ -75,6 +77,7 @@ pub(crate) fn for_each_checked_tile(
                 return Err(AtlasError::internal(format!("tile {index} is not in the tree")));
             };
             let len = at.tile.len();
+            // A hole is compared with the witness of as many zeros, without a read.
             if is_hole(&holes, &at.tile) {
                 compare(&at, Residue::ZERO, &scheme.witness_of_zeros(len, workspace)?)?;
                 // Never written to, so that it uses no memory unless `then` reads it.
@@ -95,6 +98,7 @@ pub(crate) fn for_each_checked_tile(
                     bytes
                 }
             };
+            // `then` gets the bytes that were checked, and not those of a second read.
             check_tile(scheme, workspace, &at, bytes)?;
             then(&at, bytes)?;
             Ok(len as u64)
@@ -106,6 +110,7 @@ pub(crate) fn for_each_checked_tile(
 
 /// True if all bytes of a tile are known to be zeros without a read.
 pub(crate) fn is_hole(holes: &Holes, tile: &Tile) -> bool {
+    // An edited tile is never a hole: its pieces may come from several places.
     let Some(extent) = tile.whole() else { return false };
     let Some(stored) = extent.stored_tile() else {
         let (source, offset) = extent.place();
@@ -119,6 +124,7 @@ pub(crate) fn is_hole(holes: &Holes, tile: &Tile) -> bool {
 /// True if all bytes of the spans, in the file of a store or in its base, are known to be zeros without a
 /// read.
 pub(crate) fn are_holes(holes: &Holes, spans: &TileSpans, base: Option<&Source>) -> bool {
+    // A span of the base is looked up in the base; raw and encoded bytes count as data.
     spans.spans.iter().all(|span| match (span.kind, base) {
         (SpanKind::Zeros, _) => true,
         (SpanKind::Base, Some(base)) => {

@@ -122,6 +122,7 @@ impl Extent {
         let entry = tile.entry;
         let len = tile_len(to_usize(u64::from(entry.len)))?;
         let stored = Arc::new(tile);
+        // A tile in several spans gets a source of its own, which reads through the spans.
         let (source, offset) = place.unwrap_or_else(|| {
             (Source::from_bytes_of(u64::from(len), Box::new(StoredBytes(Arc::clone(&stored)))), 0)
         });
@@ -131,6 +132,7 @@ impl Extent {
             len,
             residue: entry.residue,
             trust: Trust::Witnessed(entry.witness),
+            // An entry has the sum of the tile only. The sums of the groups follow on demand.
             residues: OnceLock::new(),
             kept: Mutex::default(),
             stored: Some(stored),
@@ -149,6 +151,7 @@ impl Extent {
 
     /// The parts within `range` that were written to files.
     pub(crate) fn written(&self, range: &Range<u32>) -> Vec<WrittenRun> {
+        // Runs are copied out, so that the lock is not held while the caller uses them.
         let kept = lock(&self.kept);
         let runs = kept.written.iter().flat_map(|runs| runs.iter());
         runs.filter(|run| run.start < range.end && range.start < run.end()).cloned().collect()
@@ -158,6 +161,7 @@ impl Extent {
     pub(crate) fn set_written(&self, run: WrittenRun) {
         let mut kept = lock(&self.kept);
         let runs = kept.written.get_or_insert_default();
+        // The latest place of a byte replaces earlier places, so that runs never overlap.
         runs.retain(|old| old.end() <= run.start || run.end() <= old.start);
         runs.push(run);
     }
@@ -199,6 +203,7 @@ impl Extent {
             return Err(AtlasError::internal("an extent has no residues"));
         };
         let context = stored.store.context();
+        // Bytes are used in place only if nothing can change them between their sum and their digest.
         let mut buffer;
         let bytes = match self.fixed_slice(&(0..self.len())) {
             Some(bytes) => bytes,
@@ -216,10 +221,14 @@ impl Extent {
             let (residues, witness) = context.scheme.sum_and_witness(bytes, &mut Workspace::default())?;
             (residues.0, witness, None)
         };
+        // The witness decides before a sum is kept: the sum of wrong bytes would spread to all parts of the
+        // tile.
         if !same(&witness, &stored.entry.witness) {
             return Err(source_changed(&**self));
         }
         let residues = self.check_residues(residues)?;
+        // A tile of a single group has no chaining values. Those of larger tiles serve the edit that
+        // follows.
         if let Some(outboard) = outboard.filter(|_| self.len() > GROUP_SIZE) {
             context.outboards.keep_extent(self, outboard);
         }
@@ -228,6 +237,7 @@ impl Extent {
 
     /// Compares the residues of the groups, just summed, with those that are known. Fails with CONSERVATION.
     pub(crate) fn check_residues(&self, found: [Residue; GROUPS]) -> Result<&[Residue; GROUPS]> {
+        // The sum of all bytes is always known, those of the groups only if they were computed before.
         let total: Residue = found.iter().copied().sum();
         let known = self.residues.get();
         if total != self.residue || known.is_some_and(|known| *known != found) {
@@ -245,6 +255,7 @@ impl Extent {
             return Some(Arc::clone(outboard));
         }
         let stored = self.stored.as_ref().filter(|_| self.len() > GROUP_SIZE)?;
+        // Chaining values are stored in records only.
         if !matches!(stored.entry.place, TilePlace::Record(_)) {
             return None;
         }
@@ -252,15 +263,18 @@ impl Extent {
         let context = stored.store.context();
         let values = spans.chaining_values.to_vec();
         let (outboard, witness) = Outboard::of_groups(context.scheme.digests(), values, None).ok()?;
+        // Stored values count only if they lead to the witness of the tile.
         if !same(&witness, &stored.entry.witness) {
             return None;
         }
         let outboard = Arc::new(outboard);
+        // Kept like any outboard, so that it is computed once.
         context.outboards.keep_extent(self, Arc::clone(&outboard));
         Some(outboard)
     }
 
     pub(crate) fn set_outboard(&self, outboard: Option<Arc<Outboard>>) -> Option<Arc<Outboard>> {
+        // The caller drops the previous outboard, after the lock is released.
         std::mem::replace(&mut lock(&self.kept).outboard, outboard)
     }
 
@@ -296,22 +310,27 @@ impl Extent {
         range: &Range<usize>,
         reader: &mut CheckedReader<'_>,
     ) -> Result<Residue> {
+        // The groups in which the range begins and ends. A range up to an edge ends in the group after it.
         let (first, last) = (range.start / GROUP_SIZE, range.end / GROUP_SIZE);
         if range.is_empty() {
             return Ok(Residue::ZERO);
         }
+        // All bytes: this sum needs no groups, which a stored tile would have to be read for.
         if *range == (0..self.len()) {
             return Ok(self.residue);
         }
         let residues = self.residues()?;
+        // Within a group: all of the group is known, a part of it is summed from its bytes.
         if first == last {
             let whole = range.start.is_multiple_of(GROUP_SIZE) && range.end == self.len();
             return if whole { Ok(residues[first]) } else { self.sum_within(residues, range, reader) };
         }
+        // Whole groups from the first group on, without the bytes before the start.
         let mut residue: Residue = residues[first..last].iter().copied().sum();
         if !range.start.is_multiple_of(GROUP_SIZE) {
             residue = residue - self.sum_within(residues, &(first * GROUP_SIZE..range.start), reader)?;
         }
+        // A short last group counts whole; a group that is cut counts up to the cut.
         if range.end == self.len() && !range.end.is_multiple_of(GROUP_SIZE) {
             residue = residue + residues[last];
         } else if !range.end.is_multiple_of(GROUP_SIZE) {
@@ -322,6 +341,7 @@ impl Extent {
 
     /// Returns the number of groups that [`residue_of`](Self::residue_of) reads.
     pub(super) fn groups_read(&self, range: &Range<usize>) -> usize {
+        // The end of the extent is no cut, although it may lie inside a group.
         let is_cut = |at: usize| !at.is_multiple_of(GROUP_SIZE) && at != self.len();
         match (is_cut(range.start), is_cut(range.end)) {
             (true, true) if range.start / GROUP_SIZE == range.end / GROUP_SIZE => 1,

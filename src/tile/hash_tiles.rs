@@ -89,6 +89,7 @@ impl HashJob<'_> {
     /// its tiles.
     pub(crate) fn plan<'a>(&self, operation: &Operation<'a>) -> Result<HashPlan<'a>> {
         let count = self.geometry.tiles();
+        // Tiles with given ends may cross the pieces of memory, so that each tile is looked at.
         let in_place = match self.geometry {
             Geometry::Canonical { .. } => self.source.in_memory(),
             Geometry::Ends(_) => (0..count).all(|tile| {
@@ -96,14 +97,18 @@ impl HashJob<'_> {
                 self.source.slice(start, len).is_some()
             }),
         };
+        // A task is a single tile in memory, or the tiles of a whole read.
         let (tiles_a_task, per_worker) = if in_place {
             (1, 0)
         } else {
             let tiles = self.tiles_a_read();
             (tiles, tiles * TILE_BYTES)
         };
+        // Holes are no tasks. The sink gets their tiles between those of the tasks.
         let reads = self.reads(tiles_a_task)?;
+        // The window counts tasks, of which at least a single task is always admitted.
         let window = (self.pace.window.div_ceil(TILE_BYTES) / tiles_a_task).max(1);
+        // Every tile takes memory in the projection, also a tile in a hole.
         let fixed = count.saturating_mul(tile_footprint());
         let per_worker = per_worker + self.scheme.workspace();
         let workers = operation.workers(reads.len().min(window), per_worker, fixed)?;
@@ -115,11 +120,14 @@ impl HashJob<'_> {
     fn reads(&self, step: u64) -> Result<Steps> {
         let count = self.geometry.tiles();
         let tiles = self.first.min(count)..count;
+        // Without a map of holes every tile is read.
         let Some(map) = self.source.data_map().filter(|_| !tiles.is_empty()) else {
             return Steps::new([tiles], step);
         };
         match self.geometry {
             Geometry::Canonical { .. } => Steps::new(map.tiles_within(&tiles), step),
+            // Tiles with given ends do not match the tiles of the map: a tile is left out if all of it is a
+            // hole.
             Geometry::Ends(_) => {
                 let is_read = |tile: &u64| {
                     let (start, len) = self.geometry.tile(*tile);
@@ -140,6 +148,7 @@ impl HashJob<'_> {
     ) -> Result<()> {
         let (count, stop) = (self.geometry.tiles(), StopFlag::default());
         let reads = &plan.reads;
+        // Announce the first bytes here; each task announces those of a later task.
         if self.pace.ahead > 0 && reads.len() > 0 {
             self.source.will_need(self.geometry.tile(reads.nth(0).start).0, self.pace.ahead);
         }
@@ -154,11 +163,14 @@ impl HashJob<'_> {
             |(buffer, workspace), task| self.task(buffer, workspace, reads.nth(task), &stop),
             |task, tiles| {
                 let read = reads.nth(task);
+                // Tiles between two reads are holes. The sink gets them at their place in the order.
                 let before = std::mem::replace(&mut due, read.end)..read.start;
+                // A failed sink needs no more tiles, so that the workers stop.
                 let zeros = self.zeros(before, &mut sink);
                 zeros.and_then(|()| tiles.into_iter().try_for_each(&mut sink)).inspect_err(|_| stop.set())
             },
         )?;
+        // Holes after the last read.
         self.zeros(due..count, &mut sink)
     }
 
@@ -168,7 +180,9 @@ impl HashJob<'_> {
         for tile in tiles {
             let (offset, len) = self.geometry.tile(tile);
             let witness = self.scheme.witness_of_zeros(len, &mut workspace)?;
+            // Zeros have residue 0 in every group.
             let residues = GroupResidues::from_groups(std::iter::empty());
+            // The extent lies in the source, so that bytes which come into the hole later are found.
             sink(projected_tile(self.source, offset, len, residues, witness)?)?;
         }
         Ok(())
@@ -178,6 +192,7 @@ impl HashJob<'_> {
     fn tiles_a_read(&self) -> u64 {
         match self.geometry {
             Geometry::Canonical { .. } => {
+                // A read is never larger than the window, which bounds the bytes in flight.
                 let window = self.pace.window.max(TILE_BYTES);
                 (to_u64(self.pace.read).min(window) / TILE_BYTES).max(1)
             }
@@ -194,6 +209,7 @@ impl HashJob<'_> {
         stop: &StopFlag,
     ) -> Result<Vec<Arc<Tile>>> {
         let mut done = try_vec(to_usize(tiles.end - tiles.start))?;
+        // The tiles of a task follow each other, so that a single range holds all of them.
         let (start, end) = (self.geometry.tile(tiles.start).0, self.geometry.end(tiles.end - 1));
         let len = to_usize(end - start);
         // Ask the system for the bytes of later tasks.
@@ -202,6 +218,7 @@ impl HashJob<'_> {
         }
         // A single tile from a file is hashed part by part, while each part is in the cache.
         if tiles.end - tiles.start == 1 && self.source.is_read_by_position(start, end - start) {
+            // Errors name the tile: the index of a task has no meaning for the caller.
             let read = |at: usize, part: &mut [u8]| {
                 read_in_steps(self.source, start + to_u64(at), part, self.pace.read, stop)
                     .map_err(|error| error.at_index(tiles.start))
@@ -215,6 +232,7 @@ impl HashJob<'_> {
         let bytes = match self.source.slice(start, len) {
             Some(bytes) => bytes,
             None => {
+                // The buffer of this worker's previous task serves again if it is large enough.
                 let whole = match buffer.take().filter(|buffer| buffer.len() >= len) {
                     Some(buffer) => buffer,
                     None => Buffer::new(len.max(TILE_SIZE))?,
@@ -233,6 +251,7 @@ impl HashJob<'_> {
             batch.push(now);
             rest = after;
         }
+        // A batch can take long, so that the flag is read before it begins and after each tile.
         stop.check()?;
         self.scheme.witness_batch(&batch, workspace, |residues, witness| {
             let (offset, len) = self.geometry.tile(tiles.start + to_u64(done.len()));
@@ -271,6 +290,7 @@ pub(crate) fn read_in_steps(
     stop: &StopFlag,
 ) -> Result<()> {
     let mut at = offset;
+    // The flag is read before each part, so that an abandoned call ends after a part, not after the tile.
     for part in out.chunks_mut(step) {
         stop.check()?;
         source.read(at, part)?;
@@ -289,6 +309,7 @@ pub(crate) fn project(
     let count = geometry.tiles();
     let job = HashJob { scheme, source, geometry, first: 0, pace: &Pace::FREE };
     let plan = job.plan(operation)?;
+    // A count above the address space is OUT_OF_MEMORY, like any count that is too large.
     let mut tiles = try_vec(usize::try_from(count).unwrap_or(usize::MAX))?;
     let mut tracker = operation.tracker(source.size(), count);
     job.run(&plan, |tile| {
@@ -319,9 +340,11 @@ impl Geometry<'_> {
     /// Offset and length of tile `index`.
     fn tile(&self, index: u64) -> (u64, usize) {
         let (start, end) = match self {
+            // The end of a full last tile could pass 2^64.
             Geometry::Canonical { size } => {
                 (index * TILE_BYTES, (index + 1).saturating_mul(TILE_BYTES).min(*size))
             }
+            // A tile begins where its predecessor ends, and tile 0 at offset 0.
             Geometry::Ends(ends) => {
                 let index = to_usize(index);
                 (index.checked_sub(1).map_or(0, |before| ends[before]), ends[index])

@@ -64,6 +64,7 @@ impl<'c> Inspector<'c> {
     /// True if the witness of a tile is that of zeros.
     pub(crate) fn is_of_zeros(&mut self, tile: &Tile) -> Result<bool> {
         let zeros = self.scheme.witness_of_zeros(tile.len(), &mut self.workspace)?;
+        // The residue counts too: a damaged tree may claim another sum for the bytes.
         Ok(tile.residue() == Residue::ZERO && tile.witness().is_some_and(|witness| same(witness, &zeros)))
     }
 
@@ -93,6 +94,7 @@ impl<'c> Inspector<'c> {
             Ok(bytes) => {
                 let (residues, found) = self.scheme.sum_and_witness(bytes, &mut self.workspace)?;
                 if same(&found, witness) {
+                    // The bytes are right: a wrong sum is reported, but is no damage of the file.
                     verdict.sum_differs = residues.total() != tile.residue();
                     return Ok(verdict);
                 }
@@ -121,6 +123,7 @@ impl<'c> Inspector<'c> {
                 (Some(bytes), _) => Ok(group_value(self.scheme.digests(), group, &bytes[range.clone()])),
                 (None, read_before) => {
                     let bytes = &mut self.scratch.bytes(len)?[range.clone()];
+                    // A read that failed left nothing in the buffer, so that each group is read by itself.
                     let again = if read_before.is_some() { read(range.start, bytes) } else { Ok(()) };
                     again.map(|()| group_value(self.scheme.digests(), group, bytes))
                 }

@@ -91,6 +91,7 @@ impl Tile {
 
     /// A tile of these pieces, which are 1 byte to 1 MiB together.
     pub(crate) fn of_pieces(pieces: Vec<Piece>) -> Result<Tile> {
+        // Neighbours in the same extent become a single piece again, so that repeated cuts leave no trace.
         let mut joined: Vec<Piece> = Vec::with_capacity(pieces.len());
         for piece in pieces {
             if !joined.last_mut().is_some_and(|last| last.extend(&piece)) {
@@ -99,6 +100,7 @@ impl Tile {
         }
         let len = tile_len(joined.iter().map(Piece::len).sum())?;
         let residue = joined.iter().map(Piece::residue).sum();
+        // Most tiles have a single piece, which needs no list of its own.
         let pieces = match <[Piece; 1]>::try_from(joined) {
             Ok([piece]) => TilePieces::One(piece),
             Err(pieces) => TilePieces::Many(pieces.into_boxed_slice()),
@@ -133,6 +135,7 @@ impl Tile {
 
     /// Remembers the entry that the tile was written with.
     pub(crate) fn set_written(&self, written: WrittenTile) {
+        // The previous entry is dropped after the lock is released.
         let before = lock(&self.kept).written.replace(Box::new(written));
         drop(before);
     }
@@ -157,6 +160,7 @@ impl Tile {
 
     /// Returns the name of the source of its bytes. If there are several sources, prefers one that can change.
     pub(crate) fn source_name(&self) -> String {
+        // Library memory cannot change, so that another extent explains a fault better.
         let extents = || self.pieces().iter().map(Piece::extent);
         let named = extents().find(|extent| extent.trust() != Trust::Memory).or_else(|| extents().next());
         named.map_or_else(String::new, |extent| extent.source.name())
@@ -178,12 +182,14 @@ impl Tile {
 
     /// Returns true if both have the same parts.
     pub(crate) fn is(&self, other: &Tile) -> bool {
+        // Extents and places are compared, and no bytes.
         let (left, right) = (self.pieces(), other.pieces());
         left.len() == right.len() && left.iter().zip(right).all(|(left, right)| left.is(right))
     }
 
     /// Fills `out` with the tile's bytes from `start` on, as the sources hold them now.
     pub(crate) fn read_raw(&self, start: usize, mut out: OutBytes<'_>) -> Result<()> {
+        // `skip` counts the bytes between this piece and the start of the read.
         let mut skip = start;
         for piece in self.pieces() {
             let len = piece.len as usize;
@@ -218,6 +224,7 @@ impl Tile {
             TilePieces::One(piece) => {
                 piece.extent.source.slice(piece.extent.offset + u64::from(piece.start), self.len())
             }
+            // Neighbours in the tile are rarely neighbours in memory.
             TilePieces::Many(_) => None,
         }
     }
@@ -226,18 +233,22 @@ impl Tile {
     pub(crate) fn split(&self, at: usize, reader: &mut CheckedReader<'_>) -> Result<(Tile, Tile)> {
         let (left, right) = cut_pieces(self.pieces(), at, reader)?;
         let (left, right) = (Tile::of_pieces(left)?, Tile::of_pieces(right)?);
+        // Groups of the left part keep their position, on which their chaining values depend. Those of the
+        // right move.
         left.inherit(self, groups_below(at));
         Ok((left, right))
     }
 
     /// Returns the outboard if it is available.
     pub(crate) fn outboard(&self) -> Option<Arc<Outboard>> {
+        // The outboard of a whole extent lies in the extent, where all tiles made of it find it.
         if let Some(extent) = self.whole()
             && let Some(outboard) = extent.outboard()
         {
             return Some(outboard);
         }
         let kept = lock(&self.kept);
+        // An inherited outboard is right for a part of the groups only.
         kept.outboard.as_ref().filter(|kept| kept.common.is_none()).map(|kept| Arc::clone(&kept.outboard))
     }
 
@@ -245,6 +256,7 @@ impl Tile {
     pub(crate) fn set_outboard(&self, outboard: Arc<Outboard>) {
         let before = {
             let mut kept = lock(&self.kept);
+            // An outboard with the residues of its groups is never replaced by an outboard without them.
             let counted = match &kept.outboard {
                 Some(old)
                     if old.common.is_none()
@@ -254,6 +266,7 @@ impl Tile {
                 }
                 old => old.as_ref().is_some_and(|old| old.counted),
             };
+            // The cache counts tiles and not outboards: a tile that was counted stays counted.
             kept.outboard.replace(KeptOutboard { outboard, common: None, counted })
         };
         drop(before);
@@ -272,6 +285,7 @@ impl Tile {
 
     /// Another tile's outboard, with the set of groups that the two have in common.
     pub(crate) fn common_groups(&self) -> Option<(Arc<Outboard>, u64)> {
+        // The outboard is shared, so that the lock is released before the caller reads it.
         let kept = lock(&self.kept).outboard.clone()?;
         Some((kept.outboard, kept.common?))
     }
@@ -279,7 +293,9 @@ impl Tile {
     /// Keeps the chaining values of the groups in the bit set `groups`, whose bytes are the same in `from`.
     /// Only useful for outboards that know the residues of their groups.
     pub(crate) fn inherit(&self, from: &Tile, groups: u64) {
+        // Cloned first, so that the locks of two tiles are never held together.
         let Some(kept) = lock(&from.kept).outboard.clone() else { return };
+        // A tile of a single group has no chaining values to inherit.
         let known = kept.common.unwrap_or(if from.len() > GROUP_SIZE { u64::MAX } else { 0 });
         let common = known & groups;
         if common != 0 && kept.outboard.residues().is_some() && self.len() > GROUP_SIZE {
@@ -291,6 +307,7 @@ impl Tile {
 
 /// The set of groups that end before or at `len`.
 pub(crate) fn groups_below(len: usize) -> u64 {
+    // A full tile has 64 groups, and a shift by 64 would overflow.
     match u32::try_from(len / GROUP_SIZE) {
         Ok(groups @ 0..64) => (1 << groups) - 1,
         _ => u64::MAX,

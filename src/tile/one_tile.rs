@@ -34,6 +34,7 @@ const HASH_FIRST_STEP: usize = 128 * 1024;
 /// shares of the speed of hashing alone: with AVX-512 (Sapphire Rapids) 0.95 to 0.97 this way and 0.81 the
 /// other; with AVX2 (Zen 3) the sum first was the faster one.
 pub(crate) fn sum_and_digest(digests: &Digests, bytes: &[u8]) -> (GroupResidues, Digest) {
+    // Without wide vectors the sum comes first, and leaves the bytes in the cache for the digest.
     if !cpu::hashes_16_chunks() {
         let residues = GroupResidues::of(bytes);
         return (residues, digests.tile(bytes));
@@ -42,9 +43,11 @@ pub(crate) fn sum_and_digest(digests: &Digests, bytes: &[u8]) -> (GroupResidues,
     let residues = GroupResidues::from_groups(bytes.chunks(GROUP_SIZE).enumerate().map(|(index, group)| {
         let from = |at: usize| bytes.get(at..).unwrap_or_default();
         let at = index * GROUP_SIZE;
+        // The digest runs ahead by up to a step, and leaves the bytes in the cache for the sums.
         if at.is_multiple_of(HASH_FIRST_STEP) {
             hasher.update(up_to(HASH_FIRST_STEP, from(at)));
         }
+        // The next step arrives in the cache while this group is summed.
         copy::expect_chunks(up_to(GROUP_SIZE, from(at + HASH_FIRST_STEP)));
         Residue::of(group)
     }));
@@ -62,6 +65,7 @@ pub(crate) fn sum_and_digest_of_parts(
     part: &mut [u8],
     mut read: impl FnMut(usize, &mut [u8]) -> Result<()>,
 ) -> Result<(GroupResidues, Digest)> {
+    // A group must not cross two parts, because it is summed at once.
     debug_assert!(part.len().is_multiple_of(GROUP_SIZE) && len <= TILE_SIZE);
     let mut hasher = digests.tile_hasher();
     let mut residues = [Residue::ZERO; GROUPS];

@@ -24,6 +24,7 @@ impl OutboardBudget {
     pub(crate) fn take(&self) -> bool {
         // It orders nothing: a count.
         let mut left = self.0.load(Ordering::Relaxed);
+        // A count of 0 stays 0. A plain subtraction would wrap around.
         while let Some(less) = left.checked_sub(1) {
             match self.0.compare_exchange_weak(left, less, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => return true,
@@ -70,6 +71,7 @@ impl Holder {
 
     fn drop_outboard(&self) {
         match self {
+            // A holder that is gone has taken its outboard with it.
             Holder::Extent(extent) => drop(extent.upgrade().and_then(|extent| extent.set_outboard(None))),
             Holder::Tile(tile) => {
                 if let Some(tile) = tile.upgrade() {
@@ -83,12 +85,14 @@ impl Holder {
 impl OutboardCache {
     /// Returns a cache of at most this number of bytes, and of at most the default capacity.
     pub(crate) fn within(bytes: u64) -> OutboardCache {
+        // Never more than other caches keep, whatever the memory allows.
         let capacity = usize::try_from(bytes / Outboard::FOOTPRINT).unwrap_or(KEPT).min(KEPT);
         OutboardCache { kept: Mutex::default(), capacity }
     }
 
     /// Keeps the outboard of a tile, and drops the oldest if there are too many.
     pub(crate) fn keep(&self, tile: &Arc<Tile>, outboard: Arc<Outboard>) {
+        // The outboard of a whole extent serves every tile that contains the extent.
         if let Some(extent) = tile.whole() {
             return self.keep_extent(extent, outboard);
         }
@@ -98,6 +102,7 @@ impl OutboardCache {
 
     /// Keeps the outboard of an extent, whose bytes were found to be those of its origin.
     pub(crate) fn keep_extent(&self, extent: &Arc<Extent>, outboard: Arc<Outboard>) {
+        // An extent that had an outboard before is in the list already.
         if extent.set_outboard(Some(outboard)).is_none() {
             self.add(Holder::Extent(Arc::downgrade(extent)));
         }
@@ -111,6 +116,7 @@ impl OutboardCache {
     }
 
     fn add(&self, holder: Holder) {
+        // The list is unlocked before an outboard is dropped, which takes the lock of its tile.
         let oldest = {
             let mut kept = lock(&self.kept);
             let Holders { holders, next } = &mut *kept;
@@ -118,6 +124,7 @@ impl OutboardCache {
             // those that are not.
             for _ in 0..2 {
                 match holders.get(*next) {
+                    // The newest holder fills the gap, which is why the order is only nearly by age.
                     Some(holder) if holder.is_gone() => drop(holders.swap_remove_back(*next)),
                     Some(_) => *next += 1,
                     None => *next = 0,

@@ -51,6 +51,7 @@ impl Piece {
 
     /// Two pieces, cut `at` bytes from the start; 0 < `at` < len.
     fn cut(&self, at: usize, reader: &mut CheckedReader<'_>) -> Result<(Piece, Piece)> {
+        // All three are offsets in the extent.
         let (start, middle, end) = (self.start(), self.start() + at, self.start() + self.len());
         let extent = &self.extent;
         // The residue of one side gives the other: compute the side that reads fewer groups.
@@ -67,6 +68,7 @@ impl Piece {
 
     /// Extends the piece by `next`, if that continues it.
     pub(super) fn extend(&mut self, next: &Piece) -> bool {
+        // Both must continue each other in the extent; neighbours in the tile may lie anywhere in it.
         let follows = Arc::ptr_eq(&self.extent, &next.extent) && self.start + self.len == next.start;
         if follows {
             self.len += next.len;
@@ -84,11 +86,14 @@ pub(crate) fn cut_pieces(
 ) -> Result<(Vec<Piece>, Vec<Piece>)> {
     let mut before = 0;
     for (index, piece) in pieces.iter().enumerate() {
+        // A cut between two pieces reads nothing.
         if at <= before {
             return Ok((pieces[..index].to_vec(), pieces[index..].to_vec()));
         }
+        // A cut inside a piece needs the sums of both sides, and may read a group for them.
         if at < before + piece.len() {
             let (left, right) = piece.cut(at - before, reader)?;
+            // Only the piece at the cut is made anew; all others are shared.
             let mut lefts = Vec::with_capacity(index + 2);
             lefts.extend_from_slice(&pieces[..index]);
             lefts.push(left);
@@ -99,6 +104,7 @@ pub(crate) fn cut_pieces(
         }
         before += piece.len();
     }
+    // A cut at the end leaves nothing to its right.
     Ok((pieces.to_vec(), Vec::new()))
 }
 
@@ -109,6 +115,7 @@ pub(crate) fn cut_off(
     reader: &mut CheckedReader<'_>,
 ) -> Result<(Vec<Piece>, Vec<Piece>)> {
     let mut before = 0;
+    // The walk of `cut_pieces`, with pieces that are moved instead of shared.
     for index in 0..pieces.len() {
         if at <= before {
             let rest = pieces.split_off(index);
@@ -117,6 +124,7 @@ pub(crate) fn cut_off(
         let len = pieces[index].len();
         if at < before + len {
             let (left, right) = pieces[index].cut(at - before, reader)?;
+            // The rest begins with the piece that was cut, whose place its right side takes.
             let mut rest = pieces.split_off(index);
             rest[0] = right;
             pieces.push(left);

@@ -111,6 +111,7 @@ impl<'c> CheckedReader<'c> {
 
     /// Fills `out` with the bytes of `extent` from `start` on, or WITNESS.
     pub(crate) fn copy(&mut self, extent: &Arc<Extent>, start: usize, out: &mut [u8]) -> Result<()> {
+        // Library memory cannot change, so that it needs no check.
         if extent.trust() == Trust::Memory {
             return extent.read(start, out);
         }
@@ -120,8 +121,10 @@ impl<'c> CheckedReader<'c> {
             if let Some(outboard) = extent.outboard().filter(|_| extent.len() > GROUP_SIZE) {
                 return self.copy_groups(extent, &outboard, range, out);
             }
+            // Without an outboard only the witness of the whole extent can confirm a part of it.
             self.hold(extent)?;
         }
+        // The extent is checked: its bytes are fixed in the source, or in the copy that was hashed.
         match extent.fixed_slice(&range) {
             Some(bytes) => out.copy_from_slice(bytes),
             None => match &self.bytes {
@@ -141,6 +144,7 @@ impl<'c> CheckedReader<'c> {
             return Ok(Some(Arc::clone(outboard)));
         }
         match extent.outboard() {
+            // An outboard that was evicted is computed again, from bytes that its witness confirms.
             None if extent.trust() != Trust::Memory => self.hold(extent).map(Some),
             outboard => Ok(outboard),
         }
@@ -152,6 +156,7 @@ impl<'c> CheckedReader<'c> {
 
     /// Checks a whole extent, and keeps its bytes and its outboard.
     pub(crate) fn hold(&mut self, extent: &Arc<Extent>) -> Result<Arc<Outboard>> {
+        // If this call fails, nothing is held: the buffer has lost the bytes of the previous extent.
         self.held = None;
         // The whole extent is read, because only its witness can confirm it.
         let len = extent.len();
@@ -167,6 +172,7 @@ impl<'c> CheckedReader<'c> {
         // Outboard, residues and witness in one pass.
         let scheme = &self.context.scheme;
         let outboard = || Outboard::with_residues(scheme.digests(), bytes);
+        // From here on the workspace has the transform of this extent, which `whole_witness` reuses.
         self.transformed = scheme.kind() == ProjectionType::R96Fourier;
         let (outboard, residues, witness) = match scheme.kind() {
             ProjectionType::Linear => {
@@ -176,6 +182,7 @@ impl<'c> CheckedReader<'c> {
             // The outboard stands for bytes whose witness it does not lead to.
             ProjectionType::R96Fourier => {
                 let workspace = &mut self.workspace;
+                // Transform and outboard need the same bytes, and can run on two threads.
                 let beside = |transform: &mut (dyn FnMut() + Send)| {
                     let transform = || {
                         transform();
@@ -283,6 +290,7 @@ struct PieceCursor<'t> {
 
 impl PieceCursor<'_> {
     fn next(&mut self, len: usize) -> Vec<(Piece, Range<usize>)> {
+        // Most ranges lie in a single piece, and a range with a cut in two.
         let mut parts = Vec::with_capacity(2);
         let mut rest = len;
         while rest > 0
@@ -293,6 +301,7 @@ impl PieceCursor<'_> {
             parts.push((piece.clone(), start..start + take));
             rest -= take;
             self.used += take;
+            // The next range continues inside a piece that is not used up.
             if self.used == piece.len() {
                 (self.pieces, self.used) = (&self.pieces[1..], 0);
             }
@@ -314,10 +323,13 @@ pub(crate) fn witness(context: &Context, tile: &Arc<Tile>, reader: &mut CheckedR
 
 /// Computes the witness of an R96 tile from the whole tile, because every class depends on every byte.
 fn whole_witness(context: &Context, tile: &Arc<Tile>, reader: &mut CheckedReader<'_>) -> Result<Digest> {
+    // The buffer leaves the reader for the time in which the reader fills it.
     let mut buffer = reader.tile.take();
     let bytes = &mut Buffer::or_new(&mut buffer, TILE_SIZE)?[..tile.len()];
     reader.assemble(&PieceCursor { pieces: tile.pieces(), used: 0 }.next(tile.len()), bytes)?;
+    // The residue was computed from those of the parts; the bytes must confirm it.
     check_residue(tile, Residue::of(bytes))?;
+    // The transform in the workspace serves once, because the next witness overwrites it.
     let before = if std::mem::take(&mut reader.transformed) { reader.held.as_ref() } else { None };
     // The transformed bytes, which a mapping may no longer have.
     let before = before.and_then(|(held, _)| match held.fixed_slice(&(0..held.len())) {
@@ -350,6 +362,7 @@ fn linear_witness(context: &Context, tile: &Arc<Tile>, reader: &mut CheckedReade
     let mut residues = Box::new([Residue::ZERO; GROUPS]);
     for group in 0..len.div_ceil(GROUP_SIZE) {
         let range = group * GROUP_SIZE..((group + 1) * GROUP_SIZE).min(len);
+        // The cursor moves with every group, also past those whose value is known.
         let parts = parts.next(range.len());
         if let Some((outboard, groups)) = &common
             && groups & (1 << group) != 0
@@ -380,6 +393,7 @@ fn linear_witness(context: &Context, tile: &Arc<Tile>, reader: &mut CheckedReade
     // The sum of the groups must be that of the tile.
     check_residue(tile, residues.iter().copied().sum())?;
     let (outboard, witness) = Outboard::of_groups(digests, values, Some(residues))?;
+    // With an outboard, the next small edit of this tile hashes only the groups that it changes.
     if reader.may_keep_an_outboard() {
         context.outboards.keep(tile, Arc::new(outboard));
     }
@@ -399,11 +413,13 @@ fn check_residue(tile: &Tile, residue: Residue) -> Result<()> {
 /// Splits pending tiles into runs for one worker. The tiles of a run share an extent, which is then verified
 /// once. With many tiles the runs are short enough for all threads.
 fn runs(pending: &[&TileAt], threads: usize) -> Result<Vec<u64>> {
+    // About four runs per thread keep all threads busy. Two tiles are the least that can share an extent.
     let longest = (pending.len() / (4 * threads.max(1))).clamp(2, 16);
     let mut ends = try_vec(pending.len())?;
     let mut start = 0;
     for (index, at) in pending.iter().enumerate() {
         let witnessed = |piece: &&Piece| piece.extent().trust() != Trust::Memory;
+        // Tiles share an extent if it is the last of a source in this tile and the first in the next tile.
         let mut of_source = at.tile.pieces().iter().rev().filter(witnessed);
         let goes_on = index + 1 - start < longest
             && of_source.next().is_some_and(|last| {
@@ -437,15 +453,19 @@ pub(crate) fn witnesses(
         return if report { operation.tracker(0, 0).finish() } else { Ok(()) };
     }
     let bytes: u64 = pending.iter().map(|at| to_u64(at.tile.len())).sum();
+    // R96 needs a buffer for the whole tile and a workspace; LINEAR works group by group.
     let whole = match context.scheme.kind() {
         ProjectionType::Linear => 0,
         ProjectionType::R96Fourier => TILE_BYTES + context.scheme.workspace(),
     };
     let executor = operation.executor;
+    // A run goes to a single worker, which checks the extent of neighbouring tiles once.
     let runs = runs(&pending, operation.threads())?;
+    // Each worker holds a checked extent, a checked group and an assembled group.
     let per_worker = TILE_BYTES + 2 * to_u64(GROUP_SIZE) + whole;
     let workers = operation.workers(to_u64(runs.len()), per_worker, result)?;
     let unwatched = operation.unwatched();
+    // The threads share the work on a single tile; several tiles occupy them anyway.
     let alone = if count == 1 && operation.threads() > 1 { executor } else { Executor::Inline };
     // The next step of the call needs memory too.
     let outboards =

@@ -118,6 +118,7 @@ impl Scheme {
     ) -> Result<(GroupResidues, Digest)> {
         match &self.r96 {
             None => Ok(sum_and_digest(&self.digests, bytes)),
+            // Blocks of the transform do not match the groups of the residues, so that both read the bytes.
             Some(_) => Ok((GroupResidues::of(bytes), self.witness(bytes, workspace, Executor::Inline)?)),
         }
     }
@@ -140,6 +141,7 @@ impl Scheme {
 
     /// The witness of a tile of `len` zeros, whose residues are 0. That of a full tile is computed once.
     pub(crate) fn witness_of_zeros(&self, len: usize, workspace: &mut Workspace) -> Result<Digest> {
+        // Nearly all tiles of a hole are full, so that only their witness is kept.
         if let Some(witness) = self.zeros.get().filter(|_| len == TILE_SIZE) {
             return Ok(*witness);
         }
@@ -189,17 +191,21 @@ impl Scheme {
         executor: Executor<'_>,
         around: impl FnOnce(&mut (dyn FnMut() + Send)) -> Result<R>,
     ) -> Result<(Digest, R)> {
+        // LINEAR has no transform, but the work beside it still has to run.
         let Some(R96 { encoder, .. }) = &self.r96 else {
             return Ok((self.digests.tile(bytes), around(&mut || ())?));
         };
         let len = encoder.payload_bytes(bytes.len());
+        // More blocks than the buffer holds are transformed in slices, and hashed slice by slice.
         if len > SLICE_BLOCKS * CLASS_BLOCK_BYTES {
             let mut tree = None;
             let result = around(&mut || tree = Some(self.classes(bytes, workspace, |_, _, _| ())))?;
             let tree = tree.ok_or_else(|| AtlasError::internal("the transform of a tile did not run"))??;
             return Ok((tree.witness()?, result));
         }
+        // All payloads fit into the buffer: transform first, then hash each class at once.
         let payloads = &mut room(&mut workspace.payloads)?[..CLASSES * len];
+        // `around` has a result of its own, so that the error of the transform is kept beside it.
         let mut encoded = Ok(());
         let result = around(&mut || encoded = encoder.encode(bytes, payloads))?;
         encoded?;
@@ -210,6 +216,7 @@ impl Scheme {
     fn witness_of(&self, payloads: &[u8], executor: Executor<'_>) -> Result<Digest> {
         let len = payloads.len() / CLASSES;
         let mut digests = [[0; 32]; CLASSES];
+        // Two halves of 48 classes each, for two threads.
         let (low, high) = digests.split_at_mut(CLASSES / 2);
         let (below, above) = payloads.split_at(CLASSES / 2 * len);
         let hash = |digests: &mut [Digest], payloads: &[u8]| {
@@ -248,6 +255,7 @@ impl Scheme {
         let mut one = [0; CLASSES * CLASS_BLOCK_BYTES];
         // Transform the changed blocks, and replace their part of each class.
         for (index, (before, bytes)) in before.chunks(block).zip(bytes.chunks(block)).enumerate() {
+            // Coefficients depend on all bytes of their block, and on no other block.
             if before != bytes {
                 encoder.encode(bytes, &mut one)?;
                 let place = index * CLASS_BLOCK_BYTES..(index + 1) * CLASS_BLOCK_BYTES;
@@ -272,9 +280,11 @@ impl Scheme {
         let Some(R96 { encoder, data_classes }) = &self.r96 else {
             return Err(AtlasError::internal("LINEAR tiles have no classes"));
         };
+        // Slices are whole blocks, so that no block is transformed in parts.
         let slice = SLICE_BLOCKS * block_bytes(usize::from(*data_classes));
         let Workspace { payloads, hashers } = workspace;
         let (buffer, sliced) = (room(payloads)?, bytes.len() > slice);
+        // A payload in several slices needs a hasher that lasts from slice to slice.
         if sliced {
             hashers.clear();
             hashers
@@ -283,9 +293,11 @@ impl Scheme {
             hashers.resize_with(CLASSES, || self.digests.tile_hasher());
         }
         let mut digests = [[0; 32]; CLASSES];
+        // Bytes of each payload before the present slice.
         let mut start = 0;
         for part in bytes.chunks(slice) {
             let len = encoder.payload_bytes(part.len());
+            // The last slice may be shorter.
             let payloads = &mut buffer[..CLASSES * len];
             encoder.encode(part, payloads)?;
             for (class, payload) in (0..=95).zip(payloads.chunks_exact(len)) {
@@ -313,6 +325,7 @@ impl Scheme {
 /// Returns the decoder for `classes`, or fails with INCOMPLETE if they are fewer than K.
 pub(crate) fn decoder(data_classes: u8, classes: ClassSet) -> Result<Decoder> {
     let list: Vec<u8> = classes.iter().collect();
+    // K was checked before, and a set has no class twice: too few classes are the only fault of a caller.
     Decoder::new(usize::from(data_classes), &list).map_err(|error| match error {
         ParameterError::TooFewClasses { .. } => AtlasError::incomplete(error.to_string()),
         _ => AtlasError::internal(error.to_string()),
@@ -329,7 +342,9 @@ pub(crate) fn decode_blocks(
     first: usize,
     bytes: &mut [u8],
 ) -> Result<()> {
+    // A block has its coefficients at the same place in the payload of every class.
     let range = first * CLASS_BLOCK_BYTES..;
+    // Payloads go on after the requested blocks if `bytes` ends before the tile.
     let len = block_count(bytes.len(), decoder.data_classes()) * CLASS_BLOCK_BYTES;
     let mut slices = try_vec(payloads.len())?;
     slices.extend(payloads.iter().map(|payload| {

@@ -60,7 +60,9 @@ impl Span {
             return false;
         }
         match self.kind {
+            // Zeros have no place that could differ.
             SpanKind::Zeros => true,
+            // Parts of a decoded record that are adjacent in it.
             SpanKind::Encoded => {
                 self.place == next.place
                     && u64::from(self.start) + u64::from(self.len) == u64::from(next.start)
@@ -71,6 +73,7 @@ impl Span {
 
     /// The part of the span in `range`, counted from its start.
     pub(crate) fn part(&self, range: &Range<u32>) -> Span {
+        // Bytes in a decoded record have two offsets, of which only the inner offset moves.
         let len = range.end - range.start;
         match self.kind {
             SpanKind::Zeros => Span { len, ..*self },
@@ -208,6 +211,8 @@ impl StoredTile {
         if let Some((spans, _)) = self.spans.get() {
             return Ok(spans);
         }
+        // Several threads may load the spans; the first result stays, and the charge of any later result is
+        // released.
         let spans = self.store.spans(self)?;
         let charge = self.store.cache().charge(spans.footprint());
         Ok(&self.spans.get_or_init(|| (spans, charge)).0)

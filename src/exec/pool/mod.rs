@@ -121,6 +121,7 @@ fn cores() -> usize {
         *asked = Some(Instant::now());
     }
     match CORES.load(Ordering::Relaxed) {
+        // Another thread asks for the first time at this moment.
         0 => cpu::cores(),
         known => known,
     }
@@ -205,6 +206,7 @@ pub(crate) fn both<A: Send, B: Send>(
             _ => lock(&second).take().ok_or_else(twice)?().map(|b| (None, Some(b))),
         },
         |_, (first, second)| {
+            // Each task fills its own half of the result.
             (a, b) = (a.take().or(first), b.take().or(second));
             Ok(())
         },
@@ -214,6 +216,7 @@ pub(crate) fn both<A: Send, B: Send>(
 
 /// Returns the text of a panic's payload. The payload is forgotten, because its drop could panic again.
 pub(crate) fn panic_text(payload: Box<dyn std::any::Any + Send>) -> String {
+    // `panic!` makes two kinds of payload: a literal or a formatted text.
     let text = if let Some(text) = payload.downcast_ref::<&str>() {
         (*text).to_owned()
     } else if let Some(text) = payload.downcast_ref::<String>() {

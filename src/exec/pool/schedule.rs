@@ -31,10 +31,12 @@ struct Queue<'a> {
 impl Queue<'_> {
     /// Takes the next run of tasks.
     fn take(&mut self) -> Option<Range<u64>> {
+        // Outside the window, or after an error, nothing is taken.
         if self.next >= self.limit.min(self.stop) {
             return None;
         }
         let start = self.next;
+        // The run that contains the next task. Without runs, each task is a run.
         let end = self.runs.partition_point(|end| *end <= start);
         self.next = self.runs.get(end).map_or(start + 1, |end| *end);
         Some(start..self.next)
@@ -44,6 +46,8 @@ impl Queue<'_> {
     fn take_or_end(&mut self, over: bool) -> Option<Range<u64>> {
         let run = if over { None } else { self.take() };
         if run.is_none() {
+            // Under the same lock as the look for a task: a task that comes later finds the worker gone,
+            // and gets another.
             self.working -= 1;
         }
         run
@@ -53,9 +57,11 @@ impl Queue<'_> {
     /// which takes `own` of the tasks.
     fn open(&mut self, limit: u64, workers: usize, own: usize) -> usize {
         self.limit = limit;
+        // Open tasks that the calling thread does not take itself.
         let open = self.limit.min(self.stop).saturating_sub(self.next);
         let open = usize::try_from(open).unwrap_or(usize::MAX).saturating_sub(own);
         let wanted = open.min(workers.saturating_sub(own).saturating_sub(self.working));
+        // They count before they run, so that the next call does not start them again.
         self.working += wanted;
         wanted
     }
@@ -90,10 +96,12 @@ impl<T> Finished<T> {
     fn send(&self, task: u64, result: Result<T>) {
         let failed = result.is_err();
         let mut inbox = lock(&self.inbox);
+        // A result that cannot be kept fails the call, which would wait for it forever.
         match inbox.results.try_reserve(1) {
             Ok(()) => inbox.results.push((task, result)),
             Err(_) => inbox.lost = true,
         }
+        // An error wakes the calling thread at once; results wait until waking it is worth while.
         if inbox.awaited && (failed || inbox.lost || inbox.results.len() >= self.batch) {
             self.arrived.notify_one();
         }
@@ -132,6 +140,7 @@ struct Early<T> {
 
 impl<T> Early<T> {
     fn put(&mut self, task: u64, result: Result<T>) -> Result<()> {
+        // Results come in any order, at most a window ahead of the task that is due.
         let place = to_usize(task - self.due);
         let more = (place + 1).saturating_sub(self.results.len());
         self.results.try_reserve(more).map_err(|_| no_memory())?;
@@ -234,6 +243,7 @@ pub(super) fn run_on<S, T: Send>(
     };
     // `None` means that an earlier task failed.
     let perform = |state: &mut Option<S>, task: u64| {
+        // Asked before each task, because another worker may have failed meanwhile.
         if task >= locked().stop {
             return None;
         }
@@ -269,6 +279,7 @@ pub(super) fn run_on<S, T: Send>(
             let run = locked().take_or_end(over);
             let Some(run) = run else { return };
             for task in run {
+                // The rest of the run lies after the error too.
                 let Some(result) = perform(&mut state, task) else { break };
                 done.send(task, result);
             }
@@ -285,6 +296,7 @@ pub(super) fn run_on<S, T: Send>(
         let limit = early.due.saturating_add(window);
         let starting = locked().open(limit, workers, usize::from(team.caller_works));
         let started = (0..starting).filter(|_| team.start(&lent)).count();
+        // Threads that were not asked do not count as working.
         if started < starting {
             locked().working -= starting - started;
         }

@@ -83,6 +83,8 @@ impl Pool {
                 let name = format!("atlas-{}", worker.index());
                 let builder = thread::Builder::new().name(name).stack_size(STACK_SIZE);
                 let run = move || {
+                    // The library's pool works for all threads of the host, also for those bound to other
+                    // cores.
                     if free {
                         cpu::free_thread();
                     }
@@ -156,6 +158,7 @@ impl Drop for Started {
 
 /// Joins all threads but the current one, which may be one of them: a task may drop its pool.
 fn join_all(joins: &Mutex<Vec<JoinHandle<()>>>) {
+    // Taken out first, so that no thread is joined with the lock held.
     let joins = std::mem::take(&mut *lock(joins));
     for join in joins {
         if join.thread().id() != thread::current().id() {
@@ -199,6 +202,7 @@ static LIBRARY: Slot<Pool> = Slot::new();
 /// Returns the library's own pool in this process. A forked child gets another one.
 pub(super) fn library_pool() -> Result<&'static Pool> {
     let wanted = cores();
+    // A pool that is too small for the cores that the process may use now is replaced.
     LIBRARY.get(|pool| pool.check_process().is_ok() && pool.threads() >= wanted, || Pool::start(0, true))
 }
 
@@ -216,6 +220,7 @@ pub(crate) fn on_idle_threads(action: fn()) {
     let counted = Arc::clone(&left);
     started.pool.spawn_broadcast(move |_| {
         action();
+        // The release here and the acquire below make the work of all threads visible to the caller.
         if counted.fetch_sub(1, Ordering::AcqRel) == 1 {
             caller.unpark();
         }
@@ -262,6 +267,7 @@ impl Team<'_> {
         let waiting = self.started.map(|started| &started.waiting);
         if let Some(waiting) = waiting {
             let most = WAITING_PER_THREAD * self.pool.current_num_threads();
+            // The bound is approximate, so that the count needs no order.
             if self.caller_works && waiting.load(Ordering::Relaxed) >= most {
                 return false;
             }
@@ -269,6 +275,7 @@ impl Team<'_> {
         }
         let (ticket, waiting) = (lent.ticket(), waiting.cloned());
         self.pool.spawn(move || {
+            // The ticket is taken now, also if its call has ended.
             if let Some(waiting) = waiting {
                 waiting.fetch_sub(1, Ordering::Relaxed);
             }

@@ -34,13 +34,16 @@ impl Ticket {
         let job = {
             let mut state = lock(&self.state);
             let Some(job) = state.job else { return };
+            // Counted under the lock: the call closes the ticket before this, or waits for this thread.
             state.running += 1;
             job
         };
         // SAFETY: `Lent` waits for `running` to be 0 before what is borrowed ends.
         let ran = catch_unwind(AssertUnwindSafe(|| unsafe { (*job.0)() }));
+        // From here on the call may end, so that nothing it has lent is touched.
         lock(&self.state).running -= 1;
         self.ended.notify_all();
+        // The drop of a payload could panic again.
         if let Err(payload) = ran {
             std::mem::forget(payload);
         }
@@ -82,6 +85,7 @@ impl Drop for Lent<'_> {
             return;
         }
         let mut state = lock(&self.ticket.state);
+        // Closed first, so that threads which come later find nothing.
         state.job = None;
         while state.running > 0 {
             state = self.ticket.ended.wait(state).unwrap_or_else(PoisonError::into_inner);

@@ -40,6 +40,7 @@ impl FactorRow {
     /// The row of `factors`.
     pub(super) const fn new(factors: [Factor; 16]) -> Self {
         let mut row = Self { value: Row([0; 16]), quotient: Row([0; 16]) };
+        // A constant function has no iterators.
         let mut lane = 0;
         while lane < 16 {
             row.value.0[lane] = factors[lane].value;
@@ -214,6 +215,7 @@ impl Lanes for Portable {
 
     #[inline(always)]
     fn pack_fields(self, f: [Self::V; 8]) -> [Self::V; 7] {
+        // Field i begins at bit 14 i of the stream, which is bit 16 - 2 i of word i - 1.
         [
             funnel(f[1], 14, f[0], 0),
             funnel(f[2], 12, f[1], 2),
@@ -228,6 +230,7 @@ impl Lanes for Portable {
     #[inline(always)]
     fn unpack_fields(self, w: [Self::V; 7]) -> [Self::V; 8] {
         let zero = [0; 16];
+        // The first and the last field lie in a single word, all others in two.
         [
             funnel(zero, 0, w[0], 0),
             funnel(w[1], 2, w[0], 14),
@@ -266,6 +269,7 @@ pub(super) enum Kernel {
 impl Kernel {
     /// Iterates over all lanes of this machine, the fastest last.
     pub(super) fn all() -> impl Iterator<Item = Self> {
+        // Plain arrays are on every machine, and the tests compare all other lanes with them.
         let portable = std::iter::once(Self::Portable);
         #[cfg(target_arch = "x86_64")]
         let portable =
@@ -280,6 +284,7 @@ impl Kernel {
 
     /// Runs `job` on these lanes.
     pub(super) fn run<J: Job>(self, job: J) -> J::Output {
+        // Each arm has a copy of the job, compiled for its instructions.
         match self {
             Self::Portable => job.run(Portable),
             #[cfg(target_arch = "x86_64")]

@@ -165,6 +165,7 @@ macro_rules! lanes_of_one_width {
         #[inline(always)]
         fn mul(self, a: $v, (value, quotient): ($v, $v)) -> $v {
             registers!({
+                // The formula in the text of `field`.
                 let t = $mullo(a, quotient);
                 let high = $mulhi(a, value);
                 $sub(high, $mulhi(t, $set1(P_LANE)))
@@ -174,6 +175,7 @@ macro_rules! lanes_of_one_width {
         #[inline(always)]
         fn reduce(self, a: $v) -> $v {
             registers!({
+                // This instruction shifts the product by 15 and rounds, as `field::reduce` does.
                 let quotient = $mulhrs(a, $set1(3));
                 $sub(a, $mullo(quotient, $set1(P_LANE)))
             })
@@ -182,6 +184,7 @@ macro_rules! lanes_of_one_width {
         #[inline(always)]
         fn canonical(self, a: $v) -> $v {
             let r = self.reduce(a);
+            // An unsigned minimum, for which a negative number is large.
             registers!($min(r, $add(r, $set1(P_LANE))))
         }
 
@@ -197,6 +200,7 @@ macro_rules! lanes_of_one_width {
 
         #[inline(always)]
         fn pack_fields(self, f: [$v; 8]) -> [$v; 7] {
+            // The stream of `Portable::pack_fields`, a register for each word.
             registers!([
                 $or($shl::<14>(f[1]), f[0]),
                 $or($shl::<12>(f[2]), $shr::<2>(f[1])),
@@ -210,6 +214,7 @@ macro_rules! lanes_of_one_width {
 
         #[inline(always)]
         fn unpack_fields(self, w: [$v; 7]) -> [$v; 8] {
+            // The stream of `Portable::unpack_fields`. The last field has no bits above it to mask.
             registers!({
                 let mask = $set1(0x3fff);
                 [
@@ -263,7 +268,9 @@ impl Lanes for Avx2 {
     #[inline(always)]
     fn transpose(self, r: &[__m256i; 16], columns: &mut [__m256i; 16]) {
         let (upper, lower) = r.split_at(8);
+        // Squares of 8 by 8 are transposed inside the halves of the registers.
         let [upper, lower] = [transpose_squares!(upper, _mm256), transpose_squares!(lower, _mm256)];
+        // Then low halves make the columns 0 to 7, and high halves the columns 8 to 15.
         for i in 0..8 {
             columns[i] = registers!(_mm256_permute2x128_si256::<0x20>(upper[i], lower[i]));
             columns[i + 8] = registers!(_mm256_permute2x128_si256::<0x31>(upper[i], lower[i]));
@@ -289,11 +296,15 @@ impl Lanes for Avx2 {
     fn load_symbols(self, symbols: &[[u8; SYMBOL_BYTES]], at: usize, _: usize) -> __m256i {
         let window = symbol_window(self, &symbols[at]);
         registers!({
+            // Each symbol gets a lane with its first byte, and a lane with the bytes after it.
             let first = _mm256_shuffle_epi8(window, symbol_first(self));
             let rest = _mm256_shuffle_epi8(window, symbol_rest(self));
+            // Factors 2^(8 - s) with s = 13 m mod 8, the bit at which symbol m begins.
             let shift = _mm256_setr_epi16(256, 8, 64, 2, 16, 128, 4, 32, 256, 8, 64, 2, 16, 128, 4, 32);
+            // A product with 2^(8 - s), shifted down by 8, is a shift down by s.
             let low = _mm256_srli_epi16::<8>(_mm256_mullo_epi16(first, shift));
             let high = _mm256_mullo_epi16(rest, shift);
+            // The bits above the 13 belong to the next symbol.
             _mm256_and_si256(_mm256_or_si256(low, high), _mm256_set1_epi16(0x1fff))
         })
     }
@@ -302,10 +313,15 @@ impl Lanes for Avx2 {
     #[inline(always)]
     fn store_symbols(self, a: __m256i, symbols: &mut [[u8; SYMBOL_BYTES]], at: usize, _: usize) {
         let packed = registers!({
+            // The first symbol of a pair, plus 2^13 times the second.
             let pairs = _mm256_madd_epi16(a, _mm256_set1_epi32(1 | (1 << 29)));
+            // Two pairs without a gap, six bits too high.
             let closed = _mm256_sllv_epi32(pairs, symbol_pairs(self));
             let fours = _mm256_srli_epi64::<6>(closed);
+            // The second four of each half begin inside a byte, so that they are shifted to their bit
+            // there.
             let aligned = _mm256_sllv_epi64(fours, symbol_fours(self));
+            // Byte 6 has bits of both fours, and is the union of two shuffles.
             let [most, shared] = symbol_bytes(self);
             _mm256_or_si256(_mm256_shuffle_epi8(aligned, most), _mm256_shuffle_epi8(aligned, shared))
         });
@@ -385,6 +401,7 @@ fn store_packed(_: Avx2, packed: __m256i, bytes: &mut [u8; SYMBOL_BYTES]) {
     });
     // SAFETY: AVX2 is there (see `Avx2`); bytes 0..16 and 10..26 lie in the array of 26.
     unsafe {
+        // In this order: the first store leaves zeros in bytes 13 to 15, which the second store fills.
         _mm_storeu_si128(bytes.as_mut_ptr().cast::<__m128i>(), low);
         _mm_storeu_si128(bytes.as_mut_ptr().add(10).cast::<__m128i>(), high);
     }
@@ -442,7 +459,9 @@ impl Lanes for Avx512 {
     #[inline(always)]
     fn transpose(self, r: &[__m512i; 16], columns: &mut [__m512i; 16]) {
         let (upper, lower) = r.split_at(8);
+        // Squares of 8 by 8 are transposed inside each 128 bits.
         let [upper, lower] = [transpose_squares!(upper, _mm512), transpose_squares!(lower, _mm512)];
+        // In each block, the low or the high halves of two registers become a column.
         let (low, high) = registers!((
             _mm512_setr_epi64(0, 1, 8, 9, 4, 5, 12, 13),
             _mm512_setr_epi64(2, 3, 10, 11, 6, 7, 14, 15)
@@ -468,13 +487,16 @@ impl Lanes for Avx512 {
     /// AVX-512 has shifts of single lanes.
     #[inline(always)]
     fn load_symbols(self, symbols: &[[u8; SYMBOL_BYTES]], at: usize, step: usize) -> __m512i {
+        // Both blocks, each in a half of the register.
         let window =
             self.join([symbol_window(self.0, &symbols[at]), symbol_window(self.0, &symbols[at + step])]);
         registers!({
             let first = _mm512_shuffle_epi8(window, self.both(symbol_first(self.0)));
             let rest = _mm512_shuffle_epi8(window, self.both(symbol_rest(self.0)));
+            // The shifts s and 8 - s with s = 13 m mod 8, the bit at which symbol m begins.
             let right = self.both(_mm256_setr_epi16(0, 5, 2, 7, 4, 1, 6, 3, 0, 5, 2, 7, 4, 1, 6, 3));
             let left = self.both(_mm256_setr_epi16(8, 3, 6, 1, 4, 7, 2, 5, 8, 3, 6, 1, 4, 7, 2, 5));
+            // The low bits come from the first byte, all others from the bytes after it.
             let bits = _mm512_or_si512(_mm512_srlv_epi16(first, right), _mm512_sllv_epi16(rest, left));
             _mm512_and_si512(bits, _mm512_set1_epi16(0x1fff))
         })
@@ -483,6 +505,7 @@ impl Lanes for Avx512 {
     #[inline(always)]
     fn store_symbols(self, a: __m512i, symbols: &mut [[u8; SYMBOL_BYTES]], at: usize, step: usize) {
         let packed = registers!({
+            // The steps of `Avx2::store_symbols`, for two blocks at once.
             let pairs = _mm512_madd_epi16(a, _mm512_set1_epi32(1 | (1 << 29)));
             let closed = _mm512_sllv_epi32(pairs, self.both(symbol_pairs(self.0)));
             let fours = _mm512_srli_epi64::<6>(closed);
@@ -493,6 +516,7 @@ impl Lanes for Avx512 {
                 _mm512_shuffle_epi8(aligned, self.both(shared)),
             )
         });
+        // With a distance of 0 both stores write the same bytes to the same place.
         let [first, second] = self.split(packed);
         store_packed(self.0, first, &mut symbols[at]);
         store_packed(self.0, second, &mut symbols[at + step]);

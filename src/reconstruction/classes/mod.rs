@@ -97,6 +97,7 @@ impl AtlasReconstruction {
         // Plan: which tiles become complete with this shard, and which classes wait.
         proof.check_trust(&self.trust)?;
         let (parts, payload_offset) = proof.layout(payload.len())?;
+        // Locked for the plan only, so that getters do not wait for the work.
         let (steps, told) = {
             let collected = lock(&self.collected);
             (collected.steps(proof, &parts)?, collected.new_tiles(proof)?)
@@ -110,6 +111,7 @@ impl AtlasReconstruction {
         // Count the memory and the work of both, for the limit and the totals.
         let bytes: u64 = decoded.iter().map(|step| to_u64(step.part.len())).sum();
         let waits = to_u64(kept.iter().map(Step::fresh_len).sum::<usize>());
+        // In memory waiting classes and decoded tiles stay; a file takes both.
         let (result, (written, writes)) = match files.spool {
             None => (waits.saturating_add(bytes), (0, 0)),
             Some(_) => (0, (waits, kept.iter().map(|step| step.fresh.len()).sum())),
@@ -182,6 +184,7 @@ impl AtlasReconstruction {
             waiting.1 = end;
         }
         let mut collected = lock(&self.collected);
+        // A complete tile needs its waiting classes no more.
         for step in &decoded {
             collected.waiting.tiles.remove(&step.tile);
         }
@@ -234,9 +237,11 @@ fn decode(
         other => &mut other.insert((classes, decoder(data_classes, classes)?)).1,
     };
     // Read the classes that wait in the file.
+    // All classes of a tile have the same length.
     let class_len = step.fresh_len() / step.fresh.len().max(1);
     let in_file = |payload: &&Payload| matches!(payload.bytes, Bytes::File(_));
     let read = &mut scratch.read;
+    // The buffer keeps its room from tile to tile.
     read.clear();
     let wanted = waiting.iter().filter(in_file).count() * class_len;
     read.try_reserve(wanted)
@@ -286,6 +291,7 @@ fn keep(
     tracker: &mut Tracker<'_, '_>,
 ) -> Result<(Vec<(u64, Payload)>, u64)> {
     let (_, payload) = shard.payload();
+    // The end of the valid classes. A call that failed may have written more after it.
     let mut end = files.waiting.as_ref().map_or(0, |(_, end)| *end);
     let total = steps.iter().map(Step::fresh_len).sum();
     if total == 0 {
@@ -341,6 +347,7 @@ impl Collected {
     /// Returns the work of a shard for those of its tiles that are not complete.
     fn steps<'s>(&self, proof: &Proof, parts: &'s [TilePart]) -> Result<Vec<Step<'s>>> {
         let mut steps = try_vec(parts.len())?;
+        // Claimed offsets, which the root confirms before anything is kept.
         let mut offset = proof.claimed_start()?;
         for (tile, (part, shape)) in (proof.first_tile..).zip(parts.iter().zip(&proof.tiles)) {
             let end = offset + to_u64(part.len());
@@ -359,6 +366,7 @@ impl Collected {
     }
 
     pub(super) fn classes_needed(&self) -> u32 {
+        // Nothing is needed before the first shard, and after the last byte.
         let Some(domain) = self.domain.as_ref().filter(|domain| self.present < domain.header.size) else {
             return 0;
         };

@@ -62,6 +62,7 @@ impl Batch<'_> {
     /// Finishes the shard in the worker if this part of `tile` is all of it.
     fn settle(&self, tile: &Tile, done: Cut) -> Result<Outcome> {
         let shard = done.shard;
+        // A shard of several tiles waits for its parts.
         if self.spans[shard].tile_count() > 1 {
             return Ok(Outcome::Part(done));
         }
@@ -152,15 +153,18 @@ impl Batch<'_> {
             Some(outboard) if len > GROUP_SIZE => Cutter::Groups { outboard, scratch },
             _ => {
                 // Otherwise the whole tile is hashed, with the pages of every group that a proof cuts.
+                // A region cuts a group at either end at most.
                 let mut edges: Vec<usize> = try_vec(2 * wants.len())?;
                 for want in &*wants {
                     edges.extend(cut_groups(&pages(&self.share(want))?, len));
                 }
+                // Ascending, and once: neighbouring regions may cut the same group.
                 edges.sort_unstable();
                 edges.dedup();
                 let bytes = scratch.bytes(len)?;
                 tile.read(0, bytes)?;
                 let (outboard, witness, edges) = Outboard::of_tile(context.scheme.digests(), bytes, &edges)?;
+                // The copy was hashed, so that all that is cut out of it is right.
                 if tile.witness().is_none_or(|known| !same(known, &witness)) {
                     return Err(source_changed(at));
                 }
@@ -258,6 +262,7 @@ impl Assembly {
             self.siblings = siblings;
         }
         self.residue = self.residue + done.residue;
+        // Only a shard of a single tile brings a payload; several tiles fill a shared payload.
         self.payload = self.payload.take().or(done.payload);
         Ok(())
     }
@@ -317,6 +322,7 @@ impl Cutter<'_> {
                 if at.tile.witness().is_none_or(|known| !same(known, &witness)) {
                     return Err(source_changed(at));
                 }
+                // A whole tile proves itself, and its sum is that of its leaf.
                 (Vec::new(), at.tile.residue())
             }
             Cutter::Checked { outboard, edges, bytes } => {

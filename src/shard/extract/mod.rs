@@ -270,6 +270,7 @@ impl AtlasProjection {
 fn scope(state: &State, region: &AtlasBoundaryRegion, classes: ClassSet) -> Result<Scope> {
     let (tree, data_classes) = (&state.tree, state.context.scheme.data_classes());
     check_range(region.offset, region.length, tree.bytes(), "the region")?;
+    // A LINEAR region stays as it is. Its payload is rounded to pages later.
     if data_classes == 0 {
         return Ok(Scope { region: *region, classes: ClassSet::EMPTY, data_classes });
     }
@@ -298,6 +299,7 @@ fn spans(state: &State, scopes: &[Scope]) -> Result<Vec<Span>> {
         let mut span = Span { tiles: 0..0, payload_offset: region.offset, payload_len: 0, only: None };
         let first =
             if region.length > 0 { state.tree.tile_of_byte(ByteOffset(region.offset))? } else { None };
+        // A region in a single tile keeps the tile, which is then not looked up again.
         if let Some(at) = first.filter(|at| region.end() <= (at.offset + to_u64(at.tile.len())).0) {
             let share = scope.share(at.offset.0, at.tile.len());
             span.tiles = at.index.0..at.index.0 + 1;
@@ -366,6 +368,7 @@ fn extract(
     let held = to_u64(size_of_val(scopes) + size_of_val(&*spans));
     let levels = operation.before(bytes, parts, |operation| state.levels(operation, held));
     let levels = levels.map_err(AtlasError::without_index)?;
+    // Without chunks all regions are in chunk 0.
     let chunk = if let ParallelStrategy::Chunked(regions) = strategy { regions } else { usize::MAX };
     let batch = Batch { state, levels, scopes, spans: &spans, chunk };
 
@@ -381,6 +384,7 @@ fn extract(
     batch.wants(shared.iter_mut().map(|payload| payload.as_deref_mut()), &mut wants)?;
     let most_first = strategy == ParallelStrategy::WorkStealing;
     batch.run(&mut wants, (bytes, parts), most_first, memory, operation, &mut assemblies)?;
+    // The requests borrow the shared payloads, which go into the shards below.
     drop(wants);
     // A shard of one tile is finished already; the others are assembled from their parts.
     let mut shards = try_vec(assemblies.len())?;
@@ -430,10 +434,12 @@ impl Batch<'_> {
         }
         // As many workers as tasks, memory and worth of the work allow.
         let count = to_u64(tasks.len());
+        // A second thread pays from 64 KiB of work on.
         let worth = usize::try_from(cost).unwrap_or(usize::MAX) / pool::TASK_BYTES;
         let per_worker = TILE_BYTES + self.state.context.scheme.workspace();
         let workers = operation.workers(count, per_worker, memory)?.min(worth.max(1));
         let taken = per_worker.saturating_mul(to_u64(workers)).saturating_add(memory);
+        // Outboards outlive the call, and get the rest of the memory limit.
         let outboards = OutboardBudget::new(operation.memory_left(taken));
         let executor = operation.executor;
         let order = Order { window: None, runs: &runs, unwatched: operation.unwatched() };
@@ -461,6 +467,7 @@ impl Batch<'_> {
                         Outcome::Whole(shard, finished) => assemblies[shard].finished = Some(finished),
                     }
                 }
+                // The first failure in the order of the batch, whatever the order of the tasks.
                 if let Some((place, error)) = outcomes.failure
                     && failure.as_ref().is_none_or(|(first, _)| place < *first)
                 {
@@ -512,6 +519,7 @@ impl Batch<'_> {
                     // Bytes requested by one shard fail for it alone, shared bytes for the first one.
                     let error = error.at_range(tile.offset.0, to_u64(tile.tile.len())).at_index(first);
                     let place = (error.index().unwrap_or(first), tile.index);
+                    // It orders nothing: a task that sees it late does a little unused work.
                     lowest.fetch_min(place.0, Ordering::Relaxed);
                     if all.failure.as_ref().is_none_or(|(first, _)| place < *first) {
                         all.failure = Some((place, error));

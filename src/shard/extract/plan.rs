@@ -58,6 +58,7 @@ impl Batch<'_> {
         wants: &mut Vec<Request<'a>>,
     ) -> Result<()> {
         for (shard, (span, slice)) in self.spans.iter().zip(slices).enumerate() {
+            // A shard in a single tile gets its payload from its worker.
             if let Some(at) = &span.only {
                 wants.push(Request { shard, at: at.clone(), out: slice });
                 continue;
@@ -100,6 +101,7 @@ impl Batch<'_> {
             let together = want.at.index == tile && want.shard / self.chunk == first.shard / self.chunk;
             together && bytes <= most
         };
+        // At least a single request, however many bytes it asks for.
         wants.iter().take(MOST_WANTS).take_while(fits).count().max(1)
     }
 
@@ -113,6 +115,7 @@ impl Batch<'_> {
             groups += groups_wanted(&share, len);
             wanted += share.payload_len(len);
         }
+        // With an outboard only the touched groups are hashed.
         let hashed = if first.at.tile.outboard().is_some() { (groups * GROUP_SIZE).min(len) } else { len };
         to_u64(hashed + wanted)
     }
@@ -143,8 +146,9 @@ impl Batch<'_> {
         let mut groups = groups.into_iter().peekable();
         while let Some(TileRequests { wants: mut count, mut cost }) = groups.next() {
             let chunk = rest[0].shard / self.chunk;
+            // A task stays inside its chunk.
             let fits = |count: usize, cost| cost <= target && rest[count].shard / self.chunk == chunk;
-            // With chunks, the tasks of a chunk form a run, unless it has a large region.
+            // Small neighbouring groups of the same chunk join a task.
             while let Some(next) = groups.next_if(|next| fits(count, cost + next.cost)) {
                 (count, cost) = (count + next.wants, cost + next.cost);
             }
@@ -153,9 +157,10 @@ impl Batch<'_> {
             tasks.push(Task { cost, wants: Mutex::new(wants) });
             if chunked {
                 if large.0 != chunk {
-                    // Small neighbouring groups of the same chunk join one task.
+                    // With chunks, the tasks of a chunk form a run, unless it has a large region.
                     large = (chunk, self.is_large(chunk, bytes / threads));
                 }
+                // In a chunk with a large region every task is a run, so that several workers share it.
                 let last = rest.first().is_none_or(|want| want.shard / self.chunk != chunk);
                 if last || large.1 {
                     runs.push(to_u64(tasks.len()));
@@ -168,6 +173,7 @@ impl Batch<'_> {
     /// Returns true if a region of a chunk is larger than a thread's share, and could be split.
     fn is_large(&self, chunk: usize, share: u64) -> bool {
         let start = chunk * self.chunk;
+        // The last chunk may have fewer regions.
         let end = start.saturating_add(self.chunk).min(self.spans.len());
         self.spans[start..end].iter().any(|span| span.tile_count() > 1 && to_u64(span.payload_len) > share)
     }

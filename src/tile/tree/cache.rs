@@ -74,12 +74,14 @@ impl NodeCache {
             order.push_back(Arc::downgrade(node));
             // Each is looked at twice at most: the first look may find it used.
             let mut looks = 2 * order.len();
+            // Evicted children are dropped below, and count as taken until then.
             let mut freed = 0;
             while self.taken().saturating_sub(freed) > self.capacity && looks > 0 {
                 looks -= 1;
                 let Some(oldest) = order.pop_front() else { break };
                 let Some(node) = oldest.upgrade() else { continue };
                 if node.was_used() {
+                    // Used since the last look: it stays, and is looked at again after all others.
                     order.push_back(oldest);
                 } else if let Some(children) = node.evict() {
                     freed += children.charged();

@@ -38,10 +38,12 @@ impl Tree {
         mut visit: impl FnMut(Compared<'_>) -> Result<()>,
     ) -> Result<()> {
         let (mut own, mut others) = (Cursor::new(self, false), Cursor::new(other, false));
+        // Each cursor stands at an offset of its own, because the edges of the tiles may differ.
         let (mut at, mut other_at) = (0_u64, 0_u64);
         // Both cursors move in the order of the domain.
         while let Some(item) = own.item() {
             let Some(other_item) = others.item() else {
+                // After the end of `other` nothing can be equal.
                 visit(Compared::Apart(item.extent()))?;
                 own.skip();
                 continue;
@@ -57,6 +59,7 @@ impl Tree {
                 Ordering::Greater if other_item.is_node() && other_at + other_bytes > at => {
                     Step::Descend(false, true)
                 }
+                // Parts of `other` alone are not reported: the parts are those of this tree.
                 Ordering::Greater => Step::Skip(false, true),
                 Ordering::Equal => at_one_edge(&item, &other_item, digests, &mut visit)?,
             };
@@ -99,6 +102,7 @@ impl Tree {
         }
         // Otherwise the common tiles at both ends are counted, and everything between them was replaced.
         let shorter = self.tiles().min(old.tiles());
+        // Counts the tiles up to the first difference, from the front or from the back.
         let common = |backwards| -> Result<u64> {
             let mut first = shorter;
             walk(self, old, backwards, |index| {
@@ -107,6 +111,7 @@ impl Tree {
             })?;
             Ok(first.min(shorter))
         };
+        // The prefix goes first: a tile that both ends could claim counts as part of it.
         let before = common(false)?;
         // The ends must not overlap.
         let after = common(true)?.min(shorter - before);
@@ -151,10 +156,12 @@ fn at_one_edge(
             visit(Compared::Same(item.extent()))?;
             Step::Skip(true, true)
         }
+        // A node may begin with an equal tile, so that it is opened.
         (Item::Node(_), Item::Tile(_)) => Step::Descend(true, false),
         (Item::Tile(_), Item::Node(_)) => Step::Descend(false, true),
         // Tiles without a witness are equal only if they are the same object.
         (Item::Tile(a), Item::Tile(b)) => {
+            // The values that the leaf of a tile commits to.
             let key = |tile: &Tile| (tile.len(), tile.residue(), tile.witness().copied());
             if Arc::ptr_eq(a, b) || a.witness().is_some() && key(a) == key(b) {
                 visit(Compared::Same(item.extent()))?;
@@ -178,6 +185,7 @@ fn walk(new: &Tree, old: &Tree, backwards: bool, mut differs: impl FnMut(u64) ->
                 index += a.tiles();
                 (false, false)
             }
+            // The higher node is opened, or both at equal heights, so that the cursors stay level.
             (Some(Item::Node(a)), Some(Item::Node(b))) => {
                 (a.height() >= b.height(), b.height() >= a.height())
             }
@@ -190,8 +198,10 @@ fn walk(new: &Tree, old: &Tree, backwards: bool, mut differs: impl FnMut(u64) ->
                 index += 1;
                 (false, false)
             }
+            // The comparison ends with the shorter tree.
             (None, _) | (_, None) => return Ok(()),
         };
+        // Compared items are passed on both sides at once, so that the indices stay equal.
         if !down_new && !down_old {
             new.skip();
             old.skip();
@@ -210,6 +220,7 @@ fn walk(new: &Tree, old: &Tree, backwards: bool, mut differs: impl FnMut(u64) ->
 fn same_node(a: &Arc<Node>, b: &Arc<Node>) -> bool {
     Arc::ptr_eq(a, b)
         || match (a.stored(), b.stored()) {
+            // The top commits to lengths, residues and witnesses of all tiles below.
             (Some((_, a)), Some((_, b))) => {
                 (a.top, a.bytes, a.tiles, a.height) == (b.top, b.bytes, b.tiles, b.height)
             }
@@ -262,11 +273,13 @@ impl<'a> Cursor<'a> {
 
     /// The position of a child in its node.
     fn position(&self, children: &Children, number: usize) -> Option<usize> {
+        // Number 0 of a backward walk is the last child.
         let len = children.len();
         if self.backwards { len.checked_sub(number + 1) } else { Some(number).filter(|number| *number < len) }
     }
 
     fn item(&self) -> Option<Item<'_>> {
+        // A new cursor stands at the top node, which has no place in a list of children.
         if let Some(top) = self.top {
             return Some(Item::Node(top));
         }
@@ -295,6 +308,7 @@ impl<'a> Cursor<'a> {
     /// Moves to the item after this one and all below it.
     fn skip(&mut self) {
         self.top = None;
+        // A node whose last child was passed is left, and its parent moves on.
         while let Some((children, number)) = self.path.last_mut() {
             *number += 1;
             if *number < children.len() {

@@ -36,6 +36,7 @@ impl Tree {
 
     /// Finds the item after the longest prefix whose end satisfies `skip(tiles, bytes)`.
     fn look(&self, skip: impl Fn(u64, u64) -> bool) -> Result<Option<Seen>> {
+        // A place after the end of the tree skips its root.
         let Some(mut node) = self.root.clone().filter(|root| !skip(root.tiles(), root.bytes())) else {
             return Ok(None);
         };
@@ -51,6 +52,7 @@ impl Tree {
                 }
                 Err(error) => return Err(error),
             };
+            // The last child is never skipped, because the place lies inside the node.
             let mut child = 0;
             while child + 1 < children.len() {
                 let (bytes, tiles) = children.measure(child);

@@ -156,7 +156,9 @@ impl Tree {
     /// Returns the first tile of [`iter_behind`](Self::iter_behind), without the path of an iterator.
     fn first_behind(&self, skip: impl Fn(u64, u64) -> bool) -> Result<Option<TileAt>> {
         let Some(root) = &self.root else { return Ok(None) };
+        // Tiles and bytes before the present node.
         let (mut index, mut offset) = (0, 0);
+        // Each level holds the children that it is in, which the cache may evict meanwhile.
         let mut children = root.children()?;
         loop {
             let Some(child) = children.first_behind(&mut index, &mut offset, &skip) else { return Ok(None) };
@@ -173,6 +175,7 @@ impl Tree {
     /// The tiles after the longest prefix for which `skip(tiles, bytes)` of its end holds.
     fn iter_behind(&self, skip: impl Fn(u64, u64) -> bool) -> Iter<'_> {
         let mut iter = Iter { stack: Vec::new(), index: 0, offset: 0, failed: None };
+        // An iterator cannot fail at its start, so that the error becomes its first item.
         if let Err(error) = iter.descend_to(self.root.as_ref(), skip) {
             iter.stack.clear();
             iter.failed = Some(error);
@@ -182,6 +185,7 @@ impl Tree {
 
     /// True if the bytes of all tiles are in memory, each tile's in one piece.
     pub(crate) fn is_in_memory(&self) -> Result<bool> {
+        // Every tile is looked at: edits mix memory and files in any order.
         for at in self.iter() {
             if at?.tile.slice().is_none() {
                 return Ok(false);
@@ -228,6 +232,7 @@ impl Tree {
 }
 
 fn collect_unhashed(node: &Arc<Node>, tiles: u64, bytes: u64, found: &mut Vec<TileAt>) -> Result<()> {
+    // Tiles below a digest have their witnesses, and so have stored tiles: such nodes are not entered.
     let (Some(children), false) = (node.own_children(), node.is_hashed()) else { return Ok(()) };
     let (mut index, mut offset) = (tiles, bytes);
     match children {
@@ -238,6 +243,7 @@ fn collect_unhashed(node: &Arc<Node>, tiles: u64, bytes: u64, found: &mut Vec<Ti
                     let (index, offset) = (TileIndex(index), ByteOffset(offset));
                     found.push(TileAt { index, offset, tile: Arc::clone(tile) });
                 }
+                // Hashed tiles are counted too, because places are those in the domain.
                 (index, offset) = (index + 1, offset + to_u64(tile.len()));
             }
         }
@@ -266,7 +272,9 @@ impl<'a> Iter<'a> {
         let mut next = root.map(|root| root.children()).transpose()?;
         while let Some(children) = next.take() {
             let found = children.first_behind(&mut self.index, &mut self.offset, &skip);
+            // At the end of the tree all children are skipped.
             let mut child = found.unwrap_or(children.len());
+            // A node is entered here, and the iterator continues after it; a tile is left to `advance`.
             if child < children.nodes().len() {
                 next = Some(children.below(child)?);
                 child += 1;
@@ -280,6 +288,8 @@ impl<'a> Iter<'a> {
     fn advance(&mut self) -> Result<Option<TileAt>> {
         loop {
             let Some((children, child)) = self.stack.last_mut() else { return Ok(None) };
+            // The path points after the child before it is entered, so that the way back up continues
+            // there.
             let next = *child;
             *child += 1;
             match &**children {
@@ -294,6 +304,7 @@ impl<'a> Iter<'a> {
                     let below = children.below(next)?;
                     self.stack.push((below, 0));
                 }
+                // The node is used up, and its parent continues.
                 _ => {
                     self.stack.pop();
                 }
@@ -310,6 +321,7 @@ impl Iterator for Iter<'_> {
             return Some(Err(error));
         }
         let next = self.advance();
+        // The places of the tiles after an error are unknown, so that the iterator ends.
         if next.is_err() {
             self.stack.clear();
         }

@@ -117,6 +117,7 @@ impl<'n> ChildrenRef<'n> {
     pub(super) fn below(&self, child: usize) -> Result<ChildrenRef<'n>> {
         match self {
             ChildrenRef::Own(Children::Nodes(nodes)) => nodes[child].children(),
+            // Nodes below a stored node are stored as well.
             ChildrenRef::Loaded(loaded) => match &loaded.0.children {
                 Children::Nodes(nodes) => {
                     nodes[child].loaded().map(|loaded| ChildrenRef::Loaded(LoadedRef(loaded)))
@@ -152,6 +153,7 @@ impl Children {
         offset: &mut u64,
         skip: &impl Fn(u64, u64) -> bool,
     ) -> Option<usize> {
+        // A search from the first child: there are few, and their measures are in memory.
         (0..self.len()).find(|child| {
             let (bytes, tiles) = self.measure(*child);
             let is_skipped = skip(*index + tiles, *offset + bytes);
@@ -203,6 +205,7 @@ impl Children {
                     Ok((len, leaf_digest(digests, len, tile.residue(), witness)))
                 })
                 .collect(),
+            // Missing digests of nodes below are computed on the way, and stay with their nodes.
             Children::Nodes(nodes) => nodes.iter().map(|node| Ok((node.bytes, node.top(digests)?))).collect(),
         }
     }
@@ -212,6 +215,8 @@ impl Children {
 /// their tiles.
 fn is_regular(nodes: &[Arc<Node>]) -> bool {
     let Some((last, full)) = nodes.split_last() else { return true };
+    // In RFC 6962, all children but the last have the same power of two of tiles, and the last at most as
+    // many.
     let each = full.first().map_or(last.tiles, |first| first.tiles);
     nodes.iter().all(|node| node.regular)
         && (full.is_empty()
@@ -258,6 +263,7 @@ impl Node {
     /// Remembers a place that the node was written to. No effect if it is stored itself.
     pub(crate) fn set_written(&self, written: Written) {
         if let Content::Own(own) = &self.content {
+            // The previous place is dropped after the lock is released.
             let before = lock(&own.written).replace(Arc::new(written));
             drop(before);
         }
@@ -300,10 +306,12 @@ impl Node {
         let children = match Arc::clone(&stored.store).children(&stored.node)? {
             StoredChildren::Tiles(tiles) => Children::Tiles(tiles),
             StoredChildren::Nodes(nodes) => {
+                // Nodes below a regular node are regular.
                 let below = |node| Arc::new(Node::of_store(&stored.store, node, self.regular));
                 Children::Nodes(nodes.into_iter().map(below).collect())
             }
         };
+        // Estimated memory of a child, for the bound of the cache.
         let each = match &children {
             Children::Tiles(_) => fresh_footprint() + to_u64(size_of::<crate::tile::stored::StoredTile>()),
             Children::Nodes(_) => to_u64(size_of::<Node>() + 4 * size_of::<usize>()),
@@ -312,6 +320,7 @@ impl Node {
         let cache = stored.store.cache();
         let loaded = Arc::new(Loaded { children, bytes, _charge: cache.charge(bytes) });
         let loaded = Arc::clone(lock(&stored.loaded).get_or_insert(loaded));
+        // The lock of this node is released first: the cache takes the locks of nodes that it evicts.
         cache.keep(self);
         Ok(loaded)
     }
@@ -319,6 +328,7 @@ impl Node {
     /// Returns true if it was used since the last call.
     pub(super) fn was_used(&self) -> bool {
         match &self.content {
+            // The flag is cleared by the same step, so that no use between two looks is lost.
             Content::Stored(stored) => stored.used.swap(false, Ordering::Relaxed),
             Content::Own(_) => false,
         }
@@ -327,6 +337,7 @@ impl Node {
     /// Drops the loaded children.
     pub(super) fn evict(&self) -> Option<Arc<Loaded>> {
         match &self.content {
+            // The caller drops the children, after the lock is released.
             Content::Stored(stored) => lock(&stored.loaded).take(),
             Content::Own(_) => None,
         }
@@ -343,11 +354,14 @@ impl Node {
     /// The digest over the children, which must have their witnesses.
     pub(crate) fn top(&self, digests: &Digests) -> Result<Digest> {
         match &self.content {
+            // The digest by which the parent names the node; the children are checked against it when they
+            // are loaded.
             Content::Stored(stored) => Ok(stored.node.top),
             Content::Own(own) => {
                 if let Some(top) = own.top.get() {
                     return Ok(*top);
                 }
+                // Threads that compute it at the same time find the same digest.
                 let (_, top) = fold(digests, own.children.items(digests)?);
                 Ok(*own.top.get_or_init(|| top))
             }
@@ -356,12 +370,14 @@ impl Node {
 
     /// True if both stand for the same tiles, which must have their witnesses.
     pub(crate) fn is_same(a: &Arc<Node>, b: &Arc<Node>, digests: &Digests) -> Result<bool> {
+        // The number of bytes is compared first, because a digest may have to be computed.
         Ok(Arc::ptr_eq(a, b) || a.bytes == b.bytes && a.top(digests)? == b.top(digests)?)
     }
 
     /// True if all tiles below are known to have their witnesses.
     pub(super) fn is_hashed(&self) -> bool {
         match &self.content {
+            // Tiles of a file have their witnesses in it.
             Content::Stored(_) => true,
             Content::Own(own) => own.top.get().is_some(),
         }
@@ -386,6 +402,7 @@ impl Node {
 
     /// Returns the tree with tile `index` replaced by `tile` of the same length.
     pub(super) fn replace_tile(self: &Arc<Node>, index: u64, tile: Arc<Tile>) -> Result<Arc<Node>> {
+        // New nodes along the path to the tile; everything beside it is shared with the old tree.
         Ok(match &*self.children()? {
             Children::Tiles(tiles) => {
                 let mut tiles = tiles.clone();
@@ -394,6 +411,7 @@ impl Node {
             }
             Children::Nodes(nodes) => {
                 let (mut child, mut before) = (0, 0);
+                // `index` is inside the node, so that a child is found before the end.
                 while before + nodes[child].tiles <= index {
                     before += nodes[child].tiles;
                     child += 1;
@@ -414,6 +432,7 @@ impl Node {
                 0,
                 true,
             ),
+            // No caller passes an empty list.
             Children::Nodes(nodes) => (
                 nodes.iter().map(|node| node.bytes).sum(),
                 nodes.iter().map(|node| node.tiles).sum(),
@@ -444,12 +463,14 @@ impl Node {
         if len <= MAX_CHILDREN {
             return (Node::new(children), None);
         }
+        // More than 32 children, so that each half has at least 16.
         let middle = len / 2;
         (Node::new(children.part(0..middle)), Some(Node::new(children.part(middle..len))))
     }
 
     /// A tree over `tiles` whose nodes are filled from the left.
     pub(super) fn filled(tiles: Vec<Arc<Tile>>) -> Option<Arc<Node>> {
+        // Level by level from the tiles up, so that only the right edge has nodes with fewer children.
         let mut nodes = full(tiles, |tiles| Node::new(Children::Tiles(tiles)));
         while nodes.len() > 1 {
             nodes = full(nodes, |nodes| Node::new(Children::Nodes(nodes)));
@@ -468,13 +489,17 @@ impl Node {
     /// The tree of both as one or two nodes of the height of the higher one.
     fn join(left: &Arc<Node>, right: &Arc<Node>) -> Result<(Arc<Node>, Option<Arc<Node>>)> {
         if left.height == right.height {
+            // Two nodes with enough children are kept as they are, and stay shared with the old trees.
             let enough = |node: &Node| node.child_count() >= MIN_CHILDREN;
             if enough(left) && enough(right) {
                 return Ok((Arc::clone(left), Some(Arc::clone(right))));
             }
+            // Otherwise their children form a single list, which is cut in the middle if it is too long.
             return Ok(Node::one_or_two(left.children()?.join(&*right.children()?)?));
         }
         let pair = |(first, second): (Arc<Node>, Option<Arc<Node>>)| std::iter::once(first).chain(second);
+        // The lower tree is joined to the outermost child of the higher tree, which may become two
+        // children.
         let children: Vec<Arc<Node>> = if left.height > right.height {
             let children = left.children()?;
             let (last, rest) = children.nodes().split_last().ok_or_else(no_nodes)?;
@@ -522,6 +547,7 @@ impl Node {
         let (left, right) = match &*children {
             Children::Tiles(tiles) => {
                 let (left, right) = tiles[child].split(to_usize(at - before), reader)?;
+                // A node of a single tile is no lasting state: `concat` gives it neighbours.
                 let single = |tile| Some(Node::new(Children::Tiles(vec![Arc::new(tile)])));
                 (single(left), single(right))
             }
@@ -533,6 +559,7 @@ impl Node {
     fn concat_some(left: Option<Arc<Node>>, right: Option<Arc<Node>>) -> Result<Option<Arc<Node>>> {
         Ok(match (left, right) {
             (Some(left), Some(right)) => Some(Node::concat(&left, &right)?),
+            // Nothing is joined to an empty side, and the tree of the remaining side is shared as it is.
             (left, right) => left.or(right),
         })
     }

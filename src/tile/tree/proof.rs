@@ -24,6 +24,7 @@ impl Tree {
     /// Computes the node of the RFC 6962 tree that covers tiles `leaves`. Fails with INTERNAL if there is none.
     fn subtree(&self, digests: &Digests, leaves: &Range<u64>) -> Result<Sibling> {
         let Some(root) = &self.root else { return Err(not_a_node(leaves)) };
+        // All tiles: the digest of the top node is at hand.
         if *leaves == (0..root.tiles()) {
             return Ok(Sibling { bytes: root.bytes(), digest: root.top(digests)? });
         }
@@ -35,11 +36,13 @@ impl Tree {
                 start += children.measure(first).1;
                 first += 1;
             }
+            // Children are added until they cover the range.
             let (mut last, mut end) = (first, start);
             while last < children.len() && end < leaves.end {
                 end += children.measure(last).1;
                 last += 1;
             }
+            // The tree is regular, so that whole children fold to the node of RFC 6962 over them.
             if start == leaves.start && end == leaves.end {
                 let mut items = children.items(digests)?;
                 items.truncate(last);
@@ -47,6 +50,7 @@ impl Tree {
                 let (bytes, digest) = fold(digests, items);
                 return Ok(Sibling { bytes, digest });
             }
+            // Otherwise the range must lie within a single child.
             if last - first != 1 || !matches!(&*children, Children::Nodes(_)) {
                 return Err(not_a_node(leaves));
             }

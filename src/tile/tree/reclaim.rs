@@ -38,6 +38,7 @@ enum Garbage {
 impl Garbage {
     /// Drops the object. The last reference puts its parts into `open`. Returns the cost.
     fn free(self, open: &mut Vec<Garbage>) -> u64 {
+        // `into_inner` hands the object to its last owner alone, so that its parts are freed once.
         match self {
             Garbage::Node(node) => match Arc::into_inner(node).map(Node::into_children) {
                 None => return SHARED,
@@ -91,6 +92,7 @@ struct Queue {
 impl Reclaimer {
     /// Returns the reclaim budget of a call with this number of changes and new bytes.
     pub(crate) fn budget(changes: usize, bytes: u64) -> u64 {
+        // Twice the estimate of what the change makes, so that a long queue shrinks.
         let made = to_u64(changes).saturating_mul(CHANGE).saturating_add(bytes / BYTES_A_NANOSECOND);
         made.saturating_mul(2).saturating_add(CALL)
     }
@@ -115,13 +117,16 @@ impl Reclaimer {
     /// Frees objects for about `budget` nanoseconds, and one more. Call it with no lock held: the last owner of
     /// a source runs its release.
     pub(crate) fn free(&self, budget: u64) {
+        // The queue is taken out, so that other calls add to it without waiting for this call.
         let mut items = std::mem::take(&mut *lock(&self.items));
         let mut spent = 0;
         while spent < budget {
+            // Parts of the tree in work come first, then the oldest tree.
             let next = items.open.pop().or_else(|| items.trees.pop_front().map(Garbage::Node));
             let Some(item) = next else { return };
             spent += item.free(&mut items.open);
         }
+        // The rest goes back before the trees that came in meanwhile, which are younger.
         let mut later = lock(&self.items);
         let (trees, open) = (later.trees.len(), later.open.len());
         if items.trees.try_reserve(trees).is_ok() && items.open.try_reserve(open).is_ok() {
@@ -129,6 +134,7 @@ impl Reclaimer {
             items.open.append(&mut later.open);
             *later = items;
         } else {
+            // Without memory for the queue all of it is freed now, with no lock held.
             drop(later);
             drop(items);
         }
