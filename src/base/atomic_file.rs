@@ -69,6 +69,7 @@ fn with_temporary_name<T>(make: impl Fn(&OsStr) -> io::Result<T>) -> io::Result<
     loop {
         let name = temporary_name()?;
         match make(&name) {
+            // A file of another process has the name, so that another name is tried.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             made => return made.map(|made| (name, made)),
         }

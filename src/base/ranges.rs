@@ -55,6 +55,7 @@ impl Ranges {
     /// Returns the largest range of the set that contains `at`.
     pub(crate) fn around(&self, at: u64) -> Option<Range<u64>> {
         let (&start, &end) = self.ends.range(..=at).next_back()?;
+        // The last range that begins at or before `at` may end before it.
         (at < end).then_some(start..end)
     }
 

@@ -290,6 +290,7 @@ pub(super) fn each_tile(
     work: impl Fn(usize) -> Result<()> + Sync,
 ) -> Result<()> {
     let tiles = len.div_ceil(TILE_SIZE);
+    // No more workers than tiles, like in a projection.
     let workers = tiles.min(executor.threads());
     // Without the pool, whose bookkeeping would be timed too.
     if workers <= 1 {
@@ -405,6 +406,7 @@ fn rebuild(
     for shard in shards.iter().rev() {
         rebuilt.add(shard, &mut domain.operation())?;
     }
+    // The end hashes all bytes again, on all threads.
     rebuilt.finish(&mut domain.operation())
 }
 
@@ -413,6 +415,7 @@ struct ByPosition(Source);
 
 impl ReadAt for ByPosition {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> std::io::Result<()> {
+        // A copy, like a read of a file.
         let bytes = self.0.slice(offset, buffer.len()).ok_or(std::io::ErrorKind::UnexpectedEof)?;
         buffer.copy_from_slice(bytes);
         Ok(())
@@ -462,6 +465,7 @@ fn batch_of_shards<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
 fn verification_of_shards<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
     let projection = domain.project()?;
     let shard = projection.extract_shard(&domain.whole(), &mut domain.operation())?;
+    // With the root, like a reader who trusts it.
     let trust = VerifyOptions::new().with_root(projection.root(&mut domain.operation())?);
     Ok(iteration(move |stopwatch| stopwatch.time(|| shard.verify(&trust, &mut domain.operation()))))
 }

@@ -33,6 +33,7 @@ impl BenchmarkConfig {
     /// Returns the sizes of the domains in memory. Fails with INVALID_ARGUMENT if a value is out of its
     /// range.
     pub(super) fn sizes(&self) -> Result<Vec<usize>> {
+        // Without a measured iteration there are no times.
         if self.iterations == 0 {
             return Err(AtlasError::invalid_argument("iterations 0 is not greater than 0"));
         }

@@ -64,6 +64,7 @@ impl BenchmarkResult {
             mean_ns: times.mean,
             median_ns,
             stddev_ns: times.deviation(),
+            // Computed for every case; `line` leaves it out if the work does not follow the domain.
             bytes_per_second: super::measure::float(data_size) / (median_ns / 1e9),
             work_bytes,
             limit: limit.name(),
@@ -181,6 +182,7 @@ impl BenchmarkReport {
             writeln!(f, "{}", line(result))?;
         }
         writeln!(f, "\n{NOTE}")?;
+        // Missing rows are named, so that no case seems to be forgotten.
         if !self.left_out.is_empty() {
             writeln!(f, "Not built in:")?;
             self.left_out.iter().try_for_each(|name| writeln!(f, "  {name}"))?;
@@ -215,6 +217,7 @@ impl BenchmarkReport {
         writeln!(f, "  \"not_built_in\": [{}],", list(names))?;
         // JSON allows no line break in a text.
         writeln!(f, "  \"note\": \"{}\",", NOTE.replace('\n', " "))?;
+        // An object for each row, in the order of the table.
         writeln!(f, "  \"results\": [")?;
         for (index, result) in self.results.iter().enumerate() {
             // Names need no escaping, and all numbers are finite.
@@ -249,6 +252,7 @@ impl BenchmarkReport {
              work_bytes,limit,of_limit\n",
         );
         for result in &self.results {
+            // An empty value, because 0 would be a ratio.
             let of_limit = result.of_limit.map(|part| part.to_string()).unwrap_or_default();
             // Writing to a string does not fail, and names have no comma.
             let _ = writeln!(
@@ -280,6 +284,7 @@ fn line(result: &BenchmarkResult) -> String {
     };
     let of_limit = match (result.of_limit, result.limit) {
         (Some(part), Some(limit)) => format!("{} {limit}", percent(part)),
+        // The row is a limit itself.
         (Some(_), None) => "limit".to_owned(),
         (None, _) => "-".to_owned(),
     };

@@ -171,6 +171,7 @@ pub(crate) fn witness_from_classes(
             if node.level > 0 {
                 return Ok(None);
             }
+            // The walk meets the selected classes in ascending order, like their payloads.
             let (Some(payload), Ok(class)) = (self.payloads.next(), u8::try_from(node.index)) else {
                 return Err(AtlasError::internal("a class has no payload"));
             };

@@ -236,6 +236,7 @@ impl Outboard {
                 let level = to_usize(u64::from(node.level - GROUP_LEVEL));
                 return Ok(self.levels[level][to_usize(node.index)]);
             }
+            // A node below the groups lies in a single group.
             let group = to_usize(node.leaves(count).start) / GROUP_PAGES;
             match edges.binary_search_by_key(&group, |(edge, _)| *edge).ok().map(|at| &edges[at]) {
                 Some((_, pages)) => Ok(pages.node(digests, node, count, false)),

@@ -148,6 +148,7 @@ impl<W: io::Write> Writer<W> {
 
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
         let (at, len) = (self.written, to_u64(bytes.len()));
+        // Errors name the place in the encoding, because the output may be of any kind.
         self.out.write_all(bytes).map_err(|error| {
             AtlasError::io(format_args!("writing {len} bytes of an encoding at byte {at}"), error)
                 .at_range(at, len)

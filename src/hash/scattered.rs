@@ -114,6 +114,7 @@ impl ScatteredRoot {
                 sibling.pages == span || is_left && sibling_end == end
             };
             let Some(sibling) = self.parts.get(&other).filter(whole).copied() else {
+                // The node waits for its sibling.
                 self.parts.insert(part.first, part);
                 return;
             };

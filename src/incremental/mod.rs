@@ -204,6 +204,7 @@ impl AtlasProjection {
                          STRICT asks for 0"
                     )));
                 }
+                // The tree of that time with its root, so that nothing is hashed again.
                 self.set_state(state.successor(target.tree.clone(), target.root));
                 dropped = history.truncate(back);
             }

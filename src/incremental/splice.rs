@@ -186,6 +186,7 @@ impl Tree {
                 push(Err(at.tile))?;
                 continue;
             }
+            // The pending pieces are filled up to a full tile.
             let room = TILE_SIZE - len;
             if at.tile.len() < room {
                 pieces.extend_from_slice(at.tile.pieces());
@@ -197,6 +198,7 @@ impl Tree {
             push(Ok(pieces))?;
             (pieces, len) = (rest, at.tile.len() - room);
         }
+        // The last tile of the domain may be shorter.
         if len > 0 {
             push(Ok(pieces))?;
         }
@@ -259,6 +261,7 @@ impl Tree {
                             Residue::delta(before, now)
                         }
                     };
+                // Later pieces are compared from their start.
                 (from, rest) = (0, later);
                 if rest.is_empty() {
                     break;

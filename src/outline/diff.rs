@@ -65,6 +65,7 @@ impl AtlasProjection {
                     (bytes, tiles)
                 }
                 Compared::Apart((bytes, tiles)) => {
+                    // Bytes between other edges count as different.
                     list.push(0..bytes)?;
                     list.at += bytes;
                     (bytes, tiles)

@@ -59,7 +59,7 @@ impl AtlasProjection {
         search.end(done)?;
         tracker.finish()?;
         search.judge()?;
-        // No range was damaged, so that the root itself is the finding.
+        // No range was damaged, so that the root decides.
         unproved
     }
 }

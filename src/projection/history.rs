@@ -214,6 +214,7 @@ impl UpdateLog {
 
     /// Adds the counts of a call, and its time.
     pub(crate) fn count(&self, stats: &IncrementalStats, nanoseconds: u64) {
+        // Counts and time change under the same lock, so that a mean fits its count.
         let mut totals = lock(&self.totals);
         totals.stats.add(stats);
         totals.nanoseconds = totals.nanoseconds.saturating_add(nanoseconds);

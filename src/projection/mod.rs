@@ -233,6 +233,7 @@ impl AtlasProjection {
         let mut checked = self.verifies_reads.then(|| CheckedReader::new(&state.context));
         // One tile per round.
         while !rest.is_empty() {
+            // After edits tiles have any length, so that each tile is looked up.
             let tile = state.tree.tile_of_byte(at)?;
             let tile = tile.ok_or_else(|| AtlasError::internal("no tile holds the next byte of a read"))?;
             let start = to_usize(at - tile.offset);

@@ -165,6 +165,7 @@ impl State {
         let cache = Arc::new(HandleCache { latest: Mutex::new(latest), is_stored, ..HandleCache::default() });
         let mut state =
             State::restore(Arc::clone(&self.context), cache, self.tree.clone(), self.known_root());
+        // A claim that is not compared yet is compared by each handle for itself.
         state.claim = self.claim;
         if let Some(merkle) = self.merkle.get() {
             state.merkle.get_or_init(|| Arc::clone(merkle));

@@ -75,7 +75,7 @@ impl Job for EncodeJob<'_> {
         let last = &bytes[whole * block_bytes(k)..];
         padded[..last.len()].copy_from_slice(last);
         let (padded, _) = padded.as_chunks::<SYMBOL_BYTES>();
-        // The 224 bytes of a block in a class are whole registers, so that nothing is left over.
+        // A payload is a whole number of registers, so that nothing is left over.
         let (payloads, _) = payloads.as_chunks_mut::<LANE_BYTES>();
         // The 224 bytes of a class and block are 7 registers of 32 bytes.
         let class_words = 7 * blocks;

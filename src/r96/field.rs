@@ -91,6 +91,7 @@ impl Factor {
         let scaled = mul(w % P_WIDE, 65_536 % P_WIDE);
         // Centred, because the size of a product grows with that of the factor.
         let value = if scaled > P_WIDE / 2 { (scaled as i32 - P_WIDE as i32) as i16 } else { scaled as i16 };
+        // The quotient makes the low halves of both products equal.
         Self { value, quotient: value.wrapping_mul(P_INVERSE) }
     }
 

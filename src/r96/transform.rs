@@ -109,6 +109,7 @@ const fn twist(first: u32, direction: usize) -> Twist {
         // Neighbouring powers differ by a factor, so that the compiler computes a product for each and no
         // power.
         let (step, mut power) = (field::root(direction * r), first);
+        // Sixteen neighbouring s are the lanes of a column.
         let mut column = 0;
         while column < COLUMNS {
             let mut factors = [ONE; 16];
@@ -180,6 +181,7 @@ pub(super) fn columns<L: Lanes>(l: L, x: &mut [L::V; CLASSES], thirds: &mut Thir
     for b in 0..32 {
         // The index maps of 96 = 3 · 32 need no factors between the passes.
         let y = dft3(l, [x[row_index(0, b)], x[row_index(1, b)], x[row_index(2, b)]]);
+        // Sums of three are too large for `dft8`.
         thirds[0][b] = l.reduce(y[0]);
         thirds[1][b] = l.reduce(y[1]);
         thirds[2][b] = l.reduce(y[2]);

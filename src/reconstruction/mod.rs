@@ -278,6 +278,7 @@ impl AtlasReconstruction {
             }
         }
         if let Some(file) = spool {
+            // Several threads write, each a tile's length at a time.
             let write = |(): &mut (), step: u64| {
                 let (at, bytes) = steps[to_usize(step)];
                 // Zeros are left out, because the file began empty.

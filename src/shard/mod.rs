@@ -414,6 +414,7 @@ impl Proof {
             to_u64(parts.len()),
             || Ok(()),
             |(), index| {
+                // A part needs no other part: its own proof leads to the witness of its tile.
                 let part = &parts[to_usize(index)];
                 self.hash_part(&digests, part, &payload[part.payload.clone()])
             },

@@ -29,6 +29,7 @@ pub(crate) struct DataMap {
 impl DataMap {
     /// Searches a file. `None` if it is known to be dense.
     pub(crate) fn of_storage(storage: &dyn Storage) -> Option<DataMap> {
+        // Without a size nothing is known about holes.
         let size = storage.len().ok()?;
         let mut map = DataMap { ranges: Vec::new(), size };
         if !storage.may_have_holes()

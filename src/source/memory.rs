@@ -145,6 +145,7 @@ fn is_cached(map: &memmap2::Mmap, offset: usize) -> bool {
     let first = map[offset / page * page..].as_ptr();
     // SAFETY: one page of a mapping that lives, whose state is written to the one byte.
     let told = unsafe { libc::mincore(first.cast_mut().cast(), 1, &raw mut there) };
+    // Only the lowest bit of the answer has a meaning.
     told == 0 && there & 1 == 1
 }
 

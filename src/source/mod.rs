@@ -252,6 +252,7 @@ impl Source {
     /// OUT_OF_RANGE if they are not within this source.
     pub fn range(&self, offset: u64, size: u64) -> Result<Source> {
         check_range(offset, size, self.size(), "range")?;
+        // A range of a source with parts becomes a list of their parts.
         let mut parts = parts::PartsBuilder::default();
         parts.push(self, offset, size)?;
         Self::from_parts(parts)
@@ -472,6 +473,7 @@ impl Source {
         // Readers announce a fixed distance ahead, which passes the end in the last tiles.
         let len = len.min(self.inner.size.saturating_sub(offset));
         match &self.inner.kind {
+            // A length of 0 would mean all of the rest to `posix_fadvise`.
             _ if len == 0 => {}
             SourceKind::Memory(memory) => memory.will_need(offset, len),
             SourceKind::File(file) => file.will_need(offset, len),

@@ -97,7 +97,7 @@ impl StreamingConfig {
             // A worker takes at least a tile.
             window: self.chunk_size.max(TILE_BYTES).saturating_mul(u64::from(self.parallel_chunks)),
             ahead: self.ahead(),
-            // A read above a chunk would overrun the window.
+            // A read above a chunk could overrun the window.
             read: self.read_size().min(to_usize(self.chunk_size.max(TILE_BYTES))),
         }
     }

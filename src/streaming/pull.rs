@@ -421,6 +421,7 @@ fn split(buffer: &mut [u8], parts: Vec<Range<u64>>, start: u64, known: u64) -> V
     for range in parts {
         // The parts follow each other in the buffer.
         let (bytes, after) = rest.split_at_mut(to_usize(range.end - range.start));
+        // Parts before `known` are filled already, parts after it are empty.
         let known = to_usize(known.clamp(range.start, range.end) - range.start);
         places.push(Mutex::new(Some(Part { range, bytes, known })));
         rest = after;

@@ -121,6 +121,7 @@ impl Push {
             };
             rest = &rest[taken..];
             self.size += to_u64(taken);
+            // After each step, so that the callback can cancel the push of a large piece.
             self.report(setup, status, operation)?;
         }
         Ok(())
@@ -294,6 +295,7 @@ impl Push {
                 let (residues, witness) = scheme.sum_and_witness(bytes, workspace)?;
                 let tile = Hashed { residues, len: bytes.len(), witness };
                 if let Some(file) = spool {
+                    // Written by the worker, while the bytes are in its cache.
                     file.write_at(start + index * TILE_BYTES, bytes)?;
                 }
                 Ok((tile, if copy { Some(Buffer::copy_of(bytes)?) } else { None }))

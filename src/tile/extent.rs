@@ -193,6 +193,7 @@ impl Extent {
     pub(crate) fn residues(self: &Arc<Self>) -> Result<&[Residue; GROUPS]> {
         match self.residues.get() {
             Some(residues) => Ok(residues),
+            // Only stored tiles begin without sums of their groups.
             None => self.sum_stored(),
         }
     }

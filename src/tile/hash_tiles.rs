@@ -125,6 +125,7 @@ impl HashJob<'_> {
             return Steps::new([tiles], step);
         };
         match self.geometry {
+            // The map counts in full tiles from offset 0, like this geometry.
             Geometry::Canonical { .. } => Steps::new(map.tiles_within(&tiles), step),
             // Tiles with given ends do not match the tiles of the map: a tile is left out if all of it is a
             // hole.

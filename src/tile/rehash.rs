@@ -264,6 +264,7 @@ pub(crate) fn read_checked(
     out: OutBytes<'_>,
     reader: &mut CheckedReader<'_>,
 ) -> Result<()> {
+    // The reader fills slices, which are initialised memory.
     let mut rest = out.into_initialised();
     let mut skip = start;
     for piece in tile.pieces() {

@@ -214,6 +214,7 @@ impl Scheme {
 
     /// The witness of a tile whose classes have these payloads, one after the other.
     fn witness_of(&self, payloads: &[u8], executor: Executor<'_>) -> Result<Digest> {
+        // All classes of a tile have payloads of the same length.
         let len = payloads.len() / CLASSES;
         let mut digests = [[0; 32]; CLASSES];
         // Two halves of 48 classes each, for two threads.

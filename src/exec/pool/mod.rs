@@ -121,7 +121,7 @@ fn cores() -> usize {
         *asked = Some(Instant::now());
     }
     match CORES.load(Ordering::Relaxed) {
-        // Another thread asks for the first time at this moment.
+        // Nothing is known yet: another thread is asking, or a fork has left the lock closed.
         0 => cpu::cores(),
         known => known,
     }

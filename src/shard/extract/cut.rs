@@ -240,6 +240,7 @@ impl Batch<'_> {
             chaining_values,
             siblings,
         };
+        // Shared, because compressed shards and reconstructions keep them without a copy.
         let (proof, payload) = (Arc::new(proof), Arc::new(payload));
         AtlasShard { proof, payload, payload_offset: span.payload_offset, residue }
     }

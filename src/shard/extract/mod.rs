@@ -308,6 +308,7 @@ fn spans(state: &State, scopes: &[Scope]) -> Result<Vec<Span>> {
             span.only = Some(at);
         } else if region.length > 0 {
             let mut end = 0;
+            // A region in several tiles gets a share of each.
             for at in state.tree.iter_from_byte(ByteOffset(region.offset)) {
                 let at = at?;
                 if at.offset >= ByteOffset(region.end()) {

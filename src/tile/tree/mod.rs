@@ -158,7 +158,7 @@ impl Tree {
         let Some(root) = &self.root else { return Ok(None) };
         // Tiles and bytes before the present node.
         let (mut index, mut offset) = (0, 0);
-        // Each level holds the children that it is in, which the cache may evict meanwhile.
+        // The children stay held while the walk is in them, because the cache may evict them.
         let mut children = root.children()?;
         loop {
             let Some(child) = children.first_behind(&mut index, &mut offset, &skip) else { return Ok(None) };
