@@ -230,7 +230,11 @@ impl AtomicFile {
             return Ok(());
         }
         let failed = |error| self.failed("restarting the file after a failed flush", error);
-        let fresh = Self::create(&self.target)?;
+        // In the same folder, which may have moved since.
+        let temporary = self.temporary.folder.try_clone().and_then(Temporary::create).map_err(failed)?;
+        let storage: Arc<dyn Storage> = Arc::clone(&temporary.file) as _;
+        let target = self.target.clone();
+        let fresh = AtomicFile { temporary, storage, target, unflushed: None, is_named: false };
         let size = self.storage.len().map_err(failed)?;
         let mut buffer = Buffer::new(TILE_SIZE)?;
         // The system may have dropped bytes that it could not write, and returns older bytes of the disk
@@ -431,6 +435,24 @@ mod tests {
         let read = std::fs::read(&path).unwrap();
         assert_eq!((read.len(), &read[..4]), (TILE_SIZE + 5, &b"new\0"[..]));
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_is_written_again_stays_in_its_folder_wherever_that_was_moved() {
+        let dir = tempfile::tempdir().unwrap();
+        let (before, after) = (dir.path().join("before"), dir.path().join("after"));
+        std::fs::create_dir(&before).unwrap();
+        let path = before.join("out.bin");
+        let file = AtomicFile::create_on(&path, |file| Arc::new(FailingStorage::new(file, 1))).unwrap();
+        file.write_at(0, b"new").unwrap();
+        let (mut file, _) = *file.persist().unwrap_err();
+        std::fs::rename(&before, &after).unwrap();
+        std::fs::create_dir(&before).unwrap();
+        file.renew().unwrap();
+        assert!(file.persist().is_ok());
+        assert_eq!(std::fs::read(after.join("out.bin")).unwrap(), b"new");
+        assert_eq!(std::fs::read_dir(&before).unwrap().count(), 0);
     }
 
     #[test]

@@ -59,6 +59,11 @@ mod system {
             Ok(Folder { descriptor: folder.into() })
         }
 
+        /// Returns another handle of the same folder, wherever it was moved.
+        pub(crate) fn try_clone(&self) -> io::Result<Folder> {
+            Ok(Folder { descriptor: self.descriptor.try_clone()? })
+        }
+
         fn at(&self) -> c_int {
             self.descriptor.as_raw_fd()
         }
@@ -141,8 +146,13 @@ mod system {
             // SAFETY: as above.
             again(|| unsafe { libc::linkat(folder, from.as_ptr(), folder, to.as_ptr(), 0) })?;
             // SAFETY: as above.
-            again(|| unsafe { libc::unlinkat(folder, from.as_ptr(), 0) })?;
-            Ok(())
+            let removed = again(|| unsafe { libc::unlinkat(folder, from.as_ptr(), 0) });
+            if removed.is_err() {
+                // A failed rename leaves the first name alone, so that the caller can try again.
+                // SAFETY: as above.
+                let _ = again(|| unsafe { libc::unlinkat(folder, to.as_ptr(), 0) });
+            }
+            removed.map(drop)
         }
 
         pub(crate) fn remove(&self, name: &OsStr) -> io::Result<()> {
@@ -209,6 +219,10 @@ mod system {
                 return Ok(Folder { path });
             }
             Err(io::ErrorKind::NotADirectory.into())
+        }
+
+        pub(crate) fn try_clone(&self) -> io::Result<Folder> {
+            Ok(Folder { path: self.path.clone() })
         }
 
         pub(crate) fn create(&self, name: &OsStr, _: u32) -> io::Result<File> {

@@ -140,7 +140,9 @@ struct Place {
 impl Place {
     /// The tiles of the whole that a range of it touches.
     fn whole_tiles(&self, start: u64, end: u64) -> Range<u64> {
-        start / TILE_BYTES * TILE_BYTES..end.next_multiple_of(TILE_BYTES).min(self.size)
+        // The last tile below 2^64 ends where the whole does.
+        let end = end.checked_next_multiple_of(TILE_BYTES).unwrap_or(u64::MAX);
+        start / TILE_BYTES * TILE_BYTES..end.min(self.size)
     }
 
     /// Adds the data of the run to `map`. Returns false if there is no room for all.
@@ -248,6 +250,13 @@ mod tests {
         let (small, _) = sparse(2 * M, &[0..5, M + 1..M + 2]);
         assert_eq!(ranges(&small), None);
         assert_eq!(ranges(&sparse(0, &[]).0), None);
+    }
+
+    #[test]
+    fn the_last_bytes_below_2_to_the_64_are_data() {
+        let (size, data) = (u64::MAX - 5, u64::MAX - 10..u64::MAX - 6);
+        let (source, _) = sparse(size, std::slice::from_ref(&data));
+        assert_eq!(ranges(&source).unwrap(), [data.start / M * M..size]);
     }
 
     #[test]

@@ -59,7 +59,7 @@ impl NodeCache {
 
     /// Keeps the loaded children of `node`, and evicts others if they are too many.
     pub(super) fn keep(&self, node: &Arc<Node>) {
-        let mut evicted = Vec::new();
+        let (mut evicted, mut used) = (Vec::new(), Vec::new());
         {
             let mut nodes = lock(&self.nodes);
             let Loaded { order, next } = &mut *nodes;
@@ -83,13 +83,14 @@ impl NodeCache {
                 if node.was_used() {
                     // Used since the last look: it stays, and is looked at again after all others.
                     order.push_back(oldest);
+                    used.push(node);
                 } else if let Some(children) = node.evict() {
                     freed += children.charged();
                     evicted.push((node, children));
                 }
             }
         }
-        // Dropped with no lock held: below them may be many more.
-        drop(evicted);
+        // Dropped with no lock held: these may be the last references, and below them may be many more nodes.
+        drop((evicted, used));
     }
 }
