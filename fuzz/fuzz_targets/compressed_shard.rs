@@ -7,8 +7,8 @@
 
 use atlas_manifold::{
     AtlasBoundaryRegion, AtlasProjection, AtlasShard, CompressedShard, CompressionAlgorithm,
-    CompressionConfig, CompressionFilter, Limits, Operation, ProjectionOptions, ProjectionType, Source, VerifyOptions,
-    digest256,
+    CompressionConfig, CompressionFilter, Limits, Operation, ProjectionOptions, ProjectionType, Source,
+    VerifyOptions, digest256,
 };
 use atlas_manifold_fuzz::{DIGEST, HEADER, check_true, edit, sign};
 use libfuzzer_sys::fuzz_target;

@@ -292,9 +292,11 @@ mod tests {
         file.set_len(100 * M).unwrap();
         file.write_all_at(&[1; 9_000], 50 * M + 500_000).unwrap();
         file.sync_all().unwrap();
-        let mut sources = vec![Source::open_file(&path).unwrap()];
-        #[cfg(feature = "streaming")]
-        sources.push(crate::source::tests::mapped(&path));
+        let sources = [
+            Source::open_file(&path).unwrap(),
+            #[cfg(feature = "streaming")]
+            crate::source::tests::mapped(&path),
+        ];
         for source in &sources {
             // A file system without holes has none.
             if let Some(found) = ranges(source) {
