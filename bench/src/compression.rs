@@ -2,7 +2,7 @@
 //!
 //! Runs alternate, medians of 9. Everything of the library goes through its C API. Usage:
 //! atlas_bench_compression FOLDER [NAME...]; the folder is that of `bench/src/peers/setup.sh`, the names are
-//! text, HTML, ELF, float32, float64, int32, random: all of them where there is none. Markdown to stdout.
+//! text, HTML, ELF, float32, float64, int32, random: all of them without a name. Markdown to stdout.
 
 use flate2::{Compress, Compression, FlushCompress};
 use std::ffi::{c_int, c_void};
@@ -296,7 +296,7 @@ fn main() {
     {
         measure(corpus.name, &corpus.bytes, &one, &two);
         if corpus.name == "float32" {
-            // All of one model: what of the two is alike differs much.
+            // One model alone: the two models of the file compress very differently.
             measure("float32 of GloSea4", &corpus.bytes[..8 * MIB], &one, &two);
         }
     }

@@ -185,7 +185,7 @@ pub fn check(status: c_int) {
     }
 }
 
-/// Lets the library fill a struct where there is room for a larger one, which begins with its size.
+/// Lets the library fill a struct with room behind it. The struct begins with its size.
 ///
 /// # Safety
 /// `fill` is the function for this struct, and `out` a place for one.

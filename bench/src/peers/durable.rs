@@ -27,7 +27,7 @@ impl Drop for Folder {
     }
 }
 
-/// The changes of one run: a tile, a place in it, and what is put there.
+/// The changes of one run: a tile, an offset in it, and the new bytes.
 fn changes(state: &mut u64, tiles: usize) -> Vec<(usize, usize, Vec<u8>)> {
     let mut change = || {
         let tile = usize::try_from(next(state)).expect("64 bits") % tiles;

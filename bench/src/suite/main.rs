@@ -1,4 +1,4 @@
-//! Runs the library's own benchmark suite on the shared library and writes what it came to: the table to
+//! Runs the library's own benchmark suite on the shared library and writes the results: the table to
 //! the standard output, `report.json` for programs and `report.html` for people.
 //!
 //! `--help` lists the arguments. By default a case runs for 6 seconds or a thousand times: the slow ones
