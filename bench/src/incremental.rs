@@ -31,7 +31,7 @@ pub(crate) fn micros(action: impl FnOnce()) -> f64 {
 
 pub(crate) fn apply(projection: *mut Projection, kind: u32, offset: u64, length: u64, data: &[u8]) {
     let delta = Delta {
-        kind,
+        r#type: kind,
         offset,
         length,
         destination: 0,
@@ -84,7 +84,7 @@ fn repeated(bytes: &'static [u8], size: u64) -> *mut Source {
     }
     let data = Box::into_raw(Box::new(bytes));
     let mut source = null_mut();
-    check(unsafe { sys::atlas_source_from_callback(size, read, null(), data.cast(), &raw mut source) });
+    check(unsafe { sys::atlas_source_from_callback(size, Some(read), None, data.cast(), &raw mut source) });
     source
 }
 

@@ -58,7 +58,7 @@ fn container(path: &str, keeps_chains: bool, bytes: &[u8]) -> *mut sys::Containe
 fn change_container(container: *mut sys::Container, offset: u64, data: &[u8]) {
     let length = data.len() as u64;
     let delta = sys::Delta {
-        kind: UPDATE,
+        r#type: UPDATE,
         offset,
         length,
         destination: 0,

@@ -131,7 +131,7 @@ fn root(projection: *const sys::Projection, operation: *const sys::Operation) {
 
 fn borrow(bytes: &[u8]) -> *mut sys::Source {
     let (mut source, data) = (null_mut(), bytes.as_ptr().cast());
-    check(unsafe { sys::atlas_source_borrow(data, bytes.len(), null(), null_mut(), &raw mut source) });
+    check(unsafe { sys::atlas_source_borrow(data, bytes.len(), None, null_mut(), &raw mut source) });
     source
 }
 
@@ -238,7 +238,7 @@ fn files(report: &mut Report, peers: &Path, random: &[u8]) {
 
 struct Packed {
     shard: *mut sys::Shard,
-    compressed: RefCell<*mut sys::Compressed>,
+    compressed: RefCell<*mut sys::CompressedShard>,
     config: sys::CompressionConfig,
 }
 
@@ -489,7 +489,7 @@ fn compression(report: &mut Report, peers: &Path, random: &[u8]) {
 
 fn apply(projection: *mut sys::Projection, kind: u32, offset: u64, length: u64, data: &[u8]) {
     let (data, data_size) = (data.as_ptr().cast(), data.len());
-    let delta = sys::Delta { kind, offset, length, destination: 0, data, data_size };
+    let delta = sys::Delta { r#type: kind, offset, length, destination: 0, data, data_size };
     check(unsafe { sys::atlas_projection_apply(projection, &raw const delta) });
 }
 

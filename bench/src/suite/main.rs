@@ -47,7 +47,7 @@ fn load() -> Option<f64> {
     std::fs::read_to_string("/proc/loadavg").ok()?.split(' ').next()?.parse().ok()
 }
 
-fn text(report: *const sys::Report, format: u32) -> String {
+fn text(report: *const sys::BenchmarkReport, format: u32) -> String {
     let mut buffer = sys::Buffer { data: null_mut(), size: 0 };
     check(unsafe { sys::atlas_benchmark_report_format(report, format, &raw mut buffer) });
     let bytes = unsafe { std::slice::from_raw_parts(buffer.data, buffer.size) };
