@@ -1,4 +1,4 @@
-# `make help` lists what there is. A target looks for the tools that it needs and prints the line that
+# `make help` lists the targets. A target looks for the tools that it needs and prints the line that
 # installs them; `make setup` and setup.sh install them. The libraries and C programs are CMake's
 # (CMakeLists.txt), the Rust tests and lints are cargo's.
 
@@ -18,7 +18,7 @@ export PREFIX FILE BENCH BARE
 # The cargo on PATH comes first.
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 
-# What looks whether a target has what it needs. `make ready=: ...` takes that for done.
+# The check of a target's requirements. `make ready=: ...` skips it.
 ready ?= ./setup.sh check
 
 # Neither cargo nor the make below has a share in the jobs of this one.
@@ -44,7 +44,7 @@ generators = --features cbindgen$$(./setup.sh libclang && echo ,bindgen || :)
 
 ##@ To use it
 
-setup: ## installs what the build and the tests need: by apt-get as root, and Rust into the home folder
+setup: ## installs the packages of the build and the tests: by apt-get as root, and Rust into the home folder
 	@./setup.sh install
 
 demo: ## the whole job on a real file: FILE=path, by default the largest library of the Rust toolchain
@@ -78,7 +78,7 @@ wheel: ## the Python package with library and command line in one wheel, to buil
 uninstall: ## removes what `make install` of this version put below PREFIX
 	@scripts/uninstall.sh build "$$PREFIX"
 
-clean: ## removes what was built
+clean: ## removes all build outputs
 	rm -rf build
 	cargo clean
 
@@ -156,7 +156,7 @@ test-long: ## the Rust tests that `make test` leaves out, two builds that must b
 	examples/python/test.sh
 	python/test.sh cost
 
-faults: ## every allocation and every call for files fails in turn, in every public function; counts what aborts; minutes
+faults: ## every allocation and every call for files fails in turn, in every public function; counts the aborts; minutes
 	@$(ready) test
 	@$(configure_tests) && touch build/configured
 	@$(cmake_build) --target api_faults
@@ -228,7 +228,7 @@ dist: ## a release in build/dist: source with crates, TGZ, .deb, SBOM, licences,
 	@$(ready) build
 	@$(unmade) scripts/dist.sh build/dist $(WHEEL)
 
-abi: ## lists what was added to the C ABI since the release, in c_tests/abi/added.txt; refuses what was changed or removed
+abi: ## lists the additions to the C ABI since the release in c_tests/abi/added.txt; refuses changes and removals
 	c_tests/scripts/abi.sh update include/atlas_manifold.h c_tests/abi
 
 abi-release: ## makes the C ABI as it is now the released one, in c_tests/abi/released.txt: with a release, or a new soname

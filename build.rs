@@ -70,7 +70,7 @@ fn layer2(root: &Path) {
         .compile("atlas_conservation");
 }
 
-/// Compiles what calls functions of the host, where those can unwind the stack.
+/// Compiles the calls of the host's functions, on systems where those can unwind the stack.
 fn callbacks(root: &Path) {
     let source = root.join("src/ffi/callback.c");
     println!("cargo::rerun-if-changed={}", source.display());
@@ -341,7 +341,7 @@ fn link_arguments(root: &Path) {
 }
 
 /// The ABI number that `Cargo.toml` states for build.rs and CMake. Before 1.0 a new minor version may break
-/// what was.
+/// the ABI.
 fn abi(root: &Path) -> String {
     let manifest = root.join("Cargo.toml");
     println!("cargo::rerun-if-changed={}", manifest.display());

@@ -1,11 +1,11 @@
 #!/bin/sh
-# Installs what is missing on this machine, then runs a target of the Makefile.
+# Installs missing packages on this machine, then runs a target of the Makefile.
 #
-#   ./setup.sh demo [FILE=path]    installs what a build needs, then runs `make demo`
-#   ./setup.sh test                installs what a build and all tests need, then runs `make test`
+#   ./setup.sh demo [FILE=path]    installs the tools of a build, then runs `make demo`
+#   ./setup.sh test                installs the tools of a build and of all tests, then runs `make test`
 #   ./setup.sh build, neon         the same for `make build` and for `make neon`
 #   ./setup.sh install [PURPOSE]   installs alone, for build, test (the default) or neon
-#   ./setup.sh check PURPOSE       installs nothing: prints what is missing and the line that installs it;
+#   ./setup.sh check PURPOSE       installs nothing: prints the missing tools and the line that installs them;
 #                                  status 1 if the purpose is impossible without
 #   ./setup.sh libclang            installs nothing: status 0 if libclang can renew the bindings of Layer 2
 #   ./setup.sh --help              prints this text
@@ -26,7 +26,7 @@ say() { printf 'setup: %s\n' "$*" >&2; }
 found() { command -v "$1" >/dev/null 2>&1; }
 first_file() { for candidate; do if [ -e "$candidate" ]; then return 0; fi; done; return 1; }
 
-# ---- what is missing ----
+# ---- missing tools ----
 
 # bindgen reads no C file without libclang's own stddef.h, which is in a package beside the library's.
 libclang_library() {
@@ -117,7 +117,7 @@ install_packages() {
     {
         say "installing$needed$wished"
         say "    $(sizes $needed $wished)One to two minutes."
-        # All in one go; with lists as fresh as can be; and then what there is of them.
+        # All at once; then with fresh package lists; then each package that exists.
         apt_install $needed $wished || { apt_update && apt_install $needed $wished; } || {
             [ -z "$needed" ] || apt_install $needed || :
             for package in $wished; do
@@ -232,7 +232,7 @@ handle_python() {
     say "without pytest, hypothesis and numpy the Python tests are left out: 'python/test.sh setup' puts them into build/venv"
 }
 
-# ---- what was asked for ----
+# ---- the command ----
 
 wrong_use() { say "$*; see ./setup.sh --help"; exit 2; }
 

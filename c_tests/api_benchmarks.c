@@ -186,7 +186,7 @@ static void struct_sizes_of_the_result(const atlas_benchmark_report *report)
 
 static void results_are_complete(const atlas_benchmark_report *report, uint32_t iterations)
 {
-    /* All of them, in this order, and what each takes to be there. */
+    /* All of them, in this order, and the features that each requires. */
     static const struct {
         const char *name;
         uint64_t feature;

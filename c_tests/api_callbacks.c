@@ -1,5 +1,5 @@
-/* Callbacks that take their time, call the library themselves, fork, or end their thread: no call waits for what it does
- * not need, and the process lives on. */
+/* Callbacks that take their time, call the library themselves, fork, or end their thread: no call waits without need, and
+ * the process lives on. */
 #define _GNU_SOURCE 1
 #include "check.h"
 

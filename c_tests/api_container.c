@@ -1,4 +1,4 @@
-/* Containers: generations of every kind and size, what is refused, what is expected of a file, notes, compression. */
+/* Containers: generations of every kind and size, refusals, expectations of a file, notes, compression. */
 #include "check.h"
 
 #include "container.h"
@@ -335,7 +335,7 @@ static void one_handle_writes(void)
     CHECK_OK(atlas_container_compact(reader, copy, 0, NULL));
     CHECK_OK(atlas_container_set_base(reader, source));
     atlas_source_destroy(source);
-    /* The reader sees what it is told to look for. */
+    /* The reader sees the commit after it was told to look. */
     data[7] ^= 1;
     CHECK_EQ(imported(writer, data, 5000), 2);
     CHECK_EQ(info_of(reader).newest, 1);
@@ -444,7 +444,7 @@ static void strict_containers_stay_balanced(void)
     CHECK(unlink(path) == 0);
 }
 
-/* ---- what a commit says beside the tree ---------------------------------------------------------- */
+/* ---- fields of a commit besides the tree --------------------------------------------------------- */
 
 static void notes_times_and_expectations(void)
 {
@@ -569,7 +569,7 @@ static void payload_is_compressed(void)
     CHECK_EQ(committed(container, snapshot), 2);
     atlas_projection_destroy(snapshot);
     atlas_container_destroy(container);
-    container = opened(path, ATLAS_CONTAINER_WRITE); /* what a handle stores later is plain */
+    container = opened(path, ATLAS_CONTAINER_WRITE); /* a later handle stores plain bytes */
     check_generation(container, 2, data, size);
     CHECK_OK(atlas_container_find_damage(container, 0, NULL, NULL, NULL));
     CHECK_OK(atlas_container_compact(container, NULL, 2, NULL));

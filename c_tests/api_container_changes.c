@@ -1,5 +1,5 @@
 /* Changes of a container: calls that are cancelled or find no room, compaction, and sources that are inserted into
- * what is committed. */
+ * a committed projection. */
 #include "check.h"
 
 #include "container.h"
@@ -112,7 +112,7 @@ static void a_cancelled_call_changes_nothing(void)
             CHECK_STATUS(calls[i](&operation), ATLAS_STATUS_CANCELLED);
             CHECK_EQ(self.calls, at + 1);
             CHECK(!self.wrong);
-            CHECK(file_is(path, before, length)); /* what was written beyond its end is cut */
+            CHECK(file_is(path, before, length)); /* bytes beyond its end are cut */
             CHECK_EQ(info_of(long_container).newest, newest);
             /* The handle goes on, and the file opens as it was. */
             atlas_container *reader = opened(path, ATLAS_CONTAINER_READ);
@@ -434,7 +434,7 @@ static void insertions_that_fail(void)
     CHECK(unlink(path) == 0);
 }
 
-/* ---- imports of what changed ------------------------------------------------------------------------------- */
+/* ---- imports of changed regions ---------------------------------------------------------------------------- */
 
 typedef struct counted_bytes {
     const uint8_t *bytes;

@@ -161,7 +161,7 @@ static void outlines_are_merged(uint32_t keep_chains)
     free(data);
 }
 
-/* Payload in the parts is copied; what was compressed is not, and parts may be of any type. */
+/* Payload in the parts is copied; compressed payload is not, and parts may be of any type. */
 static void payload_is_merged(void)
 {
     char one[PATH_MAX], two[PATH_MAX], merged_path[PATH_MAX];

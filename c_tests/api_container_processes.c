@@ -379,7 +379,7 @@ static void writers_are_killed(uint64_t rounds)
         const uint32_t mode = round % 2 == 0 ? ATLAS_CONTAINER_READ : ATLAS_CONTAINER_WRITE;
         const uint64_t found = check_file(path, mode, &now, acknowledged, acknowledged + 1, room);
         later += found > acknowledged;
-        /* A reader that cannot drop the page cache, which others read too, stays at what a slot confirms. */
+        /* A reader that cannot drop the page cache, which others read too, stays at the generation of a slot. */
         unseen = mode == ATLAS_CONTAINER_READ && found == acknowledged ? 1 : 0;
         acknowledged = found;
     }

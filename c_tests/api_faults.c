@@ -21,7 +21,7 @@ int main(void) { skip("the allocator of glibc is needed to stand behind this one
 #define SIZE ((size_t)150000)
 #define LARGE (TILE + (size_t)70000)
 
-/* ---- what fails --------------------------------------------------------------------------- */
+/* ---- failing functions -------------------------------------------------------------------- */
 
 enum kind { MEMORY, OPEN, READ, WRITE, SYNC, CUT, LOOK, NAME, REMOVE, LOCK, MAP, ATTRIBUTE, KINDS };
 static const char *const kind_names[KINDS] = {"memory", "open", "read", "write", "sync", "cut", "look",
@@ -271,7 +271,7 @@ static void refused(const char *file, int line, const char *what, atlas_status s
     }
 }
 
-/* Tries again, when nothing fails, what did not succeed. */
+/* Repeats the failed steps with nothing failing. */
 #define TRY(attempt)                                              \
     do {                                                          \
         const atlas_status tried = (attempt);                     \

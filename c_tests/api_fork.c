@@ -1,5 +1,5 @@
 /* fork: the child has threads of its own on demand, the caller's pool says STATE there, and the
- * parent goes on. Every child has an alarm, since what goes wrong here is a hang. */
+ * parent goes on. Every child has an alarm, since a failure here is a hang. */
 #include "check.h"
 
 #include "container.h"

@@ -227,7 +227,7 @@ int main(void)
     check_file(copy);
     CHECK(unlink(copy) == 0);
     check_rebuilt(projection, root);
-    /* A change far behind 4 GiB is found where it is. */
+    /* A change far behind 4 GiB is found at its offset. */
     const int file = open(path, O_WRONLY);
     CHECK(file >= 0 && pwrite(file, "x", 1, (off_t)(size - 1)) == 1 && close(file) == 0);
     atlas_shard *shard = NULL;

@@ -106,7 +106,7 @@ static void one_wrong_read_leaves_nothing(const uint8_t *data, uint32_t type)
     atlas_pool_destroy(one);
 }
 
-/* STRICT refuses what adds to the sum, whatever a source says of the bytes once. */
+/* STRICT refuses bytes that add to the sum, whatever a source says of the bytes once. */
 static void strict_cannot_be_talked_round(void)
 {
     uint8_t *data = (uint8_t *)calloc(SIZE, 1);

@@ -150,7 +150,7 @@ static void in_a_child(int (*action)(size_t), size_t argument)
     }
     int status = 0;
     CHECK(waitpid(pid, &status, 0) == pid);
-    CHECK(!WIFSIGNALED(status)); /* an abort is what must not be */
+    CHECK(!WIFSIGNALED(status)); /* it must not abort */
     CHECK_EQ(WEXITSTATUS(status), 0);
 }
 

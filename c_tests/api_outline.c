@@ -1,4 +1,4 @@
-/* Outlines: what is damaged of a file that stays where it is, and in what two of them differ. */
+/* Outlines: the damage of a file that stays in place, and the differences of two of them. */
 #include "check.h"
 
 #include "container.h"
@@ -309,7 +309,7 @@ static void only_damaged_bytes_are_fetched(void)
     CHECK(told.all[2].offset == 4 * TILE + GROUP && told.all[2].kind == ATLAS_DAMAGE_MISSING);
     CHECK(file_is(file, data, size));
 
-    /* The owner says no to the first one. Of a region what its tile has. */
+    /* The owner refuses the first one. A region gives the ranges of its tile. */
     change_byte(file, 3);
     change_byte(file, 2 * GROUP);
     change_byte(file, 4 * TILE);

@@ -1,5 +1,5 @@
 /* Parity files: created, opened with either end lost, checked; damage repaired in each mode, refused by its
- * owner, and restored in the parity file itself; updates; what callbacks may do. api_parity_fork.c has an end at any
+ * owner, and restored in the parity file itself; updates; calls inside callbacks. api_parity_fork.c has an end at any
  * moment. */
 #include "check.h"
 
@@ -52,7 +52,7 @@ static atlas_parity_report empty_report(void)
     return report;
 }
 
-/* Changes the file where it is. */
+/* Changes the file in place. */
 static void overwrite(const char *path, size_t offset, size_t size, uint8_t value)
 {
     const int file = open(path, O_WRONLY);

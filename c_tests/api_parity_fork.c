@@ -1,5 +1,5 @@
 /* Parity files and processes: children that are killed while they repair in place, and a child that goes on with
- * what its parent has opened. */
+ * the handles of its parent. */
 #include "check.h"
 
 #include <signal.h>

@@ -232,7 +232,7 @@ static void strict_asks_for_a_sum_of_zero(void)
     uint8_t track_root[32];
     root_of(projection, strict_root);
     atlas_projection_destroy(projection);
-    /* The policy is no part of what the root commits to. */
+    /* The root does not commit to the policy. */
     projection = projected(balanced, NULL);
     root_of(projection, track_root);
     CHECK(memcmp(strict_root, track_root, 32) == 0);
@@ -348,7 +348,7 @@ static void verify_finds_what_changed_under_it(void)
         CHECK_STATUS(atlas_projection_write_file(projection, temp_path("changed.bin"), NULL),
                      ATLAS_STATUS_WITNESS);
         CHECK_EQ(temp_names(), 0);
-        /* read does not verify: it gives what is there now. */
+        /* read does not verify: it returns the present bytes. */
         uint8_t now = 0;
         CHECK_OK(atlas_projection_read(projection, places[i], &now, 1));
         CHECK(now == data[places[i]]);

@@ -1,4 +1,4 @@
-/* Reconstruction: any order, what is missing, what is refused, files that appear complete. */
+/* Reconstruction: any order, missing regions, refusals, files that appear complete. */
 #include "check.h"
 
 static const uint8_t key[32] = {9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 1, 2, 3, 4, 5, 6,

@@ -258,7 +258,7 @@ static void limits_are_kept_exactly(void)
     atlas_buffer buffer = serialized(shard);
     const size_t payload = 3 * PAGE;
     size_t proof = 0;
-    /* TILES, PAGES and TREE together: what is left beside the fixed parts. */
+    /* TILES, PAGES and TREE together: the rest beside the fixed parts. */
     proof = buffer.size - 24 - 7 * 16 - (32 + 24 + 16) - payload - 32;
     atlas_limits limits;
     atlas_limits_init(&limits);

@@ -1,7 +1,7 @@
 /* Methods of reading files: AUTO maps those that nobody can shorten and reads their neighbours, and a source of a descriptor
  * neither uses nor moves its offset.
  *
- * What is mapped is in /proc/self/maps. Immutable files need root and ext4, read-only file systems a namespace of
+ * /proc/self/maps lists the mappings. Immutable files need root and ext4, read-only file systems a namespace of
  * their own: where the system refuses them, that part is left out and says so.
  */
 #ifndef _GNU_SOURCE

@@ -49,7 +49,7 @@ static pthread_t calling_thread;
 typedef struct reports {
     uint64_t count;
     uint64_t stop_after;      /* false at this report, counted from 1; 0: never */
-    const atlas_stream *stream; /* whose progress is what is reported; may be NULL */
+    const atlas_stream *stream; /* whose progress is reported; may be NULL */
     atlas_progress last;
     bool decreased;
     bool stopped;
@@ -407,7 +407,7 @@ static void limit_files(rlim_t size)
     CHECK(setrlimit(RLIMIT_FSIZE, &limit) == 0);
 }
 
-/* The spool may not grow beyond some size: the write that would is IO, and what is left is nothing. */
+/* The spool may not grow beyond some size: the write that would is IO, and nothing is left. */
 static void a_failing_write_is_io_at_every_place(void)
 {
     CHECK(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
@@ -452,7 +452,7 @@ static void a_failing_write_is_io_at_every_place(void)
     }
     CHECK(unlink(path) == 0);
 
-    /* All is written, and the name is taken by what no file can replace. */
+    /* All is written, and the name belongs to a folder, which no file can replace. */
     atlas_stream *stream = NULL;
     atlas_projection *projection = NULL;
     CHECK_OK(atlas_stream_open_push(0, path, NULL, &config, NULL, &stream));

@@ -26,7 +26,7 @@ static size_t status_field(const char *name)
     return kib * KIB;
 }
 
-/* Begins to measure: what is resident now. 0 where that cannot be done. */
+/* Begins to measure; returns the resident memory, 0 if it cannot be measured. */
 static size_t measure(void)
 {
     FILE *file = fopen("/proc/self/clear_refs", "w");

@@ -49,7 +49,7 @@ typedef struct input {
     size_t size;
     int (*use)(const void *options); /* a call that is OK with the defaults */
     /* Values other than the defaults in the bytes from `from` on, at each of which the call must
-     * fail; so that a field that is read where it must not be, or not read where it must, shows. */
+     * fail; so that a field that is wrongly read, or wrongly ignored, shows. */
     void (*spoil)(void *options);
     size_t spoiled_at; /* the end of the first field that spoil changed */
     size_t count;
@@ -139,7 +139,7 @@ static int use_compression(const void *config)
     return status;
 }
 
-/* Every value is fine: what one of them changes is seen afterwards. */
+/* Every value is fine: the effect of each is checked afterwards. */
 static int use_incremental(const void *config)
 {
     const atlas_delta delta = {.type = ATLAS_CHANGE_INSERT, .offset = 1, .data = "x", .data_size = 1};

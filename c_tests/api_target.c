@@ -1,5 +1,5 @@
 /* Files that the library writes: the standard streams of the host stay clear of it, only regular files are replaced,
- * and a file that replaces another one keeps what that had beside its bytes. */
+ * and a file that replaces another one keeps that file's attributes. */
 #define _GNU_SOURCE 1
 #include "check.h"
 

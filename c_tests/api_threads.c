@@ -192,7 +192,7 @@ static void edit(atlas_projection *projection)
     CHECK_OK(atlas_projection_apply(projection, &delta));
 }
 
-/* Work for one thread too, and the hashing of what was edited before: POOL leaves all of it to the pool,
+/* Work for one thread too, and the hashing of earlier edits: POOL leaves all of it to the pool,
  * SEQUENTIAL nothing, the others share it, and max_threads is kept by all. */
 static void the_caller_reads_what_it_is_to_read(watch *self, const atlas_source *source)
 {

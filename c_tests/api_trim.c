@@ -20,7 +20,7 @@ static size_t resident(void)
     return read ? (pages - of_files) * ((size_t)sysconf(_SC_PAGESIZE) / 1024) : 0;
 }
 
-/* Projects, cuts, sends and rebuilds; with compression where that is built in. */
+/* Projects, cuts, sends and rebuilds; with compression if built in. */
 static void work(const void *data, size_t size, uint32_t type)
 {
     atlas_source *source = borrowed(data, size);
@@ -87,7 +87,7 @@ int main(void)
     const size_t after = resident();
     printf("%zu KiB before the first call, %zu at the end, %zu after trim\n", before, kept, after);
 #if !defined(__SANITIZE_ADDRESS__)
-    /* valgrind keeps what is freed, as ASan does. */
+    /* valgrind keeps freed memory, as ASan does. */
     if (!small_run() && before > 0) {
         CHECK(kept > before + 16 * 1024);
         CHECK(after <= before + 2 * 1024);

@@ -157,7 +157,7 @@ void whole_way(std::size_t size)
     CHECK(found == data);
 }
 
-// A progress function without captures is a C function; what it needs comes as user_data.
+// A progress function without captures is a C function; its data come as user_data.
 void progress_with_a_lambda()
 {
     const bytes data = make_data(3 * TILE);

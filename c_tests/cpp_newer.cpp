@@ -1,4 +1,4 @@
-// What atlas_manifold.hpp adds under C++20 and C++23: std::span, std::stop_token, <=>, std::ranges, std::expected.
+// Additions of atlas_manifold.hpp under C++20 and C++23: std::span, std::stop_token, <=>, std::ranges, std::expected.
 #include <atlas_manifold.hpp>
 
 #include <algorithm>

@@ -46,7 +46,7 @@ template <typename F> atlas::error error_of(int line, F &&f)
 #define ERROR_OF(...) error_of(__LINE__, [&] { (void)(__VA_ARGS__); })
 #define CHECK_STATUS(wanted, ...) CHECK(ERROR_OF(__VA_ARGS__).status() == atlas::status::wanted)
 
-// What the callbacks of this program throw: no type of the library or of std.
+// Thrown by the callbacks of this program: no type of the library or of std.
 struct thrown_here {
     int number;
 };
@@ -179,7 +179,7 @@ void errors()
     static_assert(!std::is_copy_constructible_v<atlas::projection> && std::is_nothrow_move_constructible_v<atlas::shard>);
 }
 
-// A vector that counts what happens to it.
+// A vector that counts its copies and moves.
 struct counted : bytes {
     static inline int copies = 0, alive = 0;
     explicit counted(bytes data) : bytes(std::move(data)) { alive++; }
@@ -637,7 +637,7 @@ void streams(const folder &in)
     auto moved = std::move(stream);
     CHECK(moved && moved.finish().root() == root);
     CHECK_STATUS(state, moved.finish());
-    // It keeps its operation where it is when it moves, and tells it to the end.
+    // Its operation keeps its address when it moves, and gets reports to the end.
     int told = 0;
     auto telling = std::make_unique<atlas::stream>(atlas::stream::open(source, config, atlas::projection_type::linear, {}, atlas::operation{}.threads(2).progress([&](auto &) { told++; })));
     auto taken = std::move(*telling);
@@ -655,7 +655,7 @@ void streams(const folder &in)
     CHECK(!fs::exists(in / "pushed") && to_file.finish().root() == root && read(in / "pushed") == data);
     CHECK_STATUS(state, to_file.push(data));
 
-    // The C handle of a stream goes with what its operation needs.
+    // The C handle of a stream comes with the data of its operation.
     auto given = atlas::stream::open(source, config);
     auto parts = given.release();
     CHECK(!given && parts.first != nullptr);
@@ -711,7 +711,7 @@ void containers(const folder &in)
     CHECK(!found.intact() && !found.ranges.empty() && found.outcome == atlas::status::witness);
     CHECK(NUMBER_OF(damaged.each_damage([](auto &) { throw thrown_here{4}; })) == 4);
 
-    // An outline, and what it needs the base for.
+    // An outline, and the calls that need its base.
     const auto base = atlas::source::open(in / "base");
     auto outline = atlas::container::create(in / "outline", atlas::projection_type::linear, atlas::container_create_options().base(base));
     CHECK(outline.import_source(base) == 1 && outline.info().base_size == data.size() && outline.info().file_size < 100000);

@@ -180,7 +180,7 @@ static size_t resident(void)
     return got == 2 ? (size_t)pages * (size_t)sysconf(_SC_PAGESIZE) : 0;
 }
 
-/* Lines of a file of the system, 0 where there is none. */
+/* Number of lines of a file of the system, 0 without the file. */
 static size_t lines_of(const char *path)
 {
     FILE *file = fopen(path, "r");

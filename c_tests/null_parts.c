@@ -1,5 +1,5 @@
 /* Streaming, compression, parity and incremental updates with every pointer NULL in turn, as null_all.c does
- * for the core, of what is built in: a refusal that says so, out-parameters emptied, nothing changed. */
+ * for the core, of the parts built in: a refusal that names it, out-parameters emptied, nothing changed. */
 #include "check.h"
 
 static uint8_t data[100] = {1, 2, 3};

@@ -44,7 +44,7 @@ if(CMAKE_CROSSCOMPILING)
 endif()
 
 # What a static link needs beside the C library and the compiler's own; tested against rustc's list.
-# The static library is one object: what of it a program does not use is taken out by sections.
+# The static library is one object: unused functions are removed by sections.
 if(CMAKE_SYSTEM_NAME STREQUAL "Linux")
     set(atlas_system_libraries util rt pthread m dl)
     set(atlas_static_link_options -Wl,--gc-sections)

@@ -1,7 +1,7 @@
 # The command line, with its manual and completions, which it prints itself.
 #
 #   bin/atlasm           the program
-#   man/ completions/    what is installed beside it
+#   man/ completions/    the files installed beside it
 #
 # Its target folder is its own: cargo makes the library there too, without link-time optimisation and under the
 # same names as in the folder of the libraries.

@@ -55,7 +55,7 @@ foreach(name atlas_manifold atlas_conservation)
         DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig" COMPONENT dev)
 endforeach()
 
-# Debug files under the build id of what they are of, where debuggers look for them.
+# Debug files under the build id of their library or program, where debuggers look for them.
 if(ATLAS_MANIFOLD_DEBUG_FILES)
     set(atlas_debugged "${atlas_lib}/${atlas_so_file}")
     if(atlas_cli_all)

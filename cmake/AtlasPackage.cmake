@@ -3,9 +3,9 @@
 #   libatlas-manifold0.2          runtime    the shared library
 #   libatlas-manifold-dev         dev        headers, static libraries, CMake and pkg-config files
 #   atlasm                        tool       the command line
-#   libatlas-manifold-dbg         debug      what was split off, with ATLAS_MANIFOLD_DEBUG_FILES
+#   libatlas-manifold-dbg         debug      debug files, with ATLAS_MANIFOLD_DEBUG_FILES
 #
-# scripts/dist.sh is what calls it. With SOURCE_DATE_EPOCH the same files make the same packages, byte for byte.
+# scripts/dist.sh calls it. With SOURCE_DATE_EPOCH the same files make the same packages, byte for byte.
 set(ATLAS_MANIFOLD_MAINTAINER "atlas_manifold developers <atlas_manifold@invalid.invalid>" CACHE STRING
     "The maintainer that the packages name: NAME <ADDRESS>")
 mark_as_advanced(ATLAS_MANIFOLD_MAINTAINER)

@@ -1,5 +1,5 @@
 # What the wheel of python/ has beside Python: the shared library under its soname, which ctypes loads, the command
-# line, and the licences of what is inside. scikit-build-core installs this component alone.
+# line, and the licences of both. scikit-build-core installs this component alone.
 if(ATLAS_MANIFOLD_PYTHON)
     install(FILES "${atlas_lib}/${atlas_so_file}" RENAME "${atlas_soname}"
         DESTINATION lib COMPONENT python)

@@ -83,7 +83,7 @@ if(CLI)
     # It takes two thirds of the time of "fat" to build, and the program is as fast.
     set(what build --package atlasm --bin atlasm --config "profile.release.lto=\"thin\"")
 endif()
-# A cross compiler also links, and compiles what is in C.
+# A cross compiler also links, and compiles the C sources.
 if(TARGET)
     string(REPLACE "-" "_" name "${TARGET}")
     set(ENV{CC_${name}} "${TARGET_CC}")

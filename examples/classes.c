@@ -212,7 +212,7 @@ static uint64_t size_of_file(const char *path)
     return (uint64_t)info.st_size;
 }
 
-/* The shards of 96 classes are 1.5 times the file and their proofs; 64 of them lie beside what is rebuilt. */
+/* The shards of 96 classes are 1.5 times the file and their proofs; 64 of them lie beside the rebuilt file. */
 static void check_room(const char *path, const char *folder, uint64_t size)
 {
     const double needed = 2.2 * (double)size + 1e6;
@@ -288,7 +288,7 @@ static void lose_classes(const char *folder)
     printf("\n");
 }
 
-/* Rebuilds from what is there. */
+/* Rebuilds from the shards that are left. */
 static void rebuild(const char *folder, const char *target, const atlas_operation *operation,
                     const uint8_t root[32], uint64_t size)
 {

@@ -24,7 +24,7 @@
 
 enum { WANTED_SHARDS = 300, MAX_STEPS = 16, MEMORY_PER_BYTE = 4 };
 
-/* ---- what was done, and how long it took ----------------------------------------- */
+/* ---- results and times ----------------------------------------------------------- */
 
 typedef struct step {
     const char *name;
@@ -253,7 +253,7 @@ static void serialize(job *self)
     }
 }
 
-/* Each shard alone, from its bytes and the root: what a receiver does. */
+/* Each shard alone, from its bytes and the root, as a receiver verifies it. */
 static void verify(job *self)
 {
     atlas_verify_options trust;
@@ -270,7 +270,7 @@ static void verify(job *self)
 }
 
 /* One byte of one payload is flipped, and the checksum at the end made anew, as an attacker would:
- * what refuses it is the proof to the root. */
+ * the proof to the root refuses it. */
 static void tamper(job *self)
 {
     atlas_buffer *one = &self->encoded[self->count / 2];

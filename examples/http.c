@@ -1,10 +1,10 @@
 /* A file behind a URL as the base of an outline, read by range requests from many threads.
  *
- *     http make URL OUTLINE            reads all of URL once and keeps what verifies it in OUTLINE
+ *     http make URL OUTLINE            reads all of URL once and keeps its digests in OUTLINE
  *     http repair URL OUTLINE FILE     repairs FILE, and asks URL for the ranges that are damaged and for nothing else
  *
  * Options before the verb: --threads N (16), --timeout SECONDS without progress (30), --attempts N of a request (3).
- * A server that answers with other bytes, more or fewer, or not at all changes nothing in FILE: what it sent is verified
+ * A server that answers with other bytes, more or fewer, or not at all changes nothing in FILE: its answer is verified
  * before it is written. What OUTLINE says is believed, so it comes from where the root comes from, and not from a mirror.
  * Ends with 0 only if everything was right. C11, POSIX and libcurl; the library itself knows nothing of HTTP.
  */
@@ -248,7 +248,7 @@ static bool repair(const char *outline, const char *path, struct server *server,
     struct repairs repairs = {0};
     bool well = done(outline, atlas_container_open(outline, ATLAS_CONTAINER_READ, NULL, NULL, operation, &container)) &&
                 done(outline, atlas_container_get_info(container, &info)) &&
-                /* The size is that of the outline: what the server says of its own does not matter. */
+                /* The size is that of the outline: the size that the server states does not matter. */
                 done("the URL", atlas_source_from_callback(info.base_size, read_at, NULL, server, &url)) &&
                 done("the base", atlas_container_set_base(container, url)) &&
                 done(outline, atlas_container_snapshot(container, 0, 0, operation, &projection));

@@ -122,7 +122,7 @@ refused none ATLAS_STATUS_IO
 refused closed ATLAS_STATUS_IO
 refused absent ATLAS_STATUS_IO
 refused slow ATLAS_STATUS_IO 'timed out'
-# A server that has the beginning alone ends within a range: what came before that is good.
+# A server that has the beginning alone ends within a range: the bytes before that are good.
 damaged
 ! "$program" repair "$url/short" "$folder/outline" "$folder/copy" > "$folder/log" 2>&1 || fail 'short: all is well'
 grep -q '^1 ranges of 16384 bytes are repaired, 4 are not' "$folder/log" || fail 'short: other ranges'

@@ -1,4 +1,4 @@
-/* Projects what comes on standard input and prints the root. With a name the bytes are kept in that
+/* Projects the standard input and prints the root. With a name the bytes are kept in that
  * file, else in memory. */
 #include <atlas_manifold.h>
 #include <stdio.h>

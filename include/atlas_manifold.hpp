@@ -21,7 +21,7 @@
 //     return 1;
 //   }
 //
-// Handles     are move-only and destroy what they own. get() gives the C handle, release() gives it away, and the
+// Handles     are move-only and destroy their object. get() gives the C handle, release() gives it away, and the
 //             explicit constructor takes one over. A handle that was moved from refuses every call with
 //             status::invalid_argument.
 // Errors      x() throws atlas::error, try_x() gives an atlas::result. Without exceptions (-fno-exceptions) only
@@ -385,7 +385,7 @@ public:
     }
 #endif
 
-    /// Calls f with the value, and gives what it gives, which is a result; an error is handed on.
+    /// Calls f with the value and returns its result; an error is passed on.
     template <typename F> auto and_then(F &&f) && -> std::decay_t<decltype(f(std::declval<T>()))>
     {
         if (has_value()) {
@@ -674,7 +674,7 @@ class buffer {
 public:
     /// No bytes.
     buffer() = default;
-    /// Takes over what the library filled.
+    /// Takes over the objects that the library filled in.
     explicit buffer(atlas_buffer taken) noexcept : held_(taken) {}
     /// Takes over the bytes of another buffer.
     buffer(buffer &&other) noexcept : held_(other.release()) {}
@@ -938,14 +938,14 @@ public:
         reset(other.release());
         return *this;
     }
-    /// Destroys what it owns.
+    /// Destroys the object it owns.
     ~handle() { reset(); }
 
     /// The C handle, which stays owned; NULL after a move.
     T *get() const noexcept { return held_; }
     /// Gives the C handle away.
     [[nodiscard]] T *release() noexcept { return std::exchange(held_, nullptr); }
-    /// Destroys what it owns, and takes over another C handle.
+    /// Destroys the object it owns, and takes over another C handle.
     void reset(T *taken = nullptr) noexcept
     {
         T *old = std::exchange(held_, taken);
@@ -1157,7 +1157,7 @@ public:
     // The operation for C.
     const atlas_operation *c() const noexcept { return from_.plain() ? nullptr : &c_; }
 
-    // The error of a call that failed; throws what a callback threw instead.
+    // The error of a call that failed; throws a callback's exception instead.
     ATLAS_MANIFOLD_COLD static error failure()
     {
         error failed = last_error();
@@ -1219,7 +1219,7 @@ public:
         return owned;
     }
 
-    // Throws what a callback threw.
+    // Throws a callback's exception.
     void rethrow()
     {
 #if ATLAS_MANIFOLD_EXCEPTIONS
@@ -1354,7 +1354,7 @@ using file_id = std::array<std::uint8_t, 16>;
 
 // ---- Sources -----------------------------------------------------------------------------------------------------
 
-/// Origin of the bytes of a domain; atlas_source. Projections, streams and containers hold what they read, so that
+/// Origin of the bytes of a domain; atlas_source. Projections, streams and containers hold their source, so that
 /// a source may end before they do.
 class source : public detail::handle<atlas_source, atlas_source_destroy> {
 public:
@@ -1507,7 +1507,7 @@ private:
         });
     }
 
-    // A read callback; the number stands for what it threw last.
+    // A read callback; the number stands for its last exception.
     template <typename F> struct reader {
         explicit reader(F taken) : read_at(std::move(taken)) {}
 
@@ -1630,7 +1630,7 @@ public:
         c_.max_payload_size = bytes;
         return *this;
     }
-    /// Most bytes of what proves it.
+    /// Most bytes of its proof.
     limits &max_proof_size(std::uint64_t bytes) noexcept
     {
         c_.max_proof_size = bytes;
@@ -2092,10 +2092,10 @@ public:
     static repair_options new_file(const path_view &path) { return {repair_mode::new_file, path.c_str()}; }
     /// The repaired file takes the name of the damaged one, which is kept under another name, which must be free.
     static repair_options keep(const path_view &path) { return {repair_mode::keep, path.c_str()}; }
-    /// Damaged units are overwritten where they are, each only if the damage callback agrees.
+    /// Damaged units are overwritten in place, each only if the damage callback agrees.
     static repair_options in_place() { return {repair_mode::in_place, std::string()}; }
 
-    /// Repairs what can be, also if other rows cannot.
+    /// Repairs all rows that can be repaired, even if others cannot.
     repair_options &partial(bool wanted = true) noexcept
     {
         c_.partial = wanted ? 1 : 0;
@@ -3283,7 +3283,7 @@ public:
 #endif
 
 private:
-    // An operation that stays where it is, since C keeps a pointer to it.
+    // An operation with a fixed address, since C keeps a pointer to it.
     struct running {
         explicit running(const operation &from) : op(from), call(op) {}
 
@@ -3331,7 +3331,7 @@ private:
 // ---- Containers --------------------------------------------------------------------------------------------------
 
 /// One file with the generations of one projection; atlas_container. With a base it is an outline of a file that stays
-/// where it is.
+/// in place.
 class container : public detail::handle<atlas_container, atlas_container_destroy> {
 public:
     using handle::handle;

@@ -3,11 +3,11 @@
 #
 #   python/test.sh source    on the package in src/ and the library in build/lib, with the Python of build/venv, or
 #                            python3 if it has pytest; without any the tests are left out
-#   python/test.sh cost      what the package costs beside ctypes and C, in the same way
+#   python/test.sh cost      the package's times beside ctypes and C, in the same way
 #   python/test.sh wheel     the wheel in build/wheel, installed for every Python of this machine from 3.9 on, each in an
 #                            environment of its own in build/; PYTHONS names others
-#   python/test.sh ready     status 0 if the first two have what they need
-#   python/test.sh setup     makes build/venv with what the tests need, from PyPI
+#   python/test.sh ready     status 0 if the first two have their requirements
+#   python/test.sh setup     makes build/venv with the requirements of the tests, from PyPI
 set -eu
 cd "$(dirname "$0")/.."
 root=$PWD
@@ -16,7 +16,7 @@ packages='pytest hypothesis numpy'
 new_enough() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 9))' 2> /dev/null; }
 can_test() { "$1" -c 'import pytest, hypothesis, numpy' 2> /dev/null; }
 
-# The first Python that has what the tests need.
+# The first Python with the requirements of the tests.
 find_python() {
     for python in build/venv/bin/python python3; do
         if command -v "$python" > /dev/null && new_enough "$python" && can_test "$python"; then

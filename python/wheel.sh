@@ -3,7 +3,7 @@
 #
 # The library is the one of `make build`, for the glibc of this machine and newer: on Debian 12 the wheel is
 # manylinux_2_34. cargo-zigbuild links for glibc 2.17, and a panic of the library is caught there too. But Zig brings an
-# unwinder of its own: what unwinds a thread from outside, as pthread_exit in a callback does, is that of the system, and
+# unwinder of its own: unwinding of a thread from outside, by pthread_exit in a callback, uses the system's, and
 # where the two meet the process dies (SIGSEGV). The guard of callbacks stops such unwinding with the system's unwinder alone.
 set -eu
 cd "$(dirname "$0")/.."

@@ -28,7 +28,7 @@ cp "$file" "$folder/file"
 cd "$folder"
 size=$(wc -c < file)
 run() { printf '$ atlasm %s\n' "$*"; "$atlasm" "$@"; }
-# What is damaged is what comes next, and no failure of the demonstration.
+# Reported damage is the subject of the next step, and no failure of the demonstration.
 damaged() { run "$@" || [ $? = 3 ]; }
 run seal --parity 5% file
 run verify file

@@ -1,7 +1,7 @@
 #!/bin/sh
 # licences.sh               refuses every dependency whose licence does not go with ours, MIT OR Apache-2.0
 # licences.sh judge SET     the same for the lines `LICENCE|PACKAGE` of the standard input; SET is
-#                           library (what is linked into the library) or tools (what builds or tests it)
+#                           library (crates linked into the library) or tools (crates that build or test it)
 #
 # A licence is an SPDX expression, in which a slash is the older spelling of OR.
 set -eu

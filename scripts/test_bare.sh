@@ -4,7 +4,7 @@
 #
 # Needs root and debootstrap. Roots, sources and logs are below FOLDER; the source is the commit with the
 # changes of the tracked files. From this machine come the name servers, the CA bundle, and the proxies of
-# apt and of the environment. A mount namespace of its own holds what is mounted, so that nothing of it
+# apt and of the environment. A mount namespace of its own holds the mounts, so that nothing of them
 # is left when the run is stopped, and no deletion of FOLDER follows it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -28,7 +28,7 @@ inside=(PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL
 for name in http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY all_proxy ALL_PROXY; do
     if [ -n "${!name:-}" ]; then inside+=("$name=${!name}"); fi
 done
-# Not where ca-certificates has its own, which is among what has to be found missing.
+# Not where ca-certificates has its own, which has to be found missing too.
 if [ -n "$ca_bundle" ]; then
     for name in SSL_CERT_FILE CURL_CA_BUNDLE CARGO_HTTP_CAINFO; do inside+=("$name=/etc/machine-ca.crt"); done
 fi

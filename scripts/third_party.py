@@ -47,7 +47,7 @@ def inside():
     while waiting:
         at = waiting.pop()
         if at not in found:
-            # A macro runs in the compiler, and so does what it needs.
+            # A macro runs in the compiler, and so do its dependencies.
             links[at] = [link for link in links[at] if not is_macro(packages[link])]
             found[at] = packages[at]
             waiting.extend(links[at])

@@ -1,7 +1,7 @@
 //! Files of format version 1 are read for ever, and the same shards are written byte for byte.
 //!
 //! `vectors/shards_v1/README.md` says how the files are made. `ATLAS_VECTORS=write` writes the files that
-//! are missing and fills in the fields that the manifest lacks; what is there is never changed.
+//! are missing and fills in the fields that the manifest lacks; existing files and fields never change.
 
 #![allow(clippy::cast_possible_truncation, reason = "test data are small numbers")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -356,7 +356,7 @@ fn readable(manifest: &Value) -> impl Iterator<Item = &Value> {
     list(manifest, "files").iter().filter(|file| is_readable(file))
 }
 
-/// False if the file is compressed by what this build does not have.
+/// False if the file is compressed by a codec that this build lacks.
 fn is_readable(file: &Value) -> bool {
     match file["algorithm"].as_str() {
         None => true,
@@ -405,7 +405,7 @@ fn kind_of(name: &str) -> ErrorKind {
     }
 }
 
-/// The manifest; what is missing was written before if that was asked for.
+/// The manifest; missing vectors were written before if `ATLAS_VECTORS` asks for them.
 fn vectors() -> Value {
     #[cfg(feature = "compression")]
     if std::env::var("ATLAS_VECTORS").is_ok_and(|value| value == "write") {
@@ -437,7 +437,7 @@ fn damage(manifest: &Value, file: &Value) -> Vec<u8> {
     bytes
 }
 
-/// Compressed files are among what is written.
+/// Compressed files are written too.
 #[cfg(feature = "compression")]
 mod missing {
     use super::*;
@@ -461,7 +461,7 @@ mod missing {
         golden(file)
     }
 
-    /// Fills in what the manifest lacks of each file.
+    /// Fills in the fields that the manifest lacks of each file.
     fn complete(manifest: &Value) -> Value {
         let mut all = manifest.clone();
         for file in all["files"].as_array_mut().unwrap() {
@@ -678,7 +678,7 @@ fn every_damaged_file_is_refused_with_its_status() {
         if is_compressed(file) && !cfg!(feature = "compression") {
             continue;
         }
-        // What names a codec that this build does not have is not looked at any further.
+        // A file with a codec that this build lacks is not examined any further.
         let name = text(file, "file");
         let unread = (name.contains("algorithm_3") || name.contains("_zstd_")) && !cfg!(feature = "zstd")
             || name.contains("_lz4_") && !cfg!(feature = "lz4");

@@ -7,7 +7,7 @@ use atlas_manifold::{
     Operation, Source, VerifyOptions,
 };
 
-/// The peak since the last call, and what is resident now.
+/// The peak since the last call, and the resident memory.
 fn memory() -> (u64, u64) {
     let status = std::fs::read_to_string("/proc/self/status").expect("the status of the process");
     let field = |name: &str| {

@@ -206,7 +206,7 @@ impl World {
                 self.beside = again(&self.edited);
             }
             Step::Reopen { base_first } => {
-                // Snapshots live on without their container, and their edits are committed to what is opened next.
+                // Snapshots live on without their container, and their edits go into the container opened next.
                 self.container = None;
                 let mut options = options(&self.setup, &self.base);
                 if !base_first {
@@ -390,7 +390,7 @@ fn a_pipe_by_the_name_of_a_compaction_is_left_alone() {
     let refused = container.compact(0, &mut op()).unwrap_err();
     assert_eq!((refused.kind(), refused.os_error()), (ErrorKind::Io, 17), "{refused}");
     std::fs::remove_file(&pipe).unwrap();
-    // A link to what would be taken for a left-over.
+    // A link to a file that would count as a left-over.
     std::fs::write(&elsewhere, []).unwrap();
     std::os::unix::fs::symlink(&elsewhere, &pipe).unwrap();
     assert_eq!(container.compact(0, &mut op()).unwrap_err().kind(), ErrorKind::Io);

@@ -1,5 +1,5 @@
 //! Damaged, cut, foreign and forged files: no false byte where root, history or key is known, no panic, and memory that
-//! does not follow what a file claims. One test at a time, since memory is counted for the process.
+//! does not follow a file's claims. One test at a time, since memory is counted for the process.
 
 #![allow(missing_docs, clippy::cast_possible_truncation, clippy::unwrap_used)]
 
@@ -98,7 +98,7 @@ fn outline(folder: &Path) -> Seed {
     Seed::new(std::fs::read(path).unwrap(), Some(base), None)
 }
 
-/// Accidents: what disks, cables and people do to a file.
+/// Accidents of disks, cables and people.
 fn damage(bytes: &mut Vec<u8>, foreign: &[u8], random: &mut Random) {
     let len = bytes.len();
     let block = |at: usize| at / 4_096 * 4_096;
@@ -174,7 +174,7 @@ fn look(files: u64) {
         most = most.max(taken);
         assert!(taken < BOUND, "file {number}: {taken} bytes");
     }
-    // What is never read says nothing of false bytes.
+    // Files that are never read would prove nothing about false bytes.
     assert!(
         read.iter().all(|read| *read > files / 40),
         "{read:?} of {files} could be read, accidents and forged"

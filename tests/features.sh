@@ -3,7 +3,7 @@
 #                               a warning, passes the tests in Rust and in C, and exports the names in
 #                               c_tests/symbols.txt
 # features.sh check FEATURES    the same for one subset, such as std,parallel
-# features.sh size              what each feature adds to the shared library
+# features.sh size              the bytes that each feature adds to the shared library
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 optional=(parallel compression zstd lz4 streaming parity benchmarks)
@@ -11,7 +11,7 @@ optional=(parallel compression zstd lz4 streaming parity benchmarks)
 codecs=(zstd lz4)
 target=${CARGO_TARGET_DIR:-target}
 
-# Quiet while it works, complete where it does not: on the standard error, since the output may be taken.
+# Quiet on success, complete on failure: on the standard error, since the output may be taken.
 quietly() {
     local log
     log=$(mktemp)
@@ -91,7 +91,7 @@ size() {
     least=$(size_of std)
     printf '%-15s %8d\n' std "$least"
     for one in "${optional[@]}"; do
-        # A codec comes on top of what it needs.
+        # A codec comes on top of its requirements.
         if [[ " ${codecs[*]} " = *" $one "* ]]; then
             least_of_one=$(size_of std,compression)
         else

@@ -190,7 +190,7 @@ impl Reader<'_> {
             || matches!(words[..], ["cfg", "all", "test", ..] if !words.contains(&"not"))
     }
 
-    /// Reads the tree of a `use` at `self.at`, up to what ends it.
+    /// Reads the tree of a `use` at `self.at`, up to its end.
     fn use_tree(&mut self, prefix: &[String], inside: &[String], public: bool) {
         let mut path = prefix.to_vec();
         let line = self.tokens.get(self.at).map_or(0, |token| token.line);
@@ -258,7 +258,7 @@ impl Reader<'_> {
                     self.at = at + 1;
                     self.use_tree(&[], inside, public);
                 }
-                // `pub(in path)` says who may see, not what is used.
+                // `pub(in path)` limits visibility, and uses nothing.
                 "crate" | "self" | "super"
                     if self.is(at + 1, "::")
                         && !(at > 1 && self.is(at - 1, "in") && self.is(at - 2, "(")) =>

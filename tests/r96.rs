@@ -164,7 +164,7 @@ fn a_class_is_the_same_however_it_was_cut() {
 
 #[test]
 fn serialised_classes_take_what_is_promised() {
-    // What is in it does not matter.
+    // Its contents do not matter.
     let sizes = |k: u8, size: usize| -> Vec<usize> {
         let projection = project(&vec![0; size], k);
         let shards = extract(&projection, &(0..96).collect::<Vec<u8>>());
@@ -472,7 +472,7 @@ fn a_source_that_changed_gives_no_class() {
     let first = AtlasBoundaryRegion::new(0, 1);
     projection.extract_classes(Some(&first), &[0, 1], &mut Operation::new()).unwrap();
     assert_eq!(projection.verify(&mut Operation::new()).unwrap_err().kind(), ErrorKind::Witness);
-    // An edit of the tile does not make the change a truth: neither one that sums what it cuts nor one
+    // An edit of the tile does not make the change a truth: neither one that sums the cut tile nor one
     // that cuts nothing.
     let insert = |at| projection.apply_incremental_update(ProjectionDelta::insert(at, vec![1]));
     assert_eq!(insert(TILE_SIZE as u64 + 1).unwrap_err().kind(), ErrorKind::Witness);

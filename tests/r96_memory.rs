@@ -33,7 +33,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// The most that `work` took beside what was there before.
+/// Peak of memory during `work`, less the memory before.
 fn most<T>(work: impl FnOnce() -> T) -> (T, usize) {
     let before = TAKEN.load(Ordering::Relaxed);
     MOST.store(before, Ordering::Relaxed);

@@ -2,10 +2,9 @@
 //!
 //! Runs alternate, medians of 9. Everything of the library goes through its C API. Usage:
 //! atlas_bench_compression FOLDER [NAME...]; the folder is that of `bench/src/peers/setup.sh`, the names are
-//! text, HTML, ELF, float32, float64, int32, random: all of them where there is none. Markdown to stdout.
+//! text, HTML, ELF, float32, float64, int32, random: all of them without a name. Markdown to stdout.
 
 use flate2::{Compress, Compression, FlushCompress};
-use std::ffi::{c_int, c_void};
 use std::hint::black_box;
 use std::ptr::{null, null_mut};
 use std::time::Instant;
@@ -19,29 +18,12 @@ mod machine;
 mod sys;
 
 use sys::{
-    Compressed, CompressedInfo, CompressionConfig, Operation, Projection, Region, Shard, Source, check,
+    CompressedInfo, CompressedShard, CompressionConfig, Operation, Projection, Region, Shard, Source, check,
 };
 
 const ROUNDS: usize = 9;
 const MIB: usize = 1 << 20;
 const BLOCK: usize = 128 * 1024;
-
-#[repr(C)]
-struct Bytes {
-    data: *mut u8,
-    size: usize,
-}
-
-unsafe extern "C" {
-    fn atlas_compressed_shard_serialize(compressed: *const Compressed, out: *mut Bytes) -> c_int;
-    fn atlas_compressed_shard_deserialize(
-        data: *const u8,
-        size: usize,
-        limits: *const c_void,
-        out: *mut *mut Compressed,
-    ) -> c_int;
-    fn atlas_buffer_free(buffer: *mut Bytes);
-}
 
 fn operation(threads: u32) -> Operation {
     let mut pool = null_mut();
@@ -74,13 +56,13 @@ fn shard_of(bytes: &[u8], operation: &Operation) -> *mut Shard {
     shard
 }
 
-fn compress(shard: *const Shard, config: &CompressionConfig, operation: &Operation) -> *mut Compressed {
+fn compress(shard: *const Shard, config: &CompressionConfig, operation: &Operation) -> *mut CompressedShard {
     let mut out = null_mut();
     check(unsafe { sys::atlas_shard_compress(shard, config, operation, &raw mut out) });
     out
 }
 
-fn info(compressed: *const Compressed) -> CompressedInfo {
+fn info(compressed: *const CompressedShard) -> CompressedInfo {
     let mut info: CompressedInfo = unsafe { std::mem::zeroed() };
     info.struct_size = size_of::<CompressedInfo>() as u32;
     check(unsafe { sys::atlas_compressed_shard_get_info(compressed, &raw mut info) });
@@ -230,14 +212,14 @@ fn measure(name: &str, bytes: &[u8], one: &Operation, two: &Operation) {
 }
 
 /// A compressed shard as it arrives: through bytes.
-fn arrived(compressed: *mut Compressed) -> *mut Compressed {
-    let mut bytes = Bytes { data: null_mut(), size: 0 };
+fn arrived(compressed: *mut CompressedShard) -> *mut CompressedShard {
+    let mut bytes = sys::Buffer { data: null_mut(), size: 0 };
     let mut again = null_mut();
     unsafe {
-        check(atlas_compressed_shard_serialize(compressed, &raw mut bytes));
+        check(sys::atlas_compressed_shard_serialize(compressed, &raw mut bytes));
         sys::atlas_compressed_shard_destroy(compressed);
-        check(atlas_compressed_shard_deserialize(bytes.data, bytes.size, null(), &raw mut again));
-        atlas_buffer_free(&raw mut bytes);
+        check(sys::atlas_compressed_shard_deserialize(bytes.data.cast(), bytes.size, null(), &raw mut again));
+        sys::atlas_buffer_free(&raw mut bytes);
     }
     again
 }
@@ -296,7 +278,7 @@ fn main() {
     {
         measure(corpus.name, &corpus.bytes, &one, &two);
         if corpus.name == "float32" {
-            // All of one model: what of the two is alike differs much.
+            // One model alone: the two models of the file compress very differently.
             measure("float32 of GloSea4", &corpus.bytes[..8 * MIB], &one, &two);
         }
     }

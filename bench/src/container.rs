@@ -127,7 +127,7 @@ fn drop_cached(path: &str) {
     panic!("{path}: pages stay in the cache");
 }
 
-/// Bytes that the process held at the most during an action, beside what it held before.
+/// Peak of the process's memory during an action, less its memory before.
 fn peak(action: impl FnOnce()) -> f64 {
     let field = |name: &str| {
         let status = std::fs::read_to_string("/proc/self/status").expect("the status of the process");
@@ -162,7 +162,7 @@ pub(crate) fn run(dir: &str, parts: &[&str]) {
     }
 }
 
-/// Outlines of sparse files: everything but the hashing of what is a hole.
+/// Outlines of sparse files: everything but the hashing of holes.
 fn opening(folder: &Folder, two: &Operation) {
     println!("\nopening for reading, microseconds");
     for (name, size) in [("1 TiB", 1 << 40), ("16 TiB - 1 GiB", (1 << 44) - GIB)] {

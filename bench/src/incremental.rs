@@ -31,7 +31,7 @@ pub(crate) fn micros(action: impl FnOnce()) -> f64 {
 
 pub(crate) fn apply(projection: *mut Projection, kind: u32, offset: u64, length: u64, data: &[u8]) {
     let delta = Delta {
-        kind,
+        r#type: kind,
         offset,
         length,
         destination: 0,
@@ -84,7 +84,7 @@ fn repeated(bytes: &'static [u8], size: u64) -> *mut Source {
     }
     let data = Box::into_raw(Box::new(bytes));
     let mut source = null_mut();
-    check(unsafe { sys::atlas_source_from_callback(size, read, null(), data.cast(), &raw mut source) });
+    check(unsafe { sys::atlas_source_from_callback(size, Some(read), None, data.cast(), &raw mut source) });
     source
 }
 
@@ -105,7 +105,7 @@ fn inserts(title: &str, projection: *mut Projection, size: u64, limit: f64) -> [
     ]
 }
 
-/// Memory of 1,000 deltas, their undoing, and what the calls after it take.
+/// Memory of 1,000 deltas and of their undoing, and the time of the calls after it.
 fn history(title: &str, source: *const Source, size: u64, each: usize, two: &crate::sys::Operation) {
     let projection = project(source, two);
     let (data, mut random) = (random_bytes(each), Random(21));
@@ -121,7 +121,7 @@ fn history(title: &str, source: *const Source, size: u64, each: usize, two: &cra
     at_most(&format!("{what}: rollback"), rollback, 1_000.0);
     let mut buffer = vec![0u8; MIB];
     let (mut updates, mut reads, mut inserted) = (0.0f64, 0.0f64, 0.0f64);
-    // The first root hashes again what the rollback brought back, which is not the rollback's memory.
+    // The first root rehashes the tiles that the rollback restored; that is not the rollback's memory.
     let first_root = micros(|| root(projection));
     for _ in 0..1_000 {
         updates = updates.max(micros(|| {

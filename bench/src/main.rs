@@ -53,7 +53,7 @@ fn random_bytes(len: usize) -> Vec<u8> {
 fn borrow(bytes: &[u8]) -> *mut Source {
     let mut source = null_mut();
     check(unsafe {
-        sys::atlas_source_borrow(bytes.as_ptr().cast(), bytes.len(), null(), null_mut(), &raw mut source)
+        sys::atlas_source_borrow(bytes.as_ptr().cast(), bytes.len(), None, null_mut(), &raw mut source)
     });
     source
 }

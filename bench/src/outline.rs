@@ -10,7 +10,7 @@ use std::ptr::{null, null_mut};
 const SIZE: usize = 512 * MIB;
 const BAD_RANGES: usize = 20;
 
-extern "C" fn always(_: *const c_void, _: *mut c_void) -> bool {
+unsafe extern "C" fn always(_: *const sys::Damage, _: *mut c_void) -> bool {
     true
 }
 
@@ -50,10 +50,17 @@ impl Outline {
     }
 
     fn repair(&self, path: &CString, operation: &sys::Operation) {
-        let damage = Some(always as extern "C" fn(*const c_void, *mut c_void) -> bool);
         check(unsafe {
             let (projection, path) = (self.snapshot, path.as_ptr());
-            sys::atlas_projection_repair_file(projection, path, null(), 0, damage, null_mut(), operation)
+            sys::atlas_projection_repair_file(
+                projection,
+                path,
+                null(),
+                0,
+                Some(always),
+                null_mut(),
+                operation,
+            )
         });
     }
 

@@ -1,4 +1,4 @@
-//! Batches of shards: what strategies and threads make of regions of different sizes, as a table.
+//! Batches of shards: times of each strategy and number of threads for regions of different sizes, as a table.
 
 use crate::sys::{self, ExtractOptions, Operation, Projection, Region, Shard};
 use crate::{MIB, ROUNDS, batch, borrow, destroy, median, operation, options, pool, project, random_bytes};

@@ -164,7 +164,7 @@ fn rows(parity: usize) {
     );
 }
 
-extern "C" fn always(_: *const c_void, _: *mut c_void) -> bool {
+unsafe extern "C" fn always(_: *const sys::Damage, _: *mut c_void) -> bool {
     true
 }
 
@@ -199,16 +199,15 @@ fn calls() {
             RepairOptions { struct_size: 0, mode: 0, other_path: null(), partial: 0, reserved: 0 };
         unsafe { sys::atlas_repair_options_init(&raw mut options) };
         options.mode = 2;
-        let (call, report) = (Some(always as extern "C" fn(*const c_void, *mut c_void) -> bool), null_mut());
         check(unsafe {
             sys::atlas_parity_repair(
                 parity,
                 data.as_ptr(),
                 &raw const options,
-                call,
+                Some(always),
                 null_mut(),
                 operation,
-                report,
+                null_mut(),
             )
         });
     };

@@ -1,4 +1,4 @@
-/* A short job with the library, each result held against what is known without it. */
+/* A short job with the library, each result compared with a value known without it. */
 #include <atlas_manifold.h>
 
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* The same work as calls.cpp, with the C calls: what the C++ header adds to them is counted. */
+/* The same work as calls.cpp, with the C calls: the instructions that the C++ header adds are counted. */
 #include <atlas_manifold.h>
 
 #include <stdio.h>

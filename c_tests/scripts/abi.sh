@@ -1,7 +1,7 @@
 #!/bin/sh
 # abi.sh describe HEADER            prints the ABI of the C header, a line an item
-# abi.sh check HEADER FOLDER        compares it with FOLDER/released.txt: nothing may be changed or removed, and what was
-#                                   added must stand in FOLDER/added.txt
+# abi.sh check HEADER FOLDER        compares it with FOLDER/released.txt: nothing may be changed or removed; additions
+#                                   must stand in FOLDER/added.txt
 # abi.sh update HEADER FOLDER       writes FOLDER/added.txt anew; refuses where something was changed or removed
 # abi.sh release HEADER FOLDER      makes all that is there the released ABI: when a version is released, or when a
 #                                   number of the ABI (soname) begins anew
@@ -16,7 +16,7 @@ cc=${CC:-cc}
 # Declarations, one a line, without comments, preprocessor and ATLAS_API.
 declarations() {
     "$cc" -E -P -DATLAS_API= "$1" > "$work/whole.i"
-    # From the first name of ours on: what comes before is the system's.
+    # From the first name of ours on: earlier names are the system's.
     tr '\n\t' '  ' < "$work/whole.i" | awk '
         {
             depth = 0; text = ""

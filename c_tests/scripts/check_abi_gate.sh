@@ -1,5 +1,5 @@
 #!/bin/sh
-# check_abi_gate.sh HEADER: abi.sh refuses what breaks programs, and what is not listed, in changed copies of the header.
+# check_abi_gate.sh HEADER: abi.sh refuses breaking changes and unlisted ones, in changed copies of the header.
 set -eu
 abi=$(dirname "$0")/abi.sh
 header=$1
@@ -35,7 +35,7 @@ try 'a callback has another type' 'gone or changed: type void (*atlas_release_fn
 try 'a new function is not listed' 'function int atlas_new(void)' 's/^typedef struct atlas_buffer {/int atlas_new(void); &/'
 try 'a new field is not listed' 'field atlas_limits.more at 24: uint64_t more' 's/^} atlas_limits;/uint64_t more; } atlas_limits;/'
 
-# Listed, the last one is in order. What differs in names of parameters or in comments always is.
+# Listed, the last one passes. Other names of parameters and other comments always pass.
 "$abi" update "$work/changed.h" "$work/abi" > "$work/said"
 "$abi" check "$work/changed.h" "$work/abi" > "$work/said"
 grep -qx 'struct atlas_limits size 32' "$work/abi/added.txt"

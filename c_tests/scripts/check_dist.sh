@@ -18,7 +18,7 @@ echo 'two releases from two folders are the same'
 cd "$first-dist"
 sha256sum --quiet -c SHA256SUMS
 consumer=$source/c_tests/consumer
-# try PREFIX: the consumer, built with what lies there.
+# try PREFIX: the consumer, built with the files there.
 try() {
     cmake -S "$consumer" -B "$work/build" -DCMAKE_PREFIX_PATH="$1" -DCMAKE_BUILD_TYPE=Release > "$work/log"
     cmake --build "$work/build" > "$work/log"

@@ -5,7 +5,7 @@ file=$1
 shift
 status=0
 for folder; do
-    # The bytes around each place, up to what no path has.
+    # The bytes around each place, up to a byte that no path has.
     if found=$(LC_ALL=C grep -aoE -m 5 "$(printf '%s' "$folder" | sed 's/[][\.*^$+?(){}|]/\\&/g')[[:graph:]]{0,120}" "$file"); then
         echo "$file names a folder of this machine, $folder:"
         printf '%s\n' "$found" | sort -u

@@ -1,5 +1,5 @@
 #!/bin/sh
-# check_setup.sh SETUP: what setup.sh asks apt-get for and what it prints, on a machine that has a compiler,
+# check_setup.sh SETUP: the packages that setup.sh installs, and its output, on a machine that has a compiler,
 # make, cmake and Rust and nothing else. The package manager here is a pretence, and so is make.
 set -eu
 setup=$1
@@ -19,7 +19,7 @@ pretend() { printf '#!/bin/sh\n%s\n' "$2" > "$bin/$1"; chmod +x "$bin/$1"; }
     # Knows no package before the lists are fetched, where LISTS is a folder without any.
     pretend apt-cache '[ ! -d "${LISTS:-}" ] || [ -e "$LISTS/fetched" ] || exit 100
         case $1 in depends) echo libclang1; echo "  Depends: libclang1-77" ;; esac'
-    # Knows no valgrind; writes down what it was asked for.
+    # Knows no valgrind; records its arguments.
     pretend apt-get 'case "$*" in *--assume-no*) echo "Need to get 12 MB of archives."; exit 1 ;; esac
         echo "$*" >> "$ASKED"
         case "$1" in update) [ ! -d "${LISTS:-}" ] || echo > "$LISTS/fetched" ;; esac
@@ -34,7 +34,7 @@ ask() {
 asked() { grep -q -e "--no-install-recommends $1\$" "$folder/asked"; }
 said() { grep -q -e "$1" "$folder/said" || fail "it does not say: $1"; }
 
-# Nothing is missing: nothing is installed, and the target runs with what it was given.
+# Nothing is missing: nothing is installed, and the target runs with its arguments.
 ask demo 'FILE=a file' || fail 'a demonstration needs nothing more'
 [ "$(cat "$folder/asked")" = 'make ready=: demo FILE=a file' ] || fail "for the demo it asks for $(cat "$folder/asked")"
 ask install build || fail 'a build needs nothing more'
@@ -82,7 +82,7 @@ said 'install-recommends cmake curl'
 said 'it puts Rust into the home folder'
 if grep -q 'not found' "$folder/said"; then fail 'it tries to fetch Rust without curl'; fi
 
-# Help, and what is not understood.
+# Help, and unknown commands.
 ask --help || fail 'there is no help'
 said './setup.sh demo'
 if ask nonsense; then fail 'nonsense is understood'; fi

@@ -1,6 +1,6 @@
 #!/bin/bash
 # consumers.sh FOLDER [STEP...]: the library in other projects, in the ways that `make test` has no time for. Builds below
-# FOLDER, in a path with spaces, and runs what it built. Without a step all of them, in this order:
+# FOLDER, in a path with spaces, and runs the programs. Without a step all of them, in this order:
 #
 #   out_of_tree    a build of the source elsewhere has the bytes of the one below build/: the same flags
 #   matrix         find_package and pkg-config, with Make and Ninja, as Debug and Release

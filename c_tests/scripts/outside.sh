@@ -13,7 +13,7 @@ wants() {
     text=$1
     shift
     if said=$("$@" 2>&1); then fail "this must be refused: $*"; fi
-    # CMake breaks its lines where it likes.
+    # CMake breaks its lines anywhere.
     case $(printf '%s' "$said" | tr -s ' \n' '  ') in
         *"$text"*) ;;
         *) echo "$said"; fail "it does not say: $text" ;;
@@ -46,7 +46,7 @@ is_installed() {
     done
     [ "$(readlink "$1/lib/$SONAME")" = "libatlas_manifold.so.$VERSION" ] || fail "$SONAME is no such link"
     [ "$(readlink "$1/lib/libatlas_manifold.so")" = "$SONAME" ] || fail 'libatlas_manifold.so is no such link'
-    # Neither may a file know where it was built or first installed.
+    # No file may contain the folder of its build or first installation.
     if grep -rlF -e "$BUILD" -e "$SOURCE/" -e "$WORK" "$1/lib/cmake" "$1/lib/pkgconfig" "$1/include" "$1/share"; then
         fail 'these files name a folder of this machine'
     fi
@@ -69,7 +69,7 @@ readme_block() {
 # The same line of the header's first page.
 header_line() { sed -n "s/^ \*   $1  *cc /cc /p" "$prefix/include/atlas_manifold.h"; }
 
-# link LINE SOURCE PROGRAM: runs a documented line, with what its reader would set for this prefix.
+# link LINE SOURCE PROGRAM: runs a documented line, with the variables that its reader would set for this prefix.
 link_as_documented() {
     case $1 in 'cc program.c '*) ;; *) fail "no line of the README: $1" ;; esac
     eval "set -- \"\$2\" \"\$3\" ${1#cc program.c }"
@@ -94,7 +94,7 @@ try_program() {
 }
 
 # Functions with all names of Layer 2 and of Zstandard, and two that other libraries in the archive have. A
-# program with these in it goes wrong where one of them is called instead of the library's own.
+# program with these in it fails if one of them is called instead of the library's own.
 clashing_names() {
     echo '#include <stdlib.h>'
     { "$NM" -g --defined-only "$prefix/lib/libatlas_conservation.a" | awk 'NF == 3 { print $3 }'
@@ -164,7 +164,7 @@ case $1 in
         configure subdirectory -DATLAS_SOURCE="$SOURCE" -DATLAS_CARGO_TARGET_DIR="$CARGO_OUTPUT" \
             -DCLASHING_NAMES="$WORK/clashing_names.c" -DBUILD_TESTING=ON
         build_and_run subdirectory
-        # What it installs there is what a program needs to start, and nothing else.
+        # It installs there only the files that a program needs to start.
         "$CMAKE" --install "$WORK/subdirectory" --prefix "$WORK/subdirectory/prefix"
         "$WORK/subdirectory/prefix/bin/c_default"
         (cd "$WORK/subdirectory/prefix" && find . ! -type d | sort) > "$WORK/subdirectory/installed"

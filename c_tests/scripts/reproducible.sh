@@ -13,7 +13,7 @@ trap 'rm -rf "$work"' EXIT
 unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_RUSTFLAGS
 libraries=(libatlas_manifold.so libatlas_manifold.a)
 
-# copy FOLDER: the source, without what was built.
+# copy FOLDER: the source, without build outputs.
 copy() {
     mkdir -p "$1"
     tar -C "$source" --exclude=./.git --exclude=./build --exclude=target -c . | tar -C "$1" -x

@@ -3,7 +3,7 @@
 #
 #   c_tests/scripts/symbols.sh include/atlas_manifold.h > c_tests/symbols.txt
 #
-# The preprocessor takes the comments away; what remains is cut into declarations. Types, and inline
+# The preprocessor takes the comments away; the rest is cut into declarations. Types, and inline
 # functions, which no library exports, are left out.
 set -eu
 export LC_ALL=C

@@ -278,7 +278,7 @@ impl Ctx {
     pub(crate) fn source(&self, path: &Path) -> Res<Source> {
         match self.global.io {
             IoMode::Auto => {
-                // SAFETY: what is mapped cannot become shorter, and `--io read` is there for whoever writes
+                // SAFETY: a mapped file cannot become shorter, and `--io read` is there for whoever writes
                 // to it.
                 Ok(unsafe { Source::open_file_auto(path) }?)
             }

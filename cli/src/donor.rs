@@ -26,7 +26,7 @@ pub(crate) struct Donor {
     _container: Container,
 }
 
-/// Counts what is read.
+/// Counts the bytes read.
 struct Counted<R> {
     inner: R,
     count: Arc<AtomicU64>,

@@ -84,7 +84,7 @@ impl Fetched {
             return Ok(Vec::new());
         };
         let mut command = (self.make)(offset, last);
-        // A group of its own, so that a shell ends with what it started.
+        // A group of its own, so that a shell ends with its children.
         command.stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0);
         let program = names::shown(Path::new(command.get_program()));
         let child =

@@ -1,4 +1,4 @@
-//! Files of ours: what a file is, and containers with the file that their bytes lie in.
+//! Kinds of files, and containers with the file that their bytes lie in.
 
 use crate::context::Ctx;
 use crate::names;
@@ -122,7 +122,7 @@ pub(crate) fn open_container(
     Ok(Opened { container, info, base })
 }
 
-/// Says what can be done about a container that does not open.
+/// Advice on a container that does not open.
 fn explain_container(path: &Path, failure: Failure) -> Failure {
     let shown = names::shown(path);
     let failure = if failure.message.contains(&shown) { failure } else { failure.while_doing(&shown) };
@@ -159,7 +159,7 @@ impl ReadAt for Shortened {
     }
 }
 
-/// True if a failure says that bytes are not what they were, or cannot be had.
+/// True if a failure means that bytes changed or cannot be read.
 pub(crate) fn is_damage(kind: ErrorKind) -> bool {
     matches!(
         kind,

@@ -200,7 +200,7 @@ pub(crate) fn rename_to_free(from: &Path, to: &Path) -> io::Result<()> {
     if !matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS | libc::ENOTSUP)) {
         return Err(error);
     }
-    // A file system without that: a link never replaces, and where there are no links a look has to do.
+    // Without that: a link never replaces; without links, a check for the name has to do.
     match fs::hard_link(from, to) {
         Ok(()) => fs::remove_file(from),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(error),

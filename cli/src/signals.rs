@@ -18,7 +18,7 @@ extern "C" fn on_signal(_: libc::c_int) {
 /// Takes SIGINT, SIGTERM and SIGHUP. One that the parent ignores, as `nohup` does, stays ignored.
 pub(crate) fn install() {
     for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
-        // SAFETY: both structures are initialised, and the handler does nothing but what a handler may.
+        // SAFETY: both structures are initialised, and the handler calls only functions that a handler may call.
         unsafe {
             let mut before: libc::sigaction = std::mem::zeroed();
             libc::sigaction(signal, std::ptr::null(), &mut before);

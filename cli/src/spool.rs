@@ -1,4 +1,4 @@
-//! Standard input in a temporary file, for what must be read by position.
+//! Standard input in a temporary file, for input that is read by position.
 
 use crate::context::Ctx;
 use crate::output::Staged;

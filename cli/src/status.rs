@@ -18,7 +18,7 @@ pub(crate) enum Status {
     Differs = 1,
     /// The command line is wrong.
     Usage = 2,
-    /// Damaged, and repairable with what is at hand.
+    /// Damaged, and repairable with the files at hand.
     Repairable = 3,
     /// Parts that are needed are missing.
     Incomplete = 4,
@@ -135,7 +135,7 @@ impl Failure {
         self
     }
 
-    /// Puts what was being done before the text.
+    /// Puts the name of the step before the text.
     #[must_use]
     pub(crate) fn while_doing(mut self, what: impl fmt::Display) -> Failure {
         self.message = format!("{what}: {}", self.message);

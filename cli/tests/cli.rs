@@ -385,7 +385,7 @@ fn a_full_disk_leaves_no_part_of_an_output() {
         assert_eq!(ran.text(), "5\n", "{line}: {}", ran.stderr);
         assert!(ran.stderr.contains("No space left on device"), "{line}: {}", ran.stderr);
     }
-    // A repair from parity writes beside the file, which keeps its bytes where there is no room.
+    // A repair from parity writes beside the file, which keeps its bytes if there is no room.
     let script = format!(
         "cp big big.atlas big.atp full && printf x | dd of=full/big bs=1 seek=5 conv=notrunc status=none && \
          sum=$(cksum < full/big); {program} repair full/big >&2; echo $?; \
@@ -564,7 +564,7 @@ fn repair_rebuilds_from_parity_and_keeps_the_damaged_file() {
     );
     assert_eq!((place.read("big.iso"), place.read("big.iso.damaged")), (data.clone(), damaged));
     assert_eq!(place.line("repair big.iso").expect(0).text(), "big.iso: intact, nothing to repair\n");
-    // A second one would replace what is kept.
+    // A second one would replace the kept file.
     place.damage("big.iso", 9);
     let again = place.read("big.iso");
     place.line("repair big.iso").expect(8);
@@ -595,7 +595,7 @@ fn repair_takes_only_what_is_bad_from_a_copy() {
     let object = place.line("repair --json --from copy big.iso").expect(0).json().remove(0);
     assert_eq!((&object["fetched_bytes"], &object["repaired_bytes"]), (&json!(28_729), &json!(28_729)));
     assert_eq!(place.read("big.iso"), data);
-    // What the copy has not is not written.
+    // Bytes that the copy lacks are not written.
     place.damage("big.iso", 5);
     let before = place.read("big.iso");
     let object = place.line("repair --json --from copy big.iso").expect(4).json().remove(0);
@@ -817,7 +817,7 @@ fn a_range_is_verified_against_its_own_outline() {
     place.write("big", bytes(5 * MIB + 7));
     place.line("seal --range 2MiB.. big -o 1.atlas").expect(0);
     place.line("verify --range 2MiB.. --outline 1.atlas big").expect(0);
-    // What lies before the range is another's.
+    // Bytes before the range belong to another.
     place.damage("big", MIB);
     place.line("verify --range 2MiB.. --outline 1.atlas big").expect(0);
     place.damage("big", 3 * MIB + 5);

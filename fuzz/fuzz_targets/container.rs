@@ -71,7 +71,7 @@ static SEEDS: LazyLock<Vec<Seed>> = LazyLock::new(|| {
     seeds
 });
 
-/// Opens a file for writing, imports, commits and compacts. What was committed must be there afterwards.
+/// Opens a file for writing, imports, commits and compacts. Committed bytes must be there afterwards.
 fn write(seed: &Seed, bytes: &[u8], trust: Trust) {
     let path = FOLDER.path().join("written");
     fs::write(&path, bytes).unwrap();

@@ -9,7 +9,7 @@ const SMALL_BATCH: usize = 1 << 20;
 /// Number of ways to [`Forgery::change`] a file.
 pub const CHANGES: u8 = 10;
 
-/// Extent of what is made to fit after a change.
+/// Extent of the seals and digests that are renewed after a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Sealing {
     /// Nothing: an accident.

@@ -1,4 +1,4 @@
-//! Containers whose generations are known, and what a changed one may be taken for.
+//! Containers whose generations are known, and the states that a changed one may be read as.
 
 use super::forge::Original;
 use atlas_manifold::{
@@ -17,7 +17,7 @@ pub const CACHE: u64 = 64 << 10;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trust {
     Nothing,
-    /// Nothing, and takes what is left of the file.
+    /// Nothing, and takes the rest of the file.
     Recover,
     /// Root of the newest generation.
     Root,
@@ -97,8 +97,8 @@ impl Seed {
         )
     }
 
-    /// Opens a changed file and reads whatever it has. Panics if that is another thing than the original under what is
-    /// known. True if the newest generation was read.
+    /// Opens a changed file and reads whatever it has. Panics if that differs from the original where
+    /// the original is known. True if the newest generation was read.
     pub fn look(&self, bytes: &[u8], trust: Trust) -> bool {
         let Ok(container) = self.open(bytes, trust) else { return false };
         // Without a root, whatever was opened is what anybody may have written.
@@ -132,7 +132,7 @@ impl Seed {
         while generation > 0 && left > 0 {
             let Ok(found) = container.generation(generation) else { break };
             let _ = container.note(generation);
-            // The history of the oldest generation of a compacted file follows from what is gone.
+            // The history of the oldest generation of a compacted file follows from generations that are gone.
             let is_cut =
                 trust == Trust::History && found.previous == 0 && generation != 1 && !self.is_keyed();
             let known = (proved.contains(&generation) && !is_cut).then(|| match trust {
@@ -163,7 +163,8 @@ fn read(projection: &AtlasProjection) -> atlas_manifold::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Reads, and compares with the next generation; the newest is verified and edited too. True if all could be read. `known`: what the bytes must be.
+/// Reads, and compares with the next generation; the newest is verified and edited too. True if all could be read.
+/// `known` has the right bytes.
 fn use_snapshot(snapshot: &AtlasProjection, later: Option<&AtlasProjection>, known: Option<&[u8]>) -> bool {
     let operation = &mut Operation::sequential();
     let size = snapshot.info().domain_size;

@@ -8,7 +8,7 @@
 
 static _Atomic(atlas_digest_fn) registered;
 
-/* Release and acquire, so that what the host set up before it registered its digest is there
+/* Release and acquire, so that everything set up by the host before it registered its digest is there
  * for every thread that calls it. */
 atlas_error_t atlas_conservation_set_digest(atlas_digest_fn digest)
 {

@@ -9,7 +9,7 @@
 
 /* Data are read in four streams a quarter of a block apart. On a Zen 3 larger blocks than 1 MiB
  * were no faster, and very large ones slower. Shorter ones than 128 KiB still gain where the data
- * are in memory, but lose where they are in the cache, the more the shorter they are. */
+ * are in memory, but lose if they are in the cache, the more the shorter they are. */
 #define STREAMS ((size_t)4)
 #define BLOCK_MAX ((size_t)1 << 20)
 #define BLOCK_MIN ((size_t)1 << 17)
@@ -110,7 +110,7 @@ static const atlas_l2_sum_path *best_path(void)
     return path;
 }
 
-/* Quarters are whole cache lines, so that what remains is shorter than four lines or a block
+/* Quarters are whole cache lines, so that the remainder is shorter than four lines or a block
  * of its own. */
 static uint64_t blocks_sum(const atlas_l2_sum_path *path, const uint8_t *data, size_t len)
 {

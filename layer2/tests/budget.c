@@ -55,7 +55,7 @@ static atlas_domain_t *shared;
 static atomic_uint held;
 static atomic_uint successes;
 
-/* Gives back only what it took, so the budget never wraps. `held` is raised after the
+/* Releases only its own allocations, so the budget never wraps. `held` is raised after the
  * allocation and lowered before the release: it can only be too small, never too large. */
 static void *borrower(void *argument)
 {

@@ -128,7 +128,7 @@ static void what_is_not_conserved_attaches_but_does_not_commit(void)
     CHECK_GIVES(0, atlas_domain_attach(domain, region, SIZE), ATLAS_OK);
     CHECK_GIVES(false, atlas_domain_verify(domain), ATLAS_E_CONSERVATION);
     CHECK_GIVES(-1, atlas_domain_commit(domain), ATLAS_E_CONSERVATION);
-    region[0] = 0; /* conserved now, but not what was attached */
+    region[0] = 0; /* conserved now, but not the attached bytes */
     CHECK_GIVES(false, atlas_domain_verify(domain), ATLAS_E_WITNESS);
     CHECK_GIVES(-1, atlas_domain_commit(domain), ATLAS_E_WITNESS);
     atlas_domain_destroy(domain);

@@ -130,7 +130,7 @@ static uint8_t *between_guards(size_t size, size_t page)
     return all + page;
 }
 
-/* A read before `data` or behind its `len` bytes faults where those are at a guard. */
+/* A read before `data` or behind its `len` bytes faults if those are at a guard. */
 static void check_everything(const atlas_l2_sum_path *path, const uint8_t *data, size_t len)
 {
     const size_t quarter = len / 4;
@@ -148,7 +148,7 @@ static void check_everything(const atlas_l2_sum_path *path, const uint8_t *data,
     CHECK(sums[0] % 96 == check_residue(data, quarter));
 }
 
-/* No sanitizer sees what an instruction for masked or wide reads does; the hardware sees it all. */
+/* No sanitizer sees the accesses of masked or wide reads; the hardware sees them all. */
 static void nothing_is_read_outside_of_the_data(const atlas_l2_sum_path *path)
 {
     static const size_t longer[] = {4095,   4096,   65537,   131071,  131072,
@@ -217,7 +217,7 @@ static void check_some_groups(const atlas_l2_sum_path *path, size_t groups, size
 }
 
 /* Groups around the limits of what is read in streams, and blocks of them: a whole one is 1 MiB,
- * what remains is fours and then single groups. */
+ * the remainder is fours and then single groups. */
 static void sums_of_groups_are_exact(const atlas_l2_sum_path *path)
 {
     static const size_t sizes[] = {1, 2, 7, 31, 64, 1023, 1024, 1025, 4096, 5000, 16384};

@@ -1,4 +1,4 @@
-"""Containers, outlines, merges: what was committed comes back, what is damaged is found."""
+"""Containers, outlines, merges: commits come back, damage is found."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import inspect
 import atlas_manifold as am
 import pytest
 
-# Small and plain: what they are is said by what returns or takes them.
+# Small and plain: the functions that return or take them explain them.
 WITHOUT_EXAMPLE = {
     "BenchmarkReport", "Chunk", "StreamConfig", "ParityOptions", "Delta", "library_version", "trim",
 }  # fmt: skip

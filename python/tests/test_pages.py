@@ -1,4 +1,4 @@
-"""The Python examples of the pages in docs/ and of the READMEs run, and print what they say."""
+"""The Python examples of the pages in docs/ and of the READMEs run, and print the outputs shown."""
 
 from __future__ import annotations
 

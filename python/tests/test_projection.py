@@ -1,4 +1,4 @@
-"""Edits against a plain bytearray, undo, reads, checks, and what a projection says of itself."""
+"""Edits against a plain bytearray, undo, reads, checks, and the attributes of a projection."""
 
 from __future__ import annotations
 

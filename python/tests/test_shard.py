@@ -1,4 +1,4 @@
-"""Shards: what they hold, how they travel, that false bytes never become one, and batches."""
+"""Shards: contents, serialisation, false bytes that never become one, and batches."""
 
 from __future__ import annotations
 

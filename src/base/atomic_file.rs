@@ -482,7 +482,7 @@ mod tests {
         std::fs::write(&new, b"").unwrap();
         let usual = mode(&new);
         std::fs::remove_file(&new).unwrap();
-        // None: there is no such file. A link is replaced, and what it leads to stays.
+        // None: there is no such file. A link is replaced, and its target stays.
         for (before, linked) in [
             (None, false),
             (Some(0o600), false),

@@ -28,7 +28,7 @@ pub(crate) fn open_now(options: &OpenOptions, path: &Path) -> io::Result<File> {
 
 /// Returns the same open file under a descriptor above 2.
 ///
-/// A program that closed a standard stream still writes to it, and what it writes must not reach a file of the
+/// A program that closed a standard stream still writes to it, and its output must not reach a file of the
 /// library.
 #[cfg(unix)]
 pub(crate) fn off_standard(file: File) -> io::Result<File> {

@@ -37,7 +37,7 @@ impl<T: Send + Sync + 'static> Slot<T> {
     ) -> Result<&'static T, E> {
         let look = || {
             let current = self.current.load(Ordering::Acquire);
-            // SAFETY: what was stored came from Box::into_raw and is never freed; the release of the
+            // SAFETY: a stored pointer came from Box::into_raw and is never freed; the release of the
             // store below and the acquire above order its making before this.
             (current, unsafe { current.as_ref() }.filter(|value| good(value)))
         };

@@ -532,7 +532,7 @@ fn update_with_root<'d>(domain: &'d TestDomain<'_>) -> Result<Iteration<'d>> {
     Ok(iteration(move |stopwatch| {
         let delta = next_update(domain, &mut turn);
         stopwatch.time(|| {
-            // The root hashes what the update changed, so that both are timed together.
+            // The root hashes the updated tiles, so that both are timed together.
             projection.apply_incremental_update(delta)?;
             projection.root(&mut domain.operation())
         })?;

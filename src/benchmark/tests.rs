@@ -169,7 +169,7 @@ fn the_memory_limit_is_looked_at_before_anything_runs() {
     let error = run(&config, &mut operation).unwrap_err();
     assert_eq!((error.kind(), error.index()), (ErrorKind::Limit, Some(1)));
     assert_eq!(calls, 0);
-    // What is enough for the check is enough for every case.
+    // Memory that passes the check is enough for every case.
     for size in [1, 65_536, 1 << 20, 1 << 22] {
         let least = (1..).map(|step| step << 16).find(|limit| {
             let operation = Operation::new().with_memory_limit(*limit);
@@ -191,7 +191,7 @@ fn progress_counts_cases_and_cancels_anywhere() {
     run(&small(&[100, 5_000]), &mut Operation::sequential().with_progress(&mut record)).unwrap();
     // Before the case, one warm-up and two that count, and the end of the case.
     assert_eq!(seen.len(), 2 * built_in() * 5);
-    // What takes long is not begun without asking.
+    // The callback is asked before the first work.
     assert_eq!((seen[0].chunks_done, seen[0].bytes_done), (0, 0));
     let last = seen.last().unwrap();
     assert_eq!((last.chunks_done, last.chunks_total), (2 * built_in() as u64, 2 * built_in() as u64));

@@ -27,7 +27,7 @@ static void land(void *landing)
     siglongjmp(*(sigjmp_buf *)landing, 1);
 }
 
-/* Statements between the two run once. What ends the thread there goes on behind the second. */
+/* Statements between the two run once. The end of the thread there goes on behind the second. */
 #define GUARDED_BEGIN                              \
     sigjmp_buf landing;                            \
     pthread_cleanup_push(land, (void *)&landing);  \
@@ -61,7 +61,7 @@ void atlas_callback_release(release_fn call, void *user_data)
     GUARDED_END;
 }
 
-/* Puts off a cancellation of the calling thread, and returns what atlas_callback_restore() takes. */
+/* Puts off a cancellation of the calling thread, and returns the argument of atlas_callback_restore(). */
 int atlas_callback_no_cancellation(void)
 {
     int before = PTHREAD_CANCEL_DISABLE;

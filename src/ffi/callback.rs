@@ -1,6 +1,6 @@
 //! Calls of the caller's functions, and calls of the library during which a thread cannot be cancelled.
 //!
-//! What ends a thread on Unix unwinds its stack, and Rust aborts the process when one of its frames is unwound so.
+//! The end of a thread on Unix unwinds its stack, and Rust aborts the process when one of its frames is unwound so.
 //! `callback.c` stops it at the edge of the host's frames: the function has failed then.
 
 use super::args::CBool;
@@ -115,7 +115,7 @@ impl NoCancellation {
 impl Drop for NoCancellation {
     fn drop(&mut self) {
         #[cfg(unix)]
-        // SAFETY: what the call above gave, in the same thread.
+        // SAFETY: the value of the call above, in the same thread.
         unsafe {
             guard::atlas_callback_restore(self.before);
         }

@@ -96,7 +96,7 @@ pub(super) unsafe fn read_struct<T: SizedStruct>(pointer: *const T) -> Result<T>
     // SAFETY: readable, as the caller promises.
     let size = unsafe { struct_size(pointer, "fill the struct with {}_init() first") }?;
     let known = size.min(size_of::<T>());
-    // SAFETY: `size` bytes are readable; what a newer caller has beyond ours is looked at as bytes.
+    // SAFETY: `size` bytes are readable; the fields of a newer caller beyond ours are read as bytes.
     let beyond = unsafe { std::slice::from_raw_parts(pointer.cast::<u8>().add(known), size - known) };
     if beyond.iter().any(|byte| *byte != 0) {
         return Err(AtlasError::invalid_argument(format!(

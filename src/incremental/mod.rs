@@ -3,7 +3,7 @@
 //! An update makes a new state that shares all but a path of the tile tree with the old one, and puts
 //! it in place last. So its cost follows the change and not the domain, a reader sees the state before
 //! or after it, and undoing it is putting an old state back. Edited tiles are hashed when a root, a
-//! witness or a shard is asked for; what an edit leaves of the source is checked against the witness
+//! witness or a shard is asked for; the part of a source that an edit keeps is checked against the witness
 //! that it was projected with before it becomes part of a new one.
 //!
 //! ```

@@ -20,7 +20,7 @@
 //!
 //! # Why no sum overflows
 //!
-//! Numbers are congruent to what they stand for and only as small as they need be. Any lane times a
+//! Numbers are congruent to their values and only as small as necessary. Any lane times a
 //! factor is at most 9216 in size; `reduce` leaves 6828, 8194 or 9560 for numbers below 16384,
 //! 27307 and 32768 (`field`). With B for the largest input of a step:
 //!

@@ -412,7 +412,7 @@ fn more_tiles_than_payload_bytes_are_refused_before_anything_is_allocated() {
 #[test]
 fn the_memory_that_tiles_take_counts_for_the_proof() {
     let bytes = extract(&project(&data(10)), region(0, 10)).serialize().unwrap();
-    // Two MB of TILES, which would be 80 where they are verified, and a byte of payload for each.
+    // Two MB of TILES, which would be 80 if they were verified, and a byte of payload for each.
     let (tiles, count) = (REGION.end, 400_000);
     let wrong = forge(&bytes, |body| {
         let payload = body.len() - 10 - 8;

@@ -120,7 +120,7 @@ impl Memory {
     pub(super) fn release(&self, offset: u64, len: u64) {
         #[cfg(all(unix, feature = "streaming"))]
         if let Memory::Mapped(map, ..) = self {
-            // SAFETY: a shared mapping of a file that is only read: what is given back is read from
+            // SAFETY: a shared mapping of a file that is only read: released pages are read from
             // the file again when it is touched, with the same bytes by the promise of `map`.
             let _advice = unsafe {
                 map.unchecked_advise_range(
@@ -219,7 +219,7 @@ pub(super) unsafe fn map(file: Arc<FileStorage>, path: &Path) -> Result<Memory> 
         return Ok(Memory::Buffer(Buffer::new(0)?));
     }
     // SAFETY: shared memory that others could change. The caller promises that nobody does, and the
-    // header tells what happens otherwise; positioned reads are the default beside this.
+    // header says so; positioned reads are the default beside this.
     let map = unsafe { memmap2::Mmap::map(file.file()) }
         .map_err(|error| AtlasError::io(format_args!("mapping {}", path.display()), error))?;
     let identity = file.identity();

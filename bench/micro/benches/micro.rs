@@ -1,6 +1,6 @@
 //! Sums, digests, tree operations, the transform and the filters, on one thread.
 //!
-//! `transform` and `filter_*` are those alone, `tile_r96` and `compression` with what belongs to them.
+//! `transform` and `filter_*` are the bare loops, `tile_r96` and `compression` the whole work on a tile or block.
 
 use atlas_manifold::{
     AtlasBoundaryRegion, AtlasProjection, AtlasShard, CompressionAlgorithm, CompressionConfig, Operation,

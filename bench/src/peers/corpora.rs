@@ -1,5 +1,5 @@
 //! The six kinds of data that compression is measured on, those of docs/compression.md: 16 MiB or 20 MiB
-//! of each, from packages that `setup.sh` unpacks and from what a machine with Rust has.
+//! of each, from packages that `setup.sh` unpacks and from files that come with Rust.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -66,7 +66,7 @@ fn pp(file: Vec<u8>) -> Vec<u8> {
     out
 }
 
-/// Debian's libclang where it is, which the same release has the same of everywhere, or else the largest
+/// Debian's libclang if installed, which is the same on every machine of a release; otherwise the largest
 /// library of Rust.
 fn elf(sysroot: &Path) -> PathBuf {
     let clang = PathBuf::from("/usr/lib/x86_64-linux-gnu/libclang-14.so.14.0.6");

@@ -27,7 +27,7 @@ impl Drop for Folder {
     }
 }
 
-/// The changes of one run: a tile, a place in it, and what is put there.
+/// The changes of one run: a tile, an offset in it, and the new bytes.
 fn changes(state: &mut u64, tiles: usize) -> Vec<(usize, usize, Vec<u8>)> {
     let mut change = || {
         let tile = usize::try_from(next(state)).expect("64 bits") % tiles;
@@ -58,7 +58,7 @@ fn container(path: &str, keeps_chains: bool, bytes: &[u8]) -> *mut sys::Containe
 fn change_container(container: *mut sys::Container, offset: u64, data: &[u8]) {
     let length = data.len() as u64;
     let delta = sys::Delta {
-        kind: UPDATE,
+        r#type: UPDATE,
         offset,
         length,
         destination: 0,

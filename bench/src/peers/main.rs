@@ -131,7 +131,7 @@ fn root(projection: *const sys::Projection, operation: *const sys::Operation) {
 
 fn borrow(bytes: &[u8]) -> *mut sys::Source {
     let (mut source, data) = (null_mut(), bytes.as_ptr().cast());
-    check(unsafe { sys::atlas_source_borrow(data, bytes.len(), null(), null_mut(), &raw mut source) });
+    check(unsafe { sys::atlas_source_borrow(data, bytes.len(), None, null_mut(), &raw mut source) });
     source
 }
 
@@ -238,7 +238,7 @@ fn files(report: &mut Report, peers: &Path, random: &[u8]) {
 
 struct Packed {
     shard: *mut sys::Shard,
-    compressed: RefCell<*mut sys::Compressed>,
+    compressed: RefCell<*mut sys::CompressedShard>,
     config: sys::CompressionConfig,
 }
 
@@ -438,7 +438,7 @@ fn compression(report: &mut Report, peers: &Path, random: &[u8]) {
         };
         // DEFLATE at level 6, and zstd at the 5 of 9 that is c-blosc2's default.
         let (mut blosc, mut zstd) = (Blosc::new(4, 6, type_size, len), Blosc::new(5, 5, type_size, len));
-        // Once each, for the sizes and for what is unpacked.
+        // Once each, for the sizes and for the packed input of the unpacking.
         ours.iter().for_each(|packed| packed.pack(&one));
         pack_plain();
         pack_deflate();
@@ -489,7 +489,7 @@ fn compression(report: &mut Report, peers: &Path, random: &[u8]) {
 
 fn apply(projection: *mut sys::Projection, kind: u32, offset: u64, length: u64, data: &[u8]) {
     let (data, data_size) = (data.as_ptr().cast(), data.len());
-    let delta = sys::Delta { kind, offset, length, destination: 0, data, data_size };
+    let delta = sys::Delta { r#type: kind, offset, length, destination: 0, data, data_size };
     check(unsafe { sys::atlas_projection_apply(projection, &raw const delta) });
 }
 
@@ -755,10 +755,10 @@ fn transforms(report: &mut Report, random: &[u8]) {
     unsafe { peer_isal_free(isal) };
 }
 
-/// A part of the report: its name, its title, the crates and programs it is beside, and what it does.
+/// A part of the report: its name, its title, the crates and programs it compares with, and its function.
 type Part<'a> = (&'static str, &'static str, &'static [&'static str], &'a dyn Fn(&mut Report));
 
-/// When, where and beside what a part was measured.
+/// Date, machine and peers of a measured part.
 fn circumstances(title: &str, peers: &Path, names: &[&str]) -> String {
     let machine = machine::describe();
     let word = |name: &str| machine[name].as_str().unwrap_or("unknown").to_owned();

@@ -33,7 +33,7 @@ pub fn median(values: &[f64]) -> f64 {
     values[values.len() / 2]
 }
 
-/// The report, as Markdown, shown and written as it grows, part by part. What an earlier run has of the
+/// The report, as Markdown, shown and written as it grows, part by part. An earlier run's text of the
 /// other parts stays.
 pub struct Report {
     path: PathBuf,
@@ -110,7 +110,7 @@ impl Report {
     }
 
     /// Runs all in turn, the first of them being ours, and adds a row for each of the others. `bytes` are
-    /// what the rates are of; 0: times are shown. A ratio above 1: ours is so many times as fast.
+    /// the work of a run, for rates; 0 shows times. A ratio above 1 means that ours is faster by that factor.
     pub fn against(&mut self, bytes: usize, cases: &mut [Case<'_>]) {
         let notes = vec![String::new(); cases.len()];
         self.against_with(bytes, cases, &notes);

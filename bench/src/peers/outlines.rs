@@ -1,4 +1,4 @@
-//! A file that stays where it is and what verifies it: an outline beside the outboard of bao and beside one digest.
+//! Verification of a file that stays in place: an outline beside the outboard of bao and beside one digest.
 
 use crate::measure::{Report, case};
 use crate::sys::{self, check};
@@ -29,7 +29,7 @@ impl Drop for Folder {
     }
 }
 
-/// An outline, and a snapshot of it that verifies what it reads.
+/// An outline, and a snapshot of it whose reads are verified.
 struct Outline {
     container: *mut sys::Container,
     snapshot: *mut sys::Projection,

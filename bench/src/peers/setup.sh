@@ -1,5 +1,5 @@
 #!/bin/bash
-# setup.sh FOLDER    puts the peers that are no crates, and the data, into FOLDER, where they are missing:
+# setup.sh FOLDER    puts the peers that are no crates, and the data, into FOLDER, unless they are there:
 #                    c-blosc2 and three data packages from PyPI, ISA-L and rdiff from Debian, b3sum from
 #                    crates.io
 # setup.sh FOLDER data   the data packages alone

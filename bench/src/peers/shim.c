@@ -136,7 +136,7 @@ bool peer_blosc_update(void *handle, uint8_t *scratch, int64_t offset, const uin
     return replace_chunk(schunk, index, scratch, size);
 }
 
-/* A whole chunk before chunk `index`, which is what it inserts; and out with it again. */
+/* Inserts a whole chunk before chunk `index`, and deletes it again. */
 bool peer_blosc_insert_chunk(void *handle, int64_t index, const uint8_t *data)
 {
     blosc2_schunk *schunk = (blosc2_schunk *)handle;
@@ -157,7 +157,7 @@ bool peer_blosc_delete_chunk(void *handle, int64_t index)
 }
 
 /* `count` bytes at an offset that is no nearer to the end of its chunk: every chunk from there on is
- * unpacked, shifted and packed; what is left over at the end is dropped, so that the size stays. `scratch`
+ * unpacked, shifted and packed; the rest at the end is dropped, so that the size stays. `scratch`
  * has room for two chunks, and `count` is at most 65,536. */
 bool peer_blosc_insert(void *handle, uint8_t *scratch, int64_t offset, const uint8_t *data, int32_t count)
 {

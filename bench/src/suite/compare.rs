@@ -5,7 +5,7 @@ use serde_json::Value;
 /// Allowed difference between two runs of a quiet machine.
 const ALLOWED: f64 = 0.1;
 
-/// Prints the differences, largest last. 0 where none is larger than allowed, 1 where one is, 2 where
+/// Prints the differences, largest last. Returns 0 if all are within the limit, 1 if not, 2 if
 /// the reports are not of the same cases.
 pub fn run(first: &str, second: &str) -> i32 {
     match (fractions(first), fractions(second)) {

@@ -1,4 +1,4 @@
-//! Runs the library's own benchmark suite on the shared library and writes what it came to: the table to
+//! Runs the library's own benchmark suite on the shared library and writes the results: the table to
 //! the standard output, `report.json` for programs and `report.html` for people.
 //!
 //! `--help` lists the arguments. By default a case runs for 6 seconds or a thousand times: the slow ones
@@ -47,7 +47,7 @@ fn load() -> Option<f64> {
     std::fs::read_to_string("/proc/loadavg").ok()?.split(' ').next()?.parse().ok()
 }
 
-fn text(report: *const sys::Report, format: u32) -> String {
+fn text(report: *const sys::BenchmarkReport, format: u32) -> String {
     let mut buffer = sys::Buffer { data: null_mut(), size: 0 };
     check(unsafe { sys::atlas_benchmark_report_format(report, format, &raw mut buffer) });
     let bytes = unsafe { std::slice::from_raw_parts(buffer.data, buffer.size) };

@@ -153,7 +153,7 @@ fn cat(ctx: &Ctx, options: &Options, to_file: Option<&Path>) -> Res<Report> {
     Ok(report)
 }
 
-/// Bytes of any file. With a root all of it is hashed first, and what is written is verified.
+/// Bytes of any file. With a root all of it is hashed first, and every byte written is verified.
 fn plain(ctx: &Ctx, file: &Path, root: Option<&[u8; 32]>) -> Res<(Bytes, u64, std::ops::Range<u64>)> {
     let size = objects::size_of(file)?;
     if let Some(root) = root {

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 /// Lists the ranges of bytes in which two files, outlines or containers differ.
 ///
-/// Digests are compared first, so that outlines and containers are not read where they are equal. Where the bytes of both
+/// Digests are compared first, so that outlines and containers are not read if they are equal. Where the bytes of both
 /// are at hand, ranges are exact to pages of 4 KiB; else to parts of 16 KiB, or to tiles of at most 1 MiB of a coarse outline.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:

@@ -23,7 +23,7 @@ pub(crate) struct Edit {
     /// Text that the generation keeps, at most 1,024 bytes
     #[arg(long, value_name = "TEXT")]
     note: Option<String>,
-    /// Compresses what is stored anew
+    /// Compresses newly stored bytes
     #[arg(long, value_name = "HOW")]
     compress: Option<super::pack::Compress>,
 }

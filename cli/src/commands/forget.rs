@@ -17,7 +17,7 @@ pub(crate) struct Options {
     /// The oldest generation to keep
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     keep_from: u64,
-    /// Says what would be dropped, and changes nothing
+    /// Lists the generations that would be dropped, and changes nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
 }

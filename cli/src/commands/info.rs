@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 /// Says what a file is: an outline, a container, a parity file, a shard, or any other file and its seals.
 ///
-/// Nothing is verified but what is needed to read it. What a shard discloses beside its bytes is shown:
+/// Nothing is verified beyond the parts needed to read it. What a shard discloses beside its bytes is shown:
 /// whoever has the shard knows that too.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:

@@ -85,7 +85,7 @@ fn join(ctx: &Ctx, options: &Options) -> Res<Report> {
     }
     let rebuilt = AtlasReconstruction::new(&wanted)?;
     let (mut root, mut used, mut left_out) = (options.root, 0_u64, 0_u64);
-    // Regions by the numbers in the names: what is complete needs no more classes.
+    // Regions by the numbers in the names: a complete region needs no more classes.
     let mut regions: BTreeMap<u64, AtlasBoundaryRegion> = BTreeMap::new();
     for path in &paths {
         if ctx.is_stopped() {

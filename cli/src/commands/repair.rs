@@ -68,16 +68,16 @@ pub(crate) struct Options {
     /// Replaces FILE.damaged, or OUT, if it exists
     #[arg(short, long)]
     force: bool,
-    /// Says what would be repaired, and writes nothing
+    /// Lists the repairs, and writes nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
-    /// Keeps no FILE.damaged; with --from also cuts off what is behind the end that was sealed
+    /// Keeps no FILE.damaged; with --from also cuts off bytes behind the sealed end
     #[arg(long)]
     discard: bool,
     /// Draws a picture of the parts that were repaired
     #[arg(long)]
     map: bool,
-    /// Repairs what can be repaired, if not all can
+    /// Repairs as much as possible if not all can be repaired
     #[arg(long)]
     partial: bool,
     /// Checks the parity file too, and writes it anew from the file if it is damaged
@@ -308,7 +308,7 @@ fn cut(ctx: &Ctx, options: &Options, file: &Path, outline: &Outline, surplus: u6
     } else if !options.discard {
         output::check_target(&kept, options.force, &[file])?;
     }
-    // A copy of what was sealed, each byte verified on the way.
+    // A copy of the sealed bytes, each verified on the way.
     let new = Staged::new(target, true, &[])?;
     let projection = damage::snapshot(ctx, outline)?;
     ctx.operate(file, outline.size, |operation| projection.write_file(new.path(), operation))?;
@@ -543,7 +543,7 @@ fn mend(
                     "stopped; what was written until then is verified, and the rest is as it was",
                 ));
             }
-            // Within a tile, which is verified as a whole where there is nothing finer.
+            // Within a tile, which is verified as a whole without finer digests.
             let end = (at / TILE_SIZE as u64 + 1) * TILE_SIZE as u64;
             let end = end.min(bad.end());
             let piece = Bad { offset: at, length: end - at, ..*bad };
@@ -581,7 +581,7 @@ fn push(list: &mut Vec<Bad>, bad: Bad) {
     }
 }
 
-/// Reads back what was written, through the outline.
+/// Reads the written bytes back through the outline.
 fn check_written(ctx: &Ctx, file: &Path, outline: &Outline, mended: &Mended) -> Res<()> {
     outline.container.set_base(Some(&objects::base_source(ctx, file, outline.size)?))?;
     let projection: AtlasProjection = damage::snapshot(ctx, outline)?;

@@ -95,7 +95,7 @@ fn split(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
         Ok(())
     });
     if let Err(failure) = result {
-        // A part of the classes is of no use. What was replaced is gone.
+        // A part of the classes is of no use. Replaced files are gone.
         done.iter().for_each(|path| drop(fs::remove_file(path)));
         return Err(failure);
     }

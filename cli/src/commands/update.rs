@@ -39,7 +39,7 @@ pub(crate) struct Options {
     /// Text that the outline keeps, at most 1,024 bytes
     #[arg(long, value_name = "TEXT")]
     note: Option<String>,
-    /// Says what would be taken for a change, and writes nothing
+    /// Lists the ranges that count as changed, and writes nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
 }
@@ -128,7 +128,7 @@ fn changed(
     for range in &options.ranges {
         named.push(range.resolve(size)?);
     }
-    // The unit of the search is larger than a byte: a range that touches what was named was meant.
+    // The unit of the search is larger than a byte: a range that touches a named one was meant.
     for one in &found {
         if !named.iter().any(|named| named.start < one.end && one.start < named.end) {
             let text = format!(

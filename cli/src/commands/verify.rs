@@ -324,7 +324,7 @@ pub(crate) fn open_parity(ctx: &Ctx, path: &Path, root: Option<&[u8; 32]>) -> Re
     opened.map_err(|failure| failure.while_doing(names::shown(path)))
 }
 
-/// Reads the file and its parity, and says what can be rebuilt.
+/// Reads the file and its parity, and reports the bytes that can be rebuilt.
 pub(crate) fn check_parity(ctx: &Ctx, file: &Path, path: &Path, root: Option<&[u8; 32]>) -> Res<Checked> {
     let parity = open_parity(ctx, path, root)?;
     let source = ctx.source(file)?;
@@ -465,7 +465,7 @@ fn against_outline(
 
     let is_bad = !findings.bad.is_empty() || findings.surplus > 0;
     let (status, result) = match (is_bad, usable) {
-        // Cutting off what is too much needs nothing.
+        // Cutting off surplus bytes needs no parity.
         _ if findings.bad.is_empty() && findings.surplus > 0 => (Status::Repairable, "damaged"),
         (true, Some(checked)) if checked.can_repair() => (Status::Repairable, "damaged"),
         (true, Some(_)) => (Status::Incomplete, "damaged"),

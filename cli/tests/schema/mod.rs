@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 static SCHEMA: LazyLock<Value> =
     LazyLock::new(|| serde_json::from_str(include_str!("../../schema/atlasm.schema.json")).unwrap());
 
-/// Panics if `object` is not what the schema allows.
+/// Panics if `object` does not follow the schema.
 #[track_caller]
 pub(crate) fn check(object: &Value) {
     if let Err(why) = validate(object, &SCHEMA) {

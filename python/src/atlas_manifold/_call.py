@@ -295,7 +295,7 @@ def _frames(frame: Optional[FrameType]) -> list[FrameType]:
 
 
 def forget() -> None:
-    """Drops what was carried of a failure that is no error for the caller."""
+    """Drops a stored failure that is no error for the caller."""
     carried.pop(threading.get_ident(), None)
 
 

@@ -35,7 +35,7 @@ class Compression(NamedTuple):
     max_compression_ratio: float = 0.9
     """What would take more than this part of its bytes is stored."""
     preserve_conservation: bool = True
-    """True: the residue of what is about to be encoded is checked."""
+    """True: the residue of the bytes to encode is checked."""
     verify_integrity: bool = True
     """True: the result is decompressed and compared before it is handed out."""
     block_size: int = 128 << 10

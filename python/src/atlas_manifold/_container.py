@@ -1,4 +1,4 @@
-"""Containers: one file with the generations of a projection. Outlines: the same beside a file that stays where it is."""
+"""Containers: one file with the generations of a projection. Outlines: the same beside a file that stays in place."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class _ContainerHandle(Handle):
 
 
 class _Options:
-    """Options of a handle in C, and what they point to."""
+    """Options of a handle in C, and the objects they point to."""
 
     __slots__ = ("_keep", "base", "compression")
 
@@ -80,7 +80,7 @@ def _commit_options(expected: int, time_ns: Optional[int], note: bytes) -> _abi.
 
 
 class Container(Object):
-    """One file with the generations of a projection: what was committed survives the process and the machine.
+    """One file with the generations of a projection: a commit survives the process and the machine.
 
     One writer and any number of readers, in any processes. With a `base` the payload stays in a file of yours, and the
     container is an *outline* of it.
@@ -335,7 +335,7 @@ class Container(Object):
         note: bytes = b"",
         operation: Optional[Operation] = None,
     ) -> int:
-        """Stores what is not there yet of a projection, durable on return; returns the generation's number.
+        """Stores the new parts of a projection, durable on return; returns the generation's number.
 
         `expected` is the number that the newest generation must have, else `ConflictError`.
         """

@@ -78,13 +78,13 @@ carried: dict[int, Failure] = {}
 
 
 def fail(status: int) -> NoReturn:
-    """Raises what the library says of this thread's last failed call."""
+    """Raises the library's error of this thread's last failed call."""
     failure = carried.pop(threading.get_ident(), None) or last_failure()
     # Nothing of the frames that report a failure says anything about it.
     raise failure.exception(status)
 
 
-# Finalisers without a step in Python. A handler of a signal raises between two such steps, and what is raised in a
+# Finalisers without a step in Python. A handler of a signal raises between two such steps, and an exception raised in a
 # finaliser is printed and lost: a Ctrl-C that came while a large object was freed would have ended nothing. So `__del__` is
 # a property, of which C makes the callable that C calls.
 finaliser = property(attrgetter("_destroy"))

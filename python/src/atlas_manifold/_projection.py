@@ -43,7 +43,7 @@ class Delta(NamedTuple):
     data: Buffer = b""
     """INSERT and UPDATE: the new bytes."""
     destination: int = 0
-    """MOVE: where they go, a coordinate before the move."""
+    """MOVE: their destination, a coordinate before the move."""
 
 
 class ProjectionOptions:
@@ -78,7 +78,7 @@ def project(
     io: FileIo = FileIo.READ,
     operation: Optional[Operation] = None,
 ) -> Projection:
-    """Projects a source: hashes everything, and commits to what the source holds now.
+    """Projects a source: hashes everything, and commits to the source's present bytes.
 
     `source` is a path, an object with the buffer protocol (which is borrowed, not copied), a binary file object or a
     `Source`. `type` LINEAR has the bytes as they are; R96_FOURIER has 96 classes, of which any `r96_data_classes`
@@ -581,7 +581,7 @@ def collector(damage: Optional[DamageCallback]) -> tuple[list[Damage], Callable[
 
 
 def check_search(watch: Watch, status: int, found: list[Damage]) -> None:
-    """A search that found damage has done what it was asked for."""
+    """A search that found damage succeeded."""
     if found and not watch.caught and status in (
         Status.WITNESS, Status.CONSERVATION, Status.FORMAT, Status.UNSUPPORTED
     ):  # fmt: skip

@@ -113,7 +113,7 @@ class IncrementalStats(NamedTuple):
     rollbacks: int
     """Rollbacks that succeeded."""
     bytes_modified: int
-    """Bytes inserted, deleted and moved; of an update the longer of what went and what came."""
+    """Bytes inserted, deleted and moved; of an update the longer of the old and the new bytes."""
     conservation_violations: int
     """Calls that were refused with `ConservationError`."""
     avg_update_time_ns: int

@@ -40,7 +40,7 @@ _numbers = itertools.count(1)
 _RELEASE = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 _release = _RELEASE(_held.pop)
 # At the end of the program modules are emptied before the last objects go, and those still call this. So neither it
-# nor what is held ever goes.
+# nor the objects it holds ever go.
 ctypes.pythonapi.Py_IncRef(ctypes.py_object(_release))
 _READ_AT = _abi.ReadAtFn
 
@@ -112,7 +112,7 @@ class Source(Object):
 
     @classmethod
     def from_readinto(cls, size: int, readinto: Callable[[int, memoryview], object]) -> Source:
-        """A source of `size` bytes that a function writes where they are needed, without a copy.
+        """A source of `size` bytes that a function writes to their destination, without a copy.
 
         `readinto(offset, memory)` fills all of `memory`, which is valid for the call only. For the rest as
         `from_callable`.

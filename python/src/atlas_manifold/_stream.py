@@ -89,7 +89,7 @@ class _Stream(Object):
         return lib.atlas_stream_is_complete(self._h)
 
     def finish(self) -> Projection:
-        """Processes what is left, and returns the projection of the whole domain; once."""
+        """Processes the rest, and returns the projection of the whole domain; once."""
         handle = _ProjectionHandle()
         self._watch.check(lib.atlas_stream_finish(self._h, ctypes.byref(handle)))
         return Projection._adopt(handle)

@@ -103,7 +103,7 @@ fn every_level_of_a_codec_comes_back_and_names_the_nearest() {
     for (algorithm, own, level) in cases {
         let with = CompressionConfig { algorithm, codec_level: Some(own), ..eager() };
         assert_eq!(round_trip(&shard, &with).level, level, "{own} of {algorithm:?}");
-        // In place of the level, also where that stores.
+        // In place of the level, also if that level stores.
         let stored = CompressionConfig { level: CompressionLevel::Custom(0), ..with };
         assert_eq!(shard.compress(&stored).unwrap().info().level, level);
     }

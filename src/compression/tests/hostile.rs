@@ -4,7 +4,7 @@ use super::*;
 use crate::compression::block::{Attempt, BlockEncoder};
 use crate::shard::tests::forge;
 
-/// Decompresses what these bytes are, if anything; true where it is the original shard.
+/// Decompresses these bytes, if they are a shard; true if the result is the original shard.
 pub(super) fn harmless(bytes: &[u8], original: &[u8]) -> bool {
     let Ok(compressed) = read_back(bytes) else { return false };
     let mut buffer = vec![0; usize::try_from(compressed.info().original_size).unwrap()];

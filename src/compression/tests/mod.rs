@@ -432,7 +432,7 @@ fn stubborn(len: usize) -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// A stream that does not fit where it should go leaves nothing behind for the next one.
+/// A stream that does not fit its destination leaves nothing behind for the next one.
 ///
 /// zlib-rs 0.6 resets no stream fully that did not end: the next block on that worker panicked, or got no
 /// block header and could not be read again, which without `verify_integrity` nobody noticed.

@@ -1,4 +1,4 @@
-//! Files that change while they are imported: the import fails and commits nothing, or it commits what it read, and a
+//! Files that change while they are imported: the import fails and commits nothing, or it commits the bytes it read. A
 //! base that has other bytes since is damage that is found.
 
 use super::import::created;
@@ -16,7 +16,7 @@ const SIZE: usize = TILES as usize * TILE_SIZE - 5_000;
 /// Bytes that change once, in the middle of a read.
 struct Changing {
     bytes: Mutex<Vec<u8>>,
-    /// Reads until then, and what is written where.
+    /// Number of reads until then, the offset of the change, and the new byte.
     change: Mutex<(u64, u64, u8)>,
 }
 
@@ -83,7 +83,7 @@ fn bytes_that_change_during_an_import_are_those_that_were_read_or_damage() {
                         match found {
                             // A base has these bytes now, and they are those that were hashed.
                             Some(found) if is_outline => assert!(found == now),
-                            // What was read is stored, some of it from before the change and some from after it.
+                            // The bytes read are stored, some of it from before the change and some from after it.
                             Some(found) => {
                                 let half = now.len() / 2;
                                 let is_torn = found[..half] == then[..half] && found[half..] == now[half..];
@@ -97,7 +97,7 @@ fn bytes_that_change_during_an_import_are_those_that_were_read_or_damage() {
                             }
                         }
                     }
-                    // What was read before the change is damage since, and is stored as it was.
+                    // A tile read before the change is damage since, and is stored as it was.
                     let is_late = changed < read;
                     assert_eq!(torn > 0, is_late && (is_outline || changed + 1 == read), "{read} {changed}");
                     let damage = container.find_damage(0, &mut |_| true, &mut Operation::new());
@@ -108,7 +108,7 @@ fn bytes_that_change_during_an_import_are_those_that_were_read_or_damage() {
                             assert!(found[changed as usize].is_none());
                         }
                     }
-                    // Another import takes what is there now.
+                    // Another import takes the present bytes.
                     container
                         .import(&source, &CommitOptions::default(), &mut Operation::sequential())
                         .unwrap();

@@ -227,7 +227,7 @@ fn commit(container: &Container, watched: &Watched, random: &mut Random) -> Resu
             watched.acknowledge(generation, &bytes);
             Ok(())
         }
-        // What was attempted and cut may be there, or may not.
+        // A commit that was cut off may be there or not.
         Err(error) => Err(error),
     }
 }
@@ -257,7 +257,7 @@ fn script(seed: u64, rate: u64) -> Vec<Image> {
     let mut random = Random(seed);
     let widen = if random.chance(25) { 65_536 } else { 4_096 };
     let device = empty(widen, seed);
-    // Others may read the file, and keep its pages where they are.
+    // Others may read the file, and keep its pages in the cache.
     device.show_medium(true);
     let watched = Watched::new(device.clone(), Model::default(), Random(seed ^ 0xabcd), rate);
     let mut images = Vec::new();
@@ -325,7 +325,7 @@ fn check(container: &Container, model: &Model, what: &str) -> u64 {
     newest
 }
 
-/// Checks an image: a writer opens it and crashes, and what that leaves opens too, and takes two commits.
+/// Checks an image: a writer opens it and crashes, and the resulting file opens too, and takes two commits.
 fn check_image(image: &Image, seed: u64) {
     let what = format!("seed {seed}");
     let mut random = Random(seed ^ 0x5eed);
@@ -340,7 +340,7 @@ fn check_image(image: &Image, seed: u64) {
     let writer = Container::on_storage(storage, ContainerMode::Write, &options());
     let writer = writer.unwrap_or_else(|error| panic!("{what}: {error}"));
     let newest = check(&writer, &image.model, &what);
-    // What was opened for writing is acknowledged: the next crash must not lose it.
+    // A generation opened for writing is acknowledged: the next crash must not lose it.
     let bytes = bytes_of(&writer.snapshot(0, true, &mut Operation::new()).unwrap()).unwrap();
     let second: Vec<Image> = watched.take_images().into_iter().take(2).collect();
     watched.acknowledge(newest, &bytes);

@@ -1,9 +1,9 @@
 //! A device with a cache and a medium, which crashes.
 //!
-//! Writes go to the cache and are remembered, widened to whole blocks of what the cache holds; a sync brings
+//! Writes go to the cache and are remembered, widened to whole blocks of the cache; a sync brings
 //! them to the medium. A crash makes an image: the medium, and of the sectors of 512 bytes that were written since
 //! the last sync any subset, each old, new, torn or garbage; growth of the file may be absent, partial, zeros or
-//! garbage. A sync can fail: then what it did not write counts as clean, though the medium does not have it. A
+//! garbage. A sync can fail: blocks that it did not write then count as clean, though the medium lacks them. A
 //! write can fail, and have written a part.
 
 use crate::base::out_bytes::OutBytes;
@@ -176,7 +176,7 @@ impl Device {
 }
 
 impl State {
-    /// Brings what is dirty to the medium.
+    /// Writes dirty blocks to the medium.
     fn flush(&mut self) {
         self.medium.resize(self.cache.len(), 0);
         self.in_flight.clear();

@@ -92,7 +92,7 @@ impl Storage for Failing {
 
     fn read_at(&self, offset: u64, out: OutBytes<'_>) -> io::Result<()> {
         let Some(fault) = self.fault(Step::Read) else { return self.device.read_at(offset, out) };
-        // What was read before the failure is no result.
+        // Bytes read before the failure are no result.
         out.into_initialised().fill(0xaa);
         Err(fault.code.map_or_else(|| io::ErrorKind::UnexpectedEof.into(), io::Error::from_raw_os_error))
     }
@@ -178,7 +178,7 @@ fn three_generations() -> (Device, Known) {
 
 fn copy_of(device: &Device) -> Arc<Failing> {
     device.sync().unwrap();
-    // Nothing is unsynced, so that what a crash leaves is all.
+    // Nothing is unsynced, so that a crash leaves everything.
     Failing::new(Device::with(device.crash(&mut Random(0)), 4_096, 1))
 }
 
@@ -221,7 +221,7 @@ fn try_change(bytes: &[u8], change: &dyn Fn(&Container) -> Result<u64>) -> u64 {
         device.plan(fault);
         let result = change(&container);
         let has_failed = device.mend();
-        // What a crash at this moment leaves has all that was acknowledged.
+        // A crash at this moment leaves all acknowledged bytes.
         let image = device.device.crash(&mut Random(fault.nth));
         let after = match &result {
             Ok(generation) => {
@@ -308,7 +308,7 @@ fn changed(device: &Device, change: impl FnOnce(&mut Vec<u8>)) -> Device {
 fn opening_a_device_that_fails() {
     planted::with(None, SMALL, || {
         let (device, known) = three_generations();
-        // No slot, and what a writer that died left: all that opening can do is done.
+        // No slot, and the rest of a writer that died: every step of opening runs.
         let device = changed(&device, |bytes| {
             bytes[4_096..3 * 4_096].fill(0);
             bytes.extend([0x77; 5_000]);
@@ -328,12 +328,12 @@ fn opening_a_device_that_fails() {
                 let opened = open(&device, mode, recover);
                 let has_failed = device.mend();
                 match opened {
-                    // A reader that cannot look at the medium stays at what a slot confirms.
+                    // A reader that cannot look at the medium stays at the generation that a slot confirms.
                     Ok(reader) if mode == ContainerMode::Read && reader.info().unwrap().newest == 0 => {}
                     Ok(container) => check(&container, &known, fault),
                     Err(error) => check_error(&error, fault),
                 }
-                // The writer first: a reader does not see behind what it left in the cache.
+                // The writer first: a reader does not see behind its pages in the cache.
                 for mode in [ContainerMode::Write, ContainerMode::Read] {
                     check(&open(&device, mode, false).unwrap(), &known, fault);
                 }

@@ -152,7 +152,7 @@ fn every_golden_file_opens_as_it_must_and_its_good_generations_read() {
             damages.push(*damage);
             true
         };
-        // A domain of 2^62 bytes in a few nodes: what is shared is walked once.
+        // A domain of 2^62 bytes in a few nodes: shared nodes are walked once.
         let found = container.find_damage(0, &mut note, &mut Operation::new());
         let found = found.map_err(|error| error.kind()).err();
         assert_eq!(found, kind_of(&expect["verify"]), "{name}: {damages:?}");
@@ -218,7 +218,7 @@ fn check_generation(vector: &Vector, container: &Container, expect: &Value) {
     assert_eq!(folder.finish(scheme.root_kind()), info.root, "{what}");
 }
 
-/// The chunks of a projection that a vector describes are made of what its container has.
+/// The chunks of a projection that a vector describes are made of the generations of its container.
 struct Maker<'m> {
     container: &'m Container,
     base: Option<&'m Source>,
@@ -326,7 +326,7 @@ fn make(vector: &Vector, steps: &[Value], path: &Path) {
     let operation = &mut Operation::new();
     let base = base_of(vector);
     let mut container: Option<Container> = None;
-    // What a merge begins with is not a file of its own.
+    // The inputs of a merge are no vectors of their own.
     let merges = steps.iter().any(|step| step["op"] == "merge");
     for step in steps.iter().filter(|step| !merges || step["op"] == "merge") {
         let what = format!("{}: {step}", vector.name);

@@ -1,4 +1,4 @@
-//! Imports of regions against imports of all, with a source that counts what is read.
+//! Imports of regions against imports of all, with a source that counts the tiles read.
 
 use super::device::Random;
 use super::*;
@@ -79,7 +79,7 @@ pub(super) fn regions(list: &[(u64, u64)]) -> Vec<AtlasBoundaryRegion> {
     list.iter().map(|(offset, length)| AtlasBoundaryRegion::new(*offset, *length)).collect()
 }
 
-/// Imports all into one container and what changed into another one: the files are the same.
+/// Imports all into one container and the changes into another one: the files are the same.
 fn histories_are_equal(is_outline: bool, keep_chains: bool, sizes: &[u64], seed: u64) {
     let dir = tempfile::tempdir().unwrap();
     let (whole, parts) =
@@ -106,7 +106,7 @@ fn histories_are_equal(is_outline: bool, keep_chains: bool, sizes: &[u64], seed:
         whole.import(&source, &options, &mut Operation::new()).unwrap();
         assert_eq!(model.read(), (0..tiles).collect::<Vec<_>>());
         parts.import_regions(&source, &regions(&list), &options, &mut Operation::new()).unwrap();
-        // What regions touch, and the tail if the size differs.
+        // The tiles that regions touch, and the tail if the size differs.
         if *size != before {
             changed.extend(before.min(*size) / TILE_BYTES..tiles);
         }
@@ -185,7 +185,7 @@ fn whole_nodes_are_taken_over_without_being_loaded() {
     assert_eq!(model.read(), [100]);
     // A leaf, two nodes and the commit record.
     assert!(container.info().unwrap().file_size <= before.file_size + 16_384);
-    // What was taken over is as damaged as before.
+    // Tiles that were taken over are as damaged as before.
     let snapshot = container.snapshot(0, false, &mut Operation::new()).unwrap();
     let mut byte = [0];
     snapshot.read(100 * M, &mut byte).unwrap();

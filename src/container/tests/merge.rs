@@ -250,7 +250,7 @@ fn parts_that_do_not_fit_are_refused_and_leave_no_file() {
     let error =
         Container::merge(&[&plain, &plain, &plain, &plain], &path, &create, &options, operation).unwrap_err();
     assert_eq!((error.kind(), path.exists(), calls), (ErrorKind::Cancelled, false, 3));
-    // What is there is left as it is.
+    // An existing file is not touched.
     std::fs::write(&path, b"mine").unwrap();
     let error = Container::merge(&[&plain], &path, &create, &options, &mut Operation::new()).unwrap_err();
     assert_eq!((error.kind(), error.os_error()), (ErrorKind::Io, libc::EEXIST));

@@ -178,7 +178,7 @@ fn timed(what: &str, call: &mut dyn FnMut()) {
     println!("{what}: {:?}", begin.elapsed());
 }
 
-/// Prints what a real sparse file costs.
+/// Prints the time and memory of a real sparse file.
 #[cfg(target_os = "linux")]
 #[test]
 #[ignore = "measures; give it one thread and an idle machine"]

@@ -121,7 +121,7 @@ fn an_error_of_the_sink_cancels_the_rest() {
     )
     .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Cancelled);
-    // What was taken before the error came to be known, and not the rest.
+    // Only the tasks taken before the error was known ran.
     assert!(done.load(Ordering::Relaxed) < 500_000, "{done:?}");
 }
 

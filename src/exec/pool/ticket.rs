@@ -14,7 +14,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 #[derive(Clone, Copy)]
 struct Job(*const (dyn Fn() + Sync));
 
-// SAFETY: a reference to what is Sync, whose life the ticket ends under its lock.
+// SAFETY: a reference to a Sync value, whose life the ticket ends under its lock.
 unsafe impl Send for Job {}
 
 struct State {
@@ -38,7 +38,7 @@ impl Ticket {
             state.running += 1;
             job
         };
-        // SAFETY: `Lent` waits for `running` to be 0 before what is borrowed ends.
+        // SAFETY: `Lent` waits for `running` to be 0 before the borrowed value ends.
         let ran = catch_unwind(AssertUnwindSafe(|| unsafe { (*job.0)() }));
         // From here on the call may end, so that nothing it has lent is touched.
         lock(&self.state).running -= 1;

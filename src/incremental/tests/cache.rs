@@ -92,7 +92,7 @@ fn dropped_states_do_not_pile_up() {
     no_history(&projection);
     for salt in 0..50 {
         overwrite(&projection, salt);
-        // What this call dropped, and nothing of the earlier ones.
+        // Only the state that this call dropped, and none of the earlier ones.
         assert!(waiting(&projection) <= 2, "{} after {salt}", waiting(&projection));
     }
     // Edits that are undone or forgotten in great numbers are freed by those that follow.
@@ -290,7 +290,7 @@ fn an_insertion_checks_the_tile_that_it_cuts_once() {
         projection.apply_incremental_update(ProjectionDelta::insert(MIB + 500_000, vec![1; 5_000])).unwrap();
         assert_eq!(reads.take(), (MIB, 1));
         projection.root(&mut Operation::new().with_pool(&pool)).unwrap();
-        // What moved is read again, group by group.
+        // Moved bytes are read again, group by group.
         assert!(reads.take().0 <= MIB - 500_000 + 2 * 16_384);
     }
 }
@@ -329,7 +329,7 @@ fn an_update_reads_its_tile_once_whether_its_conservation_is_checked_or_not() {
             validate_conservation,
             ..IncrementalConfig::default()
         });
-        // Either cut and what is replaced come from that read.
+        // Both cuts and the replaced bytes come from that read.
         let update = || ProjectionDelta::update(100_000, 100_100, vec![1; 100]);
         reads.answer_wrongly(0);
         assert_eq!(kind_of(projection.apply_incremental_update(update())), ErrorKind::Witness);

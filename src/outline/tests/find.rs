@@ -147,7 +147,7 @@ fn a_search_ends_when_it_is_told_to() {
     };
     let error = projection.find_damage(None, &mut stop, &mut Operation::new()).unwrap_err();
     assert_eq!((error.kind(), calls), (ErrorKind::Cancelled, 2));
-    // What progress said is done was reported, though the next range could have joined it.
+    // Damage of tiles that progress counts was reported, though the next range could have joined it.
     let (mut done, mut reported) = (0, 0);
     let mut count = |damage: &Damage| {
         reported = damage.offset + damage.length;
@@ -212,7 +212,7 @@ fn a_damaged_record_is_told_with_the_bytes_that_it_leaves_unknown() {
                 _ => assert_eq!((unknown.offset, unknown.length), (0, small as u64)),
             }
             seen_record += 1;
-            // Of a region within, what it touches.
+            // A region within gives the tile it touches.
             let inside = AtlasBoundaryRegion::new(unknown.offset + tile / 2, tile.min(unknown.length) / 4);
             let (list, _) = found(&projection, Some(&[inside]));
             assert_eq!((list[1].offset, list[1].length), (unknown.offset, tile.min(unknown.length)));
@@ -233,7 +233,7 @@ fn payload_in_the_container_is_found_too_and_without_its_base() {
         edited.apply_incremental_update(edit).unwrap();
         outline.container.commit(&edited, &CommitOptions::default(), &mut Operation::new()).unwrap();
         assert!(found(&outline.projection(), None).1.is_ok());
-        // One byte of what the edit brought, where the container has it.
+        // One byte of the edit, at its place in the container.
         let mut container = std::fs::read(&outline.path).unwrap();
         let place = container.windows(64).position(|part| part == &new[20_000..20_064]).unwrap();
         container[place] ^= 1;
@@ -272,7 +272,7 @@ fn a_callback_that_sleeps_holds_the_search_up() {
     };
     let mut operation = Operation::new().with_pool(&POOL);
     outline.projection().find_damage(None, &mut sleep, &mut operation).unwrap_err();
-    // Three threads, two tiles a thread ahead of what was reported: one tile and three, each range with the tile
+    // Three threads, two tiles a thread ahead of the last report: one tile and three, each range with the tile
     // behind it, which says that the range is complete.
     assert!(most.len() == 2 && most[0] <= 8 && most[1] <= 10, "{most:?} of {tiles} tiles were read");
 }

@@ -29,7 +29,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 /// More threads than there are cores.
 static POOL: LazyLock<Pool> = LazyLock::new(|| Pool::new(3).unwrap());
 
-/// Bytes that a test damages, and what was asked of them.
+/// Bytes that a test damages, and the ranges that were read.
 #[derive(Default)]
 struct Bytes {
     data: Vec<u8>,

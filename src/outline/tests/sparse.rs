@@ -1,4 +1,4 @@
-//! Sparse files: what lies in a hole is compared without a read.
+//! Sparse files: holes are compared without a read.
 
 use super::*;
 use crate::base::storage::fakes::SparseStorage;
@@ -49,7 +49,7 @@ fn a_search_for_damage_reads_no_hole() {
         let (_, status) = found(projection, Some(&[AtlasBoundaryRegion::new(3 * M, 3 * M)]));
         status.unwrap();
         assert_eq!(read(base), [5]);
-        // Data in a hole, and a hole where there were data.
+        // Data in a hole, and a hole in place of data.
         *lock(&base.data) = vec![(M + 5, random_bytes(100, M + 5)), (3 * M + 17, vec![1])];
         let (list, status) = found(projection, None);
         assert_eq!(status.unwrap_err().kind(), ErrorKind::Witness);
@@ -59,7 +59,7 @@ fn a_search_for_damage_reads_no_hole() {
             true => vec![(3 * M, group), (5 * M, M), (10 * M, 99)],
         };
         assert_eq!(list.iter().map(|found| (found.offset, found.length)).collect::<Vec<_>>(), wanted);
-        // Those that are holes and should be none are read to see what is wrong.
+        // Those that are holes and should be none are read to find the groups that differ.
         assert_eq!(read(base), [1, 3, 5, 10]);
     }
 }

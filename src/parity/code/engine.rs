@@ -24,7 +24,7 @@ pub(in crate::parity) struct Engine {
 static TABLES: AtomicBool = AtomicBool::new(false);
 
 impl Engine {
-    /// Bytes of the tables: products by half a byte for each element, and what they are made from.
+    /// Bytes of the tables: products by half a byte for each element, and the elements they are made from.
     pub(in crate::parity) const TABLES: u64 = (GF_ORDER * (128 + 3 * 2)) as u64;
 
     /// Makes the tables, if this is the first engine. On the calling thread, and without a lock that a fork

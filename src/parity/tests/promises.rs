@@ -86,7 +86,7 @@ fn one_bad_sector_anywhere_makes_one_unit_or_one_copy_of_a_block_unusable() {
     }
 }
 
-/// Spoils a unit in one of several ways, so that it is never what it was.
+/// Spoils a unit in one of several ways, so that it always changes.
 fn spoil(random: &mut Random, bytes: &mut [u8], unreadable: &mut Vec<(u64, u64)>, start: u64, len: u64) {
     let range = start as usize..(start + len) as usize;
     match random.below(4) {
@@ -592,7 +592,7 @@ fn the_source_is_read_once_and_in_order_if_memory_allows() {
         std::fs::read(folder.path().join("a.atp")).unwrap()
             == std::fs::read(folder.path().join("b.atp")).unwrap()
     );
-    // Growth reads what was appended.
+    // Growth reads the appended bytes.
     let mut longer = data.clone();
     longer.extend(stream(9, 50_000));
     let size = longer.len() as u64;

@@ -2,7 +2,7 @@
 //!
 //! A lane here is the range of values that it can have. Symbols are 0..=8191 and fields anything of
 //! 14 bits, every factor is any of -6144..=6144, and sums panic where a value of the range would
-//! leave sixteen bits. What does not panic here cannot overflow on any input, for any erasure.
+//! leave sixteen bits. Code that does not panic here cannot overflow on any input, for any erasure.
 
 use super::super::SYMBOL_BYTES;
 use super::super::decode::DecodeJob;

@@ -200,7 +200,7 @@ fn vectors_of_the_roots_hold() {
     expect("inverse_128", field::inverse(128));
     expect("cube_root_omega_pow_4096", field::root(4096));
     expect("fourth_root_omega_pow_3072", field::root(3072));
-    // Of order 12288 = 2^12 · 3 is what is not 1 after half and after a third of it.
+    // An element has order 12288 = 2^12 · 3 if its powers to half and to a third of that are not 1.
     let primitive = |g: &u32| [2, 3].iter().all(|prime| field::pow(*g, 12_288 / prime) != 1);
     expect("smallest_primitive_root", (2..).find(primitive).unwrap());
     let powers: Vec<u16> = (0..12_288).map(|e| field::root(e) as u16).collect();
@@ -711,7 +711,7 @@ fn an_error_is_that_of_the_first_block_however_many_are_side_by_side() {
             let value = numbers_of(block, 14, 128)[9];
             set_field(&mut payloads[3], first, 9, (value + 1) % P);
             if first < 5 {
-                // What comes later and is worse changes nothing.
+                // A later and worse error changes nothing.
                 set_field(&mut payloads[0], first + 1, 0, 16_383);
             }
             let error = DecodeError::Inconsistent { block: first };

@@ -283,7 +283,8 @@ fn decode(
     Ok(out)
 }
 
-/// Moves the fresh classes of some tiles to where they can wait. Returns them, and the new end of the file.
+/// Stores the fresh classes of some tiles until their tiles are complete, in the file if there is one and else in
+/// memory. Returns them, and the new end of the file.
 fn keep(
     steps: &[Step<'_>],
     shard: &AtlasShard,

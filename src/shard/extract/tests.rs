@@ -143,7 +143,7 @@ fn chains_are_kept_within_the_memory_limit() {
     assert_eq!(kept(2 * least), Some(8));
 }
 
-/// Bytes, and what is done at each read of them.
+/// Bytes, and a function called at each read of them.
 struct Watched<F>(Vec<u8>, F);
 
 impl<F: Fn(u64, &mut [u8]) + Send + Sync> crate::ReadAt for Watched<F> {
@@ -182,7 +182,7 @@ impl Reads {
     }
 }
 
-/// A projection whose outboards are not known, and what is read of it.
+/// A projection whose outboards are not known, and a counter of the bytes read.
 fn recorded(tiles: usize) -> (AtlasProjection, Reads) {
     recorded_after(tiles, || ())
 }
@@ -335,7 +335,7 @@ fn with_the_pool_strategy_the_calling_thread_reads_nothing() {
     edited();
     projection.extract_shards_parallel_with_pool(&small, &pool).unwrap();
     assert!(reads.take().iter().all(|(_, thread)| *thread != caller));
-    // What is too small to share is the calling thread's, and SEQUENTIAL is in any case.
+    // Work too small to share runs on the calling thread, and with SEQUENTIAL all work does.
     for strategy in [
         ParallelStrategy::Default,
         ParallelStrategy::Sequential,

@@ -6,7 +6,7 @@
 //! they join, and nodes out of a file have any number.
 //!
 //! `concat` descends along the edge of the higher tree to the height of the lower one and joins them
-//! there; on the way up a node that became too long is two. `split` cuts a path and joins what lies
+//! there; on the way up a node that became too long is two. `split` cuts a path and joins the parts
 //! to its left and to its right, lowest first, so that both are O(log n).
 //!
 //! The children of a stored node are loaded at the first call that needs them, which can fail, and evicted by

@@ -1,7 +1,7 @@
 //! Dropped states, freed a little at a time.
 //!
 //! Dropping a state takes time proportional to its size, so it is queued here, and each later call frees a
-//! part, the oldest first, with no lock held. A change frees at least twice what it allocates, so that the
+//! part, the oldest first, with no lock held. A change frees at least twice the objects that it allocates, so that the
 //! queue cannot grow without bound.
 
 #![forbid(unsafe_code)]
@@ -92,7 +92,7 @@ struct Queue {
 impl Reclaimer {
     /// Returns the reclaim budget of a call with this number of changes and new bytes.
     pub(crate) fn budget(changes: usize, bytes: u64) -> u64 {
-        // Twice the estimate of what the change makes, so that a long queue shrinks.
+        // Twice the estimate of the change's allocations, so that a long queue shrinks.
         let made = to_u64(changes).saturating_mul(CHANGE).saturating_add(bytes / BYTES_A_NANOSECOND);
         made.saturating_mul(2).saturating_add(CALL)
     }

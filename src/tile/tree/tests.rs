@@ -167,7 +167,7 @@ fn two_to_the_forty_bytes_are_cut_joined_and_found_to_the_byte() {
     const TILE: u64 = TILE_SIZE as u64;
     let (size, tiles) = (1u64 << 40, 1u64 << 20);
     let source = Source::from_reader(2 * size, Synthetic);
-    // All tiles are the first one, but for some that are what the source has there.
+    // All tiles are the first one, except some that are the source's own.
     let mut filler = synthetic_tile(&source, 0);
     let one = filler.residue();
     for _ in 0..20 {
@@ -197,7 +197,7 @@ fn two_to_the_forty_bytes_are_cut_joined_and_found_to_the_byte() {
             assert_eq!(tree.tile(at.index).unwrap().unwrap().offset, ByteOffset(place));
             assert_eq!(read_at(&tree, offset, 1), synthetic(offset, 1));
         }
-        // A cut inside the tile makes one more, and the bytes stay where they are.
+        // A cut inside the tile makes one more, and the bytes stay in place.
         for cut in [place + 1, place + 16_384, place + 700_001] {
             let (left, right) = tree.split(ByteOffset(cut), &mut CheckedReader::of_linear()).unwrap();
             assert_eq!((left.bytes(), right.bytes()), (cut, size - cut));
