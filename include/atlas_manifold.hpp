@@ -1343,6 +1343,21 @@ inline const std::uint8_t *data_of(const std::optional<std::array<std::uint8_t, 
     return from ? from->data() : nullptr;
 }
 
+// Options kept as the C struct: first the defaults, then a setter per field, which returns the options. A derived class
+// writes its default constructor out, because C++17 takes one without for an aggregate.
+template <typename Self, typename C, void (*init)(C *)> class options {
+protected:
+    options() noexcept { init(&c_); }
+    // The value does not take part in the deduction: it is converted to the type of the field.
+    template <typename T> Self &set(T &field, const std::common_type_t<T> &value)
+    {
+        field = value;
+        return static_cast<Self &>(*this);
+    }
+
+    C c_;
+};
+
 template <typename T> using if_owns_bytes = std::enable_if_t<
     !std::is_lvalue_reference_v<T> && holds_bytes<const std::decay_t<T>>::value &&
         !std::is_trivially_copyable_v<std::decay_t<T>>, int>;
@@ -1550,28 +1565,20 @@ private:
 // ---- Options -----------------------------------------------------------------------------------------------------
 
 /// Options of a new projection; atlas_projection_options.
-class projection_options {
+class projection_options
+    : public detail::options<projection_options, atlas_projection_options, atlas_projection_options_init> {
 public:
     /// The defaults; atlas_projection_options_init().
-    projection_options() noexcept { atlas_projection_options_init(&c_); }
+    projection_options() noexcept {}
     /// Demand on the sum of all bytes.
     projection_options &conservation(conservation_policy policy) noexcept
     {
-        c_.conservation = detail::number(policy);
-        return *this;
+        return set(c_.conservation, detail::number(policy));
     }
     /// K: any K of the 96 classes of an R96 projection rebuild it.
-    projection_options &r96_data_classes(std::uint32_t count) noexcept
-    {
-        c_.r96_data_classes = count;
-        return *this;
-    }
+    projection_options &r96_data_classes(std::uint32_t count) noexcept { return set(c_.r96_data_classes, count); }
     /// Keyed witnesses.
-    projection_options &key(const secret_key &secret) noexcept
-    {
-        key_ = secret;
-        return *this;
-    }
+    projection_options &key(const secret_key &secret) noexcept { return set(key_, secret); }
     /// The C struct, which is good as long as this object.
     atlas_projection_options raw() const noexcept
     {
@@ -1581,29 +1588,20 @@ public:
     }
 
 private:
-    atlas_projection_options c_;
     std::optional<secret_key> key_;
 };
 
 /// Root and key that a verifier trusts; atlas_verify_options.
-class verify_options {
+class verify_options : public detail::options<verify_options, atlas_verify_options, atlas_verify_options_init> {
 public:
     /// Any root and no key; atlas_verify_options_init().
-    verify_options() noexcept { atlas_verify_options_init(&c_); }
+    verify_options() noexcept {}
     /// Trusts one root.
     verify_options(const digest &root) noexcept : verify_options() { expected_root_ = root; }
     /// The root that is trusted.
-    verify_options &expected_root(const digest &root) noexcept
-    {
-        expected_root_ = root;
-        return *this;
-    }
+    verify_options &expected_root(const digest &root) noexcept { return set(expected_root_, root); }
     /// The key of keyed digests.
-    verify_options &key(const secret_key &secret) noexcept
-    {
-        key_ = secret;
-        return *this;
-    }
+    verify_options &key(const secret_key &secret) noexcept { return set(key_, secret); }
     /// The C struct, which is good as long as this object.
     atlas_verify_options raw() const noexcept
     {
@@ -1614,84 +1612,53 @@ public:
     }
 
 private:
-    atlas_verify_options c_;
     std::optional<digest> expected_root_;
     std::optional<secret_key> key_;
 };
 
 /// Limits of a reader of serialised data; atlas_limits.
-class limits {
+class limits : public detail::options<limits, atlas_limits, atlas_limits_init> {
 public:
     /// The defaults; atlas_limits_init().
-    limits() noexcept { atlas_limits_init(&c_); }
+    limits() noexcept {}
     /// Most bytes of payload.
-    limits &max_payload_size(std::uint64_t bytes) noexcept
-    {
-        c_.max_payload_size = bytes;
-        return *this;
-    }
+    limits &max_payload_size(std::uint64_t bytes) noexcept { return set(c_.max_payload_size, bytes); }
     /// Most bytes of its proof.
-    limits &max_proof_size(std::uint64_t bytes) noexcept
-    {
-        c_.max_proof_size = bytes;
-        return *this;
-    }
+    limits &max_proof_size(std::uint64_t bytes) noexcept { return set(c_.max_proof_size, bytes); }
     /// The C struct.
     const atlas_limits &raw() const noexcept { return c_; }
-
-private:
-    atlas_limits c_;
 };
 
 /// Options of a batch of shards; atlas_extract_options.
-class extract_options {
+class extract_options : public detail::options<extract_options, atlas_extract_options, atlas_extract_options_init> {
 public:
     /// The defaults; atlas_extract_options_init().
-    extract_options() noexcept { atlas_extract_options_init(&c_); }
+    extract_options() noexcept {}
     /// Distribution of the batch over threads.
-    extract_options &strategy(parallel_strategy chosen) noexcept
-    {
-        c_.strategy = detail::number(chosen);
-        return *this;
-    }
+    extract_options &strategy(parallel_strategy chosen) noexcept { return set(c_.strategy, detail::number(chosen)); }
     /// At most so many tasks at work; 0: all threads of the pool.
-    extract_options &max_threads(std::uint32_t count) noexcept
-    {
-        c_.max_threads = count;
-        return *this;
-    }
+    extract_options &max_threads(std::uint32_t count) noexcept { return set(c_.max_threads, count); }
     /// Regions per task of parallel_strategy::chunked.
-    extract_options &chunk_size(std::uint32_t count) noexcept
-    {
-        c_.chunk_size = count;
-        return *this;
-    }
+    extract_options &chunk_size(std::uint32_t count) noexcept { return set(c_.chunk_size, count); }
     /// The C struct.
     const atlas_extract_options &raw() const noexcept { return c_; }
-
-private:
-    atlas_extract_options c_;
 };
 
 /// Options of a compression; atlas_compression_config.
-class compression_config {
+class compression_config
+    : public detail::options<compression_config, atlas_compression_config, atlas_compression_config_init> {
 public:
     /// The defaults; atlas_compression_config_init().
-    compression_config() noexcept { atlas_compression_config_init(&c_); }
+    compression_config() noexcept {}
     /// The defaults with another algorithm.
     compression_config(compression_algorithm chosen) noexcept : compression_config() { algorithm(chosen); }
     /// The algorithm.
     compression_config &algorithm(compression_algorithm chosen) noexcept
     {
-        c_.algorithm = detail::number(chosen);
-        return *this;
+        return set(c_.algorithm, detail::number(chosen));
     }
     /// 0 (stored) to 9.
-    compression_config &level(std::uint32_t chosen) noexcept
-    {
-        c_.level = chosen;
-        return *this;
-    }
+    compression_config &level(std::uint32_t chosen) noexcept { return set(c_.level, chosen); }
     /// A level with a name.
     compression_config &level(compression_level chosen) noexcept { return level(detail::number(chosen)); }
     /// The codec's own level, in place of level().
@@ -1702,155 +1669,72 @@ public:
         return *this;
     }
     /// Regions of fewer bytes are stored.
-    compression_config &min_size_threshold(std::uint64_t bytes) noexcept
-    {
-        c_.min_size_threshold = bytes;
-        return *this;
-    }
+    compression_config &min_size_threshold(std::uint64_t bytes) noexcept { return set(c_.min_size_threshold, bytes); }
     /// Largest ratio of a compressed payload; above it the payload is stored.
-    compression_config &max_compression_ratio(double ratio) noexcept
-    {
-        c_.max_compression_ratio = ratio;
-        return *this;
-    }
+    compression_config &max_compression_ratio(double ratio) noexcept { return set(c_.max_compression_ratio, ratio); }
     /// Checks the residue before encoding.
-    compression_config &preserve_conservation(bool checked) noexcept
-    {
-        c_.preserve_conservation = checked ? 1 : 0;
-        return *this;
-    }
+    compression_config &preserve_conservation(bool checked) noexcept { return set(c_.preserve_conservation, checked); }
     /// Decompresses and compares before it is handed out.
-    compression_config &verify_integrity(bool checked) noexcept
-    {
-        c_.verify_integrity = checked ? 1 : 0;
-        return *this;
-    }
+    compression_config &verify_integrity(bool checked) noexcept { return set(c_.verify_integrity, checked); }
     /// Bytes of the independent blocks.
-    compression_config &block_size(std::uint64_t bytes) noexcept
-    {
-        c_.block_size = bytes;
-        return *this;
-    }
+    compression_config &block_size(std::uint64_t bytes) noexcept { return set(c_.block_size, bytes); }
     /// The filter before the codec.
-    compression_config &filter(compression_filter chosen) noexcept
-    {
-        c_.filter = detail::number(chosen);
-        return *this;
-    }
+    compression_config &filter(compression_filter chosen) noexcept { return set(c_.filter, detail::number(chosen)); }
     /// Target of compression_algorithm::automatic.
-    compression_config &target(compression_target chosen) noexcept
-    {
-        c_.target = detail::number(chosen);
-        return *this;
-    }
+    compression_config &target(compression_target chosen) noexcept { return set(c_.target, detail::number(chosen)); }
     /// The C struct.
     const atlas_compression_config &raw() const noexcept { return c_; }
-
-private:
-    atlas_compression_config c_;
 };
 
 /// Options of a stream; atlas_stream_config.
-class stream_config {
+class stream_config : public detail::options<stream_config, atlas_stream_config, atlas_stream_config_init> {
 public:
     /// The defaults; atlas_stream_config_init().
-    stream_config() noexcept { atlas_stream_config_init(&c_); }
+    stream_config() noexcept {}
     /// Bytes of a chunk, 64 KiB to 256 MiB.
-    stream_config &chunk_size(std::uint64_t bytes) noexcept
-    {
-        c_.chunk_size = bytes;
-        return *this;
-    }
+    stream_config &chunk_size(std::uint64_t bytes) noexcept { return set(c_.chunk_size, bytes); }
     /// Chunks that may be at work.
-    stream_config &parallel_chunks(std::uint32_t count) noexcept
-    {
-        c_.parallel_chunks = count;
-        return *this;
-    }
+    stream_config &parallel_chunks(std::uint32_t count) noexcept { return set(c_.parallel_chunks, count); }
     /// Chunks that are read ahead.
-    stream_config &prefetch_chunks(std::uint32_t count) noexcept
-    {
-        c_.prefetch_chunks = count;
-        return *this;
-    }
+    stream_config &prefetch_chunks(std::uint32_t count) noexcept { return set(c_.prefetch_chunks, count); }
     /// Bytes of the next chunk that come with each.
-    stream_config &chunk_overlap(std::uint64_t bytes) noexcept
-    {
-        c_.chunk_overlap = bytes;
-        return *this;
-    }
+    stream_config &chunk_overlap(std::uint64_t bytes) noexcept { return set(c_.chunk_overlap, bytes); }
     /// Bytes of the largest positioned read.
-    stream_config &io_buffer_size(std::uint64_t bytes) noexcept
-    {
-        c_.io_buffer_size = bytes;
-        return *this;
-    }
+    stream_config &io_buffer_size(std::uint64_t bytes) noexcept { return set(c_.io_buffer_size, bytes); }
     /// The C struct.
     const atlas_stream_config &raw() const noexcept { return c_; }
-
-private:
-    atlas_stream_config c_;
 };
 
 /// Options of updates; atlas_incremental_config.
-class incremental_config {
+class incremental_config
+    : public detail::options<incremental_config, atlas_incremental_config, atlas_incremental_config_init> {
 public:
     /// The defaults; atlas_incremental_config_init().
-    incremental_config() noexcept { atlas_incremental_config_init(&c_); }
+    incremental_config() noexcept {}
     /// Checks the residue after an update.
-    incremental_config &validate_conservation(bool checked) noexcept
-    {
-        c_.validate_conservation = checked ? 1 : 0;
-        return *this;
-    }
+    incremental_config &validate_conservation(bool checked) noexcept { return set(c_.validate_conservation, checked); }
     /// Keeps a history.
-    incremental_config &enable_rollback(bool kept) noexcept
-    {
-        c_.enable_rollback = kept ? 1 : 0;
-        return *this;
-    }
+    incremental_config &enable_rollback(bool kept) noexcept { return set(c_.enable_rollback, kept); }
     /// Deltas that the history holds.
-    incremental_config &max_deltas(std::uint64_t count) noexcept
-    {
-        c_.max_deltas = count;
-        return *this;
-    }
+    incremental_config &max_deltas(std::uint64_t count) noexcept { return set(c_.max_deltas, count); }
     /// The C struct.
     const atlas_incremental_config &raw() const noexcept { return c_; }
-
-private:
-    atlas_incremental_config c_;
 };
 
 /// Options of a reconstruction; atlas_reconstruction_options.
-class reconstruction_options {
+class reconstruction_options
+    : public detail::options<reconstruction_options, atlas_reconstruction_options, atlas_reconstruction_options_init> {
 public:
     /// The defaults; atlas_reconstruction_options_init().
-    reconstruction_options() noexcept { atlas_reconstruction_options_init(&c_); }
+    reconstruction_options() noexcept {}
     /// The root that shards must have, in place of that of the first one.
-    reconstruction_options &expected_root(const digest &root) noexcept
-    {
-        expected_root_ = root;
-        return *this;
-    }
+    reconstruction_options &expected_root(const digest &root) noexcept { return set(expected_root_, root); }
     /// The key of keyed shards.
-    reconstruction_options &key(const secret_key &secret) noexcept
-    {
-        key_ = secret;
-        return *this;
-    }
+    reconstruction_options &key(const secret_key &secret) noexcept { return set(key_, secret); }
     /// A file, in place of memory.
-    reconstruction_options &spool_path(const path_view &path)
-    {
-        spool_path_ = path.c_str();
-        return *this;
-    }
+    reconstruction_options &spool_path(const path_view &path) { return set(spool_path_, path.c_str()); }
     /// A shard that claims a larger domain is status::limit.
-    reconstruction_options &max_domain_size(std::uint64_t bytes) noexcept
-    {
-        c_.max_domain_size = bytes;
-        return *this;
-    }
+    reconstruction_options &max_domain_size(std::uint64_t bytes) noexcept { return set(c_.max_domain_size, bytes); }
     /// The C struct, which is good as long as this object.
     atlas_reconstruction_options raw() const noexcept
     {
@@ -1862,55 +1746,34 @@ public:
     }
 
 private:
-    atlas_reconstruction_options c_;
     std::optional<digest> expected_root_;
     std::optional<secret_key> key_;
     std::optional<std::string> spool_path_;
 };
 
 /// Options of a new container; atlas_container_create_options.
-class container_create_options {
+class container_create_options
+    : public detail::options<container_create_options, atlas_container_create_options, atlas_container_create_options_init> {
 public:
     /// The defaults; atlas_container_create_options_init().
-    container_create_options() noexcept { atlas_container_create_options_init(&c_); }
+    container_create_options() noexcept {}
     /// Batches are multiples of 2 to the power of this, 12 to 16; 0: chosen for the file system.
-    container_create_options &block_log2(std::uint32_t exponent) noexcept
-    {
-        c_.block_log2 = exponent;
-        return *this;
-    }
+    container_create_options &block_log2(std::uint32_t exponent) noexcept { return set(c_.block_log2, exponent); }
     /// Stores the chaining values of groups of 16 KiB.
-    container_create_options &keep_chains(bool kept = true) noexcept
-    {
-        c_.keep_chains = kept ? 1 : 0;
-        return *this;
-    }
+    container_create_options &keep_chains(bool kept = true) noexcept { return set(c_.keep_chains, kept); }
     /// The id, in place of a random one.
-    container_create_options &id(const file_id &chosen) noexcept
-    {
-        id_ = chosen;
-        return *this;
-    }
+    container_create_options &id(const file_id &chosen) noexcept { return set(id_, chosen); }
     /// A source whose bytes are not stored: the container is an outline of it. Must outlive these options.
-    container_create_options &base(const source &from) noexcept
-    {
-        c_.base = from.get();
-        return *this;
-    }
+    container_create_options &base(const source &from) noexcept { return set(c_.base, from.get()); }
     /// A source that lives shorter is refused.
     container_create_options &base(const source &&) = delete;
     /// Encoding of runs of 4 KiB and more.
     container_create_options &compression(const compression_config &config) noexcept
     {
-        compression_ = config;
-        return *this;
+        return set(compression_, config);
     }
     /// Sets the bytes of memory for loaded parts of the tree.
-    container_create_options &cache_size(std::uint64_t bytes) noexcept
-    {
-        c_.cache_size = bytes;
-        return *this;
-    }
+    container_create_options &cache_size(std::uint64_t bytes) noexcept { return set(c_.cache_size, bytes); }
     /// The C struct, which is good as long as this object.
     atlas_container_create_options raw() const noexcept
     {
@@ -1921,54 +1784,30 @@ public:
     }
 
 private:
-    atlas_container_create_options c_;
     std::optional<file_id> id_;
     std::optional<compression_config> compression_;
 };
 
 /// Options of a container's handle; atlas_container_open_options.
-class container_open_options {
+class container_open_options
+    : public detail::options<container_open_options, atlas_container_open_options, atlas_container_open_options_init> {
 public:
     /// The defaults; atlas_container_open_options_init().
-    container_open_options() noexcept { atlas_container_open_options_init(&c_); }
+    container_open_options() noexcept {}
     /// Opens the newest whole generation if a newer one is damaged.
-    container_open_options &recover(bool wanted = true) noexcept
-    {
-        c_.recover = wanted ? 1 : 0;
-        return *this;
-    }
+    container_open_options &recover(bool wanted = true) noexcept { return set(c_.recover, wanted); }
     /// The source that an outline is of. Must outlive these options.
-    container_open_options &base(const source &from) noexcept
-    {
-        c_.base = from.get();
-        return *this;
-    }
+    container_open_options &base(const source &from) noexcept { return set(c_.base, from.get()); }
     /// A source that lives shorter is refused.
     container_open_options &base(const source &&) = delete;
     /// The history of the newest generation, or of one that it grew from.
-    container_open_options &expected_history(const digest &history) noexcept
-    {
-        expected_history_ = history;
-        return *this;
-    }
+    container_open_options &expected_history(const digest &history) noexcept { return set(expected_history_, history); }
     /// Encoding of runs of 4 KiB and more.
-    container_open_options &compression(const compression_config &config) noexcept
-    {
-        compression_ = config;
-        return *this;
-    }
+    container_open_options &compression(const compression_config &config) noexcept { return set(compression_, config); }
     /// Sets the bytes of memory for loaded parts of the tree.
-    container_open_options &cache_size(std::uint64_t bytes) noexcept
-    {
-        c_.cache_size = bytes;
-        return *this;
-    }
+    container_open_options &cache_size(std::uint64_t bytes) noexcept { return set(c_.cache_size, bytes); }
     /// A generation of more bytes is status::limit.
-    container_open_options &max_domain_size(std::uint64_t bytes) noexcept
-    {
-        c_.max_domain_size = bytes;
-        return *this;
-    }
+    container_open_options &max_domain_size(std::uint64_t bytes) noexcept { return set(c_.max_domain_size, bytes); }
     /// The C struct, which is good as long as this object.
     atlas_container_open_options raw() const noexcept
     {
@@ -1979,28 +1818,19 @@ public:
     }
 
 private:
-    atlas_container_open_options c_;
     std::optional<digest> expected_history_;
     std::optional<compression_config> compression_;
 };
 
 /// Options of a commit; atlas_commit_options.
-class commit_options {
+class commit_options : public detail::options<commit_options, atlas_commit_options, atlas_commit_options_init> {
 public:
     /// The defaults; atlas_commit_options_init().
-    commit_options() noexcept { atlas_commit_options_init(&c_); }
+    commit_options() noexcept {}
     /// The newest generation must be this one, else status::conflict.
-    commit_options &expected(std::uint64_t generation) noexcept
-    {
-        c_.expected = generation;
-        return *this;
-    }
+    commit_options &expected(std::uint64_t generation) noexcept { return set(c_.expected, generation); }
     /// Nanoseconds since 1970.
-    commit_options &time(std::int64_t nanoseconds) noexcept
-    {
-        c_.time = nanoseconds;
-        return *this;
-    }
+    commit_options &time(std::int64_t nanoseconds) noexcept { return set(c_.time, nanoseconds); }
     /// At most 1,024 bytes; copied.
     commit_options &note(bytes_view bytes)
     {
@@ -2019,57 +1849,28 @@ public:
     }
 
 private:
-    atlas_commit_options c_;
     std::vector<std::uint8_t> note_;
 };
 
 /// Options of a new parity file, and of an update; atlas_parity_options.
-class parity_options {
+class parity_options : public detail::options<parity_options, atlas_parity_options, atlas_parity_options_init> {
 public:
     /// The defaults; atlas_parity_options_init().
-    parity_options() noexcept { atlas_parity_options_init(&c_); }
+    parity_options() noexcept {}
     /// Bytes of a unit: a multiple of 4,096 up to 1 MiB; 0: chosen by the size.
-    parity_options &unit_size(std::uint32_t bytes) noexcept
-    {
-        c_.unit_size = bytes;
-        return *this;
-    }
+    parity_options &unit_size(std::uint32_t bytes) noexcept { return set(c_.unit_size, bytes); }
     /// Number of parity columns; 0: from redundancy().
-    parity_options &parity_columns(std::uint32_t count) noexcept
-    {
-        c_.parity_columns = count;
-        return *this;
-    }
+    parity_options &parity_columns(std::uint32_t count) noexcept { return set(c_.parity_columns, count); }
     /// Share of parity in 1/10,000 of the data columns.
-    parity_options &redundancy(std::uint32_t share) noexcept
-    {
-        c_.redundancy = share;
-        return *this;
-    }
+    parity_options &redundancy(std::uint32_t share) noexcept { return set(c_.redundancy, share); }
     /// Number of rows; 0: as many as give at most 256 columns.
-    parity_options &rows(std::uint64_t count) noexcept
-    {
-        c_.rows = count;
-        return *this;
-    }
+    parity_options &rows(std::uint64_t count) noexcept { return set(c_.rows, count); }
     /// Keyed digests.
-    parity_options &key(const secret_key &secret) noexcept
-    {
-        key_ = secret;
-        return *this;
-    }
+    parity_options &key(const secret_key &secret) noexcept { return set(key_, secret); }
     /// The id, in place of a random one.
-    parity_options &id(const file_id &chosen) noexcept
-    {
-        id_ = chosen;
-        return *this;
-    }
+    parity_options &id(const file_id &chosen) noexcept { return set(id_, chosen); }
     /// Stores the LINEAR root of the protected bytes too.
-    parity_options &store_root(bool stored = true) noexcept
-    {
-        c_.store_root = stored ? 1 : 0;
-        return *this;
-    }
+    parity_options &store_root(bool stored = true) noexcept { return set(c_.store_root, stored); }
     /// The C struct, which is good as long as this object.
     atlas_parity_options raw() const noexcept
     {
@@ -2080,13 +1881,12 @@ public:
     }
 
 private:
-    atlas_parity_options c_;
     std::optional<secret_key> key_;
     std::optional<file_id> id_;
 };
 
 /// Options of a repair by a parity file; atlas_repair_options.
-class repair_options {
+class repair_options : public detail::options<repair_options, atlas_repair_options, atlas_repair_options_init> {
 public:
     /// The repaired file gets a name, which must be free; the damaged one is only read.
     static repair_options new_file(const path_view &path) { return {repair_mode::new_file, path.c_str()}; }
@@ -2096,11 +1896,7 @@ public:
     static repair_options in_place() { return {repair_mode::in_place, std::string()}; }
 
     /// Repairs all rows that can be repaired, even if others cannot.
-    repair_options &partial(bool wanted = true) noexcept
-    {
-        c_.partial = wanted ? 1 : 0;
-        return *this;
-    }
+    repair_options &partial(bool wanted = true) noexcept { return set(c_.partial, wanted); }
     /// The C struct, which is good as long as this object.
     atlas_repair_options raw() const noexcept
     {
@@ -2112,37 +1908,23 @@ public:
 private:
     repair_options(repair_mode mode, std::string other_path) : other_path_(std::move(other_path))
     {
-        atlas_repair_options_init(&c_);
         c_.mode = detail::number(mode);
     }
 
-    atlas_repair_options c_;
     std::string other_path_;
 };
 
 /// Cases and iterations of a benchmark run; atlas_benchmark_config.
-class benchmark_config {
+class benchmark_config : public detail::options<benchmark_config, atlas_benchmark_config, atlas_benchmark_config_init> {
 public:
     /// The defaults; atlas_benchmark_config_init().
-    benchmark_config() noexcept { atlas_benchmark_config_init(&c_); }
+    benchmark_config() noexcept {}
     /// Iterations of a case before those that count.
-    benchmark_config &warmup_iterations(std::uint32_t count) noexcept
-    {
-        c_.warmup_iterations = count;
-        return *this;
-    }
+    benchmark_config &warmup_iterations(std::uint32_t count) noexcept { return set(c_.warmup_iterations, count); }
     /// Iterations of a case that count.
-    benchmark_config &iterations(std::uint32_t count) noexcept
-    {
-        c_.iterations = count;
-        return *this;
-    }
+    benchmark_config &iterations(std::uint32_t count) noexcept { return set(c_.iterations, count); }
     /// Seconds for the iterations of one case.
-    benchmark_config &max_seconds(double seconds) noexcept
-    {
-        c_.max_seconds = seconds;
-        return *this;
-    }
+    benchmark_config &max_seconds(double seconds) noexcept { return set(c_.max_seconds, seconds); }
     /// Bytes of the domains; copied.
     benchmark_config &data_sizes(list_view<std::uint64_t> sizes)
     {
@@ -2159,7 +1941,6 @@ public:
     }
 
 private:
-    atlas_benchmark_config c_;
     std::vector<std::uint64_t> data_sizes_;
 };
 

@@ -1,4 +1,4 @@
-"""The Python examples of the pages in docs/ and of the READMEs run, and print the outputs shown."""
+"""The pages in docs/ are all in its index. Their Python examples and those of the READMEs print the outputs shown."""
 
 from __future__ import annotations
 
@@ -16,6 +16,14 @@ PAGES = sorted(
 
 def test_there_are_pages() -> None:
     assert {"python.md", "download.md", "archive.md", "edit.md", "stream.md"} <= {page.name for page in PAGES}
+
+
+def test_the_index_has_every_page() -> None:
+    folder = ROOT / "docs"
+    tables = re.findall(r"^```\{toctree\}\n(.*?)^```$", (folder / "index.md").read_text(encoding="utf-8"), re.S | re.M)
+    listed = {line for table in tables for line in table.splitlines() if not line.startswith(":")}
+    pages = {page.relative_to(folder).with_suffix("").as_posix() for page in folder.glob("**/*.md")}
+    assert pages - listed == {"index"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -12,7 +12,7 @@ from ._abi import Feature, ReportFormat
 from ._buffers import Buffer, View, filled
 from ._call import Operation, Watch, u32
 from ._library import Handle, Object, lib
-from ._records import BenchmarkResult
+from ._records import BenchmarkResult, record
 from ._shard import check
 
 
@@ -35,17 +35,7 @@ class BenchmarkReport(Object):
             raise IndexError(f"result {index} is outside 0..{len(self)}")
         result = _abi.BenchmarkResult(ctypes.sizeof(_abi.BenchmarkResult))
         check(lib.atlas_benchmark_report_get(self._h, index, ctypes.byref(result)))
-        return BenchmarkResult(
-            (result.name or b"").decode(),
-            result.data_size,
-            result.iterations,
-            result.min_ns,
-            result.max_ns,
-            result.mean_ns,
-            result.median_ns,
-            result.stddev_ns,
-            result.bytes_per_second,
-        )
+        return record(BenchmarkResult, result, name=(result.name or b"").decode())
 
     def format(self, format: ReportFormat = ReportFormat.TEXT) -> str:
         """All results as a table, JSON or CSV."""

@@ -12,7 +12,7 @@ from ._abi import CompressionAlgorithm, CompressionFilter, CompressionTarget
 from ._buffers import Buffer, View, filled, writable
 from ._call import LONG, Operation, Watch, u32, u64
 from ._library import Handle, Object, lib
-from ._records import CompressedInfo, CompressionStats
+from ._records import CompressedInfo, CompressionStats, record
 from ._shard import Limits, Shard, ShardBatch, ShardHandle, VerifyOptions, check
 
 
@@ -83,12 +83,6 @@ class CompressedShard(Object):
     __slots__ = ()
 
     @classmethod
-    def _adopt(cls, handle: Handle) -> CompressedShard:
-        compressed = cls.__new__(cls)
-        compressed._h = handle
-        return compressed
-
-    @classmethod
     def from_bytes(
         cls, data: Buffer, *, max_payload_size: Optional[int] = None, max_proof_size: Optional[int] = None
     ) -> CompressedShard:
@@ -113,14 +107,7 @@ class CompressedShard(Object):
         """Properties of the compressed shard."""
         info = _abi.CompressedInfo(ctypes.sizeof(_abi.CompressedInfo))
         check(lib.atlas_compressed_shard_get_info(self._h, ctypes.byref(info)))
-        return CompressedInfo(
-            CompressionAlgorithm(info.algorithm),
-            info.level,
-            info.residue,
-            info.original_size,
-            info.compressed_size,
-            info.filters,
-        )
+        return record(CompressedInfo, info)
 
     def read(self, offset: int, size: int) -> bytes:
         """Bytes of the payload; only the blocks that they lie in are decompressed."""
@@ -228,16 +215,7 @@ class Compressor(Object):
         """What it did so far."""
         stats = _abi.CompressionStats(ctypes.sizeof(_abi.CompressionStats))
         check(lib.atlas_compression_manager_get_stats(self._h, ctypes.byref(stats)))
-        return CompressionStats(
-            stats.compression_operations,
-            stats.decompression_operations,
-            stats.shards_compressed,
-            stats.shards_stored,
-            stats.original_bytes,
-            stats.compressed_bytes,
-            stats.saved_bytes,
-            stats.average_ratio,
-        )
+        return record(CompressionStats, stats)
 
 
 _NOTHING = ctypes.c_void_p()

@@ -13,7 +13,7 @@ from ._call import DamageCallback, Operation, Watch, u32, u64
 from ._compression import Compression
 from ._library import Handle, Object, lib
 from ._projection import Projection, ProjectionOptions, _ProjectionHandle, check_search, collector
-from ._records import ContainerInfo, Damage, Generation
+from ._records import ContainerInfo, Damage, Generation, record
 from ._shard import VerifyOptions, check
 from ._source import AnySource, Source, as_source
 
@@ -98,12 +98,6 @@ class Container(Object):
     """
 
     __slots__ = ()
-
-    @classmethod
-    def _adopt(cls, handle: Handle) -> Container:
-        container = cls.__new__(cls)
-        container._h = handle
-        return container
 
     @classmethod
     def create(
@@ -251,37 +245,14 @@ class Container(Object):
         """Properties of the container."""
         info = _abi.ContainerInfo(ctypes.sizeof(_abi.ContainerInfo))
         check(lib.atlas_container_get_info(self._h, ctypes.byref(info)))
-        return ContainerInfo(
-            ProjectionType(info.type),
-            info.r96_data_classes,
-            bool(info.keyed),
-            ConservationPolicy(info.conservation),
-            bool(info.writable),
-            bool(info.keeps_chains),
-            info.block_size,
-            info.newest,
-            info.oldest,
-            info.generation_count,
-            info.lost,
-            info.file_size,
-            info.base_size,
-            bytes(info.id),
-        )
+        return record(ContainerInfo, info)
 
     def generation(self, number: int = 0) -> Generation:
         """Properties of a generation; 0: of the newest."""
         info = _abi.GenerationInfo(ctypes.sizeof(_abi.GenerationInfo))
         check(lib.atlas_container_get_generation(self._h, u64(number, "number"), ctypes.byref(info)))
-        return Generation(
-            info.generation,
-            info.previous,
-            info.time or None,
-            info.domain_size,
-            info.tile_count,
-            info.note_size,
-            info.residue,
-            bytes(info.root),
-            bytes(info.history),
+        return record(
+            Generation, info, number=info.generation, time_ns=info.time or None, size=info.domain_size
         )
 
     @property

@@ -113,6 +113,13 @@ class Object:
 
     _h: Handle
 
+    @classmethod
+    def _adopt(cls: type[Self], handle: Handle) -> Self:
+        """The object of a handle that the library made."""
+        adopted = cls.__new__(cls)
+        adopted._h = handle
+        return adopted
+
     def close(self) -> None:
         """Gives the object back to the library; calls at work end first. A second call does nothing."""
         try:

@@ -6,13 +6,13 @@ import ctypes
 from typing import NamedTuple, Optional
 
 from . import _abi
-from ._abi import DamagePart, ParityVerdict, RepairMode, Status
+from ._abi import DamagePart, RepairMode, Status
 from ._buffers import Buffer, RegionList, Regions, StrPath, address_of, fixed, path_bytes
 from ._call import DamageCallback, Operation, Watch, forget, u32, u64
 from ._errors import IncompleteError
 from ._library import Handle, Object, lib
 from ._projection import collector
-from ._records import Damage, ParityInfo, ParityReport
+from ._records import ParityInfo, ParityReport, record
 from ._shard import VerifyOptions, check
 from ._source import AnySource, as_source
 
@@ -114,18 +114,7 @@ class Parity(Object):
         """Properties of the parity file."""
         info = _abi.ParityInfo(ctypes.sizeof(_abi.ParityInfo))
         check(lib.atlas_parity_get_info(self._h, ctypes.byref(info)))
-        return ParityInfo(
-            info.unit_size,
-            info.protected_size,
-            info.parity_size,
-            info.rows,
-            info.data_columns,
-            info.parity_columns,
-            info.burst_size,
-            bool(info.keyed),
-            bytes(info.root) if info.has_root else None,
-            bytes(info.id),
-        )
+        return record(ParityInfo, info, root=bytes(info.root) if info.has_root else None)
 
     def check(
         self,
@@ -149,7 +138,7 @@ class Parity(Object):
             forget()
         else:
             watch.check(status)
-        return _report(report, found)
+        return record(ParityReport, report, damage=tuple(found))
 
     def repair(
         self,
@@ -194,7 +183,7 @@ class Parity(Object):
                 each.region for each in listed if each.part is DamagePart.DATA and not each.repairable
             )
             raise
-        return _report(report, found)
+        return record(ParityReport, report, damage=tuple(found))
 
     def restore(self, source: AnySource, path: StrPath, *, operation: Optional[Operation] = None) -> None:
         """Writes the parity file anew to `path`, byte for byte as it was first written."""
@@ -228,19 +217,3 @@ class Parity(Object):
             )
         )
         del keep
-
-
-def _report(report: _abi.ParityReport, found: list[Damage]) -> ParityReport:
-    return ParityReport(
-        ParityVerdict(report.data),
-        ParityVerdict(report.parity),
-        report.size,
-        report.bad_units,
-        report.unknown_units,
-        report.bad_parity_units,
-        report.bad_blocks,
-        report.damaged_rows,
-        report.lost_rows,
-        report.repaired_units,
-        tuple(found),
-    )

@@ -26,7 +26,7 @@ from ._buffers import (
 from ._call import LONG, DamageCallback, Operation, Watch, forget, u32, u64
 from ._errors import IncompleteError
 from ._library import Handle, Object, fail, lib
-from ._records import Bounds, Damage, IncrementalStats, ProjectionInfo, Region, TileInfo
+from ._records import Bounds, Damage, IncrementalStats, ProjectionInfo, Region, TileInfo, record
 from ._shard import Shard, ShardBatch, ShardHandle
 from ._source import AnySource, as_source
 
@@ -130,12 +130,6 @@ class Projection(Object):
     """
 
     __slots__ = ()
-
-    @classmethod
-    def _adopt(cls, handle: Handle) -> Projection:
-        projection = cls.__new__(cls)
-        projection._h = handle
-        return projection
 
     # ---- properties ----
 
@@ -521,17 +515,7 @@ class Projection(Object):
         status = lib.atlas_projection_get_incremental_stats(self._h, ctypes.byref(stats))
         if status:
             fail(status)
-        return IncrementalStats(
-            stats.total_updates,
-            stats.insert_operations,
-            stats.update_operations,
-            stats.delete_operations,
-            stats.move_operations,
-            stats.rollbacks,
-            stats.bytes_modified,
-            stats.conservation_violations,
-            stats.avg_update_time_ns,
-        )
+        return record(IncrementalStats, stats)
 
     def optimize(self, *, operation: Optional[Operation] = None) -> None:
         """Cuts the domain into full tiles again: the root is then that of a fresh projection of the same bytes."""

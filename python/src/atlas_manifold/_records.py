@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
-from typing import NamedTuple, Optional
+from collections.abc import Callable
+from functools import lru_cache
+from typing import NamedTuple, Optional, TypeVar, get_type_hints
 
 from . import _abi
 from ._abi import (
@@ -15,6 +18,25 @@ from ._abi import (
     ProjectionType,
 )
 from ._errors import Raised
+
+Record = TypeVar("Record")
+
+
+@lru_cache(maxsize=None)
+def _types_of(kind: Callable[..., object]) -> dict[str, Callable[[object], object]]:
+    # The package sets itself as the module of its records, but it does not have all names of their types.
+    return get_type_hints(kind, globals())
+
+
+def record(kind: Callable[..., Record], struct: ctypes.Structure, **given: object) -> Record:
+    """A record with the fields of a C struct of the same names, converted to the types of the record.
+
+    `given` has the fields whose name or value is not the one in C.
+    """
+    for name, convert in _types_of(kind).items():
+        if name not in given:
+            given[name] = convert(getattr(struct, name))
+    return kind(**given)
 
 
 class Region(NamedTuple):
@@ -268,16 +290,7 @@ class Damage(NamedTuple):
 
     @classmethod
     def _of(cls, damage: _abi.Damage) -> Damage:
-        return cls(
-            DamagePart(damage.part),
-            DamageKind(damage.kind),
-            bool(damage.repairable),
-            Raised.plain(damage.os_error),
-            damage.generation,
-            damage.index,
-            damage.offset,
-            damage.length,
-        )
+        return record(cls, damage, os_error=Raised.plain(damage.os_error), number=damage.index)
 
 
 class ParityInfo(NamedTuple):

@@ -10,11 +10,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Optional, Union, overload
 
 from . import _abi
-from ._abi import ProjectionType
 from ._buffers import Buffer, View, address_of, filled, fixed, window, writable
 from ._call import LONG, Operation, Watch, u64
 from ._library import Handle, Object, fail, finaliser, lib
-from ._records import Region, ShardInfo
+from ._records import Region, ShardInfo, record
 
 if TYPE_CHECKING:
     from ._compression import CompressedShard, Compression
@@ -87,12 +86,6 @@ class Shard(Object):
     _data: memoryview
 
     @classmethod
-    def _adopt(cls, handle: Union[Handle, _Member]) -> Shard:
-        shard = cls.__new__(cls)
-        shard._h = handle  # type: ignore[assignment]
-        return shard
-
-    @classmethod
     def from_bytes(
         cls,
         data: Buffer,
@@ -138,17 +131,8 @@ class Shard(Object):
         info = _abi.ShardInfo(ctypes.sizeof(_abi.ShardInfo))
         check(lib.atlas_shard_get_info(self._h, ctypes.byref(info)))
         mask = bytes(info.class_mask)
-        return ShardInfo(
-            ProjectionType(info.type),
-            info.domain_size,
-            Region(info.region.offset, info.region.length),
-            info.payload_size,
-            info.residue,
-            info.r96_data_classes,
-            bool(info.keyed),
-            frozenset(number for number in range(96) if mask[number // 8] >> number % 8 & 1),
-            bytes(info.root),
-        )
+        classes = frozenset(number for number in range(96) if mask[number // 8] >> number % 8 & 1)
+        return record(ShardInfo, info, region=Region(info.region.offset, info.region.length), classes=classes)
 
     @property
     def region(self) -> Region:
@@ -282,7 +266,7 @@ class ShardBatch(Sequence[Shard]):
             return [self[each] for each in range(*index.indices(len(self)))]
         member = _Member(self._handles[index])
         member.owner = self._owner
-        return Shard._adopt(member)
+        return Shard._adopt(member)  # type: ignore[arg-type]
 
     def __iter__(self) -> Iterator[Shard]:
         return map(self.__getitem__, range(len(self)))

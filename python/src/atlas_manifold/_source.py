@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterable
-from typing import IO, TYPE_CHECKING, Optional, Protocol, Union, runtime_checkable
+from typing import IO, TYPE_CHECKING, Protocol, Union, runtime_checkable
 
 from . import _abi
 from ._abi import FileIo
@@ -74,12 +74,6 @@ class Source(Object):
         read: `FileIo.MMAP` promises that nobody shortens or writes it.
         """
         self._h = _make(data, io)._h if not isinstance(data, Source) else data._h
-
-    @classmethod
-    def _adopt(cls, handle: Handle) -> Source:
-        source = cls.__new__(cls)
-        source._h = handle
-        return source
 
     @classmethod
     def copy(cls, data: Buffer) -> Source:
