@@ -115,25 +115,22 @@ fn repair(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
     }
     let beside = outline.as_ref().map(|outline| outline.path.as_path());
     let parity = verify::parity_of(file, beside, options.parity.as_deref());
-    let findings = match &outline {
+    let known = match outline {
         Some(outline) => {
-            let findings = damage::find(ctx, file, outline)?;
+            let findings = damage::find(ctx, file, &outline)?;
             if findings.bad.is_empty() && findings.surplus > 0 {
-                return cut(ctx, options, file, outline, findings.surplus);
+                return cut(ctx, options, file, &outline, findings.surplus);
             }
             if findings.bad.is_empty() && !options.parity_too {
                 return Ok(intact(ctx, file));
             }
-            Some(findings).filter(|findings| !findings.bad.is_empty())
+            Some(Known { outline, findings })
         }
         None => None,
     };
-    match (parity, findings, &outline) {
-        (Some(parity), findings, outline) => {
-            let root = options.root.or(outline.as_ref().map(|outline| outline.root));
-            from_parity(ctx, options, file, &parity, root.as_ref(), findings)
-        }
-        (None, Some(findings), _) => {
+    match (parity, known) {
+        (Some(parity), known) => from_parity(ctx, options, file, &parity, known.as_ref()),
+        (None, Some(Known { findings, .. })) if !findings.bad.is_empty() => {
             let text = format!(
                 "{} is damaged, {} in {}, and there is nothing to repair it from",
                 names::shown(file),
@@ -144,8 +141,15 @@ fn repair(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
                 format!("--from COPY takes a copy of it: atlasm repair --from COPY {}", names::quoted(file));
             Err(Failure::new(Status::Incomplete, text).with_hint(hint))
         }
-        (None, None, _) => Err(verify::no_seals(file)),
+        (None, Some(_)) => Ok(intact(ctx, file)),
+        (None, None) => Err(verify::no_seals(file)),
     }
+}
+
+/// An outline, and the damage that it shows.
+struct Known {
+    outline: Outline,
+    findings: Findings,
 }
 
 fn intact(ctx: &Ctx, file: &Path) -> Report {
@@ -157,14 +161,10 @@ fn intact(ctx: &Ctx, file: &Path) -> Report {
 
 // From parity.
 
-fn from_parity(
-    ctx: &Ctx,
-    options: &Options,
-    file: &Path,
-    path: &Path,
-    root: Option<&[u8; 32]>,
-    findings: Option<Findings>,
-) -> Res<Report> {
+fn from_parity(ctx: &Ctx, options: &Options, file: &Path, path: &Path, known: Option<&Known>) -> Res<Report> {
+    let root = options.root.or(known.map(|known| known.outline.root));
+    let root = root.as_ref();
+    let findings = known.map(|known| &known.findings).filter(|findings| !findings.bad.is_empty());
     // All that can be refused is refused before the work.
     let kept = names::with_suffix(file, names::DAMAGED);
     let target = options.output.as_deref().unwrap_or(file);
@@ -176,11 +176,23 @@ fn from_parity(
         }
     }
     if options.dry_run {
-        let checked = verify::check_parity(ctx, file, path, root)?;
+        let checked = check(ctx, file, path, known)?;
         return Ok(dry(ctx, file, &checked));
+    }
+    if let Some(known) = known
+        && verify::open_parity(ctx, path, None)?.info().protected_size != known.outline.size
+    {
+        return of_other_bytes(ctx, file, path, known);
     }
     // The root is that of the whole, which a part of the repairs does not lead to.
     let parity = verify::open_parity(ctx, path, if options.partial { None } else { root })?;
+    // A parity file of other bytes would take those of an intact file for damage.
+    if let Some(known) = known
+        && known.findings.bad.is_empty()
+        && check(ctx, file, path, Some(known))?.is_stale
+    {
+        return of_other_bytes(ctx, file, path, known);
+    }
     // Names under which the library writes, so that nothing is replaced before all is done.
     let new = Staged::new(target, true, &[])?;
     let aside = Staged::new(&kept, true, &[])?;
@@ -207,21 +219,25 @@ fn from_parity(
     let outcome = ctx.operate(file, size, |operation| {
         parity.repair(file, &repairs, Some(&mut owner), &mut report, operation)
     });
-    outcome.map_err(|failure| explain(file, path, options.partial, failure))?;
+    if let Err(failure) = outcome {
+        // Nothing was written. A parity file of other bytes finds damage too, where there is none.
+        if let Some(known) = known
+            && matches!(failure.status, Status::Incomplete | Status::Differs)
+            && !options.partial
+            && (failure.status == Status::Differs || check(ctx, file, path, Some(known))?.is_stale)
+        {
+            return of_other_bytes(ctx, file, path, known);
+        }
+        return Err(explain(file, path, options.partial, failure));
+    }
 
     let is_whole = report.data != ParityVerdict::Incomplete;
     if report.data == ParityVerdict::Intact && options.output.is_none() {
         if findings.is_none() && report.parity != ParityVerdict::Intact {
             return restore(ctx, file, path, root);
         }
-        if let Some(findings) = &findings {
-            let text = format!(
-                "{} differs from its outline in {}, and {} finds nothing: they were made of different bytes",
-                names::shown(file),
-                human(findings.bytes() + findings.surplus),
-                names::shown(path)
-            );
-            return Err(Failure::new(Status::Differs, text));
+        if let (Some(_), Some(known)) = (findings, known) {
+            return of_other_bytes(ctx, file, path, known);
         }
         return Ok(intact(ctx, file));
     }
@@ -243,7 +259,7 @@ fn from_parity(
     }
     let repaired: u64 = bad.iter().map(|bad| bad.length).sum();
     let mut out = Report::new(if is_whole { Status::Done } else { Status::Incomplete }, "repaired");
-    let ranges = findings.map_or_else(|| bad.clone(), |findings| findings.bad);
+    let ranges = findings.map_or_else(|| bad.clone(), |findings| findings.bad.clone());
     out.put("repaired_bytes", repaired)
         .put("repaired_units", report.repaired_units)
         .put("lost_rows", report.lost_rows)
@@ -274,6 +290,35 @@ fn from_parity(
     Ok(out)
 }
 
+/// Checks the parity file, and whether it is of the bytes of the outline.
+fn check(ctx: &Ctx, file: &Path, path: &Path, known: Option<&Known>) -> Res<Checked> {
+    let mut checked = verify::check_parity(ctx, file, path, None)?;
+    if let Some(known) = known {
+        checked.compare(&known.outline, &known.findings);
+    }
+    Ok(checked)
+}
+
+/// Ends a repair with a parity file that was made of other bytes than the outline. An intact file gets a new one if
+/// `--parity-too` asks for it.
+fn of_other_bytes(ctx: &Ctx, file: &Path, path: &Path, known: &Known) -> Res<Report> {
+    let name = names::quoted(file);
+    if known.findings.bad.is_empty() {
+        let old = verify::open_parity(ctx, path, None)?.info();
+        super::update::parity_anew(ctx, file, path, &old)?.finish()?;
+        return Ok(parity_repaired(ctx, file, path));
+    }
+    let text = format!(
+        "{} was made of other bytes than {}, and repairs nothing",
+        names::shown(path),
+        names::shown(&known.outline.path)
+    );
+    Err(Failure::new(Status::Differs, text).with_hint(format!(
+        "nothing was written; a copy can repair it, atlasm repair --from COPY {name}, or, if the change was meant, atlasm \
+         update {name} makes both seals anew"
+    )))
+}
+
 /// Writes a damaged parity file anew, from a file that is whole.
 fn restore(ctx: &Ctx, file: &Path, path: &Path, root: Option<&[u8; 32]>) -> Res<Report> {
     let parity = verify::open_parity(ctx, path, root)?;
@@ -281,13 +326,17 @@ fn restore(ctx: &Ctx, file: &Path, path: &Path, root: Option<&[u8; 32]>) -> Res<
     let size = source.size().max(2 * TILE_SIZE as u64);
     ctx.operate(file, size, |operation| parity.restore(&source, path, operation))
         .map_err(|failure| failure.while_doing(names::shown(path)))?;
+    Ok(parity_repaired(ctx, file, path))
+}
+
+fn parity_repaired(ctx: &Ctx, file: &Path, path: &Path) -> Report {
     let mut report = Report::new(Status::Done, "parity-repaired");
     report.put("repaired_bytes", 0).put_path("parity", path);
     report.line_of(
         path,
         format!("{}, written anew from {}", ctx.coloured(Colour::Good, "repaired"), names::shown(file)),
     );
-    Ok(report)
+    report
 }
 
 /// Cuts off the bytes after the sealed end. All sealed bytes are intact.
@@ -352,6 +401,7 @@ fn explain(file: &Path, parity: &Path, is_partial: bool, failure: Failure) -> Fa
 fn dry(ctx: &Ctx, file: &Path, checked: &Checked) -> Report {
     let bytes: u64 = checked.bad.iter().map(|bad| bad.length).sum();
     let (status, result) = match checked.report.data {
+        _ if checked.is_stale => (Status::Differs, "incomplete"),
         ParityVerdict::Intact => (Status::Done, "intact"),
         ParityVerdict::Repairable => (Status::Repairable, "repairable"),
         _ => (Status::Incomplete, "incomplete"),
@@ -365,6 +415,9 @@ fn dry(ctx: &Ctx, file: &Path, checked: &Checked) -> Report {
     let parity = names::shown(&checked.path);
     let text = match status {
         Status::Done => "intact, nothing to repair".to_owned(),
+        Status::Differs => {
+            format!("{}: {parity} was made of other bytes", ctx.coloured(Colour::Bad, "cannot be repaired"))
+        }
         Status::Repairable => {
             format!(
                 "{}: {parity} can rebuild {}",

@@ -1,5 +1,6 @@
 //! `atlasm seal`: the outline of a file that stays in its place, and its parity.
 
+use super::verify;
 use crate::context::{Ctx, Report};
 use crate::damage;
 use crate::names;
@@ -9,7 +10,8 @@ use crate::status::{Failure, Res, Status};
 use crate::units::{self, RangeText, hex, human};
 use crate::walk::{self, Seals};
 use atlas_manifold::{
-    AtlasParity, CommitOptions, Container, ContainerCreateOptions, ContainerOptions, ProjectionType,
+    AtlasParity, CommitOptions, Container, ContainerCreateOptions, ContainerOptions, ParityVerdict,
+    ProjectionType,
 };
 use clap::Args;
 use std::fs::{self, File, Metadata};
@@ -98,6 +100,11 @@ fn seal(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
     if options.force && options.range.is_none() && output::exists(&outline_path)? {
         refuse_damaged(ctx, file, &outline_path)?;
     }
+    let stale = if options.parity.is_none() && options.range.is_none() {
+        stale_parity(ctx, options, file, &parity_path)?
+    } else {
+        None
+    };
 
     let mut source = ctx.source(file)?;
     let mut size = size;
@@ -154,6 +161,12 @@ fn seal(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
         texts.push(format!("{} ({})", names::shown(path), human(*length)));
     }
     report.line_of(file, format!("sealed in {}", texts.join(" and ")));
+    if let Some(stale) = stale {
+        fs::remove_file(stale).map_err(|error| Failure::io("removing", stale, &error))?;
+        output::sync_folder(stale)?;
+        report.put_path("removed", stale);
+        report.line(format!("  {} was made of other bytes, and is removed", names::shown(stale)));
+    }
     Ok(report)
 }
 
@@ -170,6 +183,35 @@ fn places(options: &Options, file: &Path) -> (PathBuf, PathBuf) {
             (names::with_suffix(&stem, names::ATLAS), names::with_suffix(&stem, names::PARITY))
         }
         None => (names::with_suffix(file, names::ATLAS), names::with_suffix(file, names::PARITY)),
+    }
+}
+
+/// Returns a parity file beside the new outline that was made of other bytes, which `-f` removes. It is refused without.
+fn stale_parity<'p>(ctx: &Ctx, options: &Options, file: &Path, path: &'p Path) -> Res<Option<&'p Path>> {
+    if !output::exists(path)? {
+        return Ok(None);
+    }
+    // One that does not open, or has another key, protects nothing of this file.
+    let fits = verify::check_parity(ctx, file, path, None).map(|checked| {
+        let is_same = checked.report.data == ParityVerdict::Intact;
+        is_same && objects::size_of(file).is_ok_and(|size| size == checked.info.protected_size)
+    });
+    match fits {
+        Err(failure) if matches!(failure.status, Status::Cancelled | Status::Io | Status::Limit) => {
+            Err(failure)
+        }
+        Ok(true) => Ok(None),
+        _ if options.force => Ok(Some(path)),
+        _ => {
+            let (name, shown) = (names::quoted(file), names::shown(path));
+            let text = format!("{shown} exists, and was made of other bytes than {} has", names::shown(file));
+            let hint = format!(
+                "--parity 10% -f replaces it, -f alone removes it; if {} is damaged, atlasm repair {name} brings the old \
+                 bytes back",
+                names::shown(file)
+            );
+            Err(Failure::new(Status::Exists, text).with_hint(hint))
+        }
     }
 }
 
@@ -194,8 +236,7 @@ fn refuse_damaged(ctx: &Ctx, file: &Path, outline: &Path) -> Res<()> {
         ),
     )
     .with_hint(format!(
-        "atlasm repair {name} repairs it; if the change was intended, remove {} first",
-        names::quoted(outline)
+        "atlasm repair {name} repairs it; if the change was meant, atlasm update {name} brings the seals up to date"
     )))
 }
 

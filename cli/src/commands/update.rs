@@ -9,7 +9,7 @@ use crate::output::Staged;
 use crate::status::{Failure, Res, Status};
 use crate::units::{RangeText, count, hex, human};
 use atlas_manifold::{
-    AtlasBoundaryRegion, AtlasParity, CommitOptions, ContainerMode, ContainerOptions, TILE_SIZE,
+    AtlasBoundaryRegion, AtlasParity, CommitOptions, ContainerMode, ContainerOptions, ParityInfo, TILE_SIZE,
 };
 use clap::Args;
 use std::ops::Range;
@@ -65,12 +65,7 @@ fn update(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
     let changed = changed(file, options, &outline, &findings, size)?;
     let bytes: u64 = changed.iter().map(|range| range.end - range.start).sum();
     let is_same = findings.bad.is_empty() && size == outline.size;
-    let result = match (is_same, options.dry_run) {
-        (true, _) => "unchanged",
-        (false, true) => "would-update",
-        (false, false) => "updated",
-    };
-    let mut report = Report::new(Status::Done, result);
+    let mut report = Report::new(Status::Done, result(is_same, options.dry_run));
     report
         .put("dry_run", options.dry_run)
         .put("changed_bytes", bytes)
@@ -79,7 +74,25 @@ fn update(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
         .put("damage", findings.bad.iter().map(damage::Bad::json).collect::<Vec<_>>());
     if is_same {
         report.put("root", hex(&outline.root));
-        report.line_of(file, "as it was sealed, nothing to update");
+        let stale = match &parity {
+            Some(path) => stale_parity(ctx, file, path, &outline, &findings)?,
+            None => None,
+        };
+        let Some((path, old)) = stale else {
+            report.line_of(file, "as it was sealed, nothing to update");
+            return Ok(report);
+        };
+        let shown = names::shown(path);
+        report.put("result", result(false, options.dry_run)).put_path("parity", path);
+        if options.dry_run {
+            report.line_of(
+                file,
+                format!("as it was sealed; {shown} was made of other bytes, and would be made anew"),
+            );
+            return Ok(report);
+        }
+        parity_anew(ctx, file, path, &old)?.finish()?;
+        report.line_of(file, format!("as it was sealed; {shown} was made of other bytes, and is made anew"));
         return Ok(report);
     }
     let ranges = count(changed.len() as u64, "range");
@@ -102,6 +115,40 @@ fn update(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
     report.put("generation", generation).put("root", hex(&root));
     report.line_of(file, format!("updated, {} in {ranges} changed, root {}", human(bytes), hex(&root)));
     Ok(report)
+}
+
+fn result(is_same: bool, dry_run: bool) -> &'static str {
+    match (is_same, dry_run) {
+        (true, _) => "unchanged",
+        (false, true) => "would-update",
+        (false, false) => "updated",
+    }
+}
+
+/// Returns the shape of a parity file that was made of other bytes than those of the file, which are intact.
+fn stale_parity<'p>(
+    ctx: &Ctx,
+    file: &Path,
+    path: &'p Path,
+    outline: &Outline,
+    findings: &Findings,
+) -> Res<Option<(&'p Path, ParityInfo)>> {
+    let mut checked = verify::check_parity(ctx, file, path, None)?;
+    checked.compare(outline, findings);
+    Ok(checked.is_stale.then_some((path, checked.info)))
+}
+
+/// Writes a parity file of the present bytes, with the share of the old one, under a temporary name.
+pub(crate) fn parity_anew(ctx: &Ctx, file: &Path, path: &Path, old: &ParityInfo) -> Res<Staged> {
+    let source = ctx.source(file)?;
+    let staged = Staged::new(path, true, &[file])?;
+    let share = u64::from(old.parity_columns) * 10_000 / u64::from(old.data_columns.max(1));
+    let share = u32::try_from(share.clamp(1, 10_000)).unwrap_or(10_000);
+    let options = ctx.parity_options().with_redundancy(share);
+    ctx.operate(file, source.size().max(2 * TILE_SIZE as u64), |operation| {
+        AtlasParity::create(&source, staged.path(), &options, operation)
+    })?;
+    Ok(staged)
 }
 
 /// The ranges that were changed; those that are not named are damage.
@@ -169,15 +216,14 @@ fn new_parity(
     let info = parity.info();
     match updated {
         Ok(()) => Ok(staged),
-        // The shape of the old one does not fit the new size.
-        Err(failure) if failure.status == Status::Usage && size != outline.size => {
-            let share = u64::from(info.parity_columns) * 10_000 / u64::from(info.data_columns.max(1));
-            let share = u32::try_from(share.clamp(1, 10_000)).unwrap_or(10_000);
-            let options = ctx.parity_options().with_redundancy(share);
-            ctx.operate(file, work, |operation| {
-                AtlasParity::create(&source, staged.path(), &options, operation)
-            })?;
-            Ok(staged)
+        // The shape of the old one does not fit the new size, or it was made of other bytes. All that was not changed was
+        // verified against the outline.
+        Err(failure)
+            if failure.status == Status::Differs
+                || failure.status == Status::Usage && size != outline.size =>
+        {
+            drop(staged);
+            parity_anew(ctx, file, path, &info)
         }
         Err(failure) => Err(failure.while_doing(names::shown(path)).with_hint("nothing was written")),
     }

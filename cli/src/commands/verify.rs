@@ -8,7 +8,7 @@ use crate::objects;
 use crate::status::{Failure, Res, Status};
 use crate::units::{RangeText, count, hex, human};
 use crate::walk::{self, Seals};
-use atlas_manifold::{AtlasParity, Damage, DamagePart, ParityReport, ParityVerdict};
+use atlas_manifold::{AtlasParity, Damage, DamageKind, DamagePart, ParityInfo, ParityReport, ParityVerdict};
 use clap::Args;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -286,18 +286,39 @@ pub(crate) fn parity_of(file: &Path, outline: Option<&Path>, given: Option<&Path
 pub(crate) struct Checked {
     pub(crate) path: PathBuf,
     pub(crate) report: ParityReport,
-    /// Bad ranges of the file, by units.
+    pub(crate) info: ParityInfo,
+    /// Bad ranges of the file: neighbouring units of one kind are one range.
     pub(crate) bad: Vec<damage::Bad>,
+    /// Bad units of the file, ascending.
+    units: Vec<damage::Bad>,
+    /// True if the file was made of other bytes than the outline.
+    pub(crate) is_stale: bool,
 }
 
 impl Checked {
     /// True if all of the file can be rebuilt.
     pub(crate) fn can_repair(&self) -> bool {
-        matches!(self.report.data, ParityVerdict::Intact | ParityVerdict::Repairable)
+        !self.is_stale && matches!(self.report.data, ParityVerdict::Intact | ParityVerdict::Repairable)
     }
 
     fn is_whole(&self) -> bool {
         self.report.parity == ParityVerdict::Intact
+    }
+
+    /// Compares the parity file with the outline by what both found in one file.
+    ///
+    /// They were made of different bytes if their sizes differ, or if one of them proves bytes that the other refutes. A
+    /// difference inside of damage stays unknown; the root of a repaired file shows it.
+    pub(crate) fn compare(&mut self, outline: &Outline, findings: &Findings) {
+        let differs = |bad: &&damage::Bad| bad.kind == DamageKind::Differs;
+        // Both lists ascend, so that each search is one step of a binary search.
+        let is_free = |list: &[damage::Bad], range: &damage::Bad| {
+            let next = list.partition_point(|bad| bad.end() <= range.offset);
+            list.get(next).is_none_or(|bad| bad.offset >= range.end())
+        };
+        self.is_stale = self.info.protected_size != outline.size
+            || self.units.iter().filter(differs).any(|unit| is_free(&findings.bad, unit))
+            || findings.bad.iter().filter(differs).any(|range| is_free(&self.units, range));
     }
 
     pub(crate) fn json(&self) -> Value {
@@ -310,6 +331,9 @@ impl Checked {
             "damaged_rows": self.report.damaged_rows,
             "lost_rows": self.report.lost_rows,
         });
+        if self.is_stale {
+            object["other_bytes"] = true.into();
+        }
         if let Some(map) = object.as_object_mut() {
             names::put(map, "path", &self.path);
         }
@@ -329,15 +353,10 @@ pub(crate) fn check_parity(ctx: &Ctx, file: &Path, path: &Path, root: Option<&[u
     let parity = open_parity(ctx, path, root)?;
     let source = ctx.source(file)?;
     let mut report = ParityReport::default();
-    let mut findings = Findings::default();
+    let mut units = Vec::new();
     let mut take = |damage: &Damage| {
         if damage.part == DamagePart::Data {
-            findings.bad.push(damage::Bad {
-                kind: damage.kind,
-                offset: damage.offset,
-                length: damage.length,
-                os_error: damage.os_error,
-            });
+            units.push(damage::Bad::from(damage));
         }
         true
     };
@@ -348,13 +367,20 @@ pub(crate) fn check_parity(ctx: &Ctx, file: &Path, path: &Path, root: Option<&[u
         }
     });
     outcome.map_err(|failure| failure.while_doing(names::shown(path)))?;
-    Ok(Checked { path: path.to_owned(), report, bad: merged(findings.bad) })
+    Ok(Checked {
+        path: path.to_owned(),
+        report,
+        info: parity.info(),
+        bad: merged(&units),
+        units,
+        is_stale: false,
+    })
 }
 
 /// Neighbours of one kind as one range.
-fn merged(bad: Vec<damage::Bad>) -> Vec<damage::Bad> {
+pub(crate) fn merged(bad: &[damage::Bad]) -> Vec<damage::Bad> {
     let mut out: Vec<damage::Bad> = Vec::new();
-    for one in bad {
+    for one in bad.iter().copied() {
         match out.last_mut() {
             Some(last) if (last.kind, last.end(), last.os_error) == (one.kind, one.offset, one.os_error) => {
                 last.length += one.length;
@@ -452,7 +478,7 @@ fn against_outline(
     let checked = parity
         .filter(|_| needs_parity && !is_unfinished)
         .map(|path| check_parity(ctx, file, path, Some(&outline.root)).map_err(|failure| (path, failure)));
-    let checked = match checked {
+    let mut checked = match checked {
         Some(Err((_, failure))) if failure.status == Status::Cancelled => return Err(failure),
         Some(Err((path, failure))) => {
             ctx.warn(&format!("the parity file is of no use: {}", failure.message));
@@ -461,6 +487,9 @@ fn against_outline(
         Some(Ok(checked)) => Some(Ok(checked)),
         None => None,
     };
+    if let Some(Ok(checked)) = &mut checked {
+        checked.compare(outline, &findings);
+    }
     let usable = checked.as_ref().and_then(|checked| checked.as_ref().ok());
 
     let is_bad = !findings.bad.is_empty() || findings.surplus > 0;
@@ -468,9 +497,11 @@ fn against_outline(
         // Cutting off surplus bytes needs no parity.
         _ if findings.bad.is_empty() && findings.surplus > 0 => (Status::Repairable, "damaged"),
         (true, Some(checked)) if checked.can_repair() => (Status::Repairable, "damaged"),
+        (true, Some(checked)) if checked.is_stale => (Status::Differs, "damaged"),
         (true, Some(_)) => (Status::Incomplete, "damaged"),
         (true, None) => (Status::Differs, "damaged"),
         (false, _) if findings.bad_records > 0 => (Status::Differs, "outline-damaged"),
+        (false, Some(checked)) if checked.is_stale => (Status::Differs, "parity-of-other-bytes"),
         (false, Some(checked)) if !checked.is_whole() => (Status::Repairable, "parity-damaged"),
         (false, None) if matches!(checked, Some(Err(_))) => (Status::Differs, "parity-damaged"),
         (false, _) => (Status::Done, "intact"),
@@ -545,6 +576,14 @@ fn advise(
 ) {
     let name = names::quoted(file);
     let advice = match (status, checked) {
+        (Status::Differs, Some(checked)) if checked.is_stale => {
+            let other = format!("{} was made of other bytes", names::shown(&checked.path));
+            if findings.bad.is_empty() {
+                format!("{other}, and repairs nothing: atlasm update {name} makes it anew")
+            } else {
+                format!("{other}, and repairs nothing; a copy can: atlasm repair --from COPY {name}")
+            }
+        }
         (Status::Repairable, _) if findings.bad.is_empty() && findings.surplus > 0 => {
             format!("the bytes that were sealed are all there: atlasm repair {name} cuts off the rest")
         }

@@ -1,0 +1,127 @@
+//! Seals, and files that no longer fit them.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod common;
+mod schema;
+
+use common::{Place, bytes};
+use serde_json::{Value, json};
+use std::fs;
+
+const MIB: usize = 1 << 20;
+
+/// A sealed file of 3 MiB and a bit, `a`, with a copy.
+fn sealed() -> (Place, Vec<u8>) {
+    let place = Place::new();
+    let data = bytes(3 * MIB + 12_345);
+    place.write("a", &data);
+    place.write("copy", &data);
+    place.line("seal --parity 10% a").expect(0);
+    (place, data)
+}
+
+/// The single object of `--json`.
+fn object(place: &Place, line: &str, code: i32) -> Value {
+    place.line(&format!("{line} --json")).expect(code).json().remove(0)
+}
+
+/// Files with an outline of their bytes, beside a parity file of the bytes before.
+fn with_stale_parity(new: &[u8]) -> Place {
+    let (place, _) = sealed();
+    let old = place.read("a.atp");
+    place.write("a", new);
+    fs::remove_file(place.path("a.atlas")).unwrap();
+    fs::remove_file(place.path("a.atp")).unwrap();
+    place.line("seal a").expect(0);
+    place.write("a.atp", old);
+    place
+}
+
+/// Other bytes than those of `data`: one replaced, and lengths that are smaller and larger.
+fn changes(data: &[u8]) -> [Vec<u8>; 5] {
+    let mut replaced = data.to_vec();
+    replaced[MIB] ^= 1;
+    [
+        replaced,
+        [data, b"ab"].concat(),
+        [data, &bytes(500_000)].concat(),
+        data[..data.len() - 500_000].to_vec(),
+        Vec::new(),
+    ]
+}
+
+#[test]
+fn a_parity_file_of_other_bytes_is_no_parity() {
+    for new in changes(&bytes(3 * MIB + 12_345)) {
+        let place = with_stale_parity(&new);
+        let ran = place.line("verify --parity-too a").expect(1);
+        assert!(ran.text().contains("a.atp was made of other bytes"), "{}", ran.text());
+        assert_eq!(object(&place, "verify --parity-too a", 1)["parity"]["other_bytes"], true);
+        // Damage elsewhere is not repaired from it, and the file stays as it is.
+        if new.len() > 2 * MIB {
+            place.damage("a", 2 * MIB + 5);
+            let before = place.read("a");
+            let object = object(&place, "verify a", 1);
+            assert_eq!(object["parity"]["repairable"], false, "{object}");
+            assert!(object["advice"].as_str().unwrap().contains("--from COPY"), "{object}");
+            place.line("repair -n a").expect(1);
+            let ran = place.line("repair a").expect(1);
+            assert!(ran.stderr.contains("a.atp was made of other bytes than a.atlas"), "{}", ran.stderr);
+            assert_eq!(place.names(), ["a", "a.atlas", "a.atp", "copy"]);
+            assert_eq!(place.read("a"), before);
+            place.write("a", &new);
+        }
+        // Both make it anew.
+        let old = place.read("a.atp");
+        for line in ["update a", "repair --parity-too a"] {
+            place.write("a.atp", &old);
+            place.line(line).expect(0);
+            place.line("verify --parity-too a").expect(0);
+        }
+    }
+}
+
+#[test]
+fn damage_where_the_parity_differs_is_not_repaired_to_other_bytes() {
+    let data = bytes(3 * MIB + 12_345);
+    let [replaced, ..] = changes(&data);
+    let place = with_stale_parity(&replaced);
+    // Outline and parity both find damage here, and agree in nothing else.
+    place.damage("a", MIB + 7);
+    let before = place.read("a");
+    let ran = place.line("repair a").expect(1);
+    assert!(ran.stderr.contains("a.atp was made of other bytes than a.atlas"), "{}", ran.stderr);
+    assert_eq!(place.read("a"), before);
+}
+
+#[test]
+fn sealing_leaves_no_parity_of_other_bytes() {
+    let (place, data) = sealed();
+    // Of the same bytes: it stays.
+    fs::remove_file(place.path("a.atlas")).unwrap();
+    place.line("seal a").expect(0);
+    place.line("verify --parity-too a").expect(0);
+    for new in changes(&data) {
+        place.write("a", &data);
+        place.line("seal -f --parity 10% copy").expect(0);
+        fs::rename(place.path("copy.atp"), place.path("a.atp")).unwrap();
+        place.write("a", &new);
+        fs::remove_file(place.path("a.atlas")).unwrap();
+        let ran = place.line("seal a").expect(8);
+        assert!(ran.stderr.contains("a.atp exists, and was made of other bytes"), "{}", ran.stderr);
+        assert!(!place.path("a.atlas").exists() && place.path("a.atp").exists());
+        let object = object(&place, "seal -f a", 0);
+        assert_eq!(object["removed"], "a.atp");
+        assert!(!place.path("a.atp").exists());
+        place.line("verify --parity-too a").expect(0);
+    }
+    // The advice on a changed file brings both seals up to date.
+    place.line("seal -f --parity 10% a").expect(0);
+    place.write("a", &data);
+    let ran = place.line("seal -f --parity 10% a").expect(1);
+    assert!(ran.stderr.contains("atlasm update a"), "{}", ran.stderr);
+    place.line("update a").expect(0);
+    place.line("verify --parity-too a").expect(0);
+    assert_eq!(json!(place.read("a").len()), data.len());
+}
