@@ -233,7 +233,7 @@ impl Ctx {
         let mut throttle = Throttle::new(self.rate.get());
         let mut is_late = false;
         let mut callback = |progress: &Progress| {
-            throttle.wait(progress.bytes_done);
+            throttle.wait(progress.bytes_done, || self.is_stopped());
             is_late = self.is_late();
             !is_late && bar.update(progress)
         };
@@ -335,7 +335,8 @@ impl Throttle {
         Throttle { rate, started: Instant::now(), last: 0, done: 0 }
     }
 
-    fn wait(&mut self, bytes_done: u64) {
+    /// Sleeps in short pieces, and no longer than until `is_over`.
+    fn wait(&mut self, bytes_done: u64, is_over: impl Fn() -> bool) {
         let Some(rate) = self.rate else { return };
         // A second call of the same task begins at 0 again.
         self.done += bytes_done.checked_sub(self.last).unwrap_or(bytes_done);
@@ -343,7 +344,7 @@ impl Throttle {
         #[expect(clippy::cast_precision_loss, reason = "a time to sleep")]
         let due = Duration::from_secs_f64(self.done as f64 / rate.max(1) as f64);
         while let Some(rest) = due.checked_sub(self.started.elapsed()) {
-            if signals::cancelled() || rest.is_zero() {
+            if is_over() || rest.is_zero() {
                 break;
             }
             std::thread::sleep(rest.min(Duration::from_millis(50)));

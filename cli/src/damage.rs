@@ -54,6 +54,21 @@ impl Bad {
         object
     }
 
+    /// Reads what `json` makes.
+    pub(crate) fn from_json(value: &Value) -> Option<Bad> {
+        let number = |key: &str| value.get(key).and_then(Value::as_u64);
+        let kind = match value.get("kind")?.as_str()? {
+            "differs" => DamageKind::Differs,
+            "unreadable" => DamageKind::Unreadable,
+            "missing" => DamageKind::Missing,
+            _ => DamageKind::Unknown,
+        };
+        let (offset, length) = (number("offset")?, number("length")?);
+        offset.checked_add(length)?;
+        let os_error = value.get("os_error").map_or(Some(0), Value::as_i64)?;
+        Some(Bad { kind, offset, length, os_error: i32::try_from(os_error).ok()? })
+    }
+
     /// A line of text for people.
     pub(crate) fn line(&self) -> String {
         let reason = match self.os_error {
@@ -233,6 +248,26 @@ pub(crate) fn find_from(
         at += length;
     }
     Ok((findings, at))
+}
+
+/// Searches ranges again that were bad. They stay bad if `--max-time` ends the search.
+pub(crate) fn find_again(ctx: &Ctx, file: &Path, outline: &Outline, ranges: &[Bad]) -> Res<Vec<Bad>> {
+    let projection = snapshot(ctx, outline)?;
+    let mut findings = Findings::default();
+    for (done, bad) in ranges.iter().enumerate() {
+        let end = bad.end().min(outline.size);
+        let region = AtlasBoundaryRegion::new(bad.offset, end.saturating_sub(bad.offset));
+        let mut found = Findings::default();
+        match search(ctx, file, outline, &projection, Some(region), &mut found) {
+            Err(failure) if failure.status == Status::Incomplete && ctx.is_late() => {
+                ranges[done..].iter().for_each(|bad| findings.push(*bad));
+                break;
+            }
+            Err(failure) => return Err(failure),
+            Ok(()) => found.bad.into_iter().for_each(|bad| findings.push(bad)),
+        }
+    }
+    Ok(findings.bad)
 }
 
 /// Bytes of the file after the sealed end.

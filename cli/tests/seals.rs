@@ -8,6 +8,7 @@ mod schema;
 use common::{Place, bytes};
 use serde_json::{Value, json};
 use std::fs;
+use std::time::{Duration, Instant};
 
 const MIB: usize = 1 << 20;
 
@@ -124,4 +125,83 @@ fn sealing_leaves_no_parity_of_other_bytes() {
     place.line("update a").expect(0);
     place.line("verify --parity-too a").expect(0);
     assert_eq!(json!(place.read("a").len()), data.len());
+}
+
+/// A sealed file of 8 MiB with damage at 1 MiB, and a line that verifies 3 MiB or so of it a run.
+fn slow() -> (Place, &'static str) {
+    let place = Place::new();
+    place.write("big", bytes(8 * MIB));
+    place.line("seal --parity 10% big").expect(0);
+    place.damage("big", MIB + 5);
+    (place, "verify --json --rate 4M --max-time 0.9s --resume STATE big")
+}
+
+#[test]
+fn damage_that_an_earlier_run_found_is_not_forgotten() {
+    let (place, line) = slow();
+    let mut runs = 0;
+    loop {
+        runs += 1;
+        let ran = place.line(line);
+        let object = ran.json().remove(0);
+        assert_eq!(
+            (&object["result"], &object["bad_bytes"]),
+            (&json!("damaged"), &json!(16_384)),
+            "{object}"
+        );
+        let is_whole = object["verified_to"].as_u64().is_none_or(|to| to == 8 * MIB as u64);
+        assert!(runs < 20);
+        // There is no time for the parity file, which is not to say that it is of no use.
+        assert!(object["advice"].as_str().unwrap().contains("says whether it can be repaired"), "{object}");
+        ran.expect(1);
+        if is_whole {
+            break;
+        }
+    }
+    assert!(runs > 1);
+    // The next pass begins with it, whatever it comes to.
+    let object = place.line(line).json().remove(0);
+    assert_eq!(object["result"], "damaged", "{object}");
+    // A run that has no time for the file says so too.
+    let ran = place.line("verify --json --max-time 0s --resume STATE big").expect(1);
+    let object = ran.json().remove(0);
+    assert_eq!((&object["result"], &object["bad_bytes"]), (&json!("damaged"), &json!(16_384)), "{object}");
+    assert!(
+        place.line("verify --max-time 0s --resume STATE big").expect(1).text().contains("by an earlier run")
+    );
+    // A whole search that finds it good ends that.
+    place.line("repair big").expect(0);
+    place.line("verify --resume STATE big").expect(0);
+    place.line("verify --max-time 0s --resume STATE big").expect(0);
+}
+
+#[test]
+fn a_file_that_was_repaired_between_two_runs_is_searched_again() {
+    let (place, line) = slow();
+    place.line(line).expect(1);
+    place.line("repair --discard big").expect(0);
+    let object = place.line("verify --json --resume STATE big").expect(0).json().remove(0);
+    assert_eq!((&object["result"], &object["damage"]), (&json!("intact"), &json!([])));
+    assert!(object["verified_from"].as_u64().unwrap() > MIB as u64, "{object}");
+    // A state of an earlier version has no damage.
+    place.write("STATE", r#"{"atlasm_verified_ns":{},"unfinished":{}}"#);
+    place.line(line).expect(0);
+    place.write("STATE", r#"{"atlasm_verified_ns":{},"damaged":{"x":{"root":"","ranges":[]}}}"#);
+    place.line(line).expect(6);
+}
+
+#[test]
+fn the_end_of_the_time_ends_a_slow_run() {
+    let place = Place::new();
+    place.write("big", bytes(8 * MIB));
+    place.line("seal big").expect(0);
+    for rate in ["1", "50", "1k"] {
+        for (state, code) in [("", 4), ("--resume STATE", 0)] {
+            let start = Instant::now();
+            let ran = place.line(&format!("verify --rate {rate} --max-time 0.3s {state} big")).expect(code);
+            assert!(start.elapsed() < Duration::from_secs(3), "{rate}: {:?}", start.elapsed());
+            assert!(ran.text().starts_with("big: unfinished"), "{}", ran.text());
+        }
+    }
+    assert!(place.line("verify --rate 0 big").expect(2).stderr.contains("at least 1 byte a second"));
 }

@@ -54,15 +54,22 @@ pub(crate) struct Options {
     #[arg(long)]
     map: bool,
     /// Reads no more than this a second, such as 50M, on one thread
-    #[arg(long, value_name = "SIZE", value_parser = crate::units::parse_size)]
+    #[arg(long, value_name = "SIZE", value_parser = parse_rate)]
     rate: Option<u64>,
     /// Ends after this time, such as 3h
     #[arg(long, value_name = "TIME", value_parser = crate::units::parse_duration)]
     max_time: Option<std::time::Duration>,
-    /// A small file that remembers when each file was verified, and how far the last one; the oldest come
-    /// first
+    /// A small file that remembers when each file was verified, how far the last one, and what was bad; the
+    /// oldest come first
     #[arg(long, value_name = "STATE")]
     resume: Option<PathBuf>,
+}
+
+fn parse_rate(text: &str) -> Result<u64, String> {
+    match crate::units::parse_size(text)? {
+        0 => Err(format!("'{text}' is not a rate: at least 1 byte a second")),
+        rate => Ok(rate),
+    }
 }
 
 pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
@@ -85,11 +92,16 @@ pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
         named.sort_by_key(|file| state.verified(file));
     }
     ctx.set_pace(options.rate, options.max_time);
-    let (mut intact, mut looked_at) = (0_u64, 0_u64);
+    let (mut intact, mut looked_at, mut begun) = (0_u64, 0_u64, 0_usize);
     let total = named.len() as u64;
     ctx.each(&named, |file| {
-        let mut part =
-            state.as_ref().map(|state| Part { from: state.place(file), to: None, step: step(options) });
+        begun += 1;
+        let mut part = state.as_ref().map(|state| Part {
+            from: state.place(file),
+            to: None,
+            step: step(options),
+            known: state.known(file),
+        });
         let outcome = verify(ctx, options, file, part.as_mut());
         let is_unfinished = match (&outcome, &part) {
             // Such a file is the first one of the next run.
@@ -99,14 +111,18 @@ pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
             (Ok(_), None) => false,
         };
         if let Some(state) = &mut state {
-            match part.and_then(|part| part.to) {
+            let to = part.as_ref().and_then(|part| part.to);
+            if let (Ok(_), Some(part)) = (&outcome, part) {
+                state.note_damage(file, part.known);
+            }
+            match to {
                 Some(place) => state.note_place(file, place)?,
                 None if is_unfinished => {}
                 None => state.note(file)?,
             }
         }
         match outcome {
-            Err(_) if is_unfinished => Ok(Report::new(Status::Done, "unfinished")),
+            Err(_) if is_unfinished => Ok(unfinished(ctx, file, state.as_ref())),
             Ok(report) if is_unfinished => Ok(report),
             outcome => {
                 looked_at += 1;
@@ -118,6 +134,12 @@ pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
     })?;
     if let Some(state) = &mut state {
         state.save()?;
+        // Bad files that this run did not come to stay bad.
+        for file in &named[begun.min(named.len())..] {
+            if let Some(report) = bad_before(ctx, file, &state.known(file)) {
+                ctx.report(Some(file), report)?;
+            }
+        }
     }
     if total > 1 {
         ctx.detail(&format!("{intact} of {} intact", count(total, "file")));
@@ -132,12 +154,53 @@ pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
     Ok(())
 }
 
+/// The report on a file whose search `--max-time` ended before it began.
+fn unfinished(ctx: &Ctx, file: &Path, state: Option<&State>) -> Report {
+    if let Some(report) = state.and_then(|state| bad_before(ctx, file, &state.known(file))) {
+        return report;
+    }
+    // Without a state the search of a file starts from the beginning.
+    let status = if state.is_some() { Status::Done } else { Status::Incomplete };
+    let mut report = Report::new(status, "unfinished");
+    report.line_of(file, "unfinished, --max-time is over");
+    report
+}
+
+/// The report on a file that was not searched, from the damage that earlier runs found. `None` if they found none.
+fn bad_before(ctx: &Ctx, file: &Path, known: &Known) -> Option<Report> {
+    if known.bad.is_empty() {
+        return None;
+    }
+    let bytes: u64 = known.bad.iter().map(|bad| bad.length).sum();
+    let mut report = Report::new(Status::Differs, "damaged");
+    report
+        .put("earlier", true)
+        .put("root", hex(&known.root))
+        .put("bad_bytes", bytes)
+        .put("damage", known.bad.iter().map(damage::Bad::json).collect::<Vec<_>>());
+    let word = ctx.coloured(Colour::Bad, "damaged");
+    let ranges = count(known.bad.len() as u64, "range");
+    report.line_of(file, format!("{word}, {} in {ranges}, by an earlier run", human(bytes)));
+    known.bad.iter().for_each(|bad| report.line(bad.line()));
+    Some(report)
+}
+
 /// Searched part of a file, by an earlier run and by this one.
 struct Part {
     from: Place,
     /// Set if `--max-time` ended the search before the end of the file.
     to: Option<Place>,
     step: u64,
+    /// Damage that is known before the search, and after it.
+    known: Known,
+}
+
+/// Damage of a file that no search since has found to be good, and the root of the outline.
+#[derive(Clone, Default)]
+struct Known {
+    root: [u8; 32],
+    /// Ascending.
+    bad: Vec<damage::Bad>,
 }
 
 /// A place in a file, and the root of the outline that the bytes before it were compared with.
@@ -161,6 +224,8 @@ struct State {
     times: BTreeMap<String, i64>,
     /// Place at which the search of an unfinished file continues, by the same name.
     places: BTreeMap<String, Place>,
+    /// Damage of the files that have any, by the same name.
+    damaged: BTreeMap<String, Known>,
     saved: Instant,
 }
 
@@ -173,6 +238,7 @@ impl State {
             path: path.to_owned(),
             times: BTreeMap::new(),
             places: BTreeMap::new(),
+            damaged: BTreeMap::new(),
             saved: Instant::now(),
         };
         let text = match fs::read(path) {
@@ -202,6 +268,10 @@ impl State {
             let root = crate::units::parse_digest(root).map_err(|_| foreign())?;
             state.places.insert(name.clone(), Place { offset, root });
         }
+        let damaged = value.get("damaged").map(|files| files.as_object().ok_or_else(foreign)).transpose()?;
+        for (name, known) in damaged.into_iter().flatten() {
+            state.damaged.insert(name.clone(), Known::from_json(known).ok_or_else(foreign)?);
+        }
         Ok(state)
     }
 
@@ -219,6 +289,19 @@ impl State {
     /// Returns the place at which the search of the file continues.
     fn place(&self, file: &Path) -> Place {
         self.places.get(&Self::key(file)).copied().unwrap_or_default()
+    }
+
+    /// Returns the damage that earlier runs found in the file.
+    fn known(&self, file: &Path) -> Known {
+        self.damaged.get(&Self::key(file)).cloned().unwrap_or_default()
+    }
+
+    fn note_damage(&mut self, file: &Path, known: Known) {
+        if known.bad.is_empty() {
+            self.damaged.remove(&Self::key(file));
+        } else {
+            self.damaged.insert(Self::key(file), known);
+        }
     }
 
     fn note_place(&mut self, file: &Path, place: Place) -> Res<()> {
@@ -245,12 +328,43 @@ impl State {
             .iter()
             .map(|(name, place)| (name.clone(), json!({ "offset": place.offset, "root": hex(&place.root) })))
             .collect();
-        let text = format!("{}\n", json!({ "atlasm_verified_ns": self.times, "unfinished": places }));
+        let damaged: serde_json::Map<String, Value> =
+            self.damaged.iter().map(|(name, known)| (name.clone(), known.json())).collect();
+        let text = json!({ "atlasm_verified_ns": self.times, "unfinished": places, "damaged": damaged });
+        let text = format!("{text}\n");
         std::io::Write::write_all(&mut file, text.as_bytes()).map_err(failed)?;
         super::seal::sync(&file, &self.path)?;
         staged.finish()?;
         self.saved = Instant::now();
         Ok(())
+    }
+}
+
+impl Known {
+    fn json(&self) -> Value {
+        json!({ "root": hex(&self.root), "ranges": self.bad.iter().map(damage::Bad::json).collect::<Vec<_>>() })
+    }
+
+    fn from_json(value: &Value) -> Option<Known> {
+        let root = crate::units::parse_digest(value.get("root")?.as_str()?).ok()?;
+        let ranges = value.get("ranges")?.as_array()?;
+        let bad = ranges.iter().map(damage::Bad::from_json).collect::<Option<Vec<_>>>()?;
+        Some(Known { root, bad })
+    }
+
+    /// Returns the damage outside of a searched part.
+    fn outside(&self, searched: std::ops::Range<u64>) -> Vec<damage::Bad> {
+        let mut out = Vec::new();
+        for bad in &self.bad {
+            let before = bad.end().min(searched.start);
+            let behind = bad.offset.max(searched.end);
+            for (offset, end) in [(bad.offset, before), (behind, bad.end())] {
+                if offset < end {
+                    out.push(damage::Bad { offset, length: end - offset, ..*bad });
+                }
+            }
+        }
+        out
     }
 }
 
@@ -464,11 +578,24 @@ fn against_outline(
         Some(part) => {
             // The place holds for the outline that it was made with.
             from = if part.from.root == outline.root { part.from.offset.min(outline.size) } else { 0 };
-            let (findings, end) = damage::find_from(ctx, file, outline, from, part.step)?;
+            let (mut findings, end) = damage::find_from(ctx, file, outline, from, part.step)?;
             to = end;
             if end < outline.size {
                 part.to = Some(Place { offset: end, root: outline.root });
             }
+            if part.known.root == outline.root {
+                let known = part.known.outside(from..end);
+                // The verdict on a whole file is of now: a part that was repaired since is good.
+                let again = if end == outline.size && !known.is_empty() {
+                    damage::find_again(ctx, file, outline, &known)?
+                } else {
+                    known
+                };
+                findings.bad.extend(again);
+                findings.bad.sort_by_key(|bad| bad.offset);
+                findings.bad = merged(&findings.bad);
+            }
+            part.known = Known { root: outline.root, bad: findings.bad.clone() };
             findings
         }
     };
@@ -478,8 +605,14 @@ fn against_outline(
     let checked = parity
         .filter(|_| needs_parity && !is_unfinished)
         .map(|path| check_parity(ctx, file, path, Some(&outline.root)).map_err(|failure| (path, failure)));
+    let mut is_asked = !is_unfinished;
     let mut checked = match checked {
         Some(Err((_, failure))) if failure.status == Status::Cancelled => return Err(failure),
+        // The file is searched, and there was no time left for its parity.
+        Some(Err((_, failure))) if failure.status == Status::Incomplete && ctx.is_late() => {
+            is_asked = false;
+            None
+        }
         Some(Err((path, failure))) => {
             ctx.warn(&format!("the parity file is of no use: {}", failure.message));
             Some(Err(path))
@@ -530,9 +663,15 @@ fn against_outline(
         report.line(format!("  {to}..  not verified yet; the next run goes on from there"));
     }
     if from > 0 {
-        report.line(format!("  ..{from}  verified by earlier runs"));
+        report.line(format!("  ..{from}  searched by earlier runs"));
     }
-    advise(file, &findings, status, usable, parity, &mut report);
+    if is_bad && !is_asked {
+        let advice = format!("atlasm verify {} says whether it can be repaired", names::quoted(file));
+        report.put("advice", advice.as_str());
+        report.line(format!("  {advice}"));
+    } else {
+        advise(file, &findings, status, usable, parity, &mut report);
+    }
     Ok(report)
 }
 
