@@ -205,3 +205,17 @@ fn the_end_of_the_time_ends_a_slow_run() {
     }
     assert!(place.line("verify --rate 0 big").expect(2).stderr.contains("at least 1 byte a second"));
 }
+
+#[test]
+fn an_outline_is_not_rolled_back() {
+    let (place, _) = sealed();
+    place.damage("a", 5);
+    place.line("update a").expect(0);
+    let before = place.read("a.atlas");
+    for line in ["rollback a.atlas", "rollback a.atlas 1", "rollback -n a.atlas", "delete a.atlas 0+1"] {
+        let ran = place.line(line).expect(2);
+        assert!(ran.stderr.contains("atlasm update a then brings"), "{}", ran.stderr);
+    }
+    assert_eq!(place.read("a.atlas"), before);
+    place.line("verify --parity-too a").expect(0);
+}

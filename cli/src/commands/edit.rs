@@ -43,6 +43,20 @@ pub(crate) fn open(ctx: &Ctx, path: &Path, edit: Option<&Edit>) -> Res<Opened> {
     objects::open_container(ctx, path, mode, None, options)
 }
 
+/// Refuses to change an outline apart from the file that its bytes lie in.
+pub(crate) fn refuse_outline(path: &Path, opened: &Opened) -> Res<()> {
+    if !opened.is_outline() {
+        return Ok(());
+    }
+    let file = opened.base.clone().or_else(|| names::without_suffix(path, names::ATLAS));
+    let shown = file.as_deref().map_or_else(|| "another file".to_owned(), names::shown);
+    let name = file.as_deref().map_or_else(|| "FILE".to_owned(), names::quoted);
+    Err(Failure::usage(format!("{} is an outline, whose bytes are those of {shown}", names::shown(path)))
+        .with_hint(format!(
+            "change the file with any program; atlasm update {name} then brings its seals up to date"
+        )))
+}
+
 /// An offset in a domain of `size` bytes: a size, `end`, or `-N` from the end.
 pub(crate) fn offset(text: &str, size: u64) -> Res<u64> {
     let text = if text == "end" { "end-0" } else { text };
@@ -79,14 +93,7 @@ pub(crate) fn apply(
     change: impl FnOnce(&AtlasProjection, &Opened, &mut Operation<'_>) -> Result<(), AtlasError>,
 ) -> Res<Report> {
     let opened = open(ctx, path, Some(edit))?;
-    if opened.is_outline() {
-        let base = opened.base.as_deref().map_or_else(|| "the file itself".to_owned(), names::shown);
-        return Err(Failure::usage(format!(
-            "{} is an outline, whose bytes are those of {base}",
-            names::shown(path)
-        ))
-        .with_hint("edit the file with any program, and seal it anew"));
-    }
+    refuse_outline(path, &opened)?;
     let before = opened.container.generation(0)?;
     // Large enough for the pool where the work is.
     let size = work.max(before.domain_size.min(2 << 20));

@@ -10,7 +10,8 @@ use std::path::PathBuf;
 
 /// Makes the bytes of an old generation the newest generation of a container.
 ///
-/// The ones between stay in the log, so that a rollback can be rolled back.
+/// The ones between stay in the log, so that a rollback can be rolled back. An outline is refused, because the bytes of
+/// its file stay as they are.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// The container
@@ -27,6 +28,7 @@ pub(crate) struct Options {
 pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
     ctx.each([&options.container], |path| {
         let opened = edit::open(ctx, path, None)?;
+        edit::refuse_outline(path, &opened)?;
         let newest = opened.container.generation(0)?;
         let wanted = options.generation.unwrap_or(newest.previous);
         if wanted == 0 {
