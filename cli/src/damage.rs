@@ -91,6 +91,8 @@ pub(crate) struct Outline {
     pub(crate) size: u64,
     /// The range of the file that the outline stands for, or `None` for the whole file.
     pub(crate) range: Option<Range<u64>>,
+    /// The part of the file that is searched alone, or `None` for all of it.
+    pub(crate) part: Option<Range<u64>>,
 }
 
 /// Result of a search.
@@ -204,6 +206,7 @@ pub(crate) fn open_outline(
         root: newest.root,
         size: newest.domain_size,
         range,
+        part: None,
         container: opened.container,
     })
 }
@@ -217,7 +220,12 @@ pub(crate) fn snapshot(ctx: &Ctx, outline: &Outline) -> Res<AtlasProjection> {
 pub(crate) fn find(ctx: &Ctx, file: &Path, outline: &Outline) -> Res<Findings> {
     let projection = snapshot(ctx, outline)?;
     let mut findings = Findings { surplus: surplus(file, outline)?, ..Findings::default() };
-    search(ctx, file, outline, &projection, None, &mut findings)?;
+    let part = outline.part.as_ref().map(|part| AtlasBoundaryRegion::new(part.start, part.end - part.start));
+    search(ctx, file, outline, &projection, part, &mut findings)?;
+    // The unit of the search is larger than a byte.
+    if let Some(part) = &outline.part {
+        findings.bad.retain(|bad| bad.offset < part.end && part.start < bad.end());
+    }
     Ok(findings)
 }
 
@@ -272,7 +280,7 @@ pub(crate) fn find_again(ctx: &Ctx, file: &Path, outline: &Outline, ranges: &[Ba
 
 /// Bytes of the file after the sealed end.
 fn surplus(file: &Path, outline: &Outline) -> Res<u64> {
-    let size = match &outline.range {
+    let size = match outline.part.as_ref().or(outline.range.as_ref()) {
         Some(range) => range.end - range.start,
         None => objects::size_of(file)?,
     };

@@ -219,3 +219,27 @@ fn an_outline_is_not_rolled_back() {
     assert_eq!(place.read("a.atlas"), before);
     place.line("verify --parity-too a").expect(0);
 }
+
+#[test]
+fn a_range_is_verified_against_the_outline_of_the_whole_file() {
+    let (place, data) = sealed();
+    let line = "verify --range 1MiB..2MiB --outline a.atlas a";
+    assert_eq!(place.line(line).expect(0).text(), "a: intact, 1 MiB\n");
+    let part = object(&place, line, 0);
+    assert_eq!((&part["verified_from"], &part["verified_to"]), (&json!(MIB), &json!(2 * MIB)));
+    // Damage outside of the range does not count, damage inside does.
+    place.damage("a", 5);
+    place.damage("a", 2 * MIB);
+    place.line(line).expect(0);
+    place.line("verify --range 0+0 --outline a.atlas a").expect(0);
+    place.line("verify --range -12345.. --outline a.atlas a").expect(0);
+    place.damage("a", 2 * MIB - 1);
+    let part = object(&place, line, 1);
+    assert_eq!(part["damage"], json!([{ "kind": "differs", "offset": 2 * MIB - 16_384, "length": 16_384 }]));
+    assert!(part["advice"].as_str().unwrap().contains("atlasm verify a says"), "{part}");
+    // A file that has grown or was cut.
+    place.write("a", [&data[..], b"more"].concat());
+    place.line(line).expect(0);
+    place.write("a", &data[..2 * MIB]);
+    place.line(line).expect(0);
+}

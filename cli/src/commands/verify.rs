@@ -38,7 +38,7 @@ pub(crate) struct Options {
     /// The parity file, or a folder of parity files
     #[arg(long, value_name = "PATH")]
     parity: Option<PathBuf>,
-    /// Compares a range alone with the outline of that range, which --outline names
+    /// Compares a range alone, with the outline of the range or of the whole file that --outline names
     #[arg(long, value_name = "RANGE", requires = "outline", conflicts_with_all = ["recursive", "parity", "parity_too", "resume"])]
     range: Option<RangeText>,
     /// Checks the parity file too, also if the file is intact
@@ -512,7 +512,17 @@ fn verify(ctx: &Ctx, options: &Options, file: &Path, part: Option<&mut Part>) ->
     }
     let size = objects::size_of(file)?;
     if let (Some(range), Some(path)) = (&options.range, &options.outline) {
-        let outline = damage::open_outline(ctx, path, file, false, Some(range.resolve(size)?))?;
+        let range = range.resolve(size)?;
+        let outline = damage::open_outline(ctx, path, file, false, None)?;
+        // An outline of the file's size is that of the whole file. If the file has another size now, one that is larger than
+        // the range has to be.
+        let is_whole =
+            outline.size == size || outline.size != range.end - range.start && outline.size >= range.end;
+        let outline = if is_whole {
+            Outline { part: Some(range), ..outline }
+        } else {
+            damage::open_outline(ctx, path, file, false, Some(range))?
+        };
         return against_outline(ctx, options, file, &outline, None, None);
     }
     let outline = damage::find_outline(ctx, file, options.outline.as_deref())?;
@@ -573,6 +583,7 @@ fn against_outline(
         ));
     }
     let (mut from, mut to) = (0, outline.size);
+    let searched = outline.part.as_ref().map_or(outline.size, |part| part.end - part.start);
     let findings = match part {
         None => damage::find(ctx, file, outline)?,
         Some(part) => {
@@ -605,7 +616,7 @@ fn against_outline(
     let checked = parity
         .filter(|_| needs_parity && !is_unfinished)
         .map(|path| check_parity(ctx, file, path, Some(&outline.root)).map_err(|failure| (path, failure)));
-    let mut is_asked = !is_unfinished;
+    let mut is_asked = !is_unfinished && outline.part.is_none();
     let mut checked = match checked {
         Some(Err((_, failure))) if failure.status == Status::Cancelled => return Err(failure),
         // The file is searched, and there was no time left for its parity.
@@ -658,7 +669,10 @@ fn against_outline(
         report.line_of(file, format!("unfinished, {} of {}", human(to), human(outline.size)));
         return Ok(report);
     }
-    describe(ctx, options, file, outline.size, &findings, &mut report);
+    if let Some(part) = &outline.part {
+        report.put("verified_from", part.start).put("verified_to", part.end);
+    }
+    describe(ctx, options, file, searched, &findings, &mut report);
     if is_unfinished {
         report.line(format!("  {to}..  not verified yet; the next run goes on from there"));
     }
