@@ -10,8 +10,10 @@ use atlas_manifold::{
     DamagePart,
 };
 use serde_json::{Value, json};
+use std::ffi::OsString;
 use std::fs;
 use std::ops::Range;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 /// A range of bytes of a file that are not those that were sealed.
@@ -84,6 +86,8 @@ pub(crate) struct Outline {
     pub(crate) path: PathBuf,
     /// True if it was found by its size alone.
     pub(crate) is_guess: bool,
+    /// Name of the file that it was made of, if the first generation is kept and says so.
+    pub(crate) made_of: Option<PathBuf>,
     pub(crate) container: Container,
     pub(crate) generation: u64,
     pub(crate) root: [u8; 32],
@@ -93,6 +97,32 @@ pub(crate) struct Outline {
     pub(crate) range: Option<Range<u64>>,
     /// The part of the file that is searched alone, or `None` for all of it.
     pub(crate) part: Option<Range<u64>>,
+}
+
+impl Outline {
+    /// A sentence for people if it was made of a file of another name than `file` has.
+    pub(crate) fn other_name(&self, file: &Path) -> Option<String> {
+        let name = self.made_of.as_deref().filter(|name| name.as_os_str() != names::last(file))?;
+        Some(format!("{} was made of a file that is called {}", names::shown(&self.path), names::shown(name)))
+    }
+}
+
+/// Search for an outline that does not lie beside its file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Guess {
+    /// The only outline in the folder without a file of its own, if it has the size of this one.
+    BySize,
+    /// None: a command that writes takes no other file's outline.
+    Never,
+}
+
+/// Begin of the note of a first generation, before the name of the file.
+const SEAL_OF: &[u8] = b"seal of ";
+
+/// The note of a new outline of `file`. Empty if the name is too long for one.
+pub(crate) fn note_of(file: &Path) -> Vec<u8> {
+    let name = names::last(file).as_bytes();
+    if name.len() > 1_000 { Vec::new() } else { [SEAL_OF, name].concat() }
 }
 
 /// Result of a search.
@@ -126,18 +156,19 @@ impl Findings {
     }
 }
 
-/// The outline of `file`: `given`, which may be a folder of outlines; or `FILE.atlas`; or the only outline in
-/// the folder whose size is the file's.
-pub(crate) fn find_outline(ctx: &Ctx, file: &Path, given: Option<&Path>) -> Res<Option<Outline>> {
-    let beside = match given {
-        Some(given) if fs::metadata(given).is_ok_and(|metadata| metadata.is_dir()) => {
-            names::with_suffix(&given.join(names::last(file)), names::ATLAS)
-        }
-        Some(given) => given.to_owned(),
-        None => names::with_suffix(file, names::ATLAS),
-    };
+/// The outline of `file`: `given`; or `FILE.atlas`; or a guess.
+pub(crate) fn find_outline(
+    ctx: &Ctx,
+    file: &Path,
+    given: Option<&Path>,
+    guess: Guess,
+) -> Res<Option<Outline>> {
+    let beside = given.map_or_else(|| names::with_suffix(file, names::ATLAS), Path::to_owned);
     if given.is_some() || fs::metadata(&beside).is_ok() {
         return open_outline(ctx, &beside, file, false, None).map(Some);
+    }
+    if guess == Guess::Never {
+        return Ok(None);
     }
     let size = objects::size_of(file)?;
     let mut found: Option<Outline> = None;
@@ -199,9 +230,12 @@ pub(crate) fn open_outline(
         ))
         .with_hint("atlasm unpack writes them to a file"));
     }
+    let first = opened.container.note(opened.info.oldest)?;
+    let made_of = first.strip_prefix(SEAL_OF).map(|name| OsString::from_vec(name.to_vec()).into());
     Ok(Outline {
         path: path.to_owned(),
         is_guess,
+        made_of,
         generation: newest.generation,
         root: newest.root,
         size: newest.domain_size,

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// Suffix of outlines and containers.
 pub(crate) const ATLAS: &str = ".atlas";
@@ -76,6 +76,32 @@ pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
+}
+
+/// The seal of `file` that `given` names. If that is a folder, `below` is the name in it of the file if the file was found in
+/// a folder, as `seal -r` makes it. A file that was named itself has the seal with the longest end of its name.
+pub(crate) fn seal_of(
+    given: Option<&Path>,
+    below: Option<&Path>,
+    file: &Path,
+    suffix: &str,
+) -> Option<PathBuf> {
+    let given = given?;
+    if !std::fs::metadata(given).is_ok_and(|metadata| metadata.is_dir()) {
+        return Some(given.to_owned());
+    }
+    if let Some(below) = below {
+        return Some(with_suffix(&given.join(below), suffix));
+    }
+    let parts: Vec<&OsStr> = file
+        .components()
+        .rev()
+        .map_while(|part| if let Component::Normal(name) = part { Some(name) } else { None })
+        .collect();
+    let ends = (1..=parts.len()).rev().map(|count| parts[..count].iter().rev().collect::<PathBuf>());
+    let seals = ends.map(|end| with_suffix(&given.join(end), suffix));
+    let plain = with_suffix(&given.join(last(file)), suffix);
+    Some(seals.into_iter().find(|seal| std::fs::metadata(seal).is_ok()).unwrap_or(plain))
 }
 
 /// The name without `suffix`, if it ends with that and is not only that.

@@ -35,6 +35,16 @@ pub(crate) fn walk(ctx: &Ctx, paths: &[PathBuf], recursive: bool, seals: Seals) 
     Ok(files)
 }
 
+/// The name of a file in the folder of `named` that it was found in. `None` if the file was named itself.
+pub(crate) fn below<'f>(named: &[PathBuf], file: &'f Path) -> Option<&'f Path> {
+    if named.iter().any(|named| named == file) {
+        return None;
+    }
+    // `walk` leaves out the prefix of the current folder.
+    let here = named.iter().any(|named| named == Path::new(".")).then_some(file);
+    named.iter().find_map(|named| file.strip_prefix(named).ok()).or(here)
+}
+
 fn folder(ctx: &Ctx, path: &Path, seals: Seals, files: &mut Vec<PathBuf>) -> Res<()> {
     let listed = fs::read_dir(path).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
     let mut entries = match listed {

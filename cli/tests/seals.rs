@@ -243,3 +243,80 @@ fn a_range_is_verified_against_the_outline_of_the_whole_file() {
     place.write("a", &data[..2 * MIB]);
     place.line(line).expect(0);
 }
+
+#[test]
+fn a_repair_takes_no_outline_by_its_size() {
+    let place = Place::new();
+    place.write("notes.txt", "buy milk now");
+    place.line("seal --parity 10% notes.txt").expect(0);
+    fs::remove_file(place.path("notes.txt")).unwrap();
+    place.write("todo.txt", "todo list!!\n");
+    let ran = place.line("verify todo.txt").expect(3);
+    assert!(
+        ran.stderr.contains("notes.txt.atlas was made of a file that is called notes.txt"),
+        "{}",
+        ran.stderr
+    );
+    assert!(ran.text().contains("atlasm repair --outline notes.txt.atlas todo.txt"), "{}", ran.text());
+    for line in
+        ["repair todo.txt", "repair -n todo.txt", "repair --from notes.txt.atp todo.txt", "update todo.txt"]
+    {
+        let ran = place.line(line).expect(4);
+        assert!(ran.stderr.contains("--outline"), "{line}: {}", ran.stderr);
+    }
+    assert_eq!(place.names(), ["notes.txt.atlas", "notes.txt.atp", "todo.txt"]);
+    assert_eq!(place.read("todo.txt"), b"todo list!!\n");
+    // The one that is named is taken, and the other name said.
+    let ran = place.line("repair --outline notes.txt.atlas todo.txt").expect(0);
+    assert!(ran.stderr.contains("is called notes.txt"), "{}", ran.stderr);
+    assert_eq!(place.read("todo.txt"), b"buy milk now");
+}
+
+#[test]
+fn seals_of_another_file_say_its_name() {
+    let (place, _) = sealed();
+    place.write("b", bytes(9));
+    fs::rename(place.path("a.atlas"), place.path("b.atlas")).unwrap();
+    let text = place.line("verify b").expect(1).text();
+    assert!(text.ends_with("  b.atlas was made of a file that is called a\n"), "{text}");
+    // A note of the user's is no name.
+    place.line("seal --note x copy").expect(0);
+    fs::rename(place.path("copy.atlas"), place.path("b.atlas")).unwrap();
+    assert!(!place.line("verify b").expect(1).text().contains("is called"));
+}
+
+#[test]
+fn seals_in_another_folder_keep_the_subfolders() {
+    let place = Place::new();
+    fs::create_dir_all(place.path("d/sub dir")).unwrap();
+    fs::create_dir(place.path("seals")).unwrap();
+    for (name, text) in [("d/x", "above"), ("d/sub dir/x", "below"), ("d/y", "y")] {
+        place.write(name, text);
+    }
+    place.line("seal -r --parity 10% -o seals d").expect(0);
+    assert!(place.path("seals/x.atlas").exists() && place.path("seals/sub dir/x.atp").exists());
+    let line = "verify -r --outline seals --parity seals d";
+    assert_eq!(place.line(line).expect(0).text().lines().count(), 3);
+    // The advice finds the seals again.
+    place.write("d/sub dir/x", "BELOW");
+    let text = place.line(line).expect(3).text();
+    let advice = text.lines().find_map(|line| line.split_once(": atlasm ")).unwrap().1;
+    let words = |line: &str| -> Vec<String> {
+        let quoted = line.split('\'').enumerate();
+        let parts = quoted.flat_map(|(at, part)| {
+            let whole = if at % 2 == 1 { vec![part] } else { part.split_whitespace().collect() };
+            whole.into_iter().map(str::to_owned).collect::<Vec<_>>()
+        });
+        parts.collect()
+    };
+    place.run(words(advice)).expect(0);
+    assert_eq!(place.read("d/sub dir/x"), b"below");
+    place.line(line).expect(0);
+    // The folder alone leads there too, and not to the file of this name above.
+    place.write("d/sub dir/x", "BELOW");
+    place.run(["repair", "--discard", "--outline", "seals", "d/sub dir/x"]).expect(0);
+    assert_eq!(place.read("d/sub dir/x"), b"below");
+    // From inside of the folder.
+    let mut command = place.command(["verify", "-r", "--outline", "../seals", "."]);
+    assert!(command.current_dir(place.path("d")).status().unwrap().success());
+}

@@ -3,7 +3,7 @@
 use super::info;
 use super::verify::{self, Checked};
 use crate::context::{Colour, Ctx, Report};
-use crate::damage::{self, Bad, Findings, Outline};
+use crate::damage::{self, Bad, Findings, Guess, Outline};
 use crate::donor::Donor;
 use crate::fetch::Fetched;
 use crate::map::{self, Fate};
@@ -53,7 +53,7 @@ pub(crate) struct Options {
     /// Time without a byte after which a server or command is given up; 60s if it is not named
     #[arg(long, value_name = "TIME", value_parser = crate::units::parse_duration)]
     patience: Option<std::time::Duration>,
-    /// The outline, or a folder of outlines
+    /// The outline, or a folder of outlines. None is guessed: FILE.atlas is the one that is taken without
     #[arg(long, value_name = "PATH")]
     outline: Option<PathBuf>,
     /// The parity file, or a folder of parity files
@@ -100,9 +100,13 @@ fn repair(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
         return Err(Failure::usage("a pipe cannot be repaired"));
     }
     objects::size_of(file)?;
-    let outline = damage::find_outline(ctx, file, options.outline.as_deref())?;
+    let given = names::seal_of(options.outline.as_deref(), None, file, names::ATLAS);
+    let outline = damage::find_outline(ctx, file, given.as_deref(), Guess::Never)?;
     if let Some(outline) = &outline {
         verify::check_root(outline, options.root.as_ref())?;
+        if let Some(other) = outline.other_name(file) {
+            ctx.warn(&other);
+        }
     }
     let has_copies =
         !(options.from.is_empty() && options.from_url.is_empty() && options.from_command.is_empty());
@@ -114,7 +118,8 @@ fn repair(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
         return from_copies(ctx, options, file, &outline);
     }
     let beside = outline.as_ref().map(|outline| outline.path.as_path());
-    let parity = verify::parity_of(file, beside, options.parity.as_deref());
+    let parity = names::seal_of(options.parity.as_deref(), None, file, names::PARITY);
+    let parity = verify::parity_of(file, beside, parity);
     let known = match outline {
         Some(outline) => {
             let findings = damage::find(ctx, file, &outline)?;

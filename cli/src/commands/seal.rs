@@ -2,7 +2,7 @@
 
 use super::verify;
 use crate::context::{Ctx, Report};
-use crate::damage;
+use crate::damage::{self, Guess};
 use crate::names;
 use crate::objects;
 use crate::output::{self, Staged};
@@ -38,7 +38,8 @@ pub(crate) struct Options {
     /// Takes the files in folders, each with seals of its own
     #[arg(short, long)]
     recursive: bool,
-    /// Folder for the seals, which exists; or, of a single file, name of the outline
+    /// Folder for the seals, which exists; or, of a single file, name of the outline. With -r the seals lie in
+    /// subfolders as the files do
     #[arg(short, long, value_name = "OUT")]
     output: Option<PathBuf>,
     /// Replaces seals that exist, if the file still verifies against them
@@ -57,7 +58,6 @@ pub(crate) struct Options {
 
 pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
     let files = walk::walk(ctx, &options.files, options.recursive, Seals::LeaveOut)?;
-    let is_folder = |path: &Path| fs::metadata(path).is_ok_and(|metadata| metadata.is_dir());
     if let Some(output) = options.output.as_deref().filter(|output| !is_folder(output))
         && files.len() > 1
     {
@@ -68,6 +68,10 @@ pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
         )));
     }
     ctx.each(&files, |file| seal(ctx, options, file))
+}
+
+fn is_folder(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|metadata| metadata.is_dir())
 }
 
 /// The time of a commit.
@@ -90,6 +94,11 @@ fn seal(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
     let size = objects::size_of(file)?;
     let before = stamp(&metadata(file)?);
     let (outline_path, parity_path) = places(options, file);
+    if let Some(output) = options.output.as_deref().filter(|output| is_folder(output))
+        && let Some(folder) = outline_path.parent().filter(|folder| *folder != output)
+    {
+        fs::create_dir_all(folder).map_err(|error| Failure::io("creating the folder", folder, &error))?;
+    }
 
     // Everything that can be refused is refused before the work.
     let outline = Staged::new(&outline_path, options.force, &[file])?;
@@ -121,7 +130,12 @@ fn seal(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
     };
     let commit = CommitOptions {
         time: now(),
-        note: options.note.clone().unwrap_or_default().into_bytes(),
+        // The name of a file stays with its outline, whatever both are called later. A part has none.
+        note: match &options.note {
+            Some(note) => note.clone().into_bytes(),
+            None if options.range.is_some() => Vec::new(),
+            None => damage::note_of(file),
+        },
         ..CommitOptions::default()
     };
     let root = ctx.operate(file, size, |operation| {
@@ -173,13 +187,14 @@ fn seal(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
 /// Names of the outline and the parity file.
 fn places(options: &Options, file: &Path) -> (PathBuf, PathBuf) {
     match &options.output {
-        Some(output) if !fs::metadata(output).is_ok_and(|metadata| metadata.is_dir()) => {
+        Some(output) if !is_folder(output) => {
             let stem = names::without_suffix(output, names::ATLAS);
             let parity = names::with_suffix(stem.as_deref().unwrap_or(output), names::PARITY);
             (output.clone(), parity)
         }
         Some(folder) => {
-            let stem = folder.join(names::last(file));
+            let below = walk::below(&options.files, file);
+            let stem = folder.join(below.unwrap_or_else(|| Path::new(names::last(file))));
             (names::with_suffix(&stem, names::ATLAS), names::with_suffix(&stem, names::PARITY))
         }
         None => (names::with_suffix(file, names::ATLAS), names::with_suffix(file, names::PARITY)),
@@ -217,7 +232,7 @@ fn stale_parity<'p>(ctx: &Ctx, options: &Options, file: &Path, path: &'p Path) -
 
 /// Refuses to seal a file anew that its present outline says is damaged.
 fn refuse_damaged(ctx: &Ctx, file: &Path, outline: &Path) -> Res<()> {
-    let Ok(Some(known)) = damage::find_outline(ctx, file, Some(outline)) else {
+    let Ok(Some(known)) = damage::find_outline(ctx, file, Some(outline), Guess::Never) else {
         // An outline that does not open vouches for nothing.
         return Ok(());
     };

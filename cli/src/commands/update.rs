@@ -2,7 +2,7 @@
 
 use super::{seal, verify};
 use crate::context::{Ctx, Report};
-use crate::damage::{self, Findings, Outline};
+use crate::damage::{self, Findings, Guess, Outline};
 use crate::names;
 use crate::objects::{self, Opened};
 use crate::output::Staged;
@@ -50,12 +50,11 @@ pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
 
 fn update(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
     let size = objects::size_of(file)?;
-    let outline =
-        damage::find_outline(ctx, file, options.outline.as_deref())?.ok_or_else(|| verify::no_seals(file))?;
-    if outline.is_guess {
-        return Err(verify::no_seals(file));
-    }
-    let parity = verify::parity_of(file, Some(&outline.path), options.parity.as_deref());
+    let given = names::seal_of(options.outline.as_deref(), None, file, names::ATLAS);
+    let outline = damage::find_outline(ctx, file, given.as_deref(), Guess::Never)?
+        .ok_or_else(|| verify::no_seals(file))?;
+    let parity = names::seal_of(options.parity.as_deref(), None, file, names::PARITY);
+    let parity = verify::parity_of(file, Some(&outline.path), parity);
     let findings = damage::find(ctx, file, &outline)?;
     if findings.bad_records > 0 {
         let text = format!("{} is damaged itself", names::shown(&outline.path));

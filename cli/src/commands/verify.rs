@@ -1,7 +1,7 @@
 //! `atlasm verify`: which bytes of a file are bad, and whether they can be repaired.
 
 use crate::context::{Colour, Ctx, Report};
-use crate::damage::{self, Findings, Outline};
+use crate::damage::{self, Findings, Guess, Outline};
 use crate::map::{self, Fate};
 use crate::names;
 use crate::objects;
@@ -370,22 +370,18 @@ impl Known {
 
 fn has_seals(options: &Options, file: &Path) -> bool {
     // A file that was named itself is always verified.
-    options.files.iter().any(|named| named == file)
-        || options.outline.is_some()
-        || [names::ATLAS, names::PARITY]
-            .iter()
-            .any(|suffix| fs::metadata(names::with_suffix(file, suffix)).is_ok())
+    let Some(below) = walk::below(&options.files, file) else { return true };
+    [(&options.outline, names::ATLAS), (&options.parity, names::PARITY)].iter().any(|(given, suffix)| {
+        let named = names::seal_of(given.as_deref(), Some(below), file, suffix);
+        let seal = named.unwrap_or_else(|| names::with_suffix(file, suffix));
+        fs::metadata(seal).is_ok()
+    })
 }
 
-/// The parity file of `file`: `given`, which may be a folder, or FILE.atp if that is there.
-pub(crate) fn parity_of(file: &Path, outline: Option<&Path>, given: Option<&Path>) -> Option<PathBuf> {
-    if let Some(given) = given {
-        let is_folder = fs::metadata(given).is_ok_and(|metadata| metadata.is_dir());
-        return Some(if is_folder {
-            names::with_suffix(&given.join(names::last(file)), names::PARITY)
-        } else {
-            given.to_owned()
-        });
+/// The parity file of `file`: `given`, or FILE.atp if that is there.
+pub(crate) fn parity_of(file: &Path, outline: Option<&Path>, given: Option<PathBuf>) -> Option<PathBuf> {
+    if given.is_some() {
+        return given;
     }
     let beside_outline = outline
         .and_then(|outline| names::without_suffix(outline, names::ATLAS))
@@ -525,9 +521,11 @@ fn verify(ctx: &Ctx, options: &Options, file: &Path, part: Option<&mut Part>) ->
         };
         return against_outline(ctx, options, file, &outline, None, None);
     }
-    let outline = damage::find_outline(ctx, file, options.outline.as_deref())?;
-    let parity =
-        parity_of(file, outline.as_ref().map(|outline| outline.path.as_path()), options.parity.as_deref());
+    let below = walk::below(&options.files, file);
+    let given = names::seal_of(options.outline.as_deref(), below, file, names::ATLAS);
+    let outline = damage::find_outline(ctx, file, given.as_deref(), Guess::BySize)?;
+    let parity = names::seal_of(options.parity.as_deref(), below, file, names::PARITY);
+    let parity = parity_of(file, outline.as_ref().map(|outline| outline.path.as_path()), parity);
     match (outline, parity) {
         (Some(outline), parity) => against_outline(ctx, options, file, &outline, parity.as_deref(), part),
         (None, Some(parity)) => against_parity(ctx, options, file, &parity),
@@ -575,8 +573,9 @@ fn against_outline(
 ) -> Res<Report> {
     check_root(outline, options.root.as_ref())?;
     if outline.is_guess {
+        let other = outline.other_name(file).map_or_else(String::new, |other| format!("; {other}"));
         ctx.warn(&format!(
-            "{}: using {}, an outline of {} bytes",
+            "{}: using {}, an outline of {} bytes{other}",
             names::shown(file),
             names::shown(&outline.path),
             outline.size
@@ -684,7 +683,11 @@ fn against_outline(
         report.put("advice", advice.as_str());
         report.line(format!("  {advice}"));
     } else {
-        advise(file, &findings, status, usable, parity, &mut report);
+        let name = named_seals(file, Some(outline), parity);
+        advise(&name, &findings, status, usable, parity, &mut report);
+        if let Some(other) = outline.other_name(file).filter(|_| is_bad) {
+            report.line(format!("  {other}"));
+        }
     }
     Ok(report)
 }
@@ -718,37 +721,58 @@ fn describe(ctx: &Ctx, options: &Options, file: &Path, size: u64, findings: &Fin
     }
 }
 
+/// The name of a file in an advice, with options for the seals that a repair does not find by itself.
+fn named_seals(file: &Path, outline: Option<&Outline>, parity: Option<&Path>) -> Named {
+    let name = names::quoted(file);
+    let place = |option: &str, path: &Path| format!("{option} {} ", names::quoted(path));
+    let outline = outline.map(|outline| outline.path.as_path());
+    let given = outline.filter(|path| *path != names::with_suffix(file, names::ATLAS));
+    let with_outline = given.map_or_else(String::new, |path| place("--outline", path));
+    let other = parity.filter(|parity| parity_of(file, outline, None).as_deref() != Some(*parity));
+    let with_parity = other.map_or_else(String::new, |path| place("--parity", path));
+    Named {
+        from_copy: format!("{with_outline}{name}"),
+        from_parity: format!("{with_outline}{with_parity}{name}"),
+    }
+}
+
+struct Named {
+    /// For a repair with `--from`, which takes no parity file.
+    from_copy: String,
+    from_parity: String,
+}
+
 /// Returns the advice on a damage.
 fn advise(
-    file: &Path,
+    name: &Named,
     findings: &Findings,
     status: Status,
     checked: Option<&Checked>,
     parity: Option<&Path>,
     report: &mut Report,
 ) {
-    let name = names::quoted(file);
+    let Named { from_copy, from_parity } = name;
     let advice = match (status, checked) {
         (Status::Differs, Some(checked)) if checked.is_stale => {
             let other = format!("{} was made of other bytes", names::shown(&checked.path));
             if findings.bad.is_empty() {
-                format!("{other}, and repairs nothing: atlasm update {name} makes it anew")
+                format!("{other}, and repairs nothing: atlasm update {from_parity} makes it anew")
             } else {
-                format!("{other}, and repairs nothing; a copy can: atlasm repair --from COPY {name}")
+                format!("{other}, and repairs nothing; a copy can: atlasm repair --from COPY {from_copy}")
             }
         }
         (Status::Repairable, _) if findings.bad.is_empty() && findings.surplus > 0 => {
-            format!("the bytes that were sealed are all there: atlasm repair {name} cuts off the rest")
+            format!("the bytes that were sealed are all there: atlasm repair {from_parity} cuts off the rest")
         }
         (Status::Repairable, Some(checked)) if !findings.bad.is_empty() || findings.surplus > 0 => {
-            format!("{} can repair all of it: atlasm repair {name}", names::shown(&checked.path))
+            format!("{} can repair all of it: atlasm repair {from_parity}", names::shown(&checked.path))
         }
         (Status::Repairable, Some(checked)) => format!(
-            "{} is damaged itself, and can be mended from the file: atlasm repair --parity-too {name}",
+            "{} is damaged itself, and can be mended from the file: atlasm repair --parity-too {from_parity}",
             names::shown(&checked.path)
         ),
         (Status::Incomplete, Some(checked)) => format!(
-            "{} cannot repair it alone, since {} too much: atlasm repair --from COPY {name}",
+            "{} cannot repair it alone, since {} too much: atlasm repair --from COPY {from_copy}",
             names::shown(&checked.path),
             if checked.report.lost_rows == 1 {
                 "1 row has lost".to_owned()
@@ -758,10 +782,12 @@ fn advise(
         ),
         (Status::Differs, _) if findings.bad.is_empty() && findings.surplus == 0 => return,
         (Status::Differs, _) if parity.is_some() => {
-            format!("its parity file is of no use; a copy can repair it: atlasm repair --from COPY {name}")
+            format!(
+                "its parity file is of no use; a copy can repair it: atlasm repair --from COPY {from_copy}"
+            )
         }
         (Status::Differs, _) => {
-            format!("there is no parity file; a copy can repair it: atlasm repair --from COPY {name}")
+            format!("there is no parity file; a copy can repair it: atlasm repair --from COPY {from_copy}")
         }
         _ => return,
     };
@@ -795,6 +821,13 @@ fn against_parity(ctx: &Ctx, options: &Options, file: &Path, parity: &Path) -> R
         .put("damage", findings.bad.iter().map(damage::Bad::json).collect::<Vec<_>>())
         .put("parity", checked.json());
     describe(ctx, options, file, expected, &findings, &mut report);
-    advise(file, &findings, status, Some(&checked), Some(parity), &mut report);
+    advise(
+        &named_seals(file, None, Some(parity)),
+        &findings,
+        status,
+        Some(&checked),
+        Some(parity),
+        &mut report,
+    );
     Ok(report)
 }
