@@ -119,10 +119,62 @@ pub(crate) enum Guess {
 /// Begin of the note of a first generation, before the name of the file.
 const SEAL_OF: &[u8] = b"seal of ";
 
+/// Begin of the note of an outline that stands for a range of a file.
+const RANGE_OF: &[u8] = b"range of ";
+
 /// The note of a new outline of `file`. Empty if the name is too long for one.
 pub(crate) fn note_of(file: &Path) -> Vec<u8> {
+    note(SEAL_OF, file)
+}
+
+/// The note of a new outline of a range of `file`.
+pub(crate) fn note_of_range(file: &Path) -> Vec<u8> {
+    note(RANGE_OF, file)
+}
+
+fn note(what: &[u8], file: &Path) -> Vec<u8> {
     let name = names::last(file).as_bytes();
-    if name.len() > 1_000 { Vec::new() } else { [SEAL_OF, name].concat() }
+    if name.len() > 1_000 { Vec::new() } else { [what, name].concat() }
+}
+
+/// The seals of a file that is not there.
+pub(crate) struct Missing {
+    pub(crate) outline: Option<PathBuf>,
+    pub(crate) parity: Option<PathBuf>,
+    /// Number of bytes that were sealed. `None` if no seal says it.
+    pub(crate) size: Option<u64>,
+}
+
+/// Looks at the seals of an absent file, which have the name `stem` without their suffix. `None` means that there is no file
+/// to miss: they are a container, or the outline of a range.
+pub(crate) fn missing(ctx: &Ctx, stem: &Path) -> Res<Option<Missing>> {
+    let seal = |suffix| {
+        let path = names::with_suffix(stem, suffix);
+        fs::metadata(&path).is_ok().then_some(path)
+    };
+    let (outline, parity) = (seal(names::ATLAS), seal(names::PARITY));
+    let is_kind = |path: &PathBuf, kind| objects::kind_of(path).is_ok_and(|found| found == kind);
+    let parity = parity.filter(|path| is_kind(path, objects::Kind::Parity));
+    let outline = outline.filter(|path| is_kind(path, objects::Kind::Container));
+    let mut size = None;
+    if let Some(path) = &outline {
+        match objects::open_container(ctx, path, ContainerMode::Read, None, ContainerOptions::default()) {
+            Ok(opened) => {
+                let newest = opened.container.generation(0)?;
+                let first = opened.container.note(opened.info.oldest)?;
+                // An empty file has an outline without a base.
+                let is_outline = opened.is_outline() || newest.domain_size == 0 && first.starts_with(SEAL_OF);
+                if parity.is_none() && (!is_outline || first.starts_with(RANGE_OF)) {
+                    return Ok(None);
+                }
+                size = Some(newest.domain_size);
+            }
+            Err(failure) if failure.status == Status::Cancelled => return Err(failure),
+            // A damaged outline is one, too.
+            Err(_) => {}
+        }
+    }
+    Ok((outline.is_some() || parity.is_some()).then_some(Missing { outline, parity, size }))
 }
 
 /// Result of a search.

@@ -14,6 +14,18 @@ pub(crate) enum Seals {
     Keep,
     /// They are left out.
     LeaveOut,
+    /// Nothing else is taken.
+    Only,
+}
+
+impl Seals {
+    fn takes(self, name: &Path) -> bool {
+        match self {
+            Seals::Keep => true,
+            Seals::LeaveOut => !args::is_seal(name),
+            Seals::Only => args::is_seal(name),
+        }
+    }
 }
 
 /// The files that `paths` name: each as it is, and with `recursive` the regular files in folders, sorted by name.
@@ -60,9 +72,7 @@ fn folder(ctx: &Ctx, path: &Path, seals: Seals, files: &mut Vec<PathBuf>) -> Res
         let name = if path == Path::new(".") { entry.file_name().into() } else { entry.path() };
         match entry.file_type() {
             Ok(kind) if kind.is_dir() => folder(ctx, &name, seals, files)?,
-            Ok(kind) if kind.is_file() && !(seals == Seals::LeaveOut && args::is_seal(&name)) => {
-                files.push(name)
-            }
+            Ok(kind) if kind.is_file() && seals.takes(&name) => files.push(name),
             Ok(_) => {}
             Err(error) => ctx.fail(Some(&name), &Failure::io("looking at", &name, &error))?,
         }

@@ -320,3 +320,42 @@ fn seals_in_another_folder_keep_the_subfolders() {
     let mut command = place.command(["verify", "-r", "--outline", "../seals", "."]);
     assert!(command.current_dir(place.path("d")).status().unwrap().success());
 }
+
+#[test]
+fn a_sealed_file_that_is_gone_is_missing() {
+    let place = Place::new();
+    fs::create_dir_all(place.path("d/e")).unwrap();
+    fs::create_dir(place.path("seals")).unwrap();
+    for name in ["d/a", "d/b", "d/e/c", "d/empty"] {
+        place.write(name, if name == "d/empty" { "" } else { name });
+    }
+    place.line("seal -r d").expect(0);
+    place.line("seal -r --parity 10% -o seals d").expect(0);
+    // A container and the outline of a range have no file beside them.
+    place.line("pack d/a -o d/packed.atlas").expect(0);
+    place.line("seal --range .. d/a -o d/part.atlas").expect(0);
+    place.write("d/other.atlas", "no container");
+    place.line("verify -r d").expect(0);
+    let elsewhere = "verify -r --outline seals --parity seals d";
+    place.line(elsewhere).expect(0);
+    for name in ["d/b", "d/empty"] {
+        fs::remove_file(place.path(name)).unwrap();
+    }
+    fs::rename(place.path("d/e/c"), place.path("d/e/renamed")).unwrap();
+    for line in ["verify -r d", elsewhere] {
+        let objects = place.line(&format!("{line} --json")).expect(4).json();
+        let missing: Vec<&str> = objects
+            .iter()
+            .filter(|object| object["result"] == "missing" && object["status"] == 4)
+            .map(|object| object["path"].as_str().unwrap())
+            .collect();
+        assert_eq!(missing, ["d/b", "d/e/c", "d/empty"], "{line}");
+        assert_eq!(objects.len(), 4, "{line}");
+    }
+    let text = place.line("verify -r d").expect(4).text();
+    assert!(text.contains("d/b: missing, 3 B\n  d/b.atlas is here; if the file was renamed"), "{text}");
+    // A parity file alone misses its file too, and nothing else has to be there.
+    fs::create_dir(place.path("p")).unwrap();
+    fs::copy(place.path("seals/b.atp"), place.path("p/b.atp")).unwrap();
+    assert!(place.line("verify -r p").expect(4).text().starts_with("p/b: missing\n"));
+}

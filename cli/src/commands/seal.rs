@@ -130,10 +130,10 @@ fn seal(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
     };
     let commit = CommitOptions {
         time: now(),
-        // The name of a file stays with its outline, whatever both are called later. A part has none.
+        // The name of a file stays with its outline, whatever both are called later. A part has no file of its own.
         note: match &options.note {
             Some(note) => note.clone().into_bytes(),
-            None if options.range.is_some() => Vec::new(),
+            None if options.range.is_some() => damage::note_of_range(file),
             None => damage::note_of(file),
         },
         ..CommitOptions::default()

@@ -1,7 +1,7 @@
 //! `atlasm verify`: which bytes of a file are bad, and whether they can be repaired.
 
 use crate::context::{Colour, Ctx, Report};
-use crate::damage::{self, Findings, Guess, Outline};
+use crate::damage::{self, Findings, Guess, Missing, Outline};
 use crate::map::{self, Fate};
 use crate::names;
 use crate::objects;
@@ -20,7 +20,8 @@ use std::time::{Duration, Instant};
 ///
 /// The outline is FILE.atlas, or the one that --outline names; if there is none, one in the folder that has
 /// the size of the file is taken, and named. If the file is damaged, its parity file tells whether it can be
-/// repaired. A file that has a parity file alone is compared with that.
+/// repaired. A file that has a parity file alone is compared with that. With -r, a file that has seals and is not
+/// there is missing, status 4.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   atlasm verify big.iso
@@ -79,7 +80,8 @@ pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
     } else {
         files
     };
-    if named.is_empty() && ctx.status() == Status::Done {
+    let missing = if options.recursive { missing(ctx, options)? } else { Vec::new() };
+    if named.is_empty() && missing.is_empty() && ctx.status() == Status::Done {
         return Err(Failure::new(Status::Incomplete, "there is no sealed file in these folders")
             .with_hint("atlasm seal -r FOLDER seals the files in it"));
     }
@@ -132,6 +134,9 @@ pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
             }
         }
     })?;
+    for (file, seals) in &missing {
+        ctx.report(Some(file), is_missing(ctx, file, seals))?;
+    }
     if let Some(state) = &mut state {
         state.save()?;
         // Bad files that this run did not come to stay bad.
@@ -152,6 +157,69 @@ pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
         }
     }
     Ok(())
+}
+
+/// The files that have seals in these folders, or in those of `--outline` and `--parity`, and are not there.
+fn missing(ctx: &Ctx, options: &Options) -> Res<Vec<(PathBuf, Missing)>> {
+    let mut found = BTreeMap::new();
+    let mut folders = options.files.clone();
+    folders.retain(|folder| fs::metadata(folder).is_ok_and(|metadata| metadata.is_dir()));
+    let is_folder = |path: &&PathBuf| fs::metadata(path).is_ok_and(|metadata| metadata.is_dir());
+    let elsewhere: Vec<PathBuf> =
+        [&options.outline, &options.parity].into_iter().flatten().filter(is_folder).cloned().collect();
+    let stem = |seal: &Path| {
+        [names::ATLAS, names::PARITY].iter().find_map(|suffix| names::without_suffix(seal, suffix))
+    };
+    if elsewhere.is_empty() {
+        for stem in walk::walk(ctx, &folders, true, Seals::Only)?.iter().filter_map(|seal| stem(seal)) {
+            if !crate::output::exists(&stem)?
+                && !found.contains_key(&stem)
+                && let Some(missing) = damage::missing(ctx, &stem)?
+            {
+                found.insert(stem, missing);
+            }
+        }
+        return Ok(found.into_iter().collect());
+    }
+    for stem in walk::walk(ctx, &elsewhere, true, Seals::Only)?.iter().filter_map(|seal| stem(seal)) {
+        let below = walk::below(&elsewhere, &stem).unwrap_or(&stem);
+        let is_there = folders.iter().any(|folder| fs::symlink_metadata(folder.join(below)).is_ok());
+        // The first folder is as good as any for a name that is in none.
+        let Some(file) = folders.first().map(|folder| folder.join(below)).filter(|_| !is_there) else {
+            continue;
+        };
+        if !found.contains_key(&file)
+            && let Some(missing) = damage::missing(ctx, &stem)?
+        {
+            found.insert(file, missing);
+        }
+    }
+    Ok(found.into_iter().collect())
+}
+
+fn is_missing(ctx: &Ctx, file: &Path, seals: &Missing) -> Report {
+    let mut report = Report::new(Status::Incomplete, "missing");
+    if let Some(size) = seals.size {
+        report.put("size", size);
+    }
+    let mut shown = Vec::new();
+    if let Some(path) = &seals.outline {
+        report.put_path("outline", path);
+        shown.push(names::shown(path));
+    }
+    shown.extend(seals.parity.as_deref().map(names::shown));
+    let word = ctx.coloured(Colour::Bad, "missing");
+    let size = seals.size.map_or_else(String::new, |size| format!(", {}", human(size)));
+    report.line_of(file, format!("{word}{size}"));
+    let are = if shown.len() == 1 { "is" } else { "are" };
+    let advice = format!(
+        "{} {are} here; if the file was renamed or removed on purpose, do the same with {}",
+        shown.join(" and "),
+        if shown.len() == 1 { "it" } else { "them" }
+    );
+    report.put("advice", advice.as_str());
+    report.line(format!("  {advice}"));
+    report
 }
 
 /// The report on a file whose search `--max-time` ended before it began.
