@@ -7,7 +7,7 @@ use crate::status::{Failure, Res, Status};
 use crate::units;
 use atlas_manifold::{
     AtlasBoundaryRegion, AtlasProjection, Container, ContainerMode, ContainerOptions, Damage, DamageKind,
-    DamagePart,
+    DamagePart, ProjectionType, StreamingConfig, stream_projection,
 };
 use serde_json::{Value, json};
 use std::ffi::OsString;
@@ -93,6 +93,8 @@ pub(crate) struct Outline {
     pub(crate) root: [u8; 32],
     /// Number of bytes that were sealed.
     pub(crate) size: u64,
+    /// True if it has digests for parts of tiles.
+    pub(crate) keeps_chains: bool,
     /// The range of the file that the outline stands for, or `None` for the whole file.
     pub(crate) range: Option<Range<u64>>,
     /// The part of the file that is searched alone, or `None` for all of it.
@@ -217,7 +219,12 @@ pub(crate) fn find_outline(
 ) -> Res<Option<Outline>> {
     let beside = given.map_or_else(|| names::with_suffix(file, names::ATLAS), Path::to_owned);
     if given.is_some() || fs::metadata(&beside).is_ok() {
-        return open_outline(ctx, &beside, file, false, None).map(Some);
+        return match open_outline(ctx, &beside, file, false, None) {
+            Err(failure) if is_damaged(&beside, &failure) => {
+                Err(outline_damaged(file, &beside, &failure.message))
+            }
+            other => other.map(Some),
+        };
     }
     if guess == Guess::Never {
         return Ok(None);
@@ -242,6 +249,39 @@ pub(crate) fn find_outline(
         found = Some(outline);
     }
     Ok(found)
+}
+
+/// True if a failure to open says that the container was one, and is damaged. A wrong key looks the same in some of them.
+pub(crate) fn is_damaged(path: &Path, failure: &Failure) -> bool {
+    let is_ours = || objects::kind_of(path).is_ok_and(|kind| kind == objects::Kind::Container);
+    let is_newer = failure.message.contains("version");
+    matches!(failure.status, Status::Differs | Status::Foreign) && !is_newer && is_ours()
+}
+
+/// The failure for an outline that is damaged itself.
+pub(crate) fn outline_damaged(file: &Path, outline: &Path, why: &str) -> Failure {
+    let name = names::quoted(file);
+    Failure::new(
+        Status::Differs,
+        format!("{} is damaged itself, and cannot vouch for {}: {why}", names::shown(outline), names::shown(file)),
+    )
+    .with_hint(format!(
+        "atlasm repair {name} makes it anew if its root or a parity file proves the bytes of the file; else remove it, and \
+         seal the file anew once you are sure of the file"
+    ))
+}
+
+/// True if the whole of `file` has the root of the outline: then it is intact, whatever the outline has lost.
+pub(crate) fn has_root(ctx: &Ctx, file: &Path, outline: &Outline) -> Res<bool> {
+    if objects::size_of(file)? != outline.size {
+        return Ok(false);
+    }
+    let (source, options) = (ctx.source(file)?, ctx.projection_options());
+    let root = ctx.operate(file, outline.size, |operation| {
+        let config = StreamingConfig::default();
+        stream_projection(&source, ProjectionType::Linear, &options, config, operation)?.root(operation)
+    })?;
+    Ok(root == outline.root)
 }
 
 fn outlines_in(folder: &Path) -> Vec<PathBuf> {
@@ -291,6 +331,7 @@ pub(crate) fn open_outline(
         generation: newest.generation,
         root: newest.root,
         size: newest.domain_size,
+        keeps_chains: opened.info.keeps_chains,
         range,
         part: None,
         container: opened.container,
@@ -304,8 +345,11 @@ pub(crate) fn snapshot(ctx: &Ctx, outline: &Outline) -> Res<AtlasProjection> {
 
 /// Finds all ranges of `file` that differ from the outline, and goes on after the first.
 pub(crate) fn find(ctx: &Ctx, file: &Path, outline: &Outline) -> Res<Findings> {
-    let projection = snapshot(ctx, outline)?;
     let mut findings = Findings { surplus: surplus(file, outline)?, ..Findings::default() };
+    let projection = match snapshot(ctx, outline) {
+        Err(failure) if is_damaged(&outline.path, &failure) => return Ok(unproved(outline, findings)),
+        projection => projection?,
+    };
     let part = outline.part.as_ref().map(|part| AtlasBoundaryRegion::new(part.start, part.end - part.start));
     search(ctx, file, outline, &projection, part, &mut findings)?;
     // The unit of the search is larger than a byte.
@@ -313,6 +357,14 @@ pub(crate) fn find(ctx: &Ctx, file: &Path, outline: &Outline) -> Res<Findings> {
         findings.bad.retain(|bad| bad.offset < part.end && part.start < bad.end());
     }
     Ok(findings)
+}
+
+/// The findings of an outline that has lost its digests: all bytes are unknown.
+fn unproved(outline: &Outline, mut findings: Findings) -> Findings {
+    let first = outline.range.as_ref().map_or(0, |range| range.start);
+    findings.push(Bad { kind: DamageKind::Unknown, offset: first, length: outline.size, os_error: 0 });
+    findings.bad_records = 1;
+    findings
 }
 
 /// Finds the ranges of `file` behind `from` that differ, `step` bytes at a time, until the end or until
@@ -324,8 +376,13 @@ pub(crate) fn find_from(
     from: u64,
     step: u64,
 ) -> Res<(Findings, u64)> {
-    let projection = snapshot(ctx, outline)?;
     let mut findings = Findings { surplus: surplus(file, outline)?, ..Findings::default() };
+    let projection = match snapshot(ctx, outline) {
+        Err(failure) if is_damaged(&outline.path, &failure) => {
+            return Ok((unproved(outline, findings), outline.size));
+        }
+        projection => projection?,
+    };
     let mut at = from;
     while at < outline.size && !ctx.is_late() {
         let length = step.min(outline.size - at);

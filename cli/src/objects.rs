@@ -125,7 +125,11 @@ pub(crate) fn open_container(
 /// Advice on a container that does not open.
 fn explain_container(path: &Path, failure: Failure) -> Failure {
     let shown = names::shown(path);
-    let failure = if failure.message.contains(&shown) { failure } else { failure.while_doing(&shown) };
+    let mut failure = if failure.message.contains(&shown) { failure } else { failure.while_doing(&shown) };
+    // An option of the library that the command line does not have.
+    if let Some(end) = failure.message.find("; open with recover") {
+        failure.message.truncate(end);
+    }
     match failure.status {
         Status::Foreign => {
             failure.with_hint(format!("{shown} is no outline or container; atlasm info says what it is"))

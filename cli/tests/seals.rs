@@ -359,3 +359,89 @@ fn a_sealed_file_that_is_gone_is_missing() {
     fs::copy(place.path("seals/b.atp"), place.path("p/b.atp")).unwrap();
     assert!(place.line("verify -r p").expect(4).text().starts_with("p/b: missing\n"));
 }
+
+/// An outline with damage of its own, of which the bytes between records are not read.
+fn damaged_outlines(outline: &[u8]) -> Vec<Vec<u8>> {
+    let places = (0..outline.len()).step_by(1_501).map(|at| {
+        let mut damaged = outline.to_vec();
+        let end = (at + 10).min(damaged.len());
+        damaged[at..end].iter_mut().for_each(|byte| *byte ^= 0x55);
+        damaged
+    });
+    places.chain([outline[..outline.len() / 2].to_vec(), outline[..outline.len() - 1].to_vec()]).collect()
+}
+
+#[test]
+fn a_damaged_outline_of_an_intact_file_is_made_anew() {
+    let (place, data) = sealed();
+    let outline = place.read("a.atlas");
+    let mut repaired = 0;
+    for damaged in damaged_outlines(&outline) {
+        place.write("a.atlas", &damaged);
+        let ran = place.line("verify a");
+        let said = format!("{}{}", ran.text(), ran.stderr);
+        if ran.code == 0 || said.contains("the key is wrong") {
+            continue;
+        }
+        assert!(said.contains("damaged") && said.contains("atlasm repair a"), "{}: {said}", ran.code);
+        assert!(!said.contains("recover ") && !said.contains("no outline or container"), "{said}");
+        // All commands say the same, and the one that the others name does it.
+        assert!(
+            place.line("repair -n a").expect(3).text().contains("a.atlas is damaged, and would be made anew")
+        );
+        let ran = place.line("update a").expect(1);
+        assert!(
+            ran.stderr.contains("a.atlas is damaged itself") && ran.stderr.contains("atlasm repair a"),
+            "{}",
+            ran.stderr
+        );
+        assert!(place.line("repair a").expect(0).text().starts_with("a.atlas: repaired, made anew from a"));
+        place.line("verify --parity-too a").expect(0);
+        repaired += 1;
+        // Or sealing it.
+        place.write("a.atlas", &damaged);
+        place.line("seal -f a").expect(0);
+        place.line("verify --parity-too a").expect(0);
+        assert!(place.read("a") == data);
+        assert_eq!(place.names(), ["a", "a.atlas", "a.atp", "copy"]);
+    }
+    assert!(repaired > 4, "{repaired}");
+}
+
+#[test]
+fn a_file_and_its_outline_are_both_repaired() {
+    let (place, data) = sealed();
+    let outline = place.read("a.atlas");
+    for damaged in damaged_outlines(&outline) {
+        place.write("a.atlas", &damaged);
+        let ran = place.line("verify a");
+        if ran.code == 0 || ran.stderr.contains("the key is wrong") {
+            continue;
+        }
+        place.damage("a", MIB + 7);
+        let ran = place.line("repair --discard a").expect(0);
+        assert!(ran.text().contains("a.atlas was damaged too, and is made anew"), "{}", ran.text());
+        assert!(place.read("a") == data);
+        place.line("verify --parity-too a").expect(0);
+    }
+    // Without a parity file the root alone vouches, of the file or of a copy.
+    fs::remove_file(place.path("a.atp")).unwrap();
+    let damaged: Vec<u8> = damaged_outlines(&outline)
+        .into_iter()
+        .find(|damaged| {
+            place.write("a.atlas", damaged);
+            place.line("verify a").text().contains("record")
+        })
+        .unwrap();
+    place.line("repair a").expect(0);
+    place.write("a.atlas", &damaged);
+    place.damage("a", MIB + 7);
+    let before = place.read("a");
+    let ran = place.line("repair a").expect(1);
+    assert!(ran.stderr.contains("seal the file anew once you are sure"), "{}", ran.stderr);
+    assert!(place.line("seal -f a").expect(1).stderr.contains("a.atlas is damaged itself"));
+    assert!(place.read("a") == before && place.read("a.atlas") == damaged);
+    place.line("repair --from copy a").expect(0);
+    assert!(place.read("a") == data);
+    place.line("verify a").expect(0);
+}

@@ -101,7 +101,24 @@ fn repair(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
     }
     objects::size_of(file)?;
     let given = names::seal_of(options.outline.as_deref(), None, file, names::ATLAS);
-    let outline = damage::find_outline(ctx, file, given.as_deref(), Guess::Never)?;
+    let parity = names::seal_of(options.parity.as_deref(), None, file, names::PARITY);
+    let beside = given.clone().unwrap_or_else(|| names::with_suffix(file, names::ATLAS));
+    let parity = verify::parity_of(file, Some(&beside), parity);
+    let outline = match damage::find_outline(ctx, file, given.as_deref(), Guess::Never) {
+        Err(failure) if damage::is_damaged(&beside, &failure) => {
+            return without_outline(ctx, options, file, &beside, parity.as_deref(), failure);
+        }
+        found => found?,
+    };
+    let outline = match outline {
+        Some(outline) => {
+            match proved_outline(ctx, options, file, outline, given.as_deref(), parity.as_deref())? {
+                Proved::Yes(outline) => Some(outline),
+                Proved::Ended(report) => return Ok(report),
+            }
+        }
+        None => None,
+    };
     if let Some(outline) = &outline {
         verify::check_root(outline, options.root.as_ref())?;
         if let Some(other) = outline.other_name(file) {
@@ -117,9 +134,6 @@ fn repair(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
         })?;
         return from_copies(ctx, options, file, &outline);
     }
-    let beside = outline.as_ref().map(|outline| outline.path.as_path());
-    let parity = names::seal_of(options.parity.as_deref(), None, file, names::PARITY);
-    let parity = verify::parity_of(file, beside, parity);
     let known = match outline {
         Some(outline) => {
             let findings = damage::find(ctx, file, &outline)?;
@@ -149,6 +163,115 @@ fn repair(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
         (None, Some(_)) => Ok(intact(ctx, file)),
         (None, None) => Err(verify::no_seals(file)),
     }
+}
+
+/// The outcome of `proved_outline`.
+enum Proved {
+    /// An outline without damage of its own.
+    Yes(Outline),
+    /// The repair is over.
+    Ended(Report),
+}
+
+/// Makes an outline anew that is damaged itself, if the file or a copy has its root. Otherwise the file is repaired from its
+/// parity first, which the root proves too.
+fn proved_outline(
+    ctx: &Ctx,
+    options: &Options,
+    file: &Path,
+    outline: Outline,
+    given: Option<&Path>,
+    parity: Option<&Path>,
+) -> Res<Proved> {
+    let findings = damage::find(ctx, file, &outline)?;
+    if findings.bad_records == 0 {
+        return Ok(Proved::Yes(outline));
+    }
+    let records = format!("{} of it cannot be read", count(findings.bad_records, "record"));
+    let failed = || damage::outline_damaged(file, &outline.path, &records);
+    let mut origins = vec![file];
+    origins.extend(options.from.iter().map(PathBuf::as_path));
+    for origin in origins {
+        if objects::kind_of(origin)? != objects::Kind::Plain || !damage::has_root(ctx, origin, &outline)? {
+            continue;
+        }
+        if options.dry_run {
+            return Ok(Proved::Ended(outline_would_be_made(ctx, file, &outline.path)));
+        }
+        let (path, root) = (outline.path.clone(), outline.root);
+        if !super::seal::outline_anew(ctx, file, origin, &path, outline.keeps_chains, Some(&root))? {
+            return Err(failed());
+        }
+        if origin == file {
+            return Ok(Proved::Ended(outline_repaired(ctx, file, &path)));
+        }
+        ctx.warn(&format!(
+            "{} was damaged itself, and is made anew from {}",
+            names::shown(&path),
+            names::shown(origin)
+        ));
+        let again = damage::find_outline(ctx, file, given, Guess::Never)?;
+        return again.map(Proved::Yes).ok_or_else(failed);
+    }
+    let Some(parity) = parity.filter(|_| options.from.is_empty()) else { return Err(failed()) };
+    let (path, root, keeps_chains) = (outline.path.clone(), outline.root, outline.keeps_chains);
+    let mut report = from_parity(ctx, options, file, parity, Some(&Known { outline, findings }))?;
+    let is_whole = report.status == Status::Done && !options.dry_run && options.output.is_none();
+    if is_whole && super::seal::outline_anew(ctx, file, file, &path, keeps_chains, Some(&root))? {
+        report.line(format!("  {} was damaged too, and is made anew", names::shown(&path)));
+    }
+    Ok(Proved::Ended(report))
+}
+
+/// Repairs a file whose outline does not open: the parity file alone proves the bytes, and the outline is made anew of them.
+fn without_outline(
+    ctx: &Ctx,
+    options: &Options,
+    file: &Path,
+    path: &Path,
+    parity: Option<&Path>,
+    failure: Failure,
+) -> Res<Report> {
+    // An outline with another key is not replaced.
+    let Some(parity) = parity.filter(|_| !failure.message.contains("the key is wrong")) else {
+        return Err(failure);
+    };
+    let checked = verify::check_parity(ctx, file, parity, options.root.as_ref())?;
+    let is_size = objects::size_of(file)? == checked.info.protected_size;
+    if checked.report.data == ParityVerdict::Intact && is_size {
+        if options.dry_run {
+            return Ok(outline_would_be_made(ctx, file, path));
+        }
+        super::seal::outline_anew(ctx, file, file, path, true, options.root.as_ref())?;
+        return Ok(outline_repaired(ctx, file, path));
+    }
+    if !checked.can_repair() {
+        return Err(failure);
+    }
+    let mut report = from_parity(ctx, options, file, parity, None)?;
+    let is_whole = report.status == Status::Done && !options.dry_run && options.output.is_none();
+    if is_whole && super::seal::outline_anew(ctx, file, file, path, true, options.root.as_ref())? {
+        report.line(format!("  {} was damaged too, and is made anew", names::shown(path)));
+    }
+    Ok(report)
+}
+
+fn outline_would_be_made(ctx: &Ctx, file: &Path, outline: &Path) -> Report {
+    let mut report = Report::new(Status::Repairable, "repairable");
+    report.put("dry_run", true).put("repaired_bytes", 0).put_path("outline", outline);
+    let word = ctx.coloured(Colour::Good, "intact");
+    report.line_of(file, format!("{word}; {} is damaged, and would be made anew", names::shown(outline)));
+    report
+}
+
+fn outline_repaired(ctx: &Ctx, file: &Path, outline: &Path) -> Report {
+    let mut report = Report::new(Status::Done, "outline-repaired");
+    report.put("repaired_bytes", 0).put_path("outline", outline);
+    report.line_of(
+        outline,
+        format!("{}, made anew from {}", ctx.coloured(Colour::Good, "repaired"), names::shown(file)),
+    );
+    report
 }
 
 /// An outline, and the damage that it shows.
@@ -308,7 +431,8 @@ fn check(ctx: &Ctx, file: &Path, path: &Path, known: Option<&Known>) -> Res<Chec
 /// `--parity-too` asks for it.
 fn of_other_bytes(ctx: &Ctx, file: &Path, path: &Path, known: &Known) -> Res<Report> {
     let name = names::quoted(file);
-    if known.findings.bad.is_empty() {
+    // A file that its outline does not prove gets no parity of its own.
+    if known.findings.bad.is_empty() && known.findings.bad_records == 0 {
         let old = verify::open_parity(ctx, path, None)?.info();
         super::update::parity_anew(ctx, file, path, &old)?.finish()?;
         return Ok(parity_repaired(ctx, file, path));

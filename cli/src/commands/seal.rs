@@ -11,7 +11,7 @@ use crate::units::{self, RangeText, hex, human};
 use crate::walk::{self, Seals};
 use atlas_manifold::{
     AtlasParity, CommitOptions, Container, ContainerCreateOptions, ContainerOptions, ParityVerdict,
-    ProjectionType,
+    ProjectionType, Source,
 };
 use clap::Args;
 use std::fs::{self, File, Metadata};
@@ -123,28 +123,13 @@ fn seal(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
         size = range.end - range.start;
         source = source.range(range.start, size)?;
     }
-    let create = ContainerCreateOptions {
-        keep_chains: !options.coarse,
-        handle: ContainerOptions { base: Some(source.clone()), ..ContainerOptions::default() },
-        ..ContainerCreateOptions::default()
+    // The name of a file stays with its outline, whatever both are called later. A part has no file of its own.
+    let note = match &options.note {
+        Some(note) => note.clone().into_bytes(),
+        None if options.range.is_some() => damage::note_of_range(file),
+        None => damage::note_of(file),
     };
-    let commit = CommitOptions {
-        time: now(),
-        // The name of a file stays with its outline, whatever both are called later. A part has no file of its own.
-        note: match &options.note {
-            Some(note) => note.clone().into_bytes(),
-            None if options.range.is_some() => damage::note_of_range(file),
-            None => damage::note_of(file),
-        },
-        ..CommitOptions::default()
-    };
-    let root = ctx.operate(file, size, |operation| {
-        let projection = ctx.projection_options();
-        let path = outline.path();
-        let container = Container::create(path, ProjectionType::Linear, &projection, &create, operation)?;
-        container.import(&source, &commit, operation)?;
-        Ok(container.generation(0)?.root)
-    })?;
+    let root = write_outline(ctx, file, &source, &outline, !options.coarse, note)?;
     if let Some((staged, share)) = &parity {
         let parity_options = ctx.parity_options().with_redundancy(*share);
         ctx.operate(file, size, |operation| {
@@ -182,6 +167,50 @@ fn seal(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
         report.line(format!("  {} was made of other bytes, and is removed", names::shown(stale)));
     }
     Ok(report)
+}
+
+/// Writes the outline of `source` under a temporary name, and returns its root.
+fn write_outline(
+    ctx: &Ctx,
+    file: &Path,
+    source: &Source,
+    outline: &Staged,
+    keep_chains: bool,
+    note: Vec<u8>,
+) -> Res<[u8; 32]> {
+    let create = ContainerCreateOptions {
+        keep_chains,
+        handle: ContainerOptions { base: Some(source.clone()), ..ContainerOptions::default() },
+        ..ContainerCreateOptions::default()
+    };
+    let commit = CommitOptions { time: now(), note, ..CommitOptions::default() };
+    ctx.operate(file, source.size(), |operation| {
+        let projection = ctx.projection_options();
+        let path = outline.path();
+        let container = Container::create(path, ProjectionType::Linear, &projection, &create, operation)?;
+        container.import(source, &commit, operation)?;
+        Ok(container.generation(0)?.root)
+    })
+}
+
+/// Replaces a damaged outline of `file` by one of the bytes of `from`, which may be a copy. False if these have another root
+/// than the known one.
+pub(crate) fn outline_anew(
+    ctx: &Ctx,
+    file: &Path,
+    from: &Path,
+    path: &Path,
+    keep_chains: bool,
+    known: Option<&[u8; 32]>,
+) -> Res<bool> {
+    let source = ctx.source(from)?;
+    let staged = Staged::new(path, true, &[file, from])?;
+    let root = write_outline(ctx, from, &source, &staged, keep_chains, damage::note_of(file))?;
+    if known.is_some_and(|known| *known != root) {
+        return Ok(false);
+    }
+    staged.finish()?;
+    Ok(true)
 }
 
 /// Names of the outline and the parity file.
@@ -237,6 +266,14 @@ fn refuse_damaged(ctx: &Ctx, file: &Path, outline: &Path) -> Res<()> {
         return Ok(());
     };
     let findings = damage::find(ctx, file, &known)?;
+    // The root vouches for a file whose outline has lost digests.
+    if findings.bad_records > 0 {
+        return if damage::has_root(ctx, file, &known)? {
+            Ok(())
+        } else {
+            Err(damage::outline_damaged(file, outline, "the file has another root"))
+        };
+    }
     if findings.bad.is_empty() && findings.surplus == 0 {
         return Ok(());
     }

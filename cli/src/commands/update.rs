@@ -57,9 +57,8 @@ fn update(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
     let parity = verify::parity_of(file, Some(&outline.path), parity);
     let findings = damage::find(ctx, file, &outline)?;
     if findings.bad_records > 0 {
-        let text = format!("{} is damaged itself", names::shown(&outline.path));
-        return Err(Failure::new(Status::Differs, text)
-            .with_hint("remove it and seal the file anew, once you are sure of the file"));
+        let why = count(findings.bad_records, "record");
+        return Err(damage::outline_damaged(file, &outline.path, &format!("{why} of it cannot be read")));
     }
     let changed = changed(file, options, &outline, &findings, size)?;
     let bytes: u64 = changed.iter().map(|range| range.end - range.start).sum();

@@ -649,7 +649,7 @@ fn against_outline(
             outline.size
         ));
     }
-    let (mut from, mut to) = (0, outline.size);
+    let (mut from, mut to, mut is_proved) = (0, outline.size, false);
     let searched = outline.part.as_ref().map_or(outline.size, |part| part.end - part.start);
     let findings = match part {
         None => damage::find(ctx, file, outline)?,
@@ -678,6 +678,18 @@ fn against_outline(
         }
     };
     let is_unfinished = to < outline.size;
+    let mut findings = findings;
+    let is_unproved = |bad: &damage::Bad| bad.kind == DamageKind::Unknown;
+    // Bytes without a digest are good if the root says so.
+    if findings.bad_records > 0
+        && !is_unfinished
+        && outline.range.is_none()
+        && findings.bad.iter().all(is_unproved)
+        && damage::has_root(ctx, file, outline)?
+    {
+        findings.bad.clear();
+        is_proved = true;
+    }
     let needs_parity = !findings.bad.is_empty() || findings.surplus > 0 || options.parity_too;
     // A parity file that does not open repairs nothing, and the verdict on the file stands.
     let checked = parity
@@ -711,7 +723,9 @@ fn against_outline(
         (true, Some(checked)) if checked.is_stale => (Status::Differs, "damaged"),
         (true, Some(_)) => (Status::Incomplete, "damaged"),
         (true, None) => (Status::Differs, "damaged"),
-        (false, _) if findings.bad_records > 0 => (Status::Differs, "outline-damaged"),
+        (false, _) if findings.bad_records > 0 => {
+            (if is_proved { Status::Repairable } else { Status::Differs }, "outline-damaged")
+        }
         (false, Some(checked)) if checked.is_stale => (Status::Differs, "parity-of-other-bytes"),
         (false, Some(checked)) if !checked.is_whole() => (Status::Repairable, "parity-damaged"),
         (false, None) if matches!(checked, Some(Err(_))) => (Status::Differs, "parity-damaged"),
@@ -828,6 +842,19 @@ fn advise(
             } else {
                 format!("{other}, and repairs nothing; a copy can: atlasm repair --from COPY {from_copy}")
             }
+        }
+        (Status::Repairable, _)
+            if findings.bad_records > 0 && findings.bad.is_empty() && findings.surplus == 0 =>
+        {
+            format!(
+                "the file has the root that was sealed: atlasm repair {from_parity} makes the outline anew"
+            )
+        }
+        (Status::Differs, _) if findings.bad_records > 0 => {
+            let way = "remove it, and seal the file anew once you are sure of the file";
+            format!(
+                "nothing else vouches for what the outline has lost; {way}, or atlasm repair --from COPY {from_copy}"
+            )
         }
         (Status::Repairable, _) if findings.bad.is_empty() && findings.surplus > 0 => {
             format!("the bytes that were sealed are all there: atlasm repair {from_parity} cuts off the rest")
