@@ -71,13 +71,18 @@ impl Bad {
         Some(Bad { kind, offset, length, os_error: i32::try_from(os_error).ok()? })
     }
 
+    /// A line of text for people, with a word for its state.
+    pub(crate) fn line_as(&self, word: &str) -> String {
+        format!("  {}..{}  {}, {word}", self.offset, self.end(), units::human(self.length))
+    }
+
     /// A line of text for people.
     pub(crate) fn line(&self) -> String {
         let reason = match self.os_error {
             0 => String::new(),
             code => format!(" ({})", std::io::Error::from_raw_os_error(code)),
         };
-        format!("  {}..{}  {}, {}{reason}", self.offset, self.end(), units::human(self.length), self.word())
+        format!("{}{reason}", self.line_as(self.word()))
     }
 }
 

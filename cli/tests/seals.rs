@@ -67,6 +67,7 @@ fn a_parity_file_of_other_bytes_is_no_parity() {
             assert_eq!(object["parity"]["repairable"], false, "{object}");
             assert!(object["advice"].as_str().unwrap().contains("--from COPY"), "{object}");
             place.line("repair -n a").expect(1);
+            place.line("repair --partial a").expect(1);
             let ran = place.line("repair a").expect(1);
             assert!(ran.stderr.contains("a.atp was made of other bytes than a.atlas"), "{}", ran.stderr);
             assert_eq!(place.names(), ["a", "a.atlas", "a.atp", "copy"]);
@@ -444,4 +445,62 @@ fn a_file_and_its_outline_are_both_repaired() {
     place.line("repair --from copy a").expect(0);
     assert!(place.read("a") == data);
     place.line("verify a").expect(0);
+}
+
+#[test]
+fn a_partial_repair_says_what_it_did() {
+    let (place, data) = sealed();
+    // Each row has lost more than it can rebuild: nothing is written.
+    place.write("a", vec![0; data.len()]);
+    let ran = place.line("repair --partial a").expect(4);
+    assert!(
+        ran.stderr.contains("a.atp can rebuild nothing of the 3.01 MiB that a has lost"),
+        "{}",
+        ran.stderr
+    );
+    assert_eq!(place.names(), ["a", "a.atlas", "a.atp", "copy"]);
+    // A burst that is too long for some rows, and a damage that is not.
+    let burst = place.line("info --json a.atp").expect(0).json()[0]["burst_size"].as_u64().unwrap_or(300_000);
+    let burst = usize::try_from(burst).unwrap() + 2 * 4_096;
+    let mut damaged = data.clone();
+    damaged[MIB..MIB + burst].fill(7);
+    place.write("a", &damaged);
+    place.line("repair a").expect(4);
+    let ran = place.line("repair --partial a").expect(4);
+    let text = ran.text();
+    assert!(text.starts_with("a: repaired in part from a.atp, "), "{text}");
+    for part in [", rebuilt\n", ", damaged still\n", "kept as a.damaged\n", "atlasm repair --from COPY a\n"] {
+        assert!(text.contains(part), "{text}");
+    }
+    assert_eq!(place.read("a.damaged"), damaged);
+    // The ranges are those that were written, and those that were not.
+    fs::remove_file(place.path("a.damaged")).unwrap();
+    place.write("a", &damaged);
+    let object = object(&place, "repair --partial a", 4);
+    let ranges = |key: &str| -> Vec<(usize, usize)> {
+        let number = |value: &Value| usize::try_from(value.as_u64().unwrap()).unwrap();
+        let list = object[key].as_array().unwrap().iter();
+        list.map(|range| (number(&range["offset"]), number(&range["length"]))).collect()
+    };
+    assert_eq!((&object["result"], &object["kept"]), (&json!("incomplete"), &json!("a.damaged")));
+    let now = place.read("a");
+    let (rebuilt, left) = (ranges("rebuilt"), ranges("left"));
+    assert!(!rebuilt.is_empty() && !left.is_empty(), "{object}");
+    assert!(rebuilt.iter().all(|(at, len)| now[*at..at + len] == data[*at..at + len]));
+    assert!(left.iter().all(|(at, len)| now[*at..at + len] == damaged[*at..at + len]));
+    let all: usize = rebuilt.iter().chain(&left).map(|(_, len)| len).sum();
+    assert!((burst..burst + 2 * 4_096).contains(&all), "{object}");
+    place.line("repair --from copy a").expect(0);
+    assert!(place.read("a") == data);
+    // A cut file has its length again, which is said.
+    fs::remove_file(place.path("a.damaged")).unwrap();
+    place.write("a", &data[..data.len() - burst]);
+    let text = place.line("repair --partial a").expect(4).text();
+    assert!(text.contains("its full length again, with zeros"), "{text}");
+    // If all can be repaired, --partial changes nothing, and the root is compared.
+    fs::remove_file(place.path("a.damaged")).unwrap();
+    place.write("a", &data);
+    place.damage("a", 5);
+    place.line("repair --partial a").expect(0);
+    assert!(place.read("a") == data);
 }

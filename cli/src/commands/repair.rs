@@ -312,8 +312,6 @@ fn from_parity(ctx: &Ctx, options: &Options, file: &Path, path: &Path, known: Op
     {
         return of_other_bytes(ctx, file, path, known);
     }
-    // The root is that of the whole, which a part of the repairs does not lead to.
-    let parity = verify::open_parity(ctx, path, if options.partial { None } else { root })?;
     // A parity file of other bytes would take those of an intact file for damage.
     if let Some(known) = known
         && known.findings.bad.is_empty()
@@ -321,6 +319,20 @@ fn from_parity(ctx: &Ctx, options: &Options, file: &Path, path: &Path, known: Op
     {
         return of_other_bytes(ctx, file, path, known);
     }
+    // A part is repaired if all cannot be, and a part can. The root proves the whole otherwise.
+    let is_partial = options.partial && {
+        let checked = check(ctx, file, path, known)?;
+        // No root shows later that a part was rebuilt to other bytes.
+        if let Some(known) = known.filter(|_| checked.is_stale) {
+            return of_other_bytes(ctx, file, path, known);
+        }
+        let is_lost = checked.report.data == ParityVerdict::Incomplete;
+        if is_lost && !checked.has_repairable {
+            return Err(nothing_to_rebuild(file, &checked));
+        }
+        is_lost
+    };
+    let parity = verify::open_parity(ctx, path, if is_partial { None } else { root })?;
     // Names under which the library writes, so that nothing is replaced before all is done.
     let new = Staged::new(target, true, &[])?;
     let aside = Staged::new(&kept, true, &[])?;
@@ -331,32 +343,32 @@ fn from_parity(ctx: &Ctx, options: &Options, file: &Path, path: &Path, known: Op
         None => (RepairMode::Keep(kept.clone()), Some(&kept)),
     };
     let repairs = RepairOptions::new(mode);
-    let repairs = if options.partial { repairs.with_partial() } else { repairs };
+    let repairs = if is_partial { repairs.with_partial() } else { repairs };
     let mut report = ParityReport::default();
-    let mut bad = Vec::new();
+    let (mut bad, mut lost) = (Vec::new(), Vec::new());
     let mut owner = |damage: &atlas_manifold::Damage| {
-        bad.push(Bad {
-            kind: damage.kind,
-            offset: damage.offset,
-            length: damage.length,
-            os_error: damage.os_error,
-        });
+        if damage.repairable { &mut bad } else { &mut lost }.push(Bad::from(damage));
         true
     };
-    let size = objects::size_of(file)?.max(2 * TILE_SIZE as u64);
-    let outcome = ctx.operate(file, size, |operation| {
+    let found_size = objects::size_of(file)?;
+    let outcome = ctx.operate(file, found_size.max(2 * TILE_SIZE as u64), |operation| {
         parity.repair(file, &repairs, Some(&mut owner), &mut report, operation)
     });
+    // A part that was repaired ends as incomplete, with everything written.
+    let outcome = match outcome {
+        Err(failure) if is_partial && failure.status == Status::Incomplete && !ctx.is_stopped() => Ok(()),
+        other => other,
+    };
     if let Err(failure) = outcome {
         // Nothing was written. A parity file of other bytes finds damage too, where there is none.
         if let Some(known) = known
             && matches!(failure.status, Status::Incomplete | Status::Differs)
-            && !options.partial
+            && !is_partial
             && (failure.status == Status::Differs || check(ctx, file, path, Some(known))?.is_stale)
         {
             return of_other_bytes(ctx, file, path, known);
         }
-        return Err(explain(file, path, options.partial, failure));
+        return Err(explain(file, path, failure));
     }
 
     let is_whole = report.data != ParityVerdict::Incomplete;
@@ -386,8 +398,12 @@ fn from_parity(ctx: &Ctx, options: &Options, file: &Path, path: &Path, known: Op
         None => {}
     }
     let repaired: u64 = bad.iter().map(|bad| bad.length).sum();
-    let mut out = Report::new(if is_whole { Status::Done } else { Status::Incomplete }, "repaired");
+    let (bad, lost) = (verify::merged(&bad), verify::merged(&lost));
+    let (status, result) =
+        if is_whole { (Status::Done, "repaired") } else { (Status::Incomplete, "incomplete") };
+    let mut out = Report::new(status, result);
     let ranges = findings.map_or_else(|| bad.clone(), |findings| findings.bad.clone());
+    let drawn = if is_whole { &ranges } else { &bad };
     out.put("repaired_bytes", repaired)
         .put("repaired_units", report.repaired_units)
         .put("lost_rows", report.lost_rows)
@@ -400,7 +416,7 @@ fn from_parity(ctx: &Ctx, options: &Options, file: &Path, path: &Path, known: Op
     };
     out.line_of(file, format!("{word} from {}, {} rebuilt", names::shown(path), human(repaired)));
     if options.map {
-        map::draw(ctx, protected, &ranges, Fate::Repaired).iter().for_each(|line| out.line(line));
+        map::draw(ctx, protected, drawn, Fate::Repaired).iter().for_each(|line| out.line(line));
     }
     if let Some(output) = &options.output {
         out.put_path("output", output);
@@ -410,7 +426,14 @@ fn from_parity(ctx: &Ctx, options: &Options, file: &Path, path: &Path, known: Op
         out.line(format!("  the damaged file is kept as {}", names::shown(kept)));
     }
     if !is_whole {
-        out.line(format!("  {} could not be repaired", count(report.lost_rows, "row")));
+        out.put("rebuilt", bad.iter().map(Bad::json).collect::<Vec<_>>());
+        out.put("left", lost.iter().map(Bad::json).collect::<Vec<_>>());
+        bad.iter().for_each(|bad| out.line(bad.line_as("rebuilt")));
+        lost.iter().for_each(|bad| out.line(bad.line_as("damaged still")));
+        if found_size < protected {
+            out.line("  the file has its full length again, with zeros where bytes are missing still");
+        }
+        out.line(format!("  a copy can repair the rest: atlasm repair --from COPY {}", names::quoted(file)));
     } else if report.parity != ParityVerdict::Intact && options.output.is_none() {
         restore(ctx, file, path, root)?;
         out.line(format!("  {} was damaged too, and is written anew", names::shown(path)));
@@ -515,10 +538,26 @@ fn cut(ctx: &Ctx, options: &Options, file: &Path, outline: &Outline, surplus: u6
     Ok(report)
 }
 
-fn explain(file: &Path, parity: &Path, is_partial: bool, failure: Failure) -> Failure {
+/// The failure for a partial repair that would write nothing.
+fn nothing_to_rebuild(file: &Path, checked: &Checked) -> Failure {
+    let bytes: u64 = checked.bad.iter().map(|bad| bad.length).sum();
+    let text = format!(
+        "{} can rebuild nothing of the {} that {} has lost",
+        names::shown(&checked.path),
+        human(bytes),
+        names::shown(file)
+    );
+    let hint = format!(
+        "nothing was written; a copy can repair it: atlasm repair --from COPY {}",
+        names::quoted(file)
+    );
+    Failure::new(Status::Incomplete, text).with_hint(hint)
+}
+
+fn explain(file: &Path, parity: &Path, failure: Failure) -> Failure {
     let name = names::quoted(file);
     match failure.status {
-        Status::Incomplete if !is_partial => failure.while_doing(names::shown(parity)).with_hint(format!(
+        Status::Incomplete => failure.while_doing(names::shown(parity)).with_hint(format!(
             "nothing was written; atlasm repair --from COPY {name} takes the rest from a copy, --partial repairs what can be"
         )),
         Status::Differs => failure.while_doing(names::shown(parity)).with_hint("nothing was written"),

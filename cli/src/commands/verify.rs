@@ -469,6 +469,8 @@ pub(crate) struct Checked {
     pub(crate) bad: Vec<damage::Bad>,
     /// Bad units of the file, ascending.
     units: Vec<damage::Bad>,
+    /// True if one of them can be rebuilt.
+    pub(crate) has_repairable: bool,
     /// True if the file was made of other bytes than the outline.
     pub(crate) is_stale: bool,
 }
@@ -532,9 +534,11 @@ pub(crate) fn check_parity(ctx: &Ctx, file: &Path, path: &Path, root: Option<&[u
     let source = ctx.source(file)?;
     let mut report = ParityReport::default();
     let mut units = Vec::new();
+    let mut has_repairable = false;
     let mut take = |damage: &Damage| {
         if damage.part == DamagePart::Data {
             units.push(damage::Bad::from(damage));
+            has_repairable |= damage.repairable;
         }
         true
     };
@@ -551,6 +555,7 @@ pub(crate) fn check_parity(ctx: &Ctx, file: &Path, path: &Path, root: Option<&[u
         info: parity.info(),
         bad: merged(&units),
         units,
+        has_repairable,
         is_stale: false,
     })
 }
