@@ -6,10 +6,14 @@ use crate::fetch::Fetched;
 use crate::names;
 use crate::objects;
 use crate::status::{Failure, Res, Status};
+use crate::units;
 use atlas_manifold::{
-    AtlasProjection, AtlasShard, Container, ContainerMode, ContainerOptions, ReadAt, Source,
+    AtlasError, AtlasProjection, AtlasShard, Container, ContainerMode, ContainerOptions, ErrorKind, ReadAt,
+    Source,
 };
 use serde_json::Value;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,6 +25,8 @@ pub(crate) struct Donor {
     /// The outline over the donor's bytes, of which every read is verified.
     verified: AtlasProjection,
     counted: Arc<AtomicU64>,
+    /// Reasons for ranges that it did not give, and the number of them.
+    refusals: RefCell<BTreeMap<String, u64>>,
     /// Ranges are fetched as a whole before they are read.
     fetched: Option<Arc<Fetched>>,
     _container: Container,
@@ -72,6 +78,14 @@ impl ReadAt for ShardBytes {
     }
 }
 
+/// The reason for a range that a donor did not give.
+fn reason(error: &AtlasError) -> String {
+    match error.kind() {
+        ErrorKind::Witness | ErrorKind::Conservation => "its bytes are not those that were sealed".to_owned(),
+        _ => error.message().to_owned(),
+    }
+}
+
 impl Donor {
     /// A copy of the file, which may be damaged or cut itself.
     pub(crate) fn file(ctx: &Ctx, path: &Path, outline: &Outline) -> Res<Donor> {
@@ -120,7 +134,8 @@ impl Donor {
         })?;
         let verified = ctx
             .operate(&outline.path, 0, |operation| container.snapshot(outline.generation, true, operation))?;
-        Ok(Donor { path: path.to_owned(), verified, counted, fetched: None, _container: container })
+        let refusals = RefCell::default();
+        Ok(Donor { path: path.to_owned(), verified, counted, refusals, fetched: None, _container: container })
     }
 
     /// Fills `buffer` if the donor has these bytes and they verify.
@@ -129,12 +144,18 @@ impl Donor {
             Some(fetched) => fetched.ahead(offset, buffer.len()).map_err(|error| error.to_string()),
             None => Ok(()),
         };
-        let read = fetched
-            .and_then(|()| self.verified.read(offset, buffer).map_err(|error| error.message().to_owned()));
+        let read = fetched.and_then(|()| self.verified.read(offset, buffer).map_err(|error| reason(&error)));
         if let Err(why) = &read {
-            ctx.detail(&format!("{}: {why}", self.name()));
+            ctx.detail(&format!("{}: at {offset}: {why}", self.name()));
+            *self.refusals.borrow_mut().entry(why.clone()).or_default() += 1;
         }
         read.is_ok()
+    }
+
+    /// Reasons for ranges that it did not give, each with their number.
+    pub(crate) fn refusals(&self) -> Vec<String> {
+        let reasons = self.refusals.borrow();
+        reasons.iter().map(|(why, ranges)| format!("{why} ({})", units::count(*ranges, "range"))).collect()
     }
 
     /// Bytes that were read from it.

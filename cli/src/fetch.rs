@@ -143,7 +143,11 @@ impl Running {
             if heard.elapsed() >= patience {
                 return Err(io::Error::new(
                     io::ErrorKind::TimedOut,
-                    format!("no byte for {} s, and {} of {len} came before", patience.as_secs(), bytes.len()),
+                    format!(
+                        "no byte for {:.1} s, and {} of {len} came before",
+                        patience.as_secs_f64(),
+                        bytes.len()
+                    ),
                 ));
             }
             let mut poll = libc::pollfd { fd: out.as_raw_fd(), events: libc::POLLIN, revents: 0 };

@@ -504,3 +504,45 @@ fn a_partial_repair_says_what_it_did() {
     place.line("repair --partial a").expect(0);
     assert!(place.read("a") == data);
 }
+
+#[test]
+fn a_copy_that_gives_nothing_says_why() {
+    let (place, _) = sealed();
+    fs::remove_file(place.path("a.atp")).unwrap();
+    place.damage("a", 5);
+    place.damage("a", 2 * MIB);
+    place.write("bad", bytes(9));
+    let before = place.read("a");
+    for (command, why) in [
+        ("exit 7 # {first} {last}", "sh failed: exit status: 7 (2 ranges)"),
+        ("no-such-program {first} {last}", "sh failed: exit status: 127 (2 ranges)"),
+        ("printf 12345 # {first} {last}", "sh returned 5 bytes instead of the requested 16384 (2 ranges)"),
+        (
+            "head -c 99999 /dev/zero # {first} {last}",
+            "sh gave more than the 16384 bytes that were asked for (2 ranges)",
+        ),
+        ("head -c 16384 /dev/zero # {first} {last}", "its bytes are not those that were sealed (2 ranges)"),
+        ("sleep 9 # {first} {last}", "no byte for 0.2 s, and 0 of 16384 came before (2 ranges)"),
+    ] {
+        let words = ["repair", "--patience", "0.2s", "--from-command", command, "a"];
+        let text = place.run(words).expect(4).text();
+        assert!(text.contains(&format!("{command}: {why}\n")), "{text}");
+        let object = place.run([&words[..], &["--json"]].concat()).expect(4).json().remove(0);
+        assert_eq!(object["refusals"][0]["why"], why);
+    }
+    let text = place.line("repair --from bad a").expect(4).text();
+    assert!(text.contains("  bad: "), "{text}");
+    assert_eq!(place.read("a"), before);
+}
+
+#[test]
+fn a_copy_that_has_not_all_leaves_the_rest_to_the_parity() {
+    let (place, data) = sealed();
+    place.damage("a", 5);
+    place.damage("a", 2 * MIB);
+    place.damage("copy", 5);
+    let text = place.line("repair --from copy a").expect(4).text();
+    assert!(text.contains("  a.atp may have the rest: atlasm repair a\n"), "{text}");
+    place.line("repair a").expect(0);
+    assert!(place.read("a") == data);
+}

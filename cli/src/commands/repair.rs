@@ -690,6 +690,31 @@ fn from_copies(ctx: &Ctx, options: &Options, file: &Path, outline: &Outline) -> 
     for bad in &mended.left {
         report.line(bad.line());
     }
+    // Whatever was asked and gave nothing says why.
+    let mut refusals = Vec::new();
+    for donor in donors.iter().filter(|_| !is_whole) {
+        for why in donor.refusals() {
+            report.line(format!("  {}: {why}", donor.name()));
+            let mut object = donor.json();
+            object["why"] = why.into();
+            refusals.push(object);
+        }
+    }
+    if !is_whole {
+        report.put("refusals", refusals);
+        // A parity file may have what the copies have not.
+        let parity = verify::parity_of(file, Some(&outline.path), None);
+        let advice = match &parity {
+            Some(parity) => format!(
+                "{} may have the rest: atlasm repair {}",
+                names::shown(parity),
+                verify::named_seals(file, Some(outline), Some(parity)).from_parity
+            ),
+            None => "another copy may have the rest; --from may be given several times".to_owned(),
+        };
+        report.line(format!("  {advice}"));
+        report.put("advice", advice);
+    }
     if options.map && !options.dry_run {
         map::draw(ctx, outline.size, &mended.repaired, Fate::Repaired)
             .iter()

@@ -809,7 +809,7 @@ fn describe(ctx: &Ctx, options: &Options, file: &Path, size: u64, findings: &Fin
 }
 
 /// The name of a file in an advice, with options for the seals that a repair does not find by itself.
-fn named_seals(file: &Path, outline: Option<&Outline>, parity: Option<&Path>) -> Named {
+pub(crate) fn named_seals(file: &Path, outline: Option<&Outline>, parity: Option<&Path>) -> Named {
     let name = names::quoted(file);
     let place = |option: &str, path: &Path| format!("{option} {} ", names::quoted(path));
     let outline = outline.map(|outline| outline.path.as_path());
@@ -823,10 +823,10 @@ fn named_seals(file: &Path, outline: Option<&Outline>, parity: Option<&Path>) ->
     }
 }
 
-struct Named {
+pub(crate) struct Named {
     /// For a repair with `--from`, which takes no parity file.
     from_copy: String,
-    from_parity: String,
+    pub(crate) from_parity: String,
 }
 
 /// Returns the advice on a damage.
