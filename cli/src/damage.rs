@@ -14,6 +14,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::ops::Range;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// A range of bytes of a file that are not those that were sealed.
@@ -98,6 +99,8 @@ pub(crate) struct Outline {
     pub(crate) root: [u8; 32],
     /// Number of bytes that were sealed.
     pub(crate) size: u64,
+    /// Nanoseconds since 1970 at which the sealing began.
+    pub(crate) time: i64,
     /// True if it has digests for parts of tiles.
     pub(crate) keeps_chains: bool,
     /// The range of the file that the outline stands for, or `None` for the whole file.
@@ -107,6 +110,13 @@ pub(crate) struct Outline {
 }
 
 impl Outline {
+    /// True if `file` was written to after it was sealed: a change that may have been meant, where a disk leaves no time.
+    pub(crate) fn is_older(&self, file: &Path) -> bool {
+        let written = fs::metadata(file)
+            .map(|metadata| metadata.mtime().checked_mul(1_000_000_000)?.checked_add(metadata.mtime_nsec()));
+        self.time != 0 && written.is_ok_and(|written| written.is_some_and(|written| written > self.time))
+    }
+
     /// A sentence for people if it was made of a file of another name than `file` has.
     pub(crate) fn other_name(&self, file: &Path) -> Option<String> {
         let name = self.made_of.as_deref().filter(|name| name.as_os_str() != names::last(file))?;
@@ -336,6 +346,7 @@ pub(crate) fn open_outline(
         generation: newest.generation,
         root: newest.root,
         size: newest.domain_size,
+        time: newest.time,
         keeps_chains: opened.info.keeps_chains,
         range,
         part: None,

@@ -97,7 +97,8 @@ fn status_3_is_damage_that_can_be_repaired() {
     let (first, second) = (MIB, 3 * MIB);
     let wanted = format!(
         "big.iso: damaged, 28.1 KiB of 3.01 MiB in 2 ranges\n  {first}..{}  16 KiB, differs\n  {second}..{}  12.1 KiB, differs\n  \
-         big.iso.atp can repair all of it: atlasm repair big.iso\n",
+         big.iso.atp can repair all of it: atlasm repair big.iso\n  \
+         it was written to after it was sealed; if that was meant: atlasm update big.iso\n",
         first + 16_384,
         data.len(),
     );

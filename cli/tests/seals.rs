@@ -546,3 +546,17 @@ fn a_copy_that_has_not_all_leaves_the_rest_to_the_parity() {
     place.line("repair a").expect(0);
     assert!(place.read("a") == data);
 }
+
+#[test]
+fn a_file_that_was_written_to_names_update_and_one_that_rotted_does_not() {
+    let (place, _) = sealed();
+    let file = || fs::File::options().write(true).open(place.path("a")).unwrap();
+    let before = file().metadata().unwrap().modified().unwrap();
+    place.damage("a", 5);
+    let text = place.line("verify a").expect(3).text();
+    assert!(text.ends_with("if that was meant: atlasm update a\n"), "{text}");
+    assert_eq!(object(&place, "verify a", 3)["written_since"], true);
+    file().set_modified(before).unwrap();
+    let text = place.line("verify a").expect(3).text();
+    assert!(!text.contains("atlasm update"), "{text}");
+}

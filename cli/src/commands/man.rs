@@ -81,7 +81,7 @@ fn front(program: &Command) -> io::Result<Vec<u8>> {
         "CHANGES AND DAMAGE",
         &[
             "A byte that was changed on purpose cannot be told from a damaged one: verify reports it, and repair brings the \
-         old one back. Seal a file anew after a change.",
+         old one back. After a change, atlasm update brings the seals up to date.",
         ],
     )?;
     man.render_subcommands_section(&mut out)?;

@@ -772,6 +772,13 @@ fn against_outline(
     } else {
         let name = named_seals(file, Some(outline), parity);
         advise(&name, &findings, status, usable, parity, &mut report);
+        if is_bad && outline.is_older(file) {
+            let update = &name.from_parity;
+            report.put("written_since", true);
+            report.line(format!(
+                "  it was written to after it was sealed; if that was meant: atlasm update {update}"
+            ));
+        }
         if let Some(other) = outline.other_name(file).filter(|_| is_bad) {
             report.line(format!("  {other}"));
         }
