@@ -560,3 +560,25 @@ fn a_file_that_was_written_to_names_update_and_one_that_rotted_does_not() {
     let text = place.line("verify a").expect(3).text();
     assert!(!text.contains("atlasm update"), "{text}");
 }
+
+#[test]
+fn an_update_states_what_it_takes_for_a_change() {
+    let (place, data) = sealed();
+    let size = data.len();
+    place.write("a", [&data[..], b"more"].concat());
+    place.damage("a", 5);
+    let text = place.line("update -n a").expect(0).text();
+    assert!(text.starts_with("a: would be updated: 16 KiB in 1 range changed, 4 B appended, "), "{text}");
+    assert!(text.ends_with(&format!("  {size}..{}  4 B, appended\n", size + 4)), "{text}");
+    let object = object(&place, "update a", 0);
+    assert_eq!((&object["old_size"], &object["size"]), (&json!(size), &json!(size + 4)));
+    place.write("a", "");
+    let ran = place.line("update a").expect(0);
+    assert!(
+        ran.text().contains(&format!("a: updated, 3.01 MiB cut off, {} bytes are 0 now, root", size + 4)),
+        "{}",
+        ran.text()
+    );
+    assert!(ran.stderr.contains("a is 3.01 MiB shorter than it was sealed"), "{}", ran.stderr);
+    place.line("verify --parity-too a").expect(0);
+}

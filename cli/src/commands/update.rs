@@ -68,6 +68,7 @@ fn update(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
         .put("dry_run", options.dry_run)
         .put("changed_bytes", bytes)
         .put("size", size)
+        .put("old_size", outline.size)
         .put_path("outline", &outline.path)
         .put("damage", findings.bad.iter().map(damage::Bad::json).collect::<Vec<_>>());
     if is_same {
@@ -93,10 +94,21 @@ fn update(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
         report.line_of(file, format!("as it was sealed; {shown} was made of other bytes, and is made anew"));
         return Ok(report);
     }
-    let ranges = count(changed.len() as u64, "range");
+    let change = change(&findings, outline.size, size);
+    if size < outline.size {
+        let lost = human(outline.size - size);
+        ctx.warn(&format!(
+            "{} is {lost} shorter than it was sealed; once its seals are updated, they repair none of that",
+            names::shown(file)
+        ));
+    }
     if options.dry_run {
-        report.line_of(file, format!("would be updated: {} in {ranges} changed", human(bytes)));
+        report.line_of(file, format!("would be updated: {change}"));
         findings.bad.iter().for_each(|bad| report.line(bad.line()));
+        if size > outline.size {
+            let appended = human(size - outline.size);
+            report.line(format!("  {}..{size}  {appended}, appended", outline.size));
+        }
         return Ok(report);
     }
 
@@ -111,8 +123,29 @@ fn update(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
         staged.finish()?;
     }
     report.put("generation", generation).put("root", hex(&root));
-    report.line_of(file, format!("updated, {} in {ranges} changed, root {}", human(bytes), hex(&root)));
+    report.line_of(file, format!("updated, {change}, root {}", hex(&root)));
     Ok(report)
+}
+
+/// Text of a change: of bytes that were there, and of the size.
+fn change(findings: &Findings, old: u64, new: u64) -> String {
+    let mut parts = Vec::new();
+    let kept = findings.bad.iter().filter(|bad| bad.offset < new);
+    let (ranges, bytes) =
+        kept.fold((0, 0), |(ranges, bytes), bad| (ranges + 1, bytes + bad.end().min(new) - bad.offset));
+    if ranges > 0 {
+        parts.push(format!("{} in {} changed", human(bytes), count(ranges, "range")));
+    }
+    if new > old {
+        parts.push(format!("{} appended", human(new - old)));
+    }
+    if new < old {
+        parts.push(format!("{} cut off", human(old - new)));
+    }
+    if new != old {
+        parts.push(format!("{old} bytes are {new} now"));
+    }
+    parts.join(", ")
 }
 
 fn result(is_same: bool, dry_run: bool) -> &'static str {
