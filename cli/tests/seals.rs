@@ -582,3 +582,30 @@ fn an_update_states_what_it_takes_for_a_change() {
     assert!(ran.stderr.contains("a is 3.01 MiB shorter than it was sealed"), "{}", ran.stderr);
     place.line("verify --parity-too a").expect(0);
 }
+
+#[test]
+fn a_folder_has_a_summary_and_quiet_lists_what_is_not_intact() {
+    let place = Place::new();
+    fs::create_dir(place.path("d")).unwrap();
+    for name in ["d/a", "d/b", "d/c"] {
+        place.write(name, name);
+    }
+    place.line("seal -r d").expect(0);
+    place.write("d/new", "not sealed");
+    assert_eq!(
+        place.line("verify -r d").expect(0).stderr,
+        "atlasm: 3 of 3 files intact, 1 more file without a seal\n"
+    );
+    let ran = place.line("verify -r -q d").expect(0);
+    assert_eq!((ran.text(), ran.stderr), (String::new(), String::new()));
+    assert_eq!(place.line("verify -r -q --json d").expect(0).json().len(), 3);
+    place.write("d/b", "D/B");
+    fs::remove_file(place.path("d/c")).unwrap();
+    let ran = place.line("verify -r d").expect(4);
+    assert!(ran.stderr.contains("1 of 3 files intact, 1 missing"), "{}", ran.stderr);
+    let text = place.line("verify -r -q d").expect(4).text();
+    assert!(
+        text.starts_with("d/b: damaged") && text.contains("d/c: missing") && !text.contains("d/a:"),
+        "{text}"
+    );
+}

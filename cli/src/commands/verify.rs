@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 /// The outline is FILE.atlas, or the one that --outline names; if there is none, one in the folder that has
 /// the size of the file is taken, and named. If the file is damaged, its parity file tells whether it can be
 /// repaired. A file that has a parity file alone is compared with that. With -r, a file that has seals and is not
-/// there is missing, status 4.
+/// there is missing, status 4. -q leaves out the files that are intact.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   atlasm verify big.iso
@@ -75,11 +75,13 @@ fn parse_rate(text: &str) -> Result<u64, String> {
 
 pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
     let files = walk::walk(ctx, &options.files, options.recursive, Seals::LeaveOut)?;
+    let all = files.len() as u64;
     let named: Vec<PathBuf> = if options.recursive {
         files.into_iter().filter(|file| has_seals(options, file)).collect()
     } else {
         files
     };
+    let unsealed = all - named.len() as u64;
     let missing = if options.recursive { missing(ctx, options)? } else { Vec::new() };
     if named.is_empty() && missing.is_empty() && ctx.status() == Status::Done {
         return Err(Failure::new(Status::Incomplete, "there is no sealed file in these folders")
@@ -130,7 +132,7 @@ pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
                 looked_at += 1;
                 let report = outcome?;
                 intact += u64::from(report.status == Status::Done);
-                Ok(report)
+                Ok(if ctx.global.quiet { without_intact(report) } else { report })
             }
         }
     })?;
@@ -146,8 +148,15 @@ pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
             }
         }
     }
-    if total > 1 {
-        ctx.detail(&format!("{intact} of {} intact", count(total, "file")));
+    if options.recursive || total > 1 {
+        let mut parts = vec![format!("{intact} of {} intact", count(total + missing.len() as u64, "file"))];
+        if !missing.is_empty() {
+            parts.push(format!("{} missing", missing.len()));
+        }
+        if unsealed > 0 {
+            parts.push(format!("{} without a seal", count(unsealed, "more file")));
+        }
+        ctx.warn(&parts.join(", "));
     }
     if looked_at < total && ctx.is_late() {
         ctx.warn(&format!("--max-time is over: {} not verified yet", count(total - looked_at, "file")));
@@ -220,6 +229,11 @@ fn is_missing(ctx: &Ctx, file: &Path, seals: &Missing) -> Report {
     report.put("advice", advice.as_str());
     report.line(format!("  {advice}"));
     report
+}
+
+/// With `-q` an intact file has no line.
+fn without_intact(report: Report) -> Report {
+    if report.status == Status::Done { Report { text: Vec::new(), ..report } } else { report }
 }
 
 /// The report on a file whose search `--max-time` ended before it began.
