@@ -609,3 +609,23 @@ fn a_folder_has_a_summary_and_quiet_lists_what_is_not_intact() {
         "{text}"
     );
 }
+
+#[test]
+fn a_parity_file_of_no_use_is_seen_while_the_file_is_intact() {
+    let (place, data) = sealed();
+    assert_eq!(place.line("verify a").expect(0).stderr, "");
+    let parity = place.read("a.atp");
+    place.write("a.atp", &parity[..parity.len() - 5_000]);
+    let ran = place.line("verify a").expect(0);
+    assert!(ran.stderr.contains("bytes instead of") && ran.stderr.contains("--parity-too"), "{}", ran.stderr);
+    place.write("a.atp", "no parity file");
+    assert!(place.line("verify a").expect(0).stderr.contains("a.atp"));
+    let place = with_stale_parity(&data[1..]);
+    let ran = place.line("verify a").expect(0);
+    assert!(
+        ran.stderr.contains("a.atp was made of other bytes: 3158073 instead of 3158072"),
+        "{}",
+        ran.stderr
+    );
+    assert_eq!(place.line("verify -q a").expect(0).stderr, "");
+}

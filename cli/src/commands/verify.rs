@@ -710,6 +710,9 @@ fn against_outline(
         is_proved = true;
     }
     let needs_parity = !findings.bad.is_empty() || findings.surplus > 0 || options.parity_too;
+    if let Some(path) = parity.filter(|_| !needs_parity && !is_unfinished && outline.part.is_none()) {
+        glance(ctx, path, outline);
+    }
     // A parity file that does not open repairs nothing, and the verdict on the file stands.
     let checked = parity
         .filter(|_| needs_parity && !is_unfinished)
@@ -827,6 +830,27 @@ fn describe(ctx: &Ctx, options: &Options, file: &Path, size: u64, findings: &Fin
     if findings.bad_records > 0 {
         report.line(format!("  the outline itself is damaged, in {}", count(findings.bad_records, "record")));
     }
+}
+
+/// Warns of a parity file that is plainly of no use, by its first block and its size. `--parity-too` reads all of it.
+fn glance(ctx: &Ctx, path: &Path, outline: &Outline) {
+    let found = match open_parity(ctx, path, Some(&outline.root)) {
+        Err(failure) if failure.status == Status::Cancelled || ctx.is_late() => return,
+        Err(failure) => failure.message,
+        Ok(parity) => {
+            let (info, shown) = (parity.info(), names::shown(path));
+            let size = fs::metadata(path).map_or(0, |metadata| metadata.len());
+            if info.protected_size != outline.size {
+                let (old, new) = (info.protected_size, outline.size);
+                format!("{shown} was made of other bytes: {old} instead of {new}")
+            } else if size != info.parity_size {
+                format!("{shown} has {size} bytes instead of {}", info.parity_size)
+            } else {
+                return;
+            }
+        }
+    };
+    ctx.warn(&format!("{found}; --parity-too says what that means"));
 }
 
 /// The name of a file in an advice, with options for the seals that a repair does not find by itself.
