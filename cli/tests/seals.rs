@@ -629,3 +629,27 @@ fn a_parity_file_of_no_use_is_seen_while_the_file_is_intact() {
     );
     assert_eq!(place.line("verify -q a").expect(0).stderr, "");
 }
+
+#[test]
+fn a_file_that_is_gone_comes_back_from_a_copy() {
+    let (place, data) = sealed();
+    fs::remove_file(place.path("a")).unwrap();
+    let ran = place.line("repair a").expect(4);
+    assert!(
+        ran.stderr.contains("a is not there, and a.atlas is") && ran.stderr.contains("--from COPY a"),
+        "{}",
+        ran.stderr
+    );
+    // Whole or not at all.
+    place.damage("copy", 5);
+    let text = place.line("repair --from copy a").expect(4).text();
+    assert!(text.contains("still not there"), "{text}");
+    assert_eq!(place.names(), ["a.atlas", "a.atp", "copy"]);
+    place.write("copy", &data);
+    assert_eq!(object(&place, "repair --from copy a", 0)["repaired_bytes"], data.len());
+    assert!(place.read("a") == data);
+    place.line("verify a").expect(0);
+    // Without an outline there is nothing to compare a copy with.
+    place.line("repair --from copy b").expect(5);
+    assert!(!place.path("b").exists());
+}

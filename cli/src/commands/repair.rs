@@ -12,6 +12,7 @@ use crate::objects;
 use crate::output::{self, Staged, same_file};
 use crate::status::{Failure, Res, Status};
 use crate::units::{count, human};
+use crate::walk;
 use atlas_manifold::{AtlasProjection, ParityReport, ParityVerdict, RepairMode, RepairOptions, TILE_SIZE};
 use clap::Args;
 use std::fs::{self, File};
@@ -95,9 +96,19 @@ pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
     ctx.each(&options.files, |file| repair(ctx, options, file))
 }
 
+impl Options {
+    /// True if a copy is named in one of the ways.
+    fn has_copies(&self) -> bool {
+        !(self.from.is_empty() && self.from_url.is_empty() && self.from_command.is_empty())
+    }
+}
+
 fn repair(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
     if names::is_dash(file) {
         return Err(Failure::usage("a pipe cannot be repaired"));
+    }
+    if !output::exists(file)? {
+        return absent(ctx, options, file);
     }
     objects::size_of(file)?;
     let given = names::seal_of(options.outline.as_deref(), None, file, names::ATLAS);
@@ -125,14 +136,12 @@ fn repair(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
             ctx.warn(&other);
         }
     }
-    let has_copies =
-        !(options.from.is_empty() && options.from_url.is_empty() && options.from_command.is_empty());
-    if has_copies {
+    if options.has_copies() {
         let outline = outline.ok_or_else(|| {
             verify::no_seals(file)
                 .with_hint("a copy cannot be told from damage without an outline: --outline PATH")
         })?;
-        return from_copies(ctx, options, file, &outline);
+        return from_copies(ctx, options, file, file, &outline);
     }
     let known = match outline {
         Some(outline) => {
@@ -163,6 +172,35 @@ fn repair(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
         (None, Some(_)) => Ok(intact(ctx, file)),
         (None, None) => Err(verify::no_seals(file)),
     }
+}
+
+/// Writes a file from copies that is not there, whole or not at all.
+fn absent(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
+    let given =
+        names::seal_of(options.outline.as_deref(), walk::below(&options.files, file), file, names::ATLAS);
+    let path = given.unwrap_or_else(|| names::with_suffix(file, names::ATLAS));
+    if !output::exists(&path)? {
+        objects::size_of(file)?;
+    }
+    if !options.has_copies() || options.dry_run {
+        let text = format!("{} is not there, and {} is", names::shown(file), names::shown(&path));
+        let hint = format!("a copy can bring it back: atlasm repair --from COPY {}", names::quoted(file));
+        return Err(Failure::new(Status::Incomplete, text).with_hint(hint));
+    }
+    // An empty file, of which all bytes are missing.
+    let staged = Staged::new(file, false, &[])?;
+    drop(staged.create()?);
+    let found = damage::find_outline(ctx, staged.path(), Some(&path), Guess::Never)?;
+    let outline = found.ok_or_else(|| verify::no_seals(file))?;
+    verify::check_root(&outline, options.root.as_ref())?;
+    let mut report = from_copies(ctx, options, file, staged.path(), &outline)?;
+    if report.status == Status::Done {
+        staged.finish()?;
+    } else {
+        report.line("  the file is still not there, since it is written whole or not at all");
+        report.put("repaired_bytes", 0);
+    }
+    Ok(report)
 }
 
 /// The outcome of `proved_outline`.
@@ -616,9 +654,10 @@ struct Mended {
     written: u64,
 }
 
-fn from_copies(ctx: &Ctx, options: &Options, file: &Path, outline: &Outline) -> Res<Report> {
-    let donors = donors(ctx, options, file, outline)?;
-    let findings = damage::find(ctx, file, outline)?;
+/// Repairs `at`, which is `file` or becomes that.
+fn from_copies(ctx: &Ctx, options: &Options, file: &Path, at: &Path, outline: &Outline) -> Res<Report> {
+    let donors = donors(ctx, options, at, outline)?;
+    let findings = damage::find(ctx, at, outline)?;
     if findings.bad.is_empty() && findings.surplus == 0 {
         return Ok(intact(ctx, file));
     }
@@ -633,7 +672,7 @@ fn from_copies(ctx: &Ctx, options: &Options, file: &Path, outline: &Outline) -> 
             Failure::new(Status::Differs, text).with_hint("--discard cuts them off; nothing was written")
         );
     }
-    let mut mended = mend(ctx, options, file, outline, &donors, &findings)?;
+    let mut mended = mend(ctx, options, at, outline, &donors, &findings)?;
     // Fetched bytes count for every donor.
     let (fetched, used): (u64, Vec<&Donor>) = (
         donors.iter().map(Donor::read_bytes).sum(),
@@ -703,7 +742,7 @@ fn from_copies(ctx: &Ctx, options: &Options, file: &Path, outline: &Outline) -> 
     if !is_whole {
         report.put("refusals", refusals);
         // A parity file may have what the copies have not.
-        let parity = verify::parity_of(file, Some(&outline.path), None);
+        let parity = verify::parity_of(file, Some(&outline.path), None).filter(|_| at == file);
         let advice = match &parity {
             Some(parity) => format!(
                 "{} may have the rest: atlasm repair {}",
