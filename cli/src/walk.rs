@@ -4,6 +4,7 @@ use crate::args;
 use crate::context::Ctx;
 use crate::names;
 use crate::status::{Failure, Res};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -22,10 +23,43 @@ impl Seals {
     fn takes(self, name: &Path) -> bool {
         match self {
             Seals::Keep => true,
-            Seals::LeaveOut => !args::is_seal(name),
+            Seals::LeaveOut => !args::is_seal(name) && !is_leftover(name),
             Seals::Only => args::is_seal(name),
         }
     }
+}
+
+/// True if this program left the file behind: the damaged one that a repair keeps, or a temporary one.
+fn is_leftover(name: &Path) -> bool {
+    let is_kept = names::without_suffix(name, names::DAMAGED).is_some_and(|file| fs::metadata(file).is_ok());
+    let last = names::last(name).as_encoded_bytes();
+    is_kept || last.starts_with(b".atlas-") && last.ends_with(b".tmp")
+}
+
+/// The files to work on with their seals: those that `walk` finds, in folders only if they have seals, and no seal whose file
+/// is named too, as a pattern of a shell does.
+pub(crate) fn sealed(
+    ctx: &Ctx,
+    named: &[PathBuf],
+    recursive: bool,
+    outline: Option<&Path>,
+    parity: Option<&Path>,
+) -> Res<Vec<PathBuf>> {
+    let mut files = walk(ctx, named, recursive, Seals::LeaveOut)?;
+    let all: BTreeSet<PathBuf> = files.iter().cloned().collect();
+    let stem = |file: &Path| {
+        [names::ATLAS, names::PARITY].iter().find_map(|suffix| names::without_suffix(file, suffix))
+    };
+    files.retain(|file| stem(file).is_none_or(|stem| !all.contains(&stem)));
+    files.retain(|file| {
+        // A file that was named itself is always taken.
+        let Some(below) = below(named, file) else { return true };
+        [(outline, names::ATLAS), (parity, names::PARITY)].iter().any(|(given, suffix)| {
+            let elsewhere = names::seal_of(*given, Some(below), file, suffix);
+            fs::metadata(elsewhere.unwrap_or_else(|| names::with_suffix(file, suffix))).is_ok()
+        })
+    });
+    Ok(files)
 }
 
 /// The files that `paths` name: each as it is, and with `recursive` the regular files in folders, sorted by name.

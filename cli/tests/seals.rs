@@ -653,3 +653,40 @@ fn a_file_that_is_gone_comes_back_from_a_copy() {
     place.line("repair --from copy b").expect(5);
     assert!(!place.path("b").exists());
 }
+
+#[test]
+fn folders_are_repaired_and_updated_and_only_new_files_sealed() {
+    let place = Place::new();
+    fs::create_dir_all(place.path("d/e")).unwrap();
+    let files = ["d/a", "d/b", "d/e/c"];
+    for name in files {
+        place.write(name, name);
+    }
+    place.line("seal -r --parity 10% d").expect(0);
+    // Leftovers and seals are not sealed.
+    place.write("d/new", "new");
+    place.write("d/a.damaged", "kept by a repair");
+    place.write("d/.atlas-1-2.tmp", "left by a crash");
+    place.line("seal -r d").expect(8);
+    fs::remove_file(place.path("d/new.atlas")).unwrap();
+    assert_eq!(place.line("seal -r --new d").expect(0).text(), "d/new: sealed in d/new.atlas (16 KiB)\n");
+    assert_eq!(place.line("seal -r --new d").expect(0).text(), "");
+    fs::remove_file(place.path("d/a.damaged")).unwrap();
+    place.write("d/unsealed", "no seal");
+    for name in files {
+        place.damage(name, 1);
+    }
+    assert_eq!(place.line("repair -r --json d").expect(0).json().len(), 4);
+    for name in files {
+        assert_eq!(place.read(name), name.as_bytes());
+        place.damage(name, 1);
+    }
+    assert_eq!(place.line("update -r --json d").expect(0).json().len(), 4);
+    place.line("verify -r --parity-too d").expect(0);
+    // A pattern names the seals too, which are nothing to verify.
+    for command in ["verify", "repair", "update"] {
+        let ran = place.line(&format!("{command} --json d/a d/a.atlas d/a.atp d/b d/b.atlas d/b.atp"));
+        assert_eq!(ran.expect(0).json().len(), 2, "{command}");
+    }
+    place.line("repair -r d -o x").expect(2);
+}

@@ -78,6 +78,9 @@ pub(crate) struct Options {
     /// Draws a picture of the parts that were repaired
     #[arg(long)]
     map: bool,
+    /// Repairs the files in folders that have seals
+    #[arg(short, long)]
+    recursive: bool,
     /// Repairs as much as possible if not all can be repaired
     #[arg(long)]
     partial: bool,
@@ -87,13 +90,18 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
+    if options.output.is_some() && options.recursive {
+        return Err(Failure::usage("-o takes one file, and -r a folder of files"));
+    }
     if options.output.is_some() && options.files.len() > 1 {
         return Err(Failure::usage(format!(
             "-o takes one file, and {} files are given",
             options.files.len()
         )));
     }
-    ctx.each(&options.files, |file| repair(ctx, options, file))
+    let (outline, parity) = (options.outline.as_deref(), options.parity.as_deref());
+    let files = walk::sealed(ctx, &options.files, options.recursive, outline, parity)?;
+    ctx.each(&files, |file| repair(ctx, options, file))
 }
 
 impl Options {
@@ -111,8 +119,10 @@ fn repair(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
         return absent(ctx, options, file);
     }
     objects::size_of(file)?;
-    let given = names::seal_of(options.outline.as_deref(), None, file, names::ATLAS);
-    let parity = names::seal_of(options.parity.as_deref(), None, file, names::PARITY);
+    let given =
+        names::seal_of(options.outline.as_deref(), walk::below(&options.files, file), file, names::ATLAS);
+    let parity =
+        names::seal_of(options.parity.as_deref(), walk::below(&options.files, file), file, names::PARITY);
     let beside = given.clone().unwrap_or_else(|| names::with_suffix(file, names::ATLAS));
     let parity = verify::parity_of(file, Some(&beside), parity);
     let outline = match damage::find_outline(ctx, file, given.as_deref(), Guess::Never) {
@@ -398,7 +408,7 @@ fn from_parity(ctx: &Ctx, options: &Options, file: &Path, path: &Path, known: Op
         other => other,
     };
     if let Err(failure) = outcome {
-        // Nothing was written. A parity file of other bytes finds damage too, where there is none.
+        // Nothing was written. A parity file of other bytes takes good bytes for damage.
         if let Some(known) = known
             && matches!(failure.status, Status::Incomplete | Status::Differs)
             && !is_partial
@@ -729,7 +739,7 @@ fn from_copies(ctx: &Ctx, options: &Options, file: &Path, at: &Path, outline: &O
     for bad in &mended.left {
         report.line(bad.line());
     }
-    // Whatever was asked and gave nothing says why.
+    // Each copy that gave nothing says why.
     let mut refusals = Vec::new();
     for donor in donors.iter().filter(|_| !is_whole) {
         for why in donor.refusals() {
@@ -741,7 +751,7 @@ fn from_copies(ctx: &Ctx, options: &Options, file: &Path, at: &Path, outline: &O
     }
     if !is_whole {
         report.put("refusals", refusals);
-        // A parity file may have what the copies have not.
+        // A parity file may have the bytes that no copy has.
         let parity = verify::parity_of(file, Some(&outline.path), None).filter(|_| at == file);
         let advice = match &parity {
             Some(parity) => format!(

@@ -27,6 +27,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 #[command(after_help = "Examples:
   atlasm seal --parity 10% big.iso     up to 10 % of it may be lost then
   atlasm seal -r --parity 5% photos    each file in the folder
+  atlasm seal -r --new photos          those that are not sealed yet
   atlasm seal -o /backup big.iso       into another folder")]
 pub(crate) struct Options {
     /// Files to seal
@@ -45,6 +46,9 @@ pub(crate) struct Options {
     /// Replaces seals that exist, if the file still verifies against them
     #[arg(short, long)]
     force: bool,
+    /// Leaves files alone that have an outline already
+    #[arg(long, conflicts_with = "force")]
+    new: bool,
     /// Text that the outline keeps, at most 1,024 bytes
     #[arg(long, value_name = "TEXT")]
     note: Option<String>,
@@ -57,7 +61,10 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
-    let files = walk::walk(ctx, &options.files, options.recursive, Seals::LeaveOut)?;
+    let mut files = walk::walk(ctx, &options.files, options.recursive, Seals::LeaveOut)?;
+    if options.new {
+        files.retain(|file| fs::symlink_metadata(places(options, file).0).is_err());
+    }
     if let Some(output) = options.output.as_deref().filter(|output| !is_folder(output))
         && files.len() > 1
     {

@@ -8,6 +8,7 @@ use crate::objects::{self, Opened};
 use crate::output::Staged;
 use crate::status::{Failure, Res, Status};
 use crate::units::{RangeText, count, hex, human};
+use crate::walk;
 use atlas_manifold::{
     AtlasBoundaryRegion, AtlasParity, CommitOptions, ContainerMode, ContainerOptions, ParityInfo, TILE_SIZE,
 };
@@ -36,6 +37,9 @@ pub(crate) struct Options {
     /// The parity file, or a folder of parity files
     #[arg(long, value_name = "PATH")]
     parity: Option<PathBuf>,
+    /// Takes the files in folders that have seals
+    #[arg(short, long)]
+    recursive: bool,
     /// Text that the outline keeps, at most 1,024 bytes
     #[arg(long, value_name = "TEXT")]
     note: Option<String>,
@@ -45,15 +49,19 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
-    ctx.each(&options.files, |file| update(ctx, options, file))
+    let (outline, parity) = (options.outline.as_deref(), options.parity.as_deref());
+    let files = walk::sealed(ctx, &options.files, options.recursive, outline, parity)?;
+    ctx.each(&files, |file| update(ctx, options, file))
 }
 
 fn update(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
     let size = objects::size_of(file)?;
-    let given = names::seal_of(options.outline.as_deref(), None, file, names::ATLAS);
+    let given =
+        names::seal_of(options.outline.as_deref(), walk::below(&options.files, file), file, names::ATLAS);
     let outline = damage::find_outline(ctx, file, given.as_deref(), Guess::Never)?
         .ok_or_else(|| verify::no_seals(file))?;
-    let parity = names::seal_of(options.parity.as_deref(), None, file, names::PARITY);
+    let parity =
+        names::seal_of(options.parity.as_deref(), walk::below(&options.files, file), file, names::PARITY);
     let parity = verify::parity_of(file, Some(&outline.path), parity);
     let findings = damage::find(ctx, file, &outline)?;
     if findings.bad_records > 0 {

@@ -74,14 +74,14 @@ fn parse_rate(text: &str) -> Result<u64, String> {
 }
 
 pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
-    let files = walk::walk(ctx, &options.files, options.recursive, Seals::LeaveOut)?;
-    let all = files.len() as u64;
-    let named: Vec<PathBuf> = if options.recursive {
-        files.into_iter().filter(|file| has_seals(options, file)).collect()
+    let (outline, parity) = (options.outline.as_deref(), options.parity.as_deref());
+    let named = walk::sealed(ctx, &options.files, options.recursive, outline, parity)?;
+    let unsealed = if options.recursive {
+        let all = walk::walk(ctx, &options.files, true, Seals::LeaveOut)?;
+        (all.len() as u64).saturating_sub(named.len() as u64)
     } else {
-        files
+        0
     };
-    let unsealed = all - named.len() as u64;
     let missing = if options.recursive { missing(ctx, options)? } else { Vec::new() };
     if named.is_empty() && missing.is_empty() && ctx.status() == Status::Done {
         return Err(Failure::new(Status::Incomplete, "there is no sealed file in these folders")
@@ -450,16 +450,6 @@ impl Known {
     }
 }
 
-fn has_seals(options: &Options, file: &Path) -> bool {
-    // A file that was named itself is always verified.
-    let Some(below) = walk::below(&options.files, file) else { return true };
-    [(&options.outline, names::ATLAS), (&options.parity, names::PARITY)].iter().any(|(given, suffix)| {
-        let named = names::seal_of(given.as_deref(), Some(below), file, suffix);
-        let seal = named.unwrap_or_else(|| names::with_suffix(file, suffix));
-        fs::metadata(seal).is_ok()
-    })
-}
-
 /// The parity file of `file`: `given`, or FILE.atp if that is there.
 pub(crate) fn parity_of(file: &Path, outline: Option<&Path>, given: Option<PathBuf>) -> Option<PathBuf> {
     if given.is_some() {
@@ -499,7 +489,7 @@ impl Checked {
         self.report.parity == ParityVerdict::Intact
     }
 
-    /// Compares the parity file with the outline by what both found in one file.
+    /// Compares the parity file with the outline by their findings in one file.
     ///
     /// They were made of different bytes if their sizes differ, or if one of them proves bytes that the other refutes. A
     /// difference inside of damage stays unknown; the root of a repaired file shows it.
