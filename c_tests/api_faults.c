@@ -50,10 +50,14 @@ static struct told {
 } *told;
 
 static size_t failed_size;
+static size_t largest; /* allocation of the call */
 static long live;
 
 static bool fails(enum kind kind, size_t size)
 {
+    if (armed && kind == MEMORY && size > largest) {
+        largest = size;
+    }
     if (!armed || plan.kind != kind || size < plan.least) {
         return false;
     }
@@ -796,6 +800,27 @@ static int loop(const struct scenario *scenario, bool for_ever, long step)
     }
 }
 
+/* A memory limit is looked at before there is a list of what it is too small for. */
+static void limits_come_first(void)
+{
+    const size_t count = 200000;
+    atlas_region *regions = (atlas_region *)calloc(count, sizeof *regions);
+    atlas_shard **shards = (atlas_shard **)calloc(count, sizeof *shards);
+    CHECK(regions != NULL && shards != NULL);
+    atlas_projection *projection = projected_bytes(bytes, SIZE);
+    atlas_operation limited;
+    atlas_operation_init(&limited);
+    limited.memory_limit = 65536;
+    plan.first = LONG_MAX;
+    largest = 0;
+    CHECK_STATUS(LIB(atlas_shard_extract_batch(projection, regions, count, NULL, &limited, shards)),
+                 ATLAS_STATUS_LIMIT);
+    CHECK(largest < limited.memory_limit);
+    atlas_projection_destroy(projection);
+    free(shards);
+    free(regions);
+}
+
 static long total_injected, total_aborts;
 
 static void inject(const struct scenario *scenario, bool for_ever, long step)
@@ -850,6 +875,7 @@ int main(int argc, char **argv)
     CHECK(setenv("RUST_BACKTRACE", "0", 1) == 0);
     bytes = random_bytes(LARGE, 1);
     CHECK(temp_names() == 0);
+    limits_come_first();
     const size_t count = sizeof scenarios / sizeof scenarios[0];
     for (size_t i = 0; i < count; i++) {
         if (part != NULL && strcmp(part, scenarios[i].name) != 0) {
