@@ -42,7 +42,7 @@ static volatile long seen, failed;
 
 /* Report of a child, also of one that aborts. */
 static struct told {
-    long next, injected, aborts;
+    long next, injected, errors, aborts;
     long statuses[16];
     size_t aborted_size;
     void *frames[24];
@@ -268,6 +268,7 @@ static void refused(const char *file, int line, const char *what, atlas_status s
                                  (plan.code == NOTHING &&
                                   (status == ATLAS_STATUS_WITNESS || status == ATLAS_STATUS_FORMAT));
     told->statuses[status]++;
+    told->errors++;
     if (suspended > 0 || failed == 0 || !right) {
         fprintf(stderr, "%s:%d: %s: %s, %s %ld..%ld, code %d\n    %s\n", file, line, what, status_text(status),
                 kind_names[plan.kind], plan.first, plan.last, plan.code, atlas_last_error_message());
@@ -789,9 +790,9 @@ static int loop(const struct scenario *scenario, bool for_ever, long step)
                     told->next, plan.code);
             return 4;
         }
-        if (live != before) {
+        if (live > before) {
             run_once(scenario);
-            if (live != before) {
+            if (live > before) {
                 fprintf(stderr, "%s: %ld blocks more after %s %ld, code %d\n", scenario->name, live - before,
                         kind_names[plan.kind], told->next, plan.code);
                 return 5;
@@ -825,7 +826,7 @@ static long total_injected, total_aborts;
 
 static void inject(const struct scenario *scenario, bool for_ever, long step)
 {
-    const long injected = told->injected, aborts = told->aborts;
+    const long injected = told->injected, aborts = told->aborts, errors_before = told->errors;
     told->next = 1;
     for (;;) {
         CHECK(fflush(NULL) == 0);
@@ -855,9 +856,9 @@ static void inject(const struct scenario *scenario, bool for_ever, long step)
             backtrace_symbols_fd(told->frames, told->frame_count, 2);
         }
     }
-    printf("%s, %s%s, %s: %ld injected, %ld aborts\n", scenario->name, kind_names[plan.kind],
+    printf("%s, %s%s, %s: %ld injected, %ld errors, %ld aborts\n", scenario->name, kind_names[plan.kind],
            plan.least > 0 ? " of 4 KiB" : "", for_ever ? "for ever" : "once", told->injected - injected,
-           told->aborts - aborts);
+           told->errors - errors_before, told->aborts - aborts);
     total_injected += told->injected - injected;
     total_aborts += told->aborts - aborts;
 }

@@ -6,6 +6,7 @@
 use crate::base::block::{ALIGNMENT, Block};
 use crate::base::error::{AtlasError, Result};
 use crate::base::recycle::{self, RECYCLED_MIN};
+use crate::base::reserve;
 use std::collections::TryReserveError;
 use std::ops::{Deref, DerefMut};
 
@@ -55,7 +56,7 @@ fn grow<T>(
     more: usize,
     by: impl FnOnce(&mut Vec<T>, usize) -> std::result::Result<(), TryReserveError>,
 ) -> Result<()> {
-    if vec.capacity() - vec.len() >= more || by(vec, more).is_ok() {
+    if vec.capacity() - vec.len() >= more || by(vec, more).is_ok() && !reserve::is_scarce(vec.as_ptr()) {
         return Ok(());
     }
     let bytes = vec.len().saturating_add(more).saturating_mul(size_of::<T>());
