@@ -801,7 +801,7 @@ static int loop(const struct scenario *scenario, bool for_ever, long step)
     }
 }
 
-/* A memory limit is looked at before there is a list of what it is too small for. */
+/* A memory limit is checked before the list of regions is made. */
 static void limits_come_first(void)
 {
     const size_t count = 200000;
