@@ -144,7 +144,8 @@ fn layer2_bindings(root: &Path, out: &Path) -> PathBuf {
         .rust_target(target)
         .rust_edition(bindgen::RustEdition::Edition2024)
         .use_core()
-        .layout_tests(true)
+        // Of one pointer width; src/layer2/mod.rs has those of all.
+        .layout_tests(false)
         .default_enum_style(bindgen::EnumVariation::NewType { is_bitfield: false, is_global: false })
         .allowlist_function("atlas_.*")
         .allowlist_type("atlas_.*")

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <time.h>
 
 static const size_t huge = (size_t)3 << 30;
 
@@ -124,6 +125,96 @@ static int child_with_many_regions(size_t left)
     return works() ? 0 : 1;
 }
 
+/* Takes all memory that malloc still has, in a list through the first bytes of each block. */
+static void *take_all(void)
+{
+    void *list = NULL;
+    for (size_t size = (size_t)1 << 20; size >= 16; size /= 2) {
+        for (void *block = malloc(size); block != NULL; block = malloc(size)) {
+            memcpy(block, &list, sizeof list);
+            list = block;
+        }
+    }
+    return list;
+}
+
+static void give_back(void *list)
+{
+    while (list != NULL) {
+        void *next = NULL;
+        memcpy(&next, list, sizeof next);
+        free(list);
+        list = next;
+    }
+}
+
+static bool is_done(atlas_status status)
+{
+    CHECK(status == ATLAS_STATUS_OK || status == ATLAS_STATUS_OUT_OF_MEMORY);
+    return status == ATLAS_STATUS_OK;
+}
+
+/* Not even a small block is left: calls succeed or report it, and none aborts the process. */
+static int child_without_memory(size_t threads)
+{
+    static uint8_t data[100000];
+    (void)alarm(120);
+    CHECK(works());
+    atlas_operation operation;
+    atlas_operation_init(&operation);
+    atlas_pool *pool = NULL;
+    CHECK_OK(atlas_pool_create((uint32_t)threads, &pool));
+    operation.pool = pool;
+    atlas_projection *projection = projected_bytes(data, sizeof data);
+    uint8_t root[32];
+    CHECK_OK(atlas_projection_root(projection, &operation, root));
+    (void)atlas_manifold_trim();
+    /* Threads of the pool are still starting, and glibc aborts the process if one has no memory for that. */
+    CHECK(nanosleep(&(struct timespec){.tv_nsec = 200000000}, NULL) == 0);
+    struct rlimit limit;
+    CHECK(getrlimit(RLIMIT_AS, &limit) == 0);
+    const rlim_t before = limit.rlim_cur;
+    limit.rlim_cur = 1 << 20;
+    CHECK(setrlimit(RLIMIT_AS, &limit) == 0);
+    void *list = take_all();
+    size_t inserted = 0, refused = 0;
+    for (size_t i = 0; i < 500; i++) {
+        const atlas_delta delta = {.type = ATLAS_CHANGE_INSERT, .offset = i * 97, .data = data, .data_size = 40};
+        if (is_done(atlas_projection_apply(projection, &delta))) {
+            inserted++;
+        } else {
+            refused++;
+        }
+        (void)is_done(atlas_projection_root(projection, &operation, root));
+        atlas_source *source = NULL;
+        CHECK(is_done(atlas_source_copy(data, sizeof data, &source)) == (source != NULL));
+        atlas_source_destroy(source);
+        atlas_projection *other = NULL;
+        if (is_done(atlas_source_borrow(data, sizeof data, NULL, NULL, &source)) &&
+            is_done(atlas_projection_create(i % 2, source, NULL, &operation, &other))) {
+            atlas_shard *shard = NULL;
+            const atlas_region region = {5, 90};
+            if (is_done(atlas_shard_extract(other, &region, &operation, &shard))) {
+                (void)is_done(atlas_shard_verify(shard, NULL, &operation));
+            }
+            atlas_shard_destroy(shard);
+        }
+        atlas_projection_destroy(other);
+        atlas_source_destroy(source);
+    }
+    CHECK(refused > 0);
+    give_back(list);
+    limit.rlim_cur = before;
+    CHECK(setrlimit(RLIMIT_AS, &limit) == 0);
+    atlas_projection_info info = {.struct_size = (uint32_t)sizeof info};
+    CHECK_OK(atlas_projection_get_info(projection, &info));
+    CHECK_EQ(info.domain_size, sizeof data + inserted * 40);
+    CHECK_OK(atlas_projection_verify(projection, &operation));
+    atlas_projection_destroy(projection);
+    atlas_pool_destroy(pool);
+    return works() ? 0 : 1;
+}
+
 static int child(size_t address)
 {
     const void *data = (const void *)address;
@@ -174,6 +265,9 @@ int main(void)
     /* Not under valgrind, which has no memory left then either. */
     for (size_t left = 1; left <= 49 && !small_run(); left += 4) {
         in_a_child(child_with_many_regions, left << 20);
+    }
+    for (size_t threads = 1; threads <= 2 && !small_run(); threads++) {
+        in_a_child(child_without_memory, threads);
     }
     CHECK(munmap(data, huge) == 0);
     return 0;

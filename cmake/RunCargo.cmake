@@ -78,7 +78,7 @@ endif()
 
 set(ENV{CARGO_TARGET_DIR} "${TARGET_DIR}")
 # Both kinds in one run and no rlib, or else there is no link-time optimisation.
-set(what rustc --lib --crate-type cdylib,staticlib)
+set(what rustc --lib --crate-type cdylib,staticlib --features reserve)
 if(CLI)
     # It takes two thirds of the time of "fat" to build, and the program is as fast.
     set(what build --package atlasm --bin atlasm --config "profile.release.lto=\"thin\"")

@@ -46,9 +46,10 @@
  *            Each function lists how it fails. In addition, any of them can return INVALID_ARGUMENT (a
  *            NULL that is not allowed, an impossible struct_size) or INTERNAL (a defect in the library,
  *            such as a caught panic, for which Rust also prints a line to stderr).
- *            Reporting a failure needs no memory, and no destroy function does. A process whose memory
- *            runs out is aborted only in the allocation of a node that is counted by references, of small
- *            bookkeeping, or by the start of a thread; docs/reliability.md has the figures.
+ *            Reporting a failure needs no memory, and no destroy function does. Small blocks that the
+ *            system refuses come from a reserve of 576 KiB in the library. A process whose memory runs
+ *            out is aborted only if the reserve is used up too, in the start of a thread, or when the
+ *            tables of the first parity file are made; docs/reliability.md has the figures.
  * Ownership  The caller owns each handle that create, open, copy, borrow, from_callback, project,
  *            snapshot, extract, deserialize, compress, decompress, finish and run return through `out`,
  *            and passes it to the destroy function of its type, which accepts NULL. Memory from the

@@ -124,6 +124,7 @@
 //! | `streaming` | streams, mapped files (memmap2) | streams and mapping are UNSUPPORTED |
 //! | `parity` | parity files (reed-solomon-simd) | its functions are UNSUPPORTED |
 //! | `benchmarks` | the benchmark suite | its functions are UNSUPPORTED |
+//! | `reserve` | a global allocator with a reserve for small blocks; on in the C library only | a lack of memory may abort |
 
 #![cfg_attr(test, allow(clippy::cast_possible_truncation, reason = "test data are small numbers"))]
 

@@ -42,7 +42,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-#[global_allocator]
+#[cfg_attr(not(feature = "reserve"), global_allocator)]
 static ALLOCATOR: Counting = Counting;
 
 /// Bytes that looking at one file may take: a generation of 4 MiB as it is read, compared and edited, the tiles at

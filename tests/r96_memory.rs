@@ -30,7 +30,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-#[global_allocator]
+#[cfg_attr(not(feature = "reserve"), global_allocator)]
 static ALLOCATOR: Counting = Counting;
 
 /// Peak of memory during `work`, less the memory before.

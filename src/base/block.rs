@@ -5,6 +5,7 @@
 //! which each begins. glibc places large blocks 16 bytes after the beginning of a page.
 
 use crate::base::error::{AtlasError, Result};
+use crate::base::reserve;
 use std::alloc::Layout;
 use std::ops::{Deref, DerefMut};
 
@@ -65,5 +66,6 @@ fn try_zeroed(len: usize) -> Result<Vec<u8>> {
         return Err(failed());
     }
     // SAFETY: from the global allocator, with the layout of a vector of `len` bytes, all of them zero.
-    Ok(unsafe { Vec::from_raw_parts(bytes, len, len) })
+    let zeros = unsafe { Vec::from_raw_parts(bytes, len, len) };
+    if reserve::is_scarce(bytes) { Err(failed()) } else { Ok(zeros) }
 }

@@ -6,6 +6,8 @@
 use crate::base::block::{ALIGNMENT, Block};
 use crate::base::error::{AtlasError, Result};
 use crate::base::recycle::{self, RECYCLED_MIN};
+use crate::base::reserve;
+use std::collections::TryReserveError;
 use std::ops::{Deref, DerefMut};
 
 /// Capacities are rounded up to a multiple of this, so that used buffers fit requests of similar length.
@@ -14,11 +16,26 @@ const RECYCLED_STEP: usize = 16 * 1024;
 /// Reserves memory for exactly `len` elements. Fails with OUT_OF_MEMORY.
 pub(crate) fn try_vec<T>(len: usize) -> Result<Vec<T>> {
     let mut vec = Vec::new();
-    vec.try_reserve_exact(len).map_err(|_| {
-        let bytes = len.saturating_mul(size_of::<T>());
-        AtlasError::out_of_memory(format!("allocation of {bytes} bytes failed"))
-    })?;
+    grow(&mut vec, len, Vec::try_reserve_exact)?;
     Ok(vec)
+}
+
+/// Collects `items`, or OUT_OF_MEMORY.
+pub(crate) fn try_collect<T>(items: impl Iterator<Item = T>) -> Result<Vec<T>> {
+    let mut vec = try_vec(items.size_hint().0)?;
+    for item in items {
+        try_push(&mut vec, item)?;
+    }
+    Ok(vec)
+}
+
+/// Appends `item`, or OUT_OF_MEMORY.
+pub(crate) fn try_push<T>(vec: &mut Vec<T>, item: T) -> Result<()> {
+    if vec.len() == vec.capacity() {
+        try_grow(vec, 1)?;
+    }
+    vec.push(item);
+    Ok(())
 }
 
 /// Returns `len` copies of `value`, or OUT_OF_MEMORY.
@@ -30,10 +47,20 @@ pub(crate) fn try_filled<T: Clone>(value: T, len: usize) -> Result<Vec<T>> {
 
 /// Reserves room for `more` elements, and some for later.
 pub(crate) fn try_grow<T>(vec: &mut Vec<T>, more: usize) -> Result<()> {
-    vec.try_reserve(more).map_err(|_| {
-        let bytes = vec.len().saturating_add(more).saturating_mul(size_of::<T>());
-        AtlasError::out_of_memory(format!("allocation of {bytes} bytes failed"))
-    })
+    grow(vec, more, Vec::try_reserve)
+}
+
+/// Calls `by` for `more` elements if the vector has no room for them, or fails with OUT_OF_MEMORY.
+fn grow<T>(
+    vec: &mut Vec<T>,
+    more: usize,
+    by: impl FnOnce(&mut Vec<T>, usize) -> std::result::Result<(), TryReserveError>,
+) -> Result<()> {
+    if vec.capacity() - vec.len() >= more || by(vec, more).is_ok() && !reserve::is_scarce(vec.as_ptr()) {
+        return Ok(());
+    }
+    let bytes = vec.len().saturating_add(more).saturating_mul(size_of::<T>());
+    Err(AtlasError::out_of_memory(format!("allocation of {bytes} bytes failed")))
 }
 
 /// Returns true if all bytes are zeros. Stops after the first 512 bytes that contain another one.

@@ -16,8 +16,11 @@ const LINE: usize = 64;
 
 /// Pages that [`copy_to_both`] reads in parallel: their number, their size, and the bytes of each per
 /// visit.
+#[cfg(target_arch = "x86_64")]
 const PAGES: usize = 4;
+#[cfg(target_arch = "x86_64")]
 const PAGE: usize = 4096;
+#[cfg(target_arch = "x86_64")]
 const VISIT: usize = 2 * LINE;
 
 /// Prefetches the start of each chunk of `bytes`, which BLAKE3 is about to hash many at a time.

@@ -1,5 +1,6 @@
 //! Fallible allocation of boxes and texts, so that an error can be reported even without free memory.
 
+use crate::base::reserve;
 use std::alloc::Layout;
 use std::fmt::{self, Write};
 
@@ -13,6 +14,11 @@ pub(crate) fn try_box<T>(value: T) -> Result<Box<T>, T> {
     // SAFETY: the layout has a size greater than 0.
     let place = unsafe { std::alloc::alloc(layout) }.cast::<T>();
     if place.is_null() {
+        return Err(value);
+    }
+    if reserve::is_scarce(place) {
+        // SAFETY: allocated above with this layout.
+        unsafe { std::alloc::dealloc(place.cast(), layout) };
         return Err(value);
     }
     // SAFETY: there is room for a value, aligned for its type, and a box owns memory of this layout.
@@ -30,6 +36,9 @@ pub(crate) fn text(arguments: fmt::Arguments<'_>) -> String {
     impl Write for Text {
         fn write_str(&mut self, part: &str) -> fmt::Result {
             self.0.try_reserve(part.len()).map_err(|_| fmt::Error)?;
+            if reserve::is_scarce(self.0.as_ptr()) {
+                return Err(fmt::Error);
+            }
             self.0.push_str(part);
             Ok(())
         }

@@ -22,6 +22,7 @@ mod positioned;
 pub(crate) mod process;
 pub(crate) mod ranges;
 pub(crate) mod recycle;
+mod reserve;
 pub(crate) mod shrinkable;
 #[cfg(feature = "parallel")]
 pub(crate) mod slot;

@@ -257,7 +257,8 @@ impl Storage for FileStorage {
         let in_memory = unsafe { libc::fstatfs(self.file.as_raw_fd(), found.as_mut_ptr()) } == 0 && {
             // SAFETY: the call has succeeded.
             let kind = unsafe { found.assume_init() }.f_type;
-            [libc::TMPFS_MAGIC, 0x8584_58f6].contains(&kind)
+            // A number of 32 bits: tmpfs, ramfs. The type has the width and the sign that the system gives it.
+            [0x0102_1994, 0x8584_58f6].contains(&(kind as u64 & 0xffff_ffff))
         };
         in_memory || self.is_cached(offset)
     }

@@ -466,7 +466,7 @@ impl Container {
             // A tree that is too high for the format is rebuilt from the left.
             let tree = if state.tree.height() > records::MAX_HEIGHT {
                 let tiles: Result<Vec<_>> = state.tree.iter().map(|at| at.map(|at| at.tile)).collect();
-                Tree::from_tiles(tiles?)
+                Tree::from_tiles(tiles?)?
             } else {
                 state.tree.clone()
             };

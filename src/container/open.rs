@@ -7,6 +7,7 @@ use super::records::{self, Slot};
 use super::seal::{CHAINS, Ident, KEYED, STRICT, Seals};
 use super::{Container, ContainerCreateOptions, ContainerMode, ContainerOptions, Log, batch};
 use crate::base::atomic_file::sync_folder;
+use crate::base::buffer::Buffer;
 use crate::base::descriptor;
 use crate::base::error::{AtlasError, Result};
 use crate::base::file_lock::{self, Locked};
@@ -474,7 +475,7 @@ pub(super) fn write_empty(
     seals: Seals,
 ) -> Result<ContainerFile> {
     // Slots that were never written are all zero.
-    let mut bytes = vec![0; to_usize(3 * ident.block())];
+    let mut bytes = Buffer::zeros(to_usize(3 * ident.block()))?;
     bytes[..records::HEADER_SIZE].copy_from_slice(&records::header(&seals, &ident));
     let failed = |what: &str, error| AtlasError::io(format_args!("{what} {}", path.display()), error);
     storage.write_at(0, &bytes).map_err(|error| failed("writing the header of", error))?;

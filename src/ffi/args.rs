@@ -1,6 +1,7 @@
 //! Pointers from C as references, each with the check that the header promises.
 
 use crate::base::error::{AtlasError, Result};
+use crate::base::fallible::try_box;
 use crate::base::out_bytes::OutBytes;
 use crate::base::units::to_u64;
 use std::ffi::{CStr, c_char, c_void};
@@ -101,12 +102,25 @@ impl<T: Send + Sync> OutHandles<T> {
         Ok(OutHandles { start: out, count })
     }
 
-    /// Passes the values to C, one handle for each.
-    pub(super) fn fill(self, values: impl IntoIterator<Item = T>) {
+    /// Passes the values to C, one handle for each, or none.
+    pub(super) fn fill(self, values: impl IntoIterator<Item = T>) -> Result<()> {
         for (index, value) in values.into_iter().take(self.count).enumerate() {
-            // SAFETY: inside of the `count` pointers that are writable by the promise of `new`.
-            unsafe { self.start.add(index).write(into_handle(value)) };
+            match into_handle(value) {
+                // SAFETY: inside of the `count` pointers that are writable by the promise of `new`.
+                Ok(handle) => unsafe { self.start.add(index).write(handle) },
+                Err(error) => {
+                    for before in 0..index {
+                        // SAFETY: as above; a handle that was written above, which nobody else has.
+                        unsafe {
+                            let place = self.start.add(before);
+                            drop_handle(place.replace(std::ptr::null_mut()));
+                        }
+                    }
+                    return Err(error);
+                }
+            }
         }
+        Ok(())
     }
 }
 
@@ -244,7 +258,11 @@ pub(super) unsafe fn path(path: *const c_char, name: &str) -> Result<PathBuf> {
     #[cfg(unix)]
     {
         use std::os::unix::ffi::OsStrExt;
-        Ok(PathBuf::from(std::ffi::OsStr::from_bytes(bytes)))
+        let mut path = std::ffi::OsString::new();
+        path.try_reserve_exact(bytes.len())
+            .map_err(|_| AtlasError::out_of_memory(format!("no memory for {name}")))?;
+        path.push(std::ffi::OsStr::from_bytes(bytes));
+        Ok(PathBuf::from(path))
     }
     #[cfg(not(unix))]
     {
@@ -254,8 +272,11 @@ pub(super) unsafe fn path(path: *const c_char, name: &str) -> Result<PathBuf> {
 }
 
 /// Passes a handle to C. Any thread may use and destroy it.
-pub(super) fn into_handle<T: Send + Sync>(value: T) -> *mut T {
-    Box::into_raw(Box::new(value))
+pub(super) fn into_handle<T: Send + Sync>(value: T) -> Result<*mut T> {
+    match try_box(value) {
+        Ok(handle) => Ok(Box::into_raw(handle)),
+        Err(_) => Err(AtlasError::out_of_memory("no memory for a handle")),
+    }
 }
 
 /// Takes a handle back and drops it. NULL does nothing.

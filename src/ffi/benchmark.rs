@@ -188,7 +188,7 @@ pub unsafe extern "C" fn atlas_benchmark_run(
         let config = unsafe { config_in(config) }?;
         // SAFETY: as the header asks.
         let report = unsafe { with_operation(operation, |operation| run(&config, operation)) }?;
-        out.set(into_handle(atlas_benchmark_report { report }));
+        out.set(into_handle(atlas_benchmark_report { report })?);
         Ok(())
     })
 }

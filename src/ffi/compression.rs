@@ -244,7 +244,7 @@ pub unsafe extern "C" fn atlas_shard_compress(
         let (shard, config) = unsafe { (handle(shard, "shard")?, config_in(config)?) };
         // SAFETY: as the header asks.
         let compressed = unsafe { with_operation(operation, |run| shard.0.compress_with(&config, run)) }?;
-        out.set(into_handle(atlas_compressed_shard(compressed)));
+        out.set(into_handle(atlas_compressed_shard(compressed))?);
         Ok(())
     })
 }
@@ -271,7 +271,7 @@ pub unsafe extern "C" fn atlas_shard_decompress(
         let (compressed, verify) = unsafe { (handle(compressed, "compressed")?, verify_options(verify)?) };
         // SAFETY: as the header asks.
         let shard = unsafe { with_operation(operation, |run| compressed.0.decompress(&verify, run)) }?;
-        out.set(into_handle(atlas_shard(shard)));
+        out.set(into_handle(atlas_shard(shard))?);
         Ok(())
     })
 }
@@ -408,7 +408,7 @@ pub unsafe extern "C" fn atlas_compressed_shard_deserialize(
         available()?;
         // SAFETY: as the header asks: `size` readable bytes, a struct of its struct_size.
         let (bytes, limits) = unsafe { (bytes_in(data, size, "data")?, limits_in(limits)?) };
-        out.set(into_handle(atlas_compressed_shard(CompressedShard::deserialize(bytes, &limits)?)));
+        out.set(into_handle(atlas_compressed_shard(CompressedShard::deserialize(bytes, &limits)?))?);
         Ok(())
     })
 }
@@ -490,7 +490,7 @@ pub unsafe extern "C" fn atlas_compression_manager_create(
         available()?;
         // SAFETY: as the header asks: a struct of its struct_size.
         let config = unsafe { config_in(config) }?;
-        out.set(into_handle(atlas_compression_manager(CompressionManager::new(config)?)));
+        out.set(into_handle(atlas_compression_manager(CompressionManager::new(config)?))?);
         Ok(())
     })
 }
@@ -544,7 +544,7 @@ pub unsafe extern "C" fn atlas_compression_manager_compress_batch(
         };
         // SAFETY: as the header asks.
         let compressed = unsafe { with_operation(operation, |run| manager.0.compress_batch(&shards, run)) }?;
-        out.fill(compressed.into_iter().map(atlas_compressed_shard));
+        out.fill(compressed.into_iter().map(atlas_compressed_shard))?;
         Ok(())
     })
 }
@@ -581,7 +581,7 @@ pub unsafe extern "C" fn atlas_compression_manager_decompress_batch(
         let shards = unsafe {
             with_operation(operation, |run| manager.0.decompress_batch(&compressed, &verify, run))
         }?;
-        out.fill(shards.into_iter().map(atlas_shard));
+        out.fill(shards.into_iter().map(atlas_shard))?;
         Ok(())
     })
 }

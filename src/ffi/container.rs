@@ -337,7 +337,7 @@ pub unsafe extern "C" fn atlas_container_create(
         let container = unsafe {
             with_operation(operation, |run| Container::create(path, kind, &options, &create, run))
         }?;
-        out.set(into_handle(atlas_container(container)));
+        out.set(into_handle(atlas_container(container))?);
         Ok(())
     })
 }
@@ -378,7 +378,7 @@ pub unsafe extern "C" fn atlas_container_open(
         // SAFETY: as the header asks.
         let container =
             unsafe { with_operation(operation, |run| Container::open(path, mode, &verify, &options, run)) }?;
-        out.set(into_handle(atlas_container(container)));
+        out.set(into_handle(atlas_container(container))?);
         Ok(())
     })
 }
@@ -406,7 +406,7 @@ pub unsafe extern "C" fn atlas_container_open_source(
         let container = unsafe {
             with_operation(operation, |run| Container::open_source(&source.0, &verify, &options, run))
         }?;
-        out.set(into_handle(atlas_container(container)));
+        out.set(into_handle(atlas_container(container))?);
         Ok(())
     })
 }
@@ -545,7 +545,7 @@ pub unsafe extern "C" fn atlas_container_snapshot(
         let snapshot = unsafe {
             with_operation(operation, |run| container.0.snapshot(generation, verify_reads != 0, run))
         }?;
-        out.set(into_handle(atlas_projection(snapshot)));
+        out.set(into_handle(atlas_projection(snapshot))?);
         Ok(())
     })
 }
@@ -781,7 +781,7 @@ pub unsafe extern "C" fn atlas_container_merge(
         let merged = unsafe {
             with_operation(operation, |run| Container::merge(&parts, &path, &options, &commit, run))
         }?;
-        out.set(into_handle(atlas_container(merged)));
+        out.set(into_handle(atlas_container(merged))?);
         Ok(())
     })
 }

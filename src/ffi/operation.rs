@@ -170,7 +170,7 @@ pub unsafe extern "C" fn atlas_pool_create(threads: u32, out: *mut *mut atlas_po
     boundary(|| {
         // SAFETY: as the header asks: NULL or a place for a pointer.
         let out = unsafe { self::out(out, std::ptr::null_mut(), "out") }?;
-        out.set(into_handle(atlas_pool(Pool::new(threads)?)));
+        out.set(into_handle(atlas_pool(Pool::new(threads)?))?);
         Ok(())
     })
 }

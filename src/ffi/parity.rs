@@ -425,7 +425,7 @@ pub unsafe extern "C" fn atlas_parity_open(
         let (path, verify) = unsafe { (self::path(path, "path")?, verify_options(verify)?) };
         // SAFETY: as the header asks.
         let parity = unsafe { with_operation(operation, |run| AtlasParity::open(path, &verify, run)) }?;
-        out.set(into_handle(atlas_parity(parity)));
+        out.set(into_handle(atlas_parity(parity))?);
         Ok(())
     })
 }

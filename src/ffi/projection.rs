@@ -166,7 +166,7 @@ pub unsafe extern "C" fn atlas_projection_create(
         let made = unsafe {
             with_operation(operation, |run| AtlasProjection::create(kind, &source.0, &options, run))
         }?;
-        out.set(into_handle(atlas_projection(made)));
+        out.set(into_handle(atlas_projection(made))?);
         Ok(())
     })
 }
@@ -371,7 +371,7 @@ pub unsafe extern "C" fn atlas_projection_snapshot(
         let out = unsafe { self::out(out, std::ptr::null_mut(), "out") }?;
         // SAFETY: as the header asks: a live projection.
         let projection = unsafe { handle(projection, "projection") }?;
-        out.set(into_handle(atlas_projection(projection.0.snapshot())));
+        out.set(into_handle(atlas_projection(projection.0.snapshot()))?);
         Ok(())
     })
 }

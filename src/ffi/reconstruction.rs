@@ -116,7 +116,7 @@ pub unsafe extern "C" fn atlas_reconstruction_create(
         let out = unsafe { self::out(out, std::ptr::null_mut(), "out") }?;
         // SAFETY: as the header asks.
         let options = unsafe { reconstruction_options(options) }?;
-        out.set(into_handle(atlas_reconstruction(AtlasReconstruction::new(&options)?)));
+        out.set(into_handle(atlas_reconstruction(AtlasReconstruction::new(&options)?))?);
         Ok(())
     })
 }
@@ -210,7 +210,7 @@ pub unsafe extern "C" fn atlas_reconstruction_finish(
         let reconstruction = unsafe { handle(reconstruction, "reconstruction") }?;
         // SAFETY: as the header asks.
         let projection = unsafe { with_operation(operation, |run| reconstruction.0.finish(run)) }?;
-        out.set(into_handle(atlas_projection(projection)));
+        out.set(into_handle(atlas_projection(projection))?);
         Ok(())
     })
 }

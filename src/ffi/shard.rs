@@ -27,8 +27,9 @@ use super::status::atlas_status;
 use super::version::atlas_buffer;
 use crate::base::buffer::try_vec;
 use crate::base::error::Result;
+use crate::exec::operation::Operation;
 use crate::shard::{
-    AtlasBoundaryRegion, AtlasShard, ExtractOptions, Limits, ParallelStrategy, VerifyOptions,
+    AtlasBoundaryRegion, AtlasShard, ExtractOptions, Limits, ParallelStrategy, VerifyOptions, region_list,
 };
 use std::ffi::c_void;
 
@@ -106,7 +107,7 @@ pub unsafe extern "C" fn atlas_shard_extract(
         let region = AtlasBoundaryRegion::from(*region);
         // SAFETY: as the header asks.
         let shard = unsafe { with_operation(operation, |run| projection.0.extract_shard(&region, run)) }?;
-        out.set(into_handle(atlas_shard(shard)));
+        out.set(into_handle(atlas_shard(shard))?);
         Ok(())
     })
 }
@@ -228,12 +229,14 @@ pub unsafe extern "C" fn atlas_shard_extract_batch(
             unsafe { (handle(projection, "projection")?, items_in(regions, region_count, "regions")?) };
         // SAFETY: as the header asks.
         let options = unsafe { extract_options(options) }?;
-        let mut copies = crate::base::buffer::try_vec(region_count)?;
-        copies.extend(regions.iter().map(|region| AtlasBoundaryRegion::from(*region)));
+        let extract = |run: &mut Operation<'_>| {
+            let mut copies = region_list(region_count, run)?;
+            copies.extend(regions.iter().map(|region| AtlasBoundaryRegion::from(*region)));
+            projection.0.extract_shards(&copies, &options, run)
+        };
         // SAFETY: as the header asks.
-        let shards =
-            unsafe { with_operation(operation, |run| projection.0.extract_shards(&copies, &options, run)) }?;
-        out.fill(shards.into_iter().map(atlas_shard));
+        let shards = unsafe { with_operation(operation, extract) }?;
+        out.fill(shards.into_iter().map(atlas_shard))?;
         Ok(())
     })
 }
@@ -266,7 +269,7 @@ pub unsafe extern "C" fn atlas_shard_extract_classes(
         let shards = unsafe {
             with_operation(operation, |run| projection.0.extract_classes(region.as_ref(), classes, run))
         }?;
-        out.fill(shards.into_iter().map(atlas_shard));
+        out.fill(shards.into_iter().map(atlas_shard))?;
         Ok(())
     })
 }
@@ -557,7 +560,7 @@ pub unsafe extern "C" fn atlas_shard_deserialize(
         let shard = unsafe {
             with_operation(operation, |run| AtlasShard::deserialize(bytes, &limits, &verify, run))
         }?;
-        out.set(into_handle(atlas_shard(shard)));
+        out.set(into_handle(atlas_shard(shard))?);
         Ok(())
     })
 }

@@ -117,7 +117,7 @@ impl Drop for Callback {
 unsafe fn give(out: *mut *mut atlas_source, make: impl FnOnce() -> Result<Source>) -> Result<()> {
     // SAFETY: as the caller promises.
     let out = unsafe { self::out(out, std::ptr::null_mut(), "out") }?;
-    out.set(into_handle(atlas_source(make()?)));
+    out.set(into_handle(atlas_source(make()?))?);
     Ok(())
 }
 

@@ -168,7 +168,7 @@ pub unsafe extern "C" fn atlas_stream_project(
         let made = unsafe {
             with_operation(operation, |run| stream_projection(&source.0, kind, &options, config, run))
         }?;
-        out.set(into_handle(atlas_projection(made)));
+        out.set(into_handle(atlas_projection(made))?);
         Ok(())
     })
 }
@@ -202,7 +202,7 @@ pub unsafe extern "C" fn atlas_stream_open(
         let stream = unsafe {
             atlas_stream::new(operation, |run| StreamingContext::open(&source.0, kind, &options, config, run))
         }?;
-        out.set(into_handle(stream));
+        out.set(into_handle(stream)?);
         Ok(())
     })
 }
@@ -243,7 +243,7 @@ pub unsafe extern "C" fn atlas_stream_open_push(
                 StreamingContext::open_push(spool.as_deref(), kind, &options, config, run)
             })
         }?;
-        out.set(into_handle(stream));
+        out.set(into_handle(stream)?);
         Ok(())
     })
 }
@@ -400,7 +400,7 @@ pub unsafe extern "C" fn atlas_stream_finish(
         // SAFETY: as the header asks: a live stream.
         let stream = unsafe { handle(stream, "stream") }?;
         let projection = stream.run(|context, operation| context.finish(operation))?;
-        out.set(into_handle(atlas_projection(projection)));
+        out.set(into_handle(atlas_projection(projection))?);
         Ok(())
     })
 }

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::buffer::try_collect;
 use crate::base::error::{AtlasError, Result};
 use crate::base::units::{to_u64, to_usize};
 use crate::hash::digest::{Digest, Digests};
@@ -122,7 +123,7 @@ impl ClassTree {
     /// Builds the tree from the digests T of the payloads of all classes.
     pub(crate) fn new(digests: &Digests, payloads: &[Digest; CLASSES]) -> Result<ClassTree> {
         let leaves = (0..=95).zip(payloads).map(|(class, payload)| digests.class_leaf(class, payload));
-        let levels = rfc6962::levels(leaves.collect(), |_, left, right| digests.class_node(left, right))?;
+        let levels = rfc6962::levels(try_collect(leaves)?, |_, left, right| digests.class_node(left, right))?;
         Ok(ClassTree { levels })
     }
 
@@ -136,7 +137,7 @@ impl ClassTree {
     pub(crate) fn prove(&self, classes: ClassSet) -> Result<Vec<Digest>> {
         // The set alone determines the nodes, so that a proof has a single encoding.
         let places = rfc6962::siblings(&classes, LEAVES)?.into_iter();
-        Ok(places.map(|at| self.levels[to_usize(u64::from(at.level))][to_usize(at.index)]).collect())
+        try_collect(places.map(|at| self.levels[to_usize(u64::from(at.level))][to_usize(at.index)]))
     }
 }
 

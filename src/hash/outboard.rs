@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::buffer::try_vec;
 use crate::base::error::{AtlasError, Result};
 use crate::base::units::{GROUP_PAGES, GROUP_SIZE, GROUPS, PAGE_SIZE, TILE_SIZE, to_u64, to_usize};
 use crate::hash::digest::{Digest, Digests, same};
@@ -123,9 +124,9 @@ impl Outboard {
         }
         // The single group of a small tile is the top of the tree and needs its pages anyway.
         let single = tile.len() <= GROUP_SIZE;
-        let mut edge_pages = Vec::with_capacity(edges.len());
+        let mut edge_pages = try_vec(edges.len().max(1))?;
         let mut wanted = edges.iter().peekable();
-        let mut groups = Vec::with_capacity(tile.len().div_ceil(GROUP_SIZE));
+        let mut groups = try_vec(tile.len().div_ceil(GROUP_SIZE))?;
         // Groups that a proof will cut are hashed by pages, all others in one call.
         for (group, bytes) in tile.chunks(GROUP_SIZE).enumerate() {
             if single || wanted.next_if_eq(&&group).is_some() {
@@ -156,7 +157,7 @@ impl Outboard {
             return Ok((outboard, witness, residues));
         }
         const STEP: usize = 4;
-        let mut groups = Vec::with_capacity(GROUPS);
+        let mut groups = try_vec(GROUPS)?;
         // Four groups at a time: first all sums, then all digests.
         for (step, residues) in tile.chunks(STEP * GROUP_SIZE).zip(residues.chunks_mut(STEP)) {
             for (bytes, residue) in step.chunks(GROUP_SIZE).zip(residues) {
@@ -243,7 +244,11 @@ impl Outboard {
                 None => Err(AtlasError::internal(format!("the pages of group {group} were not hashed"))),
             }
         };
-        places.into_iter().map(node).collect()
+        let mut proof = try_vec(places.len())?;
+        for place in places {
+            proof.push(node(place)?);
+        }
+        Ok(proof)
     }
 }
 

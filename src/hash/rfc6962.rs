@@ -12,6 +12,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::base::buffer::{try_push, try_vec};
 use crate::base::error::Result;
 use std::ops::Range;
 
@@ -114,8 +115,7 @@ pub(crate) fn siblings(selected: &impl Selection, n: u64) -> Result<Vec<NodeId>>
     impl Visitor for Collect {
         type Node = ();
         fn sibling(&mut self, node: NodeId) -> Result<()> {
-            self.0.push(node);
-            Ok(())
+            try_push(&mut self.0, node)
         }
         fn covered(&mut self, _: NodeId) -> Result<Option<()>> {
             Ok(Some(()))
@@ -135,12 +135,12 @@ pub(crate) fn levels<T: Copy>(
     leaves: Vec<T>,
     mut combine: impl FnMut(NodeId, &T, &T) -> T,
 ) -> Result<Vec<Vec<T>>> {
-    let mut levels = Vec::new();
+    let mut levels = try_vec(leaves.len().min(64))?;
     let mut nodes = leaves;
     let mut level = 0;
     while nodes.len() > 1 {
         level += 1;
-        let mut parents = crate::base::buffer::try_vec(nodes.len().div_ceil(2))?;
+        let mut parents = try_vec(nodes.len().div_ceil(2))?;
         for (index, pair) in (0..).zip(nodes.chunks(2)) {
             // An odd last node moves up unchanged.
             parents.push(match pair {

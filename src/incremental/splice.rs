@@ -10,7 +10,7 @@
 //! As two neighbours always exceed 1 MiB together, there are at most 2·ceil(size / 1 MiB) + 1 tiles.
 
 use super::new_bytes::NewBytes;
-use crate::base::buffer::{Buffer, try_vec};
+use crate::base::buffer::{Buffer, try_collect, try_push, try_vec};
 use crate::base::error::{AtlasError, Result};
 use crate::base::units::{
     ByteOffset, GROUP_SIZE, GROUPS, TILE_BYTES, TILE_SIZE, TileIndex, to_u64, to_usize,
@@ -39,20 +39,23 @@ impl Tree {
         for chunk in data.chunks() {
             let (source, bytes) = chunk?;
             let piece = Piece::whole(Extent::in_memory(source.clone(), 0, bytes)?);
-            tiles.push(Arc::new(Tile::of_pieces(vec![piece])?));
+            tiles.push(Arc::new(Tile::of_pieces(try_collect([piece].into_iter())?)?));
         }
-        Ok(Tree::from_tiles(tiles))
+        Tree::from_tiles(tiles)
     }
 
     /// Concatenates like [`concat`](Tree::concat), and mends the seam.
     pub(crate) fn join(left: &Tree, right: &Tree, reader: &mut CheckedReader<'_>) -> Result<Tree> {
         // Also for an empty side, because the other side may begin or end with a tile that was cut.
         let before = left.iter_from_tile(TileIndex(left.tiles().saturating_sub(to_u64(SEAM))));
-        let mut seam: Vec<Arc<Tile>> = before.map(|at| at.map(|at| at.tile)).collect::<Result<_>>()?;
+        let mut seam: Vec<Arc<Tile>> = try_vec(2 * SEAM)?;
+        for at in before {
+            try_push(&mut seam, at?.tile)?;
+        }
         let len = |tiles: &[Arc<Tile>]| tiles.iter().map(|tile| to_u64(tile.len())).sum::<u64>();
         let len_before = len(&seam);
         for at in right.iter().take(SEAM) {
-            seam.push(at?.tile);
+            try_push(&mut seam, at?.tile)?;
         }
         // A split may have handed an outboard to its left part, which the cache counts here.
         for tile in &seam {
@@ -66,20 +69,21 @@ impl Tree {
         // Both cuts are at tile edges, and read nothing.
         let (head, _) = left.split(ByteOffset(left.bytes() - len_before), reader)?;
         let (_, tail) = right.split(ByteOffset(len(&seam) - len_before), reader)?;
-        let mut tiles: Vec<Arc<Tile>> = Vec::with_capacity(seam.len());
-        let mut run: Vec<Arc<Tile>> = Vec::new();
+        let mut tiles: Vec<Arc<Tile>> = try_vec(seam.len())?;
+        let mut run: Vec<Arc<Tile>> = try_vec(seam.len())?;
         let mut len = 0;
         // Neighbours are merged from the left as long as they fit a tile.
         for tile in seam {
             if len + tile.len() > TILE_SIZE {
                 tiles.extend(merge(&run, reader)?);
-                (run, len) = (Vec::new(), 0);
+                run.clear();
+                len = 0;
             }
             len += tile.len();
             run.push(tile);
         }
         tiles.extend(merge(&run, reader)?);
-        Tree::concat(&Tree::concat(&head, &Tree::from_tiles(tiles))?, &tail)
+        Tree::concat(&Tree::concat(&head, &Tree::from_tiles(tiles)?)?, &tail)
     }
 
     /// Replaces `range` by `data`. Also returns the residue of the old bytes.
@@ -202,7 +206,7 @@ impl Tree {
         if len > 0 {
             push(Ok(pieces))?;
         }
-        Ok(Tree::from_tiles(tiles))
+        Tree::from_tiles(tiles)
     }
 
     /// Returns the change of the residue if `data` overwrites the bytes from `offset` on.
@@ -290,7 +294,7 @@ fn groups_touched(range: &Range<usize>) -> u64 {
 fn merge(run: &[Arc<Tile>], reader: &mut CheckedReader<'_>) -> Result<Option<Arc<Tile>>> {
     // A single tile is kept as it is, with its witness.
     let [first, _, ..] = run else { return Ok(run.first().cloned()) };
-    let pieces = run.iter().flat_map(|tile| tile.pieces()).cloned().collect();
+    let pieces = try_collect(run.iter().flat_map(|tile| tile.pieces()).cloned())?;
     let tile = Tile::of_pieces(flattened(pieces, reader)?)?;
     // Groups of the first tile keep their position, on which their chaining values depend.
     tile.inherit(first, groups_below(first.len()));

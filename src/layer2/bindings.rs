@@ -110,19 +110,6 @@ pub struct atlas_batch_buffer_t {
     pub status: u8,
     pub reserved: [u8; 7usize],
 }
-#[allow(clippy::unnecessary_operation, clippy::identity_op)]
-const _: () = {
-    ["Size of atlas_batch_buffer_t"][::core::mem::size_of::<atlas_batch_buffer_t>() - 24usize];
-    ["Alignment of atlas_batch_buffer_t"][::core::mem::align_of::<atlas_batch_buffer_t>() - 8usize];
-    ["Offset of field: atlas_batch_buffer_t::data"]
-        [::core::mem::offset_of!(atlas_batch_buffer_t, data) - 0usize];
-    ["Offset of field: atlas_batch_buffer_t::size"]
-        [::core::mem::offset_of!(atlas_batch_buffer_t, size) - 8usize];
-    ["Offset of field: atlas_batch_buffer_t::status"]
-        [::core::mem::offset_of!(atlas_batch_buffer_t, status) - 16usize];
-    ["Offset of field: atlas_batch_buffer_t::reserved"]
-        [::core::mem::offset_of!(atlas_batch_buffer_t, reserved) - 17usize];
-};
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct atlas_batch_delta_t {
@@ -132,21 +119,6 @@ pub struct atlas_batch_delta_t {
     pub delta: u8,
     pub reserved: [u8; 7usize],
 }
-#[allow(clippy::unnecessary_operation, clippy::identity_op)]
-const _: () = {
-    ["Size of atlas_batch_delta_t"][::core::mem::size_of::<atlas_batch_delta_t>() - 32usize];
-    ["Alignment of atlas_batch_delta_t"][::core::mem::align_of::<atlas_batch_delta_t>() - 8usize];
-    ["Offset of field: atlas_batch_delta_t::before"]
-        [::core::mem::offset_of!(atlas_batch_delta_t, before) - 0usize];
-    ["Offset of field: atlas_batch_delta_t::after"]
-        [::core::mem::offset_of!(atlas_batch_delta_t, after) - 8usize];
-    ["Offset of field: atlas_batch_delta_t::size"]
-        [::core::mem::offset_of!(atlas_batch_delta_t, size) - 16usize];
-    ["Offset of field: atlas_batch_delta_t::delta"]
-        [::core::mem::offset_of!(atlas_batch_delta_t, delta) - 24usize];
-    ["Offset of field: atlas_batch_delta_t::reserved"]
-        [::core::mem::offset_of!(atlas_batch_delta_t, reserved) - 25usize];
-};
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct atlas_batch_witness_t {
@@ -156,21 +128,6 @@ pub struct atlas_batch_witness_t {
     pub status: u32,
     pub reserved: [u8; 4usize],
 }
-#[allow(clippy::unnecessary_operation, clippy::identity_op)]
-const _: () = {
-    ["Size of atlas_batch_witness_t"][::core::mem::size_of::<atlas_batch_witness_t>() - 32usize];
-    ["Alignment of atlas_batch_witness_t"][::core::mem::align_of::<atlas_batch_witness_t>() - 8usize];
-    ["Offset of field: atlas_batch_witness_t::data"]
-        [::core::mem::offset_of!(atlas_batch_witness_t, data) - 0usize];
-    ["Offset of field: atlas_batch_witness_t::size"]
-        [::core::mem::offset_of!(atlas_batch_witness_t, size) - 8usize];
-    ["Offset of field: atlas_batch_witness_t::witness"]
-        [::core::mem::offset_of!(atlas_batch_witness_t, witness) - 16usize];
-    ["Offset of field: atlas_batch_witness_t::status"]
-        [::core::mem::offset_of!(atlas_batch_witness_t, status) - 24usize];
-    ["Offset of field: atlas_batch_witness_t::reserved"]
-        [::core::mem::offset_of!(atlas_batch_witness_t, reserved) - 28usize];
-};
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct atlas_batch_stats_t {
@@ -179,19 +136,6 @@ pub struct atlas_batch_stats_t {
     pub witness_calls: u64,
     pub total_buffers: u64,
 }
-#[allow(clippy::unnecessary_operation, clippy::identity_op)]
-const _: () = {
-    ["Size of atlas_batch_stats_t"][::core::mem::size_of::<atlas_batch_stats_t>() - 32usize];
-    ["Alignment of atlas_batch_stats_t"][::core::mem::align_of::<atlas_batch_stats_t>() - 8usize];
-    ["Offset of field: atlas_batch_stats_t::conserved_calls"]
-        [::core::mem::offset_of!(atlas_batch_stats_t, conserved_calls) - 0usize];
-    ["Offset of field: atlas_batch_stats_t::delta_calls"]
-        [::core::mem::offset_of!(atlas_batch_stats_t, delta_calls) - 8usize];
-    ["Offset of field: atlas_batch_stats_t::witness_calls"]
-        [::core::mem::offset_of!(atlas_batch_stats_t, witness_calls) - 16usize];
-    ["Offset of field: atlas_batch_stats_t::total_buffers"]
-        [::core::mem::offset_of!(atlas_batch_stats_t, total_buffers) - 24usize];
-};
 unsafe extern "C" {
     pub fn atlas_batch_conserved_check(buffers: *const atlas_batch_buffer_t, count: usize) -> *mut u8;
 }

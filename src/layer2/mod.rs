@@ -9,7 +9,21 @@ mod bindings;
 
 use std::fmt;
 use std::iter::Sum;
+use std::mem::{offset_of, size_of};
 use std::ops::{Add, Sub};
+
+/// Layout of Layer 2's structs, whatever the width of a pointer: C has no padding in them.
+const _: () = {
+    use bindings::{atlas_batch_buffer_t, atlas_batch_delta_t, atlas_batch_stats_t, atlas_batch_witness_t};
+    const WORD: usize = size_of::<usize>();
+    assert!(size_of::<atlas_batch_buffer_t>() == 2 * WORD + 8);
+    assert!(offset_of!(atlas_batch_buffer_t, reserved) == 2 * WORD + 1);
+    assert!(size_of::<atlas_batch_delta_t>() == 3 * WORD + 8);
+    assert!(offset_of!(atlas_batch_delta_t, reserved) == 3 * WORD + 1);
+    assert!(size_of::<atlas_batch_witness_t>() == 3 * WORD + 8);
+    assert!(offset_of!(atlas_batch_witness_t, reserved) == 3 * WORD + 4);
+    assert!(size_of::<atlas_batch_stats_t>() == 32);
+};
 
 /// Modulus of the conservation law.
 pub const CONSERVATION_MODULUS: u8 = 96;

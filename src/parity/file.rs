@@ -6,6 +6,7 @@ use super::format::{Block, Head, Refusal, Seals, Short, entry, refusal, same_sho
 use super::geometry::{BLOCK, Copies, DIGESTS_A_BLOCK, Geometry};
 use crate::base::buffer::{Buffer, is_zero};
 use crate::base::error::{AtlasError, ErrorKind, Result};
+use crate::base::fallible::try_box;
 use crate::base::units::{PAGE_SIZE, to_u64, to_usize};
 use crate::exec::operation::Operation;
 use crate::hash::digest::{Digest, Digests};
@@ -270,9 +271,10 @@ pub(super) struct Entries {
 }
 
 impl Entries {
-    pub(super) fn new() -> Entries {
-        let blocks = Box::new([[0; PAGE_SIZE]; 2]);
-        Entries { number: None, blocks, counts: None, read: [false; 2] }
+    pub(super) fn new() -> Result<Entries> {
+        let blocks = try_box([[0; PAGE_SIZE]; 2])
+            .map_err(|_| AtlasError::out_of_memory("no memory for two blocks of digests"))?;
+        Ok(Entries { number: None, blocks, counts: None, read: [false; 2] })
     }
 
     fn load(&mut self, file: &ParityFile, number: u64) -> Result<()> {
@@ -339,7 +341,7 @@ pub(super) struct Unit<'b> {
 impl<'f> UnitReader<'f> {
     pub(super) fn new(file: &'f ParityFile, data: &'f Padded) -> Result<UnitReader<'f>> {
         let buffer = Buffer::aligned(batch_len(file.geometry()))?;
-        Ok(UnitReader { file, data, entries: Entries::new(), buffer })
+        Ok(UnitReader { file, data, entries: Entries::new()?, buffer })
     }
 
     /// Returns the size of the memory of a reader.

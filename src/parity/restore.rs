@@ -145,7 +145,7 @@ pub(super) fn restore(
 /// Returns the known digests, and the units whose digests are lost.
 pub(super) fn known_digests(file: &ParityFile, geometry: &Geometry) -> Result<(Table, Bits)> {
     let (mut table, mut missing) = (Table::new(geometry)?, Bits::new(geometry.all_units())?);
-    let mut entries = Entries::new();
+    let mut entries = Entries::new()?;
     for unit in 0..geometry.all_units() {
         // The units are ascending, so that each block is read once.
         match entries.digest(file, unit)? {

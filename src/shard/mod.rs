@@ -10,6 +10,7 @@ mod extract;
 mod format;
 mod layout;
 
+pub(crate) use extract::region_list;
 pub use extract::{ExtractOptions, ParallelStrategy};
 pub use format::Limits;
 pub(crate) use format::{PROOF_RECORDS, proof_lengths, read_proof, within, write_proof};

@@ -40,7 +40,7 @@ impl StreamPlan {
 
     pub(super) fn finish(&self, tiles: Vec<Arc<Tile>>) -> Result<AtlasProjection> {
         // The policy concerns the sum of all bytes, which is known only now.
-        AtlasProjection::from_fresh(Arc::clone(&self.projection), Tree::from_tiles(tiles))
+        AtlasProjection::from_fresh(Arc::clone(&self.projection), Tree::from_tiles(tiles)?)
     }
 }
 

@@ -319,7 +319,7 @@ pub(crate) fn project(
         tracker.advance(len, 1)
     })?;
     tracker.finish()?;
-    Ok(Tree::from_tiles(tiles))
+    Tree::from_tiles(tiles)
 }
 
 /// Division of a domain into tiles.

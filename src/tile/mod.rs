@@ -21,6 +21,7 @@ pub(crate) mod scheme;
 pub(crate) mod stored;
 pub(crate) mod tree;
 
+use crate::base::buffer::try_vec;
 use crate::base::error::{AtlasError, Result};
 use crate::base::out_bytes::OutBytes;
 use crate::base::sync::lock;
@@ -92,7 +93,7 @@ impl Tile {
     /// A tile of these pieces, which are 1 byte to 1 MiB together.
     pub(crate) fn of_pieces(pieces: Vec<Piece>) -> Result<Tile> {
         // Neighbours in the same extent become a single piece again, so that repeated cuts leave no trace.
-        let mut joined: Vec<Piece> = Vec::with_capacity(pieces.len());
+        let mut joined: Vec<Piece> = try_vec(pieces.len())?;
         for piece in pieces {
             if !joined.last_mut().is_some_and(|last| last.extend(&piece)) {
                 joined.push(piece);

@@ -4,6 +4,7 @@
 
 use super::extent::Extent;
 use super::rehash::CheckedReader;
+use crate::base::buffer::{try_collect, try_push, try_vec};
 use crate::base::error::Result;
 use crate::layer2::Residue;
 use std::sync::Arc;
@@ -88,16 +89,16 @@ pub(crate) fn cut_pieces(
     for (index, piece) in pieces.iter().enumerate() {
         // A cut between two pieces reads nothing.
         if at <= before {
-            return Ok((pieces[..index].to_vec(), pieces[index..].to_vec()));
+            return Ok((try_copy(&pieces[..index])?, try_copy(&pieces[index..])?));
         }
         // A cut inside a piece needs the sums of both sides, and may read a group for them.
         if at < before + piece.len() {
             let (left, right) = piece.cut(at - before, reader)?;
             // Only the piece at the cut is made anew; all others are shared.
-            let mut lefts = Vec::with_capacity(index + 2);
+            let mut lefts = try_vec(index + 2)?;
             lefts.extend_from_slice(&pieces[..index]);
             lefts.push(left);
-            let mut rights = Vec::with_capacity(pieces.len() - index + 1);
+            let mut rights = try_vec(pieces.len() - index + 1)?;
             rights.push(right);
             rights.extend_from_slice(&pieces[index + 1..]);
             return Ok((lefts, rights));
@@ -105,7 +106,19 @@ pub(crate) fn cut_pieces(
         before += piece.len();
     }
     // A cut at the end leaves nothing to its right.
-    Ok((pieces.to_vec(), Vec::new()))
+    Ok((try_copy(pieces)?, Vec::new()))
+}
+
+/// Copies of pieces.
+fn try_copy(pieces: &[Piece]) -> Result<Vec<Piece>> {
+    try_collect(pieces.iter().cloned())
+}
+
+/// The pieces from `index` on, taken out of `pieces`.
+fn split_off(pieces: &mut Vec<Piece>, index: usize) -> Result<Vec<Piece>> {
+    let mut rest = try_vec(pieces.len() - index)?;
+    rest.extend(pieces.drain(index..));
+    Ok(rest)
 }
 
 /// [`cut_pieces`] of pieces that are not needed any more.
@@ -118,16 +131,16 @@ pub(crate) fn cut_off(
     // The walk of `cut_pieces`, with pieces that are moved instead of shared.
     for index in 0..pieces.len() {
         if at <= before {
-            let rest = pieces.split_off(index);
+            let rest = split_off(&mut pieces, index)?;
             return Ok((pieces, rest));
         }
         let len = pieces[index].len();
         if at < before + len {
             let (left, right) = pieces[index].cut(at - before, reader)?;
             // The rest begins with the piece that was cut, whose place its right side takes.
-            let mut rest = pieces.split_off(index);
+            let mut rest = split_off(&mut pieces, index)?;
             rest[0] = right;
-            pieces.push(left);
+            try_push(&mut pieces, left)?;
             return Ok((pieces, rest));
         }
         before += len;

@@ -13,7 +13,7 @@
 
 #![forbid(unsafe_code)]
 
-use crate::base::buffer::{Buffer, try_vec};
+use crate::base::buffer::{Buffer, try_push, try_vec};
 use crate::base::error::{AtlasError, Result};
 use crate::base::out_bytes::OutBytes;
 use crate::base::units::{GROUP_SIZE, GROUPS, TILE_BYTES, TILE_SIZE, to_u64};
@@ -290,16 +290,16 @@ struct PieceCursor<'t> {
 }
 
 impl PieceCursor<'_> {
-    fn next(&mut self, len: usize) -> Vec<(Piece, Range<usize>)> {
+    fn next(&mut self, len: usize) -> Result<Vec<(Piece, Range<usize>)>> {
         // Most ranges lie in a single piece, and a range with a cut in two.
-        let mut parts = Vec::with_capacity(2);
+        let mut parts = try_vec(2)?;
         let mut rest = len;
         while rest > 0
             && let Some(piece) = self.pieces.first()
         {
             let take = rest.min(piece.len() - self.used);
             let start = piece.start() + self.used;
-            parts.push((piece.clone(), start..start + take));
+            try_push(&mut parts, (piece.clone(), start..start + take))?;
             rest -= take;
             self.used += take;
             // The next range continues inside a piece that is not used up.
@@ -307,7 +307,7 @@ impl PieceCursor<'_> {
                 (self.pieces, self.used) = (&self.pieces[1..], 0);
             }
         }
-        parts
+        Ok(parts)
     }
 }
 
@@ -327,8 +327,8 @@ fn whole_witness(context: &Context, tile: &Arc<Tile>, reader: &mut CheckedReader
     // The buffer leaves the reader for the time in which the reader fills it.
     let mut buffer = reader.tile.take();
     let bytes = &mut Buffer::or_new(&mut buffer, TILE_SIZE)?[..tile.len()];
-    reader.assemble(&PieceCursor { pieces: tile.pieces(), used: 0 }.next(tile.len()), bytes)?;
     // The residue was computed from those of the parts; the bytes must confirm it.
+    reader.assemble(&PieceCursor { pieces: tile.pieces(), used: 0 }.next(tile.len())?, bytes)?;
     check_residue(tile, Residue::of(bytes))?;
     // The transform in the workspace serves once, because the next witness overwrites it.
     let before = if std::mem::take(&mut reader.transformed) { reader.held.as_ref() } else { None };
@@ -353,18 +353,18 @@ fn linear_witness(context: &Context, tile: &Arc<Tile>, reader: &mut CheckedReade
     let mut parts = PieceCursor { pieces: tile.pieces(), used: 0 };
     // A tile of one group has no chaining values.
     if len <= GROUP_SIZE {
-        reader.assemble(&parts.next(len), &mut buffer)?;
+        reader.assemble(&parts.next(len)?, &mut buffer)?;
         check_residue(tile, Residue::of(&buffer))?;
         return Ok(tile.set_witness(digests.tile(&buffer)));
     }
     // Groups that did not change since the last outboard keep their values.
     let common = tile.common_groups();
-    let mut values = Vec::with_capacity(len.div_ceil(GROUP_SIZE));
+    let mut values = try_vec(len.div_ceil(GROUP_SIZE))?;
     let mut residues = Box::new([Residue::ZERO; GROUPS]);
     for group in 0..len.div_ceil(GROUP_SIZE) {
         let range = group * GROUP_SIZE..((group + 1) * GROUP_SIZE).min(len);
         // The cursor moves with every group, also past those whose value is known.
-        let parts = parts.next(range.len());
+        let parts = parts.next(range.len())?;
         if let Some((outboard, groups)) = &common
             && groups & (1 << group) != 0
             && let Some(known) = outboard.residues()

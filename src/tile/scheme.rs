@@ -11,7 +11,7 @@
 
 #![forbid(unsafe_code)]
 
-use crate::base::buffer::{Buffer, try_vec};
+use crate::base::buffer::{Buffer, try_collect, try_vec};
 use crate::base::error::{AtlasError, Result};
 use crate::base::units::{TILE_SIZE, to_u64};
 use crate::exec::pool::{self, Executor};
@@ -325,11 +325,11 @@ impl Scheme {
 
 /// Returns the decoder for `classes`, or fails with INCOMPLETE if they are fewer than K.
 pub(crate) fn decoder(data_classes: u8, classes: ClassSet) -> Result<Decoder> {
-    let list: Vec<u8> = classes.iter().collect();
     // K was checked before, and a set has no class twice: too few classes are the only fault of a caller.
+    let list = try_collect(classes.iter())?;
     Decoder::new(usize::from(data_classes), &list).map_err(|error| match error {
-        ParameterError::TooFewClasses { .. } => AtlasError::incomplete(error.to_string()),
-        _ => AtlasError::internal(error.to_string()),
+        ParameterError::TooFewClasses { .. } => AtlasError::incomplete(format!("{error}")),
+        _ => AtlasError::internal(format!("{error}")),
     })
 }
 

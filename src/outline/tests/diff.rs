@@ -149,7 +149,8 @@ fn a_difference_of_a_tebibyte_costs_what_differs() {
         let path = dir.path().join(name);
         let container = container(&path, Some(&source), false);
         let tree =
-            Tree::from_tiles((0..tiles).map(|index| invented_tile(&source, index, salt(index))).collect());
+            Tree::from_tiles((0..tiles).map(|index| invented_tile(&source, index, salt(index))).collect())
+                .unwrap();
         let context = Context::new(ProjectionType::Linear, &ProjectionOptions::new()).unwrap();
         let projection = AtlasProjection::from_state(State::restore(context, Arc::default(), tree, None));
         container.commit(&projection, &CommitOptions::default(), &mut Operation::new()).unwrap();

@@ -179,6 +179,7 @@ impl AtlasProjection {
     ) -> Result<Vec<AtlasShard>> {
         let executor = options.executor(operation.executor)?;
         let state = self.state();
+        check_count(regions.len(), operation)?;
         // Every region is checked before any work begins.
         let mut scopes = try_vec(regions.len())?;
         for (index, region) in (0..).zip(regions) {
@@ -266,6 +267,20 @@ impl AtlasProjection {
     }
 }
 
+/// Bytes of a shard besides its payload: its proof of at most some 50 nodes, and the bookkeeping.
+const EACH: u64 = (size_of::<AtlasShard>() + size_of::<Span>() + size_of::<Assembly>() + 2_048) as u64;
+
+/// Fails with LIMIT if so many shards exceed the memory limit, before there is a list of them.
+fn check_count(count: usize, operation: &Operation<'_>) -> Result<()> {
+    operation.workers(1, 0, to_u64(count).saturating_mul(EACH)).map(drop)
+}
+
+/// Returns an empty list with room for `count` regions, which the memory limit has room for too.
+pub(crate) fn region_list(count: usize, operation: &Operation<'_>) -> Result<Vec<AtlasBoundaryRegion>> {
+    check_count(count, operation)?;
+    try_vec(count)
+}
+
 /// Returns the scope of a shard of `region`. R96: `classes` of whole tiles.
 fn scope(state: &State, region: &AtlasBoundaryRegion, classes: ClassSet) -> Result<Scope> {
     let (tree, data_classes) = (&state.tree, state.context.scheme.data_classes());
@@ -339,8 +354,6 @@ fn spans(state: &State, scopes: &[Scope]) -> Result<Vec<Span>> {
 
 /// Returns the number of bytes of the result.
 fn memory(state: &State, spans: &[Span]) -> u64 {
-    // Besides the payload: the shard, its proof of at most some 50 nodes, and the bookkeeping.
-    let each = to_u64(size_of::<AtlasShard>() + size_of::<Span>() + size_of::<Assembly>() + 2_048);
     // With classes every tile has nodes of its own, 7 for one class and at most 48.
     let nodes = if state.context.scheme.data_classes() > 0 { 8 * size_of::<Digest>() } else { 0 };
     let task = size_of::<Request<'_>>() + size_of::<TileRequests>() + size_of::<Task<'_, '_>>();
@@ -348,7 +361,7 @@ fn memory(state: &State, spans: &[Span]) -> u64 {
     spans.iter().fold(0u64, |sum, span| {
         let tiles = span.tile_count().saturating_mul(a_tile);
         let payload = to_u64(Buffer::footprint(span.payload_len));
-        sum.saturating_add(payload).saturating_add(tiles).saturating_add(each)
+        sum.saturating_add(payload).saturating_add(tiles).saturating_add(EACH)
     })
 }
 

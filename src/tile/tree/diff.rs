@@ -358,7 +358,7 @@ mod tests {
     fn a_difference_makes_the_new_list_of_tiles_out_of_the_old() {
         let mut random = crate::incremental::tests::Random(5);
         for _ in 0..300 {
-            let old = Tree::from_tiles(tiles(random.below(100), 1));
+            let old = Tree::from_tiles(tiles(random.below(100), 1)).unwrap();
             let mut new = old.clone();
             for _ in 0..random.below(4) {
                 let start = random.below(new.bytes() + 1);
@@ -369,7 +369,7 @@ mod tests {
                 let (left, rest) = new.split(ByteOffset(start), &mut CheckedReader::of_linear()).unwrap();
                 let (_, right) =
                     rest.split(ByteOffset(end - start), &mut CheckedReader::of_linear()).unwrap();
-                let middle = Tree::from_tiles(tiles(random.below(3), 2));
+                let middle = Tree::from_tiles(tiles(random.below(3), 2)).unwrap();
                 new = Tree::concat(&Tree::concat(&left, &middle).unwrap(), &right).unwrap();
             }
             let want: Vec<_> = new.iter().map(|at| Arc::as_ptr(&at.unwrap().tile)).collect();

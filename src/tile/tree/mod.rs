@@ -27,6 +27,7 @@ pub(crate) use look::{Seen, Unloaded};
 pub(crate) use node::{Children, Node, Written};
 pub(crate) use reclaim::{READ_BUDGET, Reclaimer};
 
+use crate::base::buffer::try_push;
 use crate::base::error::Result;
 use crate::base::units::{ByteOffset, TileIndex, to_u64};
 use crate::hash::digest::{Digest, Digests};
@@ -67,8 +68,8 @@ impl TileAt {
 
 impl Tree {
     /// A tree of these tiles, filled from the left.
-    pub(crate) fn from_tiles(tiles: Vec<Arc<Tile>>) -> Tree {
-        Tree { root: Node::filled(tiles) }
+    pub(crate) fn from_tiles(tiles: Vec<Arc<Tile>>) -> Result<Tree> {
+        Ok(Tree { root: Node::filled(tiles)? })
     }
 
     /// A tree of which only the top node is known. `regular`: its top leads to the root that it belongs to.
@@ -279,7 +280,7 @@ impl<'a> Iter<'a> {
                 next = Some(children.below(child)?);
                 child += 1;
             }
-            self.stack.push((children, child));
+            try_push(&mut self.stack, (children, child))?;
         }
         Ok(())
     }
@@ -302,7 +303,7 @@ impl<'a> Iter<'a> {
                 }
                 Children::Nodes(nodes) if next < nodes.len() => {
                     let below = children.below(next)?;
-                    self.stack.push((below, 0));
+                    try_push(&mut self.stack, (below, 0))?;
                 }
                 // The node is used up, and its parent continues.
                 _ => {

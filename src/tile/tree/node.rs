@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 use super::cache::Charge;
+use crate::base::buffer::{try_collect, try_vec};
 use crate::base::error::{AtlasError, Result};
 use crate::base::sync::lock;
 use crate::base::units::{to_u64, to_usize};
@@ -166,22 +167,18 @@ impl Children {
     }
 
     /// The children in `range`, shared.
-    fn part(&self, range: std::ops::Range<usize>) -> Children {
-        match self {
-            Children::Tiles(tiles) => Children::Tiles(tiles[range].to_vec()),
-            Children::Nodes(nodes) => Children::Nodes(nodes[range].to_vec()),
-        }
+    fn part(&self, range: std::ops::Range<usize>) -> Result<Children> {
+        Ok(match self {
+            Children::Tiles(tiles) => Children::Tiles(try_collect(tiles[range].iter().cloned())?),
+            Children::Nodes(nodes) => Children::Nodes(try_collect(nodes[range].iter().cloned())?),
+        })
     }
 
     /// The children of both, which are of one kind.
     fn join(&self, other: &Children) -> Result<Children> {
         match (self, other) {
-            (Children::Tiles(left), Children::Tiles(right)) => {
-                Ok(Children::Tiles([&left[..], right].concat()))
-            }
-            (Children::Nodes(left), Children::Nodes(right)) => {
-                Ok(Children::Nodes([&left[..], right].concat()))
-            }
+            (Children::Tiles(left), Children::Tiles(right)) => Ok(Children::Tiles(joined(left, right)?)),
+            (Children::Nodes(left), Children::Nodes(right)) => Ok(Children::Nodes(joined(left, right)?)),
             _ => Err(AtlasError::internal("nodes of two heights are joined")),
         }
     }
@@ -458,31 +455,31 @@ impl Node {
     }
 
     /// One node of up to 32 children, or two of half of them.
-    fn one_or_two(children: Children) -> (Arc<Node>, Option<Arc<Node>>) {
+    fn one_or_two(children: Children) -> Result<(Arc<Node>, Option<Arc<Node>>)> {
         let len = children.len();
         if len <= MAX_CHILDREN {
-            return (Node::new(children), None);
+            return Ok((Node::new(children), None));
         }
         // More than 32 children, so that each half has at least 16.
         let middle = len / 2;
-        (Node::new(children.part(0..middle)), Some(Node::new(children.part(middle..len))))
+        Ok((Node::new(children.part(0..middle)?), Some(Node::new(children.part(middle..len)?))))
     }
 
     /// A tree over `tiles` whose nodes are filled from the left.
-    pub(super) fn filled(tiles: Vec<Arc<Tile>>) -> Option<Arc<Node>> {
+    pub(super) fn filled(tiles: Vec<Arc<Tile>>) -> Result<Option<Arc<Node>>> {
         // Level by level from the tiles up, so that only the right edge has nodes with fewer children.
-        let mut nodes = full(tiles, |tiles| Node::new(Children::Tiles(tiles)));
+        let mut nodes = full(tiles, |tiles| Node::new(Children::Tiles(tiles)))?;
         while nodes.len() > 1 {
-            nodes = full(nodes, |nodes| Node::new(Children::Nodes(nodes)));
+            nodes = full(nodes, |nodes| Node::new(Children::Nodes(nodes)))?;
         }
-        nodes.pop()
+        Ok(nodes.pop())
     }
 
     /// Concatenates two trees. Roots may have few children; every node that becomes a child here has enough.
     pub(super) fn concat(left: &Arc<Node>, right: &Arc<Node>) -> Result<Arc<Node>> {
         Ok(match Node::join(left, right)? {
             (only, None) => only,
-            (first, Some(second)) => Node::new(Children::Nodes(vec![first, second])),
+            (first, Some(second)) => Node::new(Children::Nodes(try_collect([first, second].into_iter())?)),
         })
     }
 
@@ -495,7 +492,7 @@ impl Node {
                 return Ok((Arc::clone(left), Some(Arc::clone(right))));
             }
             // Otherwise their children form a single list, which is cut in the middle if it is too long.
-            return Ok(Node::one_or_two(left.children()?.join(&*right.children()?)?));
+            return Node::one_or_two(left.children()?.join(&*right.children()?)?);
         }
         let pair = |(first, second): (Arc<Node>, Option<Arc<Node>>)| std::iter::once(first).chain(second);
         // The lower tree is joined to the outermost child of the higher tree, which may become two
@@ -503,13 +500,13 @@ impl Node {
         let children: Vec<Arc<Node>> = if left.height > right.height {
             let children = left.children()?;
             let (last, rest) = children.nodes().split_last().ok_or_else(no_nodes)?;
-            rest.iter().cloned().chain(pair(Node::join(last, right)?)).collect()
+            try_collect(rest.iter().cloned().chain(pair(Node::join(last, right)?)))?
         } else {
             let children = right.children()?;
             let (first, rest) = children.nodes().split_first().ok_or_else(no_nodes)?;
-            pair(Node::join(left, first)?).chain(rest.iter().cloned()).collect()
+            try_collect(pair(Node::join(left, first)?).chain(rest.iter().cloned()))?
         };
-        Ok(Node::one_or_two(Children::Nodes(children)))
+        Node::one_or_two(Children::Nodes(children))
     }
 
     /// The trees of the bytes before `at` and from it on.
@@ -534,26 +531,31 @@ impl Node {
         }
         let len = children.len();
         // The children on either side become nodes again; a single child needs none.
-        let side = |range: std::ops::Range<usize>| match range.len() {
-            0 => None,
-            1 if self.height > 0 => Some(Arc::clone(&children.nodes()[range.start])),
-            _ => Some(Node::new(children.part(range))),
+        let side = |range: std::ops::Range<usize>| {
+            Ok::<Subtree, AtlasError>(match range.len() {
+                0 => None,
+                1 if self.height > 0 => Some(Arc::clone(&children.nodes()[range.start])),
+                _ => Some(Node::new(children.part(range)?)),
+            })
         };
         // A cut between two children splits none of them.
         if before == at {
-            return Ok((side(0..child), side(child..len)));
+            return Ok((side(0..child)?, side(child..len)?));
         }
         // Otherwise the child is split, and its halves join their sides.
         let (left, right) = match &*children {
             Children::Tiles(tiles) => {
                 let (left, right) = tiles[child].split(to_usize(at - before), reader)?;
                 // A node of a single tile is no lasting state: `concat` gives it neighbours.
-                let single = |tile| Some(Node::new(Children::Tiles(vec![Arc::new(tile)])));
-                (single(left), single(right))
+                let single = |tile| {
+                    let tiles = try_collect([Arc::new(tile)].into_iter())?;
+                    Ok::<Subtree, AtlasError>(Some(Node::new(Children::Tiles(tiles))))
+                };
+                (single(left)?, single(right)?)
             }
             Children::Nodes(nodes) => nodes[child].split(at - before, reader)?,
         };
-        Ok((Node::concat_some(side(0..child), left)?, Node::concat_some(right, side(child + 1..len))?))
+        Ok((Node::concat_some(side(0..child)?, left)?, Node::concat_some(right, side(child + 1..len)?)?))
     }
 
     fn concat_some(left: Option<Arc<Node>>, right: Option<Arc<Node>>) -> Result<Option<Arc<Node>>> {
@@ -571,8 +573,16 @@ fn no_nodes() -> AtlasError {
 }
 
 /// Cuts `items` into parts of 32 and a shorter last one.
-fn full<T, R>(items: Vec<T>, mut make: impl FnMut(Vec<T>) -> R) -> Vec<R> {
+fn full<T, R>(items: Vec<T>, mut make: impl FnMut(Vec<T>) -> R) -> Result<Vec<R>> {
     let parts = items.len().div_ceil(MAX_CHILDREN);
-    let mut items = items.into_iter();
-    (0..parts).map(|_| make(items.by_ref().take(MAX_CHILDREN).collect())).collect()
+    let (mut made, mut items) = (try_vec(parts)?, items.into_iter());
+    for _ in 0..parts {
+        made.push(make(try_collect(items.by_ref().take(MAX_CHILDREN))?));
+    }
+    Ok(made)
+}
+
+/// Copies of the items of both.
+fn joined<T: Clone>(left: &[T], right: &[T]) -> Result<Vec<T>> {
+    try_collect(left.iter().chain(right).cloned())
 }

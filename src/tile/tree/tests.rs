@@ -67,7 +67,7 @@ fn balanced_trees_of_many_sizes_hold_their_tiles_in_order() {
     for count in [0, 1, 2, 31, 32, 33, 64, 65, 1_000, 1_025, 3_000] {
         let lengths: Vec<usize> = (0..count).map(|i| 1 + i % 7).collect();
         let (data, tiles) = tiles_over(&lengths);
-        let tree = Tree::from_tiles(tiles);
+        let tree = Tree::from_tiles(tiles).unwrap();
         check(&tree);
         assert_eq!(bytes_of(&tree), data);
         for index in [0, count as u64 / 2, count as u64] {
@@ -80,7 +80,7 @@ fn balanced_trees_of_many_sizes_hold_their_tiles_in_order() {
 #[test]
 fn a_byte_is_found_in_the_tile_that_holds_it() {
     let (data, tiles) = tiles_over(&[5; 200]);
-    let tree = Tree::from_tiles(tiles);
+    let tree = Tree::from_tiles(tiles).unwrap();
     for offset in 0..data.len() as u64 {
         let at = tree.tile_of_byte(ByteOffset(offset)).unwrap().unwrap();
         assert!(at.offset <= ByteOffset(offset) && offset < at.end().0);
@@ -99,7 +99,7 @@ fn splits_and_concats_at_random_places_agree_with_a_vector() {
     };
     let lengths: Vec<usize> = (0..700).map(|i| 1 + (i * 37) % 40).collect();
     let (data, tiles) = tiles_over(&lengths);
-    let original = Tree::from_tiles(tiles);
+    let original = Tree::from_tiles(tiles).unwrap();
     let (mut tree, mut model) = (original.clone(), data.clone());
     for round in 0..400 {
         let mut cuts = [random(tree.bytes() + 1), random(tree.bytes() + 1)];
@@ -151,7 +151,7 @@ fn synthetic_tile(source: &Source, offset: u64) -> Tree {
     let residues = crate::tile::extent::GroupResidues::of(&bytes);
     let witness = Trust::Witnessed(crate::hash::digest::Digests::new(None).tile(&bytes));
     let extent = Extent::new(source.clone(), offset, TILE_SIZE, residues, witness).unwrap();
-    Tree::from_tiles(vec![Arc::new(Tile::whole_of(extent))])
+    Tree::from_tiles(vec![Arc::new(Tile::whole_of(extent))]).unwrap()
 }
 
 /// The bytes of a tree at `offset`, which lie in one tile.
