@@ -248,7 +248,7 @@ bench_cargo := ATLAS_LIBRARY_DIR="$(CURDIR)/build/lib" ATLAS_PEERS_DIR="$(CURDIR
 bench_run := $(bench_cargo) run --release --locked --manifest-path bench/Cargo.toml
 peers := bench/src/peers/setup.sh build/peers
 
-bench: build ## what the library does on this machine, to bench/report.html; BENCH='ITERATIONS SECONDS MIB...' or '--compare A B' of two report.json
+bench: build ## what the library does on this machine, to bench/report.json; BENCH='ITERATIONS SECONDS MIB...' or '--compare A B' of two of these
 	$(bench_run) --bin atlas_bench_suite -- bench $$BENCH
 
 bench-core: build ## the figures of the core through the C API; BENCH=what, as bench/src/main.rs says

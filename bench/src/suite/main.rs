@@ -1,11 +1,10 @@
 //! Runs the library's own benchmark suite on the shared library and writes the results: the table to
-//! the standard output, `report.json` for programs and `report.html` for people.
+//! the standard output, and all of them to `report.json`, of which two can be compared.
 //!
 //! `--help` lists the arguments. By default a case runs for 6 seconds or a thousand times: the slow ones
 //! often enough for a median that comes out the same again, the fast ones no longer than it takes.
 
 mod compare;
-mod html;
 mod machine;
 #[path = "../sys.rs"]
 mod sys;
@@ -15,7 +14,7 @@ usage: atlas_bench_suite FOLDER [ITERATIONS [SECONDS [MIB...]]]
        atlas_bench_suite FOLDER --compare REPORT.JSON REPORT.JSON
        make bench [BENCH='ITERATIONS SECONDS MIB...']
 
-Runs the benchmark suite of the library and writes report.json and report.html to FOLDER.
+Runs the benchmark suite of the library and writes report.json to FOLDER.
 
   ITERATIONS  runs of a case at most, a whole number from 1; 1000 by default
   SECONDS     time of a case at most, a number above 0; 6 by default
@@ -134,7 +133,6 @@ fn main() {
     let all = json!({ "machine": machine, "suite": suite });
     let pretty = serde_json::to_string_pretty(&all).expect("values can be written");
     write(&folder.join("report.json"), &(pretty + "\n"));
-    write(&folder.join("report.html"), &html::page(&all));
-    println!("\n{}", folder.join("report.html").display());
+    println!("\n{}", folder.join("report.json").display());
     let _ = std::io::stdout().flush();
 }
