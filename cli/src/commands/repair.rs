@@ -134,7 +134,7 @@ fn repair(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
     let outline = match outline {
         Some(outline) => {
             match proved_outline(ctx, options, file, outline, given.as_deref(), parity.as_deref())? {
-                Proved::Yes(outline) => Some(outline),
+                Proved::Yes(outline) => Some(*outline),
                 Proved::Ended(report) => return Ok(report),
             }
         }
@@ -216,7 +216,7 @@ fn absent(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
 /// The outcome of `proved_outline`.
 enum Proved {
     /// An outline without damage of its own.
-    Yes(Outline),
+    Yes(Box<Outline>),
     /// The repair is over.
     Ended(Report),
 }
@@ -233,7 +233,7 @@ fn proved_outline(
 ) -> Res<Proved> {
     let findings = damage::find(ctx, file, &outline)?;
     if findings.bad_records == 0 {
-        return Ok(Proved::Yes(outline));
+        return Ok(Proved::Yes(Box::new(outline)));
     }
     let records = format!("{} of it cannot be read", count(findings.bad_records, "record"));
     let failed = || damage::outline_damaged(file, &outline.path, &records);
