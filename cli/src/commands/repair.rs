@@ -259,7 +259,7 @@ fn proved_outline(
             names::shown(origin)
         ));
         let again = damage::find_outline(ctx, file, given, Guess::Never)?;
-        return again.map(Proved::Yes).ok_or_else(failed);
+        return again.map(|again| Proved::Yes(Box::new(again))).ok_or_else(failed);
     }
     let Some(parity) = parity.filter(|_| options.from.is_empty()) else { return Err(failed()) };
     let (path, root, keeps_chains) = (outline.path.clone(), outline.root, outline.keeps_chains);
