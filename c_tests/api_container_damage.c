@@ -193,6 +193,13 @@ static void damage_is_found(void)
     change_byte(path, payload);
     change_byte(path, payload + TILE + 5);
     CHECK_OK(atlas_container_find_damage(container, 0, NULL, NULL, NULL));
+    /* The header is read by each search, whatever it was when the container was opened. */
+    change_byte(path, 100);
+    CHECK_STATUS(atlas_container_find_damage(container, 0, NULL, NULL, NULL), ATLAS_STATUS_WITNESS);
+    atlas_container_destroy(container);
+    container = opened(path, ATLAS_CONTAINER_READ);
+    change_byte(path, 100);
+    CHECK_OK(atlas_container_find_damage(container, 0, NULL, NULL, NULL));
     atlas_container_destroy(container);
 
     /* Each block of the last batch, one bit at a time: it opens no more, or the damage is found. */

@@ -118,8 +118,8 @@ struct Search<'s> {
 
 impl Search<'_> {
     fn run(&mut self, tip: Option<&Commit>, from: u64, tracker: &mut Tracker<'_, '_>) -> Result<()> {
-        // A commit record stood in for the header when the container was opened.
-        if self.file.header_damaged {
+        // Read again, because it may have been damaged since, or have ended early only when the container was opened.
+        if self.file.is_header_damaged()? {
             let error = AtlasError::witness("the header is damaged").at_range(0, to_u64(HEADER_SIZE));
             self.record(Order::Header, 0, to_u64(HEADER_SIZE), 0, error);
         }

@@ -53,6 +53,12 @@ fn read_at(storage: &dyn Storage, path: &Path, offset: u64, len: usize) -> Resul
 }
 
 impl ContainerFile {
+    /// Reads the header again. Returns true if it is damaged.
+    pub(super) fn is_header_damaged(&self) -> Result<bool> {
+        let header = read_at(&*self.storage, &self.path, 0, HEADER_SIZE)?.unwrap_or_default();
+        Ok(header_ident(&self.seals, &header) != Some(self.ident))
+    }
+
     /// Reads the header, or its substitute.
     pub(super) fn open(
         storage: Arc<dyn Storage>,
