@@ -76,24 +76,17 @@ enum Edge {
     End,
 }
 
-/// Replacement of a minus sign at the beginning of a range before the command line is parsed, because it
-/// would begin an option.
-pub(crate) const FROM_END: &str = "end-";
-
 impl std::str::FromStr for RangeText {
     type Err = String;
 
     fn from_str(text: &str) -> Result<RangeText, String> {
-        let shown = match text.strip_prefix(FROM_END) {
-            Some(rest) => format!("-{rest}"),
-            None => text.to_owned(),
-        };
+        // A space keeps a minus sign from beginning an option.
+        let text = text.trim_start();
         let wrong = |why: &str| {
-            format!("'{shown}' is not a range such as 4096+8192, 1MiB..2MiB, -64KiB.. or ..4096{why}")
+            format!("'{text}' is not a range such as 4096+8192, 1MiB..2MiB, -64KiB.. or ..4096{why}")
         };
         let edge = |text: &str| {
-            let before_end = text.strip_prefix(FROM_END).or_else(|| text.strip_prefix('-'));
-            match before_end {
+            match text.strip_prefix('-') {
                 Some(rest) => parse_size(rest).map(Edge::BeforeEnd),
                 None => parse_size(text).map(Edge::At),
             }
@@ -108,7 +101,7 @@ impl std::str::FromStr for RangeText {
         } else {
             return Err(wrong(""));
         };
-        Ok(RangeText { text: shown.clone(), start, end })
+        Ok(RangeText { text: text.to_owned(), start, end })
     }
 }
 
@@ -270,7 +263,7 @@ mod tests {
         for (text, wanted) in [
             ("4096+8192", 4_096..12_288),
             ("1K..2K", 1_024..2_048),
-            ("end-1KiB..", 18_976..20_000),
+            (" -1KiB..", 18_976..20_000),
             ("-1KiB..", 18_976..20_000),
             ("-1KiB..-512", 18_976..19_488),
             ("-2K+1K", 17_952..18_976),

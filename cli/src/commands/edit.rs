@@ -59,9 +59,9 @@ pub(crate) fn refuse_outline(path: &Path, opened: &Opened) -> Res<()> {
 
 /// An offset in a domain of `size` bytes: a size, `end`, or `-N` from the end.
 pub(crate) fn offset(text: &str, size: u64) -> Res<u64> {
-    let text = if text == "end" { "end-0" } else { text };
-    let range: RangeText = format!("{text}+0").parse().map_err(|_| {
-        let text = text.strip_prefix("end").unwrap_or(text);
+    let text = text.trim_start();
+    let place = if text == "end" { "-0" } else { text };
+    let range: RangeText = format!("{place}+0").parse().map_err(|_| {
         Failure::usage(format!("'{text}' is not an offset such as 4096, 1MiB, -64KiB or end"))
     })?;
     Ok(range.resolve(size)?.start)

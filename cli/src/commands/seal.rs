@@ -53,7 +53,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "TEXT")]
     note: Option<String>,
     /// Seals a range alone, for 'atlasm merge'; -o names the outline
-    #[arg(long, value_name = "RANGE", requires = "output", conflicts_with_all = ["parity", "recursive"])]
+    #[arg(long, value_name = "RANGE", allow_hyphen_values = true, requires = "output", conflicts_with_all = ["parity", "recursive"])]
     range: Option<RangeText>,
     /// Digests for whole tiles of 1 MiB alone: a smaller outline, from which less exact ranges are found
     #[arg(long)]

@@ -40,7 +40,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "PATH")]
     parity: Option<PathBuf>,
     /// Compares a range alone, with the outline of the range or of the whole file that --outline names
-    #[arg(long, value_name = "RANGE", requires = "outline", conflicts_with_all = ["recursive", "parity", "parity_too", "resume"])]
+    #[arg(long, value_name = "RANGE", allow_hyphen_values = true, requires = "outline", conflicts_with_all = ["recursive", "parity", "parity_too", "resume"])]
     range: Option<RangeText>,
     /// Checks the parity file too, also if the file is intact
     #[arg(long)]

@@ -1,0 +1,42 @@
+//! Arguments and messages of the program, as a user who has read the help alone meets them.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod common;
+mod schema;
+
+use common::Place;
+use std::fs;
+
+#[test]
+fn a_minus_sign_counts_from_the_end_in_ranges_alone() {
+    let place = Place::new();
+    place.write("-5", "five");
+    place.write("five", "five");
+    // The name of a file after --, and in the value of an option.
+    let named = place.line("hash --no-names -- -5").expect(0);
+    assert_eq!(named.text(), place.line("hash --no-names five").expect(0).text());
+    place.line("seal five -o=-7").expect(0);
+    assert!(place.path("-7").exists(), "{:?}", place.names());
+    // An option that does not exist, or takes no such value, is refused by the text that was given.
+    for line in ["seal five -o -8", "hash -5", "seal --parity -5% five", "-j -1 hash five", "cat -5 0+1"] {
+        let ran = place.line(line).expect(2);
+        assert!(ran.stderr.contains("'-") && !ran.stderr.contains("end-"), "{line}: {}", ran.stderr);
+    }
+    place.line("pack five -o x.atlas --note=-3").expect(0);
+    assert!(place.line("log x.atlas").text().trim_end().ends_with("  -3"));
+    // Ranges and offsets, beside options with and without a space.
+    for line in
+        ["cat five -3..", "cat -j1 five -3.. -q", "-j 1 cat --generation 0 five -3..-0", "cat five -3+3"]
+    {
+        assert_eq!(place.line(line).expect(0).text(), "ive", "{line}");
+    }
+    place.line("shard five -3.. -4..-1 -oparts").expect(0);
+    assert_eq!(fs::read_dir(place.path("parts")).unwrap().count(), 2);
+    place.pipe("insert x.atlas -1 -", b"...").expect(0);
+    assert_eq!(place.line("cat x.atlas").expect(0).text(), "fiv...e");
+    place.line("move x.atlas -1.. -4").expect(0);
+    assert_eq!(place.line("cat x.atlas").expect(0).text(), "five...");
+    place.line("update --ranges -4.. five --outline=-7").expect(0);
+    assert!(place.line("cat five -3Q..").expect(2).stderr.contains("'-3Q..' is not a range"));
+}
