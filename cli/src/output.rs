@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// Standard output. Once its reader has closed it, everything goes nowhere, and that is no error.
 pub(crate) struct Out {
@@ -132,6 +133,9 @@ impl Staged {
             let name = format!(".atlas-{}-{count}.tmp", std::process::id());
             let temporary = names::folder(target).join(name);
             if !exists(&temporary)? {
+                let target_text = format!("a temporary file beside {}", names::shown(target));
+                let mut known = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
+                known.push((temporary.display().to_string(), target_text));
                 return Ok(Staged { temporary, target: target.to_owned(), force });
             }
         }
@@ -183,7 +187,22 @@ impl Drop for Staged {
     fn drop(&mut self) {
         // After `finish` there is no such file.
         drop(fs::remove_file(&self.temporary));
+        let name = self.temporary.display().to_string();
+        NAMES.lock().unwrap_or_else(PoisonError::into_inner).retain(|(temporary, _)| *temporary != name);
     }
+}
+
+/// Temporary names in messages, each with the name that the file gets.
+static NAMES: Mutex<Vec<(String, String)>> = Mutex::new(Vec::new());
+
+/// Puts the name of the output in the place of a temporary name in a message of the library.
+pub(crate) fn with_targets(message: &str) -> String {
+    let known = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut message = message.to_owned();
+    for (temporary, target) in known.iter() {
+        message = message.replace(temporary, target);
+    }
+    message
 }
 
 /// Renames; a file of the new name is `AlreadyExists`.

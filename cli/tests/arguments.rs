@@ -5,8 +5,11 @@
 mod common;
 mod schema;
 
-use common::Place;
+use common::{Place, bytes};
 use std::fs;
+use std::process::{Command, Stdio};
+
+const MIB: usize = 1 << 20;
 
 #[test]
 fn a_minus_sign_counts_from_the_end_in_ranges_alone() {
@@ -39,4 +42,26 @@ fn a_minus_sign_counts_from_the_end_in_ranges_alone() {
     assert_eq!(place.line("cat x.atlas").expect(0).text(), "five...");
     place.line("update --ranges -4.. five --outline=-7").expect(0);
     assert!(place.line("cat five -3Q..").expect(2).stderr.contains("'-3Q..' is not a range"));
+}
+
+#[test]
+fn messages_name_the_options_and_the_outputs() {
+    let place = Place::new();
+    place.write("a", bytes(3 * MIB));
+    let ran = place.line("hash --memory 64K a").expect(7);
+    assert!(ran.stderr.starts_with("atlasm: --memory 65536 is less than"), "{}", ran.stderr);
+    // A file that may not grow stands for a full disk; the temporary name is no help to anybody.
+    let line = format!("ulimit -f 8; {} pack a -o x.atlas", env!("CARGO_BIN_EXE_atlasm"));
+    let mut shell = Command::new("sh");
+    // SAFETY: only the disposition of a signal is set, as a shell may.
+    unsafe {
+        std::os::unix::process::CommandExt::pre_exec(&mut shell, || {
+            libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+            Ok(())
+        });
+    }
+    let ran = common::ran(shell.args(["-c", &line]).current_dir(place.path("")).output().unwrap()).expect(5);
+    assert!(ran.stderr.contains("a temporary file beside x.atlas"), "{}", ran.stderr);
+    assert!(!ran.stderr.contains(".tmp"), "{}", ran.stderr);
+    assert_eq!(place.names(), ["a"]);
 }

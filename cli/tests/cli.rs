@@ -181,7 +181,7 @@ fn status_7_is_a_limit() {
     let place = Place::new();
     place.write("a", bytes(3 * MIB));
     let ran = place.line("hash --memory 64K a").expect(7);
-    assert!(ran.stderr.contains("memory_limit 65536"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("--memory 65536"), "{}", ran.stderr);
     place.line("hash --memory 64M a").expect(0);
 }
 

@@ -10,7 +10,7 @@ use crate::map::{self, Fate};
 use crate::names;
 use crate::objects;
 use crate::output::{self, Staged, same_file};
-use crate::status::{Failure, Res, Status};
+use crate::status::{FULL, Failure, Res, Status};
 use crate::units::{count, human};
 use crate::walk;
 use atlas_manifold::{AtlasProjection, ParityReport, ParityVerdict, RepairMode, RepairOptions, TILE_SIZE};
@@ -609,6 +609,10 @@ fn explain(file: &Path, parity: &Path, failure: Failure) -> Failure {
             "nothing was written; atlasm repair --from COPY {name} takes the rest from a copy, --partial repairs what can be"
         )),
         Status::Differs => failure.while_doing(names::shown(parity)).with_hint("nothing was written"),
+        Status::Io if failure.hint.as_deref() == Some(FULL) => failure.with_hint(format!(
+            "nothing was written: the file system has no room for the repaired file beside the damaged one; \
+             -o OUT writes it elsewhere, and --from COPY repairs {name} in place"
+        )),
         _ => failure,
     }
 }
