@@ -8,6 +8,7 @@ mod schema;
 use common::{Place, bytes};
 use std::fs;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 const MIB: usize = 1 << 20;
 
@@ -42,6 +43,47 @@ fn a_minus_sign_counts_from_the_end_in_ranges_alone() {
     assert_eq!(place.line("cat x.atlas").expect(0).text(), "five...");
     place.line("update --ranges -4.. five --outline=-7").expect(0);
     assert!(place.line("cat five -3Q..").expect(2).stderr.contains("'-3Q..' is not a range"));
+}
+
+/// Starts a command line, and ends it by `signal` after a while. Returns the exit status.
+fn stopped_by(place: &Place, line: &str, signal: i32, stdin: Stdio) -> i32 {
+    let mut command = place.command(line.split_whitespace());
+    let mut child = command.stdin(stdin).stderr(Stdio::null()).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    // SAFETY: a process that this test started and did not wait for.
+    unsafe { libc::kill(child.id() as i32, signal) };
+    let start = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status.code().unwrap_or(-1);
+        }
+        if start.elapsed() > Duration::from_secs(5) {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            panic!("{line} goes on after the signal {signal}");
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn a_signal_ends_the_wait_for_a_pipe() {
+    let place = Place::new();
+    assert!(Command::new("mkfifo").arg(place.path("pipe")).status().unwrap().success());
+    place.write("a", "a");
+    for signal in [libc::SIGINT, libc::SIGTERM] {
+        assert_eq!(stopped_by(&place, "hash pipe", signal, Stdio::null()), 130);
+        assert_eq!(stopped_by(&place, "hash --key-file pipe a", signal, Stdio::null()), 130);
+        // Standard input that stays open and gives nothing.
+        let (reader, _writer) = std::io::pipe().unwrap();
+        assert_eq!(stopped_by(&place, "hash -c -", signal, reader.into()), 130);
+    }
+    // What is written to the pipe is hashed, however late the writer comes.
+    let child = place.command(["hash", "--no-names", "pipe"]).stdout(Stdio::piped()).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    place.write("pipe", "a");
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(common::ran(output).expect(0).text(), place.line("hash --no-names a").text());
 }
 
 #[test]

@@ -15,7 +15,7 @@ use clap::{Args, ValueEnum};
 use serde_json::{Map, Value};
 use sha2::Digest as _;
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -260,7 +260,7 @@ fn check(ctx: &Ctx, options: &Options, list: &Path) -> Res<()> {
     let failed = |error| Failure::io("reading the list", list, &error);
     let mut text = Vec::new();
     if names::is_dash(list) {
-        io::stdin().lock().read_to_end(&mut text).map_err(failed)?;
+        signals::read_to_end(&mut io::stdin().lock(), &mut text).map_err(failed)?;
     } else {
         objects::open_regular(list)?.read_to_end(&mut text).map_err(failed)?;
     }
@@ -345,7 +345,7 @@ fn hash(ctx: &Ctx, path: &Path, kind: RootType, also: &[Also]) -> Res<Hashed> {
         return Err(Failure::usage(format!("{} is a folder", names::shown(path))));
     }
     if !metadata.is_file() || !also.is_empty() {
-        let file = File::open(path).map_err(|error| Failure::io("opening", path, &error))?;
+        let file = signals::open(path).map_err(|error| Failure::io("opening", path, &error))?;
         let size = if metadata.is_file() { metadata.len() } else { 0 };
         return pump(ctx, path, file, size, (projection_type, &options), also);
     }
