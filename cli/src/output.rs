@@ -66,11 +66,23 @@ pub(crate) fn exists(path: &Path) -> Res<bool> {
     }
 }
 
+/// Refuses standard output for files and folders.
+pub(crate) fn refuse_stdout(target: &Path) -> Res<()> {
+    if !names::is_dash(target) {
+        return Ok(());
+    }
+    Err(Failure::usage(
+        "this output cannot be standard output, because it is a file that appears once it is whole",
+    )
+    .with_hint("-o NAME names the file; one of the name - is ./-"))
+}
+
 /// Checks that `target` may become an output: asked before the work.
 ///
 /// It must be free, or, with `force`, a regular file that is none of the inputs; and its folder must take new
 /// files.
 pub(crate) fn check_target(target: &Path, force: bool, inputs: &[&Path]) -> Res<()> {
+    refuse_stdout(target)?;
     let name = names::shown(target);
     if target.file_name().is_none() {
         return Err(Failure::usage(format!("{name} is not the name of a file")));
@@ -88,7 +100,7 @@ pub(crate) fn check_target(target: &Path, force: bool, inputs: &[&Path]) -> Res<
             }
             if !metadata.is_file() {
                 return Err(Failure::usage(format!("{name} is not a regular file"))
-                    .with_hint("-o - writes to standard output"));
+                    .with_hint("give the output the name of a file"));
             }
         }
         if !force {
