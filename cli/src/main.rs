@@ -10,6 +10,7 @@ mod map;
 mod names;
 mod objects;
 mod output;
+mod packed;
 mod progress;
 mod signals;
 mod spool;

@@ -87,6 +87,132 @@ fn a_signal_ends_the_wait_for_a_pipe() {
 }
 
 #[test]
+fn a_dash_is_standard_input_and_output_or_is_refused() {
+    let place = Place::new();
+    let data = bytes(MIB + 100);
+    place.write("a", &data);
+    place.write("other", &data);
+    // Written by position, or under a name of its own until it is whole.
+    for line in [
+        "seal a -o -",
+        "pack a -o -",
+        "merge a.atlas -o -",
+        "join x -o -",
+        "split -k 64 a -o -",
+        "shard a 0+1 1+1 -o -",
+        "--json shard a 0+1 -o -",
+    ] {
+        let ran = place.line(line).expect(2);
+        assert!(
+            ran.stderr.contains("standard output") && !ran.stderr.contains("standard input"),
+            "{}",
+            ran.stderr
+        );
+        assert!(
+            line.starts_with("--json") || (ran.text().is_empty() && ran.stderr.contains("./-")),
+            "{}",
+            ran.stderr
+        );
+    }
+    // Read by position.
+    for line in [
+        "cat -",
+        "check -",
+        "info -",
+        "log -",
+        "diff - a",
+        "seal -",
+        "split -k 64 - -o x",
+        "verify --outline - a",
+    ] {
+        let ran = place.pipe(line, b"bytes").expect(2);
+        assert!(ran.stderr.contains("./-") || line == "seal -", "{line}: {}", ran.stderr);
+    }
+    assert_eq!(place.names(), ["a", "other"]);
+    // A shard is a stream, and names a file like any other with a folder before it.
+    let cut = place.line("shard a 4096+10 -o -").expect(0);
+    assert_eq!(cut.stderr, "");
+    place.line("shard a 4096+10 -o ./-").expect(0);
+    assert_eq!(place.read("-"), cut.stdout);
+    place.line("check ./-").expect(0);
+}
+
+#[test]
+fn a_read_of_damaged_bytes_names_them_and_what_to_do() {
+    let place = Place::new();
+    let data = bytes(4 * MIB);
+    place.write("a", &data);
+    place.line("seal a").expect(0);
+    place.line("pack a -o x.atlas").expect(0);
+    // The groups of 16 KiB are found, whatever was read.
+    place.damage("a", 3 * MIB + 5);
+    let wanted = format!(
+        "atlasm: the bytes {}..{} of a are not those that a.atlas was made of\n        atlasm verify a lists all",
+        3 * MIB,
+        3 * MIB + 16_384
+    );
+    for line in ["cat a.atlas 2MiB..", "shard a.atlas 2MiB.. -o s", "unpack a.atlas -o b"] {
+        let ran = place.line(line).expect(1);
+        assert!(ran.stderr.starts_with(&wanted), "{line}: {}", ran.stderr);
+    }
+    // The bytes of a container.
+    let at = place.read("x.atlas").windows(32).position(|window| *window == data[MIB..][..32]).unwrap();
+    place.damage("x.atlas", at + 100);
+    let ran = place.line("cat x.atlas 1000000..").expect(1);
+    let wanted =
+        format!("the bytes {MIB}..{} in x.atlas are damaged\n        atlasm verify x.atlas", 2 * MIB);
+    assert!(ran.stderr.contains(&wanted), "{}", ran.stderr);
+}
+
+#[test]
+fn a_damaged_container_is_verified_and_neither_compacted_nor_shortened() {
+    let place = Place::new();
+    let data = bytes(3 * MIB);
+    place.write("a", &data);
+    place.line("pack a -o x.atlas").expect(0);
+    place.pipe("insert x.atlas end -", b"more").expect(0);
+    let ran = place.line("verify x.atlas").expect(0);
+    assert_eq!(ran.text(), "x.atlas: intact, 3 MiB in 2 generations\n");
+    let whole = place.read("x.atlas");
+    let at = whole.windows(32).position(|window| *window == data[MIB..][..32]).unwrap();
+    place.damage("x.atlas", at + 100);
+    let damaged = place.read("x.atlas");
+    let object = place.line("--json verify x.atlas").expect(1).json().remove(0);
+    assert_eq!(object["result"], "damaged");
+    assert_eq!(object["damage"][0]["offset"], MIB);
+    assert_eq!(object["damage"][0]["generation"], 1);
+    for line in ["compact x.atlas", "forget --keep-from 2 x.atlas", "forget -n --keep-from 2 x.atlas"] {
+        let ran = place.line(line).expect(1);
+        assert!(
+            ran.stderr.contains("x.atlas is damaged") && ran.stderr.contains("nothing was changed"),
+            "{}",
+            ran.stderr
+        );
+        assert!(place.read("x.atlas") == damaged);
+    }
+    place.write("x.atlas", &whole);
+    place.line("compact x.atlas").expect(0);
+    place.line("forget --keep-from 2 x.atlas").expect(0);
+    // Damage that is forgotten is no reason to keep it.
+    place.pipe("replace x.atlas .. -", b"short").expect(0);
+    let at = place.read("x.atlas").windows(32).position(|window| *window == data[MIB..][..32]).unwrap();
+    place.damage("x.atlas", at + 100);
+    place.line("compact x.atlas").expect(1);
+    place.line("forget --keep-from 3 x.atlas").expect(0);
+    place.line("verify x.atlas").expect(0);
+    // An outline is whole whatever happened to its file; it and a parity file are named by their file.
+    place.line("seal --parity 10% a").expect(0);
+    place.damage("a", 5);
+    place.line("compact a.atlas").expect(0);
+    for (line, hint) in
+        [("verify a.atlas", "atlasm verify a"), ("verify a.atp", "atlasm verify --parity-too a")]
+    {
+        let ran = place.line(line).expect(2);
+        assert!(ran.stderr.contains(hint), "{}", ran.stderr);
+    }
+}
+
+#[test]
 fn messages_name_the_options_and_the_outputs() {
     let place = Place::new();
     place.write("a", bytes(3 * MIB));

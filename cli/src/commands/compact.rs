@@ -4,6 +4,7 @@ use super::edit;
 use crate::context::{Ctx, Report};
 use crate::names;
 use crate::objects;
+use crate::packed;
 use crate::status::{Failure, Res, Status};
 use crate::units::{count, human};
 use clap::Args;
@@ -35,6 +36,7 @@ pub(crate) fn compact(ctx: &Ctx, path: &Path, keep_from: u64, dry_run: bool) -> 
             names::shown(path)
         )));
     }
+    packed::refuse_damaged(ctx, path, &opened, keep_from)?;
     if !dry_run {
         let size = info.file_size.max(2 << 20);
         ctx.operate(path, size, |operation| opened.container.compact(keep_from, operation))?;
