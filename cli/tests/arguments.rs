@@ -165,6 +165,30 @@ fn a_read_of_damaged_bytes_names_them_and_what_to_do() {
 }
 
 #[test]
+fn a_damaged_shard_is_damaged_and_not_foreign() {
+    let place = Place::new();
+    place.write("a", bytes(100_000));
+    place.line("shard a 0+50000 -o s").expect(0);
+    place.line("shard a --compress zstd 0+50000 -o z").expect(0);
+    for name in ["s", "z"] {
+        let whole = place.read(name);
+        // The digest at the end, the middle, a byte of the header, and half of the file.
+        for at in [whole.len() - 1, whole.len() / 2, 20] {
+            place.damage(name, at);
+            for line in ["check", "cat", "info"] {
+                let ran = place.line(&format!("{line} {name}")).expect(1);
+                assert!(ran.stderr.contains(&format!("{name}:")), "{}", ran.stderr);
+            }
+            place.write(name, &whole);
+        }
+        place.write(name, &whole[..whole.len() / 2]);
+        place.line(&format!("check {name}")).expect(1);
+    }
+    place.write("foreign", "none of this program's files");
+    place.line("check foreign").expect(6);
+}
+
+#[test]
 fn a_damaged_container_is_verified_and_neither_compacted_nor_shortened() {
     let place = Place::new();
     let data = bytes(3 * MIB);

@@ -6,8 +6,8 @@ use crate::objects::{self, Kind};
 use crate::status::{Failure, Res, Status};
 use crate::units::{self, count, hex, human};
 use atlas_manifold::{
-    AtlasParity, AtlasShard, CompressedShard, CompressionAlgorithm, ContainerMode, ContainerOptions, Limits,
-    ProjectionType, ShardInfo,
+    AtlasError, AtlasParity, AtlasShard, CompressedShard, CompressionAlgorithm, ContainerMode,
+    ContainerOptions, ErrorKind, Limits, ProjectionType, ShardInfo,
 };
 use clap::Args;
 use serde_json::json;
@@ -173,14 +173,26 @@ pub(crate) fn read_shard(
     let bytes = fs::read(path).map_err(|error| Failure::io("reading", path, &error))?;
     let limits = Limits { max_payload_size: u64::MAX, ..Limits::default() };
     let verify = ctx.verify_options(root);
-    ctx.operate(path, bytes.len() as u64, |operation| {
-        if kind == Kind::CompressedShard {
-            let compressed = CompressedShard::deserialize(&bytes, &limits)?;
-            return Ok((compressed.decompress(&verify, operation)?, Some(compressed.info())));
+    let mut is_damaged = false;
+    let read = ctx.operate(path, bytes.len() as u64, |operation| {
+        let read = (|| -> Result<_, AtlasError> {
+            if kind == Kind::CompressedShard {
+                let compressed = CompressedShard::deserialize(&bytes, &limits)?;
+                return Ok((compressed.decompress(&verify, operation)?, Some(compressed.info())));
+            }
+            Ok((AtlasShard::deserialize(&bytes, &limits, &verify, operation)?, None))
+        })();
+        read.inspect_err(|error: &AtlasError| is_damaged = error.kind() == ErrorKind::Format)
+    });
+    read.map_err(|failure| {
+        let failure = failure.while_doing(names::shown(path));
+        // The file begins as a shard of this version does, so that it was one.
+        if !is_damaged {
+            return failure;
         }
-        Ok((AtlasShard::deserialize(&bytes, &limits, &verify, operation)?, None))
+        let text = format!("the shard is damaged: {}", failure.message);
+        Failure::new(Status::Differs, text).with_hint("another copy of the shard is needed, or another shard")
     })
-    .map_err(|failure| failure.while_doing(names::shown(path)))
 }
 
 pub(crate) fn algorithm_name(algorithm: CompressionAlgorithm) -> &'static str {
