@@ -257,3 +257,18 @@ fn messages_name_the_options_and_the_outputs() {
     assert!(!ran.stderr.contains(".tmp"), "{}", ran.stderr);
     assert_eq!(place.names(), ["a"]);
 }
+
+#[test]
+fn a_repair_says_that_it_parts_hard_links() {
+    let place = Place::new();
+    place.write("a", bytes(MIB));
+    place.line("seal --parity 10% a").expect(0);
+    fs::hard_link(place.path("a"), place.path("b")).unwrap();
+    place.damage("a", 5);
+    let ran = place.line("repair a").expect(0);
+    assert!(
+        ran.stderr.contains("a has 1 other name (hard links), which keeps the damaged bytes"),
+        "{}",
+        ran.stderr
+    );
+}

@@ -16,7 +16,7 @@ use crate::walk;
 use atlas_manifold::{AtlasProjection, ParityReport, ParityVerdict, RepairMode, RepairOptions, TILE_SIZE};
 use clap::Args;
 use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// Options that name copies.
@@ -341,6 +341,7 @@ fn from_parity(ctx: &Ctx, options: &Options, file: &Path, path: &Path, known: Op
     let root = options.root.or(known.map(|known| known.outline.root));
     let root = root.as_ref();
     let findings = known.map(|known| &known.findings).filter(|findings| !findings.bad.is_empty());
+    warn_of_links(ctx, options, file);
     // All that can be refused is refused before the work.
     let kept = names::with_suffix(file, names::DAMAGED);
     let target = options.output.as_deref().unwrap_or(file);
@@ -550,6 +551,7 @@ fn cut(ctx: &Ctx, options: &Options, file: &Path, outline: &Outline, surplus: u6
         report.line_of(file, format!("{word}: {text} would be cut off"));
         return Ok(report);
     }
+    warn_of_links(ctx, options, file);
     let kept = names::with_suffix(file, names::DAMAGED);
     let target = options.output.as_deref().unwrap_or(file);
     if options.output.is_some() {
@@ -600,6 +602,19 @@ fn nothing_to_rebuild(file: &Path, checked: &Checked) -> Failure {
         names::quoted(file)
     );
     Failure::new(Status::Incomplete, text).with_hint(hint)
+}
+
+/// Says that the other names of a file keep the damaged bytes, because the repaired file is a new one.
+fn warn_of_links(ctx: &Ctx, options: &Options, file: &Path) {
+    let links = fs::metadata(file).map_or(1, |metadata| metadata.nlink());
+    if links > 1 && options.output.is_none() {
+        ctx.warn(&format!(
+            "{} has {} (hard links), which {} the damaged bytes; repair --from COPY works in place, for all names",
+            names::shown(file),
+            count(links - 1, "other name"),
+            if links == 2 { "keeps" } else { "keep" }
+        ));
+    }
 }
 
 fn explain(file: &Path, parity: &Path, failure: Failure) -> Failure {
