@@ -272,3 +272,23 @@ fn a_repair_says_that_it_parts_hard_links() {
         ran.stderr
     );
 }
+
+#[test]
+fn join_says_why_shards_are_left_out() {
+    let place = Place::new();
+    place.write("a", bytes(MIB));
+    place.write("b", bytes(1_000));
+    place.line("split -k 64 a -o classes").expect(0);
+    // The root of another type.
+    let root = place.line("hash --no-names a").expect(0).text();
+    let ran = place.line(&format!("join classes -o x --root {}", root.trim())).expect(4);
+    assert!(ran.stderr.contains("'atlasm hash --type r96:64' prints"), "{}", ran.stderr);
+    assert!(ran.stderr.lines().count() < 8, "{}", ran.stderr);
+    let root = place.line("hash --no-names --type r96:64 a").expect(0).text();
+    place.line(&format!("join classes -o x --root {}", root.trim())).expect(0);
+    // The shards of another file.
+    place.line("split -k 64 b -o classes").expect(0);
+    let ran = place.line("join classes -o y").expect(0);
+    assert!(ran.stderr.contains("left out: 96 shards of b, which were not read"), "{}", ran.stderr);
+    assert!(place.read("y") == place.read("a"));
+}
