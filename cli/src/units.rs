@@ -180,6 +180,11 @@ pub(crate) fn human(bytes: u64) -> String {
     format!("{text} {}", NAMES[name])
 }
 
+/// A number of bytes for people, and exactly.
+pub(crate) fn exact(bytes: u64) -> String {
+    if bytes < 1_024 { human(bytes) } else { format!("{} ({bytes} bytes)", human(bytes)) }
+}
+
 /// A time for people.
 pub(crate) fn human_time(seconds: u64) -> String {
     match seconds {

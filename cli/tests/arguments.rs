@@ -292,3 +292,17 @@ fn join_says_why_shards_are_left_out() {
     assert!(ran.stderr.contains("left out: 96 shards of b, which were not read"), "{}", ran.stderr);
     assert!(place.read("y") == place.read("a"));
 }
+
+#[test]
+fn sizes_are_exact_where_an_edit_or_a_log_says_them() {
+    let place = Place::new();
+    place.write("a", bytes(4 * MIB));
+    place.line("pack a -o x.atlas").expect(0);
+    let ran = place.pipe("insert x.atlas end -", b"five!");
+    assert!(ran.text().contains("4 MiB (4194309 bytes)"), "{}", ran.text());
+    assert!(place.line("log --long x.atlas").expect(0).text().contains("  4194309  "));
+    // Nothing to drop is said so.
+    place.line("compact x.atlas").expect(0);
+    let ran = place.line("compact x.atlas").expect(0);
+    assert!(ran.text().contains("there was nothing to drop"), "{}", ran.text());
+}

@@ -6,7 +6,7 @@ use crate::names;
 use crate::objects;
 use crate::packed;
 use crate::status::{Failure, Res, Status};
-use crate::units::{count, human};
+use crate::units::{count, exact, human};
 use clap::Args;
 use std::path::{Path, PathBuf};
 
@@ -55,7 +55,13 @@ pub(crate) fn compact(ctx: &Ctx, path: &Path, keep_from: u64, dry_run: bool) -> 
         report.line_of(path, format!("would keep the generations {oldest} to {}", info.newest));
     } else {
         let generations = count(kept.generation_count, "generation");
-        report.line_of(path, format!("{generations}, {} instead of {}", human(after), human(before)));
+        let text = if after < before {
+            format!("{} instead of {}", human(after), human(before))
+        } else {
+            // A new file begins with room for its records.
+            format!("{}: there was nothing to drop from the {} before", exact(after), exact(before))
+        };
+        report.line_of(path, format!("{generations}, {text}"));
     }
     Ok(report)
 }

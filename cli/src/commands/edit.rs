@@ -6,7 +6,7 @@ use crate::names;
 use crate::objects::{self, Opened};
 use crate::spool::Spool;
 use crate::status::{Failure, Res, Status};
-use crate::units::{RangeText, hex, human};
+use crate::units::{RangeText, exact, hex};
 use atlas_manifold::{
     AtlasError, AtlasProjection, CommitOptions, ConservationPolicy, ContainerMode, ContainerOptions,
     Operation, ProjectionDelta, Source,
@@ -116,10 +116,10 @@ pub(crate) fn changed(path: &Path, dry_run: bool, generation: u64, size: u64, ro
     let mut report = Report::new(Status::Done, if dry_run { "unchanged" } else { "committed" });
     report.put("dry_run", dry_run).put("size", size).put("root", hex(root));
     if dry_run {
-        report.line_of(path, format!("would have {} and the root {}", human(size), hex(root)));
+        report.line_of(path, format!("would have {} and the root {}", exact(size), hex(root)));
     } else {
         report.put("generation", generation);
-        report.line_of(path, format!("generation {generation}, {}, root {}", human(size), hex(root)));
+        report.line_of(path, format!("generation {generation}, {}, root {}", exact(size), hex(root)));
     }
     report
 }

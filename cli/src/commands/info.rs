@@ -4,7 +4,7 @@ use crate::context::{Ctx, Report};
 use crate::names;
 use crate::objects::{self, Kind};
 use crate::status::{Failure, Res, Status};
-use crate::units::{self, count, hex, human};
+use crate::units::{self, count, exact, hex, human};
 use atlas_manifold::{
     AtlasError, AtlasParity, AtlasShard, CompressedShard, CompressionAlgorithm, ContainerMode,
     ContainerOptions, ErrorKind, Limits, ProjectionType, ShardInfo,
@@ -50,10 +50,6 @@ fn item(report: &mut Report, name: &str, value: impl std::fmt::Display) {
     report.line(format!("  {name:<13} {value}"));
 }
 
-fn exact(bytes: u64) -> String {
-    if bytes < 1_024 { human(bytes) } else { format!("{} ({bytes} bytes)", human(bytes)) }
-}
-
 pub(crate) fn type_name(kind: ProjectionType, classes: u8) -> String {
     match kind {
         ProjectionType::Linear => "linear".to_owned(),
@@ -94,6 +90,12 @@ fn container(ctx: &Ctx, path: &Path, report: &mut Report) -> Res<()> {
         report.put_path("base", base);
     }
     item(report, "size", exact(newest.domain_size));
+    let note = opened.container.note(newest.generation)?;
+    if let Some(part) = super::merge::range_of(&note, newest.domain_size) {
+        let range = part.range;
+        item(report, "range", format!("{}..{} of {}", range.start, range.end, exact(part.whole)));
+        report.put("region", json!({ "offset": range.start, "length": range.end - range.start }));
+    }
     item(report, "tiles", newest.tile_count);
     item(report, "root", hex(&newest.root));
     item(report, "type", type_name(info.projection_type, info.data_classes));
