@@ -306,3 +306,19 @@ fn sizes_are_exact_where_an_edit_or_a_log_says_them() {
     let ran = place.line("compact x.atlas").expect(0);
     assert!(ran.text().contains("there was nothing to drop"), "{}", ran.text());
 }
+
+#[test]
+fn sealing_anew_says_that_the_log_is_dropped() {
+    let place = Place::new();
+    place.write("a", "first");
+    place.line("seal a").expect(0);
+    assert_eq!(place.line("seal -f a").expect(0).stderr, "");
+    place.write("a", "second");
+    place.line("update a").expect(0);
+    let ran = place.line("seal -f a").expect(0);
+    assert!(
+        ran.stderr.contains("the log of a.atlas (2 generations, with their notes) is dropped"),
+        "{}",
+        ran.stderr
+    );
+}

@@ -115,6 +115,7 @@ fn seal(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
     };
     if options.force && options.range.is_none() && output::exists(&outline_path)? {
         refuse_damaged(ctx, file, &outline_path)?;
+        warn_of_log(ctx, file, &outline_path);
     }
     let stale = if options.parity.is_none() && options.range.is_none() {
         stale_parity(ctx, options, file, &parity_path)?
@@ -297,6 +298,20 @@ fn refuse_damaged(ctx: &Ctx, file: &Path, outline: &Path) -> Res<()> {
     .with_hint(format!(
         "atlasm repair {name} repairs it; if the change was meant, atlasm update {name} brings the seals up to date"
     )))
+}
+
+/// Says that a new outline has neither the log nor the note of the old one.
+fn warn_of_log(ctx: &Ctx, file: &Path, outline: &Path) {
+    let Ok(Some(known)) = damage::find_outline(ctx, file, Some(outline), Guess::Never) else { return };
+    let note = known.container.note(known.generation).unwrap_or_default();
+    let generations = known.container.info().map_or(1, |info| info.generation_count);
+    if generations > 1 || !note.is_empty() {
+        ctx.warn(&format!(
+            "the log of {} ({}, with their notes) is dropped; atlasm update keeps it",
+            names::shown(outline),
+            units::count(generations, "generation")
+        ));
+    }
 }
 
 /// Gives all files their names, or none.
