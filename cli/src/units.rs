@@ -137,6 +137,12 @@ impl RangeText {
 pub(crate) fn parse_share(text: &str) -> Result<u32, String> {
     let wrong = || format!("'{text}' is not a share such as 10% or 6.25%, from 0.01% to 100%");
     let number: f64 = text.strip_suffix('%').unwrap_or(text).trim().parse().map_err(|_| wrong())?;
+    // A fraction such as 0.1 means 10% to some, and 0.1% to others.
+    if number > 0.0 && number < 1.0 && !text.ends_with('%') {
+        return Err(format!(
+            "'{text}' is not clear: write 10% for a tenth, or {text}% for less than a hundredth"
+        ));
+    }
     let share = (number * 100.0).round();
     if !(1.0..=10_000.0).contains(&share) {
         return Err(wrong());
@@ -298,7 +304,9 @@ mod tests {
         assert_eq!(parse_share("10%"), Ok(1_000));
         assert_eq!(parse_share("6.25"), Ok(625));
         assert_eq!(parse_share("100%"), Ok(10_000));
-        for text in ["0%", "101%", "x", "", "nan", "-5%"] {
+        assert_eq!(parse_share("0.1%"), Ok(10));
+        assert!(parse_share("0.1").is_err_and(|why| why.contains("write 10% for a tenth")));
+        for text in ["0%", "0", "101%", "x", "", "nan", "-5%"] {
             assert!(parse_share(text).is_err(), "{text}");
         }
         assert_eq!(parse_duration("3h"), Ok(Duration::from_secs(10_800)));

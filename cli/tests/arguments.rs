@@ -322,3 +322,13 @@ fn sealing_anew_says_that_the_log_is_dropped() {
         ran.stderr
     );
 }
+
+#[test]
+fn a_share_without_a_percent_sign_is_no_fraction() {
+    let place = Place::new();
+    place.write("a", "a");
+    let ran = place.line("seal --parity 0.1 a").expect(2);
+    assert!(ran.stderr.contains("write 10% for a tenth"), "{}", ran.stderr);
+    assert_eq!(place.names(), ["a"]);
+    place.line("seal --parity 10 a").expect(0);
+}

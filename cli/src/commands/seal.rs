@@ -22,7 +22,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Writes FILE.atlas beside each file: its outline, a digest for each part of 16 KiB. The file itself stays as it is.
 ///
 /// 'atlasm verify FILE' then finds damage, and with --parity 'atlasm repair FILE' mends it. The outline takes 0.2 %
-/// of the file, and at least 16 KiB; the parity file the share that is named, and at least 12 KiB.
+/// of the file, and at least 16 KiB; the parity file the share that is named, and at least 12 KiB, or 1.6 % of a large
+/// file.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   atlasm seal --parity 10% big.iso     up to 10 % of it may be lost then
