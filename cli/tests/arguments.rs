@@ -332,3 +332,24 @@ fn a_share_without_a_percent_sign_is_no_fraction() {
     assert_eq!(place.names(), ["a"]);
     place.line("seal --parity 10 a").expect(0);
 }
+
+#[test]
+fn a_list_of_other_digests_is_said_to_be_one() {
+    let place = Place::new();
+    place.write("a", "a");
+    place.write("b", "b");
+    let list = Command::new("sha256sum").args(["a", "b"]).current_dir(place.path("")).output().unwrap();
+    place.write("LIST", &list.stdout);
+    let ran = place.line("hash -c LIST").expect(6);
+    assert!(ran.text().is_empty() && ran.stderr.contains("sha256sum -c LIST checks it"), "{}", ran.stderr);
+    place.write("LIST", place.line("hash --type r96:64 a b").expect(0).stdout);
+    let ran = place.line("hash -c LIST").expect(1);
+    assert!(
+        ran.stderr.contains("2 of 2 files do not match") && ran.stderr.contains("--type"),
+        "{}",
+        ran.stderr
+    );
+    place.write("LIST", place.line("hash a").expect(0).stdout);
+    place.write("a", "other");
+    assert!(place.line("hash -c LIST").expect(1).stderr.contains("1 of 1 file does not match"));
+}
