@@ -353,3 +353,16 @@ fn a_list_of_other_digests_is_said_to_be_one() {
     place.write("a", "other");
     assert!(place.line("hash -c LIST").expect(1).stderr.contains("1 of 1 file does not match"));
 }
+
+#[test]
+fn a_shard_says_what_goes_along() {
+    let place = Place::new();
+    place.write("a", bytes(MIB));
+    let ran = place.line("shard a 5000+10 -o s").expect(0);
+    assert!(
+        ran.text().contains("  with 4.0 KiB of") || ran.text().contains("  with 3.99 KiB of"),
+        "{}",
+        ran.text()
+    );
+    assert_eq!(place.line("shard a 4096+4096 -o t").expect(0).text().lines().count(), 1);
+}

@@ -21,7 +21,8 @@ use std::path::{Path, PathBuf};
 /// Cuts ranges out of a file or container, each with a proof that it belongs to the root of the whole.
 ///
 /// Whoever knows the root verifies a shard with 'atlasm check', without the rest of the file. Cut out of FILE.atlas, a
-/// shard costs no pass over the file. Several ranges go to a folder, as NAME.OFFSET-LENGTH.shard.
+/// shard costs no pass over the file. A shard has whole pages of 4096 bytes: up to 4095 bytes before and behind the range
+/// go along. Several ranges go to a folder, as NAME.OFFSET-LENGTH.shard.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   atlasm shard big.iso 1MiB..2MiB -o part.shard
@@ -157,6 +158,13 @@ fn write_shards(
                 hex(&info.root)
             ),
         );
+        let beside = info.payload_size.saturating_sub(region.length);
+        if beside > 0 {
+            report.line(format!(
+                "  with {} of the bytes before and behind it, because a shard has whole pages of 4096 bytes",
+                human(beside)
+            ));
+        }
         ctx.report(Some(file), report)?;
     }
     Ok(())
