@@ -366,3 +366,23 @@ fn a_shard_says_what_goes_along() {
     );
     assert_eq!(place.line("shard a 4096+4096 -o t").expect(0).text().lines().count(), 1);
 }
+
+#[test]
+fn parts_are_merged_in_their_order_alone() {
+    let place = Place::new();
+    place.write("a", bytes(3 * MIB + 5));
+    for (name, range) in [("0", "..1MiB"), ("1", "1MiB..2MiB"), ("2", "2MiB..")] {
+        place.line(&format!("seal a --range {range} --note part -o {name}")).expect(0);
+    }
+    assert!(place.line("info 1").expect(0).text().contains("1048576..2097152 of 3 MiB (3145733 bytes)"));
+    let object = place.line("--json info 1").expect(0).json().remove(0);
+    assert_eq!(object["region"], serde_json::json!({ "offset": MIB, "length": MIB }));
+    let ran = place.line("merge 1 0 2 -o x").expect(2);
+    assert!(ran.stderr.contains("1 is the range 1048576..2097152 of 3145733 bytes"), "{}", ran.stderr);
+    place.line("merge 0 2 -o x").expect(2);
+    assert!(
+        place.line("merge 0 1 -o x").expect(4).stderr.contains("the parts end at 2097152 of 3145733 bytes")
+    );
+    place.line("merge 0 1 2 -o a.atlas").expect(0);
+    place.line("verify a").expect(0);
+}

@@ -1,5 +1,6 @@
 //! `atlasm seal`: the outline of a file that stays in its place, and its parity.
 
+use super::merge::PartRange;
 use super::verify;
 use crate::context::{Ctx, Report};
 use crate::damage::{self, Guess};
@@ -15,6 +16,7 @@ use atlas_manifold::{
 };
 use clap::Args;
 use std::fs::{self, File, Metadata};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -126,18 +128,18 @@ fn seal(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
 
     let mut source = ctx.source(file)?;
     let mut size = size;
+    // The name of a file stays with its outline, whatever both are called later.
+    let given = options.note.as_deref().map(str::as_bytes);
+    let mut note = given.map_or_else(|| damage::note_of(file), <[u8]>::to_vec);
     if let Some(range) = &options.range {
         let range = range.resolve(size)?;
         super::merge::check_range(file, &range, size)?;
+        // A part has no file of its own.
+        let text = given.unwrap_or(names::last(file).as_bytes());
+        note = PartRange { range: range.clone(), whole: size }.note(text);
         size = range.end - range.start;
         source = source.range(range.start, size)?;
     }
-    // The name of a file stays with its outline, whatever both are called later. A part has no file of its own.
-    let note = match &options.note {
-        Some(note) => note.clone().into_bytes(),
-        None if options.range.is_some() => damage::note_of_range(file),
-        None => damage::note_of(file),
-    };
     let root = write_outline(ctx, file, &source, &outline, !options.coarse, note)?;
     if let Some((staged, share)) = &parity {
         let parity_options = ctx.parity_options().with_redundancy(*share);
@@ -306,7 +308,7 @@ fn warn_of_log(ctx: &Ctx, file: &Path, outline: &Path) {
     let Ok(Some(known)) = damage::find_outline(ctx, file, Some(outline), Guess::Never) else { return };
     let note = known.container.note(known.generation).unwrap_or_default();
     let generations = known.container.info().map_or(1, |info| info.generation_count);
-    if generations > 1 || !note.is_empty() {
+    if generations > 1 || !(note.is_empty() || note == damage::note_of(file)) {
         ctx.warn(&format!(
             "the log of {} ({}, with their notes) is dropped; atlasm update keeps it",
             names::shown(outline),
