@@ -5,7 +5,8 @@ use crate::names;
 use crate::progress::ProgressMode;
 use crate::status::MEANINGS;
 use crate::units::{self, parse_size};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Arg, Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 /// Finds damage in large files, and mends it.
@@ -174,16 +175,80 @@ Exit status:
     text
 }
 
-/// The command line with a range like `-64KiB..` in a form that is no option.
-pub(crate) fn ranges_from_end(
-    arguments: impl Iterator<Item = std::ffi::OsString>,
-) -> impl Iterator<Item = std::ffi::OsString> {
-    arguments.map(|argument| match argument.to_str().and_then(|text| text.strip_prefix('-')) {
-        Some(rest) if rest.starts_with(|c: char| c.is_ascii_digit()) => {
-            format!("{}{rest}", units::FROM_END).into()
+/// Names of the values that count from the end if they begin with `-`.
+const FROM_END: [&str; 2] = ["RANGE", "OFFSET"];
+
+/// Puts a space before each positional RANGE or OFFSET such as `-64KiB..`, which then begins no option.
+///
+/// `allow_hyphen_values` does that for the options `--range` and `--ranges`. At a position it would take options such
+/// as `-j4` and `-oOUT` for values too.
+pub(crate) fn ranges_from_end(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = arguments.collect();
+    // Most command lines have no such argument, and need no list of the options.
+    if !arguments.iter().any(|argument| is_from_end(argument)) {
+        return arguments;
+    }
+    let program = Cli::command();
+    let mut command = &program;
+    let (mut position, mut is_value) = (0, false);
+    for argument in arguments.iter_mut().skip(1) {
+        if std::mem::take(&mut is_value) {
+            continue;
         }
-        _ => argument,
-    })
+        if *argument == "--" {
+            break;
+        }
+        let text = argument.to_string_lossy().into_owned();
+        if is_from_end(argument) {
+            // At any other position clap refuses it as an unknown option.
+            if takes_range(command, position) {
+                *argument = format!(" {text}").into();
+            }
+            position += 1;
+        } else if text.len() > 1 && text.starts_with('-') {
+            is_value = takes_next(&program, command, &text);
+        } else if std::ptr::eq(command, &program) {
+            match program.find_subcommand(&text) {
+                Some(found) => command = found,
+                None => break,
+            }
+        } else {
+            position += 1;
+        }
+    }
+    arguments
+}
+
+/// True for a minus sign and a digit. No option begins so.
+fn is_from_end(argument: &OsStr) -> bool {
+    matches!(argument.as_encoded_bytes(), [b'-', digit, ..] if digit.is_ascii_digit())
+}
+
+/// True if the positional argument of this number, or the last one, is a RANGE or an OFFSET.
+fn takes_range(command: &clap::Command, position: usize) -> bool {
+    let positionals: Vec<&Arg> = command.get_positionals().collect();
+    let argument = positionals.get(position).or(positionals.last());
+    let names = argument.and_then(|argument| argument.get_value_names()).unwrap_or_default();
+    names.iter().any(|name| FROM_END.contains(&name.as_str()))
+}
+
+/// True if the value of the option, or of the last of several short ones, is the next argument.
+fn takes_next(program: &clap::Command, command: &clap::Command, text: &str) -> bool {
+    let takes = |is_named: &dyn Fn(&Arg) -> bool| {
+        let mut known = program.get_arguments().chain(command.get_arguments());
+        known.any(|argument| is_named(argument) && argument.get_action().takes_values())
+    };
+    if let Some(long) = text.strip_prefix("--") {
+        return takes(&|argument| argument.get_long() == Some(long));
+    }
+    let mut letters = text[1..].chars();
+    while let Some(letter) = letters.next() {
+        if takes(&|argument| argument.get_short() == Some(letter)) {
+            // What follows the letter is the value.
+            return letters.as_str().is_empty();
+        }
+    }
+    false
 }
 
 /// True if the file of this name is one that sealing writes.
@@ -194,7 +259,6 @@ pub(crate) fn is_seal(path: &std::path::Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {

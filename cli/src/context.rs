@@ -12,7 +12,6 @@ use atlas_manifold::{
 };
 use serde_json::{Map, Value, json};
 use std::cell::{Cell, OnceCell, RefCell};
-use std::fs::{self, File};
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -381,14 +380,21 @@ fn read_key(path: &Path) -> Res<Zeroizing<[u8; 32]>> {
         Failure::usage(format!("the key file {} {what}", names::shown(path)))
             .with_hint("a key file has 32 bytes, or 64 hexadecimal digits: head -c 32 /dev/urandom > KEY")
     };
-    let metadata = fs::metadata(path).map_err(|error| Failure::io("opening the key file", path, &error))?;
-    if metadata.len() > 4_096 {
-        return Err(wrong(format!("has {} bytes", metadata.len())));
+    let mut file = signals::open(path).map_err(|error| Failure::io("opening the key file", path, &error))?;
+    // One byte more than fits is enough to refuse the file. The buffer never grows, and leaves no copy of a key.
+    let mut bytes = Zeroizing::new(vec![0; 4_097]);
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match signals::read(&mut file, &mut bytes[filled..]) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) => return Err(Failure::io("reading the key file", path, &error)),
+        }
     }
-    let mut bytes = Zeroizing::new(Vec::with_capacity(4_097));
-    let file = File::open(path).map_err(|error| Failure::io("opening the key file", path, &error))?;
-    io::Read::read_to_end(&mut io::Read::take(file, 4_096), &mut bytes)
-        .map_err(|error| Failure::io("reading the key file", path, &error))?;
+    bytes.truncate(filled);
+    if filled > 4_096 {
+        return Err(wrong("has more than 4096 bytes".to_owned()));
+    }
     let mut key = Zeroizing::new([0; 32]);
     if bytes.len() == 32 {
         key.copy_from_slice(&bytes);

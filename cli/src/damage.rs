@@ -137,21 +137,12 @@ pub(crate) enum Guess {
 const SEAL_OF: &[u8] = b"seal of ";
 
 /// Begin of the note of an outline that stands for a range of a file.
-const RANGE_OF: &[u8] = b"range of ";
+pub(crate) const RANGE_OF: &[u8] = b"range of ";
 
 /// The note of a new outline of `file`. Empty if the name is too long for one.
 pub(crate) fn note_of(file: &Path) -> Vec<u8> {
-    note(SEAL_OF, file)
-}
-
-/// The note of a new outline of a range of `file`.
-pub(crate) fn note_of_range(file: &Path) -> Vec<u8> {
-    note(RANGE_OF, file)
-}
-
-fn note(what: &[u8], file: &Path) -> Vec<u8> {
     let name = names::last(file).as_bytes();
-    if name.len() > 1_000 { Vec::new() } else { [what, name].concat() }
+    if name.len() > 1_000 { Vec::new() } else { [SEAL_OF, name].concat() }
 }
 
 /// The seals of a file that is not there.

@@ -10,6 +10,7 @@ mod map;
 mod names;
 mod objects;
 mod output;
+mod packed;
 mod progress;
 mod signals;
 mod spool;
@@ -36,7 +37,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Status {
-    let arguments: Vec<_> = args::ranges_from_end(std::env::args_os()).collect();
+    let arguments = args::ranges_from_end(std::env::args_os());
     let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
         Err(error) => return refuse(&error, &arguments),

@@ -58,8 +58,18 @@ pub(crate) fn kind_of(path: &Path) -> Res<Kind> {
     })
 }
 
+/// Refuses standard input, which has no positions.
+fn refuse_stdin(path: &Path) -> Res<()> {
+    if !names::is_dash(path) {
+        return Ok(());
+    }
+    Err(Failure::usage("standard input cannot be read by position, as this command reads its files")
+        .with_hint("save the bytes to a file first; a file of the name - is ./-"))
+}
+
 /// Opens a file that may be read by position.
 pub(crate) fn open_regular(path: &Path) -> Res<File> {
+    refuse_stdin(path)?;
     let failed = |error| Failure::io("opening", path, &error);
     let metadata = fs::metadata(path).map_err(failed)?;
     if metadata.is_dir() {
@@ -101,6 +111,7 @@ pub(crate) fn open_container(
     base: Option<&Path>,
     options: ContainerOptions,
 ) -> Res<Opened> {
+    refuse_stdin(path)?;
     let verify = ctx.verify_options(None);
     let opened = ctx.operate(path, 0, |operation| Container::open(path, mode, &verify, &options, operation));
     let container = opened.map_err(|failure| explain_container(path, failure))?;

@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// Standard output. Once its reader has closed it, everything goes nowhere, and that is no error.
 pub(crate) struct Out {
@@ -65,11 +66,23 @@ pub(crate) fn exists(path: &Path) -> Res<bool> {
     }
 }
 
+/// Refuses standard output for files and folders.
+pub(crate) fn refuse_stdout(target: &Path) -> Res<()> {
+    if !names::is_dash(target) {
+        return Ok(());
+    }
+    Err(Failure::usage(
+        "this output cannot be standard output, because it is a file that appears once it is whole",
+    )
+    .with_hint("-o NAME names the file; one of the name - is ./-"))
+}
+
 /// Checks that `target` may become an output: asked before the work.
 ///
 /// It must be free, or, with `force`, a regular file that is none of the inputs; and its folder must take new
 /// files.
 pub(crate) fn check_target(target: &Path, force: bool, inputs: &[&Path]) -> Res<()> {
+    refuse_stdout(target)?;
     let name = names::shown(target);
     if target.file_name().is_none() {
         return Err(Failure::usage(format!("{name} is not the name of a file")));
@@ -87,7 +100,7 @@ pub(crate) fn check_target(target: &Path, force: bool, inputs: &[&Path]) -> Res<
             }
             if !metadata.is_file() {
                 return Err(Failure::usage(format!("{name} is not a regular file"))
-                    .with_hint("-o - writes to standard output"));
+                    .with_hint("give the output the name of a file"));
             }
         }
         if !force {
@@ -132,6 +145,9 @@ impl Staged {
             let name = format!(".atlas-{}-{count}.tmp", std::process::id());
             let temporary = names::folder(target).join(name);
             if !exists(&temporary)? {
+                let target_text = format!("a temporary file beside {}", names::shown(target));
+                let mut known = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
+                known.push((temporary.display().to_string(), target_text));
                 return Ok(Staged { temporary, target: target.to_owned(), force });
             }
         }
@@ -183,7 +199,22 @@ impl Drop for Staged {
     fn drop(&mut self) {
         // After `finish` there is no such file.
         drop(fs::remove_file(&self.temporary));
+        let name = self.temporary.display().to_string();
+        NAMES.lock().unwrap_or_else(PoisonError::into_inner).retain(|(temporary, _)| *temporary != name);
     }
+}
+
+/// Temporary names in messages, each with the name that the file gets.
+static NAMES: Mutex<Vec<(String, String)>> = Mutex::new(Vec::new());
+
+/// Puts the name of the output in the place of a temporary name in a message of the library.
+pub(crate) fn with_targets(message: &str) -> String {
+    let known = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut message = message.to_owned();
+    for (temporary, target) in known.iter() {
+        message = message.replace(temporary, target);
+    }
+    message
 }
 
 /// Renames; a file of the new name is `AlreadyExists`.

@@ -1,5 +1,10 @@
 //! Signals that stop a run: they set a flag, which progress callbacks and loops look at.
 
+use std::fs::File;
+use std::io::{self, ErrorKind, Read};
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Signals that came.
@@ -38,4 +43,62 @@ pub(crate) fn install() {
 /// Returns true once a signal has ended the run.
 pub(crate) fn cancelled() -> bool {
     COUNT.load(Ordering::Relaxed) > 0
+}
+
+/// The longest time until a wait looks at the flag, in milliseconds.
+const LOOK: libc::c_int = 50;
+
+/// Opens a file to read. A pipe without a writer is waited for, until one comes or a signal ends the run, which is
+/// `Interrupted`.
+pub(crate) fn open(path: &Path) -> io::Result<File> {
+    // Without this flag the system call waits, and the standard library repeats it after a signal.
+    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    wait_readable(&file)?;
+    // SAFETY: an open descriptor; no memory is touched.
+    let is_done = unsafe {
+        let flags = libc::fcntl(file.as_raw_fd(), libc::F_GETFL);
+        flags >= 0 && libc::fcntl(file.as_raw_fd(), libc::F_SETFL, flags & !libc::O_NONBLOCK) >= 0
+    };
+    if is_done { Ok(file) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Waits for bytes or the end of a file. A signal that ends the run ends the wait, which is `Interrupted`.
+pub(crate) fn wait_readable(file: &impl AsFd) -> io::Result<()> {
+    let mut wanted = libc::pollfd { fd: file.as_fd().as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    loop {
+        if cancelled() {
+            return Err(ErrorKind::Interrupted.into());
+        }
+        // SAFETY: one initialised structure, whose descriptor is open.
+        match unsafe { libc::poll(&mut wanted, 1, LOOK) } {
+            0 => {}
+            1.. => return Ok(()),
+            _ => match io::Error::last_os_error() {
+                error if error.kind() == ErrorKind::Interrupted => {}
+                error => return Err(error),
+            },
+        }
+    }
+}
+
+/// Reads some bytes, as `Read::read`. A signal that ends the run ends the wait, which is `Interrupted`.
+pub(crate) fn read(file: &mut (impl Read + AsFd), buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        wait_readable(file)?;
+        match file.read(buffer) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
+}
+
+/// Appends all bytes until the end to `bytes`. A signal that ends the run ends it, which is `Interrupted`.
+pub(crate) fn read_to_end(file: &mut (impl Read + AsFd), bytes: &mut Vec<u8>) -> io::Result<()> {
+    let mut buffer = [0; 1 << 14];
+    loop {
+        match read(file, &mut buffer)? {
+            0 => return Ok(()),
+            read => bytes.extend_from_slice(&buffer[..read]),
+        }
+    }
 }

@@ -3,8 +3,8 @@
 use crate::context::Ctx;
 use crate::output::Staged;
 use crate::signals;
-use crate::status::{Failure, Res, Status};
-use std::io::{self, ErrorKind, Read, Write};
+use crate::status::{Failure, Res};
+use std::io::{self, Write};
 use std::path::Path;
 
 /// A temporary file, which is removed in the end.
@@ -21,15 +21,11 @@ impl Spool {
         let mut input = io::stdin().lock();
         let mut buffer = vec![0; 1 << 20];
         loop {
-            if signals::cancelled() {
-                return Err(Failure::new(Status::Cancelled, "stopped; no output was left"));
-            }
-            match input.read(&mut buffer) {
+            match signals::read(&mut input, &mut buffer) {
                 Ok(0) => return Ok(Spool { staged }),
                 Ok(read) => file
                     .write_all(&buffer[..read])
                     .map_err(|error| Failure::io("writing a temporary file beside", beside, &error))?,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(Failure::io("reading", Path::new("-"), &error)),
             }
         }

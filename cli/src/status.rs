@@ -6,6 +6,7 @@ use std::io;
 use std::path::Path;
 
 use crate::names;
+use crate::output;
 use crate::signals;
 
 /// Exit status of the program. The numbers never change their meaning.
@@ -105,6 +106,13 @@ pub(crate) struct Failure {
     pub(crate) hint: Option<String>,
 }
 
+/// Hint on ENOSPC.
+pub(crate) const FULL: &str =
+    "the file system is full: free some space on it, or let the output be on another one";
+
+/// Text after a signal.
+const STOPPED: &str = "stopped; no output was left";
+
 /// The result of anything that may fail.
 pub(crate) type Res<T> = Result<T, Failure>;
 
@@ -126,7 +134,11 @@ impl Failure {
             io::ErrorKind::OutOfMemory => Status::Limit,
             _ => Status::Io,
         };
-        Self::new(status, format!("{what} {}: {error}", names::shown(path)))
+        if signals::cancelled() {
+            return Self::new(Status::Cancelled, STOPPED);
+        }
+        let failure = Self::new(status, format!("{what} {}: {error}", names::shown(path)));
+        if error.raw_os_error() == Some(libc::ENOSPC) { failure.with_hint(FULL) } else { failure }
     }
 
     #[must_use]
@@ -159,10 +171,16 @@ impl From<AtlasError> for Failure {
             _ => Status::Defect,
         };
         let message = match status {
-            Status::Cancelled => "stopped; no output was left".to_owned(),
-            _ => error.message().to_owned(),
+            Status::Cancelled => STOPPED.to_owned(),
+            // The user knows the option, and the name of the output.
+            _ => output::with_targets(&error.message().replace("memory_limit", "--memory")),
         };
-        Failure::new(status, message)
+        let failure = Failure::new(status, message);
+        if status == Status::Io && error.os_error() == libc::ENOSPC {
+            failure.with_hint(FULL)
+        } else {
+            failure
+        }
     }
 }
 

@@ -76,24 +76,17 @@ enum Edge {
     End,
 }
 
-/// Replacement of a minus sign at the beginning of a range before the command line is parsed, because it
-/// would begin an option.
-pub(crate) const FROM_END: &str = "end-";
-
 impl std::str::FromStr for RangeText {
     type Err = String;
 
     fn from_str(text: &str) -> Result<RangeText, String> {
-        let shown = match text.strip_prefix(FROM_END) {
-            Some(rest) => format!("-{rest}"),
-            None => text.to_owned(),
-        };
+        // A space keeps a minus sign from beginning an option.
+        let text = text.trim_start();
         let wrong = |why: &str| {
-            format!("'{shown}' is not a range such as 4096+8192, 1MiB..2MiB, -64KiB.. or ..4096{why}")
+            format!("'{text}' is not a range such as 4096+8192, 1MiB..2MiB, -64KiB.. or ..4096{why}")
         };
         let edge = |text: &str| {
-            let before_end = text.strip_prefix(FROM_END).or_else(|| text.strip_prefix('-'));
-            match before_end {
+            match text.strip_prefix('-') {
                 Some(rest) => parse_size(rest).map(Edge::BeforeEnd),
                 None => parse_size(text).map(Edge::At),
             }
@@ -108,7 +101,7 @@ impl std::str::FromStr for RangeText {
         } else {
             return Err(wrong(""));
         };
-        Ok(RangeText { text: shown.clone(), start, end })
+        Ok(RangeText { text: text.to_owned(), start, end })
     }
 }
 
@@ -144,6 +137,12 @@ impl RangeText {
 pub(crate) fn parse_share(text: &str) -> Result<u32, String> {
     let wrong = || format!("'{text}' is not a share such as 10% or 6.25%, from 0.01% to 100%");
     let number: f64 = text.strip_suffix('%').unwrap_or(text).trim().parse().map_err(|_| wrong())?;
+    // A fraction such as 0.1 means 10% to some, and 0.1% to others.
+    if number > 0.0 && number < 1.0 && !text.ends_with('%') {
+        return Err(format!(
+            "'{text}' is not clear: write 10% for a tenth, or {text}% for less than a hundredth"
+        ));
+    }
     let share = (number * 100.0).round();
     if !(1.0..=10_000.0).contains(&share) {
         return Err(wrong());
@@ -185,6 +184,11 @@ pub(crate) fn human(bytes: u64) -> String {
     let text = format!("{value:.digits$}");
     let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
     format!("{text} {}", NAMES[name])
+}
+
+/// A number of bytes for people, and exactly.
+pub(crate) fn exact(bytes: u64) -> String {
+    if bytes < 1_024 { human(bytes) } else { format!("{} ({bytes} bytes)", human(bytes)) }
 }
 
 /// A time for people.
@@ -270,7 +274,7 @@ mod tests {
         for (text, wanted) in [
             ("4096+8192", 4_096..12_288),
             ("1K..2K", 1_024..2_048),
-            ("end-1KiB..", 18_976..20_000),
+            (" -1KiB..", 18_976..20_000),
             ("-1KiB..", 18_976..20_000),
             ("-1KiB..-512", 18_976..19_488),
             ("-2K+1K", 17_952..18_976),
@@ -300,7 +304,9 @@ mod tests {
         assert_eq!(parse_share("10%"), Ok(1_000));
         assert_eq!(parse_share("6.25"), Ok(625));
         assert_eq!(parse_share("100%"), Ok(10_000));
-        for text in ["0%", "101%", "x", "", "nan", "-5%"] {
+        assert_eq!(parse_share("0.1%"), Ok(10));
+        assert!(parse_share("0.1").is_err_and(|why| why.contains("write 10% for a tenth")));
+        for text in ["0%", "0", "101%", "x", "", "nan", "-5%"] {
             assert!(parse_share(text).is_err(), "{text}");
         }
         assert_eq!(parse_duration("3h"), Ok(Duration::from_secs(10_800)));

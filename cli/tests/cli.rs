@@ -46,11 +46,7 @@ fn status_1_is_other_bytes() {
     place.write("a", "two");
     let ran = place.line("hash -c LIST").expect(1);
     assert_eq!(ran.text(), "a: FAILED\n");
-    assert!(
-        ran.stderr.contains("1 of 1 file do not match") || ran.stderr.contains("do not match"),
-        "{}",
-        ran.stderr
-    );
+    assert!(ran.stderr.contains("1 of 1 file does not match"), "{}", ran.stderr);
     place.line("seal a").expect(0);
     place.write("a", "six");
     place.line("verify a").expect(1);
@@ -181,7 +177,7 @@ fn status_7_is_a_limit() {
     let place = Place::new();
     place.write("a", bytes(3 * MIB));
     let ran = place.line("hash --memory 64K a").expect(7);
-    assert!(ran.stderr.contains("memory_limit 65536"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("--memory 65536"), "{}", ran.stderr);
     place.line("hash --memory 64M a").expect(0);
 }
 

@@ -4,12 +4,14 @@ use super::info;
 use super::log::check_expected_root;
 use crate::context::{Ctx, Report};
 use crate::names;
-use crate::objects::{self, Kind};
+use crate::objects::{self, Kind, Opened};
 use crate::output::{self, Staged};
+use crate::packed;
 use crate::status::{Failure, Res, Status};
 use crate::units::RangeText;
 use atlas_manifold::{
-    AtlasError, AtlasProjection, AtlasShard, ContainerMode, ContainerOptions, Source, TILE_SIZE,
+    AtlasBoundaryRegion, AtlasError, AtlasProjection, AtlasShard, ContainerMode, ContainerOptions, Source,
+    TILE_SIZE,
 };
 use clap::Args;
 use std::fs::File;
@@ -49,7 +51,7 @@ pub(crate) struct Options {
 
 /// Bytes that can be read by position.
 enum Bytes {
-    Projection(Box<AtlasProjection>),
+    Projection(Box<AtlasProjection>, Box<Opened>),
     Shard(Box<AtlasShard>),
     Plain(File),
 }
@@ -57,7 +59,7 @@ enum Bytes {
 impl Bytes {
     fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), Failure> {
         let read: Result<(), AtlasError> = match self {
-            Bytes::Projection(projection) => projection.read(offset, buffer),
+            Bytes::Projection(projection, _) => projection.read(offset, buffer),
             Bytes::Shard(shard) => shard.read(offset, buffer),
             Bytes::Plain(file) => {
                 return std::os::unix::fs::FileExt::read_exact_at(file, buffer, offset).map_err(|error| {
@@ -102,7 +104,11 @@ fn cat(ctx: &Ctx, options: &Options, to_file: Option<&Path>) -> Res<Report> {
             let snapshot = ctx.operate(file, 0, |operation| {
                 opened.container.snapshot(generation.generation, true, operation)
             })?;
-            (Bytes::Projection(Box::new(snapshot)), generation.domain_size, 0..generation.domain_size)
+            (
+                Bytes::Projection(Box::new(snapshot), Box::new(opened)),
+                generation.domain_size,
+                0..generation.domain_size,
+            )
         }
         Kind::Shard | Kind::CompressedShard => {
             let (shard, _) = info::read_shard(ctx, file, kind, options.root.as_ref())?;
@@ -134,7 +140,13 @@ fn cat(ctx: &Ctx, options: &Options, to_file: Option<&Path>) -> Res<Report> {
         // To the ends of tiles, which are verified once each then.
         let end = (at / TILE_SIZE as u64 + 1).saturating_mul(TILE_SIZE as u64).min(range.end);
         let len = usize::try_from(end - at).unwrap_or(TILE_SIZE);
-        bytes.read(at, &mut buffer[..len]).map_err(|failure| failure.while_doing(names::shown(file)))?;
+        bytes.read(at, &mut buffer[..len]).map_err(|failure| match &bytes {
+            Bytes::Projection(projection, opened) => {
+                let region = AtlasBoundaryRegion::new(at, end - at);
+                packed::explain_read(ctx, file, opened, projection, region, failure)
+            }
+            _ => failure.while_doing(names::shown(file)),
+        })?;
         match &mut out {
             Some(out) => out
                 .write_all(&buffer[..len])

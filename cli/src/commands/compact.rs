@@ -4,8 +4,9 @@ use super::edit;
 use crate::context::{Ctx, Report};
 use crate::names;
 use crate::objects;
+use crate::packed;
 use crate::status::{Failure, Res, Status};
-use crate::units::{count, human};
+use crate::units::{count, exact, human};
 use clap::Args;
 use std::path::{Path, PathBuf};
 
@@ -35,6 +36,7 @@ pub(crate) fn compact(ctx: &Ctx, path: &Path, keep_from: u64, dry_run: bool) -> 
             names::shown(path)
         )));
     }
+    packed::refuse_damaged(ctx, path, &opened, keep_from)?;
     if !dry_run {
         let size = info.file_size.max(2 << 20);
         ctx.operate(path, size, |operation| opened.container.compact(keep_from, operation))?;
@@ -53,7 +55,13 @@ pub(crate) fn compact(ctx: &Ctx, path: &Path, keep_from: u64, dry_run: bool) -> 
         report.line_of(path, format!("would keep the generations {oldest} to {}", info.newest));
     } else {
         let generations = count(kept.generation_count, "generation");
-        report.line_of(path, format!("{generations}, {} instead of {}", human(after), human(before)));
+        let text = if after < before {
+            format!("{} instead of {}", human(after), human(before))
+        } else {
+            // A new file begins with room for its records.
+            format!("{}: there was nothing to drop from the {} before", exact(after), exact(before))
+        };
+        report.line_of(path, format!("{generations}, {text}"));
     }
     Ok(report)
 }

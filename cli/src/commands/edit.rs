@@ -6,7 +6,7 @@ use crate::names;
 use crate::objects::{self, Opened};
 use crate::spool::Spool;
 use crate::status::{Failure, Res, Status};
-use crate::units::{RangeText, hex, human};
+use crate::units::{RangeText, exact, hex};
 use atlas_manifold::{
     AtlasError, AtlasProjection, CommitOptions, ConservationPolicy, ContainerMode, ContainerOptions,
     Operation, ProjectionDelta, Source,
@@ -59,9 +59,9 @@ pub(crate) fn refuse_outline(path: &Path, opened: &Opened) -> Res<()> {
 
 /// An offset in a domain of `size` bytes: a size, `end`, or `-N` from the end.
 pub(crate) fn offset(text: &str, size: u64) -> Res<u64> {
-    let text = if text == "end" { "end-0" } else { text };
-    let range: RangeText = format!("{text}+0").parse().map_err(|_| {
-        let text = text.strip_prefix("end").unwrap_or(text);
+    let text = text.trim_start();
+    let place = if text == "end" { "-0" } else { text };
+    let range: RangeText = format!("{place}+0").parse().map_err(|_| {
         Failure::usage(format!("'{text}' is not an offset such as 4096, 1MiB, -64KiB or end"))
     })?;
     Ok(range.resolve(size)?.start)
@@ -116,10 +116,10 @@ pub(crate) fn changed(path: &Path, dry_run: bool, generation: u64, size: u64, ro
     let mut report = Report::new(Status::Done, if dry_run { "unchanged" } else { "committed" });
     report.put("dry_run", dry_run).put("size", size).put("root", hex(root));
     if dry_run {
-        report.line_of(path, format!("would have {} and the root {}", human(size), hex(root)));
+        report.line_of(path, format!("would have {} and the root {}", exact(size), hex(root)));
     } else {
         report.put("generation", generation);
-        report.line_of(path, format!("generation {generation}, {}, root {}", human(size), hex(root)));
+        report.line_of(path, format!("generation {generation}, {}, root {}", exact(size), hex(root)));
     }
     report
 }

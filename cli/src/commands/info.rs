@@ -4,10 +4,10 @@ use crate::context::{Ctx, Report};
 use crate::names;
 use crate::objects::{self, Kind};
 use crate::status::{Failure, Res, Status};
-use crate::units::{self, count, hex, human};
+use crate::units::{self, count, exact, hex, human};
 use atlas_manifold::{
-    AtlasParity, AtlasShard, CompressedShard, CompressionAlgorithm, ContainerMode, ContainerOptions, Limits,
-    ProjectionType, ShardInfo,
+    AtlasError, AtlasParity, AtlasShard, CompressedShard, CompressionAlgorithm, ContainerMode,
+    ContainerOptions, ErrorKind, Limits, ProjectionType, ShardInfo,
 };
 use clap::Args;
 use serde_json::json;
@@ -50,10 +50,6 @@ fn item(report: &mut Report, name: &str, value: impl std::fmt::Display) {
     report.line(format!("  {name:<13} {value}"));
 }
 
-fn exact(bytes: u64) -> String {
-    if bytes < 1_024 { human(bytes) } else { format!("{} ({bytes} bytes)", human(bytes)) }
-}
-
 pub(crate) fn type_name(kind: ProjectionType, classes: u8) -> String {
     match kind {
         ProjectionType::Linear => "linear".to_owned(),
@@ -94,6 +90,12 @@ fn container(ctx: &Ctx, path: &Path, report: &mut Report) -> Res<()> {
         report.put_path("base", base);
     }
     item(report, "size", exact(newest.domain_size));
+    let note = opened.container.note(newest.generation)?;
+    if let Some(part) = super::merge::range_of(&note, newest.domain_size) {
+        let range = part.range;
+        item(report, "range", format!("{}..{} of {}", range.start, range.end, exact(part.whole)));
+        report.put("region", json!({ "offset": range.start, "length": range.end - range.start }));
+    }
     item(report, "tiles", newest.tile_count);
     item(report, "root", hex(&newest.root));
     item(report, "type", type_name(info.projection_type, info.data_classes));
@@ -173,14 +175,26 @@ pub(crate) fn read_shard(
     let bytes = fs::read(path).map_err(|error| Failure::io("reading", path, &error))?;
     let limits = Limits { max_payload_size: u64::MAX, ..Limits::default() };
     let verify = ctx.verify_options(root);
-    ctx.operate(path, bytes.len() as u64, |operation| {
-        if kind == Kind::CompressedShard {
-            let compressed = CompressedShard::deserialize(&bytes, &limits)?;
-            return Ok((compressed.decompress(&verify, operation)?, Some(compressed.info())));
+    let mut is_damaged = false;
+    let read = ctx.operate(path, bytes.len() as u64, |operation| {
+        let read = (|| -> Result<_, AtlasError> {
+            if kind == Kind::CompressedShard {
+                let compressed = CompressedShard::deserialize(&bytes, &limits)?;
+                return Ok((compressed.decompress(&verify, operation)?, Some(compressed.info())));
+            }
+            Ok((AtlasShard::deserialize(&bytes, &limits, &verify, operation)?, None))
+        })();
+        read.inspect_err(|error: &AtlasError| is_damaged = error.kind() == ErrorKind::Format)
+    });
+    read.map_err(|failure| {
+        let failure = failure.while_doing(names::shown(path));
+        // The file begins as a shard of this version does, so that it was one.
+        if !is_damaged {
+            return failure;
         }
-        Ok((AtlasShard::deserialize(&bytes, &limits, &verify, operation)?, None))
+        let text = format!("the shard is damaged: {}", failure.message);
+        Failure::new(Status::Differs, text).with_hint("another copy of the shard is needed, or another shard")
     })
-    .map_err(|failure| failure.while_doing(names::shown(path)))
 }
 
 pub(crate) fn algorithm_name(algorithm: CompressionAlgorithm) -> &'static str {

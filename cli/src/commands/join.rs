@@ -12,7 +12,7 @@ use atlas_manifold::{
 };
 use clap::Args;
 use serde_json::json;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -52,6 +52,40 @@ fn window_of(path: &Path) -> Option<u64> {
     name.rsplit_once('-')?.1.parse().ok()
 }
 
+/// Number of shards left out that are named one by one.
+const NAMED: u64 = 3;
+
+/// The name before that of the part, as `split` and `shard` write it: that of the file.
+fn file_of(path: &Path) -> String {
+    let name = names::shown(Path::new(names::last(path)));
+    let stem = name.strip_suffix(".shard").and_then(|stem| stem.rsplit_once('.'));
+    stem.map_or_else(|| name.clone(), |(file, _)| file.to_owned())
+}
+
+/// Says which root a shard states that does not have the wanted one.
+fn found_root(ctx: &Ctx, path: &Path, wanted: &[u8; 32]) -> Option<String> {
+    let info = read(ctx, path, None).ok()?.info();
+    if info.root == *wanted {
+        return None;
+    }
+    let kind = info::type_name(info.projection_type, info.data_classes);
+    Some(format!("the shards state the root {}, which 'atlasm hash --type {kind}' prints", hex(&info.root)))
+}
+
+/// Names the files whose shards lie among the others and were not needed.
+fn warn_of_others(ctx: &Ctx, paths: &[PathBuf], used: &BTreeSet<String>) {
+    let mut others: BTreeMap<String, u64> = BTreeMap::new();
+    for path in paths.iter().filter(|path| window_of(path).is_some()) {
+        let file = file_of(path);
+        if !used.contains(&file) {
+            *others.entry(file).or_default() += 1;
+        }
+    }
+    for (file, shards) in others {
+        ctx.warn(&format!("left out: {} of {file}, which were not read", count(shards, "shard")));
+    }
+}
+
 /// All shards, window by window.
 fn listed(options: &Options) -> Res<Vec<PathBuf>> {
     let mut paths = Vec::new();
@@ -85,6 +119,10 @@ fn join(ctx: &Ctx, options: &Options) -> Res<Report> {
     }
     let rebuilt = AtlasReconstruction::new(&wanted)?;
     let (mut root, mut used, mut left_out) = (options.root, 0_u64, 0_u64);
+    // Root that the shards state, if it is not the one that was asked for.
+    let mut other_root: Option<String> = None;
+    // Names of the files whose shards were used.
+    let mut files = BTreeSet::new();
     // Regions by the numbers in the names: a complete region needs no more classes.
     let mut regions: BTreeMap<u64, AtlasBoundaryRegion> = BTreeMap::new();
     for path in &paths {
@@ -106,6 +144,7 @@ fn join(ctx: &Ctx, options: &Options) -> Res<Report> {
             Ok(info) => {
                 root.get_or_insert(info.root);
                 used += 1;
+                files.insert(file_of(path));
                 if let Some(window) = window.filter(|_| info.data_classes > 0) {
                     regions.insert(window, info.region);
                 }
@@ -117,16 +156,25 @@ fn join(ctx: &Ctx, options: &Options) -> Res<Report> {
             Err(failure) if is_read && failure.status == Status::Io => return Err(failure),
             Err(failure) => {
                 left_out += 1;
-                ctx.warn(&format!("left out: {}", failure.message));
+                if left_out <= NAMED {
+                    ctx.warn(&format!("left out: {}", failure.message));
+                    other_root = other_root.or_else(|| found_root(ctx, path, options.root.as_ref()?));
+                }
             }
         }
     }
-    if root.is_none() {
-        return Err(Failure::new(
-            Status::Incomplete,
-            format!("none of {} is usable", count(paths.len() as u64, "shard")),
-        ));
+    if left_out > NAMED {
+        ctx.warn(&format!("left out: {} more", count(left_out - NAMED, "shard")));
     }
+    if used == 0 {
+        let text = format!("none of {} is usable", count(paths.len() as u64, "shard"));
+        let failure = Failure::new(Status::Incomplete, text);
+        return Err(match other_root {
+            Some(text) => failure.with_hint(text),
+            None => failure,
+        });
+    }
+    warn_of_others(ctx, &paths, &files);
     let missing = rebuilt.missing();
     if !missing.is_empty() {
         let bytes: u64 = missing.iter().map(|region| region.length).sum();

@@ -18,7 +18,7 @@ pub(crate) struct Options {
     /// Containers
     #[arg(value_name = "X.atlas", required = true)]
     files: Vec<PathBuf>,
-    /// Prints whole roots
+    /// Prints whole roots, and sizes in bytes
     #[arg(long)]
     long: bool,
 }
@@ -43,10 +43,9 @@ pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
             let root = hex(&generation.root);
             let root = if options.long { &root[..] } else { &root[..16] };
             let time = if generation.time == 0 { "-".to_owned() } else { units::date(generation.time) };
-            report.line(
-                format!("{at:>6}  {time:<23}  {:>9}  {root}  {shown}", human(generation.domain_size))
-                    .trim_end(),
-            );
+            let size = generation.domain_size;
+            let size = if options.long { size.to_string() } else { human(size) };
+            report.line(format!("{at:>6}  {time:<23}  {size:>9}  {root}  {shown}").trim_end());
             list.push(json!({
                 "generation": at,
                 "previous": generation.previous,

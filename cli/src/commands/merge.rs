@@ -2,6 +2,7 @@
 
 use super::seal;
 use crate::context::{Ctx, Report};
+use crate::damage::RANGE_OF;
 use crate::names;
 use crate::objects;
 use crate::output::Staged;
@@ -9,6 +10,7 @@ use crate::status::{Failure, Res, Status};
 use crate::units::{count, hex, human};
 use atlas_manifold::{CommitOptions, Container, ContainerCreateOptions, ContainerMode, ContainerOptions};
 use clap::Args;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// Joins outlines of consecutive ranges, which others made, to the outline of the whole.
@@ -47,12 +49,17 @@ fn merge(ctx: &Ctx, options: &Options) -> Res<Report> {
     let inputs: Vec<&Path> = options.parts.iter().map(PathBuf::as_path).collect();
     let staged = Staged::new(&options.output, options.force, &inputs)?;
     let mut opened = Vec::new();
-    let mut keep_chains = true;
+    let (mut keep_chains, mut has_outline) = (true, false);
+    let mut ranges = Vec::new();
     for part in &options.parts {
         let one = objects::open_container(ctx, part, ContainerMode::Read, None, ContainerOptions::default())?;
         keep_chains &= one.info.keeps_chains;
+        let note = one.container.note(one.info.newest)?;
+        ranges.push((part, range_of(&note, one.container.generation(0)?.domain_size)));
+        has_outline |= one.is_outline();
         opened.push(one.container);
     }
+    check_order(ctx, &ranges, has_outline)?;
     let parts: Vec<&Container> = opened.iter().collect();
     let create = ContainerCreateOptions { keep_chains, ..ContainerCreateOptions::default() };
     let note = options.note.clone().unwrap_or_default().into_bytes();
@@ -78,6 +85,65 @@ fn merge(ctx: &Ctx, options: &Options) -> Res<Report> {
     let parts = count(options.parts.len() as u64, "part");
     report.line_of(&target, format!("{} of {parts}, root {}", human(made.domain_size), hex(&made.root)));
     Ok(report)
+}
+
+/// The range of a file that a part is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PartRange {
+    pub(crate) range: Range<u64>,
+    /// Size of the whole file.
+    pub(crate) whole: u64,
+}
+
+impl PartRange {
+    /// The note of the outline of a range, with the user's own text or the name of the file. A name is at most 255 bytes.
+    pub(crate) fn note(&self, text: &[u8]) -> Vec<u8> {
+        let PartRange { range, whole } = self;
+        let own = format!("{whole} bytes, {}..{}: ", range.start, range.end);
+        [RANGE_OF, own.as_bytes(), text].concat()
+    }
+}
+
+/// The range that the note of an outline of `size` bytes begins with.
+pub(crate) fn range_of(note: &[u8], size: u64) -> Option<PartRange> {
+    let own = note.strip_prefix(RANGE_OF)?.split(|byte| *byte == b':').next()?;
+    let (whole, range) = std::str::from_utf8(own).ok()?.split_once(" bytes, ")?;
+    let (start, end) = range.split_once("..")?;
+    let (start, end, whole): (u64, u64, u64) = (start.parse().ok()?, end.parse().ok()?, whole.parse().ok()?);
+    (end.checked_sub(start)? == size && end <= whole).then_some(PartRange { range: start..end, whole })
+}
+
+/// Refuses parts that leave bytes of the file out, or are not in their order.
+fn check_order(ctx: &Ctx, ranges: &[(&PathBuf, Option<PartRange>)], has_outline: bool) -> Res<()> {
+    let known: Vec<(&PathBuf, &PartRange)> =
+        ranges.iter().filter_map(|(part, range)| Some((*part, range.as_ref()?))).collect();
+    if known.len() < ranges.len() {
+        // Containers with their bytes may be joined in any order.
+        if has_outline {
+            ctx.warn("not all parts say which range they are of, so that their order was not checked");
+        }
+        return Ok(());
+    }
+    let mut end = 0;
+    let whole = known.first().map_or(0, |(_, part)| part.whole);
+    for (path, part) in &known {
+        if part.range.start != end || part.whole != whole {
+            let text = format!(
+                "{} is the range {}..{} of {} bytes, and the part before it ends at {end} of {whole}",
+                names::shown(path),
+                part.range.start,
+                part.range.end,
+                part.whole
+            );
+            return Err(Failure::usage(text).with_hint("name all parts of one file, in their order"));
+        }
+        end = part.range.end;
+    }
+    if end != whole {
+        let text = format!("the parts end at {end} of {whole} bytes");
+        return Err(Failure::new(Status::Incomplete, text).with_hint("name the parts of the rest too"));
+    }
+    Ok(())
 }
 
 /// Refuses a range of which no outline can be merged with others.

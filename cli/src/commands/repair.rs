@@ -10,13 +10,13 @@ use crate::map::{self, Fate};
 use crate::names;
 use crate::objects;
 use crate::output::{self, Staged, same_file};
-use crate::status::{Failure, Res, Status};
+use crate::status::{FULL, Failure, Res, Status};
 use crate::units::{count, human};
 use crate::walk;
 use atlas_manifold::{AtlasProjection, ParityReport, ParityVerdict, RepairMode, RepairOptions, TILE_SIZE};
 use clap::Args;
 use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// Options that name copies.
@@ -341,6 +341,7 @@ fn from_parity(ctx: &Ctx, options: &Options, file: &Path, path: &Path, known: Op
     let root = options.root.or(known.map(|known| known.outline.root));
     let root = root.as_ref();
     let findings = known.map(|known| &known.findings).filter(|findings| !findings.bad.is_empty());
+    warn_of_links(ctx, options, file);
     // All that can be refused is refused before the work.
     let kept = names::with_suffix(file, names::DAMAGED);
     let target = options.output.as_deref().unwrap_or(file);
@@ -550,6 +551,7 @@ fn cut(ctx: &Ctx, options: &Options, file: &Path, outline: &Outline, surplus: u6
         report.line_of(file, format!("{word}: {text} would be cut off"));
         return Ok(report);
     }
+    warn_of_links(ctx, options, file);
     let kept = names::with_suffix(file, names::DAMAGED);
     let target = options.output.as_deref().unwrap_or(file);
     if options.output.is_some() {
@@ -602,6 +604,19 @@ fn nothing_to_rebuild(file: &Path, checked: &Checked) -> Failure {
     Failure::new(Status::Incomplete, text).with_hint(hint)
 }
 
+/// Says that the other names of a file keep the damaged bytes, because the repaired file is a new one.
+fn warn_of_links(ctx: &Ctx, options: &Options, file: &Path) {
+    let links = fs::metadata(file).map_or(1, |metadata| metadata.nlink());
+    if links > 1 && options.output.is_none() {
+        ctx.warn(&format!(
+            "{} has {} (hard links), which {} the damaged bytes; repair --from COPY works in place, for all names",
+            names::shown(file),
+            count(links - 1, "other name"),
+            if links == 2 { "keeps" } else { "keep" }
+        ));
+    }
+}
+
 fn explain(file: &Path, parity: &Path, failure: Failure) -> Failure {
     let name = names::quoted(file);
     match failure.status {
@@ -609,6 +624,10 @@ fn explain(file: &Path, parity: &Path, failure: Failure) -> Failure {
             "nothing was written; atlasm repair --from COPY {name} takes the rest from a copy, --partial repairs what can be"
         )),
         Status::Differs => failure.while_doing(names::shown(parity)).with_hint("nothing was written"),
+        Status::Io if failure.hint.as_deref() == Some(FULL) => failure.with_hint(format!(
+            "nothing was written: the file system has no room for the repaired file beside the damaged one; \
+             -o OUT writes it elsewhere, and --from COPY repairs {name} in place"
+        )),
         _ => failure,
     }
 }

@@ -1,5 +1,6 @@
 //! `atlasm seal`: the outline of a file that stays in its place, and its parity.
 
+use super::merge::PartRange;
 use super::verify;
 use crate::context::{Ctx, Report};
 use crate::damage::{self, Guess};
@@ -15,6 +16,7 @@ use atlas_manifold::{
 };
 use clap::Args;
 use std::fs::{self, File, Metadata};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -22,7 +24,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Writes FILE.atlas beside each file: its outline, a digest for each part of 16 KiB. The file itself stays as it is.
 ///
 /// 'atlasm verify FILE' then finds damage, and with --parity 'atlasm repair FILE' mends it. The outline takes 0.2 %
-/// of the file, and at least 16 KiB; the parity file the share that is named, and at least 12 KiB.
+/// of the file, and at least 16 KiB; the parity file the share that is named, and at least 12 KiB, or 1.6 % of a large
+/// file.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   atlasm seal --parity 10% big.iso     up to 10 % of it may be lost then
@@ -53,7 +56,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "TEXT")]
     note: Option<String>,
     /// Seals a range alone, for 'atlasm merge'; -o names the outline
-    #[arg(long, value_name = "RANGE", requires = "output", conflicts_with_all = ["parity", "recursive"])]
+    #[arg(long, value_name = "RANGE", allow_hyphen_values = true, requires = "output", conflicts_with_all = ["parity", "recursive"])]
     range: Option<RangeText>,
     /// Digests for whole tiles of 1 MiB alone: a smaller outline, from which less exact ranges are found
     #[arg(long)]
@@ -115,6 +118,7 @@ fn seal(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
     };
     if options.force && options.range.is_none() && output::exists(&outline_path)? {
         refuse_damaged(ctx, file, &outline_path)?;
+        warn_of_log(ctx, file, &outline_path);
     }
     let stale = if options.parity.is_none() && options.range.is_none() {
         stale_parity(ctx, options, file, &parity_path)?
@@ -124,18 +128,18 @@ fn seal(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
 
     let mut source = ctx.source(file)?;
     let mut size = size;
+    // The name of a file stays with its outline, whatever both are called later.
+    let given = options.note.as_deref().map(str::as_bytes);
+    let mut note = given.map_or_else(|| damage::note_of(file), <[u8]>::to_vec);
     if let Some(range) = &options.range {
         let range = range.resolve(size)?;
         super::merge::check_range(file, &range, size)?;
+        // A part has no file of its own.
+        let text = given.unwrap_or(names::last(file).as_bytes());
+        note = PartRange { range: range.clone(), whole: size }.note(text);
         size = range.end - range.start;
         source = source.range(range.start, size)?;
     }
-    // The name of a file stays with its outline, whatever both are called later. A part has no file of its own.
-    let note = match &options.note {
-        Some(note) => note.clone().into_bytes(),
-        None if options.range.is_some() => damage::note_of_range(file),
-        None => damage::note_of(file),
-    };
     let root = write_outline(ctx, file, &source, &outline, !options.coarse, note)?;
     if let Some((staged, share)) = &parity {
         let parity_options = ctx.parity_options().with_redundancy(*share);
@@ -297,6 +301,20 @@ fn refuse_damaged(ctx: &Ctx, file: &Path, outline: &Path) -> Res<()> {
     .with_hint(format!(
         "atlasm repair {name} repairs it; if the change was meant, atlasm update {name} brings the seals up to date"
     )))
+}
+
+/// Says that a new outline has neither the log nor the note of the old one.
+fn warn_of_log(ctx: &Ctx, file: &Path, outline: &Path) {
+    let Ok(Some(known)) = damage::find_outline(ctx, file, Some(outline), Guess::Never) else { return };
+    let note = known.container.note(known.generation).unwrap_or_default();
+    let generations = known.container.info().map_or(1, |info| info.generation_count);
+    if generations > 1 || !(note.is_empty() || note == damage::note_of(file)) {
+        ctx.warn(&format!(
+            "the log of {} ({}, with their notes) is dropped; atlasm update keeps it",
+            names::shown(outline),
+            units::count(generations, "generation")
+        ));
+    }
 }
 
 /// Gives all files their names, or none.

@@ -4,11 +4,15 @@ use super::info;
 use super::pack::Compress;
 use crate::context::{Ctx, Report};
 use crate::names;
-use crate::objects::{self, Kind};
+use crate::objects::{self, Kind, Opened};
 use crate::output::{self, Staged};
+use crate::packed;
 use crate::status::{Failure, Res, Status};
 use crate::units::{RangeText, hex, human};
-use atlas_manifold::{AtlasBoundaryRegion, AtlasProjection, ContainerMode, ContainerOptions, ProjectionType};
+use atlas_manifold::{
+    AtlasBoundaryRegion, AtlasProjection, CompressionConfig, ContainerMode, ContainerOptions, ProjectionType,
+    ShardInfo,
+};
 use clap::Args;
 use std::fs;
 use std::io::Write;
@@ -17,7 +21,8 @@ use std::path::{Path, PathBuf};
 /// Cuts ranges out of a file or container, each with a proof that it belongs to the root of the whole.
 ///
 /// Whoever knows the root verifies a shard with 'atlasm check', without the rest of the file. Cut out of FILE.atlas, a
-/// shard costs no pass over the file. Several ranges go to a folder, as NAME.OFFSET-LENGTH.shard.
+/// shard costs no pass over the file. A shard has whole pages of 4096 bytes: up to 4095 bytes before and behind the range
+/// go along. Several ranges go to a folder, as NAME.OFFSET-LENGTH.shard.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   atlasm shard big.iso 1MiB..2MiB -o part.shard
@@ -29,7 +34,7 @@ pub(crate) struct Options {
     /// The bytes to cut out
     #[arg(value_name = "RANGE", required = true)]
     ranges: Vec<RangeText>,
-    /// Name of the shard, or, for several ranges, of a folder
+    /// Name of the shard, or, for several ranges, of a folder; - writes a single shard to standard output
     #[arg(short, long, value_name = "OUT")]
     output: PathBuf,
     /// Replaces shards that exist
@@ -45,6 +50,14 @@ pub(crate) struct Options {
 
 pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
     let file = &options.file;
+    // A single shard is a stream.
+    if names::is_dash(&options.output) && options.ranges.len() == 1 {
+        if ctx.json() {
+            return Err(Failure::usage("--json and a shard cannot both be on standard output")
+                .with_hint("-o FILE writes the shard elsewhere"));
+        }
+        output::refuse_terminal()?;
+    }
     match shards(ctx, options, file) {
         Ok(()) => Ok(()),
         Err(failure) => ctx.fail(Some(file), &failure),
@@ -86,6 +99,7 @@ fn shards(ctx: &Ctx, options: &Options, file: &Path) -> Res<()> {
 
 /// Makes a folder; false if it is there.
 pub(crate) fn make_folder(path: &Path) -> Res<bool> {
+    output::refuse_stdout(path)?;
     if output::exists(path)? {
         return Ok(false);
     }
@@ -108,6 +122,11 @@ fn write_shards(
     regions: &[AtlasBoundaryRegion],
     is_folder: bool,
 ) -> Res<()> {
+    let config = options.compress.map(Compress::config);
+    if let ([region], true) = (regions, names::is_dash(&options.output)) {
+        let (projection, opened) = project(ctx, options, file, size)?;
+        return ctx.write(&cut(ctx, file, &projection, opened.as_ref(), region, config.as_ref())?.0);
+    }
     let mut staged = Vec::new();
     for region in regions {
         let path = if is_folder {
@@ -119,18 +138,10 @@ fn write_shards(
         };
         staged.push(Staged::new(&path, options.force, &[file])?);
     }
-    let projection = project(ctx, options, file, size)?;
-    let config = options.compress.map(Compress::config);
+    let (projection, opened) = project(ctx, options, file, size)?;
     // One after the other, so that one shard is in memory and not all.
     for (staged, region) in staged.into_iter().zip(regions) {
-        let (bytes, info) = ctx.operate(file, region.length, |operation| {
-            let shard = projection.extract_shard(region, operation)?;
-            let bytes = match &config {
-                Some(config) => shard.compress_with(config, operation)?.serialize()?,
-                None => shard.serialize()?,
-            };
-            Ok((bytes, shard.info()))
-        })?;
+        let (bytes, info) = cut(ctx, file, &projection, opened.as_ref(), region, config.as_ref())?;
         super::seal::sync(&write(&staged, &bytes)?, staged.target())?;
         let target = staged.target().to_owned();
         staged.finish()?;
@@ -147,22 +158,55 @@ fn write_shards(
                 hex(&info.root)
             ),
         );
+        let beside = info.payload_size.saturating_sub(region.length);
+        if beside > 0 {
+            report.line(format!(
+                "  with {} of the bytes before and behind it, because a shard has whole pages of 4096 bytes",
+                human(beside)
+            ));
+        }
         ctx.report(Some(file), report)?;
     }
     Ok(())
 }
 
+/// The serialised shard of a region.
+fn cut(
+    ctx: &Ctx,
+    file: &Path,
+    projection: &AtlasProjection,
+    opened: Option<&Opened>,
+    region: &AtlasBoundaryRegion,
+    config: Option<&CompressionConfig>,
+) -> Res<(Vec<u8>, ShardInfo)> {
+    ctx.operate(file, region.length, |operation| {
+        let shard = projection.extract_shard(region, operation)?;
+        let bytes = match config {
+            Some(config) => shard.compress_with(config, operation)?.serialize()?,
+            None => shard.serialize()?,
+        };
+        Ok((bytes, shard.info()))
+    })
+    .map_err(|failure| match opened {
+        Some(opened) => packed::explain_read(ctx, file, opened, projection, *region, failure),
+        None => failure,
+    })
+}
+
 /// The projection of a file, or of a generation of a container.
-fn project(ctx: &Ctx, options: &Options, file: &Path, size: u64) -> Res<AtlasProjection> {
+fn project(ctx: &Ctx, options: &Options, file: &Path, size: u64) -> Res<(AtlasProjection, Option<Opened>)> {
     if objects::kind_of(file)? == Kind::Container {
         let opened =
             objects::open_container(ctx, file, ContainerMode::Read, None, ContainerOptions::default())?;
-        return ctx
-            .operate(file, size, |operation| opened.container.snapshot(options.generation, true, operation));
+        let snapshot = ctx.operate(file, size, |operation| {
+            opened.container.snapshot(options.generation, true, operation)
+        })?;
+        return Ok((snapshot, Some(opened)));
     }
     let source = ctx.source(file)?;
     let projection = ctx.projection_options();
-    ctx.operate(file, size, |operation| {
+    let made = ctx.operate(file, size, |operation| {
         AtlasProjection::create(ProjectionType::Linear, &source, &projection, operation)
-    })
+    })?;
+    Ok((made, None))
 }

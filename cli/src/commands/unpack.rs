@@ -5,9 +5,10 @@ use crate::context::{Ctx, Report};
 use crate::names;
 use crate::objects;
 use crate::output::Staged;
+use crate::packed;
 use crate::status::{Failure, Res, Status};
 use crate::units::{hex, human};
-use atlas_manifold::{ContainerMode, ContainerOptions};
+use atlas_manifold::{AtlasBoundaryRegion, ContainerMode, ContainerOptions};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -48,10 +49,15 @@ pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
         let generation = opened.container.generation(options.generation)?;
         check_expected_root(file, &generation, options.root.as_ref())?;
         let size = generation.domain_size;
-        ctx.operate(file, size, |operation| {
-            let snapshot = opened.container.snapshot(generation.generation, false, operation)?;
-            snapshot.write_file(staged.path(), operation)
+        let snapshot = ctx.operate(file, size, |operation| {
+            opened.container.snapshot(generation.generation, false, operation)
         })?;
+        ctx.operate(file, size, |operation| snapshot.write_file(staged.path(), operation)).map_err(
+            |failure| {
+                let region = AtlasBoundaryRegion::new(0, size);
+                packed::explain_read(ctx, file, &opened, &snapshot, region, failure)
+            },
+        )?;
         let target = staged.target().to_owned();
         staged.finish()?;
         let mut report = Report::new(Status::Done, "unpacked");

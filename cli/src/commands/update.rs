@@ -29,7 +29,7 @@ pub(crate) struct Options {
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
     /// Bytes that were changed; may be given several times
-    #[arg(long, value_name = "RANGE")]
+    #[arg(long, value_name = "RANGE", allow_hyphen_values = true)]
     ranges: Vec<RangeText>,
     /// The outline, or a folder of outlines
     #[arg(long, value_name = "PATH")]

@@ -5,6 +5,7 @@ use crate::damage::{self, Findings, Guess, Missing, Outline};
 use crate::map::{self, Fate};
 use crate::names;
 use crate::objects;
+use crate::packed;
 use crate::status::{Failure, Res, Status};
 use crate::units::{RangeText, count, hex, human};
 use crate::walk::{self, Seals};
@@ -21,7 +22,8 @@ use std::time::{Duration, Instant};
 /// The outline is FILE.atlas, or the one that --outline names; if there is none, one in the folder that has
 /// the size of the file is taken, and named. If the file is damaged, its parity file tells whether it can be
 /// repaired. A file that has a parity file alone is compared with that. With -r, a file that has seals and is not
-/// there is missing, status 4. -q leaves out the files that are intact.
+/// there is missing, status 4. -q leaves out the files that are intact. A container that
+/// 'atlasm pack' made is verified by itself, with all its generations.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   atlasm verify big.iso
@@ -40,7 +42,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "PATH")]
     parity: Option<PathBuf>,
     /// Compares a range alone, with the outline of the range or of the whole file that --outline names
-    #[arg(long, value_name = "RANGE", requires = "outline", conflicts_with_all = ["recursive", "parity", "parity_too", "resume"])]
+    #[arg(long, value_name = "RANGE", allow_hyphen_values = true, requires = "outline", conflicts_with_all = ["recursive", "parity", "parity_too", "resume"])]
     range: Option<RangeText>,
     /// Checks the parity file too, also if the file is intact
     #[arg(long)]
@@ -582,6 +584,9 @@ fn verify(ctx: &Ctx, options: &Options, file: &Path, part: Option<&mut Part>) ->
     if names::is_dash(file) {
         return Err(Failure::usage("a pipe cannot be verified against an outline")
             .with_hint("atlasm hash - prints its root"));
+    }
+    if options.outline.is_none() && options.parity.is_none() && packed::is_named_itself(file)? {
+        return packed::verify(ctx, file);
     }
     let size = objects::size_of(file)?;
     if let (Some(range), Some(path)) = (&options.range, &options.outline) {
