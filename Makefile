@@ -184,7 +184,7 @@ test-oldest: ## whether all compiles with the oldest Rust that Cargo.toml allows
 	rustup toolchain install --profile minimal --no-self-update $$oldest; \
 	$(unmade) cargo +$$oldest check --locked --all-targets
 
-loom: ## every interleaving of the lock-free code
+loom: ## interleavings of the lock-free code, of tickets of the pool, and of the delivery of results in order
 	@$(ready) build
 	RUSTFLAGS="--cfg loom" $(unmade) cargo test --release --manifest-path tests/loom/Cargo.toml
 

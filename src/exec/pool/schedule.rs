@@ -1,4 +1,6 @@
 //! Distribution of tasks to workers, and delivery of the results in order.
+//!
+//! `make loom` runs the interleavings of small calls (tests/loom).
 
 use super::threads::Team;
 use super::ticket::Lent;
@@ -7,11 +9,15 @@ use crate::base::error::{AtlasError, Result};
 use crate::base::process::Process;
 use crate::base::sync::lock;
 use crate::base::units::{to_u64, to_usize};
+#[cfg(loom)]
+use loom::sync::{Condvar, Mutex};
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
+#[cfg(not(loom))]
+use std::sync::{Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 /// Tasks still to be taken, and the number of workers.

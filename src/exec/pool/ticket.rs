@@ -4,11 +4,17 @@
 //! finds nothing, so that the call waits for the threads that are at work and for no other: those of a pool may all
 //! sit in a callback of the program. It waits on a lock and does not take other work meanwhile, which could be a
 //! callback whose locks are further down on the same stack.
+//!
+//! `make loom` runs all interleavings of a call and its threads (tests/loom).
 
 use crate::base::process::Process;
 use crate::base::sync::lock;
+#[cfg(loom)]
+use loom::sync::{Arc, Condvar, Mutex};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::PoisonError;
+#[cfg(not(loom))]
+use std::sync::{Arc, Condvar, Mutex};
 
 /// Work without its lifetime, which [`Lent`] keeps.
 #[derive(Clone, Copy)]

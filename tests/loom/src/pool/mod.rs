@@ -32,7 +32,7 @@ pub(crate) mod threads {
             None
         }
 
-        pub(crate) fn start(&self, lent: &Lent<'_>) -> bool {
+        pub(super) fn start(&self, lent: &Lent<'_>) -> bool {
             let ticket = lent.ticket();
             loom::thread::spawn(move || ticket.run());
             true
