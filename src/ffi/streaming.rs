@@ -26,10 +26,11 @@ use super::sized::{OutStruct, SizedStruct, init_struct, own_size, read_struct, s
 use super::source::atlas_source;
 use super::status::atlas_status;
 use crate::base::error::Result;
+use crate::base::sync::lock;
 use crate::exec::operation::Operation;
 use crate::streaming::{StreamMonitor, StreamingConfig, StreamingContext, check_built_in, stream_projection};
 use std::ffi::{c_char, c_void};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 /// Settings of a stream. None of them changes the result. Fill it with atlas_stream_config_init().
 #[repr(C)]
@@ -131,7 +132,7 @@ impl atlas_stream {
     fn run<R>(&self, call: impl FnOnce(&mut StreamingContext, &mut Operation<'_>) -> Result<R>) -> Result<R> {
         // A call that panicked leaves a stream in the failed state, so that a poisoned lock is safe
         // to enter.
-        let mut context = self.context.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut context = lock(&self.context);
         // SAFETY: our own copy; the header asks that pool and user_data outlive the stream.
         unsafe { with_operation(&raw const self.operation.0, |operation| call(&mut context, operation)) }
     }
