@@ -49,13 +49,16 @@ pub struct atlas_benchmark_config {
     pub data_size_count: usize,
 }
 
+/// The default settings, without sizes.
+static DEFAULT: BenchmarkConfig = BenchmarkConfig::with_sizes(Vec::new());
+
 sized_struct!(
     atlas_benchmark_config,
     atlas_benchmark_config {
         struct_size: own_size::<atlas_benchmark_config>(),
-        warmup_iterations: 3,
-        iterations: 10,
-        max_seconds: 5.0,
+        warmup_iterations: DEFAULT.warmup_iterations,
+        iterations: DEFAULT.iterations,
+        max_seconds: DEFAULT.max_seconds,
         data_sizes: std::ptr::null(),
         data_size_count: 0,
     },

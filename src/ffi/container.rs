@@ -35,7 +35,7 @@ use super::sized::{OutStruct, SizedStruct, init_struct, own_size, sized_struct};
 use super::source::atlas_source;
 use super::status::atlas_status;
 use crate::base::buffer::try_vec;
-use crate::container::{Container, ContainerMode};
+use crate::container::{CACHE_SIZE, Container, ContainerMode};
 use crate::exec::operation::Operation;
 use crate::projection::ConservationPolicy;
 use std::ffi::{c_char, c_void};
@@ -85,8 +85,6 @@ pub struct atlas_container_create_options {
     /// Bytes of memory for the loaded part of the tree. Default 64 MiB.
     pub cache_size: u64,
 }
-
-const CACHE_SIZE: u64 = 64 << 20;
 
 sized_struct!(
     atlas_container_create_options,

@@ -86,9 +86,9 @@ sized_struct!(
     atlas_incremental_config,
     atlas_incremental_config {
         struct_size: own_size::<atlas_incremental_config>(),
-        validate_conservation: 1,
-        enable_rollback: 1,
-        max_deltas: 1_000,
+        validate_conservation: IncrementalConfig::DEFAULT.validate_conservation as u32,
+        enable_rollback: IncrementalConfig::DEFAULT.enable_rollback as u32,
+        max_deltas: IncrementalConfig::DEFAULT.max_deltas,
     },
     [struct_size, validate_conservation, enable_rollback, max_deltas]
 );

@@ -34,7 +34,8 @@ use crate::base::buffer::try_vec;
 use crate::base::damage::Damage;
 use crate::base::error::Result;
 use crate::parity::{
-    AtlasParity, ParityOptions, ParityReport, ParityVerdict, RepairMode, RepairOptions, available,
+    AtlasParity, DEFAULT_REDUNDANCY, ParityOptions, ParityReport, ParityVerdict, RepairMode, RepairOptions,
+    available,
 };
 use std::ffi::{c_char, c_void};
 
@@ -100,7 +101,7 @@ sized_struct!(
         struct_size: own_size::<atlas_parity_options>(),
         unit_size: 0,
         parity_columns: 0,
-        redundancy: 625,
+        redundancy: DEFAULT_REDUNDANCY,
         rows: 0,
         key: std::ptr::null(),
         id: std::ptr::null(),

@@ -490,8 +490,8 @@ sized_struct!(
     atlas_limits,
     atlas_limits {
         struct_size: own_size::<atlas_limits>(),
-        max_payload_size: 1 << 30,
-        max_proof_size: 64 << 20,
+        max_payload_size: Limits::DEFAULT.max_payload_size,
+        max_proof_size: Limits::DEFAULT.max_proof_size,
     },
     [struct_size, max_payload_size, max_proof_size]
 );

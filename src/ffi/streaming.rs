@@ -58,11 +58,11 @@ sized_struct!(
     atlas_stream_config,
     atlas_stream_config {
         struct_size: own_size::<atlas_stream_config>(),
-        chunk_size: 16 * 1024 * 1024,
-        parallel_chunks: 4,
-        prefetch_chunks: 2,
-        chunk_overlap: 4_096,
-        io_buffer_size: 1024 * 1024,
+        chunk_size: StreamingConfig::DEFAULT.chunk_size,
+        parallel_chunks: StreamingConfig::DEFAULT.parallel_chunks,
+        prefetch_chunks: StreamingConfig::DEFAULT.prefetch_chunks,
+        chunk_overlap: StreamingConfig::DEFAULT.chunk_overlap,
+        io_buffer_size: StreamingConfig::DEFAULT.io_buffer_size,
     },
     [struct_size, chunk_size, parallel_chunks, prefetch_chunks, chunk_overlap, io_buffer_size]
 );
