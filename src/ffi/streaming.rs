@@ -18,7 +18,7 @@
 //! }
 //! ```
 
-use super::args::{CBool, bytes_in, drop_handle, handle, into_handle, out, path};
+use super::args::{CBool, bytes_in, drop_handle, handle, out, out_handle, path};
 use super::boundary::{boundary, infallible};
 use super::operation::{atlas_operation, atlas_progress, with_operation};
 use super::projection::{atlas_projection, atlas_projection_options, projection_options, projection_type};
@@ -159,7 +159,7 @@ pub unsafe extern "C" fn atlas_stream_project(
 ) -> atlas_status {
     boundary(|| {
         // SAFETY: as the header asks: NULL or a place for a pointer.
-        let out = unsafe { self::out(out, std::ptr::null_mut(), "out") }?;
+        let out = unsafe { out_handle(out) }?;
         check_built_in()?;
         // SAFETY: as the header asks: a live source, and structs of their struct_size.
         let (source, options, config) =
@@ -169,8 +169,7 @@ pub unsafe extern "C" fn atlas_stream_project(
         let made = unsafe {
             with_operation(operation, |run| stream_projection(&source.0, kind, &options, config, run))
         }?;
-        out.set(into_handle(atlas_projection(made))?);
-        Ok(())
+        out.fill(atlas_projection(made))
     })
 }
 
@@ -193,7 +192,7 @@ pub unsafe extern "C" fn atlas_stream_open(
 ) -> atlas_status {
     boundary(|| {
         // SAFETY: as the header asks: NULL or a place for a pointer.
-        let out = unsafe { self::out(out, std::ptr::null_mut(), "out") }?;
+        let out = unsafe { out_handle(out) }?;
         check_built_in()?;
         // SAFETY: as the header asks: a live source, and structs of their struct_size.
         let (source, options, config) =
@@ -203,8 +202,7 @@ pub unsafe extern "C" fn atlas_stream_open(
         let stream = unsafe {
             atlas_stream::new(operation, |run| StreamingContext::open(&source.0, kind, &options, config, run))
         }?;
-        out.set(into_handle(stream)?);
-        Ok(())
+        out.fill(stream)
     })
 }
 
@@ -227,7 +225,7 @@ pub unsafe extern "C" fn atlas_stream_open_push(
 ) -> atlas_status {
     boundary(|| {
         // SAFETY: as the header asks: NULL or a place for a pointer.
-        let out = unsafe { self::out(out, std::ptr::null_mut(), "out") }?;
+        let out = unsafe { out_handle(out) }?;
         check_built_in()?;
         // SAFETY: as the header asks: structs of their struct_size.
         let (options, config) = unsafe { (projection_options(options)?, stream_config(config)?) };
@@ -244,8 +242,7 @@ pub unsafe extern "C" fn atlas_stream_open_push(
                 StreamingContext::open_push(spool.as_deref(), kind, &options, config, run)
             })
         }?;
-        out.set(into_handle(stream)?);
-        Ok(())
+        out.fill(stream)
     })
 }
 
@@ -396,13 +393,12 @@ pub unsafe extern "C" fn atlas_stream_finish(
 ) -> atlas_status {
     boundary(|| {
         // SAFETY: as the header asks: NULL or a place for a pointer.
-        let out = unsafe { self::out(out, std::ptr::null_mut(), "out") }?;
+        let out = unsafe { out_handle(out) }?;
         check_built_in()?;
         // SAFETY: as the header asks: a live stream.
         let stream = unsafe { handle(stream, "stream") }?;
         let projection = stream.run(|context, operation| context.finish(operation))?;
-        out.set(into_handle(atlas_projection(projection))?);
-        Ok(())
+        out.fill(atlas_projection(projection))
     })
 }
 
