@@ -7,6 +7,10 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::print_stderr, reason = "a test that is left out says why")]
 
+#[allow(dead_code)]
+#[path = "../src/base/split_mix.rs"]
+mod split_mix;
+
 use atlas_manifold::{
     AtlasBoundaryRegion, AtlasProjection, AtlasShard, ClassSet, Digest, ErrorKind, Limits, Operation,
     ProjectionDelta, ProjectionOptions, ProjectionType, Result, Source, VerifyOptions, digest256,
@@ -16,6 +20,7 @@ use atlas_manifold::{
     CompressedShard, CompressionAlgorithm, CompressionConfig, CompressionFilter, CompressionLevel,
 };
 use serde_json::Value;
+use split_mix::SplitMix64;
 use std::path::{Path, PathBuf};
 
 /// Size of the digest at the end of every file.
@@ -65,41 +70,21 @@ fn golden(file: &Value) -> Vec<u8> {
 
 // The domains.
 
-struct SplitMix(u64);
-
-impl Iterator for SplitMix {
-    type Item = u64;
-
-    fn next(&mut self) -> Option<u64> {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        Some(z ^ (z >> 31))
-    }
-}
-
-fn split_mix(seed: u64, size: usize) -> Vec<u8> {
-    let mut bytes: Vec<u8> = SplitMix(seed).take(size.div_ceil(8)).flat_map(u64::to_le_bytes).collect();
-    bytes.truncate(size);
-    bytes
-}
-
 /// Stretches of 4,096 bytes in turn: noise, letters, then words of 2, 4, 8 and 16 bytes whose lower half
 /// is noise of five bits a byte and whose upper half is one of four numbers.
 fn records(seed: u64, size: usize) -> Vec<u8> {
     const STRETCH: usize = 4_096;
-    let (mut noise, mut bytes) = (SplitMix(seed), Vec::new());
+    let (mut noise, mut bytes) = (SplitMix64(seed), Vec::new());
     for stretch in 0..size.div_ceil(STRETCH) {
         match stretch % 6 {
-            0 => bytes.extend(noise.by_ref().take(STRETCH / 8).flat_map(u64::to_le_bytes)),
+            0 => bytes.extend(noise.bytes(STRETCH)),
             1 => bytes.extend((0..STRETCH).map(|i| b'a' + (i % 37 % 26) as u8)),
             kind => {
                 let width = 1 << (kind - 1);
                 let half = 8 * width / 2;
                 for _ in 0..STRETCH / width {
-                    let low = u128::from(noise.next().unwrap() & 0x1F1F_1F1F_1F1F_1F1F) & ((1 << half) - 1);
-                    let high = 1_000 + u128::from(noise.next().unwrap() % 4);
+                    let low = u128::from(noise.next() & 0x1F1F_1F1F_1F1F_1F1F) & ((1 << half) - 1);
+                    let high = 1_000 + u128::from(noise.next() % 4);
                     let word = high << half | low;
                     bytes.extend_from_slice(&word.to_le_bytes()[..width]);
                 }
@@ -125,7 +110,7 @@ fn ramps(size: usize) -> Vec<u8> {
 fn original(domain: &Value) -> Vec<u8> {
     let (seed, size) = (number(&domain["seed"]), number(&domain["size"]) as usize);
     match text(domain, "formula") {
-        "splitmix64" => split_mix(seed, size),
+        "splitmix64" => SplitMix64(seed).bytes(size),
         "records" => records(seed, size),
         "period" => (0..size).map(|i| (i % 251 + i / 65_536) as u8).collect(),
         "ramps" => ramps(size),
@@ -149,12 +134,12 @@ fn edited(domain: &Value) -> (Vec<ProjectionDelta>, Vec<u8>) {
         let range = at(1) as usize..at(2) as usize;
         match edit[0].as_str().unwrap() {
             "insert" => {
-                let new = split_mix(at(3), at(2) as usize);
+                let new = SplitMix64(at(3)).bytes(at(2) as usize);
                 bytes.splice(at(1) as usize..at(1) as usize, new.clone());
                 deltas.push(ProjectionDelta::insert(at(1), new));
             }
             "update" => {
-                let new = split_mix(at(4), at(3) as usize);
+                let new = SplitMix64(at(4)).bytes(at(3) as usize);
                 bytes.splice(range, new.clone());
                 deltas.push(ProjectionDelta::update(at(1), at(2), new));
             }

@@ -1,24 +1,14 @@
 //! Every case of the golden roots, through the public API.
 
+#[allow(dead_code)]
+#[path = "../src/base/split_mix.rs"]
+mod split_mix;
+
 use atlas_manifold::{AtlasProjection, Operation, ProjectionOptions, ProjectionType, Source};
 #[cfg(feature = "streaming")]
 use atlas_manifold::{StreamingConfig, stream_projection};
 use serde_json::Value;
-
-/// The first `size` bytes of the SplitMix64 stream of `seed`.
-fn split_mix(seed: u64, size: usize) -> Vec<u8> {
-    let mut state = seed;
-    let mut bytes = Vec::with_capacity(size + 8);
-    while bytes.len() < size {
-        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        bytes.extend_from_slice(&(z ^ (z >> 31)).to_le_bytes());
-    }
-    bytes.truncate(size);
-    bytes
-}
+use split_mix::SplitMix64;
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -34,7 +24,7 @@ fn every_case_has_its_residue_witnesses_and_root() {
     for case in file["cases"].as_array().unwrap().iter() {
         let name = case["name"].as_str().unwrap();
         let size = usize::try_from(case["size"].as_u64().unwrap()).unwrap();
-        let bytes = split_mix(case["seed"].as_u64().unwrap(), size);
+        let bytes = SplitMix64(case["seed"].as_u64().unwrap()).bytes(size);
         let (kind, mut options) = match case["type"].as_str().unwrap() {
             "LINEAR" => (ProjectionType::Linear, ProjectionOptions::new()),
             "R96_FOURIER" => {

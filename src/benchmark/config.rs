@@ -20,16 +20,16 @@ pub struct BenchmarkConfig {
 
 impl Default for BenchmarkConfig {
     fn default() -> Self {
-        BenchmarkConfig {
-            warmup_iterations: 3,
-            iterations: 10,
-            max_seconds: 5.0,
-            data_sizes: [1, 16, 64].map(|mib| mib << 20).to_vec(),
-        }
+        Self::with_sizes([1, 16, 64].map(|mib| mib << 20).to_vec())
     }
 }
 
 impl BenchmarkConfig {
+    /// Returns the default settings, with other sizes of the domains.
+    pub(crate) const fn with_sizes(data_sizes: Vec<u64>) -> Self {
+        BenchmarkConfig { warmup_iterations: 3, iterations: 10, max_seconds: 5.0, data_sizes }
+    }
+
     /// Returns the sizes of the domains in memory. Fails with INVALID_ARGUMENT if a value is out of its
     /// range.
     pub(super) fn sizes(&self) -> Result<Vec<usize>> {

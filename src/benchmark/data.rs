@@ -2,6 +2,7 @@
 
 use crate::base::buffer::Buffer;
 use crate::base::error::Result;
+use crate::base::split_mix::SplitMix64;
 
 /// Number of bytes of one kind in a row.
 const SECTION: usize = 256 * 1024;
@@ -11,7 +12,7 @@ const SECTION: usize = 256 * 1024;
 pub(super) fn generate(len: usize) -> Result<Buffer> {
     let mut buffer = Buffer::new(len)?;
     // A fixed seed: the same bytes on every machine.
-    let mut noise = Noise(7);
+    let mut noise = SplitMix64(7);
     // Sections shrink with the domain, so that a small domain has all four kinds too.
     let section = (len / 4).clamp(1, SECTION);
     for (index, part) in buffer.chunks_mut(section).enumerate() {
@@ -39,7 +40,7 @@ fn fill<const N: usize>(part: &mut [u8], mut value: impl FnMut(u32) -> [u8; N]) 
     }
 }
 
-fn words(part: &mut [u8], noise: &mut Noise) {
+fn words(part: &mut [u8], noise: &mut SplitMix64) {
     const WORDS: [&[u8]; 8] =
         [b"tile ", b"witness ", b"residue ", b"shard ", b"of ", b"the ", b"domain, ", b"root.\n"];
     let (mut rest, mut at) = (part, noise.next());
@@ -50,18 +51,5 @@ fn words(part: &mut [u8], noise: &mut Noise) {
         let (now, later) = rest.split_at_mut(word.len().min(rest.len()));
         now.copy_from_slice(&word[..now.len()]);
         (rest, at) = (later, noise.next());
-    }
-}
-
-/// SplitMix64.
-struct Noise(u64);
-
-impl Noise {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
     }
 }

@@ -10,6 +10,7 @@ use super::method::CompressionAlgorithm;
 use super::{Body, CompressedShard, auto, available, coding, flags, no_method};
 use crate::base::buffer::{Buffer, try_vec};
 use crate::base::error::{AtlasError, ErrorKind, Result};
+use crate::base::sync::lock;
 use crate::base::units::{to_u64, to_usize};
 use crate::exec::operation::Operation;
 use crate::exec::pool;
@@ -20,7 +21,7 @@ use crate::layer2::Residue;
 use crate::shard::{AtlasShard, TilePart, VerifyOptions};
 use std::ops::Range;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// Digest and residue of each tile of a shard, as far as they are known.
 type KnownTiles = Vec<Option<(Digest, Residue)>>;
@@ -423,7 +424,7 @@ pub(super) fn decompress_all(
         |decoder, task| {
             let run = &tasks[to_usize(task)];
             let shard = compressed[run.shard];
-            let mut target = targets[to_usize(task)].lock().unwrap_or_else(PoisonError::into_inner);
+            let mut target = lock(&targets[to_usize(task)]);
             let mut out = target.chunks_mut(shard.block_size);
             // Decode or check each block of the run.
             let (mut first, mut witness) = (None, None);

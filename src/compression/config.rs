@@ -85,22 +85,24 @@ pub struct CompressionConfig {
 
 impl Default for CompressionConfig {
     fn default() -> Self {
-        CompressionConfig {
-            algorithm: CompressionAlgorithm::default(),
-            level: CompressionLevel::default(),
-            min_size_threshold: 1_024,
-            max_compression_ratio: 0.9,
-            preserve_conservation: true,
-            verify_integrity: true,
-            block_size: 128 * 1024,
-            filter: CompressionFilter::default(),
-            target: CompressionTarget::default(),
-            codec_level: None,
-        }
+        Self::DEFAULT
     }
 }
 
 impl CompressionConfig {
+    pub(crate) const DEFAULT: Self = CompressionConfig {
+        algorithm: CompressionAlgorithm::ConservationAware,
+        level: CompressionLevel::Default,
+        min_size_threshold: 1_024,
+        max_compression_ratio: 0.9,
+        preserve_conservation: true,
+        verify_integrity: true,
+        block_size: 128 * 1024,
+        filter: CompressionFilter::Auto,
+        target: CompressionTarget::Balanced,
+        codec_level: None,
+    };
+
     /// Returns the block size. Fails with INVALID_ARGUMENT if a value is out of its range, with UNSUPPORTED
     /// if the codec is not built in.
     pub(crate) fn check(&self) -> Result<usize> {

@@ -4,9 +4,10 @@ use super::{
     CompressedInfo, CompressedShard, CompressionAlgorithm, CompressionConfig, compress_all, decompress_all,
 };
 use crate::base::error::Result;
+use crate::base::sync::lock;
 use crate::exec::operation::Operation;
 use crate::shard::{AtlasShard, VerifyOptions};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 /// Statistics of a manager. Failed calls do not count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -125,6 +126,6 @@ impl CompressionManager {
     }
 
     fn lock(&self) -> MutexGuard<'_, CompressionStats> {
-        self.stats.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.stats)
     }
 }

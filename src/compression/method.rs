@@ -43,16 +43,6 @@ pub enum CompressionFilter {
     Planes,
 }
 
-impl CompressionFilter {
-    /// Returns the filter with this number in the C API, or `None`.
-    pub(crate) fn from_code(code: u32) -> Option<Self> {
-        // A number from C stays a number until it is found here.
-        [CompressionFilter::Auto, CompressionFilter::None, CompressionFilter::Planes]
-            .into_iter()
-            .find(|filter| *filter as u32 == code)
-    }
-}
-
 /// Criterion of [`CompressionAlgorithm::Auto`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -64,15 +54,6 @@ pub enum CompressionTarget {
     FastestRead,
     /// The smallest size.
     Smallest,
-}
-
-impl CompressionTarget {
-    /// Returns the target with this number in the C API, or `None`.
-    pub(crate) fn from_code(code: u32) -> Option<Self> {
-        [CompressionTarget::Balanced, CompressionTarget::FastestRead, CompressionTarget::Smallest]
-            .into_iter()
-            .find(|target| *target as u32 == code)
-    }
 }
 
 /// Filters and codec of the blocks of a shard. The two parts know nothing of one another.
@@ -157,15 +138,11 @@ impl CompressionAlgorithm {
         self.definition().0
     }
 
-    /// Returns the algorithm with this number in the C API, or `None`.
-    pub(crate) fn from_code(code: u32) -> Option<Self> {
-        ALGORITHMS.iter().copied().find(|algorithm| u32::from(algorithm.code()) == code)
-    }
-
     /// Returns the algorithm with this number in the format. Fails with UNSUPPORTED if there is none.
     pub(crate) fn from_format(code: u8) -> Result<Self> {
         // AUTO is a choice of the caller and never a property of bytes.
-        let known = Self::from_code(u32::from(code)).filter(|algorithm| *algorithm != Self::Auto);
+        let mut known = ALGORITHMS.iter().copied().filter(|algorithm| *algorithm != Self::Auto);
+        let known = known.find(|algorithm| algorithm.code() == code);
         known.ok_or_else(|| AtlasError::unsupported(format!("compression algorithm {code} is unknown")))
     }
 

@@ -105,12 +105,15 @@ pub struct ContainerOptions {
     pub max_domain_size: Option<u64>,
 }
 
+/// Default of [`ContainerOptions::cache_size`].
+pub(crate) const CACHE_SIZE: u64 = 64 << 20;
+
 impl Default for ContainerOptions {
     fn default() -> Self {
         ContainerOptions {
             base: None,
             compression: None,
-            cache_size: 64 << 20,
+            cache_size: CACHE_SIZE,
             recover: false,
             expected_history: None,
             max_domain_size: None,

@@ -78,6 +78,27 @@ pub(super) unsafe fn bytes_out<'a>(data: *mut c_void, size: usize, name: &str) -
     Ok(unsafe { OutBytes::from_raw(data.cast(), size) })
 }
 
+/// A place for a handle, NULL until the handle is ready.
+pub(super) struct OutHandle<T>(Out<*mut T>);
+
+impl<T: Send + Sync> OutHandle<T> {
+    /// Passes the value to C as a handle, which ends the call well.
+    pub(super) fn fill(self, value: T) -> Result<()> {
+        self.0.set(into_handle(value)?);
+        Ok(())
+    }
+}
+
+/// Returns the out-parameter `out` for a handle, and sets it to NULL.
+///
+/// # Safety
+///
+/// The same as [`out`].
+pub(super) unsafe fn out_handle<T>(out: *mut *mut T) -> Result<OutHandle<T>> {
+    // SAFETY: as the caller promises.
+    unsafe { self::out(out, std::ptr::null_mut(), "out") }.map(OutHandle)
+}
+
 /// Room for `count` handles, all NULL until every handle is ready.
 pub(super) struct OutHandles<T> {
     start: *mut *mut T,
@@ -272,7 +293,7 @@ pub(super) unsafe fn path(path: *const c_char, name: &str) -> Result<PathBuf> {
 }
 
 /// Passes a handle to C. Any thread may use and destroy it.
-pub(super) fn into_handle<T: Send + Sync>(value: T) -> Result<*mut T> {
+fn into_handle<T: Send + Sync>(value: T) -> Result<*mut T> {
     match try_box(value) {
         Ok(handle) => Ok(Box::into_raw(handle)),
         Err(_) => Err(AtlasError::out_of_memory("no memory for a handle")),
@@ -302,10 +323,16 @@ pub(super) fn unknown(name: &str, value: u32, known: &[(&str, u32)]) -> AtlasErr
     AtlasError::invalid_argument(text)
 }
 
-/// Names and numbers of an enumeration.
-macro_rules! known {
-    ($enumeration:ident: $($value:ident),+ $(,)?) => {
-        &[$((stringify!($value), $enumeration::$value as u32)),+]
+/// Converts a number of C: evaluates the arm of the enumerator that has it. Another number is INVALID_ARGUMENT with a
+/// list of the known ones, so that it never becomes a Rust enumeration unchecked.
+macro_rules! c_enum {
+    ($number:expr, $name:literal, $enumeration:ident { $($value:ident => $result:expr),+ $(,)? }) => {
+        match $number {
+            $(number if number == $enumeration::$value as u32 => Ok($result),)+
+            number => Err($crate::ffi::args::unknown(
+                $name, number, &[$((stringify!($value), $enumeration::$value as u32)),+]
+            )),
+        }
     };
 }
-pub(super) use known;
+pub(super) use c_enum;

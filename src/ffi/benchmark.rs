@@ -17,7 +17,7 @@
 //! }
 //! ```
 
-use super::args::{drop_handle, handle, into_handle, items_in, known, out, unknown};
+use super::args::{c_enum, drop_handle, handle, items_in, out, out_handle};
 use super::boundary::{boundary, infallible};
 use super::operation::{atlas_operation, with_operation};
 use super::sized::{OutStruct, SizedStruct, init_struct, own_size, read_struct, sized_struct};
@@ -49,13 +49,16 @@ pub struct atlas_benchmark_config {
     pub data_size_count: usize,
 }
 
+/// The default settings, without sizes.
+static DEFAULT: BenchmarkConfig = BenchmarkConfig::with_sizes(Vec::new());
+
 sized_struct!(
     atlas_benchmark_config,
     atlas_benchmark_config {
         struct_size: own_size::<atlas_benchmark_config>(),
-        warmup_iterations: 3,
-        iterations: 10,
-        max_seconds: 5.0,
+        warmup_iterations: DEFAULT.warmup_iterations,
+        iterations: DEFAULT.iterations,
+        max_seconds: DEFAULT.max_seconds,
         data_sizes: std::ptr::null(),
         data_size_count: 0,
     },
@@ -182,14 +185,13 @@ pub unsafe extern "C" fn atlas_benchmark_run(
 ) -> atlas_status {
     boundary(|| {
         // SAFETY: as the header asks: NULL or a place for a pointer.
-        let out = unsafe { self::out(out, std::ptr::null_mut(), "out") }?;
+        let out = unsafe { out_handle(out) }?;
         available()?;
         // SAFETY: as the header asks: a struct of its struct_size.
         let config = unsafe { config_in(config) }?;
         // SAFETY: as the header asks.
         let report = unsafe { with_operation(operation, |operation| run(&config, operation)) }?;
-        out.set(into_handle(atlas_benchmark_report { report })?);
-        Ok(())
+        out.fill(atlas_benchmark_report { report })
     })
 }
 
@@ -270,19 +272,11 @@ pub unsafe extern "C" fn atlas_benchmark_report_format(
         available()?;
         // SAFETY: as the header asks: a live report.
         let report = &unsafe { handle(report, "report") }?.report;
-        // The number of the format is checked here, because any `u32` may arrive.
-        let text = match format {
-            0 => report.to_text(),
-            1 => report.to_json(),
-            2 => report.to_csv(),
-            _ => {
-                return Err(unknown(
-                    "report format",
-                    format,
-                    known!(atlas_report_format: ATLAS_REPORT_TEXT, ATLAS_REPORT_JSON, ATLAS_REPORT_CSV),
-                ));
-            }
-        };
+        let text = c_enum!(format, "report format", atlas_report_format {
+            ATLAS_REPORT_TEXT => report.to_text(),
+            ATLAS_REPORT_JSON => report.to_json(),
+            ATLAS_REPORT_CSV => report.to_csv(),
+        })?;
         out.set(atlas_buffer::from_vec(text.into_bytes()));
         Ok(())
     })

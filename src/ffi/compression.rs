@@ -17,9 +17,7 @@
 //! }
 //! ```
 
-use super::args::{
-    OutHandles, bytes_in, bytes_out, drop_handle, handle, into_handle, items_in, known, out, unknown,
-};
+use super::args::{OutHandles, bytes_in, bytes_out, c_enum, drop_handle, handle, items_in, out, out_handle};
 use super::boundary::boundary;
 use super::operation::{atlas_operation, with_operation};
 use super::shard::{atlas_limits, atlas_shard, atlas_verify_options, limits_in, verify_options};
@@ -124,11 +122,11 @@ sized_struct!(
         struct_size: own_size::<atlas_compression_config>(),
         algorithm: atlas_compression_algorithm::ATLAS_COMPRESSION_CONSERVATION_AWARE as u32,
         level: ATLAS_COMPRESSION_LEVEL_BALANCED,
-        min_size_threshold: 1_024,
-        max_compression_ratio: 0.9,
-        preserve_conservation: 1,
-        verify_integrity: 1,
-        block_size: 128 * 1024,
+        min_size_threshold: CompressionConfig::DEFAULT.min_size_threshold,
+        max_compression_ratio: CompressionConfig::DEFAULT.max_compression_ratio,
+        preserve_conservation: CompressionConfig::DEFAULT.preserve_conservation as u32,
+        verify_integrity: CompressionConfig::DEFAULT.verify_integrity as u32,
+        block_size: CompressionConfig::DEFAULT.block_size,
         filter: atlas_compression_filter::ATLAS_FILTER_AUTO as u32,
         target: atlas_compression_target::ATLAS_TARGET_BALANCED as u32,
         has_codec_level: 0,
@@ -165,26 +163,23 @@ pub unsafe extern "C" fn atlas_compression_config_init(config: *mut atlas_compre
 pub(super) unsafe fn config_in(config: *const atlas_compression_config) -> Result<CompressionConfig> {
     // SAFETY: as the caller promises.
     let config = unsafe { read_struct(config) }?;
-    // Enumerations are numbers until they are found among the known values.
-    let algorithm = CompressionAlgorithm::from_code(config.algorithm).ok_or_else(|| {
-        let known = known!(
-            atlas_compression_algorithm: ATLAS_COMPRESSION_NONE, ATLAS_COMPRESSION_DEFLATE,
-            ATLAS_COMPRESSION_CONSERVATION_AWARE, ATLAS_COMPRESSION_ZSTD, ATLAS_COMPRESSION_LZ4,
-            ATLAS_COMPRESSION_AUTO
-        );
-        unknown("compression algorithm", config.algorithm, known)
+    let algorithm = c_enum!(config.algorithm, "compression algorithm", atlas_compression_algorithm {
+        ATLAS_COMPRESSION_NONE => CompressionAlgorithm::None,
+        ATLAS_COMPRESSION_DEFLATE => CompressionAlgorithm::Deflate,
+        ATLAS_COMPRESSION_CONSERVATION_AWARE => CompressionAlgorithm::ConservationAware,
+        ATLAS_COMPRESSION_ZSTD => CompressionAlgorithm::Zstd,
+        ATLAS_COMPRESSION_LZ4 => CompressionAlgorithm::Lz4,
+        ATLAS_COMPRESSION_AUTO => CompressionAlgorithm::Auto,
     })?;
-    let filter = CompressionFilter::from_code(config.filter).ok_or_else(|| {
-        let known = known!(
-            atlas_compression_filter: ATLAS_FILTER_AUTO, ATLAS_FILTER_NONE, ATLAS_FILTER_PLANES
-        );
-        unknown("compression filter", config.filter, known)
+    let filter = c_enum!(config.filter, "compression filter", atlas_compression_filter {
+        ATLAS_FILTER_AUTO => CompressionFilter::Auto,
+        ATLAS_FILTER_NONE => CompressionFilter::None,
+        ATLAS_FILTER_PLANES => CompressionFilter::Planes,
     })?;
-    let target = CompressionTarget::from_code(config.target).ok_or_else(|| {
-        let known = known!(
-            atlas_compression_target: ATLAS_TARGET_BALANCED, ATLAS_TARGET_FASTEST_READ, ATLAS_TARGET_SMALLEST
-        );
-        unknown("compression target", config.target, known)
+    let target = c_enum!(config.target, "compression target", atlas_compression_target {
+        ATLAS_TARGET_BALANCED => CompressionTarget::Balanced,
+        ATLAS_TARGET_FASTEST_READ => CompressionTarget::FastestRead,
+        ATLAS_TARGET_SMALLEST => CompressionTarget::Smallest,
     })?;
     // 0 is a level of Zstandard, so that a field of its own says if the level counts.
     let codec_level = (config.has_codec_level != 0).then_some(config.codec_level);
@@ -238,14 +233,13 @@ pub unsafe extern "C" fn atlas_shard_compress(
 ) -> atlas_status {
     boundary(|| {
         // SAFETY: as the header asks: NULL or a place for a pointer.
-        let out = unsafe { self::out(out, std::ptr::null_mut(), "out") }?;
+        let out = unsafe { out_handle(out) }?;
         available()?;
         // SAFETY: as the header asks: a live shard, a struct of its struct_size.
         let (shard, config) = unsafe { (handle(shard, "shard")?, config_in(config)?) };
         // SAFETY: as the header asks.
         let compressed = unsafe { with_operation(operation, |run| shard.0.compress_with(&config, run)) }?;
-        out.set(into_handle(atlas_compressed_shard(compressed))?);
-        Ok(())
+        out.fill(atlas_compressed_shard(compressed))
     })
 }
 
@@ -265,14 +259,13 @@ pub unsafe extern "C" fn atlas_shard_decompress(
 ) -> atlas_status {
     boundary(|| {
         // SAFETY: as the header asks: NULL or a place for a pointer.
-        let out = unsafe { self::out(out, std::ptr::null_mut(), "out") }?;
+        let out = unsafe { out_handle(out) }?;
         available()?;
         // SAFETY: as the header asks: a live handle, a struct of its struct_size.
         let (compressed, verify) = unsafe { (handle(compressed, "compressed")?, verify_options(verify)?) };
         // SAFETY: as the header asks.
         let shard = unsafe { with_operation(operation, |run| compressed.0.decompress(&verify, run)) }?;
-        out.set(into_handle(atlas_shard(shard))?);
-        Ok(())
+        out.fill(atlas_shard(shard))
     })
 }
 
@@ -404,12 +397,11 @@ pub unsafe extern "C" fn atlas_compressed_shard_deserialize(
 ) -> atlas_status {
     boundary(|| {
         // SAFETY: as the header asks: NULL or a place for a pointer.
-        let out = unsafe { self::out(out, std::ptr::null_mut(), "out") }?;
+        let out = unsafe { out_handle(out) }?;
         available()?;
         // SAFETY: as the header asks: `size` readable bytes, a struct of its struct_size.
         let (bytes, limits) = unsafe { (bytes_in(data, size, "data")?, limits_in(limits)?) };
-        out.set(into_handle(atlas_compressed_shard(CompressedShard::deserialize(bytes, &limits)?))?);
-        Ok(())
+        out.fill(atlas_compressed_shard(CompressedShard::deserialize(bytes, &limits)?))
     })
 }
 
@@ -486,12 +478,11 @@ pub unsafe extern "C" fn atlas_compression_manager_create(
 ) -> atlas_status {
     boundary(|| {
         // SAFETY: as the header asks: NULL or a place for a pointer.
-        let out = unsafe { self::out(out, std::ptr::null_mut(), "out") }?;
+        let out = unsafe { out_handle(out) }?;
         available()?;
         // SAFETY: as the header asks: a struct of its struct_size.
         let config = unsafe { config_in(config) }?;
-        out.set(into_handle(atlas_compression_manager(CompressionManager::new(config)?))?);
-        Ok(())
+        out.fill(atlas_compression_manager(CompressionManager::new(config)?))
     })
 }
 

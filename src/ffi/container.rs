@@ -18,8 +18,7 @@
 //! ```
 
 use super::args::{
-    bytes_out, drop_handle, handle, into_handle, item_is_null, items_in, known, optional_out, out, path,
-    unknown,
+    bytes_out, c_enum, drop_handle, handle, item_is_null, items_in, optional_out, out, out_handle, path,
 };
 use super::boundary::boundary;
 use super::compression::atlas_compression_config;
@@ -35,7 +34,7 @@ use super::sized::{OutStruct, SizedStruct, init_struct, own_size, sized_struct};
 use super::source::atlas_source;
 use super::status::atlas_status;
 use crate::base::buffer::try_vec;
-use crate::container::{Container, ContainerMode};
+use crate::container::{CACHE_SIZE, Container, ContainerMode};
 use crate::exec::operation::Operation;
 use crate::projection::ConservationPolicy;
 use std::ffi::{c_char, c_void};
@@ -85,8 +84,6 @@ pub struct atlas_container_create_options {
     /// Bytes of memory for the loaded part of the tree. Default 64 MiB.
     pub cache_size: u64,
 }
-
-const CACHE_SIZE: u64 = 64 << 20;
 
 sized_struct!(
     atlas_container_create_options,
@@ -328,7 +325,7 @@ pub unsafe extern "C" fn atlas_container_create(
 ) -> atlas_status {
     boundary(|| {
         // SAFETY: as the header asks: NULL or a place for a pointer.
-        let out = unsafe { self::out(out, std::ptr::null_mut(), "out") }?;
+        let out = unsafe { out_handle(out) }?;
         let kind = projection_type(r#type)?;
         // SAFETY: as the header asks: a C string, structs of their struct_size, live handles.
         let (path, options, create) =
@@ -337,8 +334,7 @@ pub unsafe extern "C" fn atlas_container_create(
         let container = unsafe {
             with_operation(operation, |run| Container::create(path, kind, &options, &create, run))
         }?;
-        out.set(into_handle(atlas_container(container))?);
-        Ok(())
+        out.fill(atlas_container(container))
     })
 }
 
@@ -361,25 +357,18 @@ pub unsafe extern "C" fn atlas_container_open(
 ) -> atlas_status {
     boundary(|| {
         // SAFETY: as the header asks: NULL or a place for a pointer.
-        let out = unsafe { self::out(out, std::ptr::null_mut(), "out") }?;
-        const READ: u32 = atlas_container_mode::ATLAS_CONTAINER_READ as u32;
-        const WRITE: u32 = atlas_container_mode::ATLAS_CONTAINER_WRITE as u32;
-        let mode = match mode {
-            READ => ContainerMode::Read,
-            WRITE => ContainerMode::Write,
-            other => {
-                let known = known!(atlas_container_mode: ATLAS_CONTAINER_READ, ATLAS_CONTAINER_WRITE);
-                return Err(unknown("container mode", other, known));
-            }
-        };
+        let out = unsafe { out_handle(out) }?;
+        let mode = c_enum!(mode, "container mode", atlas_container_mode {
+            ATLAS_CONTAINER_READ => ContainerMode::Read,
+            ATLAS_CONTAINER_WRITE => ContainerMode::Write,
+        })?;
         // SAFETY: as the header asks: a C string, structs of their struct_size, live handles.
         let (path, verify, options) =
             unsafe { (self::path(path, "path")?, verify_options(verify)?, open_options(options)?) };
         // SAFETY: as the header asks.
         let container =
             unsafe { with_operation(operation, |run| Container::open(path, mode, &verify, &options, run)) }?;
-        out.set(into_handle(atlas_container(container))?);
-        Ok(())
+        out.fill(atlas_container(container))
     })
 }
 
@@ -398,7 +387,7 @@ pub unsafe extern "C" fn atlas_container_open_source(
 ) -> atlas_status {
     boundary(|| {
         // SAFETY: as the header asks: NULL or a place for a pointer.
-        let out = unsafe { self::out(out, std::ptr::null_mut(), "out") }?;
+        let out = unsafe { out_handle(out) }?;
         // SAFETY: as the header asks: a live source, structs of their struct_size, live handles.
         let (source, verify, options) =
             unsafe { (handle(source, "source")?, verify_options(verify)?, open_options(options)?) };
@@ -406,8 +395,7 @@ pub unsafe extern "C" fn atlas_container_open_source(
         let container = unsafe {
             with_operation(operation, |run| Container::open_source(&source.0, &verify, &options, run))
         }?;
-        out.set(into_handle(atlas_container(container))?);
-        Ok(())
+        out.fill(atlas_container(container))
     })
 }
 
@@ -538,15 +526,14 @@ pub unsafe extern "C" fn atlas_container_snapshot(
 ) -> atlas_status {
     boundary(|| {
         // SAFETY: as the header asks: NULL or a place for a pointer.
-        let out = unsafe { self::out(out, std::ptr::null_mut(), "out") }?;
+        let out = unsafe { out_handle(out) }?;
         // SAFETY: as the header asks: a live container.
         let container = unsafe { handle(container, "container") }?;
         // SAFETY: as the header asks.
         let snapshot = unsafe {
             with_operation(operation, |run| container.0.snapshot(generation, verify_reads != 0, run))
         }?;
-        out.set(into_handle(atlas_projection(snapshot))?);
-        Ok(())
+        out.fill(atlas_projection(snapshot))
     })
 }
 
@@ -765,7 +752,7 @@ pub unsafe extern "C" fn atlas_container_merge(
 ) -> atlas_status {
     boundary(|| {
         // SAFETY: as the header asks: NULL or a place for a pointer.
-        let out = unsafe { self::out(out, std::ptr::null_mut(), "out") }?;
+        let out = unsafe { out_handle(out) }?;
         // SAFETY: as the header asks: `count` handles.
         let handles = unsafe { items_in(parts, count, "parts") }?;
         let mut parts = try_vec(count)?;
@@ -781,7 +768,6 @@ pub unsafe extern "C" fn atlas_container_merge(
         let merged = unsafe {
             with_operation(operation, |run| Container::merge(&parts, &path, &options, &commit, run))
         }?;
-        out.set(into_handle(atlas_container(merged))?);
-        Ok(())
+        out.fill(atlas_container(merged))
     })
 }

@@ -16,7 +16,7 @@
 //! }
 //! ```
 
-use super::args::{bytes_in, handle, items_in, known, pointee, unknown};
+use super::args::{bytes_in, c_enum, handle, items_in, pointee};
 use super::boundary::{boundary, infallible};
 use super::operation::{atlas_operation, with_operation};
 use super::projection::atlas_projection;
@@ -86,9 +86,9 @@ sized_struct!(
     atlas_incremental_config,
     atlas_incremental_config {
         struct_size: own_size::<atlas_incremental_config>(),
-        validate_conservation: 1,
-        enable_rollback: 1,
-        max_deltas: 1_000,
+        validate_conservation: IncrementalConfig::DEFAULT.validate_conservation as u32,
+        enable_rollback: IncrementalConfig::DEFAULT.enable_rollback as u32,
+        max_deltas: IncrementalConfig::DEFAULT.max_deltas,
     },
     [struct_size, validate_conservation, enable_rollback, max_deltas]
 );
@@ -183,29 +183,17 @@ pub unsafe extern "C" fn atlas_projection_configure_incremental(
 ///
 /// The data of `delta` are NULL or readable for data_size bytes, if its type uses them.
 unsafe fn projection_delta(delta: &atlas_delta) -> Result<ProjectionDelta> {
-    const INSERT: u32 = atlas_change_type::ATLAS_CHANGE_INSERT as u32;
-    const UPDATE: u32 = atlas_change_type::ATLAS_CHANGE_UPDATE as u32;
-    const DELETE: u32 = atlas_change_type::ATLAS_CHANGE_DELETE as u32;
-    const MOVE: u32 = atlas_change_type::ATLAS_CHANGE_MOVE as u32;
     // SAFETY: as the caller promises.
     let data = || unsafe { bytes_in(delta.data, delta.data_size, "data") }.and_then(NewBytes::copy_of);
     // A range beyond 2^64 is outside every domain, also after this saturation.
     let end = delta.offset.saturating_add(delta.length);
     // Only insertions and updates look at the data; deletions and moves may leave it undefined.
-    match delta.r#type {
-        INSERT => Ok(ProjectionDelta::insert_data(delta.offset, data()?)),
-        UPDATE => Ok(ProjectionDelta::update_data(delta.offset, end, data()?)),
-        DELETE => Ok(ProjectionDelta::delete(delta.offset, end)),
-        MOVE => Ok(ProjectionDelta::move_range(delta.offset, end, delta.destination)),
-        other => Err(unknown(
-            "delta type",
-            other,
-            known!(
-                atlas_change_type: ATLAS_CHANGE_INSERT, ATLAS_CHANGE_UPDATE, ATLAS_CHANGE_DELETE,
-                ATLAS_CHANGE_MOVE
-            ),
-        )),
-    }
+    c_enum!(delta.r#type, "delta type", atlas_change_type {
+        ATLAS_CHANGE_INSERT => ProjectionDelta::insert_data(delta.offset, data()?),
+        ATLAS_CHANGE_UPDATE => ProjectionDelta::update_data(delta.offset, end, data()?),
+        ATLAS_CHANGE_DELETE => ProjectionDelta::delete(delta.offset, end),
+        ATLAS_CHANGE_MOVE => ProjectionDelta::move_range(delta.offset, end, delta.destination),
+    })
 }
 
 /// Applies one delta, or changes nothing.

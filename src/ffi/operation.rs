@@ -20,7 +20,7 @@
 //! }
 //! ```
 
-use super::args::{CBool, drop_handle, into_handle, out};
+use super::args::{CBool, drop_handle, out_handle};
 use super::boundary::{boundary, infallible};
 use super::callback;
 use super::sized::{SizedStruct, init_struct, own_size, read_struct, sized_struct};
@@ -169,9 +169,8 @@ pub unsafe extern "C" fn atlas_operation_init(operation: *mut atlas_operation) {
 pub unsafe extern "C" fn atlas_pool_create(threads: u32, out: *mut *mut atlas_pool) -> atlas_status {
     boundary(|| {
         // SAFETY: as the header asks: NULL or a place for a pointer.
-        let out = unsafe { self::out(out, std::ptr::null_mut(), "out") }?;
-        out.set(into_handle(atlas_pool(Pool::new(threads)?))?);
-        Ok(())
+        let out = unsafe { out_handle(out) }?;
+        out.fill(atlas_pool(Pool::new(threads)?))
     })
 }
 

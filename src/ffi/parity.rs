@@ -19,8 +19,7 @@
 //! ```
 
 use super::args::{
-    check_reserved, drop_handle, handle, into_handle, items_in, known, optional_16, optional_32, out, path,
-    unknown,
+    c_enum, check_reserved, drop_handle, handle, items_in, optional_16, optional_32, out_handle, path,
 };
 use super::boundary::boundary;
 use super::damage::{atlas_damage_fn, report as tell};
@@ -34,7 +33,8 @@ use crate::base::buffer::try_vec;
 use crate::base::damage::Damage;
 use crate::base::error::Result;
 use crate::parity::{
-    AtlasParity, ParityOptions, ParityReport, ParityVerdict, RepairMode, RepairOptions, available,
+    AtlasParity, DEFAULT_REDUNDANCY, ParityOptions, ParityReport, ParityVerdict, RepairMode, RepairOptions,
+    available,
 };
 use std::ffi::{c_char, c_void};
 
@@ -100,7 +100,7 @@ sized_struct!(
         struct_size: own_size::<atlas_parity_options>(),
         unit_size: 0,
         parity_columns: 0,
-        redundancy: 625,
+        redundancy: DEFAULT_REDUNDANCY,
         rows: 0,
         key: std::ptr::null(),
         id: std::ptr::null(),
@@ -356,21 +356,12 @@ unsafe fn repair_options(options: *const atlas_repair_options) -> Result<RepairO
     check_reserved(options.reserved)?;
     // SAFETY: NULL or a C string, as the caller promises.
     let other = || unsafe { path(options.other_path, "other_path") };
-    const NEW_FILE: u32 = atlas_repair_mode::ATLAS_REPAIR_NEW_FILE as u32;
-    const KEEP: u32 = atlas_repair_mode::ATLAS_REPAIR_KEEP as u32;
-    const IN_PLACE: u32 = atlas_repair_mode::ATLAS_REPAIR_IN_PLACE as u32;
     // Only the modes that name a second file look at the path.
-    let mode = match options.mode {
-        NEW_FILE => RepairMode::NewFile(other()?),
-        KEEP => RepairMode::Keep(other()?),
-        IN_PLACE => RepairMode::InPlace,
-        mode => {
-            let known = known!(
-                atlas_repair_mode: ATLAS_REPAIR_NEW_FILE, ATLAS_REPAIR_KEEP, ATLAS_REPAIR_IN_PLACE
-            );
-            return Err(unknown("repair mode", mode, known));
-        }
-    };
+    let mode = c_enum!(options.mode, "repair mode", atlas_repair_mode {
+        ATLAS_REPAIR_NEW_FILE => RepairMode::NewFile(other()?),
+        ATLAS_REPAIR_KEEP => RepairMode::Keep(other()?),
+        ATLAS_REPAIR_IN_PLACE => RepairMode::InPlace,
+    })?;
     let result = RepairOptions::new(mode);
     Ok(if options.partial != 0 { result.with_partial() } else { result })
 }
@@ -419,14 +410,13 @@ pub unsafe extern "C" fn atlas_parity_open(
 ) -> atlas_status {
     boundary(|| {
         // SAFETY: as the header asks: NULL or a place for a pointer.
-        let out = unsafe { self::out(out, std::ptr::null_mut(), "out") }?;
+        let out = unsafe { out_handle(out) }?;
         available()?;
         // SAFETY: as the header asks: a C string, a struct of its struct_size.
         let (path, verify) = unsafe { (self::path(path, "path")?, verify_options(verify)?) };
         // SAFETY: as the header asks.
         let parity = unsafe { with_operation(operation, |run| AtlasParity::open(path, &verify, run)) }?;
-        out.set(into_handle(atlas_parity(parity))?);
-        Ok(())
+        out.fill(atlas_parity(parity))
     })
 }
 

@@ -19,7 +19,7 @@
 //! }
 //! ```
 
-use super::args::{bytes_out, drop_handle, handle, into_handle, known, optional_32, out, path, unknown};
+use super::args::{bytes_out, c_enum, drop_handle, handle, optional_32, out, out_handle, path};
 use super::boundary::boundary;
 use super::operation::{atlas_operation, with_operation};
 use super::sized::{OutStruct, SizedStruct, init_struct, own_size, read_struct, sized_struct};
@@ -90,17 +90,10 @@ pub unsafe extern "C" fn atlas_projection_options_init(options: *mut atlas_proje
 }
 
 pub(super) fn projection_type(value: u32) -> Result<ProjectionType> {
-    const LINEAR: u32 = atlas_projection_type::ATLAS_PROJECTION_LINEAR as u32;
-    const R96_FOURIER: u32 = atlas_projection_type::ATLAS_PROJECTION_R96_FOURIER as u32;
-    match value {
-        LINEAR => Ok(ProjectionType::Linear),
-        R96_FOURIER => Ok(ProjectionType::R96Fourier),
-        other => Err(unknown(
-            "projection type",
-            other,
-            known!(atlas_projection_type: ATLAS_PROJECTION_LINEAR, ATLAS_PROJECTION_R96_FOURIER),
-        )),
-    }
+    c_enum!(value, "projection type", atlas_projection_type {
+        ATLAS_PROJECTION_LINEAR => ProjectionType::Linear,
+        ATLAS_PROJECTION_R96_FOURIER => ProjectionType::R96Fourier,
+    })
 }
 
 /// Converts the caller's options.
@@ -113,20 +106,10 @@ pub(super) unsafe fn projection_options(
 ) -> Result<ProjectionOptions> {
     // SAFETY: as the caller promises.
     let options = unsafe { read_struct(options) }?;
-    const TRACK: u32 = atlas_conservation_policy::ATLAS_CONSERVATION_TRACK as u32;
-    const STRICT: u32 = atlas_conservation_policy::ATLAS_CONSERVATION_STRICT as u32;
-    // Numbers of C become enumerations here, and nowhere else.
-    let policy = match options.conservation {
-        TRACK => ConservationPolicy::Track,
-        STRICT => ConservationPolicy::Strict,
-        other => {
-            return Err(unknown(
-                "conservation policy",
-                other,
-                known!(atlas_conservation_policy: ATLAS_CONSERVATION_TRACK, ATLAS_CONSERVATION_STRICT),
-            ));
-        }
-    };
+    let policy = c_enum!(options.conservation, "conservation policy", atlas_conservation_policy {
+        ATLAS_CONSERVATION_TRACK => ConservationPolicy::Track,
+        ATLAS_CONSERVATION_STRICT => ConservationPolicy::Strict,
+    })?;
     // K is checked for LINEAR too, which does not use it.
     let classes = options.r96_data_classes;
     let Some(data_classes) = u8::try_from(classes).ok().filter(|k| (1..=96).contains(k)) else {
@@ -158,7 +141,7 @@ pub unsafe extern "C" fn atlas_projection_create(
 ) -> atlas_status {
     boundary(|| {
         // SAFETY: as the header asks: NULL or a place for a pointer.
-        let out = unsafe { self::out(out, std::ptr::null_mut(), "out") }?;
+        let out = unsafe { out_handle(out) }?;
         // SAFETY: as the header asks: live handles, and structs of their struct_size.
         let (source, options) = unsafe { (handle(source, "source")?, projection_options(options)?) };
         let kind = projection_type(r#type)?;
@@ -166,8 +149,7 @@ pub unsafe extern "C" fn atlas_projection_create(
         let made = unsafe {
             with_operation(operation, |run| AtlasProjection::create(kind, &source.0, &options, run))
         }?;
-        out.set(into_handle(atlas_projection(made))?);
-        Ok(())
+        out.fill(atlas_projection(made))
     })
 }
 
@@ -368,11 +350,10 @@ pub unsafe extern "C" fn atlas_projection_snapshot(
 ) -> atlas_status {
     boundary(|| {
         // SAFETY: as the header asks: NULL or a place for a pointer.
-        let out = unsafe { self::out(out, std::ptr::null_mut(), "out") }?;
+        let out = unsafe { out_handle(out) }?;
         // SAFETY: as the header asks: a live projection.
         let projection = unsafe { handle(projection, "projection") }?;
-        out.set(into_handle(atlas_projection(projection.0.snapshot()))?);
-        Ok(())
+        out.fill(atlas_projection(projection.0.snapshot()))
     })
 }
 

@@ -19,7 +19,7 @@
 //! }
 //! ```
 
-use super::args::{CBool, drop_handle, fill_list, handle, into_handle, optional_32, out, path};
+use super::args::{CBool, drop_handle, fill_list, handle, optional_32, out_handle, path};
 use super::boundary::{boundary, infallible};
 use super::operation::{atlas_operation, with_operation};
 use super::projection::atlas_projection;
@@ -113,11 +113,10 @@ pub unsafe extern "C" fn atlas_reconstruction_create(
 ) -> atlas_status {
     boundary(|| {
         // SAFETY: as the header asks: NULL or a place for a pointer.
-        let out = unsafe { self::out(out, std::ptr::null_mut(), "out") }?;
+        let out = unsafe { out_handle(out) }?;
         // SAFETY: as the header asks.
         let options = unsafe { reconstruction_options(options) }?;
-        out.set(into_handle(atlas_reconstruction(AtlasReconstruction::new(&options)?))?);
-        Ok(())
+        out.fill(atlas_reconstruction(AtlasReconstruction::new(&options)?))
     })
 }
 
@@ -205,13 +204,12 @@ pub unsafe extern "C" fn atlas_reconstruction_finish(
 ) -> atlas_status {
     boundary(|| {
         // SAFETY: as the header asks: NULL or a place for a pointer.
-        let out = unsafe { self::out(out, std::ptr::null_mut(), "out") }?;
+        let out = unsafe { out_handle(out) }?;
         // SAFETY: as the header asks: a live handle.
         let reconstruction = unsafe { handle(reconstruction, "reconstruction") }?;
         // SAFETY: as the header asks.
         let projection = unsafe { with_operation(operation, |run| reconstruction.0.finish(run)) }?;
-        out.set(into_handle(atlas_projection(projection))?);
-        Ok(())
+        out.fill(atlas_projection(projection))
     })
 }
 

@@ -16,8 +16,7 @@
 //! ```
 
 use super::args::{
-    OutHandles, bytes_in, bytes_out, drop_handle, handle, into_handle, items_in, known, optional_32, out,
-    unknown,
+    OutHandles, bytes_in, bytes_out, c_enum, drop_handle, handle, items_in, optional_32, out, out_handle,
 };
 use super::boundary::boundary;
 use super::operation::{atlas_operation, with_operation};
@@ -101,14 +100,13 @@ pub unsafe extern "C" fn atlas_shard_extract(
 ) -> atlas_status {
     boundary(|| {
         // SAFETY: as the header asks: NULL or a place for a pointer.
-        let out = unsafe { self::out(out, std::ptr::null_mut(), "out") }?;
+        let out = unsafe { out_handle(out) }?;
         // SAFETY: as the header asks: a live projection, a whole struct.
         let (projection, region) = unsafe { (handle(projection, "projection")?, handle(region, "region")?) };
         let region = AtlasBoundaryRegion::from(*region);
         // SAFETY: as the header asks.
         let shard = unsafe { with_operation(operation, |run| projection.0.extract_shard(&region, run)) }?;
-        out.set(into_handle(atlas_shard(shard))?);
-        Ok(())
+        out.fill(atlas_shard(shard))
     })
 }
 
@@ -176,29 +174,13 @@ pub unsafe extern "C" fn atlas_extract_options_init(options: *mut atlas_extract_
 unsafe fn extract_options(options: *const atlas_extract_options) -> Result<ExtractOptions> {
     // SAFETY: as the caller promises.
     let options = unsafe { read_struct(options) }?;
-    const SEQUENTIAL: u32 = atlas_parallel_strategy::ATLAS_PARALLEL_SEQUENTIAL as u32;
-    const DEFAULT: u32 = atlas_parallel_strategy::ATLAS_PARALLEL_DEFAULT as u32;
-    const POOL: u32 = atlas_parallel_strategy::ATLAS_PARALLEL_POOL as u32;
-    const CHUNKED: u32 = atlas_parallel_strategy::ATLAS_PARALLEL_CHUNKED as u32;
-    const WORK_STEALING: u32 = atlas_parallel_strategy::ATLAS_PARALLEL_WORK_STEALING as u32;
-    // A number that is not known is refused with the list of those that are.
-    let strategy = match options.strategy {
-        SEQUENTIAL => ParallelStrategy::Sequential,
-        DEFAULT => ParallelStrategy::Default,
-        POOL => ParallelStrategy::Pool,
-        CHUNKED => ParallelStrategy::Chunked(options.chunk_size as usize),
-        WORK_STEALING => ParallelStrategy::WorkStealing,
-        other => {
-            return Err(unknown(
-                "parallel strategy",
-                other,
-                known!(
-                    atlas_parallel_strategy: ATLAS_PARALLEL_SEQUENTIAL, ATLAS_PARALLEL_DEFAULT,
-                    ATLAS_PARALLEL_POOL, ATLAS_PARALLEL_CHUNKED, ATLAS_PARALLEL_WORK_STEALING
-                ),
-            ));
-        }
-    };
+    let strategy = c_enum!(options.strategy, "parallel strategy", atlas_parallel_strategy {
+        ATLAS_PARALLEL_SEQUENTIAL => ParallelStrategy::Sequential,
+        ATLAS_PARALLEL_DEFAULT => ParallelStrategy::Default,
+        ATLAS_PARALLEL_POOL => ParallelStrategy::Pool,
+        ATLAS_PARALLEL_CHUNKED => ParallelStrategy::Chunked(options.chunk_size as usize),
+        ATLAS_PARALLEL_WORK_STEALING => ParallelStrategy::WorkStealing,
+    })?;
     Ok(ExtractOptions::new().with_strategy(strategy).with_max_threads(options.max_threads as usize))
 }
 
@@ -490,8 +472,8 @@ sized_struct!(
     atlas_limits,
     atlas_limits {
         struct_size: own_size::<atlas_limits>(),
-        max_payload_size: 1 << 30,
-        max_proof_size: 64 << 20,
+        max_payload_size: Limits::DEFAULT.max_payload_size,
+        max_proof_size: Limits::DEFAULT.max_proof_size,
     },
     [struct_size, max_payload_size, max_proof_size]
 );
@@ -552,7 +534,7 @@ pub unsafe extern "C" fn atlas_shard_deserialize(
 ) -> atlas_status {
     boundary(|| {
         // SAFETY: as the header asks: NULL or a place for a pointer.
-        let out = unsafe { self::out(out, std::ptr::null_mut(), "out") }?;
+        let out = unsafe { out_handle(out) }?;
         // SAFETY: as the header asks: `size` readable bytes, and structs of their struct_size.
         let (bytes, limits, verify) =
             unsafe { (bytes_in(data, size, "data")?, limits_in(limits)?, verify_options(verify)?) };
@@ -560,8 +542,7 @@ pub unsafe extern "C" fn atlas_shard_deserialize(
         let shard = unsafe {
             with_operation(operation, |run| AtlasShard::deserialize(bytes, &limits, &verify, run))
         }?;
-        out.set(into_handle(atlas_shard(shard))?);
-        Ok(())
+        out.fill(atlas_shard(shard))
     })
 }
 

@@ -18,9 +18,7 @@
 //! }
 //! ```
 
-use super::args::{
-    bytes_in, drop_handle, handle, into_handle, item_is_null, items_in, known, out, path, unknown,
-};
+use super::args::{bytes_in, c_enum, drop_handle, handle, item_is_null, items_in, out_handle, path};
 use super::boundary::{boundary, infallible};
 use super::callback;
 use super::status::atlas_status;
@@ -116,9 +114,8 @@ impl Drop for Callback {
 /// `out` is NULL or a place for a pointer.
 unsafe fn give(out: *mut *mut atlas_source, make: impl FnOnce() -> Result<Source>) -> Result<()> {
     // SAFETY: as the caller promises.
-    let out = unsafe { self::out(out, std::ptr::null_mut(), "out") }?;
-    out.set(into_handle(atlas_source(make()?))?);
-    Ok(())
+    let out = unsafe { out_handle(out) }?;
+    out.fill(atlas_source(make()?))
 }
 
 /// Creates a source from a copy of `size` bytes at `data`, which may be NULL if `size` is 0.
@@ -241,18 +238,11 @@ fn open_fd(_: c_int, _: atlas_file_io) -> Result<Source> {
 }
 
 fn file_io(io: u32) -> Result<atlas_file_io> {
-    const READ: u32 = atlas_file_io::ATLAS_FILE_IO_READ as u32;
-    const MMAP: u32 = atlas_file_io::ATLAS_FILE_IO_MMAP as u32;
-    const AUTO: u32 = atlas_file_io::ATLAS_FILE_IO_AUTO as u32;
-    match io {
-        READ => Ok(atlas_file_io::ATLAS_FILE_IO_READ),
-        MMAP => Ok(atlas_file_io::ATLAS_FILE_IO_MMAP),
-        AUTO => Ok(atlas_file_io::ATLAS_FILE_IO_AUTO),
-        other => {
-            let values = known!(atlas_file_io: ATLAS_FILE_IO_READ, ATLAS_FILE_IO_MMAP, ATLAS_FILE_IO_AUTO);
-            Err(unknown("io", other, values))
-        }
-    }
+    c_enum!(io, "io", atlas_file_io {
+        ATLAS_FILE_IO_READ => atlas_file_io::ATLAS_FILE_IO_READ,
+        ATLAS_FILE_IO_MMAP => atlas_file_io::ATLAS_FILE_IO_MMAP,
+        ATLAS_FILE_IO_AUTO => atlas_file_io::ATLAS_FILE_IO_AUTO,
+    })
 }
 
 /// Creates a source of `size` bytes that `read_at` provides.

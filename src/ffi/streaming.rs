@@ -18,7 +18,7 @@
 //! }
 //! ```
 
-use super::args::{CBool, bytes_in, drop_handle, handle, into_handle, out, path};
+use super::args::{CBool, bytes_in, drop_handle, handle, out, out_handle, path};
 use super::boundary::{boundary, infallible};
 use super::operation::{atlas_operation, atlas_progress, with_operation};
 use super::projection::{atlas_projection, atlas_projection_options, projection_options, projection_type};
@@ -26,10 +26,11 @@ use super::sized::{OutStruct, SizedStruct, init_struct, own_size, read_struct, s
 use super::source::atlas_source;
 use super::status::atlas_status;
 use crate::base::error::Result;
+use crate::base::sync::lock;
 use crate::exec::operation::Operation;
 use crate::streaming::{StreamMonitor, StreamingConfig, StreamingContext, check_built_in, stream_projection};
 use std::ffi::{c_char, c_void};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 /// Settings of a stream. None of them changes the result. Fill it with atlas_stream_config_init().
 #[repr(C)]
@@ -57,11 +58,11 @@ sized_struct!(
     atlas_stream_config,
     atlas_stream_config {
         struct_size: own_size::<atlas_stream_config>(),
-        chunk_size: 16 * 1024 * 1024,
-        parallel_chunks: 4,
-        prefetch_chunks: 2,
-        chunk_overlap: 4_096,
-        io_buffer_size: 1024 * 1024,
+        chunk_size: StreamingConfig::DEFAULT.chunk_size,
+        parallel_chunks: StreamingConfig::DEFAULT.parallel_chunks,
+        prefetch_chunks: StreamingConfig::DEFAULT.prefetch_chunks,
+        chunk_overlap: StreamingConfig::DEFAULT.chunk_overlap,
+        io_buffer_size: StreamingConfig::DEFAULT.io_buffer_size,
     },
     [struct_size, chunk_size, parallel_chunks, prefetch_chunks, chunk_overlap, io_buffer_size]
 );
@@ -131,7 +132,7 @@ impl atlas_stream {
     fn run<R>(&self, call: impl FnOnce(&mut StreamingContext, &mut Operation<'_>) -> Result<R>) -> Result<R> {
         // A call that panicked leaves a stream in the failed state, so that a poisoned lock is safe
         // to enter.
-        let mut context = self.context.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut context = lock(&self.context);
         // SAFETY: our own copy; the header asks that pool and user_data outlive the stream.
         unsafe { with_operation(&raw const self.operation.0, |operation| call(&mut context, operation)) }
     }
@@ -158,7 +159,7 @@ pub unsafe extern "C" fn atlas_stream_project(
 ) -> atlas_status {
     boundary(|| {
         // SAFETY: as the header asks: NULL or a place for a pointer.
-        let out = unsafe { self::out(out, std::ptr::null_mut(), "out") }?;
+        let out = unsafe { out_handle(out) }?;
         check_built_in()?;
         // SAFETY: as the header asks: a live source, and structs of their struct_size.
         let (source, options, config) =
@@ -168,8 +169,7 @@ pub unsafe extern "C" fn atlas_stream_project(
         let made = unsafe {
             with_operation(operation, |run| stream_projection(&source.0, kind, &options, config, run))
         }?;
-        out.set(into_handle(atlas_projection(made))?);
-        Ok(())
+        out.fill(atlas_projection(made))
     })
 }
 
@@ -192,7 +192,7 @@ pub unsafe extern "C" fn atlas_stream_open(
 ) -> atlas_status {
     boundary(|| {
         // SAFETY: as the header asks: NULL or a place for a pointer.
-        let out = unsafe { self::out(out, std::ptr::null_mut(), "out") }?;
+        let out = unsafe { out_handle(out) }?;
         check_built_in()?;
         // SAFETY: as the header asks: a live source, and structs of their struct_size.
         let (source, options, config) =
@@ -202,8 +202,7 @@ pub unsafe extern "C" fn atlas_stream_open(
         let stream = unsafe {
             atlas_stream::new(operation, |run| StreamingContext::open(&source.0, kind, &options, config, run))
         }?;
-        out.set(into_handle(stream)?);
-        Ok(())
+        out.fill(stream)
     })
 }
 
@@ -226,7 +225,7 @@ pub unsafe extern "C" fn atlas_stream_open_push(
 ) -> atlas_status {
     boundary(|| {
         // SAFETY: as the header asks: NULL or a place for a pointer.
-        let out = unsafe { self::out(out, std::ptr::null_mut(), "out") }?;
+        let out = unsafe { out_handle(out) }?;
         check_built_in()?;
         // SAFETY: as the header asks: structs of their struct_size.
         let (options, config) = unsafe { (projection_options(options)?, stream_config(config)?) };
@@ -243,8 +242,7 @@ pub unsafe extern "C" fn atlas_stream_open_push(
                 StreamingContext::open_push(spool.as_deref(), kind, &options, config, run)
             })
         }?;
-        out.set(into_handle(stream)?);
-        Ok(())
+        out.fill(stream)
     })
 }
 
@@ -395,13 +393,12 @@ pub unsafe extern "C" fn atlas_stream_finish(
 ) -> atlas_status {
     boundary(|| {
         // SAFETY: as the header asks: NULL or a place for a pointer.
-        let out = unsafe { self::out(out, std::ptr::null_mut(), "out") }?;
+        let out = unsafe { out_handle(out) }?;
         check_built_in()?;
         // SAFETY: as the header asks: a live stream.
         let stream = unsafe { handle(stream, "stream") }?;
         let projection = stream.run(|context, operation| context.finish(operation))?;
-        out.set(into_handle(atlas_projection(projection))?);
-        Ok(())
+        out.fill(atlas_projection(projection))
     })
 }
 

@@ -552,7 +552,7 @@ mod tests {
     fn an_updated_tree_is_the_one_made_anew() {
         let digests = Digests::new(None);
         let r96 = RootKind { kind: 1, classes: 96 };
-        let mut random = crate::incremental::tests::Random(3);
+        let mut random = crate::base::split_mix::SplitMix64(3);
         let make = |leaves: &[Leaf]| {
             Merkle::new(&digests, r96, leaves.len() as u64, leaves.iter().copied()).unwrap()
         };

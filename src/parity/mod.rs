@@ -47,6 +47,7 @@ use crate::shard::{AtlasBoundaryRegion, VerifyOptions};
 use crate::source::Source;
 use call::Call;
 use file::{Padded, ParityFile, check_root};
+pub(crate) use options::DEFAULT_REDUNDANCY;
 pub use options::{ParityInfo, ParityOptions, ParityReport, ParityVerdict, RepairMode, RepairOptions};
 use repair::{Repair, lost};
 use std::path::Path;

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use zeroize::Zeroizing;
 
 /// The default share of parity: 6.25 %.
-const DEFAULT_REDUNDANCY: u32 = 625;
+pub(crate) const DEFAULT_REDUNDANCY: u32 = 625;
 
 /// Options of a new parity file, and of an update.
 ///

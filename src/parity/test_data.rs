@@ -1,5 +1,6 @@
 //! Shared by the tests: golden files, and bytes that are easy to make again.
 
+use crate::base::split_mix::SplitMix64;
 use serde_json::Value;
 use std::path::PathBuf;
 
@@ -22,15 +23,5 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 
 /// The first `len` bytes of the SplitMix64 stream of `seed`.
 pub(super) fn stream(seed: u64, len: usize) -> Vec<u8> {
-    let mut state = seed;
-    let mut next = || {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    };
-    let mut bytes: Vec<u8> = (0..len.div_ceil(8)).flat_map(|_| next().to_le_bytes()).collect();
-    bytes.truncate(len);
-    bytes
+    SplitMix64(seed).bytes(len)
 }

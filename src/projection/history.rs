@@ -37,11 +37,14 @@ pub struct IncrementalConfig {
 
 impl Default for IncrementalConfig {
     fn default() -> Self {
-        IncrementalConfig { validate_conservation: true, enable_rollback: true, max_deltas: 1_000 }
+        Self::DEFAULT
     }
 }
 
 impl IncrementalConfig {
+    pub(crate) const DEFAULT: Self =
+        IncrementalConfig { validate_conservation: true, enable_rollback: true, max_deltas: 1_000 };
+
     /// Returns the maximum number of deltas in the history.
     fn capacity(&self) -> u64 {
         if self.enable_rollback { self.max_deltas } else { 0 }

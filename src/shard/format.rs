@@ -53,8 +53,12 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { max_payload_size: 1 << 30, max_proof_size: 64 << 20 }
+        Self::DEFAULT
     }
+}
+
+impl Limits {
+    pub(crate) const DEFAULT: Self = Limits { max_payload_size: 1 << 30, max_proof_size: 64 << 20 };
 }
 
 /// Number of records before the payload.

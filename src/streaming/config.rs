@@ -13,27 +13,29 @@ const IO_BUFFER_SIZE: RangeInclusive<u64> = 4 * 1024..=16 * 1024 * 1024;
 /// Settings of a stream. None of them changes the result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamingConfig {
-    chunk_size: u64,
-    parallel_chunks: u32,
-    prefetch_chunks: u32,
-    chunk_overlap: u64,
-    io_buffer_size: u64,
+    pub(crate) chunk_size: u64,
+    pub(crate) parallel_chunks: u32,
+    pub(crate) prefetch_chunks: u32,
+    pub(crate) chunk_overlap: u64,
+    pub(crate) io_buffer_size: u64,
 }
 
 impl Default for StreamingConfig {
     /// Returns chunks of 16 MiB, 4 in flight, 2 read ahead, an overlap of 4,096 bytes, reads of 1 MiB.
     fn default() -> Self {
-        StreamingConfig {
-            chunk_size: 16 * 1024 * 1024,
-            parallel_chunks: 4,
-            prefetch_chunks: 2,
-            chunk_overlap: PAGE_BYTES,
-            io_buffer_size: TILE_BYTES,
-        }
+        Self::DEFAULT
     }
 }
 
 impl StreamingConfig {
+    pub(crate) const DEFAULT: Self = StreamingConfig {
+        chunk_size: 16 * 1024 * 1024,
+        parallel_chunks: 4,
+        prefetch_chunks: 2,
+        chunk_overlap: PAGE_BYTES,
+        io_buffer_size: TILE_BYTES,
+    };
+
     /// Returns settings with chunks of `chunk_size` bytes (64 KiB to 256 MiB), of which `parallel_chunks`
     /// (at least 1) may be in flight; smaller chunks count as tiles. The rest as in the default.
     /// [`StreamingContext::next`](crate::StreamingContext::next) works on one chunk.

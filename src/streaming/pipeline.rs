@@ -2,6 +2,7 @@
 
 use super::config::StreamingConfig;
 use crate::base::error::Result;
+use crate::base::sync::lock;
 use crate::base::units::{TILE_BYTES, to_u64};
 use crate::exec::operation::Operation;
 use crate::exec::progress::{Progress, Tracker};
@@ -12,7 +13,7 @@ use crate::tile::context::Context;
 use crate::tile::hash_tiles::{Geometry, HashJob, Pace};
 use crate::tile::options::{ProjectionOptions, ProjectionType};
 use crate::tile::tree::Tree;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// Properties of the projection, and the way it is made.
 pub(super) struct StreamPlan {
@@ -53,11 +54,11 @@ pub(super) struct SharedProgress {
 impl SharedProgress {
     pub(super) fn progress(&self) -> Progress {
         // The value is replaced as a whole, so that a panic elsewhere leaves it intact.
-        *self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.progress)
     }
 
     pub(super) fn set(&self, progress: Progress) {
-        *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = progress;
+        *lock(&self.progress) = progress;
     }
 }
 

@@ -10,6 +10,7 @@ use super::config::StreamingConfig;
 use super::pipeline::{ChunkTracker, Pass, SharedProgress, StreamPlan, project_rest, reserve_tiles};
 use crate::base::buffer::Buffer;
 use crate::base::error::{AtlasError, Result};
+use crate::base::sync::lock;
 use crate::base::units::{TILE_BYTES, TILE_SIZE, to_u64, to_usize};
 use crate::exec::operation::Operation;
 use crate::exec::pool;
@@ -22,7 +23,7 @@ use crate::tile::hash_tiles::{StopFlag, read_in_steps};
 use crate::tile::hash_tiles::{fresh_tile, tile_footprint};
 use crate::tile::scheme::Workspace;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// A chunk of a domain, and the beginning of the next one.
 #[derive(Debug, Clone, Copy)]
@@ -312,7 +313,7 @@ impl Pull {
             || Ok(Workspace::default()),
             |workspace, index| {
                 // A part is taken once, and its bytes move to the worker.
-                let part = places[to_usize(index)].lock().unwrap_or_else(PoisonError::into_inner).take();
+                let part = lock(&places[to_usize(index)]).take();
                 let part = part
                     .ok_or_else(|| AtlasError::internal(format!("part {index} of a chunk is taken twice")))?;
                 let (offset, end) = (part.range.start, part.range.end);

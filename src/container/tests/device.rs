@@ -17,34 +17,12 @@ const SECTOR: usize = 512;
 /// B.
 const BLOCK: usize = 4_096;
 
-/// A fixed generator.
-#[derive(Clone)]
-pub(super) struct Random(pub(super) u64);
+pub(super) use crate::base::split_mix::SplitMix64 as Random;
 
 impl Random {
-    pub(super) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    pub(super) fn below(&mut self, end: u64) -> u64 {
-        self.next() % end.max(1)
-    }
-
+    /// True in `percent` of 100 calls.
     pub(super) fn chance(&mut self, percent: u64) -> bool {
         self.below(100) < percent
-    }
-
-    pub(super) fn bytes(&mut self, len: usize) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(len + 8);
-        while bytes.len() < len {
-            bytes.extend_from_slice(&self.next().to_le_bytes());
-        }
-        bytes.truncate(len);
-        bytes
     }
 }
 

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::ErrorKind;
+use crate::base::split_mix::SplitMix64;
 use crate::base::units::{ByteOffset, TileIndex};
 use crate::shard::VerifyOptions;
 use crate::tile::Tile;
@@ -68,19 +69,7 @@ fn data(formula: &Value) -> Vec<u8> {
     match formula["kind"].as_str().unwrap() {
         "byte" => vec![u8::try_from(number("value")).unwrap(); size()],
         "hex" => unhex(&formula["hex"]),
-        "splitmix64" => {
-            let mut state = number("seed");
-            let mut bytes = Vec::with_capacity(size() + 8);
-            while bytes.len() < size() {
-                state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-                let mut z = state;
-                z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-                z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-                bytes.extend_from_slice(&(z ^ (z >> 31)).to_le_bytes());
-            }
-            bytes.truncate(size());
-            bytes
-        }
+        "splitmix64" => SplitMix64(number("seed")).bytes(size()),
         "mib" => (0..size())
             .map(|at| {
                 let i = (at >> 20) as u64;

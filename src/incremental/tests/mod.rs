@@ -1,4 +1,5 @@
 use super::*;
+pub(crate) use crate::base::split_mix::SplitMix64 as Random;
 use crate::base::units::{GROUP_SIZE, TILE_BYTES, TILE_SIZE};
 use crate::exec::pool::Executor;
 use crate::hash::tile_tree::Merkle;
@@ -13,32 +14,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 mod cache;
 #[cfg(feature = "streaming")]
 mod mapping;
-
-/// SplitMix64: the scripts are the same on every run.
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    pub(crate) fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit.max(1)
-    }
-
-    fn bytes(&mut self, len: u64) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(len as usize + 8);
-        while bytes.len() < len as usize {
-            bytes.extend(self.next().to_le_bytes());
-        }
-        bytes.truncate(len as usize);
-        bytes
-    }
-}
 
 /// Bytes behind a callback, which can change.
 #[derive(Clone)]

@@ -148,7 +148,7 @@ fn no_sum_of_the_forward_transform_overflows() {
 #[test]
 fn no_sum_of_the_inverse_or_an_erasure_overflows() {
     for (k, n) in [(96, 96), (64, 96), (64, 70), (64, 64), (1, 1)] {
-        let classes = SplitMix64(11).subset(n);
+        let classes = subset(&mut SplitMix64(11), n);
         let erasure = (n < CLASSES).then(|| Erasure::new(&classes));
         let payload = vec![0; CLASS_BLOCK_BYTES];
         let payloads = vec![&payload[..]; n];

@@ -10,41 +10,21 @@ use super::encode::EncodeJob;
 use super::field::{self, P};
 use super::lanes::{Job, Kernel, Lanes, Portable};
 use super::*;
+use crate::base::split_mix::SplitMix64;
 
 mod intervals;
 
 // ---- Inputs and references, as plain as can be ----
 
-struct SplitMix64(u64);
-
-impl SplitMix64 {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+/// Returns `n` classes, none twice.
+fn subset(random: &mut SplitMix64, n: usize) -> Vec<u8> {
+    let mut classes: Vec<u8> = (0..96).collect();
+    for i in 0..n {
+        let j = i + random.below(96 - i);
+        classes.swap(i, j);
     }
-
-    fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit as u64) as usize
-    }
-
-    fn bytes(&mut self, len: usize) -> Vec<u8> {
-        let mut bytes: Vec<u8> = (0..len.div_ceil(8)).flat_map(|_| self.next().to_le_bytes()).collect();
-        bytes.truncate(len);
-        bytes
-    }
-
-    fn subset(&mut self, n: usize) -> Vec<u8> {
-        let mut classes: Vec<u8> = (0..96).collect();
-        for i in 0..n {
-            let j = i + self.below(96 - i);
-            classes.swap(i, j);
-        }
-        classes.truncate(n);
-        classes
-    }
+    classes.truncate(n);
+    classes
 }
 
 fn numbers_of(bytes: &[u8], width: usize, count: usize) -> Vec<u16> {
@@ -426,7 +406,7 @@ fn check_subsets(count: usize, seed: u64) {
         let bytes = random.bytes(len);
         let payloads = encode(kernel, k, &bytes);
         let n = if i % 3 == 0 { k + random.below(97 - k) } else { k };
-        let classes = random.subset(n);
+        let classes = subset(&mut random, n);
         let rebuilt = decode(kernel, k, &classes, &payloads, len);
         assert_eq!(rebuilt.as_ref(), Ok(&bytes), "K = {k}, {len} bytes, {classes:?}");
     }
@@ -463,7 +443,7 @@ fn all_lanes_give_the_same_bits() {
         let len = tail(block_bytes(k));
         for bytes in [random.bytes(len), vec![0xff; len]] {
             let portable = encode(Kernel::Portable, k, &bytes);
-            let classes = random.subset(k);
+            let classes = subset(&mut random, k);
             for kernel in kernels() {
                 assert!(encode(kernel, k, &bytes) == portable, "K = {k}");
                 assert!(decode(kernel, k, &classes, &portable, len).as_ref() == Ok(&bytes), "K = {k}");
@@ -562,7 +542,7 @@ fn surplus_classes_find_any_wrong_coefficient() {
             let mut payloads = encode(kernel, k, &bytes);
             for _ in 0..10 {
                 let n = k + 1 + random.below(96 - k);
-                let classes = random.subset(n);
+                let classes = subset(&mut random, n);
                 let class = usize::from(classes[random.below(classes.len())]);
                 let (block, index) = (random.below(2), random.below(128));
                 let good = payloads[class].clone();
@@ -588,7 +568,7 @@ fn symbols_above_8191_are_refused_where_they_are() {
             let payloads: Vec<Vec<u8>> = (0..96).map(|r| bytes_of(&values(r), 14)).collect();
             let error = DecodeError::Symbol { block: 0, index: m, value: 8192 };
             for n in [64, 65, 96] {
-                let classes = SplitMix64(m as u64).subset(n);
+                let classes = subset(&mut SplitMix64(m as u64), n);
                 assert_eq!(decode(kernel, 64, &classes, &payloads, block_bytes(64)), Err(error));
             }
         }
@@ -619,7 +599,7 @@ fn any_payload_is_an_answer_and_no_panic() {
     let mut random = SplitMix64(8);
     for kernel in kernels() {
         for k in [1, 50, 96] {
-            let classes = random.subset((k + 3).min(96));
+            let classes = subset(&mut random, (k + 3).min(96));
             for _ in 0..20 {
                 let mut payloads = vec![Vec::new(); 96];
                 let wild = random.below(2) == 0;

@@ -356,7 +356,7 @@ mod tests {
 
     #[test]
     fn a_difference_makes_the_new_list_of_tiles_out_of_the_old() {
-        let mut random = crate::incremental::tests::Random(5);
+        let mut random = crate::base::split_mix::SplitMix64(5);
         for _ in 0..300 {
             let old = Tree::from_tiles(tiles(random.below(100), 1)).unwrap();
             let mut new = old.clone();
