@@ -10,8 +10,8 @@ use crate::packed;
 use crate::status::{Failure, Res, Status};
 use crate::units::{RangeText, hex, human};
 use atlas_manifold::{
-    AtlasBoundaryRegion, AtlasProjection, CompressionConfig, ContainerMode, ContainerOptions, ProjectionType,
-    ShardInfo,
+    ATLAS_PAGE_SIZE, AtlasBoundaryRegion, AtlasProjection, CompressionConfig, ContainerMode,
+    ContainerOptions, ProjectionType, ShardInfo,
 };
 use clap::Args;
 use std::fs;
@@ -158,12 +158,12 @@ fn write_shards(
                 hex(&info.root)
             ),
         );
-        let beside = info.payload_size.saturating_sub(region.length);
-        if beside > 0 {
-            report.line(format!(
-                "  with {} of the bytes before and behind it, because a shard has whole pages of 4096 bytes",
-                human(beside)
-            ));
+        let is_edge = |place: u64| place.is_multiple_of(ATLAS_PAGE_SIZE as u64) || place == info.domain_size;
+        let is_whole = is_edge(region.offset) && is_edge(region.end());
+        if info.projection_type == ProjectionType::Linear && !is_whole {
+            report.line(
+                "  with up to 4095 bytes before and after it, because a shard has whole pages of 4096 bytes",
+            );
         }
         ctx.report(Some(file), report)?;
     }
