@@ -15,6 +15,8 @@ mod base {
     pub(crate) mod fallible;
     #[path = "../../src/base/recycle.rs"]
     pub(crate) mod recycle;
+    #[path = "../../src/base/reserve.rs"]
+    pub(crate) mod reserve;
     #[path = "../../src/base/units.rs"]
     pub(crate) mod units;
 }

@@ -11,5 +11,7 @@ pub(crate) mod error;
 pub(crate) mod fallible;
 #[path = "../../src/base/recycle.rs"]
 pub(crate) mod recycle;
+#[path = "../../src/base/reserve.rs"]
+pub(crate) mod reserve;
 #[path = "../../src/base/units.rs"]
 pub(crate) mod units;

@@ -26,7 +26,6 @@ mod reserve;
 pub(crate) mod shrinkable;
 #[cfg(feature = "parallel")]
 pub(crate) mod slot;
-#[cfg(any(test, feature = "benchmarks"))]
 pub(crate) mod split_mix;
 pub(crate) mod storage;
 pub(crate) mod sync;
