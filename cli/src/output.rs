@@ -145,7 +145,7 @@ impl Staged {
             let name = format!(".atlas-{}-{count}.tmp", std::process::id());
             let temporary = names::folder(target).join(name);
             if !exists(&temporary)? {
-                let target_text = format!("a temporary file beside {}", names::shown(target));
+                let target_text = names::shown(target);
                 let mut known = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
                 known.push((temporary.display().to_string(), target_text));
                 return Ok(Staged { temporary, target: target.to_owned(), force });
@@ -212,7 +212,9 @@ pub(crate) fn with_targets(message: &str) -> String {
     let known = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
     let mut message = message.to_owned();
     for (temporary, target) in known.iter() {
-        message = message.replace(temporary, target);
+        // The library has a temporary file of its own for some outputs, which it names after this one.
+        message = message.replace(&format!("the temporary file of {temporary}"), temporary);
+        message = message.replace(temporary, &format!("the temporary file of {target}"));
     }
     message
 }

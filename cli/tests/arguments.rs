@@ -253,7 +253,7 @@ fn messages_name_the_options_and_the_outputs() {
         });
     }
     let ran = common::ran(shell.args(["-c", &line]).current_dir(place.path("")).output().unwrap()).expect(5);
-    assert!(ran.stderr.contains("a temporary file beside x.atlas"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("the temporary file of x.atlas"), "{}", ran.stderr);
     assert!(!ran.stderr.contains(".tmp"), "{}", ran.stderr);
     assert_eq!(place.names(), ["a"]);
 }
