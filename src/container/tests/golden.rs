@@ -125,6 +125,13 @@ fn every_golden_file_opens_as_it_must_and_its_good_generations_read() {
         };
         let info = container.info().unwrap();
         assert_eq!(info.newest, expect["newest"].as_u64().unwrap_or(info.newest), "{name}");
+        // A library without codecs refuses encoded payload, and no other.
+        let refused = container.find_damage(0, &mut |_| true, &mut Operation::new());
+        let refused = refused.is_err_and(|error| error.kind() == ErrorKind::Unsupported);
+        if refused && kind_of(&expect["verify"]) != Some(ErrorKind::Unsupported) {
+            assert!(cfg!(not(feature = "compression")) && name.contains("encoded"), "{name}");
+            continue;
+        }
         for generation in expect["generations"].as_array().unwrap() {
             check_generation(&vector, &container, generation);
         }
