@@ -1,25 +1,8 @@
 //! Internal parts of the library, compiled from its own sources, for the benchmarks in `benches`: those are
 //! built as tests, and would include the tests of these files.
 
-/// The ground that these parts stand on.
-#[path = "."]
-#[allow(dead_code, reason = "a part of it is needed")]
-mod base {
-    #[path = "../../src/base/block.rs"]
-    mod block;
-    #[path = "../../src/base/buffer.rs"]
-    pub(crate) mod buffer;
-    #[path = "../../src/base/error.rs"]
-    pub(crate) mod error;
-    #[path = "../../src/base/fallible.rs"]
-    pub(crate) mod fallible;
-    #[path = "../../src/base/recycle.rs"]
-    pub(crate) mod recycle;
-    #[path = "../../src/base/reserve.rs"]
-    pub(crate) mod reserve;
-    #[path = "../../src/base/units.rs"]
-    pub(crate) mod units;
-}
+#[path = "../src/base.rs"]
+mod base;
 #[path = "../../src/compression/filter/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "a part of it is measured")]
 mod filter;

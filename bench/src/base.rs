@@ -1,4 +1,4 @@
-//! The ground that the library's code of parity files stands on.
+//! The base of the library's own parts that benchmarks compile from source.
 #![allow(dead_code)]
 
 #[path = "../../src/base/block.rs"]
