@@ -1732,7 +1732,11 @@ public:
     /// The key of keyed shards.
     reconstruction_options &key(const secret_key &secret) noexcept { return set(key_, secret); }
     /// A file, in place of memory.
-    reconstruction_options &spool_path(const path_view &path) { return set(spool_path_, path.c_str()); }
+    reconstruction_options &spool_path(const path_view &path)
+    {
+        spool_path_ = path.c_str();
+        return set(spools_, true);
+    }
     /// A shard that claims a larger domain is status::limit.
     reconstruction_options &max_domain_size(std::uint64_t bytes) noexcept { return set(c_.max_domain_size, bytes); }
     /// The C struct, which is good as long as this object.
@@ -1741,14 +1745,16 @@ public:
         auto made = c_;
         made.expected_root = detail::data_of(expected_root_);
         made.key = detail::data_of(key_);
-        made.spool_path = spool_path_ ? spool_path_->c_str() : nullptr;
+        made.spool_path = spools_ ? spool_path_.c_str() : nullptr;
         return made;
     }
 
 private:
     std::optional<digest> expected_root_;
     std::optional<secret_key> key_;
-    std::optional<std::string> spool_path_;
+    // With a flag: of an optional string GCC 12 with sanitizers warns that it may be uninitialized.
+    std::string spool_path_;
+    bool spools_ = false;
 };
 
 /// Options of a new container; atlas_container_create_options.
