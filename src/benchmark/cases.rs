@@ -211,7 +211,7 @@ impl<'a> TestDomain<'a> {
     pub(super) fn check_memory(size: usize, operation: &Operation<'_>) -> Result<()> {
         let (size, tiles) = (to_u64(size), to_u64(size).div_ceil(TILE_BYTES));
         let whole = size.saturating_mul(5).saturating_add(tiles.saturating_mul(PER_TILE));
-        operation.workers(1, PER_WORKER, whole).map(|_| ())
+        operation.reserve(PER_WORKER.saturating_add(whole))
     }
 
     pub(super) fn new(size: usize, operation: &Operation<'a>) -> Result<TestDomain<'a>> {

@@ -15,6 +15,7 @@ use crate::base::units::{to_u64, to_usize};
 use crate::exec::operation::Operation;
 use crate::exec::pool;
 use crate::exec::progress::Tracker;
+use crate::exec::workers::Workers;
 use crate::hash::digest::{Digest, Digests};
 use crate::hash::tile_tree::Leaf;
 use crate::layer2::Residue;
@@ -121,8 +122,8 @@ pub(super) fn compress_all(
     // The configuration is refused before a shard is looked at, also for an empty batch.
     let block_size = config.check()?;
     available()?;
-    let (executor, threads) = (operation.executor, operation.threads());
-    executor.check()?;
+    operation.executor.check()?;
+    let threads = Workers::new(operation, operation.threads());
     let plans = auto::plans(config)?;
     // A small or empty shard is stored without an attempt.
     let is_tried = |shard: &AtlasShard| {
@@ -173,9 +174,7 @@ pub(super) fn compress_all(
         let tried = drafts.iter_mut().filter(|draft| draft.tried);
         let mut tried: Vec<&mut Draft<'_>> = tried.collect();
         let mut chosen: Vec<Plan> = try_vec(tried.len())?;
-        pool::run(
-            executor,
-            workers,
+        workers.run(
             to_u64(tried.len()),
             new_encoder,
             |encoder, task| auto::choose(&tried[to_usize(task)].shard.payload, config, &plans, encoder),
@@ -190,9 +189,7 @@ pub(super) fn compress_all(
     // The tasks read the plans while their results change the drafts, so that the plans are copied.
     let mut chosen: Vec<Option<Plan>> = try_vec(drafts.len())?;
     chosen.extend(drafts.iter().map(|draft| draft.plan));
-    pool::run(
-        executor,
-        workers,
+    workers.run(
         to_u64(tasks.len()),
         new_encoder,
         |encoder, task| {
@@ -216,7 +213,7 @@ pub(super) fn compress_all(
         },
     )?;
     // Second pass, and then the results.
-    settle(&mut drafts, config, batch, (executor, threads), tracker)?;
+    settle(&mut drafts, config, batch, threads, tracker)?;
     let mut compressed = try_vec(drafts.len())?;
     for (index, draft) in drafts.into_iter().enumerate() {
         compressed.push(finish(draft, config).map_err(named(batch, index))?);
@@ -230,7 +227,7 @@ fn settle(
     drafts: &mut [Draft<'_>],
     config: &CompressionConfig,
     batch: bool,
-    (executor, threads): (pool::Executor<'_>, usize),
+    threads: Workers<'_>,
     mut tracker: Tracker<'_, '_>,
 ) -> Result<()> {
     let is_left = |attempt: &Attempt| matches!(attempt, Attempt::Stored);
@@ -258,9 +255,7 @@ fn settle(
     // The tasks read the drafts, so that the results are collected beside them.
     let mut settled: Vec<Vec<Settled>> = try_vec(drafts.len())?;
     settled.extend(drafts.iter_mut().map(|draft| std::mem::take(&mut draft.settled)));
-    pool::run(
-        executor,
-        threads.min((left / pool::TASK_BYTES).max(1)),
+    threads.at_most(left / pool::TASK_BYTES).run(
         to_u64(tasks.len()),
         || Ok(()),
         // Hashing needs no state of a worker.
@@ -362,8 +357,8 @@ pub(super) fn decompress_all(
     operation: &mut Operation<'_>,
 ) -> Result<Vec<AtlasShard>> {
     available()?;
-    let (executor, threads) = (operation.executor, operation.threads());
-    executor.check()?;
+    operation.executor.check()?;
+    let threads = Workers::new(operation, operation.threads());
     // Trust and memory of all shards come first.
     let (mut count, mut fixed, mut total, mut largest, mut footprint) = (0, 0u64, 0, 0, 0);
     for (index, shard) in compressed.iter().enumerate() {
@@ -416,9 +411,7 @@ pub(super) fn decompress_all(
         known.push(of_shard);
     }
     let mut held: Held = None;
-    pool::run(
-        executor,
-        workers,
+    workers.run(
         to_u64(count),
         || Ok(BlockDecoder::new(largest)),
         |decoder, task| {
@@ -461,7 +454,7 @@ pub(super) fn decompress_all(
         Body::Shared(payload) => Arc::clone(payload),
         Body::Blocks(_) => Arc::new(fresh),
     }));
-    verify_all(compressed, &whole, (&layouts, &known), &digests, held, batch, (executor, threads), tracker)
+    verify_all(compressed, &whole, (&layouts, &known), &digests, held, batch, threads, tracker)
 }
 
 /// Returns the part of a payload that equals a run of blocks, if it is a whole tile whose witness is a
@@ -483,7 +476,7 @@ fn verify_all(
     digests: &Digests,
     mut held: Held,
     batch: bool,
-    (executor, threads): (pool::Executor<'_>, usize),
+    threads: Workers<'_>,
     mut tracker: Tracker<'_, '_>,
 ) -> Result<Vec<AtlasShard>> {
     // The number of threads follows from the bytes that are to be hashed.
@@ -495,9 +488,7 @@ fn verify_all(
         tasks.extend((0..parts.len()).map(|part| (shard, part)));
         hashed.push(try_vec(parts.len())?);
     }
-    pool::run(
-        executor,
-        threads.min((bytes / pool::TASK_BYTES).max(1)),
+    threads.at_most(bytes / pool::TASK_BYTES).run(
         to_u64(tasks.len()),
         || Ok(()),
         |(), task| {

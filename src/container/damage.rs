@@ -17,8 +17,8 @@ use crate::base::ranges::Ranges;
 use crate::base::sync::lock;
 use crate::base::units::{TILE_BYTES, TILE_SIZE, to_u64, to_usize};
 use crate::exec::operation::Operation;
-use crate::exec::pool::{self, Executor};
 use crate::exec::progress::Tracker;
+use crate::exec::workers::Workers;
 use crate::hash::digest::{Digest, same};
 use crate::hash::tile_tree::{Leaf, RootFolder};
 use crate::layer2::Residue;
@@ -55,7 +55,6 @@ impl Container {
         let mut search = Search {
             container: self,
             file: &log.file,
-            executor: operation.executor,
             workers,
             first: None,
             records: Vec::new(),
@@ -99,9 +98,8 @@ enum Order {
 struct Search<'s> {
     container: &'s Container,
     file: &'s Arc<ContainerFile>,
-    executor: Executor<'s>,
     /// Number of threads that check the tiles of a leaf.
-    workers: usize,
+    workers: Workers<'s>,
     /// The first fault by [`Order`].
     first: Option<(Order, AtlasError)>,
     records: Vec<Damage>,
@@ -359,11 +357,8 @@ impl Search<'_> {
         };
         let new: Vec<&RawTile> = tiles.iter().filter(is_new).collect();
         let mut found = Vec::with_capacity(new.len());
-        pool::run_within(
-            self.executor,
-            self.workers.min(new.len().max(1)),
+        self.workers.at_most(new.len()).run(
             to_u64(new.len()),
-            pool::Order::default(),
             // Each worker has memory of its own.
             || Ok((Scratch::default(), Workspace::default())),
             |(scratch, workspace), task| {

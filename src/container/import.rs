@@ -22,7 +22,6 @@ use crate::base::ranges::{Ranges, Steps};
 use crate::base::sync::lock;
 use crate::base::units::{GROUP_SIZE, TILE_BYTES, TILE_SIZE, TileIndex, to_usize};
 use crate::exec::operation::Operation;
-use crate::exec::pool;
 use crate::hash::digest::{Digest, Digests};
 use crate::hash::outboard::Outboard;
 use crate::layer2::Residue;
@@ -268,10 +267,8 @@ impl Import<'_> {
         };
         let per_worker = if in_place { 0 } else { TILE_BYTES } + scheme.workspace() + encoding;
         let fixed = if in_place { 0 } else { 2 * TILE_BYTES };
-        let workers = operation.workers(count, per_worker, fixed)?;
         // The window bounds the finished tiles that wait for an earlier tile.
-        let order = pool::Order { window: Some(WINDOW), runs: &[], unwatched: operation.unwatched() };
-        let executor = operation.executor;
+        let workers = operation.workers(count, per_worker, fixed)?.within(WINDOW);
         let (bytes, tiles) = self.taken_in_all();
         let mut tracker = operation.tracker(bytes, tiles);
         // Tiles laid out again in a large batch count once.
@@ -290,11 +287,8 @@ impl Import<'_> {
         // Tiles of a small batch so far, until it turns out to be too large.
         let mut retained: Option<Vec<(u64, Imported)>> = Some(Vec::new());
         // Workers read, hash and encode; this thread lays out in order.
-        pool::run_within(
-            executor,
-            workers,
+        workers.run(
             count,
-            order,
             || Ok(Worker { workspace: Workspace::default(), encoder: self.container.encoder()? }),
             |worker, task| {
                 let index = self.read.nth(task).start;

@@ -6,6 +6,7 @@ use crate::base::error::{AtlasError, Result};
 use crate::base::units::to_u64;
 use crate::exec::pool::{Executor, Pool};
 use crate::exec::progress::{Progress, ProgressFn, Tracker};
+use crate::exec::workers::Workers;
 use std::num::NonZeroUsize;
 
 /// Pool, progress, cancellation and memory limit of a long call.
@@ -118,13 +119,13 @@ impl<'a> Operation<'a> {
         self.executor.threads().min(self.max_threads.map_or(usize::MAX, NonZeroUsize::get))
     }
 
-    /// Returns the number of workers that a call of `tasks` tasks may use, each with `per_worker` bytes of
-    /// buffers, besides `fixed` bytes for the result. At least one; otherwise fails with LIMIT.
-    pub(crate) fn workers(&self, tasks: u64, per_worker: u64, fixed: u64) -> Result<usize> {
+    /// Returns the workers that a step of `tasks` tasks may use, each with `per_worker` bytes of buffers, besides
+    /// `fixed` bytes for the result. At least one; otherwise fails with LIMIT.
+    pub(crate) fn workers(&self, tasks: u64, per_worker: u64, fixed: u64) -> Result<Workers<'a>> {
         let threads = if tasks <= 1 { 1 } else { self.threads() };
         let wanted = usize::try_from(tasks).unwrap_or(usize::MAX).clamp(1, threads);
         // Without a limit the threads alone decide.
-        let Some(limit) = self.memory_limit else { return Ok(wanted) };
+        let Some(limit) = self.memory_limit else { return Ok(Workers::new(self, wanted)) };
         let least = fixed.saturating_add(per_worker);
         if least > limit {
             return Err(AtlasError::limit(format!(
@@ -138,7 +139,12 @@ impl<'a> Operation<'a> {
         crate::base::recycle::shrink(
             (limit - fixed).saturating_sub(to_u64(workers).saturating_mul(per_worker)),
         );
-        Ok(workers)
+        Ok(Workers::new(self, workers))
+    }
+
+    /// Fails with LIMIT if the call may not hold `bytes` bytes.
+    pub(crate) fn reserve(&self, bytes: u64) -> Result<()> {
+        self.workers(1, 0, bytes).map(drop)
     }
 
     /// Returns true if memory is limited.
@@ -191,10 +197,10 @@ mod tests {
     fn the_memory_limit_costs_workers_before_it_refuses() {
         let pool = Pool::new(1).unwrap();
         let one = Operation::new().with_pool(&pool).with_memory_limit(100);
-        assert_eq!(one.workers(1_000, 50, 50).unwrap(), 1);
-        let error = one.workers(1_000, 50, 51).unwrap_err();
+        assert_eq!(one.workers(1_000, 50, 50).unwrap().count(), 1);
+        let error = one.workers(1_000, 50, 51).err().unwrap();
         assert_eq!(error.kind(), ErrorKind::Limit);
         assert!(error.message().contains("memory_limit 100") && error.message().contains("101 bytes"));
-        assert_eq!(one.workers(1, 0, 100).unwrap(), 1);
+        one.reserve(100).unwrap();
     }
 }

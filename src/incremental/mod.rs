@@ -256,7 +256,7 @@ impl AtlasProjection {
         let tree = state.tree.retiled(earlier, &mut CheckedReader::new(&state.context), |bytes| {
             taken = bytes;
             // The memory limit is checked tile by tile, before the memory is used.
-            operation.workers(1, 0, taken).map(|_| ())
+            operation.reserve(taken)
         })?;
         if tree.residue() != state.tree.residue() || tree.bytes() != state.tree.bytes() {
             return Err(AtlasError::internal("cutting the tiles again changed the sum or the size"));

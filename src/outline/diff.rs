@@ -4,7 +4,7 @@ use crate::base::buffer::try_grow;
 use crate::base::error::{AtlasError, Result};
 use crate::base::units::{to_u64, to_usize};
 use crate::exec::operation::Operation;
-use crate::exec::pool;
+use crate::exec::workers::Workers;
 use crate::hash::digest::Digests;
 use crate::projection::AtlasProjection;
 use crate::projection::state::State;
@@ -103,9 +103,7 @@ fn load_ahead(own: &Tree, other: &Tree, digests: &Digests, operation: &Operation
     while !pairs.is_empty() && pairs.len() <= MOST_PAIRS {
         // Each level is loaded in parallel, and gives the pairs of the next one.
         let mut below = Vec::new();
-        let done = pool::run(
-            operation.executor,
-            operation.threads().min(pairs.len()),
+        let done = Workers::new(operation, operation.threads()).at_most(pairs.len()).run(
             to_u64(pairs.len()),
             || Ok(()),
             |(), index| {

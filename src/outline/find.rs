@@ -1,12 +1,11 @@
 //! The search for damage in the bytes of a projection.
 
 use super::select::Selection;
-use super::survey::{Looked, Lost, Survey, Worker, lacks_base, lost, unloaded_spans};
+use super::survey::{AHEAD, Looked, Lost, Survey, Worker, lacks_base, lost, unloaded_spans};
 use crate::base::damage::{Damage, DamageFn, DamageKind, DamagePart, kind_of};
 use crate::base::error::{AtlasError, Result};
 use crate::base::units::{TILE_BYTES, to_u64};
 use crate::exec::operation::Operation;
-use crate::exec::pool;
 use crate::projection::AtlasProjection;
 use crate::shard::AtlasBoundaryRegion;
 
@@ -38,16 +37,12 @@ impl AtlasProjection {
         let in_memory = state.tree.is_in_memory().unwrap_or(false);
         let per_worker = survey.per_worker() + if in_memory { 0 } else { TILE_BYTES };
         let Selection { tasks, bytes, .. } = survey.selection;
-        let workers = operation.workers(tasks, per_worker, 0)?;
-        let (executor, order) = (operation.executor, Survey::order(workers, operation));
+        let workers = operation.workers(tasks, per_worker, 0)?.ahead(AHEAD);
         let mut tracker = operation.tracker(bytes, tasks);
         let mut search =
             Search { damage, last: None, record: None, first: None, ranges: 0, found: Counts::default() };
-        let done = pool::run_within(
-            executor,
-            workers,
+        let done = workers.run(
             tasks,
-            order,
             || Ok(survey.worker()),
             |worker, task| survey.find(worker, task),
             |_, found: Found| {

@@ -10,7 +10,7 @@
 
 use super::places;
 use super::select::Selection;
-use super::survey::{Looked, Lost, Survey, Worker, compare_with};
+use super::survey::{AHEAD, Looked, Lost, Survey, Worker, compare_with};
 use crate::base::buffer::{Buffer, try_grow};
 use crate::base::damage::{Damage, DamageFn, DamageKind};
 use crate::base::error::{AtlasError, ErrorKind, Result};
@@ -18,7 +18,6 @@ use crate::base::out_bytes::OutBytes;
 use crate::base::storage::Storage;
 use crate::base::units::{GROUP_SIZE, TILE_BYTES, to_u64};
 use crate::exec::operation::Operation;
-use crate::exec::pool;
 use crate::hash::digest::same;
 use crate::hash::outboard::{group_value, source_changed};
 use crate::projection::AtlasProjection;
@@ -78,19 +77,14 @@ pub(super) fn repair(
     let survey = Survey::new(&state, selection)?;
     let Selection { tasks, bytes, .. } = survey.selection;
     // The tile of the file, and good bytes that wait for their turn or are being verified.
-    let per_worker =
-        survey.per_worker() + state.context.scheme.workspace() + (2 + Survey::waiting()) * TILE_BYTES;
-    let workers = operation.workers(tasks, per_worker, 0)?;
-    let (executor, order) = (operation.executor, Survey::order(workers, operation));
+    let per_worker = survey.per_worker() + state.context.scheme.workspace() + (2 + AHEAD) * TILE_BYTES;
+    let workers = operation.workers(tasks, per_worker, 0)?.ahead(AHEAD);
     let mut tracker = operation.tracker(bytes, tasks);
     // Nothing is written at a tile before it was compared, so that holes stay until then.
     let repair = Repair { survey, storage, path, data: DataMap::of_storage(storage) };
     let mut outcome = Outcome::default();
-    let done = pool::run_within(
-        executor,
-        workers,
+    let done = workers.run(
         tasks,
-        order,
         || Ok((repair.survey.worker(), Workspace::default())),
         |(worker, workspace), task| repair.task(worker, workspace, task),
         |_, found: Found| {

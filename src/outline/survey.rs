@@ -4,8 +4,6 @@ use super::select::{Selected, Selection};
 use crate::base::damage::{Damage, DamageKind, DamagePart, kind_of};
 use crate::base::error::{AtlasError, ErrorKind, Result};
 use crate::base::units::{GROUP_SIZE, TILE_BYTES, to_u64};
-use crate::exec::operation::Operation;
-use crate::exec::pool;
 use crate::projection::state::State;
 use crate::source::Holes;
 use crate::tile::Tile;
@@ -18,7 +16,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 /// Number of tiles that a thread may be ahead of the last report.
-const AHEAD: u64 = 2;
+pub(super) const AHEAD: u64 = 2;
 
 /// The tiles of a state that are to be compared.
 pub(super) struct Survey<'s> {
@@ -73,19 +71,6 @@ impl<'s> Survey<'s> {
         let edits =
             if self.is_edited { 2 * TILE_BYTES + 2 * to_u64(GROUP_SIZE) + scheme.workspace() } else { 0 };
         scheme.workspace() + edits
-    }
-
-    /// Returns the order of tasks for `workers` workers. They stop after a few tiles while the callback does not
-    /// return.
-    pub(super) fn order(workers: usize, operation: &Operation<'_>) -> pool::Order<'static> {
-        // The window bounds the results that wait while a callback sleeps.
-        let window = Some(AHEAD * to_u64(workers));
-        pool::Order { window, unwatched: operation.unwatched(), runs: &[] }
-    }
-
-    /// Returns the number of tiles that may be done and not reported yet, besides those in flight.
-    pub(super) fn waiting() -> u64 {
-        AHEAD
     }
 
     pub(super) fn worker(&self) -> Worker<'s> {

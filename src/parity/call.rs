@@ -3,10 +3,9 @@
 #![forbid(unsafe_code)]
 
 use crate::base::error::Result;
-use crate::base::units::to_u64;
 use crate::exec::operation::Operation;
-use crate::exec::pool;
 use crate::exec::progress::{Progress, Tracker};
+use crate::exec::workers::Workers;
 
 /// Number of tasks that a thread may be ahead of the report.
 const AHEAD: u64 = 2;
@@ -42,13 +41,11 @@ impl<'t, 'a> Call<'t, 'a> {
         self.tracker.finish()
     }
 
-    /// Returns the order of `workers` workers whose tasks do not depend on one another.
-    pub(super) fn order(&self, workers: usize) -> pool::Order<'static> {
-        self.order_within(AHEAD * to_u64(workers))
-    }
-
-    pub(super) fn order_within(&self, window: u64) -> pool::Order<'static> {
-        pool::Order { window: Some(window), unwatched: self.unwatched, runs: &[] }
+    /// Returns the workers of a step as [`Operation::workers`] does, with a bounded lead over the report.
+    pub(super) fn workers(&self, tasks: u64, per_worker: u64, fixed: u64) -> Result<Workers<'a>> {
+        let workers = self.run.workers(tasks, per_worker, fixed)?.ahead(AHEAD);
+        // `run` has no callback, but the tracker of the call may have one.
+        Ok(if self.unwatched { workers } else { workers.watched() })
     }
 
     /// Runs a call inside of this one; its progress is a part of this one's.

@@ -21,8 +21,7 @@ use crate::base::buffer::{Buffer, try_vec};
 use crate::base::error::Result;
 use crate::base::sync::lock;
 use crate::base::units::{TILE_BYTES, to_u64, to_usize};
-use crate::exec::operation::Operation;
-use crate::exec::pool;
+use crate::exec::workers::Workers;
 use crate::hash::scattered::Part;
 use std::ops::Range;
 use std::sync::Mutex;
@@ -74,18 +73,17 @@ pub(super) struct Encoding<'a, C> {
 }
 
 /// Division of an encoding into parts, runs and tasks.
-pub(super) struct Plan {
+pub(super) struct Plan<'a> {
     /// Rows of each part.
     parts: Vec<Range<u64>>,
     runs: u64,
     /// Number of parts in the longest run, and in the shortest one.
     slots: u64,
-    window: u64,
     /// Number of columns per task, and the first column of the first task.
     group: u64,
     first: u64,
     groups: u64,
-    workers: usize,
+    workers: Workers<'a>,
     rows_a_part: u64,
 }
 
@@ -107,12 +105,12 @@ impl<C: Columns> Encoding<'_, C> {
     }
 
     /// Divides the work so that it fits the memory besides `fixed` bytes.
-    pub(super) fn plan(&self, fixed: u64, operation: &Operation<'_>) -> Result<Plan> {
+    pub(super) fn plan<'a>(&self, fixed: u64, call: &Call<'_, 'a>) -> Result<Plan<'a>> {
         let Geometry { unit, .. } = *self.geometry;
         let points = to_u64(self.code.points());
-        let threads = to_u64(operation.threads());
+        let threads = to_u64(call.run.threads());
         // The result is the same for every budget; only the time differs.
-        let budget = WORK_MEMORY.min(operation.memory_left(fixed));
+        let budget = WORK_MEMORY.min(call.run.memory_left(fixed));
         // Rows per part: a number that suits the cache or the disk, but at least one.
         let wanted = if self.near { (CACHED / points).min(TASK) } else { TASK };
         // An encoder has two buffers of p pieces.
@@ -140,16 +138,17 @@ impl<C: Columns> Encoding<'_, C> {
             Buffer::aligned_footprint(to_usize(rows_a_part * unit)) + Buffer::aligned_footprint(BATCH),
         );
         let tasks = groups.saturating_mul(count).min(window);
-        let workers = operation.workers(tasks, per_worker, fixed)?;
+        let workers = call.workers(tasks, per_worker, fixed)?;
         // A bounded window, because parts far ahead of the report would continue while a callback sleeps.
-        let window = window.min(PARTS_A_THREAD * to_u64(workers));
-        Ok(Plan { parts, runs, slots, window, group, first, groups, workers, rows_a_part })
+        let window = window.min(PARTS_A_THREAD * to_u64(workers.count()));
+        let workers = workers.within(window);
+        Ok(Plan { parts, runs, slots, group, first, groups, workers, rows_a_part })
     }
 
     /// Runs the encoding. `sink` gets the digests. Progress counts the bytes read.
     pub(super) fn run(
         &self,
-        plan: &Plan,
+        plan: &Plan<'_>,
         call: &mut Call<'_, '_>,
         mut sink: impl FnMut(Made) -> Result<()>,
     ) -> Result<()> {
@@ -157,11 +156,8 @@ impl<C: Columns> Encoding<'_, C> {
         let mut slots = try_vec(to_usize(plan.slots))?;
         slots.resize_with(to_usize(plan.slots), || Mutex::new(None));
         let len = to_usize(plan.rows_a_part * self.geometry.unit);
-        pool::run_within(
-            call.run.executor,
-            plan.workers,
+        plan.workers.run(
             plan.tasks(),
-            call.order_within(plan.window),
             || Ok((Buffer::aligned(len)?, Buffer::aligned(BATCH.max(self.geometry.unit_len()))?)),
             |(out, buffer), task| {
                 // The slot keeps the encoder between the tasks of a part.
@@ -186,7 +182,7 @@ impl<C: Columns> Encoding<'_, C> {
         out: &mut [u8],
         buffer: &mut [u8],
         place: &Place<'_>,
-        plan: &Plan,
+        plan: &Plan<'_>,
     ) -> Result<(Made, u64)> {
         let (geometry, unit, rows) = (self.geometry, self.geometry.unit_len(), place.rows);
         let len = to_usize(rows.end - rows.start) * unit;
@@ -246,7 +242,7 @@ struct Place<'p> {
     group: u64,
 }
 
-impl Plan {
+impl Plan<'_> {
     pub(super) fn tasks(&self) -> u64 {
         self.groups.saturating_mul(to_u64(self.parts.len()))
     }

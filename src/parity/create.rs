@@ -72,7 +72,7 @@ pub(super) fn create(
             fixed = fixed.saturating_add(ScatteredRoot::footprint(geometry.size, geometry.columns));
         }
         // Plan within the memory limit, then read and encode every byte once.
-        let plan = encoding.plan(fixed, &call.run)?;
+        let plan = encoding.plan(fixed, &call)?;
         call.expect(encoding.bytes(), plan.tasks());
         encoding.run(&plan, &mut call, |made| {
             // Results arrive in the order of the tasks, on this thread.

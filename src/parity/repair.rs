@@ -19,7 +19,6 @@ use crate::base::out_bytes::OutBytes;
 use crate::base::storage::Storage;
 use crate::base::units::{TILE_BYTES, TILE_SIZE, to_u64, to_usize};
 use crate::exec::operation::Operation;
-use crate::exec::pool;
 use crate::hash::digest::{Digest, hex, same};
 use crate::source::{ReadAt, Source};
 use std::io;
@@ -221,13 +220,10 @@ impl Repair<'_> {
             + 8 * tasks
             + Code::footprint(&geometry);
         let row_plan = RowPlan::new(&geometry, Wish::Data, plan.most, fixed, &call.run)?;
-        let workers = call.run.workers(tasks, row_plan.per_worker + geometry.unit, fixed)?;
+        let workers = call.workers(tasks, row_plan.per_worker + geometry.unit, fixed)?;
         let mut written = 0;
-        pool::run_within(
-            call.run.executor,
-            workers,
+        workers.run(
             tasks,
-            call.order(workers),
             || {
                 let builder = RowBuilder::new(self.file, data, &code, survey, row_plan)?;
                 Ok((builder, Buffer::aligned(geometry.unit_len())?))
@@ -311,12 +307,9 @@ impl Repair<'_> {
         // The survey and the choice stay in memory during the copy.
         let fixed = Survey::footprint(&geometry) + Bits::footprint(geometry.units());
         let per_worker = UnitReader::footprint(&geometry) + TILE_BYTES;
-        let workers = call.run.workers(of_units + behind, per_worker, fixed)?;
-        pool::run_within(
-            call.run.executor,
-            workers,
+        let workers = call.workers(of_units + behind, per_worker, fixed)?;
+        workers.run(
             of_units + behind,
-            call.order(workers),
             || Ok((UnitReader::new(self.file, data)?, None)),
             |(reader, buffer): &mut (UnitReader<'_>, Option<Buffer>), task| {
                 // Bytes after the protected bytes have no digest, and are copied unchecked.

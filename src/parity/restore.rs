@@ -17,7 +17,6 @@ use crate::base::buffer::{try_grow, try_vec};
 use crate::base::error::Result;
 use crate::base::units::{TILE_BYTES, to_u64, to_usize};
 use crate::exec::operation::Operation;
-use crate::exec::pool;
 use crate::source::Source;
 use std::path::Path;
 
@@ -64,12 +63,9 @@ pub(super) fn restore(
         + 8 * to_u64(rows.len());
 
     // The parity units of sound rows are copied, and verified on the way.
-    let workers = call.run.workers(copies, UnitReader::footprint(&geometry), fixed)?;
-    pool::run_within(
-        call.run.executor,
-        workers,
+    let workers = call.workers(copies, UnitReader::footprint(&geometry), fixed)?;
+    workers.run(
         copies,
-        call.order(workers),
         || UnitReader::new(file, &data),
         |reader, task| {
             let first = geometry.units() + task * units_a_task;
@@ -102,12 +98,9 @@ pub(super) fn restore(
         let hurt = |row: &u64| geometry.data_of_row(*row).filter(|(_, unit)| survey.is_hurt(*unit)).count();
         let most = rows.iter().map(hurt).max().unwrap_or(0);
         let plan = RowPlan::new(&geometry, Wish::DataAndParity, to_u64(most), fixed, &call.run)?;
-        let workers = call.run.workers(to_u64(rows.len()), plan.per_worker, fixed)?;
-        pool::run_within(
-            call.run.executor,
-            workers,
+        let workers = call.workers(to_u64(rows.len()), plan.per_worker, fixed)?;
+        workers.run(
             to_u64(rows.len()),
-            call.order(workers),
             || RowBuilder::new(file, &data, &code, &survey, plan),
             |builder, task| {
                 // Digests of all units of the row, to fill in the lost ones and compare the others.

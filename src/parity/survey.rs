@@ -10,7 +10,6 @@ use crate::base::buffer::{try_grow, try_vec};
 use crate::base::damage::{Damage, DamageFn, DamageKind, DamagePart};
 use crate::base::error::{AtlasError, Result};
 use crate::base::units::{PAGE_SIZE, to_u64, to_usize};
-use crate::exec::pool;
 use std::ops::Range;
 
 /// Number of bytes that a task reads, in whole units or blocks.
@@ -197,7 +196,7 @@ impl Survey {
         let numbers = geometry.all_units() + 2 * geometry.blocks();
         let pieces = Pieces::new(&geometry);
         let per_worker = UnitReader::footprint(&geometry) + BLOCK;
-        let workers = call.run.workers(pieces.count(), per_worker, Self::footprint(&geometry))?;
+        let workers = call.workers(pieces.count(), per_worker, Self::footprint(&geometry))?;
         // Everything starts good; tasks report only damage.
         let mut survey = Survey {
             hurt: Bits::new(numbers)?,
@@ -207,11 +206,8 @@ impl Survey {
             report: ParityReport { size: data.source.size(), ..ParityReport::default() },
         };
         let mut held = 0;
-        pool::run_within(
-            call.run.executor,
-            workers,
+        workers.run(
             pieces.count(),
-            call.order(workers),
             || UnitReader::new(file, data),
             |reader, task| inspect(file, reader, &pieces.get(&geometry, task)),
             |task, hurt| {

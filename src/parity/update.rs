@@ -20,7 +20,6 @@ use crate::base::error::{AtlasError, Result, check_range};
 use crate::base::sync::lock;
 use crate::base::units::{TILE_BYTES, to_usize};
 use crate::exec::operation::Operation;
-use crate::exec::pool;
 use crate::hash::digest::Digest;
 use crate::shard::AtlasBoundaryRegion;
 use crate::source::Source;
@@ -208,7 +207,7 @@ impl Context<'_> {
         call: &mut Call<'_, '_>,
         table: &mut Table,
     ) -> Result<()> {
-        let plan: Plan = encoding.plan(self.fixed, &call.run)?;
+        let plan: Plan<'_> = encoding.plan(self.fixed, call)?;
         // The rows are known only now, so that this work is announced late.
         call.expect(encoding.bytes(), plan.tasks());
         encoding.run(&plan, call, |made| {
@@ -224,13 +223,10 @@ impl Context<'_> {
         let (file, tasks) = (self.update.file, copy_tasks(old));
         // Only parity units are read here; the data is that of the old size.
         let data = Padded::data(self.update.source, old);
-        let workers = call.run.workers(tasks, UnitReader::footprint(old), self.fixed)?;
+        let workers = call.workers(tasks, UnitReader::footprint(old), self.fixed)?;
         let step = copy_step(old);
-        pool::run_within(
-            call.run.executor,
-            workers,
+        workers.run(
             tasks,
-            call.order(workers),
             || UnitReader::new(file, &data),
             |reader, task| {
                 let first = old.units() + task * step;
@@ -279,13 +275,10 @@ impl Context<'_> {
         // The root covers every byte, also of rows that the update does not touch.
         let data = Padded::data(self.update.source, old);
         let tasks = copy_units(old.units(), old);
-        let workers = call.run.workers(tasks, UnitReader::footprint(old), self.fixed)?;
+        let workers = call.workers(tasks, UnitReader::footprint(old), self.fixed)?;
         let step = copy_step(old);
-        pool::run_within(
-            call.run.executor,
-            workers,
+        workers.run(
             tasks,
-            call.order(workers),
             || UnitReader::new(file, &data),
             |reader, task| {
                 // A task is a run of units.

@@ -16,8 +16,8 @@ use crate::base::ranges::Ranges;
 use crate::base::sync::lock;
 use crate::base::units::{TILE_BYTES, TILE_SIZE, to_u64, to_usize};
 use crate::exec::operation::Operation;
-use crate::exec::pool::{self, Executor};
 use crate::exec::progress::Tracker;
+use crate::exec::workers::Workers;
 use crate::hash::digest::{Digest, same};
 use crate::hash::tile_tree::RootHeader;
 use crate::projection::AtlasProjection;
@@ -232,16 +232,15 @@ impl AtlasReconstruction {
         let verifiers = proof.verifiers(parts.len(), payload.len(), operation)?;
         // A shared payload counts too, because it stays after its shard is destroyed.
         let held = if spool.is_some() { 0 } else { fresh };
-        operation.workers(1, 0, held.saturating_add(to_u64(parts.len()).saturating_mul(ADDED_TILE)))?;
-        let executor = operation.executor;
+        operation.reserve(held.saturating_add(to_u64(parts.len()).saturating_mul(ADDED_TILE)))?;
         // Writing to the file is work of its own in the totals.
         let steps = |gap: &Range<u64>| (gap.end - gap.start).div_ceil(TILE_BYTES);
         let (written, writes) = if spool.is_some() { (fresh, gaps.iter().map(steps).sum()) } else { (0, 0) };
         let mut tracker = operation.tracker(len.saturating_add(written), to_u64(parts.len()) + writes);
         let layout = (&parts[..], payload_offset);
         // Verify, and only then keep.
-        proof.verify_parts(payload, layout, &self.trust, (executor, verifiers), &mut tracker)?;
-        self.take_bytes(shard, gaps, spool, (executor, verifiers), tracker)
+        proof.verify_parts(payload, layout, &self.trust, verifiers, &mut tracker)?;
+        self.take_bytes(shard, gaps, spool, verifiers, tracker)
     }
 
     /// Returns the bytes of a LINEAR shard that are still missing.
@@ -250,14 +249,13 @@ impl AtlasReconstruction {
         lock(&self.collected).have.gaps(start..start + to_u64(payload.len()))
     }
 
-    /// Keeps `gaps` of a verified LINEAR shard. Up to `workers` threads write the bytes of a file, which are
-    /// reported.
+    /// Keeps `gaps` of a verified LINEAR shard. `workers` write the bytes of a file, which are reported.
     fn take_bytes(
         &self,
         shard: &AtlasShard,
         gaps: Vec<Range<u64>>,
         spool: Option<&AtomicFile>,
-        (executor, workers): (Executor<'_>, usize),
+        workers: Workers<'_>,
         mut tracker: Tracker<'_, '_>,
     ) -> Result<()> {
         let (proof, (start, payload)) = (shard.proof(), shard.payload());
@@ -286,7 +284,7 @@ impl AtlasReconstruction {
                 Ok(to_u64(bytes.len()))
             };
             let count = to_u64(steps.len());
-            pool::run(executor, workers, count, || Ok(()), write, |_, len| tracker.advance(len, 1))?;
+            workers.run(count, || Ok(()), write, |_, len| tracker.advance(len, 1))?;
         }
         tracker.finish()?;
         lock(&self.collected).has_come(proof, told, gaps, pieces);

@@ -18,14 +18,9 @@ fn shard(projection: &AtlasProjection, offset: usize, length: usize) -> AtlasSha
 
 /// Adds the bytes of a part without verifying it.
 fn take(rebuilt: &AtlasReconstruction, shard: &AtlasShard) -> Result<()> {
-    let (files, mut operation) = (lock(&rebuilt.turn), Operation::new());
-    rebuilt.take_bytes(
-        shard,
-        rebuilt.gaps(shard),
-        files.spool.as_ref(),
-        (Executor::Inline, 1),
-        operation.tracker(0, 0),
-    )
+    let (files, mut operation) = (lock(&rebuilt.turn), Operation::sequential());
+    let workers = Workers::new(&operation, 1);
+    rebuilt.take_bytes(shard, rebuilt.gaps(shard), files.spool.as_ref(), workers, operation.tracker(0, 0))
 }
 
 fn bytes(projection: &AtlasProjection) -> Vec<u8> {

@@ -160,7 +160,7 @@ impl AtlasShard {
                 )));
             }
             let memory = tiles.saturating_mul(VERIFIED_TILE).saturating_add(lists);
-            operation.workers(1, 0, memory.saturating_add(size)).map(|_| ())
+            operation.reserve(memory.saturating_add(size))
         });
         // The totals of progress are known from here on. An error of `read` is returned only once the
         // digest is right.

@@ -22,6 +22,7 @@ use crate::base::units::{to_u64, to_usize};
 use crate::exec::operation::Operation;
 use crate::exec::pool;
 use crate::exec::progress::{Progress, Tracker};
+use crate::exec::workers::Workers;
 use crate::hash::class_tree::{ClassSet, witness_from_classes};
 use crate::hash::digest::{Digest, Digests, hex, same};
 use crate::hash::outboard::witness_from_pages;
@@ -371,7 +372,6 @@ impl Proof {
         self.check_trust(options)?;
         let (parts, payload_offset) = self.layout(payload.len())?;
         let workers = self.verifiers(parts.len(), payload.len(), operation)?;
-        let executor = operation.executor;
         // Continue the progress of reading, with the payload as further work.
         let mut tracker = operation.resume(
             Progress {
@@ -383,17 +383,22 @@ impl Proof {
             parts.is_empty() && before.chunks_done > 0,
         );
         let layout = (&parts[..], payload_offset);
-        let residue = self.verify_parts(payload, layout, options, (executor, workers), &mut tracker)?;
+        let residue = self.verify_parts(payload, layout, options, workers, &mut tracker)?;
         tracker.finish()?;
         Ok((payload_offset, residue))
     }
 
-    /// Returns the number of workers that verify this number of parts, or fails with LIMIT.
-    pub(crate) fn verifiers(&self, parts: usize, payload: usize, operation: &Operation<'_>) -> Result<usize> {
+    /// Returns the workers that verify this number of parts, or fails with LIMIT.
+    pub(crate) fn verifiers<'a>(
+        &self,
+        parts: usize,
+        payload: usize,
+        operation: &Operation<'a>,
+    ) -> Result<Workers<'a>> {
         // A thread is worth waking from 64 KiB of payload on.
-        let worth = (payload / pool::TASK_BYTES).max(1);
+        let worth = payload / pool::TASK_BYTES;
         let result = to_u64(parts).saturating_mul(VERIFIED_TILE);
-        Ok(operation.workers(to_u64(parts), 0, result)?.min(worth))
+        Ok(operation.workers(to_u64(parts), 0, result)?.at_most(worth))
     }
 
     /// Verifies the parts of [`layout`](Self::layout) after the trust was checked. Reports every part, not
@@ -403,15 +408,13 @@ impl Proof {
         payload: &[u8],
         (parts, payload_offset): (&[TilePart], u64),
         options: &VerifyOptions,
-        (executor, workers): (pool::Executor<'_>, usize),
+        workers: Workers<'_>,
         tracker: &mut Tracker<'_, '_>,
     ) -> Result<Residue> {
         let digests = options.digests();
         let mut hashed = crate::base::buffer::try_vec(parts.len())?;
         // The tiles are hashed in parallel; the sink keeps them in order.
-        pool::run(
-            executor,
-            workers,
+        workers.run(
             to_u64(parts.len()),
             || Ok(()),
             |(), index| {

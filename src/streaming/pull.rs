@@ -13,7 +13,6 @@ use crate::base::error::{AtlasError, Result};
 use crate::base::sync::lock;
 use crate::base::units::{TILE_BYTES, TILE_SIZE, to_u64, to_usize};
 use crate::exec::operation::Operation;
-use crate::exec::pool;
 use crate::exec::progress::Progress;
 use crate::layer2::Residue;
 use crate::projection::AtlasProjection;
@@ -239,9 +238,7 @@ impl Pull {
                 .ok_or_else(|| AtlasError::internal("a chunk is not in memory"))
         };
         let (mut residue, tiles) = (Residue::ZERO, &mut self.tiles);
-        pool::run(
-            operation.executor,
-            workers,
+        workers.run(
             count,
             || Ok(Workspace::default()),
             |workspace, index| {
@@ -306,9 +303,7 @@ impl Pull {
         let step = setup.config.read_size();
         let (mut residue, mut tiles) = (Residue::ZERO, Vec::new());
         // Each worker fills its part, and hashes it if it is a tile.
-        pool::run(
-            operation.executor,
-            workers,
+        workers.run(
             count,
             || Ok(Workspace::default()),
             |workspace, index| {

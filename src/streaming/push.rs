@@ -10,7 +10,6 @@ use crate::base::buffer::{Buffer, try_vec};
 use crate::base::error::{AtlasError, Result};
 use crate::base::units::{TILE_BYTES, TILE_SIZE, to_u64, to_usize};
 use crate::exec::operation::Operation;
-use crate::exec::pool;
 use crate::exec::progress::Progress;
 use crate::hash::digest::Digest;
 use crate::projection::AtlasProjection;
@@ -82,7 +81,7 @@ impl Push {
         // One worker and one tile must fit the memory limit.
         let store = match keep {
             Keep::Memory => {
-                operation.workers(1, workspace, 0)?;
+                operation.reserve(workspace)?;
                 Store::Memory(Vec::new())
             }
             Keep::File(path) => {
@@ -147,14 +146,14 @@ impl Push {
         match self.store {
             Store::Memory(_) => {
                 // In memory the tiles stay anyway; only the workers count.
-                let workers = operation.workers(window, workspace, self.account(0))?;
+                let workers = to_u64(operation.workers(window, workspace, self.account(0))?.count());
                 // A single worker gains nothing from a batch.
-                Ok(if workers > 1 { window.min(to_u64(workers) * TILES_A_WORKER) } else { 1 })
+                Ok(if workers > 1 { window.min(workers * TILES_A_WORKER) } else { 1 })
             }
             Store::Spool(_) | Store::Nothing => {
                 // Otherwise the gathered tiles are buffers that the limit must cover.
                 let records = self.records(1).saturating_mul(footprint());
-                let workers = to_u64(operation.workers(window, TILE_BYTES + workspace, records)?);
+                let workers = to_u64(operation.workers(window, TILE_BYTES + workspace, records)?.count());
                 let buffers = operation.memory_left(records + workers * workspace) / TILE_BYTES;
                 Ok(if workers > 1 { window.min(workers * TILES_A_WORKER).min(buffers) } else { 1 })
             }
@@ -180,7 +179,7 @@ impl Push {
     }
 
     fn check_memory(&self, more: u64, operation: &Operation<'_>) -> Result<()> {
-        operation.workers(1, 0, self.account(more)).map(drop)
+        operation.reserve(self.account(more))
     }
 
     /// Copies bytes into the tile that is being filled.
@@ -284,9 +283,7 @@ impl Push {
         };
         let (copy, mut kept) = (kept.is_some(), kept);
         let (scheme, hashed) = (&setup.projection.scheme, &mut self.hashed);
-        pool::run(
-            operation.executor,
-            operation.workers(count, scheme.workspace(), held)?,
+        operation.workers(count, scheme.workspace(), held)?.run(
             count,
             || Ok(Workspace::default()),
             |workspace, index| {

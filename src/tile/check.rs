@@ -6,7 +6,6 @@ use crate::base::buffer::Buffer;
 use crate::base::error::{AtlasError, Result};
 use crate::base::units::{TILE_BYTES, TILE_SIZE, TileIndex};
 use crate::exec::operation::Operation;
-use crate::exec::pool::{self};
 use crate::hash::digest::{Digest, same};
 use crate::hash::outboard::source_changed;
 use crate::layer2::Residue;
@@ -61,15 +60,10 @@ pub(crate) fn for_each_checked_tile(
     let in_memory = in_place && tree.is_in_memory()?;
     let per_worker = scheme.workspace() + if in_memory { 0 } else { TILE_BYTES };
     let workers = operation.workers(tree.tiles(), per_worker, 0)?;
-    let executor = operation.executor;
-    let order = pool::Order { unwatched: operation.unwatched(), ..pool::Order::default() };
     let mut tracker = operation.tracker(tree.bytes(), tree.tiles());
     let holes = Holes::default();
-    pool::run_within(
-        executor,
-        workers,
+    workers.run(
         tree.tiles(),
-        order,
         || Ok((Scratch::default(), Workspace::default(), None)),
         |(scratch, workspace, zeros), index| {
             // A task is one tile.

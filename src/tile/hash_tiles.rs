@@ -9,7 +9,7 @@ use crate::base::error::{AtlasError, Result};
 use crate::base::ranges::Steps;
 use crate::base::units::{TILE_BYTES, TILE_SIZE, to_u64, to_usize};
 use crate::exec::operation::Operation;
-use crate::exec::pool::{self, Executor};
+use crate::exec::workers::Workers;
 use crate::hash::digest::Digest;
 use crate::source::Source;
 use crate::tile::Tile;
@@ -76,10 +76,7 @@ pub(crate) struct HashJob<'a> {
 
 /// Execution of a job within an operation.
 pub(crate) struct HashPlan<'a> {
-    executor: Executor<'a>,
-    unwatched: bool,
-    workers: usize,
-    window: u64,
+    workers: Workers<'a>,
     /// Tiles that are read, as many at a time as a task takes. Those between them are zeros.
     reads: Steps,
 }
@@ -111,9 +108,8 @@ impl HashJob<'_> {
         // Every tile takes memory in the projection, also a tile in a hole.
         let fixed = count.saturating_mul(tile_footprint());
         let per_worker = per_worker + self.scheme.workspace();
-        let workers = operation.workers(reads.len().min(window), per_worker, fixed)?;
-        let unwatched = operation.unwatched();
-        Ok(HashPlan { executor: operation.executor, unwatched, workers, window, reads })
+        let workers = operation.workers(reads.len().min(window), per_worker, fixed)?.within(window);
+        Ok(HashPlan { workers, reads })
     }
 
     /// The tiles from the first one to hash on that are not known to be zeros.
@@ -155,11 +151,8 @@ impl HashJob<'_> {
         }
         // The tile that the sink is due.
         let mut due = self.first.min(count);
-        pool::run_within(
-            plan.executor,
-            plan.workers,
+        plan.workers.run(
             reads.len(),
-            pool::Order { window: Some(plan.window), runs: &[], unwatched: plan.unwatched },
             || Ok((None, Workspace::default())),
             |(buffer, workspace), task| self.task(buffer, workspace, reads.nth(task), &stop),
             |task, tiles| {

@@ -459,26 +459,22 @@ pub(crate) fn witnesses(
         ProjectionType::Linear => 0,
         ProjectionType::R96Fourier => TILE_BYTES + context.scheme.workspace(),
     };
-    let executor = operation.executor;
     // A run goes to a single worker, which checks the extent of neighbouring tiles once.
     let runs = runs(&pending, operation.threads())?;
     // Each worker holds a checked extent, a checked group and an assembled group.
     let per_worker = TILE_BYTES + 2 * to_u64(GROUP_SIZE) + whole;
     let workers = operation.workers(to_u64(runs.len()), per_worker, result)?;
-    let unwatched = operation.unwatched();
     // The threads share the work on a single tile; several tiles occupy them anyway.
-    let alone = if count == 1 && operation.threads() > 1 { executor } else { Executor::Inline };
+    let alone = if count == 1 && operation.threads() > 1 { operation.executor } else { Executor::Inline };
     // The next step of the call needs memory too.
-    let outboards =
-        OutboardBudget::new(operation.memory_left(result.saturating_add(to_u64(workers) * per_worker)) / 8);
+    let outboards = OutboardBudget::new(
+        operation.memory_left(result.saturating_add(to_u64(workers.count()) * per_worker)) / 8,
+    );
     // Before work that reports by itself this is no part of the count, and a sign of life only.
     let mut tracker =
         if report { operation.tracker(bytes, count) } else { operation.tracker_before(bytes, count) };
-    pool::run_within(
-        executor,
-        workers,
+    workers.in_runs(&runs).run(
         count,
-        pool::Order { window: None, runs: &runs, unwatched },
         || Ok(CheckedReader::new(context).shared(alone).within(&outboards)),
         |reader, index| {
             let at = pending[crate::base::units::to_usize(index)];

@@ -14,7 +14,6 @@ use crate::base::error::{AtlasError, Result};
 use crate::base::sync::lock;
 use crate::base::units::{TILE_BYTES, to_u64, to_usize};
 use crate::exec::operation::Operation;
-use crate::exec::pool;
 use crate::exec::pool::Executor;
 use crate::exec::progress::Tracker;
 use crate::hash::class_tree::ClassSet;
@@ -124,12 +123,11 @@ impl AtlasReconstruction {
         // The payloads of a tile use little more memory than its bytes, and so does the tile.
         let per_worker = if decoded.is_empty() { 0 } else { 3 * TILE_BYTES };
         let workers = operation.workers(to_u64(decoded.len()), per_worker, result)?;
-        let executor = operation.executor;
         let total = to_u64(payload.len()).saturating_add(bytes).saturating_add(written);
         let mut tracker = operation.tracker(total, to_u64(parts.len() + decoded.len() + writes));
         // Verify before anything is kept.
         let layout = (&parts[..], payload_offset);
-        proof.verify_parts(payload, layout, &self.trust, (executor, verifiers), &mut tracker)?;
+        proof.verify_parts(payload, layout, &self.trust, verifiers, &mut tracker)?;
 
         // Waiting classes in the file are read through a source of it.
         let file = match &files.waiting {
@@ -139,9 +137,7 @@ impl AtlasReconstruction {
         let spool = files.spool.as_ref();
         let mut pieces = try_vec(if spool.is_none() { decoded.len() } else { 0 })?;
         // Decode the complete tiles in parallel.
-        pool::run(
-            executor,
-            workers,
+        workers.run(
             to_u64(decoded.len()),
             || Ok(ClassScratch::default()),
             |scratch, index| {

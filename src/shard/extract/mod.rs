@@ -27,7 +27,7 @@ use crate::base::error::{AtlasError, Result, check_range};
 use crate::base::sync::lock;
 use crate::base::units::{ByteOffset, TILE_BYTES, TileIndex, to_u64, to_usize};
 use crate::exec::operation::Operation;
-use crate::exec::pool::{self, Executor, Order};
+use crate::exec::pool::{self, Executor};
 use crate::hash::class_tree::ClassSet;
 use crate::hash::digest::Digest;
 use crate::projection::AtlasProjection;
@@ -272,7 +272,7 @@ const EACH: u64 = (size_of::<AtlasShard>() + size_of::<Span>() + size_of::<Assem
 
 /// Fails with LIMIT if so many shards exceed the memory limit, before there is a list of them.
 fn check_count(count: usize, operation: &Operation<'_>) -> Result<()> {
-    operation.workers(1, 0, to_u64(count).saturating_mul(EACH)).map(drop)
+    operation.reserve(to_u64(count).saturating_mul(EACH))
 }
 
 /// Returns an empty list with room for `count` regions, which the memory limit has room for too.
@@ -375,7 +375,7 @@ fn extract(
     let spans = spans(state, scopes)?;
     let memory = memory(state, &spans);
     // One worker and the result must fit the memory limit before anything is allocated.
-    operation.workers(1, TILE_BYTES, memory)?;
+    operation.reserve(TILE_BYTES.saturating_add(memory))?;
     let bytes = spans.iter().map(|span| to_u64(span.payload_len)).fold(0, u64::saturating_add);
     let parts = spans.iter().map(Span::tile_count).fold(0, u64::saturating_add);
     // The proofs of an edited state need the witnesses of all its tiles, which belong to no region.
@@ -451,22 +451,17 @@ impl Batch<'_> {
         // A second thread pays from 64 KiB of work on.
         let worth = usize::try_from(cost).unwrap_or(usize::MAX) / pool::TASK_BYTES;
         let per_worker = TILE_BYTES + self.state.context.scheme.workspace();
-        let workers = operation.workers(count, per_worker, memory)?.min(worth.max(1));
-        let taken = per_worker.saturating_mul(to_u64(workers)).saturating_add(memory);
+        let workers = operation.workers(count, per_worker, memory)?.at_most(worth);
+        let taken = per_worker.saturating_mul(to_u64(workers.count())).saturating_add(memory);
         // Outboards outlive the call, and get the rest of the memory limit.
         let outboards = OutboardBudget::new(operation.memory_left(taken));
-        let executor = operation.executor;
-        let order = Order { window: None, runs: &runs, unwatched: operation.unwatched() };
         let mut tracker = operation.tracker(bytes, parts);
         // Lowest shard that failed. Later ones are skipped, earlier ones continue, because the first error
         // in the order of the batch is the one to report.
         let lowest = AtomicU64::new(u64::MAX);
         let mut failure: Option<((u64, TileIndex), AtlasError)> = None;
-        pool::run_within(
-            executor,
-            workers,
+        workers.in_runs(&runs).run(
             count,
-            order,
             || Ok((Scratch::default(), Workspace::default())),
             |(scratch, workspace), index| {
                 // A task is taken once; its requests move to the worker.

@@ -1,0 +1,71 @@
+//! Workers of one step of a call: where they run, how many they are, and how far they run ahead of its results.
+
+#![forbid(unsafe_code)]
+
+use crate::base::error::Result;
+use crate::base::units::to_u64;
+use crate::exec::operation::Operation;
+use crate::exec::pool::{self, Executor, Order};
+
+/// As many workers as the threads, the tasks and the memory limit of an operation allow.
+#[derive(Clone, Copy)]
+pub(crate) struct Workers<'a> {
+    executor: Executor<'a>,
+    count: usize,
+    order: Order<'a>,
+}
+
+impl<'a> Workers<'a> {
+    /// Returns `count` workers on the executor of `operation`, for which memory was counted before.
+    pub(crate) fn new(operation: &Operation<'a>, count: usize) -> Workers<'a> {
+        let order = Order { unwatched: operation.unwatched(), ..Order::default() };
+        Workers { executor: operation.executor, count, order }
+    }
+
+    /// Returns the number of workers.
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Leaves at most `count` workers, and at least one.
+    #[must_use]
+    pub(crate) fn at_most(self, count: usize) -> Self {
+        Workers { count: self.count.min(count).max(1), ..self }
+    }
+
+    /// Starts no task at this distance from the next result to deliver, which bounds the results that wait while a
+    /// callback sleeps.
+    #[must_use]
+    pub(crate) fn within(self, window: u64) -> Self {
+        Workers { order: Order { window: Some(window), ..self.order }, ..self }
+    }
+
+    /// Lets every worker be this number of tasks ahead of the results, as [`within`](Self::within).
+    #[must_use]
+    pub(crate) fn ahead(self, tasks: u64) -> Self {
+        self.within(tasks.saturating_mul(to_u64(self.count)))
+    }
+
+    /// Delivers each result without delay, because they are reported although the operation has no callback.
+    #[must_use]
+    pub(crate) fn watched(self) -> Self {
+        Workers { order: Order { unwatched: false, ..self.order }, ..self }
+    }
+
+    /// Gives each worker a run of neighbouring tasks at a time. `ends` are the ends of the runs, see [`Order::runs`].
+    #[must_use]
+    pub(crate) fn in_runs(self, ends: &'a [u64]) -> Self {
+        Workers { order: Order { runs: ends, ..self.order }, ..self }
+    }
+
+    /// Runs `work` for each of `tasks` tasks and passes the results to `sink`, see [`pool::run_within`].
+    pub(crate) fn run<S, T: Send>(
+        &self,
+        tasks: u64,
+        start: impl Fn() -> Result<S> + Sync,
+        work: impl Fn(&mut S, u64) -> Result<T> + Sync,
+        sink: impl FnMut(u64, T) -> Result<()>,
+    ) -> Result<()> {
+        pool::run_within(self.executor, self.count, tasks, self.order, start, work, sink)
+    }
+}
