@@ -69,5 +69,13 @@ def test_no_any_in_a_public_signature() -> None:
             ), f"{name}.{member_name}"
 
 
+def test_annotations_of_classes_are_resolved_by_their_public_names() -> None:
+    assert typing.get_type_hints(am.Generation)["time_ns"] == typing.Optional[int]
+    for name in am.__all__:
+        thing = getattr(am, name)
+        if inspect.isclass(thing):
+            typing.get_type_hints(thing)
+
+
 def test_the_package_says_that_it_is_typed() -> None:
     assert (Path(typing.cast(str, am.__file__)).parent / "py.typed").exists()

@@ -244,7 +244,9 @@ impl AtlasProjection {
                 Some(reader) => rehash::read_checked(&tile.tile, start, part, reader),
                 None => tile.tile.read_raw(start, part),
             };
-            read.map_err(|error| error.at_index(tile.index.0))?;
+            read.map_err(|error| {
+                error.at_index(tile.index.0).at_range(tile.offset.0, tile.tile.len() as u64)
+            })?;
             at = at + to_u64(take);
         }
         Ok(())

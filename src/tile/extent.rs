@@ -92,6 +92,10 @@ impl GroupResidues {
 
 impl std::fmt::Display for Extent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The bytes of a stored tile may lie in several places.
+        if self.stored.is_some() {
+            return write!(f, "a tile of {} bytes that {} has", self.len, self.source.name());
+        }
         let end = self.offset + u64::from(self.len);
         write!(f, "bytes {}..{end} of {}", self.offset, self.source.name())
     }

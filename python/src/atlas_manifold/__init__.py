@@ -11,6 +11,8 @@ Every function releases the GIL, and any thread may call. What a function borrow
 as it is until nothing reads it. Objects are given back when they are garbage; `close()` and `with` say when.
 """
 
+from typing import Optional as Optional
+
 from ._abi import (
     ChangeType,
     CompressionAlgorithm,
@@ -30,6 +32,7 @@ from ._abi import (
     Status,
 )
 from ._benchmark import BenchmarkReport, benchmark, digest256, features, library_version, trim
+from ._buffers import Buffer as Buffer
 from ._call import Operation, Pool
 from ._compression import CompressedShard, Compression, Compressor
 from ._container import Container, outline
@@ -152,7 +155,8 @@ __all__ = [
     "trim",
 ]
 
-# They are named as they are imported: in texts of exceptions, and in pickles.
+# They are named as they are imported: in texts of exceptions, and in pickles. typing.get_type_hints() then looks up the
+# names in annotations of classes here.
 for _name in __all__:
     _object = globals()[_name]
     if isinstance(_object, type) or callable(_object):

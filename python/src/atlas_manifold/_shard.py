@@ -244,7 +244,8 @@ class ShardBatch(Sequence[Shard]):
         batch._owner = [shard._h for shard in shards]
         return batch
 
-    _handles: array[int]
+    if TYPE_CHECKING:  # an array takes no parameter before Python 3.12
+        _handles: array[int]
     _owner: object
 
     @property

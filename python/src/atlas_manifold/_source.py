@@ -30,7 +30,7 @@ class SeekableFile(Protocol):
 
 
 ReadCallback = Callable[[int, int], "Buffer"]
-AnySource = Union["Source", StrPath, "Buffer", SeekableFile, "IO[bytes]"]
+AnySource = Union["Source", StrPath, "Buffer", SeekableFile, IO[bytes]]
 """What a domain can be made of: a `Source`, a path, an object with the buffer protocol, or a binary file object."""
 
 # What the library borrows or calls, until it says by this number that it does not any more. The callback is a builtin:
