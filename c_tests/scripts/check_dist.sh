@@ -4,7 +4,8 @@
 # with a program that finds them. Works below FOLDER; needs git; ten minutes.
 set -euo pipefail
 source=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-work=$(mktemp -d "${1:-${TMPDIR:-/tmp}}/dist-XXXXXX")
+# Absolute, because the releases are made from within the clones.
+work=$(mktemp -d "$(realpath "${1:-${TMPDIR:-/tmp}}")/dist-XXXXXX")
 trap 'rm -rf "$work"' EXIT
 first=$work/a second=$work/another_folder_with_a_longer_name
 
