@@ -1,4 +1,4 @@
-//! Bytes that a command or a web server gives, range by range. Nothing of them is trusted.
+//! Bytes from a command or a web server, range by range. The caller verifies all of them.
 
 use crate::names;
 use crate::signals;
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use atlas_manifold::ReadAt;
 
-/// Time without a byte after which a child is given up.
+/// Time without a byte after which a child process is killed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Makes the command for the bytes `first..=last`.
@@ -27,7 +27,8 @@ pub(crate) struct Fetched {
 }
 
 impl Fetched {
-    /// A shell command, in which `{first}` and `{last}` become the offsets of the first and the last byte.
+    /// Returns a source that runs a shell command, in which `{first}` and `{last}` become the offsets of the
+    /// first and the last byte.
     pub(crate) fn by_command(command: &str, patience: Option<Duration>) -> Fetched {
         let command = command.to_owned();
         Self::new(
@@ -42,7 +43,7 @@ impl Fetched {
         )
     }
 
-    /// Range requests, by curl.
+    /// Returns a source that sends range requests with curl.
     pub(crate) fn by_url(url: &str, patience: Option<Duration>) -> Fetched {
         let url = url.to_owned();
         Self::new(
@@ -78,7 +79,7 @@ impl Fetched {
         self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// Exactly these bytes, or an error.
+    /// Fetches exactly `len` bytes at `offset`. Fails if fewer or more arrive.
     fn fetch(&self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
         let Some(last) = (len as u64).checked_sub(1).and_then(|more| offset.checked_add(more)) else {
             return Ok(Vec::new());
@@ -122,7 +123,7 @@ impl ReadAt for Fetched {
     }
 }
 
-/// A child that ends with this.
+/// Child process that is killed on drop.
 struct Running {
     child: Child,
 }
@@ -174,7 +175,7 @@ impl Running {
 }
 
 impl Running {
-    /// Its status, for which it has `patience`.
+    /// Waits for the exit status, at most `patience`.
     fn end(&mut self, patience: Duration) -> io::Result<std::process::ExitStatus> {
         let closed = Instant::now();
         loop {

@@ -1,8 +1,8 @@
 //! The lock of the single writer of a file.
 //!
 //! An open-file-description lock on one byte, far after every byte that a file can have. It belongs to the
-//! open file, not to the process, and ends with it. A lock that a file system does not keep is worse than
-//! none, so that taking it includes a second attempt through another description, which must be refused.
+//! open file, not to the process, and ends with it. Some file systems accept the lock and do not enforce it.
+//! Locking therefore includes a second attempt through another description, which must be refused.
 
 use super::descriptor;
 use std::fs::File;

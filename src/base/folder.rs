@@ -193,7 +193,7 @@ mod system {
         }
     }
 
-    /// A path to an open file, whatever its name.
+    /// Returns a path to an open file, whatever its name.
     #[cfg(target_os = "linux")]
     pub(in crate::base) fn itself(file: &File) -> io::Result<std::path::PathBuf> {
         Ok(format!("/proc/self/fd/{}", file.as_raw_fd()).into())

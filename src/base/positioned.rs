@@ -27,7 +27,8 @@ const FAST_FROM: usize = 32;
 #[cfg(unix)]
 const STEP: usize = 16 * 1024;
 
-/// True if a copy of `len` bytes from `source` to `target` is slow; both are addresses or offsets in a file.
+/// Returns true if a copy of `len` bytes from `source` to `target` is slow; both are addresses or offsets in
+/// a file.
 #[cfg(unix)]
 fn is_slow(target: usize, source: usize, len: usize) -> bool {
     let distance = target.wrapping_sub(source) % PAGE;

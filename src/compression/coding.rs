@@ -1,4 +1,5 @@
-//! The value of COMPRESSION (docs/format.md): the encoding of the bytes, and the heads of their blocks.
+//! The value of the record COMPRESSION (docs/format.md): algorithm, sizes and residue, and the heads of the
+//! blocks.
 
 use super::block::{BlockHead, CHECK_SIZE};
 use super::config::{MAX_BLOCK_SIZE, MIN_BLOCK_SIZE};

@@ -180,7 +180,7 @@ impl CompressionConfig {
         self.algorithm == CompressionAlgorithm::Auto && self.level.value() > 0
     }
 
-    /// Returns true if `packed` bytes for `original` ones are worth it.
+    /// Returns true if compression from `original` to `packed` bytes saves enough to keep it.
     pub(crate) fn is_worth(&self, packed: usize, original: usize) -> bool {
         // Sizes in memory are far below 2^53.
         #[expect(clippy::cast_precision_loss, reason = "exact below 2^53")]

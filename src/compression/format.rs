@@ -104,7 +104,7 @@ impl CompressedShard {
         })
     }
 
-    /// Returns the common properties of all blocks, for COMPRESSION.
+    /// Returns the properties that all blocks share, for the record COMPRESSION.
     fn how(&self) -> Coding {
         Coding {
             algorithm: self.algorithm,

@@ -1,7 +1,6 @@
 //! Up to 1 MiB of bytes as the value of COMPRESSION and the encoded blocks after it, without a shard.
 //!
-//! Other files than shards store bytes in this form. They provide the proof of these bytes, and the place
-//! of the record.
+//! Files other than shards store bytes in this form. They verify the decoded bytes by digests of their own.
 
 use super::auto;
 pub(crate) use super::block::BlockDecoder;
@@ -24,7 +23,7 @@ pub(crate) struct Needs {
     pub(crate) deflate: bool,
     pub(crate) zstd: bool,
     pub(crate) lz4: bool,
-    /// Conservation-aware, or a block of the other codecs with a filter.
+    /// Byte planes: the algorithm is conservation-aware, or a block has a filter.
     pub(crate) planes: bool,
     /// Planes of stride 3, 6 or 12, or with differences.
     pub(crate) differences: bool,

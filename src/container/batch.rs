@@ -79,8 +79,8 @@ pub(super) fn lay_out<'f, T>(
     Err(AtlasError::internal("the body of a large batch was refused as too large"))
 }
 
-/// Cuts off the bytes of a failed attempt after the tip. Returns the attempt's error, or the error for an open
-/// outcome if the cut or a sync of the attempt failed.
+/// Cuts off the bytes of a failed attempt after the tip. Returns the attempt's error, or an error that
+/// reports an unknown outcome if the cut or a sync of the attempt failed.
 pub(super) fn undo(file: &ContainerFile, located: &Located, error: AtlasError) -> Unwritten {
     let end = located.end(file);
     // The cut must be durable too, or a later opening could find a part of the attempt.
@@ -89,8 +89,8 @@ pub(super) fn undo(file: &ContainerFile, located: &Located, error: AtlasError) -
     Unwritten { error, outcome_is_open: cut.is_err() || file.sync_failed.load(Ordering::Relaxed) }
 }
 
-/// Writes the commit record of a body that is laid out, and makes both durable. Returns the commit and updates
-/// `located`. The slot is written too; a failure of that is ignored.
+/// Writes the commit record of a body that is laid out, and makes both durable. Returns the commit and
+/// updates `located`. Also writes the slot, and ignores an error of that write.
 pub(super) fn commit(
     file: &ContainerFile,
     located: &mut Located,

@@ -6,8 +6,9 @@
 //!          run moves as a whole with the first generation that needs a part of it
 //! ```
 //!
-//! An encoded record with only live parts moves as it is; of any other one the live parts become plain runs. The
-//! maps of moved objects hold one entry per node, run and record.
+//! Bytes to which a kept generation refers are *live*. An encoded record that is live as a whole moves as it
+//! is. The live parts of any other encoded record are decoded, and stored as plain runs. The maps of moved
+//! objects hold one entry per node, run and record.
 
 use super::batch::{self, Kept, NewCommit};
 use super::body::{Body, Laid, LeafLayout, Placed, PlacedTile};
@@ -40,8 +41,8 @@ impl Container {
     /// Writes the generations from `keep_from` on, and only the bytes that they need, to a new file.
     ///
     /// Numbers, times, notes, histories and roots stay. Commits may continue during the call; later ones are
-    /// not in the new file. `keep_from` before the oldest keeps all; after the newest it is OUT_OF_RANGE. An
-    /// existing file of that name is IO (EEXIST).
+    /// not in the new file. `keep_from` before the oldest keeps all; after the newest it fails with
+    /// OUT_OF_RANGE. Fails with IO (EEXIST) if a file of that name exists.
     pub fn compact_to(
         &self,
         path: impl AsRef<Path>,
@@ -68,8 +69,9 @@ impl Container {
         made.inspect_err(|_| drop(std::fs::remove_file(path)))
     }
 
-    /// Compacts the container itself: a new file takes its name. Readers keep the old one; other calls that
-    /// change the file wait. Snapshots must be taken again afterwards.
+    /// Compacts the container in place: a new file takes the name of the old one. Handles that have the old
+    /// file open for reading keep it; other calls that change the file wait. Snapshots must be taken again
+    /// afterwards.
     pub fn compact(&self, keep_from: u64, operation: &mut Operation<'_>) -> Result<()> {
         let _one = lock(&self.writing);
         let mut log = self.writable()?;
@@ -228,7 +230,7 @@ fn is_beside(own: &Path, path: &Path) -> bool {
     [beside(own), beside(&target)].iter().any(|beside| *beside == path || *beside == named)
 }
 
-/// Makes and locks a new file, with the owner, mode and attributes of the file of `like`.
+/// Makes and locks a new file, with the owner and mode of `like`.
 fn create_locked(path: &Path, like: Option<&std::fs::Metadata>) -> Result<Arc<FileStorage>> {
     let failed = |what: &str, error| AtlasError::io(format_args!("{what} {}", path.display()), error);
     // `create_new` never follows a link and never opens an existing file.
@@ -273,7 +275,8 @@ fn check_links(metadata: &std::fs::Metadata, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Removes the file of an earlier, interrupted compaction. Any other file of that name is IO (EEXIST).
+/// Removes the file of an earlier, interrupted compaction. Fails with IO (EEXIST) for any other file of that
+/// name.
 fn remove_left_over(path: &Path, own: &ContainerFile) -> Result<()> {
     // A link is another file, wherever it leads.
     let is_file = std::fs::symlink_metadata(path).is_ok_and(|file| file.is_file());
@@ -545,7 +548,7 @@ impl Compaction<'_> {
             .ok_or_else(|| AtlasError::internal(format!("byte {place} is in no live run")))
     }
 
-    /// Copies a run of the old file. Runs of more than a tile are laid out in pieces that continue one another.
+    /// Copies a run of the old file. Runs of more than a tile are laid out in contiguous pieces.
     fn move_run(&self, start: u64, end: u64, body: &mut Body<'_>) -> Laid<u64> {
         let mut first = None;
         let mut at = start;

@@ -36,8 +36,8 @@ impl Container {
     ///
     /// `damage` is called for each damaged range: records by their offset, then tiles, generation by
     /// generation. Fails with the status of the first fault in the order header, chain, generations from the
-    /// oldest, zero bytes; with INCOMPLETE if all that the file has is whole and no base is attached; with
-    /// CANCELLED if `damage` or the progress says so.
+    /// oldest, zero bytes; with INCOMPLETE if the file is intact and the base with other bytes is missing or
+    /// too short; with CANCELLED if `damage` or the progress returned false.
     pub fn find_damage(
         &self,
         from: u64,
@@ -271,7 +271,7 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// True if the root of a generation is that of its tiles.
+    /// Returns true if the tiles of a generation lead to its root.
     fn leads_to_root(&self, store: &Arc<GenerationStore>, commit: &Commit) -> Result<bool> {
         let scheme = &self.container.context.scheme;
         // The nodes were compared with their tops, so that the top alone decides.
@@ -286,7 +286,8 @@ impl Search<'_> {
         Ok(same(&folder.finish(scheme.root_kind()), &commit.root))
     }
 
-    /// Checks a node and everything below it. True if no damage was found; bytes of an absent base do not count.
+    /// Checks a node and everything below it. Returns true if no damage was found. Bytes of a base that is
+    /// not attached do not count.
     fn node(
         &mut self,
         store: &Arc<GenerationStore>,

@@ -31,7 +31,7 @@ pub(super) struct Located {
 }
 
 impl Located {
-    /// Offset at which the next batch begins.
+    /// Returns the offset at which the next batch begins.
     pub(super) fn end(&self, file: &ContainerFile) -> u64 {
         self.tip.as_ref().map_or(file.start(), |tip| tip.end)
     }
@@ -47,7 +47,7 @@ impl Located {
         }
     }
 
-    /// Number of the next generation.
+    /// Returns the number of the next generation.
     pub(super) fn next_generation(&self) -> Result<u64> {
         // The number of a lost generation is not used again, since readers may have seen it.
         let last = self.tip.as_ref().map_or(0, |tip| tip.generation).max(self.lost);
@@ -91,7 +91,7 @@ pub(super) fn locate(file: &ContainerFile, until: Until) -> Result<Located> {
     }
 }
 
-/// Searches once. Returns the end of the log, and a commit after it that should not be there.
+/// Searches once. Returns the end of the log, and a later commit, which proves that a durable one is missing.
 fn look(file: &ContainerFile, until: Until) -> Result<(Located, Option<Commit>)> {
     let len = file.len()?;
     // A file without room for header and slots was truncated.
@@ -164,7 +164,7 @@ fn look(file: &ContainerFile, until: Until) -> Result<(Located, Option<Commit>)>
     Ok((located, found))
 }
 
-/// The commit that follows `tip`, or the first one.
+/// Returns the commit that follows `tip`, or the first commit if there is no tip.
 fn follows(file: &ContainerFile, tip: Option<&Commit>, len: u64) -> Result<Option<Commit>> {
     let offset = tip.map_or(file.start(), |tip| tip.end);
     if offset >= len {
@@ -268,7 +268,7 @@ pub(super) fn jump(file: &ContainerFile, commit: &Commit) -> Result<Commit> {
     Ok(found)
 }
 
-/// The jump of the commit after `previous`.
+/// Returns the jump of the commit after `previous`.
 pub(super) fn jump_after(file: &ContainerFile, previous: &Commit) -> Result<(u64, u64)> {
     // The rule of "Jump": two jumps of equal length are joined to a single longer jump.
     let first = jump(file, previous)?;

@@ -37,7 +37,7 @@ impl Container {
     ///
     /// All parts but the last have full tiles of 1 MiB, or none. Bytes in a part's base stay there: the base
     /// of the merged container is [`Source::concat`] of the parts' bases, and `create.handle.base` is that or
-    /// `None`. Other payload is copied, decoded. With the same id, block size, time and note the merged
+    /// `None`. Other payload is decoded and copied. With the same id, block size, time and note the merged
     /// outline is byte for byte the one of a single import. Chaining values are kept if the parts have them.
     /// Fails with INVALID_ARGUMENT if type, K, key, policy or chaining values of the parts differ, for a part
     /// in the middle that is not full, or a base of another size; with WITNESS or FORMAT for a part that is
@@ -98,7 +98,7 @@ impl Part<'_> {
     }
 }
 
-/// One merge.
+/// Merge in progress: the checked parts, and their totals.
 struct Merge<'c> {
     parts: Vec<Part<'c>>,
     bytes: u64,
@@ -184,7 +184,7 @@ impl<'c> Merge<'c> {
         Ok(part)
     }
 
-    /// Writes the generation. After an error the file is of no use.
+    /// Writes the generation. After an error the file is not a container.
     fn write(
         &self,
         log: &mut super::Log,

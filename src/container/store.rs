@@ -60,7 +60,7 @@ impl GenerationStore {
         })
     }
 
-    /// True if a tile of `len` bytes has stored chaining values.
+    /// Returns true if a tile of `len` bytes has stored chaining values.
     fn is_chained(&self, len: u32) -> bool {
         self.file.ident.has(CHAINS) && to_usize(u64::from(len)) > GROUP_SIZE
     }
@@ -106,7 +106,8 @@ impl GenerationStore {
         Ok(())
     }
 
-    /// The bytes of a base that is attached and long enough, as a source and an offset there.
+    /// Returns the source that has a span of the base, and the offset there. `None` if no base is attached,
+    /// or it is too short.
     fn base_place(&self, place: u64, len: u32) -> Option<(Source, u64)> {
         // A base that is not attached, or too short, is INCOMPLETE when the bytes are read.
         let base = self.base.as_ref()?;
@@ -132,7 +133,7 @@ impl GenerationStore {
         Ok(Arc::new(Tile::whole_of(Extent::stored(stored, place)?)))
     }
 
-    /// The only span of a tile without a record of its own.
+    /// Returns the only span of a tile without a record of its own.
     fn one_span(&self, leaf: u64, raw: &RawTile) -> Result<Span> {
         let entry = &raw.entry;
         let TilePlace::Span(kind, place, start) = entry.place else {
@@ -183,7 +184,7 @@ impl GenerationStore {
         Ok(parsed)
     }
 
-    /// Bytes that an encoded record decodes to.
+    /// Returns the bytes that an encoded record decodes to.
     pub(super) fn decoded(&self, place: u64, record: u64) -> Result<Buffer> {
         encoded::read(&self.file, self.features, place, record)
     }

@@ -25,7 +25,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Membership of commits in the chain of a file.
+/// The chain of a file's commits, with a cache of the commits that were looked up.
 pub(super) struct Chain<'f> {
     file: &'f ContainerFile,
     tip: Option<&'f Commit>,
@@ -177,7 +177,7 @@ impl<'w, 'f> TreeWriter<'w, 'f> {
         Ok(node)
     }
 
-    /// The place of a tile that the file has as it is.
+    /// Returns the place of a tile if the file has it already.
     fn place_before(&mut self, tile: &Tile) -> Option<TilePlace> {
         // A tile that was loaded and not edited is stored as a whole.
         if let Some(stored) = tile.whole().and_then(|extent| extent.stored_tile())
@@ -282,7 +282,7 @@ impl<'w, 'f> TreeWriter<'w, 'f> {
         Ok(())
     }
 
-    /// Bytes that the encoded records of a tile of several parts decode to.
+    /// Returns the number of bytes that the encoded records of a tile of several parts decode to.
     fn decoded(&self, parts: &[Part]) -> Result<u64> {
         let mut places: Vec<u64> = Vec::new();
         for part in parts {

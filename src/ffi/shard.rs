@@ -382,9 +382,9 @@ pub unsafe extern "C" fn atlas_shard_read(
 
 /// Trust settings of a verifier. Fill it with atlas_verify_options_init().
 ///
-/// With a key the shard must be keyed and match; a keyed shard without a key is
-/// ATLAS_STATUS_WITNESS. Without expected_root only self-consistency is checked: anyone can make a
-/// shard that is consistent with a root of their own.
+/// With a key, the shard must be keyed with it. A keyed shard fails with ATLAS_STATUS_WITNESS if no
+/// key is given. Without expected_root only self-consistency is checked: anyone can make a shard
+/// that is consistent with a root of their own.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct atlas_verify_options {
@@ -463,8 +463,8 @@ pub struct atlas_limits {
     pub struct_size: u32,
     /// Maximum bytes of payload. Default 1 GiB.
     pub max_payload_size: u64,
-    /// Maximum bytes of all that proves the payload, and of the memory for its tiles, about 200
-    /// bytes each. Default 64 MiB.
+    /// Maximum bytes of the proof of the payload, and of the memory for its tiles, about 200 bytes
+    /// each. Default 64 MiB.
     pub max_proof_size: u64,
 }
 

@@ -1,10 +1,10 @@
 //! Incremental updates: insert, update, delete and move at any byte, in batches, with undo.
 //!
-//! An update makes a new state that shares all but a path of the tile tree with the old one, and puts
-//! it in place last. So its cost follows the change and not the domain, a reader sees the state before
-//! or after it, and undoing it is putting an old state back. Edited tiles are hashed when a root, a
-//! witness or a shard is asked for; the part of a source that an edit keeps is checked against the witness
-//! that it was projected with before it becomes part of a new one.
+//! An update makes a new state that shares all but a path of the tile tree with the old one, and makes it the
+//! present state in its last step. Its cost therefore depends on the change and not on the size of the
+//! domain, a reader sees the state before or after the update, and a rollback restores an old state. Edited
+//! tiles are hashed when a root, a witness or a shard is asked for; the part of a source that an edit keeps
+//! is checked against the witness that it was projected with before it becomes part of a new one.
 //!
 //! ```
 //! use atlas_manifold::{AtlasProjection, Operation, ProjectionDelta, Source};

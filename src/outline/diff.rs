@@ -91,8 +91,8 @@ fn hash_edits(state: &State, operation: &mut Operation<'_>) -> Result<()> {
 /// Maximum number of pairs of nodes to load ahead. More would not stay in a cache.
 const MOST_PAIRS: usize = 512;
 
-/// Loads nodes that the comparison will need on all threads, level by level: those at the same place of both
-/// trees that differ. An error here recurs in the comparison, in its place.
+/// Loads, on all threads and level by level, nodes that the comparison will need: those at the same place of
+/// both trees that differ. An error is ignored here, because the comparison meets it again.
 fn load_ahead(own: &Tree, other: &Tree, digests: &Digests, operation: &Operation<'_>) {
     // Begin at both tops.
     let mut pairs: Vec<NodePair> = Vec::new();
@@ -148,7 +148,7 @@ fn pairs_below(own: &Arc<Node>, other: &Arc<Node>, digests: &Digests) -> Result<
     Ok(pairs)
 }
 
-/// Ranges in the making.
+/// List of ranges under construction.
 #[derive(Default)]
 struct RangeList {
     ranges: Vec<AtlasBoundaryRegion>,

@@ -72,7 +72,7 @@ struct Found {
 /// Number of tiles that are damaged or were not checked.
 #[derive(Default, Clone, Copy)]
 struct Counts {
-    /// Number of tiles whose bytes differ. The other damaged tiles have a wrong sum alone.
+    /// Number of tiles whose bytes differ. The other damaged tiles have only a wrong sum.
     wrong: u64,
     /// Number of tiles that were not checked, because no base is attached.
     unchecked: u64,

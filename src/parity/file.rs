@@ -42,7 +42,7 @@ pub(super) struct Padded {
     pub(super) source: Source,
     /// Number of present bytes. Bytes after the full length do not count.
     size: u64,
-    /// Number of bytes that were cut off at the front.
+    /// Number of bytes that the file has lost at its beginning.
     shift: u64,
 }
 
@@ -53,7 +53,7 @@ pub(super) enum Found {
     Bytes,
     /// All of them lie after the end of the file and are zeros. Nothing was read.
     Behind,
-    /// Some of them lie before the beginning of a file whose front was cut off.
+    /// Some of them lie before the first byte of a file that has lost its beginning.
     Before,
     /// The system cannot read them; the value is its error number.
     Unreadable(i32),
@@ -260,13 +260,13 @@ fn refused(file: &Padded, seals: &Seals) -> Result<AtlasError> {
     Ok(AtlasError::format(format!("{name} is not a parity file, or no head of a block is left{begins}")))
 }
 
-/// Both copies of the block with the requested digests.
+/// Reader of the digests of units. Keeps both copies of the block that it read last.
 pub(super) struct Entries {
     number: Option<u64>,
     blocks: Box<[Block; 2]>,
-    /// Index of the valid copy, the head first.
+    /// Index of the valid copy: 0 for the head, 1 for the tail.
     counts: Option<usize>,
-    /// True for copies that could be read.
+    /// True for each copy that could be read.
     read: [bool; 2],
 }
 
@@ -319,7 +319,7 @@ impl Entries {
     }
 }
 
-/// Reader that reads units and judges them, one after the other.
+/// Reads units one after the other, and determines the state of each.
 pub(super) struct UnitReader<'f> {
     file: &'f ParityFile,
     data: &'f Padded,
@@ -327,7 +327,7 @@ pub(super) struct UnitReader<'f> {
     buffer: Buffer,
 }
 
-/// A unit in its present state.
+/// A unit as it was read, and its state.
 pub(super) struct Unit<'b> {
     pub(super) index: u64,
     pub(super) state: State,
@@ -450,7 +450,7 @@ pub(super) fn changed(file: &ParityFile, index: u64) -> AtlasError {
     AtlasError::witness(text).at_index(index).at_range(offset, length)
 }
 
-/// Fails with WITNESS if a known root is not the stored one.
+/// Fails with WITNESS if the known root differs from the stored root.
 pub(super) fn check_root(head: &Head, known: Option<&Digest>) -> Result<()> {
     // A root that was not stored is compared with nothing here, and a repair compares its result.
     let (Some(known), true) = (known, head.root != Digest::default()) else { return Ok(()) };

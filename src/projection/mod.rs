@@ -178,7 +178,7 @@ impl AtlasProjection {
         }
     }
 
-    /// Returns the witness root: the digest that every shard of this state proves itself against.
+    /// Returns the witness root: the digest to which the proof of every shard of this state leads.
     ///
     /// After an edit the first call hashes the edited tiles. Fails with WITNESS if the source no longer has
     /// the projected bytes of an edited tile.

@@ -49,7 +49,7 @@ fn check_regular(storage: &FileStorage, path: &Path) -> Result<()> {
     check_size(storage, metadata.len(), path)
 }
 
-/// A duplicate of a descriptor that is open for reading, and its name.
+/// Returns a duplicate of a descriptor that is open for reading, and its name.
 #[cfg(unix)]
 pub(super) fn duplicate(fd: std::os::fd::BorrowedFd<'_>) -> Result<(FileStorage, PathBuf)> {
     use std::os::fd::AsRawFd;

@@ -105,7 +105,7 @@ pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
 }
 
 impl Options {
-    /// True if a copy is named in one of the ways.
+    /// Returns true if a copy is named in one of the ways.
     fn has_copies(&self) -> bool {
         !(self.from.is_empty() && self.from_url.is_empty() && self.from_command.is_empty())
     }
@@ -184,7 +184,7 @@ fn repair(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
     }
 }
 
-/// Writes a file from copies that is not there, whole or not at all.
+/// Writes a missing file from copies, whole or not at all.
 fn absent(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
     let given =
         names::seal_of(options.outline.as_deref(), walk::below(&options.files, file), file, names::ATLAS);
@@ -221,7 +221,7 @@ enum Proved {
     Ended(Report),
 }
 
-/// Makes an outline anew that is damaged itself, if the file or a copy has its root. Otherwise the file is repaired from its
+/// Rebuilds a damaged outline if the file or a copy has its root. Otherwise the file is repaired from its
 /// parity first, which the root proves too.
 fn proved_outline(
     ctx: &Ctx,
@@ -490,7 +490,7 @@ fn from_parity(ctx: &Ctx, options: &Options, file: &Path, path: &Path, known: Op
     Ok(out)
 }
 
-/// Checks the parity file, and whether it is of the bytes of the outline.
+/// Checks the parity file, and whether it protects the bytes of the outline.
 fn check(ctx: &Ctx, file: &Path, path: &Path, known: Option<&Known>) -> Res<Checked> {
     let mut checked = verify::check_parity(ctx, file, path, None)?;
     if let Some(known) = known {
@@ -520,7 +520,7 @@ fn of_other_bytes(ctx: &Ctx, file: &Path, path: &Path, known: &Known) -> Res<Rep
     )))
 }
 
-/// Writes a damaged parity file anew, from a file that is whole.
+/// Writes a damaged parity file again, from an intact file.
 fn restore(ctx: &Ctx, file: &Path, path: &Path, root: Option<&[u8; 32]>) -> Res<Report> {
     let parity = verify::open_parity(ctx, path, root)?;
     let source = ctx.source(file)?;
@@ -588,7 +588,7 @@ fn cut(ctx: &Ctx, options: &Options, file: &Path, outline: &Outline, surplus: u6
     Ok(report)
 }
 
-/// The failure for a partial repair that would write nothing.
+/// Returns the failure for a partial repair that would write nothing.
 fn nothing_to_rebuild(file: &Path, checked: &Checked) -> Failure {
     let bytes: u64 = checked.bad.iter().map(|bad| bad.length).sum();
     let text = format!(
@@ -604,7 +604,7 @@ fn nothing_to_rebuild(file: &Path, checked: &Checked) -> Failure {
     Failure::new(Status::Incomplete, text).with_hint(hint)
 }
 
-/// Says that the other names of a file keep the damaged bytes, because the repaired file is a new one.
+/// Warns that the other names of a file keep the damaged bytes, because the repaired file is a new one.
 fn warn_of_links(ctx: &Ctx, options: &Options, file: &Path) {
     let links = fs::metadata(file).map_or(1, |metadata| metadata.nlink());
     if links > 1 && options.output.is_none() {
@@ -675,7 +675,7 @@ fn dry(ctx: &Ctx, file: &Path, checked: &Checked) -> Report {
 
 // From copies.
 
-/// Outcome of the bad ranges.
+/// The bad ranges after a repair: those repaired, those left, and the bytes written.
 #[derive(Default)]
 struct Mended {
     repaired: Vec<Bad>,
@@ -683,7 +683,7 @@ struct Mended {
     written: u64,
 }
 
-/// Repairs `at`, which is `file` or becomes that.
+/// Repairs `at`: `file` itself, or the copy that replaces it.
 fn from_copies(ctx: &Ctx, options: &Options, file: &Path, at: &Path, outline: &Outline) -> Res<Report> {
     let donors = donors(ctx, options, at, outline)?;
     let findings = damage::find(ctx, at, outline)?;
@@ -791,7 +791,7 @@ fn from_copies(ctx: &Ctx, options: &Options, file: &Path, at: &Path, outline: &O
     Ok(report)
 }
 
-/// The places that `--from` names.
+/// Returns the places that `--from` names.
 fn donors(ctx: &Ctx, options: &Options, file: &Path, outline: &Outline) -> Res<Vec<Donor>> {
     let own = fs::metadata(file).map_err(|error| Failure::io("looking at", file, &error))?;
     let mut donors = Vec::new();
@@ -828,7 +828,7 @@ fn donors(ctx: &Ctx, options: &Options, file: &Path, outline: &Outline) -> Res<V
     Ok(donors)
 }
 
-/// Takes each bad range from the first donor that has it, verified, and writes it.
+/// Writes each bad range with verified bytes of the first donor that has them.
 fn mend(
     ctx: &Ctx,
     options: &Options,

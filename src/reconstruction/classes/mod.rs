@@ -55,7 +55,7 @@ enum Bytes {
     File(u64),
 }
 
-/// Work of a shard for one tile.
+/// One tile of a shard that is being added, and the classes that the shard adds to it.
 struct Step<'s> {
     tile: u64,
     offset: u64,

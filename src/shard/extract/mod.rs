@@ -107,7 +107,7 @@ impl ExtractOptions {
         self
     }
 
-    /// Returns the executor for this strategy in an operation that names `executor`.
+    /// Returns the executor for this strategy. `executor` is that of the operation.
     fn executor<'a>(&self, executor: Executor<'a>) -> Result<Executor<'a>> {
         match self.strategy {
             ParallelStrategy::Sequential => Ok(Executor::Inline),
@@ -194,8 +194,8 @@ impl AtlasProjection {
     /// Extracts one shard for each of `classes`, in their order, of the tiles that `region` touches. `None`
     /// means all tiles. All of them or none.
     ///
-    /// Transforms every tile of the region once, whatever the number of classes. A class given twice or
-    /// above 95, or a LINEAR projection, is INVALID_ARGUMENT.
+    /// Transforms every tile of the region once, whatever the number of classes. Fails with INVALID_ARGUMENT
+    /// for a class given twice or above 95, or a LINEAR projection.
     pub fn extract_classes(
         &self,
         region: Option<&AtlasBoundaryRegion>,
@@ -242,8 +242,8 @@ impl AtlasProjection {
         self.extract_shards(regions, &options, &mut Operation::new().with_rayon_pool(pool))
     }
 
-    /// Extracts shards like [`extract_shards`](Self::extract_shards) with `chunk` regions per task. For
-    /// many small regions whose neighbours lie in the same tile. 0 is INVALID_ARGUMENT.
+    /// Extracts shards like [`extract_shards`](Self::extract_shards) with `chunk` regions per task. For many
+    /// small regions whose neighbours lie in the same tile. 0 fails with INVALID_ARGUMENT.
     pub fn extract_shards_chunked_parallel(
         &self,
         regions: &[AtlasBoundaryRegion],
@@ -275,7 +275,7 @@ fn check_count(count: usize, operation: &Operation<'_>) -> Result<()> {
     operation.reserve(to_u64(count).saturating_mul(EACH))
 }
 
-/// Returns an empty list with room for `count` regions, which the memory limit has room for too.
+/// Returns an empty list with room for `count` regions, if the memory limit allows it.
 pub(crate) fn region_list(count: usize, operation: &Operation<'_>) -> Result<Vec<AtlasBoundaryRegion>> {
     check_count(count, operation)?;
     try_vec(count)
