@@ -246,7 +246,7 @@ pub(crate) fn find_outline(
         }
         if let Some(other) = &found {
             return Err(Failure::usage(format!(
-                "no {} is there, and {} and {} are both outlines of {size} bytes",
+                "{} does not exist, and {} and {} are both outlines of {size} bytes",
                 names::shown(&beside),
                 names::shown(&other.path),
                 names::shown(&candidate)
@@ -271,7 +271,11 @@ pub(crate) fn outline_damaged(file: &Path, outline: &Path, why: &str) -> Failure
     let name = names::quoted(file);
     Failure::new(
         Status::Differs,
-        format!("{} is damaged itself, and cannot vouch for {}: {why}", names::shown(outline), names::shown(file)),
+        format!(
+            "{} is itself damaged, so that {} cannot be verified: {why}",
+            names::shown(outline),
+            names::shown(file)
+        ),
     )
     .with_hint(format!(
         "atlasm repair {name} makes it anew if its root or a parity file proves the bytes of the file; else remove it, and \
@@ -325,7 +329,7 @@ pub(crate) fn open_outline(
     let newest = opened.container.generation(0)?;
     if opened.info.base_size == 0 && newest.domain_size > 0 {
         return Err(Failure::usage(format!(
-            "{} is a container with its bytes inside, and no outline",
+            "{} is a container that has its bytes inside, not an outline",
             names::shown(path)
         ))
         .with_hint("atlasm unpack writes them to a file"));

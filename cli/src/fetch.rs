@@ -93,9 +93,7 @@ impl Fetched {
         let mut child = Running { child };
         let bytes = child.read(len, self.patience)?;
         if bytes.len() > len {
-            return Err(io::Error::other(format!(
-                "{program} gave more than the {len} bytes that were asked for"
-            )));
+            return Err(io::Error::other(format!("{program} returned more than the requested {len} bytes")));
         }
         let status = child.end(self.patience)?;
         if !status.success() {
@@ -132,7 +130,7 @@ impl Running {
     /// Reads its output: at most one byte more than `len`.
     fn read(&mut self, len: usize, patience: Duration) -> io::Result<Vec<u8>> {
         let Some(mut out) = self.child.stdout.take() else {
-            return Err(io::Error::other("a child without an output"));
+            return Err(io::Error::other("the child process has no standard output"));
         };
         let mut bytes = Vec::new();
         let mut heard = Instant::now();
@@ -145,7 +143,7 @@ impl Running {
                 return Err(io::Error::new(
                     io::ErrorKind::TimedOut,
                     format!(
-                        "no byte for {:.1} s, and {} of {len} came before",
+                        "no byte for {:.1} s after {} of {len} bytes",
                         patience.as_secs_f64(),
                         bytes.len()
                     ),
@@ -183,7 +181,7 @@ impl Running {
                 return Ok(status);
             }
             if closed.elapsed() >= patience || signals::cancelled() {
-                return Err(io::Error::new(io::ErrorKind::TimedOut, "it closed its output and did not end"));
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "it closed its output and did not exit"));
             }
             std::thread::sleep(Duration::from_millis(2));
         }

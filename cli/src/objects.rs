@@ -63,7 +63,7 @@ fn refuse_stdin(path: &Path) -> Res<()> {
     if !names::is_dash(path) {
         return Ok(());
     }
-    Err(Failure::usage("standard input cannot be read by position, as this command reads its files")
+    Err(Failure::usage("this command reads files by position, which standard input does not support")
         .with_hint("save the bytes to a file first; a file of the name - is ./-"))
 }
 

@@ -48,7 +48,7 @@ pub(crate) fn refuse_terminal() -> Res<()> {
     if !io::stdout().is_terminal() {
         return Ok(());
     }
-    Err(Failure::usage("standard output is a terminal, which the bytes of a file may put out of order")
+    Err(Failure::usage("standard output is a terminal, which the bytes of a file may garble")
         .with_hint("send them to a file with -o FILE, or to another program with |"))
 }
 
@@ -72,7 +72,8 @@ pub(crate) fn refuse_stdout(target: &Path) -> Res<()> {
         return Ok(());
     }
     Err(Failure::usage(
-        "this output cannot be standard output, because it is a file that appears once it is whole",
+        "this output cannot go to standard output, because it is written under a temporary name and \
+         renamed when it is complete",
     )
     .with_hint("-o NAME names the file; one of the name - is ./-"))
 }

@@ -184,7 +184,7 @@ pub(crate) fn explain_read(
         Some(base) => Failure::new(
             Status::Differs,
             format!(
-                "the bytes {}..{} of {} are not those that {} was made of",
+                "the bytes {}..{} of {} differ from those that {} was made of",
                 range.start,
                 range.end,
                 names::shown(base),

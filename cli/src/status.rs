@@ -108,7 +108,7 @@ pub(crate) struct Failure {
 
 /// Hint on ENOSPC.
 pub(crate) const FULL: &str =
-    "the file system is full: free some space on it, or let the output be on another one";
+    "the file system is full: free some space, or write the output to another file system";
 
 /// Text after a signal.
 const STOPPED: &str = "stopped; no output was left";

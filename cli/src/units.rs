@@ -110,7 +110,7 @@ impl RangeText {
     pub(crate) fn resolve(&self, size: u64) -> Res<Range<u64>> {
         let outside = || {
             Failure::usage(format!(
-                "the range {} is outside the {size} bytes that there are ({})",
+                "the range {} is outside the available {size} bytes ({})",
                 self.text,
                 human(size)
             ))
@@ -140,7 +140,7 @@ pub(crate) fn parse_share(text: &str) -> Result<u32, String> {
     // A fraction such as 0.1 means 10% to some, and 0.1% to others.
     if number > 0.0 && number < 1.0 && !text.ends_with('%') {
         return Err(format!(
-            "'{text}' is not clear: write 10% for a tenth, or {text}% for less than a hundredth"
+            "'{text}' is ambiguous: write 10% for a tenth, or {text}% for less than a hundredth"
         ));
     }
     let share = (number * 100.0).round();

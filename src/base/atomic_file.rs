@@ -189,7 +189,10 @@ impl AtomicFile {
             return Ok(());
         }
         let target = self.target.display();
-        Err(AtlasError::state(format!("the temporary file of {target} belongs to the process that began it")))
+        Err(AtlasError::state(format!(
+            "the temporary file of {target} belongs to the process that created it: after a fork only the \
+             parent can write it"
+        )))
     }
 
     /// Returns the storage of the bytes, which stays valid after the file gets its name.
@@ -284,7 +287,8 @@ impl AtomicFile {
             // After a failed flush the system may report success without having written the bytes.
             if let Some(code) = self.unflushed {
                 return Err(self.failed(
-                    "an earlier flush failed, and its losses are unknown: start from scratch",
+                    "an earlier flush failed and may have lost bytes: write the file again from its first \
+                     byte",
                     io::Error::from_raw_os_error(code),
                 ));
             }

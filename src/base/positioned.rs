@@ -203,7 +203,7 @@ pub(super) fn write_all_at(file: &File, mut offset: u64, mut bytes: &[u8]) -> io
 }
 
 pub(super) fn ends_before() -> io::Error {
-    io::Error::new(io::ErrorKind::UnexpectedEof, "the file ends before")
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the file ends before the last requested byte")
 }
 
 #[cfg(all(test, unix))]

@@ -333,7 +333,12 @@ fn finish(draft: Draft<'_>, config: &CompressionConfig) -> Result<CompressedShar
     compressed.checked = flags(compressed.heads.len(), true)?;
     // The blocks together must have the residue of the payload.
     if config.preserve_conservation && compressed.payload_residue() != payload_residue(shard) {
-        return Err(AtlasError::conservation("the residues of the blocks do not add up to the shard's"));
+        return Err(AtlasError::conservation(format!(
+            "the blocks sum to {} mod 96 and the shard's payload to {}: verify the shard before \
+             compressing it",
+            compressed.payload_residue(),
+            payload_residue(shard)
+        )));
     }
     Ok(compressed)
 }

@@ -513,7 +513,10 @@ impl BlockDecoder {
             rest = later;
         }
         if !rest.is_empty() {
-            return Err(AtlasError::format(format!("a block has {} encoded bytes too many", rest.len())));
+            return Err(AtlasError::format(format!(
+                "a block has {} encoded bytes after its last plane",
+                rest.len()
+            )));
         }
         // Differences change the residue, so that the merged block is summed.
         if method.filters.has_differences() {
@@ -554,12 +557,12 @@ impl Decoded {
     /// Returns the findings. Fails with WITNESS if the digest differs.
     fn new(head: &BlockHead, digest: Digest, residue: Residue) -> Result<Decoded> {
         if check_of(&digest) != head.check {
-            return Err(AtlasError::witness("the digest of a block differs from the one in its head"));
+            return Err(AtlasError::witness("the bytes of a block do not match the digest in its head"));
         }
         // CONSERVATION is kept as a value: a later block may be WITNESS, which comes first.
         let differs = || {
             AtlasError::conservation(format!(
-                "the residue of a block differs from the {} in its head",
+                "a block sums to {residue} mod 96 instead of the {} in its head",
                 head.residue
             ))
         };

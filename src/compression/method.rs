@@ -143,7 +143,9 @@ impl CompressionAlgorithm {
         // AUTO is a choice of the caller and never a property of bytes.
         let mut known = ALGORITHMS.iter().copied().filter(|algorithm| *algorithm != Self::Auto);
         let known = known.find(|algorithm| algorithm.code() == code);
-        known.ok_or_else(|| AtlasError::unsupported(format!("compression algorithm {code} is unknown")))
+        known.ok_or_else(|| {
+            AtlasError::unsupported(format!("compression algorithm {code} is not known to this version"))
+        })
     }
 
     /// Returns the method that encodes its blocks. `None` if it stores them, and for [`Auto`](Self::Auto),

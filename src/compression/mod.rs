@@ -324,7 +324,8 @@ impl CompressedShard {
         }?;
         if residue != self.residue {
             return Err(AtlasError::conservation(format!(
-                "the shard sums to {residue} mod 96 and the compressed shard claims {}",
+                "the decompressed shard sums to {residue} mod 96 instead of the {} that the compressed \
+                 shard states",
                 self.residue
             ))
             .at_range(proof.region.offset, proof.region.length));

@@ -144,7 +144,8 @@ fn write(
     // A failed sync leaves the outcome open, in contrast to a failed write, which can be cut off.
     let sync = |error| {
         let text = format!(
-            "flushing generation {} failed, and whether it is durable is open until the container is opened again:",
+            "flushing generation {} failed, and whether it is durable is unknown until the container is \
+             opened again:",
             commit.generation
         );
         Written::Perhaps(failed(&text, error))

@@ -55,7 +55,7 @@ impl Container {
         // A file of that name could be removed by the next compaction in place.
         if self.path.as_ref().is_some_and(|own| is_beside(own, path)) {
             return Err(AtlasError::invalid_argument(format!(
-                "{} is the name that compaction in place works under",
+                "{}: compaction in place uses this name for its temporary file; choose another name",
                 path.display()
             )));
         }
@@ -77,7 +77,9 @@ impl Container {
         let mut log = self.writable()?;
         batch::check_fence(&log.file, &log.located)?;
         let Some(path) = &self.path else {
-            return Err(AtlasError::state("a container without a path cannot be replaced"));
+            return Err(AtlasError::state(
+                "a container without a path cannot be compacted in place: compact it into a new file",
+            ));
         };
         let failed = |what: &str, error| AtlasError::io(format_args!("{what} {}", path.display()), error);
         // A symbolic link stays a link: the file that it leads to is replaced.
@@ -248,7 +250,8 @@ fn create_locked(path: &Path, like: Option<&std::fs::Metadata>) -> Result<Arc<Fi
                     && fchown(&file, Some(like.uid()), Some(like.gid())).is_err()
                 {
                     return Err(AtlasError::unsupported(format!(
-                        "{}: the owner {}:{} of the container cannot be given to another file",
+                        "{}: the process may not give a file the owner {}:{} of the container; compact \
+                         into a new file",
                         path.display(),
                         like.uid(),
                         like.gid()
@@ -267,7 +270,8 @@ fn check_links(metadata: &std::fs::Metadata, path: &Path) -> Result<()> {
     #[cfg(unix)]
     if std::os::unix::fs::MetadataExt::nlink(metadata) > 1 {
         return Err(AtlasError::unsupported(format!(
-            "{} has several hard links, of which compaction would replace one; compact into a new file",
+            "{} has several hard links, and compaction in place would replace only one of them; compact \
+             into a new file",
             path.display()
         )));
     }
@@ -530,7 +534,7 @@ impl Compaction<'_> {
                 // The part moves with the first span that needs a byte of it.
                 let bytes = store.decoded(span.place, u64::MAX)?;
                 let live = bytes.get(to_usize(first)..to_usize(last)).ok_or_else(|| {
-                    AtlasError::format("the bytes of a tile end after those that its record decodes to")
+                    AtlasError::format("an encoded record decodes to fewer bytes than a span needs")
                 })?;
                 let place = body.run(live)?;
                 moved.parts.insert(key, place);

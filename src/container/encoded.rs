@@ -166,11 +166,11 @@ pub(super) fn read(file: &ContainerFile, known: u32, offset: u64, limit: u64) ->
         return wrong("an encoded record does not end before the record that names it");
     }
     // Before anything is read with an algorithm that the generation does not name.
-    let unnamed = "a feature is used that the generation does not name";
+    let unnamed = "the record needs a feature that its generation does not name";
     match features_of_algorithm(sealed[RECORD_HEAD]) {
         Some(needed) if needed & !known == 0 => {}
         Some(_) => return wrong(unnamed),
-        None => return wrong("the algorithm of an encoded record is invalid"),
+        None => return wrong("the algorithm of an encoded record is not known"),
     }
     // The rest of the record, blocks and padding.
     let mut bytes = try_vec(len)?;

@@ -102,7 +102,8 @@ impl Container {
             let size = source.size();
             if size >= 1 << 63 || size.div_ceil(TILE_BYTES) > MAX_TILES {
                 return Err(AtlasError::limit(format!(
-                    "a source of {size} bytes is too large: a container has at most 2^63 - 1 bytes in 2^44 tiles"
+                    "a source of {size} bytes is too large: a container has at most 2^63 - 1 bytes in \
+                     2^44 tiles"
                 ))
                 .into());
             }
@@ -175,8 +176,8 @@ fn touched(old: &Tree, size: u64, regions: &[AtlasBoundaryRegion]) -> Result<Vec
     // Indices of the source are those of the old tree only if both are cut at each MiB.
     if !has_imported_tiles(old)? {
         return Err(AtlasError::invalid_argument(
-            "an import of regions needs a newest generation of full tiles and one shorter last one, and an edit \
-             made others: import all of the source",
+            "regions can be imported only if all tiles of the newest generation but the last have 1 MiB, \
+             and an edit made some shorter: import the whole source",
         ));
     }
     let mut touched = Ranges::default();

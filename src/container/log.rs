@@ -51,7 +51,9 @@ impl Located {
     pub(super) fn next_generation(&self) -> Result<u64> {
         // The number of a lost generation is not used again, since readers may have seen it.
         let last = self.tip.as_ref().map_or(0, |tip| tip.generation).max(self.lost);
-        last.checked_add(1).ok_or_else(|| AtlasError::limit("generation 2^64 - 1 is the last one"))
+        last.checked_add(1).ok_or_else(|| {
+            AtlasError::limit("no generation can follow number 2^64 - 1: commit to a new container")
+        })
     }
 }
 
@@ -130,7 +132,8 @@ fn look(file: &ContainerFile, until: Until) -> Result<(Located, Option<Commit>)>
         if commit.generation != slot.generation {
             let (named, found) = (slot.generation, commit.generation);
             return Err(AtlasError::format(format!(
-                "a slot names generation {named}, and its commit is generation {found}"
+                "a slot names generation {named}, and the commit record to which it points is generation \
+                 {found}"
             ))
             .at_range(slot.commit, 8));
         }
@@ -284,9 +287,9 @@ pub(super) fn find(file: &ContainerFile, tip: Option<&Commit>, generation: u64) 
     let absent = || {
         let newest = tip.map_or(0, |tip| tip.generation);
         let text = if newest == 0 {
-            "there is no generation yet".to_owned()
+            "the container has no generation yet".to_owned()
         } else {
-            format!("generation {generation} is not kept; the newest is {newest}")
+            format!("generation {generation} is not in the container; the newest is {newest}")
         };
         AtlasError::out_of_range(text)
     };

@@ -137,7 +137,8 @@ impl<'c> Merge<'c> {
         // The base of the merged container has the bases of all parts, one after the other.
         match create.handle.base.as_ref().map(Source::size) {
             Some(size) if size != merge.base_size => Err(AtlasError::invalid_argument(format!(
-                "the base has {size} bytes, and those of the parts have {} together: concatenate them, or give none",
+                "the base has {size} bytes instead of the {} of the parts' bases together: concatenate \
+                 these bases, or give no base",
                 merge.base_size
             ))),
             _ => Ok(merge),
@@ -162,7 +163,8 @@ impl<'c> Merge<'c> {
         let (bytes, tiles) = (part.bytes(), part.tiles());
         if !is_last && tiles.checked_mul(TILE_BYTES) != Some(bytes) {
             return Err(AtlasError::invalid_argument(format!(
-                "{}: {bytes} bytes in {tiles} tiles are not full tiles of 1 MiB, and only the last part may have others",
+                "{}: its {bytes} bytes in {tiles} tiles are not full tiles of 1 MiB, and only the last \
+                 part may have shorter ones",
                 part.file.path.display()
             )));
         }
@@ -309,7 +311,7 @@ impl PartWriter<'_, '_> {
         let root = folder.map(|folder| folder.finish(context.scheme.root_kind()));
         if root.is_some_and(|root| !same(&root, &tip.root)) {
             return Err(AtlasError::witness(format!(
-                "{}: the root of generation {} is not that of its tiles",
+                "{}: the tiles of generation {} do not have its root: the container is damaged",
                 part.file.path.display(),
                 tip.generation
             ))

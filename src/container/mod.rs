@@ -258,7 +258,9 @@ impl Container {
             return Ok(());
         }
         // Parent and child share the open file and its lock, so that both could write.
-        Err(AtlasError::state("a container of another process: after a fork, open it again in the child"))
+        Err(AtlasError::state(
+            "the container was opened in another process: after a fork, open it again in the child",
+        ))
     }
 
     /// Returns the log. Fails with STATE in a forked child, or if an earlier flush failed.
@@ -288,7 +290,8 @@ impl Container {
             && (tip.read_only_features != 0 || tip.features & !features::KNOWN != 0)
         {
             return Err(AtlasError::unsupported(format!(
-                "{path}: generation {} has features {:#x} and {:#x} of a newer version, and may only be read",
+                "{path}: generation {} has features {:#x} and read-only features {:#x}, some of a newer \
+                 version: the container cannot be changed",
                 tip.generation, tip.features, tip.read_only_features
             )));
         }
@@ -403,7 +406,8 @@ impl Container {
         // Features that this version does not know could change the meaning of the tree.
         if commit.features & !features::KNOWN != 0 {
             return Err(AtlasError::unsupported(format!(
-                "{}: generation {generation} has features {:#x}, and this library knows {:#x}",
+                "{}: generation {generation} has features {:#x}, and this version of the library knows \
+                 only {:#x}",
                 file.path.display(),
                 commit.features,
                 features::KNOWN
@@ -426,7 +430,8 @@ impl Container {
         let residue = commit.top.as_ref().map_or(Residue::ZERO, |top| top.residue);
         if file.ident.has(STRICT) && residue != Residue::ZERO {
             return Err(AtlasError::conservation(format!(
-                "generation {generation} sums to {residue} mod 96 and the container is STRICT"
+                "generation {generation} sums to {residue} mod 96, and the container is STRICT, which \
+                 requires 0"
             )));
         }
         Ok(())
@@ -463,7 +468,8 @@ impl Container {
             let bytes = state.tree.bytes();
             if bytes >= 1 << 63 || state.tree.tiles() > MAX_TILES {
                 return Err(AtlasError::limit(format!(
-                    "a domain of {bytes} bytes is too large: a container has at most 2^63 - 1 bytes in 2^44 tiles"
+                    "a domain of {bytes} bytes is too large: a container has at most 2^63 - 1 bytes in \
+                     2^44 tiles"
                 ))
                 .into());
             }
@@ -532,7 +538,8 @@ impl Container {
         let newest = log.located.tip.as_ref().map_or(0, |tip| tip.generation);
         if options.expected != 0 && options.expected != newest {
             return Err(AtlasError::conflict(format!(
-                "`expected` is generation {}, and the newest is {newest}",
+                "`expected` is generation {}, and the newest is {newest}: look at that generation, and \
+                 commit again",
                 options.expected
             )));
         }
@@ -581,7 +588,8 @@ impl Container {
     fn check_sum(&self, residue: Residue) -> Result<()> {
         if self.context.policy == ConservationPolicy::Strict && residue != Residue::ZERO {
             return Err(AtlasError::conservation(format!(
-                "the domain sums to {residue} mod 96 and the container is STRICT: add bytes that sum to {}",
+                "the domain sums to {residue} mod 96, and the container is STRICT, which requires 0: add \
+                 bytes that sum to {}",
                 residue.correction()
             )));
         }

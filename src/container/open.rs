@@ -308,7 +308,9 @@ impl Container {
                 at = log::before(&log.file, commit)?;
             }
             return Err(AtlasError::witness(format!(
-                "no generation that is kept has the history {}",
+                "{}: none of its generations has the expected history {}: another container, or a \
+                 compaction removed it",
+                log.file.path.display(),
                 hex(expected)
             )));
         }
@@ -339,8 +341,8 @@ impl Container {
                     break;
                 }
                 return Err(AtlasError::witness(format!(
-                    "the history of generation {generation}, the oldest that is kept, follows from generations that \
-                     are not, and so proves none of its bytes: give expected_root too, or the history of a later \
+                    "expected_history is that of generation {generation}, the oldest after a compaction, \
+                     and cannot prove its bytes: give expected_root too, or the history of a later \
                      generation"
                 )));
             }
@@ -349,7 +351,8 @@ impl Container {
             let found = records::history_of(&file.seals, &file.ident, history.as_ref(), &commit);
             if !same(&found, &commit.history) {
                 return Err(AtlasError::witness(format!(
-                    "the history of generation {generation} does not follow from the one before"
+                    "the history of generation {generation} does not follow from that of the previous \
+                     generation"
                 )));
             }
             at = before;
@@ -613,8 +616,8 @@ fn locate_to_write(file: &ContainerFile, recover: bool) -> Result<Located> {
         Some(Seen::Past(medium)) => log::locate(&medium, until)?,
         Some(Seen::Nothing) => {
             return Err(AtlasError::unsupported(format!(
-                "{}: a writer died, and what the disk has of its work cannot be seen behind the page cache; restart \
-                 the machine, or copy the file",
+                "{}: a writer died, and the file system supports no reads past the page cache, which may \
+                 have bytes that the disk lacks; restart the machine, or copy the file",
                 file.path.display()
             )));
         }

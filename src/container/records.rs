@@ -355,7 +355,7 @@ impl Commit {
         let (bytes, tiles) = self.top.as_ref().map_or((0, 0), |top| (top.bytes, top.tiles));
         if (bytes, tiles) != (self.size, self.tiles) || self.top.is_some() != (self.tiles > 0) {
             return wrong(format!(
-                "{} bytes in {} tiles, and the top node has {bytes} in {tiles}",
+                "the commit states {} bytes in {} tiles, and its top node {bytes} bytes in {tiles} tiles",
                 self.size, self.tiles
             ));
         }
@@ -593,7 +593,9 @@ pub(super) fn parse_tile(offset: u64, len: u32, chained: bool, record: &[u8]) ->
         return wrong("the length of the tile differs from that in its leaf");
     }
     if (word >> 31 != 0) != chained || (count == 1 && !chained) {
-        return wrong("chaining values are missing or too many, or one span has a record of its own");
+        return wrong(
+            "the flag for chaining values is wrong, or a tile record without them has a single span",
+        );
     }
     // The size follows from the head.
     let groups = if chained { to_u64(len as usize).div_ceil(to_u64(GROUP_SIZE)) } else { 0 };
@@ -620,13 +622,13 @@ pub(super) fn parse_tile(offset: u64, len: u32, chained: bool, record: &[u8]) ->
         total += u64::from(span_len);
         // The form is canonical: spans that continue one another are a single span.
         if spans.last().is_some_and(|last| last.continues(&span)) {
-            return wrong("two spans continue one another and must be one");
+            return wrong("two adjacent spans are contiguous and must be a single span");
         }
         spans.push(span);
     }
     // Together they are the tile.
     if total != u64::from(len) {
-        return wrong("the spans do not add up to the tile");
+        return wrong("the lengths of the spans do not sum to that of the tile");
     }
     // Whether the values lead to the witness is checked by the caller, who has it.
     let values = values.as_chunks::<32>().0.to_vec();

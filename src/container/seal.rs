@@ -181,7 +181,7 @@ impl Ident {
         };
         let has_classes = kind == ProjectionType::R96Fourier;
         if !(if has_classes { 1..=96 } else { 0..=0 }).contains(&classes) {
-            return malformed(format!("K is {classes} for {kind:?}"));
+            return malformed(format!("K {classes} is not allowed for {kind:?}"));
         }
         if flags & !(KEYED | STRICT | CHAINS) != 0 {
             return malformed(format!("flags {flags:#x}: only the bits 0 to 2 are defined"));
@@ -192,7 +192,7 @@ impl Ident {
         }
         if (flags & KEYED != 0) != keyed {
             return malformed(format!(
-                "the flag for a key is {} and the digest says otherwise",
+                "the flag for a key is {}, and the digest of the header shows the opposite",
                 flags & KEYED
             ));
         }

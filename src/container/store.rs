@@ -74,14 +74,14 @@ impl GenerationStore {
             SpanKind::Raw => {
                 // RAW bytes come before the record that names them ("Limits").
                 if span.place < self.file.start() || end.is_none_or(|end| end > record) {
-                    return wrong("bytes of a tile lie outside the part of the file before the record");
+                    return wrong("a span has bytes outside the part of the file before its record");
                 }
                 0
             }
             SpanKind::Base => {
                 // BASE bytes lie in the base's address space, whatever base is attached.
                 if end.is_none_or(|end| end > self.base_size) {
-                    return wrong("bytes of a tile lie outside the base");
+                    return wrong("a span has bytes outside the base");
                 }
                 features::BASE
             }
@@ -101,7 +101,7 @@ impl GenerationStore {
         };
         // A reader decides by the feature bits alone whether it can read a generation.
         if needed & !self.features != 0 {
-            return wrong("a feature is used that the generation does not name");
+            return wrong("the record needs a feature that its generation does not name");
         }
         Ok(())
     }
@@ -259,7 +259,7 @@ impl Store for GenerationStore {
         let chained = self.is_chained(raw.entry.len);
         let spans = records::parse_tile(place, raw.entry.len, chained, &record.bytes)?;
         if chained && features::CHAINS & !self.features != 0 {
-            return Err(malformed(place, 0, "a feature is used that the generation does not name"));
+            return Err(malformed(place, 0, "the record needs a feature that its generation does not name"));
         }
         // Each span against the limits of file and base.
         for span in &spans.spans {
@@ -322,7 +322,7 @@ impl Store for GenerationStore {
                         return Err(malformed(
                             span.place,
                             0,
-                            "the bytes of a tile end after those that the record decodes to",
+                            "the record decodes to fewer bytes than a span needs",
                         ));
                     };
                     let skip = to_usize(u64::from(skip));
@@ -354,14 +354,14 @@ impl GenerationStore {
         let len = to_u64(out.len());
         let Some(base) = &self.base else {
             return Err(AtlasError::incomplete(format!(
-                "{}: {len} bytes lie in the base, and none is attached",
+                "{}: {len} bytes lie in the base, and no base is attached",
                 self.file.path.display()
             )));
         };
         // A base that became shorter cannot give the bytes, which is no proof of damage.
         if offset.checked_add(len).is_none_or(|end| end > base.size()) {
             return Err(AtlasError::incomplete(format!(
-                "{}: {len} bytes at offset {offset} of the base are after its end at {}",
+                "{}: the base ends at {}, before the requested {len} bytes at offset {offset}",
                 base.name(),
                 base.size()
             )));

@@ -10,7 +10,7 @@ use crate::base::buffer::{Buffer, try_grow};
 use crate::base::error::{AtlasError, Result};
 use crate::base::units::{GROUP_SIZE, PAGE_BYTES, TILE_SIZE, to_u64, to_usize};
 use crate::hash::digest::{Digest, same};
-use crate::hash::outboard::Outboard;
+use crate::hash::outboard::{Outboard, source_changed};
 use crate::layer2::Residue;
 use crate::source::Source;
 use crate::tile::context::Context;
@@ -385,9 +385,12 @@ impl<'w, 'f> TreeWriter<'w, 'f> {
         self.scratch = scratch;
         // The bytes were read again for the values, so that the source may have changed since the projection.
         if tile.witness().is_none_or(|known| !same(known, &witness)) {
-            return Err(AtlasError::witness(
-                "the source changed: the digest of a tile differs from the projected one",
-            ));
+            // An edited tile has bytes of several places.
+            let what = match tile.whole() {
+                Some(extent) => extent.to_string(),
+                None => format!("an edited tile of {}", tile.source_name()),
+            };
+            return Err(source_changed(&what));
         }
         Ok((0..groups).map(|group| outboard.group(group)).collect())
     }

@@ -234,7 +234,7 @@ fn open_fd(fd: c_int, io: atlas_file_io) -> Result<Source> {
 
 #[cfg(not(unix))]
 fn open_fd(_: c_int, _: atlas_file_io) -> Result<Source> {
-    Err(AtlasError::unsupported("descriptors are Unix's: open the file by its path"))
+    Err(AtlasError::unsupported("file descriptors are supported on Unix only: open the file by its path"))
 }
 
 fn file_io(io: u32) -> Result<atlas_file_io> {

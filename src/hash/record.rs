@@ -230,7 +230,7 @@ impl<'a> Reader<'a> {
         let found = reader.u16()?;
         if found != kind as u16 {
             return Err(AtlasError::unsupported(format!(
-                "kind {found} instead of {} ({kind:?})",
+                "the encoding has kind {found} instead of {} ({kind:?})",
                 kind as u16
             ))
             .at_range(10, 2));
@@ -319,7 +319,7 @@ impl<'a> Reader<'a> {
     pub(crate) fn finish(&self, name: &str) -> Result<()> {
         match self.remaining() {
             0 => Ok(()),
-            more => Err(self.malformed(self.at, format!("{name} has {more} bytes too many"))),
+            more => Err(self.malformed(self.at, format!("{name} has {more} bytes after its last field"))),
         }
     }
 

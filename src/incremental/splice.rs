@@ -353,7 +353,8 @@ fn flat(pieces: &[Piece], len: usize, reader: &mut CheckedReader<'_>) -> Result<
     // `copy` has checked the digests of the parts; this checks their residues.
     if piece.residue() != residue {
         return Err(AtlasError::conservation(format!(
-            "{len} bytes sum to {} mod 96, and their parts to {residue}",
+            "{len} bytes of a tile sum to {} mod 96 instead of the {residue} of their parts: verify the \
+             projection",
             piece.residue()
         )));
     }

@@ -36,7 +36,8 @@ impl AtlasProjection {
         // Witnesses of another type, K or key cannot be compared.
         if (scheme.kind(), scheme.data_classes()) != (other_scheme.kind(), other_scheme.data_classes()) {
             return Err(AtlasError::invalid_argument(format!(
-                "projections of {:?} with K = {} and {:?} with K = {} have no common witnesses",
+                "a projection of {:?} with K = {} cannot be compared with one of {:?} with K = {}: type \
+                 and K must be equal",
                 scheme.kind(),
                 scheme.data_classes(),
                 other_scheme.kind(),
@@ -44,7 +45,10 @@ impl AtlasProjection {
             )));
         }
         if !scheme.digests().is_same(other_scheme.digests()) {
-            return Err(AtlasError::invalid_argument("projections of two keys have no common witnesses"));
+            return Err(AtlasError::invalid_argument(
+                "projections with different keys cannot be compared, because their witnesses always \
+                 differ",
+            ));
         }
         // Edited tiles need their witnesses first. Progress reports this together with the comparison.
         let (bytes, tiles) = (state.tree.bytes(), state.tree.tiles());

@@ -199,8 +199,8 @@ impl Search<'_, '_> {
         }
         if unchecked > 0 {
             return Err(AtlasError::incomplete(format!(
-                "no damage was found, and {unchecked} tiles were not checked: their bytes lie in a base, and none is \
-                 attached"
+                "no damage was found, and {unchecked} tiles were not checked, because their bytes lie in \
+                 a base and no base is attached"
             )));
         }
         Ok(())

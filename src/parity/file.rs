@@ -159,7 +159,7 @@ impl ParityFile {
         if size < needed {
             let name = file.source.name();
             return Err(AtlasError::format(format!(
-                "{name} has {size} bytes and one copy of its digests alone takes {needed}"
+                "{name} has {size} bytes, fewer than the {needed} that one copy of its digests takes"
             )));
         }
         // The digest of a unit of zeros is computed once, for holes and for missing ends.

@@ -63,7 +63,7 @@ impl Geometry {
             unit => unit,
         };
         if !is_unit(unit) {
-            return refused(format!("unit_size {unit} is no multiple of 4096 from 4096 to {MAX_UNIT}"));
+            return refused(format!("unit_size {unit} is not a multiple of 4096 from 4096 to {MAX_UNIT}"));
         }
         let unit = u64::from(unit);
         // An empty file has no unit to protect, and its parity file has its heads alone.
@@ -92,8 +92,9 @@ impl Geometry {
         }
         if !geometry.fits_field() {
             return refused(format!(
-                "{columns} data columns and {parity} parity columns do not fit the field: data columns and the \
-                 next power of two of the parity columns are at most {FIELD_SIZE}; more rows make fewer columns"
+                "{columns} data columns and {parity} parity columns are too many: data columns plus the \
+                 next power of two of the parity columns may be at most {FIELD_SIZE}; more rows make \
+                 fewer columns"
             ));
         }
         Ok(geometry)
@@ -241,7 +242,7 @@ fn is_unit(unit: u32) -> bool {
 fn default_parity(columns: u64, redundancy: u32) -> Result<u64> {
     if redundancy > 10_000 {
         return Err(AtlasError::invalid_argument(format!(
-            "redundancy {redundancy} is outside 0..=10000, which is 1/10,000 of the data columns"
+            "redundancy {redundancy} is outside 0..=10000: its unit is 1/10,000 of the data columns"
         )));
     }
     let share = columns.saturating_mul(u64::from(redundancy)).div_ceil(10_000);

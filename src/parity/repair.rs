@@ -147,7 +147,7 @@ impl Repair<'_> {
         }
         if chosen.refused {
             return Err(AtlasError::witness(format!(
-                "{}: {} units were repaired and the others refused",
+                "{}: {} units were repaired, and the damage callback refused the others",
                 self.path.display(),
                 report.repaired_units
             )));

@@ -118,7 +118,7 @@ impl AtlasProjection {
         let residue = tree.residue();
         if context.policy == ConservationPolicy::Strict && residue != Residue::ZERO {
             return Err(AtlasError::conservation(format!(
-                "the domain sums to {residue} mod 96 and STRICT asks for 0: add bytes that sum to {}",
+                "the domain sums to {residue} mod 96 and STRICT requires 0: add bytes that sum to {}",
                 residue.correction()
             )));
         }

@@ -262,7 +262,8 @@ impl State {
         // A claim of a file is compared before the digests are published.
         if self.claim.is_some_and(|claim| !same(&claim, merkle.root())) {
             return Err(AtlasError::witness(format!(
-                "the root of all tiles is {} and the file says {}",
+                "the tiles have the root {}, and the container states {}: it is damaged, and find_damage \
+                 lists where",
                 hex(merkle.root()),
                 hex(&self.claim.unwrap_or_default())
             )));

@@ -335,7 +335,9 @@ impl AtlasReconstruction {
         let tree = hash_tiles::project(&config.scheme, &source, Geometry::Ends(&ends), operation)?;
         let state = State::new(config, tree)?;
         if !same(state.merkle(operation)?.root(), &root) {
-            return Err(AtlasError::witness("the root of the rebuilt bytes differs from that of the shards"));
+            return Err(AtlasError::witness(
+                "the rebuilt bytes do not have the root of the shards: verify the shards",
+            ));
         }
         // The file gets its name last; a failure keeps it for another attempt.
         if let Some(spool) = files.spool.take() {
@@ -369,7 +371,7 @@ impl Collected {
                     || domain.keyed != proof.keyed =>
             {
                 Err(AtlasError::witness(
-                    "the shard belongs to another root, type, K or size than those before it",
+                    "the shard has another root, type, K, size or key use than the shards added before it",
                 ))
             }
             _ => Ok(()),
@@ -408,8 +410,8 @@ impl Collected {
             let known = self.tiles.get(&index);
             if known.is_some_and(|known| *known != (offset, *tile)) {
                 return Err(AtlasError::conflict(format!(
-                    "tile {index} has {} bytes at offset {offset} in this shard, and others in an earlier \
-                     one",
+                    "tile {index} has {} bytes at offset {offset} in this shard, and another length or \
+                     offset in an earlier shard",
                     tile.len
                 ))
                 .at_index(index));
@@ -471,7 +473,7 @@ impl Collected {
 }
 
 fn finished() -> AtlasError {
-    AtlasError::state("the reconstruction is finished")
+    AtlasError::state("the reconstruction is finished: begin a new one")
 }
 
 impl std::fmt::Debug for AtlasReconstruction {

@@ -156,7 +156,7 @@ impl AtlasShard {
             // Every tile has at least one byte, so that a tile count above the payload's size is wrong.
             if tiles > size {
                 return Err(AtlasError::format(format!(
-                    "the shard has {tiles} tiles and only {size} bytes of payload"
+                    "the shard claims {tiles} tiles and has only {size} bytes of payload"
                 )));
             }
             let memory = tiles.saturating_mul(VERIFIED_TILE).saturating_add(lists);

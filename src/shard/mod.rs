@@ -463,7 +463,7 @@ impl Proof {
         {
             if part.share.is_whole(part.len) && tile.residue != *residue {
                 return Err(place(AtlasError::conservation(format!(
-                    "tile {index} sums to {residue} mod 96 and its leaf says {}",
+                    "tile {index} sums to {residue} mod 96 instead of the {} in its leaf",
                     tile.residue
                 )))
                 .at_index(index));

@@ -74,7 +74,11 @@ pub(super) fn duplicate(fd: std::os::fd::BorrowedFd<'_>) -> Result<(FileStorage,
     // Direct reads need aligned buffers and offsets, which a source does not promise.
     #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
     if flags & libc::O_DIRECT != 0 {
-        let text = format!("{} is open with O_DIRECT: a source reads through the page cache", name.display());
+        let text = format!(
+            "{} is open with O_DIRECT, and a source reads through the page cache: open it without that \
+             flag",
+            name.display()
+        );
         return Err(AtlasError::invalid_argument(text));
     }
     Ok((storage, name))
@@ -88,7 +92,7 @@ fn check_size(storage: &FileStorage, size: u64, path: &Path) -> Result<()> {
         return Ok(());
     }
     Err(AtlasError::invalid_argument(format!(
-        "{} has bytes behind its size of {size}, which is not its size: push it into a stream",
+        "{} reports a size of {size} bytes and has more: push it into a stream",
         path.display()
     )))
 }

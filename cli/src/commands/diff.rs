@@ -73,7 +73,7 @@ fn open(ctx: &Ctx, path: &Path, generation: u64) -> Res<Side> {
             Ok(Side { has_bytes: true, size: info.domain_size, projection })
         }
         other => Err(Failure::usage(format!(
-            "{} is a {}, which diff does not compare",
+            "{} is a {}: diff compares files, outlines and containers",
             names::shown(path),
             other.name()
         ))),

@@ -51,10 +51,13 @@ pub(crate) fn refuse_outline(path: &Path, opened: &Opened) -> Res<()> {
     let file = opened.base.clone().or_else(|| names::without_suffix(path, names::ATLAS));
     let shown = file.as_deref().map_or_else(|| "another file".to_owned(), names::shown);
     let name = file.as_deref().map_or_else(|| "FILE".to_owned(), names::quoted);
-    Err(Failure::usage(format!("{} is an outline, whose bytes are those of {shown}", names::shown(path)))
-        .with_hint(format!(
-            "change the file with any program; atlasm update {name} then brings its seals up to date"
-        )))
+    Err(Failure::usage(format!(
+        "{} is an outline and cannot be edited, because its bytes are in {shown}",
+        names::shown(path)
+    ))
+    .with_hint(format!(
+        "change the file with any program; atlasm update {name} then brings its seals up to date"
+    )))
 }
 
 /// Parses an offset in a domain of `size` bytes: a size, `end`, or `-N` from the end.

@@ -283,7 +283,10 @@ fn check(ctx: &Ctx, options: &Options, list: &Path) -> Res<()> {
         }
     }
     if wanted.is_empty() && ctx.status() == Status::Done {
-        return Err(Failure::new(Status::Foreign, format!("{} has no line", names::shown(list))));
+        return Err(Failure::new(
+            Status::Foreign,
+            format!("{} is empty, and a list must have one line per file", names::shown(list)),
+        ));
     }
     let (total, mut differing, mut unread) = (wanted.len(), 0_u64, 0_u64);
     for one in &wanted {
@@ -313,7 +316,7 @@ fn check(ctx: &Ctx, options: &Options, list: &Path) -> Res<()> {
             let also = both.map(|both| both.also).unwrap_or_default();
             if let Some((which, _)) = also.iter().find(|(_, digest)| *digest == one.digest) {
                 let text = format!(
-                    "{} has the {} digests of files and not their roots: that of {} is right",
+                    "{} lists {} digests of files instead of roots, and that of {} matches",
                     names::shown(list),
                     which.tag(),
                     names::shown(&one.name)

@@ -82,7 +82,7 @@ fn warn_of_others(ctx: &Ctx, paths: &[PathBuf], used: &BTreeSet<String>) {
         }
     }
     for (file, shards) in others {
-        ctx.warn(&format!("left out: {} of {file}, which were not read", count(shards, "shard")));
+        ctx.warn(&format!("left out: {} of {file}, which the output does not need", count(shards, "shard")));
     }
 }
 
@@ -167,7 +167,7 @@ fn join(ctx: &Ctx, options: &Options) -> Res<Report> {
         ctx.warn(&format!("left out: {} more", count(left_out - NAMED, "shard")));
     }
     if used == 0 {
-        let text = format!("none of {} is usable", count(paths.len() as u64, "shard"));
+        let text = format!("none of {} can be used", count(paths.len() as u64, "shard"));
         let failure = Failure::new(Status::Incomplete, text);
         return Err(match other_root {
             Some(text) => failure.with_hint(text),
@@ -219,7 +219,7 @@ fn join(ctx: &Ctx, options: &Options) -> Res<Report> {
 fn read(ctx: &Ctx, path: &Path, root: Option<&[u8; 32]>) -> Res<AtlasShard> {
     let kind = objects::kind_of(path)?;
     if !matches!(kind, Kind::Shard | Kind::CompressedShard) {
-        return Err(Failure::new(Status::Foreign, format!("{} is no shard", names::shown(path))));
+        return Err(Failure::new(Status::Foreign, format!("{} is not a shard", names::shown(path))));
     }
     Ok(info::read_shard(ctx, path, kind, root)?.0)
 }

@@ -121,7 +121,7 @@ fn check_order(ctx: &Ctx, ranges: &[(&PathBuf, Option<PartRange>)], has_outline:
     if known.len() < ranges.len() {
         // Containers with their bytes may be joined in any order.
         if has_outline {
-            ctx.warn("not all parts say which range they are of, so that their order was not checked");
+            ctx.warn("some parts do not state their range, so that the order was not checked");
         }
         return Ok(());
     }

@@ -193,7 +193,7 @@ fn absent(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
         objects::size_of(file)?;
     }
     if !options.has_copies() || options.dry_run {
-        let text = format!("{} is not there, and {} is", names::shown(file), names::shown(&path));
+        let text = format!("{} is missing, and its seal {} exists", names::shown(file), names::shown(&path));
         let hint = format!("a copy can bring it back: atlasm repair --from COPY {}", names::quoted(file));
         return Err(Failure::new(Status::Incomplete, text).with_hint(hint));
     }
@@ -254,7 +254,7 @@ fn proved_outline(
             return Ok(Proved::Ended(outline_repaired(ctx, file, &path)));
         }
         ctx.warn(&format!(
-            "{} was damaged itself, and is made anew from {}",
+            "{} was itself damaged, and was rebuilt from {}",
             names::shown(&path),
             names::shown(origin)
         ));
@@ -609,7 +609,8 @@ fn warn_of_links(ctx: &Ctx, options: &Options, file: &Path) {
     let links = fs::metadata(file).map_or(1, |metadata| metadata.nlink());
     if links > 1 && options.output.is_none() {
         ctx.warn(&format!(
-            "{} has {} (hard links), which {} the damaged bytes; repair --from COPY works in place, for all names",
+            "{} has {} (hard links), which {} the damaged bytes; repair --from COPY works in place, for \
+             all names",
             names::shown(file),
             count(links - 1, "other name"),
             if links == 2 { "keeps" } else { "keep" }
@@ -621,7 +622,8 @@ fn explain(file: &Path, parity: &Path, failure: Failure) -> Failure {
     let name = names::quoted(file);
     match failure.status {
         Status::Incomplete => failure.while_doing(names::shown(parity)).with_hint(format!(
-            "nothing was written; atlasm repair --from COPY {name} takes the rest from a copy, --partial repairs what can be"
+            "nothing was written; atlasm repair --from COPY {name} takes the rest from a copy, --partial \
+             repairs what can be"
         )),
         Status::Differs => failure.while_doing(names::shown(parity)).with_hint("nothing was written"),
         Status::Io if failure.hint.as_deref() == Some(FULL) => failure.with_hint(format!(
@@ -905,7 +907,10 @@ fn check_written(ctx: &Ctx, file: &Path, outline: &Outline, mended: &Mended) -> 
         while at < bad.end() {
             let len = usize::try_from(bad.end() - at).unwrap_or(TILE_SIZE).min(TILE_SIZE);
             if let Err(error) = projection.read(at, &mut buffer[..len]) {
-                let text = format!("{} does not read back at {at} what was written", names::shown(file));
+                let text = format!(
+                    "{}: bytes read back from offset {at} differ from those that were written",
+                    names::shown(file)
+                );
                 return Err(Failure::from(error).while_doing(text).with_hint("the disk may be failing"));
             }
             at += len as u64;

@@ -72,7 +72,7 @@ pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
         && files.len() > 1
     {
         return Err(Failure::usage(format!(
-            "-o {} is not a folder, and there are {} to seal",
+            "-o {} is not a folder, and must be one for {} to seal",
             names::shown(output),
             units::count(files.len() as u64, "file")
         )));
@@ -293,14 +293,15 @@ fn refuse_damaged(ctx: &Ctx, file: &Path, outline: &Path) -> Res<()> {
     Err(Failure::new(
         Status::Differs,
         format!(
-            "{} is not what {} has: {} differ, and sealing it anew would take damage for truth",
+            "{} differs from {} in {}: sealing it again could seal damaged bytes",
             names::shown(file),
             names::shown(outline),
             human(findings.bytes() + findings.surplus)
         ),
     )
     .with_hint(format!(
-        "atlasm repair {name} repairs it; if the change was meant, atlasm update {name} brings the seals up to date"
+        "atlasm repair {name} repairs it; if the change was meant, atlasm update {name} brings the seals \
+         up to date"
     )))
 }
 

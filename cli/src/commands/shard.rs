@@ -76,7 +76,7 @@ fn shards(ctx: &Ctx, options: &Options, file: &Path) -> Res<()> {
         Kind::Plain => objects::size_of(file)?,
         other => {
             return Err(Failure::usage(format!(
-                "{} is a {}, of which no shard is cut",
+                "{} is a {}, and a shard is cut from a file or a container",
                 names::shown(file),
                 other.name()
             )));

@@ -337,8 +337,11 @@ impl State {
             Err(error) => return Err(Failure::io("reading the state", path, &error)),
         };
         let foreign = || {
-            Failure::new(Status::Foreign, format!("{} is no state of a verification", names::shown(path)))
-                .with_hint("--resume names a file that this command writes itself")
+            Failure::new(
+                Status::Foreign,
+                format!("{} is not a state file of atlasm verify", names::shown(path)),
+            )
+            .with_hint("--resume names a file that this command writes itself")
         };
         let value: Value = serde_json::from_slice(&text).map_err(|_| foreign())?;
         let files = value.get("atlasm_verified_ns").and_then(Value::as_object).ok_or_else(foreign)?;
@@ -723,7 +726,7 @@ fn against_outline(
             None
         }
         Some(Err((path, failure))) => {
-            ctx.warn(&format!("the parity file is of no use: {}", failure.message));
+            ctx.warn(&format!("the parity file cannot be used: {}", failure.message));
             Some(Err(path))
         }
         Some(Ok(checked)) => Some(Ok(checked)),
@@ -901,7 +904,8 @@ fn advise(
         (Status::Differs, _) if findings.bad_records > 0 => {
             let way = "remove it, and seal the file anew once you are sure of the file";
             format!(
-                "nothing else vouches for what the outline has lost; {way}, or atlasm repair --from COPY {from_copy}"
+                "nothing else vouches for what the outline has lost; {way}, or atlasm repair --from COPY \
+                 {from_copy}"
             )
         }
         (Status::Repairable, _) if findings.bad.is_empty() && findings.surplus > 0 => {
@@ -911,7 +915,8 @@ fn advise(
             format!("{} can repair all of it: atlasm repair {from_parity}", names::shown(&checked.path))
         }
         (Status::Repairable, Some(checked)) => format!(
-            "{} is damaged itself, and can be mended from the file: atlasm repair --parity-too {from_parity}",
+            "{} is itself damaged, and can be rebuilt from the file: atlasm repair --parity-too \
+             {from_parity}",
             names::shown(&checked.path)
         ),
         (Status::Incomplete, Some(checked)) => format!(

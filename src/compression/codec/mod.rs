@@ -48,7 +48,9 @@ impl Codec {
             Codec::Lz4 => Ok(&lz4::Lz4),
             #[cfg(test)]
             Codec::RunLength => Ok(&run_length::RunLength),
-            Codec::Deflate => Err(AtlasError::unsupported("compression is not built in")),
+            Codec::Deflate => {
+                Err(AtlasError::unsupported("DEFLATE (the feature compression) is not built in"))
+            }
             Codec::Zstd => Err(AtlasError::unsupported("Zstandard (the feature zstd) is not built in")),
             Codec::Lz4 => Err(AtlasError::unsupported("LZ4 (the feature lz4) is not built in")),
         }

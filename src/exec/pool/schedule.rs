@@ -135,7 +135,7 @@ impl<T> Finished<T> {
 
 #[cold]
 fn no_memory() -> AtlasError {
-    AtlasError::out_of_memory("no memory for the results that wait for their turn")
+    AtlasError::out_of_memory("no memory for results that wait for an earlier one")
 }
 
 /// Results that wait for their turn, the first being that of task `due`.
@@ -312,7 +312,8 @@ pub(super) fn run_on<S, T: Send>(
             // The child of a fork in a callback, which has none of the threads that are at work.
             if !process.is_current() {
                 return Err(AtlasError::state(
-                    "the call was begun in the parent process, which goes on with it",
+                    "the call began in the parent process before a fork, and only the parent can finish \
+                     it: start a new call",
                 ));
             }
             continue;

@@ -137,7 +137,9 @@ impl Pool {
         if self.process.is_current() {
             return Ok(());
         }
-        Err(AtlasError::state("the pool was made before a fork: its threads are in the parent process"))
+        Err(AtlasError::state(
+            "the pool was made before a fork, and its threads are in the parent process: make a new pool",
+        ))
     }
 }
 

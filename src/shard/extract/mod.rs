@@ -116,7 +116,7 @@ impl ExtractOptions {
             }
             ParallelStrategy::Pool => Ok(executor.and_nowhere_else()),
             ParallelStrategy::Chunked(0) => {
-                Err(AtlasError::invalid_argument("chunk_size 0 is not greater than 0"))
+                Err(AtlasError::invalid_argument("chunk_size is 0 and must be greater than 0"))
             }
             ParallelStrategy::Default | ParallelStrategy::Chunked(_) | ParallelStrategy::WorkStealing => {
                 Ok(executor)
