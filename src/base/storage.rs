@@ -38,7 +38,8 @@ pub(crate) trait Storage: Send + Sync {
     /// Returns once all bytes and their number are on the disk.
     fn sync(&self) -> io::Result<()>;
 
-    /// Returns once all bytes are on the disk, and their number if it changed.
+    /// Like [`sync`](Self::sync), but need not write metadata that reading the bytes does not depend on, such as
+    /// times (fdatasync). A changed length is written.
     fn sync_data(&self) -> io::Result<()> {
         self.sync()
     }

@@ -50,9 +50,12 @@ pub(super) fn check_fence(file: &ContainerFile, located: &Located) -> Result<()>
         return Ok(());
     }
     Err(AtlasError::state(format!(
-        "{}: another writer changed the file without its lock: it has {len} bytes where generation {tip} ends at {end}; \
-         open it again",
-        file.path.display()
+        "{}: another writer changed the file without its lock, after generation {tip}: {}; open it again",
+        file.path.display(),
+        match len == end {
+            true => "it names a later generation".to_owned(),
+            false => format!("it has {len} bytes, and that generation ends at {end}"),
+        }
     )))
 }
 

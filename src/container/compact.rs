@@ -534,7 +534,12 @@ impl Compaction<'_> {
                 // The part moves with the first span that needs a byte of it.
                 let bytes = store.decoded(span.place, u64::MAX)?;
                 let live = bytes.get(to_usize(first)..to_usize(last)).ok_or_else(|| {
-                    AtlasError::format("an encoded record decodes to fewer bytes than a span needs")
+                    AtlasError::format(format!(
+                        "{}: the encoded record at byte {} decodes to {} bytes, but tiles use its bytes up to {last}",
+                        self.old.path.display(),
+                        span.place,
+                        bytes.len()
+                    ))
                 })?;
                 let place = body.run(live)?;
                 moved.parts.insert(key, place);

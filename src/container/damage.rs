@@ -31,8 +31,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 impl Container {
-    /// Checks every record but the slots, the zero bytes between records, and every tile of the generations from
-    /// `from` on. 0 means all generations.
+    /// Checks the header, the chain of commit records, and every other record and tile of the generations from
+    /// `from` on; 0 means all. If these are all generations and no damage was found, it then checks that the bytes
+    /// between records are zero. Slots (hints to the newest commit) are not checked.
     ///
     /// `damage` is called for each damaged range: records by their offset, then tiles, generation by
     /// generation. Fails with the status of the first fault in the order header, chain, generations from the

@@ -322,7 +322,7 @@ impl Store for GenerationStore {
                         return Err(malformed(
                             span.place,
                             0,
-                            "the record decodes to fewer bytes than a span needs",
+                            "the record decodes to fewer bytes than a tile uses of it",
                         ));
                     };
                     let skip = to_usize(u64::from(skip));

@@ -696,8 +696,10 @@ pub unsafe extern "C" fn atlas_container_compact(
     })
 }
 
-/// Checks every record but the slots, the zero bytes between records, and every tile of the
-/// generations from `from` on. 0 means all.
+/// Checks the header, the chain of commit records, and every other record and tile of the
+/// generations from `from` on; 0 means all. If these are all generations and no damage was found,
+/// it then checks that the bytes between records are zero. Slots (hints to the newest commit) are
+/// not checked.
 ///
 /// `damage` receives records by their offset, then tiles, generation by generation from the oldest;
 /// a tile shared by several is reported once, with the oldest. If a base was changed in place, the

@@ -257,7 +257,9 @@ fn refused(file: &Padded, seals: &Seals) -> Result<AtlasError> {
     let begins = first.map_or_else(String::new, |block| {
         format!(": it begins with {}", crate::hash::digest::hex(&block[..8]))
     });
-    Ok(AtlasError::format(format!("{name} is not a parity file, or no head of a block is left{begins}")))
+    Ok(AtlasError::format(format!(
+        "{name} is not a parity file, or is too damaged: no usable block header was found{begins}"
+    )))
 }
 
 /// Reader of the digests of units. Keeps both copies of the block that it read last.
@@ -370,7 +372,8 @@ impl<'f> UnitReader<'f> {
         Ok(())
     }
 
-    /// Returns the bytes of one unit, which must be good. `None` for zeros.
+    /// Returns the digest and the bytes of a unit that the check found good. `None` instead of bytes if the unit lies
+    /// wholly after the end of the file and so is zeros. Fails with WITNESS if the unit is no longer good.
     pub(super) fn good(&mut self, index: u64) -> Result<(Short, Option<&mut [u8]>)> {
         let (mut digest, mut read) = (Short::default(), false);
         self.batch(index..index + 1, &mut |unit| {

@@ -37,7 +37,8 @@ pub(crate) struct Extent {
 /// Cached properties of an extent.
 #[derive(Default)]
 struct Kept {
-    /// Kept on demand, once the bytes were found to be those of the origin; see `tile::outboards`.
+    /// Chaining values of the extent. Set once they or the bytes were verified, and removed by the cache in
+    /// `tile::outboards` if it is full.
     outboard: Option<Arc<Outboard>>,
     /// Parts that were written to a file. Boxed, because most extents have none.
     #[expect(clippy::box_collection, reason = "an extent is small")]

@@ -52,9 +52,9 @@ const ORDER: u64 = 65_535;
 /// The code of one shape.
 pub(super) struct Code {
     engine: Engine,
-    /// K.
+    /// K, the number of data columns.
     columns: usize,
-    /// M.
+    /// M, the number of parity units of a row.
     parity: usize,
     /// p, M rounded up to a power of two.
     points: usize,

@@ -167,8 +167,9 @@ impl AtlasProjection {
 
     /// Extracts many regions, in their order: all of them or none.
     ///
-    /// A tile is read and hashed once per MiB and per 256 shards extracted from it (and once per chunk with
-    /// [`ParallelStrategy::Chunked`]), however many regions touch it. The error of the first region that
+    /// Regions in the same tile share one reading and hashing of it: LINEAR up to 256 whose pages in it add up to at
+    /// most its size, R96 up to 4. For more regions it is read again. With [`ParallelStrategy::Chunked`] only the
+    /// regions of one task share. The error of the first region that
     /// fails is returned, with its index; an error while hashing earlier edits concerns all regions and has
     /// no index.
     pub fn extract_shards(
