@@ -227,8 +227,11 @@ impl TilePart {
 /// Number of blocks that a read of an R96 shard decodes at a time.
 const BLOCKS_A_READ: usize = 8;
 
-/// Bytes of verification per tile, besides the payload.
-const VERIFIED_TILE: u64 = (size_of::<TileShape>() + size_of::<(TilePart, Leaf, Digest, Residue)>()) as u64;
+/// Bytes of verification per tile, besides the payload: as many on every processor, so that all accept the same shards.
+const VERIFIED_TILE: u64 = 168;
+const _: () = assert!(
+    (size_of::<TileShape>() + size_of::<(TilePart, Leaf, Digest, Residue)>()) as u64 <= VERIFIED_TILE
+);
 
 impl Proof {
     pub(crate) fn scope(&self) -> Scope {
