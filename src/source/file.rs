@@ -23,12 +23,23 @@ pub(super) fn open_regular(path: &Path) -> Result<FileStorage> {
 
 /// Opens a regular file for reading, and for writing too if it is to be changed.
 pub(super) fn open_as(path: &Path, changed: bool) -> Result<FileStorage> {
-    let failed = |error| AtlasError::io(format_args!("opening {}", path.display()), error);
+    let failed = |error| {
+        // Windows opens no directory, and Unix opens one for reading alone.
+        if std::fs::metadata(path).is_ok_and(|metadata| metadata.is_dir()) {
+            return directory(path);
+        }
+        AtlasError::io(format_args!("opening {}", path.display()), error)
+    };
     // A FIFO without a writer would block here, before it can be refused.
     let file = descriptor::open_now(File::options().read(true).write(changed), path).map_err(failed)?;
     let storage = FileStorage::new(file);
     check_regular(&storage, path)?;
     Ok(storage)
+}
+
+/// Returns the refusal of a directory.
+fn directory(path: &Path) -> AtlasError {
+    AtlasError::invalid_argument(format!("{} is a directory", path.display()))
 }
 
 /// Refuses everything but regular files whose reported size is right.
@@ -37,7 +48,7 @@ fn check_regular(storage: &FileStorage, path: &Path) -> Result<()> {
     let metadata = storage.file().metadata().map_err(failed)?;
     // A directory opens for reading on Unix, and fails at its first read only.
     if metadata.is_dir() {
-        return Err(AtlasError::invalid_argument(format!("{} is a directory", path.display())));
+        return Err(directory(path));
     }
     // Pipes and devices cannot be read by position, or have no size.
     if !metadata.is_file() {
