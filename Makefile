@@ -199,6 +199,10 @@ asan-library: ## C tests against a library that is instrumented by ASan itself; 
 	@$(ready) test
 	@$(unmade) c_tests/scripts/asan_library.sh build/asan-library
 
+tsan: ## the Rust tests under ThreadSanitizer, with a standard library that is instrumented too: half an hour; Debian's second Rust is fetched
+	@$(ready) build
+	@$(unmade) tests/tsan.sh build/tsan
+
 features: ## Cargo features, none, all but each, each alone and all: lints, tests, exported names; an hour
 	@$(ready) test
 	@$(unmade) tests/features.sh check
