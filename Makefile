@@ -216,6 +216,10 @@ neon: ## the tests of Layer 2 for AArch64, whose sums are NEON's, under an emula
 	@cd build/neon && $(unmade) ctest -j $(JOBS) --output-on-failure --no-tests=error
 	@qemu-aarch64 build/neon/tests/layer2_sum | grep -x 'path neon'
 
+cross: ## Rust and C tests for i686, s390x (big-endian) and AArch64, two of them under an emulator (./setup.sh cross installs it); an hour or two; PROCESSORS=i686 for one
+	@$(ready) cross
+	@$(unmade) tests/cross.sh $(PROCESSORS)
+
 ##@ To change it
 
 generate: ## renews the header, the bindings of Layer 2 (with libclang), the list of symbols and that of the new ABI items
