@@ -1136,10 +1136,12 @@ ATLAS_API void atlas_extract_options_init(struct atlas_extract_options *options)
  * Extracts many regions of a projection: all of them, or none.
  *
  * `out` has room for `region_count` handles, in the order of the regions, each owned by the
- * caller; on failure every entry is NULL. A tile is read and hashed once per MiB and per 256
- * shards extracted from it, however many regions touch it (and once per task with CHUNKED).
- * `options` and `operation` may be NULL. Progress is reported at least once per MiB of payload;
- * its count has one part for each tile that a region touches. The call reports the error of the
+ * caller; on failure every entry is NULL. Regions in the same tile share one reading and hashing
+ * of it: LINEAR up to 256 whose pages in it add up to at most its size, R96 up to 4. For more
+ * regions it is read again. With CHUNKED only the regions of one task share. `options` and
+ * `operation` may be NULL. Progress is reported at least once per MiB of payload, with R96 at
+ * least once per 4 regions of a tile; its count is the sum, over the regions, of the tiles that
+ * each of them touches. The call reports the error of the
  * first region that fails, with its index in atlas_error_info; an error while hashing earlier
  * edits has no index. Callable from any thread. Fails as atlas_shard_extract() does, and with
  * INVALID_ARGUMENT (POOL without a pool, a chunk_size of 0).
@@ -2952,8 +2954,10 @@ enum atlas_status atlas_container_compact(struct atlas_container *container,
                                           const struct atlas_operation *operation);
 
 /**
- * Checks every record but the slots, the zero bytes between records, and every tile of the
- * generations from `from` on. 0 means all.
+ * Checks the header, the chain of commit records, and every other record and tile of the
+ * generations from `from` on; 0 means all. If these are all generations and no damage was found,
+ * it then checks that the bytes between records are zero. Slots (hints to the newest commit) are
+ * not checked.
  *
  * `damage` receives records by their offset, then tiles, generation by generation from the oldest;
  * a tile shared by several is reported once, with the oldest. If a base was changed in place, the
