@@ -2,10 +2,10 @@
 
 use crate::base::error::{AtlasError, Result};
 use crate::hash::digest::Digest;
+use crate::hash::key::Key;
 use crate::tile::options::ProjectionType;
 use blake3::Hasher;
 use blake3::hazmat::{ContextKey, HasherExt, hash_derive_key_context};
-use zeroize::Zeroizing;
 
 const SEAL_CONTEXT: &str = "atlas_manifold 1 container";
 const SEAL_KEY_CONTEXT: &str = "atlas_manifold 1 container key";
@@ -30,7 +30,7 @@ pub(super) struct Seals {
 #[derive(Clone)]
 enum Mode {
     Plain { seal: ContextKey, history: ContextKey },
-    Keyed { seal: Zeroizing<[u8; 32]>, history: Zeroizing<[u8; 32]> },
+    Keyed { seal: Key, history: Key },
 }
 
 impl Seals {
@@ -42,8 +42,8 @@ impl Seals {
                 history: hash_derive_key_context(HISTORY_CONTEXT),
             },
             Some(key) => Mode::Keyed {
-                seal: Zeroizing::new(blake3::derive_key(SEAL_KEY_CONTEXT, key)),
-                history: Zeroizing::new(blake3::derive_key(HISTORY_KEY_CONTEXT, key)),
+                seal: Key::derived(SEAL_KEY_CONTEXT, key),
+                history: Key::derived(HISTORY_KEY_CONTEXT, key),
             },
         };
         Seals { mode }

@@ -3,6 +3,7 @@
 use super::callback::NoCancellation;
 use super::status::atlas_status;
 use crate::base::error::Result;
+use crate::base::stack;
 use crate::exec::pool::panic_error;
 use std::cell::RefCell;
 use std::ffi::c_char;
@@ -50,6 +51,7 @@ impl Last {
 pub(super) fn boundary(call: impl FnOnce() -> Result<()>) -> atlas_status {
     // A thread that is cancelled inside the call would be unwound through Rust frames, which aborts.
     let _whole = NoCancellation::new();
+    let call = || stack::wiping(call);
     let result = catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|payload| Err(panic_error(payload)));
     record(result)
 }
@@ -57,7 +59,7 @@ pub(super) fn boundary(call: impl FnOnce() -> Result<()>) -> atlas_status {
 /// Runs a call that cannot fail, and returns `otherwise` after a panic. The last error stays.
 pub(super) fn infallible<R>(otherwise: R, call: impl FnOnce() -> R) -> R {
     let _whole = NoCancellation::new();
-    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|payload| {
+    catch_unwind(AssertUnwindSafe(|| stack::wiping(call))).unwrap_or_else(|payload| {
         // The payload is not dropped: its drop could panic again, outside of the guard.
         std::mem::forget(payload);
         otherwise

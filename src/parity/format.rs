@@ -5,10 +5,10 @@
 use super::geometry::{DIGESTS_A_BLOCK, Geometry};
 use crate::base::units::{PAGE_SIZE, to_usize};
 use crate::hash::digest::Digest;
+use crate::hash::key::Key;
 use crate::hash::record::MAGIC;
 use blake3::Hasher;
 use blake3::hazmat::{ContextKey, HasherExt};
-use zeroize::Zeroizing;
 
 const VERSION: u16 = 1;
 /// Kind of a parity file among the files of the library.
@@ -51,12 +51,12 @@ const KEY_CONTEXT: &str = "atlas_manifold 1 parity key";
 
 /// C, the digest that seals heads and blocks.
 pub(super) struct Seals {
-    key: Option<Zeroizing<[u8; 32]>>,
+    key: Option<Key>,
 }
 
 impl Seals {
     pub(super) fn new(key: Option<&[u8; 32]>) -> Seals {
-        Seals { key: key.map(|key| Zeroizing::new(blake3::derive_key(KEY_CONTEXT, key))) }
+        Seals { key: key.map(|key| Key::derived(KEY_CONTEXT, key)) }
     }
 
     fn seal(&self, bytes: &[u8]) -> Short {

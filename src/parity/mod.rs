@@ -44,6 +44,7 @@ use crate::base::damage::DamageFn;
 use crate::base::error::{AtlasError, Result};
 use crate::exec::operation::Operation;
 use crate::hash::digest::Digest;
+use crate::hash::key::Key;
 use crate::shard::{AtlasBoundaryRegion, VerifyOptions};
 use crate::source::Source;
 use call::Call;
@@ -54,7 +55,6 @@ use repair::{Repair, lost};
 use std::path::Path;
 use survey::Survey;
 use update::Update;
-use zeroize::Zeroizing;
 
 /// Fails with UNSUPPORTED if the Cargo feature is not built in.
 pub(crate) fn available() -> Result<()> {
@@ -100,7 +100,7 @@ pub(crate) fn available() -> Result<()> {
 pub struct AtlasParity {
     file: ParityFile,
     known_root: Option<Digest>,
-    key: Option<Zeroizing<[u8; 32]>>,
+    key: Option<Key>,
 }
 
 impl AtlasParity {

@@ -4,8 +4,8 @@
 
 use super::geometry::Wanted;
 use crate::hash::digest::Digest;
+use crate::hash::key::Key;
 use std::path::PathBuf;
-use zeroize::Zeroizing;
 
 /// The default share of parity: 6.25 %.
 pub(crate) const DEFAULT_REDUNDANCY: u32 = 625;
@@ -29,7 +29,7 @@ pub(crate) const DEFAULT_REDUNDANCY: u32 = 625;
 #[derive(Clone)]
 pub struct ParityOptions {
     pub(super) wanted: Wanted,
-    pub(super) key: Option<Zeroizing<[u8; 32]>>,
+    pub(super) key: Option<Key>,
     pub(super) id: Option<[u8; 16]>,
     pub(super) store_root: bool,
 }
@@ -80,7 +80,7 @@ impl ParityOptions {
     /// Sets a key for the digests: only its owners can make or verify them.
     #[must_use]
     pub fn with_key(mut self, key: &[u8; 32]) -> Self {
-        self.key = Some(Zeroizing::new(*key));
+        self.key = Some(Key::new(key));
         self
     }
 

@@ -25,6 +25,7 @@ use crate::exec::progress::{Progress, Tracker};
 use crate::exec::workers::Workers;
 use crate::hash::class_tree::{ClassSet, witness_from_classes};
 use crate::hash::digest::{Digest, Digests, hex, same};
+use crate::hash::key::Key;
 use crate::hash::outboard::witness_from_pages;
 use crate::hash::rfc6962;
 use crate::hash::tile_tree::{Leaf, RootHeader, Sibling, root_from_tiles};
@@ -166,7 +167,7 @@ pub struct ShardInfo {
 #[derive(Clone, Default)]
 pub struct VerifyOptions {
     pub(crate) expected_root: Option<Digest>,
-    pub(crate) key: Option<zeroize::Zeroizing<[u8; 32]>>,
+    pub(crate) key: Option<Key>,
 }
 
 impl VerifyOptions {
@@ -185,7 +186,7 @@ impl VerifyOptions {
     /// Sets the key of the projection.
     #[must_use]
     pub fn with_key(mut self, key: &[u8; 32]) -> Self {
-        self.key = Some(zeroize::Zeroizing::new(*key));
+        self.key = Some(Key::new(key));
         self
     }
 

@@ -8,6 +8,7 @@
 //! `make loom` runs all interleavings of a call and its threads (tests/loom).
 
 use crate::base::process::Process;
+use crate::base::stack;
 use crate::base::sync::lock;
 #[cfg(loom)]
 use loom::sync::{Arc, Condvar, Mutex};
@@ -45,7 +46,7 @@ impl Ticket {
             job
         };
         // SAFETY: `Lent` waits for `running` to be 0 before the borrowed value ends.
-        let ran = catch_unwind(AssertUnwindSafe(|| unsafe { (*job.0)() }));
+        let ran = catch_unwind(AssertUnwindSafe(|| stack::wiping(|| unsafe { (*job.0)() })));
         // From here on the call may end, so that nothing it has lent is touched.
         lock(&self.state).running -= 1;
         self.ended.notify_all();
