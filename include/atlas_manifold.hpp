@@ -740,7 +740,7 @@ public:
         atlas_digest256(bytes.data(), bytes.size(), made.data());
         return made;
     }
-    /// The digest that 64 hexadecimal digits stand for; nothing if they are others.
+    /// Returns the digest written as 64 hexadecimal digits. Empty if `text` is anything else.
     static std::optional<digest> from_hex(std::string_view text) noexcept
     {
         digest made;
@@ -2145,7 +2145,7 @@ struct delta : atlas_delta {
     {
         return {{ATLAS_CHANGE_INSERT, offset, 0, 0, bytes.data(), bytes.size()}};
     }
-    /// `length` bytes at `offset` are replaced by others.
+    /// `length` bytes at `offset` are replaced by `bytes`, whose length may differ.
     static delta update(std::uint64_t offset, std::uint64_t length, bytes_view bytes) noexcept
     {
         return {{ATLAS_CHANGE_UPDATE, offset, length, 0, bytes.data(), bytes.size()}};
@@ -2667,7 +2667,7 @@ public:
     void apply_batch(list_view<delta> changes) { try_apply_batch(changes).value(); }
     /// Bytes go in before the byte at `offset`.
     void insert(std::uint64_t offset, bytes_view bytes) { try_insert(offset, bytes).value(); }
-    /// `length` bytes at `offset` are replaced by others.
+    /// `length` bytes at `offset` are replaced by `bytes`, whose length may differ.
     void update(std::uint64_t offset, std::uint64_t length, bytes_view bytes)
     {
         try_update(offset, length, bytes).value();
@@ -2809,13 +2809,13 @@ public:
         friend bool operator==(const iterator &left, const iterator &right) noexcept { return left.at_ == right.at_; }
         /// True if they differ.
         friend bool operator!=(const iterator &left, const iterator &right) noexcept { return left.at_ != right.at_; }
-        /// True if the left one comes first.
+        /// True if `left` comes before `right`.
         friend bool operator<(const iterator &left, const iterator &right) noexcept { return left.at_ < right.at_; }
         /// True if the right one comes first.
         friend bool operator>(const iterator &left, const iterator &right) noexcept { return right < left; }
         /// True if the right one does not come first.
         friend bool operator<=(const iterator &left, const iterator &right) noexcept { return !(right < left); }
-        /// True if the left one does not come first.
+        /// True if `left` does not come before `right`.
         friend bool operator>=(const iterator &left, const iterator &right) noexcept { return !(left < right); }
 
     private:
@@ -3309,7 +3309,8 @@ public:
     {
         return try_open_source(from, trust, options, op).value();
     }
-    /// Writes the newest generations of containers, one after the other, to a new one; atlas_container_merge().
+    /// Joins the domains of the newest generations of `parts`, in order, as generation 1 of a new container;
+    /// atlas_container_merge().
     static container merge(list_view<container> parts, const path_view &path,
                            const container_create_options &create = {}, const commit_options &commit = {},
                            const operation &op = {})

@@ -258,7 +258,7 @@ impl Ctx {
             Some(threads) => {
                 if self.pool.get().is_none() {
                     let pool = Pool::new(threads).map_err(Failure::from)?;
-                    // Nobody else sets it.
+                    // Only this function sets the pool, so that `set` does not fail.
                     drop(self.pool.set(pool));
                 }
                 match self.pool.get() {

@@ -128,7 +128,8 @@ impl Outline {
 /// Search for an outline that does not lie beside its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Guess {
-    /// The only outline in the folder without a file of its own, if it has the size of this one.
+    /// The only outline in the folder whose own file does not exist, if it was made of as many bytes as this
+    /// file has.
     BySize,
     /// None: a command that writes takes no other file's outline.
     Never,
@@ -179,7 +180,7 @@ pub(crate) fn missing(ctx: &Ctx, stem: &Path) -> Res<Option<Missing>> {
                 size = Some(newest.domain_size);
             }
             Err(failure) if failure.status == Status::Cancelled => return Err(failure),
-            // A damaged outline is one, too.
+            // A container that does not open counts as a damaged outline.
             Err(_) => {}
         }
     }
@@ -302,7 +303,7 @@ fn outlines_in(folder: &Path) -> Vec<PathBuf> {
         .flatten()
         .map(|entry| if folder == Path::new(".") { entry.file_name().into() } else { entry.path() })
         .filter(|path: &PathBuf| names::without_suffix(path, names::ATLAS).is_some())
-        // One with a file of its own belongs to that.
+        // An outline whose own file exists is no candidate.
         .filter(|path| {
             names::without_suffix(path, names::ATLAS).is_some_and(|file| fs::metadata(file).is_err())
         })

@@ -127,7 +127,7 @@ struct Running {
 }
 
 impl Running {
-    /// Reads its output: at most one byte more than `len`.
+    /// Reads the child's output, at most `len` + 1 bytes.
     fn read(&mut self, len: usize, patience: Duration) -> io::Result<Vec<u8>> {
         let Some(mut out) = self.child.stdout.take() else {
             return Err(io::Error::other("the child process has no standard output"));

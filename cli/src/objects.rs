@@ -73,10 +73,13 @@ pub(crate) fn open_regular(path: &Path) -> Res<File> {
     let failed = |error| Failure::io("opening", path, &error);
     let metadata = fs::metadata(path).map_err(failed)?;
     if metadata.is_dir() {
-        return Err(Failure::usage(format!("{} is a folder", names::shown(path))));
+        return Err(Failure::usage(format!("{} is a folder, and this command reads a file", names::shown(path))));
     }
     if !metadata.is_file() {
-        return Err(Failure::usage(format!("{} is not a regular file", names::shown(path))));
+        return Err(Failure::usage(format!(
+            "{} is not a regular file (a device, pipe or socket): save its bytes to a file first",
+            names::shown(path)
+        )));
     }
     File::open(path).map_err(failed)
 }
@@ -147,7 +150,7 @@ fn explain_container(path: &Path, failure: Failure) -> Failure {
         }
         Status::Io => failure,
         Status::Differs => {
-            failure.with_hint("the container itself is damaged, or its key is another one (--key-file)")
+            failure.with_hint("the container itself is damaged, or it was made with another key: --key-file")
         }
         _ => failure,
     }

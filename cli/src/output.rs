@@ -52,7 +52,7 @@ pub(crate) fn refuse_terminal() -> Res<()> {
         .with_hint("send them to a file with -o FILE, or to another program with |"))
 }
 
-/// Returns true if both are one file.
+/// Returns true if `a` and `b` describe the same file.
 pub(crate) fn same_file(a: &Metadata, b: &Metadata) -> bool {
     (a.dev(), a.ino()) == (b.dev(), b.ino())
 }
@@ -183,7 +183,7 @@ impl Staged {
 
     /// Gives the file its name. `sync_file_system` makes it durable.
     pub(crate) fn finish_unsynced(self) -> Res<()> {
-        // One that is replaced hands its mode on.
+        // A file that is replaced passes its mode on to the new file.
         if let Ok(metadata) = fs::metadata(&self.target) {
             drop(fs::set_permissions(&self.temporary, metadata.permissions()));
         }
@@ -192,7 +192,7 @@ impl Staged {
         } else {
             rename_to_free(&self.temporary, &self.target)
         };
-        renamed.map_err(|error| Failure::io("giving its name to", &self.target, &error))
+        renamed.map_err(|error| Failure::io("renaming the finished temporary file to", &self.target, &error))
     }
 }
 

@@ -579,7 +579,7 @@ fn an_update_states_what_it_takes_for_a_change() {
         "{}",
         ran.text()
     );
-    assert!(ran.stderr.contains("a is 3.01 MiB shorter than it was sealed"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("a is 3.01 MiB shorter than when it was sealed"), "{}", ran.stderr);
     place.line("verify --parity-too a").expect(0);
 }
 

@@ -314,8 +314,9 @@ impl AtomicFile {
         let folder = &self.temporary.folder;
         let done = match replaceable(&self.target, folder.entry(name))? {
             Some(there) => take_over(file, &there.file, &there.metadata),
-            // The process's mask cannot be read without changing it for a moment, under other threads, and
-            // the folder may have a list of its own for new files.
+            // Reading the umask means changing it for a moment, for all threads, and the folder may have a
+            // default access control list. Therefore a file is made as any program would make it, and its
+            // attributes are copied.
             None => {
                 let failed = |error| self.failed("finding the mode of a new file", error);
                 let fresh = fresh_file(folder).map_err(failed)?;

@@ -63,7 +63,7 @@ fn grow<T>(
     Err(AtlasError::out_of_memory(format!("allocation of {bytes} bytes failed")))
 }
 
-/// Returns true if all bytes are zeros. Stops after the first 512 bytes that contain another one.
+/// Returns true if all bytes are zeros. Stops after the first 512 bytes that contain a byte other than zero.
 pub(crate) fn is_zero(bytes: &[u8]) -> bool {
     bytes.chunks(512).all(|part| part.iter().fold(0, |any, byte| any | byte) == 0)
 }

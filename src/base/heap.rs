@@ -60,7 +60,8 @@ pub(crate) fn return_arena() {
         }
     }
     while !blocks.is_null() {
-        // SAFETY: the list as it was made above, each block freed once.
+        // SAFETY: each block came from malloc above and begins with the pointer to the next; each is freed
+        // once.
         unsafe {
             let next = blocks.read();
             libc::free(blocks.cast());

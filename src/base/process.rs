@@ -81,19 +81,21 @@ fn own_page() -> Option<&'static AtomicUsize> {
         if page == libc::MAP_FAILED {
             return absent;
         }
-        // SAFETY: the whole mapping, whose contents nobody looks at in a child but through this.
+        // SAFETY: the range is the mapping made above. A child reads it only through this module, which
+        // expects zeros.
         let mut made = match unsafe { libc::madvise(page, SIZE, libc::MADV_WIPEONFORK) } {
             0 => page.cast(),
             _ => absent,
         };
-        // No lock, which a fork could leave closed: the first page stays.
+        // An atomic exchange, because a fork could leave a lock closed forever. The first published page
+        // stays.
         if let Err(other) =
             PAGE.compare_exchange(std::ptr::null_mut(), made, Ordering::AcqRel, Ordering::Acquire)
         {
             made = other;
         }
         if made != page.cast() {
-            // SAFETY: the mapping made above, which nobody got.
+            // SAFETY: the mapping made above. Its address was not published, so that no other thread uses it.
             unsafe { libc::munmap(page, SIZE) };
         }
         made
@@ -103,7 +105,7 @@ fn own_page() -> Option<&'static AtomicUsize> {
     if page.is_null() {
         page = make();
     }
-    // SAFETY: a static, or a page that is never unmapped; zeros are a number.
+    // SAFETY: `page` is a static or a page that is never unmapped, and zeros are a valid `AtomicUsize`.
     (!std::ptr::eq(page, &raw const ABSENT)).then(|| unsafe { &*page })
 }
 

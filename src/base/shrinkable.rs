@@ -98,8 +98,8 @@ mod linux {
     /// Returns true if the file system or the mount is read-only.
     fn is_mounted_read_only(file: &File) -> bool {
         let mut found = MaybeUninit::<libc::statvfs>::zeroed();
-        // SAFETY: the descriptor is open, and there is room for the answer, which is there if the call
-        // succeeds.
+        // SAFETY: the descriptor is open, and `found` has room for the struct, which the call has filled if
+        // it returns 0.
         unsafe {
             libc::fstatvfs(file.as_raw_fd(), found.as_mut_ptr()) == 0
                 && found.assume_init().f_flag & libc::ST_RDONLY != 0
@@ -108,11 +108,12 @@ mod linux {
 
     fn status_of(file: &File, mask: libc::c_uint) -> Option<libc::statx> {
         let mut status = MaybeUninit::<libc::statx>::zeroed();
-        // SAFETY: the descriptor is open, the path is empty, and there is room for the answer.
+        // SAFETY: the descriptor is open, the path is empty, and `status` has room for the struct.
         let told = unsafe {
             libc::statx(file.as_raw_fd(), c"".as_ptr(), libc::AT_EMPTY_PATH, mask, status.as_mut_ptr())
         };
-        // SAFETY: zeros are a value of it, and the call fills some of it.
+        // SAFETY: `statx` is a struct of integers, so that zeros are a valid value; the call overwrites the
+        // fields that it knows.
         (told == 0).then(|| unsafe { status.assume_init() })
     }
 

@@ -54,7 +54,8 @@ impl<T: Send + Sync + 'static> Slot<T> {
             match self.current.compare_exchange(current, made, Ordering::AcqRel, Ordering::Acquire) {
                 // SAFETY: as above; it stays for the life of the process.
                 Ok(_) => return Ok(unsafe { &*made }),
-                // SAFETY: `made` is ours alone, as it was not stored. Another thread was faster.
+                // SAFETY: `made` was not stored, because another thread stored its value first, so that no
+                // other thread has it.
                 Err(_) => drop(unsafe { Box::from_raw(made) }),
             }
         }

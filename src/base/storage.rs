@@ -434,7 +434,8 @@ fn seek(file: &File, offset: u64, whence: libc::c_int) -> io::Result<Option<u64>
 ))]
 const ADVICE_STEP: u64 = 128 * 1024;
 
-/// `len` bytes from `offset` on in steps, each with its offset and length.
+/// Returns the parts of the range of `len` bytes at `offset`, each of at most `ADVICE_STEP` bytes, as
+/// (offset, length).
 #[cfg(any(
     target_os = "linux",
     target_os = "android",

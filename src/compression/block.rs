@@ -559,7 +559,7 @@ impl Decoded {
         if check_of(&digest) != head.check {
             return Err(AtlasError::witness("the bytes of a block do not match the digest in its head"));
         }
-        // CONSERVATION is kept as a value: a later block may be WITNESS, which comes first.
+        // CONSERVATION is kept as a value: a later block may fail with WITNESS, which has precedence.
         let differs = || {
             AtlasError::conservation(format!(
                 "a block sums to {residue} mod 96 instead of the {} in its head",

@@ -176,7 +176,7 @@ pub(super) fn claimed_len(head: &[u8]) -> usize {
 fn residue_of(value: u32) -> Result<Residue> {
     match u8::try_from(value).ok().and_then(Residue::new) {
         Some(residue) => Ok(residue),
-        None => malformed(format!("a residue of {value} is outside 0..=95")),
+        None => malformed(format!("the head of a block has the residue {value}, outside 0..=95")),
     }
 }
 

@@ -55,7 +55,8 @@ impl Encoder {
             return Ok(None);
         }
         let features = features_of(&Record::read(&contents)?.0.needs());
-        // The seal ends after the block table; the encoded blocks are proved by the witness of the tile.
+        // The seal covers the contents up to the end of the block table; the encoded blocks are proved by the
+        // witness of the tile.
         let sealed = value_size(&contents).map_or(contents.len(), |(value, _)| value);
         contents.resize(contents.len().next_multiple_of(8), 0);
         Ok(Some(EncodedRun { contents, sealed, features }))
@@ -108,7 +109,7 @@ impl EncodedRun {
 /// Reads the sealed part of the record at `offset`. Returns the size of the record, the number of bytes that
 /// it decodes to, and the sealed part.
 fn head(file: &ContainerFile, offset: u64) -> Result<(u64, usize, Vec<u8>)> {
-    // Every fault up to the seal is WITNESS, because the record may be anything.
+    // Every fault up to the seal is reported as WITNESS, because the record may be anything.
     let absent = || damaged(file, RecordKind::Encoded, offset, to_u64(RECORD_HEAD));
     // The first read has the fixed part, from which the size of the block table follows.
     let fixed = RECORD_HEAD + FIXED;

@@ -131,7 +131,7 @@ impl ContainerFile {
         if !ident.is_known() {
             ident.check(seals.is_keyed())?;
         }
-        // Damage and a wrong key cannot be distinguished: both are WITNESS.
+        // Damage and a wrong key cannot be distinguished: both fail with WITNESS.
         Err(AtlasError::witness(format!(
             "{}: the digest of the header is wrong: it is damaged, or the key is wrong",
             path.display()

@@ -237,7 +237,7 @@ pub(super) fn before(file: &ContainerFile, commit: &Commit) -> Result<Option<Com
     // The commit proves the previous commit by its full seal.
     let found = file.commit_at(commit.previous)?.filter(|found| same(&found.seal, &commit.previous_seal));
     let Some(found) = found else { return Err(damaged(file, commit.previous_generation, commit.previous)) };
-    // The seals are right, so that a mismatch is FORMAT and not damage.
+    // The seals are right, so that a mismatch is reported as FORMAT and not as damage.
     let fits = found.generation == commit.previous_generation
         && found.end == commit.offset
         && found.ordinal + 1 == commit.ordinal;

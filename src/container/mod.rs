@@ -77,8 +77,8 @@ pub enum ContainerMode {
 /// Options of a new container.
 #[derive(Clone, Default)]
 pub struct ContainerCreateOptions {
-    /// Base-2 logarithm of the block size, 12 to 16; a batch is a multiple of the block size. `None` means chosen
-    /// for the file system.
+    /// Base-2 logarithm of the block size, 12 to 16; a batch is a multiple of the block size. `None` means
+    /// the block size that the file system reports, at least the page size and at most 64 KiB.
     pub block_log2: Option<u32>,
     /// Stores the chaining values of the groups of 16 KiB of each tile, 0.2 % of the domain, so that nothing
     /// more than 16 KiB is read to verify a byte. LINEAR only.

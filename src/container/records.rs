@@ -350,7 +350,7 @@ impl Commit {
         }
         // The top node and the commit must agree about size and tiles.
         if self.size >= 1 << 63 {
-            return wrong(format!("a domain of {} bytes, which are 2^63 or more", self.size));
+            return wrong(format!("the domain has {} bytes, more than the limit of 2^63 - 1", self.size));
         }
         let (bytes, tiles) = self.top.as_ref().map_or((0, 0), |top| (top.bytes, top.tiles));
         if (bytes, tiles) != (self.size, self.tiles) || self.top.is_some() != (self.tiles > 0) {
@@ -414,7 +414,9 @@ fn child_at(bytes: &[u8], limit: u64) -> Result<NodeRef> {
 pub(super) fn check_child(ident: &Ident, node: &NodeRef) -> Result<()> {
     let wrong = |what: String| Err(malformed(node.offset, 0, what));
     if node.height > MAX_HEIGHT {
-        return wrong("the entry of a node has an invalid height, residue or reserved byte".to_owned());
+        return wrong(format!(
+            "the entry of a node has a height above {MAX_HEIGHT}, a residue above 95 or a reserved byte that is not 0"
+        ));
     }
     // The size of a node follows from the number of its children.
     let each = if node.height == 0 { TILE_CHILD } else { NODE_CHILD };
@@ -504,11 +506,15 @@ pub(super) enum ParsedChildren {
 
 /// Reads a node record against the CHILD that names it. Its top is not compared.
 pub(super) fn parse_node(node: &NodeRef, record: &[u8]) -> Result<ParsedChildren> {
-    let wrong = |what: &str| Err(malformed(node.offset, record.len(), what));
+    let wrong = |what: String| Err(malformed(node.offset, record.len(), what));
     // The number of children is known twice: from the CHILD's size and from the record.
     let count = node.count();
-    if usize::try_from(u32_at(record, 32)) != Ok(count) || u32_at(record, 36) != 0 {
-        return wrong("the number of children does not fit the record, or reserved bytes are not zero");
+    let (stated, reserved) = (u32_at(record, 32), u32_at(record, 36));
+    if usize::try_from(stated) != Ok(count) {
+        return wrong(format!("the node states {stated} children, and its size has room for {count}"));
+    }
+    if reserved != 0 {
+        return wrong(format!("the reserved bytes of a node are {reserved:#x} instead of 0"));
     }
     // The sums of the children must be those of the CHILD, so that offsets can be found without loading them.
     let (mut bytes, mut tiles, mut residue) = (0_u64, 0_u64, Residue::ZERO);
@@ -520,7 +526,11 @@ pub(super) fn parse_node(node: &NodeRef, record: &[u8]) -> Result<ParsedChildren
             let child = child_at(entry, node.offset)?;
             // All leaves are equally deep; each step down lowers the height.
             if child.height != node.height - 1 {
-                return wrong("a child has a wrong height, or an invalid residue or reserved byte");
+                return wrong(format!(
+                    "child {} has a height other than {}, a residue above 95 or a reserved byte that is not 0",
+                    children.len(),
+                    node.height - 1
+                ));
             }
             // Saturated sums of hostile numbers differ from the sums of the CHILD below 2^63.
             bytes = bytes.saturating_add(child.bytes);
@@ -542,12 +552,16 @@ pub(super) fn parse_node(node: &NodeRef, record: &[u8]) -> Result<ParsedChildren
             // Length and residue enter the sums and must be valid now.
             let (Some(tile_residue), true) = (tile_residue, (1..=TILE_BYTES).contains(&u64::from(len)))
             else {
-                return wrong("the length or the residue of a tile is invalid");
+                return wrong(format!(
+                    "tile {} has {len} bytes (1 to {TILE_BYTES} are allowed) and the residue {} (at most 95)",
+                    children.len(),
+                    word >> 21 & 0x7f
+                ));
             };
             let place = match kind_of(kind) {
                 Some(kind) => TilePlace::Span(kind, place, first),
                 None if kind == RECORD_CODE => TilePlace::Record(place),
-                None => return wrong("a tile's kind is not known"),
+                None => return wrong(format!("tile {} has the unknown kind {kind}", children.len())),
             };
             bytes += u64::from(len);
             tiles += 1;
@@ -559,7 +573,11 @@ pub(super) fn parse_node(node: &NodeRef, record: &[u8]) -> Result<ParsedChildren
     };
     // Otherwise an index or an offset would lead to the wrong tile.
     if (bytes, tiles, residue) != (node.bytes, node.tiles, node.residue) {
-        return wrong("the sums of the children differ from those in the node's entry");
+        return wrong(format!(
+            "the children have {bytes} bytes in {tiles} tiles and the residue {residue}, and the node's entry states \
+             {} bytes in {} tiles and the residue {}",
+            node.bytes, node.tiles, node.residue
+        ));
     }
     Ok(parsed)
 }
@@ -583,25 +601,31 @@ pub(super) fn tile_contents(len: u32, spans: &[Span], chaining_values: &[Digest]
 
 /// Reads a T record with a valid seal. Chaining values are required if `chained` is set, and forbidden otherwise.
 pub(super) fn parse_tile(offset: u64, len: u32, chained: bool, record: &[u8]) -> Result<TileSpans> {
-    let wrong = |what: &str| Err(malformed(offset, record.len(), what));
+    let wrong = |what: String| Err(malformed(offset, record.len(), what));
     // The head: number of spans, tile length, and the flag for chaining values.
     let (count, word) = (u32_at(record, 32), u32_at(record, 36));
+    let stated = count;
     let Some(count) = usize::try_from(count).ok().filter(|count| (1..=MAX_SPANS).contains(count)) else {
-        return wrong("the number of spans is outside 1..=256");
+        return wrong(format!("{stated} spans are outside 1..={MAX_SPANS}"));
     };
     if word & 0x7fff_ffff != len {
-        return wrong("the length of the tile differs from that in its leaf");
+        return wrong(format!("the tile has {} bytes, and its leaf states {len}", word & 0x7fff_ffff));
     }
-    if (word >> 31 != 0) != chained || (count == 1 && !chained) {
-        return wrong(
-            "the flag for chaining values is wrong, or a tile record without them has a single span",
-        );
+    if (word >> 31 != 0) != chained {
+        let (found, wanted) = (word >> 31, u32::from(chained));
+        return wrong(format!("the flag for chaining values is {found} instead of the container's {wanted}"));
+    }
+    if count == 1 && !chained {
+        return wrong("a tile record without chaining values has a single span, which belongs into the leaf".to_owned());
     }
     // The size follows from the head.
     let groups = if chained { to_u64(len as usize).div_ceil(to_u64(GROUP_SIZE)) } else { 0 };
     let size = to_u64(TILE_HEAD + SPAN_SIZE * count) + 32 * groups;
     if to_u64(record.len()) != size {
-        return wrong("spans and chaining values do not fill the record");
+        return wrong(format!(
+            "{count} spans and {groups} chaining values are {size} bytes, and the record has {}",
+            record.len()
+        ));
     }
     // Each span by itself, and against the one before it.
     let (list, values) = record[TILE_HEAD..].split_at(SPAN_SIZE * count);
@@ -612,23 +636,27 @@ pub(super) fn parse_tile(offset: u64, len: u32, chained: bool, record: &[u8]) ->
         let (start, kind) = (word & 0xf_ffff, kind_of(word >> 28));
         // Bits 20..28 are reserved.
         let Some(kind) = kind.filter(|_| word >> 20 & 0xff == 0) else {
-            return wrong("a span's kind is not known, or reserved bits are not zero");
+            return wrong(format!("span {} has an unknown kind or reserved bits that are not 0: {word:#x}", spans.len()));
         };
         // A start within a record has a meaning for encoded spans alone.
         if !(1..=TILE_BYTES).contains(&u64::from(span_len)) || (start != 0 && kind != SpanKind::Encoded) {
-            return wrong("the length or the start of a span is invalid");
+            return wrong(format!(
+                "span {} has {span_len} bytes from byte {start}: 1 to {TILE_BYTES} bytes are allowed, and a start other \
+                 than 0 only in an encoded record",
+                spans.len()
+            ));
         }
         let span = Span { kind, place, start, len: span_len };
         total += u64::from(span_len);
         // The form is canonical: spans that continue one another are a single span.
         if spans.last().is_some_and(|last| last.continues(&span)) {
-            return wrong("two adjacent spans are contiguous and must be a single span");
+            return wrong(format!("span {} continues the span before it: both must be a single span", spans.len()));
         }
         spans.push(span);
     }
     // Together they are the tile.
     if total != u64::from(len) {
-        return wrong("the lengths of the spans do not sum to that of the tile");
+        return wrong(format!("the spans have {total} bytes in total, and the tile has {len}"));
     }
     // Whether the values lead to the witness is checked by the caller, who has it.
     let values = values.as_chunks::<32>().0.to_vec();

@@ -161,7 +161,8 @@ impl Ident {
 
     /// Refuses values that a header cannot have.
     pub(super) fn check(&self, keyed: bool) -> Result<()> {
-        // Under a right digest a wrong value was written as it is, and is FORMAT instead of damage.
+        // If the digest matches, a wrong value was written by a faulty program: FORMAT is reported, not
+        // damage.
         let [v0, v1, k0, k1, block, kind, classes, flags] = self.head;
         // A newer version may give the other fields another meaning.
         if !self.is_known() {

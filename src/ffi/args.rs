@@ -113,7 +113,7 @@ impl<T: Send + Sync> OutHandles<T> {
     /// `out` is NULL, or writable for `count` pointers for as long as this lives.
     pub(super) unsafe fn new(out: *mut *mut T, count: usize) -> Result<Self> {
         if count > 0 {
-            // The list must fit the address space before any place of it is computed.
+            // The list must be known to fit the address space before the address of an element is computed.
             check_extent(out.is_null(), count, size_of::<*mut T>(), "out")?;
         }
         for index in 0..count {
@@ -131,7 +131,8 @@ impl<T: Send + Sync> OutHandles<T> {
                 Ok(handle) => unsafe { self.start.add(index).write(handle) },
                 Err(error) => {
                     for before in 0..index {
-                        // SAFETY: as above; a handle that was written above, which nobody else has.
+                        // SAFETY: as above. The handle was written in this loop, and the caller has not
+                        // received it yet.
                         unsafe {
                             let place = self.start.add(before);
                             drop_handle(place.replace(std::ptr::null_mut()));

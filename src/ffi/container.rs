@@ -64,8 +64,8 @@ pub enum atlas_container_mode {
 pub struct atlas_container_create_options {
     /// sizeof(atlas_container_create_options).
     pub struct_size: u32,
-    /// Base-2 logarithm of the block size, 12 to 16; a batch is a multiple of the block size. 0 means chosen
-    /// by the file system.
+    /// Base-2 logarithm of the block size, 12 to 16; a batch is a multiple of the block size. 0 means the
+    /// block size that the file system reports, at least the page size and at most 64 KiB.
     pub block_log2: u32,
     /// Not 0: the chaining values of the groups of 16 KiB are stored, 0.2 % of the domain, so that
     /// verifying a byte reads at most one group. LINEAR only; fails with
@@ -100,8 +100,8 @@ sized_struct!(
     [struct_size, block_log2, keep_chains, reserved, id, base, compression, cache_size]
 );
 
-/// Fills `options` with the defaults: a block for the file system, no chaining values, a random id,
-/// no base, no compression, 64 MiB.
+/// Fills `options` with the defaults: the file system's block size, no chaining values, a random id, no base,
+/// no compression, a cache of 64 MiB.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_create_options_init(options: *mut atlas_container_create_options) {
     // SAFETY: as the header asks: NULL or a whole struct.
@@ -145,7 +145,8 @@ sized_struct!(
     [struct_size, recover, base, expected_history, compression, cache_size, max_domain_size]
 );
 
-/// Fills `options` with the defaults: no recovery, no base, any history, no compression, 64 MiB, any size.
+/// Fills `options` with the defaults: no recovery, no base, any history, no compression, a cache of 64 MiB, a
+/// domain of any size.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_open_options_init(options: *mut atlas_container_open_options) {
     // SAFETY: as the header asks: NULL or a whole struct.
@@ -184,7 +185,7 @@ sized_struct!(
     [struct_size, reserved, expected, time, note, note_size]
 );
 
-/// Fills `options` with the defaults: after any generation, no time, no note.
+/// Fills `options` with the defaults: no expected generation, no time, no note.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_commit_options_init(options: *mut atlas_commit_options) {
     // SAFETY: as the header asks: NULL or a whole struct.
@@ -281,7 +282,7 @@ pub struct atlas_generation_info {
     pub time: i64,
     /// Number of bytes of the domain.
     pub domain_size: u64,
-    /// Number of tiles of at most 1 MiB.
+    /// Number of tiles, each of at most 1 MiB.
     pub tile_count: u64,
     /// Number of bytes of the note.
     pub note_size: u64,
@@ -311,10 +312,10 @@ sized_struct!(
 /// Creates a new container without a generation, durable on return. The handle can write.
 ///
 /// `type` is an atlas_projection_type; `options`, `create` and `operation` may be NULL. `*out` is
-/// owned by the caller: atlas_container_destroy(). Fails with IO (a file of that name is EEXIST),
-/// INVALID_ARGUMENT, UNSUPPORTED (the file system has no locks; compression not built in), STATE
-/// (pool from before a fork), LIMIT, OUT_OF_MEMORY or CANCELLED, and then leaves no file. An import
-/// that fails leaves the container without a generation: open it for writing and import again.
+/// owned by the caller: atlas_container_destroy(). Fails with IO (with EEXIST if a file of that name exists),
+/// INVALID_ARGUMENT, UNSUPPORTED (the file system has no locks; compression not built in), STATE (pool from
+/// before a fork), LIMIT, OUT_OF_MEMORY or CANCELLED, and then leaves no file. An import that fails leaves
+/// the container without a generation: open it for writing and import again.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_create(
     path: *const c_char,
@@ -672,9 +673,8 @@ pub unsafe extern "C" fn atlas_container_refresh(
 /// A number before the oldest, also 0, keeps all; the number of the newest keeps it alone. When the
 /// container itself is replaced, readers keep the old file, other changing calls wait, and
 /// snapshots must be taken again afterwards. `operation` may be NULL. Fails with OUT_OF_RANGE
-/// (after the newest), IO (a file of that name is EEXIST), UNSUPPORTED (several hard links, or an
-/// owner that cannot be set), WITNESS, FORMAT, STATE, LIMIT, INVALID_ARGUMENT, OUT_OF_MEMORY or
-/// CANCELLED.
+/// (after the newest), IO (with EEXIST if a file of that name exists), UNSUPPORTED (several hard links, or an
+/// owner that cannot be set), WITNESS, FORMAT, STATE, LIMIT, INVALID_ARGUMENT, OUT_OF_MEMORY or CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_compact(
     container: *mut atlas_container,
@@ -741,9 +741,9 @@ pub unsafe extern "C" fn atlas_container_find_damage(
 /// `parts` is borrowed for the call, and a part may occur twice; `options`, `commit` and
 /// `operation` may be NULL; progress is reported once per tile. The handle in `*out` can write and
 /// is owned by the caller: atlas_container_destroy(). Fails with INVALID_ARGUMENT (no parts; parts
-/// that do not fit), CONFLICT (commit->expected is not 0), IO (a file of that name is EEXIST),
-/// CONSERVATION (STRICT), WITNESS, FORMAT, UNSUPPORTED, STATE, LIMIT, OUT_OF_MEMORY or CANCELLED,
-/// and then leaves no file. The error's index is the part.
+/// that do not fit), CONFLICT (commit->expected is not 0), IO (with EEXIST if a file of that name exists),
+/// CONSERVATION (STRICT), WITNESS, FORMAT, UNSUPPORTED, STATE, LIMIT, OUT_OF_MEMORY or CANCELLED, and then
+/// leaves no file. The error's index is the part.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_merge(
     parts: *const *const atlas_container,

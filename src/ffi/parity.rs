@@ -75,7 +75,8 @@ pub enum atlas_repair_mode {
 pub struct atlas_parity_options {
     /// sizeof(atlas_parity_options).
     pub struct_size: u32,
-    /// Bytes per unit, a multiple of 4,096 up to 1 MiB. 0 means 4 KiB below 256 MiB, else 64 KiB.
+    /// Bytes per unit, a multiple of 4,096 up to 1 MiB. 0 means 4 KiB for a source of less than 256 MiB, else
+    /// 64 KiB.
     pub unit_size: u32,
     /// Number of parity columns, at most that of the data columns. 0 means derived from redundancy.
     pub parity_columns: u32,
@@ -337,8 +338,8 @@ sized_struct!(
     [struct_size, mode, other_path, partial, reserved]
 );
 
-/// Fills `options` with the defaults: to a new file, whose name the caller adds, and only if all
-/// can be repaired.
+/// Fills `options` with the defaults: the repair writes a new file, and only if every damaged row can be
+/// repaired. The caller sets other_path.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_repair_options_init(options: *mut atlas_repair_options) {
     // SAFETY: as the header asks: NULL or a whole struct.

@@ -65,7 +65,8 @@ sized_struct!(
     [struct_size, expected_root, key, spool_path, max_domain_size]
 );
 
-/// Fills `options` with the defaults: any root, no key, in memory, any size.
+/// Fills `options` with the defaults: any root, no key, a domain of any size, collected in memory and not in
+/// a file.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_reconstruction_options_init(options: *mut atlas_reconstruction_options) {
     // SAFETY: as the header asks: NULL or a whole struct.

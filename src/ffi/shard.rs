@@ -117,9 +117,9 @@ pub enum atlas_parallel_strategy {
     /// The calling thread alone. For hosts that have no thread to spare or run batches in parallel
     /// themselves.
     ATLAS_PARALLEL_SEQUENTIAL = 0,
-    /// About one tile per task, on the calling thread and the operation's pool, else the library's.
-    /// The right choice without a reason for another one. A batch too small for a second thread
-    /// runs on the calling thread, because waking another one would take longer.
+    /// About one tile per task, on the calling thread and the operation's pool, else the library's. Use this
+    /// unless there is a reason for another strategy. A batch too small for a second thread runs on the
+    /// calling thread, because waking another one would take longer.
     ATLAS_PARALLEL_DEFAULT = 1,
     /// Like DEFAULT, but on the operation's pool alone, which must be given, however small the batch. For
     /// hosts whose calling thread must not do such work: it waits, reports progress and assembles the
@@ -159,7 +159,7 @@ sized_struct!(
     [struct_size, strategy, max_threads, chunk_size]
 );
 
-/// Fills `options` with the defaults: DEFAULT on all threads.
+/// Fills `options` with the defaults: strategy DEFAULT, on as many threads as the pool has.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_extract_options_init(options: *mut atlas_extract_options) {
     // SAFETY: as the header asks: NULL or a whole struct.

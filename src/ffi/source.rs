@@ -221,7 +221,7 @@ fn open_fd(fd: c_int, io: atlas_file_io) -> Result<Source> {
         let closed = std::io::Error::from_raw_os_error(libc::EBADF);
         return Err(AtlasError::io(format_args!("duplicating file descriptor {fd}"), closed));
     }
-    // SAFETY: not -1. It is duplicated and nothing else, which fails if it is not open.
+    // SAFETY: `fd` is not -1. It is only duplicated, and duplicating a closed descriptor fails.
     let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(fd) };
     match io {
         atlas_file_io::ATLAS_FILE_IO_READ => Source::open_fd(fd),

@@ -100,9 +100,9 @@ pub struct atlas_stream {
 /// Operation of all calls on a stream.
 struct StreamOperation(atlas_operation);
 
-// SAFETY: nothing of it is changed. The pool may be used by any thread. The function and user_data are
-// the caller's, who lets any thread call the stream; we hand them to each other in calls alone, one at a
-// time under the stream's lock.
+// SAFETY: the operation is never changed. Any thread may use the pool. The function and user_data belong to
+// the caller, who allows calls from any thread; they are used only in calls, one at a time, under the
+// stream's lock.
 unsafe impl Send for StreamOperation {}
 // SAFETY: as above.
 unsafe impl Sync for StreamOperation {}

@@ -1,4 +1,5 @@
-//! Sets of resonance classes, and the tree over the 96 classes of a tile, which is its witness.
+//! Sets of resonance classes, and the tree over the 96 classes of a tile. The root of this tree is the
+//! witness of the tile.
 
 #![forbid(unsafe_code)]
 

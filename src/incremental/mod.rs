@@ -4,7 +4,7 @@
 //! present state in its last step. Its cost therefore depends on the change and not on the size of the
 //! domain, a reader sees the state before or after the update, and a rollback restores an old state. Edited
 //! tiles are hashed when a root, a witness or a shard is asked for; the part of a source that an edit keeps
-//! is checked against the witness that it was projected with before it becomes part of a new one.
+//! is checked against the witness with which it was projected before it becomes part of a new tile.
 //!
 //! ```
 //! use atlas_manifold::{AtlasProjection, Operation, ProjectionDelta, Source};
@@ -131,10 +131,15 @@ impl AtlasProjection {
         let context = Arc::clone(&self.state().context);
         let size = source.size();
         let check = |bytes: u64| {
-            if offset > bytes || bytes.checked_add(size).is_none() {
+            if offset > bytes {
                 return Err(AtlasError::out_of_range(format!(
-                    "insert of {size} bytes at offset {offset}: the offset is outside 0..={bytes}, or the \
-                     domain would exceed 2^64 - 1 bytes"
+                    "insert of {size} bytes at offset {offset}: the offset is outside 0..={bytes}"
+                ))
+                .at_range(offset, size));
+            }
+            if bytes.checked_add(size).is_none() {
+                return Err(AtlasError::out_of_range(format!(
+                    "insert of {size} bytes into a domain of {bytes} would exceed the limit of 2^64 - 1 bytes"
                 ))
                 .at_range(offset, size));
             }

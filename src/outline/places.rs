@@ -115,7 +115,7 @@ impl Target<'_, '_, '_> {
 
     /// Checks the part of a stored tile that is a piece at offset `start` of the domain.
     fn stored(&self, stored: &StoredTile, piece: &Piece, start: u64) -> Result<()> {
-        // Without a base only bytes of the container can be read, which is not the target.
+        // Without a base only bytes of the container can be read, and the container is not the target.
         let Some(base) = stored.store.base() else { return Ok(()) };
         let spans = match stored.spans() {
             Ok(spans) => spans,

@@ -238,10 +238,10 @@ fn refused(file: &Padded, seals: &Seals) -> Result<AtlasError> {
         }
         first.get_or_insert(block);
         match refusal(&block, seals) {
-            Some(Refusal::Unsupported { version, kind }) => {
+            Some(Refusal::Unsupported { version, kind, flags }) => {
                 return Ok(AtlasError::unsupported(format!(
-                    "{name} is of version {version} and kind {kind}, or has flags, that this library does not know: \
-                     it reads version 1 of parity files, kind 4"
+                    "{name} has version {version}, kind {kind} and flags {flags:#x}; this library reads parity files of \
+                     version 1, kind 4, flags 0 and 0x1: use a newer version of it"
                 )));
             }
             Some(Refusal::Key) => {

@@ -148,7 +148,7 @@ impl Head {
         (head.encode(number)[..] == block[..SEALED_HEAD]).then_some((head, number))
     }
 
-    /// Returns true if `block` is a valid block number `number` of this file.
+    /// Returns true if `block` is the intact block of this file with the number `number`.
     pub(super) fn accepts(&self, block: &Block, number: u64, seals: &Seals) -> bool {
         // The head must be that of the opened file: a block of an older version has another id.
         block[..SEALED_HEAD] == self.encode(number)[..] && seals.hold(block, SEALED_BLOCK)
@@ -175,7 +175,7 @@ impl Head {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refusal {
     /// Another version or kind, or an unknown flag.
-    Unsupported { version: u16, kind: u16 },
+    Unsupported { version: u16, kind: u16, flags: u32 },
     /// The block is keyed and no key was given, or the reverse.
     Key,
 }
@@ -190,7 +190,7 @@ pub(super) fn refusal(block: &Block, seals: &Seals) -> Option<Refusal> {
     let (version, kind) = (u16::from_le_bytes(take(block, 8)), u16::from_le_bytes(take(block, 10)));
     let flags = u32::from_le_bytes(take(block, 52));
     if (version, kind) != (VERSION, KIND) || seals.hold(block, SEALED_HEAD) && flags > FLAG_KEYED {
-        return Some(Refusal::Unsupported { version, kind });
+        return Some(Refusal::Unsupported { version, kind, flags });
     }
     // With a key nothing is known about the block; without it the flag is a hint.
     (seals.key.is_some() || flags & FLAG_KEYED != 0).then_some(Refusal::Key)

@@ -38,7 +38,7 @@ pub(super) struct Geometry {
     pub(super) rows: u64,
 }
 
-/// Numbers that the caller requests. 0 means derived from the size.
+/// Numbers that the caller requests. 0 means that the library derives the number from the size of the source.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wanted {
     pub(super) unit: u32,

@@ -47,7 +47,8 @@ impl ParityOptions {
         Self::default()
     }
 
-    /// Sets the bytes per unit: a multiple of 4,096 up to 1 MiB. 0 means 4 KiB below 256 MiB, else 64 KiB.
+    /// Sets the bytes per unit: a multiple of 4,096 up to 1 MiB. 0 means 4 KiB for a source of less than 256
+    /// MiB, else 64 KiB.
     #[must_use]
     pub fn with_unit_size(mut self, bytes: u32) -> Self {
         self.wanted.unit = bytes;

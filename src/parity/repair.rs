@@ -42,9 +42,9 @@ pub(super) struct Repair<'r> {
 /// Data units to write.
 struct Chosen {
     units: Bits,
-    /// True if the damage callback refused a unit.
-    refused: bool,
-    /// True if it refused a unit after the end of the file.
+    /// Number of repairable units that the damage callback refused.
+    refused: u64,
+    /// True if the damage callback refused a unit after the end of the file.
     refused_end: bool,
 }
 
@@ -96,12 +96,21 @@ impl Repair<'_> {
         }
         // The owner decides about each unit before the first one is written.
         let chosen = self.ask(held.survey(), &data, damage)?;
-        // With a known root, a partial result would not match it.
-        if self.known_root.is_some() && (chosen.refused || incomplete) {
+        // A partial result would not match a known root.
+        if self.known_root.is_some() && chosen.refused > 0 {
             return Err(AtlasError::witness(format!(
-                "{} was not changed: with a known root the whole result is compared with it, and a unit was refused \
-                 or cannot be rebuilt",
-                self.path.display()
+                "{} was not changed: the damage callback refused {} units, and the result would not have the \
+                 expected root: allow all units, or open the parity file without expected_root",
+                self.path.display(),
+                chosen.refused
+            )));
+        }
+        if self.known_root.is_some() && incomplete {
+            return Err(AtlasError::witness(format!(
+                "{} was not changed: {} rows have lost more units than they have parity, and the result would not \
+                 have the expected root: open the parity file without expected_root to repair the other rows",
+                self.path.display(),
+                report.lost_rows
             )));
         }
         // Nothing to keep if the data is intact.
@@ -145,11 +154,12 @@ impl Repair<'_> {
         if incomplete {
             return Err(lost(report));
         }
-        if chosen.refused {
+        if chosen.refused > 0 {
             return Err(AtlasError::witness(format!(
-                "{}: {} units were repaired, and the damage callback refused the others",
+                "{}: {} units were repaired, and {} are still bad because the damage callback refused them",
                 self.path.display(),
-                report.repaired_units
+                report.repaired_units,
+                chosen.refused
             )));
         }
         Ok(())
@@ -158,7 +168,7 @@ impl Repair<'_> {
     /// Calls `damage` for each damaged unit before the first one is written.
     fn ask(&self, survey: &Survey, data: &Padded, mut damage: Option<&mut DamageFn<'_>>) -> Result<Chosen> {
         let geometry = self.file.geometry();
-        let mut chosen = Chosen { units: Bits::new(geometry.units())?, refused: false, refused_end: false };
+        let mut chosen = Chosen { units: Bits::new(geometry.units())?, refused: 0, refused_end: false };
         for unit in survey.hurt(0..geometry.units()) {
             let found = survey.damage(self.file, data, unit);
             // The owner hears of units that cannot be rebuilt too, but only repairable units can be chosen.
@@ -167,7 +177,7 @@ impl Repair<'_> {
                 continue;
             }
             chosen.units.set(unit, wanted);
-            chosen.refused |= !wanted;
+            chosen.refused += u64::from(!wanted);
             // A refused unit after the end must not make the file longer.
             chosen.refused_end |= !wanted && found.offset + found.length > self.source.size();
         }

@@ -20,7 +20,7 @@ use crate::exec::operation::Operation;
 use crate::source::Source;
 use std::path::Path;
 
-/// Writes the parity file again to `path`, from the data and the intact part of it.
+/// Writes the parity file again, to `path`, from the data and from the intact part of the old parity file.
 pub(super) fn restore(
     file: &ParityFile,
     source: &Source,
@@ -129,7 +129,7 @@ pub(super) fn restore(
     }
     // The blocks of digests come last, and then the name of the file.
     write_blocks(&target, &file.head, &file.seals, &table)?;
-    // A file of this name is replaced, which may be the damaged parity file itself.
+    // Replaces a file of this name, possibly the damaged parity file itself.
     target.persist().map_err(|failed| failed.1)?;
     call.advance(2 * BLOCK * geometry.blocks(), 1)?;
     call.finish()

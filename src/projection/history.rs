@@ -203,7 +203,8 @@ impl UpdateLog {
         result
     }
 
-    /// Sets the configuration of `history`, which is this log's. Returns the trees that no longer fit.
+    /// Sets the configuration of `history`, the locked history of this log. Returns the trees that no longer
+    /// fit.
     pub(crate) fn configure(&self, history: &mut History, config: &IncrementalConfig) -> Vec<Tree> {
         // Readers take the lock of this copy alone.
         *lock(&self.config) = *config;

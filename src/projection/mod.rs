@@ -37,7 +37,7 @@ pub struct ProjectionInfo {
     pub domain_size: u64,
     /// Number of pages of 4,096 bytes. The last page may be shorter.
     pub page_count: u64,
-    /// Number of tiles of at most 1 MiB.
+    /// Number of tiles, each of at most 1 MiB.
     pub tile_count: u64,
     /// Sum of all bytes mod 96.
     pub residue: Residue,

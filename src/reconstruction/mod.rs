@@ -18,7 +18,7 @@ use crate::base::units::{TILE_BYTES, TILE_SIZE, to_u64, to_usize};
 use crate::exec::operation::Operation;
 use crate::exec::progress::Tracker;
 use crate::exec::workers::Workers;
-use crate::hash::digest::{Digest, same};
+use crate::hash::digest::{Digest, hex, same};
 use crate::hash::tile_tree::RootHeader;
 use crate::projection::AtlasProjection;
 use crate::projection::state::State;
@@ -364,18 +364,29 @@ impl Collected {
             return Err(finished());
         }
         // A hostile shard may claim the same root with another header, which its proof refutes only later.
-        match &self.domain {
-            Some(domain)
-                if !same(&domain.root, &proof.root)
-                    || domain.header != proof.header
-                    || domain.keyed != proof.keyed =>
-            {
-                Err(AtlasError::witness(
-                    "the shard has another root, type, K, size or key use than the shards added before it",
-                ))
-            }
-            _ => Ok(()),
-        }
+        let Some(domain) = &self.domain else { return Ok(()) };
+        let (known, found) = (&domain.header, &proof.header);
+        let key_use = |keyed| if keyed { "a key" } else { "no key" };
+        // Names the first property that differs. The root is last, because it depends on all others.
+        let (what, found, known) = if found.kind != known.kind {
+            ("projection type", found.kind.to_string(), known.kind.to_string())
+        } else if found.classes != known.classes {
+            ("K", found.classes.to_string(), known.classes.to_string())
+        } else if found.size != known.size {
+            ("domain size", found.size.to_string(), known.size.to_string())
+        } else if found.tiles != known.tiles {
+            ("number of tiles", found.tiles.to_string(), known.tiles.to_string())
+        } else if proof.keyed != domain.keyed {
+            ("key use", key_use(proof.keyed).to_owned(), key_use(domain.keyed).to_owned())
+        } else if !same(&domain.root, &proof.root) {
+            ("root", hex(&proof.root), hex(&domain.root))
+        } else {
+            return Ok(());
+        };
+        Err(AtlasError::witness(format!(
+            "the shard has the {what} {found}, and the shards added before it have {known}: add it to a \
+             reconstruction of its own"
+        )))
     }
 
     /// Records the tiles that a shard described, and the bytes that it added.

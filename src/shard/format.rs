@@ -237,7 +237,7 @@ pub(crate) fn read_proof<'a, const N: usize>(
     let lists: u64 = [&tile_list, &part_list, &node_list].map(|list| to_u64(list.remaining())).iter().sum();
     within("max_proof_size", lists, limits.max_proof_size)?;
 
-    // A TILES without room for its first field is FORMAT at this step (docs/format.md).
+    // A record TILES that is too short for its first field fails with FORMAT at this step (docs/format.md).
     let first_tile = tile_list.u64()?;
     let count = to_u64(tile_list.remaining() / TILE_ENTRY);
     check(count, lists, rest)?;
@@ -246,8 +246,11 @@ pub(crate) fn read_proof<'a, const N: usize>(
     let mut tiles = entries(&tile_list, TILE_ENTRY, "TILES")?;
     while tile_list.remaining() > 0 {
         let (len, residue) = (tile_list.u32()?, tile_list.u8()?);
-        let residue = Residue::new(residue)
-            .ok_or_else(|| AtlasError::format(format!("a residue of {residue} is outside 0..=95")))?;
+        let index = to_u64(tiles.len());
+        let residue = Residue::new(residue).ok_or_else(|| {
+            AtlasError::format(format!("tile {index} in TILES has the residue {residue}, outside 0..=95"))
+                .at_index(index)
+        })?;
         tiles.push(TileShape { len, residue });
     }
     // The digests of both proofs are copied as they are; the root confirms them later.

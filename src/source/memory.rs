@@ -161,7 +161,7 @@ pub(super) struct Borrowed {
     release: Option<Box<dyn FnOnce() + Send + Sync>>,
 }
 
-// SAFETY: the memory is only read, it is nobody's thread-local by the promise of `new`, and the
+// SAFETY: the memory is only read, the caller of `new` promises that it is not tied to a thread, and the
 // release function is Send.
 unsafe impl Send for Borrowed {}
 // SAFETY: shared access only reads memory that nobody writes to.
@@ -218,8 +218,8 @@ pub(super) unsafe fn map(file: Arc<FileStorage>, path: &Path) -> Result<Memory> 
         // An empty mapping is an error on some systems.
         return Ok(Memory::Buffer(Buffer::new(0)?));
     }
-    // SAFETY: shared memory that others could change. The caller promises that nobody does, and the
-    // header says so; positioned reads are the default beside this.
+    // SAFETY: another process could change the mapped file. The caller promises that none does, as the header
+    // asks; the default is positioned reads.
     let map = unsafe { memmap2::Mmap::map(file.file()) }
         .map_err(|error| AtlasError::io(format_args!("mapping {}", path.display()), error))?;
     let identity = file.identity();

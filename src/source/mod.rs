@@ -181,7 +181,8 @@ impl Source {
     unsafe fn open_auto(storage: FileStorage, path: &Path) -> Result<Source> {
         let storage = Arc::new(storage);
         if cfg!(feature = "streaming") && shrinkable::cannot_shrink(storage.file()) {
-            // SAFETY: nobody can truncate it, and the caller promises that nobody writes to it.
+            // SAFETY: the file cannot be truncated, as checked above, and the caller promises that it is not
+            // written to.
             if let Ok(source) = unsafe { Self::map(Arc::clone(&storage), path) } {
                 return Ok(source);
             }
@@ -230,7 +231,7 @@ impl Source {
     /// Returns a mapped file that no test touches.
     #[cfg(test)]
     pub(crate) fn map_untouched(path: &Path) -> Source {
-        // SAFETY: nobody does.
+        // SAFETY: no test changes the file while it is mapped.
         unsafe { Self::map_file(path) }.unwrap()
     }
 

@@ -31,7 +31,7 @@ pub(crate) fn check_tile(
 /// Refuses a tile whose bytes have another residue or witness than it commits to.
 fn compare(at: &TileAt, residue: Residue, found: &Digest) -> Result<()> {
     let place = |error: AtlasError| error.at_index(at.index.0).at_range(at.offset.0, at.tile.len() as u64);
-    // The witness comes first: changed bytes are WITNESS, whatever their sum is.
+    // The witness is compared first: changed bytes are reported as WITNESS, whatever their sum is.
     match at.tile.witness() {
         Some(witness) if same(witness, found) => {}
         Some(_) => return Err(place(source_changed(at))),

@@ -321,12 +321,13 @@ impl Extent {
         if range.is_empty() {
             return Ok(Residue::ZERO);
         }
-        // All bytes: this sum needs no groups, which a stored tile would have to be read for.
+        // The sum of all bytes is known. Only the sums of the groups would need a read if the tile is stored.
         if *range == (0..self.len()) {
             return Ok(self.residue);
         }
         let residues = self.residues()?;
-        // Within a group: all of the group is known, a part of it is summed from its bytes.
+        // The range lies in one group: the sum of a whole group is stored, that of a part is computed from
+        // the bytes.
         if first == last {
             let whole = range.start.is_multiple_of(GROUP_SIZE) && range.end == self.len();
             return if whole { Ok(residues[first]) } else { self.sum_within(residues, range, reader) };

@@ -65,7 +65,8 @@ pub(crate) struct Tile {
 struct Kept {
     /// Outboard of an edited tile. Kept on demand and dropped again, see `tile::outboards`.
     outboard: Option<KeptOutboard>,
-    /// The entry of the tile in the leaf of a file that it was written to last.
+    /// Entry of the tile in the newest file and generation to which it was written. `None` means not written
+    /// yet.
     written: Option<Box<WrittenTile>>,
 }
 

@@ -407,7 +407,8 @@ fn check_residue(tile: &Tile, residue: Residue) -> Result<()> {
         return Ok(());
     }
     Err(AtlasError::conservation(format!(
-        "an edited tile sums to {residue} mod 96 instead of the stored {}",
+        "an edited tile of {} bytes sums to {residue} mod 96 instead of the stored {}: verify the projection",
+        tile.len(),
         tile.residue()
     )))
 }

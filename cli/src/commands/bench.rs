@@ -1,4 +1,4 @@
-//! `atlasm bench`: the speed of the library on this machine.
+//! `atlasm bench`: measures the speed of the library on this machine.
 
 use crate::context::{Ctx, Report};
 use crate::status::{Failure, Res, Status};

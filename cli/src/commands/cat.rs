@@ -1,4 +1,4 @@
-//! `atlasm cat`: bytes to standard output.
+//! `atlasm cat`: writes bytes of a file to standard output.
 
 use super::info;
 use super::log::check_expected_root;

@@ -1,4 +1,4 @@
-//! `atlasm check`: shards against a root.
+//! `atlasm check`: verifies shards against a root.
 
 use super::info;
 use crate::context::{Colour, Ctx, Report};

@@ -1,4 +1,4 @@
-//! `atlasm compact`: a container without the bytes that nothing needs.
+//! `atlasm compact`: drops the bytes of a container that no kept generation needs.
 
 use super::edit;
 use crate::context::{Ctx, Report};

@@ -1,4 +1,4 @@
-//! `atlasm completions`: for shells.
+//! `atlasm completions`: prints the completion script of a shell.
 
 use crate::args::Cli;
 use crate::context::Ctx;

@@ -1,4 +1,4 @@
-//! `atlasm delete`: bytes of a container that are not needed any more.
+//! `atlasm delete`: removes a range of bytes from a container.
 
 use super::edit::{self, Edit};
 use super::insert::size_of;

@@ -1,4 +1,4 @@
-//! `atlasm diff`: ranges that differ.
+//! `atlasm diff`: lists the ranges in which two files differ.
 
 use crate::context::{Ctx, Report};
 use crate::damage::Bad;

@@ -136,7 +136,8 @@ pub(crate) fn splice(
     operation: &mut Operation<'_>,
 ) -> Result<(), AtlasError> {
     if opened.info.conservation == ConservationPolicy::Strict {
-        // The sums of both must be equal, which one update alone shows.
+        // The old and the new bytes must have equal sums. Only a single update checks that: a delete and an
+        // insert would each be refused.
         let mut bytes = vec![0; usize::try_from(new.source.size()).unwrap_or(usize::MAX)];
         AtlasProjection::linear(&new.source)?.read(0, &mut bytes)?;
         return projection.apply_incremental_update(ProjectionDelta::update(range.start, range.end, bytes));

@@ -1,4 +1,4 @@
-//! `atlasm forget`: old generations are dropped.
+//! `atlasm forget`: drops old generations of a container.
 
 use super::compact;
 use crate::context::Ctx;

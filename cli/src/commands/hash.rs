@@ -1,4 +1,4 @@
-//! `atlasm hash`: one root per file, in the format of b3sum.
+//! `atlasm hash`: prints one root per file, in the format of b3sum.
 
 use crate::context::{Colour, Ctx, Report};
 use crate::names;

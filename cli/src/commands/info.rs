@@ -1,4 +1,4 @@
-//! `atlasm info`: the kind and properties of files.
+//! `atlasm info`: prints the kind and the properties of files.
 
 use crate::context::{Ctx, Report};
 use crate::names;

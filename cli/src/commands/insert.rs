@@ -1,4 +1,4 @@
-//! `atlasm insert`: new bytes in a container.
+//! `atlasm insert`: inserts new bytes into a container.
 
 use super::edit::{self, Edit, NewBytes};
 use crate::context::Ctx;

@@ -1,4 +1,4 @@
-//! `atlasm join`: a file from its shards.
+//! `atlasm join`: rebuilds a file from its shards.
 
 use super::info;
 use crate::context::{Ctx, Report};

@@ -1,4 +1,4 @@
-//! `atlasm log`: the generations of a container.
+//! `atlasm log`: lists the generations of a container.
 
 use crate::context::{Ctx, Report};
 use crate::names;

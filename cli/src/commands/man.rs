@@ -1,4 +1,4 @@
-//! `atlasm man`: the manual, as roff.
+//! `atlasm man`: prints the manual as roff.
 
 use super::completions::refuse_json;
 use crate::args::Cli;

@@ -1,4 +1,4 @@
-//! `atlasm merge`: one outline or container of consecutive parts.
+//! `atlasm merge`: makes one outline or container from consecutive parts.
 
 use super::seal;
 use crate::context::{Ctx, Report};

@@ -1,4 +1,4 @@
-//! `atlasm pack`: a container with the bytes inside.
+//! `atlasm pack`: makes a container that holds the bytes of a file.
 
 use super::hash::{RootType, parse_type};
 use super::seal;

@@ -1,4 +1,4 @@
-//! `atlasm move`: a range of a container in another place of it.
+//! `atlasm move`: moves a range of a container to another offset in the same container.
 
 use super::edit::{self, Edit};
 use super::insert::size_of;

@@ -1,4 +1,4 @@
-//! `atlasm repair`: damaged files are mended, from their parity or from copies.
+//! `atlasm repair`: repairs damaged files from their parity or from copies.
 
 use super::info;
 use super::verify::{self, Checked};
@@ -105,7 +105,7 @@ pub(crate) fn run(ctx: &Ctx, options: &Options) -> Res<()> {
 }
 
 impl Options {
-    /// Returns true if a copy is named in one of the ways.
+    /// Returns true if --from, --from-url or --from-command names a copy.
     fn has_copies(&self) -> bool {
         !(self.from.is_empty() && self.from_url.is_empty() && self.from_command.is_empty())
     }
@@ -368,7 +368,8 @@ fn from_parity(ctx: &Ctx, options: &Options, file: &Path, path: &Path, known: Op
     {
         return of_other_bytes(ctx, file, path, known);
     }
-    // A part is repaired if all cannot be, and a part can. The root proves the whole otherwise.
+    // A partial repair is made only if some rows can be rebuilt and others cannot. Otherwise the root proves
+    // the whole file.
     let is_partial = options.partial && {
         let checked = check(ctx, file, path, known)?;
         // No root shows later that a part was rebuilt to other bytes.

@@ -1,4 +1,4 @@
-//! `atlasm replace`: other bytes for a range of a container.
+//! `atlasm replace`: replaces a range of a container by new bytes.
 
 use super::edit::{self, Edit, NewBytes};
 use super::insert::size_of;

@@ -1,4 +1,4 @@
-//! `atlasm rollback`: an old generation becomes the newest one.
+//! `atlasm rollback`: makes an old generation of a container the newest again.
 
 use super::{edit, seal};
 use crate::context::Ctx;

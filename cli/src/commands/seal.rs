@@ -1,4 +1,4 @@
-//! `atlasm seal`: the outline of a file that stays in its place, and its parity.
+//! `atlasm seal`: writes the outline and the parity file of a file that stays in its place.
 
 use super::merge::PartRange;
 use super::verify;

@@ -1,4 +1,4 @@
-//! `atlasm shard`: parts of a file that are verified alone.
+//! `atlasm shard`: writes parts of a file as shards, each of which can be verified alone.
 
 use super::info;
 use super::pack::Compress;

@@ -1,4 +1,4 @@
-//! `atlasm split`: a file as 96 classes, of which any K rebuild it.
+//! `atlasm split`: splits a file into 96 classes, of which any K rebuild it.
 
 use super::shard;
 use crate::context::{Ctx, Report};

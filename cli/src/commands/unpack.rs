@@ -1,4 +1,4 @@
-//! `atlasm unpack`: the bytes of a container in a file.
+//! `atlasm unpack`: writes the bytes of a container to a file.
 
 use super::log::check_expected_root;
 use crate::context::{Ctx, Report};

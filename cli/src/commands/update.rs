@@ -1,4 +1,4 @@
-//! `atlasm update`: seals follow a change that was made on purpose.
+//! `atlasm update`: makes the seals of a file match a change that was made on purpose.
 
 use super::{seal, verify};
 use crate::context::{Ctx, Report};
@@ -105,9 +105,11 @@ fn update(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
     let change = change(&findings, outline.size, size);
     if size < outline.size {
         let lost = human(outline.size - size);
+        let name = names::shown(file);
         ctx.warn(&format!(
-            "{} is {lost} shorter than it was sealed; once its seals are updated, they repair none of that",
-            names::shown(file)
+            "{name} is {lost} shorter than when it was sealed; updated seals cannot bring these bytes back. If the \
+             cut was not meant: atlasm repair {}",
+            names::quoted(file)
         ));
     }
     if options.dry_run {
@@ -164,7 +166,8 @@ fn result(is_same: bool, dry_run: bool) -> &'static str {
     }
 }
 
-/// Returns the parity file and its properties if it protects other bytes than the file has, which are intact.
+/// Returns the parity file and its properties if it was made of other bytes than the file has. The file must
+/// be as it was sealed.
 fn stale_parity<'p>(
     ctx: &Ctx,
     file: &Path,

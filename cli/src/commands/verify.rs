@@ -1,4 +1,4 @@
-//! `atlasm verify`: which bytes of a file are bad, and whether they can be repaired.
+//! `atlasm verify`: reports which bytes of a file are bad, and whether they can be repaired.
 
 use crate::context::{Colour, Ctx, Report};
 use crate::damage::{self, Findings, Guess, Missing, Outline};
@@ -195,7 +195,7 @@ fn missing(ctx: &Ctx, options: &Options) -> Res<Vec<(PathBuf, Missing)>> {
     for stem in walk::walk(ctx, &elsewhere, true, Seals::Only)?.iter().filter_map(|seal| stem(seal)) {
         let below = walk::below(&elsewhere, &stem).unwrap_or(&stem);
         let is_there = folders.iter().any(|folder| fs::symlink_metadata(folder.join(below)).is_ok());
-        // The first folder is as good as any for a name that is in none.
+        // A name that no folder has is reported in the first folder.
         let Some(file) = folders.first().map(|folder| folder.join(below)).filter(|_| !is_there) else {
             continue;
         };
@@ -364,7 +364,8 @@ impl State {
         Ok(state)
     }
 
-    /// Returns the name of a file in the state: absolute, and the same for one file.
+    /// Returns the key of a file in the state: its absolute name, which does not depend on the current
+    /// folder.
     fn key(file: &Path) -> String {
         let whole = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
         names::object(&whole).to_string()
@@ -482,7 +483,7 @@ pub(crate) struct Checked {
     units: Vec<damage::Bad>,
     /// True if one of them can be rebuilt.
     pub(crate) has_repairable: bool,
-    /// True if the file was made of other bytes than the outline.
+    /// True if the parity file was made of other bytes than the outline.
     pub(crate) is_stale: bool,
 }
 

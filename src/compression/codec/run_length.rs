@@ -62,18 +62,24 @@ impl Encode for RunLength {
 impl Decode for RunLength {
     fn decode(&mut self, from: &[u8], to: &mut [u8]) -> Result<()> {
         // Each pair fills its run; the runs must fill the output exactly.
-        let refused = |why| Err(AtlasError::format(format!("a stream of run lengths {why}")));
-        let (pairs, []) = from.as_chunks::<2>() else { return refused("has half a pair") };
+        let refused = |why: String| Err(AtlasError::format(format!("a stream of run lengths {why}")));
+        let (pairs, []) = from.as_chunks::<2>() else {
+            return refused(format!("has {} bytes, which are not whole pairs of count and byte", from.len()));
+        };
         let mut rest = to;
         for &[count, byte] in pairs {
+            let room = rest.len();
             match rest.split_at_mut_checked(usize::from(count)) {
                 Some((run, later)) if count > 0 => {
                     run.fill(byte);
                     rest = later;
                 }
-                _ => return refused("has a wrong count"),
+                _ => return refused(format!("has a run of {count} bytes, and 1 to {room} are possible there")),
             }
         }
-        if rest.is_empty() { Ok(()) } else { refused("ends early") }
+        match rest.len() {
+            0 => Ok(()),
+            missing => refused(format!("ends {missing} bytes before the end of the block")),
+        }
     }
 }

@@ -632,7 +632,7 @@ fn a_reader_keeps_a_generation_that_no_slot_confirms() {
         device.keep_cache(u32::MAX);
         assert_eq!(reader.refresh(&mut Operation::default()).unwrap(), 2);
         assert_eq!(reader.info().unwrap().newest, 2);
-        // A file without it is another one.
+        // A file without generation 2 counts as another container.
         device.replace(generations(1, 6).crash(&mut Random(0)));
         assert_eq!(
             reader.refresh(&mut Operation::default()).unwrap_err().kind(),

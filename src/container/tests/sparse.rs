@@ -126,7 +126,7 @@ fn imports_of_sparse_sources_are_those_of_the_dense_ones() {
                     assert_eq!(seen, (source.size(), source.size().div_ceil(M)));
                 }
                 assert_eq!(sparse.read(), [0_u64; 0], "the dense one was last");
-                // Again, and a part of it: all is known.
+                // Import the source again, and then a part of it: every tile is stored already.
                 for (container, source) in [(&other, &sparse.dense), (&one, &sparse.source)] {
                     container.import(source, &options, &mut Operation::new()).unwrap();
                     if std::ptr::eq(container, &raw const one) {

@@ -316,14 +316,14 @@ fn keep(
                 tracker.advance(to_u64(range.len()), 1)?;
             }
         }
-        // All of the payload waits: share the shard's own memory.
+        // The whole payload has to wait for other classes: share the shard's own memory.
         (None, true) => {
             let buffer = shard.shared_payload();
             kept.extend(ranges().map(|(tile, class, range)| {
                 (tile, Payload { class, bytes: Bytes::Memory(Arc::clone(&buffer), range) })
             }));
         }
-        // A part of it waits: copy only that part.
+        // Only a part of the payload has to wait for other classes: copy only that part.
         (None, false) => {
             let (mut copy, mut at) = (Buffer::new(total)?, 0);
             for (_, _, range) in ranges() {

@@ -59,7 +59,7 @@ fn pages(share: &Share) -> Result<Range<u64>> {
 }
 
 impl Batch<'_> {
-    /// Finishes the shard in the worker if this part of `tile` is all of it.
+    /// Finishes the shard in the worker if it touches no tile but `tile`.
     fn settle(&self, tile: &Tile, done: Cut) -> Result<Outcome> {
         let shard = done.shard;
         // A shard of several tiles waits for its parts.

@@ -49,8 +49,8 @@ pub enum ParallelStrategy {
     /// The calling thread alone. For hosts that have no thread to spare or run batches in parallel
     /// themselves.
     Sequential,
-    /// About one tile per task, on the calling thread and the operation's pool. The right choice without a
-    /// reason for another one. Work too small for a second thread runs on the calling thread, because
+    /// About one tile per task, on the calling thread and the operation's pool. Use this unless there is a
+    /// reason for another strategy. Work too small for a second thread runs on the calling thread, because
     /// waking another one would take longer.
     #[default]
     Default,
@@ -140,7 +140,7 @@ struct Span {
     tiles: Range<u64>,
     payload_offset: u64,
     payload_len: usize,
-    /// The tile that it lies in. `None` if it lies in several or in none.
+    /// The tile that contains the whole region. `None` if the region touches several tiles or none.
     only: Option<TileAt>,
 }
 
@@ -223,8 +223,8 @@ impl AtlasProjection {
         extract(&state, &scopes, ParallelStrategy::Default, operation)
     }
 
-    /// Extracts shards like [`extract_shards`](Self::extract_shards) on the library's pool. The right
-    /// choice without a reason for another one.
+    /// Extracts shards like [`extract_shards`](Self::extract_shards) on the library's pool. Use this unless
+    /// there is a reason for another strategy.
     pub fn extract_shards_parallel(&self, regions: &[AtlasBoundaryRegion]) -> Result<Vec<AtlasShard>> {
         self.extract_shards(regions, &ExtractOptions::new(), &mut Operation::new())
     }

@@ -91,7 +91,8 @@ impl Batch<'_> {
         let most = if self.is_linear() {
             len
         } else {
-            // A transform costs as much as several sets of classes.
+            // The transform of a tile costs about as much time as copying all its requested classes four
+            // times.
             let all = Scope { classes: ClassSet::ALL, ..self.scopes[first.shard] };
             all.share(first.at.offset.0, len).payload_len(len).saturating_mul(4)
         };

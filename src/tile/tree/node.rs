@@ -55,7 +55,7 @@ enum Content {
 struct Own {
     children: Children,
     top: OnceLock<Digest>,
-    /// Place in the file that the node was written to last.
+    /// Place of the node in the file to which it was last written. `None` means not written yet.
     written: Mutex<Option<Arc<Written>>>,
 }
 
@@ -249,7 +249,7 @@ impl Node {
         }
     }
 
-    /// Returns the place that the node was written to last.
+    /// Returns the place of the node in the file to which it was last written. `None` means not written yet.
     pub(crate) fn written(&self) -> Option<Arc<Written>> {
         match &self.content {
             Content::Own(own) => lock(&own.written).clone(),
