@@ -21,17 +21,16 @@
 //     return 1;
 //   }
 //
-// Handles     are move-only and destroy their object. get() gives the C handle, release() gives it away, and the
-//             explicit constructor takes one over. A handle that was moved from refuses every call with
-//             status::invalid_argument.
-// Errors      x() throws atlas::error, try_x() gives an atlas::result. Without exceptions (-fno-exceptions) only
-//             try_x() is there, and memory that cannot be allocated for a std:: container ends the program.
-// Callbacks   may throw. An exception of a progress, damage or read callback comes out of the call that ran the
-//             callback, out of try_x() too. The call itself is cancelled, with the effects of a failure.
-// Bytes       are taken from every contiguous container of trivially copyable elements, and from std::span. None is
-//             copied, unless a function says so.
-// Standards   C++17 and later. C++20 adds std::stop_token, <=> and std::ranges, C++23 conversions to std::expected.
-//             Types and names are the same in all of them, so that their object files can be linked together.
+// Handles are move-only and destroy their object. get() returns the C handle, release() passes its ownership to the
+//             caller, and the explicit constructor takes ownership of a C handle. A handle that was moved from refuses
+//             every call with status::invalid_argument. Errors x() throws atlas::error, try_x() gives an atlas::result.
+//             Without exceptions (-fno-exceptions) only try_x() exists, and memory that cannot be allocated for a std::
+//             container ends the program. Callbacks may throw. An exception of a progress, damage or read callback
+//             comes out of the call that ran the callback, out of try_x() too. The call itself is cancelled, with the
+//             effects of a failure. Bytes are taken from every contiguous container of trivially copyable elements, and
+//             from std::span. No byte is copied, unless a function says so. Standards C++17 and later. C++20 adds
+//             std::stop_token, <=> and std::ranges, C++23 conversions to std::expected. Types and names are the same in
+//             all of them, so that their object files can be linked together.
 //
 // Ownership, threads, costs and the statuses of each call are those of the C function that it names.
 
@@ -87,7 +86,7 @@
 #include <compare>
 #endif
 
-/// 1 if functions that throw are there.
+/// 1 if the functions that throw are declared, else 0.
 #if defined(__cpp_exceptions) || defined(_CPPUNWIND)
 #define ATLAS_MANIFOLD_EXCEPTIONS 1
 #else
@@ -97,7 +96,7 @@
 /// C++ types for atlas_manifold.h.
 namespace atlas {
 
-// Object files with and without exceptions have other bodies for the same functions, and so other names.
+// The same function has different bodies in object files with and without exceptions, and therefore different names.
 #if ATLAS_MANIFOLD_EXCEPTIONS
 inline namespace v0 {
 #else
@@ -125,14 +124,14 @@ enum class status : std::int32_t {
     internal = ATLAS_STATUS_INTERNAL,
 };
 
-/// Way to read a file; atlas_file_io.
+/// Method of reading a file; atlas_file_io.
 enum class file_io : std::uint32_t {
     read = ATLAS_FILE_IO_READ,
     mmap = ATLAS_FILE_IO_MMAP,
     automatic = ATLAS_FILE_IO_AUTO,
 };
 
-/// Way from bytes to witnessed payload; atlas_projection_type.
+/// Transformation from bytes to witnessed payload; atlas_projection_type.
 enum class projection_type : std::uint32_t {
     linear = ATLAS_PROJECTION_LINEAR,
     r96_fourier = ATLAS_PROJECTION_R96_FOURIER,
@@ -146,7 +145,7 @@ enum class change_type : std::uint32_t {
     move = ATLAS_CHANGE_MOVE,
 };
 
-/// Demand on the sum of all bytes; atlas_conservation_policy.
+/// Requirement on the sum of all bytes; atlas_conservation_policy.
 enum class conservation_policy : std::uint32_t {
     track = ATLAS_CONSERVATION_TRACK,
     strict = ATLAS_CONSERVATION_STRICT,
@@ -226,7 +225,7 @@ enum class parity_verdict : std::uint32_t {
     incomplete = ATLAS_PARITY_INCOMPLETE,
 };
 
-/// Fate of a damaged file; atlas_repair_mode.
+/// Destination of a repair; atlas_repair_mode.
 enum class repair_mode : std::uint32_t {
     new_file = ATLAS_REPAIR_NEW_FILE,
     keep = ATLAS_REPAIR_KEEP,
@@ -278,7 +277,7 @@ inline std::string_view name(status which) noexcept { return atlas_status_name(s
 #define ATLAS_MANIFOLD_COLD
 #endif
 
-/// A failed call: what() is the text, the rest are its numbers (atlas_error_info).
+/// A failed call: what() is the text, the other members are the numbers of atlas_error_info.
 class ATLAS_MANIFOLD_PUBLIC error : public std::runtime_error {
 public:
     /// Takes a status and a text.
@@ -327,8 +326,8 @@ inline error last_error()
     return error(info, atlas_last_error_message());
 }
 
-/// A value, or the error of the call that should have given it. Like std::expected, to which it converts if there is
-/// one.
+/// A value, or the error of the call that should have returned it. Like std::expected, to which a result converts in
+/// C++23.
 template <typename T> class [[nodiscard]] result {
 public:
     /// The type of the value.
@@ -344,23 +343,23 @@ public:
     /// True if there is a value.
     explicit operator bool() const noexcept { return has_value(); }
 
-    /// The value, which must be there.
+    /// The value, which must exist.
     T &operator*() & noexcept { return *std::get_if<0>(&held_); }
-    /// The value, which must be there.
+    /// The value, which must exist.
     const T &operator*() const & noexcept { return *std::get_if<0>(&held_); }
-    /// The value, which must be there.
+    /// The value, which must exist.
     T &&operator*() && noexcept { return std::move(*std::get_if<0>(&held_)); }
-    /// The value, which must be there.
+    /// The value, which must exist.
     T *operator->() noexcept { return std::get_if<0>(&held_); }
-    /// The value, which must be there.
+    /// The value, which must exist.
     const T *operator->() const noexcept { return std::get_if<0>(&held_); }
-    /// The value, or another one if there is none.
+    /// Returns the value, or `other` if there is none.
     template <typename U> T value_or(U &&other) &&
     {
         return has_value() ? std::move(**this) : static_cast<T>(std::forward<U>(other));
     }
 
-    /// The error, which must be there.
+    /// The error, which must exist.
     const atlas::error &error() const noexcept { return *std::get_if<1>(&held_); }
 
     /// The status of the call.
@@ -395,7 +394,7 @@ public:
     }
 
 #if defined(__cpp_lib_expected)
-    /// The same as a std::expected.
+    /// The result as a std::expected.
     operator std::expected<T, atlas::error>() &&
     {
         if (has_value()) {
@@ -416,7 +415,7 @@ private:
 /// Success, or the error of a call.
 template <> class [[nodiscard]] result<void> {
 public:
-    /// Nothing is given.
+    /// There is no value.
     using value_type = void;
 
     /// Success.
@@ -428,7 +427,7 @@ public:
     bool has_value() const noexcept { return !failed_.has_value(); }
     /// True after success.
     explicit operator bool() const noexcept { return has_value(); }
-    /// The error, which must be there.
+    /// The error, which must exist.
     const atlas::error &error() const noexcept { return *failed_; }
     /// The status of the call.
     atlas::status status() const noexcept { return has_value() ? atlas::status::ok : failed_->status(); }
@@ -444,7 +443,7 @@ public:
 #endif
 
 #if defined(__cpp_lib_expected)
-    /// The same as a std::expected.
+    /// The result as a std::expected.
     operator std::expected<void, atlas::error>() const
     {
         if (has_value()) {
@@ -468,7 +467,8 @@ namespace detail {
 
 template <typename C> using element_of = std::remove_pointer_t<decltype(std::data(std::declval<C &>()))>;
 
-// Contiguous, with elements that are bytes and nothing else. A string literal has a byte more than its reader thinks.
+// True for contiguous containers of trivially copyable elements that are not pointers. String literals are excluded,
+// because their terminating NUL byte would count as data.
 template <typename C, typename = void> struct holds_bytes : std::false_type {};
 template <typename C>
 struct holds_bytes<C, std::void_t<element_of<C>, decltype(std::size(std::declval<C &>()))>>
@@ -480,7 +480,7 @@ template <typename C>
 struct holds_writable_bytes<C, std::enable_if_t<holds_bytes<C>::value>>
     : std::bool_constant<!std::is_const_v<element_of<C>>> {};
 
-// Contiguous, with elements of type T.
+// True for contiguous containers with elements of type T.
 template <typename C, typename T, typename = void> struct holds : std::false_type {};
 template <typename C, typename T>
 struct holds<C, T, std::void_t<element_of<C>, decltype(std::size(std::declval<C &>()))>>
@@ -514,9 +514,9 @@ public:
     const std::uint8_t *begin() const noexcept { return data_; }
     /// Behind the last byte.
     const std::uint8_t *end() const noexcept { return data_ + size_; }
-    /// Byte `at`, which must be there.
+    /// Byte `at`, which must exist.
     const std::uint8_t &operator[](std::size_t at) const noexcept { return data_[at]; }
-    /// `length` bytes from `from` on, which must be there.
+    /// `length` bytes from `from` on, which must exist.
     bytes_view part(std::size_t from, std::size_t length) const noexcept
     {
         assert(from <= size_ && length <= size_ - from);
@@ -524,7 +524,7 @@ public:
     }
 
 #if defined(__cpp_lib_span)
-    /// The same as a std::span.
+    /// The bytes as a std::span.
     std::span<const std::uint8_t> span() const noexcept { return {data_, size_}; }
 #endif
 
@@ -548,7 +548,7 @@ public:
     bytes_span() = default;
     /// `size` bytes at `data`.
     bytes_span(void *data, std::size_t size) noexcept : data_(static_cast<std::uint8_t *>(data)), size_(size) {}
-    /// The memory of a container, all of it.
+    /// The whole memory of a container.
     template <typename C, std::enable_if_t<detail::holds_writable_bytes<std::remove_reference_t<C>>::value, int> = 0>
     bytes_span(C &&to) noexcept
         : bytes_span(static_cast<void *>(std::data(to)), std::size(to) * sizeof(detail::element_of<std::remove_reference_t<C>>))
@@ -604,7 +604,7 @@ private:
 /// A part of a domain: length bytes from offset on.
 using region = atlas_region;
 
-/// Regions of a domain, in any order, or all of it, which is the default.
+/// Regions of a domain, in any order. The default is the whole domain.
 class regions {
 public:
     /// The whole domain.
@@ -625,7 +625,7 @@ public:
     std::size_t size() const noexcept { return size_; }
 
 private:
-    // No region, which NULL does not say.
+    // Stands for an empty list, because NULL would mean the whole domain.
     static const region *none() noexcept
     {
         static const region nothing = {0, 0};
@@ -641,7 +641,7 @@ class path_view {
 public:
     /// A text that a zero byte ends; borrowed.
     path_view(const char *text) noexcept : text_(text == nullptr ? "" : text) {}
-    /// A text; borrowed. With a zero byte in it, which no path has, it names no file.
+    /// A text; borrowed. A text with a zero byte, which no path contains, names no file.
     path_view(const std::string &text) noexcept
         : text_(text.find('\0') == std::string::npos ? text.c_str() : "")
     {
@@ -707,16 +707,16 @@ public:
     const std::uint8_t *begin() const noexcept { return held_.data; }
     /// Behind the last byte.
     const std::uint8_t *end() const noexcept { return held_.data + held_.size; }
-    /// Byte `at`, which must be there.
+    /// Byte `at`, which must exist.
     std::uint8_t &operator[](std::size_t at) noexcept { return held_.data[at]; }
-    /// Byte `at`, which must be there.
+    /// Byte `at`, which must exist.
     const std::uint8_t &operator[](std::size_t at) const noexcept { return held_.data[at]; }
     /// The same bytes as text.
     std::string_view text() const noexcept { return {reinterpret_cast<const char *>(held_.data), held_.size}; }
 
     /// The C buffer.
     const atlas_buffer &get() const noexcept { return held_; }
-    /// Gives the C buffer away, which atlas_buffer_free() frees.
+    /// Passes the ownership of the C buffer to the caller, who frees it with atlas_buffer_free().
     atlas_buffer release() noexcept { return std::exchange(held_, atlas_buffer{nullptr, 0}); }
 
 private:
@@ -782,7 +782,7 @@ public:
     /// Byte `at`, less than 32.
     constexpr std::uint8_t operator[](std::size_t at) const noexcept { return bytes_[at]; }
 
-    /// A hash for tables: the first bytes, which are as good as any.
+    /// A hash for tables: the first bytes of the digest, which are uniformly distributed.
     std::size_t hash() const noexcept
     {
         std::size_t made = 0;
@@ -878,7 +878,8 @@ struct damage {
     std::uint64_t length;     ///< In bytes.
 };
 
-/// A function that receives an event and may return false to refuse it. A function that returns nothing agrees.
+/// A function that receives an event and may return false to refuse it. A function that returns void accepts every
+/// event.
 template <typename Told> class callback {
 public:
     /// No function.
@@ -943,7 +944,7 @@ public:
 
     /// The C handle, which stays owned; NULL after a move.
     T *get() const noexcept { return held_; }
-    /// Gives the C handle away.
+    /// Passes the ownership of the C handle to the caller.
     [[nodiscard]] T *release() noexcept { return std::exchange(held_, nullptr); }
     /// Destroys the object it owns, and takes over another C handle.
     void reset(T *taken = nullptr) noexcept
@@ -970,7 +971,7 @@ template <typename S> S sized() noexcept
 
 template <typename E> constexpr std::uint32_t number(E value) noexcept { return static_cast<std::uint32_t>(value); }
 
-// Runs f, whose exception stays here.
+// Runs f. An exception of f is stored in `thrown` and goes no further.
 template <typename F> bool guarded(std::exception_ptr &thrown, F &&f) noexcept
 {
 #if ATLAS_MANIFOLD_EXCEPTIONS
@@ -986,8 +987,8 @@ template <typename F> bool guarded(std::exception_ptr &thrown, F &&f) noexcept
 #endif
 }
 
-// What read callbacks threw, on any thread. A callback answers with an error number of its own, far above those of
-// the system, which comes back with the failure of the call: so each call finds the exception that made it fail.
+// Exceptions of read callbacks, on any thread. A callback that threw returns an error number of its own, far above
+// those of the system. The failure of the call has this number, so that the call finds the exception that made it fail.
 class thrown_by_readers {
 public:
     static constexpr int first_number = 0x41540000;
@@ -998,7 +999,7 @@ public:
         static thrown_by_readers *const made = new thrown_by_readers;
         return *made;
     }
-    // Keeps an exception for a reader, whose number is 0 before the first one.
+    // Keeps an exception of a reader. `number` is the reader's number, 0 before its first exception.
     int keep(int number, std::exception_ptr thrown)
     {
         const std::lock_guard<std::mutex> locked(lock_);
@@ -1036,7 +1037,7 @@ namespace detail {
 class call;
 } // namespace detail
 
-/// Threads that the program asks for; atlas_pool.
+/// Pool of worker threads that the program creates; atlas_pool.
 class pool : public detail::handle<atlas_pool, atlas_pool_destroy> {
 public:
     using handle::handle;
@@ -1054,17 +1055,18 @@ public:
     std::uint32_t threads() const noexcept { return atlas_pool_threads(get()); }
 
 #if ATLAS_MANIFOLD_EXCEPTIONS
-    /// Starts threads, 0 for one a core; atlas_pool_create().
+    /// Starts a pool of `threads` threads, 0 for one per core; atlas_pool_create().
     static pool create(std::uint32_t threads = 0) { return try_create(threads).value(); }
 #endif
 };
 
-/// Conditions of a long call; atlas_operation. By default on the library's own pool, without progress and limit.
+/// Settings of a long call; atlas_operation. The default is the library's own pool, no progress and no limit.
 ///
 ///     p.verify(atlas::operation{}.threads(4).progress([](auto &at) { std::printf("%g\n", at.bytes_done / 1e6); }));
 class operation {
 public:
-    /// Runs on so many threads, which are started here and end with the last copy; 1 means the calling thread alone.
+    /// Runs on `count` threads. They start here and end with the last copy of the operation. 1 means the calling thread
+    /// alone.
     operation &threads(std::uint32_t count)
     {
         auto made = atlas::pool::try_create(count);
@@ -1086,9 +1088,9 @@ public:
         pool_ = on.get();
         return *this;
     }
-    /// A pool that lives shorter is refused.
+    /// Does not compile for a temporary pool, which would not outlive the operation.
     operation &pool(const atlas::pool &&) = delete;
-    /// The most bytes that the library may allocate during the call; 0: no limit.
+    /// Maximum number of bytes that the library may allocate during the call; 0 means no limit.
     operation &memory_limit(std::uint64_t bytes) noexcept
     {
         memory_limit_ = bytes;
@@ -1100,21 +1102,21 @@ public:
         progress_ = std::move(told);
         return *this;
     }
-    /// Cancels the call when a function returns true; asked as often as progress is reported.
+    /// Cancels the call when `asked` returns true. It is called whenever progress is reported.
     operation &stop_when(std::function<bool()> asked)
     {
         stop_ = std::move(asked);
         return *this;
     }
 #if defined(__cpp_lib_jthread)
-    /// Cancels the call when a stop is requested; looked at as often as progress is reported.
+    /// Cancels the call when a stop is requested. The token is checked whenever progress is reported.
     operation &stop_token(std::stop_token token)
     {
         return stop_when([token = std::move(token)] { return token.stop_requested(); });
     }
 #endif
 
-    /// True if it is the default.
+    /// True if every setting is the default.
     bool plain() const noexcept
     {
         return pool_ == nullptr && memory_limit_ == 0 && !progress_ && !stop_ && !failed_;
@@ -1171,7 +1173,7 @@ public:
         return failed;
     }
 
-    // Runs f, which gets the C operation and gives a status.
+    // Runs f with the C operation. f returns a status.
     template <typename F> result<void> run(F &&f)
     {
         if (from_.failed() != nullptr) {
@@ -1184,7 +1186,7 @@ public:
         }
         return {};
     }
-    // The same where f also gets the place of a new C handle.
+    // Like run(), but f also receives the place for a new C handle.
     template <typename H, typename F> result<H> make(F &&f)
     {
         if (from_.failed() != nullptr) {
@@ -1199,7 +1201,7 @@ public:
         }
         return owned;
     }
-    // The same where f gets the places of many.
+    // Like make(), but f receives the places for several C handles.
     template <typename H, typename F> result<std::vector<H>> make_many(std::size_t count, F &&f)
     {
         if (from_.failed() != nullptr) {
@@ -1228,7 +1230,7 @@ public:
         }
 #endif
     }
-    // Where exceptions of this call's callbacks go.
+    // Place for an exception of this call's callbacks.
     std::exception_ptr &thrown() noexcept { return thrown_; }
 
 private:
@@ -1249,7 +1251,8 @@ private:
     std::exception_ptr thrown_;
 };
 
-// A damage callback for C. It also sees the numbers of read callbacks that threw, which a search takes for damage.
+// A damage callback for C. It also receives the error numbers of read callbacks that threw, because a search reports
+// their failure as damage.
 class damage_told {
 public:
     damage_told(call &of, const damage_callback &told, bool needed = true) noexcept
@@ -1295,7 +1298,7 @@ inline result<void> checked(atlas_status given)
     return {};
 }
 
-// The same with a value.
+// The same with a value for success.
 template <typename T, typename V> result<T> checked(atlas_status given, V &&value)
 {
     if (given != ATLAS_STATUS_OK) {
@@ -1304,7 +1307,8 @@ template <typename T, typename V> result<T> checked(atlas_status given, V &&valu
     return result<T>(std::forward<V>(value));
 }
 
-// A list whose length the library knows: f gets a place and its capacity, which becomes the length.
+// Returns a list whose length the library knows. f gets room for the list and its capacity, and sets the capacity to
+// the length.
 template <typename F> result<std::vector<region>> list_of_regions(call &in, F &&f)
 {
     std::vector<region> list(16);
@@ -1332,7 +1336,7 @@ template <typename H> std::vector<const typename H::handle_type *> handles_of(li
     return made;
 }
 
-// 32 bytes that may be there.
+// Pointer to the bytes, or NULL if there are none.
 inline const std::uint8_t *data_of(const std::optional<digest> &from) noexcept { return from ? from->data() : nullptr; }
 inline const std::uint8_t *data_of(const std::optional<secret_key> &from) noexcept
 {
@@ -1344,11 +1348,11 @@ inline const std::uint8_t *data_of(const std::optional<std::array<std::uint8_t, 
 }
 
 // Options kept as the C struct: first the defaults, then a setter per field, which returns the options. A derived class
-// writes its default constructor out, because C++17 takes one without for an aggregate.
+// defines its default constructor, because C++17 treats a class without a constructor as an aggregate.
 template <typename Self, typename C, void (*init)(C *)> class options {
 protected:
     options() noexcept { init(&c_); }
-    // The value does not take part in the deduction: it is converted to the type of the field.
+    // T is deduced from the field alone; the value is converted to it.
     template <typename T> Self &set(T &field, const std::common_type_t<T> &value)
     {
         field = value;
@@ -1401,7 +1405,7 @@ public:
         atlas_source *made = nullptr;
         return given(atlas_source_borrow(bytes.data(), bytes.size(), nullptr, nullptr, &made), made);
     }
-    /// Bytes that would be gone at once are refused: own() keeps them.
+    /// Does not compile for a temporary container, whose bytes would not outlive the call. own() keeps them.
     template <typename C, detail::if_owns_bytes<C> = 0> static result<source> try_borrow(C &&) = delete;
     /// borrow() with a release, and the error in the result.
     template <typename F, std::enable_if_t<std::is_invocable_v<F &>, int> = 0>
@@ -1475,9 +1479,9 @@ public:
     }
     /// Bytes that stay the caller's, unchanged until every object that reads them is destroyed; atlas_source_borrow().
     static source borrow(bytes_view bytes) { return try_borrow(bytes).value(); }
-    /// Bytes that would be gone at once are refused: own() keeps them.
+    /// Does not compile for a temporary container, whose bytes would not outlive the call. own() keeps them.
     template <typename C, detail::if_owns_bytes<C> = 0> static source borrow(C &&) = delete;
-    /// The same; `released` is called once, from any thread, when the last object that reads them is gone.
+    /// The same; `released` is called once, from any thread, when the last object that reads the bytes is gone.
     template <typename F, std::enable_if_t<std::is_invocable_v<F &>, int> = 0>
     static source borrow(bytes_view bytes, F released)
     {
@@ -1487,9 +1491,9 @@ public:
     static source open(const path_view &path, file_io io = file_io::read) { return try_open(path, io).value(); }
     /// A regular file through a descriptor, which the caller may close at once; atlas_source_open_fd().
     static source open_fd(int fd, file_io io = file_io::read) { return try_open_fd(fd, io).value(); }
-    /// `size` bytes that read_at(offset, bytes_span) gives, from several threads at a time;
-    /// atlas_source_from_callback(). It fills the whole span, and throws if it cannot, or returns an errno value if it
-    /// returns int. The exception comes out of the call that reads.
+    /// `size` bytes that read_at(offset, bytes_span) provides; atlas_source_from_callback(). Several threads may call
+    /// it at a time. read_at fills the whole span. If it cannot, it throws, or returns an errno value if its result is
+    /// int. The exception comes out of the call that reads.
     template <typename F, std::enable_if_t<std::is_invocable_v<F &, std::uint64_t, bytes_span>, int> = 0>
     static source from_callback(std::uint64_t size, F read_at)
     {
@@ -1515,14 +1519,14 @@ private:
     template <typename F> static void release_of(void *user_data)
     {
         const std::unique_ptr<F> held(static_cast<F *>(user_data));
-        std::exception_ptr lost; // there is no call that it could come out of
+        std::exception_ptr lost; // no call exists that could throw it again
         (void)detail::guarded(lost, [&] {
             (*held)();
             return true;
         });
     }
 
-    // A read callback; the number stands for its last exception.
+    // A read callback. Its number identifies its last exception.
     template <typename F> struct reader {
         explicit reader(F taken) : read_at(std::move(taken)) {}
 
@@ -1570,7 +1574,7 @@ class projection_options
 public:
     /// The defaults; atlas_projection_options_init().
     projection_options() noexcept {}
-    /// Demand on the sum of all bytes.
+    /// Requirement on the sum of all bytes.
     projection_options &conservation(conservation_policy policy) noexcept
     {
         return set(c_.conservation, detail::number(policy));
@@ -1594,7 +1598,7 @@ private:
 /// Root and key that a verifier trusts; atlas_verify_options.
 class verify_options : public detail::options<verify_options, atlas_verify_options, atlas_verify_options_init> {
 public:
-    /// Any root and no key; atlas_verify_options_init().
+    /// Accepts any root and no key; atlas_verify_options_init().
     verify_options() noexcept {}
     /// Trusts one root.
     verify_options(const digest &root) noexcept : verify_options() { expected_root_ = root; }
@@ -1621,9 +1625,9 @@ class limits : public detail::options<limits, atlas_limits, atlas_limits_init> {
 public:
     /// The defaults; atlas_limits_init().
     limits() noexcept {}
-    /// Most bytes of payload.
+    /// Maximum number of bytes of payload.
     limits &max_payload_size(std::uint64_t bytes) noexcept { return set(c_.max_payload_size, bytes); }
-    /// Most bytes of its proof.
+    /// Maximum number of bytes of the proof of the payload.
     limits &max_proof_size(std::uint64_t bytes) noexcept { return set(c_.max_proof_size, bytes); }
     /// The C struct.
     const atlas_limits &raw() const noexcept { return c_; }
@@ -1636,7 +1640,7 @@ public:
     extract_options() noexcept {}
     /// Distribution of the batch over threads.
     extract_options &strategy(parallel_strategy chosen) noexcept { return set(c_.strategy, detail::number(chosen)); }
-    /// At most so many tasks at work; 0: all threads of the pool.
+    /// Maximum number of tasks in flight; 0 means all threads of the pool.
     extract_options &max_threads(std::uint32_t count) noexcept { return set(c_.max_threads, count); }
     /// Regions per task of parallel_strategy::chunked.
     extract_options &chunk_size(std::uint32_t count) noexcept { return set(c_.chunk_size, count); }
@@ -1657,7 +1661,7 @@ public:
     {
         return set(c_.algorithm, detail::number(chosen));
     }
-    /// 0 (stored) to 9.
+    /// Level, 0 (stored) to 9.
     compression_config &level(std::uint32_t chosen) noexcept { return set(c_.level, chosen); }
     /// A level with a name.
     compression_config &level(compression_level chosen) noexcept { return level(detail::number(chosen)); }
@@ -1674,7 +1678,7 @@ public:
     compression_config &max_compression_ratio(double ratio) noexcept { return set(c_.max_compression_ratio, ratio); }
     /// Checks the residue before encoding.
     compression_config &preserve_conservation(bool checked) noexcept { return set(c_.preserve_conservation, checked); }
-    /// Decompresses and compares before it is handed out.
+    /// Decompresses the result and compares it with the shard before it is returned.
     compression_config &verify_integrity(bool checked) noexcept { return set(c_.verify_integrity, checked); }
     /// Bytes of the independent blocks.
     compression_config &block_size(std::uint64_t bytes) noexcept { return set(c_.block_size, bytes); }
@@ -1693,11 +1697,11 @@ public:
     stream_config() noexcept {}
     /// Bytes of a chunk, 64 KiB to 256 MiB.
     stream_config &chunk_size(std::uint64_t bytes) noexcept { return set(c_.chunk_size, bytes); }
-    /// Chunks that may be at work.
+    /// Maximum number of chunks in flight.
     stream_config &parallel_chunks(std::uint32_t count) noexcept { return set(c_.parallel_chunks, count); }
-    /// Chunks that are read ahead.
+    /// Number of chunks that are read ahead.
     stream_config &prefetch_chunks(std::uint32_t count) noexcept { return set(c_.prefetch_chunks, count); }
-    /// Bytes of the next chunk that come with each.
+    /// Bytes of the next chunk that are returned with each chunk.
     stream_config &chunk_overlap(std::uint64_t bytes) noexcept { return set(c_.chunk_overlap, bytes); }
     /// Bytes of the largest positioned read.
     stream_config &io_buffer_size(std::uint64_t bytes) noexcept { return set(c_.io_buffer_size, bytes); }
@@ -1715,7 +1719,7 @@ public:
     incremental_config &validate_conservation(bool checked) noexcept { return set(c_.validate_conservation, checked); }
     /// Keeps a history.
     incremental_config &enable_rollback(bool kept) noexcept { return set(c_.enable_rollback, kept); }
-    /// Deltas that the history holds.
+    /// Maximum number of deltas in the history.
     incremental_config &max_deltas(std::uint64_t count) noexcept { return set(c_.max_deltas, count); }
     /// The C struct.
     const atlas_incremental_config &raw() const noexcept { return c_; }
@@ -1727,17 +1731,17 @@ class reconstruction_options
 public:
     /// The defaults; atlas_reconstruction_options_init().
     reconstruction_options() noexcept {}
-    /// The root that shards must have, in place of that of the first one.
+    /// The root that shards must have, instead of the root of the first shard.
     reconstruction_options &expected_root(const digest &root) noexcept { return set(expected_root_, root); }
     /// The key of keyed shards.
     reconstruction_options &key(const secret_key &secret) noexcept { return set(key_, secret); }
-    /// A file, in place of memory.
+    /// Path of the rebuilt file. Without it the domain is collected in memory.
     reconstruction_options &spool_path(const path_view &path)
     {
         spool_path_ = path.c_str();
         return set(spools_, true);
     }
-    /// A shard that claims a larger domain is status::limit.
+    /// A shard that claims a larger domain fails with status::limit.
     reconstruction_options &max_domain_size(std::uint64_t bytes) noexcept { return set(c_.max_domain_size, bytes); }
     /// The C struct, which is good as long as this object.
     atlas_reconstruction_options raw() const noexcept
@@ -1752,7 +1756,7 @@ public:
 private:
     std::optional<digest> expected_root_;
     std::optional<secret_key> key_;
-    // With a flag: of an optional string GCC 12 with sanitizers warns that it may be uninitialized.
+    // A string and a flag, because GCC 12 with sanitizers warns that an optional string may be uninitialized.
     std::string spool_path_;
     bool spools_ = false;
 };
@@ -1763,7 +1767,8 @@ class container_create_options
 public:
     /// The defaults; atlas_container_create_options_init().
     container_create_options() noexcept {}
-    /// Batches are multiples of 2 to the power of this, 12 to 16; 0: chosen for the file system.
+    /// Base-2 logarithm of the block size, 12 to 16; a batch is a multiple of the block size. 0 means the block size
+    /// that the file system reports, at least the page size and at most 64 KiB.
     container_create_options &block_log2(std::uint32_t exponent) noexcept { return set(c_.block_log2, exponent); }
     /// Stores the chaining values of groups of 16 KiB.
     container_create_options &keep_chains(bool kept = true) noexcept { return set(c_.keep_chains, kept); }
@@ -1771,9 +1776,9 @@ public:
     container_create_options &id(const file_id &chosen) noexcept { return set(id_, chosen); }
     /// A source whose bytes are not stored: the container is an outline of it. Must outlive these options.
     container_create_options &base(const source &from) noexcept { return set(c_.base, from.get()); }
-    /// A source that lives shorter is refused.
+    /// Does not compile for a temporary source, which would not outlive these options.
     container_create_options &base(const source &&) = delete;
-    /// Encoding of runs of 4 KiB and more.
+    /// Compression of runs of 4 KiB and more.
     container_create_options &compression(const compression_config &config) noexcept
     {
         return set(compression_, config);
@@ -1800,19 +1805,19 @@ class container_open_options
 public:
     /// The defaults; atlas_container_open_options_init().
     container_open_options() noexcept {}
-    /// Opens the newest whole generation if a newer one is damaged.
+    /// Opens the newest complete generation if a newer generation is damaged.
     container_open_options &recover(bool wanted = true) noexcept { return set(c_.recover, wanted); }
-    /// The source that an outline is of. Must outlive these options.
+    /// The base: the source whose bytes an outline describes. Must outlive these options.
     container_open_options &base(const source &from) noexcept { return set(c_.base, from.get()); }
-    /// A source that lives shorter is refused.
+    /// Does not compile for a temporary source, which would not outlive these options.
     container_open_options &base(const source &&) = delete;
-    /// The history of the newest generation, or of one that it grew from.
+    /// Expected history of the newest generation or of an ancestor of it.
     container_open_options &expected_history(const digest &history) noexcept { return set(expected_history_, history); }
-    /// Encoding of runs of 4 KiB and more.
+    /// Compression of runs of 4 KiB and more.
     container_open_options &compression(const compression_config &config) noexcept { return set(compression_, config); }
     /// Sets the bytes of memory for loaded parts of the tree.
     container_open_options &cache_size(std::uint64_t bytes) noexcept { return set(c_.cache_size, bytes); }
-    /// A generation of more bytes is status::limit.
+    /// A generation of more bytes fails with status::limit.
     container_open_options &max_domain_size(std::uint64_t bytes) noexcept { return set(c_.max_domain_size, bytes); }
     /// The C struct, which is good as long as this object.
     atlas_container_open_options raw() const noexcept
@@ -1833,7 +1838,7 @@ class commit_options : public detail::options<commit_options, atlas_commit_optio
 public:
     /// The defaults; atlas_commit_options_init().
     commit_options() noexcept {}
-    /// The newest generation must be this one, else status::conflict.
+    /// Required number of the newest generation. Any other fails with status::conflict.
     commit_options &expected(std::uint64_t generation) noexcept { return set(c_.expected, generation); }
     /// Nanoseconds since 1970.
     commit_options &time(std::int64_t nanoseconds) noexcept { return set(c_.time, nanoseconds); }
@@ -1863,13 +1868,13 @@ class parity_options : public detail::options<parity_options, atlas_parity_optio
 public:
     /// The defaults; atlas_parity_options_init().
     parity_options() noexcept {}
-    /// Bytes of a unit: a multiple of 4,096 up to 1 MiB; 0: chosen by the size.
+    /// Bytes per unit, a multiple of 4,096 up to 1 MiB. 0 means 4 KiB for a source of less than 256 MiB, else 64 KiB.
     parity_options &unit_size(std::uint32_t bytes) noexcept { return set(c_.unit_size, bytes); }
-    /// Number of parity columns; 0: from redundancy().
+    /// Number of parity columns. 0 means that redundancy() determines it.
     parity_options &parity_columns(std::uint32_t count) noexcept { return set(c_.parity_columns, count); }
     /// Share of parity in 1/10,000 of the data columns.
     parity_options &redundancy(std::uint32_t share) noexcept { return set(c_.redundancy, share); }
-    /// Number of rows; 0: as many as give at most 256 columns.
+    /// Number of rows. 0 means the number that gives at most 256 columns.
     parity_options &rows(std::uint64_t count) noexcept { return set(c_.rows, count); }
     /// Keyed digests.
     parity_options &key(const secret_key &secret) noexcept { return set(key_, secret); }
@@ -1894,9 +1899,10 @@ private:
 /// Options of a repair by a parity file; atlas_repair_options.
 class repair_options : public detail::options<repair_options, atlas_repair_options, atlas_repair_options_init> {
 public:
-    /// The repaired file gets a name, which must be free; the damaged one is only read.
+    /// The repaired file gets the name `path`; no file of this name may exist. The damaged file is only read.
     static repair_options new_file(const path_view &path) { return {repair_mode::new_file, path.c_str()}; }
-    /// The repaired file takes the name of the damaged one, which is kept under another name, which must be free.
+    /// The repaired file takes the name of the damaged file, which is kept under the name `path`; no file of this name
+    /// may exist.
     static repair_options keep(const path_view &path) { return {repair_mode::keep, path.c_str()}; }
     /// Damaged units are overwritten in place, each only if the damage callback agrees.
     static repair_options in_place() { return {repair_mode::in_place, std::string()}; }
@@ -1925,13 +1931,13 @@ class benchmark_config : public detail::options<benchmark_config, atlas_benchmar
 public:
     /// The defaults; atlas_benchmark_config_init().
     benchmark_config() noexcept {}
-    /// Iterations of a case before those that count.
+    /// Iterations of a case before the measured ones.
     benchmark_config &warmup_iterations(std::uint32_t count) noexcept { return set(c_.warmup_iterations, count); }
-    /// Iterations of a case that count.
+    /// Measured iterations of a case.
     benchmark_config &iterations(std::uint32_t count) noexcept { return set(c_.iterations, count); }
     /// Seconds for the iterations of one case.
     benchmark_config &max_seconds(double seconds) noexcept { return set(c_.max_seconds, seconds); }
-    /// Bytes of the domains; copied.
+    /// Sizes of the domains in bytes; copied.
     benchmark_config &data_sizes(list_view<std::uint64_t> sizes)
     {
         data_sizes_.assign(sizes.begin(), sizes.end());
@@ -2099,7 +2105,7 @@ struct parity_info {
     file_id id;                   ///< The id.
 };
 
-/// The result of a check, which a repair begins with; atlas_parity_report.
+/// The result of a check; atlas_parity_report. Every repair begins with a check.
 struct parity_report {
     parity_verdict data;            ///< Verdict on the protected bytes.
     parity_verdict parity;          ///< Verdict on the parity file.
@@ -2134,13 +2140,13 @@ struct damage_report {
     std::vector<damage> ranges; ///< The damaged ranges, in the order of the search.
     atlas::status outcome;      ///< status::ok: nothing is damaged. Else the status that the search ended with.
 
-    /// True if nothing is damaged, and everything was looked at.
+    /// True if nothing is damaged, and every byte was checked.
     bool intact() const noexcept { return outcome == atlas::status::ok; }
 };
 
-/// One change of a domain; atlas_delta. The bytes of an insertion and an update are borrowed until it is applied.
+/// One change of a domain; atlas_delta. The bytes of an insertion or an update are borrowed until the delta is applied.
 struct delta : atlas_delta {
-    /// Bytes go in before the byte at `offset`.
+    /// Inserts `bytes` before the byte at `offset`.
     static delta insert(std::uint64_t offset, bytes_view bytes) noexcept
     {
         return {{ATLAS_CHANGE_INSERT, offset, 0, 0, bytes.data(), bytes.size()}};
@@ -2155,7 +2161,7 @@ struct delta : atlas_delta {
     {
         return {{ATLAS_CHANGE_DELETE, offset, length, 0, nullptr, 0}};
     }
-    /// `length` bytes at `offset` are cut and go in before the byte that was at `destination`.
+    /// Cuts `length` bytes at `offset` and inserts them before the byte that was at `destination` before the move.
     static delta move(std::uint64_t offset, std::uint64_t length, std::uint64_t destination) noexcept
     {
         return {{ATLAS_CHANGE_MOVE, offset, length, destination, nullptr, 0}};
@@ -2165,8 +2171,8 @@ struct delta : atlas_delta {
 
 class compressed_shard;
 
-/// A region of a domain with its bytes and their proof against the root; atlas_shard. Its bytes were verified before
-/// there was a handle.
+/// A region of a domain with its bytes and their proof against the root; atlas_shard. The bytes were verified before
+/// the handle was created.
 class shard : public detail::handle<atlas_shard, atlas_shard_destroy> {
 public:
     using handle::handle;
@@ -2231,7 +2237,7 @@ public:
     }
     /// Properties of the shard; atlas_shard_get_info().
     shard_info info() const { return try_info().value(); }
-    /// Its payload, borrowed until it is destroyed; atlas_shard_data().
+    /// The payload of the shard, borrowed until the shard is destroyed; atlas_shard_data().
     bytes_view data() const { return try_data().value(); }
     /// Fills memory with the domain's bytes from `offset` on, which lie in the shard; atlas_shard_read().
     void read(std::uint64_t offset, bytes_span to) const { try_read(offset, to).value(); }
@@ -2239,12 +2245,12 @@ public:
     void verify(const verify_options &trust = {}, const operation &op = {}) const { try_verify(trust, op).value(); }
     /// The one encoding of the shard; atlas_shard_serialize().
     buffer serialize() const { return try_serialize().value(); }
-    /// The shard with a payload that takes less room; atlas_shard_compress().
+    /// The shard with a compressed payload; atlas_shard_compress().
     inline compressed_shard compress(const compression_config &config = {}, const operation &op = {}) const;
 #endif
 };
 
-/// A shard whose payload takes less room; atlas_compressed_shard.
+/// A shard with a compressed payload; atlas_compressed_shard.
 class compressed_shard : public detail::handle<atlas_compressed_shard, atlas_compressed_shard_destroy> {
 public:
     using handle::handle;
@@ -2291,13 +2297,13 @@ public:
     {
         return try_deserialize(bytes, accepted).value();
     }
-    /// Its properties; atlas_compressed_shard_get_info().
+    /// Properties of the compressed shard; atlas_compressed_shard_get_info().
     compressed_info info() const { return try_info().value(); }
     /// Fills memory with the payload from `offset` on; atlas_compressed_shard_read().
     void read(std::uint64_t offset, bytes_span to) const { try_read(offset, to).value(); }
-    /// Its one encoding; atlas_compressed_shard_serialize().
+    /// The one encoding of the compressed shard; atlas_compressed_shard_serialize().
     buffer serialize() const { return try_serialize().value(); }
-    /// The shard that went in, verified; atlas_shard_decompress().
+    /// The original shard, verified; atlas_shard_decompress().
     shard decompress(const verify_options &trust = {}, const operation &op = {}) const
     {
         return try_decompress(trust, op).value();
@@ -2318,7 +2324,7 @@ inline compressed_shard shard::compress(const compression_config &config, const 
 }
 #endif
 
-/// Compresses and decompresses batches, and keeps count; atlas_compression_manager.
+/// Compresses and decompresses batches, and keeps statistics; atlas_compression_manager.
 class compression_manager : public detail::handle<atlas_compression_manager, atlas_compression_manager_destroy> {
 public:
     using handle::handle;
@@ -2367,7 +2373,8 @@ public:
     {
         return try_compress(shards, op).value();
     }
-    /// Decompresses and verifies, all or none; atlas_compression_manager_decompress_batch().
+    /// Decompresses and verifies compressed shards in parallel, all or none;
+    /// atlas_compression_manager_decompress_batch().
     std::vector<shard> decompress(list_view<compressed_shard> compressed, const verify_options &trust = {},
                                   const operation &op = {})
     {
@@ -2612,13 +2619,13 @@ public:
     }
 
 #if ATLAS_MANIFOLD_EXCEPTIONS
-    /// Projects a source: hashes everything; atlas_projection_create().
+    /// Projects a source: hashes all of its bytes; atlas_projection_create().
     static projection create(const source &from, projection_type type = projection_type::linear,
                              const projection_options &options = {}, const operation &op = {})
     {
         return try_create(from, type, options, op).value();
     }
-    /// The same in memory that the configuration bounds; atlas_stream_project().
+    /// Projects a source in memory bounded by the configuration; atlas_stream_project().
     static projection stream(const source &from, const stream_config &config = {},
                              projection_type type = projection_type::linear, const projection_options &options = {},
                              const operation &op = {})
@@ -2644,28 +2651,29 @@ public:
     /// Writes the domain to a file, verified; atlas_projection_write_file().
     void write_file(const path_view &path, const operation &op = {}) const { try_write_file(path, op).value(); }
 
-    /// Cuts a region out, with its proof; atlas_shard_extract().
+    /// Extracts a region with its proof; atlas_shard_extract().
     shard extract(const region &part, const operation &op = {}) const { return try_extract(part, op).value(); }
-    /// Cuts many regions out, all or none; atlas_shard_extract_batch().
+    /// Extracts many regions with their proofs, all or none; atlas_shard_extract_batch().
     std::vector<shard> extract_batch(list_view<region> parts, const extract_options &options = {},
                                      const operation &op = {}) const
     {
         return try_extract_batch(parts, options, op).value();
     }
-    /// One shard per class of an R96 projection, of a region or of all; atlas_shard_extract_classes().
+    /// Extracts classes of an R96 projection, one shard per class, of a region or of the whole domain;
+    /// atlas_shard_extract_classes().
     std::vector<shard> extract_classes(list_view<std::uint8_t> classes, std::optional<region> part = std::nullopt,
                                        const operation &op = {}) const
     {
         return try_extract_classes(classes, part, op).value();
     }
 
-    /// Sets how later updates run; atlas_projection_configure_incremental().
+    /// Sets the configuration of later updates; atlas_projection_configure_incremental().
     void configure_incremental(const incremental_config &config = {}) { try_configure_incremental(config).value(); }
     /// Applies one delta; atlas_projection_apply().
     void apply(const delta &change) { try_apply(change).value(); }
     /// Applies deltas in order, all or none; atlas_projection_apply_batch().
     void apply_batch(list_view<delta> changes) { try_apply_batch(changes).value(); }
-    /// Bytes go in before the byte at `offset`.
+    /// Inserts `bytes` before the byte at `offset`.
     void insert(std::uint64_t offset, bytes_view bytes) { try_insert(offset, bytes).value(); }
     /// `length` bytes at `offset` are replaced by `bytes`, whose length may differ.
     void update(std::uint64_t offset, std::uint64_t length, bytes_view bytes)
@@ -2674,12 +2682,12 @@ public:
     }
     /// `length` bytes at `offset` are removed.
     void erase(std::uint64_t offset, std::uint64_t length) { try_erase(offset, length).value(); }
-    /// `length` bytes at `offset` are cut and go in before the byte that was at `destination`.
+    /// Cuts `length` bytes at `offset` and inserts them before the byte that was at `destination` before the move.
     void move(std::uint64_t offset, std::uint64_t length, std::uint64_t destination)
     {
         try_move(offset, length, destination).value();
     }
-    /// All bytes of a source go in before the byte at `offset`, without a copy; atlas_projection_insert_source().
+    /// Inserts all bytes of a source before the byte at `offset`, without a copy; atlas_projection_insert_source().
     void insert_source(std::uint64_t offset, const source &from, const operation &op = {})
     {
         try_insert_source(offset, from, op).value();
@@ -2688,11 +2696,11 @@ public:
     void rollback(std::uint64_t count = 1) { try_rollback(count).value(); }
     /// Returns counts of the changes so far; atlas_projection_get_incremental_stats().
     incremental_stats stats() const { return try_stats().value(); }
-    /// Back to full tiles from offset 0, and an empty history; atlas_projection_optimize().
+    /// Restores full tiles from offset 0, and empties the history; atlas_projection_optimize().
     void optimize(const operation &op = {}) { try_optimize(op).value(); }
 
-    /// Every damaged range; atlas_projection_find_damage(). Damage is no error: the outcome is status::witness then,
-    /// status::conservation if only a sum differs, status::incomplete if a base was not there.
+    /// Every damaged range; atlas_projection_find_damage(). Damage is no error: the outcome is then status::witness, or
+    /// status::conservation if only a sum differs. The outcome status::incomplete means that a base was not attached.
     [[nodiscard]] damage_report find_damage(const regions &where = {}, const operation &op = {}) const
     {
         return try_find_damage(where, op).value();
@@ -2704,7 +2712,7 @@ public:
     {
         return try_each_damage(told, where, op).value();
     }
-    /// Writes the right bytes over the damaged ranges of a file that the callback agrees to;
+    /// Repairs a file in place: writes the right bytes over each damaged range that the callback accepts;
     /// atlas_projection_repair_file().
     void repair_file(const path_view &path, const damage_callback &agreed, const regions &where = {},
                      const operation &op = {}) const
@@ -2730,7 +2738,8 @@ private:
 };
 
 #if ATLAS_MANIFOLD_EXCEPTIONS
-/// The tiles of a projection. Each access asks the projection, which must live as long, and throws if that fails.
+/// The tiles of a projection. Each access calls the projection, which must outlive the range, and throws if that call
+/// fails.
 class tile_range {
 public:
     /// A place in the range.
@@ -2747,20 +2756,21 @@ public:
         public:
             /// Keeps a tile.
             explicit pointer(const tile_info &held) noexcept : held_(held) {}
-            /// Its fields.
+            /// The fields of the tile.
             const tile_info *operator->() const noexcept { return &held_; }
 
         private:
             tile_info held_;
         };
-        /// For the algorithms before C++20, which ask for no more than this one can do.
+        /// For algorithms of C++17. An iterator that returns values is formally an input iterator, but these algorithms
+        /// need nothing that this iterator lacks.
         using iterator_category = std::random_access_iterator_tag;
 #if defined(__cpp_lib_ranges)
         /// For std::ranges.
         using iterator_concept = std::random_access_iterator_tag;
 #endif
 
-        /// A place in no range.
+        /// An iterator that belongs to no range.
         iterator() = default;
         /// The place of tile `at`.
         iterator(const projection *of, std::uint64_t at) noexcept : of_(of), at_(at) {}
@@ -2769,7 +2779,7 @@ public:
         tile_info operator*() const { return of_->tile(at_); }
         /// The fields of the tile.
         pointer operator->() const { return pointer(**this); }
-        /// The tile so many places further.
+        /// The tile `by` places further.
         tile_info operator[](difference_type by) const { return *(*this + by); }
         /// Number of the tile.
         std::uint64_t index() const noexcept { return at_; }
@@ -2794,26 +2804,26 @@ public:
             at_ -= static_cast<std::uint64_t>(by);
             return *this;
         }
-        /// Returns the place that lies further.
+        /// Returns the place `by` tiles further.
         friend iterator operator+(iterator from, difference_type by) noexcept { return from += by; }
-        /// Returns the place that lies further.
+        /// Returns the place `by` tiles further.
         friend iterator operator+(difference_type by, iterator from) noexcept { return from += by; }
-        /// Returns the place that lies before.
+        /// Returns the place `by` tiles before.
         friend iterator operator-(iterator from, difference_type by) noexcept { return from -= by; }
-        /// Returns the distance of two places.
+        /// Returns the number of tiles from `right` to `left`.
         friend difference_type operator-(const iterator &left, const iterator &right) noexcept
         {
             return static_cast<difference_type>(left.at_ - right.at_);
         }
-        /// True if they are the same.
+        /// True if both are the same place.
         friend bool operator==(const iterator &left, const iterator &right) noexcept { return left.at_ == right.at_; }
         /// True if they differ.
         friend bool operator!=(const iterator &left, const iterator &right) noexcept { return left.at_ != right.at_; }
         /// True if `left` comes before `right`.
         friend bool operator<(const iterator &left, const iterator &right) noexcept { return left.at_ < right.at_; }
-        /// True if the right one comes first.
+        /// True if `right` comes before `left`.
         friend bool operator>(const iterator &left, const iterator &right) noexcept { return right < left; }
-        /// True if the right one does not come first.
+        /// True if `right` does not come before `left`.
         friend bool operator<=(const iterator &left, const iterator &right) noexcept { return !(right < left); }
         /// True if `left` does not come before `right`.
         friend bool operator>=(const iterator &left, const iterator &right) noexcept { return !(left < right); }
@@ -2822,7 +2832,7 @@ public:
         const projection *of_ = nullptr;
         std::uint64_t at_ = 0;
     };
-    /// There is no other kind of place.
+    /// The tiles are never writable, so that both kinds of iterators are the same.
     using const_iterator = iterator;
 
     /// The first `count` tiles of a projection.
@@ -2867,7 +2877,7 @@ public:
     {
         return detail::call(op).run([&](auto *c) { return atlas_reconstruction_add(get(), part.get(), c); });
     }
-    /// True if every byte has come; atlas_reconstruction_is_complete().
+    /// True if every byte was added; atlas_reconstruction_is_complete().
     bool complete() const noexcept { return atlas_reconstruction_is_complete(get()); }
     /// Returns the number of further classes that an R96 domain needs; atlas_reconstruction_classes_needed().
     std::uint32_t classes_needed() const noexcept { return atlas_reconstruction_classes_needed(get()); }
@@ -2888,7 +2898,7 @@ public:
     }
 
 #if ATLAS_MANIFOLD_EXCEPTIONS
-    /// Begins; atlas_reconstruction_create().
+    /// Begins a reconstruction; atlas_reconstruction_create().
     static reconstruction create(const reconstruction_options &options = {}) { return try_create(options).value(); }
     /// Verifies a shard and takes its bytes; atlas_reconstruction_add().
     void add(const shard &part, const operation &op = {}) { try_add(part, op).value(); }
@@ -2990,7 +3000,8 @@ public:
     }
 
 #if ATLAS_MANIFOLD_EXCEPTIONS
-    /// Begins to stream a source; atlas_stream_open(). The operation is copied, a pool given to it must live longer.
+    /// Begins to stream a source; atlas_stream_open(). The operation is copied; a pool that it names must outlive the
+    /// stream.
     static stream open(const source &from, const stream_config &config = {},
                        projection_type type = projection_type::linear, const projection_options &options = {},
                        const operation &op = {})
@@ -3024,11 +3035,11 @@ public:
     public:
         /// A chunk.
         using value_type = chunk;
-        /// A chunk, good until the next one is pulled.
+        /// A chunk, valid until the next chunk is pulled.
         using reference = const chunk &;
-        /// A chunk, good until the next one is pulled.
+        /// A chunk, valid until the next chunk is pulled.
         using pointer = const chunk *;
-        /// Required of iterators; no two are ever compared by distance.
+        /// Required of iterators; no distance is ever computed.
         using difference_type = std::ptrdiff_t;
         /// Each chunk once.
         using iterator_category = std::input_iterator_tag;
@@ -3050,12 +3061,12 @@ public:
         }
         /// Pulls the next chunk.
         void operator++(int) { ++*this; }
-        /// True if both are at the end, or both are not.
+        /// True if both iterators are at the end, or neither is.
         friend bool operator==(const iterator &left, const iterator &right) noexcept
         {
             return left.at_.has_value() == right.at_.has_value();
         }
-        /// True if one is at the end.
+        /// True if exactly one iterator is at the end.
         friend bool operator!=(const iterator &left, const iterator &right) noexcept { return !(left == right); }
 
     private:
@@ -3070,7 +3081,7 @@ public:
 #endif
 
 private:
-    // An operation with a fixed address, since C keeps a pointer to it.
+    // An operation with a fixed address, because C keeps a pointer to it.
     struct running {
         explicit running(const operation &from) : op(from), call(op) {}
 
@@ -3110,7 +3121,7 @@ private:
         return detail::checked(given);
     }
 
-    // In this order, so that the handle goes first.
+    // Declared in this order, so that the handle is destroyed first.
     std::unique_ptr<running> running_;
     detail::handle<atlas_stream, atlas_stream_destroy> handle_;
 };
@@ -3319,21 +3330,21 @@ public:
     }
     /// Properties of the container; atlas_container_get_info().
     container_info info() const { return try_info().value(); }
-    /// Properties of a generation, 0: the newest; atlas_container_get_generation().
+    /// Properties of a generation; 0 means the newest; atlas_container_get_generation().
     generation_info generation(std::uint64_t number = 0) const { return try_generation(number).value(); }
-    /// The note of a generation, 0: the newest; atlas_container_get_note().
+    /// The note of a generation; 0 means the newest; atlas_container_get_note().
     std::string note(std::uint64_t number = 0) const { return try_note(number).value(); }
-    /// A projection on a generation, 0: the newest; atlas_container_snapshot().
+    /// A projection of a generation; 0 means the newest; atlas_container_snapshot().
     projection snapshot(std::uint64_t number = 0, bool verify_reads = false, const operation &op = {}) const
     {
         return try_snapshot(number, verify_reads, op).value();
     }
-    /// Makes a projection the newest generation, whose number it gives; atlas_container_commit().
+    /// Makes a projection the newest generation, and returns the number of the generation; atlas_container_commit().
     std::uint64_t commit(const projection &from, const commit_options &options = {}, const operation &op = {})
     {
         return try_commit(from, options, op).value();
     }
-    /// Makes a source the newest generation, whose number it gives; atlas_container_import().
+    /// Makes a source the newest generation, and returns the number of the generation; atlas_container_import().
     std::uint64_t import_source(const source &from, const regions &where = {}, const commit_options &options = {},
                                 const operation &op = {})
     {
@@ -3343,17 +3354,17 @@ public:
     void set_base(const source &base) { try_set_base(base).value(); }
     /// Detaches the base; atlas_container_set_base().
     void clear_base() { try_clear_base().value(); }
-    /// Looks for newer generations, and gives the newest; atlas_container_refresh().
+    /// Looks for newer generations, and returns the number of the newest; atlas_container_refresh().
     std::uint64_t refresh(const operation &op = {}) { return try_refresh(op).value(); }
-    /// Forgets generations before `keep_from`, in place; atlas_container_compact().
+    /// Drops the generations before `keep_from` from the container itself; atlas_container_compact().
     void compact(std::uint64_t keep_from = 0, const operation &op = {}) { try_compact(keep_from, op).value(); }
     /// Writes generations from `keep_from` on to a new file; atlas_container_compact().
     void compact_to(const path_view &path, std::uint64_t keep_from = 0, const operation &op = {})
     {
         try_compact_to(path, keep_from, op).value();
     }
-    /// Every damaged record and range of the generations from one on; atlas_container_find_damage(). Damage is no
-    /// error: the outcome is the status of the first fault then.
+    /// Every damaged record and range of the generations from `from` on; atlas_container_find_damage(). Damage is no
+    /// error: the outcome is then the status of the first fault.
     [[nodiscard]] damage_report find_damage(std::uint64_t from = 0, const operation &op = {}) const
     {
         return try_find_damage(from, op).value();
@@ -3380,7 +3391,7 @@ private:
 
 // ---- Parity files ------------------------------------------------------------------------------------------------
 
-/// A file that finds and rebuilds damaged parts of another one; atlas_parity.
+/// A file by which damaged parts of another file are found and rebuilt; atlas_parity.
 class parity : public detail::handle<atlas_parity, atlas_parity_destroy> {
 public:
     using handle::handle;
@@ -3492,13 +3503,13 @@ public:
     {
         return try_check(of, told, op).value();
     }
-    /// Repairs a file; atlas_parity_repair(). Throws if damage remains; `report` is filled also then.
+    /// Repairs a file; atlas_parity_repair(). Throws if damage remains; `report` is filled in that case too.
     parity_report repair(const path_view &path, const repair_options &options, const damage_callback &agreed = {},
                          const operation &op = {}, parity_report *report = nullptr) const
     {
         return try_repair(path, options, agreed, op, report).value();
     }
-    /// Writes the parity file anew, as it was; atlas_parity_restore().
+    /// Writes the parity file again, byte for byte as it was first written; atlas_parity_restore().
     void restore(const source &of, const path_view &path, const operation &op = {}) const
     {
         try_restore(of, path, op).value();
@@ -3566,7 +3577,7 @@ public:
     {
         return try_run(config, op).value();
     }
-    /// Result `index`, in the order in which they were measured; atlas_benchmark_report_get().
+    /// Result `index`, in the order of measurement; atlas_benchmark_report_get().
     benchmark_result at(std::size_t index) const { return try_at(index).value(); }
     /// All results as text, JSON or CSV; atlas_benchmark_report_format().
     buffer format(report_format as) const { return try_format(as).value(); }

@@ -60,7 +60,7 @@ pub(super) unsafe fn items_in<'a, T>(data: *const T, count: usize, name: &str) -
         return Ok(&[]);
     }
     check_extent(data.is_null(), count, size_of::<T>(), name)?;
-    // SAFETY: not NULL, `count` values by the caller's promise, less than isize::MAX bytes.
+    // SAFETY: `data` is not NULL, and has `count` values by the caller's promise, less than isize::MAX bytes.
     Ok(unsafe { std::slice::from_raw_parts(data, count) })
 }
 
@@ -74,7 +74,7 @@ pub(super) unsafe fn bytes_out<'a>(data: *mut c_void, size: usize, name: &str) -
         return Ok(OutBytes::new(&mut []));
     }
     check_extent(data.is_null(), size, 1, name)?;
-    // SAFETY: not NULL, writable for `size` bytes by the caller's promise, at most isize::MAX.
+    // SAFETY: `data` is not NULL, and by the caller's promise writable for `size` bytes, at most isize::MAX.
     Ok(unsafe { OutBytes::from_raw(data.cast(), size) })
 }
 
@@ -110,7 +110,7 @@ impl<T: Send + Sync> OutHandles<T> {
     ///
     /// # Safety
     ///
-    /// `out` is NULL, or writable for `count` pointers for as long as this lives.
+    /// `out` is NULL, or writable for `count` pointers for as long as the result lives.
     pub(super) unsafe fn new(out: *mut *mut T, count: usize) -> Result<Self> {
         if count > 0 {
             // The list must be known to fit the address space before the address of an element is computed.
@@ -123,7 +123,7 @@ impl<T: Send + Sync> OutHandles<T> {
         Ok(OutHandles { start: out, count })
     }
 
-    /// Passes the values to C, one handle for each, or none.
+    /// Passes the values to C, one handle for each. If one fails, none is passed.
     pub(super) fn fill(self, values: impl IntoIterator<Item = T>) -> Result<()> {
         for (index, value) in values.into_iter().take(self.count).enumerate() {
             match into_handle(value) {
@@ -164,11 +164,11 @@ pub(super) unsafe fn fill_list<T, V: Into<T>>(
     if capacity > 0 {
         check_extent(list.is_null(), capacity, size_of::<T>(), name)?;
     }
-    // The list is checked first, because the call may be long.
+    // The caller's list is checked before the values are computed, because that may take long.
     let values = values()?;
     count.set(values.len());
     for (index, value) in values.into_iter().take(capacity).enumerate() {
-        // SAFETY: `index` is less than the capacity, and there is room for that by the caller's promise.
+        // SAFETY: `index` is less than the capacity, for which the caller promises room.
         unsafe { list.add(index).write(value.into()) };
     }
     Ok(())
@@ -313,7 +313,7 @@ pub(super) unsafe fn drop_handle<T>(handle: *mut T) {
     }
 }
 
-/// Returns the error for an unknown value of a C enumeration, with its `known` values.
+/// Returns the error for an unknown value of a C enumeration. The text lists the `known` values.
 #[cold]
 pub(super) fn unknown(name: &str, value: u32, known: &[(&str, u32)]) -> AtlasError {
     let mut text = format!("{value} is not a known {name}: there are ");
@@ -324,9 +324,8 @@ pub(super) fn unknown(name: &str, value: u32, known: &[(&str, u32)]) -> AtlasErr
     AtlasError::invalid_argument(text)
 }
 
-/// Converts a number of C: evaluates the arm of the enumerator that has it. Any other number fails
-/// with INVALID_ARGUMENT and a list of the known numbers, so that it never becomes a Rust
-/// enumeration unchecked.
+/// Converts a number of C: evaluates the arm of the enumerator with this number. Any other number fails with
+/// INVALID_ARGUMENT and a list of the known numbers, so that it never becomes a Rust enumeration unchecked.
 macro_rules! c_enum {
     ($number:expr, $name:literal, $enumeration:ident { $($value:ident => $result:expr),+ $(,)? }) => {
         match $number {

@@ -1,7 +1,7 @@
 //! Benchmark: the speed of the library on this machine.
 //!
-//! The suite measures each part of the library on data that it makes itself, beside memcpy and
-//! BLAKE3, which bound it.
+//! The suite generates its own data. It measures each part of the library, and beside it memcpy and BLAKE3,
+//! which bound the speed of the parts.
 //!
 //! ```c
 //! static atlas_status print_speed(void) {
@@ -45,7 +45,7 @@ pub struct atlas_benchmark_config {
     /// Sizes of the domains in bytes, each greater than 0. NULL means 1, 16 and 64 MiB. Borrowed
     /// for the call.
     pub data_sizes: *const u64,
-    /// Number of sizes at data_sizes, at least 1. 0 if that is NULL.
+    /// Number of sizes at data_sizes, at least 1. 0 if data_sizes is NULL.
     pub data_size_count: usize,
 }
 
@@ -162,11 +162,11 @@ sized_struct!(
     ]
 );
 
-/// Measures the library on this machine, case by case for each size, on data that it makes itself.
+/// Measures the library on this machine, case by case for each size, on data that the call generates.
 ///
-/// Cases: "memcpy" and "BLAKE3" (bounds of the others), projections, streaming, verification,
-/// single and many shards, reconstruction, transformation, updates, compression. Cases that are not
-/// built in are left out. `config` and `operation` may be NULL. `*out` is owned by the caller:
+/// Cases: "memcpy" and "BLAKE3" (bounds of the other cases), projections, streaming, verification, single and
+/// many shards, reconstruction, transformation, updates, compression. Cases that are not built in are left
+/// out. `config` and `operation` may be NULL. `*out` is owned by the caller:
 /// atlas_benchmark_report_destroy(). Callable from any thread, but concurrent work slows it down.
 ///
 /// A case of one size takes max_seconds, plus the time of its preparation (the domain projected,
@@ -174,8 +174,8 @@ sized_struct!(
 /// interrupted. Progress is reported before a case is prepared, after each iteration and after the
 /// case, and counts cases as chunks; false cancels after the present preparation or iteration.
 ///
-/// Uses memory of five times the largest size, 64 KiB for each MiB of it and 6 MiB. Fails with
-/// INVALID_ARGUMENT, LIMIT (memory_limit is less than that), OUT_OF_MEMORY, CANCELLED, STATE (pool
+/// Needs memory for five times the largest size, plus 64 KiB per MiB of that size, plus 6 MiB. Fails with
+/// INVALID_ARGUMENT, LIMIT (memory_limit is less than this memory), OUT_OF_MEMORY, CANCELLED, STATE (pool
 /// from before a fork) or UNSUPPORTED (not built in); the index is that of the size.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_benchmark_run(
@@ -255,7 +255,7 @@ pub enum atlas_report_format {
     ATLAS_REPORT_CSV = 2,
 }
 
-/// Writes all results, each with the fraction of its bound that it reaches.
+/// Writes all results, each with its speed as a fraction of the speed of its bound, such as memcpy or BLAKE3.
 ///
 /// `format` is an atlas_report_format. `*out` is owned by the caller: atlas_buffer_free(); it has
 /// no terminating NUL byte. Callable from any thread. Fails with INVALID_ARGUMENT or UNSUPPORTED

@@ -7,7 +7,7 @@
 use super::args::CBool;
 use std::ffi::{c_int, c_void};
 
-// Not part of the header, which cbindgen learns from this line:
+// The next line tells cbindgen that this module is not part of the header.
 /// cbindgen:ignore
 #[cfg(unix)]
 mod guard {
@@ -97,7 +97,7 @@ pub(super) unsafe fn release(call: unsafe extern "C" fn(*mut c_void), user_data:
     }
 }
 
-/// While it lives, a cancellation of this thread waits.
+/// Guard that delays a cancellation of the calling thread until the guard is dropped.
 pub(super) struct NoCancellation {
     #[cfg(unix)]
     before: c_int,
@@ -107,7 +107,7 @@ impl NoCancellation {
     pub(super) fn new() -> NoCancellation {
         NoCancellation {
             #[cfg(unix)]
-            // SAFETY: concerns the calling thread alone.
+            // SAFETY: the function changes only the cancellation state of the calling thread.
             before: unsafe { guard::atlas_callback_no_cancellation() },
         }
     }
@@ -116,7 +116,7 @@ impl NoCancellation {
 impl Drop for NoCancellation {
     fn drop(&mut self) {
         #[cfg(unix)]
-        // SAFETY: the value of the call above, in the same thread.
+        // SAFETY: `before` came from the call above, in the same thread.
         unsafe {
             guard::atlas_callback_restore(self.before);
         }

@@ -183,11 +183,11 @@ pub(super) unsafe fn config_in(config: *const atlas_compression_config) -> Resul
         ATLAS_TARGET_FASTEST_READ => CompressionTarget::FastestRead,
         ATLAS_TARGET_SMALLEST => CompressionTarget::Smallest,
     })?;
-    // 0 is a level of Zstandard, so that a field of its own says if the level counts.
+    // 0 is a valid level of Zstandard, so that a separate field says if codec_level is used.
     let codec_level = (config.has_codec_level != 0).then_some(config.codec_level);
     let level = match (u8::try_from(config.level), codec_level) {
         (Ok(level), _) => level,
-        // A codec level replaces it.
+        // A codec level replaces `level`, so that an invalid `level` does not matter.
         (Err(_), Some(_)) => 0,
         (Err(_), None) => {
             let why = format!("level {} is outside 0..=9", config.level);
@@ -310,9 +310,8 @@ pub struct atlas_compressed_info {
     pub residue: u32,
     /// Size of the payload, as in atlas_shard_info; the number of bytes that can be read.
     pub original_size: u64,
-    /// Number of bytes that represent the payload in the serialised form: its blocks and 12 bytes
-    /// for each. A payload is stored in whole pages, up to 8,190 bytes more than a region that does
-    /// not end at them.
+    /// Number of bytes that represent the payload in the serialised form: its blocks and 12 bytes per block.
+    /// A payload is stored in whole pages, up to 8,190 bytes more than a region that does not end at them.
     pub compressed_size: u64,
     /// Filters of its blocks by their numbers in docs/format.md: bit f is set if a block has filter
     /// f, and bit 0 if a block has none. 0 if there is no block.
@@ -366,8 +365,8 @@ pub unsafe extern "C" fn atlas_compressed_shard_get_info(
 ///
 /// A reader with the default atlas_limits refuses a shard of more than 1 GiB with LIMIT, even if it
 /// is smaller when compressed. `*out` is owned by the caller: atlas_buffer_free(). Callable from
-/// any thread. Fails with INVALID_ARGUMENT, OUT_OF_MEMORY or UNSUPPORTED (not built in). Costs one
-/// copy and one BLAKE3 of it.
+/// any thread. Fails with INVALID_ARGUMENT, OUT_OF_MEMORY or UNSUPPORTED (not built in). Costs one copy and
+/// one BLAKE3 of the encoded bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_compressed_shard_serialize(
     compressed: *const atlas_compressed_shard,

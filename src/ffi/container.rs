@@ -79,7 +79,8 @@ pub struct atlas_container_create_options {
     /// file (device and inode). NULL means none. Kept alive.
     pub base: *const atlas_source,
     /// Compression of runs of 4 KiB and more that this handle stores. The file does not remember
-    /// the setting. NULL means stored as they are. Threshold and ratio are ignored. Copied.
+    /// the setting. NULL means that they are stored as they are. min_size_threshold and max_compression_ratio
+    /// are ignored. Copied.
     pub compression: *const atlas_compression_config,
     /// Bytes of memory for the loaded part of the tree. Default 64 MiB.
     pub cache_size: u64,
@@ -114,8 +115,9 @@ pub unsafe extern "C" fn atlas_container_create_options_init(options: *mut atlas
 pub struct atlas_container_open_options {
     /// sizeof(atlas_container_open_options).
     pub struct_size: u32,
-    /// Not 0: opens the newest complete generation if a newer one is damaged (info.lost). With
-    /// ATLAS_CONTAINER_WRITE the newer ones are cut off, so copy or repair the file first.
+    /// Not 0: opens the newest complete generation if a newer generation is damaged (lost in
+    /// atlas_container_info). With ATLAS_CONTAINER_WRITE the newer generations are cut off, so copy or repair
+    /// the file first.
     pub recover: u32,
     /// Base, as in atlas_container_set_base(). NULL means none. Kept alive.
     pub base: *const atlas_source,
@@ -340,7 +342,7 @@ pub unsafe extern "C" fn atlas_container_create(
     })
 }
 
-/// Opens a container. Reads a few records, whatever its size.
+/// Opens a container. Reads a few records, whatever the size of the file.
 ///
 /// `mode` is an atlas_container_mode. `verify` (may be NULL) has the key, and the expected_root of
 /// the newest generation; only the history covers time and note. `options` and `operation` may be
@@ -449,9 +451,8 @@ pub unsafe extern "C" fn atlas_container_get_info(
 
 /// Fills `info` with the properties of a generation. 0 means the newest.
 ///
-/// Costs a few reads, fewer than the logarithm of the distance from the newest. Fails with
-/// OUT_OF_RANGE (it is not kept), WITNESS (a record on the way is damaged), FORMAT, IO or
-/// INVALID_ARGUMENT.
+/// Reads fewer records than the logarithm of the distance from the newest generation. Fails with OUT_OF_RANGE
+/// (it is not kept), WITNESS (a record on the way is damaged), FORMAT, IO or INVALID_ARGUMENT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_get_generation(
     container: *const atlas_container,
@@ -546,10 +547,10 @@ pub unsafe extern "C" fn atlas_container_snapshot(
 /// `*generation` is set to the number of the generation; may be NULL. The projection keeps the
 /// memory of its edits: continue with a new snapshot to free it. Fails with INVALID_ARGUMENT
 /// (another type, K, key or policy), CONFLICT (`expected`), CONSERVATION (STRICT), WITNESS (a
-/// source changed), STATE (opened for reading; another process; an earlier flush failed),
-/// UNSUPPORTED (features of a newer version), LIMIT, IO, OUT_OF_MEMORY or CANCELLED, and then
-/// nothing was committed. After a failed flush the outcome is unknown, and all calls but destroy
-/// and getters fail with STATE until the container is opened again.
+/// source changed), STATE (the handle was opened for reading or by another process, or an earlier flush
+/// failed), UNSUPPORTED (features of a newer version), LIMIT, IO, OUT_OF_MEMORY or CANCELLED, and then
+/// nothing was committed. After a failed flush the outcome is unknown, and all calls but destroy and getters
+/// fail with STATE until the container is opened again.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_commit(
     container: *mut atlas_container,
@@ -580,8 +581,8 @@ pub unsafe extern "C" fn atlas_container_commit(
 /// Projects a source and makes it the newest generation, in one pass and in memory that does not
 /// grow with the domain's size.
 ///
-/// Only digests are stored of the base, or of another source of the same file. A tile equal to the
-/// newest generation's tile of the same index is reused.
+/// The bytes of the base, or of another source of the same file, are not stored; only their digests are. A
+/// tile equal to the newest generation's tile of the same index is reused.
 ///
 /// `regions` NULL with `region_count` 0 means the whole source. Otherwise the call reads only the
 /// tiles of 1 MiB that the regions touch, and, if the source has another size than the newest
@@ -668,7 +669,7 @@ pub unsafe extern "C" fn atlas_container_refresh(
 }
 
 /// Writes the generations from `keep_from` on, and only the bytes that they need, to a new file
-/// `path`, while commits continue. With `path` NULL it replaces the container itself.
+/// `path`, while commits continue. With `path` NULL the new file replaces the container itself.
 ///
 /// A number before the oldest, also 0, keeps all; the number of the newest keeps it alone. When the
 /// container itself is replaced, readers keep the old file, other changing calls wait, and
@@ -701,13 +702,13 @@ pub unsafe extern "C" fn atlas_container_compact(
 /// it then checks that the bytes between records are zero. Slots (hints to the newest commit) are
 /// not checked.
 ///
-/// `damage` receives records by their offset, then tiles, generation by generation from the oldest;
-/// a tile shared by several is reported once, with the oldest. If a base was changed in place, the
-/// earlier generations stay damaged: pass info.newest then. `damage` and `operation` may be NULL.
-/// Fails with the status of the first fault in the order header, chain, generations from the
-/// oldest, zero bytes (WITNESS, FORMAT, CONSERVATION, UNSUPPORTED); with INCOMPLETE if all bytes of
-/// the file are intact and bytes of the base could not be checked; with STATE, LIMIT, IO,
-/// INVALID_ARGUMENT, OUT_OF_MEMORY or CANCELLED.
+/// `damage` receives records by their offset, then tiles, generation by generation from the oldest; a tile
+/// that several generations share is reported once, with the oldest of them. If a base was changed in place,
+/// the earlier generations stay damaged: pass info.newest then. `damage` and `operation` may be NULL. Fails
+/// with the status of the first fault in the order header, chain, generations from the oldest, zero bytes
+/// (WITNESS, FORMAT, CONSERVATION, UNSUPPORTED); with INCOMPLETE if all bytes of the file are intact and
+/// bytes of the base could not be checked; with STATE, LIMIT, IO, INVALID_ARGUMENT, OUT_OF_MEMORY or
+/// CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_find_damage(
     container: *const atlas_container,
@@ -735,15 +736,15 @@ pub unsafe extern "C" fn atlas_container_find_damage(
 /// conservation and chaining values are those of the parts, which must agree; keep_chains not 0
 /// needs parts that have them. The base of each part is a range of its own (atlas_source_range())
 /// and not the whole file; options->base has the size of all of them together, as
-/// atlas_source_concat() makes it, or is NULL. No byte of a base is read, and parts need none
-/// attached. Other payload is decoded and copied; options->compression applies to later commits.
-/// With id, block_log2, time and note given a merged outline is byte for byte that of one import.
-/// `parts` is borrowed for the call, and a part may occur twice; `options`, `commit` and
-/// `operation` may be NULL; progress is reported once per tile. The handle in `*out` can write and
-/// is owned by the caller: atlas_container_destroy(). Fails with INVALID_ARGUMENT (no parts; parts
-/// that do not fit), CONFLICT (commit->expected is not 0), IO (with EEXIST if a file of that name exists),
-/// CONSERVATION (STRICT), WITNESS, FORMAT, UNSUPPORTED, STATE, LIMIT, OUT_OF_MEMORY or CANCELLED, and then
-/// leaves no file. The error's index is the part.
+/// atlas_source_concat() makes it, or is NULL. No byte of a base is read, and no base has to be attached to a
+/// part. Other payload is decoded and copied; options->compression applies to later commits. With id,
+/// block_log2, time and note given a merged outline is byte for byte that of one import. `parts` is borrowed
+/// for the call, and a part may occur twice; `options`, `commit` and `operation` may be NULL; progress is
+/// reported once per tile. The handle in `*out` can write and is owned by the caller:
+/// atlas_container_destroy(). Fails with INVALID_ARGUMENT (no parts; parts that do not fit), CONFLICT
+/// (commit->expected is not 0), IO (with EEXIST if a file of that name exists), CONSERVATION (STRICT),
+/// WITNESS, FORMAT, UNSUPPORTED, STATE, LIMIT, OUT_OF_MEMORY or CANCELLED, and then leaves no file. The
+/// error's index is the part.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_merge(
     parts: *const *const atlas_container,

@@ -1,6 +1,7 @@
 //! Options of containers and of commits, and the regions of an import, as the core takes them.
 //!
-//! The structs are in `container`, whose order is that of the header; nothing here is in the header.
+//! The structs are declared in `container`, in the order of the header; nothing of this module is in the
+//! header.
 
 use super::args::{bytes_in, items_in, optional_32};
 use super::compression::{atlas_compression_config, config_in};
@@ -76,7 +77,7 @@ pub(super) unsafe fn commit_options(options: *const atlas_commit_options) -> Res
     Ok(CommitOptions { expected: options.expected, time: options.time, note })
 }
 
-/// Converts the caller's regions. `None` means that there is no list, which stands for all.
+/// Converts the caller's regions. `None` means that there is no list, so that the whole source is meant.
 ///
 /// # Safety
 ///
@@ -88,7 +89,7 @@ pub(super) unsafe fn regions_in(
     if regions.is_null() && count == 0 {
         return Ok(None);
     }
-    // SAFETY: as the caller promises; NULL for some is refused here.
+    // SAFETY: as the caller promises; NULL with a count above 0 is refused here.
     let regions = unsafe { items_in(regions, count, "regions") }?;
     let mut copies = try_vec(regions.len())?;
     copies.extend(regions.iter().map(|region| AtlasBoundaryRegion::from(*region)));

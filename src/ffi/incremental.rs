@@ -33,7 +33,7 @@ use std::ffi::c_void;
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub enum atlas_change_type {
-    /// Inserts data before the byte at offset. At the size of the domain it appends.
+    /// Inserts data before the byte at offset. An offset equal to the size of the domain appends.
     ATLAS_CHANGE_INSERT = 0,
     /// Replaces [offset, offset + length) by data of any size. Data of the same size moves no tile
     /// boundary.
@@ -41,8 +41,9 @@ pub enum atlas_change_type {
     /// Removes [offset, offset + length).
     ATLAS_CHANGE_DELETE = 2,
     /// Cuts [offset, offset + length) and inserts it before the byte that was at destination before
-    /// the move. At the size of the domain it goes to the end. A destination at either edge of the
-    /// range changes nothing; one strictly inside it fails with ATLAS_STATUS_INVALID_ARGUMENT.
+    /// the move. A destination equal to the size of the domain moves the range to the end. A destination at
+    /// either edge of the range changes nothing; a destination strictly inside the range fails with
+    /// ATLAS_STATUS_INVALID_ARGUMENT.
     ATLAS_CHANGE_MOVE = 3,
 }
 
@@ -77,8 +78,8 @@ pub struct atlas_incremental_config {
     pub validate_conservation: u32,
     /// Not 0: a history is kept. Default 1.
     pub enable_rollback: u32,
-    /// Maximum number of deltas in the history; the oldest are dropped beyond it. Default 1,000. 0
-    /// means none.
+    /// Maximum number of deltas in the history; the oldest are dropped beyond it. Default 1,000. 0 means that
+    /// no delta is kept.
     pub max_deltas: u64,
 }
 
@@ -149,7 +150,7 @@ sized_struct!(
     ]
 );
 
-/// Fills `config` with the defaults: checked, with a history of 1,000 deltas.
+/// Fills `config` with the defaults: updates are checked, and a history of 1,000 deltas is kept.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_incremental_config_init(config: *mut atlas_incremental_config) {
     // SAFETY: as the header asks: NULL or a whole struct.
@@ -299,11 +300,11 @@ pub unsafe extern "C" fn atlas_projection_get_incremental_stats(
 /// Restores full tiles from offset 0, so that the root equals that of a fresh projection of the
 /// same bytes.
 ///
-/// Hashes the tiles that change, empties the history and frees the memory that only it needed.
-/// `operation` may be NULL; progress is reported once per tile, with no lock held. Changes made by
-/// other calls in between are hashed again at the end, which is not reported. Fails with
-/// INVALID_ARGUMENT, IO, WITNESS or CONSERVATION (the source no longer has the projected bytes),
-/// LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY or CANCELLED, and then changes nothing.
+/// Hashes the tiles that change, empties the history and frees the memory that only the history needed.
+/// `operation` may be NULL; progress is reported once per tile, with no lock held. Changes made by other
+/// calls in between are hashed again at the end, which is not reported. Fails with INVALID_ARGUMENT, IO,
+/// WITNESS or CONSERVATION (the source no longer has the projected bytes), LIMIT, STATE (pool from before a
+/// fork), OUT_OF_MEMORY or CANCELLED, and then changes nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_projection_optimize(
     projection: *mut atlas_projection,
@@ -317,7 +318,7 @@ pub unsafe extern "C" fn atlas_projection_optimize(
     })
 }
 
-/// Inserts all bytes of a source before the byte at `offset`. At the size of the domain they are
+/// Inserts all bytes of a source before the byte at `offset`. If `offset` is the size of the domain, they are
 /// appended.
 ///
 /// The source is projected first. Its bytes are not copied; the projection keeps it alive. The

@@ -70,7 +70,7 @@ sized_struct!(
 /// `progress` is borrowed for the callback. The callback may use other handles, but not the one in
 /// use by the call, and must not throw or longjmp. Other changing calls on the stream or the
 /// reconstruction wait for its return, so two threads whose callbacks change each other's handle
-/// deadlock. After false it is not called again, and the call returns ATLAS_STATUS_CANCELLED.
+/// deadlock. After false the callback is not called again, and the call returns ATLAS_STATUS_CANCELLED.
 pub type atlas_progress_fn =
     Option<unsafe extern "C" fn(progress: *const atlas_progress, user_data: *mut c_void) -> CBool>;
 
@@ -84,8 +84,8 @@ pub struct atlas_operation {
     /// Pool whose threads share the work. NULL means the library's own pool of one thread per core,
     /// made at the first parallel call. The calling thread and the threads of the pool share the
     /// work, together at most as many as the pool has; work too small to share runs on the calling
-    /// thread. No other thread is used. (With ATLAS_PARALLEL_POOL the calling thread does only work
-    /// that costs no time.)
+    /// thread. No other thread is used. (With ATLAS_PARALLEL_POOL the calling thread only waits, reports
+    /// progress and assembles the results.)
     pub pool: *const atlas_pool,
     /// Progress callback. NULL means none.
     pub progress: atlas_progress_fn,

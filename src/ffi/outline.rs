@@ -34,11 +34,11 @@ use std::ffi::{c_char, c_void};
 ///
 /// Works as atlas_projection_verify() does, but continues after damage. `regions` NULL means the
 /// whole domain; otherwise there are `region_count` regions in any order. `damage` (may be NULL)
-/// receives each range in ascending order, neighbours of one kind merged: groups of 16 KiB for
-/// tiles with stored chaining values, else whole tiles. A damaged record of a container comes
-/// before the range that it makes unknown. A source longer than the domain is no damage. Memory is
-/// at most one tile of 1 MiB per thread. Callable from any thread. `operation` may be NULL;
-/// progress is reported once per tile.
+/// receives each range in ascending order, adjacent ranges of one kind merged. Ranges consist of groups of 16
+/// KiB in tiles with stored chaining values, else of whole tiles. A damaged record of a container comes
+/// before the range that it makes unknown. A source longer than the domain is no damage. Memory is at most
+/// one tile of 1 MiB per thread. Callable from any thread. `operation` may be NULL; progress is reported once
+/// per tile.
 ///
 /// Fails with WITNESS at the end if there was damage, CONSERVATION if only a sum differs,
 /// INCOMPLETE (no damage, but bytes of a base that is not attached were not read), OUT_OF_RANGE (a
@@ -85,13 +85,13 @@ pub unsafe extern "C" fn atlas_projection_find_damage(
 /// call. `operation` may be NULL; progress is reported once per tile.
 ///
 /// ATLAS_STATUS_OK means that every byte of the regions is right. Fails with IO (a range could not
-/// be written, or its good bytes could not be read), INCOMPLETE (they lie in a base that is not
-/// attached, or after its end), or WITNESS (refused by `damage`, or the bytes read for it did not
-/// verify). Before anything is written it fails with INVALID_ARGUMENT (not a regular file, the
-/// projection's own container, or a file that has bytes of the projection elsewhere than at their
-/// own offset; files read by a callback are not known), IO, OUT_OF_RANGE (a region outside the
-/// domain), LIMIT, STATE (pool from before a fork). At any time it fails with OUT_OF_MEMORY or
-/// CANCELLED (the progress returned false).
+/// be written, or its good bytes could not be read), INCOMPLETE (the good bytes lie in a base that is not
+/// attached, or after its end), or WITNESS (`damage` refused a range, or the bytes read for a range did not
+/// verify). Before anything is written it fails with INVALID_ARGUMENT (not a regular file, the projection's
+/// own container, or a file that has bytes of the projection elsewhere than at their own offset; this check
+/// does not see files that a callback reads), IO, OUT_OF_RANGE (a region outside the domain), LIMIT, STATE
+/// (pool from before a fork). At any time it fails with OUT_OF_MEMORY or CANCELLED (the progress returned
+/// false).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_projection_repair_file(
     projection: *const atlas_projection,
@@ -130,11 +130,11 @@ pub unsafe extern "C" fn atlas_projection_repair_file(
 /// On entry `*count` is the capacity of `regions` (which may be NULL if it is 0); on return it is
 /// the number of ranges. If the capacity is too small, the call still succeeds and fills in the
 /// first ranges. Ranges end at tiles, or at groups of 16 KiB for tiles of which both store chaining
-/// values. All bytes after the end of `other` are listed, and none after the end of `projection`.
-/// Tiles are compared boundary by boundary: after edits that move them, all bytes after the edit
-/// may be listed, unless atlas_projection_optimize() is called first. No payload is read, except of
-/// edited tiles, which are hashed first. The cost depends on the difference. Callable from any
-/// thread. `operation` may be NULL; progress is reported once per tile that differs.
+/// values. All bytes after the end of `other` are listed, and none after the end of `projection`. Tiles are
+/// compared by their boundaries: after edits that move boundaries, all bytes after the edit may be listed,
+/// unless atlas_projection_optimize() is called first. No payload is read, except of edited tiles, which are
+/// hashed first. The cost depends on the difference. Callable from any thread. `operation` may be NULL;
+/// progress is reported once per tile that differs.
 ///
 /// Fails with INVALID_ARGUMENT (NULL, or another type, K or key), WITNESS or FORMAT (a record of a
 /// container is damaged), and for edited tiles CONSERVATION; IO, LIMIT, STATE (pool from before a

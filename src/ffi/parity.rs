@@ -59,11 +59,11 @@ pub enum atlas_parity_verdict {
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub enum atlas_repair_mode {
-    /// The repaired file gets the name other_path, which must not exist; the damaged file is only
+    /// The repaired file gets the name other_path; no file of this name may exist. The damaged file is only
     /// read.
     ATLAS_REPAIR_NEW_FILE = 0,
-    /// The repaired file takes the name of the damaged one, which is kept as other_path, which must
-    /// not exist. If nothing is damaged, nothing is written.
+    /// The repaired file takes the name of the damaged file, which is kept under the name other_path; no file
+    /// of this name may exist. If nothing is damaged, nothing is written.
     ATLAS_REPAIR_KEEP = 1,
     /// Damaged units are overwritten in the file.
     ATLAS_REPAIR_IN_PLACE = 2,
@@ -78,7 +78,7 @@ pub struct atlas_parity_options {
     /// Bytes per unit, a multiple of 4,096 up to 1 MiB. 0 means 4 KiB for a source of less than 256 MiB, else
     /// 64 KiB.
     pub unit_size: u32,
-    /// Number of parity columns, at most that of the data columns. 0 means derived from redundancy.
+    /// Number of parity columns, at most the number of data columns. 0 means that redundancy determines it.
     pub parity_columns: u32,
     /// Share of parity in 1/10,000 of the data columns, at most 10,000. Default 625. At least 2
     /// columns are made, or all if there are fewer data columns.
@@ -211,7 +211,7 @@ sized_struct!(
     ]
 );
 
-/// Result of a check, with which every repair begins. Filled by the library.
+/// Result of a check. Every repair begins with a check. Filled by the library.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct atlas_parity_report {
@@ -370,12 +370,12 @@ unsafe fn repair_options(options: *const atlas_repair_options) -> Result<RepairO
 /// Writes the parity file of a source.
 ///
 /// It never replaces a file, because a new parity file would protect damaged bytes as if they were
-/// right; atlas_parity_update() follows changes. Every byte is read once. Work memory is 256 MiB,
-/// or less if memory_limit leaves less, besides 16 bytes per unit and 9 MiB of tables; the file
-/// depends neither on it nor on threads. `options` and `operation` may be NULL; progress is
-/// reported at least once per MiB. The file appears complete or not at all. Fails with
-/// INVALID_ARGUMENT (sizes that do not fit one another), IO (os_error EEXIST if `path` exists),
-/// LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY, CANCELLED or UNSUPPORTED (not built in).
+/// right; atlas_parity_update() follows changes. Every byte is read once. Work memory is 256 MiB, or less if
+/// memory_limit leaves less, plus 16 bytes per unit and 9 MiB of tables; the file depends neither on the work
+/// memory nor on the number of threads. `options` and `operation` may be NULL; progress is reported at least
+/// once per MiB. The file appears complete or not at all. Fails with INVALID_ARGUMENT (sizes that do not fit
+/// one another), IO (os_error EEXIST if `path` exists), LIMIT, STATE (pool from before a fork),
+/// OUT_OF_MEMORY, CANCELLED or UNSUPPORTED (not built in).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_parity_create(
     source: *const atlas_source,
@@ -434,7 +434,7 @@ pub unsafe extern "C" fn atlas_parity_get_info(
         available()?;
         // SAFETY: as the header asks: a live handle.
         let info = unsafe { handle(parity, "parity") }?.0.info();
-        // A root that is not stored is zeros; has_root distinguishes it from a stored root.
+        // If no root is stored, `root` is zeros; has_root distinguishes this case from a stored root.
         out.fill(&atlas_parity_info {
             unit_size: info.unit_size,
             protected_size: info.protected_size,
@@ -497,22 +497,21 @@ pub unsafe extern "C" fn atlas_parity_check(
 ///
 /// Each unit is rebuilt from its row and verified before it is written. `damage` lets the owner
 /// decide: it is called for each damaged data unit separately, ascending, before the first write;
-/// returning false leaves the unit as it is. IN_PLACE requires it; in other modes NULL means true.
-/// A unit whose row is lost is reported with repairable 0, and stays as it is.
+/// returning false leaves the unit as it is. IN_PLACE requires `damage`; in the other modes NULL repairs
+/// every unit. A unit whose row is lost is reported with repairable 0, and stays as it is.
 ///
-/// ATLAS_STATUS_OK means that the data is intact, whatever the state of the parity file
-/// (report->parity: atlas_parity_restore()). WITNESS means that a unit was refused and the others
-/// are repaired, or that a rebuilt unit does not match its digest or the root that the handle was
-/// opened with (then NEW_FILE and KEEP write no file). INCOMPLETE means that a row is lost and
-/// nothing was written, except that with partial the rows that can be repaired were.
+/// ATLAS_STATUS_OK means that the data is intact, whatever the state of the parity file (report->parity;
+/// atlas_parity_restore() rebuilds it). WITNESS means that a unit was refused and the others are repaired, or
+/// that a rebuilt unit does not match its digest or the root that the handle was opened with (then NEW_FILE
+/// and KEEP write no file). INCOMPLETE means that a row is lost. Nothing was written then, unless partial is
+/// set: then the other rows were repaired.
 ///
 /// NEW_FILE and KEEP copy the bytes after the protected ones; the file appears complete or not at
 /// all. IN_PLACE may be stopped at any moment, also by a crash: each byte is right or was bad
-/// before, and the next call continues. Synced on return. `options` NULL is an error, because it
-/// has no name. `report` and `operation` may be NULL; progress is reported once per MiB and once
-/// per row. Fails with WITNESS, INCOMPLETE, IO (os_error EEXIST if other_path exists),
-/// INVALID_ARGUMENT, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY, CANCELLED or
-/// UNSUPPORTED (not built in).
+/// before, and the next call continues. Synced on return. NULL for `options` is an error, because other_path
+/// has no default. `report` and `operation` may be NULL; progress is reported once per MiB and once per row.
+/// Fails with WITNESS, INCOMPLETE, IO (os_error EEXIST if other_path exists), INVALID_ARGUMENT, LIMIT, STATE
+/// (pool from before a fork), OUT_OF_MEMORY, CANCELLED or UNSUPPORTED (not built in).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_parity_repair(
     parity: *const atlas_parity,
@@ -578,15 +577,14 @@ pub unsafe extern "C" fn atlas_parity_restore(
 ///
 /// `regions` NULL means no range (for the whole source: atlas_parity_create()). Unit size, rows,
 /// parity columns and key stay. `options` may be NULL; only id and store_root count, and a root
-/// that is not requested is dropped. The result is that of create on the old bytes with these
-/// ranges replaced, so damage elsewhere stays damage. If other bytes of the affected rows differ,
-/// the call fails with WITNESS and writes nothing; with store_root any differing byte has this
-/// effect. Reads the appended bytes, the units of each affected row, and the parity file once.
-/// Replaces a file of this name, also the parity file itself; the handle stays that of the old
-/// file. `operation` may be NULL; progress is reported at least once per MiB. Fails with WITNESS,
-/// INVALID_ARGUMENT (the rows do not fit the new size: create a new file), OUT_OF_RANGE (a region
-/// outside the source), IO, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY, CANCELLED or
-/// UNSUPPORTED (not built in).
+/// that is not requested is dropped. The result equals that of atlas_parity_create() on the old bytes with
+/// these ranges replaced, so that damage elsewhere stays damage. If other bytes of the affected rows differ,
+/// the call fails with WITNESS and writes nothing; with store_root any differing byte has this effect. Reads
+/// the appended bytes, the units of each affected row, and the parity file once. Replaces a file of this
+/// name, also the parity file itself; the handle stays that of the old file. `operation` may be NULL;
+/// progress is reported at least once per MiB. Fails with WITNESS, INVALID_ARGUMENT (the rows do not fit the
+/// new size: create a new file), OUT_OF_RANGE (a region outside the source), IO, LIMIT, STATE (pool from
+/// before a fork), OUT_OF_MEMORY, CANCELLED or UNSUPPORTED (not built in).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_parity_update(
     parity: *const atlas_parity,

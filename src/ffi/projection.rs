@@ -238,7 +238,7 @@ pub unsafe extern "C" fn atlas_projection_get_info(
         // SAFETY: as the header asks: a struct of its struct_size, a live projection.
         let (out, projection) = unsafe { (OutStruct::new(info, "info")?, handle(projection, "projection")?) };
         let info = projection.0.info();
-        // 2^32 columns would be 2^84 bytes.
+        // A width of 2^32 tiles would need a domain of 2^84 bytes.
         let width = u32::try_from(info.width).unwrap_or(u32::MAX);
         out.fill(&atlas_projection_info {
             r#type: u32::from(info.projection_type.code()),
@@ -379,8 +379,8 @@ pub unsafe extern "C" fn atlas_projection_read(
 
 /// Reads and hashes every byte again and compares with the witnesses.
 ///
-/// Callable from any thread. `operation` may be NULL; progress is reported once per tile. Fails
-/// with WITNESS, then CONSERVATION, with the first tile that differs as the error's index,
+/// Callable from any thread. `operation` may be NULL; progress is reported once per tile. Fails with WITNESS
+/// or, if all witnesses match, CONSERVATION, with the first tile that differs as the error's index,
 /// INVALID_ARGUMENT, IO, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY or CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_projection_verify(

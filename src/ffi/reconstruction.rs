@@ -44,9 +44,9 @@ pub struct atlas_reconstruction_options {
     pub expected_root: *const u8,
     /// Key of 32 bytes, or NULL. Copied, and wiped after use.
     pub key: *const u8,
-    /// Path of the rebuilt file. NULL means in memory. Otherwise bytes go to a new temporary file
-    /// beside this path; atlas_reconstruction_finish() renames it to this path, and destroy removes
-    /// it. Permissions and links are handled as by atlas_projection_write_file(). Copied.
+    /// Path of the rebuilt file. NULL means that the domain is collected in memory. Otherwise bytes go to a
+    /// new temporary file beside this path; atlas_reconstruction_finish() renames it to this path, and
+    /// destroy removes it. Permissions and links are handled as by atlas_projection_write_file(). Copied.
     pub spool_path: *const c_char,
     /// Maximum size of the domain. A shard that claims a larger one fails with ATLAS_STATUS_LIMIT.
     /// 0 means no limit.
@@ -126,10 +126,10 @@ pub unsafe extern "C" fn atlas_reconstruction_create(
 /// Duplicates and overlaps are harmless. Classes of R96 wait, in memory or in a second temporary
 /// file beside spool_path, until a tile has K of them. Serialised with other calls on the handle.
 /// `operation` may be NULL; progress is reported once per verified or decoded tile, and once per
-/// MiB or class written. Fails, without any change, with WITNESS (does not verify; another root,
-/// type, K or size), CONFLICT (another tile geometry under the same root), LIMIT, IO, STATE
-/// (finished, or a pool from before a fork), OUT_OF_MEMORY or CANCELLED. R96: also fails with
-/// FORMAT, WITNESS or CONSERVATION if K classes of a tile verify but stand for no bytes with its
+/// MiB or class written. Fails, without any change, with WITNESS (the shard does not verify, or has another
+/// root, type, K or size than the shards before it), CONFLICT (another tile geometry under the same root),
+/// LIMIT, IO, STATE (finished, or a pool from before a fork), OUT_OF_MEMORY or CANCELLED. R96: also fails
+/// with FORMAT, WITNESS or CONSERVATION if K classes of a tile verify but do not decode to bytes with its
 /// witness and residue, which only the maker of the root can cause.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_reconstruction_add(

@@ -119,7 +119,7 @@ pub enum atlas_parallel_strategy {
     ATLAS_PARALLEL_SEQUENTIAL = 0,
     /// About one tile per task, on the calling thread and the operation's pool, else the library's. Use this
     /// unless there is a reason for another strategy. A batch too small for a second thread runs on the
-    /// calling thread, because waking another one would take longer.
+    /// calling thread, because waking another thread would take longer.
     ATLAS_PARALLEL_DEFAULT = 1,
     /// Like DEFAULT, but on the operation's pool alone, which must be given, however small the batch. For
     /// hosts whose calling thread must not do such work: it waits, reports progress and assembles the
@@ -187,15 +187,14 @@ unsafe fn extract_options(options: *const atlas_extract_options) -> Result<Extra
 /// Extracts many regions of a projection: all of them, or none.
 ///
 /// `out` has room for `region_count` handles, in the order of the regions, each owned by the
-/// caller; on failure every entry is NULL. Regions in the same tile share one reading and hashing
-/// of it: LINEAR up to 256 whose pages in it add up to at most its size, R96 up to 4. For more
-/// regions it is read again. With CHUNKED only the regions of one task share. `options` and
-/// `operation` may be NULL. Progress is reported at least once per MiB of payload, with R96 at
-/// least once per 4 regions of a tile; its count is the sum, over the regions, of the tiles that
-/// each of them touches. The call reports the error of the
-/// first region that fails, with its index in atlas_error_info; an error while hashing earlier
-/// edits has no index. Callable from any thread. Fails as atlas_shard_extract() does, and with
-/// INVALID_ARGUMENT (POOL without a pool, a chunk_size of 0).
+/// caller; on failure every entry is NULL. Regions in the same tile share one reading and hashing of the
+/// tile: with LINEAR up to 256 regions whose pages in the tile add up to at most its size, with R96 up to 4
+/// regions. For more regions the tile is read again. With CHUNKED only the regions of one task share.
+/// `options` and `operation` may be NULL. Progress is reported at least once per MiB of payload, with R96 at
+/// least once per 4 regions of a tile; its count of chunks is the sum, over the regions, of the tiles that
+/// each of them touches. The call reports the error of the first region that fails, with its index in
+/// atlas_error_info; an error while hashing earlier edits has no index. Callable from any thread. Fails as
+/// atlas_shard_extract() does, and with INVALID_ARGUMENT (POOL without a pool, a chunk_size of 0).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_shard_extract_batch(
     projection: *const atlas_projection,
@@ -339,7 +338,7 @@ pub unsafe extern "C" fn atlas_shard_get_info(
     })
 }
 
-/// Returns the shard's bytes, borrowed until it is destroyed.
+/// Returns the shard's bytes, borrowed until the shard is destroyed.
 ///
 /// LINEAR: the region's bytes. R96: the tiles in order, in each tile the classes ascending, in each
 /// class its blocks, each of 128 coefficients of 14 bits. `*data` is never NULL, even if `*size` is
@@ -366,8 +365,8 @@ pub unsafe extern "C" fn atlas_shard_data(
 ///
 /// R96: decodes the blocks that contain them. `buffer` is borrowed for the call and may be NULL if
 /// `size` is 0. Callable from any thread. Fails with INVALID_ARGUMENT, OUT_OF_RANGE, and for R96
-/// with INCOMPLETE (fewer than K classes), FORMAT or WITNESS (the classes are no spectrum of bytes,
-/// which only the maker of the root can cause) or OUT_OF_MEMORY.
+/// with INCOMPLETE (fewer than K classes), FORMAT or WITNESS (the classes do not decode to bytes, which only
+/// the maker of the root can cause) or OUT_OF_MEMORY.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_shard_read(
     shard: *const atlas_shard,
@@ -440,8 +439,8 @@ pub(super) unsafe fn verify_options(options: *const atlas_verify_options) -> Res
 /// Hashes a shard's bytes again and checks their proof against the trust settings.
 ///
 /// Callable from any thread. `options` and `operation` may be NULL; progress is reported once per
-/// tile. Fails with INVALID_ARGUMENT, WITNESS, then CONSERVATION, LIMIT, STATE (pool from before a
-/// fork), OUT_OF_MEMORY or CANCELLED.
+/// tile. Fails with INVALID_ARGUMENT, WITNESS or, if all witnesses match, CONSERVATION, LIMIT, STATE (pool
+/// from before a fork), OUT_OF_MEMORY or CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_shard_verify(
     shard: *const atlas_shard,
@@ -503,7 +502,7 @@ pub(super) unsafe fn limits_in(limits: *const atlas_limits) -> Result<Limits> {
 /// A reader with the default atlas_limits refuses a payload of more than 1 GiB with LIMIT: split a
 /// larger region into several shards, or raise the reader's max_payload_size. `*out` is owned by
 /// the caller: atlas_buffer_free(). Callable from any thread. Fails with INVALID_ARGUMENT or
-/// OUT_OF_MEMORY. Costs one copy and one BLAKE3 of it.
+/// OUT_OF_MEMORY. Costs one copy and one BLAKE3 of the encoded bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_shard_serialize(
     shard: *const atlas_shard,

@@ -33,7 +33,7 @@ macro_rules! sized_struct {
             }
             const FIELDS: &[(usize, usize)] = &[$({
                 let value = std::mem::MaybeUninit::<$name>::uninit();
-                // SAFETY: the address of a field inside the allocation, which is not read.
+                // SAFETY: only the address of a field inside the allocation is taken; nothing is read.
                 let field = unsafe { &raw const (*value.as_ptr()).$field };
                 let start = std::mem::offset_of!($name, $field);
                 (start, start + size_of_pointee(field))
@@ -65,7 +65,7 @@ pub(super) const fn own_size<T>() -> u32 {
 ///
 /// `pointer` is readable for a `u32`.
 unsafe fn struct_size<T: SizedStruct>(pointer: *const T, remedy: &str) -> Result<usize> {
-    // SAFETY: the caller's promise; the field is the first one.
+    // SAFETY: readable by the caller's promise; `struct_size` is the first field.
     let size = unsafe { pointer.cast::<u32>().read_unaligned() } as usize;
     if size > size_of::<T>() && size <= MAX_STRUCT_SIZE || T::FIELDS.iter().any(|(_, end)| *end == size) {
         return Ok(size);
@@ -106,7 +106,7 @@ pub(super) unsafe fn read_struct<T: SizedStruct>(pointer: *const T) -> Result<T>
             T::NAME
         )));
     }
-    // SAFETY: both are valid for `known` bytes, every pattern is a value, and the first four are
+    // SAFETY: both structs are valid for `known` bytes, every pattern is a value, and the first four are
     // replaced by our own size.
     unsafe {
         std::ptr::copy_nonoverlapping(pointer.cast::<u8>(), (&raw mut value).cast::<u8>(), known);
@@ -139,7 +139,7 @@ impl<T: SizedStruct> OutStruct<T> {
     ///
     /// # Safety
     ///
-    /// `pointer` is NULL, or writable for its `struct_size` bytes for as long as this lives.
+    /// `pointer` is NULL, or writable for its `struct_size` bytes for as long as the result lives.
     pub(super) unsafe fn new(pointer: *mut T, name: &str) -> Result<Self> {
         if pointer.is_null() {
             return Err(AtlasError::invalid_argument(format!("{name} is NULL")));

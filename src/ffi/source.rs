@@ -44,12 +44,12 @@ pub enum atlas_file_io {
     ATLAS_FILE_IO_MMAP = 1,
     /// Memory mapping if no process can shorten the file, otherwise like ATLAS_FILE_IO_READ.
     ///
-    /// Linux guarantees this for a file with the seal F_SEAL_SHRINK, for an immutable one on ext4,
-    /// and for one on a file system that is mounted read-only as a whole and that no other machine
-    /// writes to. A file on a read-only mount of a file system that is mounted for writing
-    /// elsewhere is read. The caller guarantees that no process writes to a file that is only
-    /// sealed against shrinking, and that no administrator revokes the other two guarantees in the
-    /// meantime. A failing disk kills the process (SIGBUS) under a mapping; reads fail with IO.
+    /// Linux guarantees this for a file with the seal F_SEAL_SHRINK, for an immutable file on ext4, and for a
+    /// file on a file system that is mounted read-only as a whole and that no other machine writes to. A file
+    /// on a read-only mount of a file system that is mounted for writing elsewhere is read. The caller
+    /// guarantees that no process writes to a file that is only sealed against shrinking, and that no
+    /// administrator revokes the other two guarantees in the meantime. A failing disk kills the process
+    /// (SIGBUS) under a mapping; reads fail with IO.
     ATLAS_FILE_IO_AUTO = 2,
 }
 
@@ -68,7 +68,7 @@ pub type atlas_release_fn = Option<unsafe extern "C" fn(user_data: *mut c_void)>
 #[derive(Clone, Copy)]
 struct UserData(*mut c_void);
 
-// SAFETY: never looked at here; the header tells the caller that callbacks come from any thread.
+// SAFETY: the pointer is never read here; the header tells the caller that callbacks come from any thread.
 unsafe impl Send for UserData {}
 // SAFETY: as above.
 unsafe impl Sync for UserData {}
@@ -157,7 +157,7 @@ pub unsafe extern "C" fn atlas_source_borrow(
                 // SAFETY: the caller's function with the caller's data, once.
                 Box::new(move || unsafe { callback::release(release, user_data.get()) })
             });
-            // SAFETY: the header asks the caller for the very promise of `borrow`.
+            // SAFETY: the header asks the caller for the same promise as `borrow` does.
             Ok(unsafe { Source::borrow(bytes.as_ptr(), bytes.len(), release) })
         };
         // SAFETY: as the header asks: NULL or a place for a pointer.
@@ -184,9 +184,9 @@ pub unsafe extern "C" fn atlas_source_open_file(
             let path = unsafe { self::path(path, "path") }?;
             match file_io(io)? {
                 atlas_file_io::ATLAS_FILE_IO_READ => Source::open_file(path),
-                // SAFETY: the header asks the caller for the very promise of `map_file`.
+                // SAFETY: the header asks the caller for the same promise as `map_file` does.
                 atlas_file_io::ATLAS_FILE_IO_MMAP => unsafe { Source::map_file(path) },
-                // SAFETY: as above, of `open_file_auto`.
+                // SAFETY: as above, for `open_file_auto`.
                 atlas_file_io::ATLAS_FILE_IO_AUTO => unsafe { Source::open_file_auto(path) },
             }
         };
@@ -198,13 +198,12 @@ pub unsafe extern "C" fn atlas_source_open_file(
 /// Creates a source that reads a regular file through a descriptor. `io` is an atlas_file_io.
 ///
 /// `fd` is open for reading, without O_DIRECT. The library keeps a duplicate, so that the caller may close
-/// `fd` at once. Its offset is neither used nor moved. Holes are searched through a description of the
-/// library's own (/proc/self/fd/N); if that cannot be opened the file counts as dense. When the last object
-/// that reads the source is gone the duplicate is closed, which ends the record locks (fcntl) of this
-/// process on the file. The size of the source is the size of the file at this moment. `*out` is owned by
-/// the caller. Callable from any thread. Fails with INVALID_ARGUMENT (not a regular file, not open for
-/// reading, unknown io), IO (os_error set: EBADF if `fd` is not open) or UNSUPPORTED (mapping not built in;
-/// Windows).
+/// `fd` at once. Its offset is neither used nor moved. Holes are searched through a file description that the
+/// library opens itself (/proc/self/fd/N); if it cannot be opened, the file counts as dense. When the last
+/// object that reads the source is gone the duplicate is closed, which ends the record locks (fcntl) of this
+/// process on the file. The size of the source is the size of the file at this moment. `*out` is owned by the
+/// caller. Callable from any thread. Fails with INVALID_ARGUMENT (not a regular file, not open for reading,
+/// unknown io), IO (os_error set: EBADF if `fd` is not open) or UNSUPPORTED (mapping not built in; Windows).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_source_open_fd(
     fd: c_int,
@@ -225,9 +224,9 @@ fn open_fd(fd: c_int, io: atlas_file_io) -> Result<Source> {
     let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(fd) };
     match io {
         atlas_file_io::ATLAS_FILE_IO_READ => Source::open_fd(fd),
-        // SAFETY: the header asks the caller for the very promise of `map_fd`.
+        // SAFETY: the header asks the caller for the same promise as `map_fd` does.
         atlas_file_io::ATLAS_FILE_IO_MMAP => unsafe { Source::map_fd(fd) },
-        // SAFETY: as above, of `open_fd_auto`.
+        // SAFETY: as above, for `open_fd_auto`.
         atlas_file_io::ATLAS_FILE_IO_AUTO => unsafe { Source::open_fd_auto(fd) },
     }
 }

@@ -9,7 +9,8 @@ use std::ffi::{CStr, c_char};
 pub enum atlas_status {
     /// Success.
     ATLAS_STATUS_OK = 0,
-    /// An argument is NULL and must not be, has an unknown enum value, or is a bad configuration.
+    /// An argument is NULL although NULL is not allowed, has an unknown enum value, or is an invalid
+    /// configuration.
     ATLAS_STATUS_INVALID_ARGUMENT = 1,
     /// A buffer whose size comes from outside could not be allocated, or a thread could not be
     /// started.

@@ -41,7 +41,8 @@ pub struct atlas_stream_config {
     /// Bytes per chunk, 64 KiB to 256 MiB. Default 16 MiB. A chunk is the unit of progress, of
     /// read-ahead and of atlas_stream_next().
     pub chunk_size: u64,
-    /// Maximum number of chunks in flight, or of MiB if a chunk is smaller. Greater than 0; default
+    /// Maximum number of chunks in flight, or of MiB if a chunk is smaller than 1 MiB. Greater than 0;
+    /// default
     /// 4. Ignored by atlas_stream_next(), which works on one chunk.
     pub parallel_chunks: u32,
     /// Number of chunks that the system is asked to read ahead, together at most 1 GiB. Default 2.
@@ -49,8 +50,8 @@ pub struct atlas_stream_config {
     /// Bytes of the next chunk returned with each chunk, at most chunk_size. Default 4,096.
     pub chunk_overlap: u64,
     /// Size of the largest positioned read, 4 KiB to 16 MiB. Default 1 MiB. Above 1 MiB it is
-    /// rounded down to whole MiB, and each worker has a buffer of that size, at most that of a
-    /// chunk. atlas_stream_next() reads at most 1 MiB at a time.
+    /// rounded down to whole MiB, and each worker has a buffer of that size, at most of chunk_size.
+    /// atlas_stream_next() reads at most 1 MiB at a time.
     pub io_buffer_size: u64,
 }
 
@@ -92,7 +93,7 @@ unsafe fn stream_config(config: *const atlas_stream_config) -> Result<StreamingC
 /// A stream: chunks that are pulled from a source, or bytes that are pushed.
 pub struct atlas_stream {
     context: Mutex<StreamingContext>,
-    /// Outside the lock, so that getters never wait for a long call.
+    /// Progress and completion, outside the lock so that getters never wait for a long call.
     monitor: StreamMonitor,
     operation: StreamOperation,
 }
@@ -119,7 +120,7 @@ impl atlas_stream {
     ) -> Result<atlas_stream> {
         // SAFETY: as the caller promises.
         let operation = unsafe { read_struct(operation) }?;
-        // SAFETY: our own copy, its pool live as the header asks.
+        // SAFETY: `operation` is our own copy, and its pool is live as the header asks.
         let context = unsafe { with_operation(&raw const operation, open) }?;
         Ok(atlas_stream {
             monitor: context.monitor(),
@@ -133,7 +134,7 @@ impl atlas_stream {
         // A call that panicked leaves a stream in the failed state, so that a poisoned lock is safe
         // to enter.
         let mut context = lock(&self.context);
-        // SAFETY: our own copy; the header asks that pool and user_data outlive the stream.
+        // SAFETY: the operation is our own copy; the header asks that pool and user_data outlive the stream.
         unsafe { with_operation(&raw const self.operation.0, |operation| call(&mut context, operation)) }
     }
 }
@@ -210,10 +211,9 @@ pub unsafe extern "C" fn atlas_stream_open(
 ///
 /// `type` is an atlas_projection_type. The bytes go to a temporary file beside `spool_path`
 /// (copied). atlas_stream_finish() flushes it to the disk and renames it to `spool_path`, replacing
-/// an existing file. A NULL `spool_path` means in memory, which counts towards the operation's
-/// memory limit. Otherwise like atlas_stream_open(). The operation's progress has totals of 0 until
-/// the end. Fails with INVALID_ARGUMENT, UNSUPPORTED, LIMIT or IO (the temporary file could not be
-/// made).
+/// an existing file. If `spool_path` is NULL, the bytes stay in memory, which counts towards the operation's
+/// memory limit. Otherwise like atlas_stream_open(). The operation's progress has totals of 0 until the end.
+/// Fails with INVALID_ARGUMENT, UNSUPPORTED, LIMIT or IO (the temporary file could not be made).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_stream_open_push(
     r#type: u32,

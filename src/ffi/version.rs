@@ -138,7 +138,7 @@ impl atlas_buffer {
         if bytes.is_empty() {
             return Self::EMPTY;
         }
-        // atlas_buffer_free() gets the length alone. Encodings have no capacity beyond it.
+        // atlas_buffer_free() gets only the length, so that the allocation must have no capacity beyond it.
         let size = bytes.len();
         atlas_buffer { data: Box::into_raw(bytes.into_boxed_slice()).cast(), size }
     }
