@@ -21,16 +21,17 @@
 //     return 1;
 //   }
 //
-// Handles are move-only and destroy their object. get() returns the C handle, release() passes its ownership to the
-//             caller, and the explicit constructor takes ownership of a C handle. A handle that was moved from refuses
-//             every call with status::invalid_argument. Errors x() throws atlas::error, try_x() gives an atlas::result.
-//             Without exceptions (-fno-exceptions) only try_x() exists, and memory that cannot be allocated for a std::
-//             container ends the program. Callbacks may throw. An exception of a progress, damage or read callback
-//             comes out of the call that ran the callback, out of try_x() too. The call itself is cancelled, with the
-//             effects of a failure. Bytes are taken from every contiguous container of trivially copyable elements, and
-//             from std::span. No byte is copied, unless a function says so. Standards C++17 and later. C++20 adds
-//             std::stop_token, <=> and std::ranges, C++23 conversions to std::expected. Types and names are the same in
-//             all of them, so that their object files can be linked together.
+// Handles     are move-only and destroy their object. get() returns the C handle, release() passes its ownership to
+//             the caller, and the explicit constructor takes ownership of a C handle. A handle that was moved from
+//             refuses every call with status::invalid_argument.
+// Errors      x() throws atlas::error, try_x() returns an atlas::result. Without exceptions (-fno-exceptions) only
+//             try_x() exists, and memory that cannot be allocated for a std:: container ends the program.
+// Callbacks   may throw. An exception of a progress, damage or read callback comes out of the call that ran the
+//             callback, out of try_x() too. The call itself is cancelled, with the effects of a failure.
+// Bytes       are taken from every contiguous container of trivially copyable elements, and from std::span. No byte
+//             is copied, unless a function says so.
+// Standards   C++17 and later. C++20 adds std::stop_token, <=> and std::ranges, C++23 conversions to std::expected.
+//             Types and names are the same in all standards, so that their object files can be linked together.
 //
 // Ownership, threads, costs and the statuses of each call are those of the C function that it names.
 
@@ -861,21 +862,21 @@ private:
 /// Progress of a call; atlas_progress.
 struct progress_state {
     std::uint64_t bytes_done;   ///< Bytes of work done.
-    std::uint64_t bytes_total;  ///< Bytes of work in all; 0: not known.
+    std::uint64_t bytes_total;  ///< Total bytes of work; 0: unknown.
     std::uint64_t chunks_done;  ///< Tiles, chunks, regions, shards or cases done.
-    std::uint64_t chunks_total; ///< Tiles, chunks, regions, shards or cases in all.
+    std::uint64_t chunks_total; ///< Total number of tiles, chunks, regions, shards or cases.
 };
 
 /// One damaged range; atlas_damage.
 struct damage {
     damage_part part;         ///< The part that the range belongs to.
-    damage_kind kind;         ///< Its kind.
-    bool repairable;          ///< True if it can be rebuilt from bytes that are at hand.
+    damage_kind kind;         ///< Kind of the damage.
+    bool repairable;          ///< True if the range can be rebuilt from available bytes.
     int os_error;             ///< Error number of the operating system, or 0.
-    std::uint64_t generation; ///< Generation of a container; 0: none.
+    std::uint64_t generation; ///< Generation of the container; 0: none.
     std::uint64_t index;      ///< The first tile, record, unit or block.
     std::uint64_t offset;     ///< Offset of the first byte: in the domain or the protected file for damage_part::data.
-    std::uint64_t length;     ///< In bytes.
+    std::uint64_t length;     ///< Length of the range in bytes.
 };
 
 /// A function that receives an event and may return false to refuse it. A function that returns void accepts every
@@ -1960,7 +1961,7 @@ private:
 
 /// Properties of a projection's present state; atlas_projection_info.
 struct projection_info {
-    projection_type type;           ///< Way from its bytes to payload.
+    projection_type type;           ///< Type of the projection.
     std::uint64_t domain_size;      ///< Bytes of the domain.
     std::uint64_t page_count;       ///< Pages of 4,096 bytes.
     std::uint64_t tile_count;       ///< Tiles of 1 byte to 1 MiB.
@@ -1975,26 +1976,26 @@ struct projection_info {
 
 /// Properties of a tile; atlas_tile_info.
 struct tile_info {
-    std::uint32_t residue; ///< The sum of its bytes mod 96.
-    std::uint64_t offset;  ///< Offset of its first byte in the domain.
+    std::uint32_t residue; ///< The sum of the bytes mod 96.
+    std::uint64_t offset;  ///< Offset of the first byte in the domain.
     std::uint64_t length;  ///< 1 to 1,048,576 bytes.
-    digest witness;        ///< Its digest.
+    digest witness;        ///< Digest of the tile.
 };
 
 /// The box around a transformed tile.
 struct box {
-    double min_x; ///< Left.
-    double min_y; ///< Bottom.
-    double max_x; ///< Right.
-    double max_y; ///< Top.
+    double min_x; ///< Left edge.
+    double min_y; ///< Lower edge.
+    double max_x; ///< Right edge.
+    double max_y; ///< Upper edge.
 };
 
 /// A scaling, then a rotation, then a translation of the tile plane; atlas_transform_params.
 struct plane_transform {
     double scaling_factor = 1; ///< Greater than 0 and finite.
     double rotation_angle = 0; ///< In radians, counter-clockwise about the origin.
-    double translation_x = 0;  ///< Added to x at last.
-    double translation_y = 0;  ///< Added to y at last.
+    double translation_x = 0;  ///< Added to x, after the rotation.
+    double translation_y = 0;  ///< Added to y, after the rotation.
 };
 
 /// Counts of the changes to a projection; atlas_incremental_stats.
@@ -2005,22 +2006,22 @@ struct incremental_stats {
     std::uint64_t delete_operations;       ///< Deltas that delete.
     std::uint64_t move_operations;         ///< Deltas that move.
     std::uint64_t rollbacks;               ///< Rollbacks that succeeded.
-    std::uint64_t bytes_modified;          ///< Bytes inserted, deleted and moved, and the longer side of updates.
+    std::uint64_t bytes_modified;          ///< Bytes inserted, deleted and moved; an update counts its longer side.
     std::uint64_t conservation_violations; ///< Calls that were refused with status::conservation.
     std::uint64_t avg_update_time_ns;      ///< Nanoseconds per delta.
 };
 
 /// Properties of a shard; atlas_shard_info.
 struct shard_info {
-    projection_type type;                     ///< Way from its bytes to payload.
+    projection_type type;                     ///< Type of the projection.
     std::uint64_t domain_size;                ///< Bytes of the whole domain.
-    atlas::region region;                     ///< Region of the domain that it covers.
-    std::uint64_t payload_size;               ///< Bytes of its payload.
+    atlas::region region;                     ///< Region of the domain that the shard covers.
+    std::uint64_t payload_size;               ///< Size of the payload in bytes.
     std::uint32_t residue;                    ///< Linear: the sum of the region's bytes mod 96.
     std::uint32_t r96_data_classes;           ///< K; 0 for linear.
-    bool keyed;                               ///< True if its witnesses are keyed.
-    std::array<std::uint8_t, 12> class_mask;  ///< R96: bit r % 8 of byte r / 8 is set if it carries class r.
-    digest root;                              ///< The projection state that it belongs to.
+    bool keyed;                               ///< True if the witnesses are keyed.
+    std::array<std::uint8_t, 12> class_mask;  ///< R96: bit r % 8 of byte r / 8 is set if the shard carries class r.
+    digest root;                              ///< Root of the projection state of the shard.
 
     /// True if an R96 shard carries a class.
     bool has_class(std::uint32_t which) const noexcept
@@ -2031,48 +2032,48 @@ struct shard_info {
 
 /// Properties of a compressed shard; atlas_compressed_info.
 struct compressed_info {
-    compression_algorithm algorithm; ///< The one in fact used: none if stored.
-    std::uint32_t level;             ///< The level in fact used: 0 if stored.
+    compression_algorithm algorithm; ///< Algorithm that was used; none if stored.
+    std::uint32_t level;             ///< Level that was used; 0 if stored.
     std::uint32_t residue;           ///< Sum of the bytes of the shard mod 96.
     std::uint64_t original_size;     ///< Bytes of the payload.
-    std::uint64_t compressed_size;   ///< Bytes that stand for it.
-    std::uint32_t filters;           ///< The filters of its blocks, a bit each.
+    std::uint64_t compressed_size;   ///< Bytes of the blocks, and 12 per block.
+    std::uint32_t filters;           ///< Bit f is set if a block has filter f.
 };
 
 /// Counts of a compression manager; atlas_compression_stats.
 struct compression_stats {
-    std::uint64_t compression_operations;   ///< Shards given to compression.
-    std::uint64_t decompression_operations; ///< Compressed shards given back as shards.
+    std::uint64_t compression_operations;   ///< Shards passed to compression.
+    std::uint64_t decompression_operations; ///< Compressed shards that were decompressed.
     std::uint64_t shards_compressed;        ///< Shards that became smaller.
     std::uint64_t shards_stored;            ///< Shards that are stored.
-    std::uint64_t original_bytes;           ///< Sum of their original sizes.
-    std::uint64_t compressed_bytes;         ///< Sum of their compressed sizes.
-    std::uint64_t saved_bytes;              ///< The difference, or 0.
-    double average_ratio;                   ///< The ratio, or 1.
+    std::uint64_t original_bytes;           ///< Sum of original_size over these shards.
+    std::uint64_t compressed_bytes;         ///< Sum of compressed_size over these shards.
+    std::uint64_t saved_bytes;              ///< original_bytes minus compressed_bytes, at least 0.
+    double average_ratio;                   ///< compressed_bytes by original_bytes; 1 if there are none.
 };
 
 /// A chunk of a stream, and the beginning of the next one; atlas_chunk.
 struct chunk {
-    std::uint64_t id;      ///< Its number, from 0.
-    std::uint64_t offset;  ///< Offset of its first byte in the domain.
-    std::uint32_t residue; ///< The sum of its bytes mod 96.
-    bytes_view data;       ///< Its bytes, until the next changing call on the stream.
-    bytes_view overlap;    ///< The first bytes of the next chunk, as long.
+    std::uint64_t id;      ///< Number of the chunk, from 0.
+    std::uint64_t offset;  ///< Offset of the first byte in the domain.
+    std::uint32_t residue; ///< The sum of the bytes mod 96.
+    bytes_view data;       ///< Bytes of the chunk, valid until the next changing call on the stream.
+    bytes_view overlap;    ///< First bytes of the next chunk, valid as long as data.
 };
 
 /// Properties of a container; atlas_container_info.
 struct container_info {
-    projection_type type;             ///< Way from bytes to payload.
+    projection_type type;             ///< Type of the projection.
     std::uint32_t r96_data_classes;   ///< K; 0 for linear.
     bool keyed;                       ///< True if digests are keyed.
-    conservation_policy conservation; ///< Demand on the sum of all bytes.
+    conservation_policy conservation; ///< Requirement on the sum of all bytes.
     bool writable;                    ///< True if this handle may write.
     bool keeps_chains;                ///< True if chaining values are stored.
     std::uint32_t block_size;         ///< Block size in bytes; every commit extends the file by a multiple of it.
-    std::uint64_t newest;             ///< The newest generation; 0: none.
-    std::uint64_t oldest;             ///< The oldest generation that is kept; 0: none.
-    std::uint64_t generation_count;   ///< Generations that are kept.
-    std::uint64_t lost;               ///< The newest generation that recovery did not find; 0: none.
+    std::uint64_t newest;             ///< Number of the newest generation; 0: none.
+    std::uint64_t oldest;             ///< Number of the oldest kept generation; 0: none.
+    std::uint64_t generation_count;   ///< Number of kept generations.
+    std::uint64_t lost;               ///< Newest durable generation that recovery did not find; 0: none.
     std::uint64_t file_size;          ///< Bytes of the file up to the end of the newest generation.
     std::uint64_t base_size;          ///< Size of the base's address space; 0: none.
     file_id id;                       ///< Id of the file.
@@ -2080,29 +2081,29 @@ struct container_info {
 
 /// Properties of a generation; atlas_generation_info.
 struct generation_info {
-    std::uint64_t generation;  ///< Its number.
-    std::uint64_t previous;    ///< Number of the one before; 0: none is kept.
+    std::uint64_t generation;  ///< Number of the generation.
+    std::uint64_t previous;    ///< Number of the previous kept generation; 0: none.
     std::uint32_t residue;     ///< Sum of all bytes mod 96.
     std::int64_t time;         ///< Nanoseconds since 1970; 0: none.
     std::uint64_t domain_size; ///< Bytes of the domain.
-    std::uint64_t tile_count;  ///< Tiles of at most 1 MiB.
+    std::uint64_t tile_count;  ///< Number of tiles, each of at most 1 MiB.
     std::uint64_t note_size;   ///< Bytes of the note.
     digest root;               ///< Root of the projection.
-    digest history;            ///< Commits to this generation and all before it.
+    digest history;            ///< Digest that commits to this generation and all before it.
 };
 
 /// Properties of a parity file; atlas_parity_info.
 struct parity_info {
-    std::uint32_t unit_size;      ///< Bytes of a unit.
+    std::uint32_t unit_size;      ///< Bytes per unit.
     std::uint64_t protected_size; ///< Number of protected bytes.
-    std::uint64_t parity_size;    ///< Bytes of the parity file when it is whole.
+    std::uint64_t parity_size;    ///< Size of the complete parity file.
     std::uint64_t rows;           ///< Number of rows.
     std::uint32_t data_columns;   ///< Number of data columns.
-    std::uint32_t parity_columns; ///< Number of parity columns: so many units of each row may be lost.
-    std::uint64_t burst_size;     ///< Length of the longest run that is rebuilt wherever it begins.
+    std::uint32_t parity_columns; ///< Number of parity columns, the units of each row that may be lost.
+    std::uint64_t burst_size;     ///< Longest run of lost bytes that can be rebuilt wherever it begins.
     bool keyed;                   ///< True if the digests are keyed.
     std::optional<digest> root;   ///< The root of the protected bytes, if it is stored.
-    file_id id;                   ///< The id.
+    file_id id;                   ///< Id of the parity file.
 };
 
 /// The result of a check; atlas_parity_report. Every repair begins with a check.
@@ -2110,12 +2111,12 @@ struct parity_report {
     parity_verdict data;            ///< Verdict on the protected bytes.
     parity_verdict parity;          ///< Verdict on the parity file.
     std::uint64_t size;             ///< Size of the protected file as it was found.
-    std::uint64_t bad_units;        ///< Data units that differ or cannot be read.
+    std::uint64_t bad_units;        ///< Data units that differ from their digests or cannot be read.
     std::uint64_t unknown_units;    ///< Data units whose digests are lost.
     std::uint64_t bad_parity_units; ///< Parity units that are bad or unknown.
-    std::uint64_t bad_blocks;       ///< Blocks of digests that do not count.
-    std::uint64_t damaged_rows;     ///< Rows with such a unit.
-    std::uint64_t lost_rows;        ///< Rows with more of them than parity units.
+    std::uint64_t bad_blocks;       ///< Invalid blocks of digests, in the head and in the tail copy.
+    std::uint64_t damaged_rows;     ///< Rows with a damaged unit of data or parity.
+    std::uint64_t lost_rows;        ///< Rows with more damaged units than parity units.
     std::uint64_t repaired_units;   ///< Data units that a repair has written.
 
     /// True if neither the data nor the parity file is damaged.
@@ -2124,21 +2125,21 @@ struct parity_report {
 
 /// One case of a benchmark on a domain of one size; atlas_benchmark_result.
 struct benchmark_result {
-    std::string name;         ///< The case.
+    std::string name;         ///< Name of the case.
     std::uint64_t data_size;  ///< Bytes of the domain.
-    std::uint64_t iterations; ///< Iterations that count.
-    double min_ns;            ///< The fastest iteration.
-    double max_ns;            ///< The slowest iteration.
-    double mean_ns;           ///< The mean.
-    double median_ns;         ///< The median.
-    double stddev_ns;         ///< The standard deviation.
-    double bytes_per_second;  ///< data_size by the median.
+    std::uint64_t iterations; ///< Measured iterations.
+    double min_ns;            ///< Time of the fastest iteration.
+    double max_ns;            ///< Time of the slowest iteration.
+    double mean_ns;           ///< Mean time.
+    double median_ns;         ///< Median time.
+    double stddev_ns;         ///< Standard deviation of the time.
+    double bytes_per_second;  ///< data_size divided by the median.
 };
 
 /// The result of a search for damage.
 struct damage_report {
     std::vector<damage> ranges; ///< The damaged ranges, in the order of the search.
-    atlas::status outcome;      ///< status::ok: nothing is damaged. Else the status that the search ended with.
+    atlas::status outcome;      ///< status::ok: nothing is damaged. Else the status of the search.
 
     /// True if nothing is damaged, and every byte was checked.
     bool intact() const noexcept { return outcome == atlas::status::ok; }
