@@ -3,10 +3,11 @@
 //! The bytes go to a file without a name in the folder of the target, or, if the file system has no such
 //! files, to a temporary file that only its owner can read. [`AtomicFile::persist`] gives it the attributes
 //! of the file that it replaces, or those of a new file, flushes it to the disk, renames it, and flushes the
-//! folder; dropping it before removes it.
+//! folder. Dropping an [`AtomicFile`] before that removes its file.
 //!
-//! Temporary names are `.atlas-` with 16 hexadecimal digits and `.tmp`. A process that is killed leaves one
-//! if the file system knows no files without names, or if it dies between naming the file and renaming it.
+//! Temporary names are `.atlas-` with 16 hexadecimal digits and `.tmp`. A killed process leaves a temporary
+//! file if the file system has no files without names, or if the process dies between naming the file and
+//! renaming it.
 
 #![forbid(unsafe_code)]
 
@@ -167,12 +168,13 @@ impl AtomicFile {
             let target = target.display();
             return Err(AtlasError::invalid_argument(format!("{target} does not end in the name of a file")));
         };
-        // The folder is the one of now, wherever the process goes until the end.
+        // The folder is opened now, so that a later change of the working folder does not matter.
         let failed = |error| {
             AtlasError::io(format_args!("creating a temporary file beside {}", target.display()), error)
         };
         let folder = Folder::open(folder(target)).map_err(failed)?;
-        // Refused before anything is written, and looked at again before the rename.
+        // A target that cannot be replaced is refused before anything is written. It is checked again before
+        // the rename.
         replaceable(target, folder.entry(name))?;
         let temporary = Temporary::create(folder).map_err(failed)?;
         let storage = storage(Arc::clone(&temporary.file));
@@ -218,9 +220,9 @@ impl AtomicFile {
         })
     }
 
-    /// Writes like [`write_at`](Self::write_at), but in pieces of 1 MiB, and skips those of zeros only, so
-    /// that they stay holes. Nothing may have been written to the range before. [`set_len`](Self::set_len)
-    /// extends a file that ends with a hole.
+    /// Writes like [`write_at`](Self::write_at), but in pieces of 1 MiB, and skips pieces of zeros, so that
+    /// they stay holes. Nothing may have been written to the range before. [`set_len`](Self::set_len) extends
+    /// a file that ends with a hole.
     pub(crate) fn write_sparse_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
         let starts = (offset..).step_by(TILE_SIZE);
         let mut parts = starts.zip(bytes.chunks(TILE_SIZE)).filter(|(_, part)| !is_zero(part));
@@ -234,7 +236,7 @@ impl AtomicFile {
             return Ok(());
         }
         let failed = |error| self.failed("restarting the file after a failed flush", error);
-        // In the same folder, which may have moved since.
+        // The new file is made in the same folder, which may have been moved meanwhile.
         let temporary = self.temporary.folder.try_clone().and_then(Temporary::create).map_err(failed)?;
         let storage: Arc<dyn Storage> = Arc::clone(&temporary.file) as _;
         let target = self.target.clone();
@@ -254,8 +256,8 @@ impl AtomicFile {
         Ok(())
     }
 
-    /// Gives the file its name, flushed to the disk. On failure it is still temporary, unless only its folder
-    /// could not be flushed.
+    /// Gives the file its name, flushed to the disk. On failure the file is still temporary, unless only its
+    /// folder could not be flushed.
     pub(crate) fn persist(self) -> std::result::Result<(), Box<(AtomicFile, AtlasError)>> {
         self.persist_by(true)
     }

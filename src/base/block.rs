@@ -51,7 +51,7 @@ impl DerefMut for Block {
     }
 }
 
-/// Returns zeros. Fails with OUT_OF_MEMORY. Large ones are not touched here: the system provides zero pages
+/// Returns zeros. Fails with OUT_OF_MEMORY. Large blocks are not touched here: the system provides zero pages
 /// at the first touch, which may be on any thread.
 fn try_zeroed(len: usize) -> Result<Vec<u8>> {
     let failed = || AtlasError::out_of_memory(format!("allocation of {len} bytes failed"));

@@ -45,7 +45,7 @@ pub(crate) fn try_filled<T: Clone>(value: T, len: usize) -> Result<Vec<T>> {
     Ok(vec)
 }
 
-/// Reserves room for `more` elements, and some for later.
+/// Reserves room for `more` elements, and for some later elements.
 pub(crate) fn try_grow<T>(vec: &mut Vec<T>, more: usize) -> Result<()> {
     grow(vec, more, Vec::try_reserve)
 }

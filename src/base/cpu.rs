@@ -15,7 +15,7 @@ pub(crate) fn cores() -> usize {
     let available = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     #[cfg(target_os = "linux")]
     if let Some((own, both)) = affinity::of_this_thread().zip(affinity::of_both()) {
-        // Fewer than the cores of this thread: the process has a quota of their time.
+        // A number below the cores of this thread means that a quota limits the process.
         let (own, both) = (affinity::count(&own), affinity::count(&both));
         return if available < own { available } else { both.max(1) };
     }
@@ -43,7 +43,7 @@ mod affinity {
     /// has bits.
     fn of(thread: libc::pid_t) -> Option<Cores> {
         let mut cores: Cores = [0; 16];
-        // SAFETY: there is room for so many bytes, and the struct of the call is an array of bits.
+        // SAFETY: the set has SIZE bytes, and the struct of the call is an array of bits.
         let found = unsafe { libc::sched_getaffinity(thread, SIZE, (&raw mut cores).cast()) };
         (found == 0).then_some(cores)
     }
@@ -67,7 +67,7 @@ mod affinity {
     }
 
     pub(super) fn bind(cores: &Cores) {
-        // SAFETY: as above; concerns the calling thread alone.
+        // SAFETY: as above; the call changes only the calling thread.
         unsafe { libc::sched_setaffinity(0, SIZE, std::ptr::from_ref(cores).cast()) };
     }
 }

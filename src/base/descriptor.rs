@@ -38,7 +38,7 @@ pub(crate) fn off_standard(file: File) -> io::Result<File> {
     }
     // SAFETY: the descriptor is open; the call makes another one.
     let copy = again(|| unsafe { libc::fcntl(file.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 3) })?;
-    // SAFETY: made above, and owned by nothing else.
+    // SAFETY: the descriptor was made above, and nothing else owns it.
     Ok(unsafe { File::from_raw_fd(copy) })
 }
 

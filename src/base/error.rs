@@ -137,7 +137,7 @@ impl AtlasError {
         this.change(|details| {
             details.os_error = error.raw_os_error().unwrap_or(0);
             details.source = Some(match error.raw_os_error() {
-                // An error of the system is its number, which needs no shared memory.
+                // An error of the system consists of its number, which needs no shared memory.
                 Some(_) => Source::System(error),
                 None => Source::Shared(Arc::new(error)),
             });
@@ -170,7 +170,7 @@ impl AtlasError {
         self
     }
 
-    /// Removes the index, because the failed item is not one of the caller's.
+    /// Removes the index, because the failed item is not an item of the caller's batch.
     #[cold]
     pub(crate) fn without_index(mut self) -> Self {
         self.change(|details| details.index = None);

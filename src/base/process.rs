@@ -24,7 +24,7 @@ pub(crate) struct Process {
 impl Process {
     /// Returns this process, which differs from its children.
     pub(crate) fn current() -> Process {
-        // Earlier forks do not matter, because no object is older.
+        // Forks before the first call do not matter, because no object existed then.
         count_forks();
         let number = match own_page() {
             Some(page) => number_in(page),
@@ -124,7 +124,7 @@ fn count_forks() {
         FORKS.fetch_add(1, Ordering::Relaxed);
     }
 
-    // Pairs with the release below: whoever sees the flag has the handler in place.
+    // Pairs with the release below: if the flag is seen, the handler is in place.
     if COUNTED.load(Ordering::Acquire) {
         return;
     }
@@ -149,7 +149,7 @@ mod tests {
         let same_forks = Process { forks: Process::current().forks, ..here };
         let differs = [here, same_number, same_forks].map(|process| i32::from(!process.is_current()));
         let found = differs[0] | differs[1] << 1 | differs[2] << 2;
-        // SAFETY: ends without the handlers of the parent.
+        // SAFETY: the call ends the child without running the exit handlers of the parent.
         unsafe { libc::_exit(found) }
     }
 
@@ -174,13 +174,13 @@ mod tests {
         assert!(here.is_current() && here == Process::current());
     }
 
-    /// No handler runs in it.
+    /// A child made by the system call alone, in which no handler runs.
     #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
     #[test]
     fn a_child_that_the_c_library_does_not_know_of_is_another_one() {
         let here = Process::current();
         let signal = libc::c_long::from(libc::SIGCHLD);
-        // SAFETY: as fork, and the child compares numbers and ends.
+        // SAFETY: the call works like fork; the child only compares numbers and ends.
         let child = unsafe { libc::syscall(libc::SYS_clone, signal, 0, 0, 0, 0) };
         if child == 0 {
             end_child(here);

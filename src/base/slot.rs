@@ -29,7 +29,7 @@ impl<T: Send + Sync + 'static> Slot<T> {
         Slot { current: AtomicPtr::new(std::ptr::null_mut()) }
     }
 
-    /// Returns the value if it is `good`, or else the first one that a thread stores.
+    /// Returns the value if it is `good`, or else the first new value that a thread stores.
     pub(crate) fn get<E>(
         &self,
         good: impl Fn(&T) -> bool,
@@ -52,7 +52,7 @@ impl<T: Send + Sync + 'static> Slot<T> {
                 Err(error) => return look().1.ok_or(error),
             };
             match self.current.compare_exchange(current, made, Ordering::AcqRel, Ordering::Acquire) {
-                // SAFETY: as above; it stays for the life of the process.
+                // SAFETY: as above; `made` stays for the life of the process.
                 Ok(_) => return Ok(unsafe { &*made }),
                 // SAFETY: `made` was not stored, because another thread stored its value first, so that no
                 // other thread has it.

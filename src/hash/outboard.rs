@@ -36,7 +36,7 @@ pub(crate) fn page_bytes(pages: &Range<u64>, len: usize) -> Range<usize> {
 /// Computes the chaining value of the subtree over `bytes`, which begins `offset` bytes into a longer
 /// input.
 fn subtree(digests: &Digests, offset: usize, bytes: &[u8]) -> Digest {
-    // The offset is part of every chunk, so that a chaining value counts for its place only.
+    // The offset is part of every chunk, so that a chaining value is valid at its own offset only.
     let mut hasher = digests.tile_hasher();
     hasher.set_input_offset(to_u64(offset)).update(bytes).finalize_non_root()
 }
@@ -58,7 +58,8 @@ pub(crate) struct Outboard {
 }
 
 impl Outboard {
-    /// Bytes of the largest outboard: groups, as much again above them, and allocations.
+    /// Bytes of the largest outboard: the groups, as many bytes again for the nodes above them, and the
+    /// allocations.
     pub(crate) const FOOTPRINT: u64 = (2 * GROUPS * size_of::<Digest>() + 512) as u64;
 }
 
@@ -87,7 +88,7 @@ impl GroupPages {
 
     /// Computes a node at or below the group's level. `top` is true for the top of the tile's tree.
     fn node(&self, digests: &Digests, node: NodeId, pages: u64, top: bool) -> Digest {
-        // The last group of a tile may have fewer pages than four.
+        // The last group of a tile may have fewer than four pages.
         let under = node.leaves(pages);
         let at = |page: u64| &self.0[to_usize(page) % GROUP_PAGES];
         match under.end - under.start {
@@ -258,7 +259,7 @@ pub(crate) fn source_changed(what: &dyn Display) -> AtlasError {
 }
 
 /// Returns the groups of a tile of `len` bytes that lie only partly in `pages`. A proof needs the pages of
-/// these.
+/// these groups.
 pub(crate) fn cut_groups(pages: &Range<u64>, len: usize) -> impl Iterator<Item = usize> + use<> {
     let count = pages_in(len);
     // An end inside a group cuts nothing if it is the end of the tile.
@@ -281,7 +282,7 @@ pub(crate) fn witness_from_pages(
     take: impl FnMut() -> Result<Digest>,
 ) -> Result<Digest> {
     let count = pages_in(len);
-    // All pages are there: no proof is needed.
+    // All pages are given: no proof is needed.
     if *pages == (0..count) {
         return Ok(digests.tile(bytes));
     }

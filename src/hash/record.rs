@@ -45,7 +45,7 @@ pub(crate) fn encoded_size(lengths: &[usize]) -> Option<usize> {
         .try_fold(HEADER_SIZE + DIGEST_SIZE, |sum, len| sum.checked_add(*len)?.checked_add(RECORD_SIZE))
 }
 
-/// Writes the frame around records, with the digest of all of it.
+/// Writes the frame around records, with the digest of the whole encoding.
 ///
 /// The bytes are hashed as they are written. Small pieces are gathered, so that hashing is as fast as over
 /// the whole encoding, and `out` needs no buffer of its own; long pieces are not copied.
@@ -88,7 +88,7 @@ impl<W: io::Write> Writer<W> {
     /// Begins an encoding of exactly the records of these lengths.
     pub(crate) fn new(kind: Kind, lengths: &[usize], out: W) -> Result<Self> {
         let size = announced_size(lengths)?;
-        // Room for the digest too.
+        // The gathered part has room for the digest too.
         let gathered = try_vec(size.min(GATHERED + DIGEST_SIZE))?;
         let mut writer = Writer { out, kind, gathered, hasher: None, written: 0, size: to_u64(size) };
         // The header of docs/format.md, section "File".
@@ -111,7 +111,7 @@ impl<W: io::Write> Writer<W> {
     /// Adds bytes. Inlined, so that a number is a store instead of a call of memcpy.
     #[inline(always)]
     pub(crate) fn put(&mut self, bytes: &[u8]) -> Result<()> {
-        // Fewer than the room: a full buffer is passed on at once.
+        // Fewer bytes than the room, because a full buffer is passed on at once.
         if bytes.len() < GATHERED - self.gathered.len() {
             self.gathered.extend_from_slice(bytes);
             return Ok(());
@@ -324,7 +324,7 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn take<const N: usize>(&mut self) -> Result<[u8; N]> {
-        // Never beyond the record, although the encoding goes on after it.
+        // A value never reaches beyond the record, although the encoding goes on after it.
         match self.bytes[self.at..self.end].first_chunk::<N>() {
             Some(bytes) => {
                 self.at += N;

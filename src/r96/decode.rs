@@ -12,11 +12,11 @@
 //! coefficients of p             one inverse transform
 //! ```
 //!
-//! Nothing here grows with the square of the number of missing classes, and only 192 factors depend
-//! on the set of missing classes: `Erasure` has them, once for all blocks.
+//! No cost grows with the square of the number of missing classes. Only 192 factors depend on the set of
+//! missing classes; `Erasure` has them, once for all blocks.
 //!
-//! All given classes take part. With n of them the polynomial found has degree below n, and it
-//! is the right one exactly if its coefficients K .. n are zero: so the surplus checks the result.
+//! All given classes take part. With n of them the polynomial found has degree below n, and it is the right
+//! polynomial exactly if its coefficients K .. n are zero. The surplus classes thereby check the result.
 
 #![forbid(unsafe_code)]
 

@@ -13,9 +13,10 @@ use crate::base::units::TILE_BYTES;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
-/// Maximum number of distinguished ranges of data; the rest counts as data. They use 16 MiB.
+/// Maximum number of distinguished ranges of data, which use 16 MiB. The bytes after the last range count as
+/// data.
 const MOST_RANGES: usize = 1 << 20;
-/// Sources whose holes one call looks for.
+/// Maximum number of sources in which one call searches for holes.
 const MOST_SOURCES: usize = 64;
 
 /// The parts of a source that may have other bytes than zeros.

@@ -138,7 +138,7 @@ impl Memory {
 /// may not write to Linux always reports true.
 #[cfg(all(target_os = "linux", feature = "streaming"))]
 fn is_cached(map: &memmap2::Mmap, offset: usize) -> bool {
-    // SAFETY: a question.
+    // SAFETY: the call only returns a number of the system.
     let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(usize::MAX);
     let mut there = 0_u8;
     // The system expects the address of a page.

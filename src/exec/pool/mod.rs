@@ -103,8 +103,8 @@ fn cores() -> usize {
     1
 }
 
-/// Returns the number of cores that this process may use: the most that any thread which asked may use. A
-/// thread that is bound to one core does not decide for the others.
+/// Returns the number of cores that this process may use: the largest number that any asking thread may use,
+/// so that a thread that is bound to one core does not decide for the other threads.
 #[cfg(feature = "parallel")]
 fn cores() -> usize {
     use crate::base::cpu;
@@ -147,11 +147,12 @@ pub(crate) fn run<S, T: Send>(
 #[derive(Clone, Copy, Default)]
 #[cfg_attr(not(feature = "parallel"), expect(dead_code, reason = "one thread has one order"))]
 pub(crate) struct Order<'a> {
-    /// No progress callback is set: the sink may get results many at a time, which saves wake-ups of the
-    /// calling thread on busy cores. Errors stop the rest without delay in any case.
+    /// True if no progress callback is set: the sink may then get results many at a time, which saves
+    /// wake-ups of the calling thread on busy cores. Errors stop the rest without delay in any case.
     pub(crate) unwatched: bool,
-    /// Distance from the next task to deliver at which no further task starts. `None` means two per worker, or
-    /// unlimited without a progress callback: results must not pile up before a slow sink.
+    /// Distance from the next task to deliver at which no further task starts. `None` means two per worker if
+    /// a progress callback is set, because results must not pile up before a slow sink, and unlimited
+    /// otherwise.
     pub(crate) window: Option<u64>,
     /// Ends of runs of tasks that one worker takes at a time, ascending, the last one being the number of
     /// tasks. Empty means that every task is a run.
