@@ -14,14 +14,14 @@ use crate::base::units::TILE_BYTES;
 use std::sync::{Arc, OnceLock};
 
 pub(super) struct Parts {
-    /// By start, ascending, without gaps. None is empty, and none has parts itself.
+    /// By start, ascending, without gaps. No part is empty, and no source of a part has parts itself.
     list: Vec<Part>,
     size: u64,
-    /// Numbers of the parts by origin and offset there. Made when a place is first looked for.
+    /// Numbers of the parts, sorted by origin and by their offset in it. Made when a place is first searched.
     by_origin: OnceLock<Vec<usize>>,
 }
 
-/// Bytes of a source, and their offset in the whole.
+/// Bytes of a source, and their offset in the whole list.
 struct Part {
     start: u64,
     source: Source,
@@ -29,7 +29,7 @@ struct Part {
     len: u64,
 }
 
-/// The identity of bytes: a file, whatever opened it, or one object in memory.
+/// The identity of bytes: a file, however it was opened, or one object in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Origin {
     File(FileId),
@@ -97,7 +97,7 @@ impl Parts {
         self.size
     }
 
-    /// Returns the source if these parts are all of one source.
+    /// Returns the source if the parts are exactly one whole source.
     pub(super) fn whole(&self) -> Option<&Source> {
         match &self.list[..] {
             [only] if only.offset == 0 && only.len == only.source.size() => Some(&only.source),
@@ -156,14 +156,14 @@ impl Parts {
         let index = match self.by_origin.get() {
             Some(index) => index,
             None => {
-                // Two threads may make it at the same time: both make the same list.
+                // Two threads may make the index at the same time: both make the same list.
                 let mut index = try_vec(self.list.len()).ok()?;
                 index.extend(0..self.list.len());
                 index.sort_by_key(key);
                 self.by_origin.get_or_init(|| index)
             }
         };
-        // The last part that begins there or before in its source. It may end before the byte.
+        // The last part that begins at or before the byte in its source. It may also end before the byte.
         let number = index.partition_point(|number| key(number) <= (origin, offset)).checked_sub(1)?;
         let part = &self.list[index[number]];
         let before = offset.checked_sub(part.offset)?;

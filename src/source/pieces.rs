@@ -35,7 +35,8 @@ impl Pieces {
 
     /// Returns the bytes in place, if one piece has them.
     pub(super) fn slice(&self, offset: u64, len: usize) -> Option<&[u8]> {
-        // Only the first piece can have them all; a range that ends after it is no slice.
+        // Only the piece of the first byte can have all the bytes; a range that ends after this piece is no
+        // slice.
         let (start, bytes) = self.list.get(self.find(offset))?;
         let start = usize::try_from(offset - start).ok()?;
         bytes.get(start..start.checked_add(len)?)

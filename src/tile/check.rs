@@ -67,7 +67,7 @@ pub(crate) fn for_each_checked_tile(
         tree.tiles(),
         || Ok((Scratch::default(), Workspace::default(), None)),
         |(scratch, workspace, zeros), index| {
-            // A task is one tile.
+            // Each task checks one tile.
             let Some(at) = tree.tile(TileIndex(index))? else {
                 return Err(AtlasError::internal(format!("tile {index} is not in the tree")));
             };
@@ -75,7 +75,7 @@ pub(crate) fn for_each_checked_tile(
             // A hole is compared with the witness of as many zeros, without a read.
             if is_hole(&holes, &at.tile) {
                 compare(&at, Residue::ZERO, &scheme.witness_of_zeros(len, workspace)?)?;
-                // Never written to, so that it uses no memory unless `then` reads it.
+                // The buffer is never written to, so that it uses no memory unless `then` reads it.
                 let zeros: &mut Option<Buffer> = zeros;
                 let zeros = match zeros {
                     Some(zeros) => zeros,
@@ -84,7 +84,7 @@ pub(crate) fn for_each_checked_tile(
                 then(&at, &zeros[..len])?;
                 return Ok(len as u64);
             }
-            // Checked in place, or in a copy that no one else can change.
+            // The tile is checked in place, or in a private copy that cannot change.
             let bytes = match at.tile.slice().filter(|_| in_place) {
                 Some(bytes) => bytes,
                 None => {

@@ -26,8 +26,8 @@ pub(crate) struct Extent {
     /// Residue of all bytes.
     residue: Residue,
     trust: Trust,
-    /// Residue of each group of 16 KiB, counted from the extent's start. Those of a stored tile are computed
-    /// when they are first needed.
+    /// Residue of each group of 16 KiB, counted from the extent's start. The residues of a stored tile are
+    /// computed when they are first needed.
     residues: OnceLock<[Residue; GROUPS]>,
     kept: Mutex<Kept>,
     /// The stored tile, if the extent is all of one.
@@ -48,7 +48,7 @@ struct Kept {
 /// A part of an extent that was written to a file.
 #[derive(Clone)]
 pub(crate) struct WrittenRun {
-    /// Its first byte in the extent.
+    /// Offset of the first byte in the extent.
     pub(crate) start: u32,
     pub(crate) span: Span,
     pub(crate) commit: Arc<CommitId>,
@@ -63,7 +63,7 @@ impl WrittenRun {
 /// Basis on which the bytes of an extent are trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Trust {
-    /// Library memory, which nothing else can change. It was never hashed.
+    /// Memory of the library, which cannot change. It was never hashed.
     Memory,
     /// Bytes of a source, which may change: they are verified against this witness of the tile that was
     /// projected from them before they become part of another witness.
@@ -137,7 +137,7 @@ impl Extent {
             len,
             residue: entry.residue,
             trust: Trust::Witnessed(entry.witness),
-            // An entry has the sum of the tile only. The sums of the groups follow on demand.
+            // An entry has only the sum of the tile. The sums of the groups are computed on demand.
             residues: OnceLock::new(),
             kept: Mutex::default(),
             stored: Some(stored),
@@ -198,7 +198,7 @@ impl Extent {
     pub(crate) fn residues(self: &Arc<Self>) -> Result<&[Residue; GROUPS]> {
         match self.residues.get() {
             Some(residues) => Ok(residues),
-            // Only stored tiles begin without sums of their groups.
+            // Only stored tiles begin without the sums of their groups.
             None => self.sum_stored(),
         }
     }
@@ -227,23 +227,24 @@ impl Extent {
             let (residues, witness) = context.scheme.sum_and_witness(bytes, &mut Workspace::default())?;
             (residues.0, witness, None)
         };
-        // The witness decides before a sum is kept: the sum of wrong bytes would spread to all parts of the
-        // tile.
+        // The witness is compared before a sum is kept, because the sum of wrong bytes would spread to all
+        // parts of the tile.
         if !same(&witness, &stored.entry.witness) {
             return Err(source_changed(&**self));
         }
         let residues = self.check_residues(residues)?;
-        // A tile of a single group has no chaining values. Those of larger tiles serve the edit that
-        // follows.
+        // A tile of a single group has no chaining values. The chaining values of larger tiles are kept for
+        // the edit that follows.
         if let Some(outboard) = outboard.filter(|_| self.len() > GROUP_SIZE) {
             context.outboards.keep_extent(self, outboard);
         }
         Ok(residues)
     }
 
-    /// Compares the residues of the groups, just summed, with those that are known. Fails with CONSERVATION.
+    /// Compares the residues of the groups, just summed, with the known residues. Fails with CONSERVATION if
+    /// they differ.
     pub(crate) fn check_residues(&self, found: [Residue; GROUPS]) -> Result<&[Residue; GROUPS]> {
-        // The sum of all bytes is always known, those of the groups only if they were computed before.
+        // The sum of all bytes is always known, the sums of the groups only if they were computed before.
         let total: Residue = found.iter().copied().sum();
         let known = self.residues.get();
         if total != self.residue || known.is_some_and(|known| *known != found) {
@@ -308,9 +309,9 @@ impl Extent {
         self.residue
     }
 
-    /// Returns the residue of a part, from the kept ones of its groups. A group that is cut is read through
-    /// `reader`, which checks its digest: a sum alone accepts bytes in another order, and a single wrong
-    /// read would stay wrong in the parts.
+    /// Returns the residue of a part, from the kept residues of its groups. A group that is cut is read
+    /// through `reader`, which checks its digest: a sum alone accepts bytes in another order, and one wrong
+    /// read would make the residues of both parts wrong for ever.
     pub(super) fn residue_of(
         self: &Arc<Self>,
         range: &Range<usize>,
@@ -372,8 +373,8 @@ impl Extent {
         let group = range.start / GROUP_SIZE;
         let start = group * GROUP_SIZE;
         let whole = start..(start + GROUP_SIZE).min(self.len());
-        // Memory of the host stays the same by the host's promise, of which the sum of the whole group is a check. It is
-        // not read twice with two results, so that its digest can wait for the next root.
+        // Memory of the host stays the same by the host's promise, and the sum of the whole group checks that
+        // promise. Two reads of it give the same bytes, so that its digest can wait for the next root.
         if let Some(bytes) = self.fixed_slice(&whole) {
             let part = Residue::of(&bytes[range.start - start..range.end - start]);
             let rest = Residue::of(&bytes[..range.start - start]) + Residue::of(&bytes[range.end - start..]);
@@ -384,7 +385,8 @@ impl Extent {
             }
             return Ok(part);
         }
-        // Any other source may answer one read with other bytes: those of this read are checked by their digest.
+        // Any other source may return other bytes for each read, so that the bytes of this read are checked
+        // by their digest.
         let mut bytes = Buffer::new(range.len())?;
         reader.copy(self, range.start, &mut bytes)?;
         Ok(Residue::of(&bytes))

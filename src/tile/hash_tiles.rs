@@ -69,7 +69,7 @@ pub(crate) struct HashJob<'a> {
     pub(crate) scheme: &'a Scheme,
     pub(crate) source: &'a Source,
     pub(crate) geometry: Geometry<'a>,
-    /// The first tile to hash; those before it are done.
+    /// The first tile to hash. The tiles before it are hashed already.
     pub(crate) first: u64,
     pub(crate) pace: &'a Pace,
 }
@@ -77,7 +77,7 @@ pub(crate) struct HashJob<'a> {
 /// Execution of a job within an operation.
 pub(crate) struct HashPlan<'a> {
     workers: Workers<'a>,
-    /// Tiles that are read, as many at a time as a task takes. Those between them are zeros.
+    /// Tiles that are read, as many at a time as a task takes. The tiles between them are zeros.
     reads: Steps,
 }
 
@@ -86,7 +86,7 @@ impl HashJob<'_> {
     /// its tiles.
     pub(crate) fn plan<'a>(&self, operation: &Operation<'a>) -> Result<HashPlan<'a>> {
         let count = self.geometry.tiles();
-        // Tiles with given ends may cross the pieces of memory, so that each tile is looked at.
+        // Tiles with given ends may cross the pieces of memory, so that each tile is checked.
         let in_place = match self.geometry {
             Geometry::Canonical { .. } => self.source.in_memory(),
             Geometry::Ends(_) => (0..count).all(|tile| {
@@ -149,7 +149,7 @@ impl HashJob<'_> {
         if self.pace.ahead > 0 && reads.len() > 0 {
             self.source.will_need(self.geometry.tile(reads.nth(0).start).0, self.pace.ahead);
         }
-        // The tile that the sink is due.
+        // Next tile that the sink expects.
         let mut due = self.first.min(count);
         plan.workers.run(
             reads.len(),
@@ -190,7 +190,7 @@ impl HashJob<'_> {
                 let window = self.pace.window.max(TILE_BYTES);
                 (to_u64(self.pace.read).min(window) / TILE_BYTES).max(1)
             }
-            // Tiles of any length: one by one.
+            // Tiles of any length are read one by one.
             Geometry::Ends(_) => 1,
         }
     }
@@ -262,7 +262,7 @@ pub(crate) struct StopFlag(AtomicBool);
 
 impl StopFlag {
     fn set(&self) {
-        // It carries no data; a thread that sees it late only does a little unused work.
+        // The flag carries no data; a thread that sees it late only does a little unused work.
         self.0.store(true, Ordering::Relaxed);
     }
 
@@ -303,7 +303,7 @@ pub(crate) fn project(
     let count = geometry.tiles();
     let job = HashJob { scheme, source, geometry, first: 0, pace: &Pace::FREE };
     let plan = job.plan(operation)?;
-    // A count above the address space is OUT_OF_MEMORY, like any count that is too large.
+    // A count above the address space fails with OUT_OF_MEMORY, like any count that is too large.
     let mut tiles = try_vec(usize::try_from(count).unwrap_or(usize::MAX))?;
     let mut tracker = operation.tracker(source.size(), count);
     job.run(&plan, |tile| {
@@ -317,7 +317,7 @@ pub(crate) fn project(
 
 /// Division of a domain into tiles.
 pub(crate) enum Geometry<'a> {
-    /// Full tiles from offset 0 and one shorter last one.
+    /// Full tiles from offset 0, and a last tile that may be shorter.
     Canonical { size: u64 },
     /// End of each tile.
     Ends(&'a [u64]),

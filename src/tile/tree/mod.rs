@@ -6,9 +6,9 @@
 //! ```
 //!
 //! Nodes are immutable and shared: a clone of a tree is a snapshot, and [`Tree::split`] and [`Tree::concat`] make
-//! new trees that share all but a path with the old. Every node knows the bytes, tiles and residue under it. A
-//! split inside a tile sums the groups that it cuts: it reads them from their source, and can fail with IO or
-//! WITNESS.
+//! new trees that share all nodes but those of one path with the old trees. Every node knows the bytes, tiles
+//! and residue under it. A split inside a tile sums the groups that it cuts: it reads them from their source,
+//! and can fail with IO or WITNESS.
 //!
 //! A tree from a file begins as one stored node. Every walk over it can fail with the errors of loading.
 
@@ -48,7 +48,7 @@ pub(crate) struct Tree {
 #[derive(Clone)]
 pub(crate) struct TileAt {
     pub(crate) index: TileIndex,
-    /// Offset of its first byte.
+    /// Offset of the first byte in the domain.
     pub(crate) offset: ByteOffset,
     pub(crate) tile: Arc<Tile>,
 }
@@ -60,7 +60,7 @@ impl std::fmt::Display for TileAt {
 }
 
 impl TileAt {
-    /// Returns the offset after its last byte.
+    /// Returns the offset after the last byte.
     pub(crate) fn end(&self) -> ByteOffset {
         self.offset + to_u64(self.tile.len())
     }
