@@ -22,7 +22,8 @@ pub(super) struct Request<'a> {
     /// Number of the shard in the batch.
     pub(super) shard: usize,
     pub(super) at: TileAt,
-    /// Place of the bytes. `None` means a payload of their own, because the shard lies in this tile.
+    /// Place of the bytes. `None` means that the worker allocates the payload, because the whole shard lies
+    /// in this tile.
     pub(super) out: Option<&'a mut [u8]>,
 }
 
@@ -85,8 +86,8 @@ impl Batch<'_> {
     /// Returns the number of requests, from the first on, that concern one tile and fit into one task.
     pub(super) fn group_len(&self, wants: &[Request<'_>]) -> usize {
         let Some(first) = wants.first() else { return 0 };
-        // A group may copy as much as hashing the tile costs; then another worker may as well hash it
-        // again.
+        // A group may copy about as many bytes as hashing the tile costs. Beyond that, another worker can
+        // hash the tile again at the same cost.
         let (tile, len) = (first.at.index, first.at.tile.len());
         let most = if self.is_linear() {
             len
@@ -138,7 +139,7 @@ impl Batch<'_> {
             groups.push(TileRequests { wants: group.len(), cost });
             (rest, total) = (later, total.saturating_add(cost));
         }
-        // A task should be worth waking a thread for, and about a fraction of each worker's share.
+        // A task should be large enough to wake a thread for it, and a fraction of each worker's share.
         let target = (total / (threads * TASKS_A_WORKER)).clamp(to_u64(pool::TASK_BYTES), TILE_BYTES);
         let chunked = self.chunk != usize::MAX;
         let (mut tasks, mut runs) =
