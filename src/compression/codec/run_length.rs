@@ -1,4 +1,4 @@
-//! Run lengths: pairs of a count and a byte. Every bound differs from DEFLATE's.
+//! Run lengths: pairs of a count and a byte. Every bound differs from the bounds of DEFLATE.
 
 use super::{BlockCodec, Decode, Encode};
 use crate::base::error::{AtlasError, Result};
@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 pub(crate) struct RunLength;
 
 pub(crate) const LEVELS: RangeInclusive<u8> = 1..=3;
-/// Two bytes stand for 255.
+/// Two bytes stand for at most 255 bytes.
 pub(crate) const MAX_EXPANSION: usize = 128;
 /// Footprint that an encoder claims per level, and a decoder.
 pub(crate) const FOOTPRINT: usize = 16 * 1024 * 1024;

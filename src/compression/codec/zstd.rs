@@ -11,8 +11,9 @@ pub(super) struct Zstd;
 
 /// A level with short searches.
 const QUICK_LEVEL: i32 = 1;
-/// Highest level at which planes are divided into pieces, because the tables for larger ones leave the cache.
-/// Above it the search takes so long that cache misses do not matter, and whole planes compress better.
+/// Highest level at which planes are divided into pieces, because the tables for larger inputs do not fit the
+/// cache. Above this level the search takes so long that cache misses do not matter, and whole planes
+/// compress better.
 const LAST_CUT_LEVEL: i32 = 3;
 /// Bytes of a piece.
 const PIECE: usize = 64 * 1024;
@@ -114,7 +115,7 @@ fn failure(code: ErrorCode) -> AtlasError {
     AtlasError::internal(format!("Zstandard: {}", get_error_name(code)))
 }
 
-/// Decoder of streams. The state is made for the first one.
+/// Decoder of streams. The state is made for the first stream.
 struct Decoder(Option<DCtx<'static>>);
 
 impl Decode for Decoder {
@@ -130,7 +131,7 @@ impl Decode for Decoder {
                 }
                 AtlasError::format(format!("a Zstandard stream is damaged: {}", get_error_name(code)))
             };
-            // The end of the frame, which its header does not state.
+            // Find the end of the frame, which its header does not state.
             let len = find_frame_compressed_size(left).map_err(damaged)?;
             let (Some((frame, later)), Some((target, behind))) =
                 (left.split_at_checked(len), rest.split_at_mut_checked(content))
@@ -144,7 +145,7 @@ impl Decode for Decoder {
                 Some(context) => context,
                 none => none.insert(DCtx::try_create().ok_or_else(no_memory)?),
             };
-            // The decoded size must match the header's.
+            // The decoded size must match the size in the header.
             let made = context.decompress(target, frame).map_err(damaged)?;
             if made != content {
                 return Err(AtlasError::format(format!(

@@ -141,7 +141,7 @@ fn classes_of_other_bytes_are_no_witness_before_they_are_no_sum() {
     let shards = forge(&payloads, LEN, Residue::of(&bytes));
     let error = refused(&shards, 0..64);
     assert_eq!((error.kind(), error.index()), (ErrorKind::Witness, Some(0)));
-    // With the sum of the other bytes it is the root that shows it.
+    // With the sum of the other bytes only the root shows the fault.
     let shards = forge(&payloads, LEN, Residue::of(&other));
     assert_eq!(refused(&shards, 0..64).kind(), ErrorKind::Witness);
 }
@@ -168,7 +168,7 @@ fn fields_above_12288_do_not_pass() {
 
 #[test]
 fn symbols_above_8191_do_not_pass() {
-    // The transform is linear: the sum of two codewords is one, of the sum of their symbols.
+    // The transform is linear: the sum of two codewords is the codeword of the sum of their symbols.
     let (one, other) = (encode(&vec![0xff; LEN]), encode(&vec![0x0f; LEN]));
     let mut payloads = one;
     for (payload, other) in payloads.iter_mut().zip(&other) {
