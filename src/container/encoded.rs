@@ -11,7 +11,7 @@ use crate::base::units::{TILE_SIZE, to_u64};
 use crate::compression::CompressionConfig;
 use crate::compression::record::{BlockDecoder, MAX_RECORD_SIZE, Needs, Record, RecordEncoder};
 
-/// Runs of fewer bytes stay as they are.
+/// Runs of fewer bytes are not encoded.
 const LEAST_RUN: usize = 4_096;
 /// Sizes in bytes: the part of COMPRESSION before the heads of the blocks, and the head of a block.
 const FIXED: usize = 16;
@@ -63,10 +63,10 @@ impl Encoder {
     }
 }
 
-/// Returns the size of the value at the start of `bytes`, and the number of bytes that it decodes to. `None` if no
-/// run has such a value.
+/// Returns the size of the value at the start of `bytes`, and the number of bytes to which it decodes. `None`
+/// if an encoder never writes such a value.
 fn value_size(bytes: &[u8]) -> Option<(usize, usize)> {
-    // Both numbers are unproved here, and bound the size of the block table that is read next.
+    // Both numbers are not verified yet. They bound the size of the block table that is read next.
     let block_size = usize::try_from(u32_at(bytes, 4)).ok()?;
     let size = usize::try_from(u64_at(bytes, 8)).ok().filter(|size| (1..=MAX_RECORD_SIZE).contains(size))?;
     if !(LEAST_RUN..=MAX_RECORD_SIZE).contains(&block_size) {
@@ -99,15 +99,15 @@ fn features_of_algorithm(algorithm: u8) -> Option<u32> {
 impl EncodedRun {
     /// Lays out the record, and returns its offset.
     pub(super) fn lay_out(&self, body: &mut Body<'_>) -> Laid<u64> {
-        // The place is an offset alone, because the record states its own size.
+        // The place consists of the offset alone, because the record states its own size.
         let (offset, _) = body.record(RecordKind::Encoded, &self.contents, self.sealed)?;
         body.features |= self.features;
         Ok(offset)
     }
 }
 
-/// Reads the sealed part of the record at `offset`. Returns the size of the record, the number of bytes that
-/// it decodes to, and the sealed part.
+/// Reads the sealed part of the record at `offset`. Returns the size of the record, the number of bytes to
+/// which it decodes, and the sealed part.
 fn head(file: &ContainerFile, offset: u64) -> Result<(u64, usize, Vec<u8>)> {
     // Every fault up to the seal is reported as WITNESS, because the record may be anything.
     let absent = || damaged(file, RecordKind::Encoded, offset, to_u64(RECORD_HEAD));
@@ -134,7 +134,7 @@ fn head(file: &ContainerFile, offset: u64) -> Result<(u64, usize, Vec<u8>)> {
     if seal[..16] == bytes[16..32] { Ok((size, decoded, bytes)) } else { Err(absent()) }
 }
 
-/// Returns the number of bytes that the record at `offset` decodes to.
+/// Returns the number of bytes to which the record at `offset` decodes.
 pub(super) fn decoded_size(file: &ContainerFile, offset: u64) -> Result<u64> {
     head(file, offset).map(|(_, decoded, _)| to_u64(decoded))
 }
@@ -151,7 +151,7 @@ pub(super) fn copy(file: &ContainerFile, offset: u64, body: &mut Body<'_>) -> La
     let absent = || damaged(file, RecordKind::Encoded, offset, size);
     let bytes = file.read(offset, usize::try_from(size).unwrap_or(usize::MAX))?.ok_or_else(absent)?;
     let contents = bytes.get(RECORD_HEAD..).map(<[u8]>::to_vec).unwrap_or_default();
-    // Features are computed anew, because the compacted file names only those that it uses.
+    // Features are computed anew, because the compacted file names only the features that it uses.
     let features = features_of(&Record::read(&contents)?.0.needs());
     EncodedRun { contents, sealed: sealed.len() - RECORD_HEAD, features }.lay_out(body)
 }
@@ -166,7 +166,7 @@ pub(super) fn read(file: &ContainerFile, known: u32, offset: u64, limit: u64) ->
     if offset.checked_add(size).is_none_or(|end| end > limit) {
         return wrong("an encoded record does not end before the record that names it");
     }
-    // Before anything is read with an algorithm that the generation does not name.
+    // The feature is checked before anything is decoded with an algorithm that the generation does not name.
     let unnamed = "the record needs a feature that its generation does not name";
     match features_of_algorithm(sealed[RECORD_HEAD]) {
         Some(needed) if needed & !known == 0 => {}

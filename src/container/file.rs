@@ -37,13 +37,14 @@ pub(super) struct Record {
     pub(super) seal: Digest,
 }
 
-/// Returns `len` bytes from `offset` on, or `None` if the bytes end before.
+/// Returns `len` bytes from `offset` on, or `None` if the file ends before.
 fn read_at(storage: &dyn Storage, path: &Path, offset: u64, len: usize) -> Result<Option<Vec<u8>>> {
     let mut bytes = try_vec(len)?;
     bytes.resize(len, 0);
     match storage.read_at(offset, OutBytes::new(&mut bytes)) {
         Ok(()) => Ok(Some(bytes)),
-        // A file that ends early is no error of the system: the caller decides if something durable is missing.
+        // An early end of the file is returned as `None`, because the caller decides if durable bytes are
+        // missing.
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
         Err(error) => {
             let what = format_args!("reading {len} bytes at offset {offset} of {}", path.display());
@@ -69,7 +70,7 @@ impl ContainerFile {
         let seals = Seals::new(key);
         // A file shorter than a header reads as no header, and fails below with the matching status.
         let header = read_at(&*storage, path, 0, HEADER_SIZE)?.unwrap_or_default();
-        // A header whose digest holds is the normal case; its fields are checked then.
+        // In the normal case the digest of the header matches, and its fields are checked.
         if let Some(ident) = header_ident(&seals, &header) {
             // The digest covers the magic, so that a wrong magic here was written on purpose.
             if header[..8] != MAGIC {
@@ -108,13 +109,14 @@ impl ContainerFile {
                 header_damaged: true,
                 sync_failed: AtomicBool::default(),
             };
-            // Such a file opens for reading alone, because a damaged header is never written again.
+            // Such a file opens only for reading, because a damaged header is never rewritten.
             if file.sealed_commit(start)?.is_some() {
                 ident.check(file.seals.is_keyed())?;
                 return Ok(file);
             }
         }
-        // Without the magic it is no container (FORMAT); zeros alone are the remains of a creation.
+        // A file without the magic is no container (FORMAT). A file of zeros is left over from an interrupted
+        // creation.
         if header.get(..8) != Some(&MAGIC) {
             if is_blank(&*storage) {
                 return Err(AtlasError::format(format!(
@@ -126,7 +128,7 @@ impl ContainerFile {
             }
             return Err(foreign(path, &header));
         }
-        // A newer version may compute its digest in another way, so that its number decides first.
+        // A newer version may compute the digest in another way, so that the version is checked first.
         let ident = ident_at(&header[8..48]);
         if !ident.is_known() {
             ident.check(seals.is_keyed())?;

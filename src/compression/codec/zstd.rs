@@ -220,7 +220,7 @@ mod tests {
     use super::*;
     use crate::base::error::ErrorKind;
 
-    /// Half of it noise.
+    /// Bytes of which one half is noise.
     fn bytes(len: usize) -> Vec<u8> {
         let mut state = 1u64;
         let mut next = || {
@@ -257,7 +257,7 @@ mod tests {
         assert_eq!(content(&frame(0x60, &[0, 0]), 256), Some(256));
         assert_eq!(content(&frame(0xa0, &[0, 0, 1, 0]), 65_536), Some(65_536));
         assert_eq!(content(&frame(0xe0, &[0xff; 8]), 1 << 20), None);
-        // Windows of 1 KiB, of 1.125 KiB, and the largest there is.
+        // Windows of 1 KiB, of 1.125 KiB, and of the largest possible size.
         assert_eq!(content(&frame(0x40, &[0, 0, 4]), 1_280), Some(1_280));
         assert_eq!(content(&frame(0x40, &[1, 0, 0]), 1_152), Some(256));
         assert_eq!(content(&frame(0x40, &[1, 0, 0]), 1_151), None, "window");
@@ -288,7 +288,7 @@ mod tests {
             let (mut back, mut decoder) = (vec![0; data.len()], Zstd.decoder().unwrap());
             decoder.decode(&out[..len], &mut back).unwrap();
             assert!(back == data);
-            // One frame too few or too many, or bytes behind.
+            // One frame too few or too many, or bytes after the last frame.
             for wrong in
                 [&out[..len - 1], &[&out[..len], &out[..len]].concat(), &[&out[..len], &[0][..]].concat()]
             {
