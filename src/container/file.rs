@@ -215,7 +215,7 @@ impl ContainerFile {
         offset: u64,
         sizes: std::ops::RangeInclusive<u32>,
     ) -> Result<Option<Record>> {
-        // One read if the size is known.
+        // A known size is read at once, an unknown size is guessed.
         let guess = if sizes.start() == sizes.end() { *sizes.start() } else { (*sizes.start()).max(512) };
         let first = guess.min(*sizes.end()) as usize;
         // A record near the end of the file may be shorter than the guess.
@@ -223,7 +223,7 @@ impl ContainerFile {
         if bytes.len() < RECORD_HEAD || bytes[..4] != kind.magic() || u64_at(&bytes, 8) != offset {
             return Ok(None);
         }
-        // The size is not proved yet; it is bounded by the kind before anything is allocated.
+        // The size is not verified yet; the kind of the record bounds it before anything is allocated.
         let size = u32_at(&bytes, 4);
         if !sizes.contains(&size) || !size.is_multiple_of(8) {
             return Ok(None);
@@ -247,7 +247,7 @@ impl ContainerFile {
         if let Some(bytes) = self.read(offset, len)? {
             return Ok(Some(bytes));
         }
-        // The file ends within the range: only then its length is asked for.
+        // The length of the file is requested only if the file ends within the range.
         let rest = self.len()?.saturating_sub(offset);
         let len = usize::try_from(rest).unwrap_or(usize::MAX).min(len);
         if len == 0 { Ok(None) } else { self.read(offset, len) }
@@ -256,7 +256,8 @@ impl ContainerFile {
     /// Reads the commit record of this file at `offset`. `None` if there is none with a valid seal.
     fn sealed_commit(&self, offset: u64) -> Result<Option<Record>> {
         let most = u32::try_from(commit_size(MAX_NOTE)).unwrap_or(u32::MAX);
-        // A record that was copied from another container has another id or salt, and does not count.
+        // A record that was copied from another container has another id or salt, so that its seal is not
+        // valid here.
         let record = self.sealed(RecordKind::Commit, offset, COMMIT_SIZE..=most)?;
         Ok(record.filter(|record| ident_at(&record.bytes[32..72]) == self.ident))
     }
@@ -283,8 +284,8 @@ impl ContainerFile {
         self.block() * (1 + u64::from(number))
     }
 
-    /// Returns the digest of the body of a batch, of its last MiB if it is longer. `None` if the file ends
-    /// before `end`.
+    /// Returns the digest of the body of a batch, or of its last 1 MiB if the body is longer. `None` if the
+    /// file ends before `end`.
     pub(super) fn batch_digest(&self, start: u64, end: u64) -> Result<Option<Digest>> {
         // The digest covers the last 1 MiB at most, so that checking a batch costs one bounded read.
         let first = start.max(end.saturating_sub(small_batch()));

@@ -29,7 +29,7 @@ pub(super) const MAX_SPANS: usize = 256;
 pub(super) const MAX_TILES: u64 = 1 << 44;
 /// Maximum size of a small batch.
 pub(super) const SMALL_BATCH: u64 = 1 << 20;
-/// Bytes that the encoded records of one tile decode to at most.
+/// Maximum number of bytes to which the encoded records of one tile decode.
 pub(super) const MAX_DECODED: u64 = 8 << 20;
 
 /// Sizes in bytes: a T record before its spans, a span, and the largest T record.
@@ -120,7 +120,8 @@ pub(super) fn frame(
     // The seal covers everything in the record but its own bytes ("Bytes", D with tag 1).
     let full = seals.digest(Tag::Seal, ident, &[&head, &contents[..sealed.min(contents.len())]]);
     out.extend_from_slice(&head);
-    // Half of the full seal is in the record; slots and later commits store all 32 bytes of a commit's.
+    // The record has half of the full seal; slots and later commits store all 32 bytes of the seal of a
+    // commit.
     out.extend_from_slice(&full[..16]);
     out.extend_from_slice(contents);
     full
@@ -172,7 +173,7 @@ impl Slot {
     }
 
     pub(super) fn parse(offset: u64, record: &[u8]) -> Result<Slot> {
-        // The record's own zeros are checked; the rest of its block may have anything.
+        // The zeros of the record are checked. The rest of the block may have any bytes.
         if record[80..].iter().any(|byte| *byte != 0) {
             return Err(malformed(offset, record.len(), "bytes after a slot are not zero"));
         }
@@ -242,7 +243,7 @@ impl Commit {
         bytes.extend_from_slice(&self.batch);
         bytes.extend_from_slice(&self.features.to_le_bytes());
         bytes.extend_from_slice(&self.read_only_features.to_le_bytes());
-        // Byte 136: the previous commit with its full seal, then the jump, which has none.
+        // Byte 136: the previous commit with its full seal, then the jump, which has no seal.
         bytes.extend_from_slice(&self.previous.to_le_bytes());
         bytes.extend_from_slice(&self.previous_seal);
         for number in [self.previous_generation, self.jump, self.jump_generation] {
@@ -265,7 +266,7 @@ impl Commit {
         bytes.extend_from_slice(&note.to_le_bytes());
         bytes.extend_from_slice(&[0; 4]);
         bytes.extend_from_slice(&self.note);
-        // Zeros up to a multiple of 8, by which `commit_size` knows the size.
+        // Zeros up to a multiple of 8, as `commit_size` expects.
         bytes.resize(bytes.len().next_multiple_of(8), 0);
         bytes
     }
@@ -317,7 +318,7 @@ impl Commit {
     fn check_form(&self, ident: &Ident, record: &[u8]) -> Result<()> {
         let (block, offset) = (ident.block(), self.offset);
         let wrong = |what: String| Err(malformed(offset, record.len(), what));
-        // Generation and end of the batch.
+        // Check the generation and the end of the batch.
         if self.generation == 0 {
             return wrong("the generation is 0".to_owned());
         }
@@ -325,7 +326,7 @@ impl Commit {
         if !self.end.is_multiple_of(block) || body > self.end {
             return wrong(format!("the batch cannot end at byte {}", self.end));
         }
-        // Only the first commit has neither a previous one nor a jump.
+        // Only the first commit has neither a previous commit nor a jump.
         let first = self.ordinal == 0;
         let no_previous = (self.previous, self.previous_seal, self.previous_generation) == (0, [0; 32], 0);
         let no_jump = (self.jump, self.jump_generation) == (0, 0);
@@ -336,7 +337,7 @@ impl Commit {
                 self.ordinal
             ));
         }
-        // Previous commit and jump lie before this one, in the right order.
+        // The previous commit and the jump lie before this commit, in the right order.
         if !first {
             let places_fit = self.previous.is_multiple_of(block)
                 && self.jump.is_multiple_of(block)
@@ -369,7 +370,7 @@ pub(super) fn history_of(seals: &Seals, ident: &Ident, previous: Option<&Digest>
     seals.history(
         ident,
         &[
-            // The first generation continues 32 zeros.
+            // For the first generation, 32 zeros stand for the history before.
             previous.unwrap_or(&[0; 32]),
             &commit.generation.to_le_bytes(),
             &commit.size.to_le_bytes(),
@@ -395,10 +396,11 @@ pub(super) fn put_child(node: &NodeRef, out: &mut Vec<u8>) {
 /// names it. [`check_child`] checks the form later.
 fn child_at(bytes: &[u8], limit: u64) -> Result<NodeRef> {
     let [residue, height, z0, z1] = u32_at(bytes, 12).to_le_bytes();
-    // An impossible value is kept as a possible one, and refused by its height.
+    // For an entry with an impossible value the height is set to an invalid one, by which it is refused
+    // later.
     let height = if (z0, z1) == (0, 0) && residue < 96 && height <= MAX_HEIGHT { height } else { u8::MAX };
     Ok(NodeRef {
-        // Nothing here is proved yet: `check_child` bounds place and size before the node is read.
+        // These values are not verified yet: `check_child` bounds place and size before the node is read.
         offset: u64_at(bytes, 0),
         size: u32_at(bytes, 8),
         residue: Residue::new(residue).unwrap_or(Residue::ZERO),
@@ -516,7 +518,8 @@ pub(super) fn parse_node(node: &NodeRef, record: &[u8]) -> Result<ParsedChildren
     if reserved != 0 {
         return wrong(format!("the reserved bytes of a node are {reserved:#x} instead of 0"));
     }
-    // The sums of the children must be those of the CHILD, so that offsets can be found without loading them.
+    // The sums of the children must equal the sums in the CHILD, so that offsets can be found without loading
+    // them.
     let (mut bytes, mut tiles, mut residue) = (0_u64, 0_u64, Residue::ZERO);
     let list = &record[NODE_HEAD as usize..];
     let parsed = if node.height > 0 {
@@ -524,7 +527,7 @@ pub(super) fn parse_node(node: &NodeRef, record: &[u8]) -> Result<ParsedChildren
         for entry in list.as_chunks::<{ NODE_CHILD as usize }>().0 {
             // Children lie before their node.
             let child = child_at(entry, node.offset)?;
-            // All leaves are equally deep; each step down lowers the height.
+            // All leaves are equally deep, so that the height of a child is one less.
             if child.height != node.height - 1 {
                 return wrong(format!(
                     "child {} has a height other than {}, a residue above 95 or a reserved byte that is not 0",
@@ -546,10 +549,10 @@ pub(super) fn parse_node(node: &NodeRef, record: &[u8]) -> Result<ParsedChildren
             // neighbours readable.
             let (word, first, place) = (u32_at(entry, 0), u32_at(entry, 4), u64_at(entry, 8));
             let len = word & 0x1f_ffff;
-            // Seven bits.
+            // The residue has seven bits.
             let tile_residue = u8::try_from(word >> 21 & 0x7f).ok().and_then(Residue::new);
             let kind = word >> 28;
-            // Length and residue enter the sums and must be valid now.
+            // Length and residue are part of the sums, so that they must be valid now.
             let (Some(tile_residue), true) = (tile_residue, (1..=TILE_BYTES).contains(&u64::from(len)))
             else {
                 return wrong(format!(
@@ -571,7 +574,7 @@ pub(super) fn parse_node(node: &NodeRef, record: &[u8]) -> Result<ParsedChildren
         }
         ParsedChildren::Tiles(children)
     };
-    // Otherwise an index or an offset would lead to the wrong tile.
+    // If the sums differed, an index or an offset would lead to the wrong tile.
     if (bytes, tiles, residue) != (node.bytes, node.tiles, node.residue) {
         return wrong(format!(
             "the children have {bytes} bytes in {tiles} tiles and the residue {residue}, and the node's entry states \
@@ -627,7 +630,7 @@ pub(super) fn parse_tile(offset: u64, len: u32, chained: bool, record: &[u8]) ->
             record.len()
         ));
     }
-    // Each span by itself, and against the one before it.
+    // Check each span alone, and against the span before it.
     let (list, values) = record[TILE_HEAD..].split_at(SPAN_SIZE * count);
     let mut spans: Vec<Span> = Vec::with_capacity(count);
     let mut total = 0_u64;
@@ -638,7 +641,7 @@ pub(super) fn parse_tile(offset: u64, len: u32, chained: bool, record: &[u8]) ->
         let Some(kind) = kind.filter(|_| word >> 20 & 0xff == 0) else {
             return wrong(format!("span {} has an unknown kind or reserved bits that are not 0: {word:#x}", spans.len()));
         };
-        // A start within a record has a meaning for encoded spans alone.
+        // A start within a record has a meaning only for encoded spans.
         if !(1..=TILE_BYTES).contains(&u64::from(span_len)) || (start != 0 && kind != SpanKind::Encoded) {
             return wrong(format!(
                 "span {} has {span_len} bytes from byte {start}: 1 to {TILE_BYTES} bytes are allowed, and a start other \
@@ -654,7 +657,7 @@ pub(super) fn parse_tile(offset: u64, len: u32, chained: bool, record: &[u8]) ->
         }
         spans.push(span);
     }
-    // Together they are the tile.
+    // The lengths of the spans must add up to the tile.
     if total != u64::from(len) {
         return wrong(format!("the spans have {total} bytes in total, and the tile has {len}"));
     }

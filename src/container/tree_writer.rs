@@ -1,4 +1,5 @@
-//! Writing a tree as records: stored parts stay in their place, the rest is laid out in the body of a batch.
+//! Writing a tree as records: stored parts keep their places, and all other parts are laid out in the body of
+//! a batch.
 
 use super::body::{Body, Laid, LeafLayout, Placed, PlacedTile};
 use super::encoded::Encoder;

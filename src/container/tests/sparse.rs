@@ -1,4 +1,5 @@
-//! Sparse sources against dense ones of the same bytes: equal results, and reads of data alone.
+//! Sparse sources compared with dense sources of the same bytes: the results are equal, and only data is
+//! read.
 
 use super::device::Random;
 use super::import::{created, same_files};
@@ -162,7 +163,7 @@ fn a_hole_that_was_filled_is_found() {
     assert_eq!((error.kind(), error.index()), (ErrorKind::Witness, Some(2)));
     let error = container.find_damage(0, &mut |_| true, &mut Operation::new()).unwrap_err();
     assert_eq!((error.kind(), error.index()), (ErrorKind::Witness, Some(2)));
-    // And a tile whose data became a hole.
+    // The same with a tile whose data became a hole.
     *lock(&sparse.storage.data) = Vec::new();
     let error = snapshot.verify(&mut Operation::new()).unwrap_err();
     assert_eq!((error.kind(), error.index()), (ErrorKind::Witness, Some(5)));
