@@ -46,11 +46,12 @@ impl Target<'_, '_, '_> {
         }
         let children = match node.children() {
             Ok(children) => children,
-            // Those tiles cannot be read, and neither can the bytes at that place.
+            // If the nodes cannot be loaded, the bytes of their tiles cannot be read either, so that they are
+            // not checked.
             Err(error) if kind_of(&error).is_some() => return Ok(()),
             Err(error) => return Err(error),
         };
-        // Offsets in the domain, which are those of the target too.
+        // Offset in the domain, which is also the offset in the target.
         let mut offset = start;
         match &*children {
             Children::Nodes(nodes) => {
@@ -64,7 +65,7 @@ impl Target<'_, '_, '_> {
                     self.tile(tile, offset)?;
                     offset += to_u64(tile.len());
                 }
-                // A sign of life for each leaf, at which the caller can cancel.
+                // Progress is reported for each leaf, so that the caller can cancel.
                 self.tracker.advance(0, 0)?;
             }
         }
@@ -113,7 +114,7 @@ impl Target<'_, '_, '_> {
         Ok(is_concerned)
     }
 
-    /// Checks the part of a stored tile that is a piece at offset `start` of the domain.
+    /// Checks the bytes of a stored tile that lie in a piece at offset `start` of the domain.
     fn stored(&self, stored: &StoredTile, piece: &Piece, start: u64) -> Result<()> {
         // Without a base only bytes of the container can be read, and the container is not the target.
         let Some(base) = stored.store.base() else { return Ok(()) };

@@ -57,10 +57,10 @@ impl<'t, 'a> Call<'t, 'a> {
             let more =
                 (progress.bytes_done.saturating_sub(bytes), progress.chunks_done.saturating_sub(tasks));
             (bytes, tasks) = (progress.bytes_done.max(bytes), progress.chunks_done.max(tasks));
-            // Progress that was reported is not reported again.
+            // Calls without an increment are not passed on.
             more == (0, 0) || tracker.advance(more.0, more.1).is_ok()
         };
-        // Threads and memory limit are those of the outer call.
+        // The inner call uses the threads and the memory limit of the outer call.
         let mut inner = self.run.silent();
         if !self.unwatched {
             inner = inner.with_progress(&mut forward);

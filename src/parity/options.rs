@@ -55,16 +55,16 @@ impl ParityOptions {
         self
     }
 
-    /// Sets M, the number of parity columns, from 1 to that of the data columns. 0 means derived from the
-    /// redundancy.
+    /// Sets M, the number of parity columns, from 1 to the number of data columns. 0 means that the
+    /// redundancy determines it.
     #[must_use]
     pub fn with_parity_columns(mut self, columns: u32) -> Self {
         self.wanted.parity = columns;
         self
     }
 
-    /// Sets the share of parity in 1/10,000 of the data columns, up to 10,000: at least 2 columns, or all
-    /// if there are fewer.
+    /// Sets the share of parity in 1/10,000 of the data columns, up to 10,000: at least 2 columns, or as many
+    /// as there are data columns if these are fewer.
     #[must_use]
     pub fn with_redundancy(mut self, redundancy: u32) -> Self {
         self.wanted.redundancy = redundancy;
@@ -85,7 +85,7 @@ impl ParityOptions {
         self
     }
 
-    /// Sets the id, in place of a random one. The same bytes then give the same file.
+    /// Sets the id, which is random by default. With the same id, the same bytes give the same file.
     #[must_use]
     pub fn with_id(mut self, id: [u8; 16]) -> Self {
         self.id = Some(id);
@@ -140,7 +140,7 @@ pub enum ParityVerdict {
     Incomplete,
 }
 
-/// Result of a check, with which every repair begins.
+/// Result of a check. Every repair begins with a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct ParityReport {
@@ -169,9 +169,10 @@ pub struct ParityReport {
 /// Destination of a repair.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RepairMode {
-    /// The repaired file gets this name, which must not exist. The damaged file is only read.
+    /// The repaired file gets this name; no file of this name may exist. The damaged file is only read.
     NewFile(PathBuf),
-    /// The repaired file takes the name of the damaged one, which is kept under this name.
+    /// The repaired file takes the name of the damaged file, which is kept under this name; no file of this
+    /// name may exist.
     Keep(PathBuf),
     /// Damaged units are overwritten in the file.
     InPlace,

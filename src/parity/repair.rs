@@ -28,7 +28,7 @@ use std::sync::Arc;
 /// A repair of one file.
 pub(super) struct Repair<'r> {
     pub(super) file: &'r ParityFile,
-    /// Root that the result must have, and the key that it is made with.
+    /// Root that the result must have, and the key with which it is computed.
     pub(super) known_root: Option<&'r Digest>,
     pub(super) key: Option<&'r [u8; 32]>,
     pub(super) path: &'r Path,
@@ -88,7 +88,7 @@ impl Repair<'_> {
         // The last report of the check is held back until the size of the repair is known.
         let held = Survey::take(self.file, &data, &mut call)?;
         *report = held.survey().report;
-        // A row that is lost ends the call, unless the caller asked for the rest.
+        // A lost row ends the call, unless the caller asked for a partial repair.
         let incomplete = report.data == ParityVerdict::Incomplete;
         if incomplete && !self.options.partial {
             held.release(&mut call)?;
@@ -113,7 +113,7 @@ impl Repair<'_> {
                 report.lost_rows
             )));
         }
-        // Nothing to keep if the data is intact.
+        // In the mode Keep an intact file needs no new file.
         let plan = self.plan(held.survey(), &chosen)?;
         let other = match &self.options.mode {
             RepairMode::InPlace => None,
@@ -171,7 +171,8 @@ impl Repair<'_> {
         let mut chosen = Chosen { units: Bits::new(geometry.units())?, refused: 0, refused_end: false };
         for unit in survey.hurt(0..geometry.units()) {
             let found = survey.damage(self.file, data, unit);
-            // The owner hears of units that cannot be rebuilt too, but only repairable units can be chosen.
+            // The owner is also told of units that cannot be rebuilt, but only repairable units can be
+            // chosen.
             let wanted = damage.as_mut().is_none_or(|damage| damage(&found));
             if !found.repairable {
                 continue;
@@ -184,7 +185,7 @@ impl Repair<'_> {
         Ok(chosen)
     }
 
-    /// Returns the size of the result: the protected bytes, and those after them. If a unit after the end
+    /// Returns the size of the result: the protected bytes and the bytes after them. If a unit after the end
     /// of the file was refused, the file becomes no longer than the written bytes.
     fn size(&self, chosen: &Chosen) -> u64 {
         let (geometry, size) = (self.file.geometry(), self.source.size());
@@ -223,7 +224,7 @@ impl Repair<'_> {
         if plan.rows.is_empty() {
             return Ok(0);
         }
-        // Memory for all rows, then workers for the rest of the limit.
+        // Count the memory for all rows, then use the rest of the limit for workers.
         let (code, tasks) = (Code::new(&geometry)?, to_u64(plan.rows.len()));
         let fixed = Survey::footprint(&geometry)
             + Bits::footprint(geometry.units())
@@ -249,7 +250,7 @@ impl Repair<'_> {
                     let same = chosen.units.has(unit)
                         && survey.is_unknown(unit)
                         && is_present(data, geometry.unit_offset(unit), bytes, present)?;
-                    // Units that the owner refused are rebuilt with their row and not written.
+                    // Units that the owner refused are rebuilt with their row, but not written.
                     if chosen.units.has(unit) && !same {
                         write(unit, bytes)?;
                         written += 1;
@@ -344,7 +345,7 @@ impl Repair<'_> {
                     if unit.state != State::Good && !survey.is_hurt(unit.index) {
                         return Err(changed(self.file, unit.index));
                     }
-                    // Units that cannot be read stay zeros; the rest is copied as it is.
+                    // Units that cannot be read stay zeros; all other units are copied unchanged.
                     if let (Found::Bytes, Some(bytes)) = (unit.found, &unit.bytes) {
                         let offset = geometry.unit_offset(unit.index);
                         let len = to_usize(geometry.data_len(unit.index).min(protected - offset));
@@ -358,7 +359,7 @@ impl Repair<'_> {
         )
     }
 
-    /// Overwrites damaged units in the file. Only verified bytes are written, and only over damaged ones, so
+    /// Overwrites damaged units in the file. Only verified bytes are written, and only over damaged bytes, so
     /// that an interruption at any moment does no harm.
     fn in_place(
         &self,
@@ -387,7 +388,8 @@ impl Repair<'_> {
             None => self.rebuild(work, call, write),
             Some(known) => self.rebuild_aside(known, work, call, make, write),
         };
-        // A truncated file gets its length last: an unknown unit whose missing end is zeros is not written.
+        // A truncated file gets its length at the end, because an unknown unit whose missing end is zeros is
+        // not written.
         let resized = repaired.and_then(|repaired| {
             report.repaired_units = repaired;
             let (size, now) = (self.size(work.chosen), storage.len());
@@ -398,7 +400,7 @@ impl Repair<'_> {
             }
             Ok(())
         });
-        // Also after an early end, because the written units stay.
+        // The file is synced also after an early end, because the written units stay.
         let synced = storage.sync().map_err(|error| failed("flushing the bytes".to_owned(), error));
         resized.and(synced)
     }
@@ -427,7 +429,8 @@ impl Repair<'_> {
         })?;
         // The root of the whole result, read through the rebuilt units.
         let rebuilt = Arc::new(rebuilt);
-        // The damaged file is read through the repaired units, without a copy of the whole.
+        // The damaged file is read with the repaired units in place of the damaged ones, without a copy of
+        // the whole file.
         let overlay = Overlay {
             data: work.data.clone(),
             aside: aside.storage()?,
@@ -458,7 +461,7 @@ fn units_a_task(geometry: &Geometry) -> u64 {
 
 /// Returns true if the file has these bytes at `offset`.
 fn is_present(data: &Padded, offset: u64, bytes: &[u8], scratch: &mut Buffer) -> Result<bool> {
-    // A unit that cannot be read is not there, and must be written.
+    // A unit that cannot be read does not have these bytes, and must be written.
     let scratch = &mut scratch[..bytes.len()];
     Ok(data.read(offset, scratch)? == Found::Bytes && scratch == bytes)
 }
@@ -495,7 +498,7 @@ fn keep(path: &Path, other: &Path, target: AtomicFile) -> Result<()> {
     })?;
     // The name changes from the damaged to the repaired file in one step.
     target.persist().map_err(|failed| {
-        // The damaged file still has its name.
+        // After a failure the damaged file still has its old name, so that the second name is removed.
         drop(std::fs::remove_file(other));
         failed.1
     })
@@ -512,7 +515,7 @@ struct Overlay {
 impl ReadAt for Overlay {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         let unit_len = self.geometry.unit;
-        // Unit by unit: rebuilt ones from the temporary file, the others from the damaged one.
+        // Unit by unit: rebuilt units come from the temporary file, all other units from the damaged file.
         let (mut at, mut rest) = (offset, buffer);
         while !rest.is_empty() {
             let unit = at / unit_len;
@@ -522,7 +525,7 @@ impl ReadAt for Overlay {
             if self.rebuilt.has(unit) {
                 self.aside.read_at(at, OutBytes::new(part))?;
             } else {
-                // A unit that was refused or not rebuilt enters the root as it is.
+                // A unit that was refused or not rebuilt enters the root unchanged.
                 match self.data.read(at, part).map_err(io::Error::other)? {
                     Found::Bytes => {}
                     Found::Behind => part.fill(0),
