@@ -1,4 +1,4 @@
-//! Kinds of files, and containers with the file that their bytes lie in.
+//! Kinds of files, and containers with the file that has their bytes.
 
 use crate::context::Ctx;
 use crate::names;
@@ -90,7 +90,7 @@ pub(crate) fn size_of(path: &Path) -> Res<u64> {
     Ok(file.metadata().map_err(|error| Failure::io("looking at", path, &error))?.len())
 }
 
-/// A container, and the file whose bytes it stands for if it is an outline.
+/// A container, and the file that it describes if it is an outline.
 pub(crate) struct Opened {
     pub(crate) container: Container,
     pub(crate) info: ContainerInfo,
@@ -105,8 +105,8 @@ impl Opened {
     }
 }
 
-/// Opens a container. Its bytes lie in the file `base`, if given, or else in the file of its name without
-/// `.atlas`, if the container needs one.
+/// Opens a container. If it needs a base, that is the file `base`, or, if `base` is not given, the file with
+/// the container's name without `.atlas`.
 pub(crate) fn open_container(
     ctx: &Ctx,
     path: &Path,
@@ -140,7 +140,8 @@ pub(crate) fn open_container(
 fn explain_container(path: &Path, failure: Failure) -> Failure {
     let shown = names::shown(path);
     let mut failure = if failure.message.contains(&shown) { failure } else { failure.while_doing(&shown) };
-    // An option of the library that the command line does not have.
+    // The text suggests an option of the library that the command line does not have, so that this part is
+    // cut off.
     if let Some(end) = failure.message.find("; open with recover") {
         failure.message.truncate(end);
     }

@@ -17,10 +17,10 @@ use std::path::Path;
 /// Options of an edit.
 #[derive(Debug, Args)]
 pub(crate) struct Edit {
-    /// Makes no new generation, and prints the root that it would have
+    /// Prints the root that the new generation would have, and changes nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
-    /// Text that the generation keeps, at most 1,024 bytes
+    /// Text stored with the generation, at most 1,024 bytes
     #[arg(long, value_name = "TEXT")]
     note: Option<String>,
     /// Compresses newly stored bytes
@@ -98,7 +98,7 @@ pub(crate) fn apply(
     let opened = open(ctx, path, Some(edit))?;
     refuse_outline(path, &opened)?;
     let before = opened.container.generation(0)?;
-    // Large enough for the pool where the work is.
+    // The size decides if a pool is used, so that a large change or domain counts.
     let size = work.max(before.domain_size.min(2 << 20));
     let (root, generation, bytes) = ctx.operate(path, size, |operation| {
         let projection = opened.container.snapshot(0, false, operation)?;

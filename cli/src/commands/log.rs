@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 /// Lists the generations of containers, the newest first.
 ///
-/// A line has the number, the time, the size, the first digits of the root, and the note.
+/// Each line has the number, the time, the size, the first digits of the root, and the note.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// Containers
