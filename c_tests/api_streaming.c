@@ -407,7 +407,7 @@ static void limit_files(rlim_t size)
     CHECK(setrlimit(RLIMIT_FSIZE, &limit) == 0);
 }
 
-/* The spool may not grow beyond some size: The write that exceeds the limit fails with IO, and no file is left. */
+/* The spool may not grow beyond the limit that the test sets: the write that exceeds the limit fails with IO, and no file is left. */
 static void a_failing_write_is_io_at_every_place(void)
 {
     CHECK(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);

@@ -253,7 +253,7 @@ pub(crate) fn find_outline(
                 names::shown(&other.path),
                 names::shown(&candidate)
             ))
-            .with_hint("--outline PATH names the one to use"));
+            .with_hint("name the outline to use with --outline PATH"));
         }
         found = Some(outline);
     }
@@ -280,8 +280,8 @@ pub(crate) fn outline_damaged(file: &Path, outline: &Path, why: &str) -> Failure
         ),
     )
     .with_hint(format!(
-        "atlasm repair {name} makes it anew if its root or a parity file proves the bytes of the file; else remove it, and \
-         seal the file anew once you are sure of the file"
+        "atlasm repair {name} makes the outline anew if its root or a parity file proves the bytes of the \
+         file; else remove the outline, and seal the file anew once you are sure of the file"
     ))
 }
 

@@ -81,7 +81,7 @@ impl ReadAt for ShardBytes {
 /// Returns the reason why a donor did not provide a range.
 fn reason(error: &AtlasError) -> String {
     match error.kind() {
-        ErrorKind::Witness | ErrorKind::Conservation => "its bytes are not those that were sealed".to_owned(),
+        ErrorKind::Witness | ErrorKind::Conservation => "the bytes differ from the sealed bytes".to_owned(),
         _ => error.message().to_owned(),
     }
 }

@@ -181,7 +181,10 @@ impl Running {
                 return Ok(status);
             }
             if closed.elapsed() >= patience || signals::cancelled() {
-                return Err(io::Error::new(io::ErrorKind::TimedOut, "it closed its output and did not exit"));
+                return Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "the program closed its output and did not exit",
+                ));
             }
             std::thread::sleep(Duration::from_millis(2));
         }

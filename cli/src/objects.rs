@@ -64,7 +64,7 @@ fn refuse_stdin(path: &Path) -> Res<()> {
         return Ok(());
     }
     Err(Failure::usage("this command reads files by position, which standard input does not support")
-        .with_hint("save the bytes to a file first; a file of the name - is ./-"))
+        .with_hint("save the bytes to a file first; write ./- for a file with the name -"))
 }
 
 /// Opens a file that may be read by position.
@@ -73,7 +73,10 @@ pub(crate) fn open_regular(path: &Path) -> Res<File> {
     let failed = |error| Failure::io("opening", path, &error);
     let metadata = fs::metadata(path).map_err(failed)?;
     if metadata.is_dir() {
-        return Err(Failure::usage(format!("{} is a folder, and this command reads a file", names::shown(path))));
+        return Err(Failure::usage(format!(
+            "{} is a folder, and this command reads a file",
+            names::shown(path)
+        )));
     }
     if !metadata.is_file() {
         return Err(Failure::usage(format!(

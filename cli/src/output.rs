@@ -75,7 +75,7 @@ pub(crate) fn refuse_stdout(target: &Path) -> Res<()> {
         "this output cannot go to standard output, because it is written under a temporary name and \
          renamed when it is complete",
     )
-    .with_hint("-o NAME names the file; one of the name - is ./-"))
+    .with_hint("name the file with -o NAME; write ./- for a file with the name -"))
 }
 
 /// Checks that `target` may become an output, before the work begins.
@@ -116,8 +116,9 @@ pub(crate) fn check_target(target: &Path, force: bool, inputs: &[&Path]) -> Res<
     }
     if !is_writable(folder) {
         let error = io::Error::last_os_error();
-        return Err(Failure::io("writing to the folder", folder, &error)
-            .with_hint("-o names a place that can be written to"));
+        return Err(
+            Failure::io("writing to the folder", folder, &error).with_hint("name a writable place with -o")
+        );
     }
     Ok(())
 }

@@ -150,7 +150,7 @@ pub(crate) fn verify(ctx: &Ctx, path: &Path) -> Res<Report> {
     for (generation, bad) in &found.data {
         report.line(format!("{}, in generation {generation}", bad.line()));
     }
-    let advice = "nothing repairs a container; atlasm cat X.atlas RANGE gives the bytes that are whole";
+    let advice = "a container cannot be repaired; atlasm cat X.atlas RANGE prints its intact bytes";
     report.put("advice", advice);
     report.line(format!("  {advice}"));
     Ok(report)
@@ -193,13 +193,13 @@ pub(crate) fn explain_read(
             ),
         )
         .with_hint(format!(
-            "atlasm verify {} lists all that differ, and says whether they can be repaired",
+            "atlasm verify {} lists all bytes that differ, and says whether they can be repaired",
             names::quoted(base)
         )),
         None => Failure::new(
             Status::Differs,
             format!("the bytes {}..{} in {} are damaged", range.start, range.end, names::shown(path)),
         )
-        .with_hint(format!("atlasm verify {} lists all that are", names::quoted(path))),
+        .with_hint(format!("atlasm verify {} lists all damaged bytes", names::quoted(path))),
     }
 }

@@ -75,7 +75,7 @@ pub(crate) fn walk(ctx: &Ctx, paths: &[PathBuf], recursive: bool, seals: Seals) 
             folder(ctx, path, seals, &mut files)?;
         } else {
             let failure = Failure::usage(format!("{} is a folder", names::shown(path)))
-                .with_hint("-r takes the files in it");
+                .with_hint("give -r to take the files in it");
             ctx.fail(Some(path), &failure)?;
         }
     }

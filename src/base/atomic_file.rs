@@ -140,14 +140,14 @@ fn file_name(target: &Path) -> Option<&OsStr> {
 /// socket or a device would be destroyed.
 fn replaceable(target: &Path, there: io::Result<Option<Entry>>) -> Result<Option<Entry>> {
     let target = target.display();
-    let there = there.map_err(|error| AtlasError::io(format_args!("looking at {target}"), error))?;
+    let there = there.map_err(|error| AtlasError::io(format_args!("finding the type of {target}"), error))?;
     match &there {
         Some(entry) if entry.metadata.is_dir() => {
             Err(AtlasError::invalid_argument(format!("{target} is a directory")))
         }
         Some(entry) if !entry.metadata.is_file() => Err(AtlasError::invalid_argument(format!(
-            "{target} is not a regular file, which alone can be replaced: read the bytes and write them to it, or \
-             choose another name"
+            "{target} is not a regular file, and only a regular file can be replaced: read the bytes and \
+             write them to {target} yourself, or choose another name"
         ))),
         _ => Ok(there),
     }
@@ -304,7 +304,10 @@ impl AtomicFile {
         }
         // The name is durable only after this.
         self.temporary.folder.sync().map_err(|error| {
-            AtlasError::io(format!("flushing the folder of {target}, which is the new file already"), error)
+            AtlasError::io(
+                format!("flushing the folder of {target} (the name already leads to the new bytes)"),
+                error,
+            )
         })
     }
 

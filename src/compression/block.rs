@@ -224,11 +224,11 @@ impl BlockEncoder {
             let decoded = &mut decoded[..block.len()];
             // An error at this point is a defect of the library, not of the caller's bytes.
             let wrong = |why: &str| {
-                AtlasError::internal(format!("a compressed block does not give back its bytes: {why}"))
+                AtlasError::internal(format!("a block does not survive compression and decompression: {why}"))
             };
             match decoder.decode(plan.method, &head, encoded, decoded) {
                 Ok(Decoded { unconserved: None, .. }) if decoded == block => {}
-                Ok(Decoded { unconserved: None, .. }) => return Err(wrong("other bytes result")),
+                Ok(Decoded { unconserved: None, .. }) => return Err(wrong("the decoded bytes differ")),
                 Err(error) if error.kind() == ErrorKind::OutOfMemory => return Err(error),
                 Ok(Decoded { unconserved: Some(error), .. }) | Err(error) => {
                     return Err(wrong(error.message()));

@@ -51,11 +51,12 @@ pub(super) fn check_fence(file: &ContainerFile, located: &Located) -> Result<()>
         return Ok(());
     }
     Err(AtlasError::state(format!(
-        "{}: another writer changed the file without its lock, after generation {tip}: {}; open it again",
+        "{}: another writer changed the file without its lock, after generation {tip}: {}; open the \
+         container again",
         file.path.display(),
         match len == end {
-            true => "it names a later generation".to_owned(),
-            false => format!("it has {len} bytes, and that generation ends at {end}"),
+            true => "a slot names a later generation".to_owned(),
+            false => format!("the file has {len} bytes, and generation {tip} ends at {end}"),
         }
     )))
 }
@@ -149,8 +150,8 @@ fn write(
     // A failed sync leaves the outcome open, in contrast to a failed write, which can be cut off.
     let sync = |error| {
         let text = format!(
-            "flushing generation {} failed, and whether it is durable is unknown until the container is \
-             opened again:",
+            "flushing generation {} failed; open the container again to learn if the generation is \
+             durable:",
             commit.generation
         );
         Written::Perhaps(failed(&text, error))

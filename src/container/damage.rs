@@ -224,7 +224,13 @@ impl Search<'_> {
             whole = self.node(&store, top, order, &mut place, tracker)?;
         }
         if whole && !self.leads_to_root(&store, commit)? {
-            self.record(order, commit.offset, size, generation, wrong("its tiles do not have its root"));
+            self.record(
+                order,
+                commit.offset,
+                size,
+                generation,
+                wrong("the tiles do not have the generation's root"),
+            );
         }
         // The history must follow from the history before. For the oldest kept generation that history is
         // unknown.
@@ -237,7 +243,7 @@ impl Search<'_> {
                     commit.offset,
                     size,
                     generation,
-                    wrong("its history does not follow from the previous generation and its own record"),
+                    wrong("the history does not follow from the previous generation and the commit record"),
                 );
             }
         }
@@ -254,7 +260,7 @@ impl Search<'_> {
                     commit.offset,
                     size,
                     generation,
-                    malformed("it names fewer features than the generation before"),
+                    malformed("the commit record lacks features of the previous generation"),
                 );
             }
             match log::jump_after(file, before) {
@@ -264,7 +270,7 @@ impl Search<'_> {
                     commit.offset,
                     size,
                     generation,
-                    malformed("its jump does not lead to the generation that the format requires"),
+                    malformed("the jump does not lead to the commit that the format requires"),
                 ),
                 Err(error) if is_io(&error) => return Err(error),
                 Err(error) => self.record(order, commit.offset, size, generation, error),
@@ -279,7 +285,7 @@ impl Search<'_> {
                 commit.offset,
                 size,
                 generation,
-                wrong("the bytes of its batch do not match their digest"),
+                wrong("the bytes of the batch do not match their digest"),
             ),
         }
         Ok(())

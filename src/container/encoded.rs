@@ -161,17 +161,20 @@ pub(super) fn read(file: &ContainerFile, known: u32, offset: u64, limit: u64) ->
     // The sealed part comes first: it names the algorithm and bounds the memory.
     let (size, _, sealed) = head(file, offset)?;
     let len = usize::try_from(size).unwrap_or(usize::MAX);
-    let wrong = |what: &str| Err(malformed(offset, len, what));
+    let wrong = |what: String| Err(malformed(offset, len, what));
     // The order in the file rules out cycles and records of later batches.
     if offset.checked_add(size).is_none_or(|end| end > limit) {
-        return wrong("an encoded record does not end before the record that names it");
+        return wrong(format!("an encoded record of {size} bytes must end at or before byte {limit}"));
     }
     // The feature is checked before anything is decoded with an algorithm that the generation does not name.
-    let unnamed = "the record needs a feature that its generation does not name";
-    match features_of_algorithm(sealed[RECORD_HEAD]) {
+    let unnamed = |needed: u32| {
+        format!("the record needs the feature bits {needed:#x}, and its generation names only {known:#x}")
+    };
+    let algorithm = sealed[RECORD_HEAD];
+    match features_of_algorithm(algorithm) {
         Some(needed) if needed & !known == 0 => {}
-        Some(_) => return wrong(unnamed),
-        None => return wrong("the algorithm of an encoded record is not known"),
+        Some(needed) => return wrong(unnamed(needed)),
+        None => return wrong(format!("the algorithm {algorithm} of an encoded record is not known")),
     }
     // The rest of the record, blocks and padding.
     let mut bytes = try_vec(len)?;
@@ -183,11 +186,12 @@ pub(super) fn read(file: &ContainerFile, known: u32, offset: u64, limit: u64) ->
     // Only padding to a multiple of 8 may follow the blocks.
     let (record, behind) = Record::read(&bytes[RECORD_HEAD..]).map_err(place)?;
     if behind.len() > 7 || behind.iter().any(|byte| *byte != 0) {
-        return wrong("bytes after the blocks of an encoded record are not zero");
+        return wrong("an encoded record has more than up to 7 zeros after its blocks".to_owned());
     }
     // Filters of single blocks are known only now.
-    if features_of(&record.needs()) & !known != 0 {
-        return wrong(unnamed);
+    let needed = features_of(&record.needs());
+    if needed & !known != 0 {
+        return wrong(unnamed(needed));
     }
     let mut out = Buffer::new(record.len())?;
     record.decode(&mut BlockDecoder::new(record.block_size()), &mut out).map_err(place)?;

@@ -120,8 +120,8 @@ impl ContainerFile {
         if header.get(..8) != Some(&MAGIC) {
             if is_blank(&*storage) {
                 return Err(AtlasError::format(format!(
-                    "not an atlas container: {} has no bytes but zeros: a creation that was interrupted leaves such a \
-                     file; remove it and create the container again",
+                    "not an atlas container: {} has no bytes but zeros: a creation that was interrupted \
+                     leaves such a file; remove it and create the container again",
                     path.display()
                 ))
                 .at_range(0, to_u64(header.len())));
@@ -135,7 +135,7 @@ impl ContainerFile {
         }
         // Damage and a wrong key cannot be distinguished: both fail with WITNESS.
         Err(AtlasError::witness(format!(
-            "{}: the digest of the header is wrong: it is damaged, or the key is wrong",
+            "{}: the digest of the header is wrong: the header is damaged, or the key is wrong",
             path.display()
         ))
         .at_range(0, to_u64(HEADER_SIZE)))

@@ -81,8 +81,8 @@ pub(super) fn locate(file: &ContainerFile, until: Until) -> Result<Located> {
         if before == Some((tip, found.ordinal)) || planted(Planted::NoSecondLook) {
             let generation = found.previous_generation;
             return Err(AtlasError::witness(format!(
-                "{}: generation {generation} was durable and is damaged: generation {} at byte {} follows it; \
-                 open with recover to go on without it",
+                "{}: generation {generation} was durable and is damaged: generation {} at byte {} follows \
+                 it; open with recover to use the generations before it",
                 file.path.display(),
                 found.generation,
                 found.offset
@@ -124,7 +124,7 @@ fn look(file: &ContainerFile, until: Until) -> Result<(Located, Option<Commit>)>
                 continue;
             }
             return Err(AtlasError::witness(format!(
-                "{}: generation {} was durable and is damaged; open with recover to go on with an older one",
+                "{}: generation {} was durable and is damaged; open with recover to use an older generation",
                 file.path.display(),
                 slot.generation
             ))

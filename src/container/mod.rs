@@ -272,7 +272,7 @@ impl Container {
         // After a failed sync the page cache is not trusted. Opening the container again reads the disk.
         if log.is_broken {
             return Err(AtlasError::state(format!(
-                "{}: a flush failed before; open the container again",
+                "{}: an earlier flush failed; open the container again",
                 log.file.path.display()
             )));
         }

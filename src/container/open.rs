@@ -309,8 +309,8 @@ impl Container {
                 at = log::before(&log.file, commit)?;
             }
             return Err(AtlasError::witness(format!(
-                "{}: none of its generations has the expected history {}: another container, or a \
-                 compaction removed it",
+                "{}: no generation has the expected history {}: this is another container, or a \
+                 compaction removed that generation",
                 log.file.path.display(),
                 hex(expected)
             )));
@@ -342,9 +342,9 @@ impl Container {
                     break;
                 }
                 return Err(AtlasError::witness(format!(
-                    "expected_history is that of generation {generation}, the oldest after a compaction, \
-                     and cannot prove its bytes: give expected_root too, or the history of a later \
-                     generation"
+                    "expected_history is the history of generation {generation}, the oldest after a \
+                     compaction, and cannot prove the bytes of this generation: give expected_root too, or \
+                     the history of a later generation"
                 )));
             }
             // The first generation has no history before it.
@@ -505,14 +505,14 @@ pub(super) fn lock_writer(file: File, path: &Path) -> Result<Arc<FileStorage>> {
     match file_lock::lock(&file, path).map_err(failed)? {
         Locked::Yes => Ok(Arc::new(FileStorage::new(file))),
         Locked::ByAnother => Err(AtlasError::state(format!(
-            "{}: another handle writes; close it, or open this one for reading",
+            "{}: another handle is open for writing; close that handle, or open the container for reading",
             path.display()
         ))
         .with_os_error(libc::EAGAIN)),
         // A lock that a second description does not notice would let two writers destroy the file.
         Locked::NotKept => Err(AtlasError::unsupported(format!(
-            "{}: the file system has no locks, so that two writers could not detect each other; read it, or work on \
-             a copy elsewhere",
+            "{}: the file system has no locks, so that two writers could not detect each other; open the \
+             container for reading, or copy it to another file system",
             path.display()
         ))),
     }
@@ -527,7 +527,10 @@ fn open_file(path: &Path, mode: ContainerMode) -> Result<(Arc<FileStorage>, Opti
         // A pipe or a device must not block the call before it is refused.
         let file = descriptor::open_now(&options, path).map_err(failed)?;
         if !file.metadata().map_err(failed)?.is_file() {
-            return Err(AtlasError::invalid_argument(format!("{} is not a regular file", path.display())));
+            return Err(AtlasError::invalid_argument(format!(
+                "{} is not a regular file, and a container must be one",
+                path.display()
+            )));
         }
         // Readers need no lock, because a generation never changes.
         if mode == ContainerMode::Read {

@@ -175,7 +175,11 @@ impl Slot {
     pub(super) fn parse(offset: u64, record: &[u8]) -> Result<Slot> {
         // The zeros of the record are checked. The rest of the block may have any bytes.
         if record[80..].iter().any(|byte| *byte != 0) {
-            return Err(malformed(offset, record.len(), "bytes after a slot are not zero"));
+            return Err(malformed(
+                offset,
+                record.len(),
+                "the bytes after the fields of a slot are not all zero",
+            ));
         }
         let (generation, commit) = (u64_at(record, 32), u64_at(record, 40));
         Ok(Slot { generation, commit, seal: digest_at(record, 48) })
@@ -273,16 +277,20 @@ impl Commit {
 
     /// Reads a commit record of this file, whose seal is `seal` and was checked.
     pub(super) fn parse(ident: &Ident, offset: u64, seal: Digest, record: &[u8]) -> Result<Commit> {
-        let wrong = |what: &str| Err(malformed(offset, record.len(), what));
+        let wrong = |what: String| Err(malformed(offset, record.len(), what));
         // The note has a length of its own, and zeros fill the record.
         let note_len = usize::try_from(u32_at(record, 360)).unwrap_or(usize::MAX);
         if note_len > MAX_NOTE || to_u64(record.len()) != commit_size(note_len) {
-            return wrong("the length of the note does not fit the record");
+            return wrong(format!(
+                "a note of {note_len} bytes (at most {MAX_NOTE} are allowed) does not fit a commit record of \
+                 {} bytes",
+                record.len()
+            ));
         }
         // The padding after the note and bytes 364..368 are reserved.
         let (note, rest) = record[COMMIT_SIZE as usize..].split_at(note_len);
         if rest.iter().any(|byte| *byte != 0) || u32_at(record, 364) != 0 {
-            return wrong("reserved bytes are not zero");
+            return wrong("the reserved bytes of a commit record are not all zero".to_owned());
         }
         // All fields are at fixed offsets.
         let top = &record[296..360];
@@ -324,18 +332,29 @@ impl Commit {
         }
         let body = body_start(offset, self.end, self.record_size(), block);
         if !self.end.is_multiple_of(block) || body > self.end {
-            return wrong(format!("the batch cannot end at byte {}", self.end));
+            return wrong(format!(
+                "the batch ends at byte {}: the end must be a multiple of {block} and not before byte {body}",
+                self.end
+            ));
         }
         // Only the first commit has neither a previous commit nor a jump.
         let first = self.ordinal == 0;
         let no_previous = (self.previous, self.previous_seal, self.previous_generation) == (0, [0; 32], 0);
         let no_jump = (self.jump, self.jump_generation) == (0, 0);
         let start = 3 * block;
-        if first != (offset == start) || first != no_previous || first != no_jump {
+        let ordinal = self.ordinal;
+        if first != (offset == start) {
             return wrong(format!(
-                "ordinal {} does not fit the place, the previous commit or the jump",
-                self.ordinal
+                "the ordinal is {ordinal}: byte {start} must have ordinal 0, and no other commit"
             ));
+        }
+        if first != no_previous {
+            let verb = if first { "must not" } else { "must" };
+            return wrong(format!("the commit of ordinal {ordinal} {verb} name a previous commit"));
+        }
+        if first != no_jump {
+            let verb = if first { "must not" } else { "must" };
+            return wrong(format!("the commit of ordinal {ordinal} {verb} have a jump"));
         }
         // The previous commit and the jump lie before this commit, in the right order.
         if !first {
@@ -345,8 +364,19 @@ impl Commit {
                 && (start..=self.previous).contains(&self.jump);
             let numbers_fit = self.previous_generation < self.generation
                 && self.jump_generation <= self.previous_generation;
-            if !places_fit || !numbers_fit {
-                return wrong("the previous commit or the jump is in a wrong place".to_owned());
+            if !places_fit {
+                return wrong(format!(
+                    "the previous commit is at byte {} and the jump leads to byte {}: both must be multiples \
+                     of {block}, with {start} <= jump <= previous < {offset}",
+                    self.previous, self.jump
+                ));
+            }
+            if !numbers_fit {
+                return wrong(format!(
+                    "generation {} names {} as the previous generation and {} as that of the jump: they must \
+                     be ordered, jump <= previous < this generation",
+                    self.generation, self.previous_generation, self.jump_generation
+                ));
             }
         }
         // The top node and the commit must agree about size and tiles.
@@ -417,7 +447,8 @@ pub(super) fn check_child(ident: &Ident, node: &NodeRef) -> Result<()> {
     let wrong = |what: String| Err(malformed(node.offset, 0, what));
     if node.height > MAX_HEIGHT {
         return wrong(format!(
-            "the entry of a node has a height above {MAX_HEIGHT}, a residue above 95 or a reserved byte that is not 0"
+            "the entry of a node has a height above {MAX_HEIGHT}, a residue above 95 or a reserved byte that \
+             is not 0"
         ));
     }
     // The size of a node follows from the number of its children.
@@ -433,8 +464,10 @@ pub(super) fn check_child(ident: &Ident, node: &NodeRef) -> Result<()> {
         || end.is_none_or(|end| end > node.limit)
     {
         return wrong(format!(
-            "a node of {} bytes at an impossible offset: it must end at or before byte {}",
-            node.size, node.limit
+            "a node of {} bytes must begin at a multiple of 8 from byte {} on and end at or before byte {}",
+            node.size,
+            3 * ident.block(),
+            node.limit
         ));
     }
     Ok(())
@@ -530,7 +563,8 @@ pub(super) fn parse_node(node: &NodeRef, record: &[u8]) -> Result<ParsedChildren
             // All leaves are equally deep, so that the height of a child is one less.
             if child.height != node.height - 1 {
                 return wrong(format!(
-                    "child {} has a height other than {}, a residue above 95 or a reserved byte that is not 0",
+                    "child {} has a height other than {}, a residue above 95 or a reserved byte that is not \
+                     0",
                     children.len(),
                     node.height - 1
                 ));
@@ -577,8 +611,8 @@ pub(super) fn parse_node(node: &NodeRef, record: &[u8]) -> Result<ParsedChildren
     // If the sums differed, an index or an offset would lead to the wrong tile.
     if (bytes, tiles, residue) != (node.bytes, node.tiles, node.residue) {
         return wrong(format!(
-            "the children have {bytes} bytes in {tiles} tiles and the residue {residue}, and the node's entry states \
-             {} bytes in {} tiles and the residue {}",
+            "the children have {bytes} bytes in {tiles} tiles and the residue {residue}, and the node's \
+             entry states {} bytes in {} tiles and the residue {}",
             node.bytes, node.tiles, node.residue
         ));
     }
@@ -619,7 +653,9 @@ pub(super) fn parse_tile(offset: u64, len: u32, chained: bool, record: &[u8]) ->
         return wrong(format!("the flag for chaining values is {found} instead of the container's {wanted}"));
     }
     if count == 1 && !chained {
-        return wrong("a tile record without chaining values has a single span, which belongs into the leaf".to_owned());
+        return wrong(
+            "a tile record without chaining values has a single span, which belongs into the leaf".to_owned(),
+        );
     }
     // The size follows from the head.
     let groups = if chained { to_u64(len as usize).div_ceil(to_u64(GROUP_SIZE)) } else { 0 };
@@ -639,13 +675,16 @@ pub(super) fn parse_tile(offset: u64, len: u32, chained: bool, record: &[u8]) ->
         let (start, kind) = (word & 0xf_ffff, kind_of(word >> 28));
         // Bits 20..28 are reserved.
         let Some(kind) = kind.filter(|_| word >> 20 & 0xff == 0) else {
-            return wrong(format!("span {} has an unknown kind or reserved bits that are not 0: {word:#x}", spans.len()));
+            return wrong(format!(
+                "span {} has an unknown kind or reserved bits that are not 0: {word:#x}",
+                spans.len()
+            ));
         };
         // A start within a record has a meaning only for encoded spans.
         if !(1..=TILE_BYTES).contains(&u64::from(span_len)) || (start != 0 && kind != SpanKind::Encoded) {
             return wrong(format!(
-                "span {} has {span_len} bytes from byte {start}: 1 to {TILE_BYTES} bytes are allowed, and a start other \
-                 than 0 only in an encoded record",
+                "span {} has {span_len} bytes from byte {start}: 1 to {TILE_BYTES} bytes are allowed, and a \
+                 start other than 0 only in an encoded record",
                 spans.len()
             ));
         }
@@ -653,7 +692,10 @@ pub(super) fn parse_tile(offset: u64, len: u32, chained: bool, record: &[u8]) ->
         total += u64::from(span_len);
         // The form is canonical: spans that continue one another are a single span.
         if spans.last().is_some_and(|last| last.continues(&span)) {
-            return wrong(format!("span {} continues the span before it: both must be a single span", spans.len()));
+            return wrong(format!(
+                "span {} continues the span before it: both must be a single span",
+                spans.len()
+            ));
         }
         spans.push(span);
     }

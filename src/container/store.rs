@@ -67,34 +67,45 @@ impl GenerationStore {
 
     /// Refuses a span that a record at offset `record` cannot name.
     pub(super) fn check_span(&self, span: &Span, record: u64) -> Result<()> {
-        let wrong = |what: &str| Err(malformed(record, 0, what));
+        let wrong = |what: String| Err(malformed(record, 0, what));
+        let (start, place) = (self.file.start(), span.place);
         // Each place is a claim of the file, which is checked before anything is read there.
         let end = span.place.checked_add(u64::from(span.len));
         let needed = match span.kind {
             SpanKind::Raw => {
                 // RAW bytes must lie before the record that names them ("Limits").
                 if span.place < self.file.start() || end.is_none_or(|end| end > record) {
-                    return wrong("a span has bytes outside the part of the file before its record");
+                    return wrong(format!(
+                        "a span of {} bytes at byte {place} of the file must lie in {start}..{record}, \
+                         before the record that names it",
+                        span.len
+                    ));
                 }
                 0
             }
             SpanKind::Base => {
                 // BASE bytes must lie in the base's address space, whatever base is attached.
                 if end.is_none_or(|end| end > self.base_size) {
-                    return wrong("a span has bytes outside the base");
+                    return wrong(format!(
+                        "a span of {} bytes at byte {place} of the base is outside the base's {} bytes",
+                        span.len, self.base_size
+                    ));
                 }
                 features::BASE
             }
             SpanKind::Encoded => {
                 // Algorithm and filters are checked when the record is decoded.
                 if !span.place.is_multiple_of(8) || span.place < self.file.start() || span.place >= record {
-                    return wrong("an encoded record is not before the record that names it");
+                    return wrong(format!(
+                        "a span names an encoded record at byte {place}: this must be a multiple of 8 in \
+                         {start}..{record}"
+                    ));
                 }
                 0
             }
             SpanKind::Zeros => {
                 if span.place != 0 {
-                    return wrong("a span of zeros has an offset");
+                    return wrong(format!("a span of zeros has the offset {place} instead of 0"));
                 }
                 0
             }
@@ -102,7 +113,10 @@ impl GenerationStore {
         // The generation must name the feature, because a reader decides by the feature bits alone if it can
         // read a generation.
         if needed & !self.features != 0 {
-            return wrong("the record needs a feature that its generation does not name");
+            return wrong(format!(
+                "the record needs the feature bits {needed:#x}, and its generation names only {:#x}",
+                self.features
+            ));
         }
         Ok(())
     }
@@ -248,19 +262,39 @@ impl Store for GenerationStore {
             ));
         }
         if !place.is_multiple_of(8) || place < self.file.start() {
-            return Err(malformed(tile.leaf, 0, "a tile record at an impossible offset"));
+            return Err(malformed(
+                tile.leaf,
+                0,
+                format!(
+                    "a tile record at byte {place}, which must be a multiple of 8 from byte {} on",
+                    self.file.start()
+                ),
+            ));
         }
         let Some(record) = self.file.sealed(RecordKind::Tile, place, 56..=MAX_TILE_RECORD)? else {
             return Err(damaged(&self.file, RecordKind::Tile, place, 56));
         };
         if place + to_u64(record.bytes.len()) > tile.leaf {
-            return Err(malformed(tile.leaf, 0, "a tile record does not end before its leaf"));
+            return Err(malformed(
+                tile.leaf,
+                0,
+                format!("the tile record at byte {place} does not end before the leaf that names it"),
+            ));
         }
         // Read the spans and chaining values, with the checks that need only the record.
         let chained = self.is_chained(raw.entry.len);
         let spans = records::parse_tile(place, raw.entry.len, chained, &record.bytes)?;
         if chained && features::CHAINS & !self.features != 0 {
-            return Err(malformed(place, 0, "the record needs a feature that its generation does not name"));
+            return Err(malformed(
+                place,
+                0,
+                format!(
+                    "the record has chaining values and needs the feature bit {:#x}, and its generation \
+                     names only {:#x}",
+                    features::CHAINS,
+                    self.features
+                ),
+            ));
         }
         // Check each span against the limits of file and base.
         for span in &spans.spans {
@@ -323,7 +357,12 @@ impl Store for GenerationStore {
                         return Err(malformed(
                             span.place,
                             0,
-                            "the record decodes to fewer bytes than a tile uses of it",
+                            format!(
+                                "the record decodes to {} bytes, and a tile uses {} bytes from byte {first} \
+                                 on",
+                                bytes.len(),
+                                span.len
+                            ),
                         ));
                     };
                     let skip = to_usize(u64::from(skip));

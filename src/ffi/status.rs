@@ -21,7 +21,7 @@ pub enum atlas_status {
     ATLAS_STATUS_IO = 4,
     /// The sum of bytes mod 96 differs from the required or recorded one.
     ATLAS_STATUS_CONSERVATION = 5,
-    /// A digest, a proof or a key does not match: the bytes are not the projected ones.
+    /// A digest, a proof or a key does not match: the bytes differ from the projected bytes.
     ATLAS_STATUS_WITNESS = 6,
     /// Serialised data is malformed or truncated.
     ATLAS_STATUS_FORMAT = 7,

@@ -255,7 +255,7 @@ impl Outboard {
 
 /// Returns the error for a source that no longer has the projected bytes. `what` names the bytes.
 pub(crate) fn source_changed(what: &dyn Display) -> AtlasError {
-    AtlasError::witness(format!("the source changed: the digest of {what} differs from the projected one"))
+    AtlasError::witness(format!("the source changed: the digest of {what} differs from the projected digest"))
 }
 
 /// Returns the groups of a tile of `len` bytes that lie only partly in `pages`. A proof needs the pages of

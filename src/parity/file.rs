@@ -241,8 +241,8 @@ fn refused(file: &Padded, seals: &Seals) -> Result<AtlasError> {
         match refusal(&block, seals) {
             Some(Refusal::Unsupported { version, kind, flags }) => {
                 return Ok(AtlasError::unsupported(format!(
-                    "{name} has version {version}, kind {kind} and flags {flags:#x}; this library reads parity files of \
-                     version 1, kind 4, flags 0 and 0x1: use a newer version of it"
+                    "{name} has version {version}, kind {kind} and flags {flags:#x}; this library reads \
+                     parity files of version 1, kind 4, flags 0 and 0x1: use a newer version of it"
                 )));
             }
             Some(Refusal::Key) => {

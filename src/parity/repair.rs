@@ -107,8 +107,9 @@ impl Repair<'_> {
         }
         if self.known_root.is_some() && incomplete {
             return Err(AtlasError::witness(format!(
-                "{} was not changed: {} rows have lost more units than they have parity, and the result would not \
-                 have the expected root: open the parity file without expected_root to repair the other rows",
+                "{} was not changed: {} rows have lost more units than they have parity, and the result \
+                 would not have the expected root: open the parity file without expected_root to repair the \
+                 other rows",
                 self.path.display(),
                 report.lost_rows
             )));
@@ -469,8 +470,8 @@ fn is_present(data: &Padded, offset: u64, bytes: &[u8], scratch: &mut Buffer) ->
 /// Returns the error for rows that cannot be rebuilt.
 pub(super) fn lost(report: &ParityReport) -> AtlasError {
     AtlasError::incomplete(format!(
-        "{} of {} damaged rows have lost more units than they have parity: {} data units are bad, {} unknown, and \
-         {} parity units",
+        "{} of {} damaged rows have lost more units than they have parity: {} data units are bad, {} \
+         unknown, and {} parity units",
         report.lost_rows,
         report.damaged_rows,
         report.bad_units,

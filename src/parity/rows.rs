@@ -63,8 +63,9 @@ impl RowPlan {
         // A hostile geometry must not use much memory unless the caller has set a limit.
         if !operation.is_limited() && least > ROW_MEMORY {
             return Err(AtlasError::limit(format!(
-                "rebuilding {most} lost units of {} bytes in one row takes {least} bytes of memory, more than the \
-                 {ROW_MEMORY} that are used without a memory_limit: set a memory_limit that allows it",
+                "rebuilding {most} lost units of {} bytes in one row takes {least} bytes of memory, more \
+                 than the {ROW_MEMORY} that are used without a memory_limit: set a memory_limit that allows \
+                 it",
                 geometry.unit
             )));
         }
@@ -123,7 +124,9 @@ impl<'f> RowBuilder<'f> {
         let good = (0..).zip(geometry.parity_of_row(row)).filter(|(_, unit)| !self.survey.is_hurt(*unit));
         chosen.extend(good.take(lost.len()).map(|(parity, _): (usize, u64)| parity));
         if chosen.len() < lost.len() {
-            return Err(AtlasError::internal(format!("row {row} has lost more than its parity units")));
+            return Err(AtlasError::internal(format!(
+                "row {row} has lost more units than it has good parity units"
+            )));
         }
         let all = self.plan.wish == Wish::DataAndParity;
         let mut wanted = try_vec(if all { self.code.parity() } else { chosen.len() })?;
@@ -265,7 +268,8 @@ pub(super) fn contradicts(geometry: &Geometry, index: u64) -> AtlasError {
     let offset = geometry.unit_offset(index);
     let what = if index < geometry.units() { "data" } else { "parity" };
     let text = format!(
-        "the {what} unit at offset {offset} was rebuilt and differs from its digest: the parity file contradicts itself"
+        "the {what} unit at offset {offset} was rebuilt and differs from its digest: the parity file \
+         contradicts itself"
     );
     AtlasError::witness(text).at_index(index).at_range(offset, geometry.unit)
 }

@@ -54,8 +54,8 @@ impl Changes {
         // Units, rows and columns stay, so that the new size must fit them.
         let Some(new) = old.resized(size) else {
             return Err(AtlasError::invalid_argument(format!(
-                "{} rows and {} parity columns of units of {} bytes do not fit the new size {size}: create a new \
-                 parity file",
+                "{} rows and {} parity columns of units of {} bytes do not fit the new size {size}: create a \
+                 new parity file",
                 old.rows, old.parity, old.unit
             )));
         };
@@ -122,7 +122,7 @@ impl Update<'_> {
         // Old units without a digest cannot be verified, so that the update is refused.
         let (known, missing) = known_digests(self.file, &old)?;
         if let Some(unit) = missing.iter(0..old.units()).find(|unit| changes.is_old(*unit)) {
-            return Err(not_protected(&old, unit, "its digest is lost"));
+            return Err(not_protected(&old, unit, "its digest in the parity file is lost"));
         }
         let code = Code::new(&new)?;
         // Digests of unchanged units are taken over.
@@ -286,7 +286,7 @@ impl Context<'_> {
                 let bytes = (units.end * old.unit).min(old.size) - units.start * old.unit;
                 reader.visit(units, |unit| {
                     if self.changes.is_old(unit.index) && unit.state != State::Good {
-                        return Err(not_protected(old, unit.index, "it differs from its digest"));
+                        return Err(not_protected(old, unit.index, "its bytes differ from its digest"));
                     }
                     Ok(())
                 })?;
@@ -321,7 +321,7 @@ impl Context<'_> {
         }
         let digest = short(hasher.finalize().as_bytes());
         if !same_short(&digest, self.known.get(unit)) {
-            return Err(not_protected(old, unit, "it differs from its digest"));
+            return Err(not_protected(old, unit, "its bytes differ from its digest"));
         }
         // A grown unit begins with old bytes, which the caller removes from the sum.
         Ok(before)
@@ -460,8 +460,8 @@ fn runs(rows: &Bits, count: u64) -> Result<Vec<Range<u64>>> {
 fn not_protected(geometry: &Geometry, unit: u64, why: &str) -> AtlasError {
     let (offset, length) = (geometry.unit_offset(unit), geometry.data_len(unit));
     AtlasError::witness(format!(
-        "the data unit at offset {offset} differs from the protected bytes ({why}) and was not named as changed: repair it \
-         first, or name it"
+        "the data unit at offset {offset} was not named as changed, and {why}: repair the unit first, or \
+         name it as changed"
     ))
     .at_index(unit)
     .at_range(offset, length)

@@ -268,7 +268,11 @@ impl Proof {
         }
         // The empty region has no tiles, and every other region has at least one tile.
         if (region.length == 0) != self.tiles.is_empty() || (count == 0 && self.first_tile != 0) {
-            return malformed(format!("a region of {} bytes has {count} tiles", region.length));
+            return malformed(format!(
+                "a region of {} bytes has {count} tiles from tile {} on: only an empty region has no tiles, \
+                 and its first tile is 0",
+                region.length, self.first_tile
+            ));
         }
         // The number of siblings follows from the tile range alone.
         let wanted = crate::hash::tile_tree::proof_len(&self.tile_range(), self.header.tiles)?;
@@ -457,7 +461,7 @@ impl Proof {
         let place = |error: AtlasError| error.at_range(self.region.offset, self.region.length);
         if !same(&root, &self.root) {
             // Damage and a wrong key cannot be distinguished, because both lead to another root.
-            let cause = if self.keyed { "damaged, or another key" } else { "damaged" };
+            let cause = if self.keyed { "damaged, or made with another key" } else { "damaged" };
             return Err(place(AtlasError::witness(format!(
                 "{cause}: the shard's bytes and proof do not lead to its root"
             ))));

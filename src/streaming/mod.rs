@@ -345,7 +345,7 @@ impl StreamingContext {
     fn refuse(&mut self, stage: Stage, otherwise: &'static str) -> AtlasError {
         let why = match &stage {
             Stage::Finished => "the stream is finished",
-            Stage::Failed => "the stream failed or was cancelled before",
+            Stage::Failed => "an earlier call of the stream failed or was cancelled: begin a new stream",
             Stage::Pull(_) | Stage::Push(_) => otherwise,
         };
         self.stage = stage;

@@ -249,7 +249,7 @@ impl Extent {
         let known = self.residues.get();
         if total != self.residue || known.is_some_and(|known| *known != found) {
             return Err(AtlasError::conservation(format!(
-                "the source changed: the sum of {self} differs from the projected one"
+                "the source changed: the sum of {self} differs from the projected sum"
             )));
         }
         Ok(self.residues.get_or_init(|| found))
@@ -380,7 +380,7 @@ impl Extent {
             let rest = Residue::of(&bytes[..range.start - start]) + Residue::of(&bytes[range.end - start..]);
             if part + rest != residues[group] {
                 return Err(AtlasError::witness(format!(
-                    "the source changed: the sum of {self} differs from the projected one"
+                    "the source changed: the sum of {self} differs from the projected sum"
                 )));
             }
             return Ok(part);

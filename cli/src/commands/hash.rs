@@ -363,7 +363,10 @@ fn hash(ctx: &Ctx, path: &Path, kind: RootType, also: &[Also]) -> Res<Hashed> {
     }
     let metadata = fs::metadata(path).map_err(|error| Failure::io("opening", path, &error))?;
     if metadata.is_dir() {
-        return Err(Failure::usage(format!("{} is a folder", names::shown(path))));
+        return Err(Failure::usage(format!(
+            "{} is a folder, and only files have a root",
+            names::shown(path)
+        )));
     }
     if !metadata.is_file() || !also.is_empty() {
         let file = signals::open(path).map_err(|error| Failure::io("opening", path, &error))?;

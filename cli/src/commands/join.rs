@@ -207,7 +207,7 @@ fn join(ctx: &Ctx, options: &Options) -> Res<Report> {
         .put("shards_left_out", left_out);
     report.line_of(&target, format!("{} from {}, root {}", human(size), count(used, "shard"), hex(&root)));
     if options.root.is_none() {
-        report.line("  the root was not compared with anything: --root ROOT does");
+        report.line("  the root was not compared with anything; give --root ROOT to compare it");
         report.put("root_compared", json!(false));
     } else {
         report.put("root_compared", json!(true));

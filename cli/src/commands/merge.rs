@@ -142,7 +142,7 @@ fn check_order(ctx: &Ctx, ranges: &[(&PathBuf, Option<PartRange>)], has_outline:
     }
     if end != whole {
         let text = format!("the parts end at {end} of {whole} bytes");
-        return Err(Failure::new(Status::Incomplete, text).with_hint("name the parts of the rest too"));
+        return Err(Failure::new(Status::Incomplete, text).with_hint("name the parts after this offset too"));
     }
     Ok(())
 }

@@ -207,7 +207,7 @@ fn absent(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
     if report.status == Status::Done {
         staged.finish()?;
     } else {
-        report.line("  the file is still not there, since it is written whole or not at all");
+        report.line("  the file is still not there, because a missing file is written whole or not at all");
         report.put("repaired_bytes", 0);
     }
     Ok(report)
@@ -235,7 +235,7 @@ fn proved_outline(
     if findings.bad_records == 0 {
         return Ok(Proved::Yes(Box::new(outline)));
     }
-    let records = format!("{} of it cannot be read", count(findings.bad_records, "record"));
+    let records = format!("{} of the outline cannot be read", count(findings.bad_records, "record"));
     let failed = || damage::outline_damaged(file, &outline.path, &records);
     let mut origins = vec![file];
     origins.extend(options.from.iter().map(PathBuf::as_path));
@@ -517,8 +517,8 @@ fn of_other_bytes(ctx: &Ctx, file: &Path, path: &Path, known: &Known) -> Res<Rep
         names::shown(&known.outline.path)
     );
     Err(Failure::new(Status::Differs, text).with_hint(format!(
-        "nothing was written; a copy can repair it, atlasm repair --from COPY {name}, or, if the change was meant, atlasm \
-         update {name} makes both seals anew"
+        "nothing was written; a copy can repair it, atlasm repair --from COPY {name}, or, if the change was \
+         meant, atlasm update {name} makes both seals anew"
     )))
 }
 
@@ -740,7 +740,7 @@ fn from_copies(ctx: &Ctx, options: &Options, file: &Path, at: &Path, outline: &O
         report.line_of(
             file,
             format!(
-                "{word}: {sources} has {} of {} that are bad",
+                "{word}: {sources} has {} of the {} of bad bytes",
                 human(bytes(&mended.repaired)),
                 human(findings.bytes())
             ),
@@ -753,7 +753,7 @@ fn from_copies(ctx: &Ctx, options: &Options, file: &Path, at: &Path, outline: &O
         report.line_of(
             file,
             format!(
-                "{word}: {} written, and {} are neither there nor in {sources}",
+                "{word}: {} written, and {} are still bad and not in {sources}",
                 human(mended.written),
                 human(bytes(&mended.left))
             ),
@@ -803,7 +803,7 @@ fn donors(ctx: &Ctx, options: &Options, file: &Path, outline: &Outline) -> Res<V
         let metadata = fs::metadata(path).map_err(|error| Failure::io("opening", path, &error))?;
         if same_file(&own, &metadata) {
             return Err(Failure::usage(format!("{} is the damaged file itself", names::shown(path)))
-                .with_hint("--from names another copy of it"));
+                .with_hint("give --from another copy of the file"));
         }
         let kind = objects::kind_of(path)?;
         donors.push(match kind {
@@ -815,7 +815,7 @@ fn donors(ctx: &Ctx, options: &Options, file: &Path, outline: &Outline) -> Res<V
             }
             objects::Kind::Parity => {
                 return Err(Failure::usage(format!("{} is a parity file", names::shown(path)))
-                    .with_hint("--parity PATH names it, or leave it out if it lies beside the file"));
+                    .with_hint("name it with --parity PATH, or leave it out if it lies beside the file"));
             }
         });
     }
@@ -825,7 +825,10 @@ fn donors(ctx: &Ctx, options: &Options, file: &Path, outline: &Outline) -> Res<V
     for command in &options.from_command {
         if !(command.contains("{first}") && command.contains("{last}")) {
             return Err(Failure::usage(format!("--from-command '{command}' has no {{first}} and {{last}}"))
-                .with_hint("they become the offsets of the first and the last byte that it is to print"));
+                .with_hint(
+                    "{first} and {last} become the offsets of the first and the last byte that the command \
+                     must print",
+                ));
         }
         donors.push(Donor::fetched(ctx, command, Fetched::by_command(command, options.patience), outline)?);
     }

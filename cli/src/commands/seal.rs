@@ -263,8 +263,8 @@ fn stale_parity<'p>(ctx: &Ctx, options: &Options, file: &Path, path: &'p Path) -
             let (name, shown) = (names::quoted(file), names::shown(path));
             let text = format!("{shown} exists, and was made of other bytes than {} has", names::shown(file));
             let hint = format!(
-                "--parity 10% -f replaces it, -f alone removes it; if {} is damaged, atlasm repair {name} brings the old \
-                 bytes back",
+                "--parity 10% -f replaces {shown}, -f alone removes it; if {} is damaged, atlasm repair \
+                 {name} brings the old bytes back",
                 names::shown(file)
             );
             Err(Failure::new(Status::Exists, text).with_hint(hint))

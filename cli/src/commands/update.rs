@@ -67,7 +67,11 @@ fn update(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
     let findings = damage::find(ctx, file, &outline)?;
     if findings.bad_records > 0 {
         let why = count(findings.bad_records, "record");
-        return Err(damage::outline_damaged(file, &outline.path, &format!("{why} of it cannot be read")));
+        return Err(damage::outline_damaged(
+            file,
+            &outline.path,
+            &format!("{why} of the outline cannot be read"),
+        ));
     }
     let changed = changed(file, options, &outline, &findings, size)?;
     let bytes: u64 = changed.iter().map(|range| range.end - range.start).sum();
@@ -108,8 +112,8 @@ fn update(ctx: &Ctx, options: &Options, file: &Path) -> Res<Report> {
         let lost = human(outline.size - size);
         let name = names::shown(file);
         ctx.warn(&format!(
-            "{name} is {lost} shorter than when it was sealed; updated seals cannot bring these bytes back. If the \
-             cut was not meant: atlasm repair {}",
+            "{name} is {lost} shorter than when it was sealed; updated seals cannot bring these bytes back. \
+             If the cut was not meant: atlasm repair {}",
             names::quoted(file)
         ));
     }
@@ -223,7 +227,7 @@ fn changed(
     for one in &found {
         if !named.iter().any(|named| named.start < one.end && one.start < named.end) {
             let text = format!(
-                "{} differs at {}..{} too, outside of --ranges, which is damage",
+                "{} also differs at {}..{}, outside of --ranges: these bytes are damaged",
                 names::shown(file),
                 one.start,
                 one.end

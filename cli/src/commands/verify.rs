@@ -648,7 +648,7 @@ pub(crate) fn check_root(outline: &Outline, root: Option<&[u8; 32]>) -> Res<()> 
                 hex(root)
             ),
         )
-        .with_hint("it is the outline of other bytes, or of the file after a change")),
+        .with_hint("the outline is of other bytes, or of the file after a change")),
         _ => Ok(()),
     }
 }
@@ -847,7 +847,7 @@ fn glance(ctx: &Ctx, path: &Path, outline: &Outline) {
             let size = fs::metadata(path).map_or(0, |metadata| metadata.len());
             if info.protected_size != outline.size {
                 let (old, new) = (info.protected_size, outline.size);
-                format!("{shown} was made of other bytes: {old} instead of {new}")
+                format!("{shown} was made of other bytes: it protects {old} bytes instead of {new}")
             } else if size != info.parity_size {
                 format!("{shown} has {size} bytes instead of {}", info.parity_size)
             } else {
@@ -855,7 +855,7 @@ fn glance(ctx: &Ctx, path: &Path, outline: &Outline) {
             }
         }
     };
-    ctx.warn(&format!("{found}; --parity-too says what that means"));
+    ctx.warn(&format!("{found}; give --parity-too to verify the parity file too"));
 }
 
 /// Returns the name of a file for a suggested command, with options for seals that a repair does not find by
@@ -907,9 +907,9 @@ fn advise(
             )
         }
         (Status::Differs, _) if findings.bad_records > 0 => {
-            let way = "remove it, and seal the file anew once you are sure of the file";
+            let way = "remove the outline, and seal the file anew once you are sure of the file";
             format!(
-                "nothing else vouches for what the outline has lost; {way}, or atlasm repair --from COPY \
+                "nothing else proves the lost parts of the outline; {way}, or atlasm repair --from COPY \
                  {from_copy}"
             )
         }

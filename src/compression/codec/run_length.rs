@@ -74,7 +74,11 @@ impl Decode for RunLength {
                     run.fill(byte);
                     rest = later;
                 }
-                _ => return refused(format!("has a run of {count} bytes, and 1 to {room} are possible there")),
+                _ => {
+                    return refused(format!(
+                        "has a run of {count} bytes, and 1 to {room} are possible there"
+                    ));
+                }
             }
         }
         match rest.len() {
