@@ -434,7 +434,7 @@ public:
     atlas::status status() const noexcept { return has_value() ? atlas::status::ok : failed_->status(); }
 
 #if ATLAS_MANIFOLD_EXCEPTIONS
-    /// Throws the error if there is one.
+    /// Throws the error if the call failed.
     void value() const
     {
         if (!has_value()) {
@@ -1773,7 +1773,7 @@ public:
     container_create_options &block_log2(std::uint32_t exponent) noexcept { return set(c_.block_log2, exponent); }
     /// Stores the chaining values of groups of 16 KiB.
     container_create_options &keep_chains(bool kept = true) noexcept { return set(c_.keep_chains, kept); }
-    /// The id, in place of a random one.
+    /// The id of the file, instead of a random id.
     container_create_options &id(const file_id &chosen) noexcept { return set(id_, chosen); }
     /// A source whose bytes are not stored: the container is an outline of it. Must outlive these options.
     container_create_options &base(const source &from) noexcept { return set(c_.base, from.get()); }
@@ -1879,7 +1879,7 @@ public:
     parity_options &rows(std::uint64_t count) noexcept { return set(c_.rows, count); }
     /// Keyed digests.
     parity_options &key(const secret_key &secret) noexcept { return set(key_, secret); }
-    /// The id, in place of a random one.
+    /// The id of the file, instead of a random id.
     parity_options &id(const file_id &chosen) noexcept { return set(id_, chosen); }
     /// Stores the LINEAR root of the protected bytes too.
     parity_options &store_root(bool stored = true) noexcept { return set(c_.store_root, stored); }
@@ -1908,7 +1908,7 @@ public:
     /// Damaged units are overwritten in place, each only if the damage callback agrees.
     static repair_options in_place() { return {repair_mode::in_place, std::string()}; }
 
-    /// Repairs all rows that can be repaired, even if others cannot.
+    /// Repairs all rows that can be repaired, even if other rows cannot be repaired.
     repair_options &partial(bool wanted = true) noexcept { return set(c_.partial, wanted); }
     /// The C struct, which is good as long as this object.
     atlas_repair_options raw() const noexcept
@@ -2052,7 +2052,7 @@ struct compression_stats {
     double average_ratio;                   ///< compressed_bytes by original_bytes; 1 if there are none.
 };
 
-/// A chunk of a stream, and the beginning of the next one; atlas_chunk.
+/// A chunk of a stream, and the beginning of the next chunk; atlas_chunk.
 struct chunk {
     std::uint64_t id;      ///< Number of the chunk, from 0.
     std::uint64_t offset;  ///< Offset of the first byte in the domain.
@@ -2720,7 +2720,7 @@ public:
     {
         try_repair_file(path, agreed, where, op).value();
     }
-    /// Ranges whose bytes may differ from those of another projection; atlas_projection_diff().
+    /// Ranges whose bytes may differ from the bytes of another projection; atlas_projection_diff().
     std::vector<region> diff(const projection &other, const operation &op = {}) const
     {
         return try_diff(other, op).value();
@@ -2833,7 +2833,7 @@ public:
         const projection *of_ = nullptr;
         std::uint64_t at_ = 0;
     };
-    /// The tiles are never writable, so that both kinds of iterators are the same.
+    /// The tiles are never writable, so that iterator and const_iterator are the same type.
     using const_iterator = iterator;
 
     /// The first `count` tiles of a projection.
@@ -3028,7 +3028,7 @@ public:
     std::optional<chunk> next() { return try_next().value(); }
     /// Returns the progress; atlas_stream_get_progress().
     progress_state progress() const { return try_progress().value(); }
-    /// Processes the rest of the source and returns the projection; atlas_stream_finish().
+    /// Processes the remaining bytes of the source and returns the projection; atlas_stream_finish().
     projection finish() { return try_finish().value(); }
 
     /// Pulls chunk after chunk.

@@ -1,4 +1,4 @@
-//! Bytes from a command or a web server, range by range. The caller verifies all of them.
+//! Bytes from a command or a web server, range by range. The caller verifies all these bytes.
 
 use crate::names;
 use crate::signals;

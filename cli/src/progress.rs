@@ -126,7 +126,7 @@ impl Bar {
                 units::human_time(left)
             )
         };
-        // The name gets the rest of the line.
+        // The name gets the remaining width of the line.
         let room = self.width.saturating_sub(line.chars().count() + 3);
         let name = names::shown(&self.name);
         let length = name.chars().count();

@@ -1,4 +1,4 @@
-/* Record that identifies some bytes: a witness is one, and so is the memory of a domain's region. */
+/* Record that identifies some bytes. A witness has such a record, and a domain has that of its region. */
 #ifndef ATLAS_L2_RECORD_H
 #define ATLAS_L2_RECORD_H
 

@@ -243,8 +243,8 @@ impl AtomicFile {
         let fresh = AtomicFile { temporary, storage, target, unflushed: None, is_named: false };
         let size = self.storage.len().map_err(failed)?;
         let mut buffer = Buffer::new(TILE_SIZE)?;
-        // The system may have dropped bytes that it could not write, and returns older bytes of the disk
-        // then: the caller checks all of them.
+        // The system may have dropped bytes that it could not write, and then returns older bytes of the
+        // disk: the caller checks all bytes.
         for offset in (0..size).step_by(TILE_SIZE) {
             let part = &mut buffer[..to_usize((size - offset).min(TILE_BYTES))];
             self.storage.read_at(offset, OutBytes::new(part)).map_err(failed)?;

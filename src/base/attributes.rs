@@ -34,7 +34,7 @@ pub(crate) fn take_over(file: &File, model: &File, there: &Metadata) -> Result<(
     let wanted = there.permissions().mode() & 0o7777;
     // The steps above may have changed the mode.
     let now = file.metadata().map_err(failed("finding its mode"))?;
-    // File systems without modes refuse to set one.
+    // File systems without modes refuse to set a mode.
     if now.permissions().mode() & 0o7777 == wanted {
         return Ok(());
     }

@@ -65,7 +65,7 @@ fn try_zeroed(len: usize) -> Result<Vec<u8>> {
     if bytes.is_null() {
         return Err(failed());
     }
-    // SAFETY: from the global allocator, with the layout of a vector of `len` bytes, all of them zero.
+    // SAFETY: from the global allocator, with the layout of a vector of `len` bytes, which are all zero.
     let zeros = unsafe { Vec::from_raw_parts(bytes, len, len) };
     if reserve::is_scarce(bytes) { Err(failed()) } else { Ok(zeros) }
 }

@@ -79,7 +79,7 @@ pub(crate) fn copy_to_both(from: &[u8], near: &mut [u8], far: &mut [u8]) {
 fn copied_side_by_side(from: &[u8], near: &mut [u8], far: &mut [u8]) -> usize {
     use std::arch::x86_64::{__m128i, _mm_loadu_si128, _mm_sfence, _mm_storeu_si128, _mm_stream_si128};
     assert!(from.len() == near.len() && from.len() == far.len());
-    // Whole blocks of four pages. The caller copies the rest.
+    // Whole blocks of four pages. The caller copies the remaining bytes.
     let whole = from.len() - from.len() % (PAGES * PAGE);
     assert!(whole == 0 || far.as_ptr().cast::<__m128i>().is_aligned());
     // A part of each page in turn, so that several prefetch streams are active.
@@ -157,8 +157,8 @@ mod tests {
         (0..200_000u32).map(|i| (i % 255) as u8).collect()
     }
 
-    /// Calls `copy` with every length and many alignments, and checks the bytes that it wrote and those around
-    /// them.
+    /// Calls `copy` with every length and many alignments, and checks the bytes that `copy` wrote and the
+    /// bytes around them.
     fn each_length_and_alignment(copy: impl Fn(&[u8], &mut [u8])) {
         let from = bytes();
         for start in 0..33 {

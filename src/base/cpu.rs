@@ -1,5 +1,5 @@
-//! Features of the processor, besides those that BLAKE3, the transform and Layer 2 detect themselves, and the number
-//! of cores that this process may use.
+//! Features of the processor, besides the features that BLAKE3, the transform and Layer 2 detect themselves,
+//! and the number of cores that this process may use.
 
 /// Returns true if BLAKE3 hashes 16 chunks at a time here.
 pub(crate) fn hashes_16_chunks() -> bool {
@@ -22,8 +22,8 @@ pub(crate) fn cores() -> usize {
     available
 }
 
-/// Lets the calling thread, which has just started, use all cores that [`cores`] counts, instead of those that it
-/// inherited. No effect on failure.
+/// Lets the calling thread, which has just started, use all cores that [`cores`] counts, instead of the cores
+/// that it inherited. No effect on failure.
 #[cfg(feature = "parallel")]
 pub(crate) fn free_thread() {
     #[cfg(target_os = "linux")]
@@ -39,8 +39,8 @@ mod affinity {
 
     const SIZE: usize = size_of::<Cores>();
 
-    /// Returns the cores of a thread; 0 means the calling one. `None` if the machine has more cores than the set
-    /// has bits.
+    /// Returns the cores of a thread; 0 means the calling thread. `None` if the machine has more cores than
+    /// the set has bits.
     fn of(thread: libc::pid_t) -> Option<Cores> {
         let mut cores: Cores = [0; 16];
         // SAFETY: the set has SIZE bytes, and the struct of the call is an array of bits.

@@ -28,7 +28,7 @@ pub enum ErrorKind {
     OutOfRange,
     /// The operating system or a callback failed.
     Io,
-    /// The sum of bytes mod 96 differs from the required or recorded one.
+    /// The sum of bytes mod 96 differs from the required or recorded sum.
     Conservation,
     /// A digest, a proof or a key does not match.
     Witness,

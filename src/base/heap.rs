@@ -37,7 +37,7 @@ pub(crate) fn return_arena() {
         if block.is_null() {
             break;
         }
-        // SAFETY: the block is large enough for a pointer, and malloc aligns it for one.
+        // SAFETY: the block is large enough for a pointer, and malloc aligns it for a pointer.
         unsafe { block.write(blocks.cast()) };
         blocks = block;
         // Whole pages inside the block, after the pointer.

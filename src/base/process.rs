@@ -49,7 +49,8 @@ fn process_id() -> usize {
 
 /// Returns the number in a page of this process. Assigns a new one if the page has none.
 fn number_in(page: &AtomicUsize) -> usize {
-    /// Last assigned number. A child inherits it, so that its own number differs from those of inherited objects.
+    /// Last assigned number. A child inherits it, so that its own number differs from the numbers of
+    /// inherited objects.
     static LAST: AtomicUsize = AtomicUsize::new(0);
     let mut number = page.load(Ordering::Relaxed);
     while number == 0 {
@@ -143,7 +144,8 @@ fn count_forks() {}
 mod tests {
     use super::*;
 
-    /// Ends a forked child. Its exit status has a bit for each check that told the child from its parent.
+    /// Ends a forked child. Its exit status has a bit for each check that distinguished the child from its
+    /// parent.
     fn end_child(here: Process) -> ! {
         let same_number = Process { number: Process::current().number, ..here };
         let same_forks = Process { forks: Process::current().forks, ..here };

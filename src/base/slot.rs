@@ -1,9 +1,9 @@
 //! A value of the process that is made at its first use, and made again once it is no longer valid.
 //!
-//! There is no lock, because one held by another thread during a fork stays locked in the child. Threads
-//! that arrive at the same time may each make a value; all get the same one, and the others are dropped. If
-//! `make` fails, a value stored in between is used. A replaced value is never freed, because another thread
-//! may still use it.
+//! There is no lock, because one held by another thread during a fork stays locked in the child. Threads that
+//! arrive at the same time may each make a value; all threads get the same value, and the other values are
+//! dropped. If `make` fails, a value stored in between is used. A replaced value is never freed, because
+//! another thread may still use it.
 //!
 //! `make loom` runs all interleavings of its users (tests/loom).
 

@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 /// Bytes that can be read and changed by position, from any thread.
 ///
-/// A change is on the disk only after [`sync`](Self::sync). A crash before that may keep all of it, some of
-/// it or nothing.
+/// A change is on the disk only after [`sync`](Self::sync). A crash before that may keep the whole change, a
+/// part of it or nothing.
 pub(crate) trait Storage: Send + Sync {
     /// Returns the number of bytes.
     fn len(&self) -> io::Result<u64>;

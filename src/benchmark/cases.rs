@@ -27,7 +27,7 @@ pub(super) const CHANGE: usize = 4_096;
 const BATCH_SHARD: usize = 64 * 1024;
 /// Bytes per tile besides the bytes of the domain: tiles, shards, proofs.
 const PER_TILE: u64 = 64 * 1024;
-/// Bytes of a worker's buffers: a tile, and the buffers to transform or decode one.
+/// Bytes of a worker's buffers: a tile, and the buffers to transform or decode a tile.
 const PER_WORKER: u64 = 6 * TILE_BYTES;
 /// K of the domain that is rebuilt with missing classes.
 const DATA_CLASSES: u8 = 64;

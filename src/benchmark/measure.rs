@@ -64,8 +64,8 @@ impl Measured {
     }
 }
 
-/// Measures `case`, alternately with `limit` if there is one, because a temporary slowdown of the machine
-/// then affects both. `pause` runs after each iteration, and may end the run.
+/// Measures `case`, alternately with `limit` if the case has a limit, because a temporary slowdown of the
+/// machine then affects both. `pause` runs after each iteration, and may end the run.
 pub(super) fn measure(
     plan: Repetitions,
     clock: &Clock<'_>,
@@ -117,7 +117,7 @@ pub(super) fn float(value: u64) -> f64 {
 const KEPT: usize = 1 << 16;
 
 /// Smallest, largest, mean, deviation, median and lower quartile of any number of values, in bounded memory. Beyond
-/// 65,536 values, median and lower quartile are those of every second, fourth, eighth … value.
+/// 65,536 values, median and lower quartile are computed from every second, fourth, eighth … value.
 #[derive(Default)]
 pub(super) struct Samples {
     pub(super) count: u64,

@@ -39,7 +39,8 @@ pub struct BenchmarkResult {
     pub bytes_per_second: f64,
     /// Number of bytes that an iteration has to touch: the domain, the bytes of an update, or none.
     pub work_bytes: u64,
-    /// Name of the row whose time is a lower bound for this one. `None` if no byte needs to be touched.
+    /// Name of the row whose time is a lower bound for the time of this row. `None` if no byte needs to be
+    /// touched.
     pub limit: Option<&'static str>,
     /// Time of the `limit` row for `work_bytes` divided by the time of this case, measured alternately. Both times
     /// are lower quartiles, which other work on the machine disturbs least. 1 for a limit itself, `None` if no byte

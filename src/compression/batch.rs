@@ -1,4 +1,5 @@
-//! Calls over many shards: all of them are compressed or decompressed in parallel, in their order, or none.
+//! Calls over many shards, which are compressed or decompressed in parallel, in their order. A call handles
+//! all shards or fails without a result.
 //!
 //! The blocks of all shards are grouped into runs, one task each. Compression has two passes, because only
 //! the first pass shows which blocks are stored uncompressed and which shards are stored as a whole.
@@ -79,7 +80,7 @@ struct Draft<'a> {
     /// Result of each block. Empty if the shard is stored.
     attempts: Vec<Attempt>,
     /// True if the blocks of the shard go through the first pass. Then the second pass counts as 1/16 of the
-    /// shard's bytes of progress, otherwise as all of them.
+    /// shard's bytes of progress, otherwise as all bytes of the shard.
     tried: bool,
     settled: Vec<Settled>,
 }
@@ -114,7 +115,8 @@ impl Draft<'_> {
     }
 }
 
-/// Compresses all shards, in their order: all of them or none. If `batch` is set, an error names the shard.
+/// Compresses all shards, in their order. Returns all results, or an error and no result. If `batch` is set,
+/// an error names the shard.
 pub(super) fn compress_all(
     shards: &[&AtlasShard],
     config: &CompressionConfig,
@@ -356,8 +358,8 @@ fn payload_residue(shard: &AtlasShard) -> Residue {
 /// WITNESS.
 type Held = Option<(usize, AtlasError)>;
 
-/// Decompresses and verifies all shards, in their order: all of them or none. If `batch` is set, an error
-/// names the shard.
+/// Decompresses and verifies all shards, in their order. Returns all results, or an error and no result. If
+/// `batch` is set, an error names the shard.
 pub(super) fn decompress_all(
     compressed: &[&CompressedShard],
     verify: &VerifyOptions,
@@ -519,7 +521,7 @@ fn verify_all(
         },
     )?;
     let mut shards = try_vec(compressed.len())?;
-    // WITNESS of a later shard takes precedence over CONSERVATION of an earlier one.
+    // WITNESS of a later shard takes precedence over CONSERVATION of an earlier shard.
     let mut first_unconserved = None;
     for (index, (shard, payload)) in compressed.iter().zip(payloads).enumerate() {
         // A wrong sum of a block counts only if the proof of its shard holds.

@@ -96,8 +96,8 @@ impl CompressionManager {
         *self.lock()
     }
 
-    /// Compresses all shards in parallel, in their order: all of them or none. The index of an error is the
-    /// number of the shard.
+    /// Compresses all shards in parallel, in their order. Returns all results, or an error and no result. The
+    /// index of an error is the number of the shard.
     pub fn compress_batch(
         &self,
         shards: &[&AtlasShard],
@@ -112,8 +112,8 @@ impl CompressionManager {
         Ok(compressed)
     }
 
-    /// Decompresses and verifies all shards in parallel, in their order: all of them or none. The index of an
-    /// error is the number of the shard.
+    /// Decompresses and verifies all shards in parallel, in their order. Returns all results, or an error and
+    /// no result. The index of an error is the number of the shard.
     pub fn decompress_batch(
         &self,
         compressed: &[&CompressedShard],

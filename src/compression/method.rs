@@ -20,7 +20,7 @@ pub enum CompressionAlgorithm {
     /// LZ4, after byte planes if they help.
     Lz4,
     /// The algorithm that suits a shard and the [`CompressionTarget`], found by samples of the shard. A
-    /// compressed shard names the chosen algorithm, never this one.
+    /// compressed shard names the chosen algorithm, never `Auto`.
     Auto,
     /// A codec that exists only in tests.
     #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The body of a batch: payload and records, laid out one after the other (docs/container.md, "Batch").
 //!
 //! A small batch, of at most 1 MiB, is laid out in memory and written in one piece with its commit record. A
-//! batch of unknown size is first laid out as a small one. If it becomes too long, the layout ends with
+//! batch of unknown size is first laid out as a small batch. If it becomes too long, the layout ends with
 //! [`Stop::Large`] and is repeated as a large batch: the commit record gets a block of its own, and the body
 //! is written to the file in pieces.
 
@@ -177,7 +177,7 @@ impl<'f> Body<'f> {
         let end = self.place(self.file.block(), 0)?;
         let (file, start) = (self.file, self.start);
         if !self.is_large {
-            // A small body has at most 1 MiB, so that its digest covers all of it.
+            // A small body has at most 1 MiB, so that its digest covers the whole body.
             let digest = file.seals.digest(Tag::Batch, &file.ident, &[&self.pending]);
             return Ok(Finished { end, digest, bytes: Some(self.pending), features: self.features });
         }

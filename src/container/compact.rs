@@ -239,7 +239,7 @@ fn create_locked(path: &Path, like: Option<&std::fs::Metadata>) -> Result<Arc<Fi
     let file = descriptor::open(File::options().read(true).write(true).create_new(true), path);
     let file = file.map_err(|error| failed("creating", error))?;
     let made = (|| {
-        // In place the new file must be readable by exactly those who could read the old file.
+        // In place the new file must be readable by exactly the users who could read the old file.
         if let Some(like) = like {
             #[cfg(unix)]
             {

@@ -128,7 +128,7 @@ fn head(file: &ContainerFile, offset: u64) -> Result<(u64, usize, Vec<u8>)> {
     let Some((head, decoded)) = value.filter(|(head, _)| to_u64(RECORD_HEAD + head) <= size) else {
         return Err(absent());
     };
-    // The second read has the rest of the sealed part.
+    // The second read has the remaining bytes of the sealed part.
     bytes.extend_from_slice(&file.read(offset + to_u64(fixed), head - FIXED)?.ok_or_else(absent)?);
     let seal = file.seals.digest(Tag::Seal, &file.ident, &[&bytes[..16], &bytes[RECORD_HEAD..]]);
     if seal[..16] == bytes[16..32] { Ok((size, decoded, bytes)) } else { Err(absent()) }
@@ -151,7 +151,7 @@ pub(super) fn copy(file: &ContainerFile, offset: u64, body: &mut Body<'_>) -> La
     let absent = || damaged(file, RecordKind::Encoded, offset, size);
     let bytes = file.read(offset, usize::try_from(size).unwrap_or(usize::MAX))?.ok_or_else(absent)?;
     let contents = bytes.get(RECORD_HEAD..).map(<[u8]>::to_vec).unwrap_or_default();
-    // Features are computed anew, because the compacted file names only the features that it uses.
+    // Features are computed again, because the compacted file names only the features that it uses.
     let features = features_of(&Record::read(&contents)?.0.needs());
     EncodedRun { contents, sealed: sealed.len() - RECORD_HEAD, features }.lay_out(body)
 }

@@ -229,7 +229,7 @@ impl ContainerFile {
             return Ok(None);
         }
         let size = size as usize;
-        // A second read gets the rest of a record that is longer than the guess.
+        // If the record is longer than the guess, a second read gets its remaining bytes.
         if size > bytes.len() {
             let Some(rest) = self.read(offset + to_u64(bytes.len()), size - bytes.len())? else {
                 return Ok(None);

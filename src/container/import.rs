@@ -172,8 +172,8 @@ impl Container {
     }
 }
 
-/// Returns the tiles that an import of regions reads: those that a region touches, and the tail if the size
-/// differs.
+/// Returns the tiles that an import of regions reads: the tiles that a region touches, and the tail if the
+/// size differs.
 fn touched(old: &Tree, size: u64, regions: &[AtlasBoundaryRegion]) -> Result<Vec<Range<u64>>> {
     // Tiles of the source and of the old tree have the same indices only if both are cut at each MiB.
     if !has_imported_tiles(old)? {
@@ -236,9 +236,9 @@ struct Import<'i> {
     /// The newest generation.
     old: &'i Tree,
     keeps_chains: bool,
-    /// Tiles that are taken from the source, ascending. The others are taken from the newest generation.
+    /// Tiles that are taken from the source, ascending. The other tiles are taken from the newest generation.
     taken: Vec<Range<u64>>,
-    /// Tiles that are read. The others lie in holes.
+    /// Tiles that are read. The other tiles lie in holes.
     read: Steps,
     /// Witness and chaining values of a full tile of zeros.
     zeros: OnceLock<(Digest, Vec<Digest>)>,
@@ -436,7 +436,7 @@ impl Import<'_> {
             if filler.push_old(self.digests(), end)? {
                 continue;
             }
-            // At the edges of a change the tiles are taken over singly, and their leaf is written anew.
+            // At the edges of a change the tiles are taken over singly, and their leaf is written again.
             let index = TileIndex(filler.tiles());
             let old = self.old.tile(index)?;
             let entry = old.as_ref().and_then(|old| old.tile.stored());

@@ -198,12 +198,12 @@ impl<'c> Merge<'c> {
         // The new file has no generation from which nodes could be taken over.
         let none = Tree::default();
         let (body, filled) = batch::lay_out(&file, &log.located, options.note.len(), |body, is_large| {
-            // Tiles of a small batch are laid out again in a large one.
+            // The tiles of a small batch that becomes too large are laid out again in a large batch.
             let mut quiet = |_| Ok(());
             let mut reported = |bytes| tracker.advance(bytes, 1);
             let progress: &mut dyn FnMut(u64) -> Result<()> =
                 if is_large { &mut reported } else { &mut quiet };
-            // Each layout begins anew with the first part.
+            // Each layout starts again with the first part.
             let mut writer = PartWriter { filler: Filler::new(&none, body), scratch: None, progress };
             let mut kind = None;
             for (index, part) in self.parts.iter().enumerate() {
@@ -347,8 +347,8 @@ impl PartWriter<'_, '_> {
         }
     }
 
-    /// Returns the place of a tile in the merged file. Shifts its places in the base, and copies the rest of its
-    /// payload.
+    /// Returns the place of a tile in the merged file. Shifts its places in the base, and copies its payload
+    /// that is not in the base.
     fn place(&mut self, store: &Arc<GenerationStore>, leaf: u64, raw: &RawTile, base: u64) -> Laid<Placed> {
         // The spans of the tile as its part stores them.
         let as_store: Arc<dyn Store> = Arc::clone(store) as Arc<dyn Store>;

@@ -287,7 +287,7 @@ impl Container {
         if log.writer.is_none() {
             return Err(AtlasError::state(format!("{path}: the handle only reads; open it with WRITE")));
         }
-        // A new commit keeps the features of the tip, so that all of them must be understood.
+        // A new commit keeps the features of the tip, so that this library must know all these features.
         if let Some(tip) = &log.located.tip
             && (tip.read_only_features != 0 || tip.features & !features::KNOWN != 0)
         {
@@ -495,7 +495,7 @@ impl Container {
             let chain = Chain::new(&file, log.located.tip.as_ref());
             let mut tracker = operation.tracker(bytes, state.tree.tiles());
             let laid = batch::lay_out(&file, &log.located, options.note.len(), |body, is_large| {
-                // Records of a small batch are laid out again in a large one.
+                // The records of a small batch that becomes too large are laid out again in a large batch.
                 let mut quiet = |_| Ok(());
                 let mut reported = |bytes| tracker.advance(bytes, 1);
                 let progress: &mut dyn FnMut(u64) -> Result<()> =
@@ -537,7 +537,7 @@ impl Container {
                 options.note.len()
             )));
         }
-        // The newest generation must be the expected one.
+        // The newest generation must be the expected generation.
         let newest = log.located.tip.as_ref().map_or(0, |tip| tip.generation);
         if options.expected != 0 && options.expected != newest {
             return Err(AtlasError::conflict(format!(

@@ -426,8 +426,8 @@ pub(super) fn put_child(node: &NodeRef, out: &mut Vec<u8>) {
 /// names it. [`check_child`] checks the form later.
 fn child_at(bytes: &[u8], limit: u64) -> Result<NodeRef> {
     let [residue, height, z0, z1] = u32_at(bytes, 12).to_le_bytes();
-    // For an entry with an impossible value the height is set to an invalid one, by which it is refused
-    // later.
+    // If an entry has an impossible value, its height is set to an invalid height, and a later check refuses
+    // the entry.
     let height = if (z0, z1) == (0, 0) && residue < 96 && height <= MAX_HEIGHT { height } else { u8::MAX };
     Ok(NodeRef {
         // These values are not verified yet: `check_child` bounds place and size before the node is read.

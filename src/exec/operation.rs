@@ -121,7 +121,8 @@ impl<'a> Operation<'a> {
     }
 
     /// Returns the workers that a step of `tasks` tasks may use, each with `per_worker` bytes of buffers, besides
-    /// `fixed` bytes for the result. At least one; otherwise fails with LIMIT.
+    /// `fixed` bytes for the result. The result is at least 1; if the memory limit does not allow one worker,
+    /// fails with LIMIT.
     pub(crate) fn workers(&self, tasks: u64, per_worker: u64, fixed: u64) -> Result<Workers<'a>> {
         let threads = if tasks <= 1 { 1 } else { self.threads() };
         let wanted = usize::try_from(tasks).unwrap_or(usize::MAX).clamp(1, threads);
@@ -133,7 +134,7 @@ impl<'a> Operation<'a> {
                 "memory_limit {limit} is less than the {least} bytes that one worker and the result need"
             )));
         }
-        // With a limit, as many workers as the rest of the limit allows.
+        // With a limit, as many workers as fit the memory that the limit leaves.
         let affordable = (limit - fixed).checked_div(per_worker).unwrap_or(u64::MAX);
         let workers = wanted.min(usize::try_from(affordable).unwrap_or(usize::MAX)).max(1);
         // Cached buffers of earlier calls count as memory too, even if they are not needed now.
@@ -170,8 +171,8 @@ impl<'a> Operation<'a> {
         result
     }
 
-    /// Returns a tracker for work that precedes the counted one. Its totals are those of [`before`](Self::before),
-    /// or else `bytes` and `chunks`.
+    /// Returns a tracker for work that precedes the counted work. Its totals are those of
+    /// [`before`](Self::before), or else `bytes` and `chunks`.
     pub(crate) fn tracker_before(&mut self, bytes: u64, chunks: u64) -> Tracker<'_, 'a> {
         // Announced totals of 0 bytes mean nothing, and the work is counted with its own totals.
         let (bytes, chunks) = self.announced.filter(|announced| announced.0 > 0).unwrap_or((bytes, chunks));

@@ -38,9 +38,9 @@ pub struct atlas_benchmark_config {
     pub warmup_iterations: u32,
     /// Measured iterations of a case, at least 1. Default 10.
     pub iterations: u32,
-    /// Seconds for the iterations of one case, finite and greater than 0. Default 5. After this
-    /// time no iteration begins, except the first measured one; warm-up gets half of it. A running
-    /// iteration is not interrupted, and the preparation of the case does not count.
+    /// Seconds for the iterations of one case, finite and greater than 0. Default 5. After this time no
+    /// iteration begins, except the first measured iteration; warm-up gets half of it. A running iteration is
+    /// not interrupted, and the preparation of the case does not count.
     pub max_seconds: f64,
     /// Sizes of the domains in bytes, each greater than 0. NULL means 1, 16 and 64 MiB. Borrowed
     /// for the call.

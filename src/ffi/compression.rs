@@ -46,8 +46,8 @@ pub enum atlas_compression_algorithm {
     ATLAS_COMPRESSION_ZSTD = 3,
     /// LZ4, after byte planes if they help. Fails with UNSUPPORTED without ATLAS_FEATURE_LZ4.
     ATLAS_COMPRESSION_LZ4 = 4,
-    /// The algorithm that suits a shard and the target, found by samples of the shard. A compressed
-    /// shard names the chosen algorithm, never this one.
+    /// The algorithm that suits a shard and the target, found by samples of the shard. A compressed shard
+    /// names the chosen algorithm, never AUTO.
     ATLAS_COMPRESSION_AUTO = 5,
 }
 
@@ -509,7 +509,8 @@ unsafe fn all<'a, H: Send + Sync + 'a, T>(
     Ok(result)
 }
 
-/// Compresses `count` shards in parallel: all of them, or none.
+/// Compresses `count` shards in parallel. Either all shards are compressed, or the call fails without a
+/// result.
 ///
 /// `out` has room for `count` handles, in the order of the shards, each owned by the caller; on
 /// failure every entry is NULL. `operation` may be NULL; progress is reported once per block or 128
@@ -541,13 +542,13 @@ pub unsafe extern "C" fn atlas_compression_manager_compress_batch(
     })
 }
 
-/// Decompresses and verifies `count` compressed shards in parallel: all of them, or none.
+/// Decompresses and verifies `count` compressed shards in parallel. Either all shards are decompressed, or
+/// the call fails without a result.
 ///
 /// `out` has room for `count` handles, in the order of the compressed shards, each owned by the
-/// caller; on failure every entry is NULL. `verify` applies to all of them; `verify` and
-/// `operation` may be NULL; progress is reported once per block or 128 KiB and once per tile.
-/// Several threads may call it at once. Fails as atlas_shard_decompress() does, with the shard's
-/// index in atlas_error_info.
+/// caller; on failure every entry is NULL. `verify` applies to all shards; `verify` and `operation` may be
+/// NULL; progress is reported once per block or 128 KiB and once per tile. Several threads may call it at
+/// once. Fails as atlas_shard_decompress() does, with the shard's index in atlas_error_info.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_compression_manager_decompress_batch(
     manager: *mut atlas_compression_manager,

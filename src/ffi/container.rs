@@ -735,16 +735,15 @@ pub unsafe extern "C" fn atlas_container_find_damage(
 /// All parts but the last must consist of full tiles of 1 MiB, or be empty. Type, K, key,
 /// conservation and chaining values are those of the parts, which must agree; keep_chains not 0
 /// needs parts that have them. The base of each part is a range of its own (atlas_source_range())
-/// and not the whole file; options->base has the size of all of them together, as
-/// atlas_source_concat() makes it, or is NULL. No byte of a base is read, and no base has to be attached to a
-/// part. Other payload is decoded and copied; options->compression applies to later commits. With id,
-/// block_log2, time and note given a merged outline is byte for byte that of one import. `parts` is borrowed
-/// for the call, and a part may occur twice; `options`, `commit` and `operation` may be NULL; progress is
-/// reported once per tile. The handle in `*out` can write and is owned by the caller:
-/// atlas_container_destroy(). Fails with INVALID_ARGUMENT (no parts; parts that do not fit), CONFLICT
-/// (commit->expected is not 0), IO (with EEXIST if a file of that name exists), CONSERVATION (STRICT),
-/// WITNESS, FORMAT, UNSUPPORTED, STATE, LIMIT, OUT_OF_MEMORY or CANCELLED, and then leaves no file. The
-/// error's index is the part.
+/// and not the whole file; options->base has the size of all these bases together, as atlas_source_concat()
+/// makes it, or is NULL. No byte of a base is read, and no base has to be attached to a part. Other payload
+/// is decoded and copied; options->compression applies to later commits. With id, block_log2, time and note
+/// given a merged outline is byte for byte that of one import. `parts` is borrowed for the call, and a part
+/// may occur twice; `options`, `commit` and `operation` may be NULL; progress is reported once per tile. The
+/// handle in `*out` can write and is owned by the caller: atlas_container_destroy(). Fails with
+/// INVALID_ARGUMENT (no parts; parts that do not fit), CONFLICT (commit->expected is not 0), IO (with EEXIST
+/// if a file of that name exists), CONSERVATION (STRICT), WITNESS, FORMAT, UNSUPPORTED, STATE, LIMIT,
+/// OUT_OF_MEMORY or CANCELLED, and then leaves no file. The error's index is the part.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_merge(
     parts: *const *const atlas_container,

@@ -218,7 +218,8 @@ pub unsafe extern "C" fn atlas_projection_apply(
     })
 }
 
-/// Applies deltas in order, each to the result of the one before: all of them or none.
+/// Applies deltas in order, each to the result of the delta before it. Either all deltas are applied, or
+/// none.
 ///
 /// A STRICT projection checks the net residue of the whole batch. Fails as atlas_projection_apply()
 /// does, with the number of the delta as the error's index. `deltas` may be NULL if `count` is 0.

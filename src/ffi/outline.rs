@@ -124,8 +124,8 @@ pub unsafe extern "C" fn atlas_projection_repair_file(
     })
 }
 
-/// Lists the ranges of `projection` whose bytes may differ from those at the same offsets of
-/// `other`, ascending and merged.
+/// Lists the ranges of `projection` whose bytes may differ from the bytes at the same offsets of `other`,
+/// ascending and merged.
 ///
 /// On entry `*count` is the capacity of `regions` (which may be NULL if it is 0); on return it is
 /// the number of ranges. If the capacity is too small, the call still succeeds and fills in the

@@ -175,7 +175,7 @@ pub struct atlas_parity_info {
     pub has_root: u32,
     /// Stored root, or zeros.
     pub root: [u8; 32],
-    /// Id of the file. Each creation and update makes a new one, unless the options name it.
+    /// Id of the file. Each creation and update makes a new id, unless the options name the id.
     pub id: [u8; 16],
 }
 
@@ -320,7 +320,7 @@ pub struct atlas_repair_options {
     /// NEW_FILE: name of the repaired file. KEEP: new name of the damaged file. Otherwise ignored.
     /// Copied.
     pub other_path: *const c_char,
-    /// Not 0: rows that can be repaired are repaired even if others cannot. Default 0.
+    /// Not 0: rows that can be repaired are repaired even if other rows cannot be repaired. Default 0.
     pub partial: u32,
     /// Must be 0.
     pub reserved: u32,

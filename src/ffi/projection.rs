@@ -357,7 +357,7 @@ pub unsafe extern "C" fn atlas_projection_snapshot(
     })
 }
 
-/// Reads `size` bytes at `offset` into `buffer`: all of them, or an error.
+/// Reads `size` bytes at `offset` into `buffer`. Either all bytes are read, or the call fails.
 ///
 /// The bytes are the present bytes of the source and are not verified; extract, verify and
 /// write_file verify them. `buffer` is borrowed for the call and may be NULL if `size` is 0.

@@ -184,7 +184,8 @@ unsafe fn extract_options(options: *const atlas_extract_options) -> Result<Extra
     Ok(ExtractOptions::new().with_strategy(strategy).with_max_threads(options.max_threads as usize))
 }
 
-/// Extracts many regions of a projection: all of them, or none.
+/// Extracts many regions of a projection. Either all regions are extracted, or the call fails without a
+/// result.
 ///
 /// `out` has room for `region_count` handles, in the order of the regions, each owned by the
 /// caller; on failure every entry is NULL. Regions in the same tile share one reading and hashing of the

@@ -59,7 +59,7 @@ pub(super) const fn own_size<T>() -> u32 {
     size_of::<T>() as u32
 }
 
-/// Checks `struct_size`. `remedy` says how to fix a wrong one; {} stands for the struct's name.
+/// Checks `struct_size`. `remedy` says how to fix a wrong `struct_size`; {} stands for the struct's name.
 ///
 /// # Safety
 ///

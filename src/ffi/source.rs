@@ -68,7 +68,7 @@ pub type atlas_release_fn = Option<unsafe extern "C" fn(user_data: *mut c_void)>
 #[derive(Clone, Copy)]
 struct UserData(*mut c_void);
 
-// SAFETY: the pointer is never read here; the header tells the caller that callbacks come from any thread.
+// SAFETY: the pointer is never read here; the header documents that callbacks come from any thread.
 unsafe impl Send for UserData {}
 // SAFETY: as above.
 unsafe impl Sync for UserData {}
@@ -291,12 +291,11 @@ pub unsafe extern "C" fn atlas_source_range(
 
 /// Creates a source from the bytes of `count` sources in sequence.
 ///
-/// No byte is copied, and a source may occur twice. `sources` is copied and each source is kept
-/// alive, so that all of them may be destroyed at once. A read finds its part in O(log count);
-/// files stay known as files. `sources` may be NULL if `count` is 0, which gives an empty source.
-/// `*out` is owned by the caller: atlas_source_destroy(). Callable from any thread. Fails with
-/// INVALID_ARGUMENT (the message says which source is NULL), LIMIT (2^64 bytes or more) or
-/// OUT_OF_MEMORY.
+/// No byte is copied, and a source may occur twice. `sources` is copied and each source is kept alive, so
+/// that the caller may destroy its handles right after the call. A read finds its part in O(log count); files
+/// stay known as files. `sources` may be NULL if `count` is 0, which gives an empty source. `*out` is owned
+/// by the caller: atlas_source_destroy(). Callable from any thread. Fails with INVALID_ARGUMENT (the message
+/// says which source is NULL), LIMIT (2^64 bytes or more) or OUT_OF_MEMORY.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_source_concat(
     sources: *const *const atlas_source,

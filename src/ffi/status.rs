@@ -19,7 +19,7 @@ pub enum atlas_status {
     ATLAS_STATUS_OUT_OF_RANGE = 3,
     /// The operating system or a callback failed. The message has the path and the reason.
     ATLAS_STATUS_IO = 4,
-    /// The sum of bytes mod 96 differs from the required or recorded one.
+    /// The sum of bytes mod 96 differs from the required or recorded sum.
     ATLAS_STATUS_CONSERVATION = 5,
     /// A digest, a proof or a key does not match: the bytes differ from the projected bytes.
     ATLAS_STATUS_WITNESS = 6,

@@ -265,7 +265,7 @@ pub unsafe extern "C" fn atlas_stream_push(
     })
 }
 
-/// A chunk, and the beginning of the next one. Filled by atlas_stream_next().
+/// A chunk, and the beginning of the next chunk. Filled by atlas_stream_next().
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct atlas_chunk {

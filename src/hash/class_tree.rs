@@ -52,7 +52,7 @@ impl ClassSet {
 
     /// Returns the number of classes of the set below `class`.
     pub(crate) fn rank(self, class: u8) -> usize {
-        // The classes below, without those that the set lacks.
+        // The classes below `class` that the set has.
         Self::range(&(0..u64::from(class))).without(ClassSet(!self.0)).len()
     }
 

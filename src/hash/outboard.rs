@@ -128,7 +128,7 @@ impl Outboard {
         let mut edge_pages = try_vec(edges.len().max(1))?;
         let mut wanted = edges.iter().peekable();
         let mut groups = try_vec(tile.len().div_ceil(GROUP_SIZE))?;
-        // Groups that a proof will cut are hashed by pages, all others in one call.
+        // Groups that a proof will cut are hashed by pages, every other group in one call.
         for (group, bytes) in tile.chunks(GROUP_SIZE).enumerate() {
             if single || wanted.next_if_eq(&&group).is_some() {
                 let edge = GroupPages::of(digests, group, bytes);
@@ -172,8 +172,8 @@ impl Outboard {
         Ok((outboard, witness, residues))
     }
 
-    /// Builds the outboard and the witness of a tile from the chaining values of its groups, if it has more
-    /// than one, or from the witness of its only group.
+    /// Builds the outboard and the witness of a tile from the chaining values of its groups if it has several
+    /// groups, else from the witness of its only group.
     pub(crate) fn of_groups(
         digests: &Digests,
         groups: Vec<Digest>,
@@ -199,7 +199,7 @@ impl Outboard {
         self.residues.as_deref()
     }
 
-    /// Checks that `bytes` are those of group `group`, and returns its pages if `with_pages` is set. For
+    /// Checks that `bytes` are the bytes of group `group`, and returns its pages if `with_pages` is set. For
     /// tiles of more than one group. `what` names the bytes in an error.
     pub(crate) fn check_group(
         &self,
@@ -232,7 +232,7 @@ impl Outboard {
     ) -> Result<Vec<Digest>> {
         let count = pages_in(len);
         let places = rfc6962::siblings(pages, count)?;
-        // Nodes at and above the groups are stored, those below come from the pages of the edges.
+        // Nodes at and above the groups are stored; nodes below the groups come from the pages of the edges.
         let node = |node: NodeId| {
             if node.level >= GROUP_LEVEL {
                 let level = to_usize(u64::from(node.level - GROUP_LEVEL));

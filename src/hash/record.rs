@@ -35,7 +35,7 @@ impl Kind {
     }
 }
 
-/// Tags of shards and of compressed shards. A reader of either kind knows all of them.
+/// Tags of shards and of compressed shards. A reader of either kind knows all these tags.
 const SHARD_TAGS: &[u16] = &[1, 2, 3, 4, 5, 6, 7, 16, 17];
 
 /// Returns the number of bytes of an encoding of records with these lengths.
@@ -167,7 +167,7 @@ impl<W: io::Write> Writer<W> {
     }
 
     /// Appends the digest to the gathered bytes. Fails with INTERNAL if the written size differs from the
-    /// announced one.
+    /// announced size.
     fn seal(&mut self) -> Result<()> {
         // A small encoding was never passed on, and is hashed at once.
         let digest = match &mut self.hasher {
@@ -236,7 +236,7 @@ impl<'a> Reader<'a> {
             .at_range(10, 2));
         }
         reader.zeros(4)?;
-        // The announced size tells a truncated file from a damaged one.
+        // The announced size distinguishes a truncated file from a damaged file.
         let size = reader.u64()?;
         if size != to_u64(len) {
             let problem = if size > to_u64(len) { "truncated" } else { "too long" };
@@ -337,7 +337,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Returns the error for a tag at byte `at` in the place of another tag, or after the last one.
+    /// Returns the error for a tag at byte `at` in the place of another tag, or after the last tag.
     fn misplaced(&self, tag: u16, at: usize, belongs: fmt::Arguments<'_>) -> AtlasError {
         let what = format!("tag {tag} at byte {at}, but {belongs}");
         // A known tag is out of its order; an unknown tag may come from a later version.

@@ -62,7 +62,7 @@ impl Selection for Range<u64> {
 pub(crate) trait Visitor {
     type Node;
 
-    /// Returns a node with no selected leaf, whose parent has one.
+    /// Returns a node that has no selected leaf, and whose parent has a selected leaf.
     fn sibling(&mut self, node: NodeId) -> Result<Self::Node>;
 
     /// Returns a node with all its leaves selected. `None` means to go down, unless it is a leaf.

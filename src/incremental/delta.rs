@@ -118,7 +118,7 @@ impl ProjectionDelta {
                 (next, data.residue()?, went)
             }
         };
-        // The size must be the expected one, for every kind of change.
+        // The size must be the expected size, for every kind of change.
         let size = tree.bytes() - (range.end - range.start) + data.size();
         // A move keeps the size, although its range is not empty.
         let size = if matches!(self.change, Change::Move { .. }) { tree.bytes() } else { size };

@@ -71,8 +71,8 @@ impl AtlasProjection {
         self.apply(vec![delta], false).map(|_| ())
     }
 
-    /// Applies deltas in order, each to the result of the delta before it: all of them or none. Returns the
-    /// statistics of this batch. The index of an error is the number of the delta.
+    /// Applies deltas in order, each to the result of the delta before it. Either all deltas are applied, or
+    /// none. Returns the statistics of this batch. The index of an error is the number of the delta.
     ///
     /// A STRICT projection checks the net residue of the batch.
     pub fn apply_incremental_batch(&self, deltas: Vec<ProjectionDelta>) -> Result<IncrementalStats> {
@@ -247,7 +247,7 @@ impl AtlasProjection {
         let mut optimized = Self::optimized(&before, None, operation)?;
         self.changing(0, |history| {
             let now = self.state();
-            // Other calls changed the domain meanwhile. Most tiles are equal to those of the first pass.
+            // Other calls changed the domain meanwhile. Most tiles are equal to the tiles of the first pass.
             if !Arc::ptr_eq(&before, &now) {
                 optimized = Self::optimized(&now, Some(&optimized.tree), &mut operation.silent())?;
             }

@@ -17,7 +17,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 impl AtlasProjection {
-    /// Returns the ranges whose bytes may differ from those at the same offsets of `other`, ascending and
+    /// Returns the ranges whose bytes may differ from the bytes at the same offsets of `other`, ascending and
     /// merged.
     ///
     /// The ranges end at tiles, or at groups of 16 KiB for tiles of which both projections store chaining

@@ -75,7 +75,7 @@ impl Target<'_, '_, '_> {
     fn tile(&mut self, tile: &Tile, start: u64) -> Result<()> {
         let mut offset = start;
         for piece in tile.pieces() {
-            // Stored tiles lie in a base or in their container, all others directly in a source.
+            // Stored tiles lie in a base or in their container, all other tiles directly in a source.
             match piece.extent().stored_tile() {
                 Some(stored) if self.is_concerned(&*stored.store)? => self.stored(stored, piece, offset)?,
                 Some(_) => {}

@@ -44,7 +44,7 @@ impl<'t, 'a> Call<'t, 'a> {
     /// Returns the workers of a step as [`Operation::workers`] does, with a bounded lead over the report.
     pub(super) fn workers(&self, tasks: u64, per_worker: u64, fixed: u64) -> Result<Workers<'a>> {
         let workers = self.run.workers(tasks, per_worker, fixed)?.ahead(AHEAD);
-        // `run` has no callback, but the tracker of the call may have one.
+        // `run` has no callback, but the tracker of the call may have a callback.
         Ok(if self.unwatched { workers } else { workers.watched() })
     }
 

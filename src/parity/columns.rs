@@ -112,7 +112,7 @@ impl<C: Columns> Encoding<'_, C> {
         let threads = to_u64(call.run.threads());
         // The result is the same for every budget; only the time differs.
         let budget = WORK_MEMORY.min(call.run.memory_left(fixed));
-        // Rows per part: a number that suits the cache or the disk, but at least one.
+        // Rows per part: a number that suits the cache or the disk, but at least one row.
         let wanted = if self.near { (CACHED / points).min(TASK) } else { TASK };
         // An encoder has two buffers of p pieces.
         let affordable = budget / (2 * points * PARTS_A_THREAD * threads);

@@ -180,7 +180,7 @@ pub(super) fn store(
     Ok(())
 }
 
-/// Adds the digests of units to `made`. False if all of them are zeros.
+/// Adds the digests of units to `made`. Returns false if all units are zeros.
 fn digest_units(
     digests: &Digests,
     zeros: &Short,

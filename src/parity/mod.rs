@@ -121,8 +121,8 @@ impl AtlasParity {
     /// Opens a parity file, even if the head of only one block is left.
     ///
     /// With a key, the file must be keyed with it. A keyed file fails with WITNESS if no key is given. An
-    /// expected root must equal the stored root if there is one, and repairs compare the whole result with
-    /// it. Fails with FORMAT, WITNESS, or UNSUPPORTED for a newer version.
+    /// expected root must equal the stored root, if the file stores a root, and repairs compare the whole
+    /// result with it. Fails with FORMAT, WITNESS, or UNSUPPORTED for a newer version.
     pub fn open(
         path: impl AsRef<Path>,
         options: &VerifyOptions,
@@ -201,7 +201,7 @@ impl AtlasParity {
 
     /// Checks, and then repairs the file of this name.
     ///
-    /// `damage` lets the owner decide: it is called for each damaged data unit before the first one is
+    /// `damage` lets the owner decide: it is called for each damaged data unit before the first unit is
     /// written, and `false` leaves a unit as it is. A repair in place requires it. `Ok` means that the data
     /// is intact, whatever the state of the parity file. WITNESS means that a unit was refused and the others
     /// are repaired, or that a rebuilt unit does not match its digest or the expected root; in the latter

@@ -122,7 +122,7 @@ pub struct ParityInfo {
     pub keyed: bool,
     /// Stored root of the protected bytes. `None` if it was not stored.
     pub root: Option<Digest>,
-    /// Id of the file. Each creation and update makes a new one, unless the options name it.
+    /// Id of the file. Each creation and update makes a new id, unless the options name the id.
     pub id: [u8; 16],
 }
 
@@ -191,7 +191,7 @@ impl RepairOptions {
         RepairOptions { mode, partial: false }
     }
 
-    /// Repairs the rows that can be repaired, even if others cannot.
+    /// Repairs the rows that can be repaired, even if other rows cannot be repaired.
     #[must_use]
     pub fn with_partial(mut self) -> Self {
         self.partial = true;

@@ -212,7 +212,7 @@ impl AtlasProjection {
     #[must_use]
     pub fn snapshot(&self) -> AtlasProjection {
         let state = Arc::new(self.state().snapshot());
-        // Maps and configuration are copied; history and statistics begin anew.
+        // Maps and configuration are copied; the history starts empty and the statistics start at 0.
         let snapshot = Self::of(state, *lock(&self.transform), self.updates.successor());
         AtlasProjection { verifies_reads: self.verifies_reads, ..snapshot }
     }

@@ -49,7 +49,7 @@ pub(crate) const COEFFICIENTS_PER_CLASS: usize = 128;
 /// Bytes of a block in one class: 128 coefficients of 14 bits.
 pub(crate) const CLASS_BLOCK_BYTES: usize = 224;
 
-/// Words of sixteen bits in those bytes.
+/// Words of sixteen bits in these 224 bytes.
 const WORDS: usize = CLASS_BLOCK_BYTES / 2;
 
 /// Bytes of a block for K = `k`: 128 k symbols of 13 bits.
@@ -135,7 +135,7 @@ pub(crate) enum DecodeError {
         /// Value of the field.
         value: u16,
     },
-    /// The classes are not one codeword: those beyond K contradict the others.
+    /// The classes are not one codeword: the classes beyond the first K contradict the first K classes.
     Inconsistent {
         /// The block.
         block: usize,

@@ -370,7 +370,8 @@ impl Collected {
         let Some(domain) = &self.domain else { return Ok(()) };
         let (known, found) = (&domain.header, &proof.header);
         let key_use = |keyed| if keyed { "a key" } else { "no key" };
-        // Names the first property that differs. The root is last, because it depends on all others.
+        // Names the first property that differs. The root is compared last, because it depends on all other
+        // properties.
         let (what, found, known) = if found.kind != known.kind {
             ("projection type", found.kind.to_string(), known.kind.to_string())
         } else if found.classes != known.classes {

@@ -248,10 +248,10 @@ impl Proof {
         self.first_tile..self.first_tile + to_u64(self.tiles.len())
     }
 
-    /// Checks that tiles, region, proof and payload, all of them hostile, are consistent with one another.
-    /// Returns the parts and the offset of the payload in the domain.
+    /// Checks that tiles, region, proof and payload, which may all be hostile, are consistent with one
+    /// another. Returns the parts and the offset of the payload in the domain.
     pub(crate) fn layout(&self, payload_len: usize) -> Result<(Vec<TilePart>, u64)> {
-        // The region lies in the domain, and its tiles among those of the domain.
+        // The region lies in the domain, and its tiles are tiles of the domain.
         let malformed = |what: String| Err(AtlasError::format(what));
         let region = &self.region;
         check_range(region.offset, region.length, self.header.size, "the region")

@@ -71,7 +71,7 @@ impl DataMap {
             // After rounding to tiles, neighbours touch or overlap.
             Some(last) if last.end >= data.start => last.end = last.end.max(data.end),
             _ => {
-                // Beyond the bound, or without memory, the caller counts the rest as data.
+                // Beyond the bound, or without memory, the caller counts the remaining bytes as data.
                 if self.ranges.len() >= MOST_RANGES || try_grow(&mut self.ranges, 1).is_err() {
                     return false;
                 }
@@ -111,7 +111,7 @@ impl Source {
                 None => map.add(place.whole_tiles(start, start + run.len)),
             };
             if !is_known {
-                // Too many parts: the rest counts as data.
+                // There are too many parts: the remaining bytes count as data.
                 let rest = map.ranges.last_mut()?;
                 rest.end = size;
                 break;
@@ -146,7 +146,7 @@ impl Place {
         start / TILE_BYTES * TILE_BYTES..end.min(self.size)
     }
 
-    /// Adds the data of the run to `map`. Returns false if there is no room for all of it.
+    /// Adds the data ranges of the run to `map`. Returns false if there is no room for all of these ranges.
     fn search(&self, storage: &dyn Storage, map: &mut DataMap) -> bool {
         let end = self.start + self.len;
         // `at` is an offset in the whole source, `from` the same place in the file of the run.
@@ -161,7 +161,7 @@ impl Place {
                     let outside = |place: u64| self.start + (place - self.within);
                     outside(data.start.max(from))..outside(data.end.min(self.within + self.len))
                 }
-                // The file system does not report holes, so that the rest counts as data.
+                // The file system does not report holes, so that the remaining bytes count as data.
                 Err(_) => at..end,
             };
             // A tile with any data is read as a whole, so that the search continues after it.

@@ -116,9 +116,9 @@ impl Source {
     /// Borrows memory of the caller without copying it.
     ///
     /// # Safety
-    /// `data` must be readable for `size` bytes, and must not be written to, until `release` is
-    /// called, or, without one, until the last projection and snapshot of the source are gone.
-    /// `release` may be called from any thread.
+    /// `data` must be readable for `size` bytes, and must not be written to, until `release` is called, or,
+    /// without a `release`, until the last projection and snapshot of the source are gone. `release` may be
+    /// called from any thread.
     pub unsafe fn borrow(
         data: *const u8,
         size: usize,
@@ -307,8 +307,8 @@ impl Source {
         self.origin() == other.origin() || common > 0 && self.has_bytes_of(0, other, 0, common)
     }
 
-    /// Returns true if the `len` bytes at `offset` lie in the same place of the same origin as those of
-    /// `other` at `place`. Compares no contents.
+    /// Returns true if the `len` bytes at `offset` lie in the same place of the same origin as the `len`
+    /// bytes of `other` at `place`. Compares no contents.
     fn has_bytes_of(&self, offset: u64, other: &Source, place: u64, len: u64) -> bool {
         // After its end a source has no bytes to compare.
         let within =
@@ -401,7 +401,7 @@ impl Source {
             }
             SourceKind::Pieces(pieces) => pieces.slice(offset, len),
             SourceKind::Parts(parts) => {
-                // The bytes are in place only if a single part has all of them.
+                // The bytes are in place only if a single part has all the bytes.
                 let run = parts.run_at(offset).filter(|run| to_u64(len) <= run.len)?;
                 run.source.slice(run.offset, len)
             }
@@ -433,8 +433,8 @@ impl Source {
         }
     }
 
-    /// Returns true for a range of a file that is read by position: many small reads take about as long as a
-    /// large one.
+    /// Returns true for a range of a file that is read by position: many small reads take about as long as
+    /// one large read.
     pub(crate) fn is_read_by_position(&self, offset: u64, len: u64) -> bool {
         match &self.inner.kind {
             SourceKind::File(_) => true,

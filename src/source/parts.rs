@@ -54,7 +54,7 @@ pub(super) struct PartsBuilder {
 impl PartsBuilder {
     /// Appends the bytes of a range of `source`, which is within it.
     pub(super) fn push(&mut self, source: &Source, offset: u64, len: u64) -> Result<()> {
-        // The runs of a source with parts are those of its parts, so that the list stays flat.
+        // A part that itself has parts adds the runs of its own parts, so that the list stays flat.
         for run in source.runs(offset, len) {
             // The sum is checked first, so that the start of a part never wraps.
             let end = self.size.checked_add(run.len).ok_or_else(|| {

@@ -24,7 +24,7 @@ use crate::tile::scheme::Workspace;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
-/// A chunk of a domain, and the beginning of the next one.
+/// A chunk of a domain, and the beginning of the next chunk.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct StreamingChunk<'a> {
@@ -112,7 +112,7 @@ impl Pull {
             (self.buffer, self.pass) = (None, None);
             return Ok(false);
         }
-        // The next chunk begins with the overlap of the last one.
+        // The next chunk begins with the overlap of the chunk before it.
         let end = before.end.saturating_add(setup.config.chunk_size()).min(size);
         let place = ChunkPlace {
             id: status.progress().chunks_done,

@@ -166,7 +166,7 @@ impl Push {
         to_u64(self.hashed.len() + self.gathered.len()) + more
     }
 
-    /// Returns the number of bytes that are held now, including those of the result, plus `more`.
+    /// Returns the number of bytes that are held now, including the bytes of the result, plus `more`.
     fn account(&self, more: u64) -> u64 {
         // Gathered tiles of a file, or of nothing, are dropped once they are hashed.
         let kept = match &self.store {

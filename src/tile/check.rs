@@ -93,7 +93,7 @@ pub(crate) fn for_each_checked_tile(
                     bytes
                 }
             };
-            // `then` gets the bytes that were checked, and not those of a second read.
+            // `then` gets the bytes that were checked, and not bytes of a second read.
             check_tile(scheme, workspace, &at, bytes)?;
             then(&at, bytes)?;
             Ok(len as u64)

@@ -30,7 +30,7 @@ pub(crate) struct Extent {
     /// computed when they are first needed.
     residues: OnceLock<[Residue; GROUPS]>,
     kept: Mutex<Kept>,
-    /// The stored tile, if the extent is all of one.
+    /// The stored tile, if the extent is a whole stored tile.
     stored: Option<Arc<StoredTile>>,
 }
 
@@ -144,7 +144,7 @@ impl Extent {
         })
     }
 
-    /// Returns the stored tile, if the extent is all of one.
+    /// Returns the stored tile, if the extent is a whole stored tile.
     pub(crate) fn stored_tile(&self) -> Option<&Arc<StoredTile>> {
         self.stored.as_ref()
     }
@@ -255,8 +255,8 @@ impl Extent {
         Ok(self.residues.get_or_init(|| found))
     }
 
-    /// Returns the outboard if it is kept, or can be made from stored chaining values. Also `None` if those
-    /// cannot be loaded; reading the bytes then reports the reason.
+    /// Returns the outboard if it is kept, or can be made from stored chaining values. Also `None` if the
+    /// chaining values cannot be loaded; reading the bytes then reports the reason.
     pub(crate) fn outboard(self: &Arc<Self>) -> Option<Arc<Outboard>> {
         if let Some(outboard) = &lock(&self.kept).outboard {
             return Some(Arc::clone(outboard));
@@ -311,7 +311,7 @@ impl Extent {
 
     /// Returns the residue of a part, from the kept residues of its groups. A group that is cut is read
     /// through `reader`, which checks its digest: a sum alone accepts bytes in another order, and one wrong
-    /// read would make the residues of both parts wrong for ever.
+    /// read would make the residues of both parts permanently wrong.
     pub(super) fn residue_of(
         self: &Arc<Self>,
         range: &Range<usize>,

@@ -101,7 +101,7 @@ impl HashJob<'_> {
             let tiles = self.tiles_a_read();
             (tiles, tiles * TILE_BYTES)
         };
-        // Holes are no tasks. The sink gets their tiles between those of the tasks.
+        // Holes are no tasks. The sink gets the tiles of holes between the tiles of the tasks.
         let reads = self.reads(tiles_a_task)?;
         // The window counts tasks, of which at least a single task is always admitted.
         let window = (self.pace.window.div_ceil(TILE_BYTES) / tiles_a_task).max(1);
@@ -123,8 +123,8 @@ impl HashJob<'_> {
         match self.geometry {
             // The map counts in full tiles from offset 0, like this geometry.
             Geometry::Canonical { .. } => Steps::new(map.tiles_within(&tiles), step),
-            // Tiles with given ends do not match the tiles of the map: a tile is left out if all of it is a
-            // hole.
+            // Tiles with given ends do not match the tiles of the map: a tile is left out if the whole tile
+            // is a hole.
             Geometry::Ends(_) => {
                 let is_read = |tile: &u64| {
                     let (start, len) = self.geometry.tile(*tile);
@@ -145,7 +145,7 @@ impl HashJob<'_> {
     ) -> Result<()> {
         let (count, stop) = (self.geometry.tiles(), StopFlag::default());
         let reads = &plan.reads;
-        // Announce the first bytes here; each task announces those of a later task.
+        // Announce the first bytes here; each task announces the bytes of a later task.
         if self.pace.ahead > 0 && reads.len() > 0 {
             self.source.will_need(self.geometry.tile(reads.nth(0).start).0, self.pace.ahead);
         }
@@ -203,7 +203,7 @@ impl HashJob<'_> {
         stop: &StopFlag,
     ) -> Result<Vec<Arc<Tile>>> {
         let mut done = try_vec(to_usize(tiles.end - tiles.start))?;
-        // The tiles of a task follow each other, so that a single range holds all of them.
+        // The tiles of a task follow each other, so that a single range holds all these tiles.
         let (start, end) = (self.geometry.tile(tiles.start).0, self.geometry.end(tiles.end - 1));
         let len = to_usize(end - start);
         // Ask the system for the bytes of later tasks.
@@ -256,7 +256,7 @@ impl HashJob<'_> {
     }
 }
 
-/// Flag that tells workers to stop, because the result is no longer needed.
+/// Flag that makes workers stop, because the result is no longer needed.
 #[derive(Default)]
 pub(crate) struct StopFlag(AtomicBool);
 

@@ -1,4 +1,4 @@
-//! Parts of a tile whose bytes differ from those that the tile commits to.
+//! Parts of a tile whose bytes differ from the bytes that the tile commits to.
 //!
 //! The first pass is that of a projection: one sum and one digest over the whole tile. Only a tile that fails
 //! this pass is examined again, group by group if its file keeps chaining values.

@@ -115,7 +115,7 @@ impl Tile {
         Ok(tile)
     }
 
-    /// Returns the extent, if the tile is all of one.
+    /// Returns the extent, if the tile is a whole extent.
     pub(crate) fn whole(&self) -> Option<&Arc<Extent>> {
         match &self.pieces {
             TilePieces::One(piece) if piece.start == 0 && piece.len == piece.extent.len => {

@@ -95,7 +95,7 @@ pub(crate) fn cut_pieces(
         // A cut inside a piece needs the sums of both sides, and may read a group for them.
         if at < before + piece.len() {
             let (left, right) = piece.cut(at - before, reader)?;
-            // Only the piece at the cut is made anew; all others are shared.
+            // Only the piece at the cut is replaced by a new piece; all other pieces are shared.
             let mut lefts = try_vec(index + 2)?;
             lefts.extend_from_slice(&pieces[..index]);
             lefts.push(left);

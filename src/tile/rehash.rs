@@ -365,7 +365,7 @@ fn linear_witness(context: &Context, tile: &Arc<Tile>, reader: &mut CheckedReade
     let mut residues = Box::new([Residue::ZERO; GROUPS]);
     for group in 0..len.div_ceil(GROUP_SIZE) {
         let range = group * GROUP_SIZE..((group + 1) * GROUP_SIZE).min(len);
-        // The cursor moves with every group, also past those whose value is known.
+        // The cursor moves with every group, also past groups whose value is known.
         let parts = parts.next(range.len())?;
         if let Some((outboard, groups)) = &common
             && groups & (1 << group) != 0

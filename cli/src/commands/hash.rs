@@ -460,8 +460,8 @@ fn next(pieces: &Receiver<io::Result<Vec<u8>>>) -> io::Result<Option<Vec<u8>>> {
             Ok(piece) => return piece.map(Some),
             Err(RecvTimeoutError::Disconnected) => return Ok(None),
             Err(RecvTimeoutError::Timeout) if signals::cancelled() => {
-                // The reader thread may wait for a pipe for ever, so that the process ends here. No temporary
-                // file is left.
+                // The reader thread may wait for a pipe without end, so that the process ends here. No
+                // temporary file is left.
                 std::process::exit(Status::Cancelled.code().into());
             }
             Err(RecvTimeoutError::Timeout) => {}

@@ -271,7 +271,8 @@ fn proved_outline(
     Ok(Proved::Ended(report))
 }
 
-/// Repairs a file whose outline does not open: the parity file alone proves the bytes, and the outline is made anew of them.
+/// Repairs a file whose outline does not open: the parity file alone proves the bytes, and the outline is
+/// made again from these bytes.
 fn without_outline(
     ctx: &Ctx,
     options: &Options,
@@ -368,8 +369,8 @@ fn from_parity(ctx: &Ctx, options: &Options, file: &Path, path: &Path, known: Op
     {
         return of_other_bytes(ctx, file, path, known);
     }
-    // A partial repair is made only if some rows can be rebuilt and others cannot. Otherwise the root proves
-    // the whole file.
+    // A partial repair is made only if some rows can be rebuilt and other rows cannot. Otherwise the root
+    // proves the whole file.
     let is_partial = options.partial && {
         let checked = check(ctx, file, path, known)?;
         // After a partial repair no root can show that other bytes were rebuilt, so that a stale parity file
@@ -606,7 +607,7 @@ fn nothing_to_rebuild(file: &Path, checked: &Checked) -> Failure {
     Failure::new(Status::Incomplete, text).with_hint(hint)
 }
 
-/// Warns that the other names of a file keep the damaged bytes, because the repaired file is a new one.
+/// Warns that the other names of a file keep the damaged bytes, because the repaired file is a new file.
 fn warn_of_links(ctx: &Ctx, options: &Options, file: &Path) {
     let links = fs::metadata(file).map_or(1, |metadata| metadata.nlink());
     if links > 1 && options.output.is_none() {

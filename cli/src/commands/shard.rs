@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 /// Extracts ranges of a file or container, each with a proof that it belongs to the root of the whole.
 ///
-/// Anyone who knows the root can verify a shard with 'atlasm check', without the rest of the file. If
+/// Anyone who knows the root can verify a shard with 'atlasm check', without the other parts of the file. If
 /// FILE.atlas is given, the whole file need not be read. A shard has whole pages of 4096 bytes, so that it
 /// includes up to 4095 bytes before and after the range. Several ranges are written to a folder, as
 /// NAME.OFFSET-LENGTH.shard.

@@ -636,7 +636,7 @@ pub(crate) fn no_seals(file: &Path) -> Failure {
     ))
 }
 
-/// Refuses an outline of another root than the expected one.
+/// Refuses an outline whose root is not the expected root.
 pub(crate) fn check_root(outline: &Outline, root: Option<&[u8; 32]>) -> Res<()> {
     match root {
         Some(root) if *root != outline.root => Err(Failure::new(

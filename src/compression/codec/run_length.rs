@@ -26,7 +26,7 @@ impl BlockCodec for RunLength {
     }
 
     fn encoder_footprint(&self, level: i32, len: usize) -> usize {
-        // Every level claims another size, so that a test can tell which level was counted.
+        // Every level claims another size, so that a test can see which level was counted.
         usize::try_from(level).unwrap() * FOOTPRINT + len
     }
 

@@ -133,7 +133,7 @@ impl Histogram {
         is_flat(&counts)
     }
 
-    /// Returns the split that could help, if there is one.
+    /// Returns the split that could help, or `None`.
     pub(crate) fn candidate(mut self) -> Option<Candidate> {
         // Fewer bytes are not enough for 16 positions.
         if self.total < 1_024 {

@@ -243,7 +243,7 @@ pub(super) fn split<L: Lanes, const K: usize, const N: usize>(from: &[u8], to: &
     let mut planes: [&mut [u8]; K] = std::array::from_fn(|_| Default::default());
     let mut left = to;
     for (index, plane) in planes.iter_mut().enumerate() {
-        // The planes are borrowed separately, so that all of them can be written in one turn.
+        // The planes are borrowed separately, so that all planes can be written in one turn.
         let (this, later) = left.split_at_mut(rows.len() + usize::from(index < rest.len()));
         (*plane, left) = (this, later);
     }

@@ -230,7 +230,7 @@ fn kind_of(algorithm: CompressionAlgorithm, filter: Filter, block: &[u8]) -> Opt
     let (compressed, original) = with_block(algorithm, filter, block);
     let decompressed = compressed.decompress(&VerifyOptions::new(), &mut Operation::sequential());
     let kind = decompressed.as_ref().err().map(crate::AtlasError::kind);
-    // If the shard is read from its encoding, it is refused for the same reason or an earlier one.
+    // If the shard is read from its encoding, it is refused for the same reason, or by an earlier check.
     assert_eq!(harmless(&compressed.serialize().unwrap(), &original), kind.is_none());
     kind
 }
@@ -324,7 +324,8 @@ fn frames_that_the_format_does_not_have_are_refused() {
     let skippable = [0x50, 0x2a, 0x4d, 0x18, 2, 0, 0, 0, 1, 2];
     assert_eq!(kind(&[&skippable[..], &whole].concat()), format);
     assert_eq!(kind(&[&whole[..], &skippable].concat()), format);
-    // An empty frame between two others would hold nothing and could come any number of times.
+    // An empty frame between two other frames would hold nothing, and any number of such frames could follow
+    // one another.
     let empty = frame(&[], &[]);
     assert_eq!(kind(&[&half[..], &empty, &half].concat()), format);
     // Claimed sizes larger than the block are refused before anything is allocated or decoded.

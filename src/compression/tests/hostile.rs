@@ -198,7 +198,7 @@ fn streams_that_give_more_or_less_than_declared_are_refused() {
         let error = compressed.decompress(&VerifyOptions::new(), &mut Operation::new()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Format, "{len}");
         assert_eq!(compressed.read(0, &mut [0; 10]).unwrap_err().kind(), ErrorKind::Format);
-        // Through bytes there is the same refusal, or an earlier one.
+        // Decoding the bytes fails with the same error, or with that of an earlier check.
         assert!(!harmless(&compressed.serialize().unwrap(), &shard.serialize().unwrap()));
     }
     // Bytes behind the end of a stream.

@@ -367,7 +367,7 @@ fn keyed_shards_need_their_key() {
 fn progress_never_goes_back_and_cancels() {
     let shards = [mixed(3 << 20), noise(1 << 20, 2), text(500), vec![]].map(|data| whole(&data));
     let refs: Vec<&AtlasShard> = shards.iter().collect();
-    // Once the shards become smaller, and once the attempts are in vain.
+    // With a ratio of at most 0.75 one of the four shards is compressed, and with at most 0.3 none.
     for (max_compression_ratio, stored) in [(0.75, 3), (0.3, 4)] {
         let config = CompressionConfig { max_compression_ratio, ..CompressionConfig::default() };
         let manager = CompressionManager::new(config).unwrap();

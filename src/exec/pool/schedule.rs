@@ -155,7 +155,7 @@ impl<T> Early<T> {
         Ok(())
     }
 
-    /// Returns the result that is due, and advances to the next one.
+    /// Returns the result that is due next, and advances to the result after it.
     fn take(&mut self) -> Option<Result<T>> {
         let result = self.results.front_mut()?.take()?;
         self.results.pop_front();
@@ -164,8 +164,8 @@ impl<T> Early<T> {
     }
 }
 
-/// Guard of a worker. On exit, normal or not, it wakes the calling thread, which may wait for a result of
-/// the worker or have to start another one.
+/// Guard of a worker. On exit, normal or not, it wakes the calling thread, which may wait for a result of the
+/// worker or have to start another worker.
 struct Flush<'d, T>(&'d Finished<T>);
 
 impl<T> Drop for Flush<'_, T> {
@@ -242,7 +242,7 @@ pub(super) fn run_on<S, T: Send>(
     let done = Finished {
         inbox: Mutex::new(Inbox { results: Vec::new(), awaited: false, ended: false, lost: false }),
         arrived: Condvar::new(),
-        // Half a window, so that workers stay busy while the calling thread opens the next one.
+        // Half a window, so that workers stay busy while the calling thread opens the next half.
         batch: if order.unwatched { usize::try_from(window / 2).unwrap_or(usize::MAX) } else { 1 }
             .clamp(1, UNWATCHED_BATCH),
     };

@@ -83,8 +83,8 @@ impl Pool {
                 let name = format!("atlas-{}", worker.index());
                 let builder = thread::Builder::new().name(name).stack_size(STACK_SIZE);
                 let run = move || {
-                    // The library's pool works for all threads of the host, also for those bound to other
-                    // cores.
+                    // The library's pool works for all threads of the host, also for threads that are bound
+                    // to other cores.
                     if free {
                         cpu::free_thread();
                     }
@@ -202,7 +202,7 @@ fn with_signals_blocked<R>(spawn: impl FnOnce() -> R) -> R {
 
 static LIBRARY: Slot<Pool> = Slot::new();
 
-/// Returns the library's own pool in this process. A forked child gets another one.
+/// Returns the library's own pool in this process. A forked child gets a pool of its own.
 pub(super) fn library_pool() -> Result<&'static Pool> {
     let wanted = cores();
     // A pool that is too small for the cores that the process may use now is replaced.
@@ -228,7 +228,7 @@ pub(crate) fn on_idle_threads(action: fn()) {
             caller.unpark();
         }
     });
-    // A spurious wake-up waits for the rest of the time.
+    // After a spurious wake-up the wait continues for the remaining time.
     let until = Instant::now() + IDLE_WAIT;
     while left.load(Ordering::Acquire) > 0 {
         let rest = until.saturating_duration_since(Instant::now());
@@ -303,7 +303,7 @@ pub(super) fn team_for(executor: Executor<'_>, workers: usize) -> Option<Team<'_
         Executor::Pool(pool) => (pool.threads_to_wake(), true),
         Executor::Rayon(pool) => (Some((pool, None)), true),
     };
-    // Inside a task of that pool, waiting for its threads could mean waiting for this one.
+    // Inside a task of that pool, waiting for its threads could mean waiting for the thread of this task.
     let pool = pool.filter(|(pool, _)| pool.current_thread_index().is_none());
     pool.map(|(pool, started)| Team { pool, caller_works, started })
 }

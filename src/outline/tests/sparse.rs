@@ -72,7 +72,7 @@ fn a_repair_reads_no_hole_of_the_file() {
         let file = sparse();
         repair(projection, Path::new("file"), &*file, None, &mut |_| true, &mut operation).unwrap();
         assert_eq!((read(&file), read(base)), (vec![1, 5, 10], vec![]));
-        // A file that ends in a hole has no bytes behind its end, and this one cannot be written.
+        // This file of 8 MiB cannot grow: the tiles after its end are missing, and their repair fails.
         let short = SparseStorage::new(8 * M, lock(&file.data).clone());
         let mut list = Vec::new();
         let mut each = |damage: &Damage| {

@@ -275,7 +275,8 @@ pub(super) struct Encoder {
     sums: Buffer,
     slice: usize,
     points: usize,
-    /// Two flags for each slice: the present group has a nonzero bit in it, or an earlier group had one.
+    /// Two flags for each slice: the present group has a nonzero bit in the slice, or an earlier group had a
+    /// nonzero bit there.
     marks: Vec<Marks>,
 }
 

@@ -217,7 +217,7 @@ fn an_update_gives_what_create_gives() {
             new[start as usize..][..len as usize].copy_from_slice(&bytes);
             regions.push(AtlasBoundaryRegion::new(start, len));
         }
-        // A parity unit may be lost, in a row that then is encoded anew.
+        // A parity unit may be lost, in a row that is then encoded again.
         let mut atp = old.atp.clone();
         if random.below(2) == 0 {
             let unit = old.geometry.units() + random.below(old.geometry.parity_units());
@@ -525,7 +525,7 @@ fn a_file_that_changes_after_the_check_gives_no_file() {
 
 #[test]
 fn a_claim_is_not_allocated_for() {
-    // A file of 2 MiB that claims rows of 32,768 units of 1 MiB, all of whose digests are those of other bytes.
+    // A file of 2 MiB that claims rows of 32,768 units of 1 MiB, where all digests belong to other bytes.
     let geometry = Geometry { size: 32_768 << 20, unit: 1 << 20, columns: 32_768, parity: 32_768, rows: 1 };
     assert!(geometry.is_valid());
     let head = format::Head { geometry, keyed: false, id: [1; 16], root: [0; 32] };

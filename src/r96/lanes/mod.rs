@@ -84,11 +84,12 @@ pub(super) trait Lanes: Copy {
     fn max(self, a: Self::V, b: Self::V) -> Self::V;
     /// Turns rows to columns: lane j of vector i becomes lane i of vector j.
     fn transpose(self, rows: &[Self::V; 16], columns: &mut [Self::V; 16]);
-    /// Sixteen little-endian words, those of block b at `at + b * step`.
+    /// Sixteen little-endian words per block; the words of block b are at `at + b * step`.
     fn load_words(self, words: &[[u8; LANE_BYTES]], at: usize, step: usize) -> Self::V;
-    /// The lanes as little-endian words, those of block b to `at + b * step`.
+    /// Writes the lanes as little-endian words; the words of block b go to `at + b * step`.
     fn store_words(self, a: Self::V, words: &mut [[u8; LANE_BYTES]], at: usize, step: usize);
-    /// Sixteen 13-bit symbols, least significant bit first, those of block b at `at + b * step`.
+    /// Sixteen 13-bit symbols per block, least significant bit first; the symbols of block b are at `at + b *
+    /// step`.
     fn load_symbols(self, symbols: &[[u8; SYMBOL_BYTES]], at: usize, step: usize) -> Self::V;
     /// The reverse of `load_symbols`. The result is unspecified if a lane is above 8191.
     fn store_symbols(self, a: Self::V, symbols: &mut [[u8; SYMBOL_BYTES]], at: usize, step: usize);
@@ -230,7 +231,7 @@ impl Lanes for Portable {
     #[inline(always)]
     fn unpack_fields(self, w: [Self::V; 7]) -> [Self::V; 8] {
         let zero = [0; 16];
-        // The first and the last field lie in a single word, all others in two.
+        // The first and the last field lie in a single word, every other field in two words.
         [
             funnel(zero, 0, w[0], 0),
             funnel(w[1], 2, w[0], 14),

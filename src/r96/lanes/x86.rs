@@ -497,7 +497,7 @@ impl Lanes for Avx512 {
             // The shifts s and 8 - s with s = 13 m mod 8, the bit at which symbol m begins.
             let right = self.both(_mm256_setr_epi16(0, 5, 2, 7, 4, 1, 6, 3, 0, 5, 2, 7, 4, 1, 6, 3));
             let left = self.both(_mm256_setr_epi16(8, 3, 6, 1, 4, 7, 2, 5, 8, 3, 6, 1, 4, 7, 2, 5));
-            // The low bits come from the first byte, all others from the bytes after it.
+            // The low bits come from the first byte, the higher bits from the bytes after it.
             let bits = _mm512_or_si512(_mm512_srlv_epi16(first, right), _mm512_sllv_epi16(rest, left));
             _mm512_and_si512(bits, _mm512_set1_epi16(0x1fff))
         })

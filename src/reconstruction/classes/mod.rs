@@ -61,7 +61,7 @@ struct Step<'s> {
     offset: u64,
     residue: Residue,
     part: &'s TilePart,
-    /// All classes available with this shard, and in `fresh` those that were not waiting before.
+    /// All classes available with this shard. `fresh` has the classes that were not waiting before.
     classes: ClassSet,
     fresh: ClassSet,
 }
@@ -123,7 +123,8 @@ impl AtlasReconstruction {
         let result = result.saturating_add(tiles).saturating_add(waiting);
 
         let verifiers = proof.verifiers(parts.len(), payload.len(), operation)?;
-        // The payloads of a tile use little more memory than its bytes, and so does the decoded tile.
+        // The payloads of a tile use little more memory than its bytes, and the decoded tile uses as much as
+        // its bytes.
         let per_worker = if decoded.is_empty() { 0 } else { 3 * TILE_BYTES };
         let workers = operation.workers(to_u64(decoded.len()), per_worker, result)?;
         let total = to_u64(payload.len()).saturating_add(bytes).saturating_add(written);
@@ -173,7 +174,7 @@ impl AtlasReconstruction {
                 tracker.advance(to_u64(step.part.len()), 1)
             },
         )?;
-        // Keep the rest, and prepare everything that can fail.
+        // Keep the new classes of the other tiles, and prepare everything that can fail.
         let mut ranges = try_vec(decoded.len())?;
         ranges.extend(decoded.iter().map(|step| step.offset..step.offset + to_u64(step.part.len())));
         let (kept, end) = keep(&kept, shard, files, &mut tracker)?;
@@ -310,7 +311,7 @@ fn keep(
             ranges.filter_map(|(class, range)| Some((step.tile, class, range?)))
         })
     };
-    // To the file if there is one, otherwise to memory.
+    // The payloads go to the file if there is a file, otherwise to memory.
     let mut kept = try_vec(ranges().count())?;
     match (&files.waiting, total == payload.len()) {
         (Some((file, _)), _) => {

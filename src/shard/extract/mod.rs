@@ -165,7 +165,7 @@ impl AtlasProjection {
         shards.into_iter().next().ok_or_else(|| AtlasError::internal("a batch of one shard returned none"))
     }
 
-    /// Extracts many regions, in their order: all of them or none.
+    /// Extracts many regions, in their order. Returns all shards, or an error and no shard.
     ///
     /// Regions in the same tile share one reading and hashing of the tile: with LINEAR up to 256 regions
     /// whose pages in the tile add up to at most its size, with R96 up to 4 regions. For more regions the
@@ -402,7 +402,7 @@ fn extract(
     batch.run(&mut wants, (bytes, parts), most_first, memory, operation, &mut assemblies)?;
     // The requests borrow the shared payloads, which go into the shards below.
     drop(wants);
-    // A shard of one tile is finished already; the others are assembled from their parts.
+    // A shard of one tile is finished already; a shard of several tiles is assembled from its parts.
     let mut shards = try_vec(assemblies.len())?;
     for (index, (shared, mut assembly)) in shared.into_iter().zip(assemblies).enumerate() {
         shards.push(match assembly.finished.take() {
@@ -455,7 +455,7 @@ impl Batch<'_> {
         let per_worker = TILE_BYTES + self.state.context.scheme.workspace();
         let workers = operation.workers(count, per_worker, memory)?.at_most(worth);
         let taken = per_worker.saturating_mul(to_u64(workers.count())).saturating_add(memory);
-        // Outboards outlive the call, and get the rest of the memory limit.
+        // Outboards outlive the call, and get the part of the memory limit that is left.
         let outboards = OutboardBudget::new(operation.memory_left(taken));
         let mut tracker = operation.tracker(bytes, parts);
         // Lowest shard that failed. Later shards are skipped and earlier shards continue, because the first

@@ -10,7 +10,7 @@ use crate::hash::outboard::page_bytes;
 use crate::tile::tree::TileAt;
 use std::sync::Mutex;
 
-/// Maximum number of requests for one tile in a task. Another task continues with the rest.
+/// Maximum number of requests for one tile in a task. Another task continues with the remaining requests.
 const MOST_WANTS: usize = 256;
 
 /// Approximate number of tasks in a worker's share of a batch, so that all workers end at about the same
@@ -122,8 +122,8 @@ impl Batch<'_> {
         to_u64(hashed + wanted)
     }
 
-    /// Divides the sorted requests into tasks. Returns them, their total cost, and the ends of the runs of
-    /// tasks of a chunk that one worker takes.
+    /// Divides the sorted requests into tasks. Returns the tasks, their total cost, and the ends of the runs
+    /// of tasks; a run has the tasks of one chunk, and one worker takes a whole run.
     pub(super) fn tasks<'w, 'a>(
         &self,
         wants: &'w mut [Request<'a>],

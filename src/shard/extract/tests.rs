@@ -274,7 +274,7 @@ fn a_chunk_stays_on_one_thread_unless_a_region_is_more_than_a_thread_s_share() {
         let reads: Vec<_> = reads.iter().copied().filter(|(tile, _)| tile / 4 == chunk).collect();
         assert_eq!((reads.len(), threads(&reads)), (4, 1));
     }
-    // One region of 8 MiB among a thousand, all of them one chunk.
+    // One region of 8 MiB among a thousand regions, all in one chunk.
     let mut regions: Vec<_> = (0..999).map(|i| region(i * 1_000, 100)).collect();
     regions.insert(500, region(10 * TILE_SIZE, 8 * TILE_SIZE));
     let mut reads = run(&regions, 1_000);

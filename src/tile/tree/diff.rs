@@ -59,7 +59,7 @@ impl Tree {
                 Ordering::Greater if other_item.is_node() && other_at + other_bytes > at => {
                     Step::Descend(false, true)
                 }
-                // Parts of `other` alone are not reported: the parts are those of this tree.
+                // Parts that only `other` has are not reported: the reported parts belong to this tree.
                 Ordering::Greater => Step::Skip(false, true),
                 Ordering::Equal => at_one_edge(&item, &other_item, digests, &mut visit)?,
             };
@@ -305,7 +305,7 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    /// Moves to the item after this one and all below it.
+    /// Moves to the item after the present item and everything below it.
     fn skip(&mut self) {
         self.top = None;
         // A node whose last child was passed is left, and its parent moves on.

@@ -145,12 +145,12 @@ impl Tree {
         self.iter_behind(|_, bytes| bytes <= offset.0)
     }
 
-    /// Returns the tile `index`, if there is one.
+    /// Returns the tile `index`, or `None` if the tree has no such tile.
     pub(crate) fn tile(&self, index: TileIndex) -> Result<Option<TileAt>> {
         self.first_behind(|tiles, _| tiles <= index.0)
     }
 
-    /// Returns the tile that holds the byte at `offset`, if there is one.
+    /// Returns the tile that holds the byte at `offset`, or `None` if no tile holds it.
     pub(crate) fn tile_of_byte(&self, offset: ByteOffset) -> Result<Option<TileAt>> {
         self.first_behind(|_, bytes| bytes <= offset.0)
     }

@@ -146,8 +146,8 @@ impl Children {
         }
     }
 
-    /// Returns the first child after those whose end satisfies `skip(tiles, bytes)`. Adds the tiles and bytes
-    /// of the skipped children to `index` and `offset`.
+    /// Returns the first child after the children whose end satisfies `skip(tiles, bytes)`. Adds the tiles
+    /// and bytes of the skipped children to `index` and `offset`.
     pub(super) fn first_behind(
         &self,
         index: &mut u64,

@@ -126,7 +126,7 @@ impl Reclaimer {
             let Some(item) = next else { return };
             spent += item.free(&mut items.open);
         }
-        // The rest goes back before the trees that were queued meanwhile, because those are newer.
+        // The rest goes back before the trees that were queued meanwhile, because the queued trees are newer.
         let mut later = lock(&self.items);
         let (trees, open) = (later.trees.len(), later.open.len());
         if items.trees.try_reserve(trees).is_ok() && items.open.try_reserve(open).is_ok() {
