@@ -1839,9 +1839,9 @@ class commit_options : public detail::options<commit_options, atlas_commit_optio
 public:
     /// The defaults; atlas_commit_options_init().
     commit_options() noexcept {}
-    /// Required number of the newest generation. Any other fails with status::conflict.
+    /// Required number of the newest generation. Another number fails with status::conflict.
     commit_options &expected(std::uint64_t generation) noexcept { return set(c_.expected, generation); }
-    /// Nanoseconds since 1970.
+    /// Time of the commit, in nanoseconds since 1970.
     commit_options &time(std::int64_t nanoseconds) noexcept { return set(c_.time, nanoseconds); }
     /// At most 1,024 bytes; copied.
     commit_options &note(bytes_view bytes)

@@ -199,7 +199,7 @@ impl Staged {
 
 impl Drop for Staged {
     fn drop(&mut self) {
-        // After `finish` there is no such file.
+        // After `finish` there is no temporary file.
         drop(fs::remove_file(&self.temporary));
         let name = self.temporary.display().to_string();
         NAMES.lock().unwrap_or_else(PoisonError::into_inner).retain(|(temporary, _)| *temporary != name);

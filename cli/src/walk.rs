@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 /// Treatment of outlines and parity files that `walk` meets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Seals {
-    /// They are treated like other files.
+    /// Outlines and parity files are treated like other files.
     Keep,
-    /// They are left out.
+    /// Outlines and parity files are left out.
     LeaveOut,
     /// Only outlines and parity files are taken.
     Only,

@@ -350,7 +350,7 @@ fn fresh_file(folder: &Folder) -> io::Result<File> {
         return Ok(file);
     }
     let (name, file) = with_temporary_name(|name| folder.create(name, MODE))?;
-    // Only the attributes are wanted.
+    // Only the attributes of the new file are needed, and not the file.
     folder.remove(&name)?;
     Ok(file)
 }
@@ -493,7 +493,7 @@ mod tests {
         std::fs::write(&new, b"").unwrap();
         let usual = mode(&new);
         std::fs::remove_file(&new).unwrap();
-        // None: there is no such file. A link is replaced, and its target stays.
+        // `None` means that there is no such file. A link is replaced, and its target stays.
         for (before, linked) in [
             (None, false),
             (Some(0o600), false),

@@ -62,7 +62,7 @@ pub(crate) fn copy_to_both(from: &[u8], near: &mut [u8], far: &mut [u8]) {
     // The bytes before the first cache line of `far` are copied plainly.
     let lead = far.as_ptr().align_offset(LINE).min(far.len());
     near[..lead].copy_from_slice(&from[..lead]);
-    // From `near`: another process may have changed `from` meanwhile.
+    // The bytes are copied from `near`, because another process may have changed `from` meanwhile.
     far[..lead].copy_from_slice(&near[..lead]);
     let (from, near, far) = (&from[lead..], &mut near[lead..], &mut far[lead..]);
     let done = copied_side_by_side(from, near, far);

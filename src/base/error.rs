@@ -69,7 +69,8 @@ pub enum ErrorKind {
 #[non_exhaustive]
 pub struct AtlasError {
     kind: ErrorKind,
-    /// In a box, so that results of successful calls are small. `None` if there was no memory for it.
+    /// The details are in a box, so that results of successful calls are small. `None` if there was no memory
+    /// for the box.
     details: Option<Box<Details>>,
 }
 
@@ -126,7 +127,7 @@ impl AtlasError {
     #[inline(never)]
     fn of_text(kind: ErrorKind, message: Cow<'static, str>) -> Self {
         let (index, offset, length) = (None, None, None);
-        // Without memory the kind alone is left, which is enough to act on.
+        // If there is no memory, the error has only its kind, which is enough for the caller to act on.
         let details = try_box(Details { message, index, offset, length, os_error: 0, source: None }).ok();
         AtlasError { kind, details }
     }

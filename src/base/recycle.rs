@@ -136,7 +136,8 @@ impl UsedBuffers {
     fn take(&mut self, capacity: usize) -> Option<Block> {
         self.asked = self.asked.wrapping_add(to_u64(capacity));
         let found = self.buffers.get(self.first_of(capacity))?.bytes.len();
-        // At most a quarter larger, or a small payload would keep a large buffer alive.
+        // The buffer is at most a quarter larger than requested; otherwise a small payload would keep a large
+        // buffer alive.
         if found > capacity + capacity / 4 {
             return None;
         }
@@ -171,7 +172,7 @@ impl UsedBuffers {
             (self.asked.wrapping_sub(used.since), used.bytes.len(), std::cmp::Reverse(place))
         });
         let unwanted = ages.max().filter(|(age, ..)| *age >= UNWANTED_AFTER).map(|(_, _, place)| place.0);
-        // Without a stale buffer the smallest makes room, if the new buffer is larger.
+        // If no buffer is stale, the smallest buffer is freed to make room, if the new buffer is larger.
         let smallest = || {
             let excess = self.total + len - RECYCLED_TOTAL;
             self.buffers.first().filter(|other| other.bytes.len() < len && excess < len).map(|_| 0)

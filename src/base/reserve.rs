@@ -125,14 +125,14 @@ fn class_at(offset: usize) -> &'static Class {
 unsafe impl GlobalAlloc for Reserve {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller meets this function's requirements.
         let block = unsafe { System.alloc(layout) };
         if block.is_null() { self.take(layout) } else { block }
     }
 
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller meets this function's requirements.
         let block = unsafe { System.alloc_zeroed(layout) };
         if !block.is_null() {
             return block;
@@ -150,7 +150,7 @@ unsafe impl GlobalAlloc for Reserve {
         if self.holds(block) {
             self.give_back(block);
         } else {
-            // SAFETY: as the caller promises; the block is the system's.
+            // SAFETY: the caller meets this function's requirements; the block is the system's.
             unsafe { System.dealloc(block, layout) }
         }
     }
@@ -161,7 +161,7 @@ unsafe impl GlobalAlloc for Reserve {
         let wanted = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
         let new = match self.slot_size(old) {
             None => {
-                // SAFETY: as the caller promises; the block is the system's.
+                // SAFETY: the caller meets this function's requirements; the block is the system's.
                 let new = unsafe { System.realloc(old, layout, size) };
                 if !new.is_null() {
                     return new;

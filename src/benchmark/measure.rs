@@ -89,7 +89,7 @@ pub(super) fn measure(
         }
         once()?;
     }
-    // At least one measured iteration, then until the time is over.
+    // Run at least one measured iteration, and more until the time is over.
     let (mut times, mut limits) = (Samples::default(), Samples::default());
     while times.count < u64::from(plan.iterations) && (times.count == 0 || spent() < plan.max_nanoseconds) {
         let (bound, time) = once()?;

@@ -112,7 +112,7 @@ impl BlockEncoder {
     /// Returns the size of the memory of an encoder for blocks of this size, with any of these plans.
     pub(crate) fn footprint(config: &CompressionConfig, plans: &[Plan], block_size: usize) -> Result<usize> {
         let (mut states, mut room, mut decoder) = (0, 0, 0);
-        // Only the states of one plan exist at a time, so that the largest counts.
+        // Only the states of one plan exist at a time, so that the memory is that of the largest plan.
         for plan in plans {
             let (codec, level) = (plan.codec().get()?, plan.own_level);
             let quick_level = codec.quick_level(level);
@@ -312,7 +312,7 @@ impl Trial<'_> {
 
     /// Returns the length of the encoded planes of a part.
     fn split(&mut self, filter: Filter, part: &[u8], differences: bool) -> Result<usize> {
-        // The same steps as in `encode_planes`, at the quick level.
+        // These are the steps of `encode_planes`, at the quick level.
         let filtered = &mut self.filtered[..part.len()];
         filter.split(part, filtered);
         let mut split = 0;

@@ -168,7 +168,8 @@ fn read_head(
 /// Returns the length that the head of a block claims.
 pub(super) fn claimed_len(head: &[u8]) -> usize {
     let word = head.first_chunk().map_or(0, |word| u32::from_le_bytes(*word));
-    // Not checked here, because only sums of these lengths are compared with the number of available bytes.
+    // The length is not checked here, because only sums of these lengths are compared with the number of
+    // available bytes.
     usize::try_from(word & ((1 << LEN_BITS) - 1)).unwrap_or(usize::MAX)
 }
 

@@ -110,7 +110,7 @@ struct Search<'s> {
     used: Ranges,
     /// Visited nodes, by offset, digest and size of the base. True if everything below the node is intact.
     nodes: HashMap<(u64, Digest, u64), bool>,
-    /// Checked tiles. True if the tile is intact.
+    /// Tiles that were checked, and true if the tile is intact.
     checked: HashMap<TileKey, bool>,
     is_incomplete: bool,
     holes: Holes,

@@ -176,7 +176,7 @@ pub(super) fn read(file: &ContainerFile, known: u32, offset: u64, limit: u64) ->
         Some(needed) => return wrong(unnamed(needed)),
         None => return wrong(format!("the algorithm {algorithm} of an encoded record is not known")),
     }
-    // The rest of the record, blocks and padding.
+    // Read the remaining bytes of the record: blocks and padding.
     let mut bytes = try_vec(len)?;
     bytes.extend_from_slice(&sealed);
     let rest = file.read(offset + to_u64(sealed.len()), len - sealed.len())?;

@@ -87,7 +87,7 @@ impl<'t, 'f> Filler<'t, 'f> {
     }
 
     fn end_full_nodes(&mut self, digests: &Digests) -> Laid<()> {
-        // From the lowest level up, because each ended node may fill the level above.
+        // The levels are ended from the lowest up, because each ended node may fill the level above.
         for level in 0..self.levels.len() {
             if self.levels[level].len() == MAX_CHILDREN {
                 self.end_node(level, digests)?;

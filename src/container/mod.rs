@@ -129,11 +129,11 @@ impl Default for ContainerOptions {
 /// Contents of a commit besides the tree.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CommitOptions {
-    /// Required number of the newest generation. Any other fails with CONFLICT. 0 means any.
+    /// Required number of the newest generation. Another number fails with CONFLICT. 0 allows every number.
     pub expected: u64,
-    /// Nanoseconds since 1970. 0 means none. Readers do not interpret it.
+    /// Time of the commit, in nanoseconds since 1970. 0 means no time. Readers do not interpret the time.
     pub time: i64,
-    /// At most 1,024 bytes.
+    /// The note of the generation, at most 1,024 bytes.
     pub note: Vec<u8>,
 }
 
@@ -179,7 +179,7 @@ pub struct GenerationInfo {
     pub generation: u64,
     /// Number of the previous kept generation. 0 means none.
     pub previous: u64,
-    /// Nanoseconds since 1970, set by the committer. 0 means none.
+    /// Time of the commit, in nanoseconds since 1970, as the committer set it. 0 means no time.
     pub time: i64,
     /// Bytes of the domain.
     pub domain_size: u64,

@@ -26,7 +26,7 @@ pub(super) fn item_is_null(name: &str, index: usize) -> AtlasError {
 ///
 /// The same as [`pointee`].
 pub(super) unsafe fn handle<'a, T: Send + Sync>(pointer: *const T, name: &str) -> Result<&'a T> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller meets this function's requirements.
     unsafe { pointee(pointer, name) }
 }
 
@@ -36,7 +36,7 @@ pub(super) unsafe fn handle<'a, T: Send + Sync>(pointer: *const T, name: &str) -
 ///
 /// `pointer` is NULL or a live object that is not changed through other pointers for `'a`.
 pub(super) unsafe fn pointee<'a, T>(pointer: *const T, name: &str) -> Result<&'a T> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller meets this function's requirements.
     unsafe { pointer.as_ref() }.ok_or_else(|| is_null(name))
 }
 
@@ -46,7 +46,7 @@ pub(super) unsafe fn pointee<'a, T>(pointer: *const T, name: &str) -> Result<&'a
 ///
 /// `data` is readable for `size` bytes for `'a`, or NULL.
 pub(super) unsafe fn bytes_in<'a>(data: *const c_void, size: usize, name: &str) -> Result<&'a [u8]> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller meets this function's requirements.
     unsafe { items_in(data.cast(), size, name) }
 }
 
@@ -95,7 +95,7 @@ impl<T: Send + Sync> OutHandle<T> {
 ///
 /// The same as [`out`].
 pub(super) unsafe fn out_handle<T>(out: *mut *mut T) -> Result<OutHandle<T>> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller meets this function's requirements.
     unsafe { self::out(out, std::ptr::null_mut(), "out") }.map(OutHandle)
 }
 
@@ -117,7 +117,7 @@ impl<T: Send + Sync> OutHandles<T> {
             check_extent(out.is_null(), count, size_of::<*mut T>(), "out")?;
         }
         for index in 0..count {
-            // SAFETY: writable, as the caller promises.
+            // SAFETY: the caller promises that the pointer is writable.
             unsafe { out.add(index).write(std::ptr::null_mut()) };
         }
         Ok(OutHandles { start: out, count })
@@ -157,7 +157,7 @@ pub(super) unsafe fn fill_list<T, V: Into<T>>(
     name: &str,
     values: impl FnOnce() -> Result<Vec<V>>,
 ) -> Result<()> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller meets this function's requirements.
     let capacity = *unsafe { pointee(count, "count") }?;
     // SAFETY: as above, for writing.
     let count = unsafe { out(count, 0, "count") }?;
@@ -230,7 +230,7 @@ impl<T> OptionalOut<T> {
 ///
 /// The same as [`out`].
 pub(super) unsafe fn optional_out<T>(out: *mut T, empty: T) -> OptionalOut<T> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller meets this function's requirements.
     OptionalOut(unsafe { self::out(out, empty, "") }.ok())
 }
 
@@ -241,7 +241,7 @@ pub(super) unsafe fn optional_out<T>(out: *mut T, empty: T) -> OptionalOut<T> {
 ///
 /// `pointer` is NULL or readable for 32 bytes that stay unchanged for `'a`.
 pub(super) unsafe fn optional_32<'a>(pointer: *const u8) -> Option<&'a [u8; 32]> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller meets this function's requirements.
     unsafe { pointer.cast::<[u8; 32]>().as_ref() }
 }
 
@@ -251,7 +251,7 @@ pub(super) unsafe fn optional_32<'a>(pointer: *const u8) -> Option<&'a [u8; 32]>
 ///
 /// `pointer` is NULL or readable for 16 bytes that stay unchanged for `'a`.
 pub(super) unsafe fn optional_16<'a>(pointer: *const u8) -> Option<&'a [u8; 16]> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller meets this function's requirements.
     unsafe { pointer.cast::<[u8; 16]>().as_ref() }
 }
 
@@ -272,7 +272,7 @@ pub(super) unsafe fn path(path: *const c_char, name: &str) -> Result<PathBuf> {
     if path.is_null() {
         return Err(is_null(name));
     }
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller meets this function's requirements.
     let bytes = unsafe { CStr::from_ptr(path) }.to_bytes();
     if bytes.is_empty() {
         return Err(AtlasError::invalid_argument(format!("{name} is empty")));
@@ -308,7 +308,7 @@ fn into_handle<T: Send + Sync>(value: T) -> Result<*mut T> {
 /// `handle` is NULL or came from [`into_handle`] and is not used again.
 pub(super) unsafe fn drop_handle<T>(handle: *mut T) {
     if !handle.is_null() {
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller meets this function's requirements.
         super::boundary::infallible((), || drop(unsafe { Box::from_raw(handle) }));
     }
 }

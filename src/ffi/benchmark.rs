@@ -69,7 +69,7 @@ sized_struct!(
 /// 64 MiB.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_benchmark_config_init(config: *mut atlas_benchmark_config) {
-    // SAFETY: as the header asks: NULL or a whole struct.
+    // SAFETY: the header requires NULL or a whole struct.
     unsafe { init_struct(config) };
 }
 
@@ -79,7 +79,7 @@ pub unsafe extern "C" fn atlas_benchmark_config_init(config: *mut atlas_benchmar
 ///
 /// `config` is NULL or a struct that meets the header's terms.
 unsafe fn config_in(config: *const atlas_benchmark_config) -> Result<BenchmarkConfig> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller meets this function's requirements.
     let config = unsafe { read_struct(config) }?;
     let mut taken = BenchmarkConfig {
         warmup_iterations: config.warmup_iterations,
@@ -89,7 +89,7 @@ unsafe fn config_in(config: *const atlas_benchmark_config) -> Result<BenchmarkCo
     };
     // No list means the default sizes; an empty list is passed on, and refused by the core.
     if !config.data_sizes.is_null() || config.data_size_count > 0 {
-        // SAFETY: as the caller promises: so many numbers.
+        // SAFETY: the caller promises so many numbers.
         let sizes = unsafe { items_in(config.data_sizes, config.data_size_count, "data_sizes") }?;
         taken.data_sizes = crate::base::buffer::try_vec(sizes.len())?;
         taken.data_sizes.extend_from_slice(sizes);
@@ -184,12 +184,12 @@ pub unsafe extern "C" fn atlas_benchmark_run(
     out: *mut *mut atlas_benchmark_report,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: NULL or a place for a pointer.
+        // SAFETY: the header requires NULL or a place for a pointer.
         let out = unsafe { out_handle(out) }?;
         available()?;
-        // SAFETY: as the header asks: a struct of its struct_size.
+        // SAFETY: the header requires a struct of its struct_size.
         let config = unsafe { config_in(config) }?;
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         let report = unsafe { with_operation(operation, |operation| run(&config, operation)) }?;
         out.fill(atlas_benchmark_report { report })
     })
@@ -199,7 +199,7 @@ pub unsafe extern "C" fn atlas_benchmark_run(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_benchmark_report_count(report: *const atlas_benchmark_report) -> usize {
     infallible(0, || {
-        // SAFETY: as the header asks: NULL or a live report.
+        // SAFETY: the header requires NULL or a live report.
         unsafe { report.as_ref() }.map_or(0, |report| report.report.results().len())
     })
 }
@@ -216,10 +216,10 @@ pub unsafe extern "C" fn atlas_benchmark_report_get(
     result: *mut atlas_benchmark_result,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: a struct of its struct_size.
+        // SAFETY: the header requires a struct of its struct_size.
         let out = unsafe { OutStruct::new(result, "result") }?;
         available()?;
-        // SAFETY: as the header asks: a live report.
+        // SAFETY: the header requires a live report.
         let results = unsafe { handle(report, "report") }?.report.results();
         let Some(result) = results.get(index) else {
             let count = results.len();
@@ -267,10 +267,10 @@ pub unsafe extern "C" fn atlas_benchmark_report_format(
     out: *mut atlas_buffer,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: a writable struct.
+        // SAFETY: the header requires a writable struct.
         let out = unsafe { self::out(out, atlas_buffer::EMPTY, "out") }?;
         available()?;
-        // SAFETY: as the header asks: a live report.
+        // SAFETY: the header requires a live report.
         let report = &unsafe { handle(report, "report") }?.report;
         let text = c_enum!(format, "report format", atlas_report_format {
             ATLAS_REPORT_TEXT => report.to_text(),
@@ -285,6 +285,6 @@ pub unsafe extern "C" fn atlas_benchmark_report_format(
 /// Frees a report. NULL does nothing. No call may be using it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_benchmark_report_destroy(report: *mut atlas_benchmark_report) {
-    // SAFETY: as the header asks: NULL or a report that is not used again.
+    // SAFETY: the header requires NULL or a report that is not used again.
     unsafe { drop_handle(report) };
 }

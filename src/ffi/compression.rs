@@ -153,7 +153,7 @@ sized_struct!(
 /// Fills `config` with the defaults.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_compression_config_init(config: *mut atlas_compression_config) {
-    // SAFETY: as the header asks: NULL or a whole struct.
+    // SAFETY: the header requires NULL or a whole struct.
     unsafe { init_struct(config) };
 }
 
@@ -163,7 +163,7 @@ pub unsafe extern "C" fn atlas_compression_config_init(config: *mut atlas_compre
 ///
 /// `config` is NULL or a struct that meets the header's terms.
 pub(super) unsafe fn config_in(config: *const atlas_compression_config) -> Result<CompressionConfig> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller meets this function's requirements.
     let config = unsafe { read_struct(config) }?;
     let algorithm = c_enum!(config.algorithm, "compression algorithm", atlas_compression_algorithm {
         ATLAS_COMPRESSION_NONE => CompressionAlgorithm::None,
@@ -234,12 +234,12 @@ pub unsafe extern "C" fn atlas_shard_compress(
     out: *mut *mut atlas_compressed_shard,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: NULL or a place for a pointer.
+        // SAFETY: the header requires NULL or a place for a pointer.
         let out = unsafe { out_handle(out) }?;
         available()?;
-        // SAFETY: as the header asks: a live shard, a struct of its struct_size.
+        // SAFETY: the header requires a live shard, a struct of its struct_size.
         let (shard, config) = unsafe { (handle(shard, "shard")?, config_in(config)?) };
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         let compressed = unsafe { with_operation(operation, |run| shard.0.compress_with(&config, run)) }?;
         out.fill(atlas_compressed_shard(compressed))
     })
@@ -260,12 +260,12 @@ pub unsafe extern "C" fn atlas_shard_decompress(
     out: *mut *mut atlas_shard,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: NULL or a place for a pointer.
+        // SAFETY: the header requires NULL or a place for a pointer.
         let out = unsafe { out_handle(out) }?;
         available()?;
-        // SAFETY: as the header asks: a live handle, a struct of its struct_size.
+        // SAFETY: the header requires a live handle, a struct of its struct_size.
         let (compressed, verify) = unsafe { (handle(compressed, "compressed")?, verify_options(verify)?) };
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         let shard = unsafe { with_operation(operation, |run| compressed.0.decompress(&verify, run)) }?;
         out.fill(atlas_shard(shard))
     })
@@ -289,7 +289,7 @@ pub unsafe extern "C" fn atlas_compressed_shard_read(
 ) -> atlas_status {
     boundary(|| {
         available()?;
-        // SAFETY: as the header asks: a live handle, `size` writable bytes.
+        // SAFETY: the header requires a live handle, `size` writable bytes.
         let (compressed, mut buffer) =
             unsafe { (handle(compressed, "compressed")?, bytes_out(buffer, size, "buffer")?) };
         compressed.0.read_parts(offset, size, |part| buffer.split_off_front(part.len()).copy_from(part))
@@ -343,10 +343,10 @@ pub unsafe extern "C" fn atlas_compressed_shard_get_info(
     info: *mut atlas_compressed_info,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: a struct of its struct_size.
+        // SAFETY: the header requires a struct of its struct_size.
         let out = unsafe { OutStruct::new(info, "info") }?;
         available()?;
-        // SAFETY: as the header asks: a live handle.
+        // SAFETY: the header requires a live handle.
         let info = unsafe { handle(compressed, "compressed") }?.0.info();
         out.fill(&atlas_compressed_info {
             algorithm: u32::from(info.algorithm.code()),
@@ -373,10 +373,10 @@ pub unsafe extern "C" fn atlas_compressed_shard_serialize(
     out: *mut atlas_buffer,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: a writable struct.
+        // SAFETY: the header requires a writable struct.
         let out = unsafe { self::out(out, atlas_buffer::EMPTY, "out") }?;
         available()?;
-        // SAFETY: as the header asks: a live handle.
+        // SAFETY: the header requires a live handle.
         out.set(atlas_buffer::from_vec(unsafe { handle(compressed, "compressed") }?.0.serialize()?));
         Ok(())
     })
@@ -397,10 +397,10 @@ pub unsafe extern "C" fn atlas_compressed_shard_deserialize(
     out: *mut *mut atlas_compressed_shard,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: NULL or a place for a pointer.
+        // SAFETY: the header requires NULL or a place for a pointer.
         let out = unsafe { out_handle(out) }?;
         available()?;
-        // SAFETY: as the header asks: `size` readable bytes, a struct of its struct_size.
+        // SAFETY: the header requires `size` readable bytes, a struct of its struct_size.
         let (bytes, limits) = unsafe { (bytes_in(data, size, "data")?, limits_in(limits)?) };
         out.fill(atlas_compressed_shard(CompressedShard::deserialize(bytes, &limits)?))
     })
@@ -409,7 +409,7 @@ pub unsafe extern "C" fn atlas_compressed_shard_deserialize(
 /// Frees a compressed shard. NULL does nothing. No call may be using it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_compressed_shard_destroy(compressed: *mut atlas_compressed_shard) {
-    // SAFETY: as the header asks: NULL or a handle that is not used again.
+    // SAFETY: the header requires NULL or a handle that is not used again.
     unsafe { drop_handle(compressed) };
 }
 
@@ -478,10 +478,10 @@ pub unsafe extern "C" fn atlas_compression_manager_create(
     out: *mut *mut atlas_compression_manager,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: NULL or a place for a pointer.
+        // SAFETY: the header requires NULL or a place for a pointer.
         let out = unsafe { out_handle(out) }?;
         available()?;
-        // SAFETY: as the header asks: a struct of its struct_size.
+        // SAFETY: the header requires a struct of its struct_size.
         let config = unsafe { config_in(config) }?;
         out.fill(atlas_compression_manager(CompressionManager::new(config)?))
     })
@@ -498,11 +498,11 @@ unsafe fn all<'a, H: Send + Sync + 'a, T>(
     name: &str,
     inner: impl Fn(&'a H) -> &'a T,
 ) -> Result<Vec<&'a T>> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller meets this function's requirements.
     let handles = unsafe { items_in(handles, count, name) }?;
     let mut result = crate::base::buffer::try_vec(count)?;
     for (index, one) in (0..).zip(handles) {
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller meets this function's requirements.
         let one = unsafe { handle(*one, name) }.map_err(|error| error.at_index(index))?;
         result.push(inner(one));
     }
@@ -525,17 +525,17 @@ pub unsafe extern "C" fn atlas_compression_manager_compress_batch(
     out: *mut *mut atlas_compressed_shard,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: room for `count` pointers.
+        // SAFETY: the header requires room for `count` pointers.
         let out = unsafe { OutHandles::new(out, count) }?;
         available()?;
-        // SAFETY: as the header asks: a live manager, `count` live shards.
+        // SAFETY: the header requires a live manager, `count` live shards.
         let (manager, shards) = unsafe {
             (
                 handle(manager.cast_const(), "manager")?,
                 all(shards, count, "shards", |shard: &atlas_shard| &shard.0)?,
             )
         };
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         let compressed = unsafe { with_operation(operation, |run| manager.0.compress_batch(&shards, run)) }?;
         out.fill(compressed.into_iter().map(atlas_compressed_shard))?;
         Ok(())
@@ -559,10 +559,10 @@ pub unsafe extern "C" fn atlas_compression_manager_decompress_batch(
     out: *mut *mut atlas_shard,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: room for `count` pointers.
+        // SAFETY: the header requires room for `count` pointers.
         let out = unsafe { OutHandles::new(out, count) }?;
         available()?;
-        // SAFETY: as the header asks: a live manager, `count` live handles, a struct.
+        // SAFETY: the header requires a live manager, `count` live handles, a struct.
         let (manager, compressed, verify) = unsafe {
             (
                 handle(manager.cast_const(), "manager")?,
@@ -570,7 +570,7 @@ pub unsafe extern "C" fn atlas_compression_manager_decompress_batch(
                 verify_options(verify)?,
             )
         };
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         let shards = unsafe {
             with_operation(operation, |run| manager.0.decompress_batch(&compressed, &verify, run))
         }?;
@@ -587,10 +587,10 @@ pub unsafe extern "C" fn atlas_compression_manager_get_stats(
     stats: *mut atlas_compression_stats,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: a struct of its struct_size.
+        // SAFETY: the header requires a struct of its struct_size.
         let out = unsafe { OutStruct::new(stats, "stats") }?;
         available()?;
-        // SAFETY: as the header asks: a live manager.
+        // SAFETY: the header requires a live manager.
         let stats = unsafe { handle(manager, "manager") }?.0.stats();
         out.fill(&atlas_compression_stats {
             compression_operations: stats.compression_operations,
@@ -610,6 +610,6 @@ pub unsafe extern "C" fn atlas_compression_manager_get_stats(
 /// Frees a manager; its results stay valid. NULL does nothing. No call may be using it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_compression_manager_destroy(manager: *mut atlas_compression_manager) {
-    // SAFETY: as the header asks: NULL or a manager that is not used again.
+    // SAFETY: the header requires NULL or a manager that is not used again.
     unsafe { drop_handle(manager) };
 }

@@ -105,7 +105,7 @@ sized_struct!(
 /// no compression, a cache of 64 MiB.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_create_options_init(options: *mut atlas_container_create_options) {
-    // SAFETY: as the header asks: NULL or a whole struct.
+    // SAFETY: the header requires NULL or a whole struct.
     unsafe { init_struct(options) };
 }
 
@@ -121,9 +121,9 @@ pub struct atlas_container_open_options {
     pub recover: u32,
     /// Base, as in atlas_container_set_base(). NULL means none. Kept alive.
     pub base: *const atlas_source,
-    /// Expected history of the newest generation or of an ancestor of it, 32 bytes. NULL means any.
-    /// The history of the oldest generation of a compacted container proves nothing alone: opening
-    /// fails with WITNESS unless expected_root or a key is given too. Copied.
+    /// Expected history of the newest generation or of one of its ancestors, 32 bytes. NULL allows
+    /// every history. The history of the oldest generation of a compacted container proves nothing
+    /// alone: opening fails with WITNESS unless expected_root or a key is given too. Copied.
     pub expected_history: *const u8,
     /// The same as in atlas_container_create_options.
     pub compression: *const atlas_compression_config,
@@ -151,7 +151,7 @@ sized_struct!(
 /// domain of any size.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_open_options_init(options: *mut atlas_container_open_options) {
-    // SAFETY: as the header asks: NULL or a whole struct.
+    // SAFETY: the header requires NULL or a whole struct.
     unsafe { init_struct(options) };
 }
 
@@ -163,10 +163,11 @@ pub struct atlas_commit_options {
     pub struct_size: u32,
     /// Must be 0.
     pub reserved: u32,
-    /// Required number of the newest generation. Any other fails with ATLAS_STATUS_CONFLICT. 0
-    /// means any.
+    /// Required number of the newest generation. Another number fails with ATLAS_STATUS_CONFLICT. 0
+    /// allows every number.
     pub expected: u64,
-    /// Nanoseconds since 1970. Readers do not interpret it. 0 means none.
+    /// Time of the commit, in nanoseconds since 1970. Readers do not interpret the time. 0 means no
+    /// time.
     pub time: i64,
     /// Note of note_size bytes, or NULL. Copied.
     pub note: *const c_void,
@@ -190,7 +191,7 @@ sized_struct!(
 /// Fills `options` with the defaults: no expected generation, no time, no note.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_commit_options_init(options: *mut atlas_commit_options) {
-    // SAFETY: as the header asks: NULL or a whole struct.
+    // SAFETY: the header requires NULL or a whole struct.
     unsafe { init_struct(options) };
 }
 
@@ -202,7 +203,7 @@ pub struct atlas_container_info {
     pub struct_size: u32,
     /// Type of the projection, an atlas_projection_type.
     pub r#type: u32,
-    /// K. 0 for LINEAR.
+    /// K, the number of classes that rebuild the domain. 0 for LINEAR.
     pub r96_data_classes: u32,
     /// 1 if digests are keyed, else 0.
     pub keyed: u32,
@@ -280,7 +281,7 @@ pub struct atlas_generation_info {
     pub generation: u64,
     /// Number of the previous kept generation. 0 means none.
     pub previous: u64,
-    /// Nanoseconds since 1970, set by the committer. 0 means none.
+    /// Time of the commit, in nanoseconds since 1970, as the committer set it. 0 means no time.
     pub time: i64,
     /// Number of bytes of the domain.
     pub domain_size: u64,
@@ -328,13 +329,13 @@ pub unsafe extern "C" fn atlas_container_create(
     out: *mut *mut atlas_container,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: NULL or a place for a pointer.
+        // SAFETY: the header requires NULL or a place for a pointer.
         let out = unsafe { out_handle(out) }?;
         let kind = projection_type(r#type)?;
-        // SAFETY: as the header asks: a C string, structs of their struct_size, live handles.
+        // SAFETY: the header requires a C string, structs of their struct_size, live handles.
         let (path, options, create) =
             unsafe { (self::path(path, "path")?, projection_options(options)?, create_options(create)?) };
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         let container = unsafe {
             with_operation(operation, |run| Container::create(path, kind, &options, &create, run))
         }?;
@@ -342,7 +343,7 @@ pub unsafe extern "C" fn atlas_container_create(
     })
 }
 
-/// Opens a container. Reads a few records, whatever the size of the file.
+/// Opens a container. Reads only a few records, independent of the size of the file.
 ///
 /// `mode` is an atlas_container_mode. `verify` (may be NULL) has the key, and the expected_root of
 /// the newest generation; only the history covers time and note. `options` and `operation` may be
@@ -360,16 +361,16 @@ pub unsafe extern "C" fn atlas_container_open(
     out: *mut *mut atlas_container,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: NULL or a place for a pointer.
+        // SAFETY: the header requires NULL or a place for a pointer.
         let out = unsafe { out_handle(out) }?;
         let mode = c_enum!(mode, "container mode", atlas_container_mode {
             ATLAS_CONTAINER_READ => ContainerMode::Read,
             ATLAS_CONTAINER_WRITE => ContainerMode::Write,
         })?;
-        // SAFETY: as the header asks: a C string, structs of their struct_size, live handles.
+        // SAFETY: the header requires a C string, structs of their struct_size, live handles.
         let (path, verify, options) =
             unsafe { (self::path(path, "path")?, verify_options(verify)?, open_options(options)?) };
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         let container =
             unsafe { with_operation(operation, |run| Container::open(path, mode, &verify, &options, run)) }?;
         out.fill(atlas_container(container))
@@ -390,12 +391,12 @@ pub unsafe extern "C" fn atlas_container_open_source(
     out: *mut *mut atlas_container,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: NULL or a place for a pointer.
+        // SAFETY: the header requires NULL or a place for a pointer.
         let out = unsafe { out_handle(out) }?;
-        // SAFETY: as the header asks: a live source, structs of their struct_size, live handles.
+        // SAFETY: the header requires a live source, structs of their struct_size, live handles.
         let (source, verify, options) =
             unsafe { (handle(source, "source")?, verify_options(verify)?, open_options(options)?) };
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         let container = unsafe {
             with_operation(operation, |run| Container::open_source(&source.0, &verify, &options, run))
         }?;
@@ -408,7 +409,7 @@ pub unsafe extern "C" fn atlas_container_open_source(
 /// Snapshots stay valid and can still read. In a forked child nothing is unlocked.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_destroy(container: *mut atlas_container) {
-    // SAFETY: as the header asks: NULL or a handle that is not used again.
+    // SAFETY: the header requires NULL or a handle that is not used again.
     unsafe { drop_handle(container) };
 }
 
@@ -420,7 +421,7 @@ pub unsafe extern "C" fn atlas_container_get_info(
     info: *mut atlas_container_info,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: a live container, and a struct of its struct_size.
+        // SAFETY: the header requires a live container, and a struct of its struct_size.
         let (out, container) = unsafe { (OutStruct::new(info, "info")?, handle(container, "container")?) };
         let found = container.0.info()?;
         let conservation = match found.conservation {
@@ -460,7 +461,7 @@ pub unsafe extern "C" fn atlas_container_get_generation(
     info: *mut atlas_generation_info,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: a live container, and a struct of its struct_size.
+        // SAFETY: the header requires a live container, and a struct of its struct_size.
         let (out, container) = unsafe { (OutStruct::new(info, "info")?, handle(container, "container")?) };
         let found = container.0.generation(generation)?;
         out.fill(&atlas_generation_info {
@@ -492,9 +493,9 @@ pub unsafe extern "C" fn atlas_container_get_note(
     size: *mut usize,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: NULL or a number that is the capacity.
+        // SAFETY: the header requires NULL or a number that is the capacity.
         let capacity = unsafe { size.as_ref() }.copied().unwrap_or(0);
-        // SAFETY: as the header asks: a place for a number, a live container, `*size` writable bytes.
+        // SAFETY: the header requires a place for a number, a live container, `*size` writable bytes.
         let (size, container, mut buffer) = unsafe {
             (
                 self::out(size, 0, "size")?,
@@ -528,11 +529,11 @@ pub unsafe extern "C" fn atlas_container_snapshot(
     out: *mut *mut atlas_projection,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: NULL or a place for a pointer.
+        // SAFETY: the header requires NULL or a place for a pointer.
         let out = unsafe { out_handle(out) }?;
-        // SAFETY: as the header asks: a live container.
+        // SAFETY: the header requires a live container.
         let container = unsafe { handle(container, "container") }?;
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         let snapshot = unsafe {
             with_operation(operation, |run| container.0.snapshot(generation, verify_reads != 0, run))
         }?;
@@ -560,9 +561,9 @@ pub unsafe extern "C" fn atlas_container_commit(
     generation: *mut u64,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: NULL or a place for a number.
+        // SAFETY: the header requires NULL or a place for a number.
         let out = unsafe { optional_out(generation, 0) };
-        // SAFETY: as the header asks: live handles, and a struct of its struct_size.
+        // SAFETY: the header requires live handles, and a struct of its struct_size.
         let (container, projection, options) = unsafe {
             (
                 handle(container.cast_const(), "container")?,
@@ -570,7 +571,7 @@ pub unsafe extern "C" fn atlas_container_commit(
                 commit_options(options)?,
             )
         };
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         let number =
             unsafe { with_operation(operation, |run| container.0.commit(&projection.0, &options, run)) }?;
         out.set(number);
@@ -604,9 +605,9 @@ pub unsafe extern "C" fn atlas_container_import(
     generation: *mut u64,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: NULL or a place for a number.
+        // SAFETY: the header requires NULL or a place for a number.
         let out = unsafe { optional_out(generation, 0) };
-        // SAFETY: as the header asks: live handles, and a struct of its struct_size.
+        // SAFETY: the header requires live handles, and a struct of its struct_size.
         let (container, source, regions, options) = unsafe {
             (
                 handle(container.cast_const(), "container")?,
@@ -619,7 +620,7 @@ pub unsafe extern "C" fn atlas_container_import(
             None => container.0.import(&source.0, &options, run),
             Some(regions) => container.0.import_regions(&source.0, regions, &options, run),
         };
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         let number = unsafe { with_operation(operation, import) }?;
         out.set(number);
         Ok(())
@@ -637,15 +638,15 @@ pub unsafe extern "C" fn atlas_container_set_base(
     base: *const atlas_source,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: a live container, and NULL or a live source.
+        // SAFETY: the header requires a live container, and NULL or a live source.
         let (container, base) =
             unsafe { (handle(container.cast_const(), "container")?, base.as_ref().map(|base| &base.0)) };
         container.0.set_base(base)
     })
 }
 
-/// Looks for newer generations, in the file that has the path now. `*newest` is set to the newest;
-/// may be NULL.
+/// Looks for newer generations, in the file that has the path now. `*newest` is set to the number of the
+/// newest generation; `newest` may be NULL.
 ///
 /// `operation` may be NULL. Fails with STATE (the file lacks the generation that was the newest for
 /// this handle: open it again), WITNESS, FORMAT, LIMIT, IO, INVALID_ARGUMENT, OUT_OF_MEMORY or
@@ -657,11 +658,11 @@ pub unsafe extern "C" fn atlas_container_refresh(
     newest: *mut u64,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: NULL or a place for a number.
+        // SAFETY: the header requires NULL or a place for a number.
         let out = unsafe { optional_out(newest, 0) };
-        // SAFETY: as the header asks: a live container.
+        // SAFETY: the header requires a live container.
         let container = unsafe { handle(container.cast_const(), "container") }?;
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         let found = unsafe { with_operation(operation, |run| container.0.refresh(run)) }?;
         out.set(found);
         Ok(())
@@ -671,11 +672,12 @@ pub unsafe extern "C" fn atlas_container_refresh(
 /// Writes the generations from `keep_from` on, and only the bytes that they need, to a new file
 /// `path`, while commits continue. With `path` NULL the new file replaces the container itself.
 ///
-/// A number before the oldest, also 0, keeps all; the number of the newest keeps it alone. When the
-/// container itself is replaced, readers keep the old file, other changing calls wait, and
-/// snapshots must be taken again afterwards. `operation` may be NULL. Fails with OUT_OF_RANGE
-/// (after the newest), IO (with EEXIST if a file of that name exists), UNSUPPORTED (several hard links, or an
-/// owner that cannot be set), WITNESS, FORMAT, STATE, LIMIT, INVALID_ARGUMENT, OUT_OF_MEMORY or CANCELLED.
+/// A `keep_from` before the oldest generation, also 0, keeps all generations; the number of the newest
+/// generation keeps only this generation. When the container itself is replaced, readers keep the old file,
+/// other changing calls wait, and snapshots must be taken again afterwards. `operation` may be NULL. Fails
+/// with OUT_OF_RANGE (`keep_from` is after the newest generation), IO (with EEXIST if a file of that name
+/// exists), UNSUPPORTED (several hard links, or an owner that cannot be set), WITNESS, FORMAT, STATE, LIMIT,
+/// INVALID_ARGUMENT, OUT_OF_MEMORY or CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_compact(
     container: *mut atlas_container,
@@ -684,15 +686,15 @@ pub unsafe extern "C" fn atlas_container_compact(
     operation: *const atlas_operation,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: a live container.
+        // SAFETY: the header requires a live container.
         let container = unsafe { handle(container.cast_const(), "container") }?;
         if path.is_null() {
-            // SAFETY: as the header asks.
+            // SAFETY: the caller meets the header's requirements.
             return unsafe { with_operation(operation, |run| container.0.compact(keep_from, run)) };
         }
-        // SAFETY: as the header asks: a C string.
+        // SAFETY: the header requires a C string.
         let path = unsafe { self::path(path, "path") }?;
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         unsafe { with_operation(operation, |run| container.0.compact_to(path, keep_from, run)) }
     })
 }
@@ -718,13 +720,13 @@ pub unsafe extern "C" fn atlas_container_find_damage(
     operation: *const atlas_operation,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: a live container.
+        // SAFETY: the header requires a live container.
         let container = unsafe { handle(container, "container") }?;
         let mut each = |found: &crate::Damage| {
-            // SAFETY: as the header asks: NULL or a function for this user_data.
+            // SAFETY: the header requires NULL or a function for this user_data.
             unsafe { report(damage, user_data, found) }
         };
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         unsafe { with_operation(operation, |run| container.0.find_damage(from, &mut each, run)) }
     })
 }
@@ -755,20 +757,20 @@ pub unsafe extern "C" fn atlas_container_merge(
     out: *mut *mut atlas_container,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: NULL or a place for a pointer.
+        // SAFETY: the header requires NULL or a place for a pointer.
         let out = unsafe { out_handle(out) }?;
-        // SAFETY: as the header asks: `count` handles.
+        // SAFETY: the header requires `count` handles.
         let handles = unsafe { items_in(parts, count, "parts") }?;
         let mut parts = try_vec(count)?;
         for (index, part) in handles.iter().enumerate() {
-            // SAFETY: as the header asks: a live container.
+            // SAFETY: the header requires a live container.
             let part = unsafe { part.as_ref() };
             parts.push(&part.ok_or_else(|| item_is_null("parts", index))?.0);
         }
-        // SAFETY: as the header asks: a C string, structs of their struct_size, live handles.
+        // SAFETY: the header requires a C string, structs of their struct_size, live handles.
         let (path, options, commit) =
             unsafe { (self::path(path, "path")?, create_options(options)?, commit_options(commit)?) };
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         let merged = unsafe {
             with_operation(operation, |run| Container::merge(&parts, &path, &options, &commit, run))
         }?;

@@ -153,7 +153,7 @@ sized_struct!(
 /// Fills `config` with the defaults: updates are checked, and a history of 1,000 deltas is kept.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_incremental_config_init(config: *mut atlas_incremental_config) {
-    // SAFETY: as the header asks: NULL or a whole struct.
+    // SAFETY: the header requires NULL or a whole struct.
     unsafe { init_struct(config) };
 }
 
@@ -167,7 +167,7 @@ pub unsafe extern "C" fn atlas_projection_configure_incremental(
     config: *const atlas_incremental_config,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: a live projection, a struct of its struct_size.
+        // SAFETY: the header requires a live projection, a struct of its struct_size.
         let (projection, config) = unsafe { (handle(projection, "projection")?, read_struct(config)?) };
         projection.0.configure_incremental(&IncrementalConfig {
             validate_conservation: config.validate_conservation != 0,
@@ -184,7 +184,7 @@ pub unsafe extern "C" fn atlas_projection_configure_incremental(
 ///
 /// The data of `delta` are NULL or readable for data_size bytes, if its type uses them.
 unsafe fn projection_delta(delta: &atlas_delta) -> Result<ProjectionDelta> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller meets this function's requirements.
     let data = || unsafe { bytes_in(delta.data, delta.data_size, "data") }.and_then(NewBytes::copy_of);
     // A range beyond 2^64 is outside every domain, also after this saturation.
     let end = delta.offset.saturating_add(delta.length);
@@ -211,9 +211,9 @@ pub unsafe extern "C" fn atlas_projection_apply(
     delta: *const atlas_delta,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: a live projection, a whole struct.
+        // SAFETY: the header requires a live projection, a whole struct.
         let (projection, delta) = unsafe { (handle(projection, "projection")?, pointee(delta, "delta")?) };
-        // SAFETY: as the header asks: data_size readable bytes.
+        // SAFETY: the header requires data_size readable bytes.
         projection.0.apply_incremental_update(unsafe { projection_delta(delta) }?)
     })
 }
@@ -230,13 +230,13 @@ pub unsafe extern "C" fn atlas_projection_apply_batch(
     count: usize,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: a live projection, `count` whole structs.
+        // SAFETY: the header requires a live projection, `count` whole structs.
         let (projection, deltas) =
             unsafe { (handle(projection, "projection")?, items_in(deltas, count, "deltas")?) };
         // All deltas are converted first, so that a wrong one changes nothing.
         let mut batch = try_vec(deltas.len())?;
         for (index, delta) in (0..).zip(deltas) {
-            // SAFETY: as the header asks: data_size readable bytes.
+            // SAFETY: the header requires data_size readable bytes.
             batch.push(unsafe { projection_delta(delta) }.map_err(|error| error.at_index(index))?);
         }
         projection.0.apply_incremental_batch(batch).map(|_| ())
@@ -256,7 +256,7 @@ pub unsafe extern "C" fn atlas_projection_rollback(
     count: u64,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: a live projection.
+        // SAFETY: the header requires a live projection.
         unsafe { handle(projection, "projection") }?.0.rollback(count)
     })
 }
@@ -265,7 +265,7 @@ pub unsafe extern "C" fn atlas_projection_rollback(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_projection_history_len(projection: *const atlas_projection) -> u64 {
     infallible(0, || {
-        // SAFETY: as the header asks: NULL or a live projection.
+        // SAFETY: the header requires NULL or a live projection.
         unsafe { projection.as_ref() }.map_or(0, |projection| projection.0.history_len())
     })
 }
@@ -278,7 +278,7 @@ pub unsafe extern "C" fn atlas_projection_get_incremental_stats(
     stats: *mut atlas_incremental_stats,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: a struct of its struct_size, a live projection.
+        // SAFETY: the header requires a struct of its struct_size, a live projection.
         let (out, projection) =
             unsafe { (OutStruct::new(stats, "stats")?, handle(projection, "projection")?) };
         let stats = projection.0.incremental_stats();
@@ -312,9 +312,9 @@ pub unsafe extern "C" fn atlas_projection_optimize(
     operation: *const atlas_operation,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: a live projection.
+        // SAFETY: the header requires a live projection.
         let projection = unsafe { handle(projection, "projection") }?;
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         unsafe { with_operation(operation, |run| projection.0.optimize(run)) }
     })
 }
@@ -335,10 +335,10 @@ pub unsafe extern "C" fn atlas_projection_insert_source(
     operation: *const atlas_operation,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: live handles.
+        // SAFETY: the header requires live handles.
         let (projection, source) =
             unsafe { (handle(projection.cast_const(), "projection")?, handle(source, "source")?) };
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         unsafe { with_operation(operation, |run| projection.0.insert_source(offset, &source.0, run)) }
     })
 }

@@ -119,7 +119,7 @@ pub(super) unsafe fn with_operation<R>(
     operation: *const atlas_operation,
     call: impl FnOnce(&mut Operation<'_>) -> Result<R>,
 ) -> Result<R> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller meets this function's requirements.
     let operation = unsafe { read_struct(operation) }?;
     // The callback gets the struct of this version; its struct_size says so.
     let mut report = |progress: &Progress| {
@@ -136,7 +136,7 @@ pub(super) unsafe fn with_operation<R>(
         })
     };
     let mut run = Operation::new();
-    // SAFETY: NULL or live for the call, as the header asks.
+    // SAFETY: the header requires that the pool is NULL or live for the call.
     if let Some(pool) = unsafe { operation.pool.as_ref() } {
         run = run.with_pool(&pool.0);
     }
@@ -153,7 +153,7 @@ pub(super) unsafe fn with_operation<R>(
 /// Fills `operation` with the defaults: the library's pool, no progress, no memory limit.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_operation_init(operation: *mut atlas_operation) {
-    // SAFETY: as the header asks: NULL or a whole struct.
+    // SAFETY: the header requires NULL or a whole struct.
     unsafe { init_struct(operation) };
 }
 
@@ -168,7 +168,7 @@ pub unsafe extern "C" fn atlas_operation_init(operation: *mut atlas_operation) {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_pool_create(threads: u32, out: *mut *mut atlas_pool) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: NULL or a place for a pointer.
+        // SAFETY: the header requires NULL or a place for a pointer.
         let out = unsafe { out_handle(out) }?;
         out.fill(atlas_pool(Pool::new(threads)?))
     })
@@ -178,7 +178,7 @@ pub unsafe extern "C" fn atlas_pool_create(threads: u32, out: *mut *mut atlas_po
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_pool_threads(pool: *const atlas_pool) -> u32 {
     infallible(0, || {
-        // SAFETY: as the header asks: NULL or a live pool.
+        // SAFETY: the header requires NULL or a live pool.
         unsafe { pool.as_ref() }.map_or(0, |pool| u32::try_from(pool.0.threads()).unwrap_or(u32::MAX))
     })
 }
@@ -189,6 +189,6 @@ pub unsafe extern "C" fn atlas_pool_threads(pool: *const atlas_pool) -> u32 {
 /// belong to the parent.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_pool_destroy(pool: *mut atlas_pool) {
-    // SAFETY: as the header asks: NULL or a pool that is not used again.
+    // SAFETY: the header requires NULL or a pool that is not used again.
     unsafe { drop_handle(pool) };
 }

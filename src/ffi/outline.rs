@@ -54,15 +54,15 @@ pub unsafe extern "C" fn atlas_projection_find_damage(
     operation: *const atlas_operation,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: a live projection, `region_count` regions.
+        // SAFETY: the header requires a live projection, `region_count` regions.
         let (projection, regions) =
             unsafe { (handle(projection, "projection")?, regions_in(regions, region_count)?) };
         let mut each = |found: &Damage| {
-            // SAFETY: as the header asks: NULL or the caller's function for the caller's data.
+            // SAFETY: the header requires NULL or the caller's function for the caller's data.
             unsafe { report(damage, user_data, found) }
         };
         let regions = regions.as_deref();
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         unsafe { with_operation(operation, |run| projection.0.find_damage(regions, &mut each, run)) }
     })
 }
@@ -103,7 +103,7 @@ pub unsafe extern "C" fn atlas_projection_repair_file(
     operation: *const atlas_operation,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: a live projection, a C string, `region_count` regions.
+        // SAFETY: the header requires a live projection, a C string, `region_count` regions.
         let (projection, path, regions) = unsafe {
             (handle(projection, "projection")?, self::path(path, "path")?, regions_in(regions, region_count)?)
         };
@@ -114,12 +114,12 @@ pub unsafe extern "C" fn atlas_projection_repair_file(
             ));
         }
         let mut each = |found: &Damage| {
-            // SAFETY: as the header asks: the caller's function for the caller's data.
+            // SAFETY: the header requires the caller's function for the caller's data.
             unsafe { report(damage, user_data, found) }
         };
         // NULL with 0 regions means the whole domain.
         let regions = regions.as_deref();
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         unsafe { with_operation(operation, |run| projection.0.repair_file(&path, regions, &mut each, run)) }
     })
 }
@@ -149,12 +149,12 @@ pub unsafe extern "C" fn atlas_projection_diff(
 ) -> atlas_status {
     boundary(|| {
         let list = || {
-            // SAFETY: as the header asks: live projections.
+            // SAFETY: the header requires live projections.
             let (projection, other) = unsafe { (handle(projection, "projection")?, handle(other, "other")?) };
-            // SAFETY: as the header asks.
+            // SAFETY: the caller meets the header's requirements.
             unsafe { with_operation(operation, |run| projection.0.diff(&other.0, run)) }
         };
-        // SAFETY: as the header asks: a number, and room for as many regions.
+        // SAFETY: the header requires a number, and room for as many regions.
         unsafe { fill_list(regions, count, "regions", list) }
     })
 }

@@ -115,7 +115,7 @@ sized_struct!(
 /// no root.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_parity_options_init(options: *mut atlas_parity_options) {
-    // SAFETY: as the header asks: NULL or a whole struct.
+    // SAFETY: the header requires NULL or a whole struct.
     unsafe { init_struct(options) };
 }
 
@@ -125,7 +125,7 @@ pub unsafe extern "C" fn atlas_parity_options_init(options: *mut atlas_parity_op
 ///
 /// `options` is NULL or a struct that meets the header's terms, including its pointers.
 unsafe fn options_in(options: *const atlas_parity_options) -> Result<ParityOptions> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller meets this function's requirements.
     let (options, key, id) = unsafe {
         let options = read_struct(options)?;
         (options, optional_32(options.key), optional_16(options.id))
@@ -305,7 +305,7 @@ unsafe fn report_in(report: *mut atlas_parity_report) -> Result<Option<OutStruct
     if report.is_null() {
         return Ok(None);
     }
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller meets this function's requirements.
     unsafe { OutStruct::new(report, "report") }.map(Some)
 }
 
@@ -342,7 +342,7 @@ sized_struct!(
 /// repaired. The caller sets other_path.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_repair_options_init(options: *mut atlas_repair_options) {
-    // SAFETY: as the header asks: NULL or a whole struct.
+    // SAFETY: the header requires NULL or a whole struct.
     unsafe { init_struct(options) };
 }
 
@@ -352,10 +352,10 @@ pub unsafe extern "C" fn atlas_repair_options_init(options: *mut atlas_repair_op
 ///
 /// `options` is NULL or a struct that meets the header's terms, including its pointers.
 unsafe fn repair_options(options: *const atlas_repair_options) -> Result<RepairOptions> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller meets this function's requirements.
     let options = unsafe { read_struct(options) }?;
     check_reserved(options.reserved)?;
-    // SAFETY: NULL or a C string, as the caller promises.
+    // SAFETY: the caller promises NULL or a C string.
     let other = || unsafe { path(options.other_path, "other_path") };
     // Only the modes that name a second file look at the path.
     let mode = c_enum!(options.mode, "repair mode", atlas_repair_mode {
@@ -385,10 +385,10 @@ pub unsafe extern "C" fn atlas_parity_create(
 ) -> atlas_status {
     boundary(|| {
         available()?;
-        // SAFETY: as the header asks: a live source, a C string, a struct of its struct_size.
+        // SAFETY: the header requires a live source, a C string, a struct of its struct_size.
         let (source, path, options) =
             unsafe { (handle(source, "source")?, self::path(path, "path")?, options_in(options)?) };
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         unsafe { with_operation(operation, |run| AtlasParity::create(&source.0, path, &options, run)) }
     })
 }
@@ -410,12 +410,12 @@ pub unsafe extern "C" fn atlas_parity_open(
     out: *mut *mut atlas_parity,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: NULL or a place for a pointer.
+        // SAFETY: the header requires NULL or a place for a pointer.
         let out = unsafe { out_handle(out) }?;
         available()?;
-        // SAFETY: as the header asks: a C string, a struct of its struct_size.
+        // SAFETY: the header requires a C string, a struct of its struct_size.
         let (path, verify) = unsafe { (self::path(path, "path")?, verify_options(verify)?) };
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         let parity = unsafe { with_operation(operation, |run| AtlasParity::open(path, &verify, run)) }?;
         out.fill(atlas_parity(parity))
     })
@@ -429,10 +429,10 @@ pub unsafe extern "C" fn atlas_parity_get_info(
     info: *mut atlas_parity_info,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: a struct of its struct_size.
+        // SAFETY: the header requires a struct of its struct_size.
         let out = unsafe { OutStruct::new(info, "info") }?;
         available()?;
-        // SAFETY: as the header asks: a live handle.
+        // SAFETY: the header requires a live handle.
         let info = unsafe { handle(parity, "parity") }?.0.info();
         // If no root is stored, `root` is zeros; has_root distinguishes this case from a stored root.
         out.fill(&atlas_parity_info {
@@ -473,15 +473,15 @@ pub unsafe extern "C" fn atlas_parity_check(
     report: *mut atlas_parity_report,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: NULL or a struct of its struct_size.
+        // SAFETY: the header requires NULL or a struct of its struct_size.
         let out = unsafe { report_in(report) }?;
         available()?;
-        // SAFETY: as the header asks: live handles.
+        // SAFETY: the header requires live handles.
         let (parity, source) = unsafe { (handle(parity, "parity")?, handle(source, "source")?) };
         let mut report = ParityReport::default();
-        // SAFETY: as the header asks: a function for the caller's data.
+        // SAFETY: the header requires a function for the caller's data.
         let mut each = |found: &Damage| unsafe { tell(damage, user_data, found) };
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         // The report is filled also if the call fails, because WITNESS and INCOMPLETE are verdicts.
         let result = unsafe {
             with_operation(operation, |run| parity.0.check(&source.0, Some(&mut each), &mut report, run))
@@ -523,16 +523,16 @@ pub unsafe extern "C" fn atlas_parity_repair(
     report: *mut atlas_parity_report,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: NULL or a struct of its struct_size.
+        // SAFETY: the header requires NULL or a struct of its struct_size.
         let out = unsafe { report_in(report) }?;
         available()?;
-        // SAFETY: as the header asks: a live handle, a C string, a struct of its struct_size.
+        // SAFETY: the header requires a live handle, a C string, a struct of its struct_size.
         let (parity, path, options) =
             unsafe { (handle(parity, "parity")?, self::path(path, "path")?, repair_options(options)?) };
         let mut report = ParityReport::default();
-        // SAFETY: as the header asks: a function for the caller's data.
+        // SAFETY: the header requires a function for the caller's data.
         let mut each = |found: &Damage| unsafe { tell(damage, user_data, found) };
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         // A missing callback is passed on as missing: in place the core refuses that.
         let result = unsafe {
             with_operation(operation, |run| match damage {
@@ -564,10 +564,10 @@ pub unsafe extern "C" fn atlas_parity_restore(
 ) -> atlas_status {
     boundary(|| {
         available()?;
-        // SAFETY: as the header asks: live handles, a C string.
+        // SAFETY: the header requires live handles, a C string.
         let (parity, source, path) =
             unsafe { (handle(parity, "parity")?, handle(source, "source")?, self::path(path, "path")?) };
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         unsafe { with_operation(operation, |run| parity.0.restore(&source.0, path, run)) }
     })
 }
@@ -598,15 +598,15 @@ pub unsafe extern "C" fn atlas_parity_update(
     boundary(|| {
         available()?;
         let count = if regions.is_null() { 0 } else { region_count };
-        // SAFETY: as the header asks: live handles, `region_count` regions.
+        // SAFETY: the header requires live handles, `region_count` regions.
         let (parity, source, regions) = unsafe {
             (handle(parity, "parity")?, handle(source, "source")?, items_in(regions, count, "regions")?)
         };
-        // SAFETY: as the header asks: a C string, a struct of its struct_size.
+        // SAFETY: the header requires a C string, a struct of its struct_size.
         let (path, options) = unsafe { (self::path(path, "path")?, options_in(options)?) };
         let mut own = try_vec(regions.len())?;
         own.extend(regions.iter().map(|region| AtlasBoundaryRegion::from(*region)));
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         unsafe { with_operation(operation, |run| parity.0.update(&source.0, &own, path, &options, run)) }
     })
 }
@@ -614,6 +614,6 @@ pub unsafe extern "C" fn atlas_parity_update(
 /// Frees a parity handle. NULL does nothing. No call may be using it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_parity_destroy(parity: *mut atlas_parity) {
-    // SAFETY: as the header asks: NULL or a handle that is not used again.
+    // SAFETY: the header requires NULL or a handle that is not used again.
     unsafe { drop_handle(parity) };
 }

@@ -72,7 +72,7 @@ pub(super) unsafe fn regions_in(
     if regions.is_null() {
         return Ok(None);
     }
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller meets this function's requirements.
     let regions = unsafe { items_in(regions, count, "regions") }?;
     let mut list = try_vec(regions.len())?;
     list.extend(regions.iter().map(|region| AtlasBoundaryRegion::from(*region)));
@@ -99,12 +99,12 @@ pub unsafe extern "C" fn atlas_shard_extract(
     out: *mut *mut atlas_shard,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: NULL or a place for a pointer.
+        // SAFETY: the header requires NULL or a place for a pointer.
         let out = unsafe { out_handle(out) }?;
-        // SAFETY: as the header asks: a live projection, a whole struct.
+        // SAFETY: the header requires a live projection, a whole struct.
         let (projection, region) = unsafe { (handle(projection, "projection")?, handle(region, "region")?) };
         let region = AtlasBoundaryRegion::from(*region);
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         let shard = unsafe { with_operation(operation, |run| projection.0.extract_shard(&region, run)) }?;
         out.fill(atlas_shard(shard))
     })
@@ -129,8 +129,8 @@ pub enum atlas_parallel_strategy {
     /// the same tile. A tile that two tasks touch is hashed twice. A region larger than a thread's share of
     /// the batch is split into its tiles.
     ATLAS_PARALLEL_CHUNKED = 3,
-    /// Like DEFAULT, but the largest tasks first, on at most max_threads threads. For regions of very
-    /// different sizes.
+    /// Like DEFAULT, but the largest tasks run first, on at most max_threads threads. This suits regions of
+    /// very different sizes.
     ATLAS_PARALLEL_WORK_STEALING = 4,
 }
 
@@ -162,7 +162,7 @@ sized_struct!(
 /// Fills `options` with the defaults: strategy DEFAULT, on as many threads as the pool has.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_extract_options_init(options: *mut atlas_extract_options) {
-    // SAFETY: as the header asks: NULL or a whole struct.
+    // SAFETY: the header requires NULL or a whole struct.
     unsafe { init_struct(options) };
 }
 
@@ -172,7 +172,7 @@ pub unsafe extern "C" fn atlas_extract_options_init(options: *mut atlas_extract_
 ///
 /// `options` is NULL or a struct that meets the header's terms.
 unsafe fn extract_options(options: *const atlas_extract_options) -> Result<ExtractOptions> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller meets this function's requirements.
     let options = unsafe { read_struct(options) }?;
     let strategy = c_enum!(options.strategy, "parallel strategy", atlas_parallel_strategy {
         ATLAS_PARALLEL_SEQUENTIAL => ParallelStrategy::Sequential,
@@ -206,19 +206,19 @@ pub unsafe extern "C" fn atlas_shard_extract_batch(
     out: *mut *mut atlas_shard,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: room for `region_count` pointers.
+        // SAFETY: the header requires room for `region_count` pointers.
         let out = unsafe { OutHandles::new(out, region_count) }?;
-        // SAFETY: as the header asks: a live projection, `region_count` regions.
+        // SAFETY: the header requires a live projection, `region_count` regions.
         let (projection, regions) =
             unsafe { (handle(projection, "projection")?, items_in(regions, region_count, "regions")?) };
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         let options = unsafe { extract_options(options) }?;
         let extract = |run: &mut Operation<'_>| {
             let mut copies = region_list(region_count, run)?;
             copies.extend(regions.iter().map(|region| AtlasBoundaryRegion::from(*region)));
             projection.0.extract_shards(&copies, &options, run)
         };
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         let shards = unsafe { with_operation(operation, extract) }?;
         out.fill(shards.into_iter().map(atlas_shard))?;
         Ok(())
@@ -242,14 +242,14 @@ pub unsafe extern "C" fn atlas_shard_extract_classes(
     out: *mut *mut atlas_shard,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: room for `class_count` pointers.
+        // SAFETY: the header requires room for `class_count` pointers.
         let out = unsafe { OutHandles::new(out, class_count) }?;
-        // SAFETY: as the header asks: a live projection, `class_count` classes.
+        // SAFETY: the header requires a live projection, `class_count` classes.
         let (projection, classes) =
             unsafe { (handle(projection, "projection")?, items_in(classes, class_count, "classes")?) };
-        // SAFETY: as the header asks: NULL or a whole struct.
+        // SAFETY: the header requires NULL or a whole struct.
         let region = unsafe { region.as_ref() }.map(|region| AtlasBoundaryRegion::from(*region));
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         let shards = unsafe {
             with_operation(operation, |run| projection.0.extract_classes(region.as_ref(), classes, run))
         }?;
@@ -320,7 +320,7 @@ pub unsafe extern "C" fn atlas_shard_get_info(
     info: *mut atlas_shard_info,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: a struct of its struct_size, a live shard.
+        // SAFETY: the header requires a struct of its struct_size, a live shard.
         let (out, shard) = unsafe { (OutStruct::new(info, "info")?, handle(shard, "shard")?) };
         let info = shard.0.info();
         out.fill(&atlas_shard_info {
@@ -351,10 +351,10 @@ pub unsafe extern "C" fn atlas_shard_data(
     size: *mut usize,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: places for a pointer and a size.
+        // SAFETY: the header requires places for a pointer and a size.
         let places = unsafe { (out(data, std::ptr::null(), "data"), out(size, 0, "size")) };
         let (data, size) = (places.0?, places.1?);
-        // SAFETY: as the header asks: a live shard.
+        // SAFETY: the header requires a live shard.
         let bytes = unsafe { handle(shard, "shard") }?.0.data();
         data.set(bytes.as_ptr());
         size.set(bytes.len());
@@ -376,7 +376,7 @@ pub unsafe extern "C" fn atlas_shard_read(
     size: usize,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: a live shard, `size` writable bytes.
+        // SAFETY: the header requires a live shard, `size` writable bytes.
         let (shard, mut buffer) = unsafe { (handle(shard, "shard")?, bytes_out(buffer, size, "buffer")?) };
         shard.0.read_parts(offset, size, |part| buffer.split_off_front(part.len()).copy_from(part))
     })
@@ -411,7 +411,7 @@ sized_struct!(
 /// Fills `options` with the defaults: no root, no key.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_verify_options_init(options: *mut atlas_verify_options) {
-    // SAFETY: as the header asks: NULL or a whole struct.
+    // SAFETY: the header requires NULL or a whole struct.
     unsafe { init_struct(options) };
 }
 
@@ -422,7 +422,7 @@ pub unsafe extern "C" fn atlas_verify_options_init(options: *mut atlas_verify_op
 /// `options` is NULL or a struct that meets the header's terms, its pointers NULL or 32 readable
 /// bytes.
 pub(super) unsafe fn verify_options(options: *const atlas_verify_options) -> Result<VerifyOptions> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller meets this function's requirements.
     let (root, key) = unsafe {
         let options = read_struct(options)?;
         (optional_32(options.expected_root), optional_32(options.key))
@@ -449,9 +449,9 @@ pub unsafe extern "C" fn atlas_shard_verify(
     operation: *const atlas_operation,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: a live shard, and structs of their struct_size.
+        // SAFETY: the header requires a live shard, and structs of their struct_size.
         let (shard, options) = unsafe { (handle(shard, "shard")?, verify_options(options)?) };
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         unsafe { with_operation(operation, |run| shard.0.verify(&options, run)) }
     })
 }
@@ -483,7 +483,7 @@ sized_struct!(
 /// Fills `limits` with the defaults.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_limits_init(limits: *mut atlas_limits) {
-    // SAFETY: as the header asks: NULL or a whole struct.
+    // SAFETY: the header requires NULL or a whole struct.
     unsafe { init_struct(limits) };
 }
 
@@ -493,7 +493,7 @@ pub unsafe extern "C" fn atlas_limits_init(limits: *mut atlas_limits) {
 ///
 /// `limits` is NULL or a struct that meets the header's terms.
 pub(super) unsafe fn limits_in(limits: *const atlas_limits) -> Result<Limits> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller meets this function's requirements.
     let limits = unsafe { read_struct(limits) }?;
     Ok(Limits { max_payload_size: limits.max_payload_size, max_proof_size: limits.max_proof_size })
 }
@@ -510,9 +510,9 @@ pub unsafe extern "C" fn atlas_shard_serialize(
     out: *mut atlas_buffer,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: a writable struct.
+        // SAFETY: the header requires a writable struct.
         let out = unsafe { self::out(out, atlas_buffer::EMPTY, "out") }?;
-        // SAFETY: as the header asks: a live shard.
+        // SAFETY: the header requires a live shard.
         out.set(atlas_buffer::from_vec(unsafe { handle(shard, "shard") }?.0.serialize()?));
         Ok(())
     })
@@ -535,12 +535,12 @@ pub unsafe extern "C" fn atlas_shard_deserialize(
     out: *mut *mut atlas_shard,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: NULL or a place for a pointer.
+        // SAFETY: the header requires NULL or a place for a pointer.
         let out = unsafe { out_handle(out) }?;
-        // SAFETY: as the header asks: `size` readable bytes, and structs of their struct_size.
+        // SAFETY: the header requires `size` readable bytes, and structs of their struct_size.
         let (bytes, limits, verify) =
             unsafe { (bytes_in(data, size, "data")?, limits_in(limits)?, verify_options(verify)?) };
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         let shard = unsafe {
             with_operation(operation, |run| AtlasShard::deserialize(bytes, &limits, &verify, run))
         }?;
@@ -551,6 +551,6 @@ pub unsafe extern "C" fn atlas_shard_deserialize(
 /// Frees a shard. NULL does nothing. No call may be using it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_shard_destroy(shard: *mut atlas_shard) {
-    // SAFETY: as the header asks: NULL or a shard that is not used again.
+    // SAFETY: the header requires NULL or a shard that is not used again.
     unsafe { drop_handle(shard) };
 }

@@ -94,7 +94,7 @@ pub(super) unsafe fn read_struct<T: SizedStruct>(pointer: *const T) -> Result<T>
     if pointer.is_null() {
         return Ok(value);
     }
-    // SAFETY: readable, as the caller promises.
+    // SAFETY: the caller promises that the pointer is readable.
     let size = unsafe { struct_size(pointer, "fill the struct with {}_init() first") }?;
     let known = size.min(size_of::<T>());
     // SAFETY: `size` bytes are readable; the fields of a newer caller beyond ours are read as bytes.
@@ -122,7 +122,7 @@ pub(super) unsafe fn read_struct<T: SizedStruct>(pointer: *const T) -> Result<T>
 /// `pointer` is NULL or writable for a `T`.
 pub(super) unsafe fn init_struct<T: SizedStruct>(pointer: *mut T) {
     if !pointer.is_null() {
-        // SAFETY: writable, as the caller promises.
+        // SAFETY: the caller promises that the pointer is writable.
         unsafe { pointer.write(T::DEFAULT) };
     }
 }
@@ -144,7 +144,7 @@ impl<T: SizedStruct> OutStruct<T> {
         if pointer.is_null() {
             return Err(AtlasError::invalid_argument(format!("{name} is NULL")));
         }
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller meets this function's requirements.
         let size = unsafe { struct_size(pointer, "set struct_size to sizeof({}) first") }?;
         // SAFETY: `size` bytes are writable, of which the first four stay.
         unsafe { pointer.cast::<u8>().add(4).write_bytes(0, size - 4) };

@@ -113,7 +113,7 @@ impl Drop for Callback {
 ///
 /// `out` is NULL or a place for a pointer.
 unsafe fn give(out: *mut *mut atlas_source, make: impl FnOnce() -> Result<Source>) -> Result<()> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller meets this function's requirements.
     let out = unsafe { out_handle(out) }?;
     out.fill(atlas_source(make()?))
 }
@@ -129,7 +129,7 @@ pub unsafe extern "C" fn atlas_source_copy(
     out: *mut *mut atlas_source,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: a place for a pointer, `size` readable bytes.
+        // SAFETY: the header requires a place for a pointer, `size` readable bytes.
         unsafe { give(out, || Source::copy(bytes_in(data, size, "data")?)) }
     })
 }
@@ -151,7 +151,7 @@ pub unsafe extern "C" fn atlas_source_borrow(
     boundary(|| {
         let user_data = UserData(user_data);
         let make = || {
-            // SAFETY: as the header asks: `size` readable bytes; the slice is only measured.
+            // SAFETY: the header requires `size` readable bytes; the slice is only measured.
             let bytes = unsafe { bytes_in(data, size, "data") }?;
             let release = release.map(|release| -> Box<dyn FnOnce() + Send + Sync> {
                 // SAFETY: the caller's function with the caller's data, once.
@@ -160,7 +160,7 @@ pub unsafe extern "C" fn atlas_source_borrow(
             // SAFETY: the header asks the caller for the same promise as `borrow` does.
             Ok(unsafe { Source::borrow(bytes.as_ptr(), bytes.len(), release) })
         };
-        // SAFETY: as the header asks: NULL or a place for a pointer.
+        // SAFETY: the header requires NULL or a place for a pointer.
         unsafe { give(out, make) }
     })
 }
@@ -180,7 +180,7 @@ pub unsafe extern "C" fn atlas_source_open_file(
 ) -> atlas_status {
     boundary(|| {
         let make = || {
-            // SAFETY: as the header asks: NULL or a C string.
+            // SAFETY: the header requires NULL or a C string.
             let path = unsafe { self::path(path, "path") }?;
             match file_io(io)? {
                 atlas_file_io::ATLAS_FILE_IO_READ => Source::open_file(path),
@@ -190,7 +190,7 @@ pub unsafe extern "C" fn atlas_source_open_file(
                 atlas_file_io::ATLAS_FILE_IO_AUTO => unsafe { Source::open_file_auto(path) },
             }
         };
-        // SAFETY: as the header asks: NULL or a place for a pointer.
+        // SAFETY: the header requires NULL or a place for a pointer.
         unsafe { give(out, make) }
     })
 }
@@ -210,7 +210,7 @@ pub unsafe extern "C" fn atlas_source_open_fd(
     io: u32,
     out: *mut *mut atlas_source,
 ) -> atlas_status {
-    // SAFETY: as the header asks: NULL or a place for a pointer.
+    // SAFETY: the header requires NULL or a place for a pointer.
     boundary(|| unsafe { give(out, || open_fd(fd, file_io(io)?)) })
 }
 
@@ -263,7 +263,7 @@ pub unsafe extern "C" fn atlas_source_from_callback(
             let callback = Callback { read_at, release, user_data: UserData(user_data) };
             Ok(Source::from_raw_reader(size, Box::new(callback)))
         };
-        // SAFETY: as the header asks: NULL or a place for a pointer.
+        // SAFETY: the header requires NULL or a place for a pointer.
         unsafe { give(out, make) }
     })
 }
@@ -282,9 +282,9 @@ pub unsafe extern "C" fn atlas_source_range(
     out: *mut *mut atlas_source,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: a live source.
+        // SAFETY: the header requires a live source.
         let make = || unsafe { handle(source, "source") }?.0.range(offset, size);
-        // SAFETY: as the header asks: NULL or a place for a pointer.
+        // SAFETY: the header requires NULL or a place for a pointer.
         unsafe { give(out, make) }
     })
 }
@@ -304,17 +304,17 @@ pub unsafe extern "C" fn atlas_source_concat(
 ) -> atlas_status {
     boundary(|| {
         let make = || {
-            // SAFETY: as the header asks: `count` handles.
+            // SAFETY: the header requires `count` handles.
             let handles = unsafe { items_in(sources, count, "sources") }?;
             let mut sources = try_vec(count)?;
             for (index, source) in handles.iter().enumerate() {
-                // SAFETY: as the header asks: a live source.
+                // SAFETY: the header requires a live source.
                 let source = unsafe { source.as_ref() };
                 sources.push(&source.ok_or_else(|| item_is_null("sources", index))?.0);
             }
             Source::concat(sources)
         };
-        // SAFETY: as the header asks: NULL or a place for a pointer.
+        // SAFETY: the header requires NULL or a place for a pointer.
         unsafe { give(out, make) }
     })
 }
@@ -322,7 +322,7 @@ pub unsafe extern "C" fn atlas_source_concat(
 /// Returns the number of bytes of a source. 0 for NULL. Callable from any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_source_size(source: *const atlas_source) -> u64 {
-    // SAFETY: as the header asks: NULL or a live source.
+    // SAFETY: the header requires NULL or a live source.
     infallible(0, || unsafe { handle(source, "source") }.map_or(0, |source| source.0.size()))
 }
 
@@ -330,6 +330,6 @@ pub unsafe extern "C" fn atlas_source_size(source: *const atlas_source) -> u64 {
 /// reference.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_source_destroy(source: *mut atlas_source) {
-    // SAFETY: as the header asks: NULL or a source that is not used again.
+    // SAFETY: the header requires NULL or a source that is not used again.
     unsafe { drop_handle(source) };
 }

@@ -72,7 +72,7 @@ sized_struct!(
 /// bytes, reads of 1 MiB.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_stream_config_init(config: *mut atlas_stream_config) {
-    // SAFETY: as the header asks: NULL or a whole struct.
+    // SAFETY: the header requires NULL or a whole struct.
     unsafe { init_struct(config) };
 }
 
@@ -82,7 +82,7 @@ pub unsafe extern "C" fn atlas_stream_config_init(config: *mut atlas_stream_conf
 ///
 /// `config` is NULL or a struct that meets the header's terms.
 unsafe fn stream_config(config: *const atlas_stream_config) -> Result<StreamingConfig> {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller meets this function's requirements.
     let config = unsafe { read_struct(config) }?;
     StreamingConfig::new(config.chunk_size, config.parallel_chunks)?
         .with_prefetch_chunks(config.prefetch_chunks)
@@ -118,9 +118,9 @@ impl atlas_stream {
         operation: *const atlas_operation,
         open: impl FnOnce(&mut Operation<'_>) -> Result<StreamingContext>,
     ) -> Result<atlas_stream> {
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller meets this function's requirements.
         let operation = unsafe { read_struct(operation) }?;
-        // SAFETY: `operation` is our own copy, and its pool is live as the header asks.
+        // SAFETY: `operation` is our own copy, and the header requires that its pool is live.
         let context = unsafe { with_operation(&raw const operation, open) }?;
         Ok(atlas_stream {
             monitor: context.monitor(),
@@ -159,10 +159,10 @@ pub unsafe extern "C" fn atlas_stream_project(
     out: *mut *mut atlas_projection,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: NULL or a place for a pointer.
+        // SAFETY: the header requires NULL or a place for a pointer.
         let out = unsafe { out_handle(out) }?;
         check_built_in()?;
-        // SAFETY: as the header asks: a live source, and structs of their struct_size.
+        // SAFETY: the header requires a live source, and structs of their struct_size.
         let (source, options, config) =
             unsafe { (handle(source, "source")?, projection_options(options)?, stream_config(config)?) };
         let kind = projection_type(r#type)?;
@@ -192,10 +192,10 @@ pub unsafe extern "C" fn atlas_stream_open(
     out: *mut *mut atlas_stream,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: NULL or a place for a pointer.
+        // SAFETY: the header requires NULL or a place for a pointer.
         let out = unsafe { out_handle(out) }?;
         check_built_in()?;
-        // SAFETY: as the header asks: a live source, and structs of their struct_size.
+        // SAFETY: the header requires a live source, and structs of their struct_size.
         let (source, options, config) =
             unsafe { (handle(source, "source")?, projection_options(options)?, stream_config(config)?) };
         let kind = projection_type(r#type)?;
@@ -224,19 +224,19 @@ pub unsafe extern "C" fn atlas_stream_open_push(
     out: *mut *mut atlas_stream,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: NULL or a place for a pointer.
+        // SAFETY: the header requires NULL or a place for a pointer.
         let out = unsafe { out_handle(out) }?;
         check_built_in()?;
-        // SAFETY: as the header asks: structs of their struct_size.
+        // SAFETY: the header requires structs of their struct_size.
         let (options, config) = unsafe { (projection_options(options)?, stream_config(config)?) };
         let kind = projection_type(r#type)?;
         // Without a path the bytes stay in memory.
         let spool = match spool_path.is_null() {
             true => None,
-            // SAFETY: as the header asks: a C string.
+            // SAFETY: the header requires a C string.
             false => Some(unsafe { path(spool_path, "spool_path") }?),
         };
-        // SAFETY: as the header asks.
+        // SAFETY: the caller meets the header's requirements.
         let stream = unsafe {
             atlas_stream::new(operation, |run| {
                 StreamingContext::open_push(spool.as_deref(), kind, &options, config, run)
@@ -259,7 +259,7 @@ pub unsafe extern "C" fn atlas_stream_push(
 ) -> atlas_status {
     boundary(|| {
         check_built_in()?;
-        // SAFETY: as the header asks: a live stream, `size` readable bytes.
+        // SAFETY: the header requires a live stream, `size` readable bytes.
         let (stream, data) = unsafe { (handle(stream, "stream")?, bytes_in(data, size, "data")?) };
         stream.run(|context, operation| context.push(data, operation))
     })
@@ -316,12 +316,12 @@ pub unsafe extern "C" fn atlas_stream_next(
     has_chunk: *mut CBool,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: NULL or a place for a bool, NULL or a struct of its struct_size.
+        // SAFETY: the header requires NULL or a place for a bool, NULL or a struct of its struct_size.
         let (has_chunk, out) =
             unsafe { (self::out(has_chunk, 0, "has_chunk"), OutStruct::new(chunk, "chunk")) };
         let (has_chunk, out) = (has_chunk?, out?);
         check_built_in()?;
-        // SAFETY: as the header asks: a live stream.
+        // SAFETY: the header requires a live stream.
         let stream = unsafe { handle(stream, "stream") }?;
         stream.run(|context, operation| {
             // At the end both outputs keep the zeros that they got at entry.
@@ -352,10 +352,10 @@ pub unsafe extern "C" fn atlas_stream_get_progress(
     progress: *mut atlas_progress,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: a struct of its struct_size.
+        // SAFETY: the header requires a struct of its struct_size.
         let out = unsafe { OutStruct::new(progress, "progress") }?;
         check_built_in()?;
-        // SAFETY: as the header asks: a live stream.
+        // SAFETY: the header requires a live stream.
         let stream = unsafe { handle(stream, "stream") }?;
         let now = stream.monitor.progress();
         out.fill(&atlas_progress {
@@ -374,7 +374,7 @@ pub unsafe extern "C" fn atlas_stream_get_progress(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_stream_is_complete(stream: *const atlas_stream) -> CBool {
     infallible(0, || {
-        // SAFETY: as the header asks: NULL or a live stream.
+        // SAFETY: the header requires NULL or a live stream.
         CBool::from(unsafe { stream.as_ref() }.is_some_and(|stream| stream.monitor.is_complete()))
     })
 }
@@ -392,10 +392,10 @@ pub unsafe extern "C" fn atlas_stream_finish(
     out: *mut *mut atlas_projection,
 ) -> atlas_status {
     boundary(|| {
-        // SAFETY: as the header asks: NULL or a place for a pointer.
+        // SAFETY: the header requires NULL or a place for a pointer.
         let out = unsafe { out_handle(out) }?;
         check_built_in()?;
-        // SAFETY: as the header asks: a live stream.
+        // SAFETY: the header requires a live stream.
         let stream = unsafe { handle(stream, "stream") }?;
         let projection = stream.run(|context, operation| context.finish(operation))?;
         out.fill(atlas_projection(projection))
@@ -406,6 +406,6 @@ pub unsafe extern "C" fn atlas_stream_finish(
 /// may be using it; the projection that finish returned stays valid.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_stream_destroy(stream: *mut atlas_stream) {
-    // SAFETY: as the header asks: NULL or a stream that is not used again.
+    // SAFETY: the header requires NULL or a stream that is not used again.
     unsafe { drop_handle(stream) };
 }

@@ -103,7 +103,7 @@ impl<W: io::Write> Writer<W> {
     pub(crate) fn record(&mut self, tag: u16, len: usize) -> Result<()> {
         debug_assert!(self.kind.known_tags().contains(&tag), "tag {tag} is missing in known_tags");
         self.put(&tag.to_le_bytes())?;
-        // Both reserved fields, of 2 and of 4 bytes.
+        // Put both reserved fields, of 2 and of 4 bytes.
         self.put(&[0; 6])?;
         self.put(&to_u64(len).to_le_bytes())
     }
@@ -259,7 +259,8 @@ impl<'a> Reader<'a> {
     /// Checks the digest at the end, in steps of at most 1 MiB. `step` is called for each.
     pub(crate) fn check_digest(&self, step: impl FnMut(u64) -> Result<()>) -> Result<()> {
         let (body, digest) = self.bytes.split_at(self.bytes.len() - DIGEST_SIZE);
-        // In steps, because hashing a large encoding takes long enough to be cancelled.
+        // The encoding is hashed in steps, because hashing a large encoding takes long, and the call can be
+        // cancelled between steps.
         let found = digest256_in_steps(body, TILE_SIZE, step)?;
         if Digest::try_from(digest).is_ok_and(|digest| same(&digest, &found)) {
             return Ok(());

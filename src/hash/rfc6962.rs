@@ -85,7 +85,7 @@ fn descend<V: Visitor>(
     top: bool,
 ) -> Result<V::Node> {
     let under = node.leaves(n);
-    // Nothing selected below: the node itself is part of the proof.
+    // No selected leaf is below the node: the node itself is part of the proof.
     if !selected.touches(&under) {
         return visitor.sibling(node);
     }

@@ -148,9 +148,9 @@ impl AtlasProjection {
             }
             Ok(())
         };
-        // Checked before the work, and again under the lock.
+        // The range is checked before the work, and again under the lock.
         check(self.state().tree.bytes())?;
-        // With no lock held: projecting takes long, and other calls continue meanwhile.
+        // No lock is held here: projecting takes long, and other calls continue meanwhile.
         let geometry = Geometry::Canonical { size };
         let inserted = hash_tiles::project(&context.scheme, source, geometry, operation)?;
         self.changing(Reclaimer::budget(1, 0), |history| {

@@ -212,7 +212,7 @@ impl<C: Columns> Encoding<'_, C> {
                 bytes += to_u64(size);
                 at = next;
             }
-            // The rest of the column is zeros.
+            // The remaining units of the column are zeros.
             let offset = to_usize(end - units.start) * unit;
             encoder.put_zeros(to_usize(column), offset, len - offset);
             // After p columns, and at the end, fold them into the parity.

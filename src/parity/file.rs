@@ -151,7 +151,7 @@ impl ParityFile {
                 }
             }
         }
-        // Without any head, the error explains the first or last block.
+        // If no head was found, the error explains the first or last block.
         let Some((head, shift)) = found else { return Err(refused(&file, &seals)?) };
         tracker.finish()?;
         // A file too short for its digests is refused before anything depends on them.
@@ -412,7 +412,7 @@ impl<'f> UnitReader<'f> {
             let wanted = if is_data { to_usize(geometry.data_len(index)) } else { len };
             let offset = geometry.unit_offset(index);
             let found = match all {
-                // Read unit by unit, because the next unit may be readable.
+                // The units are read one by one, because the next unit may be readable.
                 Found::Before | Found::Unreadable(_) if count > 1 => {
                     from.read(offset, &mut unit[..wanted])?
                 }

@@ -247,6 +247,6 @@ fn default_parity(columns: u64, redundancy: u32) -> Result<u64> {
         )));
     }
     let share = columns.saturating_mul(u64::from(redundancy)).div_ceil(10_000);
-    // At least two, so that a second bad unit does not lose a row.
+    // There are at least two parity units, so that a second bad unit does not lose a row.
     Ok(share.max(2).min(columns))
 }

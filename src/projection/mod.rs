@@ -274,7 +274,7 @@ impl AtlasProjection {
         let file = AtomicFile::create(path.as_ref())?;
         // The file gets its full length at once, because tiles of zeros are never written.
         file.set_len(state.tree.bytes())?;
-        // Never in place, so that exactly the hashed copy is written.
+        // The tiles are never hashed in place, so that exactly the hashed copy is written.
         check::for_each_checked_tile(&state.context.scheme, &state.tree, operation, false, |at, bytes| {
             file.write_sparse_at(at.offset.0, bytes)
         })?;

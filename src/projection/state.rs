@@ -293,7 +293,8 @@ impl State {
                 &unhashed
             }
         };
-        // In place if no other state has these digests: then only the handle and this call hold them.
+        // The digests are changed in place if no other state has them: then only the handle and this call
+        // hold them.
         let in_place = latest.as_ref().is_some_and(|latest| Arc::strong_count(&latest.merkle) <= 2);
         let mut taken = if in_place { 0 } else { count * tile_tree::FOOTPRINT };
         // A change of the tile count also needs memory for the moved part of the arrays.

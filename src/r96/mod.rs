@@ -154,7 +154,7 @@ pub(crate) enum DecodeError {
         /// The last block.
         block: usize,
     },
-    /// There is no memory for the work.
+    /// There is no memory for a block of the transform.
     NoMemory,
 }
 

@@ -14,7 +14,8 @@ use crate::base::units::TILE_BYTES;
 use std::sync::{Arc, OnceLock};
 
 pub(super) struct Parts {
-    /// By start, ascending, without gaps. No part is empty, and no source of a part has parts itself.
+    /// Parts in ascending order of their starts, without gaps. No part is empty, and no source of a part has
+    /// parts itself.
     list: Vec<Part>,
     size: u64,
     /// Numbers of the parts, sorted by origin and by their offset in it. Made when a place is first searched.
@@ -152,7 +153,7 @@ impl Parts {
             let part = &self.list[*number];
             (part.source.origin(), part.offset)
         };
-        // Without memory for the index there is no place.
+        // If there is no memory for the index, no place is returned.
         let index = match self.by_origin.get() {
             Some(index) => index,
             None => {

@@ -8,7 +8,7 @@ use crate::base::units::{TILE_BYTES, to_u64, to_usize};
 use std::sync::Arc;
 
 pub(super) struct Pieces {
-    /// By offset, ascending, without gaps.
+    /// Pieces in ascending order of their offsets, without gaps.
     list: Vec<(u64, Arc<Buffer>)>,
 }
 

@@ -135,7 +135,7 @@ pub fn stream_reader_projection(
             filled = 0;
         }
     }
-    // The rest, which may be empty.
+    // Push the remaining bytes, which may be none.
     stream.push(&buffer[..filled], operation)?;
     stream.finish(operation)
 }
@@ -341,7 +341,7 @@ impl StreamingContext {
         Ok(projection)
     }
 
-    /// Returns a STATE error. The stage stays.
+    /// Returns an error of kind STATE, and leaves the stage unchanged.
     fn refuse(&mut self, stage: Stage, otherwise: &'static str) -> AtlasError {
         let why = match &stage {
             Stage::Finished => "the stream is finished",

@@ -182,7 +182,7 @@ impl Pull {
         operation: &mut Operation<'_>,
     ) -> Result<()> {
         let size = self.source.size();
-        // Up to the end of the tile in which the overlap ends, in steps of a chunk.
+        // Read up to the end of the tile in which the overlap ends, in steps of a chunk.
         let last = self.place.overlap_end.checked_next_multiple_of(TILE_BYTES).unwrap_or(size).min(size);
         while self.place.end < last {
             let before = self.place;

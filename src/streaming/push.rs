@@ -246,7 +246,7 @@ impl Push {
         operation: &Operation<'_>,
     ) -> Result<usize> {
         let chunk = setup.config.chunk_size();
-        // At most up to the end of a chunk, so that this end is reported, but at least a batch.
+        // Gather at most up to the end of a chunk, so that this end is reported, but at least a batch.
         let chunk_left = (chunk - self.size % chunk).div_ceil(TILE_BYTES);
         let mut count = to_usize(chunk_left.max(batch).min(to_u64(data.len() / TILE_SIZE)));
         // Fewer tiles if the memory limit does not cover their copies and a worker.

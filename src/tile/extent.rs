@@ -18,7 +18,7 @@ use crate::tile::stored::{CommitId, Span, StoredBytes, StoredTile, TilePlace};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock};
 
-/// Up to 1 MiB of a source, as projected, or of the new bytes of an edit.
+/// Up to 1 MiB of the projected bytes of a source, or of the new bytes of an edit.
 pub(crate) struct Extent {
     pub(super) source: Source,
     pub(super) offset: u64,
@@ -275,7 +275,7 @@ impl Extent {
             return None;
         }
         let outboard = Arc::new(outboard);
-        // Kept like any outboard, so that it is computed once.
+        // The outboard is kept like any other outboard, so that it is computed only once.
         context.outboards.keep_extent(self, Arc::clone(&outboard));
         Some(outboard)
     }

@@ -34,7 +34,7 @@ const HASH_FIRST_STEP: usize = 128 * 1024;
 /// Measured on 1 GiB, relative to the speed of hashing alone: with AVX-512 (Sapphire Rapids) 0.95 to 0.97 if
 /// the digest comes first and 0.81 if the sum does; with AVX2 (Zen 3) it was faster to sum first.
 pub(crate) fn sum_and_digest(digests: &Digests, bytes: &[u8]) -> (GroupResidues, Digest) {
-    // Without wide vectors the sum comes first, and leaves the bytes in the cache for the digest.
+    // Without wide vectors the sum is computed first, and leaves the bytes in the cache for the digest.
     if !cpu::hashes_16_chunks() {
         let residues = GroupResidues::of(bytes);
         return (residues, digests.tile(bytes));

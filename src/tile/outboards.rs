@@ -85,12 +85,12 @@ impl Holder {
 impl OutboardCache {
     /// Returns a cache of at most this number of bytes, and of at most the default capacity.
     pub(crate) fn within(bytes: u64) -> OutboardCache {
-        // Never more than other caches keep, whatever the memory allows.
+        // The capacity never exceeds that of the other caches, even if the memory allows more.
         let capacity = usize::try_from(bytes / Outboard::FOOTPRINT).unwrap_or(KEPT).min(KEPT);
         OutboardCache { kept: Mutex::default(), capacity }
     }
 
-    /// Keeps the outboard of a tile, and drops the oldest if there are too many.
+    /// Keeps the outboard of a tile, and drops the oldest outboard if there are too many.
     pub(crate) fn keep(&self, tile: &Arc<Tile>, outboard: Arc<Outboard>) {
         // The outboard of a whole extent serves every tile that contains the extent.
         if let Some(extent) = tile.whole() {

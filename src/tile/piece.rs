@@ -138,7 +138,8 @@ pub(crate) fn cut_off(
         let len = pieces[index].len();
         if at < before + len {
             let (left, right) = pieces[index].cut(at - before, reader)?;
-            // The rest begins with the piece that was cut, whose place its right side takes.
+            // The remaining list begins with the piece that was cut; the right side of this piece replaces
+            // it.
             let mut rest = split_off(&mut pieces, index)?;
             rest[0] = right;
             try_push(&mut pieces, left)?;

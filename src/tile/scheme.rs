@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Apart from shards, the types of projections differ only here. Coefficients are computed on demand and not
-//! kept; a tile of many blocks is transformed in slices, so that the memory of a worker does not depend on K.
+//! kept; a tile of many blocks is transformed in slices, so that the memory of a worker does not depend on K,
+//! the number of classes that rebuild a tile.
 
 #![forbid(unsafe_code)]
 
@@ -46,7 +47,7 @@ pub(crate) struct Scheme {
 
 struct R96 {
     encoder: Encoder,
-    /// K.
+    /// K, the number of classes that rebuild a tile.
     data_classes: u8,
 }
 
@@ -246,7 +247,7 @@ impl Scheme {
             return Ok(self.digests.tile(bytes));
         };
         let (block, len) = (block_bytes(usize::from(*data_classes)), encoder.payload_bytes(bytes.len()));
-        // Without the payloads of the earlier bytes, everything is transformed.
+        // If the payloads of the earlier bytes are not there, everything is transformed.
         let Some(payloads) = workspace.payloads.as_mut().and_then(|all| all.get_mut(..CLASSES * len)) else {
             return self.witness(bytes, workspace, executor);
         };
@@ -324,7 +325,8 @@ impl Scheme {
     }
 }
 
-/// Returns the decoder for `classes`, or fails with INCOMPLETE if they are fewer than K.
+/// Returns the decoder for `classes`, or fails with INCOMPLETE if they are fewer than K, the number of
+/// classes that rebuild a tile.
 pub(crate) fn decoder(data_classes: u8, classes: ClassSet) -> Result<Decoder> {
     // K was checked before, and a set has no class twice, so that too few classes are the only possible
     // error.

@@ -32,11 +32,11 @@ pub(crate) struct CommitId {
 /// Kind of place that holds bytes of a tile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum SpanKind {
-    /// In the base.
+    /// The bytes are in the base.
     Base,
-    /// In the file, as they are.
+    /// The bytes are in the file, without encoding.
     Raw,
-    /// In the file, as a part of a decoded record.
+    /// The bytes are a part of an encoded record in the file.
     Encoded,
     /// Nowhere: they are zeros.
     Zeros,

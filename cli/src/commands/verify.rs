@@ -875,7 +875,7 @@ pub(crate) fn named_seals(file: &Path, outline: Option<&Outline>, parity: Option
 }
 
 pub(crate) struct Named {
-    /// The same for a repair with `--from`, which takes no parity file.
+    /// The name of the file with options for a repair with `--from`, which takes no parity file.
     from_copy: String,
     pub(crate) from_parity: String,
 }

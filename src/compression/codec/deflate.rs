@@ -70,7 +70,7 @@ fn made<T>(footprint: usize, make: impl FnOnce() -> T + UnwindSafe) -> Result<T>
 /// Encoder of streams.
 struct Deflater {
     level: i32,
-    /// Made for the first stream.
+    /// The state is made for the first stream.
     stream: Option<Compress>,
 }
 
@@ -113,7 +113,7 @@ struct Inflater(Option<Decompress>);
 
 impl Decode for Inflater {
     fn decode(&mut self, from: &[u8], to: &mut [u8]) -> Result<()> {
-        // Never waits for the list, which a fork may have left locked.
+        // The call never waits for the list, which a fork may have left locked.
         let used = || USED.try_lock().ok()?.pop();
         let mut stream = match self.0.take().or_else(used) {
             Some(mut stream) => {

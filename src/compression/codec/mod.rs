@@ -37,7 +37,7 @@ impl Codec {
     /// Returns the implementation. Fails with UNSUPPORTED if the codec is not built in; only this function
     /// decides that.
     pub(crate) fn get(self) -> Result<&'static dyn BlockCodec> {
-        // Each missing codec has an arm of its own, and some builds miss none.
+        // Each codec that is not built in has an arm of its own, and in some builds there is no such codec.
         #[allow(unreachable_patterns, reason = "all codecs may be built in")]
         match self {
             #[cfg(feature = "compression")]

@@ -73,7 +73,7 @@ fn no_memory() -> AtlasError {
 /// Encoder of streams.
 struct Encoder {
     level: i32,
-    /// Made for the first stream.
+    /// The context is made for the first stream.
     context: Option<CCtx<'static>>,
 }
 

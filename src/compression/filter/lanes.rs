@@ -284,7 +284,7 @@ pub(super) fn merge<L: Lanes, const K: usize, const N: usize>(from: &[u8], to: &
     let mut done = 0;
     // Load a part of every plane, and move the bytes back to their rows.
     for turn in to.as_chunks_mut::<WIDTH>().0.as_chunks_mut::<N>().0 {
-        // The same number of bytes from each plane makes whole rows.
+        // Whole rows take the same number of bytes from each plane.
         let sources: [&[[u8; WIDTH]]; K] =
             std::array::from_fn(|byte| planes[byte][done..done + rows_a_turn].as_chunks::<WIDTH>().0);
         let mut lanes: [L; N] = std::array::from_fn(|i| L::load(&sources[i * K / N][i % const { N / K }]));
@@ -323,7 +323,7 @@ pub(super) fn to_differences<L: Lanes>(bytes: &mut [u8]) {
         lanes.differences(before).store(chunk);
         before = lanes;
     }
-    // The rest, byte by byte.
+    // The remaining bytes are handled one by one.
     for byte in rest {
         let this = *byte;
         *byte = this.wrapping_sub(last);
@@ -340,7 +340,7 @@ pub(super) fn from_differences<L: Lanes>(bytes: &mut [u8]) {
         before = L::load(chunk).sums(before);
         before.store(chunk);
     }
-    // The rest, byte by byte.
+    // The remaining bytes are handled one by one.
     let mut last = chunks.last().map_or(0, |chunk| chunk[WIDTH - 1]);
     for byte in rest {
         last = last.wrapping_add(*byte);

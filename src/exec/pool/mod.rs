@@ -113,7 +113,7 @@ fn cores() -> usize {
     // Asking the system reads files; once a second is enough.
     static CORES: AtomicUsize = AtomicUsize::new(0);
     static ASKED: Mutex<Option<Instant>> = Mutex::new(None);
-    // This does not wait: a fork may have left the lock closed.
+    // `try_lock` does not wait: a fork may have left the lock closed.
     if let Ok(mut asked) = ASKED.try_lock()
         && asked.is_none_or(|asked| asked.elapsed() >= Duration::from_secs(1))
     {

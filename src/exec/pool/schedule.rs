@@ -52,8 +52,8 @@ impl Queue<'_> {
     fn take_or_end(&mut self, over: bool) -> Option<Range<u64>> {
         let run = if over { None } else { self.take() };
         if run.is_none() {
-            // Under the same lock as the search for a task, so that a later task sees that the worker is gone
-            // and gets another worker.
+            // This happens under the same lock as the search for a task, so that a later task sees that the
+            // worker is gone and gets another worker.
             self.working -= 1;
         }
         run
@@ -67,7 +67,7 @@ impl Queue<'_> {
         let open = self.limit.min(self.stop).saturating_sub(self.next);
         let open = usize::try_from(open).unwrap_or(usize::MAX).saturating_sub(own);
         let wanted = open.min(workers.saturating_sub(own).saturating_sub(self.working));
-        // They count before they run, so that the next call does not start them again.
+        // The new workers count before they run, so that the next call does not start them again.
         self.working += wanted;
         wanted
     }
@@ -170,7 +170,8 @@ struct Flush<'d, T>(&'d Finished<T>);
 
 impl<T> Drop for Flush<'_, T> {
     fn drop(&mut self) {
-        // Under the lock, so that the calling thread cannot miss the wake-up between its check and its sleep.
+        // The lock is held, so that the calling thread cannot miss the wake-up between its check and its
+        // sleep.
         let mut inbox = lock(&self.0.inbox);
         inbox.ended = true;
         if inbox.awaited {
@@ -284,7 +285,7 @@ pub(super) fn run_on<S, T: Send>(
             let run = locked().take_or_end(over);
             let Some(run) = run else { return };
             for task in run {
-                // The rest of the run lies after the error too.
+                // The remaining tasks of the run come after the failed task too.
                 let Some(result) = perform(&mut state, task) else { break };
                 done.send(task, result);
             }

@@ -161,7 +161,7 @@ impl Drop for Started {
 
 /// Joins all threads but the current one, which may be one of them: a task may drop its pool.
 fn join_all(joins: &Mutex<Vec<JoinHandle<()>>>) {
-    // Taken out first, so that no thread is joined with the lock held.
+    // The list is taken out first, so that no thread is joined while the lock is held.
     let joins = std::mem::take(&mut *lock(joins));
     for join in joins {
         if join.thread().id() != thread::current().id() {

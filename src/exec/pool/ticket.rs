@@ -43,8 +43,8 @@ impl Ticket {
         let job = {
             let mut state = lock(&self.state);
             let Some(job) = state.job else { return };
-            // Counted under the lock, so that the call either closes the ticket before this point or waits
-            // for this thread.
+            // The thread is counted under the lock, so that the call either closes the ticket before this
+            // point or waits for this thread.
             state.running += 1;
             job
         };

@@ -36,7 +36,7 @@ impl Engine {
             // first.
             drop(try_vec::<u8>(GF_ORDER * 128 + GF_ORDER * 8)?);
         }
-        // Only the first engine makes the tables; later calls find them.
+        // Only the first engine makes the tables; later calls use the same tables.
         let engine = Engine { engine: DefaultEngine::new(), logs: tables::get_exp_log() };
         TABLES.store(true, Ordering::Relaxed);
         Ok(engine)

@@ -190,7 +190,7 @@ impl Code {
     pub(super) fn solving_footprint(geometry: &Geometry, lost: u64) -> u64 {
         let (columns, parity) = (to_usize(geometry.columns), to_usize(geometry.parity));
         let shards = to_u64(LongDecoder::shards(columns, parity));
-        // The same rule as in `is_long`, and a place for each shard.
+        // The rule is the same as in `is_long`, with a place for each shard.
         if lost * lost <= 2 * shards.max(2) * u64::from(shards.max(2).ilog2()) {
             return 0;
         }

@@ -62,7 +62,7 @@ pub(super) trait Lanes: Copy {
     /// Blocks side by side.
     const BLOCKS: usize;
 
-    /// The same value in every lane.
+    /// Returns `value` in every lane.
     fn splat(self, value: i16) -> Self::V;
     /// The lanes of `row`, for every block.
     fn load(self, row: &Row) -> Self::V;

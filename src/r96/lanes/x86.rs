@@ -363,13 +363,14 @@ fn symbol_rest(_: Avx2) -> __m256i {
     ))
 }
 
-/// Shifts of pairs of symbols by which four symbols have no gap between them, six bits too high.
+/// Left shifts of the pairs of symbols. They close the gap in each group of four symbols, whose bits then lie
+/// six bits too high.
 #[inline(always)]
 fn symbol_pairs(_: Avx2) -> __m256i {
     registers!(_mm256_setr_epi32(6, 0, 6, 0, 6, 0, 6, 0))
 }
 
-/// Shifts of fours: the second 52 bits begin at bit 4 of byte 6.
+/// Left shifts of the groups of four symbols: the 52 bits of the second group begin at bit 4 of byte 6.
 #[inline(always)]
 fn symbol_fours(_: Avx2) -> __m256i {
     registers!(_mm256_setr_epi64x(0, 4, 0, 4))
@@ -397,12 +398,14 @@ fn store_packed(_: Avx2, packed: __m256i, bytes: &mut [u8; SYMBOL_BYTES]) {
     let (low, high) = registers!({
         let low = _mm256_castsi256_si128(packed);
         let high = _mm256_extracti128_si256::<1>(packed);
-        // From byte 10 on: the last three of the first thirteen, then the second thirteen.
+        // From byte 10 on, the second store has the last three of the first thirteen bytes, and then the
+        // second thirteen bytes.
         (low, _mm_or_si128(_mm_srli_si128::<10>(low), _mm_slli_si128::<3>(high)))
     });
     // SAFETY: the processor has AVX2 (see `Avx2`); bytes 0..16 and 10..26 lie in the array of 26.
     unsafe {
-        // In this order: the first store leaves zeros in bytes 13 to 15, which the second store fills.
+        // The order of the stores matters: the first store writes zeros to the bytes 13 to 15, which the
+        // second store overwrites.
         _mm_storeu_si128(bytes.as_mut_ptr().cast::<__m128i>(), low);
         _mm_storeu_si128(bytes.as_mut_ptr().add(10).cast::<__m128i>(), high);
     }
@@ -488,7 +491,7 @@ impl Lanes for Avx512 {
     /// AVX-512 has shifts of single lanes.
     #[inline(always)]
     fn load_symbols(self, symbols: &[[u8; SYMBOL_BYTES]], at: usize, step: usize) -> __m512i {
-        // Both blocks, each in a half of the register.
+        // Load both blocks, each into a half of the register.
         let window =
             self.join([symbol_window(self.0, &symbols[at]), symbol_window(self.0, &symbols[at + step])]);
         registers!({

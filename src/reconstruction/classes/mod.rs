@@ -355,7 +355,7 @@ impl Collected {
         let mut offset = proof.claimed_start()?;
         for (tile, (part, shape)) in (proof.first_tile..).zip(parts.iter().zip(&proof.tiles)) {
             let end = offset + to_u64(part.len());
-            // Only tiles with missing bytes, and only classes that are new for them.
+            // Plan only tiles with missing bytes, and only classes that these tiles do not have yet.
             if !self.have.gaps(offset..end).is_empty() {
                 let waiting = self.waiting.of(tile).iter().filter_map(|payload| ClassSet::of(payload.class));
                 let waiting = waiting.fold(ClassSet::EMPTY, ClassSet::union);

@@ -160,7 +160,8 @@ impl Batch<'_> {
                 for want in &*wants {
                     edges.extend(cut_groups(&pages(&self.share(want))?, len));
                 }
-                // Sorted and without duplicates, because neighbouring regions may cut the same group.
+                // The edges are sorted and without duplicates, because neighbouring regions may cut the same
+                // group.
                 edges.sort_unstable();
                 edges.dedup();
                 let bytes = scratch.bytes(len)?;

@@ -62,8 +62,8 @@ pub enum ParallelStrategy {
     /// hashed twice. If a region is larger than a thread's share of the batch, its neighbours are not kept
     /// together with it, and it is split into its tiles.
     Chunked(usize),
-    /// Like `Default`, but the largest tasks first. For regions of very different sizes, for which the last
-    /// task should be small.
+    /// Like `Default`, but the largest tasks run first. This suits regions of very different sizes, because
+    /// the last task should be small.
     WorkStealing,
 }
 

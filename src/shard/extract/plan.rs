@@ -103,7 +103,7 @@ impl Batch<'_> {
             let together = want.at.index == tile && want.shard / self.chunk == first.shard / self.chunk;
             together && bytes <= most
         };
-        // At least a single request, however many bytes it asks for.
+        // A task has at least one request, even if this request asks for more bytes than the limit.
         wants.iter().take(MOST_WANTS).take_while(fits).count().max(1)
     }
 

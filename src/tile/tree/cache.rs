@@ -72,7 +72,8 @@ impl NodeCache {
                 }
             }
             order.push_back(Arc::downgrade(node));
-            // Each node is examined at most twice, because the first examination may find it used.
+            // Each node is examined at most twice, because the first examination may find that the node is in
+            // use.
             let mut looks = 2 * order.len();
             // Evicted children are dropped below, and count as taken until then.
             let mut freed = 0;

@@ -43,7 +43,7 @@ impl Tree {
         // Both cursors move in the order of the domain.
         while let Some(item) = own.item() {
             let Some(other_item) = others.item() else {
-                // After the end of `other` nothing can be equal.
+                // After the end of `other` no tile can be equal.
                 visit(Compared::Apart(item.extent()))?;
                 own.skip();
                 continue;

@@ -126,7 +126,8 @@ impl Reclaimer {
             let Some(item) = next else { return };
             spent += item.free(&mut items.open);
         }
-        // The rest goes back before the trees that were queued meanwhile, because the queued trees are newer.
+        // The remaining trees go back to the queue, before the trees that were queued meanwhile, because the
+        // queued trees are newer.
         let mut later = lock(&self.items);
         let (trees, open) = (later.trees.len(), later.open.len());
         if items.trees.try_reserve(trees).is_ok() && items.open.try_reserve(open).is_ok() {
