@@ -21,19 +21,20 @@
 //     return 1;
 //   }
 //
-// Handles     are move-only and destroy their object. get() returns the C handle, release() passes its ownership to
-//             the caller, and the explicit constructor takes ownership of a C handle. A handle that was moved from
-//             refuses every call with status::invalid_argument.
+// Handles     Handles are move-only and destroy their object. get() returns the C handle, release() passes its
+//             ownership to the caller, and the explicit constructor takes ownership of a C handle. After a move from
+//             a handle, every call with this handle fails with status::invalid_argument.
 // Errors      x() throws atlas::error, try_x() returns an atlas::result. Without exceptions (-fno-exceptions) only
 //             try_x() exists, and memory that cannot be allocated for a std:: container ends the program.
-// Callbacks   may throw. An exception of a progress, damage or read callback comes out of the call that ran the
-//             callback, out of try_x() too. The call itself is cancelled, with the effects of a failure.
-// Bytes       are taken from every contiguous container of trivially copyable elements, and from std::span. No byte
-//             is copied, unless a function says so.
+// Callbacks   Callbacks may throw. The call that ran a progress, damage or read callback throws the callback's
+//             exception again, also if the call is a try_x(). The call itself is cancelled, with the effects of a
+//             failure.
+// Bytes       Functions that take bytes accept every contiguous container of trivially copyable elements, and
+//             std::span. No byte is copied, unless the comment of a function says that it copies.
 // Standards   C++17 and later. C++20 adds std::stop_token, <=> and std::ranges, C++23 conversions to std::expected.
 //             Types and names are the same in all standards, so that their object files can be linked together.
 //
-// Ownership, threads, costs and the statuses of each call are those of the C function that it names.
+// Each call has the ownership, thread rules, costs and statuses of the C function that its comment names.
 
 #ifndef ATLAS_MANIFOLD_HPP
 #define ATLAS_MANIFOLD_HPP
@@ -64,7 +65,7 @@
 #include <vector>
 
 #if __cplusplus < 201703L && !(defined(_MSVC_LANG) && _MSVC_LANG >= 201703L)
-#error "atlas_manifold.hpp needs C++17; atlas_manifold.h is there for older standards"
+#error "atlas_manifold.hpp needs C++17; for older standards include atlas_manifold.h"
 #endif
 #if defined(__has_include)
 #if __has_include(<version>)
@@ -299,7 +300,7 @@ public:
     std::optional<std::uint64_t> index() const noexcept { return known(index_); }
     /// Place in the domain, or in the bytes read.
     std::optional<std::uint64_t> offset() const noexcept { return known(offset_); }
-    /// Bytes from offset() on.
+    /// Number of affected bytes from offset() on.
     std::optional<std::uint64_t> length() const noexcept { return known(length_); }
 
 private:
@@ -774,7 +775,7 @@ public:
     constexpr const std::uint8_t *data() const noexcept { return bytes_.data(); }
     /// The first byte.
     constexpr std::uint8_t *data() noexcept { return bytes_.data(); }
-    /// 32.
+    /// Number of bytes, 32.
     static constexpr std::size_t size() noexcept { return 32; }
     /// The first byte.
     constexpr const std::uint8_t *begin() const noexcept { return data(); }
@@ -791,7 +792,7 @@ public:
         return made;
     }
 
-    /// True if the bytes are the same. Not in constant time.
+    /// True if the bytes are the same. The comparison does not take constant time.
     friend bool operator==(const digest &left, const digest &right) noexcept { return left.compare(right) == 0; }
 #if defined(__cpp_impl_three_way_comparison) && defined(__cpp_lib_three_way_comparison)
     /// Ordered as their hexadecimal digits are.
@@ -930,7 +931,7 @@ public:
 
     /// Owns nothing.
     handle() = default;
-    /// Takes a C handle over.
+    /// Takes over a C handle.
     explicit handle(T *taken) noexcept : held_(taken) {}
     /// Takes over what another handle owns.
     handle(handle &&other) noexcept : held_(other.release()) {}
@@ -955,7 +956,7 @@ public:
             destroy(old);
         }
     }
-    /// True if it owns something.
+    /// True if this handle owns an object.
     explicit operator bool() const noexcept { return held_ != nullptr; }
 
 private:
@@ -1043,7 +1044,7 @@ class pool : public detail::handle<atlas_pool, atlas_pool_destroy> {
 public:
     using handle::handle;
 
-    /// create() with the error in the result.
+    /// Like create(), but returns the error in the result instead of throwing.
     static result<pool> try_create(std::uint32_t threads = 0)
     {
         atlas_pool *made = nullptr;
@@ -1380,13 +1381,13 @@ class source : public detail::handle<atlas_source, atlas_source_destroy> {
 public:
     using handle::handle;
 
-    /// copy() with the error in the result.
+    /// Like copy(), but returns the error in the result instead of throwing.
     static result<source> try_copy(bytes_view bytes)
     {
         atlas_source *made = nullptr;
         return given(atlas_source_copy(bytes.data(), bytes.size(), &made), made);
     }
-    /// own() with the error in the result.
+    /// Like own(), but returns the error in the result instead of throwing.
     template <typename C, detail::if_owns_bytes<C> = 0> static result<source> try_own(C &&container)
     {
         auto kept = std::make_unique<std::decay_t<C>>(std::forward<C>(container));
@@ -1400,7 +1401,7 @@ public:
         }
         return given(status, made);
     }
-    /// borrow() with the error in the result.
+    /// Like borrow(), but returns the error in the result instead of throwing.
     static result<source> try_borrow(bytes_view bytes)
     {
         atlas_source *made = nullptr;
@@ -1408,7 +1409,7 @@ public:
     }
     /// Does not compile for a temporary container, whose bytes would not outlive the call. own() keeps them.
     template <typename C, detail::if_owns_bytes<C> = 0> static result<source> try_borrow(C &&) = delete;
-    /// borrow() with a release, and the error in the result.
+    /// Like borrow() with `released`, but returns the error in the result instead of throwing.
     template <typename F, std::enable_if_t<std::is_invocable_v<F &>, int> = 0>
     static result<source> try_borrow(bytes_view bytes, F released)
     {
@@ -1420,19 +1421,19 @@ public:
         }
         return given(status, made);
     }
-    /// open() with the error in the result.
+    /// Like open(), but returns the error in the result instead of throwing.
     static result<source> try_open(const path_view &path, file_io io = file_io::read)
     {
         atlas_source *made = nullptr;
         return given(atlas_source_open_file(path.c_str(), detail::number(io), &made), made);
     }
-    /// open_fd() with the error in the result.
+    /// Like open_fd(), but returns the error in the result instead of throwing.
     static result<source> try_open_fd(int fd, file_io io = file_io::read)
     {
         atlas_source *made = nullptr;
         return given(atlas_source_open_fd(fd, detail::number(io), &made), made);
     }
-    /// from_callback() with the error in the result.
+    /// Like from_callback(), but returns the error in the result instead of throwing.
     template <typename F, std::enable_if_t<std::is_invocable_v<F &, std::uint64_t, bytes_span>, int> = 0>
     static result<source> try_from_callback(std::uint64_t size, F read_at)
     {
@@ -1444,20 +1445,20 @@ public:
         }
         return given(status, made);
     }
-    /// range() with the error in the result.
+    /// Like range(), but returns the error in the result instead of throwing.
     result<source> try_range(std::uint64_t offset, std::uint64_t size) const
     {
         atlas_source *made = nullptr;
         return given(atlas_source_range(get(), offset, size, &made), made);
     }
-    /// concat() with the error in the result.
+    /// Like concat(), but returns the error in the result instead of throwing.
     static result<source> try_concat(list_view<source> parts)
     {
         const auto handles = detail::handles_of(parts);
         atlas_source *made = nullptr;
         return given(atlas_source_concat(handles.data(), handles.size(), &made), made);
     }
-    /// concat() with the error in the result.
+    /// Like concat(), but returns the error in the result instead of throwing.
     template <typename... Rest> static result<source> try_concat(const source &first, const Rest &...rest)
     {
         const atlas_source *const handles[] = {first.get(), rest.get()...};
@@ -1465,46 +1466,47 @@ public:
         return given(atlas_source_concat(handles, 1 + sizeof...(rest), &made), made);
     }
 
-    /// Number of bytes; atlas_source_size().
+    /// Returns the number of bytes; atlas_source_size().
     std::uint64_t size() const noexcept { return atlas_source_size(get()); }
 
 #if ATLAS_MANIFOLD_EXCEPTIONS
-    /// A copy of bytes; atlas_source_copy().
+    /// Makes a source of a copy of bytes; atlas_source_copy().
     static source copy(bytes_view bytes) { return try_copy(bytes).value(); }
-    /// Takes a vector, a string or another container over, without a copy; atlas_source_borrow().
+    /// Makes a source of a vector, a string or another container, without a copy; atlas_source_borrow().
     ///
     ///     auto source = atlas::source::own(std::move(bytes));
     template <typename C, detail::if_owns_bytes<C> = 0> static source own(C &&container)
     {
         return try_own(std::forward<C>(container)).value();
     }
-    /// Bytes that stay the caller's, unchanged until every object that reads them is destroyed; atlas_source_borrow().
+    /// Makes a source of bytes that stay the caller's, unchanged until every object that reads them is destroyed;
+    /// atlas_source_borrow().
     static source borrow(bytes_view bytes) { return try_borrow(bytes).value(); }
     /// Does not compile for a temporary container, whose bytes would not outlive the call. own() keeps them.
     template <typename C, detail::if_owns_bytes<C> = 0> static source borrow(C &&) = delete;
-    /// The same; `released` is called once, from any thread, when the last object that reads the bytes is gone.
+    /// Like borrow(); `released` is called once, from any thread, when the last object that reads the bytes is gone.
     template <typename F, std::enable_if_t<std::is_invocable_v<F &>, int> = 0>
     static source borrow(bytes_view bytes, F released)
     {
         return try_borrow(bytes, std::move(released)).value();
     }
-    /// A regular file; atlas_source_open_file().
+    /// Opens a regular file; atlas_source_open_file().
     static source open(const path_view &path, file_io io = file_io::read) { return try_open(path, io).value(); }
-    /// A regular file through a descriptor, which the caller may close at once; atlas_source_open_fd().
+    /// Opens a regular file through a descriptor, which the caller may close at once; atlas_source_open_fd().
     static source open_fd(int fd, file_io io = file_io::read) { return try_open_fd(fd, io).value(); }
-    /// `size` bytes that read_at(offset, bytes_span) provides; atlas_source_from_callback(). Several threads may call
-    /// it at a time. read_at fills the whole span. If it cannot, it throws, or returns an errno value if its result is
-    /// int. The exception comes out of the call that reads.
+    /// Makes a source of `size` bytes that read_at(offset, bytes_span) provides; atlas_source_from_callback(). Several
+    /// threads may call read_at at a time. read_at must fill the whole span. If it cannot, it must throw, or return an
+    /// errno value if its result is int. The call that reads throws the exception of read_at again.
     template <typename F, std::enable_if_t<std::is_invocable_v<F &, std::uint64_t, bytes_span>, int> = 0>
     static source from_callback(std::uint64_t size, F read_at)
     {
         return try_from_callback(size, std::move(read_at)).value();
     }
-    /// `size` bytes from `offset` on, without a copy; atlas_source_range().
+    /// Returns a source of `size` bytes from `offset` on, without a copy; atlas_source_range().
     source range(std::uint64_t offset, std::uint64_t size) const { return try_range(offset, size).value(); }
-    /// The bytes of several sources, one after the other, without a copy; atlas_source_concat().
+    /// Returns a source of the bytes of several sources, one after the other, without a copy; atlas_source_concat().
     static source concat(list_view<source> parts) { return try_concat(parts).value(); }
-    /// The bytes of several sources, one after the other, without a copy; atlas_source_concat().
+    /// Returns a source of the bytes of several sources, one after the other, without a copy; atlas_source_concat().
     template <typename... Rest> static source concat(const source &first, const Rest &...rest)
     {
         return try_concat(first, rest...).value();
@@ -1582,9 +1584,9 @@ public:
     }
     /// K: any K of the 96 classes of an R96 projection rebuild it.
     projection_options &r96_data_classes(std::uint32_t count) noexcept { return set(c_.r96_data_classes, count); }
-    /// Keyed witnesses.
+    /// Makes keyed witnesses.
     projection_options &key(const secret_key &secret) noexcept { return set(key_, secret); }
-    /// The C struct, which is good as long as this object.
+    /// The C struct, valid as long as this object exists.
     atlas_projection_options raw() const noexcept
     {
         auto made = c_;
@@ -1607,7 +1609,7 @@ public:
     verify_options &expected_root(const digest &root) noexcept { return set(expected_root_, root); }
     /// The key of keyed digests.
     verify_options &key(const secret_key &secret) noexcept { return set(key_, secret); }
-    /// The C struct, which is good as long as this object.
+    /// The C struct, valid as long as this object exists.
     atlas_verify_options raw() const noexcept
     {
         auto made = c_;
@@ -1679,7 +1681,7 @@ public:
     compression_config &max_compression_ratio(double ratio) noexcept { return set(c_.max_compression_ratio, ratio); }
     /// Checks the residue before encoding.
     compression_config &preserve_conservation(bool checked) noexcept { return set(c_.preserve_conservation, checked); }
-    /// Decompresses the result and compares it with the shard before it is returned.
+    /// Decompresses the result and compares it with the shard before returning the result.
     compression_config &verify_integrity(bool checked) noexcept { return set(c_.verify_integrity, checked); }
     /// Bytes of the independent blocks.
     compression_config &block_size(std::uint64_t bytes) noexcept { return set(c_.block_size, bytes); }
@@ -1744,7 +1746,7 @@ public:
     }
     /// A shard that claims a larger domain fails with status::limit.
     reconstruction_options &max_domain_size(std::uint64_t bytes) noexcept { return set(c_.max_domain_size, bytes); }
-    /// The C struct, which is good as long as this object.
+    /// The C struct, valid as long as this object exists.
     atlas_reconstruction_options raw() const noexcept
     {
         auto made = c_;
@@ -1786,7 +1788,7 @@ public:
     }
     /// Sets the bytes of memory for loaded parts of the tree.
     container_create_options &cache_size(std::uint64_t bytes) noexcept { return set(c_.cache_size, bytes); }
-    /// The C struct, which is good as long as this object.
+    /// The C struct, valid as long as this object exists.
     atlas_container_create_options raw() const noexcept
     {
         auto made = c_;
@@ -1812,7 +1814,7 @@ public:
     container_open_options &base(const source &from) noexcept { return set(c_.base, from.get()); }
     /// Does not compile for a temporary source, which would not outlive these options.
     container_open_options &base(const source &&) = delete;
-    /// Expected history of the newest generation or of an ancestor of it.
+    /// Expected history of the newest generation or of one of its ancestors.
     container_open_options &expected_history(const digest &history) noexcept { return set(expected_history_, history); }
     /// Compression of runs of 4 KiB and more.
     container_open_options &compression(const compression_config &config) noexcept { return set(compression_, config); }
@@ -1820,7 +1822,7 @@ public:
     container_open_options &cache_size(std::uint64_t bytes) noexcept { return set(c_.cache_size, bytes); }
     /// A generation of more bytes fails with status::limit.
     container_open_options &max_domain_size(std::uint64_t bytes) noexcept { return set(c_.max_domain_size, bytes); }
-    /// The C struct, which is good as long as this object.
+    /// The C struct, valid as long as this object exists.
     atlas_container_open_options raw() const noexcept
     {
         auto made = c_;
@@ -1843,15 +1845,15 @@ public:
     commit_options &expected(std::uint64_t generation) noexcept { return set(c_.expected, generation); }
     /// Time of the commit, in nanoseconds since 1970.
     commit_options &time(std::int64_t nanoseconds) noexcept { return set(c_.time, nanoseconds); }
-    /// At most 1,024 bytes; copied.
+    /// The note, at most 1,024 bytes; copied.
     commit_options &note(bytes_view bytes)
     {
         note_.assign(bytes.begin(), bytes.end());
         return *this;
     }
-    /// At most 1,024 bytes of text; copied.
+    /// The note as text, at most 1,024 bytes; copied.
     commit_options &note(const char *text) { return note(std::string_view(text)); }
-    /// The C struct, which is good as long as this object.
+    /// The C struct, valid as long as this object exists.
     atlas_commit_options raw() const noexcept
     {
         auto made = c_;
@@ -1877,13 +1879,13 @@ public:
     parity_options &redundancy(std::uint32_t share) noexcept { return set(c_.redundancy, share); }
     /// Number of rows. 0 means the number that gives at most 256 columns.
     parity_options &rows(std::uint64_t count) noexcept { return set(c_.rows, count); }
-    /// Keyed digests.
+    /// Makes keyed digests.
     parity_options &key(const secret_key &secret) noexcept { return set(key_, secret); }
     /// The id of the file, instead of a random id.
     parity_options &id(const file_id &chosen) noexcept { return set(id_, chosen); }
     /// Stores the LINEAR root of the protected bytes too.
     parity_options &store_root(bool stored = true) noexcept { return set(c_.store_root, stored); }
-    /// The C struct, which is good as long as this object.
+    /// The C struct, valid as long as this object exists.
     atlas_parity_options raw() const noexcept
     {
         auto made = c_;
@@ -1910,7 +1912,7 @@ public:
 
     /// Repairs all rows that can be repaired, even if other rows cannot be repaired.
     repair_options &partial(bool wanted = true) noexcept { return set(c_.partial, wanted); }
-    /// The C struct, which is good as long as this object.
+    /// The C struct, valid as long as this object exists.
     atlas_repair_options raw() const noexcept
     {
         auto made = c_;
@@ -1932,7 +1934,7 @@ class benchmark_config : public detail::options<benchmark_config, atlas_benchmar
 public:
     /// The defaults; atlas_benchmark_config_init().
     benchmark_config() noexcept {}
-    /// Iterations of a case before the measured ones.
+    /// Iterations of a case before the measured iterations.
     benchmark_config &warmup_iterations(std::uint32_t count) noexcept { return set(c_.warmup_iterations, count); }
     /// Measured iterations of a case.
     benchmark_config &iterations(std::uint32_t count) noexcept { return set(c_.iterations, count); }
@@ -1944,7 +1946,7 @@ public:
         data_sizes_.assign(sizes.begin(), sizes.end());
         return *this;
     }
-    /// The C struct, which is good as long as this object.
+    /// The C struct, valid as long as this object exists.
     atlas_benchmark_config raw() const noexcept
     {
         auto made = c_;
@@ -2152,12 +2154,12 @@ struct delta : atlas_delta {
     {
         return {{ATLAS_CHANGE_INSERT, offset, 0, 0, bytes.data(), bytes.size()}};
     }
-    /// `length` bytes at `offset` are replaced by `bytes`, whose length may differ.
+    /// Replaces `length` bytes at `offset` by `bytes`, whose length may differ.
     static delta update(std::uint64_t offset, std::uint64_t length, bytes_view bytes) noexcept
     {
         return {{ATLAS_CHANGE_UPDATE, offset, length, 0, bytes.data(), bytes.size()}};
     }
-    /// `length` bytes at `offset` are removed.
+    /// Removes `length` bytes at `offset`.
     static delta erase(std::uint64_t offset, std::uint64_t length) noexcept
     {
         return {{ATLAS_CHANGE_DELETE, offset, length, 0, nullptr, 0}};
@@ -2178,7 +2180,7 @@ class shard : public detail::handle<atlas_shard, atlas_shard_destroy> {
 public:
     using handle::handle;
 
-    /// deserialize() with the error in the result.
+    /// Like deserialize(), but returns the error in the result instead of throwing.
     static result<shard> try_deserialize(bytes_view bytes, const verify_options &trust = {}, const limits &accepted = {},
                                          const operation &op = {})
     {
@@ -2187,7 +2189,7 @@ public:
             return atlas_shard_deserialize(bytes.data(), bytes.size(), &accepted.raw(), &verify, c, out);
         });
     }
-    /// info() with the error in the result.
+    /// Like info(), but returns the error in the result instead of throwing.
     result<shard_info> try_info() const
     {
         auto c = detail::sized<atlas_shard_info>();
@@ -2198,7 +2200,7 @@ public:
         std::memcpy(made.class_mask.data(), c.class_mask, made.class_mask.size());
         return detail::checked<shard_info>(given, made);
     }
-    /// data() with the error in the result.
+    /// Like data(), but returns the error in the result instead of throwing.
     result<bytes_view> try_data() const
     {
         const std::uint8_t *data = nullptr;
@@ -2206,29 +2208,29 @@ public:
         const auto given = atlas_shard_data(get(), &data, &size);
         return detail::checked<bytes_view>(given, bytes_view(data, size));
     }
-    /// read() with the error in the result.
+    /// Like read(), but returns the error in the result instead of throwing.
     result<void> try_read(std::uint64_t offset, bytes_span to) const
     {
         return detail::checked(atlas_shard_read(get(), offset, to.data(), to.size()));
     }
-    /// verify() with the error in the result.
+    /// Like verify(), but returns the error in the result instead of throwing.
     result<void> try_verify(const verify_options &trust = {}, const operation &op = {}) const
     {
         const auto verify = trust.raw();
         return detail::call(op).run([&](auto *c) { return atlas_shard_verify(get(), &verify, c); });
     }
-    /// serialize() with the error in the result.
+    /// Like serialize(), but returns the error in the result instead of throwing.
     result<buffer> try_serialize() const
     {
         atlas_buffer made = {nullptr, 0};
         const auto given = atlas_shard_serialize(get(), &made);
         return detail::checked<buffer>(given, buffer(made));
     }
-    /// compress() with the error in the result.
+    /// Like compress(), but returns the error in the result instead of throwing.
     inline result<compressed_shard> try_compress(const compression_config &config = {}, const operation &op = {}) const;
 
 #if ATLAS_MANIFOLD_EXCEPTIONS
-    /// The shard that bytes encode, verified; atlas_shard_deserialize().
+    /// Returns the shard that bytes encode, verified; atlas_shard_deserialize().
     ///
     ///     auto shard = atlas::shard::deserialize(bytes, root);
     static shard deserialize(bytes_view bytes, const verify_options &trust = {}, const limits &accepted = {},
@@ -2236,17 +2238,17 @@ public:
     {
         return try_deserialize(bytes, trust, accepted, op).value();
     }
-    /// Properties of the shard; atlas_shard_get_info().
+    /// Returns the properties of the shard; atlas_shard_get_info().
     shard_info info() const { return try_info().value(); }
-    /// The payload of the shard, borrowed until the shard is destroyed; atlas_shard_data().
+    /// Returns the payload of the shard, borrowed until the shard is destroyed; atlas_shard_data().
     bytes_view data() const { return try_data().value(); }
     /// Fills memory with the domain's bytes from `offset` on, which lie in the shard; atlas_shard_read().
     void read(std::uint64_t offset, bytes_span to) const { try_read(offset, to).value(); }
     /// Hashes the bytes again and checks their proof; atlas_shard_verify().
     void verify(const verify_options &trust = {}, const operation &op = {}) const { try_verify(trust, op).value(); }
-    /// The one encoding of the shard; atlas_shard_serialize().
+    /// Returns the only encoding of the shard; atlas_shard_serialize().
     buffer serialize() const { return try_serialize().value(); }
-    /// The shard with a compressed payload; atlas_shard_compress().
+    /// Returns the shard with a compressed payload; atlas_shard_compress().
     inline compressed_shard compress(const compression_config &config = {}, const operation &op = {}) const;
 #endif
 };
@@ -2256,14 +2258,14 @@ class compressed_shard : public detail::handle<atlas_compressed_shard, atlas_com
 public:
     using handle::handle;
 
-    /// deserialize() with the error in the result.
+    /// Like deserialize(), but returns the error in the result instead of throwing.
     static result<compressed_shard> try_deserialize(bytes_view bytes, const limits &accepted = {})
     {
         atlas_compressed_shard *made = nullptr;
         const auto given = atlas_compressed_shard_deserialize(bytes.data(), bytes.size(), &accepted.raw(), &made);
         return detail::checked<compressed_shard>(given, compressed_shard(made));
     }
-    /// info() with the error in the result.
+    /// Like info(), but returns the error in the result instead of throwing.
     result<compressed_info> try_info() const
     {
         auto c = detail::sized<atlas_compressed_info>();
@@ -2272,19 +2274,19 @@ public:
                                                                        c.level, c.residue, c.original_size,
                                                                        c.compressed_size, c.filters});
     }
-    /// read() with the error in the result.
+    /// Like read(), but returns the error in the result instead of throwing.
     result<void> try_read(std::uint64_t offset, bytes_span to) const
     {
         return detail::checked(atlas_compressed_shard_read(get(), offset, to.data(), to.size()));
     }
-    /// serialize() with the error in the result.
+    /// Like serialize(), but returns the error in the result instead of throwing.
     result<buffer> try_serialize() const
     {
         atlas_buffer made = {nullptr, 0};
         const auto given = atlas_compressed_shard_serialize(get(), &made);
         return detail::checked<buffer>(given, buffer(made));
     }
-    /// decompress() with the error in the result.
+    /// Like decompress(), but returns the error in the result instead of throwing.
     result<shard> try_decompress(const verify_options &trust = {}, const operation &op = {}) const
     {
         const auto verify = trust.raw();
@@ -2293,18 +2295,18 @@ public:
     }
 
 #if ATLAS_MANIFOLD_EXCEPTIONS
-    /// The compressed shard that bytes encode; atlas_compressed_shard_deserialize().
+    /// Returns the compressed shard that bytes encode; atlas_compressed_shard_deserialize().
     static compressed_shard deserialize(bytes_view bytes, const limits &accepted = {})
     {
         return try_deserialize(bytes, accepted).value();
     }
-    /// Properties of the compressed shard; atlas_compressed_shard_get_info().
+    /// Returns the properties of the compressed shard; atlas_compressed_shard_get_info().
     compressed_info info() const { return try_info().value(); }
     /// Fills memory with the payload from `offset` on; atlas_compressed_shard_read().
     void read(std::uint64_t offset, bytes_span to) const { try_read(offset, to).value(); }
-    /// The one encoding of the compressed shard; atlas_compressed_shard_serialize().
+    /// Returns the only encoding of the compressed shard; atlas_compressed_shard_serialize().
     buffer serialize() const { return try_serialize().value(); }
-    /// The original shard, verified; atlas_shard_decompress().
+    /// Returns the original shard, verified; atlas_shard_decompress().
     shard decompress(const verify_options &trust = {}, const operation &op = {}) const
     {
         return try_decompress(trust, op).value();
@@ -2330,14 +2332,14 @@ class compression_manager : public detail::handle<atlas_compression_manager, atl
 public:
     using handle::handle;
 
-    /// create() with the error in the result.
+    /// Like create(), but returns the error in the result instead of throwing.
     static result<compression_manager> try_create(const compression_config &config = {})
     {
         atlas_compression_manager *made = nullptr;
         const auto given = atlas_compression_manager_create(&config.raw(), &made);
         return detail::checked<compression_manager>(given, compression_manager(made));
     }
-    /// compress() with the error in the result.
+    /// Like compress(), but returns the error in the result instead of throwing.
     result<std::vector<compressed_shard>> try_compress(list_view<shard> shards, const operation &op = {})
     {
         const auto handles = detail::handles_of(shards);
@@ -2345,7 +2347,7 @@ public:
             return atlas_compression_manager_compress_batch(get(), handles.data(), handles.size(), c, out);
         });
     }
-    /// decompress() with the error in the result.
+    /// Like decompress(), but returns the error in the result instead of throwing.
     result<std::vector<shard>> try_decompress(list_view<compressed_shard> compressed, const verify_options &trust = {},
                                               const operation &op = {})
     {
@@ -2355,7 +2357,7 @@ public:
             return atlas_compression_manager_decompress_batch(get(), handles.data(), handles.size(), &verify, c, out);
         });
     }
-    /// stats() with the error in the result.
+    /// Like stats(), but returns the error in the result instead of throwing.
     result<compression_stats> try_stats() const
     {
         auto c = detail::sized<atlas_compression_stats>();
@@ -2367,7 +2369,7 @@ public:
     }
 
 #if ATLAS_MANIFOLD_EXCEPTIONS
-    /// A manager with one configuration; atlas_compression_manager_create().
+    /// Creates a manager with one configuration; atlas_compression_manager_create().
     static compression_manager create(const compression_config &config = {}) { return try_create(config).value(); }
     /// Compresses shards in parallel, all or none; atlas_compression_manager_compress_batch().
     std::vector<compressed_shard> compress(list_view<shard> shards, const operation &op = {})
@@ -2395,7 +2397,7 @@ class projection : public detail::handle<atlas_projection, atlas_projection_dest
 public:
     using handle::handle;
 
-    /// create() with the error in the result.
+    /// Like create(), but returns the error in the result instead of throwing.
     static result<projection> try_create(const source &from, projection_type type = projection_type::linear,
                                          const projection_options &options = {}, const operation &op = {})
     {
@@ -2404,7 +2406,7 @@ public:
             return atlas_projection_create(detail::number(type), from.get(), &raw, c, out);
         });
     }
-    /// stream() with the error in the result.
+    /// Like stream(), but returns the error in the result instead of throwing.
     static result<projection> try_stream(const source &from, const stream_config &config = {},
                                          projection_type type = projection_type::linear,
                                          const projection_options &options = {}, const operation &op = {})
@@ -2414,7 +2416,7 @@ public:
             return atlas_stream_project(detail::number(type), from.get(), &raw, &config.raw(), c, out);
         });
     }
-    /// info() with the error in the result.
+    /// Like info(), but returns the error in the result instead of throwing.
     result<projection_info> try_info() const
     {
         auto c = detail::sized<atlas_projection_info>();
@@ -2424,7 +2426,7 @@ public:
                                    c.residue, c.correction, c.width, c.height, c.r96_data_classes, c.keyed != 0,
                                    c.canonical != 0});
     }
-    /// root() with the error in the result.
+    /// Like root(), but returns the error in the result instead of throwing.
     result<digest> try_root(const operation &op = {}) const
     {
         digest made;
@@ -2434,43 +2436,43 @@ public:
         }
         return made;
     }
-    /// tile() with the error in the result.
+    /// Like tile(), but returns the error in the result instead of throwing.
     result<tile_info> try_tile(std::uint64_t index) const
     {
         auto c = detail::sized<atlas_tile_info>();
         const auto given = atlas_projection_get_tile(get(), index, &c);
         return detail::checked<tile_info>(given, tile_info{c.residue, c.offset, c.length, digest(c.witness)});
     }
-    /// snapshot() with the error in the result.
+    /// Like snapshot(), but returns the error in the result instead of throwing.
     result<projection> try_snapshot() const
     {
         atlas_projection *made = nullptr;
         const auto given = atlas_projection_snapshot(get(), &made);
         return detail::checked<projection>(given, projection(made));
     }
-    /// read() with the error in the result.
+    /// Like read(), but returns the error in the result instead of throwing.
     result<void> try_read(std::uint64_t offset, bytes_span to) const
     {
         return detail::checked(atlas_projection_read(get(), offset, to.data(), to.size()));
     }
-    /// verify() with the error in the result.
+    /// Like verify(), but returns the error in the result instead of throwing.
     result<void> try_verify(const operation &op = {}) const
     {
         return detail::call(op).run([&](auto *c) { return atlas_projection_verify(get(), c); });
     }
-    /// write_file() with the error in the result.
+    /// Like write_file(), but returns the error in the result instead of throwing.
     result<void> try_write_file(const path_view &path, const operation &op = {}) const
     {
         return detail::call(op).run([&](auto *c) { return atlas_projection_write_file(get(), path.c_str(), c); });
     }
 
-    /// extract() with the error in the result.
+    /// Like extract(), but returns the error in the result instead of throwing.
     result<shard> try_extract(const region &part, const operation &op = {}) const
     {
         return detail::call(op).make<shard>(
             [&](auto *c, auto **out) { return atlas_shard_extract(get(), &part, c, out); });
     }
-    /// extract_batch() with the error in the result.
+    /// Like extract_batch(), but returns the error in the result instead of throwing.
     result<std::vector<shard>> try_extract_batch(list_view<region> parts, const extract_options &options = {},
                                                  const operation &op = {}) const
     {
@@ -2478,7 +2480,7 @@ public:
             return atlas_shard_extract_batch(get(), parts.data(), parts.size(), &options.raw(), c, out);
         });
     }
-    /// extract_classes() with the error in the result.
+    /// Like extract_classes(), but returns the error in the result instead of throwing.
     result<std::vector<shard>> try_extract_classes(list_view<std::uint8_t> classes,
                                                    std::optional<region> part = std::nullopt,
                                                    const operation &op = {}) const
@@ -2488,51 +2490,51 @@ public:
         });
     }
 
-    /// configure_incremental() with the error in the result.
+    /// Like configure_incremental(), but returns the error in the result instead of throwing.
     result<void> try_configure_incremental(const incremental_config &config = {})
     {
         return detail::checked(atlas_projection_configure_incremental(get(), &config.raw()));
     }
-    /// apply() with the error in the result.
+    /// Like apply(), but returns the error in the result instead of throwing.
     result<void> try_apply(const delta &change)
     {
         const atlas_delta &c = change;
         return without_operation(atlas_projection_apply(get(), &c));
     }
-    /// apply_batch() with the error in the result.
+    /// Like apply_batch(), but returns the error in the result instead of throwing.
     result<void> try_apply_batch(list_view<delta> changes)
     {
         const std::vector<atlas_delta> c(changes.begin(), changes.end());
         return without_operation(atlas_projection_apply_batch(get(), c.data(), c.size()));
     }
-    /// insert() with the error in the result.
+    /// Like insert(), but returns the error in the result instead of throwing.
     result<void> try_insert(std::uint64_t offset, bytes_view bytes) { return try_apply(delta::insert(offset, bytes)); }
-    /// update() with the error in the result.
+    /// Like update(), but returns the error in the result instead of throwing.
     result<void> try_update(std::uint64_t offset, std::uint64_t length, bytes_view bytes)
     {
         return try_apply(delta::update(offset, length, bytes));
     }
-    /// erase() with the error in the result.
+    /// Like erase(), but returns the error in the result instead of throwing.
     result<void> try_erase(std::uint64_t offset, std::uint64_t length) { return try_apply(delta::erase(offset, length)); }
-    /// move() with the error in the result.
+    /// Like move(), but returns the error in the result instead of throwing.
     result<void> try_move(std::uint64_t offset, std::uint64_t length, std::uint64_t destination)
     {
         return try_apply(delta::move(offset, length, destination));
     }
-    /// insert_source() with the error in the result.
+    /// Like insert_source(), but returns the error in the result instead of throwing.
     result<void> try_insert_source(std::uint64_t offset, const source &from, const operation &op = {})
     {
         return detail::call(op).run(
             [&](auto *c) { return atlas_projection_insert_source(get(), offset, from.get(), c); });
     }
-    /// rollback() with the error in the result.
+    /// Like rollback(), but returns the error in the result instead of throwing.
     result<void> try_rollback(std::uint64_t count = 1)
     {
         return without_operation(atlas_projection_rollback(get(), count));
     }
     /// Returns the number of deltas that can be undone; atlas_projection_history_len().
     std::uint64_t history_len() const noexcept { return atlas_projection_history_len(get()); }
-    /// stats() with the error in the result.
+    /// Like stats(), but returns the error in the result instead of throwing.
     result<incremental_stats> try_stats() const
     {
         auto c = detail::sized<atlas_incremental_stats>();
@@ -2542,13 +2544,13 @@ public:
                                      c.move_operations, c.rollbacks, c.bytes_modified, c.conservation_violations,
                                      c.avg_update_time_ns});
     }
-    /// optimize() with the error in the result.
+    /// Like optimize(), but returns the error in the result instead of throwing.
     result<void> try_optimize(const operation &op = {})
     {
         return detail::call(op).run([&](auto *c) { return atlas_projection_optimize(get(), c); });
     }
 
-    /// find_damage() with the error in the result.
+    /// Like find_damage(), but returns the error in the result instead of throwing.
     result<damage_report> try_find_damage(const regions &where = {}, const operation &op = {}) const
     {
         damage_report found{{}, atlas::status::ok};
@@ -2559,7 +2561,7 @@ public:
         found.outcome = *outcome;
         return found;
     }
-    /// each_damage() with the error in the result.
+    /// Like each_damage(), but returns the error in the result instead of throwing.
     result<atlas::status> try_each_damage(const damage_callback &told, const regions &where = {},
                                           const operation &op = {}) const
     {
@@ -2578,7 +2580,7 @@ public:
             return given.error();
         }
     }
-    /// repair_file() with the error in the result.
+    /// Like repair_file(), but returns the error in the result instead of throwing.
     result<void> try_repair_file(const path_view &path, const damage_callback &agreed, const regions &where = {},
                                  const operation &op = {}) const
     {
@@ -2589,7 +2591,7 @@ public:
                                                 c);
         });
     }
-    /// diff() with the error in the result.
+    /// Like diff(), but returns the error in the result instead of throwing.
     result<std::vector<region>> try_diff(const projection &other, const operation &op = {}) const
     {
         detail::call call(op);
@@ -2598,20 +2600,20 @@ public:
         });
     }
 
-    /// transform() with the error in the result.
+    /// Like transform(), but returns the error in the result instead of throwing.
     result<void> try_transform(const plane_transform &by)
     {
         const atlas_transform_params c = {by.scaling_factor, by.rotation_angle, by.translation_x, by.translation_y};
         return detail::checked(atlas_projection_transform(get(), &c));
     }
-    /// tile_bounds() with the error in the result.
+    /// Like tile_bounds(), but returns the error in the result instead of throwing.
     result<box> try_tile_bounds(std::uint64_t index) const
     {
         double c[4] = {0, 0, 0, 0};
         const auto given = atlas_projection_tile_bounds(get(), index, c);
         return detail::checked<box>(given, box{c[0], c[1], c[2], c[3]});
     }
-    /// tile_at() with the error in the result.
+    /// Like tile_at(), but returns the error in the result instead of throwing.
     result<std::uint64_t> try_tile_at(double x, double y) const
     {
         std::uint64_t index = 0;
@@ -2633,17 +2635,17 @@ public:
     {
         return try_stream(from, config, type, options, op).value();
     }
-    /// Properties of the present state; atlas_projection_get_info().
+    /// Returns the properties of the present state; atlas_projection_get_info().
     projection_info info() const { return try_info().value(); }
-    /// The root of the present state; atlas_projection_root().
+    /// Returns the root of the present state; atlas_projection_root().
     digest root(const operation &op = {}) const { return try_root(op).value(); }
-    /// Properties of a tile; atlas_projection_get_tile().
+    /// Returns the properties of a tile; atlas_projection_get_tile().
     tile_info tile(std::uint64_t index) const { return try_tile(index).value(); }
-    /// The tiles of the present state, a random-access range.
+    /// Returns the tiles of the present state, a random-access range.
     ///
     ///     for (const atlas::tile_info &tile : projection.tiles()) total += tile.length;
     inline tile_range tiles() const;
-    /// A second handle on the present state; atlas_projection_snapshot().
+    /// Returns a second handle on the present state; atlas_projection_snapshot().
     projection snapshot() const { return try_snapshot().value(); }
     /// Fills memory with the bytes from `offset` on, not verified; atlas_projection_read().
     void read(std::uint64_t offset, bytes_span to) const { try_read(offset, to).value(); }
@@ -2676,12 +2678,12 @@ public:
     void apply_batch(list_view<delta> changes) { try_apply_batch(changes).value(); }
     /// Inserts `bytes` before the byte at `offset`.
     void insert(std::uint64_t offset, bytes_view bytes) { try_insert(offset, bytes).value(); }
-    /// `length` bytes at `offset` are replaced by `bytes`, whose length may differ.
+    /// Replaces `length` bytes at `offset` by `bytes`, whose length may differ.
     void update(std::uint64_t offset, std::uint64_t length, bytes_view bytes)
     {
         try_update(offset, length, bytes).value();
     }
-    /// `length` bytes at `offset` are removed.
+    /// Removes `length` bytes at `offset`.
     void erase(std::uint64_t offset, std::uint64_t length) { try_erase(offset, length).value(); }
     /// Cuts `length` bytes at `offset` and inserts them before the byte that was at `destination` before the move.
     void move(std::uint64_t offset, std::uint64_t length, std::uint64_t destination)
@@ -2700,8 +2702,9 @@ public:
     /// Restores full tiles from offset 0, and empties the history; atlas_projection_optimize().
     void optimize(const operation &op = {}) { try_optimize(op).value(); }
 
-    /// Every damaged range; atlas_projection_find_damage(). Damage is no error: the outcome is then status::witness, or
-    /// status::conservation if only a sum differs. The outcome status::incomplete means that a base was not attached.
+    /// Lists every damaged range; atlas_projection_find_damage(). Damage is no error: the outcome is then
+    /// status::witness, or status::conservation if only a sum differs. The outcome status::incomplete means that a base
+    /// was not attached.
     [[nodiscard]] damage_report find_damage(const regions &where = {}, const operation &op = {}) const
     {
         return try_find_damage(where, op).value();
@@ -2720,7 +2723,7 @@ public:
     {
         try_repair_file(path, agreed, where, op).value();
     }
-    /// Ranges whose bytes may differ from the bytes of another projection; atlas_projection_diff().
+    /// Returns the ranges whose bytes may differ from the bytes of another projection; atlas_projection_diff().
     std::vector<region> diff(const projection &other, const operation &op = {}) const
     {
         return try_diff(other, op).value();
@@ -2728,9 +2731,9 @@ public:
 
     /// Maps the tile plane; atlas_projection_transform().
     void transform(const plane_transform &by) { try_transform(by).value(); }
-    /// The box around a transformed tile; atlas_projection_tile_bounds().
+    /// Returns the box around a transformed tile; atlas_projection_tile_bounds().
     box tile_bounds(std::uint64_t index) const { return try_tile_bounds(index).value(); }
-    /// The tile at a point of the transformed plane; atlas_projection_tile_at().
+    /// Returns the tile at a point of the transformed plane; atlas_projection_tile_at().
     std::uint64_t tile_at(double x, double y) const { return try_tile_at(x, y).value(); }
 #endif
 
@@ -2865,7 +2868,7 @@ class reconstruction : public detail::handle<atlas_reconstruction, atlas_reconst
 public:
     using handle::handle;
 
-    /// create() with the error in the result.
+    /// Like create(), but returns the error in the result instead of throwing.
     static result<reconstruction> try_create(const reconstruction_options &options = {})
     {
         const auto raw = options.raw();
@@ -2873,7 +2876,7 @@ public:
         const auto given = atlas_reconstruction_create(&raw, &made);
         return detail::checked<reconstruction>(given, reconstruction(made));
     }
-    /// add() with the error in the result.
+    /// Like add(), but returns the error in the result instead of throwing.
     result<void> try_add(const shard &part, const operation &op = {})
     {
         return detail::call(op).run([&](auto *c) { return atlas_reconstruction_add(get(), part.get(), c); });
@@ -2882,7 +2885,7 @@ public:
     bool complete() const noexcept { return atlas_reconstruction_is_complete(get()); }
     /// Returns the number of further classes that an R96 domain needs; atlas_reconstruction_classes_needed().
     std::uint32_t classes_needed() const noexcept { return atlas_reconstruction_classes_needed(get()); }
-    /// missing() with the error in the result.
+    /// Like missing(), but returns the error in the result instead of throwing.
     result<std::vector<region>> try_missing() const
     {
         const operation plain;
@@ -2891,7 +2894,7 @@ public:
             return atlas_reconstruction_missing(get(), list, count);
         });
     }
-    /// finish() with the error in the result.
+    /// Like finish(), but returns the error in the result instead of throwing.
     result<projection> try_finish(const operation &op = {})
     {
         return detail::call(op).make<projection>(
@@ -2903,9 +2906,9 @@ public:
     static reconstruction create(const reconstruction_options &options = {}) { return try_create(options).value(); }
     /// Verifies a shard and takes its bytes; atlas_reconstruction_add().
     void add(const shard &part, const operation &op = {}) { try_add(part, op).value(); }
-    /// The ranges that are still missing; atlas_reconstruction_missing().
+    /// Returns the ranges that are still missing; atlas_reconstruction_missing().
     std::vector<region> missing() const { return try_missing().value(); }
-    /// The rebuilt domain; atlas_reconstruction_finish().
+    /// Returns the projection of the rebuilt domain; atlas_reconstruction_finish().
     projection finish(const operation &op = {}) { return try_finish(op).value(); }
 #endif
 };
@@ -2921,10 +2924,10 @@ class stream {
 public:
     /// Streams nothing.
     stream() = default;
-    /// Takes a C handle over.
+    /// Takes over a C handle.
     explicit stream(atlas_stream *taken) : stream(std::make_unique<running>(operation())) { handle_.reset(taken); }
 
-    /// open() with the error in the result.
+    /// Like open(), but returns the error in the result instead of throwing.
     static result<stream> try_open(const source &from, const stream_config &config = {},
                                    projection_type type = projection_type::linear,
                                    const projection_options &options = {}, const operation &op = {})
@@ -2934,26 +2937,26 @@ public:
             return atlas_stream_open(detail::number(type), from.get(), &raw, &config.raw(), c, out);
         });
     }
-    /// open_push() with the error in the result.
+    /// Like open_push(), but returns the error in the result instead of throwing.
     static result<stream> try_open_push(const stream_config &config = {},
                                         projection_type type = projection_type::linear,
                                         const projection_options &options = {}, const operation &op = {})
     {
         return begin_to(nullptr, config, type, options, op);
     }
-    /// open_push_file() with the error in the result.
+    /// Like open_push_file(), but returns the error in the result instead of throwing.
     static result<stream> try_open_push_file(const path_view &path, const stream_config &config = {},
                                              projection_type type = projection_type::linear,
                                              const projection_options &options = {}, const operation &op = {})
     {
         return begin_to(path.c_str(), config, type, options, op);
     }
-    /// push() with the error in the result.
+    /// Like push(), but returns the error in the result instead of throwing.
     result<void> try_push(bytes_view bytes)
     {
         return settle(atlas_stream_push(get(), bytes.data(), bytes.size()));
     }
-    /// next() with the error in the result.
+    /// Like next(), but returns the error in the result instead of throwing.
     result<std::optional<chunk>> try_next()
     {
         auto c = detail::sized<atlas_chunk>();
@@ -2967,7 +2970,7 @@ public:
         }
         return std::optional<chunk>(chunk{c.id, c.offset, c.residue, {c.data, c.size}, {c.overlap, c.overlap_size}});
     }
-    /// progress() with the error in the result.
+    /// Like progress(), but returns the error in the result instead of throwing.
     result<progress_state> try_progress() const
     {
         auto c = detail::sized<atlas_progress>();
@@ -2977,7 +2980,7 @@ public:
     }
     /// True if every byte was processed; atlas_stream_is_complete().
     bool complete() const noexcept { return atlas_stream_is_complete(get()); }
-    /// finish() with the error in the result.
+    /// Like finish(), but returns the error in the result instead of throwing.
     result<projection> try_finish()
     {
         atlas_projection *made = nullptr;
@@ -2992,7 +2995,7 @@ public:
 
     /// The C handle, which stays owned.
     atlas_stream *get() const noexcept { return handle_.get(); }
-    /// True if it owns something.
+    /// True if this handle owns an object.
     explicit operator bool() const noexcept { return static_cast<bool>(handle_); }
     /// Releases the C handle together with the operation that it runs with, which must be destroyed after the handle.
     [[nodiscard]] std::pair<atlas_stream *, std::shared_ptr<void>> release() noexcept
@@ -3024,7 +3027,7 @@ public:
     }
     /// Takes bytes; atlas_stream_push().
     void push(bytes_view bytes) { try_push(bytes).value(); }
-    /// The next chunk, or nothing at the end; atlas_stream_next().
+    /// Returns the next chunk, or nothing at the end; atlas_stream_next().
     std::optional<chunk> next() { return try_next().value(); }
     /// Returns the progress; atlas_stream_get_progress().
     progress_state progress() const { return try_progress().value(); }
@@ -3135,7 +3138,7 @@ class container : public detail::handle<atlas_container, atlas_container_destroy
 public:
     using handle::handle;
 
-    /// create() with the error in the result.
+    /// Like create(), but returns the error in the result instead of throwing.
     static result<container> try_create(const path_view &path, projection_type type = projection_type::linear,
                                         const container_create_options &create = {},
                                         const projection_options &options = {}, const operation &op = {})
@@ -3146,7 +3149,7 @@ public:
             return atlas_container_create(path.c_str(), detail::number(type), &raw, &raw_create, c, out);
         });
     }
-    /// open() with the error in the result.
+    /// Like open(), but returns the error in the result instead of throwing.
     static result<container> try_open(const path_view &path, container_mode mode = container_mode::read,
                                       const verify_options &trust = {}, const container_open_options &options = {},
                                       const operation &op = {})
@@ -3157,7 +3160,7 @@ public:
             return atlas_container_open(path.c_str(), detail::number(mode), &verify, &raw, c, out);
         });
     }
-    /// open_source() with the error in the result.
+    /// Like open_source(), but returns the error in the result instead of throwing.
     static result<container> try_open_source(const source &from, const verify_options &trust = {},
                                              const container_open_options &options = {}, const operation &op = {})
     {
@@ -3167,7 +3170,7 @@ public:
             return atlas_container_open_source(from.get(), &verify, &raw, c, out);
         });
     }
-    /// merge() with the error in the result.
+    /// Like merge(), but returns the error in the result instead of throwing.
     static result<container> try_merge(list_view<container> parts, const path_view &path,
                                        const container_create_options &create = {}, const commit_options &commit = {},
                                        const operation &op = {})
@@ -3179,7 +3182,7 @@ public:
             return atlas_container_merge(handles.data(), handles.size(), path.c_str(), &raw_create, &raw, c, out);
         });
     }
-    /// info() with the error in the result.
+    /// Like info(), but returns the error in the result instead of throwing.
     result<container_info> try_info() const
     {
         auto c = detail::sized<atlas_container_info>();
@@ -3201,7 +3204,7 @@ public:
         std::memcpy(made.id.data(), c.id, made.id.size());
         return detail::checked<container_info>(given, made);
     }
-    /// generation() with the error in the result.
+    /// Like generation(), but returns the error in the result instead of throwing.
     result<generation_info> try_generation(std::uint64_t number = 0) const
     {
         auto c = detail::sized<atlas_generation_info>();
@@ -3210,7 +3213,7 @@ public:
                                                                        c.domain_size, c.tile_count, c.note_size,
                                                                        digest(c.root), digest(c.history)});
     }
-    /// note() with the error in the result.
+    /// Like note(), but returns the error in the result instead of throwing.
     result<std::string> try_note(std::uint64_t number = 0) const
     {
         std::string text(1024, '\0');
@@ -3221,14 +3224,14 @@ public:
         text.resize(size < text.size() ? size : text.size());
         return text;
     }
-    /// snapshot() with the error in the result.
+    /// Like snapshot(), but returns the error in the result instead of throwing.
     result<projection> try_snapshot(std::uint64_t number = 0, bool verify_reads = false, const operation &op = {}) const
     {
         return detail::call(op).make<projection>([&](auto *c, auto **out) {
             return atlas_container_snapshot(get(), number, verify_reads ? 1 : 0, c, out);
         });
     }
-    /// commit() with the error in the result.
+    /// Like commit(), but returns the error in the result instead of throwing.
     result<std::uint64_t> try_commit(const projection &from, const commit_options &options = {},
                                      const operation &op = {})
     {
@@ -3237,7 +3240,7 @@ public:
             return atlas_container_commit(get(), from.get(), &raw, c, made);
         });
     }
-    /// import_source() with the error in the result.
+    /// Like import_source(), but returns the error in the result instead of throwing.
     result<std::uint64_t> try_import_source(const source &from, const regions &where = {},
                                             const commit_options &options = {}, const operation &op = {})
     {
@@ -3246,29 +3249,29 @@ public:
             return atlas_container_import(get(), from.get(), where.data(), where.size(), &raw, c, made);
         });
     }
-    /// set_base() with the error in the result.
+    /// Like set_base(), but returns the error in the result instead of throwing.
     result<void> try_set_base(const source &base) { return detail::checked(atlas_container_set_base(get(), base.get())); }
-    /// clear_base() with the error in the result.
+    /// Like clear_base(), but returns the error in the result instead of throwing.
     result<void> try_clear_base() { return detail::checked(atlas_container_set_base(get(), nullptr)); }
-    /// refresh() with the error in the result.
+    /// Like refresh(), but returns the error in the result instead of throwing.
     result<std::uint64_t> try_refresh(const operation &op = {})
     {
         return numbered(op,
                         [&](auto *c, std::uint64_t *newest) { return atlas_container_refresh(get(), c, newest); });
     }
-    /// compact() with the error in the result.
+    /// Like compact(), but returns the error in the result instead of throwing.
     result<void> try_compact(std::uint64_t keep_from = 0, const operation &op = {})
     {
         return detail::call(op).run(
             [&](auto *c) { return atlas_container_compact(get(), nullptr, keep_from, c); });
     }
-    /// compact_to() with the error in the result.
+    /// Like compact_to(), but returns the error in the result instead of throwing.
     result<void> try_compact_to(const path_view &path, std::uint64_t keep_from = 0, const operation &op = {})
     {
         return detail::call(op).run(
             [&](auto *c) { return atlas_container_compact(get(), path.c_str(), keep_from, c); });
     }
-    /// find_damage() with the error in the result.
+    /// Like find_damage(), but returns the error in the result instead of throwing.
     result<damage_report> try_find_damage(std::uint64_t from = 0, const operation &op = {}) const
     {
         damage_report found{{}, atlas::status::ok};
@@ -3279,7 +3282,7 @@ public:
         found.outcome = *outcome;
         return found;
     }
-    /// each_damage() with the error in the result.
+    /// Like each_damage(), but returns the error in the result instead of throwing.
     result<atlas::status> try_each_damage(const damage_callback &told, std::uint64_t from = 0,
                                           const operation &op = {}) const
     {
@@ -3329,13 +3332,13 @@ public:
     {
         return try_merge(parts, path, create, commit, op).value();
     }
-    /// Properties of the container; atlas_container_get_info().
+    /// Returns the properties of the container; atlas_container_get_info().
     container_info info() const { return try_info().value(); }
-    /// Properties of a generation; 0 means the newest; atlas_container_get_generation().
+    /// Returns the properties of a generation; 0 means the newest; atlas_container_get_generation().
     generation_info generation(std::uint64_t number = 0) const { return try_generation(number).value(); }
-    /// The note of a generation; 0 means the newest; atlas_container_get_note().
+    /// Returns the note of a generation; 0 means the newest; atlas_container_get_note().
     std::string note(std::uint64_t number = 0) const { return try_note(number).value(); }
-    /// A projection of a generation; 0 means the newest; atlas_container_snapshot().
+    /// Creates a projection of a generation; 0 means the newest; atlas_container_snapshot().
     projection snapshot(std::uint64_t number = 0, bool verify_reads = false, const operation &op = {}) const
     {
         return try_snapshot(number, verify_reads, op).value();
@@ -3364,8 +3367,8 @@ public:
     {
         try_compact_to(path, keep_from, op).value();
     }
-    /// Every damaged record and range of the generations from `from` on; atlas_container_find_damage(). Damage is no
-    /// error: the outcome is then the status of the first fault.
+    /// Lists every damaged record and range of the generations from `from` on; atlas_container_find_damage(). Damage is
+    /// no error: the outcome is then the status of the first fault.
     [[nodiscard]] damage_report find_damage(std::uint64_t from = 0, const operation &op = {}) const
     {
         return try_find_damage(from, op).value();
@@ -3397,7 +3400,7 @@ class parity : public detail::handle<atlas_parity, atlas_parity_destroy> {
 public:
     using handle::handle;
 
-    /// create() with the error in the result.
+    /// Like create(), but returns the error in the result instead of throwing.
     static result<void> try_create(const source &of, const path_view &path, const parity_options &options = {},
                                    const operation &op = {})
     {
@@ -3405,14 +3408,14 @@ public:
         return detail::call(op).run(
             [&](auto *c) { return atlas_parity_create(of.get(), path.c_str(), &raw, c); });
     }
-    /// open() with the error in the result.
+    /// Like open(), but returns the error in the result instead of throwing.
     static result<parity> try_open(const path_view &path, const verify_options &trust = {}, const operation &op = {})
     {
         const auto verify = trust.raw();
         return detail::call(op).make<parity>(
             [&](auto *c, auto **out) { return atlas_parity_open(path.c_str(), &verify, c, out); });
     }
-    /// info() with the error in the result.
+    /// Like info(), but returns the error in the result instead of throwing.
     result<parity_info> try_info() const
     {
         auto c = detail::sized<atlas_parity_info>();
@@ -3430,7 +3433,7 @@ public:
         std::memcpy(made.id.data(), c.id, made.id.size());
         return detail::checked<parity_info>(given, made);
     }
-    /// check() with the error in the result.
+    /// Like check(), but returns the error in the result instead of throwing.
     result<parity_report> try_check(const source &of, const damage_callback &told = {}, const operation &op = {}) const
     {
         detail::call call(op);
@@ -3447,7 +3450,7 @@ public:
             return given.error();
         }
     }
-    /// repair() with the error in the result.
+    /// Like repair(), but returns the error in the result instead of throwing.
     result<parity_report> try_repair(const path_view &path, const repair_options &options,
                                      const damage_callback &agreed = {}, const operation &op = {},
                                      parity_report *report = nullptr) const
@@ -3467,13 +3470,13 @@ public:
         }
         return report_of(c);
     }
-    /// restore() with the error in the result.
+    /// Like restore(), but returns the error in the result instead of throwing.
     result<void> try_restore(const source &of, const path_view &path, const operation &op = {}) const
     {
         return detail::call(op).run(
             [&](auto *c) { return atlas_parity_restore(get(), of.get(), path.c_str(), c); });
     }
-    /// update() with the error in the result.
+    /// Like update(), but returns the error in the result instead of throwing.
     result<void> try_update(const source &of, list_view<region> changed, const path_view &path,
                             const parity_options &options = {}, const operation &op = {}) const
     {
@@ -3495,7 +3498,7 @@ public:
     {
         return try_open(path, trust, op).value();
     }
-    /// Properties of the parity file; atlas_parity_get_info().
+    /// Returns the properties of the parity file; atlas_parity_get_info().
     parity_info info() const { return try_info().value(); }
     /// Looks for damage in a source and in the parity file; atlas_parity_check(). Damage is no error: the report has
     /// the verdicts.
@@ -3546,16 +3549,16 @@ class benchmark_report : public detail::handle<atlas_benchmark_report, atlas_ben
 public:
     using handle::handle;
 
-    /// run() with the error in the result.
+    /// Like run(), but returns the error in the result instead of throwing.
     static result<benchmark_report> try_run(const benchmark_config &config = {}, const operation &op = {})
     {
         const auto raw = config.raw();
         return detail::call(op).make<benchmark_report>(
             [&](auto *c, auto **out) { return atlas_benchmark_run(&raw, c, out); });
     }
-    /// Number of results; atlas_benchmark_report_count().
+    /// Returns the number of results; atlas_benchmark_report_count().
     std::size_t size() const noexcept { return atlas_benchmark_report_count(get()); }
-    /// at() with the error in the result.
+    /// Like at(), but returns the error in the result instead of throwing.
     result<benchmark_result> try_at(std::size_t index) const
     {
         auto c = detail::sized<atlas_benchmark_result>();
@@ -3564,7 +3567,7 @@ public:
             given, benchmark_result{c.name == nullptr ? "" : c.name, c.data_size, c.iterations, c.min_ns, c.max_ns,
                                     c.mean_ns, c.median_ns, c.stddev_ns, c.bytes_per_second});
     }
-    /// format() with the error in the result.
+    /// Like format(), but returns the error in the result instead of throwing.
     result<buffer> try_format(report_format as) const
     {
         atlas_buffer made = {nullptr, 0};
@@ -3578,9 +3581,9 @@ public:
     {
         return try_run(config, op).value();
     }
-    /// Result `index`, in the order of measurement; atlas_benchmark_report_get().
+    /// Returns result `index`, in the order of measurement; atlas_benchmark_report_get().
     benchmark_result at(std::size_t index) const { return try_at(index).value(); }
-    /// All results as text, JSON or CSV; atlas_benchmark_report_format().
+    /// Returns all results as text, JSON or CSV; atlas_benchmark_report_format().
     buffer format(report_format as) const { return try_format(as).value(); }
 #endif
 };
