@@ -1,7 +1,7 @@
 //! The two digests of the library: T of bytes and N of the tree (docs/design.md, "The root").
 //!
 //! Unkeyed, T is plain BLAKE3 and N is BLAKE3 in derive-key mode, so that no bytes of a domain can
-//! pass for a node of the tree. Keyed, both are keyed BLAKE3 with keys derived from the caller's.
+//! pass for a node of the tree. Keyed, both are keyed BLAKE3 with keys derived from the caller's key.
 
 #![forbid(unsafe_code)]
 

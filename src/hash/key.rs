@@ -4,14 +4,15 @@ use crate::base::stack;
 use std::ops::Deref;
 use zeroize::Zeroizing;
 
-/// A key, wiped when dropped. It lies on the heap, because a move of a value leaves its bytes in the old place, where
-/// no drop reaches them. Whoever reads it copies it to the stack, which is therefore wiped after the call.
+/// A key, which is wiped when it is dropped. The key lies on the heap, because a move of a value leaves its
+/// bytes in the old place, where no drop wipes them. Code that reads the key copies it to the stack, which is
+/// therefore wiped after the call.
 #[derive(Clone)]
 pub(crate) struct Key(Box<Zeroizing<[u8; 32]>>);
 
 impl Key {
     pub(crate) fn new(bytes: &[u8; 32]) -> Key {
-        // Copied into its place, and not through the stack.
+        // The bytes are copied directly to the heap, without a copy on the stack.
         let mut key = Box::new(Zeroizing::new([0; 32]));
         key.copy_from_slice(bytes);
         Key(key)

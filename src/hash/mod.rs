@@ -1,7 +1,7 @@
 //! Digests, the trees over them, and the records of an encoding.
 //!
 //! ```text
-//! key          keys that are wiped
+//! key          keys that are wiped when they are dropped
 //! digest       T of bytes and N of nodes
 //! rfc6962      the shape of all trees, and walks over it
 //! outboard     BLAKE3's own tree inside a tile      pages → witness

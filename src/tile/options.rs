@@ -8,10 +8,10 @@ use crate::hash::key::Key;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum ProjectionType {
-    /// The bytes as they are.
+    /// The bytes themselves.
     #[default]
     Linear,
-    /// The exact Fourier transform over GF(12289), dealt out to 96 resonance classes of which any K
+    /// The exact Fourier transform over GF(12289), distributed over 96 resonance classes of which any K
     /// rebuild the domain ([`ProjectionOptions::with_data_classes`]).
     R96Fourier,
 }
