@@ -47,12 +47,12 @@ pub enum CompressionFilter {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum CompressionTarget {
-    /// The smallest size, unless LZ4 comes close to it.
+    /// The same as [`Smallest`](Self::Smallest), unless the result of LZ4 is at most a tenth larger.
     #[default]
     Balanced,
     /// The shortest decompression time among the algorithms that save enough.
     FastestRead,
-    /// The smallest size.
+    /// The smallest size. Of results that differ by less than a hundredth, the one that is faster to decompress.
     Smallest,
 }
 

@@ -69,11 +69,12 @@ pub enum atlas_compression_filter {
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub enum atlas_compression_target {
-    /// The smallest size, unless LZ4 comes close to it.
+    /// The same as SMALLEST, unless the result of LZ4 is at most a tenth larger.
     ATLAS_TARGET_BALANCED = 0,
     /// The shortest decompression time among the algorithms that save enough.
     ATLAS_TARGET_FASTEST_READ = 1,
-    /// The smallest size.
+    /// The smallest size. Of results that differ by less than a hundredth, the one that is faster to
+    /// decompress.
     ATLAS_TARGET_SMALLEST = 2,
 }
 

@@ -370,9 +370,9 @@ unsafe fn repair_options(options: *const atlas_repair_options) -> Result<RepairO
 /// Writes the parity file of a source.
 ///
 /// It never replaces a file, because a new parity file would protect damaged bytes as if they were
-/// right; atlas_parity_update() follows changes. Every byte is read once. Work memory is 256 MiB, or less if
-/// memory_limit leaves less, plus 16 bytes per unit and 9 MiB of tables; the file depends neither on the work
-/// memory nor on the number of threads. `options` and `operation` may be NULL; progress is reported at least
+/// right; atlas_parity_update() follows changes. Every byte is read once. Work memory is at most 256 MiB, and
+/// less if memory_limit leaves less, plus 16 bytes per unit and 9 MiB of tables; the file depends neither on the
+/// work memory nor on the number of threads. `options` and `operation` may be NULL; progress is reported at least
 /// once per MiB. The file appears complete or not at all. Fails with INVALID_ARGUMENT (sizes that do not fit
 /// one another), IO (os_error EEXIST if `path` exists), LIMIT, STATE (pool from before a fork),
 /// OUT_OF_MEMORY, CANCELLED or UNSUPPORTED (not built in).

@@ -465,8 +465,8 @@ pub struct atlas_limits {
     pub struct_size: u32,
     /// Maximum bytes of payload. Default 1 GiB.
     pub max_payload_size: u64,
-    /// Maximum bytes of the proof of the payload, and of the memory for its tiles, about 200 bytes
-    /// each. Default 64 MiB.
+    /// Maximum bytes of the proof of the payload, and of the memory for its tiles, 168 bytes each.
+    /// Default 64 MiB.
     pub max_proof_size: u64,
 }
 

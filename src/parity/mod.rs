@@ -106,8 +106,8 @@ pub struct AtlasParity {
 impl AtlasParity {
     /// Writes the parity file of `source` to `path`. Fails with IO (EEXIST) if `path` exists.
     ///
-    /// Every byte is read once. Work memory is 256 MiB, or less if the memory limit leaves less, plus 16
-    /// bytes per unit. The contents of the file do not depend on this memory.
+    /// Every byte is read once. Work memory is at most 256 MiB, and less if the memory limit leaves less, plus
+    /// 16 bytes per unit. The contents of the file do not depend on this memory.
     pub fn create(
         source: &Source,
         path: impl AsRef<Path>,

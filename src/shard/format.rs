@@ -46,7 +46,7 @@ const KEYED: u8 = 1;
 pub struct Limits {
     /// Maximum bytes of payload. Default 1 GiB.
     pub max_payload_size: u64,
-    /// Maximum bytes of the proof of the payload, and of the memory for its tiles, about 200 bytes each.
+    /// Maximum bytes of the proof of the payload, and of the memory for its tiles, 168 bytes each.
     /// Default 64 MiB.
     pub max_proof_size: u64,
 }
