@@ -136,8 +136,8 @@ fn file_name(target: &Path) -> Option<&OsStr> {
     target.as_os_str().as_encoded_bytes().ends_with(name.as_encoded_bytes()).then_some(name)
 }
 
-/// Returns the file at `target`, which a new one will replace. Fails if it is no regular file, because a FIFO, a
-/// socket or a device would be destroyed.
+/// Returns the file at `target`, which a new file will replace. Fails if `target` is no regular file, because
+/// a FIFO, a socket or a device would be destroyed.
 fn replaceable(target: &Path, there: io::Result<Option<Entry>>) -> Result<Option<Entry>> {
     let target = target.display();
     let there = there.map_err(|error| AtlasError::io(format_args!("finding the type of {target}"), error))?;

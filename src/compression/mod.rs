@@ -47,7 +47,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Shard with a compressed payload, or with a stored one if compression would not make it smaller.
+/// Shard with a compressed payload, or with a stored payload if compression would not make it smaller.
 ///
 /// In contrast to an [`AtlasShard`], a compressed shard is verified against its root only when it is
 /// decompressed. Its blocks have digests of their own, which detect accidental damage.

@@ -106,7 +106,8 @@ pub struct ContainerOptions {
     /// no generation has this history, or if only the oldest generation of a compacted container has it and
     /// neither a root nor a key proves that generation.
     pub expected_history: Option<Digest>,
-    /// Maximum number of bytes of a generation. A larger one fails with LIMIT. `None` means no maximum.
+    /// Maximum number of bytes of a generation. A larger generation fails with LIMIT. `None` means no
+    /// maximum.
     pub max_domain_size: Option<u64>,
 }
 

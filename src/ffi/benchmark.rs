@@ -34,13 +34,13 @@ use std::ffi::c_char;
 pub struct atlas_benchmark_config {
     /// sizeof(atlas_benchmark_config).
     pub struct_size: u32,
-    /// Iterations of a case before the measured ones. Default 3.
+    /// Iterations of a case before the measured iterations. Default 3.
     pub warmup_iterations: u32,
     /// Measured iterations of a case, at least 1. Default 10.
     pub iterations: u32,
     /// Seconds for the iterations of one case, finite and greater than 0. Default 5. After this time no
-    /// iteration begins, except the first measured iteration; warm-up gets half of it. A running iteration is
-    /// not interrupted, and the preparation of the case does not count.
+    /// iteration begins, except the first measured iteration; warm-up gets half of this time. A running
+    /// iteration is not interrupted, and the preparation of the case does not count.
     pub max_seconds: f64,
     /// Sizes of the domains in bytes, each greater than 0. NULL means 1, 16 and 64 MiB. Borrowed
     /// for the call.
@@ -167,7 +167,8 @@ sized_struct!(
 /// Cases: "memcpy" and "BLAKE3" (bounds of the other cases), projections, streaming, verification, single and
 /// many shards, reconstruction, transformation, updates, compression. Cases that are not built in are left
 /// out. `config` and `operation` may be NULL. `*out` is owned by the caller:
-/// atlas_benchmark_report_destroy(). Callable from any thread, but concurrent work slows it down.
+/// atlas_benchmark_report_destroy(). Callable from any thread, but concurrent work slows the measured cases
+/// down.
 ///
 /// A case of one size takes max_seconds, plus the time of its preparation (the domain projected,
 /// split into shards, compressed), of one warm-up and of one iteration, which are never

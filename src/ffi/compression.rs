@@ -210,7 +210,7 @@ pub(super) unsafe fn config_in(config: *const atlas_compression_config) -> Resul
     })
 }
 
-/// Shard with a compressed payload, or with a stored one if compression would not make it smaller.
+/// Shard with a compressed payload, or with a stored payload if compression would not make it smaller.
 ///
 /// Its blocks have digests of their own, which detect accidental damage. Decompression verifies the
 /// bytes against the root.
@@ -515,7 +515,7 @@ unsafe fn all<'a, H: Send + Sync + 'a, T>(
 ///
 /// `out` has room for `count` handles, in the order of the shards, each owned by the caller; on
 /// failure every entry is NULL. `operation` may be NULL; progress is reported once per block or 128
-/// KiB and counts shards as chunks. Several threads may call it at once. Fails as
+/// KiB and counts shards as chunks. Several threads may call this function at once. Fails as
 /// atlas_shard_compress() does, with the shard's index in atlas_error_info.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_compression_manager_compress_batch(
@@ -548,8 +548,8 @@ pub unsafe extern "C" fn atlas_compression_manager_compress_batch(
 ///
 /// `out` has room for `count` handles, in the order of the compressed shards, each owned by the
 /// caller; on failure every entry is NULL. `verify` applies to all shards; `verify` and `operation` may be
-/// NULL; progress is reported once per block or 128 KiB and once per tile. Several threads may call it at
-/// once. Fails as atlas_shard_decompress() does, with the shard's index in atlas_error_info.
+/// NULL; progress is reported once per block or 128 KiB and once per tile. Several threads may call this
+/// function at once. Fails as atlas_shard_decompress() does, with the shard's index in atlas_error_info.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_compression_manager_decompress_batch(
     manager: *mut atlas_compression_manager,

@@ -52,9 +52,9 @@ pub struct atlas_container(pub(super) Container);
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub enum atlas_container_mode {
-    /// Reading, at the same time as any number of readers and a writer.
+    /// Reading. Any number of other readers and one writer may use the file at the same time.
     ATLAS_CONTAINER_READ = 0,
-    /// Reading and writing. One handle at a time.
+    /// Reading and writing. Only one handle at a time may write.
     ATLAS_CONTAINER_WRITE = 1,
 }
 
@@ -79,8 +79,8 @@ pub struct atlas_container_create_options {
     /// file (device and inode). NULL means none. Kept alive.
     pub base: *const atlas_source,
     /// Compression of runs of 4 KiB and more that this handle stores. The file does not remember
-    /// the setting. NULL means that they are stored as they are. min_size_threshold and max_compression_ratio
-    /// are ignored. Copied.
+    /// the setting. NULL means that the runs are stored without compression. min_size_threshold and
+    /// max_compression_ratio are ignored. Copied.
     pub compression: *const atlas_compression_config,
     /// Bytes of memory for the loaded part of the tree. Default 64 MiB.
     pub cache_size: u64,
@@ -129,7 +129,7 @@ pub struct atlas_container_open_options {
     pub compression: *const atlas_compression_config,
     /// The same as in atlas_container_create_options.
     pub cache_size: u64,
-    /// Maximum size of a generation. A larger one fails with ATLAS_STATUS_LIMIT. 0 means no limit.
+    /// Maximum size of a generation. A larger generation fails with ATLAS_STATUS_LIMIT. 0 means no limit.
     pub max_domain_size: u64,
 }
 
@@ -291,7 +291,7 @@ pub struct atlas_generation_info {
     pub note_size: u64,
     /// Root of the projection.
     pub root: [u8; 32],
-    /// Digest that commits to this generation and all before it. It survives compaction.
+    /// Digest that commits to this generation and to all generations before it. It survives compaction.
     pub history: [u8; 32],
 }
 
@@ -450,10 +450,10 @@ pub unsafe extern "C" fn atlas_container_get_info(
     })
 }
 
-/// Fills `info` with the properties of a generation. 0 means the newest.
+/// Fills `info` with the properties of a generation. `generation` 0 means the newest.
 ///
 /// Reads fewer records than the logarithm of the distance from the newest generation. Fails with OUT_OF_RANGE
-/// (it is not kept), WITNESS (a record on the way is damaged), FORMAT, IO or INVALID_ARGUMENT.
+/// (the generation is not kept), WITNESS (a record on the way is damaged), FORMAT, IO or INVALID_ARGUMENT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_get_generation(
     container: *const atlas_container,
@@ -480,7 +480,7 @@ pub unsafe extern "C" fn atlas_container_get_generation(
     })
 }
 
-/// Copies the note of a generation, as much as fits. 0 means the newest. On entry `*size` is the
+/// Copies the note of a generation, as much as fits. `generation` 0 means the newest. On entry `*size` is the
 /// capacity of `buffer`; on return it is the size of the note.
 ///
 /// `buffer` may be NULL if `*size` is 0. Fails with OUT_OF_RANGE, WITNESS, FORMAT, IO or
@@ -511,14 +511,14 @@ pub unsafe extern "C" fn atlas_container_get_note(
     })
 }
 
-/// Creates a projection of a generation, in O(1). 0 means the newest, or the empty domain if there
-/// is none. Its tree is loaded on demand.
+/// Creates a projection of a generation, in O(1). `generation` 0 means the newest, or the empty domain if
+/// there is no generation. Its tree is loaded on demand.
 ///
 /// With `verify_reads` not 0, atlas_projection_read() returns only bytes that were checked against
 /// their witness. The snapshot keeps the base that is attached now. A read uses at most 16 MiB of
 /// memory. `operation` may be NULL. `*out` is owned by the caller: atlas_projection_destroy(); it
-/// may outlive the container. Fails with OUT_OF_RANGE (it is not kept), WITNESS, FORMAT,
-/// UNSUPPORTED, CONSERVATION (STRICT, and its sum is not 0 mod 96), LIMIT, STATE, IO,
+/// may outlive the container. Fails with OUT_OF_RANGE (the generation is not kept), WITNESS, FORMAT,
+/// UNSUPPORTED, CONSERVATION (STRICT, and the generation's sum is not 0 mod 96), LIMIT, STATE, IO,
 /// INVALID_ARGUMENT, OUT_OF_MEMORY or CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_snapshot(
@@ -544,14 +544,14 @@ pub unsafe extern "C" fn atlas_container_snapshot(
 /// Stores the parts of a projection that are not stored yet and makes it the newest generation,
 /// durable on return.
 ///
-/// The projection may be edited during the call. `options` and `operation` may be NULL.
-/// `*generation` is set to the number of the generation; may be NULL. The projection keeps the
-/// memory of its edits: continue with a new snapshot to free it. Fails with INVALID_ARGUMENT
-/// (another type, K, key or policy), CONFLICT (`expected`), CONSERVATION (STRICT), WITNESS (a
-/// source changed), STATE (the handle was opened for reading or by another process, or an earlier flush
-/// failed), UNSUPPORTED (features of a newer version), LIMIT, IO, OUT_OF_MEMORY or CANCELLED, and then
-/// nothing was committed. After a failed flush the outcome is unknown, and all calls but destroy and getters
-/// fail with STATE until the container is opened again.
+/// The projection may be edited during the call. `options` and `operation` may be NULL. `*generation` is set
+/// to the number of the new generation; `generation` may be NULL. The projection keeps the memory of its
+/// edits: continue with a new snapshot to free it. Fails with INVALID_ARGUMENT (another type, K, key or
+/// policy), CONFLICT (`expected` is not the newest generation), CONSERVATION (STRICT), WITNESS (a source
+/// changed), STATE (the handle was opened for reading or by another process, or an earlier flush failed),
+/// UNSUPPORTED (features of a newer version), LIMIT, IO, OUT_OF_MEMORY or CANCELLED, and then nothing was
+/// committed. After a failed flush the outcome is unknown, and all calls but destroy and getters fail with
+/// STATE until the container is opened again.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_commit(
     container: *mut atlas_container,
@@ -590,10 +590,10 @@ pub unsafe extern "C" fn atlas_container_commit(
 /// generation, the tail after the end of the shorter one. The other tiles are those of the newest
 /// generation, without a check that the source still has their bytes. Regions may overlap and come
 /// in any order; `regions` not NULL with `region_count` 0 means none. `options` and `operation` may
-/// be NULL; progress is reported once per tile read. `*generation` is set to the number of the
-/// generation; may be NULL. Fails as atlas_container_commit() does, with IO of the source,
-/// OUT_OF_RANGE (a region outside the source) and INVALID_ARGUMENT (regions after an edit that
-/// changed the length, which leaves other tiles than an import makes).
+/// be NULL; progress is reported once per tile read. `*generation` is set to the number of the new
+/// generation; `generation` may be NULL. Fails as atlas_container_commit() does, with IO of the source,
+/// OUT_OF_RANGE (a region outside the source) and INVALID_ARGUMENT (regions after an edit that changed the
+/// length, which leaves other tiles than an import makes).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_import(
     container: *mut atlas_container,
@@ -627,7 +627,7 @@ pub unsafe extern "C" fn atlas_container_import(
     })
 }
 
-/// Attaches another base for later snapshots. NULL means none.
+/// Attaches another base for later snapshots. NULL detaches the base.
 ///
 /// Nothing is read. Reading bytes that a shorter base lacks fails with INCOMPLETE; the additional
 /// bytes of a longer base are ignored. The container keeps the source alive. Fails with STATE or
@@ -648,8 +648,8 @@ pub unsafe extern "C" fn atlas_container_set_base(
 /// Looks for newer generations, in the file that has the path now. `*newest` is set to the number of the
 /// newest generation; `newest` may be NULL.
 ///
-/// `operation` may be NULL. Fails with STATE (the file lacks the generation that was the newest for
-/// this handle: open it again), WITNESS, FORMAT, LIMIT, IO, INVALID_ARGUMENT, OUT_OF_MEMORY or
+/// `operation` may be NULL. Fails with STATE (the file lacks the generation that was the newest for this
+/// handle: open the container again), WITNESS, FORMAT, LIMIT, IO, INVALID_ARGUMENT, OUT_OF_MEMORY or
 /// CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_refresh(
@@ -699,18 +699,17 @@ pub unsafe extern "C" fn atlas_container_compact(
     })
 }
 
-/// Checks the header, the chain of commit records, and every other record and tile of the
-/// generations from `from` on; 0 means all. If these are all generations and no damage was found,
-/// it then checks that the bytes between records are zero. Slots (hints to the newest commit) are
-/// not checked.
+/// Checks the header, the chain of commit records, and every other record and tile of the generations from
+/// `from` on; `from` 0 means all generations. If these are all generations and no damage was found, it then
+/// checks that the bytes between records are zero. Slots (hints to the newest commit) are not checked.
 ///
 /// `damage` receives records by their offset, then tiles, generation by generation from the oldest; a tile
-/// that several generations share is reported once, with the oldest of them. If a base was changed in place,
-/// the earlier generations stay damaged: pass info.newest then. `damage` and `operation` may be NULL. Fails
-/// with the status of the first fault in the order header, chain, generations from the oldest, zero bytes
-/// (WITNESS, FORMAT, CONSERVATION, UNSUPPORTED); with INCOMPLETE if all bytes of the file are intact and
-/// bytes of the base could not be checked; with STATE, LIMIT, IO, INVALID_ARGUMENT, OUT_OF_MEMORY or
-/// CANCELLED.
+/// that several generations share is reported once, with the oldest of these generations. If a base was
+/// changed in place, the earlier generations stay damaged: in that case pass info.newest as `from`. `damage`
+/// and `operation` may be NULL. Fails with the status of the first fault in the order header, chain,
+/// generations from the oldest, zero bytes (WITNESS, FORMAT, CONSERVATION, UNSUPPORTED); with INCOMPLETE if
+/// all bytes of the file are intact and bytes of the base could not be checked; with STATE, LIMIT, IO,
+/// INVALID_ARGUMENT, OUT_OF_MEMORY or CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_find_damage(
     container: *const atlas_container,
@@ -735,17 +734,17 @@ pub unsafe extern "C" fn atlas_container_find_damage(
 /// container.
 ///
 /// All parts but the last must consist of full tiles of 1 MiB, or be empty. Type, K, key,
-/// conservation and chaining values are those of the parts, which must agree; keep_chains not 0
-/// needs parts that have them. The base of each part is a range of its own (atlas_source_range())
-/// and not the whole file; options->base has the size of all these bases together, as atlas_source_concat()
-/// makes it, or is NULL. No byte of a base is read, and no base has to be attached to a part. Other payload
-/// is decoded and copied; options->compression applies to later commits. With id, block_log2, time and note
-/// given a merged outline is byte for byte that of one import. `parts` is borrowed for the call, and a part
-/// may occur twice; `options`, `commit` and `operation` may be NULL; progress is reported once per tile. The
-/// handle in `*out` can write and is owned by the caller: atlas_container_destroy(). Fails with
-/// INVALID_ARGUMENT (no parts; parts that do not fit), CONFLICT (commit->expected is not 0), IO (with EEXIST
-/// if a file of that name exists), CONSERVATION (STRICT), WITNESS, FORMAT, UNSUPPORTED, STATE, LIMIT,
-/// OUT_OF_MEMORY or CANCELLED, and then leaves no file. The error's index is the part.
+/// conservation and chaining values are those of the parts, which must agree; keep_chains not 0 needs parts
+/// with chaining values. The base of each part is a range of its own (atlas_source_range()) and not the whole
+/// file; options->base has the size of all these bases together, as atlas_source_concat() makes it, or is
+/// NULL. No byte of a base is read, and no base has to be attached to a part. Other payload is decoded and
+/// copied; options->compression applies to later commits. With id, block_log2, time and note given a merged
+/// outline is byte for byte that of one import. `parts` is borrowed for the call, and a part may occur twice;
+/// `options`, `commit` and `operation` may be NULL; progress is reported once per tile. The handle in `*out`
+/// can write and is owned by the caller: atlas_container_destroy(). Fails with INVALID_ARGUMENT (no parts;
+/// parts that do not fit), CONFLICT (commit->expected is not 0), IO (with EEXIST if a file of that name
+/// exists), CONSERVATION (STRICT), WITNESS, FORMAT, UNSUPPORTED, STATE, LIMIT, OUT_OF_MEMORY or CANCELLED,
+/// and then leaves no file. The error's index is the part.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_container_merge(
     parts: *const *const atlas_container,

@@ -319,14 +319,14 @@ pub unsafe extern "C" fn atlas_projection_optimize(
     })
 }
 
-/// Inserts all bytes of a source before the byte at `offset`. If `offset` is the size of the domain, they are
-/// appended.
+/// Inserts all bytes of a source before the byte at `offset`. If `offset` is the size of the domain, the
+/// bytes are appended.
 ///
-/// The source is projected first. Its bytes are not copied; the projection keeps it alive. The
-/// insertion is one delta of the history. `operation` may be NULL; progress is reported once per
-/// tile of the source. Fails with OUT_OF_RANGE, CONSERVATION (STRICT), IO, WITNESS (splitting a
-/// tile reads a source that changed), LIMIT, STATE (pool from before a fork), INVALID_ARGUMENT,
-/// OUT_OF_MEMORY or CANCELLED, and then changes nothing.
+/// The source is projected first. Its bytes are not copied; the projection keeps the source alive. The
+/// insertion is one delta of the history. `operation` may be NULL; progress is reported once per tile of the
+/// source. Fails with OUT_OF_RANGE, CONSERVATION (STRICT), IO, WITNESS (splitting a tile reads a source that
+/// changed), LIMIT, STATE (pool from before a fork), INVALID_ARGUMENT, OUT_OF_MEMORY or CANCELLED, and then
+/// changes nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_projection_insert_source(
     projection: *mut atlas_projection,

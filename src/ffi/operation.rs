@@ -82,10 +82,10 @@ pub struct atlas_operation {
     /// sizeof(atlas_operation).
     pub struct_size: u32,
     /// Pool whose threads share the work. NULL means the library's own pool of one thread per core,
-    /// made at the first parallel call. The calling thread and the threads of the pool share the
-    /// work, together at most as many as the pool has; work too small to share runs on the calling
-    /// thread. No other thread is used. (With ATLAS_PARALLEL_POOL the calling thread only waits, reports
-    /// progress and assembles the results.)
+    /// made at the first parallel call. The calling thread and the threads of the pool share the work,
+    /// together at most as many threads as the pool has; work too small to share runs on the calling thread.
+    /// No other thread is used. (With ATLAS_PARALLEL_POOL the calling thread only waits, reports progress and
+    /// assembles the results.)
     pub pool: *const atlas_pool,
     /// Progress callback. NULL means none.
     pub progress: atlas_progress_fn,

@@ -80,8 +80,8 @@ pub struct atlas_parity_options {
     pub unit_size: u32,
     /// Number of parity columns, at most the number of data columns. 0 means that redundancy determines it.
     pub parity_columns: u32,
-    /// Share of parity in 1/10,000 of the data columns, at most 10,000. Default 625. At least 2
-    /// columns are made, or all if there are fewer data columns.
+    /// Share of parity in 1/10,000 of the data columns, at most 10,000. Default 625. At least 2 columns are
+    /// made, or 1 if there is only one data column.
     pub redundancy: u32,
     /// Number of rows. 0 means the number that gives at most 256 columns.
     pub rows: u64,
@@ -506,12 +506,12 @@ pub unsafe extern "C" fn atlas_parity_check(
 /// and KEEP write no file). INCOMPLETE means that a row is lost. Nothing was written then, unless partial is
 /// set: then the other rows were repaired.
 ///
-/// NEW_FILE and KEEP copy the bytes after the protected ones; the file appears complete or not at
-/// all. IN_PLACE may be stopped at any moment, also by a crash: each byte is right or was bad
-/// before, and the next call continues. Synced on return. NULL for `options` is an error, because other_path
-/// has no default. `report` and `operation` may be NULL; progress is reported once per MiB and once per row.
-/// Fails with WITNESS, INCOMPLETE, IO (os_error EEXIST if other_path exists), INVALID_ARGUMENT, LIMIT, STATE
-/// (pool from before a fork), OUT_OF_MEMORY, CANCELLED or UNSUPPORTED (not built in).
+/// NEW_FILE and KEEP also copy the bytes after the protected bytes; the file appears complete or not at all.
+/// IN_PLACE may be stopped at any moment, also by a crash: each byte is right or was bad before, and the next
+/// call continues. The file is synced on return. NULL for `options` is an error, because other_path has no
+/// default. `report` and `operation` may be NULL; progress is reported once per MiB and once per row. Fails
+/// with WITNESS, INCOMPLETE, IO (os_error EEXIST if other_path exists), INVALID_ARGUMENT, LIMIT, STATE (pool
+/// from before a fork), OUT_OF_MEMORY, CANCELLED or UNSUPPORTED (not built in).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_parity_repair(
     parity: *const atlas_parity,
@@ -581,7 +581,7 @@ pub unsafe extern "C" fn atlas_parity_restore(
 /// these ranges replaced, so that damage elsewhere stays damage. If other bytes of the affected rows differ,
 /// the call fails with WITNESS and writes nothing; with store_root any differing byte has this effect. Reads
 /// the appended bytes, the units of each affected row, and the parity file once. Replaces a file of this
-/// name, also the parity file itself; the handle stays that of the old file. `operation` may be NULL;
+/// name, also the parity file itself; the handle continues with the old file. `operation` may be NULL;
 /// progress is reported at least once per MiB. Fails with WITNESS, INVALID_ARGUMENT (the rows do not fit the
 /// new size: create a new file), OUT_OF_RANGE (a region outside the source), IO, LIMIT, STATE (pool from
 /// before a fork), OUT_OF_MEMORY, CANCELLED or UNSUPPORTED (not built in).

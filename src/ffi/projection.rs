@@ -50,7 +50,7 @@ pub enum atlas_projection_type {
 pub enum atlas_conservation_policy {
     /// Any sum is allowed; residue and correction are recorded.
     ATLAS_CONSERVATION_TRACK = 0,
-    /// The sum must be 0 mod 96, and stay so.
+    /// The sum must be 0 mod 96, also after every change.
     ATLAS_CONSERVATION_STRICT = 1,
 }
 
@@ -125,12 +125,12 @@ pub(super) unsafe fn projection_options(
 
 /// Projects a source: hashes all of its bytes and commits to their present values.
 ///
-/// `type` is an atlas_projection_type; `options` and `operation` may be NULL. The projection keeps
-/// the source alive, so that the caller may destroy it at once. `*out` is owned by the caller:
-/// atlas_projection_destroy(). Costs about one BLAKE3 of the bytes, shared by the operation's
-/// threads, and at most 448 bytes of memory per tile of 1 MiB; progress is reported once per tile.
-/// Fails with INVALID_ARGUMENT, IO, CONSERVATION (STRICT; the message names the missing sum),
-/// LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY or CANCELLED.
+/// `type` is an atlas_projection_type; `options` and `operation` may be NULL. The projection keeps the source
+/// alive, so that the caller may destroy the source right after this call. `*out` is owned by the caller:
+/// atlas_projection_destroy(). Costs about one BLAKE3 of the bytes, shared by the operation's threads, and at
+/// most 448 bytes of memory per tile of 1 MiB; progress is reported once per tile. Fails with
+/// INVALID_ARGUMENT, IO, CONSERVATION (STRICT; the message names the missing sum), LIMIT, STATE (pool from
+/// before a fork), OUT_OF_MEMORY or CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_projection_create(
     r#type: u32,
@@ -174,8 +174,8 @@ pub struct atlas_projection_info {
     pub page_count: u64,
     /// Number of tiles, each of 1 byte to 1 MiB.
     pub tile_count: u64,
-    /// Sum of all bytes mod 96. It composes, but misses one in 96 random corruptions; the root
-    /// proves integrity.
+    /// Sum of all bytes mod 96. The sums of parts add up to the sum of the whole, but the sum misses one in
+    /// 96 random corruptions; the root proves integrity.
     pub residue: u32,
     /// (96 - residue) mod 96, the value to add for a sum of 0 mod 96.
     pub correction: u32,
@@ -183,7 +183,7 @@ pub struct atlas_projection_info {
     pub width: u32,
     /// Number of rows of the plane, equal to width.
     pub height: u32,
-    /// K. 0 for LINEAR.
+    /// K, the number of classes that rebuild the domain. 0 for LINEAR.
     pub r96_data_classes: u32,
     /// 1 if witnesses are keyed, else 0.
     pub keyed: u32,
@@ -400,9 +400,9 @@ pub unsafe extern "C" fn atlas_projection_verify(
 /// The bytes go to a temporary file beside `path`, which is flushed to the disk and then renamed.
 /// On failure an older file stays, and nothing else remains. Only the owner can read the temporary
 /// file; at the end it gets owner, group, mode, access list and attributes of the file that it
-/// replaces, or those of a new file. If the process may not set one of them, the call fails with
-/// IO. A symbolic link is itself replaced, and its target stays. Anything else but a regular file
-/// fails with INVALID_ARGUMENT. A tile of zeros becomes a hole.
+/// replaces, or those of a new file. If the process may not set one of these attributes, the call fails with
+/// IO. A symbolic link is itself replaced, and its target stays. Anything else but a regular file fails with
+/// INVALID_ARGUMENT. A tile of zeros becomes a hole.
 ///
 /// Callable from any thread. `operation` may be NULL; progress is reported once per tile. Fails
 /// with INVALID_ARGUMENT, IO, WITNESS, CONSERVATION, LIMIT, STATE (pool from before a fork),

@@ -114,20 +114,21 @@ pub unsafe extern "C" fn atlas_shard_extract(
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub enum atlas_parallel_strategy {
-    /// The calling thread alone. For hosts that have no thread to spare or run batches in parallel
-    /// themselves.
+    /// All tasks run on the calling thread. For hosts that have no other thread to spare or run batches in
+    /// parallel themselves.
     ATLAS_PARALLEL_SEQUENTIAL = 0,
-    /// About one tile per task, on the calling thread and the operation's pool, else the library's. Use this
-    /// unless there is a reason for another strategy. A batch too small for a second thread runs on the
-    /// calling thread, because waking another thread would take longer.
+    /// A task has about one tile. The tasks run on the calling thread and on the operation's pool, or on the
+    /// library's pool if the operation has no pool. Use this strategy unless there is a reason for another
+    /// one. A batch too small for a second thread runs on the calling thread, because waking another thread
+    /// would take longer.
     ATLAS_PARALLEL_DEFAULT = 1,
-    /// Like DEFAULT, but on the operation's pool alone, which must be given, however small the batch. For
-    /// hosts whose calling thread must not do such work: it waits, reports progress and assembles the
-    /// shards.
+    /// Like DEFAULT, but all tasks run on the operation's pool, even those of a small batch; the operation
+    /// must have a pool. For hosts whose calling thread must not do such work: it waits, reports progress and
+    /// assembles the shards.
     ATLAS_PARALLEL_POOL = 2,
-    /// Like DEFAULT, but with chunk_size regions per task. For many small regions whose neighbours lie in
-    /// the same tile. A tile that two tasks touch is hashed twice. A region larger than a thread's share of
-    /// the batch is split into its tiles.
+    /// Like DEFAULT, but a task has chunk_size regions. For many small regions whose neighbours lie in the
+    /// same tile. A tile that two tasks touch is hashed twice. A region larger than a thread's share of the
+    /// batch is split into its tiles.
     ATLAS_PARALLEL_CHUNKED = 3,
     /// Like DEFAULT, but the largest tasks run first, on at most max_threads threads. This suits regions of
     /// very different sizes.
@@ -229,9 +230,9 @@ pub unsafe extern "C" fn atlas_shard_extract_batch(
 ///
 /// `out` has room for `class_count` handles, in the order of `classes`, each owned by the caller;
 /// on failure every entry is NULL. The region is rounded out to whole tiles; NULL means the whole
-/// domain. `operation` may be NULL; progress is reported once per tile. Callable from any thread.
-/// Costs one transform of the region, whatever the number of classes. Fails with INVALID_ARGUMENT
-/// (a class given twice or above 95, a LINEAR projection), and as atlas_shard_extract() does.
+/// domain. `operation` may be NULL; progress is reported once per tile. Callable from any thread. Costs one
+/// transform of the region, for any number of classes. Fails with INVALID_ARGUMENT (a class given twice or
+/// above 95, a LINEAR projection), and as atlas_shard_extract() does.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_shard_extract_classes(
     projection: *const atlas_projection,
@@ -274,7 +275,7 @@ pub struct atlas_shard_info {
     pub payload_size: u64,
     /// LINEAR: sum of the region's bytes mod 96. R96: 0.
     pub residue: u32,
-    /// K. 0 for LINEAR.
+    /// K, the number of classes that rebuild the domain. 0 for LINEAR.
     pub r96_data_classes: u32,
     /// 1 if the shard's witnesses are keyed, else 0.
     pub keyed: u32,

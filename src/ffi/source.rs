@@ -36,7 +36,7 @@ pub struct atlas_source(pub(super) Source);
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub enum atlas_file_io {
-    /// Positioned reads. A file that shrinks or fails later is an error of the call that reads it.
+    /// Positioned reads. If the file shrinks or cannot be read later, the call that reads it fails.
     ATLAS_FILE_IO_READ = 0,
     /// Memory mapping. The caller guarantees that no process truncates or writes the file while a
     /// projection reads it. Reading after the new end of a truncated file kills the process
@@ -46,25 +46,25 @@ pub enum atlas_file_io {
     ///
     /// Linux guarantees this for a file with the seal F_SEAL_SHRINK, for an immutable file on ext4, and for a
     /// file on a file system that is mounted read-only as a whole and that no other machine writes to. A file
-    /// on a read-only mount of a file system that is mounted for writing elsewhere is read. The caller
+    /// on a read-only mount of a file system that is mounted for writing elsewhere is not mapped. The caller
     /// guarantees that no process writes to a file that is only sealed against shrinking, and that no
-    /// administrator revokes the other two guarantees in the meantime. A failing disk kills the process
-    /// (SIGBUS) under a mapping; reads fail with IO.
+    /// administrator revokes the other two guarantees in the meantime. If the disk fails, a mapping kills the
+    /// process (SIGBUS), and positioned reads fail with IO.
     ATLAS_FILE_IO_AUTO = 2,
 }
 
 /// Reads exactly `size` bytes at `offset` into `buffer`. Returns 0, or an errno value.
 ///
-/// Called from several threads at once, unless the operation's pool has one thread. `buffer` may be
-/// uninitialised. The callback must not throw or longjmp. It may call the library with other handles.
+/// The library calls it from several threads at once, unless the operation's pool has one thread. `buffer`
+/// may be uninitialised. The callback must not throw or longjmp. It may call the library with other handles.
 pub type atlas_read_at_fn = Option<
     unsafe extern "C" fn(user_data: *mut c_void, offset: u64, buffer: *mut c_void, size: usize) -> c_int,
 >;
 
-/// Called once, from any thread, when the last object that reads a source is gone.
+/// The library calls it once, from any thread, when the last object that reads a source is gone.
 pub type atlas_release_fn = Option<unsafe extern "C" fn(user_data: *mut c_void)>;
 
-/// Data of a callback, which the caller shares between threads.
+/// Data of a callback, which the caller makes safe to use from several threads.
 #[derive(Clone, Copy)]
 struct UserData(*mut c_void);
 
@@ -137,9 +137,9 @@ pub unsafe extern "C" fn atlas_source_copy(
 /// Creates a source from memory of the caller, without a copy.
 ///
 /// `data` must stay readable and unchanged until `release` is called with `user_data`, once, from
-/// any thread, when the last object that reads it is gone. `release` may be NULL; then `data` must
-/// stay until all those objects are destroyed. On failure `release` is not called. `*out` is owned
-/// by the caller. Fails with INVALID_ARGUMENT.
+/// any thread, when the last object that reads `data` is gone. `release` may be NULL; then `data` must stay
+/// until all these objects are destroyed. On failure `release` is not called. `*out` is owned by the caller.
+/// Fails with INVALID_ARGUMENT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_source_borrow(
     data: *const c_void,
@@ -168,10 +168,9 @@ pub unsafe extern "C" fn atlas_source_borrow(
 /// Creates a source that reads a regular file. `io` is an atlas_file_io.
 ///
 /// `path` is copied: bytes on Unix, UTF-8 on Windows. The size of the source is the size of the
-/// file at this moment. Hashing of tiles skips the holes of a sparse file; each call asks the file
-/// system for them again. `*out` is owned by the caller. Fails with INVALID_ARGUMENT (not a regular
-/// file, unknown io), IO (message with path and reason, os_error set) or UNSUPPORTED (mapping not
-/// built in).
+/// file at this moment. Hashing of tiles skips the holes of a sparse file; each call asks the file system for
+/// the holes again. `*out` is owned by the caller. Fails with INVALID_ARGUMENT (not a regular file, unknown
+/// io), IO (message with path and reason, os_error set) or UNSUPPORTED (mapping not built in).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_source_open_file(
     path: *const c_char,
@@ -270,10 +269,10 @@ pub unsafe extern "C" fn atlas_source_from_callback(
 
 /// Creates a source from the `size` bytes of another source from `offset` on.
 ///
-/// No byte is copied. The new source keeps `source` alive, so that `source` may be destroyed at
-/// once. A range of a file stays known as a part of that file. A size of 0 gives an empty source.
-/// `*out` is owned by the caller: atlas_source_destroy(). Callable from any thread. Fails with
-/// INVALID_ARGUMENT, OUT_OF_RANGE or OUT_OF_MEMORY.
+/// No byte is copied. The new source keeps `source` alive, so that `source` may be destroyed right after this
+/// call. A range of a file stays known as a part of that file. A size of 0 gives an empty source. `*out` is
+/// owned by the caller: atlas_source_destroy(). Callable from any thread. Fails with INVALID_ARGUMENT,
+/// OUT_OF_RANGE or OUT_OF_MEMORY.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_source_range(
     source: *const atlas_source,

@@ -32,7 +32,7 @@ use crate::streaming::{StreamMonitor, StreamingConfig, StreamingContext, check_b
 use std::ffi::{c_char, c_void};
 use std::sync::Mutex;
 
-/// Settings of a stream. None of them changes the result. Fill it with atlas_stream_config_init().
+/// Settings of a stream, which do not change the result. Fill the struct with atlas_stream_config_init().
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct atlas_stream_config {
@@ -144,11 +144,10 @@ impl atlas_stream {
 /// The result equals that of atlas_projection_create() on the same bytes, including the root. Each
 /// worker reads into one buffer of its own; pages of a mapped file are released once they are
 /// hashed. `type` is an atlas_projection_type; `options`, `config` and `operation` may be NULL. The
-/// projection keeps the source alive, so that the caller may destroy it at once. `*out` is owned by
-/// the caller: atlas_projection_destroy(). Progress is reported once per chunk, in order; after
-/// false each worker stops after its present read or tile. Fails with INVALID_ARGUMENT, IO,
-/// CONSERVATION (STRICT), UNSUPPORTED, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY or
-/// CANCELLED.
+/// projection keeps the source alive, so that the caller may destroy the source right after this call. `*out`
+/// is owned by the caller: atlas_projection_destroy(). Progress is reported once per chunk, in order; after
+/// false each worker stops after its present read or tile. Fails with INVALID_ARGUMENT, IO, CONSERVATION
+/// (STRICT), UNSUPPORTED, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY or CANCELLED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_stream_project(
     r#type: u32,
@@ -379,7 +378,8 @@ pub unsafe extern "C" fn atlas_stream_is_complete(stream: *const atlas_stream) -
     })
 }
 
-/// Processes the remaining bytes and returns the projection of the whole domain. May succeed once.
+/// Processes the remaining bytes and returns the projection of the whole domain. Succeeds at most once per
+/// stream.
 ///
 /// A spool file then has its final name, replacing an existing file. `*out` is owned by the caller:
 /// atlas_projection_destroy(); it outlives the stream. Progress is reported once per chunk, and at

@@ -67,7 +67,7 @@ pub(crate) const fn block_count(len: usize, k: usize) -> usize {
 pub(crate) enum ParameterError {
     /// K is not 1..=96.
     DataClasses {
-        /// K.
+        /// K, the number of needed classes.
         k: usize,
     },
     /// A class is above 95.
@@ -84,7 +84,7 @@ pub(crate) enum ParameterError {
     TooFewClasses {
         /// Number of available classes.
         have: usize,
-        /// K.
+        /// K, the number of needed classes.
         needed: usize,
     },
 }
@@ -186,7 +186,7 @@ impl fmt::Display for DecodeError {
 
 impl std::error::Error for DecodeError {}
 
-/// Returns `k` if it is a valid K.
+/// Returns `k` if it is a valid K, the number of needed classes.
 fn check_data_classes(k: usize) -> Result<usize, ParameterError> {
     if (1..=CLASSES).contains(&k) { Ok(k) } else { Err(ParameterError::DataClasses { k }) }
 }

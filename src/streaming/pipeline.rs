@@ -162,7 +162,7 @@ pub(super) fn project_rest(
 ) -> Result<AtlasProjection> {
     let job = setup.job(source, to_u64(tiles.len()));
     let plan = job.plan(operation)?;
-    // Memory is reserved before the first read, so that a lack of it costs no work.
+    // Memory is reserved before the first read, so that a lack of memory costs no work.
     reserve_tiles(&mut tiles, source.size())?;
     let mut tracker = ChunkTracker::new(operation, setup.config.chunk_size(), status);
     // Tiles of earlier chunks are full, unless the domain ends with them.

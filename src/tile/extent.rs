@@ -193,8 +193,8 @@ impl Extent {
         }
     }
 
-    /// Returns the residues of the groups. Those of a stored tile are computed by the first call, which reads
-    /// and checks the whole tile.
+    /// Returns the residues of the groups. The residues of a stored tile are computed by the first call,
+    /// which reads and checks the whole tile.
     pub(crate) fn residues(self: &Arc<Self>) -> Result<&[Residue; GROUPS]> {
         match self.residues.get() {
             Some(residues) => Ok(residues),

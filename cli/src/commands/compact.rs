@@ -58,7 +58,7 @@ pub(crate) fn compact(ctx: &Ctx, path: &Path, keep_from: u64, dry_run: bool) -> 
         let text = if after < before {
             format!("{} instead of {}", human(after), human(before))
         } else {
-            // A new file may be larger than the old one, because it begins with room for its records.
+            // A new file may be larger than the old file, because it begins with room for its records.
             format!("{}: there was nothing to drop from the {} before", exact(after), exact(before))
         };
         report.line_of(path, format!("{generations}, {text}"));

@@ -306,7 +306,7 @@ fn refuse_damaged(ctx: &Ctx, file: &Path, outline: &Path) -> Res<()> {
     )))
 }
 
-/// Warns that a new outline has neither the log nor the note of the old one.
+/// Warns that a new outline has neither the log nor the note of the old outline.
 fn warn_of_log(ctx: &Ctx, file: &Path, outline: &Path) {
     let Ok(Some(known)) = damage::find_outline(ctx, file, Some(outline), Guess::Never) else { return };
     let note = known.container.note(known.generation).unwrap_or_default();

@@ -185,7 +185,7 @@ fn stale_parity<'p>(
     Ok(checked.is_stale.then_some((path, checked.info)))
 }
 
-/// Writes a parity file of the present bytes, with the share of the old one, under a temporary name.
+/// Writes a parity file of the present bytes, with the share of the old parity file, under a temporary name.
 pub(crate) fn parity_anew(ctx: &Ctx, file: &Path, path: &Path, old: &ParityInfo) -> Res<Staged> {
     let source = ctx.source(file)?;
     let staged = Staged::new(path, true, &[file])?;

@@ -46,18 +46,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum ParallelStrategy {
-    /// The calling thread alone. For hosts that have no thread to spare or run batches in parallel
-    /// themselves.
+    /// All tasks run on the calling thread. For hosts that have no other thread to spare or run batches in
+    /// parallel themselves.
     Sequential,
-    /// About one tile per task, on the calling thread and the operation's pool. Use this unless there is a
-    /// reason for another strategy. Work too small for a second thread runs on the calling thread, because
-    /// waking another thread would take longer.
+    /// A task has about one tile. The tasks run on the calling thread and on the operation's pool. Use this
+    /// strategy unless there is a reason for another one. Work too small for a second thread runs on the
+    /// calling thread, because waking another thread would take longer.
     #[default]
     Default,
-    /// Like `Default`, but on the operation's pool alone, which must be given, however small the batch. For
-    /// hosts whose calling thread must not do such work. The calling thread waits, and assembles the shards.
+    /// Like `Default`, but all tasks run on the operation's pool, even those of a small batch; the operation
+    /// must have a pool. For hosts whose calling thread must not do such work. The calling thread waits, and
+    /// assembles the shards.
     Pool,
-    /// This number of regions per task, in their order. For many small regions whose neighbours lie in the
+    /// A task has this number of regions, in their order. For many small regions whose neighbours lie in the
     /// same tile, because each worker then stays in one part of the domain. A tile that two tasks touch is
     /// hashed twice. If a region is larger than a thread's share of the batch, its neighbours are not kept
     /// together with it, and it is split into its tiles.

@@ -509,7 +509,7 @@ impl Node {
         Node::one_or_two(Children::Nodes(children))
     }
 
-    /// Returns the tree of the bytes before `at`, and that of the bytes from `at` on.
+    /// Returns the tree of the bytes before `at`, and the tree of the bytes from `at` on.
     pub(super) fn split(
         self: &Arc<Node>,
         at: u64,
