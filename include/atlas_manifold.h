@@ -453,10 +453,10 @@ typedef struct atlas_operation {
   uint32_t struct_size;
   /**
    * Pool whose threads share the work. NULL means the library's own pool of one thread per core,
-   * made at the first parallel call. The calling thread and the threads of the pool share the
-   * work, together at most as many as the pool has; work too small to share runs on the calling
-   * thread. No other thread is used. (With ATLAS_PARALLEL_POOL the calling thread only waits, reports
-   * progress and assembles the results.)
+   * made at the first parallel call. The calling thread and the threads of the pool share the work,
+   * together at most as many threads as the pool has; work too small to share runs on the calling thread.
+   * No other thread is used. (With ATLAS_PARALLEL_POOL the calling thread only waits, reports progress and
+   * assembles the results.)
    */
   const struct atlas_pool *pool;
   /**
@@ -536,7 +536,7 @@ typedef struct atlas_source atlas_source;
  */
 typedef enum atlas_file_io {
   /**
-   * Positioned reads. A file that shrinks or fails later is an error of the call that reads it.
+   * Positioned reads. If the file shrinks or cannot be read later, the call that reads it fails.
    */
   ATLAS_FILE_IO_READ = 0,
   /**
@@ -550,10 +550,10 @@ typedef enum atlas_file_io {
    *
    * Linux guarantees this for a file with the seal F_SEAL_SHRINK, for an immutable file on ext4, and for a
    * file on a file system that is mounted read-only as a whole and that no other machine writes to. A file
-   * on a read-only mount of a file system that is mounted for writing elsewhere is read. The caller
+   * on a read-only mount of a file system that is mounted for writing elsewhere is not mapped. The caller
    * guarantees that no process writes to a file that is only sealed against shrinking, and that no
-   * administrator revokes the other two guarantees in the meantime. A failing disk kills the process
-   * (SIGBUS) under a mapping; reads fail with IO.
+   * administrator revokes the other two guarantees in the meantime. If the disk fails, a mapping kills the
+   * process (SIGBUS), and positioned reads fail with IO.
    */
   ATLAS_FILE_IO_AUTO = 2,
 } atlas_file_io;
@@ -561,13 +561,13 @@ typedef enum atlas_file_io {
 /**
  * Reads exactly `size` bytes at `offset` into `buffer`. Returns 0, or an errno value.
  *
- * Called from several threads at once, unless the operation's pool has one thread. `buffer` may be
- * uninitialised. The callback must not throw or longjmp. It may call the library with other handles.
+ * The library calls it from several threads at once, unless the operation's pool has one thread. `buffer`
+ * may be uninitialised. The callback must not throw or longjmp. It may call the library with other handles.
  */
 typedef int (*atlas_read_at_fn)(void *user_data, uint64_t offset, void *buffer, size_t size);
 
 /**
- * Called once, from any thread, when the last object that reads a source is gone.
+ * The library calls it once, from any thread, when the last object that reads a source is gone.
  */
 typedef void (*atlas_release_fn)(void *user_data);
 
@@ -586,9 +586,9 @@ enum atlas_status atlas_source_copy(const void *data,
  * Creates a source from memory of the caller, without a copy.
  *
  * `data` must stay readable and unchanged until `release` is called with `user_data`, once, from
- * any thread, when the last object that reads it is gone. `release` may be NULL; then `data` must
- * stay until all those objects are destroyed. On failure `release` is not called. `*out` is owned
- * by the caller. Fails with INVALID_ARGUMENT.
+ * any thread, when the last object that reads `data` is gone. `release` may be NULL; then `data` must stay
+ * until all these objects are destroyed. On failure `release` is not called. `*out` is owned by the caller.
+ * Fails with INVALID_ARGUMENT.
  */
 ATLAS_API
 enum atlas_status atlas_source_borrow(const void *data,
@@ -601,10 +601,9 @@ enum atlas_status atlas_source_borrow(const void *data,
  * Creates a source that reads a regular file. `io` is an atlas_file_io.
  *
  * `path` is copied: bytes on Unix, UTF-8 on Windows. The size of the source is the size of the
- * file at this moment. Hashing of tiles skips the holes of a sparse file; each call asks the file
- * system for them again. `*out` is owned by the caller. Fails with INVALID_ARGUMENT (not a regular
- * file, unknown io), IO (message with path and reason, os_error set) or UNSUPPORTED (mapping not
- * built in).
+ * file at this moment. Hashing of tiles skips the holes of a sparse file; each call asks the file system for
+ * the holes again. `*out` is owned by the caller. Fails with INVALID_ARGUMENT (not a regular file, unknown
+ * io), IO (message with path and reason, os_error set) or UNSUPPORTED (mapping not built in).
  */
 ATLAS_API
 enum atlas_status atlas_source_open_file(const char *path,
@@ -644,10 +643,10 @@ enum atlas_status atlas_source_from_callback(uint64_t size,
 /**
  * Creates a source from the `size` bytes of another source from `offset` on.
  *
- * No byte is copied. The new source keeps `source` alive, so that `source` may be destroyed at
- * once. A range of a file stays known as a part of that file. A size of 0 gives an empty source.
- * `*out` is owned by the caller: atlas_source_destroy(). Callable from any thread. Fails with
- * INVALID_ARGUMENT, OUT_OF_RANGE or OUT_OF_MEMORY.
+ * No byte is copied. The new source keeps `source` alive, so that `source` may be destroyed right after this
+ * call. A range of a file stays known as a part of that file. A size of 0 gives an empty source. `*out` is
+ * owned by the caller: atlas_source_destroy(). Callable from any thread. Fails with INVALID_ARGUMENT,
+ * OUT_OF_RANGE or OUT_OF_MEMORY.
  */
 ATLAS_API
 enum atlas_status atlas_source_range(const struct atlas_source *source,
@@ -730,7 +729,7 @@ typedef enum atlas_conservation_policy {
    */
   ATLAS_CONSERVATION_TRACK = 0,
   /**
-   * The sum must be 0 mod 96, and stay so.
+   * The sum must be 0 mod 96, also after every change.
    */
   ATLAS_CONSERVATION_STRICT = 1,
 } atlas_conservation_policy;
@@ -768,12 +767,12 @@ ATLAS_API void atlas_projection_options_init(struct atlas_projection_options *op
 /**
  * Projects a source: hashes all of its bytes and commits to their present values.
  *
- * `type` is an atlas_projection_type; `options` and `operation` may be NULL. The projection keeps
- * the source alive, so that the caller may destroy it at once. `*out` is owned by the caller:
- * atlas_projection_destroy(). Costs about one BLAKE3 of the bytes, shared by the operation's
- * threads, and at most 448 bytes of memory per tile of 1 MiB; progress is reported once per tile.
- * Fails with INVALID_ARGUMENT, IO, CONSERVATION (STRICT; the message names the missing sum),
- * LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY or CANCELLED.
+ * `type` is an atlas_projection_type; `options` and `operation` may be NULL. The projection keeps the source
+ * alive, so that the caller may destroy the source right after this call. `*out` is owned by the caller:
+ * atlas_projection_destroy(). Costs about one BLAKE3 of the bytes, shared by the operation's threads, and at
+ * most 448 bytes of memory per tile of 1 MiB; progress is reported once per tile. Fails with
+ * INVALID_ARGUMENT, IO, CONSERVATION (STRICT; the message names the missing sum), LIMIT, STATE (pool from
+ * before a fork), OUT_OF_MEMORY or CANCELLED.
  */
 ATLAS_API
 enum atlas_status atlas_projection_create(uint32_t type,
@@ -812,8 +811,8 @@ typedef struct atlas_projection_info {
    */
   uint64_t tile_count;
   /**
-   * Sum of all bytes mod 96. It composes, but misses one in 96 random corruptions; the root
-   * proves integrity.
+   * Sum of all bytes mod 96. The sums of parts add up to the sum of the whole, but the sum misses one in
+   * 96 random corruptions; the root proves integrity.
    */
   uint32_t residue;
   /**
@@ -829,7 +828,7 @@ typedef struct atlas_projection_info {
    */
   uint32_t height;
   /**
-   * K. 0 for LINEAR.
+   * K, the number of classes that rebuild the domain. 0 for LINEAR.
    */
   uint32_t r96_data_classes;
   /**
@@ -948,9 +947,9 @@ enum atlas_status atlas_projection_verify(const struct atlas_projection *project
  * The bytes go to a temporary file beside `path`, which is flushed to the disk and then renamed.
  * On failure an older file stays, and nothing else remains. Only the owner can read the temporary
  * file; at the end it gets owner, group, mode, access list and attributes of the file that it
- * replaces, or those of a new file. If the process may not set one of them, the call fails with
- * IO. A symbolic link is itself replaced, and its target stays. Anything else but a regular file
- * fails with INVALID_ARGUMENT. A tile of zeros becomes a hole.
+ * replaces, or those of a new file. If the process may not set one of these attributes, the call fails with
+ * IO. A symbolic link is itself replaced, and its target stays. Anything else but a regular file fails with
+ * INVALID_ARGUMENT. A tile of zeros becomes a hole.
  *
  * Callable from any thread. `operation` may be NULL; progress is reported once per tile. Fails
  * with INVALID_ARGUMENT, IO, WITNESS, CONSERVATION, LIMIT, STATE (pool from before a fork),
@@ -1080,26 +1079,27 @@ enum atlas_status atlas_shard_extract(const struct atlas_projection *projection,
  */
 typedef enum atlas_parallel_strategy {
   /**
-   * The calling thread alone. For hosts that have no thread to spare or run batches in parallel
-   * themselves.
+   * All tasks run on the calling thread. For hosts that have no other thread to spare or run batches in
+   * parallel themselves.
    */
   ATLAS_PARALLEL_SEQUENTIAL = 0,
   /**
-   * About one tile per task, on the calling thread and the operation's pool, else the library's. Use this
-   * unless there is a reason for another strategy. A batch too small for a second thread runs on the
-   * calling thread, because waking another thread would take longer.
+   * A task has about one tile. The tasks run on the calling thread and on the operation's pool, or on the
+   * library's pool if the operation has no pool. Use this strategy unless there is a reason for another
+   * one. A batch too small for a second thread runs on the calling thread, because waking another thread
+   * would take longer.
    */
   ATLAS_PARALLEL_DEFAULT = 1,
   /**
-   * Like DEFAULT, but on the operation's pool alone, which must be given, however small the batch. For
-   * hosts whose calling thread must not do such work: it waits, reports progress and assembles the
-   * shards.
+   * Like DEFAULT, but all tasks run on the operation's pool, even those of a small batch; the operation
+   * must have a pool. For hosts whose calling thread must not do such work: it waits, reports progress and
+   * assembles the shards.
    */
   ATLAS_PARALLEL_POOL = 2,
   /**
-   * Like DEFAULT, but with chunk_size regions per task. For many small regions whose neighbours lie in
-   * the same tile. A tile that two tasks touch is hashed twice. A region larger than a thread's share of
-   * the batch is split into its tiles.
+   * Like DEFAULT, but a task has chunk_size regions. For many small regions whose neighbours lie in the
+   * same tile. A tile that two tasks touch is hashed twice. A region larger than a thread's share of the
+   * batch is split into its tiles.
    */
   ATLAS_PARALLEL_CHUNKED = 3,
   /**
@@ -1163,9 +1163,9 @@ enum atlas_status atlas_shard_extract_batch(const struct atlas_projection *proje
  *
  * `out` has room for `class_count` handles, in the order of `classes`, each owned by the caller;
  * on failure every entry is NULL. The region is rounded out to whole tiles; NULL means the whole
- * domain. `operation` may be NULL; progress is reported once per tile. Callable from any thread.
- * Costs one transform of the region, whatever the number of classes. Fails with INVALID_ARGUMENT
- * (a class given twice or above 95, a LINEAR projection), and as atlas_shard_extract() does.
+ * domain. `operation` may be NULL; progress is reported once per tile. Callable from any thread. Costs one
+ * transform of the region, for any number of classes. Fails with INVALID_ARGUMENT (a class given twice or
+ * above 95, a LINEAR projection), and as atlas_shard_extract() does.
  */
 ATLAS_API
 enum atlas_status atlas_shard_extract_classes(const struct atlas_projection *projection,
@@ -1204,7 +1204,7 @@ typedef struct atlas_shard_info {
    */
   uint32_t residue;
   /**
-   * K. 0 for LINEAR.
+   * K, the number of classes that rebuild the domain. 0 for LINEAR.
    */
   uint32_t r96_data_classes;
   /**
@@ -1403,8 +1403,8 @@ typedef struct atlas_reconstruction_options {
    */
   const char *spool_path;
   /**
-   * Maximum size of the domain. A shard that claims a larger one fails with ATLAS_STATUS_LIMIT.
-   * 0 means no limit.
+   * Maximum size of the domain. A shard that claims a larger domain fails with ATLAS_STATUS_LIMIT. 0 means
+   * no limit.
    */
   uint64_t max_domain_size;
 } atlas_reconstruction_options;
@@ -1509,7 +1509,7 @@ ATLAS_API void atlas_reconstruction_destroy(struct atlas_reconstruction *reconst
  */
 
 /**
- * Settings of a stream. None of them changes the result. Fill it with atlas_stream_config_init().
+ * Settings of a stream, which do not change the result. Fill the struct with atlas_stream_config_init().
  */
 typedef struct atlas_stream_config {
   /**
@@ -1561,11 +1561,10 @@ typedef struct atlas_stream atlas_stream;
  * The result equals that of atlas_projection_create() on the same bytes, including the root. Each
  * worker reads into one buffer of its own; pages of a mapped file are released once they are
  * hashed. `type` is an atlas_projection_type; `options`, `config` and `operation` may be NULL. The
- * projection keeps the source alive, so that the caller may destroy it at once. `*out` is owned by
- * the caller: atlas_projection_destroy(). Progress is reported once per chunk, in order; after
- * false each worker stops after its present read or tile. Fails with INVALID_ARGUMENT, IO,
- * CONSERVATION (STRICT), UNSUPPORTED, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY or
- * CANCELLED.
+ * projection keeps the source alive, so that the caller may destroy the source right after this call. `*out`
+ * is owned by the caller: atlas_projection_destroy(). Progress is reported once per chunk, in order; after
+ * false each worker stops after its present read or tile. Fails with INVALID_ARGUMENT, IO, CONSERVATION
+ * (STRICT), UNSUPPORTED, LIMIT, STATE (pool from before a fork), OUT_OF_MEMORY or CANCELLED.
  */
 ATLAS_API
 enum atlas_status atlas_stream_project(uint32_t type,
@@ -1691,7 +1690,8 @@ enum atlas_status atlas_stream_get_progress(const struct atlas_stream *stream,
 ATLAS_API bool atlas_stream_is_complete(const struct atlas_stream *stream);
 
 /**
- * Processes the remaining bytes and returns the projection of the whole domain. May succeed once.
+ * Processes the remaining bytes and returns the projection of the whole domain. Succeeds at most once per
+ * stream.
  *
  * A spool file then has its final name, replacing an existing file. `*out` is owned by the caller:
  * atlas_projection_destroy(); it outlives the stream. Progress is reported once per chunk, and at
@@ -1939,14 +1939,14 @@ enum atlas_status atlas_projection_optimize(struct atlas_projection *projection,
                                             const struct atlas_operation *operation);
 
 /**
- * Inserts all bytes of a source before the byte at `offset`. If `offset` is the size of the domain, they are
- * appended.
+ * Inserts all bytes of a source before the byte at `offset`. If `offset` is the size of the domain, the
+ * bytes are appended.
  *
- * The source is projected first. Its bytes are not copied; the projection keeps it alive. The
- * insertion is one delta of the history. `operation` may be NULL; progress is reported once per
- * tile of the source. Fails with OUT_OF_RANGE, CONSERVATION (STRICT), IO, WITNESS (splitting a
- * tile reads a source that changed), LIMIT, STATE (pool from before a fork), INVALID_ARGUMENT,
- * OUT_OF_MEMORY or CANCELLED, and then changes nothing.
+ * The source is projected first. Its bytes are not copied; the projection keeps the source alive. The
+ * insertion is one delta of the history. `operation` may be NULL; progress is reported once per tile of the
+ * source. Fails with OUT_OF_RANGE, CONSERVATION (STRICT), IO, WITNESS (splitting a tile reads a source that
+ * changed), LIMIT, STATE (pool from before a fork), INVALID_ARGUMENT, OUT_OF_MEMORY or CANCELLED, and then
+ * changes nothing.
  */
 ATLAS_API
 enum atlas_status atlas_projection_insert_source(struct atlas_projection *projection,
@@ -2123,7 +2123,7 @@ typedef struct atlas_compression_config {
 ATLAS_API void atlas_compression_config_init(struct atlas_compression_config *config);
 
 /**
- * Shard with a compressed payload, or with a stored one if compression would not make it smaller.
+ * Shard with a compressed payload, or with a stored payload if compression would not make it smaller.
  *
  * Its blocks have digests of their own, which detect accidental damage. Decompression verifies the
  * bytes against the root.
@@ -2326,7 +2326,7 @@ enum atlas_status atlas_compression_manager_create(const struct atlas_compressio
  *
  * `out` has room for `count` handles, in the order of the shards, each owned by the caller; on
  * failure every entry is NULL. `operation` may be NULL; progress is reported once per block or 128
- * KiB and counts shards as chunks. Several threads may call it at once. Fails as
+ * KiB and counts shards as chunks. Several threads may call this function at once. Fails as
  * atlas_shard_compress() does, with the shard's index in atlas_error_info.
  */
 ATLAS_API
@@ -2342,8 +2342,8 @@ enum atlas_status atlas_compression_manager_compress_batch(struct atlas_compress
  *
  * `out` has room for `count` handles, in the order of the compressed shards, each owned by the
  * caller; on failure every entry is NULL. `verify` applies to all shards; `verify` and `operation` may be
- * NULL; progress is reported once per block or 128 KiB and once per tile. Several threads may call it at
- * once. Fails as atlas_shard_decompress() does, with the shard's index in atlas_error_info.
+ * NULL; progress is reported once per block or 128 KiB and once per tile. Several threads may call this
+ * function at once. Fails as atlas_shard_decompress() does, with the shard's index in atlas_error_info.
  */
 ATLAS_API
 enum atlas_status atlas_compression_manager_decompress_batch(struct atlas_compression_manager *manager,
@@ -2410,7 +2410,7 @@ typedef enum atlas_damage_part {
  */
 typedef enum atlas_damage_kind {
   /**
-   * The bytes differ from the witnessed ones: they were damaged, or changed by their owner.
+   * The bytes differ from the witnessed bytes: they were damaged, or changed by their owner.
    */
   ATLAS_DAMAGE_DIFFERS = 0,
   /**
@@ -2479,8 +2479,8 @@ typedef struct atlas_damage {
  *
  * `damage` is borrowed for the callback. The callback may use other handles, but not the one in
  * use by the call, and must not throw or longjmp. After false a search ends with ATLAS_STATUS_CANCELLED
- * without a further callback; a repair leaves this range as it is and continues. NULL means that only the
- * status is wanted; some functions require a callback.
+ * without a further callback; a repair leaves this range as it is and continues. NULL means that the caller
+ * only needs the status; some functions require a callback.
  */
 typedef bool (*atlas_damage_fn)(const struct atlas_damage *damage, void *user_data);
 
@@ -2519,11 +2519,11 @@ typedef struct atlas_container atlas_container;
  */
 typedef enum atlas_container_mode {
   /**
-   * Reading, at the same time as any number of readers and a writer.
+   * Reading. Any number of other readers and one writer may use the file at the same time.
    */
   ATLAS_CONTAINER_READ = 0,
   /**
-   * Reading and writing. One handle at a time.
+   * Reading and writing. Only one handle at a time may write.
    */
   ATLAS_CONTAINER_WRITE = 1,
 } atlas_container_mode;
@@ -2562,8 +2562,8 @@ typedef struct atlas_container_create_options {
   const struct atlas_source *base;
   /**
    * Compression of runs of 4 KiB and more that this handle stores. The file does not remember
-   * the setting. NULL means that they are stored as they are. min_size_threshold and max_compression_ratio
-   * are ignored. Copied.
+   * the setting. NULL means that the runs are stored without compression. min_size_threshold and
+   * max_compression_ratio are ignored. Copied.
    */
   const struct atlas_compression_config *compression;
   /**
@@ -2612,7 +2612,7 @@ typedef struct atlas_container_open_options {
    */
   uint64_t cache_size;
   /**
-   * Maximum size of a generation. A larger one fails with ATLAS_STATUS_LIMIT. 0 means no limit.
+   * Maximum size of a generation. A larger generation fails with ATLAS_STATUS_LIMIT. 0 means no limit.
    */
   uint64_t max_domain_size;
 } atlas_container_open_options;
@@ -2768,7 +2768,7 @@ typedef struct atlas_generation_info {
    */
   uint8_t root[32];
   /**
-   * Digest that commits to this generation and all before it. It survives compaction.
+   * Digest that commits to this generation and to all generations before it. It survives compaction.
    */
   uint8_t history[32];
 } atlas_generation_info;
@@ -2838,10 +2838,10 @@ enum atlas_status atlas_container_get_info(const struct atlas_container *contain
                                            struct atlas_container_info *info);
 
 /**
- * Fills `info` with the properties of a generation. 0 means the newest.
+ * Fills `info` with the properties of a generation. `generation` 0 means the newest.
  *
  * Reads fewer records than the logarithm of the distance from the newest generation. Fails with OUT_OF_RANGE
- * (it is not kept), WITNESS (a record on the way is damaged), FORMAT, IO or INVALID_ARGUMENT.
+ * (the generation is not kept), WITNESS (a record on the way is damaged), FORMAT, IO or INVALID_ARGUMENT.
  */
 ATLAS_API
 enum atlas_status atlas_container_get_generation(const struct atlas_container *container,
@@ -2849,7 +2849,7 @@ enum atlas_status atlas_container_get_generation(const struct atlas_container *c
                                                  struct atlas_generation_info *info);
 
 /**
- * Copies the note of a generation, as much as fits. 0 means the newest. On entry `*size` is the
+ * Copies the note of a generation, as much as fits. `generation` 0 means the newest. On entry `*size` is the
  * capacity of `buffer`; on return it is the size of the note.
  *
  * `buffer` may be NULL if `*size` is 0. Fails with OUT_OF_RANGE, WITNESS, FORMAT, IO or
@@ -2862,14 +2862,14 @@ enum atlas_status atlas_container_get_note(const struct atlas_container *contain
                                            size_t *size);
 
 /**
- * Creates a projection of a generation, in O(1). 0 means the newest, or the empty domain if there
- * is none. Its tree is loaded on demand.
+ * Creates a projection of a generation, in O(1). `generation` 0 means the newest, or the empty domain if
+ * there is no generation. Its tree is loaded on demand.
  *
  * With `verify_reads` not 0, atlas_projection_read() returns only bytes that were checked against
  * their witness. The snapshot keeps the base that is attached now. A read uses at most 16 MiB of
  * memory. `operation` may be NULL. `*out` is owned by the caller: atlas_projection_destroy(); it
- * may outlive the container. Fails with OUT_OF_RANGE (it is not kept), WITNESS, FORMAT,
- * UNSUPPORTED, CONSERVATION (STRICT, and its sum is not 0 mod 96), LIMIT, STATE, IO,
+ * may outlive the container. Fails with OUT_OF_RANGE (the generation is not kept), WITNESS, FORMAT,
+ * UNSUPPORTED, CONSERVATION (STRICT, and the generation's sum is not 0 mod 96), LIMIT, STATE, IO,
  * INVALID_ARGUMENT, OUT_OF_MEMORY or CANCELLED.
  */
 ATLAS_API
@@ -2883,14 +2883,14 @@ enum atlas_status atlas_container_snapshot(const struct atlas_container *contain
  * Stores the parts of a projection that are not stored yet and makes it the newest generation,
  * durable on return.
  *
- * The projection may be edited during the call. `options` and `operation` may be NULL.
- * `*generation` is set to the number of the generation; may be NULL. The projection keeps the
- * memory of its edits: continue with a new snapshot to free it. Fails with INVALID_ARGUMENT
- * (another type, K, key or policy), CONFLICT (`expected`), CONSERVATION (STRICT), WITNESS (a
- * source changed), STATE (the handle was opened for reading or by another process, or an earlier flush
- * failed), UNSUPPORTED (features of a newer version), LIMIT, IO, OUT_OF_MEMORY or CANCELLED, and then
- * nothing was committed. After a failed flush the outcome is unknown, and all calls but destroy and getters
- * fail with STATE until the container is opened again.
+ * The projection may be edited during the call. `options` and `operation` may be NULL. `*generation` is set
+ * to the number of the new generation; `generation` may be NULL. The projection keeps the memory of its
+ * edits: continue with a new snapshot to free it. Fails with INVALID_ARGUMENT (another type, K, key or
+ * policy), CONFLICT (`expected` is not the newest generation), CONSERVATION (STRICT), WITNESS (a source
+ * changed), STATE (the handle was opened for reading or by another process, or an earlier flush failed),
+ * UNSUPPORTED (features of a newer version), LIMIT, IO, OUT_OF_MEMORY or CANCELLED, and then nothing was
+ * committed. After a failed flush the outcome is unknown, and all calls but destroy and getters fail with
+ * STATE until the container is opened again.
  */
 ATLAS_API
 enum atlas_status atlas_container_commit(struct atlas_container *container,
@@ -2911,10 +2911,10 @@ enum atlas_status atlas_container_commit(struct atlas_container *container,
  * generation, the tail after the end of the shorter one. The other tiles are those of the newest
  * generation, without a check that the source still has their bytes. Regions may overlap and come
  * in any order; `regions` not NULL with `region_count` 0 means none. `options` and `operation` may
- * be NULL; progress is reported once per tile read. `*generation` is set to the number of the
- * generation; may be NULL. Fails as atlas_container_commit() does, with IO of the source,
- * OUT_OF_RANGE (a region outside the source) and INVALID_ARGUMENT (regions after an edit that
- * changed the length, which leaves other tiles than an import makes).
+ * be NULL; progress is reported once per tile read. `*generation` is set to the number of the new
+ * generation; `generation` may be NULL. Fails as atlas_container_commit() does, with IO of the source,
+ * OUT_OF_RANGE (a region outside the source) and INVALID_ARGUMENT (regions after an edit that changed the
+ * length, which leaves other tiles than an import makes).
  */
 ATLAS_API
 enum atlas_status atlas_container_import(struct atlas_container *container,
@@ -2926,7 +2926,7 @@ enum atlas_status atlas_container_import(struct atlas_container *container,
                                          uint64_t *generation);
 
 /**
- * Attaches another base for later snapshots. NULL means none.
+ * Attaches another base for later snapshots. NULL detaches the base.
  *
  * Nothing is read. Reading bytes that a shorter base lacks fails with INCOMPLETE; the additional
  * bytes of a longer base are ignored. The container keeps the source alive. Fails with STATE or
@@ -2940,8 +2940,8 @@ enum atlas_status atlas_container_set_base(struct atlas_container *container,
  * Looks for newer generations, in the file that has the path now. `*newest` is set to the number of the
  * newest generation; `newest` may be NULL.
  *
- * `operation` may be NULL. Fails with STATE (the file lacks the generation that was the newest for
- * this handle: open it again), WITNESS, FORMAT, LIMIT, IO, INVALID_ARGUMENT, OUT_OF_MEMORY or
+ * `operation` may be NULL. Fails with STATE (the file lacks the generation that was the newest for this
+ * handle: open the container again), WITNESS, FORMAT, LIMIT, IO, INVALID_ARGUMENT, OUT_OF_MEMORY or
  * CANCELLED.
  */
 ATLAS_API
@@ -2967,18 +2967,17 @@ enum atlas_status atlas_container_compact(struct atlas_container *container,
                                           const struct atlas_operation *operation);
 
 /**
- * Checks the header, the chain of commit records, and every other record and tile of the
- * generations from `from` on; 0 means all. If these are all generations and no damage was found,
- * it then checks that the bytes between records are zero. Slots (hints to the newest commit) are
- * not checked.
+ * Checks the header, the chain of commit records, and every other record and tile of the generations from
+ * `from` on; `from` 0 means all generations. If these are all generations and no damage was found, it then
+ * checks that the bytes between records are zero. Slots (hints to the newest commit) are not checked.
  *
  * `damage` receives records by their offset, then tiles, generation by generation from the oldest; a tile
- * that several generations share is reported once, with the oldest of them. If a base was changed in place,
- * the earlier generations stay damaged: pass info.newest then. `damage` and `operation` may be NULL. Fails
- * with the status of the first fault in the order header, chain, generations from the oldest, zero bytes
- * (WITNESS, FORMAT, CONSERVATION, UNSUPPORTED); with INCOMPLETE if all bytes of the file are intact and
- * bytes of the base could not be checked; with STATE, LIMIT, IO, INVALID_ARGUMENT, OUT_OF_MEMORY or
- * CANCELLED.
+ * that several generations share is reported once, with the oldest of these generations. If a base was
+ * changed in place, the earlier generations stay damaged: in that case pass info.newest as `from`. `damage`
+ * and `operation` may be NULL. Fails with the status of the first fault in the order header, chain,
+ * generations from the oldest, zero bytes (WITNESS, FORMAT, CONSERVATION, UNSUPPORTED); with INCOMPLETE if
+ * all bytes of the file are intact and bytes of the base could not be checked; with STATE, LIMIT, IO,
+ * INVALID_ARGUMENT, OUT_OF_MEMORY or CANCELLED.
  */
 ATLAS_API
 enum atlas_status atlas_container_find_damage(const struct atlas_container *container,
@@ -2992,17 +2991,17 @@ enum atlas_status atlas_container_find_damage(const struct atlas_container *cont
  * container.
  *
  * All parts but the last must consist of full tiles of 1 MiB, or be empty. Type, K, key,
- * conservation and chaining values are those of the parts, which must agree; keep_chains not 0
- * needs parts that have them. The base of each part is a range of its own (atlas_source_range())
- * and not the whole file; options->base has the size of all these bases together, as atlas_source_concat()
- * makes it, or is NULL. No byte of a base is read, and no base has to be attached to a part. Other payload
- * is decoded and copied; options->compression applies to later commits. With id, block_log2, time and note
- * given a merged outline is byte for byte that of one import. `parts` is borrowed for the call, and a part
- * may occur twice; `options`, `commit` and `operation` may be NULL; progress is reported once per tile. The
- * handle in `*out` can write and is owned by the caller: atlas_container_destroy(). Fails with
- * INVALID_ARGUMENT (no parts; parts that do not fit), CONFLICT (commit->expected is not 0), IO (with EEXIST
- * if a file of that name exists), CONSERVATION (STRICT), WITNESS, FORMAT, UNSUPPORTED, STATE, LIMIT,
- * OUT_OF_MEMORY or CANCELLED, and then leaves no file. The error's index is the part.
+ * conservation and chaining values are those of the parts, which must agree; keep_chains not 0 needs parts
+ * with chaining values. The base of each part is a range of its own (atlas_source_range()) and not the whole
+ * file; options->base has the size of all these bases together, as atlas_source_concat() makes it, or is
+ * NULL. No byte of a base is read, and no base has to be attached to a part. Other payload is decoded and
+ * copied; options->compression applies to later commits. With id, block_log2, time and note given a merged
+ * outline is byte for byte that of one import. `parts` is borrowed for the call, and a part may occur twice;
+ * `options`, `commit` and `operation` may be NULL; progress is reported once per tile. The handle in `*out`
+ * can write and is owned by the caller: atlas_container_destroy(). Fails with INVALID_ARGUMENT (no parts;
+ * parts that do not fit), CONFLICT (commit->expected is not 0), IO (with EEXIST if a file of that name
+ * exists), CONSERVATION (STRICT), WITNESS, FORMAT, UNSUPPORTED, STATE, LIMIT, OUT_OF_MEMORY or CANCELLED,
+ * and then leaves no file. The error's index is the part.
  */
 ATLAS_API
 enum atlas_status atlas_container_merge(const struct atlas_container *const *parts,
@@ -3203,8 +3202,8 @@ typedef struct atlas_parity_options {
    */
   uint32_t parity_columns;
   /**
-   * Share of parity in 1/10,000 of the data columns, at most 10,000. Default 625. At least 2
-   * columns are made, or all if there are fewer data columns.
+   * Share of parity in 1/10,000 of the data columns, at most 10,000. Default 625. At least 2 columns are
+   * made, or 1 if there is only one data column.
    */
   uint32_t redundancy;
   /**
@@ -3453,12 +3452,12 @@ enum atlas_status atlas_parity_check(const struct atlas_parity *parity,
  * and KEEP write no file). INCOMPLETE means that a row is lost. Nothing was written then, unless partial is
  * set: then the other rows were repaired.
  *
- * NEW_FILE and KEEP copy the bytes after the protected ones; the file appears complete or not at
- * all. IN_PLACE may be stopped at any moment, also by a crash: each byte is right or was bad
- * before, and the next call continues. Synced on return. NULL for `options` is an error, because other_path
- * has no default. `report` and `operation` may be NULL; progress is reported once per MiB and once per row.
- * Fails with WITNESS, INCOMPLETE, IO (os_error EEXIST if other_path exists), INVALID_ARGUMENT, LIMIT, STATE
- * (pool from before a fork), OUT_OF_MEMORY, CANCELLED or UNSUPPORTED (not built in).
+ * NEW_FILE and KEEP also copy the bytes after the protected bytes; the file appears complete or not at all.
+ * IN_PLACE may be stopped at any moment, also by a crash: each byte is right or was bad before, and the next
+ * call continues. The file is synced on return. NULL for `options` is an error, because other_path has no
+ * default. `report` and `operation` may be NULL; progress is reported once per MiB and once per row. Fails
+ * with WITNESS, INCOMPLETE, IO (os_error EEXIST if other_path exists), INVALID_ARGUMENT, LIMIT, STATE (pool
+ * from before a fork), OUT_OF_MEMORY, CANCELLED or UNSUPPORTED (not built in).
  */
 ATLAS_API
 enum atlas_status atlas_parity_repair(const struct atlas_parity *parity,
@@ -3495,7 +3494,7 @@ enum atlas_status atlas_parity_restore(const struct atlas_parity *parity,
  * these ranges replaced, so that damage elsewhere stays damage. If other bytes of the affected rows differ,
  * the call fails with WITNESS and writes nothing; with store_root any differing byte has this effect. Reads
  * the appended bytes, the units of each affected row, and the parity file once. Replaces a file of this
- * name, also the parity file itself; the handle stays that of the old file. `operation` may be NULL;
+ * name, also the parity file itself; the handle continues with the old file. `operation` may be NULL;
  * progress is reported at least once per MiB. Fails with WITNESS, INVALID_ARGUMENT (the rows do not fit the
  * new size: create a new file), OUT_OF_RANGE (a region outside the source), IO, LIMIT, STATE (pool from
  * before a fork), OUT_OF_MEMORY, CANCELLED or UNSUPPORTED (not built in).
@@ -3542,7 +3541,7 @@ typedef struct atlas_benchmark_config {
    */
   uint32_t struct_size;
   /**
-   * Iterations of a case before the measured ones. Default 3.
+   * Iterations of a case before the measured iterations. Default 3.
    */
   uint32_t warmup_iterations;
   /**
@@ -3551,8 +3550,8 @@ typedef struct atlas_benchmark_config {
   uint32_t iterations;
   /**
    * Seconds for the iterations of one case, finite and greater than 0. Default 5. After this time no
-   * iteration begins, except the first measured iteration; warm-up gets half of it. A running iteration is
-   * not interrupted, and the preparation of the case does not count.
+   * iteration begins, except the first measured iteration; warm-up gets half of this time. A running
+   * iteration is not interrupted, and the preparation of the case does not count.
    */
   double max_seconds;
   /**
@@ -3635,7 +3634,8 @@ typedef struct atlas_benchmark_result {
  * Cases: "memcpy" and "BLAKE3" (bounds of the other cases), projections, streaming, verification, single and
  * many shards, reconstruction, transformation, updates, compression. Cases that are not built in are left
  * out. `config` and `operation` may be NULL. `*out` is owned by the caller:
- * atlas_benchmark_report_destroy(). Callable from any thread, but concurrent work slows it down.
+ * atlas_benchmark_report_destroy(). Callable from any thread, but concurrent work slows the measured cases
+ * down.
  *
  * A case of one size takes max_seconds, plus the time of its preparation (the domain projected,
  * split into shards, compressed), of one warm-up and of one iteration, which are never

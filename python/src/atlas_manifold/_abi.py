@@ -76,7 +76,7 @@ class FileIo(enum.IntEnum):
     """Method of reading a file."""
 
     READ = 0
-    """Positioned reads. A file that shrinks or fails later is an error of the call that reads it."""
+    """Positioned reads. If the file shrinks or cannot be read later, the call that reads it fails."""
     MMAP = 1
     """Memory mapping. The caller guarantees that no process truncates or writes the file while a projection reads it.
     Reading after the new end of a truncated file kills the process (SIGBUS)."""
@@ -84,9 +84,9 @@ class FileIo(enum.IntEnum):
     """Memory mapping if no process can shorten the file, otherwise like ATLAS_FILE_IO_READ. Linux guarantees this for
     a file with the seal F_SEAL_SHRINK, for an immutable file on ext4, and for a file on a file system that is mounted
     read-only as a whole and that no other machine writes to. A file on a read-only mount of a file system that is
-    mounted for writing elsewhere is read. The caller guarantees that no process writes to a file that is only sealed
-    against shrinking, and that no administrator revokes the other two guarantees in the meantime. A failing disk
-    kills the process (SIGBUS) under a mapping; reads fail with IO."""
+    mounted for writing elsewhere is not mapped. The caller guarantees that no process writes to a file that is only
+    sealed against shrinking, and that no administrator revokes the other two guarantees in the meantime. If the disk
+    fails, a mapping kills the process (SIGBUS), and positioned reads fail with IO."""
 
 
 class ProjectionType(enum.IntEnum):
@@ -105,25 +105,27 @@ class ConservationPolicy(enum.IntEnum):
     TRACK = 0
     """Any sum is allowed; residue and correction are recorded."""
     STRICT = 1
-    """The sum must be 0 mod 96, and stay so."""
+    """The sum must be 0 mod 96, also after every change."""
 
 
 class ParallelStrategy(enum.IntEnum):
     """Distribution of a batch over threads. The shards are the same, bit for bit, with every strategy."""
 
     SEQUENTIAL = 0
-    """The calling thread alone. For hosts that have no thread to spare or run batches in parallel themselves."""
+    """All tasks run on the calling thread. For hosts that have no other thread to spare or run batches in parallel
+    themselves."""
     DEFAULT = 1
-    """About one tile per task, on the calling thread and the operation's pool, else the library's. Use this unless
-    there is a reason for another strategy. A batch too small for a second thread runs on the calling thread, because
-    waking another thread would take longer."""
+    """A task has about one tile. The tasks run on the calling thread and on the operation's pool, or on the library's
+    pool if the operation has no pool. Use this strategy unless there is a reason for another one. A batch too small
+    for a second thread runs on the calling thread, because waking another thread would take longer."""
     POOL = 2
-    """Like DEFAULT, but on the operation's pool alone, which must be given, however small the batch. For hosts whose
-    calling thread must not do such work: it waits, reports progress and assembles the shards."""
+    """Like DEFAULT, but all tasks run on the operation's pool, even those of a small batch; the operation must have a
+    pool. For hosts whose calling thread must not do such work: it waits, reports progress and assembles the
+    shards."""
     CHUNKED = 3
-    """Like DEFAULT, but with chunk_size regions per task. For many small regions whose neighbours lie in the same
-    tile. A tile that two tasks touch is hashed twice. A region larger than a thread's share of the batch is split
-    into its tiles."""
+    """Like DEFAULT, but a task has chunk_size regions. For many small regions whose neighbours lie in the same tile.
+    A tile that two tasks touch is hashed twice. A region larger than a thread's share of the batch is split into its
+    tiles."""
     WORK_STEALING = 4
     """Like DEFAULT, but the largest tasks run first, on at most max_threads threads. This suits regions of very
     different sizes."""
@@ -201,7 +203,7 @@ class DamageKind(enum.IntEnum):
     """Kind of damage."""
 
     DIFFERS = 0
-    """The bytes differ from the witnessed ones: they were damaged, or changed by their owner."""
+    """The bytes differ from the witnessed bytes: they were damaged, or changed by their owner."""
     UNREADABLE = 1
     """The bytes cannot be read. os_error has the reason."""
     MISSING = 2
@@ -214,9 +216,9 @@ class ContainerMode(enum.IntEnum):
     """Access of a handle."""
 
     READ = 0
-    """Reading, at the same time as any number of readers and a writer."""
+    """Reading. Any number of other readers and one writer may use the file at the same time."""
     WRITE = 1
-    """Reading and writing. One handle at a time."""
+    """Reading and writing. Only one handle at a time may write."""
 
 
 class ParityVerdict(enum.IntEnum):
