@@ -702,7 +702,9 @@ fn an_outline_of_the_size_is_found_and_named() {
         ran.stderr
     );
     place.write("another.atlas", place.read("big.iso.atlas"));
-    assert!(place.line("verify renamed").expect(2).stderr.contains("name the outline to use with --outline PATH"));
+    assert!(
+        place.line("verify renamed").expect(2).stderr.contains("name the outline to use with --outline PATH")
+    );
     place.line("verify --outline big.iso.atlas renamed").expect(0);
     place.write("shorter", &data[1..]);
     place.line("verify shorter").expect(4);
