@@ -486,11 +486,13 @@ ATLAS_API void atlas_operation_init(struct atlas_operation *operation);
  *
  * With 1 no thread is started: all work and all callbacks run on the calling thread. `*out` is
  * owned by the caller: atlas_pool_destroy(). A pool may serve many calls at once. Its threads are
- * named atlas-N, block asynchronous signals and have a stack of 2 MiB. In a forked child every use
- * of the pool, also of one thread, fails with ATLAS_STATUS_STATE. Fails with INVALID_ARGUMENT or
- * OUT_OF_MEMORY (no thread could be started).
+ * named atlas-N, block asynchronous signals and have a stack of 2 MiB. In a forked child every
+ * operation with the pool fails with ATLAS_STATUS_STATE, even if the pool has one thread only. Fails
+ * with INVALID_ARGUMENT or OUT_OF_MEMORY (no thread could be started).
  */
-ATLAS_API enum atlas_status atlas_pool_create(uint32_t threads, struct atlas_pool **out);
+ATLAS_API
+enum atlas_status atlas_pool_create(uint32_t threads,
+                                    struct atlas_pool **out);
 
 /**
  * Returns the number of tasks that a pool can run at once. 0 for NULL.
@@ -3566,10 +3568,11 @@ typedef struct atlas_benchmark_config {
 } atlas_benchmark_config;
 
 /**
- * Fills `config` with the defaults: 3 and 10 iterations, 5 seconds per case, domains of 1, 16 and
- * 64 MiB.
+ * Fills `config` with the defaults: 3 iterations of warm-up and 10 measured iterations, 5 seconds per case,
+ * domains of 1, 16 and 64 MiB.
  */
-ATLAS_API void atlas_benchmark_config_init(struct atlas_benchmark_config *config);
+ATLAS_API
+void atlas_benchmark_config_init(struct atlas_benchmark_config *config);
 
 /**
  * Results of a benchmark run. They do not change.
@@ -3637,14 +3640,16 @@ typedef struct atlas_benchmark_result {
  * atlas_benchmark_report_destroy(). Callable from any thread, but concurrent work slows the measured cases
  * down.
  *
- * A case of one size takes max_seconds, plus the time of its preparation (the domain projected,
- * split into shards, compressed), of one warm-up and of one iteration, which are never
+ * A case of one size takes at most max_seconds, plus the time of its preparation (the domain projected,
+ * split into shards, compressed), of one warm-up iteration and of one measured iteration, which are never
  * interrupted. Progress is reported before a case is prepared, after each iteration and after the
- * case, and counts cases as chunks; false cancels after the present preparation or iteration.
+ * case, and counts cases as chunks. If the callback returns false, the call ends after the present
+ * preparation or iteration.
  *
  * Needs memory for five times the largest size, plus 64 KiB per MiB of that size, plus 6 MiB. Fails with
  * INVALID_ARGUMENT, LIMIT (memory_limit is less than this memory), OUT_OF_MEMORY, CANCELLED, STATE (pool
- * from before a fork) or UNSUPPORTED (not built in); the index is that of the size.
+ * from before a fork) or UNSUPPORTED (not built in). If one size is the cause, the index in atlas_error_info
+ * is that of the size at data_sizes.
  */
 ATLAS_API
 enum atlas_status atlas_benchmark_run(const struct atlas_benchmark_config *config,

@@ -124,7 +124,8 @@ pub(crate) fn open_container(
     let info = container.info()?;
     if info.newest == 0 {
         let text = format!("{} is a container without a generation", names::shown(path));
-        return Err(Failure::new(Status::Incomplete, text));
+        return Err(Failure::new(Status::Incomplete, text)
+            .with_hint("the program that made it committed nothing: let it commit, or pack the file again"));
     }
     let base = match base {
         Some(base) => Some(base.to_owned()),

@@ -304,7 +304,7 @@ impl Trial<'_> {
         Ok(if pays { numbers.filter } else { Filter::NONE })
     }
 
-    /// Returns the length of a part that is encoded without planes.
+    /// Returns the number of bytes to which a part encodes without planes.
     fn plain(&mut self, part: &[u8]) -> Result<usize> {
         // A part that does not fit the output counts as stored.
         Ok(self.quick.encode(part, self.out)?.unwrap_or(part.len()))

@@ -91,7 +91,7 @@ impl Coding {
         if !rest.is_empty() || list.len() != len.div_ceil(block_size) {
             return malformed(format!(
                 "the heads of the blocks have {} bytes, which does not match a payload of {size} bytes in \
-                 {} blocks",
+                 {} blocks: each has a head of {HEAD_SIZE} bytes",
                 heads.len(),
                 len.div_ceil(block_size)
             ));
@@ -160,7 +160,10 @@ fn read_head(
     };
     // The bound of the codec limits the memory that a hostile length can cost.
     if len > block_len || len < block_len.div_ceil(max_expansion) {
-        return malformed(format!("a block of {block_len} bytes cannot have {len} encoded bytes"));
+        return malformed(format!(
+            "a block of {block_len} bytes cannot have {len} encoded bytes, which must be {}..={block_len}",
+            block_len.div_ceil(max_expansion)
+        ));
     }
     Ok(BlockHead { len, filter, residue, check })
 }

@@ -132,7 +132,11 @@ impl<'a> Record<'a> {
         // The heads, as many as the sizes require.
         let count = to_usize(len.div_ceil(u64::from(block_size)));
         let Some((value, behind)) = bytes.split_at_checked(FIXED_SIZE + HEAD_SIZE * count) else {
-            return malformed(format!("an encoded record claims {count} blocks in {} bytes", bytes.len()));
+            return malformed(format!(
+                "an encoded record of {} bytes claims {count} blocks, whose heads end only at byte {}",
+                bytes.len(),
+                FIXED_SIZE + HEAD_SIZE * count
+            ));
         };
         // The lengths of the blocks are the low bits of their heads; Coding::read checks their sum.
         let data_len: usize = value[FIXED_SIZE..].chunks(HEAD_SIZE).map(super::coding::claimed_len).sum();

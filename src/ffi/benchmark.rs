@@ -65,8 +65,8 @@ sized_struct!(
     [struct_size, warmup_iterations, iterations, max_seconds, data_sizes, data_size_count]
 );
 
-/// Fills `config` with the defaults: 3 and 10 iterations, 5 seconds per case, domains of 1, 16 and
-/// 64 MiB.
+/// Fills `config` with the defaults: 3 iterations of warm-up and 10 measured iterations, 5 seconds per case,
+/// domains of 1, 16 and 64 MiB.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_benchmark_config_init(config: *mut atlas_benchmark_config) {
     // SAFETY: the header requires NULL or a whole struct.
@@ -170,14 +170,16 @@ sized_struct!(
 /// atlas_benchmark_report_destroy(). Callable from any thread, but concurrent work slows the measured cases
 /// down.
 ///
-/// A case of one size takes max_seconds, plus the time of its preparation (the domain projected,
-/// split into shards, compressed), of one warm-up and of one iteration, which are never
+/// A case of one size takes at most max_seconds, plus the time of its preparation (the domain projected,
+/// split into shards, compressed), of one warm-up iteration and of one measured iteration, which are never
 /// interrupted. Progress is reported before a case is prepared, after each iteration and after the
-/// case, and counts cases as chunks; false cancels after the present preparation or iteration.
+/// case, and counts cases as chunks. If the callback returns false, the call ends after the present
+/// preparation or iteration.
 ///
 /// Needs memory for five times the largest size, plus 64 KiB per MiB of that size, plus 6 MiB. Fails with
 /// INVALID_ARGUMENT, LIMIT (memory_limit is less than this memory), OUT_OF_MEMORY, CANCELLED, STATE (pool
-/// from before a fork) or UNSUPPORTED (not built in); the index is that of the size.
+/// from before a fork) or UNSUPPORTED (not built in). If one size is the cause, the index in atlas_error_info
+/// is that of the size at data_sizes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn atlas_benchmark_run(
     config: *const atlas_benchmark_config,

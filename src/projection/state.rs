@@ -165,7 +165,8 @@ impl State {
         let cache = Arc::new(HandleCache { latest: Mutex::new(latest), is_stored, ..HandleCache::default() });
         let mut state =
             State::restore(Arc::clone(&self.context), cache, self.tree.clone(), self.known_root());
-        // Each handle compares a claim for itself, if it was not compared yet.
+        // The new handle compares the file's claim when it computes the digests. If it takes them over
+        // from this handle (below), they were compared already.
         state.claim = self.claim;
         if let Some(merkle) = self.merkle.get() {
             state.merkle.get_or_init(|| Arc::clone(merkle));

@@ -423,11 +423,11 @@ impl Collected {
         for (index, tile) in (proof.first_tile..).zip(&proof.tiles) {
             // Only the maker of a root can make two geometries with the same root.
             let known = self.tiles.get(&index);
-            if known.is_some_and(|known| *known != (offset, *tile)) {
+            if let Some((start, other)) = known.filter(|known| **known != (offset, *tile)) {
                 return Err(AtlasError::conflict(format!(
-                    "tile {index} has {} bytes at offset {offset} in this shard, and another length or \
-                     offset in an earlier shard",
-                    tile.len
+                    "tile {index} has {} bytes at offset {offset} with the residue {} in this shard, and {} \
+                     bytes at offset {start} with the residue {} in an earlier shard",
+                    tile.len, tile.residue, other.len, other.residue
                 ))
                 .at_index(index));
             }

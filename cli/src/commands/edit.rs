@@ -98,7 +98,7 @@ pub(crate) fn apply(
     let opened = open(ctx, path, Some(edit))?;
     refuse_outline(path, &opened)?;
     let before = opened.container.generation(0)?;
-    // The size decides if a pool is used, so that a large change or domain counts.
+    // A pool is used above one tile (`Ctx::operation`): a large change or a large domain is enough.
     let size = work.max(before.domain_size.min(2 << 20));
     let (root, generation, bytes) = ctx.operate(path, size, |operation| {
         let projection = opened.container.snapshot(0, false, operation)?;

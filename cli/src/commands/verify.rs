@@ -343,7 +343,9 @@ impl State {
                 Status::Foreign,
                 format!("{} is not a state file of atlasm verify", names::shown(path)),
             )
-            .with_hint("--resume names a file that this command writes itself")
+            .with_hint(
+                "give --resume an unused name, or a file that an earlier run with --resume has written",
+            )
         };
         let value: Value = serde_json::from_slice(&text).map_err(|_| foreign())?;
         let files = value.get("atlasm_verified_ns").and_then(Value::as_object).ok_or_else(foreign)?;

@@ -209,7 +209,8 @@ fn content_of(stream: &[u8], most: usize) -> Result<usize> {
     // A larger window would make the library allocate for it.
     if content == 0 || content.max(window) > to_u64(most) {
         return Err(malformed(format!(
-            "has {content} bytes of content and a window of {window}, and only {most} bytes are left"
+            "has {content} bytes of content and a window of {window}: content is at least 1 byte, and \
+             neither may exceed the {most} bytes that remain to be decoded"
         )));
     }
     usize::try_from(content).map_err(|_| malformed(format!("has {content} bytes of content")))

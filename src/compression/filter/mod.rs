@@ -63,7 +63,7 @@ impl Filter {
     /// Filters a block. `to` is as long as `from`.
     pub(crate) fn split(self, from: &[u8], to: &mut [u8]) {
         match self.stride() {
-            // Each stride has a function of its own, because zips work with a fixed number of registers.
+            // Each stride has its own instance, because a zip (`lanes.rs`) has a fixed number of registers.
             2 => lanes::split::<Native, 2, 2>(from, to),
             // Three registers cannot be halved, so that two turns are done at once.
             3 => lanes::split::<Native, 3, 6>(from, to),

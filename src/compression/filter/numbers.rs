@@ -74,8 +74,8 @@ pub(crate) fn is_smooth(bytes: &[u8]) -> bool {
 }
 
 impl Numbers {
-    /// Returns the smallest stride that is about as good as the best stride. `None` if the block is too
-    /// small.
+    /// Estimates the planes of a block, and chooses the smallest stride that is about as good as the best
+    /// stride. `None` if the block is too small.
     pub(crate) fn of(bytes: &[u8]) -> Option<Numbers> {
         let pieces = if bytes.len() <= SMALL { FEW_PIECES } else { PIECES };
         // Histograms by position mod 48 serve all strides.
