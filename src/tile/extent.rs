@@ -77,6 +77,16 @@ impl GroupResidues {
         GroupResidues(group_residues(bytes))
     }
 
+    /// True if these are the residues of the groups.
+    pub(crate) fn is_same(&self, groups: &[Residue; GROUPS]) -> bool {
+        self.0 == *groups
+    }
+
+    /// Returns the residue of each group.
+    pub(crate) fn into_groups(self) -> [Residue; GROUPS] {
+        self.0
+    }
+
     /// The residue of all the bytes.
     pub(crate) fn total(&self) -> Residue {
         self.0.iter().copied().sum()

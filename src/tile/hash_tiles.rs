@@ -14,6 +14,7 @@ use crate::hash::digest::Digest;
 use crate::source::Source;
 use crate::tile::Tile;
 use crate::tile::extent::{Extent, GroupResidues, Trust};
+use crate::tile::offload::{BatchTile, DeviceTile, Offload, TileBytes};
 use crate::tile::scheme::{Scheme, Workspace};
 use crate::tile::tree::Tree;
 use std::ops::Range;
@@ -76,6 +77,7 @@ pub(crate) struct HashJob<'a> {
 
 /// Execution of a job within an operation.
 pub(crate) struct HashPlan<'a> {
+    offload: Option<Offload<'a>>,
     workers: Workers<'a>,
     /// Tiles that are read, as many at a time as a task takes. Those between them are zeros.
     reads: Steps,
@@ -95,12 +97,31 @@ impl HashJob<'_> {
             }),
         };
         // A task is a single tile in memory, or the tiles of a whole read.
-        let (tiles_a_task, per_worker) = if in_place {
+        let (mut tiles_a_task, mut per_worker) = if in_place {
             (1, 0)
         } else {
             let tiles = self.tiles_a_read();
             (tiles, tiles * TILE_BYTES)
         };
+        // An accelerator needs several tiles at a time, as far as window and memory allow.
+        let offload = Offload::of(operation.executor, self.scheme);
+        if let Some(offload) = &offload {
+            let threads = operation.threads();
+            let on_device = self.source.device_range(offload.accelerator(), 0, 0).is_some();
+            let footprint = count.saturating_mul(tile_footprint());
+            let affordable = match in_place || on_device {
+                true => u64::MAX,
+                false => operation.memory_left(footprint) / TILE_BYTES,
+            };
+            let most = affordable.min(self.pace.window.div_ceil(TILE_BYTES) / to_u64(threads));
+            let stretch = match on_device {
+                true => to_u64(offload.accelerator().batch()).min(most.max(1)),
+                false => offload.stretch(count, threads, most),
+            };
+            // Reads of several tiles stay whole.
+            tiles_a_task = tiles_a_task.max(stretch);
+            per_worker = if in_place || on_device { 0 } else { tiles_a_task * TILE_BYTES };
+        }
         // Holes are no tasks. The sink gets their tiles between those of the tasks.
         let reads = self.reads(tiles_a_task)?;
         // The window counts tasks, of which at least a single task is always admitted.
@@ -109,7 +130,7 @@ impl HashJob<'_> {
         let fixed = count.saturating_mul(tile_footprint());
         let per_worker = per_worker + self.scheme.workspace();
         let workers = operation.workers(reads.len().min(window), per_worker, fixed)?.within(window);
-        Ok(HashPlan { workers, reads })
+        Ok(HashPlan { offload, workers, reads })
     }
 
     /// The tiles from the first one to hash on that are not known to be zeros.
@@ -154,7 +175,9 @@ impl HashJob<'_> {
         plan.workers.run(
             reads.len(),
             || Ok((None, Workspace::default())),
-            |(buffer, workspace), task| self.task(buffer, workspace, reads.nth(task), &stop),
+            |(buffer, workspace), task| {
+                self.task(buffer, workspace, reads.nth(task), plan.offload.as_ref(), &stop)
+            },
             |task, tiles| {
                 let read = reads.nth(task);
                 // Tiles between two reads are holes. The sink gets them at their place in the order.
@@ -200,6 +223,7 @@ impl HashJob<'_> {
         buffer: &mut Option<Buffer>,
         workspace: &mut Workspace,
         tiles: Range<u64>,
+        offload: Option<&Offload<'_>>,
         stop: &StopFlag,
     ) -> Result<Vec<Arc<Tile>>> {
         let mut done = try_vec(to_usize(tiles.end - tiles.start))?;
@@ -210,8 +234,14 @@ impl HashJob<'_> {
         if self.pace.ahead > 0 {
             self.source.will_need(start.saturating_add(self.pace.ahead), end - start);
         }
+        // A buffer of the device is hashed where it lies.
+        let on_device =
+            offload.and_then(|offload| self.source.device_range(offload.accelerator(), start, len));
         // A single tile from a file is hashed part by part, while each part is in the cache.
-        if tiles.end - tiles.start == 1 && self.source.is_read_by_position(start, end - start) {
+        if tiles.end - tiles.start == 1
+            && offload.is_none()
+            && self.source.is_read_by_position(start, end - start)
+        {
             // Errors name the tile: the index of a task has no meaning for the caller.
             let read = |at: usize, part: &mut [u8]| {
                 read_in_steps(self.source, start + to_u64(at), part, self.pace.read, stop)
@@ -225,6 +255,7 @@ impl HashJob<'_> {
         // Otherwise all tiles of the task are in memory before they are hashed.
         let bytes = match self.source.slice(start, len) {
             Some(bytes) => bytes,
+            None if on_device.is_some() => &[],
             None => {
                 // The buffer of this worker's previous task serves again if it is large enough.
                 let whole = match buffer.take().filter(|buffer| buffer.len() >= len) {
@@ -237,17 +268,22 @@ impl HashJob<'_> {
                 bytes
             }
         };
-        // One batch for the scheme: it may hash the tiles elsewhere.
+        // One batch for the scheme, which an accelerator may share.
         let mut batch = try_vec(done.capacity())?;
-        let mut rest = bytes;
-        for tile in tiles.clone() {
-            let (now, after) = rest.split_at(self.geometry.tile(tile).1);
-            batch.push(now);
-            rest = after;
+        for index in tiles.clone() {
+            let (offset, len) = self.geometry.tile(index);
+            let at = offset - start;
+            batch.push(match on_device {
+                Some((buffer, first)) => BatchTile {
+                    index,
+                    bytes: TileBytes::Device(DeviceTile { buffer, offset: first + at, len }),
+                },
+                None => BatchTile::host(index, &bytes[to_usize(at)..][..len]),
+            });
         }
         // A batch can take long, so that the flag is read before it begins and after each tile.
         stop.check()?;
-        self.scheme.witness_batch(&batch, workspace, |residues, witness| {
+        self.scheme.witness_batch(&batch, workspace, offload, |residues, witness| {
             let (offset, len) = self.geometry.tile(tiles.start + to_u64(done.len()));
             done.push(projected_tile(self.source, offset, len, residues, witness)?);
             stop.check()

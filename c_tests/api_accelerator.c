@@ -1,0 +1,463 @@
+/* Pools with an OpenCL device: the results of the processor, from memory, files, callbacks and buffers of the device;
+ * every wrong argument; a fork. Needs any device, such as pocl's. */
+#include "check.h"
+
+#include "container.h"
+#include "opencl.h"
+
+
+static opencl cl;
+static uint8_t *data;
+static size_t size;
+static uint8_t key[32];
+
+/* A pool of the context of this test. */
+static atlas_pool *new_pool(uint32_t threads)
+{
+    atlas_accelerator_options options;
+    atlas_pool *pool = NULL;
+    atlas_accelerator_options_init(&options);
+    options.cl_context = cl.context;
+    options.cl_device = cl.device;
+    CHECK_OK(atlas_pool_create_accelerated(threads, &options, &pool));
+    CHECK(pool != NULL);
+    return pool;
+}
+
+static uint64_t hashed_by(const atlas_pool *pool)
+{
+    atlas_accelerator_info info = {.struct_size = sizeof info};
+    CHECK_OK(atlas_pool_get_accelerator(pool, &info));
+    return info.bytes_hashed;
+}
+
+static atlas_operation on(const atlas_pool *pool)
+{
+    atlas_operation operation;
+    atlas_operation_init(&operation);
+    operation.pool = pool;
+    return operation;
+}
+
+/* Root, residue and witnesses are those of the processor, and the source passes verify(). */
+static void compare(const atlas_source *source, const uint8_t *bytes, size_t count, const atlas_pool *pool,
+                    const atlas_projection_options *options, atlas_projection_type type)
+{
+    atlas_operation operation = on(pool);
+    atlas_source *memory = borrowed(bytes, count);
+    atlas_projection *expected = NULL, *found = NULL;
+    atlas_projection_info left = {.struct_size = sizeof left}, right = {.struct_size = sizeof right};
+    uint8_t roots[2][32];
+    CHECK_OK(atlas_projection_create(type, memory, options, NULL, &expected));
+    CHECK_OK(atlas_projection_create(type, source, options, &operation, &found));
+    CHECK_OK(atlas_projection_root(expected, NULL, roots[0]));
+    CHECK_OK(atlas_projection_root(found, &operation, roots[1]));
+    CHECK(memcmp(roots[0], roots[1], 32) == 0);
+    CHECK_OK(atlas_projection_get_info(expected, &left));
+    CHECK_OK(atlas_projection_get_info(found, &right));
+    CHECK_EQ(left.residue, right.residue);
+    CHECK_OK(atlas_projection_verify(found, &operation));
+    CHECK_OK(atlas_projection_find_damage(found, NULL, 0, NULL, NULL, &operation));
+    /* The residues of the groups, which an edit in the middle needs. */
+    if (count > 40000) {
+        const atlas_delta delta = {.type = ATLAS_CHANGE_INSERT, .offset = 20001, .data = "edit", .data_size = 4};
+        CHECK_OK(atlas_projection_apply(expected, &delta));
+        CHECK_OK(atlas_projection_apply(found, &delta));
+        CHECK_OK(atlas_projection_root(expected, NULL, roots[0]));
+        CHECK_OK(atlas_projection_root(found, &operation, roots[1]));
+        CHECK(memcmp(roots[0], roots[1], 32) == 0);
+    }
+    atlas_projection_destroy(found);
+    atlas_projection_destroy(expected);
+    atlas_source_destroy(memory);
+}
+
+static int read_data(void *user_data, uint64_t offset, void *buffer, size_t count)
+{
+    memcpy(buffer, (const uint8_t *)user_data + offset, count);
+    return 0;
+}
+
+/* From memory, a callback and a buffer of the device, at a start that is no multiple of four. */
+static void compare_sources(const atlas_pool *pool, size_t start, size_t count, const atlas_projection_options *options)
+{
+    atlas_source *sources[3] = {NULL, NULL, NULL};
+    void *buffer = new_buffer(&cl, CL_READ_ONLY, data, size);
+    sources[0] = borrowed(data + start, count);
+    CHECK_OK(atlas_source_from_callback(count, read_data, NULL, data + start, &sources[1]));
+    CHECK_OK(atlas_source_from_cl_mem(pool, buffer, start, count, &sources[2]));
+    /* The source keeps it. */
+    CHECK(cl.release_buffer(buffer) == 0);
+    for (size_t i = 0; i < 3; i++) {
+        const uint64_t before = hashed_by(pool);
+        compare(sources[i], data + start, count, pool, options, ATLAS_PROJECTION_LINEAR);
+        if (i == 2) {
+            CHECK(hashed_by(pool) - before >= count);
+        }
+        atlas_source_destroy(sources[i]);
+    }
+}
+
+static void results_are_those_of_the_processor(void)
+{
+    static const size_t counts[] = {1,     63,    64,     65,     1023,   1024,     1025,      4095,     4096,
+                                    4097,  16383, 16384,  16385,  100001, 1048575,  1048576,   1048577,  3145727,
+                                    3145728, 3145729};
+    atlas_projection_options options;
+    atlas_projection_options_init(&options);
+    options.key = key;
+    for (uint32_t threads = 1; threads <= 2; threads++) {
+        atlas_pool *pool = new_pool(threads);
+        CHECK_EQ(atlas_pool_threads(pool), threads);
+        for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i += small_run() ? 6 : 1) {
+            compare_sources(pool, i % 5, counts[i], i % 2 == 0 ? NULL : &options);
+        }
+        compare_sources(pool, 3, size - 3, NULL);
+        compare_sources(pool, 0, size, &options);
+        atlas_pool_destroy(pool);
+    }
+}
+
+/* The root of a projection, which is destroyed. */
+static void take_root(atlas_projection *projection, uint8_t root[32])
+{
+    CHECK_OK(atlas_projection_root(projection, NULL, root));
+    atlas_projection_destroy(projection);
+}
+
+static void files_streams_and_containers_are_the_same(void)
+{
+    static const char *paths[2] = {"device.atlas", "processor.atlas"};
+    atlas_pool *pool = new_pool(2);
+    const atlas_operation operation = on(pool);
+    char folder[] = "/tmp/atlas_accelerator_XXXXXX", before[PATH_MAX];
+    uint8_t roots[4][32];
+    atlas_source *source = NULL;
+    atlas_projection *projection = NULL;
+    CHECK(getcwd(before, sizeof before) != NULL && mkdtemp(folder) != NULL && chdir(folder) == 0);
+    FILE *file = fopen("data", "wb");
+    CHECK(file != NULL && fwrite(data, 1, size, file) == size && fclose(file) == 0);
+    CHECK_OK(atlas_source_open_file("data", ATLAS_FILE_IO_READ, &source));
+    compare(source, data, size, pool, NULL, ATLAS_PROJECTION_LINEAR);
+    CHECK(hashed_by(pool) > 0);
+    /* The transform stays on the processor. */
+    const uint64_t linear = hashed_by(pool);
+    atlas_source *part = borrowed(data, TILE + 5);
+    compare(part, data, TILE + 5, pool, NULL, ATLAS_PROJECTION_R96_FOURIER);
+    atlas_source_destroy(part);
+    CHECK_EQ(hashed_by(pool), linear);
+    /* A stream, and a container of each kind of pool. */
+    take_root(projected_bytes(data, size), roots[0]);
+    if (built_in(ATLAS_FEATURE_STREAMING)) {
+        CHECK_OK(atlas_stream_project(ATLAS_PROJECTION_LINEAR, source, NULL, NULL, &operation, &projection));
+        take_root(projection, roots[1]);
+        CHECK(memcmp(roots[0], roots[1], 32) == 0);
+    }
+    for (int i = 0; i < 2; i++) {
+        atlas_container *container = created(paths[i], ATLAS_PROJECTION_LINEAR, NULL, NULL);
+        uint64_t generation = 0;
+        CHECK_OK(atlas_container_import(container, source, NULL, 0, NULL, i == 0 ? &operation : NULL, &generation));
+        projection = snapshot_of(container, 0, true);
+        CHECK_OK(atlas_projection_find_damage(projection, NULL, 0, NULL, NULL, &operation));
+        take_root(projection, roots[2 + i]);
+        CHECK(memcmp(roots[0], roots[2 + i], 32) == 0);
+        atlas_container_destroy(container);
+        CHECK(unlink(paths[i]) == 0);
+    }
+    atlas_source_destroy(source);
+    CHECK(unlink("data") == 0 && chdir(before) == 0 && rmdir(folder) == 0);
+    atlas_pool_destroy(pool);
+}
+
+/* Damage is found whether the device sees it or not. */
+static void damage_is_found(void)
+{
+    atlas_pool *pool = new_pool(2);
+    const atlas_operation operation = on(pool);
+    uint8_t *bytes = (uint8_t *)malloc(size);
+    CHECK(bytes != NULL);
+    memcpy(bytes, data, size);
+    atlas_source *source = borrowed(bytes, size);
+    atlas_projection *projection = NULL;
+    CHECK_OK(atlas_projection_create(ATLAS_PROJECTION_LINEAR, source, NULL, &operation, &projection));
+    for (size_t tile = 0; tile < size / TILE; tile++) {
+        atlas_error_info error = {.struct_size = sizeof error};
+        bytes[tile * TILE + 77] ^= 1;
+        CHECK_STATUS(atlas_projection_verify(projection, &operation), ATLAS_STATUS_WITNESS);
+        CHECK_OK(atlas_last_error_get(&error));
+        CHECK_EQ(error.index, tile);
+        CHECK_STATUS(atlas_projection_find_damage(projection, NULL, 0, NULL, NULL, &operation), ATLAS_STATUS_WITNESS);
+        bytes[tile * TILE + 77] ^= 1;
+    }
+    CHECK_OK(atlas_projection_verify(projection, &operation));
+    atlas_projection_destroy(projection);
+    atlas_source_destroy(source);
+    free(bytes);
+    atlas_pool_destroy(pool);
+}
+
+/* Everything that is not hashed on the device reads copies, also of a buffer that the host may not read. */
+static void buffers_are_read_by_copies(void)
+{
+    static const uint64_t flags[] = {0, CL_READ_ONLY, CL_NO_ACCESS};
+    const size_t count = 3 * TILE + 17;
+    atlas_pool *pool = new_pool(2);
+    const atlas_operation operation = on(pool);
+    for (size_t i = 0; i < 3; i++) {
+        void *buffer = new_buffer(&cl, flags[i], data, size);
+        atlas_source *source = NULL, *range = NULL;
+        atlas_projection *projection = NULL;
+        CHECK_OK(atlas_source_from_cl_mem(pool, buffer, 5, count, &source));
+        CHECK(cl.release_buffer(buffer) == 0);
+        CHECK_EQ(atlas_source_size(source), count);
+        /* Without a pool of the context the processor hashes. */
+        const uint64_t before = hashed_by(pool);
+        compare(source, data + 5, count, NULL, NULL, ATLAS_PROJECTION_LINEAR);
+        CHECK_EQ(hashed_by(pool), before);
+        CHECK_OK(atlas_source_range(source, TILE + 3, TILE, &range));
+        compare(range, data + 8 + TILE, TILE, pool, NULL, ATLAS_PROJECTION_LINEAR);
+        CHECK_OK(atlas_projection_create(ATLAS_PROJECTION_LINEAR, source, NULL, &operation, &projection));
+        const atlas_region region = {TILE - 9, TILE + 20};
+        atlas_shard *shard = NULL;
+        const uint8_t *bytes = NULL;
+        size_t length = 0;
+        CHECK_OK(atlas_shard_extract_batch(projection, &region, 1, NULL, &operation, &shard));
+        CHECK_OK(atlas_shard_data(shard, &bytes, &length));
+        CHECK(length == region.length && memcmp(bytes, data + 5 + region.offset, length) == 0);
+        atlas_shard_destroy(shard);
+        atlas_projection_destroy(projection);
+        atlas_source_destroy(range);
+        atlas_source_destroy(source);
+    }
+    atlas_pool_destroy(pool);
+}
+
+/* A source outlives pool, context and every reference of its owner. */
+static void a_source_keeps_its_buffer(void)
+{
+    opencl own = cl;
+    own.context = new_context(&cl);
+    atlas_accelerator_options options;
+    atlas_accelerator_options_init(&options);
+    options.cl_context = own.context;
+    options.cl_device = own.device;
+    atlas_pool *pool = NULL;
+    atlas_source *source = NULL;
+    CHECK_OK(atlas_pool_create_accelerated(1, &options, &pool));
+    void *buffer = new_buffer(&own, 0, data, TILE + 1);
+    CHECK_OK(atlas_source_from_cl_mem(pool, buffer, 0, TILE + 1, &source));
+    CHECK(own.release_buffer(buffer) == 0 && own.release_context(own.context) == 0);
+    atlas_pool_destroy(pool);
+    compare(source, data, TILE + 1, NULL, NULL, ATLAS_PROJECTION_LINEAR);
+    atlas_source_destroy(source);
+}
+
+static void wrong_arguments_are_refused(void)
+{
+    atlas_pool *pool = new_pool(1), *plain = NULL, *none = NULL;
+    atlas_source *source = NULL;
+    atlas_accelerator_info info = {.struct_size = sizeof info};
+    atlas_accelerator_options options;
+    opencl other = cl;
+    other.context = new_context(&cl);
+    void *buffer = new_buffer(&cl, 0, data, 1000), *foreign = new_buffer(&other, 0, data, 1000);
+    void *write_only = new_buffer(&cl, CL_WRITE_ONLY, NULL, 1000);
+    CHECK_OK(atlas_pool_create(1, &plain));
+#define REFUSED(status, pool_, buffer_, offset, count)                                                     \
+    do {                                                                                                   \
+        CHECK_STATUS(atlas_source_from_cl_mem(pool_, buffer_, offset, count, &source), ATLAS_STATUS_##status); \
+        CHECK(source == NULL);                                                                             \
+    } while (0)
+    REFUSED(INVALID_ARGUMENT, NULL, buffer, 0, 1);
+    REFUSED(INVALID_ARGUMENT, plain, buffer, 0, 1);
+    REFUSED(INVALID_ARGUMENT, pool, NULL, 0, 1);
+    REFUSED(INVALID_ARGUMENT, pool, foreign, 0, 1);
+    REFUSED(INVALID_ARGUMENT, pool, write_only, 0, 1);
+    REFUSED(OUT_OF_RANGE, pool, buffer, 0, 1001);
+    REFUSED(OUT_OF_RANGE, pool, buffer, 1001, 0);
+    REFUSED(OUT_OF_RANGE, pool, buffer, UINT64_MAX, 2);
+    CHECK_STATUS(atlas_source_from_cl_mem(pool, buffer, 0, 1, NULL), ATLAS_STATUS_INVALID_ARGUMENT);
+    CHECK_STATUS(atlas_pool_get_accelerator(NULL, &info), ATLAS_STATUS_INVALID_ARGUMENT);
+    CHECK_STATUS(atlas_pool_get_accelerator(pool, NULL), ATLAS_STATUS_INVALID_ARGUMENT);
+    CHECK_STATUS(atlas_pool_get_accelerator(plain, &info), ATLAS_STATUS_INVALID_ARGUMENT);
+    CHECK_OK(atlas_pool_get_accelerator(pool, &info));
+    CHECK(info.compute_units > 0 && info.memory_size > 0 && info.name[0] != '\0' && info.name[127] == '\0');
+    /* A range of no bytes is a source of no bytes. */
+    CHECK_OK(atlas_source_from_cl_mem(pool, buffer, 1000, 0, &source));
+    CHECK_EQ(atlas_source_size(source), 0);
+    compare(source, data, 0, pool, NULL, ATLAS_PROJECTION_LINEAR);
+    atlas_source_destroy(source);
+
+    CHECK_STATUS(atlas_pool_create_accelerated(1, NULL, NULL), ATLAS_STATUS_INVALID_ARGUMENT);
+    atlas_accelerator_options_init(NULL);
+    atlas_accelerator_options_init(&options);
+    CHECK(options.struct_size == sizeof options && options.name == NULL && options.memory_limit == 0);
+    options.name = "no device has this name";
+    CHECK_STATUS(atlas_pool_create_accelerated(1, &options, &none), ATLAS_STATUS_UNSUPPORTED);
+    CHECK_SAYS("no device has this name");
+    options.name = "";
+    options.index = 1000;
+    CHECK_STATUS(atlas_pool_create_accelerated(1, &options, &none), ATLAS_STATUS_UNSUPPORTED);
+    options.index = 0;
+    options.memory_limit = 1000;
+    CHECK_STATUS(atlas_pool_create_accelerated(1, &options, &none), ATLAS_STATUS_LIMIT);
+    options.memory_limit = 0;
+    CHECK_STATUS(atlas_pool_create_accelerated(1025, &options, &none), ATLAS_STATUS_INVALID_ARGUMENT);
+    options.cl_context = cl.context;
+    CHECK_STATUS(atlas_pool_create_accelerated(1, &options, &none), ATLAS_STATUS_INVALID_ARGUMENT);
+    options.cl_context = NULL;
+    options.cl_device = cl.device;
+    CHECK_STATUS(atlas_pool_create_accelerated(1, &options, &none), ATLAS_STATUS_INVALID_ARGUMENT);
+    CHECK(none == NULL);
+    /* By a part of its name. Memory for one tile alone is enough. */
+    char part[8] = {0};
+    memcpy(part, info.name, 4);
+    options.cl_device = NULL;
+    options.name = part;
+    options.memory_limit = 3 * TILE / 2;
+    CHECK_OK(atlas_pool_create_accelerated(2, &options, &none));
+    atlas_source *memory = borrowed(data, size);
+    compare(memory, data, size, none, NULL, ATLAS_PROJECTION_LINEAR);
+    atlas_source_destroy(memory);
+    atlas_pool_destroy(none);
+
+    CHECK(cl.release_buffer(buffer) == 0 && cl.release_buffer(write_only) == 0 && cl.release_buffer(foreign) == 0);
+    CHECK(cl.release_context(other.context) == 0);
+    atlas_pool_destroy(plain);
+    atlas_pool_destroy(pool);
+}
+
+static bool cancel_third(const atlas_progress *progress, void *user_data)
+{
+    (void)progress;
+    return ++*(int *)user_data < 3;
+}
+
+static int fail_late(void *user_data, uint64_t offset, void *buffer, size_t count)
+{
+    return offset + count > 5 * TILE ? EIO : read_data(user_data, offset, buffer, count);
+}
+
+/* A call that ends early leaves the pool as it was; a lack of memory is one status. */
+static void a_call_may_end_early(void)
+{
+    atlas_pool *pool = new_pool(2);
+    atlas_operation operation = on(pool);
+    atlas_source *sources[2] = {borrowed(data, size), NULL}, *failing = NULL;
+    atlas_projection *projection = NULL;
+    void *buffer = new_buffer(&cl, 0, data, size);
+    CHECK_OK(atlas_source_from_cl_mem(pool, buffer, 0, size, &sources[1]));
+    CHECK(cl.release_buffer(buffer) == 0);
+    CHECK_OK(atlas_source_from_callback(size, fail_late, NULL, data, &failing));
+    for (int i = 0; i < 2; i++) {
+        int calls = 0;
+        operation.progress = cancel_third;
+        operation.user_data = &calls;
+        CHECK_STATUS(atlas_projection_create(0, sources[i], NULL, &operation, &projection), ATLAS_STATUS_CANCELLED);
+        operation.progress = NULL;
+        CHECK_STATUS(atlas_projection_create(0, failing, NULL, &operation, &projection), ATLAS_STATUS_IO);
+        atlas_error_info error = {.struct_size = sizeof error};
+        CHECK_OK(atlas_last_error_get(&error));
+        CHECK(error.os_error == EIO);
+        /* Less memory than a run of tiles needs. */
+        operation.memory_limit = 2 * TILE;
+        compare(sources[i], data, size, pool, NULL, ATLAS_PROJECTION_LINEAR);
+        CHECK_OK(atlas_projection_create(0, sources[i], NULL, &operation, &projection));
+        CHECK_OK(atlas_projection_verify(projection, &operation));
+        atlas_projection_destroy(projection);
+        projection = NULL;
+        operation.memory_limit = 0;
+    }
+    atlas_source_destroy(failing);
+    atlas_source_destroy(sources[0]);
+    atlas_source_destroy(sources[1]);
+    atlas_pool_destroy(pool);
+}
+
+static void two_pools_share_a_context(void)
+{
+    atlas_pool *first = new_pool(2), *second = new_pool(1);
+    void *buffer = new_buffer(&cl, 0, data, size);
+    atlas_source *source = NULL;
+    CHECK_OK(atlas_source_from_cl_mem(first, buffer, 0, size, &source));
+    CHECK(cl.release_buffer(buffer) == 0);
+    compare(source, data, size, second, NULL, ATLAS_PROJECTION_LINEAR);
+    CHECK(hashed_by(first) == 0 && hashed_by(second) >= size);
+    atlas_pool_destroy(first);
+    compare(source, data, size, second, NULL, ATLAS_PROJECTION_LINEAR);
+    atlas_source_destroy(source);
+    atlas_pool_destroy(second);
+}
+
+/* The child is refused everything, and ends without a call of OpenCL. */
+static void a_child_makes_no_call_of_opencl(void)
+{
+    atlas_pool *pool = new_pool(2), *none = NULL;
+    const atlas_operation operation = on(pool);
+    void *buffer = new_buffer(&cl, 0, data, size);
+    atlas_source *source = NULL, *another = NULL;
+    atlas_projection *projection = NULL, *made = NULL;
+    CHECK_OK(atlas_source_from_cl_mem(pool, buffer, 0, size, &source));
+    CHECK_OK(atlas_projection_create(0, source, NULL, &operation, &projection));
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        uint8_t byte = 0;
+        (void)alarm(60);
+        CHECK_STATUS(atlas_projection_verify(projection, &operation), ATLAS_STATUS_STATE);
+        CHECK_STATUS(atlas_projection_verify(projection, NULL), ATLAS_STATUS_STATE);
+        CHECK_STATUS(atlas_projection_read(projection, 0, &byte, 1), ATLAS_STATUS_STATE);
+        CHECK_STATUS(atlas_projection_create(0, source, NULL, &operation, &made), ATLAS_STATUS_STATE);
+        CHECK_STATUS(atlas_source_from_cl_mem(pool, buffer, 0, 1, &another), ATLAS_STATUS_STATE);
+        CHECK_STATUS(atlas_pool_create_accelerated(1, NULL, &none), ATLAS_STATUS_STATE);
+        atlas_projection_destroy(projection);
+        atlas_source_destroy(source);
+        atlas_pool_destroy(pool);
+        _exit(0);
+    }
+    int status = -1;
+    CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    CHECK_OK(atlas_projection_verify(projection, &operation));
+    CHECK(cl.release_buffer(buffer) == 0);
+    atlas_projection_destroy(projection);
+    atlas_source_destroy(source);
+    atlas_pool_destroy(pool);
+}
+
+/* Without the feature every call says so. */
+static void check_stand_ins(void)
+{
+    atlas_pool *pool = NULL, *plain = NULL;
+    atlas_accelerator_info info = {.struct_size = sizeof info};
+    atlas_source *source = NULL;
+    CHECK_OK(atlas_pool_create(1, &plain));
+    CHECK_STATUS(atlas_pool_create_accelerated(1, NULL, &pool), ATLAS_STATUS_UNSUPPORTED);
+    CHECK_STATUS(atlas_pool_get_accelerator(plain, &info), ATLAS_STATUS_INVALID_ARGUMENT);
+    CHECK_STATUS(atlas_source_from_cl_mem(plain, &info, 0, 1, &source), ATLAS_STATUS_INVALID_ARGUMENT);
+    CHECK(pool == NULL && source == NULL);
+    atlas_pool_destroy(plain);
+}
+
+int main(void)
+{
+    if (!built_in(ATLAS_FEATURE_OPENCL)) {
+        TEST(check_stand_ins);
+        return 0;
+    }
+    cl = open_opencl();
+    size = (small_run() ? 9 : 40) * TILE + 12345;
+    data = random_bytes(size, 35);
+    fill_random(key, sizeof key, 36);
+    TEST(results_are_those_of_the_processor);
+    TEST(files_streams_and_containers_are_the_same);
+    TEST(damage_is_found);
+    TEST(buffers_are_read_by_copies);
+    TEST(a_source_keeps_its_buffer);
+    TEST(wrong_arguments_are_refused);
+    TEST(a_call_may_end_early);
+    TEST(two_pools_share_a_context);
+    TEST(a_child_makes_no_call_of_opencl);
+    CHECK(cl.release_context(cl.context) == 0);
+    free(data);
+    return 0;
+}

@@ -1,0 +1,190 @@
+/* An OpenCL that fails its n-th call, for every n: the right status, nothing hangs, nothing leaks, and the pool goes on
+ * or refuses further work. The loader is scripts/fake_opencl.c, whose path is in ATLAS_FAKE_OPENCL; that of the
+ * system's is in ATLAS_REAL_OPENCL. */
+#include "check.h"
+
+#include "opencl.h"
+
+#include <stdatomic.h>
+
+static atomic_uint *calls, *fails_at, *lie_at, *reads;
+static atomic_bool *goes_on;
+static atomic_int *code, *objects;
+static uint8_t *data;
+static const size_t size = 5 * TILE + 99;
+static uint8_t root[32];
+/* The context and the buffer of the test, by the system's loader. */
+static opencl cl;
+static void *buffer;
+
+enum { LACK = -4, LOST = -36 };
+
+/* A call of a pool with an accelerator may fail so. */
+static void check_failure(int status, bool *refused)
+{
+    atlas_error_info error = {.struct_size = sizeof error};
+    CHECK_OK(atlas_last_error_get(&error));
+    if (atomic_load(code) == LACK) {
+        CHECK_STATUS(status, ATLAS_STATUS_OUT_OF_MEMORY);
+    } else if (*refused) {
+        CHECK_STATUS(status, ATLAS_STATUS_STATE);
+        return;
+    } else {
+        CHECK_STATUS(status, ATLAS_STATUS_IO);
+        *refused = true;
+    }
+    CHECK(error.os_error == atomic_load(code));
+}
+
+static void use(const atlas_pool *pool, const atlas_source *source)
+{
+    bool refused = false;
+    atlas_operation operation;
+    atlas_operation_init(&operation);
+    operation.pool = pool;
+    for (int i = 0; i < 2; i++) {
+        atlas_projection *projection = NULL;
+        uint8_t found[32];
+        int status = (int)atlas_projection_create(ATLAS_PROJECTION_LINEAR, source, NULL, &operation, &projection);
+        if (status == ATLAS_STATUS_OK) {
+            CHECK(!refused);
+            CHECK_OK(atlas_projection_root(projection, NULL, found));
+            CHECK(memcmp(found, root, 32) == 0);
+            status = (int)atlas_projection_verify(projection, &operation);
+        }
+        if (status != ATLAS_STATUS_OK) {
+            check_failure(status, &refused);
+        }
+        atlas_projection_destroy(projection);
+    }
+}
+
+/* A pool of one thread, whose calls of OpenCL have one order, from its creation to its end. */
+static void live_once(bool in_context)
+{
+    atlas_accelerator_options options;
+    atlas_pool *pool = NULL;
+    atlas_source *sources[2] = {borrowed(data, size), NULL};
+    atlas_accelerator_options_init(&options);
+    options.name = "";
+    options.memory_limit = 8 * TILE;
+    if (in_context) {
+        options.cl_context = cl.context;
+        options.cl_device = cl.device;
+    }
+    int status = (int)atlas_pool_create_accelerated(1, &options, &pool);
+    if (status != ATLAS_STATUS_OK) {
+        CHECK(pool == NULL);
+        CHECK(status == ATLAS_STATUS_UNSUPPORTED || status == ATLAS_STATUS_OUT_OF_MEMORY ||
+              (in_context && status == ATLAS_STATUS_INVALID_ARGUMENT));
+    } else {
+        use(pool, sources[0]);
+        if (in_context) {
+            status = (int)atlas_source_from_cl_mem(pool, buffer, 0, size, &sources[1]);
+            if (status == ATLAS_STATUS_OK) {
+                use(pool, sources[1]);
+            }
+        }
+    }
+    atlas_source_destroy(sources[0]);
+    atlas_source_destroy(sources[1]);
+    atlas_pool_destroy(pool);
+    CHECK(atomic_load(objects) == 0);
+}
+
+static void fail_at_every_call(bool in_context, int with, bool lost)
+{
+    unsigned last = 0;
+    const unsigned step = small_run() ? 41 : 1;
+    atomic_store(code, with);
+    atomic_store(goes_on, lost);
+    /* Number 0 is no call: all succeed, and are counted. */
+    for (unsigned n = 0; n <= last; n += n == 0 ? 1 : step) {
+        atomic_store(calls, 0);
+        atomic_store(fails_at, n);
+        (void)alarm(120); /* a hang ends the program */
+        live_once(in_context);
+        last = n == 0 ? atomic_load(calls) : last;
+    }
+    atomic_store(fails_at, 0);
+    printf("%u calls of OpenCL failed with %d%s\n", last, with, lost ? " and those after them" : "");
+    (void)fflush(stdout);
+}
+
+static void a_call_fails(void) { fail_at_every_call(false, LOST, false); }
+
+static void a_call_in_the_context_of_the_program_fails(void) { fail_at_every_call(true, LOST, false); }
+
+static void memory_runs_out(void) { fail_at_every_call(false, LACK, false); }
+
+static void a_device_is_lost(void) { fail_at_every_call(true, LOST, true); }
+
+/* A false digest at creation is a device that is none. Later it is INTERNAL with the tile, and the pool ends. */
+static void a_device_lies(void)
+{
+    atlas_accelerator_options options;
+    atlas_pool *pool = NULL;
+    atlas_operation operation;
+    atlas_projection *projection = NULL;
+    atlas_source *source = borrowed(data, size);
+    atlas_error_info error = {.struct_size = sizeof error};
+    atlas_accelerator_options_init(&options);
+    atlas_operation_init(&operation);
+    options.name = "";
+    atomic_store(reads, 0);
+    atomic_store(lie_at, 1);
+    CHECK_STATUS(atlas_pool_create_accelerated(1, &options, &pool), ATLAS_STATUS_UNSUPPORTED);
+    CHECK_SAYS("self-test");
+    atomic_store(lie_at, 0);
+    CHECK_OK(atlas_pool_create_accelerated(1, &options, &pool));
+    operation.pool = pool;
+    atomic_store(reads, 0);
+    atomic_store(lie_at, 1);
+    CHECK_STATUS(atlas_projection_create(0, source, NULL, &operation, &projection), ATLAS_STATUS_INTERNAL);
+    CHECK_OK(atlas_last_error_get(&error));
+    CHECK_EQ(error.index, 0);
+    atomic_store(lie_at, 0);
+    CHECK_STATUS(atlas_projection_create(0, source, NULL, &operation, &projection), ATLAS_STATUS_STATE);
+    atlas_pool_destroy(pool);
+    atlas_source_destroy(source);
+    CHECK(atomic_load(objects) == 0);
+}
+
+static void *variable(void *library, const char *name)
+{
+    void *found = dlsym(library, name);
+    CHECK(found != NULL);
+    return found;
+}
+
+int main(void)
+{
+    const char *fake = getenv("ATLAS_FAKE_OPENCL"), *system = getenv("ATLAS_REAL_OPENCL");
+    if (!built_in(ATLAS_FEATURE_OPENCL) || fake == NULL || system == NULL) {
+        skip("no accelerators, or no ATLAS_FAKE_OPENCL and ATLAS_REAL_OPENCL");
+    }
+    /* The library finds this one by its soname. */
+    void *library = dlopen(fake, RTLD_NOW | RTLD_LOCAL);
+    CHECK(library != NULL);
+    calls = (atomic_uint *)variable(library, "fake_calls");
+    fails_at = (atomic_uint *)variable(library, "fake_fails_at");
+    lie_at = (atomic_uint *)variable(library, "fake_lie_at");
+    reads = (atomic_uint *)variable(library, "fake_reads");
+    goes_on = (atomic_bool *)variable(library, "fake_goes_on");
+    code = (atomic_int *)variable(library, "fake_status");
+    objects = (atomic_int *)variable(library, "fake_objects");
+    cl = open_opencl_of(system);
+    data = random_bytes(size, 36);
+    buffer = new_buffer(&cl, CL_READ_ONLY, data, size);
+    atlas_projection *projection = projected_bytes(data, size);
+    CHECK_OK(atlas_projection_root(projection, NULL, root));
+    atlas_projection_destroy(projection);
+    TEST(a_device_lies);
+    TEST(a_call_fails);
+    TEST(a_call_in_the_context_of_the_program_fails);
+    TEST(memory_runs_out);
+    TEST(a_device_is_lost);
+    CHECK(cl.release_buffer(buffer) == 0 && cl.release_context(cl.context) == 0);
+    free(data);
+    return 0;
+}
